@@ -1,0 +1,1 @@
+"""What was asked and what happened: records, the run directory, the journal, provenance."""

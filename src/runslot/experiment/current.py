@@ -1,0 +1,73 @@
+"""The current run of this process: what a function or script asks about itself.
+
+This is the one piece of global state of runslot; `runslot exec` sets it, through the environment for scripts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runslot.experiment.records import LoggerSettings
+from runslot.experiment.rundir import RunDir
+
+RUN_VARIABLE = "RUNSLOT_RUN"
+"""Environment variable of every process of a run: its directory."""
+ATTEMPT_VARIABLE = "RUNSLOT_ATTEMPT"
+AFFINITY_VARIABLE = "RUNSLOT_AFFINITY"
+"""Environment variable with the run's affinity as JSON."""
+
+
+@dataclass(frozen=True)
+class CurrentRun:
+    """What a run may know of itself."""
+
+    directory: Path
+    id: str
+    name: str
+    variant: Mapping[str, Any]
+    """JSON values; the function's own argument has the real ones."""
+    seed: int | str | None
+    run_ID: int | None
+    attempt: int
+    affinity: Mapping[str, Any] | None
+    resumable: bool
+    logger: LoggerSettings
+
+
+_known: dict[str, CurrentRun] = {}
+
+
+def current_run() -> CurrentRun | None:
+    """Return the run that this process belongs to, or None outside a run.
+
+    Costs one reading of `run.json` the first time.
+    """
+    directory = os.environ.get(RUN_VARIABLE)
+    if not directory:
+        return None
+    if directory not in _known:
+        _known.clear()
+        _known[directory] = _read(Path(directory))
+    return _known[directory]
+
+
+def _read(directory: Path) -> CurrentRun:
+    file = RunDir(directory).read_run()
+    affinity = os.environ.get(AFFINITY_VARIABLE)
+    return CurrentRun(
+        directory=directory,
+        id=file.run["id"],
+        name=file.run["name"],
+        variant=file.run["variant"],
+        seed=file.run["seed"],
+        run_ID=file.run["run_ID"],
+        attempt=int(os.environ.get(ATTEMPT_VARIABLE, "1")),
+        affinity=json.loads(affinity) if affinity else None,
+        resumable=file.resumable,
+        logger=LoggerSettings.from_json(file.logger),
+    )

@@ -1,0 +1,158 @@
+"""The records that stand in an experiment's files: runs, work, attempts, outcomes.
+
+Frozen and pure; `to_json` / `from_json` are the file format (format 1). Unknown keys of newer versions are ignored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+FORMAT = 1
+
+Kind = Literal["succeeded", "failed", "timed_out", "stopped", "lost"]
+"""How an attempt ended. `lost`: nobody can account for it."""
+
+State = Literal["queued", "running", "succeeded", "failed", "timed_out", "stopped", "lost"]
+"""What a reader sees of a run: its last outcome, or that it runs, or that it has not started."""
+
+Record = TypeVar("Record", bound="_Record")
+
+
+@dataclass(frozen=True)
+class _Record:
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as a dict of JSON values, `format` included."""
+        return {"format": FORMAT, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_json(cls: type[Record], value: Mapping[str, Any]) -> Record:
+        """Make the record from what `to_json` gave; keys of newer versions are ignored."""
+        known = {f.name: f for f in dataclasses.fields(cls)}
+        return cls(**{k: _frozen(v) for k, v in value.items() if k in known})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class Command(_Record):
+    """A command of which every run is one call; `{key}` in an argument stands for the run's value."""
+
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Function(_Record):
+    """A Python function, found in a file, in a module, or in a cloudpickle file of the experiment directory."""
+
+    name: str
+    file: str | None = None
+    module: str | None = None
+    pickle: str | None = None
+    digest: str = ""
+    """Hash of its source, to notice that it changed."""
+    unpack: bool = False
+    """Call it with the variant's items as keyword arguments instead of with one dict."""
+
+    def __str__(self) -> str:
+        """`file.py:name`, `module:name`, or the bare name."""
+        return f"{self.file or self.module}:{self.name}" if (self.file or self.module) else self.name
+
+
+@dataclass(frozen=True)
+class Outcome(_Record):
+    """How one attempt of a run ended (`outcome.json`)."""
+
+    kind: Kind
+    attempt: int = 1
+    exit_code: int | None = None
+    signal: int | None = None
+    started: float | None = None
+    """Unix time, seconds."""
+    ended: float | None = None
+    host: str | None = None
+    slot: int | None = None
+    peak_memory: int | None = None
+    """Largest resident set of one process of the run, bytes."""
+    message: str = ""
+    notes: tuple[str, ...] = ()
+    """What the logger or the keeper could not do, one sentence each."""
+
+
+@dataclass(frozen=True)
+class Attempt(_Record):
+    """The attempt under way (`attempt.json`), written by its keeper before the run starts."""
+
+    attempt: int
+    pid: int
+    """The keeper's, on `host`."""
+    start_time: int
+    """The keeper's start in clock ticks since boot (`/proc/PID/stat`, field 22); tells a reused pid."""
+    boot_id: str
+    host: str
+    started: float
+    slot: int | None = None
+
+
+@dataclass(frozen=True)
+class LoggerSettings(_Record):
+    """How the run's logger starts; a front door's own rules arrive here."""
+
+    snapshot_mode: str = "last"
+    """`all`, `last`, `gap`, `gap_and_last` (or `last+gap`), `none`."""
+    snapshot_gap: int = 1
+    style: Literal["launchkit", "rlpyt"] = "launchkit"
+    """Whose rule for gap snapshots and statistics' names applies."""
+    prefix: str = ""
+    log_tabular_only: bool = False
+
+
+@dataclass(frozen=True)
+class Run(_Record):
+    """One variant with one seed, in one directory (a line of `runs.jsonl`)."""
+
+    id: str
+    name: str
+    """The variant's name, which is its relative directory; empty where the space has only seeds."""
+    variant: Mapping[str, Any]
+    """JSON values; classes, functions and enums as `$class`, `$function`, `$enum`."""
+    directory: str
+    """Relative to where the experiment's runs lie, `/` between parts."""
+    seed: int | str | None = None
+    run_ID: int | None = None
+    arguments: tuple[str, ...] = ()
+    """Extra command-line arguments of this run alone."""
+
+
+@dataclass(frozen=True)
+class RunFile(_Record):
+    """All that is needed to execute a run (`run.json`); written once, before the start."""
+
+    run: Mapping[str, Any]
+    """`Run.to_json()`."""
+    experiment: str
+    """The experiment's name."""
+    work: Mapping[str, Any]
+    """`{"command": Command}` with filled-in arguments, or `{"function": Function}`."""
+    cwd: str
+    python: str
+    """The interpreter that runs functions."""
+    path: tuple[str, ...] = ()
+    """`sys.path` for functions."""
+    payload: str | None = None
+    """Relative path of the cloudpickle file with the variant, where JSON cannot hold it."""
+    seeding: bool = True
+    """Seed `random`, `numpy` and `torch` with the run's seed."""
+    resumable: bool = False
+    timeout: float | None = None
+    """Seconds an attempt may take."""
+    grace: float = 10.0
+    """Seconds between asking a run to stop and killing it."""
+    memory: int | None = None
+    """Bytes the run's processes may hold together."""
+    logger: Mapping[str, Any] = field(default_factory=dict)
+    """`LoggerSettings.to_json()`."""

@@ -1,0 +1,1 @@
+"""What to run: variants, levels and spaces."""
