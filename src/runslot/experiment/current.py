@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runslot.experiment.records import LoggerSettings
+from runslot.experiment.records import LoggerSettings, Policy, Run
 from runslot.experiment.rundir import RunDir
 
 RUN_VARIABLE = "RUNSLOT_RUN"
@@ -59,15 +59,16 @@ def current_run() -> CurrentRun | None:
 def _read(directory: Path) -> CurrentRun:
     file = RunDir(directory).read_run()
     affinity = os.environ.get(AFFINITY_VARIABLE)
+    run = Run.from_json(file.run)
     return CurrentRun(
         directory=directory,
-        id=file.run["id"],
-        name=file.run["name"],
-        variant=file.run["variant"],
-        seed=file.run["seed"],
-        run_ID=file.run["run_ID"],
+        id=run.id,
+        name=run.name,
+        variant={**run.variant, **run.extras},
+        seed=run.seed,
+        run_ID=run.run_ID,
         attempt=int(os.environ.get(ATTEMPT_VARIABLE, "1")),
         affinity=json.loads(affinity) if affinity else None,
-        resumable=file.resumable,
+        resumable=Policy.from_json(file.policy).resumable,
         logger=LoggerSettings.from_json(file.logger),
     )

@@ -95,7 +95,8 @@ class Attempt(_Record):
     boot_id: str
     host: str
     started: float
-    slot: int | None = None
+    slot: Mapping[str, Any] | None = None
+    """`Slot`, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,62 @@ class Run(_Record):
     run_ID: int | None = None
     arguments: tuple[str, ...] = ()
     """Extra command-line arguments of this run alone."""
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    """What the front door adds to the variant that the function receives, the seed first of all."""
+    payload: str | None = None
+    """Cloudpickle file in the experiment directory with the variant, where JSON cannot hold it."""
+
+
+@dataclass(frozen=True)
+class Policy(_Record):
+    """How the runs of an experiment are treated, whatever they compute."""
+
+    retries: int = 0
+    """How often a failed run is tried again."""
+    backoff: float = 1.0
+    """Seconds before the first retry; doubled for each further one."""
+    timeout: float | None = None
+    """Seconds an attempt may take."""
+    grace: float = 10.0
+    """Seconds between asking a run to stop and killing it."""
+    memory: int | None = None
+    """Bytes that the processes of a run may hold together."""
+    max_failures: int | None = None
+    """Start no further run after so many failed ones."""
+    resumable: bool = False
+    """A further attempt keeps the run's directory and continues from its snapshot."""
+    start: Literal["auto", "warm", "cold"] = "auto"
+    """Whether functions start in a process forked from one that has imported them."""
+
+
+@dataclass(frozen=True)
+class ExperimentFile(_Record):
+    """What was asked (`experiment.json`)."""
+
+    name: str
+    work: Mapping[str, Any]
+    """`{"command": Command}` or `{"function": Function}`, as JSON."""
+    created: float
+    cwd: str
+    python: str
+    path: tuple[str, ...] = ()
+    """`sys.path` for functions."""
+    python_path: str | None = None
+    """The caller's `PYTHONPATH`."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    logger: Mapping[str, Any] = field(default_factory=dict)
+    space: str = ""
+    """The space in words, for people."""
+    runs_root: str = "."
+    """Where the run directories lie, relative to the experiment directory."""
+    front_door: Literal["native", "rlpyt", "launchkit"] = "native"
+    seeding: bool = True
+    affinity_code: str | None = None
+    """rlpyt's door: the code that divides the machine instead of `resources`."""
+    set_egl_device: bool = False
+    gpu_visibility: bool = True
+    """Set `CUDA_VISIBLE_DEVICES`; rlpyt's door leaves it alone."""
 
 
 @dataclass(frozen=True)
@@ -133,26 +190,24 @@ class RunFile(_Record):
     """All that is needed to execute a run (`run.json`); written once, before the start."""
 
     run: Mapping[str, Any]
-    """`Run.to_json()`."""
+    """`Run`, as JSON."""
     experiment: str
     """The experiment's name."""
     work: Mapping[str, Any]
-    """`{"command": Command}` with filled-in arguments, or `{"function": Function}`."""
+    """`{"command": Command}` with filled-in arguments, or `{"function": Function}`, as JSON."""
     cwd: str
     python: str
     """The interpreter that runs functions."""
     path: tuple[str, ...] = ()
     """`sys.path` for functions."""
-    payload: str | None = None
-    """Relative path of the cloudpickle file with the variant, where JSON cannot hold it."""
+    python_path: str | None = None
+    home: str = "."
+    """The experiment directory, relative to the run's; payloads and functions by value are found there."""
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    """`Policy`, as JSON."""
+    logger: Mapping[str, Any] = field(default_factory=dict)
+    """`LoggerSettings`, as JSON."""
     seeding: bool = True
     """Seed `random`, `numpy` and `torch` with the run's seed."""
-    resumable: bool = False
-    timeout: float | None = None
-    """Seconds an attempt may take."""
-    grace: float = 10.0
-    """Seconds between asking a run to stop and killing it."""
-    memory: int | None = None
-    """Bytes the run's processes may hold together."""
-    logger: Mapping[str, Any] = field(default_factory=dict)
-    """`LoggerSettings.to_json()`."""
+    set_egl_device: bool = False
+    gpu_visibility: bool = True

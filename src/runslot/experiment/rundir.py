@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from runslot.errors import NotFound, RunslotError
-from runslot.experiment.records import Attempt, Outcome, RunFile
+from runslot.experiment.journal import append_lines, read_lines
+from runslot.experiment.records import FORMAT, Attempt, ExperimentFile, Outcome, Run, RunFile
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -135,3 +137,131 @@ class RunDir:
         """Return how the last attempt ended; None while none has."""
         value = read_json(self.outcome_file)
         return None if value is None else Outcome.from_json(value)
+
+    def write_variant(self, variant: Mapping[str, Any]) -> None:
+        """Write `variant.json`."""
+        write_json(self.variant_file, variant)
+
+    def keep_attempt(self) -> None:
+        """Move the ended attempt's files aside, so that the next one starts in a clean directory.
+
+        What says what to run stays; the outcome is moved last, so that a kill in between is made good by calling
+        this again. `progress.csv` is kept under another name, because viskit takes every directory that has one,
+        and parameters beside it, for a run.
+        """
+        outcome = self.read_outcome()
+        if outcome is None:
+            attempt = self.read_attempt()
+            number = attempt.attempt if attempt else 1
+        else:
+            number = outcome.attempt
+        kept = self.kept_attempt(number)
+        kept.mkdir(exist_ok=True)
+        stay = {self.run_file, self.variant_file, self.variant_pickle, self.outcome_file, self.attempt_file}
+        stay |= {self.git_infos, self.script_name, self.environment}
+        for entry in sorted(self.path.iterdir()):
+            if entry in stay or entry.suffix == ".patch" or _is_kept_attempt(entry):
+                continue
+            entry.rename(kept / (KEPT_PROGRESS if entry == self.progress else entry.name))
+        for last in (self.outcome_file, self.attempt_file):
+            if last.exists():
+                last.rename(kept / last.name)
+
+
+KEPT_PROGRESS = "progress_of_attempt.csv"
+"""Name of an earlier attempt's `progress.csv`."""
+
+
+def _is_kept_attempt(path: Path) -> bool:
+    return path.is_dir() and path.name.startswith("attempt_") and path.name[8:].isdigit()
+
+
+class ExperimentDir:
+    """The directory that records an experiment; its runs lie in it, or beside it in a launchkit collection."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"ExperimentDir({str(self.path)!r})"
+
+    @property
+    def experiment_file(self) -> Path:
+        """What was asked."""
+        return self.path / "experiment.json"
+
+    @property
+    def runs_file(self) -> Path:
+        """The runs, one JSON line each, in the order they start; a widened grid appends."""
+        return self.path / "runs.jsonl"
+
+    @property
+    def journal_file(self) -> Path:
+        """What happened."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def lock_file(self) -> Path:
+        """Which launcher is at work."""
+        return self.path / "launcher.lock"
+
+    @property
+    def launcher_log(self) -> Path:
+        """What the launcher had to say, for when something went wrong."""
+        return self.path / "launcher.log"
+
+    @property
+    def requests(self) -> Path:
+        """What other terminals ask of the launcher, a file each."""
+        return self.path / "requests"
+
+    @property
+    def function_pickle(self) -> Path:
+        """The function, where it travels by value."""
+        return self.path / "function.pkl"
+
+    @property
+    def payloads(self) -> Path:
+        """Variants that JSON cannot hold, a cloudpickle file each."""
+        return self.path / "payloads"
+
+    @property
+    def provenance(self) -> Path:
+        """Commit, diffs, packages and host at the launch; the runs have links to these files."""
+        return self.path / "provenance"
+
+    @property
+    def experiments_tree(self) -> Path:
+        """rlpyt's list of what will run."""
+        return self.path / "experiments_tree.txt"
+
+    @property
+    def num_launched(self) -> Path:
+        """rlpyt's count of what was started."""
+        return self.path / "num_launched.txt"
+
+    def run_dir(self, run: Run, file: ExperimentFile) -> RunDir:
+        """Return where `run` lies."""
+        return RunDir(Path(os.path.normpath(self.path / file.runs_root)) / run.directory)
+
+    def read(self) -> ExperimentFile:
+        """Read `experiment.json`; `NotFound` where this is no experiment directory."""
+        value = read_json(self.experiment_file)
+        if value is None:
+            raise NotFound(f"{self.path} is not an experiment directory: it has no {self.experiment_file.name}")
+        return ExperimentFile.from_json(value)
+
+    def read_runs(self) -> list[Run]:
+        """Return the runs in the order they were asked for."""
+        return [Run.from_json(value) for value in read_lines(self.runs_file)]
+
+    def append_runs(self, runs: Iterable[Run]) -> None:
+        """Record further runs."""
+        append_lines(self.runs_file, [run.to_json() for run in runs])
+
+    def request(self, verb: str, arguments: Sequence[str] = ()) -> Path:
+        """Leave a request for the launcher at work, by rename; returns its file, which the launcher removes."""
+        self.requests.mkdir(exist_ok=True)
+        name = f"{time.time_ns()}-{os.getpid()}.json"
+        write_json(self.requests / name, {"format": FORMAT, "verb": verb, "arguments": list(arguments)})
+        return self.requests / name

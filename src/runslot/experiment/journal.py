@@ -1,0 +1,74 @@
+"""The journal: what happened to an experiment, one JSON object a line, only ever appended to.
+
+Its one writer is the launcher that holds the experiment's lock; a torn last line (a kill in mid-write) is cut off
+when the journal is next opened for writing, and ignored by readers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import RunslotError
+
+
+def append_lines(path: Path, records: list[Mapping[str, Any]]) -> None:
+    """Append one line a record in a single write, after cutting off a torn last line."""
+    with path.open("ab+") as file:
+        _cut_torn_line(file.fileno())
+        file.write(b"".join(_line(record) for record in records))
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file of JSON lines; a torn last line is left out, a broken one elsewhere is an error."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return
+    lines = data.split(b"\n")
+    for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is empty, or torn
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            raise RunslotError(
+                f"{path}, line {number}, is not JSON ({error}); remove that line and try again"
+            ) from error
+
+
+class Journal:
+    """The open journal of the launcher that holds the experiment's lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self.path = path
+        _cut_torn_line(self._descriptor)
+
+    def write(self, event: str, time: float, **details: Any) -> None:
+        """Append one event, in one write."""
+        os.write(self._descriptor, _line({"time": round(time, 3), "event": event, **details}))
+
+    def close(self) -> None:
+        """Close the file; writing again is an error."""
+        os.close(self._descriptor)
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+
+def _cut_torn_line(descriptor: int) -> None:
+    size = os.fstat(descriptor).st_size
+    end = size
+    while end > 0:
+        start = max(0, end - 65536)
+        chunk = os.pread(descriptor, end - start, start)
+        newline = chunk.rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end != size:
+        os.ftruncate(descriptor, end)

@@ -1,0 +1,84 @@
+"""The launcher's lock: one launcher at a time acts on an experiment, named by host, boot, pid and start time.
+
+The lock is a file made by `link`, which holds on NFS too; a holder that is dead is replaced, one on another host is
+not, unless the user says so (`--take-over`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+from pathlib import Path
+
+from runslot.errors import Busy
+from runslot.experiment.processes import ProcessIdentity, identify, is_alive
+from runslot.experiment.rundir import ExperimentDir, read_json
+
+
+def lock_holder(experiment: ExperimentDir) -> ProcessIdentity | None:
+    """Return who holds the lock, dead or alive; None where nobody does."""
+    value = read_json(experiment.lock_file)
+    if value is None:
+        return None
+    return ProcessIdentity(value["host"], value["boot_id"], value["pid"], value["start_time"])
+
+
+def living_launcher(experiment: ExperimentDir) -> ProcessIdentity | None:
+    """Return the launcher at work on the experiment; one on another host is taken to live."""
+    holder = lock_holder(experiment)
+    return None if holder is None or is_alive(holder) is False else holder
+
+
+class LauncherLock:
+    """The lock, held from `acquire` to `release`, by this process."""
+
+    def __init__(self, experiment: ExperimentDir) -> None:
+        self._experiment = experiment
+        self._own = identify()
+
+    def acquire(self, take_over: bool = False) -> None:
+        """Take the lock, or raise `Busy` naming its holder.
+
+        Locks of dead holders are broken under an `flock` on the journal, so that of two who find the same dead
+        holder one wins; `take_over` also breaks one whose host cannot be asked from here.
+        """
+        if self._link():
+            return
+        with self._experiment.journal_file.open("ab") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            holder = lock_holder(self._experiment)
+            alive = None if holder is None else is_alive(holder)
+            if holder is not None and (alive or (alive is None and not take_over)):
+                raise Busy(self._refusal(holder, bool(alive)))
+            self._experiment.lock_file.unlink(missing_ok=True)
+            if not self._link():
+                raise Busy(f"another launcher took {self._experiment.path} at this moment; try again")
+
+    def release(self) -> None:
+        """Give the lock back, if it is still this process's."""
+        if lock_holder(self._experiment) == self._own:
+            self._experiment.lock_file.unlink(missing_ok=True)
+
+    def _link(self) -> bool:
+        lock = self._experiment.lock_file
+        temporary = lock.with_name(f".{lock.name}.{self._own.host}.{self._own.pid}")
+        temporary.write_text(json.dumps(dataclasses.asdict(self._own)))
+        try:
+            os.link(temporary, lock)
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink()
+        return True
+
+    def _refusal(self, holder: ProcessIdentity, alive: bool) -> str:
+        where = f"process {holder.pid} on {holder.host}"
+        path: Path = self._experiment.path
+        if alive:
+            return f"{path} is held by its launcher ({where}); `runslot stop {path}` asks it to stop"
+        return (
+            f"{path} is held by a launcher that cannot be asked from here ({where}); "
+            "if it is certain that it no longer runs, add --take-over"
+        )
