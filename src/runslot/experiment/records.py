@@ -25,7 +25,7 @@ Record = TypeVar("Record", bound="_Record")
 class _Record:
     def to_json(self) -> dict[str, Any]:
         """Return the record as a dict of JSON values, `format` included."""
-        return {"format": FORMAT, **dataclasses.asdict(self)}
+        return {"format": FORMAT, **self.__dict__}
 
     @classmethod
     def from_json(cls: type[Record], value: Mapping[str, Any]) -> Record:
@@ -43,6 +43,8 @@ class Command(_Record):
     """A command of which every run is one call; `{key}` in an argument stands for the run's value."""
 
     argv: tuple[str, ...]
+    slot_code_at: int | None = None
+    """Which argument is replaced by the slot's affinity code at the start (rlpyt's scripts)."""
 
 
 @dataclass(frozen=True)
@@ -209,5 +211,7 @@ class RunFile(_Record):
     """`LoggerSettings`, as JSON."""
     seeding: bool = True
     """Seed `random`, `numpy` and `torch` with the run's seed."""
+    affinity_code: str | None = None
+    """The code whose slot, of the index that is given at the start, is this run's share of the machine."""
     set_egl_device: bool = False
     gpu_visibility: bool = True

@@ -1,0 +1,94 @@
+"""Find the user's function, in a file, a module or a cloudpickle file, and call it with the run's variant."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pickle
+import random
+import sys
+from collections.abc import Callable, Mapping
+from functools import reduce
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from runslot.errors import InvalidInput, NotInstalled, nearest
+from runslot.experiment.records import Function, Run, RunFile
+from runslot.experiment.rundir import RunDir
+
+
+def find_function(function: Function, home: Path) -> Callable[..., Any]:
+    """Import or unpickle the function; `home` is the experiment directory."""
+    if function.pickle is not None:
+        found = unpickle(home / function.pickle)
+    else:
+        by_name = importlib.import_module
+        module = _module_of_file(Path(function.file)) if function.file else by_name(function.module or "")
+        found = _attribute(module, function)
+    if not callable(found):
+        raise InvalidInput(f"{function} is not a function but a {type(found).__name__}")
+    return found  # type: ignore[no-any-return]  # callable() narrows Any to Any
+
+
+def unpickle(path: Path) -> Any:
+    """Load what cloudpickle wrote."""
+    try:
+        return pickle.loads(path.read_bytes())  # noqa: S301  the experiment's own file, as trusted as its code
+    except ModuleNotFoundError as error:
+        if error.name == "cloudpickle":
+            message = f"{path} holds Python objects by value: `pip install cloudpickle` into {sys.executable}"
+            raise NotInstalled(message) from error
+        raise
+
+
+def _module_of_file(path: Path) -> ModuleType:
+    # Under its own name, as `import` would: classes it defines can then be pickled, also by worker processes.
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InvalidInput(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _attribute(module: ModuleType, function: Function) -> Any:
+    try:
+        return reduce(getattr, function.name.split("."), module)
+    except AttributeError:
+        names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        where = function.file or function.module
+        raise InvalidInput(f"{where} has no function {function.name!r}{nearest(function.name, names)}") from None
+
+
+def variant_of(run_dir: RunDir, file: RunFile) -> dict[str, Any]:
+    """Return the run's variant, with what the front door adds, as a plain dict of the caller's own."""
+    run = Run.from_json(file.run)
+    if run.payload is None:
+        variant: Mapping[str, Any] = run.variant
+    else:
+        variant = unpickle(run_dir.path / file.home / run.payload)
+    return {**variant, **run.extras}
+
+
+def call_function(function: Callable[..., Any], reference: Function, variant: dict[str, Any]) -> Any:
+    """Call it with the variant, or, unpacked, with its items (what launchkit adds is left out then, as it did)."""
+    if not reference.unpack:
+        return function(variant)
+    added = {"exp_id", "exp_prefix", "instance_type", "logger_config"}
+    return function(**{key: value for key, value in variant.items() if key not in added})
+
+
+def seed_everything(seed: int | str | None) -> None:
+    """Seed `random`, and numpy and torch where they are loaded, as launchkit did."""
+    if seed is None:
+        return
+    number = int(seed) % 2**32
+    random.seed(number)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(number)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(number)

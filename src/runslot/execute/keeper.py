@@ -1,0 +1,255 @@
+"""The keeper: the small parent of one run, which starts it, ends it in time, and writes how it ended.
+
+It lives in a session of its own, so that neither a closed terminal nor a dead launcher reaches it, and it is the
+subreaper of all that the run starts, so that nothing the run leaves behind survives it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import Busy
+from runslot.execute.leftovers import children_of, memory_of_tree
+from runslot.execute.linux import become_subreaper
+from runslot.execute.placement import place, run_environment
+from runslot.execute.process import Job, become_run
+from runslot.experiment.processes import host_name, identify
+from runslot.experiment.records import Attempt, Kind, Outcome, Policy
+from runslot.experiment.rundir import RunDir, read_json, write_json
+from runslot.hardware.slots import Slot
+
+_WATCHED = (
+    signal.SIGCHLD,
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGALRM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+_MEMORY_PERIOD = 0.5
+_LEFTOVER_GRACE = 2.0
+
+
+def keep(
+    run_dir: RunDir,
+    slot: Slot | None,
+    attempt: int,
+    caller: Mapping[str, str],
+    function: Callable[..., Any] | None = None,
+) -> Outcome:
+    """Execute the run in `run_dir` as its attempt number `attempt` and return how it ended, which is also written.
+
+    `Busy` where another keeper executes the run; the outcome that is there where this attempt has ended already.
+    `function` is given where this process, forked from a template, has imported it.
+    """
+    lock = _claim(run_dir)
+    try:
+        ended = run_dir.read_outcome()
+        if ended is not None and ended.attempt >= attempt:
+            return ended
+        file = run_dir.read_run()
+        placement = place(file, slot)
+        environment = run_environment(run_dir, file, attempt, placement, caller)
+        job = Job(run_dir, file, placement, environment, function)
+        return _Keeper(job, slot, attempt).run()
+    finally:
+        os.close(lock)
+
+
+def _claim(run_dir: RunDir) -> int:
+    descriptor = os.open(run_dir.run_file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise Busy(f"{run_dir.path} is being executed by another process") from None
+    return descriptor
+
+
+@dataclass
+class _Keeper:
+    job: Job
+    slot: Slot | None
+    attempt: int
+    started: float = field(default_factory=time.time)
+    child: int = 0
+    status: int | None = None
+    peak_memory: int | None = None
+    asked: Kind | None = None
+    """Why the keeper, not the run itself, brings it to an end."""
+    reason: str = ""
+    notes: list[str] = field(default_factory=list)
+    deadline: float | None = None
+    """On the monotonic clock: when what was asked last is enforced."""
+
+    @property
+    def policy(self) -> Policy:
+        return Policy.from_json(self.job.file.policy)
+
+    def run(self) -> Outcome:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+        become_subreaper()
+        self._write_attempt()
+        heard = self._start()
+        self._watch()
+        self._end_leftovers()
+        outcome = self._outcome(_read_all(heard))
+        write_json(self.job.run_dir.outcome_file, outcome.to_json())
+        return outcome
+
+    def _write_attempt(self) -> None:
+        own = identify()
+        slot = None if self.slot is None else self.slot.to_json()
+        attempt = Attempt(self.attempt, own.pid, own.start_time, own.boot_id, own.host, self.started, slot)
+        write_json(self.job.run_dir.attempt_file, attempt.to_json())
+
+    def _start(self) -> int:
+        console = os.open(self.job.run_dir.console, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        heard, message = os.pipe()
+        keeper = os.getpid()
+        self.child = os.fork()
+        if self.child == 0:
+            os.close(heard)
+            become_run(self.job, keeper, console, message)
+        os.close(console)
+        os.close(message)
+        if self.policy.timeout is not None:
+            self.deadline = time.monotonic() + self.policy.timeout
+        return heard
+
+    def _watch(self) -> None:
+        """Wait for the run to end; pass signals on, and enforce the limits."""
+        while self.status is None:
+            self._arm()
+            received = signal.sigwait(_WATCHED)
+            if received == signal.SIGCHLD:
+                self._reap()
+            elif received in {signal.SIGTERM, signal.SIGINT}:
+                self._stop()
+            elif received in {signal.SIGUSR1, signal.SIGUSR2}:
+                self._signal_run(received)
+            else:
+                self._enforce()
+
+    def _arm(self) -> None:
+        waits = [] if self.deadline is None else [self.deadline - time.monotonic()]
+        if self.policy.memory is not None:
+            waits.append(_MEMORY_PERIOD)
+        signal.setitimer(signal.ITIMER_REAL, max(0.001, min(waits)) if waits else 0)
+
+    def _enforce(self) -> None:
+        limit = self.policy.memory
+        if limit is not None and self.asked is None:
+            used = memory_of_tree(self.child)
+            if used > limit:
+                self._ask("failed", f"used {used / 1e6:.0f} MB of memory, the limit is {limit / 1e6:.0f} MB")
+        if self.deadline is None or time.monotonic() < self.deadline:
+            return
+        if self.asked is None:
+            self._ask("timed_out", f"ran longer than {self.policy.timeout:g} s")
+        else:
+            self._kill()
+
+    def _stop(self) -> None:
+        if self.asked is None:
+            self._ask("stopped", "stopped on request")
+        else:
+            self._kill()
+
+    def _ask(self, kind: Kind, reason: str) -> None:
+        self.asked, self.reason = kind, reason
+        self.deadline = time.monotonic() + self.policy.grace
+        self._signal_run(signal.SIGTERM)
+
+    def _kill(self) -> None:
+        self.deadline = None
+        self._signal_run(signal.SIGKILL)
+
+    def _signal_run(self, number: int) -> None:
+        try:
+            os.killpg(self.child, number)
+        except ProcessLookupError:  # not yet, or no longer, a group of its own
+            if self.status is None:
+                os.kill(self.child, number)
+
+    def _reap(self) -> bool:
+        """Take the exit status of every child that ended, the run or orphans; tell whether any child is left."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid == self.child:
+                self.status = status
+                self.peak_memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+    def _end_leftovers(self) -> None:
+        """End whatever the run left behind: asked first, killed after a moment; orphans of orphans too."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        patience = 0.0 if self.asked is not None else _LEFTOVER_GRACE
+        killing_from = time.monotonic() + patience
+        asked: set[int] = set()
+        while self._reap():
+            kill = time.monotonic() >= killing_from
+            for pid in children_of(os.getpid()):
+                if kill or pid not in asked:
+                    os.kill(pid, signal.SIGKILL if kill else signal.SIGTERM)
+                    asked.add(pid)
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            signal.sigwait(_WATCHED)
+        if asked:
+            self.notes.append(f"ended {len(asked)} processes that the run had left behind")
+
+    def _outcome(self, heard: str) -> Outcome:
+        code = os.waitstatus_to_exitcode(self.status or 0)
+        kind: Kind = self.asked or ("succeeded" if code == 0 else "failed")
+        problems = read_json(self.job.run_dir.logger_problems) or {}
+        return Outcome(
+            kind=kind,
+            attempt=self.attempt,
+            exit_code=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            started=self.started,
+            ended=time.time(),
+            host=host_name(),
+            slot=None if self.slot is None else self.slot.index,
+            peak_memory=self.peak_memory,
+            message=self.reason or heard or ("" if code == 0 else self._say_exit(code)),
+            notes=(*self.notes, *problems.get("problems", ())),
+        )
+
+    def _say_exit(self, code: int) -> str:
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        last = _last_line(self.job.run_dir.console)
+        return f"exit code {code}: {last}" if last else f"exit code {code}"
+
+
+def _last_line(console: Path) -> str:
+    with console.open("rb") as file:
+        file.seek(max(0, console.stat().st_size - 2000))
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1].strip()[:300] if lines else ""
+
+
+def _read_all(descriptor: int) -> str:
+    # Descendants that were killed a moment ago may still hold the other end: take what is there, do not wait.
+    text = b""
+    while select.select([descriptor], [], [], 0)[0]:
+        chunk = os.read(descriptor, 4096)
+        if not chunk:
+            break
+        text += chunk
+    os.close(descriptor)
+    return text.decode(errors="replace")

@@ -1,0 +1,67 @@
+"""The processes below a run: who they are, what they use, and those that escaped a keeper that was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from runslot.experiment.current import RUN_VARIABLE
+from runslot.experiment.processes import processes_with, start_time
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the direct children of `pid`, zombies included; none where there is no `/proc`."""
+    return [child for child, parent in _parents().items() if parent == pid]
+
+
+def memory_of_tree(pid: int) -> int:
+    """Return the resident memory of `pid` and all below it, in bytes; shared pages count in each."""
+    parents = _parents()
+    tree, border = {pid}, {pid}
+    while border:
+        border = {child for child, parent in parents.items() if parent in border} - tree
+        tree |= border
+    return sum(_resident(each) for each in tree)
+
+
+def end_escaped(run_dir: Path, patience: float = 2.0) -> int:
+    """Kill what still runs of a run whose keeper was killed; returns how many processes that were.
+
+    They are known by the environment that they were started with.
+    """
+    ended = 0
+    deadline = time.monotonic() + patience
+    while True:
+        alive = [pid for pid in processes_with(RUN_VARIABLE, str(run_dir)) if pid != os.getpid() and start_time(pid)]
+        if not alive:
+            return ended
+        for pid in alive:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                ended += 1
+            except ProcessLookupError:
+                continue
+        if time.monotonic() > deadline:  # in uninterruptible sleep: the kernel ends them when it can
+            return ended
+        time.sleep(0.01)
+
+
+def _parents() -> dict[int, int]:
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (entry / "stat").read_bytes()
+        except OSError:  # ended meanwhile
+            continue
+        parents[int(entry.name)] = int(stat[stat.rindex(b")") + 2 :].split()[1])
+    return parents
+
+
+def _resident(pid: int) -> int:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:  # ended meanwhile
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,76 @@
+"""What a run gets of the machine, and the environment that tells it so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runslot.experiment.current import AFFINITY_VARIABLE, ATTEMPT_VARIABLE, RUN_VARIABLE
+from runslot.experiment.records import RunFile
+from runslot.experiment.rundir import RunDir
+from runslot.hardware.affinity import affinity_from_code, prepend_run_slot, slot_affinity, slot_environment
+from runslot.hardware.slots import Slot
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A slot as one run of it sees it."""
+
+    slot: Slot | None
+    affinity: Any
+    """rlpyt's fields: a mapping, or a list of them for several GPUs; None where the run is not placed."""
+    code: str | None
+    """The slot's affinity code, where the machine is divided by one."""
+
+    @property
+    def pus(self) -> tuple[int, ...]:
+        """The logical CPUs that the run may use; empty: all that its parent may."""
+        if self.code is None:
+            return () if self.slot is None else self.slot.pus
+        affinities = self.affinity if isinstance(self.affinity, list) else [self.affinity]
+        return tuple(pu for affinity in affinities for pu in affinity.get("all_cpus", ()))
+
+    @property
+    def threads(self) -> int | None:
+        """How many threads a pool in the run should have; None: leave them alone."""
+        return None if self.slot is None or self.code is not None else self.slot.size
+
+
+def place(file: RunFile, slot: Slot | None) -> Placement:
+    """Work out what `slot` means for the run."""
+    if slot is None:
+        return Placement(None, None, None)
+    if file.affinity_code is None:
+        return Placement(slot, slot_affinity(slot), None)
+    code = prepend_run_slot(slot.index, file.affinity_code)
+    return Placement(slot, affinity_from_code(code), code)
+
+
+def run_environment(
+    run_dir: RunDir, file: RunFile, attempt: int, placement: Placement, caller: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment of the run: the caller's, and on top of it what the slot and the run say."""
+    environment = dict(caller)
+    if file.python_path is not None:
+        environment["PYTHONPATH"] = file.python_path
+    environment.setdefault("PYTHONUNBUFFERED", "1")  # so that `runslot logs -f` shows a line when it is printed
+    if placement.slot is not None and placement.code is None:
+        environment |= slot_environment(placement.slot, placement.affinity, gpu_visibility=file.gpu_visibility)
+    if placement.affinity is not None:
+        environment[AFFINITY_VARIABLE] = json.dumps(placement.affinity)
+    if file.set_egl_device and isinstance(placement.affinity, Mapping) and "cuda_idx" in placement.affinity:
+        environment["EGL_DEVICE_ID"] = str(placement.affinity["cuda_idx"])
+    environment[RUN_VARIABLE] = str(run_dir.path)
+    environment[ATTEMPT_VARIABLE] = str(attempt)
+    return environment
+
+
+def arguments(file: RunFile, placement: Placement) -> list[str]:
+    """Return the run's command line."""
+    command = file.work["command"]
+    argv = list(command["argv"])
+    if command.get("slot_code_at") is not None:
+        argv[command["slot_code_at"]] = placement.code or ""
+    return argv

@@ -1,0 +1,143 @@
+"""The process of a run: from the fork of its keeper to the user's command or function.
+
+Everything here happens in the child; whatever goes wrong before the user's code starts goes to the keeper as one
+message, so that an outcome can say it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runslot.execute.functions import call_function, seed_everything, variant_of
+from runslot.execute.linux import die_with_parent
+from runslot.execute.placement import Placement, arguments
+from runslot.execute.pools import resize_pools
+from runslot.experiment.records import Function, Run, RunFile
+from runslot.experiment.rundir import RunDir
+
+CANNOT_START = 127
+"""Exit code of a run whose command could not be started, as a shell's."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that the run process needs to know."""
+
+    run_dir: RunDir
+    file: RunFile
+    placement: Placement
+    environment: Mapping[str, str]
+    function: Callable[..., Any] | None
+    """The function, where this process is a fork of one that imported it."""
+
+
+def become_run(job: Job, keeper: int, console: int, message: int) -> None:
+    """Turn this freshly forked process into the run; never returns.
+
+    `console` and `message` are file descriptors: where the run prints, and where one line about a failure goes.
+    """
+    code = 1
+    try:
+        _detach(keeper, console)
+        _enter(job)
+        if "command" in job.file.work:
+            argv = arguments(job.file, job.placement)
+            code = CANNOT_START
+            os.execvpe(argv[0], argv, dict(job.environment))  # noqa: S606  no shell is the point
+        if job.function is None:
+            code = CANNOT_START
+            argv = cold_start(job.file.python, job.run_dir)
+            os.execvpe(argv[0], argv, dict(job.environment))  # noqa: S606
+        code = call_and_finish(job, job.function, message)
+    except BaseException as error:  # noqa: BLE001  the keeper says it; this process has nobody else to tell
+        _tell(message, _cannot_start(job, error))
+    finally:
+        os._exit(code)
+
+
+def cold_start(python: str, run_dir: RunDir) -> list[str]:
+    """Return the command line that runs a function in an interpreter of its own."""
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
+    start = f"import sys; sys.path.insert(0, {package!r}); from runslot.execute.cold import main; main({package!r})"
+    return [python, "-c", start, str(run_dir.path)]
+
+
+def call_and_finish(job: Job, function: Callable[..., Any], message: int | None) -> int:
+    """Call the function as the run's main program, end its threads and exit handlers, and return the exit code."""
+    reference = Function.from_json(job.file.work["function"])
+    try:
+        if job.file.seeding:
+            seed_everything(Run.from_json(job.file.run).seed)
+        call_function(function, reference, variant_of(job.run_dir, job.file))
+        code = 0
+    except SystemExit as stop:
+        code = _exit_code(stop)
+    except BaseException as error:  # noqa: BLE001  it is the user's, and reported as the outcome
+        traceback.print_exc()
+        _tell(message, "".join(traceback.format_exception_only(error)).strip())
+        code = 1
+    finally:
+        _wind_up()
+    return code
+
+
+def _exit_code(stop: SystemExit) -> int:
+    if stop.code is None or isinstance(stop.code, int):
+        return (stop.code or 0) & 0xFF
+    print(stop.code, file=sys.stderr)
+    return 1
+
+
+def _wind_up() -> None:
+    # What the interpreter does at its end, short of tearing down modules, which costs a large process 50 ms.
+    threading._shutdown()  # type: ignore[attr-defined]  # joins the non-daemon threads
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # closed by the function, or a full disk: nobody is left to tell
+            continue
+
+
+def _detach(keeper: int, console: int) -> None:
+    os.setsid()
+    die_with_parent(keeper)
+    null = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((null, 0), (console, 1), (console, 2)):
+        os.dup2(source, target)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _enter(job: Job) -> None:
+    if job.placement.pus and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, job.placement.pus)
+    os.chdir(job.file.cwd)
+    if job.function is not None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        os.environ.clear()
+        os.environ.update(job.environment)
+        if job.placement.threads is not None:
+            resize_pools(job.placement.threads)
+
+
+def _cannot_start(job: Job, error: BaseException) -> str:
+    if isinstance(error, OSError) and "command" in job.file.work:
+        argv: Sequence[str] = job.file.work["command"]["argv"]
+        return f"cannot start {argv[0]!r} in {job.file.cwd}: {error.strerror}"
+    return f"cannot start: {type(error).__name__}: {error}"
+
+
+def _tell(message: int | None, text: str) -> None:
+    if message is not None:
+        os.write(message, text.encode(errors="surrogateescape")[:4096])

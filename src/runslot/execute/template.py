@@ -1,0 +1,165 @@
+"""The template: a process that forks a keeper for each run it is told to start.
+
+Bare, it is a small interpreter, so that a command has next to nothing around it. With a function, it has imported the
+function's module once, and every run starts as a fork of that (as multiprocessing's forkserver does).
+
+It talks in JSON lines over a socket: one message, one answer. When the socket closes it ends; its keepers go on.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import Busy
+from runslot.execute.cold import enter_import_path
+from runslot.execute.functions import find_function
+from runslot.execute.keeper import keep
+from runslot.experiment.processes import start_time
+from runslot.experiment.records import Function
+from runslot.experiment.rundir import RunDir
+from runslot.hardware.slots import Slot
+
+_LONGEST_MESSAGE = 1 << 22
+_MOST_LEASES = 253
+"""What one message can carry (SCM_MAX_FD)."""
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def main(descriptor: int, package: str) -> None:
+    """Serve on the socket with this file descriptor."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Template(socket.socket(fileno=descriptor), package).serve()
+
+
+class Template:
+    """The state of the process: its socket, the function it imported, the environments it was told."""
+
+    def __init__(self, channel: socket.socket, package: str) -> None:
+        self._channel = channel
+        self._package = package
+        self._function: Callable[..., Any] | None = None
+        self._environments: dict[str, dict[str, str]] = {}
+
+    def serve(self) -> None:
+        """Answer messages until the launcher is gone."""
+        while True:
+            message, leases = self._receive()
+            if message is None:
+                return
+            _reap()
+            match message.pop("verb"):
+                case "import":
+                    answer = self._import(**message)
+                case "environment":
+                    self._environments[message["name"]] = message["values"]
+                    answer = {}
+                case "start":
+                    answer = self._start(leases, **message)
+                case verb:
+                    answer = {"failed": f"unknown verb {verb!r}"}
+            self._channel.sendall(json.dumps(answer).encode() + b"\n")
+
+    def _receive(self) -> tuple[dict[str, Any] | None, list[int]]:
+        data, leases = b"", []
+        while not data.endswith(b"\n"):
+            part, descriptors, _, _ = socket.recv_fds(self._channel, _LONGEST_MESSAGE, _MOST_LEASES)
+            leases += descriptors
+            if not part:
+                return None, leases
+            data += part
+        return json.loads(data), leases
+
+    def _import(self, function: dict[str, Any], home: str, path: list[str], cwd: str) -> dict[str, Any]:
+        kept = {name: os.environ.get(name) for name in _ONE_THREAD}
+        os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))  # pools without threads: a fork loses threads
+        os.chdir(cwd)
+        enter_import_path(tuple(path), self._package)
+        try:
+            self._function = find_function(Function.from_json(function), Path(home))
+        except BaseException as error:  # noqa: BLE001  the user's module may raise anything; the launcher says it
+            return {"failed": "".join(traceback.format_exception(error))}
+        finally:
+            for name, value in kept.items():
+                _set_or_unset(name, value)
+        gc.collect()
+        gc.freeze()  # so that the forks share what was imported
+        return {"unsafe": why_unsafe_to_fork()}
+
+    def _start(
+        self, leases: Iterable[int], run_dir: str, attempt: int, slot: dict[str, Any] | None, environment: str
+    ) -> dict[str, Any]:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        keeper = os.fork()
+        if keeper == 0:
+            self._become_keeper(leases, RunDir(run_dir), attempt, slot, self._environments[environment])
+        for lease in leases:
+            os.close(lease)
+        return {"pid": keeper, "start_time": start_time(keeper)}
+
+    def _become_keeper(
+        self,
+        leases: Iterable[int],
+        run_dir: RunDir,
+        attempt: int,
+        slot: dict[str, Any] | None,
+        environment: dict[str, str],
+    ) -> None:
+        code = 1
+        try:
+            self._channel.close()
+            os.setsid()
+            for lease in leases:
+                os.set_inheritable(lease, True)  # held by the run's own processes, for as long as any lives
+            keep(run_dir, None if slot is None else Slot.from_json(slot), attempt, environment, self._function)
+            code = 0
+        except Busy:
+            code = 75  # another keeper has the run, and will write its outcome
+        except BaseException:  # noqa: BLE001  into the launcher's log: this process has nobody else to tell
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+
+
+def why_unsafe_to_fork() -> str:
+    """Return why forks of this process may not work, or an empty string."""
+    threads = Path("/proc/self/task")
+    if threads.exists() and len(list(threads.iterdir())) > 1:
+        return "importing it started threads, which a fork does not have"
+    for entry in Path("/proc/self/fd").glob("*"):
+        try:
+            target = str(entry.readlink())
+        except OSError:  # the listing's own descriptor
+            continue
+        if target.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri")):
+            return f"importing it opened the GPU ({target})"
+    return ""
+
+
+def _set_or_unset(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+def _reap() -> None:
+    """Take the exit status of keepers that ended; their outcomes stand in their files."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return

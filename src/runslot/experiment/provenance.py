@@ -1,0 +1,135 @@
+"""Where results come from: commit, branch, uncommitted changes, command line, Python, packages, host.
+
+Gathered once a launch into the experiment's `provenance/`; each run directory gets links to these files, under the
+names that launchkit used.
+"""
+
+from __future__ import annotations
+
+import getpass
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runslot.experiment.processes import host_name
+from runslot.experiment.rundir import ExperimentDir, RunDir, write_json
+
+_PATIENCE = 20.0
+"""Seconds for git, which may read a large tree from a slow disk."""
+
+_TOLD = ("CONDA_DEFAULT_ENV", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTHONPATH", "SLURM_JOB_ID", "VIRTUAL_ENV")
+"""Environment variables that say how code was run; no others are recorded, since they may hold secrets."""
+
+
+@dataclass(frozen=True)
+class GitInfo:
+    """The state of one git work tree."""
+
+    directory: str
+    commit: str
+    branch: str
+    unstaged: str
+    """`git diff`."""
+    staged: str
+    """`git diff --staged`."""
+    untracked: tuple[str, ...]
+    """Names only."""
+
+    @property
+    def file_name(self) -> str:
+        """launchkit's name for the patch of this directory."""
+        return self.directory.strip("/").replace("/", "-")
+
+
+def read_git(directory: Path) -> GitInfo | None:
+    """Return the state of the work tree that `directory` is in; None where there is none, or no git."""
+    top = _git(directory, "rev-parse", "--show-toplevel")
+    if top is None:
+        return None
+    tree = Path(top.strip())
+    return GitInfo(
+        directory=str(tree),
+        commit=(_git(tree, "rev-parse", "HEAD") or "no commit yet").strip(),
+        branch=(_git(tree, "rev-parse", "--abbrev-ref", "HEAD") or "unknown").strip(),
+        unstaged=_git(tree, "diff", "--no-ext-diff") or "",
+        staged=_git(tree, "diff", "--staged", "--no-ext-diff") or "",
+        untracked=tuple((_git(tree, "ls-files", "--others", "--exclude-standard", "-z") or "").split("\0")[:-1]),
+    )
+
+
+def write_provenance(experiment: ExperimentDir, code: Path, script: str) -> None:
+    """Write what the launch stands on; `code` is the directory of the script or function."""
+    directory = experiment.provenance
+    directory.mkdir(exist_ok=True)
+    git = read_git(code)
+    if git is not None:
+        names = RunDir(directory)
+        text = f"directory: {git.directory}\ngit hash: {git.commit}\ngit branch name: {git.branch}\n\n"
+        names.git_infos.write_text(text, errors="surrogateescape")
+        for suffix, patch in ((".patch", git.unstaged), ("_staged.patch", git.staged)):
+            if patch:
+                (directory / f"{git.file_name}{suffix}").write_text(patch + "\n", errors="surrogateescape")
+    RunDir(directory).script_name.write_text(script, errors="surrogateescape")
+    write_json(RunDir(directory).environment, _environment(git, sys.argv))
+
+
+def link_provenance(experiment: ExperimentDir, run_dir: RunDir) -> None:
+    """Give the run directory the files of the experiment's provenance, linked, or copied where links are not."""
+    try:
+        entries = list(experiment.provenance.iterdir())
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        target = run_dir.path / entry.name
+        try:
+            os.link(entry, target)
+        except FileExistsError:
+            continue
+        except OSError:
+            target.write_bytes(entry.read_bytes())
+
+
+def _environment(git: GitInfo | None, argv: Sequence[str]) -> dict[str, object]:
+    packages = {dist.metadata["Name"]: dist.version for dist in importlib.metadata.distributions()}
+    return {
+        "format": 1,
+        "command_line": list(argv),
+        "python": sys.version,
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        "host": host_name(),
+        "user": _user(),
+        "cpus": os.cpu_count(),
+        "environment": {name: os.environ[name] for name in _TOLD if name in os.environ},
+        "git_commit": None if git is None else git.commit,
+        "git_branch": None if git is None else git.branch,
+        "git_changed": git is not None and bool(git.unstaged or git.staged),
+        "git_untracked": [] if git is None else list(git.untracked),
+        "packages": dict(sorted(packages.items(), key=lambda item: str(item[0]).lower())),
+    }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", directory, *arguments],
+            capture_output=True,
+            timeout=_PATIENCE,
+            check=False,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode(errors="surrogateescape") if done.returncode == 0 else None

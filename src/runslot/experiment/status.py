@@ -1,0 +1,140 @@
+"""What became of each run: from the journal, and from the run's own files where the journal is behind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runslot.experiment.journal import read_lines
+from runslot.experiment.lock import living_launcher
+from runslot.experiment.processes import ProcessIdentity, is_alive
+from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Run, State
+from runslot.experiment.rundir import ExperimentDir
+
+UNFINISHED: frozenset[State] = frozenset({"queued", "stopped", "lost"})
+"""States that a resume runs again without being told to."""
+
+FAILED: frozenset[State] = frozenset({"failed", "timed_out"})
+"""States that a resume runs again with `--failed`."""
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """What is known of one run."""
+
+    run: Run
+    state: State
+    attempts: int = 0
+    """How many attempts were started."""
+    outcome: Outcome | None = None
+    started: float | None = None
+    """When the attempt under way, or the last one, was started; Unix time."""
+    slot: int | None = None
+    attempt: Attempt | None = None
+    """Who executes the run, where it runs."""
+
+
+@dataclass(frozen=True)
+class ExperimentStatus:
+    """What is known of an experiment and all its runs."""
+
+    directory: ExperimentDir
+    file: ExperimentFile
+    runs: tuple[RunStatus, ...]
+    launcher: ProcessIdentity | None
+    """The launcher at work."""
+    slots: int | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing runs or waits."""
+        return not (self.counts.get("running") or self.counts.get("queued"))
+
+
+@dataclass
+class _Last:
+    attempts: int = 0
+    started: float | None = None
+    slot: int | None = None
+    outcome: Mapping[str, Any] | None = None
+
+
+def read_status(directory: ExperimentDir) -> ExperimentStatus:
+    """Read what became of an experiment; right also while, and after, its launcher was killed."""
+    file = directory.read()
+    last, slots = _read_journal(directory.journal_file)
+    launcher = living_launcher(directory)
+    runs = tuple(_status(directory, file, run, last.get(run.id), launcher is not None) for run in directory.read_runs())
+    return ExperimentStatus(directory, file, runs, launcher, slots, Counter(each.state for each in runs))
+
+
+def _read_journal(path: Path) -> tuple[dict[str, _Last], int | None]:
+    runs: dict[str, _Last] = {}
+    slots = None
+    for event in read_lines(path):
+        match event["event"]:
+            case "start":
+                runs[event["run"]] = _Last(event["attempt"], event["time"], event.get("slot"))
+            case "ended":
+                runs.setdefault(event["run"], _Last()).outcome = event["outcome"]
+            case "slot_taken":
+                runs.pop(event["run"], None)
+            case "launcher_started":
+                slots = event.get("slots")
+    return runs, slots
+
+
+def _status(directory: ExperimentDir, file: ExperimentFile, run: Run, last: _Last | None, launched: bool) -> RunStatus:
+    if last is None:
+        return RunStatus(run, "queued")
+    if last.outcome is not None:
+        outcome = Outcome.from_json(last.outcome)
+        return RunStatus(run, outcome.kind, last.attempts, outcome, last.started, last.slot)
+    run_dir = directory.run_dir(run, file)
+    found = run_dir.read_outcome()
+    if found is not None and found.attempt >= last.attempts:
+        return RunStatus(run, found.kind, found.attempt, found, last.started, last.slot)
+    attempt = run_dir.read_attempt()
+    if attempt is None or attempt.attempt < last.attempts:  # between the launcher's note and the keeper's
+        state: State = "running" if launched else "queued"
+        return RunStatus(run, state, last.attempts - (0 if launched else 1), None, last.started, last.slot)
+    keeper = ProcessIdentity(attempt.host, attempt.boot_id, attempt.pid, attempt.start_time)
+    if is_alive(keeper) is False:
+        found = run_dir.read_outcome()  # it may have ended between the two looks
+        if found is not None and found.attempt >= attempt.attempt:
+            return RunStatus(run, found.kind, found.attempt, found, last.started, last.slot)
+        return RunStatus(run, "lost", attempt.attempt, None, last.started, last.slot)
+    return RunStatus(run, "running", attempt.attempt, None, last.started, last.slot, attempt)
+
+
+def find_experiments(path: Path) -> Iterator[ExperimentDir]:
+    """Yield the experiments in `path`: itself, or all below it, oldest first where names are dates.
+
+    Links (`latest`) and the insides of experiments are not followed; a launchkit collection keeps its experiments in
+    `.runslot`.
+    """
+    directory = ExperimentDir(path)
+    if directory.experiment_file.exists():
+        yield directory
+        return
+    collection = path / COLLECTION
+    if collection.is_dir():
+        for call in sorted(collection.iterdir()):
+            if ExperimentDir(call).experiment_file.exists():
+                yield ExperimentDir(call)
+        return
+    try:
+        entries = sorted(entry for entry in path.iterdir() if not entry.is_symlink() and entry.is_dir())
+    except PermissionError:
+        return
+    for entry in entries:
+        if not entry.name.startswith("."):
+            yield from find_experiments(entry)
+
+
+COLLECTION = ".runslot"
+"""Where a collection keeps the records of the calls that share it."""

@@ -1,0 +1,70 @@
+"""What every engine offers to the loop: slots, start, poll, stop, wait. A new engine is a class with these methods."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from runslot.experiment.records import Attempt, Outcome, Run
+from runslot.experiment.rundir import RunDir
+from runslot.hardware.slots import Slot
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A run that is to start: its directory is complete (`run.json`), its slot chosen."""
+
+    run: Run
+    experiment: str
+    """The experiment's name, for whoever waits for the slot."""
+    run_dir: RunDir
+    attempt: int
+    slot: Slot | None
+    environment: Mapping[str, str]
+    """The caller's environment."""
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A run that was started, as its engine knows it."""
+
+    run_dir: RunDir
+    attempt: int
+    name: str
+    """The engine's own name for it: a pid, a job id."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The slot is held by someone else's run."""
+
+    by: str
+
+
+class Launcher(Protocol):
+    """Starts runs somewhere."""
+
+    def slots(self) -> Sequence[Slot] | None:
+        """Return the slots that runs are placed in; None where the engine keeps a queue of its own."""
+
+    def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken]:
+        """Start the runs, one answer each, in order."""
+
+    def adopt(self, run_dir: RunDir, attempt: Attempt) -> Handle | None:
+        """Return a handle for a run that an earlier launcher started, or None where it no longer runs."""
+
+    def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
+        """Return how each run ended, or None while it runs."""
+
+    def stop(self, handles: Collection[Handle], kill: bool = False) -> None:
+        """Ask the runs to stop, or kill them; a request, which `poll` confirms."""
+
+    def wait(self, timeout: float | None) -> None:
+        """Return when something may have changed, or after `timeout` seconds."""
+
+    def wake(self) -> None:
+        """Make `wait` return, from another thread or a signal handler."""
+
+    def close(self) -> None:
+        """Give back what the launcher holds on this machine; runs under way go on."""

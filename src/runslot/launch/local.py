@@ -1,0 +1,270 @@
+"""This machine as an engine: slots held by leases, keepers forked from templates, ends noticed through pidfds."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runslot.errors import RunslotError
+from runslot.execute.leftovers import end_escaped
+from runslot.experiment.processes import ProcessIdentity, boot_id, host_name, is_alive, start_time
+from runslot.experiment.records import Attempt, Function, Outcome, RunFile
+from runslot.experiment.rundir import RunDir, write_json
+from runslot.hardware.lease import Holder, Lease, Leases, Refused
+from runslot.hardware.slots import Slot
+from runslot.launch.launcher import Handle, Placed, Taken
+from runslot.launch.template import TemplateDied, TemplateProcess
+
+_POLL = 0.02
+"""Seconds between looks at processes where the kernel does not announce their end (macOS)."""
+
+
+@dataclass
+class _Watch:
+    process: ProcessIdentity
+    descriptor: int | None
+
+
+class LocalLauncher:
+    """Runs in slots of this machine."""
+
+    def __init__(self, slots: Sequence[Slot], log: Path | None = None, say: Callable[[str], None] = print) -> None:
+        self._slots = tuple(slots)
+        self._log = log
+        self._say = say
+        self._leases = Leases()
+        self._templates: dict[str, TemplateProcess | None] = {}
+        self._watched: dict[Handle, _Watch] = {}
+        self._poller = _Poller()
+
+    def slots(self) -> Sequence[Slot]:
+        """Return the slots that were carved."""
+        return self._slots
+
+    def prepare(self, function: Function, home: Path, file: RunFile) -> None:
+        """Import the function in a template, so that a function that cannot be imported is refused before any run."""
+        self._template_of(function, home, file)
+
+    def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken]:
+        """Start the runs whose slot can be had."""
+        return [self._start(placed) for placed in runs]
+
+    def adopt(self, run_dir: RunDir, attempt: Attempt) -> Handle | None:
+        """Watch a keeper that another launcher started."""
+        process = ProcessIdentity(attempt.host, attempt.boot_id, attempt.pid, attempt.start_time)
+        if is_alive(process) is False:
+            return None
+        return self._watch(run_dir, attempt.attempt, process)
+
+    def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
+        """Return the outcomes of those whose keeper has ended."""
+        return {handle: self._poll(handle) for handle in handles}
+
+    def stop(self, handles: Collection[Handle], kill: bool = False) -> None:
+        """Ask keepers to stop their runs; a keeper that is asked twice kills."""
+        for handle in handles:
+            watch = self._watched.get(handle)
+            if watch is None or not is_alive(watch.process):
+                continue
+            _send(watch, signal.SIGTERM)
+            if kill:
+                _send(watch, signal.SIGINT)
+
+    def wait(self, timeout: float | None) -> None:
+        """Return when a keeper ended, on `wake`, or after `timeout` seconds."""
+        announced = all(watch.descriptor is not None for watch in self._watched.values())
+        if not announced:
+            timeout = _POLL if timeout is None else min(timeout, _POLL)
+        self._poller.wait(timeout)
+
+    def wake(self) -> None:
+        """Make `wait` return."""
+        self._poller.wake()
+
+    def close(self) -> None:
+        """End the templates."""
+        for template in self._templates.values():
+            if template is not None:
+                template.close()
+        self._templates.clear()
+        for watch in self._watched.values():
+            if watch.descriptor is not None:
+                os.close(watch.descriptor)
+        self._watched.clear()
+        self._poller.close()
+
+    # ---- starting ------------------------------------------------------------------------------------------------
+
+    def _start(self, placed: Placed) -> Handle | Taken:
+        lease = self._lease(placed)
+        if isinstance(lease, Refused):
+            return Taken(str(lease))
+        try:
+            pid, started = self._fork(placed, () if lease is None else lease.descriptors)
+        finally:
+            if lease is not None:
+                lease.close()
+        process = ProcessIdentity(host_name(), boot_id(), pid, started or 0)
+        return self._watch(placed.run_dir, placed.attempt, process)
+
+    def _lease(self, placed: Placed) -> Lease | Refused | None:
+        if placed.slot is None:
+            return None
+        run = placed.run.directory
+        return self._leases.try_acquire(placed.slot, Holder.of(placed.experiment, run))
+
+    def _fork(self, placed: Placed, leases: Sequence[int]) -> tuple[int, int | None]:
+        file = placed.run_dir.read_run()
+        slot = None if placed.slot is None else placed.slot.to_json()
+        for last_try in (False, True):
+            template = self._template_for(placed.run_dir, file)
+            try:
+                return template.start(placed.run_dir.path, placed.attempt, slot, placed.environment, leases)
+            except TemplateDied:
+                self._forget(template)
+                if last_try:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _template_for(self, run_dir: RunDir, file: RunFile) -> TemplateProcess:
+        function = file.work.get("function")
+        if function is not None and file.policy.get("start") != "cold":
+            home = Path(os.path.normpath(run_dir.path / file.home))
+            template = self._template_of(Function.from_json(function), home, file)
+            if template is not None:
+                return template
+        bare = self._templates.get("")
+        if bare is None:
+            bare = self._templates[""] = TemplateProcess(sys.executable, self._log, bare=True)
+        return bare
+
+    def _template_of(self, function: Function, home: Path, file: RunFile) -> TemplateProcess | None:
+        key = f"{home}\0{function}"
+        if key not in self._templates:
+            template = TemplateProcess(file.python, self._log, bare=False)
+            try:
+                unsafe = template.import_function(function, home, file.path, file.cwd)
+            except RunslotError:
+                template.close()
+                raise
+            if unsafe and file.policy.get("start") != "warm":
+                self._say(f"{function} starts in a new interpreter for each run: {unsafe}")
+                template.close()
+                self._templates[key] = None
+            else:
+                self._templates[key] = template
+        return self._templates[key]
+
+    def _forget(self, template: TemplateProcess) -> None:
+        template.close()
+        self._templates = {key: each for key, each in self._templates.items() if each is not template}
+
+    # ---- watching ------------------------------------------------------------------------------------------------
+
+    def _watch(self, run_dir: RunDir, attempt: int, process: ProcessIdentity) -> Handle:
+        handle = Handle(run_dir, attempt, str(process.pid))
+        descriptor = _pidfd(process.pid)
+        if descriptor is not None and start_time(process.pid) != process.start_time:
+            os.close(descriptor)  # the keeper has ended, and the pid is someone else's
+            descriptor = None
+            self._poller.wake()
+        self._watched[handle] = _Watch(process, descriptor)
+        if descriptor is not None:
+            self._poller.add(descriptor)
+        return handle
+
+    def _poll(self, handle: Handle) -> Outcome | None:
+        watch = self._watched[handle]
+        if is_alive(watch.process) is not False:
+            return None
+        self._unwatch(handle)
+        outcome = handle.run_dir.read_outcome()
+        if outcome is not None and outcome.attempt >= handle.attempt:
+            return outcome
+        return self._follow(handle, watch.process)
+
+    def _follow(self, handle: Handle, ended: ProcessIdentity) -> Outcome | None:
+        """The keeper ended without an outcome: another one has the run (a template died in between), or it is lost."""
+        attempt = handle.run_dir.read_attempt()
+        if attempt is not None and attempt.attempt >= handle.attempt and attempt.pid != ended.pid:
+            other = ProcessIdentity(attempt.host, attempt.boot_id, attempt.pid, attempt.start_time)
+            if is_alive(other):
+                self._watched[handle] = _Watch(other, None)
+                return None
+        escaped = end_escaped(handle.run_dir.path)
+        outcome = Outcome(
+            kind="lost",
+            attempt=handle.attempt,
+            started=None if attempt is None else attempt.started,
+            ended=time.time(),
+            host=host_name(),
+            message="its keeper was killed" + (f"; {escaped} of its processes were ended" if escaped else ""),
+        )
+        write_json(handle.run_dir.outcome_file, outcome.to_json())
+        return outcome
+
+    def _unwatch(self, handle: Handle) -> None:
+        watch = self._watched.pop(handle)
+        if watch.descriptor is not None:
+            self._poller.remove(watch.descriptor)
+            os.close(watch.descriptor)
+
+
+class _Poller:
+    """Waits for any of several descriptors, or for `wake`."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self._poll.register(self._wake_read, select.POLLIN)
+
+    def add(self, descriptor: int) -> None:
+        self._poll.register(descriptor, select.POLLIN)
+
+    def remove(self, descriptor: int) -> None:
+        self._poll.unregister(descriptor)
+
+    def wait(self, timeout: float | None) -> None:
+        ready = self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
+        if any(descriptor == self._wake_read for descriptor, _ in ready):
+            try:
+                os.read(self._wake_read, 4096)
+            except BlockingIOError:
+                pass
+
+    def wake(self) -> None:
+        try:
+            os.write(self._wake_write, b"\0")
+        except (BlockingIOError, OSError):  # full: it will wake; closed: nobody waits
+            pass
+
+    def close(self) -> None:
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+
+def _pidfd(pid: int) -> int | None:
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # it has ended, or this kernel has no pidfds
+        return None
+
+
+def _send(watch: _Watch, number: signal.Signals) -> None:
+    try:
+        if watch.descriptor is not None:
+            signal.pidfd_send_signal(watch.descriptor, number)
+        else:
+            os.kill(watch.process.pid, number)
+    except ProcessLookupError:  # it ended by itself
+        pass

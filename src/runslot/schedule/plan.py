@@ -1,0 +1,317 @@
+"""The one decision: `step(state, events, now)` says what to start and what to stop.
+
+Pure: no clock, no I/O. A run is known by its key (an index that the launcher gives); slots are indices too, so that
+the same plan serves cores of this machine, hosts, or (slots None) an engine that keeps a queue of its own.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from runslot.experiment.records import Outcome, Policy
+
+Key = int
+SlotIndex = int
+
+# ---- what happened ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Added:
+    """Further runs are to be done, in this order."""
+
+    keys: tuple[Key, ...]
+    policy: Policy = field(default_factory=Policy)
+    attempts: Mapping[Key, int] = field(default_factory=dict)
+    """The number of the next attempt of a run that has had some; 1 where it is not given."""
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A run that an earlier launcher started still runs; it occupies the slots that overlap with its own."""
+
+    key: Key
+    attempt: int
+    occupies: tuple[SlotIndex, ...]
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An attempt ended."""
+
+    key: Key
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class SlotTaken:
+    """A start found its slot held by someone else's run; both wait."""
+
+    key: Key
+    retry_after: float
+    """Seconds."""
+
+
+@dataclass(frozen=True)
+class StopAsked:
+    """The user asks these runs, or all, to stop; asked again, with `kill`, without grace."""
+
+    keys: tuple[Key, ...] | None = None
+    kill: bool = False
+
+
+@dataclass(frozen=True)
+class Paused:
+    """Start nothing further (or again) until told."""
+
+    paused: bool
+
+
+Event = Added | Adopted | Ended | SlotTaken | StopAsked | Paused
+
+# ---- what to do -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start attempt `attempt` of run `key` in `slot` (None: the engine decides where)."""
+
+    key: Key
+    attempt: int
+    slot: SlotIndex | None
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Ask run `key`, which runs, to stop, or kill it."""
+
+    key: Key
+    kill: bool
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Run `key` will not be started, or not again."""
+
+    key: Key
+    why: str
+
+
+Action = Start | Stop | Drop
+
+# ---- what is known ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A run that starts again, not before `at`."""
+
+    at: float
+    key: Key
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Running:
+    """A run under way, and the slots that are not free because of it."""
+
+    attempt: int
+    occupies: tuple[SlotIndex, ...]
+    stopping: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the decision depends on.
+
+    `queue` from `position` on has not been started; `again` waits for a further attempt. Both orders are kept, so
+    that runs start in the order in which they were asked for, retries as soon as they may.
+    """
+
+    slots: tuple[SlotIndex, ...] | None
+    queue: tuple[Key, ...] = ()
+    position: int = 0
+    again: tuple[Waiting, ...] = ()
+    running: Mapping[Key, Running] = field(default_factory=dict)
+    policies: Mapping[Key, Policy] = field(default_factory=dict)
+    attempts: Mapping[Key, int] = field(default_factory=dict)
+    """The next attempt's number, of runs for which it is not 1."""
+    tried: Mapping[Key, int] = field(default_factory=dict)
+    """How often a run has failed here; its `Policy.retries` is measured against it."""
+    dropped: frozenset[Key] = frozenset()
+    """Stopped before they started."""
+    taken_until: Mapping[SlotIndex, float] = field(default_factory=dict)
+    """Slots that someone else holds, and when to try again."""
+    failures: int = 0
+    paused: bool = False
+    stopped: bool = False
+    """Nothing further is started."""
+
+    @property
+    def waiting(self) -> int:
+        """How many runs have yet to start, or to start again."""
+        return len(self.queue) - self.position + len(self.again)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing runs and nothing will."""
+        return not self.running and not self.waiting
+
+
+def step(state: State, events: Iterable[Event], now: float) -> tuple[State, tuple[Action, ...]]:
+    """Take in what happened and decide what to do.
+
+    `now` is in seconds on any clock that does not go back. Every `Start` is taken to be carried out: the run counts
+    as running until its `Ended` or `SlotTaken` comes.
+    """
+    actions: list[Action] = []
+    for event in events:
+        state, further = _take_in(state, event, now)
+        actions += further
+    state, starts = _fill_slots(state, now)
+    return state, (*actions, *starts)
+
+
+def next_moment(state: State) -> float | None:
+    """Return when `step` should be called again even if nothing happens; None: only when something does."""
+    if state.paused or state.stopped or not state.waiting:
+        return None
+    moments = list(state.taken_until.values())
+    if state.slots is None or len(_occupied(state)) < len(state.slots):
+        moments += [waiting.at for waiting in state.again[:1]]
+    return min(moments, default=None)
+
+
+def _occupied(state: State) -> set[SlotIndex]:
+    return {slot for run in state.running.values() for slot in run.occupies} | state.taken_until.keys()
+
+
+# ---- taking in --------------------------------------------------------------------------------------------------
+
+
+def _take_in(state: State, event: Event, now: float) -> tuple[State, list[Action]]:
+    match event:
+        case Added():
+            return _add(state, event), []
+        case Adopted():
+            running = {**state.running, event.key: Running(event.attempt, event.occupies)}
+            return replace(state, running=running, policies={**state.policies, event.key: event.policy}), []
+        case SlotTaken():
+            return _put_back(state, event, now), []
+        case Ended():
+            return _end(state, event, now)
+        case StopAsked():
+            return _stop(state, event)
+        case Paused():
+            return replace(state, paused=event.paused), []
+
+
+def _add(state: State, event: Added) -> State:
+    return replace(
+        state,
+        queue=state.queue[state.position :] + event.keys,
+        position=0,
+        policies={**state.policies, **dict.fromkeys(event.keys, event.policy)},
+        attempts={**state.attempts, **event.attempts},
+        stopped=False,
+    )
+
+
+def _put_back(state: State, event: SlotTaken, now: float) -> State:
+    running = dict(state.running)
+    was = running.pop(event.key)
+    at = now if was.occupies else now + event.retry_after
+    again = _insert(state.again, Waiting(at, event.key, was.attempt))
+    taken = {**state.taken_until, **dict.fromkeys(was.occupies, now + event.retry_after)}
+    return replace(state, running=running, again=again, taken_until=taken)
+
+
+def _end(state: State, event: Ended, now: float) -> tuple[State, list[Action]]:
+    running = dict(state.running)
+    was = running.pop(event.key, None)
+    if was is None:  # said twice, or stopped before it started
+        return state, []
+    policy = state.policies[event.key]
+    state = replace(state, running=running)
+    if event.outcome.kind in {"succeeded", "stopped"}:
+        return state, []
+    tried = state.tried.get(event.key, 0) + 1
+    state = replace(state, tried={**state.tried, event.key: tried})
+    if tried <= policy.retries and _worth_retrying(event.outcome, policy) and not (was.stopping or state.stopped):
+        waiting = Waiting(now + policy.backoff * 2 ** (tried - 1), event.key, was.attempt + 1)
+        return replace(state, again=_insert(state.again, waiting)), []
+    state = replace(state, failures=state.failures + 1)
+    if policy.max_failures is None or state.failures < policy.max_failures:
+        return state, []
+    return _drop_all(state, f"{state.failures} runs have failed, the most that was allowed")
+
+
+def _worth_retrying(outcome: Outcome, policy: Policy) -> bool:
+    # What ran out of time would do so again, unless it continues from where it was.
+    return outcome.kind in {"failed", "lost"} or (outcome.kind == "timed_out" and policy.resumable)
+
+
+def _stop(state: State, event: StopAsked) -> tuple[State, list[Action]]:
+    everything = event.keys is None
+    asked = state.running if event.keys is None else [key for key in event.keys if key in state.running]
+    actions: list[Action] = [Stop(key, event.kill) for key in asked]
+    running = {k: replace(run, stopping=True) if k in asked else run for k, run in state.running.items()}
+    state = replace(state, running=running)
+    if everything:
+        state, drops = _drop_all(state, "stopped before it started")
+        return state, actions + drops
+    again = tuple(waiting for waiting in state.again if waiting.key not in (event.keys or ()))
+    queued = set(state.queue[state.position :]) | {waiting.key for waiting in state.again}
+    drops = [Drop(key, "stopped before it started") for key in event.keys or () if key in queued]
+    dropped = state.dropped | {drop.key for drop in drops if isinstance(drop, Drop)}
+    return replace(state, again=again, dropped=dropped), actions + drops
+
+
+def _drop_all(state: State, why: str) -> tuple[State, list[Action]]:
+    keys = [key for key in state.queue[state.position :] if key not in state.dropped]
+    keys += [waiting.key for waiting in state.again]
+    state = replace(state, queue=(), position=0, again=(), stopped=True)
+    return state, [Drop(key, why) for key in keys]
+
+
+# ---- starting ---------------------------------------------------------------------------------------------------
+
+
+def _fill_slots(state: State, now: float) -> tuple[State, list[Action]]:
+    if state.paused or state.stopped or not state.waiting:
+        return state, []
+    taken = {slot: until for slot, until in state.taken_until.items() if until > now}
+    state = replace(state, taken_until=taken)
+    if state.slots is None:
+        free: Iterable[SlotIndex | None] = [None] * state.waiting
+    else:
+        occupied = _occupied(state)
+        free = [slot for slot in state.slots if slot not in occupied]
+    starts: list[Action] = []
+    running = dict(state.running)
+    for slot in free:
+        state, following = _next_run(state, now)
+        if following is None:
+            break
+        running[following.key] = Running(following.attempt, () if slot is None else (slot,))
+        starts.append(Start(following.key, following.attempt, slot))
+    return replace(state, running=running), starts
+
+
+def _next_run(state: State, now: float) -> tuple[State, Waiting | None]:
+    if state.again and state.again[0].at <= now:
+        return replace(state, again=state.again[1:]), state.again[0]
+    position = state.position
+    while position < len(state.queue) and state.queue[position] in state.dropped:
+        position += 1
+    if position == len(state.queue):
+        return replace(state, position=position), None
+    key = state.queue[position]
+    return replace(state, position=position + 1), Waiting(now, key, state.attempts.get(key, 1))
+
+
+def _insert(again: tuple[Waiting, ...], waiting: Waiting) -> tuple[Waiting, ...]:
+    return tuple(heapq.merge(again, (waiting,), key=lambda each: (each.at, each.key)))
