@@ -95,7 +95,7 @@ class Gpu:
     def from_json(cls, value: Mapping[str, Any]) -> Gpu:
         """Make the GPU from `dataclasses.asdict`'s form, lists for tuples; unknown keys are ignored."""
         known = {f.name for f in dataclasses.fields(cls)}
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in known}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in known}
         fields["processes"] = tuple(GpuProcess(**p) for p in value.get("processes", ()))
         return cls(**fields)
 

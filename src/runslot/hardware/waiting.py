@@ -1,0 +1,139 @@
+"""Who waits for which cores and GPUs, so that launchers on one machine take turns.
+
+Each waiting launcher keeps one file that the others read: the slots that it was refused and since when. Its time of
+change shows that the launcher still asks; one that was stopped or killed is not waited for.
+"""
+
+# ruff: noqa: PTH (paths are plain strings here: a lease takes microseconds, of which Path would be most)
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+PATIENCE = 0.5
+"""Seconds that a launcher waits before others yield to it; short runs go on back to back meanwhile."""
+SILENCE = 2.0
+"""Seconds after which a launcher that no longer asks is not waited for."""
+HOLD = 60.0
+"""Seconds of every `CYCLE` for which free cores are kept for a launcher that waits for others beside them."""
+CYCLE = 600.0
+COARSE = 0.1
+"""Seconds within which two changes of a directory may carry the same time."""
+LARGEST = 1 << 20
+
+Names = frozenset[str]
+
+
+@dataclass
+class Waiting:
+    """The waiting files of one directory, and the one that is ours."""
+
+    directory: str
+    prefix: str
+    clock: Callable[[], float] = time.monotonic  # one clock for all processes of a machine
+    _mine: dict[Names, list[float]] = field(default_factory=dict)  # since when, and when last asked
+    _known: dict[str, tuple[int, list[tuple[float, Names]]]] = field(default_factory=dict)
+    _listed: tuple[float, list[str]] = field(default=(0.0, []))
+    _path: str = ""
+
+    def __post_init__(self) -> None:
+        self._path = f"{self.directory}/{self.prefix}{os.getpid()}-{secrets.token_hex(4)}"
+
+    def ahead(self, names: Names, are_free: Callable[[Names], bool]) -> bool:
+        """Whether another launcher has waited longer for some of `names` and should have them first.
+
+        It should where all that it waits for is free now, and for `HOLD` seconds of every `CYCLE` also where only a
+        part is: a run on many cores then gets them in the end, and free cores are not kept for hours.
+        """
+        now = self.clock()
+        mine = self._mine[names][0] if names in self._mine else now
+        for since, wanted in self._others():
+            age = now - since
+            first = since < mine and age >= PATIENCE and not names.isdisjoint(wanted)
+            if first and (age % CYCLE < HOLD or are_free(wanted)):
+                return True
+        return False
+
+    def begin(self, names: Names) -> None:
+        """Say that we were refused `names` and ask again; what we no longer ask for is forgotten."""
+        now = self.clock()
+        kept = {n: times for n, times in self._mine.items() if now - times[1] < SILENCE}
+        kept.setdefault(names, [now, now])[1] = now
+        changed = kept.keys() != self._mine.keys()
+        self._mine = kept
+        if changed:
+            self._write()
+        else:
+            self._touch()
+
+    def end(self, names: Names | None = None) -> None:
+        """Say that we no longer wait for `names`, or for anything."""
+        before = len(self._mine)
+        if names is None:
+            self._mine.clear()
+        else:
+            self._mine.pop(names, None)
+        if len(self._mine) != before:
+            self._write()
+
+    def _touch(self) -> None:
+        try:
+            os.utime(self._path)
+        except FileNotFoundError:
+            self._write()
+
+    def _write(self) -> None:
+        if not self._mine:
+            try:
+                os.unlink(self._path)
+            except FileNotFoundError:
+                pass
+            return
+        # A new file each time: readers see all of it or the one before, and know by the inode that it changed.
+        new = f"{self.directory}/.{os.path.basename(self._path)}"
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            json.dump([[times[0], sorted(names)] for names, times in self._mine.items()], file)
+            os.fchmod(descriptor, 0o644)
+        os.replace(new, self._path)
+
+    def _others(self) -> list[tuple[float, Names]]:
+        now, wanted = time.time(), []
+        for path in self._files(now):
+            try:
+                status = os.stat(path, follow_symlinks=False)
+                if now - status.st_mtime > SILENCE:
+                    continue
+                known = self._known.get(path)
+                if known is None or known[0] != status.st_ino:
+                    known = self._known[path] = (status.st_ino, _read(path))
+            except OSError:
+                continue  # it has just gone, or is none of ours
+            wanted += known[1]
+        return wanted
+
+    def _files(self, now: float) -> list[str]:
+        changed = os.stat(self.directory).st_mtime
+        if changed != self._listed[0]:
+            names = [n for n in os.listdir(self.directory) if n.startswith(self.prefix)]
+            paths = [p for n in names if (p := f"{self.directory}/{n}") != self._path]
+            self._known = {p: k for p, k in self._known.items() if p in paths}
+            # A directory's time is coarse: a listing made in the instant of a change may have missed the next one.
+            self._listed = (changed if now - changed > COARSE else 0.0, paths)
+        return self._listed[1]
+
+
+def _read(path: str) -> list[tuple[float, Names]]:
+    """Return what one launcher waits for; nothing where the file is not as we write it (anyone may write there)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        text = file.read(LARGEST)
+    try:
+        return [(float(since), frozenset(map(str, names))) for since, names in json.loads(text)]
+    except (ValueError, TypeError):
+        return []
