@@ -1,1 +1,87 @@
-"""What to run: variants, levels and spaces."""
+"""What to run: variants, levels and spaces, their names and ids. Pure, and on the standard library alone."""
+
+from runslot.variants.config import (
+    UnknownKey,
+    WrongStructure,
+    flatten,
+    get_path,
+    set_path,
+    split_key,
+    update_config,
+)
+from runslot.variants.distributions import Distribution, choice, integers, loguniform, uniform
+from runslot.variants.encode import is_plain, to_jsonable
+from runslot.variants.given import SWEEP_NOTE, describe, listed, space_of
+from runslot.variants.grid import grid, zipped
+from runslot.variants.identity import canonical, run_id
+from runslot.variants.levels import VariantLevel, _cross_variants, make_variants
+from runslot.variants.naming import part_name, safe_directory
+from runslot.variants.parse import parse_grid, parse_sample, parse_seeds, parse_setting, parse_value
+from runslot.variants.sample import sample
+from runslot.variants.space import Space, levels, single, union, variants_of
+from runslot.variants.sweepers import (
+    DeterministicHyperparameterSweeper,
+    EnumParam,
+    FixedParam,
+    Hyperparameter,
+    LinearFloatParam,
+    LinearIntParam,
+    LogFloatParam,
+    LogIntParam,
+    RandomHyperparameter,
+    RandomHyperparameterSweeper,
+)
+from runslot.variants.variant import Variant, plain
+
+__all__ = [
+    "SWEEP_NOTE",
+    "DeterministicHyperparameterSweeper",
+    "Distribution",
+    "EnumParam",
+    "FixedParam",
+    "Hyperparameter",
+    "LinearFloatParam",
+    "LinearIntParam",
+    "LogFloatParam",
+    "LogIntParam",
+    "RandomHyperparameter",
+    "RandomHyperparameterSweeper",
+    "Space",
+    "UnknownKey",
+    "Variant",
+    "VariantLevel",
+    "WrongStructure",
+    "_cross_variants",
+    "canonical",
+    "choice",
+    "describe",
+    "flatten",
+    "get_path",
+    "grid",
+    "integers",
+    "is_plain",
+    "levels",
+    "listed",
+    "loguniform",
+    "make_variants",
+    "parse_grid",
+    "parse_sample",
+    "parse_seeds",
+    "parse_setting",
+    "parse_value",
+    "part_name",
+    "plain",
+    "run_id",
+    "safe_directory",
+    "sample",
+    "set_path",
+    "single",
+    "space_of",
+    "split_key",
+    "to_jsonable",
+    "uniform",
+    "union",
+    "update_config",
+    "variants_of",
+    "zipped",
+]

@@ -1,0 +1,104 @@
+"""What callers give as variants (a space, a dict, a list, nothing), read as a space, and its plan in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from runslot.errors import InvalidInput
+from runslot.variants.config import KeyPath, flatten, split_key
+from runslot.variants.grid import Axis, axis, make_grid
+from runslot.variants.identity import SEED_KEY, canonical
+from runslot.variants.levels import VariantLevel
+from runslot.variants.naming import part_name
+from runslot.variants.space import Listed, Names, Space, levels, single
+from runslot.variants.variant import Variant, own
+
+SWEEP_NOTE = "sweep=False takes lists as they are"
+
+
+def space_of(value: Any, *, sweep: bool = True) -> Space:
+    """Return the space that `value` stands for; nothing in it is changed or kept.
+
+    - A space is itself; None is one empty variant; a `Variant` is one variant as it is.
+    - A plain dict is swept: a list at its top level is a set of choices, first key slowest. Tuples, nested and empty
+      lists, and everything in dicts inside it are single values. Dotted keys are nested. With `sweep=False` the whole
+      dict is one variant as it is.
+    - A list of variants or dicts (as from `make_variants`) is those; dicts are named by the keys in which they differ.
+    - A `VariantLevel` is that level.
+    """
+    if isinstance(value, Space):
+        return value
+    if value is None:
+        return single()
+    if isinstance(value, Variant):
+        return Listed((Variant(own(value), value.name),))
+    if isinstance(value, Mapping):
+        return _swept(value) if sweep else single(value)
+    if isinstance(value, VariantLevel):
+        return levels(value)
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise InvalidInput(f"{value!r} is no space of variants: give a dict, grid(...), or a list of variants")
+    return listed(value)
+
+
+def listed(variants: Iterable[Mapping[str, Any]]) -> Space:
+    """Return the space of these variants, in this order; plain dicts are named by the keys in which they differ."""
+    items = list(variants)
+    for number, item in enumerate(items):
+        if not isinstance(item, Mapping):
+            raise InvalidInput(_not_a_dict(number, item))
+    flat = {number: flatten(item) for number, item in enumerate(items) if not isinstance(item, Variant)}
+    differing = _differing(list(flat.values()))
+    names = Names()
+    made: list[Variant] = []
+    for number, item in enumerate(items):
+        if isinstance(item, Variant):
+            name = item.name
+        else:
+            name = part_name([(key, flat[number][key]) for key in differing if key in flat[number]])
+            name = names.given(name, item)
+        made.append(Variant(own({**item}), name))
+    return Listed(tuple(made))
+
+
+def describe(space: Space, *, seeds: int = 1, note: str = "") -> str:
+    """Return the plan in one line: `6 runs: lr ×2, hidden ×3`, with `note` after it where something is swept."""
+    runs = len(space) * seeds
+    factors = [*space.factors(), *([f"seeds ×{seeds}"] if seeds > 1 else [])]
+    plan = f": {', '.join(factors)}" if factors else ""
+    return f"{runs} {'run' if runs == 1 else 'runs'}{plan}{f'; {note}' if note and space.factors() else ''}"
+
+
+def _swept(settings: Mapping[str, Any]) -> Space:
+    fixed: dict[KeyPath, Any] = {}
+    axes: list[Axis] = []
+    for key, value in settings.items():
+        path = split_key(key)
+        if isinstance(value, list) and value:
+            axes.append(_axis(path, value))
+        else:
+            fixed[path] = value
+    return make_grid(fixed, axes)
+
+
+def _axis(path: KeyPath, values: list[Any]) -> Axis:
+    try:
+        return axis([path], [(value,) for value in values])
+    except InvalidInput as error:
+        raise InvalidInput(f"{error}; where the list is one value: {SWEEP_NOTE}, and so does a Variant") from None
+
+
+def _not_a_dict(number: int, item: object) -> str:
+    hint = "; make_variants returns (variants, log_dirs): give the first" if isinstance(item, list) else ""
+    return f"item {number} of the list of variants is a {type(item).__name__}, not a dict{hint}"
+
+
+def _differing(flat: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the keys that not all have, or not with one value, in order of appearance; the seed is never one."""
+    keys = dict.fromkeys(key for settings in flat for key in settings if key != SEED_KEY)
+    return [
+        key
+        for key in keys
+        if any(key not in settings for settings in flat) or len({canonical(settings[key]) for settings in flat}) > 1
+    ]

@@ -1,0 +1,71 @@
+"""Random search as a space: `sample({"lr": loguniform(1e-5, 1e-1)}, 20)`.
+
+The draws are made from the seed when the space is made, so that it yields the same variants every time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from random import Random
+from typing import Any
+
+from runslot.errors import InvalidInput
+from runslot.variants.config import KeyPath, dotted
+from runslot.variants.distributions import Choice, Distribution
+from runslot.variants.grid import axis, make_grid, read_settings
+from runslot.variants.identity import canonical
+from runslot.variants.space import Space
+from runslot.variants.variant import own
+
+
+def sample(settings: Mapping[str, Any], n: int, seed: int = 0) -> Space:
+    """Return `n` different variants, drawn at random.
+
+    A distribution is drawn from, a list is a `choice` of its values, anything else is one fixed value; keys as in
+    `grid`. Each key has numbers of its own: more variants (a larger `n`) begin with the same ones, and another key
+    leaves the draws of the first as they were. `InvalidInput` where there are not `n` different variants.
+    """
+    if type(n) is not int or n < 1:
+        raise InvalidInput(f"sample takes a number of variants of at least 1, not {n!r}")
+    if type(seed) is not int:
+        raise InvalidInput(f"sample takes a whole number as its seed, not {seed!r}")
+    fixed, choices = read_settings(settings, "sample", drawn=True)
+    drawn = {
+        path: value if isinstance(value, Distribution) else Choice(own(tuple(value))) for path, value in choices.items()
+    }
+    if not drawn:
+        raise InvalidInput("sample has nothing to draw: give a key a distribution, such as loguniform(1e-5, 1e-1)")
+    _check_size(drawn, n)
+    paths = list(drawn)
+    rows = _different(_draws(drawn, seed), n)
+    return make_grid(fixed, [axis(paths, rows, label=f"{', '.join(map(dotted, paths))} sampled")])
+
+
+def _draws(drawn: Mapping[KeyPath, Distribution], seed: int) -> Iterator[tuple[Any, ...]]:
+    streams = [
+        (distribution, Random(f"{seed}/{dotted(path)}"))  # noqa: S311 - to be repeated, not kept secret
+        for path, distribution in drawn.items()
+    ]
+    while True:
+        yield tuple(distribution.draw(rng) for distribution, rng in streams)
+
+
+def _different(draws: Iterator[tuple[Any, ...]], n: int) -> list[tuple[Any, ...]]:
+    """Return the first `n` draws that differ from all before."""
+    rows: dict[str, tuple[Any, ...]] = {}
+    for row in draws:
+        rows.setdefault(canonical(row), row)
+        if len(rows) == n:
+            break
+    return list(rows.values())
+
+
+def _check_size(drawn: Mapping[KeyPath, Distribution], n: int) -> None:
+    sizes = [distribution.size for distribution in drawn.values()]
+    finite = [size for size in sizes if size is not None]
+    if len(finite) == len(sizes) and math.prod(finite) < n:
+        raise InvalidInput(
+            f"there are only {math.prod(finite)} different variants of {', '.join(map(dotted, drawn))}, "
+            f"so that {n} cannot be drawn; use grid for all of them"
+        )
