@@ -1,32 +1,19 @@
 """Affinities: a slot in the form that a run reads, and rlpyt's affinity codes.
 
-The fields are rlpyt's (astooke/rlpyt, `utils/launching/affinity.py`), so that its runners and samplers read them.
+Names, arguments, fields and codes are rlpyt's (astooke/rlpyt, `utils/launching/affinity.py`). Pure, but for
+`encode_affinity` and `quick_affinity_code`, which look at this machine for what they are not told.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, Union
+import operator
+from typing import Any
 
-from runslot.errors import AffinityError
+from runslot.errors import AffinityError, nearest
+from runslot.hardware.layouts import ARGUMENTS, FLAGS, Affinity, AttrDict, Layout, check, cpus_of, gpus_of
 from runslot.hardware.slots import Slot
-
-
-class AttrDict(dict[str, Any]):
-    """A dict whose string keys are attributes too, as rlpyt's scripts read affinities."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"the affinity has no {name!r}: it has {', '.join(self)}") from None
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self[name] = value
-
-
-Affinity = Union[AttrDict, list[AttrDict]]  # noqa: UP007 (evaluated when the module loads; 3.10 reads both)
-"""One dict, or for a run on several GPUs one dict a GPU."""
+from runslot.hardware.topology import Core, Gpu, Topology
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -74,10 +61,281 @@ def slot_environment(slot: Slot, affinity: Affinity, *, gpu_visibility: bool = T
     return environment
 
 
-class CodeSlot:
-    """Placeholder until the codes land."""
+def encode_affinity(  # noqa: PLR0917 (rlpyt's signature)
+    n_cpu_core: int = 1,
+    n_gpu: int = 0,
+    contexts_per_gpu: int = 1,
+    gpu_per_run: int = 1,
+    cpu_per_run: int = 1,
+    cpu_per_worker: int = 1,
+    cpu_reserved: int = 0,
+    hyperthread_offset: int | None = None,
+    n_socket: int | None = None,
+    run_slot: int | None = None,
+    async_sample: bool = False,
+    sample_gpu_per_run: int = 0,
+    optim_sample_share_gpu: bool = False,
+    alternating: bool = False,
+    set_affinity: bool = True,
+) -> str:
+    """Return rlpyt's code for a division of a machine among runs, `16cpu_2gpu_20hto_2skt` for example.
+
+    `n_cpu_core` and `n_gpu` are what to use of the machine; `cpu_per_run` counts only without GPUs. The distance of a
+    core's two CPUs (`hyperthread_offset`, 0 for one CPU a core) and the sockets are this machine's unless given.
+    Raises `AffinityError`, which names an argument, where two runs would share a core or the numbers do not divide.
+    """
+    numbers: dict[str, Any] = {
+        "cpu": n_cpu_core, "gpu": n_gpu, "cxg": contexts_per_gpu, "gpr": gpu_per_run, "cpr": cpu_per_run,
+        "cpw": cpu_per_worker, "hto": hyperthread_offset, "skt": n_socket, "res": cpu_reserved,
+        "ass": async_sample, "sgr": sample_gpu_per_run, "oss": optim_sample_share_gpu, "alt": alternating,
+        "saf": set_affinity, "slt": run_slot,
+    }  # fmt: skip
+    for name, value in numbers.items():
+        numbers[name] = _whole(name, value)
+    if hyperthread_offset is None or n_socket is None:
+        _fill_from_machine(numbers)
+    code = _written(numbers)
+    if run_slot is not None:
+        affinity_from_code(prepend_run_slot(run_slot, code))
+        return prepend_run_slot(run_slot, code)
+    check(_layout(code))
+    return code
+
+
+def quick_affinity_code(n_parallel: int | None = None, use_gpu: bool = True, contexts_per_gpu: int = 1) -> str:
+    """Return a code that divides all of this machine evenly: by its GPUs, else among `n_parallel` runs.
+
+    Raises `AffinityError` where there is neither a GPU to use nor an `n_parallel`.
+    """
+    from runslot.hardware.probe import probe
+
+    topology = probe(gpus=use_gpu)
+    cores = len(_cores_from_zero(topology))
+    gpus = len(topology.gpus)
+    if n_parallel is not None and _whole("n_parallel", n_parallel) < 1:
+        raise AffinityError(f"affinity: n_parallel is {n_parallel}, but the least is 1")
+    if gpus:
+        gpus = min(gpus, n_parallel or gpus)
+        runs = gpus * contexts_per_gpu
+        if runs > cores:
+            raise AffinityError(f"affinity: {runs} runs on {gpus} GPUs have {cores} cores: lower contexts_per_gpu")
+        return encode_affinity(n_cpu_core=cores // runs * runs, n_gpu=gpus, contexts_per_gpu=contexts_per_gpu)
+    if n_parallel is None:
+        found = "no GPU was found" if use_gpu else "use_gpu is False"
+        raise AffinityError(f"affinity: n_parallel must be given, because {found}")
+    runs = min(n_parallel, cores)
+    return encode_affinity(n_cpu_core=cores // runs * runs, cpu_per_run=cores // runs)
+
+
+def make_affinity(run_slot: int = 0, **kwargs: Any) -> Affinity:
+    """Return the affinity of one run slot; the arguments are those of `encode_affinity`."""
+    return affinity_from_code(encode_affinity(run_slot=run_slot, **kwargs))
+
+
+def affinity_from_code(run_slot_affinity_code: str) -> Affinity:
+    """Return the affinity of the run slot that the code begins with (`1slt_16cpu_2gpu`).
+
+    Raises `AffinityError` for a code without a run slot, with one that the layout does not have, or that is unsound.
+    """
+    slot, code = remove_run_slot(run_slot_affinity_code)
+    layout = _layout(code)
+    check(layout)
+    if slot >= layout.slots:
+        raise AffinityError(f"affinity code {code!r} has run slots 0 to {layout.slots - 1}, not {slot}")
+    return layout.affinity(slot)
+
+
+def prepend_run_slot(run_slot: int, affinity_code: str) -> str:
+    """Return the code of one run slot: `1slt_16cpu_2gpu`."""
+    return f"{run_slot}slt_{affinity_code}"
+
+
+def remove_run_slot(run_slot_affinity_code: str) -> tuple[int, str]:
+    """Return the run slot that a code begins with, and the rest of the code."""
+    first, _, code = run_slot_affinity_code.partition("_")
+    if not first.endswith("slt") or not first[:-3].isdecimal() or not code:
+        raise AffinityError(
+            f"affinity code {run_slot_affinity_code!r} does not begin with a run slot, as 0slt_… does: "
+            "prepend_run_slot(0, code) adds one"
+        )
+    return int(first[:-3]), code
+
+
+def decode_affinity(affinity_code: str) -> dict[str, int]:
+    """Return the numbers of a code under their abbreviations: `{"cpu": 16, "gpu": 2}`."""
+    numbers: dict[str, int] = {}
+    for part in affinity_code.split("_"):
+        number, name = part[:-3], part[-3:]
+        if name not in ARGUMENTS:
+            known = ", ".join(ARGUMENTS)
+            raise AffinityError(
+                f"affinity code {affinity_code!r}: {part!r} does not end in one of {known}{nearest(name, ARGUMENTS)}"
+            )
+        if not number.isdecimal():
+            raise AffinityError(f"affinity code {affinity_code!r}: {part!r} does not begin with a whole number")
+        if name in numbers:
+            raise AffinityError(f"affinity code {affinity_code!r}: {ARGUMENTS[name]} ({name}) is there twice")
+        numbers[name] = int(number)
+    return numbers
 
 
 def get_n_run_slots(affinity_code: str) -> int:
-    """Return the number of runs that execute at the same time under a code."""
-    raise AffinityError(f"affinity codes are not read yet: {affinity_code}")
+    """Return how many runs execute at the same time under a code; raises `AffinityError` for an unsound one."""
+    layout = _layout(affinity_code)
+    check(layout)
+    return layout.slots
+
+
+def slots_from_code(affinity_code: str, topology: Topology) -> tuple[Slot, ...]:
+    """Return the slots of a code on a machine, for leases; slot `i` runs under `prepend_run_slot(i, affinity_code)`.
+
+    Raises `AffinityError` for CPUs or GPUs that this process does not have there.
+    """
+    layout = _layout(affinity_code)
+    check(layout)
+    layouts = [layout.affinity(i) for i in range(layout.slots)]
+    core_of = {pu: core for core in topology.cores for pu in core.pus}
+    users: dict[Core, int] = {}
+    owned: list[list[Core]] = []
+    for affinity in layouts:
+        missing = set(cpus_of(affinity)).difference(topology.allowed)
+        if missing:
+            raise AffinityError(
+                f"affinity code {affinity_code!r} uses CPU {min(missing)}, which this process may not use or "
+                f"{topology.host} does not have: lower n_cpu_core, or set hyperthread_offset to the machine's "
+                f"({hyperthread_offset(topology)})"
+            )
+        cores = list(dict.fromkeys(core_of[cpu] for cpu in cpus_of(affinity)))
+        owned.append(cores)
+        for core in cores:
+            users[core] = users.get(core, 0) + 1
+    return tuple(
+        Slot(
+            host=topology.host,
+            index=i,
+            cores=tuple(cores),
+            pus=tuple(sorted(cpus_of(affinity))),
+            gpus=_gpus_of_code(affinity_code, affinity, topology),
+            runs_per_gpu=layout.cxg,
+            shares_cores=any(users[core] > 1 for core in cores),
+        )
+        for i, (affinity, cores) in enumerate(zip(layouts, owned, strict=True))
+    )
+
+
+def hyperthread_offset(topology: Topology) -> int:
+    """Return the distance of the two CPUs of every core, 0 where cores have one CPU.
+
+    Raises `AffinityError` where the kernel numbers the CPUs in a way that no offset describes.
+    """
+    pairs = {core.pus for core in topology.cores if len(core.pus) > 1}
+    if not pairs:
+        return 0
+    distances = {pus[1] - pus[0] for pus in pairs}
+    offset = min(distances)
+    firsts = {pus[0] for pus in pairs}
+    if (
+        len(distances) > 1
+        or any(len(pus) != 2 for pus in pairs)
+        or firsts != set(range(offset))
+        or offset != len(topology.cores)
+    ):
+        example = next(iter(sorted(pairs)))
+        raise AffinityError(
+            f"affinity codes cannot say how {topology.host} numbers the CPUs of a core ({', '.join(map(str, example))} "
+            "are one): ask with Resources(cpus=…) instead, or give hyperthread_offset=0 to take CPUs for cores"
+        )
+    return offset
+
+
+def n_socket(topology: Topology) -> int:
+    """Return how many sockets have equal shares of the core numbers, in order; 1 where they have not."""
+    sockets = len(topology.packages)
+    share = len(topology.cores) // sockets
+    for i, package in enumerate(topology.packages):
+        if [pu for pu in package.pus if pu < len(topology.cores)] != list(range(i * share, (i + 1) * share)):
+            return 1
+    return sockets
+
+
+def _fill_from_machine(numbers: dict[str, Any]) -> None:
+    from runslot.hardware.probe import probe
+
+    topology = probe(gpus=False)
+    if numbers["hto"] is None:
+        numbers["hto"] = hyperthread_offset(topology)
+    if numbers["skt"] is None:
+        numbers["skt"] = n_socket(topology)
+        try:
+            check(_layout(_written(numbers)))
+        except AffinityError:
+            numbers["skt"] = 1  # the sockets do not divide among these runs
+
+
+def _cores_from_zero(topology: Topology) -> list[Core]:
+    """Return the cores that this process may use; codes count them from CPU 0, so others are refused."""
+    usable = [core for core in topology.cores if set(core.pus) <= set(topology.allowed)]
+    if [core.pus[0] for core in usable] != list(range(len(usable))):
+        allowed = ", ".join(map(str, topology.allowed))
+        raise AffinityError(
+            f"affinity codes count from CPU 0, but this process may use the CPUs {allowed} of {topology.host}: "
+            "ask with Resources(cpus=…) instead"
+        )
+    return usable
+
+
+def _gpus_of_code(code: str, affinity: Affinity, topology: Topology) -> tuple[Gpu, ...]:
+    wanted = gpus_of(affinity)
+    if not topology.gpus:  # no driver that we can ask; the script's framework may still know one
+        return ()
+    if wanted and max(wanted) >= len(topology.gpus):
+        raise AffinityError(
+            f"affinity code {code!r} uses GPU {max(wanted)}, but {topology.host} has {len(topology.gpus)}: lower n_gpu"
+        )
+    return tuple(topology.gpus[i] for i in wanted)
+
+
+def _layout(code: str) -> Layout:
+    numbers = decode_affinity(code)
+    numbers.pop("slt", None)
+    for name in ("cpu", *(() if numbers.get("gpu") else ("cpr",))):
+        if name not in numbers:
+            raise AffinityError(f"affinity code {code!r} lacks {ARGUMENTS[name]} ({name})")
+    return Layout(**numbers)
+
+
+def _written(numbers: dict[str, Any]) -> str:
+    plain = {
+        "cxg": 1,
+        "gpr": 1,
+        "cpw": 1,
+        "hto": numbers["cpu"],
+        "skt": 1,
+        "res": 0,
+        "ass": 0,
+        "sgr": 0,
+        "oss": 0,
+        "alt": 0,
+        "saf": 1,
+    }
+    parts = [f"{numbers['cpu']}cpu", f"{numbers['gpu']}gpu"]
+    for name in ("cxg", "gpr", "cpr", "cpw", "hto", "skt", "res", "ass", "sgr", "oss", "alt", "saf"):
+        if name == "cpr":
+            parts += [f"{numbers['cpr']}cpr"] if numbers["gpu"] == 0 else []
+        elif numbers[name] != plain[name]:
+            parts.append(f"{numbers[name]}{name}")
+    return "_".join(parts)
+
+
+def _whole(name: str, value: Any) -> Any:
+    """Return an argument as an int, so that numpy's numbers do as well."""
+    if name in FLAGS:
+        return int(bool(value))
+    if value is None and name in ("hto", "skt", "slt"):
+        return None
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise AffinityError(f"affinity: {ARGUMENTS.get(name, name)} must be a whole number, not {value!r}")
+    number = operator.index(value)
+    if number < 0:
+        raise AffinityError(f"affinity: {ARGUMENTS.get(name, name)} is {number}, but the least is 0")
+    return number

@@ -4,7 +4,8 @@ One `flock` file for each physical core and GPU, in a directory that all users s
 descriptors, which the run's processes inherit: what a run leaves behind keeps the slot, and a crash frees it.
 """
 
-# ruff: noqa: PTH (paths are plain strings here: a lease takes microseconds, of which Path would be most)
+# Plain strings for paths: pathlib would cost more than the system calls.
+# ruff: noqa: PTH116, PTH123
 
 from __future__ import annotations
 

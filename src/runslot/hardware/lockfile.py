@@ -5,7 +5,8 @@ The directory is sticky and anyone may write there, so nothing found in it is tr
 anything but plain files are refused, and a file that was replaced while it was being locked is opened again.
 """
 
-# ruff: noqa: PTH (paths are plain strings here: a lease takes microseconds, of which Path would be most)
+# Plain strings for paths: pathlib would cost more than the system calls.
+# ruff: noqa: PTH116
 
 from __future__ import annotations
 

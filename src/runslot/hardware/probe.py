@@ -4,7 +4,8 @@ Plain files under any root, so that captures of other machines read the same way
 hwloc's reading of the same files.
 """
 
-# ruff: noqa: PTH (thousands of small files: plain strings read in a third of the time)
+# Plain strings for paths: pathlib would cost more than the system calls.
+# ruff: noqa: PTH123, PTH208
 
 from __future__ import annotations
 
@@ -16,31 +17,34 @@ from dataclasses import replace
 from pathlib import Path
 
 from runslot.errors import InvalidInput
-from runslot.hardware.topology import Core, NumaNode, Package, Topology, flat_topology
+from runslot.hardware.topology import Core, NumaNode, Package, Topology, flat_topology, kind_name
+
+APART = 1.2
+"""Kinds of cores differ in speed by this factor at least."""
 
 
-def probe() -> Topology:
-    """Return this machine: its CPUs, those that this process may use, and its GPUs.
+def probe(*, gpus: bool = True) -> Topology:
+    """Return this machine: its CPUs, those that this process may use, and its GPUs unless `gpus` is false.
 
     Where there is no sysfs (macOS), every CPU counts as a core of its own.
     """
     host = socket.gethostname()
     if not sys.platform.startswith("linux"):
         return flat_topology(host, tuple(range(os.cpu_count() or 1)))
-    allowed = os.sched_getaffinity(0)
+    affinity = os.sched_getaffinity(0)
     try:
         topology = read_topology()
     except InvalidInput:
-        return flat_topology(host, tuple(sorted(allowed)))
-    online = tuple(sorted(allowed.intersection(topology.online))) or topology.online
-    return replace(topology, host=host, allowed=online)
+        topology = flat_topology(host, tuple(sorted(affinity)))
+    allowed = tuple(sorted(affinity.intersection(topology.online))) or topology.online
+    return replace(topology, host=host, allowed=allowed)
 
 
 def read_topology(root: Path = Path("/")) -> Topology:
-    """Return the machine whose `sys` lies under `root`, without GPUs.
+    """Return the machine whose `sys` and, where it matters, `proc` lie under `root`; its GPUs are not in these files.
 
-    `allowed` is what cgroups and `proc/self/status` under the root allow, all online PUs where they say nothing.
-    Raises `InvalidInput` where there is no such machine.
+    `allowed` are the PUs that `proc/self/status` and the cpuset cgroups (version 1 or 2) under the root allow, all that
+    are online where these files are missing. Raises `InvalidInput` where there is no machine under `root`.
     """
     base = f"{root}/sys/devices/system"
     online = _online(f"{base}/cpu")
@@ -48,14 +52,24 @@ def read_topology(root: Path = Path("/")) -> Topology:
         raise InvalidInput(f"no CPUs under {root}: expected {base}/cpu with a directory for each CPU")
     packages = _packages(f"{base}/cpu", online)
     nodes = _numa_nodes(f"{base}/node", online)
+    kinds = _kinds(f"{root}/sys/devices", online)
     return Topology(
-        host=str(root),
+        host=socket.gethostname() if root == Path("/") else root.name,
         packages=packages,
         numa_nodes=nodes,
-        cores=_cores(f"{base}/cpu", online, packages, nodes),
+        cores=_cores(f"{base}/cpu", online, packages, nodes, kinds),
         online=tuple(sorted(online)),
-        allowed=tuple(sorted(online)),
+        allowed=tuple(sorted(_allowed(str(root), online))),
+        distances=_distances(f"{base}/node", [node.id for node in nodes]),
     )
+
+
+def pci_locality(address: str, root: Path = Path("/")) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the NUMA nodes and the PUs beside a PCI device (`0000:3b:00.0`); empty where the kernel does not know."""
+    where = f"{root}/sys/bus/pci/devices/{address.lower()}"
+    node = _number(f"{where}/numa_node")
+    pus = _mask_or_list(f"{where}/local_cpulist", f"{where}/local_cpus")
+    return (() if node is None or node < 0 else (node,)), tuple(sorted(pus))
 
 
 def _online(cpu: str) -> set[int]:
@@ -78,7 +92,9 @@ def _packages(cpu: str, online: set[int]) -> tuple[Package, ...]:
     return tuple(packages)
 
 
-def _cores(cpu: str, online: set[int], packages: Iterable[Package], nodes: Iterable[NumaNode]) -> tuple[Core, ...]:
+def _cores(
+    cpu: str, online: set[int], packages: Iterable[Package], nodes: Iterable[NumaNode], kinds: dict[int, str]
+) -> tuple[Core, ...]:
     package_of = {pu: p.id for p in packages for pu in p.pus}
     nodes_of: dict[int, tuple[int, ...]] = {}
     for node in nodes:
@@ -96,7 +112,7 @@ def _cores(cpu: str, online: set[int], packages: Iterable[Package], nodes: Itera
             members = {m for m in members if _number(f"{cpu}/cpu{m}/topology/core_id") == mine}
         taken |= members
         numa = tuple(sorted({n for m in members for n in nodes_of.get(m, ())}))
-        cores.append(Core(tuple(sorted(members)), package_of[pu], numa))
+        cores.append(Core(tuple(sorted(members)), package_of[pu], numa, kinds.get(pu)))
     return tuple(cores)
 
 
@@ -110,6 +126,74 @@ def _numa_nodes(node: str, online: set[int]) -> tuple[NumaNode, ...]:
         pus = _mask_or_list(f"{node}/node{n}/cpulist", f"{node}/node{n}/cpumap") & online
         nodes.append(NumaNode(n, tuple(sorted(pus)), _memory(f"{node}/node{n}/meminfo")))
     return tuple(nodes)
+
+
+def _distances(node: str, numbers: list[int]) -> tuple[tuple[int, ...], ...]:
+    rows = tuple(tuple(int(d) for d in _read(f"{node}/node{n}/distance").split()) for n in numbers)
+    return rows if all(len(row) == len(numbers) for row in rows) else ()
+
+
+def _kinds(devices: str, online: set[int]) -> dict[int, str]:
+    """Return the kind of each PU of a hybrid machine, nothing where all are alike.
+
+    Intel says which CPUs belong to which kind, Arm how fast each is; else the highest frequency tells, where groups of
+    CPUs are well apart (favoured cores of one kind differ by a few percent).
+    """
+    groups = [set(parse_list(_read(f"{devices}/cpu_{name}/cpus"))) & online for name in ("core", "atom", "lowpower")]
+    groups = [group for group in groups if group]
+    if len(groups) < 2:
+        cpu = f"{devices}/system/cpu"
+        groups = _speed_groups(f"{cpu}/cpu{{}}/cpu_capacity", online)
+        if len(groups) < 2:
+            groups = _speed_groups(f"{cpu}/cpu{{}}/cpufreq/cpuinfo_max_freq", online)
+    if len(groups) < 2:
+        return {}
+    return {pu: kind_name(rank) for rank, group in enumerate(groups) for pu in group}
+
+
+def _speed_groups(file: str, online: set[int]) -> list[set[int]]:
+    speeds = {pu: _number(file.format(pu)) for pu in online}
+    groups: list[set[int]] = []
+    last = None
+    for pu, speed in sorted(speeds.items(), key=lambda item: -(item[1] or 0)):
+        if speed is None:
+            return []
+        if last is None or speed * APART < last:
+            groups.append(set())
+        groups[-1].add(pu)
+        last = speed
+    return groups
+
+
+def _allowed(root: str, online: set[int]) -> set[int]:
+    allowed = set(online)
+    for line in _read(f"{root}/proc/self/status").splitlines():
+        if line.startswith("Cpus_allowed_list:"):
+            allowed &= set(parse_list(line.split(":")[1]))
+    for path in _cpuset_files(root):
+        text = _read(path)
+        if text:
+            allowed &= set(parse_list(text))
+            break
+    return allowed or online
+
+
+def _cpuset_files(root: str) -> list[str]:
+    """Return where the cpuset of this process may stand, nearest first: of its own cgroup, then of those above."""
+    files = []
+    lines = _read(f"{root}/proc/self/cgroup").splitlines() or ["0::/"]
+    for line in lines:
+        number, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        if number == "0" and not controllers:
+            mounts, names = ("sys/fs/cgroup", "sys/fs/cgroup/unified"), ("cpuset.cpus.effective", "cpuset.cpus")
+        elif "cpuset" in controllers.split(","):
+            mounts, names = ("sys/fs/cgroup/cpuset", "dev/cpuset"), ("cpuset.effective_cpus", "cpuset.cpus", "cpus")
+        else:
+            continue
+        parts = [part for part in path.split("/") if part]
+        above = ["/".join(parts[:n]) for n in range(len(parts), -1, -1)]
+        files += [f"{root}/{mount}/{group}/{name}" for mount in mounts for group in above for name in names]
+    return files
 
 
 def _memory(path: str) -> int | None:

@@ -129,6 +129,11 @@ class Topology:
         }
 
 
+def kind_name(rank: int) -> str:
+    """Return the name of the kind of cores at `rank`, the fastest being 0: `P`, `E`, `E2`, …."""
+    return "P" if rank == 0 else "E" if rank == 1 else f"E{rank}"
+
+
 def flat_topology(host: str, pus: tuple[int, ...]) -> Topology:
     """Return a machine of which only the number of CPUs is known: a core each, one package, one node."""
     return Topology(

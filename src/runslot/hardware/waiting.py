@@ -4,7 +4,8 @@ Each waiting launcher keeps one file that the others read: the slots that it was
 change shows that the launcher still asks; one that was stopped or killed is not waited for.
 """
 
-# ruff: noqa: PTH (paths are plain strings here: a lease takes microseconds, of which Path would be most)
+# Plain strings for paths: pathlib would cost more than the system calls.
+# ruff: noqa: PTH105, PTH108, PTH116, PTH119, PTH123, PTH208
 
 from __future__ import annotations
 
