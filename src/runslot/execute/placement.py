@@ -27,10 +27,7 @@ class Placement:
     @property
     def pus(self) -> tuple[int, ...]:
         """The logical CPUs that the run may use; empty: all that its parent may."""
-        if self.code is None:
-            return () if self.slot is None else self.slot.pus
-        affinities = self.affinity if isinstance(self.affinity, list) else [self.affinity]
-        return tuple(pu for affinity in affinities for pu in affinity.get("all_cpus", ()))
+        return () if self.slot is None else self.slot.pus
 
     @property
     def threads(self) -> int | None:

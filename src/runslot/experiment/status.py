@@ -92,23 +92,23 @@ def _status(directory: ExperimentDir, file: ExperimentFile, run: Run, last: _Las
     if last is None:
         return RunStatus(run, "queued")
     if last.outcome is not None:
-        outcome = Outcome.from_json(last.outcome)
-        return RunStatus(run, outcome.kind, last.attempts, outcome, last.started, last.slot)
+        return _ended(run, Outcome.from_json(last.outcome), last)
     run_dir = directory.run_dir(run, file)
-    found = run_dir.read_outcome()
-    if found is not None and found.attempt >= last.attempts:
-        return RunStatus(run, found.kind, found.attempt, found, last.started, last.slot)
     attempt = run_dir.read_attempt()
     if attempt is None or attempt.attempt < last.attempts:  # between the launcher's note and the keeper's
         state: State = "running" if launched else "queued"
         return RunStatus(run, state, last.attempts - (0 if launched else 1), None, last.started, last.slot)
     keeper = ProcessIdentity(attempt.host, attempt.boot_id, attempt.pid, attempt.start_time)
-    if is_alive(keeper) is False:
-        found = run_dir.read_outcome()  # it may have ended between the two looks
-        if found is not None and found.attempt >= attempt.attempt:
-            return RunStatus(run, found.kind, found.attempt, found, last.started, last.slot)
-        return RunStatus(run, "lost", attempt.attempt, None, last.started, last.slot)
-    return RunStatus(run, "running", attempt.attempt, None, last.started, last.slot, attempt)
+    alive = is_alive(keeper)  # asked before the outcome is read: it writes that and ends
+    found = run_dir.read_outcome()
+    if found is not None and found.attempt >= attempt.attempt:
+        return _ended(run, found, last)
+    state = "lost" if alive is False else "running"
+    return RunStatus(run, state, attempt.attempt, None, last.started, last.slot, None if alive is False else attempt)
+
+
+def _ended(run: Run, outcome: Outcome, last: _Last) -> RunStatus:
+    return RunStatus(run, outcome.kind, outcome.attempt, outcome, last.started, last.slot)
 
 
 def find_experiments(path: Path) -> Iterator[ExperimentDir]:

@@ -48,8 +48,8 @@ class Launcher(Protocol):
     def slots(self) -> Sequence[Slot] | None:
         """Return the slots that runs are placed in; None where the engine keeps a queue of its own."""
 
-    def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken]:
-        """Start the runs, one answer each, in order."""
+    def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken | Outcome]:
+        """Start the runs, one answer each, in order; an outcome where a run cannot be started at all."""
 
     def adopt(self, run_dir: RunDir, attempt: Attempt) -> Handle | None:
         """Return a handle for a run that an earlier launcher started, or None where it no longer runs."""

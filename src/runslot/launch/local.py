@@ -14,7 +14,7 @@ from pathlib import Path
 from runslot.errors import RunslotError
 from runslot.execute.leftovers import end_escaped
 from runslot.experiment.processes import ProcessIdentity, boot_id, host_name, is_alive, start_time
-from runslot.experiment.records import Attempt, Function, Outcome, RunFile
+from runslot.experiment.records import Attempt, ExperimentFile, Function, Outcome, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 from runslot.hardware.lease import Holder, Lease, Leases, Refused
 from runslot.hardware.slots import Slot
@@ -23,6 +23,25 @@ from runslot.launch.template import TemplateDied, TemplateProcess
 
 _POLL = 0.02
 """Seconds between looks at processes where the kernel does not announce their end (macOS)."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """A function that a template is to import, and how."""
+
+    function: Function
+    home: Path
+    """The experiment directory."""
+    python: str
+    path: tuple[str, ...]
+    cwd: str
+    start: str
+
+    @classmethod
+    def of(cls, file: RunFile | ExperimentFile, home: Path) -> Import:
+        """Return what the file of a run, or of an experiment, says of its function."""
+        function = Function.from_json(file.work["function"])
+        return cls(function, home, file.python, file.path, file.cwd, file.policy.get("start", "auto"))
 
 
 @dataclass
@@ -47,11 +66,11 @@ class LocalLauncher:
         """Return the slots that were carved."""
         return self._slots
 
-    def prepare(self, function: Function, home: Path, file: RunFile) -> None:
+    def prepare(self, wanted: Import) -> None:
         """Import the function in a template, so that a function that cannot be imported is refused before any run."""
-        self._template_of(function, home, file)
+        self._template_of(wanted)
 
-    def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken]:
+    def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken | Outcome]:
         """Start the runs whose slot can be had."""
         return [self._start(placed) for placed in runs]
 
@@ -101,12 +120,15 @@ class LocalLauncher:
 
     # ---- starting ------------------------------------------------------------------------------------------------
 
-    def _start(self, placed: Placed) -> Handle | Taken:
+    def _start(self, placed: Placed) -> Handle | Taken | Outcome:
         lease = self._lease(placed)
         if isinstance(lease, Refused):
             return Taken(str(lease))
         try:
             pid, started = self._fork(placed, () if lease is None else lease.descriptors)
+        except (RunslotError, OSError) as error:  # this run's failure, not the others'
+            message = f"could not be started: {error}"
+            return Outcome("failed", placed.attempt, ended=time.time(), host=host_name(), message=message)
         finally:
             if lease is not None:
                 lease.close()
@@ -135,8 +157,7 @@ class LocalLauncher:
     def _template_for(self, run_dir: RunDir, file: RunFile) -> TemplateProcess:
         function = file.work.get("function")
         if function is not None and file.policy.get("start") != "cold":
-            home = Path(os.path.normpath(run_dir.path / file.home))
-            template = self._template_of(Function.from_json(function), home, file)
+            template = self._template_of(Import.of(file, Path(os.path.normpath(run_dir.path / file.home))))
             if template is not None:
                 return template
         bare = self._templates.get("")
@@ -144,17 +165,17 @@ class LocalLauncher:
             bare = self._templates[""] = TemplateProcess(sys.executable, self._log, bare=True)
         return bare
 
-    def _template_of(self, function: Function, home: Path, file: RunFile) -> TemplateProcess | None:
-        key = f"{home}\0{function}"
+    def _template_of(self, wanted: Import) -> TemplateProcess | None:
+        key = f"{wanted.home}\0{wanted.function}"
         if key not in self._templates:
-            template = TemplateProcess(file.python, self._log, bare=False)
+            template = TemplateProcess(wanted.python, self._log, bare=False)
             try:
-                unsafe = template.import_function(function, home, file.path, file.cwd)
+                unsafe = template.import_function(wanted.function, wanted.home, wanted.path, wanted.cwd)
             except RunslotError:
                 template.close()
                 raise
-            if unsafe and file.policy.get("start") != "warm":
-                self._say(f"{function} starts in a new interpreter for each run: {unsafe}")
+            if unsafe and wanted.start != "warm":
+                self._say(f"{wanted.function} starts in a new interpreter for each run: {unsafe}")
                 template.close()
                 self._templates[key] = None
             else:

@@ -1,0 +1,57 @@
+"""The user's configuration: `runslot.toml` of the project, `~/.config/runslot/config.toml` of the user.
+
+Today it holds `root`, where experiments go unless told otherwise; `RUNSLOT_ROOT` goes before it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import InvalidInput, NotInstalled, nearest
+
+ROOT_VARIABLE = "RUNSLOT_ROOT"
+"""Environment variable with the directory that experiments go to."""
+
+_KEYS = ("root",)
+
+
+def default_root() -> Path:
+    """Return where experiments go: `RUNSLOT_ROOT`, else the configuration, else `runs` in the current directory."""
+    told = os.environ.get(ROOT_VARIABLE)
+    if told:
+        return Path(told).expanduser().absolute()
+    for file in configuration_files():
+        root = read_configuration(file).get("root")
+        if root is not None:
+            return (file.parent / Path(root).expanduser()).absolute()
+    return Path("runs").absolute()
+
+
+def configuration_files() -> list[Path]:
+    """Return the configuration files that exist, nearest first."""
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return [file for file in (Path.cwd() / "runslot.toml", home / "runslot" / "config.toml") if file.is_file()]
+
+
+def read_configuration(file: Path) -> dict[str, Any]:
+    """Read one configuration file; `InvalidInput` names an unknown key, with the nearest known one."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        try:
+            import tomli as tomllib
+        except ImportError:
+            raise NotInstalled(f"{file} needs a TOML reader on Python 3.10: pip install tomli") from None
+    try:
+        value: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidInput(f"{file} is not TOML: {error}") from error
+    for key in value:
+        if key not in _KEYS:
+            raise InvalidInput(f"{file}: unknown key {key!r}{nearest(key, _KEYS)}; known: {', '.join(_KEYS)}")
+    if not isinstance(value.get("root", ""), str):
+        raise InvalidInput(f"{file}: root is {value['root']!r}, but it is a path in quotes")
+    return value

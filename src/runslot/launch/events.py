@@ -1,0 +1,98 @@
+"""What a launch tells whoever looks on: the live table, `--json`, a notebook. Frozen, one small record each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from runslot.experiment.records import Outcome, Run
+from runslot.hardware.slots import Slot
+
+
+@dataclass(frozen=True)
+class LaunchStarted:
+    """The first word: what will run, where."""
+
+    experiment: str
+    directory: Path
+    runs: tuple[Run, ...]
+    """Those that will be started, or are adopted."""
+    kept: int
+    """How many are finished from before."""
+    slots: tuple[Slot, ...]
+    slots_said: str
+    """What was chosen, in one line."""
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """An attempt of a run was started, or adopted from an earlier launcher."""
+
+    run: Run
+    directory: Path
+    attempt: int
+    slot: int | None
+    adopted: bool = False
+
+
+@dataclass(frozen=True)
+class RunWaits:
+    """A run's slot is held by someone else."""
+
+    run: Run
+    slot: int | None
+    by: str
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """An attempt ended; `retry` where another follows."""
+
+    run: Run
+    directory: Path
+    outcome: Outcome
+    retry: bool
+
+
+@dataclass(frozen=True)
+class RunDropped:
+    """A run will not be started."""
+
+    run: Run
+    why: str
+
+
+@dataclass(frozen=True)
+class StopNoted:
+    """A stop was asked for; `kill` where grace is over."""
+
+    kill: bool
+    running: int
+    grace: float
+    """Seconds that runs have."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """Something worth a line."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class LaunchEnded:
+    """The last word."""
+
+    directory: Path
+    counts: dict[str, int]
+
+
+LaunchEvent = LaunchStarted | RunStarted | RunWaits | RunEnded | RunDropped | StopNoted | Said | LaunchEnded
+
+
+class Observer(Protocol):
+    """Is told what happens, in the launcher's thread: it must be quick."""
+
+    def __call__(self, event: LaunchEvent) -> None:
+        """Take note of the event."""

@@ -1,0 +1,125 @@
+"""`Experiment`: what a user asks for in Python, and the words that a sweep file and the command line share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from runslot.errors import InvalidInput
+from runslot.experiment.records import LoggerSettings, Policy
+from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.settings import default_root
+from runslot.hardware.resources import Resources
+from runslot.launch.creating import Widened, compare, create, widen
+from runslot.launch.events import LaunchEvent, Observer, Said
+from runslot.launch.launching import Outcomes, launch
+from runslot.launch.opened import OpenExperiment
+from runslot.launch.planning import Plan, Work, make_plan
+from runslot.variants import Variant
+
+
+def silent(event: LaunchEvent) -> None:
+    """Take no note of anything."""
+    del event
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One function or command, a space of variants, and seeds: runs that are launched together.
+
+    `Experiment("digits", train, variants=grid({"lr": [0.1, 0.01]}), seeds=3).launch()` returns their outcomes.
+    """
+
+    name: str
+    work: Work
+    """A function, `"file.py:function"`, or a command as a list of arguments with `{key}` for values."""
+    variants: Iterable[Variant] | Mapping[str, Any] | None = None
+    """A space (`grid`, `zipped`, `sample`, …), a list of dicts, or a dict, which is a grid."""
+    seeds: int | Sequence[int] = 1
+    """How many seeds (0, 1, …), or which; a `seed` key in the variants replaces them."""
+    resources: Resources = field(default_factory=Resources)
+    root: str | Path | None = None
+    """Where experiments go; `RUNSLOT_ROOT`, the configuration, or `runs` where it is not given."""
+    into: str | Path | None = None
+    """An experiment to continue: its finished runs are kept, missing ones run, new variants are added."""
+    strict: bool = False
+    """Refuse to continue where code has changed."""
+    retries: int = 0
+    backoff: float = 1.0
+    timeout: float | None = None
+    """Seconds an attempt may take."""
+    grace: float = 10.0
+    """Seconds a run has to end when it is asked to."""
+    max_failures: int | None = None
+    """Start no further run after so many failed ones."""
+    resumable: bool = False
+    """A further attempt continues in the same directory from its snapshot."""
+    start: Literal["auto", "warm", "cold"] = "auto"
+    snapshot_mode: str = "last"
+    snapshot_gap: int = 1
+
+    def plan(self) -> Plan:
+        """Return the runs that this asks for, without touching anything; `InvalidInput` says what to change."""
+        logger = LoggerSettings(snapshot_mode=self.snapshot_mode, snapshot_gap=self.snapshot_gap)
+        policy = Policy(
+            retries=whole(self.retries, "retries", 0),
+            backoff=seconds(self.backoff, "backoff"),
+            timeout=None if self.timeout is None else seconds(self.timeout, "timeout"),
+            grace=seconds(self.grace, "grace"),
+            memory=self.resources.memory,
+            max_failures=None if self.max_failures is None else whole(self.max_failures, "max_failures", 1),
+            resumable=self.resumable,
+            start=self.start,
+        )
+        return make_plan(self.name, self.work, self.variants, self.seeds, self.resources, policy, logger)
+
+    def prepare(self, observer: Observer = silent) -> ExperimentDir:
+        """Make the experiment's directory, or add to the one given as `into`; start nothing."""
+        plan = self.plan()
+        if self.into is None:
+            root = default_root() if self.root is None else Path(self.root).expanduser().absolute()
+            return create(plan, root)
+        directory = ExperimentDir(Path(self.into).expanduser().resolve())
+        widened = compare(directory, plan)
+        self._say_changes(directory, widened, observer)
+        opened = OpenExperiment.open(directory, {})
+        try:
+            widen(directory, plan, widened)
+        finally:
+            opened.close()
+        return directory
+
+    def launch(self, observer: Observer | None = None) -> Outcomes:
+        """Run what is asked, as many at a time as the machine has slots for, and return the outcomes.
+
+        `observer` is told what happens; by default a line is printed for each event.
+        Raises `InvalidInput` before anything starts, and KeyboardInterrupt after Ctrl-C has stopped the runs.
+        """
+        if observer is None:
+            from runslot.launch.printing import Printer
+
+            observer = Printer()
+        directory = self.prepare(observer)
+        return launch(directory, observer, fresh=self.into is None)
+
+    def _say_changes(self, directory: ExperimentDir, widened: Widened, observer: Observer) -> None:
+        if widened.changes and self.strict:
+            raise InvalidInput(f"{directory.path} cannot be continued strictly: {'; '.join(widened.changes)}")
+        for change in widened.changes:
+            observer(Said(f"note: {change}; finished runs are kept as they are"))
+
+
+def seconds(value: Any, name: str) -> float:
+    """Return a length of time, or refuse it by name."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise InvalidInput(f"{name} must be a number of seconds above 0, not {value!r}")
+    return float(value)
+
+
+def whole(value: Any, name: str, least: int) -> int:
+    """Return a whole number, or refuse it by name."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidInput(f"{name} must be a whole number, {least} or more, not {value!r}")
+    return value

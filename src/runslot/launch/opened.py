@@ -1,0 +1,136 @@
+"""An experiment under a launcher's lock: its journal is written, its run directories are made, its requests read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runslot.experiment.journal import Journal
+from runslot.experiment.lock import LauncherLock
+from runslot.experiment.provenance import link_provenance
+from runslot.experiment.records import ExperimentFile, Outcome, Policy, Run, RunFile
+from runslot.experiment.rundir import ExperimentDir, RunDir, write_atomically, write_json
+from runslot.launch.command import fill
+from runslot.variants.config import flatten
+
+
+@dataclass(frozen=True)
+class Request:
+    """What another terminal asks of this launcher."""
+
+    file: Path
+    verb: str
+    arguments: tuple[str, ...]
+
+
+@dataclass
+class OpenExperiment:
+    """An experiment that this process launches; `close` gives it back."""
+
+    directory: ExperimentDir
+    file: ExperimentFile
+    environment: Mapping[str, str]
+    """The caller's, for its runs."""
+    lock: LauncherLock
+    journal: Journal
+    launched: int = 0
+    """How many runs were started, for rlpyt's count."""
+    total: int = 0
+
+    @classmethod
+    def open(cls, directory: ExperimentDir, environment: Mapping[str, str], take_over: bool = False) -> OpenExperiment:
+        """Take the lock and open the journal; `Busy` where another launcher is at work."""
+        lock = LauncherLock(directory)
+        lock.acquire(take_over)
+        return cls(directory, directory.read(), environment, lock, Journal(directory.journal_file))
+
+    @property
+    def policy(self) -> Policy:
+        """How its runs are treated."""
+        return Policy.from_json(self.file.policy)
+
+    def run_dir(self, run: Run) -> RunDir:
+        """Return where the run lies."""
+        return self.directory.run_dir(run, self.file)
+
+    def prepare(self, run: Run) -> RunDir:
+        """Make the run's directory complete, or clean again for a further attempt."""
+        run_dir = self.run_dir(run)
+        if run_dir.attempt_file.exists():
+            if not self.policy.resumable:
+                run_dir.keep_attempt()
+        elif not run_dir.run_file.exists():
+            self._make(run_dir, run)
+        return run_dir
+
+    def _make(self, run_dir: RunDir, run: Run) -> None:
+        run_dir.path.mkdir(parents=True, exist_ok=True)
+        run_dir.write_variant({**run.variant, **run.extras})
+        if self.file.front_door == "rlpyt":
+            write_json(run_dir.path.parent / "variant_config.json", dict(run.variant))
+        link_provenance(self.directory, run_dir)
+        file = self.file
+        value = RunFile(
+            run=run.to_json(),
+            experiment=file.name,
+            work=self._work(run_dir, run),
+            cwd=file.cwd,
+            python=file.python,
+            path=file.path,
+            python_path=file.python_path,
+            home=os.path.relpath(self.directory.path, run_dir.path),
+            policy=file.policy,
+            logger=file.logger,
+            seeding=file.seeding,
+            affinity_code=file.affinity_code,
+            set_egl_device=file.set_egl_device,
+            gpu_visibility=file.gpu_visibility,
+        )
+        write_json(run_dir.run_file, value.to_json())
+
+    def _work(self, run_dir: RunDir, run: Run) -> Mapping[str, Any]:
+        command = self.file.work.get("command")
+        if command is None:
+            return self.file.work
+        argv = fill(command["argv"], command_values(run, run_dir)) + list(run.arguments)
+        return {"command": {**command, "argv": argv}}
+
+    def requests(self) -> list[Request]:
+        """Return what was asked since, oldest first."""
+        try:
+            files = sorted(self.directory.requests.iterdir())
+        except FileNotFoundError:
+            return []
+        found = []
+        for file in files:
+            if not file.name.startswith("."):
+                value = json.loads(file.read_text())
+                found.append(Request(file, value["verb"], tuple(value["arguments"])))
+        return found
+
+    def ended(self, run: Run, outcome: Outcome, now: float) -> None:
+        """Note how an attempt ended."""
+        self.journal.write("ended", now, run=run.id, outcome=outcome.to_json())
+
+    def count_launched(self) -> None:
+        """Count one more start in rlpyt's `num_launched.txt`."""
+        self.launched += 1
+        if not self.total:
+            self.total = len(self.directory.read_runs())
+        text = f"Experiments launched so far: {self.launched} out of {self.total}.\n"
+        write_atomically(self.directory.num_launched, text)
+
+    def close(self) -> None:
+        """Close the journal and give the lock back."""
+        self.journal.close()
+        self.lock.release()
+
+
+def command_values(run: Run, run_dir: RunDir) -> dict[str, Any]:
+    """Return what `{names}` in a command stand for in this run."""
+    values = {**flatten(run.variant), "seed": run.seed}
+    return values | {"run_dir": str(run_dir.path), "run_id": run.id, "variant_file": str(run_dir.variant_file)}

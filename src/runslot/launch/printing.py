@@ -1,0 +1,88 @@
+"""One plain line an event: what a launch says in a script, a log file or a notebook."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import TextIO
+
+from runslot.experiment.records import Outcome, Run
+from runslot.launch.events import (
+    LaunchEnded,
+    LaunchEvent,
+    LaunchStarted,
+    RunDropped,
+    RunEnded,
+    RunStarted,
+    RunWaits,
+    Said,
+    StopNoted,
+)
+
+
+class Printer:
+    """Prints what happens, one line an event."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out
+        self._total = 0
+        self._ended = 0
+
+    def __call__(self, event: LaunchEvent) -> None:
+        """Print the event's line."""
+        for line in self._lines(event):
+            print(line, file=self._out or sys.stdout, flush=True)
+
+    def _lines(self, event: LaunchEvent) -> Iterator[str]:
+        match event:
+            case LaunchStarted():
+                self._total += len(event.runs)
+                kept = f", {event.kept} kept" if event.kept else ""
+                yield f"{event.experiment}: {len(event.runs)} runs{kept} in {event.slots_said}; {event.directory}"
+            case RunStarted():
+                yield self._line("adopted" if event.adopted else "started", event.run, _where(event))
+            case RunWaits():
+                yield self._line("waits", event.run, event.by)
+            case RunEnded():
+                self._ended += not event.retry
+                said = outcome_said(event.outcome) + ("; it is tried again" if event.retry else "")
+                yield self._line(event.outcome.kind, event.run, f"{said} ({self._ended}/{self._total})")
+            case RunDropped():
+                yield self._line("dropped", event.run, event.why)
+            case StopNoted():
+                how = "killing" if event.kill else f"stopping (again: kill; they have {event.grace:g} s)"
+                yield f"{how}: {event.running} runs"
+            case Said():
+                yield event.text
+            case LaunchEnded():
+                counts = ", ".join(f"{count} {kind}" for kind, count in event.counts.items())
+                yield f"ended: {counts}; {event.directory}"
+
+    def _line(self, word: str, run: Run, said: str) -> str:
+        return f"{time.strftime('%H:%M:%S')} {word:<9} {run.directory}" + (f"  {said}" if said else "")
+
+
+def _where(event: RunStarted) -> str:
+    attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
+    return f"slot {event.slot}{attempt}" if event.slot is not None else attempt.lstrip(", ")
+
+
+def outcome_said(outcome: Outcome) -> str:
+    """Return how long the attempt took and what went wrong, in a few words."""
+    took = ""
+    if outcome.started is not None and outcome.ended is not None:
+        took = duration_said(outcome.ended - outcome.started)
+    return ", ".join(part for part in (took, outcome.message.splitlines()[-1] if outcome.message else "") if part)
+
+
+def duration_said(seconds: float) -> str:
+    """Return a length of time for people: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,352 @@
+"""The one loop: collect what happened, let `step` decide, carry it out, wait.
+
+It serves one experiment, or all that share the slots of this process, and an engine behind the `Launcher` protocol.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from runslot.experiment.processes import host_name
+from runslot.experiment.records import Attempt, Outcome, Run
+from runslot.hardware.slots import Slot
+from runslot.launch.events import (
+    LaunchEnded,
+    LaunchStarted,
+    Observer,
+    RunDropped,
+    RunEnded,
+    RunStarted,
+    RunWaits,
+    StopNoted,
+)
+from runslot.launch.launcher import Handle, Launcher, Placed, Taken
+from runslot.launch.opened import OpenExperiment
+from runslot.schedule.plan import (
+    Action,
+    Added,
+    Adopted,
+    Drop,
+    Ended,
+    Event,
+    Key,
+    Paused,
+    SlotTaken,
+    Start,
+    State,
+    Stop,
+    StopAsked,
+    next_moment,
+    step,
+)
+
+_LOOK_AT_REQUESTS = 0.5
+"""Seconds between looks into `requests/`, which may lie on a network disk."""
+_RETRY_TAKEN = 0.1
+"""Seconds until a slot that someone else holds is tried again."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a launch is about: an open experiment and those of its runs that are to be done."""
+
+    experiment: OpenExperiment
+    runs: tuple[Run, ...]
+    """In the order of their start."""
+    attempts: Mapping[str, int]
+    """By run id: the next attempt's number, where it is not 1."""
+    adopt: tuple[tuple[Run, Attempt], ...] = ()
+    """Runs that an earlier launcher started and that still run."""
+    kept: int = 0
+    slots_said: str = ""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    experiment: OpenExperiment
+    run: Run
+
+
+class Supervisor:
+    """Runs shares of experiments to their end."""
+
+    def __init__(self, launcher: Launcher, observer: Observer) -> None:
+        self._launcher = launcher
+        self._observer = observer
+        slots = launcher.slots()
+        self._slots: Mapping[int, Slot] = {} if slots is None else {slot.index: slot for slot in slots}
+        self._state = State(None if slots is None else tuple(self._slots))
+        self._entries: list[_Entry] = []
+        self._keys: dict[tuple[int, str], Key] = {}
+        self._handles: dict[Key, Handle] = {}
+        self._open: list[OpenExperiment] = []
+        self._left: dict[int, set[Key]] = {}
+        self._outcomes: dict[int, dict[str, Outcome]] = {}
+        self._asked: deque[Share | Event] = deque()
+        self._interrupts = 0
+        self._noted_interrupts = 0
+        self._looked = 0.0
+        self._waits_said: set[Key] = set()
+
+    # ---- from other threads --------------------------------------------------------------------------------------
+
+    def add(self, share: Share) -> None:
+        """Have further runs done; from any thread."""
+        self._asked.append(share)
+        self._launcher.wake()
+
+    def ask(self, event: Event) -> None:
+        """Pass an event to the decision, as a stop; from any thread."""
+        self._asked.append(event)
+        self._launcher.wake()
+
+    def outcomes(self, experiment: OpenExperiment) -> Mapping[str, Outcome]:
+        """Return the last outcome of each run of the experiment so far, by run id."""
+        return self._outcomes.get(id(experiment), {})
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user asked this process to stop (Ctrl-C, SIGTERM)."""
+        return self._interrupts > 0
+
+    # ---- the loop ------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Go on until nothing runs and nothing waits; in the main thread Ctrl-C stops the runs."""
+        with self._signals():
+            while True:
+                self._decide([*self._collect()])
+                self._close_finished()
+                if self._state.done and not self._asked:
+                    return
+                self._launcher.wait(self._patience())
+
+    def _decide(self, events: list[Event]) -> None:
+        while True:
+            self._state, actions = step(self._state, events, time.monotonic())
+            self._note_ends(events)
+            events = self._carry_out(actions)
+            if not events:
+                return
+
+    def _collect(self) -> Iterator[Event]:
+        while self._asked:
+            asked = self._asked.popleft()
+            if isinstance(asked, Share):
+                yield from self._take_on(asked)
+            else:
+                yield asked
+        yield from self._interruptions()
+        yield from self._requests()
+        keys = {handle: key for key, handle in self._handles.items()}
+        for handle, outcome in self._launcher.poll(list(keys)).items():
+            if outcome is not None:
+                yield Ended(keys[handle], outcome)
+
+    def _patience(self) -> float:
+        moment = next_moment(self._state)
+        until_requests = self._looked + _LOOK_AT_REQUESTS - time.monotonic()
+        return max(0.0, until_requests if moment is None else min(until_requests, moment - time.monotonic()))
+
+    # ---- experiments come and go ---------------------------------------------------------------------------------
+
+    def _take_on(self, share: Share) -> Iterator[Event]:
+        experiment = share.experiment
+        first = len(self._entries)
+        self._entries += [_Entry(experiment, run) for run in (*share.runs, *(run for run, _ in share.adopt))]
+        keys = range(first, len(self._entries))
+        self._keys |= {(id(experiment), self._entries[key].run.id): key for key in keys}
+        self._open.append(experiment)
+        self._left[id(experiment)] = set(keys)
+        slots = tuple(self._slots.values())
+        now = time.time()
+        experiment.journal.write(
+            "launcher_started", now, host=host_name(), pid=os.getpid(), slots=len(slots), runs=len(keys)
+        )
+        runs = tuple(self._entries[key].run for key in keys)
+        self._observer(
+            LaunchStarted(experiment.file.name, experiment.directory.path, runs, share.kept, slots, share.slots_said)
+        )
+        attempts = {first + i: share.attempts[run.id] for i, run in enumerate(share.runs) if run.id in share.attempts}
+        for i, (run, attempt) in enumerate(share.adopt):
+            yield from self._adopt(first + len(share.runs) + i, run, attempt)
+        yield Added(tuple(keys)[: len(share.runs)], experiment.policy, attempts)
+
+    def _adopt(self, key: Key, run: Run, attempt: Attempt) -> Iterator[Event]:
+        entry = self._entries[key]
+        run_dir = entry.experiment.run_dir(run)
+        handle = self._launcher.adopt(run_dir, attempt)
+        slot = None if attempt.slot is None else Slot.from_json(attempt.slot)
+        occupied = () if slot is None else tuple(i for i, own in self._slots.items() if _overlap(own, slot))
+        yield Adopted(key, attempt.attempt, occupied, entry.experiment.policy)
+        if handle is None:  # it ended since its status was read
+            outcome = run_dir.read_outcome() or Outcome("lost", attempt.attempt, message="its keeper was killed")
+            yield Ended(key, outcome)
+            return
+        self._handles[key] = handle
+        index = None if slot is None else slot.index
+        self._observer(RunStarted(run, run_dir.path, attempt.attempt, index, adopted=True))
+
+    def _close_finished(self) -> None:
+        for experiment in [each for each in self._open if not self._left[id(each)]]:
+            self._open.remove(experiment)
+            outcomes = self.outcomes(experiment)
+            counts: dict[str, int] = {}
+            for outcome in outcomes.values():
+                counts[outcome.kind] = counts.get(outcome.kind, 0) + 1
+            experiment.journal.write("launcher_ended", time.time(), counts=counts)
+            experiment.close()
+            self._observer(LaunchEnded(experiment.directory.path, counts))
+
+    # ---- what happened -------------------------------------------------------------------------------------------
+
+    def _interruptions(self) -> Iterator[Event]:
+        while self._noted_interrupts < self._interrupts:
+            self._noted_interrupts += 1
+            yield StopAsked(None, kill=self._noted_interrupts > 1)
+
+    def _requests(self) -> Iterator[Event]:
+        if time.monotonic() - self._looked < _LOOK_AT_REQUESTS:
+            return
+        self._looked = time.monotonic()
+        for experiment in self._open:
+            for request in experiment.requests():
+                experiment.journal.write("request", time.time(), verb=request.verb, arguments=request.arguments)
+                own = self._left[id(experiment)]
+                asked = {key for key in own if not request.arguments or self._entries[key].run.id in request.arguments}
+                if request.verb in {"stop", "kill"}:
+                    everything = not request.arguments and len(self._open) == 1
+                    yield StopAsked(None if everything else tuple(sorted(asked)), kill=request.verb == "kill")
+                elif request.verb in {"pause", "continue"}:
+                    yield Paused(request.verb == "pause")
+                request.file.unlink(missing_ok=True)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Count interrupts instead of raising them in the middle of something; only a main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def interrupt(_number: int, _frame: FrameType | None) -> None:
+            self._interrupts += 1
+            self._launcher.wake()
+
+        previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    # ---- what to do ----------------------------------------------------------------------------------------------
+
+    def _carry_out(self, actions: Iterable[Action]) -> list[Event]:
+        """Do as decided; return what came of it that must be decided on at once."""
+        starts = [action for action in actions if isinstance(action, Start)]
+        stops = [action for action in actions if isinstance(action, Stop)]
+        events = self._start(starts)
+        for action in actions:
+            if isinstance(action, Drop):
+                self._drop(action)
+        self._stop(stops)
+        return events
+
+    def _note_ends(self, events: Iterable[Event]) -> None:
+        again = {waiting.key for waiting in self._state.again}
+        for event in events:
+            if not isinstance(event, Ended):
+                continue
+            experiment, run = self._entries[event.key].experiment, self._entries[event.key].run
+            self._handles.pop(event.key, None)
+            experiment.ended(run, event.outcome, time.time())
+            self._outcomes.setdefault(id(experiment), {})[run.id] = event.outcome
+            retry = event.key in again
+            if not retry:
+                self._left[id(experiment)].discard(event.key)
+            self._observer(RunEnded(run, experiment.run_dir(run).path, event.outcome, retry))
+
+    def _start(self, starts: list[Start]) -> list[Event]:
+        placed: list[Placed] = []
+        keys: list[Key] = []
+        events: list[Event] = []
+        for start in starts:
+            try:
+                placed.append(self._place(start))
+                keys.append(start.key)
+            except OSError as error:  # a full disk, a directory that vanished: this run's failure, not the others'
+                events.append(Ended(start.key, _could_not_start(start, error)))
+        for key, one, result in zip(keys, placed, self._launcher.start(placed), strict=True):
+            events += self._note_start(key, one, result)
+        return events
+
+    def _place(self, start: Start) -> Placed:
+        entry = self._entries[start.key]
+        run_dir = entry.experiment.prepare(entry.run)
+        slot = None if start.slot is None else self._slots[start.slot]
+        # Before the start, so that no run was ever executed that the journal does not know of.
+        entry.experiment.journal.write(
+            "start",
+            time.time(),
+            run=entry.run.id,
+            attempt=start.attempt,
+            slot=start.slot,
+            directory=entry.run.directory,
+        )
+        name = entry.experiment.file.name
+        return Placed(entry.run, name, run_dir, start.attempt, slot, entry.experiment.environment)
+
+    def _note_start(self, key: Key, placed: Placed, result: Handle | Taken | Outcome) -> list[Event]:
+        experiment = self._entries[key].experiment
+        index = None if placed.slot is None else placed.slot.index
+        if isinstance(result, Outcome):
+            return [Ended(key, result)]
+        if isinstance(result, Taken):
+            experiment.journal.write("slot_taken", time.time(), run=placed.run.id, slot=index)
+            if key not in self._waits_said:
+                self._waits_said.add(key)
+                self._observer(RunWaits(placed.run, index, result.by))
+            return [SlotTaken(key, _RETRY_TAKEN)]
+        self._handles[key] = result
+        self._waits_said.discard(key)
+        self._count_launched(experiment)
+        self._observer(RunStarted(placed.run, placed.run_dir.path, placed.attempt, index))
+        return []
+
+    def _count_launched(self, experiment: OpenExperiment) -> None:
+        if experiment.file.front_door == "rlpyt":
+            experiment.count_launched()
+
+    def _stop(self, stops: list[Stop]) -> None:
+        for kill in (False, True):
+            handles = [self._handles[stop.key] for stop in stops if stop.kill is kill and stop.key in self._handles]
+            if handles:
+                self._launcher.stop(handles, kill)
+        if stops:
+            grace = max(self._entries[stop.key].experiment.policy.grace for stop in stops)
+            self._observer(StopNoted(stops[-1].kill, len(stops), grace))
+
+    def _drop(self, drop: Drop) -> None:
+        experiment, run = self._entries[drop.key].experiment, self._entries[drop.key].run
+        self._left[id(experiment)].discard(drop.key)
+        experiment.journal.write("dropped", time.time(), run=run.id, why=drop.why)
+        self._observer(RunDropped(run, drop.why))
+
+
+def _overlap(one: Slot, other: Slot) -> bool:
+    gpus = {gpu.uuid for gpu in one.gpus} & {gpu.uuid for gpu in other.gpus}
+    return bool(set(one.pus) & set(other.pus)) or (bool(gpus) and one.index == other.index)
+
+
+def _could_not_start(start: Start, error: OSError) -> Outcome:
+    return Outcome(
+        "failed", start.attempt, ended=time.time(), host=host_name(), message=f"could not be started: {error}"
+    )
