@@ -1,1 +1,10 @@
-"""."""
+"""What came out: read run directories of many kinds, compare variants, with statistics one may publish.
+
+`load` is the door; polars is imported here and above, never beside the user's code.
+"""
+
+from runslot.results.problems import Problem
+from runslot.results.reader import Reader, load
+from runslot.results.results import Results
+
+__all__ = ["Problem", "Reader", "Results", "load"]

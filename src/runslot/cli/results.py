@@ -1,0 +1,91 @@
+"""`runslot results` and `runslot export`: what came out of experiments, as a table, and as files for other tools."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runslot.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from runslot.results.summary import Mode
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="DIR…",
+        help="Experiments, collections, runs, or directories that hold some; `diff RUN RUN` compares two runs.",
+        show_default=False,
+    ),
+]
+
+
+def results(
+    paths: Paths,
+    metric: Annotated[str | None, typer.Option(help="Compare by this metric; else the likeliest objective.")] = None,
+    mode: Annotated[str | None, typer.Option(help="Which way is better: max or min; else by its name.")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="Only runs with (SQL): \"lr > 0.01 AND env = 'a'\".")] = None,
+    include: Annotated[list[str] | None, typer.Option(help="Also count runs in this state; `all` for all.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Show so many variants.")] = None,
+    csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write the table as CSV; - is the output.")] = None,
+    parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Parquet.")] = None,
+) -> None:
+    """Compare variants: mean ± standard deviation of final and best values over seeds, best first."""
+    from rich.console import Console
+
+    from runslot.results.comparison import compare
+    from runslot.results.export import write_frame
+    from runslot.results.reader import load
+    from runslot.results.table import print_table
+
+    if str(paths[0]) == "diff" and not paths[0].exists():
+        _print_difference(paths[1:])
+        return
+    if mode not in {None, "max", "min"}:
+        raise InvalidInput(f"--mode {mode} is neither max nor min")
+    way: Mode | None = "max" if mode == "max" else "min" if mode == "min" else None
+    read = load(list(paths)).where(*(where or ()))
+    if csv == "-":
+        sys.stdout.write(compare(read, metric, way, include or ()).table.write_csv())
+    else:
+        comparison = print_table(read, Console(), metric, mode=way, include=include or (), limit=limit)
+        if csv is not None:
+            write_frame(comparison.table, Path(csv), "csv")
+        if parquet is not None:
+            write_frame(comparison.table, parquet, "parquet")
+
+
+def _print_difference(paths: list[Path]) -> None:
+    from rich.console import Console
+
+    from runslot.results.difference import difference, print_difference
+
+    if len(paths) != 2:
+        raise InvalidInput(f"diff compares two runs, {len(paths)} were named: runslot results diff RUN RUN")
+    print_difference(difference(paths[0], paths[1]), Console())
+
+
+def export(
+    paths: Paths,
+    csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
+    parquet: Annotated[bool, typer.Option("--parquet", help="Write Parquet.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Directory for the files; else NAME-export here.")] = None,
+    long: Annotated[bool, typer.Option("--long", help="Progress with a row a number, not a column a metric.")] = False,
+) -> None:
+    """Write all runs (`runs`) and all their rows (`progress`) to files for other tools."""
+    from runslot.results.export import export as write
+    from runslot.results.reader import load
+
+    if not (csv or parquet):
+        raise InvalidInput("nothing says what to write: add --csv, --parquet, or both")
+    read = load(list(paths))
+    directory = out or Path(f"{Path(read.base).name}-export")
+    for problem in read.problems:
+        typer.echo(f"not read: {problem}", err=True)
+    for kind in ("csv", "parquet"):
+        if csv if kind == "csv" else parquet:
+            for file in write(read, directory, "csv" if kind == "csv" else "parquet", long=long):
+                typer.echo(file)

@@ -1,0 +1,203 @@
+"""What a run directory says of its run: variant, seed, state, times, host; a reader for each kind of directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import RunslotError
+from runslot.experiment.processes import ProcessIdentity, is_alive
+from runslot.experiment.records import Attempt, Outcome
+from runslot.experiment.rundir import ExperimentDir, RunDir, read_json
+from runslot.results.finding import VARIANT_CONFIG, Found
+from runslot.results.problems import Problem
+
+Value = int | float | str | bool | None
+
+BOOKKEEPING = frozenset({"seed", "run_ID", "exp_id", "exp_prefix", "exp_name", "instance_type", "log_dir"})
+"""Keys that a launcher adds to a variant: runs that differ in nothing else are one variant."""
+
+_LAST_NUMBER = re.compile(r"(?:run|version|seed|s|exp)?[_-]?(\d+)")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of one run without its metrics."""
+
+    id: str | None = None
+    variant: str = ""
+    """The variant's name, where the directory has one."""
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    """The variant, flattened: dotted keys, no dict; a list is JSON text; `BOOKKEEPING` left out."""
+    seed: int | str | None = None
+    state: str | None = None
+    """A `State`; None where the kind of directory does not tell."""
+    started: float | None = None
+    ended: float | None = None
+    host: str | None = None
+    slot: int | None = None
+    attempt: int | None = None
+    peak_memory: int | None = None
+    experiment: str | None = None
+    """Absolute directory of the experiment or collection that the run belongs to."""
+    watched: Mapping[str, int | str] | None = None
+    """The identity of the process that runs it, for a state that changes without a file changing."""
+
+    def now(self) -> Description:
+        """Return the description with `running` replaced by `lost` where the run's keeper is known to be gone."""
+        if self.state == "running" and self.watched and is_alive(ProcessIdentity(**self.watched)) is False:  # type: ignore[arg-type]  # what `_watched` took apart
+            return dataclasses.replace(self, state="lost")
+        return self
+
+
+def describe(found: Found, problems: list[Problem]) -> Description:
+    """Read what `found` says of itself; a broken file is named in `problems` and its part left out."""
+    return _of_runslot(found, problems) if found.kind == "runslot" else _of_others(found, problems)
+
+
+def _of_runslot(found: Found, problems: list[Problem]) -> Description:
+    directory = RunDir(found.path)
+    run: Mapping[str, Any] = {}
+    home, name = ".", ""
+    try:
+        file = directory.read_run()
+        run, home, name = file.run, file.home, str(file.run.get("name") or "")
+    except (RunslotError, TypeError, OSError) as error:
+        problems.append(Problem(str(directory.run_file), str(error)))
+    variant = run.get("variant") or {}
+    known = Description(
+        id=run.get("id"),
+        variant=name,
+        parameters=flatten(variant, leave_out=BOOKKEEPING),
+        seed=run["seed"] if run.get("seed") is not None else variant.get("seed", run.get("run_ID")),
+        experiment=_collection(os.path.normpath(Path(found.path, home))),
+    )
+    try:
+        return dataclasses.replace(known, **_progress_of(directory))
+    except (RunslotError, TypeError, OSError) as error:
+        problems.append(Problem(found.path, str(error)))
+        return dataclasses.replace(known, state="lost")
+
+
+def _progress_of(directory: RunDir) -> dict[str, Any]:
+    """Return how far a run of ours is: its outcome, or the attempt under way."""
+    attempt, outcome = directory.read_attempt(), directory.read_outcome()
+    if outcome is not None and (attempt is None or attempt.attempt <= outcome.attempt):
+        return _ended(outcome)
+    if attempt is None:
+        return {"state": "queued"}
+    slot = (attempt.slot or {}).get("index") if isinstance(attempt.slot, Mapping) else attempt.slot
+    return {
+        "state": "running",
+        "started": attempt.started,
+        "host": attempt.host,
+        "attempt": attempt.attempt,
+        "slot": slot,
+        "watched": _watched(attempt),
+    }
+
+
+def _ended(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "state": outcome.kind,
+        "started": outcome.started,
+        "ended": outcome.ended,
+        "host": outcome.host,
+        "slot": outcome.slot,
+        "attempt": outcome.attempt,
+        "peak_memory": outcome.peak_memory,
+    }
+
+
+def _watched(attempt: Attempt) -> dict[str, int | str]:
+    identity = ProcessIdentity(attempt.host, attempt.boot_id, attempt.pid, attempt.start_time)
+    return dataclasses.asdict(identity)
+
+
+def _collection(experiment: str) -> str:
+    """Return the experiment directory, or the collection whose call it records (PREFIX/.runslot/CALL)."""
+    before, mark, _ = experiment.partition("/.runslot")
+    return before if mark else experiment
+
+
+def _of_others(found: Found, problems: list[Problem]) -> Description:
+    path = Path(found.path)
+    variant: dict[str, Any] = {}
+    for file in (path.parent / VARIANT_CONFIG, path / "params.json", path / "variant.json", path / "hparams.yaml"):
+        if file.name not in found.stamps and file.parent == path:
+            continue
+        try:
+            variant.update(_yaml(file) if file.suffix == ".yaml" else read_json(file) or {})
+        except (RunslotError, OSError) as error:
+            problems.append(Problem(str(file), str(error)))
+    number = _LAST_NUMBER.fullmatch(path.name)
+    seed = variant.get("seed")
+    if seed is None:
+        seed = variant.get("run_ID", int(number[1]) if number else None)
+    leave_out = BOOKKEEPING | {"name"} if found.kind == "rlpyt" else BOOKKEEPING
+    return Description(
+        variant="" if variant else (path.parent.name if number else path.name),
+        parameters=flatten(variant, leave_out=leave_out),
+        seed=seed if isinstance(seed, int | str) else str(seed) if seed is not None else None,
+        experiment=_experiment_above(path),
+    )
+
+
+def _experiment_above(path: Path) -> str | None:
+    """Return the directory that holds the runs launched together, by a launcher's file or name; None where none tells.
+
+    rlpyt leaves `experiments_tree.txt` there, launchkit names runs PREFIX_DATE_ID--s-SEED in it.
+    """
+    for parent in path.parents:
+        experiment = ExperimentDir(parent)
+        if experiment.experiment_file.is_file() or experiment.experiments_tree.is_file():
+            return str(parent)
+    return str(path.parent) if re.search(r"--s-[^/]*$", path.name) else None
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    """Read Lightning's `hparams.yaml`; tags such as `!!python/object` are read as plain values, never made objects."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        value = YAML(typ="rt", pure=True).load(file.read_text(encoding="utf-8", errors="replace"))
+    except YAMLError as error:
+        raise RunslotError(f"is not YAML ({str(error).splitlines()[0]}); its hyperparameters are left out") from error
+    if value is not None and not isinstance(value, dict):
+        raise RunslotError("does not hold a mapping; its hyperparameters are left out")
+    return dict(value or {})
+
+
+def flatten(variant: Mapping[str, Any], leave_out: frozenset[str] = frozenset(), prefix: str = "") -> dict[str, Value]:
+    """Return the variant with dotted keys; classes, functions and enums by name, lists and empty dicts as JSON text."""
+    flat: dict[str, Value] = {}
+    for key, value in variant.items():
+        name = f"{prefix}{key}"
+        if name in leave_out:
+            continue
+        if isinstance(value, Mapping) and value:
+            marked = next(iter(value)) if len(value) == 1 else None
+            if marked in {"$class", "$function", "$enum"}:
+                flat[name] = str(value[marked])
+            else:
+                flat.update(flatten(value, prefix=f"{name}."))
+        elif value is None or isinstance(value, bool | int | float | str):
+            flat[name] = _plain(value)
+        else:
+            flat[name] = json.dumps(value, default=str)
+    return flat
+
+
+def _plain(value: bool | float | str | None) -> Value:
+    """Return a value of exactly a built-in type (YAML readers give subclasses that remember how they were written)."""
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return bool(value) if type(value).__name__ == "ScalarBoolean" else kind(value)
+    return None

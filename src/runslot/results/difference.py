@@ -1,0 +1,124 @@
+"""What differs between two runs: variant, code, environment, how they went; read from their directories."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from runslot.errors import InvalidInput
+from runslot.experiment.rundir import RunDir, read_json
+from runslot.results.describing import Value, flatten
+from runslot.results.reader import load
+from runslot.results.results import FINAL, Results
+
+_PATCH_LINES = 40
+_UNBOUNDED = 100_000
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two runs, and by part (variant, run, code, environment, metrics) the values that are not equal."""
+
+    left: str
+    right: str
+    parts: Mapping[str, Mapping[str, tuple[Value, Value]]]
+    """`{part: {key: (left, right)}}`; None where a run lacks the key. A part without a difference is empty."""
+
+
+def difference(left: str | os.PathLike[str], right: str | os.PathLike[str]) -> Difference:
+    """Compare two run directories; raises `NotFound` or `InvalidInput` where a path is not exactly one run."""
+    one, other = _one_run(left), _one_run(right)
+    a, b = one.runs.row(0, named=True), other.runs.row(0, named=True)
+    parts = {
+        "variant": _unequal(_parameters(one, a), _parameters(other, b)),
+        "run": _unequal(*({k: str(row[k]) if row[k] is not None else None for k in _RUN} for row in (a, b))),
+        "code": _unequal(_code(Path(a["path"])), _code(Path(b["path"]))),
+        "environment": _unequal(_environment(Path(a["path"])), _environment(Path(b["path"]))),
+        "metrics": _unequal(*({m: r.runs[FINAL + m][0] for m in r.metrics} for r in (one, other))),
+    }
+    return Difference(a["path"], b["path"], parts)
+
+
+_RUN = ("experiment", "variant", "seed", "state", "attempt", "rows", "host", "slot", "kind")
+
+
+def _one_run(path: str | os.PathLike[str]) -> Results:
+    results = load(path, cache=False)
+    if results.runs.height != 1:
+        raise InvalidInput(f"{path} holds {results.runs.height} runs; name the directory of one, as in lr=0.1/run_0")
+    return results
+
+
+def _parameters(results: Results, row: Mapping[str, Any]) -> dict[str, Value]:
+    return {name: row[name] for name in results.parameters}
+
+
+def _code(directory: Path) -> dict[str, Value]:
+    """Return what the run keeps of its code: commit and branch, the patches of what was not committed, the script."""
+    run = RunDir(directory)
+    texts = {file.name: _text(file) for file in (run.git_infos, run.script_name)}
+    patches = {file.name: _text(file) for file in sorted(directory.glob("*.patch"))}
+    staged = {name: text for name, text in patches.items() if name.endswith("_staged.patch")}
+    unstaged = {name: text for name, text in patches.items() if name not in staged}
+    texts["uncommitted changes"] = "".join(text or "" for text in unstaged.values()) or None
+    texts["staged changes"] = "".join(text or "" for text in staged.values()) or None
+    work = (read_json(run.run_file) or {}).get("work") or {}
+    return {**texts, **flatten(work, prefix="work.")}
+
+
+def _environment(directory: Path) -> dict[str, Value]:
+    return flatten(read_json(RunDir(directory).environment) or {})
+
+
+def _text(file: Path) -> str | None:
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+
+
+def _unequal(left: Mapping[str, Value], right: Mapping[str, Value]) -> dict[str, tuple[Value, Value]]:
+    keys = dict.fromkeys((*left, *right))
+    pairs = {key: (left.get(key), right.get(key)) for key in keys}
+    return {key: (a, b) for key, (a, b) in pairs.items() if a != b and not (a != a and b != b)}  # noqa: PLR0124  # nan equals nan here
+
+
+def print_difference(found: Difference, console: Console) -> None:
+    """Print a difference, a table a part; long texts as what one has and the other has not."""
+    terminal = console.is_terminal
+    width = None if terminal else _UNBOUNDED
+    for side, path in (("left", found.left), ("right", found.right)):
+        console.print(Text(f"{side:<6}{path}"), width=width)
+    for part, values in found.parts.items():
+        if not values:
+            continue
+        table = Table(
+            part, "left", "right", box=SIMPLE_HEAD if terminal else None, pad_edge=False, padding=(0, 2, 0, 0)
+        )
+        for column in table.columns:
+            column.overflow = "fold"
+        for key, (left, right) in values.items():
+            table.add_row(Text(key), _cell(left, right), _cell(right, left))
+        console.print(table, width=width)
+    same = [part for part, values in found.parts.items() if not values]
+    if same:
+        console.print(Text(f"no difference in: {', '.join(same)}"), width=width)
+
+
+def _cell(value: Value, other: Value) -> Text:
+    """Return a value for a cell; of a text of several lines only the lines that the other one does not have."""
+    if value is None:
+        return Text("–")
+    text = f"{value:.6g}" if isinstance(value, float) else str(value).strip("\n")
+    lines = text.splitlines()
+    if len(lines) <= 1:
+        return Text(text)
+    there = set(str(other).splitlines())
+    own = [line for line in lines if line not in there]
+    more = [f"… {len(own) - _PATCH_LINES} more lines"] if len(own) > _PATCH_LINES else []
+    return Text("\n".join([*own[:_PATCH_LINES], *more]) or "(the same lines, and fewer)")

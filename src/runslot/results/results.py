@@ -1,0 +1,312 @@
+"""`Results`: the runs that were read, as frames; choose among them, group them, find the best."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from runslot.errors import InvalidInput, nearest
+from runslot.results import store
+from runslot.results.describing import Value
+from runslot.results.problems import Problem
+from runslot.results.store import Entry
+from runslot.results.summary import Mode, mode_of
+
+TIME = pl.Datetime("us", "UTC")
+FINAL, BEST = "final/", "best/"
+"""Prefixes of the columns of `Results.runs` that hold a metric's last number and its highest or lowest one."""
+
+_OWN: dict[str, type[pl.DataType] | pl.DataType] = {
+    "run": pl.String,
+    "experiment": pl.String,
+    "variant": pl.String,
+    "seed": pl.Int64,
+    "state": pl.String,
+    "rows": pl.Int64,
+    "started": TIME,
+    "ended": TIME,
+    "seconds": pl.Float64,
+    "host": pl.String,
+    "slot": pl.Int64,
+    "attempt": pl.Int64,
+    "peak_memory": pl.Int64,
+    "kind": pl.String,
+    "id": pl.String,
+    "path": pl.String,
+}
+_BEFORE_PARAMETERS = 5
+
+
+@dataclass(frozen=True)
+class Results:
+    """Runs that were read, at one moment. Every choice gives another `Results`; nothing is changed in place."""
+
+    runs: pl.DataFrame
+    """One row a run: `run` (its directory, relative to `base`), `experiment`, `variant` (its name), `seed`, `state`
+    (null where the kind of directory does not tell), the flattened variant under dotted keys, `rows`, `started` and
+    `ended` (UTC), `seconds`, `host`, `slot`, `attempt`, `peak_memory` (bytes), `kind`, `id`, `path`, and
+    `final/METRIC` and `best/METRIC` of each metric."""
+    parameters: tuple[str, ...]
+    """Columns of `runs` that are the variant's. A key that is also a name above is `variant.KEY`."""
+    metrics: tuple[str, ...]
+    base: str
+    """The directory that was read, or the deepest one above several."""
+    problems: tuple[Problem, ...]
+    _entries: Mapping[str, Entry]
+    """By the value of `run`."""
+    _segments: Mapping[str, pl.DataFrame]
+
+    @classmethod
+    def of(
+        cls,
+        roots: Sequence[str],
+        entries: Sequence[Entry],
+        segments: Mapping[str, pl.DataFrame],
+        problems: Sequence[Problem],
+    ) -> Results:
+        """Make the frames from what a reader knows."""
+        base = os.path.commonpath(roots)
+        named = {_relative(entry.found.path, base): entry for entry in entries}
+        parameters = _parameters(entries)
+        metrics = tuple(dict.fromkeys(metric for entry in entries for metric in entry.summary))
+        columns = _own_columns(named, base)
+        before, after = columns[:_BEFORE_PARAMETERS], columns[_BEFORE_PARAMETERS:]
+        runs = pl.DataFrame([*before, *parameters, *after, *_metric_columns(metrics, entries)])
+        names = tuple(series.name for series in parameters)
+        return cls(runs, names, metrics, base, tuple(problems), named, segments)
+
+    @cached_property
+    def progress(self) -> pl.DataFrame:
+        """All rows, wide: `run`, `row` (from 0), and a Float64 column a metric (String where it holds only text).
+
+        A metric that a run does not have is null in its rows; a gap in a log is null or NaN, as it was written.
+        """
+        entries = [self._entries[name] for name in self.runs["run"]]
+        rows = store.rows_of_all(entries, self._segments)
+        lengths = self.runs.select("run", n=pl.Series([entry.rows for entry in entries], dtype=pl.Int64))
+        index = lengths.select("run", row=pl.int_ranges(0, "n", dtype=pl.UInt32)).filter(pl.col("row").list.len() > 0)
+        return pl.concat([index.explode("row"), rows], how="horizontal") if rows.width else index.explode("row")
+
+    def long(self, *metrics: str) -> pl.DataFrame:
+        """Return the rows as `run`, `row`, `metric`, `value`, without gaps; of all metrics or of those named."""
+        wanted = [self.metric(name) for name in metrics] or list(self.metrics)
+        table = self.progress.unpivot(wanted, index=["run", "row"], variable_name="metric", value_name="value")
+        return table.filter(pl.col("value").is_not_null() & pl.col("value").is_not_nan())
+
+    def metric(self, name: str) -> str:
+        """Return the metric of that name, also where only its case differs; `InvalidInput` where there is none."""
+        if name in self.metrics:
+            return name
+        alike = [metric for metric in self.metrics if metric.casefold() == name.casefold()]
+        if len(alike) == 1:
+            return alike[0]
+        known = ", ".join(difflib.get_close_matches(name, self.metrics, n=8, cutoff=0.0)) or "none"
+        raise InvalidInput(f"no run has a metric {name!r}{nearest(name, self.metrics)}; metrics are: {known}")
+
+    def where(self, *conditions: str | pl.Expr | Mapping[str, Any], **equal: Any) -> Results:
+        """Return the runs that fulfil all conditions.
+
+        A condition is SQL (``"lr > 0.01 AND env = 'pong'"``), a polars expression over the columns of `runs`, a
+        mapping of columns to a value or a list of allowed values, or the same as keyword arguments. Raises
+        `InvalidInput` for a column that no run has, or for SQL that cannot be understood.
+        """
+        expressions = [self._condition(c) for c in conditions if not isinstance(c, Mapping)]
+        for wanted in [*(c for c in conditions if isinstance(c, Mapping)), equal]:
+            expressions += [self._equal(column, value) for column, value in wanted.items()]
+        try:
+            return self._with(self.runs.filter(*expressions) if expressions else self.runs)
+        except pl.exceptions.ColumnNotFoundError as error:
+            name = str(error).split("\n", 1)[0].strip('"')
+            raise InvalidInput(f"no run has a column {name!r}{nearest(name, self.runs.columns)}") from error
+        except pl.exceptions.PolarsError as error:
+            raise InvalidInput(f"the runs cannot be chosen so: {str(error).splitlines()[0]}") from error
+
+    def _condition(self, condition: str | pl.Expr) -> pl.Expr:
+        if isinstance(condition, pl.Expr):
+            return condition
+        try:
+            expression = pl.sql_expr(_quoted(condition, self.runs.columns))
+        except pl.exceptions.PolarsError as error:
+            hint = "write it as in SQL: lr > 0.01 AND env = 'pong'; a name with other signs in double quotes"
+            raise InvalidInput(f"{condition!r} cannot be understood ({error}); {hint}") from error
+        return expression
+
+    def _equal(self, column: str, value: Any) -> pl.Expr:
+        if column not in self.runs.columns:
+            raise InvalidInput(f"no run has a column {column!r}{nearest(column, self.runs.columns)}")
+        if isinstance(value, list | tuple | set | frozenset):
+            return pl.any_horizontal(pl.lit(value=False), *(pl.col(column).eq_missing(pl.lit(v)) for v in value))
+        return pl.col(column).eq_missing(pl.lit(value))
+
+    def _with(self, runs: pl.DataFrame) -> Results:
+        return Results(runs, self.parameters, self.metrics, self.base, self.problems, self._entries, self._segments)
+
+    @cached_property
+    def varying(self) -> tuple[str, ...]:
+        """The parameters in which these runs differ."""
+        return tuple(name for name in self.parameters if self.runs[name].n_unique() > 1)
+
+    @cached_property
+    def identity(self) -> tuple[str, ...]:
+        """Columns that tell one variant from another: runs that are equal in them differ only in seed.
+
+        These are the parameters that vary; the experiment and the variant's name where they tell more.
+        """
+        columns = list(self.varying)
+        for name in ("variant", "experiment"):
+            if self._groups([name, *columns]) > self._groups(columns):
+                columns.insert(0, name)
+        return tuple(columns)
+
+    def _groups(self, columns: Sequence[str]) -> int:
+        return self.runs.select(columns).n_unique() if columns else min(self.runs.height, 1)
+
+    def group_by(self, *keys: str) -> Iterator[tuple[dict[str, Any], Results]]:
+        """Yield the values of `keys` and the runs that have them, in order; by default one group a variant."""
+        for key in keys:
+            if key not in self.runs.columns:
+                raise InvalidInput(f"no run has a column {key!r}{nearest(key, self.runs.columns)}")
+        names = list(keys or self.identity)
+        if not names:
+            yield {}, self
+            return
+        for values, runs in self.runs.group_by(names, maintain_order=True):
+            yield dict(zip(names, values, strict=True)), self._with(runs)
+
+    def scores(self, metric: str, mode: Mode | None = None, by: str = "final") -> pl.DataFrame:
+        """Return `runs` with a column `score`: the number by which a run is judged.
+
+        `by` is `final`, `best` (highest or lowest, by `mode`), `mean` (over all rows), or `last-K` (mean of the last
+        K numbers). `mode` is found from the metric's name if not given, else `max`.
+        """
+        metric = self.metric(metric)
+        if by == "final":
+            return self.runs.with_columns(score=pl.col(FINAL + metric))
+        if by == "best":
+            return self.runs.with_columns(score=self._extremes(metric, mode or mode_of(metric) or "max"))
+        last = re.fullmatch(r"last-(\d+)", by)
+        if by != "mean" and (last is None or int(last[1]) == 0):
+            raise InvalidInput(f"by={by!r} is not a way to judge a run; choose 'final', 'best', 'mean' or 'last-K'")
+        numbers = self.progress.select("run", score=metric).filter(
+            pl.col("score").is_not_null() & pl.col("score").is_not_nan()
+        )
+        wanted = pl.col("score").tail(int(last[1])) if last else pl.col("score")
+        means = numbers.group_by("run").agg(wanted.mean())
+        return self.runs.join(means, on="run", how="left", maintain_order="left")
+
+    def _extremes(self, metric: str, mode: Mode) -> pl.Series:
+        summaries = [self._entries[run].summary.get(metric) for run in self.runs["run"]]
+        values = [None if s is None else s.high if mode == "max" else s.low for s in summaries]
+        return pl.Series("score", values, dtype=pl.Float64)
+
+    def best(
+        self, metric: str, mode: Mode | None = None, by: str = "final", *, top: int = 1, per: Sequence[str] = ()
+    ) -> pl.DataFrame:
+        """Return the `top` runs, or the `top` of each group of equal `per`, best first, with their `score`.
+
+        A run without a number, or that ended in NaN, is never best. Raises `InvalidInput` for an unknown metric,
+        column or `by`.
+        """
+        mode = mode or mode_of(metric) or "max"
+        if unknown := [key for key in per if key not in self.runs.columns]:
+            raise InvalidInput(f"no run has a column {unknown[0]!r}{nearest(unknown[0], self.runs.columns)}")
+        scored = self.scores(metric, mode, by).filter(pl.col("score").is_not_null() & pl.col("score").is_not_nan())
+        ordered = scored.sort("score", descending=mode == "max", maintain_order=True)
+        return ordered.group_by(list(per), maintain_order=True).head(top) if per else ordered.head(top)
+
+
+def _relative(path: str, base: str) -> str:
+    """Return `path` as seen from `base`; its last part where it is the base itself, or above it."""
+    below = path.removeprefix(base).lstrip("/") if path.startswith(f"{base.rstrip('/')}/") else ""
+    return below or Path(path).name
+
+
+def _own_columns(named: Mapping[str, Entry], base: str) -> list[pl.Series]:
+    rows = []
+    for name, entry in named.items():
+        known = entry.description.now()
+        seconds = None if known.started is None or known.ended is None else known.ended - known.started
+        values: dict[str, Any] = {
+            "run": name,
+            "experiment": _relative(known.experiment or base, base),
+            "variant": known.variant or None,
+            "seed": known.seed,
+            "state": known.state,
+            "rows": entry.rows,
+            "started": None if known.started is None else round(known.started * 1e6),
+            "ended": None if known.ended is None else round(known.ended * 1e6),
+            "seconds": seconds,
+            "host": known.host,
+            "slot": known.slot,
+            "attempt": known.attempt,
+            "peak_memory": known.peak_memory,
+            "kind": entry.found.kind,
+            "id": known.id,
+            "path": entry.found.path,
+        }
+        rows.append(values)
+    columns = []
+    for column, kind in _OWN.items():
+        values_of = [row[column] for row in rows]
+        if column == "seed":
+            columns.append(_column(column, values_of, pl.Int64))
+        elif kind == TIME:
+            since_epoch = pl.Series(column, values_of, dtype=pl.Int64)
+            columns.append(since_epoch.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
+        else:
+            columns.append(pl.Series(column, values_of, dtype=kind))
+    return columns
+
+
+def _parameters(entries: Sequence[Entry]) -> list[pl.Series]:
+    keys = dict.fromkeys(key for entry in entries for key in entry.description.parameters)
+    columns = []
+    for key in keys:
+        name = f"variant.{key}" if key in _OWN or key.startswith((FINAL, BEST)) else key
+        columns.append(_column(name, [entry.description.parameters.get(key) for entry in entries]))
+    return columns
+
+
+def _column(name: str, values: Sequence[Value], empty: Any = pl.String) -> pl.Series:
+    """Return values as booleans, integers or numbers where all are, else as text."""
+    kinds = {type(value) for value in values if value is not None}
+    if not kinds:
+        return pl.Series(name, values, dtype=empty)
+    if kinds == {bool}:
+        return pl.Series(name, values, dtype=pl.Boolean)
+    if kinds == {int} and all(value is None or -(2**63) <= value < 2**63 for value in values):  # type: ignore[operator]  # ints, as just seen
+        return pl.Series(name, values, dtype=pl.Int64)
+    if kinds <= {int, float}:
+        return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
+    text = [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
+    return pl.Series(name, text, dtype=pl.String)
+
+
+def _metric_columns(metrics: Sequence[str], entries: Sequence[Entry]) -> list[pl.Series]:
+    columns = []
+    for metric in metrics:
+        summaries = [entry.summary.get(metric) for entry in entries]
+        low = mode_of(metric) == "min"
+        final = [None if s is None else s.final for s in summaries]
+        best = [None if s is None else s.low if low else s.high for s in summaries]
+        columns.append(pl.Series(FINAL + metric, final, dtype=pl.Float64))
+        columns.append(pl.Series(BEST + metric, best, dtype=pl.Float64))
+    return columns
+
+
+def _quoted(condition: str, columns: Sequence[str]) -> str:
+    """Put double quotes around dotted columns, which SQL would take for a table's; quoted parts stay as they are."""
+    dotted = {column for column in columns if "." in column}
+    parts = re.split(r"""('(?:[^']|'')*'|"[^"]*")""", condition)
+    for i in range(0, len(parts), 2):
+        parts[i] = re.sub(r"[A-Za-z_][\w.]*", lambda m: f'"{m[0]}"' if m[0] in dotted else m[0], parts[i])
+    return "".join(parts)

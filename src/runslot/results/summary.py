@@ -1,0 +1,100 @@
+"""The three numbers kept of each metric of each run: its final, lowest and highest value; and which way is better."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import polars as pl
+
+Mode = Literal["max", "min"]
+
+_WORD = re.compile(r"[A-Z]?[a-z]+\d*|[A-Z]+\d*(?![a-z])")
+_HIGHER = re.compile(
+    r"acc|accuracy|returns?|rewards?|rew|eprewmean|r|scores?|success|successes|auc|auroc|ap|map|f1|iou|precision|recall"
+    r"|wins?|winrate|r2|psnr|ssim|bleu|rouge|fitness"
+)
+_LOSS = re.compile(r"loss|losses|err|errors?|mse|rmse|mae|nll|ppl|perplexity|bpb|fid|regret|costs?")
+_LOWER = re.compile(_LOSS.pattern + "|kl|divergence|seconds|time")
+_NOT_A_GOAL = re.compile(
+    r"std|stdev|var|variance|sem|count|num|number|len|length|epochs?|iter|iteration|itr|steps?|time|seconds|lr|rate"
+    r"|grad|norm|index"
+)
+_HELD_OUT = re.compile(r"test|val|valid|validation|eval|evaluation|evaluator|dev")
+_AVERAGE = re.compile(r"mean|average|avg")
+
+
+class Summary(NamedTuple):
+    """Of one metric in one run; NaN where there is no number."""
+
+    final: float
+    """The last number; NaN where the run ended in NaN (see `summarise`)."""
+    low: float
+    high: float
+
+
+def _says(metric: str, meaning: re.Pattern[str]) -> bool:
+    """Tell whether a word of the name (`evaluation/Average Returns` has three, `testLoss` two) has that meaning."""
+    return any(meaning.fullmatch(word.lower()) for word in _WORD.findall(metric))
+
+
+def mode_of(metric: str) -> Mode | None:
+    """Tell from its name whether a metric is better high or low; None where the name does not say."""
+    if _says(metric, _LOWER):
+        return "min"
+    return "max" if _says(metric, _HIGHER) else None
+
+
+def default_metric(metrics: Sequence[str]) -> str | None:
+    """Return the metric that looks most like the objective, None where there are none.
+
+    First what its name says (accuracy, return, reward, success, …, before loss and error), then held-out before
+    training data, then averages before other statistics, then the order of the columns.
+    """
+
+    def rank(metric: str) -> tuple[int, bool, bool, bool]:
+        goal = 1 if _says(metric, _LOSS) else 0 if _says(metric, _HIGHER) else 2
+        return goal, _says(metric, _NOT_A_GOAL), not _says(metric, _HELD_OUT), not _says(metric, _AVERAGE)
+
+    return min(metrics, key=rank, default=None)
+
+
+def summarise(progress: pl.DataFrame, key: str) -> dict[int, dict[str, Summary]]:
+    """Return the summaries by the value of the column `key`, whose equal values stand together.
+
+    A gap in a column, a row in which the metric was not logged, is an empty cell or `nan`. A run that diverged writes
+    `nan` too. A trailing stretch of `nan` is taken for a gap while it is no longer than a stretch of them before it
+    (a metric logged every tenth row); else the run ended in NaN, and that is its final value.
+    """
+    metrics = [name for name, kind in progress.schema.items() if kind == pl.Float64 and name != key]
+    if not metrics or not progress.height:
+        return {}
+    every = pl.col(metrics)
+    table = progress.group_by(key, maintain_order=True).agg(
+        every.last().name.prefix("final "), every.min().name.prefix("low "), every.max().name.prefix("high ")
+    )
+    unclear = [m for m in metrics if not table.get_column(f"final {m}").is_finite().fill_null(value=False).all()]
+    if unclear:
+        ends = progress.lazy().group_by(key, maintain_order=True).agg([_end(m).alias(f"final {m}") for m in unclear])
+        table = table.with_columns(ends.collect().drop(key))
+    keys = table[key].to_list()
+    summaries: dict[int, dict[str, Summary]] = {k: {} for k in keys}
+    for metric in metrics:
+        columns = [table[f"{part} {metric}"].to_list() for part in ("final", "low", "high")]
+        for k, *values in zip(keys, *columns, strict=True):
+            if values[1] is not None:  # the run has this column
+                summaries[k][metric] = Summary(*(math.nan if v is None else v for v in values))
+    return summaries
+
+
+def _end(metric: str) -> pl.Expr:
+    """Return the last number, or NaN where the rows after it are a stretch of NaN longer than any gap before."""
+    cell = pl.col(metric)
+    at = pl.int_range(pl.len()).filter(cell.is_not_nan() & cell.is_not_null())
+    trailing = pl.len() - 1 - at.last()
+    longest = pl.max_horizontal(at.first(), at.diff().max().fill_null(1) - 1)
+    last = cell.filter(cell.is_not_nan() & cell.is_not_null()).last()
+    ended = cell.last().is_nan().fill_null(value=False) & (trailing > longest)
+    return pl.when(ended).then(pl.lit(math.nan)).otherwise(last)
