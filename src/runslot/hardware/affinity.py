@@ -61,7 +61,7 @@ def slot_environment(slot: Slot, affinity: Affinity, *, gpu_visibility: bool = T
     return environment
 
 
-def encode_affinity(  # noqa: PLR0917 (rlpyt's signature)
+def encode_affinity(
     n_cpu_core: int = 1,
     n_gpu: int = 0,
     contexts_per_gpu: int = 1,

@@ -21,6 +21,10 @@ from runslot.hardware.topology import Core, NumaNode, Package, Topology, flat_to
 
 APART = 1.2
 """Kinds of cores differ in speed by this factor at least."""
+CpusetPlaces = tuple[tuple[str, ...], tuple[str, ...]]
+V1: CpusetPlaces = (("sys/fs/cgroup/cpuset", "dev/cpuset"), ("cpuset.effective_cpus", "cpuset.cpus", "cpus"))
+V2: CpusetPlaces = (("sys/fs/cgroup", "sys/fs/cgroup/unified"), ("cpuset.cpus.effective", "cpuset.cpus"))
+"""Where cgroups of versions 1 and 2 are mounted, and the files of a cpuset there, the one in effect first."""
 
 
 def probe(*, gpus: bool = True) -> Topology:
@@ -51,7 +55,9 @@ def read_topology(root: Path = Path("/")) -> Topology:
     if not online:
         raise InvalidInput(f"no CPUs under {root}: expected {base}/cpu with a directory for each CPU")
     packages = _packages(f"{base}/cpu", online)
-    nodes = _numa_nodes(f"{base}/node", online)
+    nodes = _numa_nodes(f"{base}/node", online) or (
+        NumaNode(0, tuple(sorted(online)), _memory(f"{root}/proc/meminfo")),
+    )
     kinds = _kinds(f"{root}/sys/devices", online)
     return Topology(
         host=socket.gethostname() if root == Path("/") else root.name,
@@ -119,8 +125,6 @@ def _cores(
 def _numa_nodes(node: str, online: set[int]) -> tuple[NumaNode, ...]:
     listed = _read(f"{node}/online")
     numbers = parse_list(listed) if listed else _numbered(node, "node")
-    if not numbers:
-        return (NumaNode(0, tuple(sorted(online))),)
     nodes = []
     for n in sorted(numbers):
         pus = _mask_or_list(f"{node}/node{n}/cpulist", f"{node}/node{n}/cpumap") & online
@@ -180,19 +184,19 @@ def _allowed(root: str, online: set[int]) -> set[int]:
 
 def _cpuset_files(root: str) -> list[str]:
     """Return where the cpuset of this process may stand, nearest first: of its own cgroup, then of those above."""
-    files = []
+    files: list[str] = []
     lines = _read(f"{root}/proc/self/cgroup").splitlines() or ["0::/"]
     for line in lines:
-        number, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        number, controllers, path = [*line.split(":", 2), "", ""][:3]
         if number == "0" and not controllers:
-            mounts, names = ("sys/fs/cgroup", "sys/fs/cgroup/unified"), ("cpuset.cpus.effective", "cpuset.cpus")
+            places = V2
         elif "cpuset" in controllers.split(","):
-            mounts, names = ("sys/fs/cgroup/cpuset", "dev/cpuset"), ("cpuset.effective_cpus", "cpuset.cpus", "cpus")
+            places = V1
         else:
             continue
         parts = [part for part in path.split("/") if part]
         above = ["/".join(parts[:n]) for n in range(len(parts), -1, -1)]
-        files += [f"{root}/{mount}/{group}/{name}" for mount in mounts for group in above for name in names]
+        files += [f"{root}/{mount}/{group}/{name}" for mount in places[0] for group in above for name in places[1]]
     return files
 
 

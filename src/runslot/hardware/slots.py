@@ -6,13 +6,18 @@ Pure. Slots of one `carve` never share a core, nor a GPU by more runs than were 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from runslot.errors import DoesNotFit
+from runslot.hardware.packing import LOCAL, REMOTE, Cores, Unit
 from runslot.hardware.resources import Resources
 from runslot.hardware.topology import Core, Gpu, Topology
+
+UNLINKED = 9
+"""How far GPUs are whose link is not known, on the scale of `Gpu.links`."""
 
 
 @dataclass(frozen=True)
@@ -54,30 +59,164 @@ class Slot:
 
 
 def carve(topology: Topology, resources: Resources, runs: int | None = None) -> tuple[Slot, ...]:
-    """Return as many slots as the machine has room for, at most `runs` of them where the number is known.
+    """Return as many slots as a machine has room for, close together and beside their GPUs.
 
-    What `resources` does not state follows from the machine: a GPU a run where there are GPUs, else the allowed cores
-    divided evenly among the runs, at most one run a core. Raises `DoesNotFit`, which names the resource that is short.
+    What `resources` does not state follows from the machine and from the number of `runs`, where that is known: one GPU
+    a run and its share of the cores beside it where there are GPUs, else the cores divided evenly among the runs; one
+    run alone gets all. Slots beyond the number of runs are kept: one of them may be free when others are not.
+    Raises `DoesNotFit`, which names the resource that is short.
     """
-    allowed = set(topology.allowed)
-    cores = [c for c in topology.cores if allowed.intersection(c.pus)][resources.reserved_cpus :]
-    count = max(1, min(len(cores), runs if runs is not None else len(cores)))
-    width = resources.cpus if resources.cpus is not None else max(1, len(cores) // count)
-    if len(cores) < width:
-        raise DoesNotFit(f"a run asks for {width} cores, but {topology.host} has {len(cores)}")
-    count = min(len(cores) // width, runs if runs is not None else len(cores))
-    slots = []
-    for i in range(count):
-        mine = tuple(cores[i * width : (i + 1) * width])
-        pus = tuple(sorted(pu for core in mine for pu in core.pus if pu in allowed))
-        slots.append(Slot(topology.host, i, mine, pus, cpus_per_worker=resources.cpus_per_worker))
-    return tuple(slots)
+    cores = Cores(topology, resources.threads)
+    usable = len(cores) - resources.reserved_cpus
+    _check_cores(topology, resources, usable)
+    most = min(usable, _memory_room(topology, resources))
+    alone = runs == 1 and resources.cpus is None and resources.gpus is None
+    groups = _gpu_groups(topology, resources, alone)
+    per_gpu = 1 if alone else resources.runs_per_gpu
+    if groups:
+        # A second run goes on a GPU only when all have one.
+        wanted = [group for _ in range(per_gpu) for group in groups]
+        cores.reserve(resources.reserved_cpus, resources.cpus or 1)
+        width = resources.cpus or max(resources.cpus_per_worker, _share(cores, wanted))
+        filled = _beside_gpus(cores, wanted[: min(most, usable // width)], width)
+    else:
+        even = usable // max(1, min(most, runs or most))
+        width = resources.cpus or max(resources.cpus_per_worker, even)
+        cores.reserve(resources.reserved_cpus, width)
+        filled = [((), units) for units in cores.slots(width, most)]
+    return _as_slots(topology, resources, filled, per_gpu)
 
 
 def describe_slots(topology: Topology, slots: Sequence[Slot]) -> str:
     """Return what was chosen and what is left over in one line: `3 slots of 2 cores each (7 cores, 1 spare)`."""
     allowed = set(topology.allowed)
-    total = sum(bool(allowed.intersection(c.pus)) for c in topology.cores)
-    used = len({core.pus for slot in slots for core in slot.cores})
-    size = slots[0].size
-    return f"{len(slots)} slots of {size} cores each ({total} cores, {total - used} spare)"
+    usable = [core for core in topology.cores if allowed.intersection(core.pus)]
+    spare = len(usable) - len({core.pus for slot in slots for core in slot.cores})
+    sizes = sorted({slot.size for slot in slots})
+    unit = "hardware thread" if any(slot.shares_cores for slot in slots) else "core"
+    size = _count(sizes[-1], unit) if len(sizes) == 1 else f"{sizes[0]} to {_count(sizes[-1], unit)}"
+    gpus = len({gpu.uuid for slot in slots for gpu in slot.gpus})
+    if gpus:
+        shared = f" shared by {slots[0].runs_per_gpu} runs" if slots[0].runs_per_gpu > 1 else ""
+        size += f" and {_count(len(slots[0].gpus), 'GPU')}{shared}"
+    left = f", {spare} spare" if spare else ""
+    have = _count(len(usable), "core") + left
+    if topology.gpus:
+        idle = f", {len(topology.gpus) - gpus} spare" if len(topology.gpus) > gpus else ""
+        have += f"; {_count(len(topology.gpus), 'GPU')}{idle}"
+    return f"{_count(len(slots), 'slot')} of {size}{' each' if len(slots) > 1 else ''} ({have})"
+
+
+_Filled = list[tuple[tuple[Gpu, ...], list[Unit]]]
+
+
+def _check_cores(topology: Topology, resources: Resources, usable: int) -> None:
+    least = max(resources.cpus or 1, resources.cpus_per_worker)
+    if usable >= least:
+        return
+    unit = "hardware threads" if resources.threads == "cores" else "cores"
+    has = f"{topology.host} has {_count(usable + resources.reserved_cpus, unit[:-1])} that this process may use"
+    if resources.reserved_cpus:
+        has += f", of which reserved_cpus keeps {resources.reserved_cpus} back"
+    name = "cpus" if resources.cpus is None or resources.cpus >= least else "cpus_per_worker"
+    raise DoesNotFit(f"{name}: a run asks for {_count(least, unit[:-1])}, but {has}")
+
+
+def _memory_room(topology: Topology, resources: Resources) -> int:
+    """Return how many runs the machine's memory has room for."""
+    total = sum(node.memory or 0 for node in topology.numa_nodes)
+    if resources.memory is None or not total:
+        return len(topology.online)
+    if resources.memory > total:
+        raise DoesNotFit(f"memory: a run asks for {resources.memory} bytes, but {topology.host} has {total}")
+    return total // resources.memory
+
+
+def _gpu_groups(topology: Topology, resources: Resources, alone: bool) -> list[tuple[Gpu, ...]]:
+    """Return the GPUs of each run, close to each other; nothing for runs without GPUs."""
+    gpus = topology.gpus
+    count = resources.gpus if resources.gpus is not None else min(1, len(gpus))
+    if count == 0:
+        return []
+    if alone and all(gpu.mig is None for gpu in gpus):
+        return [gpus]
+    if count == 1 and gpus:
+        return [(gpu,) for gpu in gpus]
+    whole = [gpu for gpu in gpus if gpu.mig is None]
+    if len(whole) < count:
+        split = "" if len(whole) == len(gpus) else " that are whole (CUDA gives a process one MIG device at most)"
+        notes = "".join(f"; {note}" for note in topology.notes)
+        raise DoesNotFit(
+            f"gpus: a run asks for {_count(count, 'GPU')}, but {topology.host} has {len(whole)}{split}{notes}"
+        )
+    groups = []
+    while len(whole) >= count:
+        group = [whole.pop(0)]
+        while len(group) < count:
+            nearest = min(whole, key=lambda gpu: sum(_apart(topology, gpu, other) for other in group))
+            whole.remove(nearest)
+            group.append(nearest)
+        groups.append(tuple(group))
+    return groups
+
+
+def _apart(topology: Topology, a: Gpu, b: Gpu) -> float:
+    """Return how far two GPUs are: by their links first, then by the NUMA nodes beside them, then by their numbers."""
+    link = a.links.get(b.uuid, b.links.get(a.uuid, UNLINKED))
+    rows = {node.id: i for i, node in enumerate(topology.numa_nodes)}
+    ways = [
+        topology.distances[rows[x]][rows[y]] if topology.distances else LOCAL if x == y else REMOTE
+        for x in a.numa
+        for y in b.numa
+        if x in rows and y in rows
+    ]
+    return link * 1e6 + min(ways, default=LOCAL) * 1e3 + abs(a.index - b.index)
+
+
+def _share(cores: Cores, wanted: list[tuple[Gpu, ...]]) -> int:
+    """Return how many cores each run on GPUs gets where nothing is stated: an equal share of those beside its GPUs."""
+    local = [cores.local_to(group) for group in wanted]
+    users = Counter(domain for domains in local for domain in domains)
+    shares = [int(sum(cores.count_in([d]) / users[d] for d in domains) + 1e-9) for domains in local]
+    return min(shares) or max(1, len(cores) // len(wanted))
+
+
+def _beside_gpus(cores: Cores, wanted: list[tuple[Gpu, ...]], width: int) -> _Filled:
+    """Give every run its cores: those that find all beside their GPUs before others, the most confined first."""
+    local = [cores.local_to(group) for group in wanted]
+    order = sorted(range(len(wanted)), key=lambda i: cores.count_in(local[i]))
+    given: dict[int, list[Unit]] = {}
+    for i in order:
+        if cores.count_in(local[i]) >= width:
+            given[i] = cores.beside(local[i], width)
+    for i in order:
+        if i not in given:
+            given[i] = cores.beside(local[i], width)
+    return [(wanted[i], given[i]) for i in range(len(wanted))]
+
+
+def _as_slots(topology: Topology, resources: Resources, filled: _Filled, runs_per_gpu: int) -> tuple[Slot, ...]:
+    allowed = set(topology.allowed)
+    slots = []
+    for index, (gpus, units) in enumerate(filled):
+        cores = tuple(sorted({unit.core for unit in units}, key=lambda core: core.pus))
+        pus = {pu for unit in units for pu in unit.pus}
+        whole = pus.issuperset(pu for core in cores for pu in core.pus if pu in allowed)
+        slots.append(
+            Slot(
+                host=topology.host,
+                index=index,
+                cores=cores,
+                pus=tuple(sorted(pus)),
+                gpus=gpus,
+                runs_per_gpu=runs_per_gpu,
+                shares_cores=resources.threads == "cores" and not whole,
+                hides_gpus=bool(topology.gpus) and not gpus,
+                cpus_per_worker=resources.cpus_per_worker,
+            )
+        )
+    return tuple(slots)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -134,6 +134,11 @@ def kind_name(rank: int) -> str:
     return "P" if rank == 0 else "E" if rank == 1 else f"E{rank}"
 
 
+def kind_rank(kind: str | None) -> int:
+    """Return the place of a kind by speed, 0 the fastest: the inverse of `kind_name`; 0 where cores are alike."""
+    return 0 if kind is None or kind == "P" else int(kind[1:] or 1)
+
+
 def flat_topology(host: str, pus: tuple[int, ...]) -> Topology:
     """Return a machine of which only the number of CPUs is known: a core each, one package, one node."""
     return Topology(
