@@ -1,0 +1,45 @@
+"""What a script may ask of its logger beyond the ancestors' settings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from runslot.errors import InvalidInput, nearest
+from runslot.logger.console import MODES
+from runslot.logger.problems import OnError
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the logger writes and prints; see `configure`."""
+
+    on_error: OnError = "warn"
+    """Whether a file that cannot be written is said and counted, or raised."""
+    fsync: bool = False
+    """Rows and snapshots survive a power cut, at the disk's speed; a kill of the process they survive anyway."""
+    async_snapshots: bool = False
+    """Write snapshots in a thread, at most one at a time."""
+    keep_last: int = 0
+    """How many numbered snapshots stay; 0: all."""
+    console: str = "table"
+    """`table`, `line`, `quiet` (no rows) or `silent` (nothing)."""
+
+    def __post_init__(self) -> None:
+        checked("on_error", self.on_error, ("warn", "raise"))
+        checked("console", self.console, MODES)
+        at_least("keep_last", self.keep_last, 0)
+
+
+def checked(what: str, value: str, known: Collection[str]) -> str:
+    """Return a word that is one of `known`, or refuse it."""
+    if value not in known:
+        raise InvalidInput(f"logger: no {what} {value!r}{nearest(str(value), known)}; known: {', '.join(known)}")
+    return value
+
+
+def at_least(what: str, value: int, least: int) -> int:
+    """Return a whole number that is large enough, or refuse it."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < least:
+        raise InvalidInput(f"logger: {what} is a whole number, {least} or more; got {value!r}")
+    return value.__index__()

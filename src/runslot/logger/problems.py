@@ -1,0 +1,98 @@
+"""What the logger could not do: said once, counted, and left for the run's outcome; the training goes on.
+
+Said on standard error and not with `warnings`, which a script may have turned into exceptions.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from runslot.errors import RunslotError
+from runslot.experiment.rundir import RunDir, read_json, write_json
+
+OnError = Literal["warn", "raise"]
+
+
+@dataclass
+class _Problem:
+    first: str
+    count: int = 1
+    lost: int = 0
+    solved: bool = False
+
+
+class Problems:
+    """Counts what went wrong, by the thing that it went wrong with."""
+
+    def __init__(self) -> None:
+        self.on_error: OnError = "warn"
+        self._by_thing: dict[str, _Problem] = {}
+        self._said: set[str] = set()
+        self._directory: Path | None = None
+        self._earlier: list[str] = []
+
+    def report_to(self, directory: Path | None) -> None:
+        """Leave the problems in this run directory from now on; what an earlier process left there stays."""
+        self._directory = directory
+        self._earlier = []
+        if directory is not None:
+            try:
+                self._earlier = list((read_json(RunDir(directory).logger_problems) or {}).get("problems", []))
+            except (OSError, RunslotError):
+                pass  # an unreadable list of old problems is no reason to say anything to the user
+
+    def met(self, thing: str, error: BaseException | str, *, lost: int = 0) -> None:
+        """Count one failure with `thing`; say it the first time. `lost`: rows or lines that are gone for good."""
+        known = self._by_thing.get(thing)
+        if known is not None:
+            known.count += 1
+            known.lost += lost
+            known.solved = False
+            return
+        text = str(error) or type(error).__name__
+        self._by_thing[thing] = _Problem(first=text, lost=lost)
+        self.say(f"{thing}: {text}; the run goes on, and this is said once")
+        self.save()
+
+    def solved(self, thing: str) -> None:
+        """Note that all that was held back for `thing` has been written since."""
+        if thing in self._by_thing:
+            self._by_thing[thing].solved = True
+
+    def say_once(self, text: str) -> None:
+        """Warn of something that is no failure."""
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text)
+
+    @staticmethod
+    def say(text: str) -> None:
+        """Write a line to standard error, if there is one."""
+        try:
+            print(f"runslot.logger: {text}", file=sys.stderr, flush=True)
+        except (OSError, ValueError):
+            pass  # closed: there is nobody to tell
+
+    def sentences(self) -> list[str]:
+        """Return one sentence for each thing that had problems."""
+        return [_sentence(thing, problem) for thing, problem in self._by_thing.items()]
+
+    def save(self) -> None:
+        """Write the sentences into the run directory, if that can be done; also at the run's end."""
+        if self._directory is None or not self._by_thing:
+            return
+        try:
+            write_json(RunDir(self._directory).logger_problems, {"problems": self._earlier + self.sentences()})
+        except OSError:
+            pass  # the disk that is full: tried again at the next problem and at the end
+
+
+def _sentence(thing: str, problem: _Problem) -> str:
+    times = "once" if problem.count == 1 else f"{problem.count} times"
+    text = f"{thing}: failed {times} ({problem.first})"
+    if problem.lost:
+        return f"{text}; {problem.lost} lost"
+    return f"{text}; written since" if problem.solved else text

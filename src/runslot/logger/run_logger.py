@@ -1,0 +1,138 @@
+"""The logger, with the ancestors' ways to begin one without a launcher, and the one that this process has.
+
+`runslot.logger` offers the methods of `process_logger` as functions of the module, as `random` does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from runslot.experiment.current import CurrentRun, current_run
+from runslot.experiment.records import LoggerSettings
+from runslot.experiment.rundir import RunDir, write_atomically
+from runslot.experiment.settings import default_root
+from runslot.logger.controls import PathText
+from runslot.logger.directories import make_log_dir, write_code_state
+from runslot.logger.options import Options
+from runslot.logger.recorder import Recorder
+from runslot.variants.encode import to_jsonable
+
+
+class Logger(Recorder):
+    """Rows, words and snapshots of one run.
+
+    Any thread may call any method; all threads record into the same row. In a forked child the logger begins with an
+    empty row; rows of the child stay out of a file that the parent writes.
+    """
+
+    def __reduce__(self) -> str:
+        """Travel as a reference to the process's logger, so that functions that use its methods can be pickled."""
+        if self is not process_logger:
+            raise TypeError("a Logger has open files and cannot be pickled; use the functions of runslot.logger")
+        return "process_logger"
+
+    def setup_logger(
+        self,
+        exp_prefix: str = "default",
+        variant: Mapping[str, Any] | None = None,
+        text_log_file: str = "debug.log",
+        variant_log_file: str = "variant.json",
+        tabular_log_file: str = "progress.csv",
+        snapshot_mode: str = "last",
+        snapshot_gap: int = 1,
+        log_tabular_only: bool = False,
+        log_dir: PathText | None = None,
+        git_infos: Iterable[Any] | None = None,
+        script_name: str | None = None,
+        exp_id: int = 0,
+        seed: int | str = 0,
+        base_log_dir: PathText | None = None,
+        include_exp_prefix_sub_dir: bool = True,
+        **options: Any,
+    ) -> str:
+        """Begin to log as launchkit does, and return the directory; what was bound before is closed.
+
+        The directory is `log_dir`, where rows are continued; else, within a run and without `base_log_dir`, the run's
+        own; else a new one, `<base_log_dir>/<exp_prefix>/<exp_prefix>_<time>_<exp_id>--s-<seed>`, below `RUNSLOT_ROOT`
+        or `runs` unless told. `options`: those of `configure`. A launcher's files about the run are not replaced.
+        """
+        run = _run_of(log_dir, base_log_dir)
+        self._refuse_unknown(options)
+        chosen = Options(**options)
+        if log_dir is not None:
+            directory = Path(log_dir).absolute()
+        elif run is not None:
+            directory = run.directory
+        else:
+            root = default_root() if base_log_dir is None else Path(base_log_dir).absolute()
+            directory = make_log_dir(root, exp_prefix, exp_id, seed, datetime.now(), include_exp_prefix_sub_dir)
+        settings = LoggerSettings(snapshot_mode, snapshot_gap, "launchkit", f"[{directory.name}] ", log_tabular_only)
+        self.bind_run(
+            directory,
+            settings,
+            options=chosen,
+            resume=_resumed(directory),
+            text_log_file=text_log_file,
+            tabular_log_file=tabular_log_file,
+        )
+        if variant is not None:
+            self.log("Variant:")
+            self.log(json.dumps(to_jsonable(variant), indent=2))
+            if run is None or not (directory / variant_log_file).exists():
+                self.log_variant(directory / variant_log_file, variant)
+        with self._harmless("files about the code"):
+            write_code_state(directory, git_infos, script_name)
+        return str(directory)
+
+    @contextmanager
+    def logger_context(
+        self,
+        log_dir: PathText,
+        run_ID: int,
+        name: str,
+        log_params: MutableMapping[str, Any] | None = None,
+        snapshot_mode: str = "none",
+        override_prefix: bool = False,
+        use_summary_writer: bool = False,
+    ) -> Iterator[None]:
+        """Log to `log_dir/run_<run_ID>` as rlpyt does for the length of a `with`, and write `params.json` there.
+
+        The file of rows begins anew, unless the run is resumed. A relative `log_dir` lies below the root's
+        `local/<yyyymmdd>/<hhmmss>`, unless `override_prefix`; an absolute one is taken as it is (rlpyt moved those
+        outside its own `data` directory). `log_params` gets `name` and `run_ID`, as in rlpyt.
+        """
+        base = Path(log_dir)
+        if not override_prefix and not base.is_absolute():
+            base = default_root() / "local" / f"{datetime.now():%Y%m%d/%H%M%S}" / base
+        directory = (base / f"run_{run_ID}").absolute()
+        settings = LoggerSettings(snapshot_mode, self.get_snapshot_gap(), "rlpyt", f"{name}_{run_ID} ", False)
+        self.bind_run(directory, settings, resume=_resumed(directory), fresh=True)
+        params = {} if log_params is None else log_params
+        params["name"], params["run_ID"] = name, run_ID
+        with self._harmless("params.json"):
+            write_atomically(directory / "params.json", json.dumps(params, default=lambda value: type(value).__name__))
+        if use_summary_writer:
+            self.add_sink("tensorboard")
+            self._group_statistics = True
+        try:
+            yield
+        finally:
+            self._end()
+
+
+def _run_of(log_dir: PathText | None, base_log_dir: PathText | None) -> CurrentRun | None:
+    return current_run() if log_dir is None and base_log_dir is None else None
+
+
+def _resumed(directory: Path) -> bool:
+    run = current_run()
+    return run is not None and run.resumable and run.attempt > 1 and RunDir(directory).run_file.exists()
+
+
+process_logger = Logger(follow_run=True)
+"""The one behind the functions of `runslot.logger`."""

@@ -1,0 +1,201 @@
+"""What `save_itr_params` keeps: by whose rule, in which format, written by rename.
+
+A file is complete or not there; in the background the caller pays for the bytes, a thread for the disk.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import re
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from runslot.errors import InvalidInput, NotFound, NotInstalled, nearest
+
+Style = Literal["launchkit", "rlpyt"]
+
+MODES = ("all", "last", "gap", "gap_and_last", "last+gap", "none")
+LAST = "params.pkl"
+
+_NUMBERED = re.compile(r"itr_(\d+)\.pkl")
+_ZIP = b"PK\x03\x04"
+
+
+def names(style: Style, mode: str, gap: int, itr: int) -> tuple[str, ...]:
+    """Return the files that snapshot `itr` goes to, by the rule of an ancestor (`ANCESTORS`: its `save_itr_params`)."""
+    due = itr % gap == 0 if style == "launchkit" else itr == 0 or (itr + 1) % gap == 0
+    numbered = (f"itr_{itr}.pkl",)
+    if mode == "all":
+        return numbered
+    if mode == "last":
+        return (LAST,)
+    if mode == "gap":
+        return numbered if due else ()
+    if mode in {"gap_and_last", "last+gap"}:
+        return (*numbered, LAST) if due else (LAST,)
+    return ()
+
+
+def checked_mode(mode: str) -> str:
+    """Return the snapshot mode, or refuse it."""
+    if mode not in MODES:
+        raise InvalidInput(f"no snapshot mode {mode!r}{nearest(str(mode), MODES)}; known: {', '.join(MODES)}")
+    return mode
+
+
+def params_bytes(params: Any) -> bytes:
+    """Return a snapshot: as `torch.save` writes it where it holds tensors or modules of torch, else as a pickle."""
+    torch = sys.modules.get("torch")
+    if torch is None or not _holds_torch(params, torch):
+        return pickle.dumps(params, protocol=pickle.HIGHEST_PROTOCOL)
+    buffer = io.BytesIO()
+    torch.save(params, buffer)
+    return buffer.getvalue()
+
+
+def _holds_torch(value: Any, torch: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_torch(item, torch) for item in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(_holds_torch(item, torch) for item in value)
+    return isinstance(value, (torch.Tensor, torch.nn.Module, torch.optim.Optimizer))
+
+
+def load(directory: Path, itr: int | None) -> Any:
+    """Return a snapshot of `directory`: number `itr`, or the last one; None where there is none yet.
+
+    `NotFound` where number `itr` was asked for and is not there. Tensors come to the CPU. A snapshot is a pickle:
+    load only those of runs that you trust.
+    """
+    path = directory / f"itr_{itr}.pkl" if itr is not None else _newest(directory)
+    if path is None:
+        return None
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        there = ", ".join(map(str, sorted(_numbered(directory)))) or "none"
+        raise NotFound(f"no snapshot {path.name} in {directory}; kept iterations: {there}") from None
+    if content.startswith(_ZIP):
+        try:
+            import torch
+        except ImportError:
+            raise NotInstalled(f"{path} was written by torch.save; install torch to load it") from None
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
+    return pickle.loads(content)  # noqa: S301 - the run's own file, as the docstring says
+
+
+def _newest(directory: Path) -> Path | None:
+    last = directory / LAST
+    if last.exists():
+        return last
+    numbered = _numbered(directory)
+    return directory / f"itr_{max(numbered)}.pkl" if numbered else None
+
+
+def _numbered(directory: Path) -> list[int]:
+    try:
+        entries = os.listdir(directory)  # noqa: PTH208 - names are enough
+    except OSError:
+        return []
+    return [int(match[1]) for name in entries if (match := _NUMBERED.fullmatch(name))]
+
+
+def forget_old(directory: Path, keep_last: int) -> None:
+    """Remove all but the newest `keep_last` numbered snapshots."""
+    for itr in sorted(_numbered(directory))[:-keep_last]:
+        (directory / f"itr_{itr}.pkl").unlink(missing_ok=True)
+
+
+def replace_file(path: Path, content: bytes, *, fsync: bool) -> None:
+    """Replace `path` by rename; a kill leaves the old file or the new."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            if fsync:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+class Background:
+    """At most one piece of work in a thread; its error surfaces at the next `finish`."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Start `work`; the one before must be finished. Not a daemon: the interpreter waits for it at its end."""
+        self._thread = threading.Thread(target=self._run, args=(work,), name="runslot snapshot")
+        self._thread.start()
+
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - handed to the caller of finish
+            self._error = error
+
+    def finish(self) -> Exception | None:
+        """Wait for the work under way, if any, and return what it raised."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        error, self._error = self._error, None
+        return error
+
+
+class Snapshots:
+    """The snapshots of one run: what is kept, when, and in which directory. Errors leave `save`."""
+
+    def __init__(self) -> None:
+        self.directory: Path | None = None
+        self.mode = "all"
+        self.gap = 1
+        self.style: Style = "launchkit"
+        self.keep_last = 0
+        """How many numbered snapshots stay; 0: all."""
+        self.fsync = False
+        self.background = False
+        self._work = Background()
+        self._lock = threading.RLock()  # a signal handler may save, too
+
+    def save(self, itr: int, params: Any) -> None:
+        """Keep `params` if it is time; raises what the writing, or the one before in the background, raised."""
+        directory = self.directory
+        files = names(self.style, self.mode, self.gap, itr) if directory is not None else ()
+        if directory is None or not files:
+            return
+        with self._lock:
+            earlier = self._work.finish()
+            content = params_bytes(params)
+            if self.background:
+                self._work.start(lambda: self._write(directory, files, content))
+            else:
+                self._write(directory, files, content)
+        if earlier is not None:
+            raise earlier
+
+    def finish(self) -> Exception | None:
+        """Wait for the snapshot under way and return what it raised."""
+        with self._lock:
+            return self._work.finish()
+
+    def after_fork(self) -> None:
+        """In the child: the parent's thread and lock are not here."""
+        self._work = Background()
+        self._lock = threading.RLock()  # a signal handler may save, too
+
+    def _write(self, directory: Path, files: tuple[str, ...], content: bytes) -> None:
+        for name in files:
+            replace_file(directory / name, content, fsync=self.fsync)
+        if self.keep_last:
+            forget_old(directory, self.keep_last)
