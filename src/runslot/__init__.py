@@ -3,4 +3,127 @@
 The public names are loaded when they are first used, so that `import runslot` costs nothing beside a training script.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "runslot.errors": (
+        "RunslotError", "InvalidInput", "NotFound", "NotInstalled", "Busy", "DoesNotFit", "AffinityError",
+    ),
+    "runslot.launch.experiment": ("Experiment",),
+    "runslot.launch.launching": ("Outcomes",),
+    "runslot.experiment.current": ("current_run", "CurrentRun"),
+    "runslot.experiment.records": ("Run", "Outcome"),
+    "runslot.hardware.resources": ("Resources",),
+    "runslot.hardware.slots": ("Slot", "carve"),
+    "runslot.hardware.topology": ("Topology",),
+    "runslot.hardware.probe": ("read_topology",),
+    "runslot.variants": (
+        "Variant", "Space", "grid", "zipped", "union", "sample", "uniform", "loguniform", "integers", "choice",
+        "levels", "VariantLevel", "make_variants", "update_config",
+    ),
+}  # fmt: skip
+"""Where each public name lives."""
+
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = ("logger", "rlpyt", "launchkit", "results")
+
+__all__ = [*sorted(_HOME_OF), *_MODULES]  # noqa: PLE0604  (names, made from the table above)
+
+if TYPE_CHECKING:
+    from runslot import launchkit as launchkit
+    from runslot import logger as logger
+    from runslot import results as results
+    from runslot import rlpyt as rlpyt
+    from runslot.errors import (
+        AffinityError as AffinityError,
+    )
+    from runslot.errors import (
+        Busy as Busy,
+    )
+    from runslot.errors import (
+        DoesNotFit as DoesNotFit,
+    )
+    from runslot.errors import (
+        InvalidInput as InvalidInput,
+    )
+    from runslot.errors import (
+        NotFound as NotFound,
+    )
+    from runslot.errors import (
+        NotInstalled as NotInstalled,
+    )
+    from runslot.errors import (
+        RunslotError as RunslotError,
+    )
+    from runslot.experiment.current import CurrentRun as CurrentRun
+    from runslot.experiment.current import current_run as current_run
+    from runslot.experiment.records import Outcome as Outcome
+    from runslot.experiment.records import Run as Run
+    from runslot.hardware.probe import read_topology as read_topology
+    from runslot.hardware.resources import Resources as Resources
+    from runslot.hardware.slots import Slot as Slot
+    from runslot.hardware.slots import carve as carve
+    from runslot.hardware.topology import Topology as Topology
+    from runslot.launch.experiment import Experiment as Experiment
+    from runslot.launch.launching import Outcomes as Outcomes
+    from runslot.variants import (
+        Space as Space,
+    )
+    from runslot.variants import (
+        Variant as Variant,
+    )
+    from runslot.variants import (
+        VariantLevel as VariantLevel,
+    )
+    from runslot.variants import (
+        choice as choice,
+    )
+    from runslot.variants import (
+        grid as grid,
+    )
+    from runslot.variants import (
+        integers as integers,
+    )
+    from runslot.variants import (
+        levels as levels,
+    )
+    from runslot.variants import (
+        loguniform as loguniform,
+    )
+    from runslot.variants import (
+        make_variants as make_variants,
+    )
+    from runslot.variants import (
+        sample as sample,
+    )
+    from runslot.variants import (
+        uniform as uniform,
+    )
+    from runslot.variants import (
+        union as union,
+    )
+    from runslot.variants import (
+        update_config as update_config,
+    )
+    from runslot.variants import (
+        zipped as zipped,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"runslot.{name}")
+    if name in _HOME_OF:
+        value = getattr(importlib.import_module(_HOME_OF[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'runslot' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -127,9 +127,7 @@ def launch(
             return outcomes_of(directory)
         launcher = _launcher(experiment, count, observer)
     except BaseException:
-        experiment.close()
-        if fresh:
-            shutil.rmtree(directory.path)
+        refuse_fresh(experiment, fresh)
         raise
     try:
         if fresh:
@@ -143,6 +141,13 @@ def launch(
     if supervisor.interrupted:
         raise KeyboardInterrupt
     return outcomes_of(directory)
+
+
+def refuse_fresh(experiment: OpenExperiment, fresh: bool) -> None:
+    """Give an experiment back that cannot be launched; a fresh one, of which nothing has run, is removed."""
+    experiment.close()
+    if fresh:
+        shutil.rmtree(experiment.directory.path)
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,11 @@ class Supervisor:
         return self._outcomes.get(id(experiment), {})
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing runs, waits, or was added since."""
+        return self._state.done and not self._asked
+
+    @property
     def interrupted(self) -> bool:
         """Whether the user asked this process to stop (Ctrl-C, SIGTERM)."""
         return self._interrupts > 0
@@ -125,7 +130,7 @@ class Supervisor:
             while True:
                 self._decide([*self._collect()])
                 self._close_finished()
-                if self._state.done and not self._asked:
+                if self.idle:
                     return
                 self._launcher.wait(self._patience())
 

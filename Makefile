@@ -1,0 +1,65 @@
+# Everything sets itself up in .venv; nothing outside this directory is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+RUNS ?= runs
+
+.PHONY: demo test faults coverage lint docs bench clean
+
+## demo: a real sweep with live progress, then its table of results
+demo: $(VENV)/.demo
+	$(BIN)/runslot run examples/digits.py:train --root "$(RUNS)" \
+		--grid lr=0.1,0.01,0.001 --grid hidden=32,64 --seeds 3
+
+## test: all tests that this machine can run; what it cannot is named with its reason
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(PYTEST)
+
+## faults: only the tests that kill real processes
+faults: $(VENV)/.test
+	$(BIN)/python -m pytest tests/faults $(PYTEST)
+
+## coverage: the tests again, with branch coverage
+coverage: $(VENV)/.test
+	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
+
+## lint: style, types, the direction of imports
+lint: $(VENV)/.lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## docs: the documentation as a site, strictly
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict --quiet
+
+## bench: the benchmarks, side by side with peers that are installed
+bench: $(VENV)/.test
+	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("runslot needs Python 3.10 or newer, and $(PYTHON) is %d.%d: try make PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --constraint constraints.txt --upgrade pip
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt --editable . --group examples
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt --editable . --group examples --group test
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.lint: $(VENV)/.test
+	$(PIP) install --constraint constraints.txt --group lint
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt --group docs
+	@touch $@

@@ -1,0 +1,37 @@
+"""Train a small network on scikit-learn's digits: a function that runslot sweeps without changing it.
+
+runslot run examples/digits.py:train --grid lr=0.1,0.01,0.001 --grid hidden=32,64 --seeds 3
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
+
+from runslot import logger
+
+EPOCHS = 15
+
+
+def train(variant: dict[str, Any]) -> None:
+    """Train with `lr` and `hidden` of the variant; log a row an epoch and keep the network."""
+    seed = variant["seed"]
+    digits = load_digits()
+    x_train, x_test, y_train, y_test = train_test_split(
+        digits.data / 16, digits.target, test_size=0.25, random_state=seed, stratify=digits.target
+    )
+    network = MLPClassifier(
+        hidden_layer_sizes=(variant["hidden"],), learning_rate_init=variant["lr"], batch_size=64, random_state=seed
+    )
+    classes = np.unique(digits.target)
+    for epoch in range(EPOCHS):
+        network.partial_fit(x_train, y_train, classes=classes)
+        accuracy = network.score(x_test, y_test)
+        logger.record_dict({"epoch": epoch, "loss": network.loss_, "accuracy": accuracy})
+        logger.save_itr_params(epoch, network)
+        logger.dump_tabular()
+    print(f"test accuracy {accuracy:.4f}")

@@ -1,0 +1,155 @@
+"""Launches that do not wait: all of a process share one supervisor, in a thread, until the script's end.
+
+For launchkit's loops: each call submits its runs and returns, the machine's slots fill up, and at its end the script
+waits for all of them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+
+from runslot.errors import RunslotError
+from runslot.experiment.records import ExperimentFile
+from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.status import read_status
+from runslot.launch.events import LaunchEnded, LaunchEvent, Observer, Said
+from runslot.launch.launching import (
+    Outcomes,
+    check_function,
+    choose_slots,
+    outcomes_of,
+    refuse_fresh,
+    work_out,
+)
+from runslot.launch.local import LocalLauncher
+from runslot.launch.opened import OpenExperiment
+from runslot.launch.supervisor import Share, Supervisor
+from runslot.schedule.plan import StopAsked
+
+
+class Submitted:
+    """An experiment that runs while the script goes on."""
+
+    def __init__(self, directory: ExperimentDir, ended: threading.Event, session: Session) -> None:
+        self.directory = directory.path
+        """The experiment's directory."""
+        self._experiment = directory
+        self._ended = ended
+        self._session = session
+
+    @property
+    def done(self) -> bool:
+        """Whether all its runs have ended."""
+        return self._ended.is_set()
+
+    def wait(self) -> Outcomes:
+        """Wait for its runs and return their outcomes; on Ctrl-C all runs of the script are stopped."""
+        self._session.wait_for(self._ended)
+        return outcomes_of(self._experiment)
+
+
+class Session:
+    """One supervisor, one launcher, and the thread that runs them while there is something to do."""
+
+    def __init__(self, launcher: LocalLauncher, slots_said: str, observer: Observer) -> None:
+        self.launcher = launcher
+        self.supervisor = Supervisor(launcher, self._told)
+        self._slots_said = slots_said
+        self._observer = observer
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._waiting: dict[str, threading.Event] = {}
+        self._failure: BaseException | None = None
+
+    def submit(self, directory: ExperimentDir, fresh: bool) -> Submitted:
+        """Have the missing runs of an experiment done, behind those that were submitted before."""
+        experiment = OpenExperiment.open(directory, dict(os.environ))
+        try:
+            check_function(self.launcher, experiment)
+        except BaseException:
+            refuse_fresh(experiment, fresh)
+            raise
+        todo = work_out(read_status(directory))
+        ended = threading.Event()
+        with self._lock:
+            self._waiting[str(directory.path)] = ended
+            self.supervisor.add(Share(experiment, todo.start, todo.attempts, todo.adopt, todo.kept, self._slots_said))
+            if self._thread is None:
+                # A daemon: the interpreter would otherwise join it before the exit handler can listen for Ctrl-C.
+                self._thread = threading.Thread(target=self._run, name="runslot", daemon=True)
+                self._thread.start()
+        return Submitted(directory, ended, self)
+
+    def wait_for(self, ended: threading.Event) -> None:
+        """Wait, and on Ctrl-C stop all runs (again: kill them) before it is raised."""
+        interrupts = 0
+        while not ended.is_set():
+            try:
+                ended.wait()
+            except KeyboardInterrupt:
+                interrupts += 1
+                self.supervisor.ask(StopAsked(None, kill=interrupts > 1))
+        if interrupts:
+            raise KeyboardInterrupt
+        if self._failure is not None:
+            raise RunslotError(f"the launcher of this script failed: {self._failure}") from self._failure
+
+    def wait_for_all(self) -> None:
+        """Wait for everything that was submitted."""
+        for ended in list(self._waiting.values()):
+            self.wait_for(ended)
+
+    def _told(self, event: LaunchEvent) -> None:
+        """Pass an event on, and note experiments that ended."""
+        self._observer(event)
+        if isinstance(event, LaunchEnded):
+            self._waiting[str(event.directory)].set()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self.supervisor.run()
+                with self._lock:
+                    if self.supervisor.idle:
+                        self._thread = None
+                        return
+        except BaseException as error:  # noqa: BLE001  the thread has no caller: whoever waits is told
+            self._failure = error
+            for ended in self._waiting.values():
+                ended.set()
+
+
+_sessions: dict[str, Session] = {}
+"""By what decides the slots; the documented exception to having no global state, as is the current run."""
+
+
+def submit(directory: ExperimentDir, fresh: bool, observer: Observer) -> Submitted:
+    """Submit an experiment's missing runs to this process's session for its kind of resources.
+
+    The number of runs is not known, so that a slot is one GPU, or one core, unless the resources say otherwise.
+    """
+    file = directory.read()
+    key = f"{sorted(file.resources.items())} {file.affinity_code}"
+    if key not in _sessions:
+        if not _sessions:
+            atexit.register(_wait_at_exit)
+        _sessions[key] = _new_session(directory, file, observer)
+    return _sessions[key].submit(directory, fresh)
+
+
+def _new_session(directory: ExperimentDir, file: ExperimentFile, observer: Observer) -> Session:
+    slots, said = choose_slots(file, None)
+    launcher = LocalLauncher(slots, directory.launcher_log, lambda text: observer(Said(text)))
+    return Session(launcher, said, observer)
+
+
+def _wait_at_exit() -> None:
+    for session in list(_sessions.values()):
+        try:
+            session.wait_for_all()
+        except KeyboardInterrupt:
+            continue
+        finally:
+            session.launcher.close()

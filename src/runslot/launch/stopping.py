@@ -1,0 +1,95 @@
+"""Stop runs from any terminal: through the launcher at work, or, where none is, by acting in its place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from runslot.errors import Busy, NotFound
+from runslot.experiment.lock import living_launcher
+from runslot.experiment.processes import host_name
+from runslot.experiment.records import Outcome, Run
+from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.status import RunStatus, read_status
+from runslot.launch.launching import Outcomes, outcomes_of
+from runslot.launch.local import LocalLauncher
+from runslot.launch.opened import OpenExperiment
+
+_LOOK = 0.1
+_PATIENCE = 15.0
+"""Seconds beyond the grace that a launcher has to take note."""
+
+
+def stop(
+    directory: ExperimentDir,
+    run_ids: Sequence[str] = (),
+    kill: bool = False,
+    take_over: bool = False,
+    say: Callable[[str], None] = print,
+) -> Outcomes:
+    """Stop an experiment, or some of its runs, and return how its runs stand when that is done.
+
+    Runs that have not started are not started. `Busy` where a launcher on another host does not answer.
+    """
+    known = {run.id for run in directory.read_runs()}
+    for run_id in run_ids:
+        if run_id not in known:
+            raise NotFound(f"{directory.path} has no run {run_id!r}")
+    launcher = living_launcher(directory)
+    if launcher is not None and not take_over:
+        say(f"asking the launcher ({launcher.pid} on {launcher.host}) to stop")
+        _ask(directory, run_ids, kill)
+    else:
+        _act(directory, run_ids, kill, take_over, say)
+    return outcomes_of(directory)
+
+
+def _ask(directory: ExperimentDir, run_ids: Sequence[str], kill: bool) -> None:
+    """Leave a request and wait until no asked run is under way; act in the launcher's place if it dies meanwhile."""
+    request = directory.request("kill" if kill else "stop", run_ids)
+    deadline = time.monotonic() + directory.read().policy.get("grace", 10.0) + _PATIENCE
+    while request.exists() or _running(directory, run_ids):
+        if living_launcher(directory) is None:
+            request.unlink(missing_ok=True)
+            if _running(directory, run_ids):
+                _act(directory, run_ids, kill, False, lambda _: None)
+            return
+        if time.monotonic() > deadline:
+            raise Busy(f"the launcher of {directory.path} has not answered; look at {directory.launcher_log}")
+        time.sleep(_LOOK)
+
+
+def _running(directory: ExperimentDir, run_ids: Sequence[str]) -> list[RunStatus]:
+    runs = read_status(directory).runs
+    return [each for each in runs if each.state == "running" and (not run_ids or each.run.id in run_ids)]
+
+
+def _act(
+    directory: ExperimentDir, run_ids: Sequence[str], kill: bool, take_over: bool, say: Callable[[str], None]
+) -> None:
+    experiment = OpenExperiment.open(directory, {}, take_over)
+    launcher = LocalLauncher((), directory.launcher_log, say)
+    try:
+        handles = {}
+        for each in _running(directory, run_ids):
+            if each.attempt is None:
+                continue
+            if each.attempt.host != host_name():
+                raise Busy(f"{each.run.directory} runs on {each.attempt.host}; stop it there")
+            handle = launcher.adopt(experiment.run_dir(each.run), each.attempt)
+            if handle is not None:
+                handles[handle] = each.run
+        say(f"no launcher is at work; stopping {len(handles)} runs")
+        launcher.stop(list(handles), kill)
+        while handles:
+            for handle, outcome in launcher.poll(list(handles)).items():
+                if outcome is not None:
+                    _note(experiment, handles.pop(handle), outcome)
+            launcher.wait(_LOOK if handles else 0)
+    finally:
+        launcher.close()
+        experiment.close()
+
+
+def _note(experiment: OpenExperiment, run: Run, outcome: Outcome) -> None:
+    experiment.ended(run, outcome, time.time())
