@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPClassifier
 
 from runslot import logger
 
-EPOCHS = 15
+EPOCHS = 40
 
 
 def train(variant: dict[str, Any]) -> None:

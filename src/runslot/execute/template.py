@@ -32,6 +32,9 @@ _LONGEST_MESSAGE = 1 << 22
 _MOST_LEASES = 253
 """What one message can carry (SCM_MAX_FD)."""
 
+_SURVIVING = frozenset({"jemalloc_bg_thd"})
+"""Threads whose library starts them again in a fork (jemalloc's `pthread_atfork` handlers; pyarrow brings it)."""
+
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -134,9 +137,10 @@ class Template:
 
 def why_unsafe_to_fork() -> str:
     """Return why forks of this process may not work, or an empty string."""
-    threads = Path("/proc/self/task")
-    if threads.exists() and len(list(threads.iterdir())) > 1:
-        return "importing it started threads, which a fork does not have"
+    for thread in Path("/proc/self/task").glob("*"):
+        name = (thread / "comm").read_text().strip()
+        if thread.name != str(os.getpid()) and name not in _SURVIVING:
+            return f"importing it started threads ({name}), which a fork does not have"
     for entry in Path("/proc/self/fd").glob("*"):
         try:
             target = str(entry.readlink())

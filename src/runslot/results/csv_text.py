@@ -167,7 +167,7 @@ def _fast(body: bytes, columns: tuple[str, ...], rows: int) -> pl.DataFrame | No
         frame = pl.read_csv(body, has_header=False, schema=schema, quote_char=None)
     except pl.exceptions.PolarsError:
         return None
-    return _booleans(frame) if frame.height == rows else None
+    return _settled(frame) if frame.height == rows else None
 
 
 def _is_number(cell: str) -> bool:
@@ -181,10 +181,13 @@ def _number(cell: str) -> float | None:
         return {"True": 1.0, "False": 0.0}.get(cell.strip())
 
 
-def _booleans(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the frame with columns that hold only True and False as 1 and 0."""
+def _settled(frame: pl.DataFrame) -> pl.DataFrame | None:
+    """Return the frame with columns that hold only True and False as 1 and 0; None where text and numbers are mixed."""
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
     logical = [name for name in texts if frame[name].drop_nulls().is_in(["True", "False"]).all()]
+    others = frame.select(pl.col(list(set(texts) - set(logical))).cast(pl.Float64, strict=False).is_not_null().any())
+    if any(others.row(0) if others.width else ()):
+        return None
     return frame.with_columns((pl.col(logical) == "True").cast(pl.Float64)) if logical else frame
 
 

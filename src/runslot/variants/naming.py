@@ -98,12 +98,27 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return "+".join(map(_text, value)) or "empty"
     if isinstance(value, dict):
-        for mark in _NAMED:
-            if mark in value:
-                return str(value[mark]).rpartition(".")[2]
-        settings = (_text(item) if key.startswith("$") else f"{key}={_text(item)}" for key, item in value.items())
-        return "+".join(settings) or "empty"
+        return _dict_text(value)
     return str(value)
+
+
+def _dict_text(value: dict[str, Any]) -> str:
+    for mark in _NAMED:
+        if mark in value:
+            return _bare(value[mark])
+    if "$partial" in value:
+        return "+".join(map(_text, [value["$partial"], *value["args"], *filter(None, [value["keywords"]])]))
+    return "+".join(_item_text(key, item) for key, item in value.items()) or "empty"
+
+
+def _item_text(key: str, item: Any) -> str:
+    if key.startswith("$"):
+        return _bare(item) if key == "$dataclass" else _text(item)
+    return f"{key}={_text(item)}"
+
+
+def _bare(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 def _number(value: float) -> str:

@@ -1,6 +1,6 @@
 """What the command line says of variants: `lr=0.1,0.01`, `lr=loguniform(1e-5,1e-1)`, `--seeds 0-9`.
 
-Values read as in YAML 1.2 (its core schema), so that the command line and a sweep file agree: `1e-3` is a number.
+Values read as in a sweep file, that is as in YAML 1.2 and its core schema: `1e-3` is a number, and so is `1_000`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ _WORDS: dict[str, Any] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _NUMBERS: tuple[tuple[re.Pattern[str], Callable[[str], float]], ...] = (
-    (re.compile(r"[-+]?[0-9]+"), int),
-    (re.compile(r"0o[0-7]+"), lambda text: int(text[2:], 8)),
-    (re.compile(r"0x[0-9a-fA-F]+"), lambda text: int(text[2:], 16)),
-    (re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
+    (re.compile(r"[-+]?[0-9]+(_[0-9]+)*"), int),
+    (re.compile(r"[-+]?0[box][0-9a-fA-F]+(_[0-9a-fA-F]+)*"), lambda text: int(text, 0)),
+    (re.compile(r"[-+]?(\.[0-9]+|[0-9]+(_[0-9]+)*(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
     (re.compile(r"[-+]?\.(inf|Inf|INF)"), lambda text: float(text.replace(".", ""))),
     (re.compile(r"\.(nan|NaN|NAN)"), lambda _: float("nan")),
 )
@@ -222,7 +221,9 @@ def _scalar(text: str) -> Any:
         if pattern.fullmatch(text):
             try:
                 return read(text)
-            except ValueError:  # Python refuses whole numbers of thousands of digits
+            except ValueError:
+                if len(text) < 1000:  # no number of its base: 0b12
+                    return text
                 raise InvalidInput(f"{text[:40]}… is too long for a number; put it in quotes if it is text") from None
     return text
 
