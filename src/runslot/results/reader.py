@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -21,6 +21,9 @@ from runslot.results.problems import Problem
 from runslot.results.results import Results
 from runslot.results.store import Entry, Piece, State
 from runslot.results.summary import summarise
+
+EVENTS = "events"
+"""Under which the rows of all of a run's event files are kept; they are read together."""
 
 
 def load(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, cache: bool = True) -> Results:
@@ -59,16 +62,19 @@ class Reader:
         before = self._state.entries
         entries: dict[str, Entry] = {}
         changed: list[Entry] = []
+        logs: dict[str, tuple[Entry, str]] = {}
         for run in found:
             entry = before.get(run.path)
             if entry is None or entry.found != run:
-                entry = _described(run, entry)
+                entry, written = _described(run, entry)
                 changed.append(entry)
+                logs |= {f"{run.path}/{log}": (entry, log) for log in written}
             entries[run.path] = entry
         forgotten = before.keys() - entries.keys()
         self._state.entries = entries
         if changed:
-            self._read_logs(changed)
+            self._read_logs(logs)
+            self._summarise(changed)
         if changed or forgotten:
             self._state.tidy()
             if self._directory is not None:
@@ -76,18 +82,17 @@ class Reader:
         problems += [problem for entry in entries.values() for problem in entry.problems]
         return Results.of(self.roots, list(entries.values()), dict(self._state.segments), problems)
 
-    def _read_logs(self, changed: Sequence[Entry]) -> None:
-        owners = {f"{e.found.path}/{log}": (e, log) for e in changed for log in e.found.logs if log.endswith(".csv")}
+    def _read_logs(self, logs: Mapping[str, tuple[Entry, str]]) -> None:
+        owners = {path: owner for path, owner in logs.items() if path.endswith(".csv")}
         broken: list[Problem] = []
         for parsed in csv_text.parse(_new_texts(owners), broken):
             self._keep(parsed, owners)
         for problem in broken:
             owners[problem.path][0].problems.append(problem)
-        for entry in changed:
+        for entry in {id(entry): entry for path, (entry, _) in logs.items() if path not in owners}.values():
             self._read_events(entry)
-        self._summarise(changed)
 
-    def _keep(self, parsed: Parsed, owners: dict[str, tuple[Entry, str]]) -> None:
+    def _keep(self, parsed: Parsed, owners: Mapping[str, tuple[Entry, str]]) -> None:
         segment = self._state.add(parsed.frame)
         starts = itertools.accumulate(parsed.heights, initial=0)
         for text, start, height in zip(parsed.texts, starts, parsed.heights, strict=False):
@@ -96,12 +101,10 @@ class Reader:
 
     def _read_events(self, entry: Entry) -> None:
         events = [log for log in entry.found.logs if not log.endswith(".csv")]
-        if not events:
-            return
         entry.pieces.clear()
         frame = tensorboard.read([f"{entry.found.path}/{log}" for log in events], entry.problems)
         if frame is not None and frame.height:
-            entry.pieces["events"] = [Piece(self._state.add(frame), 0, frame.height)]
+            entry.pieces[EVENTS] = [Piece(self._state.add(frame), 0, frame.height)]
 
     def _summarise(self, entries: Sequence[Entry]) -> None:
         """Summarise some runs anew, a bounded number of rows at a time."""
@@ -130,24 +133,28 @@ def _portions(entries: Sequence[Entry], rows: int = 2_000_000) -> Iterator[list[
         yield portion
 
 
-def _described(run: Found, before: Entry | None) -> Entry:
-    """Return the run's entry with what its small files say, and what was already read of its logs."""
+def _described(run: Found, before: Entry | None) -> tuple[Entry, list[str]]:
+    """Return the run's entry, with what is still right of what was read of its logs, and the logs that were written to.
+
+    A log in another inode is another file: a further attempt's, or one that its logger replaced by rename.
+    """
     problems: list[Problem] = []
     entry = Entry(run, describe(run, problems), problems)
-    if before is not None and before.found.logs == run.logs:
-        entry.cursors, entry.pieces = dict(before.cursors), {log: list(p) for log, p in before.pieces.items()}
-        logs = {f"{run.path}/{log}" for log in run.logs}
-        entry.problems += [problem for problem in before.problems if problem.path in logs]
-    return entry
+    known = before if before is not None and before.found.logs == run.logs else None
+    if known is None:
+        return entry, list(run.logs)
+    kept = [log for log in run.logs if known.found.stamps[log][0] == run.stamps[log][0]]
+    entry.cursors = {log: known.cursors[log] for log in kept if log in known.cursors}
+    entry.pieces = {log: list(pieces) for log, pieces in known.pieces.items() if log in (*kept, EVENTS)}
+    paths = {f"{run.path}/{log}" for log in kept}
+    entry.problems += [problem for problem in known.problems if problem.path in paths]
+    return entry, [log for log in run.logs if known.found.stamps[log] != run.stamps[log]]
 
 
-def _new_texts(owners: dict[str, tuple[Entry, str]]) -> Iterator[Text]:
+def _new_texts(owners: Mapping[str, tuple[Entry, str]]) -> Iterator[Text]:
     for path, (entry, log) in owners.items():
-        cursor = entry.cursors.get(log)
-        if cursor is not None and cursor.offset == entry.found.stamps[log][1]:
-            continue  # the run's other files changed
         try:
-            text = csv_text.read_new(path, cursor)
+            text = csv_text.read_new(path, entry.cursors.get(log))
         except OSError as error:
             entry.problems.append(Problem(path, f"cannot be read ({error.strerror})"))
             continue

@@ -155,7 +155,7 @@ def load(directory: Path) -> State | None:
         index = json.loads((directory / _INDEX).read_bytes())
         if index["format"] != FORMAT:
             return None
-        entries = {value["found"]["path"]: _entry(value) for value in index["entries"]}
+        entries = {value["found"]["path"]: _entry(value) for value in index["entries"] if _readable(value)}
         segments = {name: pl.scan_ipc(directory / f"{name}.arrow").collect() for name in index["segments"]}
         os.utime(directory)
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
@@ -198,6 +198,11 @@ def _remove_unused(directory: Path, state: State) -> None:
     for other in directory.parent.iterdir():
         if other != directory and time.time() - other.stat().st_mtime > _UNUSED_AFTER:
             shutil.rmtree(other, ignore_errors=True)
+
+
+def _readable(value: Mapping[str, Any]) -> bool:
+    """Tell whether a run's logs could be read: event files are tried again, tensorboard may be installed by now."""
+    return value["found"]["kind"] != "tensorboard" or bool(value["pieces"])
 
 
 def _entry(value: Mapping[str, Any]) -> Entry:

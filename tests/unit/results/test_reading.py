@@ -1,0 +1,288 @@
+"""What `load` finds and reads: kinds of directories, states, broken and growing files."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from runslot.errors import NotFound
+from runslot.experiment.processes import identify
+from runslot.experiment.records import Attempt
+from runslot.experiment.rundir import RunDir
+from runslot.results import Reader, load
+
+WriteRun = Callable[..., Path]
+WriteLog = Callable[..., Path]
+
+
+def attempt_by(pid: int, number: int = 1, start_time: int | None = None) -> Attempt:
+    me = identify(pid)
+    return Attempt(number, pid, me.start_time if start_time is None else start_time, me.boot_id, me.host, 5.0)
+
+
+def test_our_runs(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run({"lr": 0.1, "net": {"sizes": [32, 32], "act": {"$class": "torch.nn.ReLU"}}}, 3)
+    results = load(tmp_path / "digits")
+    row = results.runs.row(0, named=True)
+    assert row["run"].endswith("/run_3")
+    assert (row["lr"], row["net.sizes"], row["net.act"]) == (0.1, "[32, 32]", "torch.nn.ReLU")
+    assert (row["seed"], row["state"], row["seconds"], row["host"], row["slot"]) == (3, "succeeded", 12.5, "node", 1)
+    assert (row["final/accuracy"], row["best/accuracy"], row["rows"]) == (0.5, 0.5, 1)
+    assert row["started"].timestamp() == 1000.0
+    assert results.parameters == ("lr", "net.sizes", "net.act")
+    assert results.problems == ()
+
+
+def test_a_variant_key_like_one_of_our_columns_keeps_both(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run({"host": "pong", "rows": 7})
+    row = load(tmp_path).runs.row(0, named=True)
+    assert (row["host"], row["variant.host"], row["rows"], row["variant.rows"]) == ("node", "pong", 1, 7)
+
+
+def test_progress_is_wide_in_the_order_of_runs(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run({"lr": 1}, 10, [{"a": 1, "b": 2}, {"a": 3, "b": 4}])
+    write_run({"lr": 1}, 9, [{"a": 5}])
+    write_run({"lr": 1}, 2, [])
+    progress = load(tmp_path).progress
+    assert progress.columns == ["run", "row", "a", "b"]
+    assert [(Path(run).name, *rest) for run, *rest in progress.rows()] == [
+        ("run_9", 0, 5.0, None),
+        ("run_10", 0, 1.0, 2.0),
+        ("run_10", 1, 3.0, 4.0),
+    ]
+
+
+def test_long_progress_leaves_gaps_out(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run({"lr": 1}, 0, [{"a": 1, "b": "nan"}, {"a": 2, "b": 3}])
+    assert load(tmp_path).long().select("row", "metric", "value").rows() == [
+        (0, "a", 1.0),
+        (1, "a", 2.0),
+        (1, "b", 3.0),
+    ]
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed", "timed_out", "stopped", "lost"])
+def test_state_is_the_outcome(tmp_path: Path, write_run: WriteRun, state: str) -> None:
+    write_run({"lr": 1}, 0, state=state)
+    assert load(tmp_path).runs["state"].to_list() == [state]
+
+
+def test_state_without_an_outcome(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run({"lr": 1}, 0, None, state="queued")
+    write_run({"lr": 1}, 1, state="running", attempt=attempt_by(os.getpid()))
+    write_run({"lr": 1}, 2, state="running", attempt=attempt_by(os.getpid(), start_time=1))
+    assert load(tmp_path).runs["state"].to_list() == ["queued", "running", "lost"]
+
+
+def test_a_resumed_attempt_is_running_although_the_outcome_of_the_one_before_is_there(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run({"lr": 1}, 0, state="failed", attempt=attempt_by(os.getpid(), number=2))
+    assert load(tmp_path).runs["state"].to_list() == ["running"]
+
+
+def test_kept_attempts_links_and_records_are_no_runs(tmp_path: Path, write_run: WriteRun) -> None:
+    run = write_run({"lr": 1}, 0)
+    RunDir(run).keep_attempt()
+    (run / "progress.csv").write_text("a\n1\n")
+    (tmp_path / "digits" / "latest").symlink_to(run.parent)
+    for place in ("code/old/run_0", ".runslot/x"):
+        hidden = tmp_path / "digits" / place
+        hidden.mkdir(parents=True)
+        (hidden / "progress.csv").write_text("a\n1\n")
+    assert load(tmp_path).runs.height == 1
+    assert load([tmp_path, tmp_path / "digits", tmp_path / "digits" / "latest"]).runs.height == 1
+    assert load(tmp_path / "digits" / "latest").runs.height == 1
+
+
+def test_a_run_in_which_lightning_logged(tmp_path: Path, write_run: WriteRun) -> None:
+    run = write_run({"lr": 1}, 0, None)
+    version = run / "lightning_logs" / "version_0"
+    version.mkdir(parents=True)
+    (version / "metrics.csv").write_text("epoch,val_loss,train_loss\r\n0,,0.5\r\n0,0.4,\r\n")
+    results = load(tmp_path)
+    assert results.runs.select("kind", "final/val_loss", "final/train_loss").rows() == [("runslot", 0.4, 0.5)]
+
+
+def test_launchkit_and_rlkit(tmp_path: Path, write_log: WriteLog) -> None:
+    for seed in (5, 6):
+        write_log(
+            f"pre/pre_2026_01_01_00_00_00_000{seed}--s-{seed}",
+            **{
+                "progress.csv": "Epoch,Average Returns\n0,1.5\n",
+                "variant.json": {"lr": 0.1, "seed": str(seed), "exp_id": seed, "exp_prefix": "pre"},
+            },
+        )
+    results = load(tmp_path)
+    assert results.runs["kind"].unique().to_list() == ["launchkit"]
+    assert results.runs["seed"].to_list() == ["5", "6"]
+    assert results.runs["experiment"].unique().to_list() == ["pre"]
+    assert results.parameters == ("lr",)
+    assert results.identity == ()
+
+
+def test_rlpyt(tmp_path: Path, write_log: WriteLog) -> None:
+    write_log("t/lr_1", **{"variant_config.json": {"algo": {"lr": 1}}})
+    for run in (0, 1):
+        files = {"progress.csv": "Return\n1\n", "params.json": {"name": "pong", "run_ID": run}}
+        write_log(f"t/lr_1/run_{run}", **files)
+    results = load(tmp_path)
+    assert results.runs.select("kind", "algo.lr", "seed").rows() == [("rlpyt", 1, 0), ("rlpyt", 1, 1)]
+    assert results.identity == ()
+
+
+def test_stable_baselines3(tmp_path: Path, write_log: WriteLog) -> None:
+    write_log("ppo_1", **{"progress.csv": "rollout/ep_rew_mean,time/iterations\n,1\n20.5,2\n"})
+    write_log(
+        "envs",
+        **{
+            "0.monitor.csv": '#{"t_start": 1.5, "env_id": "CartPole-v1"}\nr,l,t\n10.0,10,0.5\n30.0,30,2.5\n',
+            "1.monitor.csv": '#{"t_start": 1.5, "env_id": "CartPole-v1"}\nr,l,t\n20.0,20,1.5\n',
+        },
+    )
+    results = load(tmp_path)
+    assert results.runs.select("run", "kind", "seed").rows() == [
+        ("envs", "stable-baselines3", None),
+        ("ppo_1", "stable-baselines3", None),
+    ]
+    assert results.where(run="envs").progress["r"].to_list() == [10.0, 20.0, 30.0]
+    assert results.runs["final/rollout/ep_rew_mean"].to_list() == [None, 20.5]
+
+
+def test_lightning(tmp_path: Path, write_log: WriteLog) -> None:
+    hparams = "lr: 1e-3\nsizes:\n- 32\nnet: !!python/tuple [1, 2]\nwith: {bias: true}\n"
+    write_log("logs/version_0", **{"hparams.yaml": hparams, "metrics.csv": "epoch,loss\r\n0,0.5\r\n"})
+    row = load(tmp_path).runs.row(0, named=True)
+    assert (row["kind"], row["lr"], row["sizes"], row["with.bias"]) == ("lightning", 0.001, "[32]", True)
+
+
+def test_tensorboard_files_without_tensorboard_are_named(
+    tmp_path: Path, write_log: WriteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
+    write_log("tb", **{"events.out.tfevents.1.host": "x"})
+    results = load(tmp_path)
+    assert results.runs.select("kind", "rows").rows() == [("tensorboard", 0)]
+    assert "runslot[tensorboard]" in str(results.problems[0])
+
+
+def test_broken_files_are_named_and_the_rest_is_read(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run({"lr": 1}, 0)
+    broken = write_run({"lr": 1}, 1)
+    (broken / "outcome.json").write_text("{")
+    worse = write_run({"lr": 1}, 2)
+    (worse / "run.json").write_text("nonsense")
+    results = load(tmp_path)
+    assert results.runs["state"].to_list() == ["succeeded", "lost", "succeeded"]
+    assert results.runs["final/accuracy"].to_list() == [0.5] * 3
+    assert [Path(problem.path) for problem in results.problems] == [broken, worse / "run.json"]
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers", "complaint"),
+    [
+        ("a,b\n1,2\n3,4", [1.0], ""),
+        ("a,b\n1,2\n3\n5,6\n", [1.0, 5.0], "line 3 has 1 cells for 2 columns"),
+        ("a,b\n1,2\n3,4,5\n6,7\n", [1.0, 6.0], "line 3 has 3 cells"),
+        ("a,b\n1,2\n\n3,4\n", [1.0, 3.0], ""),
+        ("a,b\n1,2\na,b\n3,4\n", [1.0, 3.0], ""),
+        ("a,b\n1,2\noops,4\n5,6\n", [1.0, None, 5.0], "1 cells of 'a' are not numbers, the first is 'oops'"),
+        ("a,b\r\n1,2\r\n3,4\r\n", [1.0, 3.0], ""),
+        ("\ufeffa,b\n1,2\n", [1.0], ""),
+        ("a,b\n1e-3,2\ninf,2\n-inf,2\n", [0.001, math.inf, -math.inf], ""),
+        ("a,b\nTrue,x\nFalse,y\n", [1.0, 0.0], ""),
+        ('a,b\n1,"x,\ny"\n2,z\n', [1.0, 2.0], ""),
+        ("a,b\n", [], ""),
+        ("a,b", [], ""),
+        ("", [], ""),
+    ],
+)
+def test_csv_as_it_may_be_found(
+    tmp_path: Path, write_log: WriteLog, text: str, numbers: list[float], complaint: str
+) -> None:
+    write_log("run", **{"progress.csv": text, "variant.json": {}})
+    write_log("sound", **{"progress.csv": "a,b\n7,8\n", "variant.json": {}})
+    results = load(tmp_path)
+    found = results.where(run="run").progress
+    assert (found["a"].to_list() if "a" in found.columns and found.height else []) == numbers
+    assert results.where(run="sound").progress["a"].to_list() == [7.0]
+    problems = [str(problem) for problem in results.problems]
+    assert (len(problems) == 1 and complaint in problems[0]) if complaint else not problems
+
+
+def test_bytes_that_are_no_text(tmp_path: Path, write_log: WriteLog) -> None:
+    run = write_log("run", **{"variant.json": {}})
+    (run / "progress.csv").write_bytes(b"a,b\n1,2\n\xff\xfe\x00,4\n")
+    results = load(tmp_path)
+    assert results.progress["b"].to_list() == [2.0, 4.0]
+    assert len(results.problems) == 1
+
+
+def test_metrics_named_like_our_columns_or_each_other(tmp_path: Path, write_log: WriteLog) -> None:
+    write_log("run", **{"progress.csv": "row,a,a,\n1,2,3,4\n", "variant.json": {}})
+    assert load(tmp_path).metrics == ("row_2", "a", "a_2", "unnamed")
+
+
+@pytest.mark.parametrize(
+    ("cells", "final"),
+    [
+        (["1", "2", "3"], 3.0),
+        (["1", "", "2", ""], 2.0),
+        (["1", "nan", "nan", "2", "nan"], 2.0),
+        (["nan", "nan", "1", "nan"], 1.0),
+        (["1", "2", "nan", "nan"], math.nan),
+        (["1", "nan", "2", "nan", "nan"], math.nan),
+        (["nan", "nan"], math.nan),
+    ],
+)
+def test_final_is_the_last_number_unless_the_run_ended_in_nan(
+    tmp_path: Path, write_log: WriteLog, cells: list[str], final: float
+) -> None:
+    rows = "".join(f"{i},{cell}\n" for i, cell in enumerate(cells))
+    write_log("run", **{"progress.csv": f"i,loss\n{rows}", "variant.json": {}})
+    found = load(tmp_path).runs["final/loss"][0]
+    assert found == final or (math.isnan(final) and math.isnan(found))
+
+
+def test_best_follows_the_name(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run({"lr": 1}, 0, [{"loss": 3, "acc": 0.1}, {"loss": 1, "acc": 0.9}, {"loss": 2, "acc": 0.5}])
+    row = load(tmp_path).runs.row(0, named=True)
+    assert (row["best/loss"], row["best/acc"], row["final/loss"]) == (1.0, 0.9, 2.0)
+
+
+def test_mixed_values_of_a_parameter(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed, value in enumerate([1, 2.5, None]):
+        write_run({"lr": value, "x": seed if seed else "no"}, seed)
+    runs = load(tmp_path).runs
+    assert (runs.schema["lr"], runs.schema["x"]) == (pl.Float64, pl.String)
+
+
+def test_nothing_to_read(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"does not exist"):
+        load(tmp_path / "no")
+    with pytest.raises(NotFound, match=r"no run lies below"):
+        load(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotFound, match=r"is not a directory"):
+        load(tmp_path / "file")
+    assert Reader(tmp_path).read().runs.height == 0
+
+
+def test_nothing_is_written_among_the_runs(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run({"lr": 1}, 0)
+    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    load(tmp_path)
+    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
+
+
+def test_params_json_that_is_no_object(tmp_path: Path, write_log: WriteLog) -> None:
+    write_log("run", **{"progress.csv": "a\n1\n", "params.json": json.dumps([1])})
+    results = load(tmp_path)
+    assert results.runs["final/a"].to_list() == [1.0]
+    assert "does not hold a JSON object" in str(results.problems[0])
