@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import operator
+from itertools import zip_longest
 from typing import Any
 
 from runslot.errors import AffinityError, nearest
@@ -30,35 +31,70 @@ THREAD_VARIABLES = (
 
 
 def slot_affinity(slot: Slot, *, alternating: bool = False, set_affinity: bool = True) -> Affinity:
-    """Return what the run in `slot` reads as its affinity; `cuda_idx` counts the GPUs that it sees, from 0."""
-    cpus = list(slot.pus)
-    affinity = AttrDict(
+    """Return what the run in `slot` reads as its affinity; `cuda_idx` counts the GPUs that the run sees, from 0.
+
+    A run on several GPUs gets a list, one affinity a GPU with its share of the cores, as rlpyt's does.
+    """
+    shares = max(1, len(slot.gpus))
+    width = len(slot.cores) // shares
+    parts = [
+        _slot_part(slot, slot.cores[i * width : (i + 1) * width], alternating, set_affinity) for i in range(shares)
+    ]
+    for cuda_idx, part in enumerate(parts):
+        if slot.gpus:
+            part["cuda_idx"] = cuda_idx
+    return parts[0] if shares == 1 else parts
+
+
+def _slot_part(slot: Slot, cores: tuple[Core, ...], alternating: bool, set_affinity: bool) -> AttrDict:
+    own = [[pu for pu in core.pus if pu in slot.pus] for core in cores]
+    if slot.shares_cores:  # hardware threads count as cores
+        own = [[pu] for pus in own for pu in pus]
+    groups = [own[i : i + slot.cpus_per_worker] for i in range(0, len(own), slot.cpus_per_worker)]
+    whole = [group for group in groups if len(group) == slot.cpus_per_worker]
+    if alternating:  # two halves of the workers take turns, on the two threads of a core where it has them
+        workers = [[pus[min(half, len(pus) - 1)] for pus in group] for half in (0, 1) for group in whole]
+    else:
+        workers = [[pu for thread in zip_longest(*group) for pu in thread if pu is not None] for group in whole]
+    cpus = [pus[0] for pus in own] + [pu for pus in own for pu in pus[1:]]
+    return AttrDict(
         all_cpus=cpus,
         master_cpus=cpus,
-        workers_cpus=[[pu for pu in core.pus if pu in slot.pus] for core in slot.cores],
-        master_torch_threads=slot.size,
+        workers_cpus=workers,
+        master_torch_threads=len(own),
         worker_torch_threads=slot.cpus_per_worker,
         alternating=alternating,
         set_affinity=set_affinity,
     )
-    if slot.gpus:
-        affinity["cuda_idx"] = 0
-    return affinity
 
 
 def slot_environment(slot: Slot, affinity: Affinity, *, gpu_visibility: bool = True) -> dict[str, str]:
     """Return the environment variables of a run in `slot`.
 
-    The thread pools are as large as the slot, whatever the caller's environment says: that was sized for the machine.
+    The thread pools are as large as the slot, whatever the caller's environment says: that was meant for the machine.
     With `gpu_visibility` false the variables that select GPUs are left alone (rlpyt's scripts select by `cuda_idx`).
     """
     environment = {name: str(slot.size) for name in THREAD_VARIABLES}
     environment["RUNSLOT_AFFINITY"] = json.dumps(affinity)
-    if slot.gpus:
-        environment["EGL_DEVICE_ID"] = str(slot.gpus[0].index)
-    if gpu_visibility and (slot.gpus or slot.hides_gpus):
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(g.visible for g in slot.gpus)
+    if slot.gpus:  # EGL counts all GPUs of the machine, whatever CUDA sees
+        environment |= dict.fromkeys(("EGL_DEVICE_ID", "MUJOCO_EGL_DEVICE_ID"), str(slot.gpus[0].index))
+    if gpu_visibility:
+        environment |= _visible_gpus(slot)
     return environment
+
+
+def _visible_gpus(slot: Slot) -> dict[str, str]:
+    if slot.hides_gpus:
+        return {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "-1"}
+    names = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "HIP_VISIBLE_DEVICES"}
+    visible = {
+        name: ",".join(gpu.visible for gpu in slot.gpus if gpu.vendor == vendor)
+        for vendor, name in names.items()
+        if any(gpu.vendor == vendor for gpu in slot.gpus)
+    }
+    if "CUDA_VISIBLE_DEVICES" in visible:
+        visible["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # NVML's indices; CUDA would count the fastest first
+    return visible
 
 
 def encode_affinity(

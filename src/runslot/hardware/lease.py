@@ -21,7 +21,7 @@ from pathlib import Path
 
 from runslot.hardware.lockfile import NotALockFile, lock, lock_directory, locked_by
 from runslot.hardware.slots import Slot
-from runslot.hardware.topology import Gpu
+from runslot.hardware.topology import Core, Gpu
 from runslot.hardware.waiting import Names, Waiting
 
 PREFIX = "runslot."
@@ -137,9 +137,10 @@ class Leases:
         """Say that this launcher wants no slot now, so that others do not wait for it."""
         self._waiting.end()
 
-    def is_held(self, gpu: Gpu) -> bool:
-        """Whether a run of any launcher holds the GPU or a place on it."""
-        return self.directory is not None and not self._are_free(frozenset({_gpu_file(gpu)}))
+    def is_held(self, thing: Core | Gpu) -> bool:
+        """Whether a run of any launcher holds the core or GPU, or a part of it."""
+        name = _gpu_file(thing) if isinstance(thing, Gpu) else _core_file(thing)
+        return self.directory is not None and not self._are_free(frozenset({name}))
 
     def _take(self, part: _Part) -> int | None:
         for file in part.files:
@@ -184,7 +185,7 @@ def _parts(slot: Slot) -> tuple[_Part, ...]:
     for core in sorted(slot.cores, key=lambda core: core.pus):
         threads = tuple(f"pu-{pu}" for pu in core.pus)
         label = f"core {core.pus[0]}"
-        parts.append(_Part(label, (f"core-{core.pus[0]}",), shared=slot.shares_cores, inside=threads))
+        parts.append(_Part(label, (_core_file(core),), shared=slot.shares_cores, inside=threads))
         if slot.shares_cores:
             parts += [_Part(f"CPU {pu}", (f"pu-{pu}",)) for pu in core.pus if pu in slot.pus]
     for gpu in sorted(slot.gpus, key=_gpu_file):
@@ -201,10 +202,14 @@ def _names(slot: Slot) -> Names:
     """Return what `slot` would keep others from: equal names of two slots are what they cannot both have."""
     names = {f"pu-{pu}" for pu in slot.pus}
     if not slot.shares_cores:
-        names |= {f"core-{core.pus[0]}" for core in slot.cores} | {f"pu-{pu}" for core in slot.cores for pu in core.pus}
+        names |= {_core_file(core) for core in slot.cores} | {f"pu-{pu}" for core in slot.cores for pu in core.pus}
     for gpu in slot.gpus:
         names |= {f"{_gpu_file(gpu)}.shared"} | ({_gpu_file(gpu)} if slot.runs_per_gpu == 1 else set())
     return frozenset(names)
+
+
+def _core_file(core: Core) -> str:
+    return f"core-{core.pus[0]}"
 
 
 def _gpu_file(gpu: Gpu) -> str:

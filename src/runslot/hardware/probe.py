@@ -41,7 +41,13 @@ def probe(*, gpus: bool = True) -> Topology:
     except InvalidInput:
         topology = flat_topology(host, tuple(sorted(affinity)))
     allowed = tuple(sorted(affinity.intersection(topology.online))) or topology.online
-    return replace(topology, host=host, allowed=allowed)
+    topology = replace(topology, host=host, allowed=allowed)
+    if not gpus:
+        return topology
+    from runslot.hardware.gpus import find_gpus
+
+    found, notes = find_gpus()
+    return replace(topology, gpus=found, notes=notes)
 
 
 def read_topology(root: Path = Path("/")) -> Topology:

@@ -162,7 +162,7 @@ def _gpu_groups(topology: Topology, resources: Resources, alone: bool) -> list[t
 
 def _apart(topology: Topology, a: Gpu, b: Gpu) -> float:
     """Return how far two GPUs are: by their links first, then by the NUMA nodes beside them, then by their numbers."""
-    link = a.links.get(b.uuid, b.links.get(a.uuid, UNLINKED))
+    link = dict(a.links).get(b.uuid, dict(b.links).get(a.uuid, UNLINKED))
     rows = {node.id: i for i, node in enumerate(topology.numa_nodes)}
     ways = [
         topology.distances[rows[x]][rows[y]] if topology.distances else LOCAL if x == y else REMOTE

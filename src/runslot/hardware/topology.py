@@ -83,8 +83,8 @@ class Gpu:
     mig: int | None = None
     """Number of the MIG device on its GPU; None for a whole GPU."""
     processes: tuple[GpuProcess, ...] = ()
-    links: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    """How far the other GPUs are, by UUID: 1 for NVLink or the same board, larger is farther."""
+    links: tuple[tuple[str, int], ...] = ()
+    """How far other GPUs are, each with its UUID: 1 where NVLink or XGMI joins them, else more."""
 
     @property
     def label(self) -> str:
@@ -96,6 +96,7 @@ class Gpu:
         """Make the GPU from `dataclasses.asdict`'s form, lists for tuples; unknown keys are ignored."""
         known = {f.name for f in dataclasses.fields(cls)}
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in known}
+        fields["links"] = tuple((uuid, far) for uuid, far in value.get("links", ()))
         fields["processes"] = tuple(GpuProcess(**p) for p in value.get("processes", ()))
         return cls(**fields)
 
