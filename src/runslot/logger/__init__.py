@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import atexit
 
+from runslot.logger.ancestors import adopt_ancestor_loggers, release_ancestor_loggers
+from runslot.logger.handler import RunLogHandler
 from runslot.logger.run_logger import Logger, process_logger
 from runslot.logger.sinks import Sink
 
 __all__ = [
     "Logger",
+    "RunLogHandler",
     "Sink",
     "add_sink",
     "add_tabular_output",
     "add_text_output",
+    "adopt_ancestor_loggers",
     "bind_run",
     "close",
     "configure",
@@ -48,6 +52,7 @@ __all__ = [
     "record_dict",
     "record_tabular",
     "record_tabular_misc_stat",
+    "release_ancestor_loggers",
     "remove_tabular_output",
     "remove_text_output",
     "reset",

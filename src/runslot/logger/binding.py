@@ -165,13 +165,13 @@ class Binding:
                     raise
 
     def _after_fork(self) -> None:
-        """In a forked child: rows, threads and the report of problems are the parent's; text files are shared."""
+        """In a forked child: rows and threads are the parent's; text files are shared."""
         self._lock = threading.RLock()
         self._row = {}
         self._outputs.leave_to_parent()
         self._snapshots.after_fork()
         self._sinks = AttachedSinks(self._problems)
-        self._problems.report_to(None)
+        self._problems.after_fork()
 
 
 _loggers: weakref.WeakSet[Binding] = weakref.WeakSet()

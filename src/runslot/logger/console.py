@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from runslot.errors import InvalidInput, nearest
-from runslot.logger.cells import Plain
+from runslot.logger.cells import Plain, cell
 
 COLORS = ("gray", "red", "green", "yellow", "blue", "magenta", "cyan", "white", "crimson")
 """The colours of rlpyt's `log(…, color=…)`; code 30 and up."""
@@ -30,7 +30,9 @@ def colored(text: str, color: str) -> str:
 
 def shown(value: Plain) -> str:
     """Return a value as people read it: six digits of a fraction, all of an integer."""
-    return f"{value:g}" if type(value) is float else str(value)
+    if type(value) is float:
+        return f"{value:g}"
+    return value if isinstance(value, str) else cell(value)
 
 
 def table(row: Mapping[str, Plain]) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput, NotInstalled, nearest
 from runslot.experiment.rundir import RunDir
+from runslot.logger.snapshots import pickled
 from runslot.variants.encode import to_jsonable
 
 MODES = ("joblib", "pickle", "cloudpickle", "json")
@@ -39,7 +39,7 @@ def extra_bytes(data: Any, mode: str) -> bytes:
     if mode == "joblib":
         return _joblib_bytes(data)
     if mode == "pickle":
-        return pickle.dumps(data)
+        return pickled(data)
     if mode == "cloudpickle":
         try:
             import cloudpickle
@@ -55,7 +55,7 @@ def _joblib_bytes(data: Any) -> bytes:
     try:
         import joblib
     except ImportError:  # joblib.load reads a plain pickle as well
-        return pickle.dumps(data)
+        return pickled(data)
     buffer = io.BytesIO()
     joblib.dump(data, buffer, compress=3)
     return buffer.getvalue()

@@ -73,21 +73,24 @@ class Outputs:
                 if self._problems.on_error == "raise":
                     raise
 
-    def write_row(self, row: Mapping[str, Plain]) -> None:
-        """Add a row to every file of rows."""
+    def write_row(self, row: Mapping[str, Plain]) -> bool:
+        """Add a row to every file of rows; False where another process writes them."""
+        ours = True
         for file in self._tabulars.values():
             held_back, dropped = file.held_back, file.dropped
             file.fsync = self.fsync
             try:
                 file.write(row)
-            except (OSError, Busy) as error:
-                lost = 1 if isinstance(error, Busy) else file.dropped - dropped
+            except Exception as error:
+                ours = ours and not isinstance(error, Busy)
+                lost = file.dropped - dropped if ours else 1
                 self._problems.met(file.path.name, error, lost=lost)
                 if self._problems.on_error == "raise":
                     raise
             else:
                 if held_back:
                     self._problems.solved(file.path.name)
+        return ours
 
     def close(self) -> None:
         """Try once more what was held back, and close everything."""

@@ -32,17 +32,11 @@ class Problems:
         self._by_thing: dict[str, _Problem] = {}
         self._said: set[str] = set()
         self._directory: Path | None = None
-        self._earlier: list[str] = []
+        self._saved: list[str] = []
 
     def report_to(self, directory: Path | None) -> None:
-        """Leave the problems in this run directory from now on; what an earlier process left there stays."""
+        """Leave the problems in this run directory from now on."""
         self._directory = directory
-        self._earlier = []
-        if directory is not None:
-            try:
-                self._earlier = list((read_json(RunDir(directory).logger_problems) or {}).get("problems", []))
-            except (OSError, RunslotError):
-                pass  # an unreadable list of old problems is no reason to say anything to the user
 
     def met(self, thing: str, error: BaseException | str, *, lost: int = 0) -> None:
         """Count one failure with `thing`; say it the first time. `lost`: rows or lines that are gone for good."""
@@ -62,10 +56,10 @@ class Problems:
         if thing in self._by_thing:
             self._by_thing[thing].solved = True
 
-    def say_once(self, text: str) -> None:
-        """Warn of something that is no failure."""
-        if text not in self._said:
-            self._said.add(text)
+    def say_once(self, kind: str, text: str) -> None:
+        """Warn of something that is no failure, the first time it is of this kind."""
+        if kind not in self._said:
+            self._said.add(kind)
             self.say(text)
 
     @staticmethod
@@ -81,13 +75,21 @@ class Problems:
         return [_sentence(thing, problem) for thing, problem in self._by_thing.items()]
 
     def save(self) -> None:
-        """Write the sentences into the run directory, if that can be done; also at the run's end."""
+        """Write the sentences into the run directory, beside those of other processes, if that can be done."""
         if self._directory is None or not self._by_thing:
             return
+        file, ours = RunDir(self._directory).logger_problems, self.sentences()
         try:
-            write_json(RunDir(self._directory).logger_problems, {"problems": self._earlier + self.sentences()})
-        except OSError:
+            there = (read_json(file) or {}).get("problems", [])
+            write_json(file, {"problems": [text for text in there if text not in self._saved] + ours})
+            self._saved = ours
+        except (OSError, RunslotError):
             pass  # the disk that is full: tried again at the next problem and at the end
+
+    def after_fork(self) -> None:
+        """In the child: what the parent met is the parent's to report."""
+        self._by_thing.clear()
+        self._saved.clear()
 
 
 def _sentence(thing: str, problem: _Problem) -> str:

@@ -70,11 +70,10 @@ class ProgressFile:
             if self._held_back:
                 self._catch_up()
             self._write(row)
-        except Busy:
-            raise
-        except OSError:
-            self._hold(row)
+        except BaseException as error:  # also an interrupt: what is in the file is looked up when it is opened again
             self._close_fd()
+            if isinstance(error, OSError):
+                self._hold(row)
             raise
 
     def catch_up(self) -> None:
@@ -83,7 +82,7 @@ class ProgressFile:
             try:
                 self._ensure_open()
                 self._catch_up()
-            except OSError:
+            except BaseException:
                 self._close_fd()
                 raise
 

@@ -60,15 +60,12 @@ class Recorder(Controls):
             if not row or self._disabled:
                 return
             row = fetched(row)
-            try:
-                if not self._tabular_disabled:
-                    self._outputs.write_row(row)
-            finally:
-                self._dumped = max(self._dumped + 1, self._outputs.rows)
-                iteration = self._dumped - 1 if self._iteration is None else self._iteration
-                if not self._tabular_disabled:
-                    self._sinks.put(row, iteration)
-                self._show(row, iteration, *args, **kwargs)
+            ours = not self._tabular_disabled and self._outputs.write_row(row)
+            self._dumped = max(self._dumped + 1, self._outputs.rows)
+            iteration = self._dumped - 1 if self._iteration is None else self._iteration
+            if ours:
+                self._sinks.put(row, iteration)
+            self._show(row, iteration, *args, **kwargs)
 
     def get_table_dict(self) -> dict[str, str]:
         """Return the row so far, its values as text."""
@@ -85,7 +82,7 @@ class Recorder(Controls):
         self._iteration = operator.index(iteration)
 
     def _tell_twice(self, name: str) -> None:
-        self._problems.say_once(f"{name!r} was recorded twice in one row; the last value is kept")
+        self._problems.say_once("twice", f"{name!r} was recorded twice in one row; the last value is kept")
 
     def _show(self, row: Mapping[str, Plain], iteration: int, *args: Any, **kwargs: Any) -> None:
         if self._log_tabular_only:
@@ -120,6 +117,8 @@ class Recorder(Controls):
         with_timestamp: bool = True,
         color: str | None = None,
     ) -> None:
+        if not printed and not (written and self._outputs.has_text):
+            return
         head = f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S.%f %Z} | " if with_timestamp else ""
         if with_prefix and not self._disable_prefix:
             head += self._words.text
@@ -177,7 +176,7 @@ class Recorder(Controls):
             directory = self._snapshots.directory
         extra.check_mode(mode)
         if directory is None:
-            self._problems.say_once("save_extra_data: no run and no snapshot directory, so nothing is written")
+            self._problems.say_once("extra", "save_extra_data: no run and no snapshot directory, so nothing is written")
             return None
         path = extra.extra_path(directory, f"{file_name}.cpkl" if mode == "cloudpickle" else file_name)
         written = None

@@ -33,7 +33,7 @@ class Sink(Protocol):
 
 
 class SinkThread:
-    """One sink behind a queue. `make` is called in the thread, since opening one may take long or fail."""
+    """One sink behind a queue. `make` is called in the thread, at the first row, since it may take long or fail."""
 
     def __init__(
         self,
@@ -52,13 +52,15 @@ class SinkThread:
         self._progress = time.monotonic()
         self._closing = False
         self.detached = False
-        self._thread = threading.Thread(target=self._run, name=f"runslot sink {name}", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def put(self, row: Mapping[str, Plain], iteration: int) -> None:
         """Hand over a row, which nobody changes any more; never waits for the sink."""
         if self.detached:
             return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=f"runslot sink {self.name}", daemon=True)
+            self._thread.start()
         if not self._waiting:
             self._progress = time.monotonic()
         elif time.monotonic() - self._progress > self._stuck or len(self._waiting) >= MOST_WAITING:
@@ -70,6 +72,8 @@ class SinkThread:
 
     def close(self, patience: float = 10.0) -> None:
         """Let the sink take what waits and close; give up where it makes no progress for `patience` seconds."""
+        if self._thread is None:
+            return
         with self._wake:
             self._closing = True
             self._wake.notify()

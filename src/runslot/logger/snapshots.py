@@ -52,10 +52,24 @@ def params_bytes(params: Any) -> bytes:
     """Return a snapshot: as `torch.save` writes it where it holds tensors or modules of torch, else as a pickle."""
     torch = sys.modules.get("torch")
     if torch is None or not _holds_torch(params, torch):
-        return pickle.dumps(params, protocol=pickle.HIGHEST_PROTOCOL)
+        return pickled(params)
     buffer = io.BytesIO()
     torch.save(params, buffer)
     return buffer.getvalue()
+
+
+def pickled(value: Any) -> bytes:
+    """Return a pickle; by value where classes or functions cannot be found by name, as those of a notebook."""
+    try:
+        return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        try:
+            import cloudpickle
+        except ImportError:
+            pass
+        else:
+            return bytes(cloudpickle.dumps(value))
+        raise
 
 
 def _holds_torch(value: Any, torch: Any) -> bool:

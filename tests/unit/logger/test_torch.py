@@ -1,0 +1,56 @@
+"""Tensors in rows and snapshots, with the real torch."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+
+def test_scalars_are_numbers_and_copied(logger, run_dir, rows):
+    total = torch.tensor(1.5, requires_grad=True)
+    with torch.no_grad():
+        logger.record_dict(
+            {"total": total, "count": torch.tensor([3]), "half": torch.tensor(0.5, dtype=torch.bfloat16)}
+        )
+        total *= 0
+    logger.dump_tabular()
+    assert rows(run_dir / "progress.csv") == [{"total": "1.5", "count": "3", "half": "0.5"}]
+
+
+def test_statistics_of_a_tensor(logger):
+    logger.record_tabular_misc_stat("x", torch.tensor([1.0, 3.0], requires_grad=True))
+    assert logger.get_table_dict() == {
+        "xAverage": "2.0",
+        "xStd": "1.0",
+        "xMedian": "2.0",
+        "xMin": "1.0",
+        "xMax": "3.0",
+    }
+
+
+def test_a_module_comes_back_from_a_snapshot(logger, run_dir):
+    module = torch.nn.Linear(2, 3)
+    logger.save_itr_params(0, {"model": module.state_dict(), "epoch": 0})
+    read = torch.load(run_dir / "params.pkl", weights_only=True)
+    assert torch.equal(read["model"]["weight"], module.weight)
+    assert torch.equal(logger.load_itr_params()["model"]["bias"], module.bias)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_row_waits_for_the_gpu_once(logger, run_dir, rows, monkeypatch):
+    values = {f"k{i}": torch.tensor(float(i), device="cuda") for i in range(5)}
+    total = values["k0"]
+    torch.cuda.set_sync_debug_mode("error")  # recording must not wait
+    try:
+        logger.record_dict(values)
+        total += 100
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    transfers = []
+    original = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: (transfers.append(1), original(tensor))[1])
+    logger.dump_tabular()
+    assert len(transfers) == 1
+    assert rows(run_dir / "progress.csv") == [{f"k{i}": f"{i}.0" for i in range(5)}]
