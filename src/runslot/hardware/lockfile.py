@@ -20,11 +20,18 @@ class NotALockFile(Exception):
     """What lies at the path is no lock file of ours; the message says what it is."""
 
 
+DIRECTORY_VARIABLE = "RUNSLOT_LOCKS"
+"""Environment variable with another directory for locks: launchers with different ones do not see each other."""
+
+
 def lock_directory() -> Path | None:
     """Return the directory for locks that every user of this machine would choose, or None where there is none.
 
     It must be writable by all and sticky, whoever asks: a root that chose a private one would not meet its users.
     """
+    told = os.environ.get(DIRECTORY_VARIABLE)
+    if told:
+        return Path(told)
     for path in (Path("/run/lock"), Path("/dev/shm")):  # noqa: S108 (shared on purpose, opened with care)
         try:
             mode = path.stat().st_mode
