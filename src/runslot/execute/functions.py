@@ -73,11 +73,26 @@ def variant_of(run_dir: RunDir, file: RunFile) -> dict[str, Any]:
 
 
 def call_function(function: Callable[..., Any], reference: Function, variant: dict[str, Any]) -> Any:
-    """Call it with the variant, or, unpacked, with its items (what launchkit adds is left out then, as it did)."""
+    """Call it with the variant, or, unpacked, with its items.
+
+    What launchkit adds is left out then, as it did; so is the seed where the function takes none, as by RLKit.
+    """
     if not reference.unpack:
         return function(variant)
     added = {"exp_id", "exp_prefix", "instance_type", "logger_config"}
+    if not _takes(function, "seed"):
+        added.add("seed")
     return function(**{key: value for key, value in variant.items() if key not in added})
+
+
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    import inspect
+
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a builtin that does not say
+        return True
+    return any(each.name == name or each.kind is each.VAR_KEYWORD for each in parameters)
 
 
 def seed_everything(seed: int | str | None) -> None:

@@ -111,6 +111,7 @@ class LoggerSettings(_Record):
     style: Literal["launchkit", "rlpyt"] = "launchkit"
     """Whose rule for gap snapshots and statistics' names applies."""
     prefix: str = ""
+    """Before every line; in an experiment's settings `{run}` stands for the name of the run's directory."""
     log_tabular_only: bool = False
 
 

@@ -117,6 +117,11 @@ class RunDir:
         """Python, packages and host."""
         return self.path / "environment.json"
 
+    @property
+    def experiment_pickle(self) -> Path:
+        """launchkit's keyword arguments of the run."""
+        return self.path / "experiment.pkl"
+
     def kept_attempt(self, attempt: int) -> Path:
         """Where an earlier attempt's files are kept, under names that no reader takes for a run."""
         return self.path / f"attempt_{attempt}"
@@ -158,7 +163,7 @@ class RunDir:
         kept = self.kept_attempt(number)
         kept.mkdir(exist_ok=True)
         stay = {self.run_file, self.variant_file, self.variant_pickle, self.outcome_file, self.attempt_file}
-        stay |= {self.git_infos, self.script_name, self.environment}
+        stay |= {self.git_infos, self.script_name, self.environment, self.experiment_pickle}
         for entry in sorted(self.path.iterdir()):
             if entry in stay or entry.suffix == ".patch" or _is_kept_attempt(entry):
                 continue
@@ -167,6 +172,9 @@ class RunDir:
             if last.exists():
                 last.rename(kept / last.name)
 
+
+VARIANT_CONFIG = "variant_config.json"
+"""rlpyt's file with the variant, in the directory above its runs."""
 
 KEPT_PROGRESS = "progress_of_attempt.csv"
 """Name of an earlier attempt's `progress.csv`."""

@@ -38,6 +38,11 @@ def check_command(argv: Sequence[str], keys: Iterable[str], cwd: Path) -> None:
         raise InvalidInput(f"there is no program {argv[0]!r} on PATH or in {cwd}")
 
 
+def literal(text: str) -> str:
+    """Return an argument that `fill` leaves as `text`."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def fill(argv: Sequence[str], values: Mapping[str, Any]) -> list[str]:
     """Return the arguments with every `{key}` replaced by the value's text."""
     return [_PLACEHOLDER.sub(lambda match: _replacement(match, values), argument) for argument in argv]

@@ -130,7 +130,7 @@ def launch(
         refuse_fresh(experiment, fresh)
         raise
     try:
-        if fresh:
+        if fresh and experiment.file.front_door == "native":
             point_latest(directory)
         supervisor = Supervisor(launcher.engine, observer)
         supervisor.add(Share(experiment, todo.start, todo.attempts, todo.adopt, todo.kept, launcher.slots_said))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import select
 import signal
@@ -43,6 +44,11 @@ class Import:
         function = Function.from_json(file.work["function"])
         return cls(function, home, file.python, file.path, file.cwd, file.policy.get("start", "auto"))
 
+    def content(self) -> str:
+        """Return what is equal where one template serves two experiments: the same function, found in the same way."""
+        pickle = "" if self.function.pickle is None else _digest(self.home / self.function.pickle)
+        return repr((self.function, pickle, self.python, self.path, self.cwd, self.start))
+
 
 @dataclass
 class _Watch:
@@ -59,6 +65,7 @@ class LocalLauncher:
         self._say = say
         self._leases = Leases()
         self._templates: dict[str, TemplateProcess | None] = {}
+        self._contents: dict[tuple[Path, str], str] = {}
         self._watched: dict[Handle, _Watch] = {}
         self._poller = _Poller()
 
@@ -166,7 +173,10 @@ class LocalLauncher:
         return bare
 
     def _template_of(self, wanted: Import) -> TemplateProcess | None:
-        key = f"{wanted.home}\0{wanted.function}"
+        known = (wanted.home, str(wanted.function))
+        if known not in self._contents:
+            self._contents[known] = wanted.content()
+        key = self._contents[known]
         if key not in self._templates:
             template = TemplateProcess(wanted.python, self._log, bare=False)
             try:
@@ -270,6 +280,10 @@ class _Poller:
     def close(self) -> None:
         os.close(self._wake_read)
         os.close(self._wake_write)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _pidfd(pid: int) -> int | None:

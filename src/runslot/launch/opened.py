@@ -13,7 +13,7 @@ from runslot.experiment.journal import Journal
 from runslot.experiment.lock import LauncherLock
 from runslot.experiment.provenance import link_provenance
 from runslot.experiment.records import ExperimentFile, Outcome, Policy, Run, RunFile
-from runslot.experiment.rundir import ExperimentDir, RunDir, write_atomically, write_json
+from runslot.experiment.rundir import VARIANT_CONFIG, ExperimentDir, RunDir, write_atomically, write_json
 from runslot.launch.command import fill
 from runslot.variants.config import flatten
 
@@ -64,40 +64,10 @@ class OpenExperiment:
             if not self.policy.resumable:
                 run_dir.keep_attempt()
         elif not run_dir.run_file.exists():
-            self._make(run_dir, run)
+            run_dir.path.mkdir(parents=True, exist_ok=True)
+            link_provenance(self.directory, run_dir)
+            write_run(run_dir, run, self.file, self.directory.path)
         return run_dir
-
-    def _make(self, run_dir: RunDir, run: Run) -> None:
-        run_dir.path.mkdir(parents=True, exist_ok=True)
-        run_dir.write_variant({**run.variant, **run.extras})
-        if self.file.front_door == "rlpyt":
-            write_json(run_dir.path.parent / "variant_config.json", dict(run.variant))
-        link_provenance(self.directory, run_dir)
-        file = self.file
-        value = RunFile(
-            run=run.to_json(),
-            experiment=file.name,
-            work=self._work(run_dir, run),
-            cwd=file.cwd,
-            python=file.python,
-            path=file.path,
-            python_path=file.python_path,
-            home=os.path.relpath(self.directory.path, run_dir.path),
-            policy=file.policy,
-            logger=file.logger,
-            seeding=file.seeding,
-            affinity_code=file.affinity_code,
-            set_egl_device=file.set_egl_device,
-            gpu_visibility=file.gpu_visibility,
-        )
-        write_json(run_dir.run_file, value.to_json())
-
-    def _work(self, run_dir: RunDir, run: Run) -> Mapping[str, Any]:
-        command = self.file.work.get("command")
-        if command is None:
-            return self.file.work
-        argv = fill(command["argv"], command_values(run, run_dir)) + list(run.arguments)
-        return {"command": {**command, "argv": argv}}
 
     def requests(self) -> list[Request]:
         """Return what was asked since, oldest first."""
@@ -128,6 +98,40 @@ class OpenExperiment:
         """Close the journal and give the lock back."""
         self.journal.close()
         self.lock.release()
+
+
+def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> None:
+    """Write what executes the run into its directory, which exists; `home` is the experiment's directory."""
+    run_dir.write_variant({**run.variant, **run.extras})
+    if file.front_door == "rlpyt":
+        write_json(run_dir.path.parent / VARIANT_CONFIG, dict(run.variant))
+    value = RunFile(
+        run=run.to_json(),
+        experiment=file.name,
+        work=_work(run_dir, run, file),
+        cwd=file.cwd,
+        python=file.python,
+        path=file.path,
+        python_path=file.python_path,
+        home=os.path.relpath(home, run_dir.path),
+        policy=file.policy,
+        logger={**file.logger, "prefix": file.logger.get("prefix", "").replace("{run}", run_dir.path.name)},
+        seeding=file.seeding,
+        affinity_code=file.affinity_code,
+        set_egl_device=file.set_egl_device,
+        gpu_visibility=file.gpu_visibility,
+    )
+    write_json(run_dir.run_file, value.to_json())
+
+
+def _work(run_dir: RunDir, run: Run, file: ExperimentFile) -> Mapping[str, Any]:
+    command = file.work.get("command")
+    if command is None:
+        return file.work
+    values = command_values(run, run_dir)
+    if file.front_door == "rlpyt":
+        values = {"log_dir": str(run_dir.path.parent), "run_ID": run.run_ID}
+    return {"command": {**command, "argv": fill(command["argv"], values) + list(run.arguments)}}
 
 
 def command_values(run: Run, run_dir: RunDir) -> dict[str, Any]:
