@@ -1,0 +1,18 @@
+"""Every test has its own root for experiments and its own locks, so that tests do not wait for each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locks = tmp_path / ".locks"
+    locks.mkdir(exist_ok=True)
+    monkeypatch.setenv("RUNSLOT_ROOT", str(tmp_path / "runs"))
+    monkeypatch.setenv("RUNSLOT_LOCKS", str(locks))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    monkeypatch.delenv("RUNSLOT_RUN", raising=False)
