@@ -1,0 +1,28 @@
+"""Statistics one may publish: over seeds along a curve, and over tasks and seeds of final scores.
+
+Only polars and the standard library compute here; scipy and rliable are what the tests compare with.
+"""
+
+from runslot.results.statistics.curves import align, area_under_curve, band
+from runslot.results.statistics.importance import importance
+from runslot.results.statistics.scores import (
+    Interval,
+    bootstrap,
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+)
+from runslot.results.statistics.smoothing import Smoothing
+
+__all__ = [
+    "Interval",
+    "Smoothing",
+    "align",
+    "area_under_curve",
+    "band",
+    "bootstrap",
+    "importance",
+    "interquartile_mean",
+    "performance_profile",
+    "probability_of_improvement",
+]

@@ -1,0 +1,166 @@
+"""Curves over seeds: runs of unequal length and spacing on one x axis, and the middle and spread of each group.
+
+Runs are never paired by the index of their rows, and never drawn longer than they are: where one ends, n drops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import polars as pl
+
+from runslot.errors import InvalidInput, nearest
+from runslot.results.statistics.scores import trimmed
+
+Method = Literal["interpolate", "last"]
+Band = Literal["mean-std", "mean-sem", "median-quartiles", "iqm"]
+
+POINTS = 1000
+"""More different x values than this are replaced by so many, evenly spaced."""
+
+
+def align(
+    progress: pl.DataFrame,
+    x: str,
+    y: str,
+    *,
+    run: str = "run",
+    method: Method = "interpolate",
+    points: int = POINTS,
+) -> pl.DataFrame:
+    """Return `run`, `x`, `y` with all runs at the same values of x, each only between its own first and last.
+
+    A run is interpolated linearly, or holds its `last` value (for what changes in steps, as a best so far). Rows
+    without a number in x or y are gaps and left out; of several rows with one x, the last counts. The x values are
+    those of all runs together; where they are more than `points`, as many evenly spaced ones.
+    """
+    for name in (run, x, y):
+        if name not in progress.columns:
+            raise InvalidInput(f"there is no column {name!r}{nearest(name, progress.columns)}")
+    if points < 2:
+        raise InvalidInput(f"points={points}: a curve needs two or more")
+    curves = (
+        progress.select(pl.col(run).alias("run"), pl.col(x).cast(pl.Float64).alias("x"), pl.col(y).alias("y"))
+        .drop_nulls()
+        .filter(pl.col("x").is_finite() & pl.col("y").is_not_nan())
+    )
+    if not curves["x"].is_sorted() or curves["run"].n_unique() > 1:
+        curves = curves.unique(["run", "x"], keep="last", maintain_order=True)
+    grid = _grid(curves["x"], points)
+    if len(grid) * curves["run"].n_unique() == curves.height:
+        return curves.sort("run", "x", maintain_order=True)  # they stand so already
+    return _on_grid(curves, grid, method)
+
+
+def _grid(x: pl.Series, points: int) -> pl.Series:
+    grid: pl.Series = x.unique().sort()
+    if len(grid) <= points:
+        return grid
+    low, high = float(grid[0]), float(grid[-1])
+    step = (high - low) / (points - 1)
+    return pl.Series("x", [*(low + step * i for i in range(points - 1)), high], dtype=pl.Float64)
+
+
+def _on_grid(curves: pl.DataFrame, grid: pl.Series, method: Method) -> pl.DataFrame:
+    wanted = curves.select(pl.col("run").unique(maintain_order=True)).join(pl.DataFrame({"x": grid}), how="cross")
+    wanted = wanted.with_columns(y=pl.lit(None, pl.Float64), wanted=pl.lit(value=True))
+    known = curves.with_columns(wanted=pl.lit(value=False))
+    # Of equal x the known row stands first, so that the wanted one can take its value.
+    mixed = pl.concat([known, wanted], how="vertical").sort("run", "x", "wanted", maintain_order=True)
+    y = pl.col("y")
+    if method == "interpolate":
+        same = (pl.col("x") == pl.col("x").shift()) & (pl.col("run") == pl.col("run").shift())
+        at_known = pl.when(pl.col("wanted") & same).then(y.shift()).otherwise(y)
+        filled = mixed.with_columns(y=at_known).with_columns(y=y.interpolate_by("x").over("run"))
+    else:
+        after_end = pl.col("x") > pl.col("x").filter(~pl.col("wanted")).max().over("run")
+        filled = mixed.with_columns(y=pl.when(after_end).then(None).otherwise(y.forward_fill().over("run")))
+    return filled.filter(pl.col("wanted")).drop("wanted").drop_nulls("y")
+
+
+def band(
+    aligned: pl.DataFrame,
+    statistic: Band = "mean-std",
+    *,
+    by: Sequence[str] = (),
+    level: float = 0.95,
+    repetitions: int = 1000,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Return `by`, `x`, `n`, `center`, `low`, `high`: the middle and the spread over the runs that reach each x.
+
+    `mean-std` and `mean-sem`: mean ± standard deviation of the sample, or standard error; without width (null) for
+    one run. `median-quartiles`: with linear interpolation. `iqm`: interquartile mean with a bootstrap interval of
+    `level`, whole runs resampled within their group. `aligned` is what `align` gives, with the columns `by` added.
+    """
+    keys = [*by, "x"]
+    count = pl.len().alias("n")
+    y = pl.col("y")
+    grouped = aligned.group_by(keys)
+    if statistic in {"mean-std", "mean-sem"}:
+        width = y.std() if statistic == "mean-std" else y.std() / pl.len().sqrt()
+        table = grouped.agg(count, center=y.mean(), low=y.mean() - width, high=y.mean() + width)
+    elif statistic == "median-quartiles":
+        table = grouped.agg(count, center=y.median(), low=y.quantile(0.25, "linear"), high=y.quantile(0.75, "linear"))
+    elif statistic == "iqm":
+        table = _iqm(aligned, list(by), level, repetitions, seed)
+    else:
+        known = ("mean-std", "mean-sem", "median-quartiles", "iqm")
+        raise InvalidInput(f"{statistic!r} is not a statistic of curves; choose among {', '.join(known)}")
+    return table.sort(keys)
+
+
+def _iqm(aligned: pl.DataFrame, by: list[str], level: float, repetitions: int, seed: int) -> pl.DataFrame:
+    if not 0 < level < 1:
+        raise InvalidInput(f"level={level} is not between 0 and 1; 0.95 is usual")
+    keys = [*by, "x"]
+    centers = aligned.group_by(keys).agg(pl.len().alias("n"), center=trimmed("y"))
+    groups = aligned.partition_by(by, maintain_order=True) if by else [aligned]
+    spreads = [_spread(group, keys, level, repetitions, seed) for group in groups if group.height]
+    return (
+        centers.join(pl.concat(spreads), on=keys, nulls_equal=True)
+        if spreads
+        else centers.with_columns(low=pl.lit(None, pl.Float64), high=pl.lit(None, pl.Float64))
+    )
+
+
+def _spread(group: pl.DataFrame, keys: list[str], level: float, repetitions: int, seed: int) -> pl.DataFrame:
+    """Return the interval at each x of one group, resampling its runs as wholes; x by portions, to bound memory."""
+    runs = group["run"].unique(maintain_order=True)
+    drawn = pl.DataFrame(
+        {
+            "run": runs.sample(len(runs) * repetitions, with_replacement=True, seed=seed),
+            "repetition": pl.int_range(len(runs) * repetitions, eager=True) // len(runs),
+        }
+    )
+    values = group["x"].unique().sort()
+    portion = max(1, 2_000_000 // drawn.height)
+    parts = []
+    for start in range(0, len(values), portion):
+        some = group.filter(pl.col("x").is_in(values.slice(start, portion).implode()))
+        each = some.join(drawn, on="run").group_by([*keys, "repetition"]).agg(trimmed("y").alias("y"))
+        y = pl.col("y")
+        low, high = y.quantile((1 - level) / 2, "linear"), y.quantile((1 + level) / 2, "linear")
+        parts.append(each.group_by(keys).agg(low=low, high=high))
+    return pl.concat(parts)
+
+
+def area_under_curve(
+    progress: pl.DataFrame, x: str, y: str, *, run: str = "run", normalise: bool = True
+) -> pl.DataFrame:
+    """Return `run`, `area`, `from`, `to`: the area under each run's curve by the trapezoid rule.
+
+    With `normalise` it is divided by the length of the run's own x axis, so that it is the curve's mean height.
+    Areas of runs with unequal `from` and `to` cannot be compared; that is why they are returned.
+    """
+    curves = align(progress, x, y, run=run, points=max(progress.height, 2))
+    own = progress.select(pl.col(run).alias("run"), pl.col(x).cast(pl.Float64).alias("x")).unique()
+    curves = curves.join(own, on=["run", "x"], how="semi").sort("run", "x")
+    width, height = pl.col("x").diff(), (pl.col("y") + pl.col("y").shift()) / 2
+    start, end = pl.col("x").first(), pl.col("x").last()
+    area = (width * height).sum()
+    length = pl.when(end > start).then(end - start)
+    return curves.group_by("run", maintain_order=True).agg(
+        area=area / length if normalise else area, **{"from": start, "to": end}
+    )

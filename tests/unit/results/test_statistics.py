@@ -1,0 +1,274 @@
+"""Statistics against scipy, numpy, rliable's published tests, and numbers that rliable 1.2.0 computed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runslot.errors import InvalidInput
+from runslot.results import load
+from runslot.results.statistics import (
+    Smoothing,
+    align,
+    area_under_curve,
+    band,
+    bootstrap,
+    importance,
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+)
+
+numpy = pytest.importorskip("numpy")
+scipy_stats = pytest.importorskip("scipy.stats")
+
+# Four tasks × five and × seven runs. What rliable 1.2.0 makes of them stands in the tests: metrics.aggregate_iqm,
+# metrics.probability_of_improvement, library.create_performance_profile and get_interval_estimates, 5,000 to 50,000
+# repetitions.
+LEFT = [
+    [0.549, 0.424, 0.964, 0.568, 0.02],
+    [0.715, 0.646, 0.383, 0.926, 0.833],
+    [0.603, 0.438, 0.792, 0.071, 0.778],
+    [0.545, 0.892, 0.529, 0.087, 0.87],
+]
+RIGHT = [
+    [1.079, 0.218, 0.622, 0.556, 0.712, 0.46, 0.767],
+    [0.899, 0.74, 0.515, 0.668, 0.717, 0.537, 0.771],
+    [0.561, 0.243, 0.365, 0.119, 1.044, 0.798, 0.31],
+    [0.881, 1.045, 0.874, 0.718, 0.782, 0.16, 0.229],
+]
+numbers = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
+
+
+class TestScores:
+    def test_the_numbers_of_rliables_own_tests(self) -> None:
+        x, y = [[1, 2, 1, 2], [2, 2, 1, 1]], [[1, 2, 3], [1, 2, 3]]
+        assert interquartile_mean([v for task in x for v in task]) == 1.5
+        assert interquartile_mean([v for task in y for v in task]) == 2
+        assert probability_of_improvement(x, y).estimate == pytest.approx(1 / 3)
+
+    def test_estimates_are_rliables(self) -> None:
+        assert bootstrap(LEFT).estimate == pytest.approx(0.6163)
+        assert bootstrap(RIGHT).estimate == pytest.approx(0.6518571428571429)
+        assert probability_of_improvement(LEFT, RIGHT).estimate == pytest.approx(0.45)
+
+    def test_intervals_are_rliables_but_for_chance(self) -> None:
+        interval = bootstrap(LEFT, repetitions=20_000)
+        assert (interval.low, interval.high) == pytest.approx((0.4792, 0.7411), abs=0.01)
+        interval = probability_of_improvement(LEFT, RIGHT, repetitions=4000)
+        assert (interval.low, interval.high) == pytest.approx((0.2786, 0.6357), abs=0.02)
+
+    def test_performance_profile_is_rliables(self) -> None:
+        profile = performance_profile(LEFT, [0, 0.25, 0.5, 0.75, 1], repetitions=4000)
+        assert profile["fraction"].to_list() == pytest.approx([1.0, 0.85, 0.7, 0.35, 0.0])
+        assert profile["low"].to_list() == pytest.approx([1.0, 0.7, 0.5, 0.15, 0.0], abs=0.051)
+        assert profile["high"].to_list() == pytest.approx([1.0, 1.0, 0.9, 0.55, 0.0], abs=0.051)
+
+    @given(st.lists(numbers, min_size=1, max_size=40))
+    def test_interquartile_mean_is_scipys_trimmed_mean(self, values: list[float]) -> None:
+        assert interquartile_mean(values) == pytest.approx(scipy_stats.trim_mean(values, 0.25), rel=1e-9, abs=1e-6)
+        assert bootstrap([values], repetitions=1).estimate == pytest.approx(
+            interquartile_mean(values), rel=1e-9, abs=1e-6
+        )
+
+    @given(
+        st.lists(st.integers(-3, 3), min_size=1, max_size=9),
+        st.lists(st.integers(-3, 3), min_size=1, max_size=9),
+    )
+    def test_probability_of_improvement_is_mann_whitneys_u(self, left: list[int], right: list[int]) -> None:
+        u = sum((a > b) + (a == b) / 2 for a in left for b in right)
+        if len(set(left + right)) > 1:
+            assert scipy_stats.mannwhitneyu(left, right, method="asymptotic").statistic == u
+        found = probability_of_improvement([left], [right], repetitions=1).estimate
+        assert found == pytest.approx(u / len(left) / len(right))
+
+    @pytest.mark.parametrize("statistic", ["mean", "median"])
+    def test_one_stratum_is_scipys_percentile_bootstrap(self, statistic: str) -> None:
+        values = [value for task in RIGHT for value in task]
+        generator = numpy.random.default_rng(0)
+        function = getattr(numpy, statistic)
+        theirs = scipy_stats.bootstrap(
+            (values,), function, method="percentile", n_resamples=20_000, rng=generator
+        ).confidence_interval
+        ours = bootstrap([values], statistic, repetitions=20_000)  # type: ignore[arg-type]
+        assert ours.estimate == pytest.approx(function(values))
+        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.012)
+
+    def test_strata_are_kept(self) -> None:
+        interval = bootstrap([[0.0, 0.0, 0.0], [10.0, 10.0]], "mean")
+        assert interval == (4.0, 4.0, 4.0)
+
+    def test_deterministic_for_a_seed(self) -> None:
+        assert bootstrap(LEFT, seed=1) == bootstrap(LEFT, seed=1) != bootstrap(LEFT, seed=2)
+
+    def test_nan_is_never_hidden(self) -> None:
+        assert math.isnan(interquartile_mean([1.0, math.nan, 2.0, 3.0, 4.0]))
+        assert math.isnan(bootstrap([[1.0, math.nan]]).estimate)
+        with pytest.raises(InvalidInput, match="NaN"):
+            probability_of_improvement([[1.0]], [[math.nan]])
+        with pytest.raises(InvalidInput, match="NaN"):
+            performance_profile([[math.nan]], [0.5])
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda: bootstrap([]),
+            lambda: bootstrap([[1.0], []]),
+            lambda: bootstrap([[1.0]], level=95),
+            lambda: bootstrap([[1.0]], repetitions=0),
+            lambda: probability_of_improvement([[1.0]], [[1.0], [2.0]]),
+        ],
+    )
+    def test_refused(self, call: Any) -> None:
+        with pytest.raises(InvalidInput):
+            call()
+
+
+def curves(**runs: list[tuple[float, float | None]]) -> pl.DataFrame:
+    rows = [(name, float(x), None if y is None else float(y)) for name, points in runs.items() for x, y in points]
+    return pl.DataFrame(rows, schema={"run": pl.String, "step": pl.Float64, "value": pl.Float64}, orient="row")
+
+
+class TestCurves:
+    def test_unequal_spacing_is_interpolated_and_never_extrapolated(self) -> None:
+        progress = curves(a=[(0, 0), (10, 10), (20, 0)], b=[(5, 1), (15, 3)])
+        aligned = align(progress, "step", "value").sort("run", "x")
+        assert aligned.rows() == [
+            ("a", 0.0, 0.0),
+            ("a", 5.0, 5.0),
+            ("a", 10.0, 10.0),
+            ("a", 15.0, 5.0),
+            ("a", 20.0, 0.0),
+            ("b", 5.0, 1.0),
+            ("b", 10.0, 2.0),
+            ("b", 15.0, 3.0),
+        ]
+        assert band(aligned)["n"].to_list() == [1, 2, 2, 2, 1]
+
+    def test_last_value(self) -> None:
+        progress = curves(a=[(0, 0), (10, 10), (20, 0)], b=[(5, 1), (15, 3)])
+        aligned = align(progress, "step", "value", method="last").sort("run", "x")
+        assert aligned.filter(run="a")["y"].to_list() == [0, 0, 10, 10, 0]
+        assert aligned.filter(run="b")["y"].to_list() == [1, 1, 3]
+
+    def test_gaps_and_a_run_that_repeats_steps(self) -> None:
+        progress = curves(a=[(0, 0), (1, None), (2, 4), (1, math.nan), (2, 6)], b=[(0, 1), (1, 1), (2, 1)])
+        assert align(progress, "step", "value").sort("run", "x").filter(run="a")["y"].to_list() == [0, 3, 6]
+
+    @settings(deadline=None, max_examples=50)
+    @given(
+        st.lists(
+            st.dictionaries(st.integers(0, 12), st.integers(-5, 5), min_size=1, max_size=9), min_size=1, max_size=4
+        )
+    )
+    def test_interpolation_is_numpys(self, runs: list[dict[int, int]]) -> None:
+        progress = curves(**{f"r{i}": sorted(points.items()) for i, points in enumerate(runs)})
+        aligned = align(progress, "step", "value")
+        grid = sorted({x for points in runs for x in points})
+        for i, points in enumerate(runs):
+            xs = sorted(points)
+            inside = [x for x in grid if xs[0] <= x <= xs[-1]]
+            mine = aligned.filter(run=f"r{i}").sort("x")
+            assert mine["x"].to_list() == inside
+            assert mine["y"].to_list() == pytest.approx(numpy.interp(inside, xs, [points[x] for x in xs]).tolist())
+
+    def test_many_points_become_an_even_grid(self) -> None:
+        progress = curves(a=[(x / 7, x) for x in range(200)], b=[(x / 9, x) for x in range(200)])
+        aligned = align(progress, "step", "value", points=11)
+        a = aligned.filter(run="a").sort("x")
+        assert len(a) == 11
+        assert a["x"].diff().drop_nulls().to_list() == pytest.approx([199 / 70] * 10)
+        assert a["y"].to_list() == pytest.approx((a["x"] * 7).to_list())
+
+    def test_bands_are_scipys(self) -> None:
+        values = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6]
+        aligned = align(curves(**{f"r{i}": [(0, v)] for i, v in enumerate(values)}), "step", "value")
+        mean, std, sem = numpy.mean(values), numpy.std(values, ddof=1), scipy_stats.sem(values)
+        assert band(aligned, "mean-std").row(0) == pytest.approx((0, 6, mean, mean - std, mean + std))
+        assert band(aligned, "mean-sem").row(0) == pytest.approx((0, 6, mean, mean - sem, mean + sem))
+        quartiles = [numpy.quantile(values, q) for q in (0.5, 0.25, 0.75)]
+        assert band(aligned, "median-quartiles").row(0) == pytest.approx((0, 6, *quartiles))
+        iqm = band(aligned, "iqm", repetitions=5000).row(0)
+        expected = bootstrap([values], repetitions=20_000)
+        assert iqm[2] == pytest.approx(expected.estimate)
+        assert iqm[3:] == pytest.approx(expected[1:], abs=0.25)
+
+    def test_bands_of_groups(self) -> None:
+        aligned = align(curves(a=[(0, 1), (1, 1)], b=[(0, 3)], c=[(0, 9)]), "step", "value")
+        grouped = aligned.with_columns(lr=pl.col("run").replace_strict({"a": 1, "b": 1, "c": 2}))
+        for statistic in ("mean-std", "iqm"):
+            table = band(grouped, statistic, by=["lr"])  # type: ignore[arg-type]
+            assert table.select("lr", "x", "n", "center").rows() == [(1, 0, 2, 2), (1, 1, 1, 1), (2, 0, 1, 9)]
+        assert band(grouped, by=["lr"])["low"].to_list()[1:] == [None, None]
+
+    def test_area_is_the_trapezoid_rule(self) -> None:
+        integrate = pytest.importorskip("scipy.integrate")
+        points = [(0, 0), (1, 2), (4, 3), (6, -1)]
+        progress = curves(a=points, b=[(1, 5), (2, 5)], c=[(1, 5)])
+        expected = float(integrate.trapezoid([y for _, y in points], [x for x, _ in points]))
+        assert area_under_curve(progress, "step", "value", normalise=False).rows() == [
+            ("a", expected, 0, 6),
+            ("b", 5, 1, 2),
+            ("c", 0, 1, 1),
+        ]
+        assert area_under_curve(progress, "step", "value")["area"].to_list() == [expected / 6, 5, None]
+
+    def test_nothing_to_draw(self) -> None:
+        empty = align(curves(a=[(0, None)]), "step", "value")
+        assert empty.height == 0
+        assert band(empty, "iqm").height == band(empty).height == 0
+
+    def test_refused(self) -> None:
+        progress = curves(a=[(0, 1)])
+        with pytest.raises(InvalidInput, match=r"did you mean 'step'"):
+            align(progress, "stp", "value")
+        with pytest.raises(InvalidInput, match="choose among"):
+            band(align(progress, "step", "value"), "sd")  # type: ignore[arg-type]
+
+
+class TestSmoothing:
+    def test_running_mean_per_run(self) -> None:
+        progress = curves(a=[(0, 1), (1, 3), (2, None), (3, 8)], b=[(0, 7)])
+        smoothing = Smoothing("mean", 2)
+        assert smoothing.apply(progress, "value")["value"].to_list() == [1, 2, None, 8, 7]
+        assert str(smoothing) == "smoothed: running mean over 2 rows"
+
+    def test_exponential_is_pandas(self) -> None:
+        pandas = pytest.importorskip("pandas")
+        values = [1.0, 5.0, 2.0, 8.0]
+        progress = curves(a=list(enumerate(values)))
+        expected = pandas.Series(values).ewm(alpha=0.25).mean().tolist()
+        assert Smoothing("exponential", 4).apply(progress, "value")["value"].to_list() == pytest.approx(expected)
+
+    def test_none_says_none(self) -> None:
+        progress = curves(a=[(0, 1)])
+        assert Smoothing().apply(progress, "value") is progress
+        assert str(Smoothing()) == "not smoothed"
+
+    @pytest.mark.parametrize(("kind", "width"), [("mean", 0), ("median", 3)])
+    def test_refused(self, kind: Any, width: int) -> None:
+        with pytest.raises(InvalidInput):
+            Smoothing(kind, width)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_importance(tmp_path: Path, write_run: Any) -> None:
+    pytest.importorskip("optuna")
+    pytest.importorskip("sklearn")
+    for i, lr in enumerate([0.001, 0.01, 0.1, 1.0]):
+        for act in ("relu", "tanh"):
+            for seed in (0, 1):
+                score = i + (act == "tanh") * 0.1
+                write_run({"net.lr": lr, "act": act, "fixed": 1}, seed, [{"accuracy": score}])
+    found = importance(load(tmp_path), "accuracy")
+    assert list(found) == ["net.lr", "act"]
+    assert sum(found.values()) == pytest.approx(1)
+    assert found["net.lr"] > 0.9
+    with pytest.raises(InvalidInput, match="too few"):
+        importance(load(tmp_path).where(act="tanh", seed=0).where('"net.lr" < 0.5'), "accuracy")
