@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 ROW = 32
 """Cores in a row of the picture."""
+LISTED = 32
+"""Slots that are written out."""
 
 
 def hardware(
@@ -75,18 +77,20 @@ def _picture(topology: Topology, slots: Sequence[Slot]) -> Iterable[RenderableTy
         if loose:
             body.append_text(_cells(topology, loose, slot_of))
         title = "package" if package.id is None else f"package {package.id}"
+        body.rstrip()
         yield Panel(body, title=f"{topology.host}: {title}", title_align="left", expand=False)
     for node in topology.numa_nodes:
         if not node.pus:
             yield f"node {node.id}: memory alone{_gigabytes(node.memory)}"
     for gpu in topology.gpus:
         where = f", beside node {', '.join(map(str, gpu.numa))}" if gpu.numa else ""
-        runs = [slot for slot in slots if gpu.uuid in {own.uuid for own in slot.gpus}]
-        line = Text(f"{gpu.label}: {gpu.name}{_gigabytes(gpu.memory)}{where}")
-        for slot in runs:
-            line.append(f"  slot {slot.index}", style=_colour(slot.index))
-        yield line
+        yield Text(f"{gpu.label}: {gpu.name}{_gigabytes(gpu.memory)}{where}")
     yield Text("■ a core, coloured by slot   □ spare   · not allowed", style="dim")
+    for slot in slots[:LISTED]:
+        gpus = "".join(f", {gpu.label}" for gpu in slot.gpus)
+        yield Text(f"slot {slot.index}: CPUs {_ranges(slot.pus)}{gpus}", style=_colour(slot.index))
+    if len(slots) > LISTED:
+        yield f"… and {len(slots) - LISTED} slots more (--json lists all)"
 
 
 def _node(topology: Topology, node: NumaNode, cores: list[Core], slot_of: dict[int, int]) -> Text:

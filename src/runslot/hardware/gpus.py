@@ -27,20 +27,20 @@ SILENCE = 10.0
 """Seconds for which a driver may say nothing; waking 8 GPUs without persistence mode takes a few."""
 
 
-def find_gpus(root: Path = Path("/")) -> tuple[tuple[Gpu, ...], tuple[str, ...]]:
+def find_gpus(root: Path = Path("/"), *, silence: float = SILENCE) -> tuple[tuple[Gpu, ...], tuple[str, ...]]:
     """Return the GPUs that this process may use, and notes on those that cannot be.
 
     The caller's `CUDA_VISIBLE_DEVICES` (or `HIP_` and `ROCR_VISIBLE_DEVICES`) is respected in its order. NUMA nodes and
-    PUs beside a GPU are read from sysfs under `root`.
+    PUs beside a GPU are read from sysfs under `root`. A driver that says nothing for `silence` seconds is given up.
     """
-    nvidia, notes = _nvidia(root)
+    nvidia, notes = _nvidia(root, silence)
     nvidia, hidden = visibility.visible_nvidia(nvidia, os.environ)
-    amd, amd_notes = _amd(root)
+    amd, amd_notes = _amd(root, silence)
     amd, amd_hidden = visibility.visible_amd(amd, os.environ)
     return nvidia + amd, (*notes, *hidden, *amd_notes, *amd_hidden)
 
 
-def _nvidia(root: Path) -> tuple[tuple[Gpu, ...], list[str]]:
+def _nvidia(root: Path, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
     found = importlib.util.find_spec("pynvml")
     if not _has_driver(found.origin if found else None):
         return (), []
@@ -50,11 +50,11 @@ def _nvidia(root: Path) -> tuple[tuple[Gpu, ...], list[str]]:
     skip: list[int] = []
     while True:
         answers = _Answers()
-        if _ask_driver(skip, answers):
+        if _ask_driver(skip, answers, silence):
             break
         if answers.begun is None or answers.begun in skip:
-            return (), [*notes, f"the NVIDIA driver did not answer within {SILENCE:.0f} s: its GPUs are left out"]
-        notes.append(f"GPU {answers.begun} did not answer within {SILENCE:.0f} s and is left out: is it off the bus?")
+            return (), [*notes, f"the NVIDIA driver did not answer within {silence:.0f} s: its GPUs are left out"]
+        notes.append(f"GPU {answers.begun} did not answer within {silence:.0f} s and is left out: is it off the bus?")
         skip.append(answers.begun)
     gpus: list[Gpu] = []
     for answer in answers.gpus:
@@ -98,7 +98,7 @@ class _Answers:
         return "done" in line or "failed" in line
 
 
-def _ask_driver(skip: list[int], answers: _Answers) -> bool:
+def _ask_driver(skip: list[int], answers: _Answers, silence: float) -> bool:
     """Fill `answers` from `hardware.nvml` in a child; false where it fell silent, and then it is killed."""
     child = subprocess.Popen(
         [sys.executable, "-m", "runslot.hardware.nvml", *map(str, skip)],
@@ -108,7 +108,7 @@ def _ask_driver(skip: list[int], answers: _Answers) -> bool:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
     try:
-        for line in _lines(child):
+        for line in _lines(child, silence):
             if answers.add(json.loads(line)):
                 return True
         if child.poll() is not None and answers.begun is None:
@@ -125,13 +125,13 @@ def _ask_driver(skip: list[int], answers: _Answers) -> bool:
             pass  # stuck inside the driver, where no signal reaches it
 
 
-def _lines(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """Yield the lines of `child` until it ends or says nothing for `SILENCE`."""
+def _lines(child: subprocess.Popen[bytes], silence: float) -> Iterator[bytes]:
+    """Yield the lines of `child` until it ends or says nothing for `silence` seconds."""
     assert child.stdout is not None
     pending = b""
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
-        while selector.select(SILENCE):
+        while selector.select(silence):
             chunk = os.read(child.stdout.fileno(), 1 << 16)
             if not chunk:
                 child.wait(1)
@@ -171,19 +171,19 @@ def _pci_address(bus_id: str) -> str:
     return f"{int(domain, 16):04x}:{rest}" if rest else ""
 
 
-def _amd(root: Path) -> tuple[tuple[Gpu, ...], list[str]]:
+def _amd(root: Path, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
     program = shutil.which("rocm-smi")
     if program is None:
         return (), []
     asked = ["--showproductname", "--showuniqueid", "--showbus", "--showmeminfo", "vram", "--showtopotype"]
     try:
         said = subprocess.run(
-            [program, *asked, "--json"], capture_output=True, timeout=SILENCE, check=False, stdin=subprocess.DEVNULL
+            [program, *asked, "--json"], capture_output=True, timeout=silence, check=False, stdin=subprocess.DEVNULL
         )
         text = said.stdout.decode(errors="replace")
         cards = json.loads(text[text.index("{") :])
     except subprocess.TimeoutExpired:
-        return (), [f"rocm-smi did not answer within {SILENCE:.0f} s: AMD GPUs are left out"]
+        return (), [f"rocm-smi did not answer within {silence:.0f} s: AMD GPUs are left out"]
     except (OSError, ValueError) as error:
         return (), [f"AMD GPUs are left out: rocm-smi said nothing that could be read ({error})"]
     return _amd_gpus(cards, root), []

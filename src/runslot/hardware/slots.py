@@ -118,7 +118,7 @@ def _check_cores(topology: Topology, resources: Resources, usable: int) -> None:
     has = f"{topology.host} has {_count(usable + resources.reserved_cpus, unit[:-1])} that this process may use"
     if resources.reserved_cpus:
         has += f", of which reserved_cpus keeps {resources.reserved_cpus} back"
-    name = "cpus" if resources.cpus is None or resources.cpus >= least else "cpus_per_worker"
+    name = "cpus" if (resources.cpus or 1) >= least else "cpus_per_worker"
     raise DoesNotFit(f"{name}: a run asks for {_count(least, unit[:-1])}, but {has}")
 
 

@@ -1,0 +1,69 @@
+"""Captured machines, and made-up ones of any shape."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runslot.hardware.topology import Core, Gpu, NumaNode, Package, Topology
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict:
+    """What hwloc says of each captured machine."""
+    return json.loads((DATA / "topologies/golden.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Unpack a captured machine and return its root."""
+    roots: dict[str, Path] = {}
+
+    def unpack(name: str) -> Path:
+        if name not in roots:
+            roots[name] = tmp_path_factory.mktemp("machine")
+            with tarfile.open(DATA / f"topologies/{name}.tar.xz") as archive:
+                archive.extractall(roots[name], filter="data")
+        return roots[name]
+
+    return unpack
+
+
+@pytest.fixture(scope="session")
+def machine() -> Callable[..., Topology]:
+    """Make a machine of equal packages, nodes and cores; GPUs lie beside nodes in the order given."""
+
+    def make(packages=1, nodes=1, cores=4, smt=1, gpus=(), kinds=(), allowed=None, distances=()) -> Topology:
+        count = packages * nodes * cores
+        every = tuple(
+            Core(
+                tuple(c + thread * count for thread in range(smt)),
+                c // (nodes * cores),
+                (c // cores,),
+                kinds[c] if kinds else None,
+            )
+            for c in range(count)
+        )
+
+        def pus(chosen) -> tuple[int, ...]:
+            return tuple(sorted(pu for core in chosen for pu in core.pus))
+
+        numa = tuple(NumaNode(n, pus(c for c in every if c.numa == (n,)), 64 << 30) for n in range(packages * nodes))
+        return Topology(
+            host="made-up",
+            packages=tuple(Package(p, pus(c for c in every if c.package == p)) for p in range(packages)),
+            numa_nodes=numa,
+            cores=every,
+            gpus=tuple(Gpu(i, f"GPU-{i:04}", numa=(n,), pus=numa[n].pus, visible=str(i)) for i, n in enumerate(gpus)),
+            online=pus(every),
+            allowed=pus(every) if allowed is None else tuple(allowed),
+            distances=distances,
+        )
+
+    return make

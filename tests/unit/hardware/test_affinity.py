@@ -1,0 +1,251 @@
+"""rlpyt's affinity codes: the calls whose results rlpyt left, and what holds of any other call."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runslot.errors import AffinityError
+from runslot.hardware.affinity import (
+    affinity_from_code,
+    decode_affinity,
+    encode_affinity,
+    get_n_run_slots,
+    hyperthread_offset,
+    make_affinity,
+    n_socket,
+    prepend_run_slot,
+    quick_affinity_code,
+    remove_run_slot,
+    slot_affinity,
+    slot_environment,
+    slots_from_code,
+)
+from runslot.hardware.layouts import cpus_of
+from runslot.hardware.probe import read_topology
+from runslot.hardware.resources import Resources
+from runslot.hardware.slots import carve
+
+DATA = Path(__file__).parents[2] / "data/affinity"
+LAYOUTS = json.loads(gzip.decompress((DATA / "rlpyt_layouts.json.gz").read_bytes()))
+PUBLISHED = json.loads((DATA / "published_calls.json").read_text())
+
+
+def layout(kwargs):
+    """Return the code, and the affinities of all slots as JSON."""
+    code = encode_affinity(**kwargs)
+    slots = [affinity_from_code(prepend_run_slot(i, code)) for i in range(get_n_run_slots(code))]
+    return code, json.loads(json.dumps(slots))
+
+
+def check_sound(code, slots):
+    """No core for two slots, no CPU twice, none outside the machine, no slot without CPU."""
+    numbers = decode_affinity(code)
+    offset = numbers.get("hto", numbers["cpu"])
+    size = max(numbers["cpu"], offset)
+    machine = {*range(size), *range(offset, offset + size)}
+    taken: set[int] = set()
+    for slot in slots:
+        cpus = cpus_of(slot)
+        assert cpus
+        assert len(set(cpus)) == len(cpus)
+        assert set(cpus) <= machine
+        cores = {cpu if cpu < size else cpu - offset for cpu in cpus}
+        assert not cores & taken
+        taken |= cores
+
+
+def test_the_data_is_all_there():
+    verdicts = [call["verdict"] for call in LAYOUTS]
+    assert [verdicts.count(v) for v in ("sound", "unsound", "refused")] == [1661, 157, 182]
+    assert len(PUBLISHED) == 38
+
+
+def test_sound_calls_give_what_rlpyt_gave():
+    for call in [call for call in LAYOUTS if call["verdict"] == "sound"] + PUBLISHED:
+        code, slots = layout(call["kwargs"])
+        assert code == call["code"]
+        assert len(slots) == call["n_run_slots"]
+        assert slots == call["slots"]
+
+
+def test_other_calls_are_refused_with_the_name_of_an_argument_or_become_sound():
+    refused = 0
+    for call in LAYOUTS:
+        if call["verdict"] != "sound":
+            try:
+                check_sound(*layout(call["kwargs"]))
+            except AffinityError as error:
+                refused += 1
+                assert any(name in str(error) for name in call["kwargs"])
+                with pytest.raises(AffinityError):
+                    get_n_run_slots(call["code"])
+                with pytest.raises(AffinityError):
+                    affinity_from_code(prepend_run_slot(0, call["code"]))
+    assert refused > 0
+
+
+numbers = st.integers(-1, 9) | st.sampled_from([12, 16, 24, 40, 64])
+calls = st.fixed_dictionaries(
+    {
+        "n_cpu_core": numbers,
+        "n_gpu": numbers,
+        "contexts_per_gpu": st.integers(0, 3),
+        "gpu_per_run": st.integers(0, 4),
+        "cpu_per_run": numbers,
+        "cpu_per_worker": st.integers(0, 4),
+        "cpu_reserved": st.integers(-1, 3),
+        "hyperthread_offset": numbers,
+        "n_socket": st.integers(0, 5),
+        "async_sample": st.booleans(),
+        "sample_gpu_per_run": st.integers(-1, 3),
+        "optim_sample_share_gpu": st.booleans(),
+        "alternating": st.booleans(),
+        "set_affinity": st.booleans(),
+    }
+)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(calls)
+def test_any_call_is_sound_or_refused(kwargs):
+    try:
+        code, slots = layout(kwargs)
+    except AffinityError as error:
+        assert any(name in str(error) for name in kwargs)
+        return
+    check_sound(code, slots)
+    assert slots
+
+
+def test_a_refusal_names_a_number_that_works():
+    with pytest.raises(AffinityError, match="n_cpu_core=20 cannot be divided evenly .*; n_cpu_core=16 would do"):
+        encode_affinity(n_cpu_core=20, n_gpu=8, hyperthread_offset=0, n_socket=1)
+    with pytest.raises(AffinityError, match="but the machine has 10 cores; n_socket=1 would do"):
+        encode_affinity(n_cpu_core=6, n_gpu=3, hyperthread_offset=10, n_socket=2)
+
+
+@pytest.mark.parametrize("value", [2.5, "2", None, True])
+def test_what_is_no_number_is_refused(value):
+    with pytest.raises(AffinityError, match="n_cpu_core must be a whole number"):
+        encode_affinity(n_cpu_core=value, hyperthread_offset=0, n_socket=1)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("16cpu_2gup", "'2gup' does not end in one of .*did you mean 'gpu'"),
+        ("xcpu_2gpu", "'xcpu' does not begin with a whole number"),
+        ("16cpu_16cpu_2gpu", "n_cpu_core .cpu. is there twice"),
+        ("2gpu", "lacks n_cpu_core"),
+        ("16cpu_0gpu", "lacks cpu_per_run"),
+        ("", "does not end in one of"),
+    ],
+)
+def test_broken_codes_are_named(code, message):
+    with pytest.raises(AffinityError, match=message):
+        get_n_run_slots(code)
+
+
+def test_run_slots_are_put_before_a_code_and_taken_off():
+    assert remove_run_slot(prepend_run_slot(3, "8cpu_0gpu_1cpr")) == (3, "8cpu_0gpu_1cpr")
+    with pytest.raises(AffinityError, match="does not begin with a run slot"):
+        affinity_from_code("8cpu_0gpu_1cpr")
+    with pytest.raises(AffinityError, match="has run slots 0 to 7, not 8"):
+        affinity_from_code("8slt_8cpu_0gpu_1cpr")
+    with pytest.raises(AffinityError, match="run slots 0 to 1, not 2"):
+        encode_affinity(n_cpu_core=2, hyperthread_offset=0, n_socket=1, run_slot=2)
+
+
+def test_results_read_as_attributes_too():
+    affinity = make_affinity(n_cpu_core=2, n_gpu=1, hyperthread_offset=0, n_socket=1)
+    assert affinity.cuda_idx == affinity["cuda_idx"] == 0
+    with pytest.raises(AttributeError, match="it has all_cpus"):
+        affinity.cuda_index  # noqa: B018
+
+
+def test_this_machine_gets_a_code_that_it_can_run():
+    code = quick_affinity_code(n_parallel=2, use_gpu=False)
+    check_sound(code, layout_of(code))
+    with pytest.raises(AffinityError, match="n_parallel must be given"):
+        quick_affinity_code(use_gpu=False)
+    with pytest.raises(AffinityError, match="n_parallel is 0"):
+        quick_affinity_code(n_parallel=0, use_gpu=False)
+
+
+def layout_of(code):
+    return [affinity_from_code(prepend_run_slot(i, code)) for i in range(get_n_run_slots(code))]
+
+
+@pytest.mark.parametrize(
+    ("name", "offset", "sockets"),
+    [
+        ("32intel64-2p8co2t+8ve", 16, 2),
+        ("16amd64-8n2c", 0, 8),
+        ("2arm-2c", 0, 1),
+        ("fakecpuid1f-64intel64-2p4d2n2c2t", None, 4),
+        ("20em64t-hybrid-1p6c2t+2ca4co1t", None, 1),
+        ("memorysidecaches", 40, 1),
+    ],
+)
+def test_offset_and_sockets_come_from_the_machine(name, offset, sockets, capture):
+    topology = read_topology(capture(name))
+    if offset is None:
+        with pytest.raises(AffinityError, match=r"0, 1 are one.*Resources\(cpus=…\)"):
+            hyperthread_offset(topology)
+    else:
+        assert hyperthread_offset(topology) == offset
+        assert n_socket(topology) == sockets
+
+
+def test_slots_of_a_code_have_the_machines_cores_and_gpus(machine):
+    topology = machine(cores=4, smt=2, gpus=(0, 0))
+    slots = slots_from_code("4cpu_2gpu", topology)
+    assert [slot.pus for slot in slots] == [(0, 1, 4, 5), (2, 3, 6, 7)]
+    assert [slot.gpus[0].index for slot in slots] == [0, 1]
+    assert not any(slot.shares_cores for slot in slots)
+    by_thread = slots_from_code("8cpu_0gpu_1cpr_0hto", machine(cores=4, smt=2))
+    assert [slot.pus for slot in by_thread] == [(i,) for i in range(8)]
+    assert all(slot.shares_cores for slot in by_thread)
+
+
+def test_a_code_for_a_larger_machine_is_refused(machine):
+    with pytest.raises(AffinityError, match="uses CPU 4, which this process may not use"):
+        slots_from_code("8cpu_0gpu_4cpr_0hto", machine(cores=4))
+    with pytest.raises(AffinityError, match="uses GPU 1, but made-up has 1"):
+        slots_from_code("4cpu_2gpu_0hto", machine(cores=4, gpus=(0,)))
+
+
+def test_a_slot_reads_as_rlpyts_affinity(machine):
+    (slot,) = carve(machine(cores=4, smt=2, gpus=(0,)), Resources(cpus=4, cpus_per_worker=2))
+    rlpyts = make_affinity(n_cpu_core=4, n_gpu=1, cpu_per_worker=2, hyperthread_offset=4, n_socket=1)
+    assert json.loads(json.dumps(slot_affinity(slot))) == json.loads(json.dumps(rlpyts))
+    turns = make_affinity(n_cpu_core=4, n_gpu=1, cpu_per_worker=2, hyperthread_offset=4, n_socket=1, alternating=True)
+    assert json.loads(json.dumps(slot_affinity(slot, alternating=True))) == json.loads(json.dumps(turns))
+
+
+def test_a_slot_with_several_gpus_reads_as_a_list(machine):
+    (slot,) = carve(machine(cores=4, gpus=(0, 0)), Resources(gpus=2))
+    rlpyts = make_affinity(n_cpu_core=4, n_gpu=2, gpu_per_run=2, hyperthread_offset=0, n_socket=1)
+    assert json.loads(json.dumps(slot_affinity(slot))) == json.loads(json.dumps(rlpyts))
+
+
+def test_environment_of_a_slot(machine):
+    slots = carve(machine(cores=8, gpus=(0, 0)), Resources())
+    environment = slot_environment(slots[1], slot_affinity(slots[1]))
+    assert environment["OMP_NUM_THREADS"] == "4"
+    assert environment["CUDA_VISIBLE_DEVICES"] == environment["EGL_DEVICE_ID"] == "1"
+    assert json.loads(environment["RUNSLOT_AFFINITY"])["cuda_idx"] == 0
+    assert "CUDA_VISIBLE_DEVICES" not in slot_environment(slots[1], slot_affinity(slots[1]), gpu_visibility=False)
+
+
+def test_gpus_are_hidden_from_slots_without_and_left_alone_where_none_is_known(machine):
+    hidden = carve(machine(cores=8, gpus=(0,)), Resources(gpus=0))[0]
+    assert slot_environment(hidden, slot_affinity(hidden))["CUDA_VISIBLE_DEVICES"] == ""
+    unknown = carve(machine(cores=8), Resources())[0]
+    assert "CUDA_VISIBLE_DEVICES" not in slot_environment(unknown, slot_affinity(unknown))
