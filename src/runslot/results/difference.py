@@ -16,11 +16,11 @@ from rich.text import Text
 from runslot.errors import InvalidInput
 from runslot.experiment.rundir import RunDir, read_json
 from runslot.results.describing import Value, flatten
+from runslot.results.printing import show
 from runslot.results.reader import load
 from runslot.results.results import FINAL, Results
 
 _PATCH_LINES = 40
-_UNBOUNDED = 100_000
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,8 @@ def _unequal(left: Mapping[str, Value], right: Mapping[str, Value]) -> dict[str,
 def print_difference(found: Difference, console: Console) -> None:
     """Print a difference, a table a part; long texts as what one has and the other has not."""
     terminal = console.is_terminal
-    width = None if terminal else _UNBOUNDED
     for side, path in (("left", found.left), ("right", found.right)):
-        console.print(Text(f"{side:<6}{path}"), width=width)
+        show(console, Text(f"{side:<6}{path}"))
     for part, values in found.parts.items():
         if not values:
             continue
@@ -104,10 +103,10 @@ def print_difference(found: Difference, console: Console) -> None:
             column.overflow = "fold"
         for key, (left, right) in values.items():
             table.add_row(Text(key), _cell(left, right), _cell(right, left))
-        console.print(table, width=width)
+        show(console, table)
     same = [part for part, values in found.parts.items() if not values]
     if same:
-        console.print(Text(f"no difference in: {', '.join(same)}"), width=width)
+        show(console, Text(f"no difference in: {', '.join(same)}"))
 
 
 def _cell(value: Value, other: Value) -> Text:

@@ -124,9 +124,6 @@ class Results:
             expressions += [self._equal(column, value) for column, value in wanted.items()]
         try:
             return self._with(self.runs.filter(*expressions) if expressions else self.runs)
-        except pl.exceptions.ColumnNotFoundError as error:
-            name = str(error).split("\n", 1)[0].strip('"')
-            raise InvalidInput(f"no run has a column {name!r}{nearest(name, self.runs.columns)}") from error
         except pl.exceptions.PolarsError as error:
             raise InvalidInput(f"the runs cannot be chosen so: {str(error).splitlines()[0]}") from error
 
@@ -138,14 +135,19 @@ class Results:
         except pl.exceptions.PolarsError as error:
             hint = "write it as in SQL: lr > 0.01 AND env = 'pong'; a name with other signs in double quotes"
             raise InvalidInput(f"{condition!r} cannot be understood ({error}); {hint}") from error
+        for name in expression.meta.root_names():
+            self._check_column(name)
         return expression
 
     def _equal(self, column: str, value: Any) -> pl.Expr:
-        if column not in self.runs.columns:
-            raise InvalidInput(f"no run has a column {column!r}{nearest(column, self.runs.columns)}")
+        self._check_column(column)
         if isinstance(value, list | tuple | set | frozenset):
             return pl.any_horizontal(pl.lit(value=False), *(pl.col(column).eq_missing(pl.lit(v)) for v in value))
         return pl.col(column).eq_missing(pl.lit(value))
+
+    def _check_column(self, name: str) -> None:
+        if name not in self.runs.columns:
+            raise InvalidInput(f"no run has a column {name!r}{nearest(name, self.runs.columns)}")
 
     def _with(self, runs: pl.DataFrame) -> Results:
         return Results(runs, self.parameters, self.metrics, self.base, self.problems, self._entries, self._segments)
@@ -173,8 +175,7 @@ class Results:
     def group_by(self, *keys: str) -> Iterator[tuple[dict[str, Any], Results]]:
         """Yield the values of `keys` and the runs that have them, in order; by default one group a variant."""
         for key in keys:
-            if key not in self.runs.columns:
-                raise InvalidInput(f"no run has a column {key!r}{nearest(key, self.runs.columns)}")
+            self._check_column(key)
         names = list(keys or self.identity)
         if not names:
             yield {}, self
@@ -217,8 +218,8 @@ class Results:
         column or `by`.
         """
         mode = mode or mode_of(metric) or "max"
-        if unknown := [key for key in per if key not in self.runs.columns]:
-            raise InvalidInput(f"no run has a column {unknown[0]!r}{nearest(unknown[0], self.runs.columns)}")
+        for key in per:
+            self._check_column(key)
         scored = self.scores(metric, mode, by).filter(pl.col("score").is_not_null() & pl.col("score").is_not_nan())
         ordered = scored.sort("score", descending=mode == "max", maintain_order=True)
         return ordered.group_by(list(per), maintain_order=True).head(top) if per else ordered.head(top)

@@ -16,12 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from runslot.results.comparison import Comparison, compare
+from runslot.results.printing import show
 from runslot.results.reader import load
 from runslot.results.results import Results
 from runslot.results.summary import Mode
 
 _PROBLEMS_SHOWN = 5
-_UNBOUNDED = 100_000
 
 
 def print_table(
@@ -41,11 +41,9 @@ def print_table(
     comparison = compare(results, metric, mode, include)
     rows = comparison.table if limit is None else comparison.table.head(limit)
     terminal = console.is_terminal
-    width = None if terminal else _UNBOUNDED
-    console.print(_heading(comparison), style="bold" if terminal else None, width=width, highlight=False)
-    console.print(_table(comparison, rows, terminal), width=width, crop=terminal, no_wrap=not terminal)
-    for line in _notes(comparison, rows.height):
-        console.print(line, width=width, highlight=False, soft_wrap=not terminal)
+    parts: list[Table | Text] = [_heading(comparison), _table(comparison, rows, terminal)]
+    for part in [*parts, *_notes(comparison, rows.height)]:
+        show(console, part)
     return comparison
 
 
@@ -53,7 +51,7 @@ def _heading(comparison: Comparison) -> Text:
     runs = comparison.results.runs
     variants = _many(comparison.table.height, "variant")
     metric = f" · {comparison.metric}, {_way(comparison.mode)}" if comparison.metric else ""
-    return Text(f"{variants}, {_many(runs.height, 'run')}{metric}")
+    return Text(f"{variants}, {_many(runs.height, 'run')}{metric}", style="bold")
 
 
 def _way(mode: Mode) -> str:
@@ -92,7 +90,7 @@ def _table(comparison: Comparison, rows: pl.DataFrame, terminal: bool) -> Table:
 _BAD = {"failed", "timed_out", "lost"}
 
 
-def _notes(comparison: Comparison, shown: int) -> list[str | Text]:
+def _notes(comparison: Comparison, shown: int) -> list[Text]:
     results = comparison.results
     notes: list[str] = []
     if shown < comparison.table.height:

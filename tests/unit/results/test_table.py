@@ -1,0 +1,228 @@
+"""The table, its choices and its notes; the commands; differences; exports."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import polars as pl
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from runslot.cli.results import export, results
+from runslot.errors import InvalidInput
+from runslot.results import load
+from runslot.results.comparison import compare
+from runslot.results.difference import difference
+from runslot.results.summary import default_metric, mode_of
+from runslot.results.table import print_table
+
+WriteRun = Callable[..., Path]
+WriteLog = Callable[..., Path]
+
+
+def printed(path: Path, width: int | None = None, **options: object) -> str:
+    console = Console(file=io.StringIO(), force_terminal=width is not None, width=width or 80, color_system=None)
+    print_table(path, console, **options)  # type: ignore[arg-type]
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def sweep(write_run: WriteRun) -> None:
+    for lr, base in ((0.1, 0.5), (0.01, 0.9)):
+        for seed in range(3):
+            rows = [{"epoch": k, "train_loss": 2 - k, "test_accuracy": base + seed / 100 + k / 10} for k in range(2)]
+            state = "failed" if lr == 0.1 and seed == 2 else "succeeded"
+            write_run({"lr": lr, "batch": 32}, seed, rows, state)
+
+
+def test_variants_best_first_with_what_varies(tmp_path: Path, write_run: WriteRun) -> None:
+    sweep(write_run)
+    lines = printed(tmp_path / "digits").splitlines()
+    assert lines[0] == "2 variants, 6 runs · test_accuracy, higher is better"
+    assert [line.split() for line in lines[1:4]] == [
+        ["lr", "n", "final", "best", "failed"],
+        ["0.01", "3", "1.010", "±", "0.010", "1.010", "±", "0.010"],
+        ["0.1", "2/3", "0.605", "±", "0.007", "0.605", "±", "0.007", "1"],
+    ]
+    notes = "\n".join(lines[4:])
+    assert "Only succeeded runs count: 1 failed left out" in notes
+    assert "test_accuracy was chosen by its name" in notes
+    assert lines[-1] == f"in {tmp_path / 'digits'}"
+
+
+def test_include_counts_other_states(tmp_path: Path, write_run: WriteRun) -> None:
+    sweep(write_run)
+    text = printed(tmp_path, include=["failed"])
+    assert "0.610 ± 0.010" in text
+    assert "left out" not in text
+    with pytest.raises(InvalidInput, match="'faild' is not a state"):
+        printed(tmp_path, include=["faild"])
+
+
+def test_lower_is_better_for_a_loss_and_mode_turns_it(tmp_path: Path, write_run: WriteRun) -> None:
+    for lr in (1, 2):
+        write_run({"lr": lr}, 0, [{"loss": lr}, {"loss": lr + 1}])
+    assert compare(load(tmp_path)).table.select("lr", "final_mean", "best_mean").rows() == [(1, 2, 1), (2, 3, 2)]
+    turned = compare(load(tmp_path), "loss", "max")
+    assert turned.table.select("lr", "final_mean", "best_mean").rows() == [(2, 3, 3), (1, 2, 2)]
+    assert turned.chosen == ""
+
+
+def test_a_diverged_variant_is_last_and_said_so(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run({"lr": 1}, 0, [{"loss": 1}, {"loss": "nan"}, {"loss": "nan"}])
+    write_run({"lr": 1}, 1, [{"loss": 1}])
+    write_run({"lr": 2}, 0, [{"loss": 9}])
+    text = printed(tmp_path)
+    assert "1 run ended in nan" in text
+    assert compare(load(tmp_path)).table["lr"].to_list() == [2, 1]
+
+
+def test_two_launches_of_one_sweep_are_not_mixed(tmp_path: Path, write_run: WriteRun) -> None:
+    for experiment in ("first", "second"):
+        for seed in (0, 1):
+            write_run({"lr": 1}, seed, experiment=experiment)
+    table = compare(load(tmp_path)).table
+    assert table.select("experiment", "n").rows() == [("first", 2), ("second", 2)]
+
+
+def test_runs_without_metrics(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run({"lr": 1}, 0, None, state="queued")
+    text = printed(tmp_path)
+    assert "No run has logged a metric." in text
+    assert "1 queued left out" in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_is_never_overrun(tmp_path: Path, write_run: WriteRun, width: int) -> None:
+    for i in (1, 2):
+        write_run({f"a.long.name.of.a.parameter.{k}": f"{'value' * 4}{i}" for k in range(4)}, i)
+    lines = printed(tmp_path, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "0.5" in "".join(lines)
+
+
+def test_piped_text_is_whole(tmp_path: Path, write_run: WriteRun) -> None:
+    for i in (1, 2):
+        write_run({f"parameter.{k}": f"{'value' * 9}{i}" for k in range(4)}, i)
+    lines = printed(tmp_path).splitlines()
+    assert f"{'value' * 9}2" in lines[2] + lines[3]
+    assert lines[1].split()[:5] == ["parameter.0", "parameter.1", "parameter.2", "parameter.3", "n"]
+
+
+def test_markup_in_names_is_only_text(tmp_path: Path, write_run: WriteRun) -> None:
+    for i in (1, 2):
+        write_run({"[red]x": f"[bold]{i}"}, i, [{"[blink]acc": 1}])
+    text = printed(tmp_path, 100)
+    assert "[red]x" in text
+    assert "[bold]1" in text
+    assert "[blink]acc" in text
+
+
+@pytest.mark.parametrize(
+    ("metrics", "chosen"),
+    [
+        (["epoch", "train/loss", "test/loss"], "test/loss"),
+        (["loss", "train_acc", "val_acc"], "val_acc"),
+        (
+            ["Epoch", "exploration/Returns Mean", "evaluation/Returns Std", "evaluation/Returns Mean"],
+            "evaluation/Returns Mean",
+        ),
+        (["Diagnostics/Iteration", "ReturnStd", "ReturnAverage", "loss"], "ReturnAverage"),
+        (["l", "r", "t"], "r"),
+        (["step", "something"], "something"),
+        (["accumulated", "timestep"], "accumulated"),
+        ([], None),
+    ],
+)
+def test_default_metric(metrics: Sequence[str], chosen: str | None) -> None:
+    assert default_metric(metrics) == chosen
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode"),
+    [("testLoss", "min"), ("MSE", "min"), ("AverageReturn", "max"), ("confidence", None), ("ep_rew_mean", "max")],
+)
+def test_mode_by_name(metric: str, mode: str | None) -> None:
+    assert mode_of(metric) == mode
+
+
+class TestDifference:
+    def test_what_is_not_equal(self, tmp_path: Path, write_run: WriteRun) -> None:
+        left = write_run({"lr": 0.1, "same": 1}, 0, [{"acc": 1, "nan": "nan"}])
+        right = write_run({"lr": 0.2, "same": 1}, 1, [{"acc": 2, "nan": "nan"}], state="failed")
+        (left / "git_infos.txt").write_text("commit a\n")
+        (right / "git_infos.txt").write_text("commit b\n")
+        (left / "work.patch").write_text("+x = 1\n")
+        (right / "environment.json").write_text(json.dumps({"python": "3.12", "packages": {"torch": "2.9"}}))
+        parts = difference(left, right).parts
+        assert parts["variant"] == {"lr": (0.1, 0.2)}
+        assert parts["run"]["seed"] == ("0", "1")
+        assert parts["run"]["state"] == ("succeeded", "failed")
+        assert parts["code"] == {
+            "git_infos.txt": ("commit a\n", "commit b\n"),
+            "uncommitted changes": ("+x = 1\n", None),
+        }
+        assert parts["environment"] == {"python": (None, "3.12"), "packages.torch": (None, "2.9")}
+        assert parts["metrics"] == {"acc": (1.0, 2.0)}
+
+    def test_more_than_one_run_is_refused(self, tmp_path: Path, write_run: WriteRun) -> None:
+        run = write_run({"lr": 0.1}, 0)
+        write_run({"lr": 0.1}, 1)
+        with pytest.raises(InvalidInput, match="holds 2 runs"):
+            difference(run, tmp_path)
+
+
+class TestCommands:
+    def call(self, *arguments: object) -> Result:
+        app = typer.Typer()
+        app.command()(results)
+        app.command()(export)
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+    def test_table_and_files(self, tmp_path: Path, write_run: WriteRun) -> None:
+        sweep(write_run)
+        called = self.call(
+            "results", tmp_path, "--metric", "train_loss", "--where", "lr < 0.05", "--csv", tmp_path / "t.csv",
+            "--parquet", tmp_path / "t.parquet",
+        )  # fmt: skip
+        assert called.exit_code == 0
+        assert "train_loss, lower is better" in called.output
+        assert pl.read_csv(tmp_path / "t.csv").select("n", "final_mean").rows() == [(3, 1.0)]
+        assert pl.read_parquet(tmp_path / "t.parquet").height == 1
+
+    def test_csv_to_the_output(self, tmp_path: Path, write_run: WriteRun) -> None:
+        sweep(write_run)
+        called = self.call("results", tmp_path, "--csv", "-")
+        assert pl.read_csv(called.output.encode())["lr"].to_list() == [0.01, 0.1]
+
+    def test_diff(self, tmp_path: Path, write_run: WriteRun) -> None:
+        a, b = write_run({"lr": 0.1}, 0), write_run({"lr": 0.2}, 0)
+        called = self.call("results", "diff", a, b)
+        assert "lr       0.1   0.2" in called.output
+        assert "no difference in: code, environment, metrics" in called.output
+        with pytest.raises(InvalidInput, match="1 were named"):
+            self.call("results", "diff", a)
+
+    def test_export(self, tmp_path: Path, write_run: WriteRun, monkeypatch: pytest.MonkeyPatch) -> None:
+        sweep(write_run)
+        monkeypatch.chdir(tmp_path)
+        called = self.call("export", "digits", "--csv", "--parquet")
+        assert called.output.split() == [
+            f"digits-export/{name}.{kind}" for kind in ("csv", "parquet") for name in ("runs", "progress")
+        ]
+        assert pl.read_csv("digits-export/runs.csv").height == 6
+        progress = pl.read_parquet("digits-export/progress.parquet")
+        assert progress.columns == ["run", "row", "epoch", "train_loss", "test_accuracy"]
+        self.call("export", "digits", "--parquet", "--long", "--out", "long")
+        assert pl.read_parquet("long/progress.parquet").height == 6 * 2 * 3
+
+    def test_bad_options(self, tmp_path: Path, write_run: WriteRun) -> None:
+        write_run({"lr": 0.1}, 0)
+        with pytest.raises(InvalidInput, match="neither max nor min"):
+            self.call("results", tmp_path, "--mode", "best")
+        with pytest.raises(InvalidInput, match="add --csv, --parquet"):
+            self.call("export", tmp_path)
