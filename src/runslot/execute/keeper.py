@@ -65,13 +65,31 @@ def keep(
         os.close(lock)
 
 
+def is_claimed(run_dir: RunDir) -> bool:
+    """Tell whether a keeper executes the run, on whatever host sees this directory."""
+    try:
+        os.close(_lock(run_dir))
+    except BlockingIOError:
+        return True
+    return False
+
+
 def _claim(run_dir: RunDir) -> int:
+    for _ in range(10):
+        try:
+            return _lock(run_dir)
+        except BlockingIOError:  # another keeper, or a launcher that looks whether there is one
+            time.sleep(0.005)
+    raise Busy(f"{run_dir.path} is being executed by another process")
+
+
+def _lock(run_dir: RunDir) -> int:
     descriptor = os.open(run_dir.run_file, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise Busy(f"{run_dir.path} is being executed by another process") from None
+        raise
     return descriptor
 
 

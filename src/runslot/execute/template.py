@@ -70,7 +70,10 @@ class Template:
                     answer = self._start(leases, **message)
                 case verb:
                     answer = {"failed": f"unknown verb {verb!r}"}
-            self._channel.sendall(json.dumps(answer).encode() + b"\n")
+            try:
+                self._channel.sendall(json.dumps(answer).encode() + b"\n")
+            except BrokenPipeError:  # the launcher was killed; what it asked for was done
+                return
 
     def _receive(self) -> tuple[dict[str, Any] | None, list[int]]:
         data, leases = b"", []

@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from runslot.experiment.records import Attempt
+
 _PROC = Path("/proc")
 
 
@@ -69,6 +71,11 @@ def identify(pid: int | None = None) -> ProcessIdentity:
     """Return the identity of `pid` on this machine, by default of this process."""
     pid = os.getpid() if pid is None else pid
     return ProcessIdentity(host_name(), boot_id(), pid, start_time(pid) or 0)
+
+
+def keeper_of(attempt: Attempt) -> ProcessIdentity:
+    """Return the process that executes, or executed, an attempt."""
+    return ProcessIdentity(attempt.host, attempt.boot_id, attempt.pid, attempt.start_time)
 
 
 def is_alive(process: ProcessIdentity) -> bool | None:

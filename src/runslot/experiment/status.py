@@ -10,7 +10,7 @@ from typing import Any
 
 from runslot.experiment.journal import read_lines
 from runslot.experiment.lock import living_launcher
-from runslot.experiment.processes import ProcessIdentity, is_alive
+from runslot.experiment.processes import ProcessIdentity, identify, is_alive, keeper_of
 from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Run, State
 from runslot.experiment.rundir import ExperimentDir
 
@@ -68,7 +68,9 @@ def read_status(directory: ExperimentDir) -> ExperimentStatus:
     file = directory.read()
     last, slots = _read_journal(directory.journal_file)
     launcher = living_launcher(directory)
-    runs = tuple(_status(directory, file, run, last.get(run.id), launcher is not None) for run in directory.read_runs())
+    # A start that only the journal knows of is under way, unless this process now takes that launcher's place.
+    launched = launcher is not None and launcher != identify()
+    runs = tuple(_status(directory, file, run, last.get(run.id), launched) for run in directory.read_runs())
     return ExperimentStatus(directory, file, runs, launcher, slots, Counter(each.state for each in runs))
 
 
@@ -98,8 +100,7 @@ def _status(directory: ExperimentDir, file: ExperimentFile, run: Run, last: _Las
     if attempt is None or attempt.attempt < last.attempts:  # between the launcher's note and the keeper's
         state: State = "running" if launched else "queued"
         return RunStatus(run, state, last.attempts - (0 if launched else 1), None, last.started, last.slot)
-    keeper = ProcessIdentity(attempt.host, attempt.boot_id, attempt.pid, attempt.start_time)
-    alive = is_alive(keeper)  # asked before the outcome is read: it writes that and ends
+    alive = is_alive(keeper_of(attempt))  # asked before the outcome is read: it writes that and ends
     found = run_dir.read_outcome()
     if found is not None and found.attempt >= attempt.attempt:
         return _ended(run, found, last)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.errors import RunslotError
+from runslot.execute.keeper import is_claimed
 from runslot.execute.leftovers import end_escaped
-from runslot.experiment.processes import ProcessIdentity, boot_id, host_name, is_alive, start_time
+from runslot.experiment.processes import ProcessIdentity, boot_id, host_name, is_alive, keeper_of, start_time
 from runslot.experiment.records import Attempt, ExperimentFile, Function, Outcome, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 from runslot.hardware.lease import Holder, Lease, Leases, Refused
@@ -52,7 +53,8 @@ class Import:
 
 @dataclass
 class _Watch:
-    process: ProcessIdentity
+    process: ProcessIdentity | None
+    """None: a keeper that is known only by its claim of the run."""
     descriptor: int | None
 
 
@@ -83,7 +85,7 @@ class LocalLauncher:
 
     def adopt(self, run_dir: RunDir, attempt: Attempt) -> Handle | None:
         """Watch a keeper that another launcher started."""
-        process = ProcessIdentity(attempt.host, attempt.boot_id, attempt.pid, attempt.start_time)
+        process = keeper_of(attempt)
         if is_alive(process) is False:
             return None
         return self._watch(run_dir, attempt.attempt, process)
@@ -96,11 +98,14 @@ class LocalLauncher:
         """Ask keepers to stop their runs; a keeper that is asked twice kills."""
         for handle in handles:
             watch = self._watched.get(handle)
-            if watch is None or not is_alive(watch.process):
+            if watch is None:
                 continue
-            _send(watch, signal.SIGTERM)
+            process = watch.process or _keeper_of(handle.run_dir)
+            if process is None or not is_alive(process):
+                continue
+            _send(watch, process, signal.SIGTERM)
             if kill:
-                _send(watch, signal.SIGINT)
+                _send(watch, process, signal.SIGINT)
 
     def wait(self, timeout: float | None) -> None:
         """Return when a keeper ended, on `wake`, or after `timeout` seconds."""
@@ -212,27 +217,28 @@ class LocalLauncher:
 
     def _poll(self, handle: Handle) -> Outcome | None:
         watch = self._watched[handle]
-        if is_alive(watch.process) is not False:
+        if watch.process is not None and is_alive(watch.process) is not False:
             return None
         self._unwatch(handle)
+        return self._conclude(handle)
+
+    def _conclude(self, handle: Handle) -> Outcome | None:
+        """Return how a run ended whose keeper is gone; None where another keeper has it.
+
+        Another keeper has it where a launcher, or a template, was killed between asking for one and noting it.
+        """
+        claimed = is_claimed(handle.run_dir)  # asked before the outcome is read: it writes that and lets go
         outcome = handle.run_dir.read_outcome()
         if outcome is not None and outcome.attempt >= handle.attempt:
             return outcome
-        return self._follow(handle, watch.process)
-
-    def _follow(self, handle: Handle, ended: ProcessIdentity) -> Outcome | None:
-        """The keeper ended without an outcome: another one has the run (a template died in between), or it is lost."""
-        attempt = handle.run_dir.read_attempt()
-        if attempt is not None and attempt.attempt >= handle.attempt and attempt.pid != ended.pid:
-            other = ProcessIdentity(attempt.host, attempt.boot_id, attempt.pid, attempt.start_time)
-            if is_alive(other):
-                self._watched[handle] = _Watch(other, None)
-                return None
+        if claimed:
+            self._watched[handle] = _Watch(None, None)
+            return None
         escaped = end_escaped(handle.run_dir.path)
         outcome = Outcome(
             kind="lost",
             attempt=handle.attempt,
-            started=None if attempt is None else attempt.started,
+            started=getattr(handle.run_dir.read_attempt(), "started", None),
             ended=time.time(),
             host=host_name(),
             message="its keeper was killed" + (f"; {escaped} of its processes were ended" if escaped else ""),
@@ -295,11 +301,16 @@ def _pidfd(pid: int) -> int | None:
         return None
 
 
-def _send(watch: _Watch, number: signal.Signals) -> None:
+def _keeper_of(run_dir: RunDir) -> ProcessIdentity | None:
+    attempt = run_dir.read_attempt()
+    return None if attempt is None else keeper_of(attempt)
+
+
+def _send(watch: _Watch, process: ProcessIdentity, number: signal.Signals) -> None:
     try:
         if watch.descriptor is not None:
             signal.pidfd_send_signal(watch.descriptor, number)
         else:
-            os.kill(watch.process.pid, number)
+            os.kill(process.pid, number)
     except ProcessLookupError:  # it ended by itself
         pass

@@ -57,11 +57,13 @@ class OpenExperiment:
         """Return where the run lies."""
         return self.directory.run_dir(run, self.file)
 
-    def prepare(self, run: Run) -> RunDir:
+    def prepare(self, run: Run, attempt: int) -> RunDir:
         """Make the run's directory complete, or clean again for a further attempt."""
         run_dir = self.run_dir(run)
-        if run_dir.attempt_file.exists():
-            if not self.policy.resumable:
+        earlier = run_dir.read_attempt()
+        if earlier is not None:
+            # Not where it is this attempt: a keeper of a launcher that was killed may have begun it just now.
+            if earlier.attempt < attempt and not self.policy.resumable:
                 run_dir.keep_attempt()
         elif not run_dir.run_file.exists():
             run_dir.path.mkdir(parents=True, exist_ok=True)

@@ -295,7 +295,7 @@ class Supervisor:
 
     def _place(self, start: Start) -> Placed:
         entry = self._entries[start.key]
-        run_dir = entry.experiment.prepare(entry.run)
+        run_dir = entry.experiment.prepare(entry.run, start.attempt)
         slot = None if start.slot is None else self._slots[start.slot]
         # Before the start, so that no run was ever executed that the journal does not know of.
         entry.experiment.journal.write(

@@ -43,6 +43,15 @@ def layout(kwargs):
     return code, json.loads(json.dumps(slots))
 
 
+def refusal(kwargs) -> str:
+    """Return the message of the refusal of a call, nothing where it is accepted."""
+    try:
+        layout(kwargs)
+    except AffinityError as error:
+        return str(error)
+    return ""
+
+
 def check_sound(code, slots):
     """No core for two slots, no CPU twice, none outside the machine, no slot without CPU."""
     numbers = decode_affinity(code)
@@ -78,15 +87,16 @@ def test_other_calls_are_refused_with_the_name_of_an_argument_or_become_sound():
     refused = 0
     for call in LAYOUTS:
         if call["verdict"] != "sound":
-            try:
-                check_sound(*layout(call["kwargs"]))
-            except AffinityError as error:
+            message = refusal(call["kwargs"])
+            if message:
                 refused += 1
-                assert any(name in str(error) for name in call["kwargs"])
+                assert any(name in message for name in call["kwargs"])
                 with pytest.raises(AffinityError):
                     get_n_run_slots(call["code"])
                 with pytest.raises(AffinityError):
                     affinity_from_code(prepend_run_slot(0, call["code"]))
+            else:
+                check_sound(*layout(call["kwargs"]))
     assert refused > 0
 
 
@@ -114,17 +124,17 @@ calls = st.fixed_dictionaries(
 @settings(max_examples=1000, deadline=None)
 @given(calls)
 def test_any_call_is_sound_or_refused(kwargs):
-    try:
-        code, slots = layout(kwargs)
-    except AffinityError as error:
-        assert any(name in str(error) for name in kwargs)
+    message = refusal(kwargs)
+    if message:
+        assert any(name in message for name in kwargs)
         return
+    code, slots = layout(kwargs)
     check_sound(code, slots)
     assert slots
 
 
 def test_a_refusal_names_a_number_that_works():
-    with pytest.raises(AffinityError, match="n_cpu_core=20 cannot be divided evenly .*; n_cpu_core=16 would do"):
+    with pytest.raises(AffinityError, match=r"n_cpu_core=20 cannot be divided evenly .*; n_cpu_core=16 would do"):
         encode_affinity(n_cpu_core=20, n_gpu=8, hyperthread_offset=0, n_socket=1)
     with pytest.raises(AffinityError, match="but the machine has 10 cores; n_socket=1 would do"):
         encode_affinity(n_cpu_core=6, n_gpu=3, hyperthread_offset=10, n_socket=2)

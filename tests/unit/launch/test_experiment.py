@@ -57,7 +57,9 @@ def test_values_reach_a_command_as_single_arguments(tmp_path: Path) -> None:
     odd = "a b; $(touch /tmp/x) 'q' {seed} \n é"
     program = "import json,sys; open(sys.argv[-1] + '/argv.json','w').write(json.dumps(sys.argv[1:]))"
     argv = [PYTHON, "-c", program, "--text={text}", "{{text}}", '{"a": 1}', "{seed}", "{run_dir}"]
-    outcomes = Experiment("odd", argv, variants=[Variant({"text": odd}, "odd")], seeds=[7], root=tmp_path).launch(quietly)
+    outcomes = Experiment("odd", argv, variants=[Variant({"text": odd}, "odd")], seeds=[7], root=tmp_path).launch(
+        quietly
+    )
     assert outcomes.all_succeeded
     run_dir = outcomes.directory / "odd" / "run_7"
     assert json.loads((run_dir / "argv.json").read_text()) == [f"--text={odd}", "{text}", '{"a": 1}', "7", str(run_dir)]
@@ -174,7 +176,7 @@ def test_a_retry_starts_in_a_clean_directory_and_keeps_the_earlier_attempt(tmp_p
     kept = run_dir / "attempt_1"
     assert json.loads((kept / "outcome.json").read_text())["message"] == "RuntimeError: not yet"
     assert "not yet" in (kept / "console.log").read_text()
-    assert [path for path in run_dir.rglob("progress.csv")] == [run_dir / "progress.csv"]
+    assert list(run_dir.rglob("progress.csv")) == [run_dir / "progress.csv"]
 
 
 def test_a_resumable_retry_continues_in_its_directory() -> None:
@@ -294,7 +296,9 @@ def test_what_a_run_leaves_behind_is_ended() -> None:
 
 
 def test_the_run_directory_holds_all_that_was_asked_and_done() -> None:
-    outcomes = Experiment("files", [PYTHON, "-c", "print('x')"], variants=zipped({"a": [1], "b": ["t"]})).launch(quietly)
+    outcomes = Experiment("files", [PYTHON, "-c", "print('x')"], variants=zipped({"a": [1], "b": ["t"]})).launch(
+        quietly
+    )
     run_dir = RunDir(outcomes.directory / "a=1,b=t" / "run_0")
     assert json.loads(run_dir.variant_file.read_text()) == {"a": 1, "b": "t", "seed": 0}
     file = run_dir.read_run()

@@ -52,16 +52,16 @@ def rlpyt_files(mode: str, gap: int, itr: int) -> set[str]:
 )
 @pytest.mark.parametrize("gap", [1, 3])
 def test_the_files_are_those_of_the_front_doors_ancestor(tmp_path, style, mode, expected, gap):
-    log = Logger()
-    log.bind_run(tmp_path, LoggerSettings(snapshot_mode=mode, snapshot_gap=gap, style=style))
+    log, directory = Logger(), tmp_path / "run"
+    log.bind_run(directory, LoggerSettings(snapshot_mode=mode, snapshot_gap=gap, style=style))
     files: set[str] = set()
     for itr in range(8):
         log.save_itr_params(itr, {"itr": itr})
         files |= expected(mode, gap, itr)
-        assert {path.name for path in tmp_path.iterdir()} == files
+        assert {path.name for path in directory.iterdir()} == files
     for name in files:
         itr = 7 if name == "params.pkl" else int(name[4:-4])
-        assert pickle.loads((tmp_path / name).read_bytes()) == {"itr": itr}
+        assert pickle.loads((directory / name).read_bytes()) == {"itr": itr}
 
 
 def test_a_snapshot_outside_a_run_is_nothing(logger):
@@ -160,7 +160,7 @@ def test_a_failed_snapshot_leaves_the_one_before_and_the_training_goes_on(logger
 @pytest.mark.parametrize(
     ("mode", "name", "load"),
     [
-        ("joblib", "d.pkl", lambda path: joblib.load(path)),
+        ("joblib", "d.pkl", joblib.load),
         ("pickle", "d.pkl", lambda path: pickle.loads(path.read_bytes())),
         ("cloudpickle", "d.pkl.cpkl", lambda path: cloudpickle.loads(path.read_bytes())),
         ("json", "d.pkl", lambda path: json.loads(path.read_text())),
@@ -188,9 +188,10 @@ def test_json_takes_classes_and_functions(logger, run_dir):
     }
 
 
-@pytest.mark.parametrize(
-    "name", ["../x.pkl", "/etc/x.pkl", "a/../../x.pkl", "", ".", "link/x.pkl", "run.json", "progress.csv"]
-)
+NAMES = ["../x.pkl", "/etc/x.pkl", "a/../../x.pkl", "", ".", "link/x.pkl", "run.json", "progress.csv"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_extra_data_cannot_leave_the_run_directory_nor_replace_its_files(logger, run_dir, name):
     (run_dir / "link").symlink_to(run_dir.parent)
     before = sorted(run_dir.parent.rglob("*"))

@@ -10,9 +10,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 def test_scalars_are_numbers_and_copied(logger, run_dir, rows):
     total = torch.tensor(1.5, requires_grad=True)
     with torch.no_grad():
-        logger.record_dict(
-            {"total": total, "count": torch.tensor([3]), "half": torch.tensor(0.5, dtype=torch.bfloat16)}
-        )
+        logger.record_dict({"total": total, "count": torch.tensor([3])})
+        logger.record_tabular("half", torch.tensor(0.5, dtype=torch.bfloat16))
         total *= 0
     logger.dump_tabular()
     assert rows(run_dir / "progress.csv") == [{"total": "1.5", "count": "3", "half": "0.5"}]

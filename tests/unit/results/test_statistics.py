@@ -257,7 +257,6 @@ class TestSmoothing:
             Smoothing(kind, width)
 
 
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_importance(tmp_path: Path, write_run: Any) -> None:
     pytest.importorskip("optuna")
     pytest.importorskip("sklearn")
