@@ -59,9 +59,9 @@ class Chaos:
         self.program.write_text(RUN)
         self.kind = kind
         self.launcher = self._popen([sys.executable, "-c", LAUNCH, kind, self.root, self.program, str(runs)])
-        while not list(self.root.glob("chaos/2*/journal.jsonl")):
+        while not list(self.root.glob("chaos/2*/experiment.json")):
             time.sleep(0.01)
-        (journal,) = self.root.glob("chaos/2*/journal.jsonl")
+        (journal,) = self.root.glob("chaos/2*/experiment.json")
         self.directory = ExperimentDir(journal.parent)
 
     def _popen(self, argv: list[object]) -> subprocess.Popen[bytes]:

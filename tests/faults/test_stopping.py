@@ -60,7 +60,7 @@ class Sweep:
         program.write_text(STUBBORN)
         root = tmp_path / "sweep"
         argv = [sys.executable, "-c", LAUNCH, str(root), str(program), str(runs)]
-        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, start_new_session=True)
         until(lambda: list(root.glob("sleep/2*/run_*/up")))
         (path,) = root.glob("sleep/2*")
         self.directory = ExperimentDir(path)

@@ -49,9 +49,14 @@ def without_busy(topology: Topology, avoid: Avoid, leases: Leases) -> Topology:
 
 
 def _foreign(gpu: Gpu) -> str:
-    for process in gpu.processes:
-        name = Path(process.name).name
-        if process.compute and not name.startswith(DISPLAY):
+    """Return the first process that computes, nothing where there is none.
+
+    Programs that also draw are taken for desktop programs where something draws alone, as a display server does.
+    """
+    names = [Path(process.name).name for process in gpu.processes]
+    desktop = any(not process.compute for process in gpu.processes) or any(name.startswith(DISPLAY) for name in names)
+    for process, name in zip(gpu.processes, names, strict=True):
+        if process.compute and not name.startswith(DISPLAY) and not (process.graphics and desktop):
             return f"process {process.pid} ({name})" if name else f"process {process.pid}"
     return ""
 

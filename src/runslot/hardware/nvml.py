@@ -74,9 +74,9 @@ def _processes(nvml: Any, handle: Any) -> list[dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     for kind in ("Compute", "Graphics"):
         for process in _ask(nvml, f"nvmlDeviceGet{kind}RunningProcesses", handle) or []:
-            name = _text(_ask(nvml, "nvmlSystemGetProcessName", process.pid) or "")
-            entry = {"pid": process.pid, "name": name, "memory": process.usedGpuMemory, "compute": kind == "Compute"}
-            found.setdefault(process.pid, entry)
+            entry = found.setdefault(process.pid, {"pid": process.pid, "memory": process.usedGpuMemory})
+            entry["name"] = _text(_ask(nvml, "nvmlSystemGetProcessName", process.pid) or "")
+            entry |= {"compute": entry.get("compute", kind == "Compute"), "graphics": kind == "Graphics"}
     return list(found.values())
 
 

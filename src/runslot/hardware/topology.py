@@ -57,7 +57,8 @@ class GpuProcess:
     memory: int | None = None
     """Bytes on the GPU."""
     compute: bool = True
-    """False for graphics alone, such as a display server."""
+    graphics: bool = False
+    """Both are true for programs that compute and draw: some simulators, some desktop programs."""
 
 
 @dataclass(frozen=True)

@@ -183,12 +183,7 @@ class LocalLauncher:
             self._contents[known] = wanted.content()
         key = self._contents[known]
         if key not in self._templates:
-            template = TemplateProcess(wanted.python, self._log, bare=False)
-            try:
-                unsafe = template.import_function(wanted.function, wanted.home, wanted.path, wanted.cwd)
-            except RunslotError:
-                template.close()
-                raise
+            template, unsafe = self._new_template(wanted)
             if unsafe and wanted.start != "warm":
                 self._say(f"{wanted.function} starts in a new interpreter for each run: {unsafe}")
                 template.close()
@@ -196,6 +191,19 @@ class LocalLauncher:
             else:
                 self._templates[key] = template
         return self._templates[key]
+
+    def _new_template(self, wanted: Import, again: bool = True) -> tuple[TemplateProcess, str]:
+        template = TemplateProcess(wanted.python, self._log, bare=False)
+        try:
+            return template, template.import_function(wanted.function, wanted.home, wanted.path, wanted.cwd)
+        except TemplateDied:
+            template.close()
+            if not again:
+                raise
+        except BaseException:
+            template.close()
+            raise
+        return self._new_template(wanted, again=False)
 
     def _forget(self, template: TemplateProcess) -> None:
         template.close()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,9 @@ class TemplateProcess:
         except (BrokenPipeError, ConnectionResetError):
             line = b""
         if not line:
-            raise TemplateDied(f"the template process {self._process.pid} of {sys.executable} ended unexpectedly")
+            ended = self._process.wait()
+            how = signal.Signals(-ended).name if ended < 0 else f"exit code {ended}"
+            raise TemplateDied(f"the process that was to {message['verb']} ended with {how}")
         answer: dict[str, Any] = json.loads(line)
         if "failed" in answer:
             raise InvalidInput(answer["failed"])

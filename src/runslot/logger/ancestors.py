@@ -53,15 +53,15 @@ def release_ancestor_loggers() -> None:
     for finder in finders:
         sys.meta_path.remove(finder)
     for name in PACKAGES if finders else ():
-        reset = getattr(getattr(sys.modules.get(name), "logger", None), "reset", None)
-        if callable(reset):
-            reset()
+        theirs = getattr(sys.modules.get(name), "logger", None)
+        if callable(getattr(theirs, "reset", None)):
+            _reset(theirs)
 
 
 def _point(theirs: Any, directory: Path, settings: LoggerSettings) -> None:
     """Do what launchkit's `setup_logger` did with its logger."""
     run = RunDir(directory)
-    theirs.reset()
+    _reset(theirs)
     theirs.add_text_output(str(run.debug_log))
     if run.progress.exists() and run.progress.stat().st_size:
         _continue_rows(theirs, run.progress)
@@ -72,6 +72,13 @@ def _point(theirs: Any, directory: Path, settings: LoggerSettings) -> None:
     theirs.set_snapshot_gap(settings.snapshot_gap)
     theirs.set_log_tabular_only(settings.log_tabular_only)
     theirs.push_prefix(settings.prefix or f"[{directory.name}] ")
+
+
+def _reset(theirs: Any) -> None:
+    for files in ("_text_fds", "_tabular_fds"):  # which their own reset leaves open
+        for file in getattr(theirs, files, {}).values():
+            file.close()
+    theirs.reset()
 
 
 def _continue_rows(theirs: Any, path: Path) -> None:

@@ -16,11 +16,11 @@ from runslot.experiment.records import LoggerSettings
 from runslot.experiment.rundir import RunDir
 from runslot.logger.attached import AttachedSinks
 from runslot.logger.console import GrowingTable
-from runslot.logger.options import Options, at_least, checked
+from runslot.logger.options import Options, check_settings
 from runslot.logger.outputs import Outputs
 from runslot.logger.prefixes import Prefixes
 from runslot.logger.problems import Problems
-from runslot.logger.snapshots import MODES, Snapshots
+from runslot.logger.snapshots import Snapshots
 
 PathText = str | os.PathLike[str]
 
@@ -78,7 +78,7 @@ class Binding:
         `add_tabular_output`.
         The file names default to `debug.log` and `progress.csv`.
         """
-        settings = settings or LoggerSettings()
+        settings = check_settings(settings or LoggerSettings())
         run = RunDir(Path(directory).absolute())
         with self._lock:
             self._leave()
@@ -87,8 +87,8 @@ class Binding:
             self._words = Prefixes(settings.prefix)
             self._log_tabular_only = settings.log_tabular_only
             self._snapshots.directory = run.path
-            self._snapshots.mode = checked("snapshot mode", settings.snapshot_mode, MODES)
-            self._snapshots.gap = at_least("snapshot_gap", settings.snapshot_gap, 1)
+            self._snapshots.mode = settings.snapshot_mode
+            self._snapshots.gap = settings.snapshot_gap
             self._snapshots.style = settings.style
             self._outputs.keeps_rows = resume
             self._outputs.add_text(run.path / text_log_file if text_log_file else run.debug_log)
@@ -105,11 +105,12 @@ class Binding:
             self._start_over(Options())
 
     def _end(self) -> None:
-        """Let go of the run, and keep options and switches."""
+        """Let go of the run, and keep options, switches and the gap of snapshots, as rlpyt does."""
         with self._lock:
             self._leave()
-            self._row = {}
+            self._row, gap = {}, self._snapshots.gap
             self._start_over(self._options)
+            self._snapshots.gap = gap
 
     def close(self) -> None:
         """Write what waits, close files and sinks, and leave what could not be written for the run's outcome.

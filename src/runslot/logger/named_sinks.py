@@ -6,7 +6,6 @@ import importlib.util
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -132,4 +131,4 @@ def asked_by_environment() -> list[str]:
 
 def is_installed(name: str) -> bool:
     """Tell whether the library of a named sink is there, without importing it."""
-    return name == "jsonl" or name in sys.modules or importlib.util.find_spec(name) is not None
+    return name == "jsonl" or importlib.util.find_spec(name) is not None

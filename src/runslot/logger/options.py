@@ -6,8 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from runslot.errors import InvalidInput, nearest
-from runslot.logger.console import MODES
+from runslot.experiment.records import LoggerSettings
+from runslot.logger.console import MODES as CONSOLE_MODES
 from runslot.logger.problems import OnError
+from runslot.logger.snapshots import MODES as SNAPSHOT_MODES
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,15 @@ class Options:
 
     def __post_init__(self) -> None:
         checked("on_error", self.on_error, ("warn", "raise"))
-        checked("console", self.console, MODES)
+        checked("console", self.console, CONSOLE_MODES)
         at_least("keep_last", self.keep_last, 0)
+
+
+def check_settings(settings: LoggerSettings) -> LoggerSettings:
+    """Return a front door's settings, or refuse them."""
+    checked("snapshot mode", settings.snapshot_mode, SNAPSHOT_MODES)
+    at_least("snapshot_gap", settings.snapshot_gap, 1)
+    return settings
 
 
 def checked(what: str, value: str, known: Collection[str]) -> str:

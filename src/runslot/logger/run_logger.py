@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from runslot.experiment.rundir import RunDir, write_atomically
 from runslot.experiment.settings import default_root
 from runslot.logger.controls import PathText
 from runslot.logger.directories import make_log_dir, write_code_state
-from runslot.logger.options import Options
+from runslot.logger.options import Options, check_settings
 from runslot.logger.recorder import Recorder
 from runslot.variants.encode import to_jsonable
 
@@ -64,6 +65,9 @@ class Logger(Recorder):
         run = _run_of(log_dir, base_log_dir)
         self._refuse_unknown(options)
         chosen = Options(**options)
+        settings = check_settings(
+            LoggerSettings(snapshot_mode, snapshot_gap, "launchkit", log_tabular_only=log_tabular_only)
+        )
         if log_dir is not None:
             directory = Path(log_dir).absolute()
         elif run is not None:
@@ -71,10 +75,9 @@ class Logger(Recorder):
         else:
             root = default_root() if base_log_dir is None else Path(base_log_dir).absolute()
             directory = make_log_dir(root, exp_prefix, exp_id, seed, datetime.now(), include_exp_prefix_sub_dir)
-        settings = LoggerSettings(snapshot_mode, snapshot_gap, "launchkit", f"[{directory.name}] ", log_tabular_only)
         self.bind_run(
             directory,
-            settings,
+            replace(settings, prefix=f"[{directory.name}] "),
             options=chosen,
             resume=_resumed(directory),
             text_log_file=text_log_file,

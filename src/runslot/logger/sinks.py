@@ -16,6 +16,9 @@ from runslot.logger.cells import Plain
 STUCK = 60.0
 """Seconds in which a sink with rows waiting must take one, or it is detached."""
 
+PATIENCE = 10.0
+"""Seconds without progress after which the closing of a sink is given up."""
+
 MOST_WAITING = 100_000
 """Rows that may wait for a slow sink."""
 
@@ -40,13 +43,10 @@ class SinkThread:
         name: str,
         make: Callable[[], Sink],
         failed: Callable[[str, BaseException | str], None],
-        *,
-        stuck: float = STUCK,
     ) -> None:
         self.name = name
         self._make = make
         self._failed = failed
-        self._stuck = stuck
         self._waiting: deque[tuple[Mapping[str, Plain], int]] = deque()
         self._wake = threading.Condition(threading.Lock())
         self._progress = time.monotonic()
@@ -63,15 +63,15 @@ class SinkThread:
             self._thread.start()
         if not self._waiting:
             self._progress = time.monotonic()
-        elif time.monotonic() - self._progress > self._stuck or len(self._waiting) >= MOST_WAITING:
-            self._detach(f"took no row for {self._stuck:g} s, or fell {len(self._waiting)} rows behind; detached")
+        elif time.monotonic() - self._progress > STUCK or len(self._waiting) >= MOST_WAITING:
+            self._detach(f"took no row for {STUCK:g} s, or fell {len(self._waiting)} rows behind; detached")
             return
         with self._wake:
             self._waiting.append((row, iteration))
             self._wake.notify()
 
-    def close(self, patience: float = 10.0) -> None:
-        """Let the sink take what waits and close; give up where it makes no progress for `patience` seconds."""
+    def close(self) -> None:
+        """Let the sink take what waits and close; give up where it makes no progress for `PATIENCE` seconds."""
         if self._thread is None:
             return
         with self._wake:
@@ -80,8 +80,8 @@ class SinkThread:
         self._progress = time.monotonic()
         while self._thread.is_alive() and not self.detached:
             self._thread.join(0.05)
-            if time.monotonic() - self._progress > patience:
-                self._detach(f"did not close within {patience:g} s; {len(self._waiting)} rows are missing there")
+            if time.monotonic() - self._progress > PATIENCE:
+                self._detach(f"did not close within {PATIENCE:g} s; {len(self._waiting)} rows are missing there")
 
     def _detach(self, reason: BaseException | str) -> None:
         self.detached = True

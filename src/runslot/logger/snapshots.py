@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from runslot.errors import InvalidInput, NotFound, NotInstalled, nearest
+from runslot.errors import NotFound, NotInstalled
 
 Style = Literal["launchkit", "rlpyt"]
 
@@ -39,13 +39,6 @@ def names(style: Style, mode: str, gap: int, itr: int) -> tuple[str, ...]:
     if mode in {"gap_and_last", "last+gap"}:
         return (*numbered, LAST) if due else (LAST,)
     return ()
-
-
-def checked_mode(mode: str) -> str:
-    """Return the snapshot mode, or refuse it."""
-    if mode not in MODES:
-        raise InvalidInput(f"no snapshot mode {mode!r}{nearest(str(mode), MODES)}; known: {', '.join(MODES)}")
-    return mode
 
 
 def params_bytes(params: Any) -> bytes:

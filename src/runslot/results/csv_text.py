@@ -193,7 +193,9 @@ def _settled(frame: pl.DataFrame) -> pl.DataFrame | None:
 
 def _slow(text: Text, problems: list[Problem]) -> pl.DataFrame:
     """Read one file's lines one by one, and say which cannot be read."""
-    reader = csv.reader(io.StringIO(text.body.decode("utf-8", "replace"), newline=""))
+    # Some file systems leave zero bytes after a crash, which csv refuses before Python 3.11.
+    lines = text.body.decode("utf-8", "replace").replace("\0", "\ufffd")
+    reader = csv.reader(io.StringIO(lines, newline=""))
     before = text.cursor.lines - text.rows
     rows: list[list[str]] = []
     try:

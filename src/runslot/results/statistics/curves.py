@@ -138,7 +138,8 @@ def _spread(group: pl.DataFrame, keys: list[str], level: float, repetitions: int
     portion = max(1, 2_000_000 // drawn.height)
     parts = []
     for start in range(0, len(values), portion):
-        some = group.filter(pl.col("x").is_in(values.slice(start, portion).implode()))
+        stretch = values.slice(start, portion)
+        some = group.filter(pl.col("x").is_between(stretch[0], stretch[-1]))
         each = some.join(drawn, on="run").group_by([*keys, "repetition"]).agg(trimmed("y").alias("y"))
         y = pl.col("y")
         low, high = y.quantile((1 - level) / 2, "linear"), y.quantile((1 + level) / 2, "linear")
