@@ -1,0 +1,265 @@
+"""Leases: who may have a slot, who is told why not, and who goes first."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from runslot.hardware.lease import Holder, Lease, Leases, Refused
+from runslot.hardware.resources import Resources
+from runslot.hardware.slots import carve
+from runslot.hardware.topology import Gpu
+from runslot.hardware.waiting import CYCLE, HOLD, PATIENCE, Waiting
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="leases need Linux")
+
+ALICE = Holder("alice", "dqn", "7", time.mktime((2024, 5, 1, 12, 4, 0, 0, 0, -1)))
+
+
+@pytest.fixture
+def slots(machine):
+    return carve(machine(cores=4, gpus=(0, 0)), Resources())
+
+
+def take(leases, slot) -> Lease:
+    lease = leases.try_acquire(slot, ALICE)
+    assert isinstance(lease, Lease), lease
+    return lease
+
+
+def refused(leases, slot) -> Refused:
+    refusal = leases.try_acquire(slot, ALICE)
+    assert isinstance(refusal, Refused), refusal
+    return refusal
+
+
+def test_a_slot_has_one_holder_until_it_is_closed(slots, tmp_path):
+    one, two = Leases(tmp_path), Leases(tmp_path)
+    with take(one, slots[0]):
+        take(two, slots[1]).close()
+        refused(two, slots[0])
+        refused(one, slots[0])  # not even the same launcher
+    take(two, slots[0]).close()
+
+
+def test_a_refusal_says_who_has_what_since_when(slots, tmp_path):
+    leases = Leases(tmp_path)
+    holder = replace(ALICE, user=Holder.of("", "").user)
+    with take(leases, slots[0]):
+        said = str(refused(leases, slots[0]))
+        assert said == f"waits for core 0: held by {holder.user}, experiment dqn, run 7, since 12:04"
+        gpu_alone = replace(slots[0], cores=(), pus=())
+        said = str(refused(leases, gpu_alone))
+        assert said == f"waits for GPU 0: held by {holder.user}, experiment dqn, run 7, since 12:04"
+
+
+def test_the_file_is_not_believed_against_the_kernel(slots, tmp_path):
+    leases = Leases(tmp_path)
+    with take(leases, slots[0]):
+        record = tmp_path / "runslot.core-0"
+        record.write_text('{"pid": 1, "user": "mallory", "experiment": "x", "run": "y", "since": 0}\n')
+        assert refused(leases, slots[0]).holder == f"held by {Holder.of('', '').user}, process {os.getpid()}"
+        record.write_text("\x1b[31m not a record")
+        assert "process" in refused(leases, slots[0]).holder
+
+
+def test_all_or_nothing(slots, machine, tmp_path):
+    leases = Leases(tmp_path)
+    (whole,) = carve(machine(cores=4, gpus=(0, 0)), Resources(), 1)
+    with take(leases, slots[1]):
+        refused(leases, whole)
+        take(leases, slots[0]).close()  # nothing of it was kept
+
+
+def test_a_shared_gpu_has_so_many_places_and_no_exclusive_user(machine, tmp_path):
+    shared = carve(machine(cores=6, gpus=(0,)), Resources(cpus=1, runs_per_gpu=2))
+    third, fourth = carve(machine(cores=6, gpus=(0,)), Resources(cpus=1, gpus=0))[2:4]
+    third = replace(third, gpus=shared[0].gpus, runs_per_gpu=2)
+    alone = replace(fourth, gpus=shared[0].gpus, runs_per_gpu=1)
+    leases = Leases(tmp_path)
+    with take(leases, shared[0]):
+        assert refused(leases, alone).resource == "GPU 0"
+        assert "run 7" in refused(leases, alone).holder
+        with take(leases, shared[1]):
+            assert refused(leases, third).resource == "a place on GPU 0"
+        take(leases, third).close()
+    with take(leases, alone):
+        assert refused(leases, shared[0]).resource == "GPU 0"
+
+
+def test_hardware_threads_of_a_core_go_to_two_slots_but_not_beside_a_whole_core(machine, tmp_path):
+    topology = machine(cores=1, smt=2)
+    threads = carve(topology, Resources(cpus=1, threads="cores"))
+    (whole,) = carve(topology, Resources(cpus=1))
+    leases = Leases(tmp_path)
+    with take(leases, threads[0]), take(leases, threads[1]):
+        assert refused(leases, threads[0]).resource == "CPU 0"
+        assert refused(leases, whole).resource == "core 0"
+    with take(leases, whole):
+        refused(leases, threads[0])
+
+
+def test_an_inherited_descriptor_keeps_the_slot(slots, tmp_path):
+    leases = Leases(tmp_path)
+    lease = take(leases, slots[0])
+    child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=lease.descriptors)
+    lease.close()
+    assert "run 7" in refused(leases, slots[0]).holder
+    child.communicate()
+    take(leases, slots[0]).close()
+
+
+def test_links_and_odd_files_are_refused_and_named(slots, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "runslot.core-0").symlink_to(victim)
+    assert "runslot.core-0 is a symbolic link" in refused(Leases(tmp_path), slots[0]).holder
+    (tmp_path / "runslot.core-0").unlink()
+    (tmp_path / "runslot.core-0").hardlink_to(victim)
+    assert "not a plain file of one name" in refused(Leases(tmp_path), slots[0]).holder
+    (tmp_path / "runslot.core-0").unlink()
+    os.mkfifo(tmp_path / "runslot.core-0")
+    assert "not a plain file of one name" in refused(Leases(tmp_path), slots[0]).holder
+    assert victim.read_text() == "precious"
+
+
+def test_a_file_that_is_replaced_while_it_is_locked_is_opened_again(slots, tmp_path, monkeypatch):
+    path, real, locked = tmp_path / "runslot.core-0", fcntl.flock, []
+
+    def flock(descriptor, operation):
+        if not locked:
+            path.unlink()
+            path.touch()
+        locked.append(os.fstat(descriptor).st_ino)
+        real(descriptor, operation)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", flock)
+        lease = take(Leases(tmp_path), replace(slots[0], cores=slots[0].cores[:1], gpus=()))
+    with lease:
+        assert len(locked) == 2
+        assert os.fstat(lease.descriptors[0]).st_ino == path.stat().st_ino == locked[1] != locked[0]
+
+
+def test_gpus_are_told_apart_by_uuid(tmp_path, slots):
+    leases = Leases(tmp_path)
+    one = replace(slots[0], cores=(), pus=(), gpus=(Gpu(0, "MIG-GPU-1/1/0", visible="x"),))
+    two = replace(one, gpus=(Gpu(0, "MIG-GPU-1/2/0", visible="y"),))
+    with take(leases, one), take(leases, two):
+        assert leases.is_held(one.gpus[0])
+    assert not leases.is_held(one.gpus[0])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_users_exclude_each_other(slots, tmp_path_factory):
+    shared = tmp_path_factory.mktemp("lock")
+    shared.chmod(0o1777)
+    for parent in list(shared.parents)[:3]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    leases = Leases(shared)
+
+    def as_nobody(action) -> int:
+        pid = os.fork()
+        if pid == 0:
+            os.setgid(65534)
+            os.setuid(65534)
+            os._exit(0 if action() else 1)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    with take(leases, slots[0]):
+        assert (
+            as_nobody(lambda: "held by root, experiment dqn" in str(Leases(shared).try_acquire(slots[0], ALICE))) == 0
+        )
+        assert as_nobody(lambda: isinstance(Leases(shared).try_acquire(slots[1], ALICE), Lease)) == 0
+    take(leases, slots[1]).close()  # files that nobody made
+
+
+class Clock:
+    """A clock that the test sets; waiting files carry real times, so those are touched as needed."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def waiting(tmp_path):
+    clock = Clock()
+    pair = [Waiting(str(tmp_path), "runslot.waiting-", clock) for _ in range(2)]
+    return clock, *pair
+
+
+def free(_names) -> bool:
+    return True
+
+
+def busy(_names) -> bool:
+    return False
+
+
+A, B = frozenset({"core-0"}), frozenset({"core-1"})
+
+
+def test_others_yield_to_who_has_waited_for_a_while(waiting):
+    clock, one, two = waiting
+    one.begin(A)
+    assert not two.ahead(A, free)  # not at once: short runs go on back to back
+    clock.now += PATIENCE
+    assert two.ahead(A, free)
+    assert not two.ahead(B, free)
+    two.begin(A)
+    assert not one.ahead(A, free)  # who waited first goes first
+    one.end(A)
+    assert not two.ahead(A, free)
+
+
+def test_free_cores_are_kept_for_a_larger_run_for_a_while_only(waiting):
+    clock, one, two = waiting
+    one.begin(A | B)
+    clock.now += PATIENCE
+    assert two.ahead(A, busy)
+    one.begin(A | B)
+    clock.now += HOLD
+    one.begin(A | B)
+    assert not two.ahead(A, busy)
+    assert two.ahead(A, free)  # what it wants is there: it goes first
+    clock.now += CYCLE - HOLD
+    assert two.ahead(A, busy)
+
+
+def test_a_launcher_that_no_longer_asks_is_not_waited_for(waiting, tmp_path):
+    clock, one, two = waiting
+    one.begin(A)
+    clock.now += PATIENCE
+    assert two.ahead(A, free)
+    (file,) = tmp_path.glob("runslot.waiting-*")
+    os.utime(file, (time.time() - 60, time.time() - 60))
+    assert not two.ahead(A, free)
+
+
+def test_what_a_launcher_no_longer_wants_is_forgotten(waiting, tmp_path):
+    clock, one, two = waiting
+    one.begin(A)
+    clock.now += 60
+    one.begin(B)
+    clock.now += PATIENCE
+    assert not two.ahead(A, free)
+    assert two.ahead(B, free)
+    one.end()
+    assert not two.ahead(B, free)
+    assert not list(tmp_path.glob("runslot.*"))
+
+
+def test_garbage_among_the_waiting_is_passed_over(waiting, tmp_path):
+    _, one, _ = waiting
+    (tmp_path / "runslot.waiting-garbage").write_text("[[1")
+    (tmp_path / "runslot.waiting-link").symlink_to("/nowhere")
+    assert not one.ahead(A, free)
