@@ -1,0 +1,76 @@
+"""The entry of the `runslot` command and of `python -m runslot`.
+
+`exec`, which engines call on any machine, is read here with argparse and needs only the standard library; everything
+else is `runslot.cli`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from runslot.errors import RunslotError
+
+if TYPE_CHECKING:
+    from runslot.hardware.slots import Slot
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out a command line and return its exit status: 0 well, 1 something failed, 2 refused, 130 Ctrl-C."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if argv[:1] == ["exec"]:
+            return execute(argv[1:])
+        from runslot.cli.app import call
+
+        return call(argv)
+    except RunslotError as error:
+        print(f"runslot: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def execute(argv: Sequence[str]) -> int:
+    """Execute one run in the foreground: `runslot exec RUN_DIR [--attempt N] [--slot JSON]`.
+
+    Returns 0 only where the run succeeded, else its exit code, or 1 where it has none. An attempt that has ended
+    before is not executed again.
+    """
+    import os
+
+    from runslot.execute.keeper import keep
+    from runslot.experiment.rundir import RunDir
+
+    asked = _exec_parser().parse_args(argv)
+    run_dir = RunDir(os.path.abspath(asked.run_dir))  # noqa: PTH100  as the user sees it, links not followed
+    run_dir.read_run()
+    outcome = keep(run_dir, asked.slot, asked.attempt, dict(os.environ))
+    if outcome.kind == "succeeded":
+        return 0
+    print(f"runslot: {run_dir.path} {outcome.kind}: {outcome.message}", file=sys.stderr)
+    return outcome.exit_code or 1
+
+
+def _exec_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="runslot exec", description="Execute the run of a run directory, here.")
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="a directory with a run.json")
+    parser.add_argument("--attempt", type=int, default=1, metavar="N", help="which attempt this is; else the first")
+    parser.add_argument("--slot", type=_slot, metavar="JSON", help="the share of this machine that the run gets")
+    return parser
+
+
+def _slot(text: str) -> Slot:
+    from runslot.hardware.slots import Slot
+
+    try:
+        return Slot.from_json(json.loads(text))
+    except (ValueError, KeyError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"not a slot, as `Slot.to_json` gives it ({error!r})") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

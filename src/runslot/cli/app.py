@@ -1,0 +1,54 @@
+"""The command line: which commands there are. What each needs is imported when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from runslot.cli.hardware import hardware
+from runslot.cli.logs import logs
+from runslot.cli.ls import ls
+from runslot.cli.results import export, results
+from runslot.cli.resume import resume
+from runslot.cli.run import RunCommand, run
+from runslot.cli.schema import schema
+from runslot.cli.status import status
+from runslot.cli.stop import stop
+
+app = typer.Typer(
+    name="runslot",
+    help="Launch many training runs, each in its own slot of hardware, and compare what comes out.",
+    add_completion=True,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Launch many training runs, each in its own slot of hardware, and compare what comes out."""
+    if version:
+        from runslot import __version__
+
+        typer.echo(f"runslot {__version__}")
+        raise typer.Exit
+
+
+app.command(cls=RunCommand)(run)
+for command in (resume, status, logs, stop, ls, results, export, hardware, schema):
+    app.command()(command)
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Carry out a command line; `RunslotError` where it is refused. Returns the exit status."""
+    try:
+        app(args=list(arguments), prog_name="runslot")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
+    return 0

@@ -1,0 +1,91 @@
+"""From words to an `Experiment`: what is missing or said twice is refused, the name is found, the space is built."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import mul
+from pathlib import Path
+from typing import Any
+
+from runslot.cli.words import Words
+from runslot.errors import InvalidInput
+from runslot.hardware.resources import Resources
+from runslot.launch.experiment import Experiment
+from runslot.variants import Space, grid, listed, sample, zipped
+
+_AS_THEY_ARE = (
+    "seeds", "root", "retries", "backoff", "timeout", "grace", "max_failures", "resumable", "start",
+    "snapshot_mode", "snapshot_gap",
+)  # fmt: skip
+"""Words that are fields of `Experiment` of the same name."""
+
+_INTERPRETER = re.compile(r"(python|pypy)[\d.]*|(ba|z|da)?sh|perl|ruby|node|julia|Rscript|env|uv|torchrun|accelerate")
+"""Programs whose name says nothing of what they run."""
+
+_SCRIPT = re.compile(r".+\.(py|sh|jl|R|rb|pl|js)")
+
+
+def experiment_of(words: Words, into: Path | None = None, strict: bool = False) -> Experiment:
+    """Return the experiment that the words ask for; `InvalidInput` says what to change and where it was said."""
+    values = words.read()
+    function, command = values.get("function"), values.get("command")
+    if (function is None) == (command is None):
+        what = "both a function and a command are given; keep one" if function else "nothing says what to run"
+        raise InvalidInput(f"{words.origin(('command',))}{what}: a function (file.py:name) or a command")
+    with words.at("resources"):
+        resources = Resources(**values.get("resources", {}))
+    return Experiment(
+        name=_name(values, into),
+        work=values["function" if command is None else "command"],
+        variants=_space(values, words),
+        resources=resources,
+        into=into,
+        strict=strict,
+        **{key: values[key] for key in _AS_THEY_ARE if key in values},
+    )
+
+
+def _space(values: Mapping[str, Any], words: Words) -> Space | None:
+    if ("sample" in values) != ("samples" in values):
+        said, missing = ("sample", "samples") if "sample" in values else ("samples", "sample")
+        how = "say how many variants it draws" if said == "sample" else "say what they are drawn from"
+        raise InvalidInput(f"{words.origin((said,))}{said} needs {missing}: {how}")
+    spaces: list[Space] = []
+    for key, make in (("variants", listed), ("grid", grid), ("zip", zipped)):
+        if key in values:
+            with words.at(key):
+                spaces.append(make(values[key]))
+    if "sample" in values:
+        with words.at("sample"):
+            spaces.append(sample(values["sample"], values["samples"]))
+    return reduce(mul, spaces) if spaces else None
+
+
+def _name(values: Mapping[str, Any], into: Path | None) -> str:
+    if "name" in values:
+        return str(values["name"])
+    if "function" in values:
+        where, _, name = values["function"].rpartition(":")
+        return Path(where).stem if where.endswith(".py") or os.sep in where else where.rpartition(".")[2] or name
+    name = script_name(values["command"])
+    if name is None and into is None:
+        raise InvalidInput("the command has no script to name the experiment after: add --name NAME")
+    return name or into.name  # type: ignore[union-attr]  # one of them is there, as just seen
+
+
+def script_name(argv: Sequence[str]) -> str | None:
+    """Return the name of the script or module that a command runs: `train` for `python -u train.py --lr 1`."""
+    program = Path(argv[0]).name
+    if not _INTERPRETER.fullmatch(program):
+        return Path(program).stem or None
+    for number, argument in enumerate(argv[1:], 1):
+        if argument in {"-c", "-e"}:
+            return None
+        if argument == "-m" and number + 1 < len(argv):
+            return argv[number + 1].rpartition(".")[2]
+        if _SCRIPT.fullmatch(argument):
+            return Path(argument).stem
+    return None

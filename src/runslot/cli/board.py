@@ -1,0 +1,134 @@
+"""What a launch looks like at one moment: who is in which slot, what has ended, how long it may still take. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runslot.experiment.records import Outcome, Run
+from runslot.launch.events import (
+    LaunchEvent,
+    LaunchStarted,
+    RunDropped,
+    RunEnded,
+    RunStarted,
+    RunWaits,
+    StopNoted,
+)
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """A run that executes."""
+
+    run: Run
+    directory: Path
+    attempt: int
+    slot: int | None
+    started: float
+    """Unix time."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A run whose slot someone else holds."""
+
+    run: Run
+    slot: int | None
+    by: str
+
+
+@dataclass
+class Board:
+    """The state that events leave behind; times are Unix times."""
+
+    total: int = 0
+    slots: tuple[int, ...] = ()
+    longest: int = 0
+    """Characters of the longest run directory."""
+    started: float = 0.0
+    running: dict[str, UnderWay] = field(default_factory=dict)
+    """By run id."""
+    waiting: dict[str, Waiting] = field(default_factory=dict)
+    """By run id."""
+    succeeded: int = 0
+    failed: int = 0
+    """All that ended otherwise than well and is not tried again, but for what was stopped."""
+    stopped: int = 0
+    dropped: int = 0
+    stopping: StopNoted | None = None
+    durations: list[float] = field(default_factory=list)
+    """Of the attempts that succeeded, seconds."""
+
+    @property
+    def done(self) -> int:
+        """How many runs will not run again."""
+        return self.succeeded + self.failed + self.stopped + self.dropped
+
+    @property
+    def queued(self) -> int:
+        """How many runs have not begun, or are to be tried again."""
+        return max(0, self.total - self.done - len(self.running))
+
+    def note(self, event: LaunchEvent, now: float) -> None:
+        """Take note of an event."""
+        match event:
+            case LaunchStarted():
+                self.total += len(event.runs)
+                self.longest = max([self.longest, *(len(run.directory) for run in event.runs)])
+                self.slots = tuple(sorted({*self.slots, *(slot.index for slot in event.slots)}))
+                self.started = self.started or now
+            case RunStarted():
+                self._forget_waits(event.run.id, event.slot)
+                started = UnderWay(event.run, event.directory, event.attempt, event.slot, now)
+                self.running[event.run.id] = started
+            case RunWaits():
+                self._forget_waits(event.run.id, event.slot)
+                self.waiting[event.run.id] = Waiting(event.run, event.slot, event.by)
+            case RunEnded():
+                self.running.pop(event.run.id, None)
+                self._count(event.outcome, event.retry)
+            case RunDropped():
+                self.waiting.pop(event.run.id, None)
+                self.dropped += 1
+            case StopNoted():
+                self.stopping = event
+            case _:
+                pass
+
+    def _forget_waits(self, run: str, slot: int | None) -> None:
+        self.waiting = {
+            other: wait for other, wait in self.waiting.items() if other != run and (slot is None or wait.slot != slot)
+        }
+
+    def _count(self, outcome: Outcome, retry: bool) -> None:
+        if retry:
+            return
+        if outcome.kind == "succeeded":
+            self.succeeded += 1
+            if outcome.started is not None and outcome.ended is not None:
+                self.durations.append(outcome.ended - outcome.started)
+        elif outcome.kind == "stopped":
+            self.stopped += 1
+        else:
+            self.failed += 1
+
+    def left(self, now: float) -> float | None:
+        """Return about how many seconds the rest will take; None while no run has succeeded."""
+        elapsed = [now - each.started for each in self.running.values()]
+        return time_left(self.durations, elapsed, self.queued, len(self.slots))
+
+
+def time_left(durations: Sequence[float], elapsed: Sequence[float], queued: int, slots: int) -> float | None:
+    """Return about how many seconds it takes until all runs have ended.
+
+    `durations` are those of runs that have ended, `elapsed` the ages of those under way; each is expected to take the
+    mean, or to end now where it has taken longer.
+    """
+    if not durations:
+        return None
+    mean = sum(durations) / len(durations)
+    rests = [max(0.0, mean - age) for age in elapsed]
+    together = (sum(rests) + queued * mean) / max(1, min(slots or len(rests), queued + len(rests)))
+    return max([together, *rests])

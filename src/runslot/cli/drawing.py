@@ -1,0 +1,167 @@
+"""The lines of the live table, fitted to a terminal of any size. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from runslot.cli.board import Board, UnderWay, Waiting
+from runslot.cli.rows import row_said
+
+Rows = Mapping[str, Mapping[str, str]]
+"""By run id, the last row of its `progress.csv`."""
+
+_TIME = 7
+_LEAST_SAID = 16
+"""Columns that a run's last row needs to be worth showing."""
+_LEAST_BAR = 8
+_LONGEST_BAR = 48
+
+
+def draw(board: Board, rows: Rows, width: int, height: int, now: float) -> Iterator[Text]:
+    """Yield the lines of the table, at most `height - 1`: a row a slot, an empty line, the bar; `now` is Unix time."""
+    if not board.total:
+        return
+    if height > 8:
+        yield Text()
+    yield from _slots(board, rows, width, max(1, height - 5), now)
+    if height > 8:
+        yield Text()
+    yield _summary(board, width, now)
+
+
+def _slots(board: Board, rows: Rows, width: int, room: int, now: float) -> Iterator[Text]:
+    busy: list[UnderWay | Waiting] = [*board.running.values()]
+    busy += [each for each in board.waiting.values() if each.run.id not in board.running]
+    busy.sort(key=lambda each: (each.slot is None, each.slot or 0))
+    taken = {each.slot for each in busy}
+    free = [slot for slot in board.slots if slot not in taken]
+    lines: Sequence[UnderWay | Waiting | int] = [*busy, *free]
+    if len(lines) <= room:
+        lines = sorted(lines, key=_place)
+    columns = _Columns.fitting(board, width)
+    shown = lines if len(lines) <= room else lines[: room - 1]
+    for each in shown:
+        if isinstance(each, UnderWay):
+            said = row_said(rows.get(each.run.id, {}), columns.said)
+            yield columns.line(each.slot, _name(each), clock(now - each.started), said)
+        elif isinstance(each, Waiting):
+            yield columns.line(each.slot, each.run.directory, "waits", each.by, "yellow")
+        else:
+            yield columns.line(each, "free", "", "", "dim")
+    if len(shown) < len(lines):
+        running = sum(isinstance(each, UnderWay) for each in lines[len(shown) :])
+        yield Text(_fit(f"  … {running} more runs in {len(lines) - len(shown)} more slots", width), style="dim")
+
+
+def _place(each: UnderWay | Waiting | int) -> tuple[bool, int]:
+    slot = each if isinstance(each, int) else each.slot
+    return slot is None, slot or 0
+
+
+def _name(each: UnderWay) -> str:
+    return f"{each.run.directory} (attempt {each.attempt})" if each.attempt > 1 else each.run.directory
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Widths that stay the same while the launch goes on, so that nothing jumps."""
+
+    slot: int
+    name: int
+    said: int
+    """0 where there is no room for a run's last row."""
+    width: int
+
+    @classmethod
+    def fitting(cls, board: Board, width: int) -> _Columns:
+        """Share the width out: names as wide as they are, but at least half of what is left for the last rows."""
+        slot = max([len(str(index)) for index in board.slots], default=1)
+        room = max(1, width - 2 - slot - 2 - 2 - _TIME)
+        name = min(board.longest, room)
+        if room - 2 - name < _LEAST_SAID:
+            name = min(name, max(_LEAST_SAID, room * 3 // 5))
+        said = room - 2 - name
+        return cls(slot, name, said, width) if said >= _LEAST_SAID else cls(slot, min(board.longest, room), 0, width)
+
+    def line(self, slot: int | None, name: str, time: str, said: str, style: str = "") -> Text:
+        """Return one row, no wider than the terminal."""
+        index = "·" if slot is None else str(slot)
+        text = Text(no_wrap=True, overflow="crop", style=style)
+        text.append(f"  {index:>{self.slot}}  ", style=style or "dim")
+        text.append(set_cell_size(shortened(name, self.name), self.name))
+        text.append(f"  {time:>{_TIME}}", style=style or "cyan")
+        if self.said and said:
+            text.append(f"  {_fit(said, self.said)}", style=style or "dim")
+        text.truncate(self.width)
+        return text
+
+
+def _summary(board: Board, width: int, now: float) -> Text:
+    """Return the bar with what is done, what failed, and how long it takes."""
+    parts = [(f"{board.done}/{board.total}", "bold")]
+    if board.failed:
+        parts.append((f"{board.failed} failed", "red"))
+    if board.stopped or board.dropped:
+        parts.append((f"{board.stopped + board.dropped} stopped", "yellow"))
+    parts.append((clock(now - board.started), ""))
+    if board.stopping is not None:
+        again = "killing them" if board.stopping.kill else f"Ctrl-C again kills; they have {board.stopping.grace:g} s"
+        parts.append((f"stopping {len(board.running)}: {again}", "yellow"))
+    elif (left := board.left(now)) is not None and board.done < board.total:
+        parts.append((f"about {clock(left)} left", "cyan"))
+    said = Text("  ").join(Text(text, style=style) for text, style in parts)
+    room = width - 4 - said.cell_len
+    line = Text("  ", no_wrap=True, overflow="crop")
+    if room >= _LEAST_BAR:
+        line.append_text(_bar(board, min(room, _LONGEST_BAR)))
+        line.append("  ")
+    line.append_text(said)
+    line.truncate(width)
+    return line
+
+
+def _bar(board: Board, width: int) -> Text:
+    """Return a bar of what succeeded, went wrong, runs, and is left; no kind that there is gets no column."""
+    others = board.stopped + board.dropped
+    parts = [
+        (board.succeeded, "green"),
+        (board.failed, "red"),
+        (others, "yellow"),
+        (len(board.running), "cyan"),
+    ]
+    bar = Text()
+    before = used = 0
+    for count, style in parts:
+        before += count
+        end = max(round(width * before / board.total), used + 1) if count else used
+        bar.append("━" * (min(end, width) - used), style=style)
+        used = min(end, width)
+    bar.append("━" * (width - used), style="bright_black")
+    return bar
+
+
+def clock(seconds: float) -> str:
+    """Return a length of time in at most seven characters: `0:07`, `12:31`, `2:05:00`, `3d 04h`."""
+    whole = max(0, int(seconds))
+    if whole >= 100 * 3600:
+        return f"{whole // 86400}d {whole // 3600 % 24:02}h"
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def shortened(text: str, width: int) -> str:
+    """Return text in at most `width` columns, its middle left out: both what varies and the seed stay in sight."""
+    if cell_len(text) <= width:
+        return text
+    if width < 3:
+        return _fit(text, width)
+    tail = width // 3
+    return set_cell_size(text, width - tail - 1).rstrip() + "…" + text[len(text) - tail :]
+
+
+def _fit(text: str, width: int) -> str:
+    return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)).rstrip() + "…"

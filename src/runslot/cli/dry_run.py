@@ -1,0 +1,71 @@
+"""`runslot run --dry-run`: every run with its directory and command; nothing is made or started."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from runslot.experiment.records import Function, Run
+from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.experiment.settings import default_root
+from runslot.launch.command import fill
+from runslot.launch.creating import compare
+from runslot.launch.experiment import Experiment
+from runslot.launch.launching import choose_slots
+from runslot.launch.opened import command_values
+from runslot.launch.planning import Plan
+
+_DATE = "<date-time>"
+
+
+def print_plan(experiment: Experiment, as_json: bool) -> None:
+    """Print what `experiment` would run, where; refused for what a launch would be refused for before it starts."""
+    plan = experiment.plan()
+    if experiment.into is None:
+        root = default_root() if experiment.root is None else Path(experiment.root).expanduser().absolute()
+        directory, runs, known = root / plan.file.name / _DATE, plan.runs, 0
+    else:
+        directory = Path(experiment.into).expanduser().resolve()
+        runs = compare(ExperimentDir(directory), plan).new
+        known = len(plan.runs) - len(runs)
+    _, slots = choose_slots(plan.file, len(plan.runs))
+    if as_json:
+        for run in runs:
+            print(json.dumps(_described(run, plan, directory)))
+        return
+    there = f", {known} are in it already" if known else ""
+    print(f"{plan.file.name}: {len(runs)} runs ({plan.file.space}){there}, in {slots}; nothing is started")
+    print(directory)
+    for run in runs:
+        print(f"  {run.directory}  {_command(run, plan, directory)}")
+
+
+def _described(run: Run, plan: Plan, directory: Path) -> dict[str, Any]:
+    work: Mapping[str, Any] = plan.file.work
+    what = {"command": _argv(run, plan, directory)} if "command" in work else {"function": _function(plan)}
+    return {
+        "event": "planned",
+        "run": run.id,
+        "directory": str(directory / run.directory),
+        "variant": run.variant,
+        "seed": run.seed,
+        **what,
+    }
+
+
+def _command(run: Run, plan: Plan, directory: Path) -> str:
+    if "command" in plan.file.work:
+        return shlex.join(_argv(run, plan, directory))
+    return f"{_function(plan)}({json.dumps({**run.variant, **run.extras})})"
+
+
+def _argv(run: Run, plan: Plan, directory: Path) -> list[str]:
+    argv = plan.file.work["command"]["argv"]
+    return [*fill(argv, command_values(run, RunDir(directory / run.directory))), *run.arguments]
+
+
+def _function(plan: Plan) -> str:
+    return str(Function.from_json(plan.file.work["function"]))

@@ -1,0 +1,103 @@
+"""What the user means by DIR and RUN: experiments and runs named by path, by name below the root, or by run id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runslot.cli.ending import shown
+from runslot.errors import InvalidInput, NotFound, nearest
+from runslot.experiment.records import Run
+from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.experiment.settings import default_root
+from runslot.experiment.status import COLLECTION, find_experiments
+
+
+def experiments_at(path: Path | None) -> list[ExperimentDir]:
+    """Return the experiments of a directory, oldest launch first; the newest below the root where none is named.
+
+    A path inside an experiment means that experiment, and a name that is not here is looked up below the root.
+    """
+    if path is None:
+        return [newest(default_root())]
+    directory = _existing(path)
+    found = sorted(find_experiments(directory), key=_launched)
+    if found:
+        return found
+    for parent in directory.parents:
+        if ExperimentDir(parent).experiment_file.exists():
+            return [ExperimentDir(parent)]
+    raise NotFound(f"there is no experiment in {path}")
+
+
+def newest(root: Path) -> ExperimentDir:
+    """Return the experiment below `root` that was launched last."""
+    found = max(find_experiments(root), key=_launched, default=None) if root.is_dir() else None
+    if found is None:
+        raise NotFound(f"there is no experiment in {root}; name a directory")
+    return found
+
+
+def _launched(experiment: ExperimentDir) -> float:
+    return experiment.experiment_file.stat().st_mtime
+
+
+def _existing(path: Path) -> Path:
+    for candidate in (path.expanduser(), default_root() / path):
+        if candidate.exists():
+            return candidate.resolve()
+    raise NotFound(f"there is no {path}, neither here nor in {default_root()}")
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A run, and the experiment whose it is."""
+
+    experiment: ExperimentDir
+    run: Run
+
+    @property
+    def run_dir(self) -> RunDir:
+        """Where it lies."""
+        return self.experiment.run_dir(self.run, self.experiment.read())
+
+
+def find_run(text: str) -> FoundRun:
+    """Return the run that `text` names: a run directory, EXPERIMENT/RUN, or a run of the newest experiment.
+
+    RUN is a run's directory below the experiment, the beginning of its id, or a part of its directory that no other
+    run has.
+    """
+    path = Path(text).expanduser()
+    for candidate in (path, default_root() / path):
+        for depth, parent in enumerate([candidate, *candidate.parents]):
+            directory = parent.resolve()
+            experiments = _experiments_of(directory)
+            if experiments and depth:
+                return one_run(experiments, str(candidate.relative_to(parent)))
+            if experiments:
+                return one_run(experiments, "")
+    return one_run([newest(default_root())], text)
+
+
+def _experiments_of(directory: Path) -> list[ExperimentDir]:
+    if ExperimentDir(directory).experiment_file.exists() or (directory / COLLECTION).is_dir():
+        return list(find_experiments(directory))
+    return []
+
+
+def one_run(experiments: Sequence[ExperimentDir], text: str) -> FoundRun:
+    """Return the one run of these experiments that `text` names; an error lists those that it could mean."""
+    found = [FoundRun(experiment, run) for experiment in experiments for run in experiment.read_runs()]
+    exact = [each for each in found if text in (each.run.directory, each.run.id)]
+    matches = exact or [each for each in found if each.run.id.startswith(text) or text in each.run.directory]
+    if len(matches) == 1:
+        return matches[0]
+    where = shown(experiments[0].path)
+    if not matches:
+        hint = nearest(text, [each.run.directory for each in found])
+        raise NotFound(f"{where} has no run {text!r}{hint}")
+    several = "".join(f"\n  {each.run.id}  {each.run.directory}" for each in matches[:10])
+    more = f"\n  and {len(matches) - 10} more" if len(matches) > 10 else ""
+    raise InvalidInput(f"{text!r} could be {len(matches)} runs of {where}; name one:{several}{more}")

@@ -1,0 +1,119 @@
+"""Print a run's console, and go on while the run does: through further attempts, until it has ended."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from runslot.cli.finding import FoundRun
+from runslot.errors import NotFound
+from runslot.experiment.lock import living_launcher
+from runslot.experiment.processes import ProcessIdentity, is_alive
+from runslot.experiment.records import Outcome, Policy
+from runslot.experiment.rundir import RunDir
+from runslot.launch.printing import outcome_said
+
+_LOOK = 0.2
+"""Seconds between looks at the file, which may lie on a network disk."""
+_BLOCK = 1 << 16
+
+
+def print_console(found: FoundRun, follow: bool, lines: int | None) -> None:
+    """Print the console of a run, its last `lines` or all; with `follow` until the run has ended."""
+    run_dir = found.run_dir
+    reader = _Console(run_dir.console, sys.stdout.buffer, lines)
+    if not follow:
+        if not reader.copy():
+            raise NotFound(f"{found.run.directory} has not started: it has printed nothing")
+        return
+    while True:
+        end = _end_of(found, run_dir)  # before the last look at the file, so that nothing is missed
+        reader.copy()
+        if end is not None:
+            print(f"runslot: {found.run.directory} {end}", file=sys.stderr)
+            return
+        time.sleep(_LOOK)
+
+
+class _Console:
+    """Copies what is new in a file that grows, and that the next attempt replaces."""
+
+    def __init__(self, path: Path, out: BinaryIO, lines: int | None) -> None:
+        self._path = path
+        self._out = out
+        self._lines = lines
+        self._file: BinaryIO | None = None
+
+    def copy(self) -> bool:
+        """Copy what is there and was not copied before; tell whether there is a file at all."""
+        if self._file is not None:
+            self._copy_rest(self._file)
+            if self._is_current(self._file):
+                return True
+            self._file.close()
+        try:
+            self._file = self._path.open("rb")
+        except FileNotFoundError:
+            self._file = None
+            return False
+        if self._lines is not None:
+            self._file.seek(_start_of_last(self._file, self._lines))
+            self._lines = None
+        self._copy_rest(self._file)
+        return True
+
+    def _is_current(self, file: BinaryIO) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file.fileno()), self._path.stat())
+        except FileNotFoundError:
+            return False
+
+    def _copy_rest(self, file: BinaryIO) -> None:
+        while block := file.read(_BLOCK):
+            self._out.write(block)
+        self._out.flush()
+
+
+def _start_of_last(file: BinaryIO, lines: int) -> int:
+    """Return where the last `lines` lines begin, reading backwards."""
+    end = position = file.seek(0, os.SEEK_END)
+    if lines == 0:
+        return end
+    missing = lines
+    while position > 0:
+        start = max(0, position - _BLOCK)
+        file.seek(start)
+        block = file.read(position - start)
+        # A newline at the very end closes the last line; it begins none.
+        at = len(block) - 1 if position == end and block.endswith(b"\n") else len(block)
+        while (at := block.rfind(b"\n", 0, at)) >= 0:
+            missing -= 1
+            if missing == 0:
+                return start + at + 1
+        position = start
+    return 0
+
+
+def _end_of(found: FoundRun, run_dir: RunDir) -> str | None:
+    """Return how the run ended, in words; None where it runs, or will."""
+    outcome = run_dir.read_outcome()
+    if outcome is not None:
+        if _tried_again(outcome, run_dir) and living_launcher(found.experiment):
+            return None
+        said = outcome_said(outcome)
+        return f"{outcome.kind} ({said})" if said else outcome.kind
+    if living_launcher(found.experiment):
+        return None
+    attempt = run_dir.read_attempt()
+    if attempt is None:
+        return "has not started, and no launcher is at work"
+    keeper = ProcessIdentity(attempt.host, attempt.boot_id, attempt.pid, attempt.start_time)
+    return "lost" if is_alive(keeper) is False and run_dir.read_outcome() is None else None
+
+
+def _tried_again(outcome: Outcome, run_dir: RunDir) -> bool:
+    policy = Policy.from_json(run_dir.read_run().policy)
+    return outcome.kind in {"failed", "lost"} and outcome.attempt <= policy.retries

@@ -1,0 +1,65 @@
+"""One JSON object an event, for programs that launch (`--json`); the format is in docs/cli.md."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any, TextIO
+
+from runslot.launch.events import (
+    LaunchEnded,
+    LaunchEvent,
+    LaunchStarted,
+    RunDropped,
+    RunEnded,
+    RunStarted,
+    RunWaits,
+    Said,
+    StopNoted,
+)
+
+
+class JsonLines:
+    """Writes each event as a line, flushed."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def __call__(self, event: LaunchEvent) -> None:
+        """Write the event's line."""
+        line = json.dumps({"time": round(time.time(), 3), **as_json(event)})
+        self._out.write(line + "\n")
+        self._out.flush()
+
+
+def as_json(event: LaunchEvent) -> dict[str, Any]:
+    """Return an event as JSON values; `event` says which it is."""
+    match event:
+        case RunStarted() | RunWaits() | RunEnded() | RunDropped():
+            return _of_run(event)
+        case LaunchStarted():
+            said: dict[str, Any] = {"experiment": event.experiment, "directory": str(event.directory)}
+            said |= {"runs": len(event.runs), "kept": event.kept, "slots": len(event.slots)}
+            return {"event": "launch_started", **said, "slots_said": event.slots_said}
+        case StopNoted():
+            return {"event": "stop", "kill": event.kill, "running": event.running, "grace": event.grace}
+        case Said():
+            return {"event": "said", "text": event.text}
+        case LaunchEnded():
+            return {"event": "launch_ended", "directory": str(event.directory), "counts": event.counts}
+
+
+def _of_run(event: RunStarted | RunWaits | RunEnded | RunDropped) -> dict[str, Any]:
+    run = {"run": event.run.id, "variant": event.run.variant, "seed": event.run.seed}
+    match event:
+        case RunStarted():
+            word = "run_adopted" if event.adopted else "run_started"
+            said: dict[str, Any] = {"attempt": event.attempt, "slot": event.slot}
+            return {"event": word, **run, "directory": str(event.directory), **said}
+        case RunWaits():
+            return {"event": "run_waits", **run, "slot": event.slot, "by": event.by}
+        case RunEnded():
+            said = {"outcome": event.outcome.to_json(), "retry": event.retry}
+            return {"event": "run_ended", **run, "directory": str(event.directory), **said}
+        case RunDropped():
+            return {"event": "run_dropped", **run, "why": event.why}

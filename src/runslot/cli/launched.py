@@ -1,0 +1,47 @@
+"""What `run` and `resume` share: launch while someone looks on, then say how it ended; the exit status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runslot.cli.ending import tell_end
+from runslot.cli.views import observing
+from runslot.experiment.rundir import ExperimentDir
+from runslot.launch.events import Observer
+from runslot.launch.experiment import Experiment
+from runslot.launch.launching import launch, outcomes_of
+
+SUCCEEDED, SOME_FAILED, INTERRUPTED = 0, 1, 130
+
+
+def run_experiment(experiment: Experiment, json: bool, quiet: bool) -> int:
+    """Launch a new experiment, or further runs of one, and return the exit status."""
+    with observing(json, quiet) as observer:
+        directory = experiment.prepare(observer)
+        interrupted = _launch(directory, observer, fresh=experiment.into is None)
+    return _end(directory, interrupted, json, quiet)
+
+
+def resume_experiment(directory: ExperimentDir, failed: bool, take_over: bool, json: bool, quiet: bool) -> int:
+    """Launch what is missing of an experiment, and return the exit status."""
+    with observing(json, quiet) as observer:
+        interrupted = _launch(directory, observer, failed=failed, take_over=take_over)
+    return _end(directory, interrupted, json, quiet)
+
+
+def _launch(directory: ExperimentDir, observer: Observer, **how: Any) -> bool:
+    """Return whether Ctrl-C ended the launch."""
+    try:
+        launch(directory, observer, **how)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _end(directory: ExperimentDir, interrupted: bool, json: bool, quiet: bool) -> int:
+    outcomes = outcomes_of(directory)
+    if not json:
+        tell_end(outcomes, directory, quiet)
+    if interrupted:
+        return INTERRUPTED
+    return SUCCEEDED if outcomes.all_succeeded else SOME_FAILED

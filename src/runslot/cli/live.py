@@ -1,0 +1,97 @@
+"""The live table of a launch on a terminal: a row a slot, a bar, and above them what failed.
+
+The launcher's thread notes events; drawing, and looking into the runs' files, happens in rich's refreshing thread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Iterator
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from runslot.cli.board import Board
+from runslot.cli.drawing import draw
+from runslot.cli.tails import Tail, last_lines
+from runslot.experiment.rundir import RunDir
+from runslot.launch.events import LaunchEvent, LaunchStarted, RunEnded, RunStarted, Said
+from runslot.launch.printing import outcome_said
+
+_PER_SECOND = 4
+_LINES = 5
+"""Lines of a failed run's console."""
+
+
+class LiveView:
+    """Shows a launch while it is entered; what is printed above the table stays when it is left."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
+        self._board = Board()
+        self._lock = threading.Lock()
+        self._tails: dict[str, Tail] = {}
+        self._live = Live(
+            get_renderable=self._draw, console=self._console, refresh_per_second=_PER_SECOND, transient=True
+        )
+
+    def __enter__(self) -> LiveView:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def __call__(self, event: LaunchEvent) -> None:
+        """Take note of the event, and print what should stay on the screen."""
+        with self._lock:
+            self._board.note(event, time.time())
+            if isinstance(event, RunStarted):
+                self._began(event)
+        for line in _lasting(event):
+            self._console.print(line)
+
+    def _began(self, event: RunStarted) -> None:
+        run_dir = RunDir(event.directory)
+        self._tails[event.run.id] = Tail(run_dir.progress)
+        attempt = run_dir.read_attempt() if event.adopted else None
+        if attempt is not None:
+            under_way = self._board.running[event.run.id]
+            self._board.running[event.run.id] = dataclasses.replace(under_way, started=attempt.started)
+
+    def _draw(self) -> Group:
+        with self._lock:
+            board = dataclasses.replace(
+                self._board, running=dict(self._board.running), waiting=dict(self._board.waiting)
+            )
+            tails = {run: self._tails[run] for run in board.running}
+            self._tails = dict(tails)
+        width, height = self._console.size
+        rows = {run: tail.row() for run, tail in tails.items()}
+        return Group(*draw(board, rows, width, height, time.time()))
+
+
+def _lasting(event: LaunchEvent) -> Iterator[Text]:
+    """Yield what stays on the screen of an event."""
+    match event:
+        case LaunchStarted():
+            kept = f", {event.kept} kept" if event.kept else ""
+            said = f" {len(event.runs)} runs{kept} in {event.slots_said}"
+            yield Text.assemble((event.experiment, "bold"), said)
+            yield Text(str(event.directory), style="dim")
+        case RunEnded() if event.outcome.kind not in {"succeeded", "stopped"}:
+            again = ("; it is tried again", "yellow") if event.retry else ""
+            said = f"  {outcome_said(event.outcome)}"
+            yield Text.assemble((event.outcome.kind, "bold red"), " ", event.run.directory, (said, "dim"), again)
+            for line in last_lines(RunDir(event.directory).console, _LINES):
+                yield Text(f"  │ {line}", style="dim", no_wrap=True, overflow="ellipsis")
+        case Said():
+            yield Text(event.text, style="yellow")
+        case _:
+            pass

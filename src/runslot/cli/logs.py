@@ -1,0 +1,26 @@
+"""`runslot logs`: what a run printed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def logs(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A run directory, EXPERIMENT/RUN, or a run of the newest experiment: its directory or id, or a part.",
+            show_default=False,
+        ),
+    ],
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the run ends.")] = False,
+    lines: Annotated[int | None, typer.Option("-n", "--lines", min=0, metavar="N", help="Only the last N.")] = None,
+) -> None:
+    """Print what a run printed (its console.log); with -f go on while it runs."""
+    from runslot.cli.finding import find_run
+    from runslot.cli.following import print_console
+
+    print_console(find_run(run), follow, lines)

@@ -1,0 +1,30 @@
+"""`runslot ls`: the experiments below a directory, the newest first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def ls(
+    root: Annotated[
+        Path | None,
+        typer.Argument(metavar="ROOT", help="Where to look; else where experiments go.", show_default=False),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show so many.")] = 25,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON list, of all.")] = False,
+) -> None:
+    """List experiments: when they were launched, what they are, and how their runs stand."""
+    from runslot.cli.listing import list_experiments, print_listing
+    from runslot.errors import NotFound
+    from runslot.experiment.settings import default_root
+
+    directory = default_root() if root is None else root.expanduser()
+    if not directory.is_dir():
+        raise NotFound(f"there is no directory {directory}, so there are no experiments in it")
+    if json:
+        print_listing(list_experiments(directory), directory, as_json=True)
+    else:
+        print_listing(list_experiments(directory), directory, limit)

@@ -1,0 +1,120 @@
+"""How an experiment stands, in words and as JSON, for `runslot status`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from runslot.cli.ending import shown
+from runslot.cli.listing import STYLES
+from runslot.cli.rows import row_said
+from runslot.cli.tails import Tail
+from runslot.experiment.status import ExperimentStatus, RunStatus
+from runslot.launch.printing import duration_said, outcome_said
+
+_CALM = {"queued", "succeeded"}
+"""States that are counted, and listed only when every run is asked for."""
+
+
+def status_json(statuses: Sequence[ExperimentStatus]) -> str:
+    """Return all that is known, as one JSON object."""
+    return json.dumps({"experiments": [_experiment(status) for status in statuses]}, indent=1)
+
+
+def _experiment(status: ExperimentStatus) -> dict[str, Any]:
+    return {
+        "experiment": status.file.name,
+        "directory": str(status.directory.path),
+        "launcher": None if status.launcher is None else dataclasses.asdict(status.launcher),
+        "slots": status.slots,
+        "finished": status.finished,
+        "counts": dict(status.counts),
+        "runs": [_run(status, each) for each in status.runs],
+    }
+
+
+def _run(status: ExperimentStatus, each: RunStatus) -> dict[str, Any]:
+    return {
+        "run": each.run.id,
+        "directory": str(status.directory.run_dir(each.run, status.file).path),
+        "variant": each.run.variant,
+        "seed": each.run.seed,
+        "state": each.state,
+        "attempts": each.attempts,
+        "started": each.started,
+        "slot": each.slot,
+        "outcome": None if each.outcome is None else each.outcome.to_json(),
+    }
+
+
+def print_status(status: ExperimentStatus, every: bool) -> None:
+    """Print the experiment in a few lines, and its runs: those that run or went wrong, or every one."""
+    console = Console()
+    width = None if console.is_terminal else 100_000
+    console.print(Text(f"{status.file.name}  {shown(status.directory.path)}", style="bold"), width=width)
+    console.print(_counts(status), width=width)
+    console.print(Text(_launcher(status), style="dim"), width=width)
+    runs = [each for each in status.runs if every or each.state not in _CALM]
+    if runs:
+        console.print()
+        console.print(_table(status, runs), width=width)
+
+
+def _counts(status: ExperimentStatus) -> Text:
+    said = [Text(f"{len(status.runs)} runs")]
+    for state, style in STYLES.items():
+        if status.counts.get(state):
+            word = "not started" if state == "queued" and status.launcher is None else state
+            said.append(Text(f"{status.counts[state]} {word}", style=style))
+    return said[0] + Text(": ") + Text(", ").join(said[1:]) if len(said) > 1 else said[0]
+
+
+def _launcher(status: ExperimentStatus) -> str:
+    where = shown(status.directory.path)
+    if status.launcher is not None:
+        slots = f", {status.slots} slots" if status.slots else ""
+        return f"launcher: process {status.launcher.pid} on {status.launcher.host}{slots}"
+    if status.counts.get("succeeded", 0) == len(status.runs):
+        return f"finished: runslot results {where}"
+    missing = len(status.runs) - sum(status.counts.get(s, 0) for s in ("succeeded", "failed", "timed_out"))
+    if missing:
+        return f"no launcher is at work: runslot resume {where}"
+    return f"finished; what failed runs again with: runslot resume {where} --failed"
+
+
+def _table(status: ExperimentStatus, runs: Sequence[RunStatus]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title, justify in (("state", "left"), ("run", "left"), ("try", "right"), ("slot", "right"), ("time", "right")):
+        table.add_column(title, justify="right" if justify == "right" else "left", overflow="fold")
+    table.add_column("", overflow="ellipsis", no_wrap=True)
+    for each in runs:
+        table.add_row(
+            Text(each.state, style=STYLES[each.state]),
+            Text(each.run.directory),
+            str(each.attempts or ""),
+            "" if each.slot is None else str(each.slot),
+            _time(each),
+            Text(_said(status, each), style="dim" if each.outcome is None else ""),
+        )
+    return table
+
+
+def _time(each: RunStatus) -> str:
+    if each.outcome is not None and each.outcome.started is not None and each.outcome.ended is not None:
+        return duration_said(each.outcome.ended - each.outcome.started)
+    return duration_said(time.time() - each.started) if each.state == "running" and each.started is not None else ""
+
+
+def _said(status: ExperimentStatus, each: RunStatus) -> str:
+    if each.outcome is not None:
+        return outcome_said(dataclasses.replace(each.outcome, started=None))
+    if each.state != "running":
+        return ""
+    return row_said(Tail(status.directory.run_dir(each.run, status.file).progress).row())

@@ -1,0 +1,43 @@
+"""A row of `progress.csv` in brief: `epoch 4  loss 0.231  accuracy 0.94`, as much as there is room for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_FIRST = ("epoch", "itr", "iteration", "step", "steps", "env_steps", "total_steps", "diagnostics/iteration")
+_LAST = ("time", "seconds", "memory", "fps")
+_GAPS = {"", "nan"}
+
+
+def row_said(row: Mapping[str, str], width: int | None = None) -> str:
+    """Return the row's cells that have a value, in order, counters first and times last, cut at whole cells."""
+    said = ""
+    for key in sorted(row, key=_rank):
+        if row[key] in _GAPS:
+            continue
+        cell = f"{key.rpartition('/')[2]} {number_said(row[key])}"
+        longer = f"{said}  {cell}" if said else cell
+        if width is not None and len(longer) > width:
+            if said:
+                break
+            return longer[:width]
+        said = longer
+    return said
+
+
+def _rank(key: str) -> int:
+    low = key.lower()
+    if low in _FIRST:
+        return 0
+    return 2 if any(word in low for word in _LAST) else 1
+
+
+def number_said(cell: str) -> str:
+    """Return a number in at most about six characters; other text as it is."""
+    try:
+        value = float(cell)
+    except ValueError:
+        return cell
+    if abs(value) < 1e15 and value == int(value):
+        return str(int(value))
+    return f"{value:.4g}"

@@ -1,0 +1,82 @@
+"""`runslot run`: run a function, a command or a sweep file over its variants and seeds, in slots of this machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from runslot.cli import run_options as options
+from runslot.cli.options import JsonLines, Quiet
+
+_COMMAND = "runslot.command"
+
+
+class RunCommand(TyperCommand):
+    """Takes all that follows the first `--` for the command to run, options included."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Set the command aside before options are read."""
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[_COMMAND] = args[at + 1 :]
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Show the command in the usage."""
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND…]"]
+
+
+def run(
+    ctx: typer.Context,
+    target: options.Target = None,
+    name: options.Name = None,
+    root: options.Root = None,
+    grid: options.Grid = None,
+    zip: options.Zip = None,
+    sample: options.Sample = None,
+    samples: options.Samples = None,
+    seeds: options.Seeds = None,
+    cpus_per_run: options.Cpus = None,
+    gpus_per_run: options.Gpus = None,
+    runs_per_gpu: options.RunsPerGpu = None,
+    memory_per_run: options.Memory = None,
+    retries: options.Retries = None,
+    timeout: options.Timeout = None,
+    grace: options.Grace = None,
+    resumable: options.Resumable = False,
+    start: options.Start = None,
+    max_failures: options.MaxFailures = None,
+    into: options.Into = None,
+    strict: options.Strict = False,
+    set_: options.Set = None,
+    dry_run: options.DryRun = False,
+    json: JsonLines = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a function or a command once for every variant and seed, in slots of this machine.
+
+    runslot run train.py:train --grid lr=0.1,0.01 --seeds 3
+
+    runslot run --grid lr=0.1,0.01 -- python train.py --lr {lr} --seed {seed} --out {run_dir}
+
+    runslot run sweep.yaml --set grid.lr=[0.1,0.01]
+    """
+    options_said = dict(locals())  # the options by name, which `spoken` turns into words
+    from runslot.cli.asked import experiment_of
+    from runslot.cli.spoken import add_options, words_of_target
+
+    words = words_of_target(target, ctx.meta.get(_COMMAND), set_ or ())
+    add_options(words, options_said)
+    experiment = experiment_of(words, into, strict)
+    if dry_run:
+        from runslot.cli.dry_run import print_plan
+
+        print_plan(experiment, json)
+        return
+
+    from runslot.cli.launched import run_experiment
+
+    raise typer.Exit(run_experiment(experiment, json, quiet))

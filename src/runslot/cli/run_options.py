@@ -1,0 +1,87 @@
+"""The options of `runslot run`, one type each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_SPACE, _EACH, _LAUNCH, _SHOW = "Variants", "Each run", "The launch", "Output"
+
+Target = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="TARGET",
+        help="file.py:function, package.module:function, a sweep file (.yaml, .json); or a command after --.",
+        show_default=False,
+    ),
+]
+Name = Annotated[str | None, typer.Option(help="The experiment's name; else the file's or the script's.")]
+Root = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Where experiments go; else RUNSLOT_ROOT, runslot.toml, or runs/.")
+]
+Grid = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=V,V", help="Every combination of these values.", rich_help_panel=_SPACE),
+]
+Zip = Annotated[
+    list[str] | None, typer.Option(metavar="KEY=V,V", help="Values that vary together.", rich_help_panel=_SPACE)
+]
+Sample = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=DIST",
+        help="Draw from loguniform(1e-5,1e-1), uniform(0,1), integers(1,9), choice(a,b).",
+        rich_help_panel=_SPACE,
+    ),
+]
+Samples = Annotated[
+    int | None, typer.Option(metavar="N", help="How many variants --sample draws.", rich_help_panel=_SPACE)
+]
+Seeds = Annotated[
+    str | None, typer.Option(metavar="N|LIST", help="3 is 0, 1, 2; else 7,8 or 0-9.", rich_help_panel=_SPACE)
+]
+Cpus = Annotated[int | None, typer.Option(metavar="N", help="Cores of each run.", rich_help_panel=_EACH)]
+Gpus = Annotated[int | None, typer.Option(metavar="N", help="GPUs of each run; 0 hides them.", rich_help_panel=_EACH)]
+RunsPerGpu = Annotated[int | None, typer.Option(metavar="N", help="Runs that share each GPU.", rich_help_panel=_EACH)]
+Memory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Memory a run may hold: 8GB, 512MiB.", rich_help_panel=_EACH)
+]
+Retries = Annotated[
+    int | None, typer.Option(metavar="N", help="How often a failed run is tried again.", rich_help_panel=_EACH)
+]
+Timeout = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Time an attempt may take: 90, 10m, 2h.", rich_help_panel=_EACH)
+]
+Grace = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Time to end in when asked to stop.", rich_help_panel=_EACH)
+]
+Resumable = Annotated[
+    bool, typer.Option("--resumable", help="A further attempt continues from the snapshot.", rich_help_panel=_EACH)
+]
+Start = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOW", help="Functions start warm (forked after the import), cold; auto.", rich_help_panel=_EACH
+    ),
+]
+MaxFailures = Annotated[
+    int | None, typer.Option(metavar="N", help="Start nothing further after N failed runs.", rich_help_panel=_LAUNCH)
+]
+Into = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Continue this experiment: keep what is finished, add what is new.", rich_help_panel=_LAUNCH
+    ),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="With --into: refuse where code has changed.", rich_help_panel=_LAUNCH)
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the sweep file.", rich_help_panel=_LAUNCH),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="List every run with its directory; start nothing.", rich_help_panel=_SHOW)
+]

@@ -1,0 +1,49 @@
+"""`runslot schema`: the JSON Schema of sweep files, made from the table of words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+SCHEMA_FILE = Path(__file__).with_name("sweep.schema.json")
+"""The schema as it is shipped; `python -m runslot.cli.schema` writes it anew."""
+
+
+def schema() -> None:
+    """Print the JSON Schema of sweep files, for editors."""
+    typer.echo(SCHEMA_FILE.read_text(encoding="utf-8"), nl=False)
+
+
+def schema_text() -> str:
+    """Return the schema that the table of words gives."""
+    import json
+
+    return json.dumps(sweep_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def sweep_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of sweep files."""
+    from runslot.cli.words import RESOURCES, WORDS, Word
+
+    def properties(words: Mapping[str, Word]) -> dict[str, Any]:
+        return {key: {"description": word.said, **word.schema} for key, word in words.items()}
+
+    keys = properties(WORDS)
+    keys["resources"] |= {"properties": properties(RESOURCES), "additionalProperties": False}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A sweep of runslot",
+        "description": "What to run, over which variants and seeds, with what of the machine (runslot run FILE).",
+        "type": "object",
+        "properties": keys,
+        "additionalProperties": False,
+        "oneOf": [{"required": ["function"]}, {"required": ["command"]}],
+        "dependentRequired": {"sample": ["samples"], "samples": ["sample"]},
+    }
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(schema_text(), encoding="utf-8")

@@ -1,0 +1,106 @@
+"""From the command line to words: what the target stands for, and what the options say on top of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from runslot.cli.sweepfile import SUFFIXES, read_sweep_file
+from runslot.cli.words import RESOURCES, SPACES, WORDS, Words
+from runslot.errors import InvalidInput, nearest
+from runslot.variants.config import KeyPath
+from runslot.variants.parse import parse_grid, parse_sample, parse_value
+
+_OPTIONS: Mapping[str, KeyPath] = {
+    "name": ("name",),
+    "root": ("root",),
+    "samples": ("samples",),
+    "seeds": ("seeds",),
+    "cpus_per_run": ("resources", "cpus"),
+    "gpus_per_run": ("resources", "gpus"),
+    "runs_per_gpu": ("resources", "runs_per_gpu"),
+    "memory_per_run": ("resources", "memory"),
+    "retries": ("retries",),
+    "timeout": ("timeout",),
+    "grace": ("grace",),
+    "resumable": ("resumable",),
+    "start": ("start",),
+    "max_failures": ("max_failures",),
+}
+"""Which word a parameter of `runslot run` sets."""
+
+
+def words_of_target(target: str | None, command: Sequence[str] | None, settings: Sequence[str]) -> Words:
+    """Return what the target, or the command after `--`, says, with `--set` on top; `InvalidInput` where neither is."""
+    if command is not None:
+        if target is not None:
+            raise InvalidInput(f"both {target!r} and a command after -- are given; keep one")
+        words = Words({"command": list(command)}, {("command",): "after --"})
+    elif target is None:
+        raise InvalidInput(
+            "nothing says what to run: give file.py:function, a sweep file, or a command after --, "
+            "as in `runslot run --seeds 3 -- python train.py --seed {seed}`"
+        )
+    elif target.endswith(SUFFIXES):
+        words = read_sweep_file(Path(target))
+        for setting in settings:
+            _override(words, setting)
+        return words
+    elif ":" in target:
+        words = Words({"function": target}, {("function",): "TARGET"})
+    else:
+        raise InvalidInput(
+            f"{target!r} is neither file.py:function, package.module:function, nor a sweep file"
+            f"{_advice(target)}; a command goes after --"
+        )
+    if settings:
+        raise InvalidInput(f"--set {settings[0]} overrides a key of a sweep file, and there is none; use --grid")
+    return words
+
+
+def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
+    """Let the options of `runslot run`, by the names of its parameters, go before what the words say so far."""
+    for name, path in _OPTIONS.items():
+        value = parameters[name]
+        if value is not None and value is not False:
+            option = "--" + name.replace("_", "-")
+            words.say(path, str(value) if isinstance(value, Path) else value, option)
+    for space in SPACES:
+        option = f"--{space}"
+        said: set[str] = set()
+        for text in parameters[space] or ():
+            key, value = parse_sample(text) if space == "sample" else parse_grid(text)
+            if key in said:
+                raise InvalidInput(f"{option} has {key} twice; write all its values in one: {option} {key}=A,B")
+            said.add(key)
+            words.say((space, key), value, f"{option} {text}")
+
+
+def _override(words: Words, setting: str) -> None:
+    """Carry out one `--set KEY=VALUE`; VALUE reads as in the file, and `A,B` of a space's key is a list of choices."""
+    key, equals, text = setting.partition("=")
+    word, dot, inside = key.strip().partition(".")
+    if not equals or not text.strip():
+        raise InvalidInput(f"--set {setting}: write KEY=VALUE, as in --set resources.cpus=2")
+    if word not in WORDS:
+        raise InvalidInput(f"--set {setting}: unknown key {word!r}{nearest(word, WORDS)}; known are {', '.join(WORDS)}")
+    if inside and word not in (*SPACES, "resources"):
+        raise InvalidInput(f"--set {setting}: {word} has no keys; write --set {word}=VALUE")
+    if word == "resources" and inside and inside not in RESOURCES:
+        raise InvalidInput(f"--set {setting}: unknown key {inside!r}{nearest(inside, RESOURCES)}")
+    if word in ("grid", "zip") and inside:
+        values = parse_grid(f"{inside}={text}")[1]
+        value = values if len(values) > 1 else values[0]
+    else:
+        value = parse_value(text)
+    words.say((word, inside) if dot else (word,), value, f"--set {setting}")
+
+
+def _advice(target: str) -> str:
+    if target.endswith(".py"):
+        return f" (a function of it is {target}:NAME, the script itself -- python {target})"
+    if re.search(r"\s", target):
+        return " (it has spaces: write the command without quotes around it)"
+    return ""

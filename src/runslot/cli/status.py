@@ -1,0 +1,29 @@
+"""`runslot status`: how the runs of an experiment stand."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from runslot.cli.options import Directory
+
+
+def status(
+    directory: Directory = None,
+    every: Annotated[bool, typer.Option("--all", help="List every run, also those that wait or succeeded.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with every run.")] = False,
+) -> None:
+    """Show how the runs of an experiment stand: what runs, with its last row, and what went wrong."""
+    from runslot.cli.finding import experiments_at
+    from runslot.cli.reporting import print_status, status_json
+    from runslot.experiment.status import read_status
+
+    statuses = [read_status(experiment) for experiment in experiments_at(directory)]
+    if json:
+        typer.echo(status_json(statuses))
+        return
+    for number, each in enumerate(statuses):
+        if number:
+            typer.echo()
+        print_status(each, every)

@@ -1,0 +1,44 @@
+"""`runslot stop`: stop an experiment, or some of its runs, from any terminal that sees its directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runslot.cli.options import TakeOver
+
+
+def stop(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="An experiment, or a directory that holds some.", show_default=False)
+    ],
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN…", help="Only these: ids or directories of runs.", show_default=False),
+    ] = None,
+    kill: Annotated[bool, typer.Option("--kill", help="Do not wait for the runs to end by themselves.")] = False,
+    take_over: TakeOver = False,
+) -> None:
+    """Stop an experiment, or some of its runs: each is asked to end, and killed when its grace is over.
+
+    What has not started is not started; `runslot resume` continues.
+    """
+    from runslot.cli.finding import experiments_at, one_run
+    from runslot.experiment.status import read_status
+    from runslot.launch.stopping import stop as stop_runs
+
+    experiments = experiments_at(directory)
+    asked: dict[Path, list[str]] = {}
+    for text in runs or ():
+        found = one_run(experiments, text)
+        asked.setdefault(found.experiment.path, []).append(found.run.id)
+    for experiment in experiments:
+        if runs and experiment.path not in asked:
+            continue
+        if not runs and read_status(experiment).finished:
+            typer.echo(f"nothing runs in {experiment.path}")
+            continue
+        outcomes = stop_runs(experiment, asked.get(experiment.path, ()), kill, take_over, typer.echo)
+        typer.echo(repr(outcomes))

@@ -1,0 +1,71 @@
+"""The ends of files that grow: the last lines of a console, the last row of `progress.csv`, without reading it all."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])|[\x00-\x08\x0b-\x1f\x7f]")
+"""Escape sequences of terminals, and control characters other than tab and newline."""
+_BLOCK = 16384
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """Return the last lines of a text file that are not empty, without what would move a terminal's cursor."""
+    try:
+        text = _tail(path, _BLOCK).decode(errors="replace")
+    except OSError:
+        return []
+    # A progress bar writes over its line with \r: what stood there last is what counts.
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
+    return [clean for line in lines if (clean := plain(line))][-count:]
+
+
+def plain(text: str) -> str:
+    """Return one line of text without escape sequences and control characters."""
+    return _CONTROL.sub("", text).replace("\t", "    ").rstrip()
+
+
+@dataclass
+class Tail:
+    """The last row of a CSV file that grows, read again only when the file has changed."""
+
+    path: Path
+    _seen: tuple[int, int, int] | None = None
+    _row: Mapping[str, str] = field(default_factory=dict)
+
+    def row(self) -> Mapping[str, str]:
+        """Return the last whole row by column; empty while there is none."""
+        try:
+            status = self.path.stat()
+            seen = (status.st_ino, status.st_size, status.st_mtime_ns)
+            if seen != self._seen:
+                self._row = _last_row(self.path)
+                self._seen = seen
+        except OSError:
+            return {}
+        return self._row
+
+
+def _last_row(path: Path) -> Mapping[str, str]:
+    with path.open("rb") as file:
+        header = file.readline(1 << 20)
+        start = file.tell()
+    data = _tail(path, _BLOCK, start)
+    lines = data.decode(errors="replace").split("\n")[:-1]  # what follows the last newline is still being written
+    if not header.endswith(b"\n") or not lines:
+        return {}
+    columns = next(csv.reader([header.decode(errors="replace")]))
+    cells = next(csv.reader([lines[-1]]), [])
+    return dict(zip(columns, cells, strict=False)) if len(cells) == len(columns) else {}
+
+
+def _tail(path: Path, size: int, start: int = 0) -> bytes:
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(start, end - size))
+        return file.read()

@@ -1,0 +1,37 @@
+"""How a launch is looked at: the live table on a terminal, else a line an event; JSON lines, or nothing, on request."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from runslot.launch.events import Observer
+
+
+@contextmanager
+def observing(json: bool, quiet: bool) -> Iterator[Observer]:
+    """Yield what is to be told of a launch."""
+    if json:
+        from runslot.cli.json_lines import JsonLines
+
+        yield JsonLines(sys.stdout)
+    elif quiet:
+        from runslot.launch.experiment import silent
+
+        yield silent
+    elif on_terminal():
+        from runslot.cli.live import LiveView
+
+        with LiveView() as view:
+            yield view
+    else:
+        from runslot.launch.printing import Printer
+
+        yield Printer()
+
+
+def on_terminal() -> bool:
+    """Tell whether the output is a terminal on which lines can be drawn over."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
