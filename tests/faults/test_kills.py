@@ -62,6 +62,8 @@ class Chaos:
         while not list(self.root.glob("chaos/2*/experiment.json")):
             time.sleep(0.01)
         (journal,) = self.root.glob("chaos/2*/experiment.json")
+        while not (journal.parent / "marks").exists():  # a launch whose function cannot be imported is refused whole
+            time.sleep(0.01)
         self.directory = ExperimentDir(journal.parent)
 
     def _popen(self, argv: list[object]) -> subprocess.Popen[bytes]:
