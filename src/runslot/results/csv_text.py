@@ -15,8 +15,9 @@ import polars as pl
 
 from runslot.results.problems import Problem
 
-BATCH = 32 << 20
-"""Bytes of text that are parsed in one call: enough to keep the parser's threads busy, little beside the numbers."""
+BATCH = 8 << 20
+"""Bytes of text that are parsed in one call: enough to keep the parser's threads busy, and so little that the memory
+is used again for the next ones (the C library gives larger blocks back each time)."""
 _TAIL = 64
 RESERVED = ("run", "row")
 """Columns that `Results.progress` adds; a metric of such a name gets a number after it."""
@@ -43,7 +44,7 @@ class Text:
 
     path: str
     columns: tuple[str, ...]
-    body: bytes
+    body: memoryview
     rows: int
     """Lines in `body`."""
     cursor: Cursor
@@ -57,31 +58,29 @@ def read_new(path: str, cursor: Cursor | None) -> Text | None:
 
     Raises `OSError` where the file cannot be read.
     """
-    with open(path, "rb") as file:  # noqa: PTH123  # a Path a file is a tenth of the time of a warm read
-        if cursor is not None and not _continues(file, cursor):
-            cursor = None
-            restarted = True
-        else:
-            restarted = False
-        file.seek(cursor.offset if cursor else 0)
-        body = file.read()
-        body = body[: body.rfind(b"\n") + 1]
-        if cursor is None:
-            start = _header_end(body)
-            if start == 0:
-                return None
-            head, body = body[:start], body[start:]
-            lines = head.count(b"\n")
-        else:
-            head, start, lines = bytes.fromhex(cursor.head), cursor.start, cursor.lines
-        tail = body[-_TAIL:] if body else bytes.fromhex(cursor.tail) if cursor else head[-_TAIL:]
-    rows = body.count(b"\n")
-    end = (cursor.offset if cursor else start) + len(body)
-    after = Cursor(end, start, head.hex(), tail.hex(), lines + rows)
-    return Text(path, _columns(head), body, rows, after, restarted)
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # a Path a file is a tenth of the time of a warm read
+        restarted = cursor is not None and not _continues(file, cursor)
+        known = None if restarted else cursor
+        file.seek(known.offset if known else 0)
+        data = file.readall()
+    end = data.rfind(b"\n") + 1
+    start = 0 if known else _header_end(data, end)
+    if known is None and start == 0:
+        return None
+    head = bytes.fromhex(known.head) if known else data[:start]
+    rows = data.count(b"\n", start, end)
+    tail = data[max(end - _TAIL, 0) : end].hex() if known is None or end else known.tail
+    after = Cursor(
+        offset=(known.offset if known else 0) + end,
+        start=len(head),
+        head=head.hex(),
+        tail=tail,
+        lines=(known.lines if known else head.count(b"\n")) + rows,
+    )
+    return Text(path, _columns(head), memoryview(data)[start:end], rows, after, restarted)
 
 
-def _continues(file: io.BufferedReader, cursor: Cursor) -> bool:
+def _continues(file: io.FileIO, cursor: Cursor) -> bool:
     tail = bytes.fromhex(cursor.tail)
     if file.read(cursor.start).hex() != cursor.head:
         return False
@@ -89,13 +88,13 @@ def _continues(file: io.BufferedReader, cursor: Cursor) -> bool:
     return file.read(len(tail)) == tail
 
 
-def _header_end(data: bytes) -> int:
+def _header_end(data: bytes, end: int) -> int:
     """Return where the rows start: after comment and blank lines (Monitor's first line is one) and the header."""
     position = 0
-    while position < len(data):
-        end = data.index(b"\n", position) + 1
-        line = data[position:end].strip()
-        position = end
+    while position < end:
+        stop = data.index(b"\n", position) + 1
+        line = data[position:stop].strip()
+        position = stop
         if line and not line.startswith(b"#"):
             return position
     return 0
@@ -149,7 +148,7 @@ def _parse_batch(texts: Sequence[Text], problems: list[Problem]) -> Parsed:
         return Parsed(frame, tuple(texts), tuple(text.rows for text in texts))
     frames = []
     for text in texts:
-        alone = _fast(text.body, text.columns, text.rows) if len(texts) > 1 else None
+        alone = _fast(bytes(text.body), text.columns, text.rows) if len(texts) > 1 else None
         frames.append(_slow(text, problems) if alone is None else alone)
     return Parsed(stack(frames), tuple(texts), tuple(frame.height for frame in frames))
 
@@ -159,15 +158,21 @@ def _fast(body: bytes, columns: tuple[str, ...], rows: int) -> pl.DataFrame | No
 
     polars itself is lenient about short and blank lines; a torn line must not become a row with a cut number.
     """
-    if b'"' in body or body.count(b",") != rows * (len(columns) - 1) or b"\n\n" in body or body[:1] in b"\r\n":
+    if b'"' in body or body[:1] in b"\r\n":
         return None
     first = body[: body.index(b"\n")].decode("utf-8", "replace").split(",")
+    if len(first) != len(columns):
+        return None
     schema = {name: pl.Float64 if _is_number(cell) else pl.String for name, cell in zip(columns, first, strict=True)}
     try:
         frame = pl.read_csv(body, has_header=False, schema=schema, quote_char=None)
     except pl.exceptions.PolarsError:
         return None
-    return _settled(frame) if frame.height == rows else None
+    # A line that is too short has no last cell, so that only then the cells need to be counted.
+    short = frame.height != rows or frame[columns[-1]].null_count() > 0
+    if short and (body.count(b",") != rows * (len(columns) - 1) or frame.height != rows or b"\n\n" in body):
+        return None
+    return _settled(frame)
 
 
 def _is_number(cell: str) -> bool:
@@ -194,7 +199,7 @@ def _settled(frame: pl.DataFrame) -> pl.DataFrame | None:
 def _slow(text: Text, problems: list[Problem]) -> pl.DataFrame:
     """Read one file's lines one by one, and say which cannot be read."""
     # Some file systems leave zero bytes after a crash, which csv refuses before Python 3.11.
-    lines = text.body.decode("utf-8", "replace").replace("\0", "\ufffd")
+    lines = str(text.body, "utf-8", "replace").replace("\0", "\ufffd")
     reader = csv.reader(io.StringIO(lines, newline=""))
     before = text.cursor.lines - text.rows
     rows: list[list[str]] = []

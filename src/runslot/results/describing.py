@@ -56,9 +56,12 @@ class Description:
         return self
 
 
-def describe(found: Found, problems: list[Problem]) -> Description:
-    """Read what `found` says of itself; a broken file is named in `problems` and its part left out."""
-    return _of_runslot(found, problems) if found.kind == "runslot" else _of_others(found, problems)
+def describe(found: Found, problems: list[Problem], experiments: dict[Path, str | None]) -> Description:
+    """Read what `found` says of itself; a broken file is named in `problems` and its part left out.
+
+    `experiments` remembers, for the calls of one reading, to which experiment the runs of a directory belong.
+    """
+    return _of_runslot(found, problems) if found.kind == "runslot" else _of_others(found, problems, experiments)
 
 
 def _of_runslot(found: Found, problems: list[Problem]) -> Description:
@@ -126,7 +129,7 @@ def _collection(experiment: str) -> str:
     return before if mark else experiment
 
 
-def _of_others(found: Found, problems: list[Problem]) -> Description:
+def _of_others(found: Found, problems: list[Problem], experiments: dict[Path, str | None]) -> Description:
     path = Path(found.path)
     variant: dict[str, Any] = {}
     for file in (path.parent / VARIANT_CONFIG, path / "params.json", path / "variant.json", path / "hparams.yaml"):
@@ -145,19 +148,28 @@ def _of_others(found: Found, problems: list[Problem]) -> Description:
         variant="" if variant else (path.parent.name if number else path.name),
         parameters=flatten(variant, leave_out=leave_out),
         seed=seed if isinstance(seed, int | str) else str(seed) if seed is not None else None,
-        experiment=_experiment_above(path),
+        experiment=_experiment_above(path.parent, experiments) or _prefix_directory(path),
     )
 
 
-def _experiment_above(path: Path) -> str | None:
-    """Return the directory that holds the runs launched together, by a launcher's file or name; None where none tells.
+def _experiment_above(directory: Path, experiments: dict[Path, str | None]) -> str | None:
+    """Return the nearest directory upward that a launcher's file marks as an experiment's, None where there is none.
 
-    rlpyt leaves `experiments_tree.txt` there, launchkit names runs PREFIX_DATE_ID--s-SEED in it.
+    rlpyt leaves `experiments_tree.txt` there.
     """
-    for parent in path.parents:
-        experiment = ExperimentDir(parent)
+    if directory not in experiments:
+        experiment = ExperimentDir(directory)
         if experiment.experiment_file.is_file() or experiment.experiments_tree.is_file():
-            return str(parent)
+            experiments[directory] = str(directory)
+        elif directory == directory.parent:
+            experiments[directory] = None
+        else:
+            experiments[directory] = _experiment_above(directory.parent, experiments)
+    return experiments[directory]
+
+
+def _prefix_directory(path: Path) -> str | None:
+    """Return launchkit's directory of runs of one prefix, in which they are named PREFIX_DATE_ID--s-SEED."""
     return str(path.parent) if re.search(r"--s-[^/]*$", path.name) else None
 
 

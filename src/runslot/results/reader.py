@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import polars as pl
 
@@ -63,10 +64,11 @@ class Reader:
         entries: dict[str, Entry] = {}
         changed: list[Entry] = []
         logs: dict[str, tuple[Entry, str]] = {}
+        experiments: dict[Path, str | None] = {}
         for run in found:
             entry = before.get(run.path)
             if entry is None or entry.found != run:
-                entry, written = _described(run, entry)
+                entry, written = _described(run, entry, experiments)
                 changed.append(entry)
                 logs |= {f"{run.path}/{log}": (entry, log) for log in written}
             entries[run.path] = entry
@@ -133,13 +135,13 @@ def _portions(entries: Sequence[Entry], rows: int = 2_000_000) -> Iterator[list[
         yield portion
 
 
-def _described(run: Found, before: Entry | None) -> tuple[Entry, list[str]]:
+def _described(run: Found, before: Entry | None, experiments: dict[Path, str | None]) -> tuple[Entry, list[str]]:
     """Return the run's entry, with what is still right of what was read of its logs, and the logs that were written to.
 
     A log in another inode is another file: a further attempt's, or one that its logger replaced by rename.
     """
     problems: list[Problem] = []
-    entry = Entry(run, describe(run, problems), problems)
+    entry = Entry(run, describe(run, problems, experiments), problems)
     known = before if before is not None and before.found.logs == run.logs else None
     if known is None:
         return entry, list(run.logs)

@@ -79,11 +79,16 @@ class State:
         """Drop segments without rows in use, and join small ones once there are many."""
         used = {piece.segment for entry in self.entries.values() for piece in _all_pieces(entry)}
         self.segments = {name: frame for name, frame in self.segments.items() if name in used}
-        small = {name for name, frame in self.segments.items() if frame.height < _SMALL}
-        if len(small) > _MANY:
-            self._join(small)
+        small: dict[tuple[str, ...], set[str]] = {}
+        for name, frame in self.segments.items():
+            if frame.height < _SMALL:
+                small.setdefault(tuple(frame.columns), set()).add(name)
+        for names in small.values():
+            if len(names) > _MANY:
+                self._join(names)
 
     def _join(self, small: set[str]) -> None:
+        """Replace segments of equal columns by one."""
         frames: list[pl.DataFrame] = []
         name, height = uuid.uuid4().hex, 0
         for path, entry in self.entries.items():
@@ -180,7 +185,7 @@ def save(directory: Path, state: State) -> list[Problem]:
         index = {
             "format": FORMAT,
             "segments": list(state.segments),
-            "entries": [dataclasses.asdict(entry) for entry in state.entries.values()],
+            "entries": [_json(entry) for entry in state.entries.values()],
         }
         temporary = directory / f"{_INDEX}.{os.getpid()}"
         temporary.write_text(json.dumps(index), encoding="utf-8", errors="surrogateescape")
@@ -198,6 +203,18 @@ def _remove_unused(directory: Path, state: State) -> None:
     for other in directory.parent.iterdir():
         if other != directory and time.time() - other.stat().st_mtime > _UNUSED_AFTER:
             shutil.rmtree(other, ignore_errors=True)
+
+
+def _json(entry: Entry) -> dict[str, Any]:
+    """Return the entry as `_entry` reads it; records as their attributes, which `dataclasses.asdict` does slowly."""
+    return {
+        "found": vars(entry.found),
+        "description": vars(entry.description),
+        "problems": [vars(problem) for problem in entry.problems],
+        "cursors": {log: vars(cursor) for log, cursor in entry.cursors.items()},
+        "pieces": entry.pieces,
+        "summary": entry.summary,
+    }
 
 
 def _readable(value: Mapping[str, Any]) -> bool:
