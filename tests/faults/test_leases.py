@@ -44,7 +44,7 @@ while left or running:
             pid = os.fork()
             if pid == 0:
                 begin = time.monotonic_ns()
-                time.sleep(0.002)
+                time.sleep(0.008)
                 things = [f"core-{core.pus[0]}" for core in slot.cores] + [gpu.uuid for gpu in slot.gpus]
                 line = {"things": things, "begin": begin, "end": time.monotonic_ns(), "launcher": name}
                 os.write(out, json.dumps(line).encode() + b"\\n")

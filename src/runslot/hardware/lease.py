@@ -99,6 +99,7 @@ class Leases:
         self.directory = directory or lock_directory()
         self._prefix = f"{self.directory}/{PREFIX}"
         self._waiting = Waiting(str(self.directory), f"{PREFIX}waiting-")
+        self._known: dict[int, tuple[Slot, Names, tuple[_Part, ...]]] = {}
 
     def try_acquire(self, slot: Slot, holder: Holder) -> Lease | Refused:
         """Return a lease of all of `slot`, or why it cannot be had now; never waits.
@@ -109,11 +110,12 @@ class Leases:
         """
         if self.directory is None:
             return Lease(slot, ())
-        names, parts = _names(slot), _parts(slot)
+        names, parts = self._what(slot)
         if self._waiting.ahead(names, self._are_free):
             self._waiting.begin(names)
             return Refused(parts[0].label, "another launcher has waited for it longer")
         held: list[int] = []
+        record = _record(holder)
         try:
             for part in parts:
                 descriptor = self._take(part)
@@ -123,7 +125,7 @@ class Leases:
                     return Refused(part.label, self._holder(part))
                 held.append(descriptor)
                 if not part.shared:
-                    _sign(descriptor, holder)
+                    _sign(descriptor, record)
         except NotALockFile as error:
             _close(held)
             return Refused(part.label, str(error))
@@ -141,6 +143,13 @@ class Leases:
         """Whether a run of any launcher holds the core or GPU, or a part of it."""
         name = _gpu_file(thing) if isinstance(thing, Gpu) else _core_file(thing)
         return self.directory is not None and not self._are_free(frozenset({name}))
+
+    def _what(self, slot: Slot) -> tuple[Names, tuple[_Part, ...]]:
+        """Return the names and parts of a slot; a launcher asks for the same few slots again and again."""
+        known = self._known.get(id(slot))
+        if known is None or known[0] is not slot:
+            known = self._known[id(slot)] = (slot, _names(slot), _parts(slot))
+        return known[1:]
 
     def _take(self, part: _Part) -> int | None:
         for file in part.files:
@@ -216,15 +225,19 @@ def _gpu_file(gpu: Gpu) -> str:
     return "gpu-" + re.sub(r"[^A-Za-z0-9-]", "_", gpu.uuid or gpu.pci or str(gpu.index))
 
 
-def _sign(descriptor: int, holder: Holder) -> None:
-    """Write for whom the lock is held; only the lock counts, so a file that we may only read goes unsigned."""
+def _record(holder: Holder) -> bytes:
     record = {"pid": os.getpid(), **asdict(holder)}
     for key in ("user", "experiment", "run"):
         record[key] = str(record[key])[:48]
+    return json.dumps(record).encode().ljust(RECORD - 1) + b"\n"
+
+
+def _sign(descriptor: int, record: bytes) -> None:
+    """Write for whom the lock is held; only the lock counts, so a file that we may only read goes unsigned."""
     try:
-        os.pwrite(descriptor, json.dumps(record).encode().ljust(RECORD - 1) + b"\n", 0)
+        os.pwrite(descriptor, record, 0)
     except OSError as error:
-        if error.errno not in (errno.EBADF, errno.ENOSPC):
+        if error.errno not in {errno.EBADF, errno.ENOSPC}:
             raise
 
 

@@ -10,6 +10,7 @@ anything but plain files are refused, and a file that was replaced while it was 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -48,12 +49,12 @@ def lock(path: str, *, shared: bool = False) -> int | None:
     Raises `NotALockFile` for a link or anything else that is no plain file of one name, `OSError` where it cannot be
     opened.
     """
-    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
     while True:
         descriptor = open_lock(path)
         try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-            if _same_file(descriptor, path):
+            fcntl.flock(descriptor, kind)
+            if _is_still(path, descriptor):
                 return descriptor
         except BlockingIOError:
             os.close(descriptor)
@@ -83,22 +84,22 @@ def open_lock(path: str) -> int:
         except PermissionError:
             descriptor = os.open(path, os.O_RDONLY | flags)
         except OSError as error:
-            if Path(path).is_symlink():
-                raise NotALockFile(f"{path} is a symbolic link, not a lock file: remove it") from error
+            if error.errno in {errno.ELOOP, errno.EISDIR}:
+                what = "a symbolic link" if error.errno == errno.ELOOP else "a directory"
+                raise NotALockFile(f"{path} is {what}, not a lock file: remove it") from error
             raise
-        status = os.fstat(descriptor)
-        if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1:
-            return descriptor
-        os.close(descriptor)
-        raise NotALockFile(f"{path} is not a plain file of one name: remove it")
+        return descriptor
 
 
-def _same_file(descriptor: int, path: str) -> bool:
+def _is_still(path: str, descriptor: int) -> bool:
+    """Whether `path` names the file that was opened, and that is a plain file of one name."""
     try:
         there = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:
         return False
     mine = os.fstat(descriptor)
+    if not stat.S_ISREG(mine.st_mode) or mine.st_nlink > 1:
+        raise NotALockFile(f"{path} is not a plain file of one name: remove it")
     return (mine.st_ino, mine.st_dev) == (there.st_ino, there.st_dev)
 
 
