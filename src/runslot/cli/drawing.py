@@ -49,9 +49,9 @@ def _slots(board: Board, rows: Rows, width: int, room: int, now: float) -> Itera
             said = row_said(rows.get(each.run.id, {}), columns.said)
             yield columns.line(each.slot, _name(each), clock(now - each.started), said)
         elif isinstance(each, Waiting):
-            yield columns.line(each.slot, each.run.directory, "waits", each.by, "yellow")
+            yield columns.line(each.slot, each.run.directory, "", each.by, "yellow")
         else:
-            yield columns.line(each, "free", "", "", "dim")
+            yield columns.line(each, "idle", "", "", "dim")
     if len(shown) < len(lines):
         running = sum(isinstance(each, UnderWay) for each in lines[len(shown) :])
         yield Text(_fit(f"  … {running} more runs in {len(lines) - len(shown)} more slots", width), style="dim")

@@ -21,18 +21,20 @@ _SHOWN = 3
 _LINES = 8
 
 
-def tell_end(outcomes: Outcomes, directory: ExperimentDir, quiet: bool) -> None:
-    """Print the summary; with `quiet` the directory alone, and what failed to the error output."""
+def tell_end(outcomes: Outcomes, directory: ExperimentDir, *, quiet: bool, consoles: bool) -> None:
+    """Print the summary; with `quiet` the directory alone, and what failed to the error output.
+
+    `consoles`: with the last lines of what the first failed runs printed.
+    """
     out = sys.stderr if quiet else sys.stdout
     if outcomes.failed or outcomes.not_started:
-        _tell_failed(outcomes, directory, out)
+        _tell_what_is_not_well(outcomes, directory, consoles, out)
     elif not quiet:
         print(f"all {len(outcomes)} runs succeeded" if len(outcomes) > 1 else "the run succeeded")
     if quiet:
         print(directory.path)
-        return
-    _print_results(directory)
-    print(f"results are in {shown(directory.path)}")
+    elif not _print_results(directory):
+        print(f"what the runs wrote is in {shown(directory.path)}")
 
 
 def shown(path: Path) -> str:
@@ -40,52 +42,45 @@ def shown(path: Path) -> str:
     return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
-def _tell_failed(outcomes: Outcomes, directory: ExperimentDir, out: TextIO) -> None:
-    file = directory.read()
+def _tell_what_is_not_well(outcomes: Outcomes, directory: ExperimentDir, consoles: bool, out: TextIO) -> None:
     counts = Counter(outcome.kind for outcome in outcomes)
     said = [f"{count} {kind}" for kind, count in counts.items()]
     said += [f"{len(outcomes.not_started)} not started"] if outcomes.not_started else []
     print(f"\n{', '.join(said)}", file=out)
-    # A stop is what the user asked for; it is counted, and not named run by run.
+    # A stop is what the user asked for: it is counted, and not named run by run.
     failed = [(run, outcome) for run, outcome in outcomes.failed if outcome.kind != "stopped"]
-    for number, (run, outcome) in enumerate(failed[:_NAMED]):
-        print(f"  {run.directory}  {failure_said(outcome)}", file=out)
-        if number < _SHOWN:
-            for line in last_lines(directory.run_dir(run, file).console, _LINES):
-                print(f"      {line}", file=out)
-    if len(failed) > _NAMED:
-        print(f"  and {len(failed) - _NAMED} more: runslot status {shown(directory.path)}", file=out)
-    _tell_commands(outcomes, failed, directory, out)
-
-
-def _tell_commands(
-    outcomes: Outcomes, failed: list[tuple[Run, Outcome]], directory: ExperimentDir, out: TextIO
-) -> None:
+    _name(failed, directory, _SHOWN if consoles else 0, out)
     where = shown(directory.path)
-    lost = any(outcome.kind in {"stopped", "lost"} for _, outcome in outcomes.failed)
-    again = any(outcome.kind in {"failed", "timed_out"} for _, outcome in failed)
-    if lost or outcomes.not_started:
-        print(f"to run what is missing:      runslot resume {where}", file=out)
-    if again:
-        more = ", and what failed" if lost or outcomes.not_started else " again"
-        what = f"{more}:" if more.startswith(",") else " just those that failed again:"
-        print(f"to run{what:<22} runslot resume {where} --failed", file=out)
+    missing = bool(outcomes.not_started) or counts["stopped"] + counts["lost"] > 0
+    if missing:
+        print(f"to run what is missing:  runslot resume {where}", file=out)
+    if counts["failed"] + counts["timed_out"] > 0:
+        which = "these again, too" if missing else "just these again"
+        print(f"to run {which}:  runslot resume {where} --failed", file=out)
     print(file=out)
 
 
-def failure_said(outcome: Outcome) -> str:
-    """Return how an attempt ended, in a few words."""
-    said = outcome_said(outcome)
-    return f"{outcome.kind}: {said}" if said else outcome.kind
+def _name(failed: list[tuple[Run, Outcome]], directory: ExperimentDir, consoles: int, out: TextIO) -> None:
+    file = directory.read()
+    for number, (run, outcome) in enumerate(failed[:_NAMED]):
+        said = outcome_said(outcome)
+        print(f"  {outcome.kind} {run.directory}" + (f"  {said}" if said else ""), file=out)
+        if number < consoles:
+            for line in last_lines(directory.run_dir(run, file).console, _LINES):
+                print(f"    │ {line}", file=out)
+    if len(failed) > _NAMED:
+        print(f"  and {len(failed) - _NAMED} more: runslot status {shown(directory.path)}", file=out)
 
 
-def _print_results(directory: ExperimentDir) -> None:
-    """Print the table of results, where the runs have logged some."""
+def _print_results(directory: ExperimentDir) -> bool:
+    """Print the table of results where the runs have logged numbers; it says where they are."""
     from rich.console import Console
 
     from runslot.results.reader import load
     from runslot.results.table import print_table
 
     results = load(directory.path)
-    if results.metrics:
-        print_table(results, Console())
+    if not results.metrics:
+        return False
+    print_table(results, Console())
+    return True

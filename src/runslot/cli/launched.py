@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runslot.cli.ending import tell_end
-from runslot.cli.views import observing
+from runslot.cli.views import observing, on_terminal
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.events import Observer
 from runslot.launch.experiment import Experiment
@@ -41,7 +41,7 @@ def _launch(directory: ExperimentDir, observer: Observer, **how: Any) -> bool:
 def _end(directory: ExperimentDir, interrupted: bool, json: bool, quiet: bool) -> int:
     outcomes = outcomes_of(directory)
     if not json:
-        tell_end(outcomes, directory, quiet)
+        tell_end(outcomes, directory, quiet=quiet, consoles=not on_terminal())
     if interrupted:
         return INTERRUPTED
     return SUCCEEDED if outcomes.all_succeeded else SOME_FAILED

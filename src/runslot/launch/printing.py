@@ -28,6 +28,7 @@ class Printer:
         self._out = out
         self._total = 0
         self._ended = 0
+        self._dropped: dict[str, int] = {}
 
     def __call__(self, event: LaunchEvent) -> None:
         """Print the event's line."""
@@ -48,16 +49,17 @@ class Printer:
                 self._ended += not event.retry
                 said = outcome_said(event.outcome) + ("; it is tried again" if event.retry else "")
                 yield self._line(event.outcome.kind, event.run, f"{said} ({self._ended}/{self._total})")
-            case RunDropped():
-                yield self._line("dropped", event.run, event.why)
+            case RunDropped():  # counted, not listed: a stop drops all that waits
+                self._dropped[event.why] = self._dropped.get(event.why, 0) + 1
             case StopNoted():
                 how = "killing" if event.kill else f"stopping (again: kill; they have {event.grace:g} s)"
                 yield f"{how}: {event.running} runs"
             case Said():
                 yield event.text
             case LaunchEnded():
-                counts = ", ".join(f"{count} {kind}" for kind, count in event.counts.items())
-                yield f"ended: {counts}; {event.directory}"
+                counts = [f"{count} {kind}" for kind, count in event.counts.items()]
+                counts += [f"{count} dropped ({why})" for why, count in self._dropped.items()]
+                yield f"ended: {', '.join(counts)}; {event.directory}"
 
     def _line(self, word: str, run: Run, said: str) -> str:
         return f"{time.strftime('%H:%M:%S')} {word:<9} {run.directory}" + (f"  {said}" if said else "")
