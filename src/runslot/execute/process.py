@@ -7,6 +7,8 @@ message, so that an outcome can say it.
 from __future__ import annotations
 
 import atexit
+import gc
+import importlib.util
 import os
 import signal
 import sys
@@ -20,7 +22,7 @@ from runslot.execute.functions import call_function, seed_everything, variant_of
 from runslot.execute.linux import die_with_parent
 from runslot.execute.placement import Placement, arguments
 from runslot.execute.pools import resize_pools
-from runslot.experiment.records import Function, Run, RunFile
+from runslot.experiment.records import Function, LoggerSettings, Run, RunFile
 from runslot.experiment.rundir import RunDir
 
 CANNOT_START = 127
@@ -76,7 +78,9 @@ def call_and_finish(job: Job, function: Callable[..., Any], message: int | None)
     try:
         if job.file.seeding:
             seed_everything(Run.from_json(job.file.run).seed)
-        call_function(function, reference, variant_of(job.run_dir, job.file))
+        variant = variant_of(job.run_dir, job.file)
+        _point_ancestors(job)
+        call_function(function, reference, variant)
         code = 0
     except SystemExit as stop:
         code = _exit_code(stop)
@@ -87,6 +91,14 @@ def call_and_finish(job: Job, function: Callable[..., Any], message: int | None)
     finally:
         _wind_up()
     return code
+
+
+def _point_ancestors(job: Job) -> None:
+    """Have libraries that log through RLKit's or launchkit's own logger write into the run's directory."""
+    if any(name in sys.modules or importlib.util.find_spec(name) for name in ("rlkit", "launchkit")):
+        from runslot.logger.ancestors import adopt_ancestor_loggers
+
+        adopt_ancestor_loggers(job.run_dir.path, LoggerSettings.from_json(job.file.logger))
 
 
 def _exit_code(stop: SystemExit) -> int:
@@ -125,6 +137,7 @@ def _enter(job: Job) -> None:
     if job.function is not None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        gc.enable()
         os.environ.clear()
         os.environ.update(job.environment)
         if job.placement.threads is not None:

@@ -1,0 +1,98 @@
+"""launchkit's `run_experiment`: what a call asks, and which way it goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import InvalidInput
+from runslot.experiment.records import LoggerSettings
+from runslot.experiment.settings import default_root
+from runslot.launch.events import Said
+from runslot.launch.planning import check_name
+from runslot.launch.printing import Printer
+from runslot.launchkit.asked import Asked, asked_of
+from runslot.launchkit.collection import Call, launch_call
+from runslot.launchkit.here import StrPath, run_experiment_here
+from runslot.launchkit.modes import HERE, check_mode
+from runslot.logger.options import check_settings
+from runslot.variants import SWEEP_NOTE, Variant, describe, space_of
+
+
+def run_experiment(
+    method_call: Callable[..., Any],
+    mode: str = "local",
+    exp_prefix: str = "default",
+    seed: int | str | None = None,
+    variant: Mapping[str, Any] | Iterable[Variant] | None = None,
+    exp_id: int | str = 0,
+    prepend_date_to_exp_prefix: bool = True,
+    use_gpu: bool = False,
+    snapshot_mode: str = "last",
+    snapshot_gap: int = 1,
+    base_log_dir: StrPath | None = None,
+    local_input_dir_to_mount_point_dict: Mapping[str, str] | None = None,
+    unpack_variant: bool = False,
+    skip_wait: bool = False,
+    sync_interval: int = 180,
+    region: str = "us-east-1",
+    instance_type: str | None = None,
+    spot_price: float | None = None,
+    verbose: bool = False,
+    num_exps_per_instance: int = 1,
+    time_in_mins: float | None = None,
+    ssh_host: str | None = None,
+    gcp_kwargs: Mapping[str, Any] | None = None,
+    *,
+    sweep: bool = True,
+) -> Any:
+    """Run `method_call(variant)` for each variant, in slots of this machine, and return a `Launched`.
+
+    A plain dict is a space: a list at its top level, under a key that may be dotted, is a set of choices; with
+    `sweep=False`, in a `Variant`, and anywhere below the top level it is a value. The call waits for its runs; with
+    `skip_wait` it returns at once, and the script waits for all such runs at its end. With mode `here_no_doodad` the
+    function runs in this process, and what it returns is returned (a list where there are several runs).
+
+    Runs lie in `<base_log_dir>/<MM-DD-exp_prefix>/<MM-DD-exp_prefix>_<time>_<exp_id>--s-<seed>`. `use_gpu` gives every
+    run a GPU of its own, else GPUs are hidden. The arguments from `sync_interval` on concern other machines; they
+    change nothing here, as in launchkit. Raises `InvalidInput` before anything starts.
+    """
+    del sync_interval, region, spot_price, verbose, num_exps_per_instance, time_in_mins, ssh_host, gcp_kwargs
+    check_mode(mode)
+    if local_input_dir_to_mount_point_dict:
+        raise InvalidInput(
+            "local_input_dir_to_mount_point_dict mounts directories into containers, and no mode of this version has "
+            "any: leave it out, and let the function read the directory itself"
+        )
+    check_name(exp_prefix)
+    prefix = f"{time.strftime('%m-%d')}-{exp_prefix}" if prepend_date_to_exp_prefix else exp_prefix
+    space = space_of(variant, sweep=sweep)
+    logger = check_settings(LoggerSettings(snapshot_mode, snapshot_gap, "launchkit", "[{run}] "))
+    root = default_root() if base_log_dir is None else Path(base_log_dir).expanduser().absolute()
+    call = Call(method_call, prefix, root, logger, bool(use_gpu), bool(unpack_variant), instance_type)
+    asked = asked_of(space, seed, exp_id)
+    observer = Printer()
+    if space.factors():
+        swept = isinstance(variant, Mapping) and not isinstance(variant, Variant)
+        observer(Said(describe(space, note=SWEEP_NOTE if swept else "")))
+    if mode == HERE:
+        results = [_here(call, each) for each in asked]
+        return results if len(results) > 1 else results[0]
+    return launch_call(call, asked, ", ".join(space.factors()), bool(skip_wait), observer)
+
+
+def _here(call: Call, asked: Asked) -> Any:
+    return run_experiment_here(
+        call.function,
+        variant={**asked.settings, **asked.extras(call.prefix, call.instance_type)},
+        exp_id=asked.exp_id,
+        seed=asked.seed,
+        use_gpu=call.use_gpu,
+        exp_prefix=call.prefix,
+        snapshot_mode=call.logger.snapshot_mode,
+        snapshot_gap=call.logger.snapshot_gap,
+        base_log_dir=call.root,
+        unpack_variant=call.unpack,
+    )

@@ -1,0 +1,141 @@
+"""A prefix's directory is a collection: the runs of many calls lie in it, and the record of each call in `.runslot`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import InvalidInput
+from runslot.experiment.records import ExperimentFile, LoggerSettings, Policy, Run
+from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.experiment.status import COLLECTION
+from runslot.hardware.resources import Resources
+from runslot.launch.creating import make_exclusively, write_plan
+from runslot.launch.events import Observer
+from runslot.launch.launching import launch
+from runslot.launch.planning import Plan, payload_of
+from runslot.launch.session import submit
+from runslot.launch.travel import import_path, refer
+from runslot.launchkit.asked import Asked
+from runslot.launchkit.code import code_directory, script_path
+from runslot.launchkit.handle import Launched
+from runslot.launchkit.here import save_arguments
+from runslot.logger.directories import make_log_dir
+from runslot.variants import run_id, to_jsonable
+
+
+@dataclass(frozen=True)
+class Call:
+    """What all runs of one call share."""
+
+    function: Callable[..., Any]
+    prefix: str
+    root: Path
+    logger: LoggerSettings
+    use_gpu: bool
+    unpack: bool
+    instance_type: str | None
+
+    @property
+    def collection(self) -> Path:
+        """The directory of the prefix."""
+        return self.root / self.prefix.replace("_", "-")
+
+
+def launch_call(call: Call, asked: Sequence[Asked], space: str, skip_wait: bool, observer: Observer) -> Launched:
+    """Record the call and run it in slots of this machine; with `skip_wait` while the script goes on."""
+    now = datetime.now()
+    pickles: dict[str, bytes] = {}
+    file = _file(call, space, pickles)
+    payloads = [payload_of(each.settings, each.name, pickles) for each in asked]
+    experiment = ExperimentDir(make_exclusively(call.collection / COLLECTION, f"{now:%Y%m%d-%H%M%S}"))
+    log_dirs: list[Path] = []
+    try:
+        for each in asked:
+            log_dirs.append(_reserve(call, each, now))
+            save_arguments(log_dirs[-1], _arguments(call, each))
+        runs = tuple(map(_run, [call] * len(asked), asked, log_dirs, payloads))
+        write_plan(experiment, Plan(file, runs, pickles, code_directory(call.function), script_path()))
+        if skip_wait:
+            return Launched(experiment, log_dirs, submit(experiment, True, observer))
+        launch(experiment, observer, fresh=True)
+    except BaseException:
+        _forget_unstarted(call, experiment, log_dirs)
+        raise
+    return Launched(experiment, log_dirs, None)
+
+
+def _file(call: Call, space: str, pickles: dict[str, bytes]) -> ExperimentFile:
+    function, data = refer(call.function, call.unpack)
+    if data is not None and function.pickle is not None:
+        pickles[function.pickle] = data
+    return ExperimentFile(
+        name=call.prefix,
+        work={"function": function.to_json()},
+        created=time.time(),
+        cwd=str(Path.cwd()),
+        python=sys.executable,
+        path=import_path(),
+        python_path=os.environ.get("PYTHONPATH"),
+        resources=asdict(Resources(gpus=1 if call.use_gpu else 0)),
+        policy=Policy().to_json(),
+        logger=call.logger.to_json(),
+        space=space,
+        runs_root="../..",
+        front_door="launchkit",
+    )
+
+
+def _reserve(call: Call, asked: Asked, now: datetime) -> Path:
+    try:
+        return make_log_dir(call.root, call.prefix, asked.exp_id, asked.seed, now)
+    except OSError as error:
+        raise InvalidInput(f"no run directory can be made in {call.collection}: {error}; give base_log_dir") from error
+
+
+def _run(call: Call, asked: Asked, log_dir: Path, payload: str | None) -> Run:
+    return Run(
+        id=run_id(asked.settings, asked.seed),
+        name=asked.name,
+        variant=to_jsonable(asked.settings),
+        directory=log_dir.relative_to(call.collection).as_posix(),
+        seed=asked.seed,
+        extras=asked.extras(call.prefix, call.instance_type),
+        payload=payload,
+    )
+
+
+def _arguments(call: Call, asked: Asked) -> dict[str, Any]:
+    """Return the keyword arguments with which launchkit would have called `run_experiment_here`."""
+    return {
+        "variant": {**asked.settings, **asked.extras(call.prefix, call.instance_type)},
+        "exp_id": asked.exp_id,
+        "seed": asked.seed,
+        "use_gpu": call.use_gpu,
+        "exp_prefix": call.prefix,
+        "snapshot_mode": call.logger.snapshot_mode,
+        "snapshot_gap": call.logger.snapshot_gap,
+        "script_name": script_path(),
+        "base_log_dir": str(call.root),
+    }
+
+
+def _forget_unstarted(call: Call, experiment: ExperimentDir, log_dirs: Sequence[Path]) -> None:
+    """Take back what was made for a call that was refused before its first run."""
+    journal = experiment.journal_file
+    if journal.exists() and journal.stat().st_size:
+        return
+    unstarted = [each for each in log_dirs if not RunDir(each).run_file.exists()]
+    for directory in (experiment.path, *unstarted):
+        shutil.rmtree(directory, ignore_errors=True)
+    with suppress(OSError):  # other calls' runs are there
+        experiment.path.parent.rmdir()
+        call.collection.rmdir()

@@ -1,0 +1,98 @@
+"""Run an experiment function in this process, as launchkit's `run_experiment_here`."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from runslot import logger
+from runslot.errors import InvalidInput, RunslotError
+from runslot.execute.functions import call_function, seed_everything
+from runslot.experiment.records import Function, LoggerSettings
+from runslot.experiment.rundir import RunDir
+from runslot.launch.travel import by_value
+from runslot.launchkit.asked import asked_of
+from runslot.launchkit.code import GitTuple, code_directory, git_infos_of, script_path
+from runslot.variants import is_plain, plain, single
+
+StrPath = str | os.PathLike[str]
+
+
+def run_experiment_here(
+    experiment_function: Callable[..., Any],
+    variant: Mapping[str, Any] | None = None,
+    exp_id: int | str = 0,
+    seed: int | str | None = None,
+    use_gpu: bool = True,
+    exp_prefix: str = "default",
+    snapshot_mode: str = "last",
+    snapshot_gap: int = 1,
+    git_infos: Sequence[GitTuple] | None = None,
+    script_name: str | None = None,
+    base_log_dir: StrPath | None = None,
+    force_randomize_seed: bool = False,
+    log_dir: StrPath | None = None,
+    unpack_variant: bool = False,
+    **setup_logger_kwargs: Any,
+) -> Any:
+    """Call the function in this process and return what it returns; the logger writes into the run's directory.
+
+    The variant is one setting, its lists included. The function receives a dict of its own, with `exp_id` and `seed`
+    added as text. `random`, `numpy` and `torch` are seeded. `use_gpu` is recorded, and changes nothing here.
+    """
+    given = _single(variant)
+    if force_randomize_seed:
+        seed = given["seed"] = None
+    (asked,) = asked_of(single(given), seed, exp_id)
+    if not callable(experiment_function):
+        raise InvalidInput(f"{experiment_function!r} is not a function")
+    told = {key: given[key] for key in ("exp_prefix", "instance_type") if key in given}
+    received = {**plain(asked.settings), **told, "exp_id": str(asked.exp_id), "seed": str(asked.seed)}
+    logged: dict[str, Any] = {
+        "exp_id": asked.exp_id,
+        "seed": asked.seed,
+        "exp_prefix": exp_prefix,
+        "snapshot_mode": snapshot_mode,
+        "snapshot_gap": snapshot_gap,
+        "base_log_dir": base_log_dir,
+        "script_name": script_path() if script_name is None else script_name,
+        "git_infos": git_infos_of(code_directory(experiment_function)) if git_infos is None else git_infos,
+        **setup_logger_kwargs,
+    }
+    logger.reset()
+    directory = Path(logger.setup_logger(variant=received, log_dir=log_dir, **logged))
+    try:
+        _save_arguments_if_possible(directory, {**logged, "variant": received, "use_gpu": use_gpu})
+        settings = LoggerSettings(snapshot_mode=snapshot_mode, snapshot_gap=snapshot_gap)
+        logger.adopt_ancestor_loggers(directory, settings)
+        seed_everything(asked.seed)
+        return call_function(experiment_function, Function("", unpack=unpack_variant), received)
+    finally:
+        logger.release_ancestor_loggers()
+        logger.reset()
+
+
+def _single(variant: Any) -> dict[str, Any]:
+    if variant is not None and not isinstance(variant, Mapping):
+        raise InvalidInput(f"run_experiment_here takes one variant, a dict, not a {type(variant).__name__}")
+    given: Mapping[str, Any] = variant or {}
+    return dict(given)
+
+
+def _save_arguments_if_possible(directory: Path, arguments: Mapping[str, Any]) -> None:
+    """Do without `experiment.pkl` where the variant holds what cannot be pickled: nothing has to travel here."""
+    try:
+        save_arguments(directory, arguments)
+    except RunslotError as error:
+        logger.log(f"no experiment.pkl: {error}")
+
+
+def save_arguments(directory: Path, arguments: Mapping[str, Any]) -> None:
+    """Write launchkit's `experiment.pkl`: the keyword arguments of the run."""
+    content = {"run_experiment_here_kwargs": dict(arguments)}
+    plain_enough = is_plain(dict(arguments["variant"]))
+    data = pickle.dumps(content) if plain_enough else by_value(content, "the variant, for experiment.pkl,")
+    RunDir(directory).experiment_pickle.write_bytes(data)
