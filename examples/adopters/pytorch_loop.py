@@ -40,7 +40,7 @@ def train(variant: dict[str, Any]) -> float:
         logger.dump_tabular()
         state = {"epoch": epoch, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
         logger.save_itr_params(epoch, state)
-    return loss.item()
+    return float(loss.item())
 
 
 if __name__ == "__main__":

@@ -85,7 +85,8 @@ def _override(words: Words, setting: str) -> None:
     if not equals or not text.strip():
         raise InvalidInput(f"--set {setting}: write KEY=VALUE, as in --set resources.cpus=2")
     if word not in WORDS:
-        raise InvalidInput(f"--set {setting}: unknown key {word!r}{nearest(word, WORDS)}; known are {', '.join(WORDS)}")
+        known = nearest(word, WORDS) or f"; known are {', '.join(WORDS)}"
+        raise InvalidInput(f"--set {setting}: unknown key {word!r}{known}")
     if inside and word not in (*SPACES, "resources"):
         raise InvalidInput(f"--set {setting}: {word} has no keys; write --set {word}=VALUE")
     if word == "resources" and inside and inside not in RESOURCES:

@@ -34,7 +34,7 @@ def read_sweep_file(path: Path) -> Words:
     values, origins = _parse(text, path)
     if not isinstance(values, dict):
         raise InvalidInput(f"{path} is no sweep file: it holds no `key: value`, such as `function: train.py:train`")
-    return Words(_anchored(values, path.parent), origins)
+    return Words(_anchored(values, path.parent), {(): str(path), **origins})
 
 
 def _parse(text: str, path: Path) -> tuple[Any, dict[KeyPath, str]]:

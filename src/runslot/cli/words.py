@@ -220,7 +220,7 @@ class Words:
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[KeyPath, str] = field(default_factory=dict)
-    """By path of keys: `sweep.yaml, line 7`, `--timeout`."""
+    """By path of keys: `sweep.yaml, line 7`, `--timeout`; the empty path is the whole."""
 
     def say(self, path: KeyPath, value: Any, origin: str) -> None:
         """Set one word, or one key of `resources` or of a space, in place of what was said before."""
@@ -239,10 +239,9 @@ class Words:
 
     def origin(self, path: KeyPath) -> str:
         """Return where the key was said, as the beginning of a message; empty where that is not known."""
-        while path:
-            if path in self.origins:
-                return f"{self.origins[path]}: "
-            path = path[:-1]
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.origins:
+                return f"{self.origins[path[:length]]}: "
         return ""
 
     @contextmanager
@@ -265,10 +264,8 @@ class Words:
         for key, value in values.items():
             path = (*above, str(key))
             if key not in words:
-                known = ", ".join(words)
-                raise InvalidInput(
-                    f"{self.origin(path)}unknown key {key!r}{nearest(str(key), words)}; known are {known}"
-                )
+                known = nearest(str(key), words) or f"; known are {', '.join(words)}"
+                raise InvalidInput(f"{self.origin(path)}unknown key {key!r}{known}")
             try:
                 read[key] = words[key].read(value)
             except InvalidInput as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource  # noqa: F401  os.wait4 imports it at its first call, which would be once in every keeper
 import select
 import signal
 import sys

@@ -23,7 +23,7 @@ from runslot.errors import Busy
 from runslot.execute.cold import enter_import_path
 from runslot.execute.functions import find_function
 from runslot.execute.keeper import keep
-from runslot.experiment.processes import start_time
+from runslot.experiment.processes import identify, start_time
 from runslot.experiment.records import Function
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
@@ -55,6 +55,8 @@ class Template:
 
     def serve(self) -> None:
         """Answer messages until the launcher is gone."""
+        identify()  # what it looks up of this machine is kept, for all the keepers
+        gc.freeze()
         while True:
             message, leases = self._receive()
             if message is None:
@@ -123,6 +125,7 @@ class Template:
     ) -> None:
         code = 1
         try:
+            gc.disable()  # a keeper is short, and a collection would copy the template's pages
             self._channel.close()
             os.setsid()
             for lease in leases:

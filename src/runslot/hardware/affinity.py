@@ -146,21 +146,21 @@ def quick_affinity_code(n_parallel: int | None = None, use_gpu: bool = True, con
     from runslot.hardware.probe import probe
 
     topology = probe(gpus=use_gpu)
-    cores = len(_cores_from_zero(topology))
+    cores, step = _countable(topology)
     gpus = len(topology.gpus)
     if n_parallel is not None and _whole("n_parallel", n_parallel) < 1:
         raise AffinityError(f"affinity: n_parallel is {n_parallel}, but the least is 1")
-    if gpus:
-        gpus = min(gpus, n_parallel or gpus)
-        runs = gpus * contexts_per_gpu
-        if runs > cores:
-            raise AffinityError(f"affinity: {runs} runs on {gpus} GPUs have {cores} cores: lower contexts_per_gpu")
-        return encode_affinity(n_cpu_core=cores // runs * runs, n_gpu=gpus, contexts_per_gpu=contexts_per_gpu)
-    if n_parallel is None:
+    if not gpus and n_parallel is None:
         found = "no GPU was found" if use_gpu else "use_gpu is False"
         raise AffinityError(f"affinity: n_parallel must be given, because {found}")
-    runs = min(n_parallel, cores)
-    return encode_affinity(n_cpu_core=cores // runs * runs, cpu_per_run=cores // runs)
+    gpus = min(gpus, n_parallel or gpus)
+    runs = gpus * contexts_per_gpu or min(n_parallel or 1, cores // step)
+    each = cores // (runs * step) * step
+    if not each:
+        raise AffinityError(f"affinity: {runs} runs on {gpus} GPUs have {cores} cores: lower contexts_per_gpu")
+    if gpus:
+        return encode_affinity(n_cpu_core=each * runs, n_gpu=gpus, contexts_per_gpu=contexts_per_gpu)
+    return encode_affinity(n_cpu_core=each * runs, cpu_per_run=each)
 
 
 def make_affinity(run_slot: int = 0, **kwargs: Any) -> Affinity:
@@ -295,29 +295,55 @@ def n_socket(topology: Topology) -> int:
 
 
 def _fill_from_machine(numbers: dict[str, Any]) -> None:
+    """Put in the offset and the sockets of this machine where they are not given.
+
+    Where no offset describes the machine, CPUs are taken for cores, unless two runs would then share a core.
+    """
     from runslot.hardware.probe import probe
 
     topology = probe(gpus=False)
-    if numbers["hto"] is None:
-        numbers["hto"] = hyperthread_offset(topology)
+    given, refusal = numbers["hto"] is not None, None
+    if not given:
+        try:
+            numbers["hto"] = hyperthread_offset(topology)
+        except AffinityError as error:
+            numbers["hto"], refusal = 0, error
     if numbers["skt"] is None:
-        numbers["skt"] = n_socket(topology)
+        numbers["skt"] = 1 if refusal else n_socket(topology)
         try:
             check(_layout(_written(numbers)))
         except AffinityError:
             numbers["skt"] = 1  # the sockets do not divide among these runs
+    if refusal is not None:
+        layout = _layout(_written(numbers))
+        check(layout)
+        cores = [{_siblings(topology, cpu) for cpu in cpus_of(layout.affinity(i))} for i in range(layout.slots)]
+        if sum(map(len, cores)) > len(set().union(*cores)):
+            raise refusal
 
 
-def _cores_from_zero(topology: Topology) -> list[Core]:
-    """Return the cores that this process may use; codes count them from CPU 0, so others are refused."""
+def _siblings(topology: Topology, cpu: int) -> tuple[int, ...]:
+    return next((core.pus for core in topology.cores if cpu in core.pus), (cpu,))
+
+
+def _countable(topology: Topology) -> tuple[int, int]:
+    """Return how many cores codes can count here, and how many of them make a physical core.
+
+    Codes count from CPU 0, so that a machine of which this process has another part is refused.
+    """
     usable = [core for core in topology.cores if set(core.pus) <= set(topology.allowed)]
-    if [core.pus[0] for core in usable] != list(range(len(usable))):
+    try:
+        hyperthread_offset(topology)
+        firsts, step = [core.pus[0] for core in usable], 1
+    except AffinityError:  # CPUs are counted as cores
+        firsts, step = sorted(pu for core in usable for pu in core.pus), max(len(core.pus) for core in usable)
+    if firsts != list(range(len(firsts))):
         allowed = ", ".join(map(str, topology.allowed))
         raise AffinityError(
             f"affinity codes count from CPU 0, but this process may use the CPUs {allowed} of {topology.host}: "
             "ask with Resources(cpus=…) instead"
         )
-    return usable
+    return len(firsts), step
 
 
 def _gpus_of_code(code: str, affinity: Affinity, topology: Topology) -> tuple[Gpu, ...]:

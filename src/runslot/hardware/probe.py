@@ -5,7 +5,7 @@ hwloc's reading of the same files.
 """
 
 # Plain strings for paths: pathlib would cost more than the system calls.
-# ruff: noqa: PTH123, PTH208
+# ruff: noqa: PTH112, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -88,19 +88,21 @@ def _online(cpu: str) -> set[int]:
     listed = _read(f"{cpu}/online")
     if listed:
         return set(parse_list(listed))
-    numbers = _numbered(cpu, "cpu")
-    return {n for n in numbers if _read(f"{cpu}/cpu{n}/online") != "0" and Path(f"{cpu}/cpu{n}/topology").is_dir()}
+    present = {n for n in _numbered(cpu, "cpu") if _read(f"{cpu}/cpu{n}/online") != "0"}
+    # Without `online` files, CPUs that are off have no `topology`; kernels for one CPU have it nowhere.
+    return {n for n in present if os.path.isdir(f"{cpu}/cpu{n}/topology")} or present
 
 
 def _packages(cpu: str, online: set[int]) -> tuple[Package, ...]:
+    ids = {pu: _number(f"{cpu}/cpu{pu}/topology/physical_package_id") for pu in online}
     packages, taken = [], set[int]()
     for pu in sorted(online):
         if pu not in taken:
-            where = f"{cpu}/cpu{pu}/topology"
-            members = _siblings(where, ("package_cpus", "core_siblings")) & online - taken | {pu}
+            siblings = _siblings(f"{cpu}/cpu{pu}/topology", ("package_cpus", "core_siblings"))
+            alike = siblings or {other for other in online if ids[other] == ids[pu]}
+            members = alike & online - taken | {pu}
             taken |= members
-            number = _number(f"{where}/physical_package_id")
-            packages.append(Package(None if number == -1 else number, tuple(sorted(members))))
+            packages.append(Package(None if ids[pu] == -1 else ids[pu], tuple(sorted(members))))
     return tuple(packages)
 
 

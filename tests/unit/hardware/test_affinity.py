@@ -188,6 +188,47 @@ def test_this_machine_gets_a_code_that_it_can_run():
         quick_affinity_code(n_parallel=0, use_gpu=False)
 
 
+@pytest.fixture
+def on_machine(monkeypatch):
+    """Make affinity codes look at another machine than this one."""
+    return lambda topology: monkeypatch.setattr("runslot.hardware.probe.probe", lambda *, gpus=True: topology)
+
+
+def shared_cores(code, topology):
+    core_of = {pu: core for core in topology.cores for pu in core.pus}
+    taken = [{core_of[cpu] for cpu in cpus_of(slot)} for slot in layout_of(code)]
+    return sum(map(len, taken)) - len(set().union(*taken))
+
+
+@pytest.mark.parametrize("name", json.loads((DATA.parent / "topologies/golden.json").read_text()))
+def test_codes_on_captured_machines_share_no_core(name, capture, on_machine):
+    topology = read_topology(capture(name))
+    on_machine(topology)
+    for n_parallel in (1, 2, 3, 8):
+        code = quick_affinity_code(n_parallel=n_parallel, use_gpu=False) if online_from_zero(topology) else None
+        if code is None:
+            with pytest.raises(AffinityError, match="count from CPU 0"):
+                quick_affinity_code(n_parallel=n_parallel, use_gpu=False)
+        else:
+            assert len(layout_of(code)) == min(n_parallel, len(topology.cores))
+            assert shared_cores(code, topology) == 0
+
+
+def online_from_zero(topology) -> bool:
+    return list(topology.online) == list(range(len(topology.online)))
+
+
+def test_threads_that_are_neighbours_are_taken_for_cores_where_runs_keep_apart(capture, on_machine):
+    topology = read_topology(capture("fakecpuid1f-64intel64-2p4d2n2c2t"))
+    on_machine(topology)
+    code = encode_affinity(n_cpu_core=64, n_gpu=4)
+    assert code == "64cpu_4gpu_0hto"
+    assert shared_cores(code, topology) == 0
+    with pytest.raises(AffinityError, match="hyperthread_offset=0"):
+        encode_affinity(n_cpu_core=64, cpu_per_run=1)
+    assert encode_affinity(n_cpu_core=64, cpu_per_run=1, hyperthread_offset=0, n_socket=1) == "64cpu_0gpu_1cpr_0hto"
+
+
 def layout_of(code):
     return [affinity_from_code(prepend_run_slot(i, code)) for i in range(get_n_run_slots(code))]
 

@@ -100,6 +100,15 @@ def test_a_masked_sysfs_has_a_core_for_each_pu(tmp_path):
     assert topology.numa_nodes[0].pus == (0, 1, 2, 8)
 
 
+def test_a_kernel_for_one_cpu_and_one_that_says_little(tmp_path):
+    topology = read_topology(put(tmp_path / "one", {"sys/devices/system/cpu/cpu0/uevent": ""}))
+    assert (topology.online, len(topology.packages), len(topology.cores)) == ((0,), 1, 1)
+    where = "sys/devices/system/cpu"
+    files = {f"{where}/cpu{pu}/topology/physical_package_id": str(pu % 2) for pu in range(4)}
+    topology = read_topology(put(tmp_path / "little", files))
+    assert [(p.id, p.pus) for p in topology.packages] == [(0, (0, 2)), (1, (1, 3))]
+
+
 def test_nodes_may_have_no_cpus_and_distances_may_be_missing(tmp_path):
     node = "sys/devices/system/node"
     files = cpus(2) | {
