@@ -46,8 +46,9 @@ def _slots(board: Board, rows: Rows, width: int, room: int, now: float) -> Itera
     shown = lines if len(lines) <= room else lines[: room - 1]
     for each in shown:
         if isinstance(each, UnderWay):
-            said = row_said(rows.get(each.run.id, {}), columns.said)
-            yield columns.line(each.slot, _name(each), clock(now - each.started), said)
+            again = f"attempt {each.attempt}  " if each.attempt > 1 else ""
+            said = again + row_said(rows.get(each.run.id, {}), columns.said - len(again))
+            yield columns.line(each.slot, each.run.directory, clock(now - each.started), said)
         elif isinstance(each, Waiting):
             yield columns.line(each.slot, each.run.directory, "", each.by, "yellow")
         else:
@@ -60,10 +61,6 @@ def _slots(board: Board, rows: Rows, width: int, room: int, now: float) -> Itera
 def _place(each: UnderWay | Waiting | int) -> tuple[bool, int]:
     slot = each if isinstance(each, int) else each.slot
     return slot is None, slot or 0
-
-
-def _name(each: UnderWay) -> str:
-    return f"{each.run.directory} (attempt {each.attempt})" if each.attempt > 1 else each.run.directory
 
 
 @dataclass(frozen=True)

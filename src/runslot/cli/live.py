@@ -25,6 +25,7 @@ from runslot.launch.printing import outcome_said
 _PER_SECOND = 4
 _LINES = 5
 """Lines of a failed run's console."""
+_FROM_CONSOLE = "  │ "
 
 
 class LiveView:
@@ -55,7 +56,8 @@ class LiveView:
             if isinstance(event, RunStarted):
                 self._began(event)
         for line in _lasting(event):
-            self._console.print(line)
+            # A long line of a console is cut, since its end is in the line above; others may wrap.
+            self._console.print(line, no_wrap=line.plain.startswith(_FROM_CONSOLE), overflow="ellipsis")
 
     def _began(self, event: RunStarted) -> None:
         run_dir = RunDir(event.directory)
@@ -82,7 +84,7 @@ def _lasting(event: LaunchEvent) -> Iterator[Text]:
     match event:
         case LaunchStarted():
             kept = f", {event.kept} kept" if event.kept else ""
-            said = f" {len(event.runs)} runs{kept} in {event.slots_said}"
+            said = f": {len(event.runs)} runs{kept} in {event.slots_said}"
             yield Text.assemble((event.experiment, "bold"), said)
             yield Text(str(event.directory), style="dim")
         case RunEnded() if event.outcome.kind not in {"succeeded", "stopped"}:
@@ -90,7 +92,7 @@ def _lasting(event: LaunchEvent) -> Iterator[Text]:
             said = f"  {outcome_said(event.outcome)}"
             yield Text.assemble((event.outcome.kind, "bold red"), " ", event.run.directory, (said, "dim"), again)
             for line in last_lines(RunDir(event.directory).console, _LINES):
-                yield Text(f"  │ {line}", style="dim", no_wrap=True, overflow="ellipsis")
+                yield Text(f"{_FROM_CONSOLE}{line}", style="dim")
         case Said():
             yield Text(event.text, style="yellow")
         case _:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_FIRST = ("epoch", "itr", "iteration", "step", "steps", "env_steps", "total_steps", "diagnostics/iteration")
-_LAST = ("time", "seconds", "memory", "fps")
+_COUNTERS = ("epoch", "itr", "iteration", "step", "steps", "cumsteps", "n_steps", "total_steps")
+_GOALS = ("return", "reward", "accuracy", "score", "success")
+_LAST = ("time", "seconds", "memory", "fps", "(s)")
 _GAPS = {"", "nan"}
 
 
 def row_said(row: Mapping[str, str], width: int | None = None) -> str:
-    """Return the row's cells that have a value, in order, counters first and times last, cut at whole cells."""
+    """Return the row's cells that have a value, in order: counters, goals, others, times; cut at whole cells."""
     said = ""
     for key in sorted(row, key=_rank):
         if row[key] in _GAPS:
@@ -27,9 +28,11 @@ def row_said(row: Mapping[str, str], width: int | None = None) -> str:
 
 def _rank(key: str) -> int:
     low = key.lower()
-    if low in _FIRST:
+    if low.rpartition("/")[2] in _COUNTERS:
         return 0
-    return 2 if any(word in low for word in _LAST) else 1
+    if any(word in low for word in _LAST):
+        return 3
+    return 1 if any(word in low for word in _GOALS) else 2
 
 
 def number_said(cell: str) -> str:
