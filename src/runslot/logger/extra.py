@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from runslot.errors import InvalidInput, NotInstalled, nearest
 from runslot.experiment.rundir import RunDir
-from runslot.logger.snapshots import pickled
+from runslot.logger.snapshots import dump_pickle
 from runslot.variants.encode import to_jsonable
 
 MODES = ("joblib", "pickle", "cloudpickle", "json")
@@ -34,28 +33,28 @@ def check_mode(mode: str) -> None:
         raise InvalidInput(f"save_extra_data: no mode {mode!r}{nearest(str(mode), MODES)}; known: {', '.join(MODES)}")
 
 
-def extra_bytes(data: Any, mode: str) -> bytes:
-    """Return extra data in a format of launchkit's `save_extra_data`, or as JSON."""
+def dump_extra(data: Any, mode: str, file: BinaryIO) -> None:
+    """Write extra data in a format of launchkit's `save_extra_data`, or as JSON."""
     if mode == "joblib":
-        return _joblib_bytes(data)
-    if mode == "pickle":
-        return pickled(data)
-    if mode == "cloudpickle":
+        _dump_joblib(data, file)
+    elif mode == "pickle":
+        dump_pickle(data, file)
+    elif mode == "cloudpickle":
         try:
             import cloudpickle
         except ImportError:
             raise NotInstalled(
-                "save_extra_data(mode='cloudpickle') needs cloudpickle: pip install cloudpickle"
+                "save_extra_data(mode='cloudpickle'): pip install cloudpickle, or mode='pickle'"
             ) from None
-        return bytes(cloudpickle.dumps(data))
-    return json.dumps(to_jsonable(data), indent=2).encode() + b"\n"
+        cloudpickle.dump(data, file)
+    else:
+        file.write(json.dumps(to_jsonable(data), indent=2).encode() + b"\n")
 
 
-def _joblib_bytes(data: Any) -> bytes:
+def _dump_joblib(data: Any, file: BinaryIO) -> None:
     try:
         import joblib
-    except ImportError:  # joblib.load reads a plain pickle as well
-        return pickled(data)
-    buffer = io.BytesIO()
-    joblib.dump(data, buffer, compress=3)
-    return buffer.getvalue()
+    except ImportError:
+        dump_pickle(data, file)  # which joblib.load reads as well
+    else:
+        joblib.dump(data, file, compress=3)

@@ -50,7 +50,7 @@ class TensorBoard:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         self._event, self._summary = Event, Summary
-        self._writer = EventFileWriter(str(directory))
+        self._writer = EventFileWriter(str(directory), flush_secs=10)
 
     def write(self, row: Mapping[str, Plain], iteration: int) -> None:
         """Write one event with the row's numbers, at step `iteration`."""

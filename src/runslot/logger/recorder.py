@@ -14,6 +14,7 @@ from runslot.experiment.rundir import write_atomically
 from runslot.logger import console, extra, snapshots
 from runslot.logger.cells import PLAIN_TYPES, Plain, fetched, held
 from runslot.logger.controls import Controls, PathText
+from runslot.logger.replacing import replacing
 from runslot.logger.spread import NAMES, spread
 from runslot.variants.encode import to_jsonable
 
@@ -182,6 +183,7 @@ class Recorder(Controls):
         written = None
         with self._harmless(path.name):
             path.parent.mkdir(parents=True, exist_ok=True)
-            snapshots.replace_file(path, extra.extra_bytes(data, mode), fsync=self._snapshots.fsync)
+            with replacing(path, fsync=self._snapshots.fsync) as file:
+                extra.dump_extra(data, mode, file)
             written = str(path)
         return written  # noqa: RET504 - None where `_harmless` held an error back

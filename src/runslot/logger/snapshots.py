@@ -9,13 +9,15 @@ import io
 import os
 import pickle
 import re
+import shutil
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from runslot.errors import NotFound, NotInstalled
+from runslot.logger.replacing import remove_leftovers, replacing
 
 Style = Literal["launchkit", "rlpyt"]
 
@@ -41,28 +43,29 @@ def names(style: Style, mode: str, gap: int, itr: int) -> tuple[str, ...]:
     return ()
 
 
-def params_bytes(params: Any) -> bytes:
-    """Return a snapshot: as `torch.save` writes it where it holds tensors or modules of torch, else as a pickle."""
+def dump_params(params: Any, file: BinaryIO) -> None:
+    """Write a snapshot: as `torch.save` does where it holds tensors or modules of torch, else as a pickle."""
     torch = sys.modules.get("torch")
-    if torch is None or not _holds_torch(params, torch):
-        return pickled(params)
-    buffer = io.BytesIO()
-    torch.save(params, buffer)
-    return buffer.getvalue()
+    if torch is not None and _holds_torch(params, torch):
+        torch.save(params, file)
+    else:
+        dump_pickle(params, file)
 
 
-def pickled(value: Any) -> bytes:
-    """Return a pickle; by value where classes or functions cannot be found by name, as those of a notebook."""
+def dump_pickle(value: Any, file: BinaryIO) -> None:
+    """Write a pickle; by value where classes or functions cannot be found by name, as those of a notebook."""
     try:
-        return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+        pickle.dump(value, file, protocol=pickle.HIGHEST_PROTOCOL)
     except (pickle.PicklingError, AttributeError, TypeError):
         try:
             import cloudpickle
         except ImportError:
-            pass
-        else:
-            return bytes(cloudpickle.dumps(value))
-        raise
+            cloudpickle = None
+        if cloudpickle is None:
+            raise
+        file.seek(0)
+        file.truncate()
+        cloudpickle.dump(value, file)
 
 
 def _holds_torch(value: Any, torch: Any) -> bool:
@@ -118,21 +121,6 @@ def forget_old(directory: Path, keep_last: int) -> None:
         (directory / f"itr_{itr}.pkl").unlink(missing_ok=True)
 
 
-def replace_file(path: Path, content: bytes, *, fsync: bool) -> None:
-    """Replace `path` by rename; a kill leaves the old file or the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            if fsync:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 class Background:
     """At most one piece of work in a thread; its error surfaces at the next `finish`."""
 
@@ -172,6 +160,7 @@ class Snapshots:
         """How many numbered snapshots stay; 0: all."""
         self.fsync = False
         self.background = False
+        self._cleaned: set[Path] = set()
         self._work = Background()
         self._lock = threading.RLock()  # a signal handler may save, too
 
@@ -183,11 +172,12 @@ class Snapshots:
             return
         with self._lock:
             earlier = self._work.finish()
-            content = params_bytes(params)
             if self.background:
-                self._work.start(lambda: self._write(directory, files, content))
+                content = io.BytesIO()
+                dump_params(params, content)
+                self._work.start(lambda: self._write(directory, files, lambda file: file.write(content.getbuffer())))
             else:
-                self._write(directory, files, content)
+                self._write(directory, files, lambda file: dump_params(params, file))
         if earlier is not None:
             raise earlier
 
@@ -201,8 +191,15 @@ class Snapshots:
         self._work = Background()
         self._lock = threading.RLock()  # a signal handler may save, too
 
-    def _write(self, directory: Path, files: tuple[str, ...], content: bytes) -> None:
-        for name in files:
-            replace_file(directory / name, content, fsync=self.fsync)
+    def _write(self, directory: Path, files: tuple[str, ...], write: Callable[[BinaryIO], object]) -> None:
+        if directory not in self._cleaned:
+            remove_leftovers(directory)
+            self._cleaned.add(directory)
+        first, *more = (directory / name for name in files)
+        with replacing(first, fsync=self.fsync) as target:
+            write(target)
+        for path in more:
+            with first.open("rb") as source, replacing(path, fsync=self.fsync) as target:
+                shutil.copyfileobj(source, target)
         if self.keep_last:
             forget_old(directory, self.keep_last)

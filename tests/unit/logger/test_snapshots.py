@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -123,6 +124,14 @@ def test_loading_takes_the_last_and_names_what_there_is(logger, run_dir):
     assert logger.load_itr_params(9) == 9
     with pytest.raises(NotFound, match=r"kept iterations: 9, 10"):
         logger.load_itr_params(8)
+
+
+def test_what_a_killed_process_was_writing_is_removed(logger, run_dir):
+    gone = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True).stdout.strip()
+    (run_dir / f".params.pkl.{gone}~").touch()
+    (run_dir / f".params.pkl.{os.getppid()}~").touch()
+    logger.save_itr_params(0, 0)
+    assert {path.name for path in run_dir.iterdir()} == {"params.pkl", f".params.pkl.{os.getppid()}~"}
 
 
 def test_a_snapshot_in_the_background_has_the_values_of_the_call(logger, run_dir):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from runslot.logger import cells
+
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 
@@ -34,6 +36,22 @@ def test_a_module_comes_back_from_a_snapshot(logger, run_dir):
     read = torch.load(run_dir / "params.pkl", weights_only=True)
     assert torch.equal(read["model"]["weight"], module.weight)
     assert torch.equal(logger.load_itr_params()["model"]["bias"], module.bias)
+
+
+def test_values_on_a_device_are_fetched_once_for_each_type(logger, run_dir, rows, monkeypatch):
+    """Tensors of the CPU stand for those of a device; the test below has a real one."""
+    monkeypatch.setattr(cells, "_is_torch_on_device", lambda value: isinstance(value, torch.Tensor))
+    floats = {f"f{i}": torch.tensor(float(i)) for i in range(3)}
+    logger.record_dict({**floats, "count": torch.tensor([2**60]), "plain": 1})
+    floats["f0"] += 100
+    transfers = []
+    original = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: (transfers.append(1), original(tensor))[1])
+    logger.dump_tabular()
+    assert len(transfers) == 2
+    assert rows(run_dir / "progress.csv") == [
+        {"f0": "0.0", "f1": "1.0", "f2": "2.0", "count": str(2**60), "plain": "1"}
+    ]
 
 
 @pytest.mark.gpu
