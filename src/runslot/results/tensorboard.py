@@ -13,6 +13,7 @@ def read(files: Sequence[str], problems: list[Problem]) -> pl.DataFrame | None:
     """Return `step`, `seconds` (since the first event) and the scalars; None, and a problem, without tensorboard."""
     try:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+        from tensorboard.util.tensor_util import make_ndarray
     except ImportError:
         problems.append(Problem(files[0], "is read with `pip install 'runslot[tensorboard]'`; it is left out"))
         return None
@@ -29,9 +30,9 @@ def read(files: Sequence[str], problems: list[Problem]) -> pl.DataFrame | None:
                 _put(rows, event.step, event.wall_time, tag, float(event.value))
         for tag in events.Tags()["tensors"]:  # scalars of TensorFlow 2 are tensors of one number
             for event in events.Tensors(tag):
-                value = list(event.tensor_proto.float_val)
-                if len(value) == 1:
-                    _put(rows, event.step, event.wall_time, tag, float(value[0]))
+                value = make_ndarray(event.tensor_proto)
+                if value.size == 1 and value.dtype.kind in "biuf":
+                    _put(rows, event.step, event.wall_time, tag, float(value.item()))
     tags = dict.fromkeys(tag for row in rows.values() for tag in row)
     if not rows:
         return None

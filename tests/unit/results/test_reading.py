@@ -172,6 +172,37 @@ def test_tensorboard_files_without_tensorboard_are_named(
     assert "runslot[tensorboard]" in str(results.problems[0])
 
 
+def test_tensorboard_scalars(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from tensorboard.util.tensor_util import make_tensor_proto
+
+    def write(step: int, **values: float) -> None:
+        scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        tensor = Summary.Value(tag="tensor", tensor=make_tensor_proto(step * 2.0))
+        text = Summary.Value(tag="text", tensor=make_tensor_proto("words"))
+        event = Event(step=step, wall_time=100.0 + step, summary=Summary(value=[*scalars, tensor, text]))
+        writer.add_event(event)
+        writer.flush()
+
+    writer = EventFileWriter(str(tmp_path / "run"))
+    write(0, loss=0.5)
+    write(10, loss=0.25, acc=0.75)
+    reader = Reader(tmp_path)
+    first = reader.read()
+    assert first.problems == ()
+    assert first.progress.select("step", "seconds", "loss", "acc", "tensor").rows() == [
+        (0.0, 0.0, 0.5, None, 0.0),
+        (10.0, 10.0, 0.25, 0.75, 20.0),
+    ]
+    assert "text" not in first.progress.columns
+    write(20, loss=0.125)
+    writer.close()
+    assert reader.read().progress["loss"].to_list() == [0.5, 0.25, 0.125]
+
+
 def test_broken_files_are_named_and_the_rest_is_read(tmp_path: Path, write_run: WriteRun) -> None:
     write_run({"lr": 1}, 0)
     broken = write_run({"lr": 1}, 1)
