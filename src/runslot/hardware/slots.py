@@ -119,7 +119,7 @@ def _check_cores(topology: Topology, resources: Resources, usable: int) -> None:
     if resources.reserved_cpus:
         has += f", of which reserved_cpus keeps {resources.reserved_cpus} back"
     name = "cpus" if (resources.cpus or 1) >= least else "cpus_per_worker"
-    raise DoesNotFit(f"{name}: a run asks for {_count(least, unit[:-1])}, but {has}")
+    raise DoesNotFit(f"{name}: a run asks for {_count(least, unit[:-1])}, but {has}{_notes(topology)}")
 
 
 def _memory_room(topology: Topology, resources: Resources) -> int:
@@ -145,10 +145,8 @@ def _gpu_groups(topology: Topology, resources: Resources, alone: bool) -> list[t
     whole = [gpu for gpu in gpus if gpu.mig is None]
     if len(whole) < count:
         split = "" if len(whole) == len(gpus) else " that are whole (CUDA gives a process one MIG device at most)"
-        notes = "".join(f"; {note}" for note in topology.notes)
-        raise DoesNotFit(
-            f"gpus: a run asks for {_count(count, 'GPU')}, but {topology.host} has {len(whole)}{split}{notes}"
-        )
+        has = f"{topology.host} has {len(whole)}{split}{_notes(topology)}"
+        raise DoesNotFit(f"gpus: a run asks for {_count(count, 'GPU')}, but {has}")
     groups = []
     while len(whole) >= count:
         group = [whole.pop(0)]
@@ -216,6 +214,10 @@ def _as_slots(topology: Topology, resources: Resources, filled: _Filled, runs_pe
             )
         )
     return tuple(slots)
+
+
+def _notes(topology: Topology) -> str:
+    return "".join(f"; {note}" for note in topology.notes)
 
 
 def _count(number: int, noun: str) -> str:

@@ -17,10 +17,10 @@ import pytest
 
 from runslot.hardware.affinity import slot_affinity, slot_environment
 from runslot.hardware.busy import without_busy
-from runslot.hardware.lease import Holder, Lease, Leases
+from runslot.hardware.lease import Leases
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import carve
-from runslot.hardware.topology import Gpu, GpuProcess
+from runslot.hardware.topology import Gpu
 from runslot.hardware.visibility import visible_amd, visible_nvidia
 
 DATA = Path(__file__).parents[2] / "data/gpus"
@@ -284,36 +284,6 @@ def test_a_broken_rocm_smi_is_noted(script, note, tmp_path):
     gpus, notes = ask(tmp_path, 1.0, **rocm(tmp_path, f"exec {script}"))
     assert gpus == []
     assert note in notes[0]
-
-
-def test_busy_gpus_are_left_out_unless_a_lease_holds_them(machine, tmp_path):
-    leases = Leases(tmp_path)
-    free = machine(cores=4, gpus=(0, 0))
-    train = GpuProcess(4242, "/usr/bin/python", compute=True)
-    topology = replace(free, gpus=(replace(free.gpus[0], processes=(train,)), free.gpus[1]))
-    left = without_busy(topology, "gpus", leases)
-    assert [gpu.index for gpu in left.gpus] == [1]
-    assert "GPU 0 is left out: process 4242 (python) computes" in left.notes[0]
-    assert len(without_busy(topology, "nothing", leases).gpus) == 2
-    lease = leases.try_acquire(carve(topology, Resources())[0], Holder.of("dqn", "7"))
-    assert isinstance(lease, Lease)
-    with lease:
-        assert len(without_busy(topology, "gpus", leases).gpus) == 2
-
-
-@pytest.mark.parametrize(
-    "processes",
-    [
-        (GpuProcess(1, "/usr/lib/xorg/Xorg", compute=False, graphics=True),),
-        (GpuProcess(1, "Xorg", compute=False, graphics=True), GpuProcess(2, "chromium", compute=True, graphics=True)),
-        (GpuProcess(1, "nvidia-cuda-mps-server"),),
-    ],
-    ids=["display server", "desktop program", "MPS"],
-)
-def test_display_servers_do_not_make_a_gpu_busy(processes, machine, tmp_path):
-    free = machine(cores=4, gpus=(0,))
-    topology = replace(free, gpus=(replace(free.gpus[0], processes=processes),))
-    assert len(without_busy(topology, "gpus", Leases(tmp_path)).gpus) == 1
 
 
 def test_a_workstation_with_a_browser_and_a_training_run(library, tmp_path, machine):

@@ -156,6 +156,7 @@ def test_gpus_are_told_apart_by_uuid(tmp_path, slots):
     assert not leases.is_held(one.gpus[0])
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child only takes locks and exits
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_users_exclude_each_other(slots, tmp_path_factory):
     shared = tmp_path_factory.mktemp("lock")
