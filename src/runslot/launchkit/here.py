@@ -49,7 +49,7 @@ def run_experiment_here(
     (asked,) = asked_of(single(given), seed, exp_id)
     if not callable(experiment_function):
         raise InvalidInput(f"{experiment_function!r} is not a function")
-    told = {key: given[key] for key in ("exp_prefix", "instance_type") if key in given}
+    told: dict[str, Any] = {key: given[key] for key in ("exp_prefix", "instance_type") if key in given}
     received = {**plain(asked.settings), **told, "exp_id": str(asked.exp_id), "seed": str(asked.seed)}
     logged: dict[str, Any] = {
         "exp_id": asked.exp_id,
