@@ -33,7 +33,7 @@ def tell_end(outcomes: Outcomes, directory: ExperimentDir, *, quiet: bool, conso
         print(f"all {len(outcomes)} runs succeeded" if len(outcomes) > 1 else "the run succeeded")
     if quiet:
         print(directory.path)
-    elif not _print_results(directory):
+    elif not any(outcome.kind == "succeeded" for outcome in outcomes) or not _print_results(directory):
         print(f"what the runs wrote is in {shown(directory.path)}")
 
 

@@ -57,11 +57,11 @@ class Template:
         """Answer messages until the launcher is gone."""
         identify()  # what it looks up of this machine is kept, for all the keepers
         gc.freeze()
+        signal.signal(signal.SIGCHLD, _reap)
         while True:
             message, leases = self._receive()
             if message is None:
                 return
-            _reap()
             match message.pop("verb"):
                 case "import":
                     answer = self._import(**message)
@@ -125,6 +125,7 @@ class Template:
     ) -> None:
         code = 1
         try:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             gc.disable()  # a keeper is short, and a collection would copy the template's pages
             self._channel.close()
             os.setsid()
@@ -143,6 +144,8 @@ class Template:
 
 def why_unsafe_to_fork() -> str:
     """Return why forks of this process may not work, or an empty string."""
+    if sys.platform == "darwin":
+        return "on macOS the system's frameworks do not survive a fork"
     for thread in Path("/proc/self/task").glob("*"):
         name = (thread / "comm").read_text().strip()
         if thread.name != str(os.getpid()) and name not in _SURVIVING:
@@ -164,7 +167,7 @@ def _set_or_unset(name: str, value: str | None) -> None:
         os.environ[name] = value
 
 
-def _reap() -> None:
+def _reap(_number: int, _frame: object) -> None:
     """Take the exit status of keepers that ended; their outcomes stand in their files."""
     while True:
         try:

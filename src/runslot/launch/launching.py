@@ -99,7 +99,8 @@ def choose_slots(file: ExperimentFile, runs: int | None) -> tuple[tuple[Slot, ..
         slots = slots_from_code(file.affinity_code, topology)
         return slots, f"{len(slots)} slots of the affinity code {file.affinity_code}"
     slots = carve(topology, Resources(**file.resources), runs)
-    return slots, describe_slots(topology, slots)
+    pinned = "" if hasattr(os, "sched_setaffinity") else "; this system can pin no process, and has no leases"
+    return slots, describe_slots(topology, slots) + pinned
 
 
 def launch(
