@@ -20,6 +20,8 @@ PATIENCE = 0.5
 """Seconds that a launcher waits before others yield to it; short runs go on back to back meanwhile."""
 SILENCE = 2.0
 """Seconds after which a launcher that no longer asks is not waited for."""
+FORGOTTEN = 60.0
+"""Seconds after which the file of a launcher that was killed is removed."""
 HOLD = 60.0
 """Seconds of every `CYCLE` for which free cores are kept for a launcher that waits for others beside them."""
 CYCLE = 600.0
@@ -108,13 +110,15 @@ class Waiting:
         for path in self._files(now):
             try:
                 status = os.stat(path, follow_symlinks=False)
+                if now - status.st_mtime > FORGOTTEN:
+                    os.unlink(path)  # a stopped launcher that goes on writes its file again
                 if now - status.st_mtime > SILENCE:
                     continue
                 known = self._known.get(path)
                 if known is None or known[0] != status.st_ino:
                     known = self._known[path] = (status.st_ino, _read(path))
             except OSError:
-                continue  # it has just gone, or is none of ours
+                continue  # it has just gone, or belongs to another user
             wanted += known[1]
         return wanted
 

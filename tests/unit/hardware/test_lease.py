@@ -242,8 +242,13 @@ def test_a_launcher_that_no_longer_asks_is_not_waited_for(waiting, tmp_path):
     clock.now += PATIENCE
     assert two.ahead(A, free)
     (file,) = tmp_path.glob("runslot.waiting-*")
-    os.utime(file, (time.time() - 60, time.time() - 60))
+    os.utime(file, (time.time() - 10, time.time() - 10))
     assert not two.ahead(A, free)
+    os.utime(file, (time.time() - 100, time.time() - 100))
+    assert not two.ahead(A, free)
+    assert not file.exists()
+    one.begin(A)  # it was only stopped
+    assert file.exists()
 
 
 def test_what_a_launcher_no_longer_wants_is_forgotten(waiting, tmp_path):
