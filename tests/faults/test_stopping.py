@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -136,7 +137,8 @@ def test_resume_adopts_what_still_runs(tmp_path: Path) -> None:
             adopted.append(event.run.id)
             if len(adopted) == len(running):
                 for pid in sweep.alive():
-                    os.kill(pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
 
     outcomes = launch(sweep.directory, note)
     assert set(adopted) == running

@@ -9,7 +9,6 @@ import csv
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -92,7 +91,7 @@ def _continue_rows(theirs: Any, path: Path) -> None:
         theirs._tabular_header_written.add(theirs._tabular_fds[str(path)])
 
 
-class _AdoptWhenImported(MetaPathFinder):
+class _AdoptWhenImported:
     """Calls `adopt` with one of `PACKAGES` as soon as it has been imported; finds nothing else."""
 
     def __init__(self, adopt: Callable[[ModuleType], None]) -> None:
