@@ -132,7 +132,7 @@ class Leases:
         except BaseException:
             _close(held)
             raise
-        self._waiting.end(names)
+        self._waiting.granted(names)
         return Lease(slot, tuple(held))
 
     def stop_waiting(self) -> None:

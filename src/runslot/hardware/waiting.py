@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 
 PATIENCE = 0.5
 """Seconds that a launcher waits before others yield to it; short runs go on back to back meanwhile."""
+TURN = 0.5
+"""Seconds for which others go on yielding to a launcher that had to wait, so that its short runs do so too."""
 SILENCE = 2.0
 """Seconds after which a launcher that no longer asks is not waited for."""
 FORGOTTEN = 60.0
@@ -30,6 +32,19 @@ COARSE = 0.1
 LARGEST = 1 << 20
 
 Names = frozenset[str]
+_Other = tuple[float, Names, float | None]
+"""Since when another launcher waits, for what, and until when its turn lasts."""
+
+
+@dataclass
+class _Want:
+    since: float
+    asked: float
+    until: float | None = None
+    """End of the turn, once the slot was had; None while it is waited for."""
+
+    def is_over(self, now: float) -> bool:
+        return now - self.asked >= SILENCE if self.until is None else now >= self.until
 
 
 @dataclass
@@ -39,8 +54,8 @@ class Waiting:
     directory: str
     prefix: str
     clock: Callable[[], float] = time.monotonic  # one clock for all processes of a machine
-    _mine: dict[Names, list[float]] = field(default_factory=dict)  # since when, and when last asked
-    _known: dict[str, tuple[int, list[tuple[float, Names]]]] = field(default_factory=dict)
+    _mine: dict[Names, _Want] = field(default_factory=dict)
+    _known: dict[str, tuple[int, list[_Other]]] = field(default_factory=dict)
     _listed: tuple[float, list[str]] = field(default=(0.0, []))
     _path: str = ""
 
@@ -48,41 +63,57 @@ class Waiting:
         self._path = f"{self.directory}/{self.prefix}{os.getpid()}-{secrets.token_hex(4)}"
 
     def ahead(self, names: Names, are_free: Callable[[Names], bool]) -> bool:
-        """Whether another launcher has waited longer for some of `names` and should have them first.
+        """Whether another launcher has waited longer for some of `names`, or has its turn, and should have them first.
 
         It should where all that it waits for is free now, and for `HOLD` seconds of every `CYCLE` also where only a
         part is: a run on many cores then gets them in the end, and free cores are not kept for hours.
         """
         now = self.clock()
-        mine = self._mine[names][0] if names in self._mine else now
-        for since, wanted in self._others():
+        own = self._mine.get(names)
+        mine = now if own is None or own.is_over(now) else own.since
+        for since, wanted, until in self._others():
             age = now - since
-            first = since < mine and age >= PATIENCE and not names.isdisjoint(wanted)
-            if first and (age % CYCLE < HOLD or are_free(wanted)):
+            first = since < mine and age >= PATIENCE and (until is None or now < until)
+            if first and not names.isdisjoint(wanted) and (age % CYCLE < HOLD or are_free(wanted)):
                 return True
         return False
 
     def begin(self, names: Names) -> None:
         """Say that we were refused `names` and ask again; what we no longer ask for is forgotten."""
         now = self.clock()
-        kept = {n: times for n, times in self._mine.items() if now - times[1] < SILENCE}
-        kept.setdefault(names, [now, now])[1] = now
-        changed = kept.keys() != self._mine.keys()
-        self._mine = kept
+        changed = self._forget(now)
+        own = self._mine.get(names)
+        if own is None:
+            own = self._mine[names] = _Want(now, now)
+            changed = True
+        own.asked = now
         if changed:
             self._write()
         else:
             self._touch()
 
-    def end(self, names: Names | None = None) -> None:
-        """Say that we no longer wait for `names`, or for anything."""
-        before = len(self._mine)
-        if names is None:
-            self._mine.clear()
-        else:
-            self._mine.pop(names, None)
-        if len(self._mine) != before:
+    def granted(self, names: Names) -> None:
+        """Say that we have `names` now: our turn begins, if we had to wait, in which others go on yielding."""
+        now = self.clock()
+        changed = self._forget(now)
+        own = self._mine.get(names)
+        if own is not None and own.until is None:
+            own.until = now + TURN
+            changed = True
+        if changed:
             self._write()
+
+    def end(self) -> None:
+        """Say that we wait for nothing."""
+        if self._mine:
+            self._mine.clear()
+            self._write()
+
+    def _forget(self, now: float) -> bool:
+        over = [names for names, want in self._mine.items() if want.is_over(now)]
+        for names in over:
+            del self._mine[names]
+        return bool(over)
 
     def _touch(self) -> None:
         try:
@@ -99,13 +130,13 @@ class Waiting:
             return
         # A new file each time: readers see all of it or the one before, and know by the inode that it changed.
         new = f"{self.directory}/.{os.path.basename(self._path)}"
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump([[times[0], sorted(names)] for names, times in self._mine.items()], file)
+            json.dump([[want.since, sorted(names), want.until] for names, want in self._mine.items()], file)
             os.fchmod(descriptor, 0o644)
         os.replace(new, self._path)
 
-    def _others(self) -> list[tuple[float, Names]]:
+    def _others(self) -> list[_Other]:
         now, wanted = time.time(), []
         for path in self._files(now):
             try:
@@ -133,12 +164,15 @@ class Waiting:
         return self._listed[1]
 
 
-def _read(path: str) -> list[tuple[float, Names]]:
+def _read(path: str) -> list[_Other]:
     """Return what one launcher waits for; nothing where the file is not as we write it (anyone may write there)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         text = file.read(LARGEST)
     try:
-        return [(float(since), frozenset(map(str, names))) for since, names in json.loads(text)]
+        return [
+            (float(since), frozenset(map(str, names)), None if until is None else float(until))
+            for since, names, until in json.loads(text)
+        ]
     except (ValueError, TypeError):
         return []

@@ -15,7 +15,7 @@ from runslot.hardware.lease import Holder, Lease, Leases, Refused
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import carve
 from runslot.hardware.topology import Gpu
-from runslot.hardware.waiting import CYCLE, HOLD, PATIENCE, Waiting
+from runslot.hardware.waiting import CYCLE, HOLD, PATIENCE, TURN, Waiting
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="leases need Linux")
 
@@ -218,21 +218,40 @@ def test_others_yield_to_who_has_waited_for_a_while(waiting):
     assert not two.ahead(B, free)
     two.begin(A)
     assert not one.ahead(A, free)  # who waited first goes first
-    one.end(A)
+    one.end()
     assert not two.ahead(A, free)
+
+
+def test_a_launcher_that_had_to_wait_keeps_its_turn_for_a_while(waiting):
+    clock, one, two = waiting
+    one.begin(A)
+    clock.now += PATIENCE
+    two.begin(A)
+    one.granted(A)
+    clock.now += TURN / 2
+    one.granted(A)  # a second short run does not make the turn longer
+    assert two.ahead(A, free)
+    assert not one.ahead(A, free)
+    clock.now += TURN / 2
+    two.begin(A)
+    assert not two.ahead(A, free)
+    assert one.ahead(A, free)
 
 
 def test_free_cores_are_kept_for_a_larger_run_for_a_while_only(waiting):
     clock, one, two = waiting
-    one.begin(A | B)
-    clock.now += PATIENCE
+
+    def ask_for(seconds):
+        for _ in range(int(seconds)):
+            one.begin(A | B)
+            clock.now += 1
+
+    ask_for(1)
     assert two.ahead(A, busy)
-    one.begin(A | B)
-    clock.now += HOLD
-    one.begin(A | B)
+    ask_for(HOLD)
     assert not two.ahead(A, busy)
     assert two.ahead(A, free)  # what it wants is there: it goes first
-    clock.now += CYCLE - HOLD
+    ask_for(CYCLE - HOLD)
     assert two.ahead(A, busy)
 
 
