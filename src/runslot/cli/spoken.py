@@ -71,11 +71,16 @@ def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
         option = f"--{space}"
         said: set[str] = set()
         for text in parameters[space] or ():
-            key, value = parse_sample(text) if space == "sample" else parse_grid(text)
+            key, value = _said_of_sample(text) if space == "sample" else parse_grid(text)
             if key in said:
                 raise InvalidInput(f"{option} has {key} twice; write all its values in one: {option} {key}=A,B")
             said.add(key)
             words.say((space, key), value, f"{option} {text}")
+
+
+def _said_of_sample(text: str) -> tuple[str, str]:
+    """Return the key and the distribution as a sweep file has it, once it is known to be one."""
+    return parse_sample(text)[0], text.partition("=")[2]
 
 
 def _override(words: Words, setting: str) -> None:

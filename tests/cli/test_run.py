@@ -1,0 +1,209 @@
+"""`runslot run` with functions and commands: what runs, what is refused, what is said, the exit status."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from runslot.cli.asked import script_name
+
+SWEEP = ("run", "train.py:train", "--grid", "lr=0.1,0.01", "--seeds", "2")
+PROBE = ("--", "python3", "script.py", "--lr", "{lr}", "--out={run_dir}", "{seed}")
+
+
+def test_a_function_over_a_grid_and_seeds(runslot):
+    done = runslot(*SWEEP)
+
+    (experiment,) = (runslot.root / "train").glob("2*")
+    assert sorted(str(path.parent.relative_to(experiment)) for path in experiment.glob("*/*/progress.csv")) == [
+        "lr=0.01/run_0", "lr=0.01/run_1", "lr=0.1/run_0", "lr=0.1/run_1",
+    ]  # fmt: skip
+    assert (runslot.root / "train" / "latest").resolve() == experiment
+    assert "all 4 runs succeeded" in done.stdout
+    assert "2 variants, 4 runs · loss, lower is better" in done.stdout
+    assert str(experiment) in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_command_gets_values_as_arguments_and_no_shell(runslot):
+    runslot(
+        "run", "--name", "probe", "--grid", "text='$HOME; ls','a b'", "--seeds", "7,",
+        "--", "python3", "-c", "import sys; print(sys.argv[1:])", "{text}", "{seed}", "{{text}}", "--name", "x",
+    )  # fmt: skip
+
+    printed = {path.read_text() for path in (runslot.root / "probe").glob("2*/*/run_7/console.log")}
+    assert printed == {
+        "['$HOME; ls', '7', '{text}', '--name', 'x']\n",
+        "['a b', '7', '{text}', '--name', 'x']\n",
+    }
+
+
+def test_a_failed_run_sets_the_exit_status_and_is_named_with_what_runs_it_again(runslot):
+    done = runslot("run", "train.py:train", "--grid", "lr=0.1,10", "--seeds", "2", status=1)
+
+    assert "2 succeeded, 2 failed" in done.stdout
+    summary = done.stdout[done.stdout.index("2 succeeded, 2 failed") :]
+    assert "failed lr=10/run_0" in summary
+    assert "│ ValueError: the loss is nan" in summary
+    assert "lr=0.1/run_0" not in summary
+    again = re.search(r"runslot (resume .* --failed)", summary)
+    assert again is not None
+
+    (runslot.directory / "train.py").write_text("def train(variant): pass\n")
+    repeated = runslot(*again[1].split(), "--json")
+
+    started = [json.loads(line) for line in repeated.stdout.splitlines()]
+    assert sorted(Path(e["directory"]).name for e in started if e["event"] == "run_started") == ["run_0", "run_1"]
+    assert all("lr=10" in e["directory"] and e["attempt"] == 2 for e in started if e["event"] == "run_started")
+
+
+def test_quiet_prints_the_directory_alone_and_failures_apart(runslot):
+    done = runslot("run", "-q", "train.py:train", "--grid", "lr=10", status=1)
+
+    (line,) = done.stdout.splitlines()
+    assert Path(line).is_dir()
+    assert "failed lr=10/run_0" in done.stderr
+
+
+def test_dry_run_lists_every_run_and_makes_nothing(runslot):
+    done = runslot("run", "--dry-run", "--grid", "lr=0.1,0.01", "--seeds", "3", *PROBE)
+
+    runs = [line for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert len(runs) == 6
+    assert runs[0].split()[:5] == ["lr=0.1/run_0", "python3", "script.py", "--lr", "0.1"]
+    assert "script/<date-time>/lr=0.1/run_0' 0" in runs[0]
+    assert "lr ×2, seeds ×3" in done.stdout
+    assert not runslot.root.exists()
+
+
+def test_dry_run_refuses_what_a_launch_would_refuse(runslot):
+    assert "1000 cores" in runslot.refused("run", "--dry-run", "train.py:train", "--cpus-per-run", "1000")
+
+
+def test_a_dry_run_as_json(runslot):
+    runs = runslot.events("run", "--dry-run", "--grid", "lr=0.1,0.01", *PROBE)
+
+    assert [run["variant"] for run in runs] == [{"lr": 0.1}, {"lr": 0.01}]
+    assert runs[0]["command"][:4] == ["python3", "script.py", "--lr", "0.1"]
+    assert runs[0]["directory"].endswith("lr=0.1/run_0")
+
+
+def test_json_has_one_object_an_event(runslot):
+    events = runslot.events("run", "train.py:train", "--grid", "lr=0.1,10", status=1)
+
+    assert events[0]["event"] == "launch_started"
+    assert events[0]["runs"] == 2
+    assert events[-1]["event"] == "launch_ended"
+    assert events[-1]["counts"] == {"succeeded": 1, "failed": 1}
+    assert all(isinstance(event["time"], float) for event in events)
+    ended = {event["variant"]["lr"]: event for event in events if event["event"] == "run_ended"}
+    assert ended[0.1]["outcome"]["kind"] == "succeeded"
+    assert ended[10]["outcome"]["message"] == "ValueError: the loss is nan"
+    assert ended[10]["retry"] is False
+    assert all(Path(event["directory"], "run.json").is_file() for event in ended.values())
+
+
+def test_zip_and_sample_and_seed_lists(runslot):
+    runs = runslot.events(
+        "run", "train.py:train", "--dry-run", "--zip", "lr=0.1,0.01", "--zip", "batch=32,64",
+        "--sample", "decay=loguniform(1e-5,1e-1)", "--sample", "act=choice(relu,tanh)", "--samples", "3",
+        "--seeds", "4-5",
+    )  # fmt: skip
+
+    assert len(runs) == 2 * 3 * 2
+    assert {(run["variant"]["lr"], run["variant"]["batch"]) for run in runs} == {(0.1, 32), (0.01, 64)}
+    assert {run["seed"] for run in runs} == {4, 5}
+    assert len({run["variant"]["decay"] for run in runs}) == 3
+
+
+def test_into_keeps_what_is_finished_and_adds_what_is_new(runslot):
+    runslot(*SWEEP)
+    latest = runslot.root / "train" / "latest"
+
+    events = runslot.events(*SWEEP[:3], "lr=0.1,0.01,0.001", "--seeds", "2", "--into", str(latest))
+
+    assert events[0]["kept"] == 4
+    assert [event["variant"] for event in events if event["event"] == "run_started"] == [{"lr": 0.001}] * 2
+    assert len(list((runslot.root / "train").glob("2*"))) == 1
+    assert runslot.status()["counts"] == {"succeeded": 6}
+
+
+def test_into_says_that_code_has_changed_and_strict_refuses(runslot):
+    runslot(*SWEEP)
+    latest = str(runslot.root / "train" / "latest")
+    with (runslot.directory / "train.py").open("a") as file:
+        file.write("# changed\n")
+
+    assert "has changed" in runslot.refused(*SWEEP, "--into", latest, "--strict")
+    assert "has changed" in runslot(*SWEEP, "--into", latest).stdout
+
+
+def test_into_refuses_another_command(runslot):
+    runslot(*SWEEP)
+    latest = str(runslot.root / "train" / "latest")
+
+    assert "not the command" in runslot.refused("run", "--into", latest, "--grid", "lr=1", *PROBE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "nothing says what to run"),
+        (("train.py",), "train.py:NAME"),
+        (("train.py:train", "--", "ls"), "both 'train.py:train' and a command"),
+        (("nothing.py:train",), "there is no file nothing.py"),
+        (("train.py:trian",), "trian"),
+        (("--",), "must be a command"),
+        (("--", "python3", "-c", "pass"), "--name"),
+        (("--grid", "lr=1", "--", "python3", "script.py", "{rl}"), "{rl}, which no run has (did you mean 'lr'?)"),
+        (("--name", "x", "--", "no-such-program"), "no program 'no-such-program'"),
+        (("train.py:train", "--grid", "lr"), "'lr' is not KEY=VALUE"),
+        (("train.py:train", "--grid", "lr=1", "--grid", "lr=2"), "--grid has lr twice"),
+        (("train.py:train", "--grid", "lr=1,1.0"), "twice"),
+        (("train.py:train", "--grid", "lr=1", "--zip", "lr=1,2"), "both spaces of a crossing set lr"),
+        (("train.py:train", "--zip", "a=1,2", "--zip", "b=1,2,3"), "a"),
+        (("train.py:train", "--sample", "lr=uniform(0,1)"), "sample needs samples"),
+        (("train.py:train", "--sample", "lr=normal(0,1)", "--samples", "2"), "normal is not a distribution"),
+        (("train.py:train", "--seeds", "none"), "--seeds: seeds: 'none' does not say which seeds"),
+        (("train.py:train", "--timeout", "soon"), "--timeout: timeout: must be a length of time"),
+        (("train.py:train", "--memory-per-run", "8G"), "--memory-per-run: resources.memory: must be an amount"),
+        (("train.py:train", "--retries", "-1"), "--retries: retries: must be a whole number, 0 or more"),
+        (("train.py:train", "--start", "hot"), "must be one of auto, warm, cold, not 'hot'"),
+        (("train.py:train", "--set", "seeds=2"), "there is none; use --grid"),
+        (("train.py:train", "--name", "../x"), "cannot be an experiment's name"),
+        (("train.py:train", "--into", "nowhere"), "is no experiment"),
+        (("train.py:train", "--cpus-per-run", "1000"), "1000 cores"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_starts(runslot, arguments, said):
+    assert said in runslot.refused("run", *arguments)
+    assert not list(runslot.root.glob("*/2*"))
+
+
+def test_an_option_that_is_none_has_typers_form(runslot):
+    done = runslot("run", "--sedes", "3", status=2)
+
+    assert "Usage: runslot run" in done.stderr
+    assert "--seeds" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("python train.py --lr 1", "train"),
+        ("python3.12 -u scripts/train_sac.py", "train_sac"),
+        ("python -m pkg.train --x", "train"),
+        ("python -c pass", None),
+        ("./run.sh a", "run"),
+        ("bash run.sh", "run"),
+        ("bash -c ls", None),
+        ("env LR=1 python train.py", "train"),
+        ("sleep 1", "sleep"),
+        ("python {script}", None),
+    ],
+)
+def test_a_command_is_named_after_its_script(command, name):
+    assert script_name(command.split()) == name
