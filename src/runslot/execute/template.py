@@ -9,6 +9,7 @@ It talks in JSON lines over a socket: one message, one answer. When the socket c
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from runslot.errors import Busy
+from runslot.errors import Busy, RunslotError
 from runslot.execute.cold import enter_import_path
 from runslot.execute.functions import find_function
 from runslot.execute.keeper import keep
@@ -94,6 +95,9 @@ class Template:
         enter_import_path(tuple(path), self._package)
         try:
             self._function = find_function(Function.from_json(function), Path(home))
+            importlib.import_module("runslot.logger")  # every run will need it
+        except RunslotError as error:  # says itself what is wrong
+            return {"failed": str(error)}
         except BaseException as error:  # noqa: BLE001  the user's module may raise anything; the launcher says it
             return {"failed": "".join(traceback.format_exception(error))}
         finally:
