@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import reduce
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -91,17 +92,25 @@ def _importable_module(work: Any) -> str | None:
 
 def _found_by_import(module: ModuleType) -> bool:
     name = module.__name__
-    loaded = sys.modules.pop(name)  # find_spec would answer with what is loaded
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError):
+    top = name.partition(".")[0]
+    if top != name and _spec_of(top) is None:  # its packages were made here, as by a test runner
         return False
-    finally:
-        sys.modules[name] = loaded
+    spec = _spec_of(name)
     if spec is None:
         return False
     file = getattr(module, "__file__", None)
     return file is None or spec.origin is None or Path(file).resolve() == Path(spec.origin).resolve()
+
+
+def _spec_of(name: str) -> ModuleSpec | None:
+    loaded = sys.modules.pop(name, None)  # find_spec would answer with what is loaded
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    finally:
+        if loaded is not None:
+            sys.modules[name] = loaded
 
 
 def _unimportable(work: Any) -> ModuleType | None:

@@ -68,8 +68,8 @@ def _number(value: Any, what: str) -> int:
 def refuse_dots(settings: Mapping[Any, Any], above: str = "") -> None:
     """Refuse a key with a dot in it, as launchkit did: nobody could tell it from a path of keys."""
     for key, value in settings.items():
-        if "." in str(key):
-            nested = "".join(f"{{{part!r}: " for part in str(key).split(".")) + "…" + "}" * (str(key).count(".") + 1)
+        if isinstance(key, str) and "." in key:
+            nested = "".join(f"{{{part!r}: " for part in key.split(".")) + "…" + "}" * (key.count(".") + 1)
             raise InvalidInput(
                 f"the key {above}{key} of a variant has a dot in it: write {nested}; dotted keys are read only at the "
                 "top level of a plain dict that is swept"

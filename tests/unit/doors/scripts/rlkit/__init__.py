@@ -1,0 +1,1 @@
+"""Stands in for the parts of RLKit that stay theirs: the logger object that its algorithms write through."""
