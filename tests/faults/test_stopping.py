@@ -62,7 +62,8 @@ class Sweep:
         root = tmp_path / "sweep"
         argv = [sys.executable, "-c", LAUNCH, str(root), str(program), str(runs)]
         self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, start_new_session=True)
-        until(lambda: list(root.glob("sleep/2*/run_*/up")))
+        at_once = min(runs, len(os.sched_getaffinity(0)))
+        until(lambda: len(list(root.glob("sleep/2*/run_*/up"))) == at_once)
         (path,) = root.glob("sleep/2*")
         self.directory = ExperimentDir(path)
 

@@ -6,6 +6,7 @@ subreaper of all that the run starts, so that nothing the run leaves behind surv
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import resource  # noqa: F401  os.wait4 imports it at its first call, which would be once in every keeper
@@ -38,6 +39,7 @@ _WATCHED = (
 )
 _MEMORY_PERIOD = 0.5
 _LEFTOVER_GRACE = 2.0
+_WRITE_TRIES = 10
 
 
 def keep(
@@ -72,6 +74,8 @@ def is_claimed(run_dir: RunDir) -> bool:
         os.close(_lock(run_dir))
     except BlockingIOError:
         return True
+    except FileNotFoundError:  # the directory was deleted
+        return False
     return False
 
 
@@ -122,8 +126,20 @@ class _Keeper:
         self._watch()
         self._end_leftovers()
         outcome = self._outcome(_read_all(heard))
-        write_json(self.job.run_dir.outcome_file, outcome.to_json())
+        self._write(outcome)
         return outcome
+
+    def _write(self, outcome: Outcome) -> None:
+        # The run may be a week's work, and the disk full for a moment: another process of the run just filled it.
+        for again in range(_WRITE_TRIES):
+            try:
+                write_json(self.job.run_dir.outcome_file, outcome.to_json())
+            except OSError as error:
+                if error.errno not in {errno.ENOSPC, errno.EDQUOT} or again == _WRITE_TRIES - 1:
+                    raise
+                time.sleep(1.0)
+            else:
+                return
 
     def _write_attempt(self) -> None:
         own = identify()

@@ -76,6 +76,7 @@ def call_and_finish(job: Job, function: Callable[..., Any], message: int | None)
     """Call the function as the run's main program, end its threads and exit handlers, and return the exit code."""
     reference = Function.from_json(job.file.work["function"])
     try:
+        _point_loggers(job)
         if job.file.seeding:
             seed_everything(Run.from_json(job.file.run).seed)
         variant = variant_of(job.run_dir, job.file)
@@ -99,6 +100,14 @@ def _point_ancestors(job: Job) -> None:
         from runslot.logger.ancestors import adopt_ancestor_loggers
 
         adopt_ancestor_loggers(job.run_dir.path, LoggerSettings.from_json(job.file.logger))
+
+
+def _point_loggers(job: Job) -> None:
+    """Let this run's logger start afresh, and those of the ancestors' libraries write to the run's directory."""
+    from runslot import logger  # a function's process alone needs it; a bare template stays small
+
+    logger.reset()
+    logger.adopt_ancestor_loggers(job.run_dir.path, LoggerSettings.from_json(job.file.logger))
 
 
 def _exit_code(stop: SystemExit) -> int:

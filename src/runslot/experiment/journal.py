@@ -6,6 +6,7 @@ when the journal is next opened for writing, and ignored by readers.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -43,16 +44,35 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self._unwritten = b""
         self.path = path
         _cut_torn_line(self._descriptor)
 
-    def write(self, event: str, time: float, **details: Any) -> None:
-        """Append one event, in one write."""
-        os.write(self._descriptor, _line({"time": round(time, 3), "event": event, **details}))
+    def write(self, event: str, time: float, **details: Any) -> OSError | None:
+        """Append one event, in one write.
+
+        On a full disk it is kept and written with the next one; the error is returned, since the runs go on.
+        """
+        self._unwritten += _line({"time": round(time, 3), "event": event, **details})
+        return self._flush()
 
     def close(self) -> None:
         """Close the file; writing again is an error."""
+        if self._unwritten:
+            self._flush()
         os.close(self._descriptor)
+
+    def _flush(self) -> OSError | None:
+        size = os.fstat(self._descriptor).st_size
+        try:
+            written = os.write(self._descriptor, self._unwritten)
+        except OSError as error:
+            return error
+        if written < len(self._unwritten):
+            os.ftruncate(self._descriptor, size)  # no torn line in the middle
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        self._unwritten = b""
+        return None
 
 
 def _line(record: Mapping[str, Any]) -> bytes:

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runslot.errors import RunslotError
@@ -138,9 +138,9 @@ class LocalLauncher:
             return Taken(str(lease))
         try:
             pid, started = self._fork(placed, () if lease is None else lease.descriptors)
-        except (RunslotError, OSError) as error:  # this run's failure, not the others'
+        except (RunslotError, OSError) as error:  # this run's misfortune, not the others'
             message = f"could not be started: {error}"
-            return Outcome("failed", placed.attempt, ended=time.time(), host=host_name(), message=message)
+            return Outcome("lost", placed.attempt, ended=time.time(), host=host_name(), message=message)
         finally:
             if lease is not None:
                 lease.close()
@@ -249,9 +249,12 @@ class LocalLauncher:
             started=getattr(handle.run_dir.read_attempt(), "started", None),
             ended=time.time(),
             host=host_name(),
-            message="its keeper was killed" + (f"; {escaped} of its processes were ended" if escaped else ""),
+            message="its keeper ended without an outcome" + (f"; ended {escaped} of its processes" if escaped else ""),
         )
-        write_json(handle.run_dir.outcome_file, outcome.to_json())
+        try:
+            write_json(handle.run_dir.outcome_file, outcome.to_json())
+        except OSError as error:  # deleted, or a full disk: the journal has it
+            return replace(outcome, message=f"{outcome.message} ({error.strerror})")
         return outcome
 
     def _unwatch(self, handle: Handle) -> None:

@@ -352,6 +352,5 @@ def _overlap(one: Slot, other: Slot) -> bool:
 
 
 def _could_not_start(start: Start, error: OSError) -> Outcome:
-    return Outcome(
-        "failed", start.attempt, ended=time.time(), host=host_name(), message=f"could not be started: {error}"
-    )
+    # Lost, not failed: the run has done nothing yet, and a resume is right to start it.
+    return Outcome("lost", start.attempt, ended=time.time(), host=host_name(), message=f"could not be started: {error}")

@@ -1,0 +1,113 @@
+"""Unusual paths, full and read-only disks, directories that vanish: a clear message, and the other runs go on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runslot import Experiment, InvalidInput, Resources, RunslotError, Variant
+from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.status import read_status
+from runslot.launch.events import LaunchEvent, RunStarted
+from runslot.launch.launching import launch
+
+pytestmark = pytest.mark.fault
+
+WRITE = "import sys; open(sys.argv[1] + '/made', 'w').write('x')"
+ONE_AT_A_TIME = Resources(cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, threads="cores")
+
+
+def quietly(_event: LaunchEvent) -> None:
+    pass
+
+
+@pytest.mark.parametrize("name", ["a b", "new\nline", "quote'\"$x", "é ü", os.fsdecode(b"not-utf8-\xff\xfe"), "n" * 200])
+@pytest.mark.parametrize("kind", ["command", "function"])
+def test_roots_of_any_name(name: str, kind: str, tmp_path: Path) -> None:
+    def train(variant: dict) -> None:
+        from pathlib import Path
+
+        from runslot import current_run, logger
+
+        run = current_run()
+        assert run is not None
+        logger.record_dict({"x": 1})
+        logger.dump_tabular()
+        (Path(run.directory) / "made").touch()
+
+    root = tmp_path / name
+    work = [sys.executable, "-c", WRITE, "{run_dir}"] if kind == "command" else train
+    outcomes = Experiment("odd", work, seeds=2, root=root).launch(quietly)
+    assert outcomes.all_succeeded
+    assert (outcomes.directory / "run_1" / "made").exists()
+    assert {each.state for each in read_status(ExperimentDir(outcomes.directory)).runs} == {"succeeded"}
+
+
+def test_a_variant_with_a_name_of_200_characters(tmp_path: Path) -> None:
+    variant = Variant({"x": 1}, "v" * 200)
+    assert Experiment("long", [sys.executable, "-c", "pass"], variants=[variant]).launch(quietly).all_succeeded
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes to read-only directories")
+def test_a_read_only_root_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(InvalidInput, match="Permission denied"):
+        Experiment("x", [sys.executable], root=tmp_path / "runs").launch(quietly)
+
+
+def test_a_file_in_the_roots_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidInput, match="a file is in its place"):
+        Experiment("x", [sys.executable], root=tmp_path / "file").launch(quietly)
+
+
+def test_a_run_whose_directory_is_deleted_under_it_does_not_stop_the_others(tmp_path: Path) -> None:
+    program = "import sys, shutil; int(sys.argv[2]) == 1 and shutil.rmtree(sys.argv[1])"
+    argv = [sys.executable, "-c", program, "{run_dir}", "{seed}"]
+    outcomes = Experiment("gone", argv, seeds=4, resources=ONE_AT_A_TIME).launch(quietly)
+    kinds = {run.seed: outcome.kind for run, outcome in outcomes.pairs}
+    assert kinds == {0: "succeeded", 1: "lost", 2: "succeeded", 3: "succeeded"}
+
+
+def test_an_experiment_that_is_deleted_under_its_launcher_ends_it_with_a_message(tmp_path: Path) -> None:
+    def delete(event: LaunchEvent) -> None:
+        if isinstance(event, RunStarted):
+            shutil.rmtree(event.directory.parent, ignore_errors=True)
+
+    with pytest.raises((RunslotError, OSError), match="has no experiment.json"):
+        Experiment("gone", [sys.executable, "-c", "pass"], seeds=4, root=tmp_path / "r").launch(delete)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("mount") is None or not sys.platform.startswith("linux"),
+    reason="a small disk to fill needs root and mount",
+)
+def test_a_full_disk_is_said_and_nothing_that_was_written_is_lost(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], check=False).returncode:
+        pytest.skip("tmpfs cannot be mounted here")
+    try:
+        filled = tmp_path / "filled"
+        fill = (
+            "import os, sys\n"
+            "if sys.argv[2] == '1' and not os.path.exists(sys.argv[3]):\n"
+            "    open(sys.argv[3], 'w').close()\n"
+            "    open(sys.argv[1] + '/big', 'wb').write(bytes(4_000_000))\n"
+        )
+        argv = [sys.executable, "-c", fill, "{run_dir}", "{seed}", str(filled)]
+        outcomes = Experiment("full", argv, seeds=3, root=disk, resources=ONE_AT_A_TIME).launch(quietly)
+        kinds = {run.seed: outcome.kind for run, outcome in outcomes.pairs}
+        assert kinds[0] == "succeeded"
+        assert set(kinds.values()) == {"succeeded", "lost"}
+        assert any("No space left" in outcome.message for outcome in outcomes)
+        (outcomes.directory / "run_1" / "big").unlink()
+        again = launch(ExperimentDir(outcomes.directory), quietly)
+        assert again.all_succeeded
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
