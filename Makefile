@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUNS ?= runs
 
-.PHONY: demo test faults coverage lint docs bench clean
+.PHONY: demo test faults test-gpu coverage lint docs bench clean
 
 ## demo: a real sweep with live progress, then its table of results
 demo: $(VENV)/.demo
@@ -19,6 +19,10 @@ test: $(VENV)/.test
 ## faults: only the tests that kill real processes
 faults: $(VENV)/.test
 	$(BIN)/python -m pytest tests/faults $(PYTEST)
+
+## test-gpu: discovery, visibility and two runs per GPU on a real NVIDIA GPU
+test-gpu: $(VENV)/.test
+	$(BIN)/python -m pytest tests/gpu -m gpu -rs $(PYTEST)
 
 ## coverage: the tests again, with branch coverage
 coverage: $(VENV)/.test

@@ -26,7 +26,9 @@ def quietly(_event: LaunchEvent) -> None:
     pass
 
 
-@pytest.mark.parametrize("name", ["a b", "new\nline", "quote'\"$x", "é ü", os.fsdecode(b"not-utf8-\xff\xfe"), "n" * 200])
+@pytest.mark.parametrize(
+    "name", ["a b", "new\nline", "quote'\"$x", "é ü", os.fsdecode(b"not-utf8-\xff\xfe"), "n" * 200]
+)
 @pytest.mark.parametrize("kind", ["command", "function"])
 def test_roots_of_any_name(name: str, kind: str, tmp_path: Path) -> None:
     def train(variant: dict) -> None:
@@ -79,7 +81,7 @@ def test_an_experiment_that_is_deleted_under_its_launcher_ends_it_with_a_message
         if isinstance(event, RunStarted):
             shutil.rmtree(event.directory.parent, ignore_errors=True)
 
-    with pytest.raises((RunslotError, OSError), match="has no experiment.json"):
+    with pytest.raises((RunslotError, OSError), match=r"has no experiment\.json"):
         Experiment("gone", [sys.executable, "-c", "pass"], seeds=4, root=tmp_path / "r").launch(delete)
 
 

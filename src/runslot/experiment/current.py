@@ -34,7 +34,8 @@ class CurrentRun:
     seed: int | str | None
     run_ID: int | None
     attempt: int
-    affinity: Mapping[str, Any] | None
+    affinity: Mapping[str, Any] | list[Mapping[str, Any]] | None
+    """rlpyt's fields; a list where the slot has several GPUs; None where the run is not placed."""
     resumable: bool
     logger: LoggerSettings
 

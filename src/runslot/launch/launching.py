@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
@@ -14,6 +14,8 @@ from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import FAILED, UNFINISHED, ExperimentStatus, read_status
 from runslot.hardware.affinity import slots_from_code
+from runslot.hardware.busy import without_busy
+from runslot.hardware.lease import Leases
 from runslot.hardware.probe import probe
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import Slot, carve, describe_slots
@@ -92,13 +94,22 @@ def work_out(status: ExperimentStatus, failed: bool = False, only: Sequence[str]
     return Todo(start, attempts, adopt, len(status.runs) - len(start) - len(adopt))
 
 
-def choose_slots(file: ExperimentFile, runs: int | None) -> tuple[tuple[Slot, ...], str]:
-    """Return the slots of this machine for an experiment, and what was chosen in one line."""
+def choose_slots(
+    file: ExperimentFile, runs: int | None, note: Callable[[str], None] = lambda _: None
+) -> tuple[tuple[Slot, ...], str]:
+    """Return the slots of this machine for an experiment, and what was chosen in one line.
+
+    `note` is told, a line each, what of the machine cannot be used and why.
+    """
     topology = probe()
     if file.affinity_code is not None:
         slots = slots_from_code(file.affinity_code, topology)
         return slots, f"{len(slots)} slots of the affinity code {file.affinity_code}"
-    slots = carve(topology, Resources(**file.resources), runs)
+    resources = Resources(**file.resources)
+    topology = without_busy(topology, resources.avoid_busy, Leases())
+    for line in topology.notes:
+        note(line)
+    slots = carve(topology, resources, runs)
     pinned = "" if hasattr(os, "sched_setaffinity") else "; this system can pin no process, and has no leases"
     return slots, describe_slots(topology, slots) + pinned
 
@@ -158,7 +169,7 @@ class _Engine:
 
 
 def _launcher(experiment: OpenExperiment, runs: int, observer: Observer) -> _Engine:
-    slots, said = choose_slots(experiment.file, runs)
+    slots, said = choose_slots(experiment.file, runs, lambda line: observer(Said(line)))
     engine = local_launcher(experiment, slots, observer)
     try:
         check_function(engine, experiment)

@@ -81,7 +81,10 @@ class LocalLauncher:
 
     def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken | Outcome]:
         """Start the runs whose slot can be had."""
-        return [self._start(placed) for placed in runs]
+        answers = [self._start(placed) for placed in runs]
+        if answers and not any(isinstance(answer, Taken) for answer in answers):
+            self._leases.stop_waiting()  # what this launcher once waited for, others need not leave to it
+        return answers
 
     def adopt(self, run_dir: RunDir, attempt: Attempt) -> Handle | None:
         """Watch a keeper that another launcher started."""
@@ -119,7 +122,8 @@ class LocalLauncher:
         self._poller.wake()
 
     def close(self) -> None:
-        """End the templates."""
+        """End the templates, and wait for no slot."""
+        self._leases.stop_waiting()
         for template in self._templates.values():
             if template is not None:
                 template.close()

@@ -140,7 +140,7 @@ def submit(directory: ExperimentDir, fresh: bool, observer: Observer) -> Submitt
 
 
 def _new_session(directory: ExperimentDir, file: ExperimentFile, observer: Observer) -> Session:
-    slots, said = choose_slots(file, None)
+    slots, said = choose_slots(file, None, lambda line: observer(Said(line)))
     launcher = LocalLauncher(slots, directory.launcher_log, lambda text: observer(Said(text)))
     return Session(launcher, said, observer)
 
