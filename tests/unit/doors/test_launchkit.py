@@ -200,6 +200,18 @@ def test_calls_that_do_not_wait_fill_the_machines_slots(tmp_path: Path) -> None:
     assert {outcome.slot for call in calls for outcome in call.outcomes} == {0, 1}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="functions start cold here")
+def test_calls_of_one_function_share_what_imported_it() -> None:
+    def imported_by(variant: dict[str, Any]) -> None:
+        keeper = os.getppid()
+        template = int(Path(f"/proc/{keeper}/stat").read_text().rpartition(")")[2].split()[1])
+        logger.save_extra_data(template, "seen.json", mode="json")
+
+    calls = [run_experiment(imported_by, variant=Variant({"x": x}), skip_wait=True) for x in range(3)]
+    assert all(call.wait().all_succeeded for call in calls)
+    assert len({int((call.log_dirs[0] / "seen.json").read_text()) for call in calls}) == 1
+
+
 @pytest.mark.parametrize("where", ["in the call", "at the script's end"])
 def test_ctrl_c_stops_the_runs(where: str, project: Path, root: Path) -> None:
     (project / "launch.py").write_text(
