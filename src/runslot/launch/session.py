@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 
 from runslot.errors import RunslotError
@@ -146,7 +147,10 @@ def _new_session(directory: ExperimentDir, file: ExperimentFile, observer: Obser
 
 
 def _wait_at_exit() -> None:
+    interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt  # Ctrl-C in the script, between its calls
     for session in list(_sessions.values()):
+        if interrupted:
+            session.supervisor.ask(StopAsked(None))
         try:
             session.wait_for_all()
         except KeyboardInterrupt:

@@ -212,7 +212,7 @@ def test_calls_of_one_function_share_what_imported_it() -> None:
     assert len({int((call.log_dirs[0] / "seen.json").read_text()) for call in calls}) == 1
 
 
-@pytest.mark.parametrize("where", ["in the call", "at the script's end"])
+@pytest.mark.parametrize("where", ["in the call", "between the calls", "at the script's end"])
 def test_ctrl_c_stops_the_runs(where: str, project: Path, root: Path) -> None:
     (project / "launch.py").write_text(
         "import time\n"
@@ -221,6 +221,7 @@ def test_ctrl_c_stops_the_runs(where: str, project: Path, root: Path) -> None:
         "    print('up', flush=True)\n"
         "    time.sleep(600)\n"
         f"run_experiment(sleep, variant=dict(x=list(range(9))), skip_wait={where != 'in the call'})\n"
+        f"time.sleep({600 if where == 'between the calls' else 0})\n"
     )
     launcher = subprocess.Popen(
         [sys.executable, "launch.py"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
