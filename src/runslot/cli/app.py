@@ -19,7 +19,6 @@ from runslot.cli.stop import stop
 
 app = typer.Typer(
     name="runslot",
-    help="Launch many training runs, each in its own slot of hardware, and compare what comes out.",
     add_completion=True,
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -28,16 +27,21 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def main(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
-) -> None:
-    """Launch many training runs, each in its own slot of hardware, and compare what comes out."""
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         from runslot import __version__
 
         typer.echo(f"runslot {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Launch many training runs, each in its own slot of hardware, and compare what comes out."""
 
 
 app.command(cls=RunCommand)(run)

@@ -156,8 +156,10 @@ def shortened(text: str, width: int) -> str:
         return text
     if width < 3:
         return _fit(text, width)
-    tail = width // 3
-    return set_cell_size(text, width - tail - 1).rstrip() + "…" + text[len(text) - tail :]
+    tail = text[len(text) - width // 3 :]
+    while cell_len(tail) > width // 3:  # wide characters
+        tail = tail[1:]
+    return _fit(text, width - cell_len(tail)) + tail
 
 
 def _fit(text: str, width: int) -> str:

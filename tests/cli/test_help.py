@@ -1,0 +1,62 @@
+"""What starting costs, what help says, and that a mistake of ours is not taken for one of the user's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from runslot import __main__ as entry
+
+HEAVY = ("rich", "polars", "ruamel", "runslot.launch", "runslot.execute", "runslot.results", "runslot.variants")
+
+
+def test_the_commands_are_loaded_without_what_they_need_later():
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, runslot.cli.app; print('\\n'.join(sys.modules))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+
+    assert "runslot.cli.run" in loaded
+    assert not [name for name in loaded if name.startswith(HEAVY)]
+
+
+def test_help_names_every_command_and_every_option_has_words(runslot):
+    said = runslot("--help").stdout
+    commands = ("run", "resume", "status", "logs", "stop", "ls", "results", "export", "hardware", "schema")
+    for command in commands:
+        assert f" {command} " in said
+        assert "Usage: runslot " + command in runslot(command, "--help").stdout
+    assert "-- COMMAND" in runslot("run", "--help").stdout
+
+
+def test_version(runslot):
+    from runslot import __version__
+
+    assert runslot("--version").stdout == f"runslot {__version__}\n"
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def broken(arguments):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr("runslot.cli.app.call", broken)
+    with pytest.raises(KeyError, match="a bug"):
+        entry.main(["ls"])
+
+
+def test_a_bug_in_a_command_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr("runslot.experiment.settings.default_root", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        entry.main(["ls"])
+
+
+def test_ctrl_c_is_130(monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runslot.experiment.settings.default_root", interrupted)
+    assert entry.main(["ls"]) == 130
