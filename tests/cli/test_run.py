@@ -5,10 +5,24 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from runslot.cli.asked import script_name
+from runslot.cli.json_lines import as_json
+from runslot.experiment.records import Outcome, Run
+from runslot.launch.events import (
+    LaunchEnded,
+    LaunchEvent,
+    LaunchStarted,
+    RunDropped,
+    RunEnded,
+    RunStarted,
+    RunWaits,
+    Said,
+    StopNoted,
+)
 
 SWEEP = ("run", "train.py:train", "--grid", "lr=0.1,0.01", "--seeds", "2")
 PROBE = ("--", "python3", "script.py", "--lr", "{lr}", "--out={run_dir}", "{seed}")
@@ -207,3 +221,24 @@ def test_an_option_that_is_none_has_typers_form(runslot):
 )
 def test_a_command_is_named_after_its_script(command, name):
     assert script_name(command.split()) == name
+
+
+def test_every_event_is_documented_with_its_keys():
+    run, where = Run("1", "a", {"x": 1}, "a/run_0", seed=0), Path("/x")
+    events: list[LaunchEvent] = [
+        LaunchStarted("e", where, (run,), 0, (), ""),
+        RunStarted(run, where, 1, 0),
+        RunStarted(run, where, 1, 0, adopted=True),
+        RunWaits(run, 0, "someone"),
+        RunEnded(run, where, Outcome("succeeded"), retry=False),
+        RunDropped(run, "why"),
+        StopNoted(kill=False, running=1, grace=1.0),
+        Said("text"),
+        LaunchEnded(where, {}),
+    ]
+    assert {type(event) for event in events} == set(get_args(LaunchEvent))
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    for event in events:
+        said = json.loads(json.dumps(as_json(event)))
+        (line,) = [line for line in page.splitlines() if line.startswith("|") and f"`{said['event']}`" in line]
+        assert not [key for key in set(said) - {"event", "run", "variant", "seed"} if f"`{key}`" not in line]
