@@ -200,6 +200,16 @@ def test_logs_prints_the_console_of_a_run_however_it_is_named(runslot):
     assert "did you mean 'lr=0.2/run_0'" in runslot.refused("logs", "lr=0.3/run_0")
 
 
+def test_logs_inside_an_experiment_takes_names_from_there(runslot):
+    runslot("run", "train.py:train", "--grid", "lr=0.1,0.2")
+    runslot("run", "train.py:train", "--grid", "lr=0.3")
+    older = min((runslot.root / "train").glob("2*"))
+    runslot.directory = older / "lr=0.2"
+
+    assert runslot("logs", "run_0").stdout.startswith("training with 0.2")
+    assert runslot.status(".")["directory"] == str(older)
+
+
 def test_logs_follows_until_the_run_has_ended(runslot, until):
     launcher = runslot.start(*WAIT)
     (under_way, *_) = until(lambda: running(runslot))

@@ -82,6 +82,15 @@ def test_quiet_prints_the_directory_alone_and_failures_apart(runslot):
     assert "failed lr=10/run_0" in done.stderr
 
 
+def test_a_launch_goes_on_when_nobody_reads_what_it_says(runslot):
+    launcher = runslot.start(*SWEEP, "--json")
+    launcher.stdout.readline()
+    launcher.stdout.close()
+
+    assert launcher.wait() == 0
+    assert runslot.status()["counts"] == {"succeeded": 4}
+
+
 def test_dry_run_lists_every_run_and_makes_nothing(runslot):
     done = runslot("run", "--dry-run", "--grid", "lr=0.1,0.01", "--seeds", "3", *PROBE)
 

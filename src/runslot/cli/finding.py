@@ -26,8 +26,8 @@ def experiments_at(path: Path | None) -> list[ExperimentDir]:
     if found:
         return found
     for parent in directory.parents:
-        if ExperimentDir(parent).experiment_file.exists():
-            return [ExperimentDir(parent)]
+        if around := _experiments_of(parent):
+            return around
     raise NotFound(f"there is no experiment in {path}")
 
 
@@ -70,18 +70,16 @@ def find_run(text: str) -> FoundRun:
     run has.
     """
     path = Path(text).expanduser()
-    for candidate in (path, default_root() / path):
-        for depth, parent in enumerate([candidate, *candidate.parents]):
-            directory = parent.resolve()
-            experiments = _experiments_of(directory)
-            if experiments and depth:
-                return one_run(experiments, str(candidate.relative_to(parent)))
-            if experiments:
-                return one_run(experiments, "")
+    for candidate in (Path.cwd() / path, default_root() / path):
+        for parent in (candidate, *candidate.parents):
+            if experiments := _experiments_of(parent.resolve()):
+                inside = candidate.relative_to(parent)
+                return one_run(experiments, "" if inside == Path() else str(inside))
     return one_run([newest(default_root())], text)
 
 
 def _experiments_of(directory: Path) -> list[ExperimentDir]:
+    """Return the experiment whose directory this is, or those of the collection that it is."""
     if ExperimentDir(directory).experiment_file.exists() or (directory / COLLECTION).is_dir():
         return list(find_experiments(directory))
     return []

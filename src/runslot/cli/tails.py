@@ -46,7 +46,7 @@ class Tail:
             if seen != self._seen:
                 self._row = _last_row(self.path)
                 self._seen = seen
-        except OSError:
+        except (OSError, csv.Error):
             return {}
         return self._row
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runslot.launch.events import Observer
+from runslot.launch.events import LaunchEvent, Observer
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def observing(json: bool, quiet: bool) -> Iterator[Observer]:
     if json:
         from runslot.cli.json_lines import JsonLines
 
-        yield JsonLines(sys.stdout)
+        yield _Outlived(JsonLines(sys.stdout))
     elif quiet:
         from runslot.launch.experiment import silent
 
@@ -29,7 +29,22 @@ def observing(json: bool, quiet: bool) -> Iterator[Observer]:
     else:
         from runslot.launch.printing import Printer
 
-        yield Printer()
+        yield _Outlived(Printer())
+
+
+class _Outlived:
+    """An observer without which the launch goes on: where nobody reads on (`| head`), or the disk is full."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer: Observer | None = observer
+
+    def __call__(self, event: LaunchEvent) -> None:
+        """Pass the event on, until that fails."""
+        try:
+            if self._observer is not None:
+                self._observer(event)
+        except OSError:
+            self._observer = None
 
 
 def on_terminal() -> bool:
