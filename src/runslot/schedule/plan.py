@@ -65,8 +65,9 @@ class StopAsked:
 
 @dataclass(frozen=True)
 class Paused:
-    """Start nothing further (or again) until told."""
+    """Start none of these runs (or none of them again) until told otherwise; those under way go on."""
 
+    keys: tuple[Key, ...]
     paused: bool
 
 
@@ -146,14 +147,17 @@ class State:
     taken_until: Mapping[SlotIndex, float] = field(default_factory=dict)
     """Slots that someone else holds, and when to try again."""
     failures: int = 0
-    paused: bool = False
+    paused: frozenset[Key] = frozenset()
+    """Runs that wait until they are told to continue."""
+    held: tuple[Key, ...] = ()
+    """Those of them that stood in the queue."""
     stopped: bool = False
     """Nothing further is started."""
 
     @property
     def waiting(self) -> int:
         """How many runs have yet to start, or to start again."""
-        return len(self.queue) - self.position + len(self.again)
+        return len(self.queue) - self.position + len(self.held) + len(self.again)
 
     @property
     def done(self) -> bool:
@@ -177,11 +181,12 @@ def step(state: State, events: Iterable[Event], now: float) -> tuple[State, tupl
 
 def next_moment(state: State) -> float | None:
     """Return when `step` should be called again even if nothing happens; None: only when something does."""
-    if state.paused or state.stopped or not state.waiting:
+    again = [waiting.at for waiting in state.again if waiting.key not in state.paused][:1]
+    if state.stopped or not (again or state.position < len(state.queue)):
         return None
     moments = list(state.taken_until.values())
     if state.slots is None or len(_occupied(state)) < len(state.slots):
-        moments += [waiting.at for waiting in state.again[:1]]
+        moments += again
     return min(moments, default=None)
 
 
@@ -206,7 +211,7 @@ def _take_in(state: State, event: Event, now: float) -> tuple[State, list[Action
         case StopAsked():
             return _stop(state, event)
         case Paused():
-            return replace(state, paused=event.paused), []
+            return (_pause if event.paused else _continue)(state, event.keys), []
 
 
 def _add(state: State, event: Added) -> State:
@@ -264,16 +269,33 @@ def _stop(state: State, event: StopAsked) -> tuple[State, list[Action]]:
         state, drops = _drop_all(state, "stopped before it started")
         return state, actions + drops
     again = tuple(waiting for waiting in state.again if waiting.key not in (event.keys or ()))
-    queued = set(state.queue[state.position :]) | {waiting.key for waiting in state.again}
+    queued = {*state.queue[state.position :], *state.held, *(waiting.key for waiting in state.again)}
     drops = [Drop(key, "stopped before it started") for key in event.keys or () if key in queued]
     dropped = state.dropped | {drop.key for drop in drops if isinstance(drop, Drop)}
-    return replace(state, again=again, dropped=dropped), actions + drops
+    held = tuple(key for key in state.held if key not in dropped)
+    return replace(state, again=again, held=held, dropped=dropped), actions + drops
+
+
+def _pause(state: State, keys: tuple[Key, ...]) -> State:
+    queued = state.queue[state.position :]
+    paused = state.paused.union(keys)
+    held = tuple(key for key in queued if key in paused)
+    queue = tuple(key for key in queued if key not in paused)
+    return replace(state, paused=paused, queue=queue, position=0, held=state.held + held)
+
+
+def _continue(state: State, keys: tuple[Key, ...]) -> State:
+    paused = state.paused.difference(keys)
+    freed = [key for key in state.held if key not in paused]
+    held = tuple(key for key in state.held if key in paused)
+    queue = tuple(sorted((*state.queue[state.position :], *freed)))  # keys are given in the order of the asking
+    return replace(state, paused=paused, queue=queue, position=0, held=held)
 
 
 def _drop_all(state: State, why: str) -> tuple[State, list[Action]]:
-    keys = [key for key in state.queue[state.position :] if key not in state.dropped]
+    keys = [key for key in (*state.queue[state.position :], *state.held) if key not in state.dropped]
     keys += [waiting.key for waiting in state.again]
-    state = replace(state, queue=(), position=0, again=(), stopped=True)
+    state = replace(state, queue=(), position=0, held=(), again=(), stopped=True)
     return state, [Drop(key, why) for key in keys]
 
 
@@ -281,7 +303,7 @@ def _drop_all(state: State, why: str) -> tuple[State, list[Action]]:
 
 
 def _fill_slots(state: State, now: float) -> tuple[State, list[Action]]:
-    if state.paused or state.stopped or not state.waiting:
+    if state.stopped or not state.waiting:
         return state, []
     taken = {slot: until for slot, until in state.taken_until.items() if until > now}
     state = replace(state, taken_until=taken)
@@ -302,8 +324,9 @@ def _fill_slots(state: State, now: float) -> tuple[State, list[Action]]:
 
 
 def _next_run(state: State, now: float) -> tuple[State, Waiting | None]:
-    if state.again and state.again[0].at <= now:
-        return replace(state, again=state.again[1:]), state.again[0]
+    due = next((each for each in state.again if each.at <= now and each.key not in state.paused), None)
+    if due is not None:
+        return replace(state, again=tuple(each for each in state.again if each is not due)), due
     position = state.position
     while position < len(state.queue) and state.queue[position] in state.dropped:
         position += 1

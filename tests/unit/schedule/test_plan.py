@@ -133,11 +133,42 @@ def test_an_earlier_attempt_is_counted_on() -> None:
 
 
 def test_a_pause_starts_nothing_until_it_is_over() -> None:
-    state, actions = step(State((0,)), [Paused(True), Added((0,))], 0.0)
+    state, _ = step(State((0,)), [Added((0, 1, 2, 3))], 0.0)
+    state, actions = step(state, [Paused((0, 1, 2, 3), True), Ended(0, OK)], 1.0)
     assert actions == ()
     assert next_moment(state) is None
-    _, actions = step(state, [Paused(False)], 1.0)
-    assert actions == (Start(0, 1, 0),)
+    assert not state.done
+    _, actions = step(state, [Paused((0, 1, 2, 3), False)], 2.0)
+    assert actions == (Start(1, 1, 0),)
+
+
+def test_a_pause_lets_the_other_experiments_pass_and_keeps_the_order() -> None:
+    state, _ = step(State((0,)), [Added((0, 1)), Added((2, 3))], 0.0)
+    state, actions = step(state, [Paused((0, 1), True), Ended(0, OK)], 1.0)
+    assert actions == (Start(2, 1, 0),)
+    state, actions = step(state, [Paused((0, 1), False), Ended(2, OK)], 2.0)
+    assert actions == (Start(1, 1, 0),)
+
+
+def test_a_retry_waits_for_the_end_of_a_pause() -> None:
+    state, _ = step(State((0,)), [Added((0,), Policy(retries=1, backoff=1.0))], 0.0)
+    state, _ = step(state, [Paused((0,), True), Ended(0, BAD)], 1.0)
+    state, actions = step(state, [], 5.0)
+    assert actions == ()
+    assert next_moment(state) is None
+    _, actions = step(state, [Paused((0,), False)], 6.0)
+    assert actions == (Start(0, 2, 0),)
+
+
+def test_a_stop_drops_what_a_pause_holds() -> None:
+    state, _ = step(State((0,)), [Added((0, 1, 2))], 0.0)
+    state, _ = step(state, [Paused((0, 1, 2), True)], 1.0)
+    some, actions = step(state, [StopAsked((1,))], 2.0)
+    assert actions == (Drop(1, "stopped before it started"),)
+    assert some.waiting == 1
+    every, actions = step(state, [StopAsked()], 2.0)
+    assert [action.key for action in actions] == [0, 1, 2]
+    assert every.waiting == 0
 
 
 @settings(max_examples=200, deadline=None)
