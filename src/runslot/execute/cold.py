@@ -20,7 +20,7 @@ def main(package: str) -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream, at the start
     reference = Function.from_json(file.work["function"])
     function = find_function(reference, run_dir.path / file.home)
-    job = Job(run_dir, file, Placement(None, None, None), os.environ, function)
+    job = Job(run_dir, file, Placement(None, None, None), os.environ, function, ())
     code = call_and_finish(job, function, None)
     os._exit(code)
 

@@ -39,6 +39,22 @@ class Job:
     environment: Mapping[str, str]
     function: Callable[..., Any] | None
     """The function, where this process is a fork of one that imported it."""
+    argv: Sequence[str]
+    """The command, or the cold start of the function; empty where it is imported."""
+
+
+def make_job(
+    run_dir: RunDir,
+    file: RunFile,
+    placement: Placement,
+    environment: Mapping[str, str],
+    function: Callable[..., Any] | None,
+) -> Job:
+    """Work out what is to be executed, before the fork."""
+    if "command" in file.work:
+        return Job(run_dir, file, placement, environment, None, arguments(file, placement))
+    argv = [] if function is not None else cold_start(file.python, run_dir)
+    return Job(run_dir, file, placement, environment, function, argv)
 
 
 def become_run(job: Job, keeper: int, console: int, message: int) -> None:
@@ -50,14 +66,9 @@ def become_run(job: Job, keeper: int, console: int, message: int) -> None:
     try:
         _detach(keeper, console)
         _enter(job)
-        if "command" in job.file.work:
-            argv = arguments(job.file, job.placement)
-            code = CANNOT_START
-            os.execvpe(argv[0], argv, dict(job.environment))  # noqa: S606  no shell is the point
         if job.function is None:
             code = CANNOT_START
-            argv = cold_start(job.file.python, job.run_dir)
-            os.execvpe(argv[0], argv, dict(job.environment))  # noqa: S606
+            os.execvpe(job.argv[0], job.argv, job.environment)  # noqa: S606  no shell is the point
         code = call_and_finish(job, job.function, message)
     except BaseException as error:  # noqa: BLE001  the keeper says it; this process has nobody else to tell
         _tell(message, _cannot_start(job, error))
@@ -154,9 +165,8 @@ def _enter(job: Job) -> None:
 
 
 def _cannot_start(job: Job, error: BaseException) -> str:
-    if isinstance(error, OSError) and "command" in job.file.work:
-        argv: Sequence[str] = job.file.work["command"]["argv"]
-        return f"cannot start {argv[0]!r} in {job.file.cwd}: {error.strerror}"
+    if isinstance(error, OSError) and job.argv:
+        return f"cannot start {job.argv[0]!r} in {job.file.cwd}: {error.strerror}"
     return f"cannot start: {type(error).__name__}: {error}"
 
 

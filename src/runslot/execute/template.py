@@ -23,9 +23,9 @@ from typing import Any
 from runslot.errors import Busy, RunslotError
 from runslot.execute.cold import enter_import_path
 from runslot.execute.functions import find_function
-from runslot.execute.keeper import keep
+from runslot.execute.keeper import Keeper, claim
 from runslot.experiment.processes import identify, start_time
-from runslot.experiment.records import Function
+from runslot.experiment.records import Function, Outcome
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
 
@@ -35,6 +35,9 @@ _MOST_LEASES = 253
 
 _SURVIVING = frozenset({"jemalloc_bg_thd"})
 """Threads whose library starts them again in a fork (jemalloc's `pthread_atfork` handlers; pyarrow brings it)."""
+
+_NOBODY = {"pid": 0, "start_time": None}
+"""The answer where no keeper was started because none is needed."""
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -110,23 +113,27 @@ class Template:
     def _start(
         self, leases: Iterable[int], run_dir: str, attempt: int, slot: dict[str, Any] | None, environment: str
     ) -> dict[str, Any]:
+        caller = self._environments[environment]
+        try:
+            place = None if slot is None else Slot.from_json(slot)
+            claimed = claim(RunDir(run_dir), place, attempt, caller, self._function)
+        except Busy:  # another keeper has the run, and will write its outcome
+            return _NOBODY
+        except (OSError, RunslotError) as error:
+            return {"failed": str(error)}
+        if isinstance(claimed, Outcome):  # written by a keeper of a launcher that was killed
+            return _NOBODY
         sys.stdout.flush()
         sys.stderr.flush()
-        keeper = os.fork()
-        if keeper == 0:
-            self._become_keeper(leases, RunDir(run_dir), attempt, slot, self._environments[environment])
+        pid = os.fork()
+        if pid == 0:
+            self._become_keeper(leases, claimed)
+        claimed.release()
         for lease in leases:
             os.close(lease)
-        return {"pid": keeper, "start_time": start_time(keeper)}
+        return {"pid": pid, "start_time": start_time(pid)}
 
-    def _become_keeper(
-        self,
-        leases: Iterable[int],
-        run_dir: RunDir,
-        attempt: int,
-        slot: dict[str, Any] | None,
-        environment: dict[str, str],
-    ) -> None:
+    def _become_keeper(self, leases: Iterable[int], keeper: Keeper) -> None:
         code = 1
         try:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -135,10 +142,8 @@ class Template:
             os.setsid()
             for lease in leases:
                 os.set_inheritable(lease, True)  # held by the run's own processes, for as long as any lives
-            keep(run_dir, None if slot is None else Slot.from_json(slot), attempt, environment, self._function)
+            keeper.run()
             code = 0
-        except Busy:
-            code = 75  # another keeper has the run, and will write its outcome
         except BaseException:  # noqa: BLE001  into the launcher's log: this process has nobody else to tell
             traceback.print_exc()
         finally:

@@ -19,12 +19,20 @@ from runslot.experiment.records import FORMAT, Attempt, ExperimentFile, Outcome,
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace `path` by rename, so that a reader, or a kill at any instant, sees the old text or the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # Plain system calls: this runs twice in every keeper, where whatever is touched is copied first.
+    directory, name = os.path.split(path)
+    temporary = f"{directory}/.{name}.{os.getpid()}"
     try:
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
-        temporary.replace(path)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            data = text.encode("utf-8", "surrogateescape")
+            while data:
+                data = data[os.write(descriptor, data) :]
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)  # noqa: PTH105
     except OSError:
-        temporary.unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 

@@ -48,6 +48,10 @@ class ExperimentStatus:
     """The launcher at work."""
     slots: int | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    paused: bool = False
+    """Its launcher starts nothing further until it is told to."""
+    waits: tuple[str, ...] = ()
+    """Whom its launcher waits for, one sentence each."""
 
     @property
     def finished(self) -> bool:
@@ -66,28 +70,44 @@ class _Last:
 def read_status(directory: ExperimentDir) -> ExperimentStatus:
     """Read what became of an experiment; right also while, and after, its launcher was killed."""
     file = directory.read()
-    last, slots = _read_journal(directory.journal_file)
+    journal = _read_journal(directory.journal_file)
     launcher = living_launcher(directory)
     # A start that only the journal knows of is under way, unless this process now takes that launcher's place.
     launched = launcher is not None and launcher != identify()
-    runs = tuple(_status(directory, file, run, last.get(run.id), launched) for run in directory.read_runs())
-    return ExperimentStatus(directory, file, runs, launcher, slots, Counter(each.state for each in runs))
+    runs = tuple(_status(directory, file, run, journal.runs.get(run.id), launched) for run in directory.read_runs())
+    counts = Counter(each.state for each in runs)
+    waits = tuple(dict.fromkeys(journal.waits.values())) if launcher else ()
+    paused = journal.paused and launcher is not None
+    return ExperimentStatus(directory, file, runs, launcher, journal.slots, counts, paused, waits)
 
 
-def _read_journal(path: Path) -> tuple[dict[str, _Last], int | None]:
-    runs: dict[str, _Last] = {}
-    slots = None
+@dataclass
+class _Journal:
+    runs: dict[str, _Last] = field(default_factory=dict)
+    slots: int | None = None
+    paused: bool = False
+    waits: dict[int | None, str] = field(default_factory=dict)
+    """By slot."""
+
+
+def _read_journal(path: Path) -> _Journal:
+    journal = _Journal()
+    runs = journal.runs
     for event in read_lines(path):
         match event["event"]:
             case "start":
                 runs[event["run"]] = _Last(event["attempt"], event["time"], event.get("slot"))
+                journal.waits.pop(event.get("slot"), None)
             case "ended":
                 runs.setdefault(event["run"], _Last()).outcome = event["outcome"]
             case "slot_taken":
                 runs.pop(event["run"], None)
+                journal.waits[event.get("slot")] = event.get("by", "")
             case "launcher_started":
-                slots = event.get("slots")
-    return runs, slots
+                journal.slots, journal.paused, journal.waits = event.get("slots"), False, {}
+            case "request" if event["verb"] in {"pause", "continue"}:
+                journal.paused = event["verb"] == "pause"
+    return journal
 
 
 def _status(directory: ExperimentDir, file: ExperimentFile, run: Run, last: _Last | None, launched: bool) -> RunStatus:
