@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from runslot.cli.continue_ import continue_
 from runslot.cli.hardware import hardware
 from runslot.cli.logs import logs
 from runslot.cli.ls import ls
+from runslot.cli.pause import pause
+from runslot.cli.queue import queue
 from runslot.cli.results import export, results
 from runslot.cli.resume import resume
 from runslot.cli.run import RunCommand, run
@@ -45,8 +48,8 @@ def main(
 
 
 app.command(cls=RunCommand)(run)
-for command in (resume, status, logs, stop, ls, results, export, hardware, schema):
-    app.command()(command)
+for command in (resume, status, queue, logs, stop, pause, continue_, ls, results, export, hardware, schema):
+    app.command(command.__name__.rstrip("_"))(command)
 
 
 def call(arguments: Sequence[str]) -> int:

@@ -80,7 +80,8 @@ def _launcher(status: ExperimentStatus) -> str:
     where = shown(status.directory.path)
     if status.launcher is not None:
         slots = f", {status.slots} slots" if status.slots else ""
-        return f"launcher: process {status.launcher.pid} on {status.launcher.host}{slots}"
+        paused = f"; paused: runslot continue {where}" if status.paused else ""
+        return f"launcher: process {status.launcher.pid} on {status.launcher.host}{slots}{paused}"
     if status.counts.get("succeeded", 0) == len(status.runs):
         return f"finished: runslot results {where}"
     missing = len(status.runs) - sum(status.counts.get(s, 0) for s in ("succeeded", "failed", "timed_out"))

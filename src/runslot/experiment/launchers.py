@@ -1,6 +1,7 @@
 """Which experiments this user launches on this machine: a small file each, by which `runslot queue` finds them.
 
-The files are hints. Who is at work on an experiment says its own lock; a file whose launcher is dead is removed.
+The files are hints: who is at work on an experiment says its own lock, and what still runs there say its runs' files.
+A file is removed by its launcher at the end, or by a reader that finds neither a launcher nor runs any more.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import hashlib
 import os
 from pathlib import Path
 
-from runslot.experiment.lock import lock_holder
+from runslot.errors import NotFound
+from runslot.experiment.lock import living_launcher
 from runslot.experiment.processes import ProcessIdentity, host_name, identify, is_alive
 from runslot.experiment.rundir import ExperimentDir, read_json, write_json
+from runslot.experiment.status import ExperimentStatus, read_status
 
 
 def launchers_directory() -> Path:
@@ -38,25 +41,35 @@ def enlist(experiment: ExperimentDir) -> Path | None:
     return directory / name
 
 
-def launched_here() -> list[ExperimentDir]:
-    """Return the experiments that launchers of this user on this machine are at work on, oldest launch first."""
+def launched_here() -> list[ExperimentStatus]:
+    """Return how the experiments stand that this user launched on this machine and that run or wait, oldest first."""
     try:
         files = sorted(launchers_directory().glob("*.json"), key=_written)
     except (OSError, RuntimeError):
         return []
-    return [experiment for file in files if (experiment := _launched(file)) is not None]
+    found: dict[Path, ExperimentStatus] = {}  # one that was resumed has the file of its dead launcher as well
+    for file in files:
+        status = _under_way(file)
+        if status is not None:
+            found.setdefault(status.directory.path, status)
+    return list(found.values())
 
 
-def _launched(file: Path) -> ExperimentDir | None:
+def _under_way(file: Path) -> ExperimentStatus | None:
     value = read_json(file)
     if value is None or value["host"] != host_name():
         return None
+    experiment = ExperimentDir(value["experiment"])
     launcher = ProcessIdentity(value["host"], value["boot_id"], value["pid"], value["start_time"])
+    try:
+        status = read_status(experiment)
+    except NotFound:  # it was deleted
+        status = None
+    if status is not None and (living_launcher(experiment) == launcher or status.counts.get("running")):
+        return status
     if is_alive(launcher) is False:
         file.unlink(missing_ok=True)
-        return None
-    experiment = ExperimentDir(value["experiment"])
-    return experiment if lock_holder(experiment) == launcher else None
+    return None
 
 
 def _written(file: Path) -> float:

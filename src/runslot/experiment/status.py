@@ -65,6 +65,8 @@ class _Last:
     started: float | None = None
     slot: int | None = None
     outcome: Mapping[str, Any] | None = None
+    before: _Last | None = None
+    """The attempt before, which counts where this one found its slot taken."""
 
 
 def read_status(directory: ExperimentDir) -> ExperimentStatus:
@@ -75,7 +77,7 @@ def read_status(directory: ExperimentDir) -> ExperimentStatus:
     # A start that only the journal knows of is under way, unless this process now takes that launcher's place.
     launched = launcher is not None and launcher != identify()
     runs = tuple(_status(directory, file, run, journal.runs.get(run.id), launched) for run in directory.read_runs())
-    counts = Counter(each.state for each in runs)
+    counts: Counter[str] = Counter(each.state for each in runs)
     waits = tuple(dict.fromkeys(journal.waits.values())) if launcher else ()
     paused = journal.paused and launcher is not None
     return ExperimentStatus(directory, file, runs, launcher, journal.slots, counts, paused, waits)
@@ -96,12 +98,15 @@ def _read_journal(path: Path) -> _Journal:
     for event in read_lines(path):
         match event["event"]:
             case "start":
-                runs[event["run"]] = _Last(event["attempt"], event["time"], event.get("slot"))
+                before = runs.get(event["run"])
+                runs[event["run"]] = _Last(event["attempt"], event["time"], event.get("slot"), before=before)
                 journal.waits.pop(event.get("slot"), None)
             case "ended":
                 runs.setdefault(event["run"], _Last()).outcome = event["outcome"]
             case "slot_taken":
-                runs.pop(event["run"], None)
+                before = runs.pop(event["run"], _Last()).before
+                if before is not None:
+                    runs[event["run"]] = before
                 journal.waits[event.get("slot")] = event.get("by", "")
             case "launcher_started":
                 journal.slots, journal.paused, journal.waits = event.get("slots"), False, {}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.experiment.journal import Journal
+from runslot.experiment.launchers import enlist
 from runslot.experiment.lock import LauncherLock
 from runslot.experiment.provenance import link_provenance
 from runslot.experiment.records import ExperimentFile, Outcome, Policy, Run, RunFile
@@ -40,6 +41,8 @@ class OpenExperiment:
     launched: int = 0
     """How many runs were started, for rlpyt's count."""
     total: int = 0
+    listed: Path | None = None
+    """This launch's file among those of the user's launchers."""
 
     @classmethod
     def open(cls, directory: ExperimentDir, environment: Mapping[str, str], take_over: bool = False) -> OpenExperiment:
@@ -96,8 +99,14 @@ class OpenExperiment:
         text = f"Experiments launched so far: {self.launched} out of {self.total}.\n"
         write_atomically(self.directory.num_launched, text)
 
+    def enlist(self) -> None:
+        """Have the launch listed among those of this user on this machine, until it is closed."""
+        self.listed = enlist(self.directory)
+
     def close(self) -> None:
         """Close the journal and give the lock back."""
+        if self.listed is not None:
+            self.listed.unlink(missing_ok=True)
         self.journal.close()
         self.lock.release()
 

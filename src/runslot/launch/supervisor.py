@@ -26,6 +26,7 @@ from runslot.launch.events import (
     RunEnded,
     RunStarted,
     RunWaits,
+    Said,
     StopNoted,
 )
 from runslot.launch.launcher import Handle, Launcher, Placed, Taken
@@ -170,6 +171,7 @@ class Supervisor:
         keys = range(first, len(self._entries))
         self._keys |= {(id(experiment), self._entries[key].run.id): key for key in keys}
         self._open.append(experiment)
+        experiment.enlist()
         self._left[id(experiment)] = set(keys)
         slots = tuple(self._slots.values())
         now = time.time()
@@ -231,7 +233,8 @@ class Supervisor:
                     everything = not request.arguments and len(self._open) == 1
                     yield StopAsked(None if everything else tuple(sorted(asked)), kill=request.verb == "kill")
                 elif request.verb in {"pause", "continue"}:
-                    yield Paused(request.verb == "pause")
+                    yield Paused(tuple(sorted(own)), request.verb == "pause")
+                    self._observer(Said(_pause_said(request.verb == "pause", experiment)))
                 request.file.unlink(missing_ok=True)
 
     @contextmanager
@@ -315,7 +318,7 @@ class Supervisor:
         if isinstance(result, Outcome):
             return [Ended(key, result)]
         if isinstance(result, Taken):
-            experiment.journal.write("slot_taken", time.time(), run=placed.run.id, slot=index)
+            experiment.journal.write("slot_taken", time.time(), run=placed.run.id, slot=index, by=result.by)
             if key not in self._waits_said:
                 self._waits_said.add(key)
                 self._observer(RunWaits(placed.run, index, result.by))
@@ -344,6 +347,13 @@ class Supervisor:
         self._left[id(experiment)].discard(drop.key)
         experiment.journal.write("dropped", time.time(), run=run.id, why=drop.why)
         self._observer(RunDropped(run, drop.why))
+
+
+def _pause_said(paused: bool, experiment: OpenExperiment) -> str:
+    name = experiment.file.name
+    if paused:
+        return f"{name} is paused: what runs goes on, nothing further starts; `runslot continue` ends the pause"
+    return f"{name} continues"
 
 
 def _overlap(one: Slot, other: Slot) -> bool:

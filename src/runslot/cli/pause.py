@@ -1,0 +1,35 @@
+"""`runslot pause`: start nothing further of an experiment until `runslot continue`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AtWork = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="An experiment, or a directory that holds some.", show_default=False),
+]
+"""What is named to be paused or continued."""
+
+
+def pause(directory: AtWork) -> None:
+    """Start nothing further of an experiment that is under way; what runs goes on.
+
+    Its slots are free for other experiments as their runs end. A pause ends with its launcher: `runslot resume` goes
+    on. To have the running ones end as well, use `runslot stop`.
+    """
+    ask(directory, paused=True)
+
+
+def ask(directory: Path, paused: bool) -> None:
+    """Pause or continue all experiments of a directory that have a launcher; refuse where none has."""
+    from runslot.cli.finding import experiments_at
+    from runslot.experiment.lock import living_launcher
+    from runslot.launch.pausing import pause as ask_launcher
+
+    experiments = experiments_at(directory)
+    for experiment in [each for each in experiments if living_launcher(each)] or experiments:
+        ask_launcher(experiment, paused)
+        typer.echo(f"{'paused' if paused else 'continues'}: {experiment.path}")

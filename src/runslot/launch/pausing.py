@@ -1,0 +1,36 @@
+"""Pause an experiment, and end the pause, through the launcher at work on it."""
+
+from __future__ import annotations
+
+import time
+
+from runslot.errors import Busy, InvalidInput
+from runslot.experiment.lock import living_launcher
+from runslot.experiment.rundir import ExperimentDir
+
+_LOOK = 0.05
+_PATIENCE = 15.0
+"""Seconds that a launcher has to take note; it looks twice a second."""
+
+
+def pause(directory: ExperimentDir, paused: bool) -> None:
+    """Have the launcher start nothing further of the experiment, or, with `paused` false, go on.
+
+    Runs under way go on. A pause lasts as long as its launcher: a resume is the wish to go on. Returns when the
+    launcher has taken note; `InvalidInput` where none is at work, `Busy` where it does not answer.
+    """
+    if living_launcher(directory) is None:
+        raise InvalidInput(
+            f"no launcher is at work on {directory.path}, so nothing starts there; "
+            f"`runslot resume {directory.path}` runs what is missing"
+        )
+    request = directory.request("pause" if paused else "continue")
+    deadline = time.monotonic() + _PATIENCE
+    while request.exists():
+        if living_launcher(directory) is None:
+            request.unlink(missing_ok=True)
+            raise InvalidInput(f"the launcher of {directory.path} ended at this moment")
+        if time.monotonic() > deadline:
+            request.unlink(missing_ok=True)
+            raise Busy(f"the launcher of {directory.path} has not answered; look at {directory.launcher_log}")
+        time.sleep(_LOOK)
