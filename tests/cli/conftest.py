@@ -61,7 +61,7 @@ class Cli:
             check=False,
         )
         assert status is None or done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
+        assert "\nTraceback" not in "\n" + done.stderr
         return done
 
     def refused(self, *arguments: str) -> str:

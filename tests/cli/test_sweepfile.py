@@ -117,7 +117,7 @@ def test_json_says_the_same_and_its_mistakes_have_lines(sweep):
     path.write_text('{\n\t"seeds": 2,\n\t"seeds": 2\n}')
     with pytest.raises(InvalidInput, match="line 3: 'seeds' stands there twice, first in line 2"):
         asked(path)
-    path.write_text('{\n\t"seeds": 2,\n}')
+    path.write_text('{\n\t"seeds": 2\n\t"retries": 1\n}')
     with pytest.raises(InvalidInput, match="line 3: not JSON"):
         asked(path)
 
