@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -165,7 +166,8 @@ def test_lightning(tmp_path: Path, write_log: WriteLog) -> None:
 def test_tensorboard_files_without_tensorboard_are_named(
     tmp_path: Path, write_log: WriteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
+    for name in ["tensorboard", *(each for each in sys.modules if each.startswith("tensorboard."))]:
+        monkeypatch.setitem(sys.modules, name, None)
     write_log("tb", **{"events.out.tfevents.1.host": "x"})
     results = load(tmp_path)
     assert results.runs.select("kind", "rows").rows() == [("tensorboard", 0)]
