@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from runslot.cli.options import flag
+
 
 def logs(
     run: Annotated[
@@ -16,7 +18,7 @@ def logs(
             show_default=False,
         ),
     ],
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the run ends.")] = False,
+    follow: Annotated[bool, flag("-f", "--follow", help="Go on until the run ends.")] = False,
     lines: Annotated[int | None, typer.Option("-n", "--lines", min=0, metavar="N", help="Only the last N.")] = None,
 ) -> None:
     """Print what a run printed (its console.log); with -f go on while it runs."""

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from runslot.cli.options import flag
+
 
 def ls(
     root: Annotated[
@@ -14,7 +16,7 @@ def ls(
         typer.Argument(metavar="ROOT", help="Where to look; else where experiments go.", show_default=False),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show so many.")] = 25,
-    json: Annotated[bool, typer.Option("--json", help="Print a JSON list, of all.")] = False,
+    json: Annotated[bool, flag("--json", help="Print a JSON list, of all.")] = False,
 ) -> None:
     """List experiments: when they were launched, what they are, and how their runs stand."""
     from runslot.cli.listing import list_experiments, print_listing

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+
+def flag(*names: str, help: str, panel: str | None = None) -> Any:
+    """Return an option without a value; help would show `<bool>` for one."""
+    return typer.Option(*names, help=help, metavar="", rich_help_panel=panel)
+
 
 Directory = Annotated[
     Path | None,
@@ -15,10 +21,16 @@ Directory = Annotated[
         show_default=False,
     ),
 ]
-JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per event.", rich_help_panel="Output")]
+JsonLines = Annotated[bool, flag("--json", help="Print one JSON object per event.", panel="Output")]
 Quiet = Annotated[
-    bool, typer.Option("-q", "--quiet", help="Print only the experiment's directory; failures go to the error output.")
+    bool,
+    flag(
+        "-q",
+        "--quiet",
+        help="Print only the experiment's directory; failures go to the error output.",
+        panel="Output",
+    ),
 ]
 TakeOver = Annotated[
-    bool, typer.Option("--take-over", help="Break the lock of a launcher on another host that surely no longer runs.")
+    bool, flag("--take-over", help="Break the lock of a launcher on another host that surely no longer runs.")
 ]

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from runslot.cli.options import Directory
+from runslot.cli.options import Directory, flag
 
 
 def status(
     directory: Directory = None,
-    every: Annotated[bool, typer.Option("--all", help="List every run, also those that wait or succeeded.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with every run.")] = False,
+    every: Annotated[bool, flag("--all", help="List every run, also those that wait or succeeded.")] = False,
+    json: Annotated[bool, flag("--json", help="Print one JSON object, with every run.")] = False,
 ) -> None:
     """Show how the runs of an experiment stand: what runs, with its last row, and what went wrong."""
     from runslot.cli.finding import experiments_at

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from runslot.cli.options import TakeOver
+from runslot.cli.options import TakeOver, flag
 
 
 def stop(
@@ -18,7 +18,7 @@ def stop(
         list[str] | None,
         typer.Argument(metavar="RUN…", help="Only these: ids or directories of runs.", show_default=False),
     ] = None,
-    kill: Annotated[bool, typer.Option("--kill", help="Do not wait for the runs to end by themselves.")] = False,
+    kill: Annotated[bool, flag("--kill", help="Do not wait for the runs to end by themselves.")] = False,
     take_over: TakeOver = False,
 ) -> None:
     """Stop an experiment, or some of its runs: each is asked to end, and killed when its grace is over.
