@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from runslot.cli.attach import attach
 from runslot.cli.continue_ import continue_
 from runslot.cli.hardware import hardware
 from runslot.cli.logs import logs
 from runslot.cli.ls import ls
 from runslot.cli.pause import pause
+from runslot.cli.plot import plot
 from runslot.cli.queue import queue
 from runslot.cli.results import export, results
 from runslot.cli.resume import resume
@@ -19,6 +21,7 @@ from runslot.cli.run import RunCommand, run
 from runslot.cli.schema import schema
 from runslot.cli.status import status
 from runslot.cli.stop import stop
+from runslot.cli.view import view
 
 app = typer.Typer(
     name="runslot",
@@ -48,7 +51,23 @@ def main(
 
 
 app.command(cls=RunCommand)(run)
-for command in (resume, status, queue, logs, stop, pause, continue_, ls, results, export, hardware, schema):
+for command in (
+    resume,
+    attach,
+    status,
+    queue,
+    logs,
+    stop,
+    pause,
+    continue_,
+    ls,
+    results,
+    view,
+    plot,
+    export,
+    hardware,
+    schema,
+):
     app.command(command.__name__.rstrip("_"))(command)
 
 

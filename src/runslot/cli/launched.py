@@ -19,14 +19,14 @@ def run_experiment(experiment: Experiment, json: bool, quiet: bool) -> int:
     with observing(json, quiet) as observer:
         directory = experiment.prepare(observer)
         interrupted = _launch(directory, observer, fresh=experiment.into is None)
-    return _end(directory, interrupted, json, quiet)
+    return end(directory, interrupted, json, quiet)
 
 
 def resume_experiment(directory: ExperimentDir, failed: bool, take_over: bool, json: bool, quiet: bool) -> int:
     """Launch what is missing of an experiment, and return the exit status."""
     with observing(json, quiet) as observer:
         interrupted = _launch(directory, observer, failed=failed, take_over=take_over)
-    return _end(directory, interrupted, json, quiet)
+    return end(directory, interrupted, json, quiet)
 
 
 def _launch(directory: ExperimentDir, observer: Observer, **how: Any) -> bool:
@@ -38,7 +38,8 @@ def _launch(directory: ExperimentDir, observer: Observer, **how: Any) -> bool:
     return False
 
 
-def _end(directory: ExperimentDir, interrupted: bool, json: bool, quiet: bool) -> int:
+def end(directory: ExperimentDir, interrupted: bool, json: bool, quiet: bool) -> int:
+    """Say how the runs stand at the end of a launch, and return the exit status."""
     outcomes = outcomes_of(directory)
     if not json:
         tell_end(outcomes, directory, quiet=quiet, consoles=not on_terminal())

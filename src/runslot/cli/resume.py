@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from runslot.cli.options import Directory, JsonLines, Quiet, TakeOver
+from runslot.cli.options import Directory, JsonLines, Quiet, TakeOver, flag
 
 
 def resume(
     directory: Directory = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Also run again what failed or ran out of time.")] = False,
+    failed: Annotated[bool, flag("--failed", help="Also run again what failed or ran out of time.")] = False,
     take_over: TakeOver = False,
+    detach: Annotated[bool, flag("--detach", help="Go on without this terminal.")] = False,
     json: JsonLines = False,
     quiet: Quiet = False,
 ) -> None:
@@ -25,6 +26,11 @@ def resume(
 
     worst = 0
     for experiment in experiments_at(directory):
+        if detach:
+            from runslot.cli.detaching import resume_detached
+
+            resume_detached(experiment, failed, take_over, json, quiet)
+            continue
         status = resume_experiment(experiment, failed, take_over, json, quiet)
         worst = max(worst, status)
         if status == INTERRUPTED:

@@ -51,6 +51,7 @@ def run(
     max_failures: options.MaxFailures = None,
     into: options.Into = None,
     strict: options.Strict = False,
+    detach: options.Detach = False,
     set_: options.Set = None,
     dry_run: options.DryRun = False,
     json: JsonLines = False,
@@ -76,6 +77,11 @@ def run(
 
         print_plan(experiment, json)
         return
+
+    if detach:
+        from runslot.cli.detaching import run_detached
+
+        raise typer.Exit(run_detached(experiment, json, quiet))
 
     from runslot.cli.launched import run_experiment
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from runslot.cli.options import flag
+
 _SPACE, _EACH, _LAUNCH, _SHOW = "Variants", "Each run", "The launch", "Output"
 
 Target = Annotated[
@@ -57,9 +59,7 @@ Timeout = Annotated[
 Grace = Annotated[
     str | None, typer.Option(metavar="TIME", help="Time to end in when asked to stop.", rich_help_panel=_EACH)
 ]
-Resumable = Annotated[
-    bool, typer.Option("--resumable", help="A further attempt continues from the snapshot.", rich_help_panel=_EACH)
-]
+Resumable = Annotated[bool, flag("--resumable", help="A further attempt continues from the snapshot.", panel=_EACH)]
 Start = Annotated[
     str | None,
     typer.Option(
@@ -75,13 +75,13 @@ Into = Annotated[
         metavar="DIR", help="Continue this experiment: keep what is finished, add what is new.", rich_help_panel=_LAUNCH
     ),
 ]
-Strict = Annotated[
-    bool, typer.Option("--strict", help="With --into: refuse where code has changed.", rich_help_panel=_LAUNCH)
-]
+Strict = Annotated[bool, flag("--strict", help="With --into: refuse where code has changed.", panel=_LAUNCH)]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the sweep file.", rich_help_panel=_LAUNCH),
 ]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="List every run with its directory; start nothing.", rich_help_panel=_SHOW)
+Detach = Annotated[
+    bool,
+    typer.Option("--detach", help="Go on without this terminal; `attach` looks on.", rich_help_panel=_LAUNCH),
 ]
+DryRun = Annotated[bool, flag("--dry-run", help="List every run with its directory; start nothing.", panel=_SHOW)]

@@ -39,6 +39,27 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             ) from error
 
 
+class JournalReader:
+    """Reads a journal that another process writes: each call yields what is new."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Yield the objects of the lines that were completed since the last call."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        whole = data.rfind(b"\n") + 1  # what follows is being written, or torn
+        self._offset += whole
+        for line in data[:whole].splitlines():
+            yield json.loads(line)
+
+
 class Journal:
     """The open journal of the launcher that holds the experiment's lock."""
 

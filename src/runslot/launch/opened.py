@@ -87,9 +87,9 @@ class OpenExperiment:
                 found.append(Request(file, value["verb"], tuple(value["arguments"])))
         return found
 
-    def ended(self, run: Run, outcome: Outcome, now: float) -> None:
-        """Note how an attempt ended."""
-        self.journal.write("ended", now, run=run.id, outcome=outcome.to_json())
+    def ended(self, run: Run, outcome: Outcome, now: float, retry: bool = False) -> None:
+        """Note how an attempt ended, and whether another follows."""
+        self.journal.write("ended", now, run=run.id, outcome=outcome.to_json(), retry=retry)
 
     def count_launched(self) -> None:
         """Count one more start in rlpyt's `num_launched.txt`."""

@@ -34,3 +34,10 @@ def pause(directory: ExperimentDir, paused: bool) -> None:
             request.unlink(missing_ok=True)
             raise Busy(f"the launcher of {directory.path} has not answered; look at {directory.launcher_log}")
         time.sleep(_LOOK)
+
+
+def pause_said(paused: bool, experiment: str) -> str:
+    """Return what is said where a pause begins or ends."""
+    if paused:
+        return f"{experiment} is paused: what runs goes on, nothing further starts; `runslot continue` ends the pause"
+    return f"{experiment} continues"

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Attempt, Outcome, Run
@@ -31,6 +32,7 @@ from runslot.launch.events import (
 )
 from runslot.launch.launcher import Handle, Launcher, Placed, Taken
 from runslot.launch.opened import OpenExperiment
+from runslot.launch.pausing import pause_said
 from runslot.schedule.plan import (
     Action,
     Added,
@@ -175,9 +177,8 @@ class Supervisor:
         self._left[id(experiment)] = set(keys)
         slots = tuple(self._slots.values())
         now = time.time()
-        experiment.journal.write(
-            "launcher_started", now, host=host_name(), pid=os.getpid(), slots=len(slots), runs=len(keys)
-        )
+        said: Mapping[str, Any] = {"slots": len(slots), "slots_said": share.slots_said, "runs": len(keys)}
+        experiment.journal.write("launcher_started", now, host=host_name(), pid=os.getpid(), **said)
         runs = tuple(self._entries[key].run for key in keys)
         self._observer(
             LaunchStarted(experiment.file.name, experiment.directory.path, runs, share.kept, slots, share.slots_said)
@@ -234,7 +235,7 @@ class Supervisor:
                     yield StopAsked(None if everything else tuple(sorted(asked)), kill=request.verb == "kill")
                 elif request.verb in {"pause", "continue"}:
                     yield Paused(tuple(sorted(own)), request.verb == "pause")
-                    self._observer(Said(_pause_said(request.verb == "pause", experiment)))
+                    self._observer(Said(pause_said(request.verb == "pause", experiment.file.name)))
                 request.file.unlink(missing_ok=True)
 
     @contextmanager
@@ -275,9 +276,9 @@ class Supervisor:
                 continue
             experiment, run = self._entries[event.key].experiment, self._entries[event.key].run
             self._handles.pop(event.key, None)
-            experiment.ended(run, event.outcome, time.time())
-            self._outcomes.setdefault(id(experiment), {})[run.id] = event.outcome
             retry = event.key in again
+            experiment.ended(run, event.outcome, time.time(), retry)
+            self._outcomes.setdefault(id(experiment), {})[run.id] = event.outcome
             if not retry:
                 self._left[id(experiment)].discard(event.key)
             self._observer(RunEnded(run, experiment.run_dir(run).path, event.outcome, retry))
@@ -347,13 +348,6 @@ class Supervisor:
         self._left[id(experiment)].discard(drop.key)
         experiment.journal.write("dropped", time.time(), run=run.id, why=drop.why)
         self._observer(RunDropped(run, drop.why))
-
-
-def _pause_said(paused: bool, experiment: OpenExperiment) -> str:
-    name = experiment.file.name
-    if paused:
-        return f"{name} is paused: what runs goes on, nothing further starts; `runslot continue` ends the pause"
-    return f"{name} continues"
 
 
 def _overlap(one: Slot, other: Slot) -> bool:

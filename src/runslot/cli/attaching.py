@@ -1,0 +1,43 @@
+"""Which experiment is looked on at, and what is said at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runslot.cli.ending import shown
+from runslot.cli.finding import experiments_at
+from runslot.cli.launched import end
+from runslot.cli.views import observing, on_terminal
+from runslot.errors import InvalidInput, NotFound
+from runslot.experiment.launchers import launched_here
+from runslot.experiment.lock import living_launcher
+from runslot.experiment.rundir import ExperimentDir
+from runslot.launch.attached import attach
+
+
+def under_way(path: Path | None) -> ExperimentDir:
+    """Return the one experiment with a launcher in a directory, or the user's newest one on this machine."""
+    if path is None:
+        launched = [status.directory for status in launched_here() if status.launcher is not None]
+        if not launched:
+            raise NotFound("nothing of yours is under way on this machine; name a directory")
+        return launched[-1]
+    experiments = experiments_at(path)
+    at_work = [each for each in experiments if living_launcher(each)]
+    if len(at_work) > 1:
+        several = "".join(f"\n  {shown(each.path)}" for each in at_work)
+        raise InvalidInput(f"{len(at_work)} experiments of {path} are under way; name one:{several}")
+    return (at_work or experiments)[-1]
+
+
+def attach_to(directory: ExperimentDir, json: bool, quiet: bool) -> int:
+    """Look on until the launch ends, and return its exit status; 0 where Ctrl-C leaves it running."""
+    try:
+        with observing(json, quiet) as observer:
+            attach(directory, observer, replay=json or on_terminal())
+    except KeyboardInterrupt:
+        if not json:
+            where = shown(directory.path)
+            print(f"left running; `runslot attach {where}` looks on again, `runslot stop {where}` ends it")
+        return 0
+    return end(directory, False, json, quiet)
