@@ -1,0 +1,61 @@
+"""`runslot plot`: figures for papers, without a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runslot.errors import InvalidInput
+
+
+def plot(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR…", help="Experiments, collections, runs, or directories that hold some.", show_default=False
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="Figure to write: .pdf, .svg or .png.")],
+    y: Annotated[list[str] | None, typer.Option(help="Metrics, a panel each; else the likeliest objective.")] = None,
+    x: Annotated[str, typer.Option(help="Metric along the x axis, or `row`; else what counts the steps.")] = "",
+    series: Annotated[list[str] | None, typer.Option(help="A curve for each value of these keys.")] = None,
+    split: Annotated[list[str] | None, typer.Option(help="A panel for each value of these keys.")] = None,
+    band: Annotated[
+        str, typer.Option(help="Over seeds: mean-std, mean-sem, median-quartiles, iqm, or runs (each by itself).")
+    ] = "mean-std",
+    smooth: Annotated[int, typer.Option(min=1, help="Running mean over so many rows.")] = 1,
+    log: Annotated[list[str] | None, typer.Option(help="Logarithmic axes: x, y.")] = None,
+    where: Annotated[str, typer.Option(help="Only runs with (SQL): \"lr > 0.01 AND env = 'a'\".")] = "",
+    top: Annotated[int, typer.Option(min=0, help="Only so many series of each panel, the best ones.")] = 0,
+    low: Annotated[float | None, typer.Option(help="Lower end of the y axis.")] = None,
+    high: Annotated[float | None, typer.Option(help="Upper end of the y axis.")] = None,
+    view: Annotated[str, typer.Option(help="Choices as in the address of the page (what follows `?`).")] = "",
+    width: Annotated[float, typer.Option(help="Width in inches.")] = 5.5,
+    height: Annotated[float | None, typer.Option(help="Height in inches; else by the panels.")] = None,
+    font: Annotated[float, typer.Option(help="Size of the text in points.")] = 8.0,
+    data: Annotated[bool, typer.Option("--data", help="Also write the data (CSV) and the script that draws it.")] = False,
+) -> None:
+    """Draw curves over seeds in paper size: fonts embedded, colours that colour-blind readers can tell apart."""
+    from runslot.results import load
+    from runslot.view.choices import Choices
+    from runslot.view.choosing import choose
+    from runslot.view.paper import FORMATS, Paper, paper_files
+
+    kind = out.suffix.removeprefix(".").lower()
+    if kind not in FORMATS:
+        raise InvalidInput(f"{out}: a figure ends in {', '.join(f'.{each}' for each in FORMATS)}")
+    if not out.parent.is_dir():
+        raise InvalidInput(f"{out.parent} is not a directory; make it first")
+    given = {"band": band, "x": x, "smooth": smooth, "where": where, "top": top, "low": low, "high": high}
+    given |= {"y": tuple(y or ()), "split": tuple(split or ()), "log": tuple(log or ())}
+    given |= {"series": tuple(series)} if series else {}
+    choices = Choices.from_query(view).replaced(given)
+    results = load(paths)
+    files = paper_files(choose(results, choices), results.progress, choices, out.stem, kind, paper=Paper(width, height, font))
+    for name, content in files.items():
+        if data or name == f"{out.stem}.{kind}":
+            target = out if name == f"{out.stem}.{kind}" else out.with_name(name)
+            target.write_bytes(content)
+            typer.echo(target)

@@ -1,0 +1,44 @@
+"""`runslot view`: the page in a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runslot.errors import NotInstalled
+
+
+def view(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR…", help="Experiments, collections, runs, or directories that hold some.", show_default=False
+        ),
+    ],
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for other machines, too.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port; 0 for any free one.", show_default="8050, or the next free")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Also answer to this host name (a proxy's).")
+    ] = None,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="Let every user of this machine read; only for a loopback address.")
+    ] = False,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser of this machine.")] = False,
+) -> None:
+    """Look at runs in a browser: curves over seeds, tables, slots; live while they run."""
+    try:
+        from runslot.view.serving import bind
+    except ImportError as error:
+        if error.name is not None and error.name.startswith("runslot"):
+            raise
+        raise NotInstalled(f"the page needs more packages ({error.name}): pip install 'runslot[view]'") from error
+    served = bind(paths, host, port, token=not no_token, allowed=allow_host or ())
+    typer.echo(served.address)
+    typer.echo("Ctrl-C ends it.", err=True)
+    if open_browser:
+        typer.launch(served.address)
+    served.run()

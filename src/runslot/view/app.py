@@ -1,0 +1,257 @@
+"""The Dash application: which page an address is, and what is drawn when choices or runs change."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+from dash import ALL, ClientsideFunction, Dash, Input, Output, Patch, State, ctx, dcc, html, no_update
+from flask import Response, request
+
+import dash_mantine_components as dmc
+
+from runslot.errors import RunslotError
+from runslot.view.choices import Choices
+from runslot.view.comparing import compare_page
+from runslot.view.figures import CONFIG, Change, Figure, growth
+from runslot.view.guarding import Guard, policy_for, protect
+from runslot.view.page import plots_page, shell
+from runslot.view.palette import STATES, stroke
+from runslot.view.reading import Texts
+from runslot.view.run_page import console, run_page
+from runslot.view.sending import add_export
+from runslot.view.shown import Memory, Shown, same_frame
+from runslot.view.table import changes
+from runslot.view.watching import Watched
+
+_GZIPPED = ("application/json", "application/javascript", "text/javascript", "text/css", "text/html")
+THEME = {"primaryColor": "blue", "defaultRadius": "sm", "fontFamily": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif"}
+
+
+def make_app(watched: Watched, guard: Guard) -> Dash:
+    """Return the application that shows these runs under these rules; `.server` is its WSGI application."""
+    app = Dash(
+        "runslot.view",
+        assets_folder=str(Path(__file__).parent / "assets"),
+        use_pages=False,
+        title="runslot",
+        update_title="",
+        suppress_callback_exceptions=True,
+        add_log_handler=False,
+        meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
+    )
+    app.layout = dmc.MantineProvider(
+        [dcc.Location(id="at", refresh=False), html.Div(id="page")], theme=THEME, defaultColorScheme="auto"
+    )
+    _add_pages(app, watched)
+    _add_plots(app, watched)
+    _add_browser_callbacks(app)
+    add_export(app.server, watched)
+    protect(app.server, guard, policy_for(app.csp_hashes()))
+    app.server.after_request(_compressed)
+    return app
+
+
+def _add_pages(app: Dash, watched: Watched) -> None:
+    texts = Texts(watched.roots)
+
+    @app.callback(Output("page", "children"), Input("at", "pathname"), Input("at", "search"))
+    def page(path: str | None, search: str | None) -> Any:
+        results = watched.now().results
+        try:
+            choices = Choices.from_query(search or "")
+            if path == "/run":
+                return shell(run_page(results, search or "", texts), base=results.base)
+            if path == "/compare":
+                return shell(compare_page(results, search or "", texts), base=results.base)
+            return plots_page(results, choices)
+        except RunslotError as error:
+            return shell([_alert(str(error)), html.A("To the plots", href="/")], base=results.base)
+
+    @app.callback(
+        Output("console", "children"), Input("console-tick", "n_intervals"), State("run", "data"), State("console", "children")
+    )
+    def tail(_: int | None, run: str | None, before: str | None) -> Any:
+        now = console(watched.now().results, run or "", texts)
+        return no_update if now is None or now == before else now
+
+
+def _add_plots(app: Dash, watched: Watched) -> None:
+    memory = Memory()
+
+    @app.callback(
+        Output("panels", "children"),
+        Output("panels", "data-count"),
+        Output("legend", "children"),
+        Output("notes", "children"),
+        Output("message", "children"),
+        Output("runs", "columnDefs"),
+        Output("runs", "rowData"),
+        Output("counted", "children"),
+        Output("status", "children"),
+        Output("seen", "data"),
+        Input("query", "data"),
+        Input("redraw", "data"),
+        prevent_initial_call=True,
+    )
+    def draw(query: str | None, _: int) -> Any:
+        if query is None:
+            return (no_update,) * 10
+        moment = watched.now()
+        try:
+            shown = memory.show(query, moment)
+        except RunslotError as error:
+            return (*(no_update,) * 4, _alert(str(error)), *(no_update,) * 5)
+        return (
+            _panels(shown),
+            str(len(shown.figures)),
+            _legend(shown, Choices.from_query(query).hide),
+            " · ".join(shown.notes),
+            None,
+            shown.definitions,
+            shown.rows,
+            _counted(shown),
+            _status(shown),
+            {"query": query, "version": moment.version},
+        )
+
+    @app.callback(
+        Output({"type": "panel", "at": ALL}, "figure"),
+        Output("runs", "rowTransaction"),
+        Output("counted", "children", allow_duplicate=True),
+        Output("status", "children", allow_duplicate=True),
+        Output("seen", "data", allow_duplicate=True),
+        Output("redraw", "data"),
+        Input("tick", "n_intervals"),
+        State("seen", "data"),
+        State("redraw", "data"),
+        prevent_initial_call=True,
+        running=[(Output("tick", "disabled"), True, False)],
+    )
+    def grow(_: int | None, seen: dict[str, Any] | None, redraw: int) -> Any:
+        figures = [no_update] * len(ctx.outputs_list[0])
+        moment = watched.now()
+        if seen is None or seen["version"] == moment.version:
+            return figures, *(no_update,) * 5
+        before = memory.get(seen["query"], seen["version"])
+        try:
+            after = memory.show(seen["query"], moment)
+        except RunslotError:
+            return figures, *(no_update,) * 5
+        if before is None or not same_frame(before, after) or len(figures) != len(after.figures):
+            return figures, *(no_update,) * 4, redraw + 1
+        figures = [_grown(a, b) for a, b in zip(before.figures, after.figures, strict=True)]
+        version = {**seen, "version": moment.version}
+        transaction = changes(before.rows, after.rows)
+        return figures, transaction or no_update, _counted(after), _status(after), version, no_update
+
+
+def _grown(before: Figure, after: Figure) -> Any:
+    found = growth(before, after)
+    return after if found is None else _patch(found) if found else no_update
+
+
+def _patch(found: list[Change]) -> Patch:
+    patch = Patch()
+    for verb, where, value in found:
+        place = patch
+        for step in where[:-1]:
+            place = place[step]
+        if verb == "set":
+            place[where[-1]] = value
+        else:
+            place[where[-1]].extend(value)
+    return patch
+
+
+def _add_browser_callbacks(app: Dash) -> None:
+    app.clientside_callback(
+        ClientsideFunction("runslot", "remember"),
+        Output("query", "data"),
+        Output("export-pdf", "href"),
+        Output("export-svg", "href"),
+        Output("export-png", "href"),
+        Input({"type": "choice", "name": ALL}, "value"),
+        State({"type": "choice", "name": ALL}, "id"),
+        State("defaults", "data"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("runslot", "navbar"),
+        Output("shell", "navbar"),
+        Input("burger", "opened"),
+        State("shell", "navbar"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("runslot", "compare"),
+        Output("compare", "href"),
+        Output("compare", "className"),
+        Input("runs", "selectedRows"),
+    )
+
+
+def _panels(shown: Shown) -> list[Any]:
+    panels = []
+    for i, ((y, split), figure) in enumerate(zip(shown.titles, shown.figures, strict=True)):
+        heading = [y, html.Small(f"  {split}")] if split else y
+        height = figure["layout"].get("height")
+        graph = dcc.Graph(id={"type": "panel", "at": i}, figure=figure, config=CONFIG)
+        plot = html.Div(graph, className="rs-plot", style={"height": height} if height else {})
+        panels.append(html.Section([html.H2(heading), plot], className="rs-panel"))
+    return panels or [html.Div(shown.notes[0] if shown.notes else "", className="rs-empty rs-wide")]
+
+
+def _legend(shown: Shown, hidden: tuple[str, ...]) -> list[Any]:
+    return [
+        html.Button(
+            [
+                html.Span(
+                    className="rs-stroke",
+                    style={"borderTopColor": stroke(group.index).colour},
+                    **{"data-dash": stroke(group.index).dash},
+                ),
+                group.label,
+                html.Span(f"n={count}", className="rs-n"),
+            ],
+            className="rs-series",
+            **{"data-series": group.label, "aria-pressed": str(group.label not in hidden).lower()},
+        )
+        for group, count in shown.legend
+    ]
+
+
+def _counted(shown: Shown) -> str:
+    count = len(shown.rows)
+    runs = "1 run" if count == 1 else f"{count} runs"
+    return runs if count == shown.total else f"{runs} of {shown.total}"
+
+
+def _status(shown: Shown) -> list[Any]:
+    order = [*STATES, *shown.states]
+    return [
+        html.Span(
+            [html.Span(className="rs-dot", style={"background": STATES.get(state, "#868E96")}), f"{count} {state}"],
+            className=f"rs-count rs-{state}",
+        )
+        for state, count in sorted(shown.states.items(), key=lambda item: order.index(item[0]))
+    ]
+
+
+def _alert(text: str) -> Any:
+    return dmc.Alert(text, color="orange", variant="light", mt="sm")
+
+
+def _compressed(response: Response) -> Response:
+    """Compress an answer, for pages that are looked at through a slow tunnel."""
+    wanted = "gzip" in request.headers.get("Accept-Encoding", "") and response.status_code == 200
+    if not wanted or response.mimetype not in _GZIPPED or "Content-Encoding" in response.headers:
+        return response
+    response.direct_passthrough = False
+    data = response.get_data()
+    if len(data) > 1024:
+        response.set_data(gzip.compress(data, 4))
+        response.headers["Content-Encoding"] = "gzip"
+        response.headers["Vary"] = "Accept-Encoding"
+    return response
+
+

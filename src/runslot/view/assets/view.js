@@ -1,0 +1,92 @@
+// What happens in the browser alone: choices to the address, cells of the table, light and dark for table and plots.
+(function () {
+  "use strict";
+  const NOTHING = "-";
+  const STATES = { queued: "#868E96", running: "#0072B2", succeeded: "#009E73", failed: "#D55E00",
+                   timed_out: "#E69F00", stopped: "#CC79A7", lost: "#B04A5A" };
+
+  const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+  // The same rules as Choices.query in choices.py: defaults are left out, an emptied list is "-".
+  function query(values, ids, defaults) {
+    const pairs = new URLSearchParams();
+    ids.forEach((id, i) => {
+      const value = values[i], usual = defaults[id.name];
+      if (value === null || value === undefined || value === "" || same(value, usual)) return;
+      if (!Array.isArray(value)) { pairs.append(id.name, String(value)); return; }
+      if (value.length === 0) { if (usual && usual.length) pairs.append(id.name, NOTHING); return; }
+      const list = !id.name.startsWith("only.") && !id.name.startsWith("not.");
+      value.forEach((item) => pairs.append(id.name, list && item.startsWith(NOTHING) ? NOTHING + item : item));
+    });
+    return pairs.toString();
+  }
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    runslot: {
+      remember(values, ids, defaults) {
+        const text = query(values, ids, defaults || {});
+        const kind = values[ids.findIndex((id) => id.name === "kind")] || "curves";
+        document.documentElement.dataset.kind = kind;
+        const address = window.location.pathname + (text ? "?" + text : "");
+        if (address !== window.location.pathname + window.location.search) window.history.replaceState(null, "", address);
+        const more = text ? "&" + text : "";
+        return [text, "/export?as=pdf" + more, "/export?as=svg" + more, "/export?as=png" + more];
+      },
+      navbar(opened, shown) {
+        return Object.assign({}, shown, { collapsed: { mobile: !opened } });
+      },
+      compare(rows) {
+        const two = (rows || []).length === 2;
+        const address = two ? "/compare?" + new URLSearchParams([["a", rows[0].run], ["b", rows[1].run]]) : "/compare";
+        return [address, "rs-export" + (two ? "" : " rs-off")];
+      },
+    },
+  });
+
+  // A click on a curve's name hides or shows the curve; what is hidden stands in the address, too.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest && event.target.closest("[data-series]");
+    if (!button) return;
+    const hidden = new URLSearchParams(window.location.search).getAll("hide")
+      .map((item) => (item.startsWith(NOTHING) ? item.slice(1) : item));
+    const label = button.dataset.series;
+    const now = hidden.includes(label) ? hidden.filter((item) => item !== label) : hidden.concat([label]);
+    window.dash_clientside.set_props({ type: "choice", name: "hide" }, { value: now, data: now });
+  });
+
+  const element = (...parts) => window.React.createElement(...parts);
+  const components = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
+  components.RunLink = (props) => {
+    const colour = /^#[0-9A-Fa-f]{6}$/.test(props.data.colour || "") ? props.data.colour : "transparent";
+    return element("span", { className: "rs-cell" },
+      element("span", { className: "rs-stroke", "data-dash": props.data.dash, style: { borderTopColor: colour } }),
+      element("a", { href: "/run?" + new URLSearchParams([["run", props.value]]), title: props.value }, props.data.name));
+  };
+  components.RunState = (props) => element("span", { className: "rs-cell rs-" + (props.value || "unknown") },
+    element("span", { className: "rs-dot", style: { background: STATES[props.value] || "#868E96" } }), props.value || "unknown");
+
+  const functions = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
+  functions.numberSaid = (value) =>
+    typeof value === "number" ? String(Number(value.toPrecision(6))) : value === null || value === undefined ? "" : String(value);
+  functions.durationSaid = (value) => {
+    if (typeof value !== "number") return "";
+    if (value < 60) return value.toFixed(1) + " s";
+    const hours = Math.floor(value / 3600), minutes = Math.floor((value % 3600) / 60), seconds = Math.floor(value % 60);
+    return hours ? hours + " h " + minutes + " min" : minutes + " min " + seconds + " s";
+  };
+  functions.memorySaid = (value) => (typeof value === "number" ? (value / 2 ** 20).toFixed(0) + " MiB" : "");
+  // Numbers by size; what is no number (nan, nothing) comes last in both directions.
+  functions.compareCells = (a, b, _one, _other, descending) => {
+    const first = typeof a === "number", second = typeof b === "number";
+    if (first && second) return a - b;
+    return first === second ? 0 : (first ? -1 : 1) * (descending ? -1 : 1);
+  };
+
+  // The table's theme has no part in Mantine's colour scheme; it goes by an attribute of its own.
+  const root = document.documentElement;
+  const follow = () => {
+    root.dataset.agThemeMode = root.getAttribute("data-mantine-color-scheme") === "dark" ? "dark" : "light";
+  };
+  new MutationObserver(follow).observe(root, { attributes: true, attributeFilter: ["data-mantine-color-scheme"] });
+  follow();
+})();

@@ -1,0 +1,155 @@
+"""What the user chose to see, as the page's address says it. Pure.
+
+The address is the only place where choices are kept, so that a view can be shared, bookmarked and drawn again by
+`runslot plot`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+from urllib.parse import parse_qsl, urlencode
+
+from runslot.errors import InvalidInput
+
+Kind = Literal["curves", "bars", "scatter", "parallel", "heat", "slots"]
+Spread = Literal["mean-std", "mean-sem", "median-quartiles", "iqm", "runs"]
+"""A statistic of `runslot.results.statistics.band`, or `runs`: each run by itself."""
+ROW = "row"
+"""The x axis on which a run's rows are counted from 0."""
+ONLY, WITHOUT = "only.", "not."
+"""Before a column's name: show only runs, or no runs, with these values."""
+NOTHING = "-"
+"""Stands in the address where a list was emptied on purpose, so that it does not mean the default."""
+_LONGEST = 10_000
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One view. An empty value stands for what the page takes by itself (`runslot.view.choosing`)."""
+
+    kind: Kind = "curves"
+    y: tuple[str, ...] = ()
+    """Metrics, a figure each."""
+    x: str = ""
+    """A metric, or `row`."""
+    series: tuple[str, ...] | None = None
+    """Columns whose values make a curve each; None: what tells the variants apart."""
+    split: tuple[str, ...] = ()
+    """Columns whose values make a figure each."""
+    band: Spread = "mean-std"
+    smooth: int = 1
+    """Rows of the running mean."""
+    log: tuple[str, ...] = ()
+    """`x`, `y`, or both."""
+    low: float | None = None
+    high: float | None = None
+    """Limits of the y axis."""
+    top: int = 0
+    """Show only so many series of each figure, the best ones; 0: all."""
+    by: str = "final"
+    """How runs are judged: `final`, `best`, `mean`, `last-K`."""
+    mode: str = ""
+    """`max`, `min`, or by the metric's name."""
+    where: str = ""
+    """An SQL condition on the runs."""
+    text: str = ""
+    """Words that a run's path or values have to hold."""
+    state: tuple[str, ...] = ()
+    """States of runs to show; all where empty."""
+    hide: tuple[str, ...] = ()
+    """Labels of curves that are not drawn."""
+    across: str = ""
+    """The horizontal axis of a scatter or heat map: any column of the runs."""
+    down: str = ""
+    """The vertical axis of a heat map."""
+    columns: tuple[str, ...] | None = None
+    """Columns of the table; None: what varies and the metrics shown."""
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    without: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def query(self) -> str:
+        """Return the choices as the part of an address after `?`; defaults are left out."""
+        pairs: list[tuple[str, str]] = []
+        for each in _FIELDS:
+            value = getattr(self, each.name)
+            if value == each.default:
+                continue
+            if isinstance(value, tuple):
+                pairs += [(each.name, _kept(item)) for item in value] or [(each.name, NOTHING)]
+            else:
+                pairs.append((each.name, f"{value:g}" if isinstance(value, float) else str(value)))
+        for prefix, values in ((ONLY, self.only), (WITHOUT, self.without)):
+            pairs += [(prefix + key, item) for key, items in values.items() for item in items]
+        return urlencode(pairs)
+
+    def replaced(self, given: Mapping[str, object]) -> Choices:
+        """Return the choices with values other than the defaults put in; `InvalidInput` for one that cannot be."""
+        usual = Choices()
+        changed = {name: value for name, value in given.items() if value != getattr(usual, name)}
+        for name, value in changed.items():
+            _check(name, value)
+        return dataclasses.replace(self, **changed)  # type: ignore[arg-type]  # names and values of its own fields
+
+    @classmethod
+    def from_query(cls, query: str) -> Choices:
+        """Read an address. Raises `InvalidInput` for a value that cannot be; unknown names are ignored."""
+        try:
+            pairs = parse_qsl(query.removeprefix("?")[:_LONGEST], keep_blank_values=True, max_num_fields=500)
+        except ValueError as error:
+            raise InvalidInput(f"the address cannot be read ({error})") from error
+        values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            values.setdefault(name, []).append(value)
+        given = {each.name: _read(each.name, values[each.name]) for each in _FIELDS if each.name in values}
+        chosen = cls(
+            **given,
+            only={key.removeprefix(ONLY): tuple(v) for key, v in values.items() if key.startswith(ONLY)},
+            without={key.removeprefix(WITHOUT): tuple(v) for key, v in values.items() if key.startswith(WITHOUT)},
+        )
+        return chosen
+
+
+_FIELDS = tuple(each for each in dataclasses.fields(Choices) if each.name not in {"only", "without"})
+_LISTS = {"y", "series", "split", "log", "state", "hide", "columns"}
+_WORDS = {"kind": get_args(Kind), "band": get_args(Spread), "mode": ("", "max", "min"), "log": ("x", "y")}
+
+
+def _kept(item: str) -> str:
+    """Return a value of a list so that `NOTHING` itself can be one."""
+    return f"{NOTHING}{item}" if item.startswith(NOTHING) else item
+
+
+def _read(name: str, values: list[str]) -> object:
+    if name in _LISTS:
+        if values == [NOTHING]:
+            return ()
+        items = tuple(v[len(NOTHING) :] if v.startswith(NOTHING) else v for v in values)
+        _check(name, items)
+        return items
+    value = values[-1]
+    _check(name, value)
+    if name in {"smooth", "top"}:
+        return _number(name, value, int)
+    if name in {"low", "high"}:
+        return _number(name, value, float) if value else None
+    return value
+
+
+def _check(name: str, value: object) -> None:
+    for word in value if name == "log" and isinstance(value, tuple) else (value,):
+        if name in _WORDS and word not in _WORDS[name]:
+            raise InvalidInput(f"{name}={word!r} is none of {', '.join(w for w in _WORDS[name] if w)}")
+
+
+def _number(name: str, value: str, kind: type[int] | type[float]) -> float:
+    try:
+        number = kind(value)
+    except ValueError as error:
+        raise InvalidInput(f"{name}={value!r} is not a number") from error
+    if not math.isfinite(number) or (kind is int and number < 0):
+        raise InvalidInput(f"{name}={value!r} is out of range")
+    return number

@@ -1,0 +1,39 @@
+"""Fewer points of a curve, so that the browser gets what its pixels can show; extremes are always kept. Pure.
+
+Points are taken by stretches of a power of two from the curve's start: a curve that grows keeps the points that
+were sent, and only its end is new.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+_OF_EACH = 4
+"""Points kept of a stretch at most: its first, its lowest and highest, and the far edge of its band."""
+
+
+def decimate(curves: pl.DataFrame, by: str, points: int) -> pl.DataFrame:
+    """Return about `points` rows (or fewer, at least eight) of each value of `by`, in their order.
+
+    `curves` has the columns `by`, `x`, `center`, `low`, `high`, ordered by `by` and `x`. Of each stretch the first
+    row stays, the lowest and highest of `center`, the lowest `low` and the highest `high`; and the last row of all.
+    """
+    longest = curves.group_by(by).len()["len"].max()
+    if not isinstance(longest, int) or longest <= max(points, 8):
+        return curves
+    width = 1
+    while longest / width * _OF_EACH > max(points, 8):
+        width *= 2
+    index = pl.int_range(pl.len(), dtype=pl.UInt32)
+    numbered = curves.with_columns(_at=index.over(by), _row=index, _last=index.over(by) == pl.len().over(by) - 1)
+    numbered = numbered.with_columns(_stretch=pl.col("_at") // width)
+    row, center = pl.col("_row"), pl.col("center")
+    kept = numbered.group_by(by, "_stretch").agg(
+        first=row.first(),
+        lowest=row.get(center.arg_min()),
+        highest=row.get(center.arg_max()),
+        below=row.get(pl.col("low").fill_null(center).arg_min()),
+        above=row.get(pl.col("high").fill_null(center).arg_max()),
+    )
+    rows = pl.concat([kept[name] for name in ("first", "lowest", "highest", "below", "above")]).unique()
+    return numbered.filter(row.is_in(rows.implode()) | pl.col("_last")).select(curves.columns)

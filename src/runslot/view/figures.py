@@ -1,0 +1,204 @@
+"""Panels as Plotly figures: plain dicts of JSON values, and what must be sent when such a figure has grown. Pure.
+
+Colours of text and grid are neutral, so that one figure suits the light and the dark page; the page's style sheet
+sharpens them. Every text from a file is escaped, since Plotly takes some HTML in texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from runslot.view.curves import Curve, Panel
+from runslot.view.palette import stroke
+
+Figure = dict[str, Any]
+
+CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+"""Of every figure in the browser."""
+
+GREY = "#868e96"
+GRID = "rgba(134,142,150,0.22)"
+_HOVER_TOGETHER = 10
+"""Up to so many curves, hovering names all values at one x."""
+_DIGITS = 5
+
+
+def plain(text: str) -> str:
+    """Escape a text for Plotly, which reads some tags and character entities in it."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def base_layout(x: str, y: str) -> dict[str, Any]:
+    """Return the layout that all figures share."""
+    axis = {"gridcolor": GRID, "linecolor": GRID, "zerolinecolor": GRID, "automargin": True, "ticks": "outside"}
+    axis |= {"tickcolor": GRID}
+    return {
+        "xaxis": {**axis, "title": {"text": plain(x), "standoff": 8}},
+        "yaxis": {**axis, "title": {"text": plain(y), "standoff": 8}},
+        "font": {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 12, "color": GREY},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
+        "showlegend": False,
+        "hoverlabel": {"namelength": -1},
+        "dragmode": "zoom",
+        "uirevision": f"{x}/{y}",
+    }
+
+
+def curves_figure(panel: Panel, hidden: Sequence[str] = ()) -> Figure:
+    """Return the figure of one panel: for each curve its band and its line, and a ring where runs end."""
+    layout = base_layout(panel.x, panel.y)
+    shown = [curve for curve in panel.curves if curve.label not in hidden]
+    for name in panel.log:
+        layout[f"{name}axis"]["type"] = "log"
+    layout["hovermode"] = "x unified" if len(shown) <= _HOVER_TOGETHER else "closest"
+    if panel.low is not None or panel.high is not None:
+        layout["yaxis"] |= _range(panel)
+    traces: list[dict[str, Any]] = []
+    for curve in shown:
+        traces += _band(curve)
+    traces += [_line(curve) for curve in shown]
+    traces += [ends] if (ends := _ends(shown)) else []
+    return {"data": traces, "layout": layout}
+
+
+def _range(panel: Panel) -> dict[str, Any]:
+    import math
+
+    limits = [panel.low, panel.high]
+    if "y" in panel.log:
+        limits = [math.log10(v) if v is not None and v > 0 else None for v in limits]
+    if None in limits:
+        return {"autorangeoptions": dict(zip(("minallowed", "maxallowed"), (panel.low, panel.high), strict=True))}
+    return {"range": limits, "autorange": False}
+
+
+def _band(curve: Curve) -> list[dict[str, Any]]:
+    points = curve.points
+    if points["low"].null_count() == points.height:
+        return []
+    drawn = stroke(curve.index)
+    common = {
+        **_xs(points["x"]),
+        "type": "scatter",
+        "mode": "lines",
+        "line": {"width": 0, "color": drawn.colour},
+        "hoverinfo": "skip",
+        "showlegend": False,
+        "name": plain(curve.label),
+    }
+    low = points.select(pl.col("low").fill_null(pl.col("center"))).to_series()
+    high = points.select(pl.col("high").fill_null(pl.col("center"))).to_series()
+    return [
+        {**common, "y": numbers(low)},
+        {**common, "y": numbers(high), "fill": "tonexty", "fillcolor": drawn.faint(0.16)},
+    ]
+
+
+def _line(curve: Curve) -> dict[str, Any]:
+    drawn = stroke(curve.index)
+    single = curve.run is not None
+    trace = {
+        **_xs(curve.points["x"]),
+        "y": numbers(curve.points["center"]),
+        "type": "scatter",
+        "mode": "lines" if curve.points.height > 1 else "markers",
+        "name": plain(curve.label),
+        "line": {"color": drawn.colour, "dash": drawn.dash, "width": 1.2 if single else 2},
+        "opacity": 0.75 if single else 1,
+        "hovertemplate": "%{y:.4g}" if single else "%{y:.4g}  n=%{text}",
+    }
+    if not single:
+        trace["text"] = _counts(curve)
+    return trace
+
+
+def _counts(curve: Curve) -> list[str] | str:
+    """Return n at each point; a single text where it never changes."""
+    counts = curve.points["n"]
+    return str(counts[0]) if counts.n_unique() == 1 else [str(n) for n in counts]
+
+
+def _ends(curves: Sequence[Curve]) -> dict[str, Any] | None:
+    """Return rings at the points after which fewer runs go on."""
+    xs: list[float] = []
+    ys: list[float] = []
+    colours: list[str] = []
+    texts: list[str] = []
+    for curve in curves:
+        points = curve.points.with_columns(after=pl.col("n").shift(-1))
+        ended = points.filter(pl.col("after") < pl.col("n")).select("x", "center", "n", "after")
+        for x, center, n, after in ended.iter_rows():
+            xs.append(x)
+            ys.append(center)
+            colours.append(stroke(curve.index).colour)
+            texts.append(f"n = {n} → {after}")
+    if not xs:
+        return None
+    marker = {"symbol": "circle-open", "size": 8, "color": colours, "line": {"width": 1.5}}
+    return {
+        "x": xs,
+        "y": numbers(pl.Series(ys)),
+        "type": "scatter",
+        "mode": "markers",
+        "marker": marker,
+        "text": texts,
+        "hovertemplate": "%{text}<extra></extra>",
+        "showlegend": False,
+        "name": "runs end",
+    }
+
+
+def numbers(values: pl.Series) -> list[float | None]:
+    """Return numbers with five significant digits, as few characters as a screen needs; None for NaN and infinity."""
+    rounded = values.cast(pl.Float64).round_sig_figs(_DIGITS)
+    return rounded.replace([float("inf"), float("-inf")], [None, None]).fill_nan(None).to_list()
+
+
+def _xs(x: pl.Series) -> dict[str, Any]:
+    """Return x as start and step where it is even, else as a list; whole numbers are written without a point."""
+    if len(x) > 2:
+        steps = x.diff().drop_nulls()
+        step = float(steps[0])
+        if step > 0 and bool(((steps - step).abs() <= abs(step) * 1e-9).all()):
+            return {"x0": _whole(float(x[0])), "dx": _whole(step)}
+    return {"x": [_whole(float(value)) for value in x]}
+
+
+def _whole(value: float) -> float | int:
+    return int(value) if value.is_integer() and abs(value) < 2**53 else float(f"{value:.9g}")
+
+
+Change = tuple[str, tuple[str | int, ...], Any]
+"""`set` or `extend`, where in the figure, and the value or the further items."""
+
+
+def growth(before: Figure, after: Figure) -> list[Change] | None:
+    """Return what changes `before` into `after`; None where that is hardly less than sending all of it."""
+    if len(before["data"]) != len(after["data"]) or before["layout"] != after["layout"]:
+        return None
+    changes: list[Change] = []
+    for i, (old, new) in enumerate(zip(before["data"], after["data"], strict=True)):
+        if old.keys() != new.keys():
+            changes.append(("set", ("data", i), new))
+            continue
+        for key in new:
+            if old[key] != new[key]:
+                changes += _change(("data", i, key), old[key], new[key])
+    return changes
+
+
+def _change(where: tuple[str | int, ...], old: Any, new: Any) -> list[Change]:
+    if not isinstance(old, list) or not isinstance(new, list) or len(new) < len(old):
+        return [("set", where, new)]
+    differ = [i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b]
+    if len(differ) * 4 > len(old):
+        return [("set", where, new)]
+    changes: list[Change] = [("set", (*where, i), new[i]) for i in differ]
+    return [*changes, ("extend", where, new[len(old) :])] if len(new) > len(old) else changes
+
+

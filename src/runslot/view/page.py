@@ -1,0 +1,333 @@
+"""The page of plots and runs: its header, its controls, and where callbacks put what they draw."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import dash_ag_grid as dag
+import dash_mantine_components as dmc
+from dash import dcc, html
+
+from runslot.results.results import BEST, FINAL, Results
+from runslot.view.choices import ONLY, ROW, WITHOUT, Choices
+from runslot.view.choosing import UNKNOWN, default_series, default_x, default_y, text_of
+from runslot.view.curves import SAID
+from runslot.view.palette import STATES
+from runslot.view.table import default_columns
+
+_MOST_VALUES = 200
+_MOST_FILTERS = 16
+_ORDER = (*STATES, UNKNOWN)
+KINDS = {
+    "curves": "Curves",
+    "bars": "Scores",
+    "scatter": "Scatter",
+    "parallel": "Parallel",
+    "heat": "Heat map",
+    "slots": "Slots",
+}
+
+
+def shell(children: Any, *, base: str, navbar: Any = None) -> Any:
+    """Return the frame of every page: the header, the controls where there are some, and the content."""
+    header = dmc.Group(
+        [
+            dmc.Burger(id="burger", opened=False, hiddenFrom="md", size="sm", **{"aria-label": "Controls"})
+            if navbar is not None
+            else None,
+            html.A("runslot", href="/", className="rs-name"),
+            dmc.Text(base, className="rs-base", size="sm", c="dimmed", truncate="end"),
+            html.Div(id="status", className="rs-status", role="status"),
+            dmc.ColorSchemeToggle(
+                lightIcon=html.Span("☀", **{"aria-hidden": "true"}),
+                darkIcon=html.Span("☾", **{"aria-hidden": "true"}),
+                variant="subtle",
+                color="gray",
+                size="lg",
+                **{"aria-label": "Light or dark"},
+            ),
+        ],
+        h="100%",
+        px="md",
+        gap="sm",
+        wrap="nowrap",
+    )
+    parts = [dmc.AppShellHeader(header)]
+    if navbar is not None:
+        parts.append(dmc.AppShellNavbar(dmc.ScrollArea(navbar, h="100%", type="auto", p="md"), id="navbar"))
+    parts.append(dmc.AppShellMain(children))
+    return dmc.AppShell(
+        parts,
+        id="shell",
+        header={"height": 52},
+        padding="md",
+        **({"navbar": {"width": 300, "breakpoint": "md", "collapsed": {"mobile": True}}} if navbar is not None else {}),
+    )
+
+
+def plots_page(results: Results, choices: Choices) -> Any:
+    """Return the page of plots and runs."""
+    content = [
+        dcc.Store(id="defaults", data=defaults(results)),
+        dcc.Store(id="query", data=None),
+        dcc.Store(id="seen", data=None),
+        dcc.Store(id="redraw", data=0),
+        dcc.Interval(id="tick", interval=1000),
+        dmc.Group(
+            [
+                dmc.SegmentedControl(
+                    id=_choice("kind"),
+                    value=choices.kind,
+                    data=[{"value": kind, "label": label} for kind, label in KINDS.items()],
+                    className="rs-kinds",
+                ),
+                dmc.Group(
+                    [
+                        dmc.Text("Export", size="sm", c="dimmed"),
+                        html.A("PDF", id="export-pdf", href="/export", className="rs-export", title="Figures for a paper, "
+                               "with their data and the script that draws them again"),
+                        html.A("SVG", id="export-svg", href="/export", className="rs-export"),
+                        html.A("PNG", id="export-png", href="/export", className="rs-export"),
+                    ],
+                    gap=6,
+                ),
+            ],
+            justify="space-between",
+        ),
+        html.Div(id="message", role="alert"),
+        html.Div(id="legend", className="rs-legend"),
+        dcc.Loading(
+            html.Div(id="panels", className="rs-panels"),
+            delay_show=400,
+            overlay_style={"visibility": "visible", "opacity": 0.6},
+            type="dot",
+        ),
+        html.Div(id="notes", className="rs-notes"),
+        dmc.Group(
+            [
+                dmc.Text(id="counted", fw=600),
+                dmc.Group(
+                    [
+                        html.A("Compare the two", id="compare", href="/compare", className="rs-export rs-off"),
+                        _columns(results, choices),
+                    ],
+                    gap="sm",
+                ),
+            ],
+            justify="space-between",
+            mt="md",
+            mb="xs",
+        ),
+        grid(),
+    ]
+    return shell(content, base=results.base, navbar=controls(results, choices))
+
+
+def grid() -> Any:
+    """Return the empty table of runs."""
+    return dag.AgGrid(
+        id="runs",
+        columnDefs=[],
+        rowData=[],
+        getRowId="params.data.run",
+        defaultColDef={"sortable": True, "resizable": True, "minWidth": 60},
+        suppressDragLeaveHidesColumns=False,
+        dashGridOptions={
+            "rowSelection": {"mode": "multiRow", "checkboxes": True, "headerCheckbox": False},
+            "selectionColumnDef": {"pinned": "left", "width": 44},
+            "suppressFieldDotNotation": True,
+            "rowHeight": 34,
+            "headerHeight": 38,
+            "animateRows": False,
+            "enableCellTextSelection": True,
+            "tooltipShowDelay": 400,
+        },
+        className="rs-grid",
+        style={"height": "min(560px, 70vh)", "width": "100%"},
+    )
+
+
+def defaults(results: Results) -> dict[str, Any]:
+    """Return what each control shows where the address does not say; such values stay out of the address."""
+    y = default_y(results.metrics)
+    return {
+        "kind": "curves",
+        "y": list(y),
+        "x": default_x(results.metrics),
+        "series": list(default_series(results)),
+        "split": [],
+        "band": "mean-std",
+        "smooth": 1,
+        "log": [],
+        "top": 0,
+        "by": "final",
+        "mode": "",
+        "columns": list(default_columns(results, y)),
+        "across": default_across(results),
+        "down": default_down(results),
+    }
+
+
+def default_across(results: Results) -> str:
+    """Return the column that a scatter or heat map starts with: the parameter with the most values."""
+    keys = sorted(results.varying, key=lambda key: -results.runs[key].n_unique())
+    return keys[0] if keys else "seed"
+
+
+def default_down(results: Results) -> str:
+    """Return the second column of a heat map."""
+    keys = [key for key in results.varying if key != default_across(results)]
+    return keys[0] if keys else "seed"
+
+
+def controls(results: Results, choices: Choices) -> Any:
+    """Return everything that can be chosen, with the values of `choices`."""
+    shown = defaults(results)
+    value = {name: getattr(choices, name) for name in shown}
+    value = {n: shown[n] if v is None or v in ("", ()) and n in _OPEN else v for n, v in value.items()}
+    keys = ["variant", "experiment", "seed", "state", "host", *results.parameters]
+    columns = [*keys, *(FINAL + m for m in results.metrics), *(BEST + m for m in results.metrics), "seconds", "rows"]
+    drawn = [
+        _several("y", "Metrics", results.metrics, value["y"]),
+        _one("x", "Along", [*results.metrics, ROW], value["x"], kinds="curves"),
+        _one("across", "Across", columns, value["across"], kinds="scatter heat"),
+        _one("down", "Down", columns, value["down"], kinds="heat"),
+        _several("series", "Curves by", _first(keys, results.varying), value["series"], kinds="curves bars scatter parallel"),
+        _several("split", "Figures by", _first(keys, results.varying), value["split"], kinds="curves bars scatter"),
+        _several("hide", "Hidden curves", list(choices.hide), choices.hide, kinds="curves", free=True),
+        _pairs("band", "Over seeds", {k: v[0].upper() + v[1:] for k, v in SAID.items()}, value["band"], kinds="curves bars"),
+        _for("curves", dmc.Group([_number("smooth", "Smooth, rows", choices.smooth, 1), _log_axes(choices)], grow=True)),
+        _for(
+            "curves",
+            dmc.Group([_number("low", "Clip from", choices.low), _number("high", "to", choices.high)], grow=True),
+        ),
+        dmc.Group(
+            [
+                _number("top", "Only the best", choices.top or "", 0, placeholder="all"),
+                _one("by", "judged by", ["final", "best", "mean", "last-10"], choices.by, search=False),
+            ],
+            grow=True,
+        ),
+        _pairs("mode", "Better is", {"": "By the metric's name", "max": "Higher", "min": "Lower"}, choices.mode),
+    ]
+    return dmc.Stack([*drawn, dmc.Divider(label="Runs", labelPosition="left"), *_filters(results, choices)], gap="sm")
+
+
+_OPEN = {"y", "x", "across", "down"}
+
+
+def _log_axes(choices: Choices) -> Any:
+    chips = [dmc.Chip(name, value=name, size="xs") for name in ("x", "y")]
+    group = dmc.ChipGroup(dmc.Group(chips, gap=6, h=36), id=_choice("log"), multiple=True, value=list(choices.log))
+    return html.Div([html.Div("Log axes", className="rs-label"), group])
+
+
+def _filters(results: Results, choices: Choices) -> list[Any]:
+    states = Counter(state or UNKNOWN for state in results.runs["state"])
+    filters: list[Any] = [
+        dmc.TextInput(id=_choice("text"), label="Search", value=choices.text, placeholder="words of a path or value",
+                      debounce=350),
+        _several("state", "States", [s for s in _ORDER if s in states or s in choices.state], choices.state, hint="all"),
+        dmc.TextInput(
+            id=_choice("where"),
+            label="Where",
+            value=choices.where,
+            placeholder="lr > 0.01 AND env = 'pong'",
+            debounce=600,
+            description="An SQL condition over any column",
+        ),
+    ]
+    keys = [*results.varying, *(k for k in (*choices.only, *choices.without) if k not in results.varying)]
+    keys = list(dict.fromkeys(k for k in keys if k in results.runs.columns))
+    if len(set(results.runs["experiment"])) > 1 and "experiment" not in keys:
+        keys.insert(0, "experiment")
+    for prefix, title, chosen in ((ONLY, "Only these values", choices.only), (WITHOUT, "Without these values", choices.without)):
+        selects = [
+            _several(prefix + key, key, _values(results, key), chosen.get(key, ())) for key in keys[:_MOST_FILTERS]
+        ]
+        if selects:
+            filters.append(
+                dmc.Accordion(
+                    dmc.AccordionItem(
+                        [dmc.AccordionControl(title), dmc.AccordionPanel(dmc.Stack(selects, gap="xs"))], value=prefix
+                    ),
+                    value=prefix if chosen else None,
+                    variant="contained",
+                    chevronPosition="left",
+                )
+            )
+    return filters
+
+
+def _values(results: Results, key: str) -> list[str]:
+    return list(dict.fromkeys(text_of(results.runs[key].unique().sort())))[:_MOST_VALUES]
+
+
+def _columns(results: Results, choices: Choices) -> Any:
+    every = [name for name in results.runs.columns if name != "run"]
+    select = _several("columns", "", every, choices.columns or default_columns(results, choices.y or default_y(results.metrics)))
+    return dmc.Popover(
+        [
+            dmc.PopoverTarget(dmc.Button("Columns", variant="default", size="xs")),
+            dmc.PopoverDropdown(select, p="sm"),
+        ],
+        width=340,
+        position="bottom-end",
+        withArrow=True,
+        keepMounted=True,
+        trapFocus=True,
+    )
+
+
+def _choice(name: str) -> dict[str, str]:
+    return {"type": "choice", "name": name}
+
+
+def _for(kinds: str, control: Any) -> Any:
+    """Return a control that the style sheet shows for some kinds of plots only."""
+    names = [f"rs-for-{kind}" for kind in kinds.split()]
+    return html.Div(control, className=" ".join(["rs-for", *names])) if kinds else control
+
+
+def _first(names: Sequence[str], preferred: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([*preferred, *names]))
+
+
+def _several(
+    name: str, label: str, data: Sequence[str], value: Sequence[str], *, kinds: str = "", hint: str = "", free: bool = False
+) -> Any:
+    known = list(dict.fromkeys([*data, *value]))
+    select = dmc.MultiSelect(
+        id=_choice(name),
+        label=label or None,
+        data=known,
+        value=list(value),
+        searchable=not free,
+        clearable=True,
+        limit=100,
+        placeholder=hint if not value else "",
+        maxDropdownHeight=280,
+        **({} if label else {"aria-label": name}),
+    )
+    return _for(kinds, select)
+
+
+def _one(name: str, label: str, data: Sequence[str], value: str, *, kinds: str = "", search: bool = True) -> Any:
+    known = list(dict.fromkeys([*data, value]))
+    select = dmc.Select(
+        id=_choice(name), label=label, data=known, value=value, searchable=search, allowDeselect=False, limit=100
+    )
+    return _for(kinds, select)
+
+
+def _pairs(name: str, label: str, data: dict[str, str], value: str, *, kinds: str = "") -> Any:
+    options = [{"value": key, "label": said} for key, said in data.items()]
+    return _for(kinds, dmc.Select(id=_choice(name), label=label, data=options, value=value, allowDeselect=False))
+
+
+def _number(name: str, label: str, value: Any, low: float | None = None, placeholder: str = "") -> Any:
+    limits = {} if low is None else {"min": low, "allowDecimal": False}
+    shown = "" if value is None else value
+    return dmc.NumberInput(id=_choice(name), label=label, value=shown, debounce=350, placeholder=placeholder, **limits)

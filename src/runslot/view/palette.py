@@ -1,0 +1,48 @@
+"""Colours and dashes of curves: Okabe and Ito's palette, which colour-blind readers can tell apart, then its dashes.
+
+Their black and yellow are left out: one cannot be seen on a dark page, the other on a white one. Source: Okabe and
+Ito, "Color Universal Design" (2008), https://jfly.uni-koeln.de/color/
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("solid", "dash", "dot", "dashdot")
+DISTINCT = len(COLOURS) * len(DASHES)
+"""Curves that can be told apart; further ones repeat."""
+
+STATES = {
+    "queued": "#868E96",
+    "running": "#0072B2",
+    "succeeded": "#009E73",
+    "failed": "#D55E00",
+    "timed_out": "#E69F00",
+    "stopped": "#CC79A7",
+    "lost": "#B04A5A",
+}
+"""A colour a state of runs; the state's name always stands beside it."""
+
+SEQUENCE = ("#440154", "#414487", "#2A788E", "#22A884", "#7AD151", "#FDE725")
+"""Six steps of matplotlib's viridis, dark (low) to light (high)."""
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """How one curve is drawn."""
+
+    colour: str
+    """`#RRGGBB`."""
+    dash: str
+    """Plotly's word: `solid`, `dash`, `dot`, `dashdot`."""
+
+    def faint(self, opacity: float) -> str:
+        """Return the colour with that opacity, as CSS writes it."""
+        red, green, blue = (int(self.colour[i : i + 2], 16) for i in (1, 3, 5))
+        return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+def stroke(index: int) -> Stroke:
+    """Return how the curve of that number is drawn."""
+    return Stroke(COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)])

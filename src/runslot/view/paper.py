@@ -1,0 +1,167 @@
+"""Figures for papers, drawn by matplotlib from the panels that the page shows; with their data and a script.
+
+Paper figures do not come from the browser: a PDF has its fonts embedded (TrueType, type 42, which LaTeX and
+publishers take) and the size that it will have in print.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from runslot.errors import InvalidInput, NotInstalled
+from runslot.results.results import Results
+from runslot.view import drawing
+from runslot.view.choices import Choices
+from runslot.view.curves import Drawing, draw
+from runslot.view.palette import stroke
+
+FORMATS = ("pdf", "svg", "png")
+_LINES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+_MOST_COLUMNS = 3
+
+
+@dataclass(frozen=True)
+class Paper:
+    """The size of a figure, in inches and points."""
+
+    width: float = 5.5
+    """The text width of NeurIPS, ICML (two columns) and LaTeX's article; 3.25 for one of two columns."""
+    height: float | None = None
+    """Of the whole figure; None: by the number of panels."""
+    font: float = 8.0
+    dpi: int = 300
+    """Of a PNG."""
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.width <= 40 or (self.height is not None and not 0.5 <= self.height <= 60):
+            raise InvalidInput(f"a figure of {self.width} × {self.height} inches; widths are 0.5 to 40, heights 0.5 to 60")
+
+
+def paper_files(
+    chosen: Results,
+    progress: pl.DataFrame,
+    choices: Choices,
+    name: str,
+    kind: str,
+    *,
+    paper: Paper | None = None,
+    everything: Results | None = None,
+) -> dict[str, bytes]:
+    """Return the files of an export by name: the figure, its data as CSV, the script that draws it from them.
+
+    Raises `NotInstalled` without matplotlib, `InvalidInput` where nothing is to be drawn or for an unknown format.
+    """
+    if kind not in FORMATS:
+        raise InvalidInput(f"{kind!r} is no format of figures; choose among {', '.join(FORMATS)}")
+    if not chosen.runs.height:
+        raise InvalidInput("no run passes the filters, so there is nothing to draw")
+    drawn = draw(chosen, progress, choices, everything)
+    if not any(panel.curves for panel in drawn.panels):
+        raise InvalidInput("there is nothing to draw: no run has both metrics")
+    table = data_table(drawn, choices.hide)
+    paper = paper or Paper()
+    script = _script(name, kind, drawn, choices, paper)
+    figure = draw_paper(table, _settings(drawn, choices, paper), kind)
+    return {f"{name}.{kind}": figure, f"{name}.csv": table.write_csv().encode(), f"{name}.py": script.encode()}
+
+
+def data_table(drawn: Drawing, hidden: tuple[str, ...] = ()) -> pl.DataFrame:
+    """Return all that is drawn, a row a point: `panel`, `split`, `y`, `series`, `colour`, `dash`, `x`, `n`, `center`,
+    `low`, `high`."""
+    parts = []
+    for number, panel in enumerate(drawn.panels):
+        for curve in panel.curves:
+            if curve.label in hidden:
+                continue
+            line = stroke(curve.index)
+            parts.append(
+                curve.points.select(
+                    pl.lit(number).alias("panel"),
+                    pl.lit(panel.split).alias("split"),
+                    pl.lit(panel.y).alias("y"),
+                    pl.lit(curve.label).alias("series"),
+                    pl.lit(line.colour).alias("colour"),
+                    pl.lit(_LINES[line.dash]).alias("dash"),
+                    "x",
+                    pl.col("n").cast(pl.Int64),
+                    "center",
+                    "low",
+                    "high",
+                )
+            )
+    if not parts:
+        raise InvalidInput("every curve is hidden, so there is nothing to draw")
+    return pl.concat(parts)
+
+
+def _settings(drawn: Drawing, choices: Choices, paper: Paper) -> dict[str, Any]:
+    """Return what the drawing needs besides the data; plain values, so that the script can state them."""
+    count = len(drawn.panels)
+    columns = min(count, _MOST_COLUMNS if paper.width > 4 else 1)
+    lines = -(-count // columns)
+    height = paper.height or lines * min(paper.width / columns * 0.72, 3.2) + 0.35
+    return {
+        "size": (paper.width, round(height, 3)),
+        "columns": columns,
+        "font": paper.font,
+        "dpi": paper.dpi,
+        "x": drawn.panels[0].x,
+        "log": tuple(choices.log),
+        "limits": (choices.low, choices.high),
+        "caption": "; ".join(drawn.notes),
+    }
+
+
+def draw_paper(table: pl.DataFrame, settings: dict[str, Any], kind: str) -> bytes:
+    """Draw the data; returns the file. Raises `NotInstalled` without matplotlib."""
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise NotInstalled("figures are drawn by matplotlib: pip install 'runslot[plot]'") from error
+    points: dict[str, list[Any]] = {name: table[name].to_list() for name in table.columns}
+    with matplotlib.rc_context(drawing.STYLE):  # type: ignore[arg-type]  # its names are literals there
+        figure = drawing.draw(Figure, points, settings)
+        buffer = io.BytesIO()
+        # A fixed date gives equal files for equal data.
+        dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
+        figure.savefig(buffer, format=kind, dpi=settings["dpi"], metadata=dated)
+    return buffer.getvalue()
+
+
+def _script(name: str, kind: str, drawn: Drawing, choices: Choices, paper: Paper) -> str:
+    settings = ",\n    ".join(f"{key!r}: {value!r}" for key, value in _settings(drawn, choices, paper).items())
+    shared = Path(drawing.__file__).read_text(encoding="utf-8").partition("# --- shared ---\n")[2]
+    return _HEAD.format(name=name, kind=kind) + shared + _TAIL.format(name=name, kind=kind, settings=settings)
+
+
+_HEAD = '''"""Draws {name}.{kind} from {name}.csv; needs matplotlib. Written by runslot."""
+
+import csv
+
+'''
+_TAIL = '''
+
+SETTINGS = {{
+    {settings},
+}}
+
+if __name__ == "__main__":
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with open("{name}.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    points = {{key: [row[key] for row in rows] for key in rows[0]}}
+    for key in ("panel", "n"):
+        points[key] = [int(value) for value in points[key]]
+    for key in ("x", "center", "low", "high"):
+        points[key] = [float(value) if value else None for value in points[key]]
+    with matplotlib.rc_context(STYLE):
+        draw(Figure, points, SETTINGS).savefig("{name}.{kind}", dpi=SETTINGS["dpi"])
+'''

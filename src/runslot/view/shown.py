@@ -1,0 +1,124 @@
+"""What one page shows at one moment, and how to get it from there to the next moment without sending all again."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runslot.results.results import Results
+from runslot.view.choices import Choices
+from runslot.view.choosing import UNKNOWN, Group, choose, default_series, default_y, group
+from runslot.view.curves import draw
+from runslot.view.figures import Figure, curves_figure
+from runslot.view.palette import DISTINCT
+from runslot.view.plots import plots
+from runslot.view.table import Row, column_definitions, default_columns, rows
+from runslot.view.timeline import slots_figures
+from runslot.view.watching import Moment
+
+_KEPT = 24
+"""Pages, or earlier moments of one, that are remembered; one that is forgotten is sent whole."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """All that the browser has of one page."""
+
+    titles: tuple[tuple[str, str], ...]
+    """Of each figure, its metric and the values that figures are split by."""
+    figures: tuple[Figure, ...]
+    legend: tuple[tuple[Group, int], ...]
+    """Groups that have a curve, and how many runs each."""
+    notes: tuple[str, ...]
+    columns: tuple[str, ...]
+    """What can be chosen from; other ones need other controls."""
+    definitions: list[dict[str, Any]]
+    rows: list[Row]
+    states: Mapping[str, int]
+    """Of all runs."""
+    total: int
+
+
+def show(moment: Moment, choices: Choices) -> Shown:
+    """Draw a page. Raises `InvalidInput` for choices that these runs do not have."""
+    results = moment.results
+    chosen = choose(results, choices)
+    keys = default_series(results) if choices.series is None else choices.series
+    series = group(chosen, keys, results)
+    titles, figures, drawn, notes = _figures(results, chosen, choices)
+    metrics = tuple(m for m in choices.y or default_y(results.metrics) if m in results.metrics)
+    columns = default_columns(results, metrics) if choices.columns is None else choices.columns
+    counts = Counter(series.of.values())
+    legend = [(g, counts[i]) for i, g in enumerate(series.groups) if g.index in drawn and len(series.groups) > 1]
+    colours = {found.index: len(series.groups) <= DISTINCT for found, _ in legend}
+    return Shown(
+        titles,
+        figures,
+        tuple(legend) if choices.kind != "bars" else (),  # there the labels stand on the axis
+        notes,
+        (*results.runs.columns, *sorted({state or UNKNOWN for state in results.runs["state"]})),
+        column_definitions(results, columns),
+        rows(chosen, columns, series, colours),
+        Counter(state or UNKNOWN for state in results.runs["state"]),
+        results.runs.height,
+    )
+
+
+def _figures(
+    results: Results, chosen: Results, choices: Choices
+) -> tuple[tuple[tuple[str, str], ...], tuple[Figure, ...], set[int], tuple[str, ...]]:
+    """Return titles, figures, the groups that have a colour in them, and notes."""
+    if not chosen.runs.height:
+        said = "No run passes the filters." if results.runs.height else "There are no runs yet; this page waits for them."
+        return (), (), set(), (said,)
+    if choices.kind == "slots":
+        titles, figures, notes = slots_figures(chosen)
+        return titles, figures, set(), notes
+    if choices.kind != "curves":
+        return plots(chosen, choices, results)
+    if not results.metrics:
+        return (), (), set(), ("No run has logged a metric yet.",)
+    drawing = draw(chosen, results.progress, choices, results)
+    figures = tuple(curves_figure(panel, choices.hide) for panel in drawing.panels)
+    titles = tuple((panel.y, panel.split) for panel in drawing.panels)
+    return titles, figures, {found.index for found in drawing.groups}, drawing.notes
+
+
+class Memory:
+    """What was sent lately, by the page's choices and the version of the runs; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, int], Shown] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, query: str, version: int) -> Shown | None:
+        """Return what was shown then, where it is still known."""
+        with self._lock:
+            return self._kept.get((query, version))
+
+    def show(self, query: str, moment: Moment) -> Shown:
+        """Return what the page shows now, and remember it."""
+        known = self.get(query, moment.version)
+        if known is not None:
+            return known
+        shown = show(moment, Choices.from_query(query))
+        with self._lock:
+            self._kept[query, moment.version] = shown
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return shown
+
+
+def same_frame(before: Shown, after: Shown) -> bool:
+    """Tell whether only contents changed: the same figures, legend, columns."""
+    return (
+        before.titles == after.titles
+        and before.columns == after.columns
+        and [g for g, _ in before.legend] == [g for g, _ in after.legend]
+        and before.definitions == after.definitions
+    )
+
+

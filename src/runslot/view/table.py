@@ -1,0 +1,115 @@
+"""The table of runs: its columns, and a row a run with the colour of its curve. Pure.
+
+Columns go by number (`c3`), never by name: a grid would read `a.b` or `x[0]` in a name as an expression.
+"""
+
+from __future__ import annotations
+
+import math
+import os.path
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from runslot.results.results import BEST, FINAL, Results
+from runslot.results.summary import mode_of
+from runslot.view.choosing import Groups
+from runslot.view.palette import stroke
+
+Row = dict[str, Any]
+_ALWAYS = ("state", "seed")
+_AFTER = ("seconds",)
+_WIDTHS = {"run": 250, "state": 118, "seed": 76, "host": 110}
+
+
+def default_columns(results: Results, metrics: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns shown at first: what varies, then final and best values of the metrics drawn."""
+    drawn = [prefix + metric for metric in metrics for prefix in (FINAL, BEST)]
+    varying = [name for name in results.identity if name != "variant"][:12]
+    return tuple(c for c in dict.fromkeys((*_ALWAYS, *varying, *drawn, "rows", *_AFTER)) if c in results.runs.columns)
+
+
+def column_definitions(results: Results, shown: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the grid's columns: the run, then those that are shown."""
+    run = {
+        "field": "run",
+        "headerName": "run",
+        "cellRenderer": "RunLink",
+        "pinned": "left",
+        "width": _WIDTHS["run"],
+        "tooltipField": "run",
+    }
+    return [run, *(_definition(results, name, i) for i, name in enumerate(shown) if name in results.runs.columns)]
+
+
+def _definition(results: Results, name: str, number: int) -> dict[str, Any]:
+    numeric = results.runs[name].dtype.is_numeric()
+    found: dict[str, Any] = {"field": f"c{number}", "headerName": _heading(name)}
+    found["width"] = _WIDTHS.get(name, max(96, min(240, 46 + 8 * len(_heading(name)))))
+    if name == "state":
+        found["cellRenderer"] = "RunState"
+    elif numeric:
+        found |= {"type": "rightAligned", "comparator": {"function": "compareCells"}}
+        if name == "peak_memory":
+            found["valueFormatter"] = {"function": "memorySaid(params.value)"}
+        elif name == "seconds":
+            found["valueFormatter"] = {"function": "durationSaid(params.value)"}
+        else:
+            found["valueFormatter"] = {"function": "numberSaid(params.value)"}
+    return found
+
+
+def _heading(name: str) -> str:
+    if name.startswith(FINAL):
+        return f"{name.removeprefix(FINAL)} (final)"
+    if name.startswith(BEST):
+        metric = name.removeprefix(BEST)
+        return f"{metric} ({'lowest' if mode_of(metric) == 'min' else 'highest'})"
+    return {"seconds": "time", "peak_memory": "peak memory"}.get(name, name)
+
+
+def rows(results: Results, shown: Sequence[str], series: Groups, drawn: Mapping[int, bool]) -> list[Row]:
+    """Return a row a run. `drawn` tells by the index of a group whether its curve is drawn, and so has a colour."""
+    columns = [name for name in shown if name in results.runs.columns]
+    cells = [_cells(results.runs[name]) for name in columns]
+    found = []
+    common = shared_start(results.runs["run"].to_list())
+    for i, run in enumerate(results.runs["run"]):
+        row: Row = {"run": run, "name": run[common:], **{f"c{number}": column[i] for number, column in enumerate(cells)}}
+        group = series.groups[series.of[run]]
+        if drawn.get(group.index):
+            line = stroke(group.index)
+            row |= {"colour": line.colour, "dash": line.dash}
+        found.append(row)
+    return found
+
+
+def shared_start(paths: Sequence[str]) -> int:
+    """Return how many characters of whole directories all paths start with; they say nothing in a table."""
+    start = os.path.commonprefix(list(paths)) if len(paths) > 1 else ""
+    return start.rfind("/") + 1
+
+
+def _cells(values: pl.Series) -> list[Any]:
+    if values.dtype == pl.Float64:
+        return [_number(value) for value in values.round_sig_figs(7)]
+    if values.dtype.is_temporal():
+        return [None if value is None else value.isoformat(sep=" ", timespec="seconds") for value in values]
+    return values.to_list()
+
+
+def _number(value: float | None) -> float | str | None:
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def changes(before: Sequence[Row], after: Sequence[Row]) -> dict[str, list[Row]] | None:
+    """Return the grid's transaction from one table to the next; None where nothing changed."""
+    old = {row["run"]: row for row in before}
+    new = {row["run"] for row in after}
+    found = {
+        "add": [row for row in after if row["run"] not in old],
+        "update": [row for row in after if row["run"] in old and row != old[row["run"]]],
+        "remove": [row for row in before if row["run"] not in new],
+    }
+    return {verb: some for verb, some in found.items() if some} or None

@@ -1,0 +1,50 @@
+"""The runs as they are now, read at most about once a second however many pages ask."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runslot.results import Reader, Results
+
+_FRESH = 0.7
+"""Seconds for which what was read counts as now."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What was read at one time."""
+
+    version: int
+    """Grows whenever anything changed."""
+    results: Results
+
+
+class Watched:
+    """The runs below some directories; safe to use from several threads."""
+
+    def __init__(self, paths: Sequence[str | os.PathLike[str]], *, cache: bool = True) -> None:
+        self._reader = Reader(paths, cache=cache)
+        self.roots = tuple(self._reader.roots)
+        self._lock = threading.Lock()
+        self._read = 0.0
+        self._moment: Moment | None = None
+
+    def now(self) -> Moment:
+        """Return the runs; an unchanged tree gives the same object again, with the frames it has computed."""
+        with self._lock:
+            if self._moment is None or time.monotonic() - self._read > _FRESH:
+                results = self._reader.read()
+                if self._moment is None:
+                    self._moment = Moment(1, results)
+                elif not _equal(results, self._moment.results):
+                    self._moment = Moment(self._moment.version + 1, results)
+                self._read = time.monotonic()
+            return self._moment
+
+
+def _equal(one: Results, other: Results) -> bool:
+    return one.runs.columns == other.runs.columns and one.problems == other.problems and one.runs.equals(other.runs)
