@@ -19,6 +19,7 @@ from runslot.cli.results import export, results
 from runslot.cli.resume import resume
 from runslot.cli.run import RunCommand, run
 from runslot.cli.schema import schema
+from runslot.cli.selftest import selftest
 from runslot.cli.status import status
 from runslot.cli.stop import stop
 from runslot.cli.view import view
@@ -51,7 +52,7 @@ def main(
 
 
 app.command(cls=RunCommand)(run)
-for command in (
+_COMMANDS = (
     resume,
     attach,
     status,
@@ -67,7 +68,9 @@ for command in (
     export,
     hardware,
     schema,
-):
+    selftest,
+)
+for command in _COMMANDS:
     app.command(command.__name__.rstrip("_"))(command)
 
 

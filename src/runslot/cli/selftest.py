@@ -1,0 +1,46 @@
+"""`runslot selftest`: prove on this machine that kills lose no run and double none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def selftest(
+    chaos: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="For how long runs are killed.")] = 20.0,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--in", metavar="DIR", help="On the file system of this directory; else a temporary one."),
+    ] = None,
+) -> None:
+    """Run a few hundred tiny runs while their launchers, keepers and they themselves are killed at random.
+
+    Afterwards it says whether a run was lost or executed twice; the exit status is 1 if so. It takes one core or an
+    eighth of them for each of its slots, holds no lease that your own runs would wait for, and cleans up after itself.
+    """
+    import shutil
+    import tempfile
+
+    from runslot.errors import InvalidInput
+    from runslot.testing.chaos import chaos as run_chaos
+    from runslot.testing.chaos import kills_said
+
+    try:
+        place = Path(tempfile.mkdtemp(prefix="runslot-selftest-", dir=directory)).resolve()
+    except OSError as error:
+        raise InvalidInput(f"{directory or tempfile.gettempdir()} cannot be written to: {error.strerror}") from error
+    typer.echo(f"killing at random for {chaos:g} s, in {place}")
+    report = run_chaos(place, chaos, typer.echo)
+    typer.echo(
+        f"{report.runs} runs in {report.experiments} experiments; killed {kills_said(report.kills)}; "
+        f"resumed {report.resumes} times"
+    )
+    if report.problems:
+        for problem in report.problems:
+            typer.echo(problem)
+        typer.echo(f"{len(report.problems)} problems; all is kept in {place}")
+        raise typer.Exit(1)
+    shutil.rmtree(place)
+    typer.echo("nothing was lost, nothing was executed twice")
