@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import runslot
@@ -228,7 +229,7 @@ def _doubled(run: str, executions: Mapping[int, _Execution], attempts: int) -> I
     if len(executions) > attempts:
         yield f"{run} was executed {len(executions)} times in {attempts} attempts"
     ordered = sorted(executions.values())
-    for (_, ended), (begun, _) in zip(ordered, ordered[1:], strict=False):
+    for (_, ended), (begun, _) in pairwise(ordered):
         if ended is not None and begun < ended:
             yield f"{run} was executed twice at the same time"
 
