@@ -291,7 +291,7 @@ def test_a_sweep_in_a_terminal_of_80_by_24(runslot, terminal):
     shown = view.until("1/4") if not any("1/4" in line or "2/4" in line for line in shown) else shown
 
     assert shown[0].startswith("slow: 4 runs in ")
-    assert str(runslot.root / "slow")[:40] in shown[1]
+    assert shown[1].startswith("runs/slow/2")
     failure = next(i for i, line in enumerate(shown) if line.startswith("failed lr=10/run_0"))
     bar = next(i for i, line in enumerate(shown) if "/4  " in line)
     row = next(i for i, line in enumerate(shown) if "lr=0.1/run_" in line and "epoch 3  loss 0.25" in line)

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from runslot.cli.board import Board
 from runslot.cli.drawing import draw
+from runslot.cli.ending import shown
 from runslot.cli.tails import Tail, last_lines
 from runslot.experiment.rundir import RunDir
 from runslot.launch.events import LaunchEvent, LaunchStarted, RunEnded, RunStarted, Said
@@ -86,7 +87,7 @@ def _lasting(event: LaunchEvent) -> Iterator[Text]:
             kept = f", {event.kept} kept" if event.kept else ""
             said = f": {len(event.runs)} runs{kept} in {event.slots_said}"
             yield Text.assemble((event.experiment, "bold"), said)
-            yield Text(str(event.directory), style="dim")
+            yield Text(shown(event.directory), style="dim")
         case RunEnded() if event.outcome.kind not in {"succeeded", "stopped"}:
             again = ("; it is tried again", "yellow") if event.retry else ""
             said = f"  {outcome_said(event.outcome)}"
