@@ -35,12 +35,13 @@ def plot(
     width: Annotated[float, typer.Option(help="Width in inches.")] = 5.5,
     height: Annotated[float | None, typer.Option(help="Height in inches; else by the panels.")] = None,
     font: Annotated[float, typer.Option(help="Size of the text in points.")] = 8.0,
-    data: Annotated[bool, typer.Option("--data", help="Also write the data (CSV) and the script that draws it.")] = False,
+    data: Annotated[
+        bool, typer.Option("--data", help="Also write the data (CSV) and the script that draws it.")
+    ] = False,
 ) -> None:
     """Draw curves over seeds in paper size: fonts embedded, colours that colour-blind readers can tell apart."""
     from runslot.results import load
     from runslot.view.choices import Choices
-    from runslot.view.choosing import choose
     from runslot.view.paper import FORMATS, Paper, paper_files
 
     kind = out.suffix.removeprefix(".").lower()
@@ -52,8 +53,7 @@ def plot(
     given |= {"y": tuple(y or ()), "split": tuple(split or ()), "log": tuple(log or ())}
     given |= {"series": tuple(series)} if series else {}
     choices = Choices.from_query(view).replaced(given)
-    results = load(paths)
-    files = paper_files(choose(results, choices), results.progress, choices, out.stem, kind, paper=Paper(width, height, font))
+    files = paper_files(load(paths), choices, out.stem, kind, paper=Paper(width, height, font))
     for name, content in files.items():
         if data or name == f"{out.stem}.{kind}":
             target = out if name == f"{out.stem}.{kind}" else out.with_name(name)

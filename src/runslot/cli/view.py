@@ -19,7 +19,8 @@ def view(
     ],
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for other machines, too.")] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port; 0 for any free one.", show_default="8050, or the next free")
+        int | None,
+        typer.Option(min=0, max=65535, help="Port; 0 for any free one.", show_default="8050, or the next free"),
     ] = None,
     allow_host: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Also answer to this host name (a proxy's).")

@@ -6,12 +6,12 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, Patch, State, ctx, dcc, html, no_update
 from flask import Response, request
 
-import dash_mantine_components as dmc
-
 from runslot.errors import RunslotError
+from runslot.view.attributes import attributes
 from runslot.view.choices import Choices
 from runslot.view.comparing import compare_page
 from runslot.view.figures import CONFIG, Change, Figure, growth
@@ -26,7 +26,11 @@ from runslot.view.table import changes
 from runslot.view.watching import Watched
 
 _GZIPPED = ("application/json", "application/javascript", "text/javascript", "text/css", "text/html")
-THEME = {"primaryColor": "blue", "defaultRadius": "sm", "fontFamily": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif"}
+THEME = {
+    "primaryColor": "blue",
+    "defaultRadius": "sm",
+    "fontFamily": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif",
+}
 
 
 def make_app(watched: Watched, guard: Guard) -> Dash:
@@ -70,7 +74,10 @@ def _add_pages(app: Dash, watched: Watched) -> None:
             return shell([_alert(str(error)), html.A("To the plots", href="/")], base=results.base)
 
     @app.callback(
-        Output("console", "children"), Input("console-tick", "n_intervals"), State("run", "data"), State("console", "children")
+        Output("console", "children"),
+        Input("console-tick", "n_intervals"),
+        State("run", "data"),
+        State("console", "children"),
     )
     def tail(_: int | None, run: str | None, before: str | None) -> Any:
         now = console(watched.now().results, run or "", texts)
@@ -166,7 +173,8 @@ def _patch(found: list[Change]) -> Patch:
 
 
 def _add_browser_callbacks(app: Dash) -> None:
-    app.clientside_callback(
+    register: Any = app.clientside_callback  # has no types
+    register(
         ClientsideFunction("runslot", "remember"),
         Output("query", "data"),
         Output("export-pdf", "href"),
@@ -176,13 +184,13 @@ def _add_browser_callbacks(app: Dash) -> None:
         State({"type": "choice", "name": ALL}, "id"),
         State("defaults", "data"),
     )
-    app.clientside_callback(
+    register(
         ClientsideFunction("runslot", "navbar"),
         Output("shell", "navbar"),
         Input("burger", "opened"),
         State("shell", "navbar"),
     )
-    app.clientside_callback(
+    register(
         ClientsideFunction("runslot", "compare"),
         Output("compare", "href"),
         Output("compare", "className"),
@@ -193,7 +201,7 @@ def _add_browser_callbacks(app: Dash) -> None:
 def _panels(shown: Shown) -> list[Any]:
     panels = []
     for i, ((y, split), figure) in enumerate(zip(shown.titles, shown.figures, strict=True)):
-        heading = [y, html.Small(f"  {split}")] if split else y
+        heading: Any = [y, html.Small(f"  {split}")] if split else y
         height = figure["layout"].get("height")
         graph = dcc.Graph(id={"type": "panel", "at": i}, figure=figure, config=CONFIG)
         plot = html.Div(graph, className="rs-plot", style={"height": height} if height else {})
@@ -208,13 +216,13 @@ def _legend(shown: Shown, hidden: tuple[str, ...]) -> list[Any]:
                 html.Span(
                     className="rs-stroke",
                     style={"borderTopColor": stroke(group.index).colour},
-                    **{"data-dash": stroke(group.index).dash},
+                    **attributes(data_dash=stroke(group.index).dash),
                 ),
                 group.label,
                 html.Span(f"n={count}", className="rs-n"),
             ],
             className="rs-series",
-            **{"data-series": group.label, "aria-pressed": str(group.label not in hidden).lower()},
+            **attributes(data_series=group.label, aria_pressed=group.label not in hidden),
         )
         for group, count in shown.legend
     ]
@@ -253,5 +261,3 @@ def _compressed(response: Response) -> Response:
         response.headers["Content-Encoding"] = "gzip"
         response.headers["Vary"] = "Accept-Encoding"
     return response
-
-

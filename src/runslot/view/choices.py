@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, urlencode
 
 from runslot.errors import InvalidInput
@@ -105,12 +105,11 @@ class Choices:
         for name, value in pairs:
             values.setdefault(name, []).append(value)
         given = {each.name: _read(each.name, values[each.name]) for each in _FIELDS if each.name in values}
-        chosen = cls(
+        return cls(
             **given,
             only={key.removeprefix(ONLY): tuple(v) for key, v in values.items() if key.startswith(ONLY)},
             without={key.removeprefix(WITHOUT): tuple(v) for key, v in values.items() if key.startswith(WITHOUT)},
         )
-        return chosen
 
 
 _FIELDS = tuple(each for each in dataclasses.fields(Choices) if each.name not in {"only", "without"})
@@ -123,7 +122,7 @@ def _kept(item: str) -> str:
     return f"{NOTHING}{item}" if item.startswith(NOTHING) else item
 
 
-def _read(name: str, values: list[str]) -> object:
+def _read(name: str, values: list[str]) -> Any:
     if name in _LISTS:
         if values == [NOTHING]:
             return ()

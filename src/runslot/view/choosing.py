@@ -1,4 +1,4 @@
-"""From choices to runs: which runs are shown, what is drawn where the choice is left open, and how they are grouped. Pure."""
+"""From choices to runs: which are shown, what is drawn where the choice is left open, how they are grouped. Pure."""
 
 from __future__ import annotations
 
@@ -133,7 +133,9 @@ def group(results: Results, keys: Sequence[str], everything: Results | None = No
     """
     for key in keys:
         _known(results, key)
-    values = list(zip(*(text_of(results.runs[key]) for key in keys), strict=True)) if keys else [()] * results.runs.height
+    values = (
+        list(zip(*(text_of(results.runs[key]) for key in keys), strict=True)) if keys else [()] * results.runs.height
+    )
     here = sorted(set(values), key=_order)
     all_groups = here
     if everything is not None and keys:
@@ -159,5 +161,7 @@ def _magnitude(value: str) -> tuple[tuple[int, float, str], ...]:
 
 
 def _label(keys: Sequence[str], values: Sequence[str]) -> str:
-    shown = [v if key in {"variant", "experiment", "run"} else f"{key}={v}" for key, v in zip(keys, values, strict=True)]
+    shown = [
+        v if key in {"variant", "experiment", "run"} else f"{key}={v}" for key, v in zip(keys, values, strict=True)
+    ]
     return ", ".join(shown) or "all runs"

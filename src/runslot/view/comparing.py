@@ -29,18 +29,23 @@ def compare_page(results: Results, query: str, texts: Texts) -> list[Any]:
         html.H1("Two runs", style={"fontSize": "1.2rem"}),
     ]
     heads = [
-        html.Td([html.A(row["run"], href=run_address(row["run"])), html.Br(), badge(row["state"])]) for row in (left, right)
+        html.Td([html.A(row["run"], href=run_address(row["run"])), html.Br(), badge(row["state"])])
+        for row in (left, right)
     ]
     for part, values in found.parts.items():
         if not values:
             continue
         rows = [
-            html.Tr([html.Th(key, scope="row"), html.Td(_cell(a, b)), html.Td(_cell(b, a))]) for key, (a, b) in values.items()
+            html.Tr([html.Th(key, scope="row"), html.Td(_cell(a, b)), html.Td(_cell(b, a))])
+            for key, (a, b) in values.items()
         ]
-        table = html.Table([html.Thead(html.Tr([html.Td(), *heads])), html.Tbody(rows)], className="rs-pairs")
+        table = html.Table([html.Thead(html.Tr([html.Td(), *heads])), html.Tbody(rows)], className="rs-pairs rs-two")
         parts.append(
-            html.Section([html.H2(part.capitalize()), html.Div(table, style={"overflowX": "auto"})], className="rs-card",
-                         style={"marginTop": "0.9rem"})
+            html.Section(
+                [html.H2(part.capitalize()), html.Div(table, style={"overflowX": "auto"})],
+                className="rs-card",
+                style={"marginTop": "0.9rem"},
+            )
         )
     same = [part for part, values in found.parts.items() if not values]
     if same:

@@ -1,7 +1,8 @@
-"""The curves of a view: panels of curves over seeds with their bands, ready to be drawn by Plotly or matplotlib. Pure."""
+"""The curves of a view: panels of curves over seeds with bands, to be drawn by Plotly or by matplotlib. Pure."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,18 +11,21 @@ import polars as pl
 from runslot.errors import InvalidInput
 from runslot.results.results import Results
 from runslot.results.statistics import Smoothing, align, band
+from runslot.results.statistics.curves import POINTS
 from runslot.results.summary import mode_of
 from runslot.view.choices import ROW, Choices
 from runslot.view.choosing import Group, Groups, default_series, default_x, default_y, group
 from runslot.view.decimation import decimate
+from runslot.view.rows import Rows
 
 MOST_CURVES = 60
 """Curves of one figure; more of them say nothing, and are named as left out."""
 MOST_PANELS = 48
 _POINTS = 500
-_ALL_POINTS = 12_000
+_ALL_POINTS = 8_000
 """Points of all curves of a view together: what keeps an answer below 200 KB."""
 _FEWEST = 40
+_RESAMPLED = 5_000_000
 SAID = {
     "mean-std": "mean ± standard deviation",
     "mean-sem": "mean ± standard error",
@@ -73,88 +77,113 @@ class Drawing:
     notes: tuple[str, ...]
 
 
-def draw(chosen: Results, progress: pl.DataFrame, choices: Choices, everything: Results | None = None) -> Drawing:
-    """Compute the panels of `chosen` runs; `progress` has their rows, and may have others' too.
+def draw(chosen: Results, rows: Rows, choices: Choices, everything: Results, *, quick: bool = False) -> Drawing:
+    """Compute the panels of `chosen` runs, which are some of `everything`, whose rows are `rows`.
 
-    Raises `InvalidInput` for a metric or column that no run has.
+    With `quick`, a bootstrap is cut down to what takes a moment; the notes say to how many resamplings. Raises
+    `InvalidInput` for a metric or column that no run has.
     """
     metrics = [chosen.metric(name) for name in choices.y or default_y(chosen.metrics)]
     x = choices.x or default_x(chosen.metrics)
     x = x if x == ROW else chosen.metric(x)
-    keys = default_series(everything or chosen) if choices.series is None else choices.series
+    keys = default_series(everything) if choices.series is None else choices.series
     series, splits = group(chosen, keys, everything), group(chosen, choices.split)
-    if len(metrics) * len(splits.groups) > MOST_PANELS:
-        raise InvalidInput(f"{len(metrics) * len(splits.groups)} figures are too many to show; split by fewer columns")
-    count = max(1, len(chosen.runs) if choices.band == "runs" else len(set(_pairs(series, splits))))
-    budget = max(_FEWEST, min(_POINTS, _ALL_POINTS // (min(count, MOST_CURVES * len(splits.groups)) * len(metrics) or 1)))
-    panels = [
-        panel
-        for y in metrics
-        for panel in _panels(_rows(progress, x, y, choices.smooth), x, y, series, splits, choices, budget)
-    ]
+    count = len(metrics) * len(splits.groups)
+    if count > MOST_PANELS:
+        raise InvalidInput(f"{count} figures are too many to show; split by fewer columns")
+    curves = len(chosen.runs) if choices.band == "runs" else len({(splits.of[run], i) for run, i in series.of.items()})
+    curves = max(1, min(curves, MOST_CURVES * len(splits.groups)))
+    budget = max(_FEWEST, min(_POINTS, _ALL_POINTS // (curves * len(metrics))))
+    effort = _effort(chosen.runs.height * len(metrics)) if quick and choices.band == "iqm" else _Effort()
+    panels = [panel for y in metrics for panel in _panels(rows, x, y, series, splits, choices, budget, effort)]
     if choices.top:
         panels = [_best_of(panel, chosen, series, splits, choices) for panel in panels]
-    return Drawing(tuple(panels), _drawn(panels, series), _notes(panels, choices))
+    return Drawing(tuple(panels), _drawn(panels, series), _notes(panels, choices, effort))
 
 
-def _pairs(series: Groups, splits: Groups) -> list[tuple[int, int]]:
-    return [(splits.of[run], place) for run, place in series.of.items()]
+@dataclass(frozen=True)
+class _Effort:
+    """How much a bootstrap may cost."""
+
+    points: int = POINTS
+    repetitions: int = 1000
 
 
-def _rows(progress: pl.DataFrame, x: str, y: str, smooth: int) -> pl.DataFrame:
-    if y not in progress.columns or progress[y].dtype == pl.String:
-        raise InvalidInput(f"{y!r} holds text, which cannot be drawn")
-    columns = list(dict.fromkeys(("run", x, y)))
-    return Smoothing("mean", max(smooth, 1)).apply(progress.select(columns), y)
+def _effort(runs: int) -> _Effort:
+    """Return what stays below about half a second: values of x times resamplings times runs are bounded."""
+    both = _RESAMPLED // max(runs, 1)
+    points = max(40, min(200, int(both**0.5)))
+    return _Effort(points, max(60, min(1000, both // points)))
 
 
 def _panels(
-    rows: pl.DataFrame, x: str, y: str, series: Groups, splits: Groups, choices: Choices, budget: int
+    rows: Rows, x: str, y: str, series: Groups, splits: Groups, choices: Choices, budget: int, effort: _Effort
 ) -> list[Panel]:
     """Return the panels of one metric, one for each value that figures are split by."""
-    numbers = pl.DataFrame(
-        {
-            "run": list(series.of),
-            "panel": [splits.of[run] for run in series.of],
-            "series": list(series.of.values()),
-        },
-        schema={"run": pl.String, "panel": pl.Int32, "series": pl.Int32},
-    )
+    plain = _plain(rows, x, y, series, choices.smooth)
+    panel_of = rows.column({run: splits.of[run] for run in series.of})
+    series_of = rows.column(series.of)
     if choices.band == "runs":
-        banded = _each_run(rows, x, y, numbers)
+        null = pl.lit(None, pl.Float64)
+        lines = plain.rename({"y": "center"}).with_columns(n=pl.lit(1, pl.UInt32), low=null, high=null)
+        banded = lines.with_columns(panel=panel_of.gather(lines["run"]), series=series_of.gather(lines["run"]))
     else:
-        if x == y:
-            rows = rows.with_columns(pl.col(y).alias("_y"))
-        aligned = align(rows.filter(pl.col("run").is_in(numbers["run"].implode())), x, "_y" if x == y else y)
-        banded = band(aligned.join(numbers, on="run"), choices.band, by=("panel", "series"))
-        banded = banded.with_columns(run=pl.lit(None, pl.String))
-    banded = _numbered(banded, splits)
-    sizes = _sizes(rows, y, numbers)
-    thin = decimate(banded, "curve", budget)
-    return [_panel(thin.filter(pl.col("panel") == i), i, x, y, series, splits, choices, sizes) for i in range(len(splits.groups))]
+        aligned = plain if _aligned(plain) else align(plain, "x", "y", points=effort.points)
+        if effort.points < POINTS:
+            aligned = _thinned(aligned, effort.points)
+        aligned = aligned.with_columns(panel=panel_of.gather(aligned["run"]), series=series_of.gather(aligned["run"]))
+        banded = band(aligned, choices.band, by=("panel", "series"), repetitions=effort.repetitions)
+        banded = banded.with_columns(run=pl.lit(None, pl.UInt32))
+    sizes = _sizes(plain, panel_of, series_of)
+    thin = decimate(_numbered(banded), "curve", budget)
+    names = list(rows.numbers)
+    return [
+        _panel(thin.filter(pl.col("panel") == i), i, x, y, series, splits, choices, sizes, names)
+        for i in range(len(splits.groups))
+    ]
 
 
-def _each_run(rows: pl.DataFrame, x: str, y: str, numbers: pl.DataFrame) -> pl.DataFrame:
-    at = pl.col(x).cast(pl.Float64).alias("x")
-    null = pl.lit(None, pl.Float64)
-    plain = rows.select("run", at, pl.col(y).alias("center")).drop_nulls().filter(pl.col("x").is_finite() & pl.col("center").is_not_nan())
-    found = plain.join(numbers, on="run", maintain_order="left")
-    # A run whose x goes back (it was resumed) is drawn as it was logged.
-    return found.with_columns(n=pl.lit(1, pl.UInt32), low=null, high=null)
+def _plain(rows: Rows, x: str, y: str, series: Groups, smooth: int) -> pl.DataFrame:
+    """Return `run`, `x`, `y` of the runs that are shown, without gaps."""
+    if y not in rows.frame.columns or rows.frame[y].dtype == pl.String:
+        raise InvalidInput(f"{y!r} holds text, which cannot be drawn")
+    if rows.frame[x].dtype == pl.String:
+        raise InvalidInput(f"{x!r} holds text, which cannot be an axis")
+    shown = rows.column(dict.fromkeys(series.of, 1)).is_not_null()
+    frame = rows.frame.select("run", pl.col(x).cast(pl.Float64).alias("x"), pl.col(y).alias("y"))
+    if not shown.all():
+        frame = frame.filter(shown.gather(frame["run"]))
+    frame = Smoothing("mean", max(smooth, 1)).apply(frame, "y")
+    return frame.filter(pl.col("x").is_finite() & pl.col("y").is_not_nan())
 
 
-def _numbered(banded: pl.DataFrame, splits: Groups) -> pl.DataFrame:
-    """Add `curve`, a number that only one curve of one panel has, and leave out curves beyond what one panel shows."""
-    keys = ["panel", "series", "run"]
-    curves = banded.select(keys).unique(maintain_order=True).with_row_index("curve")
-    return banded.join(curves, on=keys, nulls_equal=True, maintain_order="left")
+def _aligned(plain: pl.DataFrame) -> bool:
+    """Tell whether all runs were logged at the very same x, in order: then there is nothing to align."""
+    lengths = plain["run"].rle().struct.field("len")
+    if not len(lengths) or lengths.n_unique() != 1 or not 0 < lengths[0] <= POINTS:
+        return False
+    first = plain["x"].head(lengths[0])
+    grows = bool((first.diff().drop_nulls() > 0).all())
+    return grows and bool((plain["x"].reshape((-1, lengths[0])) == first.reshape((1, lengths[0]))).all())
 
 
-def _sizes(rows: pl.DataFrame, y: str, numbers: pl.DataFrame) -> Mapping[tuple[int, int], int]:
+def _thinned(aligned: pl.DataFrame, points: int) -> pl.DataFrame:
+    """Keep about so many values of x, evenly among those there are, the last one too."""
+    grid = aligned["x"].unique().sort()
+    step = -(-len(grid) // points)
+    kept = pl.concat([grid.gather_every(step), grid.tail(1)]).unique()
+    return aligned.filter(pl.col("x").is_in(kept.implode()))
+
+
+def _numbered(banded: pl.DataFrame) -> pl.DataFrame:
+    """Add `curve`, a number that only one curve of one panel has."""
+    return banded.with_columns(curve=pl.struct("panel", "series", "run").rank("dense"))
+
+
+def _sizes(plain: pl.DataFrame, panel_of: pl.Series, series_of: pl.Series) -> Mapping[tuple[int, int], int]:
     """Return how many runs with the metric each curve has, by panel and series."""
-    having = rows.filter(pl.col(y).is_not_null() & pl.col(y).is_not_nan()).select("run").unique()
-    counted = numbers.join(having, on="run").group_by("panel", "series").len()
-    return {(panel, place): count for panel, place, count in counted.iter_rows()}
+    having = plain["run"].unique()
+    return Counter(zip(panel_of.gather(having), series_of.gather(having), strict=True))
 
 
 def _panel(
@@ -166,10 +195,12 @@ def _panel(
     splits: Groups,
     choices: Choices,
     sizes: Mapping[tuple[int, int], int],
+    names: Sequence[str],
 ) -> Panel:
     curves: list[Curve] = []
     for part in rows.partition_by("curve", maintain_order=True):
-        place, run = part["series"][0], part["run"][0]
+        place, at = part["series"][0], part["run"][0]
+        run = None if at is None else names[at]
         found = series.groups[place]
         points = part.select("x", "n", "center", "low", "high")
         label = found.label if run is None else f"{run} ({found.label})"
@@ -202,10 +233,11 @@ def _drawn(panels: Sequence[Panel], series: Groups) -> tuple[Group, ...]:
     return tuple(found for found in series.groups if found.index in seen)
 
 
-def _notes(panels: Sequence[Panel], choices: Choices) -> tuple[str, ...]:
+def _notes(panels: Sequence[Panel], choices: Choices, effort: _Effort) -> tuple[str, ...]:
     notes = []
     if panels:
-        notes.append(SAID[choices.band])
+        fewer = f", {effort.repetitions} resamplings" if effort.repetitions < 1000 else ""
+        notes.append(SAID[choices.band] + fewer)
     if choices.smooth > 1:
         notes.append(str(Smoothing("mean", choices.smooth)))
     if choices.top:

@@ -36,12 +36,17 @@ def draw(figure_class: Any, points: dict[str, list[Any]], settings: dict[str, An
     figure = figure_class(figsize=settings["size"], layout="constrained")
     axes = figure.subplots(-(-count // columns), columns, squeeze=False).flatten()
     handles: dict[str, Any] = {}
+    first: dict[str, Any] = {}
     for number, axis in enumerate(axes):
         rows = [i for i, panel in enumerate(points["panel"]) if panel == number]
         if not rows:
             axis.set_visible(False)
             continue
         _panel(axis, points, rows, settings, handles)
+        same = first.setdefault(points["y"][rows[0]], axis)
+        if same is not axis:  # panels of one metric have one scale
+            axis.sharey(same)
+            same.autoscale(enable=settings["limits"] == (None, None), axis="y")
     if len(handles) > 1:
         below = {"loc": "outside lower center", "frameon": False, "fontsize": size, "handlelength": 2.2}
         widest = max(len(label) for label in handles)
@@ -50,17 +55,21 @@ def draw(figure_class: Any, points: dict[str, list[Any]], settings: dict[str, An
     return figure
 
 
-def _panel(axis: Any, points: dict[str, list[Any]], rows: list[int], settings: dict[str, Any], handles: dict[str, Any]) -> None:
+def _panel(
+    axis: Any, points: dict[str, list[Any]], rows: list[int], settings: dict[str, Any], handles: dict[str, Any]
+) -> None:
     size = settings["font"]
     for series in dict.fromkeys(points["series"][i] for i in rows):
         own = [i for i in rows if points["series"][i] == series]
         x, center, low, high = ([points[key][i] for i in own] for key in ("x", "center", "low", "high"))
         colour, dash = points["colour"][own[0]], points["dash"][own[0]]
-        (line,) = axis.plot(x, center, color=colour, linestyle=dash, linewidth=1.2, marker="o" if len(own) == 1 else None)
+        (line,) = axis.plot(
+            x, center, color=colour, linestyle=dash, linewidth=1.2, marker="o" if len(own) == 1 else None
+        )
         handles.setdefault(series, line)
         if any(value is not None for value in low):
-            bottom = [c if v is None else v for v, c in zip(low, center)]
-            top = [c if v is None else v for v, c in zip(high, center)]
+            bottom = [c if v is None else v for v, c in zip(low, center, strict=True)]
+            top = [c if v is None else v for v, c in zip(high, center, strict=True)]
             axis.fill_between(x, bottom, top, color=colour, alpha=0.18, linewidth=0)
         # A ring where fewer runs go on.
         ends = [k for k in range(len(own) - 1) if points["n"][own[k + 1]] < points["n"][own[k]]]

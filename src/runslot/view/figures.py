@@ -6,7 +6,7 @@ sharpens them. Every text from a file is escaped, since Plotly takes some HTML i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -16,7 +16,13 @@ from runslot.view.palette import stroke
 
 Figure = dict[str, Any]
 
-CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+CONFIG: Any = {
+    "displaylogo": False,
+    "responsive": True,
+    "plotlyServerURL": "",  # the button that uploads a figure to Plotly has nowhere to send it, and is not shown
+    "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
+    "toImageButtonOptions": {"filename": "runslot"},
+}
 """Of every figure in the browser."""
 
 GREY = "#868e96"
@@ -156,7 +162,8 @@ def _ends(curves: Sequence[Curve]) -> dict[str, Any] | None:
 def numbers(values: pl.Series) -> list[float | None]:
     """Return numbers with five significant digits, as few characters as a screen needs; None for NaN and infinity."""
     rounded = values.cast(pl.Float64).round_sig_figs(_DIGITS)
-    return rounded.replace([float("inf"), float("-inf")], [None, None]).fill_nan(None).to_list()
+    found: list[float | None] = rounded.replace([float("inf"), float("-inf")], [None, None]).fill_nan(None).to_list()
+    return found
 
 
 def _xs(x: pl.Series) -> dict[str, Any]:
@@ -200,5 +207,3 @@ def _change(where: tuple[str | int, ...], old: Any, new: Any) -> list[Change]:
         return [("set", where, new)]
     changes: list[Change] = [("set", (*where, i), new[i]) for i in differ]
     return [*changes, ("extend", where, new[len(old) :])] if len(new) > len(old) else changes
-
-

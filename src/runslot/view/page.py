@@ -11,6 +11,7 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from runslot.results.results import BEST, FINAL, Results
+from runslot.view.attributes import attributes
 from runslot.view.choices import ONLY, ROW, WITHOUT, Choices
 from runslot.view.choosing import UNKNOWN, default_series, default_x, default_y, text_of
 from runslot.view.curves import SAID
@@ -34,19 +35,19 @@ def shell(children: Any, *, base: str, navbar: Any = None) -> Any:
     """Return the frame of every page: the header, the controls where there are some, and the content."""
     header = dmc.Group(
         [
-            dmc.Burger(id="burger", opened=False, hiddenFrom="md", size="sm", **{"aria-label": "Controls"})
+            dmc.Burger(id="burger", opened=False, hiddenFrom="md", size="sm", **attributes(aria_label="Controls"))
             if navbar is not None
             else None,
             html.A("runslot", href="/", className="rs-name"),
             dmc.Text(base, className="rs-base", size="sm", c="dimmed", truncate="end"),
             html.Div(id="status", className="rs-status", role="status"),
             dmc.ColorSchemeToggle(
-                lightIcon=html.Span("☀", **{"aria-hidden": "true"}),
-                darkIcon=html.Span("☾", **{"aria-hidden": "true"}),
+                lightIcon=html.Span("☀", **attributes(aria_hidden="true")),
+                darkIcon=html.Span("☾", **attributes(aria_hidden="true")),
                 variant="subtle",
                 color="gray",
                 size="lg",
-                **{"aria-label": "Light or dark"},
+                **attributes(aria_label="Light or dark"),
             ),
         ],
         h="100%",
@@ -86,8 +87,13 @@ def plots_page(results: Results, choices: Choices) -> Any:
                 dmc.Group(
                     [
                         dmc.Text("Export", size="sm", c="dimmed"),
-                        html.A("PDF", id="export-pdf", href="/export", className="rs-export", title="Figures for a paper, "
-                               "with their data and the script that draws them again"),
+                        html.A(
+                            "PDF",
+                            id="export-pdf",
+                            href="/export",
+                            className="rs-export",
+                            title="Figures for a paper, with their data and the script that draws them again",
+                        ),
                         html.A("SVG", id="export-svg", href="/export", className="rs-export"),
                         html.A("PNG", id="export-png", href="/export", className="rs-export"),
                     ],
@@ -186,7 +192,7 @@ def controls(results: Results, choices: Choices) -> Any:
     """Return everything that can be chosen, with the values of `choices`."""
     shown = defaults(results)
     value = {name: getattr(choices, name) for name in shown}
-    value = {n: shown[n] if v is None or v in ("", ()) and n in _OPEN else v for n, v in value.items()}
+    value = {n: shown[n] if v is None or (v in ("", ()) and n in _OPEN) else v for n, v in value.items()}
     keys = ["variant", "experiment", "seed", "state", "host", *results.parameters]
     columns = [*keys, *(FINAL + m for m in results.metrics), *(BEST + m for m in results.metrics), "seconds", "rows"]
     drawn = [
@@ -194,11 +200,17 @@ def controls(results: Results, choices: Choices) -> Any:
         _one("x", "Along", [*results.metrics, ROW], value["x"], kinds="curves"),
         _one("across", "Across", columns, value["across"], kinds="scatter heat"),
         _one("down", "Down", columns, value["down"], kinds="heat"),
-        _several("series", "Curves by", _first(keys, results.varying), value["series"], kinds="curves bars scatter parallel"),
+        _several(
+            "series", "Curves by", _first(keys, results.varying), value["series"], kinds="curves bars scatter parallel"
+        ),
         _several("split", "Figures by", _first(keys, results.varying), value["split"], kinds="curves bars scatter"),
         _several("hide", "Hidden curves", list(choices.hide), choices.hide, kinds="curves", free=True),
-        _pairs("band", "Over seeds", {k: v[0].upper() + v[1:] for k, v in SAID.items()}, value["band"], kinds="curves bars"),
-        _for("curves", dmc.Group([_number("smooth", "Smooth, rows", choices.smooth, 1), _log_axes(choices)], grow=True)),
+        _pairs(
+            "band", "Over seeds", {k: v[0].upper() + v[1:] for k, v in SAID.items()}, value["band"], kinds="curves bars"
+        ),
+        _for(
+            "curves", dmc.Group([_number("smooth", "Smooth, rows", choices.smooth, 1), _log_axes(choices)], grow=True)
+        ),
         _for(
             "curves",
             dmc.Group([_number("low", "Clip from", choices.low), _number("high", "to", choices.high)], grow=True),
@@ -227,9 +239,12 @@ def _log_axes(choices: Choices) -> Any:
 def _filters(results: Results, choices: Choices) -> list[Any]:
     states = Counter(state or UNKNOWN for state in results.runs["state"])
     filters: list[Any] = [
-        dmc.TextInput(id=_choice("text"), label="Search", value=choices.text, placeholder="words of a path or value",
-                      debounce=350),
-        _several("state", "States", [s for s in _ORDER if s in states or s in choices.state], choices.state, hint="all"),
+        dmc.TextInput(
+            id=_choice("text"), label="Search", value=choices.text, placeholder="words of a path or value", debounce=350
+        ),
+        _several(
+            "state", "States", [s for s in _ORDER if s in states or s in choices.state], choices.state, hint="all"
+        ),
         dmc.TextInput(
             id=_choice("where"),
             label="Where",
@@ -243,7 +258,10 @@ def _filters(results: Results, choices: Choices) -> list[Any]:
     keys = list(dict.fromkeys(k for k in keys if k in results.runs.columns))
     if len(set(results.runs["experiment"])) > 1 and "experiment" not in keys:
         keys.insert(0, "experiment")
-    for prefix, title, chosen in ((ONLY, "Only these values", choices.only), (WITHOUT, "Without these values", choices.without)):
+    for prefix, title, chosen in (
+        (ONLY, "Only these values", choices.only),
+        (WITHOUT, "Without these values", choices.without),
+    ):
         selects = [
             _several(prefix + key, key, _values(results, key), chosen.get(key, ())) for key in keys[:_MOST_FILTERS]
         ]
@@ -267,7 +285,9 @@ def _values(results: Results, key: str) -> list[str]:
 
 def _columns(results: Results, choices: Choices) -> Any:
     every = [name for name in results.runs.columns if name != "run"]
-    select = _several("columns", "", every, choices.columns or default_columns(results, choices.y or default_y(results.metrics)))
+    select = _several(
+        "columns", "", every, choices.columns or default_columns(results, choices.y or default_y(results.metrics))
+    )
     return dmc.Popover(
         [
             dmc.PopoverTarget(dmc.Button("Columns", variant="default", size="xs")),
@@ -296,7 +316,14 @@ def _first(names: Sequence[str], preferred: Sequence[str]) -> list[str]:
 
 
 def _several(
-    name: str, label: str, data: Sequence[str], value: Sequence[str], *, kinds: str = "", hint: str = "", free: bool = False
+    name: str,
+    label: str,
+    data: Sequence[str],
+    value: Sequence[str],
+    *,
+    kinds: str = "",
+    hint: str = "",
+    free: bool = False,
 ) -> Any:
     known = list(dict.fromkeys([*data, *value]))
     select = dmc.MultiSelect(
@@ -309,7 +336,7 @@ def _several(
         limit=100,
         placeholder=hint if not value else "",
         maxDropdownHeight=280,
-        **({} if label else {"aria-label": name}),
+        **({} if label else attributes(aria_label=name)),
     )
     return _for(kinds, select)
 

@@ -25,7 +25,10 @@ STATES = {
 """A colour a state of runs; the state's name always stands beside it."""
 
 SEQUENCE = ("#440154", "#414487", "#2A788E", "#22A884", "#7AD151", "#FDE725")
-"""Six steps of matplotlib's viridis, dark (low) to light (high)."""
+"""Six steps of matplotlib's viridis, dark (low) to light (high), for areas."""
+
+LINES = ("#3B76C4", "#4FA3C7", "#6BB39A", "#B5A93C", "#E0883A", "#D4472A")
+"""Six steps from blue (low) to red (high), for lines: each can be seen on white and on black."""
 
 
 @dataclass(frozen=True)

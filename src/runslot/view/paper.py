@@ -17,8 +17,10 @@ from runslot.errors import InvalidInput, NotInstalled
 from runslot.results.results import Results
 from runslot.view import drawing
 from runslot.view.choices import Choices
+from runslot.view.choosing import choose
 from runslot.view.curves import Drawing, draw
 from runslot.view.palette import stroke
+from runslot.view.rows import Rows
 
 FORMATS = ("pdf", "svg", "png")
 _LINES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
@@ -39,28 +41,32 @@ class Paper:
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.width <= 40 or (self.height is not None and not 0.5 <= self.height <= 60):
-            raise InvalidInput(f"a figure of {self.width} × {self.height} inches; widths are 0.5 to 40, heights 0.5 to 60")
+            raise InvalidInput(
+                f"a figure of {self.width} × {self.height} inches; widths are 0.5 to 40, heights 0.5 to 60"
+            )
 
 
 def paper_files(
-    chosen: Results,
-    progress: pl.DataFrame,
+    results: Results,
     choices: Choices,
     name: str,
     kind: str,
     *,
     paper: Paper | None = None,
-    everything: Results | None = None,
+    rows: Rows | None = None,
 ) -> dict[str, bytes]:
     """Return the files of an export by name: the figure, its data as CSV, the script that draws it from them.
+
+    `rows` are those of `results`, where they are known already.
 
     Raises `NotInstalled` without matplotlib, `InvalidInput` where nothing is to be drawn or for an unknown format.
     """
     if kind not in FORMATS:
         raise InvalidInput(f"{kind!r} is no format of figures; choose among {', '.join(FORMATS)}")
+    chosen = choose(results, choices)
     if not chosen.runs.height:
         raise InvalidInput("no run passes the filters, so there is nothing to draw")
-    drawn = draw(chosen, progress, choices, everything)
+    drawn = draw(chosen, rows or Rows.of(results), choices, results)
     if not any(panel.curves for panel in drawn.panels):
         raise InvalidInput("there is nothing to draw: no run has both metrics")
     table = data_table(drawn, choices.hide)
@@ -145,7 +151,7 @@ _HEAD = '''"""Draws {name}.{kind} from {name}.csv; needs matplotlib. Written by 
 import csv
 
 '''
-_TAIL = '''
+_TAIL = """
 
 SETTINGS = {{
     {settings},
@@ -164,4 +170,4 @@ if __name__ == "__main__":
         points[key] = [float(value) if value else None for value in points[key]]
     with matplotlib.rc_context(STYLE):
         draw(Figure, points, SETTINGS).savefig("{name}.{kind}", dpi=SETTINGS["dpi"])
-'''
+"""

@@ -19,7 +19,7 @@ from runslot.view.choices import Choices
 from runslot.view.choosing import Groups, default_series, default_y, group, in_order, text_of
 from runslot.view.curves import SAID
 from runslot.view.figures import GREY, GRID, Figure, base_layout, numbers, plain
-from runslot.view.palette import SEQUENCE, Stroke, stroke
+from runslot.view.palette import LINES, SEQUENCE, Stroke, stroke
 
 Drawn = tuple[tuple[tuple[str, str], ...], tuple[Figure, ...], set[int], tuple[str, ...]]
 _MOST_CELLS = 2500
@@ -34,7 +34,7 @@ def plots(chosen: Results, choices: Choices, everything: Results) -> Drawn:
         return (), (), set(), ("No run has logged a metric yet.",)
     keys = default_series(everything) if choices.series is None else choices.series
     series = group(chosen, keys, everything)
-    judged = f"each run judged by its {choices.by} {_way(metrics[0], choices) if choices.by == 'best' else 'value'}"
+    judged = f"each run judged by {_judged(choices.by, metrics, choices)}"
     titles: list[tuple[str, str]] = []
     figures: list[Figure] = []
     for metric in metrics:
@@ -44,12 +44,15 @@ def plots(chosen: Results, choices: Choices, everything: Results) -> Drawn:
             figures.append(_parallel(scored, metric, keys or chosen.varying, choices))
         elif choices.kind == "heat":
             titles.append((metric, ""))
-            figures.append(_heat(scored, metric, *axes(chosen, choices)))
+            figures.append(_heat(scored, *axes(chosen, choices)))
         else:
             for split, some in _split(scored, chosen, choices):
                 titles.append((metric, split))
-                figures.append(_scatter(some, metric, series, axes(chosen, choices)[0], choices.hide) if choices.kind == "scatter"
-                               else _intervals(some, metric, series, choices))
+                figures.append(
+                    _scatter(some, metric, series, axes(chosen, choices)[0], choices.hide)
+                    if choices.kind == "scatter"
+                    else _intervals(some, metric, series, choices)
+                )
     coloured = {g.index for g in series.groups} if choices.kind in {"bars", "scatter"} else set()
     said = [SAID["mean-std" if choices.band == "runs" else choices.band]] if choices.kind == "bars" else []
     return tuple(titles), tuple(figures), coloured, (*said, judged)
@@ -66,8 +69,11 @@ def axes(results: Results, choices: Choices) -> tuple[str, str]:
     return across, down
 
 
-def _way(metric: str, choices: Choices) -> str:
-    return "lowest value" if (choices.mode or mode_of(metric)) == "min" else "highest value"
+def _judged(by: str, metrics: Sequence[str], choices: Choices) -> str:
+    if by != "best":
+        return {"final": "its final value", "mean": "the mean of its values"}.get(by, f"the mean of its {by} values")
+    ways = {"lowest" if (choices.mode or mode_of(metric)) == "min" else "highest" for metric in metrics}
+    return f"its {' or '.join(sorted(ways))} value"
 
 
 def _scored(chosen: Results, metric: str, choices: Choices) -> pl.DataFrame:
@@ -100,8 +106,19 @@ def _intervals(scored: pl.DataFrame, metric: str, series: Groups, choices: Choic
         label = plain(found.label)
         own = runs.filter(pl.col("series") == i)["y"]
         traces.append(_dots(own, label, drawn))
-        wide = None if low is None else {"type": "data", "symmetric": False, "array": [high - center],
-                                         "arrayminus": [center - low], "color": drawn.colour, "thickness": 2, "width": 5}
+        wide = (
+            None
+            if low is None
+            else {
+                "type": "data",
+                "symmetric": False,
+                "array": [high - center],
+                "arrayminus": [center - low],
+                "color": drawn.colour,
+                "thickness": 2,
+                "width": 5,
+            }
+        )
         traces.append(
             {
                 "x": numbers(pl.Series([center])),
@@ -114,7 +131,12 @@ def _intervals(scored: pl.DataFrame, metric: str, series: Groups, choices: Choic
                 "hovertemplate": f"%{{x:.5g}}  n={n}",
             }
         )
-    layout["yaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": labels[::-1], "title": {"text": ""}}
+    layout["yaxis"] |= {
+        "type": "category",
+        "categoryorder": "array",
+        "categoryarray": labels[::-1],
+        "title": {"text": ""},
+    }
     layout["height"] = max(180, 70 + 30 * len(labels))
     if "x" in choices.log or "y" in choices.log:
         layout["xaxis"]["type"] = "log"
@@ -155,8 +177,12 @@ def _scatter(scored: pl.DataFrame, metric: str, series: Groups, across: str, hid
                     "text": [plain(run) for run in own["run"]],
                     "type": "scatter",
                     "mode": "markers",
-                    "marker": {"color": stroke(found.index).colour, "size": 9, "opacity": 0.8,
-                               "symbol": _SYMBOLS[found.index // 6 % len(_SYMBOLS)]},
+                    "marker": {
+                        "color": stroke(found.index).colour,
+                        "size": 9,
+                        "opacity": 0.8,
+                        "symbol": _SYMBOLS[found.index // 6 % len(_SYMBOLS)],
+                    },
                     "name": plain(found.label),
                     "hovertemplate": "%{text}<br>%{x}: %{y:.5g}<extra></extra>",
                 }
@@ -180,14 +206,16 @@ def _spans_decades(values: pl.Series) -> bool:
     return isinstance(low, int | float) and isinstance(high, int | float) and low > 0 and high / low >= 50
 
 
-def _heat(scored: pl.DataFrame, metric: str, across: str, down: str) -> Figure:
+def _heat(scored: pl.DataFrame, across: str, down: str) -> Figure:
     """Return a cell for each pair of values: the mean score over its runs, written in it with their number."""
     cells = pl.DataFrame({"across": text_of(scored[across]), "down": text_of(scored[down]), "score": scored["score"]})
     xs, ys = in_order(cells["across"]), in_order(cells["down"])
     if len(xs) * len(ys) > _MOST_CELLS:
         raise InvalidInput(f"{len(xs)} × {len(ys)} cells are too many for a heat map; choose columns with fewer values")
-    means = {(a, d): (mean, n) for a, d, mean, n in cells.group_by("across", "down").agg(
-        pl.col("score").mean(), n=pl.len()).iter_rows()}
+    means = {
+        (a, d): (mean, n)
+        for a, d, mean, n in cells.group_by("across", "down").agg(pl.col("score").mean(), n=pl.len()).iter_rows()
+    }
     z = [[_rounded(means.get((a, d))) for a in xs] for d in ys]
     text = [[_said(means.get((a, d))) for a in xs] for d in ys]
     layout = base_layout(_heading(across), _heading(down))
@@ -232,12 +260,26 @@ def _parallel(scored: pl.DataFrame, metric: str, keys: Sequence[str], choices: C
     layout = base_layout("", "")
     layout["hovermode"] = "closest"
     ticks = [_heading(column) if column != "score" else f"{metric} ({choices.by})" for column in columns]
-    layout["xaxis"] |= {"tickvals": list(range(len(columns))), "ticktext": [plain(t) for t in ticks], "gridcolor": GREY,
-                        "range": [-0.15, len(columns) - 0.7], "title": {"text": ""}, "side": "top"}
+    layout["xaxis"] |= {
+        "tickvals": list(range(len(columns))),
+        "ticktext": [plain(t) for t in ticks],
+        "gridcolor": GREY,
+        "range": [-0.15, len(columns) - 0.7],
+        "title": {"text": ""},
+        "side": "top",
+    }
     layout["yaxis"] |= {"visible": False, "range": [-0.06, 1.06]}
     layout["annotations"] = [
-        {"x": i, "y": at, "text": plain(text), "showarrow": False, "xanchor": "left", "xshift": 5,
-         "font": {"size": 11}, "bgcolor": GRID}
+        {
+            "x": i,
+            "y": at,
+            "text": plain(text),
+            "showarrow": False,
+            "xanchor": "left",
+            "xshift": 5,
+            "font": {"size": 11},
+            "bgcolor": GRID,
+        }
         for i, (_, marks) in enumerate(places)
         for at, text in marks
     ]
@@ -253,9 +295,21 @@ def _parallel(scored: pl.DataFrame, metric: str, keys: Sequence[str], choices: C
             ys += [*(None if at[row] is None else round(at[row] or 0.0, 4) for at, _ in places), None]
             text += [plain(f"{scored['run'][row]}: {scored['score'][row]:.5g}")] * (len(columns) + 1)
         if xs:
-            line = {"color": SEQUENCE[step], "width": 1.6}
-            traces.append({"x": xs, "y": ys, "text": text, "type": "scatter", "mode": "lines+markers", "line": line,
-                           "marker": {"size": 4}, "opacity": 0.8, "hovertemplate": "%{text}<extra></extra>", "name": ""})
+            line = {"color": LINES[step], "width": 1.6}
+            traces.append(
+                {
+                    "x": xs,
+                    "y": ys,
+                    "text": text,
+                    "type": "scatter",
+                    "mode": "lines+markers",
+                    "line": line,
+                    "marker": {"size": 4},
+                    "opacity": 0.8,
+                    "hovertemplate": "%{text}<extra></extra>",
+                    "name": "",
+                }
+            )
     return {"data": traces, "layout": layout}
 
 

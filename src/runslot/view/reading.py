@@ -1,4 +1,4 @@
-"""Texts of a run directory for its page: only regular files, only below the directories that are shown, only an end of them."""
+"""Texts of a run directory for its page: the ends of regular files that lie below the directories that are shown."""
 
 from __future__ import annotations
 

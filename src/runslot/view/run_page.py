@@ -14,6 +14,7 @@ from dash import dcc, html
 from runslot.errors import NotFound
 from runslot.experiment.rundir import RunDir
 from runslot.results.results import FINAL, Results
+from runslot.view.attributes import attributes
 from runslot.view.choices import ROW
 from runslot.view.choosing import default_x, default_y, said
 from runslot.view.curves import Curve, Panel
@@ -64,8 +65,10 @@ def _heading(row: Mapping[str, Any]) -> Any:
         [
             html.Nav(html.A("← All runs", href="/", className="rs-export"), style={"marginBottom": "0.8rem"}),
             html.H1(row["run"], style={"fontSize": "1.2rem", "margin": "0 0 0.3rem", "overflowWrap": "anywhere"}),
-            html.Div([badge(row["state"]), html.Span(row["path"], className="rs-n", style={"fontSize": "0.8rem"})],
-                     style={"display": "flex", "gap": "1rem", "flexWrap": "wrap", "marginBottom": "0.8rem"}),
+            html.Div(
+                [badge(row["state"]), html.Span(row["path"], className="rs-n", style={"fontSize": "0.8rem"})],
+                style={"display": "flex", "gap": "1rem", "flexWrap": "wrap", "marginBottom": "0.8rem"},
+            ),
         ]
     )
 
@@ -136,7 +139,9 @@ def _curves(results: Results, row: Mapping[str, Any]) -> list[Any]:
     panels = []
     for i, metric in enumerate(chosen):
         figure = curves_figure(Panel(metric, x, "", (_one_curve(rows, x, metric, row["run"]),)))
-        plot = html.Div(dcc.Graph(id=f"run-{i}", figure=figure, config=CONFIG), className="rs-plot", style={"height": 230})
+        plot = html.Div(
+            dcc.Graph(id=f"run-{i}", figure=figure, config=CONFIG), className="rs-plot", style={"height": 230}
+        )
         panels.append(html.Section([html.H2(metric), plot], className="rs-panel"))
     return panels
 
@@ -163,10 +168,11 @@ def _console(row: Mapping[str, Any], directory: Path, texts: Texts) -> Any:
     if text is None:
         return None
     ended = row["state"] not in {"running", "queued"}
+    tail = html.Pre(console_text(text, _LINES), id="console", className="rs-text")
     return html.Div(
         [
             html.Section(
-                [html.H2("Console"), html.Pre(console_text(text, _LINES), id="console", className="rs-text", tabIndex="0")],
+                [html.H2("Console"), html.Div(tail, className="rs-tail", tabIndex="0")],
                 className="rs-card",
             ),
             dcc.Store(id="run", data=row["run"]),
@@ -178,7 +184,9 @@ def _console(row: Mapping[str, Any], directory: Path, texts: Texts) -> Any:
 
 def _snapshots(directory: Path) -> Any:
     """List snapshots by name and size; they are pickles, and are never opened here."""
-    files = [f for f in sorted(directory.iterdir()) if f.suffix in {".pkl", ".pt", ".zip", ".ckpt"} and not f.is_symlink()]
+    files = [
+        f for f in sorted(directory.iterdir()) if f.suffix in {".pkl", ".pt", ".zip", ".ckpt"} and not f.is_symlink()
+    ]
     return card("Snapshots", pairs({f.name: _size(f.stat().st_size) for f in files if f.is_file()}))
 
 
@@ -200,7 +208,11 @@ def _code(directory: Path, texts: Texts) -> list[Any]:
         text = texts.read(patch, _PATCH)
         if text:
             parts.append(card(patch.name, html.Pre(_diff(text), className="rs-text", tabIndex="0")))
-    return [html.Div(parts, style={"marginTop": "0.9rem", "display": "grid", "gap": "0.9rem"})] if about or len(parts) > 1 else []
+    return (
+        [html.Div(parts, style={"marginTop": "0.9rem", "display": "grid", "gap": "0.9rem"})]
+        if about or len(parts) > 1
+        else []
+    )
 
 
 def _diff(text: str) -> list[Any]:
@@ -227,13 +239,19 @@ def _affinity(directory: Path, texts: Texts) -> Any:
     for place, some in _by_place(machine or cores).items():
         parts.append(html.Div(place, className="rs-n", style={"fontSize": "0.8rem"}))
         squares = [
-            html.Span(className="rs-core", title=f"CPUs {', '.join(map(str, core['pus']))}",
-                      **{"data-own": str(bool(own & set(core["pus"]))).lower()})
+            html.Span(
+                className="rs-core",
+                title=f"CPUs {', '.join(map(str, core['pus']))}",
+                **attributes(data_own=bool(own & set(core["pus"]))),
+            )
             for core in some
         ]
         parts.append(html.Div(squares, className="rs-cores"))
     gpus = [gpu for gpu in slot.get("gpus", []) if isinstance(gpu, dict)]
-    parts += [html.Span(f"GPU {gpu.get('index', '')} {gpu.get('name', '')}", className="rs-gpu", **{"data-own": "true"}) for gpu in gpus]
+    parts += [
+        html.Span(f"GPU {gpu.get('index', '')} {gpu.get('name', '')}", className="rs-gpu", **attributes(data_own=True))
+        for gpu in gpus
+    ]
     told = f"slot {slot.get('index')} on {slot.get('host')}: CPUs {', '.join(map(str, sorted(own)))}"
     if not machine:
         told += "; the run's own cores alone are drawn, since it ran on another machine"

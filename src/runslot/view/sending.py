@@ -9,7 +9,6 @@ from flask import Flask, Response, request
 
 from runslot.errors import RunslotError
 from runslot.view.choices import Choices
-from runslot.view.choosing import choose
 from runslot.view.paper import FORMATS, paper_files
 from runslot.view.watching import Watched
 
@@ -22,10 +21,10 @@ def add_export(server: Flask, watched: Watched) -> None:
         kind = request.args.get("as", "pdf")
         if kind not in FORMATS:
             return _refused(f"as={kind!r} is none of {', '.join(FORMATS)}")
-        results = watched.now().results
+        moment = watched.now()
         try:
             choices = Choices.from_query(request.query_string.decode())
-            files = paper_files(choose(results, choices), results.progress, choices, "figure", kind, everything=results)
+            files = paper_files(moment.results, choices, "figure", kind, rows=moment.rows)
         except RunslotError as error:
             return _refused(str(error))
         packed = io.BytesIO()

@@ -48,7 +48,7 @@ def show(moment: Moment, choices: Choices) -> Shown:
     chosen = choose(results, choices)
     keys = default_series(results) if choices.series is None else choices.series
     series = group(chosen, keys, results)
-    titles, figures, drawn, notes = _figures(results, chosen, choices)
+    titles, figures, drawn, notes = _figures(moment, chosen, choices)
     metrics = tuple(m for m in choices.y or default_y(results.metrics) if m in results.metrics)
     columns = default_columns(results, metrics) if choices.columns is None else choices.columns
     counts = Counter(series.of.values())
@@ -68,11 +68,14 @@ def show(moment: Moment, choices: Choices) -> Shown:
 
 
 def _figures(
-    results: Results, chosen: Results, choices: Choices
+    moment: Moment, chosen: Results, choices: Choices
 ) -> tuple[tuple[tuple[str, str], ...], tuple[Figure, ...], set[int], tuple[str, ...]]:
     """Return titles, figures, the groups that have a colour in them, and notes."""
+    results = moment.results
     if not chosen.runs.height:
-        said = "No run passes the filters." if results.runs.height else "There are no runs yet; this page waits for them."
+        said = (
+            "No run passes the filters." if results.runs.height else "There are no runs yet; this page waits for them."
+        )
         return (), (), set(), (said,)
     if choices.kind == "slots":
         titles, figures, notes = slots_figures(chosen)
@@ -81,7 +84,7 @@ def _figures(
         return plots(chosen, choices, results)
     if not results.metrics:
         return (), (), set(), ("No run has logged a metric yet.",)
-    drawing = draw(chosen, results.progress, choices, results)
+    drawing = draw(chosen, moment.rows, choices, results, quick=True)
     figures = tuple(curves_figure(panel, choices.hide) for panel in drawing.panels)
     titles = tuple((panel.y, panel.split) for panel in drawing.panels)
     return titles, figures, {found.index for found in drawing.groups}, drawing.notes
@@ -120,5 +123,3 @@ def same_frame(before: Shown, after: Shown) -> bool:
         and [g for g, _ in before.legend] == [g for g, _ in after.legend]
         and before.definitions == after.definitions
     )
-
-

@@ -6,7 +6,6 @@ Columns go by number (`c3`), never by name: a grid would read `a.b` or `x[0]` in
 from __future__ import annotations
 
 import math
-import os.path
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,7 +75,11 @@ def rows(results: Results, shown: Sequence[str], series: Groups, drawn: Mapping[
     found = []
     common = shared_start(results.runs["run"].to_list())
     for i, run in enumerate(results.runs["run"]):
-        row: Row = {"run": run, "name": run[common:], **{f"c{number}": column[i] for number, column in enumerate(cells)}}
+        row: Row = {
+            "run": run,
+            "name": run[common:],
+            **{f"c{number}": column[i] for number, column in enumerate(cells)},
+        }
         group = series.groups[series.of[run]]
         if drawn.get(group.index):
             line = stroke(group.index)
@@ -87,8 +90,11 @@ def rows(results: Results, shown: Sequence[str], series: Groups, drawn: Mapping[
 
 def shared_start(paths: Sequence[str]) -> int:
     """Return how many characters of whole directories all paths start with; they say nothing in a table."""
-    start = os.path.commonprefix(list(paths)) if len(paths) > 1 else ""
-    return start.rfind("/") + 1
+    if len(paths) < 2:
+        return 0
+    first, last = min(paths), max(paths)  # what these two share, all share
+    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:same].rfind("/") + 1
 
 
 def _cells(values: pl.Series) -> list[Any]:

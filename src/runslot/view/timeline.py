@@ -66,7 +66,9 @@ def launches(chosen: Results) -> list[Launch]:
                 continue  # a broken journal shows no slots; `runslot status` says what is wrong with it
             waiting = {stay.run for stay in stays}
             mine = chosen.runs.filter(chosen.runs["experiment"] == experiment)
-            queued = sum(1 for run, state in mine.select("run", "state").iter_rows() if state == "queued" and run not in waiting)
+            queued = sum(
+                1 for run, state in mine.select("run", "state").iter_rows() if state == "queued" and run not in waiting
+            )
             if stays:
                 found.append(Launch(experiment, max(slots, len({stay.slot for stay in stays})), stays, queued))
     return found
@@ -92,10 +94,12 @@ def _stays(
         elif event["event"] == "ended" and run in open_:
             stay, outcome = open_.pop(run), event["outcome"]
             start = outcome.get("started") or stay.start
-            ended.append(Stay(run, stay.attempt, stay.slot, start, outcome.get("ended") or event["time"], outcome["kind"]))
+            ended.append(
+                Stay(run, stay.attempt, stay.slot, start, outcome.get("ended") or event["time"], outcome["kind"])
+            )
     # A run that the journal left open has ended since where its files say so.
     under_way = [stay for stay in open_.values() if states.get(stay.run) == "running"]
-    return tuple([*ended, *under_way]), slots
+    return (*ended, *under_way), slots
 
 
 def slots_figures(chosen: Results) -> tuple[tuple[tuple[str, str], ...], tuple[Figure, ...], tuple[str, ...]]:
@@ -122,7 +126,13 @@ def _figure(launch: Launch, now: float) -> Figure:
         if own:
             traces.append(_bars(own, state, colour, now))
     layout = base_layout("time (UTC)", "")
-    layout |= {"barmode": "overlay", "bargap": 0.25, "hovermode": "closest", "showlegend": True, "height": 130 + 30 * len(slots)}
+    layout |= {
+        "barmode": "overlay",
+        "bargap": 0.25,
+        "hovermode": "closest",
+        "showlegend": True,
+        "height": 130 + 30 * len(slots),
+    }
     layout["legend"] = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"color": GREY}}
     layout["xaxis"]["type"] = "date"
     layout["yaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": [plain(s) for s in slots[::-1]]}

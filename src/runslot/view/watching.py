@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from runslot.results import Reader, Results
+from runslot.view.rows import Rows
 
 _FRESH = 0.7
 """Seconds for which what was read counts as now."""
@@ -21,6 +23,11 @@ class Moment:
     version: int
     """Grows whenever anything changed."""
     results: Results
+
+    @cached_property
+    def rows(self) -> Rows:
+        """All rows, with numbers for runs."""
+        return Rows.of(self.results)
 
 
 class Watched:
