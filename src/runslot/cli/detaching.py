@@ -5,8 +5,8 @@ from __future__ import annotations
 from json import dumps
 from typing import Any
 
+from runslot.cli.asking import asking, saying
 from runslot.cli.ending import shown
-from runslot.cli.views import observing
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.detached import launch_detached
 from runslot.launch.experiment import Experiment
@@ -14,8 +14,7 @@ from runslot.launch.experiment import Experiment
 
 def run_detached(experiment: Experiment, json: bool, quiet: bool) -> int:
     """Launch a new experiment, or further runs of one; return the exit status, of the start alone."""
-    with observing(json, quiet) as observer:
-        directory = experiment.prepare(observer)
+    directory = experiment.prepare(saying(json, quiet), asking(json, quiet))
     _detach(directory, json, quiet, fresh=experiment.into is None)
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from runslot.cli.asking import asking, saying
 from runslot.cli.ending import tell_end
 from runslot.cli.views import observing, on_terminal
 from runslot.experiment.rundir import ExperimentDir
@@ -16,8 +17,8 @@ SUCCEEDED, SOME_FAILED, INTERRUPTED = 0, 1, 130
 
 def run_experiment(experiment: Experiment, json: bool, quiet: bool) -> int:
     """Launch a new experiment, or further runs of one, and return the exit status."""
+    directory = experiment.prepare(saying(json, quiet), asking(json, quiet))
     with observing(json, quiet) as observer:
-        directory = experiment.prepare(observer)
         interrupted = _launch(directory, observer, fresh=experiment.into is None)
     return end(directory, interrupted, json, quiet)
 

@@ -13,6 +13,10 @@ def resume(
     directory: Directory = None,
     failed: Annotated[bool, flag("--failed", help="Also run again what failed or ran out of time.")] = False,
     take_over: TakeOver = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse where code has changed.")] = False,
+    accept_code_change: Annotated[
+        bool, typer.Option("--accept-code-change", help="Go on where code has changed, without asking.")
+    ] = False,
     detach: Annotated[bool, flag("--detach", help="Go on without this terminal.")] = False,
     json: JsonLines = False,
     quiet: Quiet = False,
@@ -21,11 +25,14 @@ def resume(
 
     Runs that are still under way, because only their launcher died, are adopted.
     """
+    from runslot.cli.asking import on_change, saying
     from runslot.cli.finding import experiments_at
     from runslot.cli.launched import INTERRUPTED, resume_experiment
+    from runslot.launch.code_change import settle_resume
 
     worst = 0
     for experiment in experiments_at(directory):
+        settle_resume(experiment, on_change(strict, accept_code_change, json, quiet), saying(json, quiet))
         if detach:
             from runslot.cli.detaching import resume_detached
 

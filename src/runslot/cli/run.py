@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import typer
@@ -51,6 +52,8 @@ def run(
     max_failures: options.MaxFailures = None,
     into: options.Into = None,
     strict: options.Strict = False,
+    accept_code_change: options.AcceptCodeChange = False,
+    snapshot_code: options.SnapshotCode = False,
     detach: options.Detach = False,
     set_: options.Set = None,
     dry_run: options.DryRun = False,
@@ -71,7 +74,9 @@ def run(
 
     words = words_of_target(target, ctx.meta.get(_COMMAND), set_ or ())
     add_options(words, options_said)
-    experiment = experiment_of(words, into, strict)
+    experiment = replace(
+        experiment_of(words, into, strict), accept_code_change=accept_code_change, snapshot_code=snapshot_code
+    )
     if dry_run:
         from runslot.cli.dry_run import print_plan
 

@@ -76,6 +76,12 @@ Into = Annotated[
     ),
 ]
 Strict = Annotated[bool, flag("--strict", help="With --into: refuse where code has changed.", panel=_LAUNCH)]
+AcceptCodeChange = Annotated[
+    bool, flag("--accept-code-change", help="With --into: go on where code has changed, unasked.", panel=_LAUNCH)
+]
+SnapshotCode = Annotated[
+    bool, flag("--snapshot-code", help="Run from a copy of the code, whatever is edited meanwhile.", panel=_LAUNCH)
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the sweep file.", rich_help_panel=_LAUNCH),

@@ -179,6 +179,12 @@ class ExperimentFile(_Record):
     """The space in words, for people."""
     runs_root: str = "."
     """Where the run directories lie, relative to the experiment directory."""
+    script: str = ""
+    """The script of the command, where one is seen in it."""
+    script_digest: str = ""
+    """Hash of it, to notice that it changed."""
+    code: Mapping[str, Any] | None = None
+    """Where the runs use a copy of the code: `{"tree": where it was, "copy": the directory below the experiment's}`."""
     front_door: Literal["native", "rlpyt", "launchkit"] = "native"
     seeding: bool = True
     affinity_code: str | None = None

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from runslot.errors import InvalidInput, NotFound
 from runslot.experiment.provenance import write_provenance
-from runslot.experiment.records import ExperimentFile, Run
+from runslot.experiment.records import Run
 from runslot.experiment.rundir import ExperimentDir, write_json
+from runslot.launch.code_change import changes_between, what
+from runslot.launch.code_copy import Source, copy_source
 from runslot.launch.planning import Plan
 
 LATEST = "latest"
 """Link in an experiment's name directory to its newest launch."""
 
 
-def create(plan: Plan, root: Path) -> ExperimentDir:
-    """Make `ROOT/NAME/<yyyymmdd-hhmmss>` with all its files."""
+def create(plan: Plan, root: Path, code: Source | None = None) -> ExperimentDir:
+    """Make `ROOT/NAME/<yyyymmdd-hhmmss>` with all its files, and with a copy of the `code` for its runs."""
     parent = root / plan.file.name
     directory = make_exclusively(parent, time.strftime("%Y%m%d-%H%M%S", time.localtime(plan.file.created)))
     experiment = ExperimentDir(directory)
-    write_plan(experiment, plan)
+    write_plan(experiment, plan if code is None else with_copy(experiment, plan, code))
     return experiment
+
+
+def with_copy(experiment: ExperimentDir, plan: Plan, code: Source) -> Plan:
+    """Copy the code into the experiment's directory, and return the plan whose runs use it."""
+    return replace(plan, file=replace(plan.file, code=copy_source(code, experiment, plan.file.cwd)))
 
 
 def make_exclusively(parent: Path, name: str) -> Path:
@@ -71,16 +77,16 @@ def compare(experiment: ExperimentDir, plan: Plan) -> Widened:
         raise NotFound(f"{experiment.path} is no experiment: --into continues one that `runslot run` made before")
     before = experiment.read()
     known = {run.id: run for run in experiment.read_runs()}
-    if _what(before) != _what(plan.file):
+    if what(before) != what(plan.file):
         raise InvalidInput(
-            f"{experiment.path} runs {_what(before)}, not {_what(plan.file)}; start a new experiment (without --into)"
+            f"{experiment.path} runs {what(before)}, not {what(plan.file)}; start a new experiment (without --into)"
         )
     new = tuple(run for run in plan.runs if run.id not in known)
     taken = {run.directory.casefold(): run for run in known.values()}
     for run in new:
         if run.directory.casefold() in taken:
             raise InvalidInput(f"{run.directory!r} in {experiment.path} is another variant's directory; rename it")
-    return Widened(new, tuple(_changes(before, plan.file)))
+    return Widened(new, tuple(changes_between(before, plan.file)))
 
 
 def widen(experiment: ExperimentDir, plan: Plan, widened: Widened) -> None:
@@ -92,27 +98,6 @@ def widen(experiment: ExperimentDir, plan: Plan, widened: Widened) -> None:
     before = experiment.read()
     file = replace(plan.file, created=before.created, runs_root=before.runs_root, name=before.name)
     write_json(experiment.experiment_file, file.to_json())
-
-
-def _what(file: ExperimentFile) -> str:
-    command: Mapping[str, Any] | None = file.work.get("command")
-    if command is not None:
-        return "the command " + " ".join(command["argv"])
-    function = file.work["function"]
-    where = function.get("file") or function.get("module")
-    return f"the function {where}:{function['name']}" if where else f"the function {function['name']}"
-
-
-def _changes(before: ExperimentFile, after: ExperimentFile) -> Sequence[str]:
-    changes = []
-    one, other = before.work.get("function"), after.work.get("function")
-    if one and other and one.get("digest") != other.get("digest"):
-        changes.append(f"the code of {_what(after)} has changed")
-    if before.cwd != after.cwd:
-        changes.append(f"the working directory was {before.cwd}, now {after.cwd}")
-    if before.python != after.python:
-        changes.append(f"Python was {before.python}, now {after.python}")
-    return changes
 
 
 def _write_pickles(experiment: ExperimentDir, pickles: Mapping[str, bytes]) -> None:

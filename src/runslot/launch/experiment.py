@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,9 @@ from runslot.experiment.records import LoggerSettings, Policy
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.settings import default_root
 from runslot.hardware.resources import Resources
-from runslot.launch.creating import Widened, compare, create, widen
+from runslot.launch.code_change import OnChange, keep_copy
+from runslot.launch.code_copy import find_source
+from runslot.launch.creating import compare, create, widen, with_copy
 from runslot.launch.events import LaunchEvent, Observer, Said
 from runslot.launch.launching import Outcomes, launch
 from runslot.launch.opened import OpenExperiment
@@ -57,6 +59,10 @@ class Experiment:
     resumable: bool = False
     """A further attempt continues in the same directory from its snapshot."""
     start: Literal["auto", "warm", "cold"] = "auto"
+    snapshot_code: bool = False
+    """Run from a copy of the code, made at the launch; edits made meanwhile do not change the runs."""
+    accept_code_change: bool = False
+    """With `into`: go on without asking where code has changed, and where runs use a copy, make a new one."""
     snapshot_mode: str = "last"
     snapshot_gap: int = 1
 
@@ -75,18 +81,29 @@ class Experiment:
         )
         return make_plan(self.name, self.work, self.variants, self.seeds, self.resources, policy, logger)
 
-    def prepare(self, observer: Observer = silent) -> ExperimentDir:
-        """Make the experiment's directory, or add to the one given as `into`; start nothing."""
+    def prepare(self, observer: Observer = silent, ask: Callable[[Sequence[str]], bool] | None = None) -> ExperimentDir:
+        """Make the experiment's directory, or add to the one given as `into`; start nothing.
+
+        `ask` is asked whether to go on where code has changed; without it that is said.
+        """
         plan = self.plan()
+        root = default_root() if self.root is None else Path(self.root).expanduser().absolute()
         if self.into is None:
-            root = default_root() if self.root is None else Path(self.root).expanduser().absolute()
-            return create(plan, root)
+            return create(plan, root, find_source(plan.code, (root,)) if self.snapshot_code else None)
         directory = ExperimentDir(Path(self.into).expanduser().resolve())
         widened = compare(directory, plan)
-        self._say_changes(directory, widened, observer)
+        before = directory.read()
+        if before.code is not None and not (self.snapshot_code and self.accept_code_change):
+            plan = keep_copy(plan, before)
+            for change in widened.changes:
+                observer(Said(f"note: {change}; the runs use the copy of the code that was made before"))
+        else:
+            OnChange(self.strict, self.accept_code_change, ask).settle(directory, widened.changes, observer)
+        copies = self.snapshot_code and plan.file.code is None
+        source = find_source(plan.code, (root, directory.path)) if copies else None
         opened = OpenExperiment.open(directory, {})
         try:
-            widen(directory, plan, widened)
+            widen(directory, plan if source is None else with_copy(directory, plan, source), widened)
         finally:
             opened.close()
         return directory
@@ -103,12 +120,6 @@ class Experiment:
             observer = Printer()
         directory = self.prepare(observer)
         return launch(directory, observer, fresh=self.into is None)
-
-    def _say_changes(self, directory: ExperimentDir, widened: Widened, observer: Observer) -> None:
-        if widened.changes and self.strict:
-            raise InvalidInput(f"{directory.path} cannot be continued strictly: {'; '.join(widened.changes)}")
-        for change in widened.changes:
-            observer(Said(f"note: {change}; finished runs are kept as they are"))
 
 
 def seconds(value: Any, name: str) -> float:

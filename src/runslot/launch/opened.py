@@ -15,6 +15,7 @@ from runslot.experiment.lock import LauncherLock
 from runslot.experiment.provenance import link_provenance
 from runslot.experiment.records import ExperimentFile, Outcome, Policy, Run, RunFile
 from runslot.experiment.rundir import VARIANT_CONFIG, ExperimentDir, RunDir, write_atomically, write_json
+from runslot.launch.code_copy import from_copy
 from runslot.launch.command import fill
 from runslot.variants.config import flatten
 
@@ -49,7 +50,8 @@ class OpenExperiment:
         """Take the lock and open the journal; `Busy` where another launcher is at work."""
         lock = LauncherLock(directory)
         lock.acquire(take_over)
-        return cls(directory, directory.read(), environment, lock, Journal(directory.journal_file))
+        file = from_copy(directory.read(), directory)
+        return cls(directory, file, environment, lock, Journal(directory.journal_file))
 
     @property
     def policy(self) -> Policy:

@@ -17,7 +17,7 @@ from runslot.experiment.rundir import RunDir
 from runslot.hardware.resources import Resources
 from runslot.launch.command import check_command, fill
 from runslot.launch.opened import command_values
-from runslot.launch.travel import by_value, import_path, refer
+from runslot.launch.travel import by_value, digest_of_file, import_path, refer
 from runslot.variants import Space, Variant, grid, is_plain, run_id, single, to_jsonable, variants_of
 from runslot.variants.config import flatten
 from runslot.variants.identity import SEED_KEY
@@ -71,6 +71,8 @@ def make_plan(
         policy=policy.to_json(),
         logger=logger.to_json(),
         space=describe_space(space, listed, seed_list),
+        script=str(script or "") if "command" in work_json else "",
+        script_digest=digest_of_file(str(script)) if script and "command" in work_json else "",
     )
     if "command" in work_json:
         check_runs_of_command(work_json["command"]["argv"], runs)

@@ -33,10 +33,11 @@ def refer(work: str | Callable[..., Any], unpack: bool = False) -> tuple[Functio
     if not callable(work):
         raise InvalidInput(f"{work!r} is not a function, a command, or the text 'file.py:function'")
     name = getattr(work, "__qualname__", type(work).__qualname__)
-    digest = _digest_of_source(work)
     module = _importable_module(work)
     if module is not None:
+        digest = digest_of_module(module) or _digest_of_source(work)
         return Function(name, module=module, digest=digest, unpack=unpack), None
+    digest = _digest_of_source(work)
     return Function(name, pickle="function.pkl", digest=digest, unpack=unpack), by_value(work, f"function {name!r}")
 
 
@@ -70,7 +71,7 @@ def _refer_to_text(text: str, unpack: bool) -> Function:
     if not colon or not where or not name:
         raise InvalidInput(f"{text!r} does not name a function: write file.py:function or package.module:function")
     if not (where.endswith(".py") or os.sep in where):
-        return Function(name, module=where, digest=_digest_of_module(where), unpack=unpack)
+        return Function(name, module=where, digest=digest_of_module(where), unpack=unpack)
     path = Path(where)
     if not path.is_file():
         raise InvalidInput(f"{text!r}: there is no file {path} in {Path.cwd()}")
@@ -145,14 +146,21 @@ def _digest_of_source(work: Any) -> str:
     return _digest(code.co_code + repr(code.co_consts).encode()) if code is not None else ""
 
 
-def _digest_of_module(name: str) -> str:
+def digest_of_file(path: str) -> str:
+    """Return the hash of a file's content, or an empty string where it cannot be read."""
+    try:
+        return _digest(Path(path).read_bytes())
+    except OSError:
+        return ""
+
+
+def digest_of_module(name: str) -> str:
+    """Return the hash of the file that importing this module finds, or an empty string."""
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):  # the template says it better, with the traceback
         return ""
-    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
-        return ""
-    return _digest(Path(spec.origin).read_bytes())
+    return "" if spec is None or spec.origin is None else digest_of_file(spec.origin)
 
 
 def _digest(data: bytes) -> str:
