@@ -69,10 +69,11 @@ def claim(
     attempt: int,
     caller: Mapping[str, str],
     function: Callable[..., Any] | None,
+    keepers_own: tuple[int, ...] = (),
 ) -> Keeper | Outcome:
-    """Claim the run and work out all that its keeper needs, as `keep`; a template does so before it forks.
+    """Claim the run and work out all that its process needs, before the fork; else as `keep`.
 
-    What is computed here costs a tenth of what it would in the fork, which has to copy each page it touches.
+    `keepers_own` are descriptors of this process that the run must not have.
     """
     lock = _claim(run_dir)
     try:
@@ -83,7 +84,8 @@ def claim(
         file = run_dir.read_run()
         placement = place(file, slot)
         environment = run_environment(run_dir, file, attempt, placement, caller)
-        return Keeper(make_job(run_dir, file, placement, environment, function), slot, attempt, lock)
+        job = make_job(run_dir, file, placement, environment, function, (lock, *keepers_own))
+        return Keeper(job, slot, attempt, lock)
     except BaseException:
         os.close(lock)
         raise

@@ -41,6 +41,8 @@ class Job:
     """The function, where this process is a fork of one that imported it."""
     argv: Sequence[str]
     """The command, or the cold start of the function; empty where it is imported."""
+    keepers_own: tuple[int, ...] = ()
+    """Descriptors of the keeper that the run must not have: as long as any process has them, the keeper seems alive."""
 
 
 def make_job(
@@ -49,12 +51,13 @@ def make_job(
     placement: Placement,
     environment: Mapping[str, str],
     function: Callable[..., Any] | None,
+    keepers_own: tuple[int, ...],
 ) -> Job:
     """Work out what is to be executed, before the fork."""
     if "command" in file.work:
-        return Job(run_dir, file, placement, environment, None, arguments(file, placement))
+        return Job(run_dir, file, placement, environment, None, arguments(file, placement), keepers_own)
     argv = [] if function is not None else cold_start(file.python, run_dir)
-    return Job(run_dir, file, placement, environment, function, argv)
+    return Job(run_dir, file, placement, environment, function, argv, keepers_own)
 
 
 def become_run(job: Job, keeper: int, console: int, message: int) -> None:
@@ -64,7 +67,7 @@ def become_run(job: Job, keeper: int, console: int, message: int) -> None:
     """
     code = 1
     try:
-        _detach(keeper, console)
+        _detach(keeper, console, job.keepers_own)
         _enter(job)
         if job.function is None:
             code = CANNOT_START
@@ -139,9 +142,11 @@ def _wind_up() -> None:
             continue
 
 
-def _detach(keeper: int, console: int) -> None:
+def _detach(keeper: int, console: int, keepers_own: tuple[int, ...]) -> None:
     os.setsid()
     die_with_parent(keeper)
+    for descriptor in keepers_own:
+        os.close(descriptor)
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (console, 1), (console, 2)):
         os.dup2(source, target)

@@ -1,43 +1,32 @@
-"""The template: a process that forks a keeper for each run it is told to start.
+"""The template: a process that keepers are forked from, one for each slot that runs its work.
 
 Bare, it is a small interpreter, so that a command has next to nothing around it. With a function, it has imported the
 function's module once, and every run starts as a fork of that (as multiprocessing's forkserver does).
-
-It talks in JSON lines over a socket: one message, one answer. When the socket closes it ends; its keepers go on.
+When its channel closes it ends; its keepers go on with the runs they have.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
-import json
 import os
 import signal
-import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runslot.errors import Busy, RunslotError
+from runslot.errors import RunslotError
+from runslot.execute.channel import Channel
 from runslot.execute.cold import enter_import_path
 from runslot.execute.functions import find_function
-from runslot.execute.keeper import Keeper, claim
+from runslot.execute.slot_keeper import SlotKeeper
 from runslot.experiment.processes import identify, start_time
-from runslot.experiment.records import Function, Outcome
-from runslot.experiment.rundir import RunDir
-from runslot.hardware.slots import Slot
-
-_LONGEST_MESSAGE = 1 << 22
-_MOST_LEASES = 253
-"""What one message can carry (SCM_MAX_FD)."""
+from runslot.experiment.records import Function
 
 _SURVIVING = frozenset({"jemalloc_bg_thd"})
 """Threads whose library starts them again in a fork (jemalloc's `pthread_atfork` handlers; pyarrow brings it)."""
-
-_NOBODY = {"pid": 0, "start_time": None}
-"""The answer where no keeper was started because none is needed."""
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -45,17 +34,16 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NU
 def main(descriptor: int, package: str) -> None:
     """Serve on the socket with this file descriptor."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Template(socket.socket(fileno=descriptor), package).serve()
+    Template(Channel.of(descriptor), package).serve()
 
 
 class Template:
-    """The state of the process: its socket, the function it imported, the environments it was told."""
+    """The state of the process: its channel, and the function it imported."""
 
-    def __init__(self, channel: socket.socket, package: str) -> None:
+    def __init__(self, channel: Channel, package: str) -> None:
         self._channel = channel
         self._package = package
         self._function: Callable[..., Any] | None = None
-        self._environments: dict[str, dict[str, str]] = {}
 
     def serve(self) -> None:
         """Answer messages until the launcher is gone."""
@@ -63,33 +51,17 @@ class Template:
         gc.freeze()
         signal.signal(signal.SIGCHLD, _reap)
         while True:
-            message, leases = self._receive()
+            message, descriptors = self._channel.receive()
             if message is None:
                 return
             match message.pop("verb"):
                 case "import":
                     answer = self._import(**message)
-                case "environment":
-                    self._environments[message["name"]] = message["values"]
-                    answer = {}
-                case "start":
-                    answer = self._start(leases, **message)
+                case "keeper":
+                    answer = self._fork_keeper(*descriptors)
                 case verb:
                     answer = {"failed": f"unknown verb {verb!r}"}
-            try:
-                self._channel.sendall(json.dumps(answer).encode() + b"\n")
-            except BrokenPipeError:  # the launcher was killed; what it asked for was done
-                return
-
-    def _receive(self) -> tuple[dict[str, Any] | None, list[int]]:
-        data, leases = b"", []
-        while not data.endswith(b"\n"):
-            part, descriptors, _, _ = socket.recv_fds(self._channel, _LONGEST_MESSAGE, _MOST_LEASES)
-            leases += descriptors
-            if not part:
-                return None, leases
-            data += part
-        return json.loads(data), leases
+            self._channel.send(answer)
 
     def _import(self, function: dict[str, Any], home: str, path: list[str], cwd: str) -> dict[str, Any]:
         kept = {name: os.environ.get(name) for name in _ONE_THREAD}
@@ -110,39 +82,22 @@ class Template:
         gc.freeze()  # so that the forks share what was imported
         return {"unsafe": why_unsafe_to_fork()}
 
-    def _start(
-        self, leases: Iterable[int], run_dir: str, attempt: int, slot: dict[str, Any] | None, environment: str
-    ) -> dict[str, Any]:
-        caller = self._environments[environment]
-        try:
-            place = None if slot is None else Slot.from_json(slot)
-            claimed = claim(RunDir(run_dir), place, attempt, caller, self._function)
-        except Busy:  # another keeper has the run, and will write its outcome
-            return _NOBODY
-        except (OSError, RunslotError) as error:
-            return {"failed": str(error)}
-        if isinstance(claimed, Outcome):  # written by a keeper of a launcher that was killed
-            return _NOBODY
+    def _fork_keeper(self, descriptor: int) -> dict[str, Any]:
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
-            self._become_keeper(leases, claimed)
-        claimed.release()
-        for lease in leases:
-            os.close(lease)
+            self._become_keeper(descriptor)
+        os.close(descriptor)
         return {"pid": pid, "start_time": start_time(pid)}
 
-    def _become_keeper(self, leases: Iterable[int], keeper: Keeper) -> None:
+    def _become_keeper(self, descriptor: int) -> None:
         code = 1
         try:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            gc.disable()  # a keeper is short, and a collection would copy the template's pages
             self._channel.close()
             os.setsid()
-            for lease in leases:
-                os.set_inheritable(lease, True)  # held by the run's own processes, for as long as any lives
-            keeper.run()
+            SlotKeeper(Channel.of(descriptor), self._function).serve()
             code = 0
         except BaseException:  # noqa: BLE001  into the launcher's log: this process has nobody else to tell
             traceback.print_exc()

@@ -55,7 +55,7 @@ class Waiting:
     prefix: str
     clock: Callable[[], float] = time.monotonic  # one clock for all processes of a machine
     _mine: dict[Names, _Want] = field(default_factory=dict)
-    _known: dict[str, tuple[int, list[_Other]]] = field(default_factory=dict)
+    _known: dict[str, tuple[tuple[int, int, int], list[_Other]]] = field(default_factory=dict)
     _listed: tuple[float, list[str]] = field(default=(0.0, []))
     _path: str = ""
 
@@ -146,8 +146,10 @@ class Waiting:
                 if now - status.st_mtime > SILENCE:
                     continue
                 known = self._known.get(path)
-                if known is None or known[0] != status.st_ino:
-                    known = self._known[path] = (status.st_ino, _read(path))
+                # An inode number alone is not the file: replacing one by rename gives it back to the next.
+                version = (status.st_ino, status.st_mtime_ns, status.st_size)
+                if known is None or known[0] != version:
+                    known = self._known[path] = (version, _read(path))
             except OSError:
                 continue  # it has just gone, or belongs to another user
             wanted += known[1]

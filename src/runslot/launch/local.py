@@ -15,13 +15,13 @@ from pathlib import Path
 from runslot.errors import RunslotError
 from runslot.execute.keeper import is_claimed
 from runslot.execute.leftovers import end_escaped
-from runslot.experiment.processes import ProcessIdentity, boot_id, host_name, is_alive, keeper_of, start_time
+from runslot.experiment.processes import ProcessIdentity, host_name, is_alive, keeper_of, start_time
 from runslot.experiment.records import Attempt, ExperimentFile, Function, Outcome, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 from runslot.hardware.lease import Holder, Lease, Leases, Refused
 from runslot.hardware.slots import Slot
 from runslot.launch.launcher import Handle, Placed, Taken
-from runslot.launch.template import TemplateDied, TemplateProcess
+from runslot.launch.template import KeeperProcess, ProcessDied, TemplateProcess
 
 _POLL = 0.02
 """Seconds between looks at processes where the kernel does not announce their end (macOS)."""
@@ -53,9 +53,22 @@ class Import:
 
 @dataclass
 class _Watch:
-    process: ProcessIdentity | None
-    """None: a keeper that is known only by its claim of the run."""
-    descriptor: int | None
+    """How the end of a run is noticed."""
+
+    keeper: KeeperProcess | None = None
+    """This launcher's own: it says so."""
+    process: ProcessIdentity | None = None
+    """An adopted run's keeper: it ends."""
+    descriptor: int | None = None
+    """What is ready then; without one, and for a keeper that is known by its claim alone, it is looked at."""
+
+
+@dataclass
+class _Place:
+    """The keeper that a slot has, forked from one template; a slot has one at a time."""
+
+    template: TemplateProcess
+    keeper: KeeperProcess
 
 
 class LocalLauncher:
@@ -68,6 +81,7 @@ class LocalLauncher:
         self._leases = Leases()
         self._templates: dict[str, TemplateProcess | None] = {}
         self._contents: dict[tuple[Path, str], str] = {}
+        self._places: dict[int | None, _Place] = {}
         self._watched: dict[Handle, _Watch] = {}
         self._poller = _Poller()
 
@@ -91,7 +105,7 @@ class LocalLauncher:
         process = keeper_of(attempt)
         if is_alive(process) is False:
             return None
-        return self._watch(run_dir, attempt.attempt, process)
+        return self._watch_adopted(run_dir, attempt.attempt, process)
 
     def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
         """Return the outcomes of those whose keeper has ended."""
@@ -103,12 +117,14 @@ class LocalLauncher:
             watch = self._watched.get(handle)
             if watch is None:
                 continue
-            process = watch.process or _keeper_of(handle.run_dir)
+            process = watch.keeper.process if watch.keeper else watch.process or _keeper_of(handle.run_dir)
             if process is None or not is_alive(process):
                 continue
-            _send(watch, process, signal.SIGTERM)
+            if watch.keeper:
+                watch.keeper.signalled = True
+            _send(process, signal.SIGTERM)
             if kill:
-                _send(watch, process, signal.SIGINT)
+                _send(process, signal.SIGINT)
 
     def wait(self, timeout: float | None) -> None:
         """Return when a keeper ended, on `wake`, or after `timeout` seconds."""
@@ -122,14 +138,16 @@ class LocalLauncher:
         self._poller.wake()
 
     def close(self) -> None:
-        """End the templates, and wait for no slot."""
+        """End the templates and idle keepers, and wait for no slot."""
         self._leases.stop_waiting()
+        for place in self._places.values():
+            place.keeper.close()
         for template in self._templates.values():
             if template is not None:
                 template.close()
         self._templates.clear()
         for watch in self._watched.values():
-            if watch.descriptor is not None:
+            if watch.descriptor is not None and watch.keeper is None:
                 os.close(watch.descriptor)
         self._watched.clear()
         self._poller.close()
@@ -141,15 +159,19 @@ class LocalLauncher:
         if isinstance(lease, Refused):
             return Taken(str(lease))
         try:
-            pid, started = self._fork(placed, () if lease is None else lease.descriptors)
+            keeper = self._hand_over(placed, () if lease is None else lease.descriptors)
         except (RunslotError, OSError) as error:  # this run's misfortune, not the others'
-            message = f"could not be started: {error}"
-            return Outcome("lost", placed.attempt, ended=time.time(), host=host_name(), message=message)
+            return self._not_started(placed.attempt, f"could not be started: {error}")
         finally:
             if lease is not None:
                 lease.close()
-        process = ProcessIdentity(host_name(), boot_id(), pid, started or 0)
-        return self._watch(placed.run_dir, placed.attempt, process)
+        handle = Handle(placed.run_dir, placed.attempt, str(keeper.process.pid))
+        self._watched[handle] = _Watch(keeper, None, keeper.fileno())
+        self._poller.add(keeper.fileno())
+        return handle
+
+    def _not_started(self, attempt: int, message: str) -> Outcome:
+        return Outcome("lost", attempt, ended=time.time(), host=host_name(), message=message)
 
     def _lease(self, placed: Placed) -> Lease | Refused | None:
         if placed.slot is None:
@@ -157,18 +179,31 @@ class LocalLauncher:
         run = placed.run.directory
         return self._leases.try_acquire(placed.slot, Holder.of(placed.experiment, run))
 
-    def _fork(self, placed: Placed, leases: Sequence[int]) -> tuple[int, int | None]:
+    def _hand_over(self, placed: Placed, leases: Sequence[int]) -> KeeperProcess:
+        """Give the run to its slot's keeper; a keeper or template that was killed meanwhile is replaced once."""
         file = placed.run_dir.read_run()
         slot = None if placed.slot is None else placed.slot.to_json()
         for last_try in (False, True):
             template = self._template_for(placed.run_dir, file)
             try:
-                return template.start(placed.run_dir.path, placed.attempt, slot, placed.environment, leases)
-            except TemplateDied:
+                keeper = self._keeper_for(template, None if placed.slot is None else placed.slot.index)
+                keeper.start(placed.run_dir.path, placed.attempt, slot, placed.environment, leases)
+            except ProcessDied:
                 self._forget(template)
                 if last_try:
                     raise
+            else:
+                return keeper
         raise AssertionError("unreachable")
+
+    def _keeper_for(self, template: TemplateProcess, slot: int | None) -> KeeperProcess:
+        place = self._places.get(slot)
+        if place is not None:
+            if slot is not None and place.template is template and not place.keeper.signalled:
+                return place.keeper
+            place.keeper.close()
+        place = self._places[slot] = _Place(template, template.fork_keeper())
+        return place.keeper
 
     def _template_for(self, run_dir: RunDir, file: RunFile) -> TemplateProcess:
         function = file.work.get("function")
@@ -200,7 +235,7 @@ class LocalLauncher:
         template = TemplateProcess(wanted.python, self._log, bare=False)
         try:
             return template, template.import_function(wanted.function, wanted.home, wanted.path, wanted.cwd)
-        except TemplateDied:
+        except ProcessDied:
             template.close()
             if not again:
                 raise
@@ -212,26 +247,42 @@ class LocalLauncher:
     def _forget(self, template: TemplateProcess) -> None:
         template.close()
         self._templates = {key: each for key, each in self._templates.items() if each is not template}
+        self._places = {slot: place for slot, place in self._places.items() if place.template is not template}
 
     # ---- watching ------------------------------------------------------------------------------------------------
 
-    def _watch(self, run_dir: RunDir, attempt: int, process: ProcessIdentity) -> Handle:
+    def _watch_adopted(self, run_dir: RunDir, attempt: int, process: ProcessIdentity) -> Handle:
         handle = Handle(run_dir, attempt, str(process.pid))
         descriptor = _pidfd(process.pid)
         if descriptor is not None and start_time(process.pid) != process.start_time:
             os.close(descriptor)  # the keeper has ended, and the pid is someone else's
             descriptor = None
-            self._poller.wake()
-        self._watched[handle] = _Watch(process, descriptor)
+        self._watched[handle] = _Watch(None, process, descriptor)
         if descriptor is not None:
             self._poller.add(descriptor)
         return handle
 
     def _poll(self, handle: Handle) -> Outcome | None:
         watch = self._watched[handle]
+        if watch.keeper is not None:
+            return self._hear(handle, watch.keeper)
         if watch.process is not None and is_alive(watch.process) is not False:
             return None
         self._unwatch(handle)
+        return self._conclude(handle)
+
+    def _hear(self, handle: Handle, keeper: KeeperProcess) -> Outcome | None:
+        answer = keeper.answer()
+        if answer is None:
+            return None
+        self._unwatch(handle)
+        if "outcome" in answer:
+            return Outcome.from_json(answer["outcome"])
+        if "failed" in answer:
+            return self._not_started(handle.attempt, answer["failed"])
+        if "died" in answer:
+            keeper.close()
+            self._places = {slot: place for slot, place in self._places.items() if place.keeper is not keeper}
         return self._conclude(handle)
 
     def _conclude(self, handle: Handle) -> Outcome | None:
@@ -244,7 +295,7 @@ class LocalLauncher:
         if outcome is not None and outcome.attempt >= handle.attempt:
             return outcome
         if claimed:
-            self._watched[handle] = _Watch(None, None)
+            self._watched[handle] = _Watch()
             return None
         escaped = end_escaped(handle.run_dir.path)
         outcome = Outcome(
@@ -265,7 +316,8 @@ class LocalLauncher:
         watch = self._watched.pop(handle)
         if watch.descriptor is not None:
             self._poller.remove(watch.descriptor)
-            os.close(watch.descriptor)
+            if watch.keeper is None:
+                os.close(watch.descriptor)
 
 
 class _Poller:
@@ -321,11 +373,8 @@ def _keeper_of(run_dir: RunDir) -> ProcessIdentity | None:
     return None if attempt is None else keeper_of(attempt)
 
 
-def _send(watch: _Watch, process: ProcessIdentity, number: signal.Signals) -> None:
+def _send(process: ProcessIdentity, number: signal.Signals) -> None:
     try:
-        if watch.descriptor is not None:
-            signal.pidfd_send_signal(watch.descriptor, number)
-        else:
-            os.kill(process.pid, number)
+        os.kill(process.pid, number)
     except ProcessLookupError:  # it ended by itself
         pass

@@ -1,11 +1,10 @@
-"""The launcher's end of a template process: start it, talk to it, start it again when it died."""
+"""The launcher's ends of a template process and of the keepers forked from it."""
 
 from __future__ import annotations
 
-import json
 import os
+import select
 import signal
-import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,13 +12,15 @@ from typing import Any
 
 import runslot
 from runslot.errors import InvalidInput, RunslotError
+from runslot.execute.channel import Channel
+from runslot.experiment.processes import ProcessIdentity, boot_id, host_name
 from runslot.experiment.records import Function
 
 _PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
 
 
-class TemplateDied(RunslotError):
-    """The template ended in the middle of a message; a new one can be started."""
+class ProcessDied(RunslotError):
+    """A template or a keeper ended when it was asked something; a new one can be started."""
 
     retry = True
 
@@ -28,7 +29,7 @@ class TemplateProcess:
     """One template process, bare or with a function imported."""
 
     def __init__(self, python: str, log: Path | None, bare: bool) -> None:
-        ours, theirs = socket.socketpair()
+        self._channel, theirs = Channel.pair()
         start = f"import sys; sys.path.insert(0, {_PACKAGE!r}); from runslot.execute.template import main; main("
         # Without site packages the interpreter, and so each of its forks, stays small; a user's module needs them.
         flags = ["-S", "-E"] if bare else []
@@ -43,9 +44,6 @@ class TemplateProcess:
                 start_new_session=True,
             )
         theirs.close()
-        self._channel = ours
-        self._answers = ours.makefile("rb")
-        self._environments: list[Mapping[str, str]] = []
 
     def import_function(self, function: Function, home: Path, path: Sequence[str], cwd: str) -> str:
         """Import the function; return why forks of it are unsafe, or an empty string.
@@ -57,6 +55,44 @@ class TemplateProcess:
         )
         return str(answer["unsafe"])
 
+    def fork_keeper(self) -> KeeperProcess:
+        """Fork a keeper."""
+        channel, theirs = Channel.pair()
+        with theirs:
+            answer = self._ask({"verb": "keeper"}, [theirs.fileno()])
+        process = ProcessIdentity(host_name(), boot_id(), answer["pid"], answer["start_time"] or 0)
+        return KeeperProcess(channel, process)
+
+    def close(self) -> None:
+        """End the template; its keepers go on."""
+        self._channel.close()
+        self._process.wait()
+
+    def _ask(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
+        answer = self._channel.receive()[0] if self._channel.send(message, descriptors) else None
+        if answer is None:
+            ended = self._process.wait()
+            how = signal.Signals(-ended).name if ended < 0 else f"exit code {ended}"
+            raise ProcessDied(f"the process that was to {message['verb']} ended with {how}")
+        if "failed" in answer:
+            raise InvalidInput(answer["failed"])
+        return answer
+
+
+class KeeperProcess:
+    """One keeper process, which executes one run at a time."""
+
+    def __init__(self, channel: Channel, process: ProcessIdentity) -> None:
+        self.process = process
+        self.signalled = False
+        """Whether it was sent a signal: one that came too late would hit the next run, so there is none."""
+        self._channel = channel
+        self._environments: list[Mapping[str, str]] = []
+
+    def fileno(self) -> int:
+        """Return the descriptor that is ready when a run has ended."""
+        return self._channel.fileno()
+
     def start(
         self,
         run_dir: Path,
@@ -64,48 +100,26 @@ class TemplateProcess:
         slot: Mapping[str, Any] | None,
         environment: Mapping[str, str],
         leases: Sequence[int] = (),
-    ) -> tuple[int, int | None]:
-        """Fork a keeper for the run; return its pid and start time."""
-        answer = self._ask(
-            {
-                "verb": "start",
-                "run_dir": str(run_dir),
-                "attempt": attempt,
-                "slot": slot,
-                "environment": self._environment(environment),
-            },
-            leases,
-        )
-        return answer["pid"], answer["start_time"]
+    ) -> None:
+        """Have the run executed; `ProcessDied` where the keeper is gone."""
+        message = {"run_dir": str(run_dir), "attempt": attempt, "slot": slot, **self._environment(environment)}
+        if not self._channel.send(message, leases):
+            raise ProcessDied("the keeper was killed")
+
+    def answer(self) -> dict[str, Any] | None:
+        """Return what it says of its run (`outcome`, `busy`, `failed`, `died`), or None while it executes."""
+        if not select.select([self._channel], [], [], 0)[0]:
+            return None
+        message, _ = self._channel.receive()
+        return {"died": True} if message is None else message
 
     def close(self) -> None:
-        """End the template; its keepers go on."""
-        self._answers.close()
+        """Let it end, when the run that it may have is over."""
         self._channel.close()
-        self._process.wait()
 
-    def _environment(self, environment: Mapping[str, str]) -> str:
+    def _environment(self, environment: Mapping[str, str]) -> dict[str, Any]:
         for index, known in enumerate(self._environments):
             if known is environment:
-                return str(index)
+                return {"environment": index, "values": None}
         self._environments.append(environment)
-        name = str(len(self._environments) - 1)
-        self._ask({"verb": "environment", "name": name, "values": dict(environment)})
-        return name
-
-    def _ask(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
-        data = json.dumps(message).encode() + b"\n"
-        try:
-            sent = socket.send_fds(self._channel, [data], descriptors) if descriptors else self._channel.send(data)
-            self._channel.sendall(data[sent:])
-            line = self._answers.readline()
-        except (BrokenPipeError, ConnectionResetError):
-            line = b""
-        if not line:
-            ended = self._process.wait()
-            how = signal.Signals(-ended).name if ended < 0 else f"exit code {ended}"
-            raise TemplateDied(f"the process that was to {message['verb']} ended with {how}")
-        answer: dict[str, Any] = json.loads(line)
-        if "failed" in answer:
-            raise InvalidInput(answer["failed"])
-        return answer
+        return {"environment": len(self._environments) - 1, "values": dict(environment)}

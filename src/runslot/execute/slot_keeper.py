@@ -1,0 +1,62 @@
+"""A keeper process: executes the runs of one slot, one after another, each in a process forked from it.
+
+It outlives its launcher for as long as its run does. Being the parent of each run, it can have the kernel kill the run
+when it is killed itself, and collect what the run leaves behind.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from runslot.errors import Busy, RunslotError
+from runslot.execute.channel import Channel
+from runslot.execute.keeper import claim
+from runslot.experiment.records import Outcome
+from runslot.experiment.rundir import RunDir
+from runslot.hardware.slots import Slot
+
+
+class SlotKeeper:
+    """The state of the process: its channel to the launcher, the environments it was told, an imported function."""
+
+    def __init__(self, channel: Channel, function: Callable[..., Any] | None) -> None:
+        self._channel = channel
+        self._function = function
+        self._environments: list[Mapping[str, str]] = []
+
+    def serve(self) -> None:
+        """Execute what it is told, and say how each run ended, until the launcher is gone."""
+        while True:
+            message, leases = self._channel.receive()
+            if message is None:
+                return
+            values = message.pop("values")
+            if values is not None:
+                self._environments.append(values)
+            answer = self._execute(leases, **message)
+            for lease in leases:
+                os.close(lease)
+            if not self._channel.send(answer):
+                return
+
+    def _execute(
+        self, leases: Sequence[int], run_dir: str, attempt: int, slot: dict[str, Any] | None, environment: int
+    ) -> dict[str, Any]:
+        for lease in leases:
+            os.set_inheritable(lease, True)  # held by the run's own processes, for as long as any lives
+        try:
+            place = None if slot is None else Slot.from_json(slot)
+            caller = self._environments[environment]
+            claimed = claim(RunDir(run_dir), place, attempt, caller, self._function, (self._channel.fileno(),))
+            if isinstance(claimed, Outcome):  # written by a keeper of a launcher that was killed
+                return {"outcome": claimed.to_json()}
+        except Busy:
+            return {"busy": True}
+        except (OSError, RunslotError) as error:
+            return {"failed": f"could not be started: {error}"}
+        try:
+            return {"outcome": claimed.run().to_json()}
+        finally:
+            claimed.release()
