@@ -51,7 +51,7 @@ def base_layout(x: str, y: str) -> dict[str, Any]:
         "showlegend": False,
         "hoverlabel": {"namelength": -1},
         "dragmode": "zoom",
-        "uirevision": f"{x}/{y}",
+        "uirevision": plain(f"{x}/{y}"),
     }
 
 

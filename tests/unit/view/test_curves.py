@@ -1,0 +1,129 @@
+"""Curves over seeds: the right runs, the right numbers, and colours that filters do not change."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import pytest
+
+from runslot.errors import InvalidInput
+from runslot.results import load
+from runslot.view.choices import Choices
+from runslot.view.choosing import choose, default_series, default_x, default_y
+from runslot.view.curves import Drawing, draw
+from runslot.view.rows import Rows
+
+from .conftest import Write
+
+
+def drawn(path: Path, query: str = "") -> Drawing:
+    results, choices = load(path, cache=False), Choices.from_query(query)
+    return draw(choose(results, choices), Rows.of(results), choices, results)
+
+
+def test_defaults_are_the_objective_over_steps_a_curve_a_variant(runs: Path) -> None:
+    (panel,) = drawn(runs).panels
+    assert (panel.y, panel.x) == ("score", "step")
+    assert [c.label for c in panel.curves] == [
+        f"lr={lr}, hidden={hidden}" for lr in (0.01, 0.1) for hidden in (32, 128)
+    ]
+    assert [c.runs for c in panel.curves] == [3, 3, 3, 3]
+
+
+def test_center_and_band_are_those_of_the_seeds(runs: Path) -> None:
+    (panel,) = drawn(runs, "only.lr=0.1&only.hidden=32").panels
+    (curve,) = panel.curves
+    assert curve.points["x"].to_list() == [0, 10, 20, 30, 40]
+    scores = [3.2 + seed for seed in range(3)]
+    assert curve.points["center"][0] == pytest.approx(statistics.mean(scores))
+    assert curve.points["high"][0] == pytest.approx(statistics.mean(scores) + statistics.stdev(scores))
+    assert curve.points["n"].to_list() == [3] * 5
+
+
+def test_figures_are_split_and_curves_joined_by_any_columns(runs: Path) -> None:
+    drawing = drawn(runs, "series=lr&split=hidden&y=score&y=loss")
+    assert [(p.y, p.split) for p in drawing.panels] == [
+        (y, f"hidden={h}") for y in ("score", "loss") for h in (32, 128)
+    ]
+    assert {c.label for p in drawing.panels for c in p.curves} == {"lr=0.01", "lr=0.1"}
+    (alone,) = drawn(runs, "series=-").panels
+    assert [(c.label, c.runs) for c in alone.curves] == [("all runs", 12)]
+
+
+def test_each_run_by_itself(runs: Path) -> None:
+    (panel,) = drawn(runs, "band=runs&only.lr=0.1").panels
+    assert len(panel.curves) == 6
+    assert all(c.run is not None and c.points["low"].null_count() == 5 for c in panel.curves)
+    by_run = {c.run: c.points["center"].to_list() for c in panel.curves}
+    assert by_run["lr=0.1,hidden=128/run_2"] == pytest.approx([14.8 + step for step in range(0, 50, 10)])
+
+
+def test_a_filter_changes_no_colour(runs: Path) -> None:
+    every = {c.label: c.index for c in drawn(runs).panels[0].curves}
+    some = {c.label: c.index for c in drawn(runs, "only.hidden=128").panels[0].curves}
+    assert some == {label: every[label] for label in some}
+
+
+def test_n_drops_where_runs_end_and_unequal_steps_are_aligned(write_run: Write, tmp_path: Path) -> None:
+    write_run("a/run_0", {"lr": 1, "seed": 0}, {"step": [0, 10, 20], "score": [0, 10, 20]})
+    write_run("a/run_1", {"lr": 1, "seed": 1}, {"step": [0, 5, 10], "score": [0, 5, 10]})
+    (panel,) = drawn(tmp_path / "runs").panels
+    points = panel.curves[0].points
+    assert points["x"].to_list() == [0, 5, 10, 20]
+    assert points["n"].to_list() == [2, 2, 2, 1]
+    assert points["center"].to_list() == [0, 5, 10, 20]
+
+
+def test_the_best_series_of_each_figure(runs: Path) -> None:
+    assert [c.label for c in drawn(runs, "top=1&y=score").panels[0].curves] == ["lr=0.1, hidden=128"]
+    assert [c.label for c in drawn(runs, "top=1&y=score&mode=min").panels[0].curves] == ["lr=0.01, hidden=32"]
+    split = drawn(runs, "top=1&series=lr&split=hidden")
+    assert [[c.label for c in p.curves] for p in split.panels] == [["lr=0.1"], ["lr=0.1"]]
+
+
+@pytest.mark.parametrize(
+    "query", ["where=lr > 0.05", "not.lr=0.01", "only.lr=0.1", "text=lr=0.1,", "text=LR=0.1 hidden"]
+)
+def test_filters_choose_the_same_runs(runs: Path, query: str) -> None:
+    assert [c.label for c in drawn(runs, query + "&series=lr").panels[0].curves] == ["lr=0.1"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["y=reward", "x=nothing", "series=size", "split=size", "only.size=1", "where=lr >", "where=__import__('os')"],
+)
+def test_what_no_run_has_is_refused(runs: Path, query: str) -> None:
+    with pytest.raises(InvalidInput):
+        drawn(runs, query)
+
+
+def test_smoothing_is_along_each_run_and_said(runs: Path) -> None:
+    drawing = drawn(runs, "smooth=2&only.lr=0.1&only.hidden=32")
+    assert drawing.panels[0].curves[0].points["center"].to_list() == pytest.approx([4.2, 9.2, 19.2, 29.2, 39.2])
+    assert "smoothed: running mean over 2 rows" in drawing.notes
+
+
+def test_a_quick_bootstrap_says_how_many_resamplings(runs: Path) -> None:
+    results, choices = load(runs, cache=False), Choices(band="iqm", series=())
+    full = draw(results, Rows.of(results), choices, results)
+    assert full.notes == ("interquartile mean, 95 % bootstrap interval",)
+    points = full.panels[0].curves[0].points
+    assert (points["low"] <= points["center"]).all()
+    assert (points["center"] <= points["high"]).all()
+
+
+def test_names_that_count_steps() -> None:
+    assert default_x(["loss", "Epoch"]) == "Epoch"
+    assert (
+        default_x(["epoch", "exploration/num steps total", "trainer/num train calls"]) == "exploration/num steps total"
+    )
+    assert default_x(["loss"]) == "row"
+    assert default_y(["epoch", "loss", "test/accuracy"]) == ("test/accuracy",)
+    assert default_y([]) == ()
+
+
+def test_a_parameter_of_many_values_does_not_make_a_curve_each(write_run: Write, tmp_path: Path) -> None:
+    for i in range(40):
+        write_run(f"run_{i}", {"lr": i / 7, "env": "ab"[i % 2]}, {"step": [1], "score": [i]})
+    assert default_series(load(tmp_path / "runs", cache=False)) == ("env",)

@@ -1,0 +1,102 @@
+"""Figures for the browser: nothing in a name is HTML, and a grown figure is sent as what is new."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runslot.results import load
+from runslot.view.choices import Choices
+from runslot.view.curves import Curve, Panel
+from runslot.view.figures import Change, Figure, curves_figure, growth, plain
+from runslot.view.shown import show
+from runslot.view.watching import Moment, Watched
+
+from .conftest import Write
+
+
+def applied(figure: Figure, changes: Sequence[Change]) -> Figure:
+    """Carry out changes as the browser does."""
+    result = copy.deepcopy(figure)
+    for verb, where, value in changes:
+        place: Any = result
+        for step in where[:-1]:
+            place = place[step]
+        place[where[-1]] = value if verb == "set" else [*place[where[-1]], *value]
+    return result
+
+
+def figure_of(center: list[float], n: list[int]) -> Figure:
+    frame = pl.DataFrame({"x": [float(i * i) for i in range(len(center))], "n": n, "center": center})
+    points = frame.with_columns(low=pl.col("center") - 1, high=pl.col("center") + 1)
+    return curves_figure(Panel("y", "x", "", (Curve("a", 0, 3, points),)))
+
+
+numbers = st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=40)
+
+
+@given(numbers, numbers)
+def test_growth_makes_the_new_figure_from_the_old_one(before: list[float], more: list[float]) -> None:
+    old = figure_of(before, [3] * len(before))
+    new = figure_of(before + more, [3] * len(before) + [2] * len(more))
+    changes = growth(old, new)
+    assert (changes is None) or applied(old, changes) == new
+    assert growth(new, new) == []
+
+
+def test_an_appended_row_is_a_small_change() -> None:
+    old, new = figure_of([1.0] * 400, [3] * 400), figure_of([1.0] * 400 + [2.0], [3] * 401)
+    changes = growth(old, new)
+    assert changes is not None
+    assert applied(old, changes) == new
+    assert len(json.dumps(changes)) * 20 < len(json.dumps(new))
+
+
+@given(st.text())
+def test_texts_are_escaped(text: str) -> None:
+    escaped = plain(text)
+    assert "<" not in escaped
+    assert ">" not in escaped
+
+
+HOSTILE = '<img src=x onerror="window.pwned=1">'
+
+
+@pytest.mark.parametrize("kind", ["curves", "bars", "scatter", "parallel", "heat", "slots"])
+def test_no_figure_holds_a_tag_of_a_file(write_run: Write, tmp_path: Path, kind: str) -> None:
+    for i in range(4):
+        write_run(
+            f"{HOSTILE}/run_{i}", {HOSTILE: f"<b>{i % 2}</b>", "lr": i}, {"step": [0, 1], f"return {HOSTILE}": [i, 2]}
+        )
+    results = load(tmp_path / "runs", cache=False)
+    shown = show(Moment(1, results), Choices(kind=kind, split=(HOSTILE,)))  # type: ignore[arg-type]  # one of the words
+    assert shown.figures or kind == "slots"
+    for figure in shown.figures:
+        texts = json.dumps(figure).replace("<extra>", "").replace("</extra>", "").replace("<br>", "")
+        assert "<" not in texts
+
+
+def test_a_page_is_drawn_again_only_after_a_change(runs: Path) -> None:
+    watched = Watched([runs], cache=False)
+    first = watched.now()
+    watched._read = 0.0
+    assert watched.now() is first
+    with next(runs.rglob("progress.csv")).open("a") as file:
+        file.write("50,1,2\n")
+    watched._read = 0.0
+    assert watched.now().version == first.version + 1
+
+
+def test_without_runs_the_page_waits(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    shown = show(Watched([tmp_path / "empty"], cache=False).now(), Choices())
+    assert shown.figures == ()
+    assert "no runs yet" in shown.notes[0]

@@ -1,0 +1,90 @@
+"""Figures for papers: real fonts, real size, and a script that draws the same from the data."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+pytest.importorskip("matplotlib", reason="figures need runslot[plot]")
+
+from runslot.__main__ import main
+from runslot.errors import InvalidInput
+from runslot.results import load
+from runslot.view.choices import Choices
+from runslot.view.paper import Paper, paper_files
+
+
+def test_a_pdf_embeds_truetype_fonts_and_has_its_size(runs: Path) -> None:
+    files = paper_files(load(runs, cache=False), Choices(), "figure", "pdf", paper=Paper(3.25, 2.0))
+    pdf = files["figure.pdf"]
+    assert pdf.startswith(b"%PDF")
+    assert b"/FontFile2" in pdf
+    assert b"/Type3" not in pdf
+    assert re.search(rb"/MediaBox \[ 0 0 234 144 \]", pdf)
+    assert files == paper_files(load(runs, cache=False), Choices(), "figure", "pdf", paper=Paper(3.25, 2.0))
+
+
+def test_the_data_are_what_is_drawn(runs: Path, tmp_path: Path) -> None:
+    files = paper_files(
+        load(runs, cache=False), Choices(series=("lr",), split=("hidden",), hide=("lr=0.1",)), "f", "svg"
+    )
+    table = pl.read_csv(files["f.csv"])
+    assert table["series"].unique().to_list() == ["lr=0.01"]
+    assert table["panel"].unique().sort().to_list() == [0, 1]
+    assert table.filter((pl.col("panel") == 0) & (pl.col("x") == 0))["center"][0] == pytest.approx(0.32 + 1)
+    assert set(table["n"]) == {3}
+
+
+def test_the_script_draws_the_figure_from_the_data_without_runslot(runs: Path, tmp_path: Path) -> None:
+    choices = Choices(y=("score", "loss"), series=("lr",), log=("y",), band="iqm", low=0.01)
+    files = paper_files(load(runs, cache=False), choices, "figure", "png", paper=Paper(dpi=72))
+    for name in ("figure.csv", "figure.py"):
+        (tmp_path / name).write_bytes(files[name])
+    subprocess.run([sys.executable, "figure.py"], cwd=tmp_path, check=True, timeout=100)
+    drawn = (tmp_path / "figure.png").read_bytes()
+    size = slice(16, 24)  # width and height in a PNG's header
+    assert drawn[size] == files["figure.png"][size]
+    assert b"import runslot" not in files["figure.py"]
+
+
+def test_the_command_writes_figure_data_and_script(runs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "figure.svg"
+    assert (
+        main(["plot", str(runs), "--y", "score", "--series", "lr", "--band", "mean-sem", "-o", str(out), "--data"]) == 0
+    )
+    assert out.read_text().count("<svg") == 1
+    assert (tmp_path / "figure.py").is_file()
+    assert main(["plot", str(runs), "--view", "series=lr&split=hidden", "-o", str(tmp_path / "other.png")]) == 0
+    assert (tmp_path / "other.png").is_file()
+    assert not (tmp_path / "other.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-o", "figure.gif"],
+        ["-o", "none/figure.pdf"],
+        ["-o", "f.pdf", "--y", "reward"],
+        ["-o", "f.pdf", "--band", "std"],
+        ["-o", "f.pdf", "--width", "0"],
+        ["-o", "f.pdf", "--log", "z"],
+        ["-o", "f.pdf", "--where", "lr > 5"],
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(
+    runs: Path, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["plot", str(runs), *arguments]) != 0
+    assert not list(tmp_path.glob("*.pdf"))
+
+
+def test_sizes_have_limits() -> None:
+    for width, height in ((0.0, None), (5.0, 1000.0), (-1.0, 2.0)):
+        with pytest.raises(InvalidInput):
+            Paper(width, height)

@@ -1,0 +1,65 @@
+"""The table of runs: what it shows, and what is sent when runs change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runslot.results import load
+from runslot.view.choosing import group
+from runslot.view.table import changes, column_definitions, default_columns, rows, shared_start
+
+from .conftest import Write
+
+cells = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 3))
+
+
+def table(values: dict[str, int]) -> list[dict[str, Any]]:
+    return [{"run": run, "c0": value} for run, value in values.items()]
+
+
+@given(cells, cells)
+def test_a_transaction_makes_one_table_from_the_other(before: dict[str, int], after: dict[str, int]) -> None:
+    found = changes(table(before), table(after)) or {}
+    result = {row["run"]: row for row in table(before)}
+    for row in found.get("remove", []):
+        del result[row["run"]]
+    for row in [*found.get("add", []), *found.get("update", [])]:
+        result[row["run"]] = row
+    assert result == {row["run"]: row for row in table(after)}
+    touched = {row["run"] for some in found.values() for row in some}
+    assert touched == {run for run in before.keys() | after.keys() if before.get(run) != after.get(run)}
+
+
+def test_rows_have_what_varies_the_metrics_and_their_curves_colour(runs: Path) -> None:
+    results = load(runs, cache=False)
+    columns = default_columns(results, ["score"])
+    assert {"lr", "hidden", "seed", "final/score", "best/score"} <= set(columns)
+    series = group(results, ["lr"], results)
+    found = rows(results, columns, series, {0: True, 1: True})
+    assert {row["colour"] for row in found if row["run"].startswith("lr=0.1,")} == {"#D55E00"}
+    fields = {d["field"] for d in column_definitions(results, columns)}
+    assert fields == set(found[0]) - {"name", "colour", "dash"}
+
+
+def test_columns_of_any_name_go_by_numbers(write_run: Write, tmp_path: Path) -> None:
+    for i in range(2):
+        write_run(f"run_{i}", {"a.b[0]": i, "x'); alert(1)": i}, {"step": [1], "loss": [float("nan")]})
+    results = load(tmp_path / "runs", cache=False)
+    definitions = column_definitions(results, default_columns(results, ["loss"]))
+    assert all(d["field"] == "run" or d["field"][1:].isdigit() for d in definitions)
+    headings = {d["headerName"]: d["field"] for d in definitions}
+    (row, _) = rows(results, default_columns(results, ["loss"]), group(results, []), {})
+    assert row[headings["a.b[0]"]] == 0
+    assert row[headings["loss (final)"]] in {"nan", None}
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "ab", "b"]), min_size=1, max_size=4).map("/".join), max_size=5))
+def test_names_leave_out_the_directories_that_all_share(paths: list[str]) -> None:
+    common = shared_start(paths)
+    assert len({path[:common] for path in paths}) <= 1
+    assert all(path[:common] == "" or path[:common].endswith("/") for path in paths)
+    assert all(path[common:] for path in paths)
