@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runslot.experiment.journal import Journal
+from runslot.experiment.journal import Journal, read_lines
 from runslot.experiment.launchers import enlist
 from runslot.experiment.lock import LauncherLock
 from runslot.experiment.provenance import link_provenance
@@ -95,9 +95,10 @@ class OpenExperiment:
 
     def count_launched(self) -> None:
         """Count one more start in rlpyt's `num_launched.txt`."""
-        self.launched += 1
-        if not self.total:
+        if not self.total:  # the starts of an earlier launcher count too; this one's is noted already
             self.total = len(self.directory.read_runs())
+            self.launched = sum(event["event"] == "start" for event in read_lines(self.directory.journal_file)) - 1
+        self.launched += 1
         text = f"Experiments launched so far: {self.launched} out of {self.total}.\n"
         write_atomically(self.directory.num_launched, text)
 

@@ -1,0 +1,108 @@
+"""The public names are an API: each is there, loads lazily, and `import runslot` costs the standard library alone."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import runslot
+
+NAMES = set(
+    [
+        "AffinityError",
+        "Busy",
+        "CurrentRun",
+        "DeterministicHyperparameterSweeper",
+        "DoesNotFit",
+        "EnumParam",
+        "Experiment",
+        "FixedParam",
+        "InvalidInput",
+        "LinearFloatParam",
+        "LinearIntParam",
+        "LogFloatParam",
+        "LogIntParam",
+        "NotFound",
+        "NotInstalled",
+        "Outcome",
+        "Outcomes",
+        "RandomHyperparameterSweeper",
+        "Resources",
+        "Run",
+        "RunslotError",
+        "Slot",
+        "Space",
+        "Topology",
+        "Variant",
+        "VariantLevel",
+        "_cross_variants",
+        "affinity_from_code",
+        "carve",
+        "choice",
+        "current_run",
+        "encode_affinity",
+        "get_log_dir",
+        "grid",
+        "integers",
+        "launch_experiment",
+        "levels",
+        "load_variant",
+        "logger_context",
+        "loguniform",
+        "make_affinity",
+        "make_variants",
+        "quick_affinity_code",
+        "read_topology",
+        "run_experiment",
+        "run_experiment_here",
+        "run_experiments",
+        "sample",
+        "save_variant",
+        "setup_logger",
+        "uniform",
+        "union",
+        "update_config",
+        "zipped",
+        "logger",
+        "rlpyt",
+        "launchkit",
+        "results",
+    ]
+)
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    assert sorted(runslot.__all__) == sorted(NAMES)
+    for name in NAMES:
+        assert getattr(runslot, name) is not None
+    assert set(dir(runslot)) >= NAMES
+
+
+def test_what_type_checkers_see_is_what_is_there() -> None:
+    tree = ast.parse(Path(runslot.__file__).read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {alias.asname for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert seen == NAMES
+
+
+def test_logger_is_the_module_so_that_functions_that_use_it_travel() -> None:
+    from runslot import logger
+
+    assert logger is sys.modules["runslot.logger"]
+
+
+def test_import_runslot_and_what_runs_beside_training_load_no_third_party_module() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import runslot, runslot.logger, runslot.execute.template,"
+        " runslot.launch.experiment; "
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before};"
+        "print(sorted(new - set(sys.stdlib_module_names) - {'runslot'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    assert not hasattr(runslot, "no_such_name")
