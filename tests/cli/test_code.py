@@ -1,4 +1,4 @@
-"""Code that is edited while runs wait: copies that runs are made from, and changes that are said, asked for, refused."""
+"""Code that is edited while runs wait: copies that runs are made from; changes that are said, asked for, refused."""
 
 from __future__ import annotations
 

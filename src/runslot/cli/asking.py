@@ -31,7 +31,7 @@ def asking(json: bool, quiet: bool) -> Callable[[Sequence[str]], bool] | None:
     """Return what asks whether to go on in spite of changes; None where nobody is there to answer."""
     if json or quiet or not on_terminal() or not sys.stdin.isatty():
         return None
-    return lambda changes: typer.confirm("continue with the code as it is now?", default=False)
+    return lambda _: typer.confirm("continue with the code as it is now?", default=False)
 
 
 def on_change(strict: bool, accept: bool, json: bool, quiet: bool) -> OnChange:

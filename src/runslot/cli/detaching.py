@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from json import dumps
 from typing import Any
 
@@ -12,16 +13,18 @@ from runslot.launch.detached import launch_detached
 from runslot.launch.experiment import Experiment
 
 
-def run_detached(experiment: Experiment, json: bool, quiet: bool) -> int:
+def run_detached(experiment: Experiment, json: bool, quiet: bool, notify: Sequence[str]) -> int:
     """Launch a new experiment, or further runs of one; return the exit status, of the start alone."""
     directory = experiment.prepare(saying(json, quiet), asking(json, quiet))
-    _detach(directory, json, quiet, fresh=experiment.into is None)
+    _detach(directory, json, quiet, fresh=experiment.into is None, notify=tuple(notify))
     return 0
 
 
-def resume_detached(directory: ExperimentDir, failed: bool, take_over: bool, json: bool, quiet: bool) -> None:
+def resume_detached(
+    directory: ExperimentDir, failed: bool, take_over: bool, json: bool, quiet: bool, notify: Sequence[str]
+) -> None:
     """Launch what is missing of an experiment."""
-    _detach(directory, json, quiet, failed=failed, take_over=take_over)
+    _detach(directory, json, quiet, failed=failed, take_over=take_over, notify=tuple(notify))
 
 
 def _detach(directory: ExperimentDir, json: bool, quiet: bool, **how: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from runslot.cli.asking import asking, saying
@@ -15,18 +16,20 @@ from runslot.launch.launching import launch, outcomes_of
 SUCCEEDED, SOME_FAILED, INTERRUPTED = 0, 1, 130
 
 
-def run_experiment(experiment: Experiment, json: bool, quiet: bool) -> int:
+def run_experiment(experiment: Experiment, json: bool, quiet: bool, notify: Sequence[str] = ()) -> int:
     """Launch a new experiment, or further runs of one, and return the exit status."""
     directory = experiment.prepare(saying(json, quiet), asking(json, quiet))
     with observing(json, quiet) as observer:
-        interrupted = _launch(directory, observer, fresh=experiment.into is None)
+        interrupted = _launch(directory, observer, fresh=experiment.into is None, notify=notify)
     return end(directory, interrupted, json, quiet)
 
 
-def resume_experiment(directory: ExperimentDir, failed: bool, take_over: bool, json: bool, quiet: bool) -> int:
+def resume_experiment(
+    directory: ExperimentDir, failed: bool, take_over: bool, json: bool, quiet: bool, notify: Sequence[str] = ()
+) -> int:
     """Launch what is missing of an experiment, and return the exit status."""
     with observing(json, quiet) as observer:
-        interrupted = _launch(directory, observer, failed=failed, take_over=take_over)
+        interrupted = _launch(directory, observer, failed=failed, take_over=take_over, notify=notify)
     return end(directory, interrupted, json, quiet)
 
 

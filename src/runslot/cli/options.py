@@ -31,6 +31,12 @@ Quiet = Annotated[
         panel="Output",
     ),
 ]
+Notify = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="URL", help="Tell this service (of apprise) of the end, and of the first failure.", show_default=False
+    ),
+]
 TakeOver = Annotated[
     bool, flag("--take-over", help="Break the lock of a launcher on another host that surely no longer runs.")
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from runslot.cli.options import Directory, JsonLines, Quiet, TakeOver, flag
+from runslot.cli.options import Directory, JsonLines, Notify, Quiet, TakeOver, flag
 
 
 def resume(
@@ -17,6 +17,7 @@ def resume(
     accept_code_change: Annotated[
         bool, typer.Option("--accept-code-change", help="Go on where code has changed, without asking.")
     ] = False,
+    notify: Notify = None,
     detach: Annotated[bool, flag("--detach", help="Go on without this terminal.")] = False,
     json: JsonLines = False,
     quiet: Quiet = False,
@@ -36,9 +37,9 @@ def resume(
         if detach:
             from runslot.cli.detaching import resume_detached
 
-            resume_detached(experiment, failed, take_over, json, quiet)
+            resume_detached(experiment, failed, take_over, json, quiet, notify or ())
             continue
-        status = resume_experiment(experiment, failed, take_over, json, quiet)
+        status = resume_experiment(experiment, failed, take_over, json, quiet, notify or ())
         worst = max(worst, status)
         if status == INTERRUPTED:
             break

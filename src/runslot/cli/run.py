@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from runslot.cli import run_options as options
-from runslot.cli.options import JsonLines, Quiet
+from runslot.cli.options import JsonLines, Notify, Quiet
 
 _COMMAND = "runslot.command"
 
@@ -55,6 +55,7 @@ def run(
     accept_code_change: options.AcceptCodeChange = False,
     snapshot_code: options.SnapshotCode = False,
     detach: options.Detach = False,
+    notify: Notify = None,
     set_: options.Set = None,
     dry_run: options.DryRun = False,
     json: JsonLines = False,
@@ -86,8 +87,8 @@ def run(
     if detach:
         from runslot.cli.detaching import run_detached
 
-        raise typer.Exit(run_detached(experiment, json, quiet))
+        raise typer.Exit(run_detached(experiment, json, quiet, notify or ()))
 
     from runslot.cli.launched import run_experiment
 
-    raise typer.Exit(run_experiment(experiment, json, quiet))
+    raise typer.Exit(run_experiment(experiment, json, quiet, notify or ()))

@@ -98,7 +98,7 @@ def _environment(git: GitInfo | None, argv: Sequence[str]) -> dict[str, object]:
     packages = {dist.metadata["Name"]: dist.version for dist in importlib.metadata.distributions()}
     return {
         "format": 1,
-        "command_line": list(argv),
+        "command_line": _without_secrets(argv),
         "python": sys.version,
         "executable": sys.executable,
         "platform": platform.platform(),
@@ -112,6 +112,17 @@ def _environment(git: GitInfo | None, argv: Sequence[str]) -> dict[str, object]:
         "git_untracked": [] if git is None else list(git.untracked),
         "packages": dict(sorted(packages.items(), key=lambda item: str(item[0]).lower())),
     }
+
+
+def _without_secrets(argv: Sequence[str]) -> list[str]:
+    """Return the command line without the notification URLs, which hold passwords and tokens."""
+    told = list(argv)
+    for at, argument in enumerate(argv):
+        if argument.startswith("--notify="):
+            told[at] = "--notify=…"
+        elif at and argv[at - 1] == "--notify":
+            told[at] = "…"
+    return told
 
 
 def _user() -> str:

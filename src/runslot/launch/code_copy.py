@@ -82,7 +82,7 @@ def from_copy(file: ExperimentFile, experiment: ExperimentDir) -> ExperimentFile
     work = {kind: to.work(dict(value)) for kind, value in file.work.items()}
     path = tuple(to(entry) for entry in file.path)
     # What an editable install adds to the import path of a script's interpreter is the tree, not the copy.
-    added = [new for new, old in zip(path, file.path, strict=True) if new != old and old != file.cwd]
+    added = [new for new, old in zip(path, file.path, strict=True) if old not in (new, file.cwd)]
     told = [to(entry) for entry in (file.python_path or "").split(os.pathsep) if entry]
     python_path = os.pathsep.join(dict.fromkeys([*told, *added])) or file.python_path
     return replace(file, work=work, path=path, cwd=to(file.cwd), python_path=python_path)

@@ -32,14 +32,17 @@ def launch_detached(directory: ExperimentDir, say: Callable[[str], None], **how:
     heard, tell = os.pipe()
     with directory.launcher_log.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", _START.format(_PACKAGE), str(directory.path), str(tell), json.dumps(how)],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-c", _START.format(_PACKAGE), str(directory.path), str(tell)],
+            stdin=subprocess.PIPE,  # for `how`: it may hold a secret, and others see a command line
             stdout=log,
             stderr=log,
             pass_fds=[tell],
             start_new_session=True,
         )
     os.close(tell)
+    assert process.stdin is not None
+    with process.stdin as stdin:
+        stdin.write(json.dumps(how).encode())
     try:
         with os.fdopen(heard) as lines:
             return process.pid if _listen(lines, directory, say, process) else None
@@ -98,11 +101,12 @@ class _Teller:
 
 def main() -> None:
     """Launch, as the process that `launch_detached` started."""
-    path, descriptor, how = sys.argv[1:]
+    path, descriptor = sys.argv[1:]
+    how = json.loads(sys.stdin.read())
     os.set_inheritable(int(descriptor), False)  # or the templates would keep it open
     teller = _Teller(int(descriptor))
     try:
-        launch(ExperimentDir(path), teller, **json.loads(how))
+        launch(ExperimentDir(path), teller, **how)
     except RunslotError as error:
         print(f"runslot: {error}", file=sys.stderr)
         teller.tell("refused", str(error))

@@ -108,8 +108,10 @@ class Experiment:
             opened.close()
         return directory
 
-    def launch(self, observer: Observer | None = None) -> Outcomes:
+    def launch(self, observer: Observer | None = None, notify: Sequence[str] = ()) -> Outcomes:
         """Run what is asked, as many at a time as the machine has slots for, and return the outcomes.
+
+        `notify` are URLs of services (apprise's) that are told of the end and of the first failure.
 
         `observer` is told what happens; by default a line is printed for each event.
         Raises `InvalidInput` before anything starts, and KeyboardInterrupt after Ctrl-C has stopped the runs.
@@ -119,7 +121,7 @@ class Experiment:
 
             observer = Printer()
         directory = self.prepare(observer)
-        return launch(directory, observer, fresh=self.into is None)
+        return launch(directory, observer, fresh=self.into is None, notify=notify)
 
 
 def seconds(value: Any, name: str) -> float:

@@ -22,6 +22,7 @@ from runslot.hardware.slots import Slot, carve, describe_slots
 from runslot.launch.creating import point_latest
 from runslot.launch.events import LaunchEvent, Observer, Said
 from runslot.launch.local import Import, LocalLauncher
+from runslot.launch.notifying import notifying
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.supervisor import Share, Supervisor
 
@@ -123,14 +124,17 @@ def launch(
     only: Sequence[str] = (),
     take_over: bool = False,
     fresh: bool = False,
+    notify: Sequence[str] = (),
 ) -> Outcomes:
     """Do what is missing of an experiment that is on disk, and return how all its runs stand.
 
+    `notify` are URLs of services (apprise's) that are told of the end and of the first failure.
     Raises KeyboardInterrupt after the runs were stopped on Ctrl-C, and `Busy` where another launcher is at work.
     A `fresh` experiment that is refused before its first run is removed again.
     """
     experiment = OpenExperiment.open(directory, dict(os.environ if environment is None else environment), take_over)
     try:
+        observer = notifying(observer, notify)
         todo = work_out(read_status(directory), failed, only)
         count = len(todo.start) + len(todo.adopt)
         if count == 0:
