@@ -9,7 +9,7 @@ from pathlib import Path
 
 import runslot
 
-NAMES = set(
+NAMES = 
     [
         "AffinityError",
         "Busy",

@@ -51,7 +51,11 @@ class OpenExperiment:
         lock = LauncherLock(directory)
         lock.acquire(take_over)
         file = from_copy(directory.read(), directory)
-        return cls(directory, file, environment, lock, Journal(directory.journal_file))
+        opened = cls(directory, file, environment, lock, Journal(directory.journal_file))
+        if file.front_door == "rlpyt":
+            events = read_lines(directory.journal_file)
+            opened.launched = len({event["run"] for event in events if event["event"] == "start"})
+        return opened
 
     @property
     def policy(self) -> Policy:
@@ -95,10 +99,9 @@ class OpenExperiment:
 
     def count_launched(self) -> None:
         """Count one more start in rlpyt's `num_launched.txt`."""
-        if not self.total:  # the starts of an earlier launcher count too; this one's is noted already
-            self.total = len(self.directory.read_runs())
-            self.launched = sum(event["event"] == "start" for event in read_lines(self.directory.journal_file)) - 1
         self.launched += 1
+        if not self.total:
+            self.total = len(self.directory.read_runs())
         text = f"Experiments launched so far: {self.launched} out of {self.total}.\n"
         write_atomically(self.directory.num_launched, text)
 
