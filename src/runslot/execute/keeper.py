@@ -1,4 +1,4 @@
-"""The keeper: the small parent of one run, which starts it, ends it in time, and writes how it ended.
+"""Keeping a run: being its parent, which starts it, ends it in time, and writes how it ended.
 
 It lives in a session of its own, so that neither a closed terminal nor a dead launcher reaches it, and it is the
 subreaper of all that the run starts, so that nothing the run leaves behind survives it.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import resource  # noqa: F401  os.wait4 imports it at its first call, which would be once in every keeper
+import resource  # noqa: F401  os.wait4 imports it at its first call, which would be in the middle of a run
 import select
 import signal
 import sys

@@ -16,6 +16,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 from runslot.execute.functions import call_function, seed_everything, variant_of
@@ -24,6 +25,8 @@ from runslot.execute.placement import Placement, arguments
 from runslot.execute.pools import resize_pools
 from runslot.experiment.records import Function, LoggerSettings, Run, RunFile
 from runslot.experiment.rundir import RunDir
+
+_OWN_FILES = frozenset({__file__, call_function.__code__.co_filename})
 
 CANNOT_START = 127
 """Exit code of a run whose command could not be started, as a shell's."""
@@ -100,7 +103,7 @@ def call_and_finish(job: Job, function: Callable[..., Any], message: int | None)
     except SystemExit as stop:
         code = _exit_code(stop)
     except BaseException as error:  # noqa: BLE001  it is the user's, and reported as the outcome
-        traceback.print_exc()
+        traceback.print_exception(type(error), error, _users_part(error.__traceback__))
         _tell(message, "".join(traceback.format_exception_only(error)).strip())
         code = 1
     finally:
@@ -122,6 +125,14 @@ def _point_loggers(job: Job) -> None:
 
     logger.reset()
     logger.adopt_ancestor_loggers(job.run_dir.path, LoggerSettings.from_json(job.file.logger))
+
+
+def _users_part(trace: TracebackType | None) -> TracebackType | None:
+    """Return the traceback from the user's function on; all of it where the error is not in there."""
+    part = trace
+    while part is not None and part.tb_frame.f_code.co_filename in _OWN_FILES:
+        part = part.tb_next
+    return part or trace
 
 
 def _exit_code(stop: SystemExit) -> int:

@@ -130,6 +130,9 @@ def test_a_failing_run_does_not_stop_the_others_and_says_why() -> None:
     kinds = [(outcome.kind, outcome.exit_code, outcome.signal) for outcome in outcomes]
     assert kinds == [("succeeded", 0, None), ("failed", 1, None), ("failed", 4, None), ("failed", None, 9)]
     assert outcomes[1].message == "ValueError: too large"
+    printed = console(outcomes.directory, "lr=2/run_0")
+    assert printed.startswith("Traceback (most recent call last):\n")
+    assert printed.splitlines()[1].endswith(", in train")  # the user's own frames alone
     assert "killed by SIGKILL" in outcomes[3].message
     assert not outcomes.all_succeeded
     assert [run.variant["lr"] for run, _ in outcomes.failed] == [2, 3, 4]
