@@ -1,0 +1,294 @@
+"""The page in a real browser: it loads, it follows choices, it grows, and nothing in a run can take it over."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+PATIENCE = 60
+"""Seconds until a page that does not come is a failure; not what it may take."""
+
+
+class Page:
+    """One tab: opens addresses, waits for what must appear, and looks at plots as the browser has them."""
+
+    def __init__(self, driver: Any, base: str) -> None:
+        self.driver, self.base = driver, base
+        self.open(base)
+
+    def open(self, address: str, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        self.driver.get(address if address.startswith("http") else self.base.partition("/?")[0] + address)
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def until(self, script: str, *arguments: Any) -> Any:
+        """Wait until a script returns something true; returns it."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        return WebDriverWait(self.driver, PATIENCE, 0.1).until(
+            lambda _: self.run(script, *arguments), script
+        )
+
+    def plots(self, count: int = 1) -> list[dict[str, Any]]:
+        """Wait for so many drawn plots; returns the names and values of their lines."""
+        script = """
+            const plots = [...document.querySelectorAll('#panels .js-plotly-plot')].filter((p) => p._fullData);
+            const drawn = document.querySelectorAll('#panels .js-plotly-plot .main-svg').length > 0;
+            return plots.length === arguments[0] && drawn && JSON.stringify(plots.map((p) => ({
+                title: p.closest('section').querySelector('h2').textContent,
+                lines: p._fullData.filter((t) => t.hovertemplate).map((t) => ({ name: t.name, y: [...t.y] })),
+            })))"""
+        return list(json.loads(self.until(script, count)))
+
+    def names(self, count: int = 1) -> list[str]:
+        return [line["name"] for plot in self.plots(count) for line in plot["lines"]]
+
+    def choose(self, name: str, value: Any) -> None:
+        """Give a control a value, as its component does when somebody has chosen it."""
+        script = "dash_clientside.set_props({ type: 'choice', name: arguments[0] }, { value: arguments[1] })"
+        self.run(script, name, value)
+
+    def query(self) -> str:
+        return str(self.run("return window.location.search"))
+
+    def keep(self, name: str) -> None:
+        """Keep a picture of the view, where they are asked for."""
+        directory = os.environ.get("RUNSLOT_SCREENSHOTS")
+        if directory:
+            Path(directory).mkdir(parents=True, exist_ok=True)
+            self.driver.save_screenshot(str(Path(directory, f"{name}.png")))
+
+    def complaints(self) -> list[str]:
+        """Return errors of the browser's console since the last call."""
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+@pytest.fixture
+def page(chromium: Any, experiment: Path, serve: Callable[[Path], Any]) -> Iterator[Page]:
+    chromium.get_log("browser")
+    with serve(experiment) as address:
+        yield Page(chromium, address)
+        chromium.get("about:blank")
+
+
+VARIANTS = [f"lr={lr}, hidden={hidden}" for lr in (0.01, 0.1) for hidden in (32, 128)]
+
+
+def test_it_loads_with_curves_table_and_states_and_without_an_error(page: Page) -> None:
+    (plot,) = page.plots()
+    assert plot["title"] == "accuracy"
+    assert [line["name"] for line in plot["lines"]] == VARIANTS
+    assert all(len(line["y"]) == 30 for line in plot["lines"])
+    page.until("return document.querySelectorAll('#runs .ag-center-cols-container .ag-row').length === 8")
+    assert page.until("return document.getElementById('status').textContent") == "8 succeeded"
+    assert "token" not in page.driver.current_url
+    page.keep("curves")
+    assert page.complaints() == []
+
+
+def test_everything_comes_from_this_server(page: Page) -> None:
+    page.plots()
+    loaded = page.run("return performance.getEntriesByType('resource').map((e) => e.name)")
+    assert loaded
+    host = page.driver.current_url.split("/")[2]
+    assert [name for name in loaded if not name.startswith((f"http://{host}/", "data:"))] == []
+
+
+def test_choices_change_the_plots_and_the_address_brings_them_back(page: Page) -> None:
+    page.plots()
+    page.choose("series", ["lr"])
+    page.choose("split", ["hidden"])
+    page.choose("band", "iqm")
+    assert page.names(2) == ["lr=0.01", "lr=0.1"] * 2
+    page.until("return window.location.search.includes('band=iqm')")
+    query = page.query()
+    assert query == "?series=lr&split=hidden&band=iqm"
+    page.keep("split")
+    page.open("/" + query)
+    assert page.names(2) == ["lr=0.01", "lr=0.1"] * 2
+    page.choose("series", ["lr", "hidden"])
+    page.choose("split", [])
+    page.choose("band", "mean-std")
+    page.until("return window.location.search === ''")
+    assert page.complaints() == []
+
+
+def test_a_control_is_used_by_keyboard_alone(page: Page) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    page.plots()
+    field = page.driver.find_element(By.XPATH, "//label[text()='Search']/following::input[1]")
+    field.send_keys("lr=0.1, seed" + Keys.BACKSPACE * 6)
+    page.until("return window.location.search.includes('text=')")
+    page.until("return document.getElementById('counted').textContent === '4 runs of 8'")
+    button = page.driver.find_element(By.CSS_SELECTOR, "[data-series='lr=0.1, hidden=32']")
+    button.send_keys(Keys.ENTER)
+    page.until("return document.querySelector('[aria-pressed=false]') !== null")
+    assert page.names() == ["lr=0.1, hidden=128"]
+
+
+def test_filters_choose_runs_and_faults_are_said(page: Page) -> None:
+    page.plots()
+    page.choose("where", "lr > 0.05 AND hidden = 32")
+    page.until("return document.getElementById('counted').textContent === '2 runs of 8'")
+    assert page.names() == ["lr=0.1, hidden=32"]
+    page.choose("where", "size > 3")
+    said = page.until("return document.getElementById('message').textContent")
+    assert "size" in said
+    page.choose("where", "lr > 5")
+    page.until("return document.getElementById('panels').textContent.includes('No run passes the filters')")
+    assert page.run("return document.getElementById('message').textContent") == ""
+
+
+@pytest.mark.parametrize("kind", ["bars", "scatter", "parallel", "heat", "slots"])
+def test_each_kind_of_plot_is_drawn(page: Page, kind: str) -> None:
+    page.open(f"/?kind={kind}")
+    page.plots()
+    page.until("return document.querySelector('#runs .ag-row') !== null")
+    page.keep(kind)
+    assert page.complaints() == []
+
+
+def test_rows_that_are_appended_show_without_a_reload(
+    chromium: Any, copied: Path, serve: Callable[[Path], Any]
+) -> None:
+    logs = sorted(copied.rglob("lr=0.1,hidden=32/run_*/progress.csv"))
+    with serve(copied) as address:
+        page = Page(chromium, address)
+        page.plots()
+        page.run("""
+            window.plot = document.querySelector('.js-plotly-plot'); window.received = 0;
+            new PerformanceObserver((l) => l.getEntries().forEach((e) => { window.received += e.transferSize; }))
+                .observe({ type: 'resource' });""")
+        for log in logs:
+            with log.open("a") as file:
+                file.write("30,0.01,0.999\n")
+        page.until("""return document.querySelector('.js-plotly-plot') === window.plot
+            && window.plot._fullData.some((t) => t.name === 'lr=0.1, hidden=32' && t.y.length === 31)""")
+        page.until("""return [...document.querySelectorAll('#runs [col-id]')].some((e) => e.textContent === '0.999')""")
+        page.keep("grown")
+        assert page.complaints() == []
+
+
+def test_a_run_that_appears_gets_its_curve(chromium: Any, copied: Path, serve: Callable[[Path], Any]) -> None:
+    with serve(copied) as address:
+        page = Page(chromium, address)
+        page.plots()
+        new = copied / "other" / "run_0"
+        new.mkdir(parents=True)
+        (new / "variant.json").write_text(json.dumps({"lr": 1.0, "hidden": 8, "seed": 0}))
+        (new / "progress.csv").write_text("epoch,accuracy\n0,0.1\n1,0.2\n")
+        page.until("return document.getElementById('counted').textContent === '9 runs'")
+        page.until("return [...document.querySelectorAll('.rs-series')].some((e) => e.textContent.includes('hidden=8'))")
+
+
+HOSTILE = "<img src=x onerror=\"window.pwned='name'\">"
+
+
+def test_nothing_in_a_run_becomes_part_of_the_page(chromium: Any, copied: Path, serve: Callable[[Path], Any]) -> None:
+    chromium.get_log("browser")
+    for i in range(2):
+        run = copied / f"{HOSTILE.replace('/', '')}" / f"run_{i}"
+        run.mkdir(parents=True)
+        variant = {f"key {HOSTILE}": f"{i}{HOSTILE}", "lr": "<a href='javascript:window.pwned=1'>x</a>", "hidden": 1}
+        (run / "variant.json").write_text(json.dumps({**variant, "seed": i}))
+        (run / "progress.csv").write_text(f"epoch,accuracy,return {HOSTILE.replace(chr(34), '')}\n0,0.5,1\n1,0.6,2\n")
+        (run / "console.log").write_text(f"{HOSTILE}</pre><script>window.pwned = 'console'</script>\n")
+        (run / "changes.patch").write_text(f"+{HOSTILE}\n")
+    with serve(copied) as address:
+        page = Page(chromium, address)
+        page.plots()
+        metric = f"return {HOSTILE.replace(chr(34), '')}"
+        page.choose("y", ["accuracy", metric])
+        page.choose("split", [f"key {HOSTILE}"])
+        page.plots(6)
+        for kind in ("bars", "scatter", "parallel", "heat"):
+            page.choose("kind", kind)
+            page.until("return document.querySelectorAll('#panels .js-plotly-plot').length >= 2")
+        page.until("return document.querySelector('#runs .ag-row') !== null")
+        names = page.run("return [...document.querySelectorAll('#runs a')].map((a) => a.getAttribute('href'))")
+        hostile = next(name for name in names if "onerror" in name)
+        page.open(hostile)
+        assert "<script>" in page.until("return (document.getElementById('console') || {}).textContent")
+        assert page.run("return window.pwned") is None
+        assert page.run("return document.querySelectorAll('img').length") == 0
+        assert page.run("return document.querySelectorAll('a[href^=javascript]').length") == 0
+
+
+def test_a_runs_own_page(page: Page) -> None:
+    page.plots()
+    href = page.until("return (document.querySelector('#runs a') || {getAttribute() {}}).getAttribute('href')")
+    page.open(href)
+    page.until("return document.querySelectorAll('.js-plotly-plot .main-svg').length > 0")
+    text = page.run("return document.body.innerText")
+    for part in ("Variant", "Outcome", "succeeded", "Slot", "Snapshots", "params.pkl", "Console", "<script>"):
+        assert part in text
+    assert page.run("return window.pwned") is None
+    page.keep("run")
+    assert page.complaints() == []
+
+
+def test_two_runs_are_compared(page: Page) -> None:
+    page.plots()
+    page.until("return document.querySelectorAll('#runs .ag-row .ag-checkbox-input').length >= 8")
+    page.run("[0, 7].forEach((i) => document.querySelectorAll('#runs .ag-row .ag-checkbox-input')[i].click())")
+    href = page.until("return document.querySelector('#compare:not(.rs-off)') && "
+                      "document.getElementById('compare').getAttribute('href')")
+    page.open(href)
+    page.until("return document.body.innerText.includes('Two runs')")
+    text = page.run("return document.body.innerText")
+    assert re.search(r"lr\s+0\.1\s+0\.01|lr\s+0\.01\s+0\.1", text)
+    page.keep("compare")
+    assert page.complaints() == []
+
+
+def test_dark_and_narrow(page: Page) -> None:
+    page.open("/", scheme="dark")
+    page.plots()
+    assert page.run("return document.documentElement.dataset.agThemeMode") == "dark"
+    page.until("return document.querySelector('#runs .ag-row') !== null")
+    page.keep("dark")
+    page.open("/?split=hidden&series=lr", width=390, height=844, scheme="dark")
+    page.plots(2)
+    assert page.run("return document.documentElement.scrollWidth") <= 390
+    page.keep("narrow")
+    page.run("document.getElementById('burger').click()")
+    page.until("return document.getElementById('navbar').getBoundingClientRect().x >= 0")
+    page.keep("narrow-controls")
+    page.open("/", width=1280, scheme="light")
+    page.plots()
+
+
+def test_the_export_is_offered_for_what_is_shown(page: Page) -> None:
+    page.plots()
+    page.choose("series", ["lr"])
+    href = page.until("const a = document.getElementById('export-pdf').getAttribute('href');"
+                      "return a.includes('series=lr') && a")
+    kind = page.driver.execute_async_script(
+        "const done = arguments[1]; fetch(arguments[0]).then((r) => r.blob()).then((b) => done([b.type, b.size]))", href
+    )
+    pytest.importorskip("matplotlib", reason="figures need runslot[plot]")
+    assert kind[0] == "application/zip"
+    assert kind[1] > 2000
+
+
+def test_without_the_token_there_is_no_page(chromium: Any, experiment: Path, serve: Callable[[Path], Any]) -> None:
+    with serve(experiment) as address:
+        chromium.delete_all_cookies()
+        page = Page(chromium, address.partition("?")[0])
+        assert "token" in page.run("return document.body.innerText")
+        assert page.run("return document.querySelector('#panels')") is None
