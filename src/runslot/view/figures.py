@@ -68,7 +68,7 @@ def curves_figure(panel: Panel, hidden: Sequence[str] = ()) -> Figure:
     for curve in shown:
         traces += _band(curve)
     traces += [_line(curve) for curve in shown]
-    traces += [ends] if (ends := _ends(shown)) else []
+    traces.append(_ends(shown))  # also where there are none yet: a figure that grows keeps its traces
     return {"data": traces, "layout": layout}
 
 
@@ -129,7 +129,7 @@ def _counts(curve: Curve) -> list[str] | str:
     return str(counts[0]) if counts.n_unique() == 1 else [str(n) for n in counts]
 
 
-def _ends(curves: Sequence[Curve]) -> dict[str, Any] | None:
+def _ends(curves: Sequence[Curve]) -> dict[str, Any]:
     """Return rings at the points after which fewer runs go on."""
     xs: list[float] = []
     ys: list[float] = []
@@ -143,12 +143,10 @@ def _ends(curves: Sequence[Curve]) -> dict[str, Any] | None:
             ys.append(center)
             colours.append(stroke(curve.index).colour)
             texts.append(f"n = {n} → {after}")
-    if not xs:
-        return None
     marker = {"symbol": "circle-open", "size": 8, "color": colours, "line": {"width": 1.5}}
     return {
         "x": xs,
-        "y": numbers(pl.Series(ys)),
+        "y": numbers(pl.Series(ys, dtype=pl.Float64)),
         "type": "scatter",
         "mode": "markers",
         "marker": marker,

@@ -60,6 +60,22 @@ def test_an_appended_row_is_a_small_change() -> None:
     assert len(json.dumps(changes)) * 20 < len(json.dumps(new))
 
 
+def test_runs_that_end_are_a_small_change(write_run: Write, tmp_path: Path) -> None:
+    for i in range(8):
+        columns = {"step": list(range(200)), "score": [(step * 7 + i) % 13 for step in range(200)]}
+        write_run(f"run_{i}", {"lr": i // 2, "seed": i}, columns)
+    watched = Watched([tmp_path / "runs"], cache=False)
+    before = show(watched.now(), Choices())
+    with (tmp_path / "runs" / "run_3" / "progress.csv").open("a") as file:
+        file.write("200,5\n")
+    watched._read = 0.0
+    after = show(watched.now(), Choices())
+    changes = growth(before.figures[0], after.figures[0])
+    assert changes is not None
+    assert applied(before.figures[0], changes) == after.figures[0]
+    assert len(json.dumps(changes)) * 4 < len(json.dumps(after.figures[0]))
+
+
 @given(st.text())
 def test_texts_are_escaped(text: str) -> None:
     escaped = plain(text)
