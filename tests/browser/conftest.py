@@ -77,10 +77,24 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("experiment")
     (place / "demo.py").write_text(TRAIN)
     grid = ("--grid", "lr=0.1,0.01", "--grid", "hidden=32,128", "--seeds", "2")
-    command = [sys.executable, "-m", "runslot", "run", f"{place / 'demo.py'}:train", *grid, "--root", str(place / "runs")]
+    command = [
+        sys.executable,
+        "-m",
+        "runslot",
+        "run",
+        f"{place / 'demo.py'}:train",
+        *grid,
+        "--root",
+        str(place / "runs"),
+    ]
     locks = place / "locks"
     locks.mkdir()
-    environment = {**os.environ, "RUNSLOT_LOCKS": str(locks), "XDG_STATE_HOME": str(place), "XDG_CACHE_HOME": str(place)}
+    environment = {
+        **os.environ,
+        "RUNSLOT_LOCKS": str(locks),
+        "XDG_STATE_HOME": str(place),
+        "XDG_CACHE_HOME": str(place),
+    }
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return place / "runs"

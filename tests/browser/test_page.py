@@ -38,9 +38,7 @@ class Page:
         """Wait until a script returns something true; returns it."""
         from selenium.webdriver.support.ui import WebDriverWait
 
-        return WebDriverWait(self.driver, PATIENCE, 0.1).until(
-            lambda _: self.run(script, *arguments), script
-        )
+        return WebDriverWait(self.driver, PATIENCE, 0.1).until(lambda _: self.run(script, *arguments), script)
 
     def plots(self, count: int = 1) -> list[dict[str, Any]]:
         """Wait for so many drawn plots; returns the names and values of their lines."""
@@ -190,7 +188,9 @@ def test_a_run_that_appears_gets_its_curve(chromium: Any, copied: Path, serve: C
         (new / "variant.json").write_text(json.dumps({"lr": 1.0, "hidden": 8, "seed": 0}))
         (new / "progress.csv").write_text("epoch,accuracy\n0,0.1\n1,0.2\n")
         page.until("return document.getElementById('counted').textContent === '9 runs'")
-        page.until("return [...document.querySelectorAll('.rs-series')].some((e) => e.textContent.includes('hidden=8'))")
+        page.until(
+            "return [...document.querySelectorAll('.rs-series')].some((e) => e.textContent.includes('hidden=8'))"
+        )
 
 
 HOSTILE = "<img src=x onerror=\"window.pwned='name'\">"
@@ -243,8 +243,10 @@ def test_two_runs_are_compared(page: Page) -> None:
     page.plots()
     page.until("return document.querySelectorAll('#runs .ag-row .ag-checkbox-input').length >= 8")
     page.run("[0, 7].forEach((i) => document.querySelectorAll('#runs .ag-row .ag-checkbox-input')[i].click())")
-    href = page.until("return document.querySelector('#compare:not(.rs-off)') && "
-                      "document.getElementById('compare').getAttribute('href')")
+    href = page.until(
+        "return document.querySelector('#compare:not(.rs-off)') && "
+        "document.getElementById('compare').getAttribute('href')"
+    )
     page.open(href)
     page.until("return document.body.innerText.includes('Two runs')")
     text = page.run("return document.body.innerText")
@@ -273,8 +275,9 @@ def test_dark_and_narrow(page: Page) -> None:
 def test_the_export_is_offered_for_what_is_shown(page: Page) -> None:
     page.plots()
     page.choose("series", ["lr"])
-    href = page.until("const a = document.getElementById('export-pdf').getAttribute('href');"
-                      "return a.includes('series=lr') && a")
+    href = page.until(
+        "const a = document.getElementById('export-pdf').getAttribute('href');return a.includes('series=lr') && a"
+    )
     kind = page.driver.execute_async_script(
         "const done = arguments[1]; fetch(arguments[0]).then((r) => r.blob()).then((b) => done([b.type, b.size]))", href
     )

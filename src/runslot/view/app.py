@@ -109,7 +109,8 @@ def _add_plots(app: Dash, watched: Watched) -> None:
         try:
             shown = memory.show(query, moment)
         except RunslotError as error:
-            return (*(no_update,) * 4, _alert(str(error)), *(no_update,) * 5)
+            seen = {"query": query, "version": moment.version}
+            return (*(no_update,) * 4, _alert(str(error)), *(no_update,) * 4, seen)
         return (
             _panels(shown),
             str(len(shown.figures)),
@@ -132,21 +133,28 @@ def _add_plots(app: Dash, watched: Watched) -> None:
         Output("redraw", "data"),
         Input("tick", "n_intervals"),
         State("seen", "data"),
+        State("query", "data"),
         State("redraw", "data"),
         prevent_initial_call=True,
         running=[(Output("tick", "disabled"), True, False)],
     )
-    def grow(_: int | None, seen: dict[str, Any] | None, redraw: int) -> Any:
+    def grow(_: int | None, seen: dict[str, Any] | None, query: str | None, redraw: int) -> Any:
         figures = [no_update] * len(ctx.outputs_list[0])
         moment = watched.now()
-        if seen is None or seen["version"] == moment.version:
+        if seen is None or (seen["version"] == moment.version and seen["query"] == query):
             return figures, *(no_update,) * 5
         before = memory.get(seen["query"], seen["version"])
         try:
             after = memory.show(seen["query"], moment)
         except RunslotError:
-            return figures, *(no_update,) * 5
-        if before is None or not same_frame(before, after) or len(figures) != len(after.figures):
+            before = None
+        # The query differs where an answer to an earlier one came last; so all is drawn again.
+        if (
+            before is None
+            or seen["query"] != query
+            or not same_frame(before, after)
+            or len(figures) != len(after.figures)
+        ):
             return figures, *(no_update,) * 4, redraw + 1
         figures = [_grown(a, b) for a, b in zip(before.figures, after.figures, strict=True)]
         version = {**seen, "version": moment.version}

@@ -98,6 +98,7 @@ def plots_page(results: Results, choices: Choices) -> Any:
                         html.A("PNG", id="export-png", href="/export", className="rs-export"),
                     ],
                     gap=6,
+                    className="rs-exports",
                 ),
             ],
             justify="space-between",

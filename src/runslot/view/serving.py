@@ -18,6 +18,7 @@ from runslot.view.watching import Watched
 
 _TRIED = 20
 """Ports tried after the usual one, where that is taken."""
+_EVERY = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
 USUAL_PORT = 8050
 
 
@@ -64,7 +65,8 @@ def bind(
     except Exception:
         server.server_close()
         raise
-    shown = f"[{host}]" if ":" in host else host
+    name = socket.gethostname() if host in _EVERY else host
+    shown = f"[{name}]" if ":" in name else name
     query = f"?{TOKEN}={guard.token}" if guard.token else ""
     return Served(server, f"http://{shown}:{server.port}/{query}")
 

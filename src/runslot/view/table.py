@@ -14,7 +14,7 @@ import polars as pl
 from runslot.results.results import BEST, FINAL, Results
 from runslot.results.summary import mode_of
 from runslot.view.choosing import Groups
-from runslot.view.palette import stroke
+from runslot.view.palette import STATES, stroke
 
 Row = dict[str, Any]
 _ALWAYS = ("state", "seed")
@@ -47,7 +47,7 @@ def _definition(results: Results, name: str, number: int) -> dict[str, Any]:
     found: dict[str, Any] = {"field": f"c{number}", "headerName": _heading(name)}
     found["width"] = _WIDTHS.get(name, max(96, min(240, 46 + 8 * len(_heading(name)))))
     if name == "state":
-        found["cellRenderer"] = "RunState"
+        found |= {"cellRenderer": "RunState", "cellRendererParams": {"colours": STATES}}
     elif numeric:
         found |= {"type": "rightAligned", "comparator": {"function": "compareCells"}}
         if name == "peak_memory":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +113,40 @@ def test_the_export_is_a_zip_of_figure_data_and_script(runs: Path) -> None:
     refused = get(asked, "/export?as=exe")
     assert refused.status_code == 400
     assert get(asked, "/export?as=svg&y=nothing").status_code == 400
+
+
+def test_pages_of_no_runs_and_of_unknown_ones_are_pages(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    asked, _ = client(tmp_path / "empty", token=False)
+
+    def page(path: str, search: str = "") -> str:
+        inputs = [
+            {"id": "at", "property": "pathname", "value": path},
+            {"id": "at", "property": "search", "value": search},
+        ]
+        call = {
+            "output": "page.children",
+            "outputs": {"id": "page", "property": "children"},
+            "inputs": inputs,
+            "changedPropIds": ["at.pathname"],
+            "state": [],
+        }
+        answer = asked.post("/_dash-update-component", base_url=f"http://{HOST}", json=call)
+        assert answer.status_code == 200
+        return str(answer.get_data(as_text=True))
+
+    assert "SegmentedControl" in page("/")
+    assert "there is no run" in page("/run", "?run=../../etc")
+    assert "there is no run" in page("/compare", "?a=x&b=y")
+    assert "is none of" in page("/", "?kind=pie")
+
+
+def test_without_the_extra_the_commands_say_what_to_install(runs: Path, tmp_path: Path) -> None:
+    for missing, command, extra in (("dash", ["view"], "view"), ("matplotlib", ["plot", "-o", "f.pdf"], "plot")):
+        call = f"from runslot.__main__ import main; sys.exit(main({[*command, str(runs)]!r}))"
+        script = f"import sys; sys.modules[{missing!r}] = None; {call}"
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+        )
+        assert done.returncode == 2
+        assert f"pip install 'runslot[{extra}]'" in done.stderr

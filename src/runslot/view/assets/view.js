@@ -2,8 +2,6 @@
 (function () {
   "use strict";
   const NOTHING = "-";
-  const STATES = { queued: "#868E96", running: "#0072B2", succeeded: "#009E73", failed: "#D55E00",
-                   timed_out: "#E69F00", stopped: "#CC79A7", lost: "#B04A5A" };
 
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
@@ -63,7 +61,7 @@
       element("a", { href: "/run?" + new URLSearchParams([["run", props.value]]), title: props.value }, props.data.name));
   };
   components.RunState = (props) => element("span", { className: "rs-cell rs-" + (props.value || "unknown") },
-    element("span", { className: "rs-dot", style: { background: STATES[props.value] || "#868E96" } }), props.value || "unknown");
+    element("span", { className: "rs-dot", style: { background: props.colours[props.value] || "#868E96" } }), props.value || "unknown");
 
   const functions = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
   functions.numberSaid = (value) =>
