@@ -6,13 +6,15 @@ import shlex
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from runslot.cli.tails import last_lines
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
-from runslot.launch.launching import Outcomes
 from runslot.launch.printing import outcome_said
+
+if TYPE_CHECKING:  # `status` needs one function of this module, and nothing that launches
+    from runslot.launch.launching import Outcomes
 
 _NAMED = 20
 """Failed runs that are named; `runslot status` names the rest."""

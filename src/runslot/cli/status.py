@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ def status(
     from runslot.cli.reporting import print_status, status_json
     from runslot.experiment.status import read_status
 
+    gc.disable()  # a short process, which makes a few objects for each of perhaps 100,000 runs
     statuses = [read_status(experiment) for experiment in experiments_at(directory)]
     if json:
         typer.echo(status_json(statuses))

@@ -15,6 +15,9 @@ from typing import Any
 
 from runslot.errors import RunslotError
 
+_TOGETHER = 500
+"""Lines that are parsed in one call."""
+
 
 def append_lines(path: Path, records: list[Mapping[str, Any]]) -> None:
     """Append one line a record in a single write, after cutting off a torn last line."""
@@ -29,8 +32,17 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         data = path.read_bytes()
     except FileNotFoundError:
         return
-    lines = data.split(b"\n")
-    for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is empty, or torn
+    lines = data.split(b"\n")[:-1]  # what follows the last newline is empty, or torn
+    for first in range(0, len(lines), _TOGETHER):
+        block = lines[first : first + _TOGETHER]
+        try:
+            yield from json.loads(b"[" + b",".join(block) + b"]")  # half the time of a call for each line
+        except ValueError:
+            yield from _one_by_one(path, block, first + 1)
+
+
+def _one_by_one(path: Path, lines: list[bytes], first: int) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines, first):
         try:
             yield json.loads(line)
         except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,12 +30,18 @@ class RunStatus:
     state: State
     attempts: int = 0
     """How many attempts were started."""
-    outcome: Outcome | None = None
+    ended: Mapping[str, Any] | None = None
+    """How the last attempt ended, as JSON; read as `outcome`."""
     started: float | None = None
     """When the attempt under way, or the last one, was started; Unix time."""
     slot: int | None = None
     attempt: Attempt | None = None
     """Who executes the run, where it runs."""
+
+    @functools.cached_property
+    def outcome(self) -> Outcome | None:
+        """How the last attempt ended; made when it is asked for, since a list of 100,000 runs asks for few."""
+        return None if self.ended is None else Outcome.from_json(self.ended)
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ def _status(directory: ExperimentDir, file: ExperimentFile, run: Run, last: _Las
     if last is None:
         return RunStatus(run, "queued")
     if last.outcome is not None:
-        return _ended(run, Outcome.from_json(last.outcome), last)
+        return _ended(run, last.outcome, last)
     run_dir = directory.run_dir(run, file)
     attempt = run_dir.read_attempt()
     if attempt is None or attempt.attempt < last.attempts:  # between the launcher's note and the keeper's
@@ -128,13 +135,13 @@ def _status(directory: ExperimentDir, file: ExperimentFile, run: Run, last: _Las
     alive = is_alive(keeper_of(attempt))  # asked before the outcome is read: it writes that and ends
     found = run_dir.read_outcome()
     if found is not None and found.attempt >= attempt.attempt:
-        return _ended(run, found, last)
+        return _ended(run, found.to_json(), last)
     state = "lost" if alive is False else "running"
     return RunStatus(run, state, attempt.attempt, None, last.started, last.slot, None if alive is False else attempt)
 
 
-def _ended(run: Run, outcome: Outcome, last: _Last) -> RunStatus:
-    return RunStatus(run, outcome.kind, outcome.attempt, outcome, last.started, last.slot)
+def _ended(run: Run, outcome: Mapping[str, Any], last: _Last) -> RunStatus:
+    return RunStatus(run, outcome["kind"], outcome.get("attempt", 1), outcome, last.started, last.slot)
 
 
 def find_experiments(path: Path) -> Iterator[ExperimentDir]:

@@ -20,7 +20,7 @@ from runslot.launch.opened import command_values
 from runslot.launch.travel import by_value, digest_of_file, import_path, refer
 from runslot.variants import Space, Variant, grid, is_plain, run_id, single, to_jsonable, variants_of
 from runslot.variants.config import flatten
-from runslot.variants.identity import SEED_KEY
+from runslot.variants.identity import SEED_KEY, run_ids
 
 Work = str | Sequence[str] | Callable[..., Any]
 """A function, `"file.py:function"`, or a command as a list of arguments."""
@@ -155,7 +155,7 @@ def check_runs_of_command(argv: Sequence[str], runs: Sequence[Run]) -> None:
     for run in runs:
         keys |= dict.fromkeys(flatten(run.variant))
     check_command(argv, keys, Path.cwd())
-    for run in runs:
+    for run in {id(run.variant): run for run in runs}.values():  # one of the seeds of each variant speaks for all
         values = command_values(run, RunDir(run.directory))
         try:
             fill(argv, values)
@@ -191,21 +191,20 @@ def _file_of(function: Function, work: str | Callable[..., Any]) -> Path | None:
 def _runs(variants: Sequence[Variant], seeds: Sequence[int], pickles: dict[str, bytes]) -> Iterable[Run]:
     # The first seed of every variant before the second of any: a picture of all variants comes early.
     made = [_as_run(variant, pickles) for variant in variants]
+    ids = [run_ids(run.variant) for run in made]
     for number, seed in enumerate(seeds):
-        for variant, run in zip(variants, made, strict=True):
+        for variant, run, id_of in zip(variants, made, ids, strict=True):
             if SEED_KEY in variant:
                 if number == 0:
-                    yield seeded(run, _seed_in(variant))
+                    yield _seeded(run, _seed_in(variant), id_of)
             else:
-                yield seeded(run, seed)
+                yield _seeded(run, seed, id_of)
 
 
-def seeded(run: Run, seed: int) -> Run:
+def _seeded(run: Run, seed: int, id_of: Callable[[int], str]) -> Run:
     """Return the run of this seed: natively the run ID is the seed."""
     directory = f"{run.name}/run_{seed}" if run.name else f"run_{seed}"
-    return replace(
-        run, id=run_id(run.variant, seed), directory=directory, seed=seed, run_ID=seed, extras={SEED_KEY: seed}
-    )
+    return replace(run, id=id_of(seed), directory=directory, seed=seed, run_ID=seed, extras={SEED_KEY: seed})
 
 
 def _seed_in(variant: Variant) -> int:

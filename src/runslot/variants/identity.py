@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from runslot.variants.encode import to_jsonable
@@ -42,12 +42,23 @@ def run_id(variant: Mapping[str, Any], seed: int | str | None = None, arguments:
     text = None if seed is None else str(seed)
     if text is not None and SEED_KEY in settings and str(settings[SEED_KEY]) == text:
         del settings[SEED_KEY]
-    return _hash(canonical([_VERSION, settings, text, [str(argument) for argument in arguments]]), _DIGITS)
+    return _run_id(canonical(settings), text, arguments)
+
+
+def run_ids(variant: Mapping[str, Any]) -> Callable[[int], str]:
+    """Return what gives the ids of a variant's runs by seed, where the variant has none: much faster for many."""
+    text = canonical(dict(variant))
+    return lambda seed: _run_id(text, str(seed), ())
 
 
 def without_seed(variant: Mapping[str, Any]) -> str:
     """Return the canonical text of a variant but for its seed: what its name stands for."""
     return canonical({key: value for key, value in variant.items() if key != SEED_KEY})
+
+
+def _run_id(settings: str, seed: str | None, arguments: Sequence[str]) -> str:
+    others = [json.dumps(part, separators=(",", ":")) for part in (_VERSION, seed, [str(each) for each in arguments])]
+    return _hash(f"[{others[0]},{settings},{others[1]},{others[2]}]", _DIGITS)
 
 
 def _hash(text: str, digits: int) -> str:

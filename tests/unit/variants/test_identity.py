@@ -137,3 +137,12 @@ def test_equal_ids_mean_equal_settings(one, other):
     elif one != other and "nan" not in repr((one, other)):
         # Python takes True for 1; the canonical text does not, so it may differ where Python finds equality
         assert canonical(one) != canonical(other)
+
+
+def test_many_seeds_of_a_variant_have_the_ids_that_each_has_alone():
+    from runslot.variants.identity import run_ids
+
+    for variant in ({}, {"lr": 1.0, "nested": {"b": (1, 2), "a": "é"}}, {"x": None}):
+        ids = run_ids(variant)
+        assert [ids(seed) for seed in (0, 7)] == [run_id(variant, 0), run_id(variant, 7)]
+    assert len({run_ids({"x": x})(seed) for x in (1, "1") for seed in (0, 1)}) == 4
