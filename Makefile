@@ -57,7 +57,7 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt --editable . --group examples --group test
+	$(PIP) install --constraint constraints.txt --editable ".[view,plot,notify,nvidia,tensorboard]" --group examples --group test
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.lint: $(VENV)/.test
