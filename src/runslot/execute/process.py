@@ -74,7 +74,7 @@ def become_run(job: Job, keeper: int, console: int, message: int) -> None:
         _enter(job)
         if job.function is None:
             code = CANNOT_START
-            os.execvpe(job.argv[0], job.argv, job.environment)  # noqa: S606  no shell is the point
+            os.execvpe(job.argv[0], list(job.argv), job.environment)  # noqa: S606  no shell is the point
         code = call_and_finish(job, job.function, message)
     except BaseException as error:  # noqa: BLE001  the keeper says it; this process has nobody else to tell
         _tell(message, _cannot_start(job, error))
