@@ -175,6 +175,9 @@ def _patch(found: list[Change]) -> Patch:
             place = place[step]
         if verb == "set":
             place[where[-1]] = value
+        elif verb == "cut":
+            for i in value:
+                del place[where[-1]][i]
         else:
             place[where[-1]].extend(value)
     return patch

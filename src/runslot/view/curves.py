@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ _POINTS = 500
 _ALL_POINTS = 8_000
 """Points of all curves of a view together: what keeps an answer below 200 KB."""
 _FEWEST = 40
-_RESAMPLED = 5_000_000
+_ALIGNED, _RESAMPLED = 1_000_000, 5_000_000
 SAID = {
     "mean-std": "mean ± standard deviation",
     "mean-sem": "mean ± standard error",
@@ -94,7 +95,7 @@ def draw(chosen: Results, rows: Rows, choices: Choices, everything: Results, *, 
     curves = len(chosen.runs) if choices.band == "runs" else len({(splits.of[run], i) for run, i in series.of.items()})
     curves = max(1, min(curves, MOST_CURVES * len(splits.groups)))
     budget = max(_FEWEST, min(_POINTS, _ALL_POINTS // (curves * len(metrics))))
-    effort = _effort(chosen.runs.height * len(metrics)) if quick and choices.band == "iqm" else _Effort()
+    effort = _effort(chosen.runs.height * len(metrics), choices.band == "iqm") if quick else _Effort()
     panels = [panel for y in metrics for panel in _panels(rows, x, y, series, splits, choices, budget, effort)]
     if choices.top:
         panels = [_best_of(panel, chosen, series, splits, choices) for panel in panels]
@@ -109,9 +110,12 @@ class _Effort:
     repetitions: int = 1000
 
 
-def _effort(runs: int) -> _Effort:
-    """Return what stays below about half a second: values of x times resamplings times runs are bounded."""
-    both = _RESAMPLED // max(runs, 1)
+def _effort(runs: int, bootstrap: bool) -> _Effort:
+    """Return what stays below about half a second: rows on the common x axis, and those that are resampled."""
+    runs = max(runs, 1)
+    if not bootstrap:
+        return _Effort(points=max(100, min(POINTS, _ALIGNED // runs)))
+    both = _RESAMPLED // runs
     points = max(40, min(200, int(both**0.5)))
     return _Effort(points, max(60, min(1000, both // points)))
 
@@ -128,8 +132,8 @@ def _panels(
         lines = plain.rename({"y": "center"}).with_columns(n=pl.lit(1, pl.UInt32), low=null, high=null)
         banded = lines.with_columns(panel=panel_of.gather(lines["run"]), series=series_of.gather(lines["run"]))
     else:
-        aligned = plain if _aligned(plain) else align(plain, "x", "y", points=effort.points)
-        if effort.points < POINTS:
+        aligned = plain if _aligned(plain) else align(plain, "x", "y", at=_grid(plain["x"], effort.points))
+        if choices.band == "iqm" and effort.points < POINTS:
             aligned = _thinned(aligned, effort.points)
         aligned = aligned.with_columns(panel=panel_of.gather(aligned["run"]), series=series_of.gather(aligned["run"]))
         banded = band(aligned, choices.band, by=("panel", "series"), repetitions=effort.repetitions)
@@ -165,6 +169,22 @@ def _aligned(plain: pl.DataFrame) -> bool:
     first = plain["x"].head(lengths[0])
     grows = bool((first.diff().drop_nulls() > 0).all())
     return grows and bool((plain["x"].reshape((-1, lengths[0])) == first.reshape((1, lengths[0]))).all())
+
+
+def _grid(x: pl.Series, points: int) -> pl.Series:
+    """Return the values of x at which runs are aligned: all there are, or between a half and all of `points`.
+
+    These are multiples of a power of two (and the last x), so that runs that grow keep the values they had, and a
+    page needs only the new ones.
+    """
+    values = x.unique().sort()
+    if len(values) <= points:
+        return values
+    low, high = float(values[0]), float(values[-1])
+    step = 2.0 ** math.ceil(math.log2((high - low) / (points - 2)))
+    first = math.ceil(low / step)
+    inner = pl.Series([i * step for i in range(first, math.ceil(high / step))], dtype=pl.Float64)
+    return pl.concat([pl.Series([low]), inner, pl.Series([high])]).unique().sort()
 
 
 def _thinned(aligned: pl.DataFrame, points: int) -> pl.DataFrame:

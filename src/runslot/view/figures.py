@@ -30,6 +30,7 @@ GRID = "rgba(134,142,150,0.22)"
 _HOVER_TOGETHER = 10
 """Up to so many curves, hovering names all values at one x."""
 _DIGITS = 5
+_MOST_CUT = 8
 
 
 def plain(text: str) -> str:
@@ -179,7 +180,7 @@ def _whole(value: float) -> float | int:
 
 
 Change = tuple[str, tuple[str | int, ...], Any]
-"""`set` or `extend`, where in the figure, and the value or the further items."""
+"""`set` (a value), `cut` (indices to remove, the last one first) or `extend` (further items), and where in the figure."""
 
 
 def growth(before: Figure, after: Figure) -> list[Change] | None:
@@ -198,10 +199,12 @@ def growth(before: Figure, after: Figure) -> list[Change] | None:
 
 
 def _change(where: tuple[str | int, ...], old: Any, new: Any) -> list[Change]:
-    if not isinstance(old, list) or not isinstance(new, list) or len(new) < len(old):
+    if not isinstance(old, list) or not isinstance(new, list) or len(new) < len(old) - _MOST_CUT:
         return [("set", where, new)]
+    surplus = list(range(len(old) - 1, len(new) - 1, -1))
     differ = [i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b]
     if len(differ) * 4 > len(old):
         return [("set", where, new)]
-    changes: list[Change] = [("set", (*where, i), new[i]) for i in differ]
+    changes: list[Change] = [("cut", where, surplus)] if surplus else []
+    changes += [("set", (*where, i), new[i]) for i in differ]
     return [*changes, ("extend", where, new[len(old) :])] if len(new) > len(old) else changes

@@ -110,6 +110,8 @@ def plots_page(results: Results, choices: Choices) -> Any:
             delay_show=400,
             overlay_style={"visibility": "visible", "opacity": 0.6},
             type="dot",
+            color="var(--mantine-primary-color-filled)",
+            target_components={"panels": "children"},
         ),
         html.Div(id="notes", className="rs-notes"),
         dmc.Group(

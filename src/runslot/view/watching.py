@@ -13,7 +13,9 @@ from runslot.results import Reader, Results
 from runslot.view.rows import Rows
 
 _FRESH = 0.7
-"""Seconds for which what was read counts as now."""
+"""Seconds for which what was read counts as now, at least."""
+_SHARE = 3
+"""Times as long as reading took, what was read counts as now: a huge tree does not keep a core busy."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +39,21 @@ class Watched:
         self._reader = Reader(paths, cache=cache)
         self.roots = tuple(self._reader.roots)
         self._lock = threading.Lock()
-        self._read = 0.0
+        self._until = 0.0
         self._moment: Moment | None = None
 
     def now(self) -> Moment:
         """Return the runs; an unchanged tree gives the same object again, with the frames it has computed."""
         with self._lock:
-            if self._moment is None or time.monotonic() - self._read > _FRESH:
+            if self._moment is None or time.monotonic() > self._until:
+                began = time.monotonic()
                 results = self._reader.read()
                 if self._moment is None:
                     self._moment = Moment(1, results)
                 elif not _equal(results, self._moment.results):
                     self._moment = Moment(self._moment.version + 1, results)
-                self._read = time.monotonic()
+                ended = time.monotonic()
+                self._until = ended + max(_FRESH, _SHARE * (ended - began))
             return self._moment
 
 

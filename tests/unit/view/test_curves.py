@@ -75,6 +75,16 @@ def test_n_drops_where_runs_end_and_unequal_steps_are_aligned(write_run: Write, 
     assert points["center"].to_list() == [0, 5, 10, 20]
 
 
+def test_many_unequal_steps_meet_on_a_grid_with_both_ends(write_run: Write, tmp_path: Path) -> None:
+    for i in range(2):
+        steps = [float(step * 3 + i) for step in range(1200)]
+        write_run(f"run_{i}", {"seed": i}, {"step": steps, "score": [2 * step for step in steps]})
+    points = drawn(tmp_path / "runs").panels[0].curves[0].points
+    assert (points["x"][0], points["x"][-1]) == (0, 1199 * 3 + 1)
+    assert points["center"].to_list() == pytest.approx([2 * x for x in points["x"]])
+    assert points["n"].to_list() == [1, *[2] * (points.height - 2), 1]
+
+
 def test_the_best_series_of_each_figure(runs: Path) -> None:
     assert [c.label for c in drawn(runs, "top=1&y=score").panels[0].curves] == ["lr=0.1, hidden=128"]
     assert [c.label for c in drawn(runs, "top=1&y=score&mode=min").panels[0].curves] == ["lr=0.01, hidden=32"]

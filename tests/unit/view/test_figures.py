@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,12 +24,18 @@ from .conftest import Write
 
 def applied(figure: Figure, changes: Sequence[Change]) -> Figure:
     """Carry out changes as the browser does."""
-    result = copy.deepcopy(figure)
+    result = json.loads(json.dumps(figure))  # as it arrived, nothing shared
     for verb, where, value in changes:
         place: Any = result
         for step in where[:-1]:
             place = place[step]
-        place[where[-1]] = value if verb == "set" else [*place[where[-1]], *value]
+        if verb == "set":
+            place[where[-1]] = value
+        elif verb == "cut":
+            for i in value:
+                del place[where[-1]][i]
+        else:
+            place[where[-1]] = [*place[where[-1]], *value]
     return result
 
 
@@ -60,15 +65,16 @@ def test_an_appended_row_is_a_small_change() -> None:
     assert len(json.dumps(changes)) * 20 < len(json.dumps(new))
 
 
-def test_runs_that_end_are_a_small_change(write_run: Write, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", [200, 1500])
+def test_runs_that_end_are_a_small_change(write_run: Write, tmp_path: Path, rows: int) -> None:
     for i in range(8):
-        columns = {"step": list(range(200)), "score": [(step * 7 + i) % 13 for step in range(200)]}
+        columns = {"step": list(range(rows)), "score": [(step * 7 + i) % 13 for step in range(rows)]}
         write_run(f"run_{i}", {"lr": i // 2, "seed": i}, columns)
     watched = Watched([tmp_path / "runs"], cache=False)
     before = show(watched.now(), Choices())
     with (tmp_path / "runs" / "run_3" / "progress.csv").open("a") as file:
-        file.write("200,5\n")
-    watched._read = 0.0
+        file.write(f"{rows},5\n")
+    watched._until = 0.0
     after = show(watched.now(), Choices())
     changes = growth(before.figures[0], after.figures[0])
     assert changes is not None
@@ -103,11 +109,11 @@ def test_no_figure_holds_a_tag_of_a_file(write_run: Write, tmp_path: Path, kind:
 def test_a_page_is_drawn_again_only_after_a_change(runs: Path) -> None:
     watched = Watched([runs], cache=False)
     first = watched.now()
-    watched._read = 0.0
+    watched._until = 0.0
     assert watched.now() is first
     with next(runs.rglob("progress.csv")).open("a") as file:
         file.write("50,1,2\n")
-    watched._read = 0.0
+    watched._until = 0.0
     assert watched.now().version == first.version + 1
 
 

@@ -28,12 +28,13 @@ def align(
     run: str = "run",
     method: Method = "interpolate",
     points: int = POINTS,
+    at: pl.Series | None = None,
 ) -> pl.DataFrame:
     """Return `run`, `x`, `y` with all runs at the same values of x, each only between its own first and last.
 
     A run is interpolated linearly, or holds its `last` value (for what changes in steps, as a best so far). Rows
     without a number in x or y are gaps and left out; of several rows with one x, the last counts. The x values are
-    those of all runs together; where they are more than `points`, as many evenly spaced ones.
+    those of all runs together; where they are more than `points`, as many evenly spaced ones; or `at`, ascending.
     """
     for name in (run, x, y):
         if name not in progress.columns:
@@ -47,8 +48,8 @@ def align(
     )
     if not curves["x"].is_sorted() or curves["run"].n_unique() > 1:
         curves = curves.unique(["run", "x"], keep="last", maintain_order=True)
-    grid = _grid(curves["x"], points)
-    if len(grid) * curves["run"].n_unique() == curves.height:
+    grid = _grid(curves["x"], points) if at is None else at.cast(pl.Float64).alias("x")
+    if at is None and len(grid) * curves["run"].n_unique() == curves.height:
         return curves.sort("run", "x", maintain_order=True)  # they stand so already
     return _on_grid(curves, grid, method)
 
