@@ -1,0 +1,76 @@
+"""The engine beside its peers: scripts, functions, the turnaround of a slot, and large experiments.
+
+    python benchmarks/engine.py [--write] [--rounds N] [--runs N] [--python PATH] [--only PART …]
+
+Peers that are not installed are named. `--python` is an interpreter that has submitit, Ray, joblib, torch, cloudpickle.
+`--write` replaces docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from engine_parts import functions, scale, scripts, turnaround
+from engine_parts.machine import Table, describe, place
+
+_PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+_PARTS = ("scripts", "functions", "scale")
+
+
+def main() -> None:
+    """Measure, print, and on request write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--python", default=sys.executable, help="the interpreter for functions, with the peers in it")
+    parser.add_argument("--only", nargs="+", choices=_PARTS, default=_PARTS)
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md")
+    asked = parser.parse_args()
+    if asked.write and (tuple(asked.only) != _PARTS or asked.rounds < 5):
+        parser.error("--write needs all parts, and 5 rounds or more")
+    print(describe())
+    with place() as directory:
+        tables = measure(directory, asked)
+    if asked.write:
+        _PAGE.write_text(page(tables, asked.rounds))
+        print(f"written: {_PAGE}")
+
+
+def measure(directory: Path, asked: argparse.Namespace) -> list[Table]:
+    """Return the tables, each printed when it is there."""
+    tables: list[Table] = []
+    made: dict[str, list[Path]] = {}
+
+    def show(*further: Table) -> None:
+        for table in further:
+            print(f"\n{table.markdown()}", flush=True)
+        tables.extend(further)
+
+    if "scripts" in asked.only:
+        table, made["scripts"] = scripts.measure(directory, asked.runs, asked.rounds)
+        show(table)
+    if "functions" in asked.only:
+        further, experiments = functions.measure(directory, asked.runs, asked.rounds, asked.python)
+        made["functions"] = experiments
+        show(*further)
+    if made:
+        show(turnaround.measure(made))
+    if "scale" in asked.only:
+        show(scale.measure(directory, (10_000, 100_000), asked.rounds))
+    return tables
+
+
+def page(tables: list[Table], rounds: int) -> str:
+    """Return docs/performance.md."""
+    intro = (
+        "# Performance\n\nWritten by `python benchmarks/engine.py --write`; do not edit. Figures compare what ran side\n"
+        f"by side in the same {rounds} rounds on one machine; on another one the ratios are similar, the times are not.\n"
+    )
+    return f"{intro}\n{describe()}\n- {time.strftime('%Y-%m-%d')}\n\n" + "\n".join(each.markdown() for each in tables)
+
+
+if __name__ == "__main__":
+    main()
