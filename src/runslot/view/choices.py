@@ -22,6 +22,8 @@ ROW = "row"
 """The x axis on which a run's rows are counted from 0."""
 ONLY, WITHOUT = "only.", "not."
 """Before a column's name: show only runs, or no runs, with these values."""
+LEAST, MOST = "min.", "max."
+"""Before a column's name: show only runs whose numbers are not below, or not above, a limit."""
 NOTHING = "-"
 """Stands in the address where a list was emptied on purpose, so that it does not mean the default."""
 _LONGEST = 10_000
@@ -70,6 +72,9 @@ class Choices:
     """Columns of the table; None: what varies and the metrics shown."""
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     without: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    least: Mapping[str, float] = field(default_factory=dict)
+    """Show only runs with at least this value in a column of numbers."""
+    most: Mapping[str, float] = field(default_factory=dict)
 
     def query(self) -> str:
         """Return the choices as the part of an address after `?`; defaults are left out."""
@@ -81,9 +86,11 @@ class Choices:
             if isinstance(value, tuple):
                 pairs += [(each.name, _kept(item)) for item in value] or [(each.name, NOTHING)]
             else:
-                pairs.append((each.name, f"{value:g}" if isinstance(value, float) else str(value)))
+                pairs.append((each.name, str(value)))
         for prefix, values in ((ONLY, self.only), (WITHOUT, self.without)):
             pairs += [(prefix + key, item) for key, items in values.items() for item in items]
+        for prefix, limits in ((LEAST, self.least), (MOST, self.most)):
+            pairs += [(prefix + key, str(limit)) for key, limit in limits.items()]
         return urlencode(pairs)
 
     def replaced(self, given: Mapping[str, object]) -> Choices:
@@ -105,14 +112,24 @@ class Choices:
         for name, value in pairs:
             values.setdefault(name, []).append(value)
         given = {each.name: _read(each.name, values[each.name]) for each in _FIELDS if each.name in values}
+        limits = {
+            prefix: {
+                key.removeprefix(prefix): _number(key, v[-1], float)
+                for key, v in values.items()
+                if key.startswith(prefix)
+            }
+            for prefix in (LEAST, MOST)
+        }
         return cls(
             **given,
+            least=limits[LEAST],
+            most=limits[MOST],
             only={key.removeprefix(ONLY): tuple(v) for key, v in values.items() if key.startswith(ONLY)},
             without={key.removeprefix(WITHOUT): tuple(v) for key, v in values.items() if key.startswith(WITHOUT)},
         )
 
 
-_FIELDS = tuple(each for each in dataclasses.fields(Choices) if each.name not in {"only", "without"})
+_FIELDS = tuple(each for each in dataclasses.fields(Choices) if each.name not in {"only", "without", "least", "most"})
 _LISTS = {"y", "series", "split", "log", "state", "hide", "columns"}
 _WORDS = {"kind": get_args(Kind), "band": get_args(Spread), "mode": ("", "max", "min"), "log": ("x", "y")}
 

@@ -66,6 +66,12 @@ def choose(results: Results, choices: Choices) -> Results:
             _known(results, column)
             among = text_of(results.runs[column]).is_in(list(values))
             conditions.append(pl.lit(among if wanted else ~among))
+    for limits, low in ((choices.least, True), (choices.most, False)):
+        for column, limit in limits.items():
+            _known(results, column)
+            if not results.runs[column].dtype.is_numeric():
+                raise InvalidInput(f"{column!r} does not hold numbers; remove its limits")
+            conditions.append(pl.col(column) >= limit if low else pl.col(column) <= limit)
     for word in choices.text.split():
         conditions.append(_holds(results, word))
     return results.where(*conditions)

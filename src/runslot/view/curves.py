@@ -177,14 +177,15 @@ def _grid(x: pl.Series, points: int) -> pl.Series:
     These are multiples of a power of two (and the last x), so that runs that grow keep the values they had, and a
     page needs only the new ones.
     """
-    values = x.unique().sort()
+    values: pl.Series = x.unique().sort()
     if len(values) <= points:
         return values
     low, high = float(values[0]), float(values[-1])
     step = 2.0 ** math.ceil(math.log2((high - low) / (points - 2)))
     first = math.ceil(low / step)
     inner = pl.Series([i * step for i in range(first, math.ceil(high / step))], dtype=pl.Float64)
-    return pl.concat([pl.Series([low]), inner, pl.Series([high])]).unique().sort()
+    grid: pl.Series = pl.concat([pl.Series([low]), inner, pl.Series([high])]).unique().sort()
+    return grid
 
 
 def _thinned(aligned: pl.DataFrame, points: int) -> pl.DataFrame:

@@ -180,7 +180,7 @@ def _whole(value: float) -> float | int:
 
 
 Change = tuple[str, tuple[str | int, ...], Any]
-"""`set` (a value), `cut` (indices to remove, the last one first) or `extend` (further items), and where in the figure."""
+"""`set` (a value), `cut` (indices to remove, the last one first) or `extend` (further items), and where that is."""
 
 
 def growth(before: Figure, after: Figure) -> list[Change] | None:

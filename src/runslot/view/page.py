@@ -12,7 +12,7 @@ from dash import dcc, html
 
 from runslot.results.results import BEST, FINAL, Results
 from runslot.view.attributes import attributes
-from runslot.view.choices import ONLY, ROW, WITHOUT, Choices
+from runslot.view.choices import LEAST, MOST, ONLY, ROW, WITHOUT, Choices
 from runslot.view.choosing import UNKNOWN, default_series, default_x, default_y, text_of
 from runslot.view.curves import SAID
 from runslot.view.palette import STATES
@@ -20,6 +20,8 @@ from runslot.view.table import default_columns
 
 _MOST_VALUES = 200
 _MOST_FILTERS = 16
+_FEW = 8
+_PANELS: Any = {"panels": "children"}
 _ORDER = (*STATES, UNKNOWN)
 KINDS = {
     "curves": "Curves",
@@ -111,7 +113,7 @@ def plots_page(results: Results, choices: Choices) -> Any:
             overlay_style={"visibility": "visible", "opacity": 0.6},
             type="dot",
             color="var(--mantine-primary-color-filled)",
-            target_components={"panels": "children"},
+            target_components=_PANELS,
         ),
         html.Div(id="notes", className="rs-notes"),
         dmc.Group(
@@ -261,25 +263,33 @@ def _filters(results: Results, choices: Choices) -> list[Any]:
     keys = list(dict.fromkeys(k for k in keys if k in results.runs.columns))
     if len(set(results.runs["experiment"])) > 1 and "experiment" not in keys:
         keys.insert(0, "experiment")
-    for prefix, title, chosen in (
-        (ONLY, "Only these values", choices.only),
-        (WITHOUT, "Without these values", choices.without),
-    ):
-        selects = [
-            _several(prefix + key, key, _values(results, key), chosen.get(key, ())) for key in keys[:_MOST_FILTERS]
-        ]
-        if selects:
-            filters.append(
-                dmc.Accordion(
-                    dmc.AccordionItem(
-                        [dmc.AccordionControl(title), dmc.AccordionPanel(dmc.Stack(selects, gap="xs"))], value=prefix
-                    ),
-                    value=prefix if chosen else None,
-                    variant="contained",
-                    chevronPosition="left",
-                )
-            )
-    return filters
+    ranged = [key for key in keys if _is_ranged(results, key)]
+    limits = [_range(key, choices) for key in dict.fromkeys((*ranged[:_MOST_FILTERS], *choices.least, *choices.most))]
+    filters += _folded("Between", limits, bool(choices.least or choices.most))
+    plain = [key for key in keys if key not in ranged or key in choices.only or key in choices.without][:_MOST_FILTERS]
+    only = [_several(ONLY + key, key, _values(results, key), choices.only.get(key, ())) for key in plain]
+    without = [_several(WITHOUT + key, key, _values(results, key), choices.without.get(key, ())) for key in plain]
+    filters += _folded("Only these values", only, bool(choices.only))
+    return filters + _folded("Without these values", without, bool(choices.without))
+
+
+def _is_ranged(results: Results, key: str) -> bool:
+    """Tell whether limits choose better among a parameter's values than a list of them."""
+    return results.runs[key].dtype.is_numeric() and results.runs[key].n_unique() > _FEW
+
+
+def _range(key: str, choices: Choices) -> Any:
+    low = _number(LEAST + key, key, choices.least.get(key), placeholder="from")
+    high = _number(MOST + key, "", choices.most.get(key), placeholder="to")
+    return dmc.Group([low, high], grow=True, align="end")
+
+
+def _folded(title: str, controls: list[Any], opened: bool) -> list[Any]:
+    if not controls:
+        return []
+    panel = dmc.AccordionPanel(dmc.Stack(controls, gap="xs"))
+    item = dmc.AccordionItem([dmc.AccordionControl(title), panel], value=title)
+    return [dmc.Accordion(item, value=title if opened else None, variant="contained", chevronPosition="left")]
 
 
 def _values(results: Results, key: str) -> list[str]:
@@ -360,4 +370,5 @@ def _pairs(name: str, label: str, data: dict[str, str], value: str, *, kinds: st
 def _number(name: str, label: str, value: Any, low: float | None = None, placeholder: str = "") -> Any:
     limits = {} if low is None else {"min": low, "allowDecimal": False}
     shown = "" if value is None else value
-    return dmc.NumberInput(id=_choice(name), label=label, value=shown, debounce=350, placeholder=placeholder, **limits)
+    named = {"label": label} if label else attributes(aria_label=name)
+    return dmc.NumberInput(id=_choice(name), **named, value=shown, debounce=350, placeholder=placeholder, **limits)

@@ -25,7 +25,8 @@ filters = st.dictionaries(texts, st.lists(texts, min_size=1, unique=True, max_si
         band=st.sampled_from(["mean-std", "iqm", "runs"]),
         smooth=st.integers(1, 1000),
         log=st.sampled_from([(), ("x",), ("x", "y")]),
-        low=st.none() | st.integers(-1000, 1000).map(float),
+        low=st.none() | st.floats(-1e9, 1e9),
+        least=st.dictionaries(texts, st.floats(allow_nan=False, allow_infinity=False), max_size=2),
         top=st.integers(0, 99),
         where=st.text(max_size=30),
         hide=lists,
@@ -47,7 +48,19 @@ def test_what_is_not_chosen_stays_out_of_the_address() -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["kind=pie", "band=sem", "mode=up", "smooth=many", "top=-1", "low=high", "high=inf", "log=z", "a=1&" * 600],
+    [
+        "kind=pie",
+        "band=sem",
+        "mode=up",
+        "smooth=many",
+        "top=-1",
+        "low=high",
+        "high=inf",
+        "log=z",
+        "min.lr=x",
+        "max.lr=nan",
+        "a=1&" * 600,
+    ],
 )
 def test_values_that_cannot_be_are_refused_by_name(query: str) -> None:
     with pytest.raises(InvalidInput):

@@ -93,7 +93,7 @@ def test_the_best_series_of_each_figure(runs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["where=lr > 0.05", "not.lr=0.01", "only.lr=0.1", "text=lr=0.1,", "text=LR=0.1 hidden"]
+    "query", ["where=lr > 0.05", "not.lr=0.01", "only.lr=0.1", "min.lr=0.05", "text=lr=0.1,", "text=LR=0.1 hidden"]
 )
 def test_filters_choose_the_same_runs(runs: Path, query: str) -> None:
     assert [c.label for c in drawn(runs, query + "&series=lr").panels[0].curves] == ["lr=0.1"]
@@ -101,7 +101,17 @@ def test_filters_choose_the_same_runs(runs: Path, query: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["y=reward", "x=nothing", "series=size", "split=size", "only.size=1", "where=lr >", "where=__import__('os')"],
+    [
+        "y=reward",
+        "x=nothing",
+        "series=size",
+        "split=size",
+        "only.size=1",
+        "min.size=1",
+        "max.state=1",
+        "where=lr >",
+        "where=__import__('os')",
+    ],
 )
 def test_what_no_run_has_is_refused(runs: Path, query: str) -> None:
     with pytest.raises(InvalidInput):
