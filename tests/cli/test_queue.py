@@ -92,3 +92,23 @@ def test_runs_that_outlive_their_launcher_stay_in_the_queue(runslot, until):
     (runslot.directory / "go").touch()
     until(lambda: queue(runslot) == [])
     assert not list(Path(os.environ["XDG_STATE_HOME"]).glob("runslot/launchers/*"))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no leases")
+def test_who_waits_writes_once_and_makes_no_directories(runslot, until):
+    first = runslot.start(*SIX)
+    until(lambda: waiting(runslot))
+    second = runslot.start("run", "train.py:wait", "--name", "v", "--grid", "x=1,2", "--cpus-per-run", str(CORES))
+    (journal,) = until(lambda: list(runslot.root.glob("v/2*/journal.jsonl")))
+    until(lambda: '"waits"' in journal.read_text())
+    before = journal.read_text()
+    # Something else takes its time meanwhile: the other launcher has asked for its slot many times.
+    runslot("queue")
+    runslot("queue")
+    assert journal.read_text() == before
+    assert not list(journal.parent.glob("x=*"))
+
+    (runslot.directory / "go").touch()
+    ended(first)
+    ended(second)
+    assert runslot.status("v")["counts"] == {"succeeded": 2}

@@ -115,6 +115,8 @@ def _read_journal(path: Path) -> _Journal:
                 if before is not None:
                     runs[event["run"]] = before
                 journal.waits[event.get("slot")] = event.get("by", "")
+            case "waits":
+                journal.waits[event["slot"]] = event["by"]
             case "launcher_started":
                 journal.slots, journal.paused, journal.waits = event.get("slots"), False, {}
             case "request" if event["verb"] in {"pause", "continue"}:

@@ -91,7 +91,7 @@ class _Translator:
     def translate(self, line: Mapping[str, Any]) -> Iterator[LaunchEvent]:
         """Yield the event of one line, if it has one."""
         match line["event"]:
-            case "start" | "ended" | "dropped" | "slot_taken":
+            case "start" | "ended" | "dropped" | "slot_taken" | "waits":
                 yield self._of_run(self._runs[line["run"]], line)
             case "request":
                 yield self._request(line["verb"], line["arguments"])
@@ -108,6 +108,8 @@ class _Translator:
         if line["event"] == "start":
             self._under_way.add(run.id)
             return RunStarted(run, path, line["attempt"], line["slot"])
+        if line["event"] == "waits":
+            return RunWaits(run, line["slot"], line["by"])
         self._under_way.discard(run.id)
         if line["event"] == "ended":
             return RunEnded(run, path, Outcome.from_json(line["outcome"]), line.get("retry", False))

@@ -48,6 +48,12 @@ class Launcher(Protocol):
     def slots(self) -> Sequence[Slot] | None:
         """Return the slots that runs are placed in; None where the engine keeps a queue of its own."""
 
+    def reserve(self, slot: Slot, experiment: str, run: str) -> Taken | None:
+        """Take a slot for a run that `start` is asked for next; who has it, where someone else does."""
+
+    def release(self, slot: Slot) -> None:
+        """Give a reserved slot back: its run is not started after all."""
+
     def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken | Outcome]:
         """Start the runs, one answer each, in order; an outcome where a run cannot be started at all."""
 

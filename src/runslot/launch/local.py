@@ -79,6 +79,9 @@ class LocalLauncher:
         self._log = log
         self._say = say
         self._leases = Leases()
+        self._reserved: dict[int, Lease] = {}
+        self._refused: set[int] = set()
+        """Slots that someone else had when they were last asked for."""
         self._templates: dict[str, TemplateProcess | None] = {}
         self._contents: dict[tuple[Path, str], str] = {}
         self._places: dict[int | None, _Place] = {}
@@ -93,10 +96,26 @@ class LocalLauncher:
         """Import the function in a template, so that a function that cannot be imported is refused before any run."""
         self._template_of(wanted)
 
+    def reserve(self, slot: Slot, experiment: str, run: str) -> Taken | None:
+        """Take a slot's lease, which the run that is started next in it inherits."""
+        if slot.index in self._reserved:
+            return None
+        lease = self._leases.try_acquire(slot, Holder.of(experiment, run))
+        if isinstance(lease, Refused):
+            self._refused.add(slot.index)
+            return Taken(str(lease))
+        self._refused.discard(slot.index)
+        self._reserved[slot.index] = lease
+        return None
+
+    def release(self, slot: Slot) -> None:
+        """Let go of a lease that `reserve` took."""
+        self._reserved.pop(slot.index).close()
+
     def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken | Outcome]:
         """Start the runs whose slot can be had."""
         answers = [self._start(placed) for placed in runs]
-        if answers and not any(isinstance(answer, Taken) for answer in answers):
+        if answers and not self._refused:
             self._leases.stop_waiting()  # what this launcher once waited for, others need not leave to it
         return answers
 
@@ -140,6 +159,9 @@ class LocalLauncher:
     def close(self) -> None:
         """End the templates and idle keepers, and wait for no slot."""
         self._leases.stop_waiting()
+        for lease in self._reserved.values():
+            lease.close()
+        self._reserved.clear()
         for place in self._places.values():
             place.keeper.close()
         for template in self._templates.values():
@@ -155,9 +177,10 @@ class LocalLauncher:
     # ---- starting ------------------------------------------------------------------------------------------------
 
     def _start(self, placed: Placed) -> Handle | Taken | Outcome:
-        lease = self._lease(placed)
-        if isinstance(lease, Refused):
-            return Taken(str(lease))
+        taken = None if placed.slot is None else self.reserve(placed.slot, placed.experiment, placed.run.directory)
+        if taken is not None:
+            return taken
+        lease = None if placed.slot is None else self._reserved.pop(placed.slot.index)
         try:
             keeper = self._hand_over(placed, () if lease is None else lease.descriptors)
         except (RunslotError, OSError) as error:  # this run's misfortune, not the others'
@@ -172,12 +195,6 @@ class LocalLauncher:
 
     def _not_started(self, attempt: int, message: str) -> Outcome:
         return Outcome("lost", attempt, ended=time.time(), host=host_name(), message=message)
-
-    def _lease(self, placed: Placed) -> Lease | Refused | None:
-        if placed.slot is None:
-            return None
-        run = placed.run.directory
-        return self._leases.try_acquire(placed.slot, Holder.of(placed.experiment, run))
 
     def _hand_over(self, placed: Placed, leases: Sequence[int]) -> KeeperProcess:
         """Give the run to its slot's keeper; a keeper or template that was killed meanwhile is replaced once."""

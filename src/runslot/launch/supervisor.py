@@ -98,6 +98,8 @@ class Supervisor:
         self._noted_interrupts = 0
         self._looked = 0.0
         self._waits_said: set[Key] = set()
+        self._waits: dict[int, str] = {}
+        """By slot, who has it, as the journal says."""
 
     # ---- from other threads --------------------------------------------------------------------------------------
 
@@ -288,14 +290,38 @@ class Supervisor:
         keys: list[Key] = []
         events: list[Event] = []
         for start in starts:
+            slot = None if start.slot is None else self._slots[start.slot]
+            if slot is not None and not self._reserve(start.key, slot):
+                events.append(SlotTaken(start.key, _RETRY_TAKEN))
+                continue
             try:
                 placed.append(self._place(start))
                 keys.append(start.key)
             except OSError as error:  # a full disk, a directory that vanished: this run's failure, not the others'
                 events.append(Ended(start.key, _could_not_start(start, error)))
+                if slot is not None:
+                    self._launcher.release(slot)
         for key, one, result in zip(keys, placed, self._launcher.start(placed), strict=True):
             events += self._note_start(key, one, result)
         return events
+
+    def _reserve(self, key: Key, slot: Slot) -> bool:
+        """Take the slot before anything is written: a launcher that waits for others does so for days, and quietly."""
+        experiment, run = self._entries[key].experiment, self._entries[key].run
+        taken = self._launcher.reserve(slot, experiment.file.name, run.directory)
+        if taken is None:
+            self._waits.pop(slot.index, None)
+            return True
+        if self._waits.get(slot.index) != taken.by:
+            self._waits[slot.index] = taken.by
+            experiment.journal.write("waits", time.time(), run=run.id, slot=slot.index, by=taken.by)
+        self._say_wait(key, slot.index, taken)
+        return False
+
+    def _say_wait(self, key: Key, slot: int | None, taken: Taken) -> None:
+        if key not in self._waits_said:
+            self._waits_said.add(key)
+            self._observer(RunWaits(self._entries[key].run, slot, taken.by))
 
     def _place(self, start: Start) -> Placed:
         entry = self._entries[start.key]
@@ -320,9 +346,7 @@ class Supervisor:
             return [Ended(key, result)]
         if isinstance(result, Taken):
             experiment.journal.write("slot_taken", time.time(), run=placed.run.id, slot=index, by=result.by)
-            if key not in self._waits_said:
-                self._waits_said.add(key)
-                self._observer(RunWaits(placed.run, index, result.by))
+            self._say_wait(key, index, result)
             return [SlotTaken(key, _RETRY_TAKEN)]
         self._handles[key] = result
         self._waits_said.discard(key)
