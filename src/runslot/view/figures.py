@@ -29,6 +29,8 @@ GREY = "#868e96"
 GRID = "rgba(134,142,150,0.22)"
 _HOVER_TOGETHER = 10
 """Up to so many curves, hovering names all values at one x."""
+LOG = {"type": "log", "exponentformat": "power"}
+"""Of a logarithmic axis: 10⁻⁵, not 10µ."""
 _DIGITS = 5
 _MOST_CUT = 8
 
@@ -61,7 +63,7 @@ def curves_figure(panel: Panel, hidden: Sequence[str] = ()) -> Figure:
     layout = base_layout(panel.x, panel.y)
     shown = [curve for curve in panel.curves if curve.label not in hidden]
     for name in panel.log:
-        layout[f"{name}axis"]["type"] = "log"
+        layout[f"{name}axis"] |= LOG
     layout["hovermode"] = "x unified" if len(shown) <= _HOVER_TOGETHER else "closest"
     if panel.low is not None or panel.high is not None:
         layout["yaxis"] |= _range(panel)

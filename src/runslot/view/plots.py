@@ -18,7 +18,7 @@ from runslot.results.summary import mode_of
 from runslot.view.choices import Choices
 from runslot.view.choosing import Groups, default_series, default_y, group, in_order, text_of
 from runslot.view.curves import SAID
-from runslot.view.figures import GREY, GRID, Figure, base_layout, numbers, plain
+from runslot.view.figures import GREY, GRID, LOG, Figure, base_layout, numbers, plain
 from runslot.view.palette import LINES, SEQUENCE, Stroke, stroke
 
 Drawn = tuple[tuple[tuple[str, str], ...], tuple[Figure, ...], set[int], tuple[str, ...]]
@@ -139,7 +139,7 @@ def _intervals(scored: pl.DataFrame, metric: str, series: Groups, choices: Choic
     }
     layout["height"] = max(180, 70 + 30 * len(labels))
     if "x" in choices.log or "y" in choices.log:
-        layout["xaxis"]["type"] = "log"
+        layout["xaxis"] |= LOG
     return {"data": traces, "layout": layout}
 
 
@@ -161,7 +161,7 @@ def _scatter(scored: pl.DataFrame, metric: str, series: Groups, across: str, hid
     values = scored[across]
     numeric = values.dtype.is_numeric()
     if numeric and _spans_decades(values):
-        layout["xaxis"]["type"] = "log"
+        layout["xaxis"] |= LOG
     if not numeric:
         layout["xaxis"] |= {"type": "category", "categoryorder": "array"}
         layout["xaxis"]["categoryarray"] = [plain(v) for v in in_order(text_of(values))]

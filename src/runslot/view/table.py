@@ -26,7 +26,12 @@ def default_columns(results: Results, metrics: Sequence[str]) -> tuple[str, ...]
     """Return the columns shown at first: what varies, then final and best values of the metrics drawn."""
     drawn = [prefix + metric for metric in metrics for prefix in (FINAL, BEST)]
     varying = [name for name in results.identity if name != "variant"][:12]
-    return tuple(c for c in dict.fromkeys((*_ALWAYS, *varying, *drawn, "rows", *_AFTER)) if c in results.runs.columns)
+    names = dict.fromkeys((*_ALWAYS, *varying, *drawn, "rows", *_AFTER))
+    return tuple(name for name in names if name in results.runs.columns and _has_values(results.runs[name]))
+
+
+def _has_values(column: pl.Series) -> bool:
+    return column.null_count() < len(column)
 
 
 def column_definitions(results: Results, shown: Sequence[str]) -> list[dict[str, Any]]:

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from runslot.errors import InvalidInput
 from runslot.view.choices import Choices
 
+from .conftest import PATIENT
+
 texts = st.text(min_size=1, max_size=12)
 lists = st.lists(texts, unique=True, max_size=4).map(tuple)
 filters = st.dictionaries(texts, st.lists(texts, min_size=1, unique=True, max_size=3).map(tuple), max_size=3)
 
 
+@PATIENT
 @given(
     st.builds(
         Choices,

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from runslot.view.decimation import decimate
 
+from .conftest import PATIENT
+
 values = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=600)
 
 
@@ -18,6 +20,7 @@ def curve(center: list[float], number: int = 0) -> pl.DataFrame:
     return frame.with_columns(curve=pl.lit(number), **columns)
 
 
+@PATIENT
 @given(st.lists(values, min_size=1, max_size=3), st.integers(8, 100))
 def test_extremes_and_ends_stay_and_no_point_is_made_up(curves: list[list[float]], points: int) -> None:
     frame = pl.concat([curve(center, i) for i, center in enumerate(curves)])
@@ -35,6 +38,7 @@ def test_extremes_and_ends_stay_and_no_point_is_made_up(curves: list[list[float]
         assert own.height <= points * 5 / 4 + 6
 
 
+@PATIENT
 @given(st.lists(st.floats(-1e6, 1e6), min_size=130, max_size=255), st.integers(1, 50))
 def test_a_grown_curve_keeps_what_was_sent_but_for_its_last_stretch(center: list[float], more: int) -> None:
     shorter = center[: max(129, len(center) - more)]

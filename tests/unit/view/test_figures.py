@@ -19,7 +19,7 @@ from runslot.view.figures import Change, Figure, curves_figure, growth, plain
 from runslot.view.shown import show
 from runslot.view.watching import Moment, Watched
 
-from .conftest import Write
+from .conftest import PATIENT, Write
 
 
 def applied(figure: Figure, changes: Sequence[Change]) -> Figure:
@@ -48,6 +48,7 @@ def figure_of(center: list[float], n: list[int]) -> Figure:
 numbers = st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=40)
 
 
+@PATIENT
 @given(numbers, numbers)
 def test_growth_makes_the_new_figure_from_the_old_one(before: list[float], more: list[float]) -> None:
     old = figure_of(before, [3] * len(before))
@@ -82,6 +83,7 @@ def test_runs_that_end_are_a_small_change(write_run: Write, tmp_path: Path, rows
     assert len(json.dumps(changes)) * 4 < len(json.dumps(after.figures[0]))
 
 
+@PATIENT
 @given(st.text())
 def test_texts_are_escaped(text: str) -> None:
     escaped = plain(text)

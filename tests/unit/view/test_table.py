@@ -12,7 +12,7 @@ from runslot.results import load
 from runslot.view.choosing import group
 from runslot.view.table import changes, column_definitions, default_columns, rows, shared_start
 
-from .conftest import Write
+from .conftest import PATIENT, Write
 
 cells = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 3))
 
@@ -21,6 +21,7 @@ def table(values: dict[str, int]) -> list[dict[str, Any]]:
     return [{"run": run, "c0": value} for run, value in values.items()]
 
 
+@PATIENT
 @given(cells, cells)
 def test_a_transaction_makes_one_table_from_the_other(before: dict[str, int], after: dict[str, int]) -> None:
     found = changes(table(before), table(after)) or {}
@@ -57,6 +58,7 @@ def test_columns_of_any_name_go_by_numbers(write_run: Write, tmp_path: Path) -> 
     assert row[headings["loss (final)"]] in {"nan", None}
 
 
+@PATIENT
 @given(st.lists(st.lists(st.sampled_from(["a", "ab", "b"]), min_size=1, max_size=4).map("/".join), max_size=5))
 def test_names_leave_out_the_directories_that_all_share(paths: list[str]) -> None:
     common = shared_start(paths)

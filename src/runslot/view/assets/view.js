@@ -64,8 +64,11 @@
     element("span", { className: "rs-dot", style: { background: props.colours[props.value] || "#868E96" } }), props.value || "unknown");
 
   const functions = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
-  functions.numberSaid = (value) =>
-    typeof value === "number" ? String(Number(value.toPrecision(6))) : value === null || value === undefined ? "" : String(value);
+  functions.numberSaid = (value) => {
+    if (typeof value !== "number") return value === null || value === undefined ? "" : String(value);
+    const small = value !== 0 && Math.abs(value) < 1e-4;
+    return small ? value.toExponential(3).replace(/\.?0+e/, "e") : String(Number(value.toPrecision(6)));
+  };
   functions.durationSaid = (value) => {
     if (typeof value !== "number") return "";
     if (value < 60) return value.toFixed(1) + " s";
