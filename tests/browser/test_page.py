@@ -193,6 +193,20 @@ def test_a_run_that_appears_gets_its_curve(chromium: Any, copied: Path, serve: C
         )
 
 
+def test_a_page_opened_before_the_first_row_gets_its_plots_and_controls(
+    chromium: Any, tmp_path: Path, serve: Callable[[Path], Any]
+) -> None:
+    run = tmp_path / "early" / "run_0"
+    run.mkdir(parents=True)
+    with serve(run.parent) as address:
+        page = Page(chromium, address)
+        page.until("return document.body.innerText.includes('no runs yet')")
+        (run / "variant.json").write_text(json.dumps({"lr": 1.0, "seed": 0}))
+        (run / "progress.csv").write_text("epoch,accuracy\n0,0.1\n1,0.2\n")
+        assert page.names() == ["all runs"]
+        page.until("return document.querySelector('#navbar .mantine-MultiSelect-pill').textContent === 'accuracy'")
+
+
 HOSTILE = "<img src=x onerror=\"window.pwned='name'\">"
 
 

@@ -131,6 +131,7 @@ def _add_plots(app: Dash, watched: Watched) -> None:
         Output("status", "children", allow_duplicate=True),
         Output("seen", "data", allow_duplicate=True),
         Output("redraw", "data"),
+        Output("outgrown", "data"),
         Input("tick", "n_intervals"),
         State("seen", "data"),
         State("query", "data"),
@@ -142,24 +143,23 @@ def _add_plots(app: Dash, watched: Watched) -> None:
         figures = [no_update] * len(ctx.outputs_list[0])
         moment = watched.now()
         if seen is None or (seen["version"] == moment.version and seen["query"] == query):
-            return figures, *(no_update,) * 5
+            return figures, *(no_update,) * 6
         before = memory.get(seen["query"], seen["version"])
         try:
             after = memory.show(seen["query"], moment)
         except RunslotError:
             before = None
         # The query differs where an answer to an earlier one came last; so all is drawn again.
-        if (
-            before is None
-            or seen["query"] != query
-            or not same_frame(before, after)
-            or len(figures) != len(after.figures)
-        ):
-            return figures, *(no_update,) * 4, redraw + 1
+        if before is None or seen["query"] != query:
+            return figures, *(no_update,) * 4, redraw + 1, no_update
+        if before.columns != after.columns:
+            return figures, *(no_update,) * 5, True
+        if not same_frame(before, after) or len(figures) != len(after.figures):
+            return figures, *(no_update,) * 4, redraw + 1, no_update
         figures = [_grown(a, b) for a, b in zip(before.figures, after.figures, strict=True)]
         version = {**seen, "version": moment.version}
         transaction = changes(before.rows, after.rows)
-        return figures, transaction or no_update, _counted(after), _status(after), version, no_update
+        return figures, transaction or no_update, _counted(after), _status(after), version, no_update, no_update
 
 
 def _grown(before: Figure, after: Figure) -> Any:
@@ -195,6 +195,7 @@ def _add_browser_callbacks(app: Dash) -> None:
         State({"type": "choice", "name": ALL}, "id"),
         State("defaults", "data"),
     )
+    register(ClientsideFunction("runslot", "reload"), Output("reloaded", "data"), Input("outgrown", "data"))
     register(
         ClientsideFunction("runslot", "navbar"),
         Output("shell", "navbar"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,6 +76,8 @@ def plots_page(results: Results, choices: Choices) -> Any:
         dcc.Store(id="query", data=None),
         dcc.Store(id="seen", data=None),
         dcc.Store(id="redraw", data=0),
+        dcc.Store(id="outgrown", data=False),
+        dcc.Store(id="reloaded"),
         dcc.Interval(id="tick", interval=1000),
         dmc.Group(
             [
@@ -242,14 +243,11 @@ def _log_axes(choices: Choices) -> Any:
 
 
 def _filters(results: Results, choices: Choices) -> list[Any]:
-    states = Counter(state or UNKNOWN for state in results.runs["state"])
     filters: list[Any] = [
         dmc.TextInput(
             id=_choice("text"), label="Search", value=choices.text, placeholder="words of a path or value", debounce=350
         ),
-        _several(
-            "state", "States", [s for s in _ORDER if s in states or s in choices.state], choices.state, hint="all"
-        ),
+        _several("state", "States", _ORDER, choices.state, hint="all"),
         dmc.TextInput(
             id=_choice("where"),
             label="Where",

@@ -59,7 +59,7 @@ def show(moment: Moment, choices: Choices) -> Shown:
         figures,
         tuple(legend) if choices.kind != "bars" else (),  # there the labels stand on the axis
         notes,
-        (*results.runs.columns, *sorted({state or UNKNOWN for state in results.runs["state"]})),
+        tuple(results.runs.columns),
         column_definitions(results, columns),
         rows(chosen, columns, series, colours),
         Counter(state or UNKNOWN for state in results.runs["state"]),
@@ -116,10 +116,9 @@ class Memory:
 
 
 def same_frame(before: Shown, after: Shown) -> bool:
-    """Tell whether only contents changed: the same figures, legend, columns."""
+    """Tell whether only contents changed: the same figures, legend, columns of the table."""
     return (
         before.titles == after.titles
-        and before.columns == after.columns
         and [g for g, _ in before.legend] == [g for g, _ in after.legend]
         and before.definitions == after.definitions
     )

@@ -30,6 +30,11 @@
         const more = text ? "&" + text : "";
         return [text, "/export?as=pdf" + more, "/export?as=svg" + more, "/export?as=png" + more];
       },
+      // There are metrics or parameters that the controls do not have; all choices are in the address.
+      reload(outgrown) {
+        if (outgrown) window.location.reload();
+        return window.dash_clientside.no_update;
+      },
       navbar(opened, shown) {
         return Object.assign({}, shown, { collapsed: { mobile: !opened } });
       },
