@@ -27,6 +27,8 @@ from runslot.hardware.waiting import Names, Waiting
 PREFIX = "runslot."
 MOST_PLACES = 16
 """Places on a shared GPU that are looked at to say who has it."""
+KNOWN_FOR = 2.0
+"""Seconds for which a holder is not looked up again: the kernel takes milliseconds to list its locks."""
 RECORD = 1024
 """Bytes of a lock file: one line of JSON about its holder, padded, so that one write replaces it."""
 
@@ -100,6 +102,7 @@ class Leases:
         self._prefix = f"{self.directory}/{PREFIX}"
         self._waiting = Waiting(str(self.directory), f"{PREFIX}waiting-")
         self._known: dict[int, tuple[Slot, Names, tuple[_Part, ...]]] = {}
+        self._holders: dict[str, tuple[tuple[int, ...], float, str]] = {}
 
     def try_acquire(self, slot: Slot, holder: Holder) -> Lease | Refused:
         """Return a lease of all of `slot`, or why it cannot be had now; never waits.
@@ -163,6 +166,14 @@ class Leases:
         return not any(_inode(self._prefix + name) in held for name in names)
 
     def _holder(self, part: _Part) -> str:
+        """Return who has it; the same words as a moment ago while no lock file was written to."""
+        written = tuple(_written(self._prefix + file) for file in (*part.files, *part.inside))
+        known = self._holders.get(part.label)
+        if known is None or known[0] != written or time.monotonic() - known[1] > KNOWN_FOR:
+            known = self._holders[part.label] = (written, time.monotonic(), self._find_holder(part))
+        return known[2]
+
+    def _find_holder(self, part: _Part) -> str:
         held = locked_by()
         for file in (*part.files, *part.inside):
             path = self._prefix + file
@@ -260,6 +271,13 @@ def _inode(path: str) -> tuple[int, int]:
     except OSError:
         return (-1, -1)
     return (status.st_dev, status.st_ino)
+
+
+def _written(path: str) -> int:
+    try:
+        return os.stat(path, follow_symlinks=False).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _close(descriptors: Iterable[int]) -> None:
