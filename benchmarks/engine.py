@@ -66,10 +66,11 @@ def measure(directory: Path, asked: argparse.Namespace) -> list[Table]:
 def page(tables: list[Table], rounds: int) -> str:
     """Return docs/performance.md."""
     intro = (
-        "# Performance\n\nWritten by `python benchmarks/engine.py --write`; do not edit. Figures compare what ran side\n"
-        f"by side in the same {rounds} rounds on one machine; on another one the ratios are similar, the times are not.\n"
+        "# Performance\n\nWritten by `python benchmarks/engine.py --write`; do not edit. Figures compare what ran\n"
+        f"side by side in the same {rounds} rounds on one machine: elsewhere ratios are similar, times are not.\n"
     )
-    return f"{intro}\n{describe()}\n- {time.strftime('%Y-%m-%d')}\n\n" + "\n".join(each.markdown() for each in tables)
+    versions = f"{describe()}\n- {time.strftime('%Y-%m-%d')}\n\n"
+    return f"{intro}\n{versions}" + "\n".join(table.markdown() for table in tables)
 
 
 if __name__ == "__main__":
