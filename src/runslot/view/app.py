@@ -49,7 +49,9 @@ def make_app(watched: Watched, guard: Guard) -> Dash:
         [dcc.Location(id="at", refresh=False), html.Div(id="page")], theme=THEME, defaultColorScheme="auto"
     )
     _add_pages(app, watched)
-    _add_plots(app, watched)
+    memory = Memory()
+    _add_plots(app, watched, memory)
+    _add_growth(app, watched, memory)
     _add_browser_callbacks(app)
     add_export(app.server, watched)
     protect(app.server, guard, policy_for(app.csp_hashes()))
@@ -84,9 +86,7 @@ def _add_pages(app: Dash, watched: Watched) -> None:
         return no_update if now is None or now == before else now
 
 
-def _add_plots(app: Dash, watched: Watched) -> None:
-    memory = Memory()
-
+def _add_plots(app: Dash, watched: Watched, memory: Memory) -> None:
     @app.callback(
         Output("panels", "children"),
         Output("panels", "data-count"),
@@ -124,6 +124,8 @@ def _add_plots(app: Dash, watched: Watched) -> None:
             {"query": query, "version": moment.version},
         )
 
+
+def _add_growth(app: Dash, watched: Watched, memory: Memory) -> None:
     @app.callback(
         Output({"type": "panel", "at": ALL}, "figure"),
         Output("runs", "rowTransaction"),

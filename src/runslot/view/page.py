@@ -15,6 +15,7 @@ from runslot.view.choices import LEAST, MOST, ONLY, ROW, WITHOUT, Choices
 from runslot.view.choosing import UNKNOWN, default_series, default_x, default_y, text_of
 from runslot.view.curves import SAID
 from runslot.view.palette import STATES
+from runslot.view.plots import axes
 from runslot.view.table import default_columns
 
 _MOST_VALUES = 200
@@ -79,33 +80,7 @@ def plots_page(results: Results, choices: Choices) -> Any:
         dcc.Store(id="outgrown", data=False),
         dcc.Store(id="reloaded"),
         dcc.Interval(id="tick", interval=1000),
-        dmc.Group(
-            [
-                dmc.SegmentedControl(
-                    id=_choice("kind"),
-                    value=choices.kind,
-                    data=[{"value": kind, "label": label} for kind, label in KINDS.items()],
-                    className="rs-kinds",
-                ),
-                dmc.Group(
-                    [
-                        dmc.Text("Export", size="sm", c="dimmed"),
-                        html.A(
-                            "PDF",
-                            id="export-pdf",
-                            href="/export",
-                            className="rs-export",
-                            title="Figures for a paper, with their data and the script that draws them again",
-                        ),
-                        html.A("SVG", id="export-svg", href="/export", className="rs-export"),
-                        html.A("PNG", id="export-png", href="/export", className="rs-export"),
-                    ],
-                    gap=6,
-                    className="rs-exports",
-                ),
-            ],
-            justify="space-between",
-        ),
+        _kinds_and_export(choices),
         html.Div(id="message", role="alert"),
         html.Div(id="legend", className="rs-legend"),
         dcc.Loading(
@@ -117,24 +92,39 @@ def plots_page(results: Results, choices: Choices) -> Any:
             target_components=_PANELS,
         ),
         html.Div(id="notes", className="rs-notes"),
-        dmc.Group(
-            [
-                dmc.Text(id="counted", fw=600),
-                dmc.Group(
-                    [
-                        html.A("Compare the two", id="compare", href="/compare", className="rs-export rs-off"),
-                        _columns(results, choices),
-                    ],
-                    gap="sm",
-                ),
-            ],
-            justify="space-between",
-            mt="md",
-            mb="xs",
-        ),
+        _above_table(results, choices),
         grid(),
     ]
     return shell(content, base=results.base, navbar=controls(results, choices))
+
+
+def _kinds_and_export(choices: Choices) -> Any:
+    kinds = [{"value": kind, "label": label} for kind, label in KINDS.items()]
+    title = "Figures for a paper, with their data and the script that draws them again"
+    exports = [
+        html.A(kind.upper(), id=f"export-{kind}", href="/export", className="rs-export", title=title)
+        for kind in ("pdf", "svg", "png")
+    ]
+    return dmc.Group(
+        [
+            dmc.SegmentedControl(id=_choice("kind"), value=choices.kind, data=kinds, className="rs-kinds"),
+            dmc.Group([dmc.Text("Export", size="sm", c="dimmed"), *exports], gap=6, className="rs-exports"),
+        ],
+        justify="space-between",
+    )
+
+
+def _above_table(results: Results, choices: Choices) -> Any:
+    compare = html.A("Compare the two", id="compare", href="/compare", className="rs-export rs-off")
+    return dmc.Group(
+        [
+            dmc.Text(id="counted", fw=600),
+            dmc.Group([compare, _columns(results, choices)], gap="sm"),
+        ],
+        justify="space-between",
+        mt="md",
+        mb="xs",
+    )
 
 
 def grid() -> Any:
@@ -164,6 +154,7 @@ def grid() -> Any:
 def defaults(results: Results) -> dict[str, Any]:
     """Return what each control shows where the address does not say; such values stay out of the address."""
     y = default_y(results.metrics)
+    across, down = axes(results, Choices())
     return {
         "kind": "curves",
         "y": list(y),
@@ -177,21 +168,9 @@ def defaults(results: Results) -> dict[str, Any]:
         "by": "final",
         "mode": "",
         "columns": list(default_columns(results, y)),
-        "across": default_across(results),
-        "down": default_down(results),
+        "across": across,
+        "down": down,
     }
-
-
-def default_across(results: Results) -> str:
-    """Return the column that a scatter or heat map starts with: the parameter with the most values."""
-    keys = sorted(results.varying, key=lambda key: -results.runs[key].n_unique())
-    return keys[0] if keys else "seed"
-
-
-def default_down(results: Results) -> str:
-    """Return the second column of a heat map."""
-    keys = [key for key in results.varying if key != default_across(results)]
-    return keys[0] if keys else "seed"
 
 
 def controls(results: Results, choices: Choices) -> Any:
