@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ class Template:
         self._channel = channel
         self._package = package
         self._function: Callable[..., Any] | None = None
+        self._finalizers: list[weakref.finalize[..., Any]] = []
+        """Of what the import made: this process carries them out at its end, not the first run that ends."""
 
     def serve(self) -> None:
         """Answer messages until the launcher is gone."""
@@ -53,6 +56,8 @@ class Template:
         while True:
             message, descriptors = self._channel.receive()
             if message is None:
+                for finalizer in self._finalizers:
+                    finalizer.atexit = True
                 return
             match message.pop("verb"):
                 case "import":
@@ -63,6 +68,13 @@ class Template:
                     answer = {"failed": f"unknown verb {verb!r}"}
             self._channel.send(answer)
 
+    def _keep_finalizers(self) -> None:
+        # A temporary directory made by the module is every run's; and torch's finalizers take a run 30 ms.
+        registry: Iterable[weakref.finalize[..., Any]] = weakref.finalize._registry  # type: ignore[attr-defined]
+        self._finalizers = [each for each in registry if each.atexit]
+        for finalizer in self._finalizers:
+            finalizer.atexit = False
+
     def _import(self, function: dict[str, Any], home: str, path: list[str], cwd: str) -> dict[str, Any]:
         kept = {name: os.environ.get(name) for name in _ONE_THREAD}
         os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))  # pools without threads: a fork loses threads
@@ -71,6 +83,8 @@ class Template:
         try:
             self._function = find_function(Function.from_json(function), Path(home))
             importlib.import_module("runslot.logger")  # every run will need it
+            if "numpy" in sys.modules:
+                importlib.import_module("numpy.random")  # to seed it; numpy would load it in every run anew
         except RunslotError as error:  # says itself what is wrong
             return {"failed": str(error)}
         except BaseException as error:  # noqa: BLE001  the user's module may raise anything; the launcher says it
@@ -78,6 +92,7 @@ class Template:
         finally:
             for name, value in kept.items():
                 _set_or_unset(name, value)
+        self._keep_finalizers()
         gc.collect()
         gc.freeze()  # so that the forks share what was imported
         return {"unsafe": why_unsafe_to_fork()}
