@@ -22,6 +22,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out a command line and return its exit status: 0 well, 1 something failed, 2 refused, 130 Ctrl-C."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        return _carry_out(argv)
+    finally:
+        _let_go_of_output()
+
+
+def _let_go_of_output() -> None:
+    """Flush the output; where its reader has gone (`| head`), that is no failure of what was done."""
+    import os
+
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _carry_out(argv: list[str]) -> int:
+    try:
         if argv[:1] == ["exec"]:
             return execute(argv[1:])
         from runslot.cli.app import call
@@ -30,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RunslotError as error:
         print(f"runslot: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of the output has gone, and has seen what it wanted
+        return 0
     except KeyboardInterrupt:
         return 130
 

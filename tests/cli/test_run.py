@@ -177,7 +177,7 @@ def test_into_refuses_another_command(runslot):
         ((), "nothing says what to run"),
         (("train.py",), "train.py:NAME"),
         (("train.py:train", "--", "ls"), "both 'train.py:train' and a command"),
-        (("nothing.py:train",), "there is no file nothing.py"),
+        (("nothing.py:train",), "there is no file /"),
         (("train.py:trian",), "trian"),
         (("--",), "must be a command"),
         (("--", "python3", "-c", "pass"), "--name"),
@@ -197,7 +197,7 @@ def test_into_refuses_another_command(runslot):
         (("train.py:train", "--start", "hot"), "must be one of auto, warm, cold, not 'hot'"),
         (("train.py:train", "--set", "seeds=2"), "there is none; use --grid"),
         (("train.py:train", "--name", "../x"), "cannot be an experiment's name"),
-        (("train.py:train", "--into", "nowhere"), "is no experiment"),
+        (("train.py:train", "--into", "nowhere"), "there is no nowhere"),
         (("train.py:train", "--cpus-per-run", "1000"), "1000 cores"),
     ],
 )

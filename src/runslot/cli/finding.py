@@ -12,6 +12,7 @@ from runslot.experiment.records import Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.settings import default_root
 from runslot.experiment.status import COLLECTION, find_experiments
+from runslot.launch.creating import LATEST
 
 
 def experiments_at(path: Path | None) -> list[ExperimentDir]:
@@ -41,6 +42,16 @@ def newest(root: Path) -> ExperimentDir:
 
 def _launched(experiment: ExperimentDir) -> float:
     return experiment.experiment_file.stat().st_mtime
+
+
+def places_of(paths: Sequence[Path] | None) -> list[Path]:
+    """Return the directories that are meant: paths from here, or names below the root; else the newest experiment."""
+    return [_existing(path) for path in paths] if paths else [newest(default_root()).path]
+
+
+def one_experiment(path: Path) -> ExperimentDir:
+    """Return the experiment that is meant; of a directory that holds several launches, the newest."""
+    return experiments_at(path)[-1]
 
 
 def _existing(path: Path) -> Path:
@@ -75,6 +86,10 @@ def find_run(text: str) -> FoundRun:
             if experiments := _experiments_of(parent.resolve()):
                 inside = candidate.relative_to(parent)
                 return one_run(experiments, "" if inside == Path() else str(inside))
+        for parent in (candidate, *candidate.parents):  # NAME/RUN means the newest launch of that name
+            if parent.is_dir() and (parent / LATEST).is_dir():
+                inside = candidate.relative_to(parent)
+                return one_run([ExperimentDir((parent / LATEST).resolve())], "" if inside == Path() else str(inside))
     return one_run([newest(default_root())], text)
 
 

@@ -21,7 +21,7 @@ from runslot.cli.ending import shown
 from runslot.cli.tails import Tail, last_lines
 from runslot.experiment.rundir import RunDir
 from runslot.launch.events import LaunchEvent, LaunchStarted, RunEnded, RunStarted, Said
-from runslot.launch.printing import outcome_said
+from runslot.launch.printing import outcome_said, todo_said
 
 _PER_SECOND = 4
 _LINES = 5
@@ -84,8 +84,7 @@ def _lasting(event: LaunchEvent) -> Iterator[Text]:
     """Yield what stays on the screen of an event."""
     match event:
         case LaunchStarted():
-            kept = f", {event.kept} kept" if event.kept else ""
-            said = f": {len(event.runs)} runs{kept} in {event.slots_said}"
+            said = f": {todo_said(event)}"
             yield Text.assemble((event.experiment, "bold"), said)
             yield Text(shown(event.directory), style="dim")
         case RunEnded() if event.outcome.kind not in {"succeeded", "stopped"}:

@@ -14,17 +14,18 @@ if TYPE_CHECKING:
     from runslot.results.summary import Mode
 
 Paths = Annotated[
-    list[Path],
+    list[Path] | None,
     typer.Argument(
         metavar="DIR…",
-        help="Experiments, collections, runs, or directories that hold some; `diff RUN RUN` compares two runs.",
+        help="Experiments, collections, runs, or directories that hold some, or names below the root; else the "
+        "newest experiment. `diff RUN RUN` compares two runs.",
         show_default=False,
     ),
 ]
 
 
 def results(
-    paths: Paths,
+    paths: Paths = None,
     metric: Annotated[str | None, typer.Option(help="Compare by this metric; else the likeliest objective.")] = None,
     mode: Annotated[str | None, typer.Option(help="Which way is better: max or min; else by its name.")] = None,
     where: Annotated[list[str] | None, typer.Option(help="Only runs with (SQL): \"lr > 0.01 AND env = 'a'\".")] = None,
@@ -36,18 +37,19 @@ def results(
     """Compare variants: mean ± standard deviation of final and best values over seeds, best first."""
     from rich.console import Console
 
+    from runslot.cli.finding import places_of
     from runslot.results.comparison import compare
     from runslot.results.export import write_frame
     from runslot.results.reader import load
     from runslot.results.table import print_table
 
-    if str(paths[0]) == "diff" and not paths[0].exists():
+    if paths and str(paths[0]) == "diff" and not paths[0].exists():
         _print_difference(paths[1:])
         return
     if mode not in {None, "max", "min"}:
         raise InvalidInput(f"--mode {mode} is neither max nor min")
     way: Mode | None = "max" if mode == "max" else "min" if mode == "min" else None
-    read = load(list(paths)).where(*(where or ()))
+    read = load(places_of(paths)).where(*(where or ()))
     if csv == "-":
         sys.stdout.write(compare(read, metric, way, include or ()).table.write_csv())
     else:
@@ -69,19 +71,20 @@ def _print_difference(paths: list[Path]) -> None:
 
 
 def export(
-    paths: Paths,
+    paths: Paths = None,
     csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
     parquet: Annotated[bool, typer.Option("--parquet", help="Write Parquet.")] = False,
     out: Annotated[Path | None, typer.Option(help="Directory for the files; else NAME-export here.")] = None,
     long: Annotated[bool, typer.Option("--long", help="Progress with a row a number, not a column a metric.")] = False,
 ) -> None:
     """Write all runs (`runs`) and all their rows (`progress`) to files for other tools."""
+    from runslot.cli.finding import places_of
     from runslot.results.export import export as write
     from runslot.results.reader import load
 
     if not (csv or parquet):
         raise InvalidInput("nothing says what to write: add --csv, --parquet, or both")
-    read = load(list(paths))
+    read = load(places_of(paths))
     directory = out or Path(f"{Path(read.base).name}-export")
     for problem in read.problems:
         typer.echo(f"not read: {problem}", err=True)

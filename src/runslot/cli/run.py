@@ -71,10 +71,12 @@ def run(
     """
     options_said = dict(locals())  # the options by name, which `spoken` turns into words
     from runslot.cli.asked import experiment_of
+    from runslot.cli.finding import one_experiment
     from runslot.cli.spoken import add_options, words_of_target
 
     words = words_of_target(target, ctx.meta.get(_COMMAND), set_ or ())
     add_options(words, options_said)
+    into = None if into is None else one_experiment(into).path
     experiment = replace(
         experiment_of(words, into, strict), accept_code_change=accept_code_change, snapshot_code=snapshot_code
     )

@@ -37,8 +37,9 @@ def stop(
     for experiment in experiments:
         if runs and experiment.path not in asked:
             continue
-        if not runs and read_status(experiment).finished:
+        if read_status(experiment).finished:
             typer.echo(f"nothing runs in {experiment.path}")
             continue
-        outcomes = stop_runs(experiment, asked.get(experiment.path, ()), kill, take_over, typer.echo)
-        typer.echo(repr(outcomes))
+        stop_runs(experiment, asked.get(experiment.path, ()), kill, take_over, typer.echo)
+        counts = read_status(experiment).counts
+        typer.echo(f"{', '.join(f'{count} {state}' for state, count in counts.items())}; {experiment.path}")

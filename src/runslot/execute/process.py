@@ -174,6 +174,8 @@ def _enter(job: Job) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         gc.enable()
+        for stream in (sys.stdout, sys.stderr):  # a line is in the console when it is printed, whatever ends the run
+            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # the template's own text streams
         os.environ.clear()
         os.environ.update(job.environment)
         if job.placement.threads is not None:

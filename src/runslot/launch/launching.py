@@ -135,13 +135,14 @@ def launch(
     experiment = OpenExperiment.open(directory, dict(os.environ if environment is None else environment), take_over)
     try:
         observer = notifying(observer, notify)
-        todo = work_out(read_status(directory), failed, only)
-        count = len(todo.start) + len(todo.adopt)
-        if count == 0:
+        status = read_status(directory)
+        todo = work_out(status, failed, only)
+        if not todo.start and not todo.adopt:
             observer(Said(f"nothing to do: {todo.kept} runs of {directory.path} have ended"))
             experiment.close()
             return outcomes_of(directory)
-        launcher = _launcher(experiment, count, observer)
+        # Of all its runs, not of the missing ones: a run that is made good gets the share that its siblings had.
+        launcher = _launcher(experiment, len(status.runs), observer)
     except BaseException:
         refuse_fresh(experiment, fresh)
         raise

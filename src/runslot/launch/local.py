@@ -321,7 +321,7 @@ class LocalLauncher:
             started=getattr(handle.run_dir.read_attempt(), "started", None),
             ended=time.time(),
             host=host_name(),
-            message="its keeper ended without an outcome" + (f"; ended {escaped} of its processes" if escaped else ""),
+            message="the process that kept it was killed" + (f"; ended {escaped} of its processes" if escaped else ""),
         )
         try:
             write_json(handle.run_dir.outcome_file, outcome.to_json())

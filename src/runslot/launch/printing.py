@@ -39,8 +39,7 @@ class Printer:
         match event:
             case LaunchStarted():
                 self._total += len(event.runs)
-                kept = f", {event.kept} kept" if event.kept else ""
-                yield f"{event.experiment}: {len(event.runs)} runs{kept} in {event.slots_said}; {event.directory}"
+                yield f"{event.experiment}: {todo_said(event)}; {event.directory}"
             case RunStarted():
                 yield self._line("adopted" if event.adopted else "started", event.run, _where(event))
             case RunWaits():
@@ -53,7 +52,7 @@ class Printer:
                 self._dropped[event.why] = self._dropped.get(event.why, 0) + 1
             case StopNoted():
                 how = "killing" if event.kill else f"stopping (again: kill; they have {event.grace:g} s)"
-                yield f"{how}: {event.running} runs"
+                yield f"{how}: {counted(event.running, 'run')}"
             case Said():
                 yield event.text
             case LaunchEnded():
@@ -68,6 +67,17 @@ class Printer:
 def _where(event: RunStarted) -> str:
     attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
     return f"slot {event.slot}{attempt}" if event.slot is not None else attempt.lstrip(", ")
+
+
+def counted(count: int, thing: str) -> str:
+    """Return `1 run`, `2 runs`."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def todo_said(event: LaunchStarted) -> str:
+    """Return what a launch is about: `12 runs in 2 slots of 1 core each (2 cores)`."""
+    kept = f" ({event.kept} more have ended and are kept)" if event.kept else ""
+    return f"{counted(len(event.runs), 'run')}{kept} in {event.slots_said}"
 
 
 def outcome_said(outcome: Outcome) -> str:

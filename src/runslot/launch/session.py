@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import threading
 
@@ -154,6 +155,16 @@ def _wait_at_exit() -> None:
         try:
             session.wait_for_all()
         except KeyboardInterrupt:
-            continue
+            interrupted = True
         finally:
             session.launcher.close()
+    if interrupted:
+        _end_as_interrupted()
+
+
+def _end_as_interrupted() -> None:
+    """End this process by SIGINT: its exit status can no longer be chosen, and must not say that all went well."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)

@@ -37,7 +37,8 @@ def stop(
             raise NotFound(f"{directory.path} has no run {run_id!r}")
     launcher = living_launcher(directory)
     if launcher is not None and not take_over:
-        say(f"asking the launcher ({launcher.pid} on {launcher.host}) to stop")
+        what = f"{len(run_ids)} of its runs" if run_ids else "all its runs"
+        say(f"asking the launcher ({launcher.pid} on {launcher.host}) to stop {what}")
         _ask(directory, run_ids, kill)
     else:
         _act(directory, run_ids, kill, take_over, say)

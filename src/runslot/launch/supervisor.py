@@ -198,7 +198,9 @@ class Supervisor:
         occupied = () if slot is None else tuple(i for i, own in self._slots.items() if _overlap(own, slot))
         yield Adopted(key, attempt.attempt, occupied, entry.experiment.policy)
         if handle is None:  # it ended since its status was read
-            outcome = run_dir.read_outcome() or Outcome("lost", attempt.attempt, message="its keeper was killed")
+            outcome = run_dir.read_outcome() or Outcome(
+                "lost", attempt.attempt, message="the process that kept it was killed"
+            )
             yield Ended(key, outcome)
             return
         self._handles[key] = handle

@@ -74,7 +74,7 @@ def _refer_to_text(text: str, unpack: bool) -> Function:
         return Function(name, module=where, digest=digest_of_module(where), unpack=unpack)
     path = Path(where)
     if not path.is_file():
-        raise InvalidInput(f"{text!r}: there is no file {path} in {Path.cwd()}")
+        raise InvalidInput(f"{text!r}: there is no file {path.absolute()}")
     return Function(name, file=str(path.absolute()), digest=_digest(path.read_bytes()), unpack=unpack)
 
 

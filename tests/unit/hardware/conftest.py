@@ -29,7 +29,8 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if name not in roots:
             roots[name] = tmp_path_factory.mktemp("machine")
             with tarfile.open(DATA / f"topologies/{name}.tar.xz") as archive:
-                archive.extractall(roots[name], filter="data")
+                archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.10.12, 3.11.4 and newer
+                archive.extractall(roots[name])
         return roots[name]
 
     return unpack

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from runslot import Experiment, InvalidInput, NotFound, Resources, Run, Variant, grid, zipped
-from runslot.experiment.rundir import RunDir
+from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.launch.events import LaunchEvent, RunEnded, RunStarted
+from runslot.launch.launching import launch
 
 
 def quietly(_event: LaunchEvent) -> None:
@@ -136,6 +137,30 @@ def test_a_failing_run_does_not_stop_the_others_and_says_why() -> None:
     assert "killed by SIGKILL" in outcomes[3].message
     assert not outcomes.all_succeeded
     assert [run.variant["lr"] for run, _ in outcomes.failed] == [2, 3, 4]
+
+
+def test_what_a_function_printed_is_there_whatever_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+    def train(variant: dict) -> None:
+        print("before the end")
+        os.kill(os.getpid(), 9)
+
+    outcomes = Experiment("printed", train).launch(quietly)
+    assert console(outcomes.directory, "run_0") == "before the end\n"
+
+
+def test_what_is_made_good_gets_the_share_that_its_siblings_had(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; print(len(os.sched_getaffinity(0)));"
+        "sys.exit(int(sys.argv[1]) and not os.path.exists(sys.argv[2]))"
+    )
+    argv = [PYTHON, "-c", program, "{seed}", str(tmp_path / "again")]
+    first = Experiment("share", argv, seeds=2).launch(quietly)
+    (tmp_path / "again").touch()
+    again = launch(ExperimentDir(first.directory), quietly, failed=True)
+    assert again.all_succeeded
+    assert console(again.directory, "run_0") == console(again.directory, "run_1")
 
 
 def test_a_command_that_fails_is_said_with_its_last_line() -> None:
