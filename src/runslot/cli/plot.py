@@ -11,13 +11,15 @@ from runslot.errors import InvalidInput
 
 
 def plot(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="DIR…", help="Experiments, collections, runs, or directories that hold some.", show_default=False
-        ),
-    ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="Figure to write: .pdf, .svg or .png.")],
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="DIR…",
+            help="Experiments, collections, runs, or directories that hold some; else the newest experiment.",
+            show_default=False,
+        ),
+    ] = None,
     y: Annotated[list[str] | None, typer.Option(help="Metrics, a panel each; else the likeliest objective.")] = None,
     x: Annotated[str, typer.Option(help="Metric along the x axis, or `row`; else what counts the steps.")] = "",
     series: Annotated[list[str] | None, typer.Option(help="A curve for each value of these keys.")] = None,
@@ -40,6 +42,7 @@ def plot(
     ] = False,
 ) -> None:
     """Draw curves over seeds in paper size: fonts embedded, colours that colour-blind readers can tell apart."""
+    from runslot.cli.finding import places_of
     from runslot.results import load
     from runslot.view.choices import Choices
     from runslot.view.paper import FORMATS, Paper, paper_files
@@ -53,7 +56,7 @@ def plot(
     given |= {"y": tuple(y or ()), "split": tuple(split or ()), "log": tuple(log or ())}
     given |= {"series": tuple(series)} if series else {}
     choices = Choices.from_query(view).replaced(given)
-    files = paper_files(load(paths), choices, out.stem, kind, paper=Paper(width, height, font))
+    files = paper_files(load(places_of(paths)), choices, out.stem, kind, paper=Paper(width, height, font))
     for name, content in files.items():
         if data or name == f"{out.stem}.{kind}":
             target = out if name == f"{out.stem}.{kind}" else out.with_name(name)

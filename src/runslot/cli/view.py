@@ -12,11 +12,13 @@ from runslot.errors import NotInstalled
 
 def view(
     paths: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
-            metavar="DIR…", help="Experiments, collections, runs, or directories that hold some.", show_default=False
+            metavar="DIR…",
+            help="Experiments, collections, runs, or directories that hold some; else the newest experiment.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for other machines, too.")] = "127.0.0.1",
     port: Annotated[
         int | None,
@@ -37,7 +39,9 @@ def view(
         if error.name is not None and error.name.startswith("runslot"):
             raise
         raise NotInstalled(f"the page needs more packages ({error.name}): pip install 'runslot[view]'") from error
-    served = bind(paths, host, port, token=not no_token, allowed=allow_host or ())
+    from runslot.cli.finding import places_of
+
+    served = bind(places_of(paths), host, port, token=not no_token, allowed=allow_host or ())
     typer.echo(served.address)
     typer.echo("Ctrl-C ends it.", err=True)
     if open_browser:
