@@ -42,6 +42,13 @@ def test_a_function_over_a_grid_and_seeds(runslot):
     assert done.stderr == ""
 
 
+def test_options_say_what_each_run_gets_of_the_machine(runslot):
+    options = ["--cpus-per-run", "1", "--threads", "one", "--reserved-cpus", "0", "--memory-per-run", "2GB"]
+    runslot("run", "-q", "train.py:train", "--grid", "lr=0.1", *options)
+    asked = json.loads((runslot.root / "train" / "latest" / "experiment.json").read_text())["resources"]
+    assert (asked["cpus"], asked["threads"], asked["reserved_cpus"], asked["memory"]) == (1, "one", 0, 2 * 10**9)
+
+
 def test_a_command_gets_values_as_arguments_and_no_shell(runslot):
     runslot(
         "run", "--name", "probe", "--grid", "text='$HOME; ls','a b'", "--seeds", "7,",

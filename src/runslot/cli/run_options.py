@@ -50,6 +50,18 @@ RunsPerGpu = Annotated[int | None, typer.Option(metavar="N", help="Runs that sha
 Memory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Memory a run may hold: 8GB, 512MiB.", rich_help_panel=_EACH)
 ]
+Threads = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOW", help="Hardware threads of its cores: all, one; cores counts each as one.", rich_help_panel=_EACH
+    ),
+]
+ReservedCpus = Annotated[
+    int | None, typer.Option(metavar="N", help="Cores of the machine that no run gets.", rich_help_panel=_LAUNCH)
+]
+AvoidBusy = Annotated[
+    bool, flag("--avoid-busy", help="Leave out cores, too, that others keep busy without a lease.", panel=_LAUNCH)
+]
 Retries = Annotated[
     int | None, typer.Option(metavar="N", help="How often a failed run is tried again.", rich_help_panel=_EACH)
 ]

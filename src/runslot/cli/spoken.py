@@ -22,6 +22,9 @@ _OPTIONS: Mapping[str, KeyPath] = {
     "gpus_per_run": ("resources", "gpus"),
     "runs_per_gpu": ("resources", "runs_per_gpu"),
     "memory_per_run": ("resources", "memory"),
+    "threads": ("resources", "threads"),
+    "reserved_cpus": ("resources", "reserved_cpus"),
+    "avoid_busy": ("resources", "avoid_busy"),
     "retries": ("retries",),
     "timeout": ("timeout",),
     "grace": ("grace",),
@@ -30,6 +33,9 @@ _OPTIONS: Mapping[str, KeyPath] = {
     "max_failures": ("max_failures",),
 }
 """Which word a parameter of `runslot run` sets."""
+
+_FLAGS: Mapping[str, Any] = {"avoid_busy": "all", "resumable": True}
+"""What a flag says when it is given."""
 
 
 def words_of_target(target: str | None, command: Sequence[str] | None, settings: Sequence[str]) -> Words:
@@ -66,7 +72,7 @@ def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
         value = parameters[name]
         if value is not None and value is not False:
             option = "--" + name.replace("_", "-")
-            words.say(path, str(value) if isinstance(value, Path) else value, option)
+            words.say(path, _FLAGS.get(name, str(value) if isinstance(value, Path) else value), option)
     for space in SPACES:
         option = f"--{space}"
         said: set[str] = set()
