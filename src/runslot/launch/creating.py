@@ -109,6 +109,12 @@ def _write_pickles(experiment: ExperimentDir, pickles: Mapping[str, bytes]) -> N
         temporary.replace(path)
 
 
+def is_newest(experiment: ExperimentDir) -> bool:
+    """Tell whether `latest` should be this one: its first launcher may have been killed before it said so."""
+    link = experiment.path.parent / LATEST
+    return not link.is_symlink() or link.readlink().name < experiment.path.name
+
+
 def point_latest(experiment: ExperimentDir) -> None:
     """Let the link `latest` beside the experiment point to it."""
     parent, name = experiment.path.parent, experiment.path.name

@@ -19,7 +19,7 @@ from runslot.hardware.lease import Leases
 from runslot.hardware.probe import probe
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import Slot, carve, describe_slots
-from runslot.launch.creating import point_latest
+from runslot.launch.creating import is_newest, point_latest
 from runslot.launch.events import LaunchEvent, Observer, Said
 from runslot.launch.local import Import, LocalLauncher
 from runslot.launch.notifying import notifying
@@ -147,7 +147,7 @@ def launch(
         refuse_fresh(experiment, fresh)
         raise
     try:
-        if fresh and experiment.file.front_door == "native":
+        if experiment.file.front_door == "native" and (fresh or is_newest(directory)):
             point_latest(directory)
         supervisor = Supervisor(launcher.engine, observer)
         supervisor.add(Share(experiment, todo.start, todo.attempts, todo.adopt, todo.kept, launcher.slots_said))

@@ -54,6 +54,15 @@ def test_the_experiment_lies_under_root_name_and_date_and_latest_points_to_it(tm
     assert (tmp_path / "a" / "b" / "latest").resolve() == second.directory
 
 
+def test_latest_is_made_good_when_the_first_launcher_was_killed_before_it_started(tmp_path: Path) -> None:
+    directory = Experiment("k", [PYTHON, "-c", "pass"], root=tmp_path).prepare()
+    assert launch(directory, quietly).all_succeeded
+    assert (tmp_path / "k" / "latest").resolve() == directory.path
+    newer = Experiment("k", [PYTHON, "-c", "pass"], root=tmp_path).launch(quietly)
+    launch(directory, quietly, failed=True)
+    assert (tmp_path / "k" / "latest").resolve() == newer.directory
+
+
 def test_values_reach_a_command_as_single_arguments(tmp_path: Path) -> None:
     odd = "a b; $(touch /tmp/x) 'q' {seed} \n é"
     program = "import json,sys; open(sys.argv[-1] + '/argv.json','w').write(json.dumps(sys.argv[1:]))"
