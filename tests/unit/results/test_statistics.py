@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,41 @@ class TestScores:
     def test_refused(self, call: Any) -> None:
         with pytest.raises(InvalidInput):
             call()
+
+
+@pytest.fixture
+def without_numpy(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return a function that hides numpy from the statistics, as where it is not installed."""
+
+    def hide() -> None:
+        monkeypatch.setattr("runslot.results.statistics.resampling.has_numpy", lambda: False)
+        monkeypatch.setattr("runslot.results.statistics.scores.has_numpy", lambda: False)
+
+    return hide
+
+
+class TestWithAndWithoutNumpy:
+    """The same draws by two ways of computing, so that numbers do not depend on what is installed."""
+
+    def test_scores(self, without_numpy: Callable[[], None]) -> None:
+        def computed() -> list[float]:
+            profile = performance_profile(LEFT, [0, 0.25, 0.5, 0.545, 1], repetitions=100)
+            return [*probability_of_improvement(LEFT, RIGHT, repetitions=100), *profile["low"], *profile["high"]]
+
+        counted = computed()
+        without_numpy()
+        assert computed() == pytest.approx(counted, rel=1e-5)
+
+    def test_curves_of_unequal_length(self, without_numpy: Callable[[], None]) -> None:
+        generator = numpy.random.default_rng(1)
+        runs = {f"r{i}": [(x, 1e6 + generator.normal()) for x in range(3 + i)] for i in range(9)}
+        runs["late"] = [(9, 1e6), (10, 1e6), (30, 1e6 + 1)]
+        aligned = align(curves(**runs), "step", "value").with_columns(half=pl.col("run") > "r4")
+        counted = band(aligned, "iqm", by=["half"], repetitions=80)
+        without_numpy()
+        for column in ("low", "high"):
+            found = band(aligned, "iqm", by=["half"], repetitions=80)[column]
+            assert found.to_list() == pytest.approx(counted[column].to_list(), abs=1e-6)
 
 
 def curves(**runs: list[tuple[float, float | None]]) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from typing import Literal
 import polars as pl
 
 from runslot.errors import InvalidInput, nearest
-from runslot.results.statistics.scores import trimmed
+from runslot.results.statistics.resampling import interval, trimmed
 
 Method = Literal["interpolate", "last"]
 Band = Literal["mean-std", "mean-sem", "median-quartiles", "iqm"]
@@ -105,47 +105,47 @@ def band(
     elif statistic == "median-quartiles":
         table = grouped.agg(count, center=y.median(), low=y.quantile(0.25, "linear"), high=y.quantile(0.75, "linear"))
     elif statistic == "iqm":
-        table = _iqm(aligned, list(by), level, repetitions, seed)
+        centers = interquartile(aligned, by)
+        return with_interval(centers, aligned, by, level=level, repetitions=repetitions, seed=seed)
     else:
         known = ("mean-std", "mean-sem", "median-quartiles", "iqm")
         raise InvalidInput(f"{statistic!r} is not a statistic of curves; choose among {', '.join(known)}")
     return table.sort(keys)
 
 
-def _iqm(aligned: pl.DataFrame, by: list[str], level: float, repetitions: int, seed: int) -> pl.DataFrame:
+def interquartile(aligned: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
+    """Return `by`, `x`, `n`, `center`: the interquartile mean over the runs that reach each x."""
+    keys = [*by, "x"]
+    return aligned.group_by(keys).agg(pl.len().alias("n"), center=trimmed("y")).sort(keys)
+
+
+def with_interval(
+    centers: pl.DataFrame,
+    aligned: pl.DataFrame,
+    by: Sequence[str] = (),
+    *,
+    level: float = 0.95,
+    repetitions: int = 1000,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Return `centers` with `low` and `high`: the bootstrap interval at its values of x, which may be some of all.
+
+    The runs of each group of equal `by` are resampled as wholes.
+    """
     if not 0 < level < 1:
         raise InvalidInput(f"level={level} is not between 0 and 1; 0.95 is usual")
     keys = [*by, "x"]
-    centers = aligned.group_by(keys).agg(pl.len().alias("n"), center=trimmed("y"))
-    groups = aligned.partition_by(by, maintain_order=True) if by else [aligned]
-    spreads = [_spread(group, keys, level, repetitions, seed) for group in groups if group.height]
-    return (
-        centers.join(pl.concat(spreads), on=keys, nulls_equal=True)
-        if spreads
-        else centers.with_columns(low=pl.lit(None, pl.Float64), high=pl.lit(None, pl.Float64))
-    )
-
-
-def _spread(group: pl.DataFrame, keys: list[str], level: float, repetitions: int, seed: int) -> pl.DataFrame:
-    """Return the interval at each x of one group, resampling its runs as wholes; x by portions, to bound memory."""
-    runs = group["run"].unique(maintain_order=True)
-    drawn = pl.DataFrame(
-        {
-            "run": runs.sample(len(runs) * repetitions, with_replacement=True, seed=seed),
-            "repetition": pl.int_range(len(runs) * repetitions, eager=True) // len(runs),
-        }
-    )
-    values = group["x"].unique().sort()
-    portion = max(1, 2_000_000 // drawn.height)
-    parts = []
-    for start in range(0, len(values), portion):
-        stretch = values.slice(start, portion)
-        some = group.filter(pl.col("x").is_between(stretch[0], stretch[-1]))
-        each = some.join(drawn, on="run").group_by([*keys, "repetition"]).agg(trimmed("y").alias("y"))
-        y = pl.col("y")
-        low, high = y.quantile((1 - level) / 2, "linear"), y.quantile((1 + level) / 2, "linear")
-        parts.append(each.group_by(keys).agg(low=low, high=high))
-    return pl.concat(parts)
+    some = aligned.join(centers.select(keys), on=keys, how="semi", nulls_equal=True)
+    groups = some.partition_by(by, maintain_order=True) if by else [some]
+    parts = [
+        interval(group, level, repetitions, seed).with_columns([pl.lit(group[key][0]).alias(key) for key in by])
+        for group in groups
+        if group.height
+    ]
+    if not parts:
+        return centers.with_columns(low=pl.lit(None, pl.Float64), high=pl.lit(None, pl.Float64))
+    found = pl.concat(parts).cast({key: centers.schema[key] for key in keys})
+    return centers.join(found, on=keys, how="left", nulls_equal=True, maintain_order="left")
 
 
 def area_under_curve(

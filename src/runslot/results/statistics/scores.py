@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import polars as pl
 
 from runslot.errors import InvalidInput
+from runslot.results.statistics.resampling import counts, draws, has_numpy, trimmed
 
 Scores = Sequence[Sequence[float]]
 """Outer: tasks (strata); inner: the scores of the runs on it, any number of them."""
@@ -36,12 +37,6 @@ def interquartile_mean(values: Sequence[float]) -> float:
     cut = len(values) // 4
     middle = sorted(values)[cut : len(values) - cut]
     return math.fsum(middle) / len(middle)
-
-
-def trimmed(column: str) -> pl.Expr:
-    """Return `interquartile_mean` of a column without nulls, as an aggregation."""
-    cut = pl.len() // 4
-    return pl.col(column).sort().slice(cut, pl.len() - 2 * cut).mean()
 
 
 _AGGREGATIONS = {"iqm": trimmed("score"), "mean": pl.col("score").mean(), "median": pl.col("score").median()}
@@ -85,17 +80,18 @@ def _resamples(scores: Scores, repetitions: int, seed: int) -> pl.DataFrame:
     """Return `repetition`, `task`, `score`: for each repetition as many runs of each task as it has, drawn anew."""
     parts = []
     for number, task in enumerate(scores):
-        size = len(task) * repetitions
-        drawn = pl.Series("score", task, dtype=pl.Float64).sample(
-            size, with_replacement=True, seed=seed + 7919 * number
-        )
+        drawn = pl.Series("score", task, dtype=pl.Float64).gather(draws(len(task), repetitions, _seed(seed, number)))
         parts.append(
             pl.DataFrame(drawn).with_columns(
-                repetition=pl.int_range(size) // len(task),
+                repetition=pl.int_range(pl.len()) // len(task),
                 task=pl.lit(number),
             )
         )
     return pl.concat(parts)
+
+
+def _seed(seed: int, task: int) -> int:
+    return seed + 7919 * task
 
 
 def probability_of_improvement(
@@ -117,12 +113,28 @@ def probability_of_improvement(
     _check(other, level, repetitions)
     _check_numbers(scores, other)
     estimate = math.fsum(_wins(a, b) for a, b in zip(scores, other, strict=True)) / len(scores)
+    if has_numpy():
+        return _interval(estimate, _wins_counted(scores, other, repetitions, seed), level)
     left = _resamples(scores, repetitions, seed).group_by("repetition", "task").agg("score")
     right = _resamples(other, repetitions, seed + 1).group_by("repetition", "task").agg(pl.col("score").alias("other"))
     pairs = left.join(right, on=["repetition", "task"]).sort("repetition", "task")
     wins = [_wins(a, b) for a, b in pairs.select("score", "other").iter_rows()]
     each = pairs.select("repetition", score=pl.Series(wins)).group_by("repetition").agg(pl.col("score").mean())["score"]
     return _interval(estimate, each, level)
+
+
+def _wins_counted(scores: Scores, other: Scores, repetitions: int, seed: int) -> pl.Series:
+    """Return the mean over tasks of `_wins` in each resample: a pair counts as often as both its runs were drawn."""
+    import numpy as np
+
+    sums = np.zeros(repetitions)
+    for number, (left, right) in enumerate(zip(scores, other, strict=True)):
+        a, b = np.asarray(left)[:, None], np.asarray(right)[None, :]
+        won = (a > b) + (a == b) * np.float32(0.5)
+        mine = counts(len(left), repetitions, _seed(seed, number))
+        theirs = counts(len(right), repetitions, _seed(seed + 1, number))
+        sums += np.einsum("ar,ar->r", won.astype(np.float32) @ theirs, mine, dtype=np.float64) / won.size
+    return pl.Series(sums / len(scores))
 
 
 def _wins(left: Sequence[float], right: Sequence[float]) -> float:
@@ -144,15 +156,36 @@ def performance_profile(
     the same, as `threshold`, `fraction`, `low`, `high` (pointwise bootstrap interval)."""
     _check(scores, level, repetitions)
     _check_numbers(scores)
-    resamples = _resamples(scores, repetitions, seed)
-    rows = []
-    for threshold in thresholds:
-        estimate = math.fsum(sum(v > threshold for v in task) / len(task) for task in scores) / len(scores)
-        by_task = resamples.group_by("repetition", "task").agg((pl.col("score") > threshold).mean())
-        each = by_task.group_by("repetition").agg(pl.col("score").mean())["score"]
-        rows.append((threshold, *_interval(estimate, each, level)))
+    estimates = [
+        math.fsum(sum(v > threshold for v in task) / len(task) for task in scores) / len(scores)
+        for threshold in thresholds
+    ]
+    each = (_above_counted if has_numpy() else _above)(scores, thresholds, repetitions, seed)
+    rows = [
+        (threshold, *_interval(estimate, resampled, level))
+        for threshold, estimate, resampled in zip(thresholds, estimates, each, strict=True)
+    ]
     kinds = dict.fromkeys(("threshold", "fraction", "low", "high"), pl.Float64)
     return pl.DataFrame(rows, schema=kinds, orient="row")
+
+
+def _above(scores: Scores, thresholds: Sequence[float], repetitions: int, seed: int) -> Iterator[pl.Series]:
+    """Yield for each threshold the fraction of runs above it in each resample."""
+    resamples = _resamples(scores, repetitions, seed)
+    for threshold in thresholds:
+        by_task = resamples.group_by("repetition", "task").agg((pl.col("score") > threshold).mean())
+        yield by_task.group_by("repetition").agg(pl.col("score").mean())["score"]
+
+
+def _above_counted(scores: Scores, thresholds: Sequence[float], repetitions: int, seed: int) -> Iterator[pl.Series]:
+    """Yield the same: the share of the draws that fell on runs above the threshold."""
+    import numpy as np
+
+    sums = np.zeros((len(thresholds), repetitions))
+    for number, task in enumerate(scores):
+        above = np.asarray(task)[None, :] > np.asarray(thresholds)[:, None]
+        sums += (above.astype(np.float32) @ counts(len(task), repetitions, _seed(seed, number))) / len(task)
+    yield from (pl.Series(row) for row in sums / len(scores))
 
 
 def _check(scores: Scores, level: float, repetitions: int) -> None:
