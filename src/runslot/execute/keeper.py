@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import os
 import resource  # noqa: F401  os.wait4 imports it at its first call, which would be in the middle of a run
 import select
@@ -23,8 +24,9 @@ from runslot.errors import Busy
 from runslot.execute.leftovers import children_of, memory_of_tree
 from runslot.execute.linux import become_subreaper
 from runslot.execute.placement import place, run_environment
-from runslot.execute.process import Job, become_run, make_job
-from runslot.experiment.processes import host_name, identify
+from runslot.execute.process import CANNOT_START, Job, become_run, cannot_start, make_job
+from runslot.execute.spawning import AVAILABLE, Guard, spawn
+from runslot.experiment.processes import ProcessIdentity, host_name, identify
 from runslot.experiment.records import Attempt, Kind, Outcome, Policy
 from runslot.experiment.rundir import RunDir, read_json, write_json
 from runslot.hardware.slots import Slot
@@ -138,6 +140,8 @@ class Keeper:
     """Why the keeper, not the run itself, brings it to an end."""
     reason: str = ""
     notes: list[str] = field(default_factory=list)
+    heard: int | None = None
+    """Descriptor at which the run process says why it failed."""
     deadline: float | None = None
     """On the monotonic clock: when what was asked last is enforced."""
 
@@ -153,10 +157,10 @@ class Keeper:
         signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
         become_subreaper()
         self._write_attempt()
-        heard = self._start()
+        self._start()
         self._watch()
         self._end_leftovers()
-        outcome = self._outcome(_read_all(heard))
+        outcome = self._outcome("" if self.heard is None else _read_all(self.heard))
         self._write(outcome)
         return outcome
 
@@ -173,24 +177,41 @@ class Keeper:
                 return
 
     def _write_attempt(self) -> None:
-        own = identify()
+        own = _identity(os.getpid())
         slot = None if self.slot is None else self.slot.to_json()
         attempt = Attempt(self.attempt, own.pid, own.start_time, own.boot_id, own.host, self.started, slot)
         write_json(self.job.run_dir.attempt_file, attempt.to_json())
 
-    def _start(self) -> int:
+    def _start(self) -> None:
         console = os.open(self.job.run_dir.console, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        heard, message = os.pipe()
+        if self.job.function is None and AVAILABLE:
+            self._spawn(console)
+        else:
+            self._fork(console)
+        os.close(console)
+        if self.policy.timeout is not None:
+            self.deadline = time.monotonic() + self.policy.timeout
+
+    def _spawn(self, console: int) -> None:
+        job = self.job
+        try:
+            if job.placement.pus:
+                os.sched_setaffinity(0, job.placement.pus)  # this process keeps to its slot, and the command has it so
+            os.chdir(job.file.cwd)
+            self.child = spawn(job.argv, job.environment, (_null(), console))
+        except (OSError, ValueError) as error:
+            self.status, self.reason = CANNOT_START << 8, cannot_start(job, error)
+        else:
+            _guard().over(self.child)
+
+    def _fork(self, console: int) -> None:
+        self.heard, message = os.pipe()
         keeper = os.getpid()
         self.child = os.fork()
         if self.child == 0:
-            os.close(heard)
+            os.close(self.heard)
             become_run(self.job, keeper, console, message)
-        os.close(console)
         os.close(message)
-        if self.policy.timeout is not None:
-            self.deadline = time.monotonic() + self.policy.timeout
-        return heard
 
     def _watch(self) -> None:
         """Wait for the run to end; pass signals on, and enforce the limits."""
@@ -300,6 +321,22 @@ class Keeper:
             return f"killed by {signal.Signals(-code).name}"
         last = _last_line(self.job.run_dir.console)
         return f"exit code {code}: {last}" if last else f"exit code {code}"
+
+
+@functools.cache
+def _identity(pid: int) -> ProcessIdentity:
+    return identify(pid)
+
+
+@functools.cache
+def _null() -> int:
+    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+
+@functools.cache
+def _guard() -> Guard:
+    """Return this process's guard: its runs follow one another, and each takes the place of the one before."""
+    return Guard()
 
 
 def _last_line(console: Path) -> str:

@@ -77,7 +77,7 @@ def become_run(job: Job, keeper: int, console: int, message: int) -> None:
             os.execvpe(job.argv[0], list(job.argv), job.environment)  # noqa: S606  no shell is the point
         code = call_and_finish(job, job.function, message)
     except BaseException as error:  # noqa: BLE001  the keeper says it; this process has nobody else to tell
-        _tell(message, _cannot_start(job, error))
+        _tell(message, cannot_start(job, error))
     finally:
         os._exit(code)
 
@@ -182,7 +182,8 @@ def _enter(job: Job) -> None:
             resize_pools(job.placement.threads)
 
 
-def _cannot_start(job: Job, error: BaseException) -> str:
+def cannot_start(job: Job, error: BaseException) -> str:
+    """Say why the run could not be started."""
     if isinstance(error, OSError) and job.argv:
         return f"cannot start {job.argv[0]!r} in {job.file.cwd}: {error.strerror}"
     return f"cannot start: {type(error).__name__}: {error}"

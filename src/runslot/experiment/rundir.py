@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,32 @@ def write_atomically(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Replace `path` by one JSON object, a key a line for people (json's own indentation is ten times slower)."""
-    lines = (f" {json.dumps(key)}: {json.dumps(item)}" for key, item in value.items())
+    lines = [f" {encode_basestring_ascii(key)}: {_text(item)}" for key, item in value.items()]
     write_atomically(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _text(item: Any) -> str:
+    """Return a value as JSON; what most values are is written without a call of the encoder."""
+    if item is None:
+        return "null"
+    kind = item.__class__
+    if kind is int:
+        return repr(item)
+    return encode_basestring_ascii(item) if kind is str else json.dumps(item)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return the object in `path`, or None where there is no such file; a broken file is an error that names it."""
     try:
-        text = path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    try:
+        text = b""
+        while part := os.read(descriptor, 1 << 16):
+            text += part
+    finally:
+        os.close(descriptor)
     try:
         value = json.loads(text)
     except ValueError as error:
@@ -233,6 +250,23 @@ class ExperimentDir:
         return self.path / "requests"
 
     @property
+    def workers(self) -> Path:
+        """What the workers of engines write, a directory each."""
+        return self.path / "workers"
+
+    def worker(self, name: str) -> Path:
+        """Return the directory of one worker."""
+        return self.workers / name
+
+    def worker_journal(self, name: str) -> Path:
+        """Return what happened in one worker."""
+        return self.worker(name) / "journal.jsonl"
+
+    def worker_requests(self, name: str) -> Path:
+        """Return where others ask something of a worker, a file each."""
+        return self.worker(name) / "requests"
+
+    @property
     def function_pickle(self) -> Path:
         """The function, where it travels by value."""
         return self.path / "function.pkl"
@@ -276,9 +310,10 @@ class ExperimentDir:
         """Record further runs."""
         append_lines(self.runs_file, [run.to_json() for run in runs])
 
-    def request(self, verb: str, arguments: Sequence[str] = ()) -> Path:
-        """Leave a request for the launcher at work, by rename; returns its file, which the launcher removes."""
-        self.requests.mkdir(exist_ok=True)
+    def request(self, verb: str, arguments: Sequence[str] = (), worker: str | None = None) -> Path:
+        """Leave a request for the launcher at work, or a worker, by rename; returns its file, which that removes."""
+        requests = self.requests if worker is None else self.worker_requests(worker)
+        requests.mkdir(exist_ok=True, parents=worker is not None)
         name = f"{time.time_ns()}-{os.getpid()}.json"
-        write_json(self.requests / name, {"format": FORMAT, "verb": verb, "arguments": list(arguments)})
-        return self.requests / name
+        write_json(requests / name, {"format": FORMAT, "verb": verb, "arguments": list(arguments)})
+        return requests / name
