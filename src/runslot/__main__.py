@@ -1,21 +1,26 @@
 """The entry of the `runslot` command and of `python -m runslot`.
 
-`exec`, which engines call on any machine, is read here with argparse and needs only the standard library; everything
-else is `runslot.cli`.
+What engines call on any machine (`exec`, `work`, `serve`) is read with argparse and needs only the standard library;
+everything else is `runslot.cli`.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from runslot.errors import RunslotError
+from runslot.errors import NotInstalled, RunslotError
 
 if TYPE_CHECKING:
     from runslot.hardware.slots import Slot
+
+
+_PLAIN = {"work": "runslot.launch.work", "serve": "runslot.launch.ssh.agent"}
+"""Commands for engines, in modules that need the standard library alone; each has a `main(argv)`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,9 +46,9 @@ def _carry_out(argv: list[str]) -> int:
     try:
         if argv[:1] == ["exec"]:
             return execute(argv[1:])
-        from runslot.cli.app import call
-
-        return call(argv)
+        if argv[:1] and argv[0] in _PLAIN:
+            return int(importlib.import_module(_PLAIN[argv[0]]).main(argv[1:]))
+        return _call(argv)
     except RunslotError as error:
         print(f"runslot: {error}", file=sys.stderr)
         return 2
@@ -51,6 +56,17 @@ def _carry_out(argv: list[str]) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+def _call(argv: list[str]) -> int:
+    try:
+        from runslot.cli.app import call
+    except ModuleNotFoundError as missing:
+        if missing.name not in {"typer", "runslot.cli"}:
+            raise
+        plain = ", ".join(["exec", *_PLAIN])
+        raise NotInstalled(f"this is runslot's single file, which has the commands {plain}") from None
+    return call(argv)
 
 
 def execute(argv: Sequence[str]) -> int:

@@ -15,6 +15,7 @@ from runslot.experiment.records import Outcome, Run
 from runslot.launch.events import (
     LaunchEnded,
     LaunchEvent,
+    LaunchLeft,
     LaunchStarted,
     RunDropped,
     RunEnded,
@@ -251,6 +252,7 @@ def test_every_event_is_documented_with_its_keys():
         StopNoted(kill=False, running=1, grace=1.0),
         Said("text"),
         LaunchEnded(where, {}),
+        LaunchLeft(where, 1),
     ]
     assert {type(event) for event in events} == set(get_args(LaunchEvent))
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")

@@ -14,9 +14,9 @@ from runslot.experiment.settings import default_root
 from runslot.launch.command import fill
 from runslot.launch.creating import compare
 from runslot.launch.experiment import Experiment
-from runslot.launch.launching import choose_slots
 from runslot.launch.opened import command_values
 from runslot.launch.planning import Plan
+from runslot.launch.this_machine import choose_slots
 
 _DATE = "<date-time>"
 

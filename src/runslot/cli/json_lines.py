@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from runslot.launch.events import (
     LaunchEnded,
     LaunchEvent,
+    LaunchLeft,
     LaunchStarted,
     RunDropped,
     RunEnded,
@@ -47,6 +48,8 @@ def as_json(event: LaunchEvent) -> dict[str, Any]:
             return {"event": "said", "text": event.text}
         case LaunchEnded():
             return {"event": "launch_ended", "directory": str(event.directory), "counts": event.counts}
+        case LaunchLeft():
+            return {"event": "launch_left", "directory": str(event.directory), "runs": event.runs}
 
 
 def _of_run(event: RunStarted | RunWaits | RunEnded | RunDropped) -> dict[str, Any]:

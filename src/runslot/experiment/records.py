@@ -102,6 +102,26 @@ class Attempt(_Record):
 
 
 @dataclass(frozen=True)
+class Container(_Record):
+    """The image that runs execute in, on whatever machine: `Container("pytorch/pytorch", engine="podman")`.
+
+    The experiment's directory and the code are mounted at the same paths, the user id is kept, and the slot's cores and
+    GPUs are those of the container.
+    """
+
+    image: str
+    engine: Literal["docker", "podman", "apptainer"] = "docker"
+    mounts: tuple[str, ...] = ()
+    """Further directories, at the same path inside: `/data`, read-only as `/data:ro`."""
+    options: tuple[str, ...] = ()
+    """Further options of the engine's `run` command, as they are."""
+    python: str = "python3"
+    """The interpreter inside, 3.10 or newer."""
+    environment: tuple[str, ...] = ()
+    """Names of the caller's variables that go in."""
+
+
+@dataclass(frozen=True)
 class LoggerSettings(_Record):
     """How the run's logger starts; a front door's own rules arrive here."""
 
@@ -185,6 +205,12 @@ class ExperimentFile(_Record):
     """Hash of it, to notice that it changed."""
     code: Mapping[str, Any] | None = None
     """Where the runs use a copy of the code: `{"tree": where it was, "copy": the directory below the experiment's}`."""
+    container: Mapping[str, Any] | None = None
+    """`Container`, as JSON: what the runs execute in."""
+    launcher: Mapping[str, Any] | None = None
+    """The configured launcher that starts the runs, as JSON with its `name` and `kind`; None: this machine."""
+    python_version: str = ""
+    """The launching interpreter's, as `3.11`: what travels by value wants the same."""
     front_door: Literal["native", "rlpyt", "launchkit"] = "native"
     seeding: bool = True
     affinity_code: str | None = None
@@ -222,3 +248,5 @@ class RunFile(_Record):
     """The code whose slot, of the index that is given at the start, is this run's share of the machine."""
     set_egl_device: bool = False
     gpu_visibility: bool = True
+    container: Mapping[str, Any] | None = None
+    """`Container`, as JSON."""

@@ -1,6 +1,7 @@
 """The user's configuration: `runslot.toml` of the project, `~/.config/runslot/config.toml` of the user.
 
-Today it holds `root`, where experiments go unless told otherwise; `RUNSLOT_ROOT` goes before it.
+It holds `root`, where experiments go unless told otherwise (`RUNSLOT_ROOT` goes before it), and `launchers`, a table
+for each place that runs can be started in.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from runslot.errors import InvalidInput, NotInstalled, nearest
 ROOT_VARIABLE = "RUNSLOT_ROOT"
 """Environment variable with the directory that experiments go to."""
 
-_KEYS = ("root",)
+_KEYS = ("root", "launchers")
 
 
 def default_root() -> Path:
@@ -52,6 +53,13 @@ def read_configuration(file: Path) -> dict[str, Any]:
     for key in value:
         if key not in _KEYS:
             raise InvalidInput(f"{file}: unknown key {key!r}{nearest(key, _KEYS)}; known: {', '.join(_KEYS)}")
+    launchers = value.get("launchers", {})
+    for name, entry in launchers.items() if isinstance(launchers, dict) else [("", launchers)]:
+        if not isinstance(entry, dict):
+            raise InvalidInput(
+                f"{file}: launchers{name and '.'}{name} is {entry!r}, but it is a table: "
+                f"[launchers.{name or 'NAME'}] with kind = …"
+            )
     if not isinstance(value.get("root", ""), str):
         raise InvalidInput(f"{file}: root is {value['root']!r}, but it is a path in quotes")
     return value

@@ -37,6 +37,10 @@ class RunStatus:
     slot: int | None = None
     attempt: Attempt | None = None
     """Who executes the run, where it runs."""
+    name: str | None = None
+    """The engine's own name for the attempt under way, as a job's id."""
+    host: str | None = None
+    """Where the attempt was started, where its engine has slots of several hosts."""
 
     @functools.cached_property
     def outcome(self) -> Outcome | None:
@@ -71,6 +75,8 @@ class _Last:
     attempts: int = 0
     started: float | None = None
     slot: int | None = None
+    host: str | None = None
+    name: str | None = None
     outcome: Mapping[str, Any] | None = None
     before: _Last | None = None
     """The attempt before, which counts where this one found its slot taken."""
@@ -106,8 +112,11 @@ def _read_journal(path: Path) -> _Journal:
         match event["event"]:
             case "start":
                 before = runs.get(event["run"])
-                runs[event["run"]] = _Last(event["attempt"], event["time"], event.get("slot"), before=before)
+                host = event.get("host")
+                runs[event["run"]] = _Last(event["attempt"], event["time"], event.get("slot"), host, before=before)
                 journal.waits.pop(event.get("slot"), None)
+            case "handed":
+                runs.setdefault(event["run"], _Last()).name = event["name"]
             case "ended":
                 runs.setdefault(event["run"], _Last()).outcome = event["outcome"]
             case "slot_taken":
@@ -132,14 +141,18 @@ def _status(directory: ExperimentDir, file: ExperimentFile, run: Run, last: _Las
     run_dir = directory.run_dir(run, file)
     attempt = run_dir.read_attempt()
     if attempt is None or attempt.attempt < last.attempts:  # between the launcher's note and the keeper's
+        # What an engine was asked to start may run there, whatever became of the launcher.
+        launched = launched or file.launcher is not None
         state: State = "running" if launched else "queued"
-        return RunStatus(run, state, last.attempts - (0 if launched else 1), None, last.started, last.slot)
+        number = last.attempts - (0 if launched else 1)
+        return RunStatus(run, state, number, None, last.started, last.slot, None, last.name, last.host)
     alive = is_alive(keeper_of(attempt))  # asked before the outcome is read: it writes that and ends
     found = run_dir.read_outcome()
     if found is not None and found.attempt >= attempt.attempt:
         return _ended(run, found.to_json(), last)
     state = "lost" if alive is False else "running"
-    return RunStatus(run, state, attempt.attempt, None, last.started, last.slot, None if alive is False else attempt)
+    known = None if alive is False else attempt
+    return RunStatus(run, state, attempt.attempt, None, last.started, last.slot, known, last.name, last.host)
 
 
 def _ended(run: Run, outcome: Mapping[str, Any], last: _Last) -> RunStatus:

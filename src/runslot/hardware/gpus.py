@@ -65,7 +65,7 @@ def _nvidia(root: Path, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
 
 
 def _has_driver(pynvml: str | None) -> bool:
-    if pynvml is not None and "-packages" not in pynvml:
+    if pynvml is not None and "-packages" not in pynvml and ".pyz" not in pynvml:
         return True  # the caller's own module (PYTHONPATH) knows best where the driver is
     if Path("/proc/driver/nvidia").exists():
         return True

@@ -16,6 +16,7 @@ from runslot.hardware.slots import Slot
 from runslot.launch.events import (
     LaunchEnded,
     LaunchEvent,
+    LaunchLeft,
     LaunchStarted,
     Observer,
     RunDropped,
@@ -100,6 +101,9 @@ class _Translator:
             case "launcher_ended":
                 self.ended = True
                 yield LaunchEnded(self._directory.path, line["counts"])
+            case "launcher_left":
+                self.ended = True
+                yield LaunchLeft(self._directory.path, line["runs"])
             case _:
                 pass
 

@@ -97,6 +97,8 @@ def widen(experiment: ExperimentDir, plan: Plan, widened: Widened) -> None:
     experiment.append_runs(widened.new)
     before = experiment.read()
     file = replace(plan.file, created=before.created, runs_root=before.runs_root, name=before.name)
+    # The place stays what it was, unless another one is asked for.
+    file = replace(file, launcher=file.launcher or before.launcher, container=file.container or before.container)
     write_json(experiment.experiment_file, file.to_json())
 
 

@@ -88,7 +88,18 @@ class LaunchEnded:
     counts: dict[str, int]
 
 
-LaunchEvent = LaunchStarted | RunStarted | RunWaits | RunEnded | RunDropped | StopNoted | Said | LaunchEnded
+@dataclass(frozen=True)
+class LaunchLeft:
+    """The last word of a launch whose runs go on in an engine's own queue."""
+
+    directory: Path
+    runs: int
+    """How many wait or run there."""
+
+
+LaunchEvent = (
+    LaunchStarted | RunStarted | RunWaits | RunEnded | RunDropped | StopNoted | Said | LaunchEnded | LaunchLeft
+)
 
 
 class Observer(Protocol):

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from runslot.errors import InvalidInput
-from runslot.experiment.records import LoggerSettings, Policy
+from runslot.experiment.records import Container, LoggerSettings, Policy
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.settings import default_root
 from runslot.hardware.resources import Resources
 from runslot.launch.code_change import OnChange, keep_copy
 from runslot.launch.code_copy import find_source
+from runslot.launch.configured import Configured, entry_json, launcher_named
 from runslot.launch.creating import compare, create, widen, with_copy
 from runslot.launch.events import LaunchEvent, Observer, Said
 from runslot.launch.launching import Outcomes, launch
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.planning import Plan, Work, make_plan
+from runslot.launch.this_machine import ThisMachine
 from runslot.variants import Variant
 
 
@@ -65,6 +67,10 @@ class Experiment:
     """With `into`: go on without asking where code has changed, and where runs use a copy, make a new one."""
     snapshot_mode: str = "last"
     snapshot_gap: int = 1
+    on: str | Configured | None = None
+    """Where the runs go: the name of a configured launcher, or its record, as `SSH(…)`; None: this machine."""
+    container: str | Container | None = None
+    """The image that the runs execute in."""
 
     def plan(self) -> Plan:
         """Return the runs that this asks for, without touching anything; `InvalidInput` says what to change."""
@@ -79,7 +85,20 @@ class Experiment:
             resumable=self.resumable,
             start=self.start,
         )
-        return make_plan(self.name, self.work, self.variants, self.seeds, self.resources, policy, logger)
+        plan = make_plan(self.name, self.work, self.variants, self.seeds, self.resources, policy, logger)
+        launcher = self.launcher()
+        container = Container(self.container) if isinstance(self.container, str) else self.container
+        file = replace(
+            plan.file,
+            container=None if container is None else container.to_json(),
+            launcher=None if launcher is None else entry_json(launcher),
+        )
+        return replace(plan, file=file)
+
+    def launcher(self) -> Configured | None:
+        """Return the launcher that `on` means; None: this machine."""
+        launcher = launcher_named(self.on) if isinstance(self.on, str) else self.on
+        return None if isinstance(launcher, ThisMachine) else launcher
 
     def prepare(self, observer: Observer = silent, ask: Callable[[Sequence[str]], bool] | None = None) -> ExperimentDir:
         """Make the experiment's directory, or add to the one given as `into`; start nothing.
@@ -87,19 +106,21 @@ class Experiment:
         `ask` is asked whether to go on where code has changed; without it that is said.
         """
         plan = self.plan()
+        launcher = self.launcher()
+        snapshot = self.snapshot_code or (launcher is not None and launcher.moves)
         root = default_root() if self.root is None else Path(self.root).expanduser().absolute()
         if self.into is None:
-            return create(plan, root, find_source(plan.code, (root,)) if self.snapshot_code else None)
+            return create(plan, root, find_source(plan.code, (root,)) if snapshot else None)
         directory = ExperimentDir(Path(self.into).expanduser().resolve())
         widened = compare(directory, plan)
         before = directory.read()
-        if before.code is not None and not (self.snapshot_code and self.accept_code_change):
+        if before.code is not None and not (snapshot and self.accept_code_change):
             plan = keep_copy(plan, before)
             for change in widened.changes:
                 observer(Said(f"note: {change}; the runs use the copy of the code that was made before"))
         else:
             OnChange(self.strict, self.accept_code_change, ask).settle(directory, widened.changes, observer)
-        copies = self.snapshot_code and plan.file.code is None
+        copies = snapshot and plan.file.code is None
         source = find_source(plan.code, (root, directory.path)) if copies else None
         opened = OpenExperiment.open(directory, {})
         try:
@@ -108,10 +129,11 @@ class Experiment:
             opened.close()
         return directory
 
-    def launch(self, observer: Observer | None = None, notify: Sequence[str] = ()) -> Outcomes:
-        """Run what is asked, as many at a time as the machine has slots for, and return the outcomes.
+    def launch(self, observer: Observer | None = None, notify: Sequence[str] = (), wait: bool = True) -> Outcomes:
+        """Run what is asked, as many at a time as there are slots, and return the outcomes.
 
-        `notify` are URLs of services (apprise's) that are told of the end and of the first failure.
+        Without `wait`, runs that go to an engine with a queue of its own (Slurm) are left to it. `notify` are URLs of
+        services (apprise's) that are told of the end and of the first failure.
 
         `observer` is told what happens; by default a line is printed for each event.
         Raises `InvalidInput` before anything starts, and KeyboardInterrupt after Ctrl-C has stopped the runs.
@@ -121,7 +143,7 @@ class Experiment:
 
             observer = Printer()
         directory = self.prepare(observer)
-        return launch(directory, observer, fresh=self.into is None, notify=notify)
+        return launch(directory, observer, fresh=self.into is None, notify=notify, wait=wait)
 
 
 def seconds(value: Any, name: str) -> float:

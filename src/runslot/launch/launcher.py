@@ -36,6 +36,19 @@ class Handle:
 
 
 @dataclass(frozen=True)
+class UnderWay:
+    """A run that an earlier launcher started, as far as the files here tell."""
+
+    attempt: int
+    record: Attempt | None
+    """What its keeper wrote, where that has come home."""
+    name: str | None = None
+    """The engine's own name for it (`Handle.name`), as the journal has it."""
+    host: str | None = None
+    """Of the slot that it was started in, where the engine has slots of several hosts."""
+
+
+@dataclass(frozen=True)
 class Taken:
     """The slot is held by someone else's run."""
 
@@ -57,8 +70,11 @@ class Launcher(Protocol):
     def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken | Outcome]:
         """Start the runs, one answer each, in order; an outcome where a run cannot be started at all."""
 
-    def adopt(self, run_dir: RunDir, attempt: Attempt) -> Handle | None:
-        """Return a handle for a run that an earlier launcher started, or None where it no longer runs."""
+    def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
+        """Return a handle for a run that an earlier launcher started; None where it neither runs nor waits to.
+
+        Where it has ended, but its files have not come home, `poll` of the handle brings them and the outcome.
+        """
 
     def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
         """Return how each run ended, or None while it runs."""

@@ -1,41 +1,41 @@
-"""Launch an experiment on this machine: choose its slots, work out which runs are missing, and supervise them."""
+"""Launch an experiment that is on disk: open its engine, work out which runs are missing, and supervise them."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
-from runslot.errors import InvalidInput
-from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Run
+from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import FAILED, UNFINISHED, ExperimentStatus, read_status
-from runslot.hardware.affinity import slots_from_code
-from runslot.hardware.busy import without_busy
-from runslot.hardware.lease import Leases
-from runslot.hardware.probe import probe
-from runslot.hardware.resources import Resources
-from runslot.hardware.slots import Slot, carve, describe_slots
+from runslot.launch.configured import of_experiment
 from runslot.launch.creating import is_newest, point_latest
-from runslot.launch.events import LaunchEvent, Observer, Said
-from runslot.launch.local import Import, LocalLauncher
+from runslot.launch.events import Observer, Said
+from runslot.launch.launcher import UnderWay
 from runslot.launch.notifying import notifying
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.supervisor import Share, Supervisor
+from runslot.launch.this_machine import ThisMachine
 
 
 class Outcomes(Sequence[Outcome]):
     """How each run of an experiment ended, in the order of its runs; runs without an attempt are left out."""
 
-    def __init__(self, directory: Path, pairs: Sequence[tuple[Run, Outcome]], not_started: Sequence[Run] = ()) -> None:
+    def __init__(
+        self, directory: Path, pairs: Sequence[tuple[Run, Outcome]], not_started: Sequence[Run] = (), left: int = 0
+    ) -> None:
         self.directory = directory
         """The experiment's directory."""
         self.pairs = tuple(pairs)
         """Each run with its outcome."""
         self.not_started = tuple(not_started)
+        """Runs without an outcome."""
+        self.left = left
+        """How many runs were handed to an engine, which goes on with them."""
 
     @overload
     def __getitem__(self, index: int) -> Outcome: ...
@@ -78,7 +78,7 @@ class Todo:
 
     start: tuple[Run, ...]
     attempts: Mapping[str, int]
-    adopt: tuple[tuple[Run, Attempt], ...]
+    adopt: tuple[tuple[Run, UnderWay], ...]
     kept: int
 
 
@@ -89,30 +89,14 @@ def work_out(status: ExperimentStatus, failed: bool = False, only: Sequence[str]
     """
     again = UNFINISHED | (FAILED if failed else frozenset())
     asked = [each for each in status.runs if not only or each.run.id in only]
-    start = tuple(each.run for each in asked if each.state in again)
-    attempts = {each.run.id: each.attempts + 1 for each in asked if each.state in again and each.attempts}
-    adopt = tuple((each.run, each.attempt) for each in asked if each.state == "running" and each.attempt)
+    # One that waits in its engine's own queue is under way as well.
+    under_way = [each for each in asked if each.state == "running" or (each.state == "queued" and each.name)]
+    adopt = tuple((each.run, UnderWay(each.attempts, each.attempt, each.name, each.host)) for each in under_way)
+    adopted = {run.id for run, _ in adopt}
+    missing = [each for each in asked if each.state in again and each.run.id not in adopted]
+    start = tuple(each.run for each in missing)
+    attempts = {each.run.id: each.attempts + 1 for each in missing if each.attempts}
     return Todo(start, attempts, adopt, len(status.runs) - len(start) - len(adopt))
-
-
-def choose_slots(
-    file: ExperimentFile, runs: int | None, note: Callable[[str], None] = lambda _: None
-) -> tuple[tuple[Slot, ...], str]:
-    """Return the slots of this machine for an experiment, and what was chosen in one line.
-
-    `note` is told, a line each, what of the machine cannot be used and why.
-    """
-    topology = probe()
-    if file.affinity_code is not None:
-        slots = slots_from_code(file.affinity_code, topology)
-        return slots, f"{len(slots)} slots of the affinity code {file.affinity_code}"
-    resources = Resources(**file.resources)
-    topology = without_busy(topology, resources.avoid_busy, Leases())
-    for line in topology.notes:
-        note(line)
-    slots = carve(topology, resources, runs)
-    pinned = "" if hasattr(os, "sched_setaffinity") else "; this system can pin no process, and has no leases"
-    return slots, describe_slots(topology, slots) + pinned
 
 
 def launch(
@@ -125,39 +109,43 @@ def launch(
     take_over: bool = False,
     fresh: bool = False,
     notify: Sequence[str] = (),
+    wait: bool = False,
 ) -> Outcomes:
     """Do what is missing of an experiment that is on disk, and return how all its runs stand.
 
-    `notify` are URLs of services (apprise's) that are told of the end and of the first failure.
+    `notify` are URLs of services (apprise's) that are told of the end and of the first failure. Where the engine has
+    a queue of its own, the runs are left to it, unless this is to `wait` for them.
     Raises KeyboardInterrupt after the runs were stopped on Ctrl-C, and `Busy` where another launcher is at work.
     A `fresh` experiment that is refused before its first run is removed again.
     """
     experiment = OpenExperiment.open(directory, dict(os.environ if environment is None else environment), take_over)
     try:
         observer = notifying(observer, notify)
-        status = read_status(directory)
+        configured = of_experiment(experiment.file) or ThisMachine()
+        status = configured.refresh(read_status(directory))
         todo = work_out(status, failed, only)
         if not todo.start and not todo.adopt:
             observer(Said(f"nothing to do: {todo.kept} runs of {directory.path} have ended"))
             experiment.close()
             return outcomes_of(directory)
         # Of all its runs, not of the missing ones: a run that is made good gets the share that its siblings had.
-        launcher = _launcher(experiment, len(status.runs), observer)
+        engine = configured.open(experiment, len(status.runs), observer)
     except BaseException:
         refuse_fresh(experiment, fresh)
         raise
+    leaves = engine.leaves and not wait
     try:
         if experiment.file.front_door == "native" and (fresh or is_newest(directory)):
             point_latest(directory)
-        supervisor = Supervisor(launcher.engine, observer)
-        supervisor.add(Share(experiment, todo.start, todo.attempts, todo.adopt, todo.kept, launcher.slots_said))
-        supervisor.run()
+        supervisor = Supervisor(engine.launcher, observer)
+        supervisor.add(Share(experiment, todo.start, todo.attempts, todo.adopt, todo.kept, engine.slots_said))
+        (supervisor.hand_over if leaves else supervisor.run)()
     finally:
-        launcher.engine.close()
-        experiment.lock.release()
+        engine.launcher.close()
+        experiment.release()
     if supervisor.interrupted:
         raise KeyboardInterrupt
-    return outcomes_of(directory)
+    return outcomes_of(directory, left=leaves)
 
 
 def refuse_fresh(experiment: OpenExperiment, fresh: bool) -> None:
@@ -167,46 +155,9 @@ def refuse_fresh(experiment: OpenExperiment, fresh: bool) -> None:
         shutil.rmtree(experiment.directory.path)
 
 
-@dataclass(frozen=True)
-class _Engine:
-    engine: LocalLauncher
-    slots_said: str
-
-
-def _launcher(experiment: OpenExperiment, runs: int, observer: Observer) -> _Engine:
-    slots, said = choose_slots(experiment.file, runs, lambda line: observer(Said(line)))
-    engine = local_launcher(experiment, slots, observer)
-    try:
-        check_function(engine, experiment)
-    except BaseException:
-        engine.close()
-        raise
-    return _Engine(engine, said)
-
-
-def local_launcher(experiment: OpenExperiment, slots: Sequence[Slot], observer: Observer) -> LocalLauncher:
-    """Return this machine as an engine, its templates writing to the experiment's launcher.log."""
-
-    def say(text: str) -> None:
-        event: LaunchEvent = Said(text)
-        observer(event)
-
-    return LocalLauncher(slots, experiment.directory.launcher_log, say)
-
-
-def check_function(launcher: LocalLauncher, experiment: OpenExperiment) -> None:
-    """Import the function before anything starts; `InvalidInput` has the end of its traceback."""
-    if "function" not in experiment.file.work or experiment.policy.start == "cold":
-        return
-    wanted = Import.of(experiment.file, experiment.directory.path)
-    try:
-        launcher.prepare(wanted)
-    except InvalidInput as error:
-        raise InvalidInput(f"{wanted.function} cannot be imported, so no run was started:\n{error}") from error
-
-
-def outcomes_of(directory: ExperimentDir) -> Outcomes:
-    """Return how the runs of an experiment stand."""
+def outcomes_of(directory: ExperimentDir, left: bool = False) -> Outcomes:
+    """Return how the runs of an experiment stand; `left` where they were left to an engine's queue."""
     status = read_status(directory)
     pairs = [(each.run, each.outcome) for each in status.runs if each.outcome is not None]
-    return Outcomes(directory.path, pairs, [each.run for each in status.runs if each.outcome is None])
+    others = [each.run for each in status.runs if each.outcome is None]
+    return Outcomes(directory.path, pairs, others, len(others) if left else 0)

@@ -16,11 +16,11 @@ from runslot.errors import RunslotError
 from runslot.execute.keeper import is_claimed
 from runslot.execute.leftovers import end_escaped
 from runslot.experiment.processes import ProcessIdentity, host_name, is_alive, keeper_of, start_time
-from runslot.experiment.records import Attempt, ExperimentFile, Function, Outcome, RunFile
+from runslot.experiment.records import ExperimentFile, Function, Outcome, Run, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 from runslot.hardware.lease import Holder, Lease, Leases, Refused
 from runslot.hardware.slots import Slot
-from runslot.launch.launcher import Handle, Placed, Taken
+from runslot.launch.launcher import Handle, Placed, Taken, UnderWay
 from runslot.launch.template import KeeperProcess, ProcessDied, TemplateProcess
 
 _POLL = 0.02
@@ -119,12 +119,15 @@ class LocalLauncher:
             self._leases.stop_waiting()  # what this launcher once waited for, others need not leave to it
         return answers
 
-    def adopt(self, run_dir: RunDir, attempt: Attempt) -> Handle | None:
+    def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
         """Watch a keeper that another launcher started."""
-        process = keeper_of(attempt)
+        del run
+        if under_way.record is None:
+            return None
+        process = keeper_of(under_way.record)
         if is_alive(process) is False:
             return None
-        return self._watch_adopted(run_dir, attempt.attempt, process)
+        return self._watch_adopted(run_dir, under_way.attempt, process)
 
     def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
         """Return the outcomes of those whose keeper has ended."""
@@ -224,7 +227,7 @@ class LocalLauncher:
 
     def _template_for(self, run_dir: RunDir, file: RunFile) -> TemplateProcess:
         function = file.work.get("function")
-        if function is not None and file.policy.get("start") != "cold":
+        if function is not None and file.policy.get("start") != "cold" and file.container is None:
             template = self._template_of(Import.of(file, Path(os.path.normpath(run_dir.path / file.home))))
             if template is not None:
                 return template

@@ -17,6 +17,7 @@ from runslot.experiment.records import ExperimentFile, Outcome, Policy, Run, Run
 from runslot.experiment.rundir import VARIANT_CONFIG, ExperimentDir, RunDir, write_atomically, write_json
 from runslot.launch.code_copy import from_copy
 from runslot.launch.command import fill
+from runslot.launch.moved import as_here
 from runslot.variants.config import flatten
 
 
@@ -37,13 +38,17 @@ class OpenExperiment:
     file: ExperimentFile
     environment: Mapping[str, str]
     """The caller's, for its runs."""
-    lock: LauncherLock
+    lock: LauncherLock | None
+    """None for a worker, which shares the experiment with others: what it does, its runs' own claims keep apart."""
     journal: Journal
+    requests_at: Path
+    """Where others leave requests."""
     launched: int = 0
     """How many runs were started, for rlpyt's count."""
     total: int = 0
     listed: Path | None = None
     """This launch's file among those of the user's launchers."""
+    closed: bool = False
 
     @classmethod
     def open(cls, directory: ExperimentDir, environment: Mapping[str, str], take_over: bool = False) -> OpenExperiment:
@@ -51,11 +56,23 @@ class OpenExperiment:
         lock = LauncherLock(directory)
         lock.acquire(take_over)
         file = from_copy(directory.read(), directory)
-        opened = cls(directory, file, environment, lock, Journal(directory.journal_file))
+        opened = cls(directory, file, environment, lock, Journal(directory.journal_file), directory.requests)
         if file.front_door == "rlpyt":
             events = read_lines(directory.journal_file)
             opened.launched = len({event["run"] for event in events if event["event"] == "start"})
         return opened
+
+    @classmethod
+    def as_worker(
+        cls, directory: ExperimentDir, name: str, environment: Mapping[str, str], moved: bool
+    ) -> OpenExperiment:
+        """Open an experiment as one of its workers, with a journal of its own; `moved` where it was brought here."""
+        file = from_copy(directory.read(), directory)
+        if moved:
+            file, environment = as_here(file, directory, environment)
+        directory.worker(name).mkdir(parents=True, exist_ok=True)
+        journal = Journal(directory.worker_journal(name))
+        return cls(directory, file, environment, None, journal, directory.worker_requests(name))
 
     @property
     def policy(self) -> Policy:
@@ -83,7 +100,7 @@ class OpenExperiment:
     def requests(self) -> list[Request]:
         """Return what was asked since, oldest first."""
         try:
-            files = sorted(self.directory.requests.iterdir())
+            files = sorted(self.requests_at.iterdir())
         except FileNotFoundError:
             return []
         found = []
@@ -106,15 +123,24 @@ class OpenExperiment:
         write_atomically(self.directory.num_launched, text)
 
     def enlist(self) -> None:
-        """Have the launch listed among those of this user on this machine, until it is closed."""
-        self.listed = enlist(self.directory)
+        """Have the launch listed among those of this user on this machine, until it is closed; a worker is not."""
+        if self.lock is not None:
+            self.listed = enlist(self.directory)
 
     def close(self) -> None:
-        """Close the journal and give the lock back."""
+        """Close the journal and give the lock back; once is enough."""
+        if self.closed:
+            return
+        self.closed = True
         if self.listed is not None:
             self.listed.unlink(missing_ok=True)
         self.journal.close()
-        self.lock.release()
+        self.release()
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self.lock is not None:
+            self.lock.release()
 
 
 def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> None:
@@ -137,6 +163,7 @@ def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> No
         affinity_code=file.affinity_code,
         set_egl_device=file.set_egl_device,
         gpu_visibility=file.gpu_visibility,
+        container=file.container,
     )
     write_json(run_dir.run_file, value.to_json())
 

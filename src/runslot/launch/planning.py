@@ -65,6 +65,7 @@ def make_plan(
         created=time.time(),
         cwd=str(Path.cwd()),
         python=sys.executable,
+        python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
         path=path_for(work),
         python_path=os.environ.get("PYTHONPATH"),
         resources=asdict(resources),

@@ -11,6 +11,7 @@ from runslot.experiment.records import Outcome, Run
 from runslot.launch.events import (
     LaunchEnded,
     LaunchEvent,
+    LaunchLeft,
     LaunchStarted,
     RunDropped,
     RunEnded,
@@ -59,6 +60,9 @@ class Printer:
                 counts = [f"{count} {kind}" for kind, count in event.counts.items()]
                 counts += [f"{count} dropped ({why})" for why, count in self._dropped.items()]
                 yield f"ended: {', '.join(counts)}; {event.directory}"
+
+            case LaunchLeft():
+                yield f"{counted(event.runs, 'run')} handed over; {event.directory}"
 
     def _line(self, word: str, run: Run, said: str) -> str:
         return f"{time.strftime('%H:%M:%S')} {word:<9} {run.directory}" + (f"  {said}" if said else "")

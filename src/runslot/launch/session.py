@@ -19,8 +19,6 @@ from runslot.experiment.status import read_status
 from runslot.launch.events import LaunchEnded, LaunchEvent, Observer, Said
 from runslot.launch.launching import (
     Outcomes,
-    check_function,
-    choose_slots,
     outcomes_of,
     refuse_fresh,
     work_out,
@@ -28,6 +26,7 @@ from runslot.launch.launching import (
 from runslot.launch.local import LocalLauncher
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.supervisor import Share, Supervisor
+from runslot.launch.this_machine import check_function, choose_slots
 from runslot.schedule.plan import StopAsked
 
 

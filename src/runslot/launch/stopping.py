@@ -11,6 +11,9 @@ from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import RunStatus, read_status
+from runslot.launch.configured import of_experiment, refreshed
+from runslot.launch.events import LaunchEvent
+from runslot.launch.launcher import Launcher, UnderWay
 from runslot.launch.launching import Outcomes, outcomes_of
 from runslot.launch.local import LocalLauncher
 from runslot.launch.opened import OpenExperiment
@@ -65,19 +68,37 @@ def _running(directory: ExperimentDir, run_ids: Sequence[str]) -> list[RunStatus
     return [each for each in runs if each.state == "running" and (not run_ids or each.run.id in run_ids)]
 
 
+def _under_way(directory: ExperimentDir, run_ids: Sequence[str]) -> list[RunStatus]:
+    """Return those that run, and those that wait in a queue of their engine's own."""
+    waits = [each for each in refreshed(read_status(directory)).runs if each.state == "queued" and each.name]
+    return _running(directory, run_ids) + [each for each in waits if not run_ids or each.run.id in run_ids]
+
+
+def _no_observer(event: LaunchEvent) -> None:
+    del event
+
+
 def _act(
     directory: ExperimentDir, run_ids: Sequence[str], kill: bool, take_over: bool, say: Callable[[str], None]
 ) -> None:
     experiment = OpenExperiment.open(directory, {}, take_over)
-    launcher = LocalLauncher((), directory.launcher_log, say)
+    configured = of_experiment(experiment.file)
+    try:
+        if configured is None:
+            launcher: Launcher = LocalLauncher((), directory.launcher_log, say)
+        else:
+            launcher = configured.open(experiment, 0, _no_observer).launcher
+    except BaseException:
+        experiment.close()
+        raise
     try:
         handles = {}
-        for each in _running(directory, run_ids):
-            if each.attempt is None:
-                continue
-            if each.attempt.host != host_name():
-                raise Busy(f"{each.run.directory} runs on {each.attempt.host}; stop it there")
-            handle = launcher.adopt(experiment.run_dir(each.run), each.attempt)
+        for each in _under_way(directory, run_ids):
+            record = each.attempt
+            if configured is None and record is not None and record.host != host_name():
+                raise Busy(f"{each.run.directory} runs on {record.host}; stop it there")
+            under_way = UnderWay(each.attempts, record, each.name, each.host)
+            handle = launcher.adopt(experiment.run_dir(each.run), each.run, under_way)
             if handle is not None:
                 handles[handle] = each.run
         say(f"no launcher is at work; stopping {len(handles)} runs")

@@ -10,17 +10,18 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 from runslot.experiment.processes import host_name
-from runslot.experiment.records import Attempt, Outcome, Run
+from runslot.experiment.records import Outcome, Run
 from runslot.hardware.slots import Slot
 from runslot.launch.events import (
     LaunchEnded,
+    LaunchLeft,
     LaunchStarted,
     Observer,
     RunDropped,
@@ -30,7 +31,7 @@ from runslot.launch.events import (
     Said,
     StopNoted,
 )
-from runslot.launch.launcher import Handle, Launcher, Placed, Taken
+from runslot.launch.launcher import Handle, Launcher, Placed, Taken, UnderWay
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.pausing import pause_said
 from runslot.schedule.plan import (
@@ -66,7 +67,7 @@ class Share:
     """In the order of their start."""
     attempts: Mapping[str, int]
     """By run id: the next attempt's number, where it is not 1."""
-    adopt: tuple[tuple[Run, Attempt], ...] = ()
+    adopt: tuple[tuple[Run, UnderWay], ...] = ()
     """Runs that an earlier launcher started and that still run."""
     kept: int = 0
     slots_said: str = ""
@@ -81,7 +82,9 @@ class _Entry:
 class Supervisor:
     """Runs shares of experiments to their end."""
 
-    def __init__(self, launcher: Launcher, observer: Observer) -> None:
+    def __init__(self, launcher: Launcher, observer: Observer, notices: Collection[int] = ()) -> None:
+        """Make one; `notices` are signals that ask for a stop however often they come, and never kill."""
+        self._notices = notices
         self._launcher = launcher
         self._observer = observer
         slots = launcher.slots()
@@ -139,6 +142,17 @@ class Supervisor:
                     return
                 self._launcher.wait(self._patience())
 
+    def hand_over(self) -> None:
+        """Start what is to be done in an engine that goes on by itself, and leave it there."""
+        self._decide([*self._collect()])
+        self._close_finished()
+        for experiment in self._open:
+            left = len(self._left[id(experiment)])
+            experiment.journal.write("launcher_left", time.time(), runs=left)
+            experiment.close()
+            self._observer(LaunchLeft(experiment.directory.path, left))
+        self._open.clear()
+
     def _decide(self, events: list[Event]) -> None:
         while True:
             self._state, actions = step(self._state, events, time.monotonic())
@@ -186,26 +200,27 @@ class Supervisor:
             LaunchStarted(experiment.file.name, experiment.directory.path, runs, share.kept, slots, share.slots_said)
         )
         attempts = {first + i: share.attempts[run.id] for i, run in enumerate(share.runs) if run.id in share.attempts}
-        for i, (run, attempt) in enumerate(share.adopt):
-            yield from self._adopt(first + len(share.runs) + i, run, attempt)
+        for i, (run, under_way) in enumerate(share.adopt):
+            yield from self._adopt(first + len(share.runs) + i, run, under_way)
         yield Added(tuple(keys)[: len(share.runs)], experiment.policy, attempts)
 
-    def _adopt(self, key: Key, run: Run, attempt: Attempt) -> Iterator[Event]:
+    def _adopt(self, key: Key, run: Run, under_way: UnderWay) -> Iterator[Event]:
         entry = self._entries[key]
         run_dir = entry.experiment.run_dir(run)
-        handle = self._launcher.adopt(run_dir, attempt)
-        slot = None if attempt.slot is None else Slot.from_json(attempt.slot)
+        handle = self._launcher.adopt(run_dir, run, under_way)
+        record = under_way.record
+        slot = None if record is None or record.slot is None else Slot.from_json(record.slot)
         occupied = () if slot is None else tuple(i for i, own in self._slots.items() if _overlap(own, slot))
-        yield Adopted(key, attempt.attempt, occupied, entry.experiment.policy)
+        yield Adopted(key, under_way.attempt, occupied, entry.experiment.policy)
         if handle is None:  # it ended since its status was read
-            outcome = run_dir.read_outcome() or Outcome(
-                "lost", attempt.attempt, message="the process that kept it was killed"
-            )
-            yield Ended(key, outcome)
+            found = run_dir.read_outcome()
+            if found is None or found.attempt < under_way.attempt:
+                found = Outcome("lost", under_way.attempt, message="the process that kept it was killed")
+            yield Ended(key, found)
             return
         self._handles[key] = handle
         index = None if slot is None else slot.index
-        self._observer(RunStarted(run, run_dir.path, attempt.attempt, index, adopted=True))
+        self._observer(RunStarted(run, run_dir.path, under_way.attempt, index, adopted=True))
 
     def _close_finished(self) -> None:
         for experiment in [each for each in self._open if not self._left[id(each)]]:
@@ -249,11 +264,12 @@ class Supervisor:
             yield
             return
 
-        def interrupt(_number: int, _frame: FrameType | None) -> None:
-            self._interrupts += 1
+        def interrupt(number: int, _frame: FrameType | None) -> None:
+            self._interrupts = max(self._interrupts, 1) if number in self._notices else self._interrupts + 1
             self._launcher.wake()
 
-        previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        watched = {signal.SIGINT, signal.SIGTERM, *self._notices}
+        previous = {number: signal.signal(number, interrupt) for number in watched}
         try:
             yield
         finally:
@@ -337,6 +353,7 @@ class Supervisor:
             attempt=start.attempt,
             slot=start.slot,
             directory=entry.run.directory,
+            **({} if slot is None or entry.experiment.file.launcher is None else {"host": slot.host}),
         )
         name = entry.experiment.file.name
         return Placed(entry.run, name, run_dir, start.attempt, slot, entry.experiment.environment)
@@ -351,6 +368,8 @@ class Supervisor:
             self._say_wait(key, index, result)
             return [SlotTaken(key, _RETRY_TAKEN)]
         self._handles[key] = result
+        if experiment.file.launcher is not None:
+            experiment.journal.write("handed", time.time(), run=placed.run.id, attempt=placed.attempt, name=result.name)
         self._waits_said.discard(key)
         self._count_launched(experiment)
         self._observer(RunStarted(placed.run, placed.run_dir.path, placed.attempt, index))
@@ -377,6 +396,8 @@ class Supervisor:
 
 
 def _overlap(one: Slot, other: Slot) -> bool:
+    if one.host != other.host:
+        return False
     gpus = {gpu.uuid for gpu in one.gpus} & {gpu.uuid for gpu in other.gpus}
     return bool(set(one.pus) & set(other.pus)) or (bool(gpus) and one.index == other.index)
 

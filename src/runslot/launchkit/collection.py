@@ -83,6 +83,7 @@ def _file(call: Call, space: str, pickles: dict[str, bytes]) -> ExperimentFile:
         created=time.time(),
         cwd=str(Path.cwd()),
         python=sys.executable,
+        python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
         path=import_path(),
         python_path=os.environ.get("PYTHONPATH"),
         resources=asdict(Resources(gpus=1 if call.use_gpu else 0)),

@@ -123,6 +123,7 @@ def _file_of(
         created=time.time(),
         cwd=str(Path.cwd()),
         python=sys.executable,
+        python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
         python_path=os.environ.get("PYTHONPATH"),
         resources=asdict(Resources()),
         policy=Policy().to_json(),

@@ -243,10 +243,12 @@ def _end(state: State, event: Ended, now: float) -> tuple[State, list[Action]]:
     state = replace(state, running=running)
     if event.outcome.kind in {"succeeded", "stopped"}:
         return state, []
-    tried = state.tried.get(event.key, 0) + 1
+    # An engine that tries again by itself, in place, has made several attempts of the one that was started.
+    further = max(0, event.outcome.attempt - was.attempt)
+    tried = state.tried.get(event.key, 0) + 1 + further
     state = replace(state, tried={**state.tried, event.key: tried})
     if tried <= policy.retries and _worth_retrying(event.outcome, policy) and not (was.stopping or state.stopped):
-        waiting = Waiting(now + policy.backoff * 2 ** (tried - 1), event.key, was.attempt + 1)
+        waiting = Waiting(now + policy.backoff * 2 ** (tried - 1), event.key, was.attempt + further + 1)
         return replace(state, again=_insert(state.again, waiting)), []
     state = replace(state, failures=state.failures + 1)
     if policy.max_failures is None or state.failures < policy.max_failures:

@@ -1,0 +1,57 @@
+"""An experiment whose directory was brought to another machine: what was asked, as this machine executes it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import InvalidInput
+from runslot.experiment.records import ExperimentFile
+from runslot.experiment.rundir import ExperimentDir
+
+
+def as_here(
+    file: ExperimentFile, directory: ExperimentDir, environment: Mapping[str, str]
+) -> tuple[ExperimentFile, dict[str, str]]:
+    """Return what was asked with this interpreter, its packages and the copy of the code, and the runs' environment.
+
+    `file` points into the copy already (`from_copy`). What lay elsewhere on the launching machine is left out.
+    """
+    if file.code is None:
+        raise InvalidInput(f"{directory.path} has no copy of the code, so it cannot be executed on another machine")
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    function = file.work.get("function")
+    by_value = function is not None and function.get("pickle") is not None
+    if by_value and file.python_version not in {"", here}:
+        raise InvalidInput(
+            f"the function travels by value from Python {file.python_version}, and {sys.executable} is {here}: "
+            "use the same minor version there, or write the function in a file of its own"
+        )
+    copy = directory.path.resolve() / file.code["copy"]
+    inside = [entry for entry in file.path if Path(entry).is_relative_to(copy)]
+    own = [entry for entry in sys.path[1:] if entry and not entry.endswith(".pyz")]
+    told = [entry for entry in (file.python_path or "").split(os.pathsep) if entry and Path(entry).is_relative_to(copy)]
+    cwd = file.cwd if Path(file.cwd).is_relative_to(copy) else str(copy)
+    work = {kind: _with_python(value, file.python) for kind, value in file.work.items()}
+    moved = replace(
+        file,
+        work=work,
+        cwd=cwd,
+        python=sys.executable,
+        python_version=here,
+        path=tuple(dict.fromkeys([*inside, str(copy), *own])),
+        python_path=os.pathsep.join(dict.fromkeys([*told, *inside])) or None,
+    )
+    programs = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
+    return moved, {**environment, "PATH": programs}
+
+
+def _with_python(work: Mapping[str, Any], launching: str) -> Mapping[str, Any]:
+    """Return a command in which the launching interpreter, spelled out, is this one."""
+    if "argv" not in work:
+        return work
+    return {**work, "argv": [sys.executable if argument == launching else argument for argument in work["argv"]]}
