@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-import typer
-
 from runslot.cli.views import on_terminal
 from runslot.launch.code_change import OnChange
 from runslot.launch.events import Observer
@@ -31,7 +29,13 @@ def asking(json: bool, quiet: bool) -> Callable[[Sequence[str]], bool] | None:
     """Return what asks whether to go on in spite of changes; None where nobody is there to answer."""
     if json or quiet or not on_terminal() or not sys.stdin.isatty():
         return None
-    return lambda _: typer.confirm("continue with the code as it is now?", default=False)
+    return _confirm
+
+
+def _confirm(_changes: Sequence[str]) -> bool:
+    import typer
+
+    return typer.confirm("continue with the code as it is now?", default=False)
 
 
 def on_change(strict: bool, accept: bool, json: bool, quiet: bool) -> OnChange:

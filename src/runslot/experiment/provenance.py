@@ -7,12 +7,11 @@ names that launchkit used.
 from __future__ import annotations
 
 import getpass
-import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +94,7 @@ def link_provenance(experiment: ExperimentDir, run_dir: RunDir) -> None:
 
 
 def _environment(git: GitInfo | None, argv: Sequence[str]) -> dict[str, object]:
-    packages = {dist.metadata["Name"]: dist.version for dist in importlib.metadata.distributions()}
+    packages = dict(filter(None, map(_name_and_version, _installed())))
     return {
         "format": 1,
         "command_line": _without_secrets(argv),
@@ -112,6 +111,26 @@ def _environment(git: GitInfo | None, argv: Sequence[str]) -> dict[str, object]:
         "git_untracked": [] if git is None else list(git.untracked),
         "packages": dict(sorted(packages.items(), key=lambda item: str(item[0]).lower())),
     }
+
+
+def _installed() -> Iterator[Path]:
+    """Yield the file that describes each installed package; `importlib.metadata` takes a tenth of a second for it."""
+    for entry in map(Path, dict.fromkeys(reversed(sys.path))):  # what is found first is written last, and counts
+        try:
+            names = [found.name for found in os.scandir(entry) if found.name.endswith((".dist-info", ".egg-info"))]
+        except OSError:  # an archive, or not there
+            continue
+        for name in names:
+            yield entry / name / ("METADATA" if name.endswith(".dist-info") else "PKG-INFO")
+
+
+def _name_and_version(file: Path) -> tuple[str, str] | None:
+    try:
+        head = file.read_text(errors="replace").partition("\n\n")[0]
+    except OSError:  # an egg-info that is a file, or one that is being removed
+        return None
+    said = dict(line.split(": ", 1) for line in reversed(head.splitlines()) if line.startswith(("Name: ", "Version: ")))
+    return (said["Name"], said["Version"]) if len(said) == 2 else None
 
 
 def _without_secrets(argv: Sequence[str]) -> list[str]:

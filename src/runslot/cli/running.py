@@ -1,0 +1,40 @@
+"""What `runslot run` does, once its command line has been read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+
+def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> int:
+    """Carry out what the options say, by the names of `run`'s parameters, and return the exit status."""
+    from runslot.cli.asked import experiment_of
+    from runslot.cli.spoken import add_options, words_of_target
+
+    words = words_of_target(options["target"], command, options["set_"] or ())
+    add_options(words, options)
+    into = options["into"]
+    if into is not None:
+        from runslot.cli.finding import one_experiment
+
+        into = one_experiment(into).path
+    experiment = replace(
+        experiment_of(words, into, options["strict"]),
+        accept_code_change=options["accept_code_change"],
+        snapshot_code=options["snapshot_code"],
+    )
+    json, quiet, notify = options["json"], options["quiet"], options["notify"] or ()
+    if options["dry_run"]:
+        from runslot.cli.dry_run import print_plan
+
+        print_plan(experiment, json)
+        return 0
+    if options["detach"]:
+        from runslot.cli.detaching import run_detached
+
+        return run_detached(experiment, json, quiet, notify)
+
+    from runslot.cli.launched import run_experiment
+
+    return run_experiment(experiment, json, quiet, notify, options["wait"])
