@@ -60,6 +60,11 @@ def _carry_out(argv: list[str]) -> int:
 
 def _call(argv: list[str]) -> int:
     try:
+        from runslot.cli import quick
+
+        status = quick.call(argv)
+        if status is not None:
+            return status
         from runslot.cli.app import call
     except ModuleNotFoundError as missing:
         if missing.name not in {"typer", "runslot.cli"}:
