@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from runslot.cli import launchers
 from runslot.cli.attach import attach
 from runslot.cli.continue_ import continue_
 from runslot.cli.hardware import hardware
@@ -72,6 +73,7 @@ _COMMANDS = (
 )
 for command in _COMMANDS:
     app.command(command.__name__.rstrip("_"))(command)
+app.add_typer(launchers.app, name="launchers")
 
 
 def call(arguments: Sequence[str]) -> int:

@@ -12,13 +12,14 @@ from typing import Any
 
 from runslot.cli.words import Words
 from runslot.errors import InvalidInput
+from runslot.experiment.records import Container
 from runslot.hardware.resources import Resources
 from runslot.launch.experiment import Experiment
 from runslot.variants import Space, grid, listed, sample, zipped
 
 _AS_THEY_ARE = (
     "seeds", "root", "retries", "backoff", "timeout", "grace", "max_failures", "resumable", "start",
-    "snapshot_mode", "snapshot_gap",
+    "snapshot_mode", "snapshot_gap", "on",
 )  # fmt: skip
 """Words that are fields of `Experiment` of the same name."""
 
@@ -35,6 +36,7 @@ def experiment_of(words: Words, into: Path | None = None, strict: bool = False) 
     if (function is None) == (command is None):
         what = "both a function and a command are given; keep one" if function else "nothing says what to run"
         raise InvalidInput(f"{words.origin(('command',))}{what}: a function (file.py:name) or a command")
+    container = Container(**values["container"]) if "container" in values else None
     with words.at("resources"):
         resources = Resources(**values.get("resources", {}))
     return Experiment(
@@ -44,6 +46,7 @@ def experiment_of(words: Words, into: Path | None = None, strict: bool = False) 
         resources=resources,
         into=into,
         strict=strict,
+        container=container,
         **{key: values[key] for key in _AS_THEY_ARE if key in values},
     )
 

@@ -13,6 +13,7 @@ from runslot.experiment.launchers import launched_here
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.attached import attach
+from runslot.launch.launching import outcomes_of
 
 
 def under_way(path: Path | None) -> ExperimentDir:
@@ -40,4 +41,4 @@ def attach_to(directory: ExperimentDir, json: bool, quiet: bool) -> int:
             where = shown(directory.path)
             print(f"left running; `runslot attach {where}` looks on again, `runslot stop {where}` ends it")
         return 0
-    return end(directory, False, json, quiet)
+    return end(directory, outcomes_of(directory), json, quiet)

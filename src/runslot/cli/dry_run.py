@@ -31,7 +31,7 @@ def print_plan(experiment: Experiment, as_json: bool) -> None:
         directory = Path(experiment.into).expanduser().resolve()
         runs = compare(ExperimentDir(directory), plan).new
         known = len(plan.runs) - len(runs)
-    _, slots = choose_slots(plan.file, len(plan.runs))
+    slots = _where(plan)
     if as_json:
         for run in runs:
             print(json.dumps(_described(run, plan, directory)))
@@ -41,6 +41,12 @@ def print_plan(experiment: Experiment, as_json: bool) -> None:
     print(directory)
     for run in runs:
         print(f"  {run.directory}  {_command(run, plan, directory)}")
+
+
+def _where(plan: Plan) -> str:
+    if plan.file.launcher is not None:
+        return f"what {plan.file.launcher['name']} has"
+    return choose_slots(plan.file, len(plan.runs))[1]
 
 
 def _described(run: Run, plan: Plan, directory: Path) -> dict[str, Any]:

@@ -39,6 +39,17 @@ def tell_end(outcomes: Outcomes, directory: ExperimentDir, *, quiet: bool, conso
         print(f"what the runs wrote is in {shown(directory.path)}")
 
 
+def tell_left(outcomes: Outcomes, quiet: bool) -> None:
+    """Say how to look after runs that were handed to an engine with a queue of its own."""
+    if not quiet:
+        where = shown(outcomes.directory)
+        print(f"{outcomes.left} runs go on without this terminal:")
+        print(f"  runslot status {where}           how they stand")
+        print(f"  runslot resume {where} --wait    wait for them, and run again what was lost")
+        print(f"  runslot stop {where}             end them")
+    print(outcomes.directory)
+
+
 def shown(path: Path) -> str:
     """Return a path as a word of a command line: relative where it lies below the working directory."""
     return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

@@ -6,45 +6,58 @@ from collections.abc import Sequence
 from typing import Any
 
 from runslot.cli.asking import asking, saying
-from runslot.cli.ending import tell_end
+from runslot.cli.ending import tell_end, tell_left
 from runslot.cli.views import observing, on_terminal
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.events import Observer
 from runslot.launch.experiment import Experiment
-from runslot.launch.launching import launch, outcomes_of
+from runslot.launch.launching import Outcomes, launch, outcomes_of
 
 SUCCEEDED, SOME_FAILED, INTERRUPTED = 0, 1, 130
 
 
-def run_experiment(experiment: Experiment, json: bool, quiet: bool, notify: Sequence[str] = ()) -> int:
+def run_experiment(
+    experiment: Experiment, json: bool, quiet: bool, notify: Sequence[str] = (), wait: bool = False
+) -> int:
     """Launch a new experiment, or further runs of one, and return the exit status."""
     directory = experiment.prepare(saying(json, quiet), asking(json, quiet))
     with observing(json, quiet) as observer:
-        interrupted = _launch(directory, observer, fresh=experiment.into is None, notify=notify)
-    return end(directory, interrupted, json, quiet)
+        how = {"fresh": experiment.into is None, "notify": notify, "wait": wait}
+        outcomes = _launch(directory, observer, **how)
+    return end(directory, outcomes, json, quiet)
 
 
 def resume_experiment(
-    directory: ExperimentDir, failed: bool, take_over: bool, json: bool, quiet: bool, notify: Sequence[str] = ()
+    directory: ExperimentDir,
+    failed: bool,
+    take_over: bool,
+    json: bool,
+    quiet: bool,
+    notify: Sequence[str] = (),
+    wait: bool = False,
 ) -> int:
     """Launch what is missing of an experiment, and return the exit status."""
     with observing(json, quiet) as observer:
-        interrupted = _launch(directory, observer, failed=failed, take_over=take_over, notify=notify)
-    return end(directory, interrupted, json, quiet)
+        outcomes = _launch(directory, observer, failed=failed, take_over=take_over, notify=notify, wait=wait)
+    return end(directory, outcomes, json, quiet)
 
 
-def _launch(directory: ExperimentDir, observer: Observer, **how: Any) -> bool:
-    """Return whether Ctrl-C ended the launch."""
+def _launch(directory: ExperimentDir, observer: Observer, **how: Any) -> Outcomes | None:
+    """Return how the runs stand; None where Ctrl-C ended the launch."""
     try:
-        launch(directory, observer, **how)
+        return launch(directory, observer, **how)
     except KeyboardInterrupt:
-        return True
-    return False
+        return None
 
 
-def end(directory: ExperimentDir, interrupted: bool, json: bool, quiet: bool) -> int:
-    """Say how the runs stand at the end of a launch, and return the exit status."""
-    outcomes = outcomes_of(directory)
+def end(directory: ExperimentDir, ended: Outcomes | None, json: bool, quiet: bool) -> int:
+    """Say how the runs stand at the end of a launch, and return the exit status; `ended` is None after Ctrl-C."""
+    if ended is not None and ended.left:
+        if not json:
+            tell_left(ended, quiet)
+        return SUCCEEDED
+    outcomes = ended or outcomes_of(directory)
+    interrupted = ended is None
     if not json:
         tell_end(outcomes, directory, quiet=quiet, consoles=not on_terminal())
     if interrupted:

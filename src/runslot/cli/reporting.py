@@ -82,12 +82,18 @@ def _launcher(status: ExperimentStatus) -> str:
         slots = f", {status.slots} slots" if status.slots else ""
         paused = f"; paused: runslot continue {where}" if status.paused else ""
         return f"launcher: process {status.launcher.pid} on {status.launcher.host}{slots}{paused}"
+    if status.file.launcher is not None and any(_under_way(each) for each in status.runs):
+        return f"on {status.file.launcher['name']}; runslot resume {where} --wait waits, runslot stop {where} ends them"
     if status.counts.get("succeeded", 0) == len(status.runs):
         return f"finished: runslot results {where}"
     missing = len(status.runs) - sum(status.counts.get(s, 0) for s in ("succeeded", "failed", "timed_out"))
     if missing:
         return f"no launcher is at work: runslot resume {where}"
     return f"finished; what failed runs again with: runslot resume {where} --failed"
+
+
+def _under_way(each: RunStatus) -> bool:
+    return each.state == "running" or (each.state == "queued" and each.name is not None)
 
 
 def _table(status: ExperimentStatus, runs: Sequence[RunStatus]) -> Table:

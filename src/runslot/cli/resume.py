@@ -19,6 +19,9 @@ def resume(
     ] = False,
     notify: Notify = None,
     detach: Annotated[bool, flag("--detach", help="Go on without this terminal.")] = False,
+    wait: Annotated[
+        bool, flag("--wait", help="Where an engine queues the runs: wait for them, instead of leaving.")
+    ] = False,
     json: JsonLines = False,
     quiet: Quiet = False,
 ) -> None:
@@ -39,7 +42,7 @@ def resume(
 
             resume_detached(experiment, failed, take_over, json, quiet, notify or ())
             continue
-        status = resume_experiment(experiment, failed, take_over, json, quiet, notify or ())
+        status = resume_experiment(experiment, failed, take_over, json, quiet, notify or (), wait)
         worst = max(worst, status)
         if status == INTERRUPTED:
             break

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import typer
@@ -53,6 +52,10 @@ def run(
     max_failures: options.MaxFailures = None,
     reserved_cpus: options.ReservedCpus = None,
     avoid_busy: options.AvoidBusy = False,
+    on: options.On = None,
+    container: options.Image = None,
+    engine: options.Engine = None,
+    wait: options.Wait = False,
     into: options.Into = None,
     strict: options.Strict = False,
     accept_code_change: options.AcceptCodeChange = False,
@@ -72,28 +75,7 @@ def run(
 
     runslot run sweep.yaml --set grid.lr=[0.1,0.01]
     """
-    options_said = dict(locals())  # the options by name, which `spoken` turns into words
-    from runslot.cli.asked import experiment_of
-    from runslot.cli.finding import one_experiment
-    from runslot.cli.spoken import add_options, words_of_target
+    options_said = dict(locals())  # the options by name
+    from runslot.cli.running import run_as_said
 
-    words = words_of_target(target, ctx.meta.get(_COMMAND), set_ or ())
-    add_options(words, options_said)
-    into = None if into is None else one_experiment(into).path
-    experiment = replace(
-        experiment_of(words, into, strict), accept_code_change=accept_code_change, snapshot_code=snapshot_code
-    )
-    if dry_run:
-        from runslot.cli.dry_run import print_plan
-
-        print_plan(experiment, json)
-        return
-
-    if detach:
-        from runslot.cli.detaching import run_detached
-
-        raise typer.Exit(run_detached(experiment, json, quiet, notify or ()))
-
-    from runslot.cli.launched import run_experiment
-
-    raise typer.Exit(run_experiment(experiment, json, quiet, notify or ()))
+    raise typer.Exit(run_as_said(options_said, ctx.meta.get(_COMMAND)))

@@ -94,6 +94,21 @@ AcceptCodeChange = Annotated[
 SnapshotCode = Annotated[
     bool, flag("--snapshot-code", help="Run from a copy of the code, whatever is edited meanwhile.", panel=_LAUNCH)
 ]
+On = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Where: a launcher of runslot.toml, or slurm.", rich_help_panel=_LAUNCH),
+]
+Image = Annotated[
+    str | None,
+    typer.Option("--container", metavar="IMAGE", help="Execute the runs in this image.", rich_help_panel=_EACH),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="With --container: docker, podman, apptainer.", rich_help_panel=_EACH),
+]
+Wait = Annotated[
+    bool, flag("--wait", help="Where an engine queues the runs: wait for them, instead of leaving.", panel=_LAUNCH)
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the sweep file.", rich_help_panel=_LAUNCH),

@@ -9,6 +9,7 @@ from typing import Any
 
 def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> int:
     """Carry out what the options say, by the names of `run`'s parameters, and return the exit status."""
+    _get_ready(options, command)
     from runslot.cli.asked import experiment_of
     from runslot.cli.spoken import add_options, words_of_target
 
@@ -38,3 +39,16 @@ def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> in
     from runslot.cli.launched import run_experiment
 
     return run_experiment(experiment, json, quiet, notify, options["wait"])
+
+
+def _get_ready(options: Mapping[str, Any], command: Sequence[str] | None) -> None:
+    """Let the process that starts runs here get ready while their launch is worked out, where it will be needed."""
+    if options["dry_run"] or options["detach"] or options.get("on") is not None or options["start"] is not None:
+        return
+    target = options["target"] or ""
+    if command is not None or ":" in target:
+        import sys
+
+        from runslot.launch.template import TemplateProcess
+
+        TemplateProcess.expect(sys.executable, bare=command is not None)

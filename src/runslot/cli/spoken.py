@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.cli.sweepfile import SUFFIXES, read_sweep_file
-from runslot.cli.words import RESOURCES, SPACES, WORDS, Words
+from runslot.cli.words import CONTAINER, RESOURCES, SPACES, WORDS, Words
 from runslot.errors import InvalidInput, nearest
 from runslot.variants.config import KeyPath
 from runslot.variants.parse import parse_grid, parse_sample, parse_value
@@ -31,6 +31,9 @@ _OPTIONS: Mapping[str, KeyPath] = {
     "resumable": ("resumable",),
     "start": ("start",),
     "max_failures": ("max_failures",),
+    "on": ("on",),
+    "container": ("container", "image"),
+    "engine": ("container", "engine"),
 }
 """Which word a parameter of `runslot run` sets."""
 
@@ -98,10 +101,12 @@ def _override(words: Words, setting: str) -> None:
     if word not in WORDS:
         known = nearest(word, WORDS) or f"; known are {', '.join(WORDS)}"
         raise InvalidInput(f"--set {setting}: unknown key {word!r}{known}")
-    if inside and word not in (*SPACES, "resources"):
+    if inside and word not in (*SPACES, "resources", "container"):
         raise InvalidInput(f"--set {setting}: {word} has no keys; write --set {word}=VALUE")
     if word == "resources" and inside and inside not in RESOURCES:
         raise InvalidInput(f"--set {setting}: unknown key {inside!r}{nearest(inside, RESOURCES)}")
+    if word == "container" and inside and inside not in CONTAINER:
+        raise InvalidInput(f"--set {setting}: unknown key {inside!r}{nearest(inside, CONTAINER)}")
     if word in ("grid", "zip") and inside:
         values = parse_grid(f"{inside}={text}")[1]
         value = values if len(values) > 1 else values[0]

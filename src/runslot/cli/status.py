@@ -8,6 +8,16 @@ from typing import Annotated
 import typer
 
 from runslot.cli.options import Directory, flag
+from runslot.experiment.status import ExperimentStatus
+
+
+def as_the_engine_knows(status: ExperimentStatus) -> ExperimentStatus:
+    """Return the status, of an experiment on an engine with what that knows better."""
+    if status.file.launcher is None:
+        return status
+    from runslot.launch.configured import refreshed
+
+    return refreshed(status)
 
 
 def status(
@@ -21,7 +31,7 @@ def status(
     from runslot.experiment.status import read_status
 
     gc.disable()  # a short process, which makes a few objects for each of perhaps 100,000 runs
-    statuses = [read_status(experiment) for experiment in experiments_at(directory)]
+    statuses = [as_the_engine_knows(read_status(experiment)) for experiment in experiments_at(directory)]
     if json:
         typer.echo(status_json(statuses))
         return

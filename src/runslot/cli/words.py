@@ -174,6 +174,31 @@ RESOURCES: Mapping[str, Word] = {
 }
 """The keys of `resources`."""
 
+
+def _texts(said: str) -> Word:
+    def read(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise InvalidInput(f"must be a list of texts, not {value!r}")
+        return tuple(value)
+
+    return Word(said, {"type": "array", "items": {"type": "string"}}, read)
+
+
+CONTAINER: Mapping[str, Word] = {
+    "image": _text("The image that runs execute in; it has Python 3.10 or newer."),
+    "engine": _one_of("What runs it.", "docker", "podman", "apptainer"),
+    "mounts": _texts("Further directories, at the same path inside: `/data`, read-only as `/data:ro`."),
+    "options": _texts("Further options of the engine's run command, as they are."),
+    "python": _text("The interpreter inside; else `python3`."),
+    "environment": _texts("Names of variables that go in."),
+}
+"""The keys of `container`."""
+
+
+def _read_container(value: Any) -> Any:
+    return {"image": value} if isinstance(value, str) and value else _read_settings(value)
+
+
 WORDS: Mapping[str, Word] = {
     "name": _text("The experiment's name, a directory below the root; else the function's file or the script."),
     "function": _text("What to run: `file.py:function` (relative to this file) or `package.module:function`."),
@@ -197,6 +222,12 @@ WORDS: Mapping[str, Word] = {
     ),
     "seeds": Word("How many seeds (0, 1, …), or which: a list, or text such as `0-9`.", _SEEDS, _read_seeds),
     "resources": Word("What each run gets of the machine.", {"type": "object"}, _read_settings),
+    "on": _text("Where the runs go: the name of a launcher in runslot.toml, `local`, or `slurm`."),
+    "container": Word(
+        "The image that the runs execute in, or its settings.",
+        {"anyOf": [{"type": "string", "minLength": 1}, {"type": "object", "required": ["image"]}]},
+        _read_container,
+    ),
     "root": _text("Where experiments go (relative to this file)."),
     "retries": _whole("How often a failed run is tried again.", 0),
     "backoff": _time("Time before the first retry, doubled for each further one."),
@@ -228,6 +259,8 @@ class Words:
             self.values[path[0]] = value
         else:
             inside = self.values.setdefault(path[0], {})
+            if path[0] == "container" and isinstance(inside, str):  # the image alone
+                inside = self.values[path[0]] = {"image": inside}
             if not isinstance(inside, dict):
                 raise InvalidInput(f"{self.origin(path[:1])}{path[0]} has no keys, so {origin} cannot change one")
             key = dotted(path[1:])
@@ -257,6 +290,10 @@ class Words:
         values = self._read((), self.values, WORDS)
         if "resources" in values:
             values["resources"] = self._read(("resources",), values["resources"], RESOURCES)
+        if "container" in values:
+            values["container"] = self._read(("container",), values["container"], CONTAINER)
+            if "image" not in values["container"]:
+                raise InvalidInput(f"{self.origin(('container',))}container: it needs an image")
         return values
 
     def _read(self, above: KeyPath, values: Mapping[str, Any], words: Mapping[str, Word]) -> dict[str, Any]:
