@@ -124,6 +124,35 @@ def test_choices_change_the_plots_and_the_address_brings_them_back(page: Page) -
     assert page.complaints() == []
 
 
+def test_other_curves_recolour_the_table_without_sending_it_again(page: Page) -> None:
+    page.plots()
+    colours = """return JSON.stringify([...document.querySelectorAll('#runs .ag-row')].map((row) => [
+        (row.querySelector('a') || {}).title, (row.querySelector('.rs-stroke') || { style: {} }).style.borderTopColor,
+    ]).filter((pair) => pair[0]).sort())"""
+    page.until("return document.querySelectorAll('#runs .ag-center-cols-container .ag-row').length === 8")
+    before = dict(json.loads(page.run(colours)))
+    assert len(set(before.values())) == 4
+    page.run("""window.sent = []; const fetched = window.fetch; window.fetch = async (...asked) => {
+        const answer = await fetched(...asked); window.sent.push(await answer.clone().text()); return answer; }""")
+    page.choose("series", ["hidden"])
+    page.until("return document.querySelectorAll('.rs-series').length === 2")
+    assert page.names() == ["hidden=32", "hidden=128"]
+    after = dict(
+        json.loads(
+            page.until(
+                f"const now = (() => {{ {colours} }})(); return now !== arguments[0] && now",
+                json.dumps(sorted(map(list, before.items())), separators=(",", ":")),
+            )
+        )
+    )
+    assert {run: colour for run, colour in after.items() if "hidden=128" in run} == dict.fromkeys(
+        (run for run in after if "hidden=128" in run), "rgb(213, 94, 0)"
+    )
+    sent = "".join(page.run("return window.sent"))
+    assert "paint" in sent
+    assert "rowData" not in sent
+
+
 def test_a_control_is_used_by_keyboard_alone(page: Page) -> None:
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys

@@ -183,20 +183,25 @@ class Results:
         for values, runs in self.runs.group_by(names, maintain_order=True):
             yield dict(zip(names, values, strict=True)), self._with(runs)
 
-    def scores(self, metric: str, mode: Mode | None = None, by: str = "final") -> pl.DataFrame:
+    def scores(self, metric: str, mode: Mode | None = None, by: str = "final", *, x: str | None = None) -> pl.DataFrame:
         """Return `runs` with a column `score`: the number by which a run is judged.
 
-        `by` is `final`, `best` (highest or lowest, by `mode`), `mean` (over all rows), or `last-K` (mean of the last
-        K numbers). `mode` is found from the metric's name if not given, else `max`.
+        `by` is `final`, `best` (highest or lowest, by `mode`), `mean` (over all rows), `last-K` (mean of the last K
+        numbers), or `auc` (the area under the curve along `x`, a metric or by default the row, divided by its length:
+        the curve's mean height). `mode` is found from the metric's name if not given, else `max`.
         """
         metric = self.metric(metric)
         if by == "final":
             return self.runs.with_columns(score=pl.col(FINAL + metric))
         if by == "best":
             return self.runs.with_columns(score=self._extremes(metric, mode or mode_of(metric) or "max"))
+        if by == "auc":
+            return self._areas(metric, x)
         last = re.fullmatch(r"last-(\d+)", by)
         if by != "mean" and (last is None or int(last[1]) == 0):
-            raise InvalidInput(f"by={by!r} is not a way to judge a run; choose 'final', 'best', 'mean' or 'last-K'")
+            raise InvalidInput(
+                f"by={by!r} is not a way to judge a run; choose 'final', 'best', 'mean', 'last-K' or 'auc'"
+            )
         numbers = self.progress.select("run", score=metric).filter(
             pl.col("score").is_not_null() & pl.col("score").is_not_nan()
         )
@@ -204,13 +209,27 @@ class Results:
         means = numbers.group_by("run").agg(wanted.mean())
         return self.runs.join(means, on="run", how="left", maintain_order="left")
 
+    def _areas(self, metric: str, x: str | None) -> pl.DataFrame:
+        from runslot.results.statistics.curves import area_under_curve  # which knows this module
+
+        along = "row" if x is None or x == "row" else self.metric(x)
+        areas = area_under_curve(self.progress, along, metric).select("run", score="area")
+        return self.runs.join(areas, on="run", how="left", maintain_order="left")
+
     def _extremes(self, metric: str, mode: Mode) -> pl.Series:
         summaries = [self._entries[run].summary.get(metric) for run in self.runs["run"]]
         values = [None if s is None else s.high if mode == "max" else s.low for s in summaries]
         return pl.Series("score", values, dtype=pl.Float64)
 
     def best(
-        self, metric: str, mode: Mode | None = None, by: str = "final", *, top: int = 1, per: Sequence[str] = ()
+        self,
+        metric: str,
+        mode: Mode | None = None,
+        by: str = "final",
+        *,
+        top: int = 1,
+        per: Sequence[str] = (),
+        x: str | None = None,
     ) -> pl.DataFrame:
         """Return the `top` runs, or the `top` of each group of equal `per`, best first, with their `score`.
 
@@ -220,7 +239,7 @@ class Results:
         mode = mode or mode_of(metric) or "max"
         for key in per:
             self._check_column(key)
-        scored = self.scores(metric, mode, by).filter(pl.col("score").is_not_null() & pl.col("score").is_not_nan())
+        scored = self.scores(metric, mode, by, x=x).filter(pl.col("score").is_not_null() & pl.col("score").is_not_nan())
         ordered = scored.sort("score", descending=mode == "max", maintain_order=True)
         return ordered.group_by(list(per), maintain_order=True).head(top) if per else ordered.head(top)
 

@@ -21,8 +21,8 @@ from runslot.view.palette import STATES, stroke
 from runslot.view.reading import Texts
 from runslot.view.run_page import console, run_page
 from runslot.view.sending import add_export
-from runslot.view.shown import Memory, Shown, same_frame
-from runslot.view.table import changes
+from runslot.view.shown import Memory, Shown, same_frame, same_table
+from runslot.view.table import by_name, changes
 from runslot.view.watching import Watched
 
 _GZIPPED = ("application/json", "application/javascript", "text/javascript", "text/css", "text/html")
@@ -98,30 +98,35 @@ def _add_plots(app: Dash, watched: Watched, memory: Memory) -> None:
         Output("counted", "children"),
         Output("status", "children"),
         Output("seen", "data"),
+        Output("paint", "data"),
         Input("query", "data"),
         Input("redraw", "data"),
+        State("seen", "data"),
         prevent_initial_call=True,
     )
-    def draw(query: str | None, _: int) -> Any:
+    def draw(query: str | None, _: int, seen: dict[str, Any] | None) -> Any:
         if query is None:
-            return (no_update,) * 10
+            return (no_update,) * 11
         moment = watched.now()
+        table = seen.get("table") if seen else None
+        now = {"query": query, "version": moment.version}
         try:
             shown = memory.show(query, moment)
         except RunslotError as error:
-            seen = {"query": query, "version": moment.version}
-            return (*(no_update,) * 4, _alert(str(error)), *(no_update,) * 4, seen)
+            return (*(no_update,) * 4, _alert(str(error)), *(no_update,) * 4, {**now, "table": table}, no_update)
+        kept = table is not None and same_table(memory.get(table["query"], table["version"]), shown)
         return (
             _panels(shown),
             str(len(shown.figures)),
             _legend(shown, Choices.from_query(query).hide),
             " · ".join(shown.notes),
             None,
-            shown.definitions,
-            shown.rows,
+            no_update if kept else shown.definitions,
+            no_update if kept else shown.painted,
             _counted(shown),
             _status(shown),
-            {"query": query, "version": moment.version},
+            {**now, "table": now},
+            by_name(shown.rows, shown.paint) if kept else None,
         )
 
 
@@ -159,9 +164,17 @@ def _add_growth(app: Dash, watched: Watched, memory: Memory) -> None:
         if not same_frame(before, after) or len(figures) != len(after.figures):
             return figures, *(no_update,) * 4, redraw + 1, no_update
         figures = [_grown(a, b) for a, b in zip(before.figures, after.figures, strict=True)]
-        version = {**seen, "version": moment.version}
-        transaction = changes(before.rows, after.rows)
-        return figures, transaction or no_update, _counted(after), _status(after), version, no_update, no_update
+        now = {"query": seen["query"], "version": moment.version}
+        transaction = changes(before.painted, after.painted)
+        return (
+            figures,
+            transaction or no_update,
+            _counted(after),
+            _status(after),
+            {**now, "table": now},
+            no_update,
+            no_update,
+        )
 
 
 def _grown(before: Figure, after: Figure) -> Any:
@@ -197,6 +210,7 @@ def _add_browser_callbacks(app: Dash) -> None:
         State({"type": "choice", "name": ALL}, "id"),
         State("defaults", "data"),
     )
+    register(ClientsideFunction("runslot", "paint"), Output("painted", "data"), Input("paint", "data"))
     register(ClientsideFunction("runslot", "reload"), Output("reloaded", "data"), Input("outgrown", "data"))
     register(
         ClientsideFunction("runslot", "navbar"),

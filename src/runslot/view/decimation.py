@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import polars as pl
 
-_OF_EACH = 4
-"""Points kept of a stretch at most: its first, its lowest and highest, and the far edge of its band."""
+_OF_EACH, _OF_EACH_WITH_BAND = 3, 5
+"""Points kept of a stretch at most: its first, its lowest and highest, and the far edges of its band."""
 
 
 def decimate(curves: pl.DataFrame, by: str, points: int) -> pl.DataFrame:
@@ -22,7 +22,8 @@ def decimate(curves: pl.DataFrame, by: str, points: int) -> pl.DataFrame:
     if not isinstance(longest, int) or longest <= max(points, 8):
         return curves
     width = 1
-    while longest / width * _OF_EACH > max(points, 8):
+    most = _OF_EACH if curves["low"].null_count() == curves.height else _OF_EACH_WITH_BAND
+    while longest / width * most > max(points, 8):
         width *= 2
     index = pl.int_range(pl.len(), dtype=pl.UInt32)
     numbered = curves.with_columns(_at=index.over(by), _row=index, _last=index.over(by) == pl.len().over(by) - 1)

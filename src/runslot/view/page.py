@@ -79,6 +79,8 @@ def plots_page(results: Results, choices: Choices) -> Any:
         dcc.Store(id="redraw", data=0),
         dcc.Store(id="outgrown", data=False),
         dcc.Store(id="reloaded"),
+        dcc.Store(id="paint"),
+        dcc.Store(id="painted"),
         dcc.Interval(id="tick", interval=1000),
         _kinds_and_export(choices),
         html.Div(id="message", role="alert"),

@@ -6,6 +6,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from runslot.results.results import Results
@@ -15,7 +16,7 @@ from runslot.view.curves import draw
 from runslot.view.figures import Figure, curves_figure
 from runslot.view.palette import DISTINCT
 from runslot.view.plots import plots
-from runslot.view.table import Row, column_definitions, default_columns, rows
+from runslot.view.table import Row, column_definitions, default_columns, paint, rows
 from runslot.view.timeline import slots_figures
 from runslot.view.watching import Moment
 
@@ -37,9 +38,16 @@ class Shown:
     """What can be chosen from; other ones need other controls."""
     definitions: list[dict[str, Any]]
     rows: list[Row]
+    paint: list[int | None]
+    """Of each row, the number of its run's curve."""
     states: Mapping[str, int]
     """Of all runs."""
     total: int
+
+    @cached_property
+    def painted(self) -> list[Row]:
+        """The rows, each with the number of its curve as `s`."""
+        return [{**row, "s": number} for row, number in zip(self.rows, self.paint, strict=True)]
 
 
 def show(moment: Moment, choices: Choices) -> Shown:
@@ -53,7 +61,7 @@ def show(moment: Moment, choices: Choices) -> Shown:
     columns = default_columns(results, metrics) if choices.columns is None else choices.columns
     counts = Counter(series.of.values())
     legend = [(g, counts[i]) for i, g in enumerate(series.groups) if g.index in drawn and len(series.groups) > 1]
-    colours = {found.index: len(series.groups) <= DISTINCT for found, _ in legend}
+    coloured = {found.index for found, _ in legend} if len(series.groups) <= DISTINCT else set()
     return Shown(
         titles,
         figures,
@@ -61,7 +69,8 @@ def show(moment: Moment, choices: Choices) -> Shown:
         notes,
         tuple(results.runs.columns),
         column_definitions(results, columns),
-        rows(chosen, columns, series, colours),
+        rows(chosen, columns),
+        paint(chosen, series, coloured),
         Counter(state or UNKNOWN for state in results.runs["state"]),
         results.runs.height,
     )
@@ -113,6 +122,11 @@ class Memory:
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return shown
+
+
+def same_table(before: Shown | None, after: Shown) -> bool:
+    """Tell whether the table holds the same, colours apart, so that it need not be sent again."""
+    return before is not None and before.definitions == after.definitions and before.rows == after.rows
 
 
 def same_frame(before: Shown, after: Shown) -> bool:

@@ -6,7 +6,7 @@ Columns go by number (`c3`), never by name: a grid would read `a.b` or `x[0]` in
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import polars as pl
@@ -14,7 +14,7 @@ import polars as pl
 from runslot.results.results import BEST, FINAL, Results
 from runslot.results.summary import mode_of
 from runslot.view.choosing import Groups
-from runslot.view.palette import STATES, stroke
+from runslot.view.palette import COLOURS, DASHES, STATES
 
 Row = dict[str, Any]
 _ALWAYS = ("state", "seed")
@@ -40,6 +40,7 @@ def column_definitions(results: Results, shown: Sequence[str]) -> list[dict[str,
         "field": "run",
         "headerName": "run",
         "cellRenderer": "RunLink",
+        "cellRendererParams": {"colours": COLOURS, "dashes": DASHES},
         "pinned": "left",
         "width": _WIDTHS["run"],
         "tooltipField": "run",
@@ -73,24 +74,29 @@ def _heading(name: str) -> str:
     return {"seconds": "time", "peak_memory": "peak memory"}.get(name, name)
 
 
-def rows(results: Results, shown: Sequence[str], series: Groups, drawn: Mapping[int, bool]) -> list[Row]:
-    """Return a row a run. `drawn` tells by the index of a group whether its curve is drawn, and so has a colour."""
+def rows(results: Results, shown: Sequence[str]) -> list[Row]:
+    """Return a row a run."""
     columns = [name for name in shown if name in results.runs.columns]
     cells = [_cells(results.runs[name]) for name in columns]
-    found = []
     common = shared_start(results.runs["run"].to_list())
-    for i, run in enumerate(results.runs["run"]):
-        row: Row = {
-            "run": run,
-            "name": run[common:],
-            **{f"c{number}": column[i] for number, column in enumerate(cells)},
-        }
-        group = series.groups[series.of[run]]
-        if drawn.get(group.index):
-            line = stroke(group.index)
-            row |= {"colour": line.colour, "dash": line.dash}
-        found.append(row)
-    return found
+    fields = [f"c{number}" for number in range(len(cells))]
+    return [
+        {"run": run, "name": run[common:], **dict(zip(fields, values, strict=True))}
+        for run, *values in zip(results.runs["run"], *cells, strict=True)
+    ]
+
+
+def paint(results: Results, series: Groups, drawn: Collection[int]) -> list[int | None]:
+    """Return the number of each run's curve, which picks its colour; None for a run whose group, by its index, has no
+    curve in `drawn`."""
+    numbers = [group.index if group.index in drawn else None for group in series.groups]
+    return [numbers[series.of[run]] for run in results.runs["run"]]
+
+
+def by_name(rows: Sequence[Row], paint: Sequence[int | None]) -> list[int | None]:
+    """Return the paint in the order of the runs' names as JavaScript sorts them, which need not be sent then."""
+    order = sorted(zip(rows, paint, strict=True), key=lambda pair: pair[0]["run"].encode("utf-16-be", "surrogatepass"))
+    return [number for _, number in order]
 
 
 def shared_start(paths: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runslot.results import load
 from runslot.view.choosing import group
-from runslot.view.table import changes, column_definitions, default_columns, rows, shared_start
+from runslot.view.table import by_name, changes, column_definitions, default_columns, paint, rows, shared_start
 
 from .conftest import PATIENT, Write
 
@@ -39,11 +39,22 @@ def test_rows_have_what_varies_the_metrics_and_their_curves_colour(runs: Path) -
     results = load(runs, cache=False)
     columns = default_columns(results, ["score"])
     assert {"lr", "hidden", "seed", "final/score", "best/score"} <= set(columns)
-    series = group(results, ["lr"], results)
-    found = rows(results, columns, series, {0: True, 1: True})
-    assert {row["colour"] for row in found if row["run"].startswith("lr=0.1,")} == {"#D55E00"}
+    found = rows(results, columns)
     fields = {d["field"] for d in column_definitions(results, columns)}
-    assert fields == set(found[0]) - {"name", "colour", "dash"}
+    assert fields == set(found[0]) - {"name"}
+
+
+def test_a_run_has_the_number_of_its_curve_where_that_is_drawn(runs: Path) -> None:
+    results = load(runs, cache=False)
+    series = group(results, ["lr"], results)
+    painted = dict(zip(results.runs["run"], paint(results, series, {0, 1}), strict=True))
+    assert {number for run, number in painted.items() if run.startswith("lr=0.1,")} == {1}
+    assert set(paint(results, series, {1})) == {None, 1}
+
+
+def test_paint_goes_in_the_order_in_which_a_browser_sorts() -> None:
+    names = ["b", "\U0001f600", "\uff5e", "B", "a/10", "a/9"]  # by UTF-16, an emoji stands before a full-width tilde
+    assert by_name([{"run": name} for name in names], list(range(6))) == [3, 4, 5, 0, 1, 2]
 
 
 def test_columns_of_any_name_go_by_numbers(write_run: Write, tmp_path: Path) -> None:
@@ -53,7 +64,7 @@ def test_columns_of_any_name_go_by_numbers(write_run: Write, tmp_path: Path) -> 
     definitions = column_definitions(results, default_columns(results, ["loss"]))
     assert all(d["field"] == "run" or d["field"][1:].isdigit() for d in definitions)
     headings = {d["headerName"]: d["field"] for d in definitions}
-    (row, _) = rows(results, default_columns(results, ["loss"]), group(results, []), {})
+    (row, _) = rows(results, default_columns(results, ["loss"]))
     assert row[headings["a.b[0]"]] == 0
     assert row[headings["loss (final)"]] in {"nan", None}
 

@@ -36,11 +36,20 @@ def align(
     without a number in x or y are gaps and left out; of several rows with one x, the last counts. The x values are
     those of all runs together; where they are more than `points`, as many evenly spaced ones; or `at`, ascending.
     """
+    if points < 2:
+        raise InvalidInput(f"points={points}: a curve needs two or more")
+    curves = _numbers(progress, x, y, run)
+    grid = _grid(curves["x"], points) if at is None else at.cast(pl.Float64).alias("x")
+    if at is None and len(grid) * curves["run"].n_unique() == curves.height:
+        return curves.sort("run", "x", maintain_order=True)  # they stand so already
+    return _on_grid(curves, grid, method)
+
+
+def _numbers(progress: pl.DataFrame, x: str, y: str, run: str) -> pl.DataFrame:
+    """Return `run`, `x`, `y` without gaps, one row a value of x."""
     for name in (run, x, y):
         if name not in progress.columns:
             raise InvalidInput(f"there is no column {name!r}{nearest(name, progress.columns)}")
-    if points < 2:
-        raise InvalidInput(f"points={points}: a curve needs two or more")
     curves = (
         progress.select(pl.col(run).alias("run"), pl.col(x).cast(pl.Float64).alias("x"), pl.col(y).alias("y"))
         .drop_nulls()
@@ -48,10 +57,7 @@ def align(
     )
     if not curves["x"].is_sorted() or curves["run"].n_unique() > 1:
         curves = curves.unique(["run", "x"], keep="last", maintain_order=True)
-    grid = _grid(curves["x"], points) if at is None else at.cast(pl.Float64).alias("x")
-    if at is None and len(grid) * curves["run"].n_unique() == curves.height:
-        return curves.sort("run", "x", maintain_order=True)  # they stand so already
-    return _on_grid(curves, grid, method)
+    return curves
 
 
 def _grid(x: pl.Series, points: int) -> pl.Series:
@@ -156,9 +162,7 @@ def area_under_curve(
     With `normalise` it is divided by the length of the run's own x axis, so that it is the curve's mean height.
     Areas of runs with unequal `from` and `to` cannot be compared; that is why they are returned.
     """
-    curves = align(progress, x, y, run=run, points=max(progress.height, 2))
-    own = progress.select(pl.col(run).alias("run"), pl.col(x).cast(pl.Float64).alias("x")).unique()
-    curves = curves.join(own, on=["run", "x"], how="semi").sort("run", "x")
+    curves = _numbers(progress, x, y, run).sort("run", "x", maintain_order=True)
     width, height = pl.col("x").diff(), (pl.col("y") + pl.col("y").shift()) / 2
     start, end = pl.col("x").first(), pl.col("x").last()
     area = (width * height).sum()

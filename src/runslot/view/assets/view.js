@@ -3,6 +3,13 @@
   "use strict";
   const NOTHING = "-";
 
+  const state = { paint: new Map() };
+  // What is shown is not what the server thinks: all of it is sent again.
+  function again() {
+    window.dash_clientside.set_props("seen", { data: null });
+    window.dash_clientside.set_props("redraw", { data: Date.now() });
+  }
+
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
   // The same rules as Choices.query in choices.py: defaults are left out, an emptied list is "-".
@@ -29,6 +36,20 @@
         if (address !== window.location.pathname + window.location.search) window.history.replaceState(null, "", address);
         const more = text ? "&" + text : "";
         return [text, "/export?as=pdf" + more, "/export?as=svg" + more, "/export?as=png" + more];
+      },
+      // Other curves for the same runs: their numbers alone are sent, in the order of the runs' names.
+      paint(numbers) {
+        state.paint = new Map();
+        if (numbers) {
+          window.dash_ag_grid.getApiAsync("runs").then((api) => {
+            const runs = [];
+            api.forEachNode((node) => runs.push(node.data.run));
+            if (runs.length !== numbers.length) { again(); return; }
+            runs.sort().forEach((run, i) => state.paint.set(run, numbers[i]));
+            api.refreshCells({ columns: ["run"], force: true });
+          });
+        }
+        return window.dash_clientside.no_update;
       },
       // There are metrics or parameters that the controls do not have; all choices are in the address.
       reload(outgrown) {
@@ -60,9 +81,12 @@
   const element = (...parts) => window.React.createElement(...parts);
   const components = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
   components.RunLink = (props) => {
-    const colour = /^#[0-9A-Fa-f]{6}$/.test(props.data.colour || "") ? props.data.colour : "transparent";
+    const run = props.data.run, number = state.paint.has(run) ? state.paint.get(run) : props.data.s;
+    const drawn = typeof number === "number", many = props.colours.length;
+    const colour = drawn ? props.colours[number % many] : "transparent";
+    const dash = drawn ? props.dashes[Math.floor(number / many) % props.dashes.length] : "solid";
     return element("span", { className: "rs-cell" },
-      element("span", { className: "rs-stroke", "data-dash": props.data.dash, style: { borderTopColor: colour } }),
+      element("span", { className: "rs-stroke", "data-dash": dash, style: { borderTopColor: colour } }),
       element("a", { href: "/run?" + new URLSearchParams([["run", props.value]]), title: props.value }, props.data.name));
   };
   components.RunState = (props) => element("span", { className: "rs-cell rs-" + (props.value || "unknown") },
