@@ -60,6 +60,8 @@ class Template:
                     finalizer.atexit = True
                 return
             match message.pop("verb"):
+                case "print":
+                    answer = _print_to(*descriptors)
                 case "import":
                     answer = self._import(**message)
                 case "keeper":
@@ -137,6 +139,14 @@ def why_unsafe_to_fork() -> str:
         if target.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri")):
             return f"importing it opened the GPU ({target})"
     return ""
+
+
+def _print_to(descriptor: int) -> dict[str, Any]:
+    """Have this process's output, and what it forks inherits, go to a file from now on."""
+    for standard in (1, 2):
+        os.dup2(descriptor, standard)
+    os.close(descriptor)
+    return {}
 
 
 def _set_or_unset(name: str, value: str | None) -> None:

@@ -233,7 +233,7 @@ class LocalLauncher:
                 return template
         bare = self._templates.get("")
         if bare is None:
-            bare = self._templates[""] = TemplateProcess(sys.executable, self._log, bare=True)
+            bare = self._templates[""] = TemplateProcess.begin(sys.executable, self._log, bare=True)
         return bare
 
     def _template_of(self, wanted: Import) -> TemplateProcess | None:
@@ -252,7 +252,7 @@ class LocalLauncher:
         return self._templates[key]
 
     def _new_template(self, wanted: Import, again: bool = True) -> tuple[TemplateProcess, str]:
-        template = TemplateProcess(wanted.python, self._log, bare=False)
+        template = TemplateProcess.begin(wanted.python, self._log, bare=False)
         try:
             return template, template.import_function(wanted.function, wanted.home, wanted.path, wanted.cwd)
         except ProcessDied:

@@ -25,6 +25,10 @@ class ProcessDied(RunslotError):
     retry = True
 
 
+_early: dict[tuple[str, bool], TemplateProcess] = {}
+"""Started before it was known what for (`TemplateProcess.expect`), by the interpreter and whether it is bare."""
+
+
 class TemplateProcess:
     """One template process, bare or with a function imported."""
 
@@ -44,6 +48,28 @@ class TemplateProcess:
                 start_new_session=True,
             )
         theirs.close()
+
+    @classmethod
+    def expect(cls, python: str, bare: bool) -> None:
+        """Start one that `begin` will ask for soon: it gets ready meanwhile, and ends with this process if not."""
+        if (python, bare) not in _early:
+            _early[python, bare] = cls(python, None, bare)
+
+    @classmethod
+    def begin(cls, python: str, log: Path | None, bare: bool) -> TemplateProcess:
+        """Return a template whose output goes to `log`."""
+        early = _early.pop((python, bare), None)
+        if early is None:
+            return cls(python, log, bare)
+        try:
+            with (log or Path(os.devnull)).open("ab") as console:
+                early._ask({"verb": "print"}, [console.fileno()])
+        except BaseException as error:
+            early.close()
+            if not isinstance(error, ProcessDied):
+                raise
+            return cls(python, log, bare)
+        return early
 
     def import_function(self, function: Function, home: Path, path: Sequence[str], cwd: str) -> str:
         """Import the function; return why forks of it are unsafe, or an empty string.
