@@ -88,6 +88,11 @@ def execute(argv: Sequence[str]) -> int:
     asked = _exec_parser().parse_args(argv)
     run_dir = RunDir(os.path.abspath(asked.run_dir))  # noqa: PTH100  as the user sees it, links not followed
     run_dir.read_run()
+    if asked.inside is not None:
+        from runslot.execute.inside import keep_inside
+
+        keep_inside(run_dir, asked.slot, asked.attempt, asked.inside)
+        return 0  # how the run ended is written
     outcome = keep(run_dir, asked.slot, asked.attempt, dict(os.environ))
     if outcome.kind == "succeeded":
         return 0
@@ -100,6 +105,8 @@ def _exec_parser() -> argparse.ArgumentParser:
     parser.add_argument("run_dir", metavar="RUN_DIR", help="a directory with a run.json")
     parser.add_argument("--attempt", type=int, default=1, metavar="N", help="which attempt this is; else the first")
     parser.add_argument("--slot", type=_slot, metavar="JSON", help="the share of this machine that the run gets")
+    # Of the keeper outside a container: what of its machine is mounted at the same path, as a JSON list.
+    parser.add_argument("--inside", type=json.loads, metavar="JSON", help=argparse.SUPPRESS)
     return parser
 
 

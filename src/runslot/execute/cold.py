@@ -8,14 +8,18 @@ import sys
 from runslot.execute.functions import find_function
 from runslot.execute.placement import Placement
 from runslot.execute.process import Job, call_and_finish
-from runslot.experiment.records import Function
+from runslot.experiment.records import Function, RunFile
 from runslot.experiment.rundir import RunDir
 
 
 def main(package: str) -> None:
     """Run the function of the run directory in `sys.argv[1]`; `package` is where runslot itself was found."""
     run_dir = RunDir(sys.argv[1])
-    file = run_dir.read_run()
+    call_cold(run_dir, run_dir.read_run(), package)
+
+
+def call_cold(run_dir: RunDir, file: RunFile, package: str) -> None:
+    """Call the function as `file` says, and end this process."""
     enter_import_path(file.path, package)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream, at the start
     reference = Function.from_json(file.work["function"])

@@ -27,7 +27,7 @@ from runslot.execute.placement import place, run_environment
 from runslot.execute.process import CANNOT_START, Job, become_run, cannot_start, make_job
 from runslot.execute.spawning import AVAILABLE, Guard, spawn
 from runslot.experiment.processes import ProcessIdentity, host_name, identify
-from runslot.experiment.records import Attempt, Kind, Outcome, Policy
+from runslot.experiment.records import Attempt, Kind, Outcome, Policy, RunFile
 from runslot.experiment.rundir import RunDir, read_json, write_json
 from runslot.hardware.slots import Slot
 
@@ -84,6 +84,8 @@ def claim(
             os.close(lock)
             return ended
         file = run_dir.read_run()
+        if file.container is not None:
+            return _contained(run_dir, file, slot, attempt, caller, (lock, *keepers_own))
         placement = place(file, slot)
         environment = run_environment(run_dir, file, attempt, placement, caller)
         job = make_job(run_dir, file, placement, environment, function, (lock, *keepers_own))
@@ -91,6 +93,14 @@ def claim(
     except BaseException:
         os.close(lock)
         raise
+
+
+def _contained(
+    run_dir: RunDir, file: RunFile, slot: Slot | None, attempt: int, caller: Mapping[str, str], own: tuple[int, ...]
+) -> Keeper:
+    from runslot.execute.outside import ContainedKeeper, contained_job  # what few keepers need is no other's memory
+
+    return ContainedKeeper(contained_job(run_dir, file, slot, attempt, caller, own), slot, attempt, own[0])
 
 
 def is_claimed(run_dir: RunDir) -> bool:
@@ -198,7 +208,8 @@ class Keeper:
             if job.placement.pus:
                 os.sched_setaffinity(0, job.placement.pus)  # this process keeps to its slot, and the command has it so
             os.chdir(job.file.cwd)
-            self.child = spawn(job.argv, job.environment, (_null(), console))
+            standard = (_null() if job.stdin is None else job.stdin, console)
+            self.child = spawn(job.argv, job.environment, standard)
         except (OSError, ValueError) as error:
             self.status, self.reason = CANNOT_START << 8, cannot_start(job, error)
         else:

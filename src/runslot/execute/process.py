@@ -46,6 +46,8 @@ class Job:
     """The command, or the cold start of the function; empty where it is imported."""
     keepers_own: tuple[int, ...] = ()
     """Descriptors of the keeper that the run must not have: as long as any process has them, the keeper seems alive."""
+    stdin: int | None = None
+    """Descriptor of its input; nothing where it is None."""
 
 
 def make_job(
@@ -70,7 +72,7 @@ def become_run(job: Job, keeper: int, console: int, message: int) -> None:
     """
     code = 1
     try:
-        _detach(keeper, console, job.keepers_own)
+        _detach(keeper, console, job)
         _enter(job)
         if job.function is None:
             code = CANNOT_START
@@ -153,13 +155,13 @@ def _wind_up() -> None:
             continue
 
 
-def _detach(keeper: int, console: int, keepers_own: tuple[int, ...]) -> None:
+def _detach(keeper: int, console: int, job: Job) -> None:
     os.setsid()
     die_with_parent(keeper)
-    for descriptor in keepers_own:
+    for descriptor in job.keepers_own:
         os.close(descriptor)
-    null = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((null, 0), (console, 1), (console, 2)):
+    read = os.open(os.devnull, os.O_RDONLY) if job.stdin is None else job.stdin
+    for source, target in ((read, 0), (console, 1), (console, 2)):
         os.dup2(source, target)
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)

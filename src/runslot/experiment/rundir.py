@@ -109,6 +109,11 @@ class RunDir:
         return self.path / "outcome.json"
 
     @property
+    def contained_file(self) -> Path:
+        """How the attempt under way ended in its container, for the keeper outside."""
+        return self.path / "contained.json"
+
+    @property
     def console(self) -> Path:
         """All that the run printed."""
         return self.path / "console.log"

@@ -1,0 +1,218 @@
+"""The command line by which an engine's client starts a run in a container, and what the engine's answers mean; pure.
+
+Directories have the same path inside as outside. Mounts are written as CSV fields (`--mount`), which all three engines
+read with quotes, so that a path may hold spaces, commas, colons, quotes and newlines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from runslot.experiment.records import Container
+from runslot.hardware.slots import Slot
+
+PACKAGE = "/opt/.runslot"
+"""Where runslot itself is found inside."""
+
+INSTALL = {
+    "docker": "install Docker, or choose engine podman or apptainer",
+    "podman": "install podman, or choose engine docker or apptainer",
+    "apptainer": "install Apptainer, or choose engine docker or podman",
+}
+
+_IMAGES_OWN = frozenset(
+    {"/", "/bin", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr", "/var"}
+)
+"""What an image brings itself, and cannot be without: never mounted over."""
+
+_NO_WORDS = re.compile(r"\s*(Run '.* --help'|See '.* --help'|Usage:|time=\S+ level=warning|WARNING).*")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A file or directory of this machine inside the container."""
+
+    source: str
+    target: str
+    writable: bool = True
+
+    @classmethod
+    def of(cls, text: str) -> Mount:
+        """Read `/data` or `/data:ro`: the same path inside."""
+        path, colon, mode = text.rpartition(":")
+        if colon and mode in {"ro", "rw"}:
+            return cls(path, path, mode == "rw")
+        return cls(text, text)
+
+
+@dataclass(frozen=True)
+class User:
+    """Whose files the run writes."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Contained:
+    """What one run's container is to be."""
+
+    name: str
+    run_dir: str
+    cwd: str
+    mounts: tuple[Mount, ...]
+    user: User
+    slot: Slot | None = None
+    all_gpus: bool = False
+    """The run chooses among the machine's GPUs by itself (rlpyt's door)."""
+    memory: int | None = None
+    """Bytes that the kernel lets it have; None: as many as there are."""
+    shared_memory: int | None = None
+    """Bytes of `/dev/shm`; None: the engine's default, with which PyTorch's data loaders fail."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Variables set inside, besides those of the caller that `Container.environment` names."""
+    pins: bool = True
+    """Whether the engine may be asked for CPUs and memory; else the keeper inside sees to them alone."""
+
+
+def name_of(run_dir: str) -> str:
+    """Return the container's name: one for each run directory, so that no two containers can write to one."""
+    return f"runslot-{hashlib.sha256(run_dir.encode(errors='surrogateescape')).hexdigest()[:16]}"
+
+
+def command_line(container: Container, program: str, what: Contained, arguments: Sequence[str]) -> list[str]:
+    """Return the client's arguments that run the image's Python with `arguments`.
+
+    The client's input goes to the container; its end is the container's, and its exit status.
+    """
+    if container.engine == "apptainer":
+        return _apptainer(container, program, what, arguments)
+    options = ["--rm", "--init", "--interactive", "--sig-proxy=false", "--log-driver", "none", "--name", what.name]
+    options += ["--label", f"runslot.run={what.run_dir}", "--security-opt", "label=disable", "--workdir", what.cwd]
+    options += [*_as_user(container, what.user), *_mounts(what.mounts, "target")]
+    if what.pins:
+        options += _limits(what)
+    if what.shared_memory is not None and not _given(container.options, "--shm-size", "--ipc"):
+        options += ["--shm-size", str(what.shared_memory)]
+    options += _podman_gpus(what) if container.engine == "podman" else _docker_gpus(what)
+    options += [part for name, value in what.settings.items() for part in ("--env", f"{name}={value}")]
+    options += [part for name in container.environment for part in ("--env", name)]  # their values are in the client's
+    return [program, "run", *options, "--entrypoint", container.python, *container.options, container.image, *arguments]
+
+
+def client_environment(
+    container: Container, program: str, what: Contained, caller: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the variables of the client itself: the caller's, and for Apptainer those that are to go in."""
+    environment = dict(caller)
+    if container.engine == "apptainer":
+        prefix = "SINGULARITYENV_" if program.endswith("singularity") else "APPTAINERENV_"
+        named = {name: caller[name] for name in container.environment if name in caller}
+        environment |= {prefix + name: value for name, value in {**what.settings, **named}.items()}
+    return environment
+
+
+def _apptainer(container: Container, program: str, what: Contained, arguments: Sequence[str]) -> list[str]:
+    # The user is the caller anyway; the keeper inside, a descendant of the one outside, sees to CPUs and memory.
+    options = ["--cleanenv", "--no-home", "--pid", "--pwd", what.cwd, *_mounts(what.mounts, "destination")]
+    vendors = {gpu.vendor for gpu in what.slot.gpus} if what.slot is not None else set()
+    options += [flag for vendor, flag in (("nvidia", "--nv"), ("amd", "--rocm")) if vendor in vendors]
+    return [program, "exec", *options, *container.options, container.image, container.python, *arguments]
+
+
+def _as_user(container: Container, user: User) -> list[str]:
+    if container.engine == "podman" and user.uid != 0:  # its containers live in the user's own namespace
+        return ["--userns", "keep-id"]
+    groups = [group for group in user.groups if group != user.gid]
+    return ["--user", f"{user.uid}:{user.gid}", *(part for group in groups for part in ("--group-add", str(group)))]
+
+
+def _mounts(mounts: Iterable[Mount], target: str) -> list[str]:
+    return [part for mount in mounts for part in ("--mount", mount_text(mount, target))]
+
+
+def mount_text(mount: Mount, target: str = "target") -> str:
+    """Return a mount as the engines' `--mount` wants it, one CSV record."""
+    fields = ["type=bind", f"source={mount.source}", f"{target}={mount.target}"]
+    fields += [] if mount.writable else ["ro" if target == "destination" else "readonly"]
+    return ",".join(_csv_field(each) for each in fields)
+
+
+def _csv_field(text: str) -> str:
+    plain = not set(text) & set(',"\n\r') and not text.startswith(" ")
+    return text if plain else '"' + text.replace('"', '""') + '"'
+
+
+def _limits(what: Contained) -> list[str]:
+    options = []
+    if what.slot is not None:
+        options += ["--cpuset-cpus", _ranges(what.slot.pus)]
+    if what.memory is not None:
+        options += ["--memory", str(what.memory), "--memory-swap", str(what.memory)]
+    return options
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ",".join("-".join(map(str, part)) for part in parts)
+
+
+def _docker_gpus(what: Contained) -> list[str]:
+    nvidia = _uuids(what, "nvidia")
+    options = ["--gpus", "all" if what.all_gpus else '"device=' + ",".join(nvidia) + '"'] if nvidia else []
+    return options + _amd(what)
+
+
+def _podman_gpus(what: Contained) -> list[str]:
+    nvidia = ["all"] if what.all_gpus and _uuids(what, "nvidia") else _uuids(what, "nvidia")
+    return [part for uuid in nvidia for part in ("--device", f"nvidia.com/gpu={uuid}")] + _amd(what)
+
+
+def _amd(what: Contained) -> list[str]:
+    return ["--device", "/dev/kfd", "--device", "/dev/dri"] if _uuids(what, "amd") else []
+
+
+def _uuids(what: Contained, vendor: str) -> list[str]:
+    return [] if what.slot is None else [gpu.uuid for gpu in what.slot.gpus if gpu.vendor == vendor]
+
+
+def _given(options: Sequence[str], *names: str) -> bool:
+    return any(option.partition("=")[0] in names for option in options)
+
+
+def hides_the_image(path: str) -> bool:
+    """Tell whether mounting this directory at its own path would hide what the image cannot be without."""
+    return path in _IMAGES_OWN
+
+
+def engine_words(output: str) -> str:
+    """Return what an engine's client said was wrong: the last line of its output that is no advice or warning."""
+    lines = [line.strip() for line in output.splitlines() if line.strip() and not _NO_WORDS.fullmatch(line)]
+    errors = [line for line in lines if re.match(r"(docker: |podman: )?(Error|FATAL|error)", line)]
+    said = (errors or lines or [""])[-1]
+    return re.sub(r"^(docker: |podman: )?(Error( response from daemon)?|FATAL): +", "", said)[:300]
+
+
+def say_end(container: Container, code: int, output: str, memory: int | None) -> str:
+    """Say why a container ended without an outcome of the run; `code` is the client's status, below 0 a signal."""
+    said, image = engine_words(output), f"image {container.image}"
+    if code < 0:
+        return f"the {container.engine} client was killed by signal {-code}, and the run's container with it"
+    if code == 125:
+        return f"{container.engine} could not start a container of {image}: {said}"
+    if code in {126, 127}:
+        return f"{container.engine} cannot run {container.python} in {image}: {said}"
+    if code == 137:
+        limit = "" if memory is None else f", or Python itself did not fit into {memory / 1e6:.0f} MB of memory"
+        return f"the run's container ({container.engine}, {image}) was killed from outside{limit}"
+    return f"the container ({container.engine}, {image}) ended with exit code {code} before the run did: {said}"

@@ -1,0 +1,156 @@
+"""The keeper of a run inside its container: starts the run, passes signals on, and says how it ended.
+
+The keeper outside speaks through the standard input: each byte is a signal, the end of it is the keeper's. Then all
+that runs here ends at once: nobody could account for it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runslot.execute.container import PACKAGE
+from runslot.execute.keeper import Keeper
+from runslot.execute.placement import place, run_environment
+from runslot.execute.process import make_job
+from runslot.experiment.records import Container, Outcome, RunFile
+from runslot.experiment.rundir import RunDir, write_json
+from runslot.hardware.slots import Slot
+
+_PACKAGE = str(Path(__file__).parent.parent.parent)
+"""Where runslot was found in here."""
+
+_OUT_OF_MEMORY = (("memory.events", "oom_kill"), ("memory/memory.oom_control", "oom_kill"))
+"""Below `/sys/fs/cgroup`, for version 2 and version 1 of control groups: where the kernel counts whom it killed."""
+
+
+def keep_inside(run_dir: RunDir, slot: Slot | None, attempt: int, mounted: Sequence[str]) -> Outcome:
+    """Execute the run, which the keeper outside has claimed, and write how it ended to `contained.json`."""
+    file = as_inside(run_dir.read_run(), mounted)
+    if slot is not None:
+        slot = slot_inside(slot, file)
+    placement = place(file, slot)
+    environment = run_environment(run_dir, file, attempt, placement, environment_inside(file, os.environ))
+    job = make_job(run_dir, file, placement, environment, None, ())
+    if "function" in file.work:
+        job = replace(job, argv=[sys.executable, "-c", _cold_start(mounted), str(run_dir.path)])
+    return InnerKeeper(job, slot, attempt, lock=-1).run()
+
+
+def as_inside(file: RunFile, mounted: Sequence[str]) -> RunFile:
+    """Return what to execute as it is in here: this interpreter, its packages, and those paths that are mounted."""
+    own = [entry for entry in sys.path if entry and not entry.startswith((PACKAGE, _PACKAGE))]
+    ours = [entry for entry in file.path if _is_mounted(entry, mounted)]
+    told = [entry for entry in (file.python_path or "").split(os.pathsep) if entry and _is_mounted(entry, mounted)]
+    if "command" in file.work:
+        told.append(_PACKAGE)  # so that a script's `import runslot` finds it
+    work = {kind: _command_inside(value, file.python) for kind, value in file.work.items()}
+    return replace(
+        file,
+        work=work,
+        python=sys.executable,
+        path=tuple(dict.fromkeys([*ours, *own])),
+        python_path=os.pathsep.join(dict.fromkeys(told)) or None,
+        policy={**file.policy, "timeout": None},  # the keeper outside has the clock
+    )
+
+
+def _is_mounted(path: str, mounted: Sequence[str]) -> bool:
+    return os.path.exists(path) and any(Path(path).is_relative_to(directory) for directory in mounted)  # noqa: PTH110
+
+
+def _command_inside(work: Mapping[str, Any], launching: str) -> Mapping[str, Any]:
+    """Return a command in which the launching interpreter, spelled out or as a bare `python`, is this one."""
+    if "argv" not in work:
+        return work
+    missing = not os.path.exists(launching)  # noqa: PTH110
+    argv = [sys.executable if missing and argument == launching else argument for argument in work["argv"]]
+    if argv[0] in {"python", "python3"} and shutil.which(argv[0]) is None:
+        argv[0] = sys.executable
+    return {**work, "argv": argv}
+
+
+def environment_inside(file: RunFile, image: Mapping[str, str]) -> dict[str, str]:
+    """Return the image's variables; the directory of an interpreter that was chosen by its path comes first on PATH."""
+    environment = dict(image)
+    if os.sep in Container.from_json(file.container or {}).python:
+        found = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
+        environment["PATH"] = found
+    return environment
+
+
+def slot_inside(slot: Slot, file: RunFile) -> Slot:
+    """Return the slot as it is numbered in here: docker and podman show a container only its own NVIDIA GPUs."""
+    all_there = Container.from_json(file.container or {}).engine == "apptainer" or not file.gpu_visibility
+    gpus = []
+    for number, gpu in enumerate(slot.gpus):
+        named = replace(gpu, visible=gpu.uuid) if gpu.vendor == "nvidia" else gpu
+        gpus.append(named if all_there or gpu.vendor != "nvidia" else replace(named, index=number))
+    return replace(slot, gpus=tuple(gpus))
+
+
+def _cold_start(mounted: Sequence[str]) -> str:
+    start = f"import sys; sys.path.insert(0, {_PACKAGE!r}); from runslot.execute.inside import main; "
+    return f"{start}main({list(mounted)!r})"
+
+
+def main(mounted: Sequence[str]) -> None:
+    """Run the function of the run directory in `sys.argv[1]`."""
+    from runslot.execute.cold import call_cold
+
+    run_dir = RunDir(sys.argv[1])
+    file = as_inside(run_dir.read_run(), mounted)
+    archives = sorted(map(str, (run_dir.path / file.home).glob("runslot-*.pyz")))  # they have cloudpickle
+    call_cold(run_dir, replace(file, path=(*file.path, *archives[:1])), _PACKAGE)
+
+
+@dataclass
+class InnerKeeper(Keeper):
+    """A keeper that another one, outside, has started."""
+
+    def release(self) -> None:
+        """Leave the claim where it is: outside."""
+
+    def _write_attempt(self) -> None:
+        self.killed_before = _killed_for_memory()
+
+    def _start(self) -> None:
+        super()._start()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while True:
+            told = os.read(0, 1)
+            if not told:
+                os._exit(1)  # as the init process's child, or as the run's guard: the kernel ends the rest
+            os.kill(os.getpid(), told[0])
+
+    def _outcome(self, heard: str) -> Outcome:
+        outcome = super()._outcome(heard)
+        killed = _killed_for_memory() - self.killed_before
+        if killed <= 0:
+            return outcome
+        limit = "" if self.policy.memory is None else f", the limit is {self.policy.memory / 1e6:.0f} MB"
+        said = f"out of memory: the kernel killed {killed} of the run's processes{limit}"
+        if outcome.kind == "failed":
+            return replace(outcome, message=said)
+        return replace(outcome, notes=(*outcome.notes, said))
+
+    def _write(self, outcome: Outcome) -> None:
+        write_json(self.job.run_dir.contained_file, outcome.to_json())
+
+
+def _killed_for_memory() -> int:
+    for name, key in _OUT_OF_MEMORY:
+        try:
+            lines = Path("/sys/fs/cgroup", name).read_text().splitlines()
+        except OSError:
+            continue
+        return next((int(line.split()[1]) for line in lines if line.startswith(f"{key} ")), 0)
+    return 0

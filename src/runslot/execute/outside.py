@@ -1,0 +1,343 @@
+"""The keeper of a run in a container, on the side of the machine: its child is the engine's client.
+
+The client's input is a pipe to the keeper inside the container: each byte is a signal for the run, and its end is this
+process's. So no signal is lost while the container starts, and nothing runs on in it when this keeper, or the client,
+is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runslot.errors import InvalidInput, NotInstalled
+from runslot.execute.container import (
+    INSTALL,
+    PACKAGE,
+    Contained,
+    Mount,
+    User,
+    client_environment,
+    command_line,
+    hides_the_image,
+    name_of,
+    say_end,
+)
+from runslot.execute.keeper import Keeper
+from runslot.execute.placement import place
+from runslot.execute.process import Job
+from runslot.experiment.records import Container, Outcome, RunFile
+from runslot.experiment.rundir import RunDir, read_json
+from runslot.hardware.slots import Slot
+
+_ENGINE_TIME = 5.0
+"""Seconds beyond the run's own grace until the client is killed."""
+_CLEANUP_TIME = 20.0
+"""Seconds that an engine's own processes have to end after the client."""
+_PYTHONS_OWN = re.compile(r"((site|dist)-packages|python\d[\d.]*|lib-dynload|.*\.(zip|pyz|egg))")
+
+_START = """\
+import sys
+if sys.version_info < (3, 10):
+    sys.exit("runslot needs Python 3.10 or newer, and %s is %d.%d" % ((sys.executable,) + sys.version_info[:2]))
+sys.path.insert(0, %r)
+from runslot.__main__ import main
+sys.exit(main())
+"""
+
+
+def contained_job(
+    run_dir: RunDir, file: RunFile, slot: Slot | None, attempt: int, caller: Mapping[str, str], own: tuple[int, ...]
+) -> Job:
+    """Work out the client's command line; `NotInstalled` or `InvalidInput` where there can be none."""
+    container = Container.from_json(file.container or {})
+    program = program_of(container, caller)
+    what = contained(run_dir, file, container, slot)
+    arguments = inner_command(what, ["exec", what.run_dir, "--attempt", str(attempt)])
+    if slot is not None:
+        arguments += ["--slot", json.dumps(slot.to_json())]
+    argv = command_line(container, program, what, arguments)
+    environment = client_environment(container, program, what, caller)
+    return Job(run_dir, file, place(file, slot), environment, None, argv, own)
+
+
+def inner_command(what: Contained, arguments: list[str]) -> list[str]:
+    """Return the arguments of Python inside that call runslot there."""
+    package, _ = _package()
+    directories = [mount.target for mount in what.mounts if mount.source == mount.target]
+    return ["-c", _START.replace("%r", repr(package)), *arguments, "--inside", json.dumps(directories)]
+
+
+def program_of(container: Container, caller: Mapping[str, str]) -> str:
+    """Return the engine's client; `NotInstalled` where there is none."""
+    names = ("apptainer", "singularity") if container.engine == "apptainer" else (container.engine,)
+    for name in names:
+        found = shutil.which(name, path=caller.get("PATH"))
+        if found is not None:
+            return found
+    raise NotInstalled(
+        f"image {container.image} is to run with {container.engine}, and there is no program {names[0]!r} on PATH of "
+        f"{os.uname().nodename}: {INSTALL[container.engine]}"
+    )
+
+
+def contained(run_dir: RunDir, file: RunFile, container: Container, slot: Slot | None) -> Contained:
+    """Return what the run's container is to be on this machine."""
+    user = _user()
+    home = os.path.normpath(run_dir.path / file.home)
+    mounts = tuple(_mounts(home, str(run_dir.path), file, container))
+    settings = {} if "HOME" in container.environment or user.uid == 0 else {"HOME": "/tmp"}  # noqa: S108  inside
+    settings |= {name: user.name for name in ("USER", "LOGNAME") if user.name and name not in container.environment}
+    if container.engine == "docker" and slot is not None and not slot.gpus:
+        settings["NVIDIA_VISIBLE_DEVICES"] = "void"  # where NVIDIA's runtime is the default, images ask for all
+    return Contained(
+        name=name_of(str(run_dir.path)),
+        run_dir=str(run_dir.path),
+        cwd=file.cwd,
+        mounts=mounts,
+        user=user,
+        slot=slot,
+        all_gpus=not file.gpu_visibility,
+        memory=file.policy.get("memory"),
+        shared_memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2,  # as the kernel gives /dev/shm
+        settings=settings,
+        pins=_may_pin(container, user),
+    )
+
+
+def _user() -> User:
+    uid = os.getuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = ""
+    return User(uid, os.getgid(), tuple(os.getgroups()), name)
+
+
+def _may_pin(container: Container, user: User) -> bool:
+    """Tell whether the engine can limit CPUs and memory: a user's own podman needs to have been given both."""
+    if container.engine != "podman" or user.uid == 0:
+        return True
+    given = Path(f"/sys/fs/cgroup/user.slice/user-{user.uid}.slice/user@{user.uid}.service/cgroup.controllers")
+    try:
+        return {"cpuset", "memory"} <= set(given.read_text().split())
+    except OSError:
+        return False
+
+
+# ---- what is mounted -------------------------------------------------------------------------------------------------
+
+
+def _mounts(home: str, run_dir: str, file: RunFile, container: Container) -> Iterator[Mount]:
+    for needed in (home, run_dir):
+        if hides_the_image(needed):
+            raise InvalidInput(f"{needed} would hide the image's own files if it were mounted; choose another --root")
+    code = [path for path in _code(file) if not hides_the_image(path)]
+    asked = {mount.target: mount for mount in map(_asked, container.mounts)}
+    same = {path: Mount(path, path) for path in _outermost([home, run_dir, *code])}
+    yield from sorted((same | asked).values(), key=lambda mount: len(mount.target))
+    package, source = _package()
+    yield Mount(source, package if package.endswith(".pyz") else f"{package}/runslot", writable=False)
+
+
+def _asked(text: str) -> Mount:
+    mount = Mount.of(os.path.expanduser(text))  # noqa: PTH111  the mode stands behind it
+    if not os.path.isabs(mount.source) or not os.path.exists(mount.source):  # noqa: PTH110, PTH117
+        raise InvalidInput(f"mounts: {mount.source!r} is no directory of {os.uname().nodename}; give an absolute path")
+    return mount
+
+
+def _code(file: RunFile) -> Iterator[str]:
+    """Yield the directories where the run's own code lies: work trees of git where they are in one."""
+    yield _tree(file.cwd)
+    function, command = file.work.get("function"), file.work.get("command")
+    if function is not None and function.get("file"):
+        yield _tree(os.path.dirname(function["file"]))  # noqa: PTH120
+    if function is not None:
+        yield from (_tree(entry) for entry in file.path if _is_code(entry))
+    scripts = () if command is None else (part for part in command["argv"] if part.endswith((".py", ".sh")))
+    yield from (_tree(os.path.dirname(part)) for part in scripts if _is_code(os.path.dirname(part)))  # noqa: PTH120
+    yield from (_tree(entry) for entry in (file.python_path or "").split(os.pathsep) if _is_code(entry))
+
+
+def _is_code(path: str) -> bool:
+    """Tell whether this is a directory of the user's, not one of a Python installation."""
+    return os.path.isabs(path) and os.path.isdir(path) and not any(map(_PYTHONS_OWN.fullmatch, Path(path).parts))  # noqa: PTH112, PTH117
+
+
+def _tree(path: str) -> str:
+    for above in (Path(path), *Path(path).parents):
+        if (above / ".git").exists():
+            return path if above in {Path.home(), Path("/")} else str(above)
+    return path
+
+
+def _outermost(paths: Iterable[str]) -> list[str]:
+    """Return the paths, and where links lead, less those that are seen through another one."""
+    every = {path: os.path.realpath(path) for path in paths}
+    every |= {real: real for real in every.values()}
+    kept: list[str] = []
+    for path in sorted(every, key=len):
+        seen = any(_is_below(path, above) and _is_below(every[path], every[above]) for above in kept)
+        if not seen:
+            kept.append(path)
+    return kept
+
+
+def _is_below(path: str, above: str) -> bool:
+    return path == above or path.startswith(above.rstrip("/") + "/")
+
+
+def _package() -> tuple[str, str]:
+    """Return where runslot is found inside, and what of this machine is mounted there."""
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+    above = os.path.dirname(own)  # noqa: PTH120
+    return (PACKAGE, own) if os.path.isdir(own) else (f"{PACKAGE}.pyz", above)  # noqa: PTH112
+
+
+# ---- keeping ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class ContainedKeeper(Keeper):
+    """A keeper whose run is in a container."""
+
+    line: int | None = None
+    """The writing end of the client's input."""
+    killing: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.limit, self.policy = self.policy.memory, replace(self.policy, memory=None)  # the keeper inside counts
+        self.container = Container.from_json(self.job.file.container or {})
+
+    def _start(self) -> None:
+        if self.attempt > 1:  # what an earlier attempt left, whose keeper and launcher were killed
+            end_container(self.container, self.job.argv[0], self.job.run_dir)
+        read, self.line = os.pipe()
+        self.job = replace(self.job, stdin=read)
+        super()._start()
+        os.close(read)
+
+    def _signal_run(self, number: int) -> None:
+        if self.line is None or number == signal.SIGKILL:
+            super()._signal_run(number)
+            return
+        try:
+            os.write(self.line, bytes([number]))
+        except BrokenPipeError:  # the client has ended
+            pass
+
+    def _ask(self, kind: str, reason: str) -> None:
+        super()._ask(kind, reason)  # type: ignore[arg-type]
+        self._allow(self.policy.grace + _ENGINE_TIME)  # the keeper inside kills when the grace is over
+
+    def _kill(self) -> None:
+        if self.killing:
+            super()._kill()
+            return
+        self.killing = True
+        self._signal_run(signal.SIGTERM)  # the keeper inside, asked twice, kills
+        self._allow(_ENGINE_TIME)
+
+    def _allow(self, seconds: float) -> None:
+        self.deadline = time.monotonic() + seconds
+
+    def _end_leftovers(self) -> None:
+        """Make sure that the container has ended; the engine's own processes, which tidy up, end by themselves."""
+        self.inner = self._inner_outcome()
+        if self.status != 0 or self.inner is None:
+            problem = end_container(self.container, self.job.argv[0], self.job.run_dir)
+            if problem:
+                self.notes.append(problem)
+        self._wait_for_engine()
+        noted = list(self.notes)
+        super()._end_leftovers()
+        self.notes[:] = noted
+
+    def _wait_for_engine(self) -> None:
+        until = time.monotonic() + _CLEANUP_TIME
+        while self._reap() and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def _inner_outcome(self) -> Outcome | None:
+        value = read_json(self.job.run_dir.contained_file)
+        outcome = None if value is None else Outcome.from_json(value)
+        return outcome if outcome is not None and outcome.attempt == self.attempt else None
+
+    def _outcome(self, heard: str) -> Outcome:
+        outer = super()._outcome(heard)
+        inner = self.inner
+        if inner is None:
+            said = outer.message if self.reason else self._say_end()
+            return replace(outer, peak_memory=None, message=said)
+        notes = tuple(dict.fromkeys((*inner.notes, *outer.notes)))
+        whole = replace(inner, started=outer.started, ended=outer.ended, host=outer.host, slot=outer.slot, notes=notes)
+        if self.asked is not None:
+            return replace(whole, kind=self.asked, message=self.reason)
+        return whole
+
+    def _say_end(self) -> str:
+        code = os.waitstatus_to_exitcode(self.status or 0)
+        with self.job.run_dir.console.open("rb") as file:
+            file.seek(max(0, self.job.run_dir.console.stat().st_size - 4000))
+            output = file.read().decode(errors="replace")
+        return say_end(self.container, code, output, self.limit)
+
+    def _write(self, outcome: Outcome) -> None:
+        super()._write(outcome)
+        self.job.run_dir.contained_file.unlink(missing_ok=True)
+
+
+def end_container(container: Container, program: str, run_dir: RunDir) -> str:
+    """Kill and remove the run's container where there is one; return what could not be made sure of, if anything.
+
+    Apptainer's containers are processes of the client, and end with it.
+    """
+    if container.engine == "apptainer":
+        return ""
+    name = name_of(str(run_dir.path))
+    until = time.monotonic() + _CLEANUP_TIME
+    while True:
+        _client(program, "kill", name)
+        _client(program, "rm", "--force", name)
+        code, said = _client(program, "container", "inspect", "--format", "{{.State.Status}}", name)
+        if code != 0 and "no such container" in said.lower():
+            return ""
+        if time.monotonic() > until:
+            return f"container {name} may still be there: {said.strip()[-200:]}"
+        time.sleep(0.1)
+
+
+def end_run_of_killed_keeper(run_dir: RunDir, file: RunFile, caller: Mapping[str, str]) -> str:
+    """End what a run's keeper that was killed has left of its container, before anyone takes the run for lost."""
+    container = Container.from_json(file.container or {})
+    try:
+        return end_container(container, program_of(container, caller), run_dir)
+    except NotInstalled as error:
+        return str(error)
+
+
+def _client(*arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        arguments,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        preexec_fn=_unblock_signals,
+    )
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def _unblock_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
