@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from runslot.results.files import open_regular
 from runslot.results.problems import Problem
 
 BATCH = 8 << 20
@@ -58,7 +59,7 @@ def read_new(path: str, cursor: Cursor | None) -> Text | None:
 
     Raises `OSError` where the file cannot be read.
     """
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # a Path a file is a tenth of the time of a warm read
+    with io.FileIO(open_regular(path)) as file:
         restarted = cursor is not None and not _continues(file, cursor)
         known = None if restarted else cursor
         file.seek(known.offset if known else 0)

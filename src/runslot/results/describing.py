@@ -13,8 +13,9 @@ from typing import Any
 
 from runslot.errors import RunslotError
 from runslot.experiment.processes import ProcessIdentity, is_alive
-from runslot.experiment.records import Attempt, Outcome
-from runslot.experiment.rundir import ExperimentDir, RunDir, read_json
+from runslot.experiment.records import Attempt, Outcome, RunFile
+from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.results.files import read_bytes, read_object
 from runslot.results.finding import VARIANT_CONFIG, Found
 from runslot.results.problems import Problem
 
@@ -69,7 +70,7 @@ def _of_runslot(found: Found, problems: list[Problem]) -> Description:
     run: Mapping[str, Any] = {}
     home, name = ".", ""
     try:
-        file = directory.read_run()
+        file = RunFile.from_json(read_object(directory.run_file) or {})
         run, home, name = file.run, file.home, str(file.run.get("name") or "")
     except (RunslotError, TypeError, OSError) as error:
         problems.append(Problem(str(directory.run_file), str(error)))
@@ -90,7 +91,9 @@ def _of_runslot(found: Found, problems: list[Problem]) -> Description:
 
 def _progress_of(directory: RunDir) -> dict[str, Any]:
     """Return how far a run of ours is: its outcome, or the attempt under way."""
-    attempt, outcome = directory.read_attempt(), directory.read_outcome()
+    attempt_json, outcome_json = read_object(directory.attempt_file), read_object(directory.outcome_file)
+    attempt = None if attempt_json is None else Attempt.from_json(attempt_json)
+    outcome = None if outcome_json is None else Outcome.from_json(outcome_json)
     if outcome is not None and (attempt is None or attempt.attempt <= outcome.attempt):
         return _ended(outcome)
     if attempt is None:
@@ -136,7 +139,7 @@ def _of_others(found: Found, problems: list[Problem], experiments: dict[Path, st
         if file.name not in found.stamps and file.parent == path:
             continue
         try:
-            variant.update(_yaml(file) if file.suffix == ".yaml" else read_json(file) or {})
+            variant.update(_yaml(file) if file.suffix == ".yaml" else read_object(file) or {})
         except (RunslotError, OSError) as error:
             problems.append(Problem(str(file), str(error)))
     number = _LAST_NUMBER.fullmatch(path.name)
@@ -179,7 +182,7 @@ def _yaml(file: Path) -> dict[str, Any]:
     from ruamel.yaml.error import YAMLError
 
     try:
-        value = YAML(typ="rt", pure=True).load(file.read_text(encoding="utf-8", errors="replace"))
+        value = YAML(typ="rt", pure=True).load((read_bytes(file) or b"").decode("utf-8", "replace"))
     except YAMLError as error:
         raise RunslotError(f"is not YAML ({str(error).splitlines()[0]}); its hyperparameters are left out") from error
     if value is not None and not isinstance(value, dict):

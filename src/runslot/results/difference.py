@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runslot.errors import InvalidInput
-from runslot.experiment.rundir import RunDir, read_json
+from runslot.errors import InvalidInput, RunslotError
+from runslot.experiment.rundir import RunDir
 from runslot.results.describing import Value, flatten
+from runslot.results.files import read_bytes, read_object
 from runslot.results.printing import show
 from runslot.results.reader import load
 from runslot.results.results import FINAL, Results
@@ -70,16 +71,29 @@ def _code(directory: Path) -> dict[str, Value]:
     unstaged = {name: text for name, text in patches.items() if name not in staged}
     texts["uncommitted changes"] = "".join(text or "" for text in unstaged.values()) or None
     texts["staged changes"] = "".join(text or "" for text in staged.values()) or None
-    work = (read_json(run.run_file) or {}).get("work") or {}
+    work = _object(run.run_file).get("work") or {}
     return {**texts, **flatten(work, prefix="work.")}
 
 
 def _environment(directory: Path) -> dict[str, Value]:
-    return flatten(read_json(RunDir(directory).environment) or {})
+    return flatten(_object(RunDir(directory).environment))
+
+
+def _object(file: Path) -> Mapping[str, Any]:
+    """Return a file's JSON object, or why it was not read."""
+    try:
+        return read_object(file) or {}
+    except (RunslotError, OSError) as error:
+        return {"not read": str(error)}
 
 
 def _text(file: Path) -> str | None:
-    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+    """Return a text; None where there is no regular file: what a link leads to is not this run's."""
+    try:
+        data = read_bytes(file)
+    except (RunslotError, OSError):
+        return None
+    return None if data is None else data.decode("utf-8", "replace")
 
 
 def _unequal(left: Mapping[str, Value], right: Mapping[str, Value]) -> dict[str, tuple[Value, Value]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 import os
@@ -60,6 +61,8 @@ class Results:
     metrics: tuple[str, ...]
     base: str
     """The directory that was read, or the deepest one above several."""
+    roots: tuple[str, ...]
+    """The directories that were read."""
     problems: tuple[Problem, ...]
     _entries: Mapping[str, Entry]
     """By the value of `run`."""
@@ -82,7 +85,7 @@ class Results:
         before, after = columns[:_BEFORE_PARAMETERS], columns[_BEFORE_PARAMETERS:]
         runs = pl.DataFrame([*before, *parameters, *after, *_metric_columns(metrics, entries)])
         names = tuple(series.name for series in parameters)
-        return cls(runs, names, metrics, base, tuple(problems), named, segments)
+        return cls(runs, names, metrics, base, tuple(roots), tuple(problems), named, segments)
 
     @cached_property
     def progress(self) -> pl.DataFrame:
@@ -150,7 +153,7 @@ class Results:
             raise InvalidInput(f"no run has a column {name!r}{nearest(name, self.runs.columns)}")
 
     def _with(self, runs: pl.DataFrame) -> Results:
-        return Results(runs, self.parameters, self.metrics, self.base, self.problems, self._entries, self._segments)
+        return dataclasses.replace(self, runs=runs)
 
     @cached_property
     def varying(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,9 +59,13 @@ def launches(chosen: Results) -> list[Launch]:
     states = dict(zip(chosen.runs["run"], chosen.runs["state"], strict=True))
     found = []
     for experiment in chosen.runs["experiment"].unique(maintain_order=True):
-        directory = Path(chosen.base, experiment)
+        directory = Path(os.path.realpath(Path(chosen.base, experiment)))
+        if not any(directory.is_relative_to(root) for root in chosen.roots):
+            continue  # run.json says where its experiment is; only what was asked for is read
         for each in find_experiments(directory if directory.is_dir() else Path(chosen.base)):
             try:
+                if each.journal_file.is_symlink():
+                    continue
                 stays, slots = _stays(read_lines(each.journal_file), names, states)
             except (RunslotError, OSError, KeyError):
                 continue  # a broken journal shows no slots; `runslot status` says what is wrong with it

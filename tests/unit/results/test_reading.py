@@ -17,6 +17,7 @@ from runslot.experiment.processes import identify
 from runslot.experiment.records import Attempt
 from runslot.experiment.rundir import RunDir
 from runslot.results import Reader, load
+from runslot.results.difference import difference
 
 WriteRun = Callable[..., Path]
 WriteLog = Callable[..., Path]
@@ -319,3 +320,34 @@ def test_params_json_that_is_no_object(tmp_path: Path, write_log: WriteLog) -> N
     results = load(tmp_path)
     assert results.runs["final/a"].to_list() == [1.0]
     assert "does not hold a JSON object" in str(results.problems[0])
+
+
+def test_a_link_in_a_run_directory_leads_nowhere(
+    tmp_path: Path, write_run: WriteRun, write_log: Callable[..., Path]
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(json.dumps({"format": 1, "token": "hunter2", "host": "hunter2", "lr": "hunter2"}))
+    directory = write_run({"lr": 0.1})
+    RunDir(directory).outcome_file.unlink()
+    linked = ["attempt.json", "outcome.json", "environment.json", "git_infos.txt", "variant.json", "changes.patch"]
+    for name in linked:
+        (directory / name).unlink(missing_ok=True)
+        (directory / name).symlink_to(secret)
+    other = write_log("digits/plain/run_1", **{"progress.csv": "epoch\n1\n"})
+    for name in ("params.json", "hparams.yaml"):
+        (other / name).symlink_to(secret)
+    (other.parent / "variant_config.json").symlink_to(secret)
+    results = load(tmp_path / "digits")
+    assert results.runs.height == 2
+    said = str(results.runs.rows()) + str(results.problems) + str(difference(directory, other))
+    assert "hunter2" not in said
+    assert "links are not followed" in said
+
+
+def test_a_pipe_in_a_run_directory_holds_nobody_up(tmp_path: Path, write_run: WriteRun) -> None:
+    directory = write_run({"lr": 0.1})
+    for name in ("attempt.json", "environment.json", "script_name.txt"):
+        (directory / name).unlink(missing_ok=True)
+        os.mkfifo(directory / name)
+    assert load(tmp_path / "digits").runs["state"].to_list() == ["lost"]
+    assert difference(directory, directory).parts["environment"] == {}
