@@ -7,6 +7,7 @@ everything else is `runslot.cli`.
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import json
 import sys
@@ -26,6 +27,7 @@ _PLAIN = {"work": "runslot.launch.work", "serve": "runslot.launch.ssh.agent"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out a command line and return its exit status: 0 well, 1 something failed, 2 refused, 130 Ctrl-C."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    gc.set_threshold(50_000, 20, 20)  # nearly all that a command makes, modules and runs, lives to its end
     try:
         return _carry_out(argv)
     finally:

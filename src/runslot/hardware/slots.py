@@ -45,7 +45,8 @@ class Slot:
 
     def to_json(self) -> dict[str, Any]:
         """Return the slot as JSON values, for another process."""
-        return dataclasses.asdict(self)
+        cores = [{**core.__dict__} for core in self.cores]  # not `asdict`: this is done for every run
+        return {**self.__dict__, "cores": cores, "gpus": [dataclasses.asdict(gpu) for gpu in self.gpus]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Slot:
