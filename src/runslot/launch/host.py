@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -87,6 +88,7 @@ class Host:
         self._options = tuple(options)
         self._sockets: str | None = None
         self._lock = threading.Lock()
+        self._transfers: set[subprocess.Popen[bytes]] = set()
 
     def __repr__(self) -> str:
         return f"Host({self.name!r})"
@@ -185,6 +187,14 @@ class Host:
         wanted = ["--ignore-missing-args", *options]
         self._rsync([*wanted, f"{self.name}:{_from_home(base)}/", f"{to}/"], names)
 
+    def abort(self) -> None:
+        """Kill the transfers under way, whoever waits for them: each is a `HostError` there."""
+        for process in list(self._transfers):
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:  # it ended just now
+                pass
+
     def _rsync(self, arguments: Sequence[str], names: Iterable[str]) -> None:
         listed = b"".join(b"./" + os.fsencode(name) + b"\0" for name in names)
         if not listed:
@@ -192,14 +202,20 @@ class Host:
         self.connect()
         argv = ["rsync", "-rlpt", "--omit-dir-times", "--no-implied-dirs", "--protect-args", "--from0"]
         argv += ["--files-from=-", f"--timeout={_TRANSFER_SILENCE}", "-e", _as_rsh(self._ssh()), *arguments]
-        done = subprocess.run(argv, input=listed, capture_output=True, check=False, start_new_session=True)
-        if done.returncode in _RSYNC_FINE:
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(argv, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, start_new_session=True)
+        self._transfers.add(process)
+        try:
+            said = process.communicate(listed)[1]
+        finally:
+            self._transfers.discard(process)
+        code = process.returncode
+        if code in _RSYNC_FINE:
             return
-        if done.returncode == SSH_FAILED:
-            raise self._ssh_error(argv, done.stderr)
-        text = done.stderr.decode(errors="replace")
-        retry = done.returncode in _RSYNC_AWAY
-        raise self._error(["rsync", *arguments[-2:]], _rsync_reason(done.returncode, text), retry)
+        if code == SSH_FAILED:
+            raise self._ssh_error(["rsync", *arguments[-2:]], said)
+        retry = code in _RSYNC_AWAY or code < 0
+        raise self._error(["rsync", *arguments[-2:]], _rsync_reason(code, said.decode(errors="replace")), retry)
 
     # ---- ssh -----------------------------------------------------------------------------------------------------
 

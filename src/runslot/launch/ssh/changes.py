@@ -1,0 +1,92 @@
+"""Which files of the runs on a host have changed since they were last brought home."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runslot.experiment.rundir import RunDir
+
+Seen = Mapping[str, tuple[int, int, int]]
+"""By path relative to a run's directory: size, time of change (ns), inode."""
+
+_STAYS = frozenset({"run.json", "variant.json", "variant.pkl", "outcome.json"})
+"""What a run's directory here has already, and what says that all the others are there: that comes last, by itself."""
+_TEMPORARY = re.compile(r"\..*\.\d+")
+"""What is about to be renamed (`rundir.write_atomically`)."""
+
+SMALL = 1_000_000
+"""Bytes up to which a file comes home before larger ones."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file that is new, or another than before."""
+
+    run: str
+    """Run id."""
+    path: str
+    """Relative to the run's directory."""
+    size: int
+
+
+def look(directory: Path) -> dict[str, tuple[int, int, int]]:
+    """Return what lies in a run's directory, files and links; what vanishes meanwhile is left out."""
+    return dict(_walk(str(directory), ""))
+
+
+def _walk(directory: str, below: str) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    try:
+        entries = list(os.scandir(directory))
+    except OSError:  # removed meanwhile, or not ours to read
+        return
+    for entry in entries:
+        if (not below and entry.name in _STAYS) or _TEMPORARY.fullmatch(entry.name):
+            continue
+        try:
+            found = entry.stat(follow_symlinks=False)
+        except OSError:
+            continue
+        if stat.S_ISDIR(found.st_mode):
+            yield from _walk(entry.path, f"{below}{entry.name}/")
+        elif stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode):
+            yield below + entry.name, (found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+@dataclass
+class Ledger:
+    """What of each run has come home, and what was offered since and may have."""
+
+    home: dict[str, dict[str, tuple[int, int, int]]] = field(default_factory=dict)
+    offered: dict[str, dict[str, tuple[int, int, int]]] = field(default_factory=dict)
+
+    def offer(self, run: str, found: Seen) -> tuple[list[Change], list[str]]:
+        """Return what has to come home of a run, and which paths are gone that came before."""
+        before = self.home.get(run, {})
+        changed = [Change(run, path, seen[0]) for path, seen in found.items() if before.get(path) != seen]
+        self.offered[run] = dict(found)
+        return changed, [path for path in before if path not in found]
+
+    def came_home(self) -> None:
+        """Note that all that was offered last is home."""
+        self.home |= self.offered
+        self.offered = {}
+
+    def forget(self, run: str) -> None:
+        """Know nothing of a run any more."""
+        self.home.pop(run, None)
+        self.offered.pop(run, None)
+
+
+def in_order(changes: Iterable[Change]) -> tuple[list[Change], list[Change]]:
+    """Return what comes home first, `progress.csv` and whatever is small, and what follows."""
+    first: list[Change] = []
+    later: list[Change] = []
+    for change in changes:
+        small = change.size <= SMALL or change.path == RunDir("").progress.name
+        (first if small else later).append(change)
+    return first, later

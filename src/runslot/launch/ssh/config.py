@@ -1,0 +1,107 @@
+"""`kind = "ssh"`: a pool of workstations as the configuration names it, and how it is tried."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from runslot.errors import InvalidInput, RunslotError
+from runslot.experiment.status import ExperimentStatus
+from runslot.launch.configured import Engine, Finding
+from runslot.launch.events import Observer
+from runslot.launch.host import Host
+from runslot.launch.opened import OpenExperiment
+from runslot.launch.ssh.checking import check_host
+from runslot.launch.ssh.pool import Bell, SSHLauncher, expected_there, share
+from runslot.launch.ssh.remote import RemoteHost, Terms
+
+
+@dataclass(frozen=True)
+class SSH:
+    """Hosts that `ssh NAME` reaches without a password; the slots of all of them are one schedule's."""
+
+    moves: ClassVar[bool] = True
+
+    name: str
+    hosts: tuple[str, ...]
+    """As `ssh` takes them: `Host` entries of the ssh configuration, or `user@host`."""
+    python: str = "python3"
+    """The interpreter there, 3.10 or newer, with the packages that the runs need; `~/` is the home there."""
+    root: str = "~/.runslot"
+    """Where experiments lie there."""
+    config: str | None = None
+    """Another ssh configuration file (`ssh -F`)."""
+    options: tuple[str, ...] = ()
+    """Further ssh options, as `-o` takes them: `Port=2222`."""
+    environment: tuple[str, ...] = ()
+    """Names of the caller's variables that the runs get; all others are the host's own."""
+    sync_every: float = 5.0
+    """Seconds between looks at what has changed there."""
+    lost_after: float = 180.0
+    """Seconds of silence after which a host's runs are lost, and retried elsewhere where retries allow."""
+
+    def __post_init__(self) -> None:
+        if not self.hosts:
+            raise InvalidInput("hosts is empty: name at least one, as ssh takes it")
+        if len(set(self.hosts)) < len(self.hosts):
+            raise InvalidInput(f"hosts has one of them twice: {', '.join(self.hosts)}")
+        for key in ("sync_every", "lost_after"):
+            if not 0 < getattr(self, key) < float("inf"):
+                raise InvalidInput(f"{key} is {getattr(self, key)!r}, but it is a number of seconds above 0")
+        for host in self.hosts:
+            Host(host, self.config, self.options)
+
+    def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
+        """Reach the hosts, bring the experiment there, and return their slots; a host that cannot be used is named."""
+        bell = Bell()
+        terms = Terms(
+            pool=f"ssh {self.name}",
+            python=self.python,
+            root=self.root,
+            sync_every=self.sync_every,
+            lost_after=self.lost_after,
+            experiment=experiment,
+            runs=share(runs, self.hosts),
+            environment={key: experiment.environment[key] for key in self.environment if key in experiment.environment},
+            by_value=_by_value(experiment),
+        )
+        expected = expected_there(terms)
+        remotes: list[RemoteHost] = []
+        launcher: SSHLauncher
+
+        def say(text: str) -> None:
+            launcher.say(text)
+
+        for name in self.hosts:
+            own = [key for key, host in expected.items() if host in {None, name} or host not in self.hosts]
+            remotes.append(RemoteHost(Host(name, self.config, self.options), terms, own, say, bell))
+        launcher = SSHLauncher(remotes, bell, terms, observer)
+        try:
+            return Engine(launcher, launcher.connect())
+        except BaseException:
+            launcher.close()
+            raise
+
+    def check(self) -> Iterator[Finding]:
+        """Try each host: login, Python, disk, clock, rsync, GPUs; the first thing that is not well ends its list."""
+        for name in self.hosts:
+            host = Host(name, self.config, self.options)
+            try:
+                yield from check_host(host, self.python, self.root)
+            except (RunslotError, OSError) as error:
+                yield Finding(f"host {name}", False, str(error))
+            finally:
+                host.close()
+
+    def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
+        """Return the status as it is: what is known of the hosts has come home."""
+        return status
+
+
+def _by_value(experiment: OpenExperiment) -> str | None:
+    """Return the version of Python that the experiment's functions or variants by value were made with."""
+    directory, file = experiment.directory, experiment.file
+    by_value = (file.work.get("function") or {}).get("pickle") is not None or os.path.isdir(directory.payloads)  # noqa: PTH112
+    return file.python_version or None if by_value else None
