@@ -17,7 +17,7 @@ _HOMES = {
     "runslot.launch.experiment": ("Experiment",),
     "runslot.launch.launching": ("Outcomes",),
     "runslot.experiment.current": ("current_run", "CurrentRun"),
-    "runslot.experiment.records": ("Run", "Outcome"),
+    "runslot.experiment.records": ("Run", "Outcome", "Container"),
     "runslot.hardware.resources": ("Resources",),
     "runslot.hardware.slots": ("Slot", "carve"),
     "runslot.hardware.topology": ("Topology",),
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from runslot.errors import RunslotError as RunslotError
     from runslot.experiment.current import CurrentRun as CurrentRun
     from runslot.experiment.current import current_run as current_run
+    from runslot.experiment.records import Container as Container
     from runslot.experiment.records import Outcome as Outcome
     from runslot.experiment.records import Run as Run
     from runslot.hardware.affinity import affinity_from_code as affinity_from_code
