@@ -33,7 +33,8 @@ class Comparison:
     `final_std`, `best_mean`, `best_std`, and a column a state of runs that do not count. Standard deviations are of
     the sample (n - 1), null for one run. A run that ended in NaN makes its variant's final NaN, and that comes last."""
     states: dict[str, int]
-    """How many runs are in each state (`unknown`: the directory does not tell), of all runs."""
+    """How many runs are in each state (`unknown`: the directory does not tell), of all runs; those that have no
+    directory yet are not among them but in `results.waiting`."""
     left_out: int
     """Runs that do not count, because of their state."""
 

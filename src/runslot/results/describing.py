@@ -80,7 +80,7 @@ def _of_runslot(found: Found, problems: list[Problem]) -> Description:
         variant=name,
         parameters=flatten(variant, leave_out=BOOKKEEPING),
         seed=run["seed"] if run.get("seed") is not None else variant.get("seed", run.get("run_ID")),
-        experiment=_collection(os.path.normpath(Path(found.path, home))),
+        experiment=collection_of(os.path.normpath(Path(found.path, home))),
     )
     try:
         return dataclasses.replace(known, **_progress_of(directory))
@@ -126,7 +126,7 @@ def _watched(attempt: Attempt) -> dict[str, int | str]:
     return dataclasses.asdict(identity)
 
 
-def _collection(experiment: str) -> str:
+def collection_of(experiment: str) -> str:
     """Return the experiment directory, or the collection whose call it records (PREFIX/.runslot/CALL)."""
     before, mark, _ = experiment.partition("/.runslot")
     return before if mark else experiment

@@ -5,6 +5,7 @@ Only names and `stat` are read here, so that a tree of a thousand runs costs mil
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Literal
 
 from runslot.errors import NotFound
 from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.experiment.status import COLLECTION
 from runslot.results.problems import Problem
 
 Kind = Literal["runslot", "launchkit", "rlpyt", "stable-baselines3", "lightning", "tensorboard"]
@@ -24,7 +26,7 @@ Stamp = tuple[int, int, int]
 _RUN = RunDir("")
 _EXPERIMENT = ExperimentDir("")
 _RUN_FILE, _PROGRESS = _RUN.run_file.name, _RUN.progress.name
-_EXPERIMENT_FILE = _EXPERIMENT.experiment_file.name
+_EXPERIMENT_FILE, _RUNS_FILE = _EXPERIMENT.experiment_file.name, _EXPERIMENT.runs_file.name
 _DESCRIBING = {
     _RUN_FILE,
     _RUN.variant_file.name,
@@ -66,12 +68,15 @@ def roots_of(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     return [r for r in roots if not any(r != other and Path(r).is_relative_to(other) for other in roots)]
 
 
-def find(roots: Sequence[str], problems: list[Problem]) -> list[Found]:
-    """Return the runs below `roots`, in the natural order of their paths; symbolic links are not followed."""
-    return [run for root in roots for run in _walk(root, False, problems)]
+def find(roots: Sequence[str], problems: list[Problem], lists: dict[str, Stamp] | None = None) -> list[Found]:
+    """Return the runs below `roots`, in the natural order of their paths; symbolic links are not followed.
+
+    Experiments that list the runs they asked for are put into `lists`, with the stamp of that list.
+    """
+    return [run for root in roots for run in _walk(root, False, problems, {} if lists is None else lists)]
 
 
-def _walk(path: str, inside_run: bool, problems: list[Problem]) -> Iterator[Found]:
+def _walk(path: str, inside_run: bool, problems: list[Problem], lists: dict[str, Stamp]) -> Iterator[Found]:
     try:
         with os.scandir(path) as entries:
             files, directories = _split(entries)
@@ -85,11 +90,28 @@ def _walk(path: str, inside_run: bool, problems: list[Problem]) -> Iterator[Foun
         logs = _logs(kind, files)
         wanted = [name for name in files if name in _DESCRIBING] + list(logs)
         yield Found(path, kind, logs, {name: _stamp(files[name]) for name in wanted})
+    if _EXPERIMENT_FILE in files and _RUNS_FILE in files:
+        lists[path] = _stamp(files[_RUNS_FILE])
+    if COLLECTION in directories:
+        lists |= _calls(f"{path}/{COLLECTION}")
     skipped = _OWN_DIRECTORIES if _EXPERIMENT_FILE in files else set()
     for name in sorted(directories, key=natural):
         if name.startswith(".") or name in skipped or ((kind or inside_run) and _KEPT_ATTEMPT.fullmatch(name)):
             continue
-        yield from _walk(f"{path}/{name}", inside_run, problems)
+        yield from _walk(f"{path}/{name}", inside_run, problems, lists)
+
+
+def _calls(path: str) -> dict[str, Stamp]:
+    """Return the experiments that a collection records, whose runs lie beside it."""
+    found = {}
+    with contextlib.suppress(OSError), os.scandir(path) as calls:
+        for call in calls:
+            if call.is_dir(follow_symlinks=False):
+                with os.scandir(call.path) as entries:
+                    files, _ = _split(entries)
+                if _EXPERIMENT_FILE in files and _RUNS_FILE in files:
+                    found[call.path] = _stamp(files[_RUNS_FILE])
+    return found
 
 
 def _split(entries: Iterator[os.DirEntry[str]]) -> tuple[dict[str, os.DirEntry[str]], list[str]]:
@@ -115,7 +137,7 @@ def _our_run(path: str, files: Mapping[str, os.DirEntry[str]], directories: Sequ
         found
         for name in sorted(directories, key=natural)
         if not name.startswith(".") and not _KEPT_ATTEMPT.fullmatch(name)
-        for found in _walk(f"{path}/{name}", True, [])
+        for found in _walk(f"{path}/{name}", True, [], {})
         if found.logs
     ]
     if deeper:

@@ -17,11 +17,12 @@ from runslot.errors import NotFound
 from runslot.results import csv_text, store, tensorboard
 from runslot.results.csv_text import Parsed, Text
 from runslot.results.describing import describe
-from runslot.results.finding import Found, find, roots_of
+from runslot.results.finding import Found, Stamp, find, roots_of
 from runslot.results.problems import Problem
 from runslot.results.results import Results
 from runslot.results.store import Entry, Piece, State
 from runslot.results.summary import summarise
+from runslot.results.waiting import Waiting
 
 EVENTS = "events"
 """Under which the rows of all of a run's event files are kept; they are read together."""
@@ -35,7 +36,7 @@ def load(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, ca
     exist or no run lies below any of them.
     """
     results = Reader(paths, cache=cache).read()
-    if not results.runs.height:
+    if not results.runs.height and not results.waiting:
         names = ", ".join(str(path) for path in _several(paths))
         raise NotFound(
             f"no run lies below {names}; a run is a directory with run.json, progress.csv, Lightning's metrics.csv, "
@@ -54,12 +55,14 @@ class Reader:
     def __init__(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, cache: bool = True) -> None:
         self.roots = roots_of(_several(paths))
         self._directory = store.directory_for(self.roots) if cache else None
+        self._waiting = Waiting()
         self._state = (store.load(self._directory) if self._directory else None) or State()
 
     def read(self) -> Results:
         """Return all runs as they are now; an empty `Results` where there are none yet."""
         problems: list[Problem] = []
-        found = find(self.roots, problems)
+        lists: dict[str, Stamp] = {}
+        found = find(self.roots, problems, lists)
         before = self._state.entries
         entries: dict[str, Entry] = {}
         changed: list[Entry] = []
@@ -82,7 +85,9 @@ class Reader:
             if self._directory is not None:
                 problems += store.save(self._directory, self._state)
         problems += [problem for entry in entries.values() for problem in entry.problems]
-        return Results.of(self.roots, list(entries.values()), dict(self._state.segments), problems)
+        ids = {entry.description.id for entry in entries.values() if entry.description.id}
+        waiting = self._waiting.count(lists, ids)
+        return Results.of(self.roots, list(entries.values()), dict(self._state.segments), problems, waiting)
 
     def _read_logs(self, logs: Mapping[str, tuple[Entry, str]]) -> None:
         owners = {path: owner for path, owner in logs.items() if path.endswith(".csv")}

@@ -7,6 +7,7 @@ import difflib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ import polars as pl
 
 from runslot.errors import InvalidInput, nearest
 from runslot.results import store
-from runslot.results.describing import Value
+from runslot.results.describing import Value, collection_of
 from runslot.results.problems import Problem
 from runslot.results.store import Entry
 from runslot.results.summary import Mode, mode_of
@@ -64,6 +65,9 @@ class Results:
     roots: tuple[str, ...]
     """The directories that were read."""
     problems: tuple[Problem, ...]
+    waiting: Mapping[str, int]
+    """By experiment (as in `runs`): runs that it asked for and that have no directory yet, so that they are in no
+    frame. Choosing among runs leaves this as it is."""
     _entries: Mapping[str, Entry]
     """By the value of `run`."""
     _segments: Mapping[str, pl.DataFrame]
@@ -75,6 +79,7 @@ class Results:
         entries: Sequence[Entry],
         segments: Mapping[str, pl.DataFrame],
         problems: Sequence[Problem],
+        waiting: Mapping[str, int] | None = None,
     ) -> Results:
         """Make the frames from what a reader knows."""
         base = os.path.commonpath(roots)
@@ -85,7 +90,10 @@ class Results:
         before, after = columns[:_BEFORE_PARAMETERS], columns[_BEFORE_PARAMETERS:]
         runs = pl.DataFrame([*before, *parameters, *after, *_metric_columns(metrics, entries)])
         names = tuple(series.name for series in parameters)
-        return cls(runs, names, metrics, base, tuple(roots), tuple(problems), named, segments)
+        counts: Counter[str] = Counter()
+        for path, count in (waiting or {}).items():
+            counts[_relative(collection_of(path), base)] += count
+        return cls(runs, names, metrics, base, tuple(roots), tuple(problems), counts, named, segments)
 
     @cached_property
     def progress(self) -> pl.DataFrame:

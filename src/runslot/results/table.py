@@ -98,6 +98,9 @@ def _notes(comparison: Comparison, shown: int) -> list[Text]:
     if comparison.left_out:
         counts = ", ".join(f"{count} {state}" for state, count in comparison.states.items() if state != "succeeded")
         notes.append(f"Only succeeded runs count: {counts} left out (--include STATE counts them).")
+    waiting = sum(results.waiting.values())
+    if waiting:
+        notes.append(f"{_many(waiting, 'more run')} queued, without a directory yet.")
     diverged = _diverged(comparison)
     if diverged:
         notes.append(f"{_many(diverged, 'run')} ended in nan; final is nan where one did.")

@@ -41,7 +41,7 @@ class Shown:
     paint: list[int | None]
     """Of each row, the number of its run's curve."""
     states: Mapping[str, int]
-    """Of all runs."""
+    """Of all runs, also those that have no directory yet."""
     total: int
 
     @cached_property
@@ -71,9 +71,15 @@ def show(moment: Moment, choices: Choices) -> Shown:
         column_definitions(results, columns),
         rows(chosen, columns),
         paint(chosen, series, coloured),
-        Counter(state or UNKNOWN for state in results.runs["state"]),
+        _states(results),
         results.runs.height,
     )
+
+
+def _states(results: Results) -> Mapping[str, int]:
+    states = Counter(state or UNKNOWN for state in results.runs["state"])
+    waiting = sum(results.waiting.values())
+    return states + Counter(queued=waiting) if waiting else states
 
 
 def _figures(

@@ -74,6 +74,7 @@ def launches(chosen: Results) -> list[Launch]:
             queued = sum(
                 1 for run, state in mine.select("run", "state").iter_rows() if state == "queued" and run not in waiting
             )
+            queued += chosen.waiting.get(experiment, 0)
             if stays:
                 found.append(Launch(experiment, max(slots, len({stay.slot for stay in stays})), stays, queued))
     return found

@@ -58,4 +58,6 @@ class Watched:
 
 
 def _equal(one: Results, other: Results) -> bool:
-    return one.runs.columns == other.runs.columns and one.problems == other.problems and one.runs.equals(other.runs)
+    if one.problems != other.problems or one.waiting != other.waiting:
+        return False
+    return one.runs.columns == other.runs.columns and one.runs.equals(other.runs)

@@ -351,3 +351,30 @@ def test_a_pipe_in_a_run_directory_holds_nobody_up(tmp_path: Path, write_run: Wr
         os.mkfifo(directory / name)
     assert load(tmp_path / "digits").runs["state"].to_list() == ["lost"]
     assert difference(directory, directory).parts["environment"] == {}
+
+
+def test_runs_that_have_no_directory_yet_are_counted(tmp_path: Path, write_run: WriteRun) -> None:
+    directory = write_run({"lr": 0.1})
+    home = tmp_path / "digits"
+    known = json.loads((directory / "run.json").read_text())["run"]
+    with (home / "runs.jsonl").open("w") as file:
+        for record in (known, {**known, "id": "b"}, {**known, "id": "c"}):
+            file.write(json.dumps(record) + "\n")
+        file.write('{"torn')
+    reader = Reader(tmp_path)
+    assert reader.read().waiting == {"digits": 2}
+    write_run({"lr": 0.2}, experiment="other")
+    assert reader.read().waiting == {"digits": 2}
+    collection = tmp_path / "prefix" / ".runslot" / "call"
+    collection.mkdir(parents=True)
+    (collection / "experiment.json").write_text("{}")
+    (collection / "runs.jsonl").write_text(json.dumps({**known, "id": "d"}) + "\n")
+    (home / "runs.jsonl").write_text(json.dumps(known) + "\n")
+    assert reader.read().waiting == {"prefix": 1}
+
+
+def test_an_experiment_that_has_started_nothing_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "experiment.json").write_text("{}")
+    (tmp_path / "runs.jsonl").write_text('{"id": "a"}\n')
+    results = load(tmp_path)
+    assert (results.runs.height, sum(results.waiting.values())) == (0, 1)
