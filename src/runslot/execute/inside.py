@@ -6,20 +6,24 @@ that runs here ends at once: nobody could account for it.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from runslot.errors import RunslotError
 from runslot.execute.container import PACKAGE
+from runslot.execute.functions import find_function
 from runslot.execute.keeper import Keeper
 from runslot.execute.placement import place, run_environment
 from runslot.execute.process import make_job
-from runslot.experiment.records import Container, Outcome, RunFile
+from runslot.experiment.records import Container, Function, Outcome, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 from runslot.hardware.slots import Slot
 
@@ -105,9 +109,32 @@ def main(mounted: Sequence[str]) -> None:
     from runslot.execute.cold import call_cold
 
     run_dir = RunDir(sys.argv[1])
-    file = as_inside(run_dir.read_run(), mounted)
-    archives = sorted(map(str, (run_dir.path / file.home).glob("runslot-*.pyz")))  # they have cloudpickle
-    call_cold(run_dir, replace(file, path=(*file.path, *archives[:1])), _PACKAGE)
+    file = run_dir.read_run()
+    call_cold(run_dir, _with_archive(as_inside(file, mounted), run_dir.path / file.home), _PACKAGE)
+
+
+def _with_archive(file: RunFile, home: Path) -> RunFile:
+    """Return the file with the experiment's archive on its import path, for cloudpickle where the image has none."""
+    archives = sorted(map(str, home.glob("runslot-*.pyz")))
+    return replace(file, path=(*file.path, *archives[:1]))
+
+
+def probe(mounted: Sequence[str], home: str) -> None:
+    """Import the function of the run file on the standard input; its end is what this process says and exits with."""
+    from runslot.execute.cold import enter_import_path
+
+    file = _with_archive(as_inside(RunFile.from_json(json.load(sys.stdin)), mounted), Path(home))
+    if "function" not in file.work or file.policy.get("start") == "cold":
+        return
+    function = Function.from_json(file.work["function"])
+    enter_import_path(file.path, _PACKAGE)
+    try:
+        os.chdir(file.cwd)
+        find_function(function, Path(home))
+    except RunslotError as error:
+        sys.exit(f"runslot-problem {error}")
+    except BaseException as error:  # noqa: BLE001  the user's module may raise anything; the launcher says it
+        sys.exit(f"runslot-problem {function} cannot be imported:\n" + "".join(traceback.format_exception(error)))
 
 
 @dataclass

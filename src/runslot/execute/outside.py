@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runslot.errors import InvalidInput, NotInstalled
+from runslot.errors import InvalidInput, NotInstalled, nearest
 from runslot.execute.container import (
     INSTALL,
     PACKAGE,
@@ -72,13 +72,26 @@ def contained_job(
 
 def inner_command(what: Contained, arguments: list[str]) -> list[str]:
     """Return the arguments of Python inside that call runslot there."""
-    package, _ = _package()
-    directories = [mount.target for mount in what.mounts if mount.source == mount.target]
-    return ["-c", _START.replace("%r", repr(package)), *arguments, "--inside", json.dumps(directories)]
+    return ["-c", _START.replace("%r", repr(package_inside())), *arguments, "--inside", json.dumps(mounted(what))]
+
+
+def package_inside() -> str:
+    """Return where runslot is found inside: what goes into the import path."""
+    return _package()[0]
+
+
+def mounted(what: Contained) -> list[str]:
+    """Return what has the same path inside as here."""
+    return [mount.target for mount in what.mounts if mount.source == mount.target]
 
 
 def program_of(container: Container, caller: Mapping[str, str]) -> str:
     """Return the engine's client; `NotInstalled` where there is none."""
+    if container.engine not in INSTALL:
+        known = ", ".join(INSTALL)
+        raise InvalidInput(
+            f"there is no engine {container.engine!r}{nearest(container.engine, INSTALL)}; known: {known}"
+        )
     names = ("apptainer", "singularity") if container.engine == "apptainer" else (container.engine,)
     for name in names:
         found = shutil.which(name, path=caller.get("PATH"))
@@ -222,7 +235,7 @@ class ContainedKeeper(Keeper):
 
     def _start(self) -> None:
         if self.attempt > 1:  # what an earlier attempt left, whose keeper and launcher were killed
-            end_container(self.container, self.job.argv[0], self.job.run_dir)
+            self._end_container()
         read, self.line = os.pipe()
         self.job = replace(self.job, stdin=read)
         super()._start()
@@ -256,13 +269,16 @@ class ContainedKeeper(Keeper):
         """Make sure that the container has ended; the engine's own processes, which tidy up, end by themselves."""
         self.inner = self._inner_outcome()
         if self.status != 0 or self.inner is None:
-            problem = end_container(self.container, self.job.argv[0], self.job.run_dir)
+            problem = self._end_container()
             if problem:
                 self.notes.append(problem)
         self._wait_for_engine()
         noted = list(self.notes)
         super()._end_leftovers()
         self.notes[:] = noted
+
+    def _end_container(self) -> str:
+        return end_container(self.container, self.job.environment, name_of(str(self.job.run_dir.path)))
 
     def _wait_for_engine(self) -> None:
         until = time.monotonic() + _CLEANUP_TIME
@@ -298,19 +314,22 @@ class ContainedKeeper(Keeper):
         self.job.run_dir.contained_file.unlink(missing_ok=True)
 
 
-def end_container(container: Container, program: str, run_dir: RunDir) -> str:
-    """Kill and remove the run's container where there is one; return what could not be made sure of, if anything.
+def end_container(container: Container, environment: Mapping[str, str], name: str) -> str:
+    """Kill and remove the container of this name; return what could not be made sure of, if anything.
 
     Apptainer's containers are processes of the client, and end with it.
     """
     if container.engine == "apptainer":
         return ""
-    name = name_of(str(run_dir.path))
+    try:
+        program = program_of(container, environment)
+    except NotInstalled as error:
+        return str(error)
     until = time.monotonic() + _CLEANUP_TIME
     while True:
-        _client(program, "kill", name)
-        _client(program, "rm", "--force", name)
-        code, said = _client(program, "container", "inspect", "--format", "{{.State.Status}}", name)
+        _client(environment, program, "kill", name)
+        _client(environment, program, "rm", "--force", name)
+        code, said = _client(environment, program, "container", "inspect", "--format", "{{.State.Status}}", name)
         if code != 0 and "no such container" in said.lower():
             return ""
         if time.monotonic() > until:
@@ -320,20 +339,17 @@ def end_container(container: Container, program: str, run_dir: RunDir) -> str:
 
 def end_run_of_killed_keeper(run_dir: RunDir, file: RunFile, caller: Mapping[str, str]) -> str:
     """End what a run's keeper that was killed has left of its container, before anyone takes the run for lost."""
-    container = Container.from_json(file.container or {})
-    try:
-        return end_container(container, program_of(container, caller), run_dir)
-    except NotInstalled as error:
-        return str(error)
+    return end_container(Container.from_json(file.container or {}), caller, name_of(str(run_dir.path)))
 
 
-def _client(*arguments: str) -> tuple[int, str]:
+def _client(environment: Mapping[str, str], *arguments: str) -> tuple[int, str]:
     done = subprocess.run(
         arguments,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
+        env=environment,
         preexec_fn=_unblock_signals,
     )
     return done.returncode, done.stdout.decode(errors="replace")

@@ -15,6 +15,7 @@ from pathlib import Path
 from runslot.errors import RunslotError
 from runslot.execute.keeper import is_claimed
 from runslot.execute.leftovers import end_escaped
+from runslot.execute.outside import end_run_of_killed_keeper
 from runslot.experiment.processes import ProcessIdentity, host_name, is_alive, keeper_of, start_time
 from runslot.experiment.records import ExperimentFile, Function, Outcome, Run, RunFile
 from runslot.experiment.rundir import RunDir, write_json
@@ -77,7 +78,7 @@ class LocalLauncher:
     def __init__(self, slots: Sequence[Slot], log: Path | None = None, say: Callable[[str], None] = print) -> None:
         self._slots = tuple(slots)
         self._log = log
-        self._say = say
+        self.say = say
         self._leases = Leases()
         self._reserved: dict[int, Lease] = {}
         self._refused: set[int] = set()
@@ -244,7 +245,7 @@ class LocalLauncher:
         if key not in self._templates:
             template, unsafe = self._new_template(wanted)
             if unsafe and wanted.start != "warm":
-                self._say(f"{wanted.function} starts in a new interpreter for each run: {unsafe}")
+                self.say(f"{wanted.function} starts in a new interpreter for each run: {unsafe}")
                 template.close()
                 self._templates[key] = None
             else:
@@ -317,6 +318,7 @@ class LocalLauncher:
         if claimed:
             self._watched[handle] = _Watch()
             return None
+        problem = self._end_container(handle.run_dir)
         escaped = end_escaped(handle.run_dir.path)
         outcome = Outcome(
             kind="lost",
@@ -325,12 +327,20 @@ class LocalLauncher:
             ended=time.time(),
             host=host_name(),
             message="the process that kept it was killed" + (f"; ended {escaped} of its processes" if escaped else ""),
+            notes=(problem,) if problem else (),
         )
         try:
             write_json(handle.run_dir.outcome_file, outcome.to_json())
         except OSError as error:  # deleted, or a full disk: the journal has it
             return replace(outcome, message=f"{outcome.message} ({error.strerror})")
         return outcome
+
+    def _end_container(self, run_dir: RunDir) -> str:
+        try:
+            file = run_dir.read_run()
+        except RunslotError:  # deleted
+            return ""
+        return "" if file.container is None else end_run_of_killed_keeper(run_dir, file, os.environ)
 
     def _unwatch(self, handle: Handle) -> None:
         watch = self._watched.pop(handle)

@@ -16,6 +16,7 @@ from runslot.hardware.probe import probe
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import Slot, carve, describe_slots
 from runslot.launch.configured import Engine, Finding
+from runslot.launch.contained import check_container
 from runslot.launch.events import LaunchEvent, Observer, Said
 from runslot.launch.local import Import, LocalLauncher
 from runslot.launch.opened import OpenExperiment
@@ -85,9 +86,15 @@ def local_launcher(experiment: OpenExperiment, slots: Sequence[Slot], observer: 
 
 
 def check_function(launcher: LocalLauncher, experiment: OpenExperiment) -> None:
-    """Import the function before anything starts; `InvalidInput` has the end of its traceback."""
+    """Import the function before anything starts, in its container where it has one.
+
+    `InvalidInput` has the end of the traceback, or says what the container's engine or image lacks.
+    """
     file = experiment.file
-    if "function" not in file.work or experiment.policy.start == "cold" or file.container is not None:
+    if file.container is not None:
+        check_container(experiment, next(iter(launcher.slots()), None), launcher.say)
+        return
+    if "function" not in file.work or experiment.policy.start == "cold":
         return
     wanted = Import.of(file, experiment.directory.path)
     try:

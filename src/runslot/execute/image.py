@@ -1,0 +1,146 @@
+"""Whether runs can execute in an image on this machine: found out once a launch, before the first run.
+
+The image is pulled where it is missing; then a container with a run's own command line says which Python it has,
+whether it can write where the runs will, and whether the function can be imported there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from runslot.errors import InvalidInput, NotInstalled
+from runslot.execute.container import Contained, client_environment, command_line, engine_words, name_of, say_end
+from runslot.execute.outside import contained, end_container, mounted, package_inside, program_of
+from runslot.experiment.records import Container, RunFile
+from runslot.experiment.rundir import RunDir
+from runslot.hardware.slots import Slot
+
+_SAID = re.compile(r"^runslot-python (\d+)\.(\d+)$", re.MULTILINE)
+_PROBLEM = "runslot-problem "
+_NO_ANSWER = re.compile(
+    r"cannot connect|connection refused|permission denied while trying to connect|daemon running", re.I
+)
+
+_PROBE = """\
+import sys
+print("runslot-python %%d.%%d" %% sys.version_info[:2])
+sys.stdout.flush()
+open(%r, "w").close()
+if sys.version_info >= (3, 10):
+    sys.path.insert(0, %r)
+    from runslot.execute.inside import probe
+    probe(%r, %r)
+"""
+
+
+def check_image(
+    home: Path,
+    file: RunFile,
+    python_version: str,
+    slot: Slot | None,
+    caller: Mapping[str, str],
+    say: Callable[[str], None],
+) -> None:
+    """Refuse, with `InvalidInput` or `NotInstalled`, what no run of the experiment in `home` could execute in.
+
+    `file` is that of any of its runs, `python_version` the launching interpreter's, as `3.11`.
+    """
+    container = Container.from_json(file.container or {})
+    program = program_of(container, caller)
+    _fetch(container, program, caller, say)
+    mark = home / f".probe-{uuid.uuid4().hex}"
+    what = replace(contained(RunDir(home), file, container, slot), name=name_of(str(mark)))
+    try:
+        code, output = _probe(container, program, what, file, caller, mark)
+        _judge(container, what, file, python_version, code, output)
+        owner = mark.stat().st_uid
+    except KeyboardInterrupt:
+        end_container(container, caller, what.name)
+        raise
+    finally:
+        mark.unlink(missing_ok=True)
+    if owner != what.user.uid:
+        raise InvalidInput(
+            f"what {container.engine} writes in {container.image} belongs to user {owner}, not to {what.user.uid}: "
+            'where its daemon runs as a user of its own, add "--user=0:0" to the container\'s options'
+        )
+
+
+def _fetch(container: Container, program: str, caller: Mapping[str, str], say: Callable[[str], None]) -> None:
+    if container.engine == "apptainer":
+        path = Path(container.image).expanduser()
+        if "://" not in container.image and not path.exists():
+            raise InvalidInput(f"apptainer has no image {container.image!r}: there is no such file on {_host()}")
+        return
+    code, said = _client(caller, program, "image", "inspect", "--format", "{{.Id}}", container.image)
+    if code == 0:
+        return
+    if _NO_ANSWER.search(said):
+        raise InvalidInput(
+            f"image {container.image} cannot be run: {container.engine} does not answer on {_host()} "
+            f"({engine_words(said)}); start its daemon, or use engine podman, which needs none"
+        )
+    say(f"pulling image {container.image} with {container.engine}")
+    code, said = _client(caller, program, "pull", container.image)
+    if code != 0:
+        raise InvalidInput(
+            f"{container.engine} on {_host()} has no image {container.image!r}, and cannot pull it: "
+            f"{engine_words(said)}"
+        )
+
+
+def _probe(
+    container: Container, program: str, what: Contained, file: RunFile, caller: Mapping[str, str], mark: Path
+) -> tuple[int, str]:
+    code = _PROBE % (str(mark), package_inside(), mounted(what), str(mark.parent))
+    argv = command_line(container, program, what, ["-c", code])
+    environment = client_environment(container, program, what, caller)
+    return _client(environment, *argv, told=json.dumps(file.to_json()))
+
+
+def _judge(container: Container, what: Contained, file: RunFile, python_version: str, code: int, output: str) -> None:
+    where = f"image {container.image} ({container.engine})"
+    found = _SAID.search(output)
+    if found is None:
+        said = say_end(container, code, output, what.memory)
+        raise (NotInstalled if code in {126, 127} else InvalidInput)(f"no run was started: {said}{_advice(code)}")
+    version = (int(found[1]), int(found[2]))
+    if version < (3, 10):
+        raise InvalidInput(
+            f"{container.python} in {where} is Python {version[0]}.{version[1]}, and runslot needs 3.10 or newer: "
+            "use another image, or name another interpreter as the container's python"
+        )
+    by_value = file.work.get("function", {}).get("pickle") is not None
+    here = f"{version[0]}.{version[1]}"
+    if by_value and python_version not in {"", here}:
+        raise InvalidInput(
+            f"the function travels by value from Python {python_version}, and {container.python} in {where} is {here}: "
+            "use an image with the same minor version, or write the function in a file of its own"
+        )
+    if code != 0:
+        problem = output.partition(_PROBLEM)[2].strip() or engine_words(output)
+        raise InvalidInput(f"no run was started in {where}: {problem}")
+
+
+def _advice(code: int) -> str:
+    if code not in {126, 127}:
+        return ""
+    return "; use an image with Python 3.10 or newer, or name its interpreter as the container's python"
+
+
+def _client(environment: Mapping[str, str], *arguments: str, told: str = "") -> tuple[int, str]:
+    done = subprocess.run(
+        arguments, input=told.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, env=environment
+    )
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def _host() -> str:
+    return os.uname().nodename
