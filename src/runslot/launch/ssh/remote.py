@@ -269,7 +269,8 @@ class RemoteHost:
             connection.kill()
         self.host.abort()
         with self._files:  # what was on its way has stopped
-            pass
+            for each in given_up:
+                self._write_outcome(each)
         self.host.disconnect()
         self._due.set()
 
@@ -376,7 +377,7 @@ class RemoteHost:
             return watched
         elif watched.state != "ended":
             message = f"host {self.name} knows nothing of it any more"
-            watched.state, watched.outcome = "done", Outcome("lost", watched.attempt, message=message)
+            watched.state, watched.outcome = "ended", Outcome("lost", watched.attempt, host=self.name, message=message)
         return None
 
     def _start_again(self, unknown: Sequence[Watched], connection: Connection) -> None:
@@ -392,7 +393,7 @@ class RemoteHost:
                     continue
                 said = answer.get("taken") or answer.get("unfit") or ""
                 outcome = answer.get("outcome") or Outcome("lost", each.attempt, message=said).to_json()
-                each.state, each.outcome = "done", Outcome.from_json(outcome)
+                each.state, each.outcome = "ended", Outcome.from_json(outcome)
 
     def _serve(self) -> None:
         """Bring home what changes, until the connection ends."""
@@ -476,21 +477,25 @@ class RemoteHost:
     def _conclude(self, ended: Sequence[Watched]) -> None:
         """Write the outcomes of runs whose files are home: who sees one sees all the others."""
         with self._files:
-            for each in ended:
-                assert each.outcome is not None
-                try:
-                    write_json(each.handle.run_dir.outcome_file, each.outcome.to_json())
-                except OSError as error:  # the directory was deleted, or the disk is full: the journal has it
-                    each.outcome = replace(each.outcome, notes=(*each.outcome.notes, str(error)))
+            over = [each for each in ended if each.state == "ended"]
+            for each in over:
+                self._write_outcome(each)
                 with self._lock:
                     each.state = "done"
                     self._expected.discard(each.key)
-        if ended:
+        if over:
             # What may continue from its snapshot may do so on this host, where it lies already.
             resumable = self._terms.experiment.policy.resumable
-            over = [each for each in ended if not resumable or (each.outcome and each.outcome.kind == "succeeded")]
-            self._quietly("forget", runs=[each.run.id for each in over])
+            kept = [each for each in over if resumable and each.outcome and each.outcome.kind != "succeeded"]
+            self._quietly("forget", runs=[each.run.id for each in over if each not in kept])
             self._bell.ring()
+
+    def _write_outcome(self, watched: Watched) -> None:
+        assert watched.outcome is not None
+        try:
+            write_json(watched.handle.run_dir.outcome_file, watched.outcome.to_json())
+        except OSError as error:  # the directory was deleted, or the disk is full: the journal has it
+            watched.outcome = replace(watched.outcome, notes=(*watched.outcome.notes, str(error)))
 
     # ---- asking --------------------------------------------------------------------------------------------------
 
