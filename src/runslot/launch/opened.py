@@ -87,11 +87,10 @@ class OpenExperiment:
         """Make the run's directory complete, or clean again for a further attempt."""
         run_dir = self.run_dir(run)
         earlier = run_dir.read_attempt()
-        if earlier is not None:
-            # Not where it is this attempt: a keeper of a launcher that was killed may have begun it just now.
-            if earlier.attempt < attempt and not self.policy.resumable:
-                run_dir.keep_attempt()
-        elif not run_dir.run_file.exists():
+        # Not where it is this attempt: a keeper of a launcher that was killed may have begun it just now.
+        if earlier is not None and earlier.attempt < attempt and not self.policy.resumable:
+            run_dir.keep_attempt()
+        if not run_dir.run_file.exists():  # else than at first: a directory that was brought from another machine
             run_dir.path.mkdir(parents=True, exist_ok=True)
             link_provenance(self.directory, run_dir)
             write_run(run_dir, run, self.file, self.directory.path)
