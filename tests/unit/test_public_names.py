@@ -25,6 +25,7 @@ NAMES = {
     "LogIntParam",
     "NotFound",
     "NotInstalled",
+    "Container",
     "Outcome",
     "Outcomes",
     "RandomHyperparameterSweeper",

@@ -13,7 +13,7 @@ from runslot.experiment.journal import read_lines
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.processes import ProcessIdentity, identify, is_alive, keeper_of
 from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Run, State
-from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.rundir import ExperimentDir, RunDir
 
 UNFINISHED: frozenset[State] = frozenset({"queued", "stopped", "lost"})
 """States that a resume runs again without being told to."""
@@ -89,7 +89,10 @@ def read_status(directory: ExperimentDir) -> ExperimentStatus:
     launcher = living_launcher(directory)
     # A start that only the journal knows of is under way, unless this process now takes that launcher's place.
     launched = launcher is not None and launcher != identify()
-    runs = tuple(_status(directory, file, run, journal.runs.get(run.id), launched) for run in directory.read_runs())
+    # Workers write into no journal but their own: then each run's own files tell.
+    of_nobody = _Last() if directory.workers.exists() else None
+    lasts = ((run, journal.runs.get(run.id, of_nobody)) for run in directory.read_runs())
+    runs = tuple(_status(directory, file, run, last, launched, of_nobody is not None) for run, last in lasts)
     counts: Counter[str] = Counter(each.state for each in runs)
     waits = tuple(dict.fromkeys(journal.waits.values())) if launcher else ()
     paused = journal.paused and launcher is not None
@@ -133,16 +136,24 @@ def _read_journal(path: Path) -> _Journal:
     return journal
 
 
-def _status(directory: ExperimentDir, file: ExperimentFile, run: Run, last: _Last | None, launched: bool) -> RunStatus:
+def _status(
+    directory: ExperimentDir, file: ExperimentFile, run: Run, last: _Last | None, launched: bool, workers: bool
+) -> RunStatus:
     if last is None:
         return RunStatus(run, "queued")
-    if last.outcome is not None:
+    done = last.outcome is not None and (not workers or last.outcome["kind"] == "succeeded")
+    attempt = None if done else directory.run_dir(run, file).read_attempt()
+    if last.outcome is not None and (attempt is None or attempt.attempt <= last.outcome.get("attempt", 1)):
         return _ended(run, last.outcome, last)
-    run_dir = directory.run_dir(run, file)
-    attempt = run_dir.read_attempt()
+    if attempt is None and not last.attempts:  # no worker has begun it
+        return RunStatus(run, "queued")
+    return _open(directory.run_dir(run, file), run, attempt, last, launched or file.launcher is not None)
+
+
+def _open(run_dir: RunDir, run: Run, attempt: Attempt | None, last: _Last, launched: bool) -> RunStatus:
+    """Return how a run stands of whose last attempt the journal knows no end."""
     if attempt is None or attempt.attempt < last.attempts:  # between the launcher's note and the keeper's
         # What an engine was asked to start may run there, whatever became of the launcher.
-        launched = launched or file.launcher is not None
         state: State = "running" if launched else "queued"
         number = last.attempts - (0 if launched else 1)
         return RunStatus(run, state, number, None, last.started, last.slot, None, last.name, last.host)
