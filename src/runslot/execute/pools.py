@@ -7,8 +7,9 @@ The entry points are those that threadpoolctl knows (github.com/joblib/threadpoo
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _SETTERS = {
@@ -28,14 +29,28 @@ _SETTERS = {
 
 def resize_pools(threads: int) -> None:
     """Give every loaded BLAS and OpenMP runtime, and torch, `threads` threads."""
+    for setter in find_pools():
+        setter(threads)
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "set_num_threads"):
+        torch.set_num_threads(threads)
+
+
+@functools.cache
+def find_pools() -> tuple[Callable[[int], object], ...]:
+    """Return what sets the number of threads of each runtime that is loaded when this is first called.
+
+    A template asks before it forks: to look through the memory map of a process with torch takes milliseconds. What
+    is loaded later reads the environment.
+    """
+    found = []
     for library, names in _loaded():
         for name in names:
             setter = getattr(library, name, None)
             if setter is not None:
-                setter(ctypes.c_int(threads))
-    torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "set_num_threads"):
-        torch.set_num_threads(threads)
+                setter.argtypes = (ctypes.c_int,)
+                found.append(setter)
+    return tuple(found)
 
 
 def _loaded() -> Iterator[tuple[ctypes.CDLL, tuple[str, ...]]]:

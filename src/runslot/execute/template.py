@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import linecache
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ from runslot.errors import RunslotError
 from runslot.execute.channel import Channel
 from runslot.execute.cold import enter_import_path
 from runslot.execute.functions import find_function
+from runslot.execute.pools import find_pools
 from runslot.execute.slot_keeper import SlotKeeper
 from runslot.experiment.processes import identify, start_time
 from runslot.experiment.records import Function
@@ -87,6 +89,9 @@ class Template:
             importlib.import_module("runslot.logger")  # every run will need it
             if "numpy" in sys.modules:
                 importlib.import_module("numpy.random")  # to seed it; numpy would load it in every run anew
+            find_pools()
+            if "torch" in sys.modules:
+                _rehearse_seeding()
         except RunslotError as error:  # says itself what is wrong
             return {"failed": str(error)}
         except BaseException as error:  # noqa: BLE001  the user's module may raise anything; the launcher says it
@@ -139,6 +144,20 @@ def why_unsafe_to_fork() -> str:
         if target.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri")):
             return f"importing it opened the GPU ({target})"
     return ""
+
+
+def _rehearse_seeding() -> None:
+    """Seed torch once, and leave it as it was: what that loads, every run would load anew.
+
+    Before CUDA is there torch notes who asked, with the lines of source.
+    """
+    import torch
+
+    state = torch.get_rng_state()
+    torch.manual_seed(torch.initial_seed())
+    torch.set_rng_state(state)
+    for module in ("slot_keeper", "keeper", "process", "functions"):
+        linecache.getlines(str(Path(__file__).with_name(f"{module}.py")))
 
 
 def _print_to(descriptor: int) -> dict[str, Any]:
