@@ -107,7 +107,7 @@ def _exec_parser() -> argparse.ArgumentParser:
     parser.add_argument("run_dir", metavar="RUN_DIR", help="a directory with a run.json")
     parser.add_argument("--attempt", type=int, default=1, metavar="N", help="which attempt this is; else the first")
     parser.add_argument("--slot", type=_slot, metavar="JSON", help="the share of this machine that the run gets")
-    # Of the keeper outside a container: what of its machine is mounted at the same path, as a JSON list.
+    # Of the keeper outside a container: what of its import path is there, as JSON.
     parser.add_argument("--inside", type=json.loads, metavar="JSON", help=argparse.SUPPRESS)
     return parser
 

@@ -67,6 +67,9 @@ class Contained:
     cwd: str
     mounts: tuple[Mount, ...]
     user: User
+    path: tuple[str, ...] = ()
+    """Import path of a function, as far as it is the user's code; the image's own follows."""
+    python_path: tuple[str, ...] = ()
     slot: Slot | None = None
     all_gpus: bool = False
     """The run chooses among the machine's GPUs by itself (rlpyt's door)."""

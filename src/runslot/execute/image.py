@@ -17,7 +17,7 @@ from pathlib import Path
 
 from runslot.errors import InvalidInput, NotInstalled
 from runslot.execute.container import Contained, client_environment, command_line, engine_words, name_of, say_end
-from runslot.execute.outside import contained, end_container, mounted, package_inside, program_of
+from runslot.execute.outside import contained, end_container, package_inside, program_of, told
 from runslot.experiment.records import Container, RunFile
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
@@ -99,7 +99,7 @@ def _fetch(container: Container, program: str, caller: Mapping[str, str], say: C
 def _probe(
     container: Container, program: str, what: Contained, file: RunFile, caller: Mapping[str, str], mark: Path
 ) -> tuple[int, str]:
-    code = _PROBE % (str(mark), package_inside(), mounted(what), str(mark.parent))
+    code = _PROBE % (str(mark), package_inside(), told(what), str(mark.parent))
     argv = command_line(container, program, what, ["-c", code])
     environment = client_environment(container, program, what, caller)
     return _client(environment, *argv, told=json.dumps(file.to_json()))

@@ -27,6 +27,9 @@ from runslot.experiment.records import Container, Function, Outcome, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 from runslot.hardware.slots import Slot
 
+Told = Mapping[str, Sequence[str]]
+"""What the keeper outside says of its machine (`outside.told`)."""
+
 _PACKAGE = str(Path(__file__).parent.parent.parent)
 """Where runslot was found in here."""
 
@@ -34,47 +37,41 @@ _OUT_OF_MEMORY = (("memory.events", "oom_kill"), ("memory/memory.oom_control", "
 """Below `/sys/fs/cgroup`, for version 2 and version 1 of control groups: where the kernel counts whom it killed."""
 
 
-def keep_inside(run_dir: RunDir, slot: Slot | None, attempt: int, mounted: Sequence[str]) -> Outcome:
+def keep_inside(run_dir: RunDir, slot: Slot | None, attempt: int, told: Told) -> Outcome:
     """Execute the run, which the keeper outside has claimed, and write how it ended to `contained.json`."""
-    file = as_inside(run_dir.read_run(), mounted)
+    file = as_inside(run_dir.read_run(), told)
     if slot is not None:
         slot = slot_inside(slot, file)
     placement = place(file, slot)
     environment = run_environment(run_dir, file, attempt, placement, environment_inside(file, os.environ))
     job = make_job(run_dir, file, placement, environment, None, ())
     if "function" in file.work:
-        job = replace(job, argv=[sys.executable, "-c", _cold_start(mounted), str(run_dir.path)])
+        job = replace(job, argv=[sys.executable, "-c", _cold_start(told), str(run_dir.path)])
     return InnerKeeper(job, slot, attempt, lock=-1).run()
 
 
-def as_inside(file: RunFile, mounted: Sequence[str]) -> RunFile:
+def as_inside(file: RunFile, told: Told) -> RunFile:
     """Return what to execute as it is in here: this interpreter, its packages, and those paths that are mounted."""
     own = [entry for entry in sys.path if entry and not entry.startswith((PACKAGE, _PACKAGE))]
-    ours = [entry for entry in file.path if _is_mounted(entry, mounted)]
-    told = [entry for entry in (file.python_path or "").split(os.pathsep) if entry and _is_mounted(entry, mounted)]
+    python_path = list(told["python_path"])
     if "command" in file.work:
-        told.append(_PACKAGE)  # so that a script's `import runslot` finds it
+        python_path.append(_PACKAGE)  # so that a script's `import runslot` finds it
     work = {kind: _command_inside(value, file.python) for kind, value in file.work.items()}
     return replace(
         file,
         work=work,
         python=sys.executable,
-        path=tuple(dict.fromkeys([*ours, *own])),
-        python_path=os.pathsep.join(dict.fromkeys(told)) or None,
+        path=tuple(dict.fromkeys([*told["path"], *own])),
+        python_path=os.pathsep.join(dict.fromkeys(python_path)) or None,
         policy={**file.policy, "timeout": None},  # the keeper outside has the clock
     )
-
-
-def _is_mounted(path: str, mounted: Sequence[str]) -> bool:
-    return os.path.exists(path) and any(Path(path).is_relative_to(directory) for directory in mounted)  # noqa: PTH110
 
 
 def _command_inside(work: Mapping[str, Any], launching: str) -> Mapping[str, Any]:
     """Return a command in which the launching interpreter, spelled out or as a bare `python`, is this one."""
     if "argv" not in work:
         return work
-    missing = not os.path.exists(launching)  # noqa: PTH110
-    argv = [sys.executable if missing and argument == launching else argument for argument in work["argv"]]
+    argv = [sys.executable if argument == launching else argument for argument in work["argv"]]
     if argv[0] in {"python", "python3"} and shutil.which(argv[0]) is None:
         argv[0] = sys.executable
     return {**work, "argv": argv}
@@ -99,18 +96,18 @@ def slot_inside(slot: Slot, file: RunFile) -> Slot:
     return replace(slot, gpus=tuple(gpus))
 
 
-def _cold_start(mounted: Sequence[str]) -> str:
+def _cold_start(told: Told) -> str:
     start = f"import sys; sys.path.insert(0, {_PACKAGE!r}); from runslot.execute.inside import main; "
-    return f"{start}main({list(mounted)!r})"
+    return f"{start}main({list(told)!r})"
 
 
-def main(mounted: Sequence[str]) -> None:
+def main(told: Told) -> None:
     """Run the function of the run directory in `sys.argv[1]`."""
     from runslot.execute.cold import call_cold
 
     run_dir = RunDir(sys.argv[1])
     file = run_dir.read_run()
-    call_cold(run_dir, _with_archive(as_inside(file, mounted), run_dir.path / file.home), _PACKAGE)
+    call_cold(run_dir, _with_archive(as_inside(file, told), run_dir.path / file.home), _PACKAGE)
 
 
 def _with_archive(file: RunFile, home: Path) -> RunFile:
@@ -119,11 +116,11 @@ def _with_archive(file: RunFile, home: Path) -> RunFile:
     return replace(file, path=(*file.path, *archives[:1]))
 
 
-def probe(mounted: Sequence[str], home: str) -> None:
+def probe(told: Told, home: str) -> None:
     """Import the function of the run file on the standard input; its end is what this process says and exits with."""
     from runslot.execute.cold import enter_import_path
 
-    file = _with_archive(as_inside(RunFile.from_json(json.load(sys.stdin)), mounted), Path(home))
+    file = _with_archive(as_inside(RunFile.from_json(json.load(sys.stdin)), told), Path(home))
     if "function" not in file.work or file.policy.get("start") == "cold":
         return
     function = Function.from_json(file.work["function"])

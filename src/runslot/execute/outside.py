@@ -72,7 +72,7 @@ def contained_job(
 
 def inner_command(what: Contained, arguments: list[str]) -> list[str]:
     """Return the arguments of Python inside that call runslot there."""
-    return ["-c", _START.replace("%r", repr(package_inside())), *arguments, "--inside", json.dumps(mounted(what))]
+    return ["-c", _START.replace("%r", repr(package_inside())), *arguments, "--inside", json.dumps(told(what))]
 
 
 def package_inside() -> str:
@@ -80,9 +80,9 @@ def package_inside() -> str:
     return _package()[0]
 
 
-def mounted(what: Contained) -> list[str]:
-    """Return what has the same path inside as here."""
-    return [mount.target for mount in what.mounts if mount.source == mount.target]
+def told(what: Contained) -> dict[str, list[str]]:
+    """Return what the run inside cannot know: which entries of the import path are there, and are not Python's own."""
+    return {"path": list(what.path), "python_path": list(what.python_path)}
 
 
 def program_of(container: Container, caller: Mapping[str, str]) -> str:
@@ -117,6 +117,8 @@ def contained(run_dir: RunDir, file: RunFile, container: Container, slot: Slot |
         run_dir=str(run_dir.path),
         cwd=file.cwd,
         mounts=mounts,
+        path=_entries(file.path, mounts, container),
+        python_path=_entries((file.python_path or "").split(os.pathsep), mounts, container),
         user=user,
         slot=slot,
         all_gpus=not file.gpu_visibility,
@@ -160,6 +162,18 @@ def _mounts(home: str, run_dir: str, file: RunFile, container: Container) -> Ite
     yield from sorted((same | asked).values(), key=lambda mount: len(mount.target))
     package, source = _package()
     yield Mount(source, package if package.endswith(".pyz") else f"{package}/runslot", writable=False)
+
+
+def _entries(path: Iterable[str], mounts: Iterable[Mount], container: Container) -> tuple[str, ...]:
+    """Return those that are mounted; of a Python installation's own those alone that the user had mounted."""
+    asked = [_asked(text).target for text in container.mounts]
+    there = [mount.target for mount in mounts if mount.source == mount.target]
+    return tuple(
+        entry
+        for entry in path
+        if (_is_code(entry) and any(_is_below(entry, each) for each in there))
+        or any(_is_below(entry, each) for each in asked)
+    )
 
 
 def _asked(text: str) -> Mount:
