@@ -1,0 +1,103 @@
+"""What has arrived of one share of an experiment: its files, each with the objects that hold its parts. Pure.
+
+The list is one object that is replaced as a whole. What it names is in the bucket and never changes, so a reader who
+takes the list and then its objects sees a state that was there, whatever happens meanwhile.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from runslot.errors import RunslotError
+
+FORMAT = 1
+PART = 16 * 2**20
+"""Bytes of one object; a larger file is several."""
+
+
+class Damaged(RunslotError):
+    """An object does not hold what it should; its machine writes it anew."""
+
+    retry = True
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one machine pushes: the k-th of n shares, from 1, of the runs that were handed out together."""
+
+    batch: str
+    number: int = 1
+    of: int = 1
+
+    @property
+    def name(self) -> str:
+        """Its directory in the bucket."""
+        return f"{self.batch}/share-{self.number}-of-{self.of}"
+
+    @property
+    def listing(self) -> str:
+        """The object with the list."""
+        return f"{self.name}/list.json.gz"
+
+    def object(self, digest: str) -> str:
+        """Return the object that holds the part with this digest."""
+        return f"{self.name}/parts/{digest[:2]}/{digest}"
+
+
+@dataclass(frozen=True)
+class File:
+    """One file as it arrived."""
+
+    size: int
+    mtime: int
+    """Nanoseconds since the epoch."""
+    parts: tuple[str, ...]
+    """SHA-256 of each part, which is also its object's name."""
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The list of one share."""
+
+    machine: str = ""
+    """Who writes it; another machine that takes the share over writes its own name."""
+    sequence: int = 0
+    """Grows with each writing; a reader who sees a lower one than before has an old copy."""
+    written: float = 0.0
+    """Unix time."""
+    state: str = "working"
+    """`working`, or how the machine's work ended: `done`, `stopped`, `deadline`, `failed`."""
+    said: str = ""
+    """The state in words, for people."""
+    files: Mapping[str, File] = field(default_factory=dict)
+    """By path below the directory of the runs."""
+
+    @property
+    def objects(self) -> set[str]:
+        """Digests of all parts that it names."""
+        return {part for file in self.files.values() for part in file.parts}
+
+    def to_bytes(self) -> bytes:
+        """Return the list as it is kept."""
+        value = {"format": FORMAT, **self.__dict__, "files": {path: _row(file) for path, file in self.files.items()}}
+        return gzip.compress(json.dumps(value, separators=(",", ":")).encode("utf-8", "surrogateescape"), mtime=0)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Listing:
+        """Read what `to_bytes` gave; an error where it is something else."""
+        try:
+            value: dict[str, Any] = json.loads(gzip.decompress(data))
+            files = {str(path): File(row[0], row[1], tuple(row[2]), row[3]) for path, row in value["files"].items()}
+        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise Damaged(f"a share's list in the bucket is damaged ({error}); its machine writes it anew") from error
+        known = {key: value[key] for key in ("machine", "sequence", "written", "state", "said") if key in value}
+        return cls(**known, files=files)
+
+
+def _row(file: File) -> list[Any]:
+    return [file.size, file.mtime, file.parts, file.mode]

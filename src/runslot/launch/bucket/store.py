@@ -1,0 +1,230 @@
+"""Objects of a bucket by name: put, get, delete. `s3://` and `gs://` through fsspec, a directory by the library alone.
+
+Whatever goes wrong becomes one of four errors: no such object, no such bucket, no right to it, cannot be reached.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+from urllib.parse import urlsplit
+
+from runslot.errors import InvalidInput, NotFound, NotInstalled, RunslotError, nearest
+
+_PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}
+
+
+class Missing(NotFound):
+    """There is no such object in the bucket, or not yet."""
+
+
+class Unreachable(RunslotError):
+    """The bucket does not answer; nothing is lost, and the same call may succeed later."""
+
+    retry = True
+
+
+class Store(Protocol):
+    """A place for objects; a name has `/` between its parts."""
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write an object as a whole."""
+
+    def get(self, name: str) -> bytes:
+        """Return an object; `Missing` where there is none."""
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is such an object."""
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete objects; those that are not there are no error."""
+
+
+def check_url(url: str) -> str:
+    """Return the address of a bucket without its closing `/`; `InvalidInput` where it is none."""
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.path.startswith("/"):
+        return url.rstrip("/")
+    if parts.scheme not in _PACKAGES:
+        known = nearest(parts.scheme, _PACKAGES) or "; known are s3://BUCKET/…, gs://BUCKET/… and file:///DIRECTORY"
+        raise InvalidInput(f"{url!r} is not the address of a bucket{known}")
+    if not parts.netloc:
+        raise InvalidInput(f"{url!r} names no bucket; write {parts.scheme}://BUCKET/…")
+    if parts.username or parts.password:
+        raise InvalidInput("a bucket's address has no place for credentials: leave them to the cloud's own tools")
+    return url.rstrip("/")
+
+
+def open_store(url: str) -> Store:
+    """Return the objects below the address of a bucket; nothing is asked of it yet."""
+    url = check_url(url)
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return Directory(Path(parts.path))
+    package = _PACKAGES[parts.scheme]
+    try:
+        import fsspec
+
+        filesystem = fsspec.filesystem(
+            parts.scheme, use_listings_cache=False, skip_instance_cache=True, **_options(url)
+        )
+    except ImportError as error:
+        raise NotInstalled(
+            f"{parts.scheme}:// needs the package {package}: pip install 'runslot[cloud]', or {package} alone"
+        ) from error
+    return Bucket(url, filesystem)
+
+
+def _options(url: str) -> dict[str, Any]:
+    if url.startswith("s3:"):
+        return {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 4}}}
+    return {}
+
+
+class Directory:
+    """A directory of this machine, or a shared one, in the place of a bucket."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"file://{self._path}"
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file by rename."""
+        path = self._path / name
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise Unreachable(f"{path} cannot be written: {error.strerror}") from error
+
+    def get(self, name: str) -> bytes:
+        """Return a file's content; `Missing` where there is none."""
+        try:
+            return (self._path / name).read_bytes()
+        except FileNotFoundError:
+            raise Missing(f"{self._path / name} does not exist") from None
+        except OSError as error:
+            raise Unreachable(f"{self._path / name} cannot be read: {error.strerror}") from error
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is such a file."""
+        return (self._path / name).exists()
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete files."""
+        for name in names:
+            (self._path / name).unlink(missing_ok=True)
+
+
+class Bucket:
+    """A bucket behind fsspec."""
+
+    def __init__(self, url: str, filesystem: Any) -> None:
+        self._url = url
+        self._filesystem = filesystem
+        self._bucket = urlsplit(url).netloc
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self._url
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write an object as a whole."""
+        try:
+            self._filesystem.pipe_file(self._at(name), data)
+        except Exception as error:  # noqa: BLE001  each SDK has its own: all of them are put into words
+            self._refuse(error, writing=True)
+
+    def get(self, name: str) -> bytes:
+        """Return an object; `Missing` where there is none."""
+        try:
+            data: bytes = self._filesystem.cat_file(self._at(name))
+        except FileNotFoundError as error:
+            self._check_bucket(error)
+            raise Missing(f"{self._url}/{name} does not exist") from None
+        except Exception as error:  # noqa: BLE001
+            self._refuse(error)
+        return data
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is such an object."""
+        try:
+            self._filesystem.info(self._at(name))
+        except FileNotFoundError:
+            return False
+        except Exception as error:  # noqa: BLE001
+            self._refuse(error)
+        return True
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete objects; what cannot be deleted costs storage, and is no reason to fail."""
+        for name in names:
+            with suppress(Exception):
+                self._filesystem.rm_file(self._at(name))
+
+    def _at(self, name: str) -> str:
+        return f"{self._url}/{name}"
+
+    def _check_bucket(self, error: Exception) -> None:
+        """Refuse where it is the bucket itself that is not there."""
+        if _code(error) == "NoSuchBucket":
+            self._refuse(error)
+        try:
+            self._filesystem.info(f"{self._url.partition('://')[0]}://{self._bucket}")
+        except FileNotFoundError as gone:
+            self._refuse(gone)
+        except Exception:  # noqa: BLE001, S110  one may read objects without a right to ask about their bucket
+            pass
+
+    def _refuse(self, error: Exception, writing: bool = False) -> NoReturn:
+        name = self._url.partition("://")[0] + "://" + self._bucket
+        code, said = _code(error), str(error) or type(error).__name__
+        if isinstance(error, FileNotFoundError) or code in {"NoSuchBucket", "404"}:
+            raise Unreachable(
+                f"there is no bucket {name}, or no longer; make it, or name another. What it should hold is still "
+                "where it was written"
+            ) from error
+        if type(error).__name__ in {"NoCredentialsError", "DefaultCredentialsError", "PartialCredentialsError"}:
+            raise InvalidInput(f"no credentials were found for {name}: {_HOW[name[:2]]}") from error
+        if isinstance(error, PermissionError) or code in {"401", "403", "AccessDenied"}:
+            right = "write to" if writing else "read from"
+            raise InvalidInput(
+                f"these credentials may not {right} {name} ({said}): it may be someone else's. Name a bucket of yours, "
+                "or have the right granted"
+            ) from error
+        raise Unreachable(f"{name} does not answer ({type(error).__name__}: {said}); nothing is lost") from error
+
+
+_HOW = {
+    "s3": "run `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
+}
+
+
+def _code(error: BaseException | None) -> str:
+    """Return the cloud's own code of an error, from the error or its cause."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code", ""))
+        code = getattr(error, "code", None) or getattr(error, "status", None)
+        if code:
+            return str(code)
+        error = error.__cause__
+    return ""

@@ -1,0 +1,132 @@
+"""Ask SkyPilot: each question is a process of `driver`, in this interpreter or in one that has SkyPilot installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import InvalidInput, NotInstalled, RunslotError
+from runslot.launch.onefile import one_file
+
+_LOG_LINES = 20
+
+
+class CloudRefused(RunslotError):
+    """The cloud does not give, or does not answer, now."""
+
+    retry = True
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What would be rented, and its price."""
+
+    what: str
+    price: float
+    """Dollars an hour."""
+    infra: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A machine as SkyPilot sees it."""
+
+    state: str
+    """`gone`, `starting` or `up`."""
+    job: str = ""
+    """State of its last job, in SkyPilot's word."""
+
+    @property
+    def working(self) -> bool:
+        """Whether its job may still do something."""
+        return self.state != "gone" and self.job in {"", "INIT", "PENDING", "SETTING_UP", "RUNNING"}
+
+
+class SkyPilot:
+    """The questions; each may take from seconds to minutes."""
+
+    def __init__(self, python: str | None = None, log: Path | None = None) -> None:
+        """`python` is an interpreter that has SkyPilot, this one if it is not given; `log` takes what it prints."""
+        self._python = os.path.expanduser(python) if python else sys.executable  # noqa: PTH111
+        self._log = log
+
+    def offer(self, task: Mapping[str, Any]) -> Offer:
+        """Return what would be rented for a task; `InvalidInput` where the catalog has no such machine."""
+        return Offer(**self._ask("offer", task=task))
+
+    def rent(self, task: Mapping[str, Any], name: str, dryrun: bool = False) -> None:
+        """Rent a machine and submit its job."""
+        self._ask("rent", task=task, name=name, dryrun=dryrun)
+
+    def look(self, names: list[str]) -> dict[str, Seen]:
+        """Return by name how machines are."""
+        return {name: Seen(**seen) for name, seen in self._ask("look", names=names).items()}
+
+    def alive(self) -> list[dict[str, Any]]:
+        """Return all machines that runslot rented and that SkyPilot knows of."""
+        found: list[dict[str, Any]] = self._ask("alive")
+        return found
+
+    def end(self, name: str) -> None:
+        """Ask the job of a machine to end."""
+        self._ask("end", name=name)
+
+    def give_back(self, name: str) -> None:
+        """Give a machine back; `CloudRefused` where it may still be there."""
+        self._ask("give_back", name=name)
+
+    def credentials(self, cloud: str) -> tuple[bool, str]:
+        """Tell whether a cloud can be used, and why not."""
+        said = self._ask("credentials", cloud=cloud)
+        return bool(said["well"]), str(said["said"])
+
+    def _ask(self, verb: str, **arguments: Any) -> Any:
+        question = json.dumps({"verb": verb, **arguments})
+        try:
+            # A session of its own: Ctrl-C is for the launch, which decides what becomes of the machines.
+            done = subprocess.run(
+                [self._python, "-m", "runslot.launch.sky.driver"],
+                input=question,
+                capture_output=True,
+                text=True,
+                check=False,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise NotInstalled(
+                f"{self._python} cannot be started ({error.strerror}): name a Python with SkyPilot"
+            ) from error
+        self._note(verb, done.stderr)
+        try:
+            answer = json.loads(done.stdout)
+        except ValueError:
+            last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
+            raise CloudRefused(f"SkyPilot did not answer ({verb}): {last[0]}") from None
+        if "refused" not in answer:
+            return answer["answer"]
+        if answer["refused"] == "missing":
+            raise NotInstalled(
+                f"rented machines need SkyPilot (800 MB): {answer['said']}; pip install 'runslot[cloud]', or install "
+                "skypilot[aws,gcp] in an environment of its own and name its interpreter as skypilot_python"
+            )
+        raise (InvalidInput if answer["refused"] == "invalid" else CloudRefused)(answer["said"])
+
+    def _environment(self) -> dict[str, str]:
+        environment = {**os.environ, "SKYPILOT_DISABLE_USAGE_COLLECTION": "1"}
+        if self._python != sys.executable:
+            cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "runslot"
+            environment["PYTHONPATH"] = str(one_file(cache))
+        return environment
+
+    def _note(self, verb: str, said: str) -> None:
+        if self._log is not None and said.strip():
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            with self._log.open("a") as log:
+                log.write(f"--- {verb}\n{said.rstrip()}\n")

@@ -1,0 +1,274 @@
+"""The entries `sky`, `ec2` and `gcp` of the configuration: what to rent, what it may cost, where results arrive."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sysconfig
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import InvalidInput, RunslotError
+from runslot.experiment.status import ExperimentStatus
+from runslot.launch.bucket.listing import Share
+from runslot.launch.bucket.store import Store, check_url, open_store
+from runslot.launch.configured import Engine, Finding
+from runslot.launch.events import Observer, Said
+from runslot.launch.opened import OpenExperiment
+from runslot.launch.sky import money
+from runslot.launch.sky.asking import SkyPilot
+from runslot.launch.sky.engine import SkyLauncher, Terms, terminal
+from runslot.launch.sky.job import Job
+from runslot.launch.sky.rented import Record, read_record
+from runslot.launch.sky.tasks import Machine, task_of
+
+
+@dataclass(frozen=True)
+class Sky:
+    """Machines of any place that SkyPilot knows: `infra` is `aws`, `gcp/us-central1`, `kubernetes`, `slurm/NAME`, …"""
+
+    name: str = "sky"
+    infra: str = ""
+    """SkyPilot's word for the place."""
+    bucket: str = ""
+    """Where results arrive: `s3://BUCKET/…`, `gs://BUCKET/…`."""
+    region: str | None = None
+    instance_type: str | None = None
+    accelerators: str | None = None
+    """As `T4:1`; SkyPilot chooses the machine."""
+    cpus: str | None = None
+    """As `4` or `4+`."""
+    memory: str | None = None
+    """GB, as `16` or `16+`."""
+    spot: bool = False
+    """Take machines that the cloud may take back, at a third of the price."""
+    max_price: float | None = None
+    """Dollars an hour that a machine may cost."""
+    machines: int = 1
+    """How many; the runs are divided among them."""
+    disk: int | None = None
+    """GB."""
+    image: str | None = None
+    """`docker:NAME`, or the cloud's own name of an image."""
+    setup: tuple[str, ...] = ()
+    """Shell lines that make the user's environment, as `pip install torch`."""
+    python: str = "python3"
+    """The interpreter of the runs on the machine, 3.10 or newer."""
+    sync_interval: float = 180.0
+    """Seconds between two pushes to the bucket."""
+    max_hours: float = 24.0
+    """How long a machine may live."""
+    max_cost: float | None = None
+    """Dollars that all machines of an experiment may cost together."""
+    hours_per_run: float | None = None
+    """What a run takes, for the expected cost; else the runs' time limit."""
+    idle_minutes: int = 5
+    """After so many minutes without work a machine gives itself back."""
+    recoveries: int = 3
+    """How often a machine that is lost is rented anew."""
+    look_interval: float = 30.0
+    """Seconds between looks at a machine."""
+    skypilot_python: str | None = None
+    """An interpreter that has SkyPilot, where this one has not."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    """Further keys of SkyPilot's `resources`, as they are."""
+
+    def __post_init__(self) -> None:
+        if not self.place:
+            raise InvalidInput('infra is missing: write infra = "aws/us-east-1", "kubernetes", "slurm/NAME", …')
+        if self.bucket:
+            check_url(self.bucket)
+        if self.machines < 1:
+            raise InvalidInput(f"machines is {self.machines}, but at least one is needed")
+        for key in ("sync_interval", "max_hours", "look_interval"):
+            if getattr(self, key) <= 0:
+                raise InvalidInput(f"{key} is {getattr(self, key)}, but must be above 0")
+        if self.max_cost is not None and self.max_cost <= 0:
+            raise InvalidInput(f"max_cost is {self.max_cost}, but must be above 0 dollars")
+
+    @property
+    def place(self) -> str:
+        """SkyPilot's `infra`, the region included."""
+        infra = self.infra
+        return f"{infra}/{self.region}" if self.region and "/" not in infra else infra
+
+    @property
+    def moves(self) -> bool:
+        """The experiment travels, with a copy of the code."""
+        return True
+
+    def machine(self) -> Machine:
+        """Return what is rented."""
+        return Machine(
+            infra=self.place,
+            instance_type=self.instance_type,
+            accelerators=self.accelerators,
+            cpus=self.cpus,
+            memory=self.memory,
+            spot=self.spot,
+            max_price=self.max_price,
+            disk=self.disk,
+            image=self.image,
+            setup=self.setup,
+            idle_minutes=self.idle_minutes,
+            more=self.resources,
+        )
+
+    def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
+        """Check all that can be checked before money is spent, say what it costs, ask, and return the engine."""
+        digest = hashlib.sha256(f"{experiment.directory.path.name}{experiment.file.created}".encode()).hexdigest()
+        record = read_record(experiment.directory)
+        store = self._store(experiment, digest, record)
+        refuse_left_behind(experiment)
+        record = record or Record(store.url)
+        sky = SkyPilot(self.skypilot_python, experiment.directory.path / "cloud" / "skypilot.log")
+        check_bucket(store)
+        budget = self._budget(experiment, runs, record, sky)
+        money.check(budget)
+        for line in money.table(budget):
+            observer(Said(line))
+        money.agreed()
+        terms = Terms(
+            machine=self.machine(),
+            machines=budget.machines,
+            price=budget.price,
+            what=budget.what,
+            seconds=budget.seconds,
+            sync_interval=self.sync_interval,
+            recoveries=self.recoveries,
+            python=self.python,
+            look=self.look_interval,
+        )
+        launcher = SkyLauncher(
+            experiment=experiment.directory,
+            name=experiment.file.name,
+            code=str((experiment.file.code or {}).get("copy", "code")),
+            digest=digest,
+            retries=experiment.policy.retries,
+            terms=terms,
+            sky=sky,
+            store=store,
+            record=record,
+            say=lambda text: observer(Said(text)),
+            ask=terminal(),
+        )
+        said = f"{budget.machines} × {budget.what or 'machine'} on {self.place}"
+        return Engine(launcher, said)
+
+    def _store(self, experiment: OpenExperiment, digest: str, record: Record | None) -> Store:
+        if record is not None:
+            return open_store(record.store)
+        if not self.bucket:
+            raise InvalidInput(
+                f'launchers.{self.name} needs the key bucket, where results arrive: bucket = "s3://NAME/runs" (or gs://)'
+            )
+        return open_store(f"{self.bucket.rstrip('/')}/{experiment.directory.path.parent.name}-{digest[:12]}")
+
+    def _budget(self, experiment: OpenExperiment, runs: int, record: Record, sky: SkyPilot) -> money.Budget:
+        cloud = self.machine().cloud
+        well, said = sky.credentials(cloud)
+        if not well:
+            raise InvalidInput(f"SkyPilot cannot use {cloud}: {said}; `runslot launchers check {self.name}` says more")
+        job = Job("rs-price", "x", 0, (), record.store, Share("b0"))
+        offer = sky.offer(task_of(self.machine(), job, ".", {}))
+        machines = min(self.machines, runs)
+        hours = self.hours_per_run or (experiment.policy.timeout or 0) / 3600 or None
+        expected = None if hours is None else hours * -(-runs // machines)
+        spent = record.spent(time.time())
+        return money.Budget(
+            machines, offer.what, self.place, offer.price, runs, self.max_hours, self.max_cost, spent, expected
+        )
+
+    def check(self) -> Iterator[Finding]:
+        """Try credentials, the machine in the catalog, and the bucket."""
+        sky = SkyPilot(self.skypilot_python)
+        cloud = self.machine().cloud
+        try:
+            well, said = sky.credentials(cloud)
+        except RunslotError as error:
+            yield Finding("SkyPilot", False, "", str(error))
+            return
+        yield Finding(
+            f"credentials for {cloud}", well, said, "" if well else _LOGIN.get(cloud, f"run `sky check {cloud}`")
+        )
+        if well:
+            try:
+                offer = sky.offer(
+                    task_of(self.machine(), Job("rs-price", "x", 0, (), "file:///x", Share("b0")), ".", {})
+                )
+            except RunslotError as error:
+                yield Finding("machine", False, "", str(error))
+            else:
+                yield Finding("machine", True, f"{offer.what or 'any'}, ${offer.price:.3f} an hour")
+        if not self.bucket:
+            yield Finding("bucket", False, "", 'add bucket = "s3://NAME/runs" (or gs://) to the entry')
+            return
+        try:
+            check_bucket(open_store(self.bucket))
+        except RunslotError as error:
+            yield Finding(f"bucket {self.bucket}", False, "", str(error))
+        else:
+            yield Finding(f"bucket {self.bucket}", True, "written to, read from, and cleaned")
+
+    def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
+        """Return the status as it is: what machines know arrives in the files."""
+        return status
+
+
+_LOGIN = {
+    "aws": "run `aws configure` (or `aws sso login`), then `sky check aws`",
+    "gcp": "run `gcloud auth application-default login` and `gcloud config set project NAME`, then `sky check gcp`",
+}
+
+
+@dataclass(frozen=True)
+class EC2(Sky):
+    """Machines of Amazon EC2."""
+
+    name: str = "ec2"
+    infra: str = "aws"
+
+
+@dataclass(frozen=True)
+class GCP(Sky):
+    """Machines of Google Cloud."""
+
+    name: str = "gcp"
+    infra: str = "gcp"
+
+
+def check_bucket(store: Store) -> None:
+    """Write, read and delete a small object; the bucket's own refusal where that cannot be done."""
+    name = f"check/{uuid.uuid4().hex}"
+    store.put(name, b"runslot")
+    store.get(name)
+    store.delete([name])
+
+
+def refuse_left_behind(experiment: OpenExperiment) -> None:
+    """Refuse a function whose module would not be on the machine: it lies neither in the code nor in a package."""
+    work = experiment.file.work.get("function")
+    code = experiment.file.code
+    if code is None:
+        raise InvalidInput(f"{experiment.directory.path} has no copy of the code, so it cannot go to another machine")
+    module = None if work is None else work.get("module")
+    if not module:
+        return
+    top = str(module).partition(".")[0]
+    copy = experiment.directory.path.resolve() / code["copy"]
+    roots = [copy, *(Path(entry) for entry in experiment.file.path if Path(entry).is_relative_to(copy))]
+    if any((root / top).is_dir() or (root / f"{top}.py").is_file() for root in roots):
+        return
+    spec = importlib.util.find_spec(top)
+    origin = Path(spec.origin).resolve() if spec is not None and spec.origin else None
+    packages = [Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")]
+    if origin is not None and any(origin.is_relative_to(place) for place in packages):
+        return  # an installed package: the user's setup lines, or image, have it
+    raise InvalidInput(
+        f"the function's module {module!r} lies in {origin.parent if origin else 'no file'}, which does not travel: "
+        f"the code that goes to the machine is {code['tree']}. Move it there, or install it with a line of setup"
+    )

@@ -1,0 +1,100 @@
+"""What a launch may cost: the table, the worst case, the deadline that follows from the limits, the question."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runslot.errors import InvalidInput
+
+YES = "RUNSLOT_YES"
+"""Variable that answers the question, for scripts; `--yes` sets it."""
+
+_LEAST_SECONDS = 900.0
+"""A machine that may live less is not worth its start."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Prices and limits of one launch."""
+
+    machines: int
+    what: str
+    infra: str
+    price: float
+    """Dollars an hour, of one machine."""
+    runs: int
+    max_hours: float
+    """Each machine's."""
+    max_cost: float | None = None
+    """Dollars, of all machines of the experiment together."""
+    spent: float = 0.0
+    """Dollars that machines of the experiment have cost before."""
+    expected: float | None = None
+    """Hours that each machine will take, where that is known."""
+
+    @property
+    def seconds(self) -> float:
+        """How long each machine may live."""
+        hours = self.max_hours
+        if self.max_cost is not None and self.price:
+            hours = min(hours, max(0.0, self.max_cost - self.spent) / (self.price * self.machines))
+        return hours * 3600
+
+    @property
+    def worst(self) -> float:
+        """Dollars that this launch can cost at most, storage and traffic left out."""
+        return self.price * self.machines * self.seconds / 3600
+
+    @property
+    def expected_cost(self) -> float | None:
+        """Dollars that it will cost if it takes as long as expected."""
+        return None if self.expected is None else self.price * self.machines * self.expected
+
+
+def check(budget: Budget) -> None:
+    """Refuse what the limit does not pay for."""
+    if budget.max_cost is None:
+        return
+    left = budget.max_cost - budget.spent
+    said = f"{budget.machines} × {budget.what} at ${budget.price:.3f} an hour"
+    before = f" (${budget.spent:.2f} of it is spent)" if budget.spent else ""
+    if budget.expected_cost is not None and budget.expected_cost > left:
+        raise InvalidInput(
+            f"{said} will cost about ${budget.expected_cost:.2f}, more than max_cost ${budget.max_cost:.2f}{before}: "
+            "take a cheaper or a spot machine, fewer runs, or raise --max-cost"
+        )
+    if budget.price and budget.seconds < _LEAST_SECONDS:
+        raise InvalidInput(
+            f"max_cost ${budget.max_cost:.2f}{before} pays for {budget.seconds / 60:.0f} minutes of {said}, too short "
+            "to start: take a cheaper machine, fewer machines, or raise --max-cost"
+        )
+
+
+def table(budget: Budget) -> list[str]:
+    """Return what is said before anything is rented."""
+    hours = "not known" if budget.expected is None else f"{budget.expected:.1f}"
+    cost = "" if budget.expected_cost is None else f"  (${budget.expected_cost:.2f})"
+    rows = [
+        ("machines", f"{budget.machines} × {budget.what or 'machine'} on {budget.infra}, for {budget.runs} runs"),
+        ("price", f"${budget.price:.3f} an hour each, ${budget.price * budget.machines:.3f} together"),
+        ("expected hours", f"{hours}{cost}"),
+        ("worst case", f"${budget.worst:.2f}: each machine ends itself after {budget.seconds / 3600:.1f} hours"),
+    ]
+    if budget.spent:
+        rows.append(("spent before", f"${budget.spent:.2f}"))
+    return [f"{name:<16}{value}" for name, value in rows]
+
+
+def agreed(ask: Callable[[str], str] | None = None) -> None:
+    """Ask whether to rent; `InvalidInput` where the answer is no, or where nobody can be asked."""
+    if os.environ.get(YES) == "1":
+        return
+    if ask is None:
+        if not (sys.stdin and sys.stdin.isatty()):
+            raise InvalidInput(f"this rents machines, and nobody is here to agree: add --yes, or set {YES}=1")
+        ask = input
+    if ask("rent them? [y/N] ").strip().lower() not in {"y", "yes"}:
+        raise InvalidInput("nothing was rented")
