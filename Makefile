@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUNS ?= runs
 
-.PHONY: demo test faults test-gpu coverage lint docs bench clean
+.PHONY: demo test engines faults test-gpu coverage lint docs bench clean
 
 ## demo: a real sweep with live progress, then its table of results
 demo: $(VENV)/.demo
@@ -14,7 +14,11 @@ demo: $(VENV)/.demo
 
 ## test: all tests that this machine can run; what it cannot is named with its reason
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -m "not engine" $(PYTEST)
+
+## engines: every launcher on a real engine of its own: ssh hosts, Slurm, containers. Wants root on Debian; installs them
+engines: $(VENV)/.test
+	$(BIN)/python -m pytest tests/engines -m engine $(PYTEST)
 
 ## faults: only the tests that kill real processes
 faults: $(VENV)/.test
@@ -26,7 +30,7 @@ test-gpu: $(VENV)/.test
 
 ## coverage: the tests again, with branch coverage
 coverage: $(VENV)/.test
-	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
+	$(BIN)/python -m pytest -m "not engine" --cov --cov-report=term $(PYTEST)
 
 ## lint: style, types, the direction of imports
 lint: $(VENV)/.lint
