@@ -98,7 +98,7 @@ def slot_inside(slot: Slot, file: RunFile) -> Slot:
 
 def _cold_start(told: Told) -> str:
     start = f"import sys; sys.path.insert(0, {_PACKAGE!r}); from runslot.execute.inside import main; "
-    return f"{start}main({list(told)!r})"
+    return f"{start}main({dict(told)!r})"
 
 
 def main(told: Told) -> None:
