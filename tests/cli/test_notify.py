@@ -55,6 +55,15 @@ def test_the_end_and_the_first_failure_are_told(runslot, service):
     assert len(service.heard) == 2
 
 
+def test_a_sweep_file_may_name_the_service_and_ask_for_a_copy_of_the_code(runslot, service, tmp_path):
+    sweep = {"function": "train.py:train", "grid": {"lr": [0.1]}, "snapshot_code": True, "notify": service.url}
+    (tmp_path / "sweep.json").write_text(json.dumps(sweep))
+    runslot("run", "sweep.json", "--set", "name=t")
+    assert [told["title"] for told in service.heard] == ["t: ended"]
+    (experiment,) = tmp_path.glob("runs/t/2*")
+    assert (experiment / "code" / "train.py").read_text() == (tmp_path / "train.py").read_text()
+
+
 def test_a_detached_launch_notifies_and_no_file_holds_the_secret(runslot, service, until):
     runslot("run", "train.py:train", "--name", "t", "--grid", "lr=0.1", "--detach", f"--notify={service.url}")
     until(lambda: service.heard)

@@ -20,12 +20,13 @@ def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> in
         from runslot.cli.finding import one_experiment
 
         into = one_experiment(into).path
+    experiment = experiment_of(words, into, options["strict"])
     experiment = replace(
-        experiment_of(words, into, options["strict"]),
+        experiment,
         accept_code_change=options["accept_code_change"],
-        snapshot_code=options["snapshot_code"],
+        snapshot_code=experiment.snapshot_code or options["snapshot_code"],
     )
-    json, quiet, notify = options["json"], options["quiet"], options["notify"] or ()
+    json, quiet, notify = options["json"], options["quiet"], options["notify"] or words.read().get("notify", ())
     if options["dry_run"]:
         from runslot.cli.dry_run import print_plan
 

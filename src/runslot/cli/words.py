@@ -236,6 +236,12 @@ WORDS: Mapping[str, Word] = {
     "max_failures": _whole("Start no further run after so many failed ones.", 1),
     "resumable": _yes_or_no("A further attempt continues in the same directory from its snapshot."),
     "start": _one_of("Whether functions start in a process forked from one that has imported them.", *STARTS),
+    "snapshot_code": _yes_or_no("Run from a copy of the code, whatever is edited meanwhile."),
+    "notify": Word(
+        "URLs of services (of apprise) that are told of the end, and of the first failure.",
+        {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}}]},
+        lambda value: _texts("").read([value] if isinstance(value, str) else value),
+    ),
     "snapshot_mode": _one_of("Which snapshots the logger keeps.", *SNAPSHOT_MODES),
     "snapshot_gap": _whole("Iterations from one kept snapshot to the next.", 1),
 }
