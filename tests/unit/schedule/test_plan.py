@@ -178,11 +178,13 @@ def test_a_stop_drops_what_a_pause_holds() -> None:
     retries=st.integers(0, 2),
     seed=st.integers(0, 2**32),
     unkindness=st.floats(0, 0.9),
+    restlessness=st.floats(0, 0.5),
 )
-def test_every_run_ends_once_and_no_slot_is_shared(
-    slots: int, runs: int, retries: int, seed: int, unkindness: float
+def test_every_run_ends_once_no_slot_is_shared_and_nothing_paused_starts(
+    slots: int, runs: int, retries: int, seed: int, unkindness: float, restlessness: float
 ) -> None:
     chance = random.Random(seed)
+    paused: set[int] = set()
     policy = Policy(retries=retries, backoff=0.25)
     state = State(tuple(range(slots)))
     events: list[Event] = [Added(tuple(range(runs)), policy)]
@@ -199,6 +201,7 @@ def test_every_run_ends_once_and_no_slot_is_shared(
             assert action.slot not in occupied.values()
             assert action.key not in occupied
             assert action.key not in final
+            assert action.key not in paused
             if chance.random() < unkindness / 3:
                 events.append(SlotTaken(action.key, 0.1))
             else:
@@ -209,10 +212,20 @@ def test_every_run_ends_once_and_no_slot_is_shared(
             del occupied[event.key]
         if events:
             continue
+        if runs and chance.random() < restlessness:
+            asked = set(chance.sample(range(runs), chance.randint(1, runs)))
+            pause = chance.random() < 0.5
+            paused = paused | asked if pause else paused - asked
+            events = [Paused(tuple(sorted(asked)), pause)]
+            continue
         if not occupied:
             moment = next_moment(state)
-            if moment is None:
+            if moment is None and not paused:
                 break
+            if moment is None:  # all that is left is paused
+                events = [Paused(tuple(sorted(paused)), False)]
+                paused = set()
+                continue
             assert moment > now
             now = moment
             continue
