@@ -73,6 +73,10 @@ class SkyPilot:
         found: list[dict[str, Any]] = self._ask("alive")
         return found
 
+    def log(self, name: str) -> str:
+        """Return the last lines that a machine's job printed."""
+        return str(self._ask("log", name=name))
+
     def end(self, name: str) -> None:
         """Ask the job of a machine to end."""
         self._ask("end", name=name)

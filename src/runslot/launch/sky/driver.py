@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import io
 import json
 import os
 import sys
@@ -133,6 +134,15 @@ def end(name: str) -> None:
         sky.get(sky.cancel(name, all=True))
 
 
+def log(name: str) -> str:
+    """Return the last lines that the last job of a machine printed."""
+    sky = sdk()
+    said = io.StringIO()
+    with contextlib.suppress(Exception):
+        sky.tail_logs(name, None, follow=False, tail=200, output_stream=said)
+    return said.getvalue()
+
+
 def give_back(name: str) -> None:
     """Give a machine back; one that is gone already is no error. `Refused` where it may still be there."""
     sky = sdk()
@@ -150,7 +160,9 @@ def credentials(cloud: str) -> dict[str, Any]:
     """Tell whether SkyPilot can use a cloud, and what it says where it cannot."""
     sky = sdk()
     try:
-        enabled = sky.get(sky.check(infra_list=(cloud,), verbose=False))
+        from sky.client import sdk as client
+
+        enabled = sky.get(client.check(infra_list=(cloud,), verbose=False))
     except Exception as error:  # noqa: BLE001  whatever it is, it is the answer
         return {"well": False, "said": _first_line(error)}
     names = {str(name).lower() for clouds in enabled.values() for name in clouds}
@@ -194,6 +206,7 @@ VERBS: Mapping[str, Callable[..., Any]] = {
     "rent": rent,
     "look": look,
     "alive": alive,
+    "log": log,
     "end": end,
     "give_back": give_back,
     "credentials": credentials,

@@ -22,7 +22,7 @@ from runslot.hardware.slots import Slot
 from runslot.launch.bucket import Listing
 from runslot.launch.bucket.store import Store
 from runslot.launch.launcher import Handle, Placed, Taken, UnderWay
-from runslot.launch.sky.asking import SkyPilot
+from runslot.launch.sky.asking import Seen, SkyPilot
 from runslot.launch.sky.bringing import bring
 from runslot.launch.sky.job import Job
 from runslot.launch.sky.rented import Record, Rented, shares_of, write_record
@@ -323,7 +323,22 @@ class SkyLauncher:
                 self._bring()  # it may have ended well since
                 if not self._has_ended(cared):
                     cared.lost = self._listing(cared).machine
+                    self.say(f"{name} has ended without its work: SkyPilot says {seen.state} {seen.job}".rstrip())
+                    self._keep_log(cared, seen)
                 return
+
+    def _keep_log(self, cared: _Cared, seen: Seen) -> None:
+        """Keep what the job printed; a setup that failed would fail again, and is given up."""
+        if seen.state == "gone":
+            return
+        file = self.experiment.path / "cloud" / f"{cared.rented.name}.log"
+        try:
+            file.write_text(self.sky.log(cared.rented.name))
+        except (OSError, RunslotError) as error:
+            self.say(f"what {cared.rented.name} printed could not be had: {error}")
+        if seen.job == "FAILED_SETUP":
+            self._give_back(cared)
+            self._give_up(cared, "lost", f"the setup of {cared.rented.name} failed: {file} has what it printed")
 
     def _listing(self, cared: _Cared) -> Listing:
         return self._listings.get(cared.rented.share.name, Listing())
