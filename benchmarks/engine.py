@@ -54,10 +54,12 @@ def measure(directory: Path, asked: argparse.Namespace) -> list[Table]:
         show(table)
     if "functions" in asked.only:
         further, experiments = functions.measure(directory, asked.runs, asked.rounds, asked.python)
-        made["functions"] = experiments
+        made |= experiments
         show(*further)
     if made:
         show(turnaround.measure(made))
+    if "functions" in asked.only:
+        show(turnaround.measure_functions(directory, 40, asked.rounds, asked.python))
     if "scale" in asked.only:
         show(scale.measure(directory, (10_000, 100_000), asked.rounds))
     return tables

@@ -50,7 +50,10 @@ def place() -> Iterator[Path]:
         "RUNSLOT_ROOT": str(directory / "runs"),
         "XDG_STATE_HOME": str(directory / "state"),
         "PYTHONPATH": str(SOURCE),
+        "PYTHONPYCACHEPREFIX": str(directory / "bytecode"),  # as after an installation, wherever this checkout lies
     }
+    for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"):
+        os.environ.pop(name, None)
     try:
         yield directory
     finally:

@@ -11,6 +11,7 @@ import gc
 import importlib
 import linecache
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -34,8 +35,10 @@ _SURVIVING = frozenset({"jemalloc_bg_thd"})
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-def main(descriptor: int, package: str) -> None:
-    """Serve on the socket with this file descriptor."""
+def main(descriptor: int, package: str, open_files: int) -> None:
+    """Serve on the socket with this file descriptor; the runs may have so many files open."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, hard))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Template(Channel.of(descriptor), package).serve()
 

@@ -22,6 +22,7 @@ from runslot.experiment.rundir import RunDir, write_json
 from runslot.hardware.lease import Holder, Lease, Leases, Refused
 from runslot.hardware.slots import Slot
 from runslot.launch.launcher import Handle, Placed, Taken, UnderWay
+from runslot.launch.open_files import allow_many, why_no_further
 from runslot.launch.template import KeeperProcess, ProcessDied, TemplateProcess
 
 _POLL = 0.02
@@ -88,6 +89,7 @@ class LocalLauncher:
         self._places: dict[int | None, _Place] = {}
         self._watched: dict[Handle, _Watch] = {}
         self._poller = _Poller()
+        allow_many()
 
     def slots(self) -> Sequence[Slot]:
         """Return the slots that were carved."""
@@ -101,6 +103,9 @@ class LocalLauncher:
         """Take a slot's lease, which the run that is started next in it inherits."""
         if slot.index in self._reserved:
             return None
+        crowded = "" if slot.index in self._places else why_no_further(len(self._reserved))
+        if crowded:
+            return Taken(crowded)
         lease = self._leases.try_acquire(slot, Holder.of(experiment, run))
         if isinstance(lease, Refused):
             self._refused.add(slot.index)

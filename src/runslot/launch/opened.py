@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runslot.errors import Busy
 from runslot.experiment.journal import Journal, read_lines
 from runslot.experiment.launchers import enlist
 from runslot.experiment.lock import LauncherLock
@@ -18,6 +19,7 @@ from runslot.experiment.rundir import VARIANT_CONFIG, ExperimentDir, RunDir, wri
 from runslot.launch.code_copy import from_copy
 from runslot.launch.command import fill
 from runslot.launch.moved import as_here
+from runslot.launch.open_files import allow_many, why_no_further
 from runslot.variants.config import flatten
 
 
@@ -52,7 +54,10 @@ class OpenExperiment:
 
     @classmethod
     def open(cls, directory: ExperimentDir, environment: Mapping[str, str], take_over: bool = False) -> OpenExperiment:
-        """Take the lock and open the journal; `Busy` where another launcher is at work."""
+        """Take the lock and open the journal; `Busy` where another launcher is at work, or too many files are open."""
+        allow_many()
+        if crowded := why_no_further():
+            raise Busy(f"{directory.path} cannot be opened: {crowded}")
         lock = LauncherLock(directory)
         lock.acquire(take_over)
         file = from_copy(directory.read(), directory)

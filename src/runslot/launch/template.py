@@ -15,6 +15,7 @@ from runslot.errors import InvalidInput, RunslotError
 from runslot.execute.channel import Channel
 from runslot.experiment.processes import ProcessIdentity, boot_id, host_name
 from runslot.experiment.records import Function
+from runslot.launch.open_files import original_limit
 
 _PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
 
@@ -37,7 +38,7 @@ class TemplateProcess:
         start = f"import sys; sys.path.insert(0, {_PACKAGE!r}); from runslot.execute.template import main; main("
         # Without site packages the interpreter, and so each of its forks, stays small; a user's module needs them.
         flags = ["-S", "-E"] if bare else []
-        argv = [python, *flags, "-c", f"{start}{theirs.fileno()}, {_PACKAGE!r})"]
+        argv = [python, *flags, "-c", f"{start}{theirs.fileno()}, {_PACKAGE!r}, {original_limit()})"]
         with (log or Path(os.devnull)).open("ab") as console:
             self._process = subprocess.Popen(
                 argv,
