@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from runslot.cli import launchers
+from runslot.cli import cloud, launchers
 from runslot.cli.attach import attach
 from runslot.cli.continue_ import continue_
 from runslot.cli.hardware import hardware
@@ -15,6 +15,7 @@ from runslot.cli.logs import logs
 from runslot.cli.ls import ls
 from runslot.cli.pause import pause
 from runslot.cli.plot import plot
+from runslot.cli.pull import pull
 from runslot.cli.queue import queue
 from runslot.cli.results import export, results
 from runslot.cli.resume import resume
@@ -60,6 +61,7 @@ _COMMANDS = (
     queue,
     logs,
     stop,
+    pull,
     pause,
     continue_,
     ls,
@@ -74,6 +76,7 @@ _COMMANDS = (
 for command in _COMMANDS:
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(launchers.app, name="launchers")
+app.add_typer(cloud.app, name="cloud")
 
 
 def call(arguments: Sequence[str]) -> int:

@@ -36,8 +36,18 @@ def _experiment(status: ExperimentStatus) -> dict[str, Any]:
         "slots": status.slots,
         "finished": status.finished,
         "counts": dict(status.counts),
+        **_spent_json(status),
         "runs": [_run(status, each) for each in status.runs],
     }
+
+
+def _spent_json(status: ExperimentStatus) -> dict[str, Any]:
+    if status.file.launcher is None:
+        return {}
+    from runslot.launch.sky.rented import read_record
+
+    record = read_record(status.directory)
+    return {} if record is None else {"spent": record.spent(time.time())}
 
 
 def _run(status: ExperimentStatus, each: RunStatus) -> dict[str, Any]:
@@ -61,6 +71,8 @@ def print_status(status: ExperimentStatus, every: bool) -> None:
     console.print(Text(f"{status.file.name}  {shown(status.directory.path)}", style="bold"), width=width)
     console.print(_counts(status), width=width)
     console.print(Text(_launcher(status), style="dim"), width=width)
+    if status.file.launcher is not None and (spent := _spent(status)):
+        console.print(Text(spent, style="dim"), width=width)
     runs = [each for each in status.runs if every or each.state not in _CALM]
     if runs:
         console.print()
@@ -90,6 +102,20 @@ def _launcher(status: ExperimentStatus) -> str:
     if missing:
         return f"no launcher is at work: runslot resume {where}"
     return f"finished; what failed runs again with: runslot resume {where} --failed"
+
+
+def _spent(status: ExperimentStatus) -> str:
+    """Return what rented machines have cost so far, in a line; empty where none were rented."""
+    from runslot.launch.sky.rented import read_record
+
+    record = read_record(status.directory)
+    if record is None or not record.machines:
+        return ""
+    now = time.time()
+    alive = [machine for machine in record.machines if machine.alive]
+    hourly = sum(machine.price for machine in alive)
+    going = f", ${hourly:.3f} an hour on {len(alive)} machines" if alive else ", no machine is rented"
+    return f"spent: ${record.spent(now):.2f} by the catalog's prices{going}"
 
 
 def _under_way(each: RunStatus) -> bool:

@@ -109,6 +109,14 @@ Engine = Annotated[
 Wait = Annotated[
     bool, flag("--wait", help="Where an engine queues the runs: wait for them, instead of leaving.", panel=_LAUNCH)
 ]
+Yes = Annotated[bool, flag("--yes", help="Rent machines (EC2, GCP) without asking.", panel=_LAUNCH)]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(metavar="DOLLARS", help="Rented machines may cost so much together.", rich_help_panel=_LAUNCH),
+]
+MaxHours = Annotated[
+    float | None, typer.Option(metavar="HOURS", help="How long each rented machine may live.", rich_help_panel=_LAUNCH)
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the sweep file.", rich_help_panel=_LAUNCH),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runslot.launch.experiment import Experiment
 
 
 def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> int:
@@ -26,6 +30,7 @@ def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> in
         accept_code_change=options["accept_code_change"],
         snapshot_code=experiment.snapshot_code or options["snapshot_code"],
     )
+    experiment = _with_limits(experiment, options)
     json, quiet, notify = options["json"], options["quiet"], options["notify"] or words.read().get("notify", ())
     if options["dry_run"]:
         from runslot.cli.dry_run import print_plan
@@ -40,6 +45,22 @@ def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> in
     from runslot.cli.launched import run_experiment
 
     return run_experiment(experiment, json, quiet, notify, options["wait"])
+
+
+def _with_limits(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:
+    """Return the experiment with the limits of rented machines that the command line gives."""
+    if options["yes"]:
+        os.environ["RUNSLOT_YES"] = "1"  # also for a launch that goes on by itself
+    limits = {key: options[key] for key in ("max_cost", "max_hours") if options[key] is not None}
+    if not limits:
+        return experiment
+    from runslot.errors import InvalidInput
+
+    launcher = experiment.launcher()
+    if launcher is None or not hasattr(launcher, "max_cost"):
+        said = " and ".join(f"--{key.replace('_', '-')}" for key in limits)
+        raise InvalidInput(f"{said} is for rented machines: name them with --on, as --on ec2")
+    return replace(experiment, on=replace(launcher, **limits))  # type: ignore[type-var]
 
 
 def _get_ready(options: Mapping[str, Any], command: Sequence[str] | None) -> None:

@@ -1,0 +1,62 @@
+"""`runslot pull`: bring home what rented machines have pushed since."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from runslot.cli.options import Directory
+
+
+def pull(
+    directory: Directory = None,
+    every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Pull again and again, so far apart (60, 5m), until all machines have ended."
+        ),
+    ] = None,
+) -> None:
+    """Bring home what rented machines have written: what has changed alone, outcomes after their data.
+
+    A launch that is at work does this by itself; this is for one that was left running.
+    """
+    import time
+
+    from runslot.cli.finding import experiments_at
+    from runslot.cli.quantities import parse_seconds
+    from runslot.errors import Busy, InvalidInput
+    from runslot.launch.bucket import Unreachable
+    from runslot.launch.sky.bringing import bring
+    from runslot.launch.sky.rented import END_STATES, read_record
+
+    pause = None if every is None else parse_seconds(every)
+    left = {experiment.path: experiment for experiment in experiments_at(directory)}
+    records = {path: read_record(experiment) for path, experiment in left.items()}
+    left = {path: experiment for path, experiment in left.items() if records[path] is not None}
+    if not left:
+        raise InvalidInput(
+            f"nothing was rented for {directory or 'the newest experiment'}, so there is nothing to pull"
+        )
+    while left:
+        for path, experiment in list(left.items()):
+            record = read_record(experiment)
+            assert record is not None
+            try:
+                brought = bring(experiment, record)
+            except (Busy, Unreachable) as error:
+                if pause is None:
+                    raise
+                typer.echo(f"{error}; again in {every}")
+                continue
+            typer.echo(f"{path}: {brought.files} files, {brought.size} bytes")
+            for changed in brought.later:
+                typer.echo(f"  {changed} changed meanwhile; the next pull has it")
+            states = {name: listing.state for name, listing in brought.listings.items()}
+            if all(state in END_STATES for state in states.values()):
+                del left[path]
+        if pause is None:
+            return
+        if left:
+            time.sleep(pause)
