@@ -181,7 +181,9 @@ def test_filters_choose_runs_and_faults_are_said(page: Page) -> None:
     assert page.run("return document.getElementById('message').textContent") == ""
 
 
-@pytest.mark.parametrize("kind", ["bars", "scatter", "parallel", "heat", "slots"])
+@pytest.mark.parametrize(
+    "kind", ["bars", "profile", "improvement", "importance", "scatter", "parallel", "heat", "slots"]
+)
 def test_each_kind_of_plot_is_drawn(page: Page, kind: str) -> None:
     page.open(f"/?kind={kind}")
     page.plots()

@@ -20,6 +20,12 @@ def plot(
             show_default=False,
         ),
     ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="curves, bars (scores), profile, improvement, importance, scatter, parallel or heat, as on the page."
+        ),
+    ] = "curves",
     y: Annotated[list[str] | None, typer.Option(help="Metrics, a panel each; else the likeliest objective.")] = None,
     x: Annotated[str, typer.Option(help="Metric along the x axis, or `row`; else what counts the steps.")] = "",
     series: Annotated[list[str] | None, typer.Option(help="A curve for each value of these keys.")] = None,
@@ -29,6 +35,16 @@ def plot(
     ] = "mean-std",
     smooth: Annotated[int, typer.Option(min=1, help="Running mean over so many rows.")] = 1,
     log: Annotated[list[str] | None, typer.Option(help="Logarithmic axes: x, y.")] = None,
+    by: Annotated[
+        str, typer.Option(help="Runs are judged by: final, best, mean, last-K, auc (all kinds but curves; --top).")
+    ] = "final",
+    mode: Annotated[str, typer.Option(help="Which way is better: max or min; else by the metric's name.")] = "",
+    tasks: Annotated[
+        list[str] | None, typer.Option(help="Keys that are tasks: runs are compared and resampled within each.")
+    ] = None,
+    across: Annotated[str, typer.Option(help="Key along the x axis of a scatter or heat map.")] = "",
+    down: Annotated[str, typer.Option(help="Key along the y axis of a heat map.")] = "",
+    draw: Annotated[str, typer.Option(help="Scores as bars (from zero) or points; else what shows more.")] = "",
     where: Annotated[str, typer.Option(help="Only runs with (SQL): \"lr > 0.01 AND env = 'a'\".")] = "",
     top: Annotated[int, typer.Option(min=0, help="Only so many series of each panel, the best ones.")] = 0,
     low: Annotated[float | None, typer.Option(help="Lower end of the y axis.")] = None,
@@ -41,24 +57,26 @@ def plot(
         bool, typer.Option("--data", help="Also write the data (CSV) and the script that draws it.")
     ] = False,
 ) -> None:
-    """Draw curves over seeds in paper size: fonts embedded, colours that colour-blind readers can tell apart."""
+    """Draw a figure in paper size: fonts embedded, colours that colour-blind readers can tell apart."""
     from runslot.cli.finding import places_of
     from runslot.results import load
     from runslot.view.choices import Choices
     from runslot.view.paper import FORMATS, Paper, paper_files
 
-    kind = out.suffix.removeprefix(".").lower()
-    if kind not in FORMATS:
+    suffix = out.suffix.removeprefix(".").lower()
+    if suffix not in FORMATS:
         raise InvalidInput(f"{out}: a figure ends in {', '.join(f'.{each}' for each in FORMATS)}")
     if not out.parent.is_dir():
         raise InvalidInput(f"{out.parent} is not a directory; make it first")
-    given = {"band": band, "x": x, "smooth": smooth, "where": where, "top": top, "low": low, "high": high}
+    given: dict[str, object] = {"kind": kind, "by": by, "mode": mode, "across": across, "down": down, "draw": draw}
+    given |= {"band": band, "x": x, "smooth": smooth, "where": where, "top": top, "low": low, "high": high}
     given |= {"y": tuple(y or ()), "split": tuple(split or ()), "log": tuple(log or ())}
     given |= {"series": tuple(series)} if series else {}
+    given |= {"tasks": tuple(tasks)} if tasks else {}
     choices = Choices.from_query(view).replaced(given)
-    files = paper_files(load(places_of(paths)), choices, out.stem, kind, paper=Paper(width, height, font))
+    files = paper_files(load(places_of(paths)), choices, out.stem, suffix, paper=Paper(width, height, font))
     for name, content in files.items():
-        if data or name == f"{out.stem}.{kind}":
-            target = out if name == f"{out.stem}.{kind}" else out.with_name(name)
+        if data or name == f"{out.stem}.{suffix}":
+            target = out if name == f"{out.stem}.{suffix}" else out.with_name(name)
             target.write_bytes(content)
             typer.echo(target)

@@ -41,7 +41,9 @@ def print_table(
     comparison = compare(results, metric, mode, include)
     rows = comparison.table if limit is None else comparison.table.head(limit)
     terminal = console.is_terminal
-    parts: list[Table | Text] = [_heading(comparison), _table(comparison, rows, terminal)]
+    parts: list[Table | Text] = [_heading(comparison)]
+    if rows.height:
+        parts.append(_table(comparison, rows, terminal))
     for part in [*parts, *_notes(comparison, rows.height)]:
         show(console, part)
     return comparison

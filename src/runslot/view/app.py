@@ -219,6 +219,14 @@ def _add_browser_callbacks(app: Dash) -> None:
         State("shell", "navbar"),
     )
     register(
+        ClientsideFunction("runslot", "brush"),
+        Output("brushed", "data"),
+        Input({"type": "panel", "at": ALL}, "selectedData"),
+        State({"type": "panel", "at": ALL}, "figure"),
+        State({"type": "choice", "name": "brush"}, "value"),
+        prevent_initial_call=True,
+    )
+    register(
         ClientsideFunction("runslot", "compare"),
         Output("compare", "href"),
         Output("compare", "className"),

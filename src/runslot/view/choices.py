@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from runslot.errors import InvalidInput
 
-Kind = Literal["curves", "bars", "scatter", "parallel", "heat", "slots"]
+Kind = Literal["curves", "bars", "profile", "improvement", "importance", "scatter", "parallel", "heat", "slots"]
 Spread = Literal["mean-std", "mean-sem", "median-quartiles", "iqm", "runs"]
 """A statistic of `runslot.results.statistics.band`, or `runs`: each run by itself."""
 ROW = "row"
@@ -53,7 +53,7 @@ class Choices:
     top: int = 0
     """Show only so many series of each figure, the best ones; 0: all."""
     by: str = "final"
-    """How runs are judged: `final`, `best`, `mean`, `last-K`."""
+    """How runs are judged: `final`, `best`, `mean`, `last-K`, `auc`."""
     mode: str = ""
     """`max`, `min`, or by the metric's name."""
     where: str = ""
@@ -68,6 +68,12 @@ class Choices:
     """The horizontal axis of a scatter or heat map: any column of the runs."""
     down: str = ""
     """The vertical axis of a heat map."""
+    tasks: tuple[str, ...] | None = None
+    """Columns whose values are tasks, within which runs are compared and resampled; None: what is named like one."""
+    draw: str = ""
+    """How scores are drawn: `bars` from zero, `points`, or what shows the difference."""
+    brush: tuple[str, ...] = ()
+    """Marked ranges of parallel coordinates: `lr from 0.01 to 0.1`, `act in relu | tanh`."""
     columns: tuple[str, ...] | None = None
     """Columns of the table; None: what varies and the metrics shown."""
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -130,8 +136,14 @@ class Choices:
 
 
 _FIELDS = tuple(each for each in dataclasses.fields(Choices) if each.name not in {"only", "without", "least", "most"})
-_LISTS = {"y", "series", "split", "log", "state", "hide", "columns"}
-_WORDS = {"kind": get_args(Kind), "band": get_args(Spread), "mode": ("", "max", "min"), "log": ("x", "y")}
+_LISTS = {"y", "series", "split", "log", "state", "hide", "columns", "tasks", "brush"}
+_WORDS = {
+    "kind": get_args(Kind),
+    "band": get_args(Spread),
+    "mode": ("", "max", "min"),
+    "log": ("x", "y"),
+    "draw": ("", "bars", "points"),
+}
 
 
 def _kept(item: str) -> str:

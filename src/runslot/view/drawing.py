@@ -76,6 +76,9 @@ def _panel(
         axis.plot([x[k] for k in ends], [center[k] for k in ends], "o", color=colour, markersize=3.5, fillstyle="none")
     for name in settings["log"]:
         (axis.set_xscale if name == "x" else axis.set_yscale)("log")
+        along = axis.xaxis if name == "x" else axis.yaxis
+        along.set_major_formatter(lambda value, _: f"{value:g}")  # its own ones are written as formulas
+        along.set_minor_formatter(lambda *_: "")
     low_limit, high_limit = settings["limits"]
     axis.set_ylim(low_limit, high_limit)
     axis.set_xlabel(settings["x"], fontsize=size)

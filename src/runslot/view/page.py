@@ -11,11 +11,11 @@ from dash import dcc, html
 
 from runslot.results.results import BEST, FINAL, Results
 from runslot.view.attributes import attributes
+from runslot.view.charts import axes, default_tasks
 from runslot.view.choices import LEAST, MOST, ONLY, ROW, WITHOUT, Choices
 from runslot.view.choosing import UNKNOWN, default_series, default_x, default_y, text_of
 from runslot.view.curves import SAID
 from runslot.view.palette import STATES
-from runslot.view.plots import axes
 from runslot.view.table import default_columns
 
 _MOST_VALUES = 200
@@ -26,6 +26,9 @@ _ORDER = (*STATES, UNKNOWN)
 KINDS = {
     "curves": "Curves",
     "bars": "Scores",
+    "profile": "Profiles",
+    "improvement": "Improvement",
+    "importance": "Importance",
     "scatter": "Scatter",
     "parallel": "Parallel",
     "heat": "Heat map",
@@ -81,6 +84,7 @@ def plots_page(results: Results, choices: Choices) -> Any:
         dcc.Store(id="reloaded"),
         dcc.Store(id="paint"),
         dcc.Store(id="painted"),
+        dcc.Store(id="brushed"),
         dcc.Interval(id="tick", interval=1000),
         _kinds_and_export(choices),
         html.Div(id="message", role="alert"),
@@ -172,6 +176,9 @@ def defaults(results: Results) -> dict[str, Any]:
         "columns": list(default_columns(results, y)),
         "across": across,
         "down": down,
+        "tasks": list(default_tasks(results)),
+        "draw": "",
+        "brush": [],
     }
 
 
@@ -184,14 +191,29 @@ def controls(results: Results, choices: Choices) -> Any:
     columns = [*keys, *(FINAL + m for m in results.metrics), *(BEST + m for m in results.metrics), "seconds", "rows"]
     drawn = [
         _several("y", "Metrics", results.metrics, value["y"]),
-        _one("x", "Along", [*results.metrics, ROW], value["x"], kinds="curves"),
+        _one("x", "Along", [*results.metrics, ROW], value["x"], kinds="curves judged"),
         _one("across", "Across", columns, value["across"], kinds="scatter heat"),
         _one("down", "Down", columns, value["down"], kinds="heat"),
+        _several("series", "Curves by", _first(keys, results.varying), value["series"], kinds=_GROUPED),
         _several(
-            "series", "Curves by", _first(keys, results.varying), value["series"], kinds="curves bars scatter parallel"
+            "split",
+            "Figures by",
+            _first(keys, results.varying),
+            value["split"],
+            kinds="curves bars profile improvement scatter",
         ),
-        _several("split", "Figures by", _first(keys, results.varying), value["split"], kinds="curves bars scatter"),
-        _several("hide", "Hidden curves", list(choices.hide), choices.hide, kinds="curves", free=True),
+        _several("tasks", "Tasks", _first(keys, results.varying), value["tasks"], kinds="bars profile improvement"),
+        _pairs(
+            "draw",
+            "Draw scores as",
+            {"": "What shows the difference", "bars": "Bars from zero", "points": "Points"},
+            choices.draw,
+            kinds="bars",
+        ),
+        _marks(choices),
+        _several(
+            "hide", "Hidden curves", list(choices.hide), choices.hide, kinds="curves bars profile scatter", free=True
+        ),
         _pairs(
             "band", "Over seeds", {k: v[0].upper() + v[1:] for k, v in SAID.items()}, value["band"], kinds="curves bars"
         ),
@@ -205,7 +227,7 @@ def controls(results: Results, choices: Choices) -> Any:
         dmc.Group(
             [
                 _number("top", "Only the best", choices.top or "", 0, placeholder="all"),
-                _one("by", "judged by", ["final", "best", "mean", "last-10"], choices.by, search=False),
+                _pairs("by", "judged by", _JUDGED | {choices.by: _JUDGED.get(choices.by, choices.by)}, choices.by),
             ],
             grow=True,
         ),
@@ -215,6 +237,27 @@ def controls(results: Results, choices: Choices) -> Any:
 
 
 _OPEN = {"y", "x", "across", "down"}
+_GROUPED = "curves bars profile improvement scatter parallel"
+_JUDGED = {
+    "final": "final value",
+    "best": "best value",
+    "mean": "mean",
+    "last-10": "mean of last 10",
+    "auc": "area under curve",
+}
+
+
+def _marks(choices: Choices) -> Any:
+    """Return the ranges that are marked on parallel coordinates: dragged along an axis, or written."""
+    tags = dmc.TagsInput(
+        id=_choice("brush"),
+        label="Marked ranges",
+        description="Drag along an axis, or write: lr from 0.01 to 0.1",
+        value=list(choices.brush),
+        clearable=True,
+        splitChars=[],
+    )
+    return _for("parallel", tags)
 
 
 def _log_axes(choices: Choices) -> Any:

@@ -42,8 +42,13 @@ class Stroke:
 
     def faint(self, opacity: float) -> str:
         """Return the colour with that opacity, as CSS writes it."""
-        red, green, blue = (int(self.colour[i : i + 2], 16) for i in (1, 3, 5))
-        return f"rgba({red},{green},{blue},{opacity:g})"
+        return faint(self.colour, opacity)
+
+
+def faint(colour: str, opacity: float) -> str:
+    """Return a colour `#RRGGBB` with an opacity, as CSS writes it."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
 
 
 def stroke(index: int) -> Stroke:

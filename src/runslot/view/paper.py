@@ -15,11 +15,13 @@ import polars as pl
 
 from runslot.errors import InvalidInput, NotInstalled
 from runslot.results.results import Results
-from runslot.view import drawing
+from runslot.view import drawing, drawing_charts
+from runslot.view.charts import Chart, charts
 from runslot.view.choices import Choices
 from runslot.view.choosing import choose
 from runslot.view.curves import Drawing, draw
-from runslot.view.palette import stroke
+from runslot.view.palette import LINES, stroke
+from runslot.view.plots import axis_marks
 from runslot.view.rows import Rows
 
 FORMATS = ("pdf", "svg", "png")
@@ -66,14 +68,75 @@ def paper_files(
     chosen = choose(results, choices)
     if not chosen.runs.height:
         raise InvalidInput("no run passes the filters, so there is nothing to draw")
+    if choices.kind == "slots":
+        raise InvalidInput("slots are drawn on the page alone; choose another kind of figure")
+    paper = paper or Paper()
+    table, settings = (
+        _curves(chosen, results, choices, paper, rows)
+        if choices.kind == "curves"
+        else _charts(chosen, results, choices, paper)
+    )
+    files = {f"{name}.{kind}": draw_paper(table, settings, kind), f"{name}.csv": table.write_csv().encode()}
+    return {**files, f"{name}.py": _script(name, kind, table, settings).encode()}
+
+
+def _curves(
+    chosen: Results, results: Results, choices: Choices, paper: Paper, rows: Rows | None
+) -> tuple[pl.DataFrame, dict[str, Any]]:
     drawn = draw(chosen, rows or Rows.of(results), choices, results)
     if not any(panel.curves for panel in drawn.panels):
         raise InvalidInput("there is nothing to draw: no run has both metrics")
-    table = data_table(drawn, choices.hide)
-    paper = paper or Paper()
-    script = _script(name, kind, drawn, choices, paper)
-    figure = draw_paper(table, _settings(drawn, choices, paper), kind)
-    return {f"{name}.{kind}": figure, f"{name}.csv": table.write_csv().encode(), f"{name}.py": script.encode()}
+    return data_table(drawn, choices.hide), _settings(drawn, choices, paper)
+
+
+def _charts(chosen: Results, results: Results, choices: Choices, paper: Paper) -> tuple[pl.DataFrame, dict[str, Any]]:
+    drawn = charts(chosen, choices, results)
+    full = [chart for chart in drawn.charts if chart.data.height]
+    if not full:
+        raise InvalidInput("there is nothing to draw: no run has a number to be judged by")
+    parts = [
+        chart.data.select(pl.lit(i).alias("panel"), pl.lit(chart.split).alias("split"), pl.all())
+        for i, chart in enumerate(full)
+    ]
+    table = pl.concat(parts, how="vertical_relaxed")
+    if "dash" in table.columns:
+        table = table.with_columns(pl.col("dash").replace_strict(_LINES))
+    columns = min(len(full), _MOST_COLUMNS if paper.width > 4 else 1)
+    if full[0].mark in {"bars", "points", "parallel", "heat"}:  # which need room for labels
+        columns = min(columns, 2 if paper.width > 4 else 1)
+    lines = -(-len(full) // columns)
+    labels = max((chart.data["label"].n_unique() for chart in full if "label" in chart.data.columns), default=0)
+    by_labels = full[0].mark in {"bars", "points"}
+    each = 0.5 + 0.19 * labels if by_labels else min(paper.width / columns * 0.62, 3.2)
+    settings = {
+        "size": (paper.width, round(paper.height or lines * each + 0.35, 3)),
+        "columns": columns,
+        "font": paper.font,
+        "dpi": paper.dpi,
+        "caption": "; ".join(drawn.notes),
+        "panels": [_panel_settings(chart) for chart in full],
+    }
+    return table, settings
+
+
+def _panel_settings(chart: Chart) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "mark": chart.mark,
+        "split": chart.split,
+        "across": chart.across,
+        "down": chart.down,
+        "y": chart.metric,
+    }
+    own = chart.settings
+    if chart.mark in {"bars", "points"}:
+        found |= {"log": own["log"], "limits": own["limits"], "line": own.get("mark")}
+    elif chart.mark == "scatter":
+        found |= {"log": own["log"], "order": list(own["order"])}
+    elif chart.mark == "heat":
+        found |= {"order": list(own["order"]), "order_down": list(own["order_down"])}
+    elif chart.mark == "parallel":
+        found |= {"axis_marks": [axis_marks(axis) for axis in own["axes"]], "shades": LINES}
+    return found
 
 
 def data_table(drawn: Drawing, hidden: tuple[str, ...] = ()) -> pl.DataFrame:
@@ -132,7 +195,8 @@ def draw_paper(table: pl.DataFrame, settings: dict[str, Any], kind: str) -> byte
         raise NotInstalled("figures are drawn by matplotlib: pip install 'runslot[plot]'") from error
     points: dict[str, list[Any]] = {name: table[name].to_list() for name in table.columns}
     with matplotlib.rc_context(drawing.STYLE):  # type: ignore[arg-type]  # its names are literals there
-        figure = drawing.draw(Figure, points, settings)
+        drawer = drawing_charts.draw_charts if "panels" in settings else drawing.draw
+        figure = drawer(Figure, points, settings)
         buffer = io.BytesIO()
         # A fixed date gives equal files for equal data.
         dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
@@ -140,15 +204,42 @@ def draw_paper(table: pl.DataFrame, settings: dict[str, Any], kind: str) -> byte
     return buffer.getvalue()
 
 
-def _script(name: str, kind: str, drawn: Drawing, choices: Choices, paper: Paper) -> str:
-    settings = ",\n    ".join(f"{key!r}: {value!r}" for key, value in _settings(drawn, choices, paper).items())
-    shared = Path(drawing.__file__).read_text(encoding="utf-8").partition("# --- shared ---\n")[2]
-    return _HEAD.format(name=name, kind=kind) + shared + _TAIL.format(name=name, kind=kind, settings=settings)
+def _script(name: str, kind: str, table: pl.DataFrame, settings: dict[str, Any]) -> str:
+    """Return a script that reads the data and draws them; it says everything itself."""
+    modules = (drawing, drawing_charts) if "panels" in settings else (drawing,)
+    texts = [
+        Path(str(module.__file__)).read_text(encoding="utf-8").partition("# --- shared ---\n")[2] for module in modules
+    ]
+    shared = "\n\n".join(text.removeprefix("from typing import Any\n").strip("\n") for text in texts)
+    kinds = {column: _READ[kind] for column, kind in _kinds(table).items() if kind in _READ}
+    return (
+        _HEAD.format(name=name, kind=kind)
+        + shared
+        + _TAIL.format(
+            name=name,
+            kind=kind,
+            settings=",\n    ".join(f"{key!r}: {value!r}" for key, value in settings.items()),
+            readers=", ".join(f"{column!r}: {reader}" for column, reader in kinds.items()),
+            draw="draw_charts" if len(modules) > 1 else "draw",
+        )
+    )
 
+
+def _kinds(table: pl.DataFrame) -> dict[str, str]:
+    def kind(dtype: pl.DataType) -> str:
+        if dtype == pl.Boolean:
+            return "logical"
+        return "whole" if dtype.is_integer() else "number" if dtype.is_numeric() else "text"
+
+    return {name: kind(dtype) for name, dtype in table.schema.items()}
+
+
+_READ = {"whole": "int", "number": "float", "logical": '"true".__eq__'}
 
 _HEAD = '''"""Draws {name}.{kind} from {name}.csv; needs matplotlib. Written by runslot."""
 
 import csv
+from typing import Any
 
 '''
 _TAIL = """
@@ -156,6 +247,7 @@ _TAIL = """
 SETTINGS = {{
     {settings},
 }}
+READERS = {{{readers}}}
 
 if __name__ == "__main__":
     import matplotlib
@@ -164,10 +256,8 @@ if __name__ == "__main__":
     with open("{name}.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     points = {{key: [row[key] for row in rows] for key in rows[0]}}
-    for key in ("panel", "n"):
-        points[key] = [int(value) for value in points[key]]
-    for key in ("x", "center", "low", "high"):
-        points[key] = [float(value) if value else None for value in points[key]]
+    for key, read in READERS.items():
+        points[key] = [read(value) if value else None for value in points[key]]
     with matplotlib.rc_context(STYLE):
-        draw(Figure, points, SETTINGS).savefig("{name}.{kind}", dpi=SETTINGS["dpi"])
+        {draw}(Figure, points, SETTINGS).savefig("{name}.{kind}", dpi=SETTINGS["dpi"])
 """

@@ -1,8 +1,4 @@
-"""Plots of one score a run: intervals by group, scatter, parallel coordinates, heat map. Pure.
-
-`bars` draws points with intervals, not bars from zero: what differs between 0.96 and 0.97 can be seen, and no length
-misleads.
-"""
+"""Charts of one score a run as Plotly figures: bars, profiles, scatter, heat map, parallel coordinates. Pure."""
 
 from __future__ import annotations
 
@@ -11,227 +7,186 @@ from typing import Any
 
 import polars as pl
 
-from runslot.errors import InvalidInput
-from runslot.results.results import BEST, FINAL, Results
-from runslot.results.statistics import band
-from runslot.results.summary import mode_of
-from runslot.view.choices import Choices
-from runslot.view.choosing import Groups, default_series, default_y, group, in_order, text_of
-from runslot.view.curves import SAID
+from runslot.view.brushing import Brush
+from runslot.view.charts import Chart
 from runslot.view.figures import GREY, GRID, LOG, Figure, base_layout, numbers, plain
-from runslot.view.palette import LINES, SEQUENCE, Stroke, stroke
+from runslot.view.palette import LINES, SEQUENCE, faint
+from runslot.view.table import shared_start
 
-Drawn = tuple[tuple[tuple[str, str], ...], tuple[Figure, ...], set[int], tuple[str, ...]]
-_MOST_CELLS = 2500
-_MOST_LINES = 1000
 _SHADES = len(SEQUENCE)
+_MOST_DOTS, _MOST_POINTS, _MOST_LINES = 600, 2000, 1200
+_GRAIN = 300
+"""Places along an axis that a screen can tell apart: what lies on the same one is drawn once."""
+_SYMBOLS = ("circle", "diamond", "square", "x")
+BASE_MARK = "#0072B2"
 
 
-def plots(chosen: Results, choices: Choices, everything: Results) -> Drawn:
-    """Return titles, figures, the groups that have a colour, and notes, for every kind but curves and slots."""
-    metrics = [chosen.metric(name) for name in choices.y or default_y(chosen.metrics)]
-    if not metrics:
-        return (), (), set(), ("No run has logged a metric yet.",)
-    keys = default_series(everything) if choices.series is None else choices.series
-    series = group(chosen, keys, everything)
-    judged = f"each run judged by {_judged(choices.by, metrics, choices)}"
-    titles: list[tuple[str, str]] = []
-    figures: list[Figure] = []
-    for metric in metrics:
-        scored = _scored(chosen, metric, choices)
-        if choices.kind == "parallel":
-            titles.append((metric, ""))
-            figures.append(_parallel(scored, metric, keys or chosen.varying, choices))
-        elif choices.kind == "heat":
-            titles.append((metric, ""))
-            figures.append(_heat(scored, *axes(chosen, choices)))
-        else:
-            for split, some in _split(scored, chosen, choices):
-                titles.append((metric, split))
-                figures.append(
-                    _scatter(some, metric, series, axes(chosen, choices)[0], choices.hide)
-                    if choices.kind == "scatter"
-                    else _intervals(some, metric, series, choices)
-                )
-    coloured = {g.index for g in series.groups} if choices.kind in {"bars", "scatter"} else set()
-    said = [SAID["mean-std" if choices.band == "runs" else choices.band]] if choices.kind == "bars" else []
-    return tuple(titles), tuple(figures), coloured, (*said, judged)
+def figure_of(chart: Chart) -> Figure:
+    """Return the figure of a chart."""
+    figure: Figure = _DRAWN[chart.mark](chart)
+    return figure
 
 
-def axes(results: Results, choices: Choices) -> tuple[str, str]:
-    """Return the columns across and down of a scatter or heat map; by default the parameters with the most values."""
-    keys = sorted(results.varying, key=lambda key: -results.runs[key].n_unique())
-    across = choices.across or (keys[0] if keys else "seed")
-    down = choices.down or next((key for key in keys if key != across), "seed")
-    for column in (across, down):
-        if column not in results.runs.columns:
-            raise InvalidInput(f"no run has a column {column!r}")
-    return across, down
-
-
-def _judged(by: str, metrics: Sequence[str], choices: Choices) -> str:
-    if by != "best":
-        return {"final": "its final value", "mean": "the mean of its values"}.get(by, f"the mean of its {by} values")
-    ways = {"lowest" if (choices.mode or mode_of(metric)) == "min" else "highest" for metric in metrics}
-    return f"its {' or '.join(sorted(ways))} value"
-
-
-def _scored(chosen: Results, metric: str, choices: Choices) -> pl.DataFrame:
-    mode = choices.mode or mode_of(metric) or "max"
-    scored = chosen.scores(metric, "min" if mode == "min" else "max", choices.by)
-    scored = scored.filter(pl.col("score").is_finite())
-    if choices.top:
-        scored = scored.sort("score", descending=mode == "max").head(choices.top)
-    return scored
-
-
-def _split(scored: pl.DataFrame, chosen: Results, choices: Choices) -> list[tuple[str, pl.DataFrame]]:
-    splits = group(chosen, choices.split)
-    place = pl.Series([splits.of[run] for run in scored["run"]], dtype=pl.Int64)
-    return [(g.label if g.values else "", scored.filter(place == i)) for i, g in enumerate(splits.groups)]
-
-
-def _intervals(scored: pl.DataFrame, metric: str, series: Groups, choices: Choices) -> Figure:
-    """Return a line a group: its runs as small dots, the center and the spread over them."""
-    runs = scored.select("run", x=pl.lit(0.0), y="score").with_columns(
-        series=pl.Series([series.of[run] for run in scored["run"]], dtype=pl.Int64)
-    )
-    table = band(runs, "mean-std" if choices.band == "runs" else choices.band, by=("series",))
-    layout = base_layout(metric, "")
-    labels = [plain(series.groups[i].label) for i in table["series"]]
-    traces: list[dict[str, Any]] = []
-    for i, n, center, low, high in table.select("series", "n", "center", "low", "high").iter_rows():
-        found = series.groups[i]
-        drawn = stroke(found.index)
-        label = plain(found.label)
-        own = runs.filter(pl.col("series") == i)["y"]
-        traces.append(_dots(own, label, drawn))
-        wide = (
-            None
-            if low is None
-            else {
-                "type": "data",
-                "symmetric": False,
-                "array": [high - center],
-                "arrayminus": [center - low],
-                "color": drawn.colour,
-                "thickness": 2,
-                "width": 5,
-            }
-        )
-        traces.append(
-            {
-                "x": numbers(pl.Series([center])),
-                "y": [label],
-                "type": "scatter",
-                "mode": "markers",
-                "marker": {"color": drawn.colour, "size": 11},
-                "error_x": wide or {},
-                "name": label,
-                "hovertemplate": f"%{{x:.5g}}  n={n}",
-            }
-        )
-    layout["yaxis"] |= {
-        "type": "category",
-        "categoryorder": "array",
-        "categoryarray": labels[::-1],
-        "title": {"text": ""},
-    }
-    layout["height"] = max(180, 70 + 30 * len(labels))
-    if "x" in choices.log or "y" in choices.log:
+def _intervals(chart: Chart) -> Figure:
+    """Return a line a label: the runs as small dots, and a bar or a point with its interval."""
+    data = chart.data
+    groups = data.filter(part="group")
+    layout = base_layout(chart.across, "")
+    labels = [plain(label) for label in groups["label"]]
+    layout["yaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": labels[::-1]}
+    layout["yaxis"] |= {"title": {"text": ""}, "range": [-0.6, len(labels) - 0.4]}
+    layout["height"] = max(180, 80 + 30 * len(labels))
+    layout["hovermode"] = "closest"
+    if "x" in chart.settings["log"]:
         layout["xaxis"] |= LOG
+    _limit(layout["xaxis"], *chart.settings["limits"])
+    if (mark := chart.settings.get("mark")) is not None:
+        line = {"color": GREY, "width": 1, "dash": "dot"}
+        layout["shapes"] = [{"type": "line", "x0": mark, "x1": mark, "yref": "paper", "y0": 0, "y1": 1, "line": line}]
+    traces = [_interval(chart.mark, *row) for row in groups.drop("part").iter_rows()]
+    runs = data.filter(part="run")
+    if 0 < runs.height <= _MOST_DOTS:
+        traces.append(_dots(runs, over_bars=chart.mark == "bars"))
     return {"data": traces, "layout": layout}
 
 
-def _dots(values: pl.Series, label: str, drawn: Stroke) -> dict[str, Any]:
+def _limit(axis: dict[str, Any], low: float | None, high: float | None) -> None:
+    """Limit an axis where there is something to limit; plotly takes the end that is left open from the data."""
+    if low is not None or high is not None:
+        axis |= {"range": [low, high], "autorange": "min" if low is None else "max" if high is None else False}
+
+
+def _interval(
+    mark: str, label: str, colour: str, value: float, low: float | None, high: float | None, n: int
+) -> dict[str, Any]:
+    wide = low is not None and high is not None
+    error = (
+        {
+            "type": "data",
+            "symmetric": False,
+            "array": numbers(pl.Series([high - value])),
+            "arrayminus": numbers(pl.Series([value - low])),
+            "color": colour,
+            "thickness": 2,
+            "width": 5,
+        }
+        if low is not None and high is not None
+        else {}
+    )
+    between = f"  [{low:.4g}, {high:.4g}]" if wide else ""
+    common = {
+        "x": numbers(pl.Series([value], dtype=pl.Float64)),
+        "y": [plain(label)],
+        "error_x": error,
+        "name": plain(label),
+        "hovertemplate": f"%{{x:.5g}}{between}  n={n}<extra></extra>",
+    }
+    if mark == "points":
+        return {**common, "type": "scatter", "mode": "markers", "marker": {"color": colour, "size": 11}}
+    bar = {"color": faint(colour, 0.45), "line": {"color": colour, "width": 1.5}}
+    return {**common, "type": "bar", "orientation": "h", "width": 0.66, "marker": bar}
+
+
+def _dots(runs: pl.DataFrame, *, over_bars: bool) -> dict[str, Any]:
+    colours = [faint(colour, 0.9 if over_bars else 0.45) for colour in runs["colour"]]
+    ring = {"width": 1, "color": "rgba(255,255,255,0.8)"} if over_bars else {"width": 0}
     return {
-        "x": numbers(values),
-        "y": [label] * len(values),
+        "x": numbers(runs["value"]),
+        "y": [plain(label) for label in runs["label"]],
         "type": "scatter",
         "mode": "markers",
-        "marker": {"color": drawn.faint(0.45), "size": 6},
-        "name": label,
+        "marker": {"color": colours, "size": 6, "line": ring},
+        "name": "runs",
         "hovertemplate": "%{x:.5g}<extra>one run</extra>",
     }
 
 
-def _scatter(scored: pl.DataFrame, metric: str, series: Groups, across: str, hidden: Sequence[str]) -> Figure:
-    layout = base_layout(_heading(across), metric)
+def _profile(chart: Chart) -> Figure:
+    layout = base_layout(chart.across, chart.down)
+    layout["yaxis"] |= {"range": [-0.02, 1.02], "autorange": False}
     layout["hovermode"] = "closest"
-    values = scored[across]
-    numeric = values.dtype.is_numeric()
-    if numeric and _spans_decades(values):
-        layout["xaxis"] |= LOG
-    if not numeric:
-        layout["xaxis"] |= {"type": "category", "categoryorder": "array"}
-        layout["xaxis"]["categoryarray"] = [plain(v) for v in in_order(text_of(values))]
-    place = pl.Series([series.of[run] for run in scored["run"]], dtype=pl.Int64)
-    traces = []
-    for i, found in enumerate(series.groups):
-        own = scored.filter(place == i)
-        if own.height and found.label not in hidden:
-            traces.append(
-                {
-                    "x": numbers(own[across]) if numeric else [plain(v) for v in text_of(own[across])],
-                    "y": numbers(own["score"]),
-                    "text": [plain(run) for run in own["run"]],
-                    "type": "scatter",
-                    "mode": "markers",
-                    "marker": {
-                        "color": stroke(found.index).colour,
-                        "size": 9,
-                        "opacity": 0.8,
-                        "symbol": _SYMBOLS[found.index // 6 % len(_SYMBOLS)],
-                    },
-                    "name": plain(found.label),
-                    "hovertemplate": "%{text}<br>%{x}: %{y:.5g}<extra></extra>",
-                }
-            )
+    curves = chart.data.partition_by("label", maintain_order=True) if chart.data.height else []
+    traces: list[dict[str, Any]] = []
+    for curve in curves:
+        label, colour, dash, n = curve.select("label", "colour", "dash", "n").row(0)
+        common: dict[str, Any] = {"x": numbers(curve["x"]), "type": "scatter", "mode": "lines", "name": plain(label)}
+        edge = {"line": {"width": 0, "color": colour}, "hoverinfo": "skip"}
+        traces.append({**common, **edge, "y": numbers(curve["low"])})
+        filled = {"fill": "tonexty", "fillcolor": faint(colour, 0.16)}
+        traces.append({**common, **edge, **filled, "y": numbers(curve["high"])})
+        line = {"color": colour, "dash": dash, "width": 2}
+        said = f"%{{y:.3g}} of n={n}"
+        traces.append({**common, "y": numbers(curve["value"]), "line": line, "hovertemplate": said})
     return {"data": traces, "layout": layout}
 
 
-_SYMBOLS = ("circle", "diamond", "square", "x")
+def _scatter(chart: Chart) -> Figure:
+    layout = base_layout(chart.across, chart.down)
+    layout["hovermode"] = "closest"
+    data = _thinned(chart.data)
+    numeric = data.height > 0 and data["x"].dtype.is_numeric()
+    if "x" in chart.settings["log"]:
+        layout["xaxis"] |= LOG
+    if not numeric:
+        order = [plain(value) for value in chart.settings["order"]]
+        layout["xaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": order}
+    traces = []
+    common = shared_start(data["run"].to_list()) if data.height else 0
+    for own in data.partition_by("label", maintain_order=True) if data.height else []:
+        label, colour, index = own.select("label", "colour", "index").row(0)
+        symbol = _SYMBOLS[index // 6 % len(_SYMBOLS)]
+        traces.append(
+            {
+                "x": numbers(own["x"]) if numeric else [plain(x) for x in own["x"]],
+                "y": numbers(own["value"]),
+                "text": [plain(run[common:]) for run in own["run"]],
+                "type": "scatter",
+                "mode": "markers",
+                "marker": {"color": colour, "size": 9, "opacity": 0.8, "symbol": symbol},
+                "name": plain(label),
+                "hovertemplate": "%{text}<br>%{x}: %{y:.5g}<extra></extra>",
+            }
+        )
+    return {"data": traces, "layout": layout}
 
 
-def _heading(column: str) -> str:
-    for prefix, said in ((FINAL, "final"), (BEST, "best")):
-        if column.startswith(prefix):
-            return f"{column.removeprefix(prefix)} ({said})"
-    return column
+def _thinned(data: pl.DataFrame) -> pl.DataFrame:
+    """Return one point of those that lie on one spot of the screen, and of very many some, the extremes among them."""
+    if data.height <= _MOST_POINTS:
+        return data
+    x = _spots(pl.col("x")) if data["x"].dtype.is_numeric() else pl.col("x")
+    placed = data.with_columns(_x=x, _y=_spots(pl.col("value")))
+    some = placed.unique(["label", "_x", "_y"], keep="first", maintain_order=True).drop("_x", "_y")
+    if some.height <= _MOST_POINTS:
+        return some
+    order = some.with_row_index("_row").sort("value")
+    step = -(-some.height // _MOST_POINTS)
+    kept = pl.concat([order.gather_every(step), order.tail(1)]).unique("_row")
+    return kept.sort("_row").drop("_row")
 
 
-def _spans_decades(values: pl.Series) -> bool:
-    positive = values.drop_nulls()
-    low, high = positive.min(), positive.max()
-    return isinstance(low, int | float) and isinstance(high, int | float) and low > 0 and high / low >= 50
+def _spots(column: pl.Expr) -> pl.Expr:
+    low, high = column.min(), column.max()
+    return ((column - low) / (high - low) * _GRAIN).round()
 
 
-def _heat(scored: pl.DataFrame, across: str, down: str) -> Figure:
-    """Return a cell for each pair of values: the mean score over its runs, written in it with their number."""
-    cells = pl.DataFrame({"across": text_of(scored[across]), "down": text_of(scored[down]), "score": scored["score"]})
-    xs, ys = in_order(cells["across"]), in_order(cells["down"])
-    if len(xs) * len(ys) > _MOST_CELLS:
-        raise InvalidInput(f"{len(xs)} × {len(ys)} cells are too many for a heat map; choose columns with fewer values")
-    means = {
-        (a, d): (mean, n)
-        for a, d, mean, n in cells.group_by("across", "down").agg(pl.col("score").mean(), n=pl.len()).iter_rows()
-    }
-    z = [[_rounded(means.get((a, d))) for a in xs] for d in ys]
-    text = [[_said(means.get((a, d))) for a in xs] for d in ys]
-    layout = base_layout(_heading(across), _heading(down))
+def _heat(chart: Chart) -> Figure:
+    """Return a cell for each pair of values, with the mean and n written in it."""
+    xs, ys = chart.settings["order"], chart.settings["order_down"]
+    means = {(a, d): (mean, n) for a, d, mean, n in chart.data.select("across", "down", "value", "n").iter_rows()}
+    layout = base_layout(chart.across, chart.down)
     layout["xaxis"] |= {"type": "category", "showgrid": False}
     layout["yaxis"] |= {"type": "category", "showgrid": False}
     layout["height"] = max(240, min(900, 110 + 46 * len(ys)))
-    scale = [[i / (_SHADES - 1), colour] for i, colour in enumerate(SEQUENCE)]
     trace = {
         "x": [plain(a) for a in xs],
         "y": [plain(d) for d in ys],
-        "z": z,
+        "z": [[_rounded(means.get((a, d))) for a in xs] for d in ys],
         "type": "heatmap",
-        "colorscale": scale,
+        "colorscale": [[i / (_SHADES - 1), colour] for i, colour in enumerate(SEQUENCE)],
         "xgap": 2,
         "ygap": 2,
-        "text": text,
+        "text": [[_said(means.get((a, d))) for a in xs] for d in ys],
         "texttemplate": "%{text}" if len(xs) * len(ys) <= 120 else "",
         "hovertemplate": "%{x}, %{y}: %{text}<extra></extra>",
         "colorbar": {"thickness": 10, "outlinewidth": 0, "tickfont": {"color": GREY}},
@@ -247,28 +202,102 @@ def _said(cell: tuple[float, int] | None) -> str:
     return "" if cell is None else f"{cell[0]:.4g}<br>n={cell[1]}"
 
 
-def _parallel(scored: pl.DataFrame, metric: str, keys: Sequence[str], choices: Choices) -> Figure:
-    """Return a line a run across an axis a parameter, coloured by its score.
+def _parallel(chart: Chart) -> Figure:
+    """Return a line a run across an axis a parameter, coloured by its score; grey where it is outside a marked range.
 
     Drawn from plain lines: Plotly's own parallel coordinates need WebGL and code made at run time, which the page's
-    security policy refuses.
+    security policy refuses. Dragging along an axis marks a range of it (`view.js`, which reads `meta`).
     """
-    if scored.height > _MOST_LINES:
-        raise InvalidInput(f"{scored.height} lines are too many for parallel coordinates; filter to {_MOST_LINES} runs")
-    columns = [*dict.fromkeys(key for key in keys if key in scored.columns), "score"]
-    places = [_places(scored[column]) for column in columns]
+    axes: Sequence[dict[str, Any]] = chart.settings["axes"]
+    count = len(axes)
+    places = chart.data["place"].to_list()
+    lines = len(places) // count if count else 0
+    wide = chart.data.head(lines).select("run", "value", "brushed")
+    lows, highs = wide["value"].min(), wide["value"].max()
+    low, high = (float(v) if isinstance(v, int | float) else 0.0 for v in (lows, highs))
+    span = high - low or 1.0
+    groups: dict[int, dict[tuple[float | None, ...], int]] = {}
+    for line, (value, inside) in enumerate(wide.select("value", "brushed").iter_rows()):
+        shade = min(int((value - low) / span * _SHADES), _SHADES - 1) if inside else -1
+        spots = (places[line + axis * lines] for axis in range(count))
+        spot = tuple(None if at is None else round(at * _GRAIN) / _GRAIN for at in spots)
+        groups.setdefault(shade, {}).setdefault(spot, line)
+    kept = _some_lines(groups)
+    traces = [_lines(kept[shade], count, shade) for shade in sorted(kept)]
+    traces.append(_ends(wide, places[(count - 1) * lines :], kept, count - 1))
+    return {"data": traces, "layout": _parallel_layout(axes, chart.settings["brush"])}
+
+
+Lines = dict[int, dict[tuple[float | None, ...], int]]
+"""By shade, -1 for grey: places along the axes, and one of the lines that go there."""
+
+
+def _some_lines(groups: Lines) -> Lines:
+    """Return of very many lines every so many, evenly over all shades."""
+    total = sum(map(len, groups.values()))
+    step = max(1, -(-total // _MOST_LINES))
+    return {shade: dict(list(lines.items())[::step]) for shade, lines in groups.items()}
+
+
+def _lines(lines: dict[tuple[float | None, ...], int], count: int, shade: int) -> dict[str, Any]:
+    ys: list[float | None] = []
+    for spot in lines:
+        ys += [None if at is None else round(at, 4) for at in spot]
+        ys.append(None)
+    colour = LINES[shade] if shade >= 0 else GREY
+    thin = len(lines) > 150
+    return {
+        "x": [*range(count), None] * len(lines),
+        "y": ys,
+        "type": "scatter",
+        "mode": "lines",
+        "line": {"color": colour, "width": 1.0 if thin else 1.6},
+        "opacity": 0.12 if shade < 0 else 0.5 if thin else 0.8,
+        "hoverinfo": "skip",
+        "name": "",
+    }
+
+
+def _ends(wide: pl.DataFrame, places: list[float | None], kept: Lines, at: int) -> dict[str, Any]:
+    """Return a mark at the end of each line, which names its run."""
+    shades = {line: shade for shade, lines in kept.items() for line in lines.values() if shade >= 0}
+    runs, values = wide["run"].to_list(), wide["value"].to_list()
+    common = shared_start(runs)
+    own = [line for line in sorted(shades) if places[line] is not None]
+    return {
+        "x": [at] * len(own),
+        "y": [round(places[line] or 0.0, 4) for line in own],
+        "text": [plain(f"{runs[line][common:]}: {values[line]:.5g}") for line in own],
+        "type": "scatter",
+        "mode": "markers",
+        "marker": {"color": [LINES[shades[line]] for line in own], "size": 6},
+        "unselected": {"marker": {"opacity": 1}},
+        "hovertemplate": "%{text}<extra></extra>",
+        "name": "",
+    }
+
+
+def _parallel_layout(axes: Sequence[dict[str, Any]], brushes: Sequence[Brush]) -> dict[str, Any]:
     layout = base_layout("", "")
-    layout["hovermode"] = "closest"
-    ticks = [_heading(column) if column != "score" else f"{metric} ({choices.by})" for column in columns]
+    layout |= {
+        "hovermode": "closest",
+        "dragmode": "select",
+        "height": 480,
+        "meta": {"axes": [_escaped(axis) for axis in axes]},
+    }
+    marked = [[brush.column, brush.low, brush.high, *brush.values] for brush in brushes]
+    layout["uirevision"] = layout["selectionrevision"] = repr(marked)
+    layout["newselection"] = {"line": {"color": BASE_MARK, "width": 1}}
     layout["xaxis"] |= {
-        "tickvals": list(range(len(columns))),
-        "ticktext": [plain(t) for t in ticks],
+        "tickvals": list(range(len(axes))),
+        "ticktext": [plain(axis["name"]) for axis in axes],
         "gridcolor": GREY,
-        "range": [-0.15, len(columns) - 0.7],
+        "range": [-0.15, len(axes) - 0.7],
         "title": {"text": ""},
         "side": "top",
+        "fixedrange": True,
     }
-    layout["yaxis"] |= {"visible": False, "range": [-0.06, 1.06]}
+    layout["yaxis"] |= {"visible": False, "range": [-0.06, 1.06], "fixedrange": True}
     layout["annotations"] = [
         {
             "x": i,
@@ -280,48 +309,59 @@ def _parallel(scored: pl.DataFrame, metric: str, keys: Sequence[str], choices: C
             "font": {"size": 11},
             "bgcolor": GRID,
         }
-        for i, (_, marks) in enumerate(places)
-        for at, text in marks
+        for i, axis in enumerate(axes)
+        for at, text in axis_marks(axis)
     ]
-    layout["height"] = 460
-    shade = [min(int(at * _SHADES), _SHADES - 1) if at is not None else 0 for at in places[-1][0]]
-    traces = []
-    for step in range(_SHADES):
-        xs: list[int | None] = []
-        ys: list[float | None] = []
-        text: list[str] = []
-        for row in (i for i, s in enumerate(shade) if s == step):
-            xs += [*range(len(columns)), None]
-            ys += [*(None if at[row] is None else round(at[row] or 0.0, 4) for at, _ in places), None]
-            text += [plain(f"{scored['run'][row]}: {scored['score'][row]:.5g}")] * (len(columns) + 1)
-        if xs:
-            line = {"color": LINES[step], "width": 1.6}
-            traces.append(
-                {
-                    "x": xs,
-                    "y": ys,
-                    "text": text,
-                    "type": "scatter",
-                    "mode": "lines+markers",
-                    "line": line,
-                    "marker": {"size": 4},
-                    "opacity": 0.8,
-                    "hovertemplate": "%{text}<extra></extra>",
-                    "name": "",
-                }
-            )
-    return {"data": traces, "layout": layout}
+    layout["shapes"] = [
+        {
+            "type": "rect",
+            "x0": i - 0.03,
+            "x1": i + 0.03,
+            "y0": low,
+            "y1": high,
+            "fillcolor": faint(BASE_MARK, 0.35),
+            "line": {"color": BASE_MARK, "width": 1},
+        }
+        for brush in brushes
+        for i, axis in enumerate(axes)
+        if axis["column"] == brush.column
+        for low, high in marked_parts(axis, brush)
+    ]
+    return layout
 
 
-def _places(values: pl.Series) -> tuple[list[float | None], list[tuple[float, str]]]:
-    """Return where each value lies on an axis from 0 to 1, and the axis's marks."""
-    if values.dtype.is_numeric() and values.n_unique() > 8:
-        low, high = float(values.min() or 0.0), float(values.max() or 0.0)  # type: ignore[arg-type]  # numbers, as seen
-        width = high - low or 1.0
-        marks = [(0.0, f"{low:.4g}"), (1.0, f"{high:.4g}")]
-        return [None if v is None else (v - low) / width for v in values], marks
-    text = text_of(values)
-    order = in_order(text)
-    at = {value: 0.5 if len(order) == 1 else i / (len(order) - 1) for i, value in enumerate(order)}
-    marks = [(at[value], value) for value in order] if len(order) <= 24 else [(0.0, order[0]), (1.0, order[-1])]
-    return [at[value] for value in text], marks
+def _escaped(axis: dict[str, Any]) -> dict[str, Any]:
+    """Return an axis with its texts as Plotly may have them; `view.js` takes that back."""
+    texts = {"column": plain(axis["column"]), "name": plain(axis["name"])}
+    return axis | texts | ({"values": [plain(value) for value in axis["values"]]} if "values" in axis else {})
+
+
+def axis_marks(axis: dict[str, Any]) -> list[tuple[float, str]]:
+    """Return where values are written along an axis of parallel coordinates."""
+    if "values" not in axis:
+        return [(0.0, f"{axis['low']:.4g}"), (1.0, f"{axis['high']:.4g}")]
+    values = axis["values"]
+    shown = list(enumerate(values)) if len(values) <= 24 else [(0, values[0]), (len(values) - 1, values[-1])]
+    return [((i + 0.5) / len(values), value) for i, value in shown]
+
+
+def marked_parts(axis: dict[str, Any], brush: Brush) -> list[tuple[float, float]]:
+    """Return from where to where an axis is marked."""
+    if brush.values:
+        values = axis.get("values", [])
+        return [(i / len(values), (i + 1) / len(values)) for i, value in enumerate(values) if value in brush.values]
+    if "values" in axis or brush.low is None or brush.high is None:
+        return []
+    span = axis["high"] - axis["low"] or 1.0
+    low, high = ((limit - axis["low"]) / span for limit in (brush.low, brush.high))
+    return [(max(low, -0.03), min(high, 1.03))]
+
+
+_DRAWN: dict[str, Any] = {
+    "bars": _intervals,
+    "points": _intervals,
+    "profile": _profile,
+    "scatter": _scatter,
+    "heat": _heat,
+    "parallel": _parallel,
+}

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import polars as pl
+
 from runslot.results.results import Results
+from runslot.view.charts import charts
 from runslot.view.choices import Choices
 from runslot.view.choosing import UNKNOWN, Group, choose, default_series, default_y, group
 from runslot.view.curves import draw
 from runslot.view.figures import Figure, curves_figure
 from runslot.view.palette import DISTINCT
-from runslot.view.plots import plots
+from runslot.view.plots import figure_of
 from runslot.view.table import Row, column_definitions, default_columns, paint, rows
 from runslot.view.timeline import slots_figures
 from runslot.view.watching import Moment
@@ -56,7 +59,9 @@ def show(moment: Moment, choices: Choices) -> Shown:
     chosen = choose(results, choices)
     keys = default_series(results) if choices.series is None else choices.series
     series = group(chosen, keys, results)
-    titles, figures, drawn, notes = _figures(moment, chosen, choices)
+    titles, figures, drawn, notes, marked = _figures(moment, chosen, choices)
+    if marked is not None:
+        chosen = chosen.where(pl.col("run").is_in(list(marked)))
     metrics = tuple(m for m in choices.y or default_y(results.metrics) if m in results.metrics)
     columns = default_columns(results, metrics) if choices.columns is None else choices.columns
     counts = Counter(series.of.values())
@@ -84,25 +89,27 @@ def _states(results: Results) -> Mapping[str, int]:
 
 def _figures(
     moment: Moment, chosen: Results, choices: Choices
-) -> tuple[tuple[tuple[str, str], ...], tuple[Figure, ...], set[int], tuple[str, ...]]:
-    """Return titles, figures, the groups that have a colour in them, and notes."""
+) -> tuple[tuple[tuple[str, str], ...], tuple[Figure, ...], set[int], tuple[str, ...], frozenset[str] | None]:
+    """Return titles, figures, the groups that have a colour in them, notes, and the runs that are marked."""
     results = moment.results
     if not chosen.runs.height:
         said = (
             "No run passes the filters." if results.runs.height else "There are no runs yet; this page waits for them."
         )
-        return (), (), set(), (said,)
+        return (), (), set(), (said,), None
     if choices.kind == "slots":
         titles, figures, notes = slots_figures(chosen)
-        return titles, figures, set(), notes
-    if choices.kind != "curves":
-        return plots(chosen, choices, results)
+        return titles, figures, set(), notes, None
     if not results.metrics:
-        return (), (), set(), ("No run has logged a metric yet.",)
+        return (), (), set(), ("No run has logged a metric yet.",), None
+    if choices.kind != "curves":
+        drawn = charts(chosen, choices, results, quick=True)
+        titles = tuple((chart.metric, chart.split) for chart in drawn.charts)
+        return titles, tuple(map(figure_of, drawn.charts)), set(drawn.coloured), drawn.notes, drawn.marked
     drawing = draw(chosen, moment.rows, choices, results, quick=True)
     figures = tuple(curves_figure(panel, choices.hide) for panel in drawing.panels)
     titles = tuple((panel.y, panel.split) for panel in drawing.panels)
-    return titles, figures, {found.index for found in drawing.groups}, drawing.notes
+    return titles, figures, {found.index for found in drawing.groups}, drawing.notes, None
 
 
 class Memory:

@@ -52,6 +52,30 @@ def test_the_script_draws_the_figure_from_the_data_without_runslot(runs: Path, t
     assert b"import runslot" not in files["figure.py"]
 
 
+KINDS = ("bars", "profile", "improvement", "scatter", "parallel", "heat")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_drawn_with_its_data_and_its_script(runs: Path, tmp_path: Path, kind: str) -> None:
+    choices = Choices.from_query(f"kind={kind}&y=score&split={'hidden' if kind == 'bars' else '-'}")
+    files = paper_files(load(runs, cache=False), choices, "figure", "png", paper=Paper(dpi=72))
+    for name in ("figure.csv", "figure.py"):
+        (tmp_path / name).write_bytes(files[name])
+    subprocess.run([sys.executable, "figure.py"], cwd=tmp_path, check=True, timeout=100)
+    assert (tmp_path / "figure.png").read_bytes() == files["figure.png"]
+
+
+def test_a_log_axis_is_written_in_plain_numbers(runs: Path) -> None:
+    svg = paper_files(load(runs, cache=False), Choices(log=("y",), y=("loss",)), "figure", "svg")["figure.svg"]
+    assert b"<!-- 0.1 -->" in svg
+    assert b"mathdefault" not in svg
+
+
+def test_slots_are_not_for_paper(runs: Path) -> None:
+    with pytest.raises(InvalidInput, match="page alone"):
+        paper_files(load(runs, cache=False), Choices(kind="slots"), "figure", "png")
+
+
 def test_the_command_writes_figure_data_and_script(runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "figure.svg"
     assert (

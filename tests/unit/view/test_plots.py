@@ -5,30 +5,105 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Run
 from runslot.results import load
+from runslot.results.statistics import probability_of_improvement
+from runslot.view.charts import Chart, Charts, charts, default_tasks
 from runslot.view.choices import Choices
-from runslot.view.figures import Figure
-from runslot.view.plots import plots
+from runslot.view.choosing import choose
+from runslot.view.figures import GREY, Figure
+from runslot.view.plots import figure_of
 from runslot.view.timeline import launches, slots_figures
 
 from .conftest import Write
 
 
+def charted(path: Path, query: str) -> Charts:
+    results, choices = load(path, cache=False), Choices.from_query(query)
+    return charts(choose(results, choices), choices, results, quick=True)
+
+
 def figures(path: Path, query: str) -> tuple[Figure, ...]:
-    results = load(path, cache=False)
-    return plots(results, Choices.from_query(query), results)[1]
+    return tuple(map(figure_of, charted(path, query).charts))
 
 
-def test_scores_are_a_point_and_an_interval_a_group(runs: Path) -> None:
-    (figure,) = figures(runs, "kind=bars&y=score&series=lr")
-    middles = {t["name"]: t for t in figure["data"] if "error_x" in t}
-    assert middles["lr=0.1"]["x"] == [pytest.approx((0.1 * 32 + 0.1 * 128) / 2 + 41)]
-    dots = [t for t in figure["data"] if "error_x" not in t]
-    assert [len(t["x"]) for t in dots] == [6, 6]
+def test_scores_are_bars_from_zero_with_an_interval_a_group_and_the_runs_as_dots(runs: Path) -> None:
+    (figure,) = figures(runs, "kind=bars&y=score&series=lr&series=hidden")
+    bars = {t["name"]: t for t in figure["data"] if t["type"] == "bar"}
+    assert bars["lr=0.1, hidden=128"]["x"] == [pytest.approx(0.1 * 128 + 41)]
+    assert bars["lr=0.1, hidden=128"]["error_x"]["array"] == [1.0]
+    (dots,) = [t for t in figure["data"] if t["name"] == "runs"]
+    assert len(dots["x"]) == 12
+    assert "range" not in figure["layout"]["xaxis"]  # so that bars start at zero
+
+
+def test_scores_that_lengths_do_not_tell_apart_are_points(runs: Path) -> None:
+    (chart,) = charted(runs, "kind=bars&y=score&series=seed").charts
+    assert chart.mark == "points"
+    assert charted(runs, "kind=bars&y=score&series=seed&draw=bars").charts[0].mark == "bars"
+
+
+def test_groups_that_are_hidden_are_not_drawn(runs: Path) -> None:
+    for kind in ("bars", "profile", "scatter"):
+        (chart,) = charted(runs, f"kind={kind}&y=score&series=hidden&hide=hidden=32").charts
+        assert chart.data["label"].unique().to_list() == ["hidden=128"]
+
+
+def test_the_probability_of_improvement_is_that_of_the_statistics(runs: Path) -> None:
+    (chart,) = charted(runs, "kind=improvement&y=score&series=hidden").charts
+    scores = {h: [[lr * h + 40 + seed for lr in (0.1, 0.01) for seed in range(3)]] for h in (32, 128)}
+    expected = probability_of_improvement(scores[128], scores[32])
+    assert chart.data["label"].to_list() == ["hidden=128 > hidden=32"]
+    assert chart.data["value"].to_list() == [pytest.approx(expected.estimate)]
+    tasks = {h: [[lr * h + 40 + seed for seed in range(3)] for lr in (0.1, 0.01)] for h in (32, 128)}
+    (within,) = charted(runs, "kind=improvement&y=score&series=hidden&tasks=lr").charts
+    assert within.data["value"].to_list() == [pytest.approx(probability_of_improvement(tasks[128], tasks[32]).estimate)]
+    assert within.data["value"][0] != pytest.approx(expected.estimate)
+    (lower,) = charted(runs, "kind=improvement&y=score&series=hidden&mode=min").charts
+    assert lower.data["label"].to_list() == ["hidden=32 > hidden=128"]
+    with pytest.raises(InvalidInput, match="one group"):
+        charted(runs, "kind=improvement&y=score&series=-")
+
+
+def test_profiles_are_the_fraction_of_runs_above_each_score(runs: Path) -> None:
+    (chart,) = charted(runs, "kind=profile&y=score&series=lr").charts
+    for label, own in chart.data.group_by("label"):
+        scores = [float(str(label[0])[3:]) * h + 40 + seed for h in (32, 128) for seed in range(3)]
+        for x, value in own.select("x", "value").iter_rows():
+            assert value == pytest.approx(sum(score > x for score in scores) / 6)
+
+
+def test_profiles_over_tasks_are_scaled_within_each(runs: Path) -> None:
+    drawn = charted(runs, "kind=profile&y=score&series=lr&tasks=hidden")
+    assert (drawn.charts[0].data["x"].min(), drawn.charts[0].data["x"].max()) == (0, 1)
+    assert any("scaled within each hidden" in note for note in drawn.notes)
+
+
+def test_columns_named_like_tasks_are_tasks(write_run: Write, tmp_path: Path) -> None:
+    for i, env in enumerate("ab"):
+        for algo in ("x", "y"):
+            variant = {"env_name": env, "algo": algo, "steps": 1}
+            write_run(f"{algo}{env}", variant, {"step": [1], "score": [i]})
+    assert default_tasks(load(tmp_path / "runs", cache=False)) == ("env_name",)
+
+
+def test_importance_names_what_matters(runs: Path) -> None:
+    pytest.importorskip("optuna")
+    pytest.importorskip("sklearn")
+    (chart,) = charted(runs, "kind=importance&y=score").charts
+    assert set(chart.data["label"]) == {"lr", "hidden"}
+    assert chart.data["value"].sum() == pytest.approx(1)
+
+
+def test_runs_are_judged_by_the_area_under_their_curves(runs: Path) -> None:
+    drawn = charted(runs, "kind=scatter&y=score&across=seed&series=-&by=auc&x=step")
+    found = dict(drawn.charts[0].data.select("run", "value").iter_rows())
+    assert found["lr=0.1,hidden=32/run_2"] == pytest.approx(3.2 + 2 + 20)
+    assert "area under its curve" in drawn.notes[-1]
 
 
 def test_a_heat_map_has_a_cell_for_each_pair(runs: Path) -> None:
@@ -42,16 +117,61 @@ def test_a_heat_map_has_a_cell_for_each_pair(runs: Path) -> None:
 def test_a_scatter_has_a_point_a_run(runs: Path) -> None:
     (figure,) = figures(runs, "kind=scatter&y=score&across=final/loss&series=hidden")
     assert [len(t["x"]) for t in figure["data"]] == [6, 6]
-    (hidden,) = figures(runs, "kind=scatter&y=score&across=lr&series=hidden&hide=hidden=32")
-    assert [t["name"] for t in hidden["data"]] == ["hidden=128"]
     with pytest.raises(InvalidInput, match="size"):
         figures(runs, "kind=scatter&across=size")
+
+
+def test_a_scatter_of_very_many_runs_keeps_the_extremes() -> None:
+    count = 20_000
+    values = [((i * 7919) % count) / count for i in range(count)]
+    schema = {"label": ["a"] * count, "colour": ["#000000"] * count, "index": [0] * count}
+    data = pl.DataFrame({**schema, "run": [f"r{i}" for i in range(count)], "x": list(range(count)), "value": values})
+    (trace,) = figure_of(Chart("scatter", "m", "", "x", "y", data, {"log": (), "order": ()}))["data"]
+    assert len(trace["x"]) < 2200
+    assert (min(trace["y"]), max(trace["y"])) == pytest.approx((min(values), max(values)), abs=1e-4)
 
 
 def test_parallel_coordinates_have_a_line_a_run(runs: Path) -> None:
     (figure,) = figures(runs, "kind=parallel&y=score&series=lr&series=hidden")
     assert sum(t["x"].count(None) for t in figure["data"]) == 12
     assert figure["layout"]["xaxis"]["ticktext"] == ["lr", "hidden", "score (final)"]
+
+
+def test_a_marked_range_greys_the_other_runs_and_names_those_inside(runs: Path) -> None:
+    query = "kind=parallel&y=score&series=lr&series=hidden&brush=lr in 0.1&brush=score from 50 to 99"
+    drawn = charted(runs, query)
+    assert drawn.marked == {f"lr=0.1,hidden=128/run_{seed}" for seed in range(3)}
+    figure = figure_of(drawn.charts[0])
+    grey = [t for t in figure["data"] if t["mode"] == "lines" and t["line"]["color"] == GREY]
+    assert sum(t["x"].count(None) for t in grey) == 9
+    assert len(figure["layout"]["shapes"]) == 2
+    assert charted(runs, "kind=parallel&y=score").marked is None
+    for fault in ("lr", "lr from a to b"):
+        with pytest.raises(InvalidInput, match="brush"):
+            charted(runs, f"kind=parallel&y=score&brush={fault}")
+
+
+def test_very_many_parallel_lines_are_merged_or_thinned() -> None:
+    lines = 10_000
+    axes = [{"column": c, "name": c, "low": 0.0, "high": 1.0} for c in "abc"]
+    place = [((i * 7919) % lines) / lines for i in range(lines)]
+    data = pl.concat(
+        pl.DataFrame(
+            {
+                "line": range(lines),
+                "run": [f"r{i}" for i in range(lines)],
+                "axis": [axis["name"]] * lines,
+                "place": place if axis["name"] != "b" else place[::-1],
+                "text": [""] * lines,
+                "value": place,
+                "brushed": [True] * lines,
+            }
+        )
+        for axis in axes
+    )
+    figure = figure_of(Chart("parallel", "m", "", "", "", data, {"axes": axes, "brush": ()}))
+    assert 500 < sum(t["x"].count(None) for t in figure["data"]) <= 1300
+    assert len(json.dumps(figure)) < 200_000
 
 
 @pytest.fixture
@@ -117,6 +237,5 @@ def test_a_broken_journal_shows_no_slots(experiment: Path, runs: Path) -> None:
 
 def test_groups_of_no_run_are_no_figure(write_run: Write, tmp_path: Path) -> None:
     write_run("run_0", {"lr": 1}, {"step": [1], "score": [float("nan")]})
-    results = load(tmp_path / "runs", cache=False)
-    (figure,) = plots(results, Choices(kind="heat"), results)[1]
+    (figure,) = figures(tmp_path / "runs", "kind=heat")
     assert figure["data"][0]["z"] == []

@@ -55,9 +55,14 @@ def _numbers(progress: pl.DataFrame, x: str, y: str, run: str) -> pl.DataFrame:
         .drop_nulls()
         .filter(pl.col("x").is_finite() & pl.col("y").is_not_nan())
     )
-    if not curves["x"].is_sorted() or curves["run"].n_unique() > 1:
-        curves = curves.unique(["run", "x"], keep="last", maintain_order=True)
-    return curves
+    return curves if _in_order(curves) else curves.unique(["run", "x"], keep="last", maintain_order=True)
+
+
+def _in_order(curves: pl.DataFrame) -> bool:
+    """Tell whether each run's rows stand together and its x grows: then no row is there twice, nor out of place."""
+    begins = curves["run"] != curves["run"].shift()
+    grows = (begins | (curves["x"] > curves["x"].shift())).fill_null(value=True)
+    return bool(grows.all()) and int(begins.fill_null(value=True).sum()) == curves["run"].n_unique()
 
 
 def _grid(x: pl.Series, points: int) -> pl.Series:
@@ -162,7 +167,9 @@ def area_under_curve(
     With `normalise` it is divided by the length of the run's own x axis, so that it is the curve's mean height.
     Areas of runs with unequal `from` and `to` cannot be compared; that is why they are returned.
     """
-    curves = _numbers(progress, x, y, run).sort("run", "x", maintain_order=True)
+    curves = _numbers(progress, x, y, run)
+    if not _in_order(curves):
+        curves = curves.sort("run", "x", maintain_order=True)
     width, height = pl.col("x").diff(), (pl.col("y") + pl.col("y").shift()) / 2
     start, end = pl.col("x").first(), pl.col("x").last()
     area = (width * height).sum()

@@ -13,7 +13,7 @@ _FEWEST = 4
 
 
 def importance(
-    results: Results, metric: str, mode: Mode | None = None, by: str = "final", *, seed: int = 0
+    results: Results, metric: str, mode: Mode | None = None, by: str = "final", *, seed: int = 0, x: str | None = None
 ) -> dict[str, float]:
     """Return the share of the variance of `metric` that each varying parameter explains, largest first; they sum to 1.
 
@@ -29,7 +29,7 @@ def importance(
     except ImportError as error:
         message = "hyperparameter importance needs Optuna and scikit-learn: pip install optuna scikit-learn"
         raise NotInstalled(message) from error
-    runs = results.scores(metric, mode, by)
+    runs = results.scores(metric, mode, by, x=x)
     runs = runs.filter(runs["score"].is_not_null() & runs["score"].is_finite())
     names = [name for name in results.parameters if runs[name].n_unique() > 1]
     if runs.height < _FEWEST or not names:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import polars as pl
 
@@ -156,17 +156,18 @@ def performance_profile(
     the same, as `threshold`, `fraction`, `low`, `high` (pointwise bootstrap interval)."""
     _check(scores, level, repetitions)
     _check_numbers(scores)
-    estimates = [
-        math.fsum(sum(v > threshold for v in task) / len(task) for task in scores) / len(scores)
-        for threshold in thresholds
-    ]
-    each = (_above_counted if has_numpy() else _above)(scores, thresholds, repetitions, seed)
-    rows = [
-        (threshold, *_interval(estimate, resampled, level))
-        for threshold, estimate, resampled in zip(thresholds, estimates, each, strict=True)
-    ]
-    kinds = dict.fromkeys(("threshold", "fraction", "low", "high"), pl.Float64)
-    return pl.DataFrame(rows, schema=kinds, orient="row")
+    if has_numpy():
+        columns = _profile_counted(scores, thresholds, level, repetitions, seed)
+    else:
+        estimates = [
+            math.fsum(sum(v > threshold for v in task) / len(task) for task in scores) / len(scores)
+            for threshold in thresholds
+        ]
+        each = _above(scores, thresholds, repetitions, seed)
+        intervals = (_interval(*pair, level) for pair in zip(estimates, each, strict=True))
+        columns = list(zip(*intervals, strict=True)) or [(), (), ()]
+    names = ("threshold", "fraction", "low", "high")
+    return pl.DataFrame(dict(zip(names, (thresholds, *columns), strict=True)), schema=dict.fromkeys(names, pl.Float64))
 
 
 def _above(scores: Scores, thresholds: Sequence[float], repetitions: int, seed: int) -> Iterator[pl.Series]:
@@ -177,15 +178,20 @@ def _above(scores: Scores, thresholds: Sequence[float], repetitions: int, seed: 
         yield by_task.group_by("repetition").agg(pl.col("score").mean())["score"]
 
 
-def _above_counted(scores: Scores, thresholds: Sequence[float], repetitions: int, seed: int) -> Iterator[pl.Series]:
-    """Yield the same: the share of the draws that fell on runs above the threshold."""
+def _profile_counted(
+    scores: Scores, thresholds: Sequence[float], level: float, repetitions: int, seed: int
+) -> list[Any]:
+    """Return fractions, lows and highs by the same draws: the share of them that fell on runs above a threshold."""
     import numpy as np
 
     sums = np.zeros((len(thresholds), repetitions))
+    fractions = np.zeros(len(thresholds))
     for number, task in enumerate(scores):
         above = np.asarray(task)[None, :] > np.asarray(thresholds)[:, None]
+        fractions += above.mean(axis=1)
         sums += (above.astype(np.float32) @ counts(len(task), repetitions, _seed(seed, number))) / len(task)
-    yield from (pl.Series(row) for row in sums / len(scores))
+    low, high = np.quantile(sums / len(scores), [(1 - level) / 2, (1 + level) / 2], axis=1)
+    return [fractions / len(scores), low, high]
 
 
 def _check(scores: Scores, level: float, repetitions: int) -> None:

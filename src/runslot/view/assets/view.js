@@ -3,7 +3,7 @@
   "use strict";
   const NOTHING = "-";
 
-  const state = { paint: new Map() };
+  const state = { paint: new Map(), last: null };
   // What is shown is not what the server thinks: all of it is sent again.
   function again() {
     window.dash_clientside.set_props("seen", { data: null });
@@ -32,6 +32,7 @@
         const text = query(values, ids, defaults || {});
         const kind = values[ids.findIndex((id) => id.name === "kind")] || "curves";
         document.documentElement.dataset.kind = kind;
+        document.documentElement.dataset.by = values[ids.findIndex((id) => id.name === "by")] || "final";
         const address = window.location.pathname + (text ? "?" + text : "");
         if (address !== window.location.pathname + window.location.search) window.history.replaceState(null, "", address);
         const more = text ? "&" + text : "";
@@ -50,6 +51,32 @@
           });
         }
         return window.dash_clientside.no_update;
+      },
+      // A box drawn over an axis of parallel coordinates marks that part of it.
+      brush(selected, figures, marks) {
+        const none = window.dash_clientside.no_update;
+        (selected || []).forEach((one, i) => {
+          const layout = (figures[i] || {}).layout || {}, axes = (layout.meta || {}).axes, range = (one || {}).range;
+          if (!axes || !range || !range.x || state.last === one) return;
+          state.last = one;
+          const axis = axes[Math.round((range.x[0] + range.x[1]) / 2)];
+          const [from, to] = [Math.min(...range.y), Math.max(...range.y)];
+          if (!axis || to - from < 0.005) return;
+          const text = (escaped) => escaped.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
+          const column = text(axis.column);
+          let mark;
+          if (axis.values) {
+            const inside = axis.values.filter((_, at) => (at + 0.5) / axis.values.length >= from && (at + 0.5) / axis.values.length <= to);
+            if (!inside.length) return;
+            mark = column + " in " + inside.map(text).join(" | ");
+          } else {
+            const value = (at) => Number((axis.low + Math.min(1, Math.max(0, at)) * (axis.high - axis.low)).toPrecision(6));
+            mark = column + " from " + value(from) + " to " + value(to);
+          }
+          const others = (marks || []).filter((m) => !m.startsWith(column + " from ") && !m.startsWith(column + " in "));
+          window.dash_clientside.set_props({ type: "choice", name: "brush" }, { value: others.concat([mark]) });
+        });
+        return none;
       },
       // There are metrics or parameters that the controls do not have; all choices are in the address.
       reload(outgrown) {
