@@ -21,6 +21,8 @@ from runslot.launch.opened import OpenExperiment
 _LOOK = 0.1
 _PATIENCE = 15.0
 """Seconds beyond the grace that a launcher has to take note."""
+_PATIENCE_AFAR = 180.0
+"""The same where its runs are on other machines, which have to be asked, and to send what they have."""
 
 
 def stop(
@@ -51,7 +53,9 @@ def stop(
 def _ask(directory: ExperimentDir, run_ids: Sequence[str], kill: bool) -> None:
     """Leave a request and wait until no asked run is under way; act in the launcher's place if it dies meanwhile."""
     request = directory.request("kill" if kill else "stop", run_ids)
-    deadline = time.monotonic() + directory.read().policy.get("grace", 10.0) + _PATIENCE
+    file = directory.read()
+    patience = _PATIENCE if file.launcher is None else _PATIENCE_AFAR
+    deadline = time.monotonic() + file.policy.get("grace", 10.0) + patience
     while request.exists() or _running(directory, run_ids):
         if living_launcher(directory) is None:
             request.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runslot.errors import Busy, RunslotError
+from runslot.errors import Busy, InvalidInput, RunslotError
 from runslot.experiment.records import Kind, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.hardware.slots import Slot
@@ -189,6 +189,10 @@ class SkyLauncher:
 
     def _plan(self, runs: Sequence[tuple[str, int]], known: Mapping[str, Run]) -> list[Rented]:
         """Write down what is to be rented, stage what travels, and begin."""
+        if not self.terms.machines:
+            raise InvalidInput(
+                "this launch only looks after machines that work already: `runslot resume` rents further ones"
+            )
         shares = divide(runs, min(self.terms.machines, len(runs)))
         batch = f"b{len({machine.share.batch for machine in self.record.machines}) + 1}"
         earlier = shares_of(self.record.machines)

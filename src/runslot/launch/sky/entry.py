@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput, RunslotError
-from runslot.experiment.status import ExperimentStatus
+from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.launch.bucket.listing import Share
 from runslot.launch.bucket.store import Store, check_url, open_store
 from runslot.launch.configured import Engine, Finding
@@ -126,18 +126,32 @@ class Sky:
         refuse_left_behind(experiment)
         record = record or Record(store.url)
         sky = SkyPilot(self.skypilot_python, experiment.directory.path / "cloud" / "skypilot.log")
+        if runs == 0 or not something_missing(experiment):  # machines that work already are looked after
+            return self._engine(experiment, observer, digest, store, record, sky, None)
         check_bucket(store)
         budget = self._budget(experiment, runs, record, sky)
         money.check(budget)
         for line in money.table(budget):
             observer(Said(line))
         money.agreed()
+        return self._engine(experiment, observer, digest, store, record, sky, budget)
+
+    def _engine(
+        self,
+        experiment: OpenExperiment,
+        observer: Observer,
+        digest: str,
+        store: Store,
+        record: Record,
+        sky: SkyPilot,
+        budget: money.Budget | None,
+    ) -> Engine:
         terms = Terms(
             machine=self.machine(),
-            machines=budget.machines,
-            price=budget.price,
-            what=budget.what,
-            seconds=budget.seconds,
+            machines=0 if budget is None else budget.machines,
+            price=0.0 if budget is None else budget.price,
+            what="" if budget is None else budget.what,
+            seconds=0.0 if budget is None else budget.seconds,
             sync_interval=self.sync_interval,
             recoveries=self.recoveries,
             python=self.python,
@@ -156,7 +170,7 @@ class Sky:
             say=lambda text: observer(Said(text)),
             ask=terminal(),
         )
-        said = f"{budget.machines} × {budget.what or 'machine'} on {self.place}"
+        said = f"machines on {self.place}" if budget is None else f"{terms.machines} × {terms.what} on {self.place}"
         return Engine(launcher, said)
 
     def _store(self, experiment: OpenExperiment, digest: str, record: Record | None) -> Store:
@@ -239,6 +253,14 @@ class GCP(Sky):
 
     name: str = "gcp"
     infra: str = "gcp"
+
+
+def something_missing(experiment: OpenExperiment) -> bool:
+    """Tell whether runs would be started: those that wait in no machine, were stopped, lost, or have failed."""
+    states = read_status(experiment.directory).runs
+    return any(
+        each.state not in {"running", "succeeded"} and not (each.state == "queued" and each.name) for each in states
+    )
 
 
 def check_bucket(store: Store) -> None:
