@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from runslot.hardware.slots import Slot
 
 
-_PLAIN = {"work": "runslot.launch.work", "serve": "runslot.launch.ssh.agent"}
+_PLAIN = {
+    "work": "runslot.launch.work",
+    "serve": "runslot.launch.ssh.agent",
+    "task": "runslot.launch.slurm.task",
+}
 """Commands for engines, in modules that need the standard library alone; each has a `main(argv)`."""
 
 

@@ -76,9 +76,14 @@ def _after(outcome: Outcome, asked: int, policy: Policy) -> Standing:
 
 
 def work(
-    directory: ExperimentDir, asked: Sequence[Asked], name: str, moved: bool = False, observer: Observer | None = None
+    directory: ExperimentDir,
+    asked: Sequence[Asked],
+    name: str,
+    moved: bool = False,
+    observer: Observer | None = None,
+    place: ThisMachine | None = None,
 ) -> int:
-    """Do what is missing of these runs, and return the worker's exit status."""
+    """Do what is missing of these runs, and return the worker's exit status; `place` chooses the slots."""
     told = observer or Printer()
     experiment = OpenExperiment.as_worker(directory, name, dict(os.environ), moved)
     try:
@@ -86,7 +91,7 @@ def work(
         if not share.runs and not share.adopt:
             told(Said(f"nothing to do: {share.kept} runs of {directory.path} have ended"))
             return _status(experiment, asked)
-        engine = ThisMachine().open(experiment, len(share.runs) + len(share.adopt), told)
+        engine = (place or ThisMachine()).open(experiment, len(share.runs) + len(share.adopt), told)
         try:
             # An engine says that the time is up in several ways, one after the other: none shortens the grace.
             supervisor = Supervisor(engine.launcher, told, notices=(signal.SIGTERM, signal.SIGUSR1))

@@ -1,0 +1,163 @@
+"""The sbatch script of one array: what the scheduler is asked for, and the one command that each task executes.
+
+Pure. Every option stands in the script, so that `sbatch SCRIPT`, typed by hand, submits the same as runslot does.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runslot.errors import InvalidInput
+from runslot.hardware.resources import Resources
+
+OURS = {
+    "array": "a",
+    "chdir": "D",
+    "error": "e",
+    "job-name": "J",
+    "open-mode": "",
+    "output": "o",
+    "parsable": "",
+    "requeue": "",
+    "no-requeue": "",
+    "signal": "",
+    "test-only": "",
+    "wait": "W",
+    "wrap": "",
+}
+"""Options of sbatch that the script sets itself, with their letters."""
+
+_GPU = re.compile(r"gpu(:[^:]+)?")
+_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one task asks of the scheduler."""
+
+    cpus: int
+    """CPUs as Slurm counts them."""
+    gres: str | None = None
+    memory: str | None = None
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    time: str | None = None
+    constraint: str | None = None
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Array:
+    """One array: its tasks, its name, and where it lies."""
+
+    job_name: str
+    tasks: int
+    directory: str
+    """Of the submission, relative to the experiment's."""
+    experiment: str
+    """The experiment's directory, as the nodes see it."""
+    at_a_time: int | None = None
+    ahead: int = 120
+    """Seconds before the time limit at which the tasks are told."""
+
+
+def job_name(experiment: str, token: str) -> str:
+    """Return a name that people recognise and that no other job has, since `token` is in it."""
+    return f"{_NAME.sub('_', experiment)[:40]}-{token}"
+
+
+def gres_of(given: str | None, resources: Resources, runs: int) -> str | None:
+    """Return the generic resources of a task of `runs` runs.
+
+    A given `gpu` or `gpu:TYPE` gets the number that the runs ask for; anything else is taken as it stands.
+    """
+    if given is not None and not _GPU.fullmatch(given):
+        return given
+    if resources.gpus is None:
+        return None if given is None else f"{given}:{runs}"
+    gpus = math.ceil(resources.gpus * runs / resources.runs_per_gpu)
+    return f"{given or 'gpu'}:{gpus}" if gpus else None
+
+
+def memory_of(given: str | None, resources: Resources, runs: int) -> str | None:
+    """Return the memory of a task of `runs` runs; None: what the partition gives."""
+    if given is not None or resources.memory is None:
+        return given
+    return f"{math.ceil(resources.memory * runs / 2**20)}M"
+
+
+def check_options(options: Sequence[str]) -> None:
+    """Refuse further options of sbatch that are none, or that would take runslot's own away."""
+    for option in options:
+        name = re.split(r"[=\s]", option, maxsplit=1)[0]
+        if not name.startswith("-") or "\n" in option:
+            raise InvalidInput(f"options: {option!r} is no option of sbatch; write each as '--name=value'")
+        for own, letter in OURS.items():
+            if name == f"--{own}" or (letter and name[:2] == f"-{letter}"):
+                raise InvalidInput(f"options: {option!r} cannot be given, since runslot sets {name} itself")
+
+
+def script_of(
+    array: Array, asked: Asked, python: str, archive: str, modules: Sequence[str], setup: Sequence[str], moved: bool
+) -> str:
+    """Return the script's text."""
+    command = [python, archive, "task", array.experiment, "--submission", array.directory.rpartition("/")[2]]
+    command += ["--ahead", str(array.ahead)] + (["--moved"] if moved else [])
+    lines = [
+        "#!/bin/bash -l" if modules else "#!/bin/bash",
+        *(f"#SBATCH {option}" for option in _options(array, asked)),
+        "",
+        "trap '' USR1  # until the task listens",
+        *(f"module load {shlex.quote(module)} || exit 1" for module in modules),
+        *setup,
+        f'exec {shlex.join(command)} --task "$SLURM_ARRAY_TASK_ID"',
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _options(array: Array, asked: Asked) -> list[str]:
+    last = array.tasks - 1
+    throttle = f"%{array.at_a_time}" if array.at_a_time else ""
+    options = [
+        f"--job-name={array.job_name}",
+        f"--array=0-{last}{throttle}",
+        f"--output={array.directory}/%a.log",
+        "--open-mode=append",
+        "--requeue",
+        f"--signal=B:USR1@{array.ahead}",
+        "--nodes=1",
+        "--ntasks=1",
+        f"--cpus-per-task={asked.cpus}",
+    ]
+    if not re.search(r"[\x00-\x1f]", array.experiment):  # else it has to be the directory in which sbatch is typed
+        options.insert(2, f"--chdir={quoted(array.experiment)}")
+    given = (
+        ("gres", asked.gres),
+        ("mem", asked.memory),
+        ("partition", asked.partition),
+        ("account", asked.account),
+        ("qos", asked.qos),
+        ("time", asked.time),
+        ("constraint", asked.constraint),
+    )
+    options += [f"--{name}={quoted(value)}" for name, value in given if value is not None]
+    return options + [_as_given(option) for option in asked.options]
+
+
+def _as_given(option: str) -> str:
+    name, equals, value = option.partition("=")
+    return f"{name}={quoted(value)}" if equals else option
+
+
+def quoted(value: str) -> str:
+    """Return a value as sbatch reads it from a script: in double quotes where it has something to protect."""
+    if re.fullmatch(r"[A-Za-z0-9_@%+=:,./&|*\[\]-]+", value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
