@@ -133,6 +133,11 @@ def _lock(run_dir: RunDir) -> int:
     return descriptor
 
 
+def _steady() -> float:
+    """Return seconds on a clock that nobody sets, and that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 @dataclass
 class Keeper:
     """A claimed run and, once `run` is called, the process that keeps it."""
@@ -143,6 +148,7 @@ class Keeper:
     lock: int
     """Descriptor that holds the claim."""
     started: float = field(default_factory=time.time)
+    began: float = field(default_factory=_steady)
     child: int = 0
     status: int | None = None
     peak_memory: int | None = None
@@ -319,7 +325,7 @@ class Keeper:
             exit_code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
             started=self.started,
-            ended=time.time(),
+            ended=self.started + _steady() - self.began,  # a clock that was set makes no run end before it began
             host=host_name(),
             slot=None if self.slot is None else self.slot.index,
             peak_memory=self.peak_memory,

@@ -319,6 +319,7 @@ class ExperimentDir:
         """Leave a request for the launcher at work, or a worker, by rename; returns its file, which that removes."""
         requests = self.requests if worker is None else self.worker_requests(worker)
         requests.mkdir(exist_ok=True, parents=worker is not None)
-        name = f"{time.time_ns()}-{os.getpid()}.json"
+        before = [int(file.name.partition("-")[0]) for file in requests.glob("[0-9]*-*.json")]
+        name = f"{max([time.time_ns(), *(number + 1 for number in before)])}-{os.getpid()}.json"  # clocks are set back
         write_json(requests / name, {"format": FORMAT, "verb": verb, "arguments": list(arguments)})
         return requests / name

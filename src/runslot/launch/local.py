@@ -325,11 +325,12 @@ class LocalLauncher:
             return None
         problem = self._end_container(handle.run_dir)
         escaped = end_escaped(handle.run_dir.path)
+        started = getattr(handle.run_dir.read_attempt(), "started", None)
         outcome = Outcome(
             kind="lost",
             attempt=handle.attempt,
-            started=getattr(handle.run_dir.read_attempt(), "started", None),
-            ended=time.time(),
+            started=started,
+            ended=max(started or 0.0, time.time()),  # a clock may have been set back
             host=host_name(),
             message="the process that kept it was killed" + (f"; ended {escaped} of its processes" if escaped else ""),
             notes=(problem,) if problem else (),
