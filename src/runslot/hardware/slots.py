@@ -33,7 +33,7 @@ class Slot:
     gpus: tuple[Gpu, ...] = ()
     runs_per_gpu: int = 1
     shares_cores: bool = False
-    """Other slots may have other hardware threads of its cores (`threads="cores"`)."""
+    """The slots are counted in hardware threads (`threads="cores"`): others may have other threads of its cores."""
     hides_gpus: bool = False
     """The machine has GPUs, and none is this slot's."""
     cpus_per_worker: int = 1
@@ -195,12 +195,11 @@ def _beside_gpus(cores: Cores, wanted: list[tuple[Gpu, ...]], width: int) -> _Fi
 
 
 def _as_slots(topology: Topology, resources: Resources, filled: _Filled, runs_per_gpu: int) -> tuple[Slot, ...]:
-    allowed = set(topology.allowed)
     slots = []
+    by_threads = resources.threads == "cores" and not _in_whole_cores(set(topology.allowed), filled)
     for index, (gpus, units) in enumerate(filled):
         cores = tuple(sorted({unit.core for unit in units}, key=lambda core: core.pus))
         pus = {pu for unit in units for pu in unit.pus}
-        whole = pus.issuperset(pu for core in cores for pu in core.pus if pu in allowed)
         slots.append(
             Slot(
                 host=topology.host,
@@ -209,12 +208,24 @@ def _as_slots(topology: Topology, resources: Resources, filled: _Filled, runs_pe
                 pus=tuple(sorted(pus)),
                 gpus=gpus,
                 runs_per_gpu=runs_per_gpu,
-                shares_cores=resources.threads == "cores" and not whole,
+                shares_cores=by_threads,
                 hides_gpus=bool(topology.gpus) and not gpus,
                 cpus_per_worker=resources.cpus_per_worker,
             )
         )
     return tuple(slots)
+
+
+def _in_whole_cores(allowed: set[int], filled: _Filled) -> bool:
+    """Tell whether all slots are of the same number of cores with all their allowed threads."""
+    sizes = set()
+    for _, units in filled:
+        cores = {unit.core for unit in units}
+        pus = {pu for unit in units for pu in unit.pus}
+        if not pus.issuperset(pu for core in cores for pu in core.pus if pu in allowed):
+            return False
+        sizes.add(len(cores))
+    return len(sizes) == 1
 
 
 def _notes(topology: Topology) -> str:

@@ -241,3 +241,13 @@ def test_what_does_not_fit_is_named(machine, resources, message):
 def test_memory_limits_the_number_of_slots(machine):
     assert len(carve(machine(cores=8), Resources(cpus=1, memory=20 << 30))) == 3
     assert [slot.size for slot in carve(machine(cores=8), Resources(memory=30 << 30), 100)] == [4, 4]
+
+
+def test_slots_counted_in_threads_are_of_one_size_where_some_threads_are_not_allowed(machine):
+    topology = machine(packages=1, nodes=2, cores=2, smt=2)
+    topology = replace(topology, allowed=(0, 1, 2, 3, 4))
+    assert {core.pus for core in topology.cores} == {(0, 4), (1, 5), (2, 6), (3, 7)}
+
+    slots = carve(topology, Resources(cpus=2, threads="cores"))
+
+    assert [slot.size for slot in slots] == [2, 2]
