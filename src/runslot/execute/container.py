@@ -206,6 +206,11 @@ def engine_words(output: str) -> str:
     return re.sub(r"^(docker: |podman: )?(Error( response from daemon)?|FATAL): +", "", said)[:300]
 
 
+def lacks_program(code: int, output: str) -> bool:
+    """Tell whether a container ended because its image has not the program that it was to run."""
+    return code in {126, 127} or (code == 1 and "catatonit" in output and "failed to exec" in output)
+
+
 def say_end(container: Container, code: int, output: str, memory: int | None) -> str:
     """Say why a container ended without an outcome of the run; `code` is the client's status, below 0 a signal."""
     said, image = engine_words(output), f"image {container.image}"
@@ -213,7 +218,7 @@ def say_end(container: Container, code: int, output: str, memory: int | None) ->
         return f"the {container.engine} client was killed by signal {-code}, and the run's container with it"
     if code == 125:
         return f"{container.engine} could not start a container of {image}: {said}"
-    if code in {126, 127}:
+    if lacks_program(code, output):
         return f"{container.engine} cannot run {container.python} in {image}: {said}"
     if code == 137:
         limit = "" if memory is None else f", or Python itself did not fit into {memory / 1e6:.0f} MB of memory"

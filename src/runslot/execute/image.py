@@ -15,8 +15,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from runslot.errors import InvalidInput, NotInstalled
-from runslot.execute.container import Contained, client_environment, command_line, engine_words, name_of, say_end
+from runslot.errors import InvalidInput
+from runslot.execute.container import (
+    Contained,
+    client_environment,
+    command_line,
+    engine_words,
+    lacks_program,
+    name_of,
+    say_end,
+)
 from runslot.execute.outside import contained, end_container, package_inside, program_of, told
 from runslot.experiment.records import Container, RunFile
 from runslot.experiment.rundir import RunDir
@@ -110,7 +118,7 @@ def _judge(container: Container, what: Contained, file: RunFile, python_version:
     found = _SAID.search(output)
     if found is None:
         said = say_end(container, code, output, what.memory)
-        raise (NotInstalled if code in {126, 127} else InvalidInput)(f"no run was started: {said}{_advice(code)}")
+        raise InvalidInput(f"no run was started: {said}{_advice(code, output)}")
     version = (int(found[1]), int(found[2]))
     if version < (3, 10):
         raise InvalidInput(
@@ -129,8 +137,8 @@ def _judge(container: Container, what: Contained, file: RunFile, python_version:
         raise InvalidInput(f"no run was started in {where}: {problem}")
 
 
-def _advice(code: int) -> str:
-    if code not in {126, 127}:
+def _advice(code: int, output: str) -> str:
+    if not lacks_program(code, output):
         return ""
     return "; use an image with Python 3.10 or newer, or name its interpreter as the container's python"
 

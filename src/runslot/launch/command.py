@@ -21,7 +21,7 @@ def placeholders(argv: Iterable[str]) -> set[str]:
     return {match.group(1) for argument in argv for match in _PLACEHOLDER.finditer(argument) if match.group(1)}
 
 
-def check_command(argv: Sequence[str], keys: Iterable[str], cwd: Path) -> None:
+def check_command(argv: Sequence[str], keys: Iterable[str], cwd: Path | None) -> None:
     """Refuse a command that no run could start: an unknown name in braces, a program that does not exist."""
     if not argv:
         raise InvalidInput("the command is empty: write what to run after --, as in `-- python train.py --lr {lr}`")
@@ -34,7 +34,9 @@ def check_command(argv: Sequence[str], keys: Iterable[str], cwd: Path) -> None:
         if name not in known:
             names = ", ".join(f"{{{each}}}" for each in known)
             raise InvalidInput(f"the command uses {{{name}}}, which no run has{nearest(name, known)}; known: {names}")
-    if not placeholders(argv[:1]) and shutil.which(argv[0], path=None) is None and not (cwd / argv[0]).is_file():
+    if cwd is None or placeholders(argv[:1]):
+        return
+    if shutil.which(argv[0], path=None) is None and not (cwd / argv[0]).is_file():
         raise InvalidInput(f"there is no program {argv[0]!r} on PATH or in {cwd}")
 
 

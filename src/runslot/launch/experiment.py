@@ -85,9 +85,10 @@ class Experiment:
             resumable=self.resumable,
             start=self.start,
         )
-        plan = make_plan(self.name, self.work, self.variants, self.seeds, self.resources, policy, logger)
-        launcher = self.launcher()
         container = Container(self.container) if isinstance(self.container, str) else self.container
+        asked = (self.name, self.work, self.variants, self.seeds, self.resources, policy, logger)
+        plan = make_plan(*asked, in_image=container is not None)
+        launcher = self.launcher()
         file = replace(
             plan.file,
             container=None if container is None else container.to_json(),

@@ -49,8 +49,12 @@ def make_plan(
     resources: Resources,
     policy: Policy,
     logger: LoggerSettings,
+    in_image: bool = False,
 ) -> Plan:
-    """Check what was asked and return the plan; `InvalidInput` says what to change."""
+    """Check what was asked and return the plan; `InvalidInput` says what to change.
+
+    With `in_image` a command is a program of a container's image, not of this machine.
+    """
     check_name(name)
     space = as_space(variants)
     listed = variants_of(space)
@@ -76,7 +80,7 @@ def make_plan(
         script_digest=digest_of_file(str(script)) if script and "command" in work_json else "",
     )
     if "command" in work_json:
-        check_runs_of_command(work_json["command"]["argv"], runs)
+        check_runs_of_command(work_json["command"]["argv"], runs, None if in_image else Path.cwd())
     return Plan(file, tuple(runs), pickles, script.parent if script else Path.cwd(), str(script or ""))
 
 
@@ -150,12 +154,12 @@ def refuse_shared_directories(runs: Iterable[Run]) -> None:
             )
 
 
-def check_runs_of_command(argv: Sequence[str], runs: Sequence[Run]) -> None:
-    """Refuse a command that some run could not be given."""
+def check_runs_of_command(argv: Sequence[str], runs: Sequence[Run], cwd: Path | None) -> None:
+    """Refuse a command that some run could not be given; `cwd` is where it will run, if on this machine."""
     keys: dict[str, None] = {}
     for run in runs:
         keys |= dict.fromkeys(flatten(run.variant))
-    check_command(argv, keys, Path.cwd())
+    check_command(argv, keys, cwd)
     for run in {id(run.variant): run for run in runs}.values():  # one of the seeds of each variant speaks for all
         values = command_values(run, RunDir(run.directory))
         try:
