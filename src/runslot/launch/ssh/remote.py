@@ -16,7 +16,7 @@ from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir, write_json
 from runslot.hardware.slots import Slot
-from runslot.launch.host import Host, HostError
+from runslot.launch.host import Host, HostError, last_line
 from runslot.launch.launcher import Handle, Placed, Taken
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.ssh.bringing import STAYS_HERE, Clone, home_options, remove_gone, runs_base, to_bring
@@ -329,6 +329,7 @@ class RemoteHost:
         self.host.push(terms.experiment.directory.path, clone.experiment, to_bring(terms.experiment))
         self._clone = clone
         with terms.experiment.directory.launcher_log.open("ab") as log:
+            before = log.tell()
             process = self.host.start([terms.python, "-u", clone.archive, "serve", clone.experiment], log.fileno())
         connection = Connection(process, self._hear)
         with self._lock:
@@ -341,8 +342,15 @@ class RemoteHost:
         except RunslotError as error:
             connection.kill()
             retry = isinstance(error, Broken)
-            raise HostError(self.name, f"{terms.python} {clone.archive} serve", str(error), retry) from error
+            why = f"{error}: {self._last_words(before)}".rstrip(": ") if retry else str(error)
+            raise HostError(self.name, f"{terms.python} {clone.archive} serve", why, retry) from error
         self._take_in(connection, answer)
+
+    def _last_words(self, before: int) -> str:
+        """Return what a remote end that ended had to say last."""
+        with self._terms.experiment.directory.launcher_log.open("rb") as log:
+            log.seek(before)
+            return last_line(log.read())
 
     def _take_in(self, connection: Connection, answer: Mapping[str, Any]) -> None:
         refused = answer.get("refused")

@@ -1,0 +1,150 @@
+"""What an ssh pool decides without a host: what stands in the way, what comes home and in which order."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runslot.errors import InvalidInput
+from runslot.launch.configured import read_entry
+from runslot.launch.host import Host
+from runslot.launch.ssh.alone import be_the_only_one
+from runslot.launch.ssh.bringing import remove_gone
+from runslot.launch.ssh.changes import SMALL, Change, Ledger, in_order, look
+from runslot.launch.ssh.messages import decode, encode
+from runslot.launch.ssh.probe import Probe, obstacle, read
+
+FINE = Probe("ws1", (3, 11, 7), "/usr/bin/python3", "/home/me/.runslot", 10**10, (3, 2), 0.0)
+
+
+def test_a_host_with_all_that_is_needed_is_used() -> None:
+    assert obstacle(FINE, "python3", "3.11") is None
+    assert obstacle(replace(FINE, free=None), "python3", None) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (replace(FINE, python=(3, 9, 2)), "name a newer one"),
+        (replace(FINE, python=(2, 7, 18)), "is Python 2.7"),
+        (replace(FINE, python=(3, 12, 1)), "what travels by value wants the same"),
+        (replace(FINE, free=1000), "is full"),
+        (replace(FINE, problem="/data: Read-only file system"), "Read-only file system"),
+        (replace(FINE, rsync=None), "it has no rsync"),
+        (replace(FINE, rsync=(2, 6)), "its rsync is 2.6"),
+    ],
+)
+def test_what_stands_in_the_way_is_said_with_what_to_do(found: Probe, said: str) -> None:
+    assert said in (obstacle(found, "python3", "3.11") or "")
+
+
+def test_another_minor_python_will_do_where_nothing_travels_by_value() -> None:
+    assert obstacle(replace(FINE, python=(3, 13, 0)), "python3", None) is None
+
+
+@pytest.mark.parametrize(("there", "skew"), [(100.5, 0.0), (90.0, -10.0), (131.0, 30.0)])
+def test_a_clock_is_off_only_where_no_moment_of_the_question_fits(there: float, skew: float) -> None:
+    said = {"host": "ws1", "python": [3, 11, 0], "executable": "", "root": "/r", "free": None, "rsync": [3, 2]}
+    assert read({**said, "time": there, "problem": None}, before=100.0, after=101.0).skew == skew
+
+
+def test_messages_are_told_from_what_a_login_shell_prints() -> None:
+    message = {"verb": "start", "runs": [["a", 1, 0]], "name": os.fsdecode(b"\xff\n\xc3\xbc")}
+    assert decode(encode(message)) == message
+    assert decode(b"Welcome to ws1! " + encode(message)) == message
+    assert decode(b'{"verb": "start"}\n') is None
+    assert decode(encode(message)[:-10]) is None
+
+
+def test_only_what_changed_since_it_came_home_is_offered_again(tmp_path: Path) -> None:
+    ledger = Ledger()
+    (tmp_path / "progress.csv").write_text("a\n1\n")
+    (tmp_path / "outcome.json").write_text("{}")
+    (tmp_path / ".params.pkl.123").write_text("half")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/link").symlink_to("nowhere")
+
+    changed, gone = ledger.offer("r", look(tmp_path))
+    assert sorted(change.path for change in changed) == ["progress.csv", "sub/link"]
+    assert not gone
+
+    assert len(ledger.offer("r", look(tmp_path))[0]) == 2  # what was offered did not come home
+    ledger.came_home()
+    assert ledger.offer("r", look(tmp_path)) == ([], [])
+    (tmp_path / "progress.csv").write_text("a\n1\n2\n")
+    (tmp_path / "sub/link").unlink()
+    changed, gone = ledger.offer("r", look(tmp_path))
+    assert [change.path for change in changed] == ["progress.csv"]
+    assert gone == ["sub/link"]
+
+
+def test_progress_and_what_is_small_come_home_first() -> None:
+    large, small = Change("r", "params.pkl", SMALL + 1), Change("r", "debug.log", SMALL)
+    progress = Change("r", "progress.csv", 100 * SMALL)
+    assert in_order([large, progress, small]) == ([progress, small], [large])
+
+
+def test_a_host_can_have_nothing_removed_outside_its_runs(tmp_path: Path) -> None:
+    (tmp_path / "run_0").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "run_0/link").symlink_to("../other")
+    for name in ("run_0/old", "other/mine", "mine"):
+        (tmp_path / name).touch()
+
+    gone = ["old", "../mine", "/etc/hostname", "link/mine", "never"]
+    remove_gone(tmp_path, {"r": "run_0"}, [("r", path) for path in gone] + [("s", "old")])
+
+    assert not (tmp_path / "run_0/old").exists()
+    assert (tmp_path / "mine").exists()
+    assert (tmp_path / "other/mine").exists()
+
+
+@pytest.mark.parametrize("name", ["", "-oProxyCommand=x", "a b", "host:22", "ssh://host"])
+def test_what_cannot_be_a_host_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be a host"):
+        Host(name)
+
+
+def test_a_command_for_a_host_is_one_word_an_argument() -> None:
+    argv = ["printf", "a b", "c'd\"e", "$HOME", "-x", "new\nline", "~/there is"]
+    remote = Host("ws1").command(argv)[-1]
+    assert shlex.split(remote.replace('"$HOME"', "~")) == argv
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({}, "needs the key 'hosts'"),
+        ({"hosts": []}, "hosts is empty"),
+        ({"hosts": "ws1"}, "it is a list in brackets"),
+        ({"hosts": ["a", "a"]}, "twice"),
+        ({"hosts": ["a"], "lost_after": 0}, "number of seconds above 0"),
+        ({"hosts": ["a"], "lost_afer": 3}, "did you mean 'lost_after'"),
+        ({"hosts": ["-a"]}, "cannot be a host"),
+    ],
+)
+def test_a_table_that_cannot_be_meant_is_refused(entry: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidInput, match="launchers") as refused:
+        read_entry("pool", {"kind": "ssh", **entry}, "runslot.toml")
+    assert said in str(refused.value)
+
+
+def test_a_remote_end_ends_the_one_before(tmp_path: Path) -> None:
+    """The one before holds the lock, and may not have noticed that nobody listens to it any more."""
+    import subprocess
+    import sys
+
+    hold = (
+        "import sys, time; from pathlib import Path; from runslot.launch.ssh.alone import be_the_only_one\n"
+        "with be_the_only_one(Path(sys.argv[1])):\n"
+        "    print('held', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold, tmp_path], stdout=subprocess.PIPE) as before:
+        assert before.stdout is not None
+        assert before.stdout.readline() == b"held\n"
+        with be_the_only_one(tmp_path):
+            assert before.wait(30) != 0
