@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from runslot.errors import InvalidInput
+from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import ExperimentStatus
@@ -113,6 +113,16 @@ class Slurm:
             self._bring(experiment, site)
         launcher = SlurmLauncher(experiment, cluster, site, writer, observer)
         return Engine(launcher, writer.said(), leaves=True)
+
+    def _array_size(self, cluster: Cluster) -> int:
+        try:
+            if not cluster.has("sbatch"):
+                raise cluster.missing("sbatch")
+            return cluster.array_size()
+        except RunslotError:
+            if self.script_only:  # the scripts may go to another cluster
+                return DEFAULT_ARRAY_SIZE
+            raise
 
     def _check_function(self, experiment: OpenExperiment, observer: Observer) -> None:
         if self.moves or experiment.file.container is not None:  # what the nodes have is not known here

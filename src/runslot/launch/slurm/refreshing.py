@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runslot.errors import RunslotError
+from runslot.experiment.processes import is_alive, keeper_of
 from runslot.experiment.records import Policy
 from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.launch.slurm.launcher import seen_of
@@ -41,6 +42,8 @@ def _is_open(each: RunStatus, place: Place | None, before: Look) -> bool:
     if each.state == "running":
         return True
     if each.state in {"queued", "succeeded"} or place is None or each.attempts < place.attempt:
+        return False
+    if place.submission.stopped(each.run.id).exists():
         return False
     # A task that is requeued, or tries again, leaves outcomes that are not the last.
     task = before.task(place)
@@ -81,7 +84,9 @@ def _stands(status: ExperimentStatus, each: RunStatus, place: Place | None, foun
     name = f"{job}_{place.task}"
     if ended is not None:
         return RunStatus(each.run, ended.kind, ended.attempt, ended.to_json(), each.started, each.slot)
-    waits = task is not None and task.waits
+    # An answer may be some seconds old, and the task have started since.
+    begun = each.attempt is not None and (each.attempt.started > found.at or is_alive(keeper_of(each.attempt)))
+    waits = task is not None and task.waits and not begun
     number = max(each.attempts, attempt)
     if waits:
         return replace(each, state="queued", ended=None, attempts=number, name=name, attempt=None)

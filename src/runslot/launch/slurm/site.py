@@ -1,4 +1,4 @@
-"""Where the cluster finds the experiment: where it is, on a file system that the nodes share, or a clone at a login host."""
+"""Where the cluster finds the experiment: where it is, on a disk that nodes share, or in a clone at a login host."""
 
 from __future__ import annotations
 

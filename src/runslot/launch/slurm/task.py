@@ -1,7 +1,7 @@
 """What each task of an array executes: `runslot.pyz task EXPERIMENT --submission N --task K`.
 
-It is the batch script's own process, so that Slurm's signals reach it; it does its runs as `runslot work` does, in slots
-of the job's allocation, and has itself requeued where its time ran out and its runs can continue.
+It is the batch script's own process, so that Slurm's signals reach it; it does its runs as `runslot work` does, in
+slots of the job's allocation, and has itself requeued where its time ran out and its runs can continue.
 """
 
 from __future__ import annotations
