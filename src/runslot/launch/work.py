@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Literal
 
 from runslot.errors import InvalidInput
@@ -28,6 +29,7 @@ from runslot.launch.opened import OpenExperiment
 from runslot.launch.printing import Printer
 from runslot.launch.supervisor import Share, Supervisor
 from runslot.launch.this_machine import ThisMachine
+from runslot.schedule.plan import StopAsked
 
 UNFINISHED_STATUS = 75
 """Exit status of a worker that was asked to end before its runs had (EX_TEMPFAIL): starting it again continues."""
@@ -75,6 +77,29 @@ def _after(outcome: Outcome, asked: int, policy: Policy) -> Standing:
     return Standing("leave", outcome.attempt)
 
 
+_NOTICES = (signal.SIGTERM, signal.SIGUSR1)
+"""An engine says that the time is up in several ways, one after the other: none shortens the grace."""
+
+
+class _Notices:
+    """Hears them from the worker's first moment to its last, not only while runs are under way."""
+
+    def __init__(self) -> None:
+        self.heard = False
+
+    def __enter__(self) -> _Notices:
+        for number in _NOTICES:
+            signal.signal(number, self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number in _NOTICES:
+            signal.signal(number, signal.SIG_IGN)  # the worker ends, with a status that says what it did
+
+    def _hear(self, _number: int, _frame: FrameType | None) -> None:
+        self.heard = True
+
+
 def work(
     directory: ExperimentDir,
     asked: Sequence[Asked],
@@ -83,7 +108,23 @@ def work(
     observer: Observer | None = None,
     place: ThisMachine | None = None,
 ) -> int:
-    """Do what is missing of these runs, and return the worker's exit status; `place` chooses the slots."""
+    """Do what is missing of these runs, and return the worker's exit status; `place` chooses the slots.
+
+    For a process of its own: SIGTERM and SIGUSR1 mean from here on that its time is up.
+    """
+    with _Notices() as notices:
+        return _work(directory, asked, name, moved, observer, place, notices)
+
+
+def _work(
+    directory: ExperimentDir,
+    asked: Sequence[Asked],
+    name: str,
+    moved: bool,
+    observer: Observer | None,
+    place: ThisMachine | None,
+    notices: _Notices,
+) -> int:
     told = observer or Printer()
     experiment = OpenExperiment.as_worker(directory, name, dict(os.environ), moved)
     try:
@@ -93,13 +134,15 @@ def work(
             return _status(experiment, asked)
         engine = (place or ThisMachine()).open(experiment, len(share.runs) + len(share.adopt), told)
         try:
-            # An engine says that the time is up in several ways, one after the other: none shortens the grace.
-            supervisor = Supervisor(engine.launcher, told, notices=(signal.SIGTERM, signal.SIGUSR1))
+            supervisor = Supervisor(engine.launcher, told, notices=_NOTICES)
             supervisor.add(Share(experiment, share.runs, share.attempts, share.adopt, share.kept, engine.slots_said))
+            if notices.heard:
+                supervisor.ask(StopAsked(None))
             supervisor.run()
         finally:
             engine.launcher.close()
-        unfinished = supervisor.interrupted and any(_standings(experiment, asked))
+        stopped = notices.heard or supervisor.interrupted
+        unfinished = stopped and any(_standings(experiment, asked))
         return UNFINISHED_STATUS if unfinished else _status(experiment, asked)
     finally:
         experiment.close()

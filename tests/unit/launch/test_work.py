@@ -200,3 +200,20 @@ def test_status_is_right_beside_workers(tmp_path):
     work(directory, status=1)
 
     assert read_status(directory).counts == {"succeeded": 1, "failed": 1}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_notice_while_the_function_is_imported_starts_nothing_and_says_that_runs_are_left(tmp_path, number):
+    slow = "import pathlib, time\npathlib.Path('importing').touch()\ntime.sleep(2)\n"
+    (tmp_path / "slow.py").write_text(slow + "def train(variant):\n    pass\n")
+    directory = Experiment("slow", "slow.py:train", root=tmp_path / "runs").prepare()
+    worker = subprocess.Popen([sys.executable, "-m", "runslot", "work", str(directory.path)], stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 30
+    while not (tmp_path / "importing").exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+    worker.send_signal(number)
+
+    assert worker.wait(30) == 75
+    assert states(directory) == {"run_0": "none"}
