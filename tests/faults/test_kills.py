@@ -24,8 +24,12 @@ from runslot.launch.launching import launch
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 
-RUNS = {"launcher": 30, "keeper": 120, "template": 120, "run": 120}
+RUNS = {"launcher": 30, "keeper": 90, "template": 90, "run": 90}
+"""Of one sweep."""
 KILLS = 50
+"""Of each kind, half of them where runs are commands, half where they are functions."""
+MOST_SWEEPS = 12
+"""One may be over before half of the kills are done; then there are further ones."""
 
 LAUNCH = """
 import sys
@@ -83,6 +87,30 @@ class Chaos:
         self.launcher = self._popen([sys.executable, "-c", code, self.directory.path])
         return True
 
+    def kill(self, whom: str, chance: random.Random, most: int) -> int:
+        """Kill at random moments until the sweep is over, or it was `most` times; return how often that was."""
+        killed = 0
+        while killed < most and self.ensure_launcher():
+            time.sleep(chance.random() * (0.4 if whom == "launcher" else 0.1))
+            victims = self.victims(whom)
+            if victims:
+                try:
+                    os.kill(chance.choice(victims), signal.SIGKILL)
+                    killed += 1
+                except ProcessLookupError:  # it ended by itself
+                    continue
+            if whom == "launcher":
+                self.launcher.wait()
+        return killed
+
+    def finish(self) -> None:
+        """Let the rest be done."""
+        self.launcher.wait(60)
+        for _ in range(5):
+            if not self.unfinished():
+                break
+            launch(self.directory, _quietly, failed=True)
+
     def unfinished(self) -> list[str]:
         return [each.run.directory for each in read_status(self.directory).runs if each.state != "succeeded"]
 
@@ -115,6 +143,7 @@ class Chaos:
             attempts = states[run].attempts
             # At most one execution an attempt: none was started twice.
             assert len(set(pids)) <= attempts, f"{run}: {len(set(pids))} executions in {attempts} attempts"
+            assert processes_with("RUNSLOT_RUN", str(self.directory.path / run)) == []
 
 
 def _children(pid: int) -> list[int]:
@@ -126,34 +155,20 @@ def _children(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="kills are found through /proc")
-@pytest.mark.parametrize("kind", ["command", "function"])
 @pytest.mark.parametrize("whom", ["launcher", "keeper", "template", "run"])
-def test_nothing_is_lost_or_doubled(whom: str, kind: str, tmp_path: Path) -> None:
-    chance = random.Random(f"{whom} {kind}")
-    chaos = Chaos(tmp_path, kind, RUNS[whom])
+def test_nothing_is_lost_or_doubled(whom: str, tmp_path: Path) -> None:
+    chance = random.Random(whom)
     killed = 0
-    deadline = time.monotonic() + 25
-    while killed < KILLS and time.monotonic() < deadline:
-        if not chaos.ensure_launcher():
+    for number in range(MOST_SWEEPS):
+        kind = ("command", "function")[number % 2]
+        (tmp_path / str(number)).mkdir()
+        chaos = Chaos(tmp_path / str(number), kind, RUNS[whom])
+        killed += chaos.kill(whom, chance, KILLS // 2)
+        chaos.finish()
+        chaos.check()
+        if killed >= KILLS and number > 0:
             break
-        time.sleep(chance.random() * (0.25 if whom == "launcher" else 0.1))
-        victims = chaos.victims(whom)
-        if victims:
-            try:
-                os.kill(chance.choice(victims), signal.SIGKILL)
-                killed += 1
-            except ProcessLookupError:
-                continue
-    assert killed >= KILLS * 0.6  # the sweep may be over before
-    chaos.launcher.wait(60)
-    for _ in range(5):
-        if not chaos.unfinished():
-            break
-        launch(chaos.directory, _quietly, failed=True)
-    chaos.check()
-    for run in read_status(chaos.directory).runs:
-        run_dir = chaos.directory.path / run.run.directory
-        assert processes_with("RUNSLOT_RUN", str(run_dir)) == []
+    assert killed >= KILLS
 
 
 def _quietly(_event: LaunchEvent) -> None:
