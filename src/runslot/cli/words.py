@@ -187,7 +187,9 @@ def _texts(said: str) -> Word:
 CONTAINER: Mapping[str, Word] = {
     "image": _text("The image that runs execute in; it has Python 3.10 or newer."),
     "engine": _one_of("What runs it.", "docker", "podman", "apptainer"),
-    "mounts": _texts("Further directories, at the same path inside: `/data`, read-only as `/data:ro`."),
+    "mounts": _texts(
+        "Further directories, at the same path inside: `/data`, read-only `/data:ro`, elsewhere `/data:/mnt`."
+    ),
     "options": _texts("Further options of the engine's run command, as they are."),
     "python": _text("The interpreter inside; else `python3`."),
     "environment": _texts("Names of variables that go in."),

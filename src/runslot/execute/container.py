@@ -41,11 +41,12 @@ class Mount:
 
     @classmethod
     def of(cls, text: str) -> Mount:
-        """Read `/data` or `/data:ro`: the same path inside."""
+        """Read `/data` or `/data:ro`, with the same path inside, or `/data:/mnt/data`."""
         path, colon, mode = text.rpartition(":")
-        if colon and mode in {"ro", "rw"}:
-            return cls(path, path, mode == "rw")
-        return cls(text, text)
+        if not colon or mode not in {"ro", "rw"}:
+            path, mode = text, "rw"
+        source, colon, target = path.partition(":/")
+        return cls(source, f"/{target}" if colon else source, mode == "rw")
 
 
 @dataclass(frozen=True)

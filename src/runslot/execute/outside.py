@@ -166,7 +166,7 @@ def _mounts(home: str, run_dir: str, file: RunFile, container: Container) -> Ite
 
 def _entries(path: Iterable[str], mounts: Iterable[Mount], container: Container) -> tuple[str, ...]:
     """Return those that are mounted; of a Python installation's own those alone that the user had mounted."""
-    asked = [_asked(text).target for text in container.mounts]
+    asked = [mount.target for mount in map(_asked, container.mounts) if mount.source == mount.target]
     there = [mount.target for mount in mounts if mount.source == mount.target]
     return tuple(
         entry

@@ -99,6 +99,8 @@ class Attempt(_Record):
     started: float
     slot: Mapping[str, Any] | None = None
     """`Slot`, as JSON."""
+    cgroup: str | None = None
+    """Directory of the keeper's control group, where it has one of its own."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Container(_Record):
     image: str
     engine: Literal["docker", "podman", "apptainer"] = "docker"
     mounts: tuple[str, ...] = ()
-    """Further directories, at the same path inside: `/data`, read-only as `/data:ro`."""
+    """Further directories, at the same path inside: `/data`, read-only `/data:ro`, elsewhere `/data:/mnt/data`."""
     options: tuple[str, ...] = ()
     """Further options of the engine's `run` command, as they are."""
     python: str = "python3"

@@ -1,7 +1,7 @@
 """The user's configuration: `runslot.toml` of the project, `~/.config/runslot/config.toml` of the user.
 
-It holds `root`, where experiments go unless told otherwise (`RUNSLOT_ROOT` goes before it), and `launchers`, a table
-for each place that runs can be started in.
+It holds `root`, where experiments go unless told otherwise (`RUNSLOT_ROOT` goes before it), `launchers`, a table for
+each place that runs can be started in, and `launchkit`, what that door's modes need.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from runslot.errors import InvalidInput, NotInstalled, nearest
 ROOT_VARIABLE = "RUNSLOT_ROOT"
 """Environment variable with the directory that experiments go to."""
 
-_KEYS = ("root", "launchers")
+_KEYS = ("root", "launchers", "launchkit")
 
 
 def default_root() -> Path:

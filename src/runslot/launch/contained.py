@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from runslot.errors import InvalidInput
 from runslot.execute.image import check_image
 from runslot.experiment.records import RunFile
-from runslot.hardware.slots import Slot
+from runslot.launch.local import LocalLauncher
 from runslot.launch.onefile import experiment_archive
 from runslot.launch.opened import OpenExperiment
 
 
-def check_container(experiment: OpenExperiment, slot: Slot | None, say: Callable[[str], None]) -> None:
-    """Refuse an image, an engine or a function that no run could execute with; `slot` is any of the runs'."""
+def check_container(experiment: OpenExperiment, launcher: LocalLauncher) -> None:
+    """Refuse an image, an engine or a function that no run could execute with; for a launcher once."""
     file, home = experiment.file, experiment.directory.path
     if file.container is None:
         raise InvalidInput(f"{home} has no container")
-    if "function" in file.work:
+    if file.work.get("function", {}).get("pickle") or experiment.directory.payloads.exists():
         experiment_archive(experiment.directory)  # for cloudpickle, which images need not have
+    asked = repr((file.container, file.work, file.cwd, file.path))
+    if asked in launcher.checked:
+        return
     run = RunFile(
         run={},
         experiment=file.name,
@@ -34,4 +36,6 @@ def check_container(experiment: OpenExperiment, slot: Slot | None, say: Callable
         gpu_visibility=file.gpu_visibility,
         container=file.container,
     )
-    check_image(Path(home), run, file.python_version, slot, experiment.environment, say)
+    slot = next(iter(launcher.slots()), None)
+    check_image(Path(home), run, file.python_version, slot, experiment.environment, launcher.say)
+    launcher.checked.add(asked)

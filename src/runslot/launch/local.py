@@ -80,6 +80,8 @@ class LocalLauncher:
         self._slots = tuple(slots)
         self._log = log
         self.say = say
+        self.checked: set[str] = set()
+        """Containers and functions that were found to work."""
         self._leases = Leases()
         self._reserved: dict[int, Lease] = {}
         self._refused: set[int] = set()

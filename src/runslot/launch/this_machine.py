@@ -92,7 +92,7 @@ def check_function(launcher: LocalLauncher, experiment: OpenExperiment) -> None:
     """
     file = experiment.file
     if file.container is not None:
-        check_container(experiment, next(iter(launcher.slots()), None), launcher.say)
+        check_container(experiment, launcher)
         return
     if "function" not in file.work or experiment.policy.start == "cold":
         return

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runslot.errors import InvalidInput
 from runslot.experiment.records import LoggerSettings
 from runslot.experiment.settings import default_root
 from runslot.launch.events import Said
@@ -16,7 +15,7 @@ from runslot.launch.printing import Printer
 from runslot.launchkit.asked import Asked, asked_of
 from runslot.launchkit.collection import Call, launch_call
 from runslot.launchkit.here import StrPath, run_experiment_here
-from runslot.launchkit.modes import HERE, check_mode
+from runslot.launchkit.modes import HERE, check_mode, container_of
 from runslot.logger.options import check_settings
 from runslot.variants import SWEEP_NOTE, Variant, describe, space_of
 
@@ -53,7 +52,8 @@ def run_experiment(
     A plain dict is a space: a list at its top level, under a key that may be dotted, is a set of choices; with
     `sweep=False`, in a `Variant`, and anywhere below the top level it is a value. The call waits for its runs; with
     `skip_wait` it returns at once, and the script waits for all such runs at its end. With mode `here_no_doodad` the
-    function runs in this process, and what it returns is returned (a list where there are several runs).
+    function runs in this process, and what it returns is returned (a list where there are several runs); with
+    `local_docker` and `local_singularity` the runs execute in the image that the configuration names.
 
     Runs lie in `<base_log_dir>/<MM-DD-exp_prefix>/<MM-DD-exp_prefix>_<time>_<exp_id>--s-<seed>`. `use_gpu` gives every
     run a GPU of its own, else GPUs are hidden. The arguments from `sync_interval` on concern other machines; they
@@ -61,17 +61,13 @@ def run_experiment(
     """
     del sync_interval, region, spot_price, verbose, num_exps_per_instance, time_in_mins, ssh_host, gcp_kwargs
     check_mode(mode)
-    if local_input_dir_to_mount_point_dict:
-        raise InvalidInput(
-            "local_input_dir_to_mount_point_dict mounts directories into containers, and no mode of this version has "
-            "any: leave it out, and let the function read the directory itself"
-        )
+    container = container_of(mode, bool(use_gpu), local_input_dir_to_mount_point_dict)
     check_name(exp_prefix)
     prefix = f"{time.strftime('%m-%d')}-{exp_prefix}" if prepend_date_to_exp_prefix else exp_prefix
     space = space_of(variant, sweep=sweep)
     logger = check_settings(LoggerSettings(snapshot_mode, snapshot_gap, "launchkit", "[{run}] "))
     root = default_root() if base_log_dir is None else Path(base_log_dir).expanduser().absolute()
-    call = Call(method_call, prefix, root, logger, bool(use_gpu), bool(unpack_variant), instance_type)
+    call = Call(method_call, prefix, root, logger, bool(use_gpu), bool(unpack_variant), instance_type, container)
     asked = asked_of(space, seed, exp_id)
     observer = Printer()
     if space.factors():

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput
-from runslot.experiment.records import ExperimentFile, LoggerSettings, Policy, Run
+from runslot.experiment.records import Container, ExperimentFile, LoggerSettings, Policy, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.status import COLLECTION
 from runslot.hardware.resources import Resources
@@ -43,6 +43,7 @@ class Call:
     use_gpu: bool
     unpack: bool
     instance_type: str | None
+    container: Container | None = None
 
     @property
     def collection(self) -> Path:
@@ -91,6 +92,7 @@ def _file(call: Call, space: str, pickles: dict[str, bytes]) -> ExperimentFile:
         logger=call.logger.to_json(),
         space=space,
         runs_root="../..",
+        container=None if call.container is None else call.container.to_json(),
         front_door="launchkit",
     )
 
