@@ -56,6 +56,7 @@ def run(
     container: options.Image = None,
     engine: options.Engine = None,
     wait: options.Wait = False,
+    script_only: options.ScriptOnly = False,
     yes: options.Yes = False,
     max_cost: options.MaxCost = None,
     max_hours: options.MaxHours = None,

@@ -109,6 +109,9 @@ Engine = Annotated[
 Wait = Annotated[
     bool, flag("--wait", help="Where an engine queues the runs: wait for them, instead of leaving.", panel=_LAUNCH)
 ]
+ScriptOnly = Annotated[
+    bool, flag("--script-only", help="Slurm: write the sbatch script and what it needs; submit nothing.", panel=_LAUNCH)
+]
 Yes = Annotated[bool, flag("--yes", help="Rent machines (EC2, GCP) without asking.", panel=_LAUNCH)]
 MaxCost = Annotated[
     float | None,

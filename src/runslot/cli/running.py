@@ -30,7 +30,7 @@ def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> in
         accept_code_change=options["accept_code_change"],
         snapshot_code=experiment.snapshot_code or options["snapshot_code"],
     )
-    experiment = _with_limits(experiment, options)
+    experiment = _with_limits(_as_scripts(experiment, options), options)
     json, quiet, notify = options["json"], options["quiet"], options["notify"] or words.read().get("notify", ())
     if options["dry_run"]:
         from runslot.cli.dry_run import print_plan
@@ -61,6 +61,18 @@ def _with_limits(experiment: Experiment, options: Mapping[str, Any]) -> Experime
         said = " and ".join(f"--{key.replace('_', '-')}" for key in limits)
         raise InvalidInput(f"{said} is for rented machines: name them with --on, as --on ec2")
     return replace(experiment, on=replace(launcher, **limits))  # type: ignore[type-var]
+
+
+def _as_scripts(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:
+    """Return the experiment with a launcher that writes its scripts alone, where that is asked for."""
+    if not options["script_only"]:
+        return experiment
+    from runslot.errors import InvalidInput
+
+    launcher = experiment.launcher()
+    if launcher is None or not hasattr(launcher, "script_only"):
+        raise InvalidInput("--script-only writes scripts for Slurm: name a cluster with --on, as --on slurm")
+    return replace(experiment, on=replace(launcher, script_only=True))  # type: ignore[type-var]
 
 
 def _get_ready(options: Mapping[str, Any], command: Sequence[str] | None) -> None:
