@@ -284,6 +284,52 @@ def test_a_runs_own_page(page: Page) -> None:
     assert page.complaints() == []
 
 
+def test_a_runs_own_page_follows_the_run(chromium: Any, copied: Path, serve: Callable[[Path], Any]) -> None:
+    directory = next(d for d in copied.glob("*/*/lr=0.1,hidden=32/run_0") if "latest" not in d.parts)
+    outcome = (directory / "outcome.json").read_text()
+    (directory / "outcome.json").unlink()
+    with serve(copied) as address:
+        page = Page(chromium, address)
+        page.open(f"/run?run={directory.relative_to(copied)}")
+        page.until("""return [...document.querySelectorAll('.js-plotly-plot')].filter((p) => p._fullData).length === 2
+            && (window.plot = document.querySelector('.js-plotly-plot'))""")
+        assert "lost" in page.until("return document.getElementById('run-heading').textContent")
+        with (directory / "progress.csv").open("a") as file:
+            file.write("30,0.999,0.01\n")
+        page.until("""return document.querySelector('.js-plotly-plot') === window.plot
+            && window.plot._fullData.some((t) => t.y.length === 31)""")
+        page.until("return document.getElementById('run-cards').textContent.includes('0.999')")
+        (directory / "outcome.json").write_text(outcome)
+        page.until("return document.getElementById('run-heading').textContent.includes('succeeded')")
+        (directory / "progress.csv").write_text("epoch,accuracy,loss,extra\n0,0.5,1,7\n1,0.6,1,8\n")
+        page.until("return [...document.querySelectorAll('#run-panels h2')].some((e) => e.textContent === 'extra')")
+        assert page.complaints() == []
+
+
+def test_dragging_along_an_axis_marks_its_range(page: Page) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    page.open("/?kind=parallel")
+    page.plots()
+    box = page.run("""const layout = document.querySelector('.js-plotly-plot')._fullLayout;
+        const frame = document.querySelector('.js-plotly-plot').getBoundingClientRect();
+        const x = frame.x + layout.xaxis._offset + layout.xaxis.l2p(2), top = frame.y + layout.yaxis._offset;
+        return [x, top + layout.yaxis.l2p(1.03), top + layout.yaxis.l2p(0.5)]""")
+    x, top, middle = (round(value) for value in box)
+    actions = ActionChains(page.driver)
+    actions.w3c_actions.pointer_action.move_to_location(x - 15, top)
+    actions.w3c_actions.pointer_action.pointer_down()
+    actions.w3c_actions.pointer_action.move_to_location(x, (top + middle) // 2)
+    actions.w3c_actions.pointer_action.move_to_location(x + 15, middle)
+    actions.w3c_actions.pointer_action.pointer_up()
+    actions.perform()
+    page.until("return window.location.search.includes('brush=score+from+')")
+    counted = page.until("const t = document.getElementById('counted').textContent; return t.includes(' of 8') && t")
+    assert int(counted.split()[0]) < 8
+    page.keep("marked")
+    assert page.complaints() == []
+
+
 def test_two_runs_are_compared(page: Page) -> None:
     page.plots()
     page.until("return document.querySelectorAll('#runs .ag-row .ag-checkbox-input').length >= 8")

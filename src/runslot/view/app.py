@@ -19,7 +19,8 @@ from runslot.view.guarding import Guard, policy_for, protect
 from runslot.view.page import plots_page, shell
 from runslot.view.palette import STATES, stroke
 from runslot.view.reading import Texts
-from runslot.view.run_page import console, run_page
+from runslot.view.run_live import RunMemory
+from runslot.view.run_page import console, named, run_page, run_panels
 from runslot.view.sending import add_export
 from runslot.view.shown import Memory, Shown, same_frame, same_table
 from runslot.view.table import by_name, changes
@@ -48,8 +49,10 @@ def make_app(watched: Watched, guard: Guard) -> Dash:
     app.layout = dmc.MantineProvider(
         [dcc.Location(id="at", refresh=False), html.Div(id="page")], theme=THEME, defaultColorScheme="auto"
     )
-    _add_pages(app, watched)
-    memory = Memory()
+    texts = Texts(watched.roots)
+    memory, run_memory = Memory(), RunMemory(texts)
+    _add_pages(app, watched, texts, run_memory)
+    _add_run(app, watched, run_memory)
     _add_plots(app, watched, memory)
     _add_growth(app, watched, memory)
     _add_browser_callbacks(app)
@@ -59,16 +62,19 @@ def make_app(watched: Watched, guard: Guard) -> Dash:
     return app
 
 
-def _add_pages(app: Dash, watched: Watched) -> None:
-    texts = Texts(watched.roots)
-
+def _add_pages(app: Dash, watched: Watched, texts: Texts, run_memory: RunMemory) -> None:
     @app.callback(Output("page", "children"), Input("at", "pathname"), Input("at", "search"))
     def page(path: str | None, search: str | None) -> Any:
-        results = watched.now().results
+        moment = watched.now()
+        results = moment.results
         try:
             choices = Choices.from_query(search or "")
             if path == "/run":
-                return shell(run_page(results, search or "", texts), base=results.base)
+                run = named(search or "")
+                shown = run_memory.show(run, moment)
+                panels = run_panels(shown.figures)
+                content = run_page(results, run, texts, (shown.heading, panels, shown.cards), moment.version)
+                return shell(content, base=results.base)
             if path == "/compare":
                 return shell(compare_page(results, search or "", texts), base=results.base)
             return plots_page(results, choices)
@@ -84,6 +90,39 @@ def _add_pages(app: Dash, watched: Watched) -> None:
     def tail(_: int | None, run: str | None, before: str | None) -> Any:
         now = console(watched.now().results, run or "", texts)
         return no_update if now is None or now == before else now
+
+
+def _add_run(app: Dash, watched: Watched, memory: RunMemory) -> None:
+    @app.callback(
+        Output("run-heading", "children"),
+        Output("run-cards", "children"),
+        Output("run-panels", "children"),
+        Output({"type": "run-panel", "at": ALL}, "figure"),
+        Output("run-seen", "data"),
+        Input("run-tick", "n_intervals"),
+        State("run", "data"),
+        State("run-seen", "data"),
+        prevent_initial_call=True,
+        running=[(Output("run-tick", "disabled"), True, False)],
+    )
+    def follow(_: int | None, run: str, seen: int) -> Any:
+        figures = [no_update] * len(ctx.outputs_list[3])
+        moment = watched.now()
+        if seen == moment.version:
+            return no_update, no_update, no_update, figures, no_update
+        before = memory.get(run, seen)
+        try:
+            after = memory.show(run, moment)
+        except RunslotError:
+            return no_update, no_update, no_update, figures, moment.version
+        heading = no_update if after.same("heading", before) else after.heading
+        cards = no_update if after.same("cards", before) else after.cards
+        panels: Any = no_update
+        if before is None or list(before.figures) != list(after.figures) or len(figures) != len(after.figures):
+            panels = run_panels(after.figures)
+        else:
+            figures = [_grown(before.figures[metric], figure) for metric, figure in after.figures.items()]
+        return heading, cards, panels, figures, moment.version
 
 
 def _add_plots(app: Dash, watched: Watched, memory: Memory) -> None:
@@ -150,6 +189,8 @@ def _add_growth(app: Dash, watched: Watched, memory: Memory) -> None:
         figures = [no_update] * len(ctx.outputs_list[0])
         moment = watched.now()
         if seen is None or (seen["version"] == moment.version and seen["query"] == query):
+            return figures, *(no_update,) * 6
+        if seen["query"] == query and memory.rests(query or ""):
             return figures, *(no_update,) * 6
         before = memory.get(seen["query"], seen["version"])
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,26 +21,36 @@ class Scale:
     low: float = 0.0
     high: float = 1.0
     values: tuple[str, ...] = ()
+    log: bool = False
 
     @classmethod
     def of(cls, column: str, values: pl.Series) -> Scale:
-        """Return the scale of a column: few numbers, and everything else, stand one beside the other."""
+        """Return the scale of a column: few numbers, and everything else, stand one beside the other.
+
+        Numbers are on a log scale where all are positive and span two decades.
+        """
         if values.dtype.is_numeric() and (values.n_unique() > 8 or column == "score"):
             low, high = (float(v) if isinstance(v, int | float) else 0.0 for v in (values.min(), values.max()))
-            return cls(low, high)
+            return cls(low, high, log=column != "score" and low > 0 and high / low >= 100)
         return cls(values=tuple(in_order(text_of(values))))
+
+    def place(self, value: float) -> float:
+        """Return where a number lies."""
+        if self.log:
+            return math.log(max(value, 1e-300) / self.low) / math.log(self.high / self.low)
+        width = self.high - self.low
+        return (value - self.low) / width if width else 0.5
 
     def places(self, values: pl.Series) -> list[float | None]:
         """Return where values lie."""
         if self.values:
             at = {value: (i + 0.5) / len(self.values) for i, value in enumerate(self.values)}
             return [at[value] for value in text_of(values)]
-        width = self.high - self.low
-        return [None if v is None else (v - self.low) / width if width else 0.5 for v in values]
+        return [None if v is None else self.place(v) for v in values]
 
     def to_json(self) -> dict[str, Any]:
         """Return what the browser needs to tell values from places."""
-        return {"values": list(self.values)} if self.values else {"low": self.low, "high": self.high}
+        return {"values": list(self.values)} if self.values else {"low": self.low, "high": self.high, "log": self.log}
 
 
 @dataclass(frozen=True)

@@ -272,10 +272,10 @@ def _improvement(view: _View) -> list[Chart]:
             raise InvalidInput(f"no two groups have a common {', '.join(view.tasks)}; choose other tasks, or none")
         data = pl.DataFrame(rows, schema=_INTERVALS, orient="row")
         settings = {"log": (), "limits": (-0.02, 1.02), "mark": 0.5}
-        across = "probability that a run of the first beats one of the second"
+        across = "probability of improvement"
         found.append(Chart("points", view.metric, split, across, "", data, settings))
     if all(chart.data.height == 0 for chart in found):
-        raise InvalidInput("there is one group only; choose columns under “Curves by” that make two or more")
+        raise InvalidInput("there is one group only; choose columns under “Groups by” that make two or more")
     return found
 
 

@@ -11,14 +11,14 @@ from runslot.results.difference import difference
 from runslot.results.results import Results
 from runslot.view.choosing import said
 from runslot.view.reading import Texts
-from runslot.view.run_page import asked_run, badge, run_address
+from runslot.view.run_page import asked_run, badge, named, run_address
 
 _LONGEST = 20_000
 
 
 def compare_page(results: Results, query: str, texts: Texts) -> list[Any]:
     """Return the content of the page that compares the runs `a` and `b` of an address."""
-    left, right = asked_run(results, query, "a"), asked_run(results, query, "b")
+    left, right = (asked_run(results, named(query, side)) for side in "ab")
     for row in (left, right):
         foreign = texts.foreign(texts.directory(row["path"]))
         if foreign:

@@ -194,7 +194,7 @@ def controls(results: Results, choices: Choices) -> Any:
         _one("x", "Along", [*results.metrics, ROW], value["x"], kinds="curves judged"),
         _one("across", "Across", columns, value["across"], kinds="scatter heat"),
         _one("down", "Down", columns, value["down"], kinds="heat"),
-        _several("series", "Curves by", _first(keys, results.varying), value["series"], kinds=_GROUPED),
+        _several("series", "Groups by", _first(keys, results.varying), value["series"], kinds=_GROUPED),
         _several(
             "split",
             "Figures by",
@@ -211,8 +211,11 @@ def controls(results: Results, choices: Choices) -> Any:
             kinds="bars",
         ),
         _marks(choices),
-        _several(
-            "hide", "Hidden curves", list(choices.hide), choices.hide, kinds="curves bars profile scatter", free=True
+        html.Div(
+            _several(
+                "hide", "Hidden curves", choices.hide, choices.hide, kinds="curves bars profile scatter", free=True
+            ),
+            className="rs-hidden-curves",
         ),
         _pairs(
             "band", "Over seeds", {k: v[0].upper() + v[1:] for k, v in SAID.items()}, value["band"], kinds="curves bars"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
-from runslot.view.brushing import Brush
+from runslot.view.brushing import Brush, Scale
 from runslot.view.charts import Chart
 from runslot.view.figures import GREY, GRID, LOG, Figure, base_layout, numbers, plain
 from runslot.view.palette import LINES, SEQUENCE, faint
@@ -43,10 +44,12 @@ def _intervals(chart: Chart) -> Figure:
     if (mark := chart.settings.get("mark")) is not None:
         line = {"color": GREY, "width": 1, "dash": "dot"}
         layout["shapes"] = [{"type": "line", "x0": mark, "x1": mark, "yref": "paper", "y0": 0, "y1": 1, "line": line}]
-    traces = [_interval(chart.mark, *row) for row in groups.drop("part").iter_rows()]
+    traces = [_middle(chart.mark, *row) for row in groups.drop("part").iter_rows()]
     runs = data.filter(part="run")
     if 0 < runs.height <= _MOST_DOTS:
-        traces.append(_dots(runs, over_bars=chart.mark == "bars"))
+        traces.append(_dots(runs, few=runs.height <= 12 * len(labels)))
+    # Above the dots, so that these do not hide them.
+    traces += [_interval(*row) for row in groups.drop("part", "n").iter_rows() if row[-1] is not None]
     return {"data": traces, "layout": layout}
 
 
@@ -56,46 +59,44 @@ def _limit(axis: dict[str, Any], low: float | None, high: float | None) -> None:
         axis |= {"range": [low, high], "autorange": "min" if low is None else "max" if high is None else False}
 
 
-def _interval(
+def _middle(
     mark: str, label: str, colour: str, value: float, low: float | None, high: float | None, n: int
 ) -> dict[str, Any]:
-    wide = low is not None and high is not None
-    error = (
-        {
-            "type": "data",
-            "symmetric": False,
-            "array": numbers(pl.Series([high - value])),
-            "arrayminus": numbers(pl.Series([value - low])),
-            "color": colour,
-            "thickness": 2,
-            "width": 5,
-        }
-        if low is not None and high is not None
-        else {}
-    )
-    between = f"  [{low:.4g}, {high:.4g}]" if wide else ""
+    between = f"  [{low:.4g}, {high:.4g}]" if low is not None and high is not None else ""
     common = {
         "x": numbers(pl.Series([value], dtype=pl.Float64)),
         "y": [plain(label)],
-        "error_x": error,
         "name": plain(label),
         "hovertemplate": f"%{{x:.5g}}{between}  n={n}<extra></extra>",
     }
     if mark == "points":
         return {**common, "type": "scatter", "mode": "markers", "marker": {"color": colour, "size": 11}}
-    bar = {"color": faint(colour, 0.45), "line": {"color": colour, "width": 1.5}}
+    bar = {"color": faint(colour, 0.35), "line": {"color": colour, "width": 1.5}}
     return {**common, "type": "bar", "orientation": "h", "width": 0.66, "marker": bar}
 
 
-def _dots(runs: pl.DataFrame, *, over_bars: bool) -> dict[str, Any]:
-    colours = [faint(colour, 0.9 if over_bars else 0.45) for colour in runs["colour"]]
-    ring = {"width": 1, "color": "rgba(255,255,255,0.8)"} if over_bars else {"width": 0}
+def _interval(label: str, colour: str, value: float, low: float, high: float) -> dict[str, Any]:
+    error = {"type": "data", "symmetric": False, "color": colour, "thickness": 2.5, "width": 6}
+    error |= {"array": numbers(pl.Series([high - value])), "arrayminus": numbers(pl.Series([value - low]))}
+    return {
+        "x": numbers(pl.Series([value])),
+        "y": [plain(label)],
+        "type": "scatter",
+        "mode": "markers",
+        "marker": {"color": colour, "size": 1},
+        "error_x": error,
+        "hoverinfo": "skip",
+        "name": "",
+    }
+
+
+def _dots(runs: pl.DataFrame, *, few: bool) -> dict[str, Any]:
     return {
         "x": numbers(runs["value"]),
         "y": [plain(label) for label in runs["label"]],
         "type": "scatter",
         "mode": "markers",
-        "marker": {"color": colours, "size": 6, "line": ring},
+        "marker": {"color": [faint(colour, 0.55 if few else 0.25) for colour in runs["colour"]], "size": 6},
         "name": "runs",
         "hovertemplate": "%{x:.5g}<extra>one run</extra>",
     }
@@ -339,10 +340,18 @@ def _escaped(axis: dict[str, Any]) -> dict[str, Any]:
 def axis_marks(axis: dict[str, Any]) -> list[tuple[float, str]]:
     """Return where values are written along an axis of parallel coordinates."""
     if "values" not in axis:
-        return [(0.0, f"{axis['low']:.4g}"), (1.0, f"{axis['high']:.4g}")]
+        low, high = axis["low"], axis["high"]
+        decades = range(math.floor(math.log10(low)) + 1, math.ceil(math.log10(high))) if axis.get("log") else ()
+        between = [10.0**power for power in decades if 1.3 * low < 10.0**power < high / 1.3]
+        return [(place_between(axis, value), f"{value:.4g}") for value in (low, *between, high)]
     values = axis["values"]
     shown = list(enumerate(values)) if len(values) <= 24 else [(0, values[0]), (len(values) - 1, values[-1])]
     return [((i + 0.5) / len(values), value) for i, value in shown]
+
+
+def place_between(axis: dict[str, Any], value: float) -> float:
+    """Return where a number lies on an axis of numbers."""
+    return Scale(axis["low"], axis["high"], log=bool(axis.get("log"))).place(value)
 
 
 def marked_parts(axis: dict[str, Any], brush: Brush) -> list[tuple[float, float]]:
@@ -352,8 +361,7 @@ def marked_parts(axis: dict[str, Any], brush: Brush) -> list[tuple[float, float]
         return [(i / len(values), (i + 1) / len(values)) for i, value in enumerate(values) if value in brush.values]
     if "values" in axis or brush.low is None or brush.high is None:
         return []
-    span = axis["high"] - axis["low"] or 1.0
-    low, high = ((limit - axis["low"]) / span for limit in (brush.low, brush.high))
+    low, high = (place_between(axis, limit) for limit in (brush.low, brush.high))
     return [(max(low, -0.03), min(high, 1.03))]
 
 

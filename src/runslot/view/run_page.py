@@ -19,7 +19,7 @@ from runslot.view.choices import ROW
 from runslot.view.choosing import default_x, default_y, said
 from runslot.view.curves import Curve, Panel
 from runslot.view.decimation import decimate
-from runslot.view.figures import CONFIG, curves_figure
+from runslot.view.figures import CONFIG, Figure, curves_figure
 from runslot.view.palette import STATES
 from runslot.view.reading import Texts, console_text
 
@@ -28,49 +28,59 @@ _MOST_CURVES = 12
 _LINES = 400
 
 
-def asked_run(results: Results, query: str, name: str = "run") -> dict[str, Any]:
-    """Return the row of the run that an address names; `NotFound` where there is none of that name."""
-    wanted = dict(parse_qsl(query.removeprefix("?"))).get(name, "")
-    found = results.runs.filter(pl.col("run") == wanted)
+def named(query: str, name: str = "run") -> str:
+    """Return the run that an address names; empty where it names none."""
+    return dict(parse_qsl(query.removeprefix("?"))).get(name, "")
+
+
+def asked_run(results: Results, run: str) -> dict[str, Any]:
+    """Return the row of a run; `NotFound` where there is none of that name."""
+    found = results.runs.filter(pl.col("run") == run)
     if not found.height:
-        raise NotFound(f"there is no run {wanted!r} below {results.base}")
+        raise NotFound(f"there is no run {run!r} below {results.base}")
     return found.row(0, named=True)
 
 
-def run_page(results: Results, query: str, texts: Texts) -> list[Any]:
-    """Return the content of a run's page."""
-    row = asked_run(results, query)
+def run_page(results: Results, run: str, texts: Texts, moving: tuple[Any, Any, Any], version: int) -> list[Any]:
+    """Return the content of a run's page; `moving` are heading, panels and cards, which change while it goes on."""
+    row = asked_run(results, run)
     directory = texts.directory(row["path"])
+    heading, panels, cards = moving
     parts = [
-        _heading(row),
-        html.Div(_curves(results, row), className="rs-panels"),
-        html.Div(
-            [
-                card("Variant", pairs({key: row[key] for key in results.parameters if row[key] is not None})),
-                card("Outcome", pairs(_outcome(row, directory, texts))),
-                card("Final values", pairs({m: row[FINAL + m] for m in results.metrics if row[FINAL + m] is not None})),
-                _affinity(directory, texts),
-                _snapshots(directory),
-            ],
-            className="rs-cards",
-        ),
+        html.Nav(html.A("← All runs", href="/", className="rs-export"), style={"marginBottom": "0.8rem"}),
+        html.Div(heading, id="run-heading"),
+        html.Div(panels, id="run-panels", className="rs-panels"),
+        html.Div(cards, id="run-cards", className="rs-cards"),
         _console(row, directory, texts),
         *_code(directory, texts),
+        dcc.Store(id="run", data=row["run"]),
+        dcc.Store(id="run-seen", data=version),
+        dcc.Interval(id="run-tick", interval=1000),
     ]
     return [part for part in parts if part is not None]
 
 
-def _heading(row: Mapping[str, Any]) -> Any:
-    return html.Div(
-        [
-            html.Nav(html.A("← All runs", href="/", className="rs-export"), style={"marginBottom": "0.8rem"}),
-            html.H1(row["run"], style={"fontSize": "1.2rem", "margin": "0 0 0.3rem", "overflowWrap": "anywhere"}),
-            html.Div(
-                [badge(row["state"]), html.Span(row["path"], className="rs-n", style={"fontSize": "0.8rem"})],
-                style={"display": "flex", "gap": "1rem", "flexWrap": "wrap", "marginBottom": "0.8rem"},
-            ),
-        ]
-    )
+def run_cards(results: Results, row: Mapping[str, Any], directory: Path, texts: Texts) -> list[Any]:
+    """Return the framed parts that say what a run is and how it went."""
+    cards = [
+        card("Variant", pairs({key: row[key] for key in results.parameters if row[key] is not None})),
+        card("Outcome", pairs(_outcome(row, directory, texts))),
+        card("Final values", pairs({m: row[FINAL + m] for m in results.metrics if row[FINAL + m] is not None})),
+        _affinity(directory, texts),
+        _snapshots(directory),
+    ]
+    return [each for each in cards if each is not None]
+
+
+def run_heading(row: Mapping[str, Any]) -> list[Any]:
+    """Return a run's name, state and place."""
+    return [
+        html.H1(row["run"], style={"fontSize": "1.2rem", "margin": "0 0 0.3rem", "overflowWrap": "anywhere"}),
+        html.Div(
+            [badge(row["state"]), html.Span(row["path"], className="rs-n", style={"fontSize": "0.8rem"})],
+            style={"display": "flex", "gap": "1rem", "flexWrap": "wrap", "marginBottom": "0.8rem"},
+        ),
+    ]
 
 
 def badge(state: str | None) -> Any:
@@ -127,7 +137,7 @@ def _json(text: str | None) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _curves(results: Results, row: Mapping[str, Any]) -> list[Any]:
+def run_figures(results: Results, row: Mapping[str, Any]) -> dict[str, Figure]:
     """Return a figure for each metric of the run, the likely objective first."""
     rows = results.progress.filter(pl.col("run") == row["run"])
     x = default_x(results.metrics)
@@ -136,12 +146,15 @@ def _curves(results: Results, row: Mapping[str, Any]) -> list[Any]:
     numeric = [m for m in results.metrics if m != x and rows[m].dtype == pl.Float64 and rows[m].is_finite().any()]
     first = [m for m in default_y(results.metrics) if m in numeric]
     chosen = list(dict.fromkeys([*first, *numeric]))[:_MOST_CURVES]
+    return {m: curves_figure(Panel(m, x, "", (_one_curve(rows, x, m, row["run"]),))) for m in chosen}
+
+
+def run_panels(figures: Mapping[str, Figure]) -> list[Any]:
+    """Return the figures in their frames."""
     panels = []
-    for i, metric in enumerate(chosen):
-        figure = curves_figure(Panel(metric, x, "", (_one_curve(rows, x, metric, row["run"]),)))
-        plot = html.Div(
-            dcc.Graph(id=f"run-{i}", figure=figure, config=CONFIG), className="rs-plot", style={"height": 230}
-        )
+    for i, (metric, figure) in enumerate(figures.items()):
+        graph = dcc.Graph(id={"type": "run-panel", "at": i}, figure=figure, config=CONFIG)
+        plot = html.Div(graph, className="rs-plot", style={"height": 230})
         panels.append(html.Section([html.H2(metric), plot], className="rs-panel"))
     return panels
 
@@ -175,7 +188,6 @@ def _console(row: Mapping[str, Any], directory: Path, texts: Texts) -> Any:
                 [html.H2("Console"), html.Div(tail, className="rs-tail", tabIndex="0")],
                 className="rs-card",
             ),
-            dcc.Store(id="run", data=row["run"]),
             dcc.Interval(id="console-tick", interval=2000, disabled=ended),
         ],
         style={"marginTop": "0.9rem"},

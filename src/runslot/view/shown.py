@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from runslot.view.table import Row, column_definitions, default_columns, paint, 
 from runslot.view.timeline import slots_figures
 from runslot.view.watching import Moment
 
+_QUICK, _SHARE = 0.7, 4
+"""Seconds after which drawing is slow, and how many times as long as it took what was drawn stays: a page of slow
+figures does not keep a core busy."""
 _KEPT = 24
 """Pages, or earlier moments of one, that are remembered; one that is forgotten is sent whole."""
 
@@ -118,6 +122,11 @@ class Memory:
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, int], Shown] = OrderedDict()
         self._lock = threading.Lock()
+        self._rests_until: dict[str, float] = {}
+
+    def rests(self, query: str) -> bool:
+        """Tell whether these choices took so long to draw that they are not drawn again yet, though rows were added."""
+        return time.monotonic() < self._rests_until.get(query, 0.0)
 
     def get(self, query: str, version: int) -> Shown | None:
         """Return what was shown then, where it is still known."""
@@ -129,8 +138,13 @@ class Memory:
         known = self.get(query, moment.version)
         if known is not None:
             return known
+        began = time.monotonic()
         shown = show(moment, Choices.from_query(query))
+        ended = time.monotonic()
         with self._lock:
+            if ended - began > _QUICK:
+                self._rests_until[query] = ended + _SHARE * (ended - began)
+            self._rests_until = {q: until for q, until in self._rests_until.items() if until > ended}
             self._kept[query, moment.version] = shown
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)

@@ -35,7 +35,8 @@ def test_scores_are_bars_from_zero_with_an_interval_a_group_and_the_runs_as_dots
     (figure,) = figures(runs, "kind=bars&y=score&series=lr&series=hidden")
     bars = {t["name"]: t for t in figure["data"] if t["type"] == "bar"}
     assert bars["lr=0.1, hidden=128"]["x"] == [pytest.approx(0.1 * 128 + 41)]
-    assert bars["lr=0.1, hidden=128"]["error_x"]["array"] == [1.0]
+    intervals = {t["y"][0]: t["error_x"] for t in figure["data"] if "error_x" in t}
+    assert intervals["lr=0.1, hidden=128"]["array"] == [1.0]
     (dots,) = [t for t in figure["data"] if t["name"] == "runs"]
     assert len(dots["x"]) == 12
     assert "range" not in figure["layout"]["xaxis"]  # so that bars start at zero

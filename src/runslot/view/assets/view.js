@@ -70,7 +70,11 @@
             if (!inside.length) return;
             mark = column + " in " + inside.map(text).join(" | ");
           } else {
-            const value = (at) => Number((axis.low + Math.min(1, Math.max(0, at)) * (axis.high - axis.low)).toPrecision(6));
+            const value = (at) => {
+              const share = Math.min(1, Math.max(0, at));
+              const exact = axis.log ? axis.low * (axis.high / axis.low) ** share : axis.low + share * (axis.high - axis.low);
+              return Number(exact.toPrecision(6));
+            };
             mark = column + " from " + value(from) + " to " + value(to);
           }
           const others = (marks || []).filter((m) => !m.startsWith(column + " from ") && !m.startsWith(column + " in "));
