@@ -70,11 +70,7 @@ def open_store(url: str) -> Store:
         return Directory(Path(parts.path))
     package = _PACKAGES[parts.scheme]
     try:
-        import fsspec
-
-        filesystem = fsspec.filesystem(
-            parts.scheme, use_listings_cache=False, skip_instance_cache=True, **_options(url)
-        )
+        filesystem = _filesystem(parts.scheme)
     except ImportError as error:
         raise NotInstalled(
             f"{parts.scheme}:// needs the package {package}: pip install 'runslot[cloud]', or {package} alone"
@@ -82,10 +78,17 @@ def open_store(url: str) -> Store:
     return Bucket(url, filesystem)
 
 
-def _options(url: str) -> dict[str, Any]:
-    if url.startswith("s3:"):
-        return {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 4}}}
-    return {}
+def _filesystem(scheme: str) -> Any:
+    # Without their caches of listings: what others have written since is what is asked for.
+    plain = {"use_listings_cache": False, "skip_instance_cache": True}
+    if scheme == "gs":
+        from gcsfs.core import GCSFileSystem  # not the one that asks for the kind of the bucket first
+
+        return GCSFileSystem(**plain)
+    from s3fs import S3FileSystem
+
+    patience = {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 4}}
+    return S3FileSystem(config_kwargs=patience, **plain)
 
 
 class Directory:
