@@ -254,10 +254,9 @@ def test_out_of_memory_is_said(place: Place, engine: str) -> None:
 def test_the_kernel_enforces_the_memory_limit(place: Place, engine: str) -> None:
     """What takes the memory at once is ended by the kernel, which is told apart from other kills."""
     grab = "held = bytes(300 << 20) + b'x' * (300 << 20)"
-    place(
-        "run", "--name", "one", "--grid", "a=1", "--memory-per-run", "100MB", *place.options(), "--", "python3", "-c", grab,
-        status=1,
-    )  # fmt: skip
+    limit = ("--memory-per-run", "100MB")
+    command = ("--", "python3", "-c", grab)
+    place("run", "--name", "one", "--grid", "a=1", *limit, *place.options(), *command, status=1)
     assert outcome(place)["message"].startswith("out of memory: the kernel killed 1 of the run's processes")
     assert outcome(place)["signal"] == signal.SIGKILL
 

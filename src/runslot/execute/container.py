@@ -28,7 +28,7 @@ _IMAGES_OWN = frozenset(
 )
 """What an image brings itself, and cannot be without: never mounted over."""
 
-_NO_WORDS = re.compile(r"\s*(Run '.* --help'|See '.* --help'|Usage:|time=\S+ level=warning|WARNING).*")
+_NO_WORDS = re.compile(r"\s*(Run '.* --help|See '.* --help|Usage:|time=\S+ level=warning|WARNING).*")
 
 
 @dataclass(frozen=True)
