@@ -1,22 +1,78 @@
-"""A pool of two real ssh hosts keeps the contract of every launcher, and what only ssh hosts can suffer."""
+"""A pool of two real ssh hosts keeps the contract of every launcher, and bears what only ssh hosts can suffer."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from runslot.testing.contract import LauncherContract, Place, until
 
 TESTBED = Path(__file__).parent.parent / "testbeds"
 NODES = ("node1", "node2")
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+
+PROGRAM = r'''
+import os, signal, subprocess, sys, time
+from pathlib import Path
+
+def note(text):
+    with open(os.path.join(os.environ["RUNSLOT_RUN"], "notes.txt"), "a") as file:
+        file.write(text + "\n")
+
+def count(variant):
+    """Count to variant["steps"], a row a step, from where the attempt before left off."""
+    from runslot import logger
+    state = Path(os.environ["RUNSLOT_RUN"], "state.txt")
+    first = int(state.read_text()) if state.exists() else 0
+    note(f"attempt {os.environ['RUNSLOT_ATTEMPT']} on {os.uname().nodename} from {first}")
+    for step in range(first, variant["steps"]):
+        logger.record_dict({"step": step})
+        logger.dump_tabular()
+        state.write_text(str(step + 1))
+        time.sleep(0.2)
+
+def stubborn(variant):
+    """Leave a process behind that hears nothing and belongs to nobody."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ignore = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    subprocess.Popen([sys.executable, "-c", ignore], start_new_session=True)
+    note("left")
+    time.sleep(600)
+
+def odd(variant):
+    """Write files whose names a shell or a copy program would take for something else."""
+    for name in NAMES:
+        path = os.path.join(os.fsencode(os.environ["RUNSLOT_RUN"]), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(name)
+
+def exclusive(variant):
+    """Say which cores were used, from when to when."""
+    began = time.time()
+    time.sleep(0.5)
+    for core in sorted(os.sched_getaffinity(0)):
+        note(f"{os.uname().nodename}-{core} {began} {time.time()}")
+
+def environment(variant):
+    note(json.dumps(dict(os.environ)))
+
+import json
+NAMES = [b"a b", b"-dash", b"new\nline", b"q'uo\"te", b"$HOME", b"*", b"#hash", b"~", b"\xff\xfe", "ü".encode(), b";x",
+         b"sub dir/-f", b"a:b"]
+'''
 
 
 def up() -> str:
@@ -26,9 +82,9 @@ def up() -> str:
     return done.stdout.rpartition("=")[2].strip()
 
 
-def down(*nodes: str) -> None:
+def down(*arguments: str) -> None:
     """Switch hosts off as a power cut would."""
-    subprocess.run([TESTBED / "ssh-down", *nodes], check=True)
+    subprocess.run([TESTBED / "ssh-down", *arguments], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +97,9 @@ def testbed() -> Iterator[str]:
 
 @pytest.fixture
 def ssh_config(testbed: str) -> str:
-    up()  # what another test switched off
+    """Return the configuration, with both hosts up again, whatever the test before did to them."""
+    up()
     return testbed
-
-
-@pytest.fixture
-def configured(ssh_config: str) -> Mapping[str, Any]:
-    return {"kind": "ssh", "hosts": list(NODES), "config": ssh_config, "sync_every": 1, "lost_after": 8}
 
 
 class TestSSH(LauncherContract):
@@ -60,3 +112,453 @@ class TestSSH(LauncherContract):
         down("node1")
         yield
         up()
+
+
+class Project:
+    """A directory with a program and a pool of hosts, in which `runslot` is called."""
+
+    def __init__(self, directory: Path, config: str) -> None:
+        directory.mkdir()
+        self.place = Place(directory, "pool", ())
+        self.config = config
+        self.name = f"t{os.getpid()}-{directory.parent.name}"
+        """Of the experiment: in the path of its runs on the hosts."""
+        (directory / "program.py").write_text(PROGRAM)
+        self.configure()
+
+    def configure(self, **keys: Any) -> None:
+        """Write the pool's table."""
+        entry = {"kind": "ssh", "hosts": list(NODES), "config": self.config, "sync_every": 0.5, "lost_after": 6, **keys}
+        lines = [f"{key} = {json.dumps(value)}" for key, value in entry.items()]
+        (self.place.directory / "runslot.toml").write_text("\n".join(["[launchers.pool]", *lines, ""]))
+
+    def arguments(self, function: str, *options: str) -> list[str]:
+        """Return the command line of a sweep."""
+        return [
+            "run",
+            f"program.py:{function}",
+            "--name",
+            self.name,
+            "--cpus-per-run",
+            "1",
+            *options,
+            *self.place.options(),
+        ]
+
+    def run(self, function: str, *options: str, status: int = 0) -> str:
+        """Run a sweep to its end; return all that was said."""
+        done = self.place(*self.arguments(function, *options), status=status)
+        return done.stdout + done.stderr
+
+    def start(self, function: str, *options: str) -> subprocess.Popen[bytes]:
+        """Start a sweep and go on. Runs start cold: their processes are known by the environment they start with."""
+        return self.place.start(*self.arguments(function, "--start", "cold", *options))
+
+    @property
+    def said(self) -> str:
+        """What the started sweep has said so far."""
+        return (self.place.directory / "launch.log").read_text()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many runs are in which state."""
+        return dict(self.place.status()["counts"])
+
+    def notes(self) -> dict[str, list[str]]:
+        """Return the lines that each run has noted, as far as they are home, by its directory's name."""
+        files = self.place.experiment.rglob("notes.txt")
+        return {file.parent.name: file.read_text().splitlines() for file in files if "attempt_" not in str(file)}
+
+    def rows(self, run: str = "run_0") -> list[str]:
+        """Return the rows of a run's progress.csv, as far as they are home."""
+        (file,) = self.place.experiment.rglob(f"{run}/progress.csv")
+        return file.read_text().splitlines()[1:]
+
+    def alive(self, node: str | None = None) -> list[int]:
+        """Return the processes of this experiment's runs, on one host or on both."""
+        return [
+            pid
+            for pid, variables, _ in processes()
+            if f"/{self.name}-" in variables.get("RUNSLOT_RUN", "")
+            and node in {None, variables.get("RUNSLOT_TESTBED_NODE")}
+        ]
+
+    def remote_ends(self) -> list[int]:
+        """Return the remote ends of this experiment, on the hosts."""
+        return [pid for pid, _, argv in self._serving() if "python" in argv[0]]
+
+    def clients(self) -> list[int]:
+        """Return the ssh clients of this experiment, here: those that hold the shared connections too."""
+        found = [(pid, argv) for pid, _, argv in self._serving() if argv[0] == "ssh"]
+        sockets = {word for _, argv in found for word in argv if word.startswith("ControlPath=")}
+        masters = [pid for pid, _, argv in processes() if argv[:1] == ["ssh"] and sockets & set(argv) and "-M" in argv]
+        return [pid for pid, _ in found] + masters
+
+    def _serving(self) -> list[tuple[int, dict[str, str], list[str]]]:
+        wanted = re.compile(rf"serve.*/{re.escape(self.name)}-")
+        return [each for each in processes() if wanted.search(" ".join(each[2]))]
+
+
+def processes() -> Iterator[tuple[int, dict[str, str], list[str]]]:
+    """Yield the processes of this machine, those of its namespaces too: pid, environment, arguments."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
+            argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+        except OSError:  # ended meanwhile
+            continue
+        if argv:
+            yield int(entry.name), dict(each.split("=", 1) for each in variables if "=" in each), argv
+
+
+@pytest.fixture
+def project(tmp_path: Path, ssh_config: str) -> Iterator[Project]:
+    made = Project(tmp_path / "project", ssh_config)
+    yield made
+    for process in made.place.started:
+        process.kill()
+        process.wait()
+    for pid in [*made.alive(), *made.remote_ends()]:
+        os.kill(pid, signal.SIGKILL)
+
+
+def kill(pids: list[int]) -> None:
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+# ---- while it runs ----------------------------------------------------------------------------------------------
+
+
+def test_results_come_home_while_runs_go_on(project: Project) -> None:
+    launch = project.start("count", "--grid", "steps=60")
+    until(lambda: list((project.place.directory / "runs").rglob("progress.csv")), what="the first rows are home")
+    before = len(project.rows())
+    until(lambda: len(project.rows()) > before, what="further rows are home")
+
+    assert launch.poll() is None
+    (run,) = project.place.status()["runs"]
+    assert run["state"] == "running"
+    assert "attempt 1 on node" in (project.place.experiment / "steps=60/run_0/notes.txt").read_text()
+    assert project.place("logs", str(project.place.experiment)).stdout
+
+    assert launch.wait(120) == 0
+    assert project.rows() == [str(step) for step in range(60)]
+
+
+def test_odd_file_names_come_home(project: Project) -> None:
+    project.run("odd")
+
+    run = project.place.experiment / "run_0"
+    namespace: dict[str, Any] = {}
+    exec(PROGRAM, namespace)
+    for name in namespace["NAMES"]:
+        assert Path(os.fsdecode(os.path.join(os.fsencode(run), name))).read_bytes() == name
+
+
+def test_runs_get_the_hosts_environment_and_what_was_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINE", "named")
+    monkeypatch.setenv("OTHER", "not named")
+    project.configure(environment=["MINE"])
+
+    project.run("environment")
+
+    seen = json.loads(project.notes()["run_0"][0])
+    assert seen["MINE"] == "named"
+    assert "OTHER" not in seen
+    assert seen["HOME"] == str(Path.home())
+    assert seen["RUNSLOT_TESTBED_NODE"] in NODES
+
+
+def test_nothing_stays_on_the_hosts_of_runs_that_are_home(project: Project) -> None:
+    project.run("count", "--grid", "steps=1,2", "--seeds", "2")
+
+    for node in NODES:
+        found = subprocess.run(
+            ["ssh", "-F", project.config, node, f"find ~/.runslot/{node}/{project.name}-* -name run.json"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert found.stdout == ""
+    assert not project.remote_ends()
+    assert not (project.place.experiment / ".incoming").exists()
+
+
+# ---- kills ------------------------------------------------------------------------------------------------------
+
+
+def test_runs_survive_the_connection(project: Project) -> None:
+    launch = project.start("count", "--grid", "steps=40", "--seeds", "4")
+    until(lambda: len(project.notes()) == 4 if project.alive() else False, what="all four are under way")
+
+    kill(project.clients())
+
+    assert launch.wait(120) == 0
+    assert project.counts() == {"succeeded": 4}
+    for run, lines in project.notes().items():
+        assert len(lines) == 1, (run, lines)
+        assert len(project.rows(run)) == 40
+
+
+def test_runs_survive_the_remote_end(project: Project) -> None:
+    launch = project.start("count", "--grid", "steps=40", "--seeds", "6")
+    until(lambda: len(project.alive()) >= 4, what="four are under way")
+
+    kill(project.remote_ends())
+
+    assert launch.wait(120) == 0
+    assert project.counts() == {"succeeded": 6}
+    assert all(len(lines) == 1 for lines in project.notes().values())
+
+
+def test_what_ended_without_a_launcher_is_brought_home_by_a_resume(project: Project) -> None:
+    launch = project.start("count", "--grid", "steps=20", "--seeds", "4")
+    until(lambda: len(project.alive()) == 4, what="all four are under way")
+    launch.kill()
+    launch.wait()
+    until(lambda: not project.alive(), what="all four have ended")
+    assert project.counts() == {"running": 4}
+
+    project.place("resume", str(project.place.experiment))
+
+    assert project.counts() == {"succeeded": 4}
+    assert all(len(lines) == 1 and len(project.rows(run)) == 20 for run, lines in project.notes().items())
+
+
+def test_stop_reaches_runs_of_a_launcher_that_was_killed(project: Project) -> None:
+    launch = project.start("count", "--grid", "steps=3000", "--seeds", "4", "--grace", "2")
+    until(lambda: len(project.alive()) == 4, what="all four are under way")
+    launch.kill()
+    launch.wait()
+
+    project.place("stop", str(project.place.experiment))
+
+    assert project.counts() == {"stopped": 4}
+    assert not project.alive()
+
+
+def test_a_stop_leaves_no_process_on_the_hosts(project: Project) -> None:
+    launch = project.start("stubborn", "--seeds", "4", "--grace", "1")
+    until(lambda: len(project.alive()) >= 8, what="each has left a process behind")
+
+    project.place("stop", str(project.place.experiment))
+
+    launch.wait(60)
+    assert not project.alive()
+    assert project.counts() == {"stopped": 4}
+
+
+# ---- hosts come and go ------------------------------------------------------------------------------------------
+
+
+def test_a_host_that_was_switched_off_and_on_again(project: Project) -> None:
+    project.configure(lost_after=120)  # it is back before it is given up
+    launch = project.start("count", "--grid", "steps=40", "--seeds", "4", "--retries", "1")
+    until(lambda: len(project.alive()) == 4 and len(project.notes()) == 4, what="all four are under way")
+
+    down("node1")
+    up()
+
+    assert launch.wait(180) == 0
+    assert project.counts() == {"succeeded": 4}
+    attempts = sorted(run["outcome"]["attempt"] for run in project.place.status()["runs"])
+    assert attempts == [1, 1, 2, 2]
+    assert "was switched off" in (project.place.experiment / "journal.jsonl").read_text()
+
+
+def test_a_host_that_was_given_up_is_cleared_when_it_is_back(project: Project) -> None:
+    """Its runs go on there, out of reach; they are done again elsewhere, and what they did meanwhile is not taken."""
+    launch = project.start("count", "--grid", "steps=150", "--seeds", "2", "--retries", "1", "--cpus-per-run", "2")
+    until(lambda: len(project.alive("node1")) == 1 and len(project.notes()) == 2, what="both are under way")
+
+    down("--cut", "node1")
+    until(lambda: "was given up" in project.said or "lost" in project.said, what="node1 is given up")
+    assert project.alive("node1")
+    up()
+    until(lambda: not project.alive("node1") or launch.poll() is not None, what="node1 is cleared")
+
+    assert launch.wait(180) == 0
+    assert project.counts() == {"succeeded": 2}
+    for run, lines in project.notes().items():
+        assert len(lines) == 1, lines  # of one attempt only
+        assert project.rows(run) == [str(step) for step in range(150)]
+    outcomes = [run["outcome"] for run in project.place.status()["runs"]]
+    assert sorted(outcome["attempt"] for outcome in outcomes) == [1, 2]
+    assert "has not answered for 6 s" in (project.place.experiment / "journal.jsonl").read_text()
+
+
+def test_a_resumable_run_continues_elsewhere_from_what_came_home(project: Project) -> None:
+    launch = project.start(
+        "count", "--grid", "steps=60", "--seeds", "2", "--retries", "1", "--resumable", "--cpus-per-run", "2"
+    )
+    until(lambda: len(project.alive("node1")) == 1 and len(project.notes()) == 2, what="both are under way")
+    until(lambda: all(len(project.rows(run)) > 10 for run in project.notes()), what="ten rows of each are home")
+
+    down("node1")
+
+    assert launch.wait(240) == 0
+    continued = [lines for lines in project.notes().values() if len(lines) == 2]
+    assert len(continued) == 1
+    assert continued[0][0] == "attempt 1 on node1 from 0"
+    assert re.fullmatch(r"attempt 2 on node2 from \d+", continued[0][1])
+    assert int(continued[0][1].split()[-1]) > 10
+    for run in project.notes():
+        assert len(project.rows(run)) >= 60
+
+
+def test_a_resume_accounts_for_runs_of_a_host_that_is_gone(project: Project) -> None:
+    launch = project.start("count", "--grid", "steps=40", "--seeds", "4")
+    until(lambda: len(project.alive()) == 4, what="all four are under way")
+    launch.kill()
+    launch.wait()
+    down("node1")
+
+    project.place("resume", str(project.place.experiment), status=1)
+    assert project.counts() == {"succeeded": 2, "lost": 2}
+
+    project.place("resume", str(project.place.experiment))
+    assert project.counts() == {"succeeded": 4}
+
+
+def test_two_launchers_never_share_a_core_of_a_host(project: Project, tmp_path: Path, ssh_config: str) -> None:
+    other = Project(tmp_path / "other", ssh_config)
+    other.name += "-other"
+    launches = [each.start("exclusive", "--seeds", "8") for each in (project, other)]
+
+    assert [launch.wait(180) for launch in launches] == [0, 0]
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for lines in [*project.notes().values(), *other.notes().values()]:
+        for line in lines:
+            core, began, ended = line.split()
+            spans.setdefault(core, []).append((float(began), float(ended)))
+    assert sum(map(len, spans.values())) == 16
+    for core, times in spans.items():
+        for one, two in combinations(sorted(times), 2):
+            assert one[1] <= two[0], core
+
+
+# ---- hosts that cannot be used ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def node1(project: Project) -> Iterator[Path]:
+    """Return node1's home, to which `~/here` is added for a test, as it is on node2."""
+    homes = [Path(project.config).parent / node / "home" for node in NODES]
+    for home in homes:
+        (home / "here").mkdir()
+        (home / "here/python3").symlink_to(shutil.which("python3") or "")
+    yield homes[0]
+    for home in homes:
+        shutil.rmtree(home / "here")
+
+
+def refused(project: Project, *options: str) -> str:
+    """Run a sweep of which node1 can have no part; return what was said of that."""
+    said = project.run("count", "--grid", "steps=1", "--seeds", "3", *options)
+    assert project.counts() == {"succeeded": 3}
+    assert all("on node2" in lines[0] for lines in project.notes().values())
+    (line,) = [line for line in said.splitlines() if "host node1" in line or "host nosuch" in line]
+    assert "ssh pool: " in line
+    assert "command: " in line
+    return line
+
+
+def test_a_host_without_python(project: Project, node1: Path) -> None:
+    (node1 / "here/python3").unlink()
+    project.configure(python="~/here/python3")
+    assert "install Python 3.10" in refused(project)
+
+
+def test_a_host_whose_python_is_too_old(project: Project, node1: Path) -> None:
+    old = node1 / "here/python3"
+    old.unlink()
+    pretend = "import sys; sys.version_info = (3, 8, 18); exec(sys.stdin.read())"
+    old.write_text(f"#!/bin/sh\nshift\nexec python3 -c '{pretend}' \"$@\"\n")
+    old.chmod(0o755)
+    project.configure(python="~/here/python3")
+    assert "is Python 3.8" in refused(project)
+
+
+def test_a_host_whose_disk_is_full(project: Project, node1: Path) -> None:
+    (node1 / "here/root").symlink_to("../full")
+    project.configure(root="~/here/root")
+    assert "is full" in refused(project)
+
+
+def test_a_disk_that_fills_up_before_a_run_starts(project: Project, node1: Path) -> None:
+    """The host's other runs wait for room there, or go elsewhere; none is lost to it."""
+    launch = project.start("count", "--grid", "steps=10", "--seeds", "8")
+    until(lambda: project.alive("node1"), what="a run is alive")
+    clone = next((node1 / ".runslot/node1").glob(f"{project.name}-*"))
+    until((clone / "steps=10").is_dir, what="its directory is there")
+    ssh = ["ssh", "-F", project.config, "node1"]
+    there = f"~/.runslot/node1/{clone.name}/steps=10"
+    # What is being written stays reachable; what starts next finds a disk without room.
+    fill = f"mount -t tmpfs -o size=8k,mode=755 full {there} && head -c 8k /dev/zero > {there}/filler; true"
+    subprocess.run([*ssh, fill], check=True)
+
+    try:
+        assert launch.wait(120) in {0, 1}
+    finally:
+        subprocess.run([*ssh, f"umount -l {there}"], check=True)
+    runs = project.place.status()["runs"]
+    assert sum(run["state"] == "succeeded" for run in runs) >= 6
+    assert "host node1, which cannot start runs" in (project.place.experiment / "journal.jsonl").read_text()
+
+
+def test_a_key_that_is_refused(project: Project, tmp_path: Path) -> None:
+    key = tmp_path / "other_key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    config = own_config(project, tmp_path, f"  IdentityFile {key}\n  IdentitiesOnly yes\n")
+    project.configure(config=str(config))
+    assert "refused the login" in refused(project)
+
+
+def test_a_host_whose_key_has_changed(project: Project, tmp_path: Path) -> None:
+    key = tmp_path / "host_key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    known = Path(project.config).with_name("known_hosts").read_text().splitlines()[0].split()[0]
+    (tmp_path / "known").write_text(f"{known} {' '.join((tmp_path / 'host_key.pub').read_text().split()[:2])}\n")
+    config = own_config(project, tmp_path, f"  UserKnownHostsFile {tmp_path / 'known'}\n")
+    project.configure(config=str(config))
+    assert "its host key has changed" in refused(project)
+
+
+def own_config(project: Project, directory: Path, node1: str) -> Path:
+    """Return an ssh configuration in which node1 has further settings."""
+    config = directory / "ssh config"
+    shared = Path(project.config).read_text().replace("  IdentityFile", "  IdentityFile", 1)
+    if "IdentityFile" in node1:  # several files would all be tried
+        shared = re.sub(r"Host \*\n  IdentityFile (\S+)", r"Host node2\n  IdentityFile \1\nHost *", shared)
+    config.write_text(f"Host node1\n{node1}{shared}")
+    return config
+
+
+def test_a_host_that_does_not_exist(project: Project) -> None:
+    project.configure(hosts=["nosuch.invalid", "node2"])
+    assert "there is no host of that name" in refused(project)
+
+
+def test_a_host_that_is_switched_off(project: Project) -> None:
+    down("node1")
+    assert refused(project)
+
+
+def test_no_host_can_be_used(project: Project) -> None:
+    project.configure(python="~/nothing/python3")
+
+    said = project.run("count", "--grid", "steps=1", status=2)
+
+    assert said.count("did not start") == 2
+    assert not (project.place.directory / "runs" / project.name).exists() or not list(
+        (project.place.directory / "runs" / project.name).glob("2*")
+    )
+
+
+def test_check_tries_every_host_for_real(project: Project) -> None:
+    assert "node2" in project.place("launchers", "check", "pool").stdout
+
+    project.configure(python="~/nothing/python3")
+    said = project.place("launchers", "check", "pool", status=1)
+    assert "install Python 3.10" in said.stdout + said.stderr

@@ -60,7 +60,9 @@ class Finding:
 class Configured(Protocol):
     """An entry of the configuration; a frozen dataclass, whose other fields are the entry's keys."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The entry's."""
 
     @property
     def moves(self) -> bool:

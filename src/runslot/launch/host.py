@@ -68,6 +68,8 @@ class HostError(RunslotError):
         self.reason = reason
         self.retry = retry
         """Whether the host may be back later."""
+        self.partial = False
+        """Whether all other files of a transfer came."""
 
 
 class Host:
@@ -215,7 +217,10 @@ class Host:
         if code == SSH_FAILED:
             raise self._ssh_error(["rsync", *arguments[-2:]], said)
         retry = code in _RSYNC_AWAY or code < 0
-        raise self._error(["rsync", *arguments[-2:]], _rsync_reason(code, said.decode(errors="replace")), retry)
+        reason = _rsync_reason(code, said.decode(errors="replace"))
+        error = self._error(["rsync", *arguments[-2:]], reason, retry)
+        error.partial = code == _RSYNC_PARTIAL
+        raise error
 
     # ---- ssh -----------------------------------------------------------------------------------------------------
 
@@ -252,6 +257,8 @@ class Host:
 _PACKAGES = {"ssh": "openssh-client", "rsync": "rsync (3.1 or newer)"}
 _RSYNC_FINE = frozenset({0, 24})
 """24: files vanished while they were read, as temporary files do."""
+_RSYNC_PARTIAL = 23
+"""Some files could not be read or written; all others came."""
 _RSYNC_AWAY = frozenset({10, 12, 30, 35})
 
 

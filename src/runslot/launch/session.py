@@ -16,7 +16,9 @@ from runslot.errors import RunslotError
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
+from runslot.launch.configured import of_experiment
 from runslot.launch.events import LaunchEnded, LaunchEvent, Observer, Said
+from runslot.launch.launcher import Launcher
 from runslot.launch.launching import (
     Outcomes,
     outcomes_of,
@@ -26,7 +28,7 @@ from runslot.launch.launching import (
 from runslot.launch.local import LocalLauncher
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.supervisor import Share, Supervisor
-from runslot.launch.this_machine import check_function, choose_slots
+from runslot.launch.this_machine import check_function, choose_slots, end_lost
 from runslot.schedule.plan import StopAsked
 
 
@@ -54,7 +56,7 @@ class Submitted:
 class Session:
     """One supervisor, one launcher, and the thread that runs them while there is something to do."""
 
-    def __init__(self, launcher: LocalLauncher, slots_said: str, observer: Observer) -> None:
+    def __init__(self, launcher: Launcher, slots_said: str, observer: Observer) -> None:
         self.launcher = launcher
         self.supervisor = Supervisor(launcher, self._told)
         self._slots_said = slots_said
@@ -65,14 +67,22 @@ class Session:
         self._failure: BaseException | None = None
 
     def submit(self, directory: ExperimentDir, fresh: bool) -> Submitted:
-        """Have the missing runs of an experiment done, behind those that were submitted before."""
+        """Have the missing runs of an experiment done here, behind those that were submitted before."""
         experiment = OpenExperiment.open(directory, dict(os.environ))
         try:
+            assert isinstance(self.launcher, LocalLauncher)
             check_function(self.launcher, experiment)
         except BaseException:
             refuse_fresh(experiment, fresh)
             raise
-        todo = work_out(read_status(directory))
+        return self.take(experiment)
+
+    def take(self, experiment: OpenExperiment) -> Submitted:
+        """Have the missing runs of an experiment done that is open."""
+        directory = experiment.directory
+        status = read_status(directory)
+        end_lost(status)
+        todo = work_out(status)
         ended = threading.Event()
         with self._lock:
             self._waiting[str(directory.path)] = ended
@@ -122,6 +132,9 @@ class Session:
                 ended.set()
 
 
+_UNKNOWN = 1000
+"""For how many runs slots are cut where nobody knows how many calls follow: one GPU, or one core, for each."""
+
 _sessions: dict[str, Session] = {}
 """By what decides the slots; the documented exception to having no global state, as is the current run."""
 
@@ -132,12 +145,33 @@ def submit(directory: ExperimentDir, fresh: bool, observer: Observer) -> Submitt
     The number of runs is not known, so that a slot is one GPU, or one core, unless the resources say otherwise.
     """
     file = directory.read()
+    if file.launcher is not None:
+        return _submit_elsewhere(directory, fresh, observer)
     key = f"{sorted(file.resources.items())} {file.affinity_code}"
     if key not in _sessions:
-        if not _sessions:
-            atexit.register(_wait_at_exit)
-        _sessions[key] = _new_session(directory, file, observer)
+        _remember(key, _new_session(directory, file, observer))
     return _sessions[key].submit(directory, fresh)
+
+
+def _remember(key: str, session: Session) -> None:
+    if not _sessions:
+        atexit.register(_wait_at_exit)
+    _sessions[key] = session
+
+
+def _submit_elsewhere(directory: ExperimentDir, fresh: bool, observer: Observer) -> Submitted:
+    """Open the experiment's own engine, in a session of its own: what other calls hold there is waited for."""
+    experiment = OpenExperiment.open(directory, dict(os.environ))
+    try:
+        configured = of_experiment(experiment.file)
+        assert configured is not None
+        engine = configured.open(experiment, _UNKNOWN, observer)
+    except BaseException:
+        refuse_fresh(experiment, fresh)
+        raise
+    session = Session(engine.launcher, engine.slots_said, observer)
+    _remember(str(directory.path), session)
+    return session.take(experiment)
 
 
 def _new_session(directory: ExperimentDir, file: ExperimentFile, observer: Observer) -> Session:

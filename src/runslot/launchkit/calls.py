@@ -15,7 +15,7 @@ from runslot.launch.printing import Printer
 from runslot.launchkit.asked import Asked, asked_of
 from runslot.launchkit.collection import Call, launch_call
 from runslot.launchkit.here import StrPath, run_experiment_here
-from runslot.launchkit.modes import HERE, check_mode, container_of
+from runslot.launchkit.modes import HERE, check_mode, container_of, launcher_of
 from runslot.logger.options import check_settings
 from runslot.variants import SWEEP_NOTE, Variant, describe, space_of
 
@@ -53,21 +53,25 @@ def run_experiment(
     `sweep=False`, in a `Variant`, and anywhere below the top level it is a value. The call waits for its runs; with
     `skip_wait` it returns at once, and the script waits for all such runs at its end. With mode `here_no_doodad` the
     function runs in this process, and what it returns is returned (a list where there are several runs); with
-    `local_docker` and `local_singularity` the runs execute in the image that the configuration names.
+    `local_docker` and `local_singularity` the runs execute in the image that the configuration names, and with `ssh` on
+    the hosts of the launcher that `ssh_host` names (else of the one named `ssh`), or on that host.
 
     Runs lie in `<base_log_dir>/<MM-DD-exp_prefix>/<MM-DD-exp_prefix>_<time>_<exp_id>--s-<seed>`. `use_gpu` gives every
-    run a GPU of its own, else GPUs are hidden. The arguments from `sync_interval` on concern other machines; they
+    run a GPU of its own, else GPUs are hidden. Other arguments from `sync_interval` on concern rented machines; they
     change nothing here, as in launchkit. Raises `InvalidInput` before anything starts.
     """
-    del sync_interval, region, spot_price, verbose, num_exps_per_instance, time_in_mins, ssh_host, gcp_kwargs
+    del sync_interval, region, spot_price, verbose, num_exps_per_instance, time_in_mins, gcp_kwargs
     check_mode(mode)
     container = container_of(mode, bool(use_gpu), local_input_dir_to_mount_point_dict)
+    launcher = launcher_of(mode, ssh_host)
     check_name(exp_prefix)
     prefix = f"{time.strftime('%m-%d')}-{exp_prefix}" if prepend_date_to_exp_prefix else exp_prefix
     space = space_of(variant, sweep=sweep)
     logger = check_settings(LoggerSettings(snapshot_mode, snapshot_gap, "launchkit", "[{run}] "))
     root = default_root() if base_log_dir is None else Path(base_log_dir).expanduser().absolute()
-    call = Call(method_call, prefix, root, logger, bool(use_gpu), bool(unpack_variant), instance_type, container)
+    call = Call(
+        method_call, prefix, root, logger, bool(use_gpu), bool(unpack_variant), instance_type, container, launcher
+    )
     asked = asked_of(space, seed, exp_id)
     observer = Printer()
     if space.factors():

@@ -18,7 +18,9 @@ from runslot.experiment.records import Container, ExperimentFile, LoggerSettings
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.status import COLLECTION
 from runslot.hardware.resources import Resources
-from runslot.launch.creating import make_exclusively, write_plan
+from runslot.launch.code_copy import find_source
+from runslot.launch.configured import Configured, entry_json
+from runslot.launch.creating import make_exclusively, with_copy, write_plan
 from runslot.launch.events import Observer
 from runslot.launch.launching import launch
 from runslot.launch.planning import Plan, payload_of
@@ -44,6 +46,8 @@ class Call:
     unpack: bool
     instance_type: str | None
     container: Container | None = None
+    launcher: Configured | None = None
+    """None: this machine."""
 
     @property
     def collection(self) -> Path:
@@ -52,7 +56,7 @@ class Call:
 
 
 def launch_call(call: Call, asked: Sequence[Asked], space: str, skip_wait: bool, observer: Observer) -> Launched:
-    """Record the call and run it in slots of this machine; with `skip_wait` while the script goes on."""
+    """Record the call and run it in slots of its launcher; with `skip_wait` while the script goes on."""
     now = datetime.now()
     pickles: dict[str, bytes] = {}
     file = _file(call, space, pickles)
@@ -64,7 +68,10 @@ def launch_call(call: Call, asked: Sequence[Asked], space: str, skip_wait: bool,
             log_dirs.append(_reserve(call, each, now))
             save_arguments(log_dirs[-1], _arguments(call, each))
         runs = tuple(map(_run, [call] * len(asked), asked, log_dirs, payloads))
-        write_plan(experiment, Plan(file, runs, pickles, code_directory(call.function), script_path()))
+        plan = Plan(file, runs, pickles, code_directory(call.function), script_path())
+        if call.launcher is not None and call.launcher.moves:
+            plan = with_copy(experiment, plan, find_source(plan.code, (call.root,)))
+        write_plan(experiment, plan)
         if skip_wait:
             return Launched(experiment, log_dirs, submit(experiment, True, observer))
         launch(experiment, observer, fresh=True)
@@ -93,6 +100,7 @@ def _file(call: Call, space: str, pickles: dict[str, bytes]) -> ExperimentFile:
         space=space,
         runs_root="../..",
         container=None if call.container is None else call.container.to_json(),
+        launcher=None if call.launcher is None else entry_json(call.launcher),
         front_door="launchkit",
     )
 

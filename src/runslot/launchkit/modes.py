@@ -7,6 +7,8 @@ from pathlib import Path
 
 from runslot.errors import InvalidInput, nearest
 from runslot.experiment.records import Container
+from runslot.launch.configured import Configured, configured_launchers, launcher_named
+from runslot.launch.ssh import SSH
 from runslot.launchkit.settings import Settings, read_settings
 
 LOCAL = "local"
@@ -14,15 +16,16 @@ HERE = "here_no_doodad"
 LOCAL_DOCKER = "local_docker"
 LOCAL_SINGULARITY = "local_singularity"
 
+SSH_MODE = "ssh"
+
 _ELSEWHERE = {
-    "ssh": "in a container on another host",
     "slurm_singularity": "as Slurm tasks",
     "sss": "from Slurm scripts that are submitted by hand",
     "ec2": "on EC2",
     "gcp": "on Google Cloud",
 }
 
-_KNOWN = (LOCAL, HERE, LOCAL_DOCKER, LOCAL_SINGULARITY)
+_KNOWN = (LOCAL, HERE, LOCAL_DOCKER, LOCAL_SINGULARITY, SSH_MODE)
 
 MODES = (*_KNOWN, *_ELSEWHERE)
 
@@ -44,14 +47,15 @@ def container_of(mode: str, use_gpu: bool, mounted: Mapping[str, str] | None) ->
 
     `mounted` has mount points by directory.
     """
-    if mode not in {LOCAL_DOCKER, LOCAL_SINGULARITY}:
+    settings = read_settings()
+    # On an ssh host launchkit always used docker; without an image the runs execute in the host's own Python.
+    if mode not in {LOCAL_DOCKER, LOCAL_SINGULARITY} and not (mode == SSH_MODE and settings.docker_image):
         if mounted:
             raise InvalidInput(
                 f"local_input_dir_to_mount_point_dict mounts directories into containers, and mode {mode!r} has none: "
                 f"leave it out, and let the function read the directory itself, or use mode {LOCAL_DOCKER!r}"
             )
         return None
-    settings = read_settings()
     own = [f"{Path(path).expanduser().absolute()}:{point}" for path, point in (mounted or {}).items()]
     mounts = (*settings.mounts, *own)
     if mode == LOCAL_SINGULARITY:
@@ -65,3 +69,17 @@ def _image(mode: str, key: str, settings: Settings) -> str:
     if not image:
         raise InvalidInput(f'mode {mode!r} needs an image: write {key} = "…" below [launchkit] in runslot.toml')
     return image
+
+
+def launcher_of(mode: str, ssh_host: str | None) -> Configured | None:
+    """Return the launcher of a mode, the configuration's of that name or a host by itself; None: this machine."""
+    if mode != SSH_MODE:
+        return None
+    if ssh_host is not None and ssh_host not in configured_launchers():
+        return SSH(ssh_host, (ssh_host,))
+    try:
+        return launcher_named(ssh_host or SSH_MODE)
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"mode {mode!r} needs a host: give ssh_host, or write [launchers.ssh] with hosts in runslot.toml ({error})"
+        ) from error

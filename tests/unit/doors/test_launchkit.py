@@ -359,7 +359,8 @@ def test_exp_ids_are_counted_up_from_the_one_given() -> None:
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"mode": "ec2"}, "mode 'ec2' would run on EC2, which this version of runslot cannot do yet"),
     ({"mode": "local_docker"}, "in a container on this machine"),
-    ({"mode": "ssh"}, "another host"),
+    ({"mode": "ssh"}, "mode 'ssh' needs a host"),
+    ({"mode": "ssh", "ssh_host": "-x"}, "cannot be a host"),
     ({"mode": "local_singularity"}, "Singularity"),
     ({"mode": "slurm_singularity"}, "as Slurm tasks"),
     ({"mode": "sss"}, "submitted by hand"),

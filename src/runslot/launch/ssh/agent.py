@@ -47,6 +47,7 @@ class Agent:
         self._experiment = experiment
         self._asked_at = asked
         self._out = out
+        self._speaking = threading.Lock()
         self._runs = {run.id: run for run in experiment.directory.read_runs()}
         self._slots: dict[int, Slot] = {}
         self._launcher = LocalLauncher((), experiment.directory.launcher_log, self._say)
@@ -70,13 +71,13 @@ class Agent:
         try:
             while self._answer_all():
                 self._tell_ends()
-                self._send({"event": "beat"})
-                self._launcher.wait(BEAT)
+                self._launcher.wait(None)
         finally:
             self._launcher.close()
 
     def open(self, message: Mapping[str, Any]) -> None:
         """Answer the first question: end what is not to run here any more, choose the slots, find what still runs."""
+        threading.Thread(target=self._beat, daemon=True).start()
         expected = {(run, attempt) for run, attempt in message["expected"]}
         ended = end_given_up(self._experiment, self._runs.values(), expected)
         if ended:
@@ -130,10 +131,16 @@ class Agent:
 
     def _send(self, message: Mapping[str, Any]) -> None:
         try:
-            self._out.write(encode(message))
-            self._out.flush()
+            with self._speaking:
+                self._out.write(encode(message))
+                self._out.flush()
         except OSError:  # the connection broke: the end of the questions says so too
             pass
+
+    def _beat(self) -> None:
+        while True:
+            self._send({"event": "beat"})
+            time.sleep(BEAT)
 
     def _say(self, text: str) -> None:
         self._send({"event": "said", "text": text})
@@ -213,7 +220,9 @@ class Agent:
 
     def _start_one(self, run_id: str, attempt: int, slot: int) -> dict[str, Any]:
         run, experiment = self._runs[run_id], self._experiment
-        place = self._slots[slot]
+        place = self._slots.get(slot)
+        if place is None:
+            return {"unfit": "it has that slot no more"}
         taken = self._launcher.reserve(place, experiment.file.name, run.directory)
         if taken is not None:
             return {"taken": taken.by}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.status import ExperimentStatus
@@ -21,8 +20,6 @@ from runslot.launch.ssh.remote import RemoteHost, Terms
 @dataclass(frozen=True)
 class SSH:
     """Hosts that `ssh NAME` reaches without a password; the slots of all of them are one schedule's."""
-
-    moves: ClassVar[bool] = True
 
     name: str
     hosts: tuple[str, ...]
@@ -53,6 +50,11 @@ class SSH:
         for host in self.hosts:
             Host(host, self.config, self.options)
 
+    @property
+    def moves(self) -> bool:
+        """The experiment is brought to the hosts."""
+        return True
+
     def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
         """Reach the hosts, bring the experiment there, and return their slots; a host that cannot be used is named."""
         bell = Bell()
@@ -76,7 +78,7 @@ class SSH:
 
         for name in self.hosts:
             own = [key for key, host in expected.items() if host in {None, name} or host not in self.hosts]
-            remotes.append(RemoteHost(Host(name, self.config, self.options), terms, own, say, bell))
+            remotes.append(RemoteHost(Host(name, self.config, self.options), terms, own, say, bell.ring))
         launcher = SSHLauncher(remotes, bell, terms, observer)
         try:
             return Engine(launcher, launcher.connect())

@@ -18,8 +18,9 @@ from runslot.experiment.status import read_status
 from runslot.hardware.slots import Slot
 from runslot.launch.events import Observer, Said
 from runslot.launch.launcher import Handle, Placed, Taken, UnderWay
+from runslot.launch.ssh.books import Entry
 from runslot.launch.ssh.bringing import INCOMING, incoming
-from runslot.launch.ssh.remote import RemoteHost, Terms, Watched
+from runslot.launch.ssh.remote import RemoteHost, Terms
 
 _START = 60.0
 """Seconds that a host has to answer whether runs started."""
@@ -120,39 +121,39 @@ class SSHLauncher:
         for number, placed in enumerate(runs):
             assert placed.slot is not None
             remote, index = self._places[placed.slot.index]
-            failed = self._continue(remote, placed)
+            failed = self._continue(remote, placed, index)
             if failed is None:
                 by_host.setdefault(remote.name, []).append((number, placed, index))
             else:
                 answers[number] = failed
         asked = []
         for name, part in by_host.items():
-            watched = self._remotes[name].post_start([(placed, index) for _, placed, index in part])
-            asked.append((self._remotes[name], part, watched, self._remotes[name].ask_start(watched)))
-        for remote, part, watched, answer in asked:
+            entries, answer = self._remotes[name].ask_start([(placed, index) for _, placed, index in part])
+            asked.append((self._remotes[name], part, entries, answer))
+        for remote, part, entries, answer in asked:
             try:
                 said: Sequence[Mapping[str, object] | None] = answer.wait(_START)["answers"]
             except RunslotError:  # the connection broke: the next one will tell
                 said = [None] * len(part)
-            for (number, placed, _), each, one in zip(part, watched, said, strict=True):
+            for (number, placed, _), each, one in zip(part, entries, said, strict=True):
                 answers[number] = self._note(remote, placed, each, one)
         return [answers[number] for number in range(len(runs))]
 
-    def _continue(self, remote: RemoteHost, placed: Placed) -> Taken | None:
+    def _continue(self, remote: RemoteHost, placed: Placed, slot: int) -> Taken | None:
         """Bring what came home of a run to the host on which it continues; says why that cannot be."""
         if placed.attempt == 1 or not self._terms.experiment.policy.resumable:
             return None
         try:
             remote.continue_there(placed)
         except RunslotError as error:
-            remote.unfit(str(error))
-            return Taken(f"host {remote.name}: {error}")
+            remote.release(slot)
+            return remote.unfit(str(error))
         return None
 
     def _note(
-        self, remote: RemoteHost, placed: Placed, watched: Watched, said: Mapping[str, object] | None
+        self, remote: RemoteHost, placed: Placed, entry: Entry, said: Mapping[str, object] | None
     ) -> Handle | Taken | Outcome:
-        result = remote.note_start(watched, said)
+        result = remote.note_start(entry, said)
         if isinstance(result, Handle):
             self._by_handle[result] = remote
         elif isinstance(result, Taken) and not any(each.fit for each in self._remotes.values()):
@@ -165,8 +166,7 @@ class SSHLauncher:
         remote = self._host_of(run, under_way)
         if remote is None:
             return None
-        pid = None if under_way.record is None else under_way.record.pid
-        handle = remote.adopt(run, run_dir, under_way.attempt, pid)
+        handle = remote.adopt(run, run_dir, under_way.attempt)
         if handle is not None:
             self._by_handle[handle] = remote
         return handle
