@@ -26,7 +26,8 @@ def as_here(
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
     function = file.work.get("function")
     by_value = function is not None and function.get("pickle") is not None
-    if by_value and file.python_version not in {"", here}:
+    contained = file.container is not None  # then the image's Python counts, and is looked at in its turn
+    if by_value and not contained and file.python_version not in {"", here}:
         raise InvalidInput(
             f"the function travels by value from Python {file.python_version}, and {sys.executable} is {here}: "
             "use the same minor version there, or write the function in a file of its own"
@@ -42,7 +43,7 @@ def as_here(
         work=work,
         cwd=cwd,
         python=sys.executable,
-        python_version=here,
+        python_version=file.python_version if contained else here,
         path=tuple(dict.fromkeys([*inside, str(copy), *own])),
         python_path=os.pathsep.join(dict.fromkeys([*told, *inside])) or None,
     )
