@@ -33,6 +33,7 @@ def find_function(function: Function, home: Path) -> Callable[..., Any]:
 
 def unpickle(path: Path) -> Any:
     """Load what cloudpickle wrote."""
+    _prefer_own_cloudpickle()
     try:
         return pickle.loads(path.read_bytes())  # noqa: S301  the experiment's own file, as trusted as its code
     except ModuleNotFoundError as error:
@@ -40,6 +41,20 @@ def unpickle(path: Path) -> Any:
             message = f"{path} holds Python objects by value: `pip install cloudpickle` into {sys.executable}"
             raise NotInstalled(message) from error
         raise
+
+
+def _prefer_own_cloudpickle() -> None:
+    """Take the cloudpickle that travelled with runslot as one file: an older one of this machine may not read it."""
+    archive = getattr(__loader__, "archive", None)  # of a zip importer; else this machine wrote the file, too
+    if archive is None or "cloudpickle" in sys.modules:
+        return
+    sys.path.insert(0, archive)
+    try:
+        importlib.import_module("cloudpickle")
+    except ImportError:  # it was not installed where the file was made, and so nothing was made with it
+        pass
+    finally:
+        sys.path.remove(archive)
 
 
 def _module_of_file(path: Path) -> ModuleType:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import Busy
+from runslot.execute.cgroup import group_of
 from runslot.execute.leftovers import children_of, memory_of_tree
 from runslot.execute.linux import become_subreaper
 from runslot.execute.placement import place, run_environment
@@ -195,7 +196,8 @@ class Keeper:
     def _write_attempt(self) -> None:
         own = _identity(os.getpid())
         slot = None if self.slot is None else self.slot.to_json()
-        attempt = Attempt(self.attempt, own.pid, own.start_time, own.boot_id, own.host, self.started, slot)
+        group = group_of(own)
+        attempt = Attempt(self.attempt, own.pid, own.start_time, own.boot_id, own.host, self.started, slot, group)
         write_json(self.job.run_dir.attempt_file, attempt.to_json())
 
     def _start(self) -> None:
@@ -224,11 +226,16 @@ class Keeper:
     def _fork(self, console: int) -> None:
         self.heard, message = os.pipe()
         keeper = os.getpid()
+        guard = _guard() if AVAILABLE else None
         self.child = os.fork()
         if self.child == 0:
             os.close(self.heard)
+            if guard is not None:
+                guard.leave()
             become_run(self.job, keeper, console, message)
         os.close(message)
+        if guard is not None:
+            guard.over(self.child)
 
     def _watch(self) -> None:
         """Wait for the run to end; pass signals on, and enforce the limits."""

@@ -7,8 +7,10 @@ import signal
 import time
 from pathlib import Path
 
+from runslot.execute.cgroup import end_group
 from runslot.experiment.current import RUN_VARIABLE
-from runslot.experiment.processes import processes_with, start_time
+from runslot.experiment.processes import host_name, is_alive, keeper_of, processes_with, start_time
+from runslot.experiment.rundir import RunDir
 
 
 def children_of(pid: int) -> list[int]:
@@ -26,26 +28,33 @@ def memory_of_tree(pid: int) -> int:
     return sum(_resident(each) for each in tree)
 
 
-def end_escaped(run_dir: Path, patience: float = 2.0) -> int:
-    """Kill what still runs of a run whose keeper was killed; returns how many processes that were.
+def end_escaped(*run_dirs: Path, patience: float = 2.0) -> int:
+    """Kill what still runs of runs whose keepers were killed; returns how many processes that were.
 
-    They are known by the environment that they were started with.
+    They are known by the environment that they were started with, and by the control group of the keeper.
     """
-    ended = 0
+    ended = sum(map(_end_group, run_dirs))
     deadline = time.monotonic() + patience
-    while True:
-        alive = [pid for pid in processes_with(RUN_VARIABLE, str(run_dir)) if pid != os.getpid() and start_time(pid)]
-        if not alive:
-            return ended
+    while run_dirs:
+        found = processes_with(RUN_VARIABLE, *map(str, run_dirs))
+        alive = [pid for pid in found if pid != os.getpid() and start_time(pid)]
         for pid in alive:
             try:
                 os.kill(pid, signal.SIGKILL)
                 ended += 1
             except ProcessLookupError:
                 continue
-        if time.monotonic() > deadline:  # in uninterruptible sleep: the kernel ends them when it can
-            return ended
+        if not alive or time.monotonic() > deadline:  # in uninterruptible sleep: the kernel ends them when it can
+            break
         time.sleep(0.01)
+    return ended
+
+
+def _end_group(run_dir: Path) -> int:
+    attempt = RunDir(run_dir).read_attempt()
+    if attempt is None or is_alive(keeper_of(attempt)) is not False or attempt.host != host_name():
+        return 0
+    return end_group(attempt.cgroup, keeper_of(attempt))
 
 
 def _parents() -> dict[int, int]:

@@ -35,6 +35,10 @@ class Guard:
         """Guard this process group, in place of the one before."""
         fcntl.fcntl(self._read, fcntl.F_SETOWN, -group)
 
+    def leave(self) -> None:
+        """In a fork: be no longer the one whose end is meant."""
+        os.close(self._write)
+
 
 def spawn(argv: Sequence[str], environment: Mapping[str, str], standard: tuple[int, int]) -> int:
     """Start `argv` in a session of its own and return its pid; `OSError` where it cannot be.

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import RunslotError
+from runslot.execute.cgroup import enclose, group_of, leave
 from runslot.execute.channel import Channel
 from runslot.execute.cold import enter_import_path
 from runslot.execute.functions import find_function
 from runslot.execute.pools import find_pools
 from runslot.execute.slot_keeper import SlotKeeper
-from runslot.experiment.processes import identify, start_time
+from runslot.experiment.processes import ProcessIdentity, identify, start_time
 from runslot.experiment.records import Function
 
 _SURVIVING = frozenset({"jemalloc_bg_thd"})
@@ -55,7 +56,7 @@ class Template:
 
     def serve(self) -> None:
         """Answer messages until the launcher is gone."""
-        identify()  # what it looks up of this machine is kept, for all the keepers
+        group_of(identify())  # what it looks up of this machine is kept, for all the keepers
         gc.freeze()
         signal.signal(signal.SIGCHLD, _reap)
         while True:
@@ -114,7 +115,18 @@ class Template:
         if pid == 0:
             self._become_keeper(descriptor)
         os.close(descriptor)
-        return {"pid": pid, "start_time": start_time(pid)}
+        began = start_time(pid)
+        if began is not None and group_of(ProcessIdentity("", "", pid, began)) is not None and os.fork() == 0:
+            self._enclose(pid, began)
+        return {"pid": pid, "start_time": began}
+
+    def _enclose(self, pid: int, began: int) -> None:
+        """As a fork that has nothing else to do: give the keeper a control group of its own."""
+        try:
+            self._channel.close()
+            enclose(ProcessIdentity("", "", pid, began))
+        finally:
+            os._exit(0)
 
     def _become_keeper(self, descriptor: int) -> None:
         code = 1
@@ -123,6 +135,7 @@ class Template:
             self._channel.close()
             os.setsid()
             SlotKeeper(Channel.of(descriptor), self._function).serve()
+            leave()
             code = 0
         except BaseException:  # noqa: BLE001  into the launcher's log: this process has nobody else to tell
             traceback.print_exc()

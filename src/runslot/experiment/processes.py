@@ -88,19 +88,19 @@ def is_alive(process: ProcessIdentity) -> bool | None:
     return start_time(process.pid) == process.start_time
 
 
-def processes_with(variable: str, value: str) -> list[int]:
-    """Return the pids of this user's processes whose environment started with ``variable=value``.
+def processes_with(variable: str, *values: str) -> list[int]:
+    """Return the pids of this user's processes whose environment started with ``variable`` as one of the values.
 
     The environment is the one a process was started with: a function's own process shows its parent's.
     """
-    wanted = os.fsencode(f"{variable}={value}")
+    wanted = {os.fsencode(f"{variable}={value}") for value in values}
     found = []
     for entry in _PROC.glob("[0-9]*"):
         try:
             environment = (entry / "environ").read_bytes()
         except OSError:  # ended meanwhile, or another user's
             continue
-        if wanted in environment.split(b"\0"):
+        if not wanted.isdisjoint(environment.split(b"\0")):
             found.append(int(entry.name))
     return found
 

@@ -19,7 +19,7 @@ from runslot.launch.launcher import UnderWay
 from runslot.launch.notifying import notifying
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.supervisor import Share, Supervisor
-from runslot.launch.this_machine import ThisMachine
+from runslot.launch.this_machine import ThisMachine, end_lost
 
 
 class Outcomes(Sequence[Outcome]):
@@ -123,6 +123,7 @@ def launch(
         observer = notifying(observer, notify)
         configured = of_experiment(experiment.file) or ThisMachine()
         status = configured.refresh(read_status(directory))
+        end_lost(status)
         todo = work_out(status, failed, only)
         if not todo.start and not todo.adopt:
             observer(Said(f"nothing to do: {todo.kept} runs of {directory.path} have ended"))

@@ -17,6 +17,7 @@ from runslot.launch.launcher import Launcher, UnderWay
 from runslot.launch.launching import Outcomes, outcomes_of
 from runslot.launch.local import LocalLauncher
 from runslot.launch.opened import OpenExperiment
+from runslot.launch.this_machine import end_lost
 
 _LOOK = 0.1
 _PATIENCE = 15.0
@@ -96,6 +97,7 @@ def _act(
         experiment.close()
         raise
     try:
+        end_lost(read_status(directory))
         handles = {}
         for each in _under_way(directory, run_ids):
             record = each.attempt

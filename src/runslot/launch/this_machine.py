@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from runslot.errors import InvalidInput
+from runslot.execute.leftovers import end_escaped
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.status import ExperimentStatus
 from runslot.hardware.affinity import slots_from_code
@@ -53,6 +54,17 @@ class ThisMachine:
     def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
         """Return the status as it is: the files here know all."""
         return status
+
+
+def end_lost(status: ExperimentStatus) -> int:
+    """End what still runs of runs whose keepers were killed while no launcher was at work; returns how many processes.
+
+    Before anything starts: they would hold the slots that they were given.
+    """
+    if status.file.launcher is not None:
+        return 0
+    lost = [each.run for each in status.runs if each.state == "lost" and each.ended is None]
+    return end_escaped(*(status.directory.run_dir(run, status.file).path for run in lost))
 
 
 def choose_slots(

@@ -1,0 +1,138 @@
+"""A control group for each keeper, where this user may make one: what a killed keeper leaves behind ends with it.
+
+Without, such processes are found by their environment; one that has cleared it, in a session of its own, is not.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from runslot.experiment.processes import ProcessIdentity, start_time
+
+_PATIENCE = 2.0
+"""Seconds in which the kernel ends a group's processes, short of those in uninterruptible sleep."""
+
+
+def group_of(process: ProcessIdentity) -> str | None:
+    """Return where the group of this keeper is, or will be; None where this process may make none."""
+    base = _base()
+    return None if base is None else str(base / _name(process))
+
+
+def enclose(process: ProcessIdentity) -> None:
+    """Make the group of a keeper and move it there with all below it; what they start from then on is in it.
+
+    Waits for the kernel, which takes 10 to 30 ms: this is for a process that has nothing else to do.
+    """
+    group = group_of(process)
+    if group is None:
+        return
+    try:
+        _sweep(Path(group).parent)
+        os.mkdir(group)  # noqa: PTH102
+        while outside := set(_tree(process.pid)) - set(_members(Path(group))):
+            if start_time(process.pid) != process.start_time:
+                break
+            _move(outside, Path(group))
+    except OSError:  # it ended meanwhile, or the group may not have processes
+        _remove(Path(group))
+
+
+def leave() -> None:
+    """Go back to where the group of this keeper was made, and remove it: nothing is left to enclose."""
+    group = Path(_own() or "/")
+    if group.name.startswith(_PREFIX):
+        try:
+            (group.parent / "cgroup.procs").write_text("0")
+        except OSError:
+            return
+        _remove(group)
+
+
+def end_group(group: str | None, keeper: ProcessIdentity) -> int:
+    """Kill what is in the group of a keeper that is dead; returns how many processes that were."""
+    if group is None or Path(group).name != _name(keeper) or not Path(group, "cgroup.kill").exists():
+        return 0
+    members = list(_members(Path(group)))
+    try:
+        Path(group, "cgroup.kill").write_text("1")
+        deadline = time.monotonic() + _PATIENCE
+        while list(_members(Path(group))) and time.monotonic() < deadline:
+            time.sleep(0.005)
+    except OSError:  # another launcher ended and removed it
+        return 0
+    _remove(Path(group))
+    return len(members)
+
+
+_PREFIX = "runslot-"
+
+
+def _name(process: ProcessIdentity) -> str:
+    return f"{_PREFIX}{process.pid}-{process.start_time}"
+
+
+@functools.cache
+def _base() -> Path | None:
+    own = _own()
+    if own is None or not (os.access(own, os.W_OK) and os.access(f"{own}/cgroup.procs", os.W_OK)):
+        return None
+    return Path(own)
+
+
+def _own() -> str | None:
+    """Return the directory of this process's group in the unified hierarchy; None where there is none."""
+    try:
+        group = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            before, _, after = line.partition(" - ")
+            if after.startswith("cgroup2 "):
+                root, mounted = before.split()[3:5]
+                inside = os.path.relpath(group, root)
+                return None if inside.startswith("..") else os.path.normpath(f"{mounted}/{inside}")
+    except (OSError, StopIteration):
+        pass
+    return None
+
+
+def _members(group: Path) -> Iterator[int]:
+    try:
+        yield from map(int, (group / "cgroup.procs").read_text().split())
+    except FileNotFoundError:
+        return
+
+
+def _tree(pid: int) -> Iterator[int]:
+    """Yield a process and all below it."""
+    yield pid
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return
+    for child in children:
+        yield from _tree(int(child))
+
+
+def _move(pids: Iterable[int], group: Path) -> None:
+    for pid in sorted(pids):
+        try:
+            (group / "cgroup.procs").write_text(str(pid))
+        except ProcessLookupError:  # it ended meanwhile
+            continue
+
+
+def _sweep(base: Path) -> None:
+    """Remove groups that keepers left behind who were killed, or whose template was."""
+    for group in base.glob(f"{_PREFIX}*-*"):
+        _remove(group)
+
+
+def _remove(group: Path) -> None:
+    try:
+        group.rmdir()
+    except OSError:  # it has processes, or is gone
+        pass

@@ -1,0 +1,145 @@
+"""What escaped a run whose keeper was killed is found and ended, by whoever takes over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runslot.execute.cgroup import group_of
+from runslot.experiment.processes import identify, start_time
+from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.status import read_status
+from runslot.launch.events import LaunchEvent
+from runslot.launch.launching import launch
+from runslot.launch.stopping import stop
+
+pytestmark = [
+    pytest.mark.fault,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found through /proc"),
+]
+
+LAUNCH = """
+import sys
+from runslot import Experiment
+kind, root, program = sys.argv[1:]
+work = [sys.executable, program, "{run_dir}"] if kind == "command" else program + ":train"
+Experiment("escape", work, root=root).launch()
+"""
+
+PROGRAM = """
+import os, sys, time
+
+def escape(directory, environment):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            code = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
+            os.execve(sys.executable, [sys.executable, "-c", code, directory + "/escaped.new"], environment)
+        os._exit(0)
+    os.wait()
+    while not os.path.exists(directory + "/escaped.new") or not os.path.getsize(directory + "/escaped.new"):
+        time.sleep(0.01)
+    os.rename(directory + "/escaped.new", directory + "/escaped")
+
+def train(variant, directory=None):
+    directory = directory or os.environ["RUNSLOT_RUN"]
+    if os.environ["RUNSLOT_ATTEMPT"] == "1":
+        escape(directory, {} if os.path.exists(directory + "/../clean") else dict(os.environ))
+        time.sleep(600)
+
+if __name__ == "__main__":
+    train({}, sys.argv[1])
+"""
+
+
+class Sweep:
+    """An experiment with one run, something of which has left its session; `clean`: also its environment."""
+
+    def __init__(self, tmp_path: Path, kind: str, clean: bool) -> None:
+        program = tmp_path / "program.py"
+        program.write_text(PROGRAM)
+        argv = [sys.executable, "-c", LAUNCH, kind, str(tmp_path / "runs"), str(program)]
+        self.launcher = subprocess.Popen(argv, stdout=subprocess.DEVNULL, start_new_session=True)
+        (directory,) = self._until(lambda: list((tmp_path / "runs").glob("escape/2*")))
+        if clean:
+            (directory / "clean").touch()
+        (file,) = self._until(lambda: list(directory.glob("run_0/escaped")))
+        self.directory = ExperimentDir(directory)
+        self.escaped = int(file.read_text())
+        (each,) = read_status(self.directory).runs
+        assert each.attempt is not None
+        self.keeper = each.attempt.pid
+        if clean:  # the keeper is enclosed while its first run is under way
+            self._until(lambda: f"runslot-{self.keeper}-" in Path(f"/proc/{self.escaped}/cgroup").read_text())
+
+    def _until(self, done):  # type: ignore[no-untyped-def]
+        while not (found := done()):
+            time.sleep(0.01)
+        return found
+
+    def kill(self, launcher_too: bool) -> None:
+        if launcher_too:
+            children = Path(f"/proc/{self.launcher.pid}/task/{self.launcher.pid}/children").read_text().split()
+            for pid in (self.launcher.pid, *map(int, children), self.keeper):
+                os.kill(pid, signal.SIGKILL)
+            self.launcher.wait()
+            while start_time(self.keeper):
+                time.sleep(0.01)
+            assert start_time(self.escaped)
+        else:
+            os.kill(self.keeper, signal.SIGKILL)
+            self.launcher.wait(60)
+
+
+def quietly(_event: LaunchEvent) -> None:
+    pass
+
+
+KINDS = pytest.mark.parametrize("kind", ["command", "function"])
+CLEAN = pytest.mark.parametrize(
+    "clean",
+    [
+        False,
+        pytest.param(
+            True,
+            marks=pytest.mark.skipif(
+                group_of(identify()) is None, reason="this user may make no control group (cgroup v2) here"
+            ),
+        ),
+    ],
+    ids=["environment kept", "environment cleared"],
+)
+
+
+@KINDS
+@CLEAN
+def test_its_launcher_ends_it(kind: str, clean: bool, tmp_path: Path) -> None:
+    if kind == "function" and not clean:
+        pytest.skip("a fork of the template has the template's environment: its escapes are those without one")
+    sweep = Sweep(tmp_path, kind, clean)
+    sweep.kill(launcher_too=False)
+    assert start_time(sweep.escaped) is None
+    assert [each.state for each in read_status(sweep.directory).runs] == ["lost"]
+
+
+@KINDS
+@CLEAN
+def test_a_resume_ends_it_where_the_launcher_was_killed_too(kind: str, clean: bool, tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, kind, clean)
+    sweep.kill(launcher_too=True)
+    assert launch(sweep.directory, quietly).all_succeeded
+    assert start_time(sweep.escaped) is None
+
+
+@CLEAN
+def test_a_stop_ends_it_where_the_launcher_was_killed_too(clean: bool, tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, "command", clean)
+    sweep.kill(launcher_too=True)
+    stop(sweep.directory, say=lambda _: None)
+    assert start_time(sweep.escaped) is None
