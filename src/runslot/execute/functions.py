@@ -45,7 +45,9 @@ def unpickle(path: Path) -> Any:
 
 def _prefer_own_cloudpickle() -> None:
     """Take the cloudpickle that travelled with runslot as one file: an older one of this machine may not read it."""
-    archive = getattr(__loader__, "archive", None)  # of a zip importer; else this machine wrote the file, too
+    archive = getattr(
+        globals().get("__loader__"), "archive", None
+    )  # of a zip importer; else this machine wrote the file, too
     if archive is None or "cloudpickle" in sys.modules:
         return
     sys.path.insert(0, archive)
