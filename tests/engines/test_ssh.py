@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import combinations
@@ -283,6 +284,41 @@ def test_nothing_stays_on_the_hosts_of_runs_that_are_home(project: Project) -> N
         assert found.stdout == ""
     assert not project.remote_ends()
     assert not (project.place.experiment / ".incoming").exists()
+
+
+def test_launchkits_mode_ssh_with_a_function_that_travels_by_value(project: Project) -> None:
+    """Its runs lie beside the call's record, not below it; two calls that do not wait go on side by side."""
+    version = subprocess.run(
+        ["ssh", "-F", project.config, "node1", "python3 -c 'import sys; print(*sys.version_info[:2])'"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    if version.stdout.split() != [str(part) for part in sys.version_info[:2]]:
+        pytest.skip("python3 of the hosts is another version than this one")
+    script = """
+from runslot import logger, run_experiment
+
+def function(variant):
+    logger.record_dict({"loss": variant["lr"]})
+    logger.dump_tabular()
+    logger.save_itr_params(0, {"weights": [variant["lr"]]})
+
+if __name__ == "__main__":
+    for lr in (1.0, 2.0):
+        run_experiment(function, mode="ssh", ssh_host="pool", exp_prefix="kit", prepend_date_to_exp_prefix=False,
+                       variant={"lr": [lr, lr + 10]}, base_log_dir="data", skip_wait=True)
+"""
+    (project.place.directory / "script.py").write_text(script)
+
+    subprocess.run([sys.executable, "script.py"], cwd=project.place.directory, check=True, capture_output=True)
+
+    runs = [file.parent for file in (project.place.directory / "data/kit").glob("*/outcome.json")]
+    assert sorted((run / "progress.csv").read_text().split()[1] for run in runs) == ["1.0", "11.0", "12.0", "2.0"]
+    for run in runs:
+        assert json.loads((run / "outcome.json").read_text())["kind"] == "succeeded"
+        assert (run / "params.pkl").exists()
+        assert (run / "experiment.pkl").exists()
 
 
 # ---- kills ------------------------------------------------------------------------------------------------------
