@@ -11,7 +11,6 @@ from pathlib import Path
 
 from runslot.experiment.processes import host_name
 from runslot.experiment.rundir import ExperimentDir, RunDir
-from runslot.launch.onefile import experiment_archive
 from runslot.launch.opened import OpenExperiment
 
 INCOMING = ".incoming"
@@ -30,7 +29,7 @@ class Clone:
     """runslot as one file, there."""
 
     @classmethod
-    def of(cls, experiment: OpenExperiment, root: str, host: str) -> Clone:
+    def of(cls, experiment: OpenExperiment, archive: str, root: str, host: str) -> Clone:
         """Return where the experiment lies below `root` on a host.
 
         The host's name is in the path, because several hosts may share a home directory.
@@ -40,7 +39,7 @@ class Clone:
         digest = hashlib.sha256(os.fsencode(made)).hexdigest()[:10]
         base = f"{root}/{_plain(host)}/{_plain(experiment.file.name)[:60]}-{digest}"
         there = os.path.normpath(f"{base}/{os.path.relpath(experiment.directory.path, home)}")
-        return cls(base, there, f"{there}/{experiment_archive(experiment.directory).name}")
+        return cls(base, there, f"{there}/{archive}")
 
 
 def _plain(name: str) -> str:
@@ -52,8 +51,8 @@ def runs_base(experiment: OpenExperiment) -> Path:
     return Path(os.path.normpath(experiment.directory.path / experiment.file.runs_root))
 
 
-def to_bring(experiment: OpenExperiment) -> list[str]:
-    """Return what of the experiment's directory goes to a host: what is to be executed, and runslot itself."""
+def to_bring(experiment: OpenExperiment, archive: str) -> list[str]:
+    """Return what of the experiment's directory goes to a host: what is to be executed, and runslot's `archive`."""
     directory = experiment.directory
     code = [] if experiment.file.code is None else [directory.path / experiment.file.code["copy"]]
     wanted = [
@@ -61,7 +60,7 @@ def to_bring(experiment: OpenExperiment) -> list[str]:
         directory.runs_file,
         directory.function_pickle,
         directory.payloads,
-        experiment_archive(directory),
+        directory.path / archive,
         *code,
     ]
     return [path.name for path in wanted if path.exists()]

@@ -11,6 +11,7 @@ from runslot.experiment.status import ExperimentStatus
 from runslot.launch.configured import Engine, Finding
 from runslot.launch.events import Observer
 from runslot.launch.host import Host
+from runslot.launch.onefile import experiment_archive
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.ssh.checking import check_host
 from runslot.launch.ssh.pool import Bell, SSHLauncher, expected_there, share
@@ -65,6 +66,7 @@ class SSH:
             sync_every=self.sync_every,
             lost_after=self.lost_after,
             experiment=experiment,
+            archive=experiment_archive(experiment.directory).name,
             runs=share(runs, self.hosts),
             environment={key: experiment.environment[key] for key in self.environment if key in experiment.environment},
             by_value=_by_value(experiment),

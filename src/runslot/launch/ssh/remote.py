@@ -51,6 +51,8 @@ class Terms:
     sync_every: float
     lost_after: float
     experiment: OpenExperiment
+    archive: str
+    """The name of runslot as one file in the experiment's directory, the same for all connections of a launch."""
     runs: int
     """How many runs a host's slots are cut for; 0: none are started."""
     environment: Mapping[str, str]
@@ -260,9 +262,10 @@ class RemoteHost:
         wrong = obstacle(found, terms.python, terms.by_value)
         if wrong is not None:
             raise HostError(self.name, f"{terms.python} -", wrong)
-        clone = Clone.of(terms.experiment, found.root, self.name)
+        clone = Clone.of(terms.experiment, terms.archive, found.root, self.name)
         self._host.check(["mkdir", "-p", clone.experiment])
-        self._host.push(terms.experiment.directory.path, clone.experiment, to_bring(terms.experiment))
+        names = to_bring(terms.experiment, terms.archive)
+        self._host.push(terms.experiment.directory.path, clone.experiment, names)
         with terms.experiment.directory.launcher_log.open("ab") as log:
             before = log.tell()
             argv = [terms.python, "-u", clone.archive, "serve", clone.experiment]
