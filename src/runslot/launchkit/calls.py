@@ -54,16 +54,17 @@ def run_experiment(
     `skip_wait` it returns at once, and the script waits for all such runs at its end. With mode `here_no_doodad` the
     function runs in this process, and what it returns is returned (a list where there are several runs); with
     `local_docker` and `local_singularity` the runs execute in the image that the configuration names, and with `ssh` on
-    the hosts of the launcher that `ssh_host` names (else of the one named `ssh`), or on that host.
+    the hosts of the launcher that `ssh_host` names (else of the one named `ssh`), or on that host. With
+    `slurm_singularity` they are left to Slurm, for `time_in_mins` each at most, and with `sss` its scripts are written.
 
     Runs lie in `<base_log_dir>/<MM-DD-exp_prefix>/<MM-DD-exp_prefix>_<time>_<exp_id>--s-<seed>`. `use_gpu` gives every
     run a GPU of its own, else GPUs are hidden. Other arguments from `sync_interval` on concern rented machines; they
     change nothing here, as in launchkit. Raises `InvalidInput` before anything starts.
     """
-    del sync_interval, region, spot_price, verbose, num_exps_per_instance, time_in_mins, gcp_kwargs
+    del sync_interval, region, spot_price, verbose, num_exps_per_instance, gcp_kwargs
     check_mode(mode)
     container = container_of(mode, bool(use_gpu), local_input_dir_to_mount_point_dict)
-    launcher = launcher_of(mode, ssh_host)
+    launcher = launcher_of(mode, ssh_host, time_in_mins)
     check_name(exp_prefix)
     prefix = f"{time.strftime('%m-%d')}-{exp_prefix}" if prepend_date_to_exp_prefix else exp_prefix
     space = space_of(variant, sweep=sweep)

@@ -25,6 +25,7 @@ from runslot.launch.events import Observer
 from runslot.launch.launching import launch
 from runslot.launch.planning import Plan, payload_of
 from runslot.launch.session import submit
+from runslot.launch.slurm.config import Slurm
 from runslot.launch.travel import import_path, refer
 from runslot.launchkit.asked import Asked
 from runslot.launchkit.code import code_directory, script_path
@@ -72,13 +73,14 @@ def launch_call(call: Call, asked: Sequence[Asked], space: str, skip_wait: bool,
         if call.launcher is not None and call.launcher.moves:
             plan = with_copy(experiment, plan, find_source(plan.code, (call.root,)))
         write_plan(experiment, plan)
-        if skip_wait:
+        leaves = isinstance(call.launcher, Slurm)
+        if skip_wait and not leaves:
             return Launched(experiment, log_dirs, submit(experiment, True, observer))
         launch(experiment, observer, fresh=True)
     except BaseException:
         _forget_unstarted(call, experiment, log_dirs)
         raise
-    return Launched(experiment, log_dirs, None)
+    return Launched(experiment, log_dirs, None, leaves)
 
 
 def _file(call: Call, space: str, pickles: dict[str, bytes]) -> ExperimentFile:

@@ -6,24 +6,33 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runslot.experiment.rundir import ExperimentDir
-from runslot.launch.launching import Outcomes, outcomes_of
+from runslot.experiment.status import read_status
+from runslot.launch.configured import refreshed
+from runslot.launch.launching import Outcomes, launch, outcomes_of
+from runslot.launch.printing import Printer
 from runslot.launch.session import Submitted
 
 
 class Launched:
     """The runs of one call: where they are, and how they ended."""
 
-    def __init__(self, experiment: ExperimentDir, log_dirs: Sequence[Path], submitted: Submitted | None) -> None:
+    def __init__(
+        self, experiment: ExperimentDir, log_dirs: Sequence[Path], submitted: Submitted | None, left: bool = False
+    ) -> None:
         self.directory = experiment.path
         """The record of the call, below the prefix's `.runslot`: what `runslot status` and `runslot resume` take."""
         self.log_dirs = tuple(log_dirs)
         """The directory of each run, in order."""
         self._experiment = experiment
         self._submitted = submitted
+        self._left = left
+        """Its runs were left to an engine's own queue."""
 
     @property
     def done(self) -> bool:
         """Whether all its runs have ended."""
+        if self._left:
+            return refreshed(read_status(self._experiment)).finished
         return self._submitted is None or self._submitted.done
 
     @property
@@ -33,6 +42,8 @@ class Launched:
 
     def wait(self) -> Outcomes:
         """Wait until its runs have ended and return their outcomes; Ctrl-C stops all runs of the script."""
+        if self._left:
+            return launch(self._experiment, Printer(), wait=True)
         return self.outcomes if self._submitted is None else self._submitted.wait()
 
     def __repr__(self) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from runslot.errors import InvalidInput, nearest
 from runslot.experiment.records import Container
 from runslot.launch.configured import Configured, configured_launchers, launcher_named
+from runslot.launch.slurm.config import Slurm
 from runslot.launch.ssh import SSH
 from runslot.launchkit.settings import Settings, read_settings
 
@@ -18,14 +21,17 @@ LOCAL_SINGULARITY = "local_singularity"
 
 SSH_MODE = "ssh"
 
+SLURM_SINGULARITY = "slurm_singularity"
+SSS = "sss"
+_SLURM = (SLURM_SINGULARITY, SSS)
+"""As tasks of Slurm; in the second one its scripts are written, to be submitted by hand."""
+
 _ELSEWHERE = {
-    "slurm_singularity": "as Slurm tasks",
-    "sss": "from Slurm scripts that are submitted by hand",
     "ec2": "on EC2",
     "gcp": "on Google Cloud",
 }
 
-_KNOWN = (LOCAL, HERE, LOCAL_DOCKER, LOCAL_SINGULARITY, SSH_MODE)
+_KNOWN = (LOCAL, HERE, LOCAL_DOCKER, LOCAL_SINGULARITY, SSH_MODE, *_SLURM)
 
 MODES = (*_KNOWN, *_ELSEWHERE)
 
@@ -49,7 +55,7 @@ def container_of(mode: str, use_gpu: bool, mounted: Mapping[str, str] | None) ->
     """
     settings = read_settings()
     # On an ssh host launchkit always used docker; without an image the runs execute in the host's own Python.
-    if mode not in {LOCAL_DOCKER, LOCAL_SINGULARITY} and not (mode == SSH_MODE and settings.docker_image):
+    if mode not in {LOCAL_DOCKER, LOCAL_SINGULARITY, *_SLURM} and not (mode == SSH_MODE and settings.docker_image):
         if mounted:
             raise InvalidInput(
                 f"local_input_dir_to_mount_point_dict mounts directories into containers, and mode {mode!r} has none: "
@@ -58,7 +64,7 @@ def container_of(mode: str, use_gpu: bool, mounted: Mapping[str, str] | None) ->
         return None
     own = [f"{Path(path).expanduser().absolute()}:{point}" for path, point in (mounted or {}).items()]
     mounts = (*settings.mounts, *own)
-    if mode == LOCAL_SINGULARITY:
+    if mode in {LOCAL_SINGULARITY, *_SLURM}:
         return Container(_image(mode, "singularity_image", settings), "apptainer", mounts)
     key = "gpu_docker_image" if use_gpu and settings.gpu_docker_image else "docker_image"
     return Container(_image(mode, key, settings), "docker", mounts)
@@ -71,8 +77,13 @@ def _image(mode: str, key: str, settings: Settings) -> str:
     return image
 
 
-def launcher_of(mode: str, ssh_host: str | None) -> Configured | None:
-    """Return the launcher of a mode, the configuration's of that name or a host by itself; None: this machine."""
+def launcher_of(mode: str, ssh_host: str | None, minutes: float | None = None) -> Configured | None:
+    """Return the launcher of a mode, the configuration's of that name or a host by itself; None: this machine.
+
+    `minutes` is the time limit of Slurm's tasks.
+    """
+    if mode in _SLURM:
+        return _slurm(mode == SSS, minutes)
     if mode != SSH_MODE:
         return None
     if ssh_host is not None and ssh_host not in configured_launchers():
@@ -83,3 +94,11 @@ def launcher_of(mode: str, ssh_host: str | None) -> Configured | None:
         raise InvalidInput(
             f"mode {mode!r} needs a host: give ssh_host, or write [launchers.ssh] with hosts in runslot.toml ({error})"
         ) from error
+
+
+def _slurm(script_only: bool, minutes: float | None) -> Configured:
+    launcher = launcher_named("slurm")
+    if not isinstance(launcher, Slurm):
+        raise InvalidInput(f'launchers.slurm in the configuration has another kind: write kind = "slurm" ({launcher})')
+    time = launcher.time if minutes is None else str(math.ceil(minutes))
+    return replace(launcher, time=time, script_only=script_only or launcher.script_only)

@@ -358,12 +358,12 @@ def test_exp_ids_are_counted_up_from_the_one_given() -> None:
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"mode": "ec2"}, "mode 'ec2' would run on EC2, which this version of runslot cannot do yet"),
-    ({"mode": "local_docker"}, "in a container on this machine"),
+    ({"mode": "local_docker"}, "mode 'local_docker' needs an image: write docker_image"),
     ({"mode": "ssh"}, "mode 'ssh' needs a host"),
     ({"mode": "ssh", "ssh_host": "-x"}, "cannot be a host"),
-    ({"mode": "local_singularity"}, "Singularity"),
-    ({"mode": "slurm_singularity"}, "as Slurm tasks"),
-    ({"mode": "sss"}, "submitted by hand"),
+    ({"mode": "local_singularity"}, "mode 'local_singularity' needs an image: write singularity_image"),
+    ({"mode": "slurm_singularity"}, "mode 'slurm_singularity' needs an image: write singularity_image"),
+    ({"mode": "sss"}, "mode 'sss' needs an image"),
     ({"mode": "gcp"}, "Google Cloud"),
     ({"mode": "lokal"}, r"no mode 'lokal' \(did you mean 'local'\?\)"),
     ({"mode": None}, "no mode None"),
