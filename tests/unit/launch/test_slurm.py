@@ -1,0 +1,295 @@
+"""What is written for Slurm, what is read from it, and what that means for a run: pure parts of the engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runslot.errors import InvalidInput
+from runslot.experiment.records import Outcome
+from runslot.hardware.resources import Resources
+from runslot.hardware.topology import Core, Topology
+from runslot.launch.slurm.allocation import divide, with_gpus_named
+from runslot.launch.slurm.queue import (
+    Seen,
+    Task,
+    how_it_ended,
+    read_indices,
+    read_limit,
+    read_sacct,
+    read_squeue,
+    read_submitted,
+    read_time,
+    write_indices,
+)
+from runslot.launch.slurm.script import Array, Asked, check_options, gres_of, job_name, memory_of, quoted, script_of
+from runslot.launch.slurm.submissions import in_batches
+from runslot.launch.slurm.writing import ahead_of, seconds_of
+
+# ---- what Slurm says -------------------------------------------------------------------------------------------------
+
+
+def test_tasks_that_wait_together_stand_in_one_line_of_squeue() -> None:
+    text = "41|2-4,7%2|PENDING|digits-ab|(null)|JobArrayTaskLimit\n41|0|RUNNING|digits-ab|node1|None\n"
+    tasks = list(read_squeue(text))
+    assert [(task.name, task.state) for task in tasks] == [
+        ("41_2", "PENDING"),
+        ("41_3", "PENDING"),
+        ("41_4", "PENDING"),
+        ("41_7", "PENDING"),
+        ("41_0", "RUNNING"),
+    ]
+    assert tasks[0].reason == "JobArrayTaskLimit"
+
+
+def test_lines_that_are_no_tasks_are_left_out() -> None:
+    assert list(read_squeue("slurm_load_jobs error: x\n12|N/A|RUNNING|one|node1|None\n\n")) == []
+
+
+def test_sacct_says_who_cancelled_and_that_is_left_out() -> None:
+    (task,) = read_sacct("41_3|CANCELLED by 1000|digits-ab|None assigned\n")
+    assert (task.name, task.state, task.node) == ("41_3", "CANCELLED", "")
+
+
+@given(st.sets(st.integers(0, 5000)))
+def test_indices_survive_being_written_and_read(indices: set[int]) -> None:
+    assert set(read_indices(write_indices(indices))) == indices
+
+
+def test_indices_with_a_stride() -> None:
+    assert list(read_indices("0-8:4,9%3")) == [0, 4, 8, 9]
+
+
+def test_a_limit_of_the_configuration() -> None:
+    assert read_limit("X = 1\nMaxArraySize            = 151\n", "MaxArraySize", 1001) == 151
+    assert read_limit("nothing", "MaxArraySize", 1001) == 1001
+
+
+def test_the_job_id_is_the_last_line_that_is_one() -> None:
+    assert read_submitted("Welcome to the cluster\n123;alpha\n") == ("123", "alpha")
+    with pytest.raises(ValueError, match="no id"):
+        read_submitted("no id")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1:30", 90), ("2:00:00", 7200), ("1-01:00:00", 90000), ("UNLIMITED", None), ("INVALID", None)],
+)
+def test_times_that_are_left(text: str, seconds: float | None) -> None:
+    assert read_time(text) == seconds
+
+
+# ---- what it means for a run -----------------------------------------------------------------------------------------
+
+STOPPED = Outcome("stopped", 1)
+FAILED = Outcome("failed", 1, exit_code=1)
+KILLED = Outcome("failed", 1, signal=9, message="killed by SIGKILL")
+
+
+def seen(outcome: Outcome | None, state: str | None, **changed: object) -> Seen:
+    task = None if state is None else Task("41", 3, state, "digits-ab", "node1")
+    return replace(Seen(1, 1, outcome, task), **changed)
+
+
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED", None])
+def test_success_counts_at_once_and_a_stop_not_while_its_task_goes_on(state: str | None) -> None:
+    """A task that is preempted, or requeues itself, leaves outcomes that say stopped, and goes on with the run."""
+    assert how_it_ended(seen(Outcome("succeeded", 1), state)) == Outcome("succeeded", 1)
+    assert how_it_ended(seen(STOPPED, state)) is None
+    assert how_it_ended(seen(None, state)) is None
+
+
+def test_a_stop_that_was_asked_for_counts_at_once() -> None:
+    assert how_it_ended(seen(STOPPED, "RUNNING", stopped=True)) == STOPPED
+
+
+def test_a_failure_counts_when_its_task_makes_no_further_attempt() -> None:
+    assert how_it_ended(seen(FAILED, "RUNNING")) == FAILED
+    assert how_it_ended(seen(FAILED, "RUNNING", last_attempt=2)) is None
+    assert how_it_ended(seen(FAILED, "FAILED", last_attempt=2)) == FAILED
+
+
+def test_an_outcome_of_an_earlier_attempt_is_none_of_this_one() -> None:
+    assert how_it_ended(seen(FAILED, "RUNNING", attempt=2)) is None
+    assert how_it_ended(seen(Outcome("succeeded", 1), "RUNNING", latest=2)) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "said"),
+    [
+        ("CANCELLED", "stopped", "cancelled"),
+        ("TIMEOUT", "timed_out", "time limit"),
+        ("DEADLINE", "timed_out", "deadline"),
+        ("OUT_OF_MEMORY", "failed", "memory"),
+        ("NODE_FAIL", "lost", "node failed"),
+        ("BOOT_FAIL", "lost", "boot"),
+        ("PREEMPTED", "lost", "preempted"),
+        ("COMPLETED", "lost", "before the run did"),
+    ],
+)
+def test_a_task_that_ended_without_an_outcome(state: str, kind: str, said: str) -> None:
+    outcome = how_it_ended(seen(None, state))
+    assert outcome is not None
+    assert outcome.kind == kind
+    assert said in outcome.message
+    assert "41_3" in outcome.message
+    assert state in outcome.message
+
+
+def test_what_the_task_printed_last_says_why_it_failed() -> None:
+    outcome = how_it_ended(seen(None, "FAILED", last_line="python3: not found"))
+    assert outcome is not None
+    assert outcome.message.endswith("python3: not found")
+
+
+def test_out_of_memory_is_known_when_the_task_has_ended() -> None:
+    assert how_it_ended(seen(KILLED, "RUNNING")) is None
+    outcome = how_it_ended(seen(KILLED, "OUT_OF_MEMORY"))
+    assert outcome is not None
+    assert "out of memory" in outcome.message
+
+
+def test_a_task_that_slurm_has_forgotten_is_lost_once_that_is_certain() -> None:
+    assert how_it_ended(seen(None, None)) is None
+    outcome = how_it_ended(seen(None, None, gone=True))
+    assert outcome is not None
+    assert outcome.kind == "lost"
+    assert how_it_ended(seen(STOPPED, None, gone=True)) == STOPPED
+
+
+# ---- what Slurm is asked ---------------------------------------------------------------------------------------------
+
+ARRAY = Array("digits-ab", 4, "slurm/0001", "/data/my runs/$x", 2, 120)
+
+
+def options_of(script: str) -> list[str]:
+    return [line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH ")]
+
+
+def test_the_script_asks_for_one_array() -> None:
+    asked = Asked(
+        4, "gpu:a100:2", "8G", "main", "lab", "high", "1:00:00", "avx", ("--mail-type=END", '--comment=a "b"')
+    )
+    text = script_of(ARRAY, asked, "/usr/bin/python3", "/data/runslot.pyz", ("cuda/12", "a b"), ("source x",), True)
+
+    options = options_of(text)
+    assert "--array=0-3%2" in options
+    assert "--requeue" in options
+    assert "--open-mode=append" in options
+    assert "--signal=B:USR1@120" in options
+    assert '--chdir="/data/my runs/$x"' in options
+    assert "--output=slurm/0001/%a.log" in options
+    assert {"--cpus-per-task=4", "--gres=gpu:a100:2", "--mem=8G", "--partition=main", "--account=lab"} <= set(options)
+    assert {"--qos=high", "--time=1:00:00", "--constraint=avx", "--mail-type=END"} <= set(options)
+    assert options[-1] == r'--comment="a \"b\""'
+    assert text.splitlines()[0] == "#!/bin/bash -l"
+    assert "module load 'a b' || exit 1\nsource x\nexec /usr/bin/python3" in text
+    assert "'/data/my runs/$x' --submission 0001 --ahead 120 --moved --task" in text
+
+
+def test_a_directory_that_no_option_can_hold_is_left_to_where_sbatch_is_called() -> None:
+    text = script_of(replace(ARRAY, experiment="/a\nb"), Asked(1), "python3", "/a\nb/r.pyz", (), (), False)
+    assert not any(option.startswith("--chdir") for option in options_of(text))
+    assert "'/a\nb'" in text
+
+
+@pytest.mark.parametrize(
+    "option", ["--array=0-3", "-a 0-3", "--wrap=x", "-Jx", "exclude=node1", "--x\n--y", "-o/dev/null"]
+)
+def test_options_that_would_take_runslots_own_away_are_refused(option: str) -> None:
+    with pytest.raises(InvalidInput, match="options: "):
+        check_options([option])
+
+
+def test_options_that_are_the_users_to_choose() -> None:
+    check_options(["--exclude=node7", "--exclusive", "-x node3", "--mail-type=END", "--array-foo=1"])
+
+
+def test_values_are_quoted_as_sbatch_reads_them() -> None:
+    assert quoted("a100&avx|x") == "a100&avx|x"
+    assert quoted('a "b" \\') == '"a \\"b\\" \\\\"'
+
+
+@pytest.mark.parametrize(
+    ("given", "resources", "runs", "gres"),
+    [
+        (None, Resources(), 4, None),
+        (None, Resources(gpus=0), 4, None),
+        (None, Resources(gpus=2), 1, "gpu:2"),
+        (None, Resources(gpus=1, runs_per_gpu=2), 4, "gpu:2"),
+        ("gpu:a100", Resources(gpus=1), 3, "gpu:a100:3"),
+        ("gpu:a100", Resources(), 2, "gpu:a100:2"),
+        ("gpu:a100:8", Resources(gpus=1), 3, "gpu:a100:8"),
+        ("gpu", Resources(gpus=0), 1, None),
+    ],
+)
+def test_gpus_of_a_task(given: str | None, resources: Resources, runs: int, gres: str | None) -> None:
+    assert gres_of(given, resources, runs) == gres
+
+
+def test_memory_of_a_task() -> None:
+    assert memory_of(None, Resources(memory=1_500_000_000), 2) == "2862M"
+    assert memory_of("3G", Resources(memory=1), 2) == "3G"
+    assert memory_of(None, Resources(), 2) is None
+
+
+def test_a_jobs_name_has_no_character_that_a_list_or_a_column_would_break_at() -> None:
+    assert job_name("my sweep|x,y/ü", "ab12") == "my_sweep_x_y_-ab12"
+
+
+def test_runs_are_packed_into_tasks_and_tasks_into_arrays() -> None:
+    runs = [(f"r{i}", 1) for i in range(7)]
+    batches = in_batches(runs, 2, 3)
+    assert [[len(task) for task in tasks] for tasks in batches] == [[2, 2, 2], [1]]
+    assert [run for tasks in batches for task in tasks for run in task] == runs
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [("90", 5400), ("1:30:00", 5400), ("5:00", 300), ("2-12", 216000), ("1-0:30", 88200), (None, None)],
+)
+def test_time_limits_as_sbatch_takes_them(time: str | None, seconds: float | None) -> None:
+    assert seconds_of(time) == seconds
+
+
+def test_runs_are_told_of_the_limit_early_enough_and_not_at_their_start() -> None:
+    assert ahead_of(None, None, 10) == 120
+    assert ahead_of(None, "2:00:00", 300) == 330
+    assert ahead_of(None, "00:01:00", 10) == 15
+    assert ahead_of(7, "00:01:00", 10) == 7
+
+
+# ---- what a job was given --------------------------------------------------------------------------------------------
+
+NODE = Topology(
+    "node1", (), (), tuple(Core((i, i + 8)) for i in range(8)), online=tuple(range(16)), allowed=tuple(range(16))
+)
+
+
+def test_a_confined_job_is_divided_among_its_runs() -> None:
+    """Two cores with two threads each, for two runs that would have asked for two cores elsewhere."""
+    job = replace(NODE, allowed=(0, 1, 8, 9))
+    slots = divide(job, Resources(cpus=2), 2, 4)
+    assert [slot.pus for slot in slots] == [(0, 8), (1, 9)]
+
+
+def test_runs_that_outnumber_the_cores_have_threads() -> None:
+    slots = divide(replace(NODE, allowed=(0, 8)), Resources(), 2, 2)
+    assert [slot.pus for slot in slots] == [(0,), (8,)]
+
+
+def test_a_job_that_may_use_the_whole_node_is_pinned_to_none_of_it() -> None:
+    """The node does not say which CPUs are the job's; its threads are as many as it asked for."""
+    slots = divide(NODE, Resources(), 2, 4, turn=5)
+    assert [slot.pus for slot in slots] == [NODE.allowed, NODE.allowed]
+    assert [slot.size for slot in slots] == [2, 2]
+    assert set(slots[0].cores).isdisjoint(slots[1].cores)
+
+
+def test_gpus_that_slurm_names_are_used_where_no_driver_answers() -> None:
+    named = with_gpus_named(NODE, {"CUDA_VISIBLE_DEVICES": "1,3"})
+    assert [slot.gpus[0].visible for slot in divide(named, Resources(gpus=1), 2, None)] == ["1", "3"]
+    assert with_gpus_named(NODE, {"CUDA_VISIBLE_DEVICES": "NoDevFiles"}).gpus == ()
