@@ -55,6 +55,8 @@ class Agent:
         """The runs under way, each with its id."""
         self._ledger = Ledger()
         self._asked: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self.removes = False
+        """Whether all that was brought here is to go when it leaves."""
         self._verbs = {
             "reserve": self._reserve,
             "release": self._release,
@@ -63,6 +65,7 @@ class Agent:
             "stop": self._stop,
             "changes": self._changes,
             "forget": self._forget,
+            "remove": self._remove,
         }
 
     def serve(self) -> None:
@@ -278,6 +281,13 @@ class Agent:
                 self._clear(run_dir)
         return {}
 
+    def _remove(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Have everything removed at the end, unless something still runs here."""
+        del message
+        dirs = [self._experiment.run_dir(run) for run in self._runs.values()]
+        self.removes = not any(is_claimed(run_dir) for run_dir in dirs if run_dir.run_file.exists())
+        return {}
+
 
 def _wait_for_record(run_dir: RunDir, attempt: int) -> None:
     """Wait for a keeper that has claimed the run just now to write who it is."""
@@ -308,6 +318,8 @@ def main(argv: Sequence[str]) -> int:
             agent.open(first)
             agent.serve()
             experiment.close()
+            if agent.removes:
+                shutil.rmtree(os.path.normpath(directory.path / experiment.file.runs_root), ignore_errors=True)
     except RunslotError as error:
         out.write(encode({"id": first["id"], "failed": str(error)}))
         out.flush()

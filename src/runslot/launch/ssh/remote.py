@@ -212,11 +212,13 @@ class RemoteHost:
         self._due.set()
 
     def close(self) -> None:
-        """Leave the host; its runs go on."""
+        """Leave the host; its runs go on. Where it has none, what was brought there is removed."""
         self._closing = True
         self._due.set()
         connection = self._connection
         if connection is not None:
+            if not self._books.expected():
+                connection.ask("remove")
             connection.close()
         self._host.abort()
         if self._thread.ident is not None:
