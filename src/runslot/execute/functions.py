@@ -45,9 +45,8 @@ def unpickle(path: Path) -> Any:
 
 def _prefer_own_cloudpickle() -> None:
     """Take the cloudpickle that travelled with runslot as one file: an older one of this machine may not read it."""
-    archive = getattr(
-        globals().get("__loader__"), "archive", None
-    )  # of a zip importer; else this machine wrote the file, too
+    # A zip importer has an archive; without one it was this installation that wrote the file.
+    archive = getattr(globals().get("__loader__"), "archive", None)
     if archive is None or "cloudpickle" in sys.modules:
         return
     sys.path.insert(0, archive)
