@@ -531,3 +531,51 @@ def test_an_image_that_vanishes_during_the_sweep_is_said_by_each_run(place: Plac
     assert process.wait(120) == 1
     (failed,) = [each["outcome"] for each in place.status()["runs"] if each["outcome"]["kind"] != "succeeded"]
     assert f"{engine} could not start a container of image {copy}: " in failed["message"]
+
+
+# ---- doors, and other machines ---------------------------------------------------------------------------------------
+
+
+def test_launchkits_mode_local_docker(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "word").write_text("there")
+    (tmp_path / "runslot.toml").write_text(f'[launchkit]\ndocker_image = "{IMAGE}"\n')
+    (tmp_path / "task.py").write_text(
+        "from pathlib import Path\nfrom runslot import logger\n\ndef train(variant):\n"
+        '    logger.save_extra_data([Path("/mnt/in/word").read_text(), Path("/proc/1/comm").read_text()], "seen.json", '
+        'mode="json")\n'
+    )
+    (tmp_path / "script.py").write_text(
+        "from runslot.launchkit import run_experiment\nfrom task import train\n"
+        f"given = dict(local_input_dir_to_mount_point_dict={{{str(data)!r}: '/mnt/in'}}, base_log_dir='runs')\n"
+        "calls = [run_experiment(train, mode='local_docker', variant={'x': x}, skip_wait=True, **given) for x in (1, 2)]\n"
+        "assert all(call.wait().all_succeeded for call in calls), calls[0].outcomes.failed\n"
+    )
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = [json.loads(file.read_text()) for file in (tmp_path / "runs").rglob("seen.json")]
+    assert seen == [["there", "docker-init\n"]] * 2
+
+
+def test_containers_on_ssh_hosts(place: Place, engine: str) -> None:
+    """With podman: the Docker daemon of the testbed does not see the files of its ssh hosts, and says so."""
+    done = subprocess.run([TESTBED / "ssh-up"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (config,) = re.findall(r"RUNSLOT_SSH_CONFIG=(\S+)", done.stdout)
+    entry = f'kind = "ssh"\nhosts = ["node1", "node2"]\nconfig = "{config}"\n'
+    named = 'environment = ["DOCKER_HOST", "CONTAINERS_CONF"]\n'
+    (place.directory / "runslot.toml").write_text(f"[launchers.there]\n{entry}{named}")
+    (place.directory / "task.py").write_text(
+        "import socket\nfrom runslot import logger\n\ndef train(variant):\n"
+        '    logger.save_extra_data([variant["x"], open("/proc/1/comm").read()], "seen.json", mode="json")\n'
+    )
+    place.extra = ("--container", IMAGE, "--engine", engine)
+    options = ["--grid", "x=1,2", "--seeds", "2", *place.options()]
+    status = 0 if engine == "podman" else 2
+    done = place("run", "task.py:train", *options, status=status)
+    if engine == "docker":
+        assert f"docker could not start a container of image {IMAGE}" in done.stderr
+        return
+    seen = sorted(json.loads(file.read_text()) for file in place.experiment.rglob("seen.json"))
+    assert seen == [[x, "podman-init\n"] for x in (1, 1, 2, 2)]
