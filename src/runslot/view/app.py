@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,13 @@ from runslot.view.table import by_name, changes
 from runslot.view.watching import Watched
 
 _GZIPPED = ("application/json", "application/javascript", "text/javascript", "text/css", "text/html")
+# What Dash would ask for only once there is a plot and a table is asked for at once, while the server reads and draws.
+_SUITES = "/_dash-component-suites"
+_EARLY = f"""
+        <link rel="preload" as="script" href="{_SUITES}/plotly/package_data/plotly.min.js">
+        <link rel="preload" as="script" href="{_SUITES}/dash/dcc/async-graph.js">
+        <link rel="preload" as="script" href="{_SUITES}/dash_ag_grid/async-community.js">
+        """
 THEME = {
     "primaryColor": "blue",
     "defaultRadius": "sm",
@@ -46,6 +54,7 @@ def make_app(watched: Watched, guard: Guard) -> Dash:
         add_log_handler=False,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
+    app.index_string = app.index_string.replace("{%css%}", _EARLY + "{%css%}")
     app.layout = dmc.MantineProvider(
         [dcc.Location(id="at", refresh=False), html.Div(id="page")], theme=THEME, defaultColorScheme="auto"
     )
@@ -334,7 +343,14 @@ def _compressed(response: Response) -> Response:
     response.direct_passthrough = False
     data = response.get_data()
     if len(data) > 1024:
-        response.set_data(gzip.compress(data, 4))
+        shipped = request.method == "GET" and request.path.startswith(_SUITES)
+        response.set_data(_compressed_once(data) if shipped else gzip.compress(data, 4))
         response.headers["Content-Encoding"] = "gzip"
         response.headers["Vary"] = "Accept-Encoding"
     return response
+
+
+@functools.lru_cache(maxsize=64)
+def _compressed_once(data: bytes) -> bytes:
+    """Compress a script that was installed; there are a few, asked for by every browser."""
+    return gzip.compress(data, 6)
