@@ -549,7 +549,8 @@ def test_launchkits_mode_local_docker(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
         "from runslot.launchkit import run_experiment\nfrom task import train\n"
         f"given = dict(local_input_dir_to_mount_point_dict={{{str(data)!r}: '/mnt/in'}}, base_log_dir='runs')\n"
-        "calls = [run_experiment(train, mode='local_docker', variant={'x': x}, skip_wait=True, **given) for x in (1, 2)]\n"
+        "given |= {'mode': 'local_docker', 'skip_wait': True}\n"
+        "calls = [run_experiment(train, variant={'x': x}, **given) for x in (1, 2)]\n"
         "assert all(call.wait().all_succeeded for call in calls), calls[0].outcomes.failed\n"
     )
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
