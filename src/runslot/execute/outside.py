@@ -255,6 +255,13 @@ class ContainedKeeper(Keeper):
         super()._start()
         os.close(read)
 
+    def release(self) -> None:
+        """Give back the claim, and the line to the keeper inside, which has ended."""
+        super().release()
+        if self.line is not None:
+            os.close(self.line)
+            self.line = None
+
     def _signal_run(self, number: int) -> None:
         if self.line is None or number == signal.SIGKILL:
             super()._signal_run(number)
