@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runslot.testing.contract import LauncherContract, Place
+
+from runslot.testing.contract import LauncherContract, Place, until
 
 TESTBED = Path(__file__).parent.parent / "testbeds"
 
@@ -61,3 +63,283 @@ class TestOneRunATask(LauncherContract):
 
 class TestFourRunsATask(TestOneRunATask):
     entry = {"kind": "slurm", "runs_per_job": 4}  # noqa: RUF012
+
+
+PROGRAM = '''
+import json, os, signal, sys, time
+from pathlib import Path
+
+def here():
+    return Path(os.environ["RUNSLOT_RUN"])
+
+def note(text):
+    with (here() / "notes.txt").open("a") as file:
+        file.write(text + "\\n")
+
+def first_waits(variant):
+    """Go on until asked to end; the second attempt ends at once."""
+    note("attempt " + os.environ["RUNSLOT_ATTEMPT"])
+    if os.environ["RUNSLOT_ATTEMPT"] == "1":
+        time.sleep(600)
+
+def greedy(variant):
+    """Hold more memory than the job has."""
+    held = bytearray(600_000_000)
+    time.sleep(60)
+
+def gpu(variant):
+    note(os.environ["CUDA_VISIBLE_DEVICES"])
+    while len(list(here().parent.glob("run_*/notes.txt"))) < variant["beside"]:
+        time.sleep(0.1)
+
+def wait(variant):
+    """Go on until `go` lies beside the program."""
+    note("began")
+    while not Path("go").exists():
+        time.sleep(0.05)
+'''
+
+
+class Sweep:
+    """A directory with a program and a cluster of the name `cluster`, in which `runslot` is called."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        (directory / "program.py").write_text(PROGRAM)
+        self.place = Place(directory, "cluster", ())
+        self.path: dict[str, str] = {}
+
+    def configure(self, **entry: Any) -> None:
+        lines = [f"{key} = {json.dumps(value)}" for key, value in {"kind": "slurm", **entry}.items()]
+        (self.place.directory / "runslot.toml").write_text("\n".join(["[launchers.cluster]", *lines, ""]))
+
+    def run(self, *arguments: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
+        root = ["--root", str(self.place.directory / "runs")]
+        return self.place("run", "--on", "cluster", *root, *arguments, status=status)
+
+    def counts(self) -> dict[str, int]:
+        return dict(self.place.status()["counts"])
+
+    def wait_for(self, **counts: int) -> None:
+        """Wait until status, which nobody helps but Slurm, counts so many runs of each state."""
+        until(lambda: self.counts() == counts, what=f"{counts}, last seen {self.counts()}")
+
+    def notes(self) -> dict[str, list[str]]:
+        found = self.place.experiment.rglob("notes.txt")
+        return {str(file.parent.relative_to(self.place.experiment)): file.read_text().splitlines() for file in found}
+
+    def jobs(self) -> list[str]:
+        """Return the ids of the experiment's jobs."""
+        files = sorted(self.place.experiment.glob("slurm/*/job.json"))
+        return [json.loads(file.read_text())["job"] for file in files]
+
+    def end(self) -> None:
+        (self.place.directory / "go").touch()
+        for process in self.place.started:
+            process.kill()
+            process.wait()
+
+
+def slurm_says(*argv: str) -> str:
+    """Call a command of Slurm as its users do."""
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def sweep(slurm: None, tmp_path: Path) -> Iterator[Sweep]:
+    made = Sweep(tmp_path / "project")
+    made.configure()
+    yield made
+    made.end()
+
+
+def test_runs_are_left_to_slurm_and_status_tells_how_they_stand(sweep: Sweep) -> None:
+    """Nobody waits: status counts what waits, what runs, what has ended; a resume finds nothing to do."""
+    sweep.configure(at_a_time=1)
+    said = sweep.run("program.py:wait", "--seeds", "3").stdout
+
+    assert "3 runs go on without this terminal" in said
+    until(sweep.notes, what="a run has begun")
+    sweep.wait_for(running=1, queued=2)
+    assert "nothing to do" not in sweep.place("resume", str(sweep.place.experiment)).stdout
+    assert len(sweep.jobs()) == 1, "a resume submits nothing that Slurm has"
+    (sweep.place.directory / "go").touch()
+    sweep.wait_for(succeeded=3)
+    assert "nothing to do" in sweep.place("resume", str(sweep.place.experiment)).stdout
+
+
+def test_an_array_is_split_where_the_cluster_allows_no_larger_one(sweep: Sweep) -> None:
+    """The testbed's arrays have 151 tasks at most."""
+    sweep.run("--name", "many", "--seeds", "160", "--", "true")
+    assert len(sweep.jobs()) == 2
+    sweep.place("stop", str(sweep.place.experiment), status=None)
+
+
+@pytest.mark.parametrize("resumable", [False, True])
+def test_a_preempted_run_starts_again(sweep: Sweep, resumable: bool) -> None:
+    """Slurm takes the node for an urgent job and requeues ours: it continues in place, or its directory is clean."""
+    sweep.configure(options=["--nodelist=node1"], cpus=16)
+    sweep.run("program.py:first_waits", *(["--resumable"] if resumable else []))
+    until(sweep.notes, what="the run has begun")
+
+    urgent = ("--partition=urgent", "--nodelist=node1", "--cpus-per-task=16", "--output=/dev/null")
+    slurm_says("sbatch", *urgent, "--wrap=sleep 3")
+
+    sweep.wait_for(succeeded=1)
+    (run,) = sweep.place.status()["runs"]
+    assert run["outcome"]["attempt"] == 2
+    kept = Path(run["directory"]) / "attempt_1"
+    if resumable:
+        assert sweep.notes() == {"run_0": ["attempt 1", "attempt 2"]}
+        assert not kept.exists()
+    else:
+        assert (Path(run["directory"]) / "notes.txt").read_text() == "attempt 2\n"
+        assert (kept / "notes.txt").read_text() == "attempt 1\n"
+
+
+def test_a_resumable_run_that_runs_out_of_time_is_requeued_and_continues(sweep: Sweep) -> None:
+    """Slurm tells of the time limit ahead; the run is asked to end, and its task requeues itself."""
+    sweep.configure(time="00:01:00")
+    sweep.run("program.py:first_waits", "--resumable", "--grace", "3")
+
+    sweep.wait_for(succeeded=1)
+    assert sweep.notes() == {"run_0": ["attempt 1", "attempt 2"]}
+    assert len(sweep.jobs()) == 1
+
+
+def test_a_run_that_cannot_resume_and_runs_out_of_time_has_timed_out(sweep: Sweep) -> None:
+    """It would run out of time again: it is not requeued."""
+    sweep.configure(time="00:01:00")
+    sweep.run("program.py:first_waits", "--grace", "3")
+
+    sweep.wait_for(timed_out=1)
+    (run,) = sweep.place.status()["runs"]
+    assert "time limit" in run["outcome"]["message"]
+
+
+def test_jobs_that_are_cancelled_from_outside_are_stopped_runs(sweep: Sweep) -> None:
+    """What scancel ends, waiting or running, is stopped, and a resume does it again."""
+    sweep.configure(at_a_time=1)
+    sweep.run("program.py:wait", "--seeds", "2")
+    until(sweep.notes, what="a run has begun")
+
+    slurm_says("scancel", *sweep.jobs())
+
+    sweep.wait_for(stopped=2)
+    (sweep.place.directory / "go").touch()
+    sweep.place("resume", str(sweep.place.experiment), "--wait")
+    assert sweep.counts() == {"succeeded": 2}
+
+
+def test_a_requeue_by_hand_and_a_drained_node_lose_nothing(sweep: Sweep) -> None:
+    """The node is drained and the job requeued, as an administrator does: the run starts again on the other node."""
+    sweep.run("program.py:first_waits")
+    until(sweep.notes, what="the run has begun")
+    (run,) = sweep.place.status()["runs"]
+    node = slurm_says("squeue", "--noheader", "--format=%N", f"--jobs={sweep.jobs()[0]}").strip()
+    slurm_says("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
+    try:
+        slurm_says("scontrol", "requeue", f"{sweep.jobs()[0]}_0")
+        sweep.wait_for(succeeded=1)
+    finally:
+        slurm_says("scontrol", "update", f"nodename={node}", "state=resume")
+    assert (Path(run["directory"]) / "attempt_1" / "notes.txt").exists()
+
+
+def test_out_of_memory_is_told_apart(sweep: Sweep) -> None:
+    """The kernel kills the run for its job's memory, and the outcome says so."""
+    sweep.configure(mem="200M")
+    sweep.run("program.py:greedy")
+
+    sweep.wait_for(failed=1)
+    (run,) = sweep.place.status()["runs"]
+    assert "memory" in run["outcome"]["message"]
+
+
+def test_stop_without_a_launcher_ends_running_and_waiting_runs(sweep: Sweep) -> None:
+    """Nothing of the experiment is left in the queue, and what had not begun never does."""
+    sweep.configure(at_a_time=1)
+    sweep.run("program.py:wait", "--seeds", "4", "--grace", "2")
+    until(sweep.notes, what="a run has begun")
+
+    sweep.place("stop", str(sweep.place.experiment))
+
+    assert sweep.counts() == {"stopped": 4}
+    assert slurm_says("squeue", "--noheader", "--states=PD,R", f"--jobs={sweep.jobs()[0]}") == ""
+    assert len(sweep.notes()) == 1
+
+
+def test_one_waiting_run_is_stopped_and_its_task_does_the_others(sweep: Sweep) -> None:
+    """Of a task that waits one run is stopped: it never begins, the others do."""
+    sweep.configure(at_a_time=1, runs_per_job=2)
+    sweep.run("program.py:wait", "--seeds", "4", "--grace", "2")
+    until(lambda: len(sweep.notes()) == 2, what="the first task's runs have begun")
+
+    sweep.place("stop", str(sweep.place.experiment), sweep.place.status()["runs"][3]["run"])
+    (sweep.place.directory / "go").touch()
+
+    sweep.wait_for(succeeded=3, stopped=1)
+    assert "run_3" not in sweep.notes()
+
+
+@pytest.mark.parametrize("submitted", [True, False])
+def test_a_launcher_that_is_killed_around_sbatch_submits_once(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, submitted: bool
+) -> None:
+    """Killed before Slurm's answer was noted, with the job taken or not: a resume has every run done once."""
+    real = slurm_says("sh", "-c", "command -v sbatch").strip()
+    script = f"""#!/bin/bash
+case "$*" in *--test-only*) exec {real} "$@";; esac
+{f'{real} "$@" >/dev/null' if submitted else ":"}
+kill -9 $PPID
+"""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sbatch").write_text(script)
+    (tmp_path / "bin" / "sbatch").chmod(0o755)
+    (sweep.place.directory / "go").touch()
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+        sweep.run("program.py:wait", "--seeds", "2", status=-9)
+
+    sweep.place("resume", str(sweep.place.experiment), "--wait")
+
+    assert sweep.counts() == {"succeeded": 2}
+    assert sweep.notes() == {"run_0": ["began"], "run_1": ["began"]}
+
+
+@pytest.mark.parametrize(("key", "value"), [("partition", "nosuch"), ("gres", "fpga:1"), ("constraint", "nosuch")])
+def test_what_slurm_will_never_take_is_refused_before_anything_starts(sweep: Sweep, key: str, value: str) -> None:
+    """One message names the launcher, the host and the command; no experiment is left behind."""
+    sweep.configure(**{key: value})
+
+    done = sweep.run("--name", "refused", "--", "true", status=2)
+
+    assert done.stderr.startswith("runslot: launcher cluster (Slurm), host ")
+    assert "sbatch --test-only" in done.stderr
+    assert not list((sweep.place.directory / "runs").glob("*/[0-9]*"))
+    checked = sweep.place("launchers", "check", "cluster", status=None)
+    assert checked.returncode != 0
+    assert "a job with these options" in checked.stdout or f"partition {value}" in checked.stdout
+
+
+def test_gpus_of_an_allocation_are_divided_among_its_runs(sweep: Sweep) -> None:
+    """Two runs of a task have a GPU each, and not the same."""
+    sweep.configure(runs_per_job=2)
+    sweep.run("program.py:gpu", "--grid", "beside=2", "--seeds", "2", "--gpus-per-run", "1")
+
+    sweep.wait_for(succeeded=2)
+    seen = [notes[0] for notes in sweep.notes().values()]
+    assert len(set(seen)) == 2, seen
+
+
+def test_scripts_are_written_and_submitted_by_hand(sweep: Sweep) -> None:
+    """--script-only submits nothing and says what to type; from then on all is as if runslot had submitted."""
+    (sweep.place.directory / "go").touch()
+    said = sweep.run("program.py:wait", "--seeds", "2", "--script-only").stdout
+    typed = next(line.partition(": ")[2] for line in said.splitlines() if "to submit" in line)
+    assert sweep.counts() == {"queued": 2}
+    assert sweep.jobs() == []
+
+    subprocess.run(typed, shell=True, check=True, capture_output=True)
+
+    sweep.wait_for(succeeded=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import Counter
 from dataclasses import replace
@@ -25,12 +26,13 @@ def refreshed_by(configured: Slurm, status: ExperimentStatus) -> ExperimentStatu
     known = places(read_submissions(status.directory))
     before = read_look(status.directory)
     open_runs = {each.run.id for each in status.runs if _is_open(each, known.get(each.run.id), before)}
-    if not open_runs:
+    killed = {each.run.id for each in status.runs if _was_killed(each) and each.run.id in known}
+    if not open_runs and not killed:
         return status
     handed = {run: known[run] for run in open_runs if run in known}
-    found = _look(configured, status, handed, before)
+    found = _look(configured, status, handed, before) if open_runs else before
     runs = tuple(
-        _stands(status, each, handed.get(each.run.id), found) if each.run.id in open_runs else each
+        _stands(status, each, known.get(each.run.id), found) if each.run.id in open_runs | killed else each
         for each in status.runs
     )
     counts: Counter[str] = Counter(each.state for each in runs)
@@ -48,6 +50,11 @@ def _is_open(each: RunStatus, place: Place | None, before: Look) -> bool:
     # A task that is requeued, or tries again, leaves outcomes that are not the last.
     task = before.task(place)
     return not (before.gone(place) or (task is not None and task.over))
+
+
+def _was_killed(each: RunStatus) -> bool:
+    """Tell whether Slurm may know why: for its job's memory."""
+    return each.state == "failed" and each.ended is not None and each.ended.get("signal") == signal.SIGKILL
 
 
 def _look(configured: Slurm, status: ExperimentStatus, handed: dict[str, Place], before: Look) -> Look:
