@@ -75,6 +75,7 @@ class Sweep:
         (each,) = read_status(self.directory).runs
         assert each.attempt is not None
         self.keeper = each.attempt.pid
+        self.group = each.attempt.cgroup
         if clean:  # the keeper is enclosed while its first run is under way
             self._until(lambda: f"runslot-{self.keeper}-" in Path(f"/proc/{self.escaped}/cgroup").read_text())
 
@@ -135,6 +136,7 @@ def test_a_resume_ends_it_where_the_launcher_was_killed_too(kind: str, clean: bo
     sweep.kill(launcher_too=True)
     assert launch(sweep.directory, quietly).all_succeeded
     assert start_time(sweep.escaped) is None
+    assert sweep.group is None or not Path(sweep.group).exists()
 
 
 @CLEAN

@@ -32,7 +32,6 @@ def enclose(process: ProcessIdentity) -> None:
     if group is None:
         return
     try:
-        _sweep(Path(group).parent)
         os.mkdir(group)  # noqa: PTH102
         while outside := set(_tree(process.pid)) - set(_members(Path(group))):
             if start_time(process.pid) != process.start_time:
@@ -42,14 +41,10 @@ def enclose(process: ProcessIdentity) -> None:
         _remove(Path(group))
 
 
-def leave() -> None:
-    """Go back to where the group of this keeper was made, and remove it: nothing is left to enclose."""
-    group = Path(_own() or "/")
-    if group.name.startswith(_PREFIX):
-        try:
-            (group.parent / "cgroup.procs").write_text("0")
-        except OSError:
-            return
+def sweep() -> None:
+    """Remove the groups beside this process's that are empty: their keepers have ended."""
+    base = _base()
+    for group in () if base is None else base.glob(f"{_PREFIX}*-*"):
         _remove(group)
 
 
@@ -123,12 +118,6 @@ def _move(pids: Iterable[int], group: Path) -> None:
             (group / "cgroup.procs").write_text(str(pid))
         except ProcessLookupError:  # it ended meanwhile
             continue
-
-
-def _sweep(base: Path) -> None:
-    """Remove groups that keepers left behind who were killed, or whose template was."""
-    for group in base.glob(f"{_PREFIX}*-*"):
-        _remove(group)
 
 
 def _remove(group: Path) -> None:

@@ -12,6 +12,9 @@ from runslot.experiment.current import RUN_VARIABLE
 from runslot.experiment.processes import host_name, is_alive, keeper_of, processes_with, start_time
 from runslot.experiment.rundir import RunDir
 
+_DYING = 1.0
+"""Seconds that a process which was killed, and has closed its files, takes at most until it is gone."""
+
 
 def children_of(pid: int) -> list[int]:
     """Return the direct children of `pid`, zombies included; none where there is no `/proc`."""
@@ -52,9 +55,15 @@ def end_escaped(*run_dirs: Path, patience: float = 2.0) -> int:
 
 def _end_group(run_dir: Path) -> int:
     attempt = RunDir(run_dir).read_attempt()
-    if attempt is None or is_alive(keeper_of(attempt)) is not False or attempt.host != host_name():
+    if attempt is None or attempt.cgroup is None or attempt.host != host_name():
         return 0
-    return end_group(attempt.cgroup, keeper_of(attempt))
+    keeper = keeper_of(attempt)
+    deadline = time.monotonic() + _DYING
+    while is_alive(keeper) is not False:
+        if time.monotonic() > deadline:  # it lives, and keeps another run by now
+            return 0
+        time.sleep(0.001)
+    return end_group(attempt.cgroup, keeper)
 
 
 def _parents() -> dict[int, int]:

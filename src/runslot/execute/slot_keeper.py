@@ -25,6 +25,8 @@ class SlotKeeper:
         self._channel = channel
         self._function = function
         self._environments: list[Mapping[str, str]] = []
+        self._slot: tuple[dict[str, Any] | None, Slot | None] = (None, None)
+        """As it was told last, which hardly ever changes, and what it means."""
 
     def serve(self) -> None:
         """Execute what it is told, and say how each run ended, until the launcher is gone."""
@@ -47,7 +49,9 @@ class SlotKeeper:
         for lease in leases:
             os.set_inheritable(lease, True)  # held by the run's own processes, for as long as any lives
         try:
-            place = None if slot is None else Slot.from_json(slot)
+            if slot != self._slot[0]:
+                self._slot = (slot, None if slot is None else Slot.from_json(slot))
+            place = self._slot[1]
             caller = self._environments[environment]
             claimed = claim(RunDir(run_dir), place, attempt, caller, self._function, (self._channel.fileno(),))
             if isinstance(claimed, Outcome):  # written by a keeper of a launcher that was killed

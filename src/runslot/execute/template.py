@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import sys
+import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterable
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import RunslotError
-from runslot.execute.cgroup import enclose, group_of, leave
+from runslot.execute.cgroup import enclose, group_of, sweep
 from runslot.execute.channel import Channel
 from runslot.execute.cold import enter_import_path
 from runslot.execute.functions import find_function
@@ -32,6 +33,9 @@ from runslot.experiment.records import Function
 
 _SURVIVING = frozenset({"jemalloc_bg_thd"})
 """Threads whose library starts them again in a fork (jemalloc's `pthread_atfork` handlers; pyarrow brings it)."""
+
+_FAREWELL = 0.1
+"""Seconds in which a keeper that has nothing to do has ended."""
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -62,6 +66,7 @@ class Template:
         while True:
             message, descriptors = self._channel.receive()
             if message is None:
+                _see_keepers_off()
                 for finalizer in self._finalizers:
                     finalizer.atexit = True
                 return
@@ -135,7 +140,6 @@ class Template:
             self._channel.close()
             os.setsid()
             SlotKeeper(Channel.of(descriptor), self._function).serve()
-            leave()
             code = 0
         except BaseException:  # noqa: BLE001  into the launcher's log: this process has nobody else to tell
             traceback.print_exc()
@@ -160,6 +164,18 @@ def why_unsafe_to_fork() -> str:
         if target.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri")):
             return f"importing it opened the GPU ({target})"
     return ""
+
+
+def _see_keepers_off() -> None:
+    """Wait for the keepers that have no run, which end now, too; the others go on."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    deadline = time.monotonic() + _FAREWELL
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0] or time.monotonic() < deadline:
+            time.sleep(0.0005)
+    except ChildProcessError:
+        pass
+    sweep()
 
 
 def _rehearse_seeding() -> None:

@@ -79,6 +79,7 @@ class RunDir:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._run: RunFile | None = None
 
     def __repr__(self) -> str:
         return f"RunDir({str(self.path)!r})"
@@ -158,11 +159,18 @@ class RunDir:
         return self.path / f"attempt_{attempt}"
 
     def read_run(self) -> RunFile:
-        """Read `run.json`; `NotFound` where this is no run directory."""
-        value = read_json(self.run_file)
-        if value is None:
-            raise NotFound(f"{self.path} is not a run directory: it has no {self.run_file.name}")
-        return RunFile.from_json(value)
+        """Read `run.json`, which never changes; `NotFound` where this is no run directory."""
+        if self._run is None:
+            value = read_json(self.run_file)
+            if value is None:
+                raise NotFound(f"{self.path} is not a run directory: it has no {self.run_file.name}")
+            self._run = RunFile.from_json(value)
+        return self._run
+
+    def write_run(self, file: RunFile) -> None:
+        """Write `run.json`, last of what makes the directory complete."""
+        write_json(self.run_file, file.to_json())
+        self._run = file
 
     def read_attempt(self) -> Attempt | None:
         """Return who executes the run or last did; None before the first start."""
@@ -298,7 +306,7 @@ class ExperimentDir:
 
     def run_dir(self, run: Run, file: ExperimentFile) -> RunDir:
         """Return where `run` lies."""
-        return RunDir(Path(os.path.normpath(self.path / file.runs_root)) / run.directory)
+        return RunDir(f"{os.path.normpath(f'{self.path}/{file.runs_root}')}/{run.directory}")
 
     def read(self) -> ExperimentFile:
         """Read `experiment.json`; `NotFound` where this is no experiment directory."""

@@ -10,6 +10,7 @@ descriptors, which the run's processes inherit: what a run leaves behind keeps t
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import pwd
@@ -292,6 +293,7 @@ def _user_of(pid: int) -> str | None:
         return None
 
 
+@functools.cache
 def _user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from runslot.errors import RunslotError
 from runslot.execute.keeper import is_claimed
@@ -90,6 +91,7 @@ class LocalLauncher:
         self._contents: dict[tuple[Path, str], str] = {}
         self._places: dict[int | None, _Place] = {}
         self._watched: dict[Handle, _Watch] = {}
+        self._as_told: dict[int, tuple[Slot, dict[str, Any]]] = {}
         self._poller = _Poller()
         allow_many()
 
@@ -210,7 +212,7 @@ class LocalLauncher:
     def _hand_over(self, placed: Placed, leases: Sequence[int]) -> KeeperProcess:
         """Give the run to its slot's keeper; a keeper or template that was killed meanwhile is replaced once."""
         file = placed.run_dir.read_run()
-        slot = None if placed.slot is None else placed.slot.to_json()
+        slot = self._as_json(placed.slot)
         for last_try in (False, True):
             template = self._template_for(placed.run_dir, file)
             try:
@@ -223,6 +225,15 @@ class LocalLauncher:
             else:
                 return keeper
         raise AssertionError("unreachable")
+
+    def _as_json(self, slot: Slot | None) -> dict[str, Any] | None:
+        """Return a slot as JSON; a launcher has the same few for all its runs."""
+        if slot is None:
+            return None
+        known = self._as_told.get(slot.index)
+        if known is None or known[0] is not slot:
+            known = self._as_told[slot.index] = (slot, slot.to_json())
+        return known[1]
 
     def _keeper_for(self, template: TemplateProcess, slot: int | None) -> KeeperProcess:
         place = self._places.get(slot)

@@ -169,7 +169,7 @@ def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> No
         gpu_visibility=file.gpu_visibility,
         container=file.container,
     )
-    write_json(run_dir.run_file, value.to_json())
+    run_dir.write_run(value)
 
 
 def _work(run_dir: RunDir, run: Run, file: ExperimentFile) -> Mapping[str, Any]:
