@@ -25,6 +25,11 @@ _STEPS = (
     r"diagnostics/cumsteps",
 )
 """Names of the metric that counts how far a run is, likeliest first; compared without case."""
+_TIMES = (
+    r"(.*/)?(seconds|t|elapsed.*|(total[ _])?time([ _]elapsed)?|wall[ _]?(clock|time).*|cum_?time.*|time_total.*)"
+    r"( ?\(s\))?"
+)
+"""Names of metrics that count seconds since the start."""
 _FEW = 24
 """A parameter with more values than this is no good to name curves by, where the choice is left open."""
 UNKNOWN = "unknown"
@@ -38,6 +43,12 @@ def default_x(metrics: Sequence[str]) -> str:
             if re.fullmatch(pattern, metric, re.IGNORECASE):
                 return metric
     return ROW
+
+
+def axes_of(metrics: Sequence[str]) -> list[str]:
+    """Return all that can lie along the x axis: steps, rows, what tells the time, the other metrics."""
+    times = [metric for metric in metrics if re.fullmatch(_TIMES, metric, re.IGNORECASE)]
+    return list(dict.fromkeys([default_x(metrics), ROW, *times, *metrics]))
 
 
 def default_y(metrics: Sequence[str]) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from dash import dcc, html
 from runslot.results.results import BEST, FINAL, Results
 from runslot.view.attributes import attributes
 from runslot.view.charts import axes, default_tasks
-from runslot.view.choices import LEAST, MOST, ONLY, ROW, WITHOUT, Choices
-from runslot.view.choosing import UNKNOWN, default_series, default_x, default_y, text_of
+from runslot.view.choices import LEAST, MOST, ONLY, WITHOUT, Choices
+from runslot.view.choosing import UNKNOWN, axes_of, default_series, default_x, default_y, text_of
 from runslot.view.curves import SAID
 from runslot.view.palette import STATES
 from runslot.view.table import default_columns
@@ -191,7 +191,7 @@ def controls(results: Results, choices: Choices) -> Any:
     columns = [*keys, *(FINAL + m for m in results.metrics), *(BEST + m for m in results.metrics), "seconds", "rows"]
     drawn = [
         _several("y", "Metrics", results.metrics, value["y"]),
-        _one("x", "Along", [*results.metrics, ROW], value["x"], kinds="curves judged"),
+        _one("x", "Along", axes_of(results.metrics), value["x"], kinds="curves judged"),
         _one("across", "Across", columns, value["across"], kinds="scatter heat"),
         _one("down", "Down", columns, value["down"], kinds="heat"),
         _several("series", "Groups by", _first(keys, results.varying), value["series"], kinds=_GROUPED),

@@ -10,7 +10,7 @@ import pytest
 from runslot.errors import InvalidInput
 from runslot.results import load
 from runslot.view.choices import Choices
-from runslot.view.choosing import choose, default_series, default_x, default_y
+from runslot.view.choosing import axes_of, choose, default_series, default_x, default_y
 from runslot.view.curves import Drawing, draw
 from runslot.view.rows import Rows
 
@@ -141,6 +141,12 @@ def test_names_that_count_steps() -> None:
     assert default_x(["loss"]) == "row"
     assert default_y(["epoch", "loss", "test/accuracy"]) == ("test/accuracy",)
     assert default_y([]) == ()
+
+
+def test_what_tells_the_time_stands_first_among_axes() -> None:
+    found = axes_of(["loss", "time/time_elapsed", "step", "time/fps", "Diagnostics/CumTime (s)", "seconds"])
+    assert found[:5] == ["step", "row", "time/time_elapsed", "Diagnostics/CumTime (s)", "seconds"]
+    assert found[5:] == ["loss", "time/fps"]
 
 
 def test_a_parameter_of_many_values_does_not_make_a_curve_each(write_run: Write, tmp_path: Path) -> None:
