@@ -16,6 +16,8 @@ from runslot.launchkit.asked import Asked, asked_of
 from runslot.launchkit.collection import Call, launch_call
 from runslot.launchkit.here import StrPath, run_experiment_here
 from runslot.launchkit.modes import HERE, check_mode, container_of, launcher_of
+from runslot.launchkit.rented import MODES as RENTED
+from runslot.launchkit.rented import rented
 from runslot.logger.options import check_settings
 from runslot.variants import SWEEP_NOTE, Variant, describe, space_of
 
@@ -58,10 +60,11 @@ def run_experiment(
     `slurm_singularity` they are left to Slurm, for `time_in_mins` each at most, and with `sss` its scripts are written.
 
     Runs lie in `<base_log_dir>/<MM-DD-exp_prefix>/<MM-DD-exp_prefix>_<time>_<exp_id>--s-<seed>`. `use_gpu` gives every
-    run a GPU of its own, else GPUs are hidden. Other arguments from `sync_interval` on concern rented machines; they
-    change nothing here, as in launchkit. Raises `InvalidInput` before anything starts.
+    run a GPU of its own, else GPUs are hidden. With `ec2` and `gcp` machines are rented, one for every
+    `num_exps_per_instance` runs; the other arguments from `sync_interval` on are for them. Raises `InvalidInput` before
+    anything starts.
     """
-    del sync_interval, region, spot_price, verbose, num_exps_per_instance, gcp_kwargs
+    del verbose
     check_mode(mode)
     container = container_of(mode, bool(use_gpu), local_input_dir_to_mount_point_dict)
     launcher = launcher_of(mode, ssh_host, time_in_mins)
@@ -70,10 +73,21 @@ def run_experiment(
     space = space_of(variant, sweep=sweep)
     logger = check_settings(LoggerSettings(snapshot_mode, snapshot_gap, "launchkit", "[{run}] "))
     root = default_root() if base_log_dir is None else Path(base_log_dir).expanduser().absolute()
+    asked = asked_of(space, seed, exp_id)
+    if mode in RENTED:
+        launcher = rented(
+            mode,
+            len(asked),
+            region,
+            instance_type,
+            spot_price,
+            gcp_kwargs,
+            num_exps_per_instance,
+            sync_interval,
+        )
     call = Call(
         method_call, prefix, root, logger, bool(use_gpu), bool(unpack_variant), instance_type, container, launcher
     )
-    asked = asked_of(space, seed, exp_id)
     observer = Printer()
     if space.factors():
         swept = isinstance(variant, Mapping) and not isinstance(variant, Variant)

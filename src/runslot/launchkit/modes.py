@@ -12,6 +12,7 @@ from runslot.experiment.records import Container
 from runslot.launch.configured import Configured, configured_launchers, launcher_named
 from runslot.launch.slurm.config import Slurm
 from runslot.launch.ssh import SSH
+from runslot.launchkit.rented import MODES as RENTED
 from runslot.launchkit.settings import Settings, read_settings
 
 LOCAL = "local"
@@ -26,25 +27,13 @@ SSS = "sss"
 _SLURM = (SLURM_SINGULARITY, SSS)
 """As tasks of Slurm; in the second one its scripts are written, to be submitted by hand."""
 
-_ELSEWHERE = {
-    "ec2": "on EC2",
-    "gcp": "on Google Cloud",
-}
-
-_KNOWN = (LOCAL, HERE, LOCAL_DOCKER, LOCAL_SINGULARITY, SSH_MODE, *_SLURM)
-
-MODES = (*_KNOWN, *_ELSEWHERE)
+MODES = (LOCAL, HERE, LOCAL_DOCKER, LOCAL_SINGULARITY, SSH_MODE, *_SLURM, *RENTED)
 
 
 def check_mode(mode: str) -> None:
-    """Refuse a mode that does not exist, or that this version does not have: nothing else is run in its place."""
-    if mode in _KNOWN:
+    """Refuse a mode that does not exist: nothing else is run in its place."""
+    if mode in MODES:
         return
-    if mode in _ELSEWHERE:
-        raise InvalidInput(
-            f"mode {mode!r} would run {_ELSEWHERE[mode]}, which this version of runslot cannot do yet; no package adds "
-            f"it. mode={LOCAL!r} runs in slots of this machine, {HERE!r} in this process"
-        )
     raise InvalidInput(f"there is no mode {mode!r}{nearest(str(mode), MODES)}; known: {', '.join(MODES)}")
 
 

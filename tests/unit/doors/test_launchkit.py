@@ -357,14 +357,16 @@ def test_exp_ids_are_counted_up_from_the_one_given() -> None:
 # ---- refusals --------------------------------------------------------------------------------------------------------
 
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"mode": "ec2"}, "mode 'ec2' would run on EC2, which this version of runslot cannot do yet"),
+    ({"mode": "ec2"}, "launchers.ec2 needs the key bucket"),
     ({"mode": "local_docker"}, "mode 'local_docker' needs an image: write docker_image"),
     ({"mode": "ssh"}, "mode 'ssh' needs a host"),
     ({"mode": "ssh", "ssh_host": "-x"}, "cannot be a host"),
     ({"mode": "local_singularity"}, "mode 'local_singularity' needs an image: write singularity_image"),
     ({"mode": "slurm_singularity"}, "mode 'slurm_singularity' needs an image: write singularity_image"),
     ({"mode": "sss"}, "mode 'sss' needs an image"),
-    ({"mode": "gcp"}, "Google Cloud"),
+    ({"mode": "gcp"}, "launchers.gcp needs the key bucket"),
+    ({"mode": "gcp", "gcp_kwargs": {"zon": "us-central1-a"}}, "gcp_kwargs has no 'zon'.*'zone'"),
+    ({"mode": "ec2", "num_exps_per_instance": 0}, "num_exps_per_instance"),
     ({"mode": "lokal"}, r"no mode 'lokal' \(did you mean 'local'\?\)"),
     ({"mode": None}, "no mode None"),
     ({"variant": Variant({"a.b": 1})}, r"the key a.b of a variant has a dot in it: write \{'a': \{'b': …\}\}"),

@@ -12,6 +12,7 @@ import importlib
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -58,7 +59,9 @@ def offer(task: Mapping[str, Any]) -> dict[str, Any]:
             raise Refused("invalid", _explained(str(error), task["resources"])) from error
         for each in listed.resources_list if listed else ():
             with contextlib.suppress(Exception):
-                found.append({"what": _what(each), "price": float(each.get_cost(3600)), "infra": str(each.infra)})
+                found.append(
+                    {"what": _what(each), "price": float(each.get_cost(3600)), "infra": str(each.infra.to_str() or "")}
+                )
     if not found:
         raise Refused("invalid", _explained("no machine of the catalog fits", task["resources"]))
     return min(found, key=lambda each: float(each["price"]))
@@ -190,14 +193,16 @@ def _near(wanted: str, cloud: str) -> list[str]:
     """Return the known instance types that are written most alike; none for one that is known."""
     try:
         catalog = importlib.import_module(f"sky.catalog.{cloud}_catalog")
-        known = sorted({str(each) for each in catalog._df["InstanceType"].dropna()})
+        table = catalog._get_df() if hasattr(catalog, "_get_df") else catalog._df
+        known = sorted({str(each) for each in table["InstanceType"].dropna()})
     except Exception:  # noqa: BLE001  no such catalog here: nothing is near
         return []
     return [] if wanted in known else difflib.get_close_matches(wanted, known, n=3, cutoff=0.3)
 
 
 def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
 
 

@@ -35,14 +35,14 @@ _PATIENCE = 3600.0
 def main(directory: Path, task: int) -> int:
     """Do one of the jobs in `directory` and return the worker's exit status; 75 where the share was not finished."""
     job = Job.from_json(json.loads((directory / job_file(task)).read_text()))
-    home = directory / "work" / job.experiment
+    home = directory / "work" / "experiments" / job.experiment  # a launchkit call's runs lie two levels above it
     _unpack(directory, home)
     store = open_store(job.store)
     root = Path(os.path.normpath(home / ExperimentDir(home).read().runs_root))
     worker = f"{job.share.batch}-{job.share.number}"
-    extra = [os.path.relpath(ExperimentDir(home).worker_journal(worker), root)]
+    extra = [os.path.relpath(ExperimentDir(home).worker_journal(worker), root)] if root == home else []
     machine = f"{job.name}-{uuid.uuid4().hex[:8]}"
-    pusher = Pusher(store, job.share, root, job.runs, machine, [each for each in extra if not each.startswith("..")])
+    pusher = Pusher(store, job.share, root, job.runs, machine, extra)
     _restore(job, store, root, pusher)
     return _Machine(job, directory, home, worker, pusher, _deadline(job)).run()
 
