@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -599,3 +601,41 @@ def test_check_tries_every_host_for_real(project: Project) -> None:
     project.configure(python="~/nothing/python3")
     said = project.place("launchers", "check", "pool", status=1)
     assert "install Python 3.10" in said.stdout + said.stderr
+
+
+# ---- at random --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("seed", range(2))
+def test_random_kills_lose_no_run_and_execute_none_twice_at_a_time(project: Project, seed: int) -> None:
+    """Connections, remote ends and launchers are killed, a host's network is cut and comes back, in any order."""
+    chance = random.Random(seed)
+    launch = project.start("count", "--grid", "steps=12", "--seeds", "16", "--retries", "9")
+    until(lambda: project.alive() or launch.poll() is not None, what="runs are under way")
+    for _ in range(10):
+        what = chance.choice(["clients", "ends", "launcher", "cut", "off"])
+        if what == "launcher" and launch.poll() is None:
+            launch.kill()
+            launch.wait()
+        elif what == "cut":
+            down("--cut", chance.choice(NODES))
+        elif what == "off":
+            down(chance.choice(NODES))
+        else:
+            for pid in project.clients() if what == "clients" else project.remote_ends():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        time.sleep(chance.uniform(0.2, 3.0))
+        up()
+        if launch.poll() is not None:
+            launch = project.place.start("resume", str(project.place.experiment))
+    launch.wait(240)
+    while set(project.counts()) != {"succeeded"}:
+        project.place("resume", str(project.place.experiment), status=None)
+
+    assert project.counts() == {"succeeded": 16}
+    for run, lines in project.notes().items():
+        assert len(lines) == 1, (run, lines)  # of the attempt that counts, in a directory of its own
+        assert project.rows(run) == [str(step) for step in range(12)]
+    assert not project.alive()
