@@ -87,6 +87,9 @@ def _name(failed: list[tuple[Run, Outcome]], directory: ExperimentDir, consoles:
 
 def _print_results(directory: ExperimentDir) -> bool:
     """Print the table of results where the runs have logged numbers; it says where they are."""
+    file = directory.read()
+    if not any(directory.run_dir(run, file).progress.exists() for run in directory.read_runs()):
+        return False  # before anything is loaded that reads tables
     from rich.console import Console
 
     from runslot.results.reader import load
