@@ -65,6 +65,7 @@ class HostError(RunslotError):
     def __init__(self, host: str, command: str, reason: str, retry: bool = False) -> None:
         super().__init__(f"host {host}: {reason} (command: {command})")
         self.host = host
+        self.command = command
         self.reason = reason
         self.retry = retry
         """Whether the host may be back later."""

@@ -27,13 +27,13 @@ def check_host(host: Host, python: str, root: str) -> Iterator[Finding]:
     try:
         host.connect()
     except HostError as error:
-        yield Finding(f"login {name}", False, str(error), error.reason)
+        yield Finding(f"login {name}", False, f"`{error.command}` failed", error.reason)
         return
     yield Finding(f"login {name}", True)
     try:
         found = probe(host, python, root)
     except HostError as error:
-        yield Finding(f"Python {name}", False, str(error), error.reason)
+        yield Finding(f"Python {name}", False, f"`{error.command}` failed", error.reason)
         return
     version = ".".join(map(str, found.python))
     new_enough = found.python[:2] >= LEAST_PYTHON
@@ -69,7 +69,7 @@ def _transfer_and_hardware(host: Host, python: str, found: Probe) -> Iterator[Fi
         try:
             host.push(archive.parent, found.root, [archive.name])
         except HostError as error:
-            yield Finding(f"transfer {host.name}", False, str(error), error.reason)
+            yield Finding(f"transfer {host.name}", False, f"`{error.command}` failed", error.reason)
             return
         yield Finding(f"transfer {host.name}", True, f"{archive.stat().st_size / 1e6:.1f} MB brought by rsync")
         there = f"{found.root}/{archive.name}"

@@ -83,7 +83,7 @@ class SSHLauncher:
             remote.connect()
         for remote in self._remotes.values():
             remote.tried.wait()
-        failures = [remote for remote in self._remotes.values() if remote.failure is not None]
+        failures = [remote for remote in self._remotes.values() if remote.failure is not None and not remote.slots]
         for remote in self._remotes.values():
             for slot in remote.slots:
                 index = len(self._slots)
