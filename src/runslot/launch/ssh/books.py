@@ -91,10 +91,11 @@ class Books:
             self._entries[entry.key] = entry
         return entry
 
-    def started(self, entry: Entry, name: str) -> Handle:
-        """Note that it was, under the host's own name for it."""
+    def started(self, entry: Entry, name: str = "") -> Handle:
+        """Note that it was, under the host's own `name` for it, unless its handle is known already."""
         with self._lock:
-            entry.handle = replace(entry.handle, name=f"{name}@{self._host}")
+            if name:
+                entry.handle = replace(entry.handle, name=f"{name}@{self._host}")
             if entry.state == "asked":  # it may have ended already
                 entry.state = "running"
             return entry.handle

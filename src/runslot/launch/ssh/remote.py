@@ -318,7 +318,7 @@ class RemoteHost:
         for entry in entries:
             answer = connection.ask("start", runs=[[*entry.key, entry.slot]]).wait(_ANSWER)["answers"][0]
             if "started" in answer:
-                self._books.started(entry, answer["started"])
+                self._books.started(entry)
                 continue
             said = str(answer.get("taken") or answer.get("unfit") or "")
             lost = Outcome("lost", entry.attempt, ended=time.time(), host=self.name, message=said)
