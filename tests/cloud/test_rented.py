@@ -1,0 +1,488 @@
+"""Rented machines from the command line, with a stand-in for SkyPilot whose machines are directories of this one.
+
+What the machines do is real: the one-file runslot, its worker, pushes to the bucket, kills.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runslot.experiment.rundir import ExperimentDir
+
+STAND_IN = Path(__file__).parent / "sky_stand_in"
+
+TRAIN = """
+import os, time
+from pathlib import Path
+from runslot import logger
+
+def train(variant):
+    ledger = Path(os.environ["LEDGER"])
+    key = f"{variant['lr']} {variant['seed']}"
+    with ledger.open("a") as file:
+        file.write(f"began {key}\\n")
+    for i in range(variant.get("steps", 3)):
+        logger.record_tabular("Loss", variant["lr"] * (i + 1) + int(variant["seed"]))
+        logger.record_tabular("i", i)
+        logger.dump_tabular()
+        time.sleep(variant.get("pause", 0.05))
+    with ledger.open("a") as file:
+        file.write(f"did {key}\\n")
+"""
+
+
+class Place:
+    """A project with a launcher of the stand-in's machines."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.project = path / "project"
+        self.machines = path / "stand-in" / "machines"
+        self.runs = path / "runs"
+        self.ledger = path / "ledger"
+        self.ledger.touch()
+        self.machines.mkdir(parents=True)
+        self.project.mkdir()
+        (self.project / "train.py").write_text(TRAIN)
+        self.configure()
+        self.environment = {
+            **os.environ,
+            "SKY_STAND_IN": str(path / "stand-in"),
+            "SKY_STAND_IN_ENV": sys.prefix,
+            "LEDGER": str(self.ledger),
+            "RUNSLOT_YES": "1",
+            "RUNSLOT_ROOT": str(self.runs),
+            "RUNSLOT_SKYPILOT_PYTHON": str(STAND_IN),
+        }
+
+    def configure(self, kind: str = "sky", **keys: Any) -> None:
+        values = {
+            "bucket": f"file://{self.path}/bucket",
+            "machines": 2,
+            "sync_interval": 1,
+            "look_interval": 1,
+            "python": sys.executable,
+            "skypilot_python": str(STAND_IN),
+            **({"infra": "slurm/here"} if kind == "sky" else {}),
+            **keys,
+        }
+        lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
+        text = "\n".join([f'[launchers.rented]\nkind = "{kind}"', *lines]) + "\n"
+        (self.project / "runslot.toml").write_text(text)
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "runslot", *arguments]
+
+    def call(self, *arguments: str, timeout: float = 100) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.project,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def sweep(self, *more: str) -> list[str]:
+        return ["run", "train.py:train", "--grid", "lr=0.1,0.2,0.3", "--seeds", "2", "--on", "rented", *more]
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self.path / "out").open("wb") as out:
+            return subprocess.Popen(
+                self.command(*arguments),
+                cwd=self.project,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def log(self) -> list[str]:
+        file = self.path / "stand-in" / "log"
+        return file.read_text().splitlines() if file.exists() else []
+
+    @property
+    def done(self) -> list[str]:
+        return sorted(line[4:] for line in self.ledger.read_text().splitlines() if line.startswith("did"))
+
+    @property
+    def experiment(self) -> ExperimentDir:
+        return ExperimentDir(next(self.runs.glob("*/latest")).resolve())
+
+    def rented(self) -> list[str]:
+        return sorted(each.name for each in self.machines.iterdir() if (each / "pid").exists())
+
+    def processes(self, name: str) -> list[int]:
+        wanted = f"HOME={self.machines / name}".encode()
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+        return found
+
+    def kill_everything_of(self, name: str) -> None:
+        while left := self.processes(name):
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        (self.machines / name / "pid").unlink()  # the cloud took it back
+
+
+ALL = sorted(f"{lr} {seed}" for lr in (0.1, 0.2, 0.3) for seed in (0, 1))
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
+    until = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Any:
+    made = Place(tmp_path)
+    yield made
+    for name in [each.name for each in made.machines.iterdir()]:
+        for pid in made.processes(name):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
+def results(directory: Path) -> dict[str, str]:
+    return {
+        path.parent.relative_to(directory).as_posix(): path.read_text()
+        for path in directory.rglob("progress.csv")
+        if "code" not in path.parts
+    }
+
+
+def test_a_sweep_on_two_machines_gives_what_it_gives_here_and_leaves_no_machine(place: Place) -> None:
+    done = place.call(*place.sweep())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "worst case      $24.00: each machine ends itself after 24.0 hours" in done.stdout
+    assert place.done == ALL
+    assert place.rented() == []
+    assert sorted(place.log) == sorted(
+        f"{verb} {each.name}" for each in place.machines.iterdir() for verb in ("rented", "gave back")
+    )
+    away = results(place.experiment.path)
+    place.ledger.write_text("")
+    here = place.call("run", "train.py:train", "--grid", "lr=0.1,0.2,0.3", "--seeds", "2", "--name", "here")
+    assert here.returncode == 0
+    assert away == results((place.runs / "here" / "latest").resolve())
+    status = place.call("status", str(place.runs / "train" / "latest"))
+    assert "6 succeeded" in status.stdout
+    assert "no machine is rented" in status.stdout
+
+
+def test_a_machine_that_is_lost_is_replaced_and_nothing_is_done_twice(place: Place) -> None:
+    """SIGKILL to everything of one worker half-way: the replacement finishes its share."""
+    launch = place.start(*place.sweep("--grid", "pause=0.4"))
+    victim = wait_for(lambda: sorted(each.name for each in place.machines.iterdir()))[0]
+    # Half-way: something of its share is done, has been pushed, and has come home.
+    wait_for(lambda: any(place.runs.rglob("outcome.json")), 60)
+    wait_for(lambda: place.processes(victim))
+    place.kill_everything_of(victim)
+    assert launch.wait(100) == 0, (place.path / "out").read_text()
+    out = (place.path / "out").read_text()
+    assert f"{victim} was lost; another takes its place" in out
+    assert place.log.count(f"rented {victim}") == 2
+    assert sorted(set(place.done)) == ALL
+    # What had come to the bucket is not done again; at most what ran at the kill is.
+    assert len(place.done) <= len(ALL) + 2
+    assert place.rented() == []
+
+
+def test_runs_whose_outcome_had_arrived_are_never_done_again(place: Place) -> None:
+    place.configure(machines=1)
+    launch = place.start(*place.sweep("--grid", "pause=0.3"))
+
+    def finished() -> list[Path]:
+        return [path for path in place.runs.rglob("outcome.json") if "code" not in path.parts]
+
+    wait_for(finished)
+    (victim,) = place.rented()
+    place.kill_everything_of(victim)
+    arrived = {json.loads((path.parent / "variant.json").read_text())["lr"] for path in finished()}
+    kept = {path: path.read_text() for path in finished()}
+    assert arrived
+    assert launch.wait(100) == 0, (place.path / "out").read_text()
+    for path, text in kept.items():
+        assert path.read_text() == text
+        variant = json.loads((path.parent / "variant.json").read_text())
+        assert place.done.count(f"{variant['lr']} {variant['seed']}") == 1
+    assert sorted(set(place.done)) == ALL
+
+
+def test_resumable_runs_continue_from_what_had_arrived(place: Place) -> None:
+    (place.project / "train.py").write_text(
+        TRAIN.replace(
+            "    for i in range(",
+            "    mark = Path(logger.get_snapshot_dir()) / 'params.txt'\n"
+            "    first = int(mark.read_text()) if mark.exists() else 0\n"
+            "    with ledger.open('a') as file:\n        file.write(f'from {first}\\n')\n"
+            "    for i in range(first, ",
+        ).replace("        time.sleep(", "        mark.write_text(str(i + 1))\n        time.sleep(")
+    )
+    place.configure(machines=1)
+    launch = place.start(
+        "run", "train.py:train", "--grid", "lr=0.1", "--grid", "steps=12", "--grid", "pause=0.5", "--resumable",
+        "--on", "rented",
+    )  # fmt: skip
+    wait_for(lambda: [path for path in place.runs.rglob("params.txt") if int(path.read_text() or 0) >= 3])
+    place.kill_everything_of(place.rented()[0])
+    assert launch.wait(100) == 0, (place.path / "out").read_text()
+    begun = [int(line[5:]) for line in place.ledger.read_text().splitlines() if line.startswith("from")]
+    assert begun[0] == 0
+    assert begun[1] >= 3
+    (rows,) = results(place.experiment.path).values()
+    assert [line.split(",")[-1] for line in rows.splitlines()][-1] == "11" or "11" in rows.splitlines()[-1]
+
+
+def test_the_deadline_ends_runs_brings_home_what_there_is_and_gives_the_machines_back(place: Place) -> None:
+    place.configure(machines=1, max_hours=20 / 3600)
+    done = place.call(*place.sweep("--grid", "steps=1000", "--grid", "pause=0.1"))
+    assert done.returncode == 1
+    assert "deadline" in done.stdout
+    assert place.rented() == []
+    assert place.done == []
+    assert any("Loss" in text for text in results(place.experiment.path).values())
+
+
+def test_stop_from_another_terminal_brings_home_what_there_is(place: Place) -> None:
+    launch = place.start(*place.sweep("--grid", "steps=1000", "--grid", "pause=0.1"))
+    wait_for(lambda: results(place.runs))
+    stopped = place.call("stop", str(place.experiment.path))
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    launch.wait(60)
+    assert place.rented() == []
+    states = place.call("status", str(place.experiment.path)).stdout
+    assert "stopped" in states
+
+
+def test_a_launch_that_died_is_pulled_and_resumed(place: Place) -> None:
+    launch = place.start(*place.sweep("--grid", "pause=0.3"))
+    wait_for(
+        lambda: (
+            len(place.rented()) == 2
+            and all((place.machines / m / "status").exists() or place.processes(m) for m in place.rented())
+        )
+    )
+    wait_for(lambda: any(place.runs.rglob("progress.csv")))
+    launch.kill()
+    launch.wait()
+    wait_for(lambda: all((place.machines / each / "status").exists() for each in place.rented()), 60)
+    pulled = place.call("pull", str(place.experiment.path))
+    assert pulled.returncode == 0, pulled.stderr
+    assert "6 succeeded" in place.call("status", str(place.experiment.path)).stdout
+    listed = place.call("cloud", "ls")
+    assert len(listed.stdout.splitlines()) == 2
+    assert "$0.500" in listed.stdout
+    down = place.call("cloud", "down", str(place.experiment.path))
+    assert down.returncode == 0, down.stderr
+    assert place.rented() == []
+    assert place.done == ALL
+    assert "no machine is rented" in place.call("cloud", "ls").stdout
+
+
+def test_a_launch_that_died_is_taken_up_again_by_resume_and_gives_the_machines_back(place: Place) -> None:
+    launch = place.start(*place.sweep("--grid", "pause=0.4"))
+    wait_for(lambda: any(place.runs.rglob("progress.csv")))
+    launch.kill()
+    launch.wait()
+    again = place.call("resume", str(place.experiment.path))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert place.done == ALL
+    assert place.rented() == []
+    assert len([line for line in place.log if line.startswith("rented")]) == 2
+
+
+@pytest.mark.parametrize(("answer", "left"), [("l", True), ("s", False)])
+def test_ctrl_c_asks_whether_to_leave_the_machines_or_give_them_back(place: Place, answer: str, left: bool) -> None:
+    del place.environment["RUNSLOT_YES"]
+    command = place.command(*place.sweep("--yes", "--grid", "steps=60", "--grid", "pause=0.1"))
+    command.remove("--yes")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(place.project)
+        os.execve(command[0], command, {**place.environment, "TERM": "dumb"})
+    said = b""
+
+    def read_until(text: bytes, seconds: float = 60) -> None:
+        nonlocal said
+        until = time.monotonic() + seconds
+        while text not in said:
+            assert time.monotonic() < until, said.decode(errors="replace")
+            if select.select([terminal], [], [], 0.2)[0]:
+                try:
+                    said += os.read(terminal, 65536)
+                except OSError:
+                    break
+
+    read_until(b"rent them?")
+    assert place.log == [], "nothing is rented before the answer"
+    os.write(terminal, b"y\n")
+    wait_for(lambda: results(place.runs))
+    os.write(terminal, b"\x03")
+    read_until(b"eave them")
+    os.write(terminal, answer.encode() + b"\n")
+    until = time.monotonic() + 90
+    while os.waitpid(pid, os.WNOHANG)[0] == 0:
+        assert time.monotonic() < until, said.decode(errors="replace")
+        if select.select([terminal], [], [], 0.2)[0]:
+            try:
+                said += os.read(terminal, 65536)
+            except OSError:
+                pass
+    os.close(terminal)
+    assert bool(place.rented()) is left, said.decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"instance_type": "cpu.smal"}, "Near to cpu.smal: cpu.small"),
+        ({"bucket": None}, "needs the key bucket"),
+        ({"bucket": "s4://x"}, "did you mean 's3'"),
+        ({"max_cost": 0.1}, "pays for 6 minutes of 2 × any at $0.500 an hour"),
+        ({"hours_per_run": 10, "max_cost": 5}, "will cost about $30.00, more than max_cost $5.00"),
+        ({"machines": 0}, "at least one is needed"),
+        ({"spott": True}, "unknown key 'spott' (did you mean 'spot'?)"),
+    ],
+)
+def test_bad_input_is_refused_before_the_first_machine(place: Place, keys: dict[str, Any], said: str) -> None:
+    place.configure(**keys)
+    done = place.call(*place.sweep())
+    assert done.returncode == 2, done.stdout
+    assert said in done.stderr
+    assert place.log == []
+    assert not list(place.runs.rglob("experiment.json"))
+
+
+def test_missing_credentials_are_refused_before_the_first_machine(place: Place) -> None:
+    (place.path / "stand-in" / "no-credentials").touch()
+    done = place.call(*place.sweep())
+    assert done.returncode == 2
+    assert "no credentials were found" in done.stderr
+    assert "runslot launchers check rented" in done.stderr
+    check = place.call("launchers", "check", "rented")
+    assert check.returncode == 1
+    assert "FAIL rented: credentials for slurm: no credentials were found" in check.stdout
+    (place.path / "stand-in" / "no-credentials").unlink()
+    check = place.call("launchers", "check", "rented")
+    assert check.returncode == 0, check.stdout
+    assert "ok   rented: machine: any, $0.500 an hour" in check.stdout
+
+
+def test_nobody_to_agree_means_nothing_is_rented(place: Place) -> None:
+    del place.environment["RUNSLOT_YES"]
+    done = place.call(*place.sweep())
+    assert done.returncode == 2
+    assert "add --yes" in done.stderr
+    assert place.log == []
+    assert place.call(*place.sweep("--yes")).returncode == 0
+
+
+def test_limits_of_the_command_line_are_for_rented_machines(place: Place) -> None:
+    done = place.call(*place.sweep("--max-hours", "2", "--max-cost", "1.5"))
+    assert done.returncode == 0, done.stderr
+    assert "worst case      $1.50: each machine ends itself after 1.5 hours" in done.stdout
+    refused = place.call("run", "train.py:train", "--grid", "lr=0.1", "--max-cost", "1")
+    assert refused.returncode == 2
+    assert "--max-cost is for rented machines" in refused.stderr
+
+
+def test_a_module_that_does_not_travel_is_refused(place: Place) -> None:
+    elsewhere = place.path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "far_away.py").write_text(TRAIN)
+    place.environment["PYTHONPATH"] = str(elsewhere)
+    done = place.call("run", "far_away:train", "--grid", "lr=0.1", "--on", "rented")
+    assert done.returncode == 2, done.stdout
+    assert f"module 'far_away' lies in {elsewhere}, which does not travel" in done.stderr
+    assert place.log == []
+
+
+def test_a_machine_that_cannot_be_had_loses_no_run(place: Place) -> None:
+    (place.path / "stand-in" / "refuses").write_text("no capacity in us-east-1")
+    done = place.call(*place.sweep())
+    assert done.returncode == 1
+    assert "no capacity in us-east-1" in done.stdout
+    (place.path / "stand-in" / "refuses").unlink()
+    again = place.call("resume", str(place.experiment.path))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert place.done == ALL
+
+
+def test_a_setup_that_fails_is_said_with_what_it_printed_and_not_tried_again(place: Place) -> None:
+    place.configure(machines=1, setup=["echo this is why; false"])
+    done = place.call(*place.sweep())
+    assert done.returncode == 1
+    assert len([line for line in place.log if line.startswith("rented")]) == 1
+    (log,) = (place.experiment.path / "cloud").glob("rs-*.log")
+    assert "this is why" in log.read_text()
+    assert str(log) in done.stdout
+    assert place.rented() == []
+
+
+def test_no_credential_is_in_what_travels_or_in_the_experiment(place: Place) -> None:
+    secret = "SECRETSECRETSECRET"
+    place.environment |= {"AWS_SECRET_ACCESS_KEY": secret, "AWS_ACCESS_KEY_ID": secret, "AWS_SESSION_TOKEN": secret}
+    assert place.call(*place.sweep()).returncode == 0
+    import tarfile
+
+    for file in [path for path in (*place.runs.rglob("*"), *place.machines.rglob("*")) if path.is_file()]:
+        if ".runslot/sync" in str(file):
+            continue
+        assert secret.encode() not in file.read_bytes(), file
+        if file.name.endswith(".tar.gz"):
+            with tarfile.open(file) as archive:
+                for member in archive.getmembers():
+                    content = archive.extractfile(member) if member.isfile() else None
+                    assert content is None or secret.encode() not in content.read()
+
+
+def test_a_launchkit_script_runs_on_rented_machines(place: Place) -> None:
+    text = (place.project / "runslot.toml").read_text()
+    text = text.replace("launchers.rented", "launchers.ec2")
+    (place.project / "runslot.toml").write_text(text)
+    (place.project / "script.py").write_text(
+        "from runslot.launchkit import run_experiment\nfrom train import train\n"
+        "if __name__ == '__main__':\n"
+        "    done = run_experiment(train, mode='ec2', exp_prefix='lk', variant={'lr': [0.1, 0.2, 0.3]}, seed=0,\n"
+        "        num_exps_per_instance=2, instance_type='cpu.small', sync_interval=1, base_log_dir='lk-runs')\n"
+        "    assert done.outcomes.all_succeeded, done.outcomes\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=place.project, env=place.environment, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len([line for line in place.log if line.startswith("rented")]) == 2
+    assert place.rented() == []
+    rows = list((place.project / "lk-runs").rglob("progress.csv"))
+    assert len(rows) == 3
+    assert "cpu.small" in done.stdout
