@@ -324,6 +324,31 @@ if __name__ == "__main__":
         assert (run / "experiment.pkl").exists()
 
 
+def test_digits_gives_the_same_results_as_on_this_machine(project: Project, tmp_path: Path) -> None:
+    there = subprocess.run(
+        ["ssh", "-F", project.config, "node1", f"{sys.executable} -c 'import sklearn'"],
+        check=False,
+        capture_output=True,
+    )
+    if there.returncode != 0:
+        pytest.skip(f"{sys.executable} cannot be seen on the hosts, whose home is their own")
+    project.configure(python=sys.executable)
+    digits = Path(__file__).parent.parent.parent / "examples/digits.py"
+    sweep = ["run", f"{digits}:train", "--grid", "lr=0.1,0.01", "--grid", "hidden=32,64", "--seeds", "1"]
+
+    project.place(*sweep, *project.place.options())
+    project.place(*sweep, "--root", str(tmp_path / "here"))
+
+    (here,) = (tmp_path / "here").glob("*/2*")
+    files = sorted(file.relative_to(here) for file in here.rglob("progress.csv"))
+    assert len(files) == 4
+    for file in files:
+        assert (project.place.experiment / file).read_text() == (here / file).read_text()
+        assert (project.place.experiment / file).with_name("params.pkl").exists()
+    tables = [project.place("results", str(each)).stdout.splitlines()[:6] for each in (project.place.experiment, here)]
+    assert tables[0] == tables[1]
+
+
 # ---- kills ------------------------------------------------------------------------------------------------------
 
 

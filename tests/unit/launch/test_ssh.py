@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from runslot.errors import InvalidInput
+from runslot.experiment.records import Outcome, Run
+from runslot.experiment.rundir import RunDir
 from runslot.launch.configured import read_entry
 from runslot.launch.host import Host
 from runslot.launch.ssh.alone import be_the_only_one
+from runslot.launch.ssh.books import Books, Entry, Found
 from runslot.launch.ssh.bringing import remove_gone
 from runslot.launch.ssh.changes import SMALL, Change, Ledger, in_order, look
 from runslot.launch.ssh.messages import decode, encode
@@ -148,3 +151,88 @@ def test_a_remote_end_ends_the_one_before(tmp_path: Path) -> None:
         assert before.stdout.readline() == b"held\n"
         with be_the_only_one(tmp_path):
             assert before.wait(30) != 0
+
+
+# ---- the books ---------------------------------------------------------------------------------------------------
+
+RUN = Run("r", "v", {}, "v/run_0")
+WELL = Outcome("succeeded", 1)
+
+
+def books_with(state: str = "asked") -> tuple[Books, Entry]:
+    books = Books("ws1", [])
+    entry = books.ask(RUN, RunDir("v/run_0"), 1, slot=0)
+    if state != "asked":
+        books.started(entry, "17")
+    if state == "ended":
+        books.end(entry.key, WELL)
+    return books, entry
+
+
+def test_a_start_without_an_answer_is_asked_for_again_and_keeps_its_handle() -> None:
+    books, entry = books_with("asked")
+    handle = entry.handle  # which the launcher has been given
+
+    assert books.settle(Found()) == (True, [entry])
+    books.started(entry)
+    books.end(entry.key, WELL)
+    assert books.conclude(entry, "", lambda _: None)
+
+    assert books.take_done() == {handle: WELL}
+    assert books.take_done() == {}
+
+
+def test_a_run_that_the_host_knows_nothing_of_any_more_is_lost() -> None:
+    books, entry = books_with("running")
+    assert books.settle(Found()) == (True, [])
+    assert entry.outcome is not None
+    assert entry.outcome.kind == "lost"
+    assert "ws1" in entry.outcome.message
+
+
+def test_what_ended_while_the_connection_was_broken_has_yet_to_come_home() -> None:
+    books, entry = books_with("running")
+    books.settle(Found(ended={entry.key: WELL}))
+    assert books.ended() == [entry]
+    assert books.take_done() == {}
+
+
+def test_what_was_given_up_while_a_connection_was_made_is_not_taken_back() -> None:
+    """The host said that it runs there; by then it may run elsewhere."""
+    books, entry = books_with("running")
+    books.give_up("it was silent")
+    assert books.settle(Found(running={entry.key})) == (False, [])
+    assert [outcome.kind for outcome in books.take_done().values()] == ["lost"]
+    assert books.expected() == set()
+
+
+def test_an_end_that_comes_after_a_host_was_given_up_changes_nothing() -> None:
+    books, entry = books_with("ended")
+    written: list[Entry] = []
+    books.give_up("it was silent")
+    books.end(entry.key, WELL)
+    assert not books.conclude(entry, "", written.append)
+    assert not written
+    assert [outcome.kind for outcome in books.take_done().values()] == ["lost"]
+
+
+def test_a_stop_is_repeated_until_the_run_has_ended() -> None:
+    books, entry = books_with("running")
+    books.ask_stop([entry.handle], kill=False)
+    assert books.stops() == {False: [entry.key], True: []}
+    books.ask_stop([entry.handle], kill=True)
+    assert books.stops() == {False: [], True: [entry.key]}
+    books.end(entry.key, WELL)
+    assert books.stops() == {False: [], True: []}
+
+
+def test_a_run_of_an_earlier_launcher_is_adopted_where_the_host_knows_it() -> None:
+    books = Books("ws1", [("r", 1), ("s", 1), ("t", 1)])
+    books.settle(Found(running={("r", 1)}, ended={("s", 1): WELL}))
+    others = {name: Run(name, "v", {}, f"v/{name}") for name in "rst"}
+
+    handles = {name: books.adopt(run, RunDir(run.directory), 1, connected=True) for name, run in others.items()}
+
+    assert [name for name, handle in handles.items() if handle is None] == ["t"]
+    assert [entry.run.id for entry in books.ended()] == ["s"]
+    assert books.adopt(others["t"], RunDir("v/t"), 1, connected=False) is not None  # it may be there
