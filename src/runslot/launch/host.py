@@ -29,6 +29,9 @@ _CONNECT = 10
 _TRANSFER_SILENCE = 60
 """Seconds without a byte after which rsync gives up."""
 
+_NOT_FOR_US = ("ClearAllForwardings=yes", "RemoteCommand=none", "RequestTTY=no", "ForwardX11=no")
+"""What a configuration may have for logins by hand, and what would be in a command's way."""
+
 _REASONS: tuple[tuple[str, bool, str], ...] = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED|host key .* has changed",
@@ -234,7 +237,9 @@ class Host:
         if self._sockets is not None:
             argv += ["-o", f"ControlPath={self._sockets}/%C"]
         # Of a setting the first that is read holds: those that the caller gives as `options` go before ours.
-        return [*argv, "-o", "ServerAliveCountMax=3", "-o", f"ConnectTimeout={_CONNECT}", "-o", "LogLevel=ERROR"]
+        for option in ("ServerAliveCountMax=3", f"ConnectTimeout={_CONNECT}", "LogLevel=ERROR", *_NOT_FOR_US):
+            argv += ["-o", option]
+        return argv
 
     def _ask_master(self, verb: str) -> int:
         argv = [*self._ssh(), "-O", verb, "--", self.name]

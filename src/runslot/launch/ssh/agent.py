@@ -31,7 +31,7 @@ from runslot.launch.local import LocalLauncher
 from runslot.launch.opened import OpenExperiment, write_run
 from runslot.launch.ssh.alone import be_the_only_one
 from runslot.launch.ssh.changes import Ledger, look
-from runslot.launch.ssh.given_up import end_given_up
+from runslot.launch.ssh.given_up import end_given_up, end_what_is_left
 from runslot.launch.ssh.messages import BEAT, decode, encode
 from runslot.launch.this_machine import check_function, choose_slots, local_launcher
 
@@ -255,8 +255,8 @@ class Agent:
             if outcome is None:
                 continue
             run = self._handles.pop(handle)
-            if outcome.kind != "succeeded":  # that nothing of it is left is made certain here, where it can be seen
-                end_escaped(handle.run_dir.path)
+            if outcome.kind not in {"succeeded", "failed"}:  # its keeper has seen to it; it is looked at once more
+                end_what_is_left(handle.run_dir.path)
             self._send({"event": "ended", "run": run, "attempt": handle.attempt, "outcome": outcome.to_json()})
 
     def _changes(self, message: Mapping[str, Any]) -> dict[str, Any]:

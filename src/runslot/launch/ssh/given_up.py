@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from runslot.execute.keeper import is_claimed
+from runslot.execute.leftovers import end_escaped
 from runslot.experiment.current import RUN_VARIABLE
-from runslot.experiment.processes import is_alive, keeper_of, start_time
+from runslot.experiment.processes import is_alive, keeper_of, processes_with, start_time
 from runslot.experiment.records import Run
 from runslot.experiment.rundir import RunDir
 from runslot.launch.launcher import Handle, UnderWay
@@ -26,6 +27,7 @@ def end_given_up(experiment: OpenExperiment, runs: Iterable[Run], expected: Coll
     """Kill all attempts that run here and are not expected; return how many that were."""
     launcher = LocalLauncher((), experiment.directory.launcher_log, lambda _: None)
     handles: list[Handle] = []
+    orphaned: list[Path] = []
     keep: set[str] = set()
     base = Path(os.path.normpath(experiment.directory.path / experiment.file.runs_root))
     try:
@@ -39,12 +41,43 @@ def end_given_up(experiment: OpenExperiment, runs: Iterable[Run], expected: Coll
             elif _runs_here(run_dir):
                 handle = launcher.adopt(run_dir, run, UnderWay(record.attempt, record))
                 handles += [] if handle is None else [handle]
+            elif _without_outcome(run_dir, record.attempt):
+                orphaned.append(run_dir.path)
         launcher.stop(handles, kill=True)
         _wait(launcher, handles)
     finally:
         launcher.close()
-    escaped = _end_processes(base, keep)
+    escaped = end_escaped(*orphaned) + _end_processes(base, keep)
     return len(handles) or min(escaped, 1)
+
+
+def end_what_is_left(run_dir: Path) -> int:
+    """Make certain that nothing of a run is alive that was stopped; returns how many processes that took."""
+    ended = 0
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        alive = [pid for pid in processes_with(RUN_VARIABLE, str(run_dir)) if start_time(pid) is not None]
+        if not alive:
+            break
+        ended += _kill(alive)
+        time.sleep(_LOOK)
+    return ended
+
+
+def _without_outcome(run_dir: RunDir, attempt: int) -> bool:
+    outcome = run_dir.read_outcome()
+    return outcome is None or outcome.attempt < attempt
+
+
+def _kill(pids: Iterable[int]) -> int:
+    ended = 0
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            ended += 1
+        except ProcessLookupError:
+            continue
+    return ended
 
 
 def _runs_here(run_dir: RunDir) -> bool:
@@ -68,12 +101,7 @@ def _end_processes(base: Path, keep: Collection[str]) -> int:
         alive = [pid for pid in _processes_below(base, keep) if start_time(pid) is not None]
         if not alive:
             break
-        for pid in alive:
-            try:
-                os.kill(pid, signal.SIGKILL)
-                ended += 1
-            except ProcessLookupError:
-                continue
+        ended += _kill(alive)
         time.sleep(_LOOK)
     return ended
 
