@@ -123,9 +123,11 @@ class Host:
 
     def disconnect(self) -> None:
         """Drop the shared connection at once: one to a host that has vanished would make others wait."""
-        with self._lock:
-            if self._sockets is not None:
-                self._ask_master("exit")
+        if self._sockets is None:
+            return
+        self._ask_master("exit")
+        for socket in Path(self._sockets).glob("*"):  # of a connection that was killed
+            socket.unlink(missing_ok=True)
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """Return the local command that runs `argv` on the host; a leading `~/` of an argument is the home there."""
