@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -38,20 +39,38 @@ def measure(directory: Path, runs: int, rounds: int) -> tuple[Table, list[Path]]
     }
     missing = [name for name, (version, _) in peers.items() if version is None]
     contestants |= {name: run for name, (version, run) in peers.items() if version is not None}
-    results = interleaved(rounds, contestants)
+    cpu: dict[str, list[float]] = {name: [] for name in contestants}
+    results = interleaved(rounds, {name: _counting(run, cpu[name]) for name, run in contestants.items()})
     results["runslot, from its first start to its last end"] = engine
-    base = results.get("xargs -P", results["runslot"])
+    first = "xargs -P" if "xargs -P" in results else "runslot"
+    base = results[first]
     rows = []
     for name, values in results.items():
         version = peers[name][0] if name in peers else ""
         rows.append((f"{name}{f' ({version})' if version else ''}", f"{statistics.median(values):.2f}"))
         rows[-1] = (*rows[-1], f"{runs / statistics.median(values):.0f}", f"{ratio(values, base):.2f}")
+        used = cpu.get(name, [])
+        rows[-1] += (f"{statistics.median(used):.2f}", f"{ratio(used, cpu[first]):.2f}") if used else ("", "")
     note = (
         f"{runs} times `python noop.py`, at most {CORES} at once; medians of {rounds} rounds in which all took turns. "
-        "runslot pins each run, and writes its directory, console, outcome and journal; the others start processes."
+        "runslot pins each run, and writes its directory, console, outcome and journal; the others start processes. "
+        "CPU time is that of all processes, the scripts' own included, but for those of task-spooler's server."
     )
-    header = ("", "wall time, s", "runs/s", "ratio to xargs")
+    header = ("", "wall time, s", "runs/s", "ratio to xargs", "CPU time, s", "ratio to xargs")
     return Table("No-op scripts", note, header, rows, missing), experiments
+
+
+def _counting(run: Contestant, cpu: list[float]) -> Contestant:
+    """Return a contestant that notes the CPU time which its processes have used, too."""
+
+    def counted() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = run()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return seconds
+
+    return counted
 
 
 def launch(directory: Path, runs: int, script: Path) -> tuple[float, Path]:
