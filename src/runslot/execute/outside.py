@@ -364,15 +364,21 @@ def end_run_of_killed_keeper(run_dir: RunDir, file: RunFile, caller: Mapping[str
 
 
 def _client(environment: Mapping[str, str], *arguments: str) -> tuple[int, str]:
-    done = subprocess.run(
-        arguments,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        env=environment,
-        preexec_fn=_unblock_signals,
-    )
+    # A keeper has one thread, and blocks the signals that it waits for; a launcher may have threads, and blocks none.
+    blocks = bool(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    try:
+        done = subprocess.run(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            env=environment,
+            timeout=_CLEANUP_TIME,
+            preexec_fn=_unblock_signals if blocks else None,
+        )
+    except subprocess.TimeoutExpired:
+        return -1, f"{arguments[0]} did not answer within {_CLEANUP_TIME:g} s"
     return done.returncode, done.stdout.decode(errors="replace")
 
 
