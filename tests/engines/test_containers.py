@@ -449,8 +449,7 @@ def test_a_function_by_value_wants_the_same_python(place: Place) -> None:
     other.write_text('#!/bin/sh\npython3 "$@" | sed "s/^runslot-python .*/runslot-python 3.99/"\n')
     other.chmod(0o755)
     script = f"""
-from runslot import Experiment
-from runslot.experiment.records import Container
+from runslot import Container, Experiment
 def train(variant): print("never")
 Experiment("one", train, root="runs", container=Container({IMAGE!r}, python={str(other)!r})).launch()
 """
@@ -469,8 +468,7 @@ def test_a_function_by_value_needs_no_cloudpickle_in_the_image(place: Place, eng
     if f"Python {sys.version_info[0]}.{sys.version_info[1]}." not in image.stdout:
         pytest.skip(f"the image has {image.stdout.strip()}")
     script = f"""
-from runslot import Experiment, logger
-from runslot.experiment.records import Container
+from runslot import Container, Experiment, logger
 offset = 3
 def train(variant):
     logger.record_tabular("x", variant["x"] + offset)
