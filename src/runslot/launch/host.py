@@ -5,11 +5,13 @@ The user's ssh configuration decides everything (names, keys, jumps, ports); one
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import threading
@@ -105,7 +107,7 @@ class Host:
         """Open the connection that all that follows shares, unless it is open; `HostError` says why it cannot be."""
         with self._lock:
             if self._sockets is None:
-                self._sockets = tempfile.mkdtemp(prefix="runslot-ssh-")  # short: a socket's path has 104 bytes at most
+                self._sockets = f"{_socket_directory()}/{os.getpid()}.{next(_number)}-"
             elif self._ask_master("check") == 0:
                 return
             argv = [*self._ssh(), "-M", "-N", "-f", "-o", f"ControlPersist={_IDLE}", "--", self.name]
@@ -126,7 +128,8 @@ class Host:
         if self._sockets is None:
             return
         self._ask_master("exit")
-        for socket in Path(self._sockets).glob("*"):  # of a connection that was killed
+        directory, mine = os.path.split(self._sockets)
+        for socket in Path(directory).glob(f"{mine}*"):  # of a connection that was killed
             socket.unlink(missing_ok=True)
 
     def command(self, argv: Sequence[str]) -> list[str]:
@@ -170,12 +173,8 @@ class Host:
         )
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; a later call opens another."""
         self.disconnect()
-        with self._lock:
-            if self._sockets is not None:
-                shutil.rmtree(self._sockets, ignore_errors=True)
-                self._sockets = None
 
     # ---- files ---------------------------------------------------------------------------------------------------
 
@@ -237,7 +236,7 @@ class Host:
         for option in (*self._options, "BatchMode=yes", f"ServerAliveInterval={ALIVE_INTERVAL}"):
             argv += ["-o", option]
         if self._sockets is not None:
-            argv += ["-o", f"ControlPath={self._sockets}/%C"]
+            argv += ["-o", f"ControlPath={self._sockets}%C"]
         # Of a setting the first that is read holds: those that the caller gives as `options` go before ours.
         for option in ("ServerAliveCountMax=3", f"ConnectTimeout={_CONNECT}", "LogLevel=ERROR", *_NOT_FOR_US):
             argv += ["-o", option]
@@ -260,6 +259,21 @@ class Host:
     def _error(self, argv: Sequence[str], reason: str, retry: bool = False) -> HostError:
         command = shlex.join(argv)
         return HostError(self.name, command if len(command) < 200 else f"{command[:200]}…", reason, retry)
+
+
+_number = itertools.count(1)
+
+
+def _socket_directory() -> str:
+    """Return this user's directory for sockets; short, since a socket's path has 104 bytes at most."""
+    path = Path(tempfile.gettempdir(), f"runslot-ssh-{os.getuid()}")
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = path.lstat()
+    except OSError:
+        return tempfile.mkdtemp(prefix="runslot-ssh-")
+    own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+    return str(path) if own else tempfile.mkdtemp(prefix="runslot-ssh-")
 
 
 _PACKAGES = {"ssh": "openssh-client", "rsync": "rsync (3.1 or newer)"}
