@@ -84,11 +84,12 @@ class SSHLauncher:
         for remote in self._remotes.values():
             remote.tried.wait()
         failures = [remote for remote in self._remotes.values() if remote.failure is not None and not remote.slots]
-        for remote in self._remotes.values():
-            for slot in remote.slots:
-                index = len(self._slots)
-                self._slots.append(replace(slot, index=index))
-                self._places[index] = (remote, slot.index)
+        # The first slot of every host before the second of any: runs spread over the hosts.
+        for number in range(max((len(remote.slots) for remote in self._remotes.values()), default=0)):
+            for remote in self._remotes.values():
+                for slot in remote.slots[number : number + 1]:
+                    self._places[len(self._slots)] = (remote, slot.index)
+                    self._slots.append(replace(slot, index=len(self._slots)))
         if self._terms.runs and not self._slots:
             why = "\n".join(f"  {remote.failure}" for remote in failures)
             raise InvalidInput(f"{self._terms.pool}: none of its hosts can be used:\n{why}")
