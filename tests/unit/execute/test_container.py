@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +32,9 @@ from runslot.execute.container import (
     say_end,
 )
 from runslot.execute.inside import slot_inside
+from runslot.experiment.processes import start_time
 from runslot.experiment.records import Container, RunFile
+from runslot.experiment.rundir import RunDir, write_json
 from runslot.hardware.slots import Slot
 from runslot.hardware.topology import Core, Gpu
 from runslot.launchkit.modes import container_of
@@ -240,6 +245,69 @@ def test_apptainer_by_a_stand_in(apptainer: tuple[Path, Path], tmp_path: Path, m
     assert not {"--rm", "--name", "--cpuset-cpus", "--nv"} & set(given)
     assert command[0] == "python3"
     assert run["environment"]["APPTAINERENV_NAMED"] == "named"
+
+
+POLITE = """
+import os, signal, sys, time
+from pathlib import Path
+def note(text):
+    with open("notes.txt", "a") as file:
+        file.write(text + "\\n")
+signal.signal(signal.SIGTERM, lambda *_: (note("TERM"), sys.exit(0)))
+signal.signal(signal.SIGUSR1, lambda *_: note("USR1"))
+note(str(os.getpid()))
+time.sleep(120)
+"""
+
+
+@pytest.fixture
+def polite(apptainer: tuple[Path, Path], tmp_path: Path) -> Iterator[tuple[RunDir, subprocess.Popen[bytes]]]:
+    """Start a run by its keeper, and wait until it is under way."""
+    run_dir = RunDir(tmp_path / "run")
+    run_dir.path.mkdir()
+    work = {"command": {"argv": ["python3", "-c", POLITE]}}
+    container = Container(str(apptainer[0]), "apptainer").to_json()
+    file = RunFile({}, "e", work, str(run_dir.path), "", container=container)
+    write_json(run_dir.run_file, file.to_json())
+    keeper = subprocess.Popen([sys.executable, "-m", "runslot", "exec", run_dir.path], stderr=subprocess.DEVNULL)
+    wait_until(lambda: bool(notes(run_dir)))
+    yield run_dir, keeper
+    keeper.kill()
+    keeper.wait()
+
+
+def notes(run_dir: RunDir) -> list[str]:
+    file = run_dir.path / "notes.txt"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(6000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen within a minute")
+
+
+def test_signals_go_through_both_keepers(polite: tuple[RunDir, subprocess.Popen[bytes]]) -> None:
+    run_dir, keeper = polite
+    keeper.send_signal(signal.SIGUSR1)
+    wait_until(lambda: "USR1" in notes(run_dir))
+    keeper.send_signal(signal.SIGTERM)
+    assert keeper.wait(60) == 1
+    outcome = run_dir.read_outcome()
+    assert outcome is not None
+    assert (outcome.kind, outcome.exit_code, outcome.message) == ("stopped", 0, "stopped on request")
+    assert notes(run_dir)[1:] == ["USR1", "TERM"]
+    assert not run_dir.contained_file.exists()
+
+
+def test_a_killed_keeper_takes_its_run_with_it(polite: tuple[RunDir, subprocess.Popen[bytes]]) -> None:
+    run_dir, keeper = polite
+    keeper.kill()
+    keeper.wait()
+    wait_until(lambda: start_time(int(notes(run_dir)[0])) is None)
+    assert run_dir.read_outcome() is None
 
 
 def test_apptainer_shows_gpus_by_their_kind() -> None:
