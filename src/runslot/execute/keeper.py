@@ -32,7 +32,7 @@ from runslot.experiment.records import Attempt, Kind, Outcome, Policy, RunFile
 from runslot.experiment.rundir import RunDir, read_json, write_json
 from runslot.hardware.slots import Slot
 
-_WATCHED = (
+WATCHED = (
     signal.SIGCHLD,
     signal.SIGTERM,
     signal.SIGINT,
@@ -40,6 +40,7 @@ _WATCHED = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
+"""Signals that a keeper waits for, and that interrupt it nowhere else."""
 _MEMORY_PERIOD = 0.5
 _LEFTOVER_GRACE = 2.0
 _WRITE_TRIES = 10
@@ -171,7 +172,7 @@ class Keeper:
 
     def run(self) -> Outcome:
         """Start the run, wait for its end, write and return how it ended."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+        signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
         become_subreaper()
         self._write_attempt()
         self._start()
@@ -241,7 +242,7 @@ class Keeper:
         """Wait for the run to end; pass signals on, and enforce the limits."""
         while self.status is None:
             self._arm()
-            received = signal.sigwait(_WATCHED)
+            received = signal.sigwait(WATCHED)
             if received == signal.SIGCHLD:
                 self._reap()
             elif received in {signal.SIGTERM, signal.SIGINT}:
@@ -318,7 +319,7 @@ class Keeper:
                     os.kill(pid, signal.SIGKILL if kill else signal.SIGTERM)
                     asked.add(pid)
             signal.setitimer(signal.ITIMER_REAL, 0.05)
-            signal.sigwait(_WATCHED)
+            signal.sigwait(WATCHED)
         if asked:
             self.notes.append(f"ended {len(asked)} processes that the run had left behind")
 

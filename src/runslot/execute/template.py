@@ -26,6 +26,8 @@ from runslot.execute.cgroup import enclose, group_of, sweep
 from runslot.execute.channel import Channel
 from runslot.execute.cold import enter_import_path
 from runslot.execute.functions import find_function
+from runslot.execute.keeper import WATCHED
+from runslot.execute.marking import find_room
 from runslot.execute.pools import find_pools
 from runslot.execute.slot_keeper import SlotKeeper
 from runslot.experiment.processes import ProcessIdentity, identify, start_time
@@ -45,6 +47,7 @@ def main(descriptor: int, package: str, open_files: int) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, hard))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    find_room()
     Template(Channel.of(descriptor), package).serve()
 
 
@@ -116,9 +119,12 @@ class Template:
     def _fork_keeper(self, descriptor: int) -> dict[str, Any]:
         sys.stdout.flush()
         sys.stderr.flush()
+        # A stop may come before the keeper has begun the run that it is for: it waits until then.
+        signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
         pid = os.fork()
         if pid == 0:
             self._become_keeper(descriptor)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         os.close(descriptor)
         began = start_time(pid)
         if began is not None and group_of(ProcessIdentity("", "", pid, began)) is not None and os.fork() == 0:
