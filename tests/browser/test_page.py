@@ -168,6 +168,54 @@ def test_a_control_is_used_by_keyboard_alone(page: Page) -> None:
     assert page.names() == ["lr=0.1, hidden=128"]
 
 
+NAME = """const e = document.activeElement, label = e.labels && e.labels[0];
+    const named = e.getAttribute('aria-label') || (label && label.textContent) || e.textContent || e.title
+        || (e.getAttribute('aria-labelledby') || '').split(' ')
+            .map((id) => (document.getElementById(id) || {}).textContent).join('');
+    return (named || '').trim()"""
+
+
+def test_every_control_is_reached_by_tab_and_has_a_name(page: Page) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    page.plots()
+    page.until("return document.querySelector('#runs .ag-row') !== null")
+    reached: dict[str, int] = {}
+    nameless = []
+    for _ in range(70):
+        ActionChains(page.driver).send_keys(Keys.TAB).perform()
+        inside = page.run("return document.activeElement.closest('#runs, .js-plotly-plot') !== null")
+        name = page.run(NAME)
+        if not inside and not name and page.run("return document.activeElement !== document.body"):
+            nameless.append(page.run("return document.activeElement.outerHTML.slice(0, 200)"))
+        reached[name] = reached.get(name, 0) + 1
+    wanted = {
+        "Metrics",
+        "Along",
+        "Groups by",
+        "Figures by",
+        "Over seeds",
+        "Search",
+        "States",
+        "Where",
+        "Better is",
+        "Light or dark",
+        "PDF",
+        "Columns",
+        "judged by",
+        "Only the best",
+    }
+    assert wanted - reached.keys() == set()
+    assert nameless == []
+    page.run("document.querySelector('.rs-kinds input:checked').focus()")
+    ActionChains(page.driver).send_keys(Keys.ARROW_RIGHT).perform()
+    page.until("return window.location.search === '?kind=bars'")
+    page.until(
+        "return document.querySelectorAll('#panels .js-plotly-plot .barlayer, #panels .scatterlayer').length > 0"
+    )
+
+
 def test_filters_choose_runs_and_faults_are_said(page: Page) -> None:
     page.plots()
     page.choose("where", "lr > 0.05 AND hidden = 32")

@@ -11,7 +11,7 @@ from dash import dcc, html
 
 from runslot.results.results import BEST, FINAL, Results
 from runslot.view.attributes import attributes
-from runslot.view.charts import axes, default_tasks
+from runslot.view.chart import axes, default_tasks
 from runslot.view.choices import LEAST, MOST, ONLY, WITHOUT, Choices
 from runslot.view.choosing import UNKNOWN, axes_of, default_series, default_x, default_y, text_of
 from runslot.view.curves import SAID

@@ -16,7 +16,8 @@ import polars as pl
 from runslot.errors import InvalidInput, NotInstalled
 from runslot.results.results import Results
 from runslot.view import drawing, drawing_charts
-from runslot.view.charts import Chart, charts
+from runslot.view.chart import Chart
+from runslot.view.charts import charts
 from runslot.view.choices import Choices
 from runslot.view.choosing import choose
 from runslot.view.curves import Drawing, draw

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from runslot.view.brushing import Brush, Scale
-from runslot.view.charts import Chart
+from runslot.view.chart import Chart
 from runslot.view.figures import GREY, GRID, LOG, Figure, base_layout, numbers, plain
 from runslot.view.palette import LINES, SEQUENCE, faint
 from runslot.view.table import shared_start

@@ -12,7 +12,8 @@ from runslot.errors import InvalidInput
 from runslot.experiment.records import Run
 from runslot.results import load
 from runslot.results.statistics import probability_of_improvement
-from runslot.view.charts import Chart, Charts, charts, default_tasks
+from runslot.view.chart import Chart, default_tasks
+from runslot.view.charts import Charts, charts
 from runslot.view.choices import Choices
 from runslot.view.choosing import choose
 from runslot.view.figures import GREY, Figure
