@@ -15,7 +15,7 @@ VALUES: Mapping[str, Callable[[str], Any]] = {
     "--name": str, "--root": Path, "--samples": int, "--seeds": str, "--cpus-per-run": int, "--gpus-per-run": int,
     "--runs-per-gpu": int, "--memory-per-run": str, "--threads": str, "--retries": int, "--timeout": str,
     "--grace": str, "--start": str, "--max-failures": int, "--reserved-cpus": int, "--into": Path, "--on": str,
-    "--container": str, "--engine": str,
+    "--container": str, "--engine": str, "--max-cost": float, "--max-hours": float,
 }  # fmt: skip
 """Options with one value, and what it becomes."""
 
@@ -26,6 +26,7 @@ FLAGS: Mapping[str, str] = {
     "--resumable": "resumable", "--avoid-busy": "avoid_busy", "--strict": "strict",
     "--accept-code-change": "accept_code_change", "--snapshot-code": "snapshot_code", "--detach": "detach",
     "--dry-run": "dry_run", "--json": "json", "--wait": "wait", "--quiet": "quiet", "-q": "quiet",
+    "--script-only": "script_only", "--yes": "yes",
 }  # fmt: skip
 
 
