@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -343,3 +345,91 @@ def test_scripts_are_written_and_submitted_by_hand(sweep: Sweep) -> None:
     subprocess.run(typed, shell=True, check=True, capture_output=True)
 
     sweep.wait_for(succeeded=2)
+
+
+@pytest.fixture
+def login(tmp_path: Path) -> Path:
+    """Return an ssh configuration whose host `login` is this machine; its server is started for each connection."""
+    sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin")
+    if sshd is None or shutil.which("rsync") is None:
+        pytest.skip("an ssh server and rsync are needed: apt install openssh-server rsync")
+    Path("/run/sshd").mkdir(exist_ok=True)
+    keys = tmp_path / "keys"
+    keys.mkdir(mode=0o700)
+    for name in ("host", "client"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / name)], check=True)
+    (keys / "authorized").write_text((keys / "client.pub").read_text())
+    (keys / "known").write_text(f"login {(keys / 'host.pub').read_text()}")
+    (keys / "sshd_config").write_text(
+        f"HostKey {keys}/host\nAuthorizedKeysFile {keys}/authorized\nStrictModes no\nPermitRootLogin yes\n"
+        "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\n"
+    )
+    (keys / "config").write_text(
+        f"Host login\n  HostName login\n  User root\n  IdentityFile {keys}/client\n  IdentitiesOnly yes\n"
+        f"  UserKnownHostsFile {keys}/known\n  ProxyCommand {sshd} -i -f {keys}/sshd_config\n"
+    )
+    return keys / "config"
+
+
+class TestFromALaptop:
+    """The commands of Slurm are called on a login host; code and runs go there, results come home."""
+
+    @pytest.fixture
+    def remote(self, sweep: Sweep, login: Path, tmp_path: Path) -> Sweep:
+        sweep.configure(login="login", config=str(login), root=str(tmp_path / "there"), python=sys.executable)
+        return sweep
+
+    def test_results_come_home(self, remote: Sweep, tmp_path: Path) -> None:
+        """Runs execute in the clone, and what they wrote is here; nothing was executed in this directory."""
+        (remote.place.directory / "go").touch()  # goes there with the code
+        remote.run("program.py:wait", "--seeds", "3", "--wait")
+
+        assert remote.counts() == {"succeeded": 3}
+        assert remote.notes() == {f"run_{seed}": ["began"] for seed in range(3)}
+        (clone,) = (tmp_path / "there").iterdir()
+        executed = json.loads((clone / "run_0" / "run.json").read_text())
+        assert executed["cwd"].startswith(str(clone)), "the code is the copy that went there"
+        assert (clone / "run_0" / "notes.txt").exists()
+
+    def test_left_to_slurm_and_stopped_from_here(self, remote: Sweep, tmp_path: Path) -> None:
+        """The laptop goes away, asks how the runs stand, and stops them."""
+        remote.configure(
+            login="login", config=str(tmp_path / "keys" / "config"), root=str(tmp_path / "there"), at_a_time=1,
+            python=sys.executable,
+        )  # fmt: skip
+        remote.run("program.py:wait", "--seeds", "3", "--grace", "2")
+        remote.wait_for(running=1, queued=2)
+
+        remote.place("stop", str(remote.place.experiment))
+
+        assert remote.counts() == {"stopped": 3}
+        assert slurm_says("squeue", "--noheader", "--states=PD,R", f"--jobs={remote.jobs()[0]}") == ""
+
+    def test_a_login_that_is_refused_is_said_before_anything_starts(self, remote: Sweep, tmp_path: Path) -> None:
+        """An expired key, here one that the host does not know."""
+        (tmp_path / "keys" / "authorized").write_text("")
+
+        done = remote.run("program.py:wait", status=2)
+
+        assert "login" in done.stderr
+        assert "refused the login" in done.stderr
+        assert not list((remote.place.directory / "runs").glob("*/[0-9]*"))
+
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits.py"
+
+
+def test_digits_has_the_same_table_here_and_in_slurm_with_one_and_four_runs_a_task(sweep: Sweep) -> None:
+    """What comes out does not depend on where it ran."""
+    grid = [f"{DIGITS}:train", "--grid", "lr=0.1,0.01", "--grid", "hidden=16", "--seeds", "2", "--quiet"]
+    tables = []
+    for place in ("local", 1, 4):
+        sweep.configure(runs_per_job=1 if place == "local" else place)
+        root = ["--root", str(sweep.place.directory / f"runs-{place}")]
+        where = [] if place == "local" else ["--on", "cluster", "--wait"]
+        directory = sweep.place("run", *grid, *root, *where).stdout.splitlines()[-1]
+        assert {run.parent.name for run in Path(directory).rglob("outcome.json")} == {"run_0", "run_1"}
+        table = sweep.place("results", directory).stdout.replace(directory, "")
+        assert "lr" in table
+        tables.append(table)
+    assert tables[0] == tables[1] == tables[2]

@@ -1,0 +1,255 @@
+"""What a real Slurm cannot be made to do: no sacct, a controller that is away, slow, or whose answers are lost."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runslot.testing.contract import Place, until
+
+FAKE = Path(__file__).parent.parent / "testbeds" / "slurm-fake"
+SLURM = ("sbatch", "squeue", "scancel", "scontrol")
+
+pytestmark = pytest.mark.timeout(240)
+
+PROGRAM = '''
+import os, time
+from pathlib import Path
+
+def wait(variant):
+    """Go on until `go` lies beside the program."""
+    with (Path(os.environ["RUNSLOT_RUN"]) / "notes.txt").open("a") as file:
+        file.write("began\\n")
+    while not Path("go").exists():
+        time.sleep(0.05)
+'''
+
+
+class Cluster:
+    """Commands of Slurm on a PATH of their own, and a directory in which `runslot` is called."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.state = directory / "state"
+        self.programs = directory / "bin"
+        for made in (self.state, self.programs, directory / "project"):
+            made.mkdir()
+        # All that this machine has but Slurm's commands, which it may have as well.
+        for each in [program for place in ("/usr/bin", "/bin") for program in Path(place).iterdir()]:
+            if not each.name.startswith(("sacct", "sinfo", *SLURM)) and not (self.programs / each.name).exists():
+                (self.programs / each.name).symlink_to(each)
+        for name in SLURM:
+            self.add(name, f'exec {shlex.quote(sys.executable)} {shlex.quote(str(FAKE))} {name} "$@"')
+        monkeypatch.setenv("PATH", str(self.programs))
+        monkeypatch.setenv("FAKE_SLURM", str(self.state))
+        self.place = Place(directory / "project", "cluster", ())
+        (self.place.directory / "program.py").write_text(PROGRAM)
+        (self.place.directory / "runslot.toml").write_text('[launchers.cluster]\nkind = "slurm"\n')
+
+    def add(self, name: str, line: str) -> None:
+        (self.programs / name).unlink(missing_ok=True)
+        (self.programs / name).write_text(f"#!/bin/sh\n{line}\n")
+        (self.programs / name).chmod(0o755)
+
+    def options(self, *arguments: str) -> list[str]:
+        return ["run", "--on", "cluster", "--root", str(self.place.directory / "runs"), *arguments]
+
+    def go(self) -> None:
+        (self.place.directory / "go").touch()
+
+    def calls(self, command: str) -> list[float]:
+        """Return when a command was called."""
+        file = self.state / "calls.jsonl"
+        lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        return [when for when, name, _ in lines if name == command]
+
+    def tasks(self) -> list[dict[str, Any]]:
+        jobs = json.loads((self.state / "jobs.json").read_text())
+        return [task for job in jobs.values() for task in job["tasks"].values()]
+
+    def notes(self) -> int:
+        """Return how often runs have begun."""
+        found = (self.place.directory / "runs").rglob("notes.txt")
+        return sum(len(file.read_text().splitlines()) for file in found)
+
+    def said(self) -> str:
+        return (self.place.directory / "launch.log").read_text()
+
+    def end(self) -> None:
+        self.go()
+        for name in ("hang", "away"):
+            (self.state / name).unlink(missing_ok=True)
+        for process in self.place.started:
+            process.kill()
+            process.wait()
+        if (self.state / "jobs.json").exists():
+            for task in self.tasks():
+                if "pid" in task:
+                    _kill(task["pid"])
+
+
+def _kill(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    made = Cluster(tmp_path, monkeypatch)
+    yield made
+    made.end()
+
+
+def test_without_sacct_a_task_that_vanished_is_lost_when_slurm_was_asked_twice(cluster: Cluster) -> None:
+    """Its daemon and processes are killed at once, and the queue has no trace of it."""
+    launch = cluster.place.start(*cluster.options("program.py:wait", "--wait"))
+    until(lambda: launch.poll() is None and cluster.notes(), what="the run has begun")
+    (task,) = cluster.tasks()
+    (cluster.state / "forget").touch()
+    os.kill(task["daemon"], signal.SIGKILL)
+    _kill(task["pid"])
+    attempt = next(cluster.place.experiment.rglob("attempt.json"))
+    os.kill(json.loads(attempt.read_text())["pid"], signal.SIGKILL)
+    state = json.loads((cluster.state / "jobs.json").read_text())
+    state["1"]["tasks"]["0"]["state"] = "NODE_FAIL"
+    (cluster.state / "jobs.json").write_text(json.dumps(state))
+
+    assert launch.wait(120) == 1
+    (run,) = cluster.place.status()["runs"]
+    assert run["outcome"]["kind"] == "lost"
+    assert "no longer known to Slurm" in run["outcome"]["message"]
+
+
+def test_a_controller_that_is_away_for_a_while_costs_nothing(cluster: Cluster) -> None:
+    """That it cannot be contacted is said once; the runs go on, and so does the launch."""
+    launch = cluster.place.start(*cluster.options("program.py:wait", "--wait", "--seeds", "2"))
+    until(lambda: launch.poll() is None and cluster.notes() == 2, what="the runs have begun")
+    (cluster.state / "away").touch()
+    until(lambda: "Slurm cannot be reached" in cluster.said(), what="it is said")
+    before = len(cluster.calls("squeue"))
+    until(lambda: len(cluster.calls("squeue")) > before, what="it is asked again")
+    (cluster.state / "away").unlink()
+    cluster.go()
+
+    assert launch.wait(120) == 0
+    assert cluster.said().count("Slurm cannot be reached") == 1
+    assert cluster.place.status()["counts"] == {"succeeded": 2}
+
+
+def test_a_controller_that_does_not_answer_keeps_nobody_waiting(cluster: Cluster) -> None:
+    """squeue hangs for ever; the ends of the runs are seen by their files."""
+    (cluster.state / "hang").touch()
+    cluster.go()
+    launch = cluster.place.start(*cluster.options("program.py:wait", "--wait", "--seeds", "3"))
+
+    assert launch.wait(120) == 0
+    assert cluster.notes() == 3
+
+
+def test_slurm_is_asked_every_ten_seconds_at_most_whoever_asks(cluster: Cluster) -> None:
+    """A launcher that waits and terminals that ask for the status share one answer."""
+    launch = cluster.place.start(*cluster.options("program.py:wait", "--wait"))
+    until(lambda: launch.poll() is None and cluster.notes(), what="the run has begun")
+    for _ in range(4):
+        assert cluster.place.status()["counts"] == {"running": 1}
+    until(lambda: len(cluster.calls("squeue")) >= 3, what="it was asked three times")
+    cluster.go()
+    launch.wait(60)
+
+    asked = cluster.calls("squeue")
+    assert min(b - a for a, b in itertools.pairwise(asked)) > 8.5, asked
+
+
+def test_a_job_that_slurm_took_while_its_answer_was_lost_is_found_by_its_name(cluster: Cluster) -> None:
+    """sbatch fails with a timeout, and the job is there: it is not submitted again."""
+    (cluster.state / "lost-answer").touch()
+    cluster.go()
+
+    cluster.place(*cluster.options("program.py:wait", "--wait", "--seeds", "3"))
+
+    assert cluster.notes() == 3
+    assert len(cluster.tasks()) == 3
+
+
+@pytest.mark.parametrize(
+    ("file", "said", "meaning"),
+    [
+        ("away", "", "Slurm cannot be reached"),
+        ("refuse", "sbatch: error: Invalid account or account/partition combination specified", "the account is not"),
+        ("refuse", "sbatch: error: Batch job submission failed: Invalid qos specification", "no such qos"),
+    ],
+)
+def test_what_cannot_be_submitted_is_refused_before_anything_starts(
+    cluster: Cluster, file: str, said: str, meaning: str
+) -> None:
+    """One message names the launcher, the host, the command, and what to do; no experiment is left."""
+    (cluster.state / file).write_text(said)
+
+    done = cluster.place(*cluster.options("program.py:wait"), status=2)
+
+    assert done.stderr.startswith("runslot: launcher cluster (Slurm), host ")
+    assert meaning in done.stderr
+    assert "(command: s" in done.stderr
+    assert not list((cluster.place.directory / "runs").glob("*/[0-9]*"))
+
+
+def test_a_machine_without_slurm_says_so(cluster: Cluster) -> None:
+    """No sbatch on PATH: a login node, or `login` in the table, is what is missing."""
+    (cluster.programs / "sbatch").unlink()
+
+    done = cluster.place(*cluster.options("program.py:wait"), status=2)
+
+    assert "there is no sbatch on PATH" in done.stderr
+    assert "login = " in done.stderr
+    checked = cluster.place("launchers", "check", "cluster", status=None)
+    assert checked.returncode != 0
+    assert "sbatch" in checked.stdout
+
+
+def test_runs_beyond_what_an_account_may_submit_wait_for_a_resume(cluster: Cluster) -> None:
+    """Of two arrays the second is refused: the first one's runs go on, the others are done later."""
+    (cluster.state / "limit").write_text("1")
+    cluster.go()
+
+    cluster.place(*cluster.options("program.py:wait", "--wait", "--seeds", "6"), status=1)
+
+    assert cluster.place.status()["counts"] == {"succeeded": 4, "lost": 2}
+    (cluster.state / "limit").unlink()
+    cluster.place("resume", str(cluster.place.experiment), "--wait")
+    assert cluster.place.status()["counts"] == {"succeeded": 6}
+    assert cluster.notes() == 6
+
+
+def test_a_task_whose_setup_fails_says_what_it_printed(cluster: Cluster) -> None:
+    """The job ends before the run began: the last line of its log is the reason."""
+    table = '[launchers.cluster]\nkind = "slurm"\nsetup = ["echo no such environment; exit 3"]\n'
+    (cluster.place.directory / "runslot.toml").write_text(table)
+
+    cluster.place(*cluster.options("program.py:wait", "--wait"), status=1)
+
+    (run,) = cluster.place.status()["runs"]
+    assert run["outcome"]["kind"] == "lost"
+    assert run["outcome"]["message"].endswith("no such environment")
+
+
+def test_a_stop_cancels_what_waits_when_nobody_is_at_work(cluster: Cluster) -> None:
+    """Left to Slurm, stopped from another terminal: no process of a run is alive afterwards."""
+    cluster.place(*cluster.options("program.py:wait", "--seeds", "2", "--grace", "2"))
+    until(lambda: cluster.notes() == 2, what="the runs have begun")
+
+    cluster.place("stop", str(cluster.place.experiment))
+
+    assert cluster.place.status()["counts"] == {"stopped": 2}
+    alive = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(cluster.place.experiment) not in alive
