@@ -20,6 +20,7 @@ from runslot.launch.ssh.bringing import remove_gone
 from runslot.launch.ssh.changes import SMALL, Change, Ledger, in_order, look
 from runslot.launch.ssh.messages import decode, encode
 from runslot.launch.ssh.probe import Probe, obstacle, read
+from runslot.launch.ssh.standing import Standing
 
 FINE = Probe("ws1", (3, 11, 7), "/usr/bin/python3", "/home/me/.runslot", 10**10, (3, 2), 0.0)
 
@@ -236,3 +237,28 @@ def test_a_run_of_an_earlier_launcher_is_adopted_where_the_host_knows_it() -> No
     assert [name for name, handle in handles.items() if handle is None] == ["t"]
     assert [entry.run.id for entry in books.ended()] == ["s"]
     assert books.adopt(others["t"], RunDir("v/t"), 1, connected=False) is not None  # it may be there
+
+
+def test_a_slot_that_someone_has_is_asked_for_before_anything_is_started_in_it() -> None:
+    standing = Standing("ws1")
+    assert standing.refusal(0) is None
+    assert not standing.was_taken(0)  # the start takes it
+
+    taken = standing.taken(0, "waits for core 0")
+    assert standing.refusal(0) == taken
+    assert "ws1" in taken.by
+    assert standing.refusal(1) is None
+
+    assert standing.note(0, None) is None
+    assert standing.refusal(0) is None
+    assert standing.used(0)
+    assert not standing.used(0)
+
+
+def test_a_host_that_cannot_start_runs_is_left_alone_with_all_its_slots() -> None:
+    standing = Standing("ws1")
+    standing.unfit("No space left on device")
+    assert not standing.fit
+    refusal = standing.refusal(3)
+    assert refusal is not None
+    assert "No space left" in refusal.by

@@ -24,6 +24,7 @@ from runslot.launch.ssh.bringing import STAYS_HERE, Clone, to_bring
 from runslot.launch.ssh.connection import Answer, Broken, Connection
 from runslot.launch.ssh.homecoming import Homecoming
 from runslot.launch.ssh.probe import obstacle, probe
+from runslot.launch.ssh.standing import Standing
 
 _OPENING = 600.0
 """Seconds that a remote end has to look at its machine and to import the experiment's function."""
@@ -36,8 +37,6 @@ _AGAIN = (0.5, 1.0, 2.0, 4.0, 5.0)
 """Seconds between tries to reach a host that is away; the last for all further ones."""
 _FAILED = 5.0
 """Seconds from a round that brought nothing home to the next."""
-_UNFIT_FOR = 20.0
-"""Seconds for which a host that could not start a run is left alone."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +90,7 @@ class RemoteHost:
         self._last_heard = time.monotonic()
         self._next_round = 0.0
         self._due = threading.Event()
-        self._unfit: tuple[float, str] = (0.0, "")
-        self._taken: set[int] = set()
-        """Slots that someone else had when they were last asked for."""
-        self._reserved: set[int] = set()
+        self._standing = Standing(host.name)
         self._told = ""
         """What was last said to be wrong; cleared when it is well again."""
         self._closing = False
@@ -115,7 +111,7 @@ class RemoteHost:
     @property
     def fit(self) -> bool:
         """Whether a run can be started there now, as far as is known."""
-        return self.ready and time.monotonic() >= self._unfit[0]
+        return self.ready and self._standing.fit
 
     def knows(self, key: Key) -> bool:
         """Whether the host said that an attempt runs or ended there."""
@@ -125,24 +121,18 @@ class RemoteHost:
         """Ask for a slot where that is worth asking; one that was free when last asked for is taken at the start."""
         if not self.ready:
             return Taken(f"host {self.name}, which is away")
-        if not self.fit:
-            return Taken(f"host {self.name}, which cannot start runs: {self._unfit[1]}")
-        if slot not in self._taken:
-            return None
+        refusal = self._standing.refusal(slot)
+        if refusal is not None or not self._standing.was_taken(slot):
+            return refusal
         try:
-            taken = self._ask("reserve", slot=slot, experiment=experiment, run=run)["taken"]
+            by = self._ask("reserve", slot=slot, experiment=experiment, run=run)["taken"]
         except RunslotError as error:
             return Taken(f"host {self.name}: {error}")
-        if taken is not None:
-            return Taken(f"{taken} (host {self.name})")
-        self._taken.discard(slot)
-        self._reserved.add(slot)
-        return None
+        return self._standing.note(slot, by)
 
     def release(self, slot: int) -> None:
         """Give a slot back that `reserve` took."""
-        if slot in self._reserved:
-            self._reserved.discard(slot)
+        if self._standing.used(slot):
             self._post("release", slot=slot)
 
     def ask_start(self, placed: Sequence[tuple[Placed, int]]) -> tuple[list[Entry], Answer]:
@@ -153,7 +143,7 @@ class RemoteHost:
     def note_start(self, entry: Entry, answer: Mapping[str, Any] | None) -> Handle | Taken | Outcome:
         """Take in the answer to a start; None where none came, which the next connection will make out."""
         assert entry.slot is not None
-        self._reserved.discard(entry.slot)
+        self._standing.used(entry.slot)
         if answer is None:
             return entry.handle
         if "started" in answer:
@@ -164,13 +154,11 @@ class RemoteHost:
             return Outcome.from_json(answer["outcome"])
         if "unfit" in answer:
             return self.unfit(answer["unfit"])
-        self._taken.add(entry.slot)
-        return Taken(f"{answer['taken']} (host {self.name})")
+        return self._standing.taken(entry.slot, answer["taken"])
 
     def unfit(self, why: str) -> Taken:
         """Have no further run started there for a while."""
-        self._unfit = (time.monotonic() + _UNFIT_FOR, why)
-        return Taken(f"host {self.name}, which cannot start runs: {why}")
+        return self._standing.unfit(why)
 
     def continue_there(self, placed: Placed) -> None:
         """Bring a run's directory, as it came home, to the host on which the run continues."""
@@ -303,8 +291,7 @@ class RemoteHost:
         self.slots = self.slots or tuple(Slot.from_json(slot) for slot in answer["slots"])
         self._clone = clone
         self._homecoming.begin()
-        self._taken.clear()
-        self._reserved.clear()
+        self._standing.clear()
         self._connection = connection
         if not self._books.expected().issuperset(found.running):  # given up between the two
             self._connection = None
@@ -353,6 +340,9 @@ class RemoteHost:
                 self._wrong(f"results of host {self.name} do not come home: {error}")
             self._pause(_FAILED)
             return
+        if self._told:
+            self._told = ""
+            self._say(f"results of host {self.name} come home again")
         if home:
             # What may continue from its snapshot may do so on this host, where it lies already.
             resumable = self._terms.experiment.policy.resumable
