@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from runslot.execute.cgroup import group_of
-from runslot.experiment.processes import identify, start_time
+from runslot.experiment.processes import identify, processes_with, start_time
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
 from runslot.launch.events import LaunchEvent
@@ -47,10 +47,24 @@ def escape(directory, environment):
         time.sleep(0.01)
     os.rename(directory + "/escaped.new", directory + "/escaped")
 
+def fork_away(directory):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            with open(directory + "/escaped.new", "w") as file:
+                file.write(str(os.getpid()))
+            os.rename(directory + "/escaped.new", directory + "/escaped")
+            time.sleep(600)
+        os._exit(0)
+    os.wait()
+
 def train(variant, directory=None):
     directory = directory or os.environ["RUNSLOT_RUN"]
     if os.environ["RUNSLOT_ATTEMPT"] == "1":
-        escape(directory, {} if os.path.exists(directory + "/../clean") else dict(os.environ))
+        if os.environ["HOW"] == "forked":
+            fork_away(directory)
+        else:
+            escape(directory, {} if os.environ["HOW"] == "clean" else dict(os.environ))
         time.sleep(600)
 
 if __name__ == "__main__":
@@ -61,14 +75,13 @@ if __name__ == "__main__":
 class Sweep:
     """An experiment with one run, something of which has left its session; `clean`: also its environment."""
 
-    def __init__(self, tmp_path: Path, kind: str, clean: bool) -> None:
+    def __init__(self, tmp_path: Path, kind: str, clean: bool, forked: bool = False) -> None:
         program = tmp_path / "program.py"
         program.write_text(PROGRAM)
         argv = [sys.executable, "-c", LAUNCH, kind, str(tmp_path / "runs"), str(program)]
-        self.launcher = subprocess.Popen(argv, stdout=subprocess.DEVNULL, start_new_session=True)
+        how = {**os.environ, "HOW": "clean" if clean else "forked" if forked else "kept"}
+        self.launcher = subprocess.Popen(argv, env=how, stdout=subprocess.DEVNULL, start_new_session=True)
         (directory,) = self._until(lambda: list((tmp_path / "runs").glob("escape/2*")))
-        if clean:
-            (directory / "clean").touch()
         (file,) = self._until(lambda: list(directory.glob("run_0/escaped")))
         self.directory = ExperimentDir(directory)
         self.escaped = int(file.read_text())
@@ -121,12 +134,18 @@ CLEAN = pytest.mark.parametrize(
 @KINDS
 @CLEAN
 def test_its_launcher_ends_it(kind: str, clean: bool, tmp_path: Path) -> None:
-    if kind == "function" and not clean:
-        pytest.skip("a fork of the template has the template's environment: its escapes are those without one")
     sweep = Sweep(tmp_path, kind, clean)
     sweep.kill(launcher_too=False)
     assert start_time(sweep.escaped) is None
     assert [each.state for each in read_status(sweep.directory).runs] == ["lost"]
+
+
+@KINDS
+def test_its_launcher_ends_what_was_only_forked(kind: str, tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, kind, clean=False, forked=True)
+    assert sweep.escaped in processes_with("RUNSLOT_RUN", str(sweep.directory.path / "run_0"))
+    sweep.kill(launcher_too=False)
+    assert start_time(sweep.escaped) is None
 
 
 @KINDS

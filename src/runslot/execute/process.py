@@ -21,8 +21,10 @@ from typing import Any
 
 from runslot.execute.functions import call_function, seed_everything, variant_of
 from runslot.execute.linux import die_with_parent
+from runslot.execute.marking import mark
 from runslot.execute.placement import Placement, arguments
 from runslot.execute.pools import resize_pools
+from runslot.experiment.current import RUN_VARIABLE
 from runslot.experiment.records import Function, LoggerSettings, Run, RunFile
 from runslot.experiment.rundir import RunDir
 
@@ -180,6 +182,7 @@ def _enter(job: Job) -> None:
             stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # the template's own text streams
         os.environ.clear()
         os.environ.update(job.environment)
+        mark(job.environment[RUN_VARIABLE])
         if job.placement.threads is not None:
             resize_pools(job.placement.threads)
 

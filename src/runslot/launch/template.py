@@ -13,6 +13,7 @@ from typing import Any
 import runslot
 from runslot.errors import InvalidInput, RunslotError
 from runslot.execute.channel import Channel
+from runslot.execute.marking import room
 from runslot.experiment.processes import ProcessIdentity, boot_id, host_name
 from runslot.experiment.records import Function
 from runslot.launch.open_files import original_limit
@@ -46,6 +47,7 @@ class TemplateProcess:
                 stdout=console,
                 stderr=console,
                 pass_fds=[theirs.fileno()],
+                env={**os.environ, **room()},
                 start_new_session=True,
             )
         theirs.close()
