@@ -203,7 +203,13 @@ def _near(wanted: str, cloud: str) -> list[str]:
 def _first_line(error: BaseException) -> str:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    said = lines[0] if lines else type(error).__name__
+    reasons = {
+        str(each).strip().splitlines()[0]
+        for each in getattr(error, "failover_history", None) or ()
+        if str(each).strip()
+    }
+    return f"{said} ({'; '.join(sorted(reasons))})" if reasons else said
 
 
 VERBS: Mapping[str, Callable[..., Any]] = {

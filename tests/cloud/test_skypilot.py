@@ -1,0 +1,262 @@
+"""Real SkyPilot: sweeps on its `slurm/` infra over a Slurm on this machine, and dry runs of what is built for EC2.
+
+Its environment is large (`make test-cloud` makes it); elsewhere these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runslot.errors import InvalidInput
+from runslot.launch.bucket import Share
+from runslot.launch.sky.asking import SkyPilot
+from runslot.launch.sky.job import Job
+from runslot.launch.sky.tasks import Machine, task_of
+
+REPOSITORY = Path(__file__).parent.parent.parent
+TESTBEDS = REPOSITORY / "tests" / "testbeds"
+PYTHON = os.environ.get("RUNSLOT_TEST_SKYPILOT", "")
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(not PYTHON, reason="no environment with SkyPilot: make test-cloud makes one"),
+]
+
+GPU = (
+    "\"{'Gpus': [{'Name': 'T4', 'Manufacturer': 'NVIDIA', 'Count': 1, 'MemoryInfo': {'SizeInMiB': 16384}}], "
+    "'TotalGpuMemoryInMiB': 16384}\""
+)
+
+
+def write_catalogs(home: Path, image: str) -> None:
+    """Write a few rows of SkyPilot's catalogs, which it would fetch."""
+    place = home / ".sky" / "catalogs" / "v8"
+    for name in ("aws", "common"):
+        (place / name).mkdir(parents=True, exist_ok=True)
+    rows = [
+        "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,AvailabilityZone,Arch"
+    ]
+    for kind, gpu, cpus, memory, price, spot in (
+        ("m6i.large", "", 2, 8, 0.096, 0.04),
+        ("m6i.xlarge", "", 4, 16, 0.192, 0.08),
+        ("g4dn.xlarge", "T4", 4, 16, 0.526, 0.1578),
+    ):
+        info, count = (GPU, 1) if gpu else ("", "")
+        rows.append(f"{kind},{gpu},{count},{cpus},{memory},{info},{price},{spot},us-east-1,use1-az6,x86_64")
+    (place / "aws" / "vms.csv").write_text("\n".join(rows) + "\n")
+    tags = ["cpu-ubuntu", "gpu-ubuntu", "gpu-ubuntu-cuda13"]
+    images = [f"skypilot:custom-{tag},us-east-1,ubuntu,22.04,{image},20250101,{image}" for tag in tags]
+    head = "Tag,Region,OS,OSVersion,ImageId,CreationDate,BaseImageId"
+    (place / "aws" / "images.csv").write_text("\n".join([head, *images]) + "\n")
+    quota = "InstanceType,OnDemandInstanceCode,SpotInstanceCode\n"
+    (place / "aws" / "instance_quota_mapping.csv").write_text(quota)
+    (place / "common" / "accelerators.csv").write_text("AcceleratorName,Clouds\nT4,aws\n")
+
+
+@pytest.fixture(scope="module")
+def user(moto: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of somebody who has SkyPilot, Slurm's testbed, and a bucket at moto's server."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        pytest.skip("the Slurm testbed wants root on Debian or Ubuntu")
+    place = tmp_path_factory.mktemp("sky")
+    aws = {
+        "AWS_ENDPOINT_URL": moto.url,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    environment = {**os.environ, **aws, "SKY_NODE_ENV": " ".join([*aws, "RUNSLOT_LOCKS", "LEDGER"])}
+    environment |= {"RUNSLOT_LOCKS": str(place / "locks"), "LEDGER": str(place / "ledger"), "RUNSLOT_YES": "1"}
+    for name in ("SSL_CERT_FILE", "UV_INDEX_URL", "UV_DEFAULT_INDEX"):  # how packages are reached from here
+        if name in os.environ:
+            environment["SKY_NODE_ENV"] += f" {name}"
+    (place / "locks").mkdir()
+    (place / "ledger").touch()
+    subprocess.run([TESTBEDS / "slurm-up", "--accounting"], check=True, capture_output=True)
+    uv = Path(PYTHON).parent / "uv"
+    said = subprocess.run(
+        [TESTBEDS / "sky-up", place / "sky", uv], check=True, env=environment, capture_output=True, text=True
+    )
+    home = said.stdout.strip().removeprefix("export HOME=")
+    environment |= {"HOME": home, "PATH": f"{Path(PYTHON).parent}:{environment['PATH']}"}
+    environment |= {
+        "XDG_STATE_HOME": f"{home}/.state",
+        "XDG_CACHE_HOME": f"{home}/.cache",
+        "XDG_CONFIG_HOME": f"{home}/.config",
+    }
+    _boto(environment, "import boto3; boto3.client('s3').create_bucket(Bucket='results')")
+    image = _boto(environment, "import boto3; print(boto3.client('ec2').describe_images()['Images'][0]['ImageId'])")
+    write_catalogs(Path(home), image)
+    sky = Path(PYTHON).parent / "sky"
+    subprocess.run([sky, "api", "stop"], env=environment, check=False, capture_output=True)
+    yield environment
+    subprocess.run([sky, "down", "--all", "--yes"], env=environment, check=False, capture_output=True)
+    subprocess.run([sky, "api", "stop"], env=environment, check=False, capture_output=True)
+    subprocess.run([TESTBEDS / "sky-up", "--down", place / "sky"], check=False)
+
+
+def _boto(environment: dict[str, str], script: str) -> str:
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+class Project:
+    """A project whose launcher `rented` is SkyPilot's slurm/testbed."""
+
+    def __init__(self, path: Path, environment: dict[str, str]) -> None:
+        self.path = path
+        self.environment = {**environment, "RUNSLOT_ROOT": str(path / "runs")}
+        (path / "runslot.toml").write_text(
+            '[launchers.rented]\nkind = "sky"\ninfra = "slurm/testbed"\nbucket = "s3://results/runs"\nmachines = 2\n'
+            f'cpus = "2"\nsync_interval = 2\nlook_interval = 3\nmax_hours = 1\npython = "{sys.executable}"\n'
+            f'skypilot_python = "{PYTHON}"\n'
+        )
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "runslot", *arguments]
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments), cwd=self.path, env=self.environment, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=900, check=False,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path, user: dict[str, str]) -> Project:
+    return Project(tmp_path, user)
+
+
+def test_digits_on_two_machines_gives_the_same_table_as_here(project: Project) -> None:
+    shutil.copy(REPOSITORY / "examples" / "digits.py", project.path)
+    sweep = ["run", "digits.py:train", "--grid", "lr=0.1,0.01", "--grid", "hidden=16", "--seeds", "2"]
+    away = project.call(*sweep, "--on", "rented", "--name", "away")
+    assert away.returncode == 0, away.stdout + away.stderr
+    here = project.call(*sweep, "--name", "here")
+    assert here.returncode == 0, here.stdout + here.stderr
+    assert _table(project, "away") == _table(project, "here")
+    left = project.call("cloud", "ls", "--skypilot-python", PYTHON)
+    assert left.stdout.strip() == "no machine is rented"
+    assert not subprocess.run(["squeue", "-h", "-o", "%j"], check=True, capture_output=True, text=True).stdout.count(
+        "rs-away"
+    )
+
+
+def _table(project: Project, name: str) -> list[str]:
+    done = project.call("results", str(project.path / "runs" / name / "latest"))
+    assert done.returncode == 0, done.stderr
+    return [line for line in done.stdout.splitlines() if not line.startswith("in ")]
+
+
+TRAIN = """
+import os, time
+from runslot import logger
+
+def train(variant):
+    for i in range(30):
+        logger.record_tabular("Loss", variant["lr"] * i)
+        logger.dump_tabular()
+        time.sleep(0.3)
+    with open(os.environ["LEDGER"], "a") as file:
+        file.write(f"{variant['lr']}\\n")
+"""
+
+
+def test_a_lost_machine_is_replaced_and_finishes_its_share(project: Project) -> None:
+    """The Slurm job that is the machine is killed, with everything in it, half-way."""
+    (project.path / "train.py").write_text(TRAIN)
+    ledger = Path(project.environment["LEDGER"])
+    ledger.write_text("")
+    rates = [str(number / 10) for number in range(1, 7)]
+    with (project.path / "out").open("wb") as out:
+        launch = subprocess.Popen(
+            project.command("run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=lost"),
+            cwd=project.path, env=project.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    until = time.monotonic() + 400
+    while not any((project.path / "runs").rglob("outcome.json")):
+        assert time.monotonic() < until, (project.path / "out").read_text()
+        assert launch.poll() is None, (project.path / "out").read_text()
+        time.sleep(0.2)
+    arrived = {
+        json.loads((path.parent / "variant.json").read_text())["lr"]
+        for path in (project.path / "runs").rglob("outcome.json")
+    }
+    jobs = subprocess.run(["squeue", "-h", "-o", "%A %j"], check=True, capture_output=True, text=True).stdout.split(
+        "\n"
+    )
+    victim = next(line.split()[0] for line in jobs if "rs-lost" in line)
+    subprocess.run(["scancel", "--signal=KILL", "--full", victim], check=True)
+    assert launch.wait(800) == 0, (project.path / "out").read_text()
+    assert "was lost; another takes its place" in (project.path / "out").read_text()
+    done = ledger.read_text().split()
+    assert sorted(set(done)) == rates
+    for rate in arrived:  # what had arrived is not done again
+        assert done.count(str(rate)) == 1
+    assert project.call("cloud", "ls", "--skypilot-python", PYTHON).stdout.strip() == "no machine is rented"
+
+
+@pytest.fixture
+def sky(user: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> SkyPilot:
+    for name, value in user.items():
+        monkeypatch.setenv(name, value)
+    return SkyPilot(PYTHON)
+
+
+@pytest.mark.parametrize(
+    ("machine", "what", "price"),
+    [
+        (Machine("aws/us-east-1", instance_type="m6i.large"), "m6i.large", 0.096),
+        (Machine("aws/us-east-1", accelerators="T4:1", spot=True), "g4dn.xlarge, T4:1, spot", 0.1578),
+        (Machine("aws/us-east-1", cpus="4+", image="docker:python:3.12"), "m6i.xlarge", 0.192),
+    ],
+)
+def test_tasks_for_ec2_pass_a_dry_run(sky: SkyPilot, tmp_path: Path, machine: Machine, what: str, price: float) -> None:
+    assert sky.credentials("aws") == (True, "")
+    task = task_of(
+        machine, Job("rs-dry-1", "x", 0, ("a",), "s3://results/x", Share("b1")), str(tmp_path), {"runslot": "x"}
+    )
+    offered = sky.offer(task)
+    assert (offered.what, offered.price) == (what, price)
+    sky.rent(task, "rs-dry-1", dryrun=True)
+
+
+def test_an_unknown_instance_type_is_refused_with_those_near_to_it(sky: SkyPilot, tmp_path: Path) -> None:
+    machine = Machine("aws/us-east-1", instance_type="m6i.lage")
+    task = task_of(machine, Job("rs-dry-1", "x", 0, ("a",), "s3://results/x", Share("b1")), str(tmp_path), {})
+    with pytest.raises(InvalidInput, match=r"m6i\.lage.*Near to m6i\.lage: m6i\.large"):
+        sky.offer(task)
+
+
+def test_a_task_for_google_cloud_is_one_of_skypilots_schema(sky: SkyPilot, tmp_path: Path) -> None:
+    """A dry run wants an account: what is built is checked by SkyPilot's own reading of it."""
+    machine = Machine("gcp/us-central1", cpus="8+", spot=True, disk=100, setup=("pip install torch",))
+    task = task_of(
+        machine, Job("rs-dry-1", "x", 0, ("a",), "gs://results/x", Share("b1")), str(tmp_path), {"runslot": "x"}
+    )
+    script = (
+        "import sys, json, sky\ntask = sky.Task.from_yaml_config(json.load(sys.stdin))\n"
+        "(resources,) = task.resources\nprint(json.dumps(resources.to_yaml_config()))"
+    )
+    done = subprocess.run([PYTHON, "-c", script], input=json.dumps(task), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    read = json.loads(done.stdout.splitlines()[-1])
+    assert read["infra"] == "gcp/us-central1"
+    assert read["use_spot"] is True
+    assert read["autostop"]["down"] is True
+    unknown = {**task, "resources": {**task["resources"], "instance_typ": "x"}}
+    done = subprocess.run(
+        [PYTHON, "-c", script], input=json.dumps(unknown), capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
