@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUNS ?= runs
 
-.PHONY: demo test engines faults test-gpu coverage lint docs bench clean
+.PHONY: demo test engines faults test-gpu test-cloud coverage lint docs bench clean
 
 ## demo: a real sweep with live progress, then its table of results
 demo: $(VENV)/.demo
@@ -28,6 +28,10 @@ faults: $(VENV)/.test
 test-gpu: $(VENV)/.test
 	$(BIN)/python -m pytest tests/gpu -m gpu -rs $(PYTEST)
 
+## test-cloud: rented machines with real SkyPilot over Slurm, S3 (moto) and GCS (an emulator). 800 MB in .venv-cloud
+test-cloud: $(VENV)/.cloud .venv-cloud/.made
+	RUNSLOT_TEST_SKYPILOT="$(CURDIR)/.venv-cloud/bin/python" $(BIN)/python -m pytest tests/cloud $(PYTEST)
+
 ## coverage: the tests again, with branch coverage
 coverage: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not engine" --cov --cov-report=term $(PYTEST)
@@ -48,7 +52,7 @@ bench: $(VENV)/.test
 	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-cloud site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("runslot needs Python 3.10 or newer, and $(PYTHON) is %d.%d: try make PYTHON=python3.12" % sys.version_info[:2])'
@@ -63,6 +67,15 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml constraints.txt
 $(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt --editable ".[view,plot,notify,nvidia,tensorboard]" --group examples --group test
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.cloud: $(VENV)/.test
+	$(PIP) install --constraint constraints.txt --group cloud-test
+	@touch $@
+
+.venv-cloud/.made:
+	$(PYTHON) -m venv .venv-cloud
+	.venv-cloud/bin/python -m pip --disable-pip-version-check --quiet install "skypilot[aws,gcp]==0.14.1" uv
+	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test
 	$(PIP) install --constraint constraints.txt --group lint
