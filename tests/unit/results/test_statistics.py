@@ -300,10 +300,12 @@ def test_importance(tmp_path: Path, write_run: Any) -> None:
         for act in ("relu", "tanh"):
             for seed in (0, 1):
                 score = i + (act == "tanh") * 0.1
-                write_run({"net.lr": lr, "act": act, "fixed": 1}, seed, [{"accuracy": score}])
+                write_run({"net.lr": lr, "act": act, "fixed": 1}, seed, [{"accuracy": score, "flat": 1}])
     found = importance(load(tmp_path), "accuracy")
     assert list(found) == ["net.lr", "act"]
     assert sum(found.values()) == pytest.approx(1)
     assert found["net.lr"] > 0.9
+    with pytest.raises(InvalidInput, match="same score"):
+        importance(load(tmp_path), "flat")
     with pytest.raises(InvalidInput, match="too few"):
         importance(load(tmp_path).where(act="tanh", seed=0).where('"net.lr" < 0.5'), "accuracy")

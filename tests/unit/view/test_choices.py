@@ -20,7 +20,10 @@ filters = st.dictionaries(texts, st.lists(texts, min_size=1, unique=True, max_si
 @given(
     st.builds(
         Choices,
-        kind=st.sampled_from(["curves", "heat", "slots"]),
+        kind=st.sampled_from(["curves", "heat", "improvement", "slots"]),
+        tasks=st.none() | lists,
+        draw=st.sampled_from(["", "bars", "points"]),
+        brush=lists,
         y=lists,
         x=st.text(max_size=8),
         series=st.none() | lists,
@@ -53,6 +56,7 @@ def test_what_is_not_chosen_stays_out_of_the_address() -> None:
     "query",
     [
         "kind=pie",
+        "draw=pies",
         "band=sem",
         "mode=up",
         "smooth=many",

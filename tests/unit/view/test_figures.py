@@ -94,11 +94,13 @@ def test_texts_are_escaped(text: str) -> None:
 HOSTILE = '<img src=x onerror="window.pwned=1">'
 
 
-@pytest.mark.parametrize("kind", ["curves", "bars", "scatter", "parallel", "heat", "slots"])
+@pytest.mark.parametrize(
+    "kind", ["curves", "bars", "profile", "improvement", "importance", "scatter", "parallel", "heat", "slots"]
+)
 def test_no_figure_holds_a_tag_of_a_file(write_run: Write, tmp_path: Path, kind: str) -> None:
     for i in range(4):
         write_run(
-            f"{HOSTILE}/run_{i}", {HOSTILE: f"<b>{i % 2}</b>", "lr": i}, {"step": [0, 1], f"return {HOSTILE}": [i, 2]}
+            f"{HOSTILE}/run_{i}", {HOSTILE: f"<b>{i % 2}</b>", "lr": i}, {"step": [0, 1], f"return {HOSTILE}": [2, i]}
         )
     results = load(tmp_path / "runs", cache=False)
     shown = show(Moment(1, results), Choices(kind=kind, split=(HOSTILE,)))  # type: ignore[arg-type]  # one of the words

@@ -36,9 +36,16 @@ def importance(
         raise InvalidInput(
             f"{runs.height} runs with a number and {len(names)} varying parameters are too few to tell what matters"
         )
+    if runs["score"].n_unique() == 1:
+        raise InvalidInput(
+            f"all {runs.height} runs have the same score, so that no hyperparameter explains a difference"
+        )
     columns = {name: _dimension(runs[name].to_list()) for name in names}
     study = _study(optuna, columns, runs["score"].to_list())
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    try:
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    except RuntimeError as error:  # its trees may find nothing to split by, where scores hardly differ
+        raise InvalidInput(f"the scores differ too little to tell what matters ({error})") from error
     return {names[int(label)]: float(share) for label, share in found.items()}
 
 
