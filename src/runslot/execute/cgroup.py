@@ -17,6 +17,9 @@ _PATIENCE = 2.0
 """Seconds in which the kernel ends a group's processes, short of those in uninterruptible sleep."""
 
 
+_TIMES, _BETWEEN = 3, 0.02
+
+
 def group_of(process: ProcessIdentity) -> str | None:
     """Return where the group of this keeper is, or will be; None where this process may make none."""
     base = _base()
@@ -33,10 +36,12 @@ def enclose(process: ProcessIdentity) -> None:
         return
     try:
         os.mkdir(group)  # noqa: PTH102
-        while outside := set(_tree(process.pid)) - set(_members(Path(group))):
-            if start_time(process.pid) != process.start_time:
-                break
+        found_all = 0  # times in a row: one whose parent ends just now is in nobody's list of children for a moment
+        while found_all < _TIMES and start_time(process.pid) == process.start_time:
+            outside = set(_tree(process.pid)) - set(_members(Path(group)))
+            found_all = 0 if outside else found_all + 1
             _move(outside, Path(group))
+            time.sleep(_BETWEEN)
     except OSError:  # it ended meanwhile, or the group may not have processes
         _remove(Path(group))
 
