@@ -26,6 +26,7 @@ def stop(
     What has not started is not started; `runslot resume` continues.
     """
     from runslot.cli.finding import experiments_at, one_run
+    from runslot.cli.status import as_the_engine_knows
     from runslot.experiment.status import read_status
     from runslot.launch.stopping import stop as stop_runs
 
@@ -37,7 +38,7 @@ def stop(
     for experiment in experiments:
         if runs and experiment.path not in asked:
             continue
-        if read_status(experiment).finished:
+        if as_the_engine_knows(read_status(experiment)).finished:
             typer.echo(f"nothing runs in {experiment.path}")
             continue
         stop_runs(experiment, asked.get(experiment.path, ()), kill, take_over, typer.echo)

@@ -75,8 +75,9 @@ def _running(directory: ExperimentDir, run_ids: Sequence[str]) -> list[RunStatus
 
 def _under_way(directory: ExperimentDir, run_ids: Sequence[str]) -> list[RunStatus]:
     """Return those that run, and those that wait in a queue of their engine's own."""
-    waits = [each for each in refreshed(read_status(directory)).runs if each.state == "queued" and each.name]
-    return _running(directory, run_ids) + [each for each in waits if not run_ids or each.run.id in run_ids]
+    known = refreshed(read_status(directory)).runs
+    found = [each for each in known if each.state == "running" or (each.state == "queued" and each.name)]
+    return [each for each in found if not run_ids or each.run.id in run_ids]
 
 
 def _no_observer(event: LaunchEvent) -> None:

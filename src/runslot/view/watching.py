@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from runslot.launch.refreshing import Refresher
 from runslot.results import Reader, Results
 from runslot.view.rows import Rows
 
@@ -37,6 +38,7 @@ class Watched:
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]], *, cache: bool = True) -> None:
         self._reader = Reader(paths, cache=cache)
+        self._engines = Refresher(self._reader.roots)
         self.roots = tuple(self._reader.roots)
         self._lock = threading.Lock()
         self._until = 0.0
@@ -44,6 +46,7 @@ class Watched:
 
     def now(self) -> Moment:
         """Return the runs; an unchanged tree gives the same object again, with the frames it has computed."""
+        self._engines.look()
         with self._lock:
             if self._moment is None or time.monotonic() > self._until:
                 began = time.monotonic()

@@ -201,15 +201,9 @@ class SlurmLauncher:
         return how_it_ended(replace(seen, gone=gone or unsubmitted, stopped=watch.stopped))
 
     def _conclude(self, handle: Handle, outcome: Outcome) -> None:
-        """Leave the outcome in the run's directory, where it is not there yet."""
+        """Leave the outcome in the run's directory, and watch it no longer."""
         del self._watched[handle]
-        found = handle.run_dir.read_outcome()
-        if found is not None and found.attempt >= outcome.attempt:
-            return
-        try:
-            write_json(handle.run_dir.outcome_file, outcome.to_json())
-        except OSError:  # deleted, or a full disk: the journal has it
-            pass
+        settle(handle.run_dir, outcome)
 
     def _begin_look(self, period: float, new: bool = False) -> None:
         """Ask Slurm in a thread, so that a slow controller keeps nobody waiting."""
@@ -296,6 +290,17 @@ class SlurmLauncher:
 
     def _say(self, text: str) -> None:
         self._observer(Said(text))
+
+
+def settle(run_dir: RunDir, outcome: Outcome) -> None:
+    """Leave an outcome in the run's directory, for all who read it, where the task could not or knew less."""
+    found = run_dir.read_outcome()
+    if found is not None and (found.attempt > outcome.attempt or found == outcome):
+        return
+    try:
+        write_json(run_dir.outcome_file, outcome.to_json())
+    except OSError:  # deleted, read-only, a full disk: the next one to look concludes the same
+        pass
 
 
 def seen_of(place: Place, run_dir: RunDir, task: Task | None, attempt: int, retries: int, gone: bool = False) -> Seen:

@@ -12,7 +12,7 @@ from runslot.errors import RunslotError
 from runslot.experiment.processes import is_alive, keeper_of
 from runslot.experiment.records import Policy
 from runslot.experiment.status import ExperimentStatus, RunStatus
-from runslot.launch.slurm.launcher import seen_of
+from runslot.launch.slurm.launcher import seen_of, settle
 from runslot.launch.slurm.looking import POLITE, Look, look, read_look
 from runslot.launch.slurm.queue import how_it_ended
 from runslot.launch.slurm.submissions import Place, places, read_submissions
@@ -90,6 +90,7 @@ def _stands(status: ExperimentStatus, each: RunStatus, place: Place | None, foun
     ended = how_it_ended(replace(seen_of(place, run_dir, task, attempt, retries, found.gone(place)), stopped=stopped))
     name = f"{job}_{place.task}"
     if ended is not None:
+        settle(run_dir, ended)
         return RunStatus(each.run, ended.kind, ended.attempt, ended.to_json(), each.started, each.slot)
     # An answer may be some seconds old, and the task have started since.
     begun = each.attempt is not None and (each.attempt.started > found.at or is_alive(keeper_of(each.attempt)))

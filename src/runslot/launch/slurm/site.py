@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,7 @@ from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.launch.host import Host
 
+_OUTCOME = "outcome.json"
 _AT_HOME = ("run.json", "variant.json", "variant_config.json")
 """Files of a run that are written on both sides, each with its own paths."""
 
@@ -71,6 +73,7 @@ class LoginSite:
 
     def __init__(self, experiment: ExperimentDir, file: ExperimentFile, host: Host, root: str) -> None:
         self._host = host
+        self._home = experiment.path
         self._base = Path(os.path.normpath(experiment.path / file.runs_root))
         self._inner = os.path.relpath(experiment.path, self._base)
         made = f"{host_name()}\0{experiment.path.resolve()}\0{file.created}"
@@ -106,11 +109,18 @@ class LoginSite:
         self.send(paths)
 
     def fetch(self, run_dirs: Sequence[RunDir], others: Iterable[Path] = ()) -> None:
-        """Bring home what differs: an outcome comes after all that it speaks of."""
+        """Bring home what differs; an outcome is put in place after all that it speaks of."""
         names = self._relative(run_dir.path for run_dir in run_dirs)
-        apart = [f"--exclude={name}" for name in (*_AT_HOME, "outcome.json")]
-        self._host.pull(self.base, self._base, [*names, *self._relative(others)], apart)
-        self._host.pull(self.base, self._base, [f"{name}/outcome.json" for name in names])
+        outcomes = [f"{name}/{_OUTCOME}" for name in names]
+        apart = [f"--exclude={name}" for name in (*_AT_HOME, _OUTCOME)]
+        with tempfile.TemporaryDirectory(dir=self._home, prefix=".incoming-") as aside:
+            # Outcomes first: what is fetched after them is at least as new.
+            self._host.pull(self.base, Path(aside), outcomes)
+            self._host.pull(self.base, self._base, [*names, *self._relative(others)], apart)
+            for name in outcomes:
+                fetched = Path(aside, name)
+                if fetched.exists() and self._base.joinpath(name).parent.is_dir():
+                    fetched.replace(self._base / name)
 
     def _relative(self, paths: Iterable[Path]) -> list[str]:
         return [path.relative_to(self._base).as_posix() for path in paths]

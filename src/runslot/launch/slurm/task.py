@@ -27,7 +27,7 @@ from runslot.experiment.rundir import ExperimentDir, write_json
 from runslot.hardware.lockfile import DIRECTORY_VARIABLE
 from runslot.launch.slurm.allocation import Allocation
 from runslot.launch.slurm.queue import read_time
-from runslot.launch.slurm.submissions import Submission, submission_of
+from runslot.launch.slurm.submissions import Submission, places, read_submissions, submission_of
 from runslot.launch.work import UNFINISHED_STATUS, Asked, work
 
 _EARLY = 90
@@ -72,12 +72,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _runs(directory: ExperimentDir, submission: Submission, task: int) -> list[Asked]:
-    """Return the runs of a task, less those that were stopped meanwhile."""
+    """Return the runs of a task, less those that were stopped meanwhile, or put into another array."""
     if submission.withdrawn:
         return []
+    last = places(read_submissions(directory))
     known = {run.id: run for run in directory.read_runs()}
     runs = [Asked(known[run], attempt) for run, attempt in submission.tasks[task]]
-    return [each for each in runs if not submission.stopped(each.run.id).exists()]
+    own = [each for each in runs if last[each.run.id].submission.number == submission.number]
+    return [each for each in own if not submission.stopped(each.run.id).exists()]
 
 
 def _wait_for_claims(directory: ExperimentDir, runs: Sequence[Asked]) -> None:
