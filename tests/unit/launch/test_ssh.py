@@ -86,6 +86,24 @@ def test_only_what_changed_since_it_came_home_is_offered_again(tmp_path: Path) -
     assert gone == ["sub/link"]
 
 
+def test_what_is_large_waits_and_is_not_forgotten(tmp_path: Path) -> None:
+    ledger = Ledger()
+    weights = tmp_path / "params.pkl"
+    weights.write_bytes(bytes(SMALL + 1))
+    (tmp_path / "progress.csv").write_text("a\n1\n")
+
+    assert [change.path for change in ledger.offer("r", look(tmp_path), large=False)[0]] == ["progress.csv"]
+    ledger.came_home()
+    assert [change.path for change in ledger.offer("r", look(tmp_path), large=True)[0]] == ["params.pkl"]
+    ledger.came_home()
+    weights.write_bytes(bytes(SMALL + 2))
+    assert ledger.offer("r", look(tmp_path), large=False) == ([], [])
+    ledger.came_home()
+    assert [change.path for change in ledger.offer("r", look(tmp_path), large=True)[0]] == ["params.pkl"]
+    weights.unlink()
+    assert ledger.offer("r", look(tmp_path), large=False) == ([], ["params.pkl"])
+
+
 def test_progress_and_what_is_small_come_home_first() -> None:
     large, small = Change("r", "params.pkl", SMALL + 1), Change("r", "debug.log", SMALL)
     progress = Change("r", "progress.csv", 100 * SMALL)

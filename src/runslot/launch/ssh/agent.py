@@ -267,7 +267,7 @@ class Agent:
         gone: list[list[Any]] = []
         for run_id in message["runs"]:
             found = look(self._experiment.run_dir(self._runs[run_id]).path)
-            new, missing = self._ledger.offer(run_id, found)
+            new, missing = self._ledger.offer(run_id, found, message["large"])
             changed += [[run_id, change.path, change.size] for change in new]
             gone += [[run_id, path] for path in missing]
         return {"changed": changed, "gone": gone}

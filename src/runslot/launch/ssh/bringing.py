@@ -12,6 +12,7 @@ from pathlib import Path
 from runslot.experiment.processes import host_name
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.launch.opened import OpenExperiment
+from runslot.launch.ssh.changes import stays_inside
 
 INCOMING = ".incoming"
 """Below the experiment's directory: files on their way home."""
@@ -94,7 +95,7 @@ def remove_gone(base: Path, directories: Mapping[str, str], gone: Iterable[tuple
 
 def _inside(base: Path, directories: Mapping[str, str], gone: Iterable[tuple[str, str]]) -> Iterator[Path]:
     for run, name in gone:
-        if run in directories and ".." not in name.split("/") and not name.startswith("/"):
+        if run in directories and stays_inside(name):
             path = RunDir(base / directories[run]).path / name
             if path.parent.resolve().is_relative_to((base / directories[run]).resolve()):
                 yield path

@@ -33,6 +33,11 @@ class Change:
     """Relative to the run's directory."""
     size: int
 
+    @property
+    def first(self) -> bool:
+        """Whether it comes home before others: `progress.csv`, and whatever is small."""
+        return self.size <= SMALL or self.path == RunDir("").progress.name
+
 
 def look(directory: Path) -> dict[str, tuple[int, int, int]]:
     """Return what lies in a run's directory, files and links; what vanishes meanwhile is left out."""
@@ -64,12 +69,17 @@ class Ledger:
     home: dict[str, dict[str, tuple[int, int, int]]] = field(default_factory=dict)
     offered: dict[str, dict[str, tuple[int, int, int]]] = field(default_factory=dict)
 
-    def offer(self, run: str, found: Seen) -> tuple[list[Change], list[str]]:
-        """Return what has to come home of a run, and which paths are gone that came before."""
+    def offer(self, run: str, found: Seen, large: bool = True) -> tuple[list[Change], list[str]]:
+        """Return what has to come home of a run, and which paths are gone that came before.
+
+        Without `large`, what is not small is left for another time.
+        """
         before = self.home.get(run, {})
         changed = [Change(run, path, seen[0]) for path, seen in found.items() if before.get(path) != seen]
-        self.offered[run] = dict(found)
-        return changed, [path for path in before if path not in found]
+        left = set() if large else {change.path for change in changed if not change.first}
+        stands = {path: before[path] for path in left if path in before}
+        self.offered[run] = {path: seen for path, seen in found.items() if path not in left} | stands
+        return [change for change in changed if change.path not in left], [path for path in before if path not in found]
 
     def came_home(self) -> None:
         """Note that all that was offered last is home."""
@@ -84,9 +94,10 @@ class Ledger:
 
 def in_order(changes: Iterable[Change]) -> tuple[list[Change], list[Change]]:
     """Return what comes home first, `progress.csv` and whatever is small, and what follows."""
-    first: list[Change] = []
-    later: list[Change] = []
-    for change in changes:
-        small = change.size <= SMALL or change.path == RunDir("").progress.name
-        (first if small else later).append(change)
-    return first, later
+    listed = list(changes)
+    return [change for change in listed if change.first], [change for change in listed if not change.first]
+
+
+def stays_inside(path: str) -> bool:
+    """Whether a path that a host named is one below a run's directory."""
+    return not path.startswith("/") and ".." not in path.split("/")

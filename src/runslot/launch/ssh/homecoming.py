@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 from runslot.errors import RunslotError
@@ -11,11 +12,13 @@ from runslot.launch.host import Host, HostError
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.ssh.books import Books, Entry
 from runslot.launch.ssh.bringing import Clone, home_options, remove_gone, runs_base
-from runslot.launch.ssh.changes import Change, in_order
+from runslot.launch.ssh.changes import Change, in_order, stays_inside
 from runslot.launch.ssh.connection import Connection
 
 _ANSWER = 60.0
 """Seconds that the host has to look at its runs' directories."""
+_REST = 5.0
+"""How many times as long as they took large files rest, while their runs go on: they change with every round."""
 _TRIES = 3
 """How often a round may leave files behind before a run is told to have ended without them."""
 
@@ -32,6 +35,8 @@ class Homecoming:
         """Held while files are written here: who gives the host up waits for it."""
         self._came = False
         """Whether all that was offered last came home."""
+        self._large_from = 0.0
+        """On the monotonic clock: when large files may come again, of runs that go on."""
         self._left = 0
         """How many rounds in a row left files behind."""
 
@@ -49,11 +54,14 @@ class Homecoming:
             return []
         ended = [entry for entry in entries if entry.state == "ended"]
         runs = [entry.run.id for entry in entries]
-        answer = connection.ask("changes", runs=runs, home=self._came).wait(_ANSWER)
+        large = bool(ended) or time.monotonic() >= self._large_from
+        answer = connection.ask("changes", runs=runs, home=self._came, large=large).wait(_ANSWER)
         self._came = False
-        note = ""
-        for part in in_order(Change(run, path, size) for run, path, size in answer["changed"]):
-            note = self._fetch(part, clone) or note
+        first, later = in_order(Change(run, path, size) for run, path, size in answer["changed"])
+        note = self._fetch(first, clone)
+        began = time.monotonic()
+        note = self._fetch(later, clone) or note
+        self._large_from = time.monotonic() + _REST * (time.monotonic() - began)
         with self._files:
             remove_gone(self._base, self._directories(), [(run, path) for run, path in answer["gone"]])
         self._left = self._left + 1 if note else 0
@@ -73,7 +81,8 @@ class Homecoming:
         """Bring files home, of runs that have not been given up meanwhile; return why some did not come."""
         with self._files:
             directories = self._directories()
-            names = [f"{directories[change.run]}/{change.path}" for change in changes if change.run in directories]
+            known = [change for change in changes if change.run in directories and stays_inside(change.path)]
+            names = [f"{directories[change.run]}/{change.path}" for change in known]
             try:
                 if names:
                     self._host.pull(clone.base, self._base, names, home_options(self._experiment))
