@@ -59,9 +59,10 @@ class Homecoming:
         self._came = False
         first, later = in_order(Change(run, path, size) for run, path, size in answer["changed"])
         note = self._fetch(first, clone)
-        began = time.monotonic()
-        note = self._fetch(later, clone) or note
-        self._large_from = time.monotonic() + _REST * (time.monotonic() - began)
+        if later:
+            began = time.monotonic()
+            note = self._fetch(later, clone) or note
+            self._large_from = time.monotonic() + _REST * (time.monotonic() - began)
         with self._files:
             remove_gone(self._base, self._directories(), [(run, path) for run, path in answer["gone"]])
         self._left = self._left + 1 if note else 0
