@@ -9,6 +9,7 @@ Peers that are not installed are named. `--python` is an interpreter that has su
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -71,7 +72,9 @@ def page(tables: list[Table], rounds: int) -> str:
         "# Performance\n\nWritten by `python benchmarks/engine.py --write`; do not edit. Figures compare what ran\n"
         f"side by side in the same {rounds} rounds on one machine: elsewhere ratios are similar, times are not.\n"
     )
-    versions = f"{describe()}\n- {time.strftime('%Y-%m-%d')}\n\n"
+    # Others' work on the machine shows here: the three figures are of the last 1, 5 and 15 minutes.
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    versions = f"{describe()}\n- {time.strftime('%Y-%m-%d')}; load average at the end {load}\n\n"
     return f"{intro}\n{versions}" + "\n".join(table.markdown() for table in tables)
 
 
