@@ -92,16 +92,24 @@ def test_what_is_large_waits_and_is_not_forgotten(tmp_path: Path) -> None:
     weights.write_bytes(bytes(SMALL + 1))
     (tmp_path / "progress.csv").write_text("a\n1\n")
 
-    assert [change.path for change in ledger.offer("r", look(tmp_path), large=False)[0]] == ["progress.csv"]
+    assert [change.path for change in ledger.offer("r", look(tmp_path), until=0)[0]] == ["progress.csv"]
     ledger.came_home()
-    assert [change.path for change in ledger.offer("r", look(tmp_path), large=True)[0]] == ["params.pkl"]
+    assert [change.path for change in ledger.offer("r", look(tmp_path))[0]] == ["params.pkl"]
     ledger.came_home()
     weights.write_bytes(bytes(SMALL + 2))
-    assert ledger.offer("r", look(tmp_path), large=False) == ([], [])
+    assert ledger.offer("r", look(tmp_path), until=0) == ([], [])
     ledger.came_home()
-    assert [change.path for change in ledger.offer("r", look(tmp_path), large=True)[0]] == ["params.pkl"]
+    assert [change.path for change in ledger.offer("r", look(tmp_path))[0]] == ["params.pkl"]
     weights.unlink()
-    assert ledger.offer("r", look(tmp_path), large=False) == ([], ["params.pkl"])
+    assert ledger.offer("r", look(tmp_path), until=0) == ([], ["params.pkl"])
+
+
+def test_what_is_being_written_waits_until_it_is_whole(tmp_path: Path) -> None:
+    weights = tmp_path / "params.pkl"
+    weights.write_bytes(bytes(SMALL + 1))
+    changed = weights.stat().st_mtime_ns
+    assert Ledger().offer("r", look(tmp_path), until=changed - 1) == ([], [])
+    assert len(Ledger().offer("r", look(tmp_path), until=changed)[0]) == 1
 
 
 def test_progress_and_what_is_small_come_home_first() -> None:

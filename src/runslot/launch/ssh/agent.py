@@ -37,6 +37,8 @@ from runslot.launch.this_machine import check_function, choose_slots, local_laun
 
 _PATIENCE = 5.0
 """Seconds that a keeper has from its claim of a run to its first file."""
+_SETTLED = 1_000_000_000
+"""Nanoseconds since its last change after which a large file is taken to be whole."""
 _FULL = ("No space left on device", "Disk quota exceeded", "Read-only file system")
 
 
@@ -267,10 +269,16 @@ class Agent:
         gone: list[list[Any]] = []
         for run_id in message["runs"]:
             found = look(self._experiment.run_dir(self._runs[run_id]).path)
-            new, missing = self._ledger.offer(run_id, found, message["large"])
+            new, missing = self._ledger.offer(run_id, found, self._until(run_id, message["large"]))
             changed += [[run_id, change.path, change.size] for change in new]
             gone += [[run_id, path] for path in missing]
         return {"changed": changed, "gone": gone}
+
+    def _until(self, run_id: str, large: bool) -> int | None:
+        """Return up to which time of change large files of a run are offered; None: whatever that is."""
+        if run_id not in self._handles.values():  # it has ended
+            return None
+        return time.time_ns() - _SETTLED if large else 0
 
     def _forget(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Remove the directories of runs that have ended and are home."""

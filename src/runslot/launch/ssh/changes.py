@@ -69,14 +69,18 @@ class Ledger:
     home: dict[str, dict[str, tuple[int, int, int]]] = field(default_factory=dict)
     offered: dict[str, dict[str, tuple[int, int, int]]] = field(default_factory=dict)
 
-    def offer(self, run: str, found: Seen, large: bool = True) -> tuple[list[Change], list[str]]:
+    def offer(self, run: str, found: Seen, until: int | None = None) -> tuple[list[Change], list[str]]:
         """Return what has to come home of a run, and which paths are gone that came before.
 
-        Without `large`, what is not small is left for another time.
+        What is not small, or is empty, and has changed after `until` (Unix time, ns) is left for another time: it is
+        being written.
         """
         before = self.home.get(run, {})
         changed = [Change(run, path, seen[0]) for path, seen in found.items() if before.get(path) != seen]
-        left = set() if large else {change.path for change in changed if not change.first}
+        left = set()
+        if until is not None:
+            unsure = [change.path for change in changed if not (change.first and change.size)]
+            left = {path for path in unsure if found[path][1] > until}
         stands = {path: before[path] for path in left if path in before}
         self.offered[run] = {path: seen for path, seen in found.items() if path not in left} | stands
         return [change for change in changed if change.path not in left], [path for path in before if path not in found]

@@ -38,7 +38,7 @@ class Homecoming:
         self._large_from = 0.0
         """On the monotonic clock: when large files may come again, of runs that go on."""
         self._left = 0
-        """How many rounds in a row left files behind."""
+        """How many rounds in a row left files of ended runs behind."""
 
     def begin(self) -> None:
         """Begin anew with a new remote end, which offers everything again."""
@@ -57,19 +57,27 @@ class Homecoming:
         large = bool(ended) or time.monotonic() >= self._large_from
         answer = connection.ask("changes", runs=runs, home=self._came, large=large).wait(_ANSWER)
         self._came = False
-        first, later = in_order(Change(run, path, size) for run, path, size in answer["changed"])
+        changes = [Change(run, path, size) for run, path, size in answer["changed"]]
+        note = self._fetch_all(changes, clone)
+        self._came = not note  # what a run was writing just now comes with the next round
+        with self._files:
+            remove_gone(self._base, self._directories(), [(run, path) for run, path in answer["gone"]])
+        if note and ended:
+            over = {entry.run.id for entry in ended}
+            note = self._fetch([change for change in changes if change.run in over], clone)
+            self._left = self._left + 1 if note else 0
+            if note and self._left < _TRIES:
+                raise RunslotError(note)
+        return [entry for entry in ended if self._conclude(entry, note)]
+
+    def _fetch_all(self, changes: Sequence[Change], clone: Clone) -> str:
+        first, later = in_order(changes)
         note = self._fetch(first, clone)
         if later:
             began = time.monotonic()
             note = self._fetch(later, clone) or note
             self._large_from = time.monotonic() + _REST * (time.monotonic() - began)
-        with self._files:
-            remove_gone(self._base, self._directories(), [(run, path) for run, path in answer["gone"]])
-        self._left = self._left + 1 if note else 0
-        self._came = not note
-        if note and self._left < _TRIES:
-            raise RunslotError(note)
-        return [entry for entry in ended if self._conclude(entry, note)]
+        return note
 
     def stop(self, given_up: Sequence[Entry]) -> None:
         """Stop what is on its way, wait until it has, and note how these ended."""
