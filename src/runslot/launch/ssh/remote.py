@@ -249,6 +249,7 @@ class RemoteHost:
         """Reach the host, bring what is needed, start the remote end, and take in what it says."""
         terms = self._terms
         found = probe(self._host, terms.python, terms.root)
+        self._last_heard = time.monotonic()
         wrong = obstacle(found, terms.python, terms.by_value)
         if wrong is not None:
             raise HostError(self.name, f"{terms.python} -", wrong)
@@ -256,6 +257,7 @@ class RemoteHost:
         self._host.check(["mkdir", "-p", clone.experiment])
         names = to_bring(terms.experiment, terms.archive)
         self._host.push(terms.experiment.directory.path, clone.experiment, names)
+        self._last_heard = time.monotonic()
         with terms.experiment.directory.launcher_log.open("ab") as log:
             before = log.tell()
             argv = [terms.python, "-u", clone.archive, "serve", clone.experiment]
