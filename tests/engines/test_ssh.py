@@ -131,7 +131,7 @@ class Project:
 
     def configure(self, **keys: Any) -> None:
         """Write the pool's table."""
-        entry = {"kind": "ssh", "hosts": list(NODES), "config": self.config, "sync_every": 0.5, "lost_after": 6, **keys}
+        entry = {"kind": "ssh", "hosts": list(NODES), "config": self.config, "sync_every": 0.5, **keys}
         lines = [f"{key} = {json.dumps(value)}" for key, value in entry.items()]
         (self.place.directory / "runslot.toml").write_text("\n".join(["[launchers.pool]", *lines, ""]))
 
@@ -417,7 +417,6 @@ def test_a_stop_leaves_no_process_on_the_hosts(project: Project) -> None:
 
 
 def test_a_host_that_was_switched_off_and_on_again(project: Project) -> None:
-    project.configure(lost_after=120)  # it is back before it is given up
     launch = project.start("count", "--grid", "steps=40", "--seeds", "4", "--retries", "1")
     until(lambda: len(project.alive()) == 4 and len(project.notes()) == 4, what="all four are under way")
 
@@ -433,6 +432,7 @@ def test_a_host_that_was_switched_off_and_on_again(project: Project) -> None:
 
 def test_a_host_that_was_given_up_is_cleared_when_it_is_back(project: Project) -> None:
     """Its runs go on there, out of reach; they are done again elsewhere, and what they did meanwhile is not taken."""
+    project.configure(lost_after=6)
     launch = project.start("count", "--grid", "steps=150", "--seeds", "2", "--retries", "1", "--cpus-per-run", "2")
     until(lambda: len(project.alive("node1")) == 1 and len(project.notes()) == 2, what="both are under way")
 
@@ -453,6 +453,7 @@ def test_a_host_that_was_given_up_is_cleared_when_it_is_back(project: Project) -
 
 
 def test_a_resumable_run_continues_elsewhere_from_what_came_home(project: Project) -> None:
+    project.configure(lost_after=6)
     launch = project.start(
         "count", "--grid", "steps=60", "--seeds", "2", "--retries", "1", "--resumable", "--cpus-per-run", "2"
     )
@@ -472,6 +473,7 @@ def test_a_resumable_run_continues_elsewhere_from_what_came_home(project: Projec
 
 
 def test_a_resume_accounts_for_runs_of_a_host_that_is_gone(project: Project) -> None:
+    project.configure(lost_after=6)
     launch = project.start("count", "--grid", "steps=40", "--seeds", "4")
     until(lambda: len(project.alive()) == 4, what="all four are under way")
     launch.kill()
@@ -635,6 +637,7 @@ def test_check_tries_every_host_for_real(project: Project) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_random_kills_lose_no_run_and_execute_none_twice_at_a_time(project: Project, seed: int) -> None:
     """Connections, remote ends and launchers are killed, a host's network is cut and comes back, in any order."""
+    project.configure(lost_after=6)
     chance = random.Random(seed)
     launch = project.start("count", "--grid", "steps=12", "--seeds", "16", "--retries", "9")
     until(lambda: project.alive() or launch.poll() is not None, what="runs are under way")
