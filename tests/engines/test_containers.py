@@ -229,6 +229,23 @@ def test_a_later_attempt_ends_what_the_one_before_left(place: Place, engine: str
     assert nothing_left(place, engine)
 
 
+@pytest.mark.parametrize("engine", ["docker"])
+def test_a_killed_daemon_leaves_nothing_running(place: Place, engine: str, testbed: dict[str, str]) -> None:
+    """The engine itself, with SIGKILL: its shims keep the container's input open, but the run's claim is given up."""
+    process = launch(place, "forks")
+    daemon = Path(testbed["CONTAINERS_CONF"]).with_name("docker.pid")
+    os.kill(int(daemon.read_text()), signal.SIGKILL)
+    try:
+        assert process.wait(120) == 1
+        until(lambda: not place.alive(), 30, "the run is gone")
+        ended = outcome(place)
+        assert ended["message"].startswith(f"docker gave up the run's container (image {IMAGE}): ")
+        assert "may still be there: Cannot connect to the Docker daemon" in ended["notes"][0]
+    finally:
+        subprocess.run([TESTBED / "containers-up"], check=True, capture_output=True)
+    until(lambda: nothing_left(place, engine), 30, "nothing is left")
+
+
 # ---- ends ------------------------------------------------------------------------------------------------------------
 
 

@@ -202,6 +202,7 @@ def hides_the_image(path: str) -> bool:
 def engine_words(output: str) -> str:
     """Return what an engine's client said was wrong: the last line of its output that is no advice or warning."""
     lines = [line.strip() for line in output.splitlines() if line.strip() and not _NO_WORDS.fullmatch(line)]
+    lines = [re.sub(r'^time="[^"]*" level=\w+ msg="(.*)"$', r"\1", line) for line in lines]
     errors = [line for line in lines if re.match(r"(docker: |podman: )?(Error|FATAL|error)", line)]
     said = (errors or lines or [""])[-1]
     return re.sub(r"^(docker: |podman: )?(Error( response from daemon)?|FATAL): +", "", said)[:300]
@@ -217,6 +218,8 @@ def say_end(container: Container, code: int, output: str, memory: int | None) ->
     said, image = engine_words(output), f"image {container.image}"
     if code < 0:
         return f"the {container.engine} client was killed by signal {-code}, and the run's container with it"
+    if code == 125 and re.search("waiting for (the )?container|unexpected EOF", said):
+        return f"{container.engine} gave up the run's container ({image}): {said}"
     if code == 125:
         return f"{container.engine} could not start a container of {image}: {said}"
     if lacks_program(code, output):

@@ -1,11 +1,13 @@
 """The keeper of a run inside its container: starts the run, passes signals on, and says how it ended.
 
 The keeper outside speaks through the standard input: each byte is a signal, the end of it is the keeper's. Then all
-that runs here ends at once: nobody could account for it.
+that runs here ends at once: nobody could account for it. So it does when the claim on `run.json`, which the keeper
+outside has, is given up: an engine that was killed itself may keep the input open.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -146,7 +148,8 @@ class InnerKeeper(Keeper):
 
     def _start(self) -> None:
         super()._start()
-        threading.Thread(target=self._listen, daemon=True).start()
+        for watch in (self._listen, self._wait_for_claim):
+            threading.Thread(target=watch, daemon=True).start()
 
     def _listen(self) -> None:
         while True:
@@ -154,6 +157,17 @@ class InnerKeeper(Keeper):
             if not told:
                 os._exit(1)  # as the init process's child, or as the run's guard: the kernel ends the rest
             os.kill(os.getpid(), told[0])
+
+    def _wait_for_claim(self) -> None:
+        try:
+            descriptor = os.open(self.job.run_dir.run_file, os.O_RDWR | os.O_CLOEXEC)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            os._exit(1)
+        except OSError:  # a disk without locks
+            return
+        os.close(descriptor)  # locks of the machine are not seen in here, as with file sharing into a virtual machine
 
     def _outcome(self, heard: str) -> Outcome:
         outcome = super()._outcome(heard)

@@ -147,6 +147,7 @@ def test_one_name_a_run_directory() -> None:
         ("unknown flag: --x\n\nUsage:  docker run [OPTIONS]\n\nRun 'docker run --help' for more", "unknown flag: --x"),
         ("hello\nError: statfs /x: no such file or directory\n", "statfs /x: no such file or directory"),
         ('time="now" level=warning msg="x"\n', ""),
+        ('time="now" level=error msg="error waiting: unexpected EOF"\n', "error waiting: unexpected EOF"),
         ("", ""),
     ],
 )  # fmt: skip
