@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 from runslot.testing.contract import Place, until
+from runslot.view.watching import Watched
 
 FAKE = Path(__file__).parent.parent / "testbeds" / "slurm-fake"
 SLURM = ("sbatch", "squeue", "scancel", "scontrol")
 
-pytestmark = pytest.mark.timeout(240)
+# No engine is needed, but patience: Slurm is asked every ten seconds.
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
 
 PROGRAM = '''
 import os, time
@@ -81,6 +83,17 @@ class Cluster:
         found = (self.place.directory / "runs").rglob("notes.txt")
         return sum(len(file.read_text().splitlines()) for file in found)
 
+    def fail_node(self) -> None:
+        """Kill everything of the one task, and let Slurm know."""
+        (task,) = self.tasks()
+        os.kill(task["daemon"], signal.SIGKILL)
+        _kill(task["pid"])
+        attempt = next(self.place.experiment.rglob("attempt.json"))
+        os.kill(json.loads(attempt.read_text())["pid"], signal.SIGKILL)
+        known = json.loads((self.state / "jobs.json").read_text())
+        known["1"]["tasks"]["0"]["state"] = "NODE_FAIL"
+        (self.state / "jobs.json").write_text(json.dumps(known))
+
     def said(self) -> str:
         return (self.place.directory / "launch.log").read_text()
 
@@ -115,15 +128,8 @@ def test_without_sacct_a_task_that_vanished_is_lost_when_slurm_was_asked_twice(c
     """Its daemon and processes are killed at once, and the queue has no trace of it."""
     launch = cluster.place.start(*cluster.options("program.py:wait", "--wait"))
     until(lambda: launch.poll() is None and cluster.notes(), what="the run has begun")
-    (task,) = cluster.tasks()
     (cluster.state / "forget").touch()
-    os.kill(task["daemon"], signal.SIGKILL)
-    _kill(task["pid"])
-    attempt = next(cluster.place.experiment.rglob("attempt.json"))
-    os.kill(json.loads(attempt.read_text())["pid"], signal.SIGKILL)
-    state = json.loads((cluster.state / "jobs.json").read_text())
-    state["1"]["tasks"]["0"]["state"] = "NODE_FAIL"
-    (cluster.state / "jobs.json").write_text(json.dumps(state))
+    cluster.fail_node()
 
     assert launch.wait(120) == 1
     (run,) = cluster.place.status()["runs"]
@@ -253,3 +259,53 @@ def test_a_stop_cancels_what_waits_when_nobody_is_at_work(cluster: Cluster) -> N
     assert cluster.place.status()["counts"] == {"stopped": 2}
     alive = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(cluster.place.experiment) not in alive
+
+
+SCRIPT = """
+from runslot import run_experiment
+
+def experiment(variant):
+    pass
+
+if __name__ == "__main__":
+    launched = run_experiment(
+        experiment, mode="sss", exp_prefix="old", variant={"lr": [1, 2]}, time_in_mins=90, base_log_dir="runs"
+    )
+    print(launched.done, launched.directory)
+"""
+
+
+def test_launchkits_sss_writes_the_script_and_says_what_to_type(cluster: Cluster) -> None:
+    """Nothing is submitted; the script has the time limit, and the runs their image."""
+    configuration = (
+        '[launchkit]\nsingularity_image = "/images/rl.sif"\n\n[launchers.slurm]\nkind = "slurm"\npartition = "cpu"\n'
+    )
+    (cluster.place.directory / "runslot.toml").write_text(configuration)
+    (cluster.place.directory / "old.py").write_text(SCRIPT)
+
+    done = subprocess.run(
+        [sys.executable, "old.py"], cwd=cluster.place.directory, capture_output=True, text=True, check=True
+    )
+
+    ended, directory = done.stdout.splitlines()[-1].split()
+    assert ended == "False"
+    assert f"cd {directory} && sbatch slurm/0001/script.sh" in done.stdout
+    assert cluster.calls("sbatch") == []
+    script = Path(directory, "slurm", "0001", "script.sh").read_text()
+    assert {"#SBATCH --time=90", "#SBATCH --partition=cpu", "#SBATCH --array=0-1"} <= set(script.splitlines())
+    runs = [json.loads(file.read_text()) for file in (cluster.place.directory / "runs").rglob("run.json")]
+    containers = [(run["container"]["image"], run["container"]["engine"]) for run in runs]
+    assert containers == [("/rl.sif", "apptainer")] * 2
+
+
+def test_the_page_learns_what_only_slurm_knows(cluster: Cluster) -> None:
+    """Nobody waits for the runs; the page, which reads files, sees that a node has failed."""
+    cluster.place(*cluster.options("program.py:wait"))
+    until(cluster.notes, what="the run has begun")
+    watched = Watched([cluster.place.directory / "runs"], cache=False)
+    assert watched.now().results.runs["state"].to_list() == ["running"]
+
+    cluster.fail_node()
+
+    until(lambda: watched.now().results.runs["state"].to_list() == ["lost"], what="the run is lost")
+    assert "NODE_FAIL" in cluster.place.status()["runs"][0]["outcome"]["message"]

@@ -260,6 +260,8 @@ def test_runs_are_told_of_the_limit_early_enough_and_not_at_their_start() -> Non
     assert ahead_of(None, "2:00:00", 300) == 330
     assert ahead_of(None, "00:01:00", 10) == 15
     assert ahead_of(7, "00:01:00", 10) == 7
+    assert ahead_of(None, "0", 10) == 120, "0 is no limit"
+    assert ahead_of(None, None, 1e6) == 65535, "sbatch takes no more"
 
 
 # ---- what a job was given --------------------------------------------------------------------------------------------

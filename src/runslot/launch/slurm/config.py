@@ -74,8 +74,8 @@ class Slurm:
             )
         for key, least in (("runs_per_job", 1), ("at_a_time", 1), ("cpus", 1), ("ahead", 0)):
             value = getattr(self, key)
-            if value is not None and value < least:
-                raise InvalidInput(f"{key} is {value}, but the least is {least}")
+            if value is not None and not least <= value <= 65535:
+                raise InvalidInput(f"{key} is {value}, but it is from {least} to 65535")
         for key in _LINES:
             if re.search(r"[\x00-\x1f]", getattr(self, key) or ""):
                 raise InvalidInput(f"{key} has a line break, or another control character, in it")

@@ -61,6 +61,7 @@ class SlurmLauncher:
         self._site = site
         self._writer = writer
         self._observer = observer
+        self._retries = experiment.policy.retries
         self._watched: dict[Handle, _Watch] = {}
         self._look = Look()
         self._looked = 0.0
@@ -195,7 +196,7 @@ class SlurmLauncher:
     def _ended(self, handle: Handle) -> Outcome | None:
         watch = self._watched[handle]
         task = self._look.task(watch.place)
-        seen = seen_of(watch.place, handle.run_dir, task, handle.attempt, self._experiment.policy.retries)
+        seen = seen_of(watch.place, handle.run_dir, task, handle.attempt, self._retries)
         gone = self._look.gone(watch.place)
         unsubmitted = watch.stopped and watch.place.submission.job is None and task is None
         return how_it_ended(replace(seen, gone=gone or unsubmitted, stopped=watch.stopped))

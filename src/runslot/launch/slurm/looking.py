@@ -5,8 +5,10 @@ The last answer is kept in the experiment's directory, so that a launcher, `runs
 
 from __future__ import annotations
 
+import fcntl
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from runslot.errors import RunslotError
@@ -18,6 +20,8 @@ from runslot.launch.slurm.submissions import Place, Submission, queue_file
 
 POLITE = 10.0
 """Seconds between two queries."""
+_WAIT = 15.0
+"""Seconds for which another's question is waited for; then the answer before it has to do."""
 _LONG_AGO = 60.0
 """Seconds after which an answer that has no trace of a job can no longer be too early for it."""
 
@@ -56,10 +60,42 @@ def look(experiment: ExperimentDir, cluster: Cluster, open_places: Collection[Pl
 
     `SlurmError` where Slurm cannot be asked.
     """
-    before = read_look(experiment)
     names = {place.submission.job_name for place in open_places}
-    if before.at >= oldest and names <= before.asked:
-        return before
+    with _turn(experiment) as mine:
+        before = read_look(experiment)
+        if (before.at >= oldest and names <= before.asked) or not mine:
+            return before
+        return _ask(experiment, cluster, open_places, names, before)
+
+
+@contextmanager
+def _turn(experiment: ExperimentDir) -> Iterator[bool]:
+    """Wait for whoever is asking Slurm at this moment, whose answer will do; false where that takes long."""
+    try:
+        file = queue_file(experiment).with_suffix(".lock").open("ab")
+    except OSError:  # a disk that may only be read
+        yield True
+        return
+    with file:
+        end = time.monotonic() + _WAIT
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    yield False
+                    return
+                time.sleep(0.05)
+            except OSError:  # a file system without locks
+                break
+            else:
+                break
+        yield True
+
+
+def _ask(
+    experiment: ExperimentDir, cluster: Cluster, open_places: Collection[Place], names: Collection[str], before: Look
+) -> Look:
     now = time.time()
     now_known = cluster.queue(sorted(names)) if names else []
     tasks = {key: task for key, task in before.tasks.items() if task.over}  # Slurm forgets, and they do not come back

@@ -13,6 +13,8 @@ from runslot.launch.slurm.submissions import Submission
 
 _AHEAD = 120
 """Seconds before a time limit at which runs are asked to end, where that is at most a quarter of the limit."""
+_MOST_AHEAD = 65535
+"""What sbatch takes at most."""
 _BEYOND_GRACE = 30
 """Seconds that ending takes beyond the grace of the runs."""
 
@@ -69,9 +71,9 @@ def ahead_of(given: int | None, time: str | None, grace: float) -> int:
     """Return how many seconds before the time limit the tasks are told."""
     if given is not None:
         return given
-    wanted = max(_AHEAD, math.ceil(grace) + _BEYOND_GRACE)
+    wanted = min(max(_AHEAD, math.ceil(grace) + _BEYOND_GRACE), _MOST_AHEAD)
     limit = seconds_of(time)
-    return wanted if limit is None else min(wanted, int(limit // 4))
+    return min(wanted, int(limit // 4)) if limit else wanted  # 0 is no limit
 
 
 def seconds_of(time: str | None) -> float | None:
