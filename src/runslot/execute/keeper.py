@@ -203,15 +203,16 @@ class Keeper:
 
     def _start(self) -> None:
         console = os.open(self.job.run_dir.console, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        if self.job.function is None and AVAILABLE:
-            self._spawn(console)
+        guard = _guard()
+        if self.job.function is None and guard is not None:
+            self._spawn(console, guard)
         else:
-            self._fork(console)
+            self._fork(console, guard)
         os.close(console)
         if self.policy.timeout is not None:
             self.deadline = time.monotonic() + self.policy.timeout
 
-    def _spawn(self, console: int) -> None:
+    def _spawn(self, console: int, guard: Guard) -> None:
         job = self.job
         try:
             if job.placement.pus:
@@ -222,12 +223,11 @@ class Keeper:
         except (OSError, ValueError) as error:
             self.status, self.reason = CANNOT_START << 8, cannot_start(job, error)
         else:
-            _guard().over(self.child)
+            guard.over(self.child)
 
-    def _fork(self, console: int) -> None:
+    def _fork(self, console: int, guard: Guard | None) -> None:
         self.heard, message = os.pipe()
         keeper = os.getpid()
-        guard = _guard() if AVAILABLE else None
         self.child = os.fork()
         if self.child == 0:
             os.close(self.heard)
@@ -359,9 +359,15 @@ def _null() -> int:
 
 
 @functools.cache
-def _guard() -> Guard:
-    """Return this process's guard: its runs follow one another, and each takes the place of the one before."""
-    return Guard()
+def _guard() -> Guard | None:
+    """Return this process's guard: its runs follow one another, and each takes the place of the one before.
+
+    None where the kernel has none (macOS, some sandboxes): there a run asks to end with this process itself.
+    """
+    try:
+        return Guard() if AVAILABLE else None
+    except OSError:
+        return None
 
 
 def _last_line(console: Path) -> str:
