@@ -110,7 +110,7 @@ def serving(root: Path) -> Iterator[str]:
         thread.join()
 
 
-def until(driver: Any, script: str, *arguments: Any, patience: float = 120) -> float:
+def until(driver: Any, script: str, *arguments: Any, patience: float = 300) -> float:
     """Wait until a script gives true; returns when that was."""
     end = time.perf_counter() + patience
     while time.perf_counter() < end:
@@ -244,6 +244,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, nargs="*", default=[1000, 10_000])
     parser.add_argument("--rows", type=int, nargs="*", default=[1000, 100])
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--note", default="", help="what to say of the machine besides")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     lacking = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
@@ -256,7 +257,7 @@ def main() -> None:
         text += (
             f"\n{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
         )
-        text += f"medians of {options.repeat}.\n\n"
+        text += f"medians of {options.repeat}. {options.note}".rstrip() + "\n\n"
         for runs, rows in zip(options.runs, options.rows, strict=True):
             text += "\n".join(measure(Path(name), runs, rows, options.repeat)) + "\n"
     text = text.rstrip() + "\n"

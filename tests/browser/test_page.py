@@ -76,6 +76,7 @@ class Page:
 
 @pytest.fixture
 def page(chromium: Any, experiment: Path, serve: Callable[[Path], Any]) -> Iterator[Page]:
+    chromium.get("about:blank")  # else the page of the test before goes on asking its server, which is gone
     chromium.get_log("browser")
     with serve(experiment) as address:
         yield Page(chromium, address)
@@ -290,6 +291,7 @@ HOSTILE = "<img src=x onerror=\"window.pwned='name'\">"
 
 
 def test_nothing_in_a_run_becomes_part_of_the_page(chromium: Any, copied: Path, serve: Callable[[Path], Any]) -> None:
+    chromium.get("about:blank")
     chromium.get_log("browser")
     for i in range(2):
         run = copied / f"{HOSTILE.replace('/', '')}" / f"run_{i}"

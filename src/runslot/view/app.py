@@ -17,7 +17,7 @@ from runslot.view.choices import Choices
 from runslot.view.comparing import compare_page
 from runslot.view.figures import CONFIG, Change, Figure, growth
 from runslot.view.guarding import Guard, policy_for, protect
-from runslot.view.page import plots_page, shell
+from runslot.view.page import First, plots_page, shell
 from runslot.view.palette import STATES, stroke
 from runslot.view.reading import Texts
 from runslot.view.run_live import RunMemory
@@ -25,7 +25,7 @@ from runslot.view.run_page import console, named, run_page, run_panels
 from runslot.view.sending import add_export
 from runslot.view.shown import Memory, Shown, same_frame, same_table
 from runslot.view.table import by_name, changes
-from runslot.view.watching import Watched
+from runslot.view.watching import Moment, Watched
 
 _GZIPPED = ("application/json", "application/javascript", "text/javascript", "text/css", "text/html")
 # What Dash would ask for only once there is a plot and a table is asked for at once, while the server reads and draws.
@@ -60,7 +60,7 @@ def make_app(watched: Watched, guard: Guard) -> Dash:
     )
     texts = Texts(watched.roots)
     memory, run_memory = Memory(), RunMemory(texts)
-    _add_pages(app, watched, texts, run_memory)
+    _add_pages(app, watched, texts, memory, run_memory)
     _add_run(app, watched, run_memory)
     _add_plots(app, watched, memory)
     _add_growth(app, watched, memory)
@@ -71,7 +71,7 @@ def make_app(watched: Watched, guard: Guard) -> Dash:
     return app
 
 
-def _add_pages(app: Dash, watched: Watched, texts: Texts, run_memory: RunMemory) -> None:
+def _add_pages(app: Dash, watched: Watched, texts: Texts, memory: Memory, run_memory: RunMemory) -> None:
     @app.callback(Output("page", "children"), Input("at", "pathname"), Input("at", "search"))
     def page(path: str | None, search: str | None) -> Any:
         moment = watched.now()
@@ -86,7 +86,7 @@ def _add_pages(app: Dash, watched: Watched, texts: Texts, run_memory: RunMemory)
                 return shell(content, base=results.base)
             if path == "/compare":
                 return shell(compare_page(results, search or "", texts), base=results.base)
-            return plots_page(results, choices)
+            return plots_page(results, choices, _first(memory, (search or "").removeprefix("?"), moment))
         except RunslotError as error:
             return shell([_alert(str(error)), html.A("To the plots", href="/")], base=results.base)
 
@@ -99,6 +99,26 @@ def _add_pages(app: Dash, watched: Watched, texts: Texts, run_memory: RunMemory)
     def tail(_: int | None, run: str | None, before: str | None) -> Any:
         now = console(watched.now().results, run or "", texts)
         return no_update if now is None or now == before else now
+
+
+def _first(memory: Memory, query: str, moment: Moment) -> First:
+    """Return what the page shows at first; nothing where that cannot be drawn: then the next answer says why."""
+    try:
+        shown = memory.show(query, moment)
+    except RunslotError:
+        return First()
+    now = {"query": query, "version": moment.version}
+    return First(
+        _panels(shown),
+        str(len(shown.figures)),
+        _legend(shown, Choices.from_query(query).hide),
+        " · ".join(shown.notes),
+        _counted(shown),
+        _status(shown),
+        shown.definitions,
+        shown.painted,
+        {**now, "table": now},
+    )
 
 
 def _add_run(app: Dash, watched: Watched, memory: RunMemory) -> None:
@@ -158,6 +178,8 @@ def _add_plots(app: Dash, watched: Watched, memory: Memory) -> None:
         moment = watched.now()
         table = seen.get("table") if seen else None
         now = {"query": query, "version": moment.version}
+        if seen == {**now, "table": now}:
+            return (no_update,) * 11  # the page came with it
         try:
             shown = memory.show(query, moment)
         except RunslotError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dash_ag_grid as dag
@@ -36,7 +37,7 @@ KINDS = {
 }
 
 
-def shell(children: Any, *, base: str, navbar: Any = None) -> Any:
+def shell(children: Any, *, base: str, navbar: Any = None, status: Any = None) -> Any:
     """Return the frame of every page: the header, the controls where there are some, and the content."""
     header = dmc.Group(
         [
@@ -45,7 +46,7 @@ def shell(children: Any, *, base: str, navbar: Any = None) -> Any:
             else None,
             html.A("runslot", href="/", className="rs-name"),
             dmc.Text(base, className="rs-base", size="sm", c="dimmed", truncate="end"),
-            html.Div(id="status", className="rs-status", role="status"),
+            html.Div(status, id="status", className="rs-status", role="status"),
             dmc.ColorSchemeToggle(
                 lightIcon=html.Span("☀", **attributes(aria_hidden="true")),
                 darkIcon=html.Span("☾", **attributes(aria_hidden="true")),
@@ -73,12 +74,27 @@ def shell(children: Any, *, base: str, navbar: Any = None) -> Any:
     )
 
 
-def plots_page(results: Results, choices: Choices) -> Any:
+@dataclass(frozen=True)
+class First:
+    """What a page shows at first: drawn with it, so that nobody waits for a second answer."""
+
+    panels: Any = None
+    count: str = ""
+    legend: Any = None
+    notes: str = ""
+    counted: str = ""
+    status: Any = None
+    definitions: Sequence[Any] = ()
+    rows: Sequence[Any] = ()
+    seen: Any = None
+
+
+def plots_page(results: Results, choices: Choices, first: First) -> Any:
     """Return the page of plots and runs."""
     content = [
         dcc.Store(id="defaults", data=defaults(results)),
         dcc.Store(id="query", data=None),
-        dcc.Store(id="seen", data=None),
+        dcc.Store(id="seen", data=first.seen),
         dcc.Store(id="redraw", data=0),
         dcc.Store(id="outgrown", data=False),
         dcc.Store(id="reloaded"),
@@ -88,20 +104,20 @@ def plots_page(results: Results, choices: Choices) -> Any:
         dcc.Interval(id="tick", interval=1000),
         _kinds_and_export(choices),
         html.Div(id="message", role="alert"),
-        html.Div(id="legend", className="rs-legend"),
+        html.Div(first.legend, id="legend", className="rs-legend"),
         dcc.Loading(
-            html.Div(id="panels", className="rs-panels"),
+            html.Div(first.panels, id="panels", className="rs-panels", **attributes(data_count=first.count)),
             delay_show=400,
             overlay_style={"visibility": "visible", "opacity": 0.6},
             type="dot",
             color="var(--mantine-primary-color-filled)",
             target_components=_PANELS,
         ),
-        html.Div(id="notes", className="rs-notes"),
-        _above_table(results, choices),
-        grid(),
+        html.Div(first.notes, id="notes", className="rs-notes"),
+        _above_table(results, choices, first.counted),
+        grid(first.definitions, first.rows),
     ]
-    return shell(content, base=results.base, navbar=controls(results, choices))
+    return shell(content, base=results.base, navbar=controls(results, choices), status=first.status)
 
 
 def _kinds_and_export(choices: Choices) -> Any:
@@ -120,11 +136,11 @@ def _kinds_and_export(choices: Choices) -> Any:
     )
 
 
-def _above_table(results: Results, choices: Choices) -> Any:
+def _above_table(results: Results, choices: Choices, counted: str) -> Any:
     compare = html.A("Compare the two", id="compare", href="/compare", className="rs-export rs-off")
     return dmc.Group(
         [
-            dmc.Text(id="counted", fw=600),
+            dmc.Text(counted, id="counted", fw=600),
             dmc.Group([compare, _columns(results, choices)], gap="sm"),
         ],
         justify="space-between",
@@ -133,12 +149,12 @@ def _above_table(results: Results, choices: Choices) -> Any:
     )
 
 
-def grid() -> Any:
-    """Return the empty table of runs."""
+def grid(definitions: Sequence[Any], rows: Sequence[Any]) -> Any:
+    """Return the table of runs."""
     return dag.AgGrid(
         id="runs",
-        columnDefs=[],
-        rowData=[],
+        columnDefs=list(definitions),
+        rowData=list(rows),
         getRowId="params.data.run",
         defaultColDef={"sortable": True, "resizable": True, "minWidth": 60},
         suppressDragLeaveHidesColumns=False,
