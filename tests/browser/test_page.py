@@ -22,6 +22,8 @@ class Page:
 
     def __init__(self, driver: Any, base: str) -> None:
         self.driver, self.base = driver, base
+        driver.get("about:blank")  # else the page of the test before goes on asking its server, which is gone
+        driver.get_log("browser")
         self.open(base)
 
     def open(self, address: str, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
@@ -76,8 +78,6 @@ class Page:
 
 @pytest.fixture
 def page(chromium: Any, experiment: Path, serve: Callable[[Path], Any]) -> Iterator[Page]:
-    chromium.get("about:blank")  # else the page of the test before goes on asking its server, which is gone
-    chromium.get_log("browser")
     with serve(experiment) as address:
         yield Page(chromium, address)
         chromium.get("about:blank")
@@ -291,8 +291,6 @@ HOSTILE = "<img src=x onerror=\"window.pwned='name'\">"
 
 
 def test_nothing_in_a_run_becomes_part_of_the_page(chromium: Any, copied: Path, serve: Callable[[Path], Any]) -> None:
-    chromium.get("about:blank")
-    chromium.get_log("browser")
     for i in range(2):
         run = copied / f"{HOSTILE.replace('/', '')}" / f"run_{i}"
         run.mkdir(parents=True)
