@@ -235,7 +235,7 @@ HEAD = """# How fast the page is
 Written by `python benchmarks/page.py --out docs/performance-page.md`. The runs are synthetic (launchkit's layout), the
 browser is headless Chromium on the same machine as the server. Figures are sent as JSON, compressed by gzip; the table
 of runs is not sent again where only the grouping changes. The time of a view is that of drawing it and writing its
-JSON, with the rows in memory and nothing of the view cached.
+JSON, with the rows in memory and nothing of the view cached. The aims are for 1,000 runs.
 """
 
 
