@@ -73,6 +73,7 @@ class SlurmLauncher:
         self._submitted = False
         self._known: dict[str, Place] = {}
         """Where earlier launchers put runs, by run id."""
+        self._runs: dict[str, Run] = {}
 
     # ---- slots: the queue is Slurm's ---------------------------------------------------------------------------------
 
@@ -246,11 +247,26 @@ class SlurmLauncher:
             watch.stopped = True
         # First what keeps a task from starting, or from starting again, a run that is to stop.
         self._site.touch([watch.place.submission.stopped(watch.run) for watch in asked])
-        going_on = {watch.task for watch in self._watched.values() if not watch.stopped}
-        self._cancel({watch.task: watch.place for watch in asked if watch.task not in going_on}, kill)
+        places_of = {watch.task: watch.place for watch in asked}
+        going_on = {task for task, place in places_of.items() if self._goes_on(place)}
+        self._cancel({task: place for task, place in places_of.items() if task not in going_on}, kill)
         self._ask_workers([watch for watch in asked if watch.task in going_on], kill)
         self._looked = 0.0
         self._begin_look(0.0, new=True)
+
+    def _goes_on(self, place: Place) -> bool:
+        """Tell whether a task has a run left that was not asked to stop, also one that this launcher does not watch."""
+        if not self._runs:
+            self._runs = {run.id: run for run in self._experiment.directory.read_runs()}
+        for run, attempt in place.submission.tasks[place.task]:
+            if place.submission.stopped(run).exists():
+                continue
+            outcome = self._experiment.run_dir(self._runs[run]).read_outcome()
+            if outcome is None or outcome.attempt < attempt or outcome.kind in {"stopped", "lost"}:
+                return True
+            if outcome.kind != "succeeded" and outcome.attempt < attempt + self._retries:
+                return True
+        return False
 
     def _cancel(self, tasks: Mapping[tuple[str, int], Place], kill: bool) -> None:
         by_job: dict[str, list[int]] = {}
