@@ -232,6 +232,7 @@ def main() -> int:
     try:
         answer = {"answer": VERBS[asked.pop("verb")](**asked)}
     except Refused as error:
+        print(error.__cause__ or error, file=sys.stderr)  # the whole of it, for the log
         answer = {"refused": error.kind, "said": str(error)}
     with out:
         json.dump(answer, out)

@@ -260,7 +260,7 @@ class SkyLauncher:
             self.sky.rent(task, rented.name)
         except RunslotError as error:
             self._give_back(cared)
-            self._give_up(cared, "lost", str(error))
+            self._give_up(cared, "lost", f"{error}; more in {self.experiment.path / 'cloud' / 'skypilot.log'}")
             return False
         self.say(f"{rented.name} works")
         return True
