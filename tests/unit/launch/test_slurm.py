@@ -106,6 +106,13 @@ def test_a_stop_that_was_asked_for_counts_at_once() -> None:
     assert how_it_ended(seen(STOPPED, "RUNNING", stopped=True)) == STOPPED
 
 
+def test_a_run_that_was_stopped_while_its_task_waits_will_not_start() -> None:
+    outcome = how_it_ended(seen(None, "PENDING", stopped=True, barred=True))
+    assert outcome is not None
+    assert outcome.kind == "stopped"
+    assert how_it_ended(seen(None, "PENDING", stopped=True)) is None, "it may be starting at this moment"
+
+
 def test_a_failure_counts_when_its_task_makes_no_further_attempt() -> None:
     assert how_it_ended(seen(FAILED, "RUNNING")) == FAILED
     assert how_it_ended(seen(FAILED, "RUNNING", last_attempt=2)) is None

@@ -44,6 +44,8 @@ class _Watch:
     place: Place
     stopped: bool = False
     """It was asked to stop."""
+    stopped_at: float = 0.0
+    """When what bars its start was in place; Unix time."""
 
     @property
     def task(self) -> tuple[str, int]:
@@ -200,7 +202,8 @@ class SlurmLauncher:
         seen = seen_of(watch.place, handle.run_dir, task, handle.attempt, self._retries)
         gone = self._look.gone(watch.place)
         unsubmitted = watch.stopped and watch.place.submission.job is None and task is None
-        return how_it_ended(replace(seen, gone=gone or unsubmitted, stopped=watch.stopped))
+        barred = watch.stopped and task is not None and task.waits and self._look.at > watch.stopped_at > 0
+        return how_it_ended(replace(seen, gone=gone or unsubmitted, stopped=watch.stopped, barred=barred))
 
     def _conclude(self, handle: Handle, outcome: Outcome) -> None:
         """Leave the outcome in the run's directory, and watch it no longer."""
@@ -250,6 +253,8 @@ class SlurmLauncher:
         places_of = {watch.task: watch.place for watch in asked}
         going_on = {task for task, place in places_of.items() if self._goes_on(place)}
         self._cancel({task: place for task, place in places_of.items() if task not in going_on}, kill)
+        for watch in asked:
+            watch.stopped_at = time.time()
         self._ask_workers([watch for watch in asked if watch.task in going_on], kill)
         self._looked = 0.0
         self._begin_look(0.0, new=True)
@@ -327,4 +332,4 @@ def seen_of(place: Place, run_dir: RunDir, task: Task | None, attempt: int, retr
     over = gone or (task is not None and task.over)
     said = last_line(place.submission.log(place.task)) if over and outcome is None else ""
     latest = 0 if record is None else record.attempt
-    return Seen(attempt, place.attempt + retries, outcome, task, gone, False, said, latest)
+    return Seen(attempt, place.attempt + retries, outcome, task, gone, last_line=said, latest=latest)

@@ -162,6 +162,8 @@ class Seen:
     """Slurm was asked often enough to be sure that it knows nothing of it."""
     stopped: bool = False
     """This run was asked to stop."""
+    barred: bool = False
+    """It was asked to stop, and after that its task still waited: it will not be started."""
     last_line: str = ""
     """Of the task's log."""
     latest: int = 0
@@ -173,16 +175,16 @@ def how_it_ended(seen: Seen) -> Outcome | None:
     over = seen.gone or (seen.task is not None and seen.task.over)
     outcome = seen.outcome
     if outcome is None or outcome.attempt < max(seen.attempt, seen.latest):
+        if seen.barred and not over:
+            return Outcome("stopped", max(seen.attempt, seen.latest), message="stopped before it started")
         return _without_outcome(seen) if over else None
     if outcome.kind == "succeeded" or seen.stopped:
         return outcome
     if over:
         return _with_reason(outcome, seen.task)
-    if outcome.kind in {"stopped", "lost"}:  # it is requeued, or the task ends in a moment
-        return None
-    if outcome.signal == _SIGKILL or outcome.attempt < seen.last_attempt:
-        return None
-    return outcome
+    # It is requeued, or the task ends in a moment; it makes a further attempt; Slurm will know why it was killed.
+    pending = outcome.kind in {"stopped", "lost"} or outcome.attempt < seen.last_attempt or outcome.signal == _SIGKILL
+    return None if pending else outcome
 
 
 def _with_reason(outcome: Outcome, task: Task | None) -> Outcome:
