@@ -595,3 +595,21 @@ def test_containers_on_ssh_hosts(place: Place, engine: str) -> None:
         return
     seen = sorted(json.loads(file.read_text()) for file in place.experiment.rglob("seen.json"))
     assert seen == [[x, "podman-init\n"] for x in (1, 1, 2, 2)]
+
+
+def test_containers_in_slurm_jobs(place: Place, engine: str) -> None:
+    done = subprocess.run([TESTBED / "slurm-up"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (place.directory / "runslot.toml").write_text('[launchers.there]\nkind = "slurm"\n')
+    (place.directory / "task.py").write_text(
+        "import os\nfrom runslot import logger\n\ndef train(variant):\n"
+        '    seen = [variant["x"], open("/proc/1/comm").read(), sorted(os.sched_getaffinity(0))]\n'
+        '    logger.save_extra_data(seen, "seen.json", mode="json")\n'
+    )
+    place.extra = ("--container", IMAGE, "--engine", engine, "--cpus-per-run", "1")
+    place("run", "task.py:train", "--grid", "x=1,2", *place.options())
+    found = list(place.experiment.rglob("seen.json"))
+    assert len(found) == 2
+    for file in found:
+        slot = json.loads((file.parent / "attempt.json").read_text())["slot"]
+        assert json.loads(file.read_text())[1:] == [f"{engine}-init\n", slot["pus"]]
