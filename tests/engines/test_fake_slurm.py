@@ -295,7 +295,7 @@ def test_launchkits_sss_writes_the_script_and_says_what_to_type(cluster: Cluster
     assert {"#SBATCH --time=90", "#SBATCH --partition=cpu", "#SBATCH --array=0-1"} <= set(script.splitlines())
     runs = [json.loads(file.read_text()) for file in (cluster.place.directory / "runs").rglob("run.json")]
     containers = [(run["container"]["image"], run["container"]["engine"]) for run in runs]
-    assert containers == [("/rl.sif", "apptainer")] * 2
+    assert containers == [("/images/rl.sif", "apptainer")] * 2
 
 
 def test_the_page_learns_what_only_slurm_knows(cluster: Cluster) -> None:
