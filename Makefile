@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUNS ?= runs
+# Every test has its own locks, root and configuration; more than four at once gain little.
+SIDE_BY_SIDE := -n auto --maxprocesses 4
 
 .PHONY: demo test engines faults test-gpu test-cloud coverage lint docs bench clean
 
@@ -14,11 +16,11 @@ demo: $(VENV)/.demo
 
 ## test: all tests that this machine can run; what it cannot is named with its reason
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not engine" $(PYTEST)
+	$(BIN)/python -m pytest -m "not engine" $(SIDE_BY_SIDE) $(PYTEST)
 
 ## engines: every launcher on a real engine of its own: ssh hosts, Slurm, containers. Wants root on Debian; installs them
 engines: $(VENV)/.test
-	$(BIN)/python -m pytest tests/engines -m engine $(PYTEST)
+	$(BIN)/python -m pytest tests/engines -m engine -n 3 --dist loadfile $(PYTEST)
 
 ## faults: only the tests that kill real processes
 faults: $(VENV)/.test
@@ -34,7 +36,7 @@ test-cloud: $(VENV)/.cloud .venv-cloud/.made
 
 ## coverage: the tests again, with branch coverage
 coverage: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not engine" --cov --cov-report=term $(PYTEST)
+	$(BIN)/python -m pytest -m "not engine" $(SIDE_BY_SIDE) --cov --cov-report=term $(PYTEST)
 
 ## lint: style, types, the direction of imports
 lint: $(VENV)/.lint
