@@ -31,8 +31,8 @@ test-gpu: $(VENV)/.test
 	$(BIN)/python -m pytest tests/gpu -m gpu -rs $(PYTEST)
 
 ## test-cloud: rented machines with real SkyPilot over Slurm, S3 (moto) and GCS (an emulator). 800 MB in .venv-cloud
-test-cloud: $(VENV)/.cloud .venv-cloud/.made
-	RUNSLOT_TEST_SKYPILOT="$(CURDIR)/.venv-cloud/bin/python" $(BIN)/python -m pytest tests/cloud $(PYTEST)
+test-cloud: .venv-cloud/.made
+	RUNSLOT_TEST_SKYPILOT="$(CURDIR)/.venv-cloud/bin/python" .venv-cloud/bin/python -m pytest tests/cloud $(PYTEST)
 
 ## coverage: the tests again, with branch coverage
 coverage: $(VENV)/.test
@@ -70,13 +70,11 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt --editable ".[view,plot,notify,nvidia,tensorboard]" --group examples --group test
 	@touch $@ $(VENV)/.demo
 
-$(VENV)/.cloud: $(VENV)/.test
-	$(PIP) install --constraint constraints.txt --group cloud-test
-	@touch $@
-
-.venv-cloud/.made:
+.venv-cloud/.made: pyproject.toml
+	@$(PYTHON) -c 'import sys; (3, 10) <= sys.version_info < (3, 13) or sys.exit("SkyPilot needs Python 3.10 to 3.12: try make test-cloud PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv-cloud
-	.venv-cloud/bin/python -m pip --disable-pip-version-check --quiet install "skypilot[aws,gcp]==0.14.1" uv
+	.venv-cloud/bin/python -m pip --disable-pip-version-check --quiet install --upgrade pip
+	.venv-cloud/bin/python -m pip --disable-pip-version-check --quiet install --editable . --group cloud-test
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test

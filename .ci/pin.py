@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-WHAT = [".[view,plot,notify,nvidia,tensorboard]", *(f"--group={name}" for name in ("test", "lint", "docs", "examples", "cloud-test"))]
+WHAT = [".[view,plot,notify,nvidia,tensorboard]", *(f"--group={name}" for name in ("test", "lint", "docs", "examples"))]
 
 
 def resolve(python: str, place: Path) -> tuple[str, dict[str, str]]:

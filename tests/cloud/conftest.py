@@ -73,7 +73,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    pytest.importorskip("moto", reason="the dependency group cloud-test is not installed (make test-cloud)")
+    pytest.importorskip("moto", reason="the dependency group cloud-test is not installed: make test-cloud")
     pytest.importorskip("s3fs", reason="the dependency group cloud-test is not installed (make test-cloud)")
     port = free_port()
     server = Server(
