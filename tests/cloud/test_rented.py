@@ -200,7 +200,7 @@ def test_a_sweep_on_two_machines_gives_what_it_gives_here_and_leaves_no_machine(
 
 def test_a_machine_that_is_lost_is_replaced_and_nothing_is_done_twice(place: Place) -> None:
     """SIGKILL to everything of one worker half-way: the replacement finishes its share."""
-    launch = place.start(*place.sweep("--grid", "pause=0.4"))
+    launch = place.start(*place.sweep("--grid", "pause=0.4", "--grid", "steps=12"))
     victim = wait_for(lambda: sorted(each.name for each in place.machines.iterdir()))[0]
     # Half-way: something of its share is done, has been pushed, and has come home.
     wait_for(lambda: any(place.runs.rglob("outcome.json")))
@@ -218,7 +218,7 @@ def test_a_machine_that_is_lost_is_replaced_and_nothing_is_done_twice(place: Pla
 
 def test_runs_whose_outcome_had_arrived_are_never_done_again(place: Place) -> None:
     place.configure(machines=1)
-    launch = place.start(*place.sweep("--grid", "pause=0.3"))
+    launch = place.start(*place.sweep("--grid", "pause=0.3", "--grid", "steps=8"))
 
     def finished() -> list[Path]:
         return [path for path in place.runs.rglob("outcome.json") if "code" not in path.parts]
