@@ -275,6 +275,9 @@ def test_the_deadline_ends_runs_brings_home_what_there_is_and_gives_the_machines
 def test_stop_from_another_terminal_brings_home_what_there_is(place: Place) -> None:
     launch = place.start(*place.sweep("--grid", "steps=1000", "--grid", "pause=0.1"))
     wait_for(lambda: results(place.runs))
+    one = place.call("stop", str(place.experiment.path), place.experiment.read_runs()[0].id)
+    assert one.returncode == 2
+    assert "which end together" in one.stderr
     stopped = place.call("stop", str(place.experiment.path))
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     launch.wait(60)
@@ -306,6 +309,17 @@ def test_a_launch_that_died_is_pulled_and_resumed(place: Place) -> None:
     assert place.rented() == []
     assert place.done == ALL
     assert "no machine is rented" in place.call("cloud", "ls").stdout
+
+
+def test_status_of_a_sweep_that_was_left_brings_home_what_has_arrived(place: Place) -> None:
+    launch = place.start(*place.sweep("--grid", "pause=0.3"))
+    wait_for(lambda: any(place.runs.rglob("progress.csv")))
+    launch.kill()
+    launch.wait()
+    wait_for(lambda: "6 succeeded" in place.call("status", str(place.experiment.path)).stdout, 90)
+    (place.path / "bucket").rename(place.path / "gone")
+    assert place.call("status", str(place.experiment.path)).returncode == 0
+    assert place.call("cloud", "down", str(place.experiment.path)).returncode == 0
 
 
 def test_a_launch_that_died_is_taken_up_again_by_resume_and_gives_the_machines_back(place: Place) -> None:

@@ -71,6 +71,8 @@ def print_status(status: ExperimentStatus, every: bool) -> None:
     console.print(Text(f"{status.file.name}  {shown(status.directory.path)}", style="bold"), width=width)
     console.print(_counts(status), width=width)
     console.print(Text(_launcher(status), style="dim"), width=width)
+    for text in status.waits:
+        console.print(Text(text, style="yellow"), width=width)
     if status.file.launcher is not None and (spent := _spent(status)):
         console.print(Text(spent, style="dim"), width=width)
     runs = [each for each in status.runs if every or each.state not in _CALM]

@@ -8,19 +8,20 @@ import sysconfig
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from runslot.errors import InvalidInput, RunslotError
+from runslot.errors import Busy, InvalidInput, RunslotError
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.launch.bucket.listing import Share
-from runslot.launch.bucket.store import Store, check_url, open_store
+from runslot.launch.bucket.store import Store, Unreachable, check_url, open_store
 from runslot.launch.configured import Engine, Finding
 from runslot.launch.events import Observer, Said
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.sky import money
 from runslot.launch.sky.asking import SkyPilot
+from runslot.launch.sky.bringing import bring
 from runslot.launch.sky.engine import SkyLauncher, Terms, terminal
 from runslot.launch.sky.job import Job
 from runslot.launch.sky.rented import Record, read_record
@@ -30,6 +31,9 @@ from runslot.launch.sky.tasks import Machine, task_of
 @dataclass(frozen=True)
 class Sky:
     """Machines of any place that SkyPilot knows: `infra` is `aws`, `gcp/us-central1`, `kubernetes`, `slurm/NAME`, …"""
+
+    stops_together: ClassVar[bool] = True
+    """A machine is asked to end all that it does: it hears of no single run."""
 
     name: str = "sky"
     infra: str = ""
@@ -229,8 +233,17 @@ class Sky:
             yield Finding(f"bucket {self.bucket}", True, "written to, read from, and cleaned")
 
     def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
-        """Return the status as it is: what machines know arrives in the files."""
-        return status
+        """Return the status after what has arrived is brought home, where no launch at work does that."""
+        record = read_record(status.directory)
+        if record is None or status.launcher is not None or status.finished:
+            return status
+        try:
+            brought = bring(status.directory, record)
+        except Busy:  # another process brings it
+            return status
+        except Unreachable as error:
+            return replace(status, waits=(*status.waits, f"what has arrived in {record.store} is not here: {error}"))
+        return read_status(status.directory) if brought.files else status
 
 
 _LOGIN = {
