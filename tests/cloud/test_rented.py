@@ -500,3 +500,21 @@ def test_a_launchkit_script_runs_on_rented_machines(place: Place) -> None:
     rows = list((place.project / "lk-runs").rglob("progress.csv"))
     assert len(rows) == 3
     assert "cpu.small" in done.stdout
+
+
+def test_a_resume_gives_back_a_machine_whose_runs_were_all_home_before_its_launch_died(place: Place) -> None:
+    launch = place.start(*place.sweep())
+    wait_for(lambda: len(list(place.runs.rglob("outcome.json"))) == len(ALL))
+    launch.kill()
+    launch.wait()
+    record = place.experiment.path / "cloud" / "rented.json"
+    books = json.loads(record.read_text())
+    for machine in books["machines"]:
+        machine["ended"] = []
+    record.write_text(json.dumps(books))
+
+    again = place.call("resume", str(place.experiment.path))
+
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert place.rented() == []
+    assert all(machine["ended"] for machine in json.loads(record.read_text())["machines"])

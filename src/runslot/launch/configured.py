@@ -71,6 +71,9 @@ class Configured(Protocol):
     def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
         """Return the engine for an experiment of `runs` runs; `InvalidInput` where it cannot be had."""
 
+    def give_back(self, experiment: OpenExperiment, observer: Observer) -> None:
+        """Give back what is still held for an experiment that has nothing further to do, as a rented machine."""
+
     def check(self) -> Iterator[Finding]:
         """Try what runs will need, one thing after the other."""
 

@@ -127,6 +127,7 @@ def launch(
         todo = work_out(status, failed, only)
         if not todo.start and not todo.adopt:
             observer(Said(f"nothing to do: {todo.kept} runs of {directory.path} have ended"))
+            configured.give_back(experiment, observer)
             experiment.close()
             return outcomes_of(directory)
         # Of all its runs, not of the missing ones: a run that is made good gets the share that its siblings had.

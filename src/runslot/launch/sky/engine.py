@@ -134,6 +134,12 @@ class SkyLauncher:
         self._cared[rented.handle].left.add(run_dir.path)
         return Handle(run_dir, under_way.attempt, rented.handle)
 
+    def take_up(self) -> None:
+        """Take up the care of every machine that may still be rented, so that none whose runs are home is left."""
+        for rented in self.record.machines:
+            if rented.alive and rented.handle not in self._cared:
+                self._care_for(_Cared(rented), self._adopted)
+
     def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
         """Return how runs ended whose outcome has come home, or whose machine is given up."""
         if not self._news:

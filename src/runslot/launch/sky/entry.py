@@ -174,6 +174,7 @@ class Sky:
             say=lambda text: observer(Said(text)),
             ask=terminal(),
         )
+        launcher.take_up()
         said = f"machines on {self.place}" if budget is None else f"{terms.machines} × {terms.what} on {self.place}"
         return Engine(launcher, said)
 
@@ -231,6 +232,12 @@ class Sky:
             yield Finding(f"bucket {self.bucket}", False, "", str(error))
         else:
             yield Finding(f"bucket {self.bucket}", True, "written to, read from, and cleaned")
+
+    def give_back(self, experiment: OpenExperiment, observer: Observer) -> None:
+        """Give back what is still rented for an experiment that has nothing further to do."""
+        record = read_record(experiment.directory)
+        if record is not None and any(machine.alive for machine in record.machines):
+            self.open(experiment, 0, observer).launcher.close()
 
     def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
         """Return the status after what has arrived is brought home, where no launch at work does that."""

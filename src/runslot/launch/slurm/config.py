@@ -182,6 +182,10 @@ class Slurm:
             script_only=self.script_only,
         )
 
+    def give_back(self, experiment: OpenExperiment, observer: Observer) -> None:
+        """Hold nothing between launches."""
+        del experiment, observer
+
     def check(self) -> Iterator[Finding]:
         """Try the commands, the controller, the partition, Python on the nodes' file system, and accounts."""
         from runslot.launch.slurm.checking import check_cluster

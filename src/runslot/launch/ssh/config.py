@@ -88,6 +88,10 @@ class SSH:
             launcher.close()
             raise
 
+    def give_back(self, experiment: OpenExperiment, observer: Observer) -> None:
+        """Hold nothing between launches."""
+        del experiment, observer
+
     def check(self) -> Iterator[Finding]:
         """Try each host: login, Python, disk, clock, rsync, GPUs; the first thing that is not well ends its list."""
         for name in self.hosts:
