@@ -209,6 +209,10 @@ class Supervisor:
         run_dir = entry.experiment.run_dir(run)
         handle = self._launcher.adopt(run_dir, run, under_way)
         record = under_way.record
+        if handle is None and record is None and run_dir.read_outcome() is None:
+            # Noted before it was handed over, and its engine never had it: no keeper has begun this attempt.
+            yield Added((key,), entry.experiment.policy, {key: under_way.attempt})
+            return
         slot = None if record is None or record.slot is None else Slot.from_json(record.slot)
         occupied = () if slot is None else tuple(i for i, own in self._slots.items() if _overlap(own, slot))
         yield Adopted(key, under_way.attempt, occupied, entry.experiment.policy)
