@@ -41,6 +41,8 @@ class Printer:
             case LaunchStarted():
                 self._total += len(event.runs)
                 yield f"{event.experiment}: {todo_said(event)}; {event.directory}"
+            case RunStarted() if event.slot is None and not event.adopted:
+                pass  # it waits in an engine's own queue: nobody knows when it starts
             case RunStarted():
                 yield self._line("adopted" if event.adopted else "started", event.run, _where(event))
             case RunWaits():
