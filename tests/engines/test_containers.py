@@ -25,7 +25,8 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 IMAGE = "runslot-test"
 ENGINES = ("docker", "podman")
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+# Tests of one engine stay in one worker: there is one daemon on the machine.
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600), pytest.mark.xdist_group("containers")]
 
 PROGRAM = r"""
 import os, signal, sys, time
@@ -574,6 +575,7 @@ def test_launchkits_mode_local_docker(tmp_path: Path) -> None:
     assert seen == [["there", "docker-init\n"]] * 2
 
 
+@pytest.mark.together
 def test_containers_on_ssh_hosts(place: Place, engine: str) -> None:
     """With podman: the Docker daemon of the testbed does not see the files of its ssh hosts, and says so."""
     done = subprocess.run([TESTBED / "ssh-up"], capture_output=True, text=True, check=False)
@@ -597,6 +599,7 @@ def test_containers_on_ssh_hosts(place: Place, engine: str) -> None:
     assert seen == [[x, "podman-init\n"] for x in (1, 1, 2, 2)]
 
 
+@pytest.mark.together
 def test_containers_in_slurm_jobs(place: Place, engine: str) -> None:
     done = subprocess.run([TESTBED / "slurm-up"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
