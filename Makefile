@@ -20,7 +20,7 @@ test: $(VENV)/.test
 
 ## engines: every launcher on a real engine of its own: ssh hosts, Slurm, containers. Wants root on Debian; installs them
 engines: $(VENV)/.test
-	$(BIN)/python -m pytest tests/engines -m "engine and not together" -n 3 --dist loadgroup $(PYTEST)
+	$(BIN)/python -m pytest tests/engines -m "engine and not together" -n 3 --dist loadfile $(PYTEST)
 	$(BIN)/python -m pytest tests/engines -m together $(PYTEST)
 
 ## faults: only the tests that kill real processes

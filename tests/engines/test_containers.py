@@ -25,8 +25,7 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 IMAGE = "runslot-test"
 ENGINES = ("docker", "podman")
 
-# Tests of one engine stay in one worker: there is one daemon on the machine.
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(600), pytest.mark.xdist_group("containers")]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 PROGRAM = r"""
 import os, signal, sys, time

@@ -22,7 +22,7 @@ FAKE = Path(__file__).parent.parent / "testbeds" / "slurm-fake"
 SLURM = ("sbatch", "squeue", "scancel", "scontrol")
 
 # No engine is needed, but patience: Slurm is asked every ten seconds.
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(240), pytest.mark.xdist_group("fake slurm")]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
 
 PROGRAM = '''
 import os, time

@@ -18,8 +18,7 @@ from runslot.testing.contract import LauncherContract, Place, until
 
 TESTBED = Path(__file__).parent.parent / "testbeds"
 
-# Tests of one engine stay in one worker: there is one cluster, one daemon, one pair of hosts on the machine.
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(600), pytest.mark.xdist_group("slurm")]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 
 def up() -> None:

@@ -24,8 +24,7 @@ from runslot.testing.contract import LauncherContract, Place, until
 TESTBED = Path(__file__).parent.parent / "testbeds"
 NODES = ("node1", "node2")
 
-# Tests of one engine stay in one worker: there is one cluster, one daemon, one pair of hosts on the machine.
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(600), pytest.mark.xdist_group("ssh")]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 PROGRAM = r'''
 import os, signal, subprocess, sys, time
