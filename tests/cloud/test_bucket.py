@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -583,3 +584,15 @@ def _digest(path: Path) -> str:
         while block := file.read(PART):
             digest.update(block)
         return digest.hexdigest()
+
+
+def test_equal_parts_may_be_put_at_the_same_moment(tmp_path: Path) -> None:
+    """As two files of one content are, by one push."""
+    store = open_store(f"file://{tmp_path}/bucket")
+    data = os.urandom(1_000_000)
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(50):
+            for done in [pool.submit(store.put, f"parts/{number}", data) for _ in range(8)]:
+                done.result()
+    assert all(store.get(f"parts/{number}") == data for number in range(50))
+    assert sorted(os.listdir(tmp_path / "bucket" / "parts")) == sorted(map(str, range(50)))

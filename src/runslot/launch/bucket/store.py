@@ -6,6 +6,7 @@ Whatever goes wrong becomes one of four errors: no such object, no such bucket, 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -105,7 +106,8 @@ class Directory:
     def put(self, name: str, data: bytes) -> None:
         """Write a file by rename."""
         path = self._path / name
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        # Of this thread alone: equal parts of two files are put at the same moment.
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_bytes(data)
