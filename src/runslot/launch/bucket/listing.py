@@ -43,6 +43,11 @@ class Share:
         """The object with the list."""
         return f"{self.name}/list.json.gz"
 
+    @property
+    def asked(self) -> str:
+        """The object with what home asks of its machine."""
+        return f"{self.name}/asked.json"
+
     def object(self, digest: str) -> str:
         """Return the object that holds the part with this digest."""
         return f"{self.name}/parts/{digest[:2]}/{digest}"
