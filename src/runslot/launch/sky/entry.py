@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import sysconfig
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
-from runslot.errors import Busy, InvalidInput, RunslotError
+from runslot.errors import Busy, InvalidInput
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.launch.bucket.listing import Share
 from runslot.launch.bucket.store import Store, Unreachable, check_url, open_store
@@ -22,6 +18,7 @@ from runslot.launch.opened import OpenExperiment
 from runslot.launch.sky import money
 from runslot.launch.sky.asking import SkyPilot
 from runslot.launch.sky.bringing import bring
+from runslot.launch.sky.checks import check_bucket, findings, refuse_left_behind, something_missing
 from runslot.launch.sky.engine import SkyLauncher, Terms, terminal
 from runslot.launch.sky.job import Job
 from runslot.launch.sky.rented import Record, read_record
@@ -203,35 +200,8 @@ class Sky:
         )
 
     def check(self) -> Iterator[Finding]:
-        """Try credentials, the machine in the catalog, and the bucket."""
-        sky = SkyPilot(self.skypilot_python)
-        cloud = self.machine().cloud
-        try:
-            well, said = sky.credentials(cloud)
-        except RunslotError as error:
-            yield Finding("SkyPilot", False, "", str(error))
-            return
-        yield Finding(
-            f"credentials for {cloud}", well, said, "" if well else _LOGIN.get(cloud, f"run `sky check {cloud}`")
-        )
-        if well:
-            try:
-                offer = sky.offer(
-                    task_of(self.machine(), Job("rs-price", "x", 0, (), "file:///x", Share("b0")), ".", {})
-                )
-            except RunslotError as error:
-                yield Finding("machine", False, "", str(error))
-            else:
-                yield Finding("machine", True, f"{offer.what or 'any'}, ${offer.price:.3f} an hour")
-        if not self.bucket:
-            yield Finding("bucket", False, "", 'add bucket = "s3://NAME/runs" (or gs://) to the entry')
-            return
-        try:
-            check_bucket(open_store(self.bucket))
-        except RunslotError as error:
-            yield Finding(f"bucket {self.bucket}", False, "", str(error))
-        else:
-            yield Finding(f"bucket {self.bucket}", True, "written to, read from, and cleaned")
+        """Try credentials, the machine in the catalog, the quota, and the bucket."""
+        return findings(self)
 
     def give_back(self, experiment: OpenExperiment, observer: Observer) -> None:
         """Give back what is still rented for an experiment that has nothing further to do."""
@@ -253,12 +223,6 @@ class Sky:
         return read_status(status.directory) if brought.files else status
 
 
-_LOGIN = {
-    "aws": "run `aws configure` (or `aws sso login`), then `sky check aws`",
-    "gcp": "run `gcloud auth application-default login` and `gcloud config set project NAME`, then `sky check gcp`",
-}
-
-
 @dataclass(frozen=True)
 class EC2(Sky):
     """Machines of Amazon EC2."""
@@ -273,44 +237,3 @@ class GCP(Sky):
 
     name: str = "gcp"
     infra: str = "gcp"
-
-
-def something_missing(experiment: OpenExperiment) -> bool:
-    """Tell whether runs would be started: those that wait in no machine, were stopped, lost, or have failed."""
-    states = read_status(experiment.directory).runs
-    return any(
-        each.state not in {"running", "succeeded"} and not (each.state == "queued" and each.name) for each in states
-    )
-
-
-def check_bucket(store: Store) -> None:
-    """Write, read and delete a small object; the bucket's own refusal where that cannot be done."""
-    name = f"check/{uuid.uuid4().hex}"
-    store.put(name, b"runslot")
-    store.get(name)
-    store.delete([name])
-
-
-def refuse_left_behind(experiment: OpenExperiment) -> None:
-    """Refuse a function whose module would not be on the machine: it lies neither in the code nor in a package."""
-    work = experiment.file.work.get("function")
-    code = experiment.file.code
-    if code is None:
-        raise InvalidInput(f"{experiment.directory.path} has no copy of the code, so it cannot go to another machine")
-    module = None if work is None else work.get("module")
-    if not module:
-        return
-    top = str(module).partition(".")[0]
-    copy = experiment.directory.path.resolve() / code["copy"]
-    roots = [copy, *(Path(entry) for entry in experiment.file.path if Path(entry).is_relative_to(copy))]
-    if any((root / top).is_dir() or (root / f"{top}.py").is_file() for root in roots):
-        return
-    spec = importlib.util.find_spec(top)
-    origin = Path(spec.origin).resolve() if spec is not None and spec.origin else None
-    packages = [Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")]
-    if origin is not None and any(origin.is_relative_to(place) for place in packages):
-        return  # an installed package: the user's setup lines, or image, have it
-    raise InvalidInput(
-        f"the function's module {module!r} lies in {origin.parent if origin else 'no file'}, which does not travel: "
-        f"the code that goes to the machine is {code['tree']}. Move it there, or install it with a line of setup"
-    )

@@ -1,0 +1,103 @@
+"""What is tried before machines are rented: credentials, the machine, the bucket, the code that travels."""
+
+from __future__ import annotations
+
+import importlib.util
+import sysconfig
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runslot.errors import InvalidInput, RunslotError
+from runslot.experiment.status import read_status
+from runslot.launch.bucket.listing import Share
+from runslot.launch.bucket.store import Store, open_store
+from runslot.launch.configured import Finding
+from runslot.launch.opened import OpenExperiment
+from runslot.launch.sky.asking import SkyPilot
+from runslot.launch.sky.job import Job
+from runslot.launch.sky.tasks import task_of
+
+if TYPE_CHECKING:
+    from runslot.launch.sky.entry import Sky
+
+_LOGIN = {
+    "aws": "run `aws configure` (or `aws sso login`), then `sky check aws`",
+    "gcp": "run `gcloud auth application-default login` and `gcloud config set project NAME`, then `sky check gcp`",
+}
+
+
+def findings(entry: Sky) -> Iterator[Finding]:
+    """Try what an entry needs, one thing after the other; what hangs on something that failed is left out."""
+    sky = SkyPilot(entry.skypilot_python)
+    cloud = entry.machine().cloud
+    try:
+        well, said = sky.credentials(cloud)
+    except RunslotError as error:
+        yield Finding("SkyPilot", False, "", str(error))
+        return
+    yield Finding(f"credentials for {cloud}", well, said, "" if well else _LOGIN.get(cloud, f"run `sky check {cloud}`"))
+    if well:
+        yield _machine(entry, sky)
+    yield _bucket(entry)
+
+
+def _machine(entry: Sky, sky: SkyPilot) -> Finding:
+    task = task_of(entry.machine(), Job("rs-price", "x", 0, (), "file:///x", Share("b0")), ".", {})
+    try:
+        offer = sky.offer(task)
+    except RunslotError as error:
+        return Finding("machine", False, "", str(error))
+    return Finding("machine", True, f"{offer.what or 'any'}, ${offer.price:.3f} an hour")
+
+
+def _bucket(entry: Sky) -> Finding:
+    if not entry.bucket:
+        return Finding("bucket", False, "", 'add bucket = "s3://NAME/runs" (or gs://) to the entry')
+    try:
+        check_bucket(open_store(entry.bucket))
+    except RunslotError as error:
+        return Finding(f"bucket {entry.bucket}", False, "", str(error))
+    return Finding(f"bucket {entry.bucket}", True, "written to, read from, and cleaned")
+
+
+def something_missing(experiment: OpenExperiment) -> bool:
+    """Tell whether runs would be started: those that wait in no machine, were stopped, lost, or have failed."""
+    states = read_status(experiment.directory).runs
+    return any(
+        each.state not in {"running", "succeeded"} and not (each.state == "queued" and each.name) for each in states
+    )
+
+
+def check_bucket(store: Store) -> None:
+    """Write, read and delete a small object; the bucket's own refusal where that cannot be done."""
+    name = f"check/{uuid.uuid4().hex}"
+    store.put(name, b"runslot")
+    store.get(name)
+    store.delete([name])
+
+
+def refuse_left_behind(experiment: OpenExperiment) -> None:
+    """Refuse a function whose module would not be on the machine: it lies neither in the code nor in a package."""
+    work = experiment.file.work.get("function")
+    code = experiment.file.code
+    if code is None:
+        raise InvalidInput(f"{experiment.directory.path} has no copy of the code, so it cannot go to another machine")
+    module = None if work is None else work.get("module")
+    if not module:
+        return
+    top = str(module).partition(".")[0]
+    copy = experiment.directory.path.resolve() / code["copy"]
+    roots = [copy, *(Path(entry) for entry in experiment.file.path if Path(entry).is_relative_to(copy))]
+    if any((root / top).is_dir() or (root / f"{top}.py").is_file() for root in roots):
+        return
+    spec = importlib.util.find_spec(top)
+    origin = Path(spec.origin).resolve() if spec is not None and spec.origin else None
+    packages = [Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")]
+    if origin is not None and any(origin.is_relative_to(place) for place in packages):
+        return  # an installed package: the user's setup lines, or image, have it
+    raise InvalidInput(
+        f"the function's module {module!r} lies in {origin.parent if origin else 'no file'}, which does not travel: "
+        f"the code that goes to the machine is {code['tree']}. Move it there, or install it with a line of setup"
+    )
