@@ -68,9 +68,11 @@ class Record:
     machines: tuple[Rented, ...] = ()
 
     def with_machine(self, machine: Rented) -> Record:
-        """Return the record with a machine added, or in the place of what was known of it."""
-        others = tuple(each for each in self.machines if each.handle != machine.handle)
-        return dataclasses.replace(self, machines=(*others, machine))
+        """Return the record with a machine added, or in the place of what was known of it: oldest first, always."""
+        if self.machine(machine.handle) is None:
+            return dataclasses.replace(self, machines=(*self.machines, machine))
+        machines = tuple(machine if each.handle == machine.handle else each for each in self.machines)
+        return dataclasses.replace(self, machines=machines)
 
     def machine(self, handle: str) -> Rented | None:
         """Return the machine that a handle names."""
