@@ -21,6 +21,7 @@ import pytest
 from runslot.errors import InvalidInput, NotInstalled, RunslotError
 from runslot.launch.bucket import Missing, Pusher, Share, Store, TakenOver, Unreachable, open_store, pull
 from runslot.launch.bucket.listing import PART, Listing
+from runslot.launch.bucket.pull import Unwritable
 
 SHARE = Share("b1")
 
@@ -596,3 +597,42 @@ def test_equal_parts_may_be_put_at_the_same_moment(tmp_path: Path) -> None:
                 done.result()
     assert all(store.get(f"parts/{number}") == data for number in range(50))
     assert sorted(os.listdir(tmp_path / "bucket" / "parts")) == sorted(map(str, range(50)))
+
+
+def test_names_as_long_as_they_can_be_come_home_and_a_directory_that_becomes_a_file(tmp_path: Path) -> None:
+    store, away, home = open_store(f"file://{tmp_path}/bucket"), tmp_path / "away", tmp_path / "home"
+    (away / "r" / "a" / "b").mkdir(parents=True)
+    (away / "r" / "a" / "b" / "c").write_text("in a directory")
+    (away / "r" / ("x" * 250)).write_text("long")
+    pusher = Pusher(store, SHARE, away, ["r"], "m")
+    pusher.claim()
+    pusher.push()
+    before = pull(store, SHARE, home).listing
+    assert (home / "r" / ("x" * 250)).read_text() == "long"
+    (away / "r" / "a" / "b" / "c").unlink()
+    (away / "r" / "a" / "b").rmdir()
+    (away / "r" / "a").rmdir()
+    (away / "r" / "a").write_text("a file")
+    pusher.push()
+
+    pull(store, SHARE, home, before)
+
+    assert (home / "r" / "a").read_text() == "a file"
+
+
+def test_a_file_that_cannot_be_written_at_home_is_named_and_comes_with_a_later_pull(tmp_path: Path) -> None:
+    store, away, home = open_store(f"file://{tmp_path}/bucket"), tmp_path / "away", tmp_path / "home"
+    (away / "r").mkdir(parents=True)
+    (away / "r" / "file").write_text("from the machine")
+    pusher = Pusher(store, SHARE, away, ["r"], "m")
+    pusher.claim()
+    pusher.push()
+    (home / "r" / "file").mkdir(parents=True)
+    (home / "r" / "file" / "mine").touch()
+
+    with pytest.raises(Unwritable, match=r"r/file cannot be written here .* a later pull brings it"):
+        pull(store, SHARE, home)
+    (home / "r" / "file" / "mine").unlink()
+    pull(store, SHARE, home)
+
+    assert (home / "r" / "file").read_text() == "from the machine"

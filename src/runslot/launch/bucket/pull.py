@@ -19,6 +19,12 @@ _AT_ONCE = 8
 _ROUNDS = 3
 
 
+class Unwritable(RunslotError):
+    """A file cannot be written at home, as on a disk that is full; nothing is lost, and the same call may succeed."""
+
+    retry = True
+
+
 @dataclass(frozen=True)
 class Pulled:
     """What a pull brought."""
@@ -83,7 +89,7 @@ def _delete(root: Path, paths: Iterable[str]) -> None:
     """Delete what a pull brought and its machine no longer has; outcomes first: none may stand for a new attempt."""
     outcome = RunDir("x").outcome_file.name
     for path in sorted(paths, key=lambda each: (not each.endswith(f"/{outcome}"), each)):
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             (root / path).unlink()
 
 
@@ -162,11 +168,20 @@ def _bring_run(
 
 def _bring_file(store: Store, share: Share, root: Path, path: str, file: File) -> int | None:
     """Bring one file and return the bytes that travelled; None where the bucket no longer has it as it is listed."""
-    target = root / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    name = hashlib.sha256("".join(file.parts).encode()).hexdigest()[:12]
-    temporary = target.with_name(f".{target.name}.{name}.pull")
-    for stale in target.parent.glob(f".{_escaped(target.name)}.*.pull"):
+    try:
+        return _write_file(store, share, root / path, file)
+    except OSError as error:
+        raise Unwritable(
+            f"{root / path} cannot be written here ({error.strerror}); {store.url} has it, and a later pull brings it"
+        ) from error
+
+
+def _write_file(store: Store, share: Share, target: Path, file: File) -> int | None:
+    _make_way(target)
+    # Not by the file's own name, which may be as long as a name can be.
+    own = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
+    temporary = target.with_name(f".{own}.{hashlib.sha256(''.join(file.parts).encode()).hexdigest()[:12]}.pull")
+    for stale in target.parent.glob(f".{own}.*.pull"):
         if stale != temporary:
             stale.unlink(missing_ok=True)
     came = 0
@@ -182,6 +197,14 @@ def _bring_file(store: Store, share: Share, root: Path, path: str, file: File) -
     temporary.chmod(file.mode)
     temporary.replace(target)
     return came
+
+
+def _make_way(target: Path) -> None:
+    """Make the directory of a file, and remove what was pulled as a directory where its machine has a file now."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir() and not target.is_symlink():
+        for directory, _, _ in os.walk(target, topdown=False):
+            Path(directory).rmdir()  # its files are deleted already; one that is not empty has files of others
 
 
 def _whole_parts(descriptor: int, file: File) -> int:
@@ -202,7 +225,3 @@ def _part(store: Store, share: Share, digest: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != digest:
         raise Damaged(f"a part of {share.name} in {store.url} is damaged")
     return data
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
