@@ -13,6 +13,7 @@ from typing import Any
 
 from runslot.errors import InvalidInput, NotInstalled, RunslotError
 from runslot.launch.onefile import one_file
+from runslot.launch.sky.quota import Quota
 
 _LOG_LINES = 20
 
@@ -89,6 +90,10 @@ class SkyPilot:
         """Tell whether a cloud can be used, and why not."""
         said = self._ask("credentials", cloud=cloud)
         return bool(said["well"]), str(said["said"])
+
+    def quotas(self, task: Mapping[str, Any]) -> tuple[Quota, ...]:
+        """Return how much of a task's machine the account may rent, in each region where it would be looked for."""
+        return tuple(Quota(**each) for each in self._ask("quotas", task=task))
 
     def _ask(self, verb: str, **arguments: Any) -> Any:
         question = json.dumps({"verb": verb, **arguments})

@@ -1,13 +1,13 @@
-"""What is tried before machines are rented: credentials, the machine, the bucket, the code that travels."""
+"""What is tried before machines are rented: credentials, the machine, quota, the bucket, the code that travels."""
 
 from __future__ import annotations
 
 import importlib.util
 import sysconfig
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.status import read_status
@@ -17,6 +17,7 @@ from runslot.launch.configured import Finding
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.sky.asking import SkyPilot
 from runslot.launch.sky.job import Job
+from runslot.launch.sky.room import CLOUDS, Room, room_for
 from runslot.launch.sky.tasks import task_of
 
 if TYPE_CHECKING:
@@ -39,17 +40,45 @@ def findings(entry: Sky) -> Iterator[Finding]:
         return
     yield Finding(f"credentials for {cloud}", well, said, "" if well else _LOGIN.get(cloud, f"run `sky check {cloud}`"))
     if well:
-        yield _machine(entry, sky)
+        yield from _machine(entry, sky)
     yield _bucket(entry)
 
 
-def _machine(entry: Sky, sky: SkyPilot) -> Finding:
+def _machine(entry: Sky, sky: SkyPilot) -> Iterator[Finding]:
     task = task_of(entry.machine(), Job("rs-price", "x", 0, (), "file:///x", Share("b0")), ".", {})
     try:
         offer = sky.offer(task)
     except RunslotError as error:
-        return Finding("machine", False, "", str(error))
-    return Finding("machine", True, f"{offer.what or 'any'}, ${offer.price:.3f} an hour")
+        yield Finding("machine", False, "", str(error))
+        return
+    yield Finding("machine", True, f"{offer.what or 'any'}, ${offer.price:.3f} an hour")
+    room = _room(sky, task, entry.machines, entry.machine().cloud)
+    if room is not None:
+        yield Finding("quota", room.machines is None or room.machines >= entry.machines, room.said, room.fix)
+
+
+def check_quota(sky: SkyPilot, task: Mapping[str, Any], machines: int, cloud: str, say: Callable[[str], None]) -> None:
+    """Refuse where the quotas do not give one machine; say where they give fewer than are wanted.
+
+    Fewer are no refusal: those that can be had do their share, more may be granted meanwhile, a resume does the rest.
+    """
+    room = _room(sky, task, machines, cloud)
+    if room is None or room.machines is None:  # what cannot be read does not hold a launch up
+        return
+    if room.machines == 0:
+        raise InvalidInput(f"the account's quota does not allow it: {room.said}; {room.fix}")
+    if room.machines < machines:
+        say(f"the account's quota is short: {room.said}; `runslot resume` does what is left then; {room.fix}")
+
+
+def _room(sky: SkyPilot, task: Mapping[str, Any], machines: int, cloud: str) -> Room | None:
+    """Return what the quotas leave room for; None where the cloud counts none that can be read."""
+    if cloud not in CLOUDS:
+        return None
+    try:
+        return room_for(machines, sky.quotas(task), cloud)
+    except RunslotError as error:
+        return Room(None, f"not known: {error}")
 
 
 def _bucket(entry: Sky) -> Finding:

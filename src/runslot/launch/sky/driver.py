@@ -17,6 +17,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from runslot.launch.sky.quota import quotas
+
 PREFIX = "rs-"
 """Names of the machines that runslot rents begin with it."""
 
@@ -221,6 +223,7 @@ VERBS: Mapping[str, Callable[..., Any]] = {
     "end": end,
     "give_back": give_back,
     "credentials": credentials,
+    "quotas": quotas,
 }
 
 

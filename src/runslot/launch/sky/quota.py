@@ -1,0 +1,185 @@
+"""How much of a machine's kind an account may rent, as AWS and Google count it. Read in the driver's process.
+
+Nothing here refuses: a quota that cannot be read says why, and what is short is for the reader to judge.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Quota:
+    """One limit of the account, and what a machine takes of it."""
+
+    name: str = ""
+    """In the cloud's words, as `Running On-Demand G and VT instances`."""
+    code: str = ""
+    """What it is asked for by, as `L-DB2E81BA` or `NVIDIA_T4_GPUS`."""
+    region: str = ""
+    """Empty: of all regions together."""
+    unit: str = ""
+    """`vCPUs` or `GPUs`."""
+    limit: float | None = None
+    """None: not known."""
+    one: float = 0.0
+    """What one machine takes."""
+    used: float = 0.0
+    """What is taken already, where the cloud says so."""
+    said: str = ""
+    """Why the limit is not known."""
+
+
+def quotas(task: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the quotas that count for a task's machine, in each region where SkyPilot would look for it."""
+    try:
+        machine = _cheapest(task)
+        found = _CLOUDS[str(machine.cloud).lower()](machine)
+    except Exception as error:  # noqa: BLE001  whatever it is, the quota is not known, and that is no failure
+        found = [Quota(said=_plain(error))]
+    return [dataclasses.asdict(each) for each in found]
+
+
+def _cheapest(task: Mapping[str, Any]) -> Any:
+    import sky
+
+    found = []
+    for resources in sky.Task.from_yaml_config(dict(task)).resources:
+        found += resources.cloud.get_feasible_launchable_resources(resources, 1).resources_list
+    return min(found, key=lambda each: float(each.get_cost(3600)))
+
+
+def _regions(machine: Any) -> list[str]:
+    return [str(region.name) for region in machine.get_valid_regions_for_launchable()]
+
+
+def _vcpus(machine: Any) -> float:
+    return float(machine.cloud.get_vcpus_mem_from_instance_type(machine.instance_type)[0])
+
+
+# ---- AWS: Service Quotas, in vCPUs --------------------------------------------------------------------------------
+
+_STANDARD = ("L-1216C47A", "L-34B43A08")
+_FAMILIES = {
+    **dict.fromkeys(("a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"), _STANDARD),
+    **dict.fromkeys(("g", "vt"), ("L-DB2E81BA", "L-3819A6DF")),
+    "p": ("L-417A185B", "L-7212CCBC"),
+}
+"""By the letters before a type's number: the codes for on-demand and for spot machines."""
+
+
+def _of_aws(machine: Any) -> list[Quota]:
+    from sky.clouds.utils import aws_utils
+
+    if aws_utils.use_reservations():
+        return [Quota(said="SkyPilot is configured to use reservations, which no quota limits")]
+    code = _aws_code(machine.instance_type, machine.use_spot)
+    if code is None:
+        return [Quota(said=f"which quota counts {machine.instance_type} is not known")]
+    one = _vcpus(machine)
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(lambda region: _ask_aws(code, region, one), _regions(machine)))
+
+
+def _aws_code(instance_type: str, spot: bool) -> str | None:
+    from sky.catalog import aws_catalog
+
+    listed = aws_catalog.get_quota_code(instance_type, spot)  # SkyPilot lists those with GPUs, and judges by its list
+    if isinstance(listed, str) and listed:
+        return listed
+    letters = instance_type[: next((at for at, each in enumerate(instance_type) if each.isdigit()), 0)]
+    codes = _FAMILIES.get(letters)
+    return codes[spot] if codes else None
+
+
+def _ask_aws(code: str, region: str, one: float) -> Quota:
+    from sky.adaptors import aws
+
+    quota = Quota(code=code, region=region, unit="vCPUs", one=one)
+    try:
+        client = aws.client(
+            "service-quotas", region_name=region, connect_timeout=5, read_timeout=10, total_max_attempts=2
+        )
+        found = client.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]
+    except Exception as error:  # noqa: BLE001
+        return dataclasses.replace(quota, name=code, said=_plain(error))
+    return dataclasses.replace(quota, name=str(found["QuotaName"]), limit=float(found["Value"]))
+
+
+# ---- Google: the project's and its regions' quotas, of Compute Engine ---------------------------------------------
+
+_COMPUTE = "https://compute.googleapis.com/compute/v1/"
+_SHARED_CPUS = frozenset({"e2", "f1", "g1", "n1"})
+"""Families of machines that are counted together, as `CPUS`."""
+
+
+def _of_gcp(machine: Any) -> list[Quota]:
+    import google.auth
+    from google.auth.transport.requests import AuthorizedSession
+
+    credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/compute.readonly"])
+    # As gcloud does, for a private endpoint.
+    base = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", _COMPUTE).rstrip("/")
+    project = f"{base}/projects/{machine.cloud.get_project_id()}"
+    with AuthorizedSession(credentials) as session:
+        everywhere = _get(session, f"{project}?fields=quotas")["quotas"]
+        listed = _get(session, f"{project}/regions?fields=items(name,quotas)")["items"]
+    regions = {each["name"]: each.get("quotas", []) for each in listed}
+    found = _counted(machine, "", everywhere)
+    for region in _regions(machine):
+        here = _counted(machine, region, regions.get(region, ()))
+        found += here or [Quota(region=region, said=f"Google lists none for {machine.instance_type} in {region}")]
+    return found
+
+
+def _get(session: Any, url: str) -> Any:
+    answer = session.get(url, timeout=15)
+    if not answer.ok:
+        raise RuntimeError(answer.json()["error"]["message"])
+    return answer.json()
+
+
+def _counted(machine: Any, region: str, listed: Sequence[Mapping[str, Any]]) -> list[Quota]:
+    by_metric = {each["metric"]: each for each in listed}
+    found = []
+    for metric, one, unit in _metrics(machine, by_metric):
+        if metric in by_metric:
+            limit, used = (float(by_metric[metric].get(key, 0)) for key in ("limit", "usage"))
+            found.append(Quota(metric, metric, region, unit, limit, one, used))
+    return found
+
+
+def _metrics(machine: Any, listed: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, float, str]]:
+    """Return by which metrics a machine is counted, with what it takes."""
+    from sky.catalog import gcp_catalog
+
+    family = machine.instance_type.partition("-")[0]
+    cpus = "CPUS" if family in _SHARED_CPUS else f"{family.upper()}_CPUS"
+    if machine.use_spot and float(listed.get("PREEMPTIBLE_CPUS", {}).get("limit", 0)):
+        cpus = "PREEMPTIBLE_CPUS"  # it counts only where it was asked for
+    wanted = [(cpus, _vcpus(machine), "vCPUs")]
+    for name, count in (machine.accelerators or {}).items():
+        code = gcp_catalog.get_quota_code(name, machine.use_spot)
+        if not isinstance(code, str):
+            code = f"{'PREEMPTIBLE_' * machine.use_spot}NVIDIA_{name.replace('-', '_').upper()}_GPUS"
+        wanted.append((code, float(count), "GPUs"))
+        if not machine.use_spot:
+            wanted.append(("GPUS_ALL_REGIONS", float(count), "GPUs"))
+    return wanted
+
+
+def _plain(error: BaseException) -> str:
+    response = getattr(error, "response", None)
+    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
+    if code == "AccessDeniedException":
+        return "these credentials may not read it: it takes the right servicequotas:GetServiceQuota"
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+_CLOUDS: Mapping[str, Callable[[Any], list[Quota]]] = {"aws": _of_aws, "gcp": _of_gcp}
