@@ -79,8 +79,19 @@ class Listing:
     """`working`, or how the machine's work ended: `done`, `stopped`, `deadline`, `failed`."""
     said: str = ""
     """The state in words, for people."""
+    armed: float = 0.0
+    """Unix time from which the life of the machine that writes is counted."""
+    lived: float = 0.0
+    """Seconds that it and the machines before it had lived on this share when the list was written."""
+    settled: tuple[str, ...] = ()
+    """Directories of runs that home asked to stop, and of which nothing further comes: their outcomes are the last."""
     files: Mapping[str, File] = field(default_factory=dict)
     """By path below the directory of the runs."""
+
+    def lived_before(self, armed: float) -> float:
+        """Return the seconds that other machines had lived than the one armed at that time."""
+        own = self.written - self.armed if self.armed == armed else 0.0  # its process was started again
+        return max(0.0, self.lived - own)
 
     @property
     def objects(self) -> set[str]:
@@ -100,8 +111,8 @@ class Listing:
             files = {str(path): File(row[0], row[1], tuple(row[2]), row[3]) for path, row in value["files"].items()}
         except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
             raise Damaged(f"a share's list in the bucket is damaged ({error}); its machine writes it anew") from error
-        known = {key: value[key] for key in ("machine", "sequence", "written", "state", "said") if key in value}
-        return cls(**known, files=files)
+        known = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
+        return cls(**{**known, "settled": tuple(value.get("settled", ())), "files": files})
 
 
 def _row(file: File) -> list[Any]:

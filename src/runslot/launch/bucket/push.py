@@ -24,6 +24,8 @@ _FRESH = 100_000_000
 _AT_ONCE = 8
 _COMMIT_EVERY = 5.0
 """Seconds after which what has arrived is listed, while a push goes on."""
+BEAT = 120.0
+"""Seconds after which the list is written anew though nothing has changed: it says how long the machine has lived."""
 
 
 Arrived = dict[str, "tuple[Stat | None, File]"]
@@ -38,8 +40,16 @@ class _Unsteady(Exception):
     """The file changed while it was read; the next push has it."""
 
 
+class _BrokenOff(Exception):
+    """Something else is to be sent first; the next push goes on at the part where this one was."""
+
+
+def _never() -> bool:
+    return False
+
+
 class Pusher:
-    """Pushes one share, from one machine."""
+    """Pushes one share, from one machine. For one thread at a time."""
 
     def __init__(
         self,
@@ -49,16 +59,19 @@ class Pusher:
         runs: Sequence[str],
         machine: str,
         extra: Sequence[str] = (),
-        say: Callable[[str], None] = lambda _: None,
+        armed: float | None = None,
     ) -> None:
-        """`root` is where the `runs`, relative paths, lie; `extra` are further files below it; `machine` is a name."""
+        """`root` is where the `runs`, relative paths, lie; `extra` are further files below it; `machine` is a name.
+
+        The machine's life is counted from `armed`, a Unix time.
+        """
         self._store = store
         self._share = share
         self._root = root
         self._runs = tuple(runs)
         self._extra = tuple(extra)
         self._machine = machine
-        self._say = say
+        self._armed = time.time() if armed is None else armed
         self._listing = Listing()
         self._files: dict[str, File] = {}
         self._known: set[str] = set()
@@ -67,11 +80,17 @@ class Pusher:
         """Digests of parts that lists named before."""
         self._sent: dict[str, Stat] = {}
         self._committed = 0.0
+        self._until = _never
+        self.settled: frozenset[str] = frozenset()
+        """Runs of which nothing further comes, as home asked; listed once a whole push has sent what there is."""
+        self.lived_before = 0.0
+        """Seconds that other machines have lived on this share; known once it is claimed."""
 
     def claim(self) -> Listing:
         """Take the share over from whoever had it, and return what had arrived of it."""
         before = self._read()
         self._files = dict(before.files)
+        self.lived_before = before.lived_before(self._armed)
         self._listing = replace(before, machine=self._machine, state="working", said="")
         self._write()
         return before
@@ -80,33 +99,52 @@ class Pusher:
         """Take files that are on disk as the list has them for sent: they were restored from the bucket."""
         self._sent |= known_files(self._files, self._root)
 
-    def push(self, state: str = "working", said: str = "") -> int:
+    def beat(self) -> None:
+        """Write the list where it has not been written for a while."""
+        if self._is_stale():
+            self._commit()
+
+    def push(self, state: str = "working", said: str = "", until: Callable[[], bool] = _never) -> int:
         """Send what has changed and return how many bytes were sent; raise `TakenOver` where another machine works.
 
         `Unreachable` where the bucket does not answer: what had arrived before is listed or will be, and the next
-        call sends the rest.
+        call sends the rest. The same where `until` becomes true: it is asked between parts, by any thread.
         """
+        self._until = until
+        settled = tuple(sorted(self.settled.union(self._listing.settled)))
         found = scan(self._root, self._runs, self._extra)
         news = changed(found, self._sent)
         lost = gone(found, self._files)
         self._known = {part for file in self._files.values() for part in file.parts}
         for path in lost:
             del self._files[path]
-        sent = self._send_groups(ordered(news))
-        if lost or sent or (state, said) != (self._listing.state, self._listing.said):
-            self._listing = replace(self._listing, state=state, said=said)
+        sent, whole = self._send_groups(ordered(news))
+        before = self._listing
+        if whole:
+            self._listing = replace(before, state=state, said=said, settled=settled)
+        if lost or sent or self._is_stale() or self._listing != before:
             self._commit()
+        if not whole:
+            return sent
         # Not before: a file that was renamed has its parts under another path, which may not have been listed yet.
         unused = self._dropped - {part for file in self._files.values() for part in file.parts}
         self._store.delete(map(self._share.object, sorted(unused)))
         self._dropped.clear()
         return sent
 
-    def _send_groups(self, groups: Sequence[Group]) -> int:
+    def _send_groups(self, groups: Sequence[Group]) -> tuple[int, bool]:
+        """Send groups; return how many bytes were sent, and whether the push came to its end."""
         sent = 0
         unsteady: set[str] = set()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for group, arrived in self._uploaded(pool, groups):
+            uploaded = self._uploaded(pool, groups)
+            while True:
+                try:
+                    group, arrived = next(uploaded)
+                except StopIteration:
+                    return sent, True
+                except _BrokenOff:
+                    return sent, False
                 if arrived is None or group.run in unsteady:
                     unsteady.add(group.run)
                     continue
@@ -118,7 +156,6 @@ class Pusher:
                         self._sent[path] = stat
                 if time.monotonic() - self._committed > _COMMIT_EVERY:
                     self._commit()
-        return sent
 
     def _uploaded(self, pool: ThreadPoolExecutor, groups: Sequence[Group]) -> Iterator[tuple[Group, Arrived | None]]:
         """Yield each group when it has arrived, in order, small ones side by side; None where it was unsteady."""
@@ -131,6 +168,7 @@ class Pusher:
                 position += 1
             group, future = waiting.pop(0)
             try:
+                self._check_until()
                 yield group, future.result()
             except BaseException:
                 for _, other in waiting:
@@ -138,6 +176,7 @@ class Pusher:
                 raise
         for group in groups:
             if group.size > PART:
+                self._check_until()
                 self._commit()  # what is small is seen before what is large has travelled
                 yield group, self._upload(group, pool)
 
@@ -179,6 +218,8 @@ class Pusher:
             if pool is None:
                 self._put(digest, chunk, large)
                 continue
+            self._check_until()
+            self.beat()
             under_way.append(pool.submit(self._put, digest, chunk, large))
             if len(under_way) >= 4:  # so many parts are in memory at most
                 under_way.pop(0).result()
@@ -193,6 +234,13 @@ class Pusher:
             self._store.put(name, chunk)
         self._known.add(digest)
 
+    def _check_until(self) -> None:
+        if self._until():
+            raise _BrokenOff
+
+    def _is_stale(self) -> bool:
+        return time.monotonic() - self._committed > BEAT
+
     def _commit(self) -> None:
         before = self._read()
         if before.machine not in {"", self._machine}:
@@ -203,8 +251,15 @@ class Pusher:
         self._write()
 
     def _write(self) -> None:
-        sequence = self._listing.sequence + 1
-        self._listing = replace(self._listing, sequence=sequence, written=time.time(), files=dict(self._files))
+        now = time.time()
+        self._listing = replace(
+            self._listing,
+            sequence=self._listing.sequence + 1,
+            written=now,
+            armed=self._armed,
+            lived=self.lived_before + max(0.0, now - self._armed),
+            files=dict(self._files),
+        )
         self._store.put(self._share.listing, self._listing.to_bytes())
         self._committed = time.monotonic()
 
