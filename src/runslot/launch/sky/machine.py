@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tarfile
 import time
-import urllib.request
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +19,21 @@ from types import FrameType
 
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import ExperimentDir
-from runslot.launch.bucket import Pusher, TakenOver, Unreachable, open_store, pull
+from runslot.launch.bucket import Pusher, TakenOver, Unreachable, asked, open_store, pull
 from runslot.launch.bucket.store import Store
+from runslot.launch.sky import lifetime
 from runslot.launch.sky.job import EXPERIMENT, TASKS, Job, job_file
+from runslot.launch.sky.looking import Looking, say
+from runslot.launch.sky.mailbox import Mailbox
+from runslot.launch.sky.notices import LOOK as LOOK_FOR_NOTICE
+from runslot.launch.sky.notices import spot_notice
+from runslot.launch.sky.sending import Sender
 from runslot.launch.work import UNFINISHED_STATUS
 
 _LOOK = 1.0
-"""Seconds between looks at the worker and the clock."""
-_LOOK_FOR_NOTICE = 5.0
+"""Seconds between looks at the worker, the clock, and what the threads have found."""
+_HASTE = 2.0
+"""Seconds between two pushes while the runs end."""
 _PATIENCE = 3600.0
 """Seconds in which a bucket that does not answer is tried again at the end, where the deadline leaves them."""
 
@@ -41,10 +47,16 @@ def main(directory: Path, task: int) -> int:
     root = Path(os.path.normpath(home / ExperimentDir(home).read().runs_root))
     worker = f"{job.share.batch}-{job.share.number}"
     extra = [os.path.relpath(ExperimentDir(home).worker_journal(worker), root)] if root == home else []
-    machine = f"{job.name}-{uuid.uuid4().hex[:8]}"
-    pusher = Pusher(store, job.share, root, job.runs, machine, extra)
-    _restore(job, store, root, pusher)
-    return _Machine(job, directory, home, worker, pusher, _deadline(job)).run()
+    since = lifetime.armed()
+    pusher = Pusher(store, job.share, root, job.runs, f"{job.name}-{uuid.uuid4().hex[:8]}", extra, since)
+    asked_before = _restore(job, store, root, pusher)
+    end = lifetime.end_of(job, since, pusher.lived_before)
+    if pusher.lived_before:
+        lifetime.arm_again(end)
+    tasks = json.loads((directory / TASKS).read_text())
+    runs = {run: (run_id, attempt) for run, (run_id, attempt) in zip(job.runs, tasks[task], strict=True)}
+    mailbox = Mailbox(store, job.share, ExperimentDir(home), root, worker, runs, asked_before)
+    return _Machine(job, directory, home, worker, pusher, mailbox, end).run()
 
 
 def _unpack(directory: Path, home: Path) -> None:
@@ -56,8 +68,8 @@ def _unpack(directory: Path, home: Path) -> None:
         archive.extractall(home, filter="tar") if hasattr(tarfile, "tar_filter") else archive.extractall(home)  # noqa: S202
 
 
-def _restore(job: Job, store: Store, root: Path, pusher: Pusher) -> None:
-    """Claim the share, and bring what machines before have done of its runs."""
+def _restore(job: Job, store: Store, root: Path, pusher: Pusher) -> asked.Asked:
+    """Claim the share, bring what machines before have done of its runs, and return what was asked of them."""
     wanted = tuple(f"{run}/" for run in job.runs)
     while True:
         try:
@@ -65,20 +77,15 @@ def _restore(job: Job, store: Store, root: Path, pusher: Pusher) -> None:
             for share in (*job.earlier, job.share):
                 brought = pull(store, share, root, wanted=lambda path: path.startswith(wanted))
                 if brought.files:
-                    _say(f"restored {brought.files} files, {brought.size} bytes, of {share.name}")
+                    say(f"restored {brought.files} files, {brought.size} bytes, of {share.name}")
             pusher.trust_restored()
+            asked_before = asked.read(store, job.share)
         except Unreachable as error:
-            _say(f"{error}; trying again")
+            say(f"{error}; trying again")
             time.sleep(10)
         else:
-            _say(f"{len(before.files)} files of this share were in the bucket")
-            return
-
-
-def _deadline(job: Job) -> float:
-    """Return the Unix time at which the machine must be idle: counted from when the task armed it."""
-    armed = os.environ.get("RUNSLOT_ARMED")
-    return (float(armed) if armed else time.time()) + job.seconds - job.reserve
+            say(f"{len(before.files)} files of this share were in the bucket")
+            return asked_before
 
 
 @dataclass
@@ -88,45 +95,72 @@ class _Machine:
     home: Path
     worker_name: str
     pusher: Pusher
-    deadline: float
-    asked: list[str] = field(default_factory=list)
+    mailbox: Mailbox
+    end: float
+    """Unix time at which the machine must be gone."""
+    why: list[str] = field(default_factory=list)
     """Why the runs are brought to an end, in order."""
 
     def run(self) -> int:
         """Watch the worker to its end, push all the while, and once more at the end."""
         self._listen()
+        self._look()
+        if self.why:
+            say(f"no run is begun: {self.why[0]}")
+            return self._push_rest(UNFINISHED_STATUS)
+        self.mailbox.pass_on()
         worker = self._start()
+        sender = Sender(self.pusher, self.job.sync_interval)
+        self._watch(worker, sender)
+        sender.close()
+        if sender.taken_over:
+            return 1
+        self._settle()
+        return self._push_rest(worker.returncode)
+
+    def _watch(self, worker: subprocess.Popen[bytes], sender: Sender) -> None:
+        """Return when the worker has ended; nothing here waits for the bucket or for the cloud."""
+        self.mailbox.watch()
+        notices = Looking("notices", LOOK_FOR_NOTICE, lambda: spot_notice(self.job.cloud))
         told = False
-        next_push = next_notice = time.monotonic()
         while worker.poll() is None:
-            now = time.monotonic()
-            if time.time() >= self.deadline and not self.asked:
-                self.asked.append("deadline")
-            if now >= next_notice:
-                next_notice = now + _LOOK_FOR_NOTICE
-                if not self.asked and spot_notice(self.job.cloud):
-                    _say("the cloud takes this machine back")
-                    self.asked.append("notice")
-            if self.asked and not told:
+            self._look()
+            if notices.found:
+                self._ask("notice")
+            if sender.taken_over:
+                self._ask("taken over")
+            if self.why and not told:
                 told = True
-                _say(f"stopping the runs: {self.asked[0]}")
+                say(f"stopping the runs: {self.why[0]}")
                 worker.send_signal(signal.SIGTERM)
-                next_push = now  # what there is, before the runs have ended
-            if now >= next_push:
-                if not self._push():
-                    worker.terminate()
-                    worker.wait()
-                    return 1
-                next_push = time.monotonic() + self.job.sync_interval
+                sender.interval = min(sender.interval, _HASTE)
+                sender.now()  # what there is, before the runs have ended
+            self.mailbox.pass_on()
+            if self._settle():
+                sender.now()
             self._wait(worker)
-        return self._end(worker.returncode)
+
+    def _look(self) -> None:
+        if time.time() >= self.end - self.job.reserve:
+            self._ask("deadline")
+        if self.mailbox.asked.everything:
+            self._ask("stopped")
+
+    def _ask(self, why: str) -> None:
+        if why not in self.why:
+            self.why.append(why)
+
+    def _settle(self) -> bool:
+        settled = self.mailbox.settle()
+        self.pusher.settled = self.mailbox.settled
+        return settled
 
     def _listen(self) -> None:
-        def ask(_number: int, _frame: FrameType | None) -> None:
-            self.asked.append("stopped")
+        def hear(_number: int, _frame: FrameType | None) -> None:
+            self._ask("stopped")
 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, ask)
+            signal.signal(number, hear)
 
     def _start(self) -> subprocess.Popen[bytes]:
         archive = next(self.directory.glob("runslot-*.pyz"))
@@ -142,77 +176,30 @@ class _Machine:
         except subprocess.TimeoutExpired:
             pass
 
-    def _push(self, state: str = "working", said: str = "") -> bool:
-        """Push once; False where another machine has the share."""
-        try:
-            sent = self.pusher.push(state, said)
-        except TakenOver as error:
-            _say(str(error))
-            return False
-        except RunslotError as error:
-            _say(f"{error}; the next push sends it")
-            return True
-        if sent:
-            _say(f"pushed {sent} bytes")
-        return True
-
-    def _end(self, status: int) -> int:
-        """Push until the bucket has everything, or the deadline is over."""
+    def _push_rest(self, status: int) -> int:
+        """Push until the bucket has everything, or the machine's end has come."""
+        if self.why and status == -signal.SIGTERM:  # it was asked before it could hear
+            status = UNFINISHED_STATUS
         state = "done" if status in {0, 1} else ("stopped" if status == UNFINISHED_STATUS else "failed")
-        if self.asked[:1] == ["deadline"]:
+        if state == "stopped" and self.why[:1] == ["deadline"]:
             state = "deadline"
         said = f"the worker ended with status {status}" if state == "failed" else ""
-        last = min(time.time() + _PATIENCE, self.deadline + self.job.reserve)
+        last = min(time.time() + _PATIENCE, self.end)
         while True:
             try:
                 sent = self.pusher.push(state, said)
             except TakenOver as error:
-                _say(str(error))
+                say(str(error))
                 return 1
             except RunslotError as error:
                 if time.time() >= last:
-                    _say(f"{error}: given up, the results are still in {self.home}")
+                    say(f"{error}: given up, the results are still in {self.home}")
                     return 1
-                _say(f"{error}; trying again")
+                say(f"{error}; trying again")
                 time.sleep(5)
             else:
-                _say(f"pushed {sent} bytes; {state}")
+                say(f"pushed {sent} bytes; {state}")
                 return status
-
-
-def spot_notice(cloud: str) -> bool:
-    """Tell whether the cloud has announced that it takes this machine back (2 minutes on EC2, 30 s on GCP)."""
-    try:
-        if cloud == "aws":
-            return _ask_ec2()
-        if cloud == "gcp":
-            return _ask_gcp()
-    except OSError:  # no such page yet, or no metadata service at all
-        return False
-    return False
-
-
-def _ask_ec2() -> bool:
-    base = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
-    head = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
-    token = _ask(urllib.request.Request(f"{base}/latest/api/token", headers=head, method="PUT"))  # noqa: S310
-    page = f"{base}/latest/meta-data/spot/instance-action"
-    return bool(_ask(urllib.request.Request(page, headers={"X-aws-ec2-metadata-token": token})))  # noqa: S310
-
-
-def _ask_gcp() -> bool:
-    host = os.environ.get("GCE_METADATA_HOST", "metadata.google.internal")
-    page = f"http://{host}/computeMetadata/v1/instance/preempted"
-    return _ask(urllib.request.Request(page, headers={"Metadata-Flavor": "Google"})) == "TRUE"
-
-
-def _ask(request: urllib.request.Request) -> str:
-    with urllib.request.urlopen(request, timeout=1) as answer:  # noqa: S310
-        return str(answer.read().decode()).strip()
-
-
-def _say(text: str) -> None:
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from runslot.launch.sky.job import Job
 _SYNC = "$HOME/.runslot/sync"
 """The environment of the push on the machine, apart from the user's."""
 
+TAKEN_BACK = 75
+"""Exit status of a job whose share another machine is to go on with (EX_TEMPFAIL)."""
+
 _FILESYSTEMS = {"s3": "s3fs", "gs": "gcsfs"}
 
 
@@ -36,6 +39,8 @@ class Machine:
     image: str | None = None
     setup: tuple[str, ...] = ()
     idle_minutes: int = 5
+    managed: bool = False
+    """Rented by a managed job of SkyPilot's."""
     more: Mapping[str, Any] | None = None
     """Further keys of SkyPilot's `resources`, as they are."""
 
@@ -63,6 +68,8 @@ def resources_of(machine: Machine, labels: Mapping[str, str]) -> dict[str, Any]:
         "disk_size": machine.disk,
         "image_id": machine.image,
         "labels": dict(labels) if machine.cloud in {"aws", "gcp"} else None,
+        # A machine that was told that it is taken back has ended its job before it went.
+        "job_recovery": {"recover_on_exit_codes": [TAKEN_BACK]} if machine.managed else None,
         # On the machine itself: it goes when its job has ended, whatever became of who launched it.
         "autostop": {"idle_minutes": machine.idle_minutes, "down": True, "wait_for": "jobs"},
         **(machine.more or {}),
@@ -87,7 +94,10 @@ def _setup(machine: Machine, job: Job) -> list[str]:
     if machine.is_own:
         # First of all: whatever happens from here on, the machine switches itself off.
         minutes = max(1, round(job.seconds / 60))
-        lines.append(f"sudo shutdown -h +{minutes} || echo 'runslot: no deadline could be armed with shutdown'")
+        lines.append(
+            f"if sudo shutdown -h +{minutes}; then touch ~/.runslot/shutdown; "
+            "else echo 'runslot: no deadline could be armed with shutdown'; fi"
+        )
     lines.append("date +%s > ~/.runslot/armed")
     if scheme in _FILESYSTEMS:
         package = _FILESYSTEMS[scheme]
@@ -105,6 +115,7 @@ def _run(job: Job) -> list[str]:
     python = f"{_SYNC}/bin/python"
     return [
         "export RUNSLOT_ARMED=$(cat ~/.runslot/armed)",
+        "[ ! -e ~/.runslot/shutdown ] || export RUNSLOT_SHUTDOWN=1",
         f"RUNSLOT_PYTHON={python}; [ -x {python} ] || RUNSLOT_PYTHON={shlex.quote(job.python)}",
         'PYTHONPATH="$(echo "$PWD"/runslot-*.pyz)" exec "$RUNSLOT_PYTHON" -m runslot.launch.sky.machine '
         f'"$PWD" {job.task}',

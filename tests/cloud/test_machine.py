@@ -1,0 +1,373 @@
+"""The process of a rented machine, as its task starts it: asked to stop, told by its cloud, at its deadline.
+
+The process, its worker and runs are real; the metadata service is a server of its own, and `sudo` is one that notes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cloud.conftest import Server, free_port
+
+from runslot.launch.bucket import Listing, Pulled, Share, Store, asked, open_store, pull
+from runslot.launch.experiment import Experiment
+from runslot.launch.sky.job import Job
+from runslot.launch.sky.staging import stage
+
+HERE = Path(__file__).parent
+
+TRAIN = """
+import os, time
+from pathlib import Path
+from runslot import logger
+
+def train(variant):
+    snapshot = Path(logger.get_snapshot_dir())
+    mark = snapshot / 'params.txt'
+    first = int(mark.read_text()) if mark.exists() else 0
+    with open(os.environ["LEDGER"], "a") as file:
+        file.write(f"{variant['lr']} from {first}\\n")
+    if variant.get("megabytes") and not first:
+        with (snapshot / 'large.pkl').open('wb') as file:
+            for _ in range(variant["megabytes"]):
+                file.write(os.urandom(2**20))
+    for i in range(first, 3 if variant.get("megabytes") else variant["steps"]):
+        logger.record_tabular("i", i)
+        logger.dump_tabular()
+        mark.write_text(str(i + 1))
+        time.sleep(0.2)
+"""
+
+
+class Rented:
+    """A share of runs that is staged for a machine, and what is run on that machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bucket = f"file://{path}/bucket"
+        self.ledger = path / "ledger"
+        self.ledger.touch()
+        (path / "sudo").mkdir()
+        sudo = path / "sudo" / "sudo"
+        sudo.write_text(f'#!/bin/sh\necho "$@" >> {path}/armed\n')
+        sudo.chmod(0o755)
+        self.environment = {
+            **os.environ,
+            "PATH": f"{path}/sudo:{os.environ['PATH']}",
+            "LEDGER": str(self.ledger),
+        }
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def stage(self, variants: Mapping[str, list[Any]], **job: Any) -> None:
+        """Make what travels to a machine that does all runs; `job` is what is not as usual."""
+        (self.path / "project" / "train.py").write_text(TRAIN)
+        experiment = Experiment("train", "train.py:train", variants, root=self.path / "runs", resumable=True)
+        self.home = replace(experiment, snapshot_code=True).prepare()
+        runs = self.home.read_runs()
+        usual = Job(
+            "rs-train-1", self.home.path.name, 0, tuple(run.directory for run in runs), self.bucket, Share("b1")
+        )
+        made = replace(usual, **{"sync_interval": 1.0, "python": sys.executable, **job})
+        code = str((self.home.read().code or {})["copy"])
+        self.place = stage(self.home, code, [[(run.id, 1) for run in runs]], [made])
+
+    @property
+    def job_file(self) -> Path:
+        return self.place / "job-0.json"
+
+    @property
+    def job(self) -> dict[str, Any]:
+        return dict(json.loads(self.job_file.read_text()))
+
+    def change(self, **changes: Any) -> None:
+        self.job_file.write_text(json.dumps({**self.job, **changes}))
+
+    @property
+    def share(self) -> Share:
+        return Share(*self.job["share"])
+
+    @property
+    def store(self) -> Store:
+        return open_store(self.bucket)
+
+    @property
+    def runs(self) -> list[str]:
+        return [str(run) for run in self.job["runs"]]
+
+    def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a machine with this name, which has a directory of its own, and one core: a run at a time."""
+        directory = self.path / name
+        if not directory.exists():
+            subprocess.run(["cp", "-r", self.place, directory], check=True)
+        (directory / "job-0.json").write_text(self.job_file.read_text())
+        (self.path / f"{name}-locks").mkdir(exist_ok=True)
+        own = {**self.environment, "RUNSLOT_LOCKS": str(self.path / f"{name}-locks"), **environment}
+        own["PYTHONPATH"] = str(next(directory.glob("runslot-*.pyz")))
+        with (self.path / f"{name}.log").open("ab") as log:
+            core = str(min(os.sched_getaffinity(0)))
+            command = ["taskset", "-c", core, sys.executable, "-m", "runslot.launch.sky.machine", str(directory), "0"]
+            process = subprocess.Popen(command, cwd=directory, env=own, stdout=log, stderr=log, start_new_session=True)
+        self.processes.append(process)
+        return process
+
+    def log(self, name: str) -> str:
+        return (self.path / f"{name}.log").read_text()
+
+    def listing(self) -> Listing:
+        try:
+            return Listing.from_bytes(self.store.get(self.share.listing))
+        except Exception:
+            return Listing()
+
+    def pull(self, to: str = "home") -> Pulled:
+        return pull(self.store, self.share, self.path / to)
+
+    def outcomes(self, to: str = "home") -> dict[str, dict[str, Any]]:
+        """What has arrived of how runs ended."""
+        self.pull(to)
+        files = {run: self.path / to / run / "outcome.json" for run in self.runs}
+        return {run: json.loads(file.read_text()) for run, file in files.items() if file.exists()}
+
+    def began(self) -> list[str]:
+        return self.ledger.read_text().splitlines()
+
+    def lose(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill everything of a machine at once."""
+        for pid in [process.pid, *_below(process.pid)]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        process.wait()
+
+
+def _below(pid: int) -> list[int]:
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = [pid]
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return found[1:]
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
+    until = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def rented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rented]:
+    made = Rented(tmp_path)
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    yield made
+    for process in made.processes:
+        if process.poll() is None:
+            made.lose(process)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Server]:
+    """A metadata service; what it says lies in `metadata`."""
+    (tmp_path / "metadata").mkdir()
+    port = free_port()
+    command = [sys.executable, str(HERE / "metadata_stand_in"), str(port), str(tmp_path / "metadata")]
+    server = Server(command, port, tmp_path / "metadata" / "log")
+    server.start()
+    yield server
+    server.kill()
+
+
+def of_cloud(cloud: str, service: Server) -> dict[str, str]:
+    """The environment of a machine of that cloud."""
+    return {"aws": {"AWS_EC2_METADATA_SERVICE_ENDPOINT": service.url}, "gcp": {"GCE_METADATA_HOST": service.url[7:]}}[
+        cloud
+    ]
+
+
+# ---- asked through the bucket ------------------------------------------------------------------------------------
+
+
+def test_what_is_asked_only_grows_and_a_damaged_object_is_nothing_asked(rented: Rented) -> None:
+    share, store = Share("b1"), rented.store
+    assert asked.read(store, share) == asked.Asked()
+    assert asked.ask(store, share, ["a", "b"]) == asked.Asked(runs=frozenset({"a", "b"}))
+    assert asked.ask(store, share, ["c"]).runs == {"a", "b", "c"}
+    assert asked.ask(store, share, None) == asked.Asked(True, frozenset({"a", "b", "c"}))
+    assert asked.ask(store, share, []).everything
+    assert asked.read(store, share) == asked.Asked(True, frozenset({"a", "b", "c"}))
+    store.put(share.asked, b'{"format": 1, "every')
+    assert asked.read(store, share) == asked.Asked()
+    store.put(share.asked, b"\xff\xfe[]")
+    assert asked.ask(store, share, ["a"]).runs == {"a"}
+
+
+def test_asked_to_stop_all_runs_are_stopped_and_what_they_wrote_arrives(rented: Rented) -> None:
+    rented.stage({"lr": [0.1, 0.2, 0.3], "steps": [1000]}, sync_interval=600)
+    machine = rented.start("one")
+    wait_for(rented.began)
+    began = time.monotonic()
+    asked.ask(rented.store, rented.share, None)
+    assert machine.wait(30) == 75
+    print(f"asked: everything arrived after {time.monotonic() - began:.1f} s")
+    assert rented.listing().state == "stopped"
+    outcomes = rented.outcomes()
+    assert [each["kind"] for each in outcomes.values()] == ["stopped"]
+    assert all((rented.path / "home" / run / "progress.csv").exists() for run in outcomes)
+
+
+def test_a_machine_whose_share_was_asked_to_stop_before_begins_nothing(rented: Rented) -> None:
+    rented.stage({"lr": [0.1, 0.2], "steps": [3]})
+    asked.ask(rented.store, rented.share, None)
+    assert rented.start("one").wait(30) == 75
+    assert rented.listing().state == "stopped"
+    assert rented.began() == []
+
+
+def test_single_runs_are_stopped_and_no_others_and_one_that_waits_never_starts(rented: Rented) -> None:
+    rented.stage({"lr": [0.1, 0.2, 0.3, 0.4], "steps": [30]}, sync_interval=600)
+    machine = rented.start("one")
+    wait_for(rented.began)
+    under_way, waiting = rented.runs[0], rented.runs[3]
+    began = time.monotonic()
+    asked.ask(rented.store, rented.share, [under_way, waiting])
+    wait_for(lambda: rented.outcomes().keys() == {under_way, waiting})
+    print(f"asked: outcomes of single runs arrived after {time.monotonic() - began:.1f} s")
+    outcomes = rented.outcomes()
+    assert outcomes[under_way]["kind"] == outcomes[waiting]["kind"] == "stopped"
+    assert outcomes[waiting]["message"] == "stopped before it started"
+    assert (rented.path / "home" / under_way / "progress.csv").exists()
+    wait_for(lambda: rented.listing().settled == tuple(sorted([under_way, waiting])))
+    assert machine.poll() is None
+    assert machine.wait(60) == 1  # not all of its runs succeeded
+    assert rented.listing().state == "done"
+    kinds = [rented.outcomes()[run]["kind"] for run in rented.runs]
+    assert kinds == ["stopped", "succeeded", "succeeded", "stopped"]
+    assert [line[:3] for line in rented.began()] == ["0.1", "0.2", "0.3"]
+
+
+def test_a_replacement_sees_what_was_asked_of_the_share_before(rented: Rented) -> None:
+    rented.stage({"lr": [0.1, 0.2, 0.3], "steps": [15]})
+    machine = rented.start("one")
+    wait_for(rented.began)
+    wait_for(lambda: any(path.endswith("params.txt") for path in rented.listing().files))
+    rented.lose(machine)
+    asked.ask(rented.store, rented.share, rented.runs[:2])
+    assert rented.start("two").wait(60) == 1
+    outcomes = rented.outcomes()
+    assert [outcomes[run]["kind"] for run in rented.runs] == ["stopped", "stopped", "succeeded"]
+    assert [line[:3] for line in rented.began()] == ["0.1", "0.3"]
+    assert "its machine was lost" in outcomes[rented.runs[0]]["message"]
+    assert set(rented.listing().settled) == set(rented.runs[:2])
+
+
+# ---- told by the cloud -------------------------------------------------------------------------------------------
+
+NOTICES = {
+    "aws": ("instance-action", '{"action": "terminate", "time": "2026-01-01T08:22:00Z"}'),
+    "gcp": ("preempted", ""),
+}
+
+
+@pytest.mark.parametrize("cloud", ["aws", "gcp"])
+def test_at_a_notice_runs_are_stopped_and_everything_arrives(rented: Rented, service: Server, cloud: str) -> None:
+    rented.stage({"lr": [0.1, 0.2], "steps": [1000]}, sync_interval=600, cloud=cloud)
+    machine = rented.start("one", **of_cloud(cloud, service))
+    wait_for(rented.began)
+    wait_for(lambda: (rented.path / "metadata" / "requests").read_text().count("GET") >= 2)
+    assert machine.poll() is None  # asked twice, and nothing was announced
+    run = rented.runs[0]
+    file, text = NOTICES[cloud]
+    (rented.path / "metadata" / file).write_text(text)
+    began = time.monotonic()
+    wait_for(lambda: any(path.endswith("progress.csv") for path in rented.listing().files), 30)
+    rows = time.monotonic() - began
+    wait_for(lambda: rented.listing().state == "stopped", 30)
+    print(f"{cloud}: rows after {rows:.1f} s, everything after {time.monotonic() - began:.1f} s")
+    assert machine.wait(10) == 75
+    assert time.monotonic() - began < 20
+    assert rented.outcomes()[run]["kind"] == "stopped"
+    steps = int((rented.path / "home" / run / "params.txt").read_text())
+    assert steps >= 1
+    # Another machine goes on from there.
+    rented.change(cloud="")
+    again = rented.start("two")
+    wait_for(lambda: len(rented.began()) == 2)
+    assert int(rented.began()[1].split()[-1]) == steps
+    rented.lose(again)
+
+
+@pytest.mark.parametrize("cloud", ["aws", "gcp"])
+@pytest.mark.parametrize("how", ["hangs", "is absent"])
+def test_a_metadata_service_that_does_not_answer_holds_nothing_up(
+    rented: Rented, service: Server, cloud: str, how: str
+) -> None:
+    rented.stage({"lr": [0.1], "steps": [1000]}, sync_interval=600, cloud=cloud)
+    if how == "hangs":
+        (rented.path / "metadata" / "hangs").touch()
+    else:
+        service.kill()
+    machine = rented.start("one", **of_cloud(cloud, service))
+    wait_for(rented.began)
+    time.sleep(3)
+    began = time.monotonic()
+    machine.send_signal(signal.SIGTERM)
+    wait_for(lambda: "stopping the runs: stopped" in rented.log("one"))
+    heard = time.monotonic() - began
+    print(f"{cloud}, {how}: heard after {heard:.2f} s")
+    assert heard < 1.5
+    assert machine.wait(30) == 75
+
+
+@pytest.mark.parametrize("why", ["notice", "deadline"])
+def test_what_ends_goes_before_the_rest_of_a_large_snapshot(
+    rented: Rented, service: Server, moto: Server, s3: str, why: str
+) -> None:
+    """A line of 6 MB a second, a snapshot of 150 MB under way on it, and the end is announced."""
+    rented.bucket = s3
+    rented.stage({"megabytes": [150, 0], "steps": [1000], "lr": [0.1]}, cloud="aws")
+    port, sent = free_port(), rented.path / "sent"
+    command = [sys.executable, str(HERE / "slow_line"), str(port), str(moto.port), str(6 * 2**20), str(sent)]
+    line = Server(command, port, rented.path / "line.log")
+    line.start()
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED")
+    keys = {name: os.environ[name] for name in names}
+    if why == "deadline":
+        rented.change(seconds=100, reserve=85)
+    try:
+        machine = rented.start("one", **of_cloud("aws", service), **keys, AWS_ENDPOINT_URL=line.url)
+        wait_for(lambda: len(rented.began()) == 2)  # the first has ended, its snapshot travels
+        large, small = rented.runs
+        if why == "notice":
+            (rented.path / "metadata" / "instance-action").write_text(NOTICES["aws"][1])
+        began = time.monotonic()
+        wait_for(lambda: f"{small}/outcome.json" in rented.listing().files)
+        print(f"{why}: the outcome arrived after {time.monotonic() - began:.1f} s, large: {sent.read_text()} sent")
+        assert time.monotonic() - began < (25 if why != "deadline" else 35)
+        assert f"{large}/large.pkl" not in rented.listing().files
+        assert machine.wait(90) in {75}
+        print(f"{why}: everything arrived after {time.monotonic() - began:.1f} s, {sent.read_text()} bytes sent")
+    finally:
+        line.kill()
+    assert rented.listing().state == ("deadline" if why == "deadline" else "stopped")
+    outcomes = rented.outcomes()
+    assert (outcomes[large]["kind"], outcomes[small]["kind"]) == ("succeeded", "stopped")
+    assert (rented.path / "home" / large / "large.pkl").stat().st_size == 150 * 2**20
+    assert int(sent.read_text()) < 160 * 2**20  # nothing travelled twice
