@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CLOUD_PIP := .venv-cloud/bin/python -m pip --disable-pip-version-check --quiet
 RUNS ?= runs
 # Every test has its own locks, root and configuration; more than four at once gain little.
 SIDE_BY_SIDE := -n auto --maxprocesses 4
@@ -71,10 +72,10 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt --editable ".[view,plot,notify,nvidia,tensorboard]" --group examples --group test
 	@touch $@ $(VENV)/.demo
 
-.venv-cloud/.made: pyproject.toml
+.venv-cloud/.made: pyproject.toml constraints-cloud.txt
 	$(PYTHON) -m venv .venv-cloud
-	.venv-cloud/bin/python -m pip --disable-pip-version-check --quiet install --upgrade pip
-	.venv-cloud/bin/python -m pip --disable-pip-version-check --quiet install --editable . --group cloud-test
+	$(CLOUD_PIP) install --constraint constraints-cloud.txt --upgrade pip
+	$(CLOUD_PIP) install --constraint constraints-cloud.txt --editable . --group cloud-test
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test
