@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -31,42 +32,56 @@ class Budget:
     max_cost: float | None = None
     """Dollars, of all machines of the experiment together."""
     spent: float = 0.0
-    """Dollars that machines of the experiment have cost before."""
+    """Dollars that machines of the experiment have cost before, and those that still work may cost."""
     expected: float | None = None
     """Hours that each machine will take, where that is known."""
+    controller: str = ""
+    """The machine that SkyPilot rents besides, to look after managed jobs."""
+    controller_price: float = 0.0
+    """Dollars an hour."""
+
+    @property
+    def hourly(self) -> float:
+        """Dollars an hour of all machines together."""
+        return self.price * self.machines + self.controller_price
 
     @property
     def seconds(self) -> float:
         """How long each machine may live."""
         hours = self.max_hours
-        if self.max_cost is not None and self.price:
-            hours = min(hours, max(0.0, self.max_cost - self.spent) / (self.price * self.machines))
+        if self.max_cost is not None and self.hourly:
+            hours = min(hours, max(0.0, self.max_cost - self.spent) / self.hourly)
         return hours * 3600
 
     @property
     def worst(self) -> float:
         """Dollars that this launch can cost at most, storage and traffic left out."""
-        return self.price * self.machines * self.seconds / 3600
+        return self.hourly * self.seconds / 3600
 
     @property
     def expected_cost(self) -> float | None:
         """Dollars that it will cost if it takes as long as expected."""
-        return None if self.expected is None else self.price * self.machines * self.expected
+        return None if self.expected is None else self.hourly * self.expected
 
 
 def check(budget: Budget) -> None:
-    """Refuse what the limit does not pay for."""
+    """Refuse what the limit does not pay for, and what has no price."""
+    if not 0 <= budget.price < math.inf:
+        raise InvalidInput(
+            f"SkyPilot's catalog has no price for {budget.what} on {budget.infra}, so nothing limits what it costs: "
+            "name another instance_type, or another region"
+        )
     if budget.max_cost is None:
         return
     left = budget.max_cost - budget.spent
     said = f"{budget.machines} × {budget.what} at ${budget.price:.3f} an hour"
-    before = f" (${budget.spent:.2f} of it is spent)" if budget.spent else ""
+    before = f" (${budget.spent:.2f} of it is spent, or kept for machines that work)" if budget.spent else ""
     if budget.expected_cost is not None and budget.expected_cost > left:
         raise InvalidInput(
             f"{said} will cost about ${budget.expected_cost:.2f}, more than max_cost ${budget.max_cost:.2f}{before}: "
             "take a cheaper or a spot machine, fewer runs, or raise --max-cost"
         )
-    if budget.price and budget.seconds < _LEAST_SECONDS:
+    if budget.hourly and budget.seconds < _LEAST_SECONDS:
         raise InvalidInput(
             f"max_cost ${budget.max_cost:.2f}{before} pays for {budget.seconds / 60:.0f} minutes of {said}, too short "
             "to start: take a cheaper machine, fewer machines, or raise --max-cost"
@@ -80,12 +95,22 @@ def table(budget: Budget) -> list[str]:
     rows = [
         ("machines", f"{budget.machines} × {budget.what or 'machine'} on {budget.infra}, for {budget.runs} runs"),
         ("price", f"${budget.price:.3f} an hour each, ${budget.price * budget.machines:.3f} together"),
+        *_controller(budget),
         ("expected hours", f"{hours}{cost}"),
         ("worst case", f"${budget.worst:.2f}: each machine ends itself after {budget.seconds / 3600:.1f} hours"),
     ]
+    if budget.expected is not None and budget.expected * 3600 > budget.seconds:
+        rows.append(("", "they end themselves before that: runs will be stopped (--max-hours, --max-cost)"))
     if budget.spent:
-        rows.append(("spent before", f"${budget.spent:.2f}"))
+        rows.append(("spent before", f"${budget.spent:.2f}, with what machines that still work may spend"))
     return [f"{name:<16}{value}" for name, value in rows]
+
+
+def _controller(budget: Budget) -> list[tuple[str, str]]:
+    if not budget.controller_price:
+        return []
+    said = f"{budget.controller}, ${budget.controller_price:.3f} an hour: SkyPilot's, looks after the machines"
+    return [("controller", said)]
 
 
 def agreed(ask: Callable[[str], str] | None = None) -> None:
@@ -96,5 +121,10 @@ def agreed(ask: Callable[[str], str] | None = None) -> None:
         if not (sys.stdin and sys.stdin.isatty()):
             raise InvalidInput(f"this rents machines, and nobody is here to agree: add --yes, or set {YES}=1")
         ask = input
-    if ask("rent them? [y/N] ").strip().lower() not in {"y", "yes"}:
+    try:
+        answer = ask("rent them? [y/N] ")
+    except (EOFError, KeyboardInterrupt):
+        answer = ""
+        print()
+    if answer.strip().lower() not in {"y", "yes"}:
         raise InvalidInput("nothing was rented")
