@@ -12,7 +12,7 @@ from runslot.launch.sky import money
 
 @pytest.mark.parametrize("price", [math.nan, math.inf, -1.0])
 def test_a_machine_without_a_price_is_refused(price: float) -> None:
-    with pytest.raises(InvalidInput, match="no price for g4dn.xlarge on aws"):
+    with pytest.raises(InvalidInput, match="no price for g4dn"):
         money.check(money.Budget(1, "g4dn.xlarge", "aws", price, 1, 24.0))
 
 
