@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from tests.cloud.conftest import Server, free_port
 
-from runslot.launch.bucket import Listing, Pulled, Share, Store, asked, open_store, pull
+from runslot.launch.bucket import Listing, Pulled, Pusher, Share, Store, asked, open_store, pull
 from runslot.launch.experiment import Experiment
 from runslot.launch.sky.job import Job
 from runslot.launch.sky.staging import stage
@@ -225,7 +225,7 @@ def test_asked_to_stop_all_runs_are_stopped_and_what_they_wrote_arrives(rented: 
     wait_for(rented.began)
     began = time.monotonic()
     asked.ask(rented.store, rented.share, None)
-    assert machine.wait(30) == 75
+    assert machine.wait(30) == 0
     print(f"asked: everything arrived after {time.monotonic() - began:.1f} s")
     assert rented.listing().state == "stopped"
     outcomes = rented.outcomes()
@@ -236,7 +236,7 @@ def test_asked_to_stop_all_runs_are_stopped_and_what_they_wrote_arrives(rented: 
 def test_a_machine_whose_share_was_asked_to_stop_before_begins_nothing(rented: Rented) -> None:
     rented.stage({"lr": [0.1, 0.2], "steps": [3]})
     asked.ask(rented.store, rented.share, None)
-    assert rented.start("one").wait(30) == 75
+    assert rented.start("one").wait(30) == 0
     assert rented.listing().state == "stopped"
     assert rented.began() == []
 
@@ -276,6 +276,58 @@ def test_a_replacement_sees_what_was_asked_of_the_share_before(rented: Rented) -
     assert [line[:3] for line in rented.began()] == ["0.1", "0.3"]
     assert "its machine was lost" in outcomes[rented.runs[0]]["message"]
     assert set(rented.listing().settled) == set(rented.runs[:2])
+
+
+# ---- a share's time ----------------------------------------------------------------------------------------------
+
+
+def armed(seconds_ago: float) -> dict[str, str]:
+    """The environment of a machine whose task armed its switch-off so long ago."""
+    return {"RUNSLOT_ARMED": str(int(time.time() - seconds_ago)), "RUNSLOT_SHUTDOWN": "1"}
+
+
+def test_the_time_of_a_share_is_counted_over_its_machines(rented: Rented) -> None:
+    rented.stage({"lr": [0.1], "steps": [1000]}, seconds=7200.0, reserve=60.0)
+    switch_off = rented.path / "armed"
+    environment = armed(3600)
+    one = rented.start("one", **environment)
+    wait_for(rented.began)
+    wait_for(lambda: 3600 < rented.listing().lived < 3660)
+    rented.lose(one)
+    one = rented.start("one", **environment)  # its process alone is started again: the time is not counted twice
+    wait_for(lambda: len(rented.began()) == 2)
+    assert not switch_off.exists()
+    assert rented.listing().lived < 3660
+    rented.lose(one)
+    two = rented.start("two", **armed(1200))
+    wait_for(switch_off.exists)
+    minutes = int(switch_off.read_text().removeprefix("shutdown -h +"))
+    assert minutes == 40  # of 120, 60 and 20 are over
+    wait_for(lambda: 4800 < rented.listing().lived < 4900)
+    rented.lose(two)
+    began = len(rented.began())
+    three = rented.start("three", **armed(2400))
+    assert three.wait(30) == 0
+    assert rented.listing().state == "deadline"
+    assert "no run is begun: deadline" in rented.log("three")
+    assert len(rented.began()) == began
+
+
+def test_the_list_says_how_long_the_machine_lives_though_nothing_changes(rented: Rented) -> None:
+    share = Share("b1")
+    (rented.path / "root").mkdir()
+    pusher = Pusher(rented.store, share, rented.path / "root", ["a"], "machine", armed=time.time() - 100, beat=0.5)
+    pusher.claim()
+    first = Listing.from_bytes(rented.store.get(share.listing))
+    pusher.beat()
+    pusher.push()
+    assert Listing.from_bytes(rented.store.get(share.listing)) == first
+    for write in (pusher.beat, pusher.push):
+        time.sleep(0.6)
+        before, _ = Listing.from_bytes(rented.store.get(share.listing)), write()
+        after = Listing.from_bytes(rented.store.get(share.listing))
+        assert after.sequence == before.sequence + 1
+        assert after.lived > before.lived + 0.5
 
 
 # ---- told by the cloud -------------------------------------------------------------------------------------------
@@ -362,7 +414,7 @@ def test_what_ends_goes_before_the_rest_of_a_large_snapshot(
         print(f"{why}: the outcome arrived after {time.monotonic() - began:.1f} s, large: {sent.read_text()} sent")
         assert time.monotonic() - began < (25 if why != "deadline" else 35)
         assert f"{large}/large.pkl" not in rented.listing().files
-        assert machine.wait(90) in {75}
+        assert machine.wait(90) == (75 if why == "notice" else 0)
         print(f"{why}: everything arrived after {time.monotonic() - began:.1f} s, {sent.read_text()} bytes sent")
     finally:
         line.kill()

@@ -60,10 +60,11 @@ class Pusher:
         machine: str,
         extra: Sequence[str] = (),
         armed: float | None = None,
+        beat: float = BEAT,
     ) -> None:
         """`root` is where the `runs`, relative paths, lie; `extra` are further files below it; `machine` is a name.
 
-        The machine's life is counted from `armed`, a Unix time.
+        The machine's life is counted from `armed`, a Unix time; every `beat` seconds at least the list says so.
         """
         self._store = store
         self._share = share
@@ -80,6 +81,7 @@ class Pusher:
         """Digests of parts that lists named before."""
         self._sent: dict[str, Stat] = {}
         self._committed = 0.0
+        self._beat = beat
         self._until = _never
         self.settled: frozenset[str] = frozenset()
         """Runs of which nothing further comes, as home asked; listed once a whole push has sent what there is."""
@@ -239,7 +241,7 @@ class Pusher:
             raise _BrokenOff
 
     def _is_stale(self) -> bool:
-        return time.monotonic() - self._committed > BEAT
+        return time.monotonic() - self._committed > self._beat
 
     def _commit(self) -> None:
         before = self._read()

@@ -39,7 +39,10 @@ _PATIENCE = 3600.0
 
 
 def main(directory: Path, task: int) -> int:
-    """Do one of the jobs in `directory` and return the worker's exit status; 75 where the share was not finished."""
+    """Do one of the jobs in `directory` and return an exit status.
+
+    75 where another machine should go on with the share; else the worker's, or 0 where the runs were asked to stop.
+    """
     job = Job.from_json(json.loads((directory / job_file(task)).read_text()))
     home = directory / "work" / "experiments" / job.experiment  # a launchkit call's runs lie two levels above it
     _unpack(directory, home)
@@ -184,6 +187,8 @@ class _Machine:
         if state == "stopped" and self.why[:1] == ["deadline"]:
             state = "deadline"
         said = f"the worker ended with status {status}" if state == "failed" else ""
+        if self.why[:1] == ["notice"] and state == "stopped":
+            said = "the cloud takes the machine back"
         last = min(time.time() + _PATIENCE, self.end)
         while True:
             try:
@@ -199,7 +204,8 @@ class _Machine:
                 time.sleep(5)
             else:
                 say(f"pushed {sent} bytes; {state}")
-                return status
+                asked_to = state == "deadline" or (state == "stopped" and self.mailbox.asked.everything)
+                return 0 if asked_to else status
 
 
 if __name__ == "__main__":
