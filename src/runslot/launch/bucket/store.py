@@ -47,6 +47,9 @@ class Store(Protocol):
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects; those that are not there are no error."""
 
+    def names(self) -> dict[str, int]:
+        """Return all objects by name, each with its size."""
+
 
 def check_url(url: str) -> str:
     """Return the address of a bucket without its closing `/`; `InvalidInput` where it is none."""
@@ -135,6 +138,11 @@ class Directory:
         for name in names:
             (self._path / name).unlink(missing_ok=True)
 
+    def names(self) -> dict[str, int]:
+        """Return all files by name, each with its size; what a killed writer left half-way is one too."""
+        files = [path for path in self._path.rglob("*") if path.is_file()]
+        return {path.relative_to(self._path).as_posix(): path.stat().st_size for path in files}
+
 
 class Bucket:
     """A bucket behind fsspec."""
@@ -182,6 +190,18 @@ class Bucket:
         for name in names:
             with suppress(Exception):
                 self._filesystem.rm_file(self._at(name))
+
+    def names(self) -> dict[str, int]:
+        """Return all objects below the address by name, each with its size."""
+        below = self._at("").partition("://")[2]
+        try:
+            found = self._filesystem.find(below, detail=True)
+        except FileNotFoundError as error:
+            self._check_bucket(error)
+            return {}
+        except Exception as error:  # noqa: BLE001
+            self._refuse(error)
+        return {name.removeprefix(below): int(each["size"]) for name, each in found.items() if name.startswith(below)}
 
     def _at(self, name: str) -> str:
         return f"{self._url}/{name}"
