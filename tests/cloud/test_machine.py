@@ -20,9 +20,11 @@ import pytest
 from tests.cloud.conftest import Server, free_port
 
 from runslot.launch.bucket import Listing, Pulled, Pusher, Share, Store, asked, open_store, pull
+from runslot.launch.bucket.listing import PART
 from runslot.launch.experiment import Experiment
 from runslot.launch.sky.job import Job
 from runslot.launch.sky.staging import stage
+from runslot.launch.sky.tasks import Machine, task_of
 
 HERE = Path(__file__).parent
 
@@ -278,6 +280,36 @@ def test_a_replacement_sees_what_was_asked_of_the_share_before(rented: Rented) -
     assert set(rented.listing().settled) == set(rented.runs[:2])
 
 
+# ---- sending -----------------------------------------------------------------------------------------------------
+
+
+def test_a_push_that_is_broken_off_goes_on_at_the_part_where_it_was(rented: Rented) -> None:
+    share, root, parts = Share("b1"), rented.path / "root", rented.path / "bucket" / "b1" / "share-1-of-1" / "parts"
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "large.pkl").write_bytes(os.urandom(6 * PART))
+    os.utime(root / "a" / "large.pkl", (1e9, 1e9))
+    pusher = Pusher(rented.store, share, root, ["a", "b"], "machine")
+    pusher.claim()
+    pusher.settled = frozenset({"b"})
+    assert pusher.push(until=lambda: len(list(parts.rglob("*"))) >= 3) == 0
+    there = {path: path.stat().st_ino for path in parts.rglob("*") if path.is_file()}
+    assert 1 <= len(there) < 6
+    assert rented_listing(rented).files == {}
+    assert rented_listing(rented).settled == ()
+    (root / "b").mkdir()
+    (root / "b" / "progress.csv").write_text("i\n1\n")
+    assert pusher.push() == 6 * PART + 4
+    assert rented_listing(rented).files.keys() == {"a/large.pkl", "b/progress.csv"}
+    assert rented_listing(rented).settled == ("b",)
+    assert {path: path.stat().st_ino for path in there} == there  # none was written again
+    assert len([path for path in parts.rglob("*") if path.is_file()]) == 7
+
+
+def rented_listing(rented: Rented) -> Listing:
+    """The list of the share of those tests that have no job."""
+    return Listing.from_bytes(rented.store.get(Share("b1").listing))
+
+
 # ---- a share's time ----------------------------------------------------------------------------------------------
 
 
@@ -318,14 +350,14 @@ def test_the_list_says_how_long_the_machine_lives_though_nothing_changes(rented:
     (rented.path / "root").mkdir()
     pusher = Pusher(rented.store, share, rented.path / "root", ["a"], "machine", armed=time.time() - 100, beat=0.5)
     pusher.claim()
-    first = Listing.from_bytes(rented.store.get(share.listing))
+    first = rented_listing(rented)
     pusher.beat()
     pusher.push()
-    assert Listing.from_bytes(rented.store.get(share.listing)) == first
+    assert rented_listing(rented) == first
     for write in (pusher.beat, pusher.push):
         time.sleep(0.6)
-        before, _ = Listing.from_bytes(rented.store.get(share.listing)), write()
-        after = Listing.from_bytes(rented.store.get(share.listing))
+        before, _ = rented_listing(rented), write()
+        after = rented_listing(rented)
         assert after.sequence == before.sequence + 1
         assert after.lived > before.lived + 0.5
 
@@ -423,3 +455,83 @@ def test_what_ends_goes_before_the_rest_of_a_large_snapshot(
     assert (outcomes[large]["kind"], outcomes[small]["kind"]) == ("succeeded", "stopped")
     assert (rented.path / "home" / large / "large.pkl").stat().st_size == 150 * 2**20
     assert int(sent.read_text()) < 160 * 2**20  # nothing travelled twice
+
+
+# ---- deleted, and not only stopped -------------------------------------------------------------------------------
+
+
+def set_up(rented: Rented, cloud: str, **environment: str) -> str:
+    """Execute the setup of the task for a machine of that cloud, in a home of its own; return what it prints."""
+    home = rented.path / "machine-home"
+    (home / ".runslot").mkdir(parents=True)
+    (home / ".runslot" / "sync").symlink_to(sys.prefix)
+    job = Job.from_json(rented.job)
+    task = task_of(Machine(cloud, setup=("echo 'its own setup'",)), job, str(rented.place), {})
+    own = {**rented.environment, **environment, "HOME": str(home)}
+    done = subprocess.run(
+        ["bash", "-c", task["setup"]],
+        cwd=rented.place,
+        env=own,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("its own setup\n")
+    assert (rented.path / "armed").read_text() == "shutdown -h +1440\n"
+    assert (home / ".runslot" / "shutdown").exists()
+    return done.stdout
+
+
+def test_a_machine_of_ec2_is_terminated_when_it_switches_itself_off(rented: Rented, service: Server, s3: str) -> None:
+    import boto3
+
+    rented.stage({"lr": [0.1]})
+    client = boto3.client("ec2")
+    (image, *_) = client.describe_images()["Images"]
+    (instance,) = client.run_instances(ImageId=image["ImageId"], MinCount=1, MaxCount=1)["Instances"]
+    named = {"InstanceId": instance["InstanceId"], "Attribute": "instanceInitiatedShutdownBehavior"}
+    assert client.describe_instance_attribute(**named)["InstanceInitiatedShutdownBehavior"]["Value"] == "stop"
+    (rented.path / "metadata" / "instance-id").write_text(instance["InstanceId"])
+    names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    keys = {name: os.environ[name] for name in names}
+    said = set_up(rented, "aws", **keys, **of_cloud("aws", service))
+    assert "this machine is deleted when it switches itself off" in said
+    assert client.describe_instance_attribute(**named)["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
+
+
+def test_a_machine_of_ec2_that_may_not_goes_on(rented: Rented, service: Server, s3: str) -> None:
+    rented.stage({"lr": [0.1]})
+    (rented.path / "metadata" / "instance-id").write_text("i-0123456789abcdef0")
+    names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    said = set_up(rented, "aws", **{name: os.environ[name] for name in names}, **of_cloud("aws", service))
+    assert "EC2 refuses to delete this machine" in said
+    assert "i-0123456789abcdef0" in said
+    assert "its disk costs until" in said
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_a_machine_of_compute_engine_deletes_itself_at_its_deadline(rented: Rented, service: Server, may: bool) -> None:
+    rented.stage({"lr": [0.1], "steps": [1000]}, cloud="gcp", seconds=3600.0, reserve=60.0)
+    if not may:
+        (rented.path / "metadata" / "forbidden").touch()
+    environment = {**of_cloud("gcp", service), "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{service.url}/compute/v1/"}
+    machine = rented.start("one", **environment, **armed(3530))  # 10 s are left
+    assert machine.wait(40) == 0
+    assert rented.listing().state == "deadline"
+    deleted = rented.path / "metadata" / "deleted"
+    if may:
+        path = "/compute/v1/projects/my-project/zones/us-central1-a/instances/rs-train-1-head"
+        assert deleted.read_text() == f"{path}\n"
+    else:
+        assert not deleted.exists()
+        assert "Required 'compute.instances.delete' permission" in rented.log("one")
+
+
+def test_a_machine_that_is_not_ours_alone_is_never_deleted(rented: Rented, service: Server) -> None:
+    rented.stage({"lr": [0.1], "steps": [1000]}, cloud="gcp", seconds=60.0, reserve=58.0)
+    environment = {**of_cloud("gcp", service), "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{service.url}/compute/v1/"}
+    assert rented.start("one", **environment).wait(40) == 0
+    assert rented.listing().state == "deadline"
+    assert "DELETE" not in (rented.path / "metadata" / "requests").read_text()

@@ -9,6 +9,7 @@ import os
 import subprocess
 import time
 
+from runslot.launch.sky.deleting import delete_itself
 from runslot.launch.sky.job import Job
 from runslot.launch.sky.looking import say
 
@@ -26,7 +27,7 @@ def end_of(job: Job, since: float, lived_before: float) -> float:
 
 def arm_again(end: float) -> None:
     """Have the machine switch itself off at its share's end, where its task has armed it for later."""
-    if not os.environ.get("RUNSLOT_SHUTDOWN"):
+    if not _is_armed():
         return
     minutes = max(1, round((end - time.time()) / 60))
     done = subprocess.run(
@@ -36,3 +37,14 @@ def arm_again(end: float) -> None:
         say(f"the deadline could not be armed anew ({done.stderr.strip()}): the machine lives longer than it should")
     else:
         say(f"machines before had this share: it switches itself off in {minutes} minutes")
+
+
+def end_early(cloud: str) -> None:
+    """Delete the machine now that everything is sent at its deadline, where switching it off would only stop it."""
+    if cloud == "gcp" and _is_armed():
+        delete_itself()
+
+
+def _is_armed() -> bool:
+    """Tell whether the task has armed the switch-off: the machine is ours alone."""
+    return bool(os.environ.get("RUNSLOT_SHUTDOWN"))

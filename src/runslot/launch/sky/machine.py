@@ -204,8 +204,10 @@ class _Machine:
                 time.sleep(5)
             else:
                 say(f"pushed {sent} bytes; {state}")
-                asked_to = state == "deadline" or (state == "stopped" and self.mailbox.asked.everything)
-                return 0 if asked_to else status
+                if state == "deadline":
+                    lifetime.end_early(self.job.cloud)
+                asked_to = state == "stopped" and self.mailbox.asked.everything
+                return 0 if asked_to or state == "deadline" else status
 
 
 if __name__ == "__main__":

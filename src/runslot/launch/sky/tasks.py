@@ -108,6 +108,13 @@ def _setup(machine: Machine, job: Job) -> list[str]:
             f"  else python3 -m venv {_SYNC} && {_SYNC}/bin/python -m pip install -q {package}; fi",
             "fi",
         ]
+    if machine.is_own and machine.cloud == "aws":
+        lines += [
+            f'for RUNSLOT_PYTHON in {_SYNC}/bin/python "$HOME/skypilot-runtime/bin/python"; do',
+            "  if \"$RUNSLOT_PYTHON\" -c 'import botocore' 2>/dev/null; then break; fi",
+            "done",
+            'PYTHONPATH="$(echo "$PWD"/runslot-*.pyz)" "$RUNSLOT_PYTHON" -m runslot.launch.sky.deleting || true',
+        ]
     return [*lines, *machine.setup]
 
 
