@@ -5,7 +5,9 @@ What the machines do is real: the one-file runslot, its worker, pushes to the bu
 
 from __future__ import annotations
 
+import fcntl
 import json
+import math
 import os
 import pty
 import select
@@ -78,7 +80,11 @@ class Place:
             **({"infra": "slurm/here"} if kind == "sky" else {}),
             **keys,
         }
-        lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
+        lines = [
+            f"{key} = {json.dumps(value)}".replace(" = NaN", " = nan")
+            for key, value in values.items()
+            if value is not None
+        ]
         text = "\n".join([f'[launchers.rented]\nkind = "{kind}"', *lines]) + "\n"
         (self.project / "runslot.toml").write_text(text)
 
@@ -275,15 +281,115 @@ def test_the_deadline_ends_runs_brings_home_what_there_is_and_gives_the_machines
 def test_stop_from_another_terminal_brings_home_what_there_is(place: Place) -> None:
     launch = place.start(*place.sweep("--grid", "steps=1000", "--grid", "pause=0.1"))
     wait_for(lambda: results(place.runs))
-    one = place.call("stop", str(place.experiment.path), place.experiment.read_runs()[0].id)
-    assert one.returncode == 2
-    assert "which end together" in one.stderr
     stopped = place.call("stop", str(place.experiment.path))
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     launch.wait(60)
     assert place.rented() == []
     states = place.call("status", str(place.experiment.path)).stdout
     assert "stopped" in states
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["launch at work", "launch gone"])
+def test_a_single_run_is_stopped_and_the_others_go_on(place: Place, left: bool) -> None:
+    launch = place.start(*place.sweep("--grid", "steps=120", "--grid", "pause=0.1"))
+    wait_for(lambda: results(place.runs))
+    if left:
+        launch.kill()
+        launch.wait()
+    one = place.experiment.read_runs()[4]
+    stopped = place.call("stop", str(place.experiment.path), one.id)
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    if left:
+        assert len(place.rented()) == 2  # they have other runs to do
+        wait_for(lambda: "5 succeeded" in place.call("status", str(place.experiment.path)).stdout)
+        place.call("cloud", "down", str(place.experiment.path))
+    else:
+        assert launch.wait(100) == 1
+    assert "5 succeeded, 1 stopped" in place.call("status", str(place.experiment.path)).stdout
+    assert len(place.done) == 5
+    assert place.rented() == []
+
+
+def rentals(place: Place) -> tuple[int, int]:
+    """Return how many machines were rented, and how many given back."""
+    return sum(line.startswith("rented") for line in place.log), sum(line.startswith("gave") for line in place.log)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_machine_that_is_stopped_while_it_is_rented_is_given_back(place: Place, how: str) -> None:
+    (place.path / "stand-in" / "slow").write_text("8")
+    launch = place.start(*place.sweep("--grid", "steps=1000"))
+    wait_for(lambda: "renting" in (place.path / "out").read_text())
+    time.sleep(1)
+    place.call("stop", str(place.experiment.path), *(["--kill"] if how == "kill" else []))
+    assert launch.wait(60) != 0
+    assert place.rented() == []
+    assert "no machine is rented" in place.call("cloud", "ls").stdout
+    assert place.done == []
+
+
+def test_a_pull_elsewhere_while_a_machine_ends_makes_it_no_lost_one(place: Place) -> None:
+    place.configure(machines=1)
+    launch = place.start(*place.sweep("--grid", "pause=0.3"))
+    wait_for(lambda: any(place.runs.rglob("progress.csv")))
+    with (place.experiment.path / "cloud" / "pull.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wait_for(lambda: all((place.machines / each / "status").exists() for each in place.rented()))
+        time.sleep(4)  # looked at, and no news may come
+        assert launch.poll() is None
+    assert launch.wait(60) == 0, (place.path / "out").read_text()
+    assert rentals(place)[0] == 1
+
+
+def test_what_was_called_lost_and_has_arrived_since_is_not_done_again(place: Place) -> None:
+    """The bucket is out of reach from home until the machine is given up."""
+    place.configure(machines=1, recoveries=0)
+    launch = place.start(*place.sweep("--grid", "pause=0.2"))
+    wait_for(lambda: any(place.runs.rglob("progress.csv")))
+    launch.kill()
+    launch.wait()
+    wait_for(lambda: all((place.machines / each / "status").exists() for each in place.rented()))
+    journal = place.experiment.journal_file
+    with journal.open("a") as file:  # as a launch writes it that believes its machine to be lost
+        for run in place.experiment.read_runs():
+            outcome = {"kind": "lost", "attempt": 1, "ended": time.time(), "message": "its machine was lost"}
+            file.write(json.dumps({"event": "ended", "time": time.time(), "run": run.id, "outcome": outcome}) + "\n")
+    again = place.call("resume", str(place.experiment.path))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert place.done == ALL
+    assert rentals(place)[0] == 1
+    assert "6 succeeded" in place.call("status", str(place.experiment.path)).stdout
+    place.call("cloud", "down", str(place.experiment.path))
+
+
+def test_a_launch_killed_before_it_wrote_a_machine_down_is_resumed(place: Place) -> None:
+    launch = place.start(*place.sweep())
+    wait_for(lambda: any(place.runs.glob("*/latest/cloud/b1/*.tar.gz")))
+    launch.kill()
+    launch.wait()
+    for name in place.rented():  # the kill came before the machine was written down, and rented
+        place.kill_everything_of(name)
+    (place.experiment.path / "cloud" / "rented.json").unlink(missing_ok=True)
+    again = place.call("resume", str(place.experiment.path))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "6 succeeded" in place.call("status", str(place.experiment.path)).stdout
+    assert place.rented() == []
+
+
+def test_managed_jobs_rent_lost_machines_anew(place: Place) -> None:
+    place.configure(managed=True, recoveries=0)
+    launch = place.start(*place.sweep("--grid", "steps=12", "--grid", "pause=0.3"))
+    wait_for(lambda: any(place.runs.rglob("outcome.json")))
+    victim = place.rented()[0]
+    place.kill_everything_of(victim)
+    assert launch.wait(120) == 0, (place.path / "out").read_text()
+    said = (place.path / "out").read_text()
+    assert "cpu.small, $0.100 an hour: SkyPilot's" in said
+    assert f"{victim} was lost; SkyPilot lets another take its place" in said
+    assert sorted(set(place.done)) == ALL
+    assert place.rented() == []
+    assert list((place.path / "stand-in" / "jobs").glob("rs-*[0-9]")) == []
+    assert "no machine is rented" in place.call("cloud", "ls").stdout
 
 
 def test_a_launch_that_died_is_pulled_and_resumed(place: Place) -> None:
@@ -381,9 +487,12 @@ def test_ctrl_c_asks_whether_to_leave_the_machines_or_give_them_back(place: Plac
         ({"instance_type": "cpu.smal"}, "Near to cpu.smal: cpu.small"),
         ({"bucket": None}, "needs the key bucket"),
         ({"bucket": "s4://x"}, "did you mean 's3'"),
+        ({"max_hours": math.nan}, "max_hours is nan"),
+        ({"idle_minutes": -1}, "idle_minutes is -1"),
+        ({"python": ""}, "python is empty"),
         ({"max_cost": 0.1}, "pays for 6 minutes of 2 × any at $0.500 an hour"),
         ({"hours_per_run": 10, "max_cost": 5}, "will cost about $30.00, more than max_cost $5.00"),
-        ({"machines": 0}, "at least one is needed"),
+        ({"machines": 0}, "machines is 0, but must be a number above 0"),
         ({"spott": True}, "unknown key 'spott' (did you mean 'spot'?)"),
     ],
 )

@@ -144,10 +144,17 @@ def _status(
     done = last.outcome is not None and (not workers or last.outcome["kind"] == "succeeded")
     attempt = None if done else directory.run_dir(run, file).read_attempt()
     if last.outcome is not None and (attempt is None or attempt.attempt <= last.outcome.get("attempt", 1)):
-        return _ended(run, last.outcome, last)
+        late = _came_late(directory.run_dir(run, file), last.outcome) if file.launcher is not None else None
+        return _ended(run, last.outcome if late is None else late, last)
     if attempt is None and not last.attempts:  # no worker has begun it
         return RunStatus(run, "queued")
     return _open(directory.run_dir(run, file), run, attempt, last, launched or file.launcher is not None)
+
+
+def _came_late(run_dir: RunDir, outcome: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the success of a run that was given up for lost on another machine, where it has come home since."""
+    found = run_dir.read_outcome() if outcome["kind"] == "lost" else None
+    return found.to_json() if found is not None and found.kind == "succeeded" else None
 
 
 def _open(run_dir: RunDir, run: Run, attempt: Attempt | None, last: _Last, launched: bool) -> RunStatus:

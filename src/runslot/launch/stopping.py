@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from runslot.errors import Busy, InvalidInput, NotFound
+from runslot.errors import Busy, NotFound
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Run
@@ -41,12 +41,6 @@ def stop(
     for run_id in run_ids:
         if run_id not in known:
             raise NotFound(f"{directory.path} has no run {run_id!r}")
-    configured = of_experiment(directory.read())
-    if run_ids and getattr(configured, "stops_together", False):
-        raise InvalidInput(
-            f"the runs of {directory.path} are on rented machines, which end together: "
-            f"`runslot stop {directory.path}` ends all of them"
-        )
     launcher = living_launcher(directory)
     if launcher is not None and not take_over:
         what = f"{len(run_ids)} of its runs" if run_ids else "all its runs"

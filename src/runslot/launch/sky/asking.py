@@ -32,6 +32,9 @@ class Offer:
     price: float
     """Dollars an hour."""
     infra: str
+    controller: str = ""
+    """What SkyPilot rents to look after managed jobs; nothing where it has that already."""
+    controller_price: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,18 @@ class Seen:
     """A machine as SkyPilot sees it."""
 
     state: str
-    """`gone`, `starting` or `up`."""
+    """`gone`, `starting`, `up`, or `ended` with its job."""
     job: str = ""
     """State of its last job, in SkyPilot's word."""
+    said: str = ""
+    """Why its job ended, in SkyPilot's words."""
+    recoveries: int = 0
+    """How often SkyPilot has rented it anew."""
 
     @property
     def working(self) -> bool:
         """Whether its job may still do something."""
-        return self.state != "gone" and self.job in {"", "INIT", "PENDING", "SETTING_UP", "RUNNING"}
+        return self.state not in {"gone", "ended"} and self.job in {"", "INIT", "PENDING", "SETTING_UP", "RUNNING"}
 
 
 class SkyPilot:
@@ -57,34 +64,30 @@ class SkyPilot:
         self._python = os.path.expanduser(python) if python else sys.executable  # noqa: PTH111
         self._log = log
 
-    def offer(self, task: Mapping[str, Any]) -> Offer:
+    def offer(self, task: Mapping[str, Any], managed: bool = False) -> Offer:
         """Return what would be rented for a task; `InvalidInput` where the catalog has no such machine."""
-        return Offer(**self._ask("offer", task=task))
+        return Offer(**self._ask("offer", task=task, managed=managed))
 
-    def rent(self, task: Mapping[str, Any], name: str, dryrun: bool = False) -> None:
+    def rent(self, task: Mapping[str, Any], name: str, dryrun: bool = False, managed: bool = False) -> None:
         """Rent a machine and submit its job."""
-        self._ask("rent", task=task, name=name, dryrun=dryrun)
+        self._ask("rent", task=task, name=name, dryrun=dryrun, managed=managed)
 
-    def look(self, names: list[str]) -> dict[str, Seen]:
-        """Return by name how machines are."""
-        return {name: Seen(**seen) for name, seen in self._ask("look", names=names).items()}
+    def look(self, name: str, managed: bool = False) -> Seen:
+        """Return how a machine is."""
+        return Seen(**self._ask("look", name=name, managed=managed))
 
     def alive(self) -> list[dict[str, Any]]:
         """Return all machines that runslot rented and that SkyPilot knows of."""
         found: list[dict[str, Any]] = self._ask("alive")
         return found
 
-    def log(self, name: str) -> str:
+    def log(self, name: str, managed: bool = False) -> str:
         """Return the last lines that a machine's job printed."""
-        return str(self._ask("log", name=name))
+        return str(self._ask("log", name=name, managed=managed))
 
-    def end(self, name: str) -> None:
-        """Ask the job of a machine to end."""
-        self._ask("end", name=name)
-
-    def give_back(self, name: str) -> None:
+    def give_back(self, name: str, managed: bool = False) -> None:
         """Give a machine back; `CloudRefused` where it may still be there."""
-        self._ask("give_back", name=name)
+        self._ask("give_back", name=name, managed=managed)
 
     def credentials(self, cloud: str) -> tuple[bool, str]:
         """Tell whether a cloud can be used, and why not."""

@@ -17,6 +17,7 @@ from runslot.launch.configured import Finding
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.sky.asking import SkyPilot
 from runslot.launch.sky.job import Job
+from runslot.launch.sky.rented import read_record
 from runslot.launch.sky.room import CLOUDS, Room, room_for
 from runslot.launch.sky.tasks import task_of
 
@@ -92,10 +93,16 @@ def _bucket(entry: Sky) -> Finding:
 
 
 def something_missing(experiment: OpenExperiment) -> bool:
-    """Tell whether runs would be started: those that wait in no machine, were stopped, lost, or have failed."""
+    """Tell whether runs would be started: those that no machine on the books has, were stopped, lost, or have failed.
+
+    A launch that was killed before it had written a machine down leaves runs that have started in no machine at all.
+    """
+    record = read_record(experiment.directory)
+    known = {machine.handle for machine in record.machines} if record is not None else set()
     states = read_status(experiment.directory).runs
     return any(
-        each.state not in {"running", "succeeded"} and not (each.state == "queued" and each.name) for each in states
+        each.state != "succeeded" and not (each.state in {"running", "queued"} and each.name in known)
+        for each in states
     )
 
 

@@ -12,33 +12,16 @@ import importlib
 import io
 import json
 import os
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from runslot.launch.sky import managed as jobs
 from runslot.launch.sky.quota import quotas
+from runslot.launch.sky.sdk import Refused, first_line, of, sdk
 
 PREFIX = "rs-"
 """Names of the machines that runslot rents begin with it."""
-
-
-class Refused(Exception):
-    """What was asked is not had; `kind` is `invalid`, `missing` (no SDK) or `later` (trying again can help)."""
-
-    def __init__(self, kind: str, said: str) -> None:
-        super().__init__(said)
-        self.kind = kind
-
-
-def sdk() -> Any:
-    """Return SkyPilot's module."""
-    os.environ.setdefault("SKYPILOT_DISABLE_USAGE_COLLECTION", "1")
-    try:
-        import sky
-    except ImportError as error:
-        raise Refused("missing", f"{sys.executable} has no SkyPilot ({error})") from error
-    return sky
 
 
 def make(task: Mapping[str, Any]) -> Any:
@@ -50,23 +33,36 @@ def make(task: Mapping[str, Any]) -> Any:
         raise Refused("invalid", _explained(str(error), task["resources"])) from error
 
 
-def offer(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the cheapest machine for a task by SkyPilot's catalog: what, price an hour, infra."""
+def offer(task: Mapping[str, Any], managed: bool = False) -> dict[str, Any]:
+    """Return the cheapest machine for a task by SkyPilot's catalog: what, price an hour, infra.
+
+    With `managed` also `controller`, what looks after managed jobs, and its price; no price where it is no machine.
+    """
     made = make(task)
-    found = []
-    for resources in made.resources:
-        try:
-            listed = resources.cloud.get_feasible_launchable_resources(resources, 1) if resources.cloud else None
-        except Exception as error:
-            raise Refused("invalid", _explained(str(error), task["resources"])) from error
+    try:
+        found = _cheapest(made.resources)
+    except Exception as error:
+        raise Refused("invalid", _explained(str(error), task["resources"])) from error
+    if found is None:
+        raise Refused("invalid", _explained("no machine of the catalog fits", task["resources"]))
+    if not managed:
+        return found
+    asked = jobs.controller(made)
+    small = _cheapest(asked) if asked else None
+    return {**found, "controller": small["what"] if small else "", "controller_price": small["price"] if small else 0.0}
+
+
+def _cheapest(wanted: Iterable[Any]) -> dict[str, Any] | None:
+    found: list[dict[str, Any]] = []
+    for resources in wanted:
+        listed = resources.cloud.get_feasible_launchable_resources(resources, 1) if resources.cloud else None
         for each in listed.resources_list if listed else ():
             with contextlib.suppress(Exception):
                 found.append(
                     {"what": _what(each), "price": float(each.get_cost(3600)), "infra": str(each.infra.to_str() or "")}
                 )
-    if not found:
-        raise Refused("invalid", _explained("no machine of the catalog fits", task["resources"]))
-    return min(found, key=lambda each: float(each["price"]))
+    # A price that the catalog does not know is no number, and less than none.
+    return min((each for each in found if each["price"] >= 0), key=lambda each: each["price"], default=None)
 
 
 def _what(resources: Any) -> str:
@@ -74,25 +70,29 @@ def _what(resources: Any) -> str:
     return ", ".join(part for part in (*parts, "spot" if resources.use_spot else "") if part)
 
 
-def rent(task: Mapping[str, Any], name: str, dryrun: bool = False) -> None:
+def rent(task: Mapping[str, Any], name: str, dryrun: bool = False, managed: bool = False) -> None:
     """Rent a machine and give it its job; returns when the job is submitted. `Refused` where the cloud has none."""
     sky = sdk()
     made = make(task)
     try:
-        sky.get(sky.launch(made, cluster_name=name, dryrun=dryrun))
+        if managed:
+            jobs.launch(sky, made, name)
+        else:
+            sky.get(sky.launch(made, cluster_name=name, dryrun=dryrun))
     except Exception as error:
-        raise Refused("later", f"{name} could not be rented: {_first_line(error)}") from error
+        raise Refused("later", f"{name} could not be rented: {first_line(error)}") from error
 
 
-def look(names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return by name how machines are: `gone`, `starting` or `up`, and the state of the last job."""
+def look(name: str, managed: bool = False) -> dict[str, Any]:
+    """Return how a machine is: `gone`, `starting`, `up` or `ended`, and the state of its job."""
     sky = sdk()
     try:
-        known = sky.get(sky.status(list(names), refresh=sky.StatusRefreshMode.FORCE))
+        if managed:
+            return jobs.look(sky, name)
+        known = sky.get(sky.status([name], refresh=sky.StatusRefreshMode.FORCE))
     except Exception as error:
-        raise Refused("later", f"SkyPilot does not say how the machines are: {_first_line(error)}") from error
-    found = {each["name"]: str(each["status"].value) for each in known}
-    return {name: _seen(sky, name, found.get(name)) for name in names}
+        raise Refused("later", f"SkyPilot does not say how {name} is: {first_line(error)}") from error
+    return _seen(sky, name, next((str(each["status"].value) for each in known if each["name"] == name), None))
 
 
 def _seen(sky: Any, name: str, status: str | None) -> dict[str, str]:
@@ -104,7 +104,7 @@ def _seen(sky: Any, name: str, status: str | None) -> dict[str, str]:
         jobs = sky.get(sky.queue(name))
     except Exception:  # noqa: BLE001  a machine that is just going away does not answer
         return {"state": "up", "job": ""}
-    return {"state": "up", "job": str(_of(jobs[0], "status").value) if jobs else ""}
+    return {"state": "up", "job": str(of(jobs[0], "status").value) if jobs else ""}
 
 
 def alive(prefix: str = PREFIX) -> list[dict[str, Any]]:
@@ -113,8 +113,9 @@ def alive(prefix: str = PREFIX) -> list[dict[str, Any]]:
     try:
         known = sky.get(sky.status(refresh=sky.StatusRefreshMode.AUTO))
     except Exception as error:
-        raise Refused("later", f"SkyPilot does not say which machines there are: {_first_line(error)}") from error
-    return [_row(each) for each in known if each["name"].startswith(prefix)]
+        raise Refused("later", f"SkyPilot does not say which machines there are: {first_line(error)}") from error
+    rows = [_row(each) for each in known if each["name"].startswith(prefix)]
+    return rows + [row for row in jobs.alive(sky) if row["name"].startswith(prefix)]
 
 
 def _row(each: Any) -> dict[str, Any]:
@@ -129,35 +130,35 @@ def _row(each: Any) -> dict[str, Any]:
         "infra": infra.lower(),
         "price": price,
         "since": each["launched_at"],
+        "managed": False,
     }
 
 
-def end(name: str) -> None:
-    """Ask the job of a machine to end: its runs are stopped, and what they wrote is pushed."""
-    sky = sdk()
-    with contextlib.suppress(Exception):
-        sky.get(sky.cancel(name, all=True))
-
-
-def log(name: str) -> str:
+def log(name: str, managed: bool = False) -> str:
     """Return the last lines that the last job of a machine printed."""
     sky = sdk()
     said = io.StringIO()
     with contextlib.suppress(Exception):
-        sky.tail_logs(name, None, follow=False, tail=200, output_stream=said)
+        if managed:
+            jobs.log(sky, name, said)
+        else:
+            sky.tail_logs(name, None, follow=False, tail=200, output_stream=said)
     return said.getvalue()
 
 
-def give_back(name: str) -> None:
+def give_back(name: str, managed: bool = False) -> None:
     """Give a machine back; one that is gone already is no error. `Refused` where it may still be there."""
     sky = sdk()
     try:
-        sky.get(sky.down(name))
+        if managed:
+            jobs.give_back(sky, name)
+        else:
+            sky.get(sky.down(name))
     except Exception as error:
         if type(error).__name__ in {"ClusterDoesNotExist", "ClusterNotUpError"} or "does not exist" in str(error):
             return
         raise Refused(
-            "later", f"{name} could not be given back: {_first_line(error)}; `runslot cloud down {name}`"
+            "later", f"{name} could not be given back: {first_line(error)}; `runslot cloud down {name}`"
         ) from error
 
 
@@ -169,16 +170,12 @@ def credentials(cloud: str) -> dict[str, Any]:
 
         enabled = sky.get(client.check(infra_list=(cloud,), verbose=False))
     except Exception as error:  # noqa: BLE001  whatever it is, it is the answer
-        return {"well": False, "said": _first_line(error)}
+        return {"well": False, "said": first_line(error)}
     names = {str(name).lower() for clouds in enabled.values() for name in clouds}
     return {
         "well": cloud in names,
         "said": "" if cloud in names else f"enabled are: {', '.join(sorted(names)) or 'none'}",
     }
-
-
-def _of(record: Any, key: str) -> Any:
-    return record[key] if isinstance(record, Mapping) else getattr(record, key)
 
 
 def _explained(said: str, resources: Mapping[str, Any]) -> str:
@@ -202,25 +199,12 @@ def _near(wanted: str, cloud: str) -> list[str]:
     return [] if wanted in known else difflib.get_close_matches(wanted, known, n=3, cutoff=0.3)
 
 
-def _first_line(error: BaseException) -> str:
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    lines = [line.strip() for line in plain.splitlines() if line.strip()]
-    said = lines[0] if lines else type(error).__name__
-    reasons = {
-        str(each).strip().splitlines()[0]
-        for each in getattr(error, "failover_history", None) or ()
-        if str(each).strip()
-    }
-    return f"{said} ({'; '.join(sorted(reasons))})" if reasons else said
-
-
 VERBS: Mapping[str, Callable[..., Any]] = {
     "offer": offer,
     "rent": rent,
     "look": look,
     "alive": alive,
     "log": log,
-    "end": end,
     "give_back": give_back,
     "credentials": credentials,
     "quotas": quotas,

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
-from runslot.errors import Busy, InvalidInput
+from runslot.errors import Busy, InvalidInput, RunslotError
+from runslot.experiment.processes import identify
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.launch.bucket.listing import Share
-from runslot.launch.bucket.store import Store, Unreachable, check_url, open_store
+from runslot.launch.bucket.store import Store, check_url, open_store
 from runslot.launch.configured import Engine, Finding
 from runslot.launch.events import Observer, Said
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.sky import money
 from runslot.launch.sky.asking import SkyPilot
 from runslot.launch.sky.bringing import bring
+from runslot.launch.sky.caring import Terms
 from runslot.launch.sky.checks import check_bucket, findings, refuse_left_behind, something_missing
-from runslot.launch.sky.engine import SkyLauncher, Terms, terminal
+from runslot.launch.sky.engine import SkyLauncher, terminal
 from runslot.launch.sky.job import Job
 from runslot.launch.sky.rented import Record, read_record
 from runslot.launch.sky.tasks import Machine, task_of
+
+_WORDS = ("region", "instance_type", "accelerators", "cpus", "memory", "image", "skypilot_python")
+_ABOVE_ZERO = (
+    "machines", "sync_interval", "max_hours", "max_cost", "max_price", "hours_per_run", "look_interval", "disk",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Sky:
     """Machines of any place that SkyPilot knows: `infra` is `aws`, `gcp/us-central1`, `kubernetes`, `slurm/NAME`, …"""
-
-    stops_together: ClassVar[bool] = True
-    """A machine is asked to end all that it does: it hears of no single run."""
 
     name: str = "sky"
     infra: str = ""
@@ -71,6 +76,8 @@ class Sky:
     """After so many minutes without work a machine gives itself back."""
     recoveries: int = 3
     """How often a machine that is lost is rented anew."""
+    managed: bool = False
+    """SkyPilot's managed jobs rent lost machines anew, also while nobody looks from here."""
     look_interval: float = 30.0
     """Seconds between looks at a machine."""
     skypilot_python: str | None = None
@@ -83,13 +90,16 @@ class Sky:
             raise InvalidInput('infra is missing: write infra = "aws/us-east-1", "kubernetes", "slurm/NAME", …')
         if self.bucket:
             check_url(self.bucket)
-        if self.machines < 1:
-            raise InvalidInput(f"machines is {self.machines}, but at least one is needed")
-        for key in ("sync_interval", "max_hours", "look_interval"):
-            if getattr(self, key) <= 0:
-                raise InvalidInput(f"{key} is {getattr(self, key)}, but must be above 0")
-        if self.max_cost is not None and self.max_cost <= 0:
-            raise InvalidInput(f"max_cost is {self.max_cost}, but must be above 0 dollars")
+        for key in ("python", *_WORDS):
+            if getattr(self, key) == "":
+                raise InvalidInput(f"{key} is empty: give it a value, or leave it out")
+        for key in _ABOVE_ZERO:
+            value = getattr(self, key)
+            if value is not None and not 0 < value < math.inf:
+                raise InvalidInput(f"{key} is {value}, but must be a number above 0")
+        for key in ("idle_minutes", "recoveries"):
+            if getattr(self, key) < 0:
+                raise InvalidInput(f"{key} is {getattr(self, key)}, but must be 0 or more")
 
     @property
     def place(self) -> str:
@@ -116,6 +126,7 @@ class Sky:
             image=self.image,
             setup=self.setup,
             idle_minutes=self.idle_minutes,
+            managed=self.managed,
             more=self.resources,
         )
 
@@ -150,13 +161,14 @@ class Sky:
         terms = Terms(
             machine=self.machine(),
             machines=0 if budget is None else budget.machines,
-            price=0.0 if budget is None else budget.price,
+            price=0.0 if budget is None else budget.hourly / budget.machines,
             what="" if budget is None else budget.what,
             seconds=0.0 if budget is None else budget.seconds,
             sync_interval=self.sync_interval,
             recoveries=self.recoveries,
             python=self.python,
             look=self.look_interval,
+            managed=self.managed,
         )
         launcher = SkyLauncher(
             experiment=experiment.directory,
@@ -190,13 +202,23 @@ class Sky:
         if not well:
             raise InvalidInput(f"SkyPilot cannot use {cloud}: {said}; `runslot launchers check {self.name}` says more")
         job = Job("rs-price", "x", 0, (), record.store, Share("b0"))
-        offer = sky.offer(task_of(self.machine(), job, ".", {}))
+        offer = sky.offer(task_of(self.machine(), job, ".", {}), self.managed)
         machines = min(self.machines, runs)
         hours = self.hours_per_run or (experiment.policy.timeout or 0) / 3600 or None
         expected = None if hours is None else hours * -(-runs // machines)
-        spent = record.spent(time.time())
+        spent = record.committed(time.time())
         return money.Budget(
-            machines, offer.what, self.place, offer.price, runs, self.max_hours, self.max_cost, spent, expected
+            machines=machines,
+            what=offer.what,
+            infra=self.place,
+            price=offer.price,
+            runs=runs,
+            max_hours=self.max_hours,
+            max_cost=self.max_cost,
+            spent=spent,
+            expected=expected,
+            controller=offer.controller,
+            controller_price=offer.controller_price,
         )
 
     def check(self) -> Iterator[Finding]:
@@ -212,15 +234,21 @@ class Sky:
     def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
         """Return the status after what has arrived is brought home, where no launch at work does that."""
         record = read_record(status.directory)
-        if record is None or status.launcher is not None or status.finished:
+        # This process may be the launch that is just to decide what is missing.
+        if record is None or status.launcher not in {None, identify()} or _settled(status):
             return status
         try:
             brought = bring(status.directory, record)
         except Busy:  # another process brings it
             return status
-        except Unreachable as error:
+        except RunslotError as error:
             return replace(status, waits=(*status.waits, f"what has arrived in {record.store} is not here: {error}"))
         return read_status(status.directory) if brought.files else status
+
+
+def _settled(status: ExperimentStatus) -> bool:
+    """Tell whether nothing can have arrived that changes how runs stand: one that was given up for lost may be done."""
+    return all(each.state in {"succeeded", "failed", "timed_out"} for each in status.runs)
 
 
 @dataclass(frozen=True)

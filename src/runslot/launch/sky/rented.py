@@ -35,6 +35,8 @@ class Rented:
     """Unix times at which it was given back, or found to be lost."""
     seconds: float = 0.0
     """How long it may live."""
+    managed: bool = False
+    """SkyPilot's managed jobs look after it."""
 
     def spent(self, now: float) -> float:
         """Return the dollars that it has cost so far, by the catalog's price."""
@@ -47,6 +49,11 @@ class Rented:
             max(0.0, min(end, start + self.seconds or end) - start)
             for start, end in zip(self.launched, ends, strict=True)
         )
+
+    def committed(self, now: float) -> float:
+        """Return the dollars that it has cost, and may still cost until its deadline."""
+        left = max(0.0, self.seconds - self.lived(now)) if self.alive else 0.0
+        return self.spent(now) + self.price * left / 3600
 
     @property
     def alive(self) -> bool:
@@ -81,6 +88,10 @@ class Record:
     def spent(self, now: float) -> float:
         """Return the dollars spent so far, by the catalog's prices."""
         return sum(each.spent(now) for each in self.machines)
+
+    def committed(self, now: float) -> float:
+        """Return the dollars spent so far, and those that machines which work may still spend."""
+        return sum(each.committed(now) for each in self.machines)
 
 
 def record_file(experiment: ExperimentDir) -> Path:
