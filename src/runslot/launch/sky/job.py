@@ -38,7 +38,7 @@ class Job:
     sync_interval: float = 180.0
     """Seconds between two pushes."""
     seconds: float = 86_400.0
-    """How long the machine may live, from the arming of its deadline."""
+    """How long the machines of the share may live, one after the other, each from the arming of its deadline."""
     reserve: float = 120.0
     """How long before its deadline the machine stops its runs and pushes."""
     python: str = "python3"
