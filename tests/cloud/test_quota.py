@@ -19,8 +19,10 @@ from typing import Any
 
 import pytest
 
-from runslot.launch.bucket import Share
+from runslot.errors import InvalidInput, RunslotError
+from runslot.launch.bucket import Share, Unreachable, open_store
 from runslot.launch.sky.asking import SkyPilot
+from runslot.launch.sky.checks import check_bucket
 from runslot.launch.sky.job import Job
 from runslot.launch.sky.quota import Quota
 from runslot.launch.sky.room import room_for
@@ -129,6 +131,81 @@ def test_check_says_that_a_quota_could_not_be_read_and_does_not_fail(
     done = call("launchers", "check", "rented", quotas=[g(limit=None, said="these credentials may not read it")])
     assert done.returncode == 0, done.stdout
     assert "ok   rented: quota: not known: these credentials may not read it" in done.stdout
+
+
+# ---- the bucket, asked by check --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def s3_refuses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A server in the place of S3 that refuses with the code in this list; it says nothing where it is empty."""
+    pytest.importorskip("s3fs", reason="the dependency group cloud-test is not installed (make test-cloud)")
+    code: list[str] = []
+    done = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            if not code:
+                done.wait(60)
+                return
+            data = f"<Error><Code>{code[0]}</Code><Message>so it says</Message></Error>".encode()
+            self.send_response(403)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    yield code
+    done.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("code", ["InvalidAccessKeyId", "ExpiredToken", "SignatureDoesNotMatch"])
+def test_credentials_that_are_not_taken_are_told_from_a_missing_right(s3_refuses: list[str], code: str) -> None:
+    s3_refuses.append(code)
+    with pytest.raises(InvalidInput, match=r"credentials for s3://mine are wrong or have expired .*`aws configure`"):
+        check_bucket(open_store("s3://mine/runs"))
+    s3_refuses[0] = "AccessDenied"
+    with pytest.raises(InvalidInput, match=r"may not write to s3://mine .*someone else's"):
+        check_bucket(open_store("s3://mine/runs"))
+
+
+def test_a_bucket_that_says_nothing_is_not_waited_for(s3_refuses: list[str]) -> None:
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="has not answered within 2 s: is this machine online"):
+        check_bucket(open_store("s3://mine/runs"), patience=2)
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("AWS_DEFAULT_REGION", "us east", "cannot be asked .*us east"),
+        ("AWS_PROFILE", "nosuch", r"cannot be asked .*nosuch.*~/\.aws/config"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9", "nothing is lost. Is this machine online, and the region right"),
+    ],
+)
+def test_what_stands_wrong_on_this_machine_is_named(
+    s3_refuses: list[str], monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    s3_refuses.append("AccessDenied")
+    if variable == "AWS_DEFAULT_REGION":
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(RunslotError, match=said):
+        check_bucket(open_store("s3://mine/runs"))
 
 
 # ---- read by the driver ----------------------------------------------------------------------------------------------

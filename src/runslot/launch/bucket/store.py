@@ -227,14 +227,38 @@ class Bucket:
             ) from error
         if type(error).__name__ in {"NoCredentialsError", "DefaultCredentialsError", "PartialCredentialsError"}:
             raise InvalidInput(f"no credentials were found for {name}: {_HOW[name[:2]]}") from error
+        if code in _NOT_TAKEN or type(error).__name__ == "RefreshError":
+            raise InvalidInput(
+                f"the credentials for {name} are wrong or have expired ({said}): {_HOW[name[:2]]}"
+            ) from error
+        if type(error).__name__ in {"ProfileNotFound", "InvalidRegionError", "ConfigParseError"}:
+            raise InvalidInput(
+                f"{name} cannot be asked ({said}): look at ~/.aws/config and at the variables AWS_…"
+            ) from error
         if isinstance(error, PermissionError) or code in {"401", "403", "AccessDenied"}:
             right = "write to" if writing else "read from"
             raise InvalidInput(
                 f"these credentials may not {right} {name} ({said}): it may be someone else's. Name a bucket of yours, "
                 "or have the right granted"
             ) from error
-        raise Unreachable(f"{name} does not answer ({type(error).__name__}: {said}); nothing is lost") from error
+        hint = _ONLINE.get(name[:2], "") if type(error).__name__ in _OFFLINE else ""
+        raise Unreachable(f"{name} does not answer ({type(error).__name__}: {said}); nothing is lost{hint}") from error
 
+
+_NOT_TAKEN = {
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+}
+"""S3's codes for credentials that are nobody's, or nobody's any more."""
+
+_OFFLINE = {"EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError", "ClientConnectorDNSError"}
+_ONLINE = {
+    "s3": ". Is this machine online, and the region right (AWS_DEFAULT_REGION, `aws configure get region`)?",
+    "gs": ". Is this machine online?",
+}
 
 _HOW = {
     "s3": "run `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sysconfig
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.status import read_status
 from runslot.launch.bucket.listing import Share
-from runslot.launch.bucket.store import Store, open_store
+from runslot.launch.bucket.store import Store, Unreachable, open_store
 from runslot.launch.configured import Finding
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.sky.asking import SkyPilot
@@ -106,12 +107,33 @@ def something_missing(experiment: OpenExperiment) -> bool:
     )
 
 
-def check_bucket(store: Store) -> None:
-    """Write, read and delete a small object; the bucket's own refusal where that cannot be done."""
+def check_bucket(store: Store, patience: float = 45.0) -> None:
+    """Write, read and delete a small object; the bucket's own refusal where that cannot be done.
+
+    A push may wait for minutes until a bucket answers again; who asks whether it works hears it within `patience`.
+    """
+    found: list[BaseException | None] = []
+    thread = threading.Thread(target=lambda: found.append(_tried(store)), daemon=True)
+    thread.start()
+    thread.join(patience)
+    if not found:
+        raise Unreachable(
+            f"{store.url} has not answered within {patience:.0f} s: is this machine online, does a firewall or a proxy "
+            "stand between, and is the region right?"
+        )
+    if found[0] is not None:
+        raise found[0]
+
+
+def _tried(store: Store) -> BaseException | None:
     name = f"check/{uuid.uuid4().hex}"
-    store.put(name, b"runslot")
-    store.get(name)
-    store.delete([name])
+    try:
+        store.put(name, b"runslot")
+        store.get(name)
+        store.delete([name])
+    except Exception as error:  # noqa: BLE001  it is raised where it is waited for
+        return error
+    return None
 
 
 def refuse_left_behind(experiment: OpenExperiment) -> None:
