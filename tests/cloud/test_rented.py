@@ -479,6 +479,36 @@ def test_ctrl_c_asks_whether_to_leave_the_machines_or_give_them_back(place: Plac
                 pass
     os.close(terminal)
     assert bool(place.rented()) is left, said.decode(errors="replace")
+    assert (b"6 runs go on without this terminal" in said) is left
+    assert (b"may still be rented, $0.500 an hour, until" in said) is left
+
+
+def test_a_machine_whose_renting_outlives_its_launch_is_found_by_the_resume(place: Place) -> None:
+    (place.path / "stand-in" / "slow").write_text("8")
+    launch = place.start(*place.sweep("--grid", "pause=0.3"))
+    wait_for(lambda: (place.path / "out").read_text().count("renting") == 2)
+    time.sleep(2)  # who rents is at it
+    launch.kill()
+    launch.wait()
+    again = place.call("resume", str(place.experiment.path))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "is still being rented" in again.stdout
+    assert place.done == ALL
+    assert rentals(place) == (2, 2)
+
+
+def test_a_stop_gives_back_what_is_rented_for_a_launch_that_died(place: Place) -> None:
+    (place.path / "stand-in" / "slow").write_text("8")
+    launch = place.start(*place.sweep("--grid", "steps=1000"))
+    wait_for(lambda: (place.path / "out").read_text().count("renting") == 2)
+    time.sleep(2)  # who rents is at it
+    launch.kill()
+    launch.wait()
+    stopped = place.call("stop", str(place.experiment.path))
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    assert place.rented() == []
+    assert rentals(place)[0] == 2
+    assert "no machine is rented" in place.call("cloud", "ls").stdout
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,10 @@ class Placed:
     """The caller's environment."""
 
 
+class LeftRunning(KeyboardInterrupt):
+    """After Ctrl-C the user leaves the runs to the engine, which goes on without this launch."""
+
+
 @dataclass(frozen=True)
 class Handle:
     """A run that was started, as its engine knows it."""

@@ -15,7 +15,7 @@ from runslot.experiment.status import FAILED, UNFINISHED, ExperimentStatus, read
 from runslot.launch.configured import of_experiment
 from runslot.launch.creating import is_newest, point_latest
 from runslot.launch.events import Observer, Said
-from runslot.launch.launcher import UnderWay
+from runslot.launch.launcher import LeftRunning, UnderWay
 from runslot.launch.notifying import notifying
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.supervisor import Share, Supervisor
@@ -142,10 +142,12 @@ def launch(
         supervisor = Supervisor(engine.launcher, observer)
         supervisor.add(Share(experiment, todo.start, todo.attempts, todo.adopt, todo.kept, engine.slots_said))
         (supervisor.hand_over if leaves else supervisor.run)()
+    except LeftRunning:
+        leaves = True
     finally:
         engine.launcher.close()
         experiment.release()
-    if supervisor.interrupted:
+    if supervisor.interrupted and not leaves:
         raise KeyboardInterrupt
     return outcomes_of(directory, left=leaves)
 

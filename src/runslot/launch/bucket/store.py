@@ -54,6 +54,8 @@ class Store(Protocol):
 def check_url(url: str) -> str:
     """Return the address of a bucket without its closing `/`; `InvalidInput` where it is none."""
     parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        raise InvalidInput(f"the bucket's address {url!r} has a ? or a #, which its directory's name must not have")
     if parts.scheme == "file" and parts.path.startswith("/"):
         return url.rstrip("/")
     if parts.scheme not in _PACKAGES:

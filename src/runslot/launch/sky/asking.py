@@ -68,9 +68,11 @@ class SkyPilot:
         """Return what would be rented for a task; `InvalidInput` where the catalog has no such machine."""
         return Offer(**self._ask("offer", task=task, managed=managed))
 
-    def rent(self, task: Mapping[str, Any], name: str, dryrun: bool = False, managed: bool = False) -> None:
-        """Rent a machine and submit its job."""
-        self._ask("rent", task=task, name=name, dryrun=dryrun, managed=managed)
+    def rent(
+        self, task: Mapping[str, Any], name: str, dryrun: bool = False, managed: bool = False, hold: int | None = None
+    ) -> None:
+        """Rent a machine and submit its job; who rents keeps the descriptor `hold` open, even after we have died."""
+        self._ask("rent", hold, task=task, name=name, dryrun=dryrun, managed=managed)
 
     def look(self, name: str, managed: bool = False) -> Seen:
         """Return how a machine is."""
@@ -98,7 +100,7 @@ class SkyPilot:
         """Return how much of a task's machine the account may rent, in each region where it would be looked for."""
         return tuple(Quota(**each) for each in self._ask("quotas", task=task))
 
-    def _ask(self, verb: str, **arguments: Any) -> Any:
+    def _ask(self, verb: str, hold: int | None = None, **arguments: Any) -> Any:
         question = json.dumps({"verb": verb, **arguments})
         try:
             # A session of its own: Ctrl-C is for the launch, which decides what becomes of the machines.
@@ -110,6 +112,7 @@ class SkyPilot:
                 check=False,
                 env=self._environment(),
                 start_new_session=True,
+                pass_fds=() if hold is None else (hold,),
             )
         except OSError as error:
             raise NotInstalled(

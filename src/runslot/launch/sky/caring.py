@@ -5,10 +5,12 @@ With managed jobs SkyPilot's controller rents anew, and the care is to look how 
 
 from __future__ import annotations
 
+import fcntl
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from runslot.errors import RunslotError
@@ -97,6 +99,7 @@ class Care:
 
     def take_up(self) -> None:
         """Begin with a machine that an earlier launch rented."""
+        self._renting = True  # until the contrary is known
         self._begin(self._adopted)
 
     def stop(self, runs: Collection[str] | None) -> None:
@@ -190,7 +193,9 @@ class Care:
         self._set(launched=(*rented.launched, time.time()))
         self._home.say(f"renting {rented.name}: {rented.what or rented.infra}, ${rented.price:.3f} an hour")
         try:
-            self._sky.rent(task, rented.name, managed=rented.managed)
+            with self._renting_file().open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                self._sky.rent(task, rented.name, managed=rented.managed, hold=file.fileno())
         except RunslotError as error:
             self._renting = False
             self._give_back()
@@ -205,12 +210,40 @@ class Care:
 
     def _adopted(self) -> None:
         """Care for a machine that was rented before; one that is lost is not rented anew, a resume does that."""
+        self._await_renting()
+        if self._renting:  # the launch is closed
+            return
+        if self.given_up():
+            self._give_back()
+            return
         self._home.bring()
         if not self._has_ended():
             self._watch()
         if not self.given_up() and not self._closed.is_set():
             self._give_back()
-            self._give_up("lost", f"{self.rented.name} was lost while nobody looked after it")
+            self._give_up("lost", f"{self.rented.name} was lost while nobody looked after it{self._said}")
+
+    def _renting_file(self) -> Path:
+        """Return the file that is locked by whoever rents the machine at this moment."""
+        place = self._experiment.path / "cloud"
+        place.mkdir(exist_ok=True)
+        return place / f"{self.rented.name}.renting"
+
+    def _await_renting(self) -> None:
+        """Wait where who rents for a launch that has died is still at it: a machine that comes is not to be missed."""
+        self._renting = True
+        said = False
+        with self._renting_file().open("a") as file:
+            while self.given_up() or not self._closed.is_set():  # what is given up is to be given back when it comes
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    self._renting = False
+                    return
+                except BlockingIOError:
+                    if not said:
+                        self._home.say(f"{self.rented.name} is still being rented")
+                        said = True
+                    time.sleep(0.5)
 
     # ---- watching ------------------------------------------------------------------------------------------------
 

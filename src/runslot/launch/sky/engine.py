@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 import threading
 import time
@@ -19,23 +20,19 @@ from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.hardware.slots import Slot
 from runslot.launch.bucket import Listing, Share
 from runslot.launch.bucket.store import Store
-from runslot.launch.launcher import Handle, Placed, Taken, UnderWay
+from runslot.launch.launcher import Handle, LeftRunning, Placed, Taken, UnderWay
 from runslot.launch.sky.asking import SkyPilot
 from runslot.launch.sky.bringing import bring
 from runslot.launch.sky.caring import Care, Terms
 from runslot.launch.sky.job import Job
 from runslot.launch.sky.rented import Record, Rented, shares_of, write_record
 from runslot.launch.sky.staging import stage
-from runslot.launch.sky.tasks import divide, name_of, share_of, task_of
+from runslot.launch.sky.tasks import divide, labels_of, name_of, share_of, task_of
 
 _JOIN = 300.0
 """Seconds that the end waits for machines to be given back."""
 _EAGER = 180.0
 """Seconds after a stop in which what has arrived is looked for often."""
-
-
-class LeftRunning(KeyboardInterrupt):
-    """The user leaves the machines to themselves."""
 
 
 @dataclass
@@ -157,12 +154,13 @@ class SkyLauncher:
         until = time.monotonic() + _JOIN
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
-        alive = [machine.name for machine in self.record.machines if machine.alive]
+        alive = [machine for machine in self.record.machines if machine.alive]
+        for machine in alive:
+            ends = time.strftime("%Y-%m-%d %H:%M", time.localtime(machine.launched[-1] + machine.seconds))
+            self.say(f"{machine.name} may still be rented, ${machine.price:.3f} an hour, until {ends} at the latest")
         if alive:
-            self.say(
-                f"{', '.join(alive)} may still be rented: `runslot resume` looks after them again, "
-                "`runslot cloud down` gives them back; each ends itself at its deadline"
-            )
+            where = self.experiment.path
+            self.say(f"`runslot resume {where}` looks after them again, `runslot cloud down {where}` gives them back")
 
     # ---- renting -------------------------------------------------------------------------------------------------
 
@@ -179,7 +177,7 @@ class SkyLauncher:
         jobs = [self._job(machine, earlier, known) for machine in machines]
         place = stage(self.experiment, self.code, shares, jobs)
         for machine, job in zip(machines, jobs, strict=True):
-            task = task_of(self.terms.machine, job, str(place), {"runslot": self.name})
+            task = task_of(self.terms.machine, job, str(place), labels_of(self.name))
             self.write(machine)
             self._care_for(machine).rent(task)
         return machines
@@ -295,7 +293,9 @@ class SkyLauncher:
         if self.ask is None:
             return False
         answer = self.ask("the machines go on working: [l]eave them, or [s]top the runs and give them back? ")
-        return answer.strip().lower()[:1] in {"s", "t", "y"}
+        while answer[:1] not in {"l", "s"}:
+            answer = self.ask("l, to leave them, or s, to stop: ")
+        return answer[:1] == "s"
 
     def tell(self) -> None:
         """Wake the launch: there is news."""
@@ -310,7 +310,18 @@ class SkyLauncher:
 
 
 def terminal() -> Callable[[str], str] | None:
-    """Return how to ask whoever sits at the terminal; None where nobody does."""
+    """Return how to ask whoever sits at the terminal; None where nobody does. Who leaves the question says `l`."""
     if not (sys.stdin and sys.stdin.isatty()) or os.environ.get("RUNSLOT_YES") == "1":
         return None
-    return input
+    return _ask
+
+
+def _ask(question: str) -> str:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return input(question).strip().lower()
+    except (EOFError, KeyboardInterrupt):
+        print()
+        return "l"
+    finally:
+        signal.signal(signal.SIGINT, before)

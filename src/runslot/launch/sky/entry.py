@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ from runslot.launch.sky.checks import check_bucket, findings, refuse_left_behind
 from runslot.launch.sky.engine import SkyLauncher, terminal
 from runslot.launch.sky.job import Job
 from runslot.launch.sky.rented import Record, read_record
-from runslot.launch.sky.tasks import Machine, task_of
+from runslot.launch.sky.tasks import Machine, labels_of, task_of
 
 _WORDS = ("region", "instance_type", "accelerators", "cpus", "memory", "image", "skypilot_python")
 _ABOVE_ZERO = (
@@ -194,7 +195,8 @@ class Sky:
             raise InvalidInput(
                 f'launchers.{self.name} needs the key bucket, where results arrive: bucket = "s3://NAME/runs" (or gs://)'
             )
-        return open_store(f"{self.bucket.rstrip('/')}/{experiment.directory.path.parent.name}-{digest[:12]}")
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment.directory.path.parent.name)[:60]
+        return open_store(f"{self.bucket.rstrip('/')}/{plain}-{digest[:12]}")
 
     def _budget(self, experiment: OpenExperiment, runs: int, record: Record, sky: SkyPilot) -> money.Budget:
         cloud = self.machine().cloud
@@ -202,7 +204,7 @@ class Sky:
         if not well:
             raise InvalidInput(f"SkyPilot cannot use {cloud}: {said}; `runslot launchers check {self.name}` says more")
         job = Job("rs-price", "x", 0, (), record.store, Share("b0"))
-        offer = sky.offer(task_of(self.machine(), job, ".", {}), self.managed)
+        offer = sky.offer(task_of(self.machine(), job, ".", labels_of(experiment.file.name)), self.managed)
         machines = min(self.machines, runs)
         hours = self.hours_per_run or (experiment.policy.timeout or 0) / 3600 or None
         expected = None if hours is None else hours * -(-runs // machines)

@@ -135,11 +135,20 @@ def divide(runs: Sequence[tuple[str, int]], machines: int) -> list[list[tuple[st
     return [share for share in shares if share]
 
 
+def labels_of(experiment: str) -> dict[str, str]:
+    """Return the labels of an experiment's machines, as all clouds take them: 63 lower-case letters, digits, `-`."""
+    return {"runslot": _plain(experiment)[:63].strip("-") or "experiment"}
+
+
 def name_of(experiment: str, digest: str, number: int) -> str:
     """Return a machine's name, as all clouds take it: lower-case letters, digits and `-`, a letter first, short."""
-    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in experiment.lower())
-    plain = "-".join(part for part in plain.split("-") if part)[:14].strip("-")
+    plain = _plain(experiment)[:14].strip("-")
     return f"rs-{plain}-{digest[:6]}-{number}" if plain else f"rs-{digest[:6]}-{number}"
+
+
+def _plain(name: str) -> str:
+    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower())
+    return "-".join(part for part in plain.split("-") if part)
 
 
 def share_of(batch: str, number: int, of: int) -> Share:
