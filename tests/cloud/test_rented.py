@@ -289,6 +289,48 @@ def test_stop_from_another_terminal_brings_home_what_there_is(place: Place) -> N
     assert "stopped" in states
 
 
+def test_a_resume_takes_the_limits_that_it_is_given(place: Place) -> None:
+    del place.environment["RUNSLOT_YES"]
+    place.configure(machines=1, max_cost=5, max_hours=3)
+    (place.path / "stand-in" / "refuses").write_text("no capacity")
+    assert place.call(*place.sweep("--yes")).returncode == 1
+    (place.path / "stand-in" / "refuses").unlink()
+    where = str(place.experiment.path)
+    asked = place.call("resume", where)
+    assert asked.returncode == 2
+    assert "nobody is here to agree: add --yes" in asked.stderr
+    dear = place.call("resume", where, "--yes", "--max-cost", "0.01")
+    assert dear.returncode == 2
+    assert "pays for 1 minutes of 1 × any" in dear.stderr
+    done = place.call("resume", where, "--yes", "--max-cost", "2", "--max-hours", "10")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "each machine ends itself after 4.0 hours" in done.stdout
+    assert place.done == ALL
+
+
+def test_down_refuses_what_is_at_work_and_names_that_are_none(place: Place) -> None:
+    launch = place.start(*place.sweep("--grid", "steps=1000"))
+    wait_for(lambda: results(place.runs))
+    machine = place.rented()[0]
+    for asked in (machine, "--all", str(place.experiment.path)):
+        refused = place.call("cloud", "down", asked)
+        assert refused.returncode == 1
+        assert f"{machine} works for a launch that would rent another in its place" in refused.stderr
+    unknown = place.call("cloud", "down", machine + "0")
+    assert unknown.returncode == 2
+    assert f"did you mean {machine!r}" in unknown.stderr
+    launch.kill()
+    launch.wait()
+    (place.path / "stand-in" / "keeps").write_text("throttled")
+    failed = place.call("cloud", "down", str(place.experiment.path))
+    assert failed.returncode == 1
+    assert "throttled" in failed.stderr
+    assert len(place.rented()) == 2
+    (place.path / "stand-in" / "keeps").unlink()
+    assert place.call("cloud", "down", str(place.experiment.path)).returncode == 0
+    assert place.rented() == []
+
+
 @pytest.mark.parametrize("left", [False, True], ids=["launch at work", "launch gone"])
 def test_a_single_run_is_stopped_and_the_others_go_on(place: Place, left: bool) -> None:
     launch = place.start(*place.sweep("--grid", "steps=120", "--grid", "pause=0.1"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from runslot.cli.options import flag
 
 if TYPE_CHECKING:
     from runslot.experiment.rundir import ExperimentDir
+    from runslot.launch.sky.asking import SkyPilot
     from runslot.launch.sky.rented import Record
 
 app = typer.Typer(
@@ -70,18 +72,19 @@ def down(
     if not names and not every:
         raise InvalidInput("name machines (`runslot cloud ls`), directories of experiments, or --all")
     sky = SkyPilot(python)
-    wanted = (
-        [machine["name"] for machine in sky.alive()] if every else [each for name in names or () for each in _of(name)]
-    )
+    wanted = _wanted(names or (), sky, every)
     well = True
-    for name in wanted:
+    for name, managed, experiment in wanted:
         try:
-            sky.give_back(name)
+            _not_at_work(name)
+            sky.give_back(name, managed)
         except RunslotError as error:
             well = False
             typer.echo(f"{error}", err=True)
         else:
             typer.echo(f"{name} is given back")
+            if experiment is not None:
+                _write_down(experiment, name)
     if not wanted:
         typer.echo("no machine is rented")
     raise typer.Exit(0 if well else 1)
@@ -167,19 +170,55 @@ def _agreed(what: str, warning: str, yes: bool) -> None:
         raise InvalidInput("nothing was deleted")
 
 
-def _of(name: str) -> list[str]:
-    """Return the machines of an experiment's directory that may be alive, or the name of one machine."""
+def _wanted(names: Sequence[str], sky: SkyPilot, every: bool) -> list[tuple[str, bool, ExperimentDir | None]]:
+    """Return the machines that are named, and those that may be alive of the experiments whose directories are.
+
+    Each with whether a managed job has it. SkyPilot is not asked where the books of the experiments say it all.
+    """
+    from runslot.cli.finding import experiments_at
+    from runslot.errors import InvalidInput, nearest
+    from runslot.launch.sky.rented import read_record
+
+    directories = [Path(name) for name in names if Path(name).is_dir()]
+    others = [name for name in names if not Path(name).is_dir()]
+    alive = {each["name"]: bool(each["managed"]) for each in sky.alive()} if every or others else {}
+    wanted: list[tuple[str, bool, ExperimentDir | None]] = []
+    for name in sorted(alive) if every else others:
+        if name not in alive:
+            raise InvalidInput(f"no machine {name} is rented{nearest(name, alive)}: `runslot cloud ls` lists them")
+        wanted.append((name, alive[name], None))
+    for experiment in (each for directory in directories for each in experiments_at(directory)):
+        record = read_record(experiment)
+        machines = record.machines if record is not None else ()
+        wanted += [(each.name, each.managed, experiment) for each in machines if each.alive]
+    return wanted
+
+
+def _not_at_work(name: str) -> None:
+    """Refuse a machine whose launch is at work here: it would take it for lost, and rent another."""
+    from runslot.errors import Busy
+    from runslot.experiment.launchers import launched_here
+    from runslot.launch.sky.rented import read_record
+
+    for status in launched_here():
+        record = read_record(status.directory) if status.launcher is not None else None
+        if record is not None and any(each.name == name and each.alive for each in record.machines):
+            path = status.directory.path
+            raise Busy(
+                f"{name} works for a launch that would rent another in its place: `runslot stop {path}` ends that, "
+                f"`runslot stop {path} --kill` at once"
+            )
+
+
+def _write_down(experiment: ExperimentDir, name: str) -> None:
+    """Write down that a machine is given back."""
+    import dataclasses
     import time
 
-    from runslot.cli.finding import experiments_at
-    from runslot.launch.sky.rented import ended_now, read_record, write_record
+    from runslot.launch.sky.rented import read_record, write_record
 
-    if not Path(name).is_dir():
-        return [name]
-    found = []
-    for experiment in experiments_at(Path(name)):
-        record = read_record(experiment)
-        if record is not None:
-            found += [machine.name for machine in record.machines if machine.alive]
-            write_record(experiment, ended_now(record, time.time()))
-    return found
+    record = read_record(experiment)
+    for each in () if record is None else record.machines:
+        if each.name == name and each.alive and record is not None:
+            record = record.with_machine(dataclasses.replace(each, ended=(*each.ended, time.time())))
+            write_record(experiment, record)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from runslot.cli import run_options
 from runslot.cli.options import Directory, JsonLines, Notify, Quiet, TakeOver, flag
 
 
@@ -22,6 +23,9 @@ def resume(
     wait: Annotated[
         bool, flag("--wait", help="Where an engine queues the runs: wait for them, instead of leaving.")
     ] = False,
+    yes: run_options.Yes = False,
+    max_cost: run_options.MaxCost = None,
+    max_hours: run_options.MaxHours = None,
     json: JsonLines = False,
     quiet: Quiet = False,
 ) -> None:
@@ -32,10 +36,13 @@ def resume(
     from runslot.cli.asking import on_change, saying
     from runslot.cli.finding import experiments_at
     from runslot.cli.launched import INTERRUPTED, resume_experiment
+    from runslot.cli.limits import agree, limit
     from runslot.launch.code_change import settle_resume
 
+    agree(yes)
     worst = 0
     for experiment in experiments_at(directory):
+        limit(experiment, max_cost, max_hours)
         settle_resume(experiment, on_change(strict, accept_code_change, json, quiet), saying(json, quiet))
         if detach:
             from runslot.cli.detaching import resume_detached

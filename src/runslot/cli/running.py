@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -49,18 +48,11 @@ def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> in
 
 def _with_limits(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:
     """Return the experiment with the limits of rented machines that the command line gives."""
-    if options["yes"]:
-        os.environ["RUNSLOT_YES"] = "1"  # also for a launch that goes on by itself
-    limits = {key: options[key] for key in ("max_cost", "max_hours") if options[key] is not None}
-    if not limits:
-        return experiment
-    from runslot.errors import InvalidInput
+    from runslot.cli.limits import agree, limited
 
-    launcher = experiment.launcher()
-    if launcher is None or not hasattr(launcher, "max_cost"):
-        said = " and ".join(f"--{key.replace('_', '-')}" for key in limits)
-        raise InvalidInput(f"{said} is for rented machines: name them with --on, as --on ec2")
-    return replace(experiment, on=replace(launcher, **limits))  # type: ignore[type-var]
+    agree(options["yes"])
+    launcher = limited(experiment.launcher(), options["max_cost"], options["max_hours"])
+    return experiment if launcher is None else replace(experiment, on=launcher)
 
 
 def _as_scripts(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:

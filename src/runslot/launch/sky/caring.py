@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import ExperimentDir
@@ -235,15 +235,13 @@ class Care:
         said = False
         with self._renting_file().open("a") as file:
             while self.given_up() or not self._closed.is_set():  # what is given up is to be given back when it comes
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    self._renting = False
+                self._renting = not _is_free(file)
+                if not self._renting:
                     return
-                except BlockingIOError:
-                    if not said:
-                        self._home.say(f"{self.rented.name} is still being rented")
-                        said = True
-                    time.sleep(0.5)
+                if not said:
+                    self._home.say(f"{self.rented.name} is still being rented")
+                    said = True
+                time.sleep(0.5)
 
     # ---- watching ------------------------------------------------------------------------------------------------
 
@@ -337,3 +335,12 @@ class Care:
     def _set(self, **changes: object) -> None:
         self.rented = replace(self.rented, **changes)  # type: ignore[arg-type]
         self._home.write(self.rented)
+
+
+def _is_free(file: IO[str]) -> bool:
+    """Tell whether nobody holds the lock of a file; it is ours then, until the file is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -75,7 +75,7 @@ def check(budget: Budget) -> None:
         return
     left = budget.max_cost - budget.spent
     said = f"{budget.machines} × {budget.what} at ${budget.price:.3f} an hour"
-    before = f" (${budget.spent:.2f} of it is spent, or kept for machines that work)" if budget.spent else ""
+    before = f" (${budget.spent:.2f} of it is spent, or kept for machines that work)" if budget.spent >= 0.005 else ""
     if budget.expected_cost is not None and budget.expected_cost > left:
         raise InvalidInput(
             f"{said} will cost about ${budget.expected_cost:.2f}, more than max_cost ${budget.max_cost:.2f}{before}: "
@@ -101,7 +101,7 @@ def table(budget: Budget) -> list[str]:
     ]
     if budget.expected is not None and budget.expected * 3600 > budget.seconds:
         rows.append(("", "they end themselves before that: runs will be stopped (--max-hours, --max-cost)"))
-    if budget.spent:
+    if budget.spent >= 0.005:
         rows.append(("spent before", f"${budget.spent:.2f}, with what machines that still work may spend"))
     return [f"{name:<16}{value}" for name, value in rows]
 

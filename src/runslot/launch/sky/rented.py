@@ -112,14 +112,6 @@ def write_record(experiment: ExperimentDir, record: Record) -> None:
     write_json(record_file(experiment), {"format": 1, "store": record.store, "machines": machines})
 
 
-def ended_now(record: Record, now: float) -> Record:
-    """Return the record with all its machines given back."""
-    machines = tuple(
-        dataclasses.replace(each, ended=(*each.ended, now)) if each.alive else each for each in record.machines
-    )
-    return dataclasses.replace(record, machines=machines)
-
-
 def _machine(value: Mapping[str, Any]) -> Rented:
     known = {key: value[key] for key in Rented.__dataclass_fields__ if key in value}
     known |= {"share": Share(*value["share"]), "runs": tuple((run, attempt) for run, attempt in value["runs"])}
