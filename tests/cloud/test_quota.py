@@ -99,9 +99,8 @@ def call(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         f'sync_interval = 1\nlook_interval = 1\npython = "{sys.executable}"\nskypilot_python = "{STAND_IN}"\n'
     )
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "RUNSLOT_YES"},  # nothing is rented here
         "SKY_STAND_IN": str(tmp_path / "stand-in"),
-        "RUNSLOT_YES": "1",
         "RUNSLOT_ROOT": str(tmp_path / "runs"),
     }
 
@@ -131,6 +130,21 @@ def test_check_says_that_a_quota_could_not_be_read_and_does_not_fail(
     done = call("launchers", "check", "rented", quotas=[g(limit=None, said="these credentials may not read it")])
     assert done.returncode == 0, done.stdout
     assert "ok   rented: quota: not known: these credentials may not read it" in done.stdout
+
+
+def test_a_launch_without_room_for_one_machine_is_refused_before_the_first(
+    call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    sweep = ("run", "train.py:train", "--grid", "lr=0.1,0.2", "--on", "rented")
+    none = call(*sweep, quotas=[g(limit=0)])
+    assert none.returncode == 2
+    assert f"quota does not allow it: 0 vCPUs of {G!r} in us-east-1" in none.stderr
+    assert "request-service-quota-increase" in none.stderr
+    assert not (tmp_path / "stand-in" / "log").exists()
+    short = call(*sweep, quotas=[g(limit=4)])  # said; the fixture's nobody then agrees to nothing
+    assert "quota is short: 4 vCPUs" in short.stdout
+    assert "add --yes" in short.stderr
+    assert not (tmp_path / "stand-in" / "log").exists()
 
 
 # ---- the bucket, asked by check --------------------------------------------------------------------------------------

@@ -94,7 +94,9 @@ def _filesystem(scheme: str) -> Any:
     from s3fs import S3FileSystem
 
     patience = {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 4}}
-    return S3FileSystem(config_kwargs=patience, **plain)
+    filesystem = S3FileSystem(config_kwargs=patience, **plain)
+    filesystem.retries = 1  # botocore tries again by itself, with patience of its own
+    return filesystem
 
 
 class Directory:

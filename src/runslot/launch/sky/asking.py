@@ -15,7 +15,8 @@ from runslot.errors import InvalidInput, NotInstalled, RunslotError
 from runslot.launch.onefile import one_file
 from runslot.launch.sky.quota import Quota
 
-_LOG_LINES = 20
+_PATIENCE = {"credentials": 180, "offer": 180, "quotas": 180, "alive": 300, "look": 300, "log": 120, "give_back": 1200}
+"""Seconds for an answer; its first question starts SkyPilot's server. Renting takes as long as the cloud does."""
 
 
 class CloudRefused(RunslotError):
@@ -113,7 +114,10 @@ class SkyPilot:
                 env=self._environment(),
                 start_new_session=True,
                 pass_fds=() if hold is None else (hold,),
+                timeout=_PATIENCE.get(verb),
             )
+        except subprocess.TimeoutExpired:
+            raise CloudRefused(f"SkyPilot has not answered in {_PATIENCE[verb]} s ({verb})") from None
         except OSError as error:
             raise NotInstalled(
                 f"{self._python} cannot be started ({error.strerror}): name a Python with SkyPilot"

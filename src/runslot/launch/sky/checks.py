@@ -49,7 +49,7 @@ def findings(entry: Sky) -> Iterator[Finding]:
 def _machine(entry: Sky, sky: SkyPilot) -> Iterator[Finding]:
     task = task_of(entry.machine(), Job("rs-price", "x", 0, (), "file:///x", Share("b0")), ".", {})
     try:
-        offer = sky.offer(task)
+        offer = sky.offer(task, entry.managed)
     except RunslotError as error:
         yield Finding("machine", False, "", str(error))
         return

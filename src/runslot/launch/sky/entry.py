@@ -22,11 +22,14 @@ from runslot.launch.sky import money
 from runslot.launch.sky.asking import SkyPilot
 from runslot.launch.sky.bringing import bring
 from runslot.launch.sky.caring import Terms
-from runslot.launch.sky.checks import check_bucket, findings, refuse_left_behind, something_missing
+from runslot.launch.sky.checks import check_bucket, check_quota, findings, refuse_left_behind, something_missing
 from runslot.launch.sky.engine import SkyLauncher, terminal
 from runslot.launch.sky.job import Job
 from runslot.launch.sky.rented import Record, read_record
 from runslot.launch.sky.tasks import Machine, labels_of, task_of
+
+_NO_JOB = Job("rs-price", "x", 0, (), "file:///x", Share("b0"))
+"""In the task of which the price is asked."""
 
 _WORDS = ("region", "instance_type", "accelerators", "cpus", "memory", "image", "skypilot_python")
 _ABOVE_ZERO = (
@@ -142,8 +145,10 @@ class Sky:
         if runs == 0 or not something_missing(experiment):  # machines that work already are looked after
             return self._engine(experiment, observer, digest, store, record, sky, None)
         check_bucket(store)
-        budget = self._budget(experiment, runs, record, sky)
+        task = task_of(self.machine(), _NO_JOB, ".", labels_of(experiment.file.name))
+        budget = self._budget(experiment, runs, record, sky, task)
         money.check(budget)
+        check_quota(sky, task, budget.machines, self.machine().cloud, lambda text: observer(Said(text)))
         for line in money.table(budget):
             observer(Said(line))
         money.agreed()
@@ -198,13 +203,14 @@ class Sky:
         plain = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment.directory.path.parent.name)[:60]
         return open_store(f"{self.bucket.rstrip('/')}/{plain}-{digest[:12]}")
 
-    def _budget(self, experiment: OpenExperiment, runs: int, record: Record, sky: SkyPilot) -> money.Budget:
+    def _budget(
+        self, experiment: OpenExperiment, runs: int, record: Record, sky: SkyPilot, task: Mapping[str, Any]
+    ) -> money.Budget:
         cloud = self.machine().cloud
         well, said = sky.credentials(cloud)
         if not well:
             raise InvalidInput(f"SkyPilot cannot use {cloud}: {said}; `runslot launchers check {self.name}` says more")
-        job = Job("rs-price", "x", 0, (), record.store, Share("b0"))
-        offer = sky.offer(task_of(self.machine(), job, ".", labels_of(experiment.file.name)), self.managed)
+        offer = sky.offer(task, self.managed)
         machines = min(self.machines, runs)
         hours = self.hours_per_run or (experiment.policy.timeout or 0) / 3600 or None
         expected = None if hours is None else hours * -(-runs // machines)
