@@ -683,6 +683,30 @@ def test_a_launchkit_script_runs_on_rented_machines(place: Place) -> None:
     assert "cpu.small" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("spot_price=-1", "spot_price is -1, but must be a number above 0"),
+        ("num_exps_per_instance='two'", "num_exps_per_instance is 'two', but must be a number above 0"),
+        ("region=3", "region is 3, but must be the name of one"),
+    ],
+)
+def test_wrong_arguments_of_a_launchkit_call_are_named(place: Place, argument: str, said: str) -> None:
+    text = (place.project / "runslot.toml").read_text()
+    (place.project / "runslot.toml").write_text(text.replace("launchers.rented", "launchers.ec2"))
+    (place.project / "script.py").write_text(
+        "from runslot.launchkit import run_experiment\nfrom train import train\n"
+        f"run_experiment(train, mode='ec2', exp_prefix='lk', variant={{'lr': 0.1}}, seed=0, {argument})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=place.project, env=place.environment, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert place.log == []
+
+
 def test_a_resume_gives_back_a_machine_whose_runs_were_all_home_before_its_launch_died(place: Place) -> None:
     launch = place.start(*place.sweep())
     wait_for(lambda: len(list(place.runs.rglob("outcome.json"))) == len(ALL))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -40,8 +41,11 @@ def rented(
     So many machines as are needed for `num_exps_per_instance` runs on each. A `spot_price` asks for machines that the
     cloud may take back, for at most so many dollars an hour.
     """
-    if num_exps_per_instance < 1:
-        raise InvalidInput(f"num_exps_per_instance is {num_exps_per_instance}, but at least one is needed")
+    _check_numbers(num_exps_per_instance=num_exps_per_instance, sync_interval=sync_interval, spot_price=spot_price)
+    if not isinstance(num_exps_per_instance, int) or num_exps_per_instance < 1:
+        raise InvalidInput(f"num_exps_per_instance is {num_exps_per_instance!r}, but must be a whole number from 1")
+    if not isinstance(region, str):
+        raise InvalidInput(f"region is {region!r}, but must be the name of one, as 'us-east-1'")
     known = configured_launchers()
     entry = launcher_named(mode)
     if not isinstance(entry, Sky):
@@ -57,6 +61,13 @@ def rented(
     else:
         given |= _of_gcp(gcp_kwargs or {})
     return replace(entry, **given)
+
+
+def _check_numbers(**given: object) -> None:
+    for name, value in given.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if value is not None and not (number and 0 < float(str(value)) < math.inf):
+            raise InvalidInput(f"{name} is {value!r}, but must be a number above 0")
 
 
 def _of_gcp(gcp_kwargs: Mapping[str, Any]) -> dict[str, Any]:

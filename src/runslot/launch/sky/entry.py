@@ -92,6 +92,8 @@ class Sky:
     def __post_init__(self) -> None:
         if not self.place:
             raise InvalidInput('infra is missing: write infra = "aws/us-east-1", "kubernetes", "slurm/NAME", …')
+        if self.region and "/" in self.infra and self.region not in self.infra.split("/"):
+            raise InvalidInput(f"region is {self.region!r}, but infra says {self.infra!r}: leave one of them out")
         if self.bucket:
             check_url(self.bucket)
         for key in ("python", *_WORDS):
