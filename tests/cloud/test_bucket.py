@@ -587,6 +587,25 @@ def _digest(path: Path) -> str:
         return digest.hexdigest()
 
 
+def test_what_cannot_be_read_is_said_once_and_left_out(tmp_path: Path) -> None:
+    root = tmp_path / "away"
+    (root / "a" / "b").mkdir(parents=True)
+    (root / "a" / "progress.csv").write_text("Loss\n1\n")
+    refused = Path("/proc/sys/vm/compact_memory")  # nobody may read it, root neither
+    if not refused.exists():
+        pytest.skip(f"there is no {refused}")
+    (root / "a" / "b" / "refused").symlink_to(refused)
+    said: list[str] = []
+    store = open_store(f"file://{tmp_path}/bucket")
+    pusher = Pusher(store, SHARE, root, ["a"], "m1", say=said.append)
+    pusher.claim()
+    pusher.push()
+    pusher.push("done")
+    assert said == [f"{root}/a/b/refused cannot be read (Permission denied), so it is not sent"]
+    assert pull(store, SHARE, tmp_path / "home").files == 1
+    assert (tmp_path / "home" / "a" / "progress.csv").read_text() == "Loss\n1\n"
+
+
 def test_equal_parts_may_be_put_at_the_same_moment(tmp_path: Path) -> None:
     """As two files of one content are, by one push."""
     store = open_store(f"file://{tmp_path}/bucket")

@@ -243,6 +243,32 @@ def test_runs_whose_outcome_had_arrived_are_never_done_again(place: Place) -> No
     assert sorted(set(place.done)) == ALL
 
 
+def test_a_worker_that_is_killed_alone_is_started_again_and_its_runs_go_on(place: Place) -> None:
+    place.configure(machines=1)
+    launch = place.start(*place.sweep("--grid", "steps=20", "--grid", "pause=0.2"))
+    wait_for(lambda: results(place.runs))
+
+    def worker() -> int | None:
+        for pid in place.processes(place.rented()[0]):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if b"work" in command and b"--moved" in command:
+                return pid
+        return None
+
+    os.kill(wait_for(worker), signal.SIGKILL)
+    assert launch.wait(100) == 0, (place.path / "out").read_text()
+    assert place.done == ALL  # each once
+    assert rentals(place) == (1, 1)
+
+
+def test_an_interpreter_that_the_machine_has_not_is_named_and_not_tried_again(place: Place) -> None:
+    place.configure(machines=1, python="~/nowhere/python")
+    done = place.call(*place.sweep())
+    assert done.returncode == 1
+    assert "python = '~/nowhere/python' cannot be started: No such file or directory" in done.stdout
+    assert rentals(place) == (1, 1)
+
+
 def test_resumable_runs_continue_from_what_had_arrived(place: Place) -> None:
     (place.project / "train.py").write_text(
         TRAIN.replace(

@@ -66,7 +66,7 @@ def scan(root: Path, runs: Sequence[str], extra: Sequence[str] = ()) -> dict[str
 def _walk(root: Path, below: str) -> Iterator[Found]:
     try:
         entries = sorted(os.scandir(root / below), key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # gone meanwhile, no directory any more, or not for our eyes
         return
     for entry in entries:
         name = f"{below}/{entry.name}"

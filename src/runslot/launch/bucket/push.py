@@ -61,6 +61,7 @@ class Pusher:
         extra: Sequence[str] = (),
         armed: float | None = None,
         beat: float = BEAT,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`root` is where the `runs`, relative paths, lie; `extra` are further files below it; `machine` is a name.
 
@@ -81,6 +82,9 @@ class Pusher:
         """Digests of parts that lists named before."""
         self._sent: dict[str, Stat] = {}
         self._committed = 0.0
+        self._say = say
+        self._unreadable: set[str] = set()
+        """Paths that were said to be left out."""
         self._beat = beat
         self._until = _never
         self.settled: frozenset[str] = frozenset()
@@ -192,6 +196,10 @@ class Pusher:
             except FileNotFoundError:
                 if len(group.files) > 1:
                     return None  # an attempt that is just being kept aside; the next scan sees where its files went
+            except OSError as error:  # of the file alone: what else the run has written goes on its way
+                if found.path not in self._unreadable:
+                    self._unreadable.add(found.path)
+                    self._say(f"{found.at} cannot be read ({error.strerror}), so it is not sent")
         return arrived
 
     def _upload_file(self, found: Found, pool: ThreadPoolExecutor | None) -> tuple[Stat | None, File]:

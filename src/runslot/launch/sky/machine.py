@@ -34,6 +34,10 @@ _LOOK = 1.0
 """Seconds between looks at the worker, the clock, and what the threads have found."""
 _HASTE = 2.0
 """Seconds between two pushes while the runs end."""
+_WORKERS = 4
+"""How many workers are tried, one after the other, where something kills them alone (memory that has run out)."""
+_NO_WORKER = 127
+"""Status where there is none, as of a shell whose command is not found."""
 _PATIENCE = 3600.0
 """Seconds in which a bucket that does not answer is tried again at the end, where the deadline leaves them."""
 
@@ -51,7 +55,7 @@ def main(directory: Path, task: int) -> int:
     worker = f"{job.share.batch}-{job.share.number}"
     extra = [os.path.relpath(ExperimentDir(home).worker_journal(worker), root)] if root == home else []
     since = lifetime.armed()
-    pusher = Pusher(store, job.share, root, job.runs, f"{job.name}-{uuid.uuid4().hex[:8]}", extra, since)
+    pusher = Pusher(store, job.share, root, job.runs, f"{job.name}-{uuid.uuid4().hex[:8]}", extra, since, say=say)
     asked_before = _restore(job, store, root, pusher)
     end = lifetime.end_of(job, since, pusher.lived_before)
     if pusher.lived_before:
@@ -103,6 +107,8 @@ class _Machine:
     """Unix time at which the machine must be gone."""
     why: list[str] = field(default_factory=list)
     """Why the runs are brought to an end, in order."""
+    failure: str = ""
+    """Why the worker could not do its runs."""
 
     def run(self) -> int:
         """Watch the worker to its end, push all the while, and once more at the end."""
@@ -112,14 +118,29 @@ class _Machine:
             say(f"no run is begun: {self.why[0]}")
             return self._push_rest(UNFINISHED_STATUS)
         self.mailbox.pass_on()
-        worker = self._start()
         sender = Sender(self.pusher, self.job.sync_interval)
-        self._watch(worker, sender)
+        status = self._work(sender)
         sender.close()
         if sender.taken_over:
             return 1
         self._settle()
-        return self._push_rest(worker.returncode)
+        return self._push_rest(status)
+
+    def _work(self, sender: Sender) -> int:
+        """Have the worker do the runs, and return its status; one that is killed alone is started again, and adopts."""
+        for again in range(_WORKERS):
+            try:
+                worker = self._start()
+            except OSError as error:
+                self.failure = f"python = {self.job.python!r} cannot be started: {error.strerror}"
+                return _NO_WORKER
+            self._watch(worker, sender)
+            if worker.returncode >= 0 or self.why or again == _WORKERS - 1:
+                break
+            say(f"the worker was ended by {signal.Signals(-worker.returncode).name}; another goes on with its runs")
+        if worker.returncode not in {0, 1, UNFINISHED_STATUS}:
+            self.failure = f"the worker ended with status {worker.returncode}"
+        return worker.returncode
 
     def _watch(self, worker: subprocess.Popen[bytes], sender: Sender) -> None:
         """Return when the worker has ended; nothing here waits for the bucket or for the cloud."""
@@ -167,7 +188,15 @@ class _Machine:
 
     def _start(self) -> subprocess.Popen[bytes]:
         archive = next(self.directory.glob("runslot-*.pyz"))
-        argv = [self.job.python, str(archive), "work", str(self.home), "--moved", "--name", self.worker_name]
+        argv = [
+            str(Path(self.job.python).expanduser()),
+            str(archive),
+            "work",
+            str(self.home),
+            "--moved",
+            "--name",
+            self.worker_name,
+        ]
         argv += ["--batch", str(self.directory / TASKS), "--task", str(self.job.task)]
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         # A group of its own: whoever ends this job ends it through us, and once.
@@ -186,7 +215,7 @@ class _Machine:
         state = "done" if status in {0, 1} else ("stopped" if status == UNFINISHED_STATUS else "failed")
         if state == "stopped" and self.why[:1] == ["deadline"]:
             state = "deadline"
-        said = f"the worker ended with status {status}" if state == "failed" else ""
+        said = self.failure if state == "failed" else ""
         if self.why[:1] == ["notice"] and state == "stopped":
             said = "the cloud takes the machine back"
         last = min(time.time() + _PATIENCE, self.end)
