@@ -78,8 +78,11 @@ def user(moto: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
     }
     environment = {**os.environ, **aws, "SKY_NODE_ENV": " ".join([*aws, "RUNSLOT_LOCKS", "LEDGER"])}
     environment |= {"RUNSLOT_LOCKS": str(place / "locks"), "LEDGER": str(place / "ledger"), "RUNSLOT_YES": "1"}
+    outside = subprocess.run([TESTBEDS / "outside-up", place / "outside"], check=True, capture_output=True, text=True)
+    trusting = outside.stdout.strip().removeprefix("export ").split()
+    environment |= dict(each.split("=", 1) for each in trusting)
     for name in ("SSL_CERT_FILE", "UV_INDEX_URL", "UV_DEFAULT_INDEX"):  # how packages are reached from here
-        if name in os.environ:
+        if name in environment:
             environment["SKY_NODE_ENV"] += f" {name}"
     (place / "locks").mkdir()
     (place / "ledger").touch()
@@ -98,12 +101,17 @@ def user(moto: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
     _boto(environment, "import boto3; boto3.client('s3').create_bucket(Bucket='results')")
     image = _boto(environment, "import boto3; print(boto3.client('ec2').describe_images()['Images'][0]['ImageId'])")
     write_catalogs(Path(home), image)
+    # The controller of managed jobs is a part of the API server: Slurm hosts none.
+    (Path(home) / ".sky" / "config.yaml").write_text("jobs:\n  controller:\n    consolidation_mode: true\n")
     sky = Path(PYTHON).parent / "sky"
     subprocess.run([sky, "api", "stop"], env=environment, check=False, capture_output=True)
     yield environment
-    subprocess.run([sky, "down", "--all", "--yes"], env=environment, check=False, capture_output=True)
+    for ended in (["jobs", "cancel", "--all", "--yes"], ["down", "--all", "--yes"]):
+        subprocess.run([sky, *ended], env=environment, check=False, capture_output=True)
+    kill_machines("rs-")
     subprocess.run([sky, "api", "stop"], env=environment, check=False, capture_output=True)
     subprocess.run([TESTBEDS / "sky-up", "--down", place / "sky"], check=False)
+    subprocess.run([TESTBEDS / "outside-up", "--down", place / "outside"], check=False)
 
 
 def _boto(environment: dict[str, str], script: str) -> str:
@@ -117,10 +125,14 @@ class Project:
     def __init__(self, path: Path, environment: dict[str, str]) -> None:
         self.path = path
         self.environment = {**environment, "RUNSLOT_ROOT": str(path / "runs")}
-        (path / "runslot.toml").write_text(
-            '[launchers.rented]\nkind = "sky"\ninfra = "slurm/testbed"\nbucket = "s3://results/runs"\nmachines = 2\n'
+        self.configure()
+
+    def configure(self, machines: int = 2, more: str = "") -> None:
+        (self.path / "runslot.toml").write_text(
+            '[launchers.rented]\nkind = "sky"\ninfra = "slurm/testbed"\nbucket = "s3://results/runs"\n'
+            f"machines = {machines}\n"
             f'cpus = "2"\nsync_interval = 2\nlook_interval = 3\nmax_hours = 1\npython = "{sys.executable}"\n'
-            f'skypilot_python = "{PYTHON}"\n'
+            f'skypilot_python = "{PYTHON}"\n{more}'
         )
 
     def command(self, *arguments: str) -> list[str]:
@@ -173,6 +185,26 @@ def train(variant):
 """
 
 
+def wait_for_arrivals(project: Project, launch: subprocess.Popen[bytes]) -> set[float]:
+    """Return the rates of the runs that have come home, as soon as there are any."""
+    until = time.monotonic() + 600
+    while not any((project.path / "runs").rglob("outcome.json")):
+        assert time.monotonic() < until, (project.path / "out").read_text()
+        assert launch.poll() is None, (project.path / "out").read_text()
+        time.sleep(0.2)
+    return {
+        json.loads((path.parent / "variant.json").read_text())["lr"]
+        for path in (project.path / "runs").rglob("outcome.json")
+    }
+
+
+def kill_machines(name: str, at_most: int | None = None) -> None:
+    """Kill Slurm jobs that are machines, with everything in them."""
+    jobs = subprocess.run(["squeue", "-h", "-o", "%A %j"], check=True, capture_output=True, text=True).stdout
+    for line in [line for line in jobs.splitlines() if line.split()[1].startswith(name)][:at_most]:
+        subprocess.run(["scancel", "--signal=KILL", "--full", line.split()[0]], check=True)
+
+
 def test_a_lost_machine_is_replaced_and_finishes_its_share(project: Project) -> None:
     """The Slurm job that is the machine is killed, with everything in it, half-way."""
     (project.path / "train.py").write_text(TRAIN)
@@ -184,26 +216,64 @@ def test_a_lost_machine_is_replaced_and_finishes_its_share(project: Project) -> 
             project.command("run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=lost"),
             cwd=project.path, env=project.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
         )  # fmt: skip
-    until = time.monotonic() + 400
-    while not any((project.path / "runs").rglob("outcome.json")):
-        assert time.monotonic() < until, (project.path / "out").read_text()
-        assert launch.poll() is None, (project.path / "out").read_text()
-        time.sleep(0.2)
-    arrived = {
-        json.loads((path.parent / "variant.json").read_text())["lr"]
-        for path in (project.path / "runs").rglob("outcome.json")
-    }
-    jobs = subprocess.run(["squeue", "-h", "-o", "%A %j"], check=True, capture_output=True, text=True).stdout.split(
-        "\n"
-    )
-    victim = next(line.split()[0] for line in jobs if "rs-lost" in line)
-    subprocess.run(["scancel", "--signal=KILL", "--full", victim], check=True)
+    arrived = wait_for_arrivals(project, launch)
+    kill_machines("rs-lost", 1)
     assert launch.wait(800) == 0, (project.path / "out").read_text()
     assert "was lost; another takes its place" in (project.path / "out").read_text()
     done = ledger.read_text().split()
     assert sorted(set(done)) == rates
     for rate in arrived:  # what had arrived is not done again
         assert done.count(str(rate)) == 1
+    assert project.call("cloud", "ls", "--skypilot-python", PYTHON).stdout.strip() == "no machine is rented"
+
+
+def test_managed_jobs_replace_a_lost_machine_while_nobody_looks(project: Project) -> None:
+    """The launch is killed too: SkyPilot's controller alone finishes the sweep."""
+    project.configure(2, "managed = true\n")
+    (project.path / "train.py").write_text(TRAIN)
+    ledger = Path(project.environment["LEDGER"])
+    ledger.write_text("")
+    rates = [str(number / 10) for number in range(1, 7)]
+    with (project.path / "out").open("wb") as out:
+        launch = subprocess.Popen(
+            project.command("run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=jobs"),
+            cwd=project.path, env=project.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    arrived = wait_for_arrivals(project, launch)
+    launch.kill()
+    launch.wait()
+    kill_machines("rs-jobs", 1)
+    listed = project.call("cloud", "ls", "--skypilot-python", PYTHON)
+    assert len(listed.stdout.splitlines()) == 2, listed.stdout + listed.stderr
+    until = time.monotonic() + 600
+    while "6 succeeded" not in (status := project.call("status", "jobs")).stdout:
+        assert time.monotonic() < until, status.stdout + status.stderr
+        time.sleep(5)
+    done = ledger.read_text().split()
+    assert sorted(set(done)) == rates
+    for rate in arrived:
+        assert done.count(str(rate)) == 1
+    while (left := project.call("cloud", "ls", "--skypilot-python", PYTHON).stdout.strip()) != "no machine is rented":
+        assert time.monotonic() < until, left
+        time.sleep(5)
+
+
+def test_stop_ends_managed_jobs_and_brings_home_what_there_is(project: Project) -> None:
+    project.configure(1, "managed = true\n")
+    (project.path / "train.py").write_text(TRAIN.replace("range(30)", "range(3000)"))
+    with (project.path / "out").open("wb") as out:
+        launch = subprocess.Popen(
+            project.command("run", "train.py:train", "--grid", "lr=0.1,0.2", "--on=rented", "--name=ended"),
+            cwd=project.path, env=project.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    until = time.monotonic() + 600
+    while len(list((project.path / "runs").rglob("progress.csv"))) < 2:
+        assert time.monotonic() < until, (project.path / "out").read_text()
+        time.sleep(0.2)
+    stopped = project.call("stop", "ended")
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    launch.wait(300)
+    assert "2 stopped" in project.call("status", "ended").stdout
     assert project.call("cloud", "ls", "--skypilot-python", PYTHON).stdout.strip() == "no machine is rented"
 
 
