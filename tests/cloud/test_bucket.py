@@ -568,7 +568,7 @@ def test_a_snapshot_of_two_gigabytes_is_streamed_and_resumed(s3: str, moto: obje
     assert held < 500, f"{held} MB"
     assert run_killed(PULL, [s3, str(home)], 4.0)
     assert not (home / "big/run_0/outcome.json").exists()
-    begun = [path.stat().st_size for path in (home / "big/run_0").glob(".params.pkl.*.pull")]
+    begun = [path.stat().st_size for path in (home / "big/run_0").glob(".*.pull")]
     assert begun, "what has come is kept"
     watched = Watched(store)
     pull(watched, SHARE, home)

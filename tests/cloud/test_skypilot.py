@@ -124,6 +124,7 @@ class Project:
 
     def __init__(self, path: Path, environment: dict[str, str]) -> None:
         self.path = path
+        self.launches: list[subprocess.Popen[bytes]] = []
         self.environment = {**environment, "RUNSLOT_ROOT": str(path / "runs")}
         self.configure()
 
@@ -144,10 +145,24 @@ class Project:
             capture_output=True, text=True, timeout=900, check=False,
         )  # fmt: skip
 
+    def launch(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Launch, and write to `out`; killed at the test's end, so that it asks no SkyPilot that is gone."""
+        with (self.path / "out").open("wb") as out:
+            launch = subprocess.Popen(
+                self.command(*arguments), cwd=self.path, env=self.environment, stdin=subprocess.DEVNULL,
+                stdout=out, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        self.launches.append(launch)
+        return launch
+
 
 @pytest.fixture
-def project(tmp_path: Path, user: dict[str, str]) -> Project:
-    return Project(tmp_path, user)
+def project(tmp_path: Path, user: dict[str, str]) -> Iterator[Project]:
+    made = Project(tmp_path, user)
+    yield made
+    for launch in made.launches:
+        launch.kill()
+        launch.wait()
 
 
 def test_digits_on_two_machines_gives_the_same_table_as_here(project: Project) -> None:
@@ -211,11 +226,7 @@ def test_a_lost_machine_is_replaced_and_finishes_its_share(project: Project) -> 
     ledger = Path(project.environment["LEDGER"])
     ledger.write_text("")
     rates = [str(number / 10) for number in range(1, 7)]
-    with (project.path / "out").open("wb") as out:
-        launch = subprocess.Popen(
-            project.command("run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=lost"),
-            cwd=project.path, env=project.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+    launch = project.launch("run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=lost")
     arrived = wait_for_arrivals(project, launch)
     kill_machines("rs-lost", 1)
     assert launch.wait(800) == 0, (project.path / "out").read_text()
@@ -234,11 +245,7 @@ def test_managed_jobs_replace_a_lost_machine_while_nobody_looks(project: Project
     ledger = Path(project.environment["LEDGER"])
     ledger.write_text("")
     rates = [str(number / 10) for number in range(1, 7)]
-    with (project.path / "out").open("wb") as out:
-        launch = subprocess.Popen(
-            project.command("run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=jobs"),
-            cwd=project.path, env=project.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+    launch = project.launch("run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=jobs")
     arrived = wait_for_arrivals(project, launch)
     launch.kill()
     launch.wait()
@@ -261,11 +268,7 @@ def test_managed_jobs_replace_a_lost_machine_while_nobody_looks(project: Project
 def test_stop_ends_managed_jobs_and_brings_home_what_there_is(project: Project) -> None:
     project.configure(1, "managed = true\n")
     (project.path / "train.py").write_text(TRAIN.replace("range(30)", "range(3000)"))
-    with (project.path / "out").open("wb") as out:
-        launch = subprocess.Popen(
-            project.command("run", "train.py:train", "--grid", "lr=0.1,0.2", "--on=rented", "--name=ended"),
-            cwd=project.path, env=project.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+    launch = project.launch("run", "train.py:train", "--grid", "lr=0.1,0.2", "--on=rented", "--name=ended")
     until = time.monotonic() + 600
     while len(list((project.path / "runs").rglob("progress.csv"))) < 2:
         assert time.monotonic() < until, (project.path / "out").read_text()

@@ -15,8 +15,7 @@ from typing import IO, Protocol
 
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import ExperimentDir
-from runslot.launch.bucket import Listing, Share
-from runslot.launch.bucket.asked import ask
+from runslot.launch.bucket import Listing, Share, asked
 from runslot.launch.bucket.listing import Damaged
 from runslot.launch.bucket.store import Missing, Store
 from runslot.launch.sky.asking import Seen, SkyPilot
@@ -76,8 +75,6 @@ class Care:
         """Kind of the outcome of runs that have none, once the machine is given up."""
         self.why = ""
         self.stopping = False
-        self.stopped: set[str] = set()
-        """Directories of single runs that were asked to stop."""
         self._experiment = experiment
         self._sky = sky
         self._store = store
@@ -107,16 +104,13 @@ class Care:
 
         A machine that has not begun has nothing to send: it is given back at once.
         """
-        if runs is None:
-            self.stopping = True
-        else:
-            self.stopped |= set(runs)
+        self.stopping = self.stopping or runs is None
         while not self.given_up():
             try:
                 if runs is None and self._newest().machine in {"", self._lost}:
                     self.kill()
                 else:
-                    ask(self._store, self.rented.share, runs)
+                    asked.ask(self._store, self.rented.share, runs)
             except RunslotError as error:
                 self._home.say(f"{error}; asking {self.rented.name} again to stop")
                 if self._closed.wait(5.0):
@@ -217,11 +211,19 @@ class Care:
             self._give_back()
             return
         self._home.bring()
+        self.stopping = self.stopping or self._was_asked_to_stop()
         if not self._has_ended():
             self._watch()
         if not self.given_up() and not self._closed.is_set():
             self._give_back()
-            self._give_up("lost", f"{self.rented.name} was lost while nobody looked after it{self._said}")
+            kind = "stopped" if self.stopping else "lost"
+            self._give_up(kind, f"{self.rented.name} was lost while nobody looked after it{self._said}")
+
+    def _was_asked_to_stop(self) -> bool:
+        try:
+            return asked.read(self._store, self.rented.share).everything
+        except RunslotError:  # who cannot reach the bucket will hear of it in plenty
+            return False
 
     def _renting_file(self) -> Path:
         """Return the file that is locked by whoever rents the machine at this moment."""

@@ -253,16 +253,13 @@ class SkyLauncher:
         found = handle.run_dir.read_outcome()
         if found is not None and self._is_last(found, handle.attempt):
             return found
-        if found is not None and found.attempt >= handle.attempt and (care.over or self._was_stopped(found, handle)):
+        settled = self._handled[handle].directory in self.listing(care.rented.share).settled  # it was asked to end
+        if found is not None and found.attempt >= handle.attempt and (care.over or settled):
             return found
         if not care.over:
             return None
         kind: Kind = "stopped" if care.over == "stopped" else "lost"
         return Outcome(kind, handle.attempt, ended=time.time(), host=care.rented.name, message=care.why)
-
-    def _was_stopped(self, found: Outcome, handle: Handle) -> bool:
-        """Tell whether a run has ended because it, and not its machine, was asked to."""
-        return found.kind == "stopped" and self._handled[handle].directory in self._cared[handle.name].stopped
 
     def _is_last(self, found: Outcome, attempt: int) -> bool:
         """Tell whether an outcome is the end of a run of which attempt number `attempt` was asked for.
