@@ -33,6 +33,9 @@ class Offer:
     price: float
     """Dollars an hour."""
     infra: str
+    vcpus: float = 0.0
+    """0: not known."""
+    gpus: int = 0
     controller: str = ""
     """What SkyPilot rents to look after managed jobs; nothing where it has that already."""
     controller_price: float = 0.0

@@ -59,7 +59,13 @@ def _cheapest(wanted: Iterable[Any]) -> dict[str, Any] | None:
         for each in listed.resources_list if listed else ():
             with contextlib.suppress(Exception):
                 found.append(
-                    {"what": _what(each), "price": float(each.get_cost(3600)), "infra": str(each.infra.to_str() or "")}
+                    {
+                        "what": _what(each),
+                        "price": float(each.get_cost(3600)),
+                        "infra": str(each.infra.to_str() or ""),
+                        "vcpus": float(each.cloud.get_vcpus_mem_from_instance_type(each.instance_type)[0] or 0),
+                        "gpus": int(sum((each.accelerators or {}).values())),
+                    }
                 )
     # A price that the catalog does not know is no number, and less than none.
     return min((each for each in found if each["price"] >= 0), key=lambda each: each["price"], default=None)

@@ -13,6 +13,7 @@ from typing import Any
 from runslot.errors import Busy, InvalidInput, RunslotError
 from runslot.experiment.processes import identify
 from runslot.experiment.status import ExperimentStatus, read_status
+from runslot.hardware.resources import Resources
 from runslot.launch.bucket.listing import Share
 from runslot.launch.bucket.store import Store, check_url, open_store
 from runslot.launch.configured import Engine, Finding
@@ -24,6 +25,7 @@ from runslot.launch.sky.bringing import bring
 from runslot.launch.sky.caring import Terms
 from runslot.launch.sky.checks import check_bucket, check_quota, findings, refuse_left_behind, something_missing
 from runslot.launch.sky.engine import SkyLauncher, terminal
+from runslot.launch.sky.fitting import at_once
 from runslot.launch.sky.job import Job
 from runslot.launch.sky.rented import Record, read_record
 from runslot.launch.sky.tasks import Machine, labels_of, task_of
@@ -215,7 +217,9 @@ class Sky:
         offer = sky.offer(task, self.managed)
         machines = min(self.machines, runs)
         hours = self.hours_per_run or (experiment.policy.timeout or 0) / 3600 or None
-        expected = None if hours is None else hours * -(-runs // machines)
+        share = -(-runs // machines)
+        rounds = -(-share // at_once(offer, Resources(**experiment.file.resources), share))
+        expected = None if hours is None else hours * rounds
         spent = record.committed(time.time())
         return money.Budget(
             machines=machines,
