@@ -117,7 +117,7 @@ class Rented:
         own["PYTHONPATH"] = str(next(directory.glob("runslot-*.pyz")))
         with (self.path / f"{name}.log").open("ab") as log:
             core = str(min(os.sched_getaffinity(0)))
-            command = ["taskset", "-c", core, sys.executable, "-m", "runslot.launch.sky.machine", str(directory), "0"]
+            command = ["taskset", "-c", core, sys.executable, "-m", "runslot.launch.sky.aboard", str(directory), "0"]
             process = subprocess.Popen(command, cwd=directory, env=own, stdout=log, stderr=log, start_new_session=True)
         self.processes.append(process)
         return process

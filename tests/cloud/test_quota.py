@@ -23,8 +23,8 @@ from runslot.errors import InvalidInput, RunslotError
 from runslot.launch.bucket import Share, Unreachable, open_store
 from runslot.launch.sky.asking import SkyPilot
 from runslot.launch.sky.checks import check_bucket
+from runslot.launch.sky.driver.quota import Quota
 from runslot.launch.sky.job import Job
-from runslot.launch.sky.quota import Quota
 from runslot.launch.sky.room import room_for
 from runslot.launch.sky.tasks import Machine, task_of
 

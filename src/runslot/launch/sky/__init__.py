@@ -1,6 +1,6 @@
 """Rented machines, and any other place that SkyPilot knows: `kind = "sky"`, with `ec2` and `gcp` as shorthands.
 
-What is asked of SkyPilot is in `driver`, a process of its own; what a machine does is in `machine`.
+What is asked of SkyPilot is in `driver`, a process of its own; what a machine does is in `aboard`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 
 from runslot.errors import InvalidInput, NotInstalled, RunslotError
 from runslot.launch.onefile import one_file
-from runslot.launch.sky.quota import Quota
+from runslot.launch.sky.driver.quota import Quota
 
 _PATIENCE = {"credentials": 180, "offer": 180, "quotas": 180, "alive": 300, "look": 300, "log": 120, "give_back": 1200}
 """Seconds for an answer; its first question starts SkyPilot's server. Renting takes as long as the cloud does."""

@@ -1,4 +1,4 @@
-"""What a rented machine is to do: one file that travels with the experiment, read by `machine`. Pure."""
+"""What a rented machine is to do: one file that travels with the experiment, read `aboard`. Pure."""
 
 from __future__ import annotations
 

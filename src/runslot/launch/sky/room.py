@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runslot.launch.sky.quota import Quota
+from runslot.launch.sky.driver.quota import Quota
 
 CLOUDS = frozenset({"aws", "gcp"})
 """Clouds whose quotas can be read."""

@@ -113,7 +113,7 @@ def _setup(machine: Machine, job: Job) -> list[str]:
             f'for RUNSLOT_PYTHON in {_SYNC}/bin/python "$HOME/skypilot-runtime/bin/python"; do',
             "  if \"$RUNSLOT_PYTHON\" -c 'import botocore' 2>/dev/null; then break; fi",
             "done",
-            'PYTHONPATH="$(echo "$PWD"/runslot-*.pyz)" "$RUNSLOT_PYTHON" -m runslot.launch.sky.deleting || true',
+            'PYTHONPATH="$(echo "$PWD"/runslot-*.pyz)" "$RUNSLOT_PYTHON" -m runslot.launch.sky.aboard.deleting || true',
         ]
     return [*lines, *machine.setup]
 
@@ -124,7 +124,7 @@ def _run(job: Job) -> list[str]:
         "export RUNSLOT_ARMED=$(cat ~/.runslot/armed)",
         "[ ! -e ~/.runslot/shutdown ] || export RUNSLOT_SHUTDOWN=1",
         f"RUNSLOT_PYTHON={python}; [ -x {python} ] || RUNSLOT_PYTHON={shlex.quote(job.python)}",
-        'PYTHONPATH="$(echo "$PWD"/runslot-*.pyz)" exec "$RUNSLOT_PYTHON" -m runslot.launch.sky.machine '
+        'PYTHONPATH="$(echo "$PWD"/runslot-*.pyz)" exec "$RUNSLOT_PYTHON" -m runslot.launch.sky.aboard '
         f'"$PWD" {job.task}',
     ]
 

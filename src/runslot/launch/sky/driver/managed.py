@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-from runslot.launch.sky.sdk import of
+from runslot.launch.sky.driver.sdk import of
 
 _STARTING = {"PENDING", "SUBMITTED", "STARTING", "RECOVERING"}
 _WORKING = {"RUNNING", "WINDING_DOWN", "CANCELLING"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import http.client
 
-from runslot.launch.sky import metadata
+from runslot.launch.sky.aboard import metadata
 
 LOOK = 5.0
 """Seconds between looks, as EC2's documentation advises."""

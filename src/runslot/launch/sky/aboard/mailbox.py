@@ -19,7 +19,7 @@ from runslot.experiment.rundir import ExperimentDir, RunDir, write_json
 from runslot.launch.bucket.asked import Asked, read
 from runslot.launch.bucket.listing import Share
 from runslot.launch.bucket.store import Store
-from runslot.launch.sky.looking import Looking
+from runslot.launch.sky.aboard.looking import Looking
 
 LOOK = 5.0
 """Seconds between looks into the bucket."""

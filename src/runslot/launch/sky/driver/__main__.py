@@ -16,9 +16,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from runslot.launch.sky import managed as jobs
-from runslot.launch.sky.quota import quotas
-from runslot.launch.sky.sdk import Refused, first_line, of, sdk
+from runslot.launch.sky.driver import managed as jobs
+from runslot.launch.sky.driver.quota import quotas
+from runslot.launch.sky.driver.sdk import Refused, first_line, of, sdk
 
 PREFIX = "rs-"
 """Names of the machines that runslot rents begin with it."""

@@ -9,9 +9,9 @@ import os
 import subprocess
 import time
 
-from runslot.launch.sky.deleting import delete_itself
+from runslot.launch.sky.aboard.deleting import delete_itself
+from runslot.launch.sky.aboard.looking import say
 from runslot.launch.sky.job import Job
-from runslot.launch.sky.looking import say
 
 
 def armed() -> float:

@@ -1,7 +1,7 @@
 """A machine that switches itself off is deleted with its disk, and not only stopped, where it has the right to that.
 
-On EC2 its task says so to the cloud first of all (`python -m runslot.launch.sky.deleting`): a shutdown terminates it
-from then on. On Compute Engine it deletes itself, once it has sent everything at its deadline.
+On EC2 its task says so to the cloud first of all (`python -m runslot.launch.sky.aboard.deleting`): a shutdown
+terminates it from then on. On Compute Engine it deletes itself, once it has sent everything at its deadline.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import os
 import urllib.error
 import urllib.request
 
-from runslot.launch.sky import metadata
-from runslot.launch.sky.looking import say
+from runslot.launch.sky.aboard import metadata
+from runslot.launch.sky.aboard.looking import say
 
 _PATIENCE = 30.0
 _STAYS = "it will only be stopped at its deadline, and its disk costs until `runslot cloud down`"

@@ -1,6 +1,6 @@
 """On a rented machine: restore what is in the bucket, have the runs done by a worker, push, and end in time.
 
-Started by the task as `python -m runslot.launch.sky.machine DIR TASK`, with the one-file runslot as its import path.
+Started by the task as `python -m runslot.launch.sky.aboard DIR TASK`, with the one-file runslot as its import path.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from runslot.errors import RunslotError
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.bucket import Pusher, TakenOver, Unreachable, asked, open_store, pull
 from runslot.launch.bucket.store import Store
-from runslot.launch.sky import lifetime
+from runslot.launch.sky.aboard import lifetime
+from runslot.launch.sky.aboard.looking import Looking, say
+from runslot.launch.sky.aboard.mailbox import Mailbox
+from runslot.launch.sky.aboard.notices import LOOK as LOOK_FOR_NOTICE
+from runslot.launch.sky.aboard.notices import spot_notice
+from runslot.launch.sky.aboard.sending import Sender
 from runslot.launch.sky.job import EXPERIMENT, TASKS, Job, job_file
-from runslot.launch.sky.looking import Looking, say
-from runslot.launch.sky.mailbox import Mailbox
-from runslot.launch.sky.notices import LOOK as LOOK_FOR_NOTICE
-from runslot.launch.sky.notices import spot_notice
-from runslot.launch.sky.sending import Sender
 from runslot.launch.work import UNFINISHED_STATUS
 
 _LOOK = 1.0

@@ -11,7 +11,7 @@ import time
 
 from runslot.errors import RunslotError
 from runslot.launch.bucket.push import BEAT, Pusher, TakenOver
-from runslot.launch.sky.looking import say
+from runslot.launch.sky.aboard.looking import say
 
 
 class Sender:
