@@ -314,7 +314,7 @@ def test_an_unknown_instance_type_is_refused_with_those_near_to_it(sky: SkyPilot
 
 def test_a_task_for_google_cloud_is_one_of_skypilots_schema(sky: SkyPilot, tmp_path: Path) -> None:
     """A dry run wants an account: what is built is checked by SkyPilot's own reading of it."""
-    machine = Machine("gcp/us-central1", cpus="8+", spot=True, disk=100, setup=("pip install torch",))
+    machine = Machine("gcp/us-central1", cpus="8+", spot=True, disk=100, setup=("pip install torch",), managed=True)
     task = task_of(
         machine, Job("rs-dry-1", "x", 0, ("a",), "gs://results/x", Share("b1")), str(tmp_path), {"runslot": "x"}
     )
@@ -328,6 +328,7 @@ def test_a_task_for_google_cloud_is_one_of_skypilots_schema(sky: SkyPilot, tmp_p
     assert read["infra"] == "gcp/us-central1"
     assert read["use_spot"] is True
     assert read["autostop"]["down"] is True
+    assert read["job_recovery"]["recover_on_exit_codes"] == [75]
     unknown = {**task, "resources": {**task["resources"], "instance_typ": "x"}}
     done = subprocess.run(
         [PYTHON, "-c", script], input=json.dumps(unknown), capture_output=True, text=True, check=False
