@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -166,6 +168,57 @@ def test_what_is_under_way_is_not_deleted(place: Place) -> None:
     assert cleaned.returncode == 0, cleaned.stderr
     assert "have come home now" in cleaned.stdout
     assert list((place.path / "runs").rglob("progress.csv"))
+
+
+def asked_to_delete(place: Place) -> int:
+    """Return the terminal of a clean that has put its question."""
+    command = place.command("cloud", "clean", str(place.experiment))
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(place.path)
+        os.execve(command[0], command, {**place.environment, "TERM": "dumb"})
+    read_until(terminal, "delete them?")
+    time.sleep(0.5)  # as a person: a signal between the question and the read is noticed at the next key only
+    return terminal
+
+
+def read_until(terminal: int, text: str) -> str:
+    said, until = "", time.monotonic() + 60
+    while text not in said:
+        assert time.monotonic() < until, said
+        if select.select([terminal], [], [], 0.2)[0]:
+            said += os.read(terminal, 4096).decode()
+    return said
+
+
+@pytest.mark.parametrize("address", ["directory"], indirect=True)
+def test_who_leaves_the_question_deletes_nothing(place: Place) -> None:
+    place.call(*SWEEP)
+    for key in (b"\x03", b"\x04", b"\n"):
+        terminal = asked_to_delete(place)
+        os.write(terminal, key)
+        assert "Traceback" not in read_until(terminal, "nothing was deleted")
+        os.close(terminal)
+    assert open_store(place.store).names()
+
+
+@pytest.mark.parametrize("address", ["directory"], indirect=True)
+def test_a_resume_that_begins_while_the_question_stands_keeps_what_it_needs(place: Place) -> None:
+    place.call(*SWEEP)
+    terminal = asked_to_delete(place)
+    before = open_store(place.store).names()
+    resume = subprocess.Popen(
+        place.command("resume", str(place.experiment), "--failed"), cwd=place.path, env=place.environment,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    until = time.monotonic() + 60
+    while not any((each / "pid").exists() for each in place.machines.iterdir()):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    os.write(terminal, b"y\n")
+    read_until(terminal, "may still be rented and write there")
+    assert open_store(place.store).names().keys() >= before.keys()
+    assert resume.wait(60) == 1
 
 
 @pytest.mark.parametrize("address", ["directory"], indirect=True)

@@ -113,22 +113,14 @@ def clean(
 
 
 def _clean(experiment: ExperimentDir, record: Record, yes: bool) -> None:
-    from runslot.errors import Busy, RunslotError
-    from runslot.experiment.status import read_status
+    from runslot.errors import RunslotError
     from runslot.launch.bucket import open_store
     from runslot.launch.bucket.clean import clean
     from runslot.launch.sky.bringing import bring
 
-    path = experiment.path
-    alive = [machine.name for machine in record.machines if machine.alive]
-    if alive:
-        raise Busy(
-            f"{', '.join(alive)} may still be rented and write there: `runslot resume {path}` looks after them to "
-            f"their end, `runslot stop {path}` ends them"
-        )
-    if read_status(experiment).launcher is not None:
-        raise Busy(f"a launch of {path} is at work: clean when it has ended")
+    _check_at_rest(experiment)
     store = open_store(record.store)
+    path = experiment.path
     brought = bring(experiment, record, store)
     if brought.files:
         typer.echo(f"{path}: {brought.files} files, {brought.size} bytes have come home now")
@@ -141,8 +133,27 @@ def _clean(experiment: ExperimentDir, record: Record, yes: bool) -> None:
         typer.echo(f"{store.url}: nothing is there")
         return
     _agreed(f"{store.url}: {len(names)} objects, {sum(names.values()) / 1e9:.2f} GB", _unfinished(experiment), yes)
+    _check_at_rest(experiment)  # a resume may have begun while the question stood
     clean(store, names)
     typer.echo(f"{store.url}: deleted")
+
+
+def _check_at_rest(experiment: ExperimentDir) -> None:
+    """Refuse where something still writes to the bucket, or may do so."""
+    from runslot.errors import Busy
+    from runslot.experiment.status import read_status
+    from runslot.launch.sky.rented import read_record
+
+    path = experiment.path
+    record = read_record(experiment)
+    alive = [machine.name for machine in record.machines if machine.alive] if record is not None else []
+    if alive:
+        raise Busy(
+            f"{', '.join(alive)} may still be rented and write there: `runslot resume {path}` looks after them to "
+            f"their end, `runslot stop {path}` ends them"
+        )
+    if read_status(experiment).launcher is not None:
+        raise Busy(f"a launch of {path} is at work: clean when it has ended")
 
 
 def _unfinished(experiment: ExperimentDir) -> str:
@@ -166,7 +177,12 @@ def _agreed(what: str, warning: str, yes: bool) -> None:
         return
     if not (sys.stdin and sys.stdin.isatty()):
         raise InvalidInput("this deletes them, and nobody is here to agree: add --yes")
-    if input("delete them? [y/N] ").strip().lower() not in {"y", "yes"}:
+    try:
+        answer = input("delete them? [y/N] ")
+    except (EOFError, KeyboardInterrupt):
+        typer.echo()
+        answer = ""
+    if answer.strip().lower() not in {"y", "yes"}:
         raise InvalidInput("nothing was deleted")
 
 
