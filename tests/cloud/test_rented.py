@@ -315,6 +315,20 @@ def test_stop_from_another_terminal_brings_home_what_there_is(place: Place) -> N
     assert "stopped" in states
 
 
+def test_what_was_given_back_by_hand_is_lost_and_one_resume_does_it(place: Place) -> None:
+    launch = place.start(*place.sweep("--grid", "pause=0.5"))
+    wait_for(lambda: results(place.runs))
+    launch.kill()
+    launch.wait()
+    where = str(place.experiment.path)
+    assert place.call("cloud", "down", where).returncode == 0
+    assert "running" not in place.call("status", where).stdout
+    again = place.call("resume", where)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert sorted(set(place.done)) == ALL
+    assert rentals(place) == (4, 4)
+
+
 def test_a_resume_takes_the_limits_that_it_is_given(place: Place) -> None:
     del place.environment["RUNSLOT_YES"]
     place.configure(machines=1, max_cost=5, max_hours=3)
@@ -387,7 +401,7 @@ def rentals(place: Place) -> tuple[int, int]:
 def test_a_machine_that_is_stopped_while_it_is_rented_is_given_back(place: Place, how: str) -> None:
     (place.path / "stand-in" / "slow").write_text("8")
     launch = place.start(*place.sweep("--grid", "steps=1000"))
-    wait_for(lambda: "renting" in (place.path / "out").read_text())
+    wait_for(lambda: "\nrenting " in (place.path / "out").read_text())
     time.sleep(1)
     place.call("stop", str(place.experiment.path), *(["--kill"] if how == "kill" else []))
     assert launch.wait(60) != 0
@@ -554,7 +568,7 @@ def test_ctrl_c_asks_whether_to_leave_the_machines_or_give_them_back(place: Plac
 def test_a_machine_whose_renting_outlives_its_launch_is_found_by_the_resume(place: Place) -> None:
     (place.path / "stand-in" / "slow").write_text("8")
     launch = place.start(*place.sweep("--grid", "pause=0.3"))
-    wait_for(lambda: (place.path / "out").read_text().count("renting") == 2)
+    wait_for(lambda: (place.path / "out").read_text().count("\nrenting ") == 2)
     time.sleep(2)  # who rents is at it
     launch.kill()
     launch.wait()
@@ -568,7 +582,7 @@ def test_a_machine_whose_renting_outlives_its_launch_is_found_by_the_resume(plac
 def test_a_stop_gives_back_what_is_rented_for_a_launch_that_died(place: Place) -> None:
     (place.path / "stand-in" / "slow").write_text("8")
     launch = place.start(*place.sweep("--grid", "steps=1000"))
-    wait_for(lambda: (place.path / "out").read_text().count("renting") == 2)
+    wait_for(lambda: (place.path / "out").read_text().count("\nrenting ") == 2)
     time.sleep(2)  # who rents is at it
     launch.kill()
     launch.wait()

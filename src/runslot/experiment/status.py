@@ -148,7 +148,12 @@ def _status(
         return _ended(run, last.outcome if late is None else late, last)
     if attempt is None and not last.attempts:  # no worker has begun it
         return RunStatus(run, "queued")
-    return _open(directory.run_dir(run, file), run, attempt, last, launched or file.launcher is not None)
+    alone = file.launcher is not None and file.launcher.get("kind") in _ALONE
+    return _open(directory.run_dir(run, file), run, attempt, last, launched or file.launcher is not None, alone)
+
+
+_ALONE = frozenset({"sky", "ec2", "gcp"})
+"""Kinds of launchers whose machines share nothing with this one, but perhaps its name: their processes are not here."""
 
 
 def _came_late(run_dir: RunDir, outcome: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -157,14 +162,14 @@ def _came_late(run_dir: RunDir, outcome: Mapping[str, Any]) -> Mapping[str, Any]
     return found.to_json() if found is not None and found.kind == "succeeded" else None
 
 
-def _open(run_dir: RunDir, run: Run, attempt: Attempt | None, last: _Last, launched: bool) -> RunStatus:
+def _open(run_dir: RunDir, run: Run, attempt: Attempt | None, last: _Last, launched: bool, alone: bool) -> RunStatus:
     """Return how a run stands of whose last attempt the journal knows no end."""
     if attempt is None or attempt.attempt < last.attempts:  # between the launcher's note and the keeper's
         # What an engine was asked to start may run there, whatever became of the launcher.
         state: State = "running" if launched else "queued"
         number = last.attempts - (0 if launched else 1)
         return RunStatus(run, state, number, None, last.started, last.slot, None, last.name, last.host)
-    alive = is_alive(keeper_of(attempt))  # asked before the outcome is read: it writes that and ends
+    alive = None if alone else is_alive(keeper_of(attempt))  # asked before the outcome is read: it writes that and ends
     found = run_dir.read_outcome()
     if found is not None and found.attempt >= attempt.attempt:
         return _ended(run, found.to_json(), last)

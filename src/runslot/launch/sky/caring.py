@@ -236,10 +236,10 @@ class Care:
         self._renting = True
         said = False
         with self._renting_file().open("a") as file:
-            while self.given_up() or not self._closed.is_set():  # what is given up is to be given back when it comes
-                self._renting = not _is_free(file)
-                if not self._renting:
-                    return
+            while True:
+                self._renting = not _is_free(file)  # at least once: a launch may be closed before its thread is here
+                if not self._renting or (self._closed.is_set() and not self.given_up()):
+                    return  # what is given up is to be given back when it comes
                 if not said:
                     self._home.say(f"{self.rented.name} is still being rented")
                     said = True

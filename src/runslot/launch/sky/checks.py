@@ -94,12 +94,12 @@ def _bucket(entry: Sky) -> Finding:
 
 
 def something_missing(experiment: OpenExperiment) -> bool:
-    """Tell whether runs would be started: those that no machine on the books has, were stopped, lost, or have failed.
+    """Tell whether runs would be started: those that no machine at work has, were stopped, lost, or have failed.
 
     A launch that was killed before it had written a machine down leaves runs that have started in no machine at all.
     """
     record = read_record(experiment.directory)
-    known = {machine.handle for machine in record.machines} if record is not None else set()
+    known = {machine.handle for machine in record.machines if machine.alive} if record is not None else set()
     states = read_status(experiment.directory).runs
     return any(
         each.state != "succeeded" and not (each.state in {"running", "queued"} and each.name in known)

@@ -27,7 +27,7 @@ from runslot.launch.sky.checks import check_bucket, check_quota, findings, refus
 from runslot.launch.sky.engine import SkyLauncher, terminal
 from runslot.launch.sky.fitting import at_once
 from runslot.launch.sky.job import Job
-from runslot.launch.sky.rented import Record, read_record
+from runslot.launch.sky.rented import Record, read_record, without_given_back
 from runslot.launch.sky.tasks import Machine, labels_of, task_of
 
 _NO_JOB = Job("rs-price", "x", 0, (), "file:///x", Share("b0"))
@@ -257,7 +257,7 @@ class Sky:
             return status
         except RunslotError as error:
             return replace(status, waits=(*status.waits, f"what has arrived in {record.store} is not here: {error}"))
-        return read_status(status.directory) if brought.files else status
+        return without_given_back(read_status(status.directory) if brought.files else status, record)
 
 
 def _settled(status: ExperimentStatus) -> bool:

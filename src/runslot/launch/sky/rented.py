@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runslot.experiment.rundir import ExperimentDir, read_json, write_json
+from runslot.experiment.status import ExperimentStatus
 from runslot.launch.bucket.listing import Share
 
 END_STATES = frozenset({"done", "stopped", "deadline", "failed"})
@@ -121,3 +123,15 @@ def _machine(value: Mapping[str, Any]) -> Rented:
 def shares_of(machines: Sequence[Rented]) -> tuple[Share, ...]:
     """Return the shares of machines, oldest first."""
     return tuple(each.share for each in machines)
+
+
+def without_given_back(status: ExperimentStatus, record: Record) -> ExperimentStatus:
+    """Return the status with runs lost whose machine was given back, and of which no outcome has arrived."""
+    gone = {machine.handle for machine in record.machines if machine.launched and not machine.alive}
+    runs = tuple(
+        dataclasses.replace(each, state="lost", attempt=None)
+        if each.state in {"running", "queued"} and each.name in gone
+        else each
+        for each in status.runs
+    )
+    return dataclasses.replace(status, runs=runs, counts=Counter(each.state for each in runs))
