@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import ExperimentDir, read_json, write_json
 from runslot.experiment.status import ExperimentStatus
 from runslot.launch.bucket.listing import Share
@@ -127,11 +128,15 @@ def shares_of(machines: Sequence[Rented]) -> tuple[Share, ...]:
 
 def without_given_back(status: ExperimentStatus, record: Record) -> ExperimentStatus:
     """Return the status with runs lost whose machine was given back, and of which no outcome has arrived."""
-    gone = {machine.handle for machine in record.machines if machine.launched and not machine.alive}
+    gone = {machine.handle: machine.name for machine in record.machines if machine.launched and not machine.alive}
     runs = tuple(
-        dataclasses.replace(each, state="lost", attempt=None)
+        dataclasses.replace(each, state="lost", ended=_given_back(gone[each.name], each.attempts), attempt=None)
         if each.state in {"running", "queued"} and each.name in gone
         else each
         for each in status.runs
     )
     return dataclasses.replace(status, runs=runs, counts=Counter(each.state for each in runs))
+
+
+def _given_back(machine: str, attempt: int) -> Mapping[str, Any]:
+    return Outcome("lost", attempt, host=machine, message="its machine was given back").to_json()
