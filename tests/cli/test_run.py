@@ -13,6 +13,7 @@ from runslot.cli.asked import script_name
 from runslot.cli.json_lines import as_json
 from runslot.experiment.records import Outcome, Run
 from runslot.launch.events import (
+    Asks,
     LaunchEnded,
     LaunchEvent,
     LaunchLeft,
@@ -251,6 +252,7 @@ def test_every_event_is_documented_with_its_keys():
         RunDropped(run, "why"),
         StopNoted(kill=False, running=1, grace=1.0),
         Said("text"),
+        Asks("text"),
         LaunchEnded(where, {}),
         LaunchLeft(where, 1),
     ]

@@ -522,15 +522,17 @@ def test_a_launch_that_died_is_taken_up_again_by_resume_and_gives_the_machines_b
     assert len([line for line in place.log if line.startswith("rented")]) == 2
 
 
-@pytest.mark.parametrize(("answer", "left"), [("l", True), ("s", False)])
-def test_ctrl_c_asks_whether_to_leave_the_machines_or_give_them_back(place: Place, answer: str, left: bool) -> None:
+@pytest.mark.parametrize(("answer", "left", "terminal_kind"), [("l", True, "dumb"), ("s", False, "xterm")])
+def test_ctrl_c_asks_whether_to_leave_the_machines_or_give_them_back(
+    place: Place, answer: str, left: bool, terminal_kind: str
+) -> None:
     del place.environment["RUNSLOT_YES"]
     command = place.command(*place.sweep("--yes", "--grid", "steps=60", "--grid", "pause=0.1"))
     command.remove("--yes")
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(place.project)
-        os.execve(command[0], command, {**place.environment, "TERM": "dumb"})
+        os.execve(command[0], command, {**place.environment, "TERM": terminal_kind})
     said = b""
 
     def read_until(text: bytes, seconds: float = 60) -> None:
@@ -544,12 +546,12 @@ def test_ctrl_c_asks_whether_to_leave_the_machines_or_give_them_back(place: Plac
                 except OSError:
                     break
 
-    read_until(b"rent them?")
+    read_until(b"rent them? [y/N]")
     assert place.log == [], "nothing is rented before the answer"
     os.write(terminal, b"y\n")
     wait_for(lambda: results(place.runs))
     os.write(terminal, b"\x03")
-    read_until(b"eave them")
+    read_until(b"[l]eave them, or [s]top the runs")
     os.write(terminal, answer.encode() + b"\n")
     until = time.monotonic() + 90
     while os.waitpid(pid, os.WNOHANG)[0] == 0:
@@ -562,7 +564,7 @@ def test_ctrl_c_asks_whether_to_leave_the_machines_or_give_them_back(place: Plac
     os.close(terminal)
     assert bool(place.rented()) is left, said.decode(errors="replace")
     assert (b"6 runs go on without this terminal" in said) is left
-    assert (b"may still be rented, $0.500 an hour, until" in said) is left
+    assert (b"is still rented, $0.500 an hour, until" in said) is left
 
 
 def test_a_machine_whose_renting_outlives_its_launch_is_found_by_the_resume(place: Place) -> None:

@@ -7,6 +7,7 @@ import time
 from typing import Any, TextIO
 
 from runslot.launch.events import (
+    Asks,
     LaunchEnded,
     LaunchEvent,
     LaunchLeft,
@@ -44,8 +45,8 @@ def as_json(event: LaunchEvent) -> dict[str, Any]:
             return {"event": "launch_started", **said, "slots_said": event.slots_said}
         case StopNoted():
             return {"event": "stop", "kill": event.kill, "running": event.running, "grace": event.grace}
-        case Said():
-            return {"event": "said", "text": event.text}
+        case Said() | Asks():
+            return {"event": "said" if isinstance(event, Said) else "asks", **event.__dict__}
         case LaunchEnded():
             return {"event": "launch_ended", "directory": str(event.directory), "counts": event.counts}
         case LaunchLeft():

@@ -20,7 +20,7 @@ from runslot.cli.drawing import draw
 from runslot.cli.ending import shown
 from runslot.cli.tails import Tail, last_lines
 from runslot.experiment.rundir import RunDir
-from runslot.launch.events import LaunchEvent, LaunchStarted, RunEnded, RunStarted, Said
+from runslot.launch.events import Asks, LaunchEvent, LaunchStarted, RunEnded, RunStarted, Said
 from runslot.launch.printing import outcome_said, todo_said
 
 _PER_SECOND = 4
@@ -42,7 +42,7 @@ class LiveView:
         )
 
     def __enter__(self) -> LiveView:
-        self._live.start()
+        """Begin; the table is drawn from the launch's start on: what is asked before stands on a quiet terminal."""
         return self
 
     def __exit__(
@@ -56,6 +56,10 @@ class LiveView:
             self._board.note(event, time.time())
             if isinstance(event, RunStarted):
                 self._began(event)
+        if isinstance(event, LaunchStarted) or (isinstance(event, Asks) and event.over):
+            self._live.start()
+        elif isinstance(event, Asks):  # rich would draw over the question, and take its [y/N] for markup
+            self._live.stop()
         for line in _lasting(event):
             # A long line of a console is cut, since its end is in the line above; others may wrap.
             self._console.print(line, no_wrap=line.plain.startswith(_FROM_CONSOLE), overflow="ellipsis")

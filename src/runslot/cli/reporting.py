@@ -97,7 +97,8 @@ def _launcher(status: ExperimentStatus) -> str:
         paused = f"; paused: runslot continue {where}" if status.paused else ""
         return f"launcher: process {status.launcher.pid} on {status.launcher.host}{slots}{paused}"
     if status.file.launcher is not None and any(_under_way(each) for each in status.runs):
-        return f"on {status.file.launcher['name']}; runslot resume {where} --wait waits, runslot stop {where} ends them"
+        name = status.file.launcher["name"]
+        return f"on {name}; runslot resume {where} --wait looks after them, runslot stop {where} ends them"
     if status.counts.get("succeeded", 0) == len(status.runs):
         return f"finished: runslot results {where}"
     missing = len(status.runs) - sum(status.counts.get(s, 0) for s in ("succeeded", "failed", "timed_out"))
@@ -116,7 +117,9 @@ def _spent(status: ExperimentStatus) -> str:
     now = time.time()
     alive = [machine for machine in record.machines if machine.alive]
     hourly = sum(machine.price for machine in alive)
-    going = f", ${hourly:.3f} an hour on {len(alive)} machines" if alive else ", no machine is rented"
+    machines = f"{len(alive)} machine{'s' * (len(alive) != 1)}"
+    given_back = f"runslot cloud down {shown(status.directory.path)} gives back at once"
+    going = f", ${hourly:.3f} an hour on {machines}, which {given_back}" if alive else ", no machine is rented"
     return f"spent: ${record.spent(now):.2f} by the catalog's prices{going}"
 
 

@@ -81,6 +81,14 @@ class Said:
 
 
 @dataclass(frozen=True)
+class Asks:
+    """Somebody is asked something at the terminal: nothing may be drawn there until this is over."""
+
+    text: str
+    over: bool = False
+
+
+@dataclass(frozen=True)
 class LaunchEnded:
     """The last word."""
 
@@ -98,7 +106,7 @@ class LaunchLeft:
 
 
 LaunchEvent = (
-    LaunchStarted | RunStarted | RunWaits | RunEnded | RunDropped | StopNoted | Said | LaunchEnded | LaunchLeft
+    LaunchStarted | RunStarted | RunWaits | RunEnded | RunDropped | StopNoted | Said | Asks | LaunchEnded | LaunchLeft
 )
 
 

@@ -130,6 +130,7 @@ def launch(
             configured.give_back(experiment, observer)
             experiment.close()
             return outcomes_of(directory)
+        experiment.starting = len(todo.start)
         # Of all its runs, not of the missing ones: a run that is made good gets the share that its siblings had.
         engine = configured.open(experiment, len(status.runs), observer)
     except BaseException:

@@ -48,6 +48,8 @@ class OpenExperiment:
     launched: int = 0
     """How many runs were started, for rlpyt's count."""
     total: int = 0
+    starting: int | None = None
+    """How many runs this launch is to start; None where they are added one by one."""
     listed: Path | None = None
     """This launch's file among those of the user's launchers."""
     closed: bool = False

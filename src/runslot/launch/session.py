@@ -165,6 +165,7 @@ def _submit_elsewhere(directory: ExperimentDir, fresh: bool, observer: Observer)
     try:
         configured = of_experiment(experiment.file)
         assert configured is not None
+        experiment.starting = read_status(directory).counts.get("queued")
         engine = configured.open(experiment, _UNKNOWN, observer)
     except BaseException:
         refuse_fresh(experiment, fresh)

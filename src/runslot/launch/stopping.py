@@ -108,7 +108,7 @@ def _act(
             handle = launcher.adopt(experiment.run_dir(each.run), each.run, under_way)
             if handle is not None:
                 handles[handle] = each.run
-        say(f"no launcher is at work; stopping {len(handles)} runs")
+        say(f"no launcher is at work; stopping {len(handles)} run{'s' * (len(handles) != 1)}")
         launcher.stop(list(handles), kill)
         while handles:
             for handle, outcome in launcher.poll(list(handles)).items():

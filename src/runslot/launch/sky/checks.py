@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runslot.errors import InvalidInput, RunslotError
-from runslot.experiment.status import read_status
 from runslot.launch.bucket.listing import Share
 from runslot.launch.bucket.store import Store, Unreachable, open_store
 from runslot.launch.configured import Finding
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.sky.asking import SkyPilot
 from runslot.launch.sky.job import Job
-from runslot.launch.sky.rented import read_record
 from runslot.launch.sky.room import CLOUDS, Room, room_for
 from runslot.launch.sky.tasks import task_of
 
@@ -91,20 +89,6 @@ def _bucket(entry: Sky) -> Finding:
     except RunslotError as error:
         return Finding(f"bucket {entry.bucket}", False, "", str(error))
     return Finding(f"bucket {entry.bucket}", True, "written to, read from, and cleaned")
-
-
-def something_missing(experiment: OpenExperiment) -> bool:
-    """Tell whether runs would be started: those that no machine at work has, were stopped, lost, or have failed.
-
-    A launch that was killed before it had written a machine down leaves runs that have started in no machine at all.
-    """
-    record = read_record(experiment.directory)
-    known = {machine.handle for machine in record.machines if machine.alive} if record is not None else set()
-    states = read_status(experiment.directory).runs
-    return any(
-        each.state != "succeeded" and not (each.state in {"running", "queued"} and each.name in known)
-        for each in states
-    )
 
 
 def check_bucket(store: Store, patience: float = 45.0) -> None:

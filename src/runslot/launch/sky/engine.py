@@ -20,6 +20,7 @@ from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.hardware.slots import Slot
 from runslot.launch.bucket import Listing, Share
 from runslot.launch.bucket.store import Store
+from runslot.launch.events import Asks, Observer
 from runslot.launch.launcher import Handle, LeftRunning, Placed, Taken, UnderWay
 from runslot.launch.sky.asking import SkyPilot
 from runslot.launch.sky.bringing import bring
@@ -154,13 +155,13 @@ class SkyLauncher:
         until = time.monotonic() + _JOIN
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
-        alive = [machine for machine in self.record.machines if machine.alive]
-        for machine in alive:
-            ends = time.strftime("%Y-%m-%d %H:%M", time.localtime(machine.launched[-1] + machine.seconds))
-            self.say(f"{machine.name} may still be rented, ${machine.price:.3f} an hour, until {ends} at the latest")
-        if alive:
-            where = self.experiment.path
-            self.say(f"`runslot resume {where}` looks after them again, `runslot cloud down {where}` gives them back")
+        for machine in self.record.machines:
+            if machine.alive:
+                ends = time.strftime("%Y-%m-%d %H:%M", time.localtime(machine.launched[-1] + machine.seconds))
+                self.say(
+                    f"{machine.name} is still rented, ${machine.price:.3f} an hour, until {ends} at the latest: "
+                    f"`runslot cloud down {self.experiment.path}` gives it back"
+                )
 
     # ---- renting -------------------------------------------------------------------------------------------------
 
@@ -306,11 +307,19 @@ class SkyLauncher:
             write_record(self.experiment, self.record)
 
 
-def terminal() -> Callable[[str], str] | None:
+def terminal(observer: Observer) -> Callable[[str], str] | None:
     """Return how to ask whoever sits at the terminal; None where nobody does. Who leaves the question says `l`."""
     if not (sys.stdin and sys.stdin.isatty()) or os.environ.get("RUNSLOT_YES") == "1":
         return None
-    return _ask
+
+    def ask(question: str) -> str:
+        observer(Asks(question))
+        try:
+            return _ask(question)
+        finally:
+            observer(Asks(question, over=True))
+
+    return ask
 
 
 def _ask(question: str) -> str:

@@ -23,11 +23,11 @@ from runslot.launch.sky import money
 from runslot.launch.sky.asking import SkyPilot
 from runslot.launch.sky.bringing import bring
 from runslot.launch.sky.caring import Terms
-from runslot.launch.sky.checks import check_bucket, check_quota, findings, refuse_left_behind, something_missing
+from runslot.launch.sky.checks import check_bucket, check_quota, findings, refuse_left_behind
 from runslot.launch.sky.engine import SkyLauncher, terminal
 from runslot.launch.sky.fitting import at_once
 from runslot.launch.sky.job import Job
-from runslot.launch.sky.rented import Record, read_record, without_given_back
+from runslot.launch.sky.rented import Record, read_record, without_machines
 from runslot.launch.sky.tasks import Machine, labels_of, task_of
 
 _NO_JOB = Job("rs-price", "x", 0, (), "file:///x", Share("b0"))
@@ -146,7 +146,8 @@ class Sky:
         refuse_left_behind(experiment)
         record = record or Record(store.url)
         sky = SkyPilot(self.skypilot_python, experiment.directory.path / "cloud" / "skypilot.log")
-        if runs == 0 or not something_missing(experiment):  # machines that work already are looked after
+        runs = runs if experiment.starting is None else experiment.starting
+        if runs == 0:  # machines that work already are looked after
             return self._engine(experiment, observer, digest, store, record, sky, None)
         check_bucket(store)
         task = task_of(self.machine(), _NO_JOB, ".", labels_of(experiment.file.name))
@@ -191,7 +192,7 @@ class Sky:
             store=store,
             record=record,
             say=lambda text: observer(Said(text)),
-            ask=terminal(),
+            ask=terminal(observer),
         )
         launcher.take_up()
         said = f"machines on {self.place}" if budget is None else f"{terms.machines} × {terms.what} on {self.place}"
@@ -249,15 +250,17 @@ class Sky:
         """Return the status after what has arrived is brought home, where no launch at work does that."""
         record = read_record(status.directory)
         # This process may be the launch that is just to decide what is missing.
-        if record is None or status.launcher not in {None, identify()} or _settled(status):
+        if status.launcher not in {None, identify()} or _settled(status):
             return status
+        if record is None:
+            return without_machines(status, None)
         try:
             brought = bring(status.directory, record)
         except Busy:  # another process brings it
             return status
         except RunslotError as error:
             return replace(status, waits=(*status.waits, f"what has arrived in {record.store} is not here: {error}"))
-        return without_given_back(read_status(status.directory) if brought.files else status, record)
+        return without_machines(read_status(status.directory) if brought.files else status, record)
 
 
 def _settled(status: ExperimentStatus) -> bool:

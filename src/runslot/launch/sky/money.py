@@ -90,10 +90,10 @@ def check(budget: Budget) -> None:
 
 def table(budget: Budget) -> list[str]:
     """Return what is said before anything is rented."""
-    hours = "not known" if budget.expected is None else f"{budget.expected:.1f}"
+    hours = "not known (hours_per_run, or --timeout, tells)" if budget.expected is None else f"{budget.expected:.1f}"
     cost = "" if budget.expected_cost is None else f"  (${budget.expected_cost:.2f})"
     rows = [
-        ("machines", f"{budget.machines} × {budget.what or 'machine'} on {budget.infra}, for {budget.runs} runs"),
+        ("machines", f"{budget.machines} × {budget.what or 'machine'} on {budget.infra}, for {_counted(budget.runs)}"),
         ("price", f"${budget.price:.3f} an hour each, ${budget.price * budget.machines:.3f} together"),
         *_controller(budget),
         ("expected hours", f"{hours}{cost}"),
@@ -104,6 +104,10 @@ def table(budget: Budget) -> list[str]:
     if budget.spent >= 0.005:
         rows.append(("spent before", f"${budget.spent:.2f}, with what machines that still work may spend"))
     return [f"{name:<16}{value}" for name, value in rows]
+
+
+def _counted(runs: int) -> str:
+    return f"{runs} run{'s' * (runs != 1)}"
 
 
 def _controller(budget: Budget) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import ExperimentDir, read_json, write_json
-from runslot.experiment.status import ExperimentStatus
+from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.launch.bucket.listing import Share
 
 END_STATES = frozenset({"done", "stopped", "deadline", "failed"})
@@ -126,17 +126,23 @@ def shares_of(machines: Sequence[Rented]) -> tuple[Share, ...]:
     return tuple(each.share for each in machines)
 
 
-def without_given_back(status: ExperimentStatus, record: Record) -> ExperimentStatus:
-    """Return the status with runs lost whose machine was given back, and of which no outcome has arrived."""
-    gone = {machine.handle: machine.name for machine in record.machines if machine.launched and not machine.alive}
+def without_machines(status: ExperimentStatus, record: Record | None) -> ExperimentStatus:
+    """Return the status with runs lost that no machine has: of which no outcome came before theirs was given back.
+
+    A launch that was killed before it had written a machine down leaves runs that have started in no machine at all.
+    """
+    machines = record.machines if record is not None else ()
+    alive = {machine.handle for machine in machines if machine.alive}
     runs = tuple(
-        dataclasses.replace(each, state="lost", ended=_given_back(gone[each.name], each.attempts), attempt=None)
-        if each.state in {"running", "queued"} and each.name in gone
+        dataclasses.replace(each, state="lost", ended=_lost(each), attempt=None)
+        if (each.state == "running" or (each.state == "queued" and each.name)) and each.name not in alive
         else each
         for each in status.runs
     )
     return dataclasses.replace(status, runs=runs, counts=Counter(each.state for each in runs))
 
 
-def _given_back(machine: str, attempt: int) -> Mapping[str, Any]:
-    return Outcome("lost", attempt, host=machine, message="its machine was given back").to_json()
+def _lost(run: RunStatus) -> Mapping[str, Any]:
+    said = "its machine was given back" if run.name else "its launch ended before a machine was rented for it"
+    host = (run.name or "").partition("@")[0] or None
+    return Outcome("lost", run.attempts, host=host, message=said).to_json()
