@@ -159,6 +159,7 @@ class Care:
         try:
             what()
         except Exception as error:  # noqa: BLE001  a thread has no caller: the runs' outcomes say it
+            self._renting = False
             self._give_up("lost", f"{type(error).__name__}: {error}")
 
     def _care(self, task: Mapping[str, object]) -> None:
