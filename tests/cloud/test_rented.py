@@ -316,7 +316,7 @@ def test_stop_from_another_terminal_brings_home_what_there_is(place: Place) -> N
 
 
 def test_what_was_given_back_by_hand_is_lost_and_one_resume_does_it(place: Place) -> None:
-    launch = place.start(*place.sweep("--grid", "pause=0.5"))
+    launch = place.start(*place.sweep("--grid", "steps=20", "--grid", "pause=0.3"))
     wait_for(lambda: results(place.runs))
     launch.kill()
     launch.wait()
@@ -326,7 +326,8 @@ def test_what_was_given_back_by_hand_is_lost_and_one_resume_does_it(place: Place
     again = place.call("resume", where)
     assert again.returncode == 0, again.stdout + again.stderr
     assert sorted(set(place.done)) == ALL
-    assert rentals(place) == (4, 4)
+    rented, given_back = rentals(place)
+    assert 2 < rented == given_back  # as many as what was missing takes
 
 
 def test_a_resume_takes_the_limits_that_it_is_given(place: Place) -> None:
