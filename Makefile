@@ -19,9 +19,9 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not engine" $(SIDE_BY_SIDE) $(PYTEST)
 
-## engines: every launcher on a real engine of its own: ssh hosts, Slurm, containers. Wants root on Debian; installs them
+## engines: every launcher on a real engine of its own: ssh hosts, Slurm, containers; faults of rented machines. Wants root on Debian; installs them
 engines: $(VENV)/.test
-	$(BIN)/python -m pytest tests/engines -m "engine and not together" -n 3 --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest tests/cloud tests/engines -m "engine and not together" -n 3 --dist loadfile $(PYTEST)
 	$(BIN)/python -m pytest tests/engines -m together $(PYTEST)
 
 ## faults: only the tests that kill real processes

@@ -26,6 +26,7 @@ from runslot.launch.sky.job import Job
 from runslot.launch.sky.staging import stage
 from runslot.launch.sky.tasks import Machine, task_of
 
+pytestmark = pytest.mark.engine  # slow faults: grouped with those of the other launchers
 HERE = Path(__file__).parent
 
 TRAIN = """

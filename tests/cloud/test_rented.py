@@ -23,6 +23,7 @@ import pytest
 
 from runslot.experiment.rundir import ExperimentDir
 
+pytestmark = pytest.mark.engine  # slow faults: grouped with those of the other launchers
 STAND_IN = Path(__file__).parent / "sky_stand_in"
 
 TRAIN = """
