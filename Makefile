@@ -21,6 +21,7 @@ test: $(VENV)/.test
 
 ## engines: every launcher on a real engine of its own: ssh hosts, Slurm, containers; faults of rented machines. Wants root on Debian; installs them
 engines: $(VENV)/.test
+	tests/testbeds/packages-up ssh slurm containers
 	$(BIN)/python -m pytest tests/cloud tests/engines -m "engine and not together" -n 3 --dist loadfile $(PYTEST)
 	$(BIN)/python -m pytest tests/engines -m together $(PYTEST)
 

@@ -39,7 +39,7 @@ def train(variant):
 
 def make(tmp_path: Path, hows: list[str], **further: object) -> ExperimentDir:
     (tmp_path / "program.py").write_text(PROGRAM)
-    command = ["python", "program.py", "{run_dir}", "{how}"]
+    command = [sys.executable, "program.py", "{run_dir}", "{how}"]
     experiment = Experiment("work", command, variants={"how": hows}, root=tmp_path / "runs", **further)
     return experiment.prepare()
 
