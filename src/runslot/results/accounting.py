@@ -1,0 +1,316 @@
+"""Who counts: the one rule by which runs enter a statistic, and the sentences that say it. Pure.
+
+`account` is called by the table, `export`, `best`, importance and every figure of `runslot.view`; none of them decides
+by itself. What must stay true: each run has exactly one standing, the standings of all groups add up to all runs, and
+a run that diverged is never left out in silence.
+
+A standing is, in this order:
+
+1. the run's state, where that state does not count (`failed`, `lost`, `running`, …): by default succeeded runs and
+   those whose directories do not tell count, in curves also running ones; `Rule.include` adds states;
+2. `without`: the run has no number of the metric (or only text);
+3. `diverged`: the metric's last value is nan or ±inf. By default its group has no value and ranks last in either
+   direction; `Rule.diverged` says `nan` (so), `worst` (it counts with the worst score of the others) or `drop`;
+4. `counted`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import polars as pl
+
+from runslot.errors import InvalidInput, nearest
+from runslot.experiment.records import State
+from runslot.results.labels import label_of, texts_of
+from runslot.results.results import FINAL, Results
+from runslot.results.summary import Mode
+
+Diverged = Literal["nan", "worst", "drop"]
+"""What a run that diverged does to its group: no value, the worst score of all that count, or nothing."""
+COUNTED, DIVERGED, WITHOUT, UNKNOWN = "counted", "diverged", "without", "unknown"
+"""Standings that are no states; `unknown` stands for a state that the directory does not tell."""
+STATES: tuple[str, ...] = get_args(State)
+_ORDER = (COUNTED, DIVERGED, "failed", "timed_out", "stopped", "lost", "running", "queued", WITHOUT)
+_TREATED: Mapping[Diverged, str] = {"nan": "", "drop": " (dropped)", "worst": " (as the worst)"}
+_GROUPS_NAMED = 3
+"""Groups that a note names; of more it says how many."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the user chose of who counts: `--include`, `--diverged`, and whether curves are drawn."""
+
+    include: frozenset[str] = frozenset()
+    """Further states that count."""
+    diverged: Diverged = "nan"
+    curves: bool = False
+    """Running runs count as well: their rows so far are true."""
+
+    @classmethod
+    def of(cls, include: Collection[str] = (), diverged: str = "nan", *, curves: bool = False) -> Rule:
+        """Return the rule; `all` includes every state. Raises `InvalidInput` for a word that is none."""
+        for state in include:
+            if state not in (*STATES, "all"):
+                words = ", ".join((*STATES, "all"))
+                raise InvalidInput(f"{state!r} is not a state of runs{nearest(state, STATES)}; choose among {words}")
+        if diverged not in get_args(Diverged):
+            raise InvalidInput(f"diverged={diverged!r} is none of {', '.join(get_args(Diverged))}")
+        states = frozenset(STATES) if "all" in include else frozenset(include)
+        return cls(states, diverged, curves)  # type: ignore[arg-type]  # one of its words, as just checked
+
+    @property
+    def states(self) -> frozenset[str]:
+        """The states that count."""
+        return self.include | {"succeeded"} | ({"running"} if self.curves else set())
+
+
+@dataclass(frozen=True)
+class GroupAccount:
+    """The runs of one group: by default, of one variant."""
+
+    values: tuple[Any, ...]
+    """Of the columns that make groups."""
+    label: str
+    """`lr=0.1, hidden=32`; different groups have different labels."""
+    asked: int
+    """Runs of the group, whatever became of them."""
+    n: int
+    """Runs that the group's statistic is over: those counted, and with `--diverged worst` the diverged ones."""
+    standings: Mapping[str, int]
+    """By standing, how many runs."""
+    repeated: Mapping[int | str, int]
+    """Seeds that a variant of it has more than once, and how often: no further evidence."""
+    rows: tuple[int, int] | None
+    """Fewest and most rows of the runs that count; None where none does."""
+
+    has_value: bool
+    """Whether a statistic of the group may be given: some run counts, and none diverged unless the rule allows it."""
+
+    @property
+    def left_out(self) -> int:
+        """Runs that the group's statistic is not over."""
+        return self.asked - self.n
+
+
+@dataclass(frozen=True)
+class Accounting:
+    """Which runs count for a statistic of one metric, by group, and what is to be said of it."""
+
+    metric: str | None
+    keys: tuple[str, ...]
+    """The columns whose values make a group."""
+    tasks: tuple[str, ...]
+    """Columns within which a statistic compares and resamples, so that it does not pool over them."""
+    rule: Rule
+    runs: pl.DataFrame
+    """A row a run, in the order of the results: `run`, `standing`, `group` (its place in `groups`)."""
+    groups: tuple[GroupAccount, ...]
+    """In the order of their first runs."""
+    standings: Mapping[str, int]
+    """By standing, how many of all runs, in the order in which they are said."""
+    running: int
+    """Runs among those counted that are still running."""
+    pooled: tuple[str, ...]
+    """Parameters in which the counted runs of some group differ: what the statistic pools over, tasks apart."""
+    waiting: int
+    """Runs that were asked for and have no directory yet; they are in no group."""
+
+    @property
+    def total(self) -> int:
+        """All runs, also those without a directory."""
+        return self.runs.height + self.waiting
+
+    def counted(self) -> pl.DataFrame:
+        """Return `run`, `standing`, `group` of the runs that a statistic is over, by the rule."""
+        return self.runs.filter(pl.col("standing").is_in(_standings_used(self.rule)))
+
+    def scores(self, scored: pl.DataFrame, mode: Mode) -> pl.Series:
+        """Return the `score` of each run as a statistic has to take it, for `scored` as `Results.scores` gives it.
+
+        Null where the run does not count; of a diverged run NaN, null (`drop`), or the worst score of those that
+        count, of the same task where there are tasks. The mean of a group is then NaN where it has no value.
+        """
+        standing = self.runs.select("run", "standing")
+        both = scored.select("run", "score", *self.tasks).join(standing, on="run", how="left", maintain_order="left")
+        counts, score = pl.col("standing") == COUNTED, pl.col("score")
+        known = score.filter(counts & score.is_finite())
+        worst = known.min() if mode == "max" else known.max()
+        if self.tasks:
+            worst = worst.over(self.tasks)
+        instead = {"nan": pl.lit(math.nan), "drop": pl.lit(None, pl.Float64), "worst": worst}[self.rule.diverged]
+        diverged = pl.when(pl.col("standing") == DIVERGED).then(instead)
+        return both.select(score=pl.when(counts).then(score).otherwise(diverged)).to_series()
+
+    def line(self, statistic: str = "") -> str:
+        """Return the accounting line; `statistic` is in words, as in `mean ± 95 % t interval`.
+
+        `30 runs: 26 counted, 2 diverged, 1 failed; pooled over: nothing; mean ± 95 % t interval over 5 seeds`
+        """
+        words = [self._count(standing, count) for standing, count in self.standings.items()]
+        if self.waiting:
+            words.append(f"{self.waiting} without a directory yet")
+        pooled = f"pooled over: {', '.join(self.pooled) or 'nothing'}"
+        line = f"{_many(self.total, 'run')}: {', '.join(words) or 'none'}; {pooled}"
+        return f"{line}; {statistic} over {self.evidence()}" if statistic else line
+
+    def _count(self, standing: str, count: int) -> str:
+        if standing == COUNTED and self.running:
+            return f"{count} counted ({self.running} of them running)"
+        if standing == DIVERGED:
+            return f"{count} diverged{_TREATED[self.rule.diverged]}"
+        if standing == WITHOUT:
+            return f"{count} without {self.metric}"
+        return f"{count} {standing.replace('_', ' ')}"
+
+    def evidence(self) -> str:
+        """Return in words what the groups' statistics are over: `5 seeds`, `3 to 5 seeds`, `1 to 12 runs`."""
+        sizes = {group.n for group in self.groups if group.n} or {0}
+        word = "runs" if self.pooled or any(group.repeated for group in self.groups) else "seeds"
+        if len(sizes) > 1:
+            return f"{min(sizes)} to {max(sizes)} {word}"
+        return _many(min(sizes), word.removesuffix("s"))
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what else has to be said: which groups have diverged runs, seeds twice, runs of unequal length."""
+        lost = [f"{g.label} ({g.standings[DIVERGED]} of {g.asked})" for g in self.groups if g.standings.get(DIVERGED)]
+        policy = {
+            "nan": "have no value and rank last (--diverged worst or drop)",
+            "worst": "count their diverged runs with the worst score of all others",
+            "drop": "are shown without their diverged runs, which flatters them",
+        }[self.rule.diverged]
+        seeds = [
+            f"{group.label} (seed {seed} {_times(count)})"
+            for group in self.groups
+            for seed, count in group.repeated.items()
+        ]
+        lengths = [
+            f"{group.label} ({group.rows[0]} to {group.rows[1]} rows)"
+            for group in self.groups
+            if group.rows is not None and group.rows[0] < group.rows[1]
+        ]
+        notes = []
+        if lost:
+            notes.append(f"groups with runs that ended in nan or ±inf {policy}: {_some(lost)}")
+        if seeds:
+            notes.append(f"the same seed more than once, which is no further evidence: {_some(seeds)}")
+        if lengths:
+            notes.append(f"runs of unequal length: {_some(lengths)}")
+        return tuple(notes)
+
+
+def account(
+    results: Results,
+    metric: str | None,
+    keys: Sequence[str] | None = None,
+    *,
+    rule: Rule | None = None,
+    tasks: Sequence[str] = (),
+) -> Accounting:
+    """Say of each run whether it counts for a statistic of `metric`, in groups of equal values of `keys`.
+
+    Without `keys` a group is a variant (`Results.identity`): nothing is pooled. `metric` is a name that
+    `Results.metric` returned; None where none was logged. `tasks` are columns within which the statistic works.
+    """
+    rule = rule or Rule()
+    keys = tuple(results.identity if keys is None else keys)
+    columns = list(dict.fromkeys((*keys, *tasks, *results.identity)))
+    runs = results.runs.select("run", "seed", "state", "rows", *columns).with_columns(
+        standing=_standing(results, metric, rule), group=_group_of(results.runs, keys)
+    )
+    used = runs.filter(pl.col("standing").is_in(_standings_used(rule)))
+    candidates = runs.filter(pl.col("standing").is_in([COUNTED, DIVERGED]))
+    repeated = _repeated(candidates, results.identity)
+    spans = {group: (low, high) for group, low, high in _spans(used).iter_rows()}
+    sizes = dict(used["group"].value_counts().iter_rows())
+    texts = {key: texts_of(runs[key].unique()) for key in keys}
+    firsts = runs.unique("group", keep="first", maintain_order=True).sort("group").select("group", *keys)
+    counts: dict[int, Counter[str]] = {}
+    for group, standing in runs.select("group", "standing").iter_rows():
+        counts.setdefault(group, Counter())[standing] += 1
+    groups = tuple(
+        GroupAccount(
+            values=tuple(values),
+            label=label_of(keys, values, texts),
+            asked=counts[group].total(),
+            n=sizes.get(group, 0),
+            standings=_ordered(counts[group]),
+            repeated=repeated.get(group, {}),
+            rows=spans.get(group),
+            has_value=sizes.get(group, 0) > 0 and (rule.diverged != "nan" or not counts[group][DIVERGED]),
+        )
+        for group, *values in firsts.iter_rows()
+    )
+    totals = _ordered(sum(counts.values(), Counter()))
+    running = used.filter(pl.col("state") == "running").height
+    pooled = tuple(name for name in results.identity if name not in {*keys, *tasks} and _differs(used, name))
+    table = runs.select("run", "standing", "group")
+    waiting = sum(results.waiting.values())
+    return Accounting(metric, keys, tuple(tasks), rule, table, groups, totals, running, pooled, waiting)
+
+
+def _standing(results: Results, metric: str | None, rule: Rule) -> pl.Series:
+    state = pl.col("state")
+    counts = state.is_null() | state.is_in(list(rule.states))
+    final = pl.col(FINAL + metric) if metric else pl.lit(0.0)
+    standing = (
+        pl.when(~counts)
+        .then(state)
+        .when(final.is_null())
+        .then(pl.lit(WITHOUT))
+        .when(~final.is_finite())
+        .then(pl.lit(DIVERGED))
+        .otherwise(pl.lit(COUNTED))
+    )
+    return results.runs.select(standing=standing).to_series()
+
+
+def _standings_used(rule: Rule) -> list[str]:
+    return [COUNTED, DIVERGED] if rule.diverged == "worst" else [COUNTED]
+
+
+def _group_of(runs: pl.DataFrame, keys: Sequence[str]) -> pl.Series:
+    """Return the number of each run's group, counted from 0 in the order of first runs; by value, not by text."""
+    if not keys:
+        return pl.Series("group", [0] * runs.height, dtype=pl.UInt32)
+    distinct = runs.select(keys).unique(maintain_order=True).with_row_index("group")
+    return runs.select(keys).join(distinct, on=keys, how="left", nulls_equal=True, maintain_order="left")["group"]
+
+
+def _repeated(runs: pl.DataFrame, identity: Sequence[str]) -> dict[int, dict[int | str, int]]:
+    """Return by group the seeds that one variant has more than once, and how often."""
+    seeds = runs.filter(pl.col("seed").is_not_null()).group_by("group", *identity, "seed", maintain_order=True).len()
+    repeated: dict[int, dict[int | str, int]] = {}
+    for group, seed, count in seeds.filter(pl.col("len") > 1).select("group", "seed", "len").iter_rows():
+        repeated.setdefault(group, {})[seed] = max(count, repeated.get(group, {}).get(seed, 0))
+    return repeated
+
+
+def _spans(runs: pl.DataFrame) -> pl.DataFrame:
+    return runs.group_by("group").agg(pl.col("rows").min().alias("low"), pl.col("rows").max().alias("high"))
+
+
+def _differs(runs: pl.DataFrame, name: str) -> bool:
+    return bool(runs.group_by("group").agg((pl.col(name).n_unique() > 1).alias("differs"))["differs"].any())
+
+
+def _ordered(counts: Counter[str]) -> dict[str, int]:
+    order = {standing: place for place, standing in enumerate(_ORDER)}
+    return dict(sorted(counts.items(), key=lambda item: order.get(item[0], len(order))))
+
+
+def _some(labels: Sequence[str]) -> str:
+    more = len(labels) - _GROUPS_NAMED
+    return "; ".join(labels[:_GROUPS_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _times(count: int) -> str:
+    return {2: "twice"}.get(count, f"{count} times")
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
