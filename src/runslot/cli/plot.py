@@ -45,7 +45,7 @@ def plot(
     across: Annotated[str, typer.Option(help="Key along the x axis of a scatter or heat map.")] = "",
     down: Annotated[str, typer.Option(help="Key along the y axis of a heat map.")] = "",
     draw: Annotated[str, typer.Option(help="Scores as bars (from zero) or points; else what shows more.")] = "",
-    where: Annotated[str, typer.Option(help="Only runs with (SQL): \"lr > 0.01 AND env = 'a'\".")] = "",
+    where: Annotated[str, typer.Option(help="Only runs with: \"lr > 0.01 AND env = 'a'\".")] = "",
     top: Annotated[int, typer.Option(min=0, help="Only so many series of each panel, the best ones.")] = 0,
     low: Annotated[float | None, typer.Option(help="Lower end of the y axis.")] = None,
     high: Annotated[float | None, typer.Option(help="Upper end of the y axis.")] = None,

@@ -28,7 +28,7 @@ def results(
     paths: Paths = None,
     metric: Annotated[str | None, typer.Option(help="Compare by this metric; else the likeliest objective.")] = None,
     mode: Annotated[str | None, typer.Option(help="Which way is better: max or min; else by its name.")] = None,
-    where: Annotated[list[str] | None, typer.Option(help="Only runs with (SQL): \"lr > 0.01 AND env = 'a'\".")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="Only runs with: \"lr > 0.01 AND env = 'a'\".")] = None,
     include: Annotated[list[str] | None, typer.Option(help="Also count runs in this state; `all` for all.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Show so many variants.")] = None,
     csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write the table as CSV; - is the output.")] = None,

@@ -22,6 +22,7 @@ from runslot.results.describing import Value, collection_of
 from runslot.results.problems import Problem
 from runslot.results.store import Entry
 from runslot.results.summary import Mode, mode_of
+from runslot.results.where import condition as read_condition
 
 TIME = pl.Datetime("us", "UTC")
 FINAL, BEST = "final/", "best/"
@@ -126,9 +127,10 @@ class Results:
     def where(self, *conditions: str | pl.Expr | Mapping[str, Any], **equal: Any) -> Results:
         """Return the runs that fulfil all conditions.
 
-        A condition is SQL (``"lr > 0.01 AND env = 'pong'"``), a polars expression over the columns of `runs`, a
-        mapping of columns to a value or a list of allowed values, or the same as keyword arguments. Raises
-        `InvalidInput` for a column that no run has, or for SQL that cannot be understood.
+        A condition is text in the words of SQL (``"lr > 0.01 AND env = 'pong'"``, see `runslot.results.where`), a
+        polars expression over the columns of `runs`, a mapping of columns to a value or a list of allowed values, or
+        the same as keyword arguments. Raises `InvalidInput` for a column that no run has, or for text that cannot be
+        understood.
         """
         expressions = [self._condition(c) for c in conditions if not isinstance(c, Mapping)]
         for wanted in [*(c for c in conditions if isinstance(c, Mapping)), equal]:
@@ -139,16 +141,7 @@ class Results:
             raise InvalidInput(f"the runs cannot be chosen so: {str(error).splitlines()[0]}") from error
 
     def _condition(self, condition: str | pl.Expr) -> pl.Expr:
-        if isinstance(condition, pl.Expr):
-            return condition
-        try:
-            expression = pl.sql_expr(_quoted(condition, self.runs.columns))
-        except pl.exceptions.PolarsError as error:
-            hint = "write it as in SQL: lr > 0.01 AND env = 'pong'; a name with other signs in double quotes"
-            raise InvalidInput(f"{condition!r} cannot be understood ({error}); {hint}") from error
-        for name in expression.meta.root_names():
-            self._check_column(name)
-        return expression
+        return condition if isinstance(condition, pl.Expr) else read_condition(condition, self.runs.schema)
 
     def _equal(self, column: str, value: Any) -> pl.Expr:
         self._check_column(column)
@@ -332,12 +325,3 @@ def _metric_columns(metrics: Sequence[str], entries: Sequence[Entry]) -> list[pl
         columns.append(pl.Series(FINAL + metric, final, dtype=pl.Float64))
         columns.append(pl.Series(BEST + metric, best, dtype=pl.Float64))
     return columns
-
-
-def _quoted(condition: str, columns: Sequence[str]) -> str:
-    """Put double quotes around dotted columns, which SQL would take for a table's; quoted parts stay as they are."""
-    dotted = {column for column in columns if "." in column}
-    parts = re.split(r"""('(?:[^']|'')*'|"[^"]*")""", condition)
-    for i in range(0, len(parts), 2):
-        parts[i] = re.sub(r"[A-Za-z_][\w.]*", lambda m: f'"{m[0]}"' if m[0] in dotted else m[0], parts[i])
-    return "".join(parts)

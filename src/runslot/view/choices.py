@@ -57,7 +57,7 @@ class Choices:
     mode: str = ""
     """`max`, `min`, or by the metric's name."""
     where: str = ""
-    """An SQL condition on the runs."""
+    """A condition on the runs, in the language of `runslot.results.where`."""
     text: str = ""
     """Words that a run's path or values have to hold."""
     state: tuple[str, ...] = ()

@@ -68,7 +68,7 @@ def default_series(results: Results) -> tuple[str, ...]:
 
 
 def choose(results: Results, choices: Choices) -> Results:
-    """Return the runs that pass every filter. Raises `InvalidInput` for an unknown column or SQL with a fault."""
+    """Return the runs that pass every filter. Raises `InvalidInput` for an unknown column or a faulty condition."""
     conditions: list[str | pl.Expr] = [choices.where] if choices.where.strip() else []
     if choices.state:
         conditions.append(pl.col("state").fill_null(UNKNOWN).is_in(list(choices.state)))
@@ -82,7 +82,8 @@ def choose(results: Results, choices: Choices) -> Results:
             _known(results, column)
             if not results.runs[column].dtype.is_numeric():
                 raise InvalidInput(f"{column!r} does not hold numbers; remove its limits")
-            conditions.append(pl.col(column) >= limit if low else pl.col(column) <= limit)
+            number = pl.col(column).fill_nan(None)
+            conditions.append(number >= limit if low else number <= limit)
     for word in choices.text.split():
         conditions.append(_holds(results, word))
     return results.where(*conditions)

@@ -297,7 +297,7 @@ def _filters(results: Results, choices: Choices) -> list[Any]:
             value=choices.where,
             placeholder="lr > 0.01 AND env = 'pong'",
             debounce=600,
-            description="An SQL condition over any column",
+            description="A condition over any column: AND, OR, NOT, IN, LIKE, BETWEEN",
         ),
     ]
     keys = [*results.varying, *(k for k in (*choices.only, *choices.without) if k not in results.varying)]

@@ -1,0 +1,143 @@
+"""The functions that a condition of `where` may call: none opens anything, none makes a text longer. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import polars as pl
+
+Kind = Literal["number", "text", "truth", "time", "null"]
+Apply = Callable[[Sequence[pl.Expr], Sequence[Any]], pl.Expr]
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of some values."""
+
+    kinds: tuple[Kind, ...]
+    """Of its values; the last one of all further ones where there may be `more`. Empty: any, alike."""
+    result: Kind | None
+    """None: that of its values."""
+    compute: Apply
+    """Takes the expressions, and the constants among them (else None)."""
+    fewest: int
+    most: int = 0
+    """0: as many as the fewest."""
+
+    @property
+    def said(self) -> str:
+        """What it takes, in words."""
+        kind = {"number": "numbers", "text": "text", "truth": "conditions"}.get(
+            self.kinds[0] if self.kinds else "", "values"
+        )
+        most = self.most or self.fewest
+        return f"{self.fewest} {kind}" if most == self.fewest else f"{self.fewest} to {most} {kind}"
+
+    def takes(self, given: Sequence[Kind]) -> bool:
+        """Tell whether it can be applied to values of these kinds."""
+        if not self.fewest <= len(given) <= (self.most or self.fewest):
+            return False
+        if not self.kinds:
+            return len(set(given) - {"null"}) <= 1
+        wanted = [*self.kinds, *[self.kinds[-1]] * len(given)]
+        return all(kind in {want, "null"} for kind, want in zip(given, wanted, strict=False))
+
+    def apply(self, exprs: Sequence[pl.Expr], given: Sequence[Kind], constants: Sequence[Any]) -> tuple[pl.Expr, Kind]:
+        """Return the value and its kind."""
+        kinds = [kind for kind in given if kind != "null"]
+        return self.compute(exprs, constants), self.result or (kinds[0] if kinds else "null")
+
+
+def kind_of(dtype: pl.DataType) -> Kind:
+    """Return what a column holds, as a condition sees it."""
+    if dtype.is_numeric():
+        return "number"
+    if dtype == pl.Boolean:
+        return "truth"
+    return "time" if dtype.is_temporal() else "null" if dtype == pl.Null else "text"
+
+
+def without_nan(expr: pl.Expr, kind: Kind) -> pl.Expr:
+    """Return numbers with nan as nothing, so that no comparison with it holds."""
+    return expr.fill_nan(None) if kind == "number" else expr
+
+
+def _one(compute: Callable[[pl.Expr], pl.Expr]) -> Apply:
+    return lambda values, _: compute(values[0])
+
+
+def _two(compute: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> Apply:
+    return lambda values, _: compute(values[0], values[1])
+
+
+def _log(values: Sequence[pl.Expr], constants: Sequence[Any]) -> pl.Expr:
+    """Return the logarithm to base 10, or to one that is written out before or after, as SQL's dialects differ."""
+    del constants
+    return values[0].log10() if len(values) == 1 else values[0].log() / values[1].log()
+
+
+def _round(values: Sequence[pl.Expr], constants: Sequence[Any]) -> pl.Expr:
+    digits = constants[1] if len(constants) > 1 and isinstance(constants[1], int) else 0
+    return values[0].round(min(digits, 20))
+
+
+def _part(values: Sequence[pl.Expr], _: Sequence[Any]) -> pl.Expr:
+    """Return a text from a character (the first is 1), and so many of them."""
+    start = values[1].cast(pl.Int64) - 1
+    return values[0].str.slice(start) if len(values) == 2 else values[0].str.slice(start, values[2].cast(pl.UInt32))
+
+
+def _over_runs(compute: Callable[[pl.Expr], pl.Expr]) -> Apply:
+    return lambda values, _: compute(values[0].fill_nan(None))
+
+
+_NUMBER: tuple[Kind, ...] = ("number",)
+_TEXT: tuple[Kind, ...] = ("text",)
+_MANY = 50
+
+FUNCTIONS: Mapping[str, Function] = {
+    "ABS": Function(_NUMBER, "number", _one(pl.Expr.abs), 1),
+    "SIGN": Function(_NUMBER, "number", _one(pl.Expr.sign), 1),
+    "FLOOR": Function(_NUMBER, "number", _one(pl.Expr.floor), 1),
+    "CEIL": Function(_NUMBER, "number", _one(pl.Expr.ceil), 1),
+    "CEILING": Function(_NUMBER, "number", _one(pl.Expr.ceil), 1),
+    "ROUND": Function(_NUMBER, "number", _round, 1, 2),
+    "SQRT": Function(_NUMBER, "number", _one(pl.Expr.sqrt), 1),
+    "EXP": Function(_NUMBER, "number", _one(pl.Expr.exp), 1),
+    "LN": Function(_NUMBER, "number", _one(pl.Expr.log), 1),
+    "LOG": Function(_NUMBER, "number", _log, 1, 2),
+    "LOG2": Function(_NUMBER, "number", _one(lambda x: x.log(2)), 1),
+    "LOG10": Function(_NUMBER, "number", _one(pl.Expr.log10), 1),
+    "POW": Function(_NUMBER, "number", _two(lambda x, y: x.cast(pl.Float64).pow(y)), 2),
+    "POWER": Function(_NUMBER, "number", _two(lambda x, y: x.cast(pl.Float64).pow(y)), 2),
+    "MOD": Function(_NUMBER, "number", _two(pl.Expr.mod), 2),
+    "GREATEST": Function(_NUMBER, "number", lambda values, _: pl.max_horizontal(values), 1, _MANY),
+    "LEAST": Function(_NUMBER, "number", lambda values, _: pl.min_horizontal(values), 1, _MANY),
+    "ISNAN": Function(_NUMBER, "truth", _one(lambda x: x.cast(pl.Float64).is_nan().fill_null(value=False)), 1),
+    "MIN": Function(_NUMBER, "number", _over_runs(pl.Expr.min), 1),
+    "MAX": Function(_NUMBER, "number", _over_runs(pl.Expr.max), 1),
+    "AVG": Function(_NUMBER, "number", _over_runs(pl.Expr.mean), 1),
+    "MEDIAN": Function(_NUMBER, "number", _over_runs(pl.Expr.median), 1),
+    "COALESCE": Function((), None, lambda values, _: pl.coalesce(values), 1, _MANY),
+    "IFNULL": Function((), None, lambda values, _: pl.coalesce(values), 2),
+    "NULLIF": Function((), None, _two(lambda x, y: pl.when(x.ne_missing(y)).then(x)), 2),
+    "LOWER": Function(_TEXT, "text", _one(lambda x: x.str.to_lowercase()), 1),
+    "UPPER": Function(_TEXT, "text", _one(lambda x: x.str.to_uppercase()), 1),
+    "TRIM": Function(_TEXT, "text", _one(lambda x: x.str.strip_chars()), 1),
+    "LTRIM": Function(_TEXT, "text", _one(lambda x: x.str.strip_chars_start()), 1),
+    "RTRIM": Function(_TEXT, "text", _one(lambda x: x.str.strip_chars_end()), 1),
+    "LENGTH": Function(_TEXT, "number", _one(lambda x: x.str.len_chars().cast(pl.Int64)), 1),
+    "CHAR_LENGTH": Function(_TEXT, "number", _one(lambda x: x.str.len_chars().cast(pl.Int64)), 1),
+    "STARTS_WITH": Function(_TEXT, "truth", _two(lambda x, y: x.str.starts_with(y)), 2),
+    "ENDS_WITH": Function(_TEXT, "truth", _two(lambda x, y: x.str.ends_with(y)), 2),
+    "CONTAINS": Function(_TEXT, "truth", _two(lambda x, y: x.str.contains(y, literal=True)), 2),
+    "STRPOS": Function(
+        _TEXT, "number", _two(lambda x, y: x.str.find(y, literal=True).cast(pl.Int64).fill_null(-1) + 1), 2
+    ),
+    "LEFT": Function(("text", "number"), "text", _two(lambda x, n: x.str.head(n)), 2),
+    "RIGHT": Function(("text", "number"), "text", _two(lambda x, n: x.str.tail(n)), 2),
+    "SUBSTR": Function(("text", "number"), "text", _part, 2, 3),
+    "SUBSTRING": Function(("text", "number"), "text", _part, 2, 3),
+}
