@@ -37,10 +37,22 @@ _HOMES = {
 }  # fmt: skip
 """Where each public name lives."""
 
+_OF_ANCESTORS = {
+    "runslot.variants": ("Hyperparameter", "RandomHyperparameter", "Sweeper", "DeterministicSweeperCombiner"),
+    "runslot.launchkit.script_calls": (
+        "GitInfo", "create_exp_name", "create_log_dir", "dict_to_safe_json", "get_git_infos", "query_yes_no",
+        "recursive_dictionary_update", "recursive_items", "reset_execution_environment", "save_experiment_data",
+        "set_seed",
+    ),
+}  # fmt: skip
+"""Names of the ancestors that can be imported from here too; `runslot.launchkit` is where they are documented."""
+
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("logger", "rlpyt", "launchkit", "results")
 
 __all__ = [*sorted(_HOME_OF), *_MODULES]  # noqa: PLE0604  (names, made from the table above)
+
+_HOME_OF |= {name: home for home, names in _OF_ANCESTORS.items() for name in names}
 
 if TYPE_CHECKING:
     from runslot import launchkit as launchkit

@@ -12,6 +12,11 @@ from runslot.experiment.rundir import RunDir, write_atomically
 from runslot.logger.options import at_least
 
 
+def log_dir_name(exp_prefix: str, exp_id: int | str, seed: int | str, now: datetime) -> str:
+    """Return launchkit's name of a run's directory: `<exp_prefix>_<time>_<exp_id, 4 digits>--s-<seed>`."""
+    return f"{exp_prefix}_{now:%Y_%m_%d_%H_%M_%S}_{at_least('exp_id', int(exp_id), 0):04d}--s-{seed}"
+
+
 def make_log_dir(
     root: Path, exp_prefix: str, exp_id: int, seed: int | str, now: datetime, include_exp_prefix_sub_dir: bool = True
 ) -> Path:
@@ -20,7 +25,7 @@ def make_log_dir(
     Made exclusively: two calls in one second get two directories, the second ending in `-2`, so that no two share one.
     """
     parent = root / exp_prefix.replace("_", "-") if include_exp_prefix_sub_dir else root
-    name = f"{exp_prefix}_{now:%Y_%m_%d_%H_%M_%S}_{at_least('exp_id', int(exp_id), 0):04d}--s-{seed}"
+    name = log_dir_name(exp_prefix, exp_id, seed, now)
     for count in itertools.count(1):
         path = parent / (name if count == 1 else f"{name}-{count}")
         try:

@@ -21,6 +21,7 @@ from runslot.variants.sample import sample
 from runslot.variants.space import Space, levels, single, union, variants_of
 from runslot.variants.sweepers import (
     DeterministicHyperparameterSweeper,
+    DeterministicSweeperCombiner,
     EnumParam,
     FixedParam,
     Hyperparameter,
@@ -30,12 +31,14 @@ from runslot.variants.sweepers import (
     LogIntParam,
     RandomHyperparameter,
     RandomHyperparameterSweeper,
+    Sweeper,
 )
 from runslot.variants.variant import Variant, plain
 
 __all__ = [
     "SWEEP_NOTE",
     "DeterministicHyperparameterSweeper",
+    "DeterministicSweeperCombiner",
     "Distribution",
     "EnumParam",
     "FixedParam",
@@ -47,6 +50,7 @@ __all__ = [
     "RandomHyperparameter",
     "RandomHyperparameterSweeper",
     "Space",
+    "Sweeper",
     "UnknownKey",
     "Variant",
     "VariantLevel",

@@ -5,10 +5,11 @@ Random draws use the generator of Python's `random` module, as there, so that a 
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from runslot.errors import InvalidInput
@@ -17,7 +18,11 @@ from runslot.variants.grid import Axis, axis, make_grid
 from runslot.variants.variant import Variant, own
 
 
-class DeterministicHyperparameterSweeper:
+class Sweeper:
+    """What the sweepers have in common, for scripts that ask `isinstance(…, Sweeper)`."""
+
+
+class DeterministicHyperparameterSweeper(Sweeper):
     """A grid laid over defaults. `{"lr": [0.1, 0.01], "algo.gamma": [0.9, 0.99]}`: dotted keys are nested.
 
     On a clash the searched value wins; where both are dicts they are merged. A choice may stand in a list twice.
@@ -37,6 +42,17 @@ class DeterministicHyperparameterSweeper:
     def iterate_hyperparameters(self) -> list[Variant]:
         """Return every combination as a dict of its own, the first key slowest."""
         return [Variant(overlay(own(self._defaults), searched), searched.name) for searched in self._grid]
+
+
+class DeterministicSweeperCombiner:
+    """Several sweepers as one loop: every combination of what they yield, each a tuple in the order of the sweepers."""
+
+    def __init__(self, sweepers: Sequence[DeterministicHyperparameterSweeper]) -> None:
+        self._sweepers = list(sweepers)
+
+    def iterate_list_of_hyperparameters(self) -> Iterator[tuple[Variant, ...]]:
+        """Yield `(params_of_first, params_of_second, …)`, the first sweeper slowest."""
+        return itertools.product(*(sweeper.iterate_hyperparameters() for sweeper in self._sweepers))
 
 
 class Hyperparameter:
@@ -137,7 +153,7 @@ class FixedParam(RandomHyperparameter):
         return self._value
 
 
-class RandomHyperparameterSweeper:
+class RandomHyperparameterSweeper(Sweeper):
     """Random draws laid over defaults; dotted names are nested, and on a clash the drawn value wins."""
 
     def __init__(
