@@ -711,8 +711,8 @@ def test_a_launchkit_script_runs_on_rented_machines(place: Place) -> None:
     (place.project / "script.py").write_text(
         "from runslot.launchkit import run_experiment\nfrom train import train\n"
         "if __name__ == '__main__':\n"
-        "    done = run_experiment(train, mode='ec2', exp_prefix='lk', variant={'lr': [0.1, 0.2, 0.3]}, seed=0,\n"
-        "        num_exps_per_instance=2, instance_type='cpu.small', sync_interval=1, base_log_dir='lk-runs')\n"
+        "    done = run_experiment(train, mode='ec2', exp_prefix='lk', variant={'lr': [0.1, 0.2, 0.3]}, sweep=True,\n"
+        "        seed=0, num_exps_per_instance=2, instance_type='cpu.small', sync_interval=1, base_log_dir='lk-runs')\n"
         "    assert done.outcomes.all_succeeded, done.outcomes\n"
     )
     done = subprocess.run(

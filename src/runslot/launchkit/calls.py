@@ -47,12 +47,13 @@ def run_experiment(
     ssh_host: str | None = None,
     gcp_kwargs: Mapping[str, Any] | None = None,
     *,
-    sweep: bool = True,
+    sweep: bool | None = None,
 ) -> Any:
     """Run `method_call(variant)` for each variant, in slots of this machine, and return a `Launched`.
 
     A plain dict is a space: a list at its top level, under a key that may be dotted, is a set of choices; with
-    `sweep=False`, in a `Variant`, and anywhere below the top level it is a value. The call waits for its runs; with
+    `sweep=False`, in a `Variant`, and anywhere below the top level it is a value. Where its only lists are of numbers,
+    as `hidden_sizes=[400, 300]`, it is refused until `sweep` says which they are. The call waits for its runs; with
     `skip_wait` it returns at once, and the script waits for all such runs at its end. With mode `here_no_doodad` the
     function runs in this process, and what it returns is returned (a list where there are several runs); with
     `local_docker` and `local_singularity` the runs execute in the image that the configuration names, and with `ssh` on

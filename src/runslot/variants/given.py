@@ -17,13 +17,16 @@ from runslot.variants.variant import Variant, own
 SWEEP_NOTE = "sweep=False takes lists as they are"
 
 
-def space_of(value: Any, *, sweep: bool = True) -> Space:
+ANNOUNCE = "sweep=True runs each of them; sweep=False, a tuple or a Variant takes the list as one value"
+
+
+def space_of(value: Any, *, sweep: bool | None = True) -> Space:
     """Return the space that `value` stands for; nothing in it is changed or kept.
 
     - A space is itself; None is one empty variant; a `Variant` is one variant as it is.
     - A plain dict is swept: a list at its top level is a set of choices, first key slowest. Tuples, nested and empty
       lists, and everything in dicts inside it are single values. Dotted keys are nested. With `sweep=False` the whole
-      dict is one variant as it is.
+      dict is one variant as it is. With `sweep=None` it must say by itself that it is swept: see `_refuse_unannounced`.
     - A list of variants or dicts (as from `make_variants`) is those; dicts are named by the keys in which they differ.
     - A `VariantLevel` is that level.
     """
@@ -34,7 +37,9 @@ def space_of(value: Any, *, sweep: bool = True) -> Space:
     if isinstance(value, Variant):
         return Listed((Variant(own(value), value.name),))
     if isinstance(value, Mapping):
-        return _swept(value) if sweep else single(value)
+        if sweep is None:
+            _refuse_unannounced(value)
+        return single(value) if sweep is False else _swept(value)
     if isinstance(value, VariantLevel):
         return levels(value)
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
@@ -68,6 +73,26 @@ def describe(space: Space, *, seeds: int = 1, note: str = "") -> str:
     factors = [*space.factors(), *([f"seeds ×{seeds}"] if seeds > 1 else [])]
     plan = f": {', '.join(factors)}" if factors else ""
     return f"{runs} {'run' if runs == 1 else 'runs'}{plan}{f'; {note}' if note and space.factors() else ''}"
+
+
+def _refuse_unannounced(settings: Mapping[str, Any]) -> None:
+    """Refuse a dict whose only lists are of numbers, as `hidden_sizes=[400, 300]`: they may be values or choices.
+
+    Scripts of RLKit have such values in their variants, and launchkit's README sweeps such choices. A list of anything
+    else (texts, dicts, lists), and a dotted key, which no variant of theirs has, stand in a sweep alone. A number twice
+    is refused elsewhere: no set of choices has one.
+    """
+    lists = {key: value for key, value in settings.items() if isinstance(value, list) and value}
+    plain = {key for key in lists if "." not in str(key) and key != SEED_KEY}
+    numbers = [key for key, value in lists.items() if key in plain and _is_several_numbers(value)]
+    if numbers and len(numbers) == len(lists):
+        key, value = numbers[0], settings[numbers[0]]
+        raise InvalidInput(f"{key} is {value!r}, which may be one value or {len(value)} to choose from: {ANNOUNCE}")
+
+
+def _is_several_numbers(values: list[Any]) -> bool:
+    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+    return numbers and len(set(values)) == len(values) > 1
 
 
 def _swept(settings: Mapping[str, Any]) -> Space:

@@ -220,7 +220,7 @@ def test_ctrl_c_stops_the_runs(where: str, project: Path, root: Path) -> None:
         "def sleep(variant):\n"
         "    print('up', flush=True)\n"
         "    time.sleep(600)\n"
-        f"run_experiment(sleep, variant=dict(x=list(range(9))), skip_wait={where != 'in the call'})\n"
+        f"run_experiment(sleep, variant=dict(x=list(range(9))), sweep=True, skip_wait={where != 'in the call'})\n"
         f"time.sleep({600 if where == 'between the calls' else 0})\n"
     )
     launcher = subprocess.Popen(
@@ -236,7 +236,7 @@ def test_ctrl_c_stops_the_runs(where: str, project: Path, root: Path) -> None:
 
 
 def test_a_stopped_call_is_resumed(project: Path, root: Path) -> None:
-    launched = run_experiment(fail, variant={"x": [1, 2]}, exp_prefix="retry")
+    launched = run_experiment(fail, variant={"x": [1, 2]}, sweep=True, exp_prefix="retry")
     assert [outcome.kind for outcome in launched.outcomes] == ["failed", "failed"]
     outcomes = launch(ExperimentDir(launched.directory), Printer(), failed=True)
     assert [outcome.attempt for outcome in outcomes] == [2, 2]
@@ -321,7 +321,14 @@ def test_values_that_json_does_not_hold_arrive_as_they_are() -> None:
 
 # ---- what is a space -------------------------------------------------------------------------------------------------
 
-SPACES: list[tuple[Any, bool, list[dict[str, Any]]]] = [
+SPACES: list[tuple[Any, bool | None, list[dict[str, Any]]]] = [
+    # A list of texts, a dotted key, a seed: only a sweep has them, and numbers beside them are choices too.
+    ({"a": ["x", "y"], "b": [1, 2]}, None, [{"a": a, "b": b} for a in "xy" for b in (1, 2)]),
+    ({"a.b": [1, 2]}, None, [{"a": {"b": 1}}, {"a": {"b": 2}}]),
+    ({"a": [400], "b": [True, False]}, None, [{"a": 400, "b": True}, {"a": 400, "b": False}]),
+    ({"a": [400, 300]}, True, [{"a": 400}, {"a": 300}]),
+    ({"a": [400, 300]}, False, [{"a": [400, 300]}]),
+    ({"a": (400, 300)}, None, [{"a": (400, 300)}]),
     ({"a.b": [1, 2], "c": 3}, True, [{"a": {"b": 1}, "c": 3}, {"a": {"b": 2}, "c": 3}]),
     ({"a": (1, 2), "b": {"c": [1, 2]}, "d": []}, True, [{"a": (1, 2), "b": {"c": [1, 2]}, "d": []}]),
     ({"a": [[256, 256], [64]]}, True, [{"a": [256, 256]}, {"a": [64]}]),
@@ -333,8 +340,10 @@ SPACES: list[tuple[Any, bool, list[dict[str, Any]]]] = [
 ]
 
 
-@pytest.mark.parametrize(("variant", "sweep", "expected"), SPACES, ids=[str(space[0])[:40] for space in SPACES])
-def test_what_is_a_space_and_what_is_a_value(variant: Any, sweep: bool, expected: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize(
+    ("variant", "sweep", "expected"), SPACES, ids=[f"{space[0]} {space[1]}"[:48] for space in SPACES]
+)
+def test_what_is_a_space_and_what_is_a_value(variant: Any, sweep: bool | None, expected: list[dict[str, Any]]) -> None:
     def received(variant: dict[str, Any]) -> dict[str, Any]:
         return {key: variant[key] for key in variant if key not in ("seed", "exp_id", "exp_prefix", "instance_type")}
 
@@ -350,7 +359,7 @@ def test_the_plan_is_said_only_where_something_is_swept(capsys: pytest.CaptureFi
 
 
 def test_exp_ids_are_counted_up_from_the_one_given() -> None:
-    ids = run_experiment(lambda v: v["exp_id"], mode="here_no_doodad", variant={"a": [1, 2, 3]}, exp_id=5)
+    ids = run_experiment(lambda v: v["exp_id"], mode="here_no_doodad", variant={"a": [1, 2, 3]}, sweep=True, exp_id=5)
     assert ids == ["5", "6", "7"]
 
 
@@ -373,6 +382,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"variant": {"c": {"a.b": 1}}}, "the key c.a.b of a variant has a dot in it"),
     ({"variant": {"a.b": 1}, "sweep": False}, "a.b of a variant has a dot"),
     ({"variant": {"hidden_sizes": [256, 256]}}, "sweep=False takes lists as they are"),
+    ({"variant": {"hidden_sizes": [400, 300], "lr": 0.1}}, r"hidden_sizes is \[400, 300\].*sweep=True.*sweep=False"),
+    ({"variant": {"betas": [0.9, 0.999], "sizes": [400, 300, 200]}}, r"betas is \[0.9, 0.999\]"),
     ({"variant": 3}, "3 is no space of variants"),
     ({"seed": "abc"}, "seed must be a whole number, as a number or as text, not 'abc'"),
     ({"seed": 1.5}, "seed must be"),
@@ -407,7 +418,7 @@ def test_a_call_that_the_engine_refuses_takes_its_directories_back(
     import only_here  # type: ignore[import-not-found]
 
     with pytest.raises(InvalidInput, match=r"(?s)cannot be imported, so no run was started.*not here"):
-        run_experiment(only_here.train, variant={"x": [1, 2]}, exp_prefix="pre", skip_wait=skip_wait)
+        run_experiment(only_here.train, variant={"x": [1, 2]}, sweep=True, exp_prefix="pre", skip_wait=skip_wait)
     del sys.modules["only_here"]
     (collection,) = root.iterdir()
     assert sorted(path.name for path in collection.iterdir()) == [".runslot", kept.log_dirs[0].name]
