@@ -8,7 +8,7 @@ import pickle
 import random
 import sys
 from collections.abc import Callable, Mapping
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +16,14 @@ from typing import Any
 from runslot.errors import InvalidInput, NotInstalled, nearest
 from runslot.experiment.records import Function, Run, RunFile
 from runslot.experiment.rundir import RunDir
+from runslot.first_import import FirstImport
+
+_SEEDING = {
+    "numpy.random": "seed",  # which `import numpy` alone may not load
+    "torch": "manual_seed",
+    "tensorflow": "random.set_seed",
+}
+"""Modules with a global generator, and their functions that take the seed."""
 
 
 def find_function(function: Function, home: Path) -> Callable[..., Any]:
@@ -111,15 +119,27 @@ def _takes(function: Callable[..., Any], name: str) -> bool:
     return any(each.name == name or each.kind is each.VAR_KEYWORD for each in parameters)
 
 
-def seed_everything(seed: int | str | None) -> None:
-    """Seed `random`, and numpy and torch where they are loaded, as launchkit did."""
+def seed_everything(seed: int | str | None) -> FirstImport | None:
+    """Seed `random` now, and numpy, torch and tensorflow: now where they are loaded, else when they are first imported.
+
+    The numbers are those of launchkit and RLKit, which load numpy before they seed. JAX has no state to seed: its
+    convention is a key, which the function makes from its seed. `remove` of the result leaves later imports alone.
+    """
     if seed is None:
-        return
+        return None
     number = int(seed) % 2**32
     random.seed(number)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed(number)
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.manual_seed(number)
+    return FirstImport({module: partial(_call, function, number) for module, function in _SEEDING.items()})
+
+
+def set_gpu_mode(use_gpu: bool) -> FirstImport:
+    """Tell RLKit's algorithms their device, as its launcher did: the GPU that the run sees first, or the CPU."""
+    return FirstImport({"rlkit.torch.pytorch_util": partial(_call, "set_gpu_mode", use_gpu)})
+
+
+def _call(name: str, argument: int, module: ModuleType) -> None:
+    function: Any = module
+    for part in name.split("."):
+        function = getattr(function, part, None)
+    if callable(function):  # a directory of the user's may have the library's name
+        function(argument)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import importlib.util
 import os
 import signal
 import sys
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from runslot.execute.functions import call_function, seed_everything, variant_of
+from runslot.execute.functions import call_function, seed_everything, set_gpu_mode, variant_of
 from runslot.execute.linux import die_with_parent
 from runslot.execute.marking import mark
 from runslot.execute.placement import Placement, arguments
@@ -100,8 +99,9 @@ def call_and_finish(job: Job, function: Callable[..., Any], message: int | None)
         _point_loggers(job)
         if job.file.seeding:
             seed_everything(Run.from_json(job.file.run).seed)
+        if reference.use_gpu is not None:
+            set_gpu_mode(reference.use_gpu)
         variant = variant_of(job.run_dir, job.file)
-        _point_ancestors(job)
         call_function(function, reference, variant)
         code = 0
     except SystemExit as stop:
@@ -113,14 +113,6 @@ def call_and_finish(job: Job, function: Callable[..., Any], message: int | None)
     finally:
         _wind_up()
     return code
-
-
-def _point_ancestors(job: Job) -> None:
-    """Have libraries that log through RLKit's or launchkit's own logger write into the run's directory."""
-    if any(name in sys.modules or importlib.util.find_spec(name) for name in ("rlkit", "launchkit")):
-        from runslot.logger.ancestors import adopt_ancestor_loggers
-
-        adopt_ancestor_loggers(job.run_dir.path, LoggerSettings.from_json(job.file.logger))
 
 
 def _point_loggers(job: Job) -> None:

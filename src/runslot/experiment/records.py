@@ -59,6 +59,8 @@ class Function(_Record):
     """Hash of its source, to notice that it changed."""
     unpack: bool = False
     """Call it with the variant's items as keyword arguments instead of with one dict."""
+    use_gpu: bool | None = None
+    """Which device RLKit's algorithms are told before the call; None: they are left alone."""
 
     def __str__(self) -> str:
         """`file.py:name`, `module:name`, or the bare name."""

@@ -48,6 +48,16 @@ class AttrDict(dict[str, Any]):
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
 
+    def __delattr__(self, name: str) -> None:
+        try:
+            del self[name]
+        except KeyError:
+            raise AttributeError(f"the affinity has no {name!r}") from None
+
+    def copy(self) -> AttrDict:
+        """Return a copy whose own dicts of this kind are copies too, and all else the same objects, as rlpyt does."""
+        return AttrDict((key, value.copy() if isinstance(value, AttrDict) else value) for key, value in self.items())
+
 
 Affinity = AttrDict | list[AttrDict]
 """What a run reads: one dict, or for synchronous training on several GPUs one dict a GPU."""

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def _file(call: Call, space: str, pickles: dict[str, bytes]) -> ExperimentFile:
         pickles[function.pickle] = data
     return ExperimentFile(
         name=call.prefix,
-        work={"function": function.to_json()},
+        work={"function": replace(function, use_gpu=call.use_gpu).to_json()},
         created=time.time(),
         cwd=str(Path.cwd()),
         python=sys.executable,

@@ -10,9 +10,10 @@ from typing import Any
 
 from runslot import logger
 from runslot.errors import InvalidInput, RunslotError
-from runslot.execute.functions import call_function, seed_everything
-from runslot.experiment.records import Function, LoggerSettings
+from runslot.execute.functions import call_function, seed_everything, set_gpu_mode
+from runslot.experiment.records import Function
 from runslot.experiment.rundir import RunDir
+from runslot.first_import import FirstImport
 from runslot.launch.travel import by_value
 from runslot.launchkit.asked import asked_of
 from runslot.launchkit.code import GitTuple, code_directory, git_infos_of, script_path
@@ -41,7 +42,8 @@ def run_experiment_here(
     """Call the function in this process and return what it returns; the logger writes into the run's directory.
 
     The variant is one setting, its lists included. The function receives a dict of its own, with `exp_id` and `seed`
-    added as text. `random`, `numpy` and `torch` are seeded. `use_gpu` is recorded, and changes nothing here.
+    added as text. `random`, `numpy`, `torch` and `tensorflow` are seeded, also where the function imports them first;
+    RLKit's `pytorch_util` is told `use_gpu` in the same way.
     """
     given = _single(variant)
     if force_randomize_seed:
@@ -62,16 +64,16 @@ def run_experiment_here(
         "git_infos": git_infos_of(code_directory(experiment_function)) if git_infos is None else git_infos,
         **setup_logger_kwargs,
     }
+    hooks: list[FirstImport | None] = []
     logger.reset()
     directory = Path(logger.setup_logger(variant=received, log_dir=log_dir, **logged))
     try:
         _save_arguments_if_possible(directory, {**logged, "variant": received, "use_gpu": use_gpu})
-        settings = LoggerSettings(snapshot_mode=snapshot_mode, snapshot_gap=snapshot_gap)
-        logger.adopt_ancestor_loggers(directory, settings)
-        seed_everything(asked.seed)
+        hooks += [seed_everything(asked.seed), set_gpu_mode(bool(use_gpu))]
         return call_function(experiment_function, Function("", unpack=unpack_variant), received)
     finally:
-        logger.release_ancestor_loggers()
+        for hook in filter(None, hooks):
+            hook.remove()
         logger.reset()
 
 

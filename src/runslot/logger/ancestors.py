@@ -1,79 +1,157 @@
-"""The loggers of RLKit and launchkit, pointed at the run directory as their own launchers did.
+"""The loggers of RLKit, launchkit and rlpyt, pointed at the run directory as their own launchers did.
 
-For functions that use libraries which write through `rlkit.core.logger` or `launchkit.logging.logger`.
+For code that uses libraries which write through `rlkit.core.logger`, `launchkit.logging.logger` or the functions of
+`rlpyt.utils.logging.logger`. `adopt_ancestor_loggers` is called for every run of a function, and by `setup_logger` and
+`logger_context`; what must stay true is that at most one directory has them at a time.
 """
 
 from __future__ import annotations
 
 import csv
 import os
-import sys
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec, PathFinder
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from runslot.experiment.records import LoggerSettings
 from runslot.experiment.rundir import RunDir
+from runslot.first_import import FirstImport
 from runslot.logger.problems import Problems
 from runslot.logger.progress import complete_length
 
-PACKAGES = ("rlkit.core", "launchkit.logging")
-"""Packages whose attribute `logger` is such a logger."""
+_ATTRIBUTES = {"rlkit.core": "logger", "launchkit.logging": "logger", "rlpyt.utils.logging.logger": ""}
+"""Modules that are such a logger, or have one under this name."""
 
 
-def adopt_ancestor_loggers(run_dir: str | os.PathLike[str], settings: LoggerSettings | None = None) -> None:
+@dataclass(frozen=True)
+class _Target:
+    """Where their rows, words and snapshots go."""
+
+    directory: Path
+    text: Path
+    rows: Path
+    settings: LoggerSettings
+    fresh: bool
+    summary_writer: bool
+
+    @property
+    def prefix(self) -> str:
+        """What begins every line of theirs."""
+        return self.settings.prefix or f"[{self.directory.name}] "
+
+
+class _Adoption:
+    """The loggers that write into one directory, from now or from their import on, until it ends."""
+
+    def __init__(self, target: _Target) -> None:
+        self._target = target
+        self._adopted: list[Any] = []
+        self._hook = FirstImport({name: partial(self._adopt, name) for name in _ATTRIBUTES})
+
+    def _adopt(self, name: str, module: ModuleType) -> None:
+        attribute = _ATTRIBUTES[name]
+        theirs = getattr(module, attribute, None) if attribute else module
+        if theirs is None:
+            return
+        try:
+            _point(theirs, self._target)
+        except Exception as error:  # noqa: BLE001  a fork of the library with another logger; its rows go where it wants
+            what = f"{name}.{attribute}".rstrip(".")
+            Problems.say(f"{what} could not be pointed at {self._target.directory}: {error!r}")
+        else:
+            self._adopted.append(theirs)
+
+    def end(self) -> None:
+        """Leave later imports alone, and take the directory from those that have it."""
+        self._hook.remove()
+        for theirs in self._adopted:
+            _let_go(theirs, self._target)
+
+
+_adoptions: list[_Adoption] = []
+"""The one under way, if any."""
+
+
+def adopt_ancestor_loggers(
+    run_dir: str | os.PathLike[str],
+    settings: LoggerSettings | None = None,
+    *,
+    text_log_file: str | None = None,
+    tabular_log_file: str | None = None,
+    fresh: bool = False,
+    summary_writer: bool = False,
+) -> None:
     """Point the ancestors' loggers at `run_dir`: those that are loaded now, and later ones when they are imported.
 
-    Rows that are in the directory are continued. Write rows through one logger in a run, theirs or ours: the file has
-    one header. A logger that cannot be pointed is told on standard error; the run goes on.
+    Rows that are in the directory are continued, unless the file is to begin `fresh`. Write rows through one logger in
+    a run, theirs or ours: the file has one header. `summary_writer`: rlpyt's sends them to TensorBoard too. A logger
+    that cannot be pointed is told on standard error; the run goes on.
     """
     release_ancestor_loggers()
-    directory, chosen = Path(run_dir).absolute(), settings or LoggerSettings()
-
-    def adopt(package: ModuleType) -> None:
-        theirs = getattr(package, "logger", None)
-        try:
-            if theirs is not None:
-                _point(theirs, directory, chosen)
-        except Exception as error:  # noqa: BLE001 - a fork of the library with another logger; its rows go where it wants
-            Problems.say(f"{package.__name__}.logger could not be pointed at {directory}: {error!r}")
-
-    for name in PACKAGES:
-        if name in sys.modules:
-            adopt(sys.modules[name])
-    sys.meta_path.insert(0, _AdoptWhenImported(adopt))
+    run = RunDir(Path(run_dir).absolute())
+    text = run.path / text_log_file if text_log_file else run.debug_log
+    rows = run.path / tabular_log_file if tabular_log_file else run.progress
+    target = _Target(run.path, text, rows, settings or LoggerSettings(), fresh, summary_writer)
+    _adoptions.append(_Adoption(target))
 
 
 def release_ancestor_loggers() -> None:
     """Let them go: loaded ones are reset, as launchkit did before a run, and later ones are left alone."""
-    finders = [finder for finder in sys.meta_path if isinstance(finder, _AdoptWhenImported)]
-    for finder in finders:
-        sys.meta_path.remove(finder)
-    for name in PACKAGES if finders else ():
-        theirs = getattr(sys.modules.get(name), "logger", None)
-        if callable(getattr(theirs, "reset", None)):
-            _reset(theirs)
+    while _adoptions:
+        _adoptions.pop().end()
 
 
-def _point(theirs: Any, directory: Path, settings: LoggerSettings) -> None:
-    """Do what launchkit's `setup_logger` did with its logger."""
-    run = RunDir(directory)
+def _point(theirs: Any, target: _Target) -> None:
+    """Do what launchkit's `setup_logger` and rlpyt's `logger_context` did with their loggers."""
     _reset(theirs)
-    theirs.add_text_output(str(run.debug_log))
-    if run.progress.exists() and run.progress.stat().st_size:
-        _continue_rows(theirs, run.progress)
+    theirs.add_text_output(str(target.text))
+    theirs.set_snapshot_dir(str(target.directory))
+    if not target.fresh and target.rows.exists() and target.rows.stat().st_size:
+        _continue_rows(theirs, target.rows)
     else:
-        theirs.add_tabular_output(str(run.progress))
-    theirs.set_snapshot_dir(str(directory))
-    theirs.set_snapshot_mode("gap_and_last" if settings.snapshot_mode == "last+gap" else settings.snapshot_mode)
-    theirs.set_snapshot_gap(settings.snapshot_gap)
-    theirs.set_log_tabular_only(settings.log_tabular_only)
-    theirs.push_prefix(settings.prefix or f"[{directory.name}] ")
+        theirs.add_tabular_output(str(target.rows))
+    mode = target.settings.snapshot_mode
+    if mode in ("last+gap", "gap_and_last"):  # rlpyt's word, and RLKit's
+        mode = "last+gap" if isinstance(theirs, ModuleType) else "gap_and_last"
+    _set(theirs, "snapshot_mode", mode)
+    _set(theirs, "snapshot_gap", target.settings.snapshot_gap)
+    _set(theirs, "log_tabular_only", target.settings.log_tabular_only)
+    if target.summary_writer and hasattr(theirs, "set_tf_summary_writer"):
+        from torch.utils.tensorboard import SummaryWriter  # as rlpyt, which needs torch
+
+        theirs.set_tf_summary_writer(SummaryWriter(str(target.directory)))
+    theirs.push_prefix(target.prefix)
+
+
+def _let_go(theirs: Any, target: _Target) -> None:
+    """Undo `_point`, by their own names where they are a module, which has no `reset`."""
+    if callable(getattr(theirs, "reset", None)):
+        _reset(theirs)
+        return
+    undo: list[tuple[str, tuple[str, ...]]] = [
+        ("remove_tabular_output", (str(target.rows),)),
+        ("remove_text_output", (str(target.text),)),
+        ("pop_prefix", ()),
+    ]
+    for name, arguments in undo:
+        try:
+            getattr(theirs, name)(*arguments)
+        except Exception as error:  # noqa: BLE001  the script has undone it itself
+            Problems.say(f"{getattr(theirs, '__name__', theirs)}.{name} failed: {error!r}")
+
+
+def _set(theirs: Any, name: str, value: Any) -> None:
+    setter: Callable[[Any], None] | None = getattr(theirs, f"set_{name}", None)
+    if setter is not None:  # older and smaller copies of these loggers lack some
+        setter(value)
 
 
 def _reset(theirs: Any) -> None:
+    if not callable(getattr(theirs, "reset", None)):
+        return
     for files in ("_text_fds", "_tabular_fds"):  # which their own reset leaves open
         for file in getattr(theirs, files, {}).values():
             file.close()
@@ -82,32 +160,17 @@ def _reset(theirs: Any) -> None:
 
 def _continue_rows(theirs: Any, path: Path) -> None:
     """Open the file for appending, as launchkit did for a directory that it was given, but without a second header."""
+    if not hasattr(theirs, "_add_output"):  # a logger of another make: it may open a file in whatever way it likes
+        theirs.add_tabular_output(str(path))
+        return
     length, lines = complete_length(path)
     os.truncate(path, length)
     theirs._add_output(str(path), theirs._tabular_outputs, theirs._tabular_fds, mode="a")
-    if lines:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            theirs._tabular_keys[str(path)] = next(csv.reader(file))
-        theirs._tabular_header_written.add(theirs._tabular_fds[str(path)])
-
-
-class _AdoptWhenImported:
-    """Calls `adopt` with one of `PACKAGES` as soon as it has been imported; finds nothing else."""
-
-    def __init__(self, adopt: Callable[[ModuleType], None]) -> None:
-        self._adopt = adopt
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(fullname, path, target) if fullname in PACKAGES else None
-        if spec is None or spec.loader is None:
-            return None
-        execute = spec.loader.exec_module
-
-        def execute_and_adopt(module: ModuleType) -> None:
-            execute(module)
-            self._adopt(module)
-
-        spec.loader.exec_module = execute_and_adopt  # type: ignore[method-assign]  # this loader is for this module only
-        return spec
+    if not lines:
+        return
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        header = next(csv.reader(file))
+    for names in ("_tabular_keys", "_tabular_headers"):  # launchkit's and rlpyt's
+        if hasattr(theirs, names):
+            getattr(theirs, names)[str(path)] = header
+    theirs._tabular_header_written |= {str(path), theirs._tabular_fds[str(path)]}

@@ -17,6 +17,7 @@ from runslot.experiment.current import CurrentRun, current_run
 from runslot.experiment.records import LoggerSettings
 from runslot.experiment.rundir import RunDir, write_atomically
 from runslot.experiment.settings import default_root
+from runslot.logger.ancestors import adopt_ancestor_loggers, release_ancestor_loggers
 from runslot.logger.controls import PathText
 from runslot.logger.directories import make_log_dir, write_code_state
 from runslot.logger.options import Options, check_settings
@@ -36,6 +37,11 @@ class Logger(Recorder):
         if self is not process_logger:
             raise TypeError("a Logger has open files and cannot be pickled; use the functions of runslot.logger")
         return "process_logger"
+
+    def reset(self) -> None:
+        """Close what is open and forget everything, the row and the options too; a run is followed again."""
+        release_ancestor_loggers()
+        super().reset()
 
     def setup_logger(
         self,
@@ -60,7 +66,8 @@ class Logger(Recorder):
 
         The directory is `log_dir`, where rows are continued; else, within a run and without `base_log_dir`, the run's
         own; else a new one, `<base_log_dir>/<exp_prefix>/<exp_prefix>_<time>_<exp_id>--s-<seed>`, below `RUNSLOT_ROOT`
-        or `runs` unless told. `options`: those of `configure`. A launcher's files about the run are not replaced.
+        or `runs` unless told. `options`: those of `configure`. A launcher's files about the run are not replaced. The
+        loggers of RLKit, launchkit and rlpyt write there too, also where they are imported later.
         """
         run = _run_of(log_dir, base_log_dir)
         self._refuse_unknown(options)
@@ -83,6 +90,7 @@ class Logger(Recorder):
             text_log_file=text_log_file,
             tabular_log_file=tabular_log_file,
         )
+        adopt_ancestor_loggers(directory, settings, text_log_file=text_log_file, tabular_log_file=tabular_log_file)
         if variant is not None:
             self.log("Variant:")
             self.log(json.dumps(to_jsonable(variant), indent=2))
@@ -107,14 +115,17 @@ class Logger(Recorder):
 
         The file of rows begins anew, unless the run is resumed. A relative `log_dir` lies below the root's
         `local/<yyyymmdd>/<hhmmss>`, unless `override_prefix`; an absolute one is taken as it is (rlpyt moved those
-        outside its own `data` directory). `log_params` gets `name` and `run_ID`, as in rlpyt.
+        outside its own `data` directory). `log_params` gets `name` and `run_ID`, as in rlpyt. The loggers of rlpyt,
+        RLKit and launchkit write there too, also where they are imported later.
         """
         base = Path(log_dir)
         if not override_prefix and not base.is_absolute():
             base = default_root() / "local" / f"{datetime.now():%Y%m%d/%H%M%S}" / base
         directory = (base / f"run_{run_ID}").absolute()
         settings = LoggerSettings(snapshot_mode, self.get_snapshot_gap(), "rlpyt", f"{name}_{run_ID} ", False)
-        self.bind_run(directory, settings, resume=_resumed(directory), fresh=True)
+        resumed = _resumed(directory)
+        self.bind_run(directory, settings, resume=resumed, fresh=True)
+        adopt_ancestor_loggers(directory, settings, fresh=not resumed, summary_writer=use_summary_writer)
         params = {} if log_params is None else log_params
         params["name"], params["run_ID"] = name, run_ID
         with self._harmless("params.json"):
@@ -125,6 +136,7 @@ class Logger(Recorder):
         try:
             yield
         finally:
+            release_ancestor_loggers()
             self._end()
 
 

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from runslot import DoesNotFit, InvalidInput, Variant, grid, logger
@@ -502,6 +503,43 @@ def test_run_experiment_here_lets_errors_and_odd_values_through(tmp_path: Path) 
     assert logger.get_snapshot_dir() is None
     with pytest.raises(InvalidInput, match="one variant, a dict, not a list"):
         run_experiment_here(fail, [{"x": 1}])  # type: ignore[arg-type]
+
+
+DEVICE = """
+import sys
+from runslot import run_experiment, run_experiment_here
+
+def experiment(variant):
+    import numpy
+    import rlkit.torch.pytorch_util as ptu
+    print("device", ptu.device, "draw", numpy.random.rand())
+
+if __name__ == "__main__":
+    if "loaded" in sys.argv:
+        import numpy.random, rlkit.torch.pytorch_util
+    run_experiment_here(experiment, seed=7, use_gpu=True, log_dir="first")
+    run_experiment_here(experiment, seed=7, use_gpu=False, log_dir="second")
+    run_experiment(experiment, seed=7, exp_prefix="launched")
+"""
+
+
+@pytest.mark.parametrize("when", ["loaded", "later"])
+def test_rlkit_learns_its_device_and_the_seed_reaches_what_is_imported_later(tmp_path: Path, when: str) -> None:
+    (tmp_path / "rlkit" / "torch").mkdir(parents=True)
+    for package in ("rlkit", "rlkit/torch"):
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "rlkit" / "torch" / "pytorch_util.py").write_text(
+        "device = None\n\ndef set_gpu_mode(mode, gpu_id=0):\n    global device\n"
+        "    device = f'cuda:{gpu_id}' if mode else 'cpu'\n"
+    )
+    (tmp_path / "client.py").write_text(DEVICE)
+    command = [sys.executable, "client.py", when]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    (console,) = (tmp_path / "runs").rglob("console.log")
+    lines = [line.split() for line in (done.stdout + console.read_text()).splitlines() if line.startswith("device")]
+    assert [line[1] for line in lines] == ["cuda:0", "cpu", "cpu"]
+    # RLKit's launcher has numpy loaded when it seeds: the first draw after that.
+    assert {float(line[3]) for line in lines} == {np.random.RandomState(7).rand()}
 
 
 def test_run_experiment_here_draws_a_seed_where_told(tmp_path: Path) -> None:

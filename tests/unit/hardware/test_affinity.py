@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,7 @@ from runslot.hardware.affinity import (
     slot_environment,
     slots_from_code,
 )
-from runslot.hardware.layouts import cpus_of
+from runslot.hardware.layouts import AttrDict, cpus_of
 from runslot.hardware.probe import read_topology
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import carve
@@ -177,6 +179,31 @@ def test_results_read_as_attributes_too():
     assert affinity.cuda_idx == affinity["cuda_idx"] == 0
     with pytest.raises(AttributeError, match="it has all_cpus"):
         affinity.cuda_index  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda a: a.copy(), copy.copy, copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))]
+)
+def test_copies_read_as_attributes_too_and_are_apart(copied):
+    affinity = affinity_from_code("0slt_4cpu_2gpu_1ass_1sgr")
+    other = copied(affinity)
+    assert type(other) is type(affinity)
+    assert type(other.optimizer[0]) is type(affinity.optimizer[0])
+    assert other == affinity
+    other.all_cpus = (9,)
+    del other.sampler
+    assert affinity.all_cpus != (9,)
+    assert hasattr(affinity, "sampler")
+    with pytest.raises(AttributeError, match="no 'sampler'"):
+        del other.sampler
+
+
+def test_a_copy_copies_affinities_inside_and_shares_all_else_as_rlpyts():
+    inside, shared = AttrDict(cpus=[1]), [1]
+    affinity = AttrDict(inside=inside, shared=shared)
+    assert affinity.copy().inside is not inside
+    assert affinity.copy().inside == inside
+    assert affinity.copy().shared is shared
 
 
 def test_this_machine_gets_a_code_that_it_can_run():

@@ -170,6 +170,164 @@ def test_a_logger_of_another_make_is_told_and_left(package, logger, tmp_path, ca
     assert f"{package}.logger could not be pointed" in capsys.readouterr().err
 
 
+RLPYTS_LOGGER = '''
+"""An executable stand-in for rlpyt's module of functions: its names, state, files and rules."""
+import csv, os, pickle
+
+_prefixes, _row, _text_outputs, _tabular_outputs, _text_fds, _tabular_fds = [], [], [], [], {}, {}
+_tabular_headers, _tabular_header_written = {}, set()
+_snapshot_dir, _snapshot_mode, _snapshot_gap = None, "all", 1
+
+
+def _add_output(file_name, arr, fds, mode="a"):
+    if file_name not in arr:
+        os.makedirs(os.path.dirname(file_name), exist_ok=True)
+        arr.append(file_name)
+        fds[file_name] = open(file_name, mode)
+
+
+def _remove_output(file_name, arr, fds):
+    if file_name in arr:
+        fds.pop(file_name).close()
+        arr.remove(file_name)
+
+
+def add_text_output(file_name): _add_output(file_name, _text_outputs, _text_fds)
+def remove_text_output(file_name): _remove_output(file_name, _text_outputs, _text_fds)
+def add_tabular_output(file_name): _add_output(file_name, _tabular_outputs, _tabular_fds, mode="w")
+def push_prefix(prefix): _prefixes.append(prefix)
+def pop_prefix(): del _prefixes[-1]
+
+
+def remove_tabular_output(file_name):
+    _tabular_header_written.discard(file_name)
+    _remove_output(file_name, _tabular_outputs, _tabular_fds)
+
+
+def set_snapshot_dir(dir_name):
+    global _snapshot_dir
+    _snapshot_dir = dir_name
+
+
+def set_snapshot_mode(mode):
+    global _snapshot_mode
+    _snapshot_mode = mode
+
+
+def set_snapshot_gap(gap):
+    global _snapshot_gap
+    _snapshot_gap = gap
+
+
+def set_log_tabular_only(only): pass
+
+
+def log(s):
+    for fd in _text_fds.values():
+        fd.write("".join(_prefixes) + s + "\\n")
+        fd.flush()
+
+
+def record_tabular(key, val): _row.append((str(key), str(val)))
+
+
+def dump_tabular():
+    row = dict(_row)
+    for name, fd in _tabular_fds.items():
+        writer = csv.DictWriter(fd, _tabular_headers.setdefault(name, list(row)))
+        if name not in _tabular_header_written:
+            writer.writeheader()
+            _tabular_header_written.add(name)
+        writer.writerow(row)
+        fd.flush()
+    del _row[:]
+
+
+def save_itr_params(itr, params):
+    names = []
+    if _snapshot_mode in ("gap", "last+gap") and (itr == 0 or (itr + 1) % _snapshot_gap == 0):
+        names.append("itr_%d.pkl" % itr)
+    if _snapshot_mode in ("last", "last+gap"):
+        names.append("params.pkl")
+    if _snapshot_mode not in ("gap", "last", "last+gap", "none"):
+        raise NotImplementedError
+    for name in names:
+        with open(os.path.join(_snapshot_dir, name), "wb") as file:
+            pickle.dump(params, file)
+'''
+
+
+@pytest.fixture
+def rlpyt(tmp_path, monkeypatch, logger) -> Iterator[str]:
+    """The name of rlpyt's logger, importable and not imported yet."""
+    directory = tmp_path / "site" / "rlpyt" / "utils" / "logging"
+    directory.mkdir(parents=True)
+    for part in (directory, directory.parent, directory.parent.parent):
+        (part / "__init__.py").touch()
+    (directory / "logger.py").write_text(RLPYTS_LOGGER)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    yield "rlpyt.utils.logging.logger"
+    logger.reset()
+    for module in [module for module in sys.modules if module.partition(".")[0] == "rlpyt"]:
+        del sys.modules[module]
+
+
+@pytest.mark.parametrize("when", ["before", "later"])
+def test_setup_logger_points_their_loggers_at_the_directory_that_it_makes(package, logger, tmp_path, rows, when):
+    if when == "before":
+        importlib.import_module(package)
+    files = {"text_log_file": "words.txt", "tabular_log_file": "rows.csv"}
+    run = Path(logger.setup_logger("name", variant={"a": 1}, base_log_dir=tmp_path, **files))
+    train(importlib.import_module(package).logger)
+    assert [row["epoch"] for row in rows(run / "rows.csv")] == ["0", "1", "2"]
+    assert (run / "words.txt").read_text().endswith(f"[{run.name}] epoch 2\n")
+    assert {path.name for path in run.glob("*.pkl")} == {"params.pkl"}
+    logger.reset()
+    assert not (run / "progress.csv").exists()
+
+
+@pytest.mark.parametrize("when", ["before", "later"])
+def test_logger_context_has_rlpyts_rows_for_the_length_of_a_with(rlpyt, logger, tmp_path, rows, when):
+    run = tmp_path / "run_3"
+    run.mkdir()
+    (run / "progress.csv").write_text("of an earlier run\n1\n")
+    if when == "before":
+        importlib.import_module(rlpyt)
+    logger.set_snapshot_gap(2)
+    with logger.logger_context(tmp_path, 3, "dqn", {}, snapshot_mode="last+gap"):
+        theirs = importlib.import_module(rlpyt)
+        train(theirs)
+    theirs.log("after it")
+    theirs.record_tabular("epoch", 100)
+    theirs.dump_tabular()
+    assert [row["epoch"] for row in rows(run / "progress.csv")] == ["0", "1", "2"]
+    assert (run / "debug.log").read_text() == "dqn_3 epoch 0\ndqn_3 epoch 1\ndqn_3 epoch 2\n"
+    assert {path.name for path in run.glob("*.pkl")} == {"itr_0.pkl", "itr_1.pkl", "params.pkl"}
+    assert theirs._prefixes == []
+
+
+def test_rlpyts_rows_of_a_resumed_run_are_kept(rlpyt, logger, tmp_path, rows):
+    (tmp_path / "progress.csv").write_text("epoch\n7\n8\n9", newline="")
+    logger.adopt_ancestor_loggers(tmp_path)
+    train(importlib.import_module(rlpyt))
+    assert [row["epoch"] for row in rows(tmp_path / "progress.csv")] == ["7", "8", "0", "1", "2"]
+
+
+def test_a_logger_with_the_documented_methods_alone_is_adopted(package, logger, tmp_path):
+    class Small:
+        def __init__(self):
+            self.files = []
+
+        def add_text_output(self, name):
+            self.files.append(name)
+
+        add_tabular_output = set_snapshot_dir = push_prefix = add_text_output
+
+    small = importlib.import_module(package).logger = Small()
+    run = logger.setup_logger(log_dir=tmp_path / "given")
+    assert small.files == [f"{run}/debug.log", run, f"{run}/progress.csv", "[given] "]
+
+
 KEYS = st.sampled_from(["loss", "return/avg", "x y", 'a,"b'])
 VALUES = st.one_of(st.integers(-(10**6), 10**6), st.floats(allow_nan=False), st.text("ab,\"'\n", max_size=4))
 
