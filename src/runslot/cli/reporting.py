@@ -17,6 +17,7 @@ from runslot.cli.listing import STYLES
 from runslot.cli.rows import row_said
 from runslot.cli.tails import Tail
 from runslot.experiment.status import ExperimentStatus, RunStatus
+from runslot.launch.foreign import foreign_said
 from runslot.launch.printing import duration_said, outcome_said
 
 _CALM = {"queued", "succeeded"}
@@ -61,6 +62,7 @@ def _run(status: ExperimentStatus, each: RunStatus) -> dict[str, Any]:
         "started": each.started,
         "slot": each.slot,
         "outcome": None if each.outcome is None else each.outcome.to_json(),
+        **({} if each.claim is None else {"claim": each.claim, "last_sign": each.sign}),
     }
 
 
@@ -153,6 +155,8 @@ def _time(each: RunStatus) -> str:
 def _said(status: ExperimentStatus, each: RunStatus) -> str:
     if each.outcome is not None:
         return outcome_said(dataclasses.replace(each.outcome, started=None))
+    if each.claim is not None:
+        return foreign_said(each)
     if each.state != "running":
         return ""
     return row_said(Tail(status.directory.run_dir(each.run, status.file).progress).row())

@@ -7,7 +7,6 @@ subreaper of all that the run starts, so that nothing the run leaves behind surv
 from __future__ import annotations
 
 import errno
-import fcntl
 import functools
 import os
 import resource  # noqa: F401  os.wait4 imports it at its first call, which would be in the middle of a run
@@ -27,6 +26,7 @@ from runslot.execute.linux import become_subreaper
 from runslot.execute.placement import place, run_environment
 from runslot.execute.process import CANNOT_START, Job, become_run, cannot_start, make_job
 from runslot.execute.spawning import AVAILABLE, Guard, spawn
+from runslot.experiment.claim import take_claim
 from runslot.experiment.processes import ProcessIdentity, host_name, identify
 from runslot.experiment.records import Attempt, Kind, Outcome, Policy, RunFile
 from runslot.experiment.rundir import RunDir, read_json, write_json
@@ -105,34 +105,13 @@ def _contained(
     return ContainedKeeper(contained_job(run_dir, file, slot, attempt, caller, own), slot, attempt, own[0])
 
 
-def is_claimed(run_dir: RunDir) -> bool:
-    """Tell whether a keeper executes the run, on whatever host sees this directory."""
-    try:
-        os.close(_lock(run_dir))
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:  # the directory was deleted
-        return False
-    return False
-
-
 def _claim(run_dir: RunDir) -> int:
     for _ in range(10):
         try:
-            return _lock(run_dir)
+            return take_claim(run_dir)
         except BlockingIOError:  # another keeper, or a launcher that looks whether there is one
             time.sleep(0.005)
     raise Busy(f"{run_dir.path} is being executed by another process")
-
-
-def _lock(run_dir: RunDir) -> int:
-    descriptor = os.open(run_dir.run_file, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise
-    return descriptor
 
 
 def _steady() -> float:

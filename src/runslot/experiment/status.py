@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runslot.experiment.claim import Claim, claim_of, is_claimed, last_sign
 from runslot.experiment.journal import read_lines
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.processes import ProcessIdentity, identify, is_alive, keeper_of
@@ -41,6 +42,10 @@ class RunStatus:
     """The engine's own name for the attempt under way, as a job's id."""
     host: str | None = None
     """Where the attempt was started, where its engine has slots of several hosts."""
+    claim: Claim | None = None
+    """Whether it is executed, where its keeper is not one of this machine that can be looked at."""
+    sign: float | None = None
+    """When it last wrote into its directory, Unix time; given together with `claim`."""
 
     @functools.cached_property
     def outcome(self) -> Outcome | None:
@@ -148,8 +153,8 @@ def _status(
         return _ended(run, last.outcome if late is None else late, last)
     if attempt is None and not last.attempts:  # no worker has begun it
         return RunStatus(run, "queued")
-    alone = file.launcher is not None and file.launcher.get("kind") in _ALONE
-    return _open(directory.run_dir(run, file), run, attempt, last, launched or file.launcher is not None, alone)
+    launched = launched or file.launcher is not None
+    return _open(file, directory.run_dir(run, file), run, attempt, last, launched)
 
 
 _ALONE = frozenset({"sky", "ec2", "gcp"})
@@ -162,20 +167,36 @@ def _came_late(run_dir: RunDir, outcome: Mapping[str, Any]) -> Mapping[str, Any]
     return found.to_json() if found is not None and found.kind == "succeeded" else None
 
 
-def _open(run_dir: RunDir, run: Run, attempt: Attempt | None, last: _Last, launched: bool, alone: bool) -> RunStatus:
+def _open(
+    file: ExperimentFile, run_dir: RunDir, run: Run, attempt: Attempt | None, last: _Last, launched: bool
+) -> RunStatus:
     """Return how a run stands of whose last attempt the journal knows no end."""
     if attempt is None or attempt.attempt < last.attempts:  # between the launcher's note and the keeper's
         # What an engine was asked to start may run there, whatever became of the launcher.
         state: State = "running" if launched else "queued"
         number = last.attempts - (0 if launched else 1)
         return RunStatus(run, state, number, None, last.started, last.slot, None, last.name, last.host)
-    alive = None if alone else is_alive(keeper_of(attempt))  # asked before the outcome is read: it writes that and ends
-    found = run_dir.read_outcome()
-    if found is not None and found.attempt >= attempt.attempt:
-        return _ended(run, found.to_json(), last)
-    state = "lost" if alive is False else "running"
-    known = None if alive is False else attempt
-    return RunStatus(run, state, attempt.attempt, None, last.started, last.slot, known, last.name, last.host)
+    # Asked before the outcome is read: a keeper writes that, gives the claim back, and ends.
+    alive, claim = _signs_of_life(file, run_dir, attempt)
+    outcome = run_dir.read_outcome()
+    if outcome is not None and outcome.attempt >= attempt.attempt:
+        return _ended(run, outcome.to_json(), last)
+    lost = claim == "free" or (alive is False and claim != "held")
+    sign = None if claim is None else last_sign(run_dir)
+    record = None if lost and claim is None else attempt
+    number, state = attempt.attempt, "lost" if lost else "running"
+    return RunStatus(run, state, number, None, last.started, last.slot, record, last.name, last.host, claim, sign)
+
+
+def _signs_of_life(file: ExperimentFile, run_dir: RunDir, attempt: Attempt) -> tuple[bool | None, Claim | None]:
+    """Return whether the keeper lives, and what its claim says where that cannot be known from its process alone."""
+    if file.launcher is not None:  # its directory may be a copy, whose claims nobody holds: the engine knows
+        return None if file.launcher.get("kind") in _ALONE else is_alive(keeper_of(attempt)), None
+    alive = is_alive(keeper_of(attempt))
+    if alive is None:
+        return None, claim_of(run_dir)
+    # Another machine of this one's name looks like an earlier boot of it: its claim is held.
+    return alive, "held" if alive is False and is_claimed(run_dir) else None
 
 
 def _ended(run: Run, outcome: Mapping[str, Any], last: _Last) -> RunStatus:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from runslot.experiment.records import Attempt, Outcome, Run
 from runslot.experiment.rundir import RunDir
+from runslot.experiment.status import RunStatus
 from runslot.hardware.slots import Slot
 
 
@@ -50,6 +51,13 @@ class UnderWay:
     """The engine's own name for it (`Handle.name`), as the journal has it."""
     host: str | None = None
     """Of the slot that it was started in, where the engine has slots of several hosts."""
+    elsewhere: bool = False
+    """Whether a machine has it that cannot be asked from here: its claim is all that tells of it."""
+
+    @classmethod
+    def of(cls, status: RunStatus) -> UnderWay:
+        """Return what is known of a run that an earlier launcher started."""
+        return cls(status.attempts, status.attempt, status.name, status.host, status.claim is not None)
 
 
 @dataclass(frozen=True)

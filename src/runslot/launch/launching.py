@@ -15,6 +15,7 @@ from runslot.experiment.status import FAILED, UNFINISHED, ExperimentStatus, read
 from runslot.launch.configured import of_experiment
 from runslot.launch.creating import is_newest, point_latest
 from runslot.launch.events import Observer, Said
+from runslot.launch.foreign import refuse_unknown, take_over_said
 from runslot.launch.launcher import LeftRunning, UnderWay
 from runslot.launch.notifying import notifying
 from runslot.launch.opened import OpenExperiment
@@ -82,18 +83,23 @@ class Todo:
     kept: int
 
 
-def work_out(status: ExperimentStatus, failed: bool = False, only: Sequence[str] = ()) -> Todo:
+def work_out(status: ExperimentStatus, failed: bool = False, only: Sequence[str] = (), take_over: bool = False) -> Todo:
     """Return what is missing: what never ended, what was lost or stopped, and on request what failed.
 
-    `only` names run ids; the others are left as they are.
+    `only` names run ids; the others are left as they are. With `take_over` a run is lost that another machine may
+    have, unless its claim is held; else such a run is `Busy`.
     """
+    if not take_over:
+        refuse_unknown(status)
     again = UNFINISHED | (FAILED if failed else frozenset())
     asked = [each for each in status.runs if not only or each.run.id in only]
     # One that waits in its engine's own queue is under way as well.
     under_way = [each for each in asked if each.state == "running" or (each.state == "queued" and each.name)]
-    adopt = tuple((each.run, UnderWay(each.attempts, each.attempt, each.name, each.host)) for each in under_way)
+    under_way = [each for each in under_way if each.claim != "unknown"]
+    adopt = tuple((each.run, UnderWay.of(each)) for each in under_way)
     adopted = {run.id for run, _ in adopt}
-    missing = [each for each in asked if each.state in again and each.run.id not in adopted]
+    missing = [each for each in asked if each.state in again or each.claim == "unknown"]
+    missing = [each for each in missing if each.run.id not in adopted]
     start = tuple(each.run for each in missing)
     attempts = {each.run.id: each.attempts + 1 for each in missing if each.attempts}
     return Todo(start, attempts, adopt, len(status.runs) - len(start) - len(adopt))
@@ -124,7 +130,9 @@ def launch(
         configured = of_experiment(experiment.file) or ThisMachine()
         status = configured.refresh(read_status(directory))
         end_lost(status)
-        todo = work_out(status, failed, only)
+        todo = work_out(status, failed, only, take_over)
+        for line in take_over_said(status):
+            observer(Said(line))
         if not todo.start and not todo.adopt:
             observer(Said(f"nothing to do: {todo.kept} runs of {directory.path} have ended"))
             configured.give_back(experiment, observer)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import RunslotError
-from runslot.execute.keeper import is_claimed
 from runslot.execute.leftovers import end_escaped
 from runslot.execute.outside import end_run_of_killed_keeper
+from runslot.experiment.claim import is_claimed
 from runslot.experiment.processes import ProcessIdentity, host_name, is_alive, keeper_of, start_time
 from runslot.experiment.records import ExperimentFile, Function, Outcome, Run, RunFile
 from runslot.experiment.rundir import RunDir, write_json
@@ -28,6 +28,8 @@ from runslot.launch.template import KeeperProcess, ProcessDied, TemplateProcess
 
 _POLL = 0.02
 """Seconds between looks at processes where the kernel does not announce their end (macOS)."""
+_CLAIM_PERIOD_S = 0.25
+"""Between looks at the claim of a run whose keeper is not known here: the disk may be another machine's."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class _Watch:
     """An adopted run's keeper: it ends."""
     descriptor: int | None = None
     """What is ready then; without one, and for a keeper that is known by its claim alone, it is looked at."""
+    next_look: float = 0.0
+    """On the monotonic clock: when the claim is looked at again, where that is all that tells."""
 
 
 @dataclass
@@ -135,9 +139,13 @@ class LocalLauncher:
         if under_way.record is None:
             return None
         process = keeper_of(under_way.record)
-        if is_alive(process) is False:
+        if is_alive(process):
+            return self._watch_adopted(run_dir, under_way.attempt, process)
+        if not under_way.elsewhere or not is_claimed(run_dir):
             return None
-        return self._watch_adopted(run_dir, under_way.attempt, process)
+        handle = Handle(run_dir, under_way.attempt, str(process.pid))
+        self._watched[handle] = _Watch()
+        return handle
 
     def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
         """Return the outcomes of those whose keeper has ended."""
@@ -160,10 +168,9 @@ class LocalLauncher:
 
     def wait(self, timeout: float | None) -> None:
         """Return when a keeper ended, on `wake`, or after `timeout` seconds."""
-        announced = all(watch.descriptor is not None for watch in self._watched.values())
-        if not announced:
-            timeout = _POLL if timeout is None else min(timeout, _POLL)
-        self._poller.wait(timeout)
+        now = time.monotonic()
+        looks = [max(_POLL, w.next_look - now) for w in self._watched.values() if w.descriptor is None]
+        self._poller.wait(min(looks if timeout is None else [timeout, *looks], default=None))
 
     def wake(self) -> None:
         """Make `wait` return."""
@@ -307,6 +314,8 @@ class LocalLauncher:
             return self._hear(handle, watch.keeper)
         if watch.process is not None and is_alive(watch.process) is not False:
             return None
+        if watch.next_look > time.monotonic():
+            return None
         self._unwatch(handle)
         return self._conclude(handle)
 
@@ -334,18 +343,22 @@ class LocalLauncher:
         if outcome is not None and outcome.attempt >= handle.attempt:
             return outcome
         if claimed:
-            self._watched[handle] = _Watch()
+            self._watched[handle] = _Watch(next_look=time.monotonic() + _CLAIM_PERIOD_S)
             return None
         problem = self._end_container(handle.run_dir)
         escaped = end_escaped(handle.run_dir.path)
-        started = getattr(handle.run_dir.read_attempt(), "started", None)
+        record = handle.run_dir.read_attempt()
+        started = None if record is None else record.started
+        why = "the process that kept it was killed"
+        if record is not None and is_alive(keeper_of(record)) is None:
+            why = f"its keeper on {record.host} gave up the claim, or the disk's server took it, without an outcome"
         outcome = Outcome(
             kind="lost",
             attempt=handle.attempt,
             started=started,
             ended=max(started or 0.0, time.time()),  # a clock may have been set back
             host=host_name(),
-            message="the process that kept it was killed" + (f"; ended {escaped} of its processes" if escaped else ""),
+            message=why + (f"; ended {escaped} of its processes" if escaped else ""),
             notes=(problem,) if problem else (),
         )
         try:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 from runslot.errors import Busy, NotFound
 from runslot.experiment.lock import living_launcher
-from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import RunStatus, read_status
 from runslot.launch.configured import of_experiment, refreshed
 from runslot.launch.events import LaunchEvent
+from runslot.launch.foreign import lost_outcome, refuse_held, refuse_unknown
 from runslot.launch.launcher import Launcher, UnderWay
 from runslot.launch.launching import Outcomes, outcomes_of
 from runslot.launch.local import LocalLauncher
@@ -98,14 +98,18 @@ def _act(
         experiment.close()
         raise
     try:
-        end_lost(read_status(directory))
+        status = read_status(directory)
+        end_lost(status)
         handles = {}
-        for each in _under_way(directory, run_ids):
-            record = each.attempt
-            if configured is None and record is not None and record.host != host_name():
-                raise Busy(f"{each.run.directory} runs on {record.host}; stop it there")
-            under_way = UnderWay(each.attempts, record, each.name, each.host)
-            handle = launcher.adopt(experiment.run_dir(each.run), each.run, under_way)
+        under_way = _under_way(directory, run_ids)
+        refuse_held(status, under_way)
+        if not take_over:
+            refuse_unknown(status)
+        for each in under_way:
+            if each.claim == "unknown":
+                experiment.ended(each.run, lost_outcome(each, time.time()), time.time())
+                continue
+            handle = launcher.adopt(experiment.run_dir(each.run), each.run, UnderWay.of(each))
             if handle is not None:
                 handles[handle] = each.run
         say(f"no launcher is at work; stopping {len(handles)} run{'s' * (len(handles) != 1)}")

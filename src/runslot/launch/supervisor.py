@@ -48,6 +48,7 @@ from runslot.schedule.plan import (
     State,
     Stop,
     StopAsked,
+    Vanished,
     next_moment,
     step,
 )
@@ -100,6 +101,8 @@ class Supervisor:
         self._interrupts = 0
         self._noted_interrupts = 0
         self._looked = 0.0
+        self._elsewhere: set[Key] = set()
+        """Adopted runs that a machine has which cannot be asked from here."""
         self._waits_said: set[Key] = set()
         self._waits: dict[int, str] = {}
         """By slot, who has it, as the journal says."""
@@ -173,7 +176,10 @@ class Supervisor:
         keys = {handle: key for key, handle in self._handles.items()}
         for handle, outcome in self._launcher.poll(list(keys)).items():
             if outcome is not None:
-                yield Ended(keys[handle], outcome)
+                key = keys[handle]
+                yield (
+                    Vanished(key, outcome) if outcome.kind == "lost" and key in self._elsewhere else Ended(key, outcome)
+                )
 
     def _patience(self) -> float:
         moment = next_moment(self._state)
@@ -220,8 +226,10 @@ class Supervisor:
             found = run_dir.read_outcome()
             if found is None or found.attempt < under_way.attempt:
                 found = Outcome("lost", under_way.attempt, message="the process that kept it was killed")
-            yield Ended(key, found)
+            yield Vanished(key, found) if found.kind == "lost" and under_way.elsewhere else Ended(key, found)
             return
+        if under_way.elsewhere:
+            self._elsewhere.add(key)
         self._handles[key] = handle
         index = None if slot is None else slot.index
         self._observer(RunStarted(run, run_dir.path, under_way.attempt, index, adopted=True))
@@ -296,10 +304,11 @@ class Supervisor:
     def _note_ends(self, events: Iterable[Event]) -> None:
         again = {waiting.key for waiting in self._state.again}
         for event in events:
-            if not isinstance(event, Ended):
+            if not isinstance(event, (Ended, Vanished)):
                 continue
             experiment, run = self._entries[event.key].experiment, self._entries[event.key].run
             self._handles.pop(event.key, None)
+            self._elsewhere.discard(event.key)
             retry = event.key in again
             experiment.ended(run, event.outcome, time.time(), retry)
             self._outcomes.setdefault(id(experiment), {})[run.id] = event.outcome

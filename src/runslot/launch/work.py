@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Literal
 
 from runslot.errors import InvalidInput
-from runslot.execute.keeper import is_claimed
+from runslot.experiment.claim import is_claimed
 from runslot.experiment.processes import host_name, is_alive, keeper_of
 from runslot.experiment.records import Outcome, Policy, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir

@@ -47,6 +47,14 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Vanished:
+    """An adopted run was lost with the machine that had it; it is done again here, as a resume would."""
+
+    key: Key
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
 class SlotTaken:
     """A start found its slot held by someone else's run; both wait."""
 
@@ -71,7 +79,7 @@ class Paused:
     paused: bool
 
 
-Event = Added | Adopted | Ended | SlotTaken | StopAsked | Paused
+Event = Added | Adopted | Ended | Vanished | SlotTaken | StopAsked | Paused
 
 # ---- what to do -------------------------------------------------------------------------------------------------
 
@@ -204,8 +212,9 @@ def _take_in(state: State, event: Event, now: float) -> tuple[State, list[Action
         case Adopted():
             running = {**state.running, event.key: Running(event.attempt, event.occupies)}
             return replace(state, running=running, policies={**state.policies, event.key: event.policy}), []
-        case SlotTaken():
-            return _put_back(state, event, now), []
+        case SlotTaken() | Vanished():
+            again = _put_back(state, event, now) if isinstance(event, SlotTaken) else _do_again(state, event, now)
+            return again, []
         case Ended():
             return _end(state, event, now)
         case StopAsked():
@@ -232,6 +241,15 @@ def _put_back(state: State, event: SlotTaken, now: float) -> State:
     again = _insert(state.again, Waiting(at, event.key, was.attempt))
     taken = {**state.taken_until, **dict.fromkeys(was.occupies, now + event.retry_after)}
     return replace(state, running=running, again=again, taken_until=taken)
+
+
+def _do_again(state: State, event: Vanished, now: float) -> State:
+    running = dict(state.running)
+    was = running.pop(event.key)
+    if was.stopping or state.stopped:
+        return replace(state, running=running)
+    again = _insert(state.again, Waiting(now, event.key, was.attempt + 1))
+    return replace(state, running=running, again=again)
 
 
 def _end(state: State, event: Ended, now: float) -> tuple[State, list[Action]]:

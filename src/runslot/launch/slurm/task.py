@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from runslot.errors import NotFound
-from runslot.execute.keeper import is_claimed
+from runslot.experiment.claim import is_claimed
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Policy
 from runslot.experiment.rundir import ExperimentDir, write_json

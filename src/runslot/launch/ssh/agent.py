@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from runslot.errors import Busy, RunslotError
-from runslot.execute.keeper import is_claimed
 from runslot.execute.leftovers import end_escaped
+from runslot.experiment.claim import is_claimed
 from runslot.experiment.processes import is_alive, keeper_of
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir

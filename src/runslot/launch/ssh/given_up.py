@@ -8,8 +8,8 @@ import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from runslot.execute.keeper import is_claimed
 from runslot.execute.leftovers import end_escaped
+from runslot.experiment.claim import is_claimed
 from runslot.experiment.current import RUN_VARIABLE
 from runslot.experiment.processes import is_alive, keeper_of, processes_with, start_time
 from runslot.experiment.records import Run

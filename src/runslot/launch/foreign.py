@@ -1,0 +1,81 @@
+"""Runs that were started on a machine, or in a container, that cannot be asked from here: what is said of them.
+
+Whether one is executed, its claim tells (`experiment.claim`), as far as the disk shows other machines' locks. Called
+by `status`, and by `resume` and `stop`, whose `--take-over` is the user's word that such a machine is gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from runslot.errors import Busy
+from runslot.experiment.processes import host_name
+from runslot.experiment.records import Outcome
+from runslot.experiment.status import ExperimentStatus, RunStatus
+
+_LEASE = "a claim of a node that died is released by NFS 4 after its lease, about 90 s, by NFS 3 when the node is back"
+
+
+def place_said(each: RunStatus) -> str:
+    """Return where the run was started: `on node7`, or `in another container`."""
+    host = host_name() if each.attempt is None else each.attempt.host
+    return "in another container of this machine" if host == host_name() else f"on {host}"
+
+
+def foreign_said(each: RunStatus) -> str:
+    """Return how a run stands that another machine has or had; empty for one of this machine."""
+    if each.claim is None:
+        return ""
+    if each.claim == "held":
+        return f"runs {place_said(each)}: its claim is held, last sign {_clock(each.sign)}"
+    word = "lost" if each.state == "lost" else "perhaps lost"
+    return f"{word} {place_said(each)}: no sign since {_clock(each.sign)}"
+
+
+def take_over_said(status: ExperimentStatus) -> Iterator[str]:
+    """Yield a line for each place whose runs are waited for, or done again."""
+    for held in (True, False):
+        runs = [each for each in status.runs if each.claim is not None and (each.claim == "held") is held]
+        for place in dict.fromkeys(map(place_said, runs)):
+            there = [each for each in runs if place_said(each) == place]
+            count = f"{len(there)} run{'s' * (len(there) != 1)}"
+            sign = _clock(max((each.sign for each in there if each.sign is not None), default=None))
+            if held:
+                yield f"{count} {place}: the claim on run.json is held, last sign {sign}; waits for its end ({_LEASE})"
+            else:
+                yield f"{count} {place}: lost, no sign since {sign}, and nobody holds the claim on run.json; done again"
+
+
+def refuse_unknown(status: ExperimentStatus) -> None:
+    """Raise `Busy` where a run may go on elsewhere, and this disk cannot tell."""
+    unknown = [each for each in status.runs if each.state == "running" and each.claim == "unknown"]
+    if unknown:
+        raise Busy(
+            f"{unknown[0].run.directory} of {status.directory.path} was started {place_said(unknown[0])}, which cannot "
+            f"be asked from here: no sign since {_clock(unknown[0].sign)}; if it is certain that it no longer runs, "
+            "add --take-over"
+        )
+
+
+def refuse_held(status: ExperimentStatus, runs: Iterable[RunStatus]) -> None:
+    """Raise `Busy` where a run is executed that cannot be signalled from here."""
+    for each in runs:
+        if each.claim == "held":
+            raise Busy(f"{each.run.directory} of {status.directory.path} {foreign_said(each)}; stop it there")
+
+
+def lost_outcome(each: RunStatus, now: float) -> Outcome:
+    """Return the outcome of a run that the user gave up together with its machine."""
+    attempt = each.attempt
+    started, host = (None, None) if attempt is None else (attempt.started, attempt.host)
+    ended = max(now, started or 0.0)
+    return Outcome("lost", each.attempts, started=started, ended=ended, host=host, message=foreign_said(each))
+
+
+def _clock(moment: float | None) -> str:
+    if moment is None:
+        return "its start"
+    then = time.localtime(moment)
+    today = time.strftime("%F", then) == time.strftime("%F")
+    return time.strftime("%H:%M" if today else "%F %H:%M", then)
