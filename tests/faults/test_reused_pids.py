@@ -77,8 +77,12 @@ def test_a_stop_does_not_signal_it(tmp_path: Path, stranger: subprocess.Popen[by
     assert [each.state for each in read_status(directory).runs] == ["lost"]
 
 
-def test_the_same_pid_with_the_same_start_time_is_believed(tmp_path: Path, stranger: subprocess.Popen[bytes]) -> None:
-    own = identify(stranger.pid)
-    directory = abandoned(tmp_path, stranger.pid, start_time=own.start_time)
-    assert living_launcher(directory) == own
-    assert [each.state for each in read_status(directory).runs] == ["running"]
+@pytest.mark.parametrize("kill", [False, True], ids=["stop", "stop --kill"])
+def test_a_process_that_a_file_names_rightly_and_that_has_no_claim_is_no_keeper(
+    tmp_path: Path, stranger: subprocess.Popen[bytes], kill: bool
+) -> None:
+    directory = abandoned(tmp_path, stranger.pid, start_time=identify(stranger.pid).start_time)
+    assert [each.state for each in read_status(directory).runs] == ["lost"]
+    directory.lock_file.unlink()
+    stop(directory, kill=kill, say=lambda _: None)
+    assert [each.state for each in read_status(directory).runs] == ["lost"]

@@ -9,9 +9,9 @@ from pathlib import Path
 from runslot.cli.ending import shown
 from runslot.errors import InvalidInput, NotFound, nearest
 from runslot.experiment.records import Run
-from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
 from runslot.experiment.settings import default_root
-from runslot.experiment.status import COLLECTION, find_experiments
+from runslot.experiment.status import find_experiments
 from runslot.launch.creating import LATEST
 
 

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from runslot.cli.finding import FoundRun
 from runslot.errors import NotFound
+from runslot.experiment.claim import keeper_lives
 from runslot.experiment.lock import living_launcher
-from runslot.experiment.processes import ProcessIdentity, is_alive
 from runslot.experiment.records import Outcome, Policy
 from runslot.experiment.rundir import RunDir
 from runslot.launch.printing import outcome_said
@@ -110,8 +110,7 @@ def _end_of(found: FoundRun, run_dir: RunDir) -> str | None:
     attempt = run_dir.read_attempt()
     if attempt is None:
         return "has not started, and no launcher is at work"
-    keeper = ProcessIdentity(attempt.host, attempt.boot_id, attempt.pid, attempt.start_time)
-    return "lost" if is_alive(keeper) is False and run_dir.read_outcome() is None else None
+    return "lost" if keeper_lives(run_dir, attempt) is False and run_dir.read_outcome() is None else None
 
 
 def _tried_again(outcome: Outcome, run_dir: RunDir) -> bool:

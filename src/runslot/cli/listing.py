@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from runslot.experiment.lock import living_launcher
-from runslot.experiment.rundir import ExperimentDir
-from runslot.experiment.status import COLLECTION, find_experiments, read_status
+from runslot.experiment.rundir import COLLECTION, ExperimentDir
+from runslot.experiment.status import find_experiments, read_status
 
 _ORDER = ("running", "queued", "succeeded", "failed", "timed_out", "stopped", "lost")
 STYLES = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -54,8 +55,12 @@ def sweep() -> None:
 
 
 def end_group(group: str | None, keeper: ProcessIdentity) -> int:
-    """Kill what is in the group of a keeper that is dead; returns how many processes that were."""
-    if group is None or Path(group).name != _name(keeper) or not Path(group, "cgroup.kill").exists():
+    """Kill what is in the group of a keeper that is dead; returns how many processes that were.
+
+    `group` stands in a file that anyone may have written: it is believed where it is this user's, is named after the
+    keeper, and lies below the mount of control groups without a link on the way.
+    """
+    if group is None or Path(group).name != _name(keeper) or not _is_ours(Path(group)):
         return 0
     members = list(_members(Path(group)))
     try:
@@ -67,6 +72,17 @@ def end_group(group: str | None, keeper: ProcessIdentity) -> int:
         return 0
     _remove(Path(group))
     return len(members)
+
+
+def _is_ours(group: Path) -> bool:
+    mount = _mount()
+    if mount is None or not group.is_relative_to(mount[1]) or os.path.realpath(group) != str(group):
+        return False
+    try:
+        kill, top = os.lstat(group / "cgroup.kill"), os.stat(mount[1])  # noqa: PTH116
+        return group.stat().st_uid == os.geteuid() and kill.st_dev == top.st_dev and stat.S_ISREG(kill.st_mode)
+    except OSError:  # it is gone
+        return False
 
 
 _PREFIX = "runslot-"
@@ -86,16 +102,27 @@ def _base() -> Path | None:
 
 def _own() -> str | None:
     """Return the directory of this process's group in the unified hierarchy; None where there is none."""
+    mount = _mount()
     try:
         group = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
-        for line in Path("/proc/self/mountinfo").read_text().splitlines():
-            before, _, after = line.partition(" - ")
-            if after.startswith("cgroup2 "):
-                root, mounted = before.split()[3:5]
-                inside = os.path.relpath(group, root)
-                return None if inside.startswith("..") else os.path.normpath(f"{mounted}/{inside}")
     except (OSError, StopIteration):
-        pass
+        return None
+    inside = ".." if mount is None else os.path.relpath(group, mount[0])
+    return None if mount is None or inside.startswith("..") else os.path.normpath(f"{mount[1]}/{inside}")
+
+
+@functools.cache
+def _mount() -> tuple[str, str] | None:
+    """Return which group of the unified hierarchy is mounted, and where; None where there is none."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        if after.startswith("cgroup2 "):
+            root, mounted = before.split()[3:5]
+            return root, mounted
     return None
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from pathlib import Path
 
 from runslot.execute.cgroup import end_group
+from runslot.experiment.claim import is_claimed
 from runslot.experiment.current import RUN_VARIABLE
-from runslot.experiment.processes import host_name, is_alive, keeper_of, processes_with, start_time
+from runslot.experiment.owner import other_owner
+from runslot.experiment.processes import host_name, keeper_of, kill_marked, start_time
 from runslot.experiment.rundir import RunDir
 
 _DYING = 1.0
@@ -34,20 +35,16 @@ def memory_of_tree(pid: int) -> int:
 def end_escaped(*run_dirs: Path, patience: float = 2.0) -> int:
     """Kill what still runs of runs whose keepers were killed; returns how many processes that were.
 
-    They are known by the environment that they were started with, and by the control group of the keeper.
+    They are known by the environment that they were started with, and by the control group of the keeper. A run that
+    somebody executes is left alone, and so is one whose directory is another user's.
     """
-    ended = sum(map(_end_group, run_dirs))
+    ours = [path for path in run_dirs if not is_claimed(RunDir(path)) and other_owner(path) is None]
+    ended = sum(map(_end_group, ours))
     deadline = time.monotonic() + patience
-    while run_dirs:
-        found = processes_with(RUN_VARIABLE, *map(str, run_dirs))
-        alive = [pid for pid in found if pid != os.getpid() and start_time(pid)]
-        for pid in alive:
-            try:
-                os.kill(pid, signal.SIGKILL)
-                ended += 1
-            except ProcessLookupError:
-                continue
-        if not alive or time.monotonic() > deadline:  # in uninterruptible sleep: the kernel ends them when it can
+    while ours:
+        killed = kill_marked(RUN_VARIABLE, *map(str, ours))
+        ended += killed
+        if not killed or time.monotonic() > deadline:  # in uninterruptible sleep: the kernel ends them when it can
             break
         time.sleep(0.01)
     return ended
@@ -59,7 +56,7 @@ def _end_group(run_dir: Path) -> int:
         return 0
     keeper = keeper_of(attempt)
     deadline = time.monotonic() + _DYING
-    while is_alive(keeper) is not False:
+    while start_time(keeper.pid) == keeper.start_time:  # whatever boot the file names: the group is of this one
         if time.monotonic() > deadline:  # it lives, and keeps another run by now
             return 0
         time.sleep(0.001)

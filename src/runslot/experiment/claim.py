@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from runslot.experiment.processes import is_alive, keeper_of
+from runslot.experiment.records import Attempt
 from runslot.experiment.rundir import RunDir
 
 Claim = Literal["held", "free", "unknown"]
@@ -32,10 +34,10 @@ _LOCAL_LOCKS = {
 
 def take_claim(run_dir: RunDir) -> int:
     """Return a descriptor that holds the claim; `BlockingIOError` where someone else does."""
-    descriptor = os.open(run_dir.run_file, os.O_RDWR | os.O_CLOEXEC)
+    descriptor = os.open(run_dir.run_file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError:
         os.close(descriptor)
         raise
     return descriptor
@@ -47,7 +49,7 @@ def is_claimed(run_dir: RunDir) -> bool:
     Looks with a shared lock through a descriptor that cannot write: lookers are not in each other's way.
     """
     try:
-        descriptor = os.open(run_dir.run_file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(run_dir.run_file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     except FileNotFoundError:  # the directory was deleted
         return False
     try:
@@ -57,6 +59,21 @@ def is_claimed(run_dir: RunDir) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def keeper_lives(run_dir: RunDir, attempt: Attempt) -> bool | None:
+    """Tell whether the keeper of an attempt executes the run; None where its process cannot be seen from here.
+
+    A process that the file names rightly, and that has no claim, is none. Ask before the outcome is read: a keeper
+    writes that, and gives the claim back then.
+    """
+    lives = is_alive(keeper_of(attempt))
+    if not lives:
+        return lives
+    try:
+        return is_claimed(run_dir)
+    except OSError:  # not ours to open: it is shown, and nobody signals it
+        return True
 
 
 def claim_of(run_dir: RunDir) -> Claim:

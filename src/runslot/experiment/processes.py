@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import os
+import select
+import signal
 import socket
 import time
 from dataclasses import dataclass
@@ -88,21 +90,132 @@ def is_alive(process: ProcessIdentity) -> bool | None:
     return start_time(process.pid) == process.start_time
 
 
+class ProcessHandle:
+    """One process of this machine, held by a pidfd: a signal through it never reaches another that took its pid.
+
+    Where the kernel has none (macOS, Linux before 5.3), the start time is compared before every signal.
+    """
+
+    def __init__(self, pid: int, began: int, descriptor: int | None) -> None:
+        self.pid = pid
+        self.descriptor = descriptor
+        """The pidfd, readable once the process has ended; None where there is none."""
+        self._began = began
+
+    @classmethod
+    def open(cls, pid: int) -> ProcessHandle | None:
+        """Return the process that has this pid now; None where there is none."""
+        began = start_time(pid)
+        if began is None:
+            return None
+        try:
+            descriptor = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+        except ProcessLookupError:
+            return None
+        except OSError:  # a kernel without
+            descriptor = None
+        handle = cls(pid, began, descriptor)
+        if start_time(pid) != began:  # it ended between the two
+            handle.close()
+            return None
+        return handle
+
+    @classmethod
+    def of(cls, process: ProcessIdentity) -> ProcessHandle | None:
+        """Return exactly this process, if it lives on this machine."""
+        if not is_alive(process):
+            return None
+        handle = cls.open(process.pid)
+        if handle is not None and handle._began != process.start_time:
+            handle.close()
+            return None
+        return handle
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is a process of this user, and not this one."""
+        if self.pid == os.getpid():
+            return False
+        try:
+            return os.stat(f"/proc/{self.pid}").st_uid == os.geteuid()  # noqa: PTH116
+        except OSError:
+            return not _PROC.joinpath("self").exists() and self._may_signal()
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended."""
+        if self.descriptor is not None:
+            return not select.select([self.descriptor], [], [], 0)[0]
+        return start_time(self.pid) == self._began
+
+    def send(self, number: signal.Signals) -> bool:
+        """Send it a signal; False where it has ended."""
+        try:
+            if self.descriptor is not None and hasattr(signal, "pidfd_send_signal"):
+                signal.pidfd_send_signal(self.descriptor, number)
+            elif start_time(self.pid) == self._began:
+                os.kill(self.pid, number)
+            else:
+                return False
+        except ProcessLookupError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let go of it; once is enough."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+    def _may_signal(self) -> bool:
+        try:
+            os.kill(self.pid, 0)
+        except OSError:
+            return False
+        return True
+
+
+def kill_marked(variable: str, *values: str) -> int:
+    """Kill this user's processes whose environment started with `variable` as one of the values, but this one.
+
+    Returns how many there were. Each is looked at again once it is held, so that no other that took its pid is hit.
+    """
+    killed = 0
+    for pid in processes_with(variable, *values):
+        handle = None if pid == os.getpid() else ProcessHandle.open(pid)
+        if handle is None:
+            continue
+        if handle.is_ours and not set(values).isdisjoint(_values(pid, variable)):
+            killed += handle.send(signal.SIGKILL)
+        handle.close()
+    return killed
+
+
 def processes_with(variable: str, *values: str) -> list[int]:
     """Return the pids of this user's processes whose environment started with ``variable`` as one of the values.
 
     The environment is the one a process was started with: a function's own process shows its parent's.
     """
-    wanted = {os.fsencode(f"{variable}={value}") for value in values}
-    found = []
-    for entry in _PROC.glob("[0-9]*"):
-        try:
-            environment = (entry / "environ").read_bytes()
-        except OSError:  # ended meanwhile, or another user's
-            continue
-        if not wanted.isdisjoint(environment.split(b"\0")):
-            found.append(int(entry.name))
-    return found
+    wanted = set(values)
+    return [pid for entry in _PROC.glob("[0-9]*") if not wanted.isdisjoint(_values(pid := int(entry.name), variable))]
+
+
+def values_of_processes(variable: str) -> set[str]:
+    """Return all values of the variable in environments that this user's processes were started with."""
+    return {value for entry in _PROC.glob("[0-9]*") for value in _values(int(entry.name), variable)}
+
+
+def _values(pid: int, variable: str) -> list[str]:
+    try:
+        if os.stat(f"/proc/{pid}").st_uid != os.geteuid():  # noqa: PTH116  root may read everyone's
+            return []
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:  # ended meanwhile, or another user's
+        return []
+    start = os.fsencode(f"{variable}=")
+    if start not in environment:
+        return []
+    return [os.fsdecode(part[len(start) :]) for part in environment.split(b"\0") if part.startswith(start)]
 
 
 def now() -> float:

@@ -5,6 +5,7 @@ Nothing else in runslot spells these names: `RunDir` is one run's directory, `Ex
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import time
@@ -15,6 +16,7 @@ from typing import Any
 
 from runslot.errors import NotFound, RunslotError
 from runslot.experiment.journal import append_lines, read_lines
+from runslot.experiment.owner import other_link, other_owner, require_own
 from runslot.experiment.records import FORMAT, Attempt, ExperimentFile, Outcome, Run, RunFile
 
 
@@ -212,6 +214,16 @@ class RunDir:
                 last.rename(kept / last.name)
 
 
+class LeadsOut(RunslotError):
+    """A file of an experiment names a place outside of it; the message says which."""
+
+
+COLLECTION = ".runslot"
+"""Where a collection keeps the records of the calls that share it."""
+
+_BENEATH = frozenset({"", ".", ".."})
+"""Parts of a path that no run's directory has: it would not lie below the experiment."""
+
 VARIANT_CONFIG = "variant_config.json"
 """rlpyt's file with the variant, in the directory above its runs."""
 
@@ -305,8 +317,36 @@ class ExperimentDir:
         return self.path / "num_launched.txt"
 
     def run_dir(self, run: Run, file: ExperimentFile) -> RunDir:
-        """Return where `run` lies."""
-        return RunDir(f"{os.path.normpath(f'{self.path}/{file.runs_root}')}/{run.directory}")
+        """Return where `run` lies, which is inside the experiment (or its collection) whatever the files say."""
+        base = self.runs_base(file)
+        if not _BENEATH.isdisjoint(run.directory.split("/")):
+            raise LeadsOut(f"{self.runs_file} names the directory {run.directory!r} of a run: it is not inside {base}")
+        if self._is_others and (link := other_link(base, run.directory, every=True)):
+            raise LeadsOut(f"{link} is a link in an experiment of another user: it may lead anywhere")
+        return RunDir(f"{base}/{run.directory}")
+
+    def refuse_others_links(self, run: Run, file: ExperimentFile) -> None:
+        """Raise `LeadsOut` where a link that another user made would lead what is written for `run` elsewhere."""
+        if link := other_link(self.runs_base(file), run.directory, every=False):
+            raise LeadsOut(f"{link} is a link that another user made: nothing is written through it; remove it")
+
+    def runs_base(self, file: ExperimentFile) -> str:
+        """Return the directory below which the runs lie: the experiment's own, or that of its collection."""
+        if file.runs_root == ".":
+            return os.path.normpath(self.path)
+        if file.runs_root == "../.." and self.path.parent.name == COLLECTION:
+            return os.path.normpath(self.path.parent.parent)
+        raise LeadsOut(
+            f"{self.experiment_file} says that its runs lie in {file.runs_root!r}, outside of the experiment"
+        )
+
+    @functools.cached_property
+    def _is_others(self) -> bool:
+        return other_owner(self.path) is not None
+
+    def require_own(self) -> None:
+        """Raise `OthersFiles` where the experiment is another user's: before anything is written or signalled."""
+        require_own(self.path, self.experiment_file, self.runs_file)
 
     def read(self) -> ExperimentFile:
         """Read `experiment.json`; `NotFound` where this is no experiment directory."""
@@ -325,6 +365,7 @@ class ExperimentDir:
 
     def request(self, verb: str, arguments: Sequence[str] = (), worker: str | None = None) -> Path:
         """Leave a request for the launcher at work, or a worker, by rename; returns its file, which that removes."""
+        self.require_own()
         requests = self.requests if worker is None else self.worker_requests(worker)
         requests.mkdir(exist_ok=True, parents=worker is not None)
         before = [int(file.name.partition("-")[0]) for file in requests.glob("[0-9]*-*.json")]

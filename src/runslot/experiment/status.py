@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runslot.experiment.claim import Claim, claim_of, is_claimed, last_sign
+from runslot.experiment.claim import Claim, claim_of, keeper_lives, last_sign
 from runslot.experiment.journal import read_lines
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.processes import ProcessIdentity, identify, is_alive, keeper_of
 from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Run, State
-from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
 
 UNFINISHED: frozenset[State] = frozenset({"queued", "stopped", "lost"})
 """States that a resume runs again without being told to."""
@@ -192,11 +192,11 @@ def _signs_of_life(file: ExperimentFile, run_dir: RunDir, attempt: Attempt) -> t
     """Return whether the keeper lives, and what its claim says where that cannot be known from its process alone."""
     if file.launcher is not None:  # its directory may be a copy, whose claims nobody holds: the engine knows
         return None if file.launcher.get("kind") in _ALONE else is_alive(keeper_of(attempt)), None
-    alive = is_alive(keeper_of(attempt))
+    alive = keeper_lives(run_dir, attempt)
     if alive is None:
         return None, claim_of(run_dir)
     # Another machine of this one's name looks like an earlier boot of it: its claim is held.
-    return alive, "held" if alive is False and is_claimed(run_dir) else None
+    return alive, "held" if alive is False and claim_of(run_dir) == "held" else None
 
 
 def _ended(run: Run, outcome: Mapping[str, Any], last: _Last) -> RunStatus:
@@ -226,7 +226,3 @@ def find_experiments(path: Path) -> Iterator[ExperimentDir]:
     for entry in entries:
         if not entry.name.startswith("."):
             yield from find_experiments(entry)
-
-
-COLLECTION = ".runslot"
-"""Where a collection keeps the records of the calls that share it."""

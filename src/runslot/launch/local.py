@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import select
-import signal
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,7 +15,8 @@ from runslot.errors import RunslotError
 from runslot.execute.leftovers import end_escaped
 from runslot.execute.outside import end_run_of_killed_keeper
 from runslot.experiment.claim import is_claimed
-from runslot.experiment.processes import ProcessIdentity, host_name, is_alive, keeper_of, start_time
+from runslot.experiment.holder import find_keeper
+from runslot.experiment.processes import ProcessHandle, host_name, is_alive, keeper_of
 from runslot.experiment.records import ExperimentFile, Function, Outcome, Run, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 from runslot.hardware.lease import Holder, Lease, Leases, Refused
@@ -25,6 +24,7 @@ from runslot.hardware.slots import Slot
 from runslot.launch.launcher import Handle, Placed, Taken, UnderWay
 from runslot.launch.open_files import allow_many, why_no_further
 from runslot.launch.template import KeeperProcess, ProcessDied, TemplateProcess
+from runslot.launch.watch import Poller, Watch
 
 _POLL = 0.02
 """Seconds between looks at processes where the kernel does not announce their end (macOS)."""
@@ -57,20 +57,6 @@ class Import:
 
 
 @dataclass
-class _Watch:
-    """How the end of a run is noticed."""
-
-    keeper: KeeperProcess | None = None
-    """This launcher's own: it says so."""
-    process: ProcessIdentity | None = None
-    """An adopted run's keeper: it ends."""
-    descriptor: int | None = None
-    """What is ready then; without one, and for a keeper that is known by its claim alone, it is looked at."""
-    next_look: float = 0.0
-    """On the monotonic clock: when the claim is looked at again, where that is all that tells."""
-
-
-@dataclass
 class _Place:
     """The keeper that a slot has, forked from one template; a slot has one at a time."""
 
@@ -94,9 +80,9 @@ class LocalLauncher:
         self._templates: dict[str, TemplateProcess | None] = {}
         self._contents: dict[tuple[Path, str], str] = {}
         self._places: dict[int | None, _Place] = {}
-        self._watched: dict[Handle, _Watch] = {}
+        self._watched: dict[Handle, Watch] = {}
         self._as_told: dict[int, tuple[Slot, dict[str, Any]]] = {}
-        self._poller = _Poller()
+        self._poller = Poller()
         allow_many()
 
     def slots(self) -> Sequence[Slot]:
@@ -138,14 +124,10 @@ class LocalLauncher:
         del run
         if under_way.record is None:
             return None
-        process = keeper_of(under_way.record)
-        if is_alive(process):
-            return self._watch_adopted(run_dir, under_way.attempt, process)
-        if not under_way.elsewhere or not is_claimed(run_dir):
+        process = find_keeper(run_dir, under_way.record.pid)
+        if process is None and not is_claimed(run_dir):
             return None
-        handle = Handle(run_dir, under_way.attempt, str(process.pid))
-        self._watched[handle] = _Watch()
-        return handle
+        return self._watch_adopted(run_dir, under_way, process)
 
     def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
         """Return the outcomes of those whose keeper has ended."""
@@ -155,16 +137,8 @@ class LocalLauncher:
         """Ask keepers to stop their runs; a keeper that is asked twice kills."""
         for handle in handles:
             watch = self._watched.get(handle)
-            if watch is None:
-                continue
-            process = watch.keeper.process if watch.keeper else watch.process or _keeper_of(handle.run_dir)
-            if process is None or not is_alive(process):
-                continue
-            if watch.keeper:
-                watch.keeper.signalled = True
-            _send(process, signal.SIGTERM)
-            if kill:
-                _send(process, signal.SIGINT)
+            if watch is not None:
+                watch.stop(handle.run_dir, kill)
 
     def wait(self, timeout: float | None) -> None:
         """Return when a keeper ended, on `wake`, or after `timeout` seconds."""
@@ -189,8 +163,7 @@ class LocalLauncher:
                 template.close()
         self._templates.clear()
         for watch in self._watched.values():
-            if watch.descriptor is not None and watch.keeper is None:
-                os.close(watch.descriptor)
+            watch.close()
         self._watched.clear()
         self._poller.close()
 
@@ -209,7 +182,8 @@ class LocalLauncher:
             if lease is not None:
                 lease.close()
         handle = Handle(placed.run_dir, placed.attempt, str(keeper.process.pid))
-        self._watched[handle] = _Watch(keeper, None, keeper.fileno())
+        watch = self._watched[handle] = Watch(keeper)
+        watch.limit(placed.run_dir)
         self._poller.add(keeper.fileno())
         return handle
 
@@ -297,32 +271,32 @@ class LocalLauncher:
 
     # ---- watching ------------------------------------------------------------------------------------------------
 
-    def _watch_adopted(self, run_dir: RunDir, attempt: int, process: ProcessIdentity) -> Handle:
-        handle = Handle(run_dir, attempt, str(process.pid))
-        descriptor = _pidfd(process.pid)
-        if descriptor is not None and start_time(process.pid) != process.start_time:
-            os.close(descriptor)  # the keeper has ended, and the pid is someone else's
-            descriptor = None
-        self._watched[handle] = _Watch(None, process, descriptor)
-        if descriptor is not None:
-            self._poller.add(descriptor)
+    def _watch_adopted(self, run_dir: RunDir, under_way: UnderWay, process: ProcessHandle | None) -> Handle:
+        assert under_way.record is not None
+        handle = Handle(run_dir, under_way.attempt, str(under_way.record.pid if process is None else process.pid))
+        watch = self._watched[handle] = Watch(process=process)
+        watch.limit(run_dir, max(0.0, time.time() - under_way.record.started))
+        if watch.descriptor is not None:
+            self._poller.add(watch.descriptor)
         return handle
 
     def _poll(self, handle: Handle) -> Outcome | None:
         watch = self._watched[handle]
+        watch.enforce(handle.run_dir)
         if watch.keeper is not None:
             return self._hear(handle, watch.keeper)
-        if watch.process is not None and is_alive(watch.process) is not False:
+        if watch.process is not None and watch.process.lives and is_claimed(handle.run_dir):
             return None
         if watch.next_look > time.monotonic():
             return None
         self._unwatch(handle)
-        return self._conclude(handle)
+        return self._conclude(handle, watch)
 
     def _hear(self, handle: Handle, keeper: KeeperProcess) -> Outcome | None:
         answer = keeper.answer()
         if answer is None:
             return None
+        watch = self._watched[handle]
         self._unwatch(handle)
         if "outcome" in answer:
             return Outcome.from_json(answer["outcome"])
@@ -331,9 +305,9 @@ class LocalLauncher:
         if "died" in answer:
             keeper.close()
             self._places = {slot: place for slot, place in self._places.items() if place.keeper is not keeper}
-        return self._conclude(handle)
+        return self._conclude(handle, watch)
 
-    def _conclude(self, handle: Handle) -> Outcome | None:
+    def _conclude(self, handle: Handle, watch: Watch) -> Outcome | None:
         """Return how a run ended whose keeper is gone; None where another keeper has it.
 
         Another keeper has it where a launcher, or a template, was killed between asking for one and noting it.
@@ -343,7 +317,7 @@ class LocalLauncher:
         if outcome is not None and outcome.attempt >= handle.attempt:
             return outcome
         if claimed:
-            self._watched[handle] = _Watch(next_look=time.monotonic() + _CLAIM_PERIOD_S)
+            self._watched[handle] = Watch(deadline=watch.deadline, next_look=time.monotonic() + _CLAIM_PERIOD_S)
             return None
         problem = self._end_container(handle.run_dir)
         escaped = end_escaped(handle.run_dir.path)
@@ -361,6 +335,7 @@ class LocalLauncher:
             message=why + (f"; ended {escaped} of its processes" if escaped else ""),
             notes=(problem,) if problem else (),
         )
+        outcome = watch.outcome(outcome)
         try:
             write_json(handle.run_dir.outcome_file, outcome.to_json())
         except OSError as error:  # deleted, or a full disk: the journal has it
@@ -378,65 +353,8 @@ class LocalLauncher:
         watch = self._watched.pop(handle)
         if watch.descriptor is not None:
             self._poller.remove(watch.descriptor)
-            if watch.keeper is None:
-                os.close(watch.descriptor)
-
-
-class _Poller:
-    """Waits for any of several descriptors, or for `wake`."""
-
-    def __init__(self) -> None:
-        self._poll = select.poll()
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_read, False)
-        os.set_blocking(self._wake_write, False)
-        self._poll.register(self._wake_read, select.POLLIN)
-
-    def add(self, descriptor: int) -> None:
-        self._poll.register(descriptor, select.POLLIN)
-
-    def remove(self, descriptor: int) -> None:
-        self._poll.unregister(descriptor)
-
-    def wait(self, timeout: float | None) -> None:
-        ready = self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
-        if any(descriptor == self._wake_read for descriptor, _ in ready):
-            try:
-                os.read(self._wake_read, 4096)
-            except BlockingIOError:
-                pass
-
-    def wake(self) -> None:
-        try:
-            os.write(self._wake_write, b"\0")
-        except (BlockingIOError, OSError):  # full: it will wake; closed: nobody waits
-            pass
-
-    def close(self) -> None:
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        watch.close()
 
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _pidfd(pid: int) -> int | None:
-    if not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except OSError:  # it has ended, or this kernel has no pidfds
-        return None
-
-
-def _keeper_of(run_dir: RunDir) -> ProcessIdentity | None:
-    attempt = run_dir.read_attempt()
-    return None if attempt is None else keeper_of(attempt)
-
-
-def _send(process: ProcessIdentity, number: signal.Signals) -> None:
-    try:
-        os.kill(process.pid, number)
-    except ProcessLookupError:  # it ended by itself
-        pass

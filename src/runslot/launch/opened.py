@@ -60,6 +60,7 @@ class OpenExperiment:
         allow_many()
         if crowded := why_no_further():
             raise Busy(f"{directory.path} cannot be opened: {crowded}")
+        directory.require_own()
         lock = LauncherLock(directory)
         lock.acquire(take_over)
         file = from_copy(directory.read(), directory)
@@ -93,6 +94,7 @@ class OpenExperiment:
     def prepare(self, run: Run, attempt: int) -> RunDir:
         """Make the run's directory complete, or clean again for a further attempt."""
         run_dir = self.run_dir(run)
+        self.directory.refuse_others_links(run, self.file)
         earlier = run_dir.read_attempt()
         # Not where it is this attempt: a keeper of a launcher that was killed may have begun it just now.
         if earlier is not None and earlier.attempt < attempt and not self.policy.resumable:

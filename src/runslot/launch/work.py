@@ -18,8 +18,8 @@ from types import FrameType
 from typing import Literal
 
 from runslot.errors import InvalidInput
-from runslot.experiment.claim import is_claimed
-from runslot.experiment.processes import host_name, is_alive, keeper_of
+from runslot.experiment.claim import is_claimed, keeper_lives
+from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Policy, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.status import UNFINISHED
@@ -60,10 +60,10 @@ def standing(run_dir: RunDir, asked: int, policy: Policy) -> Standing:
     if outcome is not None and (record is None or outcome.attempt >= record.attempt):
         return _after(outcome, asked, policy)
     assert record is not None
-    alive = is_alive(keeper_of(record))
-    if alive:
+    lives = keeper_lives(run_dir, record)
+    if lives:
         return Standing("adopt", record.attempt)
-    if alive is None and is_claimed(run_dir):
+    if lives is None and is_claimed(run_dir):
         return Standing("leave", record.attempt, f"it runs on {record.host}")
     return Standing("start", max(asked, record.attempt + 1))
 

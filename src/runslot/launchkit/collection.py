@@ -15,8 +15,7 @@ from typing import Any
 
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Container, ExperimentFile, LoggerSettings, Policy, Run
-from runslot.experiment.rundir import ExperimentDir, RunDir
-from runslot.experiment.status import COLLECTION
+from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
 from runslot.hardware.resources import Resources
 from runslot.launch.code_copy import find_source
 from runslot.launch.configured import Configured, entry_json

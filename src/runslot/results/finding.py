@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from runslot.errors import NotFound
-from runslot.experiment.rundir import ExperimentDir, RunDir
-from runslot.experiment.status import COLLECTION
+from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
 from runslot.results.problems import Problem
 
 Kind = Literal["runslot", "launchkit", "rlpyt", "stable-baselines3", "lightning", "tensorboard"]

@@ -14,7 +14,7 @@ from typing import Any
 
 import runslot
 from runslot.errors import AffinityError, Busy, InvalidInput
-from runslot.experiment.processes import ProcessIdentity, is_alive
+from runslot.experiment.claim import keeper_lives
 from runslot.experiment.records import Command, ExperimentFile, LoggerSettings, Policy, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.hardware.affinity import affinity_from_code, get_n_run_slots, prepend_run_slot, slots_from_code
@@ -197,7 +197,7 @@ def _next_attempt(run_dir: RunDir) -> int:
     last = run_dir.read_attempt()
     if last is None:
         return 1
-    if is_alive(ProcessIdentity(last.host, last.boot_id, last.pid, last.start_time)) is not False:
+    if keeper_lives(run_dir, last) is not False:
         raise Busy(f"{run_dir.path} is being executed by process {last.pid} on {last.host}")
     run_dir.keep_attempt()
     return last.attempt + 1

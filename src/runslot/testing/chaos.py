@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import runslot
-from runslot.experiment.processes import is_alive, keeper_of
+from runslot.experiment.claim import keeper_lives
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.hardware.resources import Resources
@@ -237,7 +237,7 @@ def _doubled(run: str, executions: Mapping[int, _Execution], attempts: int) -> I
 def _left_behind(status: ExperimentStatus) -> Iterator[str]:
     for each in status.runs:
         attempt = status.directory.run_dir(each.run, status.file).read_attempt()
-        if attempt is not None and is_alive(keeper_of(attempt)):
+        if attempt is not None and keeper_lives(status.directory.run_dir(each.run, status.file), attempt):
             yield f"{each.run.directory} has a keeper still, process {attempt.pid}"
     wanted = b"RUNSLOT_RUN=" + os.fsencode(status.directory.path) + b"/"
     for environment in Path("/proc").glob("[0-9]*/environ"):

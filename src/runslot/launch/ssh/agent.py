@@ -21,7 +21,6 @@ from typing import Any, BinaryIO
 from runslot.errors import Busy, RunslotError
 from runslot.execute.leftovers import end_escaped
 from runslot.experiment.claim import is_claimed
-from runslot.experiment.processes import is_alive, keeper_of
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.hardware.slots import Slot
@@ -173,8 +172,7 @@ class Agent:
         record = run_dir.read_attempt()
         if record is None or record.attempt != attempt:
             return False
-        process = keeper_of(record)
-        if is_alive(process) is not False and (is_alive(process) or is_claimed(run_dir)):
+        if is_claimed(run_dir):
             handle = self._launcher.adopt(run_dir, run, UnderWay(attempt, record))
             if handle is not None:
                 self._handles[handle] = run.id

@@ -16,7 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from runslot.errors import Busy
-from runslot.experiment.processes import ProcessIdentity, identify, is_alive
+from runslot.experiment.holder import find_holder
+from runslot.experiment.processes import identify
 
 _PATIENCE = 10.0
 
@@ -24,9 +25,10 @@ _PATIENCE = 10.0
 @contextmanager
 def be_the_only_one(directory: Path) -> Iterator[None]:
     """Hold the directory's lock, ending the process that has it; `Busy` where that does not end."""
-    descriptor = os.open(directory / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = directory / "agent.lock"
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        _take(descriptor, directory)
+        _take(descriptor, file)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(asdict(identify())).encode(), 0)
         yield
@@ -34,7 +36,7 @@ def be_the_only_one(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _take(descriptor: int, directory: Path) -> None:
+def _take(descriptor: int, file: Path) -> None:
     started = time.monotonic()
     while True:
         try:
@@ -42,20 +44,20 @@ def _take(descriptor: int, directory: Path) -> None:
         except BlockingIOError:
             waited = time.monotonic() - started
             if waited > _PATIENCE:
-                raise Busy(f"another remote end in {directory} does not leave") from None
-            _end(descriptor, signal.SIGTERM if waited < _PATIENCE / 5 else signal.SIGKILL)
+                raise Busy(f"another remote end in {file.parent} does not leave") from None
+            _end(file, descriptor, signal.SIGTERM if waited < _PATIENCE / 5 else signal.SIGKILL)
             time.sleep(0.05)
         else:
             return
 
 
-def _end(descriptor: int, number: signal.Signals) -> None:
+def _end(file: Path, descriptor: int, number: signal.Signals) -> None:
+    """Signal who has the lock: what the file says of it is where to look first."""
     try:
-        holder = ProcessIdentity(**json.loads(os.pread(descriptor, 4096, 0)))
-    except (ValueError, TypeError):  # it has the lock, and has not said yet who it is
-        return
-    if is_alive(holder):
-        try:
-            os.kill(holder.pid, number)
-        except ProcessLookupError:
-            pass
+        hint = int(json.loads(os.pread(descriptor, 4096, 0))["pid"])
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):  # it has not said yet who it is
+        hint = None
+    process = find_holder(file, hint)
+    if process is not None:
+        process.send(number)
+        process.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 from runslot.execute.leftovers import end_escaped
 from runslot.experiment.claim import is_claimed
 from runslot.experiment.current import RUN_VARIABLE
-from runslot.experiment.processes import is_alive, keeper_of, processes_with, start_time
+from runslot.experiment.processes import kill_marked, values_of_processes
 from runslot.experiment.records import Run
 from runslot.experiment.rundir import RunDir
 from runslot.launch.launcher import Handle, UnderWay
@@ -29,7 +27,7 @@ def end_given_up(experiment: OpenExperiment, runs: Iterable[Run], expected: Coll
     handles: list[Handle] = []
     orphaned: list[Path] = []
     keep: set[str] = set()
-    base = Path(os.path.normpath(experiment.directory.path / experiment.file.runs_root))
+    base = Path(experiment.directory.runs_base(experiment.file))
     try:
         for run in runs:
             run_dir = experiment.run_dir(run)
@@ -38,7 +36,7 @@ def end_given_up(experiment: OpenExperiment, runs: Iterable[Run], expected: Coll
                 continue
             if (run.id, record.attempt) in expected:
                 keep.add(str(run_dir.path))
-            elif _runs_here(run_dir):
+            elif is_claimed(run_dir):
                 handle = launcher.adopt(run_dir, run, UnderWay(record.attempt, record))
                 handles += [] if handle is None else [handle]
             elif _without_outcome(run_dir, record.attempt):
@@ -56,10 +54,10 @@ def end_what_is_left(run_dir: Path) -> int:
     ended = 0
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
-        alive = [pid for pid in processes_with(RUN_VARIABLE, str(run_dir)) if start_time(pid) is not None]
-        if not alive:
+        killed = kill_marked(RUN_VARIABLE, str(run_dir))
+        if not killed:
             break
-        ended += _kill(alive)
+        ended += killed
         time.sleep(_LOOK)
     return ended
 
@@ -67,23 +65,6 @@ def end_what_is_left(run_dir: Path) -> int:
 def _without_outcome(run_dir: RunDir, attempt: int) -> bool:
     outcome = run_dir.read_outcome()
     return outcome is None or outcome.attempt < attempt
-
-
-def _kill(pids: Iterable[int]) -> int:
-    ended = 0
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-            ended += 1
-        except ProcessLookupError:
-            continue
-    return ended
-
-
-def _runs_here(run_dir: RunDir) -> bool:
-    record = run_dir.read_attempt()
-    alive = None if record is None else is_alive(keeper_of(record))
-    return bool(alive) or (alive is None and is_claimed(run_dir))
 
 
 def _wait(launcher: LocalLauncher, handles: Collection[Handle]) -> None:
@@ -98,23 +79,10 @@ def _end_processes(base: Path, keep: Collection[str]) -> int:
     ended = 0
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
-        alive = [pid for pid in _processes_below(base, keep) if start_time(pid) is not None]
-        if not alive:
+        below = {run for run in values_of_processes(RUN_VARIABLE) if run.startswith(f"{base}/")}
+        killed = kill_marked(RUN_VARIABLE, *(below - set(keep)))
+        if not killed:
             break
-        ended += _kill(alive)
+        ended += killed
         time.sleep(_LOOK)
     return ended
-
-
-def _processes_below(base: Path, keep: Collection[str]) -> list[int]:
-    start = os.fsencode(f"{RUN_VARIABLE}={base}/")
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            variables = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:  # ended meanwhile, or another user's
-            continue
-        runs = [variable for variable in variables if variable.startswith(start)]
-        if runs and os.fsdecode(runs[0]).partition("=")[2] not in keep:
-            found.append(int(entry.name))
-    return found
