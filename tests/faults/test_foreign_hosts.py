@@ -113,6 +113,7 @@ def test_a_claim_that_is_held_is_waited_for_with_a_word_and_then_done_again(gone
                 said.append(event.text)
                 if "waits for its end" in event.text:
                     holder.kill()
+                    holder.wait()
 
         outcomes = launch(gone, observe, take_over=True)
     assert any("1 run on node7: the claim on run.json is held" in text for text in said)

@@ -159,7 +159,7 @@ class Supervisor:
     def _decide(self, events: list[Event]) -> None:
         while True:
             self._state, actions = step(self._state, events, time.monotonic())
-            self._note_ends(events)
+            self._note_ends(events, actions)
             events = self._carry_out(actions)
             if not events:
                 return
@@ -301,8 +301,10 @@ class Supervisor:
         self._stop(stops)
         return events
 
-    def _note_ends(self, events: Iterable[Event]) -> None:
+    def _note_ends(self, events: Iterable[Event], actions: Iterable[Action]) -> None:
+        # What is done again waits for its moment, or has a free slot and starts in this very step.
         again = {waiting.key for waiting in self._state.again}
+        again |= {action.key for action in actions if isinstance(action, Start)}
         for event in events:
             if not isinstance(event, (Ended, Vanished)):
                 continue
