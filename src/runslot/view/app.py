@@ -8,23 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import ALL, ClientsideFunction, Dash, Input, Output, Patch, State, ctx, dcc, html, no_update
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 from flask import Response, request
 
 from runslot.errors import RunslotError
 from runslot.view.attributes import attributes
 from runslot.view.choices import Choices
 from runslot.view.comparing import compare_page
-from runslot.view.figures import CONFIG, Change, Figure, growth
+from runslot.view.figures import CONFIG, with_mark
+from runslot.view.growth import add_growth, change_of
 from runslot.view.guarding import Guard, policy_for, protect
-from runslot.view.page import First, plots_page, shell
-from runslot.view.palette import STATES, stroke
+from runslot.view.page import First, counted_words, plots_page, shell, status_counts
+from runslot.view.palette import stroke
 from runslot.view.reading import Texts
 from runslot.view.run_live import RunMemory
 from runslot.view.run_page import console, named, run_page, run_panels
 from runslot.view.sending import add_export
-from runslot.view.shown import Memory, Shown, same_frame, same_table
-from runslot.view.table import by_name, changes
+from runslot.view.shown import Memory, Shown, same_table, seen_of
+from runslot.view.table import by_name
 from runslot.view.watching import Moment, Watched
 
 _GZIPPED = ("application/json", "application/javascript", "text/javascript", "text/css", "text/html")
@@ -63,7 +64,7 @@ def make_app(watched: Watched, guard: Guard) -> Dash:
     _add_pages(app, watched, texts, memory, run_memory)
     _add_run(app, watched, run_memory)
     _add_plots(app, watched, memory)
-    _add_growth(app, watched, memory)
+    add_growth(app, watched, memory)
     _add_browser_callbacks(app)
     add_export(app.server, watched)
     protect(app.server, guard, policy_for(app.csp_hashes()))
@@ -81,7 +82,7 @@ def _add_pages(app: Dash, watched: Watched, texts: Texts, memory: Memory, run_me
             if path == "/run":
                 run = named(search or "")
                 shown = run_memory.show(run, moment)
-                panels = run_panels(shown.figures)
+                panels = run_panels(shown.figures, moment.version)
                 content = run_page(results, run, texts, (shown.heading, panels, shown.cards), moment.version)
                 return shell(content, base=results.base)
             if path == "/compare":
@@ -107,14 +108,14 @@ def _first(memory: Memory, query: str, moment: Moment) -> First:
         shown = memory.show(query, moment)
     except RunslotError:
         return First()
-    now = {"query": query, "version": moment.version}
+    now = seen_of(query, moment.version)
     return First(
-        _panels(shown),
+        _panels(shown, now["mark"]),
         str(len(shown.figures)),
         _legend(shown, Choices.from_query(query).hide),
         " · ".join(shown.notes),
-        _counted(shown),
-        _status(shown),
+        counted_words(shown),
+        status_counts(shown),
         shown.definitions,
         shown.painted,
         {**now, "table": now},
@@ -126,7 +127,7 @@ def _add_run(app: Dash, watched: Watched, memory: RunMemory) -> None:
         Output("run-heading", "children"),
         Output("run-cards", "children"),
         Output("run-panels", "children"),
-        Output({"type": "run-panel", "at": ALL}, "figure"),
+        Output("run-grown", "data"),
         Output("run-seen", "data"),
         Input("run-tick", "n_intervals"),
         State("run", "data"),
@@ -135,23 +136,21 @@ def _add_run(app: Dash, watched: Watched, memory: RunMemory) -> None:
         running=[(Output("run-tick", "disabled"), True, False)],
     )
     def follow(_: int | None, run: str, seen: int) -> Any:
-        figures = [no_update] * len(ctx.outputs_list[3])
         moment = watched.now()
         if seen == moment.version:
-            return no_update, no_update, no_update, figures, no_update
+            return (no_update,) * 5
         before = memory.get(run, seen)
         try:
             after = memory.show(run, moment)
         except RunslotError:
-            return no_update, no_update, no_update, figures, moment.version
+            return (*(no_update,) * 4, moment.version)
         heading = no_update if after.same("heading", before) else after.heading
         cards = no_update if after.same("cards", before) else after.cards
-        panels: Any = no_update
-        if before is None or list(before.figures) != list(after.figures) or len(figures) != len(after.figures):
-            panels = run_panels(after.figures)
-        else:
-            figures = [_grown(before.figures[metric], figure) for metric, figure in after.figures.items()]
-        return heading, cards, panels, figures, moment.version
+        if before is None or list(before.figures) != list(after.figures):
+            return heading, cards, run_panels(after.figures, moment.version), no_update, moment.version
+        changes = [change_of(before.figures[metric], figure) for metric, figure in after.figures.items()]
+        grown = {"from": seen, "to": moment.version, "figures": changes}
+        return heading, cards, no_update, grown, no_update
 
 
 def _add_plots(app: Dash, watched: Watched, memory: Memory) -> None:
@@ -171,13 +170,14 @@ def _add_plots(app: Dash, watched: Watched, memory: Memory) -> None:
         Input("redraw", "data"),
         State("seen", "data"),
         prevent_initial_call=True,
+        running=[(Output("drawing", "data"), True, False)],
     )
     def draw(query: str | None, _: int, seen: dict[str, Any] | None) -> Any:
         if query is None:
             return (no_update,) * 11
         moment = watched.now()
         table = seen.get("table") if seen else None
-        now = {"query": query, "version": moment.version}
+        now = seen_of(query, moment.version)
         if seen == {**now, "table": now}:
             return (no_update,) * 11  # the page came with it
         try:
@@ -186,88 +186,18 @@ def _add_plots(app: Dash, watched: Watched, memory: Memory) -> None:
             return (*(no_update,) * 4, _alert(str(error)), *(no_update,) * 4, {**now, "table": table}, no_update)
         kept = table is not None and same_table(memory.get(table["query"], table["version"]), shown)
         return (
-            _panels(shown),
+            _panels(shown, now["mark"]),
             str(len(shown.figures)),
             _legend(shown, Choices.from_query(query).hide),
             " · ".join(shown.notes),
             None,
             no_update if kept else shown.definitions,
             no_update if kept else shown.painted,
-            _counted(shown),
-            _status(shown),
+            counted_words(shown),
+            status_counts(shown),
             {**now, "table": now},
             by_name(shown.rows, shown.paint) if kept else None,
         )
-
-
-def _add_growth(app: Dash, watched: Watched, memory: Memory) -> None:
-    @app.callback(
-        Output({"type": "panel", "at": ALL}, "figure"),
-        Output("runs", "rowTransaction"),
-        Output("counted", "children", allow_duplicate=True),
-        Output("status", "children", allow_duplicate=True),
-        Output("seen", "data", allow_duplicate=True),
-        Output("redraw", "data"),
-        Output("outgrown", "data"),
-        Input("tick", "n_intervals"),
-        State("seen", "data"),
-        State("query", "data"),
-        State("redraw", "data"),
-        prevent_initial_call=True,
-        running=[(Output("tick", "disabled"), True, False)],
-    )
-    def grow(_: int | None, seen: dict[str, Any] | None, query: str | None, redraw: int) -> Any:
-        figures = [no_update] * len(ctx.outputs_list[0])
-        moment = watched.now()
-        if seen is None or (seen["version"] == moment.version and seen["query"] == query):
-            return figures, *(no_update,) * 6
-        if seen["query"] == query and memory.rests(query or ""):
-            return figures, *(no_update,) * 6
-        before = memory.get(seen["query"], seen["version"])
-        try:
-            after = memory.show(seen["query"], moment)
-        except RunslotError:
-            before = None
-        # The query differs where an answer to an earlier one came last; so all is drawn again.
-        if before is None or seen["query"] != query:
-            return figures, *(no_update,) * 4, redraw + 1, no_update
-        if before.columns != after.columns:
-            return figures, *(no_update,) * 5, True
-        if not same_frame(before, after) or len(figures) != len(after.figures):
-            return figures, *(no_update,) * 4, redraw + 1, no_update
-        figures = [_grown(a, b) for a, b in zip(before.figures, after.figures, strict=True)]
-        now = {"query": seen["query"], "version": moment.version}
-        transaction = changes(before.painted, after.painted)
-        return (
-            figures,
-            transaction or no_update,
-            _counted(after),
-            _status(after),
-            {**now, "table": now},
-            no_update,
-            no_update,
-        )
-
-
-def _grown(before: Figure, after: Figure) -> Any:
-    found = growth(before, after)
-    return after if found is None else _patch(found) if found else no_update
-
-
-def _patch(found: list[Change]) -> Patch:
-    patch = Patch()
-    for verb, where, value in found:
-        place = patch
-        for step in where[:-1]:
-            place = place[step]
-        if verb == "set":
-            place[where[-1]] = value
-        elif verb == "cut":
-            for i in value:
-                del place[where[-1]][i]
-        else:
-            place[where[-1]].extend(value)
-    return patch
 
 
 def _add_browser_callbacks(app: Dash) -> None:
@@ -283,6 +213,15 @@ def _add_browser_callbacks(app: Dash) -> None:
         State("defaults", "data"),
     )
     register(ClientsideFunction("runslot", "paint"), Output("painted", "data"), Input("paint", "data"))
+    for kind, store in (("panel", "grown"), ("run-panel", "run-grown")):
+        register(
+            ClientsideFunction("runslot", "grow"),
+            Output(f"{store}-done", "data"),
+            Input(store, "data"),
+            State({"type": kind, "at": ALL}, "figure"),
+            State({"type": kind, "at": ALL}, "id"),
+            State("seen" if kind == "panel" else "run-seen", "data"),
+        )
     register(ClientsideFunction("runslot", "reload"), Output("reloaded", "data"), Input("outgrown", "data"))
     register(
         ClientsideFunction("runslot", "navbar"),
@@ -306,12 +245,12 @@ def _add_browser_callbacks(app: Dash) -> None:
     )
 
 
-def _panels(shown: Shown) -> list[Any]:
+def _panels(shown: Shown, mark: str) -> list[Any]:
     panels = []
     for i, ((y, split), figure) in enumerate(zip(shown.titles, shown.figures, strict=True)):
         heading: Any = [y, html.Small(f"  {split}")] if split else y
         height = figure["layout"].get("height")
-        graph = dcc.Graph(id={"type": "panel", "at": i}, figure=figure, config=CONFIG)
+        graph = dcc.Graph(id={"type": "panel", "at": i}, figure=with_mark(figure, mark), config=CONFIG)
         plot = html.Div(graph, className="rs-plot", style={"height": height} if height else {})
         panels.append(html.Section([html.H2(heading), plot], className="rs-panel"))
     return panels or [html.Div(shown.notes[0] if shown.notes else "", className="rs-empty rs-wide")]
@@ -333,23 +272,6 @@ def _legend(shown: Shown, hidden: tuple[str, ...]) -> list[Any]:
             **attributes(data_series=group.label, aria_pressed=group.label not in hidden),
         )
         for group, count in shown.legend
-    ]
-
-
-def _counted(shown: Shown) -> str:
-    count = len(shown.rows)
-    runs = "1 run" if count == 1 else f"{count} runs"
-    return runs if count == shown.total else f"{runs} of {shown.total}"
-
-
-def _status(shown: Shown) -> list[Any]:
-    order = [*STATES, *shown.states]
-    return [
-        html.Span(
-            [html.Span(className="rs-dot", style={"background": STATES.get(state, "#868E96")}), f"{count} {state}"],
-            className=f"rs-count rs-{state}",
-        )
-        for state, count in sorted(shown.states.items(), key=lambda item: order.index(item[0]))
     ]
 
 

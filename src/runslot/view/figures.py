@@ -6,6 +6,7 @@ sharpens them. Every text from a file is escaped, since Plotly takes some HTML i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ _HOVER_TOGETHER = 10
 LOG = {"type": "log", "exponentformat": "power"}
 """Of a logarithmic axis: 10⁻⁵, not 10µ."""
 _DIGITS = 5
+_MOST_DECIMALS = 15
 _MOST_CUT = 8
 
 
@@ -76,8 +78,6 @@ def curves_figure(panel: Panel, hidden: Sequence[str] = ()) -> Figure:
 
 
 def _range(panel: Panel) -> dict[str, Any]:
-    import math
-
     limits = [panel.low, panel.high]
     if "y" in panel.log:
         limits = [math.log10(v) if v is not None and v > 0 else None for v in limits]
@@ -119,17 +119,14 @@ def _line(curve: Curve) -> dict[str, Any]:
         "name": plain(curve.label),
         "line": {"color": drawn.colour, "dash": drawn.dash, "width": 1.2 if single else 2},
         "opacity": 0.75 if single else 1,
-        "hovertemplate": "%{y:.4g}" if single else "%{y:.4g}  n=%{text}",
+        "hovertemplate": "%{y:.6~g}",
     }
-    if not single:
-        trace["text"] = _counts(curve)
-    return trace
-
-
-def _counts(curve: Curve) -> list[str] | str:
-    """Return n at each point; a single text where it never changes."""
+    if single:
+        return trace
     counts = curve.points["n"]
-    return str(counts[0]) if counts.n_unique() == 1 else [str(n) for n in counts]
+    if counts.n_unique() == 1:
+        return trace | {"hovertemplate": f"%{{y:.6~g}}  n={counts[0]}"}
+    return trace | {"hovertemplate": "%{y:.6~g}  n=%{text}", "text": [str(n) for n in counts]}
 
 
 def _ends(curves: Sequence[Curve]) -> dict[str, Any]:
@@ -161,9 +158,18 @@ def _ends(curves: Sequence[Curve]) -> dict[str, Any]:
 
 
 def numbers(values: pl.Series) -> list[float | None]:
-    """Return numbers with five significant digits, as few characters as a screen needs; None for NaN and infinity."""
-    rounded = values.cast(pl.Float64).round_sig_figs(_DIGITS)
-    found: list[float | None] = rounded.replace([float("inf"), float("-inf")], [None, None]).fill_nan(None).to_list()
+    """Return numbers with as few digits as a screen needs; None for NaN and infinity.
+
+    These are five significant digits, and further ones where all values lie close together far from zero.
+    """
+    finite = values.cast(pl.Float64).replace([float("inf"), float("-inf")], [None, None]).fill_nan(None)
+    low, high = finite.min(), finite.max()
+    rounded = finite.round_sig_figs(_DIGITS)
+    if isinstance(low, float) and isinstance(high, float) and 0 < high - low < math.inf:
+        decimals = _DIGITS - 1 - math.floor(math.log10(high - low))
+        if max(abs(low), abs(high)) > 10 * (high - low):
+            rounded = finite.round(min(max(decimals, 0), _MOST_DECIMALS))
+    found: list[float | None] = rounded.to_list()
     return found
 
 
@@ -179,6 +185,12 @@ def _xs(x: pl.Series) -> dict[str, Any]:
 
 def _whole(value: float) -> float | int:
     return int(value) if value.is_integer() and abs(value) < 2**53 else float(f"{value:.9g}")
+
+
+def with_mark(figure: Figure, mark: str | int) -> Figure:
+    """Return the figure with the mark of its moment: a change for another one is refused in the browser."""
+    layout = figure["layout"]
+    return {**figure, "layout": {**layout, "meta": {**layout.get("meta", {}), "mark": mark}}}
 
 
 Change = tuple[str, tuple[str | int, ...], Any]

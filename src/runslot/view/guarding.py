@@ -1,7 +1,8 @@
 """Who may read the page: a token, the names the server answers to, and what browsers are told to refuse.
 
 The token comes in the address once and is kept in a cookie. `Host` is checked, so that no foreign domain can be
-pointed at this server (DNS rebinding), and `Origin`, so that no foreign page can ask it anything.
+pointed at this server (DNS rebinding), and `Origin` and `Sec-Fetch-Site`, so that no foreign page can ask it anything,
+nor lead anybody here, also where there is no token.
 """
 
 from __future__ import annotations
@@ -10,16 +11,21 @@ import hmac
 import ipaddress
 import secrets
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from flask import Flask, Request, Response, redirect, request
 
 from runslot.errors import InvalidInput
+from runslot.view.secret import token_for
 
 TOKEN = "token"  # noqa: S105  # the name of the parameter, not a secret
 _YEAR = 365 * 86400
+_OWN_SITES = ("same-origin", "none")
+"""Of `Sec-Fetch-Site`: this page, or an address that somebody wrote or bookmarked. Another port of this machine, where
+other users have their servers, is `same-site`."""
+ALIVE = "/alive"
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,9 @@ class Guard:
         host = _name(asked.host)
         if not (host in self.names or host == "localhost" or _is_address(host)):
             return f"This server does not answer to the name {host!r}; start it with --allow-host {host}"
+        site = asked.headers.get("Sec-Fetch-Site", "none")
+        if site not in _OWN_SITES:
+            return "This request came from another site's page; write the address where addresses are written"
         origin = asked.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != asked.host:
             return "This request came from another site's page"
@@ -49,13 +58,17 @@ class Guard:
         return self.token is None or _same(asked.cookies.get(self.cookie, ""), self.token)
 
 
-def guard_for(host: str, port: int, allowed: Iterable[str], *, token: bool = True) -> Guard:
-    """Return the rules for a server bound to `host`; `InvalidInput` for no token where others can reach it."""
+def guard_for(host: str, port: int, allowed: Iterable[str], *, token: bool = True, roots: Sequence[str] = ()) -> Guard:
+    """Return the rules for a server bound to `host`; `InvalidInput` for no token where others can reach it.
+
+    The token is the one that is kept for `roots`; a new one where none are given.
+    """
     if not token and not is_loopback(host):
         raise InvalidInput(f"--no-token lets everybody who reaches {host} read these runs; leave it out")
     own = {socket.gethostname(), socket.getfqdn()} if not is_loopback(host) else set()
     names = frozenset(name.lower() for name in {host, *own, *allowed})
-    return Guard(secrets.token_urlsafe(24) if token else None, names, f"runslot-{port}")
+    secret = token_for(roots) if roots else secrets.token_urlsafe(24)
+    return Guard(secret if token else None, names, f"runslot-{port}")
 
 
 def is_loopback(host: str) -> bool:
@@ -80,6 +93,13 @@ def protect(server: Flask, guard: Guard, policy: str) -> None:
             said = "Open the address that `runslot view` printed; it has the token that is asked for here."
             return Response(said, 401, content_type="text/plain; charset=utf-8")
         return None
+
+    server_number = secrets.token_hex(8)
+
+    @server.get(ALIVE)
+    def alive() -> Response:
+        """Tell an open page that the server is there, and whether it is still the same one."""
+        return Response(server_number, content_type="text/plain; charset=utf-8")
 
     @server.after_request
     def add_headers(response: Response) -> Response:

@@ -17,6 +17,7 @@ from runslot.view.choices import LEAST, MOST, ONLY, WITHOUT, Choices
 from runslot.view.choosing import UNKNOWN, axes_of, default_series, default_x, default_y, text_of
 from runslot.view.curves import SAID
 from runslot.view.palette import STATES
+from runslot.view.shown import Shown
 from runslot.view.table import default_columns
 
 _MOST_VALUES = 200
@@ -96,6 +97,9 @@ def plots_page(results: Results, choices: Choices, first: First) -> Any:
         dcc.Store(id="query", data=None),
         dcc.Store(id="seen", data=first.seen),
         dcc.Store(id="redraw", data=0),
+        dcc.Store(id="drawing", data=False),
+        dcc.Store(id="grown"),
+        dcc.Store(id="grown-done"),
         dcc.Store(id="outgrown", data=False),
         dcc.Store(id="reloaded"),
         dcc.Store(id="paint"),
@@ -171,6 +175,25 @@ def grid(definitions: Sequence[Any], rows: Sequence[Any]) -> Any:
         className="rs-grid",
         style={"height": "min(560px, 70vh)", "width": "100%"},
     )
+
+
+def counted_words(shown: Shown) -> str:
+    """Return how many runs the table has, of how many."""
+    count = len(shown.rows)
+    runs = "1 run" if count == 1 else f"{count} runs"
+    return runs if count == shown.total else f"{runs} of {shown.total}"
+
+
+def status_counts(shown: Shown) -> list[Any]:
+    """Return the states of all runs, with their dots."""
+    order = [*STATES, *shown.states]
+    return [
+        html.Span(
+            [html.Span(className="rs-dot", style={"background": STATES.get(state, "#868E96")}), f"{count} {state}"],
+            className=f"rs-count rs-{state}",
+        )
+        for state, count in sorted(shown.states.items(), key=lambda item: order.index(item[0]))
+    ]
 
 
 def defaults(results: Results) -> dict[str, Any]:

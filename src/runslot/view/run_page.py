@@ -19,7 +19,7 @@ from runslot.view.choices import ROW
 from runslot.view.choosing import default_x, default_y, said
 from runslot.view.curves import Curve, Panel
 from runslot.view.decimation import decimate
-from runslot.view.figures import CONFIG, Figure, curves_figure
+from runslot.view.figures import CONFIG, Figure, curves_figure, with_mark
 from runslot.view.palette import STATES
 from runslot.view.reading import Texts, console_text
 
@@ -55,6 +55,8 @@ def run_page(results: Results, run: str, texts: Texts, moving: tuple[Any, Any, A
         *_code(directory, texts),
         dcc.Store(id="run", data=row["run"]),
         dcc.Store(id="run-seen", data=version),
+        dcc.Store(id="run-grown"),
+        dcc.Store(id="run-grown-done"),
         dcc.Interval(id="run-tick", interval=1000),
     ]
     return [part for part in parts if part is not None]
@@ -149,11 +151,11 @@ def run_figures(results: Results, row: Mapping[str, Any]) -> dict[str, Figure]:
     return {m: curves_figure(Panel(m, x, "", (_one_curve(rows, x, m, row["run"]),))) for m in chosen}
 
 
-def run_panels(figures: Mapping[str, Figure]) -> list[Any]:
-    """Return the figures in their frames."""
+def run_panels(figures: Mapping[str, Figure], version: int) -> list[Any]:
+    """Return the figures, of this version, in their frames."""
     panels = []
     for i, (metric, figure) in enumerate(figures.items()):
-        graph = dcc.Graph(id={"type": "run-panel", "at": i}, figure=figure, config=CONFIG)
+        graph = dcc.Graph(id={"type": "run-panel", "at": i}, figure=with_mark(figure, version), config=CONFIG)
         plot = html.Div(graph, className="rs-plot", style={"height": 230})
         panels.append(html.Section([html.H2(metric), plot], className="rs-panel"))
     return panels

@@ -60,7 +60,7 @@ def bind(
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = _bound(host, port)
     try:
-        guard = guard_for(host, server.port, allowed, token=token)
+        guard = guard_for(host, server.port, allowed, token=token, roots=watched.roots)
         server.app = make_app(watched, guard).server
     except Exception:
         server.server_close()

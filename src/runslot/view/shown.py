@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import zlib
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,6 +115,11 @@ def _figures(
     figures = tuple(curves_figure(panel, choices.hide) for panel in drawing.panels)
     titles = tuple((panel.y, panel.split) for panel in drawing.panels)
     return titles, figures, {found.index for found in drawing.groups}, drawing.notes, None
+
+
+def seen_of(query: str, version: int) -> dict[str, Any]:
+    """Return what tells one moment of one page from every other; `mark` stands in its figures, too."""
+    return {"query": query, "version": version, "mark": f"{version}-{zlib.crc32(query.encode()):x}"}
 
 
 class Memory:

@@ -17,6 +17,9 @@ from runslot.view.choosing import Groups
 from runslot.view.palette import COLOURS, DASHES, STATES
 
 Row = dict[str, Any]
+_DIGITS = 7
+_EXACT_BELOW = 2**53
+"""JavaScript's numbers hold every integer below it; larger ones are sent as texts."""
 _ALWAYS = ("state", "seed")
 _AFTER = ("seconds",)
 _WIDTHS = {"run": 250, "state": 118, "seed": 76, "host": 110}
@@ -110,7 +113,11 @@ def shared_start(paths: Sequence[str]) -> int:
 
 def _cells(values: pl.Series) -> list[Any]:
     if values.dtype == pl.Float64:
-        return [_number(value) for value in values.round_sig_figs(7)]
+        whole = values == values.round(0)
+        rounded = values.to_frame("v").select(pl.when(whole).then("v").otherwise(pl.col("v").round_sig_figs(_DIGITS)))
+        return [_number(value) for value in rounded.to_series()]
+    if values.dtype.is_integer():
+        return [value if value is None or abs(value) < _EXACT_BELOW else str(value) for value in values]
     if values.dtype.is_temporal():
         return [None if value is None else value.isoformat(sep=" ", timespec="seconds") for value in values]
     return values.to_list()

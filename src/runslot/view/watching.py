@@ -24,7 +24,8 @@ class Moment:
     """What was read at one time."""
 
     version: int
-    """Grows whenever anything changed."""
+    """Grows whenever anything changed; milliseconds since 1970 at first, so that a server that was started again has
+    none of the numbers that an open page knows from the one before."""
     results: Results
 
     @cached_property
@@ -52,7 +53,7 @@ class Watched:
                 began = time.monotonic()
                 results = self._reader.read()
                 if self._moment is None:
-                    self._moment = Moment(1, results)
+                    self._moment = Moment(int(time.time() * 1000), results)
                 elif not _equal(results, self._moment.results):
                     self._moment = Moment(self._moment.version + 1, results)
                 ended = time.monotonic()

@@ -16,6 +16,7 @@ from runslot.results import load
 from runslot.view.choices import Choices
 from runslot.view.curves import Curve, Panel
 from runslot.view.figures import Change, Figure, curves_figure, growth, plain
+from runslot.view.figures import numbers as sent
 from runslot.view.shown import show
 from runslot.view.watching import Moment, Watched
 
@@ -126,3 +127,10 @@ def test_without_runs_the_page_waits(tmp_path: Path) -> None:
     shown = show(Watched([tmp_path / "empty"], cache=False).now(), Choices())
     assert shown.figures == ()
     assert "no runs yet" in shown.notes[0]
+
+
+def test_values_close_together_far_from_zero_keep_what_tells_them_apart() -> None:
+    values = [123456.001, 123456.002, 123456.0034]
+    drawn = sent(pl.Series(values))
+    assert [round(a - b, 6) for a, b in zip(drawn[1:], drawn, strict=False)] == [0.001, 0.0014]
+    assert sent(pl.Series([0.123456789, 1.0, float("nan"), float("inf")])) == [0.12346, 1.0, None, None]

@@ -15,6 +15,7 @@ pytest.importorskip("dash", reason="the page needs runslot[view]")
 from runslot.errors import Busy, InvalidInput, NotFound
 from runslot.view.app import make_app
 from runslot.view.guarding import guard_for
+from runslot.view.secret import token_for
 from runslot.view.serving import bind
 from runslot.view.watching import Watched
 
@@ -74,6 +75,43 @@ def test_another_sites_page_gets_no_answer(runs: Path, origin: str) -> None:
     asked, _ = client(runs, token=False)
     refused = asked.post("/_dash-update-component", base_url=f"http://{HOST}", json={}, headers={"Origin": origin})
     assert refused.status_code == 403
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("path", ["/", "/export?as=pdf", "/_dash-layout", "/alive", "/run?run=x"])
+def test_what_another_site_asks_for_is_refused_also_without_a_token(runs: Path, site: str, path: str) -> None:
+    asked, _ = client(runs, token=False)
+    refused = get(asked, path, **{"Sec-Fetch-Site": site})
+    assert refused.status_code == 403
+    assert b"another site" in refused.data
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+def test_what_its_own_page_or_somebody_at_the_keyboard_asks_for_is_answered(runs: Path, site: str) -> None:
+    asked, _ = client(runs, token=False)
+    assert get(asked, "/alive", **{"Sec-Fetch-Site": site}).status_code == 200
+
+
+def test_the_token_is_kept_for_one_user_and_what_is_shown(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    token = token_for([str(runs)])
+    assert token_for([str(runs)]) == token
+    assert token_for([str(tmp_path)]) != token
+    (file,) = [file for file in (tmp_path / "state").rglob("*") if file.is_file() and file.read_text() == token]
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.chmod(0o644)  # others have read it by now
+    other = token_for([str(runs)])
+    assert other != token
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.unlink()
+    file.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_text(token)
+    assert token_for([str(runs)]) not in {token, other}
+    (tmp_path / "state2").write_text("a file")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state2"))
+    assert token_for([str(runs)]) != token_for([str(runs)])
 
 
 def test_the_browser_is_told_to_load_nothing_from_elsewhere(runs: Path) -> None:

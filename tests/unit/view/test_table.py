@@ -76,3 +76,11 @@ def test_names_leave_out_the_directories_that_all_share(paths: list[str]) -> Non
     assert len({path[:common] for path in paths}) <= 1
     assert all(path[:common] == "" or path[:common].endswith("/") for path in paths)
     assert all(path[common:] for path in paths)
+
+
+def test_integers_are_sent_whole(write_run: Write, tmp_path: Path) -> None:
+    for seed in (12345678, 9007199254740993):
+        write_run(f"{seed}", {"seed": seed}, {"step": [0, 1], "correct": [1234567890123, 1234567890124]})
+    results = load(tmp_path / "runs", cache=False)
+    cells = [list(row.values())[2:] for row in rows(results, ("seed", "final/correct"))]
+    assert cells == [[12345678, 1234567890124.0], ["9007199254740993", 1234567890124.0]]

@@ -4,11 +4,7 @@
   const NOTHING = "-";
 
   const state = { paint: new Map(), last: null };
-  // What is shown is not what the server thinks: all of it is sent again.
-  function again() {
-    window.dash_clientside.set_props("seen", { data: null });
-    window.dash_clientside.set_props("redraw", { data: Date.now() });
-  }
+  const again = () => window.runslotLive.again();
 
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
@@ -38,6 +34,7 @@
         const more = text ? "&" + text : "";
         return [text, "/export?as=pdf" + more, "/export?as=svg" + more, "/export?as=png" + more];
       },
+      grow: window.runslotLive.grow,
       // Other curves for the same runs: their numbers alone are sent, in the order of the runs' names.
       paint(numbers) {
         state.paint = new Map();
@@ -126,6 +123,7 @@
   const functions = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
   functions.numberSaid = (value) => {
     if (typeof value !== "number") return value === null || value === undefined ? "" : String(value);
+    if (Number.isSafeInteger(value)) return String(value);
     const small = value !== 0 && Math.abs(value) < 1e-4;
     return small ? value.toExponential(3).replace(/\.?0+e/, "e") : String(Number(value.toPrecision(6)));
   };
@@ -136,10 +134,13 @@
     return hours ? hours + " h " + minutes + " min" : minutes + " min " + seconds + " s";
   };
   functions.memorySaid = (value) => (typeof value === "number" ? (value / 2 ** 20).toFixed(0) + " MiB" : "");
-  // Numbers by size; what is no number (nan, nothing) comes last in both directions.
-  functions.compareCells = (a, b, _one, _other, descending) => {
-    const first = typeof a === "number", second = typeof b === "number";
-    if (first && second) return a - b;
+  // Numbers by size, integers that JavaScript's numbers cannot hold as texts of digits; what is no number (nan,
+  // nothing) comes last in both directions.
+  const sized = (value) => (/^-?\d+$/.test(value) ? BigInt(value) : value);
+  functions.compareCells = (one, other, _one, _other, descending) => {
+    const [a, b] = [sized(one), sized(other)];
+    const [first, second] = [a, b].map((value) => typeof value === "number" || typeof value === "bigint");
+    if (first && second) return a < b ? -1 : a > b ? 1 : 0;
     return first === second ? 0 : (first ? -1 : 1) * (descending ? -1 : 1);
   };
 

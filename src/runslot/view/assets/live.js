@@ -1,0 +1,101 @@
+// Growth of figures, and whether the server still answers. Loaded before view.js, which has the other callbacks.
+(function () {
+  "use strict";
+  const set = (id, props) => window.dash_clientside.set_props(id, props);
+  const none = () => window.dash_clientside.no_update;
+
+  // What is shown is not what the server thinks: all of it is sent again.
+  function again() {
+    if (document.getElementById("panels")) {
+      set("seen", { data: null });
+      set("redraw", { data: Date.now() });
+    } else if (document.getElementById("run-panels")) {
+      set("run-seen", { data: 0 });
+    }
+  }
+
+  const markOf = (figure) => (((figure || {}).layout || {}).meta || {}).mark;
+
+  // The same verbs as `growth` in figures.py, carried out on a copy.
+  function changed(figure, changes) {
+    const data = figure.data.slice(), copied = new Set();
+    for (const [verb, where, value] of changes) {
+      const at = where[1];
+      if (where.length === 2) { data[at] = value; copied.add(at); continue; }
+      if (!copied.has(at)) { data[at] = Object.assign({}, data[at]); copied.add(at); }
+      const trace = data[at], key = where[2];
+      if (where.length === 3 && verb === "set") { trace[key] = value; continue; }
+      trace[key] = Array.from(trace[key]);
+      if (verb === "set") trace[key][where[3]] = value;
+      else if (verb === "cut") value.forEach((i) => trace[key].splice(i, 1));
+      else trace[key].push(...value);
+    }
+    return data;
+  }
+
+  // A change is for figures of one moment: for others it is refused, and where the page itself is of that moment
+  // but a figure is not, all is drawn again.
+  function grow(grown, figures, ids, seen) {
+    if (!grown) return none();
+    if ((seen && seen.mark !== undefined ? seen.mark : seen) !== grown.from) return none();
+    if (figures.length !== grown.figures.length || figures.some((figure) => markOf(figure) !== grown.from)) {
+      again();
+      return none();
+    }
+    grown.figures.forEach((change, i) => {
+      const whole = change.figure || figures[i];
+      const data = change.figure ? whole.data : changed(figures[i], change.changes);
+      const meta = Object.assign({}, whole.layout.meta, { mark: grown.to });
+      set(ids[i], { figure: { data, layout: Object.assign({}, whole.layout, { meta }) } });
+    });
+    if (!grown.seen) { set("run-seen", { data: grown.to }); return none(); }
+    if (grown.table) set("runs", { rowTransaction: grown.table });
+    set("notes", { children: grown.notes });
+    set("counted", { children: grown.counted });
+    set("status", { children: grown.status });
+    set("seen", { data: grown.seen });
+    return none();
+  }
+
+  window.runslotLive = { again, grow };
+
+  const EVERY = 3000, PATIENCE = 15000;
+  const GONE = "The server does not answer; this page shows what it sent last, and goes on when it is back.";
+  const OTHER = "The server was started anew and asks for its token: open the address that it printed.";
+  const alive = { server: null, said: "" };
+
+  function say(text) {
+    if (alive.said === text) return;
+    alive.said = text;
+    let box = document.getElementById("gone");
+    if (!box) {
+      box = document.createElement("div");
+      box.id = "gone";
+      box.className = "rs-gone";
+      box.setAttribute("role", "alert");
+      document.body.append(box);
+    }
+    box.textContent = text;
+    box.hidden = !text;
+  }
+
+  async function look() {
+    try {
+      const answer = await fetch("/alive", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+      if (answer.status === 401) { say(OTHER); return; }
+      const server = await answer.text(), back = alive.said !== "" || (alive.server !== null && alive.server !== server);
+      if (!answer.ok) { say(GONE); return; }
+      alive.server = server;
+      say("");
+      if (!back) return;
+      // Requests that failed have not switched on again what they had switched off.
+      for (const tick of ["tick", "run-tick"]) if (document.getElementById("panels") ? tick === "tick" : tick === "run-tick") set(tick, { disabled: false });
+      if (document.getElementById("panels")) set("drawing", { data: false });
+      again();
+    } catch (error) {
+      say(GONE);
+    }
+  }
+  const soon = () => window.setTimeout(() => look().finally(soon), EVERY);
+  soon();
+})();
