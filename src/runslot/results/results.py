@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import os
 import re
 from collections import Counter
@@ -191,10 +192,16 @@ class Results:
         """Return `runs` with a column `score`: the number by which a run is judged.
 
         `by` is `final`, `best` (highest or lowest, by `mode`), `mean` (over all rows), `last-K` (mean of the last K
-        numbers), or `auc` (the area under the curve along `x`, a metric or by default the row, divided by its length:
-        the curve's mean height). `mode` is found from the metric's name if not given, else `max`.
+        numbers), or `auc` (the area under the curve along `x`, a metric or by default the row, over the range of x that
+        all these runs have, divided by its length: the curve's mean height). `mode` is found from the metric's name if
+        not given, else `max`. A run that diverged (its last value is nan or ±inf) has the score NaN, whatever `by`.
         """
         metric = self.metric(metric)
+        final = pl.col(FINAL + metric)
+        scored = self._scored(metric, mode, by, x)
+        return scored.with_columns(score=pl.when(final.is_finite() | final.is_null()).then("score").otherwise(math.nan))
+
+    def _scored(self, metric: str, mode: Mode | None, by: str, x: str | None) -> pl.DataFrame:
         if by == "final":
             return self.runs.with_columns(score=pl.col(FINAL + metric))
         if by == "best":
@@ -217,8 +224,24 @@ class Results:
         from runslot.results.statistics.curves import area_under_curve  # which knows this module
 
         along = "row" if x is None or x == "row" else self.metric(x)
-        areas = area_under_curve(self.progress, along, metric).select("run", score="area")
+        between = self.common_range(metric, along)
+        if between is None:  # areas over unlike ranges are no scores
+            return self.runs.with_columns(score=pl.lit(None, pl.Float64))
+        areas = area_under_curve(self.progress, along, metric, between=between).select("run", score="area")
         return self.runs.join(areas, on="run", how="left", maintain_order="left")
+
+    def common_range(self, metric: str, x: str) -> tuple[float, float] | None:
+        """Return the range of `x` (a metric, or `row`) that all these runs have, None where there is none.
+
+        Runs that failed or diverged early do not shorten it, unless there are no others.
+        """
+        from runslot.results.statistics.curves import common_range
+
+        state, final = pl.col("state"), pl.col(FINAL + metric)
+        some = self.runs.filter(final.is_finite())
+        finished = some.filter(state.is_null() | (state == "succeeded"))
+        names = (finished if finished.height else some)["run"]
+        return common_range(self.progress.filter(pl.col("run").is_in(names.implode())), x, metric)
 
     def _extremes(self, metric: str, mode: Mode) -> pl.Series:
         summaries = [self._entries[run].summary.get(metric) for run in self.runs["run"]]

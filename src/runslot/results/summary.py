@@ -65,8 +65,9 @@ def summarise(progress: pl.DataFrame, key: str) -> dict[int, dict[str, Summary]]
     """Return the summaries by the value of the column `key`, whose equal values stand together.
 
     A gap in a column, a row in which the metric was not logged, is an empty cell or `nan`. A run that diverged writes
-    `nan` too. A trailing stretch of `nan` is taken for a gap while it is no longer than a stretch of them before it
-    (a metric logged every tenth row); else the run ended in NaN, and that is its final value.
+    `nan` too. A trailing stretch of `nan` is taken for a gap while it is no longer than a stretch of them between two
+    numbers (a metric logged every tenth row); else the run ended in NaN, and that is its final value. Of one number
+    alone, a shorter stretch after it than before it is a gap; else what a run began with says nothing.
     """
     metrics = [name for name, kind in progress.schema.items() if kind == pl.Float64 and name != key]
     if not metrics or not progress.height:
@@ -90,11 +91,11 @@ def summarise(progress: pl.DataFrame, key: str) -> dict[int, dict[str, Summary]]
 
 
 def _end(metric: str) -> pl.Expr:
-    """Return the last number, or NaN where the rows after it are a stretch of NaN longer than any gap before."""
+    """Return the last number, or NaN where the rows after it are a stretch of NaN longer than any gap."""
     cell = pl.col(metric)
     at = pl.int_range(pl.len()).filter(cell.is_not_nan() & cell.is_not_null())
     trailing = pl.len() - 1 - at.last()
-    longest = pl.max_horizontal(at.first(), at.diff().max().fill_null(1) - 1)
+    longest = pl.when(at.len() == 1).then(at.first().cast(pl.Int64) - 1).otherwise(at.diff().max() - 1)
     last = cell.filter(cell.is_not_nan() & cell.is_not_null()).last()
     ended = cell.last().is_nan().fill_null(value=False) & (trailing > longest)
     return pl.when(ended).then(pl.lit(math.nan)).otherwise(last)

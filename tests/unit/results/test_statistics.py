@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,14 @@ from runslot.results.statistics import (
     area_under_curve,
     band,
     bootstrap,
+    common_range,
     importance,
     interquartile_mean,
+    mean_interval,
     performance_profile,
     probability_of_improvement,
 )
+from runslot.results.statistics.distributions import t_quantile
 
 numpy = pytest.importorskip("numpy")
 scipy_stats = pytest.importorskip("scipy.stats")
@@ -45,6 +49,17 @@ RIGHT = [
     [0.881, 1.045, 0.874, 0.718, 0.782, 0.16, 0.229],
 ]
 numbers = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
+
+
+@pytest.fixture
+def without_numpy(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return a function that hides numpy from the statistics, as where it is not installed."""
+
+    def hide() -> None:
+        monkeypatch.setattr("runslot.results.statistics.resampling.has_numpy", lambda: False)
+        monkeypatch.setattr("runslot.results.statistics.scores.has_numpy", lambda: False)
+
+    return hide
 
 
 class TestScores:
@@ -89,21 +104,67 @@ class TestScores:
         found = probability_of_improvement([left], [right], repetitions=1).estimate
         assert found == pytest.approx(u / len(left) / len(right))
 
-    @pytest.mark.parametrize("statistic", ["mean", "median"])
-    def test_one_stratum_is_scipys_percentile_bootstrap(self, statistic: str) -> None:
+    def test_one_stratum_is_scipys_percentile_bootstrap(self) -> None:
         values = [value for task in RIGHT for value in task]
         generator = numpy.random.default_rng(0)
-        function = getattr(numpy, statistic)
-        theirs = scipy_stats.bootstrap(
-            (values,), function, method="percentile", n_resamples=20_000, rng=generator
-        ).confidence_interval
-        ours = bootstrap([values], statistic, repetitions=20_000)  # type: ignore[arg-type]
-        assert ours.estimate == pytest.approx(function(values))
-        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.012)
+        for statistic, function in (
+            ("mean", numpy.mean),
+            ("iqm", lambda v, axis: scipy_stats.trim_mean(v, 0.25, axis)),
+        ):
+            theirs = scipy_stats.bootstrap(
+                (values,), function, method="percentile", n_resamples=20_000, rng=generator
+            ).confidence_interval
+            ours = bootstrap([values], statistic, repetitions=20_000)  # type: ignore[arg-type]
+            assert ours.estimate == pytest.approx(function(values, axis=0))
+            assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.012)
 
-    def test_strata_are_kept(self) -> None:
-        interval = bootstrap([[0.0, 0.0, 0.0], [10.0, 10.0]], "mean")
-        assert interval == (4.0, 4.0, 4.0)
+    def test_tasks_weigh_the_same_however_many_runs_they_have(self) -> None:
+        assert bootstrap([[0.0, 0.0, 0.0], [10.0, 10.0]], "mean") == (5.0, 5.0, 5.0)
+        assert bootstrap([[0.0] * 9, [1.0]], "mean").estimate == 0.5
+
+    def test_aggregates_over_tasks_are_rliables(self) -> None:
+        """As rliable: the median of the tasks' means; the optimality gap is gamma - mean(min(score, gamma))."""
+        assert bootstrap([[0, 0, 10.0], [1, 1, 1.0], [2, 2, 2.0]], "median").estimate == 2
+        assert bootstrap(LEFT, "median").estimate == pytest.approx(numpy.median(numpy.mean(LEFT, axis=1)))
+        gap = bootstrap(RIGHT, "optimality-gap", target=0.5)
+        assert gap.estimate == pytest.approx(0.5 - numpy.minimum(RIGHT, 0.5).mean())
+        assert gap.low < gap.estimate < gap.high
+
+    def test_many_runs_by_counting_and_by_sorting_are_one(self, without_numpy: Callable[[], None]) -> None:
+        generator = numpy.random.default_rng(3)
+        scores = [generator.normal(size=size).round(1).tolist() for size in (150, 7, 91)]
+        counted = bootstrap(scores, repetitions=300)
+        without_numpy()
+        assert bootstrap(scores, repetitions=300) == pytest.approx(counted, rel=1e-12)
+
+    def test_the_mean_has_students_interval(self) -> None:
+        values = LEFT[0]
+        theirs = scipy_stats.ttest_1samp(values, 0).confidence_interval(0.9)
+        assert mean_interval([values], level=0.9) == pytest.approx((numpy.mean(values), theirs.low, theirs.high))
+        half = scipy_stats.ttest_ind(LEFT[0], [-v for v in LEFT[1]], equal_var=False).confidence_interval()
+        both = mean_interval([LEFT[0], LEFT[1]])
+        assert (both.low, both.high) == pytest.approx((half.low / 2, half.high / 2))
+        assert math.isnan(mean_interval([[1.0]]).low)
+
+    @pytest.mark.parametrize("freedom", [1, 2, 4.7, 29, 1e5])
+    @pytest.mark.parametrize("level", [0.5, 0.95, 0.9999])
+    def test_quantiles_are_scipys(self, level: float, freedom: float) -> None:
+        assert t_quantile(level, freedom) == pytest.approx(scipy_stats.t.ppf((1 + level) / 2, freedom), rel=1e-9)
+
+    def test_no_interval_where_nothing_is_known_and_none_of_width_zero(self) -> None:
+        assert math.isnan(probability_of_improvement([[1.0]], [[0.0]]).low)
+        assert math.isnan(bootstrap([[1.0], [2.0]]).low)
+        won = probability_of_improvement([[3.0, 4.0, 5.0]], [[0.0, 1.0, 2.0]])
+        assert won.estimate == won.high == 1
+        assert won.low == pytest.approx(0.5010, abs=1e-4)  # Newcombe (2006), method 5, n = m = 3, U = 9
+
+    def test_improvement_of_many_runs_needs_no_table_of_pairs(self) -> None:
+        generator = numpy.random.default_rng(4)
+        left, right = generator.normal(0.02, size=60_000).tolist(), generator.normal(size=60_000).tolist()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found = probability_of_improvement([left], [right], repetitions=5)
+        assert found.estimate == pytest.approx(scipy_stats.mannwhitneyu(left, right).statistic / 60_000**2)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB; pairs take 14 GB
 
     def test_deterministic_for_a_seed(self) -> None:
         assert bootstrap(LEFT, seed=1) == bootstrap(LEFT, seed=1) != bootstrap(LEFT, seed=2)
@@ -129,17 +190,6 @@ class TestScores:
     def test_refused(self, call: Any) -> None:
         with pytest.raises(InvalidInput):
             call()
-
-
-@pytest.fixture
-def without_numpy(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Return a function that hides numpy from the statistics, as where it is not installed."""
-
-    def hide() -> None:
-        monkeypatch.setattr("runslot.results.statistics.resampling.has_numpy", lambda: False)
-        monkeypatch.setattr("runslot.results.statistics.scores.has_numpy", lambda: False)
-
-    return hide
 
 
 class TestWithAndWithoutNumpy:
@@ -235,13 +285,39 @@ class TestCurves:
         assert iqm[2] == pytest.approx(expected.estimate)
         assert iqm[3:] == pytest.approx(expected[1:], abs=0.25)
 
+    def test_the_default_band_is_students_interval(self) -> None:
+        values = [3.0, 1.0, 4.0, 1.5]
+        aligned = align(curves(**{f"r{i}": [(0, v)] for i, v in enumerate(values)}), "step", "value")
+        for level in (0.95, 0.5):
+            theirs = scipy_stats.ttest_1samp(values, 0).confidence_interval(level)
+            assert band(aligned, level=level).row(0)[3:] == pytest.approx((theirs.low, theirs.high))
+
+    def test_one_huge_run_does_not_move_the_middle_half(self, without_numpy: Callable[[], None]) -> None:
+        values = [0.950, 0.951, 0.947, 0.953, 0.956, 0.944, 0.949, 0.952, 0.948]
+        for huge in (1e7, 1e300, math.inf):
+            aligned = pl.DataFrame({"run": range(10), "x": [0.0] * 10, "y": [*values, huge]})
+            _, _, center, low, high = band(aligned, "iqm").row(0)
+            assert low <= center <= high
+            assert low == pytest.approx(0.947, abs=0.003)
+        counted = band(aligned.with_columns(pl.col("y").clip(upper_bound=1e7)), "iqm").row(0)
+        without_numpy()
+        sorted_each = band(aligned.with_columns(pl.col("y").clip(upper_bound=1e7)), "iqm").row(0)
+        assert sorted_each == pytest.approx(counted, rel=1e-12)
+
+    def test_areas_are_compared_over_the_range_that_all_runs_have(self) -> None:
+        progress = curves(a=[(0, 0), (10, 10)], b=[(4, 5), (6, 5), (8, 5)], c=[(5, 1)])
+        between = common_range(progress, "step", "value")
+        assert between == (4, 8)
+        areas = area_under_curve(progress, "step", "value", between=between)
+        assert areas.rows() == [("a", 6, 4, 8), ("b", 5, 4, 8)]
+
     def test_bands_of_groups(self) -> None:
         aligned = align(curves(a=[(0, 1), (1, 1)], b=[(0, 3)], c=[(0, 9)]), "step", "value")
         grouped = aligned.with_columns(lr=pl.col("run").replace_strict({"a": 1, "b": 1, "c": 2}))
-        for statistic in ("mean-std", "iqm"):
+        for statistic in ("mean-ci", "mean-std", "median-quartiles", "iqm"):
             table = band(grouped, statistic, by=["lr"])  # type: ignore[arg-type]
+            assert table["low"].to_list()[1:] == table["high"].to_list()[1:] == [None, None]
             assert table.select("lr", "x", "n", "center").rows() == [(1, 0, 2, 2), (1, 1, 1, 1), (2, 0, 1, 9)]
-        assert band(grouped, by=["lr"])["low"].to_list()[1:] == [None, None]
 
     def test_area_is_the_trapezoid_rule(self) -> None:
         integrate = pytest.importorskip("scipy.integrate")
@@ -281,6 +357,13 @@ class TestSmoothing:
         progress = curves(a=list(enumerate(values)))
         expected = pandas.Series(values).ewm(alpha=0.25).mean().tolist()
         assert Smoothing("exponential", 4).apply(progress, "value")["value"].to_list() == pytest.approx(expected)
+
+    def test_along_x_runs_that_log_in_other_steps_are_smoothed_alike(self) -> None:
+        points = [(0, 1), (1, 3), (2, None), (3, 8), (3.5, 0)]
+        smoothing = Smoothing("mean", 2.0, x="step")
+        smooth = smoothing.apply(curves(a=points, b=[(0.1, 7), (0.2, 9)]), "value")
+        assert smooth["value"].to_list() == pytest.approx([1, 2, None, 8, 4, 7, 8])
+        assert str(smoothing) == "smoothed: running mean over the last 2 of step"
 
     def test_none_says_none(self) -> None:
         progress = curves(a=[(0, 1)])

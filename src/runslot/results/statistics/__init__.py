@@ -3,12 +3,13 @@
 Only polars and the standard library compute here; scipy and rliable are what the tests compare with.
 """
 
-from runslot.results.statistics.curves import align, area_under_curve, band
+from runslot.results.statistics.curves import align, area_under_curve, band, common_range
 from runslot.results.statistics.importance import importance
 from runslot.results.statistics.scores import (
     Interval,
     bootstrap,
     interquartile_mean,
+    mean_interval,
     performance_profile,
     probability_of_improvement,
 )
@@ -21,8 +22,10 @@ __all__ = [
     "area_under_curve",
     "band",
     "bootstrap",
+    "common_range",
     "importance",
     "interquartile_mean",
+    "mean_interval",
     "performance_profile",
     "probability_of_improvement",
 ]

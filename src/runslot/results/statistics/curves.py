@@ -6,15 +6,16 @@ Runs are never paired by the index of their rows, and never drawn longer than th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import polars as pl
 
 from runslot.errors import InvalidInput, nearest
+from runslot.results.statistics.distributions import t_quantile
 from runslot.results.statistics.resampling import interval, trimmed
 
 Method = Literal["interpolate", "last"]
-Band = Literal["mean-std", "mean-sem", "median-quartiles", "iqm"]
+Band = Literal["mean-ci", "mean-std", "mean-sem", "median-quartiles", "iqm"]
 
 POINTS = 1000
 """More different x values than this are replaced by so many, evenly spaced."""
@@ -93,7 +94,7 @@ def _on_grid(curves: pl.DataFrame, grid: pl.Series, method: Method) -> pl.DataFr
 
 def band(
     aligned: pl.DataFrame,
-    statistic: Band = "mean-std",
+    statistic: Band = "mean-ci",
     *,
     by: Sequence[str] = (),
     level: float = 0.95,
@@ -102,26 +103,43 @@ def band(
 ) -> pl.DataFrame:
     """Return `by`, `x`, `n`, `center`, `low`, `high`: the middle and the spread over the runs that reach each x.
 
-    `mean-std` and `mean-sem`: mean ± standard deviation of the sample, or standard error; without width (null) for
-    one run. `median-quartiles`: with linear interpolation. `iqm`: interquartile mean with a bootstrap interval of
-    `level`, whole runs resampled within their group. `aligned` is what `align` gives, with the columns `by` added.
+    `mean-ci`: mean and Student's t interval of `level`, pointwise; `mean-std` and `mean-sem`: mean ± standard deviation
+    of the sample, or standard error. `median-quartiles`: with linear interpolation. `iqm`: interquartile mean with a
+    bootstrap interval of `level`, whole runs resampled within their group, which covers too little below ten runs.
+    Where there is one run, `low` and `high` are null. `aligned` is what `align` gives, with the columns `by` added.
     """
+    _check_level(level)
     keys = [*by, "x"]
     count = pl.len().alias("n")
     y = pl.col("y")
     grouped = aligned.group_by(keys)
-    if statistic in {"mean-std", "mean-sem"}:
+    if statistic in {"mean-ci", "mean-std", "mean-sem"}:
         width = y.std() if statistic == "mean-std" else y.std() / pl.len().sqrt()
-        table = grouped.agg(count, center=y.mean(), low=y.mean() - width, high=y.mean() + width)
+        table = grouped.agg(count, center=y.mean(), width=width)
+        if statistic == "mean-ci":
+            table = table.with_columns(width=pl.col("width") * _quantiles(table["n"], level))
+        center, width = pl.col("center"), pl.col("width")
+        table = table.with_columns(low=center - width, high=center + width).drop("width")
     elif statistic == "median-quartiles":
-        table = grouped.agg(count, center=y.median(), low=y.quantile(0.25, "linear"), high=y.quantile(0.75, "linear"))
+        low, high = (pl.when(pl.len() > 1).then(y.quantile(q, "linear")) for q in (0.25, 0.75))
+        table = grouped.agg(count, center=y.median(), low=low, high=high)
     elif statistic == "iqm":
         centers = interquartile(aligned, by)
         return with_interval(centers, aligned, by, level=level, repetitions=repetitions, seed=seed)
     else:
-        known = ("mean-std", "mean-sem", "median-quartiles", "iqm")
-        raise InvalidInput(f"{statistic!r} is not a statistic of curves; choose among {', '.join(known)}")
+        raise InvalidInput(f"{statistic!r} is not a statistic of curves; choose among {', '.join(get_args(Band))}")
     return table.sort(keys)
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise InvalidInput(f"level={level} is not between 0 and 1; 0.95 is usual")
+
+
+def _quantiles(n: pl.Series, level: float) -> pl.Series:
+    """Return Student's t for each number of runs; null for one."""
+    quantiles = {count: t_quantile(level, count - 1) if count > 1 else None for count in n.unique()}
+    return pl.Series([quantiles[count] for count in n], dtype=pl.Float64)
 
 
 def interquartile(aligned: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
@@ -143,8 +161,7 @@ def with_interval(
 
     The runs of each group of equal `by` are resampled as wholes.
     """
-    if not 0 < level < 1:
-        raise InvalidInput(f"level={level} is not between 0 and 1; 0.95 is usual")
+    _check_level(level)
     keys = [*by, "x"]
     some = aligned.join(centers.select(keys), on=keys, how="semi", nulls_equal=True)
     groups = some.partition_by(by, maintain_order=True) if by else [some]
@@ -155,21 +172,39 @@ def with_interval(
     ]
     if not parts:
         return centers.with_columns(low=pl.lit(None, pl.Float64), high=pl.lit(None, pl.Float64))
-    found = pl.concat(parts).cast({key: centers.schema[key] for key in keys})
-    return centers.join(found, on=keys, how="left", nulls_equal=True, maintain_order="left")
+    bounds = pl.concat(parts).cast({key: centers.schema[key] for key in keys})
+    joined = centers.join(bounds, on=keys, how="left", nulls_equal=True, maintain_order="left")
+    # Of one run nothing is known but itself.
+    return joined.with_columns(pl.when(pl.col("n") > 1).then(pl.col("low", "high")))
+
+
+def common_range(progress: pl.DataFrame, x: str, y: str, *, run: str = "run") -> tuple[float, float] | None:
+    """Return the range of x that every run with two points or more has; None where there is none."""
+    ends = _numbers(progress, x, y, run).group_by("run").agg(low=pl.col("x").min(), high=pl.col("x").max())
+    low, high = ends.filter(pl.col("high") > pl.col("low")).select(pl.col("low").max(), pl.col("high").min()).row(0)
+    return (low, high) if low is not None and low < high else None
 
 
 def area_under_curve(
-    progress: pl.DataFrame, x: str, y: str, *, run: str = "run", normalise: bool = True
+    progress: pl.DataFrame,
+    x: str,
+    y: str,
+    *,
+    run: str = "run",
+    normalise: bool = True,
+    between: tuple[float, float] | None = None,
 ) -> pl.DataFrame:
     """Return `run`, `area`, `from`, `to`: the area under each run's curve by the trapezoid rule.
 
-    With `normalise` it is divided by the length of the run's own x axis, so that it is the curve's mean height.
-    Areas of runs with unequal `from` and `to` cannot be compared; that is why they are returned.
+    With `normalise` it is divided by its length along x, so that it is the curve's mean height. Areas can be compared
+    only over the same range of x: that is `between`, as `common_range` returns it; a run that does not reach both its
+    ends has no area. Without it each area is over the run's own `from` and `to`.
     """
     curves = _numbers(progress, x, y, run)
     if not _in_order(curves):
         curves = curves.sort("run", "x", maintain_order=True)
+    if between is not None:
+        curves = _cut(curves, *between)
     width, height = pl.col("x").diff(), (pl.col("y") + pl.col("y").shift()) / 2
     start, end = pl.col("x").first(), pl.col("x").last()
     area = (width * height).sum()
@@ -177,3 +212,11 @@ def area_under_curve(
     return curves.group_by("run", maintain_order=True).agg(
         area=area / length if normalise else area, **{"from": start, "to": end}
     )
+
+
+def _cut(curves: pl.DataFrame, low: float, high: float) -> pl.DataFrame:
+    """Return the part of each curve between two values of x, whose ends are interpolated."""
+    ends = _on_grid(curves, pl.Series("x", [low, high], dtype=pl.Float64), "interpolate")
+    whole = ends.group_by("run").len().filter(pl.col("len") == 2)
+    inner = curves.filter((pl.col("x") > low) & (pl.col("x") < high))
+    return pl.concat([ends, inner]).join(whole, on="run", how="semi").sort("run", "x", maintain_order=True)

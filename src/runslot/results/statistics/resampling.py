@@ -7,17 +7,34 @@ sorted once, or a product of matrices; without it polars makes and sorts every r
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
 
 _CELLS = 250_000
 """Numbers that are worked on at once: small enough to stay in a core's cache."""
+_HUGE = 1e300
+"""Stands for an infinite value, which times zero is no number."""
+_DRAWS = 400_000
+"""Draws that are made at once."""
 
 
 def draws(runs: int, repetitions: int, seed: int) -> pl.Series:
     """Return places of runs, `runs` of them for each repetition, one after the other; equal for equal arguments."""
     return pl.int_range(runs, dtype=pl.UInt32, eager=True).sample(runs * repetitions, with_replacement=True, seed=seed)
+
+
+def portions(size: int, repetitions: int) -> Iterator[tuple[int, int]]:
+    """Yield the number of each portion of repetitions and how many it has, so that memory grows with `size` alone."""
+    most = max(1, _DRAWS // max(size, 1))
+    for number, start in enumerate(range(0, repetitions, most)):
+        yield number, min(most, repetitions - start)
+
+
+def seed_of(seed: int, task: int, portion: int) -> int:
+    """Return the seed of one task's draws in one portion: no two of a bootstrap share their draws."""
+    return seed + 7919 * task + 104_729 * portion
 
 
 def trimmed(column: str) -> pl.Expr:
@@ -70,8 +87,8 @@ def _sorted_each(group: pl.DataFrame, runs: pl.Series, drawn: pl.Series, level: 
 def _counted(group: pl.DataFrame, runs: pl.Series, table: Any, level: float) -> pl.DataFrame:
     """Return the same by counts: the sum of a resample's middle half is a walk over its runs in order of y.
 
-    With C(i) the number of draws among the i lowest runs, the middle half holds clip(C(i), q, n - q) - q of them, and
-    the sum over it is, summed by parts, (n - q) y(m) - q y(1) - Σ clip(C(i), q, n - q) (y(i + 1) - y(i)).
+    With C(i) the number of draws among the i lowest runs, the middle half holds clip(C(i), q, n - q) - q of them: run i
+    is in it as often as that grows from i - 1 to i.
     """
     import numpy as np
 
@@ -105,18 +122,19 @@ def _means(np: Any, table: Any, places: Any, ys: Any) -> Any:
     """Return the interquartile mean at some x (rows) of each resample (columns); `places` and `ys` in order of y."""
     sums = table[places]  # x × runs × resamples
     np.cumsum(sums, axis=1, out=sums)
-    total = sums[:, -1]
+    total = sums[:, -1].copy()
     cut = np.floor(total / 4)
     rest = total - cut
     if places.shape[1] == len(table):  # every run is there, so that every resample is as large
         np.clip(sums, cut[0, 0], rest[0, 0], out=sums)
     else:
         np.clip(sums, cut[:, None], rest[:, None], out=sums)
-    lowest = ys[:, :1]  # from which the rest is measured, so that little is lost in float32
-    steps = np.diff(ys, axis=1).astype(np.float32)[:, None]
-    inner = (steps @ sums[:, :-1])[:, 0].astype(np.float64)
+    # How often each run is in the middle half: small integers, exact, so that a huge run outside it weighs nothing.
+    sums[:, 1:] -= sums[:, :-1].copy()
+    sums[:, 0] -= cut
+    finite = np.nan_to_num(ys, posinf=_HUGE, neginf=-_HUGE)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return lowest + (rest * (ys[:, -1:] - lowest) - inner) / (rest - cut)
+        return (finite[:, None] @ sums.astype(np.float64))[:, 0] / (rest - cut)
 
 
 def _percentiles(np: Any, means: Any, level: float) -> Any:

@@ -1,26 +1,29 @@
 """Aggregates of scores over tasks and runs, after Agarwal et al. 2021 ("Deep RL at the Edge of the Statistical
-Precipice", NeurIPS), with stratified bootstrap intervals. Scores are given task by task: `[[run, run, …], …]`."""
+Precipice", NeurIPS), with their intervals. Scores are given task by task: `[[run, run, …], …]`."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from itertools import accumulate
+from statistics import median
+from typing import Any, Literal, NamedTuple, get_args
 
 import polars as pl
 
 from runslot.errors import InvalidInput
-from runslot.results.statistics.resampling import counts, draws, has_numpy, trimmed
+from runslot.results.statistics.distributions import normal_quantile, t_quantile
+from runslot.results.statistics.resampling import counts, draws, has_numpy, portions, seed_of
 
 Scores = Sequence[Sequence[float]]
 """Outer: tasks (strata); inner: the scores of the runs on it, any number of them."""
 
-Statistic = Literal["iqm", "mean", "median"]
+Statistic = Literal["iqm", "mean", "median", "optimality-gap"]
 
 
 class Interval(NamedTuple):
-    """An estimate and its bootstrap confidence interval."""
+    """An estimate and its confidence interval; the bounds are NaN where nothing is known of the spread."""
 
     estimate: float
     low: float
@@ -39,7 +42,26 @@ def interquartile_mean(values: Sequence[float]) -> float:
     return math.fsum(middle) / len(middle)
 
 
-_AGGREGATIONS = {"iqm": trimmed("score"), "mean": pl.col("score").mean(), "median": pl.col("score").median()}
+def mean_interval(scores: Scores, *, level: float = 0.95) -> Interval:
+    """Return the mean over tasks of their mean scores, and Student's t interval: what to give below ten runs.
+
+    Over several tasks the degrees of freedom are Welch and Satterthwaite's. Bounds are NaN where a task has one run.
+    """
+    _check(scores, level, 1)
+    means = [math.fsum(task) / len(task) for task in scores]
+    estimate = math.fsum(means) / len(means)
+    if min(map(len, scores)) < 2 or not math.isfinite(estimate):
+        return Interval(estimate, math.nan, math.nan)
+    parts = [
+        math.fsum((value - mean) ** 2 for value in task) / (len(task) - 1) / len(task)
+        for task, mean in zip(scores, means, strict=True)
+    ]
+    variance = math.fsum(parts)
+    if variance == 0:
+        return Interval(estimate, estimate, estimate)
+    freedom = variance**2 / math.fsum(part**2 / (len(task) - 1) for part, task in zip(parts, scores, strict=True))
+    width = t_quantile(level, freedom) * math.sqrt(variance) / len(scores)
+    return Interval(estimate, estimate - width, estimate + width)
 
 
 def bootstrap(
@@ -49,25 +71,119 @@ def bootstrap(
     level: float = 0.95,
     repetitions: int = 2000,
     seed: int = 0,
+    target: float = 1.0,
 ) -> Interval:
-    """Return a statistic of all scores and its interval: percentiles over resamples of the runs of each task.
+    """Return a statistic of scores and its interval: percentiles over resamples of the runs of each task.
 
-    `statistic` is over all tasks and runs together; `level` the share of resamples inside. Deterministic for a
-    `seed`. One run a task gives an interval of no width: nothing is known of its spread. NaN where a score is.
+    `iqm` is over all tasks and runs together; `mean` and `median` are over tasks, of their mean scores;
+    `optimality-gap` is by how much scores stay below `target`, tasks weighing the same. `level` is the share of
+    resamples inside; with few runs it covers less than it says (docs/results.md has the table). Deterministic for a
+    `seed`. Bounds are NaN where no task has two runs. NaN where a score is.
     """
     _check(scores, level, repetitions)
-    values = [value for task in scores for value in task]
-    estimate = _estimate(values, statistic)
-    if math.isnan(estimate):
+    if statistic not in get_args(Statistic):
+        raise InvalidInput(f"{statistic!r} is not an aggregate; choose among {', '.join(get_args(Statistic))}")
+    if any(math.isnan(value) for task in scores for value in task):
+        return Interval(math.nan, math.nan, math.nan)
+    if statistic == "optimality-gap":
+        scores, statistic = [[target - min(value, target) for value in task] for task in scores], "mean"
+    means = [math.fsum(task) / len(task) for task in scores]
+    if statistic == "iqm":
+        estimate = interquartile_mean([value for task in scores for value in task])
+    else:
+        estimate = _over_tasks(means, statistic)
+    if max(map(len, scores)) < 2:
         return Interval(estimate, math.nan, math.nan)
-    resamples = _resamples(scores, repetitions, seed).group_by("repetition").agg(_AGGREGATIONS[statistic])["score"]
-    return _interval(estimate, resamples, level)
+    resampled = _resampled_middles if statistic == "iqm" else _resampled_means
+    return _interval(estimate, resampled(scores, statistic, repetitions, seed), level)
 
 
-def _estimate(values: Sequence[float], statistic: Statistic) -> float:
-    if any(math.isnan(value) for value in values):
-        return math.nan
-    return float(pl.DataFrame({"score": values}, schema={"score": pl.Float64}).select(_AGGREGATIONS[statistic]).item())
+def _over_tasks(means: Sequence[float], statistic: str) -> float:
+    if statistic == "mean":
+        return math.fsum(means) / len(means)
+    return median(means)
+
+
+def _resampled_means(scores: Scores, statistic: str, repetitions: int, seed: int) -> pl.Series:
+    """Return the mean or median over tasks of their means, in each resample."""
+    tasks = [pl.Series(task, dtype=pl.Float64) for task in scores]
+    parts = []
+    for number, count in portions(sum(map(len, tasks)), repetitions):
+        means = [
+            task.sample(len(task) * count, with_replacement=True, seed=seed_of(seed, place, number))
+            .reshape((count, len(task)))
+            .arr.mean()
+            .alias(str(place))
+            for place, task in enumerate(tasks)
+        ]
+        each = pl.concat_list(pl.all())
+        parts.append(pl.DataFrame(means).select(each.list.mean() if statistic == "mean" else each.list.median()))
+    return pl.concat(parts).to_series()
+
+
+def _resampled_middles(scores: Scores, statistic: str, repetitions: int, seed: int) -> pl.Series:
+    """Return the interquartile mean over all tasks and runs, in each resample."""
+    del statistic
+    values = pl.DataFrame({"y": [v for task in scores for v in task]}, schema={"y": pl.Float64})
+    ranks = values["y"].arg_sort().arg_sort().cast(pl.Int64)
+    ordered = values["y"].sort()
+    starts = list(accumulate(map(len, scores), initial=0))
+    size, parts = len(ordered), []
+    middles = _middles_counted if size > _STRIDE and has_numpy() else _middles_sorted
+    for number, count in portions(size, repetitions):
+        drawn = [
+            ranks.slice(start, len(task))
+            .sample(len(task) * count, with_replacement=True, seed=seed_of(seed, place, number))
+            .reshape((count, len(task)))
+            for place, (task, start) in enumerate(zip(scores, starts, strict=False))
+        ]
+        parts.append(middles(drawn, ordered))
+    return pl.concat(parts)
+
+
+def _middles_sorted(drawn: Sequence[pl.Series], ordered: pl.Series) -> pl.Series:
+    size, cut = len(ordered), len(ordered) // 4
+    frame = pl.DataFrame([part.arr.to_list().alias(str(i)) for i, part in enumerate(drawn)])
+    ranks = frame.select(pl.concat_list(pl.all()).list.sort().list.slice(cut, size - 2 * cut)).to_series()
+    middle = ranks.explode()
+    return ordered.gather(middle).reshape((len(ranks), size - 2 * cut)).arr.mean()
+
+
+def _middles_counted(drawn: Sequence[pl.Series], ordered: pl.Series) -> pl.Series:
+    """Return the same by counting how often each rank was drawn, which no sorting of a resample can match."""
+    import numpy as np
+
+    ranks = np.concatenate([part.to_numpy() for part in drawn], axis=1)
+    values = ordered.to_numpy()
+    size = len(values)
+    cut = size // 4
+    rest = size - cut
+    starts = np.arange(0, size, _STRIDE)
+    means = np.empty(len(ranks))
+    for i, row in enumerate(ranks):
+        count = np.bincount(row, minlength=size)
+        coarse = np.add.reduceat(count, starts).cumsum()
+        low, before = _rank_at(count, coarse, cut, "right")
+        high, through = _rank_at(count, coarse, rest, "left")
+        # What of the first and the last rank of the middle half lies outside it.
+        first, last = cut - before, through + count[high] - rest
+        middle = count[low : high + 1] @ values[low : high + 1]
+        means[i] = (middle - first * values[low] - last * values[high]) / (rest - cut)
+    return pl.Series(means)
+
+
+_STRIDE = 128
+"""Ranks that are summed at once: a running sum over all of them would be what takes the longest."""
+
+
+def _rank_at(count: Any, coarse: Any, wanted: int, side: Any) -> tuple[int, int]:
+    """Return the rank at which the running sum of `count` passes (`right`) or reaches `wanted`, and the sum before."""
+    block = int(coarse.searchsorted(wanted, side))
+    start = block * _STRIDE
+    before = int(coarse[block - 1]) if block else 0
+    fine = before + count[start : start + _STRIDE].cumsum()
+    place = int(fine.searchsorted(wanted, side))
+    return start + place, int(fine[place] - count[start + place])
 
 
 def _interval(estimate: float, resamples: pl.Series, level: float) -> Interval:
@@ -80,7 +196,9 @@ def _resamples(scores: Scores, repetitions: int, seed: int) -> pl.DataFrame:
     """Return `repetition`, `task`, `score`: for each repetition as many runs of each task as it has, drawn anew."""
     parts = []
     for number, task in enumerate(scores):
-        drawn = pl.Series("score", task, dtype=pl.Float64).gather(draws(len(task), repetitions, _seed(seed, number)))
+        drawn = pl.Series("score", task, dtype=pl.Float64).gather(
+            draws(len(task), repetitions, seed_of(seed, number, 0))
+        )
         parts.append(
             pl.DataFrame(drawn).with_columns(
                 repetition=pl.int_range(pl.len()) // len(task),
@@ -88,10 +206,6 @@ def _resamples(scores: Scores, repetitions: int, seed: int) -> pl.DataFrame:
             )
         )
     return pl.concat(parts)
-
-
-def _seed(seed: int, task: int) -> int:
-    return seed + 7919 * task
 
 
 def probability_of_improvement(
@@ -104,7 +218,9 @@ def probability_of_improvement(
 ) -> Interval:
     """Return how probable it is that a run of `scores` beats one of `other` on a task drawn at random.
 
-    The mean over tasks of the Mann-Whitney U statistic divided by the number of pairs; a tie counts half. Both must
+    The mean over tasks of the Mann-Whitney U statistic divided by the number of pairs; a tie counts half. The interval
+    holds the percentile bootstrap's and the Wilson-type one of Newcombe (2006, method 5; over tasks by adding squares),
+    which has a width also where one side wins every pair. Bounds are NaN where a side has one run in all. Both must
     have the same tasks, in the same order; `InvalidInput` otherwise.
     """
     if len(scores) != len(other):
@@ -112,29 +228,79 @@ def probability_of_improvement(
     _check(scores, level, repetitions)
     _check(other, level, repetitions)
     _check_numbers(scores, other)
-    estimate = math.fsum(_wins(a, b) for a, b in zip(scores, other, strict=True)) / len(scores)
-    if has_numpy():
-        return _interval(estimate, _wins_counted(scores, other, repetitions, seed), level)
-    left = _resamples(scores, repetitions, seed).group_by("repetition", "task").agg("score")
-    right = _resamples(other, repetitions, seed + 1).group_by("repetition", "task").agg(pl.col("score").alias("other"))
-    pairs = left.join(right, on=["repetition", "task"]).sort("repetition", "task")
-    wins = [_wins(a, b) for a, b in pairs.select("score", "other").iter_rows()]
-    each = pairs.select("repetition", score=pl.Series(wins)).group_by("repetition").agg(pl.col("score").mean())["score"]
-    return _interval(estimate, each, level)
+    shares = [_wins(a, b) for a, b in zip(scores, other, strict=True)]
+    estimate = math.fsum(shares) / len(shares)
+    if min(sum(map(len, scores)), sum(map(len, other))) < 2:
+        return Interval(estimate, math.nan, math.nan)
+    resampled = _interval(estimate, _resampled_wins(scores, other, repetitions, seed), level)
+    z = normal_quantile(level)
+    bounds = [_wilson_type(t, len(a), len(b), z) for t, a, b in zip(shares, scores, other, strict=True)]
+    below = math.sqrt(math.fsum((share - low) ** 2 for share, (low, _) in zip(shares, bounds, strict=True)))
+    above = math.sqrt(math.fsum((high - share) ** 2 for share, (_, high) in zip(shares, bounds, strict=True)))
+    low = min(resampled.low, estimate - below / len(shares))
+    high = max(resampled.high, estimate + above / len(shares))
+    return Interval(estimate, max(low, 0.0), min(high, 1.0))
 
 
-def _wins_counted(scores: Scores, other: Scores, repetitions: int, seed: int) -> pl.Series:
-    """Return the mean over tasks of `_wins` in each resample: a pair counts as often as both its runs were drawn."""
+def _wilson_type(share: float, n: int, m: int, z: float) -> tuple[float, float]:
+    """Return where (share - t)² = z² V(t), V the variance of U / nm at the probability t (Hanley and McNeil)."""
+    spread = (n + m) / 2 - 1
+
+    def excess(t: float) -> float:
+        variance = t * (1 - t) * (1 + spread * ((1 - t) / (2 - t) + t / (1 + t))) / (n * m)
+        return (t - share) ** 2 - z * z * variance
+
+    def between(outer: float) -> float:
+        inner = share
+        for _ in range(60):
+            middle = (outer + inner) / 2
+            outer, inner = (middle, inner) if excess(middle) > 0 else (outer, middle)
+        return inner
+
+    return (between(0.0) if share > 0 else 0.0, between(1.0) if share < 1 else 1.0)
+
+
+def _resampled_wins(scores: Scores, other: Scores, repetitions: int, seed: int) -> pl.Series:
+    """Return the mean over tasks of `_wins` in each resample, in memory that grows with the runs, not their pairs."""
+    sums = pl.zeros(repetitions, pl.Float64, eager=True)
+    for place, (left, right) in enumerate(zip(scores, other, strict=True)):
+        parts = []
+        for number, count in portions(len(left) + len(right), repetitions):
+            mine = draws(len(left), count, seed_of(seed, place, number))
+            theirs = draws(len(right), count, seed_of(seed + 1, place, number))
+            resampled = _wins_counted if has_numpy() else _wins_sorted
+            parts.append(resampled(left, right, mine, theirs))
+        sums += pl.concat(parts)
+    return sums / len(scores)
+
+
+def _wins_sorted(left: Sequence[float], right: Sequence[float], mine: pl.Series, theirs: pl.Series) -> pl.Series:
+    a = pl.Series(left, dtype=pl.Float64).gather(mine).to_list()
+    b = pl.Series(right, dtype=pl.Float64).gather(theirs).to_list()
+    n, m = len(left), len(right)
+    wins = [_wins(a[i * n : (i + 1) * n], b[i * m : (i + 1) * m]) for i in range(len(a) // n)]
+    return pl.Series(wins, dtype=pl.Float64)
+
+
+def _wins_counted(left: Sequence[float], right: Sequence[float], mine: pl.Series, theirs: pl.Series) -> pl.Series:
+    """Return the same by counts: a run of the left wins as often as runs of the right were drawn that are below it."""
     import numpy as np
 
-    sums = np.zeros(repetitions)
-    for number, (left, right) in enumerate(zip(scores, other, strict=True)):
-        a, b = np.asarray(left)[:, None], np.asarray(right)[None, :]
-        won = (a > b) + (a == b) * np.float32(0.5)
-        mine = counts(len(left), repetitions, _seed(seed, number))
-        theirs = counts(len(right), repetitions, _seed(seed + 1, number))
-        sums += np.einsum("ar,ar->r", won.astype(np.float32) @ theirs, mine, dtype=np.float64) / won.size
-    return pl.Series(sums / len(scores))
+    n, m = len(left), len(right)
+    order = np.argsort(right, kind="stable")
+    ordered = np.asarray(right, dtype=np.float64)[order]
+    rank = np.empty(m, dtype=np.int64)
+    rank[order] = np.arange(m)
+    below, through = (ordered.searchsorted(np.asarray(left, dtype=np.float64), side) for side in ("left", "right"))
+    a, b = mine.to_numpy().reshape(-1, n), rank[theirs.to_numpy()].reshape(-1, m)
+    rows = np.arange(len(a))[:, None]
+    total = np.zeros((len(a), m + 1), dtype=np.int64)
+    counts_of = np.bincount((b + rows * m).ravel(), minlength=len(a) * m).reshape(-1, m)
+    np.cumsum(counts_of, axis=1, out=total[:, 1:])
+    wins = np.take_along_axis(total, below[a], axis=1).sum(axis=1) + np.take_along_axis(total, through[a], axis=1).sum(
+        axis=1
+    )
+    return pl.Series(wins / (2 * n * m))
 
 
 def _wins(left: Sequence[float], right: Sequence[float]) -> float:
@@ -189,7 +355,7 @@ def _profile_counted(
     for number, task in enumerate(scores):
         above = np.asarray(task)[None, :] > np.asarray(thresholds)[:, None]
         fractions += above.mean(axis=1)
-        sums += (above.astype(np.float32) @ counts(len(task), repetitions, _seed(seed, number))) / len(task)
+        sums += (above.astype(np.float32) @ counts(len(task), repetitions, seed_of(seed, number, 0))) / len(task)
     low, high = np.quantile(sums / len(scores), [(1 - level) / 2, (1 + level) / 2], axis=1)
     return [fractions / len(scores), low, high]
 
