@@ -3,12 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ADOPTERS_PIP := .venv-adopters/bin/python -m pip --disable-pip-version-check --quiet
 CLOUD_PIP := .venv-cloud/bin/python -m pip --disable-pip-version-check --quiet
 RUNS ?= runs
+# Their environment has what scripts bring, not what our other tests want.
+ADOPTERS_TESTS := tests/unit/logger/test_adopters.py tests/unit/logger/test_torch.py tests/unit/logger/test_sinks.py
 # Every test has its own locks, root and configuration; more than four at once gain little.
 SIDE_BY_SIDE := -n auto --maxprocesses 4
 
-.PHONY: demo test engines faults test-gpu test-cloud coverage lint docs bench clean
+.PHONY: demo test adopters engines faults test-gpu test-cloud coverage lint docs bench clean
 
 ## demo: a real sweep with live progress, then its table of results
 demo: $(VENV)/.demo
@@ -21,9 +24,13 @@ test: $(VENV)/.test
 
 ## engines: every launcher on a real engine of its own: ssh hosts, Slurm, containers; faults of rented machines. Wants root on Debian; installs them
 engines: $(VENV)/.test
-	tests/testbeds/packages-up ssh slurm containers
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/testbeds/packages-up ssh slurm containers; fi
 	$(BIN)/python -m pytest tests/cloud tests/engines -m "engine and not together" -n 3 --dist loadfile $(PYTEST)
 	$(BIN)/python -m pytest tests/engines -m together $(PYTEST)
+
+## adopters: scripts with the libraries that people use (torch, Lightning, Stable-Baselines3, W&B, …). 1.5 GB in .venv-adopters
+adopters: .venv-adopters/.made
+	.venv-adopters/bin/python -m pytest $(ADOPTERS_TESTS) -m adopters -n 2 $(PYTEST)
 
 ## faults: only the tests that kill real processes
 faults: $(VENV)/.test
@@ -57,7 +64,7 @@ bench: $(VENV)/.test
 	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf $(VENV) .venv-cloud site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-adopters .venv-cloud site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("runslot needs Python 3.10 or newer, and $(PYTHON) is %d.%d: try make PYTHON=python3.12" % sys.version_info[:2])'
@@ -72,6 +79,12 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml constraints.txt
 $(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt --editable ".[view,plot,notify,nvidia,tensorboard]" --group examples --group test
 	@touch $@ $(VENV)/.demo
+
+.venv-adopters/.made: pyproject.toml constraints-adopters.txt
+	$(PYTHON) -m venv .venv-adopters
+	$(ADOPTERS_PIP) install --constraint constraints-adopters.txt --upgrade pip
+	$(ADOPTERS_PIP) install --constraint constraints-adopters.txt --editable . --group adopters
+	@touch $@
 
 .venv-cloud/.made: pyproject.toml constraints-cloud.txt
 	$(PYTHON) -m venv .venv-cloud

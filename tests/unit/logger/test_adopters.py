@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+pytestmark = pytest.mark.adopters
+
 ADOPTERS = Path(__file__).parents[3] / "examples" / "adopters"
 
 

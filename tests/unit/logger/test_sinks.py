@@ -172,6 +172,7 @@ def test_tensorboard_reads_the_event_files(logger, run_dir):
     assert [(event.step, event.value) for event in events.Scalars("Return/Average")] == [(0, 0.5), (10, 1.5), (20, 2.5)]
 
 
+@pytest.mark.adopters
 def test_weights_and_biases_offline(run_dir):
     pytest.importorskip("wandb")
     script = (

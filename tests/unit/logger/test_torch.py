@@ -7,6 +7,7 @@ import pytest
 from runslot.logger import cells
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
+pytestmark = pytest.mark.adopters
 
 
 def test_scalars_are_numbers_and_copied(logger, run_dir, rows):
