@@ -34,6 +34,14 @@ class Busy(RunslotError):
     retry = True
 
 
+class Damaged(RunslotError):
+    """A file of an experiment or a run is not what runslot wrote: it costs that one alone, which the message names."""
+
+
+class NewerFormat(Damaged):
+    """A file that a newer version of runslot wrote."""
+
+
 class DoesNotFit(InvalidInput):
     """A run asks for more than the machine has; the message names the resource that is short."""
 

@@ -27,9 +27,10 @@ from runslot.execute.placement import place, run_environment
 from runslot.execute.process import CANNOT_START, Job, become_run, cannot_start, make_job
 from runslot.execute.spawning import AVAILABLE, Guard, spawn
 from runslot.experiment.claim import take_claim
+from runslot.experiment.files import read_json
 from runslot.experiment.processes import ProcessIdentity, host_name, identify
 from runslot.experiment.records import Attempt, Kind, Outcome, Policy, RunFile
-from runslot.experiment.rundir import RunDir, read_json, write_json
+from runslot.experiment.rundir import RunDir, write_json
 from runslot.hardware.slots import Slot
 
 WATCHED = (

@@ -35,8 +35,9 @@ from runslot.execute.container import (
 from runslot.execute.keeper import Keeper
 from runslot.execute.placement import place
 from runslot.execute.process import Job
+from runslot.experiment.files import read_json
 from runslot.experiment.records import Container, Outcome, RunFile
-from runslot.experiment.rundir import RunDir, read_json
+from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
 
 _ENGINE_TIME = 5.0

@@ -13,10 +13,54 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from runslot.errors import RunslotError
+from runslot.errors import Damaged
+from runslot.experiment.files import parsed_line, read_lines
+from runslot.experiment.records import Outcome, shape_of
+from runslot.experiment.shape import Shape
 
-_TOGETHER = 500
-"""Lines that are parsed in one call."""
+_OF_RUN: Mapping[str, str] = {"run": "str", "time": "float"}
+_NAMED: Mapping[str, str] = {**_OF_RUN, "slot": "int | None", "by": "str"}
+_SHAPES: Mapping[str, Shape] = {
+    "start": Shape(
+        {**_OF_RUN, "attempt": "int", "slot": "int | None", "host": "str | None", "directory": "str"},
+        frozenset({"slot", "host", "directory"}),
+    ),
+    "handed": Shape({**_OF_RUN, "name": "str | None"}),
+    "ended": Shape({**_OF_RUN, "outcome": "Mapping[str, Any]", "retry": "bool"}, frozenset({"retry"})),
+    "slot_taken": Shape(_NAMED, frozenset({"by"})),
+    "waits": Shape(_NAMED),
+    "dropped": Shape({**_OF_RUN, "why": "str"}),
+    "launcher_started": Shape(
+        {"host": "str", "pid": "int", "slots": "int | None", "slots_said": "str | None", "runs": "int"},
+        frozenset({"host", "pid", "slots", "slots_said", "runs"}),
+    ),
+    "launcher_ended": Shape({"counts": "Mapping[str, Any]"}),
+    "launcher_left": Shape({"runs": "int"}),
+    "request": Shape({"verb": "str", "arguments": "tuple[str, ...]"}),
+}
+"""By event: what its readers rely on. Events of other names are passed over: newer versions may have some."""
+
+
+def check_event(event: Mapping[str, Any]) -> None:
+    """Raise `Damaged` where a line of the journal does not have what its event needs."""
+    name = event.get("event")
+    if name.__class__ is not str:
+        raise Damaged("it names no event")
+    shape = _SHAPES.get(name)
+    if shape is not None:
+        shape.check(event)
+        if name == "ended":
+            shape_of(Outcome).check(event["outcome"])
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield what happened, oldest first; a line that is no event of runslot's is `Damaged`, and named."""
+    for number, event in enumerate(read_lines(path), 1):
+        try:
+            check_event(event)
+        except Damaged as error:
+            raise Damaged(f"{path}, line {number}: {error}") from error
+        yield event
 
 
 def append_lines(path: Path, records: list[Mapping[str, Any]]) -> None:
@@ -26,37 +70,13 @@ def append_lines(path: Path, records: list[Mapping[str, Any]]) -> None:
         file.write(b"".join(_line(record) for record in records))
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a file of JSON lines; a torn last line is left out, a broken one elsewhere is an error."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return
-    lines = data.split(b"\n")[:-1]  # what follows the last newline is empty, or torn
-    for first in range(0, len(lines), _TOGETHER):
-        block = lines[first : first + _TOGETHER]
-        try:
-            yield from json.loads(b"[" + b",".join(block) + b"]")  # half the time of a call for each line
-        except ValueError:
-            yield from _one_by_one(path, block, first + 1)
-
-
-def _one_by_one(path: Path, lines: list[bytes], first: int) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(lines, first):
-        try:
-            yield json.loads(line)
-        except ValueError as error:
-            raise RunslotError(
-                f"{path}, line {number}, is not JSON ({error}); remove that line and try again"
-            ) from error
-
-
 class JournalReader:
     """Reads a journal that another process writes: each call yields what is new."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
+        self._lines = 0
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Yield the objects of the lines that were completed since the last call."""
@@ -68,8 +88,11 @@ class JournalReader:
             return
         whole = data.rfind(b"\n") + 1  # what follows is being written, or torn
         self._offset += whole
-        for line in data[:whole].splitlines():
-            yield json.loads(line)
+        for number, line in enumerate(data[:whole].splitlines(), self._lines + 1):
+            event = parsed_line(self._path, number, line)
+            check_event(event)
+            self._lines = number
+            yield event
 
 
 class Journal:

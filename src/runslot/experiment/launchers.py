@@ -12,9 +12,10 @@ import os
 from pathlib import Path
 
 from runslot.errors import NotFound
+from runslot.experiment.files import read_json
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.processes import ProcessIdentity, host_name, identify, is_alive
-from runslot.experiment.rundir import ExperimentDir, read_json, write_json
+from runslot.experiment.rundir import ExperimentDir, write_json
 from runslot.experiment.status import ExperimentStatus, read_status
 
 

@@ -13,8 +13,9 @@ import os
 from pathlib import Path
 
 from runslot.errors import Busy
+from runslot.experiment.files import read_json
 from runslot.experiment.processes import ProcessIdentity, identify, is_alive
-from runslot.experiment.rundir import ExperimentDir, read_json
+from runslot.experiment.rundir import ExperimentDir
 
 
 def lock_holder(experiment: ExperimentDir) -> ProcessIdentity | None:

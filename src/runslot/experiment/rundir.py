@@ -14,10 +14,12 @@ from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any
 
-from runslot.errors import NotFound, RunslotError
-from runslot.experiment.journal import append_lines, read_lines
+from runslot.errors import Damaged, NotFound, RunslotError
+from runslot.experiment.files import read_json, read_lines
+from runslot.experiment.journal import append_lines
 from runslot.experiment.owner import other_link, other_owner, require_own
-from runslot.experiment.records import FORMAT, Attempt, ExperimentFile, Outcome, Run, RunFile
+from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Record, Run, RunFile, check_parts
+from runslot.experiment.shape import FORMAT
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -55,25 +57,15 @@ def _text(item: Any) -> str:
     return encode_basestring_ascii(item) if kind is str else json.dumps(item)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the object in `path`, or None where there is no such file; a broken file is an error that names it."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+def read_record(path: Path, kind: type[Record]) -> Record | None:
+    """Return the record in `path`, or None where there is no such file; `Damaged` names the file."""
+    value = read_json(path)
+    if value is None:
         return None
     try:
-        text = b""
-        while part := os.read(descriptor, 1 << 16):
-            text += part
-    finally:
-        os.close(descriptor)
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise RunslotError(f"{path} is not JSON ({error}); move it away and run again") from error
-    if not isinstance(value, dict):
-        raise RunslotError(f"{path} does not hold a JSON object; move it away and run again")
-    return value
+        return kind.from_json(value)
+    except Damaged as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 class RunDir:
@@ -163,10 +155,9 @@ class RunDir:
     def read_run(self) -> RunFile:
         """Read `run.json`, which never changes; `NotFound` where this is no run directory."""
         if self._run is None:
-            value = read_json(self.run_file)
-            if value is None:
+            self._run = read_record(self.run_file, RunFile)
+            if self._run is None:
                 raise NotFound(f"{self.path} is not a run directory: it has no {self.run_file.name}")
-            self._run = RunFile.from_json(value)
         return self._run
 
     def write_run(self, file: RunFile) -> None:
@@ -176,13 +167,11 @@ class RunDir:
 
     def read_attempt(self) -> Attempt | None:
         """Return who executes the run or last did; None before the first start."""
-        value = read_json(self.attempt_file)
-        return None if value is None else Attempt.from_json(value)
+        return read_record(self.attempt_file, Attempt)
 
     def read_outcome(self) -> Outcome | None:
         """Return how the last attempt ended; None while none has."""
-        value = read_json(self.outcome_file)
-        return None if value is None else Outcome.from_json(value)
+        return read_record(self.outcome_file, Outcome)
 
     def write_variant(self, variant: Mapping[str, Any]) -> None:
         """Write `variant.json`."""
@@ -350,14 +339,27 @@ class ExperimentDir:
 
     def read(self) -> ExperimentFile:
         """Read `experiment.json`; `NotFound` where this is no experiment directory."""
-        value = read_json(self.experiment_file)
-        if value is None:
+        file = read_record(self.experiment_file, ExperimentFile)
+        if file is None:
             raise NotFound(f"{self.path} is not an experiment directory: it has no {self.experiment_file.name}")
-        return ExperimentFile.from_json(value)
+        try:
+            check_parts(file)
+        except Damaged as error:
+            raise type(error)(f"{self.experiment_file}: {error}") from error
+        return file
 
     def read_runs(self) -> list[Run]:
         """Return the runs in the order they were asked for."""
-        return [Run.from_json(value) for value in read_lines(self.runs_file)]
+        runs: list[Run] = []
+        try:
+            for value in read_lines(self.runs_file):
+                runs.append(Run.from_json(value))
+        except Damaged as error:
+            where = "" if str(error).startswith(str(self.path)) else f"{self.runs_file}, line {len(runs) + 1}: "
+            raise type(error)(f"{where}{error}") from error
+        if not runs:
+            raise Damaged(f"{self.runs_file} lists no runs, as after a power cut; `runslot resume` rebuilds it")
+        return runs
 
     def append_runs(self, runs: Iterable[Run]) -> None:
         """Record further runs."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.experiment.claim import Claim, claim_of, keeper_lives, last_sign
-from runslot.experiment.journal import read_lines
+from runslot.experiment.journal import read_events
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.processes import ProcessIdentity, identify, is_alive, keeper_of
 from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Run, State
@@ -116,7 +116,7 @@ class _Journal:
 def _read_journal(path: Path) -> _Journal:
     journal = _Journal()
     runs = journal.runs
-    for event in read_lines(path):
+    for event in read_events(path):
         match event["event"]:
             case "start":
                 before = runs.get(event["run"])

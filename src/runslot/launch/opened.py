@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import Busy
-from runslot.experiment.journal import Journal, read_lines
+from runslot.experiment.journal import Journal, read_events
 from runslot.experiment.launchers import enlist
 from runslot.experiment.lock import LauncherLock
 from runslot.experiment.provenance import link_provenance
@@ -66,7 +66,7 @@ class OpenExperiment:
         file = from_copy(directory.read(), directory)
         opened = cls(directory, file, environment, lock, Journal(directory.journal_file), directory.requests)
         if file.front_door == "rlpyt":
-            events = read_lines(directory.journal_file)
+            events = read_events(directory.journal_file)
             opened.launched = len({event["run"] for event in events if event["event"] == "start"})
         return opened
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput, nearest
-from runslot.experiment.rundir import RunDir, read_json
+from runslot.experiment.files import read_json
+from runslot.experiment.rundir import RunDir
 from runslot.logger.cells import Plain
 from runslot.logger.sinks import Sink
 

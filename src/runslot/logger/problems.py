@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from runslot.errors import RunslotError
-from runslot.experiment.rundir import RunDir, read_json, write_json
+from runslot.experiment.files import read_json
+from runslot.experiment.rundir import RunDir, write_json
 
 OnError = Literal["warn", "raise"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import RunslotError
-from runslot.experiment.journal import read_lines
+from runslot.experiment.journal import read_events
 from runslot.experiment.status import find_experiments
 from runslot.results.results import Results
 from runslot.view.figures import GREY, Figure, base_layout, plain
@@ -66,7 +66,7 @@ def launches(chosen: Results) -> list[Launch]:
             try:
                 if each.journal_file.is_symlink():
                     continue
-                stays, slots = _stays(read_lines(each.journal_file), names, states)
+                stays, slots = _stays(read_events(each.journal_file), names, states)
             except (RunslotError, OSError, KeyError):
                 continue  # a broken journal shows no slots; `runslot status` says what is wrong with it
             waiting = {stay.run for stay in stays}

@@ -21,7 +21,7 @@ import pytest
 
 from runslot import AffinityError, Busy, InvalidInput, NotFound
 from runslot import rlpyt as door
-from runslot.experiment.journal import read_lines
+from runslot.experiment.journal import read_events
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.status import find_experiments, read_status
 from runslot.hardware.affinity import affinity_from_code, encode_affinity, get_n_run_slots, prepend_run_slot
@@ -73,7 +73,7 @@ def test_a_launch_script_and_a_training_script_of_rlpyts(
     # run_ID outermost, variants inside
     settings = ["0.001lr/pong", "0.001lr/seaquest", "0.01lr/pong", "0.01lr/seaquest"]
     order = [f"{log_dir}/run_{run_ID}" for run_ID in (0, 1) for log_dir in settings]
-    events = list(read_lines(experiment.journal_file))
+    events = list(read_events(experiment.journal_file))
     assert [event["directory"] for event in events if event["event"] == "start"] == order
     assert [each.state for each in read_status(experiment).runs] == ["succeeded"] * 8
 

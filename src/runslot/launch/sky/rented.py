@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runslot.experiment.files import read_json
 from runslot.experiment.records import Outcome
-from runslot.experiment.rundir import ExperimentDir, read_json, write_json
+from runslot.experiment.rundir import ExperimentDir, write_json
 from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.launch.bucket.listing import Share
 

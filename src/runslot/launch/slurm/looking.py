@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from runslot.errors import RunslotError
-from runslot.experiment.records import FORMAT
-from runslot.experiment.rundir import ExperimentDir, read_json, write_json
+from runslot.experiment.files import read_json
+from runslot.experiment.rundir import ExperimentDir, write_json
+from runslot.experiment.shape import FORMAT
 from runslot.launch.slurm.cluster import Cluster
 from runslot.launch.slurm.queue import Task
 from runslot.launch.slurm.submissions import Place, Submission, queue_file

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runslot.experiment.records import FORMAT
-from runslot.experiment.rundir import ExperimentDir, read_json, write_atomically, write_json
+from runslot.experiment.files import read_json
+from runslot.experiment.rundir import ExperimentDir, write_atomically, write_json
+from runslot.experiment.shape import FORMAT
 from runslot.launch.slurm.script import job_name
 
 Tasks = Sequence[Sequence[tuple[str, int]]]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import RunslotError
-from runslot.experiment.journal import read_lines
+from runslot.experiment.journal import read_events
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import ExperimentDir, RunDir, write_json
@@ -81,7 +81,7 @@ class Mailbox:
 def _last_events(journal: Path) -> dict[str, Mapping[str, Any]]:
     """Return, by run id, the last that became of each run."""
     kinds = {"start", "slot_taken", "ended", "dropped"}
-    return {event["run"]: event for event in read_lines(journal) if event["event"] in kinds}
+    return {event["run"]: event for event in read_events(journal) if event["event"] in kinds}
 
 
 def _is_over(event: Mapping[str, Any] | None) -> bool:

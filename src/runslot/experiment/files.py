@@ -1,0 +1,110 @@
+"""Files of an experiment and its runs, read as what others may have damaged: regular, of a sane size, JSON.
+
+All of `experiment` reads through here. What is not there is None; whatever else is wrong is `Damaged`, and names the
+file in one line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import Damaged
+
+LARGEST_OBJECT_BYTES = 64 << 20
+"""A variant may hold a large table; nothing that is larger is one object."""
+LARGEST_LIST_BYTES = 2 << 30
+"""Ten million lines of a journal."""
+
+_LINES_TOGETHER = 500
+"""Lines that are parsed in one call."""
+
+
+def read_regular(path: Path, limit: int) -> bytes | None:
+    """Return what a regular file holds; None where there is none; `Damaged` for anything else."""
+    try:
+        # Without O_NONBLOCK a named pipe would hold the reader until somebody writes to it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        if os.path.islink(path):  # noqa: PTH114  of a path that may be a text
+            raise Damaged(f"{path} is a link that leads nowhere") from None
+        return None
+    except (OSError, ValueError) as error:  # a socket, no permission; a path with a null in it
+        raise Damaged(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        return _contents(path, descriptor, limit)
+    except OSError as error:
+        raise Damaged(f"{path} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+
+
+def _contents(path: Path, descriptor: int, limit: int) -> bytes:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise Damaged(f"{path} is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}, not a file")
+    if status.st_size > limit:
+        raise Damaged(f"{path} has {status.st_size / 1e6:,.0f} MB, which is none that runslot wrote")
+    parts = []
+    while part := os.read(descriptor, 1 << 20):
+        parts.append(part)
+    return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+_KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the object in `path`, or None where there is no such file; anything else is `Damaged`."""
+    text = read_regular(path, LARGEST_OBJECT_BYTES)
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{path} {_why(text, error)}") from error
+    if not isinstance(value, dict):
+        raise Damaged(f"{path} does not hold a JSON object")
+    return value
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file of JSON lines; a torn last line is left out, a broken one elsewhere is an error."""
+    data = read_regular(path, LARGEST_LIST_BYTES)
+    if data is None:
+        return
+    lines = data.split(b"\n")[:-1]  # what follows the last newline is empty, or torn
+    for first in range(0, len(lines), _LINES_TOGETHER):
+        block = lines[first : first + _LINES_TOGETHER]
+        try:
+            values = json.loads(b"[" + b",".join(block) + b"]")  # half the time of a call for each line
+        except (ValueError, RecursionError):
+            values = [parsed_line(path, number, line) for number, line in enumerate(block, first + 1)]
+        if len(values) != len(block) or set(map(type, values)) != {dict}:
+            values = [parsed_line(path, number, line) for number, line in enumerate(block, first + 1)]
+        yield from values
+
+
+def parsed_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    """Return the object of one line; `Damaged` names the line."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{path}, line {number}, {_why(line, error)}") from error
+    if not isinstance(value, dict):
+        raise Damaged(f"{path}, line {number}, does not hold a JSON object")
+    return value
+
+
+def _why(text: bytes, error: Exception) -> str:
+    if not text.strip(b"\0 \n\r\t"):
+        return "is empty, as after a power cut" if not text.strip() else "holds zeros alone, as after a power cut"
+    if isinstance(error, UnicodeDecodeError):
+        return "is not UTF-8"
+    if isinstance(error, RecursionError):
+        return "is nested too deeply to be JSON of runslot's"
+    return f"is not JSON ({error})"

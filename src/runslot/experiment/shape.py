@@ -1,0 +1,158 @@
+"""What a JSON object of an experiment's files must look like: its keys, their types, the words that a value may be.
+
+Records and the journal ask it for every line of lists that may have 100,000, so that a look costs a microsecond: the
+keys and types of an object are looked up among those that passed before; only texts of a few words, times and lists
+are looked at one by one. The first object of another kind than any before is looked at wholly. `Damaged` says what is
+wrong, and who reads the file adds where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field
+from types import NoneType
+from typing import Any
+
+from runslot.errors import Damaged, NewerFormat
+
+FORMAT = 1
+"""Of all files of an experiment and its runs."""
+
+_SIGNATURES_KEPT = 64
+"""Different sets of keys and types that one shape remembers; a sound experiment has a few."""
+_LARGEST_NUMBER = 1e15
+"""Times, sizes and counts beyond are no such; conversions to dates and durations would fail."""
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "str": (str,), "int": (int, float), "float": (float, int), "bool": (bool,), "None": (NoneType,),
+    "tuple[str, ...]": (list, tuple), "Mapping[str, Any]": (dict,),
+}  # fmt: skip
+_WORDS: Mapping[type, str] = {
+    str: "a text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null",
+    list: "a list", tuple: "a list", dict: "an object",
+}  # fmt: skip
+
+Check = Callable[[str, Any], Any]
+"""Takes a key and its value; returns the value as the record has it, or raises `Damaged`."""
+
+_Entry = tuple[tuple[str, ...], tuple[tuple[str, Check], ...]]
+"""Of one set of keys and types: keys that the shape does not have, and what to look at in every object."""
+
+
+class Shape:
+    """The keys that an object may have, those it must have, and what their values are."""
+
+    def __init__(self, types: Mapping[str, str | tuple[str, ...]], optional: frozenset[str] = frozenset()) -> None:
+        """Make one; `types` are annotations such as `int | None`, or the words that a value may be."""
+        self._types = {key: (str,) if isinstance(kind, tuple) else _types(kind) for key, kind in types.items()}
+        self._words = {key: frozenset(kind) for key, kind in types.items() if isinstance(kind, tuple)}
+        self._whole = frozenset(key for key, kind in types.items() if "int" in kind and "float" not in kind)
+        self._needed = frozenset(types) - optional
+        self._passed: dict[tuple[object, ...], _Entry] = {}
+
+    @classmethod
+    def of_record(cls, fields: Mapping[str, Field[Any]], words: Mapping[str, tuple[str, ...]]) -> Shape:
+        """Return the shape of a dataclass whose annotations are texts; `words` are those of its named literal types."""
+        types: dict[str, str | tuple[str, ...]] = {}
+        for name, field in fields.items():
+            text = str(field.type)
+            literal = text.startswith("Literal[")
+            types[name] = (
+                tuple(word.strip("'\"") for word in text[8:-1].split(", ")) if literal else words.get(text, text)
+            )
+        optional = {f.name for f in fields.values() if f.default is not MISSING or f.default_factory is not MISSING}
+        return cls(types, frozenset(optional))
+
+    def values(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of the shape's keys, lists as tuples; `Damaged` where the object does not fit."""
+        others, checks = self._entry(value)
+        made = dict(value)
+        for key in others:
+            del made[key]
+        for key, check in checks:
+            made[key] = check(key, made[key])
+        return made
+
+    def check(self, value: Mapping[str, Any]) -> None:
+        """Raise `Damaged` where the object does not fit."""
+        for key, check in self._entry(value)[1]:
+            check(key, value[key])
+
+    def _entry(self, value: Mapping[str, Any]) -> _Entry:
+        if value.__class__ is not dict and not isinstance(value, Mapping):
+            raise Damaged(f"{_shown(value)} stands where an object should")
+        if value.get("format", FORMAT) != FORMAT:
+            check_format(value)
+        signature = (*value, *map(type, value.values()))
+        entry = self._passed.get(signature)
+        if entry is None:
+            entry = self._look(value)
+            if len(self._passed) < _SIGNATURES_KEPT:
+                self._passed[signature] = entry
+        return entry
+
+    def _look(self, value: Mapping[str, Any]) -> _Entry:
+        missing = self._needed - value.keys()
+        if missing:
+            raise Damaged(f"{sorted(missing)[0]!r} is missing")
+        keys = [key for key in value if key in self._types]
+        for key in keys:
+            if type(value[key]) not in self._types[key]:
+                wanted = " or ".join(dict.fromkeys(self._kind(key, kind) for kind in self._types[key]))
+                raise Damaged(f"{key!r} is {_shown(value[key])}, not {wanted}")
+        checks = [(key, check) for key in keys if (check := self._check_of(key, value[key])) is not None]
+        return tuple(key for key in value if key not in self._types), tuple(checks)
+
+    def _kind(self, key: str, kind: type) -> str:
+        return "a whole number" if kind is float and key in self._whole else _WORDS[kind]
+
+    def _check_of(self, key: str, value: Any) -> Check | None:
+        if key in self._words:
+            return self._word
+        if isinstance(value, list):
+            return _texts
+        if value.__class__ is float and key in self._whole:
+            return _whole
+        return _number if value.__class__ is float or (value.__class__ is int and key not in self._whole) else None
+
+    def _word(self, key: str, value: str) -> str:
+        if value not in self._words[key]:
+            raise Damaged(f"{key!r} is {_shown(value)}, which is none of {', '.join(sorted(self._words[key]))}")
+        return value
+
+
+def check_format(value: Mapping[str, Any]) -> None:
+    """Refuse an object that a newer runslot wrote, and one whose format is no number."""
+    number = value.get("format", FORMAT)
+    if number.__class__ is int and number > FORMAT:
+        raise NewerFormat(f"written by a newer runslot (format {number}; this one reads {FORMAT}): upgrade runslot")
+    if number.__class__ is not int or number != FORMAT:
+        raise Damaged(f"'format' is {_shown(number)}, not {FORMAT}")
+
+
+def _types(annotation: str) -> tuple[type, ...]:
+    return tuple(kind for part in annotation.split(" | ") for kind in _TYPES[part])
+
+
+def _texts(key: str, value: list[Any]) -> tuple[str, ...]:
+    for item in value:
+        if item.__class__ is not str:
+            raise Damaged(f"{key!r} holds {_shown(item)}, not texts alone")
+    return tuple(value)
+
+
+def _number(key: str, value: float) -> float:
+    if not -_LARGEST_NUMBER < value < _LARGEST_NUMBER:  # nan, too
+        raise Damaged(f"{key!r} is {_shown(value)}, which no such number can be")
+    return value
+
+
+def _whole(key: str, value: float) -> int:
+    if not value.is_integer():
+        raise Damaged(f"{key!r} is {_shown(value)}, not a whole number")
+    return int(_number(key, value))
+
+
+def _shown(value: object) -> str:
+    text = repr(value) if not isinstance(value, list | dict) else _WORDS[type(value)]
+    return text if len(text) <= 60 else f"{text[:60]}…"
