@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.cli.ending import shown
-from runslot.errors import InvalidInput, NotFound, nearest
+from runslot.errors import Damaged, InvalidInput, NotFound, nearest
 from runslot.experiment.records import Run
 from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
 from runslot.experiment.settings import default_root
@@ -23,7 +26,7 @@ def experiments_at(path: Path | None) -> list[ExperimentDir]:
     if path is None:
         return [newest(default_root())]
     directory = _existing(path)
-    found = sorted(find_experiments(directory), key=_launched)
+    found = sorted(find_experiments(directory), key=lambda each: each.launched)
     if found:
         return found
     for parent in directory.parents:
@@ -32,16 +35,32 @@ def experiments_at(path: Path | None) -> list[ExperimentDir]:
     raise NotFound(f"there is no experiment in {path}")
 
 
+@dataclass
+class EachAlone:
+    """Several experiments, of which one that is damaged is said and costs no other: `with each_alone.guard():`."""
+
+    alone: bool
+    """Whether there is one: then its error is the command's."""
+    problems: int = 0
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Say, on standard error, that what is done inside cannot be done with this experiment."""
+        try:
+            yield
+        except Damaged as error:
+            if self.alone:
+                raise
+            self.problems += 1
+            print(f"runslot: {error}", file=sys.stderr)
+
+
 def newest(root: Path) -> ExperimentDir:
     """Return the experiment below `root` that was launched last."""
-    found = max(find_experiments(root), key=_launched, default=None) if root.is_dir() else None
+    found = max(find_experiments(root), key=lambda each: each.launched, default=None) if root.is_dir() else None
     if found is None:
         raise NotFound(f"there is no experiment in {root}; name a directory")
     return found
-
-
-def _launched(experiment: ExperimentDir) -> float:
-    return experiment.experiment_file.stat().st_mtime
 
 
 def places_of(paths: Sequence[Path] | None) -> list[Path]:
@@ -95,7 +114,7 @@ def find_run(text: str) -> FoundRun:
 
 def _experiments_of(directory: Path) -> list[ExperimentDir]:
     """Return the experiment whose directory this is, or those of the collection that it is."""
-    if ExperimentDir(directory).experiment_file.exists() or (directory / COLLECTION).is_dir():
+    if os.path.lexists(ExperimentDir(directory).experiment_file) or (directory / COLLECTION).is_dir():
         return list(find_experiments(directory))
     return []
 

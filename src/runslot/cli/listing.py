@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runslot.experiment.lock import living_launcher
+from runslot.errors import RunslotError
 from runslot.experiment.rundir import COLLECTION, ExperimentDir
 from runslot.experiment.status import find_experiments, read_status
 
@@ -40,29 +40,44 @@ class Listed:
     launched: float
     """Unix time of the last launch."""
 
-    def counts(self) -> Counter[str]:
-        """Return how many runs are in which state."""
+    def standing(self) -> Standing:
+        """Read how its runs stand."""
         total: Counter[str] = Counter()
+        at_work, problems = False, []
         for experiment in self.experiments:
-            total.update(read_status(experiment).counts)
-        return total
+            try:
+                status = read_status(experiment)
+            except RunslotError as error:
+                problems.append(str(error))
+                continue
+            total.update(status.counts)
+            at_work |= status.launcher is not None
+            problems += status.problems
+        return Standing(total, at_work, tuple(problems))
 
-    def at_work(self) -> bool:
-        """Tell whether a launcher is at work on it."""
-        return any(living_launcher(experiment) for experiment in self.experiments)
+
+@dataclass(frozen=True)
+class Standing:
+    """How the runs of one experiment, or one collection, stand."""
+
+    counts: Counter[str]
+    at_work: bool
+    """Whether a launcher is at work on it."""
+    problems: tuple[str, ...]
+    """What could not be read."""
 
 
-def list_experiments(root: Path) -> list[Listed]:
-    """Return what is below `root`, the newest first; only names and dates are read."""
+def list_experiments(root: Path, problems: list[str]) -> list[Listed]:
+    """Return what is below `root`, the newest first; only names and dates are read.
+
+    Directories that cannot be listed are named in `problems`.
+    """
     together: dict[Path, list[ExperimentDir]] = {}
-    for experiment in find_experiments(root):
+    for experiment in find_experiments(root, problems):
         parent = experiment.path.parent
         place = parent.parent if parent.name == COLLECTION else experiment.path
         together.setdefault(place, []).append(experiment)
-    listed = [
-        Listed(place, tuple(found), max(each.experiment_file.stat().st_mtime for each in found))
-        for place, found in together.items()
-    ]
+    listed = [Listed(place, tuple(found), max(each.launched for each in found)) for place, found in together.items()]
     return sorted(listed, key=lambda each: each.launched, reverse=True)
 
 
@@ -80,11 +95,14 @@ def print_listing(listed: Sequence[Listed], root: Path, limit: int | None = None
 
 
 def _described(listed: Listed) -> dict[str, object]:
+    standing = listed.standing()
+    problems = {"problems": list(standing.problems)} if standing.problems else {}
     return {
         "directory": str(listed.directory),
         "launched": round(listed.launched, 3),
-        "launcher": listed.at_work(),
-        "counts": listed.counts(),
+        "launcher": standing.at_work,
+        "counts": standing.counts,
+        **problems,
     }
 
 
@@ -96,10 +114,12 @@ def _print_table(listed: Sequence[Listed], root: Path) -> None:
     table.add_column("runs", justify="right", no_wrap=True)
     table.add_column("state", overflow="fold")
     for each in listed:
-        counts = each.counts()
-        state = Text(", ").join(_states(counts, each.at_work()))
+        standing = each.standing()
+        said = [*_states(standing.counts, standing.at_work)]
+        said += [Text(problem, style="red") for problem in standing.problems]
         name = os.path.relpath(each.directory, root)
-        table.add_row(ago(each.launched, time.time()), Text(name), str(counts.total()), state)
+        runs = str(standing.counts.total() or "")
+        table.add_row(ago(each.launched, time.time()), Text(name), runs, Text(", ").join(said))
     console.print(table, width=None if console.is_terminal else 100_000, no_wrap=not console.is_terminal)
 
 

@@ -26,7 +26,8 @@ def ls(
     directory = default_root() if root is None else root.expanduser()
     if not directory.is_dir():
         raise NotFound(f"there is no directory {directory}, so there are no experiments in it")
-    if json:
-        print_listing(list_experiments(directory), directory, as_json=True)
-    else:
-        print_listing(list_experiments(directory), directory, limit)
+    problems: list[str] = []
+    listed = list_experiments(directory, problems)
+    print_listing(listed, directory, None if json else limit, json)
+    for problem in problems:
+        typer.echo(f"runslot: {problem}", err=True)

@@ -17,8 +17,11 @@ def queue(
     from runslot.cli.queueing import print_queue, queue_json
     from runslot.experiment.launchers import launched_here
 
-    statuses = launched_here()
+    problems: list[str] = []
+    statuses = launched_here(problems)
     if json:
         typer.echo(queue_json(statuses))
     else:
         print_queue(statuses)
+    for problem in problems:
+        typer.echo(f"runslot: {problem}", err=True)

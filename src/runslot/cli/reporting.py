@@ -37,6 +37,7 @@ def _experiment(status: ExperimentStatus) -> dict[str, Any]:
         "slots": status.slots,
         "finished": status.finished,
         "counts": dict(status.counts),
+        **({"problems": list(status.problems)} if status.problems else {}),
         **_spent_json(status),
         "runs": [_run(status, each) for each in status.runs],
     }
@@ -62,6 +63,7 @@ def _run(status: ExperimentStatus, each: RunStatus) -> dict[str, Any]:
         "started": each.started,
         "slot": each.slot,
         "outcome": None if each.outcome is None else each.outcome.to_json(),
+        **({"problem": each.problem} if each.problem else {}),
         **({} if each.claim is None else {"claim": each.claim, "last_sign": each.sign}),
     }
 
@@ -75,6 +77,8 @@ def print_status(status: ExperimentStatus, every: bool) -> None:
     console.print(Text(_launcher(status), style="dim"), width=width)
     for text in status.waits:
         console.print(Text(text, style="yellow"), width=width)
+    for text in status.problems:
+        console.print(Text(text, style="red"), width=width)
     if status.file.launcher is not None and (spent := _spent(status)):
         console.print(Text(spent, style="dim"), width=width)
     runs = [each for each in status.runs if every or each.state not in _CALM]
@@ -153,6 +157,8 @@ def _time(each: RunStatus) -> str:
 
 
 def _said(status: ExperimentStatus, each: RunStatus) -> str:
+    if each.problem:
+        return each.problem
     if each.outcome is not None:
         return outcome_said(dataclasses.replace(each.outcome, started=None))
     if each.claim is not None:

@@ -34,23 +34,25 @@ def resume(
     Runs that are still under way, because only their launcher died, are adopted.
     """
     from runslot.cli.asking import on_change, saying
-    from runslot.cli.finding import experiments_at
+    from runslot.cli.finding import EachAlone, experiments_at
     from runslot.cli.launched import INTERRUPTED, resume_experiment
     from runslot.cli.limits import agree, limit
     from runslot.launch.code_change import settle_resume
 
     agree(yes)
     worst = 0
-    for experiment in experiments_at(directory):
-        limit(experiment, max_cost, max_hours)
-        settle_resume(experiment, on_change(strict, accept_code_change, json, quiet), saying(json, quiet))
-        if detach:
-            from runslot.cli.detaching import resume_detached
+    experiments = experiments_at(directory)
+    each_alone = EachAlone(len(experiments) == 1)
+    for experiment in experiments:
+        with each_alone.guard():
+            limit(experiment, max_cost, max_hours)
+            settle_resume(experiment, on_change(strict, accept_code_change, json, quiet), saying(json, quiet))
+            if detach:
+                from runslot.cli.detaching import resume_detached
 
-            resume_detached(experiment, failed, take_over, json, quiet, notify or ())
-            continue
-        status = resume_experiment(experiment, failed, take_over, json, quiet, notify or (), wait)
-        worst = max(worst, status)
-        if status == INTERRUPTED:
+                resume_detached(experiment, failed, take_over, json, quiet, notify or ())
+                continue
+            worst = max(worst, resume_experiment(experiment, failed, take_over, json, quiet, notify or (), wait))
+        if worst == INTERRUPTED:
             break
-    raise typer.Exit(worst)
+    raise typer.Exit(worst or (1 if each_alone.problems else 0))

@@ -26,16 +26,23 @@ def status(
     json: Annotated[bool, flag("--json", help="Print one JSON object, with every run.")] = False,
 ) -> None:
     """Show how the runs of an experiment stand: what runs, with its last row, and what went wrong."""
-    from runslot.cli.finding import experiments_at
+    from runslot.cli.finding import EachAlone, experiments_at
     from runslot.cli.reporting import print_status, status_json
     from runslot.experiment.status import read_status
 
     gc.disable()  # a short process, which makes a few objects for each of perhaps 100,000 runs
-    statuses = [as_the_engine_knows(read_status(experiment)) for experiment in experiments_at(directory)]
+    experiments = experiments_at(directory)
+    each_alone = EachAlone(len(experiments) == 1)
+    statuses = []
+    for experiment in experiments:
+        with each_alone.guard():
+            statuses.append(as_the_engine_knows(read_status(experiment)))
     if json:
         typer.echo(status_json(statuses))
-        return
-    for number, each in enumerate(statuses):
-        if number:
-            typer.echo()
-        print_status(each, every)
+    else:
+        for number, each in enumerate(statuses):
+            if number:
+                typer.echo()
+            print_status(each, every)
+    if each_alone.problems:
+        raise typer.Exit(1)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runslot.cli.options import TakeOver, flag
+
+if TYPE_CHECKING:
+    from runslot.experiment.rundir import ExperimentDir
 
 
 def stop(
@@ -25,12 +29,10 @@ def stop(
 
     What has not started is not started; `runslot resume` continues.
     """
-    from runslot.cli.finding import experiments_at, one_run
-    from runslot.cli.status import as_the_engine_knows
-    from runslot.experiment.status import read_status
-    from runslot.launch.stopping import stop as stop_runs
+    from runslot.cli.finding import EachAlone, experiments_at, one_run
 
     experiments = experiments_at(directory)
+    each_alone = EachAlone(len(experiments) == 1)
     asked: dict[Path, list[str]] = {}
     for text in runs or ():
         found = one_run(experiments, text)
@@ -38,9 +40,20 @@ def stop(
     for experiment in experiments:
         if runs and experiment.path not in asked:
             continue
-        if as_the_engine_knows(read_status(experiment)).finished:
-            typer.echo(f"nothing runs in {experiment.path}")
-            continue
-        stop_runs(experiment, asked.get(experiment.path, ()), kill, take_over, typer.echo)
-        counts = read_status(experiment).counts
-        typer.echo(f"{', '.join(f'{count} {state}' for state, count in counts.items())}; {experiment.path}")
+        with each_alone.guard():
+            _stop(experiment, asked.get(experiment.path, ()), kill, take_over)
+    if each_alone.problems:
+        raise typer.Exit(1)
+
+
+def _stop(experiment: ExperimentDir, runs: Sequence[str], kill: bool, take_over: bool) -> None:
+    from runslot.cli.status import as_the_engine_knows
+    from runslot.experiment.status import read_status
+    from runslot.launch.stopping import stop as stop_runs
+
+    if as_the_engine_knows(read_status(experiment)).finished:
+        typer.echo(f"nothing runs in {experiment.path}")
+        return
+    stop_runs(experiment, runs, kill, take_over, typer.echo)
+    counts = read_status(experiment).counts
+    typer.echo(f"{', '.join(f'{count} {state}' for state, count in counts.items())}; {experiment.path}")

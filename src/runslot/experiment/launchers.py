@@ -11,10 +11,10 @@ import hashlib
 import os
 from pathlib import Path
 
-from runslot.errors import NotFound
+from runslot.errors import Damaged, NotFound
 from runslot.experiment.files import read_json
-from runslot.experiment.lock import living_launcher
-from runslot.experiment.processes import ProcessIdentity, host_name, identify, is_alive
+from runslot.experiment.lock import read_identity
+from runslot.experiment.processes import host_name, identify, is_alive
 from runslot.experiment.rundir import ExperimentDir, write_json
 from runslot.experiment.status import ExperimentStatus, read_status
 
@@ -42,31 +42,41 @@ def enlist(experiment: ExperimentDir) -> Path | None:
     return directory / name
 
 
-def launched_here() -> list[ExperimentStatus]:
-    """Return how the experiments stand that this user launched on this machine and that run or wait, oldest first."""
+def launched_here(problems: list[str] | None = None) -> list[ExperimentStatus]:
+    """Return how the experiments stand that this user launched on this machine and that run or wait, oldest first.
+
+    Those whose files cannot be read are named in `problems`.
+    """
     try:
         files = sorted(launchers_directory().glob("*.json"), key=_written)
     except (OSError, RuntimeError):
         return []
     found: dict[Path, ExperimentStatus] = {}  # one that was resumed has the file of its dead launcher as well
     for file in files:
-        status = _under_way(file)
+        try:
+            status = _under_way(file)
+        except Damaged as error:
+            if problems is not None:
+                problems.append(str(error))
+            continue
         if status is not None:
             found.setdefault(status.directory.path, status)
     return list(found.values())
 
 
 def _under_way(file: Path) -> ExperimentStatus | None:
-    value = read_json(file)
-    if value is None or value["host"] != host_name():
+    launcher = read_identity(file)
+    if launcher is None or launcher.host != host_name():
         return None
-    experiment = ExperimentDir(value["experiment"])
-    launcher = ProcessIdentity(value["host"], value["boot_id"], value["pid"], value["start_time"])
+    place = (read_json(file) or {}).get("experiment")
+    if not isinstance(place, str):
+        raise Damaged(f"{file} names no experiment")
+    experiment = ExperimentDir(place)
     try:
         status = read_status(experiment)
     except NotFound:  # it was deleted
         status = None
-    if status is not None and (living_launcher(experiment) == launcher or status.counts.get("running")):
+    if status is not None and (status.launcher == launcher or status.counts.get("running")):
         return status
     if is_alive(launcher) is False:
         file.unlink(missing_ok=True)

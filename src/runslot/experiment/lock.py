@@ -12,18 +12,31 @@ import json
 import os
 from pathlib import Path
 
-from runslot.errors import Busy
+from runslot.errors import Busy, Damaged
 from runslot.experiment.files import read_json
 from runslot.experiment.processes import ProcessIdentity, identify, is_alive
 from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.shape import Shape
 
 
 def lock_holder(experiment: ExperimentDir) -> ProcessIdentity | None:
     """Return who holds the lock, dead or alive; None where nobody does."""
-    value = read_json(experiment.lock_file)
+    return read_identity(experiment.lock_file)
+
+
+def read_identity(file: Path) -> ProcessIdentity | None:
+    """Return the process that a file names; None where there is no such file, `Damaged` where it names none."""
+    value = read_json(file)
     if value is None:
         return None
+    try:
+        _IDENTITY.check(value)
+    except Damaged as error:
+        raise Damaged(f"{file}: {error}") from error
     return ProcessIdentity(value["host"], value["boot_id"], value["pid"], value["start_time"])
+
+
+_IDENTITY = Shape({"host": "str", "boot_id": "str", "pid": "int", "start_time": "int"})
 
 
 def living_launcher(experiment: ExperimentDir) -> ProcessIdentity | None:
@@ -49,7 +62,12 @@ class LauncherLock:
             return
         with self._experiment.journal_file.open("ab") as guard:
             fcntl.flock(guard, fcntl.LOCK_EX)
-            holder = lock_holder(self._experiment)
+            try:
+                holder = lock_holder(self._experiment)
+            except Damaged as error:
+                if not take_over:
+                    raise Busy(f"{error}; if it is certain that no launcher runs, add --take-over") from error
+                holder = None
             alive = None if holder is None else is_alive(holder)
             if holder is not None and (alive or (alive is None and not take_over)):
                 raise Busy(self._refusal(holder, bool(alive)))
@@ -59,7 +77,11 @@ class LauncherLock:
 
     def release(self) -> None:
         """Give the lock back, if it is still this process's."""
-        if lock_holder(self._experiment) == self._own:
+        try:
+            ours = lock_holder(self._experiment) == self._own
+        except Damaged:  # no longer what this process wrote
+            return
+        if ours:
             self._experiment.lock_file.unlink(missing_ok=True)
 
     def _link(self) -> bool:

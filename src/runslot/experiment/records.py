@@ -235,6 +235,8 @@ class ExperimentFile(_Record):
     set_egl_device: bool = False
     gpu_visibility: bool = True
     """Set `CUDA_VISIBLE_DEVICES`; rlpyt's door leaves it alone."""
+    run_count: int | None = None
+    """How many runs the list of runs has at least; None in files of older versions."""
 
 
 @dataclass(frozen=True)

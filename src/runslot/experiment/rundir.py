@@ -305,6 +305,14 @@ class ExperimentDir:
         """rlpyt's count of what was started."""
         return self.path / "num_launched.txt"
 
+    @property
+    def launched(self) -> float:
+        """When what was asked was last written; Unix time, 0 where nobody can tell."""
+        try:
+            return os.lstat(self.experiment_file).st_mtime
+        except OSError:
+            return 0.0
+
     def run_dir(self, run: Run, file: ExperimentFile) -> RunDir:
         """Return where `run` lies, which is inside the experiment (or its collection) whatever the files say."""
         base = self.runs_base(file)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runslot.experiment.claim import Claim, claim_of, keeper_lives, last_sign
+from runslot.errors import Damaged, RunslotError
+from runslot.experiment.claim import Claim, claim_of, is_claimed, keeper_lives, last_sign
 from runslot.experiment.journal import read_events
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.processes import ProcessIdentity, identify, is_alive, keeper_of
@@ -47,6 +49,9 @@ class RunStatus:
     sign: float | None = None
     """When it last wrote into its directory, Unix time; given together with `claim`."""
 
+    problem: str = ""
+    """What of its files could not be read."""
+
     @functools.cached_property
     def outcome(self) -> Outcome | None:
         """How the last attempt ended; made when it is asked for, since a list of 100,000 runs asks for few."""
@@ -68,6 +73,8 @@ class ExperimentStatus:
     """Its launcher starts nothing further until it is told to."""
     waits: tuple[str, ...] = ()
     """Whom its launcher waits for, one sentence each."""
+    problems: tuple[str, ...] = ()
+    """What of its files could not be read, and hides no run."""
 
     @property
     def finished(self) -> bool:
@@ -88,20 +95,40 @@ class _Last:
 
 
 def read_status(directory: ExperimentDir) -> ExperimentStatus:
-    """Read what became of an experiment; right also while, and after, its launcher was killed."""
+    """Read what became of an experiment; right also while, and after, its launcher was killed.
+
+    `Damaged` where the lists of what was asked and of what happened cannot be read; a run's own damaged file costs
+    that run alone, which is lost.
+    """
     file = directory.read()
     journal = _read_journal(directory.journal_file)
-    launcher = living_launcher(directory)
+    launcher, problems = _launcher_of(directory)
     # A start that only the journal knows of is under way, unless this process now takes that launcher's place.
     launched = launcher is not None and launcher != identify()
-    # Workers write into no journal but their own: then each run's own files tell.
-    of_nobody = _Last() if directory.workers.exists() else None
-    lasts = ((run, journal.runs.get(run.id, of_nobody)) for run in directory.read_runs())
-    runs = tuple(_status(directory, file, run, last, launched, of_nobody is not None) for run, last in lasts)
+    reader = _RunReader(directory, file, launched, directory.workers.exists())
+    runs = tuple(reader.read(run, journal.runs.get(run.id)) for run in read_all_runs(directory, file))
     counts: Counter[str] = Counter(each.state for each in runs)
     waits = tuple(dict.fromkeys(journal.waits.values())) if launcher else ()
     paused = journal.paused and launcher is not None
-    return ExperimentStatus(directory, file, runs, launcher, journal.slots, counts, paused, waits)
+    return ExperimentStatus(directory, file, runs, launcher, journal.slots, counts, paused, waits, problems)
+
+
+def _launcher_of(directory: ExperimentDir) -> tuple[ProcessIdentity | None, tuple[str, ...]]:
+    try:
+        return living_launcher(directory), ()
+    except Damaged as error:
+        return None, (f"{error}; who launches it is not known",)
+
+
+def read_all_runs(directory: ExperimentDir, file: ExperimentFile) -> list[Run]:
+    """Return the runs; `Damaged` where some of those that were asked for are not in the list."""
+    runs = directory.read_runs()
+    if file.run_count is not None and len(runs) < file.run_count:
+        raise Damaged(
+            f"{directory.runs_file} lists {len(runs)} of {file.run_count} runs, as after a power cut; "
+            "`runslot resume` rebuilds it"
+        )
+    return runs
 
 
 @dataclass
@@ -141,20 +168,69 @@ def _read_journal(path: Path) -> _Journal:
     return journal
 
 
-def _status(
-    directory: ExperimentDir, file: ExperimentFile, run: Run, last: _Last | None, launched: bool, workers: bool
-) -> RunStatus:
-    if last is None:
-        return RunStatus(run, "queued")
-    done = last.outcome is not None and (not workers or last.outcome["kind"] == "succeeded")
-    attempt = None if done else directory.run_dir(run, file).read_attempt()
-    if last.outcome is not None and (attempt is None or attempt.attempt <= last.outcome.get("attempt", 1)):
-        late = _came_late(directory.run_dir(run, file), last.outcome) if file.launcher is not None else None
-        return _ended(run, last.outcome if late is None else late, last)
-    if attempt is None and not last.attempts:  # no worker has begun it
-        return RunStatus(run, "queued")
-    launched = launched or file.launcher is not None
-    return _open(file, directory.run_dir(run, file), run, attempt, last, launched)
+class _RunReader:
+    """Works out how the runs of one experiment stand, each from the journal and, where that may be behind, its files.
+
+    The journal is behind where its launcher was killed, or the power was cut; and workers write into none but their
+    own. A run that it does not know has no directory as long as it waits: a look at the list of its siblings tells.
+    """
+
+    def __init__(self, directory: ExperimentDir, file: ExperimentFile, launched: bool, workers: bool) -> None:
+        self._directory = directory
+        self._file = file
+        self._launched = launched
+        self._workers = workers
+        self._siblings: dict[str, frozenset[str]] = {}
+
+    def read(self, run: Run, last: _Last | None) -> RunStatus:
+        """Return how a run stands, of which the journal has said `last`."""
+        if last is None:
+            if not self._workers and (self._launched or not self._has_directory(run)):
+                return RunStatus(run, "queued")
+            last = _Last()
+        try:
+            return self._read(run, last)
+        except RunslotError as error:
+            state: State = "running" if self._is_claimed(run) else "lost"
+            number = max(last.attempts, 1)
+            return RunStatus(run, state, number, None, last.started, last.slot, name=last.name, problem=str(error))
+
+    def _read(self, run: Run, last: _Last) -> RunStatus:
+        directory, file, ended = self._directory, self._file, last.outcome
+        certain = ended is not None and (ended["kind"] == "succeeded" or not (self._workers or not self._launched))
+        attempt = None if certain else directory.run_dir(run, file).read_attempt()
+        if ended is not None and (attempt is None or attempt.attempt <= ended.get("attempt", 1)):
+            late = _came_late(directory.run_dir(run, file), ended) if file.launcher is not None else None
+            return _ended(run, ended if late is None else late, last)
+        if attempt is None and not last.attempts:  # nobody has begun it
+            return RunStatus(run, "queued")
+        launched = self._launched or file.launcher is not None
+        return _open(file, directory.run_dir(run, file), run, attempt, last, launched)
+
+    def _is_claimed(self, run: Run) -> bool:
+        try:
+            return is_claimed(self._directory.run_dir(run, self._file))
+        except (RunslotError, OSError):
+            return False
+
+    def _has_directory(self, run: Run) -> bool:
+        parent, _, name = run.directory.rpartition("/")
+        return name in self._names(parent)
+
+    def _names(self, parent: str) -> frozenset[str]:
+        """Return what lies in a directory of runs; each is listed once, and only where the one above has it."""
+        names = self._siblings.get(parent)
+        if names is None:
+            above, _, name = parent.rpartition("/")
+            names = frozenset()
+            if not parent or name in self._names(above):
+                try:
+                    root = self._directory.path / self._file.runs_root
+                    names = frozenset(os.listdir(root / parent))  # noqa: PTH208  names are all that is wanted
+                except (OSError, ValueError):
+                    pass
+            self._siblings[parent] = names
+        return names
 
 
 _ALONE = frozenset({"sky", "ec2", "gcp"})
@@ -203,26 +279,36 @@ def _ended(run: Run, outcome: Mapping[str, Any], last: _Last) -> RunStatus:
     return RunStatus(run, outcome["kind"], outcome.get("attempt", 1), outcome, last.started, last.slot)
 
 
-def find_experiments(path: Path) -> Iterator[ExperimentDir]:
+def find_experiments(path: Path, problems: list[str] | None = None) -> Iterator[ExperimentDir]:
     """Yield the experiments in `path`: itself, or all below it, oldest first where names are dates.
 
     Links (`latest`) and the insides of experiments are not followed; a launchkit collection keeps its experiments in
-    `.runslot`.
+    `.runslot`. Directories that cannot be listed are named in `problems`.
     """
-    directory = ExperimentDir(path)
-    if directory.experiment_file.exists():
-        yield directory
-        return
-    collection = path / COLLECTION
-    if collection.is_dir():
-        for call in sorted(collection.iterdir()):
-            if ExperimentDir(call).experiment_file.exists():
-                yield ExperimentDir(call)
-        return
+    waiting = [os.fspath(path)]
+    while waiting:
+        place = waiting.pop()
+        if _is_experiment(place):
+            yield ExperimentDir(place)
+            continue
+        calls = os.path.join(place, COLLECTION)  # noqa: PTH118  texts, of which there may be many
+        if os.path.isdir(calls):  # noqa: PTH112
+            found = [f"{calls}/{name}" for name in _directories(calls, problems)]
+            yield from (ExperimentDir(call) for call in found if _is_experiment(call))
+            continue
+        names = _directories(place, problems)
+        waiting += [os.path.join(place, name) for name in reversed(names) if not name.startswith(".")]  # noqa: PTH118
+
+
+def _is_experiment(place: str) -> bool:
+    return os.path.lexists(ExperimentDir(place).experiment_file)  # a link to nowhere is a damaged one
+
+
+def _directories(place: str, problems: list[str] | None) -> list[str]:
     try:
-        entries = sorted(entry for entry in path.iterdir() if not entry.is_symlink() and entry.is_dir())
-    except PermissionError:
-        return
-    for entry in entries:
-        if not entry.name.startswith("."):
-            yield from find_experiments(entry)
+        with os.scandir(place) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError as error:
+        if problems is not None:
+            problems.append(f"{place} cannot be listed: {error.strerror}")
+        return []

@@ -59,7 +59,7 @@ def write_plan(experiment: ExperimentDir, plan: Plan) -> None:
     write_provenance(experiment, plan.code, plan.script)
     experiment.append_runs(plan.runs)
     experiment.journal_file.touch()
-    write_json(experiment.experiment_file, plan.file.to_json())
+    write_json(experiment.experiment_file, replace(plan.file, run_count=len(plan.runs)).to_json())
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ def widen(experiment: ExperimentDir, plan: Plan, widened: Widened) -> None:
     experiment.append_runs(widened.new)
     before = experiment.read()
     file = replace(plan.file, created=before.created, runs_root=before.runs_root, name=before.name)
+    file = replace(file, run_count=len(experiment.read_runs()))
     # The place stays what it was, unless another one is asked for.
     file = replace(file, launcher=file.launcher or before.launcher, container=file.container or before.container)
     write_json(experiment.experiment_file, file.to_json())

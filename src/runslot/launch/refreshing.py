@@ -41,11 +41,11 @@ class Refresher:
 
     def _ask(self) -> None:
         for root in self._roots:
-            try:
-                for experiment in find_experiments(root):
+            for experiment in find_experiments(root):
+                try:
                     self._ask_about(experiment)
-            except (RunslotError, OSError):  # a broken file: who reads it says so
-                continue
+                except (RunslotError, OSError):  # a broken file: who reads it says so
+                    continue
 
     def _ask_about(self, experiment: ExperimentDir) -> None:
         changed = experiment.journal_file.stat().st_mtime if experiment.journal_file.exists() else 0.0
