@@ -75,7 +75,7 @@ if __name__ == "__main__":
 class Sweep:
     """An experiment with one run, something of which has left its session; `clean`: also its environment."""
 
-    def __init__(self, tmp_path: Path, kind: str, clean: bool, forked: bool = False) -> None:
+    def __init__(self, tmp_path: Path, kind: str, clean: bool, forked: bool = False, enclosed: bool = True) -> None:
         program = tmp_path / "program.py"
         program.write_text(PROGRAM)
         argv = [sys.executable, "-c", LAUNCH, kind, str(tmp_path / "runs"), str(program)]
@@ -89,7 +89,7 @@ class Sweep:
         assert each.attempt is not None
         self.keeper = each.attempt.pid
         self.group = each.attempt.cgroup
-        if clean:  # the keeper is enclosed while its first run is under way
+        if clean and enclosed:  # the keeper is enclosed while its first run is under way
             self._until(lambda: f"runslot-{self.keeper}-" in Path(f"/proc/{self.escaped}/cgroup").read_text())
 
     def _until(self, done):  # type: ignore[no-untyped-def]
@@ -109,6 +109,11 @@ class Sweep:
         else:
             os.kill(self.keeper, signal.SIGKILL)
             self.launcher.wait(60)
+
+    def kill_all_but_the_template(self, keeper_first: bool) -> None:
+        for pid in (self.keeper, self.launcher.pid) if keeper_first else (self.launcher.pid, self.keeper):
+            os.kill(pid, signal.SIGKILL)
+        self.launcher.wait()
 
 
 def quietly(_event: LaunchEvent) -> None:
@@ -164,3 +169,31 @@ def test_a_stop_ends_it_where_the_launcher_was_killed_too(clean: bool, tmp_path:
     sweep.kill(launcher_too=True)
     stop(sweep.directory, say=lambda _: None)
     assert start_time(sweep.escaped) is None
+
+
+@KINDS
+@pytest.mark.parametrize("keeper_first", [True, False], ids=["keeper first", "launcher first"])
+def test_the_template_ends_it_at_once_and_ends_itself_though_nobody_resumes(
+    kind: str, keeper_first: bool, tmp_path: Path
+) -> None:
+    sweep = Sweep(tmp_path, kind, clean=True, enclosed=False)
+    template = int(Path(f"/proc/{sweep.keeper}/stat").read_text().rpartition(")")[2].split()[1])
+    sweep.kill_all_but_the_template(keeper_first)
+    deadline = time.monotonic() + 20
+    while start_time(sweep.escaped) or start_time(template):
+        assert time.monotonic() < deadline, "it computes on cores that are free for others"
+        time.sleep(0.01)
+
+
+def test_a_template_stays_as_guardian_while_the_run_of_a_killed_launcher_goes_on(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, "command", clean=True, enclosed=False)
+    template = int(Path(f"/proc/{sweep.keeper}/stat").read_text().rpartition(")")[2].split()[1])
+    sweep.launcher.kill()
+    sweep.launcher.wait()
+    time.sleep(0.3)  # longer than keepers without a run have to leave
+    assert start_time(sweep.escaped)
+    assert start_time(template)
+    assert [each.state for each in read_status(sweep.directory).runs] == ["running"]
+    os.kill(sweep.keeper, signal.SIGKILL)
+    while start_time(sweep.escaped) or start_time(template):
+        time.sleep(0.01)

@@ -8,14 +8,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runslot import Experiment, Outcome
-from runslot.experiment.rundir import RunDir
+from runslot.experiment.processes import start_time
+from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.launch import watch
 from runslot.launch.events import LaunchEvent, RunStarted
+from runslot.launch.stopping import stop
 
 pytestmark = [
     pytest.mark.fault,
@@ -135,3 +139,45 @@ def test_the_warning_of_a_preemption_reaches_the_run_which_goes_on(tmp_path: Pat
     place = Place(tmp_path, kind, "polite")
     assert place.launch(warn).kind == "succeeded"
     assert place.heard == ["SIGUSR1"]
+
+
+def stopped_again_and_again(run_dir: RunDir) -> None:
+    """Stop the keeper, and whenever somebody has told it to go on, until it is gone."""
+    attempt = run_dir.read_attempt()
+    assert attempt is not None
+    while start_time(attempt.pid) == attempt.start_time:
+        with suppress(ProcessLookupError):
+            os.kill(attempt.pid, signal.SIGSTOP)
+        time.sleep(0.01)
+
+
+def stopped_once(run_dir: RunDir) -> None:
+    attempt = run_dir.read_attempt()
+    assert attempt is not None
+    os.kill(attempt.pid, signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("stopped", [stopped_once, stopped_again_and_again])
+def test_a_keeper_that_was_stopped_does_not_keep_its_run_beyond_the_time_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: Callable[[RunDir], None]
+) -> None:
+    monkeypatch.setattr(watch, "MARGIN_S", 0.5)
+    place = Place(tmp_path, "command", "polite", timeout=1.5, grace=1)
+    outcome = place.launch(stopped)
+    assert outcome.kind == "timed_out"
+    assert outcome.message.startswith("ran longer than 1.5 s")
+    assert place.run_dir.read_outcome() == outcome
+    assert place.saved or stopped is not stopped_once
+
+
+def test_a_keeper_that_was_stopped_does_not_keep_its_run_from_a_stop_that_kills(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "MARGIN_S", 0.5)
+    place = Place(tmp_path, "command", "stubborn", grace=60)
+
+    def stop_it(run_dir: RunDir) -> None:
+        stopped_once(run_dir)
+        stop(ExperimentDir(run_dir.path.parent), kill=True, say=lambda _: None)
+
+    assert place.launch(stop_it).kind == "stopped"

@@ -64,6 +64,13 @@ class Channel:
         message: dict[str, Any] = json.loads(line)
         return message, received
 
+    def finish(self) -> None:
+        """Say that nothing more is sent; the other end may still answer."""
+        try:
+            self._connection.shutdown(socket.SHUT_WR)
+        except OSError:  # nobody is there any more
+            pass
+
     def close(self) -> None:
         """Close this end."""
         self._connection.close()

@@ -2,7 +2,7 @@
 
 Bare, it is a small interpreter, so that a command has next to nothing around it. With a function, it has imported the
 function's module once, and every run starts as a fork of that (as multiprocessing's forkserver does).
-When its channel closes it ends; its keepers go on with the runs they have.
+When its channel closes it ends; its keepers go on with the runs they have, and until then it is their guardian.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import resource
 import signal
 import sys
-import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterable
@@ -26,6 +25,7 @@ from runslot.execute.cgroup import enclose, group_of, sweep
 from runslot.execute.channel import Channel
 from runslot.execute.cold import enter_import_path
 from runslot.execute.functions import find_function
+from runslot.execute.guardian import Guardian
 from runslot.execute.keeper import WATCHED
 from runslot.execute.marking import find_room
 from runslot.execute.pools import find_pools
@@ -35,9 +35,6 @@ from runslot.experiment.records import Function
 
 _SURVIVING = frozenset({"jemalloc_bg_thd"})
 """Threads whose library starts them again in a fork (jemalloc's `pthread_atfork` handlers; pyarrow brings it)."""
-
-_FAREWELL = 0.1
-"""Seconds in which a keeper that has nothing to do has ended."""
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -58,6 +55,7 @@ class Template:
         self._channel = channel
         self._package = package
         self._function: Callable[..., Any] | None = None
+        self._guardian = Guardian()
         self._finalizers: list[weakref.finalize[..., Any]] = []
         """Of what the import made: this process carries them out at its end, not the first run that ends."""
 
@@ -65,13 +63,11 @@ class Template:
         """Answer messages until the launcher is gone."""
         group_of(identify())  # what it looks up of this machine is kept, for all the keepers
         gc.freeze()
-        signal.signal(signal.SIGCHLD, _reap)
+        self._guardian.begin()
         while True:
             message, descriptors = self._channel.receive()
             if message is None:
-                _see_keepers_off()
-                for finalizer in self._finalizers:
-                    finalizer.atexit = True
+                self._end()
                 return
             match message.pop("verb"):
                 case "print":
@@ -83,6 +79,17 @@ class Template:
                 case verb:
                     answer = {"failed": f"unknown verb {verb!r}"}
             self._channel.send(answer)
+
+    def _end(self) -> None:
+        """End; as long as keepers have runs, stay as their guardian."""
+        stays = self._guardian.see_off()
+        self._channel.send({"stays": stays})
+        self._channel.close()
+        if stays:
+            self._guardian.stay()
+        sweep()
+        for finalizer in self._finalizers:
+            finalizer.atexit = True
 
     def _keep_finalizers(self) -> None:
         # A temporary directory made by the module is every run's; and torch's finalizers take a run 30 ms.
@@ -112,6 +119,7 @@ class Template:
             for name, value in kept.items():
                 _set_or_unset(name, value)
         self._keep_finalizers()
+        self._guardian.spare_children()
         gc.collect()
         gc.freeze()  # so that the forks share what was imported
         return {"unsafe": why_unsafe_to_fork()}
@@ -124,16 +132,21 @@ class Template:
         pid = os.fork()
         if pid == 0:
             self._become_keeper(descriptor)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         os.close(descriptor)
+        self._guardian.keep(pid)
         began = start_time(pid)
-        if began is not None and group_of(ProcessIdentity("", "", pid, began)) is not None and os.fork() == 0:
-            self._enclose(pid, began)
+        if began is not None and group_of(ProcessIdentity("", "", pid, began)) is not None:
+            helper = os.fork()
+            if helper == 0:
+                self._enclose(pid, began)
+            self._guardian.spare(helper)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         return {"pid": pid, "start_time": began}
 
     def _enclose(self, pid: int, began: int) -> None:
         """As a fork that has nothing else to do: give the keeper a control group of its own."""
         try:
+            self._guardian.leave()
             self._channel.close()
             enclose(ProcessIdentity("", "", pid, began))
         finally:
@@ -142,7 +155,7 @@ class Template:
     def _become_keeper(self, descriptor: int) -> None:
         code = 1
         try:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._guardian.leave()
             self._channel.close()
             os.setsid()
             SlotKeeper(Channel.of(descriptor), self._function).serve()
@@ -172,18 +185,6 @@ def why_unsafe_to_fork() -> str:
     return ""
 
 
-def _see_keepers_off() -> None:
-    """Wait for the keepers that have no run, which end now, too; the others go on."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    deadline = time.monotonic() + _FAREWELL
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0] or time.monotonic() < deadline:
-            time.sleep(0.0005)
-    except ChildProcessError:
-        pass
-    sweep()
-
-
 def _rehearse_seeding() -> None:
     """Seed torch once, and leave it as it was: what that loads, every run would load anew.
 
@@ -211,14 +212,3 @@ def _set_or_unset(name: str, value: str | None) -> None:
         os.environ.pop(name, None)
     else:
         os.environ[name] = value
-
-
-def _reap(_number: int, _frame: object) -> None:
-    """Take the exit status of keepers that ended; their outcomes stand in their files."""
-    while True:
-        try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return

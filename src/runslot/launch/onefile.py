@@ -21,6 +21,7 @@ from runslot.experiment.rundir import ExperimentDir
 
 _PARTS = (
     "errors",
+    "first_import",
     "variants",
     "hardware",
     "experiment",

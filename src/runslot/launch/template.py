@@ -21,6 +21,10 @@ from runslot.launch.open_files import original_limit
 _PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
 
 
+_LOOK_S = 0.05
+"""Between looks whether a template has ended without a word."""
+
+
 class ProcessDied(RunslotError):
     """A template or a keeper ended when it was asked something; a new one can be started."""
 
@@ -93,9 +97,23 @@ class TemplateProcess:
         return KeeperProcess(channel, process)
 
     def close(self) -> None:
-        """End the template; its keepers go on."""
+        """End the template; its keepers go on, and as long as they have runs it stays as their guardian."""
+        self._channel.finish()
+        stays = self._stays()
         self._channel.close()
-        self._process.wait()
+        if stays:
+            self._process.returncode = 0  # it is on its own now: nobody waits for it, nor warns that it runs
+        else:
+            self._process.wait()
+
+    def _stays(self) -> bool:
+        # Its end of the channel may be open in what the user's module forked at its import: no end of file comes then.
+        while self._process.poll() is None:
+            if select.select([self._channel], [], [], _LOOK_S)[0]:
+                answer = self._channel.receive()[0]
+                if answer is None or "stays" in answer:
+                    return answer is not None and bool(answer["stays"])
+        return False
 
     def _ask(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
         answer = self._channel.receive()[0] if self._channel.send(message, descriptors) else None
