@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import io
 import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from runslot.errors import NotInstalled, RunslotError
+from runslot.errors import InvalidInput, NotInstalled, RunslotError, said_of_system
+from runslot.terminal_text import visible
 
 if TYPE_CHECKING:
     from runslot.hardware.slots import Slot
@@ -30,54 +32,121 @@ _PLAIN = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out a command line and return its exit status: 0 well, 1 something failed, 2 refused, 130 Ctrl-C."""
-    argv = list(sys.argv[1:] if arguments is None else arguments)
     gc.set_threshold(50_000, 20, 20)  # nearly all that a command makes, modules and runs, lives to its end
     try:
-        return _carry_out(argv)
-    finally:
-        _let_go_of_output()
+        argv = list(sys.argv[1:] if arguments is None else arguments)
+        _open_streams()
+        return _let_go_of_output(_carry_out(argv))
+    except KeyboardInterrupt:
+        return 130
 
 
-def _let_go_of_output() -> None:
+def _open_streams() -> None:
+    """Open the standard streams that the caller has closed, and let them show what they cannot encode.
+
+    Else the next file that is opened would get the number of one, and what is printed would go there.
+    """
+    import os
+
+    missing = os.open(os.devnull, os.O_RDWR)
+    while missing <= 2:
+        missing = os.open(os.devnull, os.O_RDWR)
+    os.close(missing)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115  by descriptor, to the end
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _let_go_of_output(status: int) -> int:
     """Flush the output; where its reader has gone (`| head`), that is no failure of what was done."""
     import os
 
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            return _refuse(f"the output cannot be written: {error.strerror}")
+    return status
 
 
 def _carry_out(argv: list[str]) -> int:
     try:
-        if argv[:1] == ["exec"]:
-            return execute(argv[1:])
-        if argv[:1] and argv[0] in _PLAIN:
-            return int(importlib.import_module(_PLAIN[argv[0]]).main(argv[1:]))
-        return _call(argv)
-    except RunslotError as error:
-        print(f"runslot: {error}", file=sys.stderr)
-        return 2
+        return _of_engine(argv) if argv and argv[0] in {"exec", *_PLAIN} else _call(argv)
     except BrokenPipeError:  # the reader of the output has gone, and has seen what it wanted
         return 0
     except KeyboardInterrupt:
         return 130
+    except (RunslotError, OSError, RecursionError, MemoryError) as error:
+        return _refuse(_sentence_of(error))
+
+
+def _sentence_of(error: Exception) -> str:
+    if isinstance(error, RunslotError):
+        return str(error)
+    if isinstance(error, OSError):
+        return said_of_system(error)
+    if isinstance(error, RecursionError):
+        return "what was given is nested too deeply, or holds itself"
+    return "there is not enough memory for what was asked"
+
+
+_LONGEST_SENTENCE = 4000
+"""Characters; a longer one holds what was given, and hides what is said of it."""
+
+
+def _refuse(sentence: str) -> int:
+    if len(sentence) > _LONGEST_SENTENCE:
+        sentence = f"{sentence[: _LONGEST_SENTENCE // 2]} … {sentence[-_LONGEST_SENTENCE // 2 :]}"
+    try:
+        print(f"runslot: {visible(sentence)}", file=sys.stderr, flush=True)
+    except OSError:  # nobody is left to be told; the exit status tells it
+        pass
+    return 2
+
+
+def _of_engine(argv: list[str]) -> int:
+    if argv[0] == "exec":
+        return execute(argv[1:])
+    return int(importlib.import_module(_PLAIN[argv[0]]).main(argv[1:]))
 
 
 def _call(argv: list[str]) -> int:
     try:
-        from runslot.cli import quick
+        from runslot.cli.terminal import cleaned_streams
 
-        status = quick.call(argv)
-        if status is not None:
-            return status
-        from runslot.cli.app import call
+        with cleaned_streams():
+            return _command(argv)
     except ModuleNotFoundError as missing:
         if missing.name not in {"typer", "runslot.cli"}:
             raise
         plain = ", ".join(["exec", *_PLAIN])
         raise NotInstalled(f"this is runslot's single file, which has the commands {plain}") from None
+
+
+def _command(argv: list[str]) -> int:
+    from runslot.cli import quick
+
+    _refuse_empty(argv)
+    status = quick.call(argv)
+    if status is not None:
+        return status
+    from runslot.cli.app import call
+
     return call(argv)
+
+
+def _refuse_empty(argv: Sequence[str]) -> None:
+    """Refuse `stop "$DIR"` of a script in which DIR is not set: it would mean whatever is here."""
+    own = argv[: argv.index("--")] if "--" in argv else argv
+    for number, word in enumerate(own, 1):
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "=", word)
+        if equals and not value.strip():
+            where = f"the value of {option}" if option else f"argument {number}"
+            raise InvalidInput(f"{where} is empty; is a variable of your script not set?")
 
 
 def execute(argv: Sequence[str]) -> int:
@@ -102,7 +171,7 @@ def execute(argv: Sequence[str]) -> int:
     outcome = keep(run_dir, asked.slot, asked.attempt, dict(os.environ))
     if outcome.kind == "succeeded":
         return 0
-    print(f"runslot: {run_dir.path} {outcome.kind}: {outcome.message}", file=sys.stderr)
+    print(f"runslot: {visible(f'{run_dir.path} {outcome.kind}: {outcome.message}')}", file=sys.stderr)
     return outcome.exit_code or 1
 
 

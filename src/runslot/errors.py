@@ -6,6 +6,8 @@ One base class, so that a script can catch all of them; `retry` tells whether tr
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 
 
@@ -50,7 +52,41 @@ class AffinityError(InvalidInput):
     """An affinity code that no machine, or not this one, can have."""
 
 
+_LONGEST_WORD = 200
+"""Characters of a word that is compared with known ones: the comparison takes the square of them."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known word closest to `word`, or an empty string."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word[:_LONGEST_WORD], list(known), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+_WHAT_TO_DO = {
+    errno.ENOSPC: "free some room on that disk, or choose another with --root or RUNSLOT_ROOT",
+    errno.EDQUOT: "your quota is used up: remove something, or choose another disk with --root or RUNSLOT_ROOT",
+    errno.EROFS: "it is on a file system that cannot be written to; choose another with --root or RUNSLOT_ROOT",
+    errno.EACCES: "you may not: name another, or ask its owner",
+    errno.EPERM: "you may not: name another, or ask its owner",
+    errno.ENOTDIR: "a file stands where a directory is meant; name a directory",
+    errno.EISDIR: "a directory stands where a file is meant; name a file",
+    errno.EEXIST: "it is there already; name another",
+    errno.ENOENT: "check how it is written",
+    errno.ENAMETOOLONG: "file systems hold names of 255 bytes, and paths of 4095; choose a shorter one",
+    errno.ELOOP: "its links lead round in a circle; name where it really lies",
+    errno.EMFILE: "too many files are open; `ulimit -n` raises the limit",
+    errno.ENFILE: "too many files are open on this machine; end some programs",
+    errno.ENOMEM: "there is not enough memory; end some programs",
+    errno.EAGAIN: "there are too many processes; `ulimit -u` says how many may be",
+    errno.ESTALE: "the server of that file system has lost it; look whether it is mounted",
+    errno.EIO: "the disk, or the server of that file system, does not work",
+}
+"""By the system's error number, what somebody can do about it."""
+
+
+def said_of_system(error: OSError) -> str:
+    """Return one line of what the operating system refused: which file, why, and what to do."""
+    paths = [os.fsdecode(path) for path in (error.filename, error.filename2) if isinstance(path, (str, bytes))]
+    reason = error.strerror or str(error) or type(error).__name__
+    advice = _WHAT_TO_DO.get(error.errno or 0)
+    return ": ".join([*paths, reason]) + (f"; {advice}" if advice else "")

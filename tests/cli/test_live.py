@@ -23,7 +23,7 @@ from rich.cells import cell_len
 from runslot.cli.board import Board, time_left
 from runslot.cli.drawing import clock, draw, shortened
 from runslot.cli.rows import row_said
-from runslot.cli.tails import Tail, last_lines, plain
+from runslot.cli.tails import Tail, last_lines
 from runslot.experiment.records import Outcome, Run
 from runslot.hardware.slots import Slot
 from runslot.launch.events import LaunchStarted, RunDropped, RunEnded, RunStarted, RunWaits, StopNoted
@@ -199,7 +199,6 @@ def test_the_last_lines_of_a_console_move_no_cursor(tmp_path):
 
     assert last_lines(path, 3) == ["red end", "100%", "last\ufffd"]
     assert last_lines(tmp_path / "none", 3) == []
-    assert plain("a\tb\x1b[2J") == "a    b"
 
 
 # ---- a real terminal -------------------------------------------------------------------------------------------------

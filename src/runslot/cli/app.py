@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from runslot.cli import cloud, launchers
 from runslot.cli.attach import attach
@@ -26,7 +27,18 @@ from runslot.cli.status import status
 from runslot.cli.stop import stop
 from runslot.cli.view import view
 
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """End well where the reader of the output has gone; typer would end with 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise typer.Exit(0) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="runslot",
     add_completion=True,
     no_args_is_help=True,

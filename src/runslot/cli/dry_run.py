@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from runslot.experiment.records import Function, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
-from runslot.experiment.settings import default_root
+from runslot.experiment.settings import default_root, path_of
 from runslot.launch.command import fill
 from runslot.launch.creating import compare
 from runslot.launch.experiment import Experiment
@@ -25,10 +26,10 @@ def print_plan(experiment: Experiment, as_json: bool) -> None:
     """Print what `experiment` would run, where; refused for what a launch would be refused for before it starts."""
     plan = experiment.plan()
     if experiment.into is None:
-        root = default_root() if experiment.root is None else Path(experiment.root).expanduser().absolute()
+        root = default_root() if experiment.root is None else path_of(experiment.root, "root").absolute()
         directory, runs, known = root / plan.file.name / _DATE, plan.runs, 0
     else:
-        directory = Path(experiment.into).expanduser().resolve()
+        directory = Path(os.path.realpath(path_of(experiment.into, "into")))
         runs = compare(ExperimentDir(directory), plan).new
         known = len(plan.runs) - len(runs)
     slots = _where(plan)

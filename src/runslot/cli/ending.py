@@ -92,13 +92,12 @@ def _print_results(directory: ExperimentDir) -> bool:
     file = directory.read()
     if not any(directory.run_dir(run, file).progress.exists() for run in directory.read_runs()):
         return False  # before anything is loaded that reads tables
-    from rich.console import Console
-
+    from runslot.cli.console import console
     from runslot.results.reader import load
     from runslot.results.table import print_table
 
     results = load(directory.path)
     if not results.metrics:
         return False
-    print_table(results, Console())
+    print_table(results, console())
     return True

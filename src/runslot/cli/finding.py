@@ -13,7 +13,7 @@ from runslot.cli.ending import shown
 from runslot.errors import Damaged, InvalidInput, NotFound, nearest
 from runslot.experiment.records import Run
 from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
-from runslot.experiment.settings import default_root
+from runslot.experiment.settings import default_root, path_of
 from runslot.experiment.status import find_experiments
 from runslot.launch.creating import LATEST
 
@@ -25,14 +25,19 @@ def experiments_at(path: Path | None) -> list[ExperimentDir]:
     """
     if path is None:
         return [newest(default_root())]
-    directory = _existing(path)
-    found = sorted(find_experiments(directory), key=lambda each: each.launched)
+    place = _existing(path)
+    found = sorted(find_experiments(place), key=lambda each: each.launched) if place.is_dir() else []
     if found:
         return found
-    for parent in directory.parents:
-        if around := _experiments_of(parent):
-            return around
+    if around := _experiments_around(place):
+        return around
+    if not place.is_dir():
+        raise InvalidInput(f"{path} is a file, and of no experiment; name an experiment's directory")
     raise NotFound(f"there is no experiment in {path}")
+
+
+def _experiments_around(place: Path) -> list[ExperimentDir]:
+    return next((found for parent in place.parents if (found := _experiments_of(parent))), [])
 
 
 @dataclass
@@ -65,7 +70,13 @@ def newest(root: Path) -> ExperimentDir:
 
 def places_of(paths: Sequence[Path] | None) -> list[Path]:
     """Return the directories that are meant: paths from here, or names below the root; else the newest experiment."""
-    return [_existing(path) for path in paths] if paths else [newest(default_root()).path]
+    return [_place_of(path) for path in paths] if paths else [newest(default_root()).path]
+
+
+def _place_of(path: Path) -> Path:
+    """Return what a path means to whoever reads results: a file of an experiment's own stands for the experiment."""
+    place = _existing(path)
+    return place.parent if place == ExperimentDir(place.parent).experiment_file else place
 
 
 def one_experiment(path: Path) -> ExperimentDir:
@@ -74,7 +85,7 @@ def one_experiment(path: Path) -> ExperimentDir:
 
 
 def _existing(path: Path) -> Path:
-    for candidate in (path.expanduser(), default_root() / path):
+    for candidate in (path_of(path, "DIR"), default_root() / path):
         if candidate.exists():
             return candidate.resolve()
     raise NotFound(f"there is no {path}, neither here nor in {default_root()}")
@@ -99,7 +110,7 @@ def find_run(text: str) -> FoundRun:
     RUN is a run's directory below the experiment, the beginning of its id, or a part of its directory that no other
     run has.
     """
-    path = Path(text).expanduser()
+    path = path_of(text, "RUN")
     for candidate in (Path.cwd() / path, default_root() / path):
         for parent in (candidate, *candidate.parents):
             if experiments := _experiments_of(parent.resolve()):
@@ -123,6 +134,7 @@ def one_run(experiments: Sequence[ExperimentDir], text: str) -> FoundRun:
     """Return the one run of these experiments that `text` names; an error lists those that it could mean."""
     found = [FoundRun(experiment, run) for experiment in experiments for run in experiment.read_runs()]
     exact = [each for each in found if text in (each.run.directory, each.run.id)]
+    exact = exact or [each for each in found if text.startswith(f"{each.run.directory}/")]  # a file of the run
     matches = exact or [each for each in found if each.run.id.startswith(text) or text in each.run.directory]
     if len(matches) == 1:
         return matches[0]

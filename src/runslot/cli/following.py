@@ -1,8 +1,13 @@
-"""Print a run's console, and go on while the run does: through further attempts, until it has ended."""
+"""Print a run's console, and go on while the run does: through further attempts, until it has ended.
+
+What the run printed is another's: of its escape sequences the colours reach a terminal, and nothing else does.
+"""
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -15,6 +20,7 @@ from runslot.experiment.lock import living_launcher
 from runslot.experiment.records import Outcome, Policy
 from runslot.experiment.rundir import RunDir
 from runslot.launch.printing import outcome_said
+from runslot.terminal_text import RESET_COLOUR, plain
 
 _LOOK = 0.2
 """Seconds between looks at the file, which may lie on a network disk."""
@@ -46,6 +52,7 @@ class _Console:
         self._out = out
         self._lines = lines
         self._file: BinaryIO | None = None
+        self._text = _PlainText(colours=sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR")))
 
     def copy(self) -> bool:
         """Copy what is there and was not copied before; tell whether there is a file at all."""
@@ -73,8 +80,38 @@ class _Console:
 
     def _copy_rest(self, file: BinaryIO) -> None:
         while block := file.read(_BLOCK):
-            self._out.write(block)
+            self._out.write(self._text.cleaned(block))
+        self._out.write(self._text.end())
         self._out.flush()
+
+
+_UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\n]*)?\Z")
+"""An escape sequence whose end may be in the next block."""
+
+
+class _PlainText:
+    """Blocks of a console without escape sequences, but for colours where those are wanted; `\\r` stays."""
+
+    def __init__(self, colours: bool) -> None:
+        self._colours = colours
+        self._coloured = False
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._rest = ""
+
+    def cleaned(self, block: bytes) -> bytes:
+        """Return what can be printed of the blocks so far."""
+        text = self._rest + self._decoder.decode(block)
+        unfinished = _UNFINISHED.search(text)
+        self._rest = "" if unfinished is None else text[unfinished.start() :]
+        text = text if unfinished is None else text[: unfinished.start()]
+        cleaned = plain(text, colours=self._colours, carriage=True)
+        self._coloured = self._coloured or "\x1b" in cleaned
+        return cleaned.encode()
+
+    def end(self) -> bytes:
+        """Return what follows the last block for now: no colour of the run's goes on behind it."""
+        reset, self._coloured = RESET_COLOUR.encode() if self._coloured else b"", False
+        return reset
 
 
 def _start_of_last(file: BinaryIO, lines: int) -> int:

@@ -52,14 +52,14 @@ def hardware(
         typer.echo(jsonlib.dumps({**topology.to_json(), "slots": [slot.to_json() for slot in slots]}))
         return
 
-    from rich.console import Console
+    from runslot.cli.console import console
 
-    console = Console()
+    terminal = console()
     for part in _picture(topology, slots):
-        console.print(part)
+        terminal.print(part)
     for note in usable.notes:
-        console.print(f"note: {note}", style="yellow", markup=False)
-    console.print(describe_slots(usable, slots), markup=False)
+        terminal.print(f"note: {note}", style="yellow", soft_wrap=True)
+    terminal.print(describe_slots(usable, slots), soft_wrap=True)
 
 
 def _picture(topology: Topology, slots: Sequence[Slot]) -> Iterable[RenderableType]:

@@ -17,10 +17,10 @@ def launchers(ctx: typer.Context) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
+    from runslot.cli.columns import print_columns
+    from runslot.cli.console import console
     from runslot.cli.ending import shown
     from runslot.launch.configured import configured_launchers, entry_json
 
@@ -28,15 +28,12 @@ def launchers(ctx: typer.Context) -> None:
     if not found:
         typer.echo("no launcher is configured: a [launchers.NAME] table in runslot.toml with kind = … makes one")
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("name", "kind", "settings", "from"):
-        table.add_column(title, overflow="fold")
+    rows: list[list[Text]] = []
     for name, (file, launcher) in found.items():
         entry = entry_json(launcher)
         keys = [f"{key}={value}" for key, value in entry.items() if value and key not in {"name", "kind", "format"}]
-        table.add_row(Text(name, style="bold"), entry["kind"], Text(" ".join(keys)), Text(shown(file)))
-    console = Console()
-    console.print(table, width=None if console.is_terminal else 100_000)
+        rows.append([Text(name, style="bold"), Text(entry["kind"]), Text(shown(file)), Text(" ".join(keys))])
+    print_columns(console(), ("name", "kind", "from", "settings"), rows)
 
 
 @app.command()

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from runslot.cli.columns import print_columns
+from runslot.cli.console import console
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import COLLECTION, ExperimentDir
 from runslot.experiment.status import find_experiments, read_status
@@ -107,20 +107,15 @@ def _described(listed: Listed) -> dict[str, object]:
 
 
 def _print_table(listed: Sequence[Listed], root: Path) -> None:
-    console = Console()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("launched", no_wrap=True)
-    table.add_column("experiment", overflow="fold")
-    table.add_column("runs", justify="right", no_wrap=True)
-    table.add_column("state", overflow="fold")
+    rows: list[list[Text]] = []
     for each in listed:
         standing = each.standing()
         said = [*_states(standing.counts, standing.at_work)]
         said += [Text(problem, style="red") for problem in standing.problems]
         name = os.path.relpath(each.directory, root)
         runs = str(standing.counts.total() or "")
-        table.add_row(ago(each.launched, time.time()), Text(name), runs, Text(", ").join(said))
-    console.print(table, width=None if console.is_terminal else 100_000, no_wrap=not console.is_terminal)
+        rows.append([Text(ago(each.launched, time.time())), Text(name), Text(runs), Text(", ").join(said)])
+    print_columns(console(), ("launched", "experiment", "runs", "state"), rows, right=("runs",))
 
 
 def _states(counts: Counter[str], at_work: bool) -> Iterator[Text]:

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from runslot.cli.board import Board
+from runslot.cli.console import console as terminal_console
 from runslot.cli.drawing import draw
 from runslot.cli.ending import shown
 from runslot.cli.tails import Tail, last_lines
@@ -33,7 +34,7 @@ class LiveView:
     """Shows a launch while it is entered; what is printed above the table stays when it is left."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False)
+        self._console = console or terminal_console()
         self._board = Board()
         self._lock = threading.Lock()
         self._tails: dict[str, Tail] = {}
@@ -61,8 +62,9 @@ class LiveView:
         elif isinstance(event, Asks):  # rich would draw over the question, and take its [y/N] for markup
             self._live.stop()
         for line in _lasting(event):
-            # A long line of a console is cut, since its end is in the line above; others may wrap.
-            self._console.print(line, no_wrap=line.plain.startswith(_FROM_CONSOLE), overflow="ellipsis")
+            # A long line of a console is cut, since its end is in the line above; others stay whole, to be pasted.
+            cut = line.plain.startswith(_FROM_CONSOLE)
+            self._console.print(line, no_wrap=cut, overflow="ellipsis" if cut else None, soft_wrap=not cut)
 
     def _began(self, event: RunStarted) -> None:
         run_dir = RunDir(event.directory)

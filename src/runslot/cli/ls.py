@@ -21,9 +21,9 @@ def ls(
     """List experiments: when they were launched, what they are, and how their runs stand."""
     from runslot.cli.listing import list_experiments, print_listing
     from runslot.errors import NotFound
-    from runslot.experiment.settings import default_root
+    from runslot.experiment.settings import default_root, path_of
 
-    directory = default_root() if root is None else root.expanduser()
+    directory = default_root() if root is None else path_of(root, "ROOT")
     if not directory.is_dir():
         raise NotFound(f"there is no directory {directory}, so there are no experiments in it")
     problems: list[str] = []

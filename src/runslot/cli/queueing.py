@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from runslot.cli.board import time_left
+from runslot.cli.console import console, print_line
 from runslot.cli.drawing import clock
 from runslot.cli.ending import shown
 from runslot.cli.listing import STYLES
@@ -37,15 +37,14 @@ def queue_json(statuses: Sequence[ExperimentStatus]) -> str:
 
 def print_queue(statuses: Sequence[ExperimentStatus]) -> None:
     """Print the queue, oldest launch first."""
-    console = Console(highlight=False)
-    width = None if console.is_terminal else 100_000
+    terminal = console()
     if not statuses:
-        console.print("nothing of yours runs or waits on this machine")
+        terminal.print("nothing of yours runs or waits on this machine")
     for number, status in enumerate(statuses):
         if number:
-            console.print()
+            terminal.print()
         for line in _lines(status, time.time()):
-            console.print(line, width=width, soft_wrap=True)
+            print_line(terminal, line)
 
 
 def _described(status: ExperimentStatus, now: float) -> dict[str, Any]:

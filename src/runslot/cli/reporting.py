@@ -8,10 +8,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from runslot.cli.columns import print_columns
+from runslot.cli.console import console, print_line
 from runslot.cli.ending import shown
 from runslot.cli.listing import STYLES
 from runslot.cli.rows import row_said
@@ -70,21 +70,20 @@ def _run(status: ExperimentStatus, each: RunStatus) -> dict[str, Any]:
 
 def print_status(status: ExperimentStatus, every: bool) -> None:
     """Print the experiment in a few lines, and its runs: those that run or went wrong, or every one."""
-    console = Console()
-    width = None if console.is_terminal else 100_000
-    console.print(Text(f"{status.file.name}  {shown(status.directory.path)}", style="bold"), width=width)
-    console.print(_counts(status), width=width)
-    console.print(Text(_launcher(status), style="dim"), width=width)
-    for text in status.waits:
-        console.print(Text(text, style="yellow"), width=width)
-    for text in status.problems:
-        console.print(Text(text, style="red"), width=width)
+    terminal = console()
+    lines = [Text(f"{status.file.name}  {shown(status.directory.path)}", style="bold"), _counts(status)]
+    lines.append(Text(_launcher(status), style="dim"))
+    lines += [Text(text, style="yellow") for text in status.waits]
+    lines += [Text(text, style="red") for text in status.problems]
     if status.file.launcher is not None and (spent := _spent(status)):
-        console.print(Text(spent, style="dim"), width=width)
+        lines.append(Text(spent, style="dim"))
+    for line in lines:
+        print_line(terminal, line)
     runs = [each for each in status.runs if every or each.state not in _CALM]
     if runs:
-        console.print()
-        console.print(_table(status, runs), width=width)
+        terminal.print()
+        rows = [_row(status, each) for each in runs]
+        print_columns(terminal, ("state", "run", "try", "slot", "time", ""), rows, right=("try", "slot", "time"))
 
 
 def _counts(status: ExperimentStatus) -> Text:
@@ -133,21 +132,15 @@ def _under_way(each: RunStatus) -> bool:
     return each.state == "running" or (each.state == "queued" and each.name is not None)
 
 
-def _table(status: ExperimentStatus, runs: Sequence[RunStatus]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for title, justify in (("state", "left"), ("run", "left"), ("try", "right"), ("slot", "right"), ("time", "right")):
-        table.add_column(title, justify="right" if justify == "right" else "left", overflow="fold")
-    table.add_column("", overflow="ellipsis", no_wrap=True)
-    for each in runs:
-        table.add_row(
-            Text(each.state, style=STYLES[each.state]),
-            Text(each.run.directory),
-            str(each.attempts or ""),
-            "" if each.slot is None else str(each.slot),
-            _time(each),
-            Text(_said(status, each), style="dim" if each.outcome is None else ""),
-        )
-    return table
+def _row(status: ExperimentStatus, each: RunStatus) -> list[Text]:
+    return [
+        Text(each.state, style=STYLES[each.state]),
+        Text(each.run.directory),
+        Text(str(each.attempts or "")),
+        Text("" if each.slot is None else str(each.slot)),
+        Text(_time(each)),
+        Text(_said(status, each), style="dim" if each.outcome is None else ""),
+    ]
 
 
 def _time(each: RunStatus) -> str:

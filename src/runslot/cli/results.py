@@ -35,8 +35,7 @@ def results(
     parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Parquet.")] = None,
 ) -> None:
     """Compare variants: mean ± standard deviation of final and best values over seeds, best first."""
-    from rich.console import Console
-
+    from runslot.cli.console import console
     from runslot.cli.finding import places_of
     from runslot.results.comparison import compare
     from runslot.results.export import write_frame
@@ -53,7 +52,7 @@ def results(
     if csv == "-":
         sys.stdout.write(compare(read, metric, way, include or ()).table.write_csv())
     else:
-        comparison = print_table(read, Console(), metric, mode=way, include=include or (), limit=limit)
+        comparison = print_table(read, console(), metric, mode=way, include=include or (), limit=limit)
         if csv is not None:
             write_frame(comparison.table, Path(csv), "csv")
         if parquet is not None:
@@ -61,13 +60,12 @@ def results(
 
 
 def _print_difference(paths: list[Path]) -> None:
-    from rich.console import Console
-
+    from runslot.cli.console import console
     from runslot.results.difference import difference, print_difference
 
     if len(paths) != 2:
         raise InvalidInput(f"diff compares two runs, {len(paths)} were named: runslot results diff RUN RUN")
-    print_difference(difference(paths[0], paths[1]), Console())
+    print_difference(difference(paths[0], paths[1]), console())
 
 
 def export(

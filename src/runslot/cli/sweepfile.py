@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runslot.cli.words import Words
 from runslot.errors import InvalidInput, NotFound
+from runslot.experiment.settings import path_of
 from runslot.variants.config import KeyPath
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _anchored(values: dict[str, Any], directory: Path) -> dict[str, Any]:
     if isinstance(function, str):
         file, colon, name = function.rpartition(":")
         if colon and (file.endswith(".py") or os.sep in file):
-            anchored["function"] = f"{(directory / Path(file).expanduser()).absolute()}:{name}"
+            anchored["function"] = f"{(directory / path_of(file, 'function')).absolute()}:{name}"
     if isinstance(root, str) and root:
-        anchored["root"] = str((directory / Path(root).expanduser()).absolute())
+        anchored["root"] = str((directory / path_of(root, "root")).absolute())
     return anchored

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])|[\x00-\x08\x0b-\x1f\x7f]")
-"""Escape sequences of terminals, and control characters other than tab and newline."""
+from runslot.terminal_text import plain
+
 _BLOCK = 16384
 
 
@@ -22,12 +21,7 @@ def last_lines(path: Path, count: int) -> list[str]:
         return []
     # A progress bar writes over its line with \r: what stood there last is what counts.
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
-    return [clean for line in lines if (clean := plain(line))][-count:]
-
-
-def plain(text: str) -> str:
-    """Return one line of text without escape sequences and control characters."""
-    return _CONTROL.sub("", text).replace("\t", "    ").rstrip()
+    return [clean for line in lines if (clean := plain(line).replace("\t", "    ").rstrip())][-count:]
 
 
 @dataclass

@@ -19,21 +19,37 @@ ROOT_VARIABLE = "RUNSLOT_ROOT"
 _KEYS = ("root", "launchers", "launchkit")
 
 
+def path_of(value: object, what: str) -> Path:
+    """Return a path as a user writes it, with `~` for a home; `InvalidInput` where it can be none."""
+    if not isinstance(value, (str, os.PathLike)) or isinstance(value, bytes):
+        raise InvalidInput(f"{what} must be a path, not {value!r}")
+    path = Path(value)
+    if not str(value).strip() or "\0" in str(path):
+        raise InvalidInput(f"{what} must be a path, not {str(value)!r}")
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise InvalidInput(f"{what} is {str(path)!r}, and nobody here has that home; write ./~ for a name") from None
+
+
 def default_root() -> Path:
     """Return where experiments go: `RUNSLOT_ROOT`, else the configuration, else `runs` in the current directory."""
     told = os.environ.get(ROOT_VARIABLE)
     if told:
-        return Path(told).expanduser().absolute()
+        return path_of(told, ROOT_VARIABLE).absolute()
     for file in configuration_files():
         root = read_configuration(file).get("root")
         if root is not None:
-            return (file.parent / Path(root).expanduser()).absolute()
+            return (file.parent / path_of(root, f"{file}: root")).absolute()
     return Path("runs").absolute()
 
 
 def configuration_files() -> list[Path]:
     """Return the configuration files that exist, nearest first."""
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    try:
+        home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    except RuntimeError:  # a user without a home has no configuration
+        home = Path(os.devnull)
     return [file for file in (Path.cwd() / "runslot.toml", home / "runslot" / "config.toml") if file.is_file()]
 
 
@@ -50,6 +66,8 @@ def read_configuration(file: Path) -> dict[str, Any]:
         value: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InvalidInput(f"{file} is not TOML: {error}") from error
+    except RecursionError:
+        raise InvalidInput(f"{file} is nested too deeply") from None
     for key in value:
         if key not in _KEYS:
             raise InvalidInput(f"{file}: unknown key {key!r}{nearest(key, _KEYS)}; known: {', '.join(_KEYS)}")

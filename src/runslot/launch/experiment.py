@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Literal
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Container, LoggerSettings, Policy
 from runslot.experiment.rundir import ExperimentDir
-from runslot.experiment.settings import default_root
+from runslot.experiment.settings import default_root, path_of
 from runslot.hardware.resources import Resources
 from runslot.launch.code_change import OnChange, keep_copy
 from runslot.launch.code_copy import find_source
@@ -109,10 +110,10 @@ class Experiment:
         plan = self.plan()
         launcher = self.launcher()
         snapshot = self.snapshot_code or (launcher is not None and launcher.moves)
-        root = default_root() if self.root is None else Path(self.root).expanduser().absolute()
+        root = default_root() if self.root is None else path_of(self.root, "root").absolute()
         if self.into is None:
             return create(plan, root, find_source(plan.code, (root,)) if snapshot else None)
-        directory = ExperimentDir(Path(self.into).expanduser().resolve())
+        directory = ExperimentDir(os.path.realpath(path_of(self.into, "into")))
         widened = compare(directory, plan)
         before = directory.read()
         if before.code is not None and not (snapshot and self.accept_code_change):

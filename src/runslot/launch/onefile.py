@@ -20,6 +20,7 @@ from runslot.errors import RunslotError
 from runslot.experiment.rundir import ExperimentDir
 
 _PARTS = (
+    "terminal_text",
     "errors",
     "first_import",
     "variants",

@@ -20,6 +20,7 @@ from runslot.launch.events import (
     Said,
     StopNoted,
 )
+from runslot.terminal_text import visible
 
 
 class Printer:
@@ -34,7 +35,7 @@ class Printer:
     def __call__(self, event: LaunchEvent) -> None:
         """Print the event's line."""
         for line in self._lines(event):
-            print(line, file=self._out or sys.stdout, flush=True)
+            print(visible(line), file=self._out or sys.stdout, flush=True)
 
     def _lines(self, event: LaunchEvent) -> Iterator[str]:
         match event:

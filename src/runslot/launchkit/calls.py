@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from runslot.experiment.records import LoggerSettings
-from runslot.experiment.settings import default_root
+from runslot.experiment.settings import default_root, path_of
 from runslot.launch.events import Said
 from runslot.launch.planning import check_name
 from runslot.launch.printing import Printer
@@ -73,7 +72,7 @@ def run_experiment(
     prefix = f"{time.strftime('%m-%d')}-{exp_prefix}" if prepend_date_to_exp_prefix else exp_prefix
     space = space_of(variant, sweep=sweep)
     logger = check_settings(LoggerSettings(snapshot_mode, snapshot_gap, "launchkit", "[{run}] "))
-    root = default_root() if base_log_dir is None else Path(base_log_dir).expanduser().absolute()
+    root = default_root() if base_log_dir is None else path_of(base_log_dir, "base_log_dir").absolute()
     asked = asked_of(space, seed, exp_id)
     if mode in RENTED:
         launcher = rented(

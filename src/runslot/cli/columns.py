@@ -1,0 +1,77 @@
+"""Tables of the command line: every cell whole on one line, but for the last column, which takes what is left.
+
+A table of rich shares a narrow terminal out and folds names to a letter a line; here a name or a state is never cut,
+so that it can be read and pasted, and it is the message that gives way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from runslot.cli.console import print_line
+from runslot.terminal_text import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_GAP = 2
+_LEAST_LAST = 16
+"""Columns that a last cell needs beside the others; with less it gets a line of its own."""
+_PIPED_LAST = 500
+"""Columns of a last cell where the output is no terminal."""
+
+
+def print_columns(
+    console: Console, titles: Sequence[str], rows: Sequence[Sequence[Text]], right: Sequence[str] = ()
+) -> None:
+    """Print a heading and rows of cells; those below a title in `right` end where their column does."""
+    width = console.width if console.is_terminal else None
+    for line in column_lines(titles, rows, right, width):
+        print_line(console, line)
+
+
+def column_lines(
+    titles: Sequence[str], rows: Sequence[Sequence[Text]], right: Sequence[str], width: int | None
+) -> Iterator[Text]:
+    """Yield the lines of a table for a terminal of `width` columns; None where there is none."""
+    cells = [[_flat(cell) for cell in row] for row in rows]
+    heading = [Text(title, style="dim") for title in titles]
+    widths = [max(cell_len(row[column].plain) for row in [heading, *cells]) for column in range(len(titles) - 1)]
+    before = sum(widths) + _GAP * len(widths)
+    room = _PIPED_LAST if width is None else width - before
+    for row in [heading, *cells]:
+        line = Text()
+        for cell, title, size in zip(row, titles, widths, strict=False):
+            blank = Text(" " * (size - cell_len(cell.plain)))
+            line += (blank + cell if title in right else cell + blank) + Text(" " * _GAP)
+        last = row[-1]
+        if room >= _LEAST_LAST or not last.plain:
+            line += cut(last, max(room, _LEAST_LAST))
+            yield _ended(line)
+        else:
+            yield _ended(line)
+            yield Text("    ") + cut(last, max((width or 0) - 4, _LEAST_LAST))
+
+
+def cut(text: Text, width: int) -> Text:
+    """Return text that is no wider than `width`, with `…` at its end where something is left out."""
+    if cell_len(text.plain) <= width:
+        return text
+    shorter = text.copy()
+    shorter.plain = set_cell_size(text.plain, width - 1).rstrip() + "…"
+    return shorter
+
+
+def _flat(cell: Text) -> Text:
+    flat = cell.copy()
+    flat.plain = one_line(cell.plain)
+    return flat
+
+
+def _ended(line: Text) -> Text:
+    line.rstrip()
+    return line
