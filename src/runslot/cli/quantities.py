@@ -17,24 +17,28 @@ MEMORY = rf"{_NUMBER}\s*(?:[kKMGTP]i?)?B"
 """What an amount of memory matches, as text."""
 
 
+LONGEST_S = 100 * 365 * 86400
+"""A hundred years: what waits longer is a slip of the hand, and more than the system's clocks take."""
+
+
 def parse_seconds(value: Any) -> float:
     """Return a length of time in seconds: a number is seconds, text has units (`45s`, `10m`, `1h30m`, `2d`)."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = float(value) if abs(value) <= LONGEST_S else float("inf")
     elif isinstance(value, str) and re.fullmatch(TIME, value.strip()):
         parts = re.findall(rf"({_NUMBER})\s*([smhd]?)", value)
         seconds = sum(float(number) * _TIME_UNITS[unit or "s"] for number, unit in parts)
     else:
         raise InvalidInput(f"must be a length of time, such as 90 (seconds), 10m or 1h30m, not {value!r}")
-    if not 0 < seconds < float("inf"):
-        raise InvalidInput(f"must be a length of time above 0, not {value!r}")
+    if not 0 < seconds <= LONGEST_S:
+        raise InvalidInput(f"must be a length of time above 0 and below a hundred years, not {value!r:.40}")
     return seconds
 
 
 def parse_memory(value: Any) -> int:
     """Return an amount of memory in bytes: a whole number is bytes, text has units (`8GB` = 8e9, `8GiB` = 8·2³⁰)."""
     if isinstance(value, int) and not isinstance(value, bool):
-        amount = float(value)
+        amount = float(value) if abs(value) < 2**63 else float("inf")
     elif isinstance(value, str) and (match := re.fullmatch(rf"({_NUMBER})\s*([kKMGTP]?)(i?)B", value.strip())):
         number, prefix, binary = match.groups()
         amount = float(number) * (1024 if binary else 1000) ** _PREFIXES.index(prefix.lower())

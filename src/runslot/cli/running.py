@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from runslot.cli.words import Words
     from runslot.launch.experiment import Experiment
 
 
@@ -30,6 +31,7 @@ def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> in
         snapshot_code=experiment.snapshot_code or options["snapshot_code"],
     )
     experiment = _with_limits(_as_scripts(experiment, options), options)
+    _say_notes(words, options)
     json, quiet, notify = options["json"], options["quiet"], options["notify"] or words.read().get("notify", ())
     if options["dry_run"]:
         from runslot.cli.dry_run import print_plan
@@ -44,6 +46,17 @@ def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> in
     from runslot.cli.launched import run_experiment
 
     return run_experiment(experiment, json, quiet, notify, options["wait"])
+
+
+def _say_notes(words: Words, options: Mapping[str, Any]) -> None:
+    """Say of what was given what may be meant otherwise, before anything starts."""
+    if not words.notes:
+        return
+    from runslot.cli.asking import saying
+    from runslot.launch.events import Said
+
+    for note in words.notes:
+        saying(options["json"], options["quiet"])(Said(f"note: {note}"))
 
 
 def _with_limits(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:

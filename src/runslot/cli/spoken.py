@@ -11,7 +11,7 @@ from runslot.cli.sweepfile import SUFFIXES, read_sweep_file
 from runslot.cli.words import CONTAINER, RESOURCES, SPACES, WORDS, Words
 from runslot.errors import InvalidInput, nearest
 from runslot.variants.config import KeyPath
-from runslot.variants.parse import parse_grid, parse_sample, parse_value
+from runslot.variants.parse import doubts_of, parse_grid, parse_sample, parse_value
 
 _OPTIONS: Mapping[str, KeyPath] = {
     "name": ("name",),
@@ -84,6 +84,8 @@ def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
             if key in said:
                 raise InvalidInput(f"{option} has {key} twice; write all its values in one: {option} {key}=A,B")
             said.add(key)
+            if space != "sample":
+                words.notes += [f"--{space} {note}" for note in doubts_of(text)]
             words.say((space, key), value, f"{option} {text}")
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runslot.cli.words import Words
-from runslot.errors import InvalidInput, NotFound
+from runslot.errors import InvalidInput, NotFound, said_of_system
 from runslot.experiment.settings import path_of
-from runslot.variants.config import KeyPath
+from runslot.variants.config import KeyPath, dotted
+from runslot.variants.near_miss import doubt, refuse_near_miss
 
 if TYPE_CHECKING:
-    from ruamel.yaml.nodes import MappingNode, Node
+    from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -30,63 +31,135 @@ def read_sweep_file(path: Path) -> Words:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise NotFound(f"there is no sweep file {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"the sweep file {path} cannot be read: {error}") from error
-    values, origins = _parse(text, path)
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"the sweep file {path} cannot be read, it is not UTF-8 text: {error}") from error
+    except OSError as error:
+        raise InvalidInput(f"the sweep file cannot be read: {said_of_system(error)}") from error
+    values, origins, notes = _parse(text, path)
     if not isinstance(values, dict):
         raise InvalidInput(f"{path} is no sweep file: it holds no `key: value`, such as `function: train.py:train`")
-    return Words(_anchored(values, path.parent), {(): str(path), **origins})
+    return Words(_anchored(values, path.parent), {(): str(path), **origins}, notes)
 
 
-def _parse(text: str, path: Path) -> tuple[Any, dict[KeyPath, str]]:
-    from ruamel.yaml import YAML
+def _parse(text: str, path: Path) -> tuple[Any, dict[KeyPath, str], list[str]]:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     is_json = path.suffix == ".json"
+    kind = "JSON" if is_json else "YAML"
     try:
-        # JSON is YAML, but for tabs, which in JSON are never part of a value
-        node = YAML(typ="safe", pure=True).compose(text.replace("\t", " ") if is_json else text)
-        origins = dict(_origins(node, path)) if node is not None else {}
-        values = json.loads(text) if is_json else YAML(typ="safe", pure=True).load(text)
+        walk = _Walk(path)
+        values = walk.read(text, is_json)
     except json.JSONDecodeError as error:
         raise InvalidInput(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark is not None else ""
-        kind = "JSON" if is_json else "YAML"
         said = error.problem or error.context
         raise InvalidInput(f"{path}{line}: not {kind}: {said}{_hint(text, mark)}") from error
     except YAMLError as error:
-        raise InvalidInput(f"{path}: not YAML: {error}") from error
-    _refuse_dates(values, (), lambda where: _line_of(origins, where))
-    return values, origins
+        raise InvalidInput(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    except RecursionError:
+        raise InvalidInput(f"{path} is nested too deeply") from None
+    except InvalidInput:
+        raise
+    except Exception as error:  # the YAML library has many for values that do not fit their tags, as `!!int a`
+        raise InvalidInput(f"{path}: not {kind}: {type(error).__name__}: {error}") from error
+    _refuse_dates(values, (), lambda where: _line_of(walk.origins, where))
+    return values, walk.origins, walk.notes
 
 
 def _hint(text: str, mark: Any) -> str:
     line = text.splitlines()[mark.line] if mark is not None and mark.line < text.count("\n") + 1 else ""
-    return "; indent with spaces, not tabs" if "\t" in line else f" ({line.strip()!r})" if line.strip() else ""
+    line = line.strip()[:_LONGEST_LINE] if "\t" not in line else line
+    return "; indent with spaces, not tabs" if "\t" in line else f" ({line!r})" if line else ""
 
 
-def _origins(node: Node, path: Path, above: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
-    """Yield where each key stands, down to the keys inside lists; refuse a key that stands twice."""
-    from ruamel.yaml.nodes import MappingNode, SequenceNode
-
-    if isinstance(node, SequenceNode):
-        for number, item in enumerate(node.value):
-            yield from _origins(item, path, (*above, str(number)))
-    elif isinstance(node, MappingNode):
-        yield from _mapping_origins(node, path, above)
+_LONGEST_LINE = 200
+"""Characters of a line that a refusal repeats."""
+NODES_LIMIT = 2_000_000
+"""Values that a sweep file may have, aliases written out; more is a file whose aliases multiply."""
+_TAG = "tag:yaml.org,2002:"
 
 
-def _mapping_origins(node: MappingNode, path: Path, above: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    first: dict[str, int] = {}
-    for key, value in node.value:
-        name, line = str(key.value), key.start_mark.line + 1
-        if name in first:
-            raise InvalidInput(f"{path}, line {line}: {name!r} stands there twice, first in line {first[name]}")
-        first[name] = line
-        yield (*above, name), f"{path}, line {line}"
-        yield from _origins(value, path, (*above, name))
+class _Walk:
+    """Goes once through a file's nodes: where each key stands, and which values read almost like something else."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.origins: dict[KeyPath, str] = {}
+        self.notes: list[str] = []
+        self._nodes = 0
+        self._above: set[int] = set()
+
+    def read(self, text: str, is_json: bool) -> Any:
+        """Return the file's values; the YAML library's and JSON's own errors where it is neither."""
+        from ruamel.yaml import YAML
+
+        yaml = YAML(typ="safe", pure=True)
+        # JSON is YAML, but for tabs, which in JSON are never part of a value
+        node = yaml.compose(text.replace("\t", " ") if is_json else text)
+        if node is not None:
+            self._go(node, (), is_json)
+        if is_json:
+            return json.loads(text)
+        return None if node is None else yaml.constructor.construct_document(node)
+
+    def _go(self, node: Node, where: KeyPath, is_json: bool) -> None:
+        from ruamel.yaml.nodes import MappingNode, SequenceNode
+
+        self._nodes += 1
+        if self._nodes > NODES_LIMIT:
+            raise InvalidInput(f"{self.path} has more than {NODES_LIMIT:,} values; its aliases multiply")
+        if id(node) in self._above:
+            raise InvalidInput(f"{self._line(node)}: an alias stands inside what it stands for, without end")
+        self._above.add(id(node))
+        if isinstance(node, SequenceNode):
+            for number, item in enumerate(node.value):
+                node.value[number] = self._value(item, (*where, str(number)), is_json)
+        elif isinstance(node, MappingNode):
+            self._mapping(node, where, is_json)
+        self._above.remove(id(node))
+
+    def _mapping(self, node: MappingNode, above: KeyPath, is_json: bool) -> None:
+        first: dict[str, int] = {}
+        for number, (key, value) in enumerate(node.value):
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in first:
+                raise InvalidInput(
+                    f"{self.path}, line {line}: {name!r} stands there twice, first in line {first[name]}"
+                )
+            first[name] = line
+            path = (*above, name)
+            self.origins[path] = f"{self.path}, line {line}"
+            node.value[number] = (key, self._value(value, path, is_json))
+
+    def _value(self, node: Node, where: KeyPath, is_json: bool) -> Node:
+        """Go through one value; Python's `None` without quotes is null, as on the command line."""
+        from ruamel.yaml.nodes import ScalarNode
+
+        if isinstance(node, ScalarNode) and not is_json and where[0] in _OF_VARIANTS and node.style is None:
+            if node.value == "None":
+                return ScalarNode(f"{_TAG}null", "null", node.start_mark, node.end_mark)
+            self._look(node, where)
+        self._go(node, where, is_json)
+        return node
+
+    def _look(self, node: ScalarNode, where: KeyPath) -> None:
+        if where[0] == "sample" and len(where) > 1 and "(" in node.value:
+            return  # a distribution; `words` reads it
+        try:
+            refuse_near_miss(node.value)
+        except InvalidInput as error:
+            raise InvalidInput(f"{self._line(node)}: {dotted(where)}: {error}") from None
+        if said := doubt(node.value):
+            self.notes.append(f"{self._line(node)}: {said}")
+
+    def _line(self, node: Node) -> str:
+        return f"{self.path}, line {node.start_mark.line + 1}"
+
+
+_OF_VARIANTS = ("grid", "zip", "sample", "variants")
+"""Words whose values are those of runs."""
 
 
 def _line_of(origins: dict[KeyPath, str], where: KeyPath) -> str:

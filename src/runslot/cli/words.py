@@ -14,7 +14,7 @@ from runslot.cli.quantities import MEMORY, TIME, parse_memory, parse_seconds
 from runslot.errors import InvalidInput, nearest
 from runslot.hardware.resources import Avoid, Threads
 from runslot.variants.config import KeyPath, dotted, split_key
-from runslot.variants.parse import parse_sample, parse_seeds
+from runslot.variants.parse import SEED_LIMIT, parse_sample, parse_seeds
 
 SNAPSHOT_MODES = ("all", "last", "gap", "gap_and_last", "last+gap", "none")
 STARTS = ("auto", "warm", "cold")
@@ -36,8 +36,8 @@ def _text(said: str) -> Word:
 
 def _whole(said: str, least: int) -> Word:
     def read(value: Any) -> int:
-        if type(value) is not int or value < least:
-            raise InvalidInput(f"must be a whole number, {least} or more, not {value!r}")
+        if type(value) is not int or not least <= value < 2**63:
+            raise InvalidInput(f"must be a whole number, {least} or more, not {value!r:.40}")
         return value
 
     return Word(said, {"type": "integer", "minimum": least}, read)
@@ -55,7 +55,7 @@ def _memory(said: str) -> Word:
 
 def _one_of(said: str, *choices: str) -> Word:
     def read(value: Any) -> str:
-        if value not in choices:
+        if not isinstance(value, str) or value not in choices:
             raise InvalidInput(f"must be one of {', '.join(choices)}, not {value!r}{nearest(str(value), choices)}")
         return str(value)
 
@@ -132,7 +132,7 @@ def _read_sample(value: Any) -> dict[str, Any]:
 def _read_seeds(value: Any) -> int | list[int]:
     if isinstance(value, str):
         return parse_seeds(value)
-    if type(value) is int and value >= 1:
+    if type(value) is int and 1 <= value <= SEED_LIMIT:
         return value
     if isinstance(value, list) and value and all(type(each) is int for each in value):
         return value
@@ -260,6 +260,8 @@ class Words:
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[KeyPath, str] = field(default_factory=dict)
     """By path of keys: `sweep.yaml, line 7`, `--timeout`; the empty path is the whole."""
+    notes: list[str] = field(default_factory=list)
+    """What should be said before anything starts: values that may be meant otherwise than they are read."""
 
     def say(self, path: KeyPath, value: Any, origin: str) -> None:
         """Set one word, or one key of `resources` or of a space, in place of what was said before."""

@@ -26,6 +26,8 @@ class WrongStructure(InvalidInput, TypeError):
 
 def split_key(key: str | KeyPath) -> KeyPath:
     """Return the path of a dotted key; a path is returned as it is. `InvalidInput` for an empty part."""
+    if not isinstance(key, (str, tuple, list)):
+        raise InvalidInput(f"the key {key!r} is a {type(key).__name__}, not text: put it in quotes")
     path = tuple(key.split(".")) if isinstance(key, str) else tuple(key)
     if not path or any(part == "" for part in path):
         raise InvalidInput(f"{key!r} is not a key: write names with single dots between them, such as env.id")
@@ -67,8 +69,11 @@ def place(config: dict[str, Any], path: KeyPath, value: Any) -> None:
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the leaves by dotted key, in order; an empty dict is a leaf."""
-    return {dotted(path): value for path, value in leaves(config)}
+    """Return the leaves by dotted key, in order; an empty dict is a leaf. `InvalidInput` for one that holds itself."""
+    try:
+        return {dotted(path): value for path, value in leaves(config)}
+    except RecursionError:
+        raise InvalidInput("a dict of settings holds itself, or is nested too deeply") from None
 
 
 def leaves(config: Mapping[str, Any], above: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

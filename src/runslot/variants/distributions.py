@@ -14,11 +14,17 @@ from typing import Any
 
 from runslot.errors import InvalidInput
 from runslot.variants.identity import canonical
-from runslot.variants.variant import own
+from runslot.variants.variant import own, plain_containers
 
 DIGITS = 6
 """Significant digits of a drawn float: enough for a search, short in names and command lines, and the same on machines
 whose `exp` and `log` differ in the last bit."""
+
+
+INTEGERS_LIMIT = 2**53
+"""Up to here every whole number is a float of its own, and `random()` reaches them all."""
+ENDS_LIMIT = 1e300
+"""Up to here the difference of two ends is a float."""
 
 
 class Distribution(ABC):
@@ -79,6 +85,8 @@ class Integers(Distribution):
         for end in (self.low, self.high):
             if type(end) is not int:
                 raise InvalidInput(f"integers({self.low!r}, {self.high!r}) takes whole numbers; for others use uniform")
+            if abs(end) > INTEGERS_LIMIT:
+                raise InvalidInput("integers takes ends of up to 2**53, and one here is beyond")
         if self.low > self.high:
             raise InvalidInput(f"integers({self.low}, {self.high}) is empty: write the lower end first")
 
@@ -129,15 +137,16 @@ def integers(low: int, high: int) -> Integers:
 
 def choice(options: Sequence[Any]) -> Choice:
     """One of the options."""
-    if isinstance(options, str) or not isinstance(options, (list, tuple, range)):
+    options = plain_containers(options)
+    if not isinstance(options, (list, tuple, range)):
         raise InvalidInput(f"choice takes a list of options, not {options!r}")
     return Choice(own(tuple(options)))
 
 
 def _check_range(name: str, low: float, high: float) -> None:
     for end in (low, high):
-        if isinstance(end, bool) or not isinstance(end, (int, float)) or not math.isfinite(end):
-            raise InvalidInput(f"{name}({low!r}, {high!r}): {end!r} is not a finite number")
+        if isinstance(end, bool) or not isinstance(end, (int, float)) or not abs(end) <= ENDS_LIMIT:
+            raise InvalidInput(f"{name}({low!r:.40}, {high!r:.40}): {end!r:.40} is not a finite number")
     if low >= high:
         raise InvalidInput(f"{name}({low!r}, {high!r}) is empty: write the lower end first, and a higher one after it")
 

@@ -12,7 +12,7 @@ from runslot.variants.identity import SEED_KEY, canonical
 from runslot.variants.levels import VariantLevel
 from runslot.variants.naming import part_name
 from runslot.variants.space import Listed, Names, Space, levels, single
-from runslot.variants.variant import Variant, own
+from runslot.variants.variant import Variant, own, plain_containers
 
 SWEEP_NOTE = "sweep=False takes lists as they are"
 
@@ -49,7 +49,10 @@ def space_of(value: Any, *, sweep: bool | None = True) -> Space:
 
 def listed(variants: Iterable[Mapping[str, Any]]) -> Space:
     """Return the space of these variants, in this order; plain dicts are named by the keys in which they differ."""
-    items = list(variants)
+    given: Any = variants
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise InvalidInput(f"listed takes a list of dicts, not a {type(given).__name__}")
+    items = [item if isinstance(item, Variant) else plain_containers(item) for item in variants]
     for number, item in enumerate(items):
         if not isinstance(item, Mapping):
             raise InvalidInput(_not_a_dict(number, item))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set, ValuesView
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,10 @@ from runslot.variants.encode import is_array
 from runslot.variants.identity import SEED_KEY, canonical
 from runslot.variants.naming import part_name, shortened
 from runslot.variants.space import Names, Space, factor
-from runslot.variants.variant import Variant, own
+from runslot.variants.variant import Variant, own, plain_containers
+
+CHOICES_LIMIT = 1_000_000
+"""Choices of one key; more is a slip of the hand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,10 @@ class Grid(Space):
             yield Variant(settings, shortened(name, name))
 
     def __len__(self) -> int:
+        return self.bound()
+
+    def bound(self) -> int:
+        """Return the number of combinations, which may be more than `len()` can say."""
         return math.prod(len(axis.rows) for axis in self.axes)
 
     def factors(self) -> tuple[str, ...]:
@@ -130,7 +137,11 @@ def read_settings(
         raise InvalidInput(f"{who} takes a dict of settings by key, not a {type(settings).__name__}")
     fixed: dict[KeyPath, Any] = {}
     choices: dict[KeyPath, Any] = {}
-    for path, value in _settings(settings):
+    try:
+        pairs = [(path, plain_containers(value)) for path, value in _settings(settings)]
+    except RecursionError:
+        raise InvalidInput(f"{who} was given settings that hold themselves, or are nested too deeply") from None
+    for path, value in pairs:
         if path in fixed or path in choices:
             raise InvalidInput(f"{who} has {dotted(path)} twice, once by dots and once by dicts")
         if isinstance(value, Distribution):
@@ -158,8 +169,10 @@ def _settings(choices: Mapping[str, Any], above: KeyPath = ()) -> Iterator[tuple
 def _choices(value: Any, path: KeyPath) -> list[Any] | None:
     """Return the choices that a value holds, or None where it is one fixed value."""
     key = dotted(path)
-    if isinstance(value, (list, range)) or (is_array(value) and getattr(value, "ndim", 0) == 1):
+    if isinstance(value, (list, range)) or _is_column(value):
         values = list(value) if isinstance(value, (list, range)) else list(value.tolist())
+        if len(values) > CHOICES_LIMIT:
+            raise InvalidInput(f"{key} has {len(values):,} choices, more than {CHOICES_LIMIT:,}")
         if not values:
             raise InvalidInput(f"{key} has no choices; give it one, or write [[]] for the empty list as a value")
         return values
@@ -167,9 +180,16 @@ def _choices(value: Any, path: KeyPath) -> list[Any] | None:
         raise InvalidInput(
             f"{key} is a tuple: write a list for choices, {list(value)!r}, or [{value!r}] for one value that is a tuple"
         )
-    if isinstance(value, (set, frozenset, Iterator)) or type(value).__name__ in ("dict_keys", "dict_values"):
+    if isinstance(value, (Set, Iterator, ValuesView)):
         raise InvalidInput(f"{key} is a {type(value).__name__}, which has no order to rely on; write a list of choices")
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
+        raise InvalidInput(f"{key} is a {type(value).__name__}: write list(…) for choices, or [[…]] for one value")
     return None
+
+
+def _is_column(value: Any) -> bool:
+    """Tell whether a value is an array of one dimension, or a column of a table: what has several values in order."""
+    return getattr(value, "ndim", 0) == 1 and (is_array(value) or hasattr(value, "tolist"))
 
 
 def _refuse_inside(path: KeyPath, others: Sequence[KeyPath]) -> None:

@@ -5,7 +5,7 @@ Same names, results and order as rlpyt's `variant.py`; its asserts are errors th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from runslot.errors import InvalidInput
@@ -67,7 +67,13 @@ def _crossed(
 
 def checked_level(level: VariantLevel, where: str) -> tuple[list[KeyPath], list[tuple[Any, ...]], list[str]]:
     """Return the paths, rows and directories of a level, or `InvalidInput` that says where it is wrong."""
+    parts: Any = level
+    if not isinstance(parts, tuple) or len(parts) != len(VariantLevel._fields):
+        raise InvalidInput(f"{where} is {level!r:.80}, not a VariantLevel of keys, values and dir_names")
     keys, values, dir_names = level
+    for name, part in zip(VariantLevel._fields, parts, strict=True):
+        if isinstance(part, str) or not isinstance(part, Iterable):
+            raise InvalidInput(f"{where}: {name} is {part!r:.80}, not a list")
     paths = [_key_path(key, f"{where}, keys[{number}]") for number, key in enumerate(keys)]
     rows = [_row(row, paths, f"{where}, values[{number}]") for number, row in enumerate(values)]
     names = list(dir_names)
@@ -82,7 +88,7 @@ def checked_level(level: VariantLevel, where: str) -> tuple[list[KeyPath], list[
 def _key_path(key: Sequence[str], where: str) -> KeyPath:
     if isinstance(key, str) and len(key) != 1:
         raise InvalidInput(f"{where} is the string {key!r}; a key is a path of keys: write ({key!r},)")
-    path = tuple(key)
+    path = tuple(key) if isinstance(key, (str, tuple, list)) else ()
     if not path:
         raise InvalidInput(f"{where} is empty; a key is a path of at least one name, such as ('lr',)")
     return path

@@ -1,6 +1,7 @@
 """What the command line says of variants: `lr=0.1,0.01`, `lr=loguniform(1e-5,1e-1)`, `--seeds 0-9`.
 
 Values read as in a sweep file, that is as in YAML 1.2 and its core schema: `1e-3` is a number, and so is `1_000`.
+Python's `None` is null, as `True` and `False` are true and false; `near_miss` has what else is refused.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from typing import Any, NoReturn
 from runslot.errors import InvalidInput, nearest
 from runslot.variants.config import split_key
 from runslot.variants.distributions import Distribution, choice, integers, loguniform, uniform
+from runslot.variants.near_miss import doubt, refuse_near_miss
 
 LARGEST_SEED = 2**32 - 1
+DEPTH_LIMIT = 50
+"""Brackets inside brackets that a value may have."""
 SEED_LIMIT = 1_000_000
 """Seeds that one `--seeds` may ask for; more is a slip of the hand."""
 
 _WORDS: dict[str, Any] = {
-    **dict.fromkeys(("null", "Null", "NULL", "~")),
+    **dict.fromkeys(("null", "Null", "NULL", "~", "None")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
@@ -34,6 +38,8 @@ _CALL = re.compile(r"\s*([A-Za-z_]+)\s*\((.*)\)\s*", re.DOTALL)
 _SEEDS = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 _DOUBLE_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SINGLE_QUOTED = re.compile(r"'(?:[^']|'')*'", re.DOTALL)
+_QUOTED_LIMIT = 200
+"""Characters of what the user wrote that a refusal repeats."""
 _BRACKETS = {"[": "]", "{": "}", "(": ")"}
 _DISTRIBUTIONS: dict[str, Callable[..., Distribution]] = {
     "uniform": uniform,
@@ -49,6 +55,17 @@ def parse_grid(text: str) -> tuple[str, list[Any]]:
     """
     key, values = _split_setting(text, "lr=0.1,0.01")
     return key, _Reader(values, text).values()
+
+
+def doubts_of(text: str) -> list[str]:
+    """Return what should be said of the values of `KEY=VALUE,VALUE` that may be meant otherwise than they are read."""
+    key, values = _split_setting(text, "lr=0.1,0.01")
+    reader = _Reader(values, text)
+    read = reader.values()
+    doubts = [doubt_said for bare in reader.bare if (doubt_said := doubt(bare))]
+    if len(read) == 1 and isinstance(read[0], list) and len(read[0]) > 1:
+        doubts.append(f"{values.strip()} is one value, a list; for several values leave the brackets out")
+    return [f"{key}: {text}" for text in doubts]
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -112,6 +129,9 @@ class _Reader:
         self.text = text
         self.whole = whole
         self.position = 0
+        self.depth = 0
+        self.bare: list[str] = []
+        """Texts without quotes, as they stand."""
 
     def only_value(self) -> Any:
         """Read all of the text as one value, commas included where it is bare text."""
@@ -141,11 +161,24 @@ class _Reader:
         character = self._next()
         if character and character in "\"'":
             return self._quoted()
-        if character == "[":
-            return self._bracketed(self._filled_value, "]")
-        if character == "{":
-            return dict(self._bracketed(self._entry, "}"))
-        return _scalar(self._bare(stops))
+        if character and character in "[{":
+            return self._inside(character)
+        text = self._bare(stops)
+        try:
+            refuse_near_miss(text)
+        except InvalidInput as error:
+            self._refuse(str(error))
+        self.bare.append(text)
+        return _scalar(text)
+
+    def _inside(self, opening: str) -> Any:
+        self.depth += 1
+        if self.depth > DEPTH_LIMIT:
+            self._refuse(f"it is nested more than {DEPTH_LIMIT} deep")
+        whole = opening == "["
+        value = self._bracketed(self._filled_value, "]") if whole else dict(self._bracketed(self._entry, "}"))
+        self.depth -= 1
+        return value
 
     def _bracketed(self, read: Callable[[str], Any], closing: str) -> list[Any]:
         self.position += 1
@@ -211,7 +244,11 @@ class _Reader:
             self.position += 1
 
     def _refuse(self, reason: str) -> NoReturn:
-        raise InvalidInput(f"{self.whole!r}: {reason}")
+        raise InvalidInput(f"{_brief(self.whole)}: {reason}")
+
+
+def _brief(text: str) -> str:
+    return repr(text) if len(text) <= _QUOTED_LIMIT else f"{text[:_QUOTED_LIMIT]!r}…"
 
 
 def _scalar(text: str) -> Any:

@@ -18,6 +18,11 @@ from runslot.variants.identity import canonical
 from runslot.variants.space import Space
 from runslot.variants.variant import own
 
+SAMPLES_LIMIT = 100_000
+"""Variants that one `sample` may ask for; more is a slip of the hand."""
+_IN_VAIN_LIMIT = 200_000
+"""Draws in a row that give nothing new, after which there is nothing new."""
+
 
 def sample(settings: Mapping[str, Any], n: int, seed: int = 0) -> Space:
     """Return `n` different variants, drawn at random.
@@ -28,6 +33,8 @@ def sample(settings: Mapping[str, Any], n: int, seed: int = 0) -> Space:
     """
     if type(n) is not int or n < 1:
         raise InvalidInput(f"sample takes a number of variants of at least 1, not {n!r}")
+    if n > SAMPLES_LIMIT:
+        raise InvalidInput(f"sample draws at most {SAMPLES_LIMIT:,} variants, not {n:,}")
     if type(seed) is not int:
         raise InvalidInput(f"sample takes a whole number as its seed, not {seed!r}")
     fixed, choices = read_settings(settings, "sample", drawn=True)
@@ -54,10 +61,15 @@ def _draws(drawn: Mapping[KeyPath, Distribution], seed: int) -> Iterator[tuple[A
 def _different(draws: Iterator[tuple[Any, ...]], n: int) -> list[tuple[Any, ...]]:
     """Return the first `n` draws that differ from all before."""
     rows: dict[str, tuple[Any, ...]] = {}
+    in_vain = 0
     for row in draws:
-        rows.setdefault(canonical(row), row)
+        content = canonical(row)
+        in_vain = in_vain + 1 if content in rows else 0
+        rows.setdefault(content, row)
         if len(rows) == n:
             break
+        if in_vain > _IN_VAIN_LIMIT:  # numbers so close together that few floats lie between them
+            raise InvalidInput(f"only {len(rows)} different variants could be drawn, not {n}; widen a distribution")
     return list(rows.values())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from runslot.errors import InvalidInput
@@ -15,7 +16,10 @@ from runslot.variants.config import KeyPath, dotted
 from runslot.variants.identity import SEED_KEY, canonical, without_seed
 from runslot.variants.levels import VariantLevel, checked_level, make_variants
 from runslot.variants.naming import folded, joined, with_hash
-from runslot.variants.variant import Variant, own
+from runslot.variants.variant import Variant, own, plain_containers
+
+VARIANTS_LIMIT = 1_000_000
+"""Variants of an experiment; more is a slip of the hand, and would fill the memory."""
 
 
 class Space(ABC):
@@ -27,6 +31,10 @@ class Space(ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
+    def bound(self) -> int:
+        """Return a number of variants that there are not more than, without making any."""
+        return len(self)
+
     @abstractmethod
     def factors(self) -> tuple[str, ...]:
         """Return what the number of variants is made of, for people: `("lr ×3", "hidden ×2")`."""
@@ -37,6 +45,8 @@ class Space(ABC):
 
     def where(self, predicate: Callable[[dict[str, Any]], object]) -> Space:
         """Keep the variants for which `predicate(variant)` is true."""
+        if not callable(predicate):
+            raise InvalidInput(f"where takes a function of a variant, such as lambda v: v['lr'] < 1, not {predicate!r}")
         return Kept(self, predicate)
 
 
@@ -57,6 +67,10 @@ class Crossed(Space):
     def __len__(self) -> int:
         return len(self.outer) * len(self.inner)
 
+    def bound(self) -> int:
+        """Return the product of those of the two spaces."""
+        return self.outer.bound() * self.inner.bound()
+
     def factors(self) -> tuple[str, ...]:
         """Return those of the outer space, then those of the inner one."""
         return self.outer.factors() + self.inner.factors()
@@ -75,6 +89,10 @@ class Kept(Space):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def bound(self) -> int:
+        """Return that of the whole space: which variants are kept shows only once they are made."""
+        return self.space.bound()
 
     def factors(self) -> tuple[str, ...]:
         """Return those of the whole space, and how many are kept."""
@@ -99,6 +117,10 @@ class Union(Space):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def bound(self) -> int:
+        """Return the sum of those of the spaces."""
+        return sum(space.bound() for space in self.spaces)
 
     def factors(self) -> tuple[str, ...]:
         """Return those of the spaces, and how many variants were equal."""
@@ -166,7 +188,9 @@ def levels(*variant_levels: VariantLevel) -> Space:
 
 def single(settings: Mapping[str, Any] | None = None) -> Space:
     """Return the space of one variant, whose name is empty: its runs differ by their seeds alone."""
-    return Listed((Variant(own({**(settings or {})}), ""),))
+    if settings is not None and not isinstance(settings, Mapping):
+        raise InvalidInput(f"single takes a dict of settings by key, not a {type(settings).__name__}")
+    return Listed((Variant(own(plain_containers({**(settings or {})})), ""),))
 
 
 def variants_of(space: Iterable[Variant]) -> list[Variant]:
@@ -175,8 +199,12 @@ def variants_of(space: Iterable[Variant]) -> list[Variant]:
     `InvalidInput` where it has none, where two different variants (but for their seeds) have one name, and where one
     variant with one seed stands in it twice.
     """
+    if isinstance(space, Space) and space.bound() > VARIANTS_LIMIT:
+        raise InvalidInput(f"the space has {space.bound():,} variants, more than {VARIANTS_LIMIT:,}: take some out")
     found: dict[str, list[Variant]] = {}
-    variants = list(space)
+    variants = list(islice(space, VARIANTS_LIMIT + 1))
+    if len(variants) > VARIANTS_LIMIT:
+        raise InvalidInput(f"there are more than {VARIANTS_LIMIT:,} variants: take some out")
     for variant in variants:
         found.setdefault(variant.name, []).append(variant)
     if not variants:

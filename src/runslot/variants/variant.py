@@ -6,8 +6,9 @@ Every variant owns what it holds, so that changing one never changes another.
 from __future__ import annotations
 
 import copy
+import sys
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from runslot.errors import InvalidInput
@@ -15,6 +16,7 @@ from runslot.variants.config import flatten
 from runslot.variants.identity import SEED_KEY
 from runslot.variants.naming import part_name, safe_directory
 
+_LIBRARY = sys.stdlib_module_names - {"__main__"}
 _ATOMS = frozenset(
     {bool, int, float, complex, str, bytes, type(None), type, range, types.FunctionType, types.BuiltinFunctionType}
 )
@@ -53,6 +55,23 @@ def named(settings: Mapping[str, Any]) -> str:
 def plain(variant: Mapping[str, Any]) -> dict[str, Any]:
     """Return a plain dict that shares nothing with the variant: what a function gets."""
     return own({**variant})  # type: ignore[no-any-return]  # own() keeps the type of a dict
+
+
+def plain_containers(value: Any) -> Any:
+    """Return a value whose mappings are dicts and whose sequences are lists, also those of OmegaConf and their like.
+
+    Dicts, lists, tuples and text stay, and so does whatever the standard library has of its own (a `deque`).
+    """
+    if isinstance(value, (str, bytes, tuple)) or type(value) in _ATOMS:
+        return value
+    if isinstance(value, dict):
+        return {key: plain_containers(item) for key, item in value.items()} if type(value) is dict else value
+    foreign = type(value).__module__.partition(".")[0] not in _LIBRARY
+    if isinstance(value, Mapping) and foreign:
+        return {key: plain_containers(value[key]) for key in value}
+    if type(value) is list or (isinstance(value, Sequence) and foreign):
+        return [plain_containers(item) for item in value]
+    return value
 
 
 def own(value: Any) -> Any:
