@@ -6,7 +6,6 @@ the next read, a broken line is named and left out.
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,12 @@ import polars as pl
 
 from runslot.results.files import open_regular
 from runslot.results.problems import Problem
+from runslot.results.table_text import cells_of, columns_of, find_header, number_of, read_lines, stack
 
 BATCH = 8 << 20
 """Bytes of text that are parsed in one call: enough to keep the parser's threads busy, and so little that the memory
 is used again for the next ones (the C library gives larger blocks back each time)."""
 _TAIL = 64
-RESERVED = ("run", "row")
-"""Columns that `Results.progress` adds; a metric of such a name gets a number after it."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,9 @@ class Cursor:
     """Up to 64 bytes before `offset`, hexadecimal."""
     lines: int
     """Lines before `offset`, for messages."""
+    columns: tuple[str, ...] | None = None
+    """Those of a header further down, which holds from there on; None: those of the first."""
+    separator: str = ","
 
 
 @dataclass(frozen=True)
@@ -52,23 +53,27 @@ class Text:
     """After `body`."""
     restarted: bool
     """The file is not the one that was read before: forget its rows."""
+    problem: str = ""
+    """What is wrong with the rows before `body`."""
 
 
 def read_new(path: str, cursor: Cursor | None) -> Text | None:
-    """Return the lines that are new since `cursor`, or the whole file where it was rewritten; None without a header.
+    """Return the lines that are new since `cursor`, or the whole file where it was rewritten; None while it is empty.
 
-    Raises `OSError` where the file cannot be read.
+    Raises `OSError` where the file cannot be read, `NotATable` where it is none.
     """
     with io.FileIO(open_regular(path)) as file:
-        restarted = cursor is not None and not _continues(file, cursor)
+        restarted = cursor is not None and not continues(file, cursor)
         known = None if restarted else cursor
         file.seek(known.offset if known else 0)
         data = file.readall()
     end = data.rfind(b"\n") + 1
-    start = 0 if known else _header_end(data, end)
-    if known is None and start == 0:
+    header = None if known else find_header(data, end)
+    if known is None and header is None:
         return None
+    start = header.end if header else 0
     head = bytes.fromhex(known.head) if known else data[:start]
+    separator = known.separator if known else header.separator if header else ","
     rows = data.count(b"\n", start, end)
     tail = data[max(end - _TAIL, 0) : end].hex() if known is None or end else known.tail
     after = Cursor(
@@ -77,43 +82,24 @@ def read_new(path: str, cursor: Cursor | None) -> Text | None:
         head=head.hex(),
         tail=tail,
         lines=(known.lines if known else head.count(b"\n")) + rows,
+        columns=known.columns if known else None,
+        separator=separator,
     )
-    return Text(path, _columns(head), memoryview(data)[start:end], rows, after, restarted)
+    columns = after.columns or columns_of(cells_of(_last_line(head), separator))
+    return Text(path, columns, memoryview(data)[start:end], rows, after, restarted, header.problem if header else "")
 
 
-def _continues(file: io.FileIO, cursor: Cursor) -> bool:
+def _last_line(head: bytes) -> bytes:
+    return head.rstrip(b"\r\n").rpartition(b"\n")[2].removeprefix(b"\xef\xbb\xbf")
+
+
+def continues(file: io.FileIO, cursor: Cursor) -> bool:
+    """Tell whether a file still begins as it did when it was read up to `cursor`."""
     tail = bytes.fromhex(cursor.tail)
     if file.read(cursor.start).hex() != cursor.head:
         return False
     file.seek(cursor.offset - len(tail))
     return file.read(len(tail)) == tail
-
-
-def _header_end(data: bytes, end: int) -> int:
-    """Return where the rows start: after comment and blank lines (Monitor's first line is one) and the header."""
-    position = 0
-    while position < end:
-        stop = data.index(b"\n", position) + 1
-        line = data[position:stop].strip()
-        position = stop
-        if line and not line.startswith(b"#"):
-            return position
-    return 0
-
-
-def _columns(head: bytes) -> tuple[str, ...]:
-    line = head.rstrip(b"\r\n").rpartition(b"\n")[2].removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-    columns: list[str] = []
-    taken = set(RESERVED)
-    for cell in next(csv.reader([line])):
-        plain = cell.strip() or "unnamed"
-        name, number = plain, 1
-        while name in taken:
-            number += 1
-            name = f"{plain}_{number}"
-        taken.add(name)
-        columns.append(name)
-    return tuple(columns)
 
 
 @dataclass(frozen=True)
@@ -124,16 +110,18 @@ class Parsed:
     texts: tuple[Text, ...]
     heights: tuple[int, ...]
     """Rows of each text in `frame`."""
+    columns: tuple[tuple[str, ...] | None, ...] = ()
+    """Of each text that has a further header: the columns that hold after its end."""
 
 
 def parse(texts: Iterable[Text], problems: list[Problem]) -> Iterator[Parsed]:
     """Parse texts in batches of equal columns; lines that cannot be read are named in `problems`."""
-    waiting: dict[tuple[str, ...], list[Text]] = {}
+    waiting: dict[tuple[str, tuple[str, ...]], list[Text]] = {}
     size = 0
     for text in texts:
         if not text.rows:
             continue
-        waiting.setdefault(text.columns, []).append(text)
+        waiting.setdefault((text.cursor.separator, text.columns), []).append(text)
         size += len(text.body)
         if size >= BATCH:
             while waiting:
@@ -144,47 +132,51 @@ def parse(texts: Iterable[Text], problems: list[Problem]) -> Iterator[Parsed]:
 
 
 def _parse_batch(texts: Sequence[Text], problems: list[Problem]) -> Parsed:
-    frame = _fast(b"".join(text.body for text in texts), texts[0].columns, sum(text.rows for text in texts))
+    frame = _fast(b"".join(text.body for text in texts), texts[0], sum(text.rows for text in texts))
     if frame is not None:
         return Parsed(frame, tuple(texts), tuple(text.rows for text in texts))
-    frames = []
+    frames: list[pl.DataFrame] = []
+    columns: list[tuple[str, ...] | None] = []
     for text in texts:
-        alone = _fast(bytes(text.body), text.columns, text.rows) if len(texts) > 1 else None
-        frames.append(_slow(text, problems) if alone is None else alone)
-    return Parsed(stack(frames), tuple(texts), tuple(frame.height for frame in frames))
+        alone = _fast(bytes(text.body), text, text.rows) if len(texts) > 1 else None
+        if alone is None:
+            before = text.cursor.lines - text.rows
+            table = read_lines(text.path, text.body, text.columns, text.cursor.separator, before, problems)
+            alone, further = table.frame, table.columns
+        else:
+            further = None
+        frames.append(alone)
+        columns.append(further)
+    return Parsed(stack(frames), tuple(texts), tuple(frame.height for frame in frames), tuple(columns))
 
 
-def _fast(body: bytes, columns: tuple[str, ...], rows: int) -> pl.DataFrame | None:
+def _fast(body: bytes, text: Text, rows: int) -> pl.DataFrame | None:
     """Return the rows, or None where a line does not have a cell for each column, or a cell is not what it should be.
 
     polars itself is lenient about short and blank lines; a torn line must not become a row with a cut number.
     """
+    columns, separator = text.columns, text.cursor.separator
     if b'"' in body or body[:1] in b"\r\n":
         return None
-    first = body[: body.index(b"\n")].decode("utf-8", "replace").split(",")
+    first = body[: body.index(b"\n")].decode("utf-8", "replace").split(separator)
     if len(first) != len(columns):
         return None
     schema = {name: pl.Float64 if _is_number(cell) else pl.String for name, cell in zip(columns, first, strict=True)}
     try:
-        frame = pl.read_csv(body, has_header=False, schema=schema, quote_char=None)
+        frame = pl.read_csv(body, has_header=False, schema=schema, quote_char=None, separator=separator)
     except pl.exceptions.PolarsError:
         return None
     # A line that is too short has no last cell, so that only then the cells need to be counted.
     short = frame.height != rows or frame[columns[-1]].null_count() > 0
-    if short and (body.count(b",") != rows * (len(columns) - 1) or frame.height != rows or b"\n\n" in body):
+    if short and (
+        body.count(separator.encode()) != rows * (len(columns) - 1) or frame.height != rows or b"\n\n" in body
+    ):
         return None
     return _settled(frame)
 
 
 def _is_number(cell: str) -> bool:
-    return not cell.strip() or (_number(cell) is not None and cell.strip() not in {"True", "False"})
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell) if "_" not in cell else None  # Python reads 1_000 as a number; nobody else does
-    except ValueError:
-        return {"True": 1.0, "False": 0.0}.get(cell.strip())
+    return not cell.strip() or (number_of(cell) is not None and cell.strip() not in {"True", "False"})
 
 
 def _settled(frame: pl.DataFrame) -> pl.DataFrame | None:
@@ -195,50 +187,3 @@ def _settled(frame: pl.DataFrame) -> pl.DataFrame | None:
     if any(others.row(0) if others.width else ()):
         return None
     return frame.with_columns((pl.col(logical) == "True").cast(pl.Float64)) if logical else frame
-
-
-def _slow(text: Text, problems: list[Problem]) -> pl.DataFrame:
-    """Read one file's lines one by one, and say which cannot be read."""
-    # Some file systems leave zero bytes after a crash, which csv refuses before Python 3.11.
-    lines = str(text.body, "utf-8", "replace").replace("\0", "\ufffd")
-    reader = csv.reader(io.StringIO(lines, newline=""))
-    before = text.cursor.lines - text.rows
-    rows: list[list[str]] = []
-    try:
-        for row in reader:
-            if not row or [cell.strip() for cell in row] == list(text.columns):
-                continue  # a blank line, or the header again after a restart
-            if len(row) == len(text.columns):
-                rows.append(row)
-            else:
-                cells = f"{len(row)} cells for {len(text.columns)} columns"
-                problems.append(Problem(text.path, f"line {before + reader.line_num} has {cells}; it is left out"))
-    except csv.Error as error:
-        problems.append(Problem(text.path, f"line {before + reader.line_num}: {error}; the rest is left out"))
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(text.columns)
-    return pl.DataFrame(
-        [_series(name, cells, text, problems) for name, cells in zip(text.columns, columns, strict=True)]
-    )
-
-
-def _series(name: str, cells: tuple[str, ...], text: Text, problems: list[Problem]) -> pl.Series:
-    numbers = [_number(cell) for cell in cells]
-    wrong = [cell for cell, number in zip(cells, numbers, strict=True) if number is None and cell.strip()]
-    if wrong and all(number is None for number in numbers):
-        return pl.Series(name, cells, dtype=pl.String)
-    if wrong:
-        many = f"{len(wrong)} cells of {name!r} are not numbers, the first is {wrong[0][:40]!r}"
-        problems.append(Problem(text.path, f"{many}; they are left out"))
-    return pl.Series(name, numbers, dtype=pl.Float64)
-
-
-def stack(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Put frames one below the other without copying; a column that is numbers in one of them is numbers in all."""
-    if len(frames) == 1:
-        return frames[0]
-    numbers = {name for frame in frames for name, kind in frame.schema.items() if kind == pl.Float64}
-    texts = {name for frame in frames for name, kind in frame.schema.items() if kind == pl.String}
-    if mixed := numbers & texts:
-        frames = [frame.cast(dict.fromkeys(mixed & set(frame.columns), pl.Float64), strict=False) for frame in frames]
-    same = all(frame.columns == frames[0].columns for frame in frames)
-    return pl.concat(frames, how="vertical" if same else "diagonal", rechunk=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -15,16 +14,14 @@ from runslot.errors import RunslotError
 from runslot.experiment.processes import ProcessIdentity, is_alive
 from runslot.experiment.records import Attempt, Outcome, RunFile
 from runslot.experiment.rundir import ExperimentDir, RunDir
-from runslot.results.files import read_bytes, read_object
-from runslot.results.finding import VARIANT_CONFIG, Found
+from runslot.results.files import read_object
+from runslot.results.finding import Found
+from runslot.results.layouts import HYDRA, is_monitor
+from runslot.results.monitor import monitor_task
+from runslot.results.parameters import BOOKKEEPING, Value, flatten, parameters_of, read_settings
+from runslot.results.place import Places
 from runslot.results.problems import Problem
-
-Value = int | float | str | bool | None
-
-BOOKKEEPING = frozenset({"seed", "run_ID", "exp_id", "exp_prefix", "exp_name", "instance_type", "log_dir"})
-"""Keys that a launcher adds to a variant: runs that differ in nothing else are one variant."""
-
-_LAST_NUMBER = re.compile(r"(?:run|version|seed|s|exp)?[_-]?(\d+)")
+from runslot.results.sacred import sacred_run
 
 
 @dataclass(frozen=True)
@@ -57,12 +54,12 @@ class Description:
         return self
 
 
-def describe(found: Found, problems: list[Problem], experiments: dict[Path, str | None]) -> Description:
+def describe(found: Found, problems: list[Problem], experiments: dict[Path, str | None], places: Places) -> Description:
     """Read what `found` says of itself; a broken file is named in `problems` and its part left out.
 
     `experiments` remembers, for the calls of one reading, to which experiment the runs of a directory belong.
     """
-    return _of_runslot(found, problems) if found.kind == "runslot" else _of_others(found, problems, experiments)
+    return _of_runslot(found, problems) if found.kind == "runslot" else _of_others(found, problems, experiments, places)
 
 
 def _of_runslot(found: Found, problems: list[Problem]) -> Description:
@@ -132,27 +129,36 @@ def collection_of(experiment: str) -> str:
     return before if mark else experiment
 
 
-def _of_others(found: Found, problems: list[Problem], experiments: dict[Path, str | None]) -> Description:
+def _of_others(
+    found: Found, problems: list[Problem], experiments: dict[Path, str | None], places: Places
+) -> Description:
     path = Path(found.path)
-    variant: dict[str, Any] = {}
-    for file in (path.parent / VARIANT_CONFIG, path / "params.json", path / "variant.json", path / "hparams.yaml"):
-        if file.name not in found.stamps and file.parent == path:
-            continue
-        try:
-            variant.update(_yaml(file) if file.suffix == ".yaml" else read_object(file) or {})
-        except (RunslotError, OSError) as error:
-            problems.append(Problem(str(file), str(error)))
-    number = _LAST_NUMBER.fullmatch(path.name)
-    seed = variant.get("seed")
-    if seed is None:
-        seed = variant.get("run_ID", int(number[1]) if number else None)
-    leave_out = BOOKKEEPING | {"name"} if found.kind == "rlpyt" else BOOKKEEPING
-    return Description(
-        variant="" if variant else (path.parent.name if number else path.name),
-        parameters=flatten(variant, leave_out=leave_out),
-        seed=seed if isinstance(seed, int | str) else str(seed) if seed is not None else None,
-        experiment=_experiment_above(path.parent, experiments) or _prefix_directory(path),
+    settings = read_settings(found, problems)
+    names = places.names_of(found.path)
+    parameters, seed = parameters_of(settings, names)
+    extras = sacred_run(found, problems) if found.kind == "sacred" else {}
+    parameters |= extras.pop("parameters", {})
+    if found.logs and is_monitor(found.logs[0]) and not parameters.keys() & {"env", "env_id"}:
+        parameters |= monitor_task(found.file(found.logs[0]))
+    is_recorded = bool(found.settings) and (
+        bool(parameters) or found.kind in _RECORDED or any(HYDRA in name for name in found.settings)
     )
+    place = places.of(found.path, found.kind, is_recorded)
+    if place.seed is not None and seed is not None and str(place.seed) != str(seed) and not place.parameters:
+        place = place._replace(variant="/".join(names))  # two seeds that disagree: the path stays a difference
+    seed = place.seed if seed is None or (places.template and place.seed is not None) else seed
+    leave_out = {"name"} if found.kind in {"rlpyt", "yolo"} else set()
+    return Description(
+        variant=place.variant,
+        parameters={key: value for key, value in parameters.items() if key not in leave_out} | place.parameters,
+        seed=seed,
+        experiment=_experiment_above(path.parent, experiments) or _prefix_directory(path),
+        **extras,
+    )
+
+
+_RECORDED = {"launchkit", "rlpyt", "ray", "sacred"}
+"""Kinds whose launcher records all parameters, also where these are none."""
 
 
 def _experiment_above(directory: Path, experiments: dict[Path, str | None]) -> str | None:
@@ -174,45 +180,3 @@ def _experiment_above(directory: Path, experiments: dict[Path, str | None]) -> s
 def _prefix_directory(path: Path) -> str | None:
     """Return launchkit's directory of runs of one prefix, in which they are named PREFIX_DATE_ID--s-SEED."""
     return str(path.parent) if re.search(r"--s-[^/]*$", path.name) else None
-
-
-def _yaml(file: Path) -> dict[str, Any]:
-    """Read Lightning's `hparams.yaml`; tags such as `!!python/object` are read as plain values, never made objects."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        value = YAML(typ="rt", pure=True).load((read_bytes(file) or b"").decode("utf-8", "replace"))
-    except YAMLError as error:
-        raise RunslotError(f"is not YAML ({str(error).splitlines()[0]}); its hyperparameters are left out") from error
-    if value is not None and not isinstance(value, dict):
-        raise RunslotError("does not hold a mapping; its hyperparameters are left out")
-    return dict(value or {})
-
-
-def flatten(variant: Mapping[str, Any], leave_out: frozenset[str] = frozenset(), prefix: str = "") -> dict[str, Value]:
-    """Return the variant with dotted keys; classes, functions and enums by name, lists and empty dicts as JSON text."""
-    flat: dict[str, Value] = {}
-    for key, value in variant.items():
-        name = f"{prefix}{key}"
-        if name in leave_out:
-            continue
-        if isinstance(value, Mapping) and value:
-            marked = next(iter(value)) if len(value) == 1 else None
-            if marked in {"$class", "$function", "$enum"}:
-                flat[name] = str(value[marked])
-            else:
-                flat.update(flatten(value, prefix=f"{name}."))
-        elif value is None or isinstance(value, bool | int | float | str):
-            flat[name] = _plain(value)
-        else:
-            flat[name] = json.dumps(value, default=str)
-    return flat
-
-
-def _plain(value: bool | float | str | None) -> Value:
-    """Return a value of exactly a built-in type (YAML readers give subclasses that remember how they were written)."""
-    for kind in (bool, int, float, str):
-        if isinstance(value, kind):
-            return bool(value) if type(value).__name__ == "ScalarBoolean" else kind(value)
-    return None

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.rundir import RunDir
-from runslot.results.describing import Value, flatten
 from runslot.results.files import read_bytes, read_object
+from runslot.results.parameters import Value, flatten
 from runslot.results.printing import show
 from runslot.results.reader import load
 from runslot.results.results import FINAL, Results

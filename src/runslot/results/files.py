@@ -50,3 +50,13 @@ def read_object(path: Path) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise RunslotError(f"{path} does not hold a JSON object; move it away and run again")
     return value
+
+
+def first_line(path: str, limit: int) -> str:
+    """Return a file's first line that is not blank, up to `limit` bytes; nothing where it cannot be read."""
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            head = file.read(limit)
+    except OSError:
+        return ""
+    return head.lstrip().partition(b"\n")[0].decode("utf-8", "replace").strip()

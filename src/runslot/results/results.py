@@ -19,8 +19,9 @@ import polars as pl
 
 from runslot.errors import InvalidInput, nearest
 from runslot.results import store
-from runslot.results.describing import Value, collection_of
-from runslot.results.problems import Problem
+from runslot.results.describing import collection_of
+from runslot.results.parameters import Value
+from runslot.results.problems import Problem, Unread
 from runslot.results.store import Entry
 from runslot.results.summary import Mode, mode_of
 from runslot.results.where import condition as read_condition
@@ -67,6 +68,8 @@ class Results:
     roots: tuple[str, ...]
     """The directories that were read."""
     problems: tuple[Problem, ...]
+    unread: tuple[Unread, ...]
+    """Files, or rows of logs, that may hold numbers and are not among these, and why."""
     waiting: Mapping[str, int]
     """By experiment (as in `runs`): runs that it asked for and that have no directory yet, so that they are in no
     frame. Choosing among runs leaves this as it is."""
@@ -82,6 +85,7 @@ class Results:
         segments: Mapping[str, pl.DataFrame],
         problems: Sequence[Problem],
         waiting: Mapping[str, int] | None = None,
+        unread: Sequence[Unread] = (),
     ) -> Results:
         """Make the frames from what a reader knows."""
         base = os.path.commonpath(roots)
@@ -95,7 +99,7 @@ class Results:
         counts: Counter[str] = Counter()
         for path, count in (waiting or {}).items():
             counts[_relative(collection_of(path), base)] += count
-        return cls(runs, names, metrics, base, tuple(roots), tuple(problems), counts, named, segments)
+        return cls(runs, names, metrics, base, tuple(roots), tuple(problems), tuple(unread), counts, named, segments)
 
     @cached_property
     def progress(self) -> pl.DataFrame:
@@ -298,7 +302,7 @@ def _own_columns(named: Mapping[str, Entry], base: str) -> list[pl.Series]:
             "peak_memory": known.peak_memory,
             "kind": entry.found.kind,
             "id": known.id,
-            "path": entry.found.path,
+            "path": entry.found.directory,
         }
         rows.append(values)
     columns = []

@@ -20,13 +20,16 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from runslot.results.csv_text import Cursor, stack
+from runslot.results.csv_text import Cursor
 from runslot.results.describing import Description
 from runslot.results.finding import Found
-from runslot.results.problems import Problem
+from runslot.results.layouts import is_monitor
+from runslot.results.monitor import monitor_start
+from runslot.results.problems import Problem, Unread
 from runslot.results.summary import Summary
+from runslot.results.table_text import stack
 
-FORMAT = 1
+FORMAT = 2
 """Of the index; another number is read as no cache at all."""
 WORTH_KEEPING = 8 << 20
 """Bytes of numbers; less is read again faster than a cache is looked after."""
@@ -55,11 +58,21 @@ class Entry:
     pieces: dict[str, list[Piece]] = field(default_factory=dict)
     """By log file, in the order of its rows."""
     summary: dict[str, Summary] = field(default_factory=dict)
+    void: list[tuple[int, int]] = field(default_factory=list)
+    """Rows, from and to (exclusive), that were logged and that a resume overtook."""
+    unread: list[Unread] = field(default_factory=list)
+    """What of the run's logs is not among its rows."""
 
     @property
     def rows(self) -> int:
-        """How many rows were logged."""
-        return sum(piece.rows for pieces in self.pieces.values() for piece in pieces)
+        """How many rows were logged and count."""
+        logged = sum(piece.rows for pieces in self.pieces.values() for piece in pieces)
+        return logged - sum(stop - start for start, stop in self.void)
+
+    @property
+    def has_several_clocks(self) -> bool:
+        """Whether the logs are monitors of several environments, whose times count from the start of each."""
+        return len(self.found.logs) > 1 and is_monitor(self.found.logs[0])
 
 
 @dataclass
@@ -111,16 +124,43 @@ def _all_pieces(entry: Entry) -> Iterator[Piece]:
     return (piece for pieces in entry.pieces.values() for piece in pieces)
 
 
-def rows_of(entry: Entry, segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame | None:
-    """Return a run's rows in order; None where there are none.
+def logged_rows(entry: Entry, segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame | None:
+    """Return a run's rows in order, also those that are void; None where there are none.
 
-    Several logs of one run are Monitor files, one an environment: their episodes are put in the order of their ends.
+    Several monitors are of several environments: as their own reader does it, times count from the first one's start,
+    and episodes are put in the order of their ends.
     """
-    frames = [segments[piece.segment].slice(piece.start, piece.rows) for piece in _all_pieces(entry)]
+    frames = [
+        frame
+        for log, pieces in entry.pieces.items()
+        for frame in _in_time(entry, log, [segments[piece.segment].slice(piece.start, piece.rows) for piece in pieces])
+    ]
     if not frames:
         return None
     frame = stack(frames)
-    return frame.sort("t", maintain_order=True) if len(entry.pieces) > 1 and "t" in frame.columns else frame
+    return frame.sort("t", maintain_order=True) if entry.has_several_clocks and "t" in frame.columns else frame
+
+
+def _in_time(entry: Entry, log: str, frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Return the rows of one monitor of several with `t` from the start of the first one."""
+    if not entry.has_several_clocks:
+        return frames
+    starts = {name: monitor_start(bytes.fromhex(cursor.head)) for name, cursor in entry.cursors.items()}
+    known = [start for start in starts.values() if start is not None]
+    start = starts.get(log)
+    if start is None or start == min(known):
+        return frames
+    late = start - min(known)
+    return [frame.with_columns(pl.col("t") + late) if "t" in frame.columns else frame for frame in frames]
+
+
+def rows_of(entry: Entry, segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame | None:
+    """Return those of a run's rows that count, in order; None where there are none."""
+    frame = logged_rows(entry, segments)
+    if frame is None or not entry.void:
+        return frame
+    bounds = [0, *(bound for gap in entry.void for bound in gap), frame.height]
+    return stack([frame.slice(begin, end - begin) for begin, end in zip(bounds[::2], bounds[1::2], strict=True)])
 
 
 def rows_of_all(entries: Sequence[Entry], segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -134,7 +174,7 @@ def rows_of_all(entries: Sequence[Entry], segments: Mapping[str, pl.DataFrame]) 
             run.clear()
 
     for entry in entries:
-        if len(entry.pieces) > 1:
+        if entry.void or entry.has_several_clocks:
             flush()
             frame = rows_of(entry, segments)
             frames += [] if frame is None else [frame]
@@ -147,10 +187,11 @@ def rows_of_all(entries: Sequence[Entry], segments: Mapping[str, pl.DataFrame]) 
     return stack(frames) if frames else pl.DataFrame()
 
 
-def directory_for(roots: Sequence[str]) -> Path:
-    """Return where what was read of these directories is kept."""
+def directory_for(roots: Sequence[str], options: Sequence[str] = ()) -> Path:
+    """Return where what was read of these directories, with these options, is kept."""
     home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    name = hashlib.sha256("\0".join(sorted(roots)).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    words = [*sorted(roots), *(f"\0{option}" for option in options)]
+    name = hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()[:24]
     return Path(home) / "runslot" / "results" / name
 
 
@@ -214,6 +255,8 @@ def _json(entry: Entry) -> dict[str, Any]:
         "cursors": {log: vars(cursor) for log, cursor in entry.cursors.items()},
         "pieces": entry.pieces,
         "summary": entry.summary,
+        "void": entry.void,
+        "unread": [vars(unread) for unread in entry.unread],
     }
 
 
@@ -226,10 +269,17 @@ def _entry(value: Mapping[str, Any]) -> Entry:
     found = value["found"]
     stamps = {name: (stamp[0], stamp[1], stamp[2]) for name, stamp in found["stamps"].items()}
     return Entry(
-        Found(found["path"], found["kind"], tuple(found["logs"]), stamps),
+        Found(found["path"], found["kind"], tuple(found["logs"]), stamps, tuple(found["settings"]), found["is_file"]),
         Description(**value["description"]),
         [Problem(**problem) for problem in value["problems"]],
-        {log: Cursor(**cursor) for log, cursor in value["cursors"].items()},
+        {log: _cursor(cursor) for log, cursor in value["cursors"].items()},
         {log: [Piece(*piece) for piece in pieces] for log, pieces in value["pieces"].items()},
         {metric: Summary(*numbers) for metric, numbers in value["summary"].items()},
+        [(start, stop) for start, stop in value["void"]],
+        [Unread(**unread) for unread in value["unread"]],
     )
+
+
+def _cursor(value: Mapping[str, Any]) -> Cursor:
+    columns = value["columns"]
+    return Cursor(**{**value, "columns": None if columns is None else tuple(columns)})

@@ -11,20 +11,13 @@ from typing import Any
 import polars as pl
 
 from runslot.errors import InvalidInput
-from runslot.results.finding import natural
+from runslot.results.layouts import natural
 from runslot.results.results import Results
+from runslot.results.steps import step_column
 from runslot.results.summary import default_metric
 from runslot.view.choices import ROW, Choices
 from runslot.view.palette import DISTINCT
 
-_STEPS = (
-    r"(global|total|env|environment|cum|cumulative|training|train)?[ _/]?(env|environment)?[ _]?(time)?steps?",
-    r"(.*/)?(num|total|cum)?[ _]?(train)?[ _]?(env)?[ _]?(time)?steps?( total)?",
-    r"(.*/)?epochs?",
-    r"(.*/)?(iterations?|iter|itr)",
-    r"diagnostics/cumsteps",
-)
-"""Names of the metric that counts how far a run is, likeliest first; compared without case."""
 _TIMES = (
     r"(.*/)?(seconds|t|elapsed.*|(total[ _])?time([ _]elapsed)?|wall[ _]?(clock|time).*|cum_?time.*|time_total.*)"
     r"( ?\(s\))?"
@@ -38,11 +31,7 @@ UNKNOWN = "unknown"
 
 def default_x(metrics: Sequence[str]) -> str:
     """Return the metric that counts steps by its name; `row` where none does."""
-    for pattern in _STEPS:
-        for metric in metrics:
-            if re.fullmatch(pattern, metric, re.IGNORECASE):
-                return metric
-    return ROW
+    return step_column(metrics) or ROW
 
 
 def axes_of(metrics: Sequence[str]) -> list[str]:

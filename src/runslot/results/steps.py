@@ -1,0 +1,93 @@
+"""The metric that counts how far a run is, and the rows of a log that a resume overtook.
+
+A run that was resumed from a checkpoint appends to its log: the steps jump back, and what was logged beyond the jump
+is void, since the run that goes on never did that. What is void counts in no statistic and no figure. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+_STEPS = (
+    r"(global|total|env|environment|cum|cumulative|training|train)?[ _/]?(env|environment)?[ _]?(time)?steps?",
+    r"(.*/)?(num|total|cum)?[ _]?(train)?[ _]?(env)?[ _]?(time)?steps?( total)?",
+    r"(.*/)?epochs?",
+    r"(.*/)?(iterations?|iter|itr)",
+    r"diagnostics/cumsteps",
+)
+"""Names of the metric that counts how far a run is, likeliest first; compared without case."""
+_COUNTERS = (
+    *_STEPS,
+    r"(.*[/_ ])?(episodes?|updates?|frames?|samples?|batch(es)?|iterations?|(time)?steps?)(_total|_this)?",
+)
+"""Names of all metrics that count something that a run does again and again."""
+_FEW_JUMPS, _JUMPS_A_ROW = 3, 0.2
+"""A column that goes back more often counts nothing that rises."""
+
+Ranges = list[tuple[int, int]]
+
+
+def step_column(metrics: Sequence[str]) -> str | None:
+    """Return the metric that counts steps by its name; None where none does."""
+    for pattern in _STEPS:
+        for metric in metrics:
+            if re.fullmatch(pattern, metric, re.IGNORECASE):
+                return metric
+    return None
+
+
+def counters(metrics: Sequence[str]) -> list[str]:
+    """Return the metrics that count something, by their names."""
+    return [metric for metric in metrics if any(re.fullmatch(p, metric, re.IGNORECASE) for p in _COUNTERS)]
+
+
+def void_rows(steps: Sequence[float | None], others: Sequence[Sequence[float | None]]) -> Ranges:
+    """Return the rows, from and to (exclusive), that later ones overtook; `others` are further counters of the run.
+
+    Where another counter goes on while the steps go back, these begin anew with it (batches of an epoch), and nothing
+    is void; nor where they begin anew in equal stretches.
+    """
+    x = _filled(steps)
+    jumps = [i for i in range(1, len(x)) if x[i] < x[i - 1]]
+    for other in others:
+        count = _filled(other)
+        jumps = [i for i in jumps if not count[i] > count[i - 1]]
+    if not jumps or len(jumps) > max(_FEW_JUMPS, len(x) * _JUMPS_A_ROW) or _is_periodic(x, jumps):
+        return []
+    starts = set(jumps)
+    kept: list[int] = []
+    for i, step in enumerate(x):
+        if i in starts:
+            while kept and x[kept[-1]] >= step:
+                kept.pop()
+        kept.append(i)
+    return _gaps(kept)
+
+
+def _filled(values: Sequence[float | None]) -> list[float]:
+    """Return the values, each gap with what stood before it."""
+    filled: list[float] = []
+    last = float("-inf")
+    for value in values:
+        if value is not None and not math.isnan(value):
+            last = value
+        filled.append(last)
+    return filled
+
+
+def _is_periodic(x: Sequence[float], jumps: Sequence[int]) -> bool:
+    """Tell whether the steps begin anew, from the same one, in at least two equal stretches."""
+    lengths = {end - begin for begin, end in zip([0, *jumps], jumps, strict=False)}
+    return len(jumps) > 1 and len(lengths) == 1 and all(x[i] == x[0] for i in jumps)
+
+
+def _gaps(kept: Sequence[int]) -> Ranges:
+    gaps: Ranges = []
+    expected = 0
+    for i in kept:
+        if i > expected:
+            gaps.append((expected, i))
+        expected = i + 1
+    return gaps
