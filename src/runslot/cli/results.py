@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -30,14 +30,19 @@ def results(
     mode: Annotated[str | None, typer.Option(help="Which way is better: max or min; else by its name.")] = None,
     where: Annotated[list[str] | None, typer.Option(help="Only runs with: \"lr > 0.01 AND env = 'a'\".")] = None,
     include: Annotated[list[str] | None, typer.Option(help="Also count runs in this state; `all` for all.")] = None,
+    diverged: Annotated[
+        str, typer.Option(help="A run that ended in nan or inf: `nan` (its variant has no value), `worst`, `drop`.")
+    ] = "nan",
+    band: Annotated[str, typer.Option(help="What stands after ±: mean-ci, mean-std or mean-sem.")] = "mean-ci",
+    level: Annotated[float, typer.Option(help="Confidence of the interval.")] = 0.95,
     limit: Annotated[int | None, typer.Option(min=1, help="Show so many variants.")] = None,
     csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write the table as CSV; - is the output.")] = None,
     parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Parquet.")] = None,
 ) -> None:
-    """Compare variants: mean ± standard deviation of final and best values over seeds, best first."""
+    """Compare variants: mean ± 95 % interval of final and best values over seeds, best first."""
     from runslot.cli.console import console
     from runslot.cli.finding import places_of
-    from runslot.results.comparison import compare
+    from runslot.results.comparison import Spread, compare
     from runslot.results.export import write_frame
     from runslot.results.reader import load
     from runslot.results.table import print_table
@@ -48,11 +53,28 @@ def results(
     if mode not in {None, "max", "min"}:
         raise InvalidInput(f"--mode {mode} is neither max nor min")
     way: Mode | None = "max" if mode == "max" else "min" if mode == "min" else None
+    if band not in get_args(Spread):
+        raise InvalidInput(f"--band {band} is none of {', '.join(get_args(Spread))}")
+    spread: Spread = band  # type: ignore[assignment]  # one of its words, as just checked
     read = load(places_of(paths)).where(*(where or ()))
+    states = include or ()
     if csv == "-":
-        sys.stdout.write(compare(read, metric, way, include or ()).table.write_csv())
+        comparison = compare(read, metric, way, states, diverged=diverged, spread=spread, level=level)
+        sys.stdout.write(comparison.table.write_csv())
+        if sys.stderr.isatty():  # rows say it by columns
+            typer.echo(comparison.accounting.line(comparison.statistic), err=True)
     else:
-        comparison = print_table(read, console(), metric, mode=way, include=include or (), limit=limit)
+        comparison = print_table(
+            read,
+            console(),
+            metric,
+            mode=way,
+            include=states,
+            diverged=diverged,
+            spread=spread,
+            level=level,
+            limit=limit,
+        )
         if csv is not None:
             write_frame(comparison.table, Path(csv), "csv")
         if parquet is not None:

@@ -179,9 +179,9 @@ class Accounting:
         """Return what else has to be said: which groups have diverged runs, seeds twice, runs of unequal length."""
         lost = [f"{g.label} ({g.standings[DIVERGED]} of {g.asked})" for g in self.groups if g.standings.get(DIVERGED)]
         policy = {
-            "nan": "have no value and rank last (--diverged worst or drop)",
-            "worst": "count their diverged runs with the worst score of all others",
-            "drop": "are shown without their diverged runs, which flatters them",
+            "nan": "its group has no value and ranks last (--diverged worst or drop)",
+            "worst": "it counts with the worst score of all others",
+            "drop": "its group is shown without it, which flatters the group",
         }[self.rule.diverged]
         seeds = [
             f"{group.label} (seed {seed} {_times(count)})"
@@ -195,7 +195,8 @@ class Accounting:
         ]
         notes = []
         if lost:
-            notes.append(f"groups with runs that ended in nan or ±inf {policy}: {_some(lost)}")
+            count = _many(self.standings[DIVERGED], "run")
+            notes.append(f"{count} ended in nan or ±inf, where {policy}: {_some(lost)}")
         if seeds:
             notes.append(f"the same seed more than once, which is no further evidence: {_some(seeds)}")
         if lengths:

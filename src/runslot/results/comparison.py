@@ -1,19 +1,26 @@
-"""Variants side by side: one row each, mean and spread over its runs, best first; what was left out is counted."""
+"""Variants side by side: one row each, mean and interval over its runs, best first; who was left out is counted.
+
+Called by the table and by `runslot results --csv`. Which runs count is decided in `runslot.results.accounting` alone.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
 import polars as pl
 
 from runslot.errors import InvalidInput
+from runslot.results.accounting import DIVERGED, STATES, Accounting, Rule, account
 from runslot.results.results import Results
+from runslot.results.statistics.distributions import t_quantile
+from runslot.results.statistics.selection import optimism
 from runslot.results.summary import Mode, default_metric, mode_of
 
-COUNTED = frozenset({"succeeded", None})
-"""States of the runs that count by default; None: a kind of directory that does not tell."""
-_ORDER = ("succeeded", "running", "queued", "failed", "timed_out", "stopped", "lost")
+Spread = Literal["mean-ci", "mean-std", "mean-sem"]
+"""What stands after ±: half of Student's interval, the standard deviation of the sample, or the standard error."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +36,44 @@ class Comparison:
     keys: tuple[str, ...]
     """The columns of `table` that tell the variants apart."""
     table: pl.DataFrame
-    """Best first: `keys`, `n` (runs that count and have the metric), `runs` (all of the variant), `final_mean`,
-    `final_std`, `best_mean`, `best_std`, and a column a state of runs that do not count. Standard deviations are of
-    the sample (n - 1), null for one run. A run that ended in NaN makes its variant's final NaN, and that comes last."""
-    states: dict[str, int]
-    """How many runs are in each state (`unknown`: the directory does not tell), of all runs; those that have no
-    directory yet are not among them but in `results.waiting`."""
-    left_out: int
-    """Runs that do not count, because of their state."""
+    """Best first: `keys`, `n` (runs that the row is over), `runs` (all that were asked for), and of both `final` and
+    `best` a `_mean`, `_std` (of the sample, n - 1), `_low` and `_high` (Student's interval); these three are null for
+    one run. Then a column a standing of runs that do not count (`diverged`, `failed`, …). A variant of which a run
+    diverged has NaN for values, and comes last, unless the rule says otherwise."""
+    accounting: Accounting
+    spread: Spread
+    level: float
+    optimism: float | None
+    """By how much the best variant's final is expected to be too good, since it was chosen by it; None where there is
+    nothing to choose from."""
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many runs are in each state (`unknown`: the directory does not tell), those without a directory apart."""
+        counts = {state or "unknown": count for state, count in self.results.runs["state"].value_counts().iter_rows()}
+        return dict(sorted(counts.items(), key=lambda item: (*STATES, "unknown").index(item[0])))
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """By state, how many runs do not count because of it."""
+        return {state: count for state, count in self.accounting.standings.items() if state in STATES}
+
+    def widths(self, part: str) -> list[float | None]:
+        """Return what stands after ± for each row of the table; `part` is `final` or `best`."""
+        rows = self.table.select(f"{part}_std", "n").iter_rows()
+        return [None if std is None or math.isnan(std) else std * self._factor(n) for std, n in rows]
+
+    def _factor(self, n: int) -> float:
+        if self.spread == "mean-std":
+            return 1.0
+        return (t_quantile(self.level, n - 1) if self.spread == "mean-ci" else 1.0) / math.sqrt(n)
+
+    @property
+    def statistic(self) -> str:
+        """What stands in the table, in words."""
+        percent = f"{100 * self.level:.6g}"
+        words = {"mean-ci": f"{percent} % t interval", "mean-std": "standard deviation", "mean-sem": "standard error"}
+        return f"mean ± {words[self.spread]}"
 
 
 def compare(
@@ -44,34 +81,26 @@ def compare(
     metric: str | None = None,
     mode: Mode | None = None,
     include: Collection[str] = (),
+    *,
+    diverged: str = "nan",
+    spread: Spread = "mean-ci",
+    level: float = 0.95,
 ) -> Comparison:
     """Compare the variants of `results` by one metric.
 
-    Without `metric` the one that looks most like the objective is taken; without `mode` its name decides, else higher
-    is better. Runs that did not succeed count only if their state is in `include` (`all`: every run counts).
+    Without `metric` the one that looks most like the objective is taken, of those that nearly all runs have; without
+    `mode` its name decides, else higher is better. Runs that did not succeed count only if their state is in `include`
+    (`all`: every run counts); `diverged` says what a run does that ended in nan or ±inf (`nan`, `worst`, `drop`).
     """
-    name = results.metric(metric) if metric is not None else default_metric(results.metrics)
+    if not 0 < level < 1:
+        raise InvalidInput(f"level={level:g} is not between 0 and 1; 0.95 is usual")
+    name = results.metric(metric) if metric is not None else default_metric(results.common_metrics)
     way = mode or (mode_of(name) if name else None)
+    accounting = account(results, name, rule=Rule.of(include, diverged))
+    table = _by_variant(results, accounting, way or "max", level)
+    gain = _optimism(table, way or "max") if name else None
     chosen = _how_chosen(name, metric, mode, way)
-    counted = _counted(include)
-    runs = results.runs.with_columns(
-        _counts=pl.col("state").is_in([s for s in counted if s]) | (pl.col("state").is_null() & (None in counted)),
-        _final=pl.col(f"final/{name}") if name else pl.lit(None, pl.Float64),
-        _best=results.scores(name, way or "max", "best")["score"] if name else pl.lit(None, pl.Float64),
-    ).with_columns(pl.col("_counts").fill_null(None in counted))
-    table = _by_variant(runs, results.identity, way or "max", {s for s in counted if s})
-    states = {state or "unknown": count for state, count in runs["state"].value_counts().iter_rows()}
-    ordered = dict(sorted(states.items(), key=lambda item: (*_ORDER, "unknown").index(item[0])))
-    left_out = runs.height - int(runs["_counts"].sum())
-    return Comparison(results, name, way or "max", chosen, results.identity, table, ordered, left_out)
-
-
-def _counted(include: Collection[str]) -> set[str | None]:
-    known = {*_ORDER, "all"}
-    for state in include:
-        if state not in known:
-            raise InvalidInput(f"{state!r} is not a state of runs; choose among {', '.join((*_ORDER, 'all'))}")
-    return {None, *(_ORDER if "all" in include else {"succeeded", *include})}
+    return Comparison(results, name, way or "max", chosen, results.identity, table, accounting, spread, level, gain)
 
 
 def _how_chosen(name: str | None, metric: str | None, mode: Mode | None, way: Mode | None) -> str:
@@ -89,22 +118,38 @@ def _how_chosen(name: str | None, metric: str | None, mode: Mode | None, way: Mo
     return "; ".join(parts)
 
 
-def _by_variant(runs: pl.DataFrame, keys: tuple[str, ...], mode: Mode, counted: set[str]) -> pl.DataFrame:
-    counts = pl.col("_counts")
-    final, best = pl.col("_final").filter(counts), pl.col("_best").filter(counts)
-    states = [s for s in _ORDER if s not in counted and s in set(runs["state"])]
-    table = (
-        runs.with_columns(_all=pl.lit(0))
-        .group_by([*keys] or ["_all"], maintain_order=True)
-        .agg(
-            n=final.count(),
-            runs=pl.len(),
-            final_mean=final.mean(),
-            final_std=final.std(),
-            best_mean=best.filter(best.is_not_nan()).mean(),
-            best_std=best.filter(best.is_not_nan()).std(),
-            **{state: (pl.col("state") == state).sum() for state in states},
-        )
-    )
+def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: float) -> pl.DataFrame:
+    name = accounting.metric
+    scores: dict[str, pl.Series] = {}
+    for part in ("final", "best"):
+        none = pl.Series([None] * results.runs.height, dtype=pl.Float64)
+        scores[part] = accounting.scores(results.scores(name, mode, part), mode) if name else none
+    runs = accounting.runs.with_columns(**scores)
+    parts = {f"{part}_{word}": getattr(pl.col(part), word)() for part in scores for word in ("mean", "std")}
+    rows = runs.group_by("group").agg(**parts)
+    groups = accounting.groups
+    keys = {
+        key: pl.Series([group.values[place] for group in groups], dtype=results.runs.schema[key])
+        for place, key in enumerate(accounting.keys)
+    }
+    standings = [standing for standing in accounting.standings if standing in {DIVERGED, *STATES}]
+    counts = {standing: [group.standings.get(standing, 0) for group in groups] for standing in standings}
+    sizes = {"n": [group.n for group in groups], "runs": [group.asked for group in groups]}
+    index = pl.DataFrame({"group": pl.int_range(len(groups), dtype=pl.UInt32, eager=True), **keys, **sizes, **counts})
+    table = index.join(rows, on="group", how="left", maintain_order="left")
+    n = pl.Series([t_quantile(level, n - 1) / math.sqrt(n) if n > 1 else None for n in sizes["n"]], dtype=pl.Float64)
+    for part in scores:
+        mean, width = pl.col(f"{part}_mean"), pl.col(f"{part}_std") * n
+        table = table.with_columns((mean - width).alias(f"{part}_low"), (mean + width).alias(f"{part}_high"))
+    values = [f"{part}_{word}" for part in scores for word in ("mean", "std", "low", "high")]
     order = pl.col("final_mean").fill_nan(None)
-    return table.sort(order, descending=mode == "max", nulls_last=True, maintain_order=True).drop("_all", strict=False)
+    table = table.sort(order, descending=mode == "max", nulls_last=True, maintain_order=True)
+    return table.select(*keys, "n", "runs", *values, *(s for s in standings if s not in keys))
+
+
+def _optimism(table: pl.DataFrame, mode: Mode) -> float | None:
+    rows = table.filter(pl.col("final_mean").is_finite() & pl.col("final_std").is_finite() & (pl.col("n") > 1))
+    if rows.height < 2:
+        return None
+    errors = (rows["final_std"] / rows["n"].sqrt()).to_list()
+    return optimism(rows["final_mean"].to_list(), errors, mode)

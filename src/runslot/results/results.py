@@ -49,6 +49,9 @@ _OWN: dict[str, type[pl.DataType] | pl.DataType] = {
     "path": pl.String,
 }
 _BEFORE_PARAMETERS = 5
+_NEARLY_ALL = 0.9
+_COMPARED_FIRST = 8
+"""Metrics whose summaries are compared before any rows are."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,53 @@ class Results:
         alike = [metric for metric in self.metrics if metric.casefold() == name.casefold()]
         if len(alike) == 1:
             return alike[0]
+        if name in self.text_metrics:
+            raise InvalidInput(f"{name!r} holds text, not numbers, and cannot be compared; progress has its rows")
         known = ", ".join(difflib.get_close_matches(name, self.metrics, n=8, cutoff=0.0)) or "none"
         raise InvalidInput(f"no run has a metric {name!r}{nearest(name, self.metrics)}; metrics are: {known}")
+
+    @cached_property
+    def text_metrics(self) -> tuple[str, ...]:
+        """Columns of the logs in which no run has a number."""
+        texts = dict.fromkeys(
+            name for frame in self._segments.values() for name, kind in frame.schema.items() if kind == pl.String
+        )
+        return tuple(name for name in texts if name not in self.metrics)
+
+    @cached_property
+    def common_metrics(self) -> tuple[str, ...]:
+        """The metrics that nearly all runs have that have any: one of these is the objective, where none is named."""
+        counts = {metric: len(column) - column.null_count() for metric, column in self._finals()}
+        most = max(counts.values(), default=0)
+        return tuple(metric for metric, count in counts.items() if count and count >= _NEARLY_ALL * most)
+
+    @cached_property
+    def equal_logs(self) -> tuple[tuple[str, ...], ...]:
+        """Runs of one variant that logged the very same numbers: they are no evidence of their own."""
+        alike: dict[tuple[Any, ...], list[str]] = {}
+        for run, rows, *values in self.runs.select("run", "rows", *self.identity).iter_rows():
+            few = list(self._entries[run].summary.items())[:_COMPARED_FIRST]
+            if rows and few:
+                alike.setdefault((rows, repr(few), *values), []).append(run)
+        groups: list[tuple[str, ...]] = []
+        for runs in alike.values():
+            equal: list[list[str]] = []
+            for run in runs if len(runs) > 1 else []:
+                mine = self._rows_of(run)
+                same = next((some for some in equal if mine.equals(self._rows_of(some[0]))), None)
+                if same is None:
+                    equal.append([run])
+                else:
+                    same.append(run)
+            groups += [tuple(some) for some in equal if len(some) > 1]
+        return tuple(groups)
+
+    def _rows_of(self, run: str) -> pl.DataFrame:
+        rows = store.rows_of(self._entries[run], self._segments)
+        return pl.DataFrame() if rows is None else rows
+
+    def _finals(self) -> Iterator[tuple[str, pl.Series]]:
+        return ((metric, self.runs[FINAL + metric]) for metric in self.metrics)
 
     def where(self, *conditions: str | pl.Expr | Mapping[str, Any], **equal: Any) -> Results:
         """Return the runs that fulfil all conditions.

@@ -15,13 +15,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runslot.results.comparison import Comparison, compare
+from runslot.results.comparison import Comparison, Spread, compare
+from runslot.results.labels import text_of_value, texts_of
 from runslot.results.printing import show
 from runslot.results.reader import load
 from runslot.results.results import Results
 from runslot.results.summary import Mode
 
 _PROBLEMS_SHOWN = 5
+_GROUPS_NAMED = 3
+_DECIMALS, _WHOLE_DIGITS = 7, 6
+"""Digits behind, and before the point that say nothing, beyond which a number is written with an exponent."""
 
 
 def print_table(
@@ -31,6 +35,9 @@ def print_table(
     *,
     mode: Mode | None = None,
     include: Collection[str] = (),
+    diverged: str = "nan",
+    spread: Spread = "mean-ci",
+    level: float = 0.95,
     limit: int | None = None,
 ) -> Comparison:
     """Print the comparison of the runs below `paths` (or of runs already read); returns it.
@@ -38,7 +45,7 @@ def print_table(
     `limit` is the number of variants shown. Raises what `load` and `compare` do.
     """
     results = paths if isinstance(paths, Results) else load(paths)
-    comparison = compare(results, metric, mode, include)
+    comparison = compare(results, metric, mode, include, diverged=diverged, spread=spread, level=level)
     rows = comparison.table if limit is None else comparison.table.head(limit)
     terminal = console.is_terminal
     parts: list[Table | Text] = [_heading(comparison)]
@@ -74,14 +81,15 @@ def _table(comparison: Comparison, rows: pl.DataFrame, terminal: bool) -> Table:
     cells: list[list[str]] = []
     for key in comparison.keys:
         table.add_column(Text(key), justify="right" if rows[key].dtype.is_numeric() else "left", overflow="fold")
-        cells.append([_value(value) for value in rows[key]])
+        texts = texts_of(comparison.table[key].unique())
+        cells.append([texts[value] for value in rows[key]])
     table.add_column("n", justify="right", no_wrap=True)
     cells.append([str(n) if n == runs else f"{n}/{runs}" for n, runs in rows.select("n", "runs").iter_rows()])
     if comparison.metric:
         for part in ("final", "best"):
             table.add_column(part, justify="left", no_wrap=True, style="green" if terminal and part == "final" else "")
-            cells.append(_spread(rows[f"{part}_mean"].to_list(), rows[f"{part}_std"].to_list()))
-    for state in [name for name in comparison.states if name in rows.columns]:
+            cells.append(_spread(rows[f"{part}_mean"].to_list(), comparison.widths(part)[: rows.height]))
+    for state in [s for s in comparison.accounting.standings if s in rows.columns and s not in comparison.keys]:
         table.add_column(state, justify="right", no_wrap=True, style="red" if terminal and state in _BAD else "")
         cells.append([str(count or "") for count in rows[state]])
     for row in zip(*cells, strict=True):
@@ -89,29 +97,29 @@ def _table(comparison: Comparison, rows: pl.DataFrame, terminal: bool) -> Table:
     return table
 
 
-_BAD = {"failed", "timed_out", "lost"}
+_BAD = {"diverged", "failed", "timed_out", "lost"}
 
 
 def _notes(comparison: Comparison, shown: int) -> list[Text]:
-    results = comparison.results
-    notes: list[str] = []
+    results, accounting = comparison.results, comparison.accounting
+    notes = [accounting.line(comparison.statistic if comparison.metric else "")]
     if shown < comparison.table.height:
         notes.append(f"{_many(comparison.table.height - shown, 'more variant')} not shown (--limit)")
     if comparison.left_out:
-        counts = ", ".join(f"{count} {state}" for state, count in comparison.states.items() if state != "succeeded")
-        notes.append(f"Only succeeded runs count: {counts} left out (--include STATE counts them).")
+        states = sorted(accounting.rule.states - {"succeeded"})
+        counted = " and ".join(["succeeded", *states]) if states else "succeeded"
+        counts = ", ".join(f"{count} {state}" for state, count in comparison.left_out.items())
+        notes.append(f"Only {counted} runs count: {counts} left out (--include STATE counts them).")
     waiting = sum(results.waiting.values())
     if waiting:
         notes.append(f"{_many(waiting, 'more run')} queued, without a directory yet.")
-    diverged = _diverged(comparison)
-    if diverged:
-        notes.append(f"{_many(diverged, 'run')} ended in nan; final is nan where one did.")
+    notes += [f"{note[0].upper()}{note[1:]}." for note in accounting.notes()]
+    notes += [f"Equal logs, number by number: {', '.join(runs)}." for runs in results.equal_logs[:_GROUPS_NAMED]]
     if comparison.metric is None:
-        notes.append("No run has logged a metric.")
+        texts = ", ".join(results.text_metrics[:_GROUPS_NAMED])
+        notes.append(f"No run has logged a metric{f', only text: {texts}' if texts else ''}.")
     else:
-        notes.append("final, best: last and best row of each run, mean ± standard deviation over the n runs.")
-        if comparison.chosen:
-            notes.append(f"{comparison.chosen}.")
+        notes += _said_of_values(comparison)
     if not comparison.keys and results.runs.height > 1:
         notes.append("All runs are of one variant.")
     for problem in results.problems[:_PROBLEMS_SHOWN]:
@@ -122,44 +130,36 @@ def _notes(comparison: Comparison, shown: int) -> list[Text]:
     return [Text(note, style="dim") for note in notes]
 
 
-def _diverged(comparison: Comparison) -> int:
-    if comparison.metric is None:
-        return 0
-    return int(comparison.results.runs[f"final/{comparison.metric}"].is_nan().sum())
+def _said_of_values(comparison: Comparison) -> list[str]:
+    way = "highest" if comparison.mode == "max" else "lowest"
+    notes = [f"final: last row of each run. best: its {way} row, picked for being that: better than runs end."]
+    gain = comparison.optimism
+    if gain is not None and gain > 0 and comparison.table["final_mean"].is_finite().sum() > 1:
+        variants = comparison.table["final_mean"].is_finite().sum()
+        notes.append(
+            f"The first of {variants} variants is first by its own seeds: expect its final to be about {gain:.2g} "
+            f"{'lower' if comparison.mode == 'max' else 'higher'} on new ones."
+        )
+    if comparison.chosen:
+        notes.append(f"{comparison.chosen}.")
+    return notes
 
 
-def _value(value: object) -> str:
-    if value is None:
-        return "–"
-    return number(value) if isinstance(value, float) else str(value)
+def _spread(means: Sequence[float | None], widths: Sequence[float | None]) -> list[str]:
+    """Return `mean ± width` of a column, each row with the digits that its own width is worth."""
+    pairs = [_digits(mean, width) for mean, width in zip(means, widths, strict=True)]
+    left = max((len(mean) for mean, _ in pairs), default=0)
+    return [f"{mean.rjust(left)}{f' ± {width}' if width else ''}" for mean, width in pairs]
 
 
-def number(value: float) -> str:
-    """Return a float in the shortest usual form: `0.001`, `3`, `1e-05`."""
-    return f"{value:.6g}"
-
-
-def _spread(means: Sequence[float | None], spreads: Sequence[float | None]) -> list[str]:
-    """Return `mean ± std` of a column, with decimals that show two digits of the usual spread, aligned."""
-    digits = _decimals([s for s in spreads if s] or [abs(m) / 100 for m in means if m])
-    left = [_fixed(mean, digits) for mean in means]
-    right = ["" if std is None or math.isnan(std) else f" ± {_fixed(std, digits)}" for std in spreads]
-    width = max((len(text) for text in left), default=0)
-    return [text.rjust(width) + spread for text, spread in zip(left, right, strict=True)]
-
-
-def _decimals(sizes: Sequence[float]) -> int | None:
-    """Return how many decimals show two digits of the median size; None where fixed decimals would be unreadable."""
-    finite = sorted(size for size in sizes if size > 0 and math.isfinite(size))
-    if not finite:
-        return 3
-    decimals = 1 - math.floor(math.log10(finite[len(finite) // 2]))
-    return None if decimals > 7 or decimals < -6 else max(decimals, 0)
-
-
-def _fixed(value: float | None, decimals: int | None) -> str:
-    if value is None:
-        return "–"
-    if not math.isfinite(value):
-        return str(value)
-    return f"{value:.3g}" if decimals is None else f"{value:.{decimals}f}"
+def _digits(mean: float | None, width: float | None) -> tuple[str, str]:
+    """Return a mean and its width in text: two digits of the width, and the mean to the same place."""
+    if mean is None or not math.isfinite(mean):
+        return text_of_value(mean), ""
+    if width is None or not math.isfinite(width) or width == 0:
+        return text_of_value(mean), "" if width is None else text_of_value(width)
+    decimals = 1 - math.floor(math.log10(width))
+    if -_WHOLE_DIGITS <= decimals <= _DECIMALS:
+        return f"{mean:.{max(decimals, 0)}f}", f"{width:.{max(decimals, 0)}f}"
+    digits = max(0, math.floor(math.log10(abs(mean) or width)) + decimals)
+    return f"{mean:.{digits}e}", f"{width:.1e}"

@@ -29,6 +29,7 @@ from runslot.results.statistics import (
     probability_of_improvement,
 )
 from runslot.results.statistics.distributions import t_quantile
+from runslot.results.statistics.selection import optimism
 
 numpy = pytest.importorskip("numpy")
 scipy_stats = pytest.importorskip("scipy.stats")
@@ -374,6 +375,14 @@ class TestSmoothing:
     def test_refused(self, kind: Any, width: int) -> None:
         with pytest.raises(InvalidInput):
             Smoothing(kind, width)
+
+
+def test_the_optimism_of_the_best_of_k_equal_means_is_the_expected_maximum_of_k_normal_values() -> None:
+    expected = {2: 1 / math.sqrt(math.pi), 3: 1.5 / math.sqrt(math.pi), 10: 1.538753}  # Harter (1961), table 1
+    for k, maximum in expected.items():
+        for mode in ("max", "min"):
+            assert optimism([5.0] * k, [0.1] * k, mode) == pytest.approx(0.1 * maximum, abs=0.01)  # type: ignore[arg-type]
+    assert optimism([0.0, 9.0], [0.1, 0.1]) == pytest.approx(0, abs=0.01)
 
 
 def test_importance(tmp_path: Path, write_run: Any) -> None:

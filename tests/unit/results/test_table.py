@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -45,10 +46,12 @@ def test_variants_best_first_with_what_varies(tmp_path: Path, write_run: WriteRu
     assert lines[0] == "2 variants, 6 runs · test_accuracy, higher is better"
     assert [line.split() for line in lines[1:4]] == [
         ["lr", "n", "final", "best", "failed"],
-        ["0.01", "3", "1.010", "±", "0.010", "1.010", "±", "0.010"],
-        ["0.1", "2/3", "0.605", "±", "0.007", "0.605", "±", "0.007", "1"],
+        ["0.01", "3", "1.010", "±", "0.025", "1.010", "±", "0.025"],
+        ["0.1", "2/3", "0.605", "±", "0.064", "0.605", "±", "0.064", "1"],
     ]
     notes = "\n".join(lines[4:])
+    line = "6 runs: 5 counted, 1 failed; pooled over: nothing; mean ± 95 % t interval over 2 to 3 seeds"
+    assert line in notes
     assert "Only succeeded runs count: 1 failed left out" in notes
     assert "test_accuracy was chosen by its name" in notes
     assert lines[-1] == f"in {tmp_path / 'digits'}"
@@ -57,8 +60,12 @@ def test_variants_best_first_with_what_varies(tmp_path: Path, write_run: WriteRu
 def test_include_counts_other_states(tmp_path: Path, write_run: WriteRun) -> None:
     sweep(write_run)
     text = printed(tmp_path, include=["failed"])
-    assert "0.610 ± 0.010" in text
+    assert "0.610 ± 0.025" in text
     assert "left out" not in text
+    assert "6 runs: 6 counted;" in text
+    assert "0.610 ± 0.010" in printed(tmp_path, include=["failed"], spread="mean-std")
+    assert "0.6100 ± 0.0058" in printed(tmp_path, include=["failed"], spread="mean-sem")
+    assert "mean ± 50 % t interval" in printed(tmp_path, level=0.5)
     with pytest.raises(InvalidInput, match="'faild' is not a state"):
         printed(tmp_path, include=["faild"])
 
@@ -78,7 +85,74 @@ def test_a_diverged_variant_is_last_and_said_so(tmp_path: Path, write_run: Write
     write_run({"lr": 2}, 0, [{"loss": 9}])
     text = printed(tmp_path)
     assert "1 run ended in nan" in text
-    assert compare(load(tmp_path)).table["lr"].to_list() == [2, 1]
+    assert "3 runs: 2 counted, 1 diverged; pooled over: nothing" in text
+    results = load(tmp_path)
+    for mode in ("min", "max"):
+        table = compare(results, "loss", mode).table  # type: ignore[arg-type]
+        assert table["lr"].to_list() == [2, 1]
+        assert table.select("n", "runs", "diverged").rows() == [(1, 1, 0), (1, 2, 1)]
+    worst = compare(results, "loss", diverged="worst").table
+    assert worst.select("lr", "n", "final_mean").rows() == [(1, 2, 5.0), (2, 1, 9.0)]
+    dropped = compare(results, "loss", diverged="drop").table
+    assert dropped.select("lr", "n", "final_mean").rows() == [(1, 1, 1.0), (2, 1, 9.0)]
+
+
+def test_what_did_not_count_is_said_of_the_states_that_did_not(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed, state in enumerate(("succeeded", "failed", "stopped")):
+        write_run({"lr": 1}, seed, state=state)
+    text = printed(tmp_path, include=["failed"])
+    assert "Only succeeded and failed runs count: 1 stopped left out" in text
+    assert "3 runs: 2 counted, 1 stopped" in text
+
+
+def test_each_row_has_the_digits_that_its_own_interval_is_worth(tmp_path: Path, write_run: WriteRun) -> None:
+    sizes = {"small": (1e-2, 1e-3), "smaller": (3e-12, 1e-13), "large": (2000, 100), "whole": (1234567, 0)}
+    for name, (mean, std) in sizes.items():
+        for seed in range(3):
+            write_run({"v": name}, seed, [{"loss": mean + (seed - 1) * std, "row_of": seed}])
+    rows = {line.split()[0]: line.split()[2:5] for line in printed(tmp_path).splitlines()[2:6]}
+    assert rows == {
+        "smaller": ["3.00e-12", "±", "2.5e-13"],
+        "small": ["0.0100", "±", "0.0025"],
+        "large": ["2000", "±", "248"],
+        "whole": ["1234567", "±", "0"],
+    }
+
+
+def test_the_metric_taken_is_one_that_nearly_all_runs_have(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed in range(10):
+        write_run({"lr": 1}, seed, [{"loss": 1.0}])
+    write_run({"lr": 2}, 0, [{"loss": 1.0, "accuracy": 0.5}])
+    assert compare(load(tmp_path)).metric == "loss"
+
+
+def test_a_metric_of_text_is_named_as_text(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run({"lr": 1}, 0, [{"phase": "warm"}, {"phase": "done"}])
+    assert "No run has logged a metric, only text: phase." in printed(tmp_path)
+    with pytest.raises(InvalidInput, match="'phase' holds text, not numbers"):
+        printed(tmp_path, metric="phase")
+
+
+def test_runs_of_a_variant_with_equal_logs_are_named(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed in range(3):
+        write_run({"lr": 1}, seed, [{"loss": 1.5 - seed // 2}, {"loss": 0.25}])
+    write_run({"lr": 2}, 0, [{"loss": 1.5}, {"loss": 0.25}])
+    assert "Equal logs, number by number: lr=1/run_0, lr=1/run_1." in printed(tmp_path / "digits")
+
+
+def test_the_best_of_several_variants_is_said_to_be_chosen_by_its_own_seeds(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for lr in range(5):
+        for seed in range(3):
+            write_run({"lr": lr}, seed, [{"accuracy": (seed * 7 + lr * 3) % 5 / 10}])
+    text = printed(tmp_path)
+    assert re.search(
+        r"The first of 5 variants is first by its own seeds: expect its final to be about 0\.\d+ lower", text
+    )
+    for lr in range(2):
+        write_run({"one": lr}, 0, [{"accuracy": 0.5}], experiment="other")
+    assert "first by its own seeds" not in printed(tmp_path / "other")
 
 
 def test_two_launches_of_one_sweep_are_not_mixed(tmp_path: Path, write_run: WriteRun) -> None:
