@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from runslot.execute.functions import call_function, seed_everything, set_gpu_mode, variant_of
+from runslot.execute.import_state import freshen
 from runslot.execute.linux import die_with_parent
 from runslot.execute.marking import mark
 from runslot.execute.placement import Placement, arguments
@@ -78,6 +79,7 @@ def become_run(job: Job, keeper: int, console: int, message: int) -> None:
         if job.function is None:
             code = CANNOT_START
             os.execvpe(job.argv[0], list(job.argv), job.environment)  # noqa: S606  no shell is the point
+        freshen()
         code = call_and_finish(job, job.function, message)
     except BaseException as error:  # noqa: BLE001  the keeper says it; this process has nobody else to tell
         _tell(message, cannot_start(job, error))

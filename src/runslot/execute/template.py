@@ -26,6 +26,7 @@ from runslot.execute.channel import Channel
 from runslot.execute.cold import enter_import_path
 from runslot.execute.functions import find_function
 from runslot.execute.guardian import Guardian
+from runslot.execute.import_state import ImportState
 from runslot.execute.keeper import WATCHED
 from runslot.execute.marking import find_room
 from runslot.execute.pools import find_pools
@@ -104,7 +105,9 @@ class Template:
         os.chdir(cwd)
         enter_import_path(tuple(path), self._package)
         try:
-            self._function = find_function(Function.from_json(function), Path(home))
+            with ImportState() as state:
+                self._function = find_function(Function.from_json(function), Path(home))
+            reason, renewed = state.examine(self._function)
             importlib.import_module("runslot.logger")  # every run will need it
             if "numpy" in sys.modules:
                 importlib.import_module("numpy.random")  # to seed it; numpy would load it in every run anew
@@ -122,7 +125,7 @@ class Template:
         self._guardian.spare_children()
         gc.collect()
         gc.freeze()  # so that the forks share what was imported
-        return {"unsafe": why_unsafe_to_fork()}
+        return {"unsafe": why_unsafe_to_fork() or reason, "renewed": renewed}
 
     def _fork_keeper(self, descriptor: int) -> dict[str, Any]:
         sys.stdout.flush()

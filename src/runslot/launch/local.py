@@ -242,19 +242,21 @@ class LocalLauncher:
             self._contents[known] = wanted.content()
         key = self._contents[known]
         if key not in self._templates:
-            template, unsafe = self._new_template(wanted)
+            template, unsafe, renewed = self._new_template(wanted)
             if unsafe and wanted.start != "warm":
                 self.say(f"{wanted.function} starts in a new interpreter for each run: {unsafe}")
                 template.close()
                 self._templates[key] = None
             else:
                 self._templates[key] = template
+                if renewed:
+                    self.say(f"{', '.join(renewed)}: made anew in each run, since no seed is given")
         return self._templates[key]
 
-    def _new_template(self, wanted: Import, again: bool = True) -> tuple[TemplateProcess, str]:
+    def _new_template(self, wanted: Import, again: bool = True) -> tuple[TemplateProcess, str, tuple[str, ...]]:
         template = TemplateProcess.begin(wanted.python, self._log, bare=False)
         try:
-            return template, template.import_function(wanted.function, wanted.home, wanted.path, wanted.cwd)
+            return template, *template.import_function(wanted.function, wanted.home, wanted.path, wanted.cwd)
         except ProcessDied:
             template.close()
             if not again:

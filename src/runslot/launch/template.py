@@ -78,15 +78,17 @@ class TemplateProcess:
             return cls(python, log, bare)
         return early
 
-    def import_function(self, function: Function, home: Path, path: Sequence[str], cwd: str) -> str:
-        """Import the function; return why forks of it are unsafe, or an empty string.
+    def import_function(
+        self, function: Function, home: Path, path: Sequence[str], cwd: str
+    ) -> tuple[str, tuple[str, ...]]:
+        """Import the function; return why forks of it are not cold starts, or an empty string, and what they renew.
 
         Raises `InvalidInput` with the end of the traceback where the import fails.
         """
         answer = self._ask(
             {"verb": "import", "function": function.to_json(), "home": str(home), "path": list(path), "cwd": cwd}
         )
-        return str(answer["unsafe"])
+        return str(answer["unsafe"]), tuple(answer["renewed"])
 
     def fork_keeper(self) -> KeeperProcess:
         """Fork a keeper."""

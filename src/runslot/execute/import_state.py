@@ -1,0 +1,262 @@
+"""What the import of the user's modules left behind that every run would share and no cold start would.
+
+A template has an `ImportState` around the import. Generators of chance that were seeded are the same in every cold
+start too, and are shared rightly; those that were not are made anew in each run (`freshen`, called there). What cannot
+be made anew (a file, a temporary directory, a number drawn, the time) is a `reason` to start cold. The global
+generators of `random`, NumPy and torch matter only where the import drew from them: each run seeds them.
+
+Only the user's own modules are looked into: those outside the standard library and `site-packages`. What their code
+calls at import is in `execute.import_calls`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import sysconfig
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+from runslot.execute.import_calls import find_call, source_of
+
+_LIBRARIES = tuple(
+    {f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    | {f"{Path(__file__).resolve().parents[1]}{os.sep}"}
+)
+
+_IDENTITIES = {
+    ("uuid", "UUID"): "a UUID",
+    ("tempfile", "TemporaryDirectory"): "a temporary directory",
+    ("tempfile", "_TemporaryFileWrapper"): "a temporary file",
+    ("tempfile", "SpooledTemporaryFile"): "a temporary file",
+    ("socket", "socket"): "a socket",
+    ("_io", "TextIOWrapper"): "an open file",
+    ("_io", "BufferedWriter"): "an open file",
+    ("_io", "BufferedReader"): "an open file",
+    ("_io", "BufferedRandom"): "an open file",
+    ("_io", "FileIO"): "an open file",
+    ("sqlite3", "Connection"): "a connection of sqlite3",
+    ("subprocess", "Popen"): "a process",
+    ("concurrent.futures.thread", "ThreadPoolExecutor"): "a pool of threads",
+    ("concurrent.futures.process", "ProcessPoolExecutor"): "a pool of processes",
+    ("multiprocessing.pool", "Pool"): "a pool of processes",
+    ("multiprocessing.pool", "ThreadPool"): "a pool of threads",
+}
+"""Classes, by module and name, of which a forked process must not have its parent's object."""
+
+_BIT_GENERATOR = ("numpy.random.bit_generator", "BitGenerator")
+_SEED_SEQUENCE = ("numpy.random.bit_generator", "SeedSequence")
+
+_STREAMS = (sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__)
+
+_TORCH_SEED_BITS = 32
+_NUMPY_SEED_BITS = 64
+"""Longer seeds than people give: torch draws one of 64 bits from the system, NumPy one of 128."""
+
+_DEPTH = 3
+_ITEMS = 1000
+"""How far into attributes and containers to look, and at how many items of one."""
+
+
+class ImportState:
+    """What was there before the import; afterwards `examine` says what the import left."""
+
+    def __init__(self) -> None:
+        self._modules = set(sys.modules)
+        self._files = set(_open_files())
+        self._unseeded: list[tuple[random.Random, Any]] = []
+        """Generators of the standard library that the system seeded, with the state that each had then."""
+        self._seed = random.Random.seed
+
+    def __enter__(self) -> ImportState:
+        """Watch which generators of the standard library are seeded by the system."""
+        seed, unseeded = self._seed, self._unseeded
+
+        def watched(generator: random.Random, a: Any = None, version: int = 2) -> None:
+            seed(generator, a, version)
+            unseeded[:] = [entry for entry in unseeded if entry[0] is not generator]
+            if a is None and not isinstance(generator, random.SystemRandom):
+                unseeded.append((generator, generator.getstate()))
+
+        random.Random.seed = watched  # type: ignore[method-assign, assignment]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        random.Random.seed = self._seed  # type: ignore[method-assign]
+
+    def examine(self, function: Any) -> tuple[str, tuple[str, ...]]:
+        """Return the reason to start cold, or an empty string, and what each run makes anew."""
+        _renewals.clear()
+        modules = [module for name, module in list(sys.modules.items()) if name not in self._modules and is_own(module)]
+        values = list(_values(modules, function))
+        plain = {id(generator): state for generator, state in self._unseeded}
+        chance = {name: (value, drawn) for name, value in values if (drawn := _drawn(value, plain)) is not None}
+        _renewals[:] = [value for value, _ in chance.values()]
+        reason = (
+            next((f"importing it made {what} ({name})" for name, value in values if (what := _identity(value))), "")
+            or _opened(self._files)
+            or find_call(modules)
+            or next((f"importing it drew from {name}, which has no seed" for name in chance if chance[name][1]), "")
+            or _drawn_by_numpy()
+            or _drawn_by_torch()
+        )
+        return reason, tuple(chance)
+
+
+_renewals: list[Any] = []
+"""Generators that the import left unseeded: each run makes them anew."""
+
+
+def freshen() -> None:
+    """Make anew, in the process of a run, the generators that the import left unseeded."""
+    for generator in _renewals:
+        bits = getattr(generator, "bit_generator", None) or getattr(generator, "_bit_generator", None)
+        if bits is None:
+            generator.seed()  # of the standard library, torch
+        else:
+            generator.__init__(type(bits)())  # in place: the module's functions have it
+
+
+def is_own(module: Any) -> bool:
+    """Tell whether a module is the user's: a file outside the standard library, site packages and runslot."""
+    file = getattr(module, "__file__", None)
+    if not isinstance(module, ModuleType) or not file:
+        return False
+    return not file.startswith(_LIBRARIES) and "site-packages" not in file and "dist-packages" not in file
+
+
+def _values(modules: list[ModuleType], function: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what the modules hold, by name: globals, and what their containers and their own objects hold."""
+    spaces = [(module.__name__, vars(module)) for module in modules]
+    if isinstance(function, FunctionType) and all(function.__globals__ is not space for _, space in spaces):
+        spaces.append((function.__module__ or "__main__", function.__globals__))  # it came by value
+    own = {module.__name__ for module in modules} | {"__main__"}
+    seen: set[int] = set()
+    for place, space in spaces:
+        for name, value in list(space.items()):
+            if not name.startswith("__"):
+                yield from _inside(f"{place}.{name}", value, own, seen, _DEPTH)
+
+
+def _inside(name: str, value: Any, own: set[str], seen: set[int], depth: int) -> Iterator[tuple[str, Any]]:
+    kind = type(value)
+    if kind in _PLAIN or id(value) in seen or issubclass(kind, (ModuleType, FunctionType)):
+        return  # by its type: a lazy object would do what it does when it is asked for its class
+    seen.add(id(value))
+    if kind not in _CONTAINERS:
+        yield name, value
+    if depth == 0:
+        return
+    if kind is dict:
+        items = list(islice(value.items(), _ITEMS))
+        parts = [(f"{name}[{key!r}]" if type(key) in _PLAIN else f"{name}[…]", part) for key, part in items]
+    elif kind in _CONTAINERS:
+        parts = [(f"{name}[{index}]", part) for index, part in enumerate(islice(value, _ITEMS))]
+    else:
+        held = value if issubclass(kind, type) else kind  # attributes of the user's own classes and of their objects
+        inside = getattr(value, "__dict__", {}) if held.__module__ in own else {}
+        parts = [(f"{name}.{key}", part) for key, part in list(inside.items()) if not key.startswith("__")]
+    for label, part in parts:
+        yield from _inside(label, part, own, seen, depth - 1)
+
+
+_CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
+_PLAIN = frozenset({int, float, str, bytes, bool, complex, type(None), range, slice})
+
+
+def _names(value: Any) -> list[tuple[str, str]]:
+    return [(kind.__module__, kind.__name__) for kind in type(value).__mro__]
+
+
+def _identity(value: Any) -> str:
+    """Return what this is where a forked process must not have its parent's, or an empty string."""
+    names = _names(value)
+    if _BIT_GENERATOR in names:
+        return "" if _is_seeded(value.seed_seq) else "a bit generator without a seed"
+    if _SEED_SEQUENCE in names:
+        return "" if _is_seeded(value) else "a seed sequence without a seed"
+    what = next((_IDENTITIES[name] for name in names if name in _IDENTITIES), "")
+    if not what or any(value is stream for stream in _STREAMS) or getattr(value, "closed", False) is True:
+        return ""
+    return what
+
+
+def _drawn(value: Any, plain: dict[int, Any]) -> bool | None:
+    """Tell whether a generator without a seed was drawn from; None for all that is none."""
+    if issubclass(type(value), random.Random):
+        return value.getstate() != plain[id(value)] if id(value) in plain else None
+    names = _names(value)
+    if ("torch._C", "Generator") in names:
+        seed = value.initial_seed()
+        same = bytes(type(value)().manual_seed(seed).get_state()) == bytes(value.get_state())
+        return not same if seed >> _TORCH_SEED_BITS and seed != type(value)().initial_seed() else None
+    if ("numpy.random._generator", "Generator") in names:
+        bits = value.bit_generator
+    elif ("numpy.random.mtrand", "RandomState") in names and value is not _global_numpy():
+        bits = value._bit_generator
+    else:
+        return None
+    return None if _is_seeded(bits.seed_seq) else _is_moved(bits)
+
+
+def _is_moved(bits: Any) -> bool:
+    """Tell whether a bit generator of NumPy's has left the state in which its seed puts it."""
+    seeds = bits.seed_seq
+    again = type(seeds)(seeds.entropy, spawn_key=seeds.spawn_key, pool_size=seeds.pool_size)
+    return bool(seeds.n_children_spawned) or repr(type(bits)(again).state) != repr(bits.state)
+
+
+def _is_seeded(sequence: Any) -> bool:
+    """Tell whether NumPy's seed was given; it draws one of 128 bits where none is."""
+    entropy = getattr(sequence, "entropy", None)
+    if not isinstance(entropy, int) or entropy.bit_length() <= _NUMPY_SEED_BITS:
+        return True
+    return any(str(entropy) in text or f"{entropy:x}" in text for text in _code())
+
+
+def _code() -> list[str]:
+    own = [module for module in list(sys.modules.values()) if is_own(module)]
+    return [source_of(module).replace("_", "").lower() for module in own]
+
+
+def _global_numpy() -> Any:
+    return getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None)
+
+
+def _drawn_by_numpy() -> str:
+    state = _global_numpy()
+    if state is None or state._bit_generator.seed_seq is None:  # seeded by hand: what is drawn is always the same
+        return ""
+    drew = _is_moved(state._bit_generator)
+    return "importing it drew from numpy.random, which has no seed" if drew else ""
+
+
+def _drawn_by_torch() -> str:
+    torch = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "default_generator") or not torch.initial_seed() >> _TORCH_SEED_BITS:
+        return ""
+    state = torch.get_rng_state()
+    fresh = torch.Generator().manual_seed(torch.initial_seed()).get_state()
+    return "" if torch.equal(state, fresh) else "importing it drew from torch's generator, which has no seed"
+
+
+def _open_files() -> dict[str, str]:
+    """Return the sockets and regular files that this process has open, by descriptor."""
+    targets = {}
+    for entry in os.scandir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():  # noqa: PTH112
+        try:
+            target = os.readlink(entry.path)  # noqa: PTH115
+        except OSError:  # the listing's own descriptor
+            continue
+        if target.startswith(("socket:", "/")) and not target.startswith(("/dev/", "/proc/", "/memfd:")):
+            targets[entry.name] = target
+    return targets
+
+
+def _opened(before: set[str]) -> str:
+    after = [target for descriptor, target in _open_files().items() if descriptor not in before]
+    return f"importing it opened {after[0].split(':')[0]}, which all runs would share" if after else ""
