@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import functools
 import os
-import pwd
 import stat
 from pathlib import Path
 
 from runslot.errors import InvalidInput
+from runslot.hardware.lockfile import user_name
 
 TRUST_VARIABLE = "RUNSLOT_TRUST"
 """Environment variable: names or numbers of users, separated by commas, whose files are taken for this user's own."""
@@ -21,15 +21,6 @@ TRUST_VARIABLE = "RUNSLOT_TRUST"
 
 class OthersFiles(InvalidInput):
     """What was asked would write or signal on the word of another user's files."""
-
-
-@functools.cache
-def user_name(uid: int) -> str:
-    """Return the user's name, or `user 1000` where the machine has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"
 
 
 def other_owner(path: str | os.PathLike[str]) -> int | None:

@@ -10,18 +10,17 @@ descriptors, which the run's processes inherit: what a run leaves behind keeps t
 from __future__ import annotations
 
 import errno
-import functools
 import json
 import os
-import pwd
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from runslot.hardware.lockfile import NotALockFile, lock, lock_directory, locked_by
+from runslot.hardware.lockfile import NotALockFile, lock, lock_directory, locked_by, user_name
 from runslot.hardware.slots import Slot
+from runslot.hardware.substitute import Substitutes
 from runslot.hardware.topology import Core, Gpu
 from runslot.hardware.waiting import Names, Waiting
 
@@ -30,6 +29,8 @@ MOST_PLACES = 16
 """Places on a shared GPU that are looked at to say who has it."""
 KNOWN_FOR = 2.0
 """Seconds for which a holder is not looked up again: the kernel takes milliseconds to list its locks."""
+LATEST = 1 << 33
+"""A Unix time that no run begins after, and that every clock can show."""
 RECORD = 1024
 """Bytes of a lock file: one line of JSON about its holder, padded, so that one write replaces it."""
 
@@ -47,7 +48,7 @@ class Holder:
     @classmethod
     def of(cls, experiment: str, run: str) -> Holder:
         """Return this user's `run` of `experiment`, from now on."""
-        return cls(_user_name(os.getuid()), experiment, run, time.time())
+        return cls(user_name(os.getuid()), experiment, run, time.time())
 
     def __str__(self) -> str:
         """`alice, experiment dqn, run 7, since 12:04`."""
@@ -102,6 +103,9 @@ class Leases:
         self.directory = directory or lock_directory()
         self._prefix = f"{self.directory}/{PREFIX}"
         self._waiting = Waiting(str(self.directory), f"{PREFIX}waiting-")
+        self._substitutes = Substitutes(str(self.directory), self._waiting.listing)
+        self.spoilt: dict[str, str] = {}
+        """By lock: what lies in its place, in a sentence for whoever may remove it."""
         self._known: dict[int, tuple[Slot, Names, tuple[_Part, ...]]] = {}
         self._holders: dict[str, tuple[tuple[int, ...], float, str]] = {}
 
@@ -117,7 +121,8 @@ class Leases:
         names, parts = self._what(slot)
         if self._waiting.ahead(names, self._are_free):
             self._waiting.begin(names)
-            return Refused(parts[0].label, "another launcher has waited for it longer")
+            user = user_name(os.geteuid() if self._waiting.user_ahead is None else self._waiting.user_ahead)
+            return Refused(parts[0].label, f"another launcher ({user}'s) has waited for it longer")
         held: list[int] = []
         record = _record(holder)
         try:
@@ -130,9 +135,9 @@ class Leases:
                 held.append(descriptor)
                 if not part.shared:
                     _sign(descriptor, record)
-        except NotALockFile as error:
+        except OSError as error:  # a full disk, a directory that may not be written to
             _close(held)
-            return Refused(part.label, str(error))
+            return Refused(part.label, f"its lock cannot be taken in {self.directory}: {error.strerror}")
         except BaseException:
             _close(held)
             raise
@@ -157,10 +162,21 @@ class Leases:
 
     def _take(self, part: _Part) -> int | None:
         for file in part.files:
-            descriptor = lock(self._prefix + file, shared=part.shared)
+            descriptor = self._take_file(file, part)
             if descriptor is not None:
                 return descriptor
         return None
+
+    def _take_file(self, file: str, part: _Part) -> int | None:
+        try:
+            descriptor = lock(self._prefix + file, shared=part.shared)
+        except NotALockFile as error:
+            self.spoilt.setdefault(file, f"{part.label}: {error}; a file beside it is used until then")
+            return self._substitutes.take(PREFIX + file, part.shared)
+        if descriptor is not None and self._substitutes.block(PREFIX + file, part.shared):
+            os.close(descriptor)
+            return None
+        return descriptor
 
     def _are_free(self, names: Names) -> bool:
         held = locked_by()
@@ -181,6 +197,8 @@ class Leases:
             pids = held.get(_inode(path), [])
             if pids and (holder := _signed(path)) is not None and holder[0] in pids:
                 return f"held by {holder[1]}"
+        if any(self._substitutes.block(PREFIX + file, part.shared) for file in part.files):
+            return "held by a run whose launcher had to use a file beside its lock file"
         pids = [pid for file in part.files for pid in held.get(_inode(self._prefix + file), []) if pid]
         for pid in pids:
             user = _user_of(pid)
@@ -238,7 +256,7 @@ def _gpu_file(gpu: Gpu) -> str:
 
 
 def _record(holder: Holder) -> bytes:
-    record = {"pid": os.getpid(), **asdict(holder)}
+    record = {"pid": os.getpid(), **holder.__dict__}
     for key in ("user", "experiment", "run"):
         record[key] = str(record[key])[:48]
     return json.dumps(record).encode().ljust(RECORD - 1) + b"\n"
@@ -261,7 +279,9 @@ def _signed(path: str) -> tuple[int, Holder] | None:
             record = json.loads(file.read(RECORD))
         pid, since = int(record["pid"]), float(record["since"])
         texts = [re.sub(r"[^\w .,:=+/@()-]", "?", str(record[key]))[:48] for key in ("user", "experiment", "run")]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    if not 0 <= since <= LATEST:
         return None
     return pid, Holder(_user_of(pid) or texts[0], texts[1], texts[2], since)
 
@@ -288,14 +308,6 @@ def _close(descriptors: Iterable[int]) -> None:
 
 def _user_of(pid: int) -> str | None:
     try:
-        return _user_name(os.stat(f"/proc/{pid}").st_uid)
+        return user_name(os.stat(f"/proc/{pid}").st_uid)
     except OSError:
         return None
-
-
-@functools.cache
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"

@@ -12,9 +12,18 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
+import itertools
 import os
+import pwd
 import stat
+import time
 from pathlib import Path
+
+from runslot.errors import InvalidInput
+
+MOST_TRIES = 100
+"""How often a file is locked that was replaced meanwhile."""
 
 
 class NotALockFile(Exception):
@@ -30,9 +39,11 @@ def lock_directory() -> Path | None:
 
     It must be writable by all and sticky, whoever asks: a root that chose a private one would not meet its users.
     """
-    told = os.environ.get(DIRECTORY_VARIABLE)
-    if told:
-        return Path(told)
+    chosen = os.environ.get(DIRECTORY_VARIABLE)
+    if chosen:
+        if not os.path.isdir(chosen):  # noqa: PTH112
+            raise InvalidInput(f"{DIRECTORY_VARIABLE}={chosen} is not a directory: make it, or unset the variable")
+        return Path(chosen)
     for path in (Path("/run/lock"), Path("/dev/shm")):  # noqa: S108 (shared on purpose, opened with care)
         try:
             mode = path.stat().st_mode
@@ -50,7 +61,7 @@ def lock(path: str, *, shared: bool = False) -> int | None:
     opened.
     """
     kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
-    while True:
+    for _ in range(MOST_TRIES):
         descriptor = open_lock(path)
         try:
             fcntl.flock(descriptor, kind)
@@ -63,6 +74,7 @@ def lock(path: str, *, shared: bool = False) -> int | None:
             os.close(descriptor)
             raise
         os.close(descriptor)
+    raise _not_a_lock_file(path, "is replaced again and again")
 
 
 def open_lock(path: str) -> int:
@@ -81,14 +93,29 @@ def open_lock(path: str) -> int:
             except FileExistsError:
                 continue
             os.fchmod(descriptor, 0o666)  # past the umask: other users write their names here
-        except PermissionError:
-            descriptor = os.open(path, os.O_RDONLY | flags)
         except OSError as error:
-            if error.errno in {errno.ELOOP, errno.EISDIR}:
-                what = "a symbolic link" if error.errno == errno.ELOOP else "a directory"
-                raise NotALockFile(f"{path} is {what}, not a lock file: remove it") from error
-            raise
+            descriptor = _open_otherwise(path, error)
         return descriptor
+
+
+def _open_otherwise(path: str, error: OSError) -> int:
+    """Open a file to read that may not be written to; say what lies there if it is no lock file."""
+    if isinstance(error, PermissionError):
+        try:
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as again:
+            error = again
+    what = {errno.ELOOP: "is a symbolic link", errno.EISDIR: "is a directory", errno.ENXIO: "is a socket"}
+    raise _not_a_lock_file(path, what.get(error.errno or 0, f"cannot be used ({error.strerror})")) from error
+
+
+def _not_a_lock_file(path: str, what: str) -> NotALockFile:
+    """Return the error that names what lies at the path, and whose it is."""
+    try:
+        owner = f" of {user_name(os.lstat(path).st_uid)}"
+    except OSError:
+        owner = ""
+    return NotALockFile(f"{path}{owner} {what}: remove it")
 
 
 def _is_still(path: str, descriptor: int) -> bool:
@@ -99,8 +126,46 @@ def _is_still(path: str, descriptor: int) -> bool:
         return False
     mine = os.fstat(descriptor)
     if not stat.S_ISREG(mine.st_mode) or mine.st_nlink > 1:
-        raise NotALockFile(f"{path} is not a plain file of one name: remove it")
+        raise _not_a_lock_file(path, "is not a plain file of one name")
     return (mine.st_ino, mine.st_dev) == (there.st_ino, there.st_dev)
+
+
+COARSE_S = 0.1
+"""Seconds within which two changes of a directory may carry the same time."""
+MOST_NAMES = 20_000
+
+
+class Listing:
+    """The names in a directory, read again when it has changed."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._changed: float | None = None
+        self._names: list[str] = []
+
+    def names(self) -> list[str]:
+        """Return the names; the same list as long as nothing was added or removed."""
+        try:
+            changed = os.stat(self._directory).st_mtime
+            if changed == self._changed:
+                return self._names
+            with os.scandir(self._directory) as entries:
+                self._names = [entry.name for entry in itertools.islice(entries, MOST_NAMES)]
+        except OSError:  # who takes a lock there will say so
+            self._names, self._changed = [], None
+        else:
+            # A directory's time is coarse: a listing made in the instant of a change may have missed the next one.
+            self._changed = changed if time.time() - changed > COARSE_S else None
+        return self._names
+
+
+@functools.cache
+def user_name(uid: int) -> str:
+    """Return the user's name, or `user 1000` where the machine has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
 
 
 def locked_by() -> dict[tuple[int, int], list[int]]:

@@ -5,16 +5,20 @@ change shows that the launcher still asks; one that was stopped or killed is not
 """
 
 # Plain strings for paths: pathlib would cost more than the system calls.
-# ruff: noqa: PTH105, PTH108, PTH116, PTH119, PTH123, PTH208
+# ruff: noqa: PTH105, PTH108, PTH110, PTH116, PTH119
 
 from __future__ import annotations
 
 import json
+import math
 import os
-import secrets
+import stat
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+from runslot.hardware.lockfile import COARSE_S, Listing
 
 PATIENCE = 0.5
 """Seconds that a launcher waits before others yield to it; short runs go on back to back meanwhile."""
@@ -27,13 +31,16 @@ FORGOTTEN = 60.0
 HOLD = 60.0
 """Seconds of every `CYCLE` for which free cores are kept for a launcher that waits for others beside them."""
 CYCLE = 600.0
-COARSE = 0.1
-"""Seconds within which two changes of a directory may carry the same time."""
 LARGEST = 1 << 20
+"""Bytes of a waiting file that is read; ours are smaller on any machine."""
+MOST_OF_ONE_USER = 64
+"""Waiting files of one user that are looked at."""
+EARNEST_S = 3.0
+"""Seconds in which an earnest launcher takes what it waits for once it is free."""
 
 Names = frozenset[str]
-_Other = tuple[float, Names, float | None]
-"""Since when another launcher waits, for what, and until when its turn lasts."""
+_Other = tuple[int, float, Names, float | None]
+"""Whose launcher waits, since when, for what, and until when its turn lasts."""
 
 
 @dataclass
@@ -48,6 +55,38 @@ class _Want:
 
 
 @dataclass
+class _Deference:
+    """For how long this launcher has let another user's go first, without a break, and whether anything came of it."""
+
+    start: float
+    last: float
+    free_since: float | None = None
+    """Since when all that the other waits for was free whenever it was looked at."""
+    ignored_until: float = 0.0
+
+    def is_over(self, now: float) -> bool:
+        """Tell whether there was a break since, or the other has been ignored for long enough."""
+        return now >= self.ignored_until if self.ignored_until else now - self.last > SILENCE
+
+    def lasts(self, now: float, wanted: Names, are_free: Callable[[Names], bool]) -> bool:
+        """Tell whether to go on: an earnest launcher takes within a second what is free, or gives up after `HOLD`."""
+        if now < self.ignored_until:
+            return False
+        self.last = now
+        if now - self.start < EARNEST_S:
+            return True
+        if not are_free(wanted):
+            self.free_since = None
+            earnest = now - self.start < 1.5 * HOLD
+        else:
+            self.free_since = now if self.free_since is None else self.free_since
+            earnest = now - self.free_since < EARNEST_S
+        if not earnest:
+            self.ignored_until = now + CYCLE
+        return earnest
+
+
+@dataclass
 class Waiting:
     """The waiting files of one directory, and the one that is ours."""
 
@@ -56,11 +95,15 @@ class Waiting:
     clock: Callable[[], float] = time.monotonic  # one clock for all processes of a machine
     _mine: dict[Names, _Want] = field(default_factory=dict)
     _known: dict[str, tuple[tuple[int, int, int], list[_Other]]] = field(default_factory=dict)
-    _listed: tuple[float, list[str]] = field(default=(0.0, []))
+    _listed: tuple[Sequence[str], list[str]] = field(default=((), []))
+    _deferences: dict[int, _Deference] = field(default_factory=dict)
     _path: str = ""
+    user_ahead: int | None = None
+    """Whose launcher was found to be ahead last."""
 
     def __post_init__(self) -> None:
-        self._path = f"{self.directory}/{self.prefix}{os.getpid()}-{secrets.token_hex(4)}"
+        self.listing = Listing(self.directory)
+        self._path = f"{self.directory}/{self.prefix}{os.getpid()}-{os.urandom(4).hex()}"
 
     def ahead(self, names: Names, are_free: Callable[[Names], bool]) -> bool:
         """Whether another launcher has waited longer for some of `names`, or has its turn, and should have them first.
@@ -71,12 +114,22 @@ class Waiting:
         now = self.clock()
         own = self._mine.get(names)
         mine = now if own is None or own.is_over(now) else own.since
-        for since, wanted, until in self._others():
+        for user, since, wanted, until in self._others():
             age = now - since
             first = since < mine and age >= PATIENCE and (until is None or now < until)
-            if first and not names.isdisjoint(wanted) and (age % CYCLE < HOLD or are_free(wanted)):
+            if not first or names.isdisjoint(wanted) or not (age % CYCLE < HOLD or are_free(wanted)):
+                continue
+            if self._deference(user).lasts(now, wanted, are_free):
+                self.user_ahead = user
                 return True
+        self._deferences = {user: each for user, each in self._deferences.items() if now < each.ignored_until}
         return False
+
+    def _deference(self, user: int) -> _Deference:
+        known = self._deferences.get(user)
+        if known is None or known.is_over(self.clock()):
+            known = self._deferences[user] = _Deference(self.clock(), self.clock())
+        return known
 
     def begin(self, names: Names) -> None:
         """Say that we were refused `names` and ask again; what we no longer ask for is forgotten."""
@@ -84,6 +137,8 @@ class Waiting:
         changed = self._forget(now)
         own = self._mine.get(names)
         if own is None:
+            if not self._mine:
+                self._sweep_halves()
             own = self._mine[names] = _Want(now, now)
             changed = True
         own.asked = now
@@ -118,32 +173,35 @@ class Waiting:
     def _touch(self) -> None:
         try:
             os.utime(self._path)
-        except FileNotFoundError:
+        except OSError:  # it was swept, or could not be written
             self._write()
 
     def _write(self) -> None:
         if not self._mine:
-            try:
-                os.unlink(self._path)
-            except FileNotFoundError:
-                pass
+            _remove(self._path)
             return
         # A new file each time: readers see all of it or the one before, and know by the inode that it changed.
         new = f"{self.directory}/.{os.path.basename(self._path)}"
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump([[want.since, sorted(names), want.until] for names, want in self._mine.items()], file)
-            os.fchmod(descriptor, 0o644)
-        os.replace(new, self._path)
+        waits = [[want.since, sorted(names), want.until] for names, want in self._mine.items()]
+        try:
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                json.dump(waits, file)
+                os.fchmod(descriptor, 0o644)
+            os.replace(new, self._path)
+        except OSError:  # the disk of locks is full: we wait all the same, and others do not know
+            _remove(new)
 
     def _others(self) -> list[_Other]:
-        now, wanted = time.time(), []
-        for path in self._files(now):
+        now, others = time.time(), []
+        count: Counter[int] = Counter()
+        for path in self._files():
             try:
                 status = os.stat(path, follow_symlinks=False)
-                if now - status.st_mtime > FORGOTTEN:
-                    os.unlink(path)  # a stopped launcher that goes on writes its file again
-                if now - status.st_mtime > SILENCE:
+                if self._is_over(path, status, now):
+                    continue
+                count[status.st_uid] += 1
+                if count[status.st_uid] > MOST_OF_ONE_USER:
                     continue
                 known = self._known.get(path)
                 # An inode number alone is not the file: replacing one by rename gives it back to the next.
@@ -151,30 +209,79 @@ class Waiting:
                 if known is None or known[0] != version:
                     known = self._known[path] = (version, _read(path))
             except OSError:
-                continue  # it has just gone, or belongs to another user
-            wanted += known[1]
-        return wanted
+                continue  # it has just gone, or may not be read
+            others += known[1]
+        return others
 
-    def _files(self, now: float) -> list[str]:
-        changed = os.stat(self.directory).st_mtime
-        if changed != self._listed[0]:
-            names = [n for n in os.listdir(self.directory) if n.startswith(self.prefix)]
-            paths = [p for n in names if (p := f"{self.directory}/{n}") != self._path]
-            self._known = {p: k for p, k in self._known.items() if p in paths}
-            # A directory's time is coarse: a listing made in the instant of a change may have missed the next one.
-            self._listed = (changed if now - changed > COARSE else 0.0, paths)
+    def _is_over(self, path: str, status: os.stat_result, now: float) -> bool:
+        """Tell whether a file is no launcher's that asks: sweep it where its process is gone, or it is long silent."""
+        age = now - status.st_mtime
+        if age < -COARSE_S:  # no launcher writes into the future: nobody could tell when it falls silent
+            return True
+        if age > FORGOTTEN or (age > SILENCE and _is_gone(path)):
+            os.unlink(path)  # a stopped launcher that goes on writes its file again
+        return age > SILENCE or _owner_of_process(path) not in {None, status.st_uid}
+
+    def _files(self) -> list[str]:
+        names = self.listing.names()
+        if names is not self._listed[0]:
+            paths = [p for n in names if n.startswith(self.prefix) and (p := f"{self.directory}/{n}") != self._path]
+            self._known = {path: known for path, known in self._known.items() if path in paths}
+            self._listed = (names, paths)
         return self._listed[1]
+
+    def _sweep_halves(self) -> None:
+        """Remove what launchers of this user were writing when they were killed, long ago."""
+        for name in self.listing.names():
+            if name.startswith(f".{self.prefix}"):
+                try:
+                    if time.time() - os.stat(f"{self.directory}/{name}", follow_symlinks=False).st_mtime > FORGOTTEN:
+                        os.unlink(f"{self.directory}/{name}")
+                except OSError:  # another user's, or another process was faster
+                    continue
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:  # it was swept
+        pass
+
+
+def _process_of(path: str) -> int | None:
+    """Return the process that a file's name says is its writer."""
+    digits = os.path.basename(path).partition("waiting-")[2].partition("-")[0]
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
+
+
+def _is_gone(path: str) -> bool:
+    pid = _process_of(path)
+    return pid is not None and not os.path.exists(f"/proc/{pid}") and os.path.exists("/proc/self")
+
+
+def _owner_of_process(path: str) -> int | None:
+    """Return the user of the process; None where it cannot be seen from here: it may be another container's."""
+    try:
+        return os.stat(f"/proc/{_process_of(path)}").st_uid
+    except OSError:
+        return None
 
 
 def _read(path: str) -> list[_Other]:
     """Return what one launcher waits for; nothing where the file is not as we write it (anyone may write there)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        text = file.read(LARGEST)
     try:
-        return [
-            (float(since), frozenset(map(str, names)), None if until is None else float(until))
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+            return []
+        text = os.read(descriptor, LARGEST)
+    finally:
+        os.close(descriptor)
+    try:
+        waits = [
+            (status.st_uid, float(since), frozenset(map(str, names)), None if until is None else float(until))
             for since, names, until in json.loads(text)
         ]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return []
+    return [wait for wait in waits if math.isfinite(wait[1]) and wait[1] >= 0]

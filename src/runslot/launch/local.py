@@ -75,6 +75,8 @@ class LocalLauncher:
         """Containers and functions that were found to work."""
         self._leases = Leases()
         self._reserved: dict[int, Lease] = {}
+        self._spoilt: set[str] = set()
+        """Locks of which it was said that something else lies in their place."""
         self._refused: set[int] = set()
         """Slots that someone else had when they were last asked for."""
         self._templates: dict[str, TemplateProcess | None] = {}
@@ -106,7 +108,13 @@ class LocalLauncher:
             return Taken(str(lease))
         self._refused.discard(slot.index)
         self._reserved[slot.index] = lease
+        self._say_spoilt()
         return None
+
+    def _say_spoilt(self) -> None:
+        for file in self._leases.spoilt.keys() - self._spoilt:
+            self._spoilt.add(file)
+            self.say(self._leases.spoilt[file])
 
     def release(self, slot: Slot) -> None:
         """Let go of a lease that `reserve` took."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,7 @@ from runslot.hardware.lease import Holder, Lease, Leases, Refused
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import carve
 from runslot.hardware.topology import Gpu
-from runslot.hardware.waiting import CYCLE, HOLD, PATIENCE, TURN, Waiting
+from runslot.hardware.waiting import CYCLE, EARNEST_S, HOLD, PATIENCE, TURN, Waiting, _Want
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="leases need Linux")
 
@@ -115,18 +117,96 @@ def test_an_inherited_descriptor_keeps_the_slot(slots, tmp_path):
     take(leases, slots[0]).close()
 
 
-def test_links_and_odd_files_are_refused_and_named(slots, tmp_path):
+def directory_there(path, _victim):
+    path.mkdir()
+
+
+def socket_there(path, _victim):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+def closed_there(path, _victim):
+    path.touch()
+    path.chmod(0)
+
+
+ODD = [
+    pytest.param(lambda path, victim: path.symlink_to(victim), "is a symbolic link", id="link"),
+    pytest.param(lambda path, _: path.symlink_to("nowhere"), "is a symbolic link", id="dangling link"),
+    pytest.param(lambda path, victim: path.hardlink_to(victim), "is not a plain file of one name", id="hard link"),
+    pytest.param(lambda path, _: os.mkfifo(path), "is not a plain file of one name", id="fifo"),
+    pytest.param(directory_there, "is a directory", id="directory"),
+    pytest.param(socket_there, "is a socket", id="socket"),
+    pytest.param(
+        closed_there,
+        "cannot be used (Permission denied)",
+        id="without permissions",
+        marks=pytest.mark.skipif(os.geteuid() == 0, reason="root may open everything"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("spoil", "what"), ODD)
+def test_what_lies_in_a_locks_place_is_named_and_costs_nobody_the_core(slots, tmp_path, monkeypatch, spoil, what):
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    (tmp_path / "runslot.core-0").symlink_to(victim)
-    assert "runslot.core-0 is a symbolic link" in refused(Leases(tmp_path), slots[0]).holder
-    (tmp_path / "runslot.core-0").unlink()
-    (tmp_path / "runslot.core-0").hardlink_to(victim)
-    assert "not a plain file of one name" in refused(Leases(tmp_path), slots[0]).holder
-    (tmp_path / "runslot.core-0").unlink()
-    os.mkfifo(tmp_path / "runslot.core-0")
-    assert "not a plain file of one name" in refused(Leases(tmp_path), slots[0]).holder
+    monkeypatch.chdir(tmp_path)  # a socket's name is short
+    path = Path("runslot.core-0")
+    spoil(path, victim)
+    one, two = Leases(tmp_path), Leases(tmp_path)
+    with take(one, slots[0]):
+        (said,) = one.spoilt.values()
+        assert said.startswith(f"core 0: {tmp_path / path} of {Holder.of('', '').user} {what}: remove it")
+        assert "file beside" in refused(two, slots[0]).holder
+        (path.rmdir if path.is_dir() and not path.is_symlink() else path.unlink)()
+        refused(two, slots[0])  # its lock file is well again, and the run beside it goes on
+    take(two, slots[0]).close()
     assert victim.read_text() == "precious"
+
+
+def test_shared_cores_are_shared_beside_spoilt_lock_files_too(machine, tmp_path):
+    topology = machine(cores=1, smt=2)
+    threads = carve(topology, Resources(cpus=1, threads="cores"))
+    (whole,) = carve(topology, Resources(cpus=1))
+    (tmp_path / "runslot.core-0").mkdir()
+    leases = Leases(tmp_path)
+    with take(leases, threads[0]), take(leases, threads[1]):
+        refused(leases, whole)
+    with take(leases, whole):
+        refused(leases, threads[0])
+
+
+def test_a_substitute_that_its_user_did_not_make_counts_for_nothing_and_stale_ones_are_swept(slots, tmp_path):
+    (tmp_path / "runslot.core-0").mkdir()
+    leases = Leases(tmp_path)
+    with (tmp_path / "runslot.core-0~4242~x~0").open("w") as forged:
+        fcntl.flock(forged, fcntl.LOCK_EX)
+        take(leases, slots[0]).close()
+    (stale,) = tmp_path.glob(f"runslot.core-0~{os.geteuid()}~x~*")
+    os.utime(stale, (1, 1))
+    take(leases, slots[0]).close()
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "[" * 1024,
+        '{"pid": 1e999, "since": 1}',
+        '{"pid": PID, "user": "u", "experiment": "e", "run": "r", "since": 1e300}',
+    ],
+)
+def test_a_record_that_is_absurd_is_passed_over(slots, tmp_path, record):
+    leases = Leases(tmp_path)
+    with take(leases, slots[0]):
+        (tmp_path / "runslot.core-0").write_text(record.replace("PID", str(os.getpid())))
+        assert refused(leases, slots[0]).holder.endswith(f", process {os.getpid()}")
+
+
+def test_a_directory_of_locks_that_vanished_is_said(slots, tmp_path):
+    leases = Leases(tmp_path / "gone")
+    assert "cannot be taken" in refused(leases, slots[0]).holder
 
 
 def test_a_file_that_is_replaced_while_it_is_locked_is_opened_again(slots, tmp_path, monkeypatch):
@@ -179,6 +259,15 @@ def test_users_exclude_each_other(slots, tmp_path_factory):
         )
         assert as_nobody(lambda: isinstance(Leases(shared).try_acquire(slots[1], ALICE), Lease)) == 0
     take(leases, slots[1]).close()  # files that nobody made
+
+    (shared / "runslot.core-0").chmod(0)
+
+    def beside_the_closed_file() -> bool:
+        theirs = Leases(shared)
+        lease = theirs.try_acquire(slots[0], ALICE)
+        return isinstance(lease, Lease) and "of root cannot be used" in "".join(theirs.spoilt.values())
+
+    assert as_nobody(beside_the_closed_file) == 0
 
 
 class Clock:
@@ -287,4 +376,74 @@ def test_garbage_among_the_waiting_is_passed_over(waiting, tmp_path):
     _, one, _ = waiting
     (tmp_path / "runslot.waiting-garbage").write_text("[[1")
     (tmp_path / "runslot.waiting-link").symlink_to("/nowhere")
+    (tmp_path / "runslot.waiting-dir").mkdir()
+    os.mkfifo(tmp_path / "runslot.waiting-fifo")
     assert not one.ahead(A, free)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '[[1e999, ["core-0"], null]]',
+        '[[NaN, ["core-0"], null]]',
+        '[[-1e300, ["core-0"], null]]',
+        f'[[{"9" * 400}, ["core-0"], null]]',
+        '[[0, ["core-0"], null]]' + " " * (1 << 20),
+    ],
+    ids=["brackets", "infinite", "nan", "negative", "many digits", "huge"],
+)
+def test_absurd_waiting_files_are_passed_over(waiting, tmp_path, text):
+    _, one, _ = waiting
+    (tmp_path / f"runslot.waiting-{os.getpid()}-x").write_text(text)
+    assert not one.ahead(A, free)
+
+
+def test_a_waiting_file_of_the_future_or_of_another_users_process_is_nobodys(waiting, tmp_path):
+    clock, one, two = waiting
+    one.begin(A)
+    clock.now += PATIENCE
+    (file,) = tmp_path.glob("runslot.waiting-*")
+    assert two.ahead(A, free)
+    os.utime(file, (time.time() + 1e6, time.time() + 1e6))
+    assert not two.ahead(A, free)
+    if os.geteuid() == 0:
+        os.utime(file)
+        os.chown(file, 4242, 4242)
+        assert not two.ahead(A, free)
+
+
+def test_who_waits_and_never_takes_what_is_free_is_waited_for_seconds_not_for_ever(waiting):
+    clock, one, two = waiting
+    one.begin(A)
+    clock.now += PATIENCE
+    yielded = 0.0
+    for _ in range(3000):
+        one.begin(A)
+        yielded += 0.1 * two.ahead(A, free)
+        clock.now += 0.1
+    assert EARNEST_S < yielded < 3 * EARNEST_S
+
+
+def test_who_waits_with_ever_new_beginnings_is_waited_for_a_minute_not_for_ever(waiting):
+    clock, one, two = waiting
+    yielded = 0.0
+    for _second in range(int(CYCLE)):
+        one._mine = {A: _Want(clock.now - PATIENCE, clock.now)}
+        one._write()
+        yielded += two.ahead(A, busy)
+        clock.now += 1
+    assert yielded < 2 * HOLD
+
+
+def test_waiting_files_whose_process_is_gone_are_swept(waiting, tmp_path):
+    _, one, _ = waiting
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    files = [tmp_path / f"runslot.waiting-{gone.pid}-x", tmp_path / f".runslot.waiting-{gone.pid}-x"]
+    for file in files:
+        file.write_text("[]")
+        os.utime(file, (time.time() - 10, time.time() - 100))
+    one.ahead(A, free)
+    one.begin(A)
+    assert not any(file.exists() for file in files)
