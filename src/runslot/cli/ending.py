@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections import Counter
@@ -90,7 +91,8 @@ def _name(failed: list[tuple[Run, Outcome]], directory: ExperimentDir, consoles:
 def _print_results(directory: ExperimentDir) -> bool:
     """Print the table of results where the runs have logged numbers; it says where they are."""
     file = directory.read()
-    if not any(directory.run_dir(run, file).progress.exists() for run in directory.read_runs()):
+    # Not Path.exists, which raises for a directory that may not be entered.
+    if not any(os.path.exists(directory.run_dir(run, file).progress) for run in directory.read_runs()):  # noqa: PTH110
         return False  # before anything is loaded that reads tables
     from runslot.cli.console import console
     from runslot.results.reader import load

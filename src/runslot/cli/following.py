@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runslot.cli.finding import FoundRun
-from runslot.errors import NotFound
+from runslot.errors import Damaged, NotFound
 from runslot.experiment.claim import keeper_lives
+from runslot.experiment.files import open_regular
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.records import Outcome, Policy
 from runslot.experiment.rundir import RunDir
@@ -62,10 +63,12 @@ class _Console:
                 return True
             self._file.close()
         try:
-            self._file = self._path.open("rb")
+            self._file = os.fdopen(open_regular(self._path), "rb")
         except FileNotFoundError:
             self._file = None
             return False
+        except OSError as error:
+            raise Damaged(f"{self._path} cannot be read: {error.strerror}") from error
         if self._lines is not None:
             self._file.seek(_start_of_last(self._file, self._lines))
             self._lines = None

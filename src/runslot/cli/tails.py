@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runslot.experiment.files import open_regular
 from runslot.terminal_text import plain
 
 _BLOCK = 16384
@@ -46,7 +47,7 @@ class Tail:
 
 
 def _last_row(path: Path) -> Mapping[str, str]:
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         header = file.readline(1 << 20)
         start = file.tell()
     data = _tail(path, _BLOCK, start)
@@ -59,7 +60,7 @@ def _last_row(path: Path) -> Mapping[str, str]:
 
 
 def _tail(path: Path, size: int, start: int = 0) -> bytes:
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(start, end - size))
         return file.read()

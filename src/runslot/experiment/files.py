@@ -6,6 +6,7 @@ file in one line.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -56,6 +57,15 @@ def _contents(path: Path, descriptor: int, limit: int) -> bytes:
 
 
 _KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+
+def open_regular(path: Path) -> int:
+    """Return a descriptor of a regular file for reading; `OSError` for all else, at once."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "is no regular file", os.fspath(path))
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

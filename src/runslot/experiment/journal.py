@@ -14,9 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import Damaged
+from runslot.experiment.disk import is_asked, sync_data
 from runslot.experiment.files import parsed_line, read_lines
 from runslot.experiment.records import Outcome, shape_of
 from runslot.experiment.shape import Shape
+
+_SYNC_PERIOD_S = 1.0
+_ENDS = frozenset({"launcher_ended", "launcher_left"})
+"""Events after which the user is told that all is done: the journal is on the disk by then."""
 
 _OF_RUN: Mapping[str, str] = {"run": "str", "time": "float"}
 _NAMED: Mapping[str, str] = {**_OF_RUN, "slot": "int | None", "by": "str"}
@@ -101,6 +106,8 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         self._unwritten = b""
+        self._unsynced = False
+        self._synced = 0.0
         self.path = path
         _cut_torn_line(self._descriptor)
 
@@ -110,12 +117,28 @@ class Journal:
         On a full disk it is kept and written with the next one; the error is returned, since the runs go on.
         """
         self._unwritten += _line({"time": round(time, 3), "event": event, **details})
-        return self._flush()
+        error = self._flush()
+        if event in _ENDS:
+            self.sync()
+        return error
+
+    def sync_when_due(self, now: float) -> None:
+        """Bring what was written to the disk, about once a second; `now` is a monotonic clock's."""
+        if self._unsynced and now - self._synced > _SYNC_PERIOD_S:
+            self._synced = now
+            self.sync()
+
+    def sync(self) -> None:
+        """Bring what was written to the disk, unless the user leaves that to the file system."""
+        if self._unsynced and is_asked():
+            sync_data(self._descriptor)
+        self._unsynced = False
 
     def close(self) -> None:
         """Close the file; writing again is an error."""
         if self._unwritten:
             self._flush()
+        self.sync()
         os.close(self._descriptor)
 
     def _flush(self) -> OSError | None:
@@ -128,6 +151,7 @@ class Journal:
             os.ftruncate(self._descriptor, size)  # no torn line in the middle
             return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         self._unwritten = b""
+        self._unsynced = True
         return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
@@ -184,13 +185,7 @@ class RunDir:
         this again. `progress.csv` is kept under another name, because viskit takes every directory that has one,
         and parameters beside it, for a run.
         """
-        outcome = self.read_outcome()
-        if outcome is None:
-            attempt = self.read_attempt()
-            number = attempt.attempt if attempt else 1
-        else:
-            number = outcome.attempt
-        kept = self.kept_attempt(number)
+        kept = self.kept_attempt(self.last_attempt() or 1)
         kept.mkdir(exist_ok=True)
         stay = {self.run_file, self.variant_file, self.variant_pickle, self.outcome_file, self.attempt_file}
         stay |= {self.git_infos, self.script_name, self.environment, self.experiment_pickle}
@@ -199,8 +194,40 @@ class RunDir:
                 continue
             entry.rename(kept / (KEPT_PROGRESS if entry == self.progress else entry.name))
         for last in (self.outcome_file, self.attempt_file):
-            if last.exists():
+            if os.path.lexists(last):
                 last.rename(kept / last.name)
+
+    def last_attempt(self, damaged: int = 1) -> int | None:
+        """Return the number of the attempt that the directory is of; None before the first.
+
+        `damaged` where files say that there was one, and cannot be read.
+        """
+        numbers: list[int] = []
+        for read in (self.read_outcome, self.read_attempt):
+            try:
+                record = read()
+            except Damaged:
+                numbers.append(0)
+            else:
+                numbers += [] if record is None else [record.attempt]
+        return (max(numbers) or damaged) if numbers else None
+
+    def keep_damaged(self, attempt: int) -> None:
+        """Move files that cannot be read to those of an earlier attempt, which `attempt` was."""
+        for file, read in ((self.outcome_file, self.read_outcome), (self.attempt_file, self.read_attempt)):
+            try:
+                read()
+            except Damaged:
+                kept = self.kept_attempt(attempt)
+                kept.mkdir(exist_ok=True)
+                file.rename(kept / file.name)
+
+    def is_complete(self) -> bool:
+        """Tell whether `run.json` is there and can be read."""
+        try:
+            return self.read_run() is not None
+        except (Damaged, NotFound):
+            return False
 
 
 class LeadsOut(RunslotError):
@@ -212,6 +239,9 @@ COLLECTION = ".runslot"
 
 _BENEATH = frozenset({"", ".", ".."})
 """Parts of a path that no run's directory has: it would not lie below the experiment."""
+
+REQUEST_NAME = re.compile(r"\d{1,24}-\d{1,24}\.json")
+"""Of the files that `ExperimentDir.request` leaves: when, and which process asked."""
 
 VARIANT_CONFIG = "variant_config.json"
 """rlpyt's file with the variant, in the directory above its runs."""
@@ -378,7 +408,8 @@ class ExperimentDir:
         self.require_own()
         requests = self.requests if worker is None else self.worker_requests(worker)
         requests.mkdir(exist_ok=True, parents=worker is not None)
-        before = [int(file.name.partition("-")[0]) for file in requests.glob("[0-9]*-*.json")]
+        there = os.listdir(requests)  # noqa: PTH208
+        before = [int(name.partition("-")[0]) for name in there if REQUEST_NAME.fullmatch(name)]
         name = f"{max([time.time_ns(), *(number + 1 for number in before)])}-{os.getpid()}.json"  # clocks are set back
         write_json(requests / name, {"format": FORMAT, "verb": verb, "arguments": list(arguments)})
         return requests / name

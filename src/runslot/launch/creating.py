@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runslot.errors import InvalidInput, NotFound
+from runslot.experiment.disk import sync_soon
 from runslot.experiment.provenance import write_provenance
 from runslot.experiment.records import Run
 from runslot.experiment.rundir import ExperimentDir, write_json
@@ -60,6 +61,7 @@ def write_plan(experiment: ExperimentDir, plan: Plan) -> None:
     experiment.append_runs(plan.runs)
     experiment.journal_file.touch()
     write_json(experiment.experiment_file, replace(plan.file, run_count=len(plan.runs)).to_json())
+    _keep_from_power_cuts(experiment, plan)
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,18 @@ def widen(experiment: ExperimentDir, plan: Plan, widened: Widened) -> None:
     # The place stays what it was, unless another one is asked for.
     file = replace(file, launcher=file.launcher or before.launcher, container=file.container or before.container)
     write_json(experiment.experiment_file, file.to_json())
+    _keep_from_power_cuts(experiment, plan)
+
+
+def _keep_from_power_cuts(experiment: ExperimentDir, plan: Plan) -> None:
+    pickles = [experiment.path / name for name in list(plan.pickles)[:_PICKLES_SYNCED]]
+    above = (experiment.payloads, experiment.path, experiment.path.parent, experiment.path.parent.parent)
+    sync_soon([experiment.runs_file, experiment.experiment_file, *pickles, *above])
+
+
+_PICKLES_SYNCED = 100
+"""Functions and variants by value that are brought to the disk at once; where there are thousands, the rest follow when
+the system writes them, in half a minute."""
 
 
 def _write_pickles(experiment: ExperimentDir, pickles: Mapping[str, bytes]) -> None:

@@ -19,6 +19,7 @@ from runslot.launch.foreign import refuse_unknown, take_over_said
 from runslot.launch.launcher import LeftRunning, UnderWay
 from runslot.launch.notifying import notifying
 from runslot.launch.opened import OpenExperiment
+from runslot.launch.repair import read_repaired, restore_ends
 from runslot.launch.supervisor import Share, Supervisor
 from runslot.launch.this_machine import ThisMachine, end_lost
 
@@ -128,8 +129,12 @@ def launch(
     try:
         observer = notifying(observer, notify)
         configured = of_experiment(experiment.file) or ThisMachine()
-        status = configured.refresh(read_status(directory))
+        status, repaired = read_repaired(directory, experiment.file)
+        status = configured.refresh(status)
         end_lost(status)
+        ends = restore_ends(experiment, status) if experiment.file.launcher is None and not fresh else ""
+        for line in filter(None, (repaired, ends)):
+            observer(Said(line))
         todo = work_out(status, failed, only, take_over)
         for line in take_over_said(status):
             observer(Said(line))

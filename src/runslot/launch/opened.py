@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runslot.errors import Busy
+from runslot.errors import Busy, Damaged
+from runslot.experiment.files import read_json
 from runslot.experiment.journal import Journal, read_events
 from runslot.experiment.launchers import enlist
 from runslot.experiment.lock import LauncherLock
 from runslot.experiment.provenance import link_provenance
 from runslot.experiment.records import ExperimentFile, Outcome, Policy, Run, RunFile
-from runslot.experiment.rundir import VARIANT_CONFIG, ExperimentDir, RunDir, write_atomically, write_json
+from runslot.experiment.rundir import REQUEST_NAME, VARIANT_CONFIG, ExperimentDir, RunDir, write_atomically, write_json
+from runslot.experiment.shape import Shape
 from runslot.launch.code_copy import from_copy
 from runslot.launch.command import fill
 from runslot.launch.moved import as_here
@@ -30,6 +31,17 @@ class Request:
     file: Path
     verb: str
     arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OddRequest:
+    """A file among the requests that is none: an editor's, a sync client's, a torn one."""
+
+    file: Path
+    why: str
+
+
+_REQUEST = Shape({"verb": ("stop", "kill", "pause", "continue"), "arguments": "tuple[str, ...]"})
 
 
 @dataclass
@@ -53,6 +65,8 @@ class OpenExperiment:
     listed: Path | None = None
     """This launch's file among those of the user's launchers."""
     closed: bool = False
+    odd_requests: set[Path] = field(default_factory=set)
+    """Files among the requests that are none, and that were named."""
 
     @classmethod
     def open(cls, directory: ExperimentDir, environment: Mapping[str, str], take_over: bool = False) -> OpenExperiment:
@@ -95,28 +109,55 @@ class OpenExperiment:
         """Make the run's directory complete, or clean again for a further attempt."""
         run_dir = self.run_dir(run)
         self.directory.refuse_others_links(run, self.file)
-        earlier = run_dir.read_attempt()
+        earlier = run_dir.last_attempt(damaged=attempt - 1)
         # Not where it is this attempt: a keeper of a launcher that was killed may have begun it just now.
-        if earlier is not None and earlier.attempt < attempt and not self.policy.resumable:
-            run_dir.keep_attempt()
-        if not run_dir.run_file.exists():  # else than at first: a directory that was brought from another machine
+        if earlier is not None and earlier < attempt:
+            if self.policy.resumable:
+                run_dir.keep_damaged(earlier)
+            else:
+                run_dir.keep_attempt()
+        if not run_dir.is_complete():  # else than at first: brought from another machine, or damaged
             run_dir.path.mkdir(parents=True, exist_ok=True)
             link_provenance(self.directory, run_dir)
             write_run(run_dir, run, self.file, self.directory.path)
         return run_dir
 
-    def requests(self) -> list[Request]:
-        """Return what was asked since, oldest first."""
+    def requests(self) -> list[Request | OddRequest]:
+        """Return what was asked since, oldest first; what is no request is set aside, or left, and named once."""
         try:
-            files = sorted(self.requests_at.iterdir())
+            names = sorted(os.listdir(self.requests_at))  # noqa: PTH208  looked at twice a second
         except FileNotFoundError:
             return []
-        found = []
-        for file in files:
-            if not file.name.startswith("."):
-                value = json.loads(file.read_text())
-                found.append(Request(file, value["verb"], tuple(value["arguments"])))
+        except OSError as error:
+            return self._name_once(self.requests_at, f"cannot be listed: {error.strerror}")
+        found: list[Request | OddRequest] = []
+        for name in names:
+            if name.startswith("."):
+                continue
+            file = self.requests_at / name
+            if REQUEST_NAME.fullmatch(name) is None:
+                found += self._name_once(file, "is no request, and stays where it is")
+                continue
+            try:
+                value = _REQUEST.values(read_json(file) or {})
+            except Damaged as error:
+                found += self._set_aside(file, str(error))
+            else:
+                found.append(Request(file, value["verb"], value["arguments"]))
         return found
+
+    def _set_aside(self, file: Path, why: str) -> list[Request | OddRequest]:
+        try:
+            file.rename(file.with_name(f".{file.name}"))
+        except OSError:
+            return self._name_once(file, f"is no request ({why}), and cannot be moved away")
+        return self._name_once(file, f"is no request ({why}); it is now .{file.name}")
+
+    def _name_once(self, file: Path, why: str) -> list[Request | OddRequest]:
+        if file in self.odd_requests:
+            return []
+        self.odd_requests.add(file)
+        return [OddRequest(file, why)]
 
     def ended(self, run: Run, outcome: Outcome, now: float, retry: bool = False) -> None:
         """Note how an attempt ended, and whether another follows."""

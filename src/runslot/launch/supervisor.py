@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from runslot.errors import RunslotError
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Run
 from runslot.hardware.slots import Slot
@@ -32,7 +33,7 @@ from runslot.launch.events import (
     StopNoted,
 )
 from runslot.launch.launcher import Handle, Launcher, Placed, Taken, UnderWay
-from runslot.launch.opened import OpenExperiment
+from runslot.launch.opened import OddRequest, OpenExperiment
 from runslot.launch.pausing import pause_said
 from runslot.schedule.plan import (
     Action,
@@ -257,7 +258,12 @@ class Supervisor:
             return
         self._looked = time.monotonic()
         for experiment in self._open:
+            experiment.journal.sync_when_due(self._looked)
             for request in experiment.requests():
+                if isinstance(request, OddRequest):
+                    experiment.journal.write("odd_request", time.time(), file=request.file.name, why=request.why)
+                    self._observer(Said(f"{request.file} {request.why}"))
+                    continue
                 experiment.journal.write("request", time.time(), verb=request.verb, arguments=request.arguments)
                 own = self._left[id(experiment)]
                 asked = {key for key in own if not request.arguments or self._entries[key].run.id in request.arguments}
@@ -330,7 +336,7 @@ class Supervisor:
             try:
                 placed.append(self._place(start))
                 keys.append(start.key)
-            except OSError as error:  # a full disk, a directory that vanished: this run's failure, not the others'
+            except (OSError, RunslotError) as error:  # a full disk, a damaged directory: this run's failure alone
                 events.append(Ended(start.key, _could_not_start(start, error)))
                 if slot is not None:
                     self._launcher.release(slot)
@@ -417,6 +423,6 @@ def _overlap(one: Slot, other: Slot) -> bool:
     return bool(set(one.pus) & set(other.pus)) or (bool(gpus) and one.index == other.index)
 
 
-def _could_not_start(start: Start, error: OSError) -> Outcome:
+def _could_not_start(start: Start, error: Exception) -> Outcome:
     # Lost, not failed: the run has done nothing yet, and a resume is right to start it.
     return Outcome("lost", start.attempt, ended=time.time(), host=host_name(), message=f"could not be started: {error}")
