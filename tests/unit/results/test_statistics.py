@@ -22,11 +22,13 @@ from runslot.results.statistics import (
     band,
     bootstrap,
     common_range,
+    divergence,
     importance,
     interquartile_mean,
     mean_interval,
     performance_profile,
     probability_of_improvement,
+    variance_shares,
 )
 from runslot.results.statistics.distributions import t_quantile
 from runslot.results.statistics.selection import optimism
@@ -386,7 +388,6 @@ def test_the_optimism_of_the_best_of_k_equal_means_is_the_expected_maximum_of_k_
 
 
 def test_importance(tmp_path: Path, write_run: Any) -> None:
-    pytest.importorskip("optuna")
     pytest.importorskip("sklearn")
     for i, lr in enumerate([0.001, 0.01, 0.1, 1.0]):
         for act in ("relu", "tanh"):
@@ -401,3 +402,66 @@ def test_importance(tmp_path: Path, write_run: Any) -> None:
         importance(load(tmp_path), "flat")
     with pytest.raises(InvalidInput, match="too few"):
         importance(load(tmp_path).where(act="tanh", seed=0).where('"net.lr" < 0.5'), "accuracy")
+
+
+def factorial(write_run: Any, score: Callable[[int, int, int], float], seeds: int = 6) -> None:
+    pytest.importorskip("sklearn")
+    for a in range(3):
+        for b in range(3):
+            for seed in range(seeds):
+                write_run({"a": a, "b": f"b{b}"}, seed, [{"score": score(a, b, seed)}])
+
+
+def test_pure_noise_shows_as_noise(tmp_path: Path, write_run: Any) -> None:
+    generator = numpy.random.default_rng(0)
+    factorial(write_run, lambda a, b, seed: generator.normal(), seeds=10)
+    shares = variance_shares(load(tmp_path), "score")
+    assert sum(share.estimate for share in shares.main.values()) < 0.1
+    assert shares.seeds > 0.9  # type: ignore[operator]
+    # one seed a variant: nothing says what seeds do, but a forest cannot foresee noise either
+    single = variance_shares(load(tmp_path).where(seed=0), "score")
+    assert single.seeds is None
+    assert sum(share.estimate for share in single.main.values()) < 0.3
+    assert single.unexplained > 0.5
+
+
+def test_shares_are_those_of_the_analysis_of_variance(tmp_path: Path, write_run: Any) -> None:
+    """On a whole grid: sums of squares of main effects and of the interaction, over that between variants."""
+    generator = numpy.random.default_rng(1)
+    noise = generator.normal(size=(3, 3, 6))
+    cells = numpy.array([[0, 1, 2], [0, 3, 0], [3, 1, 5]]) * 2.0
+    factorial(write_run, lambda a, b, seed: cells[a, b] + noise[a, b, seed])
+    shares = variance_shares(load(tmp_path), "score")
+    y = cells[:, :, None] + noise
+    within = y.var(axis=2, ddof=1).mean() / y.var(ddof=1)
+    means = y.mean(axis=2)
+    between = means.var()
+    a, b = means.mean(axis=1).var() / between, means.mean(axis=0).var() / between
+    assert shares.seeds == pytest.approx(within)
+    assert shares.main["a"].estimate == pytest.approx((1 - within) * a)
+    assert shares.main["b"].estimate == pytest.approx((1 - within) * b)
+    assert shares.pairs["a", "b"].estimate == pytest.approx((1 - within) * (1 - a - b))
+    assert shares.unexplained == pytest.approx(0, abs=1e-9)
+    for share in (*shares.main.values(), *shares.pairs.values()):
+        assert share.low <= share.estimate <= share.high
+
+
+def test_runs_that_do_not_count_are_in_no_importance(tmp_path: Path, write_run: Any) -> None:
+    factorial(write_run, lambda a, b, seed: float(a))
+    write_run({"a": 0, "b": "b0"}, 99, [{"score": 1e9}], state="failed")
+    assert importance(load(tmp_path), "score")["a"] == pytest.approx(1)
+
+
+def test_what_a_hyperparameter_does_to_the_probability_to_diverge(tmp_path: Path, write_run: Any) -> None:
+    for lr in range(12):
+        for seed in range(2):
+            last = "nan" if lr >= 10 else 1.0
+            write_run({"lr": lr / 100, "act": "relu" if lr % 2 else "tanh"}, seed, [{"score": 1.0}, {"score": last}])
+    table = divergence(load(tmp_path), "score")
+    rates = table.filter(parameter="lr").select("value", "runs", "diverged").rows()
+    assert rates[0] == ("0 to 0.01", 4, 0)
+    assert rates[-1] == ("0.1 to 0.11", 4, 4)
+    act = table.filter(parameter="act", value="relu").row(0, named=True)
+    assert (act["runs"], act["diverged"]) == (12, 2)
+    theirs = scipy_stats.binomtest(2, 12).proportion_ci(method="wilson")
+    assert (act["low"], act["high"]) == pytest.approx((theirs.low, theirs.high))

@@ -4,7 +4,7 @@ Only polars and the standard library compute here; scipy and rliable are what th
 """
 
 from runslot.results.statistics.curves import align, area_under_curve, band, common_range
-from runslot.results.statistics.importance import importance
+from runslot.results.statistics.importance import VarianceShares, divergence, importance, variance_shares
 from runslot.results.statistics.scores import (
     Interval,
     bootstrap,
@@ -18,14 +18,17 @@ from runslot.results.statistics.smoothing import Smoothing
 __all__ = [
     "Interval",
     "Smoothing",
+    "VarianceShares",
     "align",
     "area_under_curve",
     "band",
     "bootstrap",
     "common_range",
+    "divergence",
     "importance",
     "interquartile_mean",
     "mean_interval",
     "performance_profile",
     "probability_of_improvement",
+    "variance_shares",
 ]

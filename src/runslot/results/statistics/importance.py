@@ -1,36 +1,100 @@
-"""Which hyperparameters matter: Optuna's fANOVA (Hutter et al. 2014) over the runs that were made."""
+"""Which hyperparameters matter: shares of the variance of the scores, and what each does to the probability to diverge.
+
+Called by `runslot.view` and from Python. What must stay true: shares are of the variance of all counted runs and are
+not scaled to add up to anything, so that pure noise shows as noise.
+
+What hyperparameters explain together is measured first: where variants have several seeds, by the variance within
+them (which is what seeds explain); else by how well a random forest predicts runs that it was not grown from. Its
+parts are then told apart by a forest's dependence on one or two parameters at a time, the others as in the runs that
+were made (a functional analysis of variance: Hutter et al. 2014; for a whole grid, the classical one).
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from runslot.errors import InvalidInput, NotInstalled
+from runslot.results.accounting import DIVERGED, Rule, account
+from runslot.results.labels import texts_of
 from runslot.results.results import Results
-from runslot.results.summary import Mode
+from runslot.results.statistics.distributions import normal_quantile
+from runslot.results.statistics.scores import Interval
+from runslot.results.summary import Mode, mode_of
 
 _FEWEST = 4
+_REPLICATES = 3
+"""Runs beyond the first of their variant from which the variance within variants is estimated."""
+_TREES, _FORESTS, _TREES_OF_EACH = 32, 12, 8
+_LEVELS = 6
+"""Values of a parameter at which a forest is asked; of more, so many of equal frequency."""
+_ROWS = 128
+"""Runs over which the other parameters are averaged."""
+
+
+@dataclass(frozen=True)
+class VarianceShares:
+    """Of the variance of the scores of all counted runs, what explains how much; nothing is scaled to a sum."""
+
+    main: Mapping[str, Interval]
+    """By parameter, largest first, with the range over forests of resampled runs."""
+    pairs: Mapping[tuple[str, str], Interval]
+    """What two parameters do together beyond what each does, largest first."""
+    seeds: float | None
+    """The variance within variants; None where there are too few runs of one variant to tell."""
+    unexplained: float
+    """What is none of these: more than two parameters together, and, where `seeds` is None, chance."""
+    runs: int
+    """Counted runs that have a score."""
 
 
 def importance(
-    results: Results, metric: str, mode: Mode | None = None, by: str = "final", *, seed: int = 0, x: str | None = None
+    results: Results,
+    metric: str,
+    mode: Mode | None = None,
+    by: str = "final",
+    *,
+    seed: int = 0,
+    x: str | None = None,
+    rule: Rule | None = None,
 ) -> dict[str, float]:
-    """Return the share of the variance of `metric` that each varying parameter explains, largest first; they sum to 1.
+    """Return the share of the variance of `metric` that each varying parameter explains by itself, largest first.
 
-    Runs without a number are left out. Numbers are taken as a range (on a log scale where all are positive and span
-    two decades), anything else as choices; runs that lack a parameter take part with a choice of its own. Raises
-    `NotInstalled` without Optuna and scikit-learn, `InvalidInput` for fewer than four runs.
+    The estimates of `variance_shares(...).main`; they add up to less than 1 where seeds or pairs explain the rest.
+    """
+    shares = variance_shares(results, metric, mode, by, seed=seed, x=x, rule=rule)
+    return {name: share.estimate for name, share in shares.main.items()}
+
+
+def variance_shares(
+    results: Results,
+    metric: str,
+    mode: Mode | None = None,
+    by: str = "final",
+    *,
+    seed: int = 0,
+    x: str | None = None,
+    rule: Rule | None = None,
+) -> VarianceShares:
+    """Return what explains the variance of the scores of the runs that count (`rule`).
+
+    A run that lacks a parameter takes part with a value of its own. Raises `NotInstalled` without scikit-learn,
+    `InvalidInput` for fewer than four runs, or scores that are all the same.
     """
     try:
-        import optuna
-        from optuna.importance import FanovaImportanceEvaluator
-
-        evaluator = FanovaImportanceEvaluator(seed=seed)
+        from sklearn import ensemble
     except ImportError as error:
-        message = "hyperparameter importance needs Optuna and scikit-learn: pip install optuna scikit-learn"
+        message = "hyperparameter importance needs scikit-learn: pip install scikit-learn"
         raise NotInstalled(message) from error
-    runs = results.scores(metric, mode, by, x=x)
-    runs = runs.filter(runs["score"].is_not_null() & runs["score"].is_finite())
+    metric = results.metric(metric)
+    accounting = account(results, metric, rule=rule)
+    taken = accounting.scores(results.scores(metric, mode, by, x=x), mode or mode_of(metric) or "max")
+    runs = results.runs.with_columns(score=taken, _group=accounting.runs["group"]).filter(pl.col("score").is_finite())
     names = [name for name in results.parameters if runs[name].n_unique() > 1]
     if runs.height < _FEWEST or not names:
         raise InvalidInput(
@@ -40,36 +104,154 @@ def importance(
         raise InvalidInput(
             f"all {runs.height} runs have the same score, so that no hyperparameter explains a difference"
         )
-    columns = {name: _dimension(runs[name].to_list()) for name in names}
-    study = _study(optuna, columns, runs["score"].to_list())
-    try:
-        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    except RuntimeError as error:  # its trees may find nothing to split by, where scores hardly differ
-        raise InvalidInput(f"the scores differ too little to tell what matters ({error})") from error
-    return {names[int(label)]: float(share) for label, share in found.items()}
+    codes = [_codes(runs[name]) for name in names]
+    return _shares(ensemble, names, codes, runs["score"].to_list(), runs["_group"], seed)
 
 
-def _study(optuna: Any, columns: dict[str, tuple[Any, list[Any]]], scores: list[float]) -> Any:
-    """Return a study in memory with a trial a run; parameters go by their numbers, since names may be anything."""
-    distributions = {str(i): distribution for i, (distribution, _) in enumerate(columns.values())}
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        study = optuna.create_study()
-    finally:
-        optuna.logging.set_verbosity(level)
-    for row, score in enumerate(scores):
-        parameters = {str(i): values[row] for i, (_, values) in enumerate(columns.values())}
-        study.add_trial(optuna.trial.create_trial(params=parameters, distributions=distributions, value=score))
-    return study
+def _codes(values: pl.Series) -> list[float]:
+    """Return numbers as they are, and a number for each other value, in order; trees need no more."""
+    if values.dtype.is_numeric() and not values.is_null().any() and values.is_finite().all():
+        return [float(value) for value in values]
+    order = {value: float(i) for i, value in enumerate(sorted(set(values), key=str))}
+    return [order[value] for value in values]
 
 
-def _dimension(values: list[Any]) -> tuple[Any, list[Any]]:
-    """Return Optuna's distribution of a parameter, and its values as that distribution has them."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
+def _shares(
+    ensemble: Any,
+    names: Sequence[str],
+    codes: Sequence[Sequence[float]],
+    scores: Sequence[float],
+    groups: pl.Series,
+    seed: int,
+) -> VarianceShares:
+    import numpy as np
 
-    if all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values):
-        low, high = float(min(values)), float(max(values))
-        return FloatDistribution(low, high, log=low > 0 and high / low >= 100), [float(v) for v in values]
-    choices = sorted(set(map(str, values)))
-    return CategoricalDistribution(choices), [str(v) for v in values]
+    table, y = np.asarray(codes, dtype=np.float64).T, np.asarray(scores, dtype=np.float64)
+    seeds = _within(y, groups)
+    explained = 1 - seeds if seeds is not None else _predicted(ensemble, table, y, seed)
+    whole = ensemble.RandomForestRegressor(_TREES, bootstrap=False, max_features=0.5, random_state=seed)
+    parts = [_parts(np, whole.fit(table, y), table)]
+    generator = np.random.default_rng(seed)
+    for number in range(_FORESTS):
+        drawn = generator.integers(0, len(y), len(y))
+        forest = ensemble.RandomForestRegressor(_TREES_OF_EACH, random_state=seed + 1 + number)
+        parts.append(_parts(np, forest.fit(table[drawn], y[drawn]), table))
+    shares = {}
+    for key, estimate in parts[0].items():
+        low, high = np.quantile([part[key] for part in parts[1:]], [0.05, 0.95])
+        bounds = (estimate, min(low, estimate), max(high, estimate))
+        shares[key] = Interval(*(float(explained * value) for value in bounds))
+    ordered = sorted(shares.items(), key=lambda item: -item[1].estimate)
+    rest = 1 - (seeds or 0.0) - math.fsum(share.estimate for share in shares.values())
+    return VarianceShares(
+        main={names[key[0]]: share for key, share in ordered if len(key) == 1},
+        pairs={(names[key[0]], names[key[1]]): share for key, share in ordered if len(key) == 2},
+        seeds=seeds,
+        unexplained=max(rest, 0.0),
+        runs=len(y),
+    )
+
+
+def _within(y: Any, groups: pl.Series) -> float | None:
+    """Return the variance within variants as a share of all, both without bias; None where too few runs tell it."""
+    frame = pl.DataFrame({"y": y, "group": groups})
+    freedom = frame.height - frame["group"].n_unique()
+    if freedom < _REPLICATES:
+        return None
+    y_, mean = pl.col("y"), pl.col("y").mean().over("group")
+    within = frame.select(((y_ - mean) ** 2).sum()).item() / freedom
+    total = frame["y"].var()
+    return min(within / total, 1.0) if isinstance(total, float) and total > 0 else None
+
+
+def _predicted(ensemble: Any, table: Any, y: Any, seed: int) -> float:
+    """Return R² of runs that trees were not grown from: what is explained, where nothing says what seeds do."""
+    forest = ensemble.RandomForestRegressor(4 * _TREES, oob_score=True, random_state=seed)
+    return max(0.0, float(forest.fit(table, y).oob_score_))
+
+
+def _parts(np: Any, forest: Any, table: Any) -> dict[tuple[int, ...], float]:
+    """Return by parameter, and by pair, its share of the variance of what a forest predicts of these runs."""
+    total = forest.predict(table).var()
+    count = table.shape[1]
+    if total <= 0:
+        return dict.fromkeys([(i,) for i in range(count)], 0.0)
+    rows = table[:: -(-len(table) // _ROWS)]
+    levels = [_levels(np, table[:, i]) for i in range(count)]
+    main: dict[tuple[int, ...], float] = {}
+    for i in range(count):
+        means = _dependence(np, forest, rows, (i,), levels)
+        main[i,] = _variance(np, means, levels[i][1]) / total
+    pairs: dict[tuple[int, ...], float] = {}
+    for i, j in itertools.combinations(range(count), 2):
+        means = _dependence(np, forest, rows, (i, j), levels)
+        weights = np.outer(levels[i][1], levels[j][1]).ravel()
+        pairs[i, j] = max(0.0, _variance(np, means, weights) / total - main[i,] - main[j,])
+    return main | pairs
+
+
+def _levels(np: Any, column: Any) -> tuple[Any, Any]:
+    """Return the values at which a parameter is looked at, and how much each weighs."""
+    values, counts = np.unique(column, return_counts=True)
+    if len(values) > _LEVELS:
+        values = np.quantile(column, (np.arange(_LEVELS) + 0.5) / _LEVELS, method="nearest")
+        counts = np.ones(_LEVELS)
+    return values, counts / counts.sum()
+
+
+def _dependence(np: Any, forest: Any, rows: Any, at: tuple[int, ...], levels: Sequence[tuple[Any, Any]]) -> Any:
+    """Return the mean prediction over `rows` for each combination of the levels of the parameters `at`."""
+    combinations = np.array(list(itertools.product(*(levels[i][0] for i in at))))
+    asked = np.tile(rows, (len(combinations), 1))
+    asked[:, list(at)] = np.repeat(combinations, len(rows), axis=0)
+    return forest.predict(asked).reshape(len(combinations), len(rows)).mean(axis=1)
+
+
+def _variance(np: Any, means: Any, weights: Any) -> float:
+    return float(np.average((means - np.average(means, weights=weights)) ** 2, weights=weights))
+
+
+def divergence(results: Results, metric: str, *, rule: Rule | None = None, level: float = 0.95) -> pl.DataFrame:
+    """Return, for the values of each varying parameter, how many runs diverged, and how probable that makes it.
+
+    `parameter`, `value` (text; of many numbers, ranges of equal frequency), `runs`, `diverged`, `share`, `low`, `high`:
+    Wilson's interval of `level`. Of the runs whose state counts and that have the metric.
+    """
+    metric = results.metric(metric)
+    standing = account(results, metric, rule=rule).runs["standing"]
+    runs = results.runs.with_columns(_diverged=standing == DIVERGED).filter(standing.is_in(["counted", DIVERGED]))
+    z = normal_quantile(level)
+    rows: list[tuple[Any, ...]] = []
+    for name in results.parameters:
+        if runs[name].n_unique() < 2:
+            continue
+        labels = runs.select(value=pl.Series(_ranges(runs[name])), diverged="_diverged")
+        counts = labels.group_by("value", maintain_order=True).agg(pl.len(), pl.col("diverged").sum())
+        for value, n, diverged in counts.iter_rows():
+            rows.append((name, value, n, diverged, diverged / n, *_wilson(diverged, n, z)))
+    numbers = dict.fromkeys(("share", "low", "high"), pl.Float64)
+    schema = {"parameter": pl.String, "value": pl.String, "runs": pl.Int64, "diverged": pl.Int64, **numbers}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _ranges(values: pl.Series) -> list[str]:
+    """Return each value as text; of more numbers than `_LEVELS`, the range of equal frequency that it lies in."""
+    texts = texts_of(values.unique())
+    if values.n_unique() <= _LEVELS or not values.dtype.is_numeric():
+        return [texts[value] for value in values]
+    place = (values.rank("min") - 1) * _LEVELS // len(values)
+    ends = {
+        number: (some.min(), some.max())
+        for number in place.unique().drop_nulls()
+        for some in [values.filter(place == number)]
+    }
+    return [
+        texts[None] if number is None else f"{texts[ends[number][0]]} to {texts[ends[number][1]]}" for number in place
+    ]
+
+
+def _wilson(successes: int, n: int, z: float) -> tuple[float, float]:
+    share, square = successes / n, z * z / n
+    center = (share + square / 2) / (1 + square)
+    width = z * math.sqrt(share * (1 - share) / n + square / (4 * n)) / (1 + square)
+    return max(0.0, center - width), min(1.0, center + width)
