@@ -1,9 +1,9 @@
 """Substitutes for lock files that cannot be used, so that who spoils one costs nobody the core or GPU.
 
 What lies in the shared directory under a lock's name may be a socket, a directory, a link, a file that only its owner
-may open. Then each launcher takes a new file beside it, `runslot.core-0~UID~x~TOKEN` (`s`: shared), which nobody could
-have spoiled before, locks it, and looks at those of others: a substitute counts where the user in its name owns it and
-somebody has it locked. Each locks its own before it looks, so that of two at once at least one sees the other. Who
+may open. Then each launcher takes a file of its user's beside it, `runslot.core-0~UID~x~TOKEN` (`s`: shared), whose
+name nobody could guess, locks it, and looks at those of others: a substitute counts where the user in its name owns it
+and somebody has it locked. Each locks its own before it looks, so that of two at once at least one sees the other. Who
 could lock the file itself looks at substitutes, too. `Leases` calls this; where all files are well, nothing happens.
 """
 
@@ -17,7 +17,7 @@ import os
 import stat
 import time
 
-from runslot.hardware.lockfile import Listing
+from runslot.hardware.lockfile import Listing, NotALockFile, lock
 
 STALE_S = 60.0
 """Seconds after which a substitute of this user that nobody has locked is removed."""
@@ -39,21 +39,37 @@ class Substitutes:
 
     def take(self, name: str, shared: bool) -> int | None:
         """Return a descriptor that holds a substitute of the lock `name`; None where another one is held."""
-        own = f"{name}~{os.geteuid()}~{'s' if shared else 'x'}~{os.urandom(8).hex()}"
-        path = f"{self._directory}/{own}"
+        start = f"{name}~{os.geteuid()}~{'s' if shared else 'x'}~"
+        descriptor, own = self._lock_any(start, shared)
+        if descriptor is None:
+            return None
+        # Looked at anew, after the own one is locked: what the listing remembers may be a moment old.
+        others = [other for other in os.listdir(self._directory) if other.startswith(f"{name}~")]  # noqa: PTH208
+        if any(other != own and self._blocks(other, shared) for other in others):
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def _lock_any(self, start: str, shared: bool) -> tuple[int | None, str]:
+        """Lock a substitute of this user that nobody has, or a new one."""
+        for name in os.listdir(self._directory):  # noqa: PTH208
+            if name.startswith(start):
+                try:
+                    descriptor = lock(f"{self._directory}/{name}", shared=shared)
+                except NotALockFile:  # spoilt, too
+                    continue
+                if descriptor is not None:
+                    return descriptor, name
+        name = start + os.urandom(8).hex()
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o644)
+        descriptor = os.open(f"{self._directory}/{name}", flags, 0o644)
         os.fchmod(descriptor, 0o644)  # past the umask: others open it to look whether it is locked
         try:
             fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            others = [other for other in os.listdir(self._directory) if other.startswith(f"{name}~")]  # noqa: PTH208
-            free = not any(other != own and self._blocks(other, shared) for other in others)
         except BlockingIOError:  # somebody locks whatever is new
-            free = False
-        if not free:
-            _remove(path)
             os.close(descriptor)
-        return descriptor if free else None
+            return None, name
+        return descriptor, name
 
     def _others(self, name: str) -> list[str]:
         names = self._listing.names()

@@ -184,7 +184,10 @@ def test_a_substitute_that_its_user_did_not_make_counts_for_nothing_and_stale_on
         fcntl.flock(forged, fcntl.LOCK_EX)
         take(leases, slots[0]).close()
     (stale,) = tmp_path.glob(f"runslot.core-0~{os.geteuid()}~x~*")
+    take(leases, slots[0]).close()
+    assert list(tmp_path.glob(f"runslot.core-0~{os.geteuid()}~x~*")) == [stale]  # used again
     os.utime(stale, (1, 1))
+    (tmp_path / "runslot.core-0").rmdir()
     take(leases, slots[0]).close()
     assert not stale.exists()
 
