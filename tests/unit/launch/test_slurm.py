@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runslot.errors import InvalidInput
+from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.records import Outcome
+from runslot.hardware.lockfile import user_name
 from runslot.hardware.resources import Resources
 from runslot.hardware.topology import Core, Topology
 from runslot.launch.slurm.allocation import divide, with_gpus_named
+from runslot.launch.slurm.cluster import Cluster
 from runslot.launch.slurm.queue import (
     Seen,
     Task,
@@ -26,7 +31,7 @@ from runslot.launch.slurm.queue import (
     write_indices,
 )
 from runslot.launch.slurm.script import Array, Asked, check_options, gres_of, job_name, memory_of, quoted, script_of
-from runslot.launch.slurm.submissions import in_batches
+from runslot.launch.slurm.submissions import in_batches, read_submission
 from runslot.launch.slurm.writing import ahead_of, seconds_of
 
 # ---- what Slurm says -------------------------------------------------------------------------------------------------
@@ -302,3 +307,29 @@ def test_gpus_that_slurm_names_are_used_where_no_driver_answers() -> None:
     named = with_gpus_named(NODE, {"CUDA_VISIBLE_DEVICES": "1,3"})
     assert [slot.gpus[0].visible for slot in divide(named, Resources(gpus=1), 2, None)] == ["1", "3"]
     assert with_gpus_named(NODE, {"CUDA_VISIBLE_DEVICES": "NoDevFiles"}).gpus == ()
+
+
+def test_only_jobs_that_slurm_has_under_a_name_of_ours_are_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids stand in files: one that was forged, or is long another job's, cancels nothing."""
+    (tmp_path / "squeue").write_text('#!/bin/sh\necho "$@" >asked; echo "12|0-3|RUNNING|sweep-0123abcd|n1|None"\n')
+    (tmp_path / "scancel").write_text('#!/bin/sh\necho "$@" >>cancelled\n')
+    for program in ("squeue", "scancel"):
+        (tmp_path / program).chmod(0o755)
+    cluster = Cluster("here", environment={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    monkeypatch.chdir(tmp_path)
+    cluster.cancel(["12_[1-2]", "4242", "4242_[0]"], ["sweep-0123abcd"])
+    assert (tmp_path / "cancelled").read_text() == "12_[1-2]\n"
+    asked = (tmp_path / "asked").read_text()
+    assert "--name=sweep-0123abcd" in asked
+    assert f"--user={user_name(os.geteuid())}" in asked
+    cluster.cancel(["12_[1-2]"], [])
+    assert (tmp_path / "cancelled").read_text() == "12_[1-2]\n"
+
+
+@pytest.mark.parametrize("name", ["train", "", "sweep-0123abcd,train", "sweep-0123ABCD", "a b-0123abcd", 7])
+def test_a_submission_that_names_another_job_is_refused(tmp_path: Path, name: object) -> None:
+    (tmp_path / "tasks.json").write_text(json.dumps({"job_name": name, "tasks": []}))
+    with pytest.raises(RunslotError, match="none that runslot submits"):
+        read_submission(tmp_path)

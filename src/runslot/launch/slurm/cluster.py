@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from runslot.errors import InvalidInput, NotInstalled, RunslotError
 from runslot.experiment.processes import host_name
+from runslot.hardware.lockfile import user_name
 from runslot.launch.host import Host
 from runslot.launch.slurm.queue import SACCT, SQUEUE, Task, read_limit, read_sacct, read_squeue, read_submitted
 
@@ -206,14 +207,25 @@ class Cluster:
         except RunslotError:  # not installed, switched off, away: it only adds to what else is known
             return []
 
-    def cancel(self, names: Iterable[str], kill: bool = False) -> None:
-        """Cancel jobs and tasks (`12`, `12_3`, `12_[4-7]`); those that have ended are no error."""
-        listed = list(names)
+    def cancel(self, names: Iterable[str], job_names: Collection[str], kill: bool = False) -> None:
+        """Cancel jobs and tasks (`12`, `12_3`, `12_[4-7]`); those that have ended are no error.
+
+        Only jobs that Slurm has under one of the names, which no other jobs have: ids that stand in files are words.
+        """
+        own = self._jobs_of_this_user(job_names)
+        listed = [name for name in names if name.partition("_")[0] in own]
         if not listed:
             return
         if kill:
             self._try_cancel(["scancel", "--full", "--signal=KILL", *listed])
         self._try_cancel(["scancel", *listed])
+
+    def _jobs_of_this_user(self, job_names: Collection[str]) -> set[str]:
+        if not job_names:
+            return set()
+        # On a login host Slurm sees to it: there the user may be another, and is hardly the superuser.
+        user = [f"--user={user_name(os.geteuid())}"] if self.host is None else []
+        return {task.job for task in read_squeue(self.call([*SQUEUE, *user, f"--name={','.join(job_names)}"]))}
 
     def _try_cancel(self, argv: Sequence[str]) -> None:
         try:

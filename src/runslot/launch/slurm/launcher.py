@@ -148,8 +148,9 @@ class SlurmLauncher:
             return
         self._site.touch([submission.withdrawal for submission in open_ones])
         # Slurm may have taken it at the last moment: what has started since then ends, and is started anew.
-        late = {task.job for task in self._cluster.queue([submission.job_name for submission in open_ones])}
-        self._cluster.cancel(sorted(late))
+        job_names = [submission.job_name for submission in open_ones]
+        late = {task.job for task in self._cluster.queue(job_names)}
+        self._cluster.cancel(sorted(late), job_names)
 
     # ---- what an earlier launcher handed over ------------------------------------------------------------------------
 
@@ -281,7 +282,7 @@ class SlurmLauncher:
                 by_job.setdefault(job, []).append(place.task)
         names = [f"{job}_[{write_indices(indices)}]" for job, indices in by_job.items()]
         try:
-            self._cluster.cancel(names, kill)
+            self._cluster.cancel(names, {place.submission.job_name for place in tasks.values()}, kill)
         except RunslotError as error:
             self._say(str(error))
 

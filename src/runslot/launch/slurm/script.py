@@ -71,6 +71,12 @@ def job_name(experiment: str, token: str) -> str:
     return f"{_NAME.sub('_', experiment)[:40]}-{token}"
 
 
+def is_job_name(name: object) -> bool:
+    """Tell whether this is a name as `job_name` gives them."""
+    start, _, token = str(name).rpartition("-")
+    return not _NAME.search(start) and re.fullmatch("[0-9a-f]{8}", token) is not None
+
+
 def gres_of(given: str | None, resources: Resources, runs: int) -> str | None:
     """Return the generic resources of a task of `runs` runs.
 

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from runslot.errors import RunslotError
 from runslot.experiment.files import read_json
 from runslot.experiment.rundir import ExperimentDir, write_atomically, write_json
 from runslot.experiment.shape import FORMAT
-from runslot.launch.slurm.script import job_name
+from runslot.launch.slurm.script import is_job_name, job_name
 
 Tasks = Sequence[Sequence[tuple[str, int]]]
 """By task: the runs that it does, by their ids, and the attempt that was asked for of each."""
@@ -127,6 +128,8 @@ def read_submission(path: Path) -> Submission | None:
     value = read_json(path / _TASKS)
     if value is None:
         return None
+    if not is_job_name(value["job_name"]):
+        raise RunslotError(f"{path / _TASKS} names the job {value['job_name']!r}, which is none that runslot submits")
     job = read_json(path / _JOB) or {}
     tasks = [[(str(run), int(attempt)) for run, attempt in task] for task in value["tasks"]]
     withdrawn = (path / _WITHDRAWN).exists()
