@@ -10,7 +10,13 @@ from typing import Any
 from runslot.experiment.current import AFFINITY_VARIABLE, ATTEMPT_VARIABLE, RUN_VARIABLE
 from runslot.experiment.records import RunFile
 from runslot.experiment.rundir import RunDir
-from runslot.hardware.affinity import affinity_from_code, prepend_run_slot, slot_affinity, slot_environment
+from runslot.hardware.affinity import (
+    affinity_of_code,
+    code_environment,
+    prepend_run_slot,
+    slot_affinity,
+    slot_environment,
+)
 from runslot.hardware.slots import Slot
 
 
@@ -42,7 +48,7 @@ def place(file: RunFile, slot: Slot | None) -> Placement:
     if file.affinity_code is None:
         return Placement(slot, slot_affinity(slot), None)
     code = prepend_run_slot(slot.index, file.affinity_code)
-    return Placement(slot, affinity_from_code(code), code)
+    return Placement(slot, affinity_of_code(slot, file.affinity_code), code)
 
 
 def run_environment(
@@ -55,6 +61,8 @@ def run_environment(
     environment.setdefault("PYTHONUNBUFFERED", "1")  # so that `runslot logs -f` shows a line when it is printed
     if placement.slot is not None and placement.code is None:
         environment |= slot_environment(placement.slot, placement.affinity, gpu_visibility=file.gpu_visibility)
+    if placement.slot is not None and file.affinity_code is not None:
+        environment |= code_environment(placement.slot, file.affinity_code)
     if placement.affinity is not None:
         environment[AFFINITY_VARIABLE] = json.dumps(placement.affinity)
     if file.set_egl_device and isinstance(placement.affinity, Mapping) and "cuda_idx" in placement.affinity:

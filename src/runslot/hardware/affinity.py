@@ -1,20 +1,26 @@
 """Affinities: a slot in the form that a run reads, and rlpyt's affinity codes.
 
 Names, arguments, fields and codes are rlpyt's (astooke/rlpyt, `utils/launching/affinity.py`). Pure, but for
-`encode_affinity` and `quick_affinity_code`, which look at this machine for what they are not told.
+`encode_affinity` and `quick_affinity_code`, which look at this machine for what they are not told, and for
+`affinity_from_code`, which looks at the run that it is called in.
 """
 
 from __future__ import annotations
 
 import json
 import operator
+import os
 from itertools import zip_longest
 from typing import Any
 
 from runslot.errors import AffinityError, nearest
+from runslot.hardware.allocation import Allocation, renumber
 from runslot.hardware.layouts import ARGUMENTS, FLAGS, Affinity, AttrDict, Layout, check, cpus_of, gpus_of
 from runslot.hardware.slots import Slot
 from runslot.hardware.topology import Core, Gpu, Topology
+
+CODE_VARIABLE = "RUNSLOT_CODE_CPUS"
+"""Of a run under an affinity code: the code, and the PUs that its CPUs are, where the numbers differ."""
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -146,7 +152,7 @@ def quick_affinity_code(n_parallel: int | None = None, use_gpu: bool = True, con
     from runslot.hardware.probe import probe
 
     topology = probe(gpus=use_gpu)
-    cores, step = _countable(topology)
+    cores, step = _countable(Allocation(topology).counted())
     gpus = len(topology.gpus)
     if n_parallel is not None and _whole("n_parallel", n_parallel) < 1:
         raise AffinityError(f"affinity: n_parallel is {n_parallel}, but the least is 1")
@@ -171,8 +177,30 @@ def make_affinity(run_slot: int = 0, **kwargs: Any) -> Affinity:
 def affinity_from_code(run_slot_affinity_code: str) -> Affinity:
     """Return the affinity of the run slot that the code begins with (`1slt_16cpu_2gpu`).
 
-    Raises `AffinityError` for a code without a run slot, with one that the layout does not have, or that is unsound.
+    In a run under that code, the CPUs are numbered as the machine's. Raises `AffinityError` for a code without a run
+    slot, with one that the layout does not have, or that is unsound.
     """
+    affinity = _affinity(run_slot_affinity_code)
+    renumbered = json.loads(os.environ.get(CODE_VARIABLE, "{}"))
+    if renumbered.get("code") != run_slot_affinity_code:
+        return affinity
+    return renumber(affinity, dict(zip(cpus_of(affinity), renumbered["cpus"], strict=True)))
+
+
+def affinity_of_code(slot: Slot, code: str) -> Affinity:
+    """Return the affinity of a slot of `slots_from_code`, in the machine's own numbers."""
+    affinity = _affinity(prepend_run_slot(slot.index, code))
+    return renumber(affinity, dict(zip(cpus_of(affinity), slot.code_cpus, strict=True))) if slot.code_cpus else affinity
+
+
+def code_environment(slot: Slot, code: str) -> dict[str, str]:
+    """Return what tells `affinity_from_code` in the slot's run which PUs the CPUs of its code are."""
+    if not slot.code_cpus:
+        return {}
+    return {CODE_VARIABLE: json.dumps({"code": prepend_run_slot(slot.index, code), "cpus": slot.code_cpus})}
+
+
+def _affinity(run_slot_affinity_code: str) -> Affinity:
     slot, code = remove_run_slot(run_slot_affinity_code)
     layout = _layout(code)
     check(layout)
@@ -225,23 +253,26 @@ def get_n_run_slots(affinity_code: str) -> int:
 def slots_from_code(affinity_code: str, topology: Topology) -> tuple[Slot, ...]:
     """Return the slots of a code on a machine, for leases; slot `i` runs under `prepend_run_slot(i, affinity_code)`.
 
+    Core 0 of the code is the first core that this process may use.
     Raises `AffinityError` for CPUs or GPUs that this process does not have there.
     """
     layout = _layout(affinity_code)
     check(layout)
+    allocation = Allocation(topology)
     layouts = [layout.affinity(i) for i in range(layout.slots)]
     core_of = {pu: core for core in topology.cores for pu in core.pus}
     users: dict[Core, int] = {}
     owned: list[list[Core]] = []
+    pus_of: list[tuple[int, ...]] = []
     for affinity in layouts:
-        missing = set(cpus_of(affinity)).difference(topology.allowed)
-        if missing:
+        try:
+            pus_of.append(allocation.pus(cpus_of(affinity), layout.offset))
+        except AffinityError as error:
+            offset = hyperthread_offset(allocation.counted())
             raise AffinityError(
-                f"affinity code {affinity_code!r} uses CPU {min(missing)}, which this process may not use or "
-                f"{topology.host} does not have: lower n_cpu_core, or set hyperthread_offset to the machine's "
-                f"({hyperthread_offset(topology)})"
-            )
-        cores = list(dict.fromkeys(core_of[cpu] for cpu in cpus_of(affinity)))
+                f"affinity code {affinity_code!r} {error}: lower n_cpu_core, or set hyperthread_offset to {offset}"
+            ) from None
+        cores = list(dict.fromkeys(core_of[pu] for pu in pus_of[-1]))
         owned.append(cores)
         for core in cores:
             users[core] = users.get(core, 0) + 1
@@ -250,12 +281,13 @@ def slots_from_code(affinity_code: str, topology: Topology) -> tuple[Slot, ...]:
             host=topology.host,
             index=i,
             cores=tuple(cores),
-            pus=tuple(sorted(cpus_of(affinity))),
+            pus=tuple(sorted(pus)),
             gpus=_gpus_of_code(affinity_code, affinity, topology),
             runs_per_gpu=layout.cxg,
             shares_cores=any(users[core] > 1 for core in cores),
+            code_cpus=() if pus == cpus_of(affinity) else pus,
         )
-        for i, (affinity, cores) in enumerate(zip(layouts, owned, strict=True))
+        for i, (affinity, cores, pus) in enumerate(zip(layouts, owned, pus_of, strict=True))
     )
 
 
@@ -301,7 +333,7 @@ def _fill_from_machine(numbers: dict[str, Any]) -> None:
     """
     from runslot.hardware.probe import probe
 
-    topology = probe(gpus=False)
+    topology = Allocation(probe(gpus=False)).counted()
     given, refusal = numbers["hto"] is not None, None
     if not given:
         try:
@@ -329,21 +361,15 @@ def _siblings(topology: Topology, cpu: int) -> tuple[int, ...]:
 def _countable(topology: Topology) -> tuple[int, int]:
     """Return how many cores codes can count here, and how many of them make a physical core.
 
-    Codes count from CPU 0, so that a machine of which this process has another part is refused.
+    A quota of CPU time leaves no use for more.
     """
-    usable = [core for core in topology.cores if set(core.pus) <= set(topology.allowed)]
+    most = len(topology.online) if topology.cpu_quota is None else max(1, int(topology.cpu_quota + 1e-6))
     try:
         hyperthread_offset(topology)
-        firsts, step = [core.pus[0] for core in usable], 1
     except AffinityError:  # CPUs are counted as cores
-        firsts, step = sorted(pu for core in usable for pu in core.pus), max(len(core.pus) for core in usable)
-    if firsts != list(range(len(firsts))):
-        allowed = ", ".join(map(str, topology.allowed))
-        raise AffinityError(
-            f"affinity codes count from CPU 0, but this process may use the CPUs {allowed} of {topology.host}: "
-            "ask with Resources(cpus=…) instead"
-        )
-    return len(firsts), step
+        step = max(len(core.pus) for core in topology.cores)
+        return max(step, min(len(topology.online), most) // step * step), step
+    return min(len(topology.cores), most), 1
 
 
 def _gpus_of_code(code: str, affinity: Affinity, topology: Topology) -> tuple[Gpu, ...]:

@@ -5,7 +5,7 @@ hwloc's reading of the same files.
 """
 
 # Plain strings for paths: pathlib would cost more than the system calls.
-# ruff: noqa: PTH112, PTH123, PTH208
+# ruff: noqa: PTH112, PTH208
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from runslot.errors import InvalidInput
+from runslot.hardware import control_groups
+from runslot.hardware.control_groups import read
 from runslot.hardware.topology import Core, NumaNode, Package, Topology, flat_topology, kind_name
 
 APART = 1.2
 """Kinds of cores differ in speed by this factor at least."""
-CpusetPlaces = tuple[tuple[str, ...], tuple[str, ...]]
-V1: CpusetPlaces = (("sys/fs/cgroup/cpuset", "dev/cpuset"), ("cpuset.effective_cpus", "cpuset.cpus", "cpus"))
-V2: CpusetPlaces = (("sys/fs/cgroup", "sys/fs/cgroup/unified"), ("cpuset.cpus.effective", "cpuset.cpus"))
-"""Where cgroups of versions 1 and 2 are mounted, and the files of a cpuset there, the one in effect first."""
 
 
 def probe(*, gpus: bool = True) -> Topology:
@@ -61,9 +59,8 @@ def read_topology(root: Path = Path("/")) -> Topology:
     if not online:
         raise InvalidInput(f"no CPUs under {root}: expected {base}/cpu with a directory for each CPU")
     packages = _packages(f"{base}/cpu", online)
-    nodes = _numa_nodes(f"{base}/node", online) or (
-        NumaNode(0, tuple(sorted(online)), _memory(f"{root}/proc/meminfo")),
-    )
+    memory = _memory(f"{root}/proc/meminfo")
+    nodes = _numa_nodes(f"{base}/node", online, memory) or (NumaNode(0, tuple(sorted(online)), memory),)
     kinds = _kinds(f"{root}/sys/devices", online)
     return Topology(
         host=socket.gethostname() if root == Path("/") else root.name,
@@ -73,6 +70,8 @@ def read_topology(root: Path = Path("/")) -> Topology:
         online=tuple(sorted(online)),
         allowed=tuple(sorted(_allowed(str(root), online))),
         distances=_distances(f"{base}/node", [node.id for node in nodes]),
+        cpu_quota=control_groups.cpu_quota(str(root)),
+        memory=_usable_memory(str(root), memory, nodes),
     )
 
 
@@ -85,10 +84,10 @@ def pci_locality(address: str, root: Path = Path("/")) -> tuple[tuple[int, ...],
 
 
 def _online(cpu: str) -> set[int]:
-    listed = _read(f"{cpu}/online")
+    listed = read(f"{cpu}/online")
     if listed:
         return set(parse_list(listed))
-    present = {n for n in _numbered(cpu, "cpu") if _read(f"{cpu}/cpu{n}/online") != "0"}
+    present = {n for n in _numbered(cpu, "cpu") if read(f"{cpu}/cpu{n}/online") != "0"}
     # Without `online` files, CPUs that are off have no `topology`; kernels for one CPU have it nowhere.
     return {n for n in present if os.path.isdir(f"{cpu}/cpu{n}/topology")} or present
 
@@ -130,18 +129,34 @@ def _cores(
     return tuple(cores)
 
 
-def _numa_nodes(node: str, online: set[int]) -> tuple[NumaNode, ...]:
-    listed = _read(f"{node}/online")
+def _numa_nodes(node: str, online: set[int], memory: int | None) -> tuple[NumaNode, ...]:
+    """Return the nodes; nothing where two of them claim one CPU, which is the slip of a firmware."""
+    listed = read(f"{node}/online")
     numbers = parse_list(listed) if listed else _numbered(node, "node")
     nodes = []
     for n in sorted(numbers):
         pus = _mask_or_list(f"{node}/node{n}/cpulist", f"{node}/node{n}/cpumap") & online
         nodes.append(NumaNode(n, tuple(sorted(pus)), _memory(f"{node}/node{n}/meminfo")))
+    if sum(len(one.pus) for one in nodes) > len({pu for one in nodes for pu in one.pus}):
+        return ()
+    if len(nodes) == 1 and memory is not None:  # a node's own sum lacks what a virtual machine was given later
+        nodes = [replace(nodes[0], memory=memory)]
     return tuple(nodes)
 
 
+def _usable_memory(root: str, total: int | None, nodes: Iterable[NumaNode]) -> int | None:
+    """Return the bytes that this process may use: what the machine has, and a cpuset and the control groups allow."""
+    limits = [total, control_groups.memory_limit(root)]
+    for line in read(f"{root}/proc/self/status").splitlines():
+        if line.startswith("Mems_allowed_list:"):
+            near = set(parse_list(line.split(":")[1]))
+            if any(node.memory and node.id not in near for node in nodes):
+                limits.append(sum(node.memory or 0 for node in nodes if node.id in near))
+    return min((limit for limit in limits if limit), default=None)
+
+
 def _distances(node: str, numbers: list[int]) -> tuple[tuple[int, ...], ...]:
-    rows = tuple(tuple(int(d) for d in _read(f"{node}/node{n}/distance").split()) for n in numbers)
+    rows = tuple(tuple(int(d) for d in read(f"{node}/node{n}/distance").split()) for n in numbers)
     return rows if all(len(row) == len(numbers) for row in rows) else ()
 
 
@@ -151,7 +166,7 @@ def _kinds(devices: str, online: set[int]) -> dict[int, str]:
     Intel says which CPUs belong to which kind, Arm how fast each is; else the highest frequency tells, where groups of
     CPUs are well apart (favoured cores of one kind differ by a few percent).
     """
-    groups = [set(parse_list(_read(f"{devices}/cpu_{name}/cpus"))) & online for name in ("core", "atom", "lowpower")]
+    groups = [set(parse_list(read(f"{devices}/cpu_{name}/cpus"))) & online for name in ("core", "atom", "lowpower")]
     groups = [group for group in groups if group]
     if len(groups) < 2:
         cpu = f"{devices}/system/cpu"
@@ -179,37 +194,17 @@ def _speed_groups(file: str, online: set[int]) -> list[set[int]]:
 
 def _allowed(root: str, online: set[int]) -> set[int]:
     allowed = set(online)
-    for line in _read(f"{root}/proc/self/status").splitlines():
+    for line in read(f"{root}/proc/self/status").splitlines():
         if line.startswith("Cpus_allowed_list:"):
             allowed &= set(parse_list(line.split(":")[1]))
-    for path in _cpuset_files(root):
-        text = _read(path)
-        if text:
-            allowed &= set(parse_list(text))
-            break
+    text = control_groups.cpuset(root)
+    if text:
+        allowed &= set(parse_list(text))
     return allowed or online
 
 
-def _cpuset_files(root: str) -> list[str]:
-    """Return where the cpuset of this process may stand, nearest first: of its own cgroup, then of those above."""
-    files: list[str] = []
-    lines = _read(f"{root}/proc/self/cgroup").splitlines() or ["0::/"]
-    for line in lines:
-        number, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if number == "0" and not controllers:
-            places = V2
-        elif "cpuset" in controllers.split(","):
-            places = V1
-        else:
-            continue
-        parts = [part for part in path.split("/") if part]
-        above = ["/".join(parts[:n]) for n in range(len(parts), -1, -1)]
-        files += [f"{root}/{mount}/{group}/{name}" for mount in places[0] for group in above for name in places[1]]
-    return files
-
-
 def _memory(path: str) -> int | None:
-    for line in _read(path).splitlines():
+    for line in read(path).splitlines():
         if "MemTotal:" in line:
             return int(line.split("MemTotal:")[1].split()[0]) * 1024
     return None
@@ -224,8 +219,8 @@ def _siblings(where: str, names: tuple[str, ...]) -> set[int]:
 
 
 def _mask_or_list(list_file: str, mask_file: str) -> set[int]:
-    text = _read(list_file)
-    return set(parse_list(text)) if text else set(parse_mask(_read(mask_file)))
+    text = read(list_file)
+    return set(parse_list(text)) if text else set(parse_mask(read(mask_file)))
 
 
 def parse_list(text: str) -> list[int]:
@@ -253,13 +248,5 @@ def _numbered(directory: str, prefix: str) -> list[int]:
 
 
 def _number(path: str) -> int | None:
-    text = _read(path)
+    text = read(path)
     return int(text) if text.lstrip("-").isdigit() else None
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""

@@ -37,6 +37,8 @@ class Slot:
     hides_gpus: bool = False
     """The machine has GPUs, and none is this slot's."""
     cpus_per_worker: int = 1
+    code_cpus: tuple[int, ...] = ()
+    """For the CPUs of its affinity code, in the code's order, the PUs that they are; empty where the numbers agree."""
 
     @property
     def size(self) -> int:
@@ -56,6 +58,7 @@ class Slot:
         fields["cores"] = tuple(Core.from_json(c) for c in value["cores"])
         fields["gpus"] = tuple(Gpu.from_json(g) for g in value.get("gpus", ()))
         fields["pus"] = tuple(value["pus"])
+        fields["code_cpus"] = tuple(value.get("code_cpus", ()))
         return cls(**fields)
 
 
@@ -68,7 +71,8 @@ def carve(topology: Topology, resources: Resources, runs: int | None = None) -> 
     Raises `DoesNotFit`, which names the resource that is short.
     """
     cores = Cores(topology, resources.threads)
-    usable = len(cores) - resources.reserved_cpus
+    surplus = _beyond_quota(topology, len(cores))
+    usable = len(cores) - surplus - resources.reserved_cpus
     _check_cores(topology, resources, usable)
     most = min(usable, _memory_room(topology, resources))
     alone = runs == 1 and resources.cpus is None and resources.gpus is None
@@ -77,13 +81,13 @@ def carve(topology: Topology, resources: Resources, runs: int | None = None) -> 
     if groups:
         # A second run goes on a GPU only when all have one.
         wanted = [group for _ in range(per_gpu) for group in groups]
-        cores.reserve(resources.reserved_cpus, resources.cpus or 1)
+        cores.reserve(surplus + resources.reserved_cpus, resources.cpus or 1)
         width = resources.cpus or max(resources.cpus_per_worker, _share(cores, wanted))
         filled = _beside_gpus(cores, wanted[: min(most, usable // width)], width)
     else:
         even = usable // max(1, min(most, runs or most))
         width = resources.cpus or max(resources.cpus_per_worker, even)
-        cores.reserve(resources.reserved_cpus, width)
+        cores.reserve(surplus + resources.reserved_cpus, width)
         filled = [((), units) for units in cores.slots(width, most)]
     return _as_slots(topology, resources, filled, per_gpu)
 
@@ -102,6 +106,9 @@ def describe_slots(topology: Topology, slots: Sequence[Slot]) -> str:
         size += f" and {_count(len(slots[0].gpus), 'GPU')}{shared}"
     left = f", {spare} spare" if spare else ""
     have = _count(len(usable), "core") + left
+    quota = describe_quota(topology, len(usable))
+    if quota:
+        have += f"; {quota}"
     if topology.gpus:
         idle = f", {len(topology.gpus) - gpus} spare" if len(topology.gpus) > gpus else ""
         have += f"; {_count(len(topology.gpus), 'GPU')}{idle}"
@@ -117,19 +124,36 @@ def _check_cores(topology: Topology, resources: Resources, usable: int) -> None:
         return
     unit = "hardware threads" if resources.threads == "cores" else "cores"
     has = f"{topology.host} has {_count(usable + resources.reserved_cpus, unit[:-1])} that this process may use"
+    quota = describe_quota(topology, len(topology.cores))
+    if quota:
+        has += f" under {quota}"
     if resources.reserved_cpus:
         has += f", of which reserved_cpus keeps {resources.reserved_cpus} back"
     name = "cpus" if (resources.cpus or 1) >= least else "cpus_per_worker"
     raise DoesNotFit(f"{name}: a run asks for {_count(least, unit[:-1])}, but {has}{_notes(topology)}")
 
 
+def _beyond_quota(topology: Topology, cores: int) -> int:
+    """Return how many of so many cores a quota of their time leaves no use for; one is always used."""
+    return 0 if topology.cpu_quota is None else max(0, cores - max(1, int(topology.cpu_quota + 1e-6)))
+
+
+def describe_quota(topology: Topology, cores: int) -> str:
+    """Return the quota of CPU time in words where so many cores go beyond it, else an empty string."""
+    if not _beyond_quota(topology, cores):
+        return ""
+    return f"a quota of {topology.cpu_quota:g} CPU{'' if topology.cpu_quota == 1 else 's'} for this process"
+
+
 def _memory_room(topology: Topology, resources: Resources) -> int:
     """Return how many runs the machine's memory has room for."""
-    total = sum(node.memory or 0 for node in topology.numa_nodes)
+    total = topology.memory or sum(node.memory or 0 for node in topology.numa_nodes)
     if resources.memory is None or not total:
         return len(topology.online)
     if resources.memory > total:
-        raise DoesNotFit(f"memory: a run asks for {resources.memory} bytes, but {topology.host} has {total}")
+        raise DoesNotFit(
+            f"memory: a run asks for {resources.memory} bytes, but this process may use {total} of {topology.host}"
+        )
     return total // resources.memory
 
 

@@ -116,6 +116,10 @@ class Topology:
     """The online PUs that this process may use (affinity mask, cgroup cpuset)."""
     distances: tuple[tuple[int, ...], ...] = ()
     """NUMA distances, rows and columns in the order of `numa_nodes`; empty where the kernel has none."""
+    cpu_quota: float | None = None
+    """How many CPUs' time this process may use (cgroup quota), on whichever CPUs; None: no quota."""
+    memory: int | None = None
+    """Bytes that this process may use (cgroup limits, memory nodes of its cpuset); None where nothing says."""
     notes: tuple[str, ...] = ()
     """What could not be read, one sentence each: a GPU that is lost, a driver that does not answer."""
 
@@ -128,6 +132,8 @@ class Topology:
             "numa_nodes": [dataclasses.asdict(n) for n in self.numa_nodes],
             "cores": [dataclasses.asdict(c) for c in self.cores],
             "gpus": [dataclasses.asdict(g) for g in self.gpus],
+            "cpu_quota": self.cpu_quota,
+            "memory": self.memory,
         }
 
 

@@ -15,7 +15,7 @@ from runslot.hardware.busy import without_busy
 from runslot.hardware.lease import Leases
 from runslot.hardware.probe import probe
 from runslot.hardware.resources import Resources
-from runslot.hardware.slots import Slot, carve, describe_slots
+from runslot.hardware.slots import Slot, carve, describe_quota, describe_slots
 from runslot.launch.configured import Engine, Finding
 from runslot.launch.contained import check_container
 from runslot.launch.events import LaunchEvent, Observer, Said
@@ -81,7 +81,9 @@ def choose_slots(
     topology = probe()
     if file.affinity_code is not None:
         slots = slots_from_code(file.affinity_code, topology)
-        return slots, f"{len(slots)} slots of the affinity code {file.affinity_code}"
+        quota = describe_quota(topology, len({core for slot in slots for core in slot.cores}))
+        beyond = f", which go beyond {quota}" if quota else ""
+        return slots, f"{len(slots)} slots of the affinity code {file.affinity_code}{beyond}"
     resources = Resources(**file.resources)
     topology = without_busy(topology, resources.avoid_busy, Leases())
     for line in topology.notes:

@@ -6,6 +6,7 @@ import copy
 import gzip
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from runslot.errors import AffinityError
 from runslot.hardware.affinity import (
     affinity_from_code,
+    affinity_of_code,
+    code_environment,
     decode_affinity,
     encode_affinity,
     get_n_run_slots,
@@ -31,7 +34,7 @@ from runslot.hardware.affinity import (
 from runslot.hardware.layouts import AttrDict, cpus_of
 from runslot.hardware.probe import read_topology
 from runslot.hardware.resources import Resources
-from runslot.hardware.slots import carve
+from runslot.hardware.slots import Slot, carve
 
 DATA = Path(__file__).parents[2] / "data/affinity"
 LAYOUTS = json.loads(gzip.decompress((DATA / "rlpyt_layouts.json.gz").read_bytes()))
@@ -232,17 +235,51 @@ def test_codes_on_captured_machines_share_no_core(name, capture, on_machine):
     topology = read_topology(capture(name))
     on_machine(topology)
     for n_parallel in (1, 2, 3, 8):
-        code = quick_affinity_code(n_parallel=n_parallel, use_gpu=False) if online_from_zero(topology) else None
-        if code is None:
-            with pytest.raises(AffinityError, match="count from CPU 0"):
-                quick_affinity_code(n_parallel=n_parallel, use_gpu=False)
-        else:
-            assert len(layout_of(code)) == min(n_parallel, len(topology.cores))
-            assert shared_cores(code, topology) == 0
+        code = quick_affinity_code(n_parallel=n_parallel, use_gpu=False)
+        slots = slots_from_code(code, topology)
+        assert len(slots) == min(n_parallel, len([core for core in topology.cores if core.pus[0] in topology.allowed]))
+        assert {pu for slot in slots for pu in slot.pus} <= set(topology.allowed)
+        assert len({core for slot in slots for core in slot.cores}) == sum(len(slot.cores) for slot in slots)
 
 
-def online_from_zero(topology) -> bool:
-    return list(topology.online) == list(range(len(topology.online)))
+def test_inside_an_allocation_core_0_of_a_code_is_the_first_allowed_core(machine, on_machine, monkeypatch):
+    topology = machine(packages=2, cores=4, smt=2, allowed=(2, 3, 6, 10, 11, 14))
+    on_machine(topology)
+    code = encode_affinity(n_cpu_core=3, cpu_per_run=1)
+    assert code == "3cpu_0gpu_1cpr"  # the second threads are three further on, as the allocation counts
+    slots = slots_from_code(code, topology)
+    assert [slot.pus for slot in slots] == [(2, 10), (3, 11), (6, 14)]
+    assert [affinity_of_code(slot, code).workers_cpus for slot in slots] == [((2, 10),), ((3, 11),), ((6, 14),)]
+    assert [Slot.from_json(json.loads(json.dumps(slot.to_json()))) for slot in slots] == list(slots)
+
+    assert affinity_from_code(f"1slt_{code}").all_cpus == (1, 4)
+    for name, value in code_environment(slots[1], code).items():
+        monkeypatch.setenv(name, value)
+    assert affinity_from_code(f"1slt_{code}").all_cpus == (3, 11)  # in the run of that slot
+    assert affinity_from_code(f"2slt_{code}").all_cpus == (2, 5)
+
+
+def test_an_offset_of_the_whole_machine_means_the_second_threads_of_an_allocation_too(machine):
+    topology = machine(packages=2, cores=4, smt=2, allowed=(2, 3, 10, 11))
+    assert [slot.pus for slot in slots_from_code("2cpu_0gpu_1cpr_8hto", topology)] == [(2, 10), (3, 11)]
+    assert [slot.pus for slot in slots_from_code("2cpu_0gpu_1cpr_0hto", topology)] == [(2,), (3,)]
+    with pytest.raises(AffinityError, match="uses CPU 2, but this process may use 2 cores of made-up"):
+        slots_from_code("4cpu_0gpu_1cpr_8hto", topology)
+
+
+def test_asynchronous_affinities_are_renumbered_in_every_part(machine):
+    topology = machine(cores=8, gpus=(0, 0), allowed=(4, 5, 6, 7))
+    (slot,) = slots_from_code("4cpu_2gpu_0hto_1ass_1sgr", topology)
+    affinity = affinity_of_code(slot, "4cpu_2gpu_0hto_1ass_1sgr")
+    assert affinity.optimizer[0].cpus == (4,)
+    assert affinity.sampler[0].all_cpus == (5, 6, 7)
+    assert affinity.sampler[0].workers_cpus == ((5,), (6,), (7,))
+    assert (affinity.optimizer[0].cuda_idx, affinity.sampler[0].cuda_idx) == (0, 1)
+
+
+def test_the_quick_code_keeps_to_a_quota(machine, on_machine):
+    on_machine(replace(machine(cores=8), cpu_quota=2.5))
+    assert get_n_run_slots(quick_affinity_code(n_parallel=8, use_gpu=False)) == 2
 
 
 def test_threads_that_are_neighbours_are_taken_for_cores_where_runs_keep_apart(capture, on_machine):
@@ -293,7 +330,9 @@ def test_slots_of_a_code_have_the_machines_cores_and_gpus(machine):
 
 
 def test_a_code_for_a_larger_machine_is_refused(machine):
-    with pytest.raises(AffinityError, match="uses CPU 4, which this process may not use"):
+    with pytest.raises(
+        AffinityError, match="uses CPU 4, but this process may use 4 cores of made-up: lower n_cpu_core"
+    ):
         slots_from_code("8cpu_0gpu_4cpr_0hto", machine(cores=4))
     with pytest.raises(AffinityError, match="uses GPU 1, but made-up has 1"):
         slots_from_code("4cpu_2gpu_0hto", machine(cores=4, gpus=(0,)))

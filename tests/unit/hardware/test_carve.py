@@ -243,6 +243,40 @@ def test_memory_limits_the_number_of_slots(machine):
     assert [slot.size for slot in carve(machine(cores=8), Resources(memory=30 << 30), 100)] == [4, 4]
 
 
+@pytest.mark.parametrize(
+    ("quota", "resources", "runs", "sizes"),
+    [
+        (2, Resources(), None, [1, 1]),
+        (1.5, Resources(), None, [1]),
+        (0.3, Resources(), None, [1]),
+        (16, Resources(), None, [1] * 8),
+        (5, Resources(cpus=2), None, [2, 2]),
+        (5, Resources(cpus=2, reserved_cpus=2), None, [2]),
+        (6, Resources(), 2, [3, 3]),
+        (3, Resources(), 1, [3]),
+        (3, Resources(threads="cores"), None, [1, 1, 1]),
+        (2, Resources(gpus=1), None, [1, 1]),
+    ],
+)
+def test_a_quota_of_cpu_time_bounds_the_cores_of_all_slots(machine, quota, resources, runs, sizes):
+    topology = replace(machine(cores=8, smt=2, gpus=(0, 0, 0, 0) if resources.gpus else ()), cpu_quota=quota)
+    slots = carve(topology, resources, runs)
+    assert [slot.size for slot in slots] == sizes
+    assert ("a quota of" in describe_slots(topology, slots)) == (quota < 8)
+
+
+def test_a_run_that_is_larger_than_the_quota_is_refused_with_the_quota(machine):
+    with pytest.raises(DoesNotFit, match=r"has 2 cores that this process may use under a quota of 2\.5 CPUs"):
+        carve(replace(machine(cores=8), cpu_quota=2.5), Resources(cpus=4))
+
+
+def test_memory_that_this_process_may_use_limits_the_number_of_slots(machine):
+    topology = replace(machine(cores=8), memory=8 << 30)
+    assert len(carve(topology, Resources(cpus=1, memory=3 << 30))) == 2
+    with pytest.raises(DoesNotFit, match="this process may use"):
+        carve(topology, Resources(memory=9 << 30))
+
+
 def test_slots_counted_in_threads_are_of_one_size_where_some_threads_are_not_allowed(machine):
     topology = machine(packages=1, nodes=2, cores=2, smt=2)
     topology = replace(topology, allowed=(0, 1, 2, 3, 4))

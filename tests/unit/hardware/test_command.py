@@ -28,7 +28,17 @@ def show():
 def test_json_has_these_keys_and_no_other(show, capture, golden):
     name = "32intel64-2p8co2t+8ve"
     said = json.loads(show("--json", "--sysfs-root", capture(name), "--cpus-per-run", 4))
-    assert list(said) == ["online", "allowed", "packages", "numa_nodes", "cores", "gpus", "slots"]
+    assert list(said) == [
+        "online",
+        "allowed",
+        "packages",
+        "numa_nodes",
+        "cores",
+        "gpus",
+        "cpu_quota",
+        "memory",
+        "slots",
+    ]
     assert said["packages"] == golden[name]["packages"]
     assert said["numa_nodes"] == golden[name]["numa_nodes"]
     assert set(said["cores"][0]) == {"pus", "package", "numa", "kind"}

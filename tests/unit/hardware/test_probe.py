@@ -143,6 +143,95 @@ def test_allowed_follows_cpusets(files, tmp_path):
     assert topology.online == (0, 1, 2, 3)
 
 
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "150000 100000"}, 1.5),
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "max 100000"}, None),
+        (
+            {
+                "proc/self/cgroup": "0::/job/step",
+                "sys/fs/cgroup/job/step/cpu.max": "400000 100000",
+                "sys/fs/cgroup/job/cpu.max": "200000 100000",
+                "sys/fs/cgroup/cpu.max": "max 100000",
+            },
+            2,
+        ),
+        ({"sys/fs/cgroup/cpu.max": "25000 50000"}, 0.5),
+        (
+            {
+                "proc/self/cgroup": "4:cpu,cpuacct:/docker/abc\n0::/",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "300000",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
+            },
+            3,
+        ),
+        (
+            {
+                "proc/self/cgroup": "1:cpu:/",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+            },
+            None,
+        ),
+        ({}, None),
+    ],
+    ids=["version 2", "no quota", "of a group above", "in a container", "version 1", "version 1, none", "no groups"],
+)
+def test_quotas_of_cpu_time_are_those_of_all_groups_above(files, quota, tmp_path):
+    assert read_topology(put(tmp_path, cpus(4) | files)).cpu_quota == quota
+
+
+NODES = {
+    "proc/meminfo": "MemTotal:       24000000 kB",
+    "sys/devices/system/node/online": "0-1",
+    "sys/devices/system/node/node0/cpulist": "0-1",
+    "sys/devices/system/node/node0/meminfo": "Node 0 MemTotal:       12000000 kB",
+    "sys/devices/system/node/node1/cpulist": "2-3",
+    "sys/devices/system/node/node1/meminfo": "Node 1 MemTotal:       12000000 kB",
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "kilobytes"),
+    [
+        ({}, 24_000_000),
+        ({"sys/fs/cgroup/memory.max": "max"}, 24_000_000),
+        ({"proc/self/cgroup": "0::/a", "sys/fs/cgroup/memory.max": str(4_000_000 << 10)}, 4_000_000),
+        ({"proc/self/cgroup": "2:memory:/", "sys/fs/cgroup/memory/memory.limit_in_bytes": str(1 << 62)}, 24_000_000),
+        (
+            {"proc/self/cgroup": "2:memory:/x", "sys/fs/cgroup/memory/memory.limit_in_bytes": str(8_000_000 << 10)},
+            8_000_000,
+        ),
+        ({"proc/self/status": "Mems_allowed_list:\t1"}, 12_000_000),
+    ],
+    ids=["all", "no limit", "version 2", "version 1, none", "version 1", "of one node"],
+)
+def test_memory_is_what_this_process_may_use(files, kilobytes, tmp_path):
+    assert read_topology(put(tmp_path, cpus(4) | NODES | files)).memory == kilobytes << 10
+
+
+def test_the_memory_of_a_lone_node_is_the_machines_also_where_more_was_given_later(tmp_path):
+    node = "sys/devices/system/node"
+    files = cpus(2) | {
+        "proc/meminfo": "MemTotal:       24684092 kB",
+        f"{node}/online": "0",
+        f"{node}/node0/cpulist": "0-1",
+        f"{node}/node0/meminfo": "Node 0 MemTotal:        7170260 kB",
+    }
+    topology = read_topology(put(tmp_path, files))
+    assert [one.memory for one in topology.numa_nodes] == [topology.memory] == [24684092 << 10]
+
+
+def test_nodes_that_claim_one_cpu_are_no_nodes(tmp_path):
+    node = "sys/devices/system/node"
+    files = {f"{node}/node0/cpulist": "0-2", f"{node}/node1/cpulist": "2-3", f"{node}/node1/distance": "20 10"}
+    topology = read_topology(put(tmp_path, cpus(4) | NODES | files))
+    assert [(one.id, one.pus) for one in topology.numa_nodes] == [(0, (0, 1, 2, 3))]
+    assert {core.numa for core in topology.cores} == {(0,)}
+    assert topology.distances == ()
+
+
 def test_nothing_there_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="no CPUs under"):
         read_topology(tmp_path)
