@@ -11,6 +11,7 @@ import typer
 from runslot.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from runslot.results.export import FileFormat
     from runslot.results.summary import Mode
 
 Paths = Annotated[
@@ -61,8 +62,7 @@ def results(
     if csv == "-":
         comparison = compare(read, metric, way, states, diverged=diverged, spread=spread, level=level)
         sys.stdout.write(comparison.table.write_csv())
-        if sys.stderr.isatty():  # rows say it by columns
-            typer.echo(comparison.accounting.line(comparison.statistic), err=True)
+        typer.echo(comparison.accounting.line(comparison.statistic), err=True)
     else:
         comparison = print_table(
             read,
@@ -81,13 +81,21 @@ def results(
             write_frame(comparison.table, parquet, "parquet")
 
 
-def _print_difference(paths: list[Path]) -> None:
+def _print_difference(names: list[Path]) -> None:
     from runslot.cli.console import console
     from runslot.results.difference import difference, print_difference
 
-    if len(paths) != 2:
-        raise InvalidInput(f"diff compares two runs, {len(paths)} were named: runslot results diff RUN RUN")
-    print_difference(difference(paths[0], paths[1]), console())
+    if len(names) != 2:
+        raise InvalidInput(f"diff compares two runs, {len(names)} were named: runslot results diff RUN RUN")
+    left, right = (_directory_of(name) for name in names)
+    print_difference(difference(left, right), console())
+
+
+def _directory_of(name: Path) -> Path:
+    """Return the directory of a run that is named by its path, or as `logs` and `stop` take it: by name or id."""
+    from runslot.cli.finding import find_run
+
+    return name if name.is_dir() else Path(find_run(str(name)).run_dir.path)
 
 
 def export(
@@ -95,20 +103,30 @@ def export(
     csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
     parquet: Annotated[bool, typer.Option("--parquet", help="Write Parquet.")] = False,
     out: Annotated[Path | None, typer.Option(help="Directory for the files; else NAME-export here.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Say of each run how it stands by this one, as in results.")
+    ] = None,
+    where: Annotated[list[str] | None, typer.Option(help="Only runs with: \"lr > 0.01 AND env = 'a'\".")] = None,
+    include: Annotated[list[str] | None, typer.Option(help="Also count runs in this state; `all` for all.")] = None,
     long: Annotated[bool, typer.Option("--long", help="Progress with a row a number, not a column a metric.")] = False,
 ) -> None:
     """Write all runs (`runs`) and all their rows (`progress`) to files for other tools."""
     from runslot.cli.finding import places_of
+    from runslot.results.comparison import compare
     from runslot.results.export import export as write
     from runslot.results.reader import load
 
     if not (csv or parquet):
         raise InvalidInput("nothing says what to write: add --csv, --parquet, or both")
-    read = load(places_of(paths))
+    read = load(places_of(paths)).where(*(where or ()))
+    accounting = compare(read, metric, include=include or ()).accounting
     directory = out or Path(f"{Path(read.base).name}-export")
     for problem in read.problems:
         typer.echo(f"not read: {problem}", err=True)
     for kind in ("csv", "parquet"):
         if csv if kind == "csv" else parquet:
-            for file in write(read, directory, "csv" if kind == "csv" else "parquet", long=long):
+            form: FileFormat = "csv" if kind == "csv" else "parquet"
+            for file in write(read, directory, form, long=long, accounting=accounting):
                 typer.echo(file)
+    by = f"by {accounting.metric}: " if accounting.metric else ""
+    typer.echo(f"{by}{accounting.line()} (column standing)", err=True)

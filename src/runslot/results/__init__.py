@@ -3,8 +3,20 @@
 `load` is the door; polars is imported here and above, never beside the user's code.
 """
 
+from runslot.results.accounting import Accounting, Rule, account
+from runslot.results.comparison import Comparison, compare
 from runslot.results.problems import Problem
 from runslot.results.reader import Reader, load
 from runslot.results.results import Results
 
-__all__ = ["Problem", "Reader", "Results", "load"]
+__all__ = [
+    "Accounting",
+    "Comparison",
+    "Problem",
+    "Reader",
+    "Results",
+    "Rule",
+    "account",
+    "compare",
+    "load",
+]

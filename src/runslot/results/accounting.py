@@ -78,7 +78,7 @@ class GroupAccount:
     label: str
     """`lr=0.1, hidden=32`; different groups have different labels."""
     asked: int
-    """Runs of the group, whatever became of them."""
+    """Runs of the group, whatever became of them, also those that have no directory yet."""
     n: int
     """Runs that the group's statistic is over: those counted, and with `--diverged worst` the diverged ones."""
     standings: Mapping[str, int]
@@ -118,7 +118,7 @@ class Accounting:
     pooled: tuple[str, ...]
     """Parameters in which the counted runs of some group differ: what the statistic pools over, tasks apart."""
     waiting: int
-    """Runs that were asked for and have no directory yet; they are in no group."""
+    """Runs that were asked for and have no directory yet: in the `asked` of their group, where it has other runs."""
 
     @property
     def total(self) -> int:
@@ -220,7 +220,8 @@ def account(
     rule = rule or Rule()
     keys = tuple(results.identity if keys is None else keys)
     columns = list(dict.fromkeys((*keys, *tasks, *results.identity)))
-    runs = results.runs.select("run", "seed", "state", "rows", *columns).with_columns(
+    always = [name for name in ("run", "seed", "state", "rows", "experiment", "variant") if name not in columns]
+    runs = results.runs.select(*always, *columns).with_columns(
         standing=_standing(results, metric, rule), group=_group_of(results.runs, keys)
     )
     used = runs.filter(pl.col("standing").is_in(_standings_used(rule)))
@@ -233,11 +234,12 @@ def account(
     counts: dict[int, Counter[str]] = {}
     for group, standing in runs.select("group", "standing").iter_rows():
         counts.setdefault(group, Counter())[standing] += 1
+    waiting = _waiting_of(results, runs)
     groups = tuple(
         GroupAccount(
             values=tuple(values),
             label=label_of(keys, values, texts),
-            asked=counts[group].total(),
+            asked=counts[group].total() + waiting[group],
             n=sizes.get(group, 0),
             standings=_ordered(counts[group]),
             repeated=repeated.get(group, {}),
@@ -250,8 +252,18 @@ def account(
     running = used.filter(pl.col("state") == "running").height
     pooled = tuple(name for name in results.identity if name not in {*keys, *tasks} and _differs(used, name))
     table = runs.select("run", "standing", "group")
-    waiting = sum(results.waiting.values())
-    return Accounting(metric, keys, tuple(tasks), rule, table, groups, totals, running, pooled, waiting)
+    missing = sum(results.waiting.values())
+    return Accounting(metric, keys, tuple(tasks), rule, table, groups, totals, running, pooled, missing)
+
+
+def _waiting_of(results: Results, runs: pl.DataFrame) -> Counter[int]:
+    """Return by group how many runs its variants still wait for."""
+    waiting: Counter[int] = Counter()
+    if not results.waiting_variants:
+        return waiting
+    for group, *variant in runs.select("group", "experiment", "variant").unique(["experiment", "variant"]).iter_rows():
+        waiting[group] += results.waiting_variants.get((variant[0], variant[1] or ""), 0)
+    return waiting
 
 
 def _standing(results: Results, metric: str | None, rule: Rule) -> pl.Series:

@@ -9,6 +9,7 @@ from typing import Literal
 import polars as pl
 
 from runslot.errors import RunslotError
+from runslot.results.accounting import Accounting
 from runslot.results.results import Results
 
 FileFormat = Literal["csv", "parquet"]
@@ -29,13 +30,27 @@ def write_frame(frame: pl.DataFrame, file: Path, kind: FileFormat) -> None:
         raise RunslotError(f"{file} cannot be written ({reason}); name a file in a directory of yours") from error
 
 
-def export(results: Results, directory: Path, kind: FileFormat, *, long: bool = False) -> list[Path]:
-    """Write `runs` and `progress` into `directory`, which is made; returns the two files."""
+def export(
+    results: Results,
+    directory: Path,
+    kind: FileFormat,
+    *,
+    long: bool = False,
+    accounting: Accounting | None = None,
+) -> list[Path]:
+    """Write `runs` and `progress` into `directory`, which is made; returns the two files.
+
+    All runs are written, whether they count or not; with `accounting`, `runs` says how each stands in a last column
+    `standing` (unless the variants have one of that name).
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunslotError(f"{directory} cannot be made ({error.strerror}); choose another with --out") from error
-    frames = {"runs": results.runs, "progress": results.long() if long else results.progress}
+    runs = results.runs
+    if accounting is not None and "standing" not in runs.columns:
+        runs = runs.with_columns(accounting.runs["standing"])
+    frames = {"runs": runs, "progress": results.long() if long else results.progress}
     files = []
     for name, frame in frames.items():
         files.append(directory / f"{name}.{kind}")

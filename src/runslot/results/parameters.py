@@ -100,18 +100,21 @@ def _mapping(value: Any, before: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flatten(variant: Mapping[str, Any], leave_out: frozenset[str] = frozenset(), prefix: str = "") -> dict[str, Value]:
-    """Return the variant with dotted keys; classes, functions and enums by name, lists and empty dicts as JSON text."""
+    """Return the variant with dotted keys; lists and empty dicts as JSON text.
+
+    What was no JSON is written as `{"$class": …}`, `{"$repr": …}`, `{"$dataclass": …, fields}`: it goes by the user's
+    key, and its fields, where it has any, below that.
+    """
     flat: dict[str, Value] = {}
     for key, value in variant.items():
         name = f"{prefix}{key}"
         if name in leave_out:
             continue
         if isinstance(value, Mapping) and value:
-            marked = next(iter(value)) if len(value) == 1 else None
-            if marked in {"$class", "$function", "$enum"}:
-                flat[name] = str(value[marked])
-            else:
-                flat.update(flatten(value, prefix=f"{name}."))
+            mark = next((field for field in value if str(field).startswith("$")), None)
+            if mark is not None:
+                flat.update(flatten({name: value[mark]}))
+            flat.update(flatten({field: value[field] for field in value if field != mark}, prefix=f"{name}."))
         elif value is None or isinstance(value, bool | int | float | str):
             flat[name] = _plain(value)
         else:

@@ -9,7 +9,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,6 +76,8 @@ class Results:
     waiting: Mapping[str, int]
     """By experiment (as in `runs`): runs that it asked for and that have no directory yet, so that they are in no
     frame. Choosing among runs leaves this as it is."""
+    waiting_variants: Mapping[tuple[str, str], int]
+    """The same by experiment and name of the variant."""
     _entries: Mapping[str, Entry]
     """By the value of `run`."""
     _segments: Mapping[str, pl.DataFrame]
@@ -87,7 +89,7 @@ class Results:
         entries: Sequence[Entry],
         segments: Mapping[str, pl.DataFrame],
         problems: Sequence[Problem],
-        waiting: Mapping[str, int] | None = None,
+        waiting: Mapping[tuple[str, str], int] | None = None,
         unread: Sequence[Unread] = (),
     ) -> Results:
         """Make the frames from what a reader knows."""
@@ -100,9 +102,13 @@ class Results:
         runs = pl.DataFrame([*before, *parameters, *after, *_metric_columns(metrics, entries)])
         names = tuple(series.name for series in parameters)
         counts: Counter[str] = Counter()
-        for path, count in (waiting or {}).items():
-            counts[_relative(collection_of(path), base)] += count
-        return cls(runs, names, metrics, base, tuple(roots), tuple(problems), tuple(unread), counts, named, segments)
+        variants: Counter[tuple[str, str]] = Counter()
+        for (path, variant), count in (waiting or {}).items():
+            experiment = _relative(collection_of(path), base)
+            counts[experiment] += count
+            variants[experiment, variant] += count
+        read = (names, metrics, base, tuple(roots), tuple(problems), tuple(unread))
+        return cls(runs, *read, counts, variants, named, segments)
 
     @cached_property
     def progress(self) -> pl.DataFrame:
@@ -194,7 +200,16 @@ class Results:
             raise InvalidInput(f"the runs cannot be chosen so: {str(error).splitlines()[0]}") from error
 
     def _condition(self, condition: str | pl.Expr) -> pl.Expr:
-        return condition if isinstance(condition, pl.Expr) else read_condition(condition, self.runs.schema)
+        if isinstance(condition, str):
+            return read_condition(condition, self.runs.schema)
+        # Polars takes nan for the largest number; no filter lets it pass as one, unless the filter speaks of nan.
+        if "is_nan" in (text := str(condition)) or "is_not_nan" in text:
+            return condition
+        floats = [name for name in set(condition.meta.root_names()) if self.runs.schema.get(name) == pl.Float64]
+        if not floats:
+            return condition
+        passed = self.runs.with_columns(pl.col(floats).fill_nan(None)).select(condition).to_series()
+        return pl.lit(passed)
 
     def _equal(self, column: str, value: Any) -> pl.Expr:
         self._check_column(column)
@@ -309,16 +324,23 @@ class Results:
         top: int = 1,
         per: Sequence[str] = (),
         x: str | None = None,
+        include: Collection[str] = (),
     ) -> pl.DataFrame:
         """Return the `top` runs, or the `top` of each group of equal `per`, best first, with their `score`.
 
-        A run without a number, or that ended in NaN, is never best. Raises `InvalidInput` for an unknown metric,
-        column or `by`.
+        Of the runs that count (`runslot.results.accounting`; `include` adds states): a run without a number, or that
+        ended in nan or ±inf, is never best. A run picked for its score is better than its variant is: to choose a
+        variant use `compare`. Raises `InvalidInput` for an unknown metric, column or `by`.
         """
+        from runslot.results.accounting import Rule, account  # which knows this module
+
         mode = mode or mode_of(metric) or "max"
         for key in per:
             self._check_column(key)
-        scored = self.scores(metric, mode, by, x=x).filter(pl.col("score").is_not_null() & pl.col("score").is_not_nan())
+        counted = account(self, self.metric(metric), rule=Rule.of(include)).counted()["run"]
+        scored = self.scores(metric, mode, by, x=x).filter(
+            pl.col("score").is_finite(), pl.col("run").is_in(counted.implode())
+        )
         ordered = scored.sort("score", descending=mode == "max", maintain_order=True)
         return ordered.group_by(list(per), maintain_order=True).head(top) if per else ordered.head(top)
 

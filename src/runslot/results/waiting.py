@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 from runslot.errors import RunslotError
@@ -18,31 +19,31 @@ class Waiting:
     """Remembers which runs each experiment asked for, as long as its list does not change."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[Stamp, frozenset[str]]] = {}
+        self._known: dict[str, tuple[Stamp, Mapping[str, str]]] = {}
 
-    def count(self, lists: Mapping[str, Stamp], found: Collection[str]) -> dict[str, int]:
-        """Return by experiment directory how many of its runs are not among the ids `found`; none where all are."""
+    def count(self, lists: Mapping[str, Stamp], present: Collection[str]) -> dict[tuple[str, str], int]:
+        """Return, by experiment directory and name of the variant, how many runs are not among the ids `present`."""
         self._known = {path: known for path, known in self._known.items() if path in lists}
-        counts: dict[str, int] = {}
+        counts: Counter[tuple[str, str]] = Counter()
         for path, stamp in lists.items():
             known = self._known.get(path)
             if known is None or known[0] != stamp:
-                known = self._known[path] = (stamp, _ids(path))
-            missing = len(known[1].difference(found))
-            if missing:
-                counts[path] = missing
+                known = self._known[path] = (stamp, _variants(path))
+            counts.update((path, known[1][run]) for run in known[1].keys() - present)
         return counts
 
 
-def _ids(experiment: str) -> frozenset[str]:
+def _variants(experiment: str) -> Mapping[str, str]:
+    """Return by the id of each run the name of its variant."""
     try:
         data = read_bytes(ExperimentDir(experiment).runs_file) or b""
     except (RunslotError, OSError):
-        return frozenset()
-    ids = set()
+        return {}
+    variants = {}
     for line in data.split(b"\n")[:-1]:  # what follows the last newline is empty, or torn
         try:
-            ids.add(str(json.loads(line)["id"]))
-        except (ValueError, KeyError, TypeError):
+            run = json.loads(line)
+            variants[str(run["id"])] = str(run.get("name") or "")
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue  # `runslot status` says what is wrong with it
-    return frozenset(ids)
+    return variants

@@ -17,6 +17,7 @@ from runslot.experiment.processes import identify
 from runslot.experiment.records import Attempt
 from runslot.experiment.rundir import RunDir
 from runslot.results import Reader, load
+from runslot.results.accounting import account
 from runslot.results.difference import difference
 
 WriteRun = Callable[..., Path]
@@ -367,6 +368,8 @@ def test_runs_that_have_no_directory_yet_are_counted(tmp_path: Path, write_run: 
         file.write('{"torn')
     reader = Reader(tmp_path)
     assert reader.read().waiting == {"digits": 2}
+    groups = account(reader.read(), "accuracy").groups
+    assert [(group.n, group.asked) for group in groups] == [(1, 3)]
     write_run({"lr": 0.2}, experiment="other")
     assert reader.read().waiting == {"digits": 2}
     collection = tmp_path / "prefix" / ".runslot" / "call"

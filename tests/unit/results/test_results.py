@@ -101,6 +101,39 @@ def test_best_per_group_and_lowest(results: Results) -> None:
     assert results.best("return", top=3)["score"].to_list() == pytest.approx([4.0, 4.0, 3.1])
 
 
+def test_no_filter_lets_nan_pass_as_a_number(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed, last in enumerate((1, "nan", 3)):
+        write_run({"lr": 1}, seed, [{"loss": 1}, {"loss": last}])
+    results = load(tmp_path)
+    loss = pl.col("final/loss")
+    for condition in (loss > 0, loss >= 1, loss < 9, ~(loss < 0), '"final/loss" > 0', 'NOT "final/loss" < 0'):
+        assert results.where(condition).runs["seed"].to_list() == [0, 2]
+    assert results.where(loss.is_nan()).runs["seed"].to_list() == [1]
+
+
+def test_values_that_were_no_json_go_by_the_users_key(tmp_path: Path, write_run: WriteRun) -> None:
+    for lr in (1, 2):
+        variant = {
+            "cfg": {"$repr": f"Namespace(lr={lr})"},
+            "net": {"$class": "nets.Big"},
+            "opt": {"$dataclass": "optim.Adam", "lr": lr, "deep": {"$set": [1, lr]}},
+        }
+        write_run(variant, 0, [{"loss": 1}])
+    runs = load(tmp_path).runs
+    assert runs["cfg"].to_list() == ["Namespace(lr=1)", "Namespace(lr=2)"]
+    assert runs["net"].to_list() == ["nets.Big"] * 2
+    assert runs.select("opt", "opt.lr", "opt.deep").rows() == [("optim.Adam", lr, f"[1, {lr}]") for lr in (1, 2)]
+
+
+def test_best_never_takes_a_run_that_does_not_count(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed, (last, state) in enumerate(((1, "succeeded"), (9, "failed"), ("inf", "succeeded"))):
+        write_run({"lr": 1}, seed, [{"return": 1}, {"return": last}], state=state)
+    results = load(tmp_path)
+    for by in ("final", "best", "mean", "last-1", "auc"):
+        assert results.best("return", by=by, top=3)["seed"].to_list() == [0]
+    assert results.best("return", top=3, include=["failed"])["seed"].to_list() == [1, 0]
+
+
 def test_best_never_takes_a_run_that_ended_in_nan(tmp_path: Path, write_run: WriteRun) -> None:
     write_run({"lr": 1}, 0, [{"loss": 0.1}, {"loss": "nan"}, {"loss": "nan"}])
     write_run({"lr": 1}, 1, [{"loss": 5}])

@@ -271,7 +271,24 @@ class TestCommands:
     def test_csv_to_the_output(self, tmp_path: Path, write_run: WriteRun) -> None:
         sweep(write_run)
         called = self.call("results", tmp_path, "--csv", "-")
-        assert pl.read_csv(called.output.encode())["lr"].to_list() == [0.01, 0.1]
+        assert pl.read_csv(called.stdout.encode())["lr"].to_list() == [0.01, 0.1]
+        assert called.stderr.startswith("6 runs: 5 counted, 1 failed;")
+
+    def test_options_say_who_counts(self, tmp_path: Path, write_run: WriteRun) -> None:
+        sweep(write_run)
+        write_run({"lr": 0.01, "batch": 32}, 3, [{"test_accuracy": 1}, {"test_accuracy": "inf"}])
+        interval = "pooled over: nothing; mean ± 95 % t interval over 2 to 3 seeds"
+        deviation = "pooled over: nothing; mean ± standard deviation over 2 to 4 seeds"
+        for words, line in (
+            ((), f"7 runs: 5 counted, 1 diverged, 1 failed; {interval}"),
+            (("--include", "failed"), "7 runs: 6 counted, 1 diverged; pooled over: nothing"),
+            (("--diverged", "drop", "--level", "0.9"), "1 failed; pooled over: nothing; mean ± 90 % t interval"),
+            (("--diverged", "worst", "--band", "mean-std"), f"1 diverged (as the worst), 1 failed; {deviation}"),
+        ):
+            assert line in self.call("results", tmp_path, *words).output
+        for words in (("--band", "iqm"), ("--diverged", "no"), ("--level", "95"), ("--include", "faild")):
+            with pytest.raises(InvalidInput):
+                self.call("results", tmp_path, *words)
 
     def test_diff(self, tmp_path: Path, write_run: WriteRun) -> None:
         a, b = write_run({"lr": 0.1}, 0), write_run({"lr": 0.2}, 0)
@@ -281,14 +298,32 @@ class TestCommands:
         with pytest.raises(InvalidInput, match="1 were named"):
             self.call("results", "diff", a)
 
+    def test_diff_of_runs_by_name_and_by_id(
+        self, tmp_path: Path, write_run: WriteRun, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        runs = [
+            {"id": f"abc{i}", "name": f"lr={i}", "variant": {"lr": i}, "directory": f"lr={i}/run_0", "run_ID": 0}
+            for i in (1, 2)
+        ]
+        for i in (1, 2):
+            write_run({"lr": i}, 0)
+        (tmp_path / "digits" / "runs.jsonl").write_text("".join(f"{json.dumps(run)}\n" for run in runs))
+        monkeypatch.setenv("RUNSLOT_ROOT", str(tmp_path))
+        monkeypatch.chdir(tmp_path)
+        for names in (("digits/lr=1", "digits/lr=2/run_0"), ("lr=1/run_0", "abc2")):
+            assert "lr       1     2" in self.call("results", "diff", *names).output
+
     def test_export(self, tmp_path: Path, write_run: WriteRun, monkeypatch: pytest.MonkeyPatch) -> None:
         sweep(write_run)
         monkeypatch.chdir(tmp_path)
         called = self.call("export", "digits", "--csv", "--parquet")
-        assert called.output.split() == [
+        line = "by test_accuracy: 6 runs: 5 counted, 1 failed; pooled over: nothing (column standing)"
+        assert called.stderr.strip() == line
+        assert called.stdout.split() == [
             f"digits-export/{name}.{kind}" for kind in ("csv", "parquet") for name in ("runs", "progress")
         ]
-        assert pl.read_csv("digits-export/runs.csv").height == 6
+        standings = pl.read_csv("digits-export/runs.csv")["standing"].to_list()
+        assert sorted(standings) == ["counted"] * 5 + ["failed"]
         progress = pl.read_parquet("digits-export/progress.parquet")
         assert progress.columns == ["run", "row", "epoch", "train_loss", "test_accuracy"]
         self.call("export", "digits", "--parquet", "--long", "--out", "long")
