@@ -40,3 +40,21 @@ Notify = Annotated[
 TakeOver = Annotated[
     bool, flag("--take-over", help="Break the lock of a launcher on another host that surely no longer runs.")
 ]
+PathTemplate = Annotated[
+    str | None,
+    typer.Option(
+        "--path",
+        metavar="TEMPLATE",
+        help="What the names of directories of other programs' runs mean: '{algo}/{env}_{seed}'.",
+        show_default=False,
+    ),
+]
+Logs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log",
+        metavar="GLOB",
+        help="Read these files (CSV, JSON lines) as logs, too: 'log_*.csv'.",
+        show_default=False,
+    ),
+]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from runslot.cli.options import PathTemplate
 from runslot.errors import InvalidInput
 
 
@@ -34,7 +35,9 @@ def plot(
         str, typer.Option(help="Over seeds: mean-std, mean-sem, median-quartiles, iqm, or runs (each by itself).")
     ] = "mean-std",
     smooth: Annotated[int, typer.Option(min=1, help="Running mean over so many rows.")] = 1,
-    log: Annotated[list[str] | None, typer.Option(help="Logarithmic axes: x, y.")] = None,
+    log: Annotated[
+        list[str] | None, typer.Option(help="Logarithmic axes: x, y; or read these files as logs, too: 'log_*.csv'.")
+    ] = None,
     by: Annotated[
         str, typer.Option(help="Runs are judged by: final, best, mean, last-K, auc (all kinds but curves; --top).")
     ] = "final",
@@ -56,6 +59,7 @@ def plot(
     data: Annotated[
         bool, typer.Option("--data", help="Also write the data (CSV) and the script that draws it.")
     ] = False,
+    path: PathTemplate = None,
 ) -> None:
     """Draw a figure in paper size: fonts embedded, colours that colour-blind readers can tell apart."""
     from runslot.cli.finding import places_of
@@ -68,13 +72,24 @@ def plot(
         raise InvalidInput(f"{out}: a figure ends in {', '.join(f'.{each}' for each in FORMATS)}")
     if not out.parent.is_dir():
         raise InvalidInput(f"{out.parent} is not a directory; make it first")
+    globs = [value for value in log or () if set(value) & set("*?[./")]
     given: dict[str, object] = {"kind": kind, "by": by, "mode": mode, "across": across, "down": down, "draw": draw}
     given |= {"band": band, "x": x, "smooth": smooth, "where": where, "top": top, "low": low, "high": high}
-    given |= {"y": tuple(y or ()), "split": tuple(split or ()), "log": tuple(log or ())}
+    given |= {
+        "y": tuple(y or ()),
+        "split": tuple(split or ()),
+        "log": tuple(value for value in log or () if value not in globs),
+    }
     given |= {"series": tuple(series)} if series else {}
     given |= {"tasks": tuple(tasks)} if tasks else {}
     choices = Choices.from_query(view).replaced(given)
-    files = paper_files(load(places_of(paths)), choices, out.stem, suffix, paper=Paper(width, height, font))
+    files = paper_files(
+        load(places_of(paths), path=path, log=globs),
+        choices,
+        out.stem,
+        suffix,
+        paper=Paper(width, height, font),
+    )
     for name, content in files.items():
         if data or name == f"{out.stem}.{suffix}":
             target = out if name == f"{out.stem}.{suffix}" else out.with_name(name)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from runslot.cli.options import Logs, PathTemplate
 from runslot.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def results(
     limit: Annotated[int | None, typer.Option(min=1, help="Show so many variants.")] = None,
     csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write the table as CSV; - is the output.")] = None,
     parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Parquet.")] = None,
+    path: PathTemplate = None,
+    log: Logs = None,
 ) -> None:
     """Compare variants: mean ± 95 % interval of final and best values over seeds, best first."""
     from runslot.cli.console import console
@@ -57,7 +60,7 @@ def results(
     if band not in get_args(Spread):
         raise InvalidInput(f"--band {band} is none of {', '.join(get_args(Spread))}")
     spread: Spread = band  # type: ignore[assignment]  # one of its words, as just checked
-    read = load(places_of(paths)).where(*(where or ()))
+    read = load(places_of(paths), path=path, log=log or ()).where(*(where or ()))
     states = include or ()
     if csv == "-":
         comparison = compare(read, metric, way, states, diverged=diverged, spread=spread, level=level)
@@ -109,20 +112,26 @@ def export(
     where: Annotated[list[str] | None, typer.Option(help="Only runs with: \"lr > 0.01 AND env = 'a'\".")] = None,
     include: Annotated[list[str] | None, typer.Option(help="Also count runs in this state; `all` for all.")] = None,
     long: Annotated[bool, typer.Option("--long", help="Progress with a row a number, not a column a metric.")] = False,
+    path: PathTemplate = None,
+    log: Logs = None,
 ) -> None:
     """Write all runs (`runs`) and all their rows (`progress`) to files for other tools."""
     from runslot.cli.finding import places_of
     from runslot.results.comparison import compare
     from runslot.results.export import export as write
     from runslot.results.reader import load
+    from runslot.results.sources import sources_line, unread_line
 
     if not (csv or parquet):
         raise InvalidInput("nothing says what to write: add --csv, --parquet, or both")
-    read = load(places_of(paths)).where(*(where or ()))
+    read = load(places_of(paths), path=path, log=log or ()).where(*(where or ()))
     accounting = compare(read, metric, include=include or ()).accounting
     directory = out or Path(f"{Path(read.base).name}-export")
     for problem in read.problems:
         typer.echo(f"not read: {problem}", err=True)
+    for line in (sources_line(read), unread_line(read)):
+        if line:
+            typer.echo(line, err=True)
     for kind in ("csv", "parquet"):
         if csv if kind == "csv" else parquet:
             form: FileFormat = "csv" if kind == "csv" else "parquet"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from runslot.cli.options import Logs, PathTemplate
 from runslot.errors import NotInstalled
 
 
@@ -31,6 +32,8 @@ def view(
         bool, typer.Option("--no-token", help="Let every user of this machine read; only for a loopback address.")
     ] = False,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser of this machine.")] = False,
+    path: PathTemplate = None,
+    log: Logs = None,
 ) -> None:
     """Look at runs in a browser: curves over seeds, tables, slots; live while they run."""
     try:
@@ -41,7 +44,7 @@ def view(
         raise NotInstalled(f"the page needs more packages ({error.name}): pip install 'runslot[view]'") from error
     from runslot.cli.finding import places_of
 
-    served = bind(places_of(paths), host, port, token=not no_token, allowed=allow_host or ())
+    served = bind(places_of(paths), host, port, token=not no_token, allowed=allow_host or (), path=path, log=log or ())
     typer.echo(served.address)
     typer.echo("Ctrl-C ends it.", err=True)
     if open_browser:

@@ -14,7 +14,7 @@ import polars as pl
 
 from runslot.results.files import open_regular
 from runslot.results.problems import Problem
-from runslot.results.table_text import cells_of, columns_of, find_header, number_of, read_lines, stack
+from runslot.results.table_text import DECIMAL_COMMA, cells_of, columns_of, find_header, number_of, read_lines, stack
 
 BATCH = 8 << 20
 """Bytes of text that are parsed in one call: enough to keep the parser's threads busy, and so little that the memory
@@ -185,5 +185,7 @@ def _settled(frame: pl.DataFrame) -> pl.DataFrame | None:
     logical = [name for name in texts if frame[name].drop_nulls().is_in(["True", "False"]).all()]
     others = frame.select(pl.col(list(set(texts) - set(logical))).cast(pl.Float64, strict=False).is_not_null().any())
     if any(others.row(0) if others.width else ()):
+        return None
+    if any(frame[name].str.contains(f"^{DECIMAL_COMMA}$").any() for name in texts):
         return None
     return frame.with_columns((pl.col(logical) == "True").cast(pl.Float64)) if logical else frame

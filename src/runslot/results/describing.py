@@ -134,7 +134,7 @@ def _of_others(
 ) -> Description:
     path = Path(found.path)
     settings = read_settings(found, problems)
-    names = places.names_of(found.path)
+    names = places.names_of(found)
     parameters, seed = parameters_of(settings, names)
     extras = sacred_run(found, problems) if found.kind == "sacred" else {}
     parameters |= extras.pop("parameters", {})
@@ -143,7 +143,9 @@ def _of_others(
     is_recorded = bool(found.settings) and (
         bool(parameters) or found.kind in _RECORDED or any(HYDRA in name for name in found.settings)
     )
-    place = places.of(found.path, found.kind, is_recorded)
+    place = places.of(found, is_recorded)
+    if places.template is not None and places.fields_of(found) is None:
+        problems.append(Problem(found.path, f"does not fit --path {places.template.text!r}; its whole path counts"))
     if place.seed is not None and seed is not None and str(place.seed) != str(seed) and not place.parameters:
         place = place._replace(variant="/".join(names))  # two seeds that disagree: the path stays a difference
     seed = place.seed if seed is None or (places.template and place.seed is not None) else seed

@@ -111,7 +111,7 @@ def matches_of(
     `directory` is its path below the root, for `globs`, the logs that the user named. `below_variant`: the directory
     above holds rlpyt's variant.
     """
-    if globs and (logs := named_logs(directory, names, globs)):
+    if globs and (logs := [log for log in named_logs(directory, names, globs) if not is_export(first_line(log))]):
         kind: Kind = "jsonl" if format_of(logs[0]) == "jsonl" else "csv"
         return [Match(kind, (log,), is_file=len(logs) > 1) for log in logs]
     if match := _launcher_match(names, below_variant, first_line) or _logger_match(directory, names, first_line):

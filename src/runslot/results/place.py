@@ -14,6 +14,7 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from runslot.errors import InvalidInput
+from runslot.results.finding import Found
 from runslot.results.layouts import Kind
 from runslot.results.plain_yaml import Scalar, scalar
 
@@ -97,26 +98,24 @@ class Places:
     def __post_init__(self) -> None:
         object.__setattr__(self, "base", os.path.commonpath(self.roots))
 
-    def fields_of(self, path: str) -> tuple[dict[str, Scalar], str] | None:
-        """Return what the template says of a path, as seen from its root or from a directory above that."""
+    def fields_of(self, run: Found) -> tuple[dict[str, Scalar], str] | None:
+        """Return what the template says of a run, by its path as the column `run` shows it; None where it differs."""
         if self.template is None:
             return None
-        root = PurePath(next(root for root in self.roots if path == root or path.startswith(f"{root.rstrip('/')}/")))
-        views = [PurePath(path).relative_to(above) for above in (root, *root.parents)]
-        for view in views[: 1 + len(PurePath(self.template.text).parts)]:
-            for text in (str(view.with_suffix("")) if view.suffix in {".csv", ".jsonl"} else "", str(view)):
-                if text and (fields := self.template.match(text)) is not None:
-                    return fields
-        return None
+        path = "/".join(self.names_of(run))
+        return self.template.match(path) or (
+            self.template.match(path + PurePath(run.path).suffix) if run.is_file else None
+        )
 
-    def names_of(self, path: str) -> tuple[str, ...]:
+    def names_of(self, run: Found) -> tuple[str, ...]:
         """Return the names of a run's directories below what was read; its own where it is that."""
+        path = run.path.rpartition(".")[0] if run.is_file else run.path
         return tuple((path[len(self.base) :].strip("/") or PurePath(path).name).split("/"))
 
-    def of(self, path: str, kind: Kind, is_recorded: bool) -> Place:
+    def of(self, run: Found, is_recorded: bool) -> Place:
         """Return what the path of a run tells; `is_recorded`: files say its parameters."""
-        names = self.names_of(path)
-        fields = self.fields_of(path)
+        names, kind = self.names_of(run), run.kind
+        fields = self.fields_of(run)
         if fields is not None:
             values, rest = fields
             seed = values.pop("seed", None)

@@ -82,9 +82,9 @@ class Reader:
         log: Sequence[str] = (),
     ) -> None:
         self.roots = roots_of(_several(paths))
-        self._places = Places(self.roots, Template.parse(path) if path else None)
+        self._places = Places(self.roots, None if path is None else Template.parse(path))
         self._globs = tuple(log)
-        options = [*([f"path {path}"] if path else []), *(f"log {glob}" for glob in log)]
+        options = [*([f"path {path}"] if path is not None else []), *(f"log {glob}" for glob in log)]
         self._directory = store.directory_for(self.roots, options) if cache else None
         self._waiting = Waiting()
         self._heads: dict[str, tuple[Stamp, str]] = {}
@@ -125,11 +125,11 @@ class Reader:
     def check_template(self, results: Results) -> None:
         """Raise `InvalidInput` where the template of paths fits none of the runs of other programs."""
         template = self._places.template
-        paths = [entry.found.path for entry in self._state.entries.values() if entry.found.kind != "runslot"]
-        if template is None or not paths or any(self._places.fields_of(path) for path in paths):
+        runs = [entry.found for entry in self._state.entries.values() if entry.found.kind != "runslot"]
+        if template is None or not runs or any(self._places.fields_of(run) for run in runs):
             return
-        example = os.path.relpath(paths[0], results.base)
-        raise InvalidInput(f"--path {template.text!r} fits none of {len(paths)} runs, the first is {example!r}")
+        example = os.path.relpath(runs[0].path, results.base)
+        raise InvalidInput(f"--path {template.text!r} fits none of {len(runs)} runs, the first is {example!r}")
 
     def _read_logs(self, logs: Mapping[str, tuple[Entry, str]]) -> None:
         owners = {path: owner for path, owner in logs.items() if format_of(path) == "csv"}

@@ -20,6 +20,7 @@ import polars as pl
 from runslot.errors import InvalidInput, nearest
 from runslot.results import store
 from runslot.results.describing import collection_of
+from runslot.results.finding import Found
 from runslot.results.parameters import Value
 from runslot.results.problems import Problem, Unread
 from runslot.results.store import Entry
@@ -109,6 +110,10 @@ class Results:
             variants[experiment, variant] += count
         read = (names, metrics, base, tuple(roots), tuple(problems), tuple(unread))
         return cls(runs, *read, counts, variants, named, segments)
+
+    def files(self) -> list[Found]:
+        """Return of each run, in the order of `runs`, what it was recognised as and which files are its logs."""
+        return [self._entries[name].found for name in self.runs["run"]]
 
     @cached_property
     def progress(self) -> pl.DataFrame:

@@ -20,6 +20,7 @@ from runslot.results.labels import text_of_value, texts_of
 from runslot.results.printing import show
 from runslot.results.reader import load
 from runslot.results.results import Results
+from runslot.results.sources import sources_line, unread_line
 from runslot.results.summary import Mode
 
 _PROBLEMS_SHOWN = 5
@@ -126,6 +127,7 @@ def _notes(comparison: Comparison, shown: int) -> list[Text]:
         notes.append(f"not read: {problem}")
     if len(results.problems) > _PROBLEMS_SHOWN:
         notes.append(f"and {_many(len(results.problems) - _PROBLEMS_SHOWN, 'more problem')}")
+    notes += [line for line in (sources_line(results), unread_line(results)) if line]
     notes.append(f"in {results.base}")
     return [Text(note, style="dim") for note in notes]
 

@@ -21,7 +21,8 @@ RESERVED = ("run", "row")
 """Columns that `Results.progress` adds; a metric of such a name gets a number after it."""
 _SEPARATORS = (",", "\t", ";")
 _OTHER_SEPARATORS = {"|": "by |", ":": "by colons", " ": "by spaces"}
-_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
+DECIMAL_COMMA = r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*"
+"""Numbers as they are written in much of Europe; among commas that separate, and among others, they are refused."""
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -140,15 +141,19 @@ class _Section:
     columns: tuple[str, ...]
     rows: list[list[str]] = field(default_factory=list)
 
+    @property
+    def has_numbers(self) -> bool:
+        """Whether the newest row has any; rows of words alone are a table of texts."""
+        return any(number_of(cell) is not None for row in self.rows[-1:] for cell in row)
+
     def names_anew(self, cells: Sequence[str], below: Sequence[str] | None) -> bool:
         """Tell whether a line is another header: words alone, some of them columns, or with numbers under them."""
         if not all(cell.strip() and number_of(cell) is None for cell in cells):
             return False
         if set(columns_of(cells)) & set(self.columns):
             return True
-        has_numbers = any(number_of(cell) is not None for row in self.rows[-1:] for cell in row)
         fits = below is not None and len(below) == len(cells) and any(number_of(cell) is not None for cell in below)
-        return len(cells) > 1 and has_numbers and fits
+        return len(cells) > 1 and self.has_numbers and fits and not any(": " in cell for cell in cells)
 
 
 def read_lines(
@@ -172,14 +177,16 @@ def read_lines(
             continue
         if section.names_anew(row, below):
             names = columns_of(row)
-            if not set(names) & set(section.columns):
+            if not any(set(names) & set(other.columns) for other in sections):
                 problems.append(Problem(path, f"line {line} names other columns, {', '.join(names[:3])}: read as such"))
             if names != section.columns:
                 sections.append(_Section(names))
-        elif len(row) == len(section.columns):
-            section.rows.append(row)
-        else:
+        elif len(row) != len(section.columns):
             wrong.append(f"line {line} has {len(row)} cells for {len(section.columns)} columns")
+        elif section.has_numbers and all(cell.strip() and number_of(cell) is None for cell in row):
+            wrong.append(f"line {line} holds no number, as the lines above it do")
+        else:
+            section.rows.append(row)
     if wrong:
         those = "it is" if len(wrong) == 1 else f"it and {len(wrong) - 1} more such lines are"
         problems.append(Problem(path, f"{wrong[0]}; {those} left out"))
@@ -203,7 +210,7 @@ def _frame(section: _Section, path: str, problems: list[Problem]) -> pl.DataFram
 def _series(name: str, cells: tuple[str, ...], path: str, problems: list[Problem]) -> pl.Series:
     numbers = [number_of(cell) for cell in cells]
     wrong = [cell for cell, number in zip(cells, numbers, strict=True) if number is None and cell.strip()]
-    decimal = [cell for cell in wrong if _DECIMAL_COMMA.fullmatch(cell)]
+    decimal = [cell for cell in wrong if re.fullmatch(DECIMAL_COMMA, cell)]
     if decimal:
         many = f"{len(decimal)} numbers of {name!r} have a decimal comma, the first is {decimal[0].strip()!r}"
         problems.append(Problem(path, f"{many}; write them with a point; they are left out"))

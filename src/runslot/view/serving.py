@@ -50,13 +50,16 @@ def bind(
     *,
     token: bool = True,
     allowed: Sequence[str] = (),
+    path: str | None = None,
+    log: Sequence[str] = (),
 ) -> Served:
-    """Bind the page of these directories; port 0 takes any free one, None the usual or the next free one.
+    """Bind the page of these directories, read as `load` does with `path` and `log`.
 
+    Port 0 takes any free one, None the usual or the next free one.
     Raises `NotFound` for a directory that is not there, `InvalidInput` for an address that is not this machine's or
     a public one without a token, `Busy` for a port that is taken.
     """
-    watched = Watched(paths)
+    watched = Watched(paths, path=path, log=log)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = _bound(host, port)
     try:

@@ -37,8 +37,15 @@ class Moment:
 class Watched:
     """The runs below some directories; safe to use from several threads."""
 
-    def __init__(self, paths: Sequence[str | os.PathLike[str]], *, cache: bool = True) -> None:
-        self._reader = Reader(paths, cache=cache)
+    def __init__(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        *,
+        cache: bool = True,
+        path: str | None = None,
+        log: Sequence[str] = (),
+    ) -> None:
+        self._reader = Reader(paths, cache=cache, path=path, log=log)
         self._engines = Refresher(self._reader.roots)
         self.roots = tuple(self._reader.roots)
         self._lock = threading.Lock()
@@ -62,6 +69,6 @@ class Watched:
 
 
 def _equal(one: Results, other: Results) -> bool:
-    if one.problems != other.problems or one.waiting != other.waiting:
+    if one.problems != other.problems or one.unread != other.unread or one.waiting != other.waiting:
         return False
     return one.runs.columns == other.runs.columns and one.runs.equals(other.runs)

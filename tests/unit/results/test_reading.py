@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -233,6 +234,27 @@ def test_broken_files_are_named_and_the_rest_is_read(tmp_path: Path, write_run: 
         ("a,b\n1e-3,2\ninf,2\n-inf,2\n", [0.001, math.inf, -math.inf], ""),
         ("a,b\nTrue,x\nFalse,y\n", [1.0, 0.0], ""),
         ('a,b\n1,"x,\ny"\n2,z\n', [1.0, 2.0], ""),
+        ("a,b\n1,2\nb,a\n4,3\n", [1.0, 3.0], ""),
+        ("a,b\n1,2\na,b,c\n3,4,5\n6,7,8\n", [1.0, 3.0, 6.0], ""),
+        ("a,b\n1,2\na,c\n3,4\na,b\n5,6\n", [1.0, 3.0, 5.0], ""),
+        ("a,b\n1,2\nx,y\n3,4\na,b\n5,6\n", [1.0, None, 5.0], "line 3 names other columns, x, y"),
+        ("a,b\n1,2\nWarning: x, y\n3,4\n", [1.0, 3.0], "line 3"),
+        ("a,b\n1,2\nsome words\n3,4\n", [1.0, 3.0], "line 3 has 1 cells for 2 columns"),
+        ("a,b\n1\n2\n3,4\n", [3.0], "line 2 has 1 cells for 2 columns; it and 1 more such lines are left out"),
+        ("a\tb\n1\t2\n3\t4\n", [1.0, 3.0], ""),
+        ("a;b\r\n1;2\r\n3;4\r\n", [1.0, 3.0], ""),
+        ("a;b, c;d\n1;2;3\n", [1.0], ""),
+        ('"a";"b"\n"1";"2"\n', [1.0], ""),
+        ("   a,   b\n   1,   2\n  -3,   4\n", [1.0, -3.0], ""),
+        ("a;b\n1,5;2\n2,5;3\n", [None, None], "2 numbers of 'a' have a decimal comma, the first is '1,5'"),
+        ('a,b\n"1,5",2\n', [None], "decimal comma"),
+        ("1,2\n3,4\n", [], "has no header: its first line holds only numbers"),
+        ("nan;1.5\n", [], "has no header"),
+        ("1,2\n3,4\na,b\n5,6\n", [5.0], "has no header above its first 2 rows"),
+        ("quantile,0.1,0.9\n1,2,3\n", [], ""),
+        ("a b\n1 2\n3 4\n", [], "has columns separated by spaces"),
+        ("a|b\n1|2\n", [], "has columns separated by |"),
+        ("# comment\n\na,b\n1,2\n# more\n3,4\n", [1.0, 3.0], ""),
         ("a,b\n", [], ""),
         ("a,b", [], ""),
         ("", [], ""),
@@ -249,6 +271,38 @@ def test_csv_as_it_may_be_found(
     assert results.where(run="sound").progress["a"].to_list() == [7.0]
     problems = [str(problem) for problem in results.problems]
     assert (len(problems) == 1 and complaint in problems[0]) if complaint else not problems
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";"])
+def test_separators_are_read_as_pandas_reads_them(tmp_path: Path, write_log: WriteLog, separator: str) -> None:
+    names = ["step", "loss", "some thing", "text"]
+    rows = [["0", "1e-3", "", "a"], ["1", "nan", "-inf", "b"], ["2", "3.25", "4", "c"]]
+    text = "".join(separator.join(cells) + "\n" for cells in [names, *rows])
+    run = write_log("run", **{"progress.csv": text})
+    theirs = pd.read_csv(run / "progress.csv", sep=separator)
+    ours = load(tmp_path)
+    assert (ours.problems, [*ours.progress.columns[2:]]) == ((), names)
+    for name in names[:3]:
+        assert ours.progress[name].fill_null(math.nan).to_list() == pytest.approx(theirs[name].tolist(), nan_ok=True)
+
+
+def test_utf_16_is_named(tmp_path: Path, write_log: WriteLog) -> None:
+    run = write_log("run", **{"variant.json": {}})
+    (run / "progress.csv").write_text("a,b\n1,2\n", encoding="utf-16")
+    assert "is UTF-16 text" in str(load(tmp_path).problems[0])
+
+
+@pytest.mark.parametrize("cut", range(len("a,b\n1,2\nb,a,c\n4,3,5\n6,5,7\na,b\n7,8\n") + 1))
+def test_further_headers_hold_for_what_is_appended(tmp_path: Path, write_log: WriteLog, cut: int) -> None:
+    text = "a,b\n1,2\nb,a,c\n4,3,5\n6,5,7\na,b\n7,8\n"
+    log = write_log("run", **{"progress.csv": text[:cut], "variant.json": {}}) / "progress.csv"
+    reader = Reader(tmp_path)
+    reader.read()
+    log.write_text(text)
+    with log.open("a") as file:
+        file.write("9,10\n")
+    progress = reader.read().progress
+    assert progress.select("a", "b", "c").rows() == [(1, 2, None), (3, 4, 5), (5, 6, 7), (7, 8, None), (9, 10, None)]
 
 
 def test_bytes_that_are_no_text(tmp_path: Path, write_log: WriteLog) -> None:
