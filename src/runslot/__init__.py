@@ -25,7 +25,8 @@ _HOMES = {
     "runslot.hardware.affinity": ("encode_affinity", "quick_affinity_code", "make_affinity", "affinity_from_code"),
     "runslot.variants": (
         "Variant", "Space", "grid", "zipped", "union", "sample", "uniform", "loguniform", "integers", "choice",
-        "levels", "VariantLevel", "make_variants", "_cross_variants", "update_config",
+        "levels", "listed", "single", "variants_of", "run_id", "VariantLevel",
+        "make_variants", "_cross_variants", "update_config",
         "DeterministicHyperparameterSweeper", "RandomHyperparameterSweeper",
         "EnumParam", "FixedParam", "LinearFloatParam", "LinearIntParam", "LogFloatParam", "LogIntParam",
     ),
@@ -107,12 +108,16 @@ if TYPE_CHECKING:
     from runslot.variants import grid as grid
     from runslot.variants import integers as integers
     from runslot.variants import levels as levels
+    from runslot.variants import listed as listed
     from runslot.variants import loguniform as loguniform
     from runslot.variants import make_variants as make_variants
+    from runslot.variants import run_id as run_id
     from runslot.variants import sample as sample
+    from runslot.variants import single as single
     from runslot.variants import uniform as uniform
     from runslot.variants import union as union
     from runslot.variants import update_config as update_config
+    from runslot.variants import variants_of as variants_of
     from runslot.variants import zipped as zipped
 
 

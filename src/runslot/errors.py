@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class RunslotError(Exception):
@@ -48,6 +49,10 @@ class DoesNotFit(InvalidInput):
     """A run asks for more than the machine has; the message names the resource that is short."""
 
 
+class RefusedBySystem(RunslotError, OSError):
+    """The operating system refused a file or a process: a full disk, a directory of another user's."""
+
+
 class AffinityError(InvalidInput):
     """An affinity code that no machine, or not this one, can have."""
 
@@ -58,8 +63,18 @@ _LONGEST_WORD = 200
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known word closest to `word`, or an empty string."""
-    close = difflib.get_close_matches(word[:_LONGEST_WORD], list(known), n=1, cutoff=0.5)
+    words = {each.lower(): each for each in reversed(list(known))}
+    close = [words[each] for each in difflib.get_close_matches(word[:_LONGEST_WORD].lower(), words, n=1, cutoff=0.5)]
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def refuse_unknown_words(who: str, words: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse keyword arguments that `who` does not have, by the nearest ones; Python's own TypeError names none."""
+    fields = list(known)
+    for word in words:
+        if word not in fields:
+            hint = nearest(word, fields) or f"; it has {', '.join(fields)}"
+            raise InvalidInput(f"{who} has no {word!r}{hint}")
 
 
 _WHAT_TO_DO = {
@@ -90,3 +105,16 @@ def said_of_system(error: OSError) -> str:
     reason = error.strerror or str(error) or type(error).__name__
     advice = _WHAT_TO_DO.get(error.errno or 0)
     return ": ".join([*paths, reason]) + (f"; {advice}" if advice else "")
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what the system or Python refuses inside into the errors of runslot, one line each."""
+    try:
+        yield
+    except RunslotError:
+        raise
+    except OSError as error:
+        raise RefusedBySystem(said_of_system(error)) from error
+    except RecursionError:
+        raise InvalidInput("what was given holds itself, or is nested too deeply") from None

@@ -84,7 +84,7 @@ def test_paths_in_the_file_are_relative_to_it_and_the_working_directory_is_the_c
 
 
 def test_a_command_in_a_file_is_split_like_a_shell_does_and_no_shell_sees_it(tmp_path):
-    (tmp_path / "a.yaml").write_text("command: python train.py --lr {lr} --text 'a b' > x\n")
+    (tmp_path / "a.yaml").write_text("command: python train.py --lr {lr} --text 'a b' '>' x\n")
     (tmp_path / "b.yaml").write_text("command: [python, train.py, --lr, '{lr}', 3]\n")
 
     assert asked(tmp_path / "a.yaml").work == ["python", "train.py", "--lr", "{lr}", "--text", "a b", ">", "x"]

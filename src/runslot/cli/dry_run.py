@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from runslot.cli.asking import saying
 from runslot.experiment.records import Function, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.settings import default_root, path_of
 from runslot.launch.command import fill
 from runslot.launch.creating import compare
+from runslot.launch.events import Said
 from runslot.launch.experiment import Experiment
 from runslot.launch.opened import command_values
 from runslot.launch.planning import Plan
@@ -32,6 +34,8 @@ def print_plan(experiment: Experiment, as_json: bool) -> None:
         directory = Path(os.path.realpath(path_of(experiment.into, "into")))
         runs = compare(ExperimentDir(directory), plan).new
         known = len(plan.runs) - len(runs)
+    for note in plan.notes:
+        saying(as_json, quiet=False)(Said(f"note: {note}"))
     slots = _where(plan)
     if as_json:
         for run in runs:
@@ -68,7 +72,8 @@ def _described(run: Run, plan: Plan, directory: Path) -> dict[str, Any]:
 def _command(run: Run, plan: Plan, directory: Path) -> str:
     if "command" in plan.file.work:
         return shlex.join(_argv(run, plan, directory))
-    return f"{_function(plan)}({json.dumps({**run.variant, **run.extras})})"
+    unpacked = "**" if Function.from_json(plan.file.work["function"]).unpack else ""
+    return f"{_function(plan)}({unpacked}{json.dumps({**run.variant, **run.extras})})"
 
 
 def _argv(run: Run, plan: Plan, directory: Path) -> list[str]:

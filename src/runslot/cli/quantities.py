@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from runslot.errors import InvalidInput
+from runslot.launch.experiment import LONGEST_S
 
 _TIME_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NUMBER = r"\d+(?:\.\d+)?"
@@ -15,10 +16,6 @@ TIME = rf"(?:{_NUMBER}|(?:{_NUMBER}\s*[smhd]\s*)+)"
 _PREFIXES = ("", "k", "m", "g", "t", "p")
 MEMORY = rf"{_NUMBER}\s*(?:[kKMGTP]i?)?B"
 """What an amount of memory matches, as text."""
-
-
-LONGEST_S = 100 * 365 * 86400
-"""A hundred years: what waits longer is a slip of the hand, and more than the system's clocks take."""
 
 
 def parse_seconds(value: Any) -> float:

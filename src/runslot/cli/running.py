@@ -24,11 +24,11 @@ def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> in
         from runslot.cli.finding import one_experiment
 
         into = one_experiment(into).path
-    experiment = experiment_of(words, into, options["strict"])
+    experiment = experiment_of(words, into, bool(options["strict"]))
     experiment = replace(
         experiment,
-        accept_code_change=options["accept_code_change"],
-        snapshot_code=experiment.snapshot_code or options["snapshot_code"],
+        accept_code_change=bool(options["accept_code_change"]),
+        snapshot_code=experiment.snapshot_code or bool(options["snapshot_code"]),
     )
     experiment = _with_limits(_as_scripts(experiment, options), options)
     _say_notes(words, options)

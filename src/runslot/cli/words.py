@@ -13,11 +13,10 @@ from typing import Any, get_args
 from runslot.cli.quantities import MEMORY, TIME, parse_memory, parse_seconds
 from runslot.errors import InvalidInput, nearest
 from runslot.hardware.resources import Avoid, Threads
+from runslot.launch.experiment import SNAPSHOT_MODES, STARTS
+from runslot.launch.shell import refuse_shell
 from runslot.variants.config import KeyPath, dotted, split_key
 from runslot.variants.parse import SEED_LIMIT, parse_sample, parse_seeds
-
-SNAPSHOT_MODES = ("all", "last", "gap", "gap_and_last", "last+gap", "none")
-STARTS = ("auto", "warm", "cold")
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,8 @@ def _read_command(value: Any) -> list[str]:
     import shlex
 
     if isinstance(value, str):
+        if problem := refuse_shell(value):
+            raise InvalidInput(problem)
         try:
             value = shlex.split(value)
         except ValueError as error:

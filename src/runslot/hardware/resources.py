@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from runslot.errors import InvalidInput, nearest
+from runslot.errors import InvalidInput, nearest, refuse_unknown_words
 
 Threads = Literal["all", "one", "cores"]
 """`all`: a run gets every hardware thread of its cores; `one`: one thread of each core; `cores`: each hardware thread
@@ -40,6 +40,11 @@ class Resources:
     """Cores of the machine that no run gets, kept for the system and other users."""
     avoid_busy: Avoid = "gpus"
 
+    def __new__(cls, *_: object, **words: object) -> Resources:
+        """Refuse a word that is no field by the nearest one."""
+        refuse_unknown_words(cls.__name__, words, cls.__dataclass_fields__)
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             value = getattr(self, name)
@@ -47,11 +52,13 @@ class Resources:
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise InvalidInput(f"resources: {name} must be a whole number, not {value!r}")
+            if value >= 2**63:
+                raise InvalidInput(f"resources: {name} is more than any machine has")
             if value < least:
                 raise InvalidInput(f"resources: {name} is {value}, but the least is {least}")
         for name, choices in (("threads", get_args(Threads)), ("avoid_busy", get_args(Avoid))):
             value = getattr(self, name)
-            if value not in choices:
+            if not isinstance(value, str) or value not in choices:
                 known = ", ".join(choices)
                 raise InvalidInput(f"resources: {name} is {value!r}, not one of {known}{nearest(str(value), choices)}")
         if self.runs_per_gpu > 1 and self.gpus == 0:

@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput, nearest
+from runslot.launch.shell import refuse_first
 
 RESERVED = ("run_dir", "run_id", "variant_file")
 """Names that runslot gives to every command, beside `seed` and the variant's keys."""
 
+_FORMAT = re.compile(r"(?<!\{)\{([A-Za-z_][\w.\-]*)[:!][^\s{}][^{}]*\}")
+"""A name with a format, as in Python's own: `{lr:.3f}`."""
+_NOT_PASSED = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
+"""Zero bytes, and halves of characters that stand for no byte of a file's name."""
+_PYTHON = re.compile(r"python[\d.]*")
+_OTHER_NAMES = {"python": "python3", "python3": "python", "pip": "pip3"}
+"""What a program may be called elsewhere: Debian has `python3` alone."""
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([A-Za-z_][\w.\-]*)\}")
 
 
@@ -26,6 +34,11 @@ def check_command(argv: Sequence[str], keys: Iterable[str], cwd: Path | None) ->
     if not argv:
         raise InvalidInput("the command is empty: write what to run after --, as in `-- python train.py --lr {lr}`")
     keys = list(keys)
+    for argument in argv:
+        if _NOT_PASSED.search(argument):
+            raise InvalidInput(f"the argument {argument!r:.80} has characters that no program can be given")
+    if problem := refuse_first(argv):
+        raise InvalidInput(f"the command cannot start: {problem}")
     for reserved in RESERVED:
         if reserved in keys:
             raise InvalidInput(f"a command cannot have the key {reserved!r}: {{{reserved}}} is runslot's; rename it")
@@ -34,10 +47,45 @@ def check_command(argv: Sequence[str], keys: Iterable[str], cwd: Path | None) ->
         if name not in known:
             names = ", ".join(f"{{{each}}}" for each in known)
             raise InvalidInput(f"the command uses {{{name}}}, which no run has{nearest(name, known)}; known: {names}")
-    if cwd is None or placeholders(argv[:1]):
-        return
-    if shutil.which(argv[0], path=None) is None and not (cwd / argv[0]).is_file():
-        raise InvalidInput(f"there is no program {argv[0]!r} on PATH or in {cwd}")
+    for argument in argv:
+        for match in _FORMAT.finditer(argument):
+            if match[1] in known:
+                raise InvalidInput(
+                    f"the command uses {match[0]}: formats are not known here; did you mean {{{match[1]}}}?"
+                )
+    if cwd is not None and not placeholders(argv[:1]):
+        _check_program(argv, cwd)
+
+
+def _check_program(argv: Sequence[str], cwd: Path) -> None:
+    """Refuse a program that cannot be started from `cwd`, and a script of Python's that is not there."""
+    program = argv[0]
+    if shutil.which(program) is None:
+        raise InvalidInput(f"there is no program {program!r} {_where_else(program, cwd)}")
+    script = next((word for word in argv[1:] if not word.startswith("-")), "") if _PYTHON.fullmatch(program) else ""
+    if script.endswith(".py") and "-m" not in argv and not placeholders([script]) and not (cwd / script).exists():
+        near = nearest(Path(script).name, [file.name for file in (cwd / script).parent.glob("*.py")])
+        raise InvalidInput(f"there is no script {script!r} in {cwd}{near}")
+
+
+def _where_else(program: str, cwd: Path) -> str:
+    """Return where a program was looked for, and what to write instead where that is known."""
+    if program in _OTHER_NAMES and shutil.which(other := _OTHER_NAMES[program]):
+        return f"on PATH; write {other}, which is there"
+    if not (cwd / program).is_file():
+        return f"on PATH or in {cwd}"
+    if "/" in program:
+        return f"that can be started: `chmod +x {program}` lets it, or name its interpreter before it"
+    return f"on PATH, but there is a file in {cwd}: write ./{program}, or its interpreter before it"
+
+
+def unused(argv: Sequence[str], keys: Iterable[str], seeds: int) -> list[str]:
+    """Return what no argument uses, of a command that is not told of its variant in another way either."""
+    used = placeholders(argv)
+    if used & {"run_dir", "variant_file"}:  # the variant's file lies there
+        return []
+    missing = [key for key in keys if not any(name == key or name.startswith(f"{key}.") for name in used)]
+    return missing + (["seed"] if seeds > 1 and "seed" not in used else [])
 
 
 def literal(text: str) -> str:
@@ -58,11 +106,11 @@ def _replacement(match: re.Match[str], values: Mapping[str, Any]) -> str:
 
 def argument_text(key: str, value: Any) -> str:
     """Return a value as one command-line argument, `str(value)`; refuse what has no such form."""
-    if isinstance(value, str) and "\0" not in value:
+    if isinstance(value, str) and not _NOT_PASSED.search(value):
         return value
     if isinstance(value, (bool, int, float)):
         return str(value)
-    kind = "text with a zero byte" if isinstance(value, str) else f"a {type(value).__name__}"
+    kind = "text with a zero byte, or half a character," if isinstance(value, str) else f"a {type(value).__name__}"
     raise InvalidInput(
         f"{key} is {kind} ({value!r:.60}), which cannot become a command-line argument; "
         "pass {variant_file} and let the script read the variant from that JSON file"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from runslot.errors import InvalidInput
+from runslot.errors import InvalidInput, nearest, refusals, refuse_unknown_words
 from runslot.experiment.records import Container, LoggerSettings, Policy
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.settings import default_root, path_of
@@ -20,9 +20,14 @@ from runslot.launch.creating import compare, create, widen, with_copy
 from runslot.launch.events import LaunchEvent, Observer, Said
 from runslot.launch.launching import Outcomes, launch
 from runslot.launch.opened import OpenExperiment
-from runslot.launch.planning import Plan, Work, make_plan
+from runslot.launch.planning import Plan, Work, check_name, make_plan
 from runslot.launch.this_machine import ThisMachine
 from runslot.variants import Variant
+
+LONGEST_S = 100 * 365 * 86400
+"""A hundred years, in seconds: more is a slip of the hand, and more than the system's clocks take."""
+STARTS = ("auto", "warm", "cold")
+SNAPSHOT_MODES = ("all", "last", "gap", "gap_and_last", "last+gap", "none")
 
 
 def silent(event: LaunchEvent) -> None:
@@ -73,8 +78,34 @@ class Experiment:
     container: str | Container | None = None
     """The image that the runs execute in."""
 
+    def __new__(cls, *_: object, **words: object) -> Experiment:
+        """Refuse a word that is no field by the nearest one."""
+        refuse_unknown_words(cls.__name__, words, cls.__dataclass_fields__)
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        for name in ("strict", "resumable", "snapshot_code", "accept_code_change"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidInput(f"{name} must be True or False, not {getattr(self, name)!r:.80}")
+        for name in ("root", "into"):
+            if getattr(self, name) is not None:
+                path_of(getattr(self, name), name)
+        _one_of(self.start, "start", STARTS)
+        _one_of(self.snapshot_mode, "snapshot_mode", SNAPSHOT_MODES)
+        whole(self.snapshot_gap, "snapshot_gap", 1)
+        _of_kind(self.resources, "resources", Resources, "Resources(cpus=2)")
+        if self.on is not None and not isinstance(self.on, str) and not hasattr(self.on, "moves"):
+            raise InvalidInput(f"on must be the name of a launcher, or its record, as SSH(…), not {self.on!r:.80}")
+        if self.container is not None and not isinstance(self.container, str):
+            _of_kind(self.container, "container", Container, "'image', or Container('image')")
+
     def plan(self) -> Plan:
         """Return the runs that this asks for, without touching anything; `InvalidInput` says what to change."""
+        with refusals():
+            return self._plan()
+
+    def _plan(self) -> Plan:
         logger = LoggerSettings(snapshot_mode=self.snapshot_mode, snapshot_gap=self.snapshot_gap)
         policy = Policy(
             retries=whole(self.retries, "retries", 0),
@@ -107,7 +138,13 @@ class Experiment:
 
         `ask` is asked whether to go on where code has changed; without it that is said.
         """
+        with refusals():
+            return self._prepare(observer, ask)
+
+    def _prepare(self, observer: Observer, ask: Callable[[Sequence[str]], bool] | None) -> ExperimentDir:
         plan = self.plan()
+        for note in plan.notes:
+            observer(Said(f"note: {note}"))
         launcher = self.launcher()
         snapshot = self.snapshot_code or (launcher is not None and launcher.moves)
         root = default_root() if self.root is None else path_of(self.root, "root").absolute()
@@ -140,6 +177,9 @@ class Experiment:
         `observer` is told what happens; by default a line is printed for each event.
         Raises `InvalidInput` before anything starts, and KeyboardInterrupt after Ctrl-C has stopped the runs.
         """
+        notify = [notify] if isinstance(notify, str) else notify
+        if observer is not None and not callable(observer):
+            raise InvalidInput(f"observer must be a function of an event, not {observer!r:.80}")
         if observer is None:
             from runslot.launch.printing import Printer
 
@@ -148,15 +188,26 @@ class Experiment:
         return launch(directory, observer, fresh=self.into is None, notify=notify, wait=wait)
 
 
+def _one_of(value: object, name: str, choices: Sequence[str]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        known = ", ".join(choices)
+        raise InvalidInput(f"{name} must be one of {known}, not {value!r:.80}{nearest(str(value), choices)}")
+
+
+def _of_kind(value: object, name: str, kind: type, example: str) -> None:
+    if not isinstance(value, kind):
+        raise InvalidInput(f"{name} must be {example}, not {value!r:.80}")
+
+
 def seconds(value: Any, name: str) -> float:
     """Return a length of time, or refuse it by name."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise InvalidInput(f"{name} must be a number of seconds above 0, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LONGEST_S:
+        raise InvalidInput(f"{name} must be a number of seconds above 0, a hundred years at most, not {value!r:.80}")
     return float(value)
 
 
 def whole(value: Any, name: str, least: int) -> int:
     """Return a whole number, or refuse it by name."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidInput(f"{name} must be a whole number, {least} or more, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
+        raise InvalidInput(f"{name} must be a whole number, {least} or more, not {value!r:.80}")
     return value

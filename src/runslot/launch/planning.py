@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,25 @@ from runslot.errors import InvalidInput
 from runslot.experiment.records import Command, ExperimentFile, Function, LoggerSettings, Policy, Run
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.resources import Resources
-from runslot.launch.command import check_command, fill
+from runslot.launch.command import check_command, fill, unused
 from runslot.launch.opened import command_values
+from runslot.launch.shell import note_operators
+from runslot.launch.signature import mistakable, takes_items
 from runslot.launch.travel import by_value, digest_of_file, import_path, refer
+from runslot.terminal_text import one_line
 from runslot.variants import Space, Variant, grid, is_plain, run_id, single, to_jsonable, variants_of
 from runslot.variants.config import flatten
+from runslot.variants.encode import is_array
 from runslot.variants.identity import SEED_KEY, run_ids
+from runslot.variants.parse import SEED_LIMIT
+from runslot.variants.space import VARIANTS_LIMIT
 
 Work = str | Sequence[str] | Callable[..., Any]
 """A function, `"file.py:function"`, or a command as a list of arguments."""
 
 _NAME = re.compile(r"[^/\0]+(/[^/\0]+)*")
+_NAME_LIMIT, _PATH_LIMIT = 255, 2000
+"""Bytes of a part of a name, and characters of all of it; its runs' directories come behind."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,8 @@ class Plan:
     code: Path = field(default_factory=Path.cwd)
     """Directory of the script or function, whose commit is recorded."""
     script: str = ""
+    notes: tuple[str, ...] = ()
+    """What should be said before anything starts."""
 
 
 def make_plan(
@@ -63,6 +74,12 @@ def make_plan(
     work_json, script = _work(work, pickles)
     runs = list(_runs(listed, seed_list, pickles))
     refuse_shared_directories(runs)
+    if "command" in work_json:
+        argv = work_json["command"]["argv"]
+        check_runs_of_command(argv, runs, None if in_image else Path.cwd())
+        notes = notes_on_command(argv, runs)
+    else:
+        work_json, notes = _as_called(work_json, work, runs)
     file = ExperimentFile(
         name=name,
         work=work_json,
@@ -79,17 +96,19 @@ def make_plan(
         script=str(script or "") if "command" in work_json else "",
         script_digest=digest_of_file(str(script)) if script and "command" in work_json else "",
     )
-    if "command" in work_json:
-        check_runs_of_command(work_json["command"]["argv"], runs, None if in_image else Path.cwd())
-    return Plan(file, tuple(runs), pickles, script.parent if script else Path.cwd(), str(script or ""))
+    return Plan(file, tuple(runs), pickles, script.parent if script else Path.cwd(), str(script or ""), notes)
 
 
 def check_name(name: str) -> None:
     """Refuse names that are no directory below the root."""
     if not isinstance(name, str) or not _NAME.fullmatch(name) or {".", ".."} & set(name.split("/")):
         raise InvalidInput(
-            f"{name!r} cannot be an experiment's name: it is a directory below the root, such as 'digits'"
+            f"{name!r:.80} cannot be an experiment's name: it is a directory below the root, such as 'digits'"
         )
+    if name != one_line(name):
+        raise InvalidInput(f"{name!r} cannot be an experiment's name: it has control characters")
+    if max(len(os.fsencode(part)) for part in name.split("/")) > _NAME_LIMIT or len(name) > _PATH_LIMIT:
+        raise InvalidInput(f"{name[:40]}… cannot be an experiment's name: it is longer than file systems can hold")
 
 
 def as_space(variants: Iterable[Variant] | Mapping[str, Any] | None) -> Iterable[Variant]:
@@ -102,7 +121,10 @@ def as_space(variants: Iterable[Variant] | Mapping[str, Any] | None) -> Iterable
         return grid(variants)
     if isinstance(variants, Space):
         return variants
-    listed = list(variants)
+    given: Any = variants
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise InvalidInput(f"variants is {given!r:.80}: give a dict, a space such as grid(…), or a list of dicts")
+    listed = list(islice(given, VARIANTS_LIMIT + 1))
     for number, variant in enumerate(listed, 1):
         if not isinstance(variant, Mapping):
             raise InvalidInput(f"variant {number} is a {type(variant).__name__}, not a dict")
@@ -111,17 +133,25 @@ def as_space(variants: Iterable[Variant] | Mapping[str, Any] | None) -> Iterable
 
 def seeds_of(seeds: int | Sequence[int]) -> list[int]:
     """Return the seeds: a number N means 0 … N-1."""
-    if isinstance(seeds, (bool, str)) or not isinstance(seeds, (int, Sequence)):
-        raise InvalidInput(f"seeds must be a number of seeds or a list of them, not {seeds!r}")
-    listed = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    given: Any = _plain_number(seeds)
+    if isinstance(given, (bool, str, bytes)) or not isinstance(given, (int, Sequence)):
+        raise InvalidInput(f"seeds must be a number of seeds or a list of them, not {given!r:.80}")
+    count = given if isinstance(given, int) else len(given)
+    if count > SEED_LIMIT:
+        raise InvalidInput(f"seeds asks for {count:,} of them, which is more than {SEED_LIMIT:,}")
+    listed = list(range(given)) if isinstance(given, int) else [*map(_plain_number, given)]
     for seed in listed:
         if isinstance(seed, bool) or not isinstance(seed, int):
-            raise InvalidInput(f"seeds must be whole numbers, not {seed!r}")
+            raise InvalidInput(f"seeds must be whole numbers, not {seed!r:.80}")
     if not listed:
         raise InvalidInput(f"seeds is {seeds!r}: with no seed there is no run; the least is 1")
     if len(set(listed)) < len(listed):
         raise InvalidInput(f"seeds has a seed twice: {listed}")
     return listed
+
+
+def _plain_number(value: Any) -> Any:
+    return value.tolist() if is_array(value) else value
 
 
 def describe_space(space: Iterable[Variant], variants: Sequence[Variant], seeds: Sequence[int]) -> str:
@@ -170,14 +200,50 @@ def check_runs_of_command(argv: Sequence[str], runs: Sequence[Run], cwd: Path | 
             ) from None
 
 
+def _as_called(work_json: dict[str, Any], work: Work, runs: Sequence[Run]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the work as its function is to be called, and what should be said of that."""
+    function = Function.from_json(work_json["function"])
+    called: Any = work  # text, or a callable, as `_work` has found
+    keys = {tuple(run.variant) for run in runs}
+    if takes_items(function, called, keys):
+        return {"function": replace(function, unpack=True).to_json()}, ()
+    note = mistakable(function, called, set.intersection(*map(set, keys)))
+    return work_json, (note,) if note else ()
+
+
+def notes_on_command(argv: Sequence[str], runs: Sequence[Run]) -> tuple[str, ...]:
+    """Return what should be said of a command: keys that it does not use, operators of a shell in it."""
+    notes = []
+    different = {id(run.variant): run.variant for run in runs}.values()
+    keys = dict.fromkeys(key for variant in different for key in flatten(variant))
+    if missing := unused(argv, keys, len({run.seed for run in runs})):
+        shown = " and ".join(missing)
+        notes.append(
+            f"{shown}: used by no argument of the command, so that runs which differ in nothing else are one command; "
+            f"write {{{missing[0]}}} in it, or {{variant_file}} for all values"
+        )
+    if note := note_operators(argv):
+        notes.append(note)
+    return tuple(notes)
+
+
 def _work(work: Work, pickles: dict[str, bytes]) -> tuple[dict[str, Any], Path | None]:
     if not isinstance(work, str) and not callable(work):
-        argv = [os.fspath(part) if isinstance(part, os.PathLike) else str(part) for part in work]
+        argv = _argv(work)
         return {"command": Command(tuple(argv)).to_json()}, _script_of(argv)
     function, data = refer(work)
     if data is not None and function.pickle is not None:
         pickles[function.pickle] = data
     return {"function": function.to_json()}, _file_of(function, work)
+
+
+def _argv(work: Any) -> list[str]:
+    if not isinstance(work, Sequence) or isinstance(work, (bytes, bytearray)):
+        raise InvalidInput(f"{work!r:.80} is not a function, 'file.py:function', or a command as a list of arguments")
+    for part in work:
+        if isinstance(part, bool) or not isinstance(part, (str, int, float, os.PathLike)):
+            raise InvalidInput(f"the command has {part!r:.80}: its arguments are texts, numbers and paths")
+    return [os.fspath(part) if isinstance(part, os.PathLike) else str(part) for part in work]
 
 
 def _script_of(argv: Sequence[str]) -> Path | None:

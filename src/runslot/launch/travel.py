@@ -158,7 +158,7 @@ def digest_of_module(name: str) -> str:
     """Return the hash of the file that importing this module finds, or an empty string."""
     try:
         spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):  # the template says it better, with the traceback
+    except Exception:  # noqa: BLE001  its packages are the user's; the template says it better, with the traceback
         return ""
     return "" if spec is None or spec.origin is None else digest_of_file(spec.origin)
 

@@ -1,0 +1,69 @@
+"""What of a command looks as if a shell were to read it: none does, so that it would become arguments in silence.
+
+Pure. `cli.words` asks for commands that are one text, where quotes show what is meant; `launch.planning` for lists.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+
+_OPERATORS = ("&&", "||", "&>", ">>", "<<", "|", ">", "<", ";", "&")
+_WHOLE_OPERATOR = re.compile(r"[0-9]?(?:>>?|<<?<?)(?:&[0-9-])?|&>>?|\|\|?&?|&&?|;")
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=.*", re.DOTALL)
+_EXPANSION = re.compile(r"\$(?:[A-Za-z_{(]|\d)|`")
+_BUILTINS = {"cd", "export", "source", ".", "alias", "ulimit", "set", "unset", "eval", "exec", "pushd", "module"}
+
+
+def refuse_shell(text: str) -> str | None:
+    """Return why a command that is one text cannot be meant as it stands, and what to write; None where it can."""
+    for mark in _marks(text):
+        return f"`{mark}` is for a shell, and none reads the command; write bash -c {shlex.quote(text)}"
+    return None
+
+
+def refuse_first(argv: Sequence[str]) -> str | None:
+    """Return why the first word of a command is no program, where a shell would know what to do with it."""
+    first, rest = argv[0], argv[1:]
+    if _ASSIGNMENT.fullmatch(first):
+        return f"`{first}` is for a shell, and none reads the command; write env {shlex.join(argv)}"
+    if first in _BUILTINS and rest:
+        return f"`{first}` is a command of a shell, and none reads this; write bash -c {shlex.quote(shlex.join(argv))}"
+    return None
+
+
+def note_operators(argv: Sequence[str]) -> str | None:
+    """Return what should be said of arguments among which an operator of a shell stands; None where none does."""
+    for word in argv[1:]:
+        if _WHOLE_OPERATOR.fullmatch(word):
+            return f"the argument {word!r} is passed on as it is: no shell reads the command (bash -c '…' would)"
+    return None
+
+
+def _marks(text: str) -> Iterator[str]:
+    """Yield what a shell would act on, in order: operators outside quotes, expansions outside single quotes."""
+    quote, braces, position = "", 0, 0
+    while position < len(text):
+        character = text[position]
+        if character == "\\" and quote != "'":
+            position += 2
+            continue
+        if character == quote:
+            quote = ""
+        elif not quote and character in "'\"":
+            quote = character
+        elif quote != "'" and _EXPANSION.match(text, position):
+            yield _word_at(text, position)
+        elif not quote and not braces and (operator := _operator_at(text, position)):
+            yield operator
+        braces = max(0, braces + (character == "{") - (character == "}"))
+        position += 1
+
+
+def _operator_at(text: str, position: int) -> str:
+    return next((each for each in _OPERATORS if text.startswith(each, position)), "")
+
+
+def _word_at(text: str, position: int) -> str:
+    return re.split(r"[\s'\"]", text[position:], maxsplit=1)[0]
