@@ -158,6 +158,7 @@ def execute(argv: Sequence[str]) -> int:
     import os
 
     from runslot.execute.keeper import keep
+    from runslot.experiment.owner import require_own
     from runslot.experiment.rundir import RunDir
 
     asked = _exec_parser().parse_args(argv)
@@ -168,6 +169,7 @@ def execute(argv: Sequence[str]) -> int:
 
         keep_inside(run_dir, asked.slot, asked.attempt, asked.inside)
         return 0  # how the run ended is written
+    require_own(run_dir.path, run_dir.run_file)
     outcome = keep(run_dir, asked.slot, asked.attempt, dict(os.environ))
     if outcome.kind == "succeeded":
         return 0

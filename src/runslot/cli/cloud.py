@@ -204,6 +204,7 @@ def _wanted(names: Sequence[str], sky: SkyPilot, every: bool) -> list[tuple[str,
             raise InvalidInput(f"no machine {name} is rented{nearest(name, alive)}: `runslot cloud ls` lists them")
         wanted.append((name, alive[name], None))
     for experiment in (each for directory in directories for each in experiments_at(directory)):
+        experiment.require_own()
         record = read_record(experiment)
         machines = record.machines if record is not None else ()
         wanted += [(each.name, each.managed, experiment) for each in machines if each.alive]

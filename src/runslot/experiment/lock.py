@@ -58,6 +58,7 @@ class LauncherLock:
         Locks of dead holders are broken under an `flock` on the journal, so that of two who find the same dead
         holder one wins; `take_over` also breaks one whose host cannot be asked from here.
         """
+        self._experiment.require_own()
         if self._link():
             return
         with self._experiment.journal_file.open("ab") as guard:

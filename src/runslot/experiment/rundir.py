@@ -361,7 +361,8 @@ class ExperimentDir:
         """Return the directory below which the runs lie: the experiment's own, or that of its collection."""
         if file.runs_root == ".":
             return os.path.normpath(self.path)
-        if file.runs_root == "../.." and self.path.parent.name == COLLECTION:
+        # On a rented machine what was a collection's lies elsewhere; there all files are this user's.
+        if file.runs_root == "../.." and (self.path.parent.name == COLLECTION or not self._is_others):
             return os.path.normpath(self.path.parent.parent)
         raise LeadsOut(
             f"{self.experiment_file} says that its runs lie in {file.runs_root!r}, outside of the experiment"

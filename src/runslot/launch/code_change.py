@@ -42,6 +42,7 @@ class OnChange:
 
 def settle_resume(directory: ExperimentDir, on_change: OnChange, observer: Observer) -> None:
     """Before a resume: where code has changed, settle it, and record the code that the further runs are of."""
+    directory.require_own()
     file = directory.read()
     now = with_digests_of_now(file)
     changes = changes_between(file, now)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runslot.errors import InvalidInput, NotFound, nearest
+from runslot.experiment.owner import other_owner
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.settings import configuration_files, read_configuration
 from runslot.experiment.status import ExperimentStatus
@@ -155,9 +156,14 @@ def of_experiment(file: ExperimentFile) -> Configured | None:
 
 
 def refreshed(status: ExperimentStatus) -> ExperimentStatus:
-    """Return the status as the experiment's engine knows it."""
+    """Return the status as the experiment's engine knows it; of another user's experiment as its files tell it.
+
+    What an engine says is kept in the experiment, and outcomes come home.
+    """
     configured = of_experiment(status.file)
-    return status if configured is None else configured.refresh(status)
+    if configured is None or other_owner(status.directory.path) is not None:
+        return status
+    return configured.refresh(status)
 
 
 _WORDS = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}

@@ -29,6 +29,7 @@ def launch_detached(directory: ExperimentDir, say: Callable[[str], None], **how:
     `how` is what `launch` takes, as JSON values; `say` is told what the launch has to say until then. None where there
     is nothing to do. Raises `InvalidInput` where the launch is refused.
     """
+    directory.require_own()
     heard, tell = os.pipe()
     with directory.launcher_log.open("ab") as log:
         process = subprocess.Popen(

@@ -13,10 +13,12 @@ from runslot.experiment.files import read_json
 from runslot.experiment.journal import Journal, read_events
 from runslot.experiment.launchers import enlist
 from runslot.experiment.lock import LauncherLock
+from runslot.experiment.owner import other_owner
 from runslot.experiment.provenance import link_provenance
 from runslot.experiment.records import ExperimentFile, Outcome, Policy, Run, RunFile
 from runslot.experiment.rundir import REQUEST_NAME, VARIANT_CONFIG, ExperimentDir, RunDir, write_atomically, write_json
 from runslot.experiment.shape import Shape
+from runslot.hardware.lockfile import user_name
 from runslot.launch.code_copy import from_copy
 from runslot.launch.command import fill
 from runslot.launch.moved import as_here
@@ -74,7 +76,6 @@ class OpenExperiment:
         allow_many()
         if crowded := why_no_further():
             raise Busy(f"{directory.path} cannot be opened: {crowded}")
-        directory.require_own()
         lock = LauncherLock(directory)
         lock.acquire(take_over)
         file = from_copy(directory.read(), directory)
@@ -89,6 +90,7 @@ class OpenExperiment:
         cls, directory: ExperimentDir, name: str, environment: Mapping[str, str], moved: bool
     ) -> OpenExperiment:
         """Open an experiment as one of its workers, with a journal of its own; `moved` where it was brought here."""
+        directory.require_own()
         file = from_copy(directory.read(), directory)
         if moved:
             file, environment = as_here(file, directory, environment)
@@ -135,6 +137,10 @@ class OpenExperiment:
             if name.startswith("."):
                 continue
             file = self.requests_at / name
+            owner = other_owner(file)
+            if owner is not None:
+                found += self._name_once(file, f"was left by {user_name(owner)}, and is not carried out")
+                continue
             if REQUEST_NAME.fullmatch(name) is None:
                 found += self._name_once(file, "is no request, and stays where it is")
                 continue

@@ -30,8 +30,9 @@ class Brought:
 
 def bring(experiment: ExperimentDir, record: Record, store: Store | None = None) -> Brought:
     """Pull what has changed of every share; `Busy` while another process does, `Unreachable` without a bucket."""
+    experiment.require_own()
     store = store or open_store(record.store)
-    root = Path(os.path.normpath(experiment.path / experiment.read().runs_root))
+    root = Path(experiment.runs_base(experiment.read()))
     files = size = 0
     listings: dict[str, Listing] = {}
     later: list[str] = []

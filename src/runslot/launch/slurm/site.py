@@ -74,7 +74,7 @@ class LoginSite:
     def __init__(self, experiment: ExperimentDir, file: ExperimentFile, host: Host, root: str) -> None:
         self._host = host
         self._home = experiment.path
-        self._base = Path(os.path.normpath(experiment.path / file.runs_root))
+        self._base = Path(experiment.runs_base(file))
         self._inner = os.path.relpath(experiment.path, self._base)
         made = f"{host_name()}\0{experiment.path.resolve()}\0{file.created}"
         digest = hashlib.sha256(os.fsencode(made)).hexdigest()[:10]

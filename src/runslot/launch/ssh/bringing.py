@@ -49,7 +49,7 @@ def _plain(name: str) -> str:
 
 def runs_base(experiment: OpenExperiment) -> Path:
     """Return the directory, here, that runs' directories are relative to."""
-    return Path(os.path.normpath(experiment.directory.path / experiment.file.runs_root))
+    return Path(experiment.directory.runs_base(experiment.file))
 
 
 def to_bring(experiment: OpenExperiment, archive: str) -> list[str]:

@@ -1,0 +1,289 @@
+"""What another user made is read, and never a reason to signal, nor written through: not by root either."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from runslot import Experiment
+from runslot.execute.cgroup import end_group
+from runslot.execute.leftovers import end_escaped
+from runslot.experiment.holder import find_holder, find_keeper
+from runslot.experiment.journal import Journal
+from runslot.experiment.owner import OthersFiles
+from runslot.experiment.processes import ProcessIdentity, identify, start_time
+from runslot.experiment.records import Attempt
+from runslot.experiment.rundir import ExperimentDir, LeadsOut, RunDir, write_json
+from runslot.experiment.status import read_status
+from runslot.launch.events import LaunchEvent
+from runslot.launch.launching import launch
+from runslot.launch.opened import OddRequest, OpenExperiment
+from runslot.launch.pausing import pause
+from runslot.launch.stopping import stop
+
+pytestmark = [
+    pytest.mark.fault,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="holders of locks are found in /proc"),
+]
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+STRANGER = 64001
+
+
+def quietly(_event: LaunchEvent) -> None:
+    pass
+
+
+@pytest.fixture
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    """Yield a process of this user that has nothing to do with runslot, and check that nobody ended it."""
+    process = subprocess.Popen(["sleep", "600"])
+    yield process
+    assert process.poll() is None, "it was signalled"
+    process.kill()
+    process.wait()
+
+
+def abandoned(tmp_path: Path, pid: int) -> ExperimentDir:
+    """Return an experiment whose one run is under way, says its journal, under a keeper that is this process."""
+    directory = Experiment("bait", ["true"], root=tmp_path / "r").prepare()
+    (run,) = directory.read_runs()
+    opened = OpenExperiment.open(directory, {})
+    run_dir = opened.prepare(run, 1)
+    opened.close()
+    journal = Journal(directory.journal_file)
+    journal.write("start", 1.0, run=run.id, attempt=1, slot=0, directory=run.directory)
+    journal.close()
+    keeper = identify(pid)
+    attempt = Attempt(1, pid, keeper.start_time, keeper.boot_id, keeper.host, 1.0)
+    write_json(run_dir.attempt_file, attempt.to_json())
+    return directory
+
+
+@contextmanager
+def claimed(file: Path, user: int = 0) -> Iterator[int]:
+    """Have another process hold the claim, as a user; yield its pid, and check that nobody ended it."""
+    argv = ["flock", "--exclusive", "--no-fork", str(file), "sh", "-c", "echo up; exec sleep 600"]
+    as_user = {"user": user} if user else {}
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **as_user) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        yield holder.pid
+        assert holder.poll() is None, "it was signalled"
+        holder.kill()
+
+
+def given_away(directory: Path) -> None:
+    for path in (directory, *directory.rglob("*")):
+        os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
+
+
+def state_of(directory: Path) -> dict[str, tuple[int, int, int]]:
+    found = {path: path.lstat() for path in (directory, *directory.rglob("*"))}
+    return {str(path): (each.st_mtime_ns, each.st_size, each.st_ino) for path, each in found.items()}
+
+
+ACTS = [
+    pytest.param(lambda experiment: stop(experiment, say=lambda _: None), id="stop"),
+    pytest.param(lambda experiment: stop(experiment, kill=True, take_over=True, say=lambda _: None), id="stop at once"),
+    pytest.param(lambda experiment: launch(experiment, quietly, take_over=True), id="resume"),
+    pytest.param(lambda experiment: experiment.request("stop"), id="request"),
+]
+
+
+@AS_ROOT
+@pytest.mark.parametrize("act", ACTS)
+def test_nothing_of_another_users_experiment_is_signalled_or_written(
+    tmp_path: Path, bystander: subprocess.Popen[bytes], act: Callable[[ExperimentDir], object]
+) -> None:
+    directory = abandoned(tmp_path, bystander.pid)
+    with claimed(directory.path / "run_0" / "run.json"):
+        given_away(directory.path)
+        before = state_of(directory.path)
+        with pytest.raises(OthersFiles, match=r"belongs to user 64001, and you are root: .*RUNSLOT_TRUST=64001"):
+            act(directory)
+        assert state_of(directory.path) == before
+        assert find_keeper(RunDir(directory.path / "run_0"), bystander.pid) is None
+        assert end_escaped(directory.path / "run_0") == 0
+
+
+@AS_ROOT
+def test_a_pause_through_another_users_launcher_is_refused(tmp_path: Path, bystander: subprocess.Popen[bytes]) -> None:
+    directory = abandoned(tmp_path, bystander.pid)
+    directory.lock_file.write_text(json.dumps(identify(bystander.pid).__dict__))
+    given_away(directory.path)
+    with pytest.raises(OthersFiles):
+        pause(directory, True)
+    assert not directory.requests.exists()
+
+
+@AS_ROOT
+def test_another_users_experiment_is_shown(tmp_path: Path, bystander: subprocess.Popen[bytes]) -> None:
+    directory = abandoned(tmp_path, bystander.pid)
+    given_away(directory.path)
+    assert [each.state for each in read_status(directory).runs] == ["lost"]
+
+
+@AS_ROOT
+def test_whoever_is_trusted_is_taken_for_oneself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = abandoned(tmp_path, os.getpid())
+    given_away(directory.path)
+    monkeypatch.setenv("RUNSLOT_TRUST", f"nobody-of-that-name, {STRANGER}")
+    assert launch(directory, quietly).all_succeeded
+
+
+@AS_ROOT
+def test_a_claim_that_another_user_holds_on_a_run_of_ours_makes_nobody_signal_him(tmp_path: Path) -> None:
+    directory = abandoned(tmp_path, os.getpid())
+    for above in (directory.path / "run_0").parents[:8]:
+        above.chmod(above.stat().st_mode | 0o055)
+    with claimed(directory.path / "run_0" / "run.json", STRANGER) as pid:
+        assert find_keeper(RunDir(directory.path / "run_0"), pid) is None
+
+
+@AS_ROOT
+def test_a_request_that_another_user_left_is_named_and_not_carried_out(tmp_path: Path) -> None:
+    directory = abandoned(tmp_path, os.getpid())
+    file = directory.request("kill")
+    os.chown(file, STRANGER, STRANGER)
+    opened = OpenExperiment.open(directory, {})
+    (odd,) = opened.requests()
+    opened.close()
+    assert isinstance(odd, OddRequest)
+    assert "left by user 64001" in odd.why
+
+
+@AS_ROOT
+def test_another_users_processes_are_not_ended_for_a_variable_that_they_have(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    environment = {"RUNSLOT_RUN": str(tmp_path)}
+    theirs = subprocess.Popen(["sleep", "600"], env=environment, user=STRANGER)
+    ours = subprocess.Popen(["sleep", "600"], env=environment)
+    try:
+        assert end_escaped(tmp_path) == 1
+        assert ours.wait() == -signal.SIGKILL
+        assert theirs.poll() is None
+    finally:
+        theirs.kill()
+        theirs.wait()
+
+
+# ---- who has the claim --------------------------------------------------------------------------------
+
+
+def test_the_holder_of_a_lock_is_found_among_those_that_have_the_file_open(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    file.touch()
+    assert find_holder(file, os.getpid()) is None
+    with file.open() as opened, subprocess.Popen(["sleep", "600"], stdin=opened) as reader:
+        with claimed(file) as pid:
+            for hint in (pid, reader.pid, 1, None, 1 << 30):
+                holder = find_holder(file, hint)
+                assert holder is not None
+                assert holder.pid == pid
+                holder.close()
+            (tmp_path / "link").symlink_to(file)
+            assert find_holder(tmp_path / "link", pid) is None
+            (tmp_path / "other name").hardlink_to(file)
+            assert find_holder(file, pid) is None
+        reader.kill()
+
+
+def test_a_run_that_somebody_executes_is_left_alone_whatever_is_marked_with_it(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    marked = subprocess.Popen(["sleep", "600"], env={"RUNSLOT_RUN": str(tmp_path)})
+    with claimed(tmp_path / "run.json"):
+        assert end_escaped(tmp_path) == 0
+        assert start_time(marked.pid)
+    marked.kill()
+    marked.wait()
+
+
+# ---- places that files name ---------------------------------------------------------------------------
+
+
+def problem_of(experiment: ExperimentDir) -> str:
+    (run,) = read_status(ExperimentDir(experiment.path)).runs
+    assert run.state == "lost"
+    return run.problem
+
+
+@pytest.mark.parametrize("directory", ["../private", "/etc", "run_0/../../private", "", ".", "run_0//x"])
+@pytest.mark.parametrize("act", ACTS[:3])
+def test_a_run_lies_inside_its_experiment_whatever_the_list_says(
+    tmp_path: Path, directory: str, act: Callable[[ExperimentDir], object]
+) -> None:
+    experiment = abandoned(tmp_path, os.getpid())
+    private = experiment.path.parent / "private"
+    private.mkdir()
+    (private / "console.log").write_text("precious")
+    before = state_of(private)
+    run = json.loads(experiment.runs_file.read_text())
+    experiment.runs_file.write_text(json.dumps({**run, "directory": directory}) + "\n")
+    assert "is not inside" in problem_of(experiment)
+    with pytest.raises(LeadsOut, match="is not inside"):
+        act(experiment)
+    assert state_of(private) == before
+
+
+@AS_ROOT
+@pytest.mark.parametrize("root", ["..", "../..", "/", "../../private"])
+def test_the_runs_of_another_users_experiment_lie_where_they_are_of_one(tmp_path: Path, root: str) -> None:
+    experiment = abandoned(tmp_path, os.getpid())
+    file = json.loads(experiment.experiment_file.read_text())
+    experiment.experiment_file.write_text(json.dumps({**file, "runs_root": root}))
+    given_away(experiment.path)
+    assert "outside of the experiment" in problem_of(experiment)
+
+
+@AS_ROOT
+@pytest.mark.parametrize("whole", [True, False], ids=["the experiment is another user's", "the link alone is"])
+def test_a_link_that_another_user_made_is_not_followed(tmp_path: Path, whole: bool) -> None:
+    experiment = abandoned(tmp_path, os.getpid())
+    private = tmp_path / "private"
+    (experiment.path / "run_0").rename(private)
+    (experiment.path / "run_0").symlink_to(private)
+    if whole:
+        given_away(experiment.path)
+        assert "is a link in an experiment of another user" in problem_of(experiment)
+    else:
+        os.chown(experiment.path / "run_0", STRANGER, STRANGER, follow_symlinks=False)
+        before = state_of(private)
+        (outcome,) = launch(experiment, quietly)
+        assert "link that another user made" in outcome.message
+        assert state_of(private) == before
+
+
+def test_a_link_of_ones_own_is_a_place_for_runs(tmp_path: Path) -> None:
+    experiment = abandoned(tmp_path, os.getpid())
+    (experiment.path / "run_0").rename(tmp_path / "large disk")
+    (experiment.path / "run_0").symlink_to(tmp_path / "large disk")
+    assert launch(experiment, quietly).all_succeeded
+    assert (tmp_path / "large disk" / "outcome.json").exists()
+
+
+@pytest.mark.parametrize("where", ["outside", "through a link", "with a link inside"])
+def test_a_control_group_that_a_file_names_is_one_of_the_kernels_and_ours(tmp_path: Path, where: str) -> None:
+    gone = ProcessIdentity("", "", 1 << 30, 5)
+    group = tmp_path / f"runslot-{gone.pid}-5"
+    group.mkdir()
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (group / "cgroup.procs").touch()
+    if where == "with a link inside":
+        (group / "cgroup.kill").symlink_to(precious)
+    else:
+        (group / "cgroup.kill").write_text("precious")
+    if where == "through a link":
+        (tmp_path / "link").symlink_to(tmp_path)
+        group = tmp_path / "link" / group.name
+    assert end_group(str(group), gone) == 0
+    assert precious.read_text() == "precious"
+    assert (group / "cgroup.kill").read_text() == "precious"
