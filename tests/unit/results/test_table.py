@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from runslot.cli.results import export, results
 from runslot.errors import InvalidInput
+from runslot.experiment.records import ExperimentFile
 from runslot.results import load
 from runslot.results.comparison import compare
 from runslot.results.difference import difference
@@ -307,6 +308,8 @@ class TestCommands:
         ]
         for i in (1, 2):
             write_run({"lr": i}, 0)
+        experiment = ExperimentFile("digits", {"command": {"argv": ["true"]}}, 0.0, "/", "python").to_json()
+        (tmp_path / "digits" / "experiment.json").write_text(json.dumps(experiment))
         (tmp_path / "digits" / "runs.jsonl").write_text("".join(f"{json.dumps(run)}\n" for run in runs))
         monkeypatch.setenv("RUNSLOT_ROOT", str(tmp_path))
         monkeypatch.chdir(tmp_path)
