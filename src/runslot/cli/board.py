@@ -84,6 +84,7 @@ class Board:
                 started = UnderWay(event.run, event.directory, event.attempt, event.slot, now)
                 self.running[event.run.id] = started
             case RunWaits():
+                self.running.pop(event.run.id, None)  # it had not begun, after all
                 self._forget_waits(event.run.id, event.slot)
                 self.waiting[event.run.id] = Waiting(event.run, event.slot, event.by)
             case RunEnded():

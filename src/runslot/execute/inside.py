@@ -35,9 +35,6 @@ Told = Mapping[str, Sequence[str]]
 _PACKAGE = str(Path(__file__).parent.parent.parent)
 """Where runslot was found in here."""
 
-_OUT_OF_MEMORY = (("memory.events", "oom_kill"), ("memory/memory.oom_control", "oom_kill"))
-"""Below `/sys/fs/cgroup`, for version 2 and version 1 of control groups: where the kernel counts whom it killed."""
-
 
 def keep_inside(run_dir: RunDir, slot: Slot | None, attempt: int, told: Told) -> Outcome:
     """Execute the run, which the keeper outside has claimed, and write how it ended to `contained.json`."""
@@ -144,7 +141,7 @@ class InnerKeeper(Keeper):
         """Leave the claim where it is: outside."""
 
     def _write_attempt(self) -> None:
-        self.killed_before = _killed_for_memory()
+        """Leave that to the keeper outside."""
 
     def _start(self) -> None:
         super()._start()
@@ -171,8 +168,8 @@ class InnerKeeper(Keeper):
 
     def _outcome(self, heard: str) -> Outcome:
         outcome = super()._outcome(heard)
-        killed = _killed_for_memory() - self.killed_before
-        if killed <= 0:
+        killed = self._killed_for_memory()
+        if killed <= 0 or self.kills is None or not self.kills.of_group:
             return outcome
         limit = "" if self.policy.memory is None else f", the limit is {self.policy.memory / 1e6:.0f} MB"
         said = f"out of memory: the kernel killed {killed} of the run's processes{limit}"
@@ -180,15 +177,9 @@ class InnerKeeper(Keeper):
             return replace(outcome, message=said)
         return replace(outcome, notes=(*outcome.notes, said))
 
-    def _write(self, outcome: Outcome) -> None:
-        write_json(self.job.run_dir.contained_file, outcome.to_json())
-
-
-def _killed_for_memory() -> int:
-    for name, key in _OUT_OF_MEMORY:
+    def _write(self, outcome: Outcome) -> OSError | None:
         try:
-            lines = Path("/sys/fs/cgroup", name).read_text().splitlines()
-        except OSError:
-            continue
-        return next((int(line.split()[1]) for line in lines if line.startswith(f"{key} ")), 0)
-    return 0
+            write_json(self.job.run_dir.contained_file, outcome.to_json())
+        except OSError as error:
+            return error
+        return None

@@ -6,6 +6,7 @@ subreaper of all that the run starts, so that nothing the run leaves behind surv
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -15,22 +16,22 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runslot.errors import Busy
 from runslot.execute.cgroup import group_of
+from runslot.execute.evidence import KillCount, kill_count, last_line, logger_notes, where_now
 from runslot.execute.leftovers import children_of, memory_of_tree
 from runslot.execute.linux import become_subreaper
 from runslot.execute.placement import place, run_environment
 from runslot.execute.process import CANNOT_START, Job, become_run, cannot_start, make_job
 from runslot.execute.spawning import AVAILABLE, Guard, spawn
 from runslot.experiment.claim import take_claim
-from runslot.experiment.files import read_json
 from runslot.experiment.processes import ProcessIdentity, host_name, identify
 from runslot.experiment.records import Attempt, Kind, Outcome, Policy, RunFile
 from runslot.experiment.rundir import RunDir, write_json
+from runslot.experiment.shortage import shortage_of
 from runslot.hardware.slots import Slot
 
 WATCHED = (
@@ -44,7 +45,10 @@ WATCHED = (
 """Signals that a keeper waits for, and that interrupt it nowhere else."""
 _MEMORY_PERIOD = 0.5
 _LEFTOVER_GRACE = 2.0
-_WRITE_TRIES = 10
+_WRITE_PATIENCE_S = 60.0
+"""For an outcome that cannot be written for another reason than a shortage, which may last."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
+"""Between tries to write an outcome."""
 
 
 def keep(
@@ -138,6 +142,10 @@ class Keeper:
     """Why the keeper, not the run itself, brings it to an end."""
     reason: str = ""
     notes: list[str] = field(default_factory=list)
+    kills: KillCount | None = None
+    """The kernel's kills for lack of memory, before the start."""
+    run_dir: RunDir | None = None
+    """Once the run has ended: where its directory is by now; None where it was removed."""
     heard: int | None = None
     """Descriptor at which the run process says why it failed."""
     deadline: float | None = None
@@ -150,29 +158,72 @@ class Keeper:
         """Give the claim back, or leave it to the fork that has it too."""
         os.close(self.lock)
 
-    def run(self) -> Outcome:
-        """Start the run, wait for its end, write and return how it ended."""
+    def run(self, tell: Callable[[Outcome], None] = lambda _: None) -> Outcome:
+        """Start the run, wait for its end, write and return how it ended.
+
+        `OSError` where it could not be started: then nothing of the attempt is left. Where the outcome cannot be
+        written, `tell` is called with it at once, and this goes on until it can.
+        """
         signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
         become_subreaper()
-        self._write_attempt()
-        self._start()
+        self.kills = kill_count()
+        try:
+            self._write_attempt()
+            self._start()
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.job.run_dir.attempt_file.unlink()  # it was no attempt
+            raise
         self._watch()
-        self._end_leftovers()
+        return self._finish(tell)
+
+    def _finish(self, tell: Callable[[Outcome], None]) -> Outcome:
+        """Write how the run ended before what it left behind is ended: whatever happens then, it has ended so."""
+        self.run_dir = where_now(self.job.run_dir, self.lock)
+        self._settle()
         outcome = self._outcome("" if self.heard is None else _read_all(self.heard))
-        self._write(outcome)
+        problem = self._write(outcome)
+        if problem is not None:
+            tell(replace(outcome, notes=(*outcome.notes, f"its outcome is not written yet: {problem.strerror}")))
+        notes = len(self.notes)
+        self._end_leftovers()
+        if len(self.notes) > notes:
+            outcome = replace(outcome, notes=(*outcome.notes, *self.notes[notes:]))
+            problem = self._write(outcome)
+        if problem is not None:
+            self._write_later(outcome, problem)
         return outcome
 
-    def _write(self, outcome: Outcome) -> None:
-        # The run may be a week's work, and the disk full for a moment: another process of the run just filled it.
-        for again in range(_WRITE_TRIES):
-            try:
-                write_json(self.job.run_dir.outcome_file, outcome.to_json())
-            except OSError as error:
-                if error.errno not in {errno.ENOSPC, errno.EDQUOT} or again == _WRITE_TRIES - 1:
-                    raise
-                time.sleep(1.0)
-            else:
+    def _settle(self) -> None:
+        """Learn all that is to be known of the end of the run."""
+
+    def _write(self, outcome: Outcome) -> OSError | None:
+        """Write how the run ended; what is in the way, if anything."""
+        if self.run_dir is None:
+            return FileNotFoundError(errno.ENOENT, "its directory was removed")
+        try:
+            write_json(self.run_dir.outcome_file, outcome.to_json())
+        except OSError as error:
+            return error
+        return None
+
+    def _write_later(self, outcome: Outcome, problem: OSError | None) -> None:
+        """Try until it is written: the run may be a week's work, and the disk full over night.
+
+        Whatever is no shortage, as a directory that may not be written to, has a minute to pass; and a keeper that is
+        asked to end does.
+        """
+        until = time.monotonic() + _WRITE_PATIENCE_S
+        pause = _FIRST_PAUSE_S
+        while problem is not None:
+            self.run_dir = where_now(self.job.run_dir, self.lock)
+            if self.run_dir is None or not (shortage_of(problem) or time.monotonic() < until):
                 return
+            signal.setitimer(signal.ITIMER_REAL, pause)
+            if signal.sigwait({signal.SIGALRM, signal.SIGTERM, signal.SIGINT}) != signal.SIGALRM:
+                return
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+            problem = self._write(outcome)
 
     def _write_attempt(self) -> None:
         own = _identity(os.getpid())
@@ -183,12 +234,14 @@ class Keeper:
 
     def _start(self) -> None:
         console = os.open(self.job.run_dir.console, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        guard = _guard()
-        if self.job.function is None and guard is not None:
-            self._spawn(console, guard)
-        else:
-            self._fork(console, guard)
-        os.close(console)
+        try:
+            guard = _guard()
+            if self.job.function is None and guard is not None:
+                self._spawn(console, guard)
+            else:
+                self._fork(console, guard)
+        finally:
+            os.close(console)
         if self.policy.timeout is not None:
             self.deadline = time.monotonic() + self.policy.timeout
 
@@ -201,6 +254,8 @@ class Keeper:
             standard = (_null() if job.stdin is None else job.stdin, console)
             self.child = spawn(job.argv, job.environment, standard)
         except (OSError, ValueError) as error:
+            if shortage_of(error):
+                raise
             self.status, self.reason = CANNOT_START << 8, cannot_start(job, error)
         else:
             guard.over(self.child)
@@ -208,7 +263,12 @@ class Keeper:
     def _fork(self, console: int, guard: Guard | None) -> None:
         self.heard, message = os.pipe()
         keeper = os.getpid()
-        self.child = os.fork()
+        try:
+            self.child = os.fork()
+        except OSError:
+            os.close(self.heard)
+            os.close(message)
+            raise
         if self.child == 0:
             os.close(self.heard)
             if guard is not None:
@@ -306,7 +366,7 @@ class Keeper:
     def _outcome(self, heard: str) -> Outcome:
         code = os.waitstatus_to_exitcode(self.status or 0)
         kind: Kind = self.asked or ("succeeded" if code == 0 else "failed")
-        problems = read_json(self.job.run_dir.logger_problems) or {}
+        problems = () if self.run_dir is None else logger_notes(self.run_dir.logger_problems)
         return Outcome(
             kind=kind,
             attempt=self.attempt,
@@ -318,13 +378,28 @@ class Keeper:
             slot=None if self.slot is None else self.slot.index,
             peak_memory=self.peak_memory,
             message=self.reason or heard or ("" if code == 0 else self._say_exit(code)),
-            notes=(*self.notes, *problems.get("problems", ())),
+            notes=(*self.notes, *problems, *(self._memory_note() if kind == "failed" else ())),
         )
 
+    def _killed_for_memory(self) -> int:
+        """Return how many processes the kernel killed since the start, for lack of memory: this run's or others'."""
+        return 0 if self.kills is None else kill_count().since(self.kills)
+
+    def _memory_note(self) -> tuple[str, ...]:
+        """Return what may be why a run failed: a worker of it was killed, and not the run's own process."""
+        killed = self._killed_for_memory()
+        if not killed or self.kills is None:
+            return ()
+        where = "of its control group" if self.kills.of_group else "on this machine"
+        return (f"out of memory: while it ran, the kernel killed {killed} process{'es' * (killed > 1)} {where}",)
+
     def _say_exit(self, code: int) -> str:
+        if code == -signal.SIGKILL and self._killed_for_memory():
+            peak = "" if self.peak_memory is None else f"; its largest process had {self.peak_memory / 1e6:.0f} MB"
+            return f"out of memory: killed by the kernel{peak}"
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
-        last = _last_line(self.job.run_dir.console)
+        last = "" if self.run_dir is None else last_line(self.run_dir.console)
         return f"exit code {code}: {last}" if last else f"exit code {code}"
 
 
@@ -348,13 +423,6 @@ def _guard() -> Guard | None:
         return Guard() if AVAILABLE else None
     except OSError:
         return None
-
-
-def _last_line(console: Path) -> str:
-    with console.open("rb") as file:
-        file.seek(max(0, console.stat().st_size - 2000))
-        lines = file.read().decode(errors="replace").strip().splitlines()
-    return lines[-1].strip()[:300] if lines else ""
 
 
 def _read_all(descriptor: int) -> str:

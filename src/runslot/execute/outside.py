@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runslot.errors import InvalidInput, NotInstalled, nearest
+from runslot.errors import InvalidInput, NotInstalled, RunslotError, nearest
 from runslot.execute.container import (
     INSTALL,
     PACKAGE,
@@ -32,6 +32,7 @@ from runslot.execute.container import (
     name_of,
     say_end,
 )
+from runslot.execute.evidence import tail
 from runslot.execute.keeper import Keeper
 from runslot.execute.placement import place
 from runslot.execute.process import Job
@@ -42,6 +43,8 @@ from runslot.hardware.slots import Slot
 
 _ENGINE_TIME = 5.0
 """Seconds beyond the run's own grace until the client is killed."""
+_SAID_BYTES = 4000
+"""Of the end of the console, in which an engine says why it started nothing."""
 _CLEANUP_TIME = 20.0
 """Seconds that an engine's own processes have to end after the client."""
 _PYTHONS_OWN = re.compile(r"((site|dist)-packages|python\d[\d.]*|lib-dynload|.*\.(zip|pyz|egg))")
@@ -287,9 +290,12 @@ class ContainedKeeper(Keeper):
     def _allow(self, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
 
+    def _settle(self) -> None:
+        """Read how the run ended inside, where its keeper there could say it."""
+        self.inner = self._inner_outcome()
+
     def _end_leftovers(self) -> None:
         """Make sure that the container has ended; the engine's own processes, which tidy up, end by themselves."""
-        self.inner = self._inner_outcome()
         if self.status != 0 or self.inner is None:
             problem = self._end_container()
             if problem:
@@ -308,8 +314,11 @@ class ContainedKeeper(Keeper):
             time.sleep(0.01)
 
     def _inner_outcome(self) -> Outcome | None:
-        value = read_json(self.job.run_dir.contained_file)
-        outcome = None if value is None else Outcome.from_json(value)
+        try:
+            value = None if self.run_dir is None else read_json(self.run_dir.contained_file)
+            outcome = None if value is None else Outcome.from_json(value)
+        except (RunslotError, OSError, TypeError):  # the run can write there, too: then the client's exit status tells
+            return None
         return outcome if outcome is not None and outcome.attempt == self.attempt else None
 
     def _outcome(self, heard: str) -> Outcome:
@@ -326,14 +335,14 @@ class ContainedKeeper(Keeper):
 
     def _say_end(self) -> str:
         code = os.waitstatus_to_exitcode(self.status or 0)
-        with self.job.run_dir.console.open("rb") as file:
-            file.seek(max(0, self.job.run_dir.console.stat().st_size - 4000))
-            output = file.read().decode(errors="replace")
+        output = "" if self.run_dir is None else tail(self.run_dir.console, _SAID_BYTES)
         return say_end(self.container, code, output, self.limit)
 
-    def _write(self, outcome: Outcome) -> None:
-        super()._write(outcome)
-        self.job.run_dir.contained_file.unlink(missing_ok=True)
+    def _write(self, outcome: Outcome) -> OSError | None:
+        problem = super()._write(outcome)
+        if problem is None and self.run_dir is not None:
+            self.run_dir.contained_file.unlink(missing_ok=True)
+        return problem
 
 
 def end_container(container: Container, environment: Mapping[str, str], name: str) -> str:

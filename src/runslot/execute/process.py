@@ -7,7 +7,9 @@ message, so that an outcome can say it.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
+import io
 import os
 import signal
 import sys
@@ -29,6 +31,9 @@ from runslot.experiment.records import Function, LoggerSettings, Run, RunFile
 from runslot.experiment.rundir import RunDir
 
 _OWN_FILES = frozenset({__file__, call_function.__code__.co_filename})
+
+_LONGEST_MESSAGE = 4096
+"""Bytes that a pipe takes at once, whether or not anybody reads."""
 
 CANNOT_START = 127
 """Exit code of a run whose command could not be started, as a shell's."""
@@ -109,12 +114,26 @@ def call_and_finish(job: Job, function: Callable[..., Any], message: int | None)
     except SystemExit as stop:
         code = _exit_code(stop)
     except BaseException as error:  # noqa: BLE001  it is the user's, and reported as the outcome
-        traceback.print_exception(type(error), error, _users_part(error.__traceback__))
-        _tell(message, "".join(traceback.format_exception_only(error)).strip())
         code = 1
+        _report(error, message)
     finally:
         _wind_up()
     return code
+
+
+def _report(error: BaseException, message: int | None) -> None:
+    """Print the error to the run's console, and tell the keeper of it; both, however odd its text is."""
+    try:
+        text = "".join(traceback.format_exception_only(error)).strip()
+    except Exception:  # noqa: BLE001  its own methods may raise anything
+        text = f"{type(error).__name__} (its text cannot be had)"
+    _tell(message, text)
+    try:
+        traceback.print_exception(
+            type(error), error, _users_part(error.__traceback__), file=sys.stderr or sys.__stderr__
+        )
+    except Exception:  # noqa: BLE001  as above, or standard error is closed
+        os.write(2, f"{text}\n".encode(errors="backslashreplace"))
 
 
 def _point_loggers(job: Job) -> None:
@@ -136,19 +155,25 @@ def _users_part(trace: TracebackType | None) -> TracebackType | None:
 def _exit_code(stop: SystemExit) -> int:
     if stop.code is None or isinstance(stop.code, int):
         return (stop.code or 0) & 0xFF
-    print(stop.code, file=sys.stderr)
+    try:
+        print(stop.code, file=sys.stderr)
+    except Exception:  # noqa: BLE001  what it exits with may have no text, and standard error may be closed
+        return 1
     return 1
 
 
 def _wind_up() -> None:
-    # What the interpreter does at its end, short of tearing down modules, which costs a large process 50 ms.
-    threading._shutdown()  # type: ignore[attr-defined]  # joins the non-daemon threads
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
+    # What the interpreter does at its end, short of tearing down modules, which costs a large process 50 ms. As there,
+    # nothing that goes wrong now changes how the run has ended.
+    for last in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]  # the first joins threads
         try:
+            last()
+        except BaseException as error:  # noqa: BLE001  of the user's exit handlers
+            _report(error, None)
+    for stream in (sys.stdout, sys.stderr):
+        # Closed, None or something else by now, or on a full disk: nobody is left to tell.
+        with contextlib.suppress(Exception):
             stream.flush()
-        except (OSError, ValueError):  # closed by the function, or a full disk: nobody is left to tell
-            continue
 
 
 def _detach(keeper: int, console: int, job: Job) -> None:
@@ -173,7 +198,8 @@ def _enter(job: Job) -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         gc.enable()
         for stream in (sys.stdout, sys.stderr):  # a line is in the console when it is printed, whatever ends the run
-            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # the template's own text streams
+            if isinstance(stream, io.TextIOWrapper):  # else the user's module has put something in its place
+                stream.reconfigure(line_buffering=True)
         os.environ.clear()
         os.environ.update(job.environment)
         mark(job.environment[RUN_VARIABLE])
@@ -190,4 +216,4 @@ def cannot_start(job: Job, error: BaseException) -> str:
 
 def _tell(message: int | None, text: str) -> None:
     if message is not None:
-        os.write(message, text.encode(errors="surrogateescape")[:4096])
+        os.write(message, text[:_LONGEST_MESSAGE].encode(errors="backslashreplace")[:_LONGEST_MESSAGE])

@@ -6,8 +6,9 @@ when it is killed itself, and collect what the run leaves behind.
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from runslot.errors import Busy, RunslotError
@@ -15,6 +16,7 @@ from runslot.execute.channel import Channel
 from runslot.execute.keeper import claim
 from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import RunDir
+from runslot.experiment.shortage import shortage_of
 from runslot.hardware.slots import Slot
 
 
@@ -38,13 +40,12 @@ class SlotKeeper:
             if values is not None:
                 self._environments.append(values)
             answer = self._execute(leases, **message)
-            for lease in leases:
-                os.close(lease)
+            _close(leases)
             if not self._channel.send(answer):
                 return
 
     def _execute(
-        self, leases: Sequence[int], run_dir: str, attempt: int, slot: dict[str, Any] | None, environment: int
+        self, leases: list[int], run_dir: str, attempt: int, slot: dict[str, Any] | None, environment: int
     ) -> dict[str, Any]:
         for lease in leases:
             os.set_inheritable(lease, True)  # held by the run's own processes, for as long as any lives
@@ -59,8 +60,28 @@ class SlotKeeper:
         except Busy:
             return {"busy": True}
         except (OSError, RunslotError) as error:
-            return {"failed": f"could not be started: {error}"}
+            return _not_started(error)
         try:
-            return {"outcome": claimed.run().to_json()}
+            return {"outcome": claimed.run(functools.partial(self._tell, leases)).to_json()}
+        except OSError as error:
+            return _not_started(error)
         finally:
             claimed.release()
+
+    def _tell(self, leases: list[int], outcome: Outcome) -> None:
+        """Say how the run ended whose outcome cannot be written yet, and let others have its slot meanwhile.
+
+        The launcher then has another keeper for the slot: this one ends once it is written.
+        """
+        self._channel.send({"outcome": outcome.to_json(), "unwritten": True})
+        _close(leases)
+
+
+def _close(leases: list[int]) -> None:
+    while leases:
+        os.close(leases.pop())
+
+
+def _not_started(error: Exception) -> dict[str, Any]:
+    """Return the answer for a run that has not begun; with `short`, what the machine was out of."""
+    return {"failed": f"could not be started: {error}", "short": shortage_of(error)}

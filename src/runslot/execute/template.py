@@ -24,6 +24,7 @@ from runslot.errors import RunslotError
 from runslot.execute.cgroup import enclose, group_of, sweep
 from runslot.execute.channel import Channel
 from runslot.execute.cold import enter_import_path
+from runslot.execute.evidence import kill_count
 from runslot.execute.functions import find_function
 from runslot.execute.guardian import Guardian
 from runslot.execute.import_state import ImportState
@@ -62,6 +63,7 @@ class Template:
 
     def serve(self) -> None:
         """Answer messages until the launcher is gone."""
+        kill_count()
         group_of(identify())  # what it looks up of this machine is kept, for all the keepers
         gc.freeze()
         self._guardian.begin()
@@ -132,19 +134,30 @@ class Template:
         sys.stderr.flush()
         # A stop may come before the keeper has begun the run that it is for: it waits until then.
         signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+            os.close(descriptor)
+            return {"failed": str(error), "errno": error.errno}
         if pid == 0:
             self._become_keeper(descriptor)
         os.close(descriptor)
         self._guardian.keep(pid)
         began = start_time(pid)
         if began is not None and group_of(ProcessIdentity("", "", pid, began)) is not None:
+            self._fork_encloser(pid, began)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+        return {"pid": pid, "start_time": began}
+
+    def _fork_encloser(self, pid: int, began: int) -> None:
+        try:
             helper = os.fork()
             if helper == 0:
                 self._enclose(pid, began)
             self._guardian.spare(helper)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
-        return {"pid": pid, "start_time": began}
+        except OSError:  # no further process: then what a killed keeper leaves is known by its environment
+            return
 
     def _enclose(self, pid: int, began: int) -> None:
         """As a fork that has nothing else to do: give the keeper a control group of its own."""

@@ -69,10 +69,17 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def append_lines(path: Path, records: list[Mapping[str, Any]]) -> None:
-    """Append one line a record in a single write, after cutting off a torn last line."""
-    with path.open("ab+") as file:
+    """Append one line a record, all or none (a full disk), after cutting off a torn last line."""
+    with path.open("ab+", buffering=0) as file:
         _cut_torn_line(file.fileno())
-        file.write(b"".join(_line(record) for record in records))
+        size = os.fstat(file.fileno()).st_size
+        data = memoryview(b"".join(_line(record) for record in records))
+        try:
+            while data:
+                data = data[os.write(file.fileno(), data) :]
+        except OSError:
+            os.ftruncate(file.fileno(), size)
+            raise
 
 
 class JournalReader:
@@ -133,6 +140,13 @@ class Journal:
         if self._unsynced and is_asked():
             sync_data(self._descriptor)
         self._unsynced = False
+
+    def place(self) -> Path | None:
+        """Return where the open file is by now; None where it was removed, or the system does not say."""
+        try:
+            return Path(f"/proc/self/fd/{self._descriptor}").readlink()
+        except OSError:
+            return None
 
     def close(self) -> None:
         """Close the file; writing again is an error."""

@@ -88,13 +88,13 @@ class LauncherLock:
     def _link(self) -> bool:
         lock = self._experiment.lock_file
         temporary = lock.with_name(f".{lock.name}.{self._own.host}.{self._own.pid}")
-        temporary.write_text(json.dumps(dataclasses.asdict(self._own)))
         try:
+            temporary.write_text(json.dumps(dataclasses.asdict(self._own)))
             os.link(temporary, lock)
         except FileExistsError:
             return False
         finally:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
         return True
 
     def _refusal(self, holder: ProcessIdentity, alive: bool) -> str:

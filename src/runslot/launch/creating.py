@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runslot.errors import InvalidInput, NotFound
+from runslot.errors import Busy, InvalidInput, NotFound
 from runslot.experiment.disk import sync_soon
 from runslot.experiment.provenance import write_provenance
 from runslot.experiment.records import Run
 from runslot.experiment.rundir import ExperimentDir, write_json
+from runslot.experiment.shortage import shortage_of
 from runslot.launch.code_change import changes_between, what
 from runslot.launch.code_copy import Source, copy_source
 from runslot.launch.planning import Plan
@@ -26,8 +28,30 @@ def create(plan: Plan, root: Path, code: Source | None = None) -> ExperimentDir:
     parent = root / plan.file.name
     directory = make_exclusively(parent, time.strftime("%Y%m%d-%H%M%S", time.localtime(plan.file.created)))
     experiment = ExperimentDir(directory)
-    write_plan(experiment, plan if code is None else with_copy(experiment, plan, code))
+    try:
+        write_plan(experiment, plan if code is None else with_copy(experiment, plan, code))
+    except BaseException as error:
+        discard(experiment)
+        if why := shortage_of(error):
+            raise Busy(f"{directory} cannot be made: {why}; nothing was started") from error
+        raise
     return experiment
+
+
+def discard(experiment: ExperimentDir) -> None:
+    """Remove a new experiment of which nothing has run, and what was made only for it."""
+    shutil.rmtree(experiment.path, ignore_errors=True)
+    parent = experiment.path.parent
+    link = parent / LATEST
+    try:
+        if link.is_symlink() and not link.exists():
+            link.unlink()
+            before = sorted(path for path in parent.iterdir() if ExperimentDir(path).experiment_file.exists())
+            if before:
+                point_latest(ExperimentDir(before[-1]))
+        parent.rmdir()
+    except OSError:  # there are others
+        return
 
 
 def with_copy(experiment: ExperimentDir, plan: Plan, code: Source) -> Plan:
@@ -42,7 +66,8 @@ def make_exclusively(parent: Path, name: str) -> Path:
     except (FileExistsError, NotADirectoryError):
         raise InvalidInput(f"{parent} cannot be a directory: a file is in its place; choose another --root") from None
     except OSError as error:
-        raise InvalidInput(f"{parent} cannot be made: {error.strerror}; choose another --root") from error
+        why = shortage_of(error) or error.strerror
+        raise InvalidInput(f"{parent} cannot be made: {why}; choose another --root") from error
     number = 1
     while True:
         directory = parent / (name if number == 1 else f"{name}-{number}")
@@ -50,6 +75,10 @@ def make_exclusively(parent: Path, name: str) -> Path:
             directory.mkdir()
         except FileExistsError:
             number += 1
+        except OSError as error:
+            discard(ExperimentDir(directory))
+            why = shortage_of(error) or error.strerror
+            raise InvalidInput(f"{directory} cannot be made: {why}; choose another --root") from error
         else:
             return directory
 

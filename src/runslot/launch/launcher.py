@@ -67,6 +67,11 @@ class Taken:
     by: str
 
 
+@dataclass(frozen=True)
+class Short(Taken):
+    """The machine has too little of something, `by`, to start the run now: nothing of it has begun."""
+
+
 class Launcher(Protocol):
     """Starts runs somewhere."""
 
@@ -88,8 +93,8 @@ class Launcher(Protocol):
         Where it has ended, but its files have not come home, `poll` of the handle brings them and the outcome.
         """
 
-    def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
-        """Return how each run ended, or None while it runs."""
+    def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | Short | None]:
+        """Return how each run ended, or None while it runs; `Short` where it turns out not to have begun."""
 
     def stop(self, handles: Collection[Handle], kill: bool = False) -> None:
         """Ask the runs to stop, or kill them; a request, which `poll` confirms."""

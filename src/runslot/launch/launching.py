@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
+from runslot.errors import Busy
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.shortage import shortage_of
 from runslot.experiment.status import FAILED, UNFINISHED, ExperimentStatus, read_status
 from runslot.launch.configured import of_experiment
-from runslot.launch.creating import is_newest, point_latest
+from runslot.launch.creating import discard, is_newest, point_latest
 from runslot.launch.events import Observer, Said
 from runslot.launch.foreign import refuse_unknown, take_over_said
 from runslot.launch.launcher import LeftRunning, UnderWay
@@ -125,7 +126,7 @@ def launch(
     Raises KeyboardInterrupt after the runs were stopped on Ctrl-C, and `Busy` where another launcher is at work.
     A `fresh` experiment that is refused before its first run is removed again.
     """
-    experiment = OpenExperiment.open(directory, dict(os.environ if environment is None else environment), take_over)
+    experiment = _open(directory, dict(os.environ if environment is None else environment), take_over, fresh)
     try:
         observer = notifying(observer, notify)
         configured = of_experiment(experiment.file) or ThisMachine()
@@ -146,8 +147,10 @@ def launch(
         experiment.starting = len(todo.start)
         # Of all its runs, not of the missing ones: a run that is made good gets the share that its siblings had.
         engine = configured.open(experiment, len(status.runs), observer)
-    except BaseException:
+    except BaseException as error:
         refuse_fresh(experiment, fresh)
+        if why := shortage_of(error):
+            raise Busy(f"no run could be started: {why}") from error
         raise
     leaves = engine.leaves and not wait
     try:
@@ -163,14 +166,34 @@ def launch(
         experiment.release()
     if supervisor.interrupted and not leaves:
         raise KeyboardInterrupt
+    if why := supervisor.problem(experiment):
+        _refuse_unstarted(directory, fresh)
+        raise Busy(why)
     return outcomes_of(directory, left=leaves)
+
+
+def _open(directory: ExperimentDir, environment: Mapping[str, str], take_over: bool, fresh: bool) -> OpenExperiment:
+    try:
+        return OpenExperiment.open(directory, environment, take_over)
+    except OSError as error:
+        if fresh:
+            discard(directory)
+        if why := shortage_of(error):
+            raise Busy(f"{directory.path} cannot be opened: {why}; nothing was started") from error
+        raise
+
+
+def _refuse_unstarted(directory: ExperimentDir, fresh: bool) -> None:
+    """Remove a fresh experiment again of which nothing could be started."""
+    if fresh and directory.experiment_file.exists() and read_status(directory).counts.keys() == {"queued"}:
+        discard(directory)
 
 
 def refuse_fresh(experiment: OpenExperiment, fresh: bool) -> None:
     """Give an experiment back that cannot be launched; a fresh one, of which nothing has run, is removed."""
     experiment.close()
     if fresh:
-        shutil.rmtree(experiment.directory.path)
+        discard(experiment.directory)
 
 
 def outcomes_of(directory: ExperimentDir, left: bool = False) -> Outcomes:

@@ -19,9 +19,10 @@ from runslot.experiment.holder import find_keeper
 from runslot.experiment.processes import ProcessHandle, host_name, is_alive, keeper_of
 from runslot.experiment.records import ExperimentFile, Function, Outcome, Run, RunFile
 from runslot.experiment.rundir import RunDir, write_json
+from runslot.experiment.shortage import shortage_of
 from runslot.hardware.lease import Holder, Lease, Leases, Refused
 from runslot.hardware.slots import Slot
-from runslot.launch.launcher import Handle, Placed, Taken, UnderWay
+from runslot.launch.launcher import Handle, Placed, Short, Taken, UnderWay
 from runslot.launch.open_files import allow_many, why_no_further
 from runslot.launch.template import KeeperProcess, ProcessDied, TemplateProcess
 from runslot.launch.watch import Poller, Watch
@@ -102,7 +103,12 @@ class LocalLauncher:
         crowded = "" if slot.index in self._places else why_no_further(len(self._reserved))
         if crowded:
             return Taken(crowded)
-        lease = self._leases.try_acquire(slot, Holder.of(experiment, run))
+        try:
+            lease = self._leases.try_acquire(slot, Holder.of(experiment, run))
+        except OSError as error:
+            if why := shortage_of(error):
+                return Short(why)
+            raise
         if isinstance(lease, Refused):
             self._refused.add(slot.index)
             return Taken(str(lease))
@@ -137,7 +143,7 @@ class LocalLauncher:
             return None
         return self._watch_adopted(run_dir, under_way, process)
 
-    def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
+    def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | Short | None]:
         """Return the outcomes of those whose keeper has ended."""
         return {handle: self._poll(handle) for handle in handles}
 
@@ -185,6 +191,8 @@ class LocalLauncher:
         try:
             keeper = self._hand_over(placed, () if lease is None else lease.descriptors)
         except (RunslotError, OSError) as error:  # this run's misfortune, not the others'
+            if why := shortage_of(error):
+                return Short(why)
             return self._not_started(placed.attempt, f"could not be started: {error}")
         finally:
             if lease is not None:
@@ -290,7 +298,7 @@ class LocalLauncher:
             self._poller.add(watch.descriptor)
         return handle
 
-    def _poll(self, handle: Handle) -> Outcome | None:
+    def _poll(self, handle: Handle) -> Outcome | Short | None:
         watch = self._watched[handle]
         watch.enforce(handle.run_dir)
         if watch.keeper is not None:
@@ -302,20 +310,29 @@ class LocalLauncher:
         self._unwatch(handle)
         return self._conclude(handle, watch)
 
-    def _hear(self, handle: Handle, keeper: KeeperProcess) -> Outcome | None:
+    def _hear(self, handle: Handle, keeper: KeeperProcess) -> Outcome | Short | None:
         answer = keeper.answer()
         if answer is None:
             return None
         watch = self._watched[handle]
         self._unwatch(handle)
+        if "died" in answer or "unwritten" in answer:
+            self._let_go(keeper)
         if "outcome" in answer:
             return Outcome.from_json(answer["outcome"])
+        if answer.get("short"):
+            return Short(answer["short"])
+        record = handle.run_dir.read_attempt() if "busy" in answer else None
+        if record is not None and record.attempt < handle.attempt:  # its keeper writes the outcome as soon as it can
+            return Short(f"the end of attempt {record.attempt} cannot be written yet")
         if "failed" in answer:
             return self._not_started(handle.attempt, answer["failed"])
-        if "died" in answer:
-            keeper.close()
-            self._places = {slot: place for slot, place in self._places.items() if place.keeper is not keeper}
         return self._conclude(handle, watch)
+
+    def _let_go(self, keeper: KeeperProcess) -> None:
+        """Have another keeper for the slot: this one is gone, or has an outcome to write as soon as it can."""
+        keeper.close()
+        self._places = {slot: place for slot, place in self._places.items() if place.keeper is not keeper}
 
     def _conclude(self, handle: Handle, watch: Watch) -> Outcome | None:
         """Return how a run ended whose keeper is gone; None where another keeper has it.

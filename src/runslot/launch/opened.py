@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -69,6 +70,12 @@ class OpenExperiment:
     closed: bool = False
     odd_requests: set[Path] = field(default_factory=set)
     """Files among the requests that are none, and that were named."""
+    identity: tuple[int, int] = (0, 0)
+    """Device and inode of the directory as it was opened: what is at its path later may be another one."""
+
+    def __post_init__(self) -> None:
+        status = self.directory.path.stat()
+        self.identity = (status.st_dev, status.st_ino)
 
     @classmethod
     def open(cls, directory: ExperimentDir, environment: Mapping[str, str], take_over: bool = False) -> OpenExperiment:
@@ -103,6 +110,26 @@ class OpenExperiment:
         """How its runs are treated."""
         return Policy.from_json(self.file.policy)
 
+    def place(self) -> Path | None:
+        """Return where the directory is now: it may have been moved; None where it was removed."""
+        path = self.directory.path
+        if self._is_at(path):
+            return path
+        journal = self.journal.place()
+        above = None if journal is None else journal.parent
+        while above is not None and above != above.parent:  # a worker's journal lies deeper
+            if self._is_at(above):
+                return above
+            above = above.parent
+        return None
+
+    def _is_at(self, path: Path) -> bool:
+        try:
+            status = path.stat()
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self.identity
+
     def run_dir(self, run: Run) -> RunDir:
         """Return where the run lies."""
         return self.directory.run_dir(run, self.file)
@@ -126,17 +153,21 @@ class OpenExperiment:
 
     def requests(self) -> list[Request | OddRequest]:
         """Return what was asked since, oldest first; what is no request is set aside, or left, and named once."""
+        place = self.place()
+        if place is None:
+            return []
+        requests_at = place / self.requests_at.relative_to(self.directory.path)
         try:
-            names = sorted(os.listdir(self.requests_at))  # noqa: PTH208  looked at twice a second
+            names = sorted(os.listdir(requests_at))  # noqa: PTH208  looked at twice a second
         except FileNotFoundError:
             return []
         except OSError as error:
-            return self._name_once(self.requests_at, f"cannot be listed: {error.strerror}")
+            return self._name_once(requests_at, f"cannot be listed: {error.strerror}")
         found: list[Request | OddRequest] = []
         for name in names:
             if name.startswith("."):
                 continue
-            file = self.requests_at / name
+            file = requests_at / name
             owner = other_owner(file)
             if owner is not None:
                 found += self._name_once(file, f"was left by {user_name(owner)}, and is not carried out")
@@ -170,12 +201,15 @@ class OpenExperiment:
         self.journal.write("ended", now, run=run.id, outcome=outcome.to_json(), retry=retry)
 
     def count_launched(self) -> None:
-        """Count one more start in rlpyt's `num_launched.txt`."""
+        """Count one more start in `num_launched.txt`, where this is rlpyt's door."""
+        if self.file.front_door != "rlpyt":
+            return
         self.launched += 1
         if not self.total:
             self.total = len(self.directory.read_runs())
         text = f"Experiments launched so far: {self.launched} out of {self.total}.\n"
-        write_atomically(self.directory.num_launched, text)
+        with contextlib.suppress(OSError):  # a full disk: the next start writes it, and no run waits for it
+            write_atomically(self.directory.num_launched, text)
 
     def enlist(self) -> None:
         """Have the launch listed among those of this user on this machine, until it is closed; a worker is not."""
@@ -194,8 +228,10 @@ class OpenExperiment:
 
     def release(self) -> None:
         """Give the lock back."""
-        if self.lock is not None:
-            self.lock.release()
+        if self.lock is None:
+            return
+        place = self.place() or self.directory.path
+        (self.lock if place == self.directory.path else LauncherLock(ExperimentDir(place))).release()
 
 
 def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> None:

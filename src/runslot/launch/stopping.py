@@ -116,7 +116,7 @@ def _act(
         launcher.stop(list(handles), kill)
         while handles:
             for handle, outcome in launcher.poll(list(handles)).items():
-                if outcome is not None:
+                if isinstance(outcome, Outcome):
                     _note(experiment, handles.pop(handle), outcome)
             launcher.wait(_LOOK if handles else 0)
     finally:

@@ -6,19 +6,16 @@ It serves one experiment, or all that share the slots of this process, and an en
 from __future__ import annotations
 
 import os
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 from runslot.errors import RunslotError
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Run
+from runslot.experiment.shortage import shortage_of
 from runslot.hardware.slots import Slot
 from runslot.launch.events import (
     LaunchEnded,
@@ -32,7 +29,9 @@ from runslot.launch.events import (
     Said,
     StopNoted,
 )
-from runslot.launch.launcher import Handle, Launcher, Placed, Taken, UnderWay
+from runslot.launch.hold import Holds
+from runslot.launch.interrupts import Interrupts
+from runslot.launch.launcher import Handle, Launcher, Placed, Short, Taken, UnderWay
 from runslot.launch.opened import OddRequest, OpenExperiment
 from runslot.launch.pausing import pause_said
 from runslot.schedule.plan import (
@@ -42,6 +41,7 @@ from runslot.schedule.plan import (
     Drop,
     Ended,
     Event,
+    GivenUp,
     Key,
     Paused,
     SlotTaken,
@@ -86,8 +86,9 @@ class Supervisor:
 
     def __init__(self, launcher: Launcher, observer: Observer, notices: Collection[int] = ()) -> None:
         """Make one; `notices` are signals that ask for a stop however often they come, and never kill."""
-        self._notices = notices
+        self._interrupts = Interrupts(notices, launcher.wake)
         self._launcher = launcher
+        self._holds = Holds(observer)
         self._observer = observer
         slots = launcher.slots()
         self._slots: Mapping[int, Slot] = {} if slots is None else {slot.index: slot for slot in slots}
@@ -99,8 +100,6 @@ class Supervisor:
         self._left: dict[int, set[Key]] = {}
         self._outcomes: dict[int, dict[str, Outcome]] = {}
         self._asked: deque[Share | Event] = deque()
-        self._interrupts = 0
-        self._noted_interrupts = 0
         self._looked = 0.0
         self._elsewhere: set[Key] = set()
         """Adopted runs that a machine has which cannot be asked from here."""
@@ -124,6 +123,10 @@ class Supervisor:
         """Return the last outcome of each run of the experiment so far, by run id."""
         return self._outcomes.get(id(experiment), {})
 
+    def problem(self, experiment: OpenExperiment) -> str:
+        """Return what kept the experiment's starts back to the end; empty where nothing did."""
+        return self._holds.problem(experiment)
+
     @property
     def idle(self) -> bool:
         """Whether nothing runs, waits, or was added since."""
@@ -132,13 +135,13 @@ class Supervisor:
     @property
     def interrupted(self) -> bool:
         """Whether the user asked this process to stop (Ctrl-C, SIGTERM)."""
-        return self._interrupts > 0
+        return self._interrupts.count > 0
 
     # ---- the loop ------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Go on until nothing runs and nothing waits; in the main thread Ctrl-C stops the runs."""
-        with self._signals():
+        with self._interrupts.heard():
             while True:
                 self._decide([*self._collect()])
                 self._close_finished()
@@ -172,15 +175,49 @@ class Supervisor:
                 yield from self._take_on(asked)
             else:
                 yield asked
-        yield from self._interruptions()
+        yield from (StopAsked(None, kill) for kill in self._interrupts.take())
         yield from self._requests()
         keys = {handle: key for key, handle in self._handles.items()}
         for handle, outcome in self._launcher.poll(list(keys)).items():
             if outcome is not None:
-                key = keys[handle]
-                yield (
-                    Vanished(key, outcome) if outcome.kind == "lost" and key in self._elsewhere else Ended(key, outcome)
-                )
+                yield self._end(keys[handle], outcome)
+        self._holds.say_starts(self._handles, time.monotonic())
+        yield from self._nothing_to_hope_for()
+
+    def _end(self, key: Key, outcome: Outcome | Short) -> Event:
+        """Return what the end of a run means: it may be done again, or never have begun."""
+        experiment, run = self._entries[key].experiment, self._entries[key].run
+        unbegun = isinstance(outcome, Short) or (outcome.kind == "lost" and outcome.started is None)
+        away = self._holds.away(experiment, time.monotonic()) if unbegun else ""
+        if isinstance(outcome, Short) or away:
+            self._handles.pop(key, None)
+            by = outcome.by if isinstance(outcome, Short) else away
+            experiment.journal.write("slot_taken", time.time(), run=run.id, slot=self._slot_of(key), by=by)
+            return self._hold(key, by)
+        self._holds.say_starts({key})
+        if outcome.kind == "lost" and key in self._elsewhere:
+            return Vanished(key, outcome)
+        return Ended(key, outcome)
+
+    def _slot_of(self, key: Key) -> int | None:
+        return next(iter(self._state.running[key].occupies), None)
+
+    def _hold(self, key: Key, why: str) -> Event:
+        """Put a run back whose start is held; it is tried again."""
+        experiment, now = self._entries[key].experiment, time.monotonic()
+        if not self._holds.away(experiment, now):
+            self._holds.short(experiment, why, now)
+        self._holds.retract(key, RunWaits(self._entries[key].run, self._slot_of(key), why))
+        return SlotTaken(key, self._holds.pause(experiment, now))
+
+    def _nothing_to_hope_for(self) -> Iterator[Event]:
+        for experiment in self._open:
+            if not self._holds.holding(experiment):
+                continue
+            keys = self._left[id(experiment)]
+            under_way = any(key in self._handles for key in keys)
+            if self._holds.in_vain(experiment, under_way, time.monotonic()):
+                yield GivenUp(tuple(sorted(keys)), "could not be started")
 
     def _patience(self) -> float:
         moment = next_moment(self._state)
@@ -237,6 +274,7 @@ class Supervisor:
 
     def _close_finished(self) -> None:
         for experiment in [each for each in self._open if not self._left[id(each)]]:
+            self._holds.away(experiment, time.monotonic())
             self._open.remove(experiment)
             outcomes = self.outcomes(experiment)
             counts: dict[str, int] = {}
@@ -248,16 +286,12 @@ class Supervisor:
 
     # ---- what happened -------------------------------------------------------------------------------------------
 
-    def _interruptions(self) -> Iterator[Event]:
-        while self._noted_interrupts < self._interrupts:
-            self._noted_interrupts += 1
-            yield StopAsked(None, kill=self._noted_interrupts > 1)
-
     def _requests(self) -> Iterator[Event]:
         if time.monotonic() - self._looked < _LOOK_AT_REQUESTS:
             return
         self._looked = time.monotonic()
         for experiment in self._open:
+            self._holds.away(experiment, self._looked)
             experiment.journal.sync_when_due(self._looked)
             for request in experiment.requests():
                 if isinstance(request, OddRequest):
@@ -274,25 +308,6 @@ class Supervisor:
                     yield Paused(tuple(sorted(own)), request.verb == "pause")
                     self._observer(Said(pause_said(request.verb == "pause", experiment.file.name)))
                 request.file.unlink(missing_ok=True)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Count interrupts instead of raising them in the middle of something; only a main thread can."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def interrupt(number: int, _frame: FrameType | None) -> None:
-            self._interrupts = max(self._interrupts, 1) if number in self._notices else self._interrupts + 1
-            self._launcher.wake()
-
-        watched = {signal.SIGINT, signal.SIGTERM, *self._notices}
-        previous = {number: signal.signal(number, interrupt) for number in watched}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
     # ---- what to do ----------------------------------------------------------------------------------------------
 
@@ -316,6 +331,7 @@ class Supervisor:
                 continue
             experiment, run = self._entries[event.key].experiment, self._entries[event.key].run
             self._handles.pop(event.key, None)
+            self._holds.ended(experiment, event.key)
             self._elsewhere.discard(event.key)
             retry = event.key in again
             experiment.ended(run, event.outcome, time.time(), retry)
@@ -330,32 +346,42 @@ class Supervisor:
         events: list[Event] = []
         for start in starts:
             slot = None if start.slot is None else self._slots[start.slot]
-            if slot is not None and not self._reserve(start.key, slot):
-                events.append(SlotTaken(start.key, _RETRY_TAKEN))
+            if why := self._holds.away(self._entries[start.key].experiment, time.monotonic()):
+                events.append(self._hold(start.key, why))
+                continue
+            taken = None if slot is None else self._reserve(start.key, slot)
+            if taken is not None:
+                short = isinstance(taken, Short)
+                events.append(self._hold(start.key, taken.by) if short else SlotTaken(start.key, _RETRY_TAKEN))
                 continue
             try:
                 placed.append(self._place(start))
                 keys.append(start.key)
-            except (OSError, RunslotError) as error:  # a full disk, a damaged directory: this run's failure alone
-                events.append(Ended(start.key, _could_not_start(start, error)))
+            except (OSError, RunslotError) as error:  # a full disk, a damaged directory: nothing of the run has begun
+                why = shortage_of(error)
+                events.append(
+                    self._hold(start.key, why) if why else self._end(start.key, _could_not_start(start, error))
+                )
                 if slot is not None:
                     self._launcher.release(slot)
         for key, one, result in zip(keys, placed, self._launcher.start(placed), strict=True):
             events += self._note_start(key, one, result)
         return events
 
-    def _reserve(self, key: Key, slot: Slot) -> bool:
+    def _reserve(self, key: Key, slot: Slot) -> Taken | None:
         """Take the slot before anything is written: a launcher that waits for others does so for days, and quietly."""
         experiment, run = self._entries[key].experiment, self._entries[key].run
         taken = self._launcher.reserve(slot, experiment.file.name, run.directory)
         if taken is None:
             self._waits.pop(slot.index, None)
-            return True
+            return None
+        if isinstance(taken, Short):
+            return taken
         if self._waits.get(slot.index) != taken.by:
             self._waits[slot.index] = taken.by
             experiment.journal.write("waits", time.time(), run=run.id, slot=slot.index, by=taken.by)
         self._say_wait(key, slot.index, taken)
-        return False
+        return taken
 
     def _say_wait(self, key: Key, slot: int | None, taken: Taken) -> None:
         if key not in self._waits_said:
@@ -382,8 +408,8 @@ class Supervisor:
     def _note_start(self, key: Key, placed: Placed, result: Handle | Taken | Outcome) -> list[Event]:
         experiment = self._entries[key].experiment
         index = None if placed.slot is None else placed.slot.index
-        if isinstance(result, Outcome):
-            return [Ended(key, result)]
+        if isinstance(result, (Outcome, Short)):
+            return [self._end(key, result)]
         if isinstance(result, Taken):
             experiment.journal.write("slot_taken", time.time(), run=placed.run.id, slot=index, by=result.by)
             self._say_wait(key, index, result)
@@ -392,13 +418,10 @@ class Supervisor:
         if experiment.file.launcher is not None:
             experiment.journal.write("handed", time.time(), run=placed.run.id, attempt=placed.attempt, name=result.name)
         self._waits_said.discard(key)
-        self._count_launched(experiment)
-        self._observer(RunStarted(placed.run, placed.run_dir.path, placed.attempt, index))
+        experiment.count_launched()
+        event = RunStarted(placed.run, placed.run_dir.path, placed.attempt, index)
+        self._holds.started(experiment, key, event, time.monotonic())
         return []
-
-    def _count_launched(self, experiment: OpenExperiment) -> None:
-        if experiment.file.front_door == "rlpyt":
-            experiment.count_launched()
 
     def _stop(self, stops: list[Stop]) -> None:
         for kill in (False, True):

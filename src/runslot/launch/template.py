@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -44,22 +45,27 @@ class TemplateProcess:
         # Without site packages the interpreter, and so each of its forks, stays small; a user's module needs them.
         flags = ["-S", "-E"] if bare else []
         argv = [python, *flags, "-c", f"{start}{theirs.fileno()}, {_PACKAGE!r}, {original_limit()})"]
-        with (log or Path(os.devnull)).open("ab") as console:
-            self._process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=console,
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, **room()},
-                start_new_session=True,
-            )
-        theirs.close()
+        try:
+            with theirs, (log or Path(os.devnull)).open("ab") as console:
+                self._process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=console,
+                    stderr=console,
+                    pass_fds=[theirs.fileno()],
+                    env={**os.environ, **room()},
+                    start_new_session=True,
+                )
+        except BaseException:
+            self._channel.close()
+            raise
 
     @classmethod
     def expect(cls, python: str, bare: bool) -> None:
         """Start one that `begin` will ask for soon: it gets ready meanwhile, and ends with this process if not."""
-        if (python, bare) not in _early:
+        if (python, bare) in _early:
+            return
+        with contextlib.suppress(OSError):  # no processes, no files: said where it is needed
             _early[python, bare] = cls(python, None, bare)
 
     @classmethod
@@ -93,8 +99,12 @@ class TemplateProcess:
     def fork_keeper(self) -> KeeperProcess:
         """Fork a keeper."""
         channel, theirs = Channel.pair()
-        with theirs:
-            answer = self._ask({"verb": "keeper"}, [theirs.fileno()])
+        try:
+            with theirs:
+                answer = self._ask({"verb": "keeper"}, [theirs.fileno()])
+        except BaseException:
+            channel.close()
+            raise
         process = ProcessIdentity(host_name(), boot_id(), answer["pid"], answer["start_time"] or 0)
         return KeeperProcess(channel, process)
 
@@ -123,6 +133,8 @@ class TemplateProcess:
             ended = self._process.wait()
             how = signal.Signals(-ended).name if ended < 0 else f"exit code {ended}"
             raise ProcessDied(f"the process that was to {message['verb']} ended with {how}")
+        if "errno" in answer:
+            raise OSError(answer["errno"], os.strerror(answer["errno"]))
         if "failed" in answer:
             raise InvalidInput(answer["failed"])
         return answer

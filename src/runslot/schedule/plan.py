@@ -55,6 +55,14 @@ class Vanished:
 
 
 @dataclass(frozen=True)
+class GivenUp:
+    """None of these runs is started any more: none can be."""
+
+    keys: tuple[Key, ...]
+    why: str
+
+
+@dataclass(frozen=True)
 class SlotTaken:
     """A start found its slot held by someone else's run; both wait."""
 
@@ -79,7 +87,7 @@ class Paused:
     paused: bool
 
 
-Event = Added | Adopted | Ended | Vanished | SlotTaken | StopAsked | Paused
+Event = Added | Adopted | Ended | Vanished | SlotTaken | GivenUp | StopAsked | Paused
 
 # ---- what to do -------------------------------------------------------------------------------------------------
 
@@ -213,11 +221,10 @@ def _take_in(state: State, event: Event, now: float) -> tuple[State, list[Action
             running = {**state.running, event.key: Running(event.attempt, event.occupies)}
             return replace(state, running=running, policies={**state.policies, event.key: event.policy}), []
         case SlotTaken() | Vanished():
-            again = _put_back(state, event, now) if isinstance(event, SlotTaken) else _do_again(state, event, now)
-            return again, []
+            return _put_back(state, event, now) if isinstance(event, SlotTaken) else (_do_again(state, event, now), [])
         case Ended():
             return _end(state, event, now)
-        case StopAsked():
+        case StopAsked() | GivenUp():
             return _stop(state, event)
         case Paused():
             return (_pause if event.paused else _continue)(state, event.keys), []
@@ -234,13 +241,15 @@ def _add(state: State, event: Added) -> State:
     )
 
 
-def _put_back(state: State, event: SlotTaken, now: float) -> State:
+def _put_back(state: State, event: SlotTaken, now: float) -> tuple[State, list[Action]]:
     running = dict(state.running)
     was = running.pop(event.key)
+    if was.stopping or state.stopped:  # it was asked to stop before it turned out not to have begun
+        return replace(state, running=running), [Drop(event.key, "stopped before it started")]
     at = now if was.occupies else now + event.retry_after
     again = _insert(state.again, Waiting(at, event.key, was.attempt))
     taken = {**state.taken_until, **dict.fromkeys(was.occupies, now + event.retry_after)}
-    return replace(state, running=running, again=again, taken_until=taken)
+    return replace(state, running=running, again=again, taken_until=taken), []
 
 
 def _do_again(state: State, event: Vanished, now: float) -> State:
@@ -279,18 +288,19 @@ def _worth_retrying(outcome: Outcome, policy: Policy) -> bool:
     return outcome.kind in {"failed", "lost"} or (outcome.kind == "timed_out" and policy.resumable)
 
 
-def _stop(state: State, event: StopAsked) -> tuple[State, list[Action]]:
+def _stop(state: State, event: StopAsked | GivenUp) -> tuple[State, list[Action]]:
     everything = event.keys is None
+    why = event.why if isinstance(event, GivenUp) else "stopped before it started"
     asked = state.running if event.keys is None else [key for key in event.keys if key in state.running]
-    actions: list[Action] = [Stop(key, event.kill) for key in asked]
+    actions: list[Action] = [Stop(key, event.kill) for key in asked if isinstance(event, StopAsked)]
     running = {k: replace(run, stopping=True) if k in asked else run for k, run in state.running.items()}
     state = replace(state, running=running)
     if everything:
-        state, drops = _drop_all(state, "stopped before it started")
+        state, drops = _drop_all(state, why)
         return state, actions + drops
     again = tuple(waiting for waiting in state.again if waiting.key not in (event.keys or ()))
     queued = {*state.queue[state.position :], *state.held, *(waiting.key for waiting in state.again)}
-    drops = [Drop(key, "stopped before it started") for key in event.keys or () if key in queued]
+    drops = [Drop(key, why) for key in event.keys or () if key in queued]
     dropped = state.dropped | {drop.key for drop in drops if isinstance(drop, Drop)}
     held = tuple(key for key in state.held if key not in dropped)
     return replace(state, again=again, held=held, dropped=dropped), actions + drops

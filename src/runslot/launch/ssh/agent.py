@@ -25,7 +25,7 @@ from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.hardware.slots import Slot
 from runslot.launch.events import LaunchEvent, Said
-from runslot.launch.launcher import Handle, Placed, Taken, UnderWay
+from runslot.launch.launcher import Handle, Placed, Short, Taken, UnderWay
 from runslot.launch.local import LocalLauncher
 from runslot.launch.opened import OpenExperiment, write_run
 from runslot.launch.ssh.alone import be_the_only_one
@@ -236,11 +236,11 @@ class Agent:
             return {"unfit": str(error)}
         placed = Placed(run, experiment.file.name, run_dir, attempt, place, experiment.environment)
         (answer,) = self._launcher.start([placed])
-        if isinstance(answer, Taken):
-            return {"taken": answer.by}
-        if isinstance(answer, Outcome):
-            full = any(word in answer.message for word in _FULL)
-            return {"unfit": answer.message} if full else {"outcome": answer.to_json()}
+        if isinstance(answer, (Taken, Outcome)):
+            why = answer.by if isinstance(answer, Taken) else answer.message
+            if any(word in why for word in _FULL):
+                return {"unfit": why}
+            return {"taken": why} if isinstance(answer, Taken) else {"outcome": answer.to_json()}
         self._handles[answer] = run_id
         return {"started": answer.name}
 
@@ -255,6 +255,11 @@ class Agent:
             if outcome is None:
                 continue
             run = self._handles.pop(handle)
+            if isinstance(outcome, Short):
+                self._send(
+                    {"event": "ended", "run": run, "attempt": handle.attempt, "outcome": _unbegun(handle, outcome)}
+                )
+                continue
             if outcome.kind not in {"succeeded", "failed"}:  # its keeper has seen to it; it is looked at once more
                 end_what_is_left(handle.run_dir.path)
             self._send({"event": "ended", "run": run, "attempt": handle.attempt, "outcome": outcome.to_json()})
@@ -339,3 +344,8 @@ def _first(asked: BinaryIO) -> dict[str, Any] | None:
         if message is not None:
             return message
     return None
+
+
+def _unbegun(handle: Handle, short: Short) -> dict[str, Any]:
+    """Return the outcome of a run that this host was too short of something to begin."""
+    return Outcome("lost", handle.attempt, ended=time.time(), message=f"could not be started: {short.by}").to_json()

@@ -1,0 +1,139 @@
+"""Starts that are held back: the machine is short of something, or the experiment's directory was moved away.
+
+The supervisor asks before each start, and says what came of it. Held runs stay in the queue and are tried again, ever
+less often; it is said once. Only where nothing can be hoped for is a launch given up: where no run has ever begun, or
+the directory does not come back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from runslot.launch.events import LaunchEvent, RunStarted, RunWaits, Said
+from runslot.launch.opened import OpenExperiment
+from runslot.schedule.plan import Key
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
+"""Between tries of a start."""
+_LASTING_S = 0.3
+"""From a start that was made while starts are held until it is said."""
+_PATIENCE_S = 10.0
+"""For a launch of which nothing has begun, and for a directory that was moved while nothing runs."""
+
+
+@dataclass
+class _Episode:
+    why: str
+    since: float
+    hopeless: bool = False
+    """The directory was removed: it does not come back."""
+    moved: bool = False
+    given_up: bool = False
+    tried: set[Key] = field(default_factory=set)
+    """Runs that were started since."""
+
+
+class Holds:
+    """What keeps the starts of each experiment back; `now` is on any clock that does not go back."""
+
+    def __init__(self, observer: Callable[[LaunchEvent], None]) -> None:
+        self._observer = observer
+        self._episodes: dict[str, _Episode] = {}
+        self._productive: set[str] = set()
+        """Experiments of which a run has ended here."""
+        self._started: set[Key] = set()
+        """Runs under way whose start was said."""
+        self._perhaps: dict[Key, tuple[float, RunStarted]] = {}
+        """Runs that were started while starts are held, and when."""
+
+    def away(self, experiment: OpenExperiment, now: float) -> str:
+        """Return why nothing may be started in the experiment's directory, which was moved or removed; else nothing."""
+        place = experiment.place()
+        if place == experiment.directory.path:
+            if (episode := self._episodes.get(_key(experiment))) is not None and episode.moved:
+                del self._episodes[_key(experiment)]
+                self._observer(Said(f"{place} is back: its runs go on"))
+            return ""
+        if place is None:
+            why = f"{experiment.directory.path} was removed, and has no experiment.json any more; no run is started"
+        else:
+            why = (
+                f"{experiment.directory.path} was moved to {place}; no run is started until it is back, or "
+                f"`runslot resume {place}` goes on there"
+            )
+        self._begin(experiment, _Episode(why, now, hopeless=place is None, moved=True))
+        return why
+
+    def short(self, experiment: OpenExperiment, why: str, now: float) -> None:
+        """Note that a run could not be started for a shortage."""
+        self._begin(experiment, _Episode(why, now))
+
+    def _begin(self, experiment: OpenExperiment, episode: _Episode) -> None:
+        before = self._episodes.get(_key(experiment))
+        if before is not None and before.moved == episode.moved and before.hopeless == episode.hopeless:
+            return
+        self._episodes[_key(experiment)] = episode
+        self._observer(Said(episode.why if episode.moved else f"{episode.why}; starts wait until that is over"))
+
+    def pause(self, experiment: OpenExperiment, now: float) -> float:
+        """Return after how many seconds a held start is tried again: half of what it has waited so far."""
+        waited = now - self._episodes[_key(experiment)].since
+        return min(max(_FIRST_PAUSE_S, waited / 2), _LONGEST_PAUSE_S)
+
+    def started(self, experiment: OpenExperiment, key: Key, event: RunStarted, now: float) -> None:
+        """Say a start; while starts are held, only once it has lasted: many do not."""
+        if (episode := self._episodes.get(_key(experiment))) is None:
+            self._started.add(key)
+            self._observer(event)
+        else:
+            episode.tried.add(key)
+            self._perhaps[key] = (now, event)
+
+    def say_starts(self, keys: Collection[Key], now: float = math.inf) -> None:
+        """Say which starts of these have lasted by now."""
+        for key, (moment, event) in [*self._perhaps.items()]:
+            if key in keys and now - moment > _LASTING_S:
+                del self._perhaps[key]
+                self._started.add(key)
+                self._observer(event)
+
+    def retract(self, key: Key, event: RunWaits) -> None:
+        """Say that a run waits whose start was said."""
+        self._perhaps.pop(key, None)
+        if key in self._started:
+            self._started.discard(key)
+            self._observer(event)
+
+    def ended(self, experiment: OpenExperiment, key: Key) -> None:
+        """Note the end of a run: where it was started since, the shortage is over."""
+        self._productive.add(_key(experiment))
+        self._started.discard(key)
+        episode = self._episodes.get(_key(experiment))
+        if episode is not None and key in episode.tried and not episode.moved:
+            del self._episodes[_key(experiment)]
+
+    def holding(self, experiment: OpenExperiment) -> bool:
+        """Tell whether anything keeps its starts back now."""
+        return _key(experiment) in self._episodes
+
+    def problem(self, experiment: OpenExperiment) -> str:
+        """Return why it was given up, or where its directory is now; empty where all is well."""
+        episode = self._episodes.get(_key(experiment))
+        if episode is None or not (episode.moved or episode.given_up):
+            return ""
+        return episode.why if episode.moved else f"no run could be started: {episode.why}"
+
+    def in_vain(self, experiment: OpenExperiment, under_way: bool, now: float) -> bool:
+        """Tell whether nothing further is to be started, because there is nothing to wait for."""
+        episode = self._episodes.get(_key(experiment))
+        if episode is None or under_way:
+            return False
+        vain = episode.moved or _key(experiment) not in self._productive
+        episode.given_up = episode.hopeless or (vain and now - episode.since > _PATIENCE_S)
+        return episode.given_up
+
+
+def _key(experiment: OpenExperiment) -> str:
+    return str(experiment.directory.path)
