@@ -23,8 +23,12 @@ def is_asked() -> bool:
 
 def sync_soon(paths: Sequence[Path]) -> None:
     """Bring files and directories to the disk, in a thread that the interpreter waits for at its end."""
-    if is_asked():
+    if not is_asked():
+        return
+    try:
         threading.Thread(target=_sync, args=(tuple(paths),), name="runslot-disk").start()
+    except RuntimeError:  # no further threads may be started
+        _sync(paths)
 
 
 def _sync(paths: Sequence[Path]) -> None:

@@ -131,6 +131,8 @@ class Journal:
 
     def sync_when_due(self, now: float) -> None:
         """Bring what was written to the disk, about once a second; `now` is a monotonic clock's."""
+        if self._unwritten:  # there may be room by now
+            self._flush()
         if self._unsynced and now - self._synced > _SYNC_PERIOD_S:
             self._synced = now
             self.sync()
