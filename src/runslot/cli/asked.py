@@ -19,7 +19,7 @@ from runslot.variants import Space, grid, listed, sample, zipped
 
 _AS_THEY_ARE = (
     "seeds", "root", "retries", "backoff", "timeout", "grace", "max_failures", "resumable", "start",
-    "snapshot_mode", "snapshot_gap", "snapshot_code", "on",
+    "snapshot_mode", "snapshot_gap", "snapshot_code", "metrics", "on",
 )  # fmt: skip
 """Words that are fields of `Experiment` of the same name."""
 

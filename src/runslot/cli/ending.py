@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from runslot.cli.first_run import has_written
 from runslot.cli.tails import last_lines
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
@@ -89,10 +89,9 @@ def _name(failed: list[tuple[Run, Outcome]], directory: ExperimentDir, consoles:
 
 
 def _print_results(directory: ExperimentDir) -> bool:
-    """Print the table of results where the runs have logged numbers; it says where they are."""
+    """Print the table of results where the runs have logged or printed numbers; it says where they are."""
     file = directory.read()
-    # Not Path.exists, which raises for a directory that may not be entered.
-    if not any(os.path.exists(directory.run_dir(run, file).progress) for run in directory.read_runs()):  # noqa: PTH110
+    if not any(has_written(directory.run_dir(run, file)) for run in directory.read_runs()):
         return False  # before anything is loaded that reads tables
     from runslot.cli.console import console
     from runslot.results.reader import load

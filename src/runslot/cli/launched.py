@@ -7,6 +7,7 @@ from typing import Any
 
 from runslot.cli.asking import asking, saying
 from runslot.cli.ending import tell_end, tell_left
+from runslot.cli.first_run import FirstRun
 from runslot.cli.views import observing, on_terminal
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.events import Observer
@@ -44,10 +45,13 @@ def resume_experiment(
 
 def _launch(directory: ExperimentDir, observer: Observer, **how: Any) -> Outcomes | None:
     """Return how the runs stand; None where Ctrl-C ended the launch."""
+    first = FirstRun(observer)
     try:
-        return launch(directory, observer, **how)
+        return launch(directory, first, **how)
     except KeyboardInterrupt:
         return None
+    finally:
+        first.close()
 
 
 def end(directory: ExperimentDir, ended: Outcomes | None, json: bool, quiet: bool) -> int:

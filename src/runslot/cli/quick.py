@@ -15,7 +15,7 @@ VALUES: Mapping[str, Callable[[str], Any]] = {
     "--name": str, "--root": Path, "--samples": int, "--seeds": str, "--cpus-per-run": int, "--gpus-per-run": int,
     "--runs-per-gpu": int, "--memory-per-run": str, "--threads": str, "--retries": int, "--timeout": str,
     "--grace": str, "--start": str, "--max-failures": int, "--reserved-cpus": int, "--into": Path, "--on": str,
-    "--container": str, "--engine": str, "--max-cost": float, "--max-hours": float,
+    "--container": str, "--engine": str, "--max-cost": float, "--max-hours": float, "--metrics": str,
 }  # fmt: skip
 """Options with one value, and what it becomes."""
 

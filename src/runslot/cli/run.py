@@ -49,6 +49,7 @@ def run(
     grace: options.Grace = None,
     resumable: options.Resumable = False,
     start: options.Start = None,
+    metrics: options.Metrics = None,
     max_failures: options.MaxFailures = None,
     reserved_cpus: options.ReservedCpus = None,
     avoid_busy: options.AvoidBusy = False,

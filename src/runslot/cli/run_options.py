@@ -78,6 +78,14 @@ Start = Annotated[
         metavar="HOW", help="Functions start warm (forked after the import), cold; auto.", rich_help_panel=_EACH
     ),
 ]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOW",
+        help="Of runs that do not log through runslot: auto (what they print or write), none, FILE, or a pattern.",
+        rich_help_panel=_EACH,
+    ),
+]
 MaxFailures = Annotated[
     int | None, typer.Option(metavar="N", help="Start nothing further after N failed runs.", rich_help_panel=_LAUNCH)
 ]

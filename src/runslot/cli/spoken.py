@@ -31,6 +31,7 @@ _OPTIONS: Mapping[str, KeyPath] = {
     "resumable": ("resumable",),
     "start": ("start",),
     "max_failures": ("max_failures",),
+    "metrics": ("metrics",),
     "on": ("on",),
     "container": ("container", "image"),
     "engine": ("container", "engine"),

@@ -246,6 +246,7 @@ WORDS: Mapping[str, Word] = {
         lambda value: _texts("").read([value] if isinstance(value, str) else value),
     ),
     "snapshot_mode": _one_of("Which snapshots the logger keeps.", *SNAPSHOT_MODES),
+    "metrics": _text("Where runs that do not log through runslot have metrics: `auto`, `none`, a file, or a pattern."),
     "snapshot_gap": _whole("Iterations from one kept snapshot to the next.", 1),
 }
 """The keys of a sweep file."""

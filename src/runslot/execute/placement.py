@@ -67,9 +67,22 @@ def run_environment(
         environment[AFFINITY_VARIABLE] = json.dumps(placement.affinity)
     if file.set_egl_device and isinstance(placement.affinity, Mapping) and "cuda_idx" in placement.affinity:
         environment["EGL_DEVICE_ID"] = str(placement.affinity["cuda_idx"])
+    if file.affinity_code is None:  # scripts of rlpyt get what they got from rlpyt
+        for name, value in _names_for_loggers(run_dir, file):
+            environment.setdefault(name, value)
     environment[RUN_VARIABLE] = str(run_dir.path)
     environment[ATTEMPT_VARIABLE] = str(attempt)
     return environment
+
+
+def _names_for_loggers(run_dir: RunDir, file: RunFile) -> tuple[tuple[str, str], ...]:
+    """Return how W&B and MLflow, where a script uses them, name the run: as here, with W&B's files beside its own."""
+    return (
+        ("WANDB_RUN_GROUP", file.experiment),
+        ("WANDB_NAME", str(file.run.get("directory") or run_dir.path.name)),
+        ("WANDB_DIR", str(run_dir.path)),
+        ("MLFLOW_EXPERIMENT_NAME", file.experiment),
+    )
 
 
 def arguments(file: RunFile, placement: Placement) -> list[str]:

@@ -150,6 +150,8 @@ class LoggerSettings(_Record):
     prefix: str = ""
     """Before every line; in an experiment's settings `{run}` stands for the name of the run's directory."""
     log_tabular_only: bool = False
+    metrics: str = "auto"
+    """Where a run that does not log through runslot has its metrics: `auto`, `none`, a file, or a pattern of lines."""
 
 
 @dataclass(frozen=True)

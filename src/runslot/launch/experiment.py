@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runslot.errors import InvalidInput, nearest, refusals, refuse_unknown_words
+from runslot.experiment.metrics import check_metrics
 from runslot.experiment.records import Container, LoggerSettings, Policy
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.settings import default_root, path_of
@@ -73,6 +74,9 @@ class Experiment:
     """With `into`: go on without asking where code has changed, and where runs use a copy, make a new one."""
     snapshot_mode: str = "last"
     snapshot_gap: int = 1
+    metrics: str = "auto"
+    """Where runs that do not log through runslot have their metrics: `auto` (files they write, what they print),
+    `none`, a file below the run's directory, or a regular expression with named groups for lines they print."""
     on: str | Configured | None = None
     """Where the runs go: the name of a configured launcher, or its record, as `SSH(…)`; None: this machine."""
     container: str | Container | None = None
@@ -106,7 +110,9 @@ class Experiment:
             return self._plan()
 
     def _plan(self) -> Plan:
-        logger = LoggerSettings(snapshot_mode=self.snapshot_mode, snapshot_gap=self.snapshot_gap)
+        logger = LoggerSettings(
+            snapshot_mode=self.snapshot_mode, snapshot_gap=self.snapshot_gap, metrics=check_metrics(self.metrics)
+        )
         policy = Policy(
             retries=whole(self.retries, "retries", 0),
             backoff=seconds(self.backoff, "backoff"),

@@ -19,8 +19,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from runslot.errors import InvalidInput
-
 MOST_CHARACTERS = 32 << 20
 """Of the end of a console that are read; a longer one is a log of something else than rows."""
 MOST_IN_LINE = 4000
@@ -61,19 +59,6 @@ _COLORS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 Row = dict[str, float]
 _Plan = tuple[tuple[str, int, int | None], ...]
 """Of each metric of a line: its name, which number of the line it is, and which one it is to be divided by."""
-
-
-def metric_pattern(text: str) -> re.Pattern[str]:
-    """Return a user's own pattern; it needs the groups `name` and `value`, or one group a metric, named by it."""
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise InvalidInput(f"--metrics {text!r} is no regular expression: {error}") from error
-    if not pattern.groupindex:
-        raise InvalidInput(
-            f"--metrics {text!r} names no group: write (?P<loss>…) for a metric, or (?P<name>…) with (?P<value>…)"
-        )
-    return pattern
 
 
 def printed_rows(text: str, pattern: re.Pattern[str] | None = None) -> list[Row]:

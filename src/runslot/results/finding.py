@@ -19,6 +19,7 @@ from runslot.results import layouts
 from runslot.results.files import first_line, read_bytes
 from runslot.results.layouts import HYDRA, HYDRA_FILES, VARIANT_CONFIG, ZOO_FILES, Kind, Match, natural
 from runslot.results.problems import Problem, Unread
+from runslot.results.script_logs import script_logs
 
 Stamp = tuple[int, int, int]
 """Inode, size in bytes and time of change in nanoseconds of a file: equal as long as nobody wrote to it."""
@@ -167,7 +168,11 @@ class Survey:
             prefix = last.directory[len(path) + 1 :]
             logs = tuple(f"{prefix}/{name}" for name in last.logs)
             stamps |= {f"{prefix}/{name}": last.stamps[name] for name in last.logs}
-        return Found(path, "runslot", logs, stamps)
+        if not logs:
+            logs = script_logs(path, files.keys())
+            with contextlib.suppress(OSError):
+                stamps |= {log: _stamp_of(f"{path}/{log}") for log in logs}
+        return Found(path, "runslot", tuple(log for log in logs if log in stamps), stamps)
 
     def _without_copies(self, runs: list[Found]) -> list[Found]:
         """Return the runs of one Hydra job without those that another logger of the same job wrote a second time."""
@@ -257,8 +262,7 @@ def _settings_elsewhere(path: str, directories: Sequence[str], above: _Above) ->
     stamps: dict[str, Stamp] = {}
     for place in places:
         with contextlib.suppress(OSError):
-            status = os.stat(f"{path}/{place}", follow_symlinks=False)  # noqa: PTH116  # of a thousand runs
-            stamps[place] = (status.st_ino, status.st_size, status.st_mtime_ns)
+            stamps[place] = _stamp_of(f"{path}/{place}")
     return stamps
 
 
@@ -284,6 +288,11 @@ def _split(entries: Iterator[os.DirEntry[str]]) -> tuple[dict[str, os.DirEntry[s
         elif entry.is_file(follow_symlinks=False):
             files[entry.name] = entry
     return files, directories
+
+
+def _stamp_of(path: str) -> Stamp:
+    status = os.stat(path, follow_symlinks=False)  # noqa: PTH116  # of a thousand runs
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _stamp(entry: os.DirEntry[str]) -> Stamp:

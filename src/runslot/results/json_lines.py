@@ -13,7 +13,7 @@ import polars as pl
 from runslot.results.csv_text import Cursor, continues
 from runslot.results.files import open_regular
 from runslot.results.problems import Problem
-from runslot.results.table_text import RESERVED
+from runslot.results.table_text import frame_of
 
 _TAIL = 64
 _NOT_LOGGED = {"config"}
@@ -59,9 +59,7 @@ def read_new(path: str, cursor: Cursor | None, problems: list[Problem]) -> Lines
         problems.append(Problem(path, f"{which} no JSON object; left out"))
     tail = data[max(end - _TAIL, 0) : end].hex() if before is None or end else before.tail
     after = Cursor(offset + end, 0, "", tail, first + data.count(b"\n", 0, end))
-    columns = dict.fromkeys(column for row in rows for column in row)
-    frame = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.Float64))
-    return Lines(frame, after, restarted)
+    return Lines(frame_of(rows), after, restarted)
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
@@ -81,5 +79,5 @@ def _numbers(value: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
             if name not in _NOT_LOGGED:
                 numbers |= _numbers(item, f"{name}/")
         elif isinstance(item, bool | int | float):
-            numbers[f"{name}_2" if name in RESERVED else name] = float(item)
+            numbers[name] = float(item)
     return numbers

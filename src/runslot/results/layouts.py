@@ -30,7 +30,7 @@ Kind = Literal[
     "csv",
     "tensorboard",
 ]
-Format = Literal["csv", "jsonl", "sacred", "events"]
+Format = Literal["csv", "jsonl", "sacred", "events", "script"]
 
 VARIANT_CONFIG = "variant_config.json"
 """rlpyt's file with the variant, in the directory above the runs."""
@@ -53,6 +53,11 @@ SETTINGS = (
     "opt.yaml",
 )
 """Files beside a log that say the run's parameters; the later overrides the earlier."""
+
+CONSOLE = RunDir("").console.name
+TRAINER = "trainer_state.json"
+"""Of Hugging Face's Trainer."""
+WANDB_SUFFIX = ".wandb"
 
 _JSON_LINES = ("metrics.jsonl", "progress.json", "progress.jsonl", "log.jsonl", "logs.jsonl", "scores.jsonl")
 _YOLO = ("args.yaml", "opt.yaml")
@@ -86,6 +91,8 @@ def format_of(log: str) -> Format:
         return "events"
     if name == "metrics.json":
         return "sacred"
+    if name in (CONSOLE, TRAINER) or name.endswith(WANDB_SUFFIX):
+        return "script"
     return "jsonl" if name.endswith((".jsonl", ".ndjson", ".json")) else "csv"
 
 

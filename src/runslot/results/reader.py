@@ -24,6 +24,7 @@ from runslot.results.layouts import format_of
 from runslot.results.place import Places, Template
 from runslot.results.problems import Problem, Unread
 from runslot.results.results import Results
+from runslot.results.script_logs import read_script_log
 from runslot.results.store import Entry, Piece, State
 from runslot.results.summary import summarise
 from runslot.results.table_text import NotATable, stack
@@ -180,6 +181,8 @@ class Reader:
         entry.unread.clear()
         if format_of(run.logs[0]) == "sacred":
             frame = sacred.read_metrics(run.file(run.logs[0]), entry.problems)
+        elif format_of(run.logs[0]) == "script":
+            frame = read_script_log(run.path, run.logs[0], entry.problems)
         else:
             files = [run.file(log) for log in run.logs if format_of(log) == "events"]
             frame = tensorboard.read(files, entry.problems, entry.unread)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -115,6 +115,13 @@ def columns_of(cells: Sequence[str]) -> tuple[str, ...]:
         taken.add(name)
         columns.append(name)
     return tuple(columns)
+
+
+def frame_of(rows: Sequence[Mapping[str, float]]) -> pl.DataFrame:
+    """Return rows that were read as dicts, with the columns in the order in which they come."""
+    columns = dict.fromkeys(column for row in rows for column in row)
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.Float64))
+    return frame.rename({column: f"{column}_2" for column in columns if column in RESERVED})
 
 
 def number_of(cell: str) -> float | None:

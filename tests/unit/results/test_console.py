@@ -7,7 +7,8 @@ import math
 import pytest
 
 from runslot.errors import InvalidInput
-from runslot.results.console import metric_pattern, printed_rows
+from runslot.experiment.metrics import check_metrics, metric_pattern
+from runslot.results.console import printed_rows
 
 PRINTED: dict[str, tuple[str, list[dict[str, float]]]] = {
     "PyTorch's MNIST example": (
@@ -95,10 +96,18 @@ def test_a_pattern_of_ones_own() -> None:
     ]
 
 
-@pytest.mark.parametrize(("pattern", "message"), [("(", "no regular expression"), ("a(b)", "names no group")])
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("(?P<x>(", "no regular expression"),
+        ("a(b)", "names no group"),
+        ("../x.csv", "no file below"),
+        ("", "write auto"),
+    ],
+)
 def test_a_pattern_that_can_give_nothing_is_refused(pattern: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        metric_pattern(pattern)
+        check_metrics(pattern)
 
 
 def test_text_of_any_kind_gives_rows_or_none() -> None:

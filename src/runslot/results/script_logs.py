@@ -1,0 +1,101 @@
+"""Metrics of scripts that know nothing of runslot: which file in a run directory of ours holds them, and its rows.
+
+`finding` asks `script_logs` for a run without a log that it knows; `reader` then asks `read_script_log`. What is read
+stands where the script put it: nothing is copied, and the run pays nothing. In this order: what the user named
+(`--metrics FILE`), W&B's own file, `trainer_state.json` of Hugging Face's Trainer, what the run printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from runslot.errors import RunslotError
+from runslot.experiment.metrics import AUTO, NONE, is_file, is_pattern, metric_pattern
+from runslot.experiment.rundir import RunDir
+from runslot.results.console import MOST_CHARACTERS, printed_rows
+from runslot.results.files import open_regular
+from runslot.results.layouts import CONSOLE, TRAINER, WANDB_SUFFIX, natural
+from runslot.results.problems import Problem
+from runslot.results.table_text import frame_of
+from runslot.results.wandb_offline import read_history
+
+_PLACES = (
+    f"wandb/*run-*/*{WANDB_SUFFIX}",
+    f"*/wandb/*run-*/*{WANDB_SUFFIX}",
+    f"*/{TRAINER}",
+    f"*/*/{TRAINER}",
+    TRAINER,
+)
+
+
+def metrics_of(run: str) -> str:
+    """Return what the user said of a run's metrics (`auto` where nothing), as its `run.json` has it."""
+    try:
+        settings = RunDir(run).read_run().logger
+    except (RunslotError, OSError):
+        return AUTO
+    return str(settings.get("metrics") or AUTO)
+
+
+def script_logs(run: str, names: Collection[str]) -> tuple[str, ...]:
+    """Return the file, relative to `run`, that holds the metrics of a run; `names` are its files."""
+    metrics = metrics_of(run)
+    if metrics == NONE:
+        return ()
+    if is_file(metrics):
+        return _newest(run, (metrics,))
+    newest = () if is_pattern(metrics) else _newest(run, _PLACES)
+    return newest or ((CONSOLE,) if CONSOLE in names else ())
+
+
+def _newest(run: str, places: Sequence[str]) -> tuple[str, ...]:
+    home = Path(run).resolve()
+    for place in places:
+        # A link may lead out of the run's directory, whose files alone are its own.
+        files = [file for file in Path(run).glob(place) if file.is_file() and file.resolve().is_relative_to(home)]
+        if files:
+            last = max(files, key=lambda file: natural(str(file)))
+            return (last.relative_to(run).as_posix(),)
+    return ()
+
+
+def read_script_log(run: str, log: str, problems: list[Problem]) -> pl.DataFrame | None:
+    """Return the rows of a console, of W&B's file or of a Trainer's state; a problem, and None, where it is broken."""
+    path = f"{run}/{log}"
+    try:
+        if log.endswith(WANDB_SUFFIX):
+            rows = read_history(path)
+        elif log.endswith(TRAINER):
+            rows = _trainer_rows(Path(path).read_text(encoding="utf-8"))
+        else:
+            rows = _console_rows(path, metrics_of(run))
+    except OSError as error:
+        problems.append(Problem(path, f"cannot be read ({error.strerror})"))
+        return None
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        problems.append(Problem(path, f"cannot be read ({error})"))
+        return None
+    return frame_of(rows) if rows else None
+
+
+def _console_rows(path: str, metrics: str) -> list[dict[str, float]]:
+    with os.fdopen(open_regular(path), "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - MOST_CHARACTERS))
+        text = file.read().decode("utf-8", "replace")
+    return printed_rows(text, metric_pattern(metrics) if is_pattern(metrics) else None)
+
+
+def _trainer_rows(text: str) -> list[dict[str, float]]:
+    """Return a Trainer's `log_history`; training and evaluation of one step are one row."""
+    rows: dict[float, dict[str, float]] = {}
+    for entry in json.loads(text)["log_history"]:
+        numbers = {str(name): float(value) for name, value in entry.items() if isinstance(value, (int, float))}
+        if "step" in numbers:
+            rows.setdefault(numbers["step"], {}).update(numbers)
+    return list(rows.values())
