@@ -68,7 +68,9 @@ def parameters_of(settings: Mapping[str, Any], places: Sequence[str]) -> tuple[d
         seed = next(iter(seeds.values()))
     if seed is not None:
         flat = {key: value for key, value in flat.items() if key not in seeds or value != seed}
-    return flat, seed if seed is None or (isinstance(seed, int | str) and not isinstance(seed, bool)) else str(seed)
+    if isinstance(seed, int | str) and not isinstance(seed, bool):
+        return flat, int(seed) if isinstance(seed, int) else str(seed)
+    return flat, None if seed is None else str(seed)
 
 
 def _is_place(text: str, places: Sequence[str]) -> bool:

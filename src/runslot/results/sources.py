@@ -17,7 +17,7 @@ _NAMES: Mapping[Kind, tuple[str, str]] = {
     "ray": ("Ray trial", "Ray trials"),
     "sacred": ("Sacred run", "Sacred runs"),
     "spinningup": ("Spinning Up run", "Spinning Up runs"),
-    "stable-baselines3": ("Stable-Baselines3 log", "Stable-Baselines3 logs"),
+    "stable-baselines3": ("progress.csv log", "progress.csv logs"),
     "lightning": ("Lightning log", "Lightning logs"),
     "yolo": ("YOLO run", "YOLO runs"),
     "keras": ("Keras CSV log", "Keras CSV logs"),

@@ -1,12 +1,14 @@
-"""Logs that Lightning and Stable-Baselines3 themselves wrote (their versions: `captured/README.md`)."""
+"""Logs that other programs themselves wrote (their versions: `captured/README.md`)."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from runslot.results import load
+from runslot.results import Results, load
 from runslot.view.choosing import default_x, default_y
 
 CAPTURED = Path(__file__).parent / "captured"
@@ -54,3 +56,39 @@ def test_the_event_file_that_stable_baselines3_writes(tmp_path: Path) -> None:
     assert events.progress["rollout/ep_rew_mean"].to_list() == pytest.approx(
         rows.progress["rollout/ep_rew_mean"].to_list(), rel=1e-6
     )
+
+
+def variants(results: Results) -> list[tuple[dict[str, Any], list[int | None]]]:
+    """Return what tells the variants apart, with the seeds of each."""
+    return [(values, group.runs["seed"].to_list()) for values, group in results.group_by()]
+
+
+def test_hydras_multirun() -> None:
+    results = load(CAPTURED / "hydra")
+    assert results.problems == ()
+    assert variants(results) == [({"optimizer.lr": 0.1}, [0, 1]), ({"optimizer.lr": 0.01}, [0, 1])]
+    assert results.runs.select("optimizer.betas", "model.act", "notes", "empty", "extra").unique().rows() == [
+        ("[0.9, 0.999]", "${act}", "a: b", "{}", 7)
+    ]
+
+
+def test_sacreds_file_storage() -> None:
+    results = load(CAPTURED / "sacred")
+    assert results.problems == ()
+    by_name = [(values["experiment.name"], len(seeds)) for values, seeds in variants(results)]
+    assert by_name == [("exp_a", 2), ("exp_b", 1)]
+    assert results.runs["state"].to_list() == ["succeeded"] * 3
+    first = results.where(seed=1)
+    assert first.progress.select("step", "acc").drop_nulls().rows() == [(0, 0), (1, 0.25), (2, 0.5), (3, 0.75)]
+    assert first.runs["final/loss"].to_list() == pytest.approx([0.05])
+
+
+def test_ray_tunes_trials(tmp_path: Path) -> None:
+    results = load(CAPTURED / "ray")
+    assert results.problems == ()
+    assert variants(results) == [({"lr": 0.1}, [0, 1]), ({"lr": 0.2}, [0, 1])]
+    assert results.runs["fn"].unique().to_list() == ["<function helper>"]
+    shutil.copytree(CAPTURED / "ray", tmp_path / "ray", ignore=shutil.ignore_patterns("progress.csv"))
+    lines = load(tmp_path / "ray")
+    for metric in ("score", "training_iteration", "nested/a", "done"):
+        assert lines.progress[metric].to_list() == results.progress[metric].to_list()
