@@ -9,8 +9,8 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-_REPETITIONS = 1000
-_CANDIDATES = 50
+_REPETITIONS = 500
+_CANDIDATES = 30
 """Of more variants only the best so many can be chosen at all."""
 
 
