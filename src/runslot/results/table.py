@@ -134,7 +134,7 @@ def _notes(comparison: Comparison, shown: int) -> list[Text]:
 
 def _said_of_values(comparison: Comparison) -> list[str]:
     way = "highest" if comparison.mode == "max" else "lowest"
-    notes = [f"final: last row of each run. best: its {way} row, picked for being that: better than runs end."]
+    notes = [f"final: last row of each run; best: its {way} row, an extreme over time, which flatters noisy runs."]
     gain = comparison.optimism
     if gain is not None and gain > 0 and comparison.table["final_mean"].is_finite().sum() > 1:
         variants = comparison.table["final_mean"].is_finite().sum()
