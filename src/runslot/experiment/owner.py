@@ -93,9 +93,10 @@ def _owner_and_close(descriptor: int) -> int:
 
 
 def _refusal(path: Path, owner: int) -> str:
-    name, own = user_name(owner), user_name(os.geteuid())
-    by = f"sudo -u {name} runslot …" if name.isidentifier() else f"as the user with the number {owner}"
+    name = user_name(owner)
+    word, login = (str(owner), f"'#{owner}'") if name == f"user {owner}" else (name, name)
+    way = f"act as {name} (sudo -u {login} runslot …)" if os.geteuid() == 0 else f"ask {name}"
     return (
-        f"{path} belongs to {name}, and you are {own}: nothing is signalled or written there; "
-        f"ask {name} ({by}), or set {TRUST_VARIABLE}={name if name.isidentifier() else owner} if those files are yours"
+        f"{path} belongs to {name}, and you are {user_name(os.geteuid())}: nothing is signalled or written there; "
+        f"{way}, or set {TRUST_VARIABLE}={word} if those files are yours"
     )

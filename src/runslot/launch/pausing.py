@@ -19,6 +19,7 @@ def pause(directory: ExperimentDir, paused: bool) -> None:
     Runs under way go on. A pause lasts as long as its launcher: a resume is the wish to go on. Returns when the
     launcher has taken note; `InvalidInput` where none is at work, `Busy` where it does not answer.
     """
+    directory.require_own()
     if living_launcher(directory) is None:
         raise InvalidInput(
             f"no launcher is at work on {directory.path}, so nothing starts there; "

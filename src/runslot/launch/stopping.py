@@ -37,6 +37,7 @@ def stop(
 
     Runs that have not started are not started. `Busy` where a launcher on another host does not answer.
     """
+    directory.require_own()
     known = {run.id for run in directory.read_runs()}
     for run_id in run_ids:
         if run_id not in known:
