@@ -6,6 +6,7 @@ import os
 import sys
 
 from runslot.execute.functions import find_function
+from runslot.execute.import_state import renew_travelled
 from runslot.execute.placement import Placement
 from runslot.execute.process import Job, call_and_finish
 from runslot.experiment.records import Function, RunFile
@@ -24,6 +25,8 @@ def call_cold(run_dir: RunDir, file: RunFile, package: str) -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream, at the start
     reference = Function.from_json(file.work["function"])
     function = find_function(reference, run_dir.path / file.home)
+    if reference.pickle is not None:
+        renew_travelled(function)
     job = Job(run_dir, file, Placement(None, None, None), os.environ, function, ())
     code = call_and_finish(job, function, None)
     os._exit(code)

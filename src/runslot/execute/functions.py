@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from runslot.errors import InvalidInput, NotInstalled, nearest
+from runslot.execute.main_script import place_in_main
 from runslot.experiment.records import Function, Run, RunFile
 from runslot.experiment.rundir import RunDir
 from runslot.first_import import FirstImport
@@ -30,6 +31,7 @@ def find_function(function: Function, home: Path) -> Callable[..., Any]:
     """Import or unpickle the function; `home` is the experiment directory."""
     if function.pickle is not None:
         found = unpickle(home / function.pickle)
+        place_in_main(found)
     else:
         by_name = importlib.import_module
         module = _module_of_file(Path(function.file)) if function.file else by_name(function.module or "")

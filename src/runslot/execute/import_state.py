@@ -51,6 +51,15 @@ _IDENTITIES = {
 _BIT_GENERATOR = ("numpy.random.bit_generator", "BitGenerator")
 _SEED_SEQUENCE = ("numpy.random.bit_generator", "SeedSequence")
 
+_GENERATORS = {
+    ("random", "Random"),
+    ("numpy.random._generator", "Generator"),
+    ("numpy.random.mtrand", "RandomState"),
+    ("torch._C", "Generator"),
+    _BIT_GENERATOR,
+    _SEED_SEQUENCE,
+}
+
 _STREAMS = (sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__)
 
 _TORCH_SEED_BITS = 32
@@ -66,7 +75,7 @@ class ImportState:
     """What was there before the import; afterwards `examine` says what the import left."""
 
     def __init__(self) -> None:
-        self._modules = set(sys.modules)
+        self._modules = dict(sys.modules)
         self._files = set(_open_files())
         self._unseeded: list[tuple[random.Random, Any]] = []
         """Generators of the standard library that the system seeded, with the state that each had then."""
@@ -91,10 +100,15 @@ class ImportState:
     def examine(self, function: Any) -> tuple[str, tuple[str, ...]]:
         """Return the reason to start cold, or an empty string, and what each run makes anew."""
         _renewals.clear()
-        modules = [module for name, module in list(sys.modules.items()) if name not in self._modules and is_own(module)]
+        new = {
+            id(module): module for name, module in list(sys.modules.items()) if self._modules.get(name) is not module
+        }
+        modules = [module for module in new.values() if is_own(module)]
         values = list(_values(modules, function))
         plain = {id(generator): state for generator, state in self._unseeded}
         chance = {name: (value, drawn) for name, value in values if (drawn := _drawn(value, plain)) is not None}
+        if _has_travelled(function):  # what was drawn was drawn at the launch
+            chance = {name: (value, False) for name, (value, _) in chance.items()}
         _renewals[:] = [value for value, _ in chance.values()]
         reason = (
             next((f"importing it made {what} ({name})" for name, value in values if (what := _identity(value))), "")
@@ -121,6 +135,19 @@ def freshen() -> None:
             generator.__init__(type(bits)())  # in place: the module's functions have it
 
 
+def renew_travelled(function: Any) -> None:
+    """Make anew, in a cold start, NumPy's generators without a seed that a function by value came with."""
+    if _has_travelled(function):
+        _renewals[:] = [value for _, value in _values([], function) if _drawn(value, {}) is not None]
+        freshen()
+
+
+def is_chance(value: Any) -> bool:
+    """Tell whether this is a generator, or what one process alone may have: no value to give to another process."""
+    names = set(_names(value))
+    return bool(names & _GENERATORS) or bool(_identity(value))
+
+
 def is_own(module: Any) -> bool:
     """Tell whether a module is the user's: a file outside the standard library, site packages and runslot."""
     file = getattr(module, "__file__", None)
@@ -132,14 +159,22 @@ def is_own(module: Any) -> bool:
 def _values(modules: list[ModuleType], function: Any) -> Iterator[tuple[str, Any]]:
     """Yield what the modules hold, by name: globals, and what their containers and their own objects hold."""
     spaces = [(module.__name__, vars(module)) for module in modules]
-    if isinstance(function, FunctionType) and all(function.__globals__ is not space for _, space in spaces):
-        spaces.append((function.__module__ or "__main__", function.__globals__))  # it came by value
+    if _has_travelled(function):
+        spaces.append(("__main__", function.__globals__))
     own = {module.__name__ for module in modules} | {"__main__"}
     seen: set[int] = set()
     for place, space in spaces:
         for name, value in list(space.items()):
             if not name.startswith("__"):
                 yield from _inside(f"{place}.{name}", value, own, seen, _DEPTH)
+
+
+def _has_travelled(function: Any) -> bool:
+    """Tell whether a function came by value: its globals are no module's."""
+    if not isinstance(function, FunctionType):
+        return False
+    module = sys.modules.get(function.__module__ or "")
+    return module is None or vars(module) is not function.__globals__
 
 
 def _inside(name: str, value: Any, own: set[str], seen: set[int], depth: int) -> Iterator[tuple[str, Any]]:

@@ -266,7 +266,7 @@ class LocalLauncher:
             else:
                 self._templates[key] = template
                 if renewed:
-                    self.say(f"{', '.join(renewed)}: made anew in each run, since no seed is given")
+                    self.say(f"{', '.join(renewed)}: made anew in each run (without a seed)")
         return self._templates[key]
 
     def _new_template(self, wanted: Import, again: bool = True) -> tuple[TemplateProcess, str, tuple[str, ...]]:

@@ -1,7 +1,8 @@
 """How a function, and variants that JSON cannot hold, reach the processes of the runs: by name, or by value.
 
-By name where a new process finds it by importing; by value (cloudpickle) from a script's own `__main__`, a REPL, a
-notebook, a closure, a lambda.
+By name where a new process finds it by importing; by name in the script (`launch.script_pickle`) where it stands in the
+`__main__` of a script with a main part; by value (cloudpickle) from other scripts, a REPL, a notebook, a closure, a
+lambda.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from runslot.errors import InvalidInput, NotInstalled
+from runslot.execute.main_script import refuse_while_loading
 from runslot.experiment.records import Function
 
 
@@ -28,6 +30,7 @@ def refer(work: str | Callable[..., Any], unpack: bool = False) -> tuple[Functio
 
     `work` is a callable, `"file.py:function"` or `"package.module:function"`.
     """
+    refuse_while_loading()
     if isinstance(work, str):
         return _refer_to_text(work, unpack), None
     if not callable(work):
@@ -50,8 +53,10 @@ def by_value(value: Any, what: str) -> bytes:
     own = _unimportable(value)
     if own is not None:
         cloudpickle.register_pickle_by_value(own)
+    from runslot.launch.script_pickle import dumps
+
     try:
-        return bytes(cloudpickle.dumps(value))
+        return dumps(value)
     except Exception as error:
         culprit = _culprit(value, cloudpickle.dumps)
         message = f"{what} cannot travel to another process: {culprit or error}"
