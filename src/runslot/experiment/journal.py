@@ -156,6 +156,7 @@ class Journal:
             self._flush()
         self.sync()
         os.close(self._descriptor)
+        self._descriptor = -1  # the number is another file's by now
 
     def _flush(self) -> OSError | None:
         size = os.fstat(self._descriptor).st_size

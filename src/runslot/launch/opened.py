@@ -223,15 +223,17 @@ class OpenExperiment:
         self.closed = True
         if self.listed is not None:
             self.listed.unlink(missing_ok=True)
+        place = self.place()  # which the open journal knows, where it was moved
         self.journal.close()
-        self.release()
+        self._release_at(place)
 
     def release(self) -> None:
         """Give the lock back."""
-        if self.lock is None:
-            return
-        place = self.place() or self.directory.path
-        (self.lock if place == self.directory.path else LauncherLock(ExperimentDir(place))).release()
+        self._release_at(self.place())
+
+    def _release_at(self, place: Path | None) -> None:
+        if self.lock is not None and place is not None:
+            (self.lock if place == self.directory.path else LauncherLock(ExperimentDir(place))).release()
 
 
 def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> None:

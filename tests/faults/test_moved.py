@@ -1,0 +1,115 @@
+"""An experiment that is moved or removed under its launcher: nothing is made in its old place, lost, or run twice."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.status import read_status
+
+pytestmark = [pytest.mark.fault, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")]
+
+MARK = "echo begin $0 >> $1/marks; sleep 1; echo end $0 >> $1/marks"
+
+
+class Sweep:
+    """A launch of six runs of a second each, one after another or two at a time."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.tmp_path = tmp_path
+        self.root = tmp_path / "root"
+        self.output = tmp_path / "output"
+        argv = [sys.executable, "-m", "runslot", "run", "--root", str(self.root), "--name", "m", "--seeds", "6"]
+        work = ["--cpus-per-run", "1", "--", "sh", "-c", MARK, "{seed}", str(tmp_path)]
+        with self.output.open("w") as out:
+            self.launcher = subprocess.Popen([*argv, *work], stdout=out, stderr=out, start_new_session=True)
+        wait_until(lambda: "end" in self.marks())
+        (self.directory,) = self.root.glob("m/2*")
+
+    def marks(self) -> str:
+        marks = self.tmp_path / "marks"
+        return marks.read_text() if marks.exists() else ""
+
+    def check(self, directory: Path) -> None:
+        """All have succeeded, each executed once."""
+        assert {each.state for each in read_status(ExperimentDir(directory)).runs} == {"succeeded"}
+        assert sorted(self.marks().split()[1::2]) == sorted(str(seed) for seed in range(6) for _ in range(2))
+
+
+def wait_until(happened: Callable[[], object], seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def runslot(*arguments: object) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "runslot", *map(str, arguments)]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=100)
+
+
+def test_a_root_that_is_moved_away_and_back_misses_nothing(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    sweep.root.rename(tmp_path / "elsewhere")
+    wait_until(lambda: "was moved to" in sweep.output.read_text())
+    begun = sweep.marks().count("begin")
+    wait_until(lambda: sweep.marks().count("end") == begun)
+    assert not sweep.root.exists()
+    (tmp_path / "elsewhere").rename(sweep.root)
+    assert sweep.launcher.wait(60) == 0, sweep.output.read_text()
+    assert "is back: its runs go on" in sweep.output.read_text()
+    sweep.check(sweep.directory)
+
+
+def test_a_root_that_stays_away_is_resumed_at_its_new_place(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    sweep.root.rename(elsewhere)
+    assert sweep.launcher.wait(60) == 2, sweep.output.read_text()
+    assert not sweep.root.exists()
+    moved = elsewhere / sweep.directory.relative_to(sweep.root)
+    assert f"`runslot resume {moved}` goes on there" in sweep.output.read_text()
+    counts = read_status(ExperimentDir(moved)).counts
+    assert set(counts) == {"succeeded", "queued"}
+    resumed = runslot("resume", moved)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    sweep.check(moved)
+
+
+def test_a_launcher_is_stopped_from_the_new_place(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    sweep.root.rename(tmp_path / "elsewhere")
+    moved = tmp_path / "elsewhere" / sweep.directory.relative_to(sweep.root)
+    stopped = runslot("stop", moved)
+    assert stopped.returncode == 0, stopped.stderr
+    sweep.launcher.wait(30)
+    assert not read_status(ExperimentDir(moved)).counts.get("running")
+    assert runslot("resume", moved).returncode == 0
+    assert not sweep.root.exists()
+
+
+def test_an_experiment_that_is_removed_ends_its_launcher_when_its_runs_have_ended(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    shutil.rmtree(sweep.root)
+    assert sweep.launcher.wait(60) == 2
+    assert "was removed" in sweep.output.read_text().splitlines()[-1]
+    assert "Traceback" not in sweep.output.read_text()
+    assert not sweep.root.exists()
+
+
+def test_a_copy_in_the_old_place_is_another_experiment(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    begun = sweep.marks().count("begin")
+    wait_until(lambda: sweep.marks().count("begin") > begun)  # the next ones are under way
+    sweep.root.rename(tmp_path / "elsewhere")
+    shutil.copytree(tmp_path / "elsewhere", sweep.root, symlinks=True)
+    before = sorted(sweep.root.rglob("*"))
+    assert sweep.launcher.wait(60) == 2
+    assert sorted(sweep.root.rglob("*")) == before
