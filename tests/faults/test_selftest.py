@@ -24,6 +24,13 @@ def test_the_selftest_passes_and_cleans_up(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nothing was lost, nothing was executed twice" in done.stdout
     assert " runs in " in done.stdout
+    for edge in (
+        "a full disk: ",
+        "a stopped keeper: right",
+        "a node that is gone: right",
+        "a root that is moved: right",
+    ):
+        assert edge in done.stdout
     assert not list(tmp_path.glob("runslot-selftest-*"))
 
 

@@ -1,4 +1,4 @@
-"""`runslot selftest`: prove on this machine that kills lose no run and double none."""
+"""`runslot selftest`: prove on this machine that kills, a full disk or a dead node lose no run and double none."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ def selftest(
 ) -> None:
     """Run a few hundred tiny runs while their launchers, keepers and they themselves are killed at random.
 
-    Afterwards it says whether a run was lost or executed twice; the exit status is 1 if so. It takes one core or an
-    eighth of them for each of its slots, holds no lease that your own runs would wait for, and cleans up after itself.
+    Then a few more on a disk that fills up, under a keeper that is stopped, on a node that is gone, and in a root that
+    is moved; what this machine cannot do is skipped, and said. Afterwards it says whether a run was lost or executed
+    twice; the exit status is 1 if so. It takes one core or an eighth of them for each of its slots, holds no lease that
+    your own runs would wait for, and cleans up after itself.
     """
     import shutil
     import tempfile
 
     from runslot.errors import InvalidInput
     from runslot.testing.chaos import chaos as run_chaos
-    from runslot.testing.chaos import kills_said
+    from runslot.testing.chaos import environment_at, kills_said
+    from runslot.testing.edges import EDGES, Impossible
 
     try:
         place = Path(tempfile.mkdtemp(prefix="runslot-selftest-", dir=directory)).resolve()
@@ -37,6 +40,16 @@ def selftest(
         f"{report.runs} runs in {report.experiments} experiments; killed {kills_said(report.kills)}; "
         f"resumed {report.resumes} times"
     )
+    for edge in EDGES:
+        part = place / edge.name.split()[-1]
+        part.mkdir()
+        try:
+            problems = [f"{edge.name}: {problem}" for problem in edge.attempt(part, environment_at(part))]
+        except Impossible as why:
+            typer.echo(f"{edge.name}: skipped, {why}")
+            continue
+        report.problems += problems
+        typer.echo(f"{edge.name}: {'wrong' if problems else 'right'}")
     if report.problems:
         for problem in report.problems:
             typer.echo(problem)

@@ -25,8 +25,8 @@ from runslot.hardware.resources import Resources
 from runslot.launch.experiment import Experiment, silent
 from runslot.launch.launching import launch
 
-_PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
-_START = f"import sys; sys.path[0] = {_PACKAGE!r}; from runslot.testing.chaos import launch_quietly; launch_quietly()"
+PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
+_START = f"import sys; sys.path[0] = {PACKAGE!r}; from runslot.testing.chaos import launch_quietly; launch_quietly()"
 _RUNS = 120
 """Runs of one experiment."""
 _MOST_SLOTS = 8
@@ -71,8 +71,7 @@ def chaos(directory: Path, seconds: float, say: Callable[[str], None]) -> Report
     """Run experiments in `directory` for about so many seconds, killing at random; at least one of each kind."""
     program = directory / "program.py"
     program.write_text(PROGRAM)
-    environment = {**os.environ, "RUNSLOT_LOCKS": str(directory / "locks"), "XDG_STATE_HOME": str(directory / "state")}
-    (directory / "locks").mkdir()
+    environment = environment_at(directory)
     chance = random.Random()  # noqa: S311  where to strike, not what to hide
     report = Report()
     end = time.monotonic() + seconds
@@ -94,7 +93,27 @@ def kills_said(kills: Mapping[str, int]) -> str:
 
 def launch_quietly() -> None:
     """Launch what is missing of the experiment in `sys.argv[1]`: the main program of the launchers that are killed."""
-    launch(ExperimentDir(sys.argv[1]), silent, failed=True)
+    launch(ExperimentDir(sys.argv[1]), silent, failed=True, take_over=sys.argv[2:] == ["take-over"])
+
+
+def launcher_process(
+    directory: ExperimentDir, environment: Mapping[str, str], take_over: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start a launcher in a process and a session of its own; what it says goes to a file of the experiment."""
+    with (directory.path / "launchers.txt").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-c", _START, str(directory.path), *(["take-over"] if take_over else [])],
+            stdout=log,
+            stderr=log,
+            env=dict(environment),
+            start_new_session=True,
+        )
+
+
+def environment_at(directory: Path) -> dict[str, str]:
+    """Return the environment of launchers that share locks with no others; makes what it names."""
+    (directory / "locks").mkdir(exist_ok=True)
+    return {**os.environ, "RUNSLOT_LOCKS": str(directory / "locks"), "XDG_STATE_HOME": str(directory / "state")}
 
 
 def _works(program: Path) -> Iterator[tuple[str, list[str] | str]]:
@@ -143,14 +162,7 @@ class _Sweep:
         self._report.problems += [f"{self._directory.path}: {said}" for said in problems_of(self._directory)]
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        with (self._directory.path / "launchers.txt").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-c", _START, str(self._directory.path)],
-                stdout=log,
-                stderr=log,
-                env=dict(self._environment),
-                start_new_session=True,
-            )
+        return launcher_process(self._directory, self._environment)
 
     def _resume(self) -> None:
         self._report.resumes += 1
