@@ -84,7 +84,7 @@ def plot(
     given |= {"tasks": tuple(tasks)} if tasks else {}
     choices = Choices.from_query(view).replaced(given)
     files = paper_files(
-        load(places_of(paths), path=path, log=globs),
+        load(places_of(paths), path=path or choices.path or None, log=globs),
         choices,
         out.stem,
         suffix,

@@ -79,6 +79,8 @@ def _add_pages(app: Dash, watched: Watched, texts: Texts, memory: Memory, run_me
         results = moment.results
         try:
             choices = Choices.from_query(search or "")
+            moment = watched.now(search or "")
+            results = moment.results
             if path == "/run":
                 run = named(search or "")
                 shown = run_memory.show(run, moment)
@@ -175,7 +177,7 @@ def _add_plots(app: Dash, watched: Watched, memory: Memory) -> None:
     def draw(query: str | None, _: int, seen: dict[str, Any] | None) -> Any:
         if query is None:
             return (no_update,) * 11
-        moment = watched.now()
+        moment = watched.now(query)
         table = seen.get("table") if seen else None
         now = seen_of(query, moment.version)
         if seen == {**now, "table": now}:

@@ -33,6 +33,8 @@ _LONGEST = 10_000
 class Choices:
     """One view. An empty value stands for what the page takes by itself (`runslot.view.choosing`)."""
 
+    path: str = ""
+    """What the names of directories mean (`{algo}/{env}_{seed}`), else what the server was started with."""
     kind: Kind = "curves"
     y: tuple[str, ...] = ()
     """Metrics, a figure each."""

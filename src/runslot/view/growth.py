@@ -35,7 +35,7 @@ def add_growth(app: Dash, watched: Watched, memory: Memory) -> None:
     )
     def grow(_: int | None, seen: dict[str, Any] | None, query: str | None, redraw: int, drawing: bool) -> Any:
         nothing = (no_update,) * 3
-        moment = watched.now()
+        moment = watched.now(query or "")
         if drawing or seen is None or (seen["version"] == moment.version and seen["query"] == query):
             return nothing
         if seen["query"] == query and memory.rests(query or ""):

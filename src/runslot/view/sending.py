@@ -21,8 +21,8 @@ def add_export(server: Flask, watched: Watched) -> None:
         kind = request.args.get("as", "pdf")
         if kind not in FORMATS:
             return _refused(f"as={kind!r} is none of {', '.join(FORMATS)}")
-        moment = watched.now()
         try:
+            moment = watched.now(request.query_string.decode())
             choices = Choices.from_query(request.query_string.decode())
             files = paper_files(moment.results, choices, "figure", kind, rows=moment.rows)
         except RunslotError as error:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server, select_address_family
 
@@ -70,8 +71,9 @@ def bind(
         raise
     name = socket.gethostname() if host in _EVERY else host
     shown = f"[{name}]" if ":" in name else name
-    query = f"?{TOKEN}={guard.token}" if guard.token else ""
-    return Served(server, f"http://{shown}:{server.port}/{query}")
+    query = {TOKEN: guard.token} if guard.token else {}
+    query |= {"path": path} if path else {}
+    return Served(server, f"http://{shown}:{server.port}/{'?' if query else ''}{urlencode(query, safe='{}/')}")
 
 
 def _bound(host: str, port: int | None) -> BaseWSGIServer:

@@ -537,3 +537,23 @@ def test_the_quick_reader_of_yaml_reads_what_the_whole_one_does(text: str) -> No
             read_yaml(text)
         return
     assert json.dumps(read_yaml(text) or {}, default=str) == json.dumps(whole or {}, default=str)
+
+
+def test_a_page_reads_by_the_template_of_its_address(tmp_path: Path, write_log: WriteLog) -> None:
+    from runslot.view.watching import Watched
+
+    for algo in ("a2c", "ppo"):
+        for seed in (1, 2):
+            write_log(f"{algo}/pong_{seed}", **{"0.monitor.csv": MONITOR})
+    watched = Watched([tmp_path], cache=False)
+    assert groups(watched.now().results) == [1, 1, 1, 1]
+    by_path = watched.now("?path=%7Balgo%7D/%7Benv%7D_%7Bseed%7D&kind=bars")
+    assert groups(by_path.results) == [2, 2]
+    assert watched.now("path={algo}/{env}_{seed}") is by_path
+    with pytest.raises(InvalidInput, match="has a brace without its other one"):
+        watched.now("path={algo")
+    for number in range(20):
+        watched.now(f"path={{algo{number}}}")
+    assert watched.now("path={algo}/{env}_{seed}") is not by_path
+    started_with_it = Watched([tmp_path], cache=False, path="{algo}/{env}_{seed}")
+    assert groups(started_with_it.now().results) == [2, 2]

@@ -11,6 +11,8 @@
   // The same rules as Choices.query in choices.py: defaults are left out, an emptied list is "-".
   function query(values, ids, defaults) {
     const pairs = new URLSearchParams();
+    const path = new URLSearchParams(window.location.search).get("path");  // no choice on the page: how it was opened
+    if (path) pairs.append("path", path);
     ids.forEach((id, i) => {
       const value = values[i], usual = defaults[id.name];
       if (value === null || value === undefined || value === "" || same(value, usual)) return;
