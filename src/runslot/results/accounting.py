@@ -117,6 +117,8 @@ class Accounting:
     """Runs among those counted that are still running."""
     pooled: tuple[str, ...]
     """Parameters in which the counted runs of some group differ: what the statistic pools over, tasks apart."""
+    equal_logs: tuple[tuple[str, ...], ...]
+    """Runs of one variant that logged the very same numbers."""
     waiting: int
     """Runs that were asked for and have no directory yet: in the `asked` of their group, where it has other runs."""
 
@@ -199,6 +201,8 @@ class Accounting:
             notes.append(f"{count} ended in nan or ±inf, where {policy}: {_some(lost)}")
         if seeds:
             notes.append(f"the same seed more than once, which is no further evidence: {_some(seeds)}")
+        if self.equal_logs:
+            notes.append(f"equal logs, number by number: {_some([', '.join(runs) for runs in self.equal_logs])}")
         if lengths:
             notes.append(f"runs of unequal length: {_some(lengths)}")
         return tuple(notes)
@@ -253,7 +257,8 @@ def account(
     pooled = tuple(name for name in results.identity if name not in {*keys, *tasks} and _differs(used, name))
     table = runs.select("run", "standing", "group")
     missing = sum(results.waiting.values())
-    return Accounting(metric, keys, tuple(tasks), rule, table, groups, totals, running, pooled, missing)
+    equal = results.equal_logs
+    return Accounting(metric, keys, tuple(tasks), rule, table, groups, totals, running, pooled, equal, missing)
 
 
 def _waiting_of(results: Results, runs: pl.DataFrame) -> Counter[int]:

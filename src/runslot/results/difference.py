@@ -16,6 +16,7 @@ from rich.text import Text
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.rundir import RunDir
 from runslot.results.files import read_bytes, read_object
+from runslot.results.labels import texts_of
 from runslot.results.parameters import Value, flatten
 from runslot.results.printing import show
 from runslot.results.reader import load
@@ -127,7 +128,7 @@ def _cell(value: Value, other: Value) -> Text:
     """Return a value for a cell; of a text of several lines only the lines that the other one does not have."""
     if value is None:
         return Text("–")
-    text = f"{value:.6g}" if isinstance(value, float) else str(value).strip("\n")
+    text = texts_of([value, other])[value].strip("\n")
     lines = text.splitlines()
     if len(lines) <= 1:
         return Text(text)

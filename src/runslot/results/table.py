@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
@@ -83,7 +83,7 @@ def _table(comparison: Comparison, rows: pl.DataFrame, terminal: bool) -> Table:
     for key in comparison.keys:
         table.add_column(Text(key), justify="right" if rows[key].dtype.is_numeric() else "left", overflow="fold")
         texts = texts_of(comparison.table[key].unique())
-        cells.append([texts[value] for value in rows[key]])
+        cells.append([texts.get(value) or text_of_value(value) for value in rows[key]])
     table.add_column("n", justify="right", no_wrap=True)
     cells.append([str(n) if n == runs else f"{n}/{runs}" for n, runs in rows.select("n", "runs").iter_rows()])
     if comparison.metric:
@@ -115,7 +115,6 @@ def _notes(comparison: Comparison, shown: int) -> list[Text]:
     if waiting:
         notes.append(f"{_many(waiting, 'more run')} queued, without a directory yet.")
     notes += [f"{note[0].upper()}{note[1:]}." for note in accounting.notes()]
-    notes += [f"Equal logs, number by number: {', '.join(runs)}." for runs in results.equal_logs[:_GROUPS_NAMED]]
     if comparison.metric is None:
         texts = ", ".join(results.text_metrics[:_GROUPS_NAMED])
         notes.append(f"No run has logged a metric{f', only text: {texts}' if texts else ''}.")
@@ -149,17 +148,21 @@ def _said_of_values(comparison: Comparison) -> list[str]:
 
 def _spread(means: Sequence[float | None], widths: Sequence[float | None]) -> list[str]:
     """Return `mean ± width` of a column, each row with the digits that its own width is worth."""
-    pairs = [_digits(mean, width) for mean, width in zip(means, widths, strict=True)]
+    alone = texts_of(mean for mean, width in zip(means, widths, strict=True) if not width)
+    pairs = [_digits(mean, width, alone) for mean, width in zip(means, widths, strict=True)]
     left = max((len(mean) for mean, _ in pairs), default=0)
     return [f"{mean.rjust(left)}{f' ± {width}' if width else ''}" for mean, width in pairs]
 
 
-def _digits(mean: float | None, width: float | None) -> tuple[str, str]:
-    """Return a mean and its width in text: two digits of the width, and the mean to the same place."""
+def _digits(mean: float | None, width: float | None, alone: Mapping[Hashable, str]) -> tuple[str, str]:
+    """Return a mean and its width in text: two digits of the width, and the mean to the same place.
+
+    A mean without a width is in `alone`, in which different ones differ.
+    """
     if mean is None or not math.isfinite(mean):
         return text_of_value(mean), ""
     if width is None or not math.isfinite(width) or width == 0:
-        return text_of_value(mean), "" if width is None else text_of_value(width)
+        return alone.get(mean) or text_of_value(mean), "" if width is None else text_of_value(width)
     decimals = 1 - math.floor(math.log10(width))
     if -_WHOLE_DIGITS <= decimals <= _DECIMALS:
         return f"{mean:.{max(decimals, 0)}f}", f"{width:.{max(decimals, 0)}f}"

@@ -157,6 +157,7 @@ class TestScores:
     def test_no_interval_where_nothing_is_known_and_none_of_width_zero(self) -> None:
         assert math.isnan(probability_of_improvement([[1.0]], [[0.0]]).low)
         assert math.isnan(bootstrap([[1.0], [2.0]]).low)
+        assert performance_profile([[1.0], [3.0]], [0, 2]).rows() == [(0, 1, None, None), (2, 0.5, None, None)]
         won = probability_of_improvement([[3.0, 4.0, 5.0]], [[0.0, 1.0, 2.0]])
         assert won.estimate == won.high == 1
         assert won.low == pytest.approx(0.5010, abs=1e-4)  # Newcombe (2006), method 5, n = m = 3, U = 9

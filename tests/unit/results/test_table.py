@@ -120,6 +120,20 @@ def test_each_row_has_the_digits_that_its_own_interval_is_worth(tmp_path: Path, 
     }
 
 
+def test_single_runs_that_differ_read_differently(tmp_path: Path, write_run: WriteRun) -> None:
+    for lr, loss in ((1, 0.12345678), (2, 0.12345679), (3, 20_000_001)):
+        write_run({"lr": lr}, 0, [{"loss": loss}])
+    assert [line.split()[2] for line in printed(tmp_path).splitlines()[2:5]] == ["0.12345678", "0.12345679", "20000001"]
+
+
+def test_an_experiment_that_has_started_nothing_has_a_table(tmp_path: Path) -> None:
+    (tmp_path / "experiment.json").write_text("{}")
+    (tmp_path / "runs.jsonl").write_text('{"id": "a", "name": "lr=1"}\n')
+    text = printed(tmp_path)
+    assert text.startswith("0 variants, 0 runs")
+    assert "1 run: 1 without a directory yet; pooled over: nothing" in text
+
+
 def test_the_metric_taken_is_one_that_nearly_all_runs_have(tmp_path: Path, write_run: WriteRun) -> None:
     for seed in range(10):
         write_run({"lr": 1}, seed, [{"loss": 1.0}])

@@ -319,7 +319,8 @@ def performance_profile(
     seed: int = 0,
 ) -> pl.DataFrame:
     """Return the run-score distribution: for each threshold the fraction of runs with a higher score, tasks weighing
-    the same, as `threshold`, `fraction`, `low`, `high` (pointwise bootstrap interval)."""
+    the same, as `threshold`, `fraction`, `low`, `high`: a bootstrap interval of each threshold by itself (pointwise),
+    so that a whole profile leaves its band more often than `level` says. Null where no task has two runs."""
     _check(scores, level, repetitions)
     _check_numbers(scores)
     if has_numpy():
@@ -332,6 +333,8 @@ def performance_profile(
         each = _above(scores, thresholds, repetitions, seed)
         intervals = (_interval(*pair, level) for pair in zip(estimates, each, strict=True))
         columns = list(zip(*intervals, strict=True)) or [(), (), ()]
+    if max(map(len, scores)) < 2:
+        columns = [columns[0], *([None] * len(thresholds) for _ in range(2))]
     names = ("threshold", "fraction", "low", "high")
     return pl.DataFrame(dict(zip(names, (thresholds, *columns), strict=True)), schema=dict.fromkeys(names, pl.Float64))
 
