@@ -45,6 +45,14 @@ _IDENTITIES = {
     ("concurrent.futures.process", "ProcessPoolExecutor"): "a pool of processes",
     ("multiprocessing.pool", "Pool"): "a pool of processes",
     ("multiprocessing.pool", "ThreadPool"): "a pool of threads",
+    ("multiprocessing.synchronize", "SemLock"): "a lock of multiprocessing",
+    ("multiprocessing.sharedctypes", "SynchronizedBase"): "shared memory",
+    ("multiprocessing.shared_memory", "SharedMemory"): "shared memory",
+    ("multiprocessing.queues", "Queue"): "a queue of multiprocessing",
+    ("multiprocessing.queues", "SimpleQueue"): "a queue of multiprocessing",
+    ("multiprocessing.connection", "_ConnectionBase"): "a pipe",
+    ("multiprocessing.managers", "BaseManager"): "a process of multiprocessing",
+    ("mmap", "mmap"): "a memory map",
 }
 """Classes, by module and name, of which a forked process must not have its parent's object."""
 
@@ -77,6 +85,7 @@ class ImportState:
     def __init__(self) -> None:
         self._modules = dict(sys.modules)
         self._files = set(_open_files())
+        self._children = _children()
         self._unseeded: list[tuple[random.Random, Any]] = []
         """Generators of the standard library that the system seeded, with the state that each had then."""
         self._seed = random.Random.seed
@@ -112,6 +121,7 @@ class ImportState:
         _renewals[:] = [value for value, _ in chance.values()]
         reason = (
             next((f"importing it made {what} ({name})" for name, value in values if (what := _identity(value))), "")
+            or ("importing it started a process" if _children() - self._children else "")
             or _opened(self._files)
             or find_call(modules)
             or next((f"importing it drew from {name}, which has no seed" for name in chance if chance[name][1]), "")
@@ -277,6 +287,13 @@ def _drawn_by_torch() -> str:
     state = torch.get_rng_state()
     fresh = torch.Generator().manual_seed(torch.initial_seed()).get_state()
     return "" if torch.equal(state, fresh) else "importing it drew from torch's generator, which has no seed"
+
+
+def _children() -> set[str]:
+    try:
+        return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+    except OSError:  # a kernel or a system without it
+        return set()
 
 
 def _open_files() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -47,6 +48,9 @@ def imported(tmp_path: Path, code: str, **others: str) -> tuple[str, tuple[str, 
         ("LOG = open('log.txt', 'w')", "an open file (job.LOG)"),
         ("import logging\nlogging.getLogger('x').addHandler(logging.FileHandler('words.txt'))", "words.txt"),
         ("from concurrent.futures import ThreadPoolExecutor\nPOOL = ThreadPoolExecutor(2)", "a pool of threads"),
+        ("import multiprocessing as mp\nLOCK = mp.Lock()", "a lock of multiprocessing (job.LOCK)"),
+        ("import multiprocessing as mp\nTOTAL = mp.Value('i', 0)", "shared memory (job.TOTAL)"),
+        ("import subprocess\nsubprocess.Popen(['sleep', '1'])", "started a process"),
         ("import numpy as np\nBITS = np.random.PCG64()", "a bit generator without a seed (job.BITS)"),
         ("import numpy as np\nSEEDS = np.random.SeedSequence()", "a seed sequence without a seed (job.SEEDS)"),
         ("import numpy as np\nrng = np.random.default_rng()\nSTART = rng.normal(3)", "drew from job.rng"),
@@ -95,6 +99,34 @@ def test_generators_without_a_seed_are_made_anew(tmp_path: Path, code: str, name
 )
 def test_what_every_cold_start_would_have_alike_is_shared(tmp_path: Path, code: str) -> None:
     assert imported(tmp_path, code) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("library", "code", "words"),
+    [
+        ("polars", "import polars", "threads (polars"),
+        ("grpc", "import grpc\nCHANNEL = grpc.insecure_channel('127.0.0.1:1')", "threads (grpc"),
+        ("jax", "import jax\nKEY = jax.random.key(0)", "started threads"),
+        ("tensorflow", "import tensorflow as tf\nONE = tf.constant(1)", "started threads"),
+        ("asyncio", "import asyncio\nLOOP = asyncio.new_event_loop()", "opened socket"),
+        ("sklearn", "from sklearn.datasets import make_blobs\nX = make_blobs()", "numpy.random, which has no seed"),
+    ],
+)
+def test_libraries_whose_state_does_not_survive_a_fork_start_cold(
+    tmp_path: Path, library: str, code: str, words: str
+) -> None:
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    assert words in imported(tmp_path, code)[0]
+
+
+def test_handlers_of_register_at_fork_are_called_before_the_function(tmp_path: Path) -> None:
+    code = "import os\nCALLS = []\nos.register_at_fork(after_in_child=lambda: CALLS.append(1))\n"
+    code += "def train(variant):\n    print('called' if CALLS else 'not called')\n"
+    (tmp_path / "job.py").write_text(code)
+    outcomes = Experiment("f", f"{tmp_path / 'job.py'}:train", root=tmp_path / "runs").launch()
+    ((run, _),) = outcomes.pairs
+    assert (outcomes.directory / run.directory / "console.log").read_text() == "called\n"
 
 
 def test_the_generators_of_the_real_torch(tmp_path: Path) -> None:
