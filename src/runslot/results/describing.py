@@ -16,7 +16,7 @@ from runslot.experiment.records import Attempt, Outcome, RunFile
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.results.files import read_object
 from runslot.results.finding import Found
-from runslot.results.layouts import HYDRA, is_monitor
+from runslot.results.layouts import HYDRA, HYDRA_FILES, ZOO_FILES, is_monitor
 from runslot.results.monitor import monitor_task
 from runslot.results.parameters import BOOKKEEPING, Value, flatten, parameters_of, read_settings
 from runslot.results.place import Places
@@ -140,9 +140,8 @@ def _of_others(
     parameters |= extras.pop("parameters", {})
     if found.logs and is_monitor(found.logs[0]) and not parameters.keys() & {"env", "env_id"}:
         parameters |= monitor_task(found.file(found.logs[0]))
-    is_recorded = bool(found.settings) and (
-        bool(parameters) or found.kind in _RECORDED or any(HYDRA in name for name in found.settings)
-    )
+    is_whole = found.kind in _RECORDED or any(name.endswith(_WHOLE) for name in found.settings)
+    is_recorded = bool(found.settings) and (is_whole or (seed is not None and bool(parameters)))
     place = places.of(found, is_recorded)
     if places.template is not None and places.fields_of(found) is None:
         problems.append(Problem(found.path, f"does not fit --path {places.template.text!r}; its whole path counts"))
@@ -159,8 +158,10 @@ def _of_others(
     )
 
 
-_RECORDED = {"launchkit", "rlpyt", "ray", "sacred"}
+_RECORDED = {"launchkit", "rlpyt", "ray", "sacred", "spinningup", "yolo"}
 """Kinds whose launcher records all parameters, also where these are none."""
+_WHOLE = (*(f"{HYDRA}/{name}" for name in HYDRA_FILES), *(f"/{name}" for name in ZOO_FILES))
+"""Files that hold all parameters of a run, whatever wrote its log."""
 
 
 def _experiment_above(directory: Path, experiments: dict[Path, str | None]) -> str | None:

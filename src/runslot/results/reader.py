@@ -241,7 +241,9 @@ def _leave_out_void(entry: Entry, rows: pl.DataFrame) -> bool:
     if step is None or entry.has_several_clocks:
         return False
     others = [rows[name].to_list() for name in steps.counters(numbers) if name != step]
-    entry.void = steps.void_rows(rows[step].to_list(), others)
+    texts = [name for name, kind in rows.schema.items() if kind == pl.String]
+    keys = [rows[name].to_list() for name in (*texts, *steps.parts(numbers))]
+    entry.void = steps.void_rows(rows[step].to_list(), others, keys)
     log = entry.found.file(entry.found.logs[0])
     for start, stop in entry.void:
         entry.unread.append(Unread(log, f"rows {start + 1} to {stop} are void, {step} {_OVERTAKEN}"))

@@ -23,6 +23,8 @@ _COUNTERS = (
     r"(.*[/_ ])?(episodes?|updates?|frames?|samples?|batch(es)?|iterations?|(time)?steps?)(_total|_this)?",
 )
 """Names of all metrics that count something that a run does again and again."""
+_PARTS = r"(.*[/_ ])?(seed|fold|trial|run|phase|stage|split|task|env|worker|rank|repeat|rep|id)(_?id)?"
+"""Names of columns that say which of several things a row is of."""
 _FEW_JUMPS, _JUMPS_A_ROW = 3, 0.2
 """A column that goes back more often counts nothing that rises."""
 
@@ -43,14 +45,27 @@ def counters(metrics: Sequence[str]) -> list[str]:
     return [metric for metric in metrics if any(re.fullmatch(p, metric, re.IGNORECASE) for p in _COUNTERS)]
 
 
-def void_rows(steps: Sequence[float | None], others: Sequence[Sequence[float | None]]) -> Ranges:
-    """Return the rows, from and to (exclusive), that later ones overtook; `others` are further counters of the run.
+def parts(metrics: Sequence[str]) -> list[str]:
+    """Return the columns of numbers that say by their names which of several things a row is of."""
+    return [metric for metric in metrics if re.fullmatch(_PARTS, metric, re.IGNORECASE)]
 
-    Where another counter goes on while the steps go back, these begin anew with it (batches of an epoch), and nothing
-    is void; nor where they begin anew in equal stretches.
+
+def void_rows(
+    steps: Sequence[float | None],
+    others: Sequence[Sequence[float | None]],
+    keys: Sequence[Sequence[object]] = (),
+) -> Ranges:
+    """Return the rows, from and to (exclusive), that later ones overtook.
+
+    Where another counter of the run (`others`) goes on while the steps go back, these begin anew with it (batches of
+    an epoch), and nothing is void; nor where a column that says what a row is of (`keys`) changes with them alone (a
+    table of several folds), nor where they begin anew in equal stretches.
     """
     x = _filled(steps)
     jumps = [i for i in range(1, len(x)) if x[i] < x[i - 1]]
+    for key in keys if jumps else ():
+        if {i for i in range(1, len(key)) if key[i] != key[i - 1]} == set(jumps):
+            return []
     for other in others:
         count = _filled(other)
         jumps = [i for i in jumps if not count[i] > count[i - 1]]

@@ -300,11 +300,17 @@ def test_keras_csv_logger(tmp_path: Path, write_log: WriteLog) -> None:
     assert groups(results) == [1, 2]
 
 
-def test_lightning_versions_without_parameters_stay_apart(tmp_path: Path, write_log: WriteLog) -> None:
+@pytest.mark.parametrize(
+    ("hparams", "expected"), [("{}\n", [1, 1]), ("lr: 0.1\n", [1, 1]), ("lr: 0.1\nseed: {version}\n", [2])]
+)
+def test_versions_of_lightning_are_seeds_only_where_seeds_are_recorded(
+    tmp_path: Path, write_log: WriteLog, hparams: str, expected: list[int]
+) -> None:
     for version in (0, 1):
-        files = {"metrics.csv": "epoch,loss\n0,1\n", "hparams.yaml": "{}\n"}
+        text = hparams.replace("{version}", str(version))
+        files = {"metrics.csv": "epoch,loss\n0,1\n", "hparams.yaml": text}
         write_log(f"lightning_logs/version_{version}", **files)
-    assert groups(load(tmp_path)) == [1, 1]
+    assert groups(load(tmp_path)) == expected
 
 
 def test_yolo(tmp_path: Path, write_log: WriteLog) -> None:

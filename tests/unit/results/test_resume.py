@@ -121,6 +121,14 @@ def test_a_minibatch_index_is_no_resume(tmp_path: Path, write_log: WriteLog) -> 
     assert (results.runs["rows"].to_list(), results.unread) == ([12], ())
 
 
+@pytest.mark.parametrize("column", ["seed", "fold", "phase"])
+def test_a_table_of_several_parts_is_no_resume(tmp_path: Path, write_log: WriteLog, column: str) -> None:
+    names = ["train", "test"] if column == "phase" else ["0", "1"]
+    rows = "".join(f"{name},{step},1\n" for name, steps in zip(names, (5, 3), strict=True) for step in range(steps))
+    write_log("a", **{"progress.csv": f"{column},step,loss\n{rows}", "variant.json": {}})
+    assert load(tmp_path).runs["rows"].to_list() == [8]
+
+
 def test_json_lines_that_a_resume_wrote_twice(tmp_path: Path, write_log: WriteLog) -> None:
     write_log("a", **{"metrics.jsonl": "".join(f'{{"step": {step}}}\n' for step in (0, 1, 2, 3, 2, 3, 4))})
     assert load(tmp_path).progress["step"].to_list() == [0, 1, 2, 3, 4]
