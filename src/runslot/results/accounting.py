@@ -181,9 +181,9 @@ class Accounting:
         """Return what else has to be said: which groups have diverged runs, seeds twice, runs of unequal length."""
         lost = [f"{g.label} ({g.standings[DIVERGED]} of {g.asked})" for g in self.groups if g.standings.get(DIVERGED)]
         policy = {
-            "nan": "its group has no value and ranks last (--diverged worst or drop)",
-            "worst": "it counts with the worst score of all others",
-            "drop": "its group is shown without it, which flatters the group",
+            "nan": "a group with such a run has no value and ranks last (--diverged worst or drop)",
+            "worst": "counted with the worst score of all others",
+            "drop": "left out of their groups, which flatters these",
         }[self.rule.diverged]
         seeds = [
             f"{group.label} (seed {seed} {_times(count)})"
@@ -198,7 +198,7 @@ class Accounting:
         notes = []
         if lost:
             count = _many(self.standings[DIVERGED], "run")
-            notes.append(f"{count} ended in nan or ±inf, where {policy}: {_some(lost)}")
+            notes.append(f"{count} ended in nan or ±inf; {policy}: {_some(lost)}")
         if seeds:
             notes.append(f"the same seed more than once, which is no further evidence: {_some(seeds)}")
         if self.equal_logs:
