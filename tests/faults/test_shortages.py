@@ -18,6 +18,7 @@ import pytest
 
 import runslot
 from runslot import Experiment, Resources
+from runslot.experiment.processes import processes_with
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
 from runslot.launch.events import LaunchEvent, RunEnded, RunStarted, Said
@@ -160,6 +161,27 @@ def test_a_resume_on_a_full_disk_is_refused_in_a_line_and_changes_nothing(disk: 
     assert sorted(directory.rglob("*")) == before
     free(disk)
     assert subprocess.run(resume, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("launcher_lives", [True, False])
+@pytest.mark.parametrize("how", [[], ["--kill"]])
+def test_stop_works_on_a_full_disk(disk: Path, how: list[str], launcher_lives: bool) -> None:
+    argv = [sys.executable, "-m", "runslot", "run", "--root", str(disk / "r"), "--name", "x", "--seeds", "9"]
+    with subprocess.Popen([*argv, "--", "sleep", "50"], stdout=subprocess.DEVNULL, start_new_session=True) as launcher:
+        wait_until(lambda: list(disk.glob("r/x/2*/run_0/attempt.json")))
+        (directory,) = disk.glob("r/x/2*")
+        fill(disk)
+        if not launcher_lives:
+            launcher.kill()
+            launcher.wait()
+        stop = [sys.executable, "-m", "runslot", "stop", str(directory), *how]
+        done = subprocess.run(stop, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "is written as soon as the disk has room" in done.stdout
+        assert processes_with("RUNSLOT_RUN", *map(str, directory.glob("run_*"))) == []
+        launcher.wait(20)
+    free(disk)
+    wait_until(lambda: set(read_status(ExperimentDir(directory)).counts) == {"stopped", "queued"})
 
 
 def test_a_launch_on_to_a_full_disk_is_refused_in_a_line_and_leaves_nothing(disk: Path) -> None:

@@ -210,8 +210,7 @@ class Keeper:
     def _write_later(self, outcome: Outcome, problem: OSError | None) -> None:
         """Try until it is written: the run may be a week's work, and the disk full over night.
 
-        Whatever is no shortage, as a directory that may not be written to, has a minute to pass; and a keeper that is
-        asked to end does.
+        Whatever is no shortage, as a directory that may not be written to, has a minute to pass.
         """
         until = time.monotonic() + _WRITE_PATIENCE_S
         pause = _FIRST_PAUSE_S
@@ -219,9 +218,7 @@ class Keeper:
             self.run_dir = where_now(self.job.run_dir, self.lock)
             if self.run_dir is None or not (shortage_of(problem) or time.monotonic() < until):
                 return
-            signal.setitimer(signal.ITIMER_REAL, pause)
-            if signal.sigwait({signal.SIGALRM, signal.SIGTERM, signal.SIGINT}) != signal.SIGALRM:
-                return
+            time.sleep(pause)  # no signal shortens this: it would lose how the run has ended
             pause = min(2 * pause, _LONGEST_PAUSE_S)
             problem = self._write(outcome)
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from runslot.errors import Damaged, NotFound, RunslotError
 from runslot.experiment.files import read_json, read_lines
@@ -240,7 +240,7 @@ COLLECTION = ".runslot"
 _BENEATH = frozenset({"", ".", ".."})
 """Parts of a path that no run's directory has: it would not lie below the experiment."""
 
-REQUEST_NAME = re.compile(r"\d{1,24}-\d{1,24}\.json")
+REQUEST_NAME = re.compile(r"\d{1,24}-\d{1,24}\.(json|stop|kill)")
 """Of the files that `ExperimentDir.request` leaves: when, and which process asked."""
 
 VARIANT_CONFIG = "variant_config.json"
@@ -408,9 +408,21 @@ class ExperimentDir:
         """Leave a request for the launcher at work, or a worker, by rename; returns its file, which that removes."""
         self.require_own()
         requests = self.requests if worker is None else self.worker_requests(worker)
-        requests.mkdir(exist_ok=True, parents=worker is not None)
-        there = os.listdir(requests)  # noqa: PTH208
-        before = [int(name.partition("-")[0]) for name in there if REQUEST_NAME.fullmatch(name)]
-        name = f"{max([time.time_ns(), *(number + 1 for number in before)])}-{os.getpid()}.json"  # clocks are set back
-        write_json(requests / name, {"format": FORMAT, "verb": verb, "arguments": list(arguments)})
-        return requests / name
+        file = _next_request(requests, "json")
+        write_json(file, {"format": FORMAT, "verb": verb, "arguments": list(arguments)})
+        return file
+
+    def bare_request(self, verb: Literal["stop", "kill"]) -> Path:
+        """Leave a request about all runs that is its name alone: for a full disk, which still takes an empty file."""
+        self.require_own()
+        file = _next_request(self.requests, verb)
+        file.touch()
+        return file
+
+
+def _next_request(requests: Path, suffix: str) -> Path:
+    requests.mkdir(exist_ok=True, parents=True)
+    there = os.listdir(requests)  # noqa: PTH208
+    before = [int(name.partition("-")[0]) for name in there if REQUEST_NAME.fullmatch(name)]
+    number = max([time.time_ns(), *(number + 1 for number in before)])  # clocks are set back
+    return requests / f"{number}-{os.getpid()}.{suffix}"

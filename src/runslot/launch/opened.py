@@ -175,6 +175,9 @@ class OpenExperiment:
             if REQUEST_NAME.fullmatch(name) is None:
                 found += self._name_once(file, "is no request, and stays where it is")
                 continue
+            if file.suffix != ".json":  # its name is all of it: the disk was full
+                found.append(Request(file, file.suffix[1:], ()))
+                continue
             try:
                 value = _REQUEST.values(read_json(file) or {})
             except Damaged as error:

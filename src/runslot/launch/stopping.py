@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import signal
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from runslot.errors import Busy, NotFound
+from runslot.execute.leftovers import children_of
+from runslot.experiment.holder import find_keeper
 from runslot.experiment.lock import living_launcher
-from runslot.experiment.records import Outcome, Run
+from runslot.experiment.processes import ProcessHandle
+from runslot.experiment.records import ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.shortage import shortage_of
 from runslot.experiment.status import RunStatus, read_status
 from runslot.launch.configured import of_experiment, refreshed
 from runslot.launch.events import LaunchEvent
@@ -46,10 +54,51 @@ def stop(
     if launcher is not None and not take_over:
         what = f"{len(run_ids)} of its runs" if run_ids else "all its runs"
         say(f"asking the launcher ({launcher.pid} on {launcher.host}) to stop {what}")
-        _ask(directory, run_ids, kill)
+        stopping = functools.partial(_ask, directory, run_ids, kill)
     else:
-        _act(directory, run_ids, kill, take_over, say)
+        stopping = functools.partial(_act, directory, run_ids, kill, take_over, say)
+    try:
+        stopping()
+    except OSError as error:
+        if not (why := shortage_of(error)):
+            raise
+        say(f"{why}: no request can be left")
+        _signal(directory, run_ids, kill, say)
     return outcomes_of(directory)
+
+
+def _signal(directory: ExperimentDir, run_ids: Sequence[str], kill: bool, say: Callable[[str], None]) -> None:
+    """Stop on a full disk, where nothing can be written: a file without content is the request to the launcher, and
+    where that is no way either, the keepers are signalled that hold the claims of the runs."""
+    file = directory.read()
+    deadline = time.monotonic() + file.policy.get("grace", 10.0) + _PATIENCE
+    request: Path | None = None
+    if not run_ids and living_launcher(directory) is not None:
+        with contextlib.suppress(OSError):
+            request = directory.bare_request("kill" if kill else "stop")
+    keepers = {} if request is not None else _keepers(directory, file, run_ids)
+    for keeper in keepers.values():
+        for number in (signal.SIGTERM, *((signal.SIGINT,) if kill else ()), signal.SIGCONT):
+            keeper.send(number)
+    while living_launcher(directory) is not None if request else any(children_of(k.pid) for k in keepers.values()):
+        if time.monotonic() > deadline:
+            raise Busy(f"the runs of {directory.path} have not ended; look at {directory.launcher_log}")
+        time.sleep(_LOOK)
+    for keeper in keepers.values():
+        keeper.close()
+    say("what ran has ended; how it ended is written as soon as the disk has room")
+    if request is None and living_launcher(directory) is not None:
+        say("its launcher could not be told: what has not started may start when there is room")
+
+
+def _keepers(directory: ExperimentDir, file: ExperimentFile, run_ids: Sequence[str]) -> dict[str, ProcessHandle]:
+    """Return the keepers, of this user and on this machine, of those runs that are under way, by run id."""
+    keepers = {}
+    for each in _running(directory, run_ids):
+        keeper = find_keeper(directory.run_dir(each.run, file), None if each.attempt is None else each.attempt.pid)
+        if keeper is not None:
+            keepers[each.run.id] = keeper
+    return keepers
 
 
 def _ask(directory: ExperimentDir, run_ids: Sequence[str], kill: bool) -> None:
