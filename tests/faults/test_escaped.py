@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from runslot import Experiment
 from runslot.execute.cgroup import group_of
+from runslot.execute.leftovers import find_leftovers
 from runslot.experiment.processes import identify, processes_with, start_time
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
+from runslot.hardware.probe import probe
+from runslot.hardware.slots import Slot
 from runslot.launch.events import LaunchEvent
 from runslot.launch.launching import launch
+from runslot.launch.local import LocalLauncher
 from runslot.launch.stopping import stop
 
 pytestmark = [
@@ -197,3 +202,35 @@ def test_a_template_stays_as_guardian_while_the_run_of_a_killed_launcher_goes_on
     os.kill(sweep.keeper, signal.SIGKILL)
     while start_time(sweep.escaped) or start_time(template):
         time.sleep(0.01)
+
+
+@CLEAN
+def test_its_cores_are_not_given_to_others_while_it_computes_there(clean: bool, tmp_path: Path) -> None:
+    """The template was killed, too: nobody is left who would end it, or hold the lease."""
+    sweep = Sweep(tmp_path, "command", clean)
+    pus = os.sched_getaffinity(sweep.escaped)
+    sweep.kill(launcher_too=True)
+    topology = probe()
+    (core,) = [core for core in topology.cores if not pus.isdisjoint(core.pus)][:1]
+    launcher = LocalLauncher([Slot(topology.host, 0, (core,), core.pus)])
+    try:
+        taken = launcher.reserve(launcher.slots()[0], "other", "run_0")
+        assert taken is not None
+        assert f"process {sweep.escaped}, which is left of " in taken.by
+        stop(sweep.directory, say=lambda _: None)
+        while launcher.reserve(launcher.slots()[0], "other", "run_0") is not None:
+            time.sleep(0.1)
+    finally:
+        launcher.close()
+
+
+def test_what_a_user_runs_by_hand_in_a_runs_place_takes_no_cores(tmp_path: Path) -> None:
+    Experiment("by-hand", ["true"], root=tmp_path).launch(quietly)
+    (run_dir,) = tmp_path.glob("by-hand/2*/run_0")
+    environment = {**os.environ, "RUNSLOT_RUN": str(run_dir)}
+    by_hand = subprocess.Popen(["sleep", "600"], env=environment)
+    try:
+        assert by_hand.pid not in {left.pid for left in find_leftovers()}
+    finally:
+        by_hand.kill()
+        by_hand.wait()

@@ -70,9 +70,9 @@ def abandoned(tmp_path: Path, pid: int) -> ExperimentDir:
 @contextmanager
 def claimed(file: Path, user: int = 0) -> Iterator[int]:
     """Have another process hold the claim, as a user; yield its pid, and check that nobody ended it."""
-    argv = ["flock", "--exclusive", "--no-fork", str(file), "sh", "-c", "echo up; exec sleep 600"]
-    as_user = {"user": user} if user else {}
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **as_user) as holder:
+    become = ["setpriv", f"--reuid={user}", "--clear-groups"] if user else []
+    argv = ["flock", "--exclusive", "--no-fork", str(file), *become, "sh", "-c", "echo up; exec sleep 600"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
         yield holder.pid
@@ -142,8 +142,6 @@ def test_whoever_is_trusted_is_taken_for_oneself(tmp_path: Path, monkeypatch: py
 @AS_ROOT
 def test_a_claim_that_another_user_holds_on_a_run_of_ours_makes_nobody_signal_him(tmp_path: Path) -> None:
     directory = abandoned(tmp_path, os.getpid())
-    for above in (directory.path / "run_0").parents[:8]:
-        above.chmod(above.stat().st_mode | 0o055)
     with claimed(directory.path / "run_0" / "run.json", STRANGER) as pid:
         assert find_keeper(RunDir(directory.path / "run_0"), pid) is None
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from runslot.experiment.processes import ProcessIdentity, start_time
+from runslot.experiment.processes import ProcessIdentity, start_time, tree_of
 
 _PATIENCE = 2.0
 """Seconds in which the kernel ends a group's processes, short of those in uninterruptible sleep."""
@@ -39,7 +39,7 @@ def enclose(process: ProcessIdentity) -> None:
         os.mkdir(group)  # noqa: PTH102
         found_all = 0  # times in a row: one whose parent ends just now is in nobody's list of children for a moment
         while found_all < _TIMES and start_time(process.pid) == process.start_time:
-            outside = set(_tree(process.pid)) - set(_members(Path(group)))
+            outside = tree_of(process.pid) - set(_members(Path(group)))
             found_all = 0 if outside else found_all + 1
             _move(outside, Path(group))
             time.sleep(_BETWEEN)
@@ -52,6 +52,15 @@ def sweep() -> None:
     base = _base()
     for group in () if base is None else base.glob(f"{_PREFIX}*-*"):
         _remove(group)
+
+
+def members_of_dead() -> Iterator[int]:
+    """Yield what is in the groups beside this process's whose keepers are dead."""
+    base = _base()
+    for group in () if base is None else base.glob(f"{_PREFIX}*-*"):
+        pid, _, began = group.name.removeprefix(_PREFIX).partition("-")
+        if pid.isdigit() and str(start_time(int(pid))) != began:
+            yield from _members(group)
 
 
 def end_group(group: str | None, keeper: ProcessIdentity) -> int:
@@ -131,17 +140,6 @@ def _members(group: Path) -> Iterator[int]:
         yield from map(int, (group / "cgroup.procs").read_text().split())
     except FileNotFoundError:
         return
-
-
-def _tree(pid: int) -> Iterator[int]:
-    """Yield a process and all below it."""
-    yield pid
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return
-    for child in children:
-        yield from _tree(int(child))
 
 
 def _move(pids: Iterable[int], group: Path) -> None:

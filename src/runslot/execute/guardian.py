@@ -12,8 +12,8 @@ import os
 import signal
 import time
 
-from runslot.execute.leftovers import children_of
 from runslot.execute.linux import become_subreaper
+from runslot.experiment.processes import children_of
 
 _FAREWELL_S = 0.1
 """Seconds in which a keeper that has nothing to do has ended."""

@@ -22,13 +22,13 @@ from typing import Any
 from runslot.errors import Busy
 from runslot.execute.cgroup import group_of
 from runslot.execute.evidence import KillCount, kill_count, last_line, logger_notes, where_now
-from runslot.execute.leftovers import children_of, memory_of_tree
+from runslot.execute.leftovers import memory_of_tree
 from runslot.execute.linux import become_subreaper
 from runslot.execute.placement import place, run_environment
 from runslot.execute.process import CANNOT_START, Job, become_run, cannot_start, make_job
 from runslot.execute.spawning import AVAILABLE, Guard, spawn
 from runslot.experiment.claim import take_claim
-from runslot.experiment.processes import ProcessIdentity, host_name, identify
+from runslot.experiment.processes import ProcessIdentity, children_of, host_name, identify
 from runslot.experiment.records import Attempt, Kind, Outcome, Policy, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 from runslot.experiment.shortage import shortage_of

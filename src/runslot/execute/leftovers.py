@@ -1,35 +1,27 @@
-"""The processes below a run: who they are, what they use, and those that escaped a keeper that was killed."""
+"""The processes of a run: what they use, and those that escaped a keeper that was killed: found, and ended."""
 
 from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from runslot.execute.cgroup import end_group
+from runslot.errors import RunslotError
+from runslot.execute.cgroup import end_group, members_of_dead
 from runslot.experiment.claim import is_claimed
 from runslot.experiment.current import RUN_VARIABLE
 from runslot.experiment.owner import other_owner
-from runslot.experiment.processes import host_name, keeper_of, kill_marked, start_time
+from runslot.experiment.processes import host_name, keeper_of, kill_marked, start_time, tree_of, values_of_processes
 from runslot.experiment.rundir import RunDir
 
 _DYING = 1.0
 """Seconds that a process which was killed, and has closed its files, takes at most until it is gone."""
 
 
-def children_of(pid: int) -> list[int]:
-    """Return the direct children of `pid`, zombies included; none where there is no `/proc`."""
-    return [child for child, parent in _parents().items() if parent == pid]
-
-
 def memory_of_tree(pid: int) -> int:
     """Return the resident memory of `pid` and all below it, in bytes; shared pages count in each."""
-    parents = _parents()
-    tree, border = {pid}, {pid}
-    while border:
-        border = {child for child, parent in parents.items() if parent in border} - tree
-        tree |= border
-    return sum(_resident(each) for each in tree)
+    return sum(map(_resident, tree_of(pid)))
 
 
 def end_escaped(*run_dirs: Path, patience: float = 2.0) -> int:
@@ -50,6 +42,56 @@ def end_escaped(*run_dirs: Path, patience: float = 2.0) -> int:
     return ended
 
 
+@dataclass(frozen=True)
+class Leftover:
+    """A process of a run whose keeper was killed, and that nobody has ended yet."""
+
+    pid: int
+    run: str
+    """The run's directory; empty where it is not known."""
+    pus: frozenset[int]
+    """Where it computes."""
+
+    def __str__(self) -> str:
+        """`process 4711, which is left of /runs/a/run_0: runslot resume of that experiment ends it`."""
+        if not self.run:
+            return f"process {self.pid}, which is left of a run whose keeper was killed: end it"
+        return f"process {self.pid}, which is left of {self.run}: a resume or stop of that experiment ends it"
+
+
+def find_leftovers() -> list[Leftover]:
+    """Return this user's processes that still compute for runs which nobody keeps, on cores that were a run's.
+
+    By the environment they were started with, where they keep to the cores of that run's lost attempt, and by the
+    control groups of dead keepers. Reads all of this user's processes: once a launch, not once a run.
+    """
+    marked = values_of_processes(RUN_VARIABLE)
+    lost = {run: _cores_of_lost(RunDir(run)) for run in set(marked.values())}
+    pus = {pid: _affinity(pid) for pid in marked}
+    found = {pid: Leftover(pid, run, pus[pid]) for pid, run in marked.items() if pus[pid] and pus[pid] <= lost[run]}
+    found |= {pid: Leftover(pid, marked.get(pid, ""), _affinity(pid)) for pid in members_of_dead()}
+    return [each for pid, each in found.items() if start_time(pid) is not None]
+
+
+def _cores_of_lost(run_dir: RunDir) -> frozenset[int]:
+    """Return the PUs of a run's attempt that nobody keeps and that has no outcome; none where that is not so."""
+    try:
+        attempt, outcome = run_dir.read_attempt(), run_dir.read_outcome()
+        over = outcome is not None and attempt is not None and outcome.attempt >= attempt.attempt
+        if attempt is None or attempt.slot is None or over or is_claimed(run_dir):
+            return frozenset()
+        return frozenset(attempt.slot["pus"])
+    except (OSError, RunslotError, LookupError, TypeError):  # no run's directory any more
+        return frozenset()
+
+
+def _affinity(pid: int) -> frozenset[int]:
+    try:
+        return frozenset(os.sched_getaffinity(pid))
+    except (OSError, AttributeError):  # it has ended; macOS
+        return frozenset()
+
+
 def _end_group(run_dir: Path) -> int:
     attempt = RunDir(run_dir).read_attempt()
     if attempt is None or attempt.cgroup is None or attempt.host != host_name():
@@ -61,17 +103,6 @@ def _end_group(run_dir: Path) -> int:
             return 0
         time.sleep(0.001)
     return end_group(attempt.cgroup, keeper)
-
-
-def _parents() -> dict[int, int]:
-    parents = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            stat = (entry / "stat").read_bytes()
-        except OSError:  # ended meanwhile
-            continue
-        parents[int(entry.name)] = int(stat[stat.rindex(b")") + 2 :].split()[1])
-    return parents
 
 
 def _resident(pid: int) -> int:

@@ -197,19 +197,54 @@ def processes_with(variable: str, *values: str) -> list[int]:
     The environment is the one a process was started with: a function's own process shows its parent's.
     """
     wanted = set(values)
-    return [pid for entry in _PROC.glob("[0-9]*") if not wanted.isdisjoint(_values(pid := int(entry.name), variable))]
+    return [pid for pid in _pids() if not wanted.isdisjoint(_values(pid, variable))]
 
 
-def values_of_processes(variable: str) -> set[str]:
-    """Return all values of the variable in environments that this user's processes were started with."""
-    return {value for entry in _PROC.glob("[0-9]*") for value in _values(int(entry.name), variable)}
+def values_of_processes(variable: str) -> dict[int, str]:
+    """Return by pid what the variable was in the environment that a process of this user was started with."""
+    return {pid: values[0] for pid in _pids() if (values := _values(pid, variable))}
+
+
+def _pids() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208  not a thousand paths
+    except OSError:  # macOS
+        return []
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the direct children of `pid`, zombies included; none where there is no `/proc`."""
+    return [child for child, parent in _parents().items() if parent == pid]
+
+
+def tree_of(pid: int) -> set[int]:
+    """Return `pid` and all below it."""
+    parents = _parents()
+    tree, border = {pid}, {pid}
+    while border:
+        border = {child for child, parent in parents.items() if parent in border} - tree
+        tree |= border
+    return tree
+
+
+def _parents() -> dict[int, int]:
+    parents = {}
+    for pid in _pids():
+        try:
+            with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123
+                stat = file.read()
+        except OSError:  # ended meanwhile
+            continue
+        parents[pid] = int(stat[stat.rindex(b")") + 2 :].split()[1])
+    return parents
 
 
 def _values(pid: int, variable: str) -> list[str]:
     try:
         if os.stat(f"/proc/{pid}").st_uid != os.geteuid():  # noqa: PTH116  root may read everyone's
             return []
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:  # noqa: PTH123
+            environment = file.read()
     except OSError:  # ended meanwhile, or another user's
         return []
     start = os.fsencode(f"{variable}=")

@@ -135,7 +135,7 @@ class Leases:
                 held.append(descriptor)
                 if not part.shared:
                     _sign(descriptor, record)
-        except OSError as error:  # a full disk, a directory that may not be written to
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:  # the directory is gone, or not ours
             _close(held)
             return Refused(part.label, f"its lock cannot be taken in {self.directory}: {error.strerror}")
         except BaseException:

@@ -105,8 +105,19 @@ def _open_otherwise(path: str, error: OSError) -> int:
             return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as again:
             error = again
-    what = {errno.ELOOP: "is a symbolic link", errno.EISDIR: "is a directory", errno.ENXIO: "is a socket"}
-    raise _not_a_lock_file(path, what.get(error.errno or 0, f"cannot be used ({error.strerror})")) from error
+    what = _ODD.get(error.errno or 0)
+    if what is None:  # too many open files, a full disk: that is not the file's fault
+        raise error
+    raise _not_a_lock_file(path, what) from error
+
+
+_ODD = {
+    errno.ELOOP: "is a symbolic link",
+    errno.EISDIR: "is a directory",
+    errno.ENXIO: "is a socket",
+    errno.EACCES: "cannot be opened (Permission denied)",
+    errno.EPERM: "cannot be opened (Operation not permitted)",
+}
 
 
 def _not_a_lock_file(path: str, what: str) -> NotALockFile:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import RunslotError
-from runslot.execute.leftovers import end_escaped
+from runslot.execute.leftovers import Leftover, end_escaped, find_leftovers
 from runslot.execute.outside import end_run_of_killed_keeper
 from runslot.experiment.claim import is_claimed
 from runslot.experiment.holder import find_keeper
@@ -29,6 +29,8 @@ from runslot.launch.watch import Poller, Watch
 
 _POLL = 0.02
 """Seconds between looks at processes where the kernel does not announce their end (macOS)."""
+_LEFTOVERS_PERIOD_S = 1.0
+"""Between looks whether what killed runs had left is still there."""
 _CLAIM_PERIOD_S = 0.25
 """Between looks at the claim of a run whose keeper is not known here: the disk may be another machine's."""
 
@@ -76,6 +78,8 @@ class LocalLauncher:
         """Containers and functions that were found to work."""
         self._leases = Leases()
         self._reserved: dict[int, Lease] = {}
+        self._leftovers: Sequence[Leftover] | None = None
+        self._leftovers_until = 0.0
         self._spoilt: set[str] = set()
         """Locks of which it was said that something else lies in their place."""
         self._refused: set[int] = set()
@@ -103,6 +107,8 @@ class LocalLauncher:
         crowded = "" if slot.index in self._places else why_no_further(len(self._reserved))
         if crowded:
             return Taken(crowded)
+        if left := self._left_in(slot):
+            return Taken(f"waits for the cores of slot {slot.index}: {left} computes there")
         try:
             lease = self._leases.try_acquire(slot, Holder.of(experiment, run))
         except OSError as error:
@@ -116,6 +122,14 @@ class LocalLauncher:
         self._reserved[slot.index] = lease
         self._say_spoilt()
         return None
+
+    def _left_in(self, slot: Slot) -> Leftover | None:
+        """Return what a killed run has left on the slot's cores, as far as it was there when this launch began."""
+        if self._leftovers is None or (self._leftovers and time.monotonic() > self._leftovers_until):
+            self._leftovers = find_leftovers()
+            self._leftovers_until = time.monotonic() + _LEFTOVERS_PERIOD_S
+        pus = set(slot.pus)
+        return next((left for left in self._leftovers if not left.pus.isdisjoint(pus)), None)
 
     def _say_spoilt(self) -> None:
         for file in self._leases.spoilt.keys() - self._spoilt:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from runslot.errors import Busy, NotFound
-from runslot.execute.leftovers import children_of
 from runslot.experiment.holder import find_keeper
 from runslot.experiment.lock import living_launcher
-from runslot.experiment.processes import ProcessHandle
+from runslot.experiment.processes import ProcessHandle, children_of
 from runslot.experiment.records import ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shortage import shortage_of

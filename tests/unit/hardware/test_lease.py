@@ -140,7 +140,7 @@ ODD = [
     pytest.param(socket_there, "is a socket", id="socket"),
     pytest.param(
         closed_there,
-        "cannot be used (Permission denied)",
+        "cannot be opened (Permission denied)",
         id="without permissions",
         marks=pytest.mark.skipif(os.geteuid() == 0, reason="root may open everything"),
     ),
@@ -268,7 +268,7 @@ def test_users_exclude_each_other(slots, tmp_path_factory):
     def beside_the_closed_file() -> bool:
         theirs = Leases(shared)
         lease = theirs.try_acquire(slots[0], ALICE)
-        return isinstance(lease, Lease) and "of root cannot be used" in "".join(theirs.spoilt.values())
+        return isinstance(lease, Lease) and "of root cannot be opened" in "".join(theirs.spoilt.values())
 
     assert as_nobody(beside_the_closed_file) == 0
 

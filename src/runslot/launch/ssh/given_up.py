@@ -79,7 +79,7 @@ def _end_processes(base: Path, keep: Collection[str]) -> int:
     ended = 0
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
-        below = {run for run in values_of_processes(RUN_VARIABLE) if run.startswith(f"{base}/")}
+        below = {run for run in values_of_processes(RUN_VARIABLE).values() if run.startswith(f"{base}/")}
         killed = kill_marked(RUN_VARIABLE, *(below - set(keep)))
         if not killed:
             break
