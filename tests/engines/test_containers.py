@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import pytest
 
 from runslot.execute.container import name_of
+from runslot.experiment.rundir import RunDir
 from runslot.launch.onefile import one_file
 from runslot.testing.contract import LauncherContract, Place, until
 
@@ -342,7 +343,7 @@ def test_a_run_gets_its_slot_its_mounts_and_the_variables_that_were_named(
 
     for found in place.experiment.rglob("seen.json"):
         seen = json.loads(found.read_text())
-        slot = json.loads((found.parent / "attempt.json").read_text())["slot"]
+        slot = RunDir(found.parent).read_attempt().slot
         assert seen["pus"] == slot["pus"]
         assert seen["cpuset"].replace("-", ",").split(",")[0] == str(slot["pus"][0])
         assert seen["threads"] == "1"
@@ -613,5 +614,5 @@ def test_containers_in_slurm_jobs(place: Place, engine: str) -> None:
     found = list(place.experiment.rglob("seen.json"))
     assert len(found) == 2
     for file in found:
-        slot = json.loads((file.parent / "attempt.json").read_text())["slot"]
+        slot = RunDir(file.parent).read_attempt().slot
         assert json.loads(file.read_text())[1:] == [f"{engine}-init\n", slot["pus"]]

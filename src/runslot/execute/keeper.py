@@ -146,6 +146,8 @@ class Keeper:
     """The kernel's kills for lack of memory, before the start."""
     run_dir: RunDir | None = None
     """Once the run has ended: where its directory is by now; None where it was removed."""
+    record: Mapping[str, Any] | None = None
+    """What `attempt.json` says."""
     heard: int | None = None
     """Descriptor at which the run process says why it failed."""
     deadline: float | None = None
@@ -202,7 +204,7 @@ class Keeper:
         if self.run_dir is None:
             return FileNotFoundError(errno.ENOENT, "its directory was removed")
         try:
-            write_json(self.run_dir.outcome_file, outcome.to_json())
+            self.run_dir.write_end(outcome, self.record)
         except OSError as error:
             return error
         return None
@@ -227,7 +229,8 @@ class Keeper:
         slot = None if self.slot is None else self.slot.to_json()
         group = group_of(own)
         attempt = Attempt(self.attempt, own.pid, own.start_time, own.boot_id, own.host, self.started, slot, group)
-        write_json(self.job.run_dir.attempt_file, attempt.to_json())
+        self.record = attempt.to_json()
+        write_json(self.job.run_dir.attempt_file, self.record)
 
     def _start(self) -> None:
         console = os.open(self.job.run_dir.console, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)

@@ -118,6 +118,7 @@ def call_and_finish(job: Job, function: Callable[..., Any], message: int | None)
         _report(error, message)
     finally:
         _wind_up()
+        _complete_variant(job)
     return code
 
 
@@ -134,6 +135,14 @@ def _report(error: BaseException, message: int | None) -> None:
         )
     except Exception:  # noqa: BLE001  as above, or standard error is closed
         os.write(2, f"{text}\n".encode(errors="backslashreplace"))
+
+
+def _complete_variant(job: Job) -> None:
+    """Leave the variant beside rows that another logger than runslot's wrote, as viskit wants it."""
+    with contextlib.suppress(OSError):
+        if os.path.exists(job.run_dir.progress):  # noqa: PTH110
+            run = Run.from_json(job.file.run)
+            job.run_dir.complete_variant({**run.variant, **run.extras})
 
 
 def _point_loggers(job: Job) -> None:

@@ -5,6 +5,7 @@ Nothing else in runslot spells these names: `RunDir` is one run's directory, `Ex
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -168,11 +169,44 @@ class RunDir:
 
     def read_attempt(self) -> Attempt | None:
         """Return who executes the run or last did; None before the first start."""
-        return read_record(self.attempt_file, Attempt)
+        attempt = read_record(self.attempt_file, Attempt)
+        if attempt is not None:
+            return attempt
+        record = (read_json(self.outcome_file) or {}).get(KEEPER)
+        try:
+            return None if record is None else Attempt.from_json(record)
+        except Damaged as error:
+            raise type(error)(f"{self.outcome_file}: {error}") from error
 
     def read_outcome(self) -> Outcome | None:
         """Return how the last attempt ended; None while none has."""
         return read_record(self.outcome_file, Outcome)
+
+    def write_end(self, outcome: Outcome, attempt: Mapping[str, Any] | None) -> None:
+        """Write how an attempt ended; that of a run that succeeded has in it who executed it, in a file less."""
+        if attempt is None or outcome.kind != "succeeded":
+            write_json(self.outcome_file, outcome.to_json())
+            return
+        write_json(self.outcome_file, {**outcome.to_json(), KEEPER: attempt})
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.attempt_file)  # noqa: PTH108  beside the user's code
+
+    def complete_variant(self, variant: Mapping[str, Any]) -> None:
+        """Write `variant.json` where it is missing: a run that logs nothing has none."""
+        if not os.path.exists(self.variant_file):  # noqa: PTH110
+            self.write_variant(variant)
+
+    def about_code(self) -> RunDir:
+        """Return where the files about the code, the script and the host are, under a run's names: here, or shared.
+
+        A launch writes them once, into its experiment's `provenance`; runs of the ancestors' doors have links.
+        """
+        if any(os.path.lexists(file) for file in (self.git_infos, self.script_name, self.environment)):
+            return self
+        for above in self.path.parents:
+            if os.path.lexists(ExperimentDir(above).experiment_file):
+                return RunDir(ExperimentDir(above).provenance)
+        return self
 
     def write_variant(self, variant: Mapping[str, Any]) -> None:
         """Write `variant.json`."""
@@ -245,6 +279,9 @@ REQUEST_NAME = re.compile(r"\d{1,24}-\d{1,24}\.(json|stop|kill)")
 
 VARIANT_CONFIG = "variant_config.json"
 """rlpyt's file with the variant, in the directory above its runs."""
+
+KEEPER = "keeper"
+"""Key of `outcome.json` under which stands what `attempt.json` said of an attempt that succeeded."""
 
 KEPT_PROGRESS = "progress_of_attempt.csv"
 """Name of an earlier attempt's `progress.csv`."""

@@ -147,7 +147,8 @@ class OpenExperiment:
                 run_dir.keep_attempt()
         if not run_dir.is_complete():  # else than at first: brought from another machine, or damaged
             run_dir.path.mkdir(parents=True, exist_ok=True)
-            link_provenance(self.directory, run_dir)
+            if self.file.front_door != "native":
+                link_provenance(self.directory, run_dir)
             write_run(run_dir, run, self.file, self.directory.path)
         return run_dir
 
@@ -241,7 +242,8 @@ class OpenExperiment:
 
 def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> None:
     """Write what executes the run into its directory, which exists; `home` is the experiment's directory."""
-    run_dir.write_variant({**run.variant, **run.extras})
+    if file.front_door != "native" or "command" in file.work:  # else its logger does, beside the first row
+        run_dir.write_variant({**run.variant, **run.extras})
     if file.front_door == "rlpyt":
         write_json(run_dir.path.parent / VARIANT_CONFIG, dict(run.variant))
     value = RunFile(

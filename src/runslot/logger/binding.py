@@ -94,6 +94,8 @@ class Binding:
             self._outputs.add_text(run.path / text_log_file if text_log_file else run.debug_log)
             self._outputs.add_tabular(run.path / tabular_log_file if tabular_log_file else run.progress, fresh=fresh)
             self._problems.report_to(run.path)
+            with self._harmless("variant.json"):
+                _complete_variant(run)
             self._sinks.attach_asked(run.path)
 
     def reset(self) -> None:
@@ -173,6 +175,13 @@ class Binding:
         self._snapshots.after_fork()
         self._sinks = AttachedSinks(self._problems)
         self._problems.after_fork()
+
+
+def _complete_variant(run_dir: RunDir) -> None:
+    """Leave the variant beside the rows, as viskit wants it; a run that logs nothing goes without the file."""
+    run = current_run()
+    if run is not None and Path(run.directory) == run_dir.path:
+        run_dir.complete_variant(run.variant)
 
 
 _loggers: weakref.WeakSet[Binding] = weakref.WeakSet()

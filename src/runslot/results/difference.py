@@ -66,8 +66,9 @@ def _parameters(results: Results, row: Mapping[str, Any]) -> dict[str, Value]:
 def _code(directory: Path) -> dict[str, Value]:
     """Return what the run keeps of its code: commit and branch, the patches of what was not committed, the script."""
     run = RunDir(directory)
-    texts = {file.name: _text(file) for file in (run.git_infos, run.script_name)}
-    patches = {file.name: _text(file) for file in sorted(directory.glob("*.patch"))}
+    about = run.about_code()
+    texts = {file.name: _text(file) for file in (about.git_infos, about.script_name)}
+    patches = {file.name: _text(file) for file in sorted(about.path.glob("*.patch"))}
     staged = {name: text for name, text in patches.items() if name.endswith("_staged.patch")}
     unstaged = {name: text for name, text in patches.items() if name not in staged}
     texts["uncommitted changes"] = "".join(text or "" for text in unstaged.values()) or None
@@ -77,7 +78,7 @@ def _code(directory: Path) -> dict[str, Value]:
 
 
 def _environment(directory: Path) -> dict[str, Value]:
-    return flatten(_object(RunDir(directory).environment))
+    return flatten(_object(RunDir(directory).about_code().environment))
 
 
 def _object(file: Path) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html,
 from flask import Response, request
 
 from runslot.errors import RunslotError
+from runslot.experiment.rundir import RunDir
 from runslot.view.attributes import attributes
 from runslot.view.choices import Choices
 from runslot.view.comparing import compare_page
@@ -59,7 +60,7 @@ def make_app(watched: Watched, guard: Guard) -> Dash:
     app.layout = dmc.MantineProvider(
         [dcc.Location(id="at", refresh=False), html.Div(id="page")], theme=THEME, defaultColorScheme="auto"
     )
-    texts = Texts(watched.roots)
+    texts = Texts([*watched.roots, *(str(RunDir(root).about_code().path) for root in watched.roots)])
     memory, run_memory = Memory(), RunMemory(texts)
     _add_pages(app, watched, texts, memory, run_memory)
     _add_run(app, watched, run_memory)

@@ -12,7 +12,7 @@ import polars as pl
 from dash import dcc, html
 
 from runslot.errors import NotFound
-from runslot.experiment.rundir import RunDir
+from runslot.experiment.rundir import KEEPER, RunDir
 from runslot.results.results import FINAL, Results
 from runslot.view.attributes import attributes
 from runslot.view.choices import ROW
@@ -210,15 +210,16 @@ def _size(size: int) -> str:
 
 def _code(directory: Path, texts: Texts) -> list[Any]:
     run = RunDir(directory)
+    code = run.about_code()
     work = _json(texts.read(run.run_file)).get("work")
     known = {
         "work": json.dumps(work, indent=1) if work else None,
-        "commit": texts.read(run.git_infos),
-        "script": texts.read(run.script_name),
+        "commit": texts.read(code.git_infos),
+        "script": texts.read(code.script_name),
     }
     about = {key: value.strip() for key, value in known.items() if value}
     parts = [card("Code", pairs(about))]
-    for patch in sorted(directory.glob("*.patch")):
+    for patch in sorted(code.path.glob("*.patch")):
         text = texts.read(patch, _PATCH)
         if text:
             parts.append(card(patch.name, html.Pre(_diff(text), className="rs-text", tabIndex="0")))
@@ -243,7 +244,9 @@ _SIGNS = {"+": "rs-added", "-": "rs-removed"}
 
 def _affinity(directory: Path, texts: Texts) -> Any:
     """Draw the run's share of its machine: each core it had, among those that the slot's record implies."""
-    slot = _json(texts.read(RunDir(directory).attempt_file)).get("slot")
+    run = RunDir(directory)
+    keeper = _json(texts.read(run.attempt_file)) or _json(texts.read(run.outcome_file)).get(KEEPER)
+    slot = keeper.get("slot") if isinstance(keeper, dict) else None
     if not isinstance(slot, dict):
         return None
     cores = [core for core in slot.get("cores", []) if isinstance(core, dict)]
