@@ -147,7 +147,7 @@ class OpenExperiment:
                 run_dir.keep_attempt()
         if not run_dir.is_complete():  # else than at first: brought from another machine, or damaged
             run_dir.path.mkdir(parents=True, exist_ok=True)
-            if self.file.front_door != "native":
+            if not _reads_above(self.file):
                 link_provenance(self.directory, run_dir)
             write_run(run_dir, run, self.file, self.directory.path)
         return run_dir
@@ -240,9 +240,17 @@ class OpenExperiment:
             (self.lock if place == self.directory.path else LauncherLock(ExperimentDir(place))).release()
 
 
+def _reads_above(file: ExperimentFile) -> bool:
+    """Tell whether a run's readers look into its experiment for what all its runs share.
+
+    Those of the ancestors' doors do not, and on another machine a run may be alone.
+    """
+    return file.front_door == "native" and file.launcher is None
+
+
 def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> None:
     """Write what executes the run into its directory, which exists; `home` is the experiment's directory."""
-    if file.front_door != "native" or "command" in file.work:  # else its logger does, beside the first row
+    if not _reads_above(file) or "command" in file.work:  # else its logger does, beside the first row
         run_dir.write_variant({**run.variant, **run.extras})
     if file.front_door == "rlpyt":
         write_json(run_dir.path.parent / VARIANT_CONFIG, dict(run.variant))

@@ -94,8 +94,6 @@ class Binding:
             self._outputs.add_text(run.path / text_log_file if text_log_file else run.debug_log)
             self._outputs.add_tabular(run.path / tabular_log_file if tabular_log_file else run.progress, fresh=fresh)
             self._problems.report_to(run.path)
-            with self._harmless("variant.json"):
-                _complete_variant(run)
             self._sinks.attach_asked(run.path)
 
     def reset(self) -> None:
@@ -167,6 +165,13 @@ class Binding:
                 if self._problems.on_error == "raise":
                     raise
 
+    def _complete_variant(self) -> None:
+        """Leave the variant beside the rows, as viskit wants it; a run that logs nothing goes without the file."""
+        with self._harmless("variant.json"):
+            run = current_run()
+            if run is not None and self._snapshots.directory == run.directory:
+                RunDir(run.directory).complete_variant(run.variant)
+
     def _after_fork(self) -> None:
         """In a forked child: rows and threads are the parent's; text files are shared."""
         self._lock = threading.RLock()
@@ -175,13 +180,6 @@ class Binding:
         self._snapshots.after_fork()
         self._sinks = AttachedSinks(self._problems)
         self._problems.after_fork()
-
-
-def _complete_variant(run_dir: RunDir) -> None:
-    """Leave the variant beside the rows, as viskit wants it; a run that logs nothing goes without the file."""
-    run = current_run()
-    if run is not None and Path(run.directory) == run_dir.path:
-        run_dir.complete_variant(run.variant)
 
 
 _loggers: weakref.WeakSet[Binding] = weakref.WeakSet()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput, nearest
+from runslot.experiment.current import current_run
 from runslot.experiment.files import read_json
 from runslot.experiment.rundir import RunDir
 from runslot.logger.cells import Plain
@@ -108,7 +109,9 @@ class SummaryWriter:
 
 
 def _variant(directory: Path) -> dict[str, Any]:
-    return read_json(RunDir(directory).variant_file) or {}
+    variant = read_json(RunDir(directory).variant_file)
+    run = current_run() if variant is None else None  # the file comes with the first row
+    return dict(run.variant) if run is not None and run.directory == directory else variant or {}
 
 
 NAMED: Mapping[str, Callable[[Path], Sink]] = {

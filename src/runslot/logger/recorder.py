@@ -61,6 +61,8 @@ class Recorder(Controls):
             if not row or self._disabled:
                 return
             row = fetched(row)
+            if not self._dumped:
+                self._complete_variant()
             ours = not self._tabular_disabled and self._outputs.write_row(row)
             self._dumped = max(self._dumped + 1, self._outputs.rows)
             iteration = self._dumped - 1 if self._iteration is None else self._iteration

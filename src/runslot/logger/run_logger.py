@@ -91,6 +91,7 @@ class Logger(Recorder):
             tabular_log_file=tabular_log_file,
         )
         adopt_ancestor_loggers(directory, settings, text_log_file=text_log_file, tabular_log_file=tabular_log_file)
+        self._complete_variant()
         if variant is not None:
             self.log("Variant:")
             self.log(json.dumps(to_jsonable(variant), indent=2))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runslot import Experiment, InvalidInput, NotFound, Resources, Run, Variant, grid, zipped
+from runslot import Experiment, InvalidInput, NotFound, Resources, Run, Variant, current_run, grid, logger, zipped
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.launch.events import LaunchEvent, RunEnded, RunStarted
 from runslot.launch.launching import launch
@@ -345,7 +345,35 @@ def test_the_run_directory_holds_all_that_was_asked_and_done() -> None:
     assert outcome is not None
     assert outcome.peak_memory is not None
     assert outcome.peak_memory > 1_000_000
-    assert json.loads(run_dir.environment.read_text())["python"] == sys.version
+    assert json.loads(run_dir.about_code().environment.read_text())["python"] == sys.version
+
+
+def test_a_function_that_logs_nothing_leaves_three_files_and_two_blocks() -> None:
+    outcomes = Experiment("nothing", lambda variant: None, seeds=1).launch(quietly)
+    run_dir = RunDir(outcomes.directory / "run_0")
+    assert sorted(path.name for path in run_dir.path.iterdir()) == ["console.log", "outcome.json", "run.json"]
+    assert sum(path.stat().st_size > 0 for path in run_dir.path.iterdir()) == 2
+    assert all(path.stat().st_size < 4096 for path in run_dir.path.iterdir())
+    attempt = run_dir.read_attempt()
+    assert attempt is not None
+    assert attempt.slot is not None
+    assert attempt.host == run_dir.read_outcome().host  # type: ignore[union-attr]
+
+
+def test_rows_have_their_variant_beside_them_whoever_wrote_them() -> None:
+    def ours(variant: dict) -> None:
+        logger.record_tabular("loss", 1)
+        logger.dump_tabular()
+
+    def others(variant: dict) -> None:
+        run = current_run()
+        assert run is not None
+        (run.directory / "progress.csv").write_text("loss\n1\n")
+
+    for function in (ours, others):
+        outcomes = Experiment(function.__name__, function, variants=zipped({"lr": [1]})).launch(quietly)
+        run_dir = RunDir(outcomes.directory / "lr=1" / "run_0")
+        assert json.loads(run_dir.variant_file.read_text()) == {"lr": 1, "seed": 0}
 
 
 @pytest.mark.parametrize("how", ["script", "stdin"])
@@ -381,10 +409,12 @@ def test_variants_may_hold_classes_and_functions() -> None:
 
     def train(variant: dict) -> None:
         print(variant["net"].size, variant["act"](1), variant["shape"])
+        logger.record_tabular("row", 1)
+        logger.dump_tabular()
 
     variant = Variant({"net": Net, "act": act, "shape": (1, 2)}, "v")
     outcomes = Experiment("objects", train, variants=[variant]).launch(quietly)
-    assert console(outcomes.directory, "v/run_0") == "3 2 (1, 2)\n"
+    assert console(outcomes.directory, "v/run_0").startswith("3 2 (1, 2)\n")
     written = json.loads((outcomes.directory / "v/run_0/variant.json").read_text())
     assert written["net"]["$class"].endswith("Net")
     assert written["act"]["$function"].endswith("act")
