@@ -1,6 +1,6 @@
 """What must survive a power cut is brought to the disk, off the way of starts.
 
-Called where an experiment is recorded and by its journal; what is promised is in docs/decisions/0014-power-cuts.md.
+Called where an experiment is recorded and by its journal; what is promised is in docs/decisions/0016-power-cuts.md.
 Nothing here fails: a disk that cannot be asked keeps what it keeps.
 """
 
