@@ -37,6 +37,8 @@ COUNTED, DIVERGED, WITHOUT, UNKNOWN = "counted", "diverged", "without", "unknown
 STATES: tuple[str, ...] = get_args(State)
 _ORDER = (COUNTED, DIVERGED, "failed", "timed_out", "stopped", "lost", "running", "queued", WITHOUT)
 _TREATED: Mapping[Diverged, str] = {"nan": "", "drop": " (dropped)", "worst": " (as the worst)"}
+_STANDING, _GROUP, _COUNT = "_standing", "_group", "_count"
+"""Columns beside those of the variants, which may have any other name."""
 _GROUPS_NAMED = 3
 """Groups that a note names; of more it says how many."""
 
@@ -226,17 +228,17 @@ def account(
     columns = list(dict.fromkeys((*keys, *tasks, *results.identity)))
     always = [name for name in ("run", "seed", "state", "rows", "experiment", "variant") if name not in columns]
     runs = results.runs.select(*always, *columns).with_columns(
-        standing=_standing(results, metric, rule), group=_group_of(results.runs, keys)
+        _standing(results, metric, rule).alias(_STANDING), _group_of(results.runs, keys).alias(_GROUP)
     )
-    used = runs.filter(pl.col("standing").is_in(_standings_used(rule)))
-    candidates = runs.filter(pl.col("standing").is_in([COUNTED, DIVERGED]))
+    used = runs.filter(pl.col(_STANDING).is_in(_standings_used(rule)))
+    candidates = runs.filter(pl.col(_STANDING).is_in([COUNTED, DIVERGED]))
     repeated = _repeated(candidates, results.identity)
     spans = {group: (low, high) for group, low, high in _spans(used).iter_rows()}
-    sizes = dict(used["group"].value_counts().iter_rows())
+    sizes = dict(used[_GROUP].value_counts().iter_rows())
     texts = {key: texts_of(runs[key].unique()) for key in keys}
-    firsts = runs.unique("group", keep="first", maintain_order=True).sort("group").select("group", *keys)
+    firsts = runs.unique(_GROUP, keep="first", maintain_order=True).sort(_GROUP).select(_GROUP, *keys)
     counts: dict[int, Counter[str]] = {}
-    for group, standing in runs.select("group", "standing").iter_rows():
+    for group, standing in runs.select(_GROUP, _STANDING).iter_rows():
         counts.setdefault(group, Counter())[standing] += 1
     waiting = _waiting_of(results, runs)
     groups = tuple(
@@ -255,7 +257,7 @@ def account(
     totals = _ordered(sum(counts.values(), Counter()))
     running = used.filter(pl.col("state") == "running").height
     pooled = tuple(name for name in results.identity if name not in {*keys, *tasks} and _differs(used, name))
-    table = runs.select("run", "standing", "group")
+    table = runs.select("run", standing=_STANDING, group=_GROUP)
     missing = sum(results.waiting.values())
     equal = results.equal_logs
     return Accounting(metric, keys, tuple(tasks), rule, table, groups, totals, running, pooled, equal, missing)
@@ -266,7 +268,7 @@ def _waiting_of(results: Results, runs: pl.DataFrame) -> Counter[int]:
     waiting: Counter[int] = Counter()
     if not results.waiting_variants:
         return waiting
-    for group, *variant in runs.select("group", "experiment", "variant").unique(["experiment", "variant"]).iter_rows():
+    for group, *variant in runs.select(_GROUP, "experiment", "variant").unique(["experiment", "variant"]).iter_rows():
         waiting[group] += results.waiting_variants.get((variant[0], variant[1] or ""), 0)
     return waiting
 
@@ -294,26 +296,27 @@ def _standings_used(rule: Rule) -> list[str]:
 def _group_of(runs: pl.DataFrame, keys: Sequence[str]) -> pl.Series:
     """Return the number of each run's group, counted from 0 in the order of first runs; by value, not by text."""
     if not keys:
-        return pl.Series("group", [0] * runs.height, dtype=pl.UInt32)
-    distinct = runs.select(keys).unique(maintain_order=True).with_row_index("group")
-    return runs.select(keys).join(distinct, on=keys, how="left", nulls_equal=True, maintain_order="left")["group"]
+        return pl.Series(_GROUP, [0] * runs.height, dtype=pl.UInt32)
+    distinct = runs.select(keys).unique(maintain_order=True).with_row_index(_GROUP)
+    return runs.select(keys).join(distinct, on=keys, how="left", nulls_equal=True, maintain_order="left")[_GROUP]
 
 
 def _repeated(runs: pl.DataFrame, identity: Sequence[str]) -> dict[int, dict[int | str, int]]:
     """Return by group the seeds that one variant has more than once, and how often."""
-    seeds = runs.filter(pl.col("seed").is_not_null()).group_by("group", *identity, "seed", maintain_order=True).len()
+    seeded = runs.filter(pl.col("seed").is_not_null())
+    seeds = seeded.group_by(_GROUP, *identity, "seed", maintain_order=True).agg(pl.len().alias(_COUNT))
     repeated: dict[int, dict[int | str, int]] = {}
-    for group, seed, count in seeds.filter(pl.col("len") > 1).select("group", "seed", "len").iter_rows():
+    for group, seed, count in seeds.filter(pl.col(_COUNT) > 1).select(_GROUP, "seed", _COUNT).iter_rows():
         repeated.setdefault(group, {})[seed] = max(count, repeated.get(group, {}).get(seed, 0))
     return repeated
 
 
 def _spans(runs: pl.DataFrame) -> pl.DataFrame:
-    return runs.group_by("group").agg(pl.col("rows").min().alias("low"), pl.col("rows").max().alias("high"))
+    return runs.group_by(_GROUP).agg(pl.col("rows").min().alias("low"), pl.col("rows").max().alias("high"))
 
 
 def _differs(runs: pl.DataFrame, name: str) -> bool:
-    return bool(runs.group_by("group").agg((pl.col(name).n_unique() > 1).alias("differs"))["differs"].any())
+    return bool(runs.group_by(_GROUP).agg((pl.col(name).n_unique() > 1).alias("differs"))["differs"].any())
 
 
 def _ordered(counts: Counter[str]) -> dict[str, int]:

@@ -6,7 +6,7 @@ Called by the table and by `runslot results --csv`. Which runs count is decided 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +21,9 @@ from runslot.results.summary import Mode, default_metric, mode_of
 
 Spread = Literal["mean-ci", "mean-std", "mean-sem"]
 """What stands after ±: half of Student's interval, the standard deviation of the sample, or the standard error."""
+
+_PARTS = ("final", "best")
+_WORDS = ("mean", "std", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ def compare(
     table = _by_variant(results, accounting, way or "max", level)
     gain = _optimism(table, way or "max") if name else None
     chosen = _how_chosen(name, metric, mode, way)
-    return Comparison(results, name, way or "max", chosen, results.identity, table, accounting, spread, level, gain)
+    keys = tuple(_names(accounting.keys).values())
+    return Comparison(results, name, way or "max", chosen, keys, table, accounting, spread, level, gain)
 
 
 def _how_chosen(name: str | None, metric: str | None, mode: Mode | None, way: Mode | None) -> str:
@@ -121,15 +125,16 @@ def _how_chosen(name: str | None, metric: str | None, mode: Mode | None, way: Mo
 def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: float) -> pl.DataFrame:
     name = accounting.metric
     scores: dict[str, pl.Series] = {}
-    for part in ("final", "best"):
+    for part in _PARTS:
         none = pl.Series([None] * results.runs.height, dtype=pl.Float64)
         scores[part] = accounting.scores(results.scores(name, mode, part), mode) if name else none
     runs = accounting.runs.with_columns(**scores)
     parts = {f"{part}_{word}": getattr(pl.col(part), word)() for part in scores for word in ("mean", "std")}
     rows = runs.group_by("group").agg(**parts)
     groups = accounting.groups
+    names = _names(accounting.keys)
     keys = {
-        key: pl.Series([group.values[place] for group in groups], dtype=results.runs.schema[key])
+        names[key]: pl.Series([group.values[place] for group in groups], dtype=results.runs.schema[key])
         for place, key in enumerate(accounting.keys)
     }
     standings = [standing for standing in accounting.standings if standing in {DIVERGED, *STATES}]
@@ -141,10 +146,16 @@ def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: flo
     for part in scores:
         mean, width = pl.col(f"{part}_mean"), pl.col(f"{part}_std") * n
         table = table.with_columns((mean - width).alias(f"{part}_low"), (mean + width).alias(f"{part}_high"))
-    values = [f"{part}_{word}" for part in scores for word in ("mean", "std", "low", "high")]
+    values = [f"{part}_{word}" for part in scores for word in _WORDS]
     order = pl.col("final_mean").fill_nan(None)
     table = table.sort(order, descending=mode == "max", nulls_last=True, maintain_order=True)
-    return table.select(*keys, "n", "runs", *values, *(s for s in standings if s not in keys))
+    return table.select(*keys, "n", "runs", *values, *standings)
+
+
+def _names(keys: Sequence[str]) -> dict[str, str]:
+    """Return the column of each key; one that is the name of a column here is `variant.KEY`, as among runs."""
+    taken = {"group", "n", "runs", DIVERGED, *STATES, *(f"{part}_{word}" for part in _PARTS for word in _WORDS)}
+    return {key: f"variant.{key}" if key in taken else key for key in keys}
 
 
 def _optimism(table: pl.DataFrame, mode: Mode) -> float | None:

@@ -90,7 +90,7 @@ def _table(comparison: Comparison, rows: pl.DataFrame, terminal: bool) -> Table:
         for part in ("final", "best"):
             table.add_column(part, justify="left", no_wrap=True, style="green" if terminal and part == "final" else "")
             cells.append(_spread(rows[f"{part}_mean"].to_list(), comparison.widths(part)[: rows.height]))
-    for state in [s for s in comparison.accounting.standings if s in rows.columns and s not in comparison.keys]:
+    for state in [standing for standing in comparison.accounting.standings if standing in rows.columns]:
         table.add_column(state, justify="right", no_wrap=True, style="red" if terminal and state in _BAD else "")
         cells.append([str(count or "") for count in rows[state]])
     for row in zip(*cells, strict=True):

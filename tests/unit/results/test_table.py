@@ -134,6 +134,26 @@ def test_an_experiment_that_has_started_nothing_has_a_table(tmp_path: Path) -> N
     assert "1 run: 1 without a directory yet; pooled over: nothing" in text
 
 
+def test_hyperparameters_may_have_the_names_of_our_columns(tmp_path: Path, write_run: WriteRun) -> None:
+    names = ("n", "runs", "group", "standing", "len", "diverged", "failed", "final_mean", "score")
+    for value in (1, 2):
+        for seed in range(2):
+            write_run(dict.fromkeys(names, value), seed, [{"loss": value + seed}])
+    table = compare(load(tmp_path)).table
+    assert table.select("variant.n", "variant.diverged", "standing", "score", "n", "final_mean").rows() == [
+        (value, value, value, value, 2, value + 0.5) for value in (1, 2)
+    ]
+    assert "4 runs: 4 counted; pooled over: nothing" in printed(tmp_path)
+
+
+def test_a_value_that_is_nan_or_missing_is_a_value(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed in range(2):
+        for lr in (float("nan"), 0.1, None):
+            write_run({"lr": lr}, seed)
+    rows = [line.split()[:2] for line in printed(tmp_path).splitlines()[2:5]]
+    assert sorted(rows) == [["0.1", "2"], ["nan", "2"], ["–", "2"]]
+
+
 def test_the_metric_taken_is_one_that_nearly_all_runs_have(tmp_path: Path, write_run: WriteRun) -> None:
     for seed in range(10):
         write_run({"lr": 1}, seed, [{"loss": 1.0}])

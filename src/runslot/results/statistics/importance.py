@@ -31,6 +31,7 @@ _FEWEST = 4
 _REPLICATES = 3
 """Runs beyond the first of their variant from which the variance within variants is estimated."""
 _TREES, _FORESTS, _TREES_OF_EACH = 32, 12, 8
+_SCORE, _GROUP = "_score", "_group"
 _LEVELS = 6
 """Values of a parameter at which a forest is asked; of more, so many of equal frequency."""
 _ROWS = 128
@@ -94,18 +95,19 @@ def variance_shares(
     metric = results.metric(metric)
     accounting = account(results, metric, rule=rule)
     taken = accounting.scores(results.scores(metric, mode, by, x=x), mode or mode_of(metric) or "max")
-    runs = results.runs.with_columns(score=taken, _group=accounting.runs["group"]).filter(pl.col("score").is_finite())
+    marked = results.runs.with_columns(taken.alias(_SCORE), accounting.runs["group"].alias(_GROUP))
+    runs = marked.filter(pl.col(_SCORE).is_finite())
     names = [name for name in results.parameters if runs[name].n_unique() > 1]
     if runs.height < _FEWEST or not names:
         raise InvalidInput(
             f"{runs.height} runs with a number and {len(names)} varying parameters are too few to tell what matters"
         )
-    if runs["score"].n_unique() == 1:
+    if runs[_SCORE].n_unique() == 1:
         raise InvalidInput(
             f"all {runs.height} runs have the same score, so that no hyperparameter explains a difference"
         )
     codes = [_codes(runs[name]) for name in names]
-    return _shares(ensemble, names, codes, runs["score"].to_list(), runs["_group"], seed)
+    return _shares(ensemble, names, codes, runs[_SCORE].to_list(), runs[_GROUP], seed)
 
 
 def _codes(values: pl.Series) -> list[float]:
