@@ -120,7 +120,7 @@ def test_choices_change_the_plots_and_the_address_brings_them_back(page: Page) -
     assert page.names(2) == ["lr=0.01", "lr=0.1"] * 2
     page.choose("series", ["lr", "hidden"])
     page.choose("split", [])
-    page.choose("band", "mean-std")
+    page.choose("band", "auto")
     page.until("return window.location.search === ''")
     assert page.complaints() == []
 

@@ -32,8 +32,17 @@ def plot(
     series: Annotated[list[str] | None, typer.Option(help="A curve for each value of these keys.")] = None,
     split: Annotated[list[str] | None, typer.Option(help="A panel for each value of these keys.")] = None,
     band: Annotated[
-        str, typer.Option(help="Over seeds: mean-std, mean-sem, median-quartiles, iqm, or runs (each by itself).")
-    ] = "mean-std",
+        str,
+        typer.Option(
+            help="Over seeds: mean-ci, mean-std, mean-sem, median-quartiles, iqm, or runs (each by itself); auto is "
+            "mean-ci, and the runs where a group has fewer than five."
+        ),
+    ] = "auto",
+    level: Annotated[float, typer.Option(help="Of intervals.")] = 0.95,
+    include: Annotated[list[str] | None, typer.Option(help="Also count runs in this state; `all` for all.")] = None,
+    diverged: Annotated[
+        str, typer.Option(help="Groups with runs that ended in nan or inf: nan (no value), worst, or drop (such runs).")
+    ] = "nan",
     smooth: Annotated[int, typer.Option(min=1, help="Running mean over so many rows.")] = 1,
     log: Annotated[
         list[str] | None, typer.Option(help="Logarithmic axes: x, y; or read these files as logs, too: 'log_*.csv'.")
@@ -56,16 +65,19 @@ def plot(
     width: Annotated[float, typer.Option(help="Width in inches.")] = 5.5,
     height: Annotated[float | None, typer.Option(help="Height in inches; else by the panels.")] = None,
     font: Annotated[float, typer.Option(help="Size of the text in points.")] = 8.0,
+    line: Annotated[
+        bool, typer.Option("--line/--no-line", help="Say in the figure, too, who counts; the caption always does.")
+    ] = True,
     data: Annotated[
         bool, typer.Option("--data", help="Also write the data (CSV) and the script that draws it.")
     ] = False,
     path: PathTemplate = None,
 ) -> None:
-    """Draw a figure in paper size: fonts embedded, colours that colour-blind readers can tell apart."""
+    """Draw a figure in paper size, and print its caption: who counts, and what is drawn."""
     from runslot.cli.finding import places_of
     from runslot.results import load
     from runslot.view.choices import Choices
-    from runslot.view.paper import FORMATS, Paper, paper_files
+    from runslot.view.paper import FORMATS, Paper, paper_figure
 
     suffix = out.suffix.removeprefix(".").lower()
     if suffix not in FORMATS:
@@ -82,16 +94,15 @@ def plot(
     }
     given |= {"series": tuple(series)} if series else {}
     given |= {"tasks": tuple(tasks)} if tasks else {}
+    given |= {"level": level, "include": tuple(include or ()), "diverged": diverged}
     choices = Choices.from_query(view).replaced(given)
-    files = paper_files(
-        load(places_of(paths), path=path or choices.path or None, log=globs),
-        choices,
-        out.stem,
-        suffix,
-        paper=Paper(width, height, font),
-    )
-    for name, content in files.items():
+    read = load(places_of(paths), path=path or choices.path or None, log=globs)
+    if not read.metrics and read.problems:
+        raise InvalidInput(f"there is nothing to draw; not read: {read.problems[0]}")
+    figure = paper_figure(read, choices, out.stem, suffix, paper=Paper(width, height, font, line=line))
+    for name, content in figure.files.items():
         if data or name == f"{out.stem}.{suffix}":
             target = out if name == f"{out.stem}.{suffix}" else out.with_name(name)
             target.write_bytes(content)
             typer.echo(target)
+    typer.echo(figure.caption)

@@ -31,12 +31,18 @@ def view(
     no_token: Annotated[
         bool, typer.Option("--no-token", help="Let every user of this machine read; only for a loopback address.")
     ] = False,
+    include: Annotated[list[str] | None, typer.Option(help="Also count runs in this state; `all` for all.")] = None,
+    diverged: Annotated[
+        str, typer.Option(help="Groups with runs that ended in nan or inf: nan (no value), worst, or drop (such runs).")
+    ] = "nan",
+    level: Annotated[float, typer.Option(help="Of intervals.")] = 0.95,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser of this machine.")] = False,
     path: PathTemplate = None,
     log: Logs = None,
 ) -> None:
     """Look at runs in a browser: curves over seeds, tables, slots; live while they run."""
     try:
+        from runslot.view.choices import Choices
         from runslot.view.serving import bind
     except ImportError as error:
         if error.name is not None and error.name.startswith("runslot"):
@@ -44,7 +50,17 @@ def view(
         raise NotInstalled(f"the page needs more packages ({error.name}): pip install 'runslot[view]'") from error
     from runslot.cli.finding import places_of
 
-    served = bind(places_of(paths), host, port, token=not no_token, allowed=allow_host or (), path=path, log=log or ())
+    choices = Choices().replaced({"include": tuple(include or ()), "diverged": diverged, "level": level})
+    served = bind(
+        places_of(paths),
+        host,
+        port,
+        token=not no_token,
+        allowed=allow_host or (),
+        path=path,
+        log=log or (),
+        query=choices.query(),
+    )
     typer.echo(served.address)
     typer.echo("Ctrl-C ends it.", err=True)
     if open_browser:

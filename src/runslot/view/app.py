@@ -19,7 +19,7 @@ from runslot.view.comparing import compare_page
 from runslot.view.figures import CONFIG, with_mark
 from runslot.view.growth import add_growth, change_of
 from runslot.view.guarding import Guard, policy_for, protect
-from runslot.view.page import First, counted_words, plots_page, shell, status_counts
+from runslot.view.page import First, counted_words, notes_text, plots_page, shell, status_counts
 from runslot.view.palette import stroke
 from runslot.view.reading import Texts
 from runslot.view.run_live import RunMemory
@@ -116,7 +116,7 @@ def _first(memory: Memory, query: str, moment: Moment) -> First:
         _panels(shown, now["mark"]),
         str(len(shown.figures)),
         _legend(shown, Choices.from_query(query).hide),
-        " · ".join(shown.notes),
+        notes_text(shown),
         counted_words(shown),
         status_counts(shown),
         shown.definitions,
@@ -192,7 +192,7 @@ def _add_plots(app: Dash, watched: Watched, memory: Memory) -> None:
             _panels(shown, now["mark"]),
             str(len(shown.figures)),
             _legend(shown, Choices.from_query(query).hide),
-            " · ".join(shown.notes),
+            notes_text(shown),
             None,
             no_update if kept else shown.definitions,
             no_update if kept else shown.painted,
@@ -269,12 +269,12 @@ def _legend(shown: Shown, hidden: tuple[str, ...]) -> list[Any]:
                     **attributes(data_dash=stroke(group.index).dash),
                 ),
                 group.label,
-                html.Span(f"n={count}", className="rs-n"),
+                html.Span(tally, className="rs-n"),
             ],
             className="rs-series",
             **attributes(data_series=group.label, aria_pressed=group.label not in hidden),
         )
-        for group, count in shown.legend
+        for group, tally in shown.legend
     ]
 
 

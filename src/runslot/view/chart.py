@@ -5,6 +5,7 @@ Each chart's `data` is what an export writes as CSV; Plotly and matplotlib only 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +14,12 @@ from typing import Any, Literal
 import polars as pl
 
 from runslot.errors import InvalidInput
+from runslot.results.accounting import COUNTED, DIVERGED, Accounting
 from runslot.results.results import BEST, FINAL, Results
-from runslot.results.summary import Mode, mode_of
+from runslot.results.summary import Mode
 from runslot.view.choices import Choices
-from runslot.view.choosing import Group, Groups, default_x, group
+from runslot.view.choosing import Group, Groups, group
+from runslot.view.ranking import Tally, account_of, best_words, coloured, limit_of, mode_for, ranked, scores_of, tallies
 
 Mark = Literal["bars", "points", "profile", "scatter", "heat", "parallel"]
 _TASK = re.compile(r"(.*[._])?(env|environment|task|game|dataset|domain)(s|[._]?(id|name))?", re.IGNORECASE)
@@ -34,10 +37,10 @@ class Chart:
     down: str
     """Title of the vertical axis."""
     data: pl.DataFrame
-    """`bars`, `points`: `part` (`group`, or `run`), `label`, `colour`, `value`, `low`, `high`, `n`, a bar a label from
-    the top. `profile`: `label`, `colour`, `dash`, `n`, `x`, `value`, `low`, `high`. `scatter`: `label`, `colour`,
-    `index`, `run`, `x` (numbers or text), `value`. `heat`: `across`, `down`, `value`, `n`. `parallel`: `line`, `run`,
-    `axis`, `place` (0 to 1), `text`, `value`, `brushed`."""
+    """`bars`, `points`: `part` (`group`, or `run`), `label`, `colour`, `value`, `low`, `high`, `diverged` (a number of
+    runs), `n`, a bar a label from the top. `profile`: `label`, `colour`, `dash`, `n`, `x`, `value`, `low`, `high`.
+    `scatter`: `label`, `colour`, `index`, `run`, `x` (numbers or text), `value` (null for a run that diverged). `heat`:
+    `across`, `down`, `value`, `n`. `parallel`: `line`, `run`, `axis`, `place` (0 to 1), `text`, `value`, `brushed`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What the drawing needs besides: `log` (axes), `limits` and `mark` (a line) of the axis of values, `order` of
     categories, `axes` of parallel coordinates."""
@@ -52,14 +55,19 @@ class View:
     choices: Choices
     metric: str
     scored: pl.DataFrame
+    """The runs that count or diverged, of the series that are drawn, with `standing` and `score` (see `scores_of`)."""
     series: Groups
+    accounting: Accounting
+    tallies: Mapping[int, Tally]
+    colours: Mapping[int, int]
+    """By place of a series that is drawn, best first where not all are: the number of its colour."""
     quick: bool
     notes: list[str]
 
     @property
     def mode(self) -> Mode:
         """Which way is better."""
-        return "min" if (self.choices.mode or mode_of(self.metric)) == "min" else "max"
+        return mode_for(self.choices, self.metric)
 
     def splits(self) -> list[tuple[str, pl.DataFrame]]:
         """Return the scored runs of each figure, under what its title says."""
@@ -68,15 +76,63 @@ class View:
         return [(g.label if g.values else "", self.scored.filter(place == i)) for i, g in enumerate(splits.groups)]
 
     def grouped(self, scored: pl.DataFrame) -> list[tuple[Group, pl.DataFrame]]:
-        """Return the runs of each series that has any and is not hidden."""
+        """Return the runs of each series that is drawn, has any and is not hidden; `index` is its colour's number."""
         place = pl.Series([self.series.of[run] for run in scored["run"]], dtype=pl.Int64)
-        parts = [(found, scored.filter(place == i)) for i, found in enumerate(self.series.groups)]
-        return [(found, own) for found, own in parts if own.height and found.label not in self.choices.hide]
+        drawn = [
+            (dataclasses.replace(self.series.groups[at], index=index), scored.filter(place == at))
+            for at, index in self.colours.items()
+        ]
+        return [(found, own) for found, own in drawn if own.height and found.label not in self.choices.hide]
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Columns whose values are tasks."""
         return default_tasks(self.everything) if self.choices.tasks is None else self.choices.tasks
+
+    @property
+    def pooled_tasks(self) -> tuple[str, ...]:
+        """Tasks that a group or figure does not tell apart."""
+        return tuple(task for task in self.tasks if task not in (*self.series.keys, *self.choices.split))
+
+
+def view_of(
+    chosen: Results, everything: Results, choices: Choices, metric: str, series: Groups, *, quick: bool, most: int
+) -> View:
+    """Return what the charts of one metric are made from; of more than `most` series the best ones are drawn."""
+    tasks = default_tasks(everything) if choices.tasks is None else choices.tasks
+    pooled = [task for task in tasks if task not in (*series.keys, *choices.split)]
+    accounting = account_of(chosen, metric, choices, series, pooled)
+    scored = scores_of(chosen, metric, choices, accounting)
+    scored = scored.filter(pl.col("standing").is_in([COUNTED, DIVERGED]))
+    without = scored.filter((pl.col("standing") == COUNTED) & pl.col("score").is_null()).height
+    notes = [accounting.line()]
+    if without:
+        notes.append(f"{without} of them have no such score")
+    scored = scored.filter((pl.col("standing") == DIVERGED) | pl.col("score").is_not_null())
+    places = sorted({series.of[run] for run in scored["run"]})
+    limit = limit_of(choices, len(places), most)
+    if limit < len(places):
+        drawn = ranked(scored, series, mode_for(choices, metric), places)[:limit]
+        notes.append(best_words(choices, series, chosen.identity, limit, len(series.groups)))
+        shown = pl.Series([series.of[run] in set(drawn) for run in scored["run"]], dtype=pl.Boolean)
+        scored = scored.filter(shown)
+    else:
+        drawn = places
+    notes += accounting.notes()
+    colours = coloured(series.groups, drawn)
+    return View(
+        chosen,
+        everything,
+        choices,
+        metric,
+        scored,
+        series,
+        accounting,
+        tallies(accounting, series),
+        colours,
+        quick,
+        notes,
+    )
 
 
 def default_tasks(results: Results) -> tuple[str, ...]:
@@ -101,14 +157,3 @@ def heading(column: str) -> str:
         if column.startswith(prefix):
             return f"{column.removeprefix(prefix)} ({words})"
     return column
-
-
-def scored_runs(chosen: Results, metric: str, choices: Choices) -> pl.DataFrame:
-    """Return the runs that have a finite score, or the best of them."""
-    mode = choices.mode or mode_of(metric) or "max"
-    x = choices.x or default_x(chosen.metrics)
-    scored = chosen.scores(metric, "min" if mode == "min" else "max", choices.by, x=x)
-    scored = scored.filter(pl.col("score").is_finite())
-    if choices.top:
-        scored = scored.sort("score", descending=mode == "max").head(choices.top)
-    return scored

@@ -8,12 +8,16 @@ from typing import Any
 
 import polars as pl
 
+from runslot.errors import InvalidInput
 from runslot.results.results import Results
 from runslot.results.summary import mode_of
 from runslot.view import fields, intervals
-from runslot.view.chart import Chart, View, scored_runs
+from runslot.view.chart import Chart, view_of
 from runslot.view.choices import Choices
-from runslot.view.choosing import default_series, default_y, group
+from runslot.view.choosing import Groups, default_series, default_y, group
+from runslot.view.intervals import MOST_GROUPS
+from runslot.view.palette import DISTINCT
+from runslot.view.ranking import Tally
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,10 @@ class Charts:
     """All figures of a view, and what a caption has to say of them."""
 
     charts: tuple[Chart, ...]
-    coloured: frozenset[int]
-    """Indices of the groups that have a colour in them."""
+    series: Groups
+    colours: Mapping[int, int]
+    """By place of a series that has a colour in them: its number."""
+    tallies: Mapping[int, Tally]
     notes: tuple[str, ...]
 
     @property
@@ -40,18 +46,20 @@ def charts(chosen: Results, choices: Choices, everything: Results, *, quick: boo
     """
     metrics = [chosen.metric(name) for name in choices.y or default_y(chosen.metrics)]
     if not metrics:
-        return Charts((), frozenset(), ("No run has logged a metric yet.",))
+        raise InvalidInput("there is nothing to draw: no run has logged a number")
     keys = default_series(everything) if choices.series is None else choices.series
     series = group(chosen, keys, everything)
-    notes: list[str] = []
+    most = {"profile": DISTINCT, "bars": MOST_GROUPS, "improvement": MOST_GROUPS}.get(choices.kind, len(series.groups))
     found: list[Chart] = []
-    for metric in metrics:
-        scored = scored_runs(chosen, metric, choices)
-        view = View(chosen, everything, choices, metric, scored, series, quick, notes)
+    notes: list[str] = []
+    views = [view_of(chosen, everything, choices, y, series, quick=quick, most=most) for y in metrics]
+    for view in views:
         found += _KINDS[choices.kind](view)
-    judged = f"each run judged by {judged_by(metrics, choices)}"
-    coloured = {g.index for g in series.groups} if choices.kind in {"bars", "scatter", "profile"} else set()
-    return Charts(tuple(found), frozenset(coloured), tuple(dict.fromkeys([*notes, judged])))
+        notes += view.notes
+    notes.append(f"each run judged by {judged_by(metrics, choices)}")
+    first = views[0]
+    named = choices.kind in {"bars", "scatter", "profile"} and len(first.colours) <= MOST_GROUPS
+    return Charts(tuple(found), series, first.colours if named else {}, first.tallies, tuple(dict.fromkeys(notes)))
 
 
 def judged_by(metrics: Sequence[str], choices: Choices) -> str:

@@ -14,10 +14,12 @@ from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, urlencode
 
 from runslot.errors import InvalidInput
+from runslot.results.accounting import STATES, Diverged
 
 Kind = Literal["curves", "bars", "profile", "improvement", "importance", "scatter", "parallel", "heat", "slots"]
-Spread = Literal["mean-std", "mean-sem", "median-quartiles", "iqm", "runs"]
-"""A statistic of `runslot.results.statistics.band`, or `runs`: each run by itself."""
+Spread = Literal["auto", "mean-ci", "mean-std", "mean-sem", "median-quartiles", "iqm", "runs"]
+"""A statistic of `runslot.results.statistics.band`, `runs` (each run by itself), or `auto`: the mean and its t
+interval, and in its place the runs themselves where a group has fewer than five."""
 ROW = "row"
 """The x axis on which a run's rows are counted from 0."""
 ONLY, WITHOUT = "only.", "not."
@@ -26,7 +28,9 @@ LEAST, MOST = "min.", "max."
 """Before a column's name: show only runs whose numbers are not below, or not above, a limit."""
 NOTHING = "-"
 """Stands in the address where a list was emptied on purpose, so that it does not mean the default."""
-_LONGEST = 10_000
+_LONGEST = 40_000
+OF_TABLE = ("sort", "pin", "tick")
+"""Choices that change nothing but how the table stands in the browser."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,13 @@ class Choices:
     """Columns whose values make a curve each; None: what tells the variants apart."""
     split: tuple[str, ...] = ()
     """Columns whose values make a figure each."""
-    band: Spread = "mean-std"
+    band: Spread = "auto"
+    level: float = 0.95
+    """Of intervals."""
+    include: tuple[str, ...] = ()
+    """Further states whose runs count; `all` for all (`runslot.results.accounting`)."""
+    diverged: Diverged = "nan"
+    """What a run that diverged does to its group."""
     smooth: int = 1
     """Rows of the running mean."""
     log: tuple[str, ...] = ()
@@ -78,6 +88,12 @@ class Choices:
     """Marked ranges of parallel coordinates: `lr from 0.01 to 0.1`, `act in relu | tanh`."""
     columns: tuple[str, ...] | None = None
     """Columns of the table; None: what varies and the metrics shown."""
+    sort: tuple[str, ...] = ()
+    """Columns by which the table is sorted, `-` before those that fall."""
+    pin: tuple[str, ...] = ()
+    """Columns that stay at the left edge of the table."""
+    tick: tuple[str, ...] = ()
+    """Runs that are ticked."""
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     without: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     least: Mapping[str, float] = field(default_factory=dict)
@@ -138,14 +154,22 @@ class Choices:
 
 
 _FIELDS = tuple(each for each in dataclasses.fields(Choices) if each.name not in {"only", "without", "least", "most"})
-_LISTS = {"y", "series", "split", "log", "state", "hide", "columns", "tasks", "brush"}
+_LISTS = {"y", "series", "split", "log", "state", "hide", "columns", "tasks", "brush", "include", *OF_TABLE}
 _WORDS = {
     "kind": get_args(Kind),
     "band": get_args(Spread),
     "mode": ("", "max", "min"),
     "log": ("x", "y"),
     "draw": ("", "bars", "points"),
+    "diverged": get_args(Diverged),
+    "include": (*STATES, "all"),
 }
+
+
+def without_table(query: str) -> str:
+    """Return an address without what only the table needs, the rest as it is written."""
+    pairs = query.removeprefix("?").split("&")
+    return "&".join(pair for pair in pairs if pair.partition("=")[0] not in OF_TABLE)
 
 
 def _kept(item: str) -> str:
@@ -164,13 +188,20 @@ def _read(name: str, values: list[str]) -> Any:
     _check(name, value)
     if name in {"smooth", "top"}:
         return _number(name, value, int)
+    if name == "level":
+        level = _number(name, value, float)
+        if not 0 < level < 1:
+            raise InvalidInput(f"level={value!r} is not between 0 and 1; 0.95 is usual")
+        return level
     if name in {"low", "high"}:
         return _number(name, value, float) if value else None
     return value
 
 
 def _check(name: str, value: object) -> None:
-    for word in value if name == "log" and isinstance(value, tuple) else (value,):
+    if name == "level" and isinstance(value, float) and not 0 < value < 1:
+        raise InvalidInput(f"level={value} is not between 0 and 1; 0.95 is usual")
+    for word in value if name in {"log", "include"} and isinstance(value, tuple) else (value,):
         if name in _WORDS and word not in _WORDS[name]:
             raise InvalidInput(f"{name}={word!r} is none of {', '.join(w for w in _WORDS[name] if w)}")
 

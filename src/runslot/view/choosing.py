@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from runslot.errors import InvalidInput
+from runslot.results.labels import label_of, text_of_value, texts_of
 from runslot.results.layouts import natural
 from runslot.results.results import Results
 from runslot.results.steps import step_column
@@ -23,8 +24,6 @@ _TIMES = (
     r"( ?\(s\))?"
 )
 """Names of metrics that count seconds since the start."""
-_FEW = 24
-"""A parameter with more values than this is no good to name curves by, where the choice is left open."""
 UNKNOWN = "unknown"
 """The state of runs whose directories do not tell it."""
 
@@ -42,18 +41,14 @@ def axes_of(metrics: Sequence[str]) -> list[str]:
 
 def default_y(metrics: Sequence[str]) -> tuple[str, ...]:
     """Return the metric that looks most like the objective; none where nothing was logged."""
-    metric = default_metric([m for m in metrics if m != default_x(metrics)]) or default_metric(metrics)
+    x = default_x(metrics)
+    metric = default_metric([m for m in metrics if m != x]) or default_metric(metrics)
     return (metric,) if metric else ()
 
 
 def default_series(results: Results) -> tuple[str, ...]:
-    """Return the columns that tell variants apart; where these make very many curves, those with few values only."""
-    keys = list(results.identity)
-    while len(keys) > 1 and results.runs.select(keys).n_unique() > DISTINCT:
-        keys.remove(max(keys, key=lambda key: results.runs[key].n_unique()))
-    if keys and results.runs[keys[0]].n_unique() > DISTINCT and len(keys) == 1:
-        return ("experiment",) if results.runs["experiment"].n_unique() > 1 else ()
-    return tuple(keys)
+    """Return the columns that tell variants apart: a curve a variant, so that nothing is pooled that nobody named."""
+    return results.identity
 
 
 def choose(results: Results, choices: Choices) -> Results:
@@ -94,8 +89,9 @@ def _known(results: Results, column: str) -> None:
 
 
 def text_of(values: pl.Series) -> pl.Series:
-    """Return values as the page writes them: `0.001`, `3`, `true`, `–` for none."""
-    return pl.Series(values.name, [said(value) for value in values], dtype=pl.String)
+    """Return values as the page writes them: `0.001`, `3`, `true`, `–` for none; different ones never alike."""
+    texts = texts_of(values.unique())
+    return pl.Series(values.name, [texts.get(value) or text_of_value(value) for value in values], dtype=pl.String)
 
 
 def in_order(values: Iterable[str]) -> list[str]:
@@ -103,20 +99,11 @@ def in_order(values: Iterable[str]) -> list[str]:
     return sorted(set(values), key=_magnitude)
 
 
-def said(value: Any) -> str:
-    """Return one value as the page writes it."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
 @dataclass(frozen=True)
 class Group:
     """Runs of equal values in some columns."""
 
-    values: tuple[str, ...]
+    values: tuple[Any, ...]
     label: str
     """`lr=0.1, hidden=32`; a single column named by its value alone is `lr=0.1`, too."""
     index: int
@@ -127,36 +114,51 @@ class Group:
 class Groups:
     """How runs fall into groups by some columns."""
 
+    keys: tuple[str, ...]
     groups: tuple[Group, ...]
     of: Mapping[str, int]
     """By run: the place of its group in `groups`."""
 
 
 def group(results: Results, keys: Sequence[str], everything: Results | None = None) -> Groups:
-    """Group runs by columns, in the natural order of their values.
+    """Group runs by the values of columns, in the natural order of their texts.
 
     With `everything`, a group has the index it has among all runs, so that filters change no colours; unless these
     are more groups than can be told apart.
     """
     for key in keys:
         _known(results, key)
-    values = (
-        list(zip(*(text_of(results.runs[key]) for key in keys), strict=True)) if keys else [()] * results.runs.height
-    )
-    here = sorted(set(values), key=_order)
+    whole = everything or results
+    texts = {key: texts_of(whole.runs[key].unique()) for key in keys}
+    values = _values(results, keys)
+    here = sorted(set(values), key=lambda value: _order(value, keys, texts))
     all_groups = here
     if everything is not None and keys:
-        all_groups = sorted(set(zip(*(text_of(everything.runs[key]) for key in keys), strict=True)), key=_order)
+        all_groups = sorted(set(_values(everything, keys)), key=lambda value: _order(value, keys, texts))
     if len(all_groups) > DISTINCT:
         all_groups = here
     index = {value: i for i, value in enumerate(all_groups)}
-    groups = tuple(Group(value, _label(keys, value), index[value]) for value in here)
+    groups = tuple(Group(value, label_of(keys, value, texts), index[value]) for value in here)
     place = {value: i for i, value in enumerate(here)}
-    return Groups(groups, {run: place[value] for run, value in zip(results.runs["run"], values, strict=True)})
+    of = {run: place[value] for run, value in zip(results.runs["run"], values, strict=True)}
+    return Groups(tuple(keys), groups, of)
 
 
-def _order(values: tuple[str, ...]) -> list[tuple[tuple[int, float, str], ...]]:
-    return [_magnitude(value) for value in values]
+def _values(results: Results, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return each run's values; all nan are one."""
+    if not keys:
+        return [()] * results.runs.height
+    columns = [[_NAN if v != v else v for v in results.runs[key]] for key in keys]  # noqa: PLR0124  # nan alone differs
+    return list(zip(*columns, strict=True))
+
+
+_NAN = math.nan
+"""One object, so that a tuple that holds it equals itself."""
+
+
+def _order(values: Sequence[Any], keys: Sequence[str], texts: Mapping[str, Mapping[Any, str]]) -> list[Any]:
+    pairs = zip(keys, values, strict=True)
+    return [_magnitude(texts[key].get(value) or text_of_value(value)) for key, value in pairs]
 
 
 def _magnitude(value: str) -> tuple[tuple[int, float, str], ...]:
@@ -165,10 +167,3 @@ def _magnitude(value: str) -> tuple[tuple[int, float, str], ...]:
     except ValueError:
         return natural(value)
     return natural(value) if math.isnan(number) else ((0, number, ""),)
-
-
-def _label(keys: Sequence[str], values: Sequence[str]) -> str:
-    shown = [
-        v if key in {"variant", "experiment", "run"} else f"{key}={v}" for key, v in zip(keys, values, strict=True)
-    ]
-    return ", ".join(shown) or "all runs"

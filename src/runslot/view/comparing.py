@@ -8,8 +8,8 @@ from dash import html
 
 from runslot.errors import InvalidInput
 from runslot.results.difference import difference
+from runslot.results.labels import text_of_value
 from runslot.results.results import Results
-from runslot.view.choosing import said
 from runslot.view.reading import Texts
 from runslot.view.run_page import asked_run, badge, named, run_address
 
@@ -55,7 +55,7 @@ def compare_page(results: Results, query: str, texts: Texts) -> list[Any]:
 
 def _cell(value: Any, other: Any) -> str:
     """Return a value; of a text of several lines only the lines that the other one does not have."""
-    text = said(value).strip("\n")
+    text = text_of_value(value).strip("\n")
     lines = text.splitlines()
     if len(lines) <= 1 or other is None:
         return text[:_LONGEST]

@@ -1,43 +1,70 @@
-"""The curves of a view: panels of curves over seeds with bands, to be drawn by Plotly or by matplotlib. Pure."""
+"""The curves of a view: panels of curves over seeds with bands, to be drawn by Plotly or by matplotlib. Pure.
+
+Who counts is `runslot.results.accounting`'s rule. A run that diverged stands in the figure with a mark where it did,
+and ends its group's curve there, unless the rule drops it.
+"""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from runslot.errors import InvalidInput
+from runslot.results.accounting import COUNTED, DIVERGED, Accounting
 from runslot.results.results import Results
-from runslot.results.statistics import Smoothing, align, band
-from runslot.results.statistics.curves import POINTS, interquartile, with_interval
-from runslot.results.summary import mode_of
+from runslot.view.alignment import last_values, plain_rows
 from runslot.view.choices import ROW, Choices
 from runslot.view.choosing import Group, Groups, default_series, default_x, default_y, group
-from runslot.view.decimation import decimate
+from runslot.view.ranking import (
+    Tally,
+    account_of,
+    best_words,
+    coloured,
+    limit_of,
+    mode_for,
+    ranked,
+    scores_of,
+    tallies,
+)
 from runslot.view.rows import Rows
+from runslot.view.spread import ALL, FEW, Numbers, Request, few_of, lines_of, means_of
 
 MOST_CURVES = 60
-"""Curves of one figure; more of them say nothing, and are named as left out."""
+"""Series of one figure; more of them say nothing, and are named as left out."""
 MOST_PANELS = 48
 MOST_BANDS = 24
 """Curves of one figure that have a band; more of these lie on one another."""
+_MOST_RUNS = 120
+"""Runs of one figure that are drawn by themselves."""
 _POINTS = 500
 _BANDED_POINTS, _LINE_POINTS = 4_200, 10_000
 """Points of all curves of a view together, with a band or without: what keeps an answer below 200 KB."""
 _FEWEST = 40
-_ALIGNED, _RESAMPLED = 1_000_000, 12_000_000
-_FEWEST_RESAMPLINGS, _FEWEST_INTERVALS = 200, 24
-SAID = {
-    "mean-std": "mean ± standard deviation",
-    "mean-sem": "mean ± standard error",
-    "median-quartiles": "median, quartiles",
-    "iqm": "interquartile mean, 95 % bootstrap interval",
-    "runs": "each run",
-}
-"""What a band shows, in words for captions."""
+
+
+def words_of(band_: str, level: float = 0.95) -> str:
+    """Return what a band shows, in words for captions."""
+    percent = f"{100 * level:.4g} %"
+    return {
+        "auto": f"mean ± {percent} t interval (below {FEW} runs: mean and each run)",
+        "mean-ci": f"mean ± {percent} t interval",
+        "mean-std": "mean ± standard deviation",
+        "mean-sem": "mean ± standard error",
+        "median-quartiles": "median, quartiles",
+        "iqm": f"interquartile mean, {percent} bootstrap interval",
+        "runs": "each run",
+    }[band_]
+
+
+def words_at(band_: str, level: float, sizes: Collection[int]) -> str:
+    """Return what a band shows of groups of so many runs."""
+    if band_ != "auto" or not sizes or min(sizes) >= FEW:
+        return words_of("mean-ci" if band_ == "auto" else band_, level)
+    if max(sizes) >= FEW:
+        return words_of(band_, level)
+    return "mean and each run" if max(sizes) > 1 else "each run"
 
 
 @dataclass(frozen=True)
@@ -48,11 +75,26 @@ class Curve:
     index: int
     """Picks colour and dash; equal for equal groups in all panels."""
     runs: int
-    """Runs of its group that have both metrics."""
+    """Runs of its group that count."""
     points: pl.DataFrame
     """`x`, `n`, `center`, `low`, `high`, ordered by `x`; `low` and `high` null where there is no width."""
     run: str | None = None
     """The run, where each one is drawn by itself."""
+    member: bool = False
+    """One of the runs of a group whose mean is drawn, too."""
+    group: str = ""
+    """The label of its series."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a run diverged: the last place at which it had a value."""
+
+    x: float
+    y: float
+    label: str
+    index: int
+    run: str
 
 
 @dataclass(frozen=True)
@@ -64,13 +106,12 @@ class Panel:
     split: str
     """Values of the columns that figures are split by; empty where they are not."""
     curves: tuple[Curve, ...]
-    left_out: int = 0
-    """Curves that are not drawn, because there are too many."""
     bare: bool = False
     """Bands are not drawn, because there are too many curves."""
     log: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,19 +119,28 @@ class Drawing:
     """All panels of a view, and what a caption has to say of them."""
 
     panels: tuple[Panel, ...]
-    groups: tuple[Group, ...]
-    """Series that are drawn, for the legend."""
+    series: Groups
+    colours: Mapping[int, int]
+    """By place of a series that is drawn: the number of its colour."""
+    tallies: Mapping[int, Tally]
+    """By place of a series: how many runs it has."""
     notes: tuple[str, ...]
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Series that are drawn, in their order, for the legend."""
+        return tuple(found for place, found in enumerate(self.series.groups) if place in self.colours)
 
 
 def draw(chosen: Results, rows: Rows, choices: Choices, everything: Results, *, quick: bool = False) -> Drawing:
     """Compute the panels of `chosen` runs, which are some of `everything`, whose rows are `rows`.
 
     With `quick`, what a screen does not show is left out: a bootstrap is cut down to what takes a moment, many curves
-    have no bands; the notes say so. Raises
-    `InvalidInput` for a metric or column that no run has.
+    have no bands; the notes say so. Raises `InvalidInput` for a metric or column that no run has.
     """
     metrics = [chosen.metric(name) for name in choices.y or default_y(chosen.metrics)]
+    if not metrics:
+        raise InvalidInput("there is nothing to draw: no run has logged a number")
     x = choices.x or default_x(chosen.metrics)
     x = x if x == ROW else chosen.metric(x)
     keys = default_series(everything) if choices.series is None else choices.series
@@ -99,9 +149,13 @@ def draw(chosen: Results, rows: Rows, choices: Choices, everything: Results, *, 
     if count > MOST_PANELS:
         raise InvalidInput(f"{count} figures are too many to show; split by fewer columns")
     view = _View(rows, chosen, x, series, splits, choices, quick, len(metrics))
-    drawn = [_panels(view, y) for y in metrics]
-    panels = [panel for some, _ in drawn for panel in some]
-    return Drawing(tuple(panels), _drawn(panels, series), _notes(panels, choices, min(n for _, n in drawn)))
+    drawn = [_metric(view, y) for y in metrics]
+    places = list(dict.fromkeys(place for part in drawn for place in part.drawn))
+    if len(places) == len(series.groups) or not _limited(view):
+        places.sort()
+    colours = coloured(series.groups, places)
+    panels = [_panel(view, part, i, colours) for part in drawn for i in range(len(splits.groups))]
+    return Drawing(tuple(panels), series, colours, drawn[0].tallies, _notes(view, drawn, panels))
 
 
 @dataclass(frozen=True)
@@ -118,220 +172,176 @@ class _View:
     metrics: int
 
 
-def _panels(view: _View, y: str) -> tuple[list[Panel], int]:
-    """Return the panels of one metric, one for each value that figures are split by, and how many resamplings."""
+@dataclass(frozen=True)
+class _Metric:
+    """One metric of a view, before it is cut into panels."""
+
+    y: str
+    accounting: Accounting
+    tallies: Mapping[int, Tally]
+    drawn: tuple[int, ...]
+    """Places of the series that are drawn in some panel, best first where not all are."""
+    numbers: pl.DataFrame
+    """`panel`, `series`, `run`, `curve`, `member`, `x`, `n`, `center`, `low`, `high`."""
+    diverged: pl.DataFrame
+    """`run`, `panel`, `series`, `x`, `y` of the runs that diverged in what is drawn."""
+    smoothing: str
+    coarse: int
+    repetitions: int
+    banded: bool
+    left_out: int = 0
+    """Runs of small groups that are not drawn by themselves, since they are too many."""
+
+
+_NULL = pl.lit(None, pl.Float64)
+
+
+def _limited(view: _View) -> bool:
+    return limit_of(view.choices, len(view.series.groups)) < len(view.series.groups)
+
+
+def _metric(view: _View, y: str) -> _Metric:
     choices, rows = view.choices, view.rows
-    plain = _plain(rows, view.x, y, view.series, choices.smooth)
-    kept, left_out, sizes = _kept(view, y, plain)
-    if kept.height < len(set(plain["run"].unique())):
-        plain = plain.filter(rows.column_of(kept["run"], 1).is_not_null().gather(plain["run"]))
-    curves = max(1, kept.select("panel", *_keys(choices)).n_unique())
-    busiest = max(Counter(kept.select("panel", *_keys(choices)).unique()["panel"]).values(), default=0)
-    banded = choices.band != "runs" and (not view.quick or busiest <= MOST_BANDS)
-    most = _BANDED_POINTS if banded else _LINE_POINTS
-    points = max(_FEWEST, min(_POINTS, most // (curves * view.metrics)))
-    panel_of, series_of = (rows.column_of(kept["run"], kept[name]) for name in ("panel", "series"))
-    numbers, repetitions = _numbers(view, plain, panel_of, series_of, points, banded)
-    names = list(rows.numbers)
-    panels = [
-        _panel(numbers.filter(pl.col("panel") == i), i, y, view, sizes, names, left_out.get(i, 0), banded)
-        for i in range(len(view.splits.groups))
-    ]
-    return panels, repetitions
-
-
-def _keys(choices: Choices) -> list[str]:
-    return ["series", "run"] if choices.band == "runs" else ["series"]
-
-
-def _kept(
-    view: _View, y: str, plain: pl.DataFrame
-) -> tuple[pl.DataFrame, Mapping[int, int], Mapping[tuple[int, int], int]]:
-    """Return the runs whose curves are drawn (`run`, `panel`, `series`), how many curves of each panel are not, and how
-    many runs with the metric each curve has."""
-    names = list(view.rows.numbers)
-    having = plain["run"].unique().sort()
-    runs = [names[number] for number in having]
-    panels = [view.splits.of[run] for run in runs]
+    accounting = account_of(view.chosen, y, choices, view.series, curves=True)
+    standing = dict(accounting.runs.select("run", "standing").iter_rows())
+    runs = [run for run, how in standing.items() if how in {COUNTED, DIVERGED}]
     table = pl.DataFrame(
-        {"run": having, "panel": panels, "series": [view.series.of[run] for run in runs]},
-        schema={"run": pl.UInt32, "panel": pl.Int32, "series": pl.Int32},
+        {
+            "run": [rows.numbers[run] for run in runs],
+            "panel": [view.splits.of[run] for run in runs],
+            "series": [view.series.of[run] for run in runs],
+            "diverged": [standing[run] == DIVERGED for run in runs],
+        },
+        schema={"run": pl.UInt32, "panel": pl.Int32, "series": pl.Int32, "diverged": pl.Boolean},
     )
-    sizes = Counter(zip(table["panel"], table["series"], strict=True))
-    keys = _keys(view.choices)
-    curves = table.select("panel", *keys).unique().sort("panel", *keys)
-    if view.choices.top:
-        ranked = _ranked(view, y, table, keys)
-        best = ranked.group_by("panel", maintain_order=True).head(view.choices.top)
-        return table.join(best, on=["panel", *keys], how="semi", maintain_order="left"), {}, sizes
-    some = curves.group_by("panel", maintain_order=True).head(MOST_CURVES)
-    counts = curves.group_by("panel").len()
-    left_out = {panel: count - MOST_CURVES for panel, count in counts.iter_rows() if count > MOST_CURVES}
-    return table.join(some, on=["panel", *keys], how="semi", maintain_order="left"), left_out, sizes
+    kept, drawn = _kept(view, y, table, accounting)
+    plain, smoothing = plain_rows(rows, view.x, y, kept["run"], choices.smooth)
+    lines = max(1, kept.select("panel", "series").n_unique() if choices.band != "runs" else kept.height)
+    busiest = kept.select("panel", "series").unique()["panel"].value_counts()["count"].max()
+    crowded = isinstance(busiest, int) and busiest > MOST_BANDS
+    banded = choices.band != "runs" and (not view.quick or not crowded)
+    points = max(_FEWEST, min(_POINTS, (_BANDED_POINTS if banded else _LINE_POINTS) // (lines * view.metrics)))
+    request = Request(choices, view.quick, view.metrics, points, banded)
+    left_out = 0
+    if choices.band == "runs":
+        part = Numbers(lines_of(request, plain, kept, member=False), 0, ALL)
+    else:
+        part = means_of(request, plain, kept, rows)
+        few = few_of(kept) if choices.band == "auto" else kept.clear()
+        left_out = max(0, few.height - _MOST_RUNS)
+        members = lines_of(request, plain, few if not left_out else few.clear(), member=True)
+        part = Numbers(pl.concat([part.frame, members.select(part.frame.columns)]), part.coarse, part.repetitions)
+    numbers = part.frame.with_columns(curve=pl.struct("panel", "series", "member", "run").rank("dense"))
+    ends = _ends(plain, kept.filter("diverged"), numbers)
+    return _Metric(
+        y,
+        accounting,
+        tallies(accounting, view.series),
+        drawn,
+        numbers,
+        ends,
+        smoothing,
+        part.coarse,
+        part.repetitions,
+        banded,
+        left_out,
+    )
 
 
-def _ranked(view: _View, y: str, table: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """Return the curves of each panel, best first, judged by the mean score of their runs."""
-    mode = view.choices.mode or mode_of(y) or "max"
-    scored = view.chosen.scores(y, "min" if mode == "min" else "max", view.choices.by, x=view.x)
-    scores = {view.rows.numbers[run]: score for run, score in scored.select("run", "score").iter_rows()}
-    judged = table.with_columns(score=pl.Series([scores.get(run) for run in table["run"]], dtype=pl.Float64))
-    judged = judged.filter(pl.col("score").is_not_null() & pl.col("score").is_not_nan())
-    means = judged.group_by("panel", *keys).agg(pl.col("score").mean()).sort("panel", *keys)
-    return means.sort("score", descending=mode == "max", maintain_order=True)
+def _kept(view: _View, y: str, table: pl.DataFrame, accounting: Accounting) -> tuple[pl.DataFrame, tuple[int, ...]]:
+    """Return the runs of the series that are drawn, and these series, best first where not all are drawn."""
+    places = sorted(set(table["series"]))
+    panels = table.select("panel", "series").unique()
+    counts = dict(panels["panel"].value_counts().iter_rows())
+    limits = {panel: min(limit_of(view.choices, count), MOST_CURVES) for panel, count in counts.items()}
+    if all(limits[panel] == count for panel, count in counts.items()):
+        return table, tuple(places)
+    scored = scores_of(view.chosen, y, view.choices, accounting)
+    mode = mode_for(view.choices, y)
+    splits = pl.Series([view.splits.of[run] for run in scored["run"]], dtype=pl.Int32)
+    best: list[tuple[int, int]] = []
+    for panel in sorted(counts):
+        among = set(panels.filter(panel=panel)["series"])
+        order = ranked(scored.filter(splits == panel), view.series, mode, among)
+        best += [(panel, place) for place in order[: limits[panel]]]
+    some = pl.DataFrame(best, schema={"panel": pl.Int32, "series": pl.Int32}, orient="row")
+    kept = table.join(some, on=["panel", "series"], how="semi", maintain_order="left")
+    return kept, tuple(dict.fromkeys(place for _, place in best))
 
 
-def _numbers(
-    view: _View, plain: pl.DataFrame, panel_of: pl.Series, series_of: pl.Series, points: int, banded: bool
-) -> tuple[pl.DataFrame, int]:
-    """Return `panel`, `series`, `run`, `curve`, `x`, `n`, `center`, `low`, `high` of what is drawn, and resamplings."""
-    null = pl.lit(None, pl.Float64)
-    band_, by = view.choices.band, ("panel", "series")
-
-    def placed(frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.with_columns(panel=panel_of.gather(frame["run"]), series=series_of.gather(frame["run"]))
-
-    if band_ == "runs":
-        lines = plain.rename({"y": "center"}).with_columns(n=pl.lit(1, pl.UInt32), low=null, high=null)
-        return decimate(_numbered(placed(lines)), "curve", points), _ALL
-    most = max(100, min(POINTS, _ALIGNED // max(1, plain["run"].n_unique()))) if view.quick else POINTS
-    aligned = placed(plain if _aligned(plain) else align(plain, "x", "y", at=_grid(plain["x"], most)))
-    no_run = pl.lit(None, pl.UInt32).alias("run")
-    if band_ != "iqm":
-        found = band(aligned, band_, by=by)
-        found = found if banded else found.with_columns(low=null, high=null)
-        return decimate(_numbered(found.with_columns(no_run)), "curve", points), _ALL
-    centers = interquartile(aligned, by).with_columns(no_run, low=null, high=null)
-    if not banded:
-        return decimate(_numbered(centers), "curve", points), _ALL
-    if not view.quick:
-        found = with_interval(centers.drop("low", "high"), aligned, by, repetitions=_ALL)
-        return decimate(_numbered(found), "curve", points), _ALL
-    some = decimate(_numbered(centers), "curve", points)
-    runs = max(1, plain["run"].n_unique() * view.metrics)
-    places = max(_FEWEST_INTERVALS, min(points, _RESAMPLED // _FEWEST_RESAMPLINGS // runs))
-    longest = max(some["curve"].rle().struct.field("len"), default=1)
-    step = -(-longest // places)
-    repetitions = max(_FEWEST_RESAMPLINGS // 2, min(_ALL, _RESAMPLED // places // runs // 10 * 10))
-    return _with_some_intervals(some, aligned, by, step, repetitions), repetitions
+def _ends(plain: pl.DataFrame, diverged: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
+    """Return where runs diverged; one that never had a value is marked at the lower left."""
+    if not diverged.height:
+        return diverged.select("run", "panel", "series").with_columns(x=_NULL, y=_NULL)
+    last = last_values(plain, diverged["run"])
+    corner = (numbers["x"].min(), numbers["center"].min())
+    x0, y0 = (float(v) if isinstance(v, int | float) else 0.0 for v in corner)
+    places = [last.get(run, (x0, y0)) for run in diverged["run"]]
+    columns = {"x": [x for x, _ in places], "y": [y for _, y in places]}
+    return diverged.select("run", "panel", "series").hstack(
+        pl.DataFrame(columns, schema=dict.fromkeys("xy", pl.Float64))
+    )
 
 
-def _with_some_intervals(
-    centers: pl.DataFrame, aligned: pl.DataFrame, by: Sequence[str], step: int, repetitions: int
-) -> pl.DataFrame:
-    """Return `centers` with intervals that are computed at each `step`-th point of a curve, at its last one, and where
-    n changes, and are drawn straight between."""
-    at = pl.int_range(pl.len()).over("curve")
-    n = pl.col("n")
-    changes = (n != n.shift(1).over("curve")) | (n != n.shift(-1).over("curve"))
-    asked = (at % step == 0) | (at == pl.len().over("curve") - 1) | changes.fill_null(value=True)
-    some = centers.filter(asked) if step > 1 else centers
-    found = with_interval(some.drop("low", "high"), aligned, by, repetitions=repetitions)
-    if step <= 1:
-        return found
-    ends = found.select("curve", "x", below=pl.col("center") - pl.col("low"), above=pl.col("high") - pl.col("center"))
-    both = centers.drop("low", "high").join(ends, on=["curve", "x"], how="left", maintain_order="left")
-    between = both.with_columns(pl.col("below", "above").interpolate_by("x").over("curve"))
-    low, high = pl.col("center") - pl.col("below"), pl.col("center") + pl.col("above")
-    return between.with_columns(low=low, high=high).drop("below", "above")
-
-
-_ALL = 1000
-"""Resamplings of a bootstrap that need not hurry."""
-
-
-def _plain(rows: Rows, x: str, y: str, series: Groups, smooth: int) -> pl.DataFrame:
-    """Return `run`, `x`, `y` of the runs that are shown, without gaps."""
-    if y not in rows.frame.columns or rows.frame[y].dtype == pl.String:
-        raise InvalidInput(f"{y!r} holds text, which cannot be drawn")
-    if rows.frame[x].dtype == pl.String:
-        raise InvalidInput(f"{x!r} holds text, which cannot be an axis")
-    shown = rows.column(dict.fromkeys(series.of, 1)).is_not_null()
-    frame = rows.frame.select("run", pl.col(x).cast(pl.Float64).alias("x"), pl.col(y).alias("y"))
-    if not shown.all():
-        frame = frame.filter(shown.gather(frame["run"]))
-    frame = Smoothing("mean", max(smooth, 1)).apply(frame, "y")
-    return frame.filter(pl.col("x").is_finite() & pl.col("y").is_not_nan())
-
-
-def _aligned(plain: pl.DataFrame) -> bool:
-    """Tell whether all runs were logged at the very same x, in order: then there is nothing to align."""
-    lengths = plain["run"].rle().struct.field("len")
-    if not len(lengths) or lengths.n_unique() != 1 or not 0 < lengths[0] <= POINTS:
-        return False
-    first = plain["x"].head(lengths[0])
-    grows = bool((first.diff().drop_nulls() > 0).all())
-    return grows and bool((plain["x"].reshape((-1, lengths[0])) == first.reshape((1, lengths[0]))).all())
-
-
-def _grid(x: pl.Series, points: int) -> pl.Series:
-    """Return the values of x at which runs are aligned: all there are, or between a half and all of `points`.
-
-    These are multiples of a power of two (and the last x), so that runs that grow keep the values they had, and a
-    page needs only the new ones.
-    """
-    values: pl.Series = x.unique().sort()
-    if len(values) <= points:
-        return values
-    low, high = float(values[0]), float(values[-1])
-    step = 2.0 ** math.ceil(math.log2((high - low) / (points - 2)))
-    first = math.ceil(low / step)
-    inner = pl.Series([i * step for i in range(first, math.ceil(high / step))], dtype=pl.Float64)
-    grid: pl.Series = pl.concat([pl.Series([low]), inner, pl.Series([high])]).unique().sort()
-    return grid
-
-
-def _numbered(banded: pl.DataFrame) -> pl.DataFrame:
-    """Add `curve`, a number that only one curve of one panel has."""
-    return banded.with_columns(curve=pl.struct("panel", "series", "run").rank("dense"))
-
-
-def _panel(
-    numbers: pl.DataFrame,
-    number: int,
-    y: str,
-    view: _View,
-    sizes: Mapping[tuple[int, int], int],
-    names: Sequence[str],
-    left_out: int,
-    banded: bool,
-) -> Panel:
+def _panel(view: _View, part: _Metric, number: int, colours: Mapping[int, int]) -> Panel:
+    names = list(view.rows.numbers)
+    groups = view.series.groups
     curves: list[Curve] = []
-    for part in numbers.partition_by("curve", maintain_order=True):
-        place, at = part["series"][0], part["run"][0]
+    own = part.numbers.filter(panel=number).sort("curve", maintain_order=True)
+    for points in own.partition_by("curve", maintain_order=True):
+        place, at, member = points.select("series", "run", "member").row(0)
         run = None if at is None else names[at]
-        found = view.series.groups[place]
-        points = part.select("x", "n", "center", "low", "high")
-        label = found.label if run is None else f"{run} ({found.label})"
-        curves.append(Curve(label, found.index, sizes.get((number, place), 0) if run is None else 1, points, run))
+        label = groups[place].label if run is None else f"{run} ({groups[place].label})"
+        shape = points.select("x", "n", "center", "low", "high")
+        runs = 1 if run is not None else part.tallies[place].n
+        curves.append(Curve(label, colours[place], runs, shape, run, member, groups[place].label))
+    curves.sort(key=lambda curve: curve.member)
+    marks = tuple(
+        Mark(x, y, groups[place].label, colours[place], names[run])
+        for run, _, place, x, y in part.diverged.filter(panel=number).iter_rows()
+    )
     group_ = view.splits.groups[number]
     choices = view.choices
-    bare = not banded and choices.band != "runs"
+    bare = not part.banded and choices.band != "runs"
     split = group_.label if group_.values else ""
-    return Panel(y, view.x, split, tuple(curves), left_out, bare, choices.log, choices.low, choices.high)
+    return Panel(part.y, view.x, split, tuple(curves), bare, choices.log, choices.low, choices.high, marks)
 
 
-def _drawn(panels: Sequence[Panel], series: Groups) -> tuple[Group, ...]:
-    seen = {curve.index for panel in panels for curve in panel.curves}
-    return tuple(found for found in series.groups if found.index in seen)
-
-
-def _notes(panels: Sequence[Panel], choices: Choices, resamplings: int) -> tuple[str, ...]:
-    notes = []
+def _notes(view: _View, drawn: Sequence[_Metric], panels: Sequence[Panel]) -> tuple[str, ...]:
+    choices = view.choices
+    repetitions = min(part.repetitions for part in drawn)
     bare = any(panel.bare for panel in panels)
-    if panels:
-        fewer = f" of {resamplings} resamplings, drawn straight between some values of x" if resamplings < _ALL else ""
-        said = SAID[choices.band]
-        notes.append(said.partition(" ±")[0].partition(",")[0] if bare else said + fewer)
+    sizes = {part.tallies[place].n for part in drawn for place in part.drawn}
+    words = words_at(choices.band, choices.level, sizes)
+    words = words.partition(" ±")[0].partition(",")[0] if bare else words
+    if repetitions < ALL:
+        words += f" of {repetitions} resamplings, drawn straight between some values of x,"
+    notes = list(dict.fromkeys(part.accounting.line(words) for part in drawn))
+    most = max(len(part.drawn) for part in drawn)
+    if _limited(view) or most < len(view.series.groups):
+        identity = view.chosen.identity
+        each = " in each figure" if len(view.splits.groups) > 1 else ""
+        limit = min(limit_of(choices, len(view.series.groups)), MOST_CURVES)
+        notes.append(best_words(choices, view.series, identity, limit, len(view.series.groups)) + each)
     if bare:
         notes.append(f"bands are left out, since a figure has more than {MOST_BANDS} curves")
-    if choices.smooth > 1:
-        notes.append(str(Smoothing("mean", choices.smooth)))
-    if choices.top:
-        notes.append(f"the best {choices.top} of each figure, by the {choices.by} {choices.mode or ''}".rstrip())
-    left_out = max((panel.left_out for panel in panels), default=0)
+    if smoothing := next((part.smoothing for part in drawn if part.smoothing), ""):
+        notes.append(smoothing)
+    coarse = max(part.coarse for part in drawn)
+    if coarse:
+        notes.append(f"runs have too many unlike values of x: they are averaged at {coarse} even ones")
+    left_out = max(part.left_out for part in drawn)
     if left_out:
-        notes.append(f"{left_out} curves are not drawn; filter, or group by fewer columns")
+        notes.append("single runs are not drawn, since they are too many")
+    if any(panel.marks for panel in panels):
+        notes.append("×: a run diverged" + ("" if choices.diverged == "drop" else ", and its group's curve ends"))
+    if any(_drops(curve) for panel in panels for curve in panel.curves):
+        notes.append("○: runs end, the mean goes on over fewer")
+    notes += dict.fromkeys(note for part in drawn for note in part.accounting.notes())
     if any(not panel.curves for panel in panels):
         notes.append("some figures are empty: no run has both metrics")
     return tuple(notes)
+
+
+def _drops(curve: Curve) -> bool:
+    return bool((curve.points["n"].cast(pl.Int64).diff() < 0).any())

@@ -1,33 +1,40 @@
 """Fewer points of a curve, so that the browser gets what its pixels can show; extremes are always kept. Pure.
 
-Points are taken by stretches of a power of two from the curve's start: a curve that grows keeps the points that
-were sent, and only its end is new.
+Points are taken by stretches of x, on a logarithmic axis of its logarithm, whose width is a power of two: a curve that
+grows keeps the points that were sent, and only its end is new.
 """
 
 from __future__ import annotations
+
+import math
 
 import polars as pl
 
 _OF_EACH, _OF_EACH_WITH_BAND = 3, 5
 """Points kept of a stretch at most: its first, its lowest and highest, and the far edges of its band."""
+_FEWEST = 8
 
 
-def decimate(curves: pl.DataFrame, by: str, points: int) -> pl.DataFrame:
+def decimate(curves: pl.DataFrame, by: str, points: int, *, log: bool = False) -> pl.DataFrame:
     """Return about `points` rows (or fewer, at least eight) of each value of `by`, in their order.
 
     `curves` has the columns `by`, `x`, `center`, `low`, `high`, ordered by `by` and `x`. Of each stretch the first
     row stays, the lowest and highest of `center`, the lowest `low` and the highest `high`; and the last row of all.
     """
     longest = curves.group_by(by).len()["len"].max()
-    if not isinstance(longest, int) or longest <= max(points, 8):
+    if not isinstance(longest, int) or longest <= max(points, _FEWEST):
         return curves
-    width = 1
     most = _OF_EACH if curves["low"].null_count() == curves.height else _OF_EACH_WITH_BAND
-    while longest / width * most > max(points, 8):
-        width *= 2
+    x = pl.when(pl.col("x") > 0).then(pl.col("x").log(2)) if log else pl.col("x")
+    places = curves.select(x.alias("x"))["x"]
+    stretches = max(points, _FEWEST) / most
+    low, high = places.min(), places.max()
+    width = 1.0
+    if isinstance(low, int | float) and isinstance(high, int | float) and high > low:
+        width = 2.0 ** math.ceil(math.log2((high - low) / stretches))
     index = pl.int_range(pl.len(), dtype=pl.UInt32)
-    numbered = curves.with_columns(_at=index.over(by), _row=index, _last=index.over(by) == pl.len().over(by) - 1)
-    numbered = numbered.with_columns(_stretch=pl.col("_at") // width)
+    numbered = curves.with_columns(_row=index, _last=index.over(by) == pl.len().over(by) - 1)
+    numbered = numbered.with_columns(_stretch=(places / width).floor())
     row, center = pl.col("_row"), pl.col("center")
     kept = numbered.group_by(by, "_stretch").agg(
         first=row.first(),

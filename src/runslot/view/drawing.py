@@ -6,6 +6,7 @@ What follows the mark is copied into that script; so it needs matplotlib alone, 
 from __future__ import annotations
 
 # --- shared ---
+import textwrap
 from typing import Any
 
 STYLE = {
@@ -32,7 +33,6 @@ def draw(figure_class: Any, points: dict[str, list[Any]], settings: dict[str, An
     """Return the figure: a panel a value of `panel`, in it a line and a band a value of `series`."""
     count = max(points["panel"]) + 1
     columns = settings["columns"]
-    size = settings["font"]
     figure = figure_class(figsize=settings["size"], layout="constrained")
     axes = figure.subplots(-(-count // columns), columns, squeeze=False).flatten()
     handles: dict[str, Any] = {}
@@ -47,33 +47,81 @@ def draw(figure_class: Any, points: dict[str, list[Any]], settings: dict[str, An
         if same is not axis:  # panels of one metric have one scale
             axis.sharey(same)
             same.autoscale(enable=settings["limits"] == (None, None), axis="y")
-    if len(handles) > 1:
-        below = {"loc": "outside lower center", "frameon": False, "fontsize": size, "handlelength": 2.2}
-        widest = max(len(label) for label in handles)
-        fitting = int(settings["size"][0] * 72 / (size * (0.55 * widest + 4)))
-        figure.legend(handles.values(), handles.keys(), ncols=max(1, min(len(handles), fitting)), **below)
+    finish(figure, handles, settings)
     return figure
+
+
+def finish(figure: Any, handles: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Put the legend below the figure, in two fifths of its height at most, under the line that says who counts."""
+    size, (width, height) = settings["font"], settings["size"]
+    line = textwrap.fill(settings["line"], max(20, int(width * 72 / (0.45 * (size - 2))))) if settings["line"] else ""
+    if len(handles) < 2:
+        figure.supxlabel(line, fontsize=size - 2, color="0.35")
+        return
+    widest = max(len(label) for label in handles)
+    columns = max(1, min(len(handles), int(width * 72 / (size * (0.55 * widest + 4)))))
+    rows = max(1, int(0.4 * height * 72 / (1.5 * size)))
+    labels = list(handles)
+    drawn = [handles[label] for label in labels]
+    if len(labels) > rows * columns:
+        kept = rows * columns - 1
+        blank = type(drawn[0])([], [], linestyle="none")
+        drawn, labels = [*drawn[:kept], blank], [*labels[:kept], f"… and {len(labels) - kept} more"]
+    below = {"loc": "outside lower center", "frameon": False, "fontsize": size, "handlelength": 2.2}
+    legend = figure.legend(drawn, labels, ncols=columns, title=line or None, title_fontsize=size - 2, **below)
+    legend.get_title().set_color("0.35")
 
 
 def _panel(
     axis: Any, points: dict[str, list[Any]], rows: list[int], settings: dict[str, Any], handles: dict[str, Any]
 ) -> None:
-    size = settings["font"]
     for series in dict.fromkeys(points["series"][i] for i in rows):
         own = [i for i in rows if points["series"][i] == series]
-        x, center, low, high = ([points[key][i] for i in own] for key in ("x", "center", "low", "high"))
-        colour, dash = points["colour"][own[0]], points["dash"][own[0]]
-        (line,) = axis.plot(
-            x, center, color=colour, linestyle=dash, linewidth=1.2, marker="o" if len(own) == 1 else None
-        )
-        handles.setdefault(series, line)
-        if any(value is not None for value in low):
-            bottom = [c if v is None else v for v, c in zip(low, center, strict=True)]
-            top = [c if v is None else v for v, c in zip(high, center, strict=True)]
-            axis.fill_between(x, bottom, top, color=colour, alpha=0.18, linewidth=0)
-        # A ring where fewer runs go on.
-        ends = [k for k in range(len(own) - 1) if points["n"][own[k + 1]] < points["n"][own[k]]]
-        axis.plot([x[k] for k in ends], [center[k] for k in ends], "o", color=colour, markersize=3.5, fillstyle="none")
+        runs = dict.fromkeys(points["run"][i] for i in own if points["part"][i] == "run")
+        for run in runs:  # the runs of a small group, thin; or each run, where there is no mean
+            _line(axis, points, [i for i in own if points["part"][i] == "run" and points["run"][i] == run], True)
+        mean = [i for i in own if points["part"][i] == "mean"]
+        if mean:
+            _band(axis, points, mean)
+            handles.setdefault(series, _line(axis, points, mean, False))
+            _ends(axis, points, mean, settings["font"])
+        elif runs:
+            handles.setdefault(series, axis.get_lines()[-1])
+        gone = [i for i in own if points["part"][i] == "diverged"]
+        x, y = ([points[key][i] for i in gone] for key in ("x", "center"))
+        axis.plot(x, y, "x", color=points["colour"][own[0]], markersize=5, markeredgewidth=1.2)
+    _dress(axis, points, rows, settings)
+
+
+def _line(axis: Any, points: dict[str, list[Any]], own: list[int], thin: bool) -> Any:
+    x, center = ([points[key][i] for i in own] for key in ("x", "center"))
+    look = {"linewidth": 0.5, "alpha": 0.55} if thin else {"linewidth": 1.2}
+    look |= {"color": points["colour"][own[0]], "linestyle": points["dash"][own[0]]}
+    (line,) = axis.plot(x, center, marker="o" if len(own) == 1 else None, **look)
+    return line
+
+
+def _band(axis: Any, points: dict[str, list[Any]], own: list[int]) -> None:
+    x, center, low, high = ([points[key][i] for i in own] for key in ("x", "center", "low", "high"))
+    if any(value is not None for value in low):
+        bottom = [c if v is None else v for v, c in zip(low, center, strict=True)]
+        top = [c if v is None else v for v, c in zip(high, center, strict=True)]
+        axis.fill_between(x, bottom, top, color=points["colour"][own[0]], alpha=0.18, linewidth=0)
+
+
+def _ends(axis: Any, points: dict[str, list[Any]], own: list[int], size: float) -> None:
+    """Draw a ring where fewer runs go on, and how many these are."""
+    x, center, n = ([points[key][i] for i in own] for key in ("x", "center", "n"))
+    colour = points["colour"][own[0]]
+    ends = [k for k in range(len(own) - 1) if n[k + 1] < n[k]]
+    axis.plot([x[k] for k in ends], [center[k] for k in ends], "o", color=colour, markersize=3.5, fillstyle="none")
+    for k in ends if len(ends) <= 8 else []:
+        place = {"xytext": (2, 3), "textcoords": "offset points", "fontsize": size - 3, "color": colour}
+        axis.annotate(f"n={n[k + 1]}", (x[k], center[k]), **place)
+
+
+def _dress(axis: Any, points: dict[str, list[Any]], rows: list[int], settings: dict[str, Any]) -> None:
+    size = settings["font"]
     for name in settings["log"]:
         (axis.set_xscale if name == "x" else axis.set_yscale)("log")
         along = axis.xaxis if name == "x" else axis.yaxis

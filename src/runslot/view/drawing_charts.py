@@ -1,4 +1,4 @@
-"""How paper figures of one score a run are drawn from plain lists; beside `drawing`, of which it takes nothing.
+"""How paper figures of one score a run are drawn from plain lists; beside `drawing`, of which it takes the legend.
 
 What follows the mark is copied into an exported script, after that of `drawing`.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 # --- shared ---
 from typing import Any
+
+from runslot.view.drawing import finish
 
 
 def draw_charts(figure_class: Any, rows: dict[str, list[Any]], settings: dict[str, Any]) -> Any:
@@ -28,11 +30,7 @@ def draw_charts(figure_class: Any, rows: dict[str, list[Any]], settings: dict[st
         axis.tick_params(labelsize=settings["font"] - 1)
         axis.set_xlabel(panel["across"], fontsize=settings["font"])
         axis.set_ylabel(panel["down"], fontsize=settings["font"])
-    if len(handles) > 1:
-        below = {"loc": "outside lower center", "frameon": False, "fontsize": settings["font"], "handlelength": 2.2}
-        widest = max(len(label) for label in handles)
-        fitting = int(settings["size"][0] * 72 / (settings["font"] * (0.55 * widest + 4)))
-        figure.legend(handles.values(), handles.keys(), ncols=max(1, min(len(handles), fitting)), **below)
+    finish(figure, handles, settings)
     return figure
 
 
@@ -44,6 +42,12 @@ def draw_intervals(axis: Any, data: dict[str, list[Any]], panel: dict[str, Any])
     for i in groups:
         value, low, high = (data[name][i] for name in ("value", "low", "high"))
         at, colour = place[data["label"][i]], data["colour"][i]
+        if data["diverged"][i]:
+            words = f"× {data['diverged'][i]} diverged" + (": no value" if value is None else "")
+            look = {"fontsize": panel["font"] - 2, "color": colour, "va": "center", "ha": "right"}
+            axis.text(0.99, at + 0.3, words, transform=axis.get_yaxis_transform(), **look)
+        if value is None:
+            continue
         if panel["mark"] == "bars":
             axis.barh(at, value, height=0.66, color=colour, alpha=0.45, edgecolor=colour, linewidth=0.8)
         else:
@@ -70,7 +74,8 @@ def draw_profile(axis: Any, data: dict[str, list[Any]], panel: dict[str, Any]) -
         x, value, low, high = ([data[name][i] for i in own] for name in ("x", "value", "low", "high"))
         colour, dash = data["colour"][own[0]], data["dash"][own[0]]
         (line,) = axis.plot(x, value, color=colour, linestyle=dash, linewidth=1.2)
-        axis.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+        if low[0] is not None:
+            axis.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
         panel["handles"].setdefault(label, line)
     axis.set_ylim(-0.02, 1.02)
 
@@ -81,7 +86,12 @@ def draw_scatter(axis: Any, data: dict[str, list[Any]], panel: dict[str, Any]) -
     for label in dict.fromkeys(data["label"]):
         own = [i for i, name in enumerate(data["label"]) if name == label]
         x = [place[data["x"][i]] if place else data["x"][i] for i in own]
-        (points,) = axis.plot(x, [data["value"][i] for i in own], ".", color=data["colour"][own[0]], markersize=5)
+        y = [data["value"][i] for i in own]
+        colour = data["colour"][own[0]]
+        (points,) = axis.plot(x, [float("nan") if v is None else v for v in y], ".", color=colour, markersize=5)
+        gone = [at for at, value in zip(x, y, strict=True) if value is None]  # runs that diverged stand at the edge
+        edge = 1.0 if panel["worst"] else 0.0
+        axis.plot(gone, [edge] * len(gone), "x", color=colour, transform=axis.get_xaxis_transform(), clip_on=False)
         points.set_alpha(0.8)
         panel["handles"].setdefault(label, points)
     if place:
@@ -103,14 +113,16 @@ def draw_heat(axis: Any, data: dict[str, list[Any]], panel: dict[str, Any]) -> N
     cells = dict(
         zip(zip(data["across"], data["down"], strict=True), zip(data["value"], data["n"], strict=True), strict=True)
     )
-    z = [[cells.get((x, y), (float("nan"), 0))[0] for x in xs] for y in ys]
+    nan = float("nan")
+    z = [[nan if (mean := cells.get((x, y), (nan, 0))[0]) is None else mean for x in xs] for y in ys]
     image = axis.imshow(z, aspect="auto", origin="lower", cmap="viridis")
     for (x, y), (mean, n) in cells.items() if len(cells) <= 120 else ():
-        dark = image.norm(mean) < 0.6
+        known = mean is not None and abs(mean) < float("inf")
+        dark = known and image.norm(mean) < 0.6
         axis.text(
             xs.index(x),
             ys.index(y),
-            f"{mean:.4g}\nn={n}",
+            f"{mean:.4g}\nn={n}" if known else "diverged",
             ha="center",
             va="center",
             color="white" if dark else "black",

@@ -11,6 +11,8 @@ from runslot.view.choosing import default_series, in_order, text_of
 from runslot.view.palette import stroke
 
 MOST_CELLS = 2500
+_BELOW = -0.04
+"""Where on the axis of scores runs end that have none."""
 
 
 def scatter(view: View) -> list[Chart]:
@@ -23,7 +25,7 @@ def scatter(view: View) -> list[Chart]:
         for each, own in view.grouped(scored):
             x = own[across].cast(pl.Float64) if numeric else text_of(own[across])
             parts.append(
-                pl.DataFrame({"run": own["run"], "x": x, "value": own["score"]}).select(
+                pl.DataFrame({"run": own["run"], "x": x, "value": own["score"].fill_nan(None)}).select(
                     pl.lit(each.label).alias("label"),
                     pl.lit(stroke(each.index).colour).alias("colour"),
                     pl.lit(each.index).alias("index"),
@@ -35,7 +37,7 @@ def scatter(view: View) -> list[Chart]:
         data = pl.concat(parts) if parts else pl.DataFrame(schema={"label": pl.String})
         order = () if numeric else tuple(in_order(text_of(scored[across])))
         log = ("x",) if numeric and _spans_decades(scored[across]) else ()
-        settings = {"log": log, "order": order}
+        settings = {"log": log, "order": order, "worst": view.mode == "min"}
         found.append(Chart("scatter", view.metric, split, heading(across), view.metric, data, settings))
     return found
 
@@ -54,7 +56,7 @@ def heat(view: View) -> list[Chart]:
     xs, ys = in_order(cells["across"]), in_order(cells["down"])
     if len(xs) * len(ys) > MOST_CELLS:
         raise InvalidInput(f"{len(xs)} × {len(ys)} cells are too many for a heat map; choose columns with fewer values")
-    means = cells.group_by("across", "down", maintain_order=True).agg(pl.col("value").mean(), n=pl.len())
+    means = cells.group_by("across", "down", maintain_order=True).agg(pl.col("value").mean(), n=pl.col("value").count())
     settings = {"order": tuple(xs), "order_down": tuple(ys)}
     return [Chart("heat", view.metric, "", heading(across), heading(down), means, settings)]
 
@@ -64,10 +66,17 @@ def parallel(view: View) -> list[Chart]:
     choices = view.choices
     keys = (default_series(view.everything) if choices.series is None else choices.series) or view.chosen.varying
     scored = view.scored
+    finite = scored["score"].is_finite().fill_null(value=False)
     columns = [*dict.fromkeys(key for key in keys if key in scored.columns), "score"]
-    scales = [Scale.of(column, scored[column]) for column in columns]
+    scales = [
+        Scale.of(column, scored[column].filter(finite) if column == "score" else scored[column]) for column in columns
+    ]
     names = [heading(column) if column != "score" else f"{view.metric} ({choices.by})" for column in columns]
     passing = within(scored, choices.brush)
+    if not finite.all():
+        view.notes.append("runs that diverged are grey, and end below the last axis")
+    worst = scored["score"].filter(finite).max() if view.mode == "min" else scored["score"].filter(finite).min()
+    values = scored.select(pl.when(finite).then("score").otherwise(pl.lit(worst, pl.Float64)))["score"]
     parts = []
     for column, scale, name in zip(columns, scales, names, strict=True):
         texts = text_of(scored[column])
@@ -77,10 +86,10 @@ def parallel(view: View) -> list[Chart]:
                     "line": pl.int_range(scored.height, eager=True),
                     "run": scored["run"],
                     "axis": [name] * scored.height,
-                    "place": pl.Series(scale.places(scored[column]), dtype=pl.Float64),
+                    "place": pl.Series(_places(scale, scored[column], finite, column), dtype=pl.Float64),
                     "text": texts,
-                    "value": scored["score"],
-                    "brushed": passing,
+                    "value": values,
+                    "brushed": passing & finite,
                 }
             )
         )
@@ -92,3 +101,11 @@ def parallel(view: View) -> list[Chart]:
     if choices.brush:
         view.notes.append(f"{int(passing.sum())} of {scored.height} runs pass the marked ranges; the others are grey")
     return [Chart("parallel", view.metric, "", "", "", pl.concat(parts), settings)]
+
+
+def _places(scale: Scale, values: pl.Series, finite: pl.Series, column: str) -> list[float | None]:
+    """Return where a run's line crosses an axis; below that of scores where it diverged."""
+    if column != "score":
+        return scale.places(values)
+    places = scale.places(values.fill_nan(None))
+    return [place if known else _BELOW for place, known in zip(places, finite, strict=True)]

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from runslot.view.curves import Curve, Panel
+from runslot.view.curves import Curve, Mark, Panel
 from runslot.view.palette import stroke
 
 Figure = dict[str, Any]
@@ -63,17 +63,19 @@ def base_layout(x: str, y: str) -> dict[str, Any]:
 def curves_figure(panel: Panel, hidden: Sequence[str] = ()) -> Figure:
     """Return the figure of one panel: for each curve its band and its line, and a ring where runs end."""
     layout = base_layout(panel.x, panel.y)
-    shown = [curve for curve in panel.curves if curve.label not in hidden]
+    shown = [curve for curve in panel.curves if curve.group not in hidden]
     for name in panel.log:
         layout[f"{name}axis"] |= LOG
-    layout["hovermode"] = "x unified" if len(shown) <= _HOVER_TOGETHER else "closest"
+    layout["hovermode"] = "x unified" if sum(not curve.member for curve in shown) <= _HOVER_TOGETHER else "closest"
     if panel.low is not None or panel.high is not None:
         layout["yaxis"] |= _range(panel)
     traces: list[dict[str, Any]] = []
     for curve in shown:
         traces += _band(curve)
-    traces += [_line(curve) for curve in shown]
+    traces += [_member(curve) for curve in shown if curve.member]
+    traces += [_line(curve) for curve in shown if not curve.member]
     traces.append(_ends(shown))  # also where there are none yet: a figure that grows keeps its traces
+    traces.append(_diverged([mark for mark in panel.marks if mark.label not in hidden]))
     return {"data": traces, "layout": layout}
 
 
@@ -108,6 +110,37 @@ def _band(curve: Curve) -> list[dict[str, Any]]:
     ]
 
 
+def _member(curve: Curve) -> dict[str, Any]:
+    """Return the thin line of one run beside the mean of its group."""
+    return {
+        **_xs(curve.points["x"]),
+        "y": numbers(curve.points["center"]),
+        "type": "scatter",
+        "mode": "lines" if curve.points.height > 1 else "markers",
+        "name": plain(curve.label),
+        "line": {"color": stroke(curve.index).colour, "width": 0.9},
+        "opacity": 0.4,
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def _diverged(marks: Sequence[Mark]) -> dict[str, Any]:
+    """Return crosses where runs diverged."""
+    marker = {"symbol": "x-thin", "size": 9, "color": [stroke(mark.index).colour for mark in marks]}
+    return {
+        "x": [mark.x for mark in marks],
+        "y": numbers(pl.Series([mark.y for mark in marks], dtype=pl.Float64)),
+        "type": "scatter",
+        "mode": "markers",
+        "marker": marker | {"line": {"width": 2, "color": marker["color"]}},
+        "text": [plain(f"{mark.run} diverged here") for mark in marks],
+        "hovertemplate": "%{text}<extra></extra>",
+        "showlegend": False,
+        "name": "diverged",
+    }
+
+
 def _line(curve: Curve) -> dict[str, Any]:
     drawn = stroke(curve.index)
     single = curve.run is not None
@@ -136,6 +169,8 @@ def _ends(curves: Sequence[Curve]) -> dict[str, Any]:
     colours: list[str] = []
     texts: list[str] = []
     for curve in curves:
+        if curve.member:
+            continue
         points = curve.points.with_columns(after=pl.col("n").shift(-1))
         ended = points.filter(pl.col("after") < pl.col("n")).select("x", "center", "n", "after")
         for x, center, n, after in ended.iter_rows():

@@ -12,7 +12,7 @@ from dash import Dash, Input, Output, State, no_update
 
 from runslot.errors import RunslotError
 from runslot.view.figures import Figure, growth
-from runslot.view.page import counted_words, status_counts
+from runslot.view.page import counted_words, notes_text, status_counts
 from runslot.view.shown import Memory, same_frame, seen_of
 from runslot.view.table import changes
 from runslot.view.watching import Watched
@@ -59,7 +59,7 @@ def add_growth(app: Dash, watched: Watched, memory: Memory) -> None:
             "figures": [change_of(a, b) for a, b in zip(before.figures, after.figures, strict=True)],
             "seen": {**now, "table": now},
             "table": changes(before.painted, after.painted),
-            "notes": " · ".join(after.notes),
+            "notes": notes_text(after),
             "counted": counted_words(after),
             "status": status_counts(after),
         }

@@ -7,6 +7,8 @@ publishers take) and the size that it will have in print.
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from runslot.view.chart import Chart
 from runslot.view.charts import charts
 from runslot.view.choices import Choices
 from runslot.view.choosing import choose
-from runslot.view.curves import Drawing, draw
+from runslot.view.curves import Drawing, Panel, draw
 from runslot.view.palette import LINES, stroke
 from runslot.view.plots import axis_marks
 from runslot.view.rows import Rows
@@ -41,6 +43,8 @@ class Paper:
     font: float = 8.0
     dpi: int = 300
     """Of a PNG."""
+    line: bool = True
+    """Whether the figure says itself who counts, in one small line."""
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.width <= 40 or (self.height is not None and not 0.5 <= self.height <= 60):
@@ -57,13 +61,34 @@ def paper_files(
     *,
     paper: Paper | None = None,
     rows: Rows | None = None,
-) -> dict[str, bytes]:
+) -> Mapping[str, bytes]:
     """Return the files of an export by name: the figure, its data as CSV, the script that draws it from them.
 
     `rows` are those of `results`, where they are known already.
 
     Raises `NotInstalled` without matplotlib, `InvalidInput` where nothing is to be drawn or for an unknown format.
     """
+    return paper_figure(results, choices, name, kind, paper=paper, rows=rows).files
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """A figure with its data and its script, and what is to be written under it."""
+
+    files: Mapping[str, bytes]
+    caption: str
+
+
+def paper_figure(
+    results: Results,
+    choices: Choices,
+    name: str,
+    kind: str,
+    *,
+    paper: Paper | None = None,
+    rows: Rows | None = None,
+) -> PaperFigure:
+    """Return what `paper_files` returns, and the caption."""
     if kind not in FORMATS:
         raise InvalidInput(f"{kind!r} is no format of figures; choose among {', '.join(FORMATS)}")
     chosen = choose(results, choices)
@@ -78,7 +103,8 @@ def paper_files(
         else _charts(chosen, results, choices, paper)
     )
     files = {f"{name}.{kind}": draw_paper(table, settings, kind), f"{name}.csv": table.write_csv().encode()}
-    return {**files, f"{name}.py": _script(name, kind, table, settings).encode()}
+    files[f"{name}.py"] = _script(name, kind, table, settings).encode()
+    return PaperFigure(files, settings["caption"])
 
 
 def _curves(
@@ -86,7 +112,7 @@ def _curves(
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     drawn = draw(chosen, rows or Rows.of(results), choices, results)
     if not any(panel.curves for panel in drawn.panels):
-        raise InvalidInput("there is nothing to draw: no run has both metrics")
+        raise InvalidInput(f"there is nothing to draw: no run that counts has both metrics ({drawn.notes[0]})")
     return data_table(drawn, choices.hide), _settings(drawn, choices, paper)
 
 
@@ -94,7 +120,7 @@ def _charts(chosen: Results, results: Results, choices: Choices, paper: Paper) -
     drawn = charts(chosen, choices, results)
     full = [chart for chart in drawn.charts if chart.data.height]
     if not full:
-        raise InvalidInput("there is nothing to draw: no run has a number to be judged by")
+        raise InvalidInput(f"there is nothing to draw: no run that counts has such a score ({drawn.notes[0]})")
     parts = [
         chart.data.select(pl.lit(i).alias("panel"), pl.lit(chart.split).alias("split"), pl.all())
         for i, chart in enumerate(full)
@@ -109,12 +135,14 @@ def _charts(chosen: Results, results: Results, choices: Choices, paper: Paper) -
     labels = max((chart.data["label"].n_unique() for chart in full if "label" in chart.data.columns), default=0)
     by_labels = full[0].mark in {"bars", "points"}
     each = 0.5 + 0.19 * labels if by_labels else min(paper.width / columns * 0.62, 3.2)
+    named = [label for chart in full if chart.mark in {"profile", "scatter"} for label in chart.data["label"].unique()]
     settings = {
-        "size": (paper.width, round(paper.height or lines * each + 0.35, 3)),
+        "size": (paper.width, round(paper.height or lines * each + _below(list(dict.fromkeys(named)), paper), 3)),
         "columns": columns,
         "font": paper.font,
         "dpi": paper.dpi,
-        "caption": "; ".join(drawn.notes),
+        "line": drawn.notes[0] if paper.line else "",
+        "caption": caption_of(drawn.notes),
         "panels": [_panel_settings(chart) for chart in full],
     }
     return table, settings
@@ -132,7 +160,7 @@ def _panel_settings(chart: Chart) -> dict[str, Any]:
     if chart.mark in {"bars", "points"}:
         found |= {"log": own["log"], "limits": own["limits"], "line": own.get("mark")}
     elif chart.mark == "scatter":
-        found |= {"log": own["log"], "order": list(own["order"])}
+        found |= {"log": own["log"], "order": list(own["order"]), "worst": own["worst"]}
     elif chart.mark == "heat":
         found |= {"order": list(own["order"]), "order_down": list(own["order_down"])}
     elif chart.mark == "parallel":
@@ -140,33 +168,58 @@ def _panel_settings(chart: Chart) -> dict[str, Any]:
     return found
 
 
-def data_table(drawn: Drawing, hidden: tuple[str, ...] = ()) -> pl.DataFrame:
-    """Return all that is drawn, a row a point: `panel`, `split`, `y`, `series`, `colour`, `dash`, `x`, `n`, `center`,
-    `low`, `high`."""
+def data_table(drawn: Drawing, hidden: Sequence[str] = ()) -> pl.DataFrame:
+    """Return what is drawn, a row a point: of a mean, of a run by itself, or where a run diverged."""
     parts = []
     for number, panel in enumerate(drawn.panels):
         for curve in panel.curves:
-            if curve.label in hidden:
-                continue
-            line = stroke(curve.index)
-            parts.append(
-                curve.points.select(
-                    pl.lit(number).alias("panel"),
-                    pl.lit(panel.split).alias("split"),
-                    pl.lit(panel.y).alias("y"),
-                    pl.lit(curve.label).alias("series"),
-                    pl.lit(line.colour).alias("colour"),
-                    pl.lit(_LINES[line.dash]).alias("dash"),
-                    "x",
-                    pl.col("n").cast(pl.Int64),
-                    "center",
-                    "low",
-                    "high",
-                )
-            )
+            if curve.group not in hidden:
+                part = "mean" if curve.run is None else "run"
+                points = curve.points.with_columns(pl.col("n").cast(pl.Int64))
+                parts.append(_points(points, number, panel, curve.group, curve.index, part, curve.run))
+        for mark in panel.marks:
+            if mark.label not in hidden:
+                point = {"x": [mark.x], "n": [1], "center": [mark.y], "low": [None], "high": [None]}
+                types = {"low": pl.Float64, "high": pl.Float64}
+                points = pl.DataFrame(point, schema_overrides=types)
+                parts.append(_points(points, number, panel, mark.label, mark.index, "diverged", mark.run))
     if not parts:
         raise InvalidInput("every curve is hidden, so there is nothing to draw")
     return pl.concat(parts)
+
+
+def _points(
+    points: pl.DataFrame, number: int, panel: Panel, label: str, index: int, part: str, run: str | None
+) -> pl.DataFrame:
+    line = stroke(index)
+    return points.select(
+        pl.lit(number).alias("panel"),
+        pl.lit(panel.split).alias("split"),
+        pl.lit(panel.y).alias("y"),
+        pl.lit(label).alias("series"),
+        pl.lit(line.colour).alias("colour"),
+        pl.lit(_LINES[line.dash]).alias("dash"),
+        "x",
+        "n",
+        "center",
+        "low",
+        "high",
+        pl.lit(part).alias("part"),
+        pl.lit(run or "").alias("run"),
+    )
+
+
+def caption_of(notes: Sequence[str]) -> str:
+    """Return what is to be written under a figure."""
+    return "; ".join(notes)
+
+
+def _below(labels: Sequence[str], paper: Paper) -> float:
+    """Return the inches that legend and accounting line take, so that the axes keep theirs."""
+    widest = max(map(len, labels), default=1)
+    fitting = max(1, int(paper.width * 72 / (paper.font * (0.55 * widest + 4))))
+    rows = -(-len(labels) // fitting) if len(labels) > 1 else 0
+    return 0.35 + (0.3 if paper.line else 0.0) + max(0, rows - 1) * 1.5 * paper.font / 72
 
 
 def _settings(drawn: Drawing, choices: Choices, paper: Paper) -> dict[str, Any]:
@@ -174,7 +227,8 @@ def _settings(drawn: Drawing, choices: Choices, paper: Paper) -> dict[str, Any]:
     count = len(drawn.panels)
     columns = min(count, _MOST_COLUMNS if paper.width > 4 else 1)
     lines = -(-count // columns)
-    height = paper.height or lines * min(paper.width / columns * 0.72, 3.2) + 0.35
+    labels = [found.label for found in drawn.groups if found.label not in choices.hide]
+    height = paper.height or lines * min(paper.width / columns * 0.72, 3.2) + _below(labels, paper)
     return {
         "size": (paper.width, round(height, 3)),
         "columns": columns,
@@ -183,7 +237,8 @@ def _settings(drawn: Drawing, choices: Choices, paper: Paper) -> dict[str, Any]:
         "x": drawn.panels[0].x,
         "log": tuple(choices.log),
         "limits": (choices.low, choices.high),
-        "caption": "; ".join(drawn.notes),
+        "line": drawn.notes[0] if paper.line else "",
+        "caption": caption_of(drawn.notes),
     }
 
 
@@ -201,8 +256,14 @@ def draw_paper(table: pl.DataFrame, settings: dict[str, Any], kind: str) -> byte
         buffer = io.BytesIO()
         # A fixed date gives equal files for equal data.
         dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
+        dated |= _described(kind, settings)
         figure.savefig(buffer, format=kind, dpi=settings["dpi"], metadata=dated)
     return buffer.getvalue()
+
+
+def _described(kind: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what the file itself says of the figure."""
+    return {"Subject" if kind == "pdf" else "Description": settings["caption"]}
 
 
 def _script(name: str, kind: str, table: pl.DataFrame, settings: dict[str, Any]) -> str:
@@ -211,7 +272,8 @@ def _script(name: str, kind: str, table: pl.DataFrame, settings: dict[str, Any])
     texts = [
         Path(str(module.__file__)).read_text(encoding="utf-8").partition("# --- shared ---\n")[2] for module in modules
     ]
-    shared = "\n\n".join(text.removeprefix("from typing import Any\n").strip("\n") for text in texts)
+    imports = re.compile(r"^(import textwrap|from typing import Any)\n", re.MULTILINE)
+    shared = "\n\n".join(imports.sub("", text).strip("\n") for text in texts)
     kinds = {column: _READ[kind] for column, kind in _kinds(table).items() if kind in _READ}
     return (
         _HEAD.format(name=name, kind=kind)
@@ -222,6 +284,7 @@ def _script(name: str, kind: str, table: pl.DataFrame, settings: dict[str, Any])
             settings=",\n    ".join(f"{key!r}: {value!r}" for key, value in settings.items()),
             readers=", ".join(f"{column!r}: {reader}" for column, reader in kinds.items()),
             draw="draw_charts" if len(modules) > 1 else "draw",
+            metadata=repr(dict.fromkeys(_described(kind, settings), "…")).replace("'…'", 'SETTINGS["caption"]'),
         )
     )
 
@@ -240,6 +303,7 @@ _READ = {"whole": "int", "number": "float", "logical": '"true".__eq__'}
 _HEAD = '''"""Draws {name}.{kind} from {name}.csv; needs matplotlib. Written by runslot."""
 
 import csv
+import textwrap
 from typing import Any
 
 '''
@@ -260,5 +324,6 @@ if __name__ == "__main__":
     for key, read in READERS.items():
         points[key] = [read(value) if value else None for value in points[key]]
     with matplotlib.rc_context(STYLE):
-        {draw}(Figure, points, SETTINGS).savefig("{name}.{kind}", dpi=SETTINGS["dpi"])
+        figure = {draw}(Figure, points, SETTINGS)
+        figure.savefig("{name}.{kind}", dpi=SETTINGS["dpi"], metadata={metadata})
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -44,12 +44,13 @@ def _intervals(chart: Chart) -> Figure:
     if (mark := chart.settings.get("mark")) is not None:
         line = {"color": GREY, "width": 1, "dash": "dot"}
         layout["shapes"] = [{"type": "line", "x0": mark, "x1": mark, "yref": "paper", "y0": 0, "y1": 1, "line": line}]
-    traces = [_middle(chart.mark, *row) for row in groups.drop("part").iter_rows()]
+    traces = [_middle(chart.mark, row) for row in groups.iter_rows(named=True) if row["value"] is not None]
+    layout["annotations"] = [_nothing(row) for row in groups.iter_rows(named=True) if row["diverged"]]
     runs = data.filter(part="run")
     if 0 < runs.height <= _MOST_DOTS:
         traces.append(_dots(runs, few=runs.height <= 12 * len(labels)))
     # Above the dots, so that these do not hide them.
-    traces += [_interval(*row) for row in groups.drop("part", "n").iter_rows() if row[-1] is not None]
+    traces += [_interval(row) for row in groups.iter_rows(named=True) if row["high"] is not None]
     return {"data": traces, "layout": layout}
 
 
@@ -59,15 +60,14 @@ def _limit(axis: dict[str, Any], low: float | None, high: float | None) -> None:
         axis |= {"range": [low, high], "autorange": "min" if low is None else "max" if high is None else False}
 
 
-def _middle(
-    mark: str, label: str, colour: str, value: float, low: float | None, high: float | None, n: int
-) -> dict[str, Any]:
+def _middle(mark: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    label, colour, low, high, n = (row[name] for name in ("label", "colour", "low", "high", "n"))
     between = f"  [{low:.4g}, {high:.4g}]" if low is not None and high is not None else ""
     common = {
-        "x": numbers(pl.Series([value], dtype=pl.Float64)),
+        "x": numbers(pl.Series([row["value"]], dtype=pl.Float64)),
         "y": [plain(label)],
         "name": plain(label),
-        "hovertemplate": f"%{{x:.5g}}{between}  n={n}<extra></extra>",
+        "hovertemplate": f"%{{x:.6~g}}{between}  n={n}<extra></extra>",
     }
     if mark == "points":
         return {**common, "type": "scatter", "mode": "markers", "marker": {"color": colour, "size": 11}}
@@ -75,12 +75,32 @@ def _middle(
     return {**common, "type": "bar", "orientation": "h", "width": 0.66, "marker": bar}
 
 
-def _interval(label: str, colour: str, value: float, low: float, high: float) -> dict[str, Any]:
+def _nothing(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stands at a group of which runs diverged."""
+    return {
+        "xref": "paper",
+        "x": 1,
+        "xanchor": "right",
+        "y": plain(row["label"]),
+        "text": plain(diverged_words(row["diverged"], row["value"])),
+        "showarrow": False,
+        "font": {"size": 11, "color": row["colour"]},
+        "bgcolor": GRID,
+    }
+
+
+def diverged_words(count: int, value: float | None) -> str:
+    """Return what is said at a group of which some runs diverged."""
+    return f"× {count} diverged" + (": no value" if value is None else "")
+
+
+def _interval(row: Mapping[str, Any]) -> dict[str, Any]:
+    value, low, high, colour = (row[name] for name in ("value", "low", "high", "colour"))
     error = {"type": "data", "symmetric": False, "color": colour, "thickness": 2.5, "width": 6}
     error |= {"array": numbers(pl.Series([high - value])), "arrayminus": numbers(pl.Series([value - low]))}
     return {
         "x": numbers(pl.Series([value])),
-        "y": [plain(label)],
+        "y": [plain(row["label"])],
         "type": "scatter",
         "mode": "markers",
         "marker": {"color": colour, "size": 1},
@@ -112,9 +132,10 @@ def _profile(chart: Chart) -> Figure:
         label, colour, dash, n = curve.select("label", "colour", "dash", "n").row(0)
         common: dict[str, Any] = {"x": numbers(curve["x"]), "type": "scatter", "mode": "lines", "name": plain(label)}
         edge = {"line": {"width": 0, "color": colour}, "hoverinfo": "skip"}
-        traces.append({**common, **edge, "y": numbers(curve["low"])})
         filled = {"fill": "tonexty", "fillcolor": faint(colour, 0.16)}
-        traces.append({**common, **edge, **filled, "y": numbers(curve["high"])})
+        if curve["low"].null_count() < curve.height:
+            traces.append({**common, **edge, "y": numbers(curve["low"])})
+            traces.append({**common, **edge, **filled, "y": numbers(curve["high"])})
         line = {"color": colour, "dash": dash, "width": 2}
         said = f"%{{y:.3g}} of n={n}"
         traces.append({**common, "y": numbers(curve["value"]), "line": line, "hovertemplate": said})
@@ -133,14 +154,19 @@ def _scatter(chart: Chart) -> Figure:
         layout["xaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": order}
     traces = []
     common = shared_start(data["run"].to_list()) if data.height else 0
+    data = with_edge(data, high=chart.settings.get("worst", False)) if data.height else data
     for own in data.partition_by("label", maintain_order=True) if data.height else []:
         label, colour, index = own.select("label", "colour", "index").row(0)
-        symbol = _SYMBOLS[index // 6 % len(_SYMBOLS)]
+        usual = _SYMBOLS[index // 6 % len(_SYMBOLS)]
+        symbol = ["x-thin-open" if gone else usual for gone in own["diverged"]] if own["diverged"].any() else usual
         traces.append(
             {
                 "x": numbers(own["x"]) if numeric else [plain(x) for x in own["x"]],
                 "y": numbers(own["value"]),
-                "text": [plain(run[common:]) for run in own["run"]],
+                "text": [
+                    plain(run[common:] + (" diverged" if gone else ""))
+                    for run, gone in own.select("run", "diverged").iter_rows()
+                ],
                 "type": "scatter",
                 "mode": "markers",
                 "marker": {"color": colour, "size": 9, "opacity": 0.8, "symbol": symbol},
@@ -149,6 +175,16 @@ def _scatter(chart: Chart) -> Figure:
             }
         )
     return {"data": traces, "layout": layout}
+
+
+def with_edge(data: pl.DataFrame, *, high: bool) -> pl.DataFrame:
+    """Return the points of a scatter with those of runs that diverged beyond the worst one of the others."""
+    lowest, highest = (
+        float(v) if isinstance(v, int | float) else 0.0 for v in (data["value"].min(), data["value"].max())
+    )
+    beyond = 0.06 * ((highest - lowest) or abs(highest) or 1.0)
+    edge = highest + beyond if high else lowest - beyond
+    return data.with_columns(diverged=pl.col("value").is_null(), value=pl.col("value").fill_null(edge))
 
 
 def _thinned(data: pl.DataFrame) -> pl.DataFrame:
@@ -196,11 +232,14 @@ def _heat(chart: Chart) -> Figure:
 
 
 def _rounded(cell: tuple[float, int] | None) -> float | None:
-    return None if cell is None else float(f"{cell[0]:.6g}")
+    known = cell is not None and cell[0] is not None and math.isfinite(cell[0])
+    return float(f"{cell[0]:.6g}") if cell is not None and known else None
 
 
 def _said(cell: tuple[float, int] | None) -> str:
-    return "" if cell is None else f"{cell[0]:.4g}<br>n={cell[1]}"
+    if cell is None:
+        return ""
+    return f"{cell[0]:.4g}<br>n={cell[1]}" if cell[0] is not None and math.isfinite(cell[0]) else "diverged"
 
 
 def _parallel(chart: Chart) -> Figure:

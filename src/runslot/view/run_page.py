@@ -13,10 +13,11 @@ from dash import dcc, html
 
 from runslot.errors import NotFound
 from runslot.experiment.rundir import KEEPER, RunDir
+from runslot.results.labels import text_of_value
 from runslot.results.results import FINAL, Results
 from runslot.view.attributes import attributes
 from runslot.view.choices import ROW
-from runslot.view.choosing import default_x, default_y, said
+from runslot.view.choosing import default_x, default_y
 from runslot.view.curves import Curve, Panel
 from runslot.view.decimation import decimate
 from runslot.view.figures import CONFIG, Figure, curves_figure, with_mark
@@ -102,7 +103,7 @@ def pairs(values: Mapping[str, Any]) -> Any:
     """Return names and values as a table; None without any."""
     if not values:
         return None
-    rows = [html.Tr([html.Th(key, scope="row"), html.Td(said(value))]) for key, value in values.items()]
+    rows = [html.Tr([html.Th(key, scope="row"), html.Td(text_of_value(value))]) for key, value in values.items()]
     return html.Table(html.Tbody(rows), className="rs-pairs")
 
 

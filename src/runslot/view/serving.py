@@ -53,10 +53,13 @@ def bind(
     allowed: Sequence[str] = (),
     path: str | None = None,
     log: Sequence[str] = (),
+    query: str = "",
 ) -> Served:
     """Bind the page of these directories, read as `load` does with `path` and `log`.
 
-    Port 0 takes any free one, None the usual or the next free one.
+    Port 0 takes any free one, None the usual or the next free one. `query` are choices that the page is
+    opened with (`Choices.query`).
+
     Raises `NotFound` for a directory that is not there, `InvalidInput` for an address that is not this machine's or
     a public one without a token, `Busy` for a port that is taken.
     """
@@ -71,9 +74,10 @@ def bind(
         raise
     name = socket.gethostname() if host in _EVERY else host
     shown = f"[{name}]" if ":" in name else name
-    query = {TOKEN: guard.token} if guard.token else {}
-    query |= {"path": path} if path else {}
-    return Served(server, f"http://{shown}:{server.port}/{'?' if query else ''}{urlencode(query, safe='{}/')}")
+    pairs = {TOKEN: guard.token} if guard.token else {}
+    pairs |= {"path": path} if path else {}
+    asked = "&".join(part for part in (urlencode(pairs, safe="{}/"), query) if part)
+    return Served(server, f"http://{shown}:{server.port}/" + (f"?{asked}" if asked else ""))
 
 
 def _bound(host: str, port: int | None) -> BaseWSGIServer:

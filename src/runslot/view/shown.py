@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 import zlib
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,11 +17,11 @@ import polars as pl
 from runslot.results.results import Results
 from runslot.view.charts import charts
 from runslot.view.choices import Choices
-from runslot.view.choosing import UNKNOWN, Group, choose, default_series, default_y, group
+from runslot.view.choosing import UNKNOWN, Group, Groups, choose, default_y
 from runslot.view.curves import draw
 from runslot.view.figures import Figure, curves_figure
-from runslot.view.palette import DISTINCT
 from runslot.view.plots import figure_of
+from runslot.view.ranking import Tally
 from runslot.view.table import Row, column_definitions, default_columns, paint, rows
 from runslot.view.timeline import slots_figures
 from runslot.view.watching import Moment
@@ -28,6 +29,7 @@ from runslot.view.watching import Moment
 _QUICK, _SHARE = 0.7, 4
 """Seconds after which drawing is slow, and how many times as long as it took what was drawn stays: a page of slow
 figures does not keep a core busy."""
+_NO_RUNS = "There are no runs yet; this page waits for them."
 _KEPT = 24
 """Pages, or earlier moments of one, that are remembered; one that is forgotten is sent whole."""
 
@@ -39,8 +41,8 @@ class Shown:
     titles: tuple[tuple[str, str], ...]
     """Of each figure, its metric and the values that figures are split by."""
     figures: tuple[Figure, ...]
-    legend: tuple[tuple[Group, int], ...]
-    """Groups that have a curve, and how many runs each."""
+    legend: tuple[tuple[Group, str], ...]
+    """Groups that have a curve, and how many runs each has, in words."""
     notes: tuple[str, ...]
     columns: tuple[str, ...]
     """What can be chosen from; other ones need other controls."""
@@ -62,28 +64,44 @@ def show(moment: Moment, choices: Choices) -> Shown:
     """Draw a page. Raises `InvalidInput` for choices that these runs do not have."""
     results = moment.results
     chosen = choose(results, choices)
-    keys = default_series(results) if choices.series is None else choices.series
-    series = group(chosen, keys, results)
-    titles, figures, drawn, notes, marked = _figures(moment, chosen, choices)
-    if marked is not None:
-        chosen = chosen.where(pl.col("run").is_in(list(marked)))
+    drawn = _drawn(moment, chosen, choices)
+    if drawn.marked is not None:
+        chosen = chosen.where(pl.col("run").is_in(list(drawn.marked)))
     metrics = tuple(m for m in choices.y or default_y(results.metrics) if m in results.metrics)
     columns = default_columns(results, metrics) if choices.columns is None else choices.columns
-    counts = Counter(series.of.values())
-    legend = [(g, counts[i]) for i, g in enumerate(series.groups) if g.index in drawn and len(series.groups) > 1]
-    coloured = {found.index for found, _ in legend} if len(series.groups) <= DISTINCT else set()
+    groups = drawn.series.groups if drawn.series is not None else ()
+    legend = [
+        (dataclasses.replace(groups[place], index=index), str(drawn.tallies[place]))
+        for place, index in drawn.colours.items()
+    ]
+    of = drawn.series.of if drawn.series is not None and len(groups) > 1 else dict.fromkeys(chosen.runs["run"], -1)
     return Shown(
-        titles,
-        figures,
-        tuple(legend) if choices.kind != "bars" else (),  # there the labels stand on the axis
-        notes,
+        drawn.titles,
+        drawn.figures,
+        tuple(legend) if choices.kind != "bars" and len(groups) > 1 else (),  # there the labels stand on the axis
+        drawn.notes,
         tuple(results.runs.columns),
         column_definitions(results, columns),
         rows(chosen, columns),
-        paint(chosen, series, coloured),
+        paint(chosen, of, drawn.colours),
         _states(results),
         results.runs.height,
     )
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """The figures of a page, whatever their kind."""
+
+    notes: tuple[str, ...]
+    titles: tuple[tuple[str, str], ...] = ()
+    figures: tuple[Figure, ...] = ()
+    series: Groups | None = None
+    colours: Mapping[int, int] = field(default_factory=dict)
+    """By place of a series that has a colour: its number."""
+    tallies: Mapping[int, Tally] = field(default_factory=dict)
+    marked: frozenset[str] | None = None
+    """Runs that pass the marked ranges of parallel coordinates."""
 
 
 def _states(results: Results) -> Mapping[str, int]:
@@ -92,29 +110,25 @@ def _states(results: Results) -> Mapping[str, int]:
     return states + Counter(queued=waiting) if waiting else states
 
 
-def _figures(
-    moment: Moment, chosen: Results, choices: Choices
-) -> tuple[tuple[tuple[str, str], ...], tuple[Figure, ...], set[int], tuple[str, ...], frozenset[str] | None]:
-    """Return titles, figures, the groups that have a colour in them, notes, and the runs that are marked."""
+def _drawn(moment: Moment, chosen: Results, choices: Choices) -> _Drawn:
     results = moment.results
     if not chosen.runs.height:
-        said = (
-            "No run passes the filters." if results.runs.height else "There are no runs yet; this page waits for them."
-        )
-        return (), (), set(), (said,), None
+        words = "No run passes the filters." if results.runs.height else _NO_RUNS
+        return _Drawn((words,))
     if choices.kind == "slots":
         titles, figures, notes = slots_figures(chosen)
-        return titles, figures, set(), notes, None
+        return _Drawn(notes, titles, figures)
     if not results.metrics:
-        return (), (), set(), ("No run has logged a metric yet.",), None
+        return _Drawn(("No run has logged a metric yet.",))
     if choices.kind != "curves":
-        drawn = charts(chosen, choices, results, quick=True)
-        titles = tuple((chart.metric, chart.split) for chart in drawn.charts)
-        return titles, tuple(map(figure_of, drawn.charts)), set(drawn.coloured), drawn.notes, drawn.marked
+        made = charts(chosen, choices, results, quick=True)
+        titles = tuple((chart.metric, chart.split) for chart in made.charts)
+        figures = tuple(map(figure_of, made.charts))
+        return _Drawn(made.notes, titles, figures, made.series, made.colours, made.tallies, made.marked)
     drawing = draw(chosen, moment.rows, choices, results, quick=True)
     figures = tuple(curves_figure(panel, choices.hide) for panel in drawing.panels)
     titles = tuple((panel.y, panel.split) for panel in drawing.panels)
-    return titles, figures, {found.index for found in drawing.groups}, drawing.notes, None
+    return _Drawn(drawing.notes, titles, figures, drawing.series, drawing.colours, drawing.tallies)
 
 
 def seen_of(query: str, version: int) -> dict[str, Any]:

@@ -6,14 +6,13 @@ Columns go by number (`c3`), never by name: a grid would read `a.b` or `x[0]` in
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from runslot.results.results import BEST, FINAL, Results
 from runslot.results.summary import mode_of
-from runslot.view.choosing import Groups
 from runslot.view.palette import COLOURS, DASHES, STATES
 
 Row = dict[str, Any]
@@ -89,11 +88,12 @@ def rows(results: Results, shown: Sequence[str]) -> list[Row]:
     ]
 
 
-def paint(results: Results, series: Groups, drawn: Collection[int]) -> list[int | None]:
-    """Return the number of each run's curve, which picks its colour; None for a run whose group, by its index, has no
-    curve in `drawn`."""
-    numbers = [group.index if group.index in drawn else None for group in series.groups]
-    return [numbers[series.of[run]] for run in results.runs["run"]]
+def paint(results: Results, of: Mapping[str, int], colours: Mapping[int, int]) -> list[int | None]:
+    """Return the number of each run's curve, which picks its colour; None for a run whose series is not drawn.
+
+    `of` has the place of each run's series, `colours` the numbers of those that are drawn.
+    """
+    return [colours.get(of[run]) for run in results.runs["run"]]
 
 
 def by_name(rows: Sequence[Row], paint: Sequence[int | None]) -> list[int | None]:

@@ -76,6 +76,6 @@ def test_values_that_cannot_be_are_refused_by_name(query: str) -> None:
 
 def test_options_replace_what_a_view_says() -> None:
     view = Choices.from_query("series=lr&band=iqm")
-    assert view.replaced({"band": "mean-std", "top": 2, "x": ""}) == Choices(series=("lr",), band="iqm", top=2)
+    assert view.replaced({"band": "auto", "top": 2, "x": ""}) == Choices(series=("lr",), band="iqm", top=2)
     with pytest.raises(InvalidInput, match="band"):
         view.replaced({"band": "standard"})

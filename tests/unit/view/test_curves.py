@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from runslot.errors import InvalidInput
@@ -25,14 +27,14 @@ def drawn(path: Path, query: str = "") -> Drawing:
 def test_defaults_are_the_objective_over_steps_a_curve_a_variant(runs: Path) -> None:
     (panel,) = drawn(runs).panels
     assert (panel.y, panel.x) == ("score", "step")
-    assert [c.label for c in panel.curves] == [
-        f"lr={lr}, hidden={hidden}" for lr in (0.01, 0.1) for hidden in (32, 128)
-    ]
-    assert [c.runs for c in panel.curves] == [3, 3, 3, 3]
+    means = [c for c in panel.curves if not c.member]
+    assert [c.label for c in means] == [f"lr={lr}, hidden={hidden}" for lr in (0.01, 0.1) for hidden in (32, 128)]
+    assert [c.runs for c in means] == [3, 3, 3, 3]
+    assert sum(c.member for c in panel.curves) == 12  # under five seeds, these themselves are drawn
 
 
 def test_center_and_band_are_those_of_the_seeds(runs: Path) -> None:
-    (panel,) = drawn(runs, "only.lr=0.1&only.hidden=32").panels
+    (panel,) = drawn(runs, "only.lr=0.1&only.hidden=32&band=mean-std").panels
     (curve,) = panel.curves
     assert curve.points["x"].to_list() == [0, 10, 20, 30, 40]
     scores = [3.2 + seed for seed in range(3)]
@@ -42,7 +44,7 @@ def test_center_and_band_are_those_of_the_seeds(runs: Path) -> None:
 
 
 def test_figures_are_split_and_curves_joined_by_any_columns(runs: Path) -> None:
-    drawing = drawn(runs, "series=lr&split=hidden&y=score&y=loss")
+    drawing = drawn(runs, "series=lr&split=hidden&y=score&y=loss&band=mean-std")
     assert [(p.y, p.split) for p in drawing.panels] == [
         (y, f"hidden={h}") for y in ("score", "loss") for h in (32, 128)
     ]
@@ -86,9 +88,11 @@ def test_many_unequal_steps_meet_on_a_grid_with_both_ends(write_run: Write, tmp_
 
 
 def test_the_best_series_of_each_figure(runs: Path) -> None:
-    assert [c.label for c in drawn(runs, "top=1&y=score").panels[0].curves] == ["lr=0.1, hidden=128"]
-    assert [c.label for c in drawn(runs, "top=1&y=score&mode=min").panels[0].curves] == ["lr=0.01, hidden=32"]
-    split = drawn(runs, "top=1&series=lr&split=hidden")
+    assert [c.label for c in drawn(runs, "top=1&y=score&band=mean-ci").panels[0].curves] == ["lr=0.1, hidden=128"]
+    assert [c.label for c in drawn(runs, "top=1&y=score&mode=min&band=mean-ci").panels[0].curves] == [
+        "lr=0.01, hidden=32"
+    ]
+    split = drawn(runs, "top=1&series=lr&split=hidden&band=mean-ci")
     assert [[c.label for c in p.curves] for p in split.panels] == [["lr=0.1"], ["lr=0.1"]]
 
 
@@ -121,13 +125,14 @@ def test_what_no_run_has_is_refused(runs: Path, query: str) -> None:
 def test_smoothing_is_along_each_run_and_said(runs: Path) -> None:
     drawing = drawn(runs, "smooth=2&only.lr=0.1&only.hidden=32")
     assert drawing.panels[0].curves[0].points["center"].to_list() == pytest.approx([4.2, 9.2, 19.2, 29.2, 39.2])
-    assert "smoothed: running mean over 2 rows" in drawing.notes
+    assert "smoothed: running mean over the last 20 of step" in drawing.notes
 
 
 def test_a_quick_bootstrap_says_how_many_resamplings(runs: Path) -> None:
     results, choices = load(runs, cache=False), Choices(band="iqm", series=())
     full = draw(results, Rows.of(results), choices, results)
-    assert full.notes == ("interquartile mean, 95 % bootstrap interval",)
+    words = "interquartile mean, 95 % bootstrap interval over 12 runs"
+    assert full.notes == (f"12 runs: 12 counted; pooled over: lr, hidden; {words}",)
     points = full.panels[0].curves[0].points
     assert (points["low"] <= points["center"]).all()
     assert (points["center"] <= points["high"]).all()
@@ -149,7 +154,87 @@ def test_what_tells_the_time_stands_first_among_axes() -> None:
     assert found[5:] == ["loss", "time/fps"]
 
 
-def test_a_parameter_of_many_values_does_not_make_a_curve_each(write_run: Write, tmp_path: Path) -> None:
+def test_of_many_variants_the_best_are_drawn_and_none_are_pooled(write_run: Write, tmp_path: Path) -> None:
     for i in range(40):
         write_run(f"run_{i}", {"lr": i / 7, "env": "ab"[i % 2]}, {"step": [1], "score": [i]})
-    assert default_series(load(tmp_path / "runs", cache=False)) == ("env",)
+    results = load(tmp_path / "runs", cache=False)
+    assert default_series(results) == ("lr", "env")
+    drawing = drawn(tmp_path / "runs")
+    (panel,) = drawing.panels
+    assert sorted(c.points["center"][0] for c in panel.curves) == [*range(30, 40)]
+    assert "pooled over: nothing" in drawing.notes[0]
+    assert any("10 of 40 variants, best by final" in note for note in drawing.notes)
+    assert len({c.index for c in panel.curves}) == 10
+    pooled = drawn(tmp_path / "runs", "series=env")
+    assert "pooled over: lr" in pooled.notes[0]
+
+
+def test_groups_are_formed_by_value_not_by_printed_digits(write_run: Write, tmp_path: Path) -> None:
+    for lr in (0.12345678, 0.123456789):
+        write_run(f"{lr}", {"lr": lr}, {"step": [1], "score": [lr]})
+    curves = drawn(tmp_path / "runs").panels[0].curves
+    assert {c.label for c in curves} == {"lr=0.12345678", "lr=0.123456789"}
+
+
+@pytest.mark.parametrize(
+    ("query", "last"), [("", 1), ("diverged=worst", 1), ("diverged=drop", 3)], ids=["nan", "worst", "drop"]
+)
+def test_a_run_that_diverged_is_marked_and_ends_its_groups_curve(
+    write_run: Write, tmp_path: Path, query: str, last: int
+) -> None:
+    nan = float("nan")
+    for seed in range(3):
+        score = [1.0, 2.0, 3.0, 4.0] if seed else [1.0, 2.0, nan, nan]
+        write_run(f"run_{seed}", {"lr": 1, "seed": seed}, {"step": [*range(4)], "score": score})
+    drawing = drawn(tmp_path / "runs", query)
+    (panel,) = drawing.panels
+    (mean,) = [c for c in panel.curves if not c.member]
+    assert mean.points["x"].max() == last
+    (mark,) = panel.marks
+    assert (mark.x, mark.y) == (1.0, 2.0)
+    assert "1 diverged" in drawing.notes[0]
+
+
+def test_failed_runs_do_not_count_unless_they_are_included(write_run: Write, tmp_path: Path) -> None:
+    for seed in range(3):
+        write_run(f"run_{seed}", {"lr": 1, "seed": seed}, {"step": [0, 1], "score": [0, seed]})
+    results = load(tmp_path / "runs", cache=False)
+    states = pl.Series(["succeeded", "succeeded", "failed"])
+    results = dataclasses.replace(results, runs=results.runs.with_columns(state=states))
+    for choices, n in ((Choices(), 2), (Choices(include=("failed",)), 3), (Choices(state=("failed",)), 1)):
+        chosen = choose(results, choices)
+        drawing = draw(chosen, Rows.of(results), choices, results)
+        (mean,) = [c for c in drawing.panels[0].curves if not c.member]
+        assert mean.points["n"].to_list() == [n, n]
+    assert "1 failed" in draw(results, Rows.of(results), Choices(), results).notes[0]
+
+
+def test_a_spike_that_all_seeds_have_is_in_the_mean_whatever_their_x(write_run: Write, tmp_path: Path) -> None:
+    for seed in range(3):
+        steps = [3 * i + seed for i in range(3000)]
+        score = [100.0 if step // 3 == 2501 else 0.0 for step in steps]
+        write_run(f"run_{seed}", {"lr": 1, "seed": seed}, {"step": steps, "score": score})
+    results, choices = load(tmp_path / "runs", cache=False), Choices()
+    (panel,) = draw(results, Rows.of(results), choices, results).panels
+    (mean,) = [c for c in panel.curves if not c.member]
+    assert mean.points["center"].max() == pytest.approx(100 * (1 + 2 / 3 + 1 / 3) / 3, rel=0.4)
+    assert set(mean.points["x"]) <= {*range(9000)}
+    assert mean.points.height < 1000
+
+
+def test_a_logarithmic_axis_is_thinned_by_its_decades(write_run: Write, tmp_path: Path) -> None:
+    for seed in range(2):
+        steps = [*range(1, 20_000)]
+        write_run(f"run_{seed}", {"lr": 1, "seed": seed}, {"step": steps, "score": [1 / step for step in steps]})
+    results, choices = load(tmp_path / "runs", cache=False), Choices(log=("x",))
+    (panel,) = draw(results, Rows.of(results), choices, results).panels
+    (mean,) = [c for c in panel.curves if not c.member]
+    decades = [mean.points.filter(pl.col("x").is_between(10**k, 10 ** (k + 1) - 1)).height for k in range(5)]
+    assert decades[0] == 9
+    assert all(count >= 30 for count in decades[1:4])
+
+
+def test_no_number_to_draw_is_a_sentence(write_run: Write, tmp_path: Path) -> None:
+    write_run("run_0", {"lr": 1}, {"word": ["a", "b"]})
+    with pytest.raises(InvalidInput, match="no run has logged a number"):
+        drawn(tmp_path)

@@ -37,7 +37,8 @@ def test_the_data_are_what_is_drawn(runs: Path, tmp_path: Path) -> None:
     assert table["series"].unique().to_list() == ["lr=0.01"]
     assert table["panel"].unique().sort().to_list() == [0, 1]
     assert table.filter((pl.col("panel") == 0) & (pl.col("x") == 0))["center"][0] == pytest.approx(0.32 + 1)
-    assert set(table["n"]) == {3}
+    assert set(table.filter(part="mean")["n"]) == {3}
+    assert table.filter(part="run")["run"].n_unique() == 6  # of so few seeds each one is drawn
 
 
 def test_the_script_draws_the_figure_from_the_data_without_runslot(runs: Path, tmp_path: Path) -> None:

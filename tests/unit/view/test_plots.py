@@ -33,7 +33,7 @@ def figures(path: Path, query: str) -> tuple[Figure, ...]:
 
 
 def test_scores_are_bars_from_zero_with_an_interval_a_group_and_the_runs_as_dots(runs: Path) -> None:
-    (figure,) = figures(runs, "kind=bars&y=score&series=lr&series=hidden")
+    (figure,) = figures(runs, "kind=bars&y=score&series=lr&series=hidden&band=mean-std")
     bars = {t["name"]: t for t in figure["data"] if t["type"] == "bar"}
     assert bars["lr=0.1, hidden=128"]["x"] == [pytest.approx(0.1 * 128 + 41)]
     intervals = {t["y"][0]: t["error_x"] for t in figure["data"] if "error_x" in t}
@@ -94,11 +94,10 @@ def test_columns_named_like_tasks_are_tasks(write_run: Write, tmp_path: Path) ->
 
 
 def test_importance_names_what_matters(runs: Path) -> None:
-    pytest.importorskip("optuna")
     pytest.importorskip("sklearn")
     (chart,) = charted(runs, "kind=importance&y=score").charts
-    assert set(chart.data["label"]) == {"lr", "hidden"}
-    assert chart.data["value"].sum() == pytest.approx(1)
+    assert set(chart.data["label"]) == {"lr", "hidden", "lr × hidden", "seeds", "nothing of these"}
+    assert chart.data["value"].sum() == pytest.approx(1, abs=0.2)
 
 
 def test_runs_are_judged_by_the_area_under_their_curves(runs: Path) -> None:
@@ -240,4 +239,59 @@ def test_a_broken_journal_shows_no_slots(experiment: Path, runs: Path) -> None:
 def test_groups_of_no_run_are_no_figure(write_run: Write, tmp_path: Path) -> None:
     write_run("run_0", {"lr": 1}, {"step": [1], "score": [float("nan")]})
     (figure,) = figures(tmp_path / "runs", "kind=heat")
-    assert figure["data"][0]["z"] == []
+    assert figure["data"][0]["z"] == [[None]]
+    assert figure["data"][0]["text"] == [["diverged"]]
+
+
+@pytest.fixture
+def diverged(write_run: Write, tmp_path: Path) -> Path:
+    """Write two algorithms with three seeds each; one of B's diverges."""
+    for algo in "AB":
+        for seed in range(3):
+            last = float("nan") if (algo, seed) == ("B", 2) else 5 * (algo == "B") + seed
+            write_run(f"{algo}/{seed}", {"algo": algo, "seed": seed}, {"step": [0, 1], "score": [0, last]})
+    return tmp_path / "runs"
+
+
+@pytest.mark.parametrize(("treated", "value"), [("nan", None), ("drop", 5.5), ("worst", 11 / 3)])
+def test_a_group_with_a_run_that_diverged_has_no_value_unless_the_rule_says_so(
+    diverged: Path, treated: str, value: float | None
+) -> None:
+    (chart,) = charted(diverged, f"kind=bars&diverged={treated}").charts
+    (row,) = chart.data.filter(part="group", label="algo=B").iter_rows(named=True)
+    assert row["value"] == (None if value is None else pytest.approx(value))
+    assert row["diverged"] == 1
+    figure = figure_of(chart)
+    assert [note["text"].startswith("× 1 diverged") for note in figure["layout"]["annotations"]] == [True]
+
+
+@pytest.mark.parametrize("kind", ["bars", "profile", "improvement", "scatter", "heat", "parallel"])
+def test_every_kind_says_who_counts_and_draws_what_diverged(diverged: Path, kind: str) -> None:
+    drawn = charted(diverged, f"kind={kind}&series=algo")
+    assert drawn.notes[0].startswith("6 runs: 5 counted, 1 diverged; pooled over: nothing")
+    assert "NaN" not in json.dumps([figure_of(chart) for chart in drawn.charts], allow_nan=True)
+
+
+def test_a_run_that_diverged_loses_against_every_other_one(diverged: Path) -> None:
+    (chart,) = charted(diverged, "kind=improvement").charts
+    assert chart.data["value"].to_list() in ([pytest.approx(2 / 3)], [pytest.approx(1 / 3)])
+
+
+def test_only_the_best_ranks_groups_never_runs(runs: Path) -> None:
+    (chart,) = charted(runs, "kind=bars&top=2&y=score").charts
+    assert set(chart.data["label"]) == {"lr=0.1, hidden=32", "lr=0.1, hidden=128"}
+    assert chart.data.filter(part="group")["n"].to_list() == [3, 3]
+
+
+def test_tasks_of_unlike_scale_are_scaled_before_they_are_pooled(write_run: Write, tmp_path: Path) -> None:
+    for env, scale in (("pong", 1), ("seaquest", 1000)):
+        for algo in "AB":
+            for seed in range(2):
+                score = scale * (seed + 2 * (algo == "B"))
+                write_run(
+                    f"{env}{algo}{seed}", {"env": env, "algo": algo, "seed": seed}, {"step": [0], "score": [score]}
+                )
+    drawn = charted(tmp_path / "runs", "kind=bars&series=algo")
+    values = drawn.charts[0].data.filter(part="group")["value"].to_list()
+    assert values == pytest.approx([1 / 6, 5 / 6])
+    assert any("scaled within each env" in note for note in drawn.notes)

@@ -47,9 +47,9 @@ def test_rows_have_what_varies_the_metrics_and_their_curves_colour(runs: Path) -
 def test_a_run_has_the_number_of_its_curve_where_that_is_drawn(runs: Path) -> None:
     results = load(runs, cache=False)
     series = group(results, ["lr"], results)
-    painted = dict(zip(results.runs["run"], paint(results, series, {0, 1}), strict=True))
+    painted = dict(zip(results.runs["run"], paint(results, series.of, {0: 0, 1: 1}), strict=True))
     assert {number for run, number in painted.items() if run.startswith("lr=0.1,")} == {1}
-    assert set(paint(results, series, {1})) == {None, 1}
+    assert set(paint(results, series.of, {1: 1})) == {None, 1}
 
 
 def test_paint_goes_in_the_order_in_which_a_browser_sorts() -> None:
