@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from statistics import median
 from typing import Any, Literal, NamedTuple, get_args
@@ -94,8 +94,9 @@ def bootstrap(
         estimate = _over_tasks(means, statistic)
     if max(map(len, scores)) < 2:
         return Interval(estimate, math.nan, math.nan)
-    resampled = _resampled_middles if statistic == "iqm" else _resampled_means
-    return _interval(estimate, resampled(scores, statistic, repetitions, seed), level)
+    if statistic == "iqm":
+        return _interval(estimate, _resampled_middles(scores, repetitions, seed), level)
+    return _interval(estimate, _resampled_means(scores, statistic, repetitions, seed), level)
 
 
 def _over_tasks(means: Sequence[float], statistic: str) -> float:
@@ -121,9 +122,8 @@ def _resampled_means(scores: Scores, statistic: str, repetitions: int, seed: int
     return pl.concat(parts).to_series()
 
 
-def _resampled_middles(scores: Scores, statistic: str, repetitions: int, seed: int) -> pl.Series:
+def _resampled_middles(scores: Scores, repetitions: int, seed: int) -> pl.Series:
     """Return the interquartile mean over all tasks and runs, in each resample."""
-    del statistic
     values = pl.DataFrame({"y": [v for task in scores for v in task]}, schema={"y": pl.Float64})
     ranks = values["y"].arg_sort().arg_sort().cast(pl.Int64)
     ordered = values["y"].sort()
@@ -190,22 +190,6 @@ def _interval(estimate: float, resamples: pl.Series, level: float) -> Interval:
     low = resamples.quantile((1 - level) / 2, interpolation="linear")
     high = resamples.quantile((1 + level) / 2, interpolation="linear")
     return Interval(estimate, math.nan if low is None else low, math.nan if high is None else high)
-
-
-def _resamples(scores: Scores, repetitions: int, seed: int) -> pl.DataFrame:
-    """Return `repetition`, `task`, `score`: for each repetition as many runs of each task as it has, drawn anew."""
-    parts = []
-    for number, task in enumerate(scores):
-        drawn = pl.Series("score", task, dtype=pl.Float64).gather(
-            draws(len(task), repetitions, seed_of(seed, number, 0))
-        )
-        parts.append(
-            pl.DataFrame(drawn).with_columns(
-                repetition=pl.int_range(pl.len()) // len(task),
-                task=pl.lit(number),
-            )
-        )
-    return pl.concat(parts)
 
 
 def probability_of_improvement(
@@ -323,44 +307,47 @@ def performance_profile(
     so that a whole profile leaves its band more often than `level` says. Null where no task has two runs."""
     _check(scores, level, repetitions)
     _check_numbers(scores)
-    if has_numpy():
-        columns = _profile_counted(scores, thresholds, level, repetitions, seed)
-    else:
-        estimates = [
-            math.fsum(sum(v > threshold for v in task) / len(task) for task in scores) / len(scores)
-            for threshold in thresholds
-        ]
-        each = _above(scores, thresholds, repetitions, seed)
-        intervals = (_interval(*pair, level) for pair in zip(estimates, each, strict=True))
-        columns = list(zip(*intervals, strict=True)) or [(), (), ()]
+    above = _above_counted if has_numpy() else _above_sorted
+    size = sum(map(len, scores))
+    parts = [above(scores, thresholds, count, seed, number) for number, count in portions(size, repetitions)]
+    estimates = [
+        math.fsum(sum(v > threshold for v in task) / len(task) for task in scores) / len(scores)
+        for threshold in thresholds
+    ]
+    each = (pl.concat([part[place] for part in parts]) for place in range(len(thresholds)))
+    intervals = (_interval(*pair, level) for pair in zip(estimates, each, strict=True))
+    columns: list[Any] = list(zip(*intervals, strict=True)) or [(), (), ()]
     if max(map(len, scores)) < 2:
         columns = [columns[0], *([None] * len(thresholds) for _ in range(2))]
     names = ("threshold", "fraction", "low", "high")
     return pl.DataFrame(dict(zip(names, (thresholds, *columns), strict=True)), schema=dict.fromkeys(names, pl.Float64))
 
 
-def _above(scores: Scores, thresholds: Sequence[float], repetitions: int, seed: int) -> Iterator[pl.Series]:
-    """Yield for each threshold the fraction of runs above it in each resample."""
-    resamples = _resamples(scores, repetitions, seed)
-    for threshold in thresholds:
-        by_task = resamples.group_by("repetition", "task").agg((pl.col("score") > threshold).mean())
-        yield by_task.group_by("repetition").agg(pl.col("score").mean())["score"]
+def _above_sorted(
+    scores: Scores, thresholds: Sequence[float], repetitions: int, seed: int, portion: int
+) -> list[pl.Series]:
+    """Return for each threshold the fraction of runs above it in each resample of a portion."""
+    fractions = [pl.zeros(repetitions, pl.Float64, eager=True) for _ in thresholds]
+    for place, task in enumerate(scores):
+        drawn = pl.Series(task, dtype=pl.Float64).gather(draws(len(task), repetitions, seed_of(seed, place, portion)))
+        for i, threshold in enumerate(thresholds):
+            shares = (drawn > threshold).cast(pl.Float64).reshape((repetitions, len(task))).arr.mean()
+            fractions[i] = fractions[i] + shares / len(scores)
+    return fractions
 
 
-def _profile_counted(
-    scores: Scores, thresholds: Sequence[float], level: float, repetitions: int, seed: int
-) -> list[Any]:
-    """Return fractions, lows and highs by the same draws: the share of them that fell on runs above a threshold."""
+def _above_counted(
+    scores: Scores, thresholds: Sequence[float], repetitions: int, seed: int, portion: int
+) -> list[pl.Series]:
+    """Return the same by the same draws: the share of them that fell on runs above a threshold."""
     import numpy as np
 
     sums = np.zeros((len(thresholds), repetitions))
-    fractions = np.zeros(len(thresholds))
-    for number, task in enumerate(scores):
+    for place, task in enumerate(scores):
         above = np.asarray(task)[None, :] > np.asarray(thresholds)[:, None]
-        fractions += above.mean(axis=1)
-        sums += (above.astype(np.float32) @ counts(len(task), repetitions, seed_of(seed, number, 0))) / len(task)
-    low, high = np.quantile(sums / len(scores), [(1 - level) / 2, (1 + level) / 2], axis=1)
-    return [fractions / len(scores), low, high]
+        table = counts(len(task), repetitions, seed_of(seed, place, portion))
+        sums += (above.astype(np.float32) @ table) / len(task)
+    return [pl.Series(row) for row in sums / len(scores)]
 
 
 def _check(scores: Scores, level: float, repetitions: int) -> None:
