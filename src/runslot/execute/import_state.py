@@ -11,6 +11,7 @@ calls at import is in `execute.import_calls`.
 
 from __future__ import annotations
 
+import builtins
 import os
 import random
 import sys
@@ -89,6 +90,7 @@ class ImportState:
         self._unseeded: list[tuple[random.Random, Any]] = []
         """Generators of the standard library that the system seeded, with the state that each had then."""
         self._seed = random.Random.seed
+        self._draws = _GlobalDraws()
 
     def __enter__(self) -> ImportState:
         """Watch which generators of the standard library are seeded by the system."""
@@ -100,11 +102,13 @@ class ImportState:
             if a is None and not isinstance(generator, random.SystemRandom):
                 unseeded.append((generator, generator.getstate()))
 
+        self._draws.begin()
         random.Random.seed = watched  # type: ignore[method-assign, assignment]
         return self
 
     def __exit__(self, *_: object) -> None:
         random.Random.seed = self._seed  # type: ignore[method-assign]
+        self._draws.end()
 
     def examine(self, function: Any) -> tuple[str, tuple[str, ...]]:
         """Return the reason to start cold, or an empty string, and what each run makes anew."""
@@ -125,8 +129,7 @@ class ImportState:
             or _opened(self._files)
             or find_call(modules)
             or next((f"importing it drew from {name}, which has no seed" for name in chance if chance[name][1]), "")
-            or _drawn_by_numpy()
-            or _drawn_by_torch()
+            or self._draws.reason()
         )
         return reason, tuple(chance)
 
@@ -160,10 +163,13 @@ def is_chance(value: Any) -> bool:
 
 def is_own(module: Any) -> bool:
     """Tell whether a module is the user's: a file outside the standard library, site packages and runslot."""
-    file = getattr(module, "__file__", None)
-    if not isinstance(module, ModuleType) or not file:
+    return isinstance(module, ModuleType) and _is_own_file(getattr(module, "__file__", None))
+
+
+def _is_own_file(file: str | None) -> bool:
+    if not file or file.startswith(_LIBRARIES):
         return False
-    return not file.startswith(_LIBRARIES) and "site-packages" not in file and "dist-packages" not in file
+    return "site-packages" not in file and "dist-packages" not in file
 
 
 def _values(modules: list[ModuleType], function: Any) -> Iterator[tuple[str, Any]]:
@@ -272,21 +278,65 @@ def _global_numpy() -> Any:
     return getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None)
 
 
-def _drawn_by_numpy() -> str:
-    state = _global_numpy()
-    if state is None or state._bit_generator.seed_seq is None:  # seeded by hand: what is drawn is always the same
-        return ""
-    drew = _is_moved(state._bit_generator)
-    return "importing it drew from numpy.random, which has no seed" if drew else ""
+class _GlobalDraws:
+    """Watches whether the user's modules draw from the global generators of NumPy and torch while they are imported.
+
+    Some libraries do so when they are imported, for themselves: around the user's `import` of a library the states are
+    noted anew.
+    """
+
+    def __init__(self) -> None:
+        self._noted: dict[str, Any] = {}
+        self._drawn = ""
+        self._import = builtins.__import__
+
+    def begin(self) -> None:
+        """Watch the user's `import` statements."""
+
+        def watched(name: str, space: Any = None, local: Any = None, names: Any = (), level: int = 0) -> Any:
+            if level or not _is_own_file((space or {}).get("__file__")):
+                return self._import(name, space, local, names, level)
+            self._compare()
+            module = self._import(name, space, local, names, level)
+            if not is_own(sys.modules.get(name)):
+                self._noted = _global_states()
+            return module
+
+        builtins.__import__ = watched  # type: ignore[assignment]
+
+    def end(self) -> None:
+        """Leave `import` as it was."""
+        builtins.__import__ = self._import
+
+    def reason(self) -> str:
+        """Return in words from what was drawn, an empty string for nothing."""
+        self._compare()
+        return self._drawn
+
+    def _compare(self) -> None:
+        for name, state in _global_states().items():
+            if self._noted.get(name, state) != state or (name not in self._noted and _is_global_moved(name)):
+                self._drawn = self._drawn or f"importing it drew from {name}, which has no seed"
 
 
-def _drawn_by_torch() -> str:
-    torch = sys.modules.get("torch")
-    if torch is None or not hasattr(torch, "default_generator") or not torch.initial_seed() >> _TORCH_SEED_BITS:
-        return ""
-    state = torch.get_rng_state()
-    fresh = torch.Generator().manual_seed(torch.initial_seed()).get_state()
-    return "" if torch.equal(state, fresh) else "importing it drew from torch's generator, which has no seed"
+def _global_states() -> dict[str, Any]:
+    """Return the states of the global generators that are loaded and have no seed."""
+    states: dict[str, Any] = {}
+    torch: Any = sys.modules.get("torch")
+    numpy = _global_numpy()
+    if numpy is not None and numpy._bit_generator.seed_seq is not None:  # None: seeded by hand
+        state = numpy.get_state(legacy=False)["state"]
+        states["numpy.random"] = (state["pos"], state["key"].tobytes())
+    if hasattr(torch, "default_generator") and torch.initial_seed() >> _TORCH_SEED_BITS:
+        states["torch's generator"] = bytes(torch.get_rng_state().numpy())
+    return states
+
+
+def _is_global_moved(name: str) -> bool:
+    if name == "numpy.random":
+        return _is_moved(_global_numpy()._bit_generator)
+    torch: Any = sys.modules["torch"]
+    return not torch.equal(torch.get_rng_state(), torch.Generator().manual_seed(torch.initial_seed()).get_state())
 
 
 def _children() -> set[str]:

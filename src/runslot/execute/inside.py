@@ -13,7 +13,6 @@ import os
 import shutil
 import sys
 import threading
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 from runslot.errors import RunslotError
 from runslot.execute.container import PACKAGE
 from runslot.execute.functions import find_function
+from runslot.execute.import_failure import describe_failure
 from runslot.execute.keeper import Keeper
 from runslot.execute.placement import place, run_environment
 from runslot.execute.process import make_job
@@ -130,7 +130,7 @@ def probe(told: Told, home: str) -> None:
     except RunslotError as error:
         sys.exit(f"runslot-problem {error}")
     except BaseException as error:  # noqa: BLE001  the user's module may raise anything; the launcher says it
-        sys.exit(f"runslot-problem {function} cannot be imported:\n" + "".join(traceback.format_exception(error)))
+        sys.exit(f"runslot-problem {function} cannot be imported:\n" + describe_failure(error))
 
 
 @dataclass

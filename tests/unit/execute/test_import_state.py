@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runslot import Experiment
+from runslot import Experiment, InvalidInput
 from runslot.experiment.records import Function
 from runslot.launch.template import TemplateProcess
 
@@ -120,6 +120,19 @@ def test_libraries_whose_state_does_not_survive_a_fork_start_cold(
     assert words in imported(tmp_path, code)[0]
 
 
+def test_what_a_library_draws_when_it_is_imported_is_its_own_affair(tmp_path: Path) -> None:
+    library = tmp_path / "site-packages"
+    library.mkdir()
+    (library / "drawing.py").write_text(
+        "import numpy as np\nNAME = np.random.rand()\ndef draw(): return np.random.rand()\n"
+    )
+    path = f"import sys\nsys.path.insert(0, {str(library)!r})\n"
+    assert imported(tmp_path, f"{path}import numpy as np\nimport drawing\nfrom drawing import NAME") == ("", ())
+    for code in ("import drawing\nX = drawing.draw()\n", "import drawing, other\n"):
+        reason, _ = imported(tmp_path, path + code, other="import drawing\nX = drawing.draw()\nimport json\n")
+        assert "drew from numpy.random" in reason
+
+
 def test_handlers_of_register_at_fork_are_called_before_the_function(tmp_path: Path) -> None:
     code = "import os\nCALLS = []\nos.register_at_fork(after_in_child=lambda: CALLS.append(1))\n"
     code += "def train(variant):\n    print('called' if CALLS else 'not called')\n"
@@ -167,3 +180,13 @@ def _columns(tmp_path: Path, file: str, variants: list[dict[str, int]]) -> dict[
         with (outcomes.directory / run.directory / "progress.csv").open(newline="") as csv_file:
             rows += list(csv.DictReader(csv_file))
     return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def test_a_module_that_fails_is_told_without_the_frames_around_it(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        imported(tmp_path, "import broken\n", broken="def fail():\n    return 1 / 0\nfail()\n")
+    lines = [line.strip() for line in str(refused.value).splitlines() if line.startswith("  File")]
+    assert [line.split('"')[1] for line in lines] == [
+        str(tmp_path / name) for name in ("job.py", "broken.py", "broken.py")
+    ]
+    assert str(refused.value).rstrip().endswith("ZeroDivisionError: division by zero")

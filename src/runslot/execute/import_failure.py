@@ -1,0 +1,28 @@
+"""How the failure of the user's module at its import is told: the traceback without runslot's frames around it."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from pathlib import Path
+
+_NOT_THE_USERS = (
+    f"{Path(__file__).resolve().parents[1]}/",
+    f"{Path(importlib.__file__).parent}/",
+    "<frozen importlib",
+)
+
+
+def describe_failure(error: BaseException) -> str:
+    """Return the traceback, those of its causes included, without frames of runslot's and of Python's own import."""
+    report = traceback.TracebackException.from_exception(error)
+    _strip(report)
+    return "".join(report.format() if report.stack else report.format_exception_only())
+
+
+def _strip(report: traceback.TracebackException | None) -> None:
+    if report is not None:
+        frames = [frame for frame in report.stack if not frame.filename.startswith(_NOT_THE_USERS)]
+        report.stack = traceback.StackSummary.from_list(frames)
+        _strip(report.__cause__)
+        _strip(report.__context__)
