@@ -79,3 +79,13 @@ def unread_line(results: Results) -> str:
     ]
     more = f"; {len(counts) - _REASONS_SHOWN} more reasons" if len(counts) > _REASONS_SHOWN else ""
     return f"left unread: {'; '.join(parts)}{more}" if parts else ""
+
+
+def reading_lines(results: Results) -> list[str]:
+    """Return all that is to be said of the reading: what was read as what, what was left, what is broken."""
+    lines = [sources_line(results), unread_line(results)]
+    problems = results.problems[:_REASONS_SHOWN]
+    lines += [f"not read: {os.path.relpath(problem.path, results.base)}: {problem.message}" for problem in problems]
+    if len(results.problems) > len(problems):
+        lines.append(f"and {len(results.problems) - len(problems)} more problems")
+    return [line for line in lines if line]

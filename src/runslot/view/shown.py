@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from runslot.results.results import Results
+from runslot.results.sources import reading_lines
 from runslot.view.charts import charts
 from runslot.view.choices import Choices
 from runslot.view.choosing import UNKNOWN, Group, Groups, choose, default_y
@@ -79,7 +80,7 @@ def show(moment: Moment, choices: Choices) -> Shown:
         drawn.titles,
         drawn.figures,
         tuple(legend) if choices.kind != "bars" and len(groups) > 1 else (),  # there the labels stand on the axis
-        drawn.notes,
+        (*drawn.notes, *reading_lines(results)),
         tuple(results.runs.columns),
         column_definitions(results, columns),
         rows(chosen, columns),

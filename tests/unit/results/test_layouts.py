@@ -563,3 +563,15 @@ def test_a_page_reads_by_the_template_of_its_address(tmp_path: Path, write_log: 
     assert watched.now("path={algo}/{env}_{seed}") is not by_path
     started_with_it = Watched([tmp_path], cache=False, path="{algo}/{env}_{seed}")
     assert groups(started_with_it.now().results) == [2, 2]
+
+
+def test_the_page_says_what_was_read_and_what_was_not(tmp_path: Path, write_log: WriteLog) -> None:
+    from runslot.view.choices import Choices
+    from runslot.view.shown import show
+    from runslot.view.watching import Watched
+
+    write_log("a", **{"0.monitor.csv": MONITOR, "evaluations.npz": "", "config.json": "{"})
+    notes = show(Watched([tmp_path], cache=False).now(), Choices()).notes
+    assert "read as: 1 Stable-Baselines3 monitor (parameters of config.json)" in notes
+    assert "left unread: a/evaluations.npz (NumPy archives are not read)" in notes
+    assert any(note.startswith("not read: a/config.json: ") for note in notes)
