@@ -11,6 +11,7 @@ import gc
 import importlib
 import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -46,8 +47,6 @@ def _open_streams() -> None:
 
     Else the next file that is opened would get the number of one, and what is printed would go there.
     """
-    import os
-
     missing = os.open(os.devnull, os.O_RDWR)
     while missing <= 2:
         missing = os.open(os.devnull, os.O_RDWR)
@@ -62,8 +61,6 @@ def _open_streams() -> None:
 
 def _let_go_of_output(status: int) -> int:
     """Flush the output; where its reader has gone (`| head`), that is no failure of what was done."""
-    import os
-
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -82,6 +79,28 @@ def _carry_out(argv: list[str]) -> int:
         return 130
     except (RunslotError, OSError, RecursionError, MemoryError) as error:
         return _refuse(_sentence_of(error))
+    except Exception as error:
+        if (argv[:1] and argv[0] in {"exec", *_PLAIN}) or os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        _refuse(_fault_said(error))
+        return FAULT
+
+
+TRACEBACK_VARIABLE = "RUNSLOT_TRACEBACK"
+"""Environment variable by which a fault of runslot's own shows where it came from."""
+FAULT = 70
+"""Exit status of a command that a fault of runslot's own has ended (EX_SOFTWARE)."""
+
+
+def _fault_said(error: Exception) -> str:
+    """Return one line of what is a mistake in runslot; the logs of engines show all of it."""
+    import traceback
+
+    package = os.path.dirname(__file__)  # noqa: PTH120
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(package)]
+    place = f" ({os.path.relpath(frames[-1].filename, package)}, line {frames[-1].lineno})" if frames else ""
+    said = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{place}"
+    return f"a mistake of runslot's own, please report it: {said}; {TRACEBACK_VARIABLE}=1 shows the way to it"
 
 
 def _sentence_of(error: Exception) -> str:
@@ -155,8 +174,6 @@ def execute(argv: Sequence[str]) -> int:
     Returns 0 only where the run succeeded, else its exit code, or 1 where it has none. An attempt that has ended
     before is not executed again.
     """
-    import os
-
     from runslot.execute.keeper import keep
     from runslot.experiment.owner import require_own
     from runslot.experiment.rundir import RunDir

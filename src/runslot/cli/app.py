@@ -96,5 +96,7 @@ def call(arguments: Sequence[str]) -> int:
     try:
         app(args=list(arguments), prog_name="runslot")
     except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # rich, where the reader of the help has gone
+            return 0
         return ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
     return 0

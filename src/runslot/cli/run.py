@@ -22,7 +22,21 @@ class RunCommand(TyperCommand):
             at = args.index("--")
             ctx.meta[_COMMAND] = args[at + 1 :]
             args = args[:at]
-        return super().parse_args(ctx, args)
+        ctx.allow_extra_args = True  # to say what they are meant for, where the parser would only count them
+        given = list(args)
+        try:
+            rest = super().parse_args(ctx, args)
+        except Exception as error:  # an option that only the command knows? typer does not export its class
+            from runslot.cli.spoken import refuse_bare_command
+
+            if getattr(error, "option_name", None) and _COMMAND not in ctx.meta:
+                refuse_bare_command(given)
+            raise
+        if ctx.args and not ctx.resilient_parsing:
+            from runslot.cli.spoken import refuse_extra
+
+            refuse_extra(ctx.params.get("target"), ctx.args, ctx.meta.get(_COMMAND) is not None)
+        return rest
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Show the command in the usage."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from runslot.cli.sweepfile import SUFFIXES, read_sweep_file
 from runslot.cli.words import CONTAINER, RESOURCES, SPACES, WORDS, Words
@@ -70,6 +72,28 @@ def words_of_target(target: str | None, command: Sequence[str] | None, settings:
     return words
 
 
+def refuse_bare_command(words: Sequence[str]) -> None:
+    """Refuse words that are a command with options of its own, where its program is the first of them."""
+    if words and ":" not in words[0] and not words[0].startswith("-") and shutil.which(words[0]):
+        raise InvalidInput(f"a command goes after --: runslot run -- {shlex.join(words)}")
+
+
+def refuse_extra(target: str | None, extra: Sequence[str], command: bool) -> NoReturn:
+    """Refuse arguments that follow the target, with what they are likely to be meant for."""
+    first = extra[0]
+    if command:
+        raise InvalidInput(f"{first!r} stands before --, and the command after it; write the command's words behind --")
+    if target is not None and (":" in target or target.endswith(SUFFIXES)):
+        if "=" not in first:
+            raise InvalidInput(
+                f"{first!r} follows {target!r}, which takes no arguments; values are given by --grid KEY=V,V"
+            )
+        options = " ".join(f"--grid {shlex.quote(word)}" for word in extra if "=" in word)
+        raise InvalidInput(f"values of a key are given by --grid: runslot run {target} {options}")
+    words = shlex.join([*([target] if target else []), *extra])
+    raise InvalidInput(f"a command goes after --: runslot run -- {words}")
+
+
 def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
     """Let the options of `runslot run`, by the names of its parameters, go before what the words say so far."""
     for name, path in _OPTIONS.items():
@@ -121,6 +145,8 @@ def _override(words: Words, setting: str) -> None:
 def _advice(target: str) -> str:
     if target.endswith(".py"):
         return f" (a function of it is {target}:NAME, the script itself -- python {target})"
+    if shutil.which(target):
+        return f" (to run the program: runslot run -- {target})"
     if re.search(r"\s", target):
         return " (it has spaces: write the command without quotes around it)"
     return ""

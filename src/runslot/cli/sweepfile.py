@@ -69,9 +69,9 @@ def _parse(text: str, path: Path) -> tuple[Any, dict[KeyPath, str], list[str]]:
 
 
 def _hint(text: str, mark: Any) -> str:
-    line = text.splitlines()[mark.line] if mark is not None and mark.line < text.count("\n") + 1 else ""
-    line = line.strip()[:_LONGEST_LINE] if "\t" not in line else line
-    return "; indent with spaces, not tabs" if "\t" in line else f" ({line!r})" if line else ""
+    lines = text.split("\n") if mark is not None else []
+    line = lines[mark.line][:_LONGEST_LINE] if lines and mark.line < len(lines) else ""
+    return "; indent with spaces, not tabs" if "\t" in line else f" ({line.strip()!r})" if line.strip() else ""
 
 
 _LONGEST_LINE = 200
