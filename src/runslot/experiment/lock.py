@@ -89,7 +89,9 @@ class LauncherLock:
         lock = self._experiment.lock_file
         temporary = lock.with_name(f".{lock.name}.{self._own.host}.{self._own.pid}")
         try:
-            temporary.write_text(json.dumps(dataclasses.asdict(self._own)))
+            temporary.unlink(missing_ok=True)  # of a launcher of this pid that was killed, or what somebody laid there
+            with temporary.open("x") as file:
+                json.dump(dataclasses.asdict(self._own), file)
             os.link(temporary, lock)
         except FileExistsError:
             return False

@@ -30,7 +30,7 @@ def write_atomically(path: Path, text: str) -> None:
     directory, name = os.path.split(path)
     temporary = f"{directory}/.{name}.{os.getpid()}"
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             data = text.encode("utf-8", "surrogateescape")
             while data:

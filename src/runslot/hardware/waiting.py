@@ -103,7 +103,11 @@ class Waiting:
 
     def __post_init__(self) -> None:
         self.listing = Listing(self.directory)
-        self._path = f"{self.directory}/{self.prefix}{os.getpid()}-{os.urandom(4).hex()}"
+        self._path = self._new_path()
+
+    def _new_path(self) -> str:
+        """Return a name that nobody can have taken before."""
+        return f"{self.directory}/{self.prefix}{os.getpid()}-{os.urandom(8).hex()}"
 
     def ahead(self, names: Names, are_free: Callable[[Names], bool]) -> bool:
         """Whether another launcher has waited longer for some of `names`, or has its turn, and should have them first.
@@ -179,12 +183,13 @@ class Waiting:
     def _write(self) -> None:
         if not self._mine:
             _remove(self._path)
+            self._path = self._new_path()
             return
         # A new file each time: readers see all of it or the one before, and know by the inode that it changed.
-        new = f"{self.directory}/.{os.path.basename(self._path)}"
+        new = f"{self.directory}/.{os.path.basename(self._new_path())}"
         waits = [[want.since, sorted(names), want.until] for names, want in self._mine.items()]
         try:
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 json.dump(waits, file)
                 os.fchmod(descriptor, 0o644)
