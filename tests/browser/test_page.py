@@ -431,3 +431,34 @@ def test_without_the_token_there_is_no_page(chromium: Any, experiment: Path, ser
         page = Page(chromium, address.partition("?")[0])
         assert "token" in page.run("return document.body.innerText")
         assert page.run("return document.querySelector('#panels')") is None
+
+
+TABLE = """
+    return [...document.querySelectorAll('#runs .ag-center-cols-container .ag-row')]
+        .sort((a, b) => a.getAttribute('row-index') - b.getAttribute('row-index'))
+        .map((row) => row.querySelector('[col-id="lr"]').textContent).join(' ')"""
+
+
+def test_sort_ticks_and_pins_stand_in_the_address_and_back_undoes_a_choice(page: Page) -> None:
+    page.plots()
+    page.until("return document.querySelectorAll('#runs .ag-center-cols-container .ag-row').length === 8")
+    page.choose("top", 2)
+    page.until("return window.location.search === '?top=2'")
+    assert len([name for name in page.names() if "run_" not in name]) == 2
+    page.until("return !!dash_ag_grid.getApi('runs')")
+    state = {"state": [{"colId": "lr", "sort": "desc"}, {"colId": "seed", "pinned": "left"}]}
+    page.run("dash_ag_grid.getApi('runs').applyColumnState(arguments[0])", state)
+    page.until("return window.location.search.includes('sort=lr+desc') && window.location.search.includes('pin=seed')")
+    page.run("dash_ag_grid.getApi('runs').forEachNode((node, i) => i < 2 && node.setSelected(true))")
+    page.until("return new URLSearchParams(window.location.search).getAll('tick').length === 2")
+    page.open("/" + page.query())
+    page.until(f"return ({TABLE.strip().removeprefix('return ')}) === '0.1 0.1 0.1 0.1 0.01 0.01 0.01 0.01'")
+    page.until("return document.querySelectorAll('#runs .ag-center-cols-container .ag-row-selected').length === 2")
+    page.until("return !!document.querySelector('#runs .ag-pinned-left-header [col-id=\"seed\"]')")
+    page.choose("top", 1)
+    page.until("return window.location.search.includes('top=1')")
+    page.until("return document.querySelectorAll('.rs-series').length === 1")
+    page.run("history.back()")
+    page.until("return window.location.search.includes('top=2')")
+    page.until("return document.querySelectorAll('.rs-series').length === 2")
+    assert page.complaints() == []

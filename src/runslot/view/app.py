@@ -14,7 +14,7 @@ from flask import Response, request
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import RunDir
 from runslot.view.attributes import attributes
-from runslot.view.choices import Choices
+from runslot.view.choices import Choices, without_table
 from runslot.view.comparing import compare_page
 from runslot.view.figures import CONFIG, with_mark
 from runslot.view.growth import add_growth, change_of
@@ -58,7 +58,9 @@ def make_app(watched: Watched, guard: Guard) -> Dash:
     )
     app.index_string = app.index_string.replace("{%css%}", _EARLY + "{%css%}")
     app.layout = dmc.MantineProvider(
-        [dcc.Location(id="at", refresh=False), html.Div(id="page")], theme=THEME, defaultColorScheme="auto"
+        [dcc.Location(id="at", refresh=False), dcc.Store(id="back"), html.Div(id="page")],
+        theme=THEME,
+        defaultColorScheme="auto",
     )
     texts = Texts([*watched.roots, *(str(RunDir(root).about_code().path) for root in watched.roots)])
     memory, run_memory = Memory(), RunMemory(texts)
@@ -74,8 +76,10 @@ def make_app(watched: Watched, guard: Guard) -> Dash:
 
 
 def _add_pages(app: Dash, watched: Watched, texts: Texts, memory: Memory, run_memory: RunMemory) -> None:
-    @app.callback(Output("page", "children"), Input("at", "pathname"), Input("at", "search"))
-    def page(path: str | None, search: str | None) -> Any:
+    @app.callback(Output("page", "children"), Input("at", "pathname"), Input("at", "search"), Input("back", "data"))
+    def page(path: str | None, search: str | None, back: dict[str, Any] | None) -> Any:
+        if back is not None:  # the address that Back or Forward led to; `at` knows none of the choices
+            search = back["search"]
         moment = watched.now()
         results = moment.results
         try:
@@ -90,7 +94,7 @@ def _add_pages(app: Dash, watched: Watched, texts: Texts, memory: Memory, run_me
                 return shell(content, base=results.base)
             if path == "/compare":
                 return shell(compare_page(results, search or "", texts), base=results.base)
-            return plots_page(results, choices, _first(memory, (search or "").removeprefix("?"), moment))
+            return plots_page(results, choices, _first(memory, without_table(search or ""), moment))
         except RunslotError as error:
             return shell([_alert(str(error)), html.A("To the plots", href="/")], base=results.base)
 
@@ -214,6 +218,7 @@ def _add_browser_callbacks(app: Dash) -> None:
         Input({"type": "choice", "name": ALL}, "value"),
         State({"type": "choice", "name": ALL}, "id"),
         State("defaults", "data"),
+        State("query", "data"),
     )
     register(ClientsideFunction("runslot", "paint"), Output("painted", "data"), Input("paint", "data"))
     for kind, store in (("panel", "grown"), ("run-panel", "run-grown")):

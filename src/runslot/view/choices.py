@@ -89,7 +89,7 @@ class Choices:
     columns: tuple[str, ...] | None = None
     """Columns of the table; None: what varies and the metrics shown."""
     sort: tuple[str, ...] = ()
-    """Columns by which the table is sorted, `-` before those that fall."""
+    """Columns by which the table is sorted; ` desc` after those that fall."""
     pin: tuple[str, ...] = ()
     """Columns that stay at the left edge of the table."""
     tick: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from runslot.view.choices import Choices
 from runslot.view.controls import choice_id, columns_of, controls, defaults
 from runslot.view.palette import STATES
 from runslot.view.shown import Shown
+from runslot.view.table import standing
 
 _PANELS: Any = {"panels": "children"}
 KINDS = {
@@ -112,7 +113,7 @@ def plots_page(results: Results, choices: Choices, first: First) -> Any:
         ),
         html.Div(first.notes, id="notes", className="rs-notes"),
         _above_table(results, choices, first.counted),
-        grid(first.definitions, first.rows),
+        grid(standing(first.definitions, choices.sort, choices.pin), first.rows, choices.tick),
     ]
     return shell(content, base=results.base, navbar=controls(results, choices), status=first.status)
 
@@ -146,12 +147,13 @@ def _above_table(results: Results, choices: Choices, counted: str) -> Any:
     )
 
 
-def grid(definitions: Sequence[Any], rows: Sequence[Any]) -> Any:
-    """Return the table of runs."""
+def grid(definitions: Sequence[Any], rows: Sequence[Any], ticked: Sequence[str]) -> Any:
+    """Return the table of runs, some of them ticked."""
     return dag.AgGrid(
         id="runs",
         columnDefs=list(definitions),
         rowData=list(rows),
+        selectedRows={"ids": list(ticked)},
         getRowId="params.data.run",
         defaultColDef={"sortable": True, "resizable": True, "minWidth": 60},
         suppressDragLeaveHidesColumns=False,

@@ -17,6 +17,7 @@ from runslot.view.palette import COLOURS, DASHES, STATES
 
 Row = dict[str, Any]
 _DIGITS = 7
+_FALLING = " desc"
 _EXACT_BELOW = 2**53
 """JavaScript's numbers hold every integer below it; larger ones are sent as texts."""
 _ALWAYS = ("state", "seed")
@@ -52,7 +53,7 @@ def column_definitions(results: Results, shown: Sequence[str]) -> list[dict[str,
 
 def _definition(results: Results, name: str, number: int) -> dict[str, Any]:
     numeric = results.runs[name].dtype.is_numeric()
-    found: dict[str, Any] = {"field": f"c{number}", "headerName": _heading(name)}
+    found: dict[str, Any] = {"field": f"c{number}", "colId": name, "headerName": _heading(name), "headerTooltip": name}
     found["width"] = _WIDTHS.get(name, max(96, min(240, 46 + 8 * len(_heading(name)))))
     if name == "state":
         found |= {"cellRenderer": "RunState", "cellRendererParams": {"colours": STATES}}
@@ -74,6 +75,18 @@ def _heading(name: str) -> str:
         metric = name.removeprefix(BEST)
         return f"{metric} ({'lowest' if mode_of(metric) == 'min' else 'highest'})"
     return {"seconds": "time", "peak_memory": "peak memory"}.get(name, name)
+
+
+def standing(definitions: Sequence[Mapping[str, Any]], sort: Sequence[str], pin: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the columns with those sorted and pinned that an address says."""
+    order = {name.removesuffix(_FALLING): (i, name.endswith(_FALLING)) for i, name in enumerate(sort)}
+    placed = []
+    for definition in definitions:
+        name = definition.get("colId", definition["field"])
+        place, falling = order.get(name, (None, False))
+        own: dict[str, Any] = {} if place is None else {"sort": "desc" if falling else "asc", "sortIndex": place}
+        placed.append({**definition, **own, **({"pinned": "left"} if name in pin else {})})
+    return placed
 
 
 def rows(results: Results, shown: Sequence[str]) -> list[Row]:

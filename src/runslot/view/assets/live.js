@@ -57,7 +57,21 @@
     return none();
   }
 
-  window.runslotLive = { again, grow };
+  // How the table stands is a choice like others: sorted columns, pinned ones, ticked runs.
+  function watchTable() {
+    window.dash_ag_grid.getApiAsync("runs").then((api) => {
+      const choose = (name, value) => set({ type: "choice", name }, { value });
+      const place = (column) => (column.sortIndex === null || column.sortIndex === undefined ? 0 : column.sortIndex);
+      api.addEventListener("sortChanged", () => choose("sort", api.getColumnState().filter((column) => column.sort)
+        .sort((a, b) => place(a) - place(b)).map((column) => column.colId + (column.sort === "desc" ? " desc" : ""))));
+      api.addEventListener("columnPinned", () => choose("pin", api.getColumnState()
+        .filter((column) => column.pinned === "left" && column.colId !== "run" && !column.colId.startsWith("ag-Grid"))
+        .map((column) => column.colId)));
+      api.addEventListener("selectionChanged", () => choose("tick", api.getSelectedNodes().map((node) => node.data.run).sort()));
+    });
+  }
+
+  window.runslotLive = { again, grow, watchTable };
 
   const EVERY = 3000, PATIENCE = 15000;
   const GONE = "The server does not answer; this page shows what it sent last, and goes on when it is back.";

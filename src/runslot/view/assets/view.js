@@ -2,6 +2,7 @@
 (function () {
   "use strict";
   const NOTHING = "-";
+  const OF_TABLE = ["sort", "pin", "tick"];  // as in choices.py
 
   const state = { paint: new Map(), last: null };
   const again = () => window.runslotLive.again();
@@ -26,13 +27,21 @@
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     runslot: {
-      remember(values, ids, defaults) {
-        const text = query(values, ids, defaults || {});
+      // `text` asks the server; the address also has how the table stands. The first of a page takes the place of what
+      // somebody wrote; each later choice is a step that Back undoes.
+      remember(values, ids, defaults, before) {
+        const whole = query(values, ids, defaults || {});
+        const drawn = ids.map((id, i) => (OF_TABLE.includes(id.name) ? null : values[i]));
+        const text = query(drawn, ids, defaults || {});
+        if (before === null || before === undefined) window.runslotLive.watchTable();
         const kind = values[ids.findIndex((id) => id.name === "kind")] || "curves";
         document.documentElement.dataset.kind = kind;
         document.documentElement.dataset.by = values[ids.findIndex((id) => id.name === "by")] || "final";
-        const address = window.location.pathname + (text ? "?" + text : "");
-        if (address !== window.location.pathname + window.location.search) window.history.replaceState(null, "", address);
+        const address = window.location.pathname + (whole ? "?" + whole : "");
+        if (address !== window.location.pathname + window.location.search) {
+          const first = before === null || before === undefined;
+          window.history[first ? "replaceState" : "pushState"](null, "", address);
+        }
         const more = text ? "&" + text : "";
         return [text, "/export?as=pdf" + more, "/export?as=svg" + more, "/export?as=png" + more];
       },
@@ -95,6 +104,12 @@
         return [address, "rs-export" + (two ? "" : " rs-off")];
       },
     },
+  });
+
+  // Back and forward: the page is drawn as the address says.
+  window.addEventListener("popstate", () => {
+    if (!document.getElementById("panels")) return;
+    window.dash_clientside.set_props("back", { data: { search: window.location.search, at: Date.now() } });
   });
 
   // A click on a curve's name hides or shows the curve; what is hidden stands in the address, too.
