@@ -61,11 +61,13 @@ class Watch:
 
     def limit(self, run_dir: RunDir, elapsed: float = 0.0) -> None:
         """Note by when the time limit of the run, which began `elapsed` seconds ago, must have been enforced."""
+        if run_dir.read_run().policy.get("timeout") is None:  # as of most runs, whose start takes a millisecond
+            return
         policy, margin = _terms(run_dir)
-        if policy.timeout is not None:
-            reason = f"ran longer than {policy.timeout:g} s"
-            wait = policy.timeout + policy.grace + margin - elapsed
-            self.deadline = Deadline(time.monotonic() + wait, "timed_out", reason, policy.grace + margin)
+        assert policy.timeout is not None
+        reason = f"ran longer than {policy.timeout:g} s"
+        wait = policy.timeout + policy.grace + margin - elapsed
+        self.deadline = Deadline(time.monotonic() + wait, "timed_out", reason, policy.grace + margin)
 
     def stop(self, run_dir: RunDir, kill: bool) -> None:
         """Ask the keeper to end its run, or to kill it, and note by when it must have done so.
