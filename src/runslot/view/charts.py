@@ -44,7 +44,7 @@ def charts(chosen: Results, choices: Choices, everything: Results, *, quick: boo
 
     Raises `InvalidInput` for a metric or column that no run has, `NotInstalled` for what needs further packages.
     """
-    metrics = [chosen.metric(name) for name in choices.y or default_y(chosen.metrics)]
+    metrics = [chosen.metric(name) for name in choices.y or default_y(chosen.common_metrics)]
     if not metrics:
         raise InvalidInput("there is nothing to draw: no run has logged a number")
     keys = default_series(everything) if choices.series is None else choices.series

@@ -30,7 +30,7 @@ _ORDER = (*STATES, UNKNOWN)
 
 def defaults(results: Results) -> dict[str, Any]:
     """Return what each control shows where the address does not say; such values stay out of the address."""
-    y = default_y(results.metrics)
+    y = default_y(results.common_metrics)
     across, down = axes(results, Choices())
     return {
         "kind": "curves",
@@ -228,7 +228,10 @@ def columns_of(results: Results, choices: Choices) -> Any:
     """Return the choice of the table's columns."""
     every = [name for name in results.runs.columns if name != "run"]
     select = _several(
-        "columns", "", every, choices.columns or default_columns(results, choices.y or default_y(results.metrics))
+        "columns",
+        "",
+        every,
+        choices.columns or default_columns(results, choices.y or default_y(results.common_metrics)),
     )
     return dmc.Popover(
         [

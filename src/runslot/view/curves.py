@@ -138,7 +138,7 @@ def draw(chosen: Results, rows: Rows, choices: Choices, everything: Results, *, 
     With `quick`, what a screen does not show is left out: a bootstrap is cut down to what takes a moment, many curves
     have no bands; the notes say so. Raises `InvalidInput` for a metric or column that no run has.
     """
-    metrics = [chosen.metric(name) for name in choices.y or default_y(chosen.metrics)]
+    metrics = [chosen.metric(name) for name in choices.y or default_y(chosen.common_metrics)]
     if not metrics:
         raise InvalidInput("there is nothing to draw: no run has logged a number")
     x = choices.x or default_x(chosen.metrics)

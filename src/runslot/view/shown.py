@@ -68,7 +68,7 @@ def show(moment: Moment, choices: Choices) -> Shown:
     drawn = _drawn(moment, chosen, choices)
     if drawn.marked is not None:
         chosen = chosen.where(pl.col("run").is_in(list(drawn.marked)))
-    metrics = tuple(m for m in choices.y or default_y(results.metrics) if m in results.metrics)
+    metrics = tuple(m for m in choices.y or default_y(results.common_metrics) if m in results.metrics)
     columns = default_columns(results, metrics) if choices.columns is None else choices.columns
     groups = drawn.series.groups if drawn.series is not None else ()
     legend = [
