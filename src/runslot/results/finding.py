@@ -195,6 +195,8 @@ class Survey:
         """Name the files that may hold numbers and are no run's log, once for each reason."""
         logs = {log for run in runs for log in run.logs}
         read = logs.union(*(run.settings for run in runs))
+        if any(run.kind == "sacred" for run in runs):
+            read.add(_RUN_FILE)
         reasons: dict[str, list[str]] = {}
         for name in sorted(files.keys() - read):
             reason = layouts.why_unread(name, logs, head)

@@ -67,6 +67,7 @@ _KERAS = re.compile(r"training\.log|.*\.csv")
 _EXPORT_HEADS = ("run,row,", "run,experiment,", "variant,run,")
 """How the first lines begin of the tables that runslot itself writes."""
 _NEVER: Mapping[str, str] = {
+    RUN_FILE: "it is another program's, not runslot's",
     ".npz": "NumPy archives are not read",
     ".wandb": "W&B's own format is not read; its scalars are where another logger writes them, too",
     ".monitor.json": "monitors are read as CSV",
@@ -194,7 +195,7 @@ def is_ours(text: str) -> bool:
         value = json.loads(text)
     except ValueError:
         return True
-    return isinstance(value, dict) and "run" in value and "work" in value
+    return isinstance(value, dict) and ("run" in value or "work" in value)
 
 
 def is_export(first_line: str) -> bool:
@@ -205,7 +206,7 @@ def is_export(first_line: str) -> bool:
 def why_unread(name: str, logs: Collection[str], first_line: Callable[[str], str]) -> str | None:
     """Return why a file that may hold numbers, and is neither log nor settings, is not read; None for any other."""
     for ending, reason in _NEVER.items():
-        if name.endswith(ending):
+        if name == ending or (ending.startswith(".") and name.endswith(ending)):
             return reason
     log = name in {"result.json", "metrics.json", *_JSON_LINES} or is_events(name) or bool(_TABLE.fullmatch(name))
     if not log:

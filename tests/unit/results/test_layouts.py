@@ -234,7 +234,7 @@ class TestSacred:
         self.run(write_log, 2, status="FAILED")
         write_log("sacred/_sources", **{"a_1.py": ""})
         results = load(tmp_path)
-        assert results.problems == ()
+        assert (results.problems, results.unread) == ((), ())
         assert results.runs.select("kind", "state", "seed", "host", "seconds", "lr", "final/acc").rows() == [
             ("sacred", "succeeded", 1001, "node", 59.5, 0.1, 0.9),
             ("sacred", "failed", 1002, "node", 59.5, 0.1, 0.9),
@@ -262,7 +262,7 @@ class TestSacred:
 
     def test_a_foreign_run_json_alone_is_no_run(self, tmp_path: Path, write_log: WriteLog) -> None:
         write_log("x", **{"run.json": {"status": "COMPLETED"}})
-        with pytest.raises(NotFound, match="no run lies below"):
+        with pytest.raises(NotFound, match=r"run\.json: it is another program's, not runslot's"):
             load(tmp_path)
 
     def test_a_foreign_run_json_beside_another_log(self, tmp_path: Path, write_log: WriteLog) -> None:
