@@ -223,11 +223,12 @@ def test_filters_choose_runs_and_faults_are_said(page: Page) -> None:
     page.until("return document.getElementById('counted').textContent === '2 runs of 8'")
     assert page.names() == ["lr=0.1, hidden=32"]
     page.choose("where", "size > 3")
-    said = page.until("return document.getElementById('message').textContent")
-    assert "size" in said
+    said = page.until("return (document.querySelector('#navbar .mantine-InputWrapper-error') || {}).textContent")
+    assert "no run has a column 'size'" in said
+    assert page.names() == ["lr=0.1, hidden=32"]  # the last view stays
     page.choose("where", "lr > 5")
     page.until("return document.getElementById('panels').textContent.includes('No run passes the filters')")
-    assert page.run("return document.getElementById('message').textContent") == ""
+    assert page.run("return document.querySelector('#navbar .mantine-InputWrapper-error')") is None
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,7 @@ def _add_plots(app: Dash, watched: Watched, memory: Memory) -> None:
         Output("status", "children"),
         Output("seen", "data"),
         Output("paint", "data"),
+        Output({"type": "choice", "name": "where"}, "error"),
         Input("query", "data"),
         Input("redraw", "data"),
         State("seen", "data"),
@@ -181,16 +182,18 @@ def _add_plots(app: Dash, watched: Watched, memory: Memory) -> None:
     )
     def draw(query: str | None, _: int, seen: dict[str, Any] | None) -> Any:
         if query is None:
-            return (no_update,) * 11
-        moment = watched.now(query)
+            return (no_update,) * 12
         table = seen.get("table") if seen else None
+        moment = watched.now(query)
         now = seen_of(query, moment.version)
         if seen == {**now, "table": now}:
-            return (no_update,) * 11  # the page came with it
+            return (no_update,) * 12  # the page came with it
         try:
             shown = memory.show(query, moment)
         except RunslotError as error:
-            return (*(no_update,) * 4, _alert(str(error)), *(no_update,) * 4, {**now, "table": table}, no_update)
+            fault = _fault_of_where(moment, query)
+            said = None if fault else _alert(str(error))
+            return (*(no_update,) * 4, said, *(no_update,) * 4, {**now, "table": table}, no_update, fault)
         kept = table is not None and same_table(memory.get(table["query"], table["version"]), shown)
         return (
             _panels(shown, now["mark"]),
@@ -204,7 +207,21 @@ def _add_plots(app: Dash, watched: Watched, memory: Memory) -> None:
             status_counts(shown),
             {**now, "table": now},
             by_name(shown.rows, shown.paint) if kept else None,
+            None,
         )
+
+
+def _fault_of_where(moment: Moment, query: str) -> str | None:
+    """Return what is wrong with the condition of an address, which is said at its box; None where that is none."""
+    try:
+        where = Choices.from_query(query).where
+    except RunslotError:
+        return None
+    try:
+        moment.results.where(*([where] if where.strip() else []))
+    except RunslotError as error:
+        return str(error)
+    return None
 
 
 def _add_browser_callbacks(app: Dash) -> None:
