@@ -6,6 +6,7 @@ What the run printed is another's: of its escape sequences the colours reach a t
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import re
 import sys
@@ -32,6 +33,11 @@ def print_console(found: FoundRun, follow: bool, lines: int | None) -> None:
     """Print the console of a run, its last `lines` or all; with `follow` until the run has ended."""
     run_dir = found.run_dir
     reader = _Console(run_dir.console, sys.stdout.buffer, lines)
+    with contextlib.closing(reader):
+        _print(found, run_dir, reader, follow)
+
+
+def _print(found: FoundRun, run_dir: RunDir, reader: _Console, follow: bool) -> None:
     if not follow:
         if not reader.copy():
             raise NotFound(f"{found.run.directory} has not started: it has printed nothing")
@@ -74,6 +80,11 @@ class _Console:
             self._lines = None
         self._copy_rest(self._file)
         return True
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
 
     def _is_current(self, file: BinaryIO) -> bool:
         try:

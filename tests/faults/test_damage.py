@@ -1,0 +1,324 @@
+"""Damaged files of experiments: each costs itself, is named, and ends nothing in a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from runslot import Experiment
+from runslot.__main__ import main
+
+pytestmark = pytest.mark.fault
+
+PATIENCE_S = 60
+"""A command that takes longer waits for the other end of something."""
+
+SEED = 20261126
+TRIALS = 40
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a root with two experiments of three runs, of which one has failed."""
+    root = tmp_path_factory.mktemp("sound")
+    program = "import os, sys; sys.exit(os.environ['RUNSLOT_RUN'].endswith('run_1'))"
+    for name in ("good", "bad"):
+        Experiment(name, [sys.executable, "-c", program], seeds=3, root=root).launch(lambda _: None)
+    return root
+
+
+def bad_of(root: Path) -> Path:
+    return next((root / "bad").glob("2*"))
+
+
+FILES = (
+    "experiment.json",
+    "runs.jsonl",
+    "journal.jsonl",
+    "launcher.lock",
+    "requests/1-1.json",
+    "provenance/environment.json",
+)
+FILES_OF_RUN = (
+    "run.json",
+    "outcome.json",
+    "attempt.json",
+    "variant.json",
+    "logger_problems.json",
+    "progress.csv",
+    "console.log",
+)
+
+
+def empty(file: Path, _: random.Random) -> None:
+    file.write_bytes(b"")
+
+
+def torn(file: Path, chance: random.Random) -> None:
+    data = file.read_bytes() if file.is_file() else b'{"format": 1, "a": '
+    file.write_bytes(data[: chance.randrange(len(data) or 1)])
+
+
+def zeros(file: Path, _: random.Random) -> None:
+    file.write_bytes(bytes(4096))
+
+
+def foreign(file: Path, chance: random.Random) -> None:
+    file.write_bytes(
+        chance.choice([b"hello\n", b"[1, 2]\n", b"3\n", b"null\n", b"{}\n", b'{"id": "x"}\n', b"\xff\xfe\n", b"a\0b\n"])
+    )
+
+
+def nested(file: Path, chance: random.Random) -> None:
+    deep = b"[" * 100_000 if chance.random() < 0.5 else b'{"a":' * 100_000
+    file.write_bytes(deep + b"\n")
+
+
+def newer(file: Path, chance: random.Random) -> None:
+    number = chance.choice([2, 99, "1", None, 0, -1, 1.5])
+    file.write_text(json.dumps({"format": number, "title": "x"}) + "\n")
+
+
+def wrong_types(file: Path, chance: random.Random) -> None:
+    """Give one value, in one line, another type or a number that cannot be."""
+    lines = file.read_text().splitlines() if file.is_file() and file.suffix == ".jsonl" else [_object(file)]
+    at = chance.randrange(len(lines)) if lines else 0
+    value = json.loads(lines[at]) if lines else {}
+    _spoil(value, chance)
+    lines[at : at + 1] = [json.dumps(value)]
+    file.write_text("\n".join(lines) + "\n")
+
+
+def _object(file: Path) -> str:
+    try:
+        return file.read_text() or "{}"
+    except OSError:
+        return "{}"
+
+
+ODD = (
+    [],
+    {},
+    [[1]],
+    "x",
+    "",
+    3,
+    -1,
+    10**30,
+    float("nan"),
+    float("inf"),
+    -1e300,
+    None,
+    True,
+    "\ud800",
+    "../../..",
+    "/",
+    "a\0b",
+    "x" * 100_000,
+)
+
+
+def _spoil(value: dict, chance: random.Random) -> None:
+    if not value:
+        value["a"] = 1
+    key = chance.choice(sorted(value))
+    if isinstance(value[key], dict) and value[key] and chance.random() < 0.5:
+        _spoil(value[key], chance)
+    elif chance.random() < 0.15:
+        del value[key]
+    else:
+        value[key] = chance.choice(ODD)
+
+
+def directory(file: Path, _: random.Random) -> None:
+    _clear(file)
+    file.mkdir()
+
+
+def pipe(file: Path, _: random.Random) -> None:
+    _clear(file)
+    os.mkfifo(file)
+
+
+def link(file: Path, chance: random.Random) -> None:
+    _clear(file)
+    file.symlink_to(chance.choice(["nowhere", file.name, "/dev/zero", "/etc/passwd"]))
+
+
+def listener(file: Path, _: random.Random) -> None:
+    _clear(file)
+    end = socket.socket(socket.AF_UNIX)
+    before = Path.cwd()
+    os.chdir(file.parent)  # names of sockets are short
+    try:
+        end.bind(file.name)
+    finally:
+        os.chdir(before)
+        end.close()
+
+
+def huge(file: Path, _: random.Random) -> None:
+    with file.open("wb") as opened:
+        opened.truncate(3 << 30)
+
+
+def gone(file: Path, _: random.Random) -> None:
+    _clear(file)
+
+
+def _clear(file: Path) -> None:
+    file.unlink(missing_ok=True)
+
+
+Damage = Callable[[Path, random.Random], None]
+DAMAGES: tuple[Damage, ...] = (
+    empty, torn, zeros, foreign, nested, newer, wrong_types, wrong_types, wrong_types,
+    directory, pipe, link, listener, huge, gone,
+)  # fmt: skip
+
+
+@contextmanager
+def no_longer_than(seconds: int) -> Iterator[None]:
+    def waits(_number: int, _frame: FrameType | None) -> None:
+        raise AssertionError(f"it waits, after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, waits)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def carry_out(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """Carry a command line out in this process, and return all that it printed."""
+    with no_longer_than(PATIENCE_S):
+        main(list(argv))
+    printed = capsys.readouterr()
+    return printed.out + printed.err
+
+
+def damaged(root: Path, name: str, damage: Damage, chance: random.Random) -> Path:
+    bad = bad_of(root)
+    file = bad / name if name in FILES else bad / "run_1" / name
+    file.parent.mkdir(exist_ok=True)
+    damage(file, chance)
+    return file
+
+
+@pytest.mark.parametrize("name", FILES + FILES_OF_RUN)
+def test_a_damaged_file_hides_no_other_experiment(name: str, sound: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    chance = random.Random(SEED)
+    for number, damage in enumerate(dict.fromkeys(DAMAGES)):
+        root = Path(shutil.copytree(sound, tmp_path / str(number), symlinks=True))
+        damaged(root, name, damage, chance)
+        for command in ("ls", "status"):
+            said = carry_out(capsys, command, str(root))
+            assert "good" in said, (name, damage.__name__, command, said)
+            assert "1 failed" in said, (name, damage.__name__, command, said)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_damage_at_random_ends_in_sentences(part: int, sound: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    chance = random.Random(SEED + part)
+    for number in range(TRIALS // 4):
+        root = Path(shutil.copytree(sound, tmp_path / f"root{number}", symlinks=True))
+        bad = bad_of(root)
+        done = []
+        for _ in range(chance.choice([1, 1, 1, 2])):
+            name, damage = chance.choice(FILES + FILES_OF_RUN), chance.choice(DAMAGES)
+            try:
+                file = damaged(root, name, damage, chance)
+            except (OSError, ValueError):  # two at the same place
+                continue
+            done.append(
+                (name, damage.__name__, _object(file)[:400] if file.is_file() and file.stat().st_size < 1e6 else "")
+            )
+        command = chance.choice(
+            [
+                ("ls", str(root)),
+                ("status", str(bad), "--all"),
+                ("status", str(bad), "--json"),
+                ("results", str(root)),
+                ("queue",),
+                ("stop", str(bad)),
+                ("resume", str(bad), "-q"),
+                ("resume", str(root), "-q", "--failed"),
+                ("logs", f"{bad}/run_1"),
+                ("export", str(root), "--csv", "--out", str(tmp_path / f"{number}")),
+            ]
+        )
+        try:
+            said = carry_out(capsys, *command)
+        except BaseException as error:
+            raise AssertionError(
+                f"seed {SEED + part}, trial {number}: runslot {' '.join(command)} with {done}"
+            ) from error
+        assert "Traceback" not in said, (SEED + part, number, command, done, said)
+
+
+def runslot(capsys, *argv: str) -> str:
+    return carry_out(capsys, *argv)
+
+
+def test_an_empty_list_of_runs_is_rebuilt_by_a_resume(sound: Path, tmp_path: Path, capsys) -> None:
+    bad = bad_of(Path(shutil.copytree(sound, tmp_path / "root", symlinks=True)))
+    (bad / "runs.jsonl").write_bytes(b"")
+    assert "lists no runs" in runslot(capsys, "status", str(bad))
+    assert "rebuilt" in runslot(capsys, "resume", str(bad))
+    assert "3 runs: 2 succeeded, 1 failed" in runslot(capsys, "status", str(bad))
+
+
+def test_a_list_of_runs_that_cannot_be_rebuilt_is_refused(sound: Path, tmp_path: Path, capsys) -> None:
+    bad = bad_of(Path(shutil.copytree(sound, tmp_path / "root", symlinks=True)))
+    (bad / "runs.jsonl").write_bytes(b"")
+    shutil.rmtree(bad / "run_2")
+    said = runslot(capsys, "resume", str(bad))
+    assert "2 of its 3 runs can be rebuilt" in said
+    assert "succeeded" not in said
+
+
+@pytest.mark.parametrize("lost", ["journal.jsonl", "run_0/outcome.json", "run_0/run.json"])
+def test_what_is_empty_after_a_power_cut_is_known_from_the_other_files(
+    lost: str, sound: Path, tmp_path: Path, capsys
+) -> None:
+    bad = bad_of(Path(shutil.copytree(sound, tmp_path / "root", symlinks=True)))
+    (bad / lost).write_bytes(b"")
+    assert "3 runs: 2 succeeded, 1 failed" in runslot(capsys, "status", str(bad))
+    assert "3 runs have ended" in runslot(capsys, "resume", str(bad))
+    assert lost == "journal.jsonl" or (bad / lost).stat().st_size > 0
+    assert "2 succeeded" in runslot(capsys, "status", str(bad))
+
+
+def test_a_launcher_goes_on_beside_files_that_are_no_requests(tmp_path: Path, capsys) -> None:
+    directory = Experiment("odd", [sys.executable, "-c", "pass"], seeds=2, root=tmp_path).prepare()
+    requests = directory.requests
+    requests.mkdir()
+    (requests / "note.txt~").write_text("x")
+    (requests / "1-2 (conflict).json").write_text("{}")
+    (requests / "1-2.json").write_text('{"verb": "sto')
+    (requests / "1-3.json").write_text('{"format": 1, "verb": "dance", "arguments": []}')
+    (requests / "1-4.json").mkdir()
+    os.mkfifo(requests / "1-5.json")
+    said = runslot(capsys, "resume", str(directory.path))
+    assert "2 runs succeeded" in said
+    assert all(name in said for name in ("note.txt~", "1-2.json", "1-3.json", "1-4.json", "1-5.json"))
+    assert sorted(path.name for path in requests.iterdir() if path.name[0] != ".") == [
+        "1-2 (conflict).json",
+        "note.txt~",
+    ]
