@@ -225,10 +225,10 @@ def test_a_damaged_file_hides_no_other_experiment(name: str, sound: Path, tmp_pa
     for number, damage in enumerate(dict.fromkeys(DAMAGES)):
         root = Path(shutil.copytree(sound, tmp_path / str(number), symlinks=True))
         damaged(root, name, damage, chance)
-        for command in ("ls", "status"):
-            said = carry_out(capsys, command, str(root))
-            assert "good" in said, (name, damage.__name__, command, said)
-            assert "1 failed" in said, (name, damage.__name__, command, said)
+        command = ("ls", "status")[number % 2]
+        said = carry_out(capsys, command, str(root))
+        assert "good" in said, (name, damage.__name__, command, said)
+        assert "1 failed" in said, (name, damage.__name__, command, said)
 
 
 @pytest.mark.parametrize("part", range(4))
@@ -300,7 +300,7 @@ def test_what_is_empty_after_a_power_cut_is_known_from_the_other_files(
     bad = bad_of(Path(shutil.copytree(sound, tmp_path / "root", symlinks=True)))
     (bad / lost).write_bytes(b"")
     assert "3 runs: 2 succeeded, 1 failed" in runslot(capsys, "status", str(bad))
-    assert "3 runs have ended" in runslot(capsys, "resume", str(bad))
+    assert "nothing to do: 3 runs" in runslot(capsys, "resume", str(bad))
     assert lost == "journal.jsonl" or (bad / lost).stat().st_size > 0
     assert "2 succeeded" in runslot(capsys, "status", str(bad))
 

@@ -70,7 +70,8 @@ def restore_ends(experiment: OpenExperiment, status: ExperimentStatus) -> str:
         if _is_empty(run_dir.run_file):
             write_run(run_dir, each.run, experiment.file, experiment.directory.path)
             restored += 1
-    return f"{restored} files of runs that have ended were empty, and are written again" if restored else ""
+    files = "1 file" if restored == 1 else f"{restored} files"
+    return f"written again for runs that have ended: {files} that had been lost or empty" if restored else ""
 
 
 def _is_empty(file: Path) -> bool:
