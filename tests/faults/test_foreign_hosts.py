@@ -77,7 +77,8 @@ def gone(tmp_path: Path) -> ExperimentDir:
 def test_status_says_that_the_node_gave_no_sign(gone: ExperimentDir) -> None:
     said = runslot("status", gone.path)
     assert "lost on node7: no sign since " in said.stdout
-    assert "process" in said.stdout
+    assert "on node7" in said.stdout
+    assert "which cannot be asked from here: no sign since" in said.stdout
 
 
 def test_a_launcher_of_another_host_is_not_taken_over_unasked(gone: ExperimentDir) -> None:
@@ -92,6 +93,13 @@ def test_a_take_over_says_what_was_lost_and_does_it_again(gone: ExperimentDir) -
     assert said.returncode == 0, said.stdout + said.stderr
     assert "on node7: lost, no sign since" in said.stdout
     assert "done again" in said.stdout
+    assert {each.state for each in read_status(gone).runs} == {"succeeded"}
+
+
+def test_what_was_asked_of_the_dead_launcher_stops_no_later_one(gone: ExperimentDir) -> None:
+    gone.request("stop")
+    time.sleep(0.02)
+    assert runslot("resume", gone.path, "--take-over").returncode == 0
     assert {each.state for each in read_status(gone).runs} == {"succeeded"}
 
 

@@ -16,8 +16,9 @@ from runslot.cli.ending import shown
 from runslot.cli.listing import STYLES
 from runslot.cli.rows import row_said
 from runslot.cli.tails import Tail
+from runslot.experiment.processes import is_alive
 from runslot.experiment.status import ExperimentStatus, RunStatus
-from runslot.launch.foreign import foreign_said
+from runslot.launch.foreign import foreign_said, silence_said
 from runslot.launch.printing import duration_said, outcome_said
 
 _CALM = {"queued", "succeeded"}
@@ -100,7 +101,8 @@ def _launcher(status: ExperimentStatus) -> str:
     if status.launcher is not None:
         slots = f", {status.slots} slots" if status.slots else ""
         paused = f"; paused: runslot continue {where}" if status.paused else ""
-        return f"launcher: process {status.launcher.pid} on {status.launcher.host}{slots}{paused}"
+        said = f"launcher: process {status.launcher.pid} on {status.launcher.host}{slots}{paused}"
+        return said + (silence_said(status) if is_alive(status.launcher) is None else "")
     if status.file.launcher is not None and any(_under_way(each) for each in status.runs):
         name = status.file.launcher["name"]
         return f"on {name}; runslot resume {where} --wait looks after them, runslot stop {where} ends them"

@@ -33,6 +33,17 @@ def foreign_said(each: RunStatus) -> str:
     return f"{word} {place_said(each)}: no sign since {_clock(each.sign)}"
 
 
+def silence_said(status: ExperimentStatus) -> str:
+    """Return what is said behind a launcher that cannot be asked from here: since when nothing was heard of it."""
+    moments = [each.sign for each in status.runs if each.sign is not None]
+    try:
+        moments.append(status.directory.journal_file.stat().st_mtime)
+    except OSError:
+        pass
+    since = _clock(max(moments, default=None))
+    return f", which cannot be asked from here: no sign since {since}; if it is gone, resume with --take-over"
+
+
 def take_over_said(status: ExperimentStatus) -> Iterator[str]:
     """Yield a line for each place whose runs are waited for, or done again."""
     for held in (True, False):

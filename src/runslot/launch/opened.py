@@ -85,6 +85,7 @@ class OpenExperiment:
             raise Busy(f"{directory.path} cannot be opened: {crowded}")
         lock = LauncherLock(directory)
         lock.acquire(take_over)
+        _withdraw_requests(directory)
         file = from_copy(directory.read(), directory)
         opened = cls(directory, file, environment, lock, Journal(directory.journal_file), directory.requests)
         if file.front_door == "rlpyt":
@@ -246,6 +247,23 @@ def _reads_above(file: ExperimentFile) -> bool:
     Those of the ancestors' doors do not, and on another machine a run may be alone.
     """
     return file.front_door == "native" and file.launcher is None
+
+
+def _withdraw_requests(directory: ExperimentDir) -> None:
+    """Remove what was asked of an earlier launcher, which is dead: this one would stop because of it.
+
+    All that is asked of this one is younger than its lock, on the same file system's clock.
+    """
+    try:
+        locked = directory.lock_file.stat().st_mtime_ns
+        names = [name for name in os.listdir(directory.requests) if REQUEST_NAME.fullmatch(name)]  # noqa: PTH208
+    except OSError:
+        return
+    for name in names:
+        with contextlib.suppress(OSError):
+            file = directory.requests / name
+            if file.lstat().st_mtime_ns < locked and other_owner(file) is None:
+                file.unlink()
 
 
 def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> None:

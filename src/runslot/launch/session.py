@@ -82,7 +82,11 @@ class Session:
         directory = experiment.directory
         status = read_status(directory)
         end_lost(status)
-        todo = work_out(status)
+        try:
+            todo = work_out(status)
+        except BaseException:
+            experiment.close()
+            raise
         ended = threading.Event()
         with self._lock:
             self._waiting[str(directory.path)] = ended

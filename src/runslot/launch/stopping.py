@@ -12,7 +12,7 @@ from pathlib import Path
 from runslot.errors import Busy, NotFound
 from runslot.experiment.holder import find_keeper
 from runslot.experiment.lock import living_launcher
-from runslot.experiment.processes import ProcessHandle, children_of
+from runslot.experiment.processes import ProcessHandle, children_of, is_alive
 from runslot.experiment.records import ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shortage import shortage_of
@@ -107,13 +107,15 @@ def _ask(directory: ExperimentDir, run_ids: Sequence[str], kill: bool) -> None:
     patience = _PATIENCE if file.launcher is None else _PATIENCE_AFAR
     deadline = time.monotonic() + file.policy.get("grace", 10.0) + patience
     while request.exists() or _running(directory, run_ids):
-        if living_launcher(directory) is None:
+        launcher = living_launcher(directory)
+        if launcher is None:
             request.unlink(missing_ok=True)
             if _running(directory, run_ids):
                 _act(directory, run_ids, kill, False, lambda _: None)
             return
         if time.monotonic() > deadline:
-            raise Busy(f"the launcher of {directory.path} has not answered; look at {directory.launcher_log}")
+            gone = "; if it is certain that its machine is gone, add --take-over" if is_alive(launcher) is None else ""
+            raise Busy(f"the launcher of {directory.path} has not answered; look at {directory.launcher_log}{gone}")
         time.sleep(_LOOK)
 
 
