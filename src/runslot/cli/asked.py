@@ -10,6 +10,7 @@ from operator import mul
 from pathlib import Path
 from typing import Any
 
+from runslot.cli.selection import narrowed
 from runslot.cli.words import Words
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Container
@@ -19,7 +20,7 @@ from runslot.variants import Space, grid, listed, sample, zipped
 
 _AS_THEY_ARE = (
     "seeds", "root", "retries", "backoff", "timeout", "grace", "max_failures", "resumable", "start",
-    "snapshot_mode", "snapshot_gap", "snapshot_code", "metrics", "on",
+    "snapshot_mode", "snapshot_gap", "snapshot_code", "metrics", "plain_names", "on",
 )  # fmt: skip
 """Words that are fields of `Experiment` of the same name."""
 
@@ -47,6 +48,7 @@ def experiment_of(words: Words, into: Path | None = None, strict: bool = False) 
         into=into,
         strict=strict,
         container=container,
+        env={name: str(value) for name, value in values.get("env", {}).items()},
         **{key: values[key] for key in _AS_THEY_ARE if key in values},
     )
 
@@ -64,7 +66,8 @@ def _space(values: Mapping[str, Any], words: Words) -> Space | None:
     if "sample" in values:
         with words.at("sample"):
             spaces.append(sample(values["sample"], values["samples"]))
-    return reduce(mul, spaces) if spaces else None
+    space = reduce(mul, spaces) if spaces else None
+    return narrowed(space, values, words) if "where" in values or "exclude" in values else space
 
 
 def _name(values: Mapping[str, Any], into: Path | None) -> str:

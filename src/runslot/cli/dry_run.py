@@ -13,11 +13,11 @@ from runslot.cli.asking import saying
 from runslot.experiment.records import Function, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.settings import default_root, path_of
-from runslot.launch.command import fill
 from runslot.launch.creating import compare
 from runslot.launch.events import Said
 from runslot.launch.experiment import Experiment
 from runslot.launch.opened import command_values
+from runslot.launch.placeholders import fill
 from runslot.launch.planning import Plan
 from runslot.launch.this_machine import choose_slots
 

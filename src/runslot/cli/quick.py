@@ -15,18 +15,18 @@ VALUES: Mapping[str, Callable[[str], Any]] = {
     "--name": str, "--root": Path, "--samples": int, "--seeds": str, "--cpus-per-run": int, "--gpus-per-run": int,
     "--runs-per-gpu": int, "--memory-per-run": str, "--threads": str, "--retries": int, "--timeout": str,
     "--grace": str, "--start": str, "--max-failures": int, "--reserved-cpus": int, "--into": Path, "--on": str,
-    "--container": str, "--engine": str, "--max-cost": float, "--max-hours": float, "--metrics": str,
+    "--container": str, "--engine": str, "--max-cost": float, "--max-hours": float, "--metrics": str, "--where": str,
 }  # fmt: skip
 """Options with one value, and what it becomes."""
 
-LISTS = ("--grid", "--zip", "--sample", "--notify", "--set")
+LISTS = ("--grid", "--zip", "--sample", "--notify", "--set", "--exclude", "--env")
 """Options that may be given several times."""
 
 FLAGS: Mapping[str, str] = {
     "--resumable": "resumable", "--avoid-busy": "avoid_busy", "--strict": "strict",
     "--accept-code-change": "accept_code_change", "--snapshot-code": "snapshot_code", "--detach": "detach",
     "--dry-run": "dry_run", "--json": "json", "--wait": "wait", "--quiet": "quiet", "-q": "quiet",
-    "--script-only": "script_only", "--yes": "yes",
+    "--script-only": "script_only", "--yes": "yes", "--plain-names": "plain_names",
 }  # fmt: skip
 
 

@@ -41,6 +41,16 @@ Sample = Annotated[
 Samples = Annotated[
     int | None, typer.Option(metavar="N", help="How many variants --sample draws.", rich_help_panel=_SPACE)
 ]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CONDITION", help="Only variants that meet it: 'lr < 0.1 AND hidden = 32'.", rich_help_panel=_SPACE
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=V,KEY=V", help="Leave out variants with these values.", rich_help_panel=_SPACE),
+]
 Seeds = Annotated[
     str | None, typer.Option(metavar="N|LIST", help="3 is 0, 1, 2; else 7,8 or 0-9.", rich_help_panel=_SPACE)
 ]
@@ -78,6 +88,10 @@ Start = Annotated[
         metavar="HOW", help="Functions start warm (forked after the import), cold; auto.", rich_help_panel=_EACH
     ),
 ]
+Env = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="A variable of the runs' environment.", rich_help_panel=_EACH),
+]
 Metrics = Annotated[
     str | None,
     typer.Option(
@@ -101,6 +115,9 @@ AcceptCodeChange = Annotated[
 ]
 SnapshotCode = Annotated[
     bool, flag("--snapshot-code", help="Run from a copy of the code, whatever is edited meanwhile.", panel=_LAUNCH)
+]
+PlainNames = Annotated[
+    bool, flag("--plain-names", help="Name directories lr-0.1/run_0: for Hydra, make, shells.", panel=_LAUNCH)
 ]
 On = Annotated[
     str | None,

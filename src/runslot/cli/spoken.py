@@ -34,13 +34,15 @@ _OPTIONS: Mapping[str, KeyPath] = {
     "start": ("start",),
     "max_failures": ("max_failures",),
     "metrics": ("metrics",),
+    "where": ("where",),
+    "plain_names": ("plain_names",),
     "on": ("on",),
     "container": ("container", "image"),
     "engine": ("container", "engine"),
 }
 """Which word a parameter of `runslot run` sets."""
 
-_FLAGS: Mapping[str, Any] = {"avoid_busy": "all", "resumable": True}
+_FLAGS: Mapping[str, Any] = {"avoid_busy": "all", "resumable": True, "plain_names": True}
 """What a flag says when it is given."""
 
 
@@ -101,6 +103,13 @@ def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
         if value is not None and value is not False:
             option = "--" + name.replace("_", "-")
             words.say(path, _FLAGS.get(name, str(value) if isinstance(value, Path) else value), option)
+    for text in parameters["env"] or ():
+        variable, equals, value = text.partition("=")
+        if not equals:
+            raise InvalidInput(f"--env {text}: write NAME=VALUE")
+        words.say(("env", variable), value, f"--env {text}")
+    if parameters["exclude"]:
+        words.say(("exclude",), [_settings_of(text) for text in parameters["exclude"]], "--exclude")
     for space in SPACES:
         option = f"--{space}"
         said: set[str] = set()
@@ -112,6 +121,17 @@ def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
             if space != "sample":
                 words.notes += [f"--{space} {note}" for note in doubts_of(text)]
             words.say((space, key), value, f"{option} {text}")
+
+
+def _settings_of(text: str) -> dict[str, Any]:
+    """Return the values of one `--exclude lr=0.1,hidden=64`."""
+    settings: dict[str, Any] = {}
+    for part in text.split(","):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise InvalidInput(f"--exclude {text}: write KEY=VALUE,KEY=VALUE, the values that a variant has together")
+        settings[key.strip()] = parse_value(value)
+    return settings
 
 
 def _said_of_sample(text: str) -> tuple[str, str]:

@@ -223,6 +223,12 @@ WORDS: Mapping[str, Word] = {
         {"type": "array", "items": {"type": "object"}, "minItems": 1},
         _read_variants,
     ),
+    "where": _text("A condition that variants must meet, as in `lr < 0.1 AND hidden = 32`."),
+    "exclude": Word(
+        "Variants to leave out: some of their values, or a list of such.",
+        {"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}, "minItems": 1}]},
+        lambda value: _read_variants([value] if isinstance(value, Mapping) else value),
+    ),
     "seeds": Word("How many seeds (0, 1, …), or which: a list, or text such as `0-9`.", _SEEDS, _read_seeds),
     "resources": Word("What each run gets of the machine.", {"type": "object"}, _read_settings),
     "on": _text("Where the runs go: the name of a launcher in runslot.toml, `local`, or `slurm`."),
@@ -246,6 +252,8 @@ WORDS: Mapping[str, Word] = {
         lambda value: _texts("").read([value] if isinstance(value, str) else value),
     ),
     "snapshot_mode": _one_of("Which snapshots the logger keeps.", *SNAPSHOT_MODES),
+    "env": _settings("Variables of the runs' environment, on top of the caller's."),
+    "plain_names": _yes_or_no("Name directories as `lr-0.1/run_0`, which Hydra, make and a shell read as it stands."),
     "metrics": _text("Where runs that do not log through runslot have metrics: `auto`, `none`, a file, or a pattern."),
     "snapshot_gap": _whole("Iterations from one kept snapshot to the next.", 1),
 }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runslot.execute.ports import PORT_VARIABLE, free_port
 from runslot.experiment.current import AFFINITY_VARIABLE, ATTEMPT_VARIABLE, RUN_VARIABLE
 from runslot.experiment.records import RunFile
 from runslot.experiment.rundir import RunDir
@@ -18,6 +19,9 @@ from runslot.hardware.affinity import (
     slot_environment,
 )
 from runslot.hardware.slots import Slot
+
+_PORTS_OF_LAUNCHERS = ("MASTER_PORT", "PET_MASTER_PORT")
+"""Where torch.distributed and torchrun read the port at which the processes of one run meet."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,18 @@ def run_environment(
         environment |= slot_environment(placement.slot, placement.affinity, gpu_visibility=file.gpu_visibility)
     if placement.slot is not None and file.affinity_code is not None:
         environment |= code_environment(placement.slot, file.affinity_code)
+    environment |= {
+        name: str(value) for name, value in file.env.items()
+    }  # after the slot's: how many threads a run starts is the user's to say
     if placement.affinity is not None:
         environment[AFFINITY_VARIABLE] = json.dumps(placement.affinity)
     if file.set_egl_device and isinstance(placement.affinity, Mapping) and "cuda_idx" in placement.affinity:
         environment["EGL_DEVICE_ID"] = str(placement.affinity["cuda_idx"])
+    if placement.slot is not None and file.affinity_code is None:
+        port = str(free_port(placement.slot.pus))
+        environment |= {PORT_VARIABLE: port}
+        for name in _PORTS_OF_LAUNCHERS:
+            environment.setdefault(name, port)
     if file.affinity_code is None:  # scripts of rlpyt get what they got from rlpyt
         for name, value in _names_for_loggers(run_dir, file):
             environment.setdefault(name, value)

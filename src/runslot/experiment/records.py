@@ -237,6 +237,8 @@ class ExperimentFile(_Record):
     set_egl_device: bool = False
     gpu_visibility: bool = True
     """Set `CUDA_VISIBLE_DEVICES`; rlpyt's door leaves it alone."""
+    env: Mapping[str, Any] = field(default_factory=dict)
+    """Variables that the runs' environment has on top of the caller's."""
     run_count: int | None = None
     """How many runs the list of runs has at least; None in files of older versions."""
 
@@ -271,6 +273,8 @@ class RunFile(_Record):
     gpu_visibility: bool = True
     container: Mapping[str, Any] | None = None
     """`Container`, as JSON."""
+    env: Mapping[str, Any] = field(default_factory=dict)
+    """Variables of its environment that the user set for the experiment."""
 
 
 def check_parts(file: ExperimentFile) -> None:

@@ -21,7 +21,7 @@ from runslot.launch.creating import compare, create, widen, with_copy
 from runslot.launch.events import LaunchEvent, Observer, Said
 from runslot.launch.launching import Outcomes, launch
 from runslot.launch.opened import OpenExperiment
-from runslot.launch.planning import Plan, Work, check_name, make_plan
+from runslot.launch.planning import Plan, Work, check_env, check_name, make_plan, with_plain_names
 from runslot.launch.this_machine import ThisMachine
 from runslot.variants import Variant
 
@@ -74,6 +74,10 @@ class Experiment:
     """With `into`: go on without asking where code has changed, and where runs use a copy, make a new one."""
     snapshot_mode: str = "last"
     snapshot_gap: int = 1
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables that the runs' environment has on top of the caller's."""
+    plain_names: bool = False
+    """Name directories with letters, digits, `.`, `-` and `_` alone: `lr-0.1/run_0`."""
     metrics: str = "auto"
     """Where runs that do not log through runslot have their metrics: `auto` (files they write, what they print),
     `none`, a file below the run's directory, or a regular expression with named groups for lines they print."""
@@ -89,7 +93,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        for name in ("strict", "resumable", "snapshot_code", "accept_code_change"):
+        for name in ("strict", "resumable", "snapshot_code", "accept_code_change", "plain_names"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidInput(f"{name} must be True or False, not {getattr(self, name)!r:.80}")
         for name in ("root", "into"):
@@ -98,6 +102,7 @@ class Experiment:
         _one_of(self.start, "start", STARTS)
         _one_of(self.snapshot_mode, "snapshot_mode", SNAPSHOT_MODES)
         whole(self.snapshot_gap, "snapshot_gap", 1)
+        check_env(self.env)
         _of_kind(self.resources, "resources", Resources, "Resources(cpus=2)")
         if self.on is not None and not isinstance(self.on, str) and not hasattr(self.on, "moves"):
             raise InvalidInput(f"on must be the name of a launcher, or its record, as SSH(…), not {self.on!r:.80}")
@@ -126,11 +131,14 @@ class Experiment:
         container = Container(self.container) if isinstance(self.container, str) else self.container
         asked = (self.name, self.work, self.variants, self.seeds, self.resources, policy, logger)
         plan = make_plan(*asked, in_image=container is not None)
+        if self.plain_names:
+            plan = with_plain_names(plan)
         launcher = self.launcher()
         file = replace(
             plan.file,
             container=None if container is None else container.to_json(),
             launcher=None if launcher is None else entry_json(launcher),
+            env=dict(self.env),
         )
         return replace(plan, file=file)
 

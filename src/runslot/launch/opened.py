@@ -21,9 +21,9 @@ from runslot.experiment.rundir import REQUEST_NAME, VARIANT_CONFIG, ExperimentDi
 from runslot.experiment.shape import Shape
 from runslot.hardware.lockfile import user_name
 from runslot.launch.code_copy import from_copy
-from runslot.launch.command import fill
 from runslot.launch.moved import as_here
 from runslot.launch.open_files import allow_many, why_no_further
+from runslot.launch.placeholders import fill
 from runslot.variants.config import flatten
 
 
@@ -288,6 +288,7 @@ def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> No
         set_egl_device=file.set_egl_device,
         gpu_visibility=file.gpu_visibility,
         container=file.container,
+        env=file.env,
     )
     run_dir.write_run(value)
 

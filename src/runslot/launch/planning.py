@@ -16,8 +16,9 @@ from runslot.errors import InvalidInput
 from runslot.experiment.records import Command, ExperimentFile, Function, LoggerSettings, Policy, Run
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.resources import Resources
-from runslot.launch.command import check_command, fill, unused
+from runslot.launch.command import check_command, unused
 from runslot.launch.opened import command_values
+from runslot.launch.placeholders import fill, formats_used, formatted, with_seeds
 from runslot.launch.shell import note_operators
 from runslot.launch.signature import mistakable, takes_items
 from runslot.launch.travel import by_value, digest_of_file, import_path, refer
@@ -33,6 +34,8 @@ Work = str | Sequence[str] | Callable[..., Any]
 """A function, `"file.py:function"`, or a command as a list of arguments."""
 
 _NAME = re.compile(r"[^/\0]+(/[^/\0]+)*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VISIBILITY = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 _NAME_LIMIT, _PATH_LIMIT = 255, 2000
 """Bytes of a part of a name, and characters of all of it; its runs' directories come behind."""
 
@@ -75,7 +78,9 @@ def make_plan(
     runs = list(_runs(listed, seed_list, pickles))
     refuse_shared_directories(runs)
     if "command" in work_json:
-        argv = work_json["command"]["argv"]
+        keys = {key: None for run in runs for key in flatten(run.variant)}
+        argv = with_seeds(work_json["command"]["argv"], len(seed_list) > 1 or seeds != 1, keys)
+        work_json = {"command": {**work_json["command"], "argv": argv}}
         check_runs_of_command(argv, runs, None if in_image else Path.cwd())
         notes = notes_on_command(argv, runs)
     else:
@@ -109,6 +114,39 @@ def check_name(name: str) -> None:
         raise InvalidInput(f"{name!r} cannot be an experiment's name: it has control characters")
     if max(len(os.fsencode(part)) for part in name.split("/")) > _NAME_LIMIT or len(name) > _PATH_LIMIT:
         raise InvalidInput(f"{name[:40]}… cannot be an experiment's name: it is longer than file systems can hold")
+
+
+def check_env(env: Mapping[str, str]) -> None:
+    """Refuse what can be no variables of an environment, and those that runslot sets for each run."""
+    if not isinstance(env, Mapping):
+        raise InvalidInput(f"env must be a dict of variables, such as {{'WANDB_MODE': 'offline'}}, not {env!r:.80}")
+    for name, value in env.items():
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+            raise InvalidInput(f"env: {name!r:.80} cannot be the name of a variable")
+        if name.startswith("RUNSLOT_") or name in _VISIBILITY:
+            raise InvalidInput(f"env: {name} is set by runslot for every run; leave it out")
+        if not isinstance(value, str) or "\0" in value:
+            raise InvalidInput(f"env: {name} must be text, not {value!r:.80}")
+
+
+def with_plain_names(plan: Plan) -> Plan:
+    """Return the plan with directories that a shell, make and Hydra read as they stand: `lr-0.1/run_0`.
+
+    Where two would be one, the later ones end in -2, -3, ….
+    """
+    plain: dict[str, str] = {}
+    for name in dict.fromkeys(run.name for run in plan.runs):
+        if not name:  # only seeds: their directories are plain already
+            plain[name] = name
+            continue
+        parts = [re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-") or "-" for part in name.split("/")]
+        wanted = "/".join(parts)
+        taken, number = set(map(str.casefold, plain.values())), 1
+        while (new := wanted if number == 1 else f"{wanted}-{number}").casefold() in taken:
+            number += 1
+        plain[name] = new
+    runs = (replace(run, directory=f"{plain[run.name]}{run.directory[len(run.name) :]}") for run in plan.runs)
+    return replace(plan, runs=tuple(runs))
 
 
 def as_space(variants: Iterable[Variant] | Mapping[str, Any] | None) -> Iterable[Variant]:
@@ -198,6 +236,18 @@ def check_runs_of_command(argv: Sequence[str], runs: Sequence[Run], cwd: Path | 
             raise InvalidInput(
                 f"the command uses {{{missing.args[0]}}}, which the variant {run.name!r} has not"
             ) from None
+    _refuse_equal_texts(argv, keys, runs)
+
+
+def _refuse_equal_texts(argv: Sequence[str], keys: Iterable[str], runs: Sequence[Run]) -> None:
+    """Refuse a format that gives two values of a key one text: their runs would be the same command."""
+    for key, form in formats_used(argv, keys):
+        texts: dict[str, Any] = {}
+        for run in runs:
+            value = flatten(run.variant).get(key)
+            other = texts.setdefault(formatted(key, value, form), value)
+            if other != value:
+                raise InvalidInput(f"the command uses {{{key}:{form}}}, which writes {other!r} and {value!r} alike")
 
 
 def _as_called(work_json: dict[str, Any], work: Work, runs: Sequence[Run]) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -22,11 +22,11 @@ from runslot.hardware.lease import Holder, Lease, Leases, Refused
 from runslot.hardware.probe import probe
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import Slot
-from runslot.launch.command import literal
 from runslot.launch.creating import make_exclusively, write_plan
 from runslot.launch.experiment import whole
 from runslot.launch.launching import Outcomes, launch
 from runslot.launch.opened import write_run
+from runslot.launch.placeholders import literal
 from runslot.launch.planning import Plan, check_name, refuse_shared_directories
 from runslot.launch.printing import Printer
 from runslot.rlpyt.files import StrPath, get_log_dir, readable
