@@ -278,3 +278,49 @@ def test_a_script_that_only_prints_gets_its_table_and_the_first_run_says_what_wa
     assert "2 variants, 6 runs · acc, higher is better" in done.stdout
     refused = runslot("run", "--metrics", "acc: (.*)", "--", "python3", str(script), "1", status=2)
     assert "names no group" in refused.stderr
+
+
+def test_variants_are_chosen_and_directories_named_as_asked(runslot):
+    grid = (
+        "run",
+        "--name",
+        "few",
+        "--grid",
+        "lr=0.1,0.01",
+        "--grid",
+        "hidden=32,64",
+        "--plain-names",
+        "--env",
+        "A=b c",
+    )
+    command = ("--", "python3", "-c", "import os, sys; print(sys.argv[1:], os.environ['A'])", "{args}")
+    runslot(*grid, "--where", "lr < 0.1 OR hidden = 32", "--exclude", "lr=0.1,hidden=32", *command)
+    found = {path.parent.parent.name: path.read_text() for path in runslot.root.glob("few/2*/*/run_0/console.log")}
+    assert found == {
+        "lr-0.01-hidden-32": "['--lr', '0.01', '--hidden', '32'] b c\n",
+        "lr-0.01-hidden-64": "['--lr', '0.01', '--hidden', '64'] b c\n",
+    }
+    for options, message in (
+        (("--where", "lrr > 1"), "did you mean 'lr'"),
+        (("--where", "lr > 1"), "leaves none of 4 variants"),
+        (("--exclude", "lr=3"), "nothing would be left out"),
+        (("--exclude", "lrr=3"), "did you mean 'lr'"),
+        (("--env", "X"), "write NAME=VALUE"),
+    ):
+        assert message in runslot(*grid, *options, *command, status=2).stderr
+
+
+def test_a_slot_has_a_port_of_its_own(runslot, monkeypatch):
+    script = (
+        "import os, socket; s = socket.socket(); s.bind(('', int(os.environ['MASTER_PORT'])))\n"
+        "print(os.environ['RUNSLOT_PORT'])"
+    )
+    runslot("run", "--name", "ports", "--seeds", "4", "--", "python3", "-c", script, "{seed}")
+    ports = {}
+    for path in runslot.root.glob("ports/2*/run_*/outcome.json"):
+        ports.setdefault(json.loads(path.read_text())["slot"], set()).add((path.parent / "console.log").read_text())
+    assert len({min(of_slot) for of_slot in ports.values()}) == len(ports)
+    monkeypatch.setenv("MASTER_PORT", "29999")
+    runslot("run", "--name", "told", "--", "python3", "-c", "import os; print(os.environ['MASTER_PORT'])")
+    (console,) = runslot.root.glob("told/2*/run_0/console.log")
+    assert console.read_text() == "29999\n"
