@@ -15,7 +15,6 @@ import builtins
 import os
 import random
 import sys
-import sysconfig
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -24,10 +23,8 @@ from typing import Any
 
 from runslot.execute.import_calls import find_call, source_of
 
-_LIBRARIES = tuple(
-    {f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    | {f"{Path(__file__).resolve().parents[1]}{os.sep}"}
-)
+_LIBRARIES = (f"{Path(os.__file__).parent}{os.sep}", f"{Path(__file__).resolve().parents[1]}{os.sep}")
+"""Where the standard library lies, and runslot."""
 
 _IDENTITIES = {
     ("uuid", "UUID"): "a UUID",
@@ -293,16 +290,22 @@ class _GlobalDraws:
     def begin(self) -> None:
         """Watch the user's `import` statements."""
 
-        def watched(name: str, space: Any = None, local: Any = None, names: Any = (), level: int = 0) -> Any:
-            if level or not _is_own_file((space or {}).get("__file__")):
-                return self._import(name, space, local, names, level)
+        def watched(  # its parameters are named as the built-in's: some callers name them
+            name: str,
+            globals: Any = None,
+            locals: Any = None,
+            fromlist: Any = (),
+            level: int = 0,
+        ) -> Any:
+            if level or not _is_own_file((globals or {}).get("__file__")):
+                return self._import(name, globals, locals, fromlist, level)
             self._compare()
-            module = self._import(name, space, local, names, level)
+            module = self._import(name, globals, locals, fromlist, level)
             if not is_own(sys.modules.get(name)):
                 self._noted = _global_states()
             return module
 
-        builtins.__import__ = watched  # type: ignore[assignment]
+        builtins.__import__ = watched
 
     def end(self) -> None:
         """Leave `import` as it was."""
