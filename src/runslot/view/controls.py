@@ -109,22 +109,7 @@ def controls(results: Results, choices: Choices) -> Any:
             "curves",
             dmc.Group([_number("low", "Clip from", choices.low), _number("high", "to", choices.high)], grow=True),
         ),
-        dmc.Group(
-            [
-                _number("top", "Only the best", choices.top or "", 0, placeholder="all"),
-                _pairs("by", "judged by", _JUDGED | {choices.by: _JUDGED.get(choices.by, choices.by)}, choices.by),
-            ],
-            grow=True,
-        ),
-        dmc.Group(
-            [
-                _several("include", "Also count", (*STATES_OF_RUNS, "all"), choices.include, hint="succeeded"),
-                _pairs("diverged", "Diverged runs", _DIVERGED, choices.diverged),
-            ],
-            grow=True,
-            align="start",
-        ),
-        _pairs("mode", "Better is", {"": "By the metric's name", "max": "Higher", "min": "Lower"}, choices.mode),
+        *_judged(choices),
     ]
     of_table = html.Div(
         [dcc.Checklist(id=choice_id(name), options=[], value=list(getattr(choices, name))) for name in OF_TABLE],
@@ -144,6 +129,28 @@ _JUDGED = {
     "last-10": "mean of last 10",
     "auc": "area under curve",
 }
+
+
+def _judged(choices: Choices) -> list[Any]:
+    """Return the choices of how runs are judged, and which of them count."""
+    return [
+        dmc.Group(
+            [
+                _number("top", "Only the best", choices.top or "", 0, placeholder="all"),
+                _pairs("by", "judged by", _JUDGED | {choices.by: _JUDGED.get(choices.by, choices.by)}, choices.by),
+            ],
+            grow=True,
+        ),
+        dmc.Group(
+            [
+                _several("include", "Also count", (*STATES_OF_RUNS, "all"), choices.include, hint="succeeded"),
+                _pairs("diverged", "Diverged runs", _DIVERGED, choices.diverged),
+            ],
+            grow=True,
+            align="start",
+        ),
+        _pairs("mode", "Better is", {"": "By the metric's name", "max": "Higher", "min": "Lower"}, choices.mode),
+    ]
 
 
 _DIVERGED = {"nan": "No value", "worst": "Worst", "drop": "Left out"}
