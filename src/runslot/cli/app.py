@@ -94,9 +94,27 @@ app.add_typer(cloud.app, name="cloud")
 def call(arguments: Sequence[str]) -> int:
     """Carry out a command line; `RunslotError` where it is refused. Returns the exit status."""
     try:
-        app(args=list(arguments), prog_name="runslot")
+        status = app(args=list(arguments), prog_name="runslot", standalone_mode=False)
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # rich, where the reader of the help has gone
             return 0
         return ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
-    return 0
+    except typer.Abort:  # a question that was left
+        typer.echo("Aborted.", err=True)
+        return 1
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        return _show_usage(error)
+    return status if isinstance(status, int) else 0
+
+
+def _show_usage(error: Any) -> int:
+    """Say as typer does what is wrong with an option; a file's name in it, from `*`, may be another's."""
+    from typer import rich_utils
+
+    from runslot.cli.console import TerminalConsole
+
+    rich_utils.__dict__["Console"] = TerminalConsole  # the class that its boxes are drawn with
+    rich_utils.rich_format_error(error)
+    return int(error.exit_code)

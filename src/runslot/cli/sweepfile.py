@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -78,6 +79,8 @@ _LONGEST_LINE = 200
 """Characters of a line that a refusal repeats."""
 NODES_LIMIT = 2_000_000
 """Values that a sweep file may have, aliases written out; more is a file whose aliases multiply."""
+BRACKETS_LIMIT = 300
+"""Brackets inside brackets; Python gives up at about as many."""
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -95,6 +98,7 @@ class _Walk:
         """Return the file's values; the YAML library's and JSON's own errors where it is neither."""
         from ruamel.yaml import YAML
 
+        self._refuse_deep(text)
         yaml = YAML(typ="safe", pure=True)
         # JSON is YAML, but for tabs, which in JSON are never part of a value
         node = yaml.compose(text.replace("\t", " ") if is_json else text)
@@ -103,6 +107,14 @@ class _Walk:
         if is_json:
             return json.loads(text)
         return None if node is None else yaml.constructor.construct_document(node)
+
+    def _refuse_deep(self, text: str) -> None:
+        """Refuse brackets without end at once: the YAML library takes the square of their depth to fail."""
+        depth = 0
+        for bracket in re.findall(r"[\[\]{}]", text):
+            depth = max(0, depth + (1 if bracket in "[{" else -1))
+            if depth > BRACKETS_LIMIT:
+                raise InvalidInput(f"{self.path} is nested too deeply: it has more than {BRACKETS_LIMIT} open brackets")
 
     def _go(self, node: Node, where: KeyPath, is_json: bool) -> None:
         from ruamel.yaml.nodes import MappingNode, SequenceNode
