@@ -79,28 +79,6 @@ def _carry_out(argv: list[str]) -> int:
         return 130
     except (RunslotError, OSError, RecursionError, MemoryError) as error:
         return _refuse(_sentence_of(error))
-    except Exception as error:
-        if (argv[:1] and argv[0] in {"exec", *_PLAIN}) or os.environ.get(TRACEBACK_VARIABLE):
-            raise
-        _refuse(_fault_said(error))
-        return FAULT
-
-
-TRACEBACK_VARIABLE = "RUNSLOT_TRACEBACK"
-"""Environment variable by which a fault of runslot's own shows where it came from."""
-FAULT = 70
-"""Exit status of a command that a fault of runslot's own has ended (EX_SOFTWARE)."""
-
-
-def _fault_said(error: Exception) -> str:
-    """Return one line of what is a mistake in runslot; the logs of engines show all of it."""
-    import traceback
-
-    package = os.path.dirname(__file__)  # noqa: PTH120
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(package)]
-    place = f" ({os.path.relpath(frames[-1].filename, package)}, line {frames[-1].lineno})" if frames else ""
-    said = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{place}"
-    return f"a mistake of runslot's own, please report it: {said}; {TRACEBACK_VARIABLE}=1 shows the way to it"
 
 
 def _sentence_of(error: Exception) -> str:
