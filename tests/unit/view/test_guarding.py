@@ -161,6 +161,7 @@ def test_pages_of_no_runs_and_of_unknown_ones_are_pages(tmp_path: Path) -> None:
         inputs = [
             {"id": "at", "property": "pathname", "value": path},
             {"id": "at", "property": "search", "value": search},
+            {"id": "back", "property": "data", "value": None},
         ]
         call = {
             "output": "page.children",
