@@ -148,6 +148,6 @@ def _forget_unstarted(call: Call, experiment: ExperimentDir, log_dirs: Sequence[
     unstarted = [each for each in log_dirs if not RunDir(each).run_file.exists()]
     for directory in (experiment.path, *unstarted):
         shutil.rmtree(directory, ignore_errors=True)
-    with suppress(OSError):  # other calls' runs are there
-        experiment.path.parent.rmdir()
-        call.collection.rmdir()
+    for directory in (experiment.path.parent, call.collection):
+        with suppress(OSError):  # other calls' runs are there, or it is gone
+            directory.rmdir()
