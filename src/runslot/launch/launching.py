@@ -130,12 +130,12 @@ def launch(
     try:
         observer = notifying(observer, notify)
         configured = of_experiment(experiment.file) or ThisMachine()
-        status, repaired = read_repaired(directory, experiment.file)
+        status = read_repaired(directory, experiment.file)
         status = configured.refresh(status)
         end_lost(status)
         ends = restore_ends(experiment, status) if experiment.file.launcher is None and not fresh else ""
-        for line in filter(None, (repaired, ends)):
-            observer(Said(line))
+        if ends:
+            observer(Said(ends))
         todo = work_out(status, failed, only, take_over)
         for line in take_over_said(status):
             observer(Said(line))

@@ -19,13 +19,17 @@ from runslot.experiment.status import ExperimentStatus, read_all_runs, read_stat
 from runslot.launch.opened import OpenExperiment, write_run
 
 
-def read_repaired(directory: ExperimentDir, file: ExperimentFile) -> tuple[ExperimentStatus, str]:
-    """Return how the runs stand, and what was done to their list to know it, in a line, or nothing."""
+def read_repaired(directory: ExperimentDir, file: ExperimentFile) -> ExperimentStatus:
+    """Return how the runs stand; `Damaged` also where their list had to be rebuilt, which its user is to look at."""
     try:
-        return read_status(directory), ""
-    except Damaged:
+        return read_status(directory)
+    except Damaged as error:
         restored = restore_runs(directory, file)
-        return read_status(directory), restored
+        if not restored:
+            raise
+        raise Damaged(
+            f"{restored}; look at them (runslot status {directory.path}), and resume once more to go on"
+        ) from error
 
 
 def restore_runs(directory: ExperimentDir, file: ExperimentFile) -> str:
