@@ -169,27 +169,32 @@ class RunDir:
 
     def read_attempt(self) -> Attempt | None:
         """Return who executes the run or last did; None before the first start."""
-        attempt = read_record(self.attempt_file, Attempt)
-        if attempt is not None:
-            return attempt
-        record = (read_json(self.outcome_file) or {}).get(KEEPER)
+        value = read_json(self.attempt_file)
+        if value is None:
+            return None
         try:
-            return None if record is None else Attempt.from_json(record)
+            return attempt_of(value)
         except Damaged as error:
-            raise type(error)(f"{self.outcome_file}: {error}") from error
+            raise type(error)(f"{self.attempt_file}: {error}") from error
 
     def read_outcome(self) -> Outcome | None:
         """Return how the last attempt ended; None while none has."""
         return read_record(self.outcome_file, Outcome)
 
     def write_end(self, outcome: Outcome, attempt: Mapping[str, Any] | None) -> None:
-        """Write how an attempt ended; that of a run that succeeded has in it who executed it, in a file less."""
+        """Write how an attempt ended; of a run that succeeded, `attempt.json` is the same file then, and says both."""
         if attempt is None or outcome.kind != "succeeded":
             write_json(self.outcome_file, outcome.to_json())
             return
-        write_json(self.outcome_file, {**outcome.to_json(), KEEPER: attempt})
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.attempt_file)  # noqa: PTH108  beside the user's code
+        write_json(self.outcome_file, {**attempt, **outcome.to_json(), LEASE: attempt.get("slot")})
+        # One block of the disk instead of two: a sweep of 20,000 runs that log nothing is 80 MB smaller.
+        name = f"{self.path}/.{self.attempt_file.name}.{os.getpid()}"
+        try:
+            os.link(self.outcome_file, name)
+            os.replace(name, self.attempt_file)  # noqa: PTH105
+        except OSError:  # a file system without links: it stays a file of its own
+            with contextlib.suppress(OSError):
+                os.unlink(name)  # noqa: PTH108
 
     def complete_variant(self, variant: Mapping[str, Any]) -> None:
         """Write `variant.json` where it is missing: a run that logs nothing has none."""
@@ -280,11 +285,16 @@ REQUEST_NAME = re.compile(r"\d{1,24}-\d{1,24}\.(json|stop|kill)")
 VARIANT_CONFIG = "variant_config.json"
 """rlpyt's file with the variant, in the directory above its runs."""
 
-KEEPER = "keeper"
-"""Key of `outcome.json` under which stands what `attempt.json` said of an attempt that succeeded."""
+LEASE = "lease"
+"""Where both files are one: the key of the attempt's slot, since `slot` is the outcome's, its number."""
 
 KEPT_PROGRESS = "progress_of_attempt.csv"
 """Name of an earlier attempt's `progress.csv`."""
+
+
+def attempt_of(value: Mapping[str, Any]) -> Attempt:
+    """Make the record from what `attempt.json` holds, also where the outcome stands in the same file."""
+    return Attempt.from_json({**value, "slot": value[LEASE]} if LEASE in value else value)
 
 
 def _is_kept_attempt(path: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from runslot.errors import RunslotError
 from runslot.experiment.processes import ProcessIdentity, is_alive
 from runslot.experiment.records import Attempt, Outcome, RunFile
-from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.experiment.rundir import ExperimentDir, RunDir, attempt_of
 from runslot.results.files import read_object
 from runslot.results.finding import Found
 from runslot.results.layouts import HYDRA, HYDRA_FILES, ZOO_FILES, is_monitor
@@ -89,7 +89,7 @@ def _of_runslot(found: Found, problems: list[Problem]) -> Description:
 def _progress_of(directory: RunDir) -> dict[str, Any]:
     """Return how far a run of ours is: its outcome, or the attempt under way."""
     attempt_json, outcome_json = read_object(directory.attempt_file), read_object(directory.outcome_file)
-    attempt = None if attempt_json is None else Attempt.from_json(attempt_json)
+    attempt = None if attempt_json is None else attempt_of(attempt_json)
     outcome = None if outcome_json is None else Outcome.from_json(outcome_json)
     if outcome is not None and (attempt is None or attempt.attempt <= outcome.attempt):
         return _ended(outcome)

@@ -12,7 +12,7 @@ import polars as pl
 from dash import dcc, html
 
 from runslot.errors import NotFound
-from runslot.experiment.rundir import KEEPER, RunDir
+from runslot.experiment.rundir import LEASE, RunDir
 from runslot.results.labels import text_of_value
 from runslot.results.results import FINAL, Results
 from runslot.view.attributes import attributes
@@ -246,8 +246,8 @@ _SIGNS = {"+": "rs-added", "-": "rs-removed"}
 def _affinity(directory: Path, texts: Texts) -> Any:
     """Draw the run's share of its machine: each core it had, among those that the slot's record implies."""
     run = RunDir(directory)
-    keeper = _json(texts.read(run.attempt_file)) or _json(texts.read(run.outcome_file)).get(KEEPER)
-    slot = keeper.get("slot") if isinstance(keeper, dict) else None
+    attempt = _json(texts.read(run.attempt_file))
+    slot = attempt.get(LEASE, attempt.get("slot"))
     if not isinstance(slot, dict):
         return None
     cores = [core for core in slot.get("cores", []) if isinstance(core, dict)]
