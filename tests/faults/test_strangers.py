@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.fault,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="holders of locks are found in /proc"),
 ]
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+AS_ROOT = pytest.mark.root  # only root can give files to another user
 STRANGER = 64001
 
 

@@ -240,7 +240,7 @@ def test_gpus_are_told_apart_by_uuid(tmp_path, slots):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child only takes locks and exits
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.root
 def test_users_exclude_each_other(slots, tmp_path_factory):
     shared = tmp_path_factory.mktemp("lock")
     shared.chmod(0o1777)
