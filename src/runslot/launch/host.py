@@ -101,6 +101,14 @@ class Host:
     def __repr__(self) -> str:
         return f"Host({self.name!r})"
 
+    @property
+    def login(self) -> list[str]:
+        """The command that logs in by hand as the launcher does: with its configuration, port, key and jump host."""
+        argv = ["ssh"] if self._config is None else ["ssh", "-F", self._config]
+        for option in self._options:
+            argv += ["-o", option]
+        return [*argv, self.name]
+
     # ---- commands ------------------------------------------------------------------------------------------------
 
     def connect(self) -> None:
@@ -117,11 +125,11 @@ class Host:
                         argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=6 * _CONNECT, check=False
                     )
                 except subprocess.TimeoutExpired:
-                    raise self._error(["ssh", self.name], "it does not answer", retry=True) from None
+                    raise self._error(self.login, "it does not answer", retry=True) from None
                 said.seek(0)
                 text = said.read()
             if done.returncode != 0:
-                raise self._ssh_error(["ssh", self.name], text)
+                raise self._ssh_error(self.login, text)
 
     def disconnect(self) -> None:
         """Drop the shared connection at once: one to a host that has vanished would make others wait."""
@@ -250,7 +258,7 @@ class Host:
 
     def _ssh_error(self, argv: Sequence[str], said: bytes) -> HostError:
         text = said.decode(errors="replace")
-        login = shlex.join(["ssh", *(["-F", self._config] if self._config else []), self.name])
+        login = shlex.join(self.login)
         for pattern, retry, reason in _REASONS:
             if re.search(pattern, text):
                 return self._error(argv, reason.format(login=login, said=last_line(said)), retry)
@@ -258,7 +266,8 @@ class Host:
 
     def _error(self, argv: Sequence[str], reason: str, retry: bool = False) -> HostError:
         command = shlex.join(argv)
-        return HostError(self.name, command if len(command) < 200 else f"{command[:200]}…", reason, retry)
+        shown = command if len(command) < 200 or argv == self.login else f"{command[:200]}…"  # a login is to be pasted
+        return HostError(self.name, shown, reason, retry)
 
 
 _number = itertools.count(1)
