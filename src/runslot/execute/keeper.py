@@ -183,6 +183,7 @@ class Keeper:
         """Write how the run ended before what it left behind is ended: whatever happens then, it has ended so."""
         self.run_dir = where_now(self.job.run_dir, self.lock)
         self._settle()
+        self._complete_params()
         outcome = self._outcome("" if self.heard is None else _read_all(self.heard))
         problem = self._write(outcome)
         if problem is not None:
@@ -198,6 +199,13 @@ class Keeper:
 
     def _settle(self) -> None:
         """Learn all that is to be known of the end of the run."""
+
+    def _complete_params(self) -> None:
+        """Leave the variant beside the rows of a script of rlpyt's that has written no parameters itself."""
+        if self.job.file.affinity_code is not None and self.run_dir is not None:
+            run = self.job.file.run
+            with contextlib.suppress(OSError):
+                self.run_dir.complete_params({**run["variant"], **(run.get("extras") or {})})
 
     def _write(self, outcome: Outcome) -> OSError | None:
         """Write how the run ended; what is in the way, if anything."""

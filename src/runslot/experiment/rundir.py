@@ -121,6 +121,11 @@ class RunDir:
         return self.path / "progress.csv"
 
     @property
+    def params_file(self) -> Path:
+        """What rlpyt's `logger_context` writes: the script's configuration with `name` and `run_ID`."""
+        return self.path / PARAMS
+
+    @property
     def debug_log(self) -> Path:
         """What the logger was told in words."""
         return self.path / "debug.log"
@@ -200,6 +205,15 @@ class RunDir:
         """Write `variant.json` where it is missing: a run that logs nothing has none."""
         if not os.path.exists(self.variant_file):  # noqa: PTH110
             self.write_variant(variant)
+
+    def complete_params(self, variant: Mapping[str, Any]) -> None:
+        """Write `variant.json` where a script of rlpyt's logged rows and no `params.json`, which viskit reads as well.
+
+        Where there are both, viskit reads the first alone: the script's configuration, and what rlpyt's
+        `add_exp_param` adds to it afterwards, would be hidden.
+        """
+        if os.path.exists(self.progress) and not os.path.exists(self.params_file):  # noqa: PTH110
+            self.complete_variant(variant)
 
     def about_code(self) -> RunDir:
         """Return where the files about the code, the script and the host are, under a run's names: here, or shared.
@@ -281,6 +295,9 @@ _BENEATH = frozenset({"", ".", ".."})
 
 REQUEST_NAME = re.compile(r"\d{1,24}-\d{1,24}\.(json|stop|kill)")
 """Of the files that `ExperimentDir.request` leaves: when, and which process asked."""
+
+PARAMS = "params.json"
+"""rlpyt's file with the configuration of a run."""
 
 VARIANT_CONFIG = "variant_config.json"
 """rlpyt's file with the variant, in the directory above its runs."""

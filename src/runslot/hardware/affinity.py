@@ -317,13 +317,8 @@ def hyperthread_offset(topology: Topology) -> int:
 
 
 def n_socket(topology: Topology) -> int:
-    """Return how many sockets have equal shares of the core numbers, in order; 1 where they have not."""
-    sockets = len(topology.packages)
-    share = len(topology.cores) // sockets
-    for i, package in enumerate(topology.packages):
-        if [pu for pu in package.pus if pu < len(topology.cores)] != list(range(i * share, (i + 1) * share)):
-            return 1
-    return sockets
+    """Return how many sockets the kernel counts, as rlpyt takes them from `/proc/cpuinfo`."""
+    return max(1, len({package.id for package in topology.packages if package.id is not None}))
 
 
 def _fill_from_machine(numbers: dict[str, Any]) -> None:

@@ -268,10 +268,10 @@ def _withdraw_requests(directory: ExperimentDir) -> None:
 
 def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> None:
     """Write what executes the run into its directory, which exists; `home` is the experiment's directory."""
-    if not _reads_above(file) or "command" in file.work:  # else its logger does, beside the first row
-        run_dir.write_variant({**run.variant, **run.extras})
-    if file.front_door == "rlpyt":
+    if file.front_door == "rlpyt":  # its script's logger writes `params.json`, which is to be read
         write_json(run_dir.path.parent / VARIANT_CONFIG, dict(run.variant))
+    elif not _reads_above(file) or "command" in file.work:  # else its logger does, beside the first row
+        run_dir.write_variant({**run.variant, **run.extras})
     value = RunFile(
         run=run.to_json(),
         experiment=file.name,

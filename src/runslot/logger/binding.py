@@ -169,8 +169,11 @@ class Binding:
         """Leave the variant beside the rows, as viskit wants it; a run that logs nothing goes without the file."""
         with self._harmless("variant.json"):
             run = current_run()
-            if run is not None and self._snapshots.directory == run.directory:
-                RunDir(run.directory).complete_variant(run.variant)
+            if run is None or self._snapshots.directory != run.directory:
+                return
+            run_dir = RunDir(run.directory)
+            if self._snapshots.style != "rlpyt" or not run_dir.params_file.exists():  # which viskit reads as well
+                run_dir.complete_variant(run.variant)
 
     def _after_fork(self) -> None:
         """In a forked child: rows and threads are the parent's; text files are shared."""

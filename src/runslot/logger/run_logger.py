@@ -130,7 +130,9 @@ class Logger(Recorder):
         params = {} if log_params is None else log_params
         params["name"], params["run_ID"] = name, run_ID
         with self._harmless("params.json"):
-            write_atomically(directory / "params.json", json.dumps(params, default=lambda value: type(value).__name__))
+            write_atomically(
+                RunDir(directory).params_file, json.dumps(params, default=lambda value: type(value).__name__)
+            )
         if use_summary_writer:
             self.add_sink("tensorboard")
             self._group_statistics = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from runslot.errors import RunslotError
 from runslot.experiment.processes import ProcessIdentity, is_alive
 from runslot.experiment.records import Attempt, Outcome, RunFile
-from runslot.experiment.rundir import ExperimentDir, RunDir, attempt_of
+from runslot.experiment.rundir import PARAMS, ExperimentDir, RunDir, attempt_of
 from runslot.results.files import read_object
 from runslot.results.finding import Found
 from runslot.results.layouts import HYDRA, HYDRA_FILES, ZOO_FILES, is_monitor
@@ -59,23 +59,28 @@ def describe(found: Found, problems: list[Problem], experiments: dict[Path, str 
 
     `experiments` remembers, for the calls of one reading, to which experiment the runs of a directory belong.
     """
-    return _of_runslot(found, problems) if found.kind == "runslot" else _of_others(found, problems, experiments, places)
+    if found.kind != "runslot":
+        return _of_others(found, problems, experiments, places)
+    return _of_runslot(found, problems, places)
 
 
-def _of_runslot(found: Found, problems: list[Problem]) -> Description:
+def _of_runslot(found: Found, problems: list[Problem], places: Places) -> Description:
     directory = RunDir(found.path)
     run: Mapping[str, Any] = {}
+    configuration: Mapping[str, Value] = {}
     home, name = ".", ""
     try:
         file = RunFile.from_json(read_object(directory.run_file) or {})
         run, home, name = file.run, file.home, str(file.run.get("name") or "")
+        if file.affinity_code is not None and PARAMS in found.stamps:
+            configuration = _configuration(directory, places.names_of(found), problems)
     except (RunslotError, TypeError, OSError) as error:
         problems.append(Problem(str(directory.run_file), str(error)))
     variant = run.get("variant") or {}
     known = Description(
         id=run.get("id"),
         variant=name,
-        parameters=flatten(variant, leave_out=BOOKKEEPING),
+        parameters={**configuration, **flatten(variant, leave_out=BOOKKEEPING)},
         seed=run["seed"] if run.get("seed") is not None else variant.get("seed", run.get("run_ID")),
         experiment=collection_of(os.path.normpath(Path(found.path, home))),
     )
@@ -84,6 +89,17 @@ def _of_runslot(found: Found, problems: list[Problem]) -> Description:
     except (RunslotError, TypeError, OSError) as error:
         problems.append(Problem(found.path, str(error)))
         return dataclasses.replace(known, state="lost")
+
+
+def _configuration(directory: RunDir, places: Sequence[str], problems: list[Problem]) -> Mapping[str, Value]:
+    """Return what a script of rlpyt's, and its `add_exp_param`, put into `params.json`; the variant goes before it."""
+    try:
+        settings = read_object(directory.params_file) or {}
+    except (RunslotError, OSError) as error:
+        problems.append(Problem(str(directory.params_file), str(error)))
+        return {}
+    settings.pop("name", None)  # of the run, as `run_ID` is
+    return parameters_of(settings, places)[0]
 
 
 def _progress_of(directory: RunDir) -> dict[str, Any]:

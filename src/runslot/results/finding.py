@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runslot.errors import NotFound, RunslotError
-from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
+from runslot.experiment.rundir import COLLECTION, PARAMS, ExperimentDir, RunDir
 from runslot.results import layouts
 from runslot.results.files import first_line, read_bytes
 from runslot.results.layouts import HYDRA, HYDRA_FILES, VARIANT_CONFIG, ZOO_FILES, Kind, Match, natural
@@ -30,7 +30,7 @@ _RUN_FILE = _RUN.run_file.name
 _EXPERIMENT_FILE, _RUNS_FILE = _EXPERIMENT.experiment_file.name, _EXPERIMENT.runs_file.name
 _OURS = {_RUN.variant_file.name, _RUN.outcome_file.name, _RUN.attempt_file.name}
 """Files beside `run.json` that show without reading it that it is ours."""
-_DESCRIBING = {_RUN_FILE, *_OURS, "params.json", "hparams.yaml"}
+_DESCRIBING = {_RUN_FILE, *_OURS, PARAMS, "hparams.yaml"}
 _OWN_DIRECTORIES = {"code", _EXPERIMENT.requests.name, _EXPERIMENT.payloads.name, _EXPERIMENT.provenance.name}
 """Directories beside `experiment.json` that hold no runs."""
 _KEPT_ATTEMPT = re.compile(r"attempt_\d+")

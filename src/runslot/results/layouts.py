@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from runslot.experiment.rundir import RunDir
+from runslot.experiment.rundir import PARAMS, RunDir
 
 Kind = Literal[
     "runslot",
@@ -41,7 +41,7 @@ ZOO_FILES = ("config.yml", "args.yml")
 """RL Zoo's, in ALGO/ENV_N/ENV/."""
 RUN_FILE, PROGRESS, VARIANT = RunDir("").run_file.name, RunDir("").progress.name, RunDir("").variant_file.name
 SETTINGS = (
-    "params.json",
+    PARAMS,
     VARIANT,
     "hparams.yaml",
     "config.json",
@@ -157,7 +157,7 @@ def _launcher_match(names: Collection[str], below_variant: bool, first_line: Cal
 def _progress_match(names: Collection[str], below_variant: bool, first_line: Callable[[str], str]) -> Match | None:
     if VARIANT in names:
         return Match("launchkit", (PROGRESS,))
-    if "params.json" in names or below_variant:
+    if PARAMS in names or below_variant:
         return Match("ray" if "result.json" in names else "rlpyt", (PROGRESS,))
     return None if is_export(first_line(PROGRESS)) else Match("stable-baselines3", (PROGRESS,))
 

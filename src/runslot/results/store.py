@@ -29,7 +29,7 @@ from runslot.results.problems import Problem, Unread
 from runslot.results.summary import Summary
 from runslot.results.table_text import stack
 
-FORMAT = 2
+FORMAT = 3
 """Of the index; another number is read as no cache at all."""
 WORTH_KEEPING = 8 << 20
 """Bytes of numbers; less is read again faster than a cache is looked after."""

@@ -25,6 +25,7 @@ from runslot.experiment.journal import read_events
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.status import find_experiments, read_status
 from runslot.hardware.affinity import affinity_from_code, encode_affinity, get_n_run_slots, prepend_run_slot
+from runslot.results import load
 from runslot.variants import VariantLevel, make_variants
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -107,6 +108,66 @@ def test_a_launch_script_and_a_training_script_of_rlpyts(
         assert pickle.loads((run_dir / "params.pkl").read_bytes()) == {"itr": 2}
         assert f"{game}_{run_ID} Iteration  2" in (run_dir / "console.log").read_text()
     assert len(slots) == get_n_run_slots(affinity_code)
+
+
+def viskit_parameters(root: Path) -> dict[str, dict[str, Any]]:
+    """By directory, what viskit takes for a run's parameters: `variant.json`, and where there is none `params.json`."""
+    runs = {}
+    for path, _, files in os.walk(root):
+        name = next((name for name in ("variant.json", "params.json") if name in files), None)
+        if "progress.csv" in files and name is not None:
+            runs[path] = json.loads(Path(path, name).read_text())
+    return runs
+
+
+def test_viskit_and_results_see_the_scripts_configuration_and_what_is_added_to_it_afterwards(
+    run_script: Run, root: Path, project: Path, affinity_code: str
+) -> None:
+    run_script("launch_atari.py", affinity_code)
+    experiment = only_experiment(root).path
+    add = "import sys; from theirs.logger import add_exp_param; add_exp_param('batch', 'large', sys.argv[1])"
+    subprocess.run([sys.executable, "-c", add, str(experiment / "0.01lr")], cwd=project, check=True)
+
+    seen_by_viskit = viskit_parameters(root)
+    found = load(experiment)
+    assert set(seen_by_viskit) == set(found.runs["path"])
+    assert len(seen_by_viskit) == 8
+    for path, parameters in seen_by_viskit.items():
+        (row,) = found.where(path=path).runs.to_dicts()
+        assert row["batch"] == parameters.get("batch") == ("large" if "/0.01lr/" in path else None)
+        assert row["optim.lr"] == parameters["optim"]["lr"]
+        assert row["runner.n_steps"] == parameters["runner"]["n_steps"] == 3
+        assert (row["seed"], str(row["seed"])) == (int(parameters["run_ID"]), parameters["run_ID"])
+    assert not {"name", "run_ID", "log_dir"} & set(found.runs.columns[6:])
+
+
+def test_a_script_without_parameters_of_its_own_has_its_variant_for_viskit(root: Path, project: Path) -> None:
+    script = "import sys; open(sys.argv[2] + '/run_' + sys.argv[3] + '/progress.csv', 'w').write('Return\\n1\\n')"
+    (project / "rows.py").write_text(script)
+    code = encode_affinity(n_cpu_core=1, cpu_per_run=1)
+    outcomes = door.run_experiments("rows.py", code, "rows", 1, [{"lr": 0.1}], ["a"])
+    assert outcomes.all_succeeded
+    assert list(viskit_parameters(root).values()) == [{"lr": 0.1}]
+
+
+def test_runslots_logger_context_in_a_script_of_rlpyts_hides_no_parameters(root: Path, project: Path) -> None:
+    lines = ["import sys", "from runslot import logger_context, logger", "code, log_dir, run_ID = sys.argv[1:4]"]
+    lines += ["with logger_context(log_dir, run_ID, 'name', {'lr': 0.1, 'gamma': 0.9}):"]
+    lines += ["    logger.record_tabular('Return', 1)", "    logger.dump_tabular()"]
+    (project / "logs.py").write_text("\n".join(lines))
+    code = encode_affinity(n_cpu_core=1, cpu_per_run=1)
+    assert door.run_experiments("logs.py", code, "logs", 1, [{"lr": 0.1}], ["a"]).all_succeeded
+    assert list(viskit_parameters(root).values()) == [{"lr": 0.1, "gamma": 0.9, "name": "name", "run_ID": "0"}]
+
+
+def test_a_broken_file_of_parameters_is_named_and_the_variant_stays(root: Path, project: Path) -> None:
+    script = "import sys; d = sys.argv[2] + '/run_' + sys.argv[3]; open(d + '/params.json', 'w').write('{')"
+    (project / "torn.py").write_text(script)
+    code = encode_affinity(n_cpu_core=1, cpu_per_run=1)
+    door.run_experiments("torn.py", code, "torn", 1, [{"lr": 0.1}], ["a"])
+    found = load(root)
+    assert found.runs["lr"].to_list() == [0.1]
+    assert any("params.json" in str(problem) for problem in found.problems)
 
 
 def test_the_launch_says_what_runs_where(run_script: Run, affinity_code: str) -> None:

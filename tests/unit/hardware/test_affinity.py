@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gzip
+import itertools
 import json
 import pickle
 from dataclasses import replace
@@ -35,6 +36,7 @@ from runslot.hardware.layouts import AttrDict, cpus_of
 from runslot.hardware.probe import read_topology
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import Slot, carve
+from runslot.hardware.topology import Gpu
 
 DATA = Path(__file__).parents[2] / "data/affinity"
 LAYOUTS = json.loads(gzip.decompress((DATA / "rlpyt_layouts.json.gz").read_bytes()))
@@ -242,11 +244,61 @@ def test_codes_on_captured_machines_share_no_core(name, capture, on_machine):
         assert len({core for slot in slots for core in slot.cores}) == sum(len(slot.cores) for slot in slots)
 
 
+def quick_code_of_rlpyt(topology, n_parallel, n_gpu, contexts_per_gpu):
+    """rlpyt's rule, written anew from what psutil, torch and /proc/cpuinfo would tell it of this machine."""
+    physical, logical = len(topology.cores), len(topology.online)
+    offset = logical // 2 if logical != physical and logical % 2 == 0 else 0
+    sockets = max(1, len({package.id for package in topology.packages} - {None}))
+    gpus = min(n_parallel or n_gpu, n_gpu)
+    runs = gpus * contexts_per_gpu or min(n_parallel, physical)
+    cores = physical // runs * runs
+    parts = [f"{cores}cpu_{gpus}gpu"]
+    parts += [f"{contexts_per_gpu}cxg"] if gpus and contexts_per_gpu > 1 else []
+    parts += [] if gpus else [f"{cores // runs}cpr"]
+    parts += [f"{offset}hto"] if offset != cores else []
+    parts += [f"{sockets}skt"] if sockets > 1 else []
+    return "_".join(parts)
+
+
+def is_sound_on(code, topology):
+    """Whether the slots of a code share no core of the machine, and have the CPUs of each of theirs as it says."""
+    core_of = {pu: core.pus for core in topology.cores for pu in core.pus}
+    threads = max(len(core.pus) for core in topology.cores)
+    try:
+        slots = [cpus_of(affinity) for affinity in layout_of(code)]
+    except AffinityError:  # rlpyt's asserts, or CPUs that two runs would share
+        return False
+    taken = [cpu for cpus in slots for cpu in cpus]
+    if not taken or not set(taken) <= core_of.keys():
+        return False
+    return all(
+        core_of[cpus[i]] == cpus[i :: len(cpus) // threads] for cpus in slots for i in range(len(cpus) // threads)
+    )
+
+
+@pytest.mark.parametrize("name", json.loads((DATA.parent / "topologies/golden.json").read_text()))
+def test_the_quick_code_is_rlpyts_wherever_that_is_sound(name, capture, on_machine):
+    topology = read_topology(capture(name))
+    equal = 0
+    for n_gpu, n_parallel, contexts in itertools.product((0, 1, 2, 4), (None, 1, 2, 3, 4, 8), (1, 2)):
+        if n_parallel is None and n_gpu == 0:
+            continue
+        code = quick_code_of_rlpyt(topology, n_parallel, n_gpu, contexts)
+        if not is_sound_on(code, topology):
+            continue
+        on_machine(replace(topology, gpus=tuple(Gpu(i, f"GPU-{i}", visible=str(i)) for i in range(n_gpu))))
+        assert quick_affinity_code(n_parallel, bool(n_gpu), contexts) == code
+        equal += 1
+    neighbours = ("fakecpuid1f-64intel64-2p4d2n2c2t", "20em64t-hybrid-1p6c2t+2ca4co1t", "8ia64-2s2c2t")
+    uneven = ("16amd64-8n2c-cpusets",)  # 15 cores on 8 sockets, which rlpyt's own asserts refuse
+    assert (equal == 0) == (name in (*neighbours, *uneven))
+
+
 def test_inside_an_allocation_core_0_of_a_code_is_the_first_allowed_core(machine, on_machine, monkeypatch):
     topology = machine(packages=2, cores=4, smt=2, allowed=(2, 3, 6, 10, 11, 14))
     on_machine(topology)
     code = encode_affinity(n_cpu_core=3, cpu_per_run=1)
-    assert code == "3cpu_0gpu_1cpr"  # the second threads are three further on, as the allocation counts
+    assert code == "3cpu_0gpu_1cpr_2skt"  # the second threads are three further on, as the allocation counts
     slots = slots_from_code(code, topology)
     assert [slot.pus for slot in slots] == [(2, 10), (3, 11), (6, 14)]
     assert [affinity_of_code(slot, code).workers_cpus for slot in slots] == [((2, 10),), ((3, 11),), ((6, 14),)]
@@ -305,7 +357,7 @@ def layout_of(code):
         ("2arm-2c", 0, 1),
         ("fakecpuid1f-64intel64-2p4d2n2c2t", None, 4),
         ("20em64t-hybrid-1p6c2t+2ca4co1t", None, 1),
-        ("memorysidecaches", 40, 1),
+        ("memorysidecaches", 40, 2),
     ],
 )
 def test_offset_and_sockets_come_from_the_machine(name, offset, sockets, capture):

@@ -68,3 +68,15 @@ def logger_context(log_dir, run_ID, name, log_params=None, snapshot_mode="none")
     yield
     for fd in [*_tabular_fds.values(), *_text_fds.values()]:
         fd.close()
+
+
+def add_exp_param(param_name, param_val, exp_dir):
+    """Add a key to the parameters of every run below a directory, afterwards."""
+    for directory, _, files in os.walk(exp_dir):
+        if "params.json" in files:
+            path = osp.join(directory, "params.json")
+            with open(path) as file:
+                params = json.load(file)
+            params[param_name] = param_val
+            with open(path, "w") as file:
+                json.dump(params, file)
