@@ -20,7 +20,7 @@ from runslot.variants import Space, grid, listed, sample, zipped
 
 _AS_THEY_ARE = (
     "seeds", "root", "retries", "backoff", "timeout", "grace", "max_failures", "resumable", "start",
-    "snapshot_mode", "snapshot_gap", "snapshot_code", "metrics", "plain_names", "on",
+    "snapshot_mode", "snapshot_gap", "snapshot_code", "metrics", "plain_names", "on", "fetch", "no_fetch",
 )  # fmt: skip
 """Words that are fields of `Experiment` of the same name."""
 
@@ -40,6 +40,7 @@ def experiment_of(words: Words, into: Path | None = None, strict: bool = False) 
     container = Container(**values["container"]) if "container" in values else None
     with words.at("resources"):
         resources = Resources(**values.get("resources", {}))
+    code = values.get("code", {})
     return Experiment(
         name=_name(values, into),
         work=values["function" if command is None else "command"],
@@ -48,6 +49,9 @@ def experiment_of(words: Words, into: Path | None = None, strict: bool = False) 
         into=into,
         strict=strict,
         container=container,
+        code=code.get("git"),
+        code_include=code.get("include", ()),
+        code_exclude=code.get("exclude", ()),
         env={name: str(value) for name, value in values.get("env", {}).items()},
         **{key: values[key] for key in _AS_THEY_ARE if key in values},
     )

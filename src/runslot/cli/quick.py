@@ -16,10 +16,14 @@ VALUES: Mapping[str, Callable[[str], Any]] = {
     "--runs-per-gpu": int, "--memory-per-run": str, "--threads": str, "--retries": int, "--timeout": str,
     "--grace": str, "--start": str, "--max-failures": int, "--reserved-cpus": int, "--into": Path, "--on": str,
     "--container": str, "--engine": str, "--max-cost": float, "--max-hours": float, "--metrics": str, "--where": str,
+    "--code": str,
 }  # fmt: skip
 """Options with one value, and what it becomes."""
 
-LISTS = ("--grid", "--zip", "--sample", "--notify", "--set", "--exclude", "--env")
+LISTS = (
+    "--grid", "--zip", "--sample", "--notify", "--set", "--exclude", "--env", "--code-include", "--code-exclude",
+    "--fetch", "--no-fetch",
+)  # fmt: skip
 """Options that may be given several times."""
 
 FLAGS: Mapping[str, str] = {
@@ -27,6 +31,7 @@ FLAGS: Mapping[str, str] = {
     "--accept-code-change": "accept_code_change", "--snapshot-code": "snapshot_code", "--detach": "detach",
     "--dry-run": "dry_run", "--json": "json", "--wait": "wait", "--quiet": "quiet", "-q": "quiet",
     "--script-only": "script_only", "--yes": "yes", "--plain-names": "plain_names",
+    "--first": "first",
 }  # fmt: skip
 
 

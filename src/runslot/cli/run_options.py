@@ -116,6 +116,31 @@ AcceptCodeChange = Annotated[
 SnapshotCode = Annotated[
     bool, flag("--snapshot-code", help="Run from a copy of the code, whatever is edited meanwhile.", panel=_LAUNCH)
 ]
+Code = Annotated[
+    str | None,
+    typer.Option(metavar="URL@REF", help="The code is a clone of this git repository.", rich_help_panel=_LAUNCH),
+]
+CodeInclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN", help="Of code that is copied, only these files, as '*.py'.", rich_help_panel=_LAUNCH
+    ),
+]
+CodeExclude = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="Of code that is copied, not these: 'data/'.", rich_help_panel=_LAUNCH),
+]
+Fetch = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN", help="Of what runs write elsewhere, bring only these files home.", rich_help_panel=_LAUNCH
+    ),
+]
+NoFetch = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="Of what runs write elsewhere, leave these: '*.pt'.", rich_help_panel=_LAUNCH),
+]
+First = Annotated[bool, flag("--first", help="Make the first run alone; --into adds the others.", panel=_LAUNCH)]
 PlainNames = Annotated[
     bool, flag("--plain-names", help="Name directories lr-0.1/run_0: for Hydra, make, shells.", panel=_LAUNCH)
 ]

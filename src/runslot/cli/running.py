@@ -17,7 +17,7 @@ def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> in
     from runslot.cli.asked import experiment_of
     from runslot.cli.spoken import add_options, words_of_target
 
-    words = words_of_target(options["target"], command, options["set_"] or ())
+    words = words_of_target(options["target"], command, options["set_"] or (), options["code"] is not None)
     add_options(words, options)
     into = options["into"]
     if into is not None:
@@ -28,6 +28,7 @@ def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> in
     experiment = replace(
         experiment,
         accept_code_change=bool(options["accept_code_change"]),
+        first=bool(options["first"]),
         snapshot_code=experiment.snapshot_code or bool(options["snapshot_code"]),
     )
     experiment = _with_limits(_as_scripts(experiment, options), options)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from runslot.cli.sweepfile import SUFFIXES, read_sweep_file
-from runslot.cli.words import CONTAINER, RESOURCES, SPACES, WORDS, Words
+from runslot.cli.words import CODE, CONTAINER, RESOURCES, SPACES, WORDS, Words
 from runslot.errors import InvalidInput, nearest
 from runslot.variants.config import KeyPath
 from runslot.variants.parse import doubts_of, parse_grid, parse_sample, parse_value
@@ -39,6 +39,11 @@ _OPTIONS: Mapping[str, KeyPath] = {
     "on": ("on",),
     "container": ("container", "image"),
     "engine": ("container", "engine"),
+    "code": ("code", "git"),
+    "code_include": ("code", "include"),
+    "code_exclude": ("code", "exclude"),
+    "fetch": ("fetch",),
+    "no_fetch": ("no_fetch",),
 }
 """Which word a parameter of `runslot run` sets."""
 
@@ -46,8 +51,13 @@ _FLAGS: Mapping[str, Any] = {"avoid_busy": "all", "resumable": True, "plain_name
 """What a flag says when it is given."""
 
 
-def words_of_target(target: str | None, command: Sequence[str] | None, settings: Sequence[str]) -> Words:
-    """Return what the target, or the command after `--`, says, with `--set` on top; `InvalidInput` where neither is."""
+def words_of_target(
+    target: str | None, command: Sequence[str] | None, settings: Sequence[str], in_clone: bool = False
+) -> Words:
+    """Return what the target, or the command after `--`, says, with `--set` on top; `InvalidInput` where neither is.
+
+    With `in_clone` a sweep file's function lies in a repository, not beside the file.
+    """
     if command is not None:
         if target is not None:
             raise InvalidInput(f"both {target!r} and a command after -- are given; keep one")
@@ -58,7 +68,7 @@ def words_of_target(target: str | None, command: Sequence[str] | None, settings:
             "as in `runslot run --seeds 3 -- python train.py --seed {seed}`"
         )
     elif target.endswith(SUFFIXES):
-        words = read_sweep_file(Path(target))
+        words = read_sweep_file(Path(target), in_clone)
         for setting in settings:
             _override(words, setting)
         return words
@@ -148,12 +158,14 @@ def _override(words: Words, setting: str) -> None:
     if word not in WORDS:
         known = nearest(word, WORDS) or f"; known are {', '.join(WORDS)}"
         raise InvalidInput(f"--set {setting}: unknown key {word!r}{known}")
-    if inside and word not in (*SPACES, "resources", "container"):
+    if inside and word not in (*SPACES, "resources", "container", "code"):
         raise InvalidInput(f"--set {setting}: {word} has no keys; write --set {word}=VALUE")
     if word == "resources" and inside and inside not in RESOURCES:
         raise InvalidInput(f"--set {setting}: unknown key {inside!r}{nearest(inside, RESOURCES)}")
     if word == "container" and inside and inside not in CONTAINER:
         raise InvalidInput(f"--set {setting}: unknown key {inside!r}{nearest(inside, CONTAINER)}")
+    if word == "code" and inside and inside not in CODE:
+        raise InvalidInput(f"--set {setting}: unknown key {inside!r}{nearest(inside, CODE)}")
     if word in ("grid", "zip") and inside:
         values = parse_grid(f"{inside}={text}")[1]
         value = values if len(values) > 1 else values[0]

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 SUFFIXES = (".yaml", ".yml", ".json")
 
 
-def read_sweep_file(path: Path) -> Words:
+def read_sweep_file(path: Path, in_clone: bool = False) -> Words:
     """Return what a sweep file says; `InvalidInput` names the line. Its own paths become absolute.
 
     `function: file.py:name` and `root` are relative to the file's directory; a command runs in the caller's working
-    directory, as it would when it is typed.
+    directory, as it would when it is typed. With `in_clone`, as where the file names a repository, the function is
+    relative to that.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -39,7 +40,9 @@ def read_sweep_file(path: Path) -> Words:
     values, origins, notes = _parse(text, path)
     if not isinstance(values, dict):
         raise InvalidInput(f"{path} is no sweep file: it holds no `key: value`, such as `function: train.py:train`")
-    return Words(_anchored(values, path.parent), {(): str(path), **origins}, notes)
+    code = values.get("code")
+    in_clone = in_clone or isinstance(code, str) or (isinstance(code, dict) and "git" in code)
+    return Words(_anchored(values, path.parent, in_clone), {(): str(path), **origins}, notes)
 
 
 def _parse(text: str, path: Path) -> tuple[Any, dict[KeyPath, str], list[str]]:
@@ -191,12 +194,12 @@ def _refuse_dates(value: Any, where: KeyPath, origin: Callable[[KeyPath], str]) 
         raise InvalidInput(f"{origin(where)}{'.'.join(where)} is {kind} to YAML; put it in quotes to have it as text")
 
 
-def _anchored(values: dict[str, Any], directory: Path) -> dict[str, Any]:
+def _anchored(values: dict[str, Any], directory: Path, in_clone: bool) -> dict[str, Any]:
     anchored = dict(values)
     function, root = values.get("function"), values.get("root")
     if isinstance(function, str):
         file, colon, name = function.rpartition(":")
-        if colon and (file.endswith(".py") or os.sep in file):
+        if colon and not in_clone and (file.endswith(".py") or os.sep in file):
             anchored["function"] = f"{(directory / path_of(file, 'function')).absolute()}:{name}"
     if isinstance(root, str) and root:
         anchored["root"] = str((directory / path_of(root, "root")).absolute())

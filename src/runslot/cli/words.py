@@ -14,6 +14,7 @@ from runslot.cli.quantities import MEMORY, TIME, parse_memory, parse_seconds
 from runslot.errors import InvalidInput, nearest
 from runslot.hardware.resources import Avoid, Threads
 from runslot.launch.experiment import SNAPSHOT_MODES, STARTS
+from runslot.launch.patterns import check_patterns
 from runslot.launch.shell import refuse_shell
 from runslot.variants.config import KeyPath, dotted, split_key
 from runslot.variants.parse import SEED_LIMIT, parse_sample, parse_seeds
@@ -198,6 +199,28 @@ CONTAINER: Mapping[str, Word] = {
 """The keys of `container`."""
 
 
+def _patterns(said: str) -> Word:
+    forms = [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}}]
+    return Word(said, {"anyOf": forms}, lambda value: check_patterns(value, "patterns"))
+
+
+CODE: Mapping[str, Word] = {
+    "git": _text("The code is a clone of this git repository, `URL@REF`; the paths of what to run lie in it."),
+    "include": _patterns("Where code is copied, only these files; a plain path is taken though git ignores it."),
+    "exclude": _patterns("Where code is copied, not these files."),
+}
+"""The keys of `code`."""
+_CODE = {
+    "type": "object",
+    "properties": {key: {"description": word.said, **word.schema} for key, word in CODE.items()},
+    "additionalProperties": False,
+}
+
+
+def _read_code(value: Any) -> Any:
+    return {"git": value} if isinstance(value, str) and value else _read_settings(value)
+
+
 def _read_container(value: Any) -> Any:
     return {"image": value} if isinstance(value, str) and value else _read_settings(value)
 
@@ -246,6 +269,15 @@ WORDS: Mapping[str, Word] = {
     "resumable": _yes_or_no("A further attempt continues in the same directory from its snapshot."),
     "start": _one_of("Whether functions start in a process forked from one that has imported them.", *STARTS),
     "snapshot_code": _yes_or_no("Run from a copy of the code, whatever is edited meanwhile."),
+    "code": Word(
+        "The code: a git repository, `URL@REF`, or which files of it are copied (`include`, `exclude`).",
+        {"anyOf": [{"type": "string", "minLength": 1}, _CODE]},
+        _read_code,
+    ),
+    "fetch": _patterns(
+        "Of what runs write on other machines, only these files come home, and what tells how they went."
+    ),
+    "no_fetch": _patterns("Of what runs write on other machines, these files stay there."),
     "notify": Word(
         "URLs of services (of apprise) that are told of the end, and of the first failure.",
         {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}}]},
@@ -258,6 +290,9 @@ WORDS: Mapping[str, Word] = {
     "snapshot_gap": _whole("Iterations from one kept snapshot to the next.", 1),
 }
 """The keys of a sweep file."""
+
+_ALONE = {"container": "image", "code": "git"}
+"""Which key of a word is meant where text stands for all of them."""
 
 SPACES = ("grid", "zip", "sample")
 """Words whose keys are the variant's."""
@@ -279,8 +314,8 @@ class Words:
             self.values[path[0]] = value
         else:
             inside = self.values.setdefault(path[0], {})
-            if path[0] == "container" and isinstance(inside, str):  # the image alone
-                inside = self.values[path[0]] = {"image": inside}
+            if path[0] in _ALONE and isinstance(inside, str):  # the image alone, the repository alone
+                inside = self.values[path[0]] = {_ALONE[path[0]]: inside}
             if not isinstance(inside, dict):
                 raise InvalidInput(f"{self.origin(path[:1])}{path[0]} has no keys, so {origin} cannot change one")
             key = dotted(path[1:])
@@ -310,6 +345,8 @@ class Words:
         values = self._read((), self.values, WORDS)
         if "resources" in values:
             values["resources"] = self._read(("resources",), values["resources"], RESOURCES)
+        if "code" in values:
+            values["code"] = self._read(("code",), values["code"], CODE)
         if "container" in values:
             values["container"] = self._read(("container",), values["container"], CONTAINER)
             if "image" not in values["container"]:

@@ -61,8 +61,11 @@ def read_git(directory: Path) -> GitInfo | None:
     )
 
 
-def write_provenance(experiment: ExperimentDir, code: Path, script: str) -> None:
-    """Write what the launch stands on; `code` is the directory of the script or function."""
+def write_provenance(experiment: ExperimentDir, code: Path, script: str, origin: str = "") -> None:
+    """Write what the launch stands on; `code` is the directory of the script or function.
+
+    `origin` is the repository, as `URL@REF`, that it is a clone of, where the user named one.
+    """
     directory = experiment.provenance
     directory.mkdir(exist_ok=True)
     git = read_git(code)
@@ -74,7 +77,7 @@ def write_provenance(experiment: ExperimentDir, code: Path, script: str) -> None
             if patch:
                 (directory / f"{git.file_name}{suffix}").write_text(patch + "\n", errors="surrogateescape")
     RunDir(directory).script_name.write_text(script, errors="surrogateescape")
-    write_json(RunDir(directory).environment, _environment(git, sys.argv))
+    write_json(RunDir(directory).environment, _environment(git, sys.argv, origin))
 
 
 def link_provenance(experiment: ExperimentDir, run_dir: RunDir) -> None:
@@ -93,7 +96,7 @@ def link_provenance(experiment: ExperimentDir, run_dir: RunDir) -> None:
             target.write_bytes(entry.read_bytes())
 
 
-def _environment(git: GitInfo | None, argv: Sequence[str]) -> dict[str, object]:
+def _environment(git: GitInfo | None, argv: Sequence[str], origin: str) -> dict[str, object]:
     packages = dict(filter(None, map(_name_and_version, _installed())))
     return {
         "format": 1,
@@ -105,6 +108,7 @@ def _environment(git: GitInfo | None, argv: Sequence[str]) -> dict[str, object]:
         "user": _user(),
         "cpus": os.cpu_count(),
         "environment": {name: os.environ[name] for name in _TOLD if name in os.environ},
+        **({"git_origin": origin} if origin else {}),
         "git_commit": None if git is None else git.commit,
         "git_branch": None if git is None else git.branch,
         "git_changed": git is not None and bool(git.unstaged or git.staged),

@@ -239,6 +239,10 @@ class ExperimentFile(_Record):
     """Set `CUDA_VISIBLE_DEVICES`; rlpyt's door leaves it alone."""
     env: Mapping[str, Any] = field(default_factory=dict)
     """Variables that the runs' environment has on top of the caller's."""
+    fetch: tuple[str, ...] = ()
+    """Patterns of the files that come home from other machines; empty: all."""
+    no_fetch: tuple[str, ...] = ()
+    """Patterns of those that stay there."""
     run_count: int | None = None
     """How many runs the list of runs has at least; None in files of older versions."""
 

@@ -1,7 +1,8 @@
 """A copy of the code for an experiment's runs, so that edits made meanwhile do not change them (`snapshot_code`).
 
 Copied are the tracked files of the git work tree, and the untracked ones that it does not ignore; without git the
-directory. Every path that a run is given and that lies in the tree then points into the copy.
+directory; of these what the user's patterns choose. Every path that a run is given and that lies in the tree then
+points into the copy.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import Any
 from runslot.errors import InvalidInput
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir
+from runslot.launch.patterns import Patterns, is_literal
 
+ALL = Patterns()
 MOST_BYTES = 200_000_000
 MOST_FILES = 20_000
 _COPY = "code"
@@ -31,17 +34,23 @@ class Source:
     tree: Path
     files: tuple[str, ...]
     """Relative to the tree."""
+    origin: str = ""
+    """The repository that the tree is a clone of, as `URL@REF`."""
 
 
-def find_source(code: Path, without: Sequence[Path]) -> Source:
+def find_source(code: Path, without: Sequence[Path], patterns: Patterns = ALL, script: str = "") -> Source:
     """Return the code that `code` (the script's directory) belongs to, less the directories of experiments.
 
-    `InvalidInput` where it is too large to be code, naming what is large.
+    Of it `patterns` choose; one that is a path, without wildcards, includes what git ignores too. `InvalidInput` where
+    it is too large to be code, naming what is large, and where the patterns leave the `script` behind.
     """
     code = code.resolve()
     top = _git(code, "rev-parse", "--show-toplevel")
     tree = code if top is None else Path(os.fsdecode(top.rstrip(b"\n")))
     files = list(_walk(tree, "") if top is None else _listed(tree, ""))
+    if patterns:
+        files = _chosen(tree, files, patterns)
+        _refuse_missing(Path(script).resolve(), tree, files)
     for root in [each.resolve() for each in without]:
         if root.is_relative_to(tree) and root != tree:
             inside = f"{root.relative_to(tree)}/"
@@ -71,7 +80,8 @@ def copy_source(source: Source, experiment: ExperimentDir, cwd: str) -> Mapping[
         shutil.copy2(source.tree / file, target, follow_symlinks=False)
     if Path(cwd).is_relative_to(source.tree):
         (copy / Path(cwd).relative_to(source.tree)).mkdir(parents=True, exist_ok=True)
-    return {"tree": str(source.tree), "copy": name}
+    origin = {"origin": source.origin} if source.origin else {}
+    return {"tree": str(source.tree), "copy": name, **origin}
 
 
 def from_copy(file: ExperimentFile, experiment: ExperimentDir) -> ExperimentFile:
@@ -135,6 +145,27 @@ def _walk(tree: Path, below: str) -> Iterator[str]:
             yield from _walk(tree, f"{below}{entry.name}/")
 
 
+def _chosen(tree: Path, files: Sequence[str], patterns: Patterns) -> list[str]:
+    named: list[str] = []
+    for pattern in filter(is_literal, patterns.include):
+        path = tree / pattern.strip("/")
+        inside = _all_below(tree, pattern.strip("/")) if path.is_dir() else [path.relative_to(tree).as_posix()]
+        named += [file for file in inside if os.path.lexists(tree / file)]
+    return [file for file in dict.fromkeys([*files, *named]) if patterns.takes(file)]
+
+
+def _all_below(tree: Path, below: str) -> Iterator[str]:
+    for directory, directories, files in os.walk(tree / below):
+        directories[:] = sorted(name for name in directories if name not in (".git", "__pycache__"))
+        for name in sorted(files):
+            yield Path(directory, name).relative_to(tree).as_posix()
+
+
+def _refuse_missing(script: Path, tree: Path, files: Sequence[str]) -> None:
+    if script.is_file() and script.is_relative_to(tree) and (name := script.relative_to(tree).as_posix()) not in files:
+        raise InvalidInput(f"the patterns of the code leave {name} behind, which is to be run: include it, as '*.py'")
+
+
 def _check_size(tree: Path, files: Iterable[str], by_git: bool) -> None:
     sizes = {file: (tree / file).lstat().st_size for file in files}
     total = sum(sizes.values())
@@ -144,7 +175,7 @@ def _check_size(tree: Path, files: Iterable[str], by_git: bool) -> None:
     for file, size in sizes.items():
         parts[file.partition("/")[0]] += size
     largest = ", ".join(f"{name} ({size / 1e6:.0f} MB)" for name, size in parts.most_common(3))
-    advice = "name it in .gitignore" if by_git else "make it a git repository with a .gitignore"
+    advice = "name it in .gitignore, or to --code-exclude" if by_git else "make it a git repository with a .gitignore"
     raise InvalidInput(
         f"the code in {tree} cannot be copied: {len(sizes)} files of {total / 1e6:.0f} MB, and at most {MOST_FILES} of "
         f"{MOST_BYTES / 1e6:.0f} MB are taken for code; the largest: {largest}; {advice}"

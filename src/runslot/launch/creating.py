@@ -86,7 +86,7 @@ def make_exclusively(parent: Path, name: str) -> Path:
 def write_plan(experiment: ExperimentDir, plan: Plan) -> None:
     """Write a new experiment's files; `experiment.json` comes last, so that a directory with it is complete."""
     _write_pickles(experiment, plan.pickles)
-    write_provenance(experiment, plan.code, plan.script)
+    write_provenance(experiment, plan.code, plan.script, (plan.file.code or {}).get("origin", ""))
     experiment.append_runs(plan.runs)
     experiment.journal_file.touch()
     write_json(experiment.experiment_file, replace(plan.file, run_count=len(plan.runs)).to_json())
@@ -124,13 +124,15 @@ def widen(experiment: ExperimentDir, plan: Plan, widened: Widened) -> None:
     """Record the further runs and what changed; the caller holds the experiment's lock."""
     _write_pickles(experiment, plan.pickles)
     if widened.changes:
-        write_provenance(experiment, plan.code, plan.script)
+        write_provenance(experiment, plan.code, plan.script, (plan.file.code or {}).get("origin", ""))
     experiment.append_runs(widened.new)
     before = experiment.read()
     file = replace(plan.file, created=before.created, runs_root=before.runs_root, name=before.name)
     file = replace(file, run_count=len(experiment.read_runs()))
     # The place stays what it was, unless another one is asked for.
     file = replace(file, launcher=file.launcher or before.launcher, container=file.container or before.container)
+    if not (file.fetch or file.no_fetch):
+        file = replace(file, fetch=before.fetch, no_fetch=before.no_fetch)
     write_json(experiment.experiment_file, file.to_json())
     _keep_from_power_cuts(experiment, plan)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,12 +18,14 @@ from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.settings import default_root, path_of
 from runslot.hardware.resources import Resources
 from runslot.launch.code_change import OnChange, keep_copy
-from runslot.launch.code_copy import find_source
+from runslot.launch.code_copy import Source, find_source
 from runslot.launch.configured import Configured, entry_json, launcher_named
 from runslot.launch.creating import compare, create, widen, with_copy
 from runslot.launch.events import LaunchEvent, Observer, Said
+from runslot.launch.git_code import Repository, clone, inside, refuse_outside
 from runslot.launch.launching import Outcomes, launch
 from runslot.launch.opened import OpenExperiment
+from runslot.launch.patterns import Patterns, check_patterns
 from runslot.launch.planning import Plan, Work, check_env, check_name, make_plan, with_plain_names
 from runslot.launch.this_machine import ThisMachine
 from runslot.variants import Variant
@@ -70,6 +75,18 @@ class Experiment:
     start: Literal["auto", "warm", "cold"] = "auto"
     snapshot_code: bool = False
     """Run from a copy of the code, made at the launch; edits made meanwhile do not change the runs."""
+    code: str | None = None
+    """`URL@REF`: the code is a clone of that git repository at that branch, tag or commit, and paths lie in it."""
+    code_include: Sequence[str] = ()
+    """Patterns as in `.gitignore`: where the code is copied, only these files of it; a plain path, ignored ones too."""
+    code_exclude: Sequence[str] = ()
+    """Patterns of files that are left out where the code is copied."""
+    fetch: Sequence[str] = ()
+    """Patterns of the files of runs that come home from other machines; none: all. What tells how a run went does."""
+    no_fetch: Sequence[str] = ()
+    """Patterns of the files of runs that stay on other machines."""
+    first: bool = False
+    """Make the first run alone, of one variant and seed; `into` adds the others."""
     accept_code_change: bool = False
     """With `into`: go on without asking where code has changed, and where runs use a copy, make a new one."""
     snapshot_mode: str = "last"
@@ -93,12 +110,18 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        for name in ("strict", "resumable", "snapshot_code", "accept_code_change", "plain_names"):
+        for name in ("strict", "resumable", "snapshot_code", "accept_code_change", "plain_names", "first"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidInput(f"{name} must be True or False, not {getattr(self, name)!r:.80}")
         for name in ("root", "into"):
             if getattr(self, name) is not None:
                 path_of(getattr(self, name), name)
+        for name in ("code_include", "code_exclude", "fetch", "no_fetch"):
+            check_patterns(getattr(self, name), name)
+        if self.code is not None:
+            Repository.read(self.code)
+        if self.first and self.into is not None:
+            raise InvalidInput("first makes a new experiment of one run, and into adds the others to it; keep one")
         _one_of(self.start, "start", STARTS)
         _one_of(self.snapshot_mode, "snapshot_mode", SNAPSHOT_MODES)
         whole(self.snapshot_gap, "snapshot_gap", 1)
@@ -130,7 +153,8 @@ class Experiment:
         )
         container = Container(self.container) if isinstance(self.container, str) else self.container
         asked = (self.name, self.work, self.variants, self.seeds, self.resources, policy, logger)
-        plan = make_plan(*asked, in_image=container is not None)
+        with contextlib.nullcontext() if self.code is None else inside(self._clone):
+            plan = make_plan(*asked, in_image=container is not None)
         if self.plain_names:
             plan = with_plain_names(plan)
         launcher = self.launcher()
@@ -139,8 +163,32 @@ class Experiment:
             container=None if container is None else container.to_json(),
             launcher=None if launcher is None else entry_json(launcher),
             env=dict(self.env),
+            fetch=check_patterns(self.fetch, "fetch"),
+            no_fetch=check_patterns(self.no_fetch, "no_fetch"),
         )
-        return replace(plan, file=file)
+        return self._cut(replace(plan, file=file, notes=(*plan.notes, *self._idle(launcher))))
+
+    def _cut(self, plan: Plan) -> Plan:
+        """Return the plan of the first run alone, where that is asked for; of code that is a clone, what is in it."""
+        if self.code is not None:
+            refuse_outside(plan, self._clone, Repository.read(self.code).shown)
+        if not self.first or len(plan.runs) == 1:
+            return plan
+        file = replace(plan.file, space=f"the first of {len(plan.runs)}: {plan.file.space}")
+        return replace(plan, file=file, runs=plan.runs[:1])
+
+    def _idle(self, launcher: Configured | None) -> Iterator[str]:
+        """Yield what is to be said of patterns that choose among nothing."""
+        if launcher is not None and launcher.moves:
+            return
+        if self.fetch or self.no_fetch:
+            yield "fetch and no_fetch choose what comes home, and what these runs write is at home already"
+        if (self.code_include or self.code_exclude) and not self.snapshot_code and self.code is None:
+            yield "code_include and code_exclude choose what is copied, and nothing is: snapshot_code makes a copy"
+
+    @functools.cached_property
+    def _clone(self) -> Path:
+        return clone(Repository.read(self.code))
 
     def launcher(self) -> Configured | None:
         """Return the launcher that `on` means; None: this machine."""
@@ -160,10 +208,16 @@ class Experiment:
         for note in plan.notes:
             observer(Said(f"note: {note}"))
         launcher = self.launcher()
-        snapshot = self.snapshot_code or (launcher is not None and launcher.moves)
+        snapshot = self.snapshot_code or self.code is not None or (launcher is not None and launcher.moves)
         root = default_root() if self.root is None else path_of(self.root, "root").absolute()
         if self.into is None:
-            return create(plan, root, find_source(plan.code, (root,)) if snapshot else None)
+            directory = create(plan, root, self._source(plan, (root,)) if snapshot else None)
+            if self.first:
+                rest = f"--into {shlex.quote(str(directory.path))}"
+                observer(
+                    Said(f"note: the first run alone; the same with {rest} instead of --first runs the others too")
+                )
+            return directory
         directory = ExperimentDir(os.path.realpath(path_of(self.into, "into")))
         widened = compare(directory, plan)
         before = directory.read()
@@ -174,13 +228,21 @@ class Experiment:
         else:
             OnChange(self.strict, self.accept_code_change, ask).settle(directory, widened.changes, observer)
         copies = snapshot and plan.file.code is None
-        source = find_source(plan.code, (root, directory.path)) if copies else None
+        source = self._source(plan, (root, directory.path)) if copies else None
         opened = OpenExperiment.open(directory, {})
         try:
             widen(directory, plan if source is None else with_copy(directory, plan, source), widened)
         finally:
             opened.close()
         return directory
+
+    def _source(self, plan: Plan, without: Sequence[Path]) -> Source:
+        """Return the files of the code that are copied for the runs."""
+        patterns = Patterns(
+            check_patterns(self.code_include, "code_include"), check_patterns(self.code_exclude, "code_exclude")
+        )
+        source = find_source(plan.code, without, patterns, plan.script)
+        return source if self.code is None else replace(source, origin=Repository.read(self.code).shown)
 
     def launch(self, observer: Observer | None = None, notify: Sequence[str] = (), wait: bool = True) -> Outcomes:
         """Run what is asked, as many at a time as there are slots, and return the outcomes.

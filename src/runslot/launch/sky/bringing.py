@@ -13,6 +13,7 @@ from runslot.errors import Busy, RunslotError
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.bucket import Listing, Share, open_store, pull
 from runslot.launch.bucket.store import Store
+from runslot.launch.patterns import comes_home
 from runslot.launch.sky.rented import Record
 
 
@@ -58,15 +59,21 @@ def _owners(record: Record) -> dict[str, str]:
 
 
 class _OfRuns:
-    """Whether a path lies in one of these runs' directories, or belongs to no run."""
+    """Whether a path lies in one of these runs' directories and is to come home, or belongs to no run."""
 
     def __init__(self, experiment: ExperimentDir, owned: set[str]) -> None:
         runs = experiment.read_runs()
+        self._file = experiment.read()
         self._owned = tuple(f"{run.directory}/" for run in runs if run.id in owned)
         self._others = tuple(f"{run.directory}/" for run in runs if run.id not in owned)
 
     def __call__(self, path: str) -> bool:
-        return path.startswith(self._owned) or not path.startswith(self._others)
+        if not path.startswith(self._owned):
+            return not path.startswith(self._others)
+        if not (self._file.fetch or self._file.no_fetch):
+            return True
+        own = next(run for run in self._owned if path.startswith(run))
+        return comes_home(self._file, path[len(own) :])
 
 
 def _list_file(experiment: ExperimentDir, share: Share) -> Path:

@@ -14,6 +14,7 @@ from runslot.experiment.processes import host_name
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.launch.host import Host
+from runslot.launch.patterns import comes_home
 
 _OUTCOME = "outcome.json"
 _AT_HOME = ("run.json", "variant.json", "variant_config.json")
@@ -79,6 +80,7 @@ class LoginSite:
         made = f"{host_name()}\0{experiment.path.resolve()}\0{file.created}"
         digest = hashlib.sha256(os.fsencode(made)).hexdigest()[:10]
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", file.name)[:60]
+        self._file = file
         self._place = f"{root}/{name}-{digest}"
         self._there: str | None = None
 
@@ -116,11 +118,24 @@ class LoginSite:
         with tempfile.TemporaryDirectory(dir=self._home, prefix=".incoming-") as aside:
             # Outcomes first: what is fetched after them is at least as new.
             self._host.pull(self.base, Path(aside), outcomes)
-            self._host.pull(self.base, self._base, [*names, *self._relative(others)], apart)
+            wanted = self._chosen(names) if self._file.fetch or self._file.no_fetch else names
+            self._host.pull(self.base, self._base, [*wanted, *self._relative(others)], apart)
             for name in outcomes:
                 fetched = Path(aside, name)
                 if fetched.exists() and self._base.joinpath(name).parent.is_dir():
                     fetched.replace(self._base / name)
+
+    def _chosen(self, names: Sequence[str]) -> list[str]:
+        """Return the files of these runs' directories that are to come home, as they lie there now."""
+        listing = 'cd "$1" && shift && for run do find "$run" ! -type d -print0; done 2>/dev/null; true'
+        printed = self._host.check(["sh", "-c", listing, "sh", self.base, *names])
+        files = [os.fsdecode(name) for name in printed.split(b"\0") if name]
+        return [
+            file
+            for name in names
+            for file in files
+            if file.startswith(f"{name}/") and comes_home(self._file, file[len(name) + 1 :])
+        ]
 
     def _relative(self, paths: Iterable[Path]) -> list[str]:
         return [path.relative_to(self._base).as_posix() for path in paths]

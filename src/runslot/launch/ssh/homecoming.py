@@ -10,6 +10,7 @@ from runslot.errors import RunslotError
 from runslot.experiment.rundir import write_json
 from runslot.launch.host import Host, HostError
 from runslot.launch.opened import OpenExperiment
+from runslot.launch.patterns import comes_home
 from runslot.launch.ssh.books import Books, Entry
 from runslot.launch.ssh.bringing import Clone, home_options, remove_gone, runs_base
 from runslot.launch.ssh.changes import Change, in_order, stays_inside
@@ -57,7 +58,8 @@ class Homecoming:
         large = bool(ended) or time.monotonic() >= self._large_from
         answer = connection.ask("changes", runs=runs, home=self._came, large=large).wait(_ANSWER)
         self._came = False
-        changes = [Change(run, path, size) for run, path, size in answer["changed"]]
+        file = self._experiment.file
+        changes = [Change(run, path, size) for run, path, size in answer["changed"] if comes_home(file, path)]
         note = self._fetch_all(changes, clone)
         self._came = not note  # what a run was writing just now comes with the next round
         with self._files:
