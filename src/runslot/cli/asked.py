@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import mul
 from pathlib import Path
 from typing import Any
 
 from runslot.cli.selection import narrowed
-from runslot.cli.words import Words
+from runslot.cli.words import PYTHONS, Words
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Container
 from runslot.hardware.resources import Resources
 from runslot.launch.experiment import Experiment
+from runslot.launch.interpreter import active_environment, python_of_conda, python_of_uv
 from runslot.variants import Space, grid, listed, sample, zipped
 
 _AS_THEY_ARE = (
@@ -41,7 +43,7 @@ def experiment_of(words: Words, into: Path | None = None, strict: bool = False) 
     with words.at("resources"):
         resources = Resources(**values.get("resources", {}))
     code = values.get("code", {})
-    return Experiment(
+    experiment = Experiment(
         name=_name(values, into),
         work=values["function" if command is None else "command"],
         variants=_space(values, words),
@@ -55,6 +57,30 @@ def experiment_of(words: Words, into: Path | None = None, strict: bool = False) 
         env={name: str(value) for name, value in values.get("env", {}).items()},
         **{key: values[key] for key in _AS_THEY_ARE if key in values},
     )
+    return with_python(experiment, values, words)
+
+
+def with_python(experiment: Experiment, values: Mapping[str, Any], words: Words) -> Experiment:
+    """Return the experiment with the Python that was asked for, or for a function with the active environment's."""
+    chosen = [key for key in PYTHONS if values.get(key) is not None]
+    if len(chosen) > 1:
+        raise InvalidInput(f"{words.origin((chosen[1],))}{' and '.join(chosen)} both say which Python; keep one")
+    if not chosen and ("function" not in values or active_environment(os.environ) is None):
+        return experiment
+    launcher = experiment.launcher()
+    elsewhere = experiment.container is not None or (launcher is not None and launcher.moves)
+    if not chosen:
+        return experiment if elsewhere else replace(experiment, python=active_environment(os.environ))
+    key, value = chosen[0], values[chosen[0]]
+    if key == "python":
+        return replace(experiment, python=value)
+    with words.at(key):
+        if elsewhere:
+            where = "in the image" if experiment.container is not None else f"where {experiment.on} is"
+            raise InvalidInput(
+                f"{key} finds an environment of this machine; name the interpreter {where} with --python"
+            )
+        return replace(experiment, python=(python_of_uv if key == "uv" else python_of_conda)(value))
 
 
 def _space(values: Mapping[str, Any], words: Words) -> Space | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import TYPE_CHECKING, TextIO
 
 from runslot.cli.first_run import has_written
 from runslot.cli.tails import last_lines
-from runslot.experiment.records import Outcome, Run
+from runslot.execute.activation import activated
+from runslot.execute.import_failure import missing_module
+from runslot.experiment.records import ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.printing import outcome_said
 
@@ -86,6 +90,18 @@ def _name(failed: list[tuple[Run, Outcome]], directory: ExperimentDir, consoles:
                 print(f"    │ {line}", file=out)
     if len(failed) > _NAMED:
         print(f"  and {len(failed) - _NAMED} more: runslot status {shown(directory.path)}", file=out)
+    if file.container is None and file.launcher is None:
+        advice = (missing_module(outcome.message, _python_of(file)) for _, outcome in failed)
+        for line in dict.fromkeys(filter(None, advice)):
+            print(f"  {line}", file=out)
+
+
+def _python_of(file: ExperimentFile) -> str:
+    """Return which Python, or which program, the runs start."""
+    if "command" not in file.work:
+        return file.python
+    program = str(file.work["command"]["argv"][0])
+    return shutil.which(program, path=activated(os.environ, file.interpreter).get("PATH")) or program
 
 
 def _print_results(directory: ExperimentDir) -> bool:

@@ -17,6 +17,7 @@ VALUES: Mapping[str, Callable[[str], Any]] = {
     "--grace": str, "--start": str, "--max-failures": int, "--reserved-cpus": int, "--into": Path, "--on": str,
     "--container": str, "--engine": str, "--max-cost": float, "--max-hours": float, "--metrics": str, "--where": str,
     "--code": str,
+    "--python": str, "--uv": str, "--conda": str,
 }  # fmt: skip
 """Options with one value, and what it becomes."""
 
@@ -62,7 +63,7 @@ def read(arguments: Sequence[str]) -> _Said | None:
     at = arguments.index("--") if "--" in arguments else None
     command = None if at is None else list(arguments[at + 1 :])
     options = _Options()
-    words = iter(arguments[:at])
+    words = iter(with_project(arguments[:at]))
     for word in words:
         if not _take(word, words, options):
             return None
@@ -94,6 +95,24 @@ def _note(name: str, value: str, options: _Options) -> bool:
     except ValueError:
         return False
     return True
+
+
+def with_project(words: Sequence[str]) -> list[str]:
+    """Return the words before `--` with the project that a bare `--uv` is for: the directory behind it, or this one.
+
+    No target is a directory, so that `--uv ../project` cannot be meant otherwise.
+    """
+    result: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        result.append(word)
+        if word == "--uv":
+            following = next(rest, None)
+            is_project = following is not None and not following.startswith("-") and os.path.isdir(following)  # noqa: PTH112
+            result[-1] = f"--uv={following if is_project else os.curdir}"
+            if following is not None and not is_project:
+                result += with_project([following, *rest])
+    return result
 
 
 def parameter_of(option: str) -> str:

@@ -9,6 +9,7 @@ from typer.core import TyperCommand
 
 from runslot.cli import run_options as options
 from runslot.cli.options import JsonLines, Notify, Quiet
+from runslot.cli.quick import with_project
 
 _COMMAND = "runslot.command"
 
@@ -22,6 +23,7 @@ class RunCommand(TyperCommand):
             at = args.index("--")
             ctx.meta[_COMMAND] = args[at + 1 :]
             args = args[:at]
+        args = with_project(args)
         ctx.allow_extra_args = True  # to say what they are meant for, where the parser would only count them
         given = list(args)
         try:
@@ -73,6 +75,9 @@ def run(
     on: options.On = None,
     container: options.Image = None,
     engine: options.Engine = None,
+    python: options.Python = None,
+    uv: options.Uv = None,
+    conda: options.Conda = None,
     wait: options.Wait = False,
     script_only: options.ScriptOnly = False,
     yes: options.Yes = False,

@@ -156,6 +156,19 @@ Engine = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="With --container: docker, podman, apptainer.", rich_help_panel=_EACH),
 ]
+Python = Annotated[
+    str | None,
+    typer.Option(metavar="PATH", help="The Python of the runs; else the active environment's.", rich_help_panel=_EACH),
+]
+Uv = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[=PROJECT]", help="The Python that `uv run` has, here or in a project.", rich_help_panel=_EACH
+    ),
+]
+Conda = Annotated[
+    str | None, typer.Option(metavar="ENV", help="The Python of an environment of conda's.", rich_help_panel=_EACH)
+]
 Wait = Annotated[
     bool, flag("--wait", help="Where an engine queues the runs: wait for them, instead of leaving.", panel=_LAUNCH)
 ]

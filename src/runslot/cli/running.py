@@ -85,9 +85,17 @@ def _get_ready(options: Mapping[str, Any], command: Sequence[str] | None) -> Non
     """Let the process that starts runs here get ready while their launch is worked out, where it will be needed."""
     if options["dry_run"] or options["detach"] or options.get("on") is not None or options["start"] is not None:
         return
+    if any(options[name] is not None for name in ("python", "uv", "conda")):
+        return
     target = options["target"] or ""
     if command is not None or ":" in target:
+        import os
         import sys
+
+        from runslot.launch.interpreter import active_environment
+
+        if command is None and active_environment(os.environ) is not None:
+            return
 
         from runslot.launch.template import TemplateProcess
 

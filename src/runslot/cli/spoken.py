@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from runslot.cli.sweepfile import SUFFIXES, read_sweep_file
-from runslot.cli.words import CODE, CONTAINER, RESOURCES, SPACES, WORDS, Words
+from runslot.cli.words import CODE, CONTAINER, PYTHONS, RESOURCES, SPACES, WORDS, Words
 from runslot.errors import InvalidInput, nearest
 from runslot.variants.config import KeyPath
 from runslot.variants.parse import doubts_of, parse_grid, parse_sample, parse_value
@@ -44,6 +44,9 @@ _OPTIONS: Mapping[str, KeyPath] = {
     "code_exclude": ("code", "exclude"),
     "fetch": ("fetch",),
     "no_fetch": ("no_fetch",),
+    "python": ("python",),
+    "uv": ("uv",),
+    "conda": ("conda",),
 }
 """Which word a parameter of `runslot run` sets."""
 
@@ -108,6 +111,9 @@ def refuse_extra(target: str | None, extra: Sequence[str], command: bool) -> NoR
 
 def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
     """Let the options of `runslot run`, by the names of its parameters, go before what the words say so far."""
+    if any(parameters[name] is not None for name in PYTHONS):
+        for name in PYTHONS:  # what the file says gives way to any of them
+            words.values.pop(name, None)
     for name, path in _OPTIONS.items():
         value = parameters[name]
         if value is not None and value is not False:

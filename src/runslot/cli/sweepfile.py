@@ -203,4 +203,8 @@ def _anchored(values: dict[str, Any], directory: Path, in_clone: bool) -> dict[s
             anchored["function"] = f"{(directory / path_of(file, 'function')).absolute()}:{name}"
     if isinstance(root, str) and root:
         anchored["root"] = str((directory / path_of(root, "root")).absolute())
+    for key in ("python", "uv", "conda"):
+        value = values.get(key)
+        if isinstance(value, str) and (os.sep in value or (key == "uv" and value)):
+            anchored[key] = str((directory / path_of(value, key)).absolute())
     return anchored

@@ -260,6 +260,13 @@ WORDS: Mapping[str, Word] = {
         {"anyOf": [{"type": "string", "minLength": 1}, {"type": "object", "required": ["image"]}]},
         _read_container,
     ),
+    "python": _text("The Python of the runs: an interpreter, or its environment (relative to this file, with a /)."),
+    "uv": Word(
+        "The Python that `uv run` has in a project (relative to this file); true: in the working directory.",
+        {"anyOf": [{"type": "string", "minLength": 1}, {"type": "boolean"}]},
+        lambda value: {True: ".", False: None}[value] if isinstance(value, bool) else _read_text(value),
+    ),
+    "conda": _text("The Python of an environment of conda's, by its name or directory."),
     "root": _text("Where experiments go (relative to this file)."),
     "retries": _whole("How often a failed run is tried again.", 0),
     "backoff": _time("Time before the first retry, doubled for each further one."),
@@ -293,6 +300,9 @@ WORDS: Mapping[str, Word] = {
 
 _ALONE = {"container": "image", "code": "git"}
 """Which key of a word is meant where text stands for all of them."""
+
+PYTHONS = ("python", "uv", "conda")
+"""Words that say which Python the runs have: one of them at most."""
 
 SPACES = ("grid", "zip", "sample")
 """Words whose keys are the variant's."""

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import importlib
+import re
 import traceback
 from pathlib import Path
 
+_MISSING = re.compile(r"(?:^|: )ModuleNotFoundError: No module named '([^'.]+)'$", re.MULTILINE)
 _NOT_THE_USERS = (
     f"{Path(__file__).resolve().parents[1]}/",
     f"{Path(importlib.__file__).parent}/",
     "<frozen importlib",
 )
+
+
+def missing_module(text: str, python: str) -> str:
+    """Return what to do where an error's text says that a module is not installed in `python`; else nothing."""
+    missing = _MISSING.search(text)
+    if missing is None:
+        return ""
+    return (
+        f"{python} has no module {missing[1]!r}: activate the environment that has it, "
+        "or name its Python with --python PATH, --uv or --conda ENV"
+    )
 
 
 def describe_failure(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runslot.execute.activation import activated
 from runslot.execute.ports import PORT_VARIABLE, free_port
 from runslot.experiment.current import AFFINITY_VARIABLE, ATTEMPT_VARIABLE, RUN_VARIABLE
 from runslot.experiment.records import RunFile
@@ -59,7 +60,7 @@ def run_environment(
     run_dir: RunDir, file: RunFile, attempt: int, placement: Placement, caller: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the environment of the run: the caller's, and on top of it what the slot and the run say."""
-    environment = dict(caller)
+    environment = activated(caller, file.interpreter)
     if file.python_path is not None:
         environment["PYTHONPATH"] = file.python_path
     environment.setdefault("PYTHONUNBUFFERED", "1")  # so that `runslot logs -f` shows a line when it is printed

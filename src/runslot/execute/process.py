@@ -68,7 +68,7 @@ def make_job(
     """Work out what is to be executed, before the fork."""
     if "command" in file.work:
         return Job(run_dir, file, placement, environment, None, arguments(file, placement), keepers_own)
-    argv = [] if function is not None else cold_start(file.python, run_dir)
+    argv = [] if function is not None else cold_start(file, run_dir)
     return Job(run_dir, file, placement, environment, function, argv, keepers_own)
 
 
@@ -92,11 +92,13 @@ def become_run(job: Job, keeper: int, console: int, message: int) -> None:
         os._exit(code)
 
 
-def cold_start(python: str, run_dir: RunDir) -> list[str]:
+def cold_start(file: RunFile, run_dir: RunDir) -> list[str]:
     """Return the command line that runs a function in an interpreter of its own."""
-    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
+    package = str((file.interpreter or {}).get("package", ""))
+    if not os.path.exists(package):  # noqa: PTH110
+        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
     start = f"import sys; sys.path.insert(0, {package!r}); from runslot.execute.cold import main; main({package!r})"
-    return [python, "-c", start, str(run_dir.path)]
+    return [file.python, "-c", start, str(run_dir.path)]
 
 
 def call_and_finish(job: Job, function: Callable[..., Any], message: int | None) -> int:

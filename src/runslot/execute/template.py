@@ -27,7 +27,7 @@ from runslot.execute.cold import enter_import_path
 from runslot.execute.evidence import kill_count
 from runslot.execute.functions import find_function
 from runslot.execute.guardian import Guardian
-from runslot.execute.import_failure import describe_failure
+from runslot.execute.import_failure import describe_failure, missing_module
 from runslot.execute.import_state import ImportState
 from runslot.execute.keeper import WATCHED
 from runslot.execute.marking import find_room
@@ -120,7 +120,8 @@ class Template:
         except RunslotError as error:  # says itself what is wrong
             return {"failed": str(error)}
         except BaseException as error:  # noqa: BLE001  the user's module may raise anything; the launcher says it
-            return {"failed": describe_failure(error)}
+            failure = describe_failure(error).rstrip()
+            return {"failed": "\n".join(filter(None, (failure, missing_module(failure, sys.executable))))}
         finally:
             for name, value in kept.items():
                 _set_or_unset(name, value)

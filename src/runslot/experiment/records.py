@@ -245,6 +245,8 @@ class ExperimentFile(_Record):
     """Patterns of those that stay there."""
     run_count: int | None = None
     """How many runs the list of runs has at least; None in files of older versions."""
+    interpreter: Mapping[str, Any] | None = None
+    """Where `python` is not the launching one: `programs`, first on PATH, and the `variables` of its environment."""
 
 
 @dataclass(frozen=True)
@@ -279,6 +281,8 @@ class RunFile(_Record):
     """`Container`, as JSON."""
     env: Mapping[str, Any] = field(default_factory=dict)
     """Variables of its environment that the user set for the experiment."""
+    interpreter: Mapping[str, Any] | None = None
+    """The experiment's; with `package`, the one-file runslot that a function's cold start takes."""
 
 
 def check_parts(file: ExperimentFile) -> None:

@@ -19,8 +19,11 @@ _OTHER_NAMES = {"python": "python3", "python3": "python", "pip": "pip3"}
 """What a program may be called elsewhere: Debian has `python3` alone."""
 
 
-def check_command(argv: Sequence[str], keys: Iterable[str], cwd: Path | None) -> None:
-    """Refuse a command that no run could start: an unknown name in braces, a program that does not exist."""
+def check_command(argv: Sequence[str], keys: Iterable[str], cwd: Path | None, search_path: str | None = None) -> None:
+    """Refuse a command that no run could start: an unknown name in braces, a program that does not exist.
+
+    `search_path` is the runs' PATH, where that is not this process's.
+    """
     if not argv:
         raise InvalidInput("the command is empty: write what to run after --, as in `-- python train.py --lr {lr}`")
     keys = list(keys)
@@ -43,13 +46,13 @@ def check_command(argv: Sequence[str], keys: Iterable[str], cwd: Path | None) ->
             if f"{{{name}}}" in argument and argument not in (f"{{{name}}}", f"{{{{{name}}}}}"):
                 raise InvalidInput(f"the command has {argument!r}: {{{name}}} is several arguments; write it by itself")
     if cwd is not None and not names_used(argv[:1], keys):
-        _check_program(argv, cwd)
+        _check_program(argv, cwd, search_path)
 
 
-def _check_program(argv: Sequence[str], cwd: Path) -> None:
+def _check_program(argv: Sequence[str], cwd: Path, search_path: str | None) -> None:
     """Refuse a program that cannot be started from `cwd`, and a script of Python's that is not there."""
     program = argv[0]
-    if shutil.which(program) is None:
+    if shutil.which(program, path=search_path) is None:
         raise InvalidInput(f"there is no program {program!r} {_where_else(program, cwd)}")
     script = next((word for word in argv[1:] if not word.startswith("-")), "") if _PYTHON.fullmatch(program) else ""
     if script.endswith(".py") and "-m" not in argv and not names_used([script], ()) and not (cwd / script).exists():

@@ -23,6 +23,7 @@ from runslot.launch.configured import Configured, entry_json, launcher_named
 from runslot.launch.creating import compare, create, widen, with_copy
 from runslot.launch.events import LaunchEvent, Observer, Said
 from runslot.launch.git_code import Repository, clone, inside, refuse_outside
+from runslot.launch.interpreter import look_at
 from runslot.launch.launching import Outcomes, launch
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.patterns import Patterns, check_patterns
@@ -102,6 +103,9 @@ class Experiment:
     """Where the runs go: the name of a configured launcher, or its record, as `SSH(…)`; None: this machine."""
     container: str | Container | None = None
     """The image that the runs execute in."""
+    python: str | os.PathLike[str] | None = None
+    """The Python of the runs: an interpreter, or the directory of its environment, on the machine (in the image) where
+    they execute; None: this process's own there, `python3` elsewhere."""
 
     def __new__(cls, *_: object, **words: object) -> Experiment:
         """Refuse a word that is no field by the nearest one."""
@@ -113,7 +117,7 @@ class Experiment:
         for name in ("strict", "resumable", "snapshot_code", "accept_code_change", "plain_names", "first"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidInput(f"{name} must be True or False, not {getattr(self, name)!r:.80}")
-        for name in ("root", "into"):
+        for name in ("root", "into", "python"):
             if getattr(self, name) is not None:
                 path_of(getattr(self, name), name)
         for name in ("code_include", "code_exclude", "fetch", "no_fetch"):
@@ -151,13 +155,14 @@ class Experiment:
             resumable=self.resumable,
             start=self.start,
         )
-        container = Container(self.container) if isinstance(self.container, str) else self.container
+        container, launcher = self._container(), self.launcher()
         asked = (self.name, self.work, self.variants, self.seeds, self.resources, policy, logger)
+        here = self.python is not None and container is None and (launcher is None or not launcher.moves)
+        interpreter = look_at(self.python) if here else None  # type: ignore[arg-type]  # None is not `here`
         with contextlib.nullcontext() if self.code is None else inside(self._clone):
-            plan = make_plan(*asked, in_image=container is not None)
+            plan = make_plan(*asked, in_image=container is not None, interpreter=interpreter)
         if self.plain_names:
             plan = with_plain_names(plan)
-        launcher = self.launcher()
         file = replace(
             plan.file,
             container=None if container is None else container.to_json(),
@@ -191,9 +196,24 @@ class Experiment:
         return clone(Repository.read(self.code))
 
     def launcher(self) -> Configured | None:
-        """Return the launcher that `on` means; None: this machine."""
+        """Return the launcher that `on` means, on another machine with the `python` there; None: this machine."""
         launcher = launcher_named(self.on) if isinstance(self.on, str) else self.on
-        return None if isinstance(launcher, ThisMachine) else launcher
+        if launcher is None or isinstance(launcher, ThisMachine):
+            return None
+        if self.python is None or self.container is not None or not launcher.moves:
+            return launcher
+        return replace(launcher, python=os.fspath(self.python))  # type: ignore[type-var]  # a dataclass that has it
+
+    def _container(self) -> Container | None:
+        container = Container(self.container) if isinstance(self.container, str) else self.container
+        if container is None or self.python is None:
+            return container
+        python = os.fspath(self.python)
+        if container.python not in (Container.python, python):
+            raise InvalidInput(
+                f"python is {python} and the container's python {container.python}: leave one of them out"
+            )
+        return replace(container, python=python)
 
     def prepare(self, observer: Observer = silent, ask: Callable[[Sequence[str]], bool] | None = None) -> ExperimentDir:
         """Make the experiment's directory, or add to the one given as `into`; start nothing.

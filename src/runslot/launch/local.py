@@ -46,17 +46,19 @@ class Import:
     path: tuple[str, ...]
     cwd: str
     start: str
+    interpreter: Mapping[str, Any] | None = None
+    """The environment of `python`, where that is not the launching one."""
 
     @classmethod
     def of(cls, file: RunFile | ExperimentFile, home: Path) -> Import:
         """Return what the file of a run, or of an experiment, says of its function."""
         function = Function.from_json(file.work["function"])
-        return cls(function, home, file.python, file.path, file.cwd, file.policy.get("start", "auto"))
+        return cls(function, home, file.python, file.path, file.cwd, file.policy.get("start", "auto"), file.interpreter)
 
     def content(self) -> str:
         """Return what is equal where one template serves two experiments: the same function, found in the same way."""
         pickle = "" if self.function.pickle is None else _digest(self.home / self.function.pickle)
-        return repr((self.function, pickle, self.python, self.path, self.cwd, self.start))
+        return repr((self.function, pickle, self.python, self.path, self.cwd, self.start, self.interpreter))
 
 
 @dataclass
@@ -284,7 +286,7 @@ class LocalLauncher:
         return self._templates[key]
 
     def _new_template(self, wanted: Import, again: bool = True) -> tuple[TemplateProcess, str, tuple[str, ...]]:
-        template = TemplateProcess.begin(wanted.python, self._log, bare=False)
+        template = TemplateProcess.begin(wanted.python, self._log, bare=False, interpreter=wanted.interpreter)
         try:
             return template, *template.import_function(wanted.function, wanted.home, wanted.path, wanted.cwd)
         except ProcessDied:

@@ -46,9 +46,11 @@ def as_here(
         python_version=file.python_version if contained else here,
         path=tuple(dict.fromkeys([*inside, str(copy), *own])),
         python_path=os.pathsep.join(dict.fromkeys([*told, *inside])) or None,
+        interpreter=None,
     )
     programs = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
-    return moved, {**environment, "PATH": programs}
+    active = {"VIRTUAL_ENV": sys.prefix} if sys.prefix != sys.base_prefix else {}
+    return moved, {**environment, **active, "PATH": programs}
 
 
 def _with_python(work: Mapping[str, Any], launching: str) -> Mapping[str, Any]:

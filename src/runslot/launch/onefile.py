@@ -13,10 +13,12 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import runslot
 from runslot.errors import RunslotError
+from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir
 
 _PARTS = (
@@ -78,6 +80,19 @@ def zipimporter_class() -> type:
 def experiment_archive(experiment: ExperimentDir) -> Path:
     """Return the archive in an experiment's directory, which goes wherever that goes."""
     return one_file(experiment.path)
+
+
+def with_package(file: ExperimentFile) -> ExperimentFile:
+    """Return what was asked with the archive that a function's interpreter needs, where runslot runs on another one."""
+    if file.interpreter is None or "function" not in file.work or file.container is not None:
+        return file
+    return replace(file, interpreter={**file.interpreter, "package": str(cached_archive())})
+
+
+def cached_archive() -> Path:
+    """Return the archive in the user's cache, for other interpreters of this machine."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return one_file(Path(home) / "runslot")
 
 
 def _own_archive() -> Path:

@@ -86,7 +86,7 @@ class OpenExperiment:
         lock = LauncherLock(directory)
         lock.acquire(take_over)
         _withdraw_requests(directory)
-        file = from_copy(directory.read(), directory)
+        file = _with_package(from_copy(directory.read(), directory))
         opened = cls(directory, file, environment, lock, Journal(directory.journal_file), directory.requests)
         if file.front_door == "rlpyt":
             events = read_events(directory.journal_file)
@@ -99,7 +99,7 @@ class OpenExperiment:
     ) -> OpenExperiment:
         """Open an experiment as one of its workers, with a journal of its own; `moved` where it was brought here."""
         directory.require_own()
-        file = from_copy(directory.read(), directory)
+        file = _with_package(from_copy(directory.read(), directory))
         if moved:
             file, environment = as_here(file, directory, environment)
         directory.worker(name).mkdir(parents=True, exist_ok=True)
@@ -241,6 +241,14 @@ class OpenExperiment:
             (self.lock if place == self.directory.path else LauncherLock(ExperimentDir(place))).release()
 
 
+def _with_package(file: ExperimentFile) -> ExperimentFile:
+    if file.interpreter is None:
+        return file
+    from runslot.launch.onefile import with_package  # archives are slow to load, and few launches need one
+
+    return with_package(file)
+
+
 def _reads_above(file: ExperimentFile) -> bool:
     """Tell whether a run's readers look into its experiment for what all its runs share.
 
@@ -289,6 +297,7 @@ def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> No
         gpu_visibility=file.gpu_visibility,
         container=file.container,
         env=file.env,
+        interpreter=file.interpreter,
     )
     run_dir.write_run(value)
 

@@ -17,6 +17,7 @@ from runslot.experiment.records import Command, ExperimentFile, Function, Logger
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.resources import Resources
 from runslot.launch.command import check_command, unused
+from runslot.launch.interpreter import Interpreter
 from runslot.launch.opened import command_values
 from runslot.launch.placeholders import fill, formats_used, formatted, with_seeds
 from runslot.launch.shell import note_operators
@@ -64,10 +65,12 @@ def make_plan(
     policy: Policy,
     logger: LoggerSettings,
     in_image: bool = False,
+    interpreter: Interpreter | None = None,
 ) -> Plan:
     """Check what was asked and return the plan; `InvalidInput` says what to change.
 
-    With `in_image` a command is a program of a container's image, not of this machine.
+    With `in_image` a command is a program of a container's image, not of this machine; `interpreter` is the runs'
+    Python where it is not this one.
     """
     check_name(name)
     space = as_space(variants)
@@ -77,11 +80,16 @@ def make_plan(
     work_json, script = _work(work, pickles)
     runs = list(_runs(listed, seed_list, pickles))
     refuse_shared_directories(runs)
+    if interpreter is not None and "function" in work_json:
+        interpreter.refuse_function(by_value=bool(pickles))
     if "command" in work_json:
         keys = {key: None for run in runs for key in flatten(run.variant)}
         argv = with_seeds(work_json["command"]["argv"], len(seed_list) > 1 or seeds != 1, keys)
         work_json = {"command": {**work_json["command"], "argv": argv}}
-        check_runs_of_command(argv, runs, None if in_image else Path.cwd())
+        if interpreter is not None:
+            argv = interpreter.argv(argv)
+            work_json = {"command": {**work_json["command"], "argv": argv}}
+        check_runs_of_command(argv, runs, None if in_image else Path.cwd(), interpreter)
         notes = notes_on_command(argv, runs)
     else:
         work_json, notes = _as_called(work_json, work, runs)
@@ -90,9 +98,9 @@ def make_plan(
         work=work_json,
         created=time.time(),
         cwd=str(Path.cwd()),
-        python=sys.executable,
-        python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
-        path=path_for(work),
+        python=sys.executable if interpreter is None else interpreter.executable,
+        python_version=f"{sys.version_info[0]}.{sys.version_info[1]}" if interpreter is None else interpreter.minor,
+        path=path_for(work, None if interpreter is None else interpreter.path),
         python_path=os.environ.get("PYTHONPATH"),
         resources=asdict(resources),
         policy=policy.to_json(),
@@ -100,7 +108,10 @@ def make_plan(
         space=describe_space(space, listed, seed_list),
         script=str(script or "") if "command" in work_json else "",
         script_digest=digest_of_file(str(script)) if script and "command" in work_json else "",
+        interpreter=None if interpreter is None else interpreter.to_json(),
     )
+    if interpreter is not None:
+        notes = (interpreter.note(), *notes)
     return Plan(file, tuple(runs), pickles, script.parent if script else Path.cwd(), str(script or ""), notes)
 
 
@@ -200,9 +211,12 @@ def describe_space(space: Iterable[Variant], variants: Sequence[Variant], seeds:
     return ", ".join(factors)
 
 
-def path_for(work: Work) -> tuple[str, ...]:
-    """Return the import path of the runs: the caller's, as `python file.py` or `python -m` would have it in front."""
-    path = import_path()
+def path_for(work: Work, path: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """Return the import path of the runs: the caller's, as `python file.py` or `python -m` would have it in front.
+
+    `path` is that of another interpreter, where the runs have one.
+    """
+    path = import_path() if path is None else path
     if not isinstance(work, str):
         return path
     where = work.rpartition(":")[0]
@@ -222,12 +236,14 @@ def refuse_shared_directories(runs: Iterable[Run]) -> None:
             )
 
 
-def check_runs_of_command(argv: Sequence[str], runs: Sequence[Run], cwd: Path | None) -> None:
+def check_runs_of_command(
+    argv: Sequence[str], runs: Sequence[Run], cwd: Path | None, interpreter: Interpreter | None = None
+) -> None:
     """Refuse a command that some run could not be given; `cwd` is where it will run, if on this machine."""
     keys: dict[str, None] = {}
     for run in runs:
         keys |= dict.fromkeys(flatten(run.variant))
-    check_command(argv, keys, cwd)
+    check_command(argv, keys, cwd, None if interpreter is None else interpreter.search_path)
     for run in {id(run.variant): run for run in runs}.values():  # one of the seeds of each variant speaks for all
         values = command_values(run, RunDir(run.directory))
         try:

@@ -13,6 +13,7 @@ from typing import Any
 
 import runslot
 from runslot.errors import InvalidInput, RunslotError
+from runslot.execute.activation import activated
 from runslot.execute.channel import Channel
 from runslot.execute.marking import room
 from runslot.experiment.processes import ProcessIdentity, boot_id, host_name
@@ -39,12 +40,19 @@ _early: dict[tuple[str, bool], TemplateProcess] = {}
 class TemplateProcess:
     """One template process, bare or with a function imported."""
 
-    def __init__(self, python: str, log: Path | None, bare: bool) -> None:
+    def __init__(self, python: str, log: Path | None, bare: bool, interpreter: Mapping[str, Any] | None = None) -> None:
+        """`interpreter` is the environment of a Python that is not this one: it has runslot as one file alone."""
+        package = _PACKAGE
+        if interpreter is not None:
+            # Not the one of `interpreter`, which an earlier launch wrote: another version's may speak otherwise.
+            from runslot.launch.onefile import cached_archive
+
+            package = str(cached_archive())
         self._channel, theirs = Channel.pair()
-        start = f"import sys; sys.path.insert(0, {_PACKAGE!r}); from runslot.execute.template import main; main("
+        start = f"import sys; sys.path.insert(0, {package!r}); from runslot.execute.template import main; main("
         # Without site packages the interpreter, and so each of its forks, stays small; a user's module needs them.
         flags = ["-S", "-E"] if bare else []
-        argv = [python, *flags, "-c", f"{start}{theirs.fileno()}, {_PACKAGE!r}, {original_limit()})"]
+        argv = [python, *flags, "-c", f"{start}{theirs.fileno()}, {package!r}, {original_limit()})"]
         try:
             with theirs, (log or Path(os.devnull)).open("ab") as console:
                 self._process = subprocess.Popen(
@@ -53,7 +61,7 @@ class TemplateProcess:
                     stdout=console,
                     stderr=console,
                     pass_fds=[theirs.fileno()],
-                    env={**os.environ, **room()},
+                    env={**activated(os.environ, interpreter), **room()},
                     start_new_session=True,
                 )
         except BaseException:
@@ -69,11 +77,13 @@ class TemplateProcess:
             _early[python, bare] = cls(python, None, bare)
 
     @classmethod
-    def begin(cls, python: str, log: Path | None, bare: bool) -> TemplateProcess:
+    def begin(
+        cls, python: str, log: Path | None, bare: bool, interpreter: Mapping[str, Any] | None = None
+    ) -> TemplateProcess:
         """Return a template whose output goes to `log`."""
-        early = _early.pop((python, bare), None)
+        early = _early.pop((python, bare), None) if interpreter is None else None
         if early is None:
-            return cls(python, log, bare)
+            return cls(python, log, bare, interpreter)
         try:
             with (log or Path(os.devnull)).open("ab") as console:
                 early._ask({"verb": "print"}, [console.fileno()])

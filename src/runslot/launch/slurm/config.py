@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -174,7 +175,8 @@ class Slurm:
             at_a_time=self.at_a_time,
             ahead=ahead_of(self.ahead, self.time, experiment.policy.grace),
             directory=site.directory,
-            python=self.python or ("python3" if site.moved else file.python),
+            python=self.python
+            or ("python3" if site.moved else file.python if file.interpreter is None else sys.executable),
             archive=f"{site.directory}/{experiment_archive(experiment.directory).name}",
             modules=self.modules,
             setup=self.setup,
