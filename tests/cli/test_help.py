@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -31,6 +32,14 @@ def test_help_names_every_command_and_every_option_has_words(runslot):
         assert f" {command} " in said
         assert "Usage: runslot " + command in runslot(command, "--help").stdout
     assert "-- COMMAND" in runslot("run", "--help").stdout
+
+
+def test_help_shows_no_types_of_python_and_fills_its_lines(runslot):
+    for command in ("results", "view", "plot", "export", "hardware", "resume", "stop", "selftest", "run", "ls"):
+        text = runslot(command, "--help").stdout
+        assert not re.search(r"<(bool|str|path|Path|int|float|list)", text), command
+    assert "in a root that is moved" in " ".join(runslot("selftest", "--help").stdout.split())
+    assert "diff RUN RUN" not in " ".join(runslot("export", "--help").stdout.split())
 
 
 def test_version(runslot):

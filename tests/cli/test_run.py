@@ -215,11 +215,24 @@ def test_what_cannot_be_done_is_refused_before_anything_starts(runslot, argument
     assert not list(runslot.root.glob("*/2*"))
 
 
-def test_an_option_that_is_none_has_typers_form(runslot):
-    done = runslot("run", "--sedes", "3", status=2)
-
-    assert "Usage: runslot run" in done.stderr
-    assert "--seeds" in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("run", "--sedes", "3"), "there is no option --sedes (did you mean '--seeds'?); `runslot run -h` shows what"),
+        (("run", "--samples", "x"), "invalid value for '--samples'"),
+        (("stauts",), "no such command 'stauts' (did you mean 'status'?); `runslot -h` shows what"),
+        (("logs",), "missing argument 'RUN'; `runslot logs -h` shows what"),
+        (("cloud", "donw"), "(did you mean 'down'?); `runslot cloud -h` shows what"),
+        (
+            ("run", "my_script.py", "--lr", "0.1,0.2"),
+            "a command with its own goes after --, as in `runslot run --grid lr=V,V -- python my_script.py --lr {lr}`",
+        ),
+    ],
+)
+def test_a_mistake_in_the_words_of_a_command_line_is_one_line(runslot, arguments, sentence):
+    refused = runslot.refused(*arguments)
+    assert sentence in refused
+    assert refused.count("\n") == 1
 
 
 @pytest.mark.parametrize(

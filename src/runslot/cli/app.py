@@ -25,6 +25,7 @@ from runslot.cli.schema import schema
 from runslot.cli.selftest import selftest
 from runslot.cli.status import status
 from runslot.cli.stop import stop
+from runslot.cli.usage import CONTEXT, is_plain_help, refusal, tidy
 from runslot.cli.view import view
 
 
@@ -44,7 +45,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=CONTEXT,
 )
 
 
@@ -94,7 +95,9 @@ app.add_typer(cloud.app, name="cloud")
 def call(arguments: Sequence[str]) -> int:
     """Carry out a command line; `RunslotError` where it is refused. Returns the exit status."""
     try:
-        status = app(args=list(arguments), prog_name="runslot", standalone_mode=False)
+        commands = typer.main.get_command(app)
+        tidy(commands)
+        status = commands(args=list(arguments), prog_name="runslot", standalone_mode=False)
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # rich, where the reader of the help has gone
             return 0
@@ -105,12 +108,14 @@ def call(arguments: Sequence[str]) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        return _show_usage(error)
+        if is_plain_help(error):
+            return _show_help(error)
+        raise refusal(error, arguments) from None
     return status if isinstance(status, int) else 0
 
 
-def _show_usage(error: Any) -> int:
-    """Say as typer does what is wrong with an option; a file's name in it, from `*`, may be another's."""
+def _show_help(error: Any) -> int:
+    """Show the help that typer raises where nothing was asked for."""
     from typer import rich_utils
 
     from runslot.cli.console import TerminalConsole

@@ -60,7 +60,7 @@ def ls(
 def down(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME…", help="Machines, or directories of experiments.", show_default=False),
+        typer.Argument(metavar="NAME", help="Machines, or directories of experiments.", show_default=False),
     ] = None,
     every: Annotated[bool, flag("--all", help="All machines that runslot rented.")] = False,
     python: Python = None,
@@ -92,7 +92,7 @@ def down(
 
 @app.command()
 def clean(
-    directories: Annotated[list[Path], typer.Argument(metavar="DIR…", help="Directories of experiments.")],
+    directories: Annotated[list[Path], typer.Argument(metavar="DIR", help="Directories of experiments.")],
     yes: Annotated[bool, flag("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete all that finished experiments have in the bucket; what has not come home is brought first.

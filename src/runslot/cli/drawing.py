@@ -108,7 +108,7 @@ def _summary(board: Board, width: int, now: float) -> Text:
     if board.stopping is not None:
         again = "killing them" if board.stopping.kill else f"Ctrl-C again kills; they have {board.stopping.grace:g} s"
         parts.append((f"stopping {len(board.running)}: {again}", "yellow"))
-    elif (left := board.left(now)) is not None and board.done < board.total:
+    elif (left := board.left(now)) is not None and left >= 1 and board.done < board.total:
         parts.append((f"about {clock(left)} left", "cyan"))
     said = Text("  ").join(Text(text, style=style) for text, style in parts)
     room = width - 4 - said.cell_len

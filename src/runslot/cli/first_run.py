@@ -77,7 +77,7 @@ def metrics_sentence(directory: Path) -> str:
     )
     logs = ", ".join(sorted({Path(log).name for run in results.files() for log in run.logs}))
     compared = f"; compared by {objective}, {_better(mode_of(objective))}" if objective else ""
-    return f"metrics in {logs}: {names}; x is {x or 'the row'}{compared} (--metric and --metrics choose others)"
+    return f"metrics in {logs}: {names}; x is {x or 'the row'}{compared} (--metrics reads others)"
 
 
 def _better(mode: str | None) -> str:

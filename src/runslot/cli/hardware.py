@@ -26,11 +26,12 @@ LISTED = 32
 def hardware(
     json: Annotated[bool, typer.Option("--json", help="Print the machine and the slots as JSON.")] = False,
     sysfs_root: Annotated[
-        Path | None, typer.Option(help="Read the machine whose sys directory lies here, instead of this one.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Read the machine whose sys directory lies here, instead of this one."),
     ] = None,
-    cpus_per_run: Annotated[int | None, typer.Option(help="Cores of each run.")] = None,
-    gpus_per_run: Annotated[int | None, typer.Option(help="GPUs of each run; 0 for none.")] = None,
-    runs_per_gpu: Annotated[int, typer.Option(help="Runs that share a GPU.")] = 1,
+    cpus_per_run: Annotated[int | None, typer.Option(metavar="N", help="Cores of each run.")] = None,
+    gpus_per_run: Annotated[int | None, typer.Option(metavar="N", help="GPUs of each run; 0 for none.")] = None,
+    runs_per_gpu: Annotated[int, typer.Option(metavar="N", help="Runs that share a GPU.")] = 1,
     avoid_busy: Annotated[
         bool, typer.Option("--avoid-busy", help="Leave out cores, too, that others keep busy without a lease.")
     ] = False,

@@ -39,7 +39,7 @@ def launchers(ctx: typer.Context) -> None:
 @app.command()
 def check(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME…", help="Which; else all.", show_default=False)
+        list[str] | None, typer.Argument(metavar="NAME", help="Which; else all.", show_default=False)
     ] = None,
 ) -> None:
     """Try launchers for real, step by step: login, Python, disk, GPUs, clock; say what to fix."""

@@ -16,7 +16,7 @@ def plot(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="DIR…",
+            metavar="DIR",
             help="Experiments, collections, runs, or directories that hold some; else the newest experiment.",
             show_default=False,
         ),
@@ -24,47 +24,77 @@ def plot(
     kind: Annotated[
         str,
         typer.Option(
-            help="curves, bars (scores), profile, improvement, importance, scatter, parallel or heat, as on the page."
+            metavar="KIND",
+            help="curves, bars (scores), profile, improvement, importance, scatter, parallel or heat, as on the page.",
         ),
     ] = "curves",
-    y: Annotated[list[str] | None, typer.Option(help="Metrics, a panel each; else the likeliest objective.")] = None,
-    x: Annotated[str, typer.Option(help="Metric along the x axis, or `row`; else what counts the steps.")] = "",
-    series: Annotated[list[str] | None, typer.Option(help="A curve for each value of these keys.")] = None,
-    split: Annotated[list[str] | None, typer.Option(help="A panel for each value of these keys.")] = None,
+    y: Annotated[
+        list[str] | None, typer.Option(metavar="METRIC", help="Metrics, a panel each; else the likeliest objective.")
+    ] = None,
+    x: Annotated[
+        str, typer.Option(metavar="METRIC", help="Metric along the x axis, or `row`; else what counts the steps.")
+    ] = "",
+    series: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="A curve for each value of these keys.")
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="A panel for each value of these keys.")
+    ] = None,
     band: Annotated[
         str,
         typer.Option(
+            metavar="BAND",
             help="Over seeds: mean-ci, mean-std, mean-sem, median-quartiles, iqm, or runs (each by itself); auto is "
-            "mean-ci, and the runs where a group has fewer than five."
+            "mean-ci, and the runs where a group has fewer than five.",
         ),
     ] = "auto",
-    level: Annotated[float, typer.Option(help="Of intervals.")] = 0.95,
-    include: Annotated[list[str] | None, typer.Option(help="Also count runs in this state; `all` for all.")] = None,
+    level: Annotated[float, typer.Option(metavar="SHARE", help="Confidence of intervals.")] = 0.95,
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="STATE", help="Also count runs in this state; `all` for all.")
+    ] = None,
     diverged: Annotated[
-        str, typer.Option(help="Groups with runs that ended in nan or inf: nan (no value), worst, or drop (such runs).")
+        str,
+        typer.Option(
+            metavar="HOW", help="Groups with runs that ended in nan or inf: nan (no value), worst, or drop (such runs)."
+        ),
     ] = "nan",
-    smooth: Annotated[int, typer.Option(min=1, help="Running mean over so many rows.")] = 1,
+    smooth: Annotated[int, typer.Option(metavar="N", min=1, help="Running mean over so many rows.")] = 1,
     log: Annotated[
-        list[str] | None, typer.Option(help="Logarithmic axes: x, y; or read these files as logs, too: 'log_*.csv'.")
+        list[str] | None,
+        typer.Option(
+            metavar="AXIS|GLOB", help="Logarithmic axes: x, y; or read these files as logs, too: 'log_*.csv'."
+        ),
     ] = None,
     by: Annotated[
-        str, typer.Option(help="Runs are judged by: final, best, mean, last-K, auc (all kinds but curves; --top).")
+        str,
+        typer.Option(
+            metavar="SCORE", help="Runs are judged by: final, best, mean, last-K, auc (all kinds but curves; --top)."
+        ),
     ] = "final",
-    mode: Annotated[str, typer.Option(help="Which way is better: max or min; else by the metric's name.")] = "",
+    mode: Annotated[
+        str, typer.Option(metavar="MODE", help="Which way is better: max or min; else by the metric's name.")
+    ] = "",
     tasks: Annotated[
-        list[str] | None, typer.Option(help="Keys that are tasks: runs are compared and resampled within each.")
+        list[str] | None,
+        typer.Option(metavar="KEY", help="Keys that are tasks: runs are compared and resampled within each."),
     ] = None,
-    across: Annotated[str, typer.Option(help="Key along the x axis of a scatter or heat map.")] = "",
-    down: Annotated[str, typer.Option(help="Key along the y axis of a heat map.")] = "",
-    draw: Annotated[str, typer.Option(help="Scores as bars (from zero) or points; else what shows more.")] = "",
-    where: Annotated[str, typer.Option(help="Only runs with: \"lr > 0.01 AND env = 'a'\".")] = "",
-    top: Annotated[int, typer.Option(min=0, help="Only so many series of each panel, the best ones.")] = 0,
-    low: Annotated[float | None, typer.Option(help="Lower end of the y axis.")] = None,
-    high: Annotated[float | None, typer.Option(help="Upper end of the y axis.")] = None,
-    view: Annotated[str, typer.Option(help="Choices as in the address of the page (what follows `?`).")] = "",
-    width: Annotated[float, typer.Option(help="Width in inches.")] = 5.5,
-    height: Annotated[float | None, typer.Option(help="Height in inches; else by the panels.")] = None,
-    font: Annotated[float, typer.Option(help="Size of the text in points.")] = 8.0,
+    across: Annotated[str, typer.Option(metavar="KEY", help="Key along the x axis of a scatter or heat map.")] = "",
+    down: Annotated[str, typer.Option(metavar="KEY", help="Key along the y axis of a heat map.")] = "",
+    draw: Annotated[
+        str, typer.Option(metavar="HOW", help="Scores as bars (from zero) or points; else what shows more.")
+    ] = "",
+    where: Annotated[str, typer.Option(metavar="CONDITION", help="Only runs with: \"lr > 0.01 AND env = 'a'\".")] = "",
+    top: Annotated[int, typer.Option(metavar="N", min=0, help="Only so many series of each panel, the best ones.")] = 0,
+    low: Annotated[float | None, typer.Option(metavar="Y", help="Lower end of the y axis.")] = None,
+    high: Annotated[float | None, typer.Option(metavar="Y", help="Upper end of the y axis.")] = None,
+    view: Annotated[
+        str, typer.Option(metavar="CHOICES", help="Choices as in the address of the page (what follows `?`).")
+    ] = "",
+    width: Annotated[float, typer.Option(metavar="INCHES", help="Width in inches.")] = 5.5,
+    height: Annotated[
+        float | None, typer.Option(metavar="INCHES", help="Height in inches; else by the panels.")
+    ] = None,
+    font: Annotated[float, typer.Option(metavar="POINTS", help="Size of the text in points.")] = 8.0,
     line: Annotated[
         bool, typer.Option("--line/--no-line", help="Say in the figure, too, who counts; the caption always does.")
     ] = True,

@@ -15,29 +15,40 @@ if TYPE_CHECKING:
     from runslot.results.export import FileFormat
     from runslot.results.summary import Mode
 
+_PLACES = (
+    "Experiments, collections, runs, or directories that hold some, or names below the root; else the newest experiment"
+)
 Paths = Annotated[
     list[Path] | None,
-    typer.Argument(
-        metavar="DIR…",
-        help="Experiments, collections, runs, or directories that hold some, or names below the root; else the "
-        "newest experiment. `diff RUN RUN` compares two runs.",
-        show_default=False,
-    ),
+    typer.Argument(metavar="DIR", help=f"{_PLACES}. `diff RUN RUN` compares two runs.", show_default=False),
 ]
 
 
 def results(
     paths: Paths = None,
-    metric: Annotated[str | None, typer.Option(help="Compare by this metric; else the likeliest objective.")] = None,
-    mode: Annotated[str | None, typer.Option(help="Which way is better: max or min; else by its name.")] = None,
-    where: Annotated[list[str] | None, typer.Option(help="Only runs with: \"lr > 0.01 AND env = 'a'\".")] = None,
-    include: Annotated[list[str] | None, typer.Option(help="Also count runs in this state; `all` for all.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="METRIC", help="Compare by this metric; else the likeliest objective.")
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(metavar="MODE", help="Which way is better: max or min; else by its name.")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="CONDITION", help="Only runs with: \"lr > 0.01 AND env = 'a'\".")
+    ] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="STATE", help="Also count runs in this state; `all` for all.")
+    ] = None,
     diverged: Annotated[
-        str, typer.Option(help="A run that ended in nan or inf: `nan` (its variant has no value), `worst`, `drop`.")
+        str,
+        typer.Option(
+            metavar="HOW", help="A run that ended in nan or inf: `nan` (its variant has no value), `worst`, `drop`."
+        ),
     ] = "nan",
-    band: Annotated[str, typer.Option(help="What stands after ±: mean-ci, mean-std or mean-sem.")] = "mean-ci",
-    level: Annotated[float, typer.Option(help="Confidence of the interval.")] = 0.95,
-    limit: Annotated[int | None, typer.Option(min=1, help="Show so many variants.")] = None,
+    band: Annotated[
+        str, typer.Option(metavar="BAND", help="What stands after ±: mean-ci, mean-std or mean-sem.")
+    ] = "mean-ci",
+    level: Annotated[float, typer.Option(metavar="SHARE", help="Confidence of the interval.")] = 0.95,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Show so many variants.")] = None,
     csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write the table as CSV; - is the output.")] = None,
     parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Parquet.")] = None,
     path: PathTemplate = None,
@@ -102,15 +113,21 @@ def _directory_of(name: Path) -> Path:
 
 
 def export(
-    paths: Paths = None,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="DIR", help=_PLACES + ".", show_default=False)] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
     parquet: Annotated[bool, typer.Option("--parquet", help="Write Parquet.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Directory for the files; else NAME-export here.")] = None,
-    metric: Annotated[
-        str | None, typer.Option(help="Say of each run how it stands by this one, as in results.")
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Directory for the files; else NAME-export here.")
     ] = None,
-    where: Annotated[list[str] | None, typer.Option(help="Only runs with: \"lr > 0.01 AND env = 'a'\".")] = None,
-    include: Annotated[list[str] | None, typer.Option(help="Also count runs in this state; `all` for all.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="METRIC", help="Say of each run how it stands by this one, as in results.")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="CONDITION", help="Only runs with: \"lr > 0.01 AND env = 'a'\".")
+    ] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="STATE", help="Also count runs in this state; `all` for all.")
+    ] = None,
     long: Annotated[bool, typer.Option("--long", help="Progress with a row a number, not a column a metric.")] = False,
     path: PathTemplate = None,
     log: Logs = None,

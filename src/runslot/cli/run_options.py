@@ -19,7 +19,9 @@ Target = Annotated[
         show_default=False,
     ),
 ]
-Name = Annotated[str | None, typer.Option(help="The experiment's name; else the file's or the script's.")]
+Name = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The experiment's name; else the file's or the script's.")
+]
 Root = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where experiments go; else RUNSLOT_ROOT, runslot.toml, or runs/.")
 ]

@@ -20,7 +20,7 @@ def stop(
     ],
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN…", help="Only these: ids or directories of runs.", show_default=False),
+        typer.Argument(metavar="RUN", help="Only these: ids or directories of runs.", show_default=False),
     ] = None,
     kill: Annotated[bool, flag("--kill", help="Do not wait for the runs to end by themselves.")] = False,
     take_over: TakeOver = False,

@@ -15,15 +15,19 @@ def view(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="DIR…",
+            metavar="DIR",
             help="Experiments, collections, runs, or directories that hold some; else the newest experiment.",
             show_default=False,
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for other machines, too.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for other machines, too.")
+    ] = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Port; 0 for any free one.", show_default="8050, or the next free"),
+        typer.Option(
+            metavar="PORT", min=0, max=65535, help="Port; 0 for any free one.", show_default="8050, or the next free"
+        ),
     ] = None,
     allow_host: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Also answer to this host name (a proxy's).")
@@ -31,11 +35,16 @@ def view(
     no_token: Annotated[
         bool, typer.Option("--no-token", help="Let every user of this machine read; only for a loopback address.")
     ] = False,
-    include: Annotated[list[str] | None, typer.Option(help="Also count runs in this state; `all` for all.")] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="STATE", help="Also count runs in this state; `all` for all.")
+    ] = None,
     diverged: Annotated[
-        str, typer.Option(help="Groups with runs that ended in nan or inf: nan (no value), worst, or drop (such runs).")
+        str,
+        typer.Option(
+            metavar="HOW", help="Groups with runs that ended in nan or inf: nan (no value), worst, or drop (such runs)."
+        ),
     ] = "nan",
-    level: Annotated[float, typer.Option(help="Of intervals.")] = 0.95,
+    level: Annotated[float, typer.Option(metavar="SHARE", help="Confidence of intervals.")] = 0.95,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser of this machine.")] = False,
     path: PathTemplate = None,
     log: Logs = None,

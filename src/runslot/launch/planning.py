@@ -285,7 +285,7 @@ def notes_on_command(argv: Sequence[str], runs: Sequence[Run]) -> tuple[str, ...
     if missing := unused(argv, keys, len({run.seed for run in runs})):
         shown = " and ".join(missing)
         notes.append(
-            f"{shown}: used by no argument of the command, so that runs which differ in nothing else are one command; "
+            f"no argument of the command uses {shown}: runs that differ in nothing else do the same; "
             f"write {{{missing[0]}}} in it, or {{variant_file}} for all values"
         )
     if note := note_operators(argv):

@@ -204,7 +204,7 @@ class Accounting:
         if seeds:
             notes.append(f"the same seed more than once, which is no further evidence: {_some(seeds)}")
         if self.equal_logs:
-            notes.append(f"equal logs, number by number: {_some([', '.join(runs) for runs in self.equal_logs])}")
+            notes.append(f"equal logs, number by number: {_alike(self.equal_logs)}")
         if lengths:
             notes.append(f"runs of unequal length: {_some(lengths)}")
         return tuple(notes)
@@ -327,6 +327,16 @@ def _ordered(counts: Counter[str]) -> dict[str, int]:
 def _some(labels: Sequence[str]) -> str:
     more = len(labels) - _GROUPS_NAMED
     return "; ".join(labels[:_GROUPS_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _alike(groups: Sequence[Sequence[str]]) -> str:
+    """Return the first group of runs, their common directory once, and how many groups follow."""
+    parent, _, _ = groups[0][0].rpartition("/")
+    names = [run.removeprefix(f"{parent}/") for run in groups[0][1:]]
+    if any("/" in name for name in names):
+        names = list(groups[0][1:])
+    more = f"; {len(groups) - 1} more such" if len(groups) > 1 else ""
+    return f"{', '.join([groups[0][0], *names[: _GROUPS_NAMED - 1]])}{', …' * (len(names) >= _GROUPS_NAMED)}{more}"
 
 
 def _times(count: int) -> str:

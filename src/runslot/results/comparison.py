@@ -112,14 +112,14 @@ def _how_chosen(name: str | None, metric: str | None, mode: Mode | None, way: Mo
         return ""
     parts = []
     if metric is None:
-        parts.append(f"{name} was chosen by its name (--metric for another)")
+        parts.append(f"{name} was chosen by its name (--metric)")
     if mode is None:
         parts.append(
             f"{'higher' if way == 'max' else 'lower'} is taken for better (--mode)"
             if way
             else "the name does not say which way is better, so higher is taken (--mode)"
         )
-    return "; ".join(parts)
+    return ", ".join(parts)
 
 
 def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: float) -> pl.DataFrame:

@@ -133,12 +133,12 @@ def _notes(comparison: Comparison, shown: int) -> list[Text]:
 
 def _said_of_values(comparison: Comparison) -> list[str]:
     way = "highest" if comparison.mode == "max" else "lowest"
-    notes = [f"final: last row of each run; best: its {way} row, an extreme over time, which flatters noisy runs."]
+    notes = [f"final: last row; best: {way} row, an extreme over time, which flatters noise."]
     gain = comparison.optimism
     if gain is not None and gain > 0 and comparison.table["final_mean"].is_finite().sum() > 1:
         variants = comparison.table["final_mean"].is_finite().sum()
         notes.append(
-            f"The first of {variants} variants is first by its own seeds: expect its final to be about {gain:.2g} "
+            f"The first of {variants} is first by its own seeds: expect its final about {gain:.2g} "
             f"{'lower' if comparison.mode == 'max' else 'higher'} on new ones."
         )
     if comparison.chosen:

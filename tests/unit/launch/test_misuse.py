@@ -230,8 +230,8 @@ def test_keys_that_no_argument_uses_are_said(tmp_path):
         experiment.prepare(lambda event: said.append(event.text) if isinstance(event, Said) else None)
         return " ".join(said)
 
-    assert "lr and net.size and seed: used by no argument" in notes(seeds=2)
-    assert "net.size: used by no argument" in notes("{lr}")
+    assert "no argument of the command uses lr and net.size and seed:" in notes(seeds=2)
+    assert "no argument of the command uses net.size:" in notes("{lr}")
     assert notes("{lr}", "{net.size}", "--seed={seed}", seeds=2) == ""
     assert notes("{variant_file}", seeds=2) == ""
 
