@@ -55,5 +55,7 @@ def _stop(experiment: ExperimentDir, runs: Sequence[str], kill: bool, take_over:
         typer.echo(f"nothing runs in {experiment.path}")
         return
     stop_runs(experiment, runs, kill, take_over, typer.echo)
-    counts = read_status(experiment).counts
-    typer.echo(f"{', '.join(f'{count} {state}' for state, count in counts.items())}; {experiment.path}")
+    status = read_status(experiment)
+    words = {"queued": "not started"} if status.launcher is None else {}
+    counts = ", ".join(f"{count} {words.get(state, state)}" for state, count in status.counts.items())
+    typer.echo(f"{counts}; {experiment.path}")

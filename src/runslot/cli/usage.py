@@ -57,7 +57,7 @@ def refusal(error: Any, arguments: Sequence[str]) -> InvalidInput:
     else:
         text = error.format_message().partition(". Did you mean")[0].rstrip(".")
         sentence = f"{text[:1].lower()}{text[1:]}"
-        if text.startswith("No such command"):
+        if context and text.startswith("No such command"):
             sentence += nearest(text.partition("'")[2].rstrip("'"), context.command.commands)
     return InvalidInput(f"{sentence}; `{command} -h` shows what there is")
 
