@@ -138,8 +138,8 @@ def _said_of_values(comparison: Comparison) -> list[str]:
     if gain is not None and gain > 0 and comparison.table["final_mean"].is_finite().sum() > 1:
         variants = comparison.table["final_mean"].is_finite().sum()
         notes.append(
-            f"The first of {variants} is first by its own seeds: expect its final about {gain:.2g} "
-            f"{'lower' if comparison.mode == 'max' else 'higher'} on new ones."
+            f"First of {variants} by its own seeds: on new ones expect its final about {gain:.2g} "
+            f"{'lower' if comparison.mode == 'max' else 'higher'}."
         )
     if comparison.chosen:
         notes.append(f"{comparison.chosen}.")

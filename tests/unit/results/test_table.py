@@ -182,10 +182,10 @@ def test_the_best_of_several_variants_is_said_to_be_chosen_by_its_own_seeds(
         for seed in range(3):
             write_run({"lr": lr}, seed, [{"accuracy": (seed * 7 + lr * 3) % 5 / 10}])
     text = printed(tmp_path)
-    assert re.search(r"The first of 5 is first by its own seeds: expect its final about 0\.\d+ lower", text)
+    assert re.search(r"First of 5 by its own seeds: on new ones expect its final about 0\.\d+ lower", text)
     for lr in range(2):
         write_run({"one": lr}, 0, [{"accuracy": 0.5}], experiment="other")
-    assert "first by its own seeds" not in printed(tmp_path / "other")
+    assert "by its own seeds" not in printed(tmp_path / "other")
 
 
 def test_two_launches_of_one_sweep_are_not_mixed(tmp_path: Path, write_run: WriteRun) -> None:
