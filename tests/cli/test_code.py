@@ -124,6 +124,171 @@ def test_what_is_too_large_to_be_code_is_refused(runslot, monkeypatch):
         code_copy.find_source(tree, ())
 
 
+def copied(runslot, *options):
+    runslot("run", "--name", "c", "--snapshot-code", *options, "--", sys.executable, "script.py", ".")
+    (directory,) = runslot.root.glob("c/2*")
+    return {
+        path.relative_to(directory / "code").as_posix() for path in (directory / "code").rglob("*") if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "files"),
+    [
+        (["--code-exclude", "late.py", "--code-exclude", ".git*"], {"script.py", "helper.py", "work.py", "new.py"}),
+        (["--code-include", "/sub/[sh]*.py"], {"script.py", "helper.py"}),
+        (
+            ["--code-include", "*.py", "--code-exclude", "[nw]*", "--code-include", "data/"],
+            {"script.py", "helper.py", "late.py", "../data/large"},
+        ),
+    ],
+)  # fmt: skip
+def test_patterns_choose_what_of_the_code_is_copied(runslot, project, options, files):
+    assert copied(runslot, *options) == {os.path.normpath(f"sub/{name}") for name in files}
+
+
+def test_patterns_in_a_sweep_file_are_the_same(runslot, project):
+    (project / "sub" / "s.yaml").write_text(
+        f"name: c\ncommand: {sys.executable} script.py .\nsnapshot_code: true\n"
+        "code: {include: ['*.py'], exclude: late.py}\n"
+    )
+    runslot("run", "s.yaml")
+    (directory,) = runslot.root.glob("c/2*")
+    assert {path.name for path in (directory / "code").rglob("*.*")} == {"script.py", "helper.py", "work.py", "new.py"}
+
+
+def test_patterns_that_leave_the_script_behind_are_refused(runslot, project):
+    options = ["--snapshot-code", "--code-include", "helper.py"]
+    said = runslot.refused("run", *options, "--", sys.executable, "script.py", ".")
+    assert "sub/script.py behind" in said
+    assert not list(runslot.root.glob("*/2*"))
+
+
+def test_patterns_where_nothing_is_copied_are_said(runslot, project):
+    said = runslot("run", "--dry-run", "--code-exclude", "late.py", "--", sys.executable, "script.py", ".")
+    assert "note: code_include and code_exclude choose what is copied, and nothing is" in said.stdout + said.stderr
+
+
+@pytest.fixture
+def repository(runslot, project, monkeypatch):
+    """The project as a repository whose tag `v1` is older than its branch; the user stands elsewhere."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(project.parent / "cache"))
+    (project / "sub" / "go").touch()
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-C", str(project)]
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "go"], check=True)
+    subprocess.run([*git, "tag", "v1"], check=True)
+    edit(project)
+    subprocess.run([*git, "commit", "-q", "-a", "-m", "edited"], check=True)
+    runslot.directory = project.parent / "elsewhere"
+    runslot.directory.mkdir()
+    return project
+
+
+def commit_of(repository, ref):
+    done = subprocess.run(["git", "-C", str(repository), "rev-parse", ref], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("ref", "word"), [("@v1", "first"), ("", "second"), ("@{commit}", "first"), ("@main", "second")]
+)
+def test_the_code_is_a_clone_at_that_commit(runslot, repository, ref, word):
+    subprocess.run(["git", "-C", str(repository), "branch", "-M", "main"], check=True)
+    commit = commit_of(repository, "v1" if word == "first" else "main")
+    url = f"file://{repository}{ref.replace('{commit}', commit[:10])}"
+    runslot("run", "--name", "c", "--code", url, "--", sys.executable, "sub/script.py", "sub/go")
+    (directory,) = runslot.root.glob("c/2*")
+    assert consoles(runslot.root, "c") == [f"{word} {directory}/code\n"]
+    assert f"git hash: {commit}" in (directory / "provenance" / "git_infos.txt").read_text()
+    environment = json.loads((directory / "provenance" / "environment.json").read_text())
+    assert (environment["git_commit"], environment["git_origin"]) == (commit, url)
+
+
+def test_a_function_of_a_clone_and_the_rest_of_its_runs(runslot, repository):
+    options = [
+        "run",
+        "--name",
+        "c",
+        "--code",
+        f"{repository}@v1",
+        "sub/work.py:train",
+        "--grid",
+        "go=sub/go",
+        "--seeds",
+        "3",
+    ]
+    said = runslot(*options, "--first")
+    (directory,) = runslot.root.glob("c/2*")
+    assert f"the same with --into {directory} instead of --first" in said.stdout + said.stderr
+    assert len(consoles(runslot.root, "c")) == 1
+    runslot(*options, "--into", str(directory))
+    assert consoles(runslot.root, "c") == [f"first first {directory}/code\n"] * 3
+
+
+def test_a_sweep_file_runs_at_a_commit(runslot, repository):
+    (runslot.directory / "s.yaml").write_text(
+        f"name: c\nfunction: sub/work.py:train\ngrid: {{go: [sub/go]}}\ncode: {repository}@v1\n"
+    )
+    runslot("run", "s.yaml")
+    runslot("run", "s.yaml", "--code", str(repository))
+    assert [text.split()[:2] for text in consoles(runslot.root, "c")] == [["first"] * 2, ["second"] * 2]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("{repository}@v9", "no branch, tag or commit 'v9' in it"),
+        ("{repository}@", "ends in @"),
+        ("{repository}@a b", "no git repository"),
+        ("{repository}/nowhere@v1", "there is no repository at "),
+        ("{repository}/sub", "cannot be cloned: fatal: repository"),
+        ("file:///nowhere/x.git", "cannot be cloned: fatal: '/nowhere/x.git' does not appear to be a git repository"),
+        (
+            "https://user:secret@127.0.0.1:1/x.git",
+            "https://…@127.0.0.1:1/x.git cannot be cloned: fatal: unable to access",
+        ),
+        ("--upload-pack=x", "Error"),
+    ],
+)
+def test_what_cannot_be_cloned_is_refused_with_gits_last_line_and_nothing_is_left(runslot, repository, code, said):
+    text = code.format(repository=repository)
+    done = runslot("run", "--name", "c", f"--code={text}", "--", sys.executable, "sub/script.py", "sub/go", status=2)
+    assert said in done.stderr or code.startswith("--")
+    assert "secret" not in done.stderr
+    assert not list(runslot.root.glob("*/2*"))
+    cache = repository.parent / "cache" / "runslot" / "code"
+    assert not cache.exists() or not list(cache.iterdir())
+
+
+def test_a_function_that_is_not_the_clones_is_refused(runslot, repository):
+    (runslot.directory / "own.py").write_text("def train(variant): pass\n")
+    own = runslot.directory / "own.py"
+    said = runslot.refused("run", "--code", str(repository), f"{own}:train")
+    assert "write the function's path in that repository" in said
+
+
+def test_a_clone_that_was_written_into_is_made_anew(runslot, repository):
+    options = ["run", "--name", "c", "--code", f"{repository}@v1", "--", sys.executable, "sub/script.py", "sub/go"]
+    runslot(*options)
+    (clone,) = (repository.parent / "cache" / "runslot" / "code").iterdir()
+    (clone / "sub" / "helper.py").write_text("SAID = 'edited'\n")
+    runslot(*options)
+    assert [text.split()[0] for text in consoles(runslot.root, "c")] == ["first", "first"]
+    assert [path.name for path in clone.parent.iterdir()] == [clone.name]
+
+
+def test_the_first_run_alone(runslot):
+    sweep = ["run", "train.py:train", "--grid", "lr=0.1,0.01", "--seeds", "2"]
+    assert "train: 1 runs (the first of 4: lr ×2, seeds ×2)" in runslot(*sweep, "--first", "--dry-run").stdout
+    runslot(*sweep, "--first")
+    (directory,) = runslot.root.glob("train/2*")
+    assert [path.relative_to(directory).as_posix() for path in directory.rglob("run_*")] == ["lr=0.1/run_0"]
+    assert "keep one" in runslot.refused(*sweep, "--first", "--into", str(directory))
+    runslot(*sweep, "--into", str(directory))
+    assert len(list(directory.rglob("outcome.json"))) == 4
+
+
 def changed(runslot):
     """Make an experiment of which a run failed, and change its script."""
     script = runslot.directory / "s.py"

@@ -194,6 +194,7 @@ def test_into_refuses_another_command(runslot):
         (("--name", "x", "--", "no-such-program"), "no program 'no-such-program'"),
         (("train.py:train", "--grid", "lr"), "'lr' is not KEY=VALUE"),
         (("train.py:train", "--grid", "lr=1", "--grid", "lr=2"), "--grid has lr twice"),
+        (("train.py:train", "--sample", "lr=uniform(0,1)", "--sample", "lr=uniform(0,2)"), "--sample has lr twice"),
         (("train.py:train", "--grid", "lr=1,1.0"), "twice"),
         (("train.py:train", "--grid", "lr=1", "--zip", "lr=1,2"), "both spaces of a crossing set lr"),
         (("train.py:train", "--zip", "a=1,2", "--zip", "b=1,2,3"), "a"),

@@ -46,6 +46,16 @@ def test_what_stands_in_the_way_is_said_with_what_to_do(found: Probe, said: str)
     assert said in (obstacle(found, "python3", "3.11") or "")
 
 
+def test_a_login_that_is_advised_can_be_pasted(tmp_path: Path) -> None:
+    options = ["Port=2222", "ProxyJump=door", f"IdentityFile={tmp_path}/my key"]
+    host = Host("me@ws1", str(tmp_path / "config"), options)
+    login = ["ssh", "-F", str(tmp_path / "config"), *(word for option in options for word in ("-o", option)), "me@ws1"]
+    assert host.login == login
+    error = host._ssh_error(login, b"me@ws1: Permission denied (publickey).")
+    assert error.command == shlex.join(login)
+    assert f"`{shlex.join(login)}` must work without a password" in error.reason
+
+
 def test_another_minor_python_will_do_where_nothing_travels_by_value() -> None:
     assert obstacle(replace(FINE, python=(3, 13, 0)), "python3", None) is None
 

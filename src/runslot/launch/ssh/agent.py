@@ -32,6 +32,7 @@ from runslot.launch.ssh.alone import be_the_only_one
 from runslot.launch.ssh.changes import Ledger, look
 from runslot.launch.ssh.given_up import end_given_up, end_what_is_left
 from runslot.launch.ssh.messages import BEAT, decode, encode
+from runslot.launch.ssh.remains import leave, remove_all_but
 from runslot.launch.this_machine import check_function, choose_slots, local_launcher
 
 _PATIENCE = 5.0
@@ -58,6 +59,8 @@ class Agent:
         self._asked: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.removes = False
         """Whether all that was brought here is to go when it leaves."""
+        self.left: list[RunDir] = []
+        """What is not removed then: directories of runs with files that do not come home."""
         self._verbs = {
             "reserve": self._reserve,
             "release": self._release,
@@ -205,7 +208,8 @@ class Agent:
         """Make the run's directory complete; what an earlier attempt left in it is home, and goes."""
         run_dir = self._experiment.run_dir(run)
         earlier = run_dir.read_attempt()
-        if earlier is not None and earlier.attempt < attempt and not self._experiment.policy.resumable:
+        is_left = run_dir.path.is_dir() and not run_dir.run_file.exists()  # of an attempt that is home otherwise
+        if (is_left or (earlier is not None and earlier.attempt < attempt)) and not self._experiment.policy.resumable:
             self._clear(run_dir)
         self._ledger.forget(run.id)
         if not run_dir.run_file.exists():
@@ -214,7 +218,7 @@ class Agent:
         return run_dir
 
     def _clear(self, run_dir: RunDir) -> None:
-        if is_claimed(run_dir):
+        if run_dir.run_file.exists() and is_claimed(run_dir):
             raise Busy(f"{run_dir.path} is still being executed")
         shutil.rmtree(run_dir.path)
 
@@ -284,12 +288,14 @@ class Agent:
         return time.time_ns() - _SETTLED if large else 0
 
     def _forget(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Remove the directories of runs that have ended and are home."""
+        """Remove the directories of runs that have ended and are home; what is not to come home stays in them."""
         for run_id in message["runs"]:
             self._ledger.forget(run_id)
             run_dir = self._experiment.run_dir(self._runs[run_id])
             if run_dir.run_file.exists():
-                self._clear(run_dir)
+                if is_claimed(run_dir):
+                    raise Busy(f"{run_dir.path} is still being executed")
+                leave(run_dir, self._experiment.file)
         return {}
 
     def _remove(self, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -297,7 +303,8 @@ class Agent:
         del message
         dirs = [self._experiment.run_dir(run) for run in self._runs.values()]
         self.removes = not any(is_claimed(run_dir) for run_dir in dirs if run_dir.run_file.exists())
-        return {}
+        self.left = [run_dir for run_dir in dirs if run_dir.path.is_dir() and not run_dir.run_file.exists()]
+        return {"left": len(self.left)}
 
 
 def _wait_for_record(run_dir: RunDir, attempt: int) -> None:
@@ -330,7 +337,7 @@ def main(argv: Sequence[str]) -> int:
             agent.serve()
             experiment.close()
             if agent.removes:
-                shutil.rmtree(os.path.normpath(directory.path / experiment.file.runs_root), ignore_errors=True)
+                remove_all_but(Path(os.path.normpath(directory.path / experiment.file.runs_root)), agent.left)
     except RunslotError as error:
         out.write(encode({"id": first["id"], "failed": str(error)}))
         out.flush()

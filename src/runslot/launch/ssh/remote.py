@@ -35,6 +35,8 @@ _SOON = 0.5
 """Seconds from the start of a run to the first look at what it wrote."""
 _AGAIN = (0.5, 1.0, 2.0, 4.0, 5.0)
 """Seconds between tries to reach a host that is away; the last for all further ones."""
+_LEFT_TIMEOUT_S = 5.0
+"""How long a host has to say what stays on it."""
 _FAILED = 5.0
 """Seconds from a round that brought nothing home to the next."""
 
@@ -206,7 +208,7 @@ class RemoteHost:
         connection = self._connection
         if connection is not None:
             if not self._books.expected():
-                connection.ask("remove")
+                self._say_left(connection.ask("remove"))
             connection.close()
         self._host.abort()
         if self._thread.ident is not None:
@@ -351,6 +353,19 @@ class RemoteHost:
             over = [one for one in home if not resumable or (one.outcome and one.outcome.kind == "succeeded")]
             self._post("forget", runs=[entry.run.id for entry in over])
             self._ring()
+
+    def _say_left(self, removed: Answer) -> None:
+        """Say where the files are that were not to come home."""
+        file = self._terms.experiment.file
+        if not (file.fetch or file.no_fetch) or self._clone is None:
+            return
+        try:
+            left = removed.wait(_LEFT_TIMEOUT_S)["left"]
+        except RunslotError:  # it is gone: what is there stays
+            return
+        if left:
+            runs = f"{left} run{'s' * (left != 1)}"
+            self._say(f"files of {runs} that do not come home stay on host {self.name}, below {self._clone.base}")
 
     def _pause(self, seconds: float) -> None:
         end = time.monotonic() + seconds
