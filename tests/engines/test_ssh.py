@@ -310,7 +310,7 @@ def function(variant):
 if __name__ == "__main__":
     for lr in (1.0, 2.0):
         run_experiment(function, mode="ssh", ssh_host="pool", exp_prefix="kit", prepend_date_to_exp_prefix=False,
-                       variant={"lr": [lr, lr + 10]}, base_log_dir="data", skip_wait=True)
+                       variant={"lr": [lr, lr + 10]}, sweep=True, base_log_dir="data", skip_wait=True)
 """
     (project.place.directory / "script.py").write_text(script)
 

@@ -31,7 +31,13 @@ _EXPERIMENT_FILE, _RUNS_FILE = _EXPERIMENT.experiment_file.name, _EXPERIMENT.run
 _OURS = {_RUN.variant_file.name, _RUN.outcome_file.name, _RUN.attempt_file.name}
 """Files beside `run.json` that show without reading it that it is ours."""
 _DESCRIBING = {_RUN_FILE, *_OURS, PARAMS, "hparams.yaml"}
-_OWN_DIRECTORIES = {"code", _EXPERIMENT.requests.name, _EXPERIMENT.payloads.name, _EXPERIMENT.provenance.name}
+_OWN_DIRECTORIES = {
+    "code",
+    *(
+        place.name
+        for place in (_EXPERIMENT.requests, _EXPERIMENT.workers, _EXPERIMENT.payloads, _EXPERIMENT.provenance)
+    ),
+}
 """Directories beside `experiment.json` that hold no runs."""
 _KEPT_ATTEMPT = re.compile(r"attempt_\d+")
 _HEADS_OF_ONE_DIRECTORY = 100

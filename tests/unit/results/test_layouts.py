@@ -575,3 +575,11 @@ def test_the_page_says_what_was_read_and_what_was_not(tmp_path: Path, write_log:
     assert "read as: 1 Stable-Baselines3 monitor (parameters of config.json)" in notes
     assert "left unread: a/evaluations.npz (NumPy archives are not read)" in notes
     assert any(note.startswith("not read: a/config.json: ") for note in notes)
+
+
+def test_what_workers_note_is_none_of_the_results(write_run, tmp_path):
+    write_run({"lr": 0.1})
+    journal = tmp_path / "digits" / "workers" / "slurm-0001-0" / "journal.jsonl"
+    journal.parent.mkdir(parents=True)
+    journal.write_text('{"event": "start", "time": 1.0}\n')
+    assert load(tmp_path, cache=False).unread == ()
