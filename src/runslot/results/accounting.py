@@ -17,6 +17,7 @@ A standing is, in this order:
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ _ORDER = (COUNTED, DIVERGED, "failed", "timed_out", "stopped", "lost", "running"
 _TREATED: Mapping[Diverged, str] = {"nan": "", "drop": " (dropped)", "worst": " (as the worst)"}
 _STANDING, _GROUP, _COUNT = "_standing", "_group", "_count"
 """Columns beside those of the variants, which may have any other name."""
+_TASK = re.compile(r"(.*[._])?(env|environment|task|game|dataset|domain)(s|[._]?(id|name))?", re.IGNORECASE)
 _GROUPS_NAMED = 3
 """Groups that a note names; of more it says how many."""
 
@@ -108,6 +110,8 @@ class Accounting:
     """The columns whose values make a group."""
     tasks: tuple[str, ...]
     """Columns within which a statistic compares and resamples, so that it does not pool over them."""
+    scales: tuple[str, ...]
+    """Columns whose values are tasks, each with scores of a scale of its own."""
     rule: Rule
     runs: pl.DataFrame
     """A row a run, in the order of the results: `run`, `standing`, `group` (its place in `groups`)."""
@@ -137,15 +141,18 @@ class Accounting:
         """Return the `score` of each run as a statistic has to take it, for `scored` as `Results.scores` gives it.
 
         Null where the run does not count; of a diverged run NaN, null (`drop`), or the worst score of those that
-        count, of the same task where there are tasks. The mean of a group is then NaN where it has no value.
+        count, of the same task where there are tasks (NaN where none does). The mean of a group is then NaN where it
+        has no value.
         """
         standing = self.runs.select("run", "standing")
-        both = scored.select("run", "score", *self.tasks).join(standing, on="run", how="left", maintain_order="left")
+        keys = [pl.col(name).alias(f"{_GROUP} {name}") for name in self.scales]  # which may be named like ours
+        both = scored.select("run", "score", *keys).join(standing, on="run", how="left", maintain_order="left")
         counts, score = pl.col("standing") == COUNTED, pl.col("score")
         known = score.filter(counts & score.is_finite())
         worst = known.min() if mode == "max" else known.max()
-        if self.tasks:
-            worst = worst.over(self.tasks)
+        if self.scales:
+            worst = worst.over([f"{_GROUP} {name}" for name in self.scales])
+        worst = worst.fill_null(math.nan)
         instead = {"nan": pl.lit(math.nan), "drop": pl.lit(None, pl.Float64), "worst": worst}[self.rule.diverged]
         diverged = pl.when(pl.col("standing") == DIVERGED).then(instead)
         return both.select(score=pl.when(counts).then(score).otherwise(diverged)).to_series()
@@ -171,6 +178,10 @@ class Accounting:
             return f"{count} without {self.metric}"
         return f"{count} {standing.replace('_', ' ')}"
 
+    @property
+    def _of_task(self) -> str:
+        return f" of the same {', '.join(self.scales)}" if self.scales else ""
+
     def evidence(self) -> str:
         """Return in words what the groups' statistics are over: `5 seeds`, `3 to 5 seeds`, `1 to 12 runs`."""
         sizes = {group.n for group in self.groups if group.n} or {0}
@@ -184,7 +195,7 @@ class Accounting:
         lost = [f"{g.label} ({g.standings[DIVERGED]} of {g.asked})" for g in self.groups if g.standings.get(DIVERGED)]
         policy = {
             "nan": "a group with such a run has no value and ranks last (--diverged worst or drop)",
-            "worst": "counted with the worst score of all others",
+            "worst": f"counted with the worst score of all others{self._of_task}",
             "drop": "left out of their groups, which flatters these",
         }[self.rule.diverged]
         seeds = [
@@ -217,11 +228,13 @@ def account(
     *,
     rule: Rule | None = None,
     tasks: Sequence[str] = (),
+    scales: Sequence[str] | None = None,
 ) -> Accounting:
     """Say of each run whether it counts for a statistic of `metric`, in groups of equal values of `keys`.
 
     Without `keys` a group is a variant (`Results.identity`): nothing is pooled. `metric` is a name that
-    `Results.metric` returned; None where none was logged. `tasks` are columns within which the statistic works.
+    `Results.metric` returned; None where none was logged. `tasks` are columns within which the statistic works,
+    `scales` all columns that are tasks, by default those that are named like one (`tasks_of`).
     """
     rule = rule or Rule()
     keys = tuple(results.identity if keys is None else keys)
@@ -260,7 +273,13 @@ def account(
     table = runs.select("run", standing=_STANDING, group=_GROUP)
     missing = sum(results.waiting.values())
     equal = results.equal_logs
-    return Accounting(metric, keys, tuple(tasks), rule, table, groups, totals, running, pooled, equal, missing)
+    scales = tuple(tasks_of(results) if scales is None else scales)
+    return Accounting(metric, keys, tuple(tasks), scales, rule, table, groups, totals, running, pooled, equal, missing)
+
+
+def tasks_of(results: Results) -> tuple[str, ...]:
+    """Return the parameters that name tasks (`env`, `env_id`, `task`, `dataset`, …) and vary."""
+    return tuple(name for name in results.varying if _TASK.fullmatch(name))
 
 
 def _waiting_of(results: Results, runs: pl.DataFrame) -> Counter[int]:

@@ -49,6 +49,8 @@ class Comparison:
     optimism: float | None
     """By how much the best variant's final is expected to be too good, since it was chosen by it; None where there is
     nothing to choose from."""
+    rivals: int
+    """Variants with a value that the best one was chosen from: those of its own task."""
 
     @property
     def states(self) -> dict[str, int]:
@@ -101,10 +103,14 @@ def compare(
     way = mode or (mode_of(name) if name else None)
     accounting = account(results, name, rule=Rule.of(include, diverged))
     table = _by_variant(results, accounting, way or "max", level)
-    gain = _optimism(table, way or "max") if name else None
+    names = _names(accounting.keys)
+    rivals = _rivals(table, [names[task] for task in accounting.scales if task in names])
+    gain = _optimism(rivals, way or "max") if name else None
     chosen = _how_chosen(name, metric, mode, way)
-    keys = tuple(_names(accounting.keys).values())
-    return Comparison(results, name, way or "max", chosen, keys, table, accounting, spread, level, gain)
+    keys = tuple(names.values())
+    return Comparison(
+        results, name, way or "max", chosen, keys, table, accounting, spread, level, gain, _valued(rivals)
+    )
 
 
 def _how_chosen(name: str | None, metric: str | None, mode: Mode | None, way: Mode | None) -> str:
@@ -156,6 +162,17 @@ def _names(keys: Sequence[str]) -> dict[str, str]:
     """Return the column of each key; one that is the name of a column here is `variant.KEY`, as among runs."""
     taken = {"group", "n", "runs", DIVERGED, *STATES, *(f"{part}_{word}" for part in _PARTS for word in _WORDS)}
     return {key: f"variant.{key}" if key in taken else key for key in keys}
+
+
+def _rivals(table: pl.DataFrame, tasks: Sequence[str]) -> pl.DataFrame:
+    """Return the variants of the first one's task: others are not what it was chosen from."""
+    if not tasks or not table.height:
+        return table
+    return table.join(table.head(1).select(tasks), on=list(tasks), how="semi", nulls_equal=True)
+
+
+def _valued(table: pl.DataFrame) -> int:
+    return int(table["final_mean"].is_finite().sum())
 
 
 def _optimism(table: pl.DataFrame, mode: Mode) -> float | None:

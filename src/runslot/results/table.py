@@ -135,10 +135,10 @@ def _said_of_values(comparison: Comparison) -> list[str]:
     way = "highest" if comparison.mode == "max" else "lowest"
     notes = [f"final: last row; best: {way} row, an extreme over time, which flatters noise."]
     gain = comparison.optimism
-    if gain is not None and gain > 0 and comparison.table["final_mean"].is_finite().sum() > 1:
-        variants = comparison.table["final_mean"].is_finite().sum()
+    if gain is not None and gain > 0 and comparison.rivals > 1:
+        task = " of its task" if comparison.rivals < comparison.table["final_mean"].is_finite().sum() else ""
         notes.append(
-            f"First of {variants} by its own seeds: on new ones expect its final about {gain:.2g} "
+            f"First of {comparison.rivals}{task} by its own seeds: on new ones expect its final about {gain:.2g} "
             f"{'lower' if comparison.mode == 'max' else 'higher'}."
         )
     if comparison.chosen:

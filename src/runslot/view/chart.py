@@ -6,7 +6,6 @@ Each chart's `data` is what an export writes as CSV; Plotly and matplotlib only 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from typing import Any, Literal
 import polars as pl
 
 from runslot.errors import InvalidInput
-from runslot.results.accounting import COUNTED, DIVERGED, Accounting
+from runslot.results.accounting import COUNTED, DIVERGED, Accounting, tasks_of
 from runslot.results.results import BEST, FINAL, Results
 from runslot.results.summary import Mode
 from runslot.view.choices import Choices
@@ -22,7 +21,6 @@ from runslot.view.choosing import Group, Groups, group
 from runslot.view.ranking import Tally, account_of, best_words, coloured, limit_of, mode_for, ranked, scores_of, tallies
 
 Mark = Literal["bars", "points", "profile", "scatter", "heat", "parallel"]
-_TASK = re.compile(r"(.*[._])?(env|environment|task|game|dataset|domain)(s|[._]?(id|name))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class View:
     @property
     def tasks(self) -> tuple[str, ...]:
         """Columns whose values are tasks."""
-        return default_tasks(self.everything) if self.choices.tasks is None else self.choices.tasks
+        return tasks_of(self.everything) if self.choices.tasks is None else self.choices.tasks
 
     @property
     def pooled_tasks(self) -> tuple[str, ...]:
@@ -99,9 +97,9 @@ def view_of(
     chosen: Results, everything: Results, choices: Choices, metric: str, series: Groups, *, quick: bool, most: int
 ) -> View:
     """Return what the charts of one metric are made from; of more than `most` series the best ones are drawn."""
-    tasks = default_tasks(everything) if choices.tasks is None else choices.tasks
+    tasks = tasks_of(everything) if choices.tasks is None else choices.tasks
     pooled = [task for task in tasks if task not in (*series.keys, *choices.split)]
-    accounting = account_of(chosen, metric, choices, series, pooled)
+    accounting = account_of(chosen, metric, choices, series, pooled, scales=tasks)
     scored = scores_of(chosen, metric, choices, accounting)
     scored = scored.filter(pl.col("standing").is_in([COUNTED, DIVERGED]))
     without = scored.filter((pl.col("standing") == COUNTED) & pl.col("score").is_null()).height
@@ -133,11 +131,6 @@ def view_of(
         quick,
         notes,
     )
-
-
-def default_tasks(results: Results) -> tuple[str, ...]:
-    """Return the parameters that name tasks (`env`, `env_id`, `task`, `dataset`, …) and vary."""
-    return tuple(name for name in results.varying if _TASK.fullmatch(name))
 
 
 def axes(results: Results, choices: Choices) -> tuple[str, str]:

@@ -13,9 +13,10 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from runslot.results.accounting import STATES as STATES_OF_RUNS
+from runslot.results.accounting import tasks_of
 from runslot.results.results import BEST, FINAL, Results
 from runslot.view.attributes import attributes
-from runslot.view.chart import axes, default_tasks
+from runslot.view.chart import axes
 from runslot.view.choices import LEAST, MOST, OF_TABLE, ONLY, WITHOUT, Choices, Spread
 from runslot.view.choosing import UNKNOWN, axes_of, default_series, default_x, default_y, text_of
 from runslot.view.curves import words_of
@@ -53,7 +54,7 @@ def defaults(results: Results) -> dict[str, Any]:
         "columns": list(default_columns(results, y)),
         "across": across,
         "down": down,
-        "tasks": list(default_tasks(results)),
+        "tasks": list(tasks_of(results)),
         "draw": "",
         "brush": [],
     }

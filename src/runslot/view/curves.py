@@ -6,13 +6,14 @@ and ends its group's curve there, unless the rule drops it.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from runslot.errors import InvalidInput
-from runslot.results.accounting import COUNTED, DIVERGED, Accounting
+from runslot.results.accounting import COUNTED, DIVERGED, Accounting, tasks_of
 from runslot.results.results import Results
 from runslot.view.alignment import last_values, plain_rows
 from runslot.view.choices import ROW, Choices
@@ -29,7 +30,7 @@ from runslot.view.ranking import (
     tallies,
 )
 from runslot.view.rows import Rows
-from runslot.view.spread import ALL, FEW, Numbers, Request, few_of, lines_of, means_of
+from runslot.view.spread import ALL, FEW, Numbers, Request, few_of, lines_of, means_of, scaled
 
 MOST_CURVES = 60
 """Series of one figure; more of them say nothing, and are named as left out."""
@@ -148,7 +149,8 @@ def draw(chosen: Results, rows: Rows, choices: Choices, everything: Results, *, 
     count = len(metrics) * len(splits.groups)
     if count > MOST_PANELS:
         raise InvalidInput(f"{count} figures are too many to show; split by fewer columns")
-    view = _View(rows, chosen, x, series, splits, choices, quick, len(metrics))
+    tasks = tasks_of(everything) if choices.tasks is None else choices.tasks
+    view = _View(rows, chosen, x, series, splits, choices, quick, len(metrics), tasks)
     drawn = [_metric(view, y) for y in metrics]
     places = list(dict.fromkeys(place for part in drawn for place in part.drawn))
     if len(places) == len(series.groups) or not _limited(view):
@@ -170,6 +172,8 @@ class _View:
     choices: Choices
     quick: bool
     metrics: int
+    tasks: tuple[str, ...]
+    """Columns whose values are tasks, each of a scale of its own."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,8 @@ class _Metric:
     coarse: int
     repetitions: int
     banded: bool
+    scaled: tuple[str, ...] = ()
+    """Tasks over which some curve is averaged."""
     left_out: int = 0
     """Runs of small groups that are not drawn by themselves, since they are too many."""
 
@@ -202,7 +208,7 @@ def _limited(view: _View) -> bool:
 
 def _metric(view: _View, y: str) -> _Metric:
     choices, rows = view.choices, view.rows
-    accounting = account_of(view.chosen, y, choices, view.series, curves=True)
+    accounting = account_of(view.chosen, y, choices, view.series, scales=view.tasks, curves=True)
     standing = dict(accounting.runs.select("run", "standing").iter_rows())
     runs = [run for run, how in standing.items() if how in {COUNTED, DIVERGED}]
     table = pl.DataFrame(
@@ -216,6 +222,11 @@ def _metric(view: _View, y: str) -> _Metric:
     )
     kept, drawn = _kept(view, y, table, accounting)
     plain, smoothing = plain_rows(rows, view.x, y, kept["run"], choices.smooth)
+    tasks = tuple(task for task in view.tasks if task in accounting.pooled and choices.band != "runs")
+    worst = choices.diverged == "worst" and bool(kept["diverged"].any())
+    finals = _finals(view, y, accounting, tasks) if tasks or worst else kept.clear()
+    if tasks:
+        plain, finals = scaled(plain, finals)
     lines = max(1, kept.select("panel", "series").n_unique() if choices.band != "runs" else kept.height)
     busiest = kept.select("panel", "series").unique()["panel"].value_counts()["count"].max()
     crowded = isinstance(busiest, int) and busiest > MOST_BANDS
@@ -226,7 +237,7 @@ def _metric(view: _View, y: str) -> _Metric:
     if choices.band == "runs":
         part = Numbers(lines_of(request, plain, kept, member=False), 0, ALL)
     else:
-        part = means_of(request, plain, kept, rows)
+        part = means_of(request, plain, kept, rows, _extents(view, finals) if worst else None)
         few = few_of(kept) if choices.band == "auto" else kept.clear()
         left_out = max(0, few.height - _MOST_RUNS)
         members = lines_of(request, plain, few if not left_out else few.clear(), member=True)
@@ -244,8 +255,27 @@ def _metric(view: _View, y: str) -> _Metric:
         part.coarse,
         part.repetitions,
         banded,
+        tasks,
         left_out,
     )
+
+
+def _finals(view: _View, y: str, accounting: Accounting, tasks: Sequence[str]) -> pl.DataFrame:
+    """Return `run`, `task`, `final` as the rule takes it, and `low` and `high` among those counted of its task."""
+    scored = scores_of(view.chosen, y, dataclasses.replace(view.choices, by="final"), accounting)
+    score = pl.col("score")
+    counted = pl.when(pl.col("standing") == COUNTED, score.is_finite()).then(score)
+    low, high = (part.over(tasks) if tasks else part for part in (counted.min(), counted.max()))
+    task = pl.struct(tasks).rank("dense") if tasks else pl.lit(0)
+    numbers = pl.Series("run", [view.rows.numbers[run] for run in scored["run"]], dtype=pl.UInt32)
+    return scored.select(numbers, task=task, final=score, low=low, high=high)
+
+
+def _extents(view: _View, finals: pl.DataFrame) -> pl.DataFrame:
+    """Return `run`, `final`, and the first and last x at which the run has a row, with a number or not."""
+    x = pl.col(view.x).cast(pl.Float64)
+    rows = view.rows.frame.filter(x.is_finite()).group_by("run").agg(start=x.min(), stop=x.max())
+    return finals.select("run", "final").join(rows, on="run", how="left")
 
 
 def _kept(view: _View, y: str, table: pl.DataFrame, accounting: Accounting) -> tuple[pl.DataFrame, tuple[int, ...]]:
@@ -304,7 +334,8 @@ def _panel(view: _View, part: _Metric, number: int, colours: Mapping[int, int]) 
     choices = view.choices
     bare = not part.banded and choices.band != "runs"
     split = group_.label if group_.values else ""
-    return Panel(part.y, view.x, split, tuple(curves), bare, choices.log, choices.low, choices.high, marks)
+    y = f"{part.y}, scaled" if part.scaled else part.y
+    return Panel(y, view.x, split, tuple(curves), bare, choices.log, choices.low, choices.high, marks)
 
 
 def _notes(view: _View, drawn: Sequence[_Metric], panels: Sequence[Panel]) -> tuple[str, ...]:
@@ -333,14 +364,37 @@ def _notes(view: _View, drawn: Sequence[_Metric], panels: Sequence[Panel]) -> tu
     left_out = max(part.left_out for part in drawn)
     if left_out:
         notes.append("single runs are not drawn, since they are too many")
+    for part in drawn:
+        if part.scaled:
+            words = ", ".join(part.scaled)
+            notes.append(f"{part.y} scaled within each {words}: 0 the lowest final value of these runs, 1 the highest")
     if any(panel.marks for panel in panels):
-        notes.append("×: a run diverged" + ("" if choices.diverged == "drop" else ", and its group's curve ends"))
+        ends = {
+            "nan": ", and its group's curve ends",
+            "drop": "",
+            "worst": ", and has the worst final value from there",
+        }
+        notes.append(f"×: a run diverged{ends[choices.diverged] if choices.band != 'runs' else ''}")
     if any(_drops(curve) for panel in panels for curve in panel.curves):
         notes.append("○: runs end, the mean goes on over fewer")
+    notes += _beyond_logarithms(panels)
     notes += dict.fromkeys(note for part in drawn for note in part.accounting.notes())
     if any(not panel.curves for panel in panels):
         notes.append("some figures are empty: no run has both metrics")
     return tuple(notes)
+
+
+def _beyond_logarithms(panels: Sequence[Panel]) -> list[str]:
+    """Return what logarithmic axes do not show."""
+    notes = []
+    for axis, column in (("x", "x"), ("y", "center")):
+        values = [curve.points[column] for panel in panels if axis in panel.log for curve in panel.curves]
+        if any(bool((some <= 0).any()) for some in values):
+            names = dict.fromkeys(panel.x if axis == "x" else panel.y for panel in panels)
+            every = all(bool((some <= 0).all()) for some in values)
+            what = "no value is above 0, so nothing is drawn" if every else "values of 0 and below are not drawn"
+            notes.append(f"{axis} axis is logarithmic ({', '.join(names)}): {what}")
+    return notes
 
 
 def _drops(curve: Curve) -> bool:

@@ -21,6 +21,7 @@ from runslot.results.statistics import (
     probability_of_improvement,
     variance_shares,
 )
+from runslot.results.statistics.selection import optimism
 from runslot.results.summary import Mode
 from runslot.view.chart import Chart, Mark, View
 from runslot.view.choices import Choices
@@ -83,10 +84,30 @@ def bars(view: View) -> list[Chart]:
         settings = {"log": log, "limits": (view.choices.low, view.choices.high)}
         across = f"{view.metric}, scaled" if tasks else view.metric
         charts.append(Chart("bars", view.metric, split, across, "", data, settings))
+    if not tasks and len(charts) == 1:
+        view.notes.extend(_selection(view))
     resampled = _said_repetitions(fewest) if statistic == "iqm" else ""
     view.notes.append(f"{words}{resampled} over {view.accounting.evidence()}")
     mark = _mark(view.choices, [chart.data for chart in charts])
     return [dataclasses.replace(chart, mark=mark) for chart in charts]
+
+
+def _selection(view: View) -> list[str]:
+    """Return by how much the best of the groups is expected to be too good, since its own runs make it the best."""
+    groups = view.grouped(view.scored)
+    scores = [used for _, own in groups if len(used := own["score"].drop_nulls()) > 1 and used.is_finite().all()]
+    if len(scores) < 2:
+        return []
+    means, errors = [], []
+    for used in scores:
+        deviation = used.std()
+        means.append(math.fsum(used) / len(used))
+        errors.append(deviation / math.sqrt(len(used)) if isinstance(deviation, float) else 0.0)
+    gain = optimism(means, errors, view.mode)
+    way = "higher" if view.mode == "min" else "lower"
+    return [f"the best of {len(scores)} is best by its own seeds: expect about {gain:.2g} {way} on new ones"] * (
+        gain > 0
+    )
 
 
 def _repetitions(runs: int, quick: bool) -> int:
@@ -224,8 +245,8 @@ def profile(view: View) -> list[Chart]:
     repetitions = _repetitions(view.scored.height, view.quick)
     percent = f"{100 * view.choices.level:.4g} %"
     view.notes.append(
-        f"performance profiles: the fraction of runs {above} each score, pointwise {percent} bootstrap interval"
-        f"{_said_repetitions(repetitions)}; a run that diverged is {above} none"
+        f"performance profiles: the fraction of runs {above} each score, "
+        f"{_band_words(view, percent, repetitions)}; a run that diverged is {above} none"
     )
     if tasks:
         view.notes.append(_scaling(tasks))
@@ -246,6 +267,19 @@ def profile(view: View) -> list[Chart]:
     return charts
 
 
+def _has_band(view: View, runs: int) -> bool:
+    """Tell whether a profile of so many runs has a band: one of few runs holds less often than it says."""
+    return runs >= FEW or (runs > 1 and view.choices.band not in {"auto", "runs"})
+
+
+def _band_words(view: View, percent: str, repetitions: int) -> str:
+    sizes = {view.tallies[place].n + view.tallies[place].diverged for place in view.colours}
+    if not any(_has_band(view, size) for size in sizes):
+        return f"without intervals, since no group has {FEW} runs"
+    some = "" if all(_has_band(view, size) for size in sizes) else f" (of groups of {FEW} runs or more)"
+    return f"pointwise {percent} bootstrap interval{_said_repetitions(repetitions)}{some}"
+
+
 def _profile_of(
     view: View, tasks: Sequence[str], found: Group, own: pl.DataFrame, thresholds: Sequence[float], repetitions: int
 ) -> pl.DataFrame:
@@ -254,7 +288,7 @@ def _profile_of(
     limits = [sign * value for value in thresholds]
     profile = performance_profile(scores, limits, level=view.choices.level, repetitions=repetitions)
     drawn = stroke(found.index)
-    several = own.height > 1
+    banded = _has_band(view, own.height)
     return profile.select(
         label=pl.lit(found.label),
         colour=pl.lit(drawn.colour),
@@ -262,8 +296,8 @@ def _profile_of(
         n=pl.lit(own.height),
         x=pl.col("threshold") * sign,
         value="fraction",
-        low=pl.col("low") if several else pl.lit(None, pl.Float64),
-        high=pl.col("high") if several else pl.lit(None, pl.Float64),
+        low=pl.col("low") if banded else pl.lit(None, pl.Float64),
+        high=pl.col("high") if banded else pl.lit(None, pl.Float64),
     )
 
 

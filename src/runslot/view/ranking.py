@@ -48,11 +48,21 @@ def rule_of(choices: Choices, *, curves: bool) -> Rule:
 
 
 def account_of(
-    chosen: Results, metric: str, choices: Choices, series: Groups, tasks: Sequence[str] = (), *, curves: bool = False
+    chosen: Results,
+    metric: str,
+    choices: Choices,
+    series: Groups,
+    tasks: Sequence[str] = (),
+    *,
+    scales: Sequence[str],
+    curves: bool = False,
 ) -> Accounting:
-    """Say of each run whether it counts, in the groups that are drawn: of series, and of figures."""
+    """Say of each run whether it counts, in the groups that are drawn: of series, and of figures.
+
+    `tasks` are columns within which the statistic works, `scales` all that are tasks.
+    """
     keys = list(dict.fromkeys((*series.keys, *choices.split)))
-    return account(chosen, metric, keys, rule=rule_of(choices, curves=curves), tasks=tasks)
+    return account(chosen, metric, keys, rule=rule_of(choices, curves=curves), tasks=tasks, scales=scales)
 
 
 def scores_of(chosen: Results, metric: str, choices: Choices, accounting: Accounting) -> pl.DataFrame:

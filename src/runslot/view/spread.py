@@ -1,7 +1,8 @@
 """The middle and the spread of each series, and runs by themselves, as the points that are drawn. Pure.
 
 `runslot.view.curves` calls it for each metric. What must stay true: a group's curve ends where the first of its runs
-diverged, unless the rule drops such runs; extremes are kept.
+diverged, unless the rule drops such runs or takes them for the worst; runs of several tasks are never averaged
+unscaled; extremes are kept.
 """
 
 from __future__ import annotations
@@ -70,15 +71,60 @@ def lines_of(request: Request, plain: pl.DataFrame, runs: pl.DataFrame, *, membe
     return decimate(lines, "run", request.points, log="x" in request.choices.log)
 
 
-def means_of(request: Request, plain: pl.DataFrame, kept: pl.DataFrame, rows: Rows) -> Numbers:
-    """Return the middle and the spread of each series in each panel."""
+def scaled(plain: pl.DataFrame, finals: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return rows and finals so that 0 and 1 are the lowest and highest final value of each task.
+
+    `finals` has `run`, `task`, `final`, and `low` and `high` of its task. Where these are equal, all rows of the task
+    lie between 0 and 1 instead.
+    """
+    rows = plain.join(finals.select("run", "task"), on="run", how="left")
+    ranges = rows.group_by("task").agg(least=pl.col("y").min(), most=pl.col("y").max())
+    tasks = finals.select("task", "low", "high").unique("task").join(ranges, on="task", how="left")
+    apart, spread = pl.col("high") > pl.col("low"), pl.col("most") > pl.col("least")
+    base = pl.when(apart).then("low").when(spread).then("least").otherwise(pl.col("least") - 0.5)
+    span = pl.when(apart).then(pl.col("high") - pl.col("low")).when(spread).then(pl.col("most") - pl.col("least"))
+    scales = finals.select("run", "task", "final").join(
+        tasks.select("task", base=base, span=span.otherwise(1.0)), on="task", how="left", maintain_order="left"
+    )
+    both = plain.join(scales.select("run", "base", "span"), on="run", how="left", maintain_order="left")
+    onto = (pl.col("base"), pl.col("span"))
+    return (
+        both.with_columns(y=(pl.col("y") - onto[0]) / onto[1]).select(plain.columns),
+        scales.select("run", final=(pl.col("final") - onto[0]) / onto[1]),
+    )
+
+
+def means_of(
+    request: Request, plain: pl.DataFrame, kept: pl.DataFrame, rows: Rows, ends: pl.DataFrame | None = None
+) -> Numbers:
+    """Return the middle and the spread of each series in each panel.
+
+    `ends` has by `run` the `final` of those that diverged and count as the worst, and between which x it has rows.
+    """
     drop = request.choices.diverged == "drop"
     used = kept.filter(~pl.col("diverged")) if drop else kept
     group_of = used.select(at=pl.struct("panel", "series").rank("dense").cast(pl.Int32))["at"]
     cells = _QUICK_CELLS if request.quick else _CELLS
     aligned = align_series(plain, rows.column_of(used["run"], group_of), cells)
     placed = aligned.frame.join(used, on="run", how="inner", maintain_order="left")
-    return _spread(request, placed if drop else _before_divergence(placed, plain), aligned, kept)
+    if ends is not None:
+        placed = _with_worst(placed, plain, kept, ends)
+    elif not drop:
+        placed = _before_divergence(placed, plain)
+    return _spread(request, placed, aligned, kept)
+
+
+def _with_worst(placed: pl.DataFrame, plain: pl.DataFrame, kept: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
+    """Return the runs of each group with those that diverged at the worst final value from there on."""
+    by = ["panel", "series"]
+    spans = kept.join(ends, on="run", how="left").group_by(by).agg(pl.col("start").min(), pl.col("stop").max())
+    limits = [spans.select(*by, x=name) for name in ("start", "stop")]
+    grid = pl.concat([placed.select(*by, "x"), *limits]).drop_nulls("x").unique()
+    last = plain.group_by("run").agg(end=pl.col("x").max())
+    gone = kept.filter("diverged").join(last, on="run", how="left").join(ends, on="run", how="left")
+    after = gone.join(grid, on=by, how="left").filter(pl.col("end").is_null() | (pl.col("x") > pl.col("end")))
+    further = after.with_columns(y="final").drop_nulls(["x", "y"]).filter(pl.col("y").is_finite())
+    return pl.concat([placed, further.select(placed.columns)])
 
 
 def _before_divergence(placed: pl.DataFrame, plain: pl.DataFrame) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import pytest
 
 from runslot.errors import InvalidInput
 from runslot.results import load
+from runslot.results.comparison import compare
 from runslot.view.choices import Choices
 from runslot.view.choosing import axes_of, choose, default_series, default_x, default_y
 from runslot.view.curves import Drawing, draw
@@ -177,9 +178,9 @@ def test_groups_are_formed_by_value_not_by_printed_digits(write_run: Write, tmp_
 
 
 @pytest.mark.parametrize(
-    ("query", "last"), [("", 1), ("diverged=worst", 1), ("diverged=drop", 3)], ids=["nan", "worst", "drop"]
+    ("query", "last"), [("", 1), ("diverged=worst", 3), ("diverged=drop", 3)], ids=["nan", "worst", "drop"]
 )
-def test_a_run_that_diverged_is_marked_and_ends_its_groups_curve(
+def test_a_run_that_diverged_is_marked_and_ends_its_groups_curve_unless_it_is_dropped_or_the_worst(
     write_run: Write, tmp_path: Path, query: str, last: int
 ) -> None:
     nan = float("nan")
@@ -193,6 +194,81 @@ def test_a_run_that_diverged_is_marked_and_ends_its_groups_curve(
     (mark,) = panel.marks
     assert (mark.x, mark.y) == (1.0, 2.0)
     assert "1 diverged" in drawing.notes[0]
+
+
+def means_of(drawing: Drawing) -> dict[str, list[tuple[float, int, float]]]:
+    """Return `x`, `n`, `center` of the mean of each series."""
+    curves = [c for panel in drawing.panels for c in panel.curves if not c.member]
+    return {c.label: c.points.select("x", "n", "center").rows() for c in curves}
+
+
+def test_a_run_taken_for_the_worst_has_the_worst_final_value_from_where_it_diverged(
+    write_run: Write, tmp_path: Path
+) -> None:
+    nan = float("nan")
+    logs = {"A": [[1, 2, 3], [3, 4, 7]], "B": [[5, nan, nan], [7, 8, 9]], "C": [[nan, nan, nan], [nan, nan, nan]]}
+    for algo, runs in logs.items():
+        for seed, score in enumerate(runs):
+            write_run(f"{algo}_{seed}", {"algo": algo, "seed": seed}, {"step": [0, 1, 2], "score": score})
+    drawing = drawn(tmp_path / "runs", "diverged=worst&y=score")
+    means = means_of(drawing)
+    assert means["algo=B"] == [(0, 2, 6), (1, 2, 5.5), (2, 2, 6)]
+    assert means["algo=C"] == [(0, 2, 3), (2, 2, 3)]  # which never had a value
+    table = compare(load(tmp_path / "runs", cache=False), "score", diverged="worst").table
+    assert dict(table.select("algo", "final_mean").iter_rows()) == {a[-1]: m[-1][2] for a, m in means.items()}
+    assert any("has the worst final value from there" in note for note in drawing.notes)
+
+
+def test_the_worst_score_is_that_of_the_same_task(write_run: Write, tmp_path: Path) -> None:
+    for env, scale in (("cart", 100.0), ("pendulum", -1000.0)):
+        for seed in range(2):
+            last = float("nan") if (env, seed) == ("cart", 1) else scale * (1 + seed)
+            write_run(f"{env}_{seed}", {"env": env, "seed": seed}, {"step": [0, 1], "score": [scale, last]})
+    results = load(tmp_path / "runs", cache=False)
+    table = compare(results, "score", "max", diverged="worst")
+    assert dict(table.table.select("env", "final_mean").iter_rows()) == {"cart": 100.0, "pendulum": -1500.0}
+    assert "of the same env" in " ".join(table.accounting.notes())
+    assert table.rivals == 1  # nothing to choose from among one task
+    for split in ("", "&series=-&split=env"):
+        means = [own[-1][2] for own in means_of(drawn(tmp_path / "runs", f"diverged=worst&mode=max{split}")).values()]
+        assert means[-1] == -1500.0
+
+
+def test_curves_over_tasks_are_scaled_within_each_and_end_where_the_bars_do(write_run: Write, tmp_path: Path) -> None:
+    for env, scale in (("pong", 1), ("seaquest", 1000)):
+        for algo in "AB":
+            for seed in range(2):
+                score = [0, scale * (seed + 2 * (algo == "B"))]
+                write_run(
+                    f"{env}{algo}_{seed}", {"env": env, "algo": algo, "seed": seed}, {"step": [0, 1], "score": score}
+                )
+    drawing = drawn(tmp_path / "runs", "series=algo")
+    assert [own[-1][2] for own in means_of(drawing).values()] == pytest.approx([1 / 6, 5 / 6])
+    assert drawing.panels[0].y == "score, scaled"
+    assert any("score scaled within each env" in note for note in drawing.notes)
+    for query in ("", "series=algo&split=env", "series=algo&tasks=-"):
+        raw = drawn(tmp_path / "runs", query)
+        assert raw.panels[0].y == "score"
+        assert not any("scaled" in note for note in raw.notes)
+
+
+def test_a_task_whose_runs_end_alike_is_scaled_by_all_of_its_rows(write_run: Write, tmp_path: Path) -> None:
+    for env, scores in (("a", [4.0, 2.0]), ("b", [1.0, 1.0])):
+        for algo in "AB":
+            write_run(f"{env}{algo}", {"env": env, "algo": algo}, {"step": [0, 1], "score": scores})
+    assert list(means_of(drawn(tmp_path / "runs", "series=algo")).values()) == [[(0, 2, 0.75), (1, 2, 0.25)]] * 2
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [([0, 1, 2], "values of 0 and below are not drawn"), ([-1, -2, -3], "no value is above 0, so nothing is drawn")],
+)
+def test_what_a_logarithmic_axis_cannot_show_is_said(
+    write_run: Write, tmp_path: Path, scores: list[int], words: str
+) -> None:
+    write_run("one", {"lr": 1}, {"step": [1, 2, 3], "score": scores})
+    assert f"y axis is logarithmic (score): {words}" in drawn(tmp_path / "runs", "log=y").notes
+    assert not any("logarithmic" in note for note in drawn(tmp_path / "runs", "log=x").notes)
 
 
 def test_failed_runs_do_not_count_unless_they_are_included(write_run: Write, tmp_path: Path) -> None:

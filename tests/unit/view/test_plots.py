@@ -11,8 +11,10 @@ import pytest
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Run
 from runslot.results import load
+from runslot.results.accounting import tasks_of
+from runslot.results.comparison import compare
 from runslot.results.statistics import probability_of_improvement
-from runslot.view.chart import Chart, default_tasks
+from runslot.view.chart import Chart
 from runslot.view.charts import Charts, charts
 from runslot.view.choices import Choices
 from runslot.view.choosing import choose
@@ -90,7 +92,7 @@ def test_columns_named_like_tasks_are_tasks(write_run: Write, tmp_path: Path) ->
         for algo in ("x", "y"):
             variant = {"env_name": env, "algo": algo, "steps": 1}
             write_run(f"{algo}{env}", variant, {"step": [1], "score": [i]})
-    assert default_tasks(load(tmp_path / "runs", cache=False)) == ("env_name",)
+    assert tasks_of(load(tmp_path / "runs", cache=False)) == ("env_name",)
 
 
 def test_importance_names_what_matters(runs: Path) -> None:
@@ -295,3 +297,29 @@ def test_tasks_of_unlike_scale_are_scaled_before_they_are_pooled(write_run: Writ
     values = drawn.charts[0].data.filter(part="group")["value"].to_list()
     assert values == pytest.approx([1 / 6, 5 / 6])
     assert any("scaled within each env" in note for note in drawn.notes)
+
+
+def test_profiles_of_few_runs_have_no_band_unless_one_is_chosen(runs: Path, write_run: Write) -> None:
+    few = charted(runs, "kind=profile&y=score")
+    assert few.charts[0].data["low"].null_count() == few.charts[0].data.height
+    assert any("without intervals, since no group has 5 runs" in note for note in few.notes)
+    assert charted(runs, "kind=profile&y=score&band=iqm").charts[0].data["low"].null_count() == 0
+    for lr in (0.01, 0.1):
+        write_run(f"lr={lr},hidden=32/run_3", {"lr": lr, "hidden": 32, "seed": 3}, {"step": [0], "score": [lr]})
+        write_run(f"lr={lr},hidden=32/run_4", {"lr": lr, "hidden": 32, "seed": 4}, {"step": [0], "score": [lr]})
+    some = charted(runs, "kind=profile&y=score")
+    banded = some.charts[0].data.filter(pl.col("low").is_not_null())["label"].unique()
+    assert sorted(banded) == ["lr=0.01, hidden=32", "lr=0.1, hidden=32"]
+    assert any("(of groups of 5 runs or more)" in note for note in some.notes)
+
+
+def test_the_best_of_several_bars_is_said_to_be_chosen_by_its_own_seeds(write_run: Write, tmp_path: Path) -> None:
+    for lr, scores in enumerate(([0.1, 0.5, 0.3], [0.2, 0.6, 0.4], [0.3, 0.1, 0.35], [0.9])):
+        for seed, score in enumerate(scores):
+            write_run(f"{lr}_{seed}", {"lr": lr, "seed": seed}, {"step": [0], "score": [score]})
+    runs = tmp_path / "runs"
+    (note,) = [n for n in charted(runs, "kind=bars&y=score").notes if "best by its own seeds" in n]
+    gain = compare(load(runs, cache=False), "score", "max").optimism
+    assert note == f"the best of 3 is best by its own seeds: expect about {gain:.2g} lower on new ones"
+    one = charted(runs, "kind=bars&y=score&series=-")
+    assert not any("best by its own" in note for note in one.notes)
