@@ -23,8 +23,9 @@ from rich.cells import cell_len
 from runslot.cli.board import Board, time_left
 from runslot.cli.drawing import clock, draw, shortened
 from runslot.cli.rows import row_said
-from runslot.cli.tails import Tail, last_lines
+from runslot.cli.tails import RunTail, Tail, last_lines
 from runslot.experiment.records import Outcome, Run
+from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
 from runslot.launch.events import LaunchStarted, RunDropped, RunEnded, RunStarted, RunWaits, StopNoted
 
@@ -191,6 +192,21 @@ def test_the_last_whole_row_of_a_file_that_grows(tmp_path):
             assert tail.row() == row
     path.write_text("a,b,c\n1,2,3\n")
     assert tail.row() == {"a": "1", "b": "2", "c": "3"}
+
+
+def test_a_run_that_logs_no_rows_shows_the_last_line_that_it_printed(tmp_path):
+    tail = RunTail.of(RunDir(tmp_path))
+    assert row_said(tail.row_or_line(), 20) == ""
+    with (tmp_path / "console.log").open("w") as console:
+        for line, text in [
+            ("loading the data\n", "loading the data"),
+            ("epoch 3  loss: 0.25\r\x1b[2Kepoch 4  loss: 0.125, accuracy: 0.75\n", "epoch 4  loss: 0.125"),
+        ]:
+            console.write(line)
+            console.flush()
+            assert row_said(tail.row_or_line(), 20) == text
+    (tmp_path / "progress.csv").write_text("loss\n0.5\n")
+    assert row_said(tail.row_or_line(), 20) == "loss 0.5"
 
 
 def test_the_last_lines_of_a_console_move_no_cursor(tmp_path):

@@ -11,8 +11,8 @@ from rich.text import Text
 from runslot.cli.board import Board, UnderWay, Waiting
 from runslot.cli.rows import row_said
 
-Rows = Mapping[str, Mapping[str, str]]
-"""By run id, the last row of its `progress.csv`."""
+Rows = Mapping[str, Mapping[str, str] | str]
+"""By run id, the last row of its `progress.csv`; of a run that has none, the last line that it printed."""
 
 _TIME = 7
 _LEAST_SAID = 16

@@ -19,7 +19,7 @@ from runslot.cli.board import Board
 from runslot.cli.console import console as terminal_console
 from runslot.cli.drawing import draw
 from runslot.cli.ending import shown
-from runslot.cli.tails import Tail, last_lines
+from runslot.cli.tails import RunTail, last_lines
 from runslot.experiment.rundir import RunDir
 from runslot.launch.events import Asks, LaunchEvent, LaunchStarted, RunEnded, RunStarted, Said
 from runslot.launch.printing import outcome_said, todo_said
@@ -37,7 +37,7 @@ class LiveView:
         self._console = console or terminal_console()
         self._board = Board()
         self._lock = threading.Lock()
-        self._tails: dict[str, Tail] = {}
+        self._tails: dict[str, RunTail] = {}
         self._live = Live(
             get_renderable=self._draw, console=self._console, refresh_per_second=_PER_SECOND, transient=True
         )
@@ -68,7 +68,7 @@ class LiveView:
 
     def _began(self, event: RunStarted) -> None:
         run_dir = RunDir(event.directory)
-        self._tails[event.run.id] = Tail(run_dir.progress)
+        self._tails[event.run.id] = RunTail.of(run_dir)
         attempt = run_dir.read_attempt() if event.adopted else None
         if attempt is not None:
             under_way = self._board.running[event.run.id]
@@ -82,7 +82,7 @@ class LiveView:
             tails = {run: self._tails[run] for run in board.running}
             self._tails = dict(tails)
         width, height = self._console.size
-        rows = {run: tail.row() for run, tail in tails.items()}
+        rows = {run: tail.row_or_line() for run, tail in tails.items()}
         return Group(*draw(board, rows, width, height, time.time()))
 
 

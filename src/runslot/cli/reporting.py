@@ -15,7 +15,7 @@ from runslot.cli.console import console, print_line
 from runslot.cli.ending import shown
 from runslot.cli.listing import STYLES
 from runslot.cli.rows import row_said
-from runslot.cli.tails import Tail
+from runslot.cli.tails import RunTail
 from runslot.experiment.processes import is_alive
 from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.launch.foreign import foreign_said, silence_said
@@ -160,4 +160,4 @@ def _said(status: ExperimentStatus, each: RunStatus) -> str:
         return foreign_said(each)
     if each.state != "running":
         return ""
-    return row_said(Tail(status.directory.run_dir(each.run, status.file).progress).row())
+    return row_said(RunTail.of(status.directory.run_dir(each.run, status.file)).row_or_line())

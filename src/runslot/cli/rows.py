@@ -10,8 +10,13 @@ _LAST = ("time", "seconds", "memory", "fps", "(s)")
 _GAPS = {"", "nan"}
 
 
-def row_said(row: Mapping[str, str], width: int | None = None) -> str:
-    """Return the row's cells that have a value, in order: counters, goals, others, times; cut at whole cells."""
+def row_said(row: Mapping[str, str] | str, width: int | None = None) -> str:
+    """Return the row's cells that have a value, in order: counters, goals, others, times; cut at whole cells.
+
+    A printed line, of a run that logs no rows, is cut where the room ends.
+    """
+    if isinstance(row, str):
+        return row[: None if width is None else max(0, width)]
     said = ""
     for key in sorted(row, key=_rank):
         if row[key] in _GAPS:

@@ -1,4 +1,7 @@
-"""The ends of files that grow: the last lines of a console, the last row of `progress.csv`, without reading it all."""
+"""The ends of files that grow: the last lines of a console, the last row of `progress.csv`, without reading it all.
+
+The live table asks four times a second and run: a file is read again only when it has changed.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runslot.experiment.files import open_regular
+from runslot.experiment.rundir import RunDir
 from runslot.terminal_text import plain
 
 _BLOCK = 16384
@@ -30,20 +34,57 @@ class Tail:
     """The last row of a CSV file that grows, read again only when the file has changed."""
 
     path: Path
-    _seen: tuple[int, int, int] | None = None
+    _seen: _Version | None = None
     _row: Mapping[str, str] = field(default_factory=dict)
 
     def row(self) -> Mapping[str, str]:
         """Return the last whole row by column; empty while there is none."""
         try:
-            status = self.path.stat()
-            seen = (status.st_ino, status.st_size, status.st_mtime_ns)
-            if seen != self._seen:
+            version = _version(self.path)
+            if version != self._seen:
                 self._row = _last_row(self.path)
-                self._seen = seen
+                self._seen = version
         except (OSError, csv.Error):
             return {}
         return self._row
+
+
+@dataclass
+class RunTail:
+    """What a run showed last: the row that it logged, else the line that it printed."""
+
+    progress: Tail
+    console: Path
+    _seen: _Version | None = None
+    _line: str = ""
+
+    @classmethod
+    def of(cls, run_dir: RunDir) -> RunTail:
+        """Return the tail of a run's own files."""
+        return cls(Tail(run_dir.progress), run_dir.console)
+
+    def row_or_line(self) -> Mapping[str, str] | str:
+        """Return the last row, or where it has logged none the last line; either is empty while there is none."""
+        row = self.progress.row()
+        return row or self._last_line()
+
+    def _last_line(self) -> str:
+        try:
+            version = _version(self.console)
+        except OSError:
+            return ""
+        if version != self._seen:
+            self._line = "".join(last_lines(self.console, 1))
+            self._seen = version
+        return self._line
+
+
+_Version = tuple[int, int, int]
+
+
+def _version(path: Path) -> _Version:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _last_row(path: Path) -> Mapping[str, str]:
