@@ -166,6 +166,9 @@ class RandomHyperparameterSweeper(Sweeper):
         for name in names:
             if names.count(name) > 1:
                 raise InvalidInput(f"the hyperparameter {name} stands in the sweeper {names.count(name)} times")
+            around = next((other for other in names if name.startswith(f"{other}.")), None)
+            if around is not None:
+                raise InvalidInput(f"the hyperparameter {name} lies inside {around}, which is drawn too; keep one")
         self.set_default_parameters(default_kwargs or {})
 
     def set_default_parameters(self, default_kwargs: Mapping[str, Any]) -> None:
