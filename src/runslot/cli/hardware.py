@@ -89,7 +89,9 @@ def _picture(topology: Topology, slots: Sequence[Slot]) -> Iterable[RenderableTy
     yield Text("■ a core, coloured by slot   □ spare   · not allowed", style="dim")
     for slot in slots[:LISTED]:
         gpus = "".join(f", {gpu.label}" for gpu in slot.gpus)
-        yield Text(f"slot {slot.index}: CPUs {_ranges(slot.pus)}{gpus}", style=_colour(slot.index))
+        yield Text(
+            f"slot {slot.index}: CPU{'s' * (len(slot.pus) > 1)} {_ranges(slot.pus)}{gpus}", style=_colour(slot.index)
+        )
     if len(slots) > LISTED:
         yield f"… and {len(slots) - LISTED} slots more (--json lists all)"
 

@@ -38,7 +38,7 @@ def selftest(
     report = run_chaos(place, chaos, typer.echo)
     typer.echo(
         f"{report.runs} runs in {report.experiments} experiments; killed {kills_said(report.kills)}; "
-        f"resumed {report.resumes} times"
+        f"resumed {report.resumes} time{'s' * (report.resumes != 1)}"
     )
     for edge in EDGES:
         part = place / edge.name.split()[-1]

@@ -49,7 +49,7 @@ def words_of(band_: str, level: float = 0.95) -> str:
     """Return what a band shows, in words for captions."""
     percent = f"{100 * level:.4g} %"
     return {
-        "auto": f"mean ± {percent} t interval (below {FEW} runs: mean and each run)",
+        "auto": f"mean ± {percent} t (n < {FEW}: runs)",
         "mean-ci": f"mean ± {percent} t interval",
         "mean-std": "mean ± standard deviation",
         "mean-sem": "mean ± standard error",

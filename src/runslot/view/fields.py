@@ -72,7 +72,7 @@ def parallel(view: View) -> list[Chart]:
         Scale.of(column, scored[column].filter(finite) if column == "score" else scored[column]) for column in columns
     ]
     names = [heading(column) if column != "score" else f"{view.metric} ({choices.by})" for column in columns]
-    passing = within(scored, choices.brush)
+    passing = within(scored.with_columns(pl.col("score").alias(names[-1])), choices.brush)  # as the axis is headed, too
     if not finite.all():
         view.notes.append("runs that diverged are grey, and end below the last axis")
     worst = scored["score"].filter(finite).max() if view.mode == "min" else scored["score"].filter(finite).min()

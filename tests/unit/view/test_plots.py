@@ -144,6 +144,8 @@ def test_a_marked_range_greys_the_other_runs_and_names_those_inside(runs: Path) 
     query = "kind=parallel&y=score&series=lr&series=hidden&brush=lr in 0.1&brush=score from 50 to 99"
     drawn = charted(runs, query)
     assert drawn.marked == {f"lr=0.1,hidden=128/run_{seed}" for seed in range(3)}
+    headed = query.replace("brush=score from", "brush=score (final) from")
+    assert charted(runs, headed).marked == drawn.marked, "an axis is named as it is headed, too"
     figure = figure_of(drawn.charts[0])
     grey = [t for t in figure["data"] if t["mode"] == "lines" and t["line"]["color"] == GREY]
     assert sum(t["x"].count(None) for t in grey) == 9
