@@ -13,7 +13,7 @@ import signal
 import time
 
 from runslot.execute.linux import become_subreaper
-from runslot.experiment.processes import children_of
+from runslot.experiment.processes import children_of, name_of_process
 
 _FAREWELL_S = 0.1
 """Seconds in which a keeper that has nothing to do has ended."""
@@ -21,6 +21,11 @@ _END_S = 2.0
 """Seconds in which killed processes are gone, short of those in uninterruptible sleep."""
 _PERIOD_S = 1.0
 """Between looks at what does not end."""
+
+
+_MONITORS = frozenset({"conmon", "podman"})
+"""What podman leaves above a container: it ends with the container, whose own first process ends when its keeper is
+gone, and it alone takes the container out of podman's books."""
 
 
 class Guardian:
@@ -101,7 +106,10 @@ class Guardian:
     def _end_orphans(self) -> bool:
         """Kill what came from keepers, and what that leaves in turn; tell whether some of it has not ended yet."""
         deadline = time.monotonic() + _END_S
-        while orphans := set(children_of(os.getpid())) - self._keepers - self._others:
+        while left := set(children_of(os.getpid())) - self._keepers - self._others:
+            orphans = {pid for pid in left if name_of_process(pid) not in _MONITORS}
+            if not orphans:
+                return True
             for pid in orphans:
                 os.kill(pid, signal.SIGKILL)  # this process's child, and not reaped yet: nobody else has its pid
             for pid in orphans:

@@ -217,6 +217,15 @@ def children_of(pid: int) -> list[int]:
     return [child for child, parent in _parents().items() if parent == pid]
 
 
+def name_of_process(pid: int) -> str:
+    """Return the name by which the kernel lists a process; empty where it has ended, or there is no `/proc`."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:  # noqa: PTH123
+            return file.read().strip().decode(errors="replace")
+    except OSError:
+        return ""
+
+
 def tree_of(pid: int) -> set[int]:
     """Return `pid` and all below it."""
     parents = _parents()
