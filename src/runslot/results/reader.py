@@ -182,7 +182,7 @@ class Reader:
         if format_of(run.logs[0]) == "sacred":
             frame = sacred.read_metrics(run.file(run.logs[0]), entry.problems)
         elif format_of(run.logs[0]) == "script":
-            frame = read_script_log(run.path, run.logs[0], entry.problems)
+            frame = read_script_log(run.path, run.logs[0], entry.problems, entry.unread)
         else:
             files = [run.file(log) for log in run.logs if format_of(log) == "events"]
             frame = tensorboard.read(files, entry.problems, entry.unread)

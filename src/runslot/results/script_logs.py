@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -17,12 +17,13 @@ import polars as pl
 from runslot.errors import RunslotError
 from runslot.experiment.metrics import AUTO, NONE, is_file, is_pattern, metric_pattern
 from runslot.experiment.rundir import RunDir
-from runslot.results.console import MOST_CHARACTERS, printed_rows
+from runslot.results.console import MOST_BYTES, printed_rows
 from runslot.results.files import open_regular
 from runslot.results.layouts import CONSOLE, TRAINER, WANDB_SUFFIX, natural
-from runslot.results.problems import Problem
+from runslot.results.problems import Problem, Unread
 from runslot.results.table_text import frame_of
 from runslot.results.wandb_offline import read_history
+from runslot.variants.config import flatten
 
 _PLACES = (
     f"wandb/*run-*/*{WANDB_SUFFIX}",
@@ -33,18 +34,9 @@ _PLACES = (
 )
 
 
-def metrics_of(run: str) -> str:
-    """Return what the user said of a run's metrics (`auto` where nothing), as its `run.json` has it."""
-    try:
-        settings = RunDir(run).read_run().logger
-    except (RunslotError, OSError):
-        return AUTO
-    return str(settings.get("metrics") or AUTO)
-
-
 def script_logs(run: str, names: Collection[str]) -> tuple[str, ...]:
     """Return the file, relative to `run`, that holds the metrics of a run; `names` are its files."""
-    metrics = metrics_of(run)
+    metrics, _ = _asked_of(run)
     if metrics == NONE:
         return ()
     if is_file(metrics):
@@ -64,7 +56,7 @@ def _newest(run: str, places: Sequence[str]) -> tuple[str, ...]:
     return ()
 
 
-def read_script_log(run: str, log: str, problems: list[Problem]) -> pl.DataFrame | None:
+def read_script_log(run: str, log: str, problems: list[Problem], unread: list[Unread]) -> pl.DataFrame | None:
     """Return the rows of a console, of W&B's file or of a Trainer's state; a problem, and None, where it is broken."""
     path = f"{run}/{log}"
     try:
@@ -73,7 +65,7 @@ def read_script_log(run: str, log: str, problems: list[Problem]) -> pl.DataFrame
         elif log.endswith(TRAINER):
             rows = _trainer_rows(Path(path).read_text(encoding="utf-8"))
         else:
-            rows = _console_rows(path, metrics_of(run))
+            rows = _console_rows(run, path, unread)
     except OSError as error:
         problems.append(Problem(path, f"cannot be read ({error.strerror})"))
         return None
@@ -83,12 +75,25 @@ def read_script_log(run: str, log: str, problems: list[Problem]) -> pl.DataFrame
     return frame_of(rows) if rows else None
 
 
-def _console_rows(path: str, metrics: str) -> list[dict[str, float]]:
+def _console_rows(run: str, path: str, unread: list[Unread]) -> list[dict[str, float]]:
     with os.fdopen(open_regular(path), "rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - MOST_CHARACTERS))
+        before = max(0, file.seek(0, 2) - MOST_BYTES)
+        file.seek(before)
         text = file.read().decode("utf-8", "replace")
-    return printed_rows(text, metric_pattern(metrics) if is_pattern(metrics) else None)
+    if before:
+        unread.append(Unread(path, f"its last {MOST_BYTES >> 20} MB alone are looked through for metrics"))
+    metrics, variant = _asked_of(run)
+    return printed_rows(text, metric_pattern(metrics) if is_pattern(metrics) else None, variant)
+
+
+def _asked_of(run: str) -> tuple[str, Mapping[str, object]]:
+    """Return what the user said of a run's metrics (`auto` where nothing), and its variant."""
+    try:
+        file = RunDir(run).read_run()
+        variant = flatten(file.run.get("variant") or {})
+    except (RunslotError, OSError, AttributeError):
+        return AUTO, {}
+    return str(file.logger.get("metrics") or AUTO), variant
 
 
 def _trainer_rows(text: str) -> list[dict[str, float]]:
