@@ -7,7 +7,7 @@ ADOPTERS_PIP := .venv-adopters/bin/python -m pip --disable-pip-version-check --q
 CLOUD_PIP := .venv-cloud/bin/python -m pip --disable-pip-version-check --quiet
 RUNS ?= runs
 # Their environment has what scripts bring, not what our other tests want.
-ADOPTERS_TESTS := tests/adopters tests/unit/logger/test_adopters.py tests/unit/logger/test_torch.py tests/unit/logger/test_sinks.py
+ADOPTERS_TESTS := tests/adopters tests/unit/logger/test_adopters.py tests/unit/logger/test_torch.py tests/unit/logger/test_sinks.py tests/unit/execute/test_import_state.py tests/unit/test_first_import.py
 # Every test has its own locks, root and configuration; more than four at once gain little.
 SIDE_BY_SIDE := -n auto --maxprocesses 4
 

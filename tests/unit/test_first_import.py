@@ -135,6 +135,7 @@ def test_a_directory_with_the_name_of_a_library_is_no_error(tmp_path: Path) -> N
     assert _printed(code, tmp_path) == "well"
 
 
+@pytest.mark.adopters
 def test_the_real_torch_is_seeded_where_it_is_imported_later(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
     seeding = "from runslot.execute.functions import seed_everything; seed_everything(7); "

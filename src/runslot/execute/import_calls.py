@@ -15,6 +15,8 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from runslot.execute.import_lines import ExecutedLines
+
 _SOURCES: Mapping[str, tuple[str, ...]] = {
     "time": (
         "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "ctime", "localtime",
@@ -39,7 +41,7 @@ _DRAWS = (
 
 _LAST_WORDS = "|".join(sorted({name.rpartition(".")[2] for name in (*_DRAWS, *sum(_SOURCES.values(), ()))}))
 _WORDS = re.compile(rf"\b(?:{_LAST_WORDS})\b\s*(?:\(|as\b)|=\s*[\w.]*\b(?:{_LAST_WORDS})\b")
-"""A call, or another name for one. Code without any is not parsed, which would cost more than all else here."""
+"""A call, or another name for one. Code that executed none is not parsed, which would cost more than all else here."""
 
 _DEPTH = 5
 """How many calls deep functions of the user's are followed."""
@@ -47,8 +49,9 @@ _DEPTH = 5
 
 def find_call(modules: Iterable[ModuleType]) -> str:
     """Return in words what importing the modules drew or asked, the first of it; an empty string for nothing."""
-    texts = {module.__name__: source_of(module) for module in modules}
-    if not any(map(_WORDS.search, texts.values())):
+    named = {module.__name__: module for module in modules}
+    texts = {name: source_of(module) for name, module in named.items()}
+    if not any(map(_WORDS.search, texts.values())) or not ExecutedLines(named, texts, _WORDS).may_ask():
         return ""
     reader = _Reader(texts)
     return next((reason for name in texts if (reason := reader.read(name))), "")

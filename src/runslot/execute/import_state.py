@@ -200,10 +200,11 @@ def _inside(name: str, value: Any, own: set[str], seen: set[int], depth: int) ->
     if depth == 0:
         return
     if kind is dict:
-        items = list(islice(value.items(), _ITEMS))
+        items = [(key, part) for key, part in islice(value.items(), _ITEMS) if type(part) not in _PLAIN]
         parts = [(f"{name}[{key!r}]" if type(key) in _PLAIN else f"{name}[…]", part) for key, part in items]
     elif kind in _CONTAINERS:
-        parts = [(f"{name}[{index}]", part) for index, part in enumerate(islice(value, _ITEMS))]
+        places = enumerate(islice(value, _ITEMS))
+        parts = [(f"{name}[{index}]", part) for index, part in places if type(part) not in _PLAIN]
     else:
         held = value if issubclass(kind, type) else kind  # attributes of the user's own classes and of their objects
         inside = getattr(value, "__dict__", {}) if held.__module__ in own else {}

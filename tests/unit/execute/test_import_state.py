@@ -44,6 +44,11 @@ def imported(tmp_path: Path, code: str, **others: str) -> tuple[str, tuple[str, 
         ("import os\ndef name():\n    return os.getpid()\nRUN = name()", "os.getpid()"),
         ("import time\nclass Clock:\n    def __init__(self):\n        self.start = time.monotonic()\nCLOCK = Clock()",
          "time.monotonic()"),
+        ("import time\ndef ask(\n    scale,\n):\n    return scale * time.time()\nlater = ask\nSTART = later(2)",
+         "time.time()"),
+        ("import functools, os\ndef told(f):\n    @functools.wraps(f)\n    def inner(): return f()\n    return inner\n"
+         "@told\ndef name():\n    return os.getpid()\nclass Run:\n    name = name()", "os.getpid()"),
+        ("import uuid\n@(lambda f: f)\ndef one(key=str(\n    uuid.uuid4(),\n)): pass", "uuid.uuid4()"),
         ("import socket\nPAIR = {'a': socket.socketpair()}", "socket"),
         ("LOG = open('log.txt', 'w')", "an open file (job.LOG)"),
         ("import logging\nlogging.getLogger('x').addHandler(logging.FileHandler('words.txt'))", "words.txt"),
@@ -92,6 +97,7 @@ def test_generators_without_a_seed_are_made_anew(tmp_path: Path, code: str, name
         "import numpy as np\nnp.random.seed(3)\nNOISE = np.random.rand(3)\nOLD = np.random.RandomState(4)",
         "import random, time, uuid\ndef later():\n    return time.time(), uuid.uuid4(), random.random()\n"
         "RNG = random.SystemRandom()\nLATER = lambda: time.time()",
+        "import time\nclass Agent:\n    def act(\n        self,\n    ):\n        return time.time()\nAGENT = Agent()",
         "import time\nif __name__ == '__main__':\n    START = time.time()",
         "import sys\nOUT, ERR = sys.stdout, sys.stderr\nwith open(__file__) as file:\n    TEXT = file.read()",
         "import numpy, pandas, scipy.stats, sklearn.linear_model",
@@ -101,6 +107,7 @@ def test_what_every_cold_start_would_have_alike_is_shared(tmp_path: Path, code: 
     assert imported(tmp_path, code) == ("", ())
 
 
+@pytest.mark.adopters
 @pytest.mark.parametrize(
     ("library", "code", "words"),
     [
@@ -142,6 +149,7 @@ def test_handlers_of_register_at_fork_are_called_before_the_function(tmp_path: P
     assert (outcomes.directory / run.directory / "console.log").read_text() == "called\n"
 
 
+@pytest.mark.adopters
 def test_the_generators_of_the_real_torch(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
     assert "torch's generator" in imported(tmp_path, "import torch\nLAYER = torch.nn.Linear(2, 2)")[0]
