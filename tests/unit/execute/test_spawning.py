@@ -61,7 +61,7 @@ def test_a_program_is_looked_for_on_path(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_file_that_nobody_may_execute_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").write_text("not a program")
-    with pytest.raises(InvalidInput, match="chmod \\+x ./data"):
+    with pytest.raises(InvalidInput, match=r"chmod \+x \./data"):
         run(tmp_path, "./data")
 
 
