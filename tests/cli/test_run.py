@@ -193,6 +193,7 @@ def test_into_refuses_another_command(runslot):
         (("--grid", "lr=1", "--", "python3", "script.py", "{rl}"), "{rl}, which no run has (did you mean 'lr'?)"),
         (("--name", "x", "--", "no-such-program"), "no program 'no-such-program'"),
         (("train.py:train", "--grid", "lr"), "'lr' is not KEY=VALUE"),
+        (("--grid", "lr", "0.1", "0.2", "--", "python", "train.py"), "as in --grid lr=0.1,0.2"),
         (("train.py:train", "--grid", "lr=1", "--grid", "lr=2"), "--grid has lr twice"),
         (("train.py:train", "--sample", "lr=uniform(0,1)", "--sample", "lr=uniform(0,2)"), "--sample has lr twice"),
         (("train.py:train", "--grid", "lr=1,1.0"), "twice"),

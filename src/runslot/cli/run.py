@@ -35,8 +35,9 @@ class RunCommand(TyperCommand):
                 refuse_bare_command(given)
             raise
         if ctx.args and not ctx.resilient_parsing:
-            from runslot.cli.spoken import refuse_extra
+            from runslot.cli.spoken import refuse_extra, refuse_spaced_values
 
+            refuse_spaced_values(ctx.params.get("grid") or (), [ctx.params.get("target"), *ctx.args])
             refuse_extra(ctx.params.get("target"), ctx.args, ctx.meta.get(_COMMAND) is not None)
         return rest
 

@@ -93,6 +93,14 @@ def refuse_bare_command(words: Sequence[str]) -> None:
         raise InvalidInput(f"a command goes after --: runslot run -- {shlex.join(words)}")
 
 
+def refuse_spaced_values(grid: Sequence[str], words: Sequence[str | None]) -> None:
+    """Refuse `--grid lr 0.1 0.2`, as other tools take it, with what is written here."""
+    key = next((text for text in grid if "=" not in text), None)
+    if key is not None:
+        values = ",".join(word for word in words if word is not None and ":" not in word)
+        raise InvalidInput(f"--grid {key} has no values; they follow an =, as in --grid {key}={values}")
+
+
 def refuse_extra(target: str | None, extra: Sequence[str], command: bool) -> NoReturn:
     """Refuse arguments that follow the target, with what they are likely to be meant for."""
     first = extra[0]
