@@ -205,6 +205,20 @@ def test_a_sweep_on_two_machines_gives_what_it_gives_here_and_leaves_no_machine(
     assert "no machine is rented" in status.stdout
 
 
+def test_what_is_not_to_come_home_stays_in_the_bucket(place: Place) -> None:
+    (place.project / "save.py").write_text(
+        "import os\nfrom pathlib import Path\ndef train(variant):\n    print('saved')\n"
+        "    for name in ('model.pt', 'notes.txt'):\n        Path(os.environ['RUNSLOT_RUN'], name).write_text(name)\n"
+    )
+    done = place.call("run", "save.py:train", "--on", "rented", "--no-fetch", "*.pt", "--no-fetch", "*.log")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = (place.runs / "save").glob("2*/run_0")
+    assert (run / "notes.txt").read_text() == "notes.txt"
+    assert (run / "console.log").read_text() == "saved\n"
+    assert not (run / "model.pt").exists()
+    assert any(part.read_bytes() == b"model.pt" for part in (place.path / "bucket").rglob("parts/*/*"))
+
+
 def test_a_machine_that_is_lost_is_replaced_and_nothing_is_done_twice(place: Place) -> None:
     """SIGKILL to everything of one worker half-way: the replacement finishes its share."""
     launch = place.start(*place.sweep("--grid", "pause=0.4", "--grid", "steps=12"))
