@@ -30,6 +30,17 @@ def train(variant):
     logger.record_tabular("loss", 1)
     logger.dump_tabular()
 """
+CONTINUES = """
+import os
+from pathlib import Path
+
+def train(variant):
+    model = Path(os.environ["RUNSLOT_RUN"], "model.pt")
+    print(model.exists())
+    model.touch()
+    if os.environ["RUNSLOT_ATTEMPT"] == "1":
+        raise SystemExit(3)
+"""
 CONTRACT = {"run.json", "outcome.json", "progress.csv", "console.log", "variant.json"}
 
 
@@ -72,6 +83,20 @@ def test_what_is_chosen_comes_home_from_an_ssh_host_and_what_tells_how_it_went(r
     everything = {"model.pt", "notes.txt", "deep/model.pt", "deep/notes.txt", "deep/console.log"}
     assert stayed - {name for name in stayed if name.startswith(".runslot/")} == everything - home
     assert ("files of 1 run that do not come home stay on host far1, below " in said) == bool(options)
+
+
+def test_a_further_attempt_finds_what_stayed_only_where_it_continues(runslot, far):
+    (runslot.directory / "work.py").write_text(CONTINUES)
+    (runslot.directory / "runslot.toml").write_text(
+        f'[launchers.far]\nkind = "ssh"\nhosts = ["far1"]\npython = "{sys.executable}"\nsync_every = 0.5\n'
+    )
+    options = ["work.py:train", "--on", "far", "--no-fetch", "*.pt", "--retries", "1"]
+    runslot("run", *options, "--name", "anew")
+    runslot("run", *options, "--name", "on", "--resumable")
+    (anew,) = runslot.root.glob("anew/2*/run_0/console.log")
+    (on,) = runslot.root.glob("on/2*/run_0/console.log")
+    assert anew.read_text() == "False\n"
+    assert on.read_text() == "False\nTrue\n"
 
 
 def test_a_login_hosts_files_are_chosen_too(far, tmp_path):

@@ -56,7 +56,7 @@ class AttrDict(dict[str, Any]):
 
     def copy(self) -> AttrDict:
         """Return a copy whose own dicts of this kind are copies too, and all else the same objects, as rlpyt does."""
-        return AttrDict((key, value.copy() if isinstance(value, AttrDict) else value) for key, value in self.items())
+        return type(self)((key, value.copy() if isinstance(value, AttrDict) else value) for key, value in self.items())
 
 
 Affinity = AttrDict | list[AttrDict]

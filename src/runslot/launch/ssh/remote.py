@@ -168,7 +168,10 @@ class RemoteHost:
         if clone is None:
             raise Broken("it is away")
         self._ask("make", run=placed.run.id, attempt=placed.attempt)
-        options = ["--delete", *(f"--exclude=/{name}" for name in STAYS_HERE)]
+        file = self._terms.experiment.file
+        # What was not to come home lies there alone, and may be what the run continues from.
+        delete = [] if file.fetch or file.no_fetch else ["--delete"]
+        options = [*delete, *(f"--exclude=/{name}" for name in STAYS_HERE)]
         self._host.push(placed.run_dir.path, f"{clone.base}/{placed.run.directory}", ["."], options)
 
     def adopt(self, run: Run, run_dir: RunDir, attempt: int) -> Handle | None:
