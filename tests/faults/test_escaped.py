@@ -14,7 +14,7 @@ import pytest
 from runslot import Experiment
 from runslot.execute.cgroup import group_of
 from runslot.execute.leftovers import find_leftovers
-from runslot.experiment.processes import identify, processes_with, start_time
+from runslot.experiment.processes import children_of, identify, processes_with, start_time, tree_of
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
 from runslot.hardware.probe import probe
@@ -234,3 +234,24 @@ def test_what_a_user_runs_by_hand_in_a_runs_place_takes_no_cores(tmp_path: Path)
     finally:
         by_hand.kill()
         by_hand.wait()
+
+
+def test_children_of_all_threads_and_their_children_are_in_the_tree() -> None:
+    code = (
+        "import subprocess, sys, threading\n"
+        "start = lambda: subprocess.run(['sh', '-c', 'sleep 600 & sleep 600 & wait'])\n"
+        "threads = [threading.Thread(target=start) for _ in range(2)]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        try:
+            deadline = time.monotonic() + 20
+            while len(tree := tree_of(process.pid)) < 7 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert len(tree) == 7
+            assert all(children_of(pid) for pid in tree if len(tree_of(pid)) > 1)
+        finally:
+            for pid in tree_of(process.pid):
+                os.kill(pid, signal.SIGKILL)
+    assert tree_of(process.pid) == {process.pid}

@@ -139,19 +139,24 @@ class OpenExperiment:
         """Make the run's directory complete, or clean again for a further attempt."""
         run_dir = self.run_dir(run)
         self.directory.refuse_others_links(run, self.file)
-        earlier = run_dir.last_attempt(damaged=attempt - 1)
-        # Not where it is this attempt: a keeper of a launcher that was killed may have begun it just now.
-        if earlier is not None and earlier < attempt:
-            if self.policy.resumable:
-                run_dir.keep_damaged(earlier)
-            else:
-                run_dir.keep_attempt()
-        if not run_dir.is_complete():  # else than at first: brought from another machine, or damaged
-            run_dir.path.mkdir(parents=True, exist_ok=True)
+        first = _make(run_dir.path)
+        if not first:
+            self._keep_earlier(run_dir, attempt)
+        if first or not run_dir.is_complete():  # else than at first: brought from another machine, or damaged
             if not _reads_above(self.file):
                 link_provenance(self.directory, run_dir)
             write_run(run_dir, run, self.file, self.directory.path)
         return run_dir
+
+    def _keep_earlier(self, run_dir: RunDir, attempt: int) -> None:
+        earlier = run_dir.last_attempt(damaged=attempt - 1)
+        # Not where it is this attempt: a keeper of a launcher that was killed may have begun it just now.
+        if earlier is None or earlier >= attempt:
+            return
+        if self.policy.resumable:
+            run_dir.keep_damaged(earlier)
+        else:
+            run_dir.keep_attempt()
 
     def requests(self) -> list[Request | OddRequest]:
         """Return what was asked since, oldest first; what is no request is set aside, or left, and named once."""
@@ -247,6 +252,18 @@ def _with_package(file: ExperimentFile) -> ExperimentFile:
     from runslot.launch.onefile import with_package  # archives are slow to load, and few launches need one
 
     return with_package(file)
+
+
+def _make(directory: Path) -> bool:
+    """Make a run's directory; False where it was there, and perhaps files of the run in it."""
+    try:
+        os.mkdir(directory)  # noqa: PTH102  a start's
+    except FileNotFoundError:
+        directory.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        directory.mkdir(exist_ok=True)  # refuses whatever else lies there
+        return False
+    return True
 
 
 def _reads_above(file: ExperimentFile) -> bool:
