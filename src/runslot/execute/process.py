@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from runslot.execute.functions import call_function, seed_everything, set_gpu_mode, variant_of
-from runslot.execute.import_state import freshen
 from runslot.execute.linux import die_with_parent
 from runslot.execute.marking import mark
 from runslot.execute.placement import Placement, arguments
@@ -30,7 +28,7 @@ from runslot.experiment.current import RUN_VARIABLE
 from runslot.experiment.records import Function, LoggerSettings, Run, RunFile
 from runslot.experiment.rundir import RunDir
 
-_OWN_FILES = frozenset({__file__, call_function.__code__.co_filename})
+_OWN_FILES = frozenset({__file__, f"{os.path.dirname(__file__)}/functions.py"})  # noqa: PTH120  as code names them
 
 _LONGEST_MESSAGE = 4096
 """Bytes that a pipe takes at once, whether or not anybody reads."""
@@ -84,6 +82,8 @@ def become_run(job: Job, keeper: int, console: int, message: int) -> None:
         if job.function is None:
             code = CANNOT_START
             os.execvpe(job.argv[0], list(job.argv), job.environment)  # noqa: S606  no shell is the point
+        from runslot.execute.import_state import freshen  # a function's alone, and loaded: its template did
+
         freshen()
         code = call_and_finish(job, job.function, message)
     except BaseException as error:  # noqa: BLE001  the keeper says it; this process has nobody else to tell
@@ -103,6 +103,8 @@ def cold_start(file: RunFile, run_dir: RunDir) -> list[str]:
 
 def call_and_finish(job: Job, function: Callable[..., Any], message: int | None) -> int:
     """Call the function as the run's main program, end its threads and exit handlers, and return the exit code."""
+    from runslot.execute.functions import call_function, seed_everything, set_gpu_mode, variant_of
+
     reference = Function.from_json(job.file.work["function"])
     try:
         _point_loggers(job)

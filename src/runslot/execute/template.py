@@ -23,12 +23,8 @@ from typing import Any
 from runslot.errors import RunslotError
 from runslot.execute.cgroup import enclose, group_of, sweep
 from runslot.execute.channel import Channel
-from runslot.execute.cold import enter_import_path
 from runslot.execute.evidence import kill_count
-from runslot.execute.functions import find_function
 from runslot.execute.guardian import Guardian
-from runslot.execute.import_failure import describe_failure, missing_module
-from runslot.execute.import_state import ImportState
 from runslot.execute.keeper import WATCHED
 from runslot.execute.marking import find_room
 from runslot.execute.pools import find_pools
@@ -103,6 +99,13 @@ class Template:
             finalizer.atexit = False
 
     def _import(self, function: dict[str, Any], home: str, path: list[str], cwd: str) -> dict[str, Any]:
+        # A bare template, which every keeper of scripts is a fork of, stays small; and nothing of the user's path is
+        # taken for what these load.
+        from runslot.execute.cold import enter_import_path
+        from runslot.execute.functions import find_function
+        from runslot.execute.import_failure import describe_failure, missing_module
+        from runslot.execute.import_state import ImportState
+
         kept = {name: os.environ.get(name) for name in _ONE_THREAD}
         os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))  # pools without threads: a fork loses threads
         os.chdir(cwd)
