@@ -150,8 +150,30 @@ def _spread(means: Sequence[float | None], widths: Sequence[float | None]) -> li
     """Return `mean ± width` of a column, each row with the digits that its own width is worth."""
     alone = texts_of(mean for mean, width in zip(means, widths, strict=True) if not width)
     pairs = [_digits(mean, width, alone) for mean, width in zip(means, widths, strict=True)]
+    exact = {mean for mean, width in zip(means, widths, strict=True) if mean is not None and width == 0}
+    rounded = _rounded(exact, [width for _, width in pairs])
+    pairs = [
+        (rounded.get(mean, text), width) if width == "0" else (text, width)
+        for mean, (text, width) in zip(means, pairs, strict=True)
+    ]
     left = max((len(mean) for mean, _ in pairs), default=0)
     return [f"{mean.rjust(left)}{f' ± {width}' if width else ''}" for mean, width in pairs]
+
+
+def _rounded(means: Collection[float], widths: Sequence[str]) -> dict[float | None, str]:
+    """Return means whose runs all agree, to the places of the column's widths; none where two would look alike.
+
+    A whole number stays whole.
+    """
+    places = [len(width.partition(".")[2]) for width in widths if "." in width and "e" not in width]
+    if not places:
+        return {}
+    texts: dict[float | None, str] = {
+        mean: f"{mean:.{max(places)}f}" for mean in means if math.isfinite(mean) and mean != int(mean)
+    }
+    return (
+        texts if len(set(texts.values())) == len(texts) and not any(float(text) == 0 for text in texts.values()) else {}
+    )
 
 
 def _digits(mean: float | None, width: float | None, alone: Mapping[Hashable, str]) -> tuple[str, str]:

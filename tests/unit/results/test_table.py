@@ -188,6 +188,16 @@ def test_the_best_of_several_variants_is_said_to_be_chosen_by_its_own_seeds(
     assert "by its own seeds" not in printed(tmp_path / "other")
 
 
+def test_a_mean_whose_seeds_agree_has_the_places_of_the_other_rows(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed in range(3):
+        write_run({"lr": 1}, seed, [{"accuracy": 0.97777777}])
+        write_run({"lr": 2}, seed, [{"accuracy": 0.9 + seed / 100}])
+    assert re.search(r" 1 +3 +0\.978 ± 0 ", printed(tmp_path))
+    for seed in range(3):
+        write_run({"lr": 3}, seed, [{"accuracy": 0.97777778}])
+    assert "0.97777777 ± 0" in printed(tmp_path), "two that differ look different"
+
+
 def test_two_launches_of_one_sweep_are_not_mixed(tmp_path: Path, write_run: WriteRun) -> None:
     for experiment in ("first", "second"):
         for seed in (0, 1):
