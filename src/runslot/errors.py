@@ -31,6 +31,25 @@ class NotInstalled(RunslotError, ImportError):
     """An optional part is missing; the message has the command that installs it."""
 
 
+def extra_said(extra: str) -> str:
+    """Return the command that installs an optional part of runslot, from where this one comes from.
+
+    The bare name is not ours on every index: a checkout installs itself, anything else comes from the repository.
+    """
+    from importlib.metadata import PackageNotFoundError, metadata
+    from pathlib import Path
+
+    checkout = Path(__file__).absolute().parents[2]
+    if (checkout / "pyproject.toml").is_file():
+        return f"pip install -e '{checkout}[{extra}]'"
+    try:
+        urls = dict(line.split(", ", 1) for line in metadata("runslot").get_all("Project-URL") or ())
+    except (PackageNotFoundError, ValueError):  # one file, which has no metadata
+        urls = {}
+    source = urls.get("Source")
+    return f"pip install 'runslot[{extra}] @ git+{source}'" if source else f"pip install '.[{extra}]' in a checkout"
+
+
 class Busy(RunslotError):
     """Someone else holds what is needed; trying again later can help."""
 

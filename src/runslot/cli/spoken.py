@@ -113,7 +113,8 @@ def refuse_extra(target: str | None, extra: Sequence[str], command: bool) -> NoR
             )
         options = " ".join(f"--grid {shlex.quote(word)}" for word in extra if "=" in word)
         raise InvalidInput(f"values of a key are given by --grid: runslot run {target} {options}")
-    words = shlex.join([*([target] if target else []), *extra])
+    script = ["python"] if target is not None and target.endswith(".py") and shutil.which(target) is None else []
+    words = shlex.join([*script, *([target] if target else []), *extra])
     raise InvalidInput(f"a command goes after --: runslot run -- {words}")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from runslot.cli.options import Logs, PathTemplate
-from runslot.errors import NotInstalled
+from runslot.errors import NotInstalled, extra_said
 
 
 def view(
@@ -56,7 +56,7 @@ def view(
     except ImportError as error:
         if error.name is not None and error.name.startswith("runslot"):
             raise
-        raise NotInstalled(f"the page needs more packages ({error.name}): pip install 'runslot[view]'") from error
+        raise NotInstalled(f"the page needs more packages ({error.name}): {extra_said('view')}") from error
     from runslot.cli.finding import places_of
 
     choices = Choices().replaced({"include": tuple(include or ()), "diverged": diverged, "level": level})

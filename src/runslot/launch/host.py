@@ -78,16 +78,21 @@ class HostError(RunslotError):
         """Whether all other files of a transfer came."""
 
 
+def check_host_name(name: str) -> None:
+    """Refuse what `ssh` would not take for a host; whether there is an ssh here is asked when one is reached."""
+    if not name or name.startswith("-") or re.search(r"[\s/:\0]", name):
+        raise InvalidInput(
+            f"{name!r} cannot be a host: write the name that `ssh NAME` takes (user@host, or a `Host` entry of the "
+            "ssh configuration, which also says the port)"
+        )
+
+
 class Host:
     """One host, by the name that `ssh NAME` takes; thread-safe. Close it to close its connection."""
 
     def __init__(self, name: str, config: str | None = None, options: Sequence[str] = ()) -> None:
         """`config` is another configuration file (`ssh -F`), `options` are further `ssh -o` settings (`Port=2222`)."""
-        if not name or name.startswith("-") or re.search(r"[\s/:\0]", name):
-            raise InvalidInput(
-                f"{name!r} cannot be a host: write the name that `ssh NAME` takes (user@host, or a `Host` entry of the "
-                "ssh configuration, which also says the port)"
-            )
+        check_host_name(name)
         for program in ("ssh", "rsync"):
             if shutil.which(program) is None:
                 raise NotInstalled(f"there is no {program} on this machine: install {_PACKAGES[program]}")

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from runslot.errors import InvalidInput, NotInstalled
+from runslot.errors import InvalidInput, NotInstalled, extra_said
 from runslot.experiment.processes import host_name
 from runslot.launch.events import LaunchEnded, LaunchEvent, LaunchStarted, Observer, RunEnded, Said
 from runslot.launch.printing import outcome_said
@@ -82,7 +82,7 @@ def _service(url: str) -> Any:
     try:
         import apprise
     except ImportError:
-        raise NotInstalled("notifications go through apprise: pip install 'runslot[notify]'") from None
+        raise NotInstalled(f"notifications go through apprise: {extra_said('notify')}") from None
     service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
     if service is None:
         scheme = url.partition("://")[0] if "://" in url else "no scheme"

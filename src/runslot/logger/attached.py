@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runslot.errors import InvalidInput, NotInstalled, RunslotError
+from runslot.errors import InvalidInput, NotInstalled, RunslotError, extra_said
 from runslot.logger.cells import Plain
 from runslot.logger.named_sinks import SummaryWriter, asked_by_environment, is_installed, named_sink
 from runslot.logger.problems import Problems
@@ -32,7 +32,7 @@ class AttachedSinks:
             raise InvalidInput(f"sink {sink!r} writes into a run directory, and there is none; call setup_logger first")
         make = named_sink(sink, directory)
         if not is_installed(sink):
-            raise NotInstalled(f"the sink {sink!r} needs {sink}: pip install 'runslot[{sink}]'")
+            raise NotInstalled(f"the sink {sink!r} needs {sink}: {extra_said(sink)}")
         if all(thread.name != sink for thread in self._threads):
             self._start(sink, make)
 

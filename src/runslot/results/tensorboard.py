@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from runslot.errors import extra_said
 from runslot.results.points import Point, rows_of_points
 from runslot.results.problems import Problem, Unread
 
@@ -27,7 +28,7 @@ def read(files: Sequence[str], problems: list[Problem], unread: list[Unread]) ->
     try:
         from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
     except ImportError:
-        problems.append(Problem(files[0], "is read with `pip install 'runslot[tensorboard]'`; it is left out"))
+        problems.append(Problem(files[0], f"is read with tensorboard, {extra_said('tensorboard')}; it is left out"))
         return None
     log = _Log()
     for file in files:

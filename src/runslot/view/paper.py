@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from runslot.errors import InvalidInput, NotInstalled
+from runslot.errors import InvalidInput, NotInstalled, extra_said
 from runslot.results.results import Results
 from runslot.view import drawing, drawing_charts
 from runslot.view.chart import Chart
@@ -248,7 +248,7 @@ def draw_paper(table: pl.DataFrame, settings: dict[str, Any], kind: str) -> byte
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise NotInstalled("figures are drawn by matplotlib: pip install 'runslot[plot]'") from error
+        raise NotInstalled(f"figures are drawn by matplotlib: {extra_said('plot')}") from error
     points: dict[str, list[Any]] = {name: table[name].to_list() for name in table.columns}
     with matplotlib.rc_context(drawing.STYLE):  # type: ignore[arg-type]  # its names are literals there
         drawer = drawing_charts.draw_charts if "panels" in settings else drawing.draw

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
 
-from runslot.errors import InvalidInput, NotFound, NotInstalled, RunslotError, nearest
+from runslot.errors import InvalidInput, NotFound, NotInstalled, RunslotError, extra_said, nearest
 
 _PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}
 
@@ -79,7 +79,7 @@ def open_store(url: str) -> Store:
         filesystem = _filesystem(parts.scheme)
     except ImportError as error:
         raise NotInstalled(
-            f"{parts.scheme}:// needs the package {package}: pip install 'runslot[cloud]', or {package} alone"
+            f"{parts.scheme}:// needs the package {package}: {extra_said('cloud')}, or {package} alone"
         ) from error
     return Bucket(url, filesystem)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runslot.errors import InvalidInput, NotInstalled, RunslotError
+from runslot.errors import InvalidInput, NotInstalled, RunslotError, extra_said
 from runslot.launch.onefile import one_file
 from runslot.launch.sky.driver.quota import Quota
 
@@ -135,7 +135,7 @@ class SkyPilot:
             return answer["answer"]
         if answer["refused"] == "missing":
             raise NotInstalled(
-                f"rented machines need SkyPilot (800 MB): {answer['said']}; pip install 'runslot[cloud]', or install "
+                f"rented machines need SkyPilot (800 MB): {answer['said']}; {extra_said('cloud')}, or install "
                 "skypilot[aws,gcp] in an environment of its own and name its interpreter as skypilot_python"
             )
         raise (InvalidInput if answer["refused"] == "invalid" else CloudRefused)(answer["said"])

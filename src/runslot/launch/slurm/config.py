@@ -14,7 +14,7 @@ from runslot.experiment.status import ExperimentStatus
 from runslot.hardware.resources import Resources
 from runslot.launch.configured import Engine, Finding
 from runslot.launch.events import Observer
-from runslot.launch.host import Host
+from runslot.launch.host import Host, check_host_name
 from runslot.launch.onefile import experiment_archive
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.slurm.cluster import DEFAULT_ARRAY_SIZE, Cluster
@@ -82,7 +82,7 @@ class Slurm:
                 raise InvalidInput(f"{key} has a line break, or another control character, in it")
         check_options(self.options)
         if self.login is not None:
-            Host(self.login, self.config)
+            check_host_name(self.login)
 
     @property
     def moves(self) -> bool:

@@ -10,7 +10,7 @@ from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.status import ExperimentStatus
 from runslot.launch.configured import Engine, Finding
 from runslot.launch.events import Observer
-from runslot.launch.host import Host
+from runslot.launch.host import Host, check_host_name
 from runslot.launch.onefile import experiment_archive
 from runslot.launch.opened import OpenExperiment
 from runslot.launch.ssh.checking import check_host
@@ -49,7 +49,7 @@ class SSH:
             if not 0 < getattr(self, key) < float("inf"):
                 raise InvalidInput(f"{key} is {getattr(self, key)!r}, but it is a number of seconds above 0")
         for host in self.hosts:
-            Host(host, self.config, self.options)
+            check_host_name(host)
 
     @property
     def moves(self) -> bool:
