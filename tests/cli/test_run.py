@@ -256,6 +256,11 @@ def test_a_command_is_named_after_its_script(command, name):
     assert script_name(command.split()) == name
 
 
+def test_what_a_shell_is_given_names_its_script():
+    assert script_name(["bash", "-c", "accelerate launch train.py --lr 1 | tee log"]) == "train"
+    assert script_name(["bash", "-c", "ls"]) is None
+
+
 def test_every_event_is_documented_with_its_keys():
     run, where = Run("1", "a", {"x": 1}, "a/run_0", seed=0), Path("/x")
     events: list[LaunchEvent] = [

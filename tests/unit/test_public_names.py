@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import runslot
 
@@ -109,3 +112,24 @@ def test_import_runslot_and_what_runs_beside_training_load_no_third_party_module
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(runslot, "no_such_name")
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("site", r"pip install 'runslot\[view\] @ git\+https://\S+'"),
+        ("checkout/src", r"pip install -e '\S+/checkout\[view\]'"),
+    ],
+)
+def test_optional_parts_are_installed_from_where_runslot_comes_from(tmp_path: Path, where: str, said: str) -> None:
+    package = tmp_path / where / "runslot"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "errors.py"):
+        (package / name).write_bytes((Path(runslot.__file__).parent / name).read_bytes())
+    if where != "site":
+        (tmp_path / "checkout" / "pyproject.toml").touch()
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from runslot.errors import extra_said; print(extra_said('view'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, package.parent], capture_output=True, text=True, check=True)
+    assert re.fullmatch(said, done.stdout.strip())

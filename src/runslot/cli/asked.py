@@ -119,7 +119,8 @@ def script_name(argv: Sequence[str]) -> str | None:
         return Path(program).stem or None
     for number, argument in enumerate(argv[1:], 1):
         if argument in {"-c", "-e"}:
-            return None
+            inside = argv[number + 1].split() if number + 1 < len(argv) and program.endswith("sh") else []
+            return next((Path(word).stem for word in inside if _SCRIPT.fullmatch(word)), None)
         if argument == "-m" and number + 1 < len(argv):
             return argv[number + 1].rpartition(".")[2]
         if _SCRIPT.fullmatch(argument):

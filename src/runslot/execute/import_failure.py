@@ -20,6 +20,8 @@ def missing_module(text: str, python: str) -> str:
     missing = _MISSING.search(text)
     if missing is None:
         return ""
+    if missing[1] == "runslot":
+        return f"{python} has no runslot, which a command that imports it needs: install it there too"
     return (
         f"{python} has no module {missing[1]!r}: activate the environment that has it, "
         "or name its Python with --python PATH, --uv or --conda ENV"
