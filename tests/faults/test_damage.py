@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,14 @@ import pytest
 
 from runslot import Experiment
 from runslot.__main__ import main
+from runslot.errors import Damaged
+from runslot.experiment.files import read_lines
+from runslot.experiment.journal import read_events
+from runslot.experiment.lock import LauncherLock
+from runslot.experiment.status import read_status
+from runslot.launch.attached import attach
+from runslot.launch.events import LaunchEnded, LaunchEvent
+from runslot.launch.launching import launch
 
 pytestmark = pytest.mark.fault
 
@@ -322,3 +332,85 @@ def test_a_launcher_goes_on_beside_files_that_are_no_requests(tmp_path: Path, ca
         "1-2 (conflict).json",
         "note.txt~",
     ]
+
+
+def test_a_journal_of_blank_lines_costs_little_memory(tmp_path: Path) -> None:
+    directory = Experiment("blank", ["true"], root=tmp_path).prepare()
+    directory.journal_file.write_bytes(b"\n" * (32 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(Damaged, match="line 1,"):
+            list(read_events(directory.journal_file))
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_lines_are_read_alike_whatever_their_lengths(tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    lengths = [chance.choice((0, 1, 60, 400, 131_000, 131_072, 300_000)) for _ in range(60)] + [3] * 9000
+    objects = [{"number": number, "text": "x" * length} for number, length in enumerate(lengths)]
+    file = tmp_path / "lines.jsonl"
+    file.write_text("".join(f"{json.dumps(each)}\n" for each in objects) + '{"torn": ')
+    assert list(read_lines(file)) == objects
+    with file.open("a") as lines:
+        lines.write("\n{}\n")
+    with pytest.raises(Damaged, match=f"line {len(objects) + 1}, is not JSON"):
+        list(read_lines(file))
+
+
+def test_onlookers_pass_over_runs_that_the_list_does_not_have(tmp_path: Path) -> None:
+    directory = Experiment("fewer", ["true"], seeds=2, root=tmp_path).prepare()
+    assert launch(directory, lambda _: None).all_succeeded
+    lines = directory.journal_file.read_text().splitlines(keepends=True)
+    first = next(line for line in lines if '"start"' in line)
+    odd = [re.sub(r'"run":"[^"]*"', '"run":"nobody"', first), first.replace('"slot":', '"slit":'), lines[-1]]
+    directory.journal_file.write_text(lines[0].replace('"slots":', '"slits":'))
+    seen: list[LaunchEvent] = []
+    lock = LauncherLock(directory)
+    lock.acquire()
+    try:
+        with directory.journal_file.open("a") as journal:
+            journal.writelines(odd)
+        with no_longer_than(PATIENCE_S):
+            attach(directory, seen.append, replay=True)
+    finally:
+        lock.release()
+    assert isinstance(seen[-1], LaunchEnded)
+
+
+def test_a_directory_that_holds_a_home_or_the_root_is_not_acted_on(tmp_path: Path, capsys, monkeypatch) -> None:
+    home = tmp_path / "users" / "alice"
+    root = tmp_path / "data" / "runs"
+    shared = tmp_path / "shared"
+    for place in (home, root, shared):
+        place.mkdir(parents=True)
+    shared.chmod(0o1777)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("RUNSLOT_ROOT", str(root))
+    near = [Experiment("near", ["true"], root=place).prepare() for place in (home, shared, tmp_path / "users")]
+    for command in ("stop", "resume", "pause", "continue"):
+        for place in ("/", "~", str(home), str(home.parent), str(root.parent), str(shared)):
+            assert "name an experiment, or a directory of some" in runslot(capsys, command, place)
+    assert all(read_status(each).counts == {"queued": 1} for each in near)
+    for place in (near[0].path, home / "near"):
+        assert "succeeded" in runslot(capsys, "resume", str(place)) or "nothing" in capsys.readouterr().out
+    Experiment("here", ["true"], root=root).prepare()
+    assert "succeeded" in runslot(capsys, "resume", str(root))
+
+
+def test_one_experiment_that_is_refused_costs_no_other_its_command(sound: Path, tmp_path: Path, capsys) -> None:
+    bad = bad_of(Path(shutil.copytree(sound, tmp_path / "root", symlinks=True)))
+    (bad / "launcher.lock").write_text("torn")
+    Experiment("last", ["true"], root=tmp_path / "root").prepare()
+    said = runslot(capsys, "resume", str(tmp_path / "root"))
+    assert "launcher.lock" in said
+    assert "the run succeeded" in said
+    (bad / "runs.jsonl").write_text("torn\n")
+    said = runslot(capsys, "pause", str(tmp_path / "root"))
+    assert "launcher.lock" in said
+    assert "no launcher is at work" in said
+    said = runslot(capsys, "stop", str(tmp_path / "root"), "run_9")
+    assert "runs.jsonl" in said
+    assert "has no run 'run_9'" in said
+    assert "launcher.lock" in runslot(capsys, "attach", str(tmp_path / "root"))

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from runslot import Experiment
+from runslot.errors import RunslotError
 from runslot.execute.cgroup import end_group
 from runslot.execute.leftovers import end_escaped
+from runslot.experiment.files import open_to_append
 from runslot.experiment.holder import find_holder, find_keeper
 from runslot.experiment.journal import Journal
 from runslot.experiment.owner import OthersFiles
@@ -285,3 +287,73 @@ def test_a_control_group_that_a_file_names_is_one_of_the_kernels_and_ours(tmp_pa
     assert end_group(str(group), gone) == 0
     assert precious.read_text() == "precious"
     assert (group / "cgroup.kill").read_text() == "precious"
+
+
+@AS_ROOT
+@pytest.mark.parametrize("name", ["journal.jsonl", "runs.jsonl", "launcher.log", "run_0/console.log"])
+def test_nothing_is_appended_through_a_link_that_another_user_laid_for_a_file(tmp_path: Path, name: str) -> None:
+    experiment = Experiment("bait", ["true"], root=tmp_path / "r").prepare()
+    private = tmp_path / "private"
+    file = experiment.path / name
+    file.parent.mkdir(exist_ok=True)
+    private.write_bytes((file.read_bytes() if file.exists() else b"") + b"a last line without an end")
+    before = private.read_bytes()
+    file.unlink(missing_ok=True)
+    file.symlink_to(private)
+    os.chown(file, STRANGER, STRANGER, follow_symlinks=False)
+    with pytest.raises((OSError, RunslotError), match="another user made: nothing is written"):
+        _write(experiment, name)
+    assert private.read_bytes() == before
+
+
+def _write(experiment: ExperimentDir, name: str) -> None:
+    if name == "runs.jsonl":
+        experiment.append_runs(experiment.read_runs())
+    (outcome,) = launch(experiment, quietly)
+    raise RunslotError(outcome.message)
+
+
+@AS_ROOT
+def test_a_file_of_another_user_is_not_appended_to_and_one_of_a_trusted_user_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "log"
+    file.write_text("theirs\n")
+    os.chown(file, STRANGER, STRANGER)
+    with pytest.raises(OSError, match="belongs to user 64001: nothing is written into it"):
+        open_to_append(file)
+    monkeypatch.setenv("RUNSLOT_TRUST", str(STRANGER))
+    os.close(open_to_append(file))
+
+
+@AS_ROOT
+def test_a_run_does_not_start_in_a_directory_that_another_user_made_for_it(tmp_path: Path) -> None:
+    experiment = Experiment("bait", ["true"], root=tmp_path / "r").prepare()
+    place = experiment.path / "run_0"
+    place.mkdir()
+    os.chown(place, STRANGER, STRANGER)
+    (outcome,) = launch(experiment, quietly)
+    assert outcome.kind == "lost"
+    assert "belongs to user 64001" in outcome.message
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["launcher.log", "run_0/console.log"])
+def test_a_named_pipe_for_a_log_holds_nobody(tmp_path: Path, name: str) -> None:
+    experiment = Experiment("bait", ["true"], root=tmp_path / "r").prepare()
+    (experiment.path / name).parent.mkdir(exist_ok=True)
+    (experiment.path / name).unlink(missing_ok=True)
+    os.mkfifo(experiment.path / name)
+    argv = [sys.executable, "-m", "runslot", "resume", "--quiet", str(experiment.path)]
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stderr
+    assert name in ended.stderr or name in str([each.outcome for each in read_status(experiment).runs])
+
+
+def test_a_log_that_leads_to_a_place_of_ones_own_is_written_there(tmp_path: Path) -> None:
+    experiment = Experiment("bait", ["echo", "hello"], root=tmp_path / "r").prepare()
+    (experiment.path / "run_0").mkdir()
+    (experiment.path / "run_0" / "console.log").symlink_to(tmp_path / "large disk")
+    assert launch(experiment, quietly).all_succeeded
+    assert (tmp_path / "large disk").read_text() == "hello\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from runslot.cli.ending import shown
-from runslot.cli.finding import experiments_at
+from runslot.cli.finding import EachAlone, experiments_at
 from runslot.cli.launched import end
 from runslot.cli.views import observing, on_terminal
 from runslot.errors import InvalidInput, NotFound
@@ -24,7 +24,12 @@ def under_way(path: Path | None) -> ExperimentDir:
             raise NotFound("nothing of yours is under way on this machine; name a directory")
         return launched[-1]
     experiments = experiments_at(path)
-    at_work = [each for each in experiments if living_launcher(each)]
+    each_alone = EachAlone(len(experiments) == 1)
+    at_work = []
+    for experiment in experiments:
+        with each_alone.guard():
+            if living_launcher(experiment):
+                at_work.append(experiment)
     if len(at_work) > 1:
         several = "".join(f"\n  {shown(each.path)}" for each in at_work)
         raise InvalidInput(f"{len(at_work)} experiments of {path} are under way; name one:{several}")

@@ -99,12 +99,12 @@ def clean(
 
     What is here stays. Refused while machines are rented, or a launch is at work.
     """
-    from runslot.cli.finding import experiments_at
+    from runslot.cli.finding import experiments_to_act_on
     from runslot.errors import InvalidInput
     from runslot.launch.sky.rented import read_record
 
     for directory in directories:
-        found = [(each, read_record(each)) for each in experiments_at(directory)]
+        found = [(each, read_record(each)) for each in experiments_to_act_on(directory)]
         rented = [(experiment, record) for experiment, record in found if record is not None]
         if not rented:
             raise InvalidInput(f"nothing was rented for {directory}, so it has nothing in a bucket")
@@ -191,7 +191,7 @@ def _wanted(names: Sequence[str], sky: SkyPilot, every: bool) -> list[tuple[str,
 
     Each with whether a managed job has it. SkyPilot is not asked where the books of the experiments say it all.
     """
-    from runslot.cli.finding import experiments_at
+    from runslot.cli.finding import experiments_to_act_on
     from runslot.errors import InvalidInput, nearest
     from runslot.launch.sky.rented import read_record
 
@@ -203,7 +203,7 @@ def _wanted(names: Sequence[str], sky: SkyPilot, every: bool) -> list[tuple[str,
         if name not in alive:
             raise InvalidInput(f"no machine {name} is rented{nearest(name, alive)}: `runslot cloud ls` lists them")
         wanted.append((name, alive[name], None))
-    for experiment in (each for directory in directories for each in experiments_at(directory)):
+    for experiment in (each for directory in directories for each in experiments_to_act_on(directory)):
         experiment.require_own()
         record = read_record(experiment)
         machines = record.machines if record is not None else ()

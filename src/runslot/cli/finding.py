@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.cli.ending import shown
-from runslot.errors import Damaged, InvalidInput, NotFound, nearest
+from runslot.errors import InvalidInput, NotFound, RunslotError, nearest, refusals
 from runslot.experiment.records import Run
 from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
 from runslot.experiment.settings import default_root, path_of
@@ -36,13 +37,38 @@ def experiments_at(path: Path | None) -> list[ExperimentDir]:
     raise NotFound(f"there is no experiment in {path}")
 
 
+def experiments_to_act_on(path: Path | None) -> list[ExperimentDir]:
+    """Return the experiments of a directory for a command that starts, stops or changes them.
+
+    A home, what is above a home or the root, and a directory of everyone's (`/tmp`) may hold experiments that nobody
+    has in mind: they are refused.
+    """
+    if path is not None:
+        _refuse_too_wide(path, _existing(path))
+    return experiments_at(path)
+
+
+def _refuse_too_wide(path: Path, place: Path) -> None:
+    if _experiments_of(place):
+        return
+    root, home = default_root().resolve(), Path(os.path.expanduser("~")).resolve()  # noqa: PTH111  some have none
+    if place in {home, *home.parents, *root.parents} or (place != root and place.stat().st_mode & stat.S_ISVTX):
+        raise InvalidInput(
+            f"{path} holds more than experiments of one place, and what lies there would be acted on: name an "
+            f"experiment, or a directory of some, as {shown(root)}"
+        )
+
+
 def _experiments_around(place: Path) -> list[ExperimentDir]:
     return next((found for parent in place.parents if (found := _experiments_of(parent))), [])
 
 
 @dataclass
 class EachAlone:
-    """Several experiments, of which one that is damaged is said and costs no other: `with each_alone.guard():`."""
+    """Several experiments, of which one that is refused is said and costs no other: `with each_alone.guard():`.
+
+    It may be damaged, another user's, held by somebody, or removed at this moment.
+    """
 
     alone: bool
     """Whether there is one: then its error is the command's."""
@@ -52,8 +78,9 @@ class EachAlone:
     def guard(self) -> Iterator[None]:
         """Say, on standard error, that what is done inside cannot be done with this experiment."""
         try:
-            yield
-        except Damaged as error:
+            with refusals():
+                yield
+        except RunslotError as error:
             if self.alone:
                 raise
             self.problems += 1
@@ -132,7 +159,11 @@ def _experiments_of(directory: Path) -> list[ExperimentDir]:
 
 def one_run(experiments: Sequence[ExperimentDir], text: str) -> FoundRun:
     """Return the one run of these experiments that `text` names; an error lists those that it could mean."""
-    found = [FoundRun(experiment, run) for experiment in experiments for run in experiment.read_runs()]
+    each_alone = EachAlone(len(experiments) == 1)
+    found: list[FoundRun] = []
+    for experiment in experiments:
+        with each_alone.guard():
+            found += [FoundRun(experiment, run) for run in experiment.read_runs()]
     exact = [each for each in found if text in (each.run.directory, each.run.id)]
     exact = exact or [each for each in found if text.startswith(f"{each.run.directory}/")]  # a file of the run
     matches = exact or [each for each in found if each.run.id.startswith(text) or text in each.run.directory]

@@ -25,11 +25,22 @@ def pause(directory: AtWork) -> None:
 
 def ask(directory: Path, paused: bool) -> None:
     """Pause or continue all experiments of a directory that have a launcher; refuse where none has."""
-    from runslot.cli.finding import experiments_at
+    from runslot.cli.finding import EachAlone, experiments_to_act_on
     from runslot.experiment.lock import living_launcher
     from runslot.launch.pausing import pause as ask_launcher
 
-    experiments = experiments_at(directory)
-    for experiment in [each for each in experiments if living_launcher(each)] or experiments:
-        ask_launcher(experiment, paused)
-        typer.echo(f"{'paused' if paused else 'continues'}: {experiment.path}")
+    experiments = experiments_to_act_on(directory)
+    each_alone = EachAlone(len(experiments) == 1)
+    at_work = []
+    for experiment in experiments:
+        with each_alone.guard():
+            if living_launcher(experiment):
+                at_work.append(experiment)
+    if not at_work and each_alone.problems < len(experiments):
+        at_work = experiments[-1:]  # where nobody is at work, that is what is said
+    for experiment in at_work:
+        with each_alone.guard():
+            ask_launcher(experiment, paused)
+            typer.echo(f"{'paused' if paused else 'continues'}: {experiment.path}")
+    if each_alone.problems:
+        raise typer.Exit(1)

@@ -24,7 +24,7 @@ def pull(
     """
     import time
 
-    from runslot.cli.finding import experiments_at
+    from runslot.cli.finding import experiments_to_act_on
     from runslot.cli.quantities import parse_seconds
     from runslot.errors import Busy, InvalidInput
     from runslot.launch.bucket import Unreachable
@@ -32,7 +32,7 @@ def pull(
     from runslot.launch.sky.rented import END_STATES, read_record
 
     pause = None if every is None else parse_seconds(every)
-    left = {experiment.path: experiment for experiment in experiments_at(directory)}
+    left = {experiment.path: experiment for experiment in experiments_to_act_on(directory)}
     records = {path: read_record(experiment) for path, experiment in left.items()}
     left = {path: experiment for path, experiment in left.items() if records[path] is not None}
     if not left:

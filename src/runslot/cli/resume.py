@@ -34,14 +34,14 @@ def resume(
     Runs that are still under way, because only their launcher died, are adopted.
     """
     from runslot.cli.asking import on_change, saying
-    from runslot.cli.finding import EachAlone, experiments_at
+    from runslot.cli.finding import EachAlone, experiments_to_act_on
     from runslot.cli.launched import INTERRUPTED, resume_experiment
     from runslot.cli.limits import agree, limit
     from runslot.launch.code_change import settle_resume
 
     agree(yes)
     worst = 0
-    experiments = experiments_at(directory)
+    experiments = experiments_to_act_on(directory)
     each_alone = EachAlone(len(experiments) == 1)
     for experiment in experiments:
         with each_alone.guard():

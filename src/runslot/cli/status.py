@@ -43,6 +43,7 @@ def status(
         for number, each in enumerate(statuses):
             if number:
                 typer.echo()
-            print_status(each, every)
+            with each_alone.guard():
+                print_status(each, every)
     if each_alone.problems:
         raise typer.Exit(1)

@@ -29,9 +29,9 @@ def stop(
 
     What has not started is not started; `runslot resume` continues.
     """
-    from runslot.cli.finding import EachAlone, experiments_at, one_run
+    from runslot.cli.finding import EachAlone, experiments_to_act_on, one_run
 
-    experiments = experiments_at(directory)
+    experiments = experiments_to_act_on(directory)
     each_alone = EachAlone(len(experiments) == 1)
     asked: dict[Path, list[str]] = {}
     for text in runs or ():

@@ -28,6 +28,7 @@ from runslot.execute.placement import place, run_environment
 from runslot.execute.process import CANNOT_START, Job, become_run, cannot_start, make_job
 from runslot.execute.spawning import AVAILABLE, Guard, spawn
 from runslot.experiment.claim import take_claim
+from runslot.experiment.files import open_to_append
 from runslot.experiment.processes import ProcessIdentity, children_of, host_name, identify
 from runslot.experiment.records import Attempt, Kind, Outcome, Policy, RunFile
 from runslot.experiment.rundir import RunDir, write_json
@@ -241,7 +242,7 @@ class Keeper:
         write_json(self.job.run_dir.attempt_file, self.record)
 
     def _start(self) -> None:
-        console = os.open(self.job.run_dir.console, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        console = open_to_append(self.job.run_dir.console)
         try:
             guard = _guard()
             if self.job.function is None and guard is not None:

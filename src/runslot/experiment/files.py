@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import Damaged
+from runslot.experiment.owner import other_owner
+from runslot.hardware.lockfile import user_name
 
 LARGEST_OBJECT_BYTES = 64 << 20
 """A variant may hold a large table; nothing that is larger is one object."""
 LARGEST_LIST_BYTES = 2 << 30
 """Ten million lines of a journal."""
 
-_LINES_TOGETHER = 500
-"""Lines that are parsed in one call."""
+_BYTES_TOGETHER = 1 << 17
+"""Of whole lines, that are parsed in one call: some hundred events."""
 
 
 def read_regular(path: Path, limit: int) -> bytes | None:
@@ -68,6 +70,34 @@ def open_regular(path: Path) -> int:
     raise OSError(errno.EINVAL, "is no regular file", os.fspath(path))
 
 
+def open_to_append(path: str | os.PathLike[str], flags: int = os.O_WRONLY) -> int:
+    """Return a descriptor that appends to a file of this user's, which is made; `OSError` for all else, at once.
+
+    Nothing is written through a link that another user made, nor into such a user's file, and a named pipe without a
+    reader would hold the writer.
+    """
+    flags |= os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        if os.lstat(path).st_uid != os.geteuid():
+            why = "is a link that another user made: nothing is written through it; remove it"
+            raise OSError(errno.EINVAL, why, os.fspath(path)) from None
+        descriptor = os.open(path, flags, 0o666)
+    status = os.fstat(descriptor)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISCHR(status.st_mode)):
+        why = f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}, not a file; remove it"
+    elif stat.S_ISREG(status.st_mode) and status.st_uid != os.geteuid() and other_owner(path) is not None:
+        why = f"belongs to {user_name(status.st_uid)}: nothing is written into it; remove it"
+    else:
+        os.set_blocking(descriptor, True)  # a run may have it as its standard output
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, why, os.fspath(path))
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return the object in `path`, or None where there is no such file; anything else is `Damaged`."""
     text = read_regular(path, LARGEST_OBJECT_BYTES)
@@ -87,9 +117,10 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     data = read_regular(path, LARGEST_LIST_BYTES)
     if data is None:
         return
-    lines = data.split(b"\n")[:-1]  # what follows the last newline is empty, or torn
-    for first in range(0, len(lines), _LINES_TOGETHER):
-        block = lines[first : first + _LINES_TOGETHER]
+    first, start, last = 0, 0, data.rfind(b"\n") + 1  # what follows the last newline is empty, or torn
+    while start < last:
+        end = data.rfind(b"\n", start, start + _BYTES_TOGETHER) + 1 or data.index(b"\n", start) + 1
+        block = data[start : end - 1].split(b"\n")
         try:
             values = json.loads(b"[" + b",".join(block) + b"]")  # half the time of a call for each line
         except (ValueError, RecursionError):
@@ -97,6 +128,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         if len(values) != len(block) or set(map(type, values)) != {dict}:
             values = [parsed_line(path, number, line) for number, line in enumerate(block, first + 1)]
         yield from values
+        first, start = first + len(block), end
 
 
 def parsed_line(path: Path, number: int, line: bytes) -> dict[str, Any]:

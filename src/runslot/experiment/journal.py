@@ -15,7 +15,7 @@ from typing import Any
 
 from runslot.errors import Damaged
 from runslot.experiment.disk import is_asked, sync_data
-from runslot.experiment.files import parsed_line, read_lines
+from runslot.experiment.files import open_regular, open_to_append, parsed_line, read_lines
 from runslot.experiment.records import Outcome, shape_of
 from runslot.experiment.shape import Shape
 
@@ -70,7 +70,7 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
 
 def append_lines(path: Path, records: list[Mapping[str, Any]]) -> None:
     """Append one line a record, all or none (a full disk), after cutting off a torn last line."""
-    with path.open("ab+", buffering=0) as file:
+    with os.fdopen(open_to_append(path, os.O_RDWR), "ab+", buffering=0) as file:
         _cut_torn_line(file.fileno())
         size = os.fstat(file.fileno()).st_size
         data = memoryview(b"".join(_line(record) for record in records))
@@ -93,7 +93,7 @@ class JournalReader:
     def read(self) -> Iterator[dict[str, Any]]:
         """Yield the objects of the lines that were completed since the last call."""
         try:
-            with self._path.open("rb") as file:
+            with os.fdopen(open_regular(self._path), "rb") as file:
                 file.seek(self._offset)
                 data = file.read()
         except FileNotFoundError:
@@ -111,7 +111,7 @@ class Journal:
     """The open journal of the launcher that holds the experiment's lock."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self._descriptor = open_to_append(path, os.O_RDWR)
         self._unwritten = b""
         self._unsynced = False
         self._synced = 0.0

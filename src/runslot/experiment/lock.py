@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 from runslot.errors import Busy, Damaged
-from runslot.experiment.files import read_json
+from runslot.experiment.files import open_to_append, read_json
 from runslot.experiment.processes import ProcessIdentity, identify, is_alive
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shape import Shape
@@ -61,7 +61,7 @@ class LauncherLock:
         self._experiment.require_own()
         if self._link():
             return
-        with self._experiment.journal_file.open("ab") as guard:
+        with os.fdopen(open_to_append(self._experiment.journal_file), "ab") as guard:
             fcntl.flock(guard, fcntl.LOCK_EX)
             try:
                 holder = lock_holder(self._experiment)

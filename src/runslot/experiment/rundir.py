@@ -420,6 +420,7 @@ class ExperimentDir:
         """Raise `LeadsOut` where a link that another user made would lead what is written for `run` elsewhere."""
         if link := other_link(self.runs_base(file), run.directory, every=False):
             raise LeadsOut(f"{link} is a link that another user made: nothing is written through it; remove it")
+        require_own(Path(self.runs_base(file), run.directory))  # or it may be changed into one
 
     def runs_base(self, file: ExperimentFile) -> str:
         """Return the directory below which the runs lie: the experiment's own, or that of its collection."""

@@ -88,12 +88,16 @@ class _Translator:
                 self._under_way.add(each.run.id)
                 path = self._directory.run_dir(each.run, self._file).path
                 yield RunStarted(each.run, path, each.attempts, each.slot, adopted=True)
+        for line in launch[1:]:
+            if line["event"] in {"launcher_ended", "launcher_left"}:  # at this moment: its lock is there still
+                yield from self.translate(line)
 
     def translate(self, line: Mapping[str, Any]) -> Iterator[LaunchEvent]:
         """Yield the event of one line, if it has one."""
         match line["event"]:
             case "start" | "ended" | "dropped" | "slot_taken" | "waits":
-                yield self._of_run(self._runs[line["run"]], line)
+                if line["run"] in self._runs:  # else of a list of runs that was damaged since
+                    yield self._of_run(self._runs[line["run"]], line)
             case "request":
                 yield self._request(line["verb"], line["arguments"])
             case "launcher_started":
@@ -111,9 +115,9 @@ class _Translator:
         path = self._directory.run_dir(run, self._file).path
         if line["event"] == "start":
             self._under_way.add(run.id)
-            return RunStarted(run, path, line["attempt"], line["slot"])
+            return RunStarted(run, path, line["attempt"], line.get("slot"))
         if line["event"] == "waits":
-            return RunWaits(run, line["slot"], line["by"])
+            return RunWaits(run, line.get("slot"), line.get("by", ""))
         self._under_way.discard(run.id)
         if line["event"] == "ended":
             return RunEnded(run, path, Outcome.from_json(line["outcome"]), line.get("retry", False))
@@ -130,8 +134,8 @@ class _Translator:
     def _started(self, line: Mapping[str, Any], before: Sequence[Mapping[str, Any]]) -> LaunchStarted:
         ended = {each["run"] for each in before if each["event"] == "ended"}
         # Which runs the launch is about, its line does not say; what never ended comes first.
-        runs = sorted(self._runs.values(), key=lambda run: run.id in ended)[: line["runs"]]
-        slots = tuple(Slot(line["host"], index, (), ()) for index in range(line["slots"]))
+        runs = sorted(self._runs.values(), key=lambda run: run.id in ended)[: line.get("runs")]
+        slots = tuple(Slot(line.get("host", ""), index, (), ()) for index in range(line.get("slots") or 0))
         said = line.get("slots_said") or f"{len(slots)} slots"
         kept = len(self._runs) - len(runs)
         return LaunchStarted(self._file.name, self._directory.path, tuple(runs), kept, slots, said)

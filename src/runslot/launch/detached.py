@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import runslot
-from runslot.errors import InvalidInput, RunslotError
+from runslot.errors import InvalidInput, RunslotError, refusals
+from runslot.experiment.files import open_to_append
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.events import LaunchEvent, LaunchStarted, Said
 from runslot.launch.launching import launch
@@ -31,7 +32,7 @@ def launch_detached(directory: ExperimentDir, say: Callable[[str], None], **how:
     """
     directory.require_own()
     heard, tell = os.pipe()
-    with directory.launcher_log.open("ab") as log:
+    with os.fdopen(open_to_append(directory.launcher_log), "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", _START.format(_PACKAGE), str(directory.path), str(tell)],
             stdin=subprocess.PIPE,  # for `how`: it may hold a secret, and others see a command line
@@ -107,7 +108,8 @@ def main() -> None:
     os.set_inheritable(int(descriptor), False)  # or the templates would keep it open
     teller = _Teller(int(descriptor))
     try:
-        launch(ExperimentDir(path), teller, **how)
+        with refusals():
+            launch(ExperimentDir(path), teller, **how)
     except RunslotError as error:
         print(f"runslot: {error}", file=sys.stderr)
         teller.tell("refused", str(error))

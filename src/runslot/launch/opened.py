@@ -182,15 +182,10 @@ class OpenExperiment:
             if REQUEST_NAME.fullmatch(name) is None:
                 found += self._name_once(file, "is no request, and stays where it is")
                 continue
-            if file.suffix != ".json":  # its name is all of it: the disk was full
-                found.append(Request(file, file.suffix[1:], ()))
-                continue
             try:
-                value = _REQUEST.values(read_json(file) or {})
+                found.append(_read_request(file))
             except Damaged as error:
                 found += self._set_aside(file, str(error))
-            else:
-                found.append(Request(file, value["verb"], value["arguments"]))
         return found
 
     def _set_aside(self, file: Path, why: str) -> list[Request | OddRequest]:
@@ -274,6 +269,13 @@ def _reads_above(file: ExperimentFile) -> bool:
     return file.front_door == "native" and file.launcher is None
 
 
+def _read_request(file: Path) -> Request:
+    if file.suffix != ".json":  # its name is all of it: the disk was full
+        return Request(file, file.suffix[1:], ())
+    value = _REQUEST.values(read_json(file) or {})
+    return Request(file, value["verb"], value["arguments"])
+
+
 def _withdraw_requests(directory: ExperimentDir) -> None:
     """Remove what was asked of an earlier launcher, which is dead: this one would stop because of it.
 
@@ -285,10 +287,10 @@ def _withdraw_requests(directory: ExperimentDir) -> None:
     except OSError:
         return
     for name in names:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, Damaged):  # what is no request, this launcher sets aside and says
             file = directory.requests / name
             if file.lstat().st_mtime_ns < locked and other_owner(file) is None:
-                file.unlink()
+                _read_request(file).file.unlink()
 
 
 def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> None:

@@ -16,6 +16,7 @@ from runslot.errors import InvalidInput, RunslotError
 from runslot.execute.activation import activated
 from runslot.execute.channel import Channel
 from runslot.execute.marking import room
+from runslot.experiment.files import open_to_append
 from runslot.experiment.processes import ProcessIdentity, boot_id, host_name
 from runslot.experiment.records import Function
 from runslot.launch.open_files import original_limit
@@ -54,7 +55,7 @@ class TemplateProcess:
         flags = ["-S", "-E"] if bare else []
         argv = [python, *flags, "-c", f"{start}{theirs.fileno()}, {package!r}, {original_limit()})"]
         try:
-            with theirs, (log or Path(os.devnull)).open("ab") as console:
+            with theirs, os.fdopen(open_to_append(log or os.devnull), "ab") as console:
                 self._process = subprocess.Popen(
                     argv,
                     stdin=subprocess.DEVNULL,
@@ -85,7 +86,7 @@ class TemplateProcess:
         if early is None:
             return cls(python, log, bare, interpreter)
         try:
-            with (log or Path(os.devnull)).open("ab") as console:
+            with os.fdopen(open_to_append(log or os.devnull), "ab") as console:
                 early._ask({"verb": "print"}, [console.fileno()])
         except BaseException as error:
             early.close()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runslot.errors import Damaged
 from runslot.experiment.files import read_json
 from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import ExperimentDir, write_json
@@ -106,7 +107,12 @@ def record_file(experiment: ExperimentDir) -> Path:
 def read_record(experiment: ExperimentDir) -> Record | None:
     """Return what is rented for an experiment; None where nothing ever was."""
     value = read_json(record_file(experiment))
-    return None if value is None else Record(value["store"], tuple(_machine(each) for each in value["machines"]))
+    if value is None:
+        return None
+    try:
+        return Record(str(value["store"]), tuple(_machine(each) for each in value["machines"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Damaged(f"{record_file(experiment)} does not say what is rented ({error!r})") from error
 
 
 def write_record(experiment: ExperimentDir, record: Record) -> None:
