@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -224,6 +225,11 @@ def test_a_function_of_a_clone_and_the_rest_of_its_runs(runslot, repository):
     assert len(consoles(runslot.root, "c")) == 1
     runslot(*options, "--into", str(directory))
     assert consoles(runslot.root, "c") == [f"first first {directory}/code\n"] * 3
+    options[4] = str(repository)
+    said = runslot.refused(*options, "--into", str(directory))
+    assert re.search(
+        rf"c runs {repository}@v1, project-\w+-\w+, and {repository} is project-\w+-\w+; start a new", said
+    )
 
 
 def test_a_sweep_file_runs_at_a_commit(runslot, repository):

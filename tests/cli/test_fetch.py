@@ -64,8 +64,7 @@ def files_of(run: Path) -> set[str]:
     ("options", "home"),
     [
         ([], {"model.pt", "notes.txt", "deep/model.pt", "deep/notes.txt", "deep/console.log"}),
-        (["--no-fetch", "*.pt", "--no-fetch", "*.log", "--no-fetch", "*.csv"], {"notes.txt", "deep/notes.txt"}),
-        (["--fetch", "deep/", "--no-fetch", "*.pt"], {"deep/notes.txt", "deep/console.log"}),
+        (["--fetch", "deep/", "--no-fetch", "*.pt", "--no-fetch", "*.log", "--no-fetch", "*.csv"], {"deep/notes.txt"}),
     ],
 )
 def test_what_is_chosen_comes_home_from_an_ssh_host_and_what_tells_how_it_went(runslot, far, options, home):

@@ -22,7 +22,7 @@ from runslot.launch.code_copy import Source, find_source
 from runslot.launch.configured import Configured, entry_json, launcher_named
 from runslot.launch.creating import compare, create, widen, with_copy
 from runslot.launch.events import LaunchEvent, Observer, Said
-from runslot.launch.git_code import Repository, clone, inside, refuse_outside
+from runslot.launch.git_code import Repository, clone, inside, refuse_other_commit, refuse_outside
 from runslot.launch.interpreter import look_at
 from runslot.launch.launching import Outcomes, launch
 from runslot.launch.opened import OpenExperiment
@@ -239,6 +239,8 @@ class Experiment:
                 )
             return directory
         directory = ExperimentDir(os.path.realpath(path_of(self.into, "into")))
+        if self.code is not None and directory.experiment_file.exists():
+            refuse_other_commit(directory.read(), self._clone, Repository.read(self.code).shown)
         widened = compare(directory, plan)
         before = directory.read()
         if before.code is not None and not (snapshot and self.accept_code_change):

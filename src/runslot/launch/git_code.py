@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.errors import InvalidInput, NotInstalled
+from runslot.experiment.records import ExperimentFile
 from runslot.launch.planning import Plan
 
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
@@ -115,6 +116,16 @@ def refuse_outside(plan: Plan, tree: Path, shown: str) -> None:
         raise InvalidInput(f"code: a function of this process is not in {shown}; name it as 'file.py:function'")
     if file is not None and not Path(file).is_relative_to(tree):
         raise InvalidInput(f"code: {file} does not lie in {shown}; write the function's path in that repository")
+
+
+def refuse_other_commit(before: ExperimentFile, tree: Path, shown: str) -> None:
+    """Refuse to go on with a clone at another commit than the runs that are there; it would be a second experiment."""
+    code = before.code or {}
+    if code.get("tree") != str(tree):
+        runs = f"runs {code['origin']}, {Path(code['tree']).name}" if "origin" in code else "runs code that is no clone"
+        raise InvalidInput(
+            f"code: {before.name} {runs}, and {shown} is {tree.name}; start a new experiment (without --into)"
+        )
 
 
 def _is_scp(text: str) -> bool:
