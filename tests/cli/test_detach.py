@@ -45,7 +45,7 @@ def test_a_detached_launch_says_where_it_is_and_goes_on(runslot, until):
 
 
 def test_what_cannot_be_launched_is_refused_in_the_terminal_and_leaves_nothing(runslot):
-    (runslot.directory / "broken.py").write_text("import no_such_module\n")
+    (runslot.directory / "broken.py").write_text("import no_such_module\ndef train(): pass\n")
     launch = runslot.start("run", "broken.py:train", "--name", "b", "--detach")
     _, said = launch.communicate(timeout=60)
     assert launch.returncode == 2
