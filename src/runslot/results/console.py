@@ -5,7 +5,7 @@ caller reads the file, and takes these rows only where the run logged in no bett
 
 - pairs `name: 1.2`, `name=1.2`, `Epoch [3/10]`, `step 100`, several a line, after any prefix of a logging library;
 - a line that is a JSON object, or a Python dict as Hugging Face's Trainer prints it;
-- progress bars of tqdm (`loss=0.5` in the postfix, the bar's counter as `step`) and of Keras;
+- progress bars of tqdm (`loss=0.5` in the postfix, the bar's counter as `step`, or `batch` in an epoch) and of Keras;
 - the framed tables of OpenAI Baselines, Stable-Baselines3 and Lightning;
 - columns below a line of their names, one of which counts (skorch, fastai, `epoch,loss` and its rows).
 

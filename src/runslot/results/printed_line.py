@@ -32,7 +32,7 @@ _NO_METRICS = frozenset(
     {
         "eta", "pid", "port", "line", "rank", "local_rank", "world_size", "seed", "version", "v_num", "commit", "sha",
         "hash", "id", "timestamp", "date", "python", "torch", "pytorch", "numpy", "tensorflow", "jax", "cuda", "cudnn",
-        "status", "code", "shape", "size",
+        "status", "code", "shape", "size", "params", "parameters", "flops", "mode", "using", "workers",
     }
 )  # fmt: skip
 """Last words of names that no run is judged by."""
@@ -51,7 +51,7 @@ _WHOLE = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])|\d+(?:_\d+)*"
 _NUMBER = re.compile(rf"(?<![\w.@])([-+]?(?:{_FRACTION}|{_WHOLE}))(?![._]?\d)")
 _FRACTIONAL = frozenset(".eEnN")
 _WORD = r"[A-Za-z_](?:[\w/.@-]|'(?=\w))*(?:\([\w%/ ]{1,12}\))?"
-_NAME = rf"(?<![\w/.:'-])(?P<name>{_WORD}(?: {_WORD}){{0,2}})"
+_NAME = rf"(?<![\w/.:'\1\2-])(?P<name>{_WORD}(?: {_WORD}){{0,2}})"
 _PAIR = re.compile(
     # In a line whose numbers are marks: \1 a whole number, \2 one with a fraction.
     rf"{_NAME}(?P<mark> ?= ?| ?: ?|(?<=\w) ?[\[(#]|(?= ))(?P<bracket>[\[(]?) ?(?P<value>[\1\2])"
@@ -71,6 +71,7 @@ _BAR = re.compile(
     r"\[[^,\]]*,[^,\]]*(?:, *(?P<postfix>.*))?\]"
 )
 _COLUMN = re.compile(r"[A-Za-z_][\w/.%() -]{0,30}")
+_SENTENCE = re.compile(r"(?:[A-Za-z]+ ){6}\($")
 _BEST = re.compile(r"(?i)\bbest\b")
 """What follows tells of an earlier row: `best acc: 0.93 (epoch 4)`."""
 _MARKS = frozenset("\1\2")
@@ -121,7 +122,8 @@ class LineReader:
         if all(map(is_counter, row)):
             return {}
         count = float(bar["many"] or bar["count"]) * _UNITS[bar["unit"] or ""]
-        return row if "step" in row else {**row, "step": count}
+        # A bar for each epoch counts its batches, and begins anew.
+        return {("batch" if any(map(is_counter, row)) else "step"): count, **row}
 
     def _of_words(self, line: str) -> Row:
         if ":" in line or "/" in line:
@@ -228,7 +230,9 @@ def _metric_name(match: re.Match[str], shape: str) -> str | None:
             return _without_count(head) if is_counter(name) else f"{head} {name}"
     if is_counter(name):
         return None if (mark == "" and _is_of_another(before, words)) or _BEST.search(before) else name
-    if words[-1].lower() in _NO_METRICS or (match["bracket"] and match["after"] == ","):
+    if words[-1].lower() in _NO_METRICS or (match["bracket"] and match["after"] not in ("]", ")")):
+        return None
+    if before[-1:] == "(" and _SENTENCE.search(before):
         return None
     if mark == "":
         return _name_before_blank(match, words, before)

@@ -50,7 +50,7 @@ PRINTED: dict[str, tuple[str, list[dict[str, float]]]] = {
         "Epoch 1:  50%|█████     | 5/10 [00:01<00:01,  4.50it/s, loss=0.5]\r"
         "Epoch 1: 100%|██████████| 10/10 [00:01<00:00,  4.50it/s, loss=0.4]\n"
         " 50%|█████     | 5/10 [00:01<00:01,  4.50it/s]\n",
-        [{"Epoch": 1, "step": 5, "loss": 0.5}, {"Epoch": 1, "step": 10, "loss": 0.4}],
+        [{"Epoch": 1, "batch": 5, "loss": 0.5}, {"Epoch": 1, "batch": 10, "loss": 0.4}],
     ),
     "Keras": (
         "Epoch 1/2\n100/100 [====] - 1s 5ms/step - loss: 0.5000 - val_loss: 0.4\n"
@@ -122,7 +122,11 @@ PRINTED: dict[str, tuple[str, list[dict[str, float]]]] = {
         "Epoch 1: 100%|███| 2/2 [00:00<00:00, 50.0it/s, v_num=0, train_loss=0.42]\n"
         "┃        Test metric        ┃       DataLoader 0        ┃\n"
         "│         test_acc          │    0.920000016689300      │\n",
-        [{"Epoch": 1, "step": 2, "train_loss": 0.42, "test_acc": 0.9200000166893}],
+        [{"Epoch": 1, "batch": 2, "train_loss": 0.42, "test_acc": 0.9200000166893}],
+    ),
+    "Lightning's bar of rich": (
+        "Epoch 1/1  ━━━━━━ 4/4 0:00:00 • 0:00:00 56.77it/s train_loss: 0.009\n",
+        [{"Epoch": 1, "train_loss": 0.009}],
     ),
     "tqdm, in its description, in thousands, without an end": (
         "loss 0.5:  50%|█████     | 1.50k/3.00k [00:01<00:01,  4.50it/s]\r3000it [00:02, 100it/s, loss=0.4]\n",
@@ -157,7 +161,9 @@ PRINTED: dict[str, tuple[str, list[dict[str, float]]]] = {
         "Memory: 1024MiB / 8192MiB\n|  N/A   32C    P0    43W / 300W |   1024MiB / 16384MiB |      0%      Default |\n"
         "  (0): Linear(in_features=4, out_features=64, bias=True)\nargs: Namespace(lr=0.1)\nCUDA version: 12.1\n"
         "Python: 3.10\ngit sha: 12345678\nwrote out/lr-0.1/run_0.json in 1.23s\nrank 0 of 4\nseed: 3\nx: (3, 4)\n"
-        "W0102 10:11:12.345678 140234 run.py:766] Setting OMP_NUM_THREADS to 1 in default\ndate=2024-01-02\n",
+        "W0102 10:11:12.345678 140234 run.py:766] Setting OMP_NUM_THREADS to 1 in default\ndate=2024-01-02\n"
+        "Increase the number of iterations to improve the convergence (max_iter=3).\nscores: [0.8  0.79 0.81]\n"
+        "Total params: 5\nModules in train mode: 1\nTPU available: False, using: 0 TPU cores\n",
         [],
     ),
     "what is no metric": (
