@@ -175,7 +175,7 @@ class Survey:
             logs = tuple(f"{prefix}/{name}" for name in last.logs)
             stamps |= {f"{prefix}/{name}": last.stamps[name] for name in last.logs}
         if not logs:
-            logs = script_logs(path, files.keys())
+            logs = script_logs(path, files.keys(), directories)
             with contextlib.suppress(OSError):
                 stamps |= {log: _stamp_of(f"{path}/{log}") for log in logs}
         return Found(path, "runslot", tuple(log for log in logs if log in stamps), stamps)

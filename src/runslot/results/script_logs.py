@@ -7,6 +7,7 @@ stands where the script put it: nothing is copied, and the run pays nothing. In 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -25,6 +26,9 @@ from runslot.results.table_text import frame_of
 from runslot.results.wandb_offline import read_history
 from runslot.variants.config import flatten
 
+_RUNS_KEPT = 1 << 14
+"""What their `run.json` says: a page that looks again and again reads it once."""
+
 _PLACES = (
     f"wandb/*run-*/*{WANDB_SUFFIX}",
     f"*/wandb/*run-*/*{WANDB_SUFFIX}",
@@ -34,14 +38,15 @@ _PLACES = (
 )
 
 
-def script_logs(run: str, names: Collection[str]) -> tuple[str, ...]:
+def script_logs(run: str, names: Collection[str], directories: Collection[str]) -> tuple[str, ...]:
     """Return the file, relative to `run`, that holds the metrics of a run; `names` are its files."""
     metrics, _ = _asked_of(run)
     if metrics == NONE:
         return ()
     if is_file(metrics):
         return _newest(run, (metrics,))
-    newest = () if is_pattern(metrics) else _newest(run, _PLACES)
+    anywhere = directories or TRAINER in names
+    newest = _newest(run, _PLACES) if anywhere and not is_pattern(metrics) else ()
     return newest or ((CONSOLE,) if CONSOLE in names else ())
 
 
@@ -82,12 +87,23 @@ def _console_rows(run: str, path: str, unread: list[Unread]) -> list[dict[str, f
         text = file.read().decode("utf-8", "replace")
     if before:
         unread.append(Unread(path, f"its last {MOST_BYTES >> 20} MB alone are looked through for metrics"))
+    if not text:
+        return []
     metrics, variant = _asked_of(run)
     return printed_rows(text, metric_pattern(metrics) if is_pattern(metrics) else None, variant)
 
 
 def _asked_of(run: str) -> tuple[str, Mapping[str, object]]:
     """Return what the user said of a run's metrics (`auto` where nothing), and its variant."""
+    try:
+        status = os.stat(RunDir(run).run_file)  # noqa: PTH116
+    except OSError:
+        return AUTO, {}
+    return _asked_then(run, (status.st_ino, status.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=_RUNS_KEPT)
+def _asked_then(run: str, _version: tuple[int, int]) -> tuple[str, Mapping[str, object]]:
     try:
         file = RunDir(run).read_run()
         variant = flatten(file.run.get("variant") or {})
