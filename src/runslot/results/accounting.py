@@ -125,6 +125,8 @@ class Accounting:
     """Parameters in which the counted runs of some group differ: what the statistic pools over, tasks apart."""
     equal_logs: tuple[tuple[str, ...], ...]
     """Runs of one variant that logged the very same numbers."""
+    texts: tuple[str, ...]
+    """Runs without a number of the metric that logged text in its place."""
     waiting: int
     """Runs that were asked for and have no directory yet: in the `asked` of their group, where it has other runs."""
 
@@ -214,6 +216,8 @@ class Accounting:
             notes.append(f"{count} ended in nan or ±inf; {policy}: {_some(lost)}")
         if seeds:
             notes.append(f"the same seed more than once, which is no further evidence: {_some(seeds)}")
+        if self.texts:
+            notes.append(f"text, not a number, for {self.metric}: {_some(self.texts)}")
         if self.equal_logs:
             notes.append(f"equal logs, number by number: {_alike(self.equal_logs)}")
         if lengths:
@@ -273,8 +277,11 @@ def account(
     table = runs.select("run", standing=_STANDING, group=_GROUP)
     missing = sum(results.waiting.values())
     equal = results.equal_logs
+    worded = results.runs_with_text(metric, table.filter(standing=WITHOUT)["run"].to_list()) if metric else ()
     scales = tuple(tasks_of(results) if scales is None else scales)
-    return Accounting(metric, keys, tuple(tasks), scales, rule, table, groups, totals, running, pooled, equal, missing)
+    return Accounting(
+        metric, keys, tuple(tasks), scales, rule, table, groups, totals, running, pooled, equal, worded, missing
+    )
 
 
 def tasks_of(results: Results) -> tuple[str, ...]:

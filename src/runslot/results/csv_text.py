@@ -131,6 +131,17 @@ def parse(texts: Iterable[Text], problems: list[Problem]) -> Iterator[Parsed]:
         yield _parse_batch(batch, problems)
 
 
+def _words_among_numbers(texts: Sequence[Text], frames: Sequence[pl.DataFrame]) -> list[Problem]:
+    """Return which logs hold text in a column in which others hold numbers."""
+    numbers = {name for frame in frames for name, kind in frame.schema.items() if kind == pl.Float64}
+    return [
+        Problem(text.path, f"{name!r} holds text, no numbers, the first is {words[0][:40]!r}; it is left out")
+        for text, frame in zip(texts, frames, strict=True)
+        for name, kind in frame.schema.items()
+        if kind == pl.String and name in numbers and len(words := frame[name].drop_nulls())
+    ]
+
+
 def _parse_batch(texts: Sequence[Text], problems: list[Problem]) -> Parsed:
     frame = _fast(b"".join(text.body for text in texts), texts[0], sum(text.rows for text in texts))
     if frame is not None:
@@ -147,6 +158,7 @@ def _parse_batch(texts: Sequence[Text], problems: list[Problem]) -> Parsed:
             further = None
         frames.append(alone)
         columns.append(further)
+    problems += _words_among_numbers(texts, frames)
     return Parsed(stack(frames), tuple(texts), tuple(frame.height for frame in frames), tuple(columns))
 
 

@@ -153,6 +153,15 @@ class Results:
         )
         return tuple(name for name in texts if name not in self.metrics)
 
+    def runs_with_text(self, metric: str, runs: Collection[str]) -> tuple[str, ...]:
+        """Return those of `runs` that logged text where others logged numbers of `metric`."""
+
+        def has_text(run: str) -> bool:
+            pieces = (piece for log in self._entries[run].pieces.values() for piece in log)
+            return any(self._segments[piece.segment].schema.get(metric) == pl.String for piece in pieces)
+
+        return tuple(run for run in runs if has_text(run))
+
     @cached_property
     def common_metrics(self) -> tuple[str, ...]:
         """The metrics that nearly all runs have that have any: one of these is the objective, where none is named."""

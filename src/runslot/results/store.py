@@ -92,10 +92,10 @@ class State:
         """Drop segments without rows in use, and join small ones once there are many."""
         used = {piece.segment for entry in self.entries.values() for piece in _all_pieces(entry)}
         self.segments = {name: frame for name, frame in self.segments.items() if name in used}
-        small: dict[tuple[str, ...], set[str]] = {}
+        small: dict[tuple[Any, ...], set[str]] = {}
         for name, frame in self.segments.items():
             if frame.height < _SMALL:
-                small.setdefault(tuple(frame.columns), set()).add(name)
+                small.setdefault(tuple(frame.schema.items()), set()).add(name)
         for names in small.values():
             if len(names) > _MANY:
                 self._join(names)

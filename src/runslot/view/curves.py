@@ -193,6 +193,8 @@ class _Metric:
     coarse: int
     repetitions: int
     banded: bool
+    limited: bool
+    """Whether some of its series are not drawn, since they are not among the best."""
     scaled: tuple[str, ...] = ()
     """Tasks over which some curve is averaged."""
     left_out: int = 0
@@ -255,6 +257,7 @@ def _metric(view: _View, y: str) -> _Metric:
         part.coarse,
         part.repetitions,
         banded,
+        kept.height < table.height,
         tasks,
         left_out,
     )
@@ -335,7 +338,9 @@ def _panel(view: _View, part: _Metric, number: int, colours: Mapping[int, int]) 
     bare = not part.banded and choices.band != "runs"
     split = group_.label if group_.values else ""
     y = f"{part.y}, scaled" if part.scaled else part.y
-    return Panel(y, view.x, split, tuple(curves), bare, choices.log, choices.low, choices.high, marks)
+    return Panel(
+        y, view.x, split, tuple(curves), bare, _log_axes(curves, choices.log), choices.low, choices.high, marks
+    )
 
 
 def _notes(view: _View, drawn: Sequence[_Metric], panels: Sequence[Panel]) -> tuple[str, ...]:
@@ -348,8 +353,7 @@ def _notes(view: _View, drawn: Sequence[_Metric], panels: Sequence[Panel]) -> tu
     if repetitions < ALL:
         words += f" of {repetitions} resamplings, drawn straight between some values of x,"
     notes = list(dict.fromkeys(part.accounting.line(words) for part in drawn))
-    most = max(len(part.drawn) for part in drawn)
-    if _limited(view) or most < len(view.series.groups):
+    if any(part.limited for part in drawn):
         identity = view.chosen.identity
         each = " in each figure" if len(view.splits.groups) > 1 else ""
         limit = min(limit_of(choices, len(view.series.groups)), MOST_CURVES)
@@ -377,23 +381,32 @@ def _notes(view: _View, drawn: Sequence[_Metric], panels: Sequence[Panel]) -> tu
         notes.append(f"×: a run diverged{ends[choices.diverged] if choices.band != 'runs' else ''}")
     if any(_drops(curve) for panel in panels for curve in panel.curves):
         notes.append("○: runs end, the mean goes on over fewer")
-    notes += _beyond_logarithms(panels)
+    notes += _beyond_logarithms(panels, choices.log)
     notes += dict.fromkeys(note for part in drawn for note in part.accounting.notes())
     if any(not panel.curves for panel in panels):
         notes.append("some figures are empty: no run has both metrics")
     return tuple(notes)
 
 
-def _beyond_logarithms(panels: Sequence[Panel]) -> list[str]:
+_COLUMNS = {"x": "x", "y": "center"}
+
+
+def _log_axes(curves: Sequence[Curve], chosen: Sequence[str]) -> tuple[str, ...]:
+    """Return the axes that were chosen to be logarithmic and have a value above 0."""
+    return tuple(axis for axis in chosen if any((curve.points[_COLUMNS[axis]] > 0).any() for curve in curves))
+
+
+def _beyond_logarithms(panels: Sequence[Panel], chosen: Sequence[str]) -> list[str]:
     """Return what logarithmic axes do not show."""
     notes = []
-    for axis, column in (("x", "x"), ("y", "center")):
-        values = [curve.points[column] for panel in panels if axis in panel.log for curve in panel.curves]
-        if any(bool((some <= 0).any()) for some in values):
-            names = dict.fromkeys(panel.x if axis == "x" else panel.y for panel in panels)
-            every = all(bool((some <= 0).all()) for some in values)
-            what = "no value is above 0, so nothing is drawn" if every else "values of 0 and below are not drawn"
-            notes.append(f"{axis} axis is logarithmic ({', '.join(names)}): {what}")
+    for axis in chosen:
+        full = [panel for panel in panels if panel.curves]
+        plain = dict.fromkeys(panel.x if axis == "x" else panel.y for panel in full if axis not in panel.log)
+        if plain:
+            notes.append(f"the {axis} axis of {', '.join(plain)} is not logarithmic, since no value is above 0")
+        curves = [curve for panel in full if axis in panel.log for curve in panel.curves]
+        if any((curve.points[_COLUMNS[axis]] <= 0).any() for curve in curves):
+            notes.append(f"values of 0 and below are not on the logarithmic {axis} axis")
     return notes
 
 

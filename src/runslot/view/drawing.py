@@ -33,6 +33,7 @@ def draw(figure_class: Any, points: dict[str, list[Any]], settings: dict[str, An
     """Return the figure: a panel a value of `panel`, in it a line and a band a value of `series`."""
     count = max(points["panel"]) + 1
     columns = settings["columns"]
+    points = points | {name: drawable(points[name]) for name in ("center", "low", "high")}
     figure = figure_class(figsize=settings["size"], layout="constrained")
     axes = figure.subplots(-(-count // columns), columns, squeeze=False).flatten()
     handles: dict[str, Any] = {}
@@ -51,6 +52,20 @@ def draw(figure_class: Any, points: dict[str, list[Any]], settings: dict[str, An
     return figure
 
 
+def drawable(values: list[Any]) -> list[Any]:
+    """Return values between which an axis can be divided: floats end at 1.8e308."""
+    return [max(-1e280, min(value, 1e280)) if isinstance(value, float) else value for value in values]
+
+
+def shorter(labels: list[str], most: int) -> list[str]:
+    """Return labels of so many letters, the middle of longer ones left out; numbered where that makes two alike."""
+    kept = [
+        label if len(label) <= most else f"{label[: most // 2]}…{label[len(label) - (most - 1) // 2 :]}"
+        for label in labels
+    ]
+    return [f"{label} ({at})" if kept.count(label) > 1 else label for at, label in enumerate(kept, 1)]
+
+
 def finish(figure: Any, handles: dict[str, Any], settings: dict[str, Any]) -> None:
     """Put the legend below the figure, in two fifths of its height at most, under the line that says who counts."""
     size, (width, height) = settings["font"], settings["size"]
@@ -58,11 +73,11 @@ def finish(figure: Any, handles: dict[str, Any], settings: dict[str, Any]) -> No
     if len(handles) < 2:
         figure.supxlabel(line, fontsize=size - 2, color="0.35")
         return
-    widest = max(len(label) for label in handles)
+    labels = shorter(list(handles), max(12, int(width * 72 / (0.55 * size))) - 8)
+    widest = max(map(len, labels))
     columns = max(1, min(len(handles), int(width * 72 / (size * (0.55 * widest + 4)))))
     rows = max(1, int(0.4 * height * 72 / (1.5 * size)))
-    labels = list(handles)
-    drawn = [handles[label] for label in labels]
+    drawn = list(handles.values())
     if len(labels) > rows * columns:
         kept = rows * columns - 1
         blank = type(drawn[0])([], [], linestyle="none")
@@ -123,6 +138,9 @@ def _ends(axis: Any, points: dict[str, list[Any]], own: list[int], size: float) 
 def _dress(axis: Any, points: dict[str, list[Any]], rows: list[int], settings: dict[str, Any]) -> None:
     size = settings["font"]
     for name in settings["log"]:
+        along = points["x" if name == "x" else "center"]
+        if not any(along[i] is not None and along[i] > 0 for i in rows):
+            continue  # nothing could be drawn
         (axis.set_xscale if name == "x" else axis.set_yscale)("log")
         along = axis.xaxis if name == "x" else axis.yaxis
         along.set_major_formatter(lambda value, _: f"{value:g}")  # its own ones are written as formulas

@@ -8,12 +8,13 @@ from __future__ import annotations
 # --- shared ---
 from typing import Any
 
-from runslot.view.drawing import finish
+from runslot.view.drawing import drawable, finish, shorter
 
 
 def draw_charts(figure_class: Any, rows: dict[str, list[Any]], settings: dict[str, Any]) -> Any:
     """Return the figure: a panel a value of `panel`, drawn as `settings["mark"]` says."""
     panels = settings["panels"]
+    rows = rows | {name: drawable(rows[name]) for name in ("x", "value", "low", "high") if name in rows}
     columns = settings["columns"]
     figure = figure_class(figsize=settings["size"], layout="constrained")
     axes = figure.subplots(-(-len(panels) // columns), columns, squeeze=False).flatten()
@@ -32,6 +33,11 @@ def draw_charts(figure_class: Any, rows: dict[str, list[Any]], settings: dict[st
         axis.set_ylabel(panel["down"], fontsize=settings["font"])
     finish(figure, handles, settings)
     return figure
+
+
+def fitting(panel: dict[str, Any]) -> int:
+    """Return how many letters take about half of a panel's width."""
+    return int(panel["size"][0] * 72 / panel["columns"] / panel["font"])
 
 
 def draw_intervals(axis: Any, data: dict[str, list[Any]], panel: dict[str, Any]) -> None:
@@ -57,7 +63,7 @@ def draw_intervals(axis: Any, data: dict[str, list[Any]], panel: dict[str, Any])
     runs = [i for i, part in enumerate(data["part"]) if part == "run"]
     for i in runs if len(runs) <= 240 else []:
         axis.plot([data["value"][i]], [place[data["label"][i]]], ".", color=data["colour"][i], markersize=3, alpha=0.7)
-    axis.set_yticks(list(place.values()), list(place))
+    axis.set_yticks(list(place.values()), shorter(list(place), max(12, fitting(panel))))
     axis.set_ylim(-0.6, len(labels) - 0.4)
     axis.grid(visible=False, axis="y")
     if panel.get("line") is not None:
@@ -128,8 +134,8 @@ def draw_heat(axis: Any, data: dict[str, list[Any]], panel: dict[str, Any]) -> N
             color="white" if dark else "black",
             fontsize=panel["font"] - 2,
         )
-    axis.set_xticks(range(len(xs)), xs)
-    axis.set_yticks(range(len(ys)), ys)
+    axis.set_xticks(range(len(xs)), shorter(xs, max(12, fitting(panel) // len(xs))))
+    axis.set_yticks(range(len(ys)), shorter(ys, max(12, fitting(panel))))
     axis.grid(visible=False)
     bar = panel["figure"].colorbar(image, ax=axis)
     bar.set_label(panel["y"], fontsize=panel["font"])
@@ -150,12 +156,20 @@ def draw_parallel(axis: Any, data: dict[str, list[Any]], panel: dict[str, Any]) 
         colour = shades[min(int(share * len(shades)), len(shades) - 1)] if data["brushed"][first] else "0.8"
         width = 0.9 if len(lines) <= 150 else 0.4
         axis.plot(range(len(own)), [data["place"][i] for i in own], color=colour, linewidth=width, alpha=0.8)
+    most = max(12, 2 * fitting(panel) // len(names))
     for at, marks in enumerate(panel["axis_marks"]):
         axis.axvline(at, color="0.4", linewidth=0.6)
         for place, text in marks:
             box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
-            axis.text(at + 0.03, place, text, fontsize=panel["font"] - 2, va="center", bbox=box)
-    axis.set_xticks(range(len(names)), names)
+            axis.text(
+                at + 0.03,
+                place,
+                shorter([text], max(12, 2 * fitting(panel) // len(names)))[0],
+                fontsize=panel["font"] - 2,
+                va="center",
+                bbox=box,
+            )
+    axis.set_xticks(range(len(names)), shorter(names, most))
     axis.set_yticks([])
     axis.set_xlim(-0.1, len(names) - 0.75)
     axis.grid(visible=False)

@@ -21,6 +21,7 @@ from runslot.results.statistics import (
     probability_of_improvement,
     variance_shares,
 )
+from runslot.results.statistics.scores import mean_of
 from runslot.results.statistics.selection import optimism
 from runslot.results.summary import Mode
 from runslot.view.chart import Chart, Mark, View
@@ -87,7 +88,7 @@ def bars(view: View) -> list[Chart]:
     if not tasks and len(charts) == 1:
         view.notes.extend(_selection(view))
     resampled = _said_repetitions(fewest) if statistic == "iqm" else ""
-    view.notes.append(f"{words}{resampled} over {view.accounting.evidence()}")
+    view.notes[0] = view.accounting.line(f"{words}{resampled}")
     mark = _mark(view.choices, [chart.data for chart in charts])
     return [dataclasses.replace(chart, mark=mark) for chart in charts]
 
@@ -101,7 +102,7 @@ def _selection(view: View) -> list[str]:
     means, errors = [], []
     for used in scores:
         deviation = used.std()
-        means.append(math.fsum(used) / len(used))
+        means.append(mean_of(used.to_list()))
         errors.append(deviation / math.sqrt(len(used)) if isinstance(deviation, float) else 0.0)
     gain = optimism(means, errors, view.mode)
     way = "higher" if view.mode == "min" else "lower"

@@ -14,6 +14,7 @@ import polars as pl
 
 from runslot.results.accounting import DIVERGED, Accounting, Rule, account
 from runslot.results.results import Results
+from runslot.results.statistics.scores import mean_of
 from runslot.results.summary import Mode, mode_of
 from runslot.view.choices import Choices
 from runslot.view.choosing import Group, Groups, default_x
@@ -100,7 +101,7 @@ def ranked(scored: pl.DataFrame, series: Groups, mode: Mode, among: Collection[i
 
     def rank(place: int) -> tuple[bool, float, int]:
         values = sums.get(place, [])
-        mean = math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else math.nan
+        mean = mean_of(values) if values and all(map(math.isfinite, values)) else math.nan
         return (True, 0.0, place) if math.isnan(mean) else (False, sign * mean, place)
 
     return sorted(among, key=rank)

@@ -288,8 +288,9 @@ def test_separators_are_read_as_pandas_reads_them(tmp_path: Path, write_log: Wri
 
 def test_utf_16_is_named(tmp_path: Path, write_log: WriteLog) -> None:
     run = write_log("run", **{"variant.json": {}})
-    (run / "progress.csv").write_text("a,b\n1,2\n", encoding="utf-16")
-    assert "is UTF-16 text" in str(load(tmp_path).problems[0])
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):  # the last two have no mark
+        (run / "progress.csv").write_text("a,b\n1,2\n", encoding=encoding)
+        assert "is UTF-16 text" in str(load(tmp_path, cache=False).problems[0])
 
 
 @pytest.mark.parametrize("cut", range(len("a,b\n1,2\nb,a,c\n4,3,5\n6,5,7\na,b\n7,8\n") + 1))

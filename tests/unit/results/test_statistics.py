@@ -466,3 +466,11 @@ def test_what_a_hyperparameter_does_to_the_probability_to_diverge(tmp_path: Path
     assert (act["runs"], act["diverged"]) == (12, 2)
     theirs = scipy_stats.binomtest(2, 12).proportion_ci(method="wilson")
     assert (act["low"], act["high"]) == pytest.approx((theirs.low, theirs.high))
+
+
+@pytest.mark.parametrize("scale", [2.0**900, 2.0**-900], ids=["huge", "tiny"])
+def test_an_interval_of_values_whose_squares_are_no_floats_is_that_of_scaled_ones(scale: float) -> None:
+    scores = [[1.0, 2.0, 4.0], [3.0, 3.5]]
+    usual = mean_interval(scores)
+    assert mean_interval([[value * scale for value in task] for task in scores]) == tuple(v * scale for v in usual)
+    assert mean_interval([[1.2e308, 1.6e308]]).estimate == pytest.approx(1.4e308)

@@ -168,6 +168,17 @@ def test_a_metric_of_text_is_named_as_text(tmp_path: Path, write_run: WriteRun) 
         printed(tmp_path, metric="phase")
 
 
+def test_runs_that_logged_text_where_others_have_numbers_are_named(tmp_path: Path, write_log: WriteLog) -> None:
+    for name, last in (("a", "0.5"), ("b", "50%"), ("c", "0x10")):
+        write_log(f"runs/{name}", **{"progress.csv": f"step,acc\n0,{last}\n1,{last}\n"})
+    write_log("runs/d", **{"progress.csv": "step,acc,device\n0,tensor(1),cpu\n"})
+    text = printed(tmp_path / "runs", metric="acc")
+    assert "4 runs: 1 counted, 3 without acc" in text
+    for name, words in (("b", "50%"), ("c", "0x10")):
+        assert f"{name}/progress.csv: 'acc' holds text, no numbers, the first is '{words}'; it is left out" in text
+    assert "Text, not a number, for acc: d." in text
+
+
 def test_runs_of_a_variant_with_equal_logs_are_named(tmp_path: Path, write_run: WriteRun) -> None:
     for seed in range(3):
         write_run({"lr": 1}, seed, [{"loss": 1.5 - seed // 2}, {"loss": 0.25}])

@@ -12,6 +12,8 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="figures need runslot[plot]")
 
+from tests.unit.view.conftest import Write
+
 from runslot.__main__ import main
 from runslot.errors import InvalidInput
 from runslot.results import load
@@ -113,3 +115,23 @@ def test_sizes_have_limits() -> None:
     for width, height in ((0.0, None), (5.0, 1000.0), (-1.0, 2.0)):
         with pytest.raises(InvalidInput):
             Paper(width, height)
+
+
+@pytest.mark.parametrize("kind", ["curves", "bars", "scatter", "heat", "profile", "improvement", "parallel"])
+def test_values_at_the_end_of_all_floats_and_very_long_labels_are_drawn(
+    write_run: Write, tmp_path: Path, kind: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    for algo, last in (("A", 1.0), ("B", 1.7e308)):
+        for seed in range(2):
+            variant = {"algo": algo + "x" * 200 + algo, "lr": seed, "seed": seed}
+            write_run(f"{algo}_{seed}", variant, {"step": [0, 1], "score": [0.5, last / (1 + seed)]})
+    choices = Choices(kind=kind, series=("algo",), across="lr")  # type: ignore[arg-type]
+    assert paper_files(load(tmp_path / "runs", cache=False), choices, "f", "png")["f.png"].startswith(b"\x89PNG")
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_the_line_in_a_figure_of_bars_says_its_statistic(runs: Path) -> None:
+    files = paper_files(load(runs, cache=False), Choices(kind="bars", y=("score",), band="mean-ci"), "f", "svg")
+    line = re.search(r"'line': \"(.*)\"|'line': '(.*)'", files["f.py"].decode())
+    assert line is not None
+    assert "12 runs: 12 counted; pooled over: nothing; mean ± 95 % t interval over 3 seeds" in line[0]

@@ -19,6 +19,8 @@ from runslot.results.statistics.resampling import counts, draws, has_numpy, port
 Scores = Sequence[Sequence[float]]
 """Outer: tasks (strata); inner: the scores of the runs on it, any number of them."""
 
+_USUAL_EXPONENT = 200
+"""Powers of two between which the squares of variances are floats."""
 Statistic = Literal["iqm", "mean", "median", "optimality-gap"]
 
 
@@ -30,6 +32,14 @@ class Interval(NamedTuple):
     high: float
 
 
+def mean_of(values: Sequence[float]) -> float:
+    """Return the mean, exactly rounded; also of values whose sum is beyond all floats."""
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)
+
+
 def interquartile_mean(values: Sequence[float]) -> float:
     """Return the mean of the middle half: the lowest and highest quarter, each rounded down to whole runs, left out.
 
@@ -39,7 +49,7 @@ def interquartile_mean(values: Sequence[float]) -> float:
         return math.nan
     cut = len(values) // 4
     middle = sorted(values)[cut : len(values) - cut]
-    return math.fsum(middle) / len(middle)
+    return mean_of(middle)
 
 
 def mean_interval(scores: Scores, *, level: float = 0.95) -> Interval:
@@ -48,6 +58,12 @@ def mean_interval(scores: Scores, *, level: float = 0.95) -> Interval:
     Over several tasks the degrees of freedom are Welch and Satterthwaite's. Bounds are NaN where a task has one run.
     """
     _check(scores, level, 1)
+    # Squares of what a run that explodes ends in are beyond all floats; a power of two scales exactly.
+    most = max((abs(value) for task in scores for value in task if math.isfinite(value)), default=0.0)
+    exponent = math.frexp(most)[1] if all(math.isfinite(value) for task in scores for value in task) else 0
+    if abs(exponent) > _USUAL_EXPONENT:
+        scaled = mean_interval([[math.ldexp(value, -exponent) for value in task] for task in scores], level=level)
+        return Interval(*(_unscaled(value, exponent) for value in scaled))
     means = [math.fsum(task) / len(task) for task in scores]
     estimate = math.fsum(means) / len(means)
     if min(map(len, scores)) < 2 or not math.isfinite(estimate):
@@ -62,6 +78,13 @@ def mean_interval(scores: Scores, *, level: float = 0.95) -> Interval:
     freedom = variance**2 / math.fsum(part**2 / (len(task) - 1) for part, task in zip(parts, scores, strict=True))
     width = t_quantile(level, freedom) * math.sqrt(variance) / len(scores)
     return Interval(estimate, estimate - width, estimate + width)
+
+
+def _unscaled(value: float, exponent: int) -> float:
+    try:
+        return math.ldexp(value, exponent)
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 def bootstrap(
@@ -87,7 +110,7 @@ def bootstrap(
         return Interval(math.nan, math.nan, math.nan)
     if statistic == "optimality-gap":
         scores, statistic = [[target - min(value, target) for value in task] for task in scores], "mean"
-    means = [math.fsum(task) / len(task) for task in scores]
+    means = [mean_of(task) for task in scores]
     if statistic == "iqm":
         estimate = interquartile_mean([value for task in scores for value in task])
     else:
