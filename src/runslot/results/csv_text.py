@@ -125,27 +125,17 @@ def parse(texts: Iterable[Text], problems: list[Problem]) -> Iterator[Parsed]:
         size += len(text.body)
         if size >= BATCH:
             while waiting:
-                yield _parse_batch(waiting.pop(next(iter(waiting))), problems)
+                yield from _parse_batch(waiting.pop(next(iter(waiting))), problems)
             size = 0
     for batch in waiting.values():
-        yield _parse_batch(batch, problems)
+        yield from _parse_batch(batch, problems)
 
 
-def _words_among_numbers(texts: Sequence[Text], frames: Sequence[pl.DataFrame]) -> list[Problem]:
-    """Return which logs hold text in a column in which others hold numbers."""
-    numbers = {name for frame in frames for name, kind in frame.schema.items() if kind == pl.Float64}
-    return [
-        Problem(text.path, f"{name!r} holds text, no numbers, the first is {words[0][:40]!r}; it is left out")
-        for text, frame in zip(texts, frames, strict=True)
-        for name, kind in frame.schema.items()
-        if kind == pl.String and name in numbers and len(words := frame[name].drop_nulls())
-    ]
-
-
-def _parse_batch(texts: Sequence[Text], problems: list[Problem]) -> Parsed:
+def _parse_batch(texts: Sequence[Text], problems: list[Problem]) -> Iterator[Parsed]:
     frame = _fast(b"".join(text.body for text in texts), texts[0], sum(text.rows for text in texts))
     if frame is not None:
-        return Parsed(frame, tuple(texts), tuple(text.rows for text in texts))
+        yield Parsed(frame, tuple(texts), tuple(text.rows for text in texts))
+        return
     frames: list[pl.DataFrame] = []
     columns: list[tuple[str, ...] | None] = []
     for text in texts:
@@ -158,8 +148,12 @@ def _parse_batch(texts: Sequence[Text], problems: list[Problem]) -> Parsed:
             further = None
         frames.append(alone)
         columns.append(further)
-    problems += _words_among_numbers(texts, frames)
-    return Parsed(stack(frames), tuple(texts), tuple(frame.height for frame in frames), tuple(columns))
+    numbers = {name for frame in frames for name, kind in frame.schema.items() if kind == pl.Float64}
+    if any(kind == pl.String and name in numbers for frame in frames for name, kind in frame.schema.items()):
+        for text, frame, further in zip(texts, frames, columns, strict=True):  # in one frame the text would be lost
+            yield Parsed(frame, (text,), (frame.height,), (further,))
+        return
+    yield Parsed(stack(frames), tuple(texts), tuple(frame.height for frame in frames), tuple(columns))
 
 
 def _fast(body: bytes, text: Text, rows: int) -> pl.DataFrame | None:
