@@ -13,6 +13,7 @@ import ast
 import functools
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
 MOST_DEPTH = 8
@@ -286,7 +287,9 @@ def _of_python(line: str) -> object:
             return json.loads(text)
         except ValueError:
             pass
-    return ast.literal_eval(re.sub(r"(?<=: )(-?(?:nan|inf))\b", r"'\1'", line))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # of `1is`, in what is no Python
+        return ast.literal_eval(re.sub(r"(?<=: )(-?(?:nan|inf))\b", r"'\1'", line))
 
 
 def _leaves(value: Mapping[object, object], above: str) -> Iterator[tuple[str, float]]:
@@ -295,14 +298,14 @@ def _leaves(value: Mapping[object, object], above: str) -> Iterator[tuple[str, f
             yield from _leaves(item, f"{above}{key}/")
         elif isinstance(item, (int, float, str)) and str(key).lower() not in _NO_METRICS:
             # The Trainer prints its numbers as text: {'loss': '0.52', 'epoch': '1'}.
-            number = number_of(item) if isinstance(item, str) else float(item)
+            number = number_of(item)
             if number is not None:
                 yield f"{above}{key}", number
 
 
-def number_of(text: str | None) -> float | None:
-    """Return the number that a text is, None where it is none."""
+def number_of(value: str | float | None) -> float | None:
+    """Return the number that a text or a value is, None where it is none, or too large for one."""
     try:
-        return None if text is None else float(text)
-    except ValueError:
+        return None if value is None else float(value)
+    except (ValueError, OverflowError):
         return None

@@ -74,7 +74,7 @@ def read_script_log(run: str, log: str, problems: list[Problem], unread: list[Un
     except OSError as error:
         problems.append(Problem(path, f"cannot be read ({error.strerror})"))
         return None
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         problems.append(Problem(path, f"cannot be read ({error})"))
         return None
     return frame_of(rows) if rows else None

@@ -35,7 +35,7 @@ def read_history(path: str) -> list[dict[str, float]]:
     for record in _records(data):
         try:
             rows += [_row(content) for number, content in _fields(record) if number == _HISTORY]
-        except (ValueError, IndexError, struct.error):
+        except (ValueError, OverflowError, IndexError, struct.error):
             continue  # half a record, or one of a later version
     return [row for row in rows if len(row) > 1]
 

@@ -214,6 +214,9 @@ def test_text_of_any_kind_gives_rows_or_none() -> None:
         "a=" * 5000 + "1",
         "a: 1_\n",
         "x=1" + "0" * 5000,
+        '{"a": 1' + "0" * 400 + "}",
+        "{'a': 1" + "0" * 400 + "}",
+        "{1: 2, (1, 2): 3, None: 'nan'}",
     ]
     for text in odd:
         assert len(printed_rows(text)) <= 1
