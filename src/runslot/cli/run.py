@@ -29,9 +29,9 @@ class RunCommand(TyperCommand):
         try:
             rest = super().parse_args(ctx, args)
         except Exception as error:  # an option that only the command knows? typer does not export its class
-            from runslot.cli.spoken import refuse_bare_command
+            if getattr(error, "option_name", None) and _COMMAND not in ctx.meta:  # no such option, not --help
+                from runslot.cli.spoken import refuse_bare_command
 
-            if getattr(error, "option_name", None) and _COMMAND not in ctx.meta:
                 refuse_bare_command(given)
             raise
         if ctx.args and not ctx.resilient_parsing:
