@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
+# On a busy machine an example may take any time: nothing here is judged by a clock.
+with contextlib.suppress(ImportError):  # environments that are made for one thing have no hypothesis
+    from hypothesis import settings
+
+    settings.register_profile("unhurried", deadline=None)
+    settings.load_profile("unhurried")
 # A shell's background job, as CI may be, ignores Ctrl-C, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

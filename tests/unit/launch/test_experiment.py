@@ -348,11 +348,16 @@ def test_the_run_directory_holds_all_that_was_asked_and_done() -> None:
     assert json.loads(run_dir.about_code().environment.read_text())["python"] == sys.version
 
 
-def test_a_function_that_logs_nothing_leaves_three_files_and_two_blocks() -> None:
+def test_a_function_that_logs_nothing_leaves_four_files_and_two_blocks() -> None:
     outcomes = Experiment("nothing", lambda variant: None, seeds=1).launch(quietly)
     run_dir = RunDir(outcomes.directory / "run_0")
-    assert sorted(path.name for path in run_dir.path.iterdir()) == ["console.log", "outcome.json", "run.json"]
-    assert sum(path.stat().st_size > 0 for path in run_dir.path.iterdir()) == 2
+    assert sorted(path.name for path in run_dir.path.iterdir()) == [
+        "attempt.json",
+        "console.log",
+        "outcome.json",
+        "run.json",
+    ]
+    assert len({path.stat().st_ino for path in run_dir.path.iterdir() if path.stat().st_size}) == 2  # one is a link
     assert all(path.stat().st_size < 4096 for path in run_dir.path.iterdir())
     attempt = run_dir.read_attempt()
     assert attempt is not None
