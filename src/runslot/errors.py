@@ -36,6 +36,7 @@ def extra_said(extra: str) -> str:
 
     The bare name is not ours on every index: a checkout installs itself, anything else comes from the repository.
     """
+    import sys
     from importlib.metadata import PackageNotFoundError, metadata
     from pathlib import Path
 
@@ -47,7 +48,11 @@ def extra_said(extra: str) -> str:
     except (PackageNotFoundError, ValueError):  # one file, which has no metadata
         urls = {}
     source = urls.get("Source")
-    return f"pip install 'runslot[{extra}] @ git+{source}'" if source else f"pip install '.[{extra}]' in a checkout"
+    if not source:
+        return f"pip install '.[{extra}]' in a checkout"
+    tools = {"uv-receipt.toml": "uv tool install", "pipx_metadata.json": "pipx install --force"}
+    installer = next((tool for file, tool in tools.items() if (Path(sys.prefix) / file).is_file()), "pip install")
+    return f"{installer} 'runslot[{extra}] @ git+{source}'"
 
 
 class Busy(RunslotError):

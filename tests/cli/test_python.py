@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from runslot import Container, Experiment, InvalidInput, grid
+from runslot.cli.quick import with_project
+from runslot.launch.interpreter import active_environment
+from runslot.launch.onefile import experiment_archive
 
 SHOW = """
 import json, os, sys
@@ -100,6 +103,13 @@ def test_a_resume_has_the_same_python(runslot: Any, environment: Path) -> None:
     assert [run["prefix"] for run in printed(runslot.root, "show")] == [str(environment)] * 2
 
 
+def test_a_worker_of_an_engine_starts_their_python(tmp_path: Path, environment: Path) -> None:
+    directory = Experiment("x", f"{tmp_path}/show.py:show", python=environment).prepare()
+    argv = [sys.executable, str(experiment_archive(directory)), "work", str(directory.path)]
+    subprocess.run(argv, check=True, cwd=tmp_path, capture_output=True)
+    assert json.loads((directory.path / "run_0" / "console.log").read_text())["prefix"] == str(environment)
+
+
 def test_functions_run_in_the_environment_that_is_active(
     runslot: Any, environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,31 +127,48 @@ def test_functions_run_in_the_environment_that_is_active(
     [
         {"VIRTUAL_ENV": sys.prefix},
         {"VIRTUAL_ENV": sys.prefix, "CONDA_PREFIX": "/usr"},
+        {"VIRTUAL_ENV": "/usr", "CONDA_PREFIX": sys.prefix},
         {"VIRTUAL_ENV": "/removed"},
-        {"CONDA_PREFIX": "/usr", "CONDA_DEFAULT_ENV": "base"},
+        {"CONDA_PREFIX": "ENVIRONMENT", "CONDA_DEFAULT_ENV": "base"},
+        {},
     ],
     ids=str,
 )
-def test_without_another_active_environment_nothing_changes(
-    runslot: Any, active: dict[str, str], monkeypatch: pytest.MonkeyPatch
+def test_an_environment_that_is_runslots_own_or_says_nothing_changes_nothing(
+    active: dict[str, str], environment: Path
 ) -> None:
-    for name, value in active.items():
-        monkeypatch.setenv(name, value)
-    assert "the runs have" not in runslot("run", "train.py:train", "--grid", "lr=1", "--dry-run").stdout
+    named = {name: value.replace("ENVIRONMENT", str(environment)) for name, value in active.items()}
+    assert active_environment(named) is None
 
 
-@pytest.mark.parametrize("words", [["--uv"], ["--uv=project"], ["--uv", "project"]], ids=" ".join)
-def test_uv_says_the_python_of_a_project(
-    runslot: Any, environment: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_uv_says_the_python_of_a_project(runslot: Any, environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (runslot.directory / "project").mkdir()
     uv = f'echo "$@" >>{runslot.directory}/asked\nwhile [ "$1" != python ]; do shift; done; shift\n'
     program(runslot.directory / "bin" / "uv", f'{uv}exec {environment}/bin/python "$@"\n')
     monkeypatch.setenv("PATH", f"{runslot.directory}/bin:{os.environ['PATH']}")
-    runslot("run", *words, "show.py:show", "--seeds", "1")
+    runslot("run", "--uv", "project", "show.py:show", "--seeds", "1")
     assert printed(runslot.root, "show")[0]["prefix"] == str(environment)
-    project = runslot.directory if words == ["--uv"] else runslot.directory / "project"
+    project = runslot.directory / "project"
     assert f"run --quiet --project {project} python -c" in (runslot.directory / "asked").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        (["--uv"], ["--uv=."]),
+        (["--uv", "project", "a:b"], ["--uv=project", "a:b"]),
+        (["--uv", "a:b", "--seeds", "2"], ["--uv=.", "a:b", "--seeds", "2"]),
+        (["--uv", "--seeds", "2"], ["--uv=.", "--seeds", "2"]),
+        (["--uv=x", "a:b"], ["--uv=x", "a:b"]),
+    ],
+    ids=" ".join,
+)
+def test_a_directory_behind_uv_is_its_project(
+    words: list[str], read: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert with_project(words) == read
 
 
 def test_uv_that_fails_is_quoted(runslot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,10 +252,10 @@ def test_a_function_by_value_wants_the_same_minor_version(tmp_path: Path) -> Non
         Experiment("x", lambda _: None, python=python).plan()
 
 
-def test_where_runs_execute_elsewhere_python_is_the_one_there(tmp_path: Path) -> None:
+def test_where_runs_execute_elsewhere_python_is_the_one_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "runslot.toml").write_text('[launchers.box]\nkind = "ssh"\nhosts = ["node1"]\n')
     command = ["python", "train.py"]
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "train.py").write_text("")
     inside = Experiment("x", command, container="image", python="/opt/python").plan().file
     there = Experiment("x", command, on="box", python="~/env/bin/python").plan().file
