@@ -97,7 +97,8 @@ def test_a_launcher_is_stopped_from_the_new_place(tmp_path: Path) -> None:
 
 def test_an_experiment_that_is_removed_ends_its_launcher_when_its_runs_have_ended(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path)
-    shutil.rmtree(sweep.root)
+    while sweep.root.exists():  # a file of the launch may come in between
+        shutil.rmtree(sweep.root, ignore_errors=True)
     assert sweep.launcher.wait(60) == 2
     assert "was removed" in sweep.output.read_text().splitlines()[-1]
     assert "Traceback" not in sweep.output.read_text()
