@@ -67,6 +67,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path_factory.mktemp("downloads"))})
     driver = webdriver.Chrome(options=options, service=Service(shutil.which(DRIVER)))
+    driver.set_script_timeout(100)  # a figure that is exported beside other tests takes its time
     yield driver
     driver.quit()
 

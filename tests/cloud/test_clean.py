@@ -17,6 +17,8 @@ import pytest
 
 from runslot.launch.bucket import open_store
 
+pytestmark = pytest.mark.engine  # slow: grouped with those of the other launchers
+
 STAND_IN = Path(__file__).parent / "sky_stand_in"
 
 TRAIN = """
