@@ -157,10 +157,10 @@ class Experiment:
         )
         container, launcher = self._container(), self.launcher()
         asked = (self.name, self.work, self.variants, self.seeds, self.resources, policy, logger)
-        here = self.python is not None and container is None and (launcher is None or not launcher.moves)
-        interpreter = look_at(self.python) if here else None  # type: ignore[arg-type]  # None is not `here`
+        elsewhere = container is not None or (launcher is not None and launcher.moves)
+        interpreter = None if self.python is None or elsewhere else look_at(self.python)
         with contextlib.nullcontext() if self.code is None else inside(self._clone):
-            plan = make_plan(*asked, in_image=container is not None, interpreter=interpreter)
+            plan = make_plan(*asked, elsewhere=elsewhere, interpreter=interpreter)
         if self.plain_names:
             plan = with_plain_names(plan)
         file = replace(

@@ -64,12 +64,12 @@ def make_plan(
     resources: Resources,
     policy: Policy,
     logger: LoggerSettings,
-    in_image: bool = False,
+    elsewhere: bool = False,
     interpreter: Interpreter | None = None,
 ) -> Plan:
     """Check what was asked and return the plan; `InvalidInput` says what to change.
 
-    With `in_image` a command is a program of a container's image, not of this machine; `interpreter` is the runs'
+    With `elsewhere` a command is a program of an image or another machine, not of this one; `interpreter` is the runs'
     Python where it is not this one.
     """
     check_name(name)
@@ -89,7 +89,7 @@ def make_plan(
         if interpreter is not None:
             argv = interpreter.argv(argv)
             work_json = {"command": {**work_json["command"], "argv": argv}}
-        check_runs_of_command(argv, runs, None if in_image else Path.cwd(), interpreter)
+        check_runs_of_command(argv, runs, None if elsewhere else Path.cwd(), interpreter)
         notes = notes_on_command(argv, runs)
     else:
         work_json, notes = _as_called(work_json, work, runs)
