@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
-def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     locks = tmp_path / ".locks"
     locks.mkdir(exist_ok=True)
     monkeypatch.setenv("RUNSLOT_ROOT", str(tmp_path / "runs"))
@@ -30,6 +32,10 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
     for name in ("RUNSLOT_RUN", "VIRTUAL_ENV", "CONDA_PREFIX"):
         monkeypatch.delenv(name, raising=False)
+    yield
+    # What a run waits to seed, or to adopt, when it is first imported ends with its process: here with its test.
+    for finder in [each for each in sys.meta_path if type(each).__module__ == "runslot.first_import"]:
+        sys.meta_path.remove(finder)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
