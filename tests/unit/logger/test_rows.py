@@ -204,8 +204,9 @@ def test_statistics_are_numpys_also_without_numpy(logger, monkeypatch, values, p
         return table
 
     by_numpy = recorded()
-    monkeypatch.setattr("runslot.logger.spread.sys.modules", {})
-    by_hand = recorded()
+    with monkeypatch.context() as without_numpy:  # and without all else: nothing may be imported meanwhile
+        without_numpy.setattr("runslot.logger.spread.sys.modules", {})
+        by_hand = recorded()
     name = "{}Return" if placement == "front" else "Return{}"
     with np.errstate(all="ignore"):
         expected = (
