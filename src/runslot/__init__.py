@@ -15,7 +15,7 @@ _HOMES = {
         "RunslotError", "InvalidInput", "NotFound", "NotInstalled", "Busy", "DoesNotFit", "AffinityError",
     ),
     "runslot.launch.experiment": ("Experiment",),
-    "runslot.launch.launching": ("Outcomes",),
+    "runslot.launch.launch": ("Outcomes",),
     "runslot.experiment.current": ("current_run", "CurrentRun"),
     "runslot.experiment.records": ("Run", "Outcome", "Container"),
     "runslot.hardware.resources": ("Resources",),
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from runslot.hardware.slots import carve as carve
     from runslot.hardware.topology import Topology as Topology
     from runslot.launch.experiment import Experiment as Experiment
-    from runslot.launch.launching import Outcomes as Outcomes
+    from runslot.launch.launch import Outcomes as Outcomes
     from runslot.launchkit.calls import run_experiment as run_experiment
     from runslot.launchkit.here import run_experiment_here as run_experiment_here
     from runslot.logger import logger_context as logger_context

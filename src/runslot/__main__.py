@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 _PLAIN = {
-    "work": "runslot.launch.work",
-    "serve": "runslot.launch.ssh.agent",
-    "task": "runslot.launch.slurm.task",
+    "work": "runslot.remote.worker",
+    "serve": "runslot.remote.ssh_agent",
+    "task": "runslot.remote.slurm_task",
 }
 """Commands for engines, in modules that need the standard library alone; each has a `main(argv)`."""
 

@@ -1,6 +1,6 @@
 """Text of others (names, messages, consoles, paths, hosts) as it may reach a terminal: without control of it.
 
-Pure, and the lowest layer. The command line's output streams and consoles (`cli.terminal`) and `launch.printing` pass
+Pure, and the lowest layer. The command line's output streams and consoles (`cli.terminal`) and `launch.printer` pass
 all that they print through here, so that nobody else has to. What must stay true: no result holds a control character
 but newline, tab and what `plain` is asked to keep, and no character that turns the direction of the text around it.
 """

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runslot.launch.placeholders import hydra_value
+from runslot.experiment.placeholders import hydra_value
 
 pytestmark = pytest.mark.adopters
 

@@ -110,7 +110,7 @@ def test_experiments_below_the_tree_are_not_copied(runslot, project):
 
 def test_what_is_too_large_to_be_code_is_refused(runslot, monkeypatch):
     from runslot.errors import InvalidInput
-    from runslot.launch import code_copy
+    from runslot.transport import code_snapshot as code_copy
 
     tree = runslot.directory / "plain"
     (tree / "data").mkdir(parents=True)

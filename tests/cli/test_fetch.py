@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from runslot.engines.slurm.site import LoginSite
 from runslot.experiment.records import ExperimentFile, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
-from runslot.launch.host import Host
-from runslot.launch.slurm.site import LoginSite
+from runslot.transport.ssh import Host
 
 pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="there is no rsync on this machine")
 

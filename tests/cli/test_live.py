@@ -24,10 +24,10 @@ from runslot.cli.board import Board, time_left
 from runslot.cli.drawing import clock, draw, shortened
 from runslot.cli.rows import row_said
 from runslot.cli.tails import RunTail, Tail, last_lines
+from runslot.engines.events import LaunchStarted, RunDropped, RunEnded, RunStarted, RunWaits, StopNoted
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
-from runslot.launch.events import LaunchStarted, RunDropped, RunEnded, RunStarted, RunWaits, StopNoted
 
 NOW = 1_000_000.0
 

@@ -14,7 +14,7 @@ import pytest
 from runslot import Container, Experiment, InvalidInput, grid
 from runslot.cli.quick import with_project
 from runslot.launch.interpreter import active_environment
-from runslot.launch.onefile import experiment_archive
+from runslot.transport.zipapp import experiment_archive
 
 SHOW = """
 import json, os, sys

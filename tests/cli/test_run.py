@@ -11,8 +11,7 @@ import pytest
 
 from runslot.cli.asked import script_name
 from runslot.cli.json_lines import as_json
-from runslot.experiment.records import Outcome, Run
-from runslot.launch.events import (
+from runslot.engines.events import (
     Asks,
     LaunchEnded,
     LaunchEvent,
@@ -25,6 +24,7 @@ from runslot.launch.events import (
     Said,
     StopNoted,
 )
+from runslot.experiment.records import Outcome, Run
 
 SWEEP = ("run", "train.py:train", "--grid", "lr=0.1,0.01", "--seeds", "2")
 PROBE = ("--", "python3", "script.py", "--lr", "{lr}", "--out={run_dir}", "{seed}")

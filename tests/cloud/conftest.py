@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from runslot.launch.bucket import Store, open_store
+from runslot.transport.bucket import Store, open_store
 
 HERE = Path(__file__).parent
 STAND_IN = HERE / "sky_stand_in"

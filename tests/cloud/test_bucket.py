@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from runslot.errors import InvalidInput, NotInstalled, RunslotError, extra_said
-from runslot.launch.bucket import Missing, Pusher, Share, Store, TakenOver, Unreachable, open_store, pull
-from runslot.launch.bucket.listing import PART, Listing
-from runslot.launch.bucket.pull import Unwritable
+from runslot.transport.bucket import Missing, Pusher, Share, Store, TakenOver, Unreachable, open_store, pull
+from runslot.transport.bucket.inventory import PART, Listing
+from runslot.transport.bucket.pull import Unwritable
 
 SHARE = Share("b1")
 
@@ -467,7 +467,7 @@ def test_addresses_that_are_none_are_refused(address: str, said: str) -> None:
 def test_a_missing_package_is_named(tmp_path: Path) -> None:
     script = (
         "import sys; sys.modules['s3fs'] = None\n"
-        "from runslot.launch.bucket import open_store\nopen_store('s3://bucket/x')"
+        "from runslot.transport.bucket import open_store\nopen_store('s3://bucket/x')"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert NotInstalled.__name__ in done.stderr
@@ -485,7 +485,7 @@ def test_no_such_object_is_told_from_no_such_bucket(store: Store) -> None:
 PUSH = """
 import sys
 from pathlib import Path
-from runslot.launch.bucket import Pusher, Share, open_store
+from runslot.transport.bucket import Pusher, Share, open_store
 root = Path(sys.argv[2])
 runs = sorted(path.parent.relative_to(root).as_posix() for path in root.glob("*/run_0/run.json"))
 pusher = Pusher(open_store(sys.argv[1]), Share("b1"), root, runs, sys.argv[3])
@@ -499,7 +499,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 PULL = """
 import sys
 from pathlib import Path
-from runslot.launch.bucket import Share, open_store, pull
+from runslot.transport.bucket import Share, open_store
+from runslot.transport.bucket import pull
 print("pulling", flush=True)
 pull(open_store(sys.argv[1]), Share("b1"), Path(sys.argv[2]))
 import resource

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from runslot.launch.bucket import open_store
+from runslot.transport.bucket import open_store
 
 pytestmark = pytest.mark.engine  # slow: grouped with those of the other launchers
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from runslot.engines.sky.capacity import at_once
+from runslot.engines.sky.client import Offer
 from runslot.errors import InvalidInput
 from runslot.hardware.resources import Resources
-from runslot.launch.sky.asking import Offer
-from runslot.launch.sky.fitting import at_once
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,13 @@ from typing import Any
 import pytest
 from tests.cloud.conftest import Server, free_port
 
-from runslot.launch.bucket import Listing, Pulled, Pusher, Share, Store, asked, open_store, pull
-from runslot.launch.bucket.listing import PART
+from runslot.engines.sky.contents import stage
+from runslot.engines.sky.job import Job
+from runslot.engines.sky.tasks import Machine, task_of
 from runslot.launch.experiment import Experiment
-from runslot.launch.sky.job import Job
-from runslot.launch.sky.staging import stage
-from runslot.launch.sky.tasks import Machine, task_of
+from runslot.transport.bucket import Listing, Pulled, Pusher, Share, Store, open_store, pull
+from runslot.transport.bucket import requests as asked
+from runslot.transport.bucket.inventory import PART
 
 pytestmark = pytest.mark.engine  # slow faults: grouped with those of the other launchers
 HERE = Path(__file__).parent
@@ -118,7 +119,7 @@ class Rented:
         own["PYTHONPATH"] = str(next(directory.glob("runslot-*.pyz")))
         with (self.path / f"{name}.log").open("ab") as log:
             core = str(min(os.sched_getaffinity(0)))
-            command = ["taskset", "-c", core, sys.executable, "-m", "runslot.launch.sky.aboard", str(directory), "0"]
+            command = ["taskset", "-c", core, sys.executable, "-m", "runslot.remote.sky", str(directory), "0"]
             process = subprocess.Popen(command, cwd=directory, env=own, stdout=log, stderr=log, start_new_session=True)
         self.processes.append(process)
         return process

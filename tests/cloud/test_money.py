@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from runslot.engines.sky import cost as money
 from runslot.errors import InvalidInput
-from runslot.launch.sky import money
 
 
 @pytest.mark.parametrize("price", [math.nan, math.inf, -1.0])

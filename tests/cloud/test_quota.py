@@ -19,14 +19,14 @@ from typing import Any
 
 import pytest
 
+from runslot.engines.sky.check import check_bucket
+from runslot.engines.sky.client import SkyPilot
+from runslot.engines.sky.driver.quota import Quota
+from runslot.engines.sky.headroom import room_for
+from runslot.engines.sky.job import Job
+from runslot.engines.sky.tasks import Machine, task_of
 from runslot.errors import InvalidInput, RunslotError
-from runslot.launch.bucket import Share, Unreachable, open_store
-from runslot.launch.sky.asking import SkyPilot
-from runslot.launch.sky.checks import check_bucket
-from runslot.launch.sky.driver.quota import Quota
-from runslot.launch.sky.job import Job
-from runslot.launch.sky.room import room_for
-from runslot.launch.sky.tasks import Machine, task_of
+from runslot.transport.bucket import Share, Unreachable, open_store
 
 STAND_IN = Path(__file__).parent / "sky_stand_in"
 PYTHON = os.environ.get("RUNSLOT_TEST_SKYPILOT", "")

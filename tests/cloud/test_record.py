@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import time
 
-from runslot.launch.bucket import Share
-from runslot.launch.sky.rented import Record, Rented
+from runslot.engines.sky.rental import Record, Rented
+from runslot.transport.bucket import Share
 
 
 def machine(batch: str, name: str, **more: object) -> Rented:

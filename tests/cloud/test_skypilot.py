@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
+from runslot.engines.sky.client import SkyPilot
+from runslot.engines.sky.job import Job
+from runslot.engines.sky.tasks import Machine, task_of
 from runslot.errors import InvalidInput
-from runslot.launch.bucket import Share
-from runslot.launch.sky.asking import SkyPilot
-from runslot.launch.sky.job import Job
-from runslot.launch.sky.tasks import Machine, task_of
+from runslot.transport.bucket import Share
 
 REPOSITORY = Path(__file__).parent.parent.parent
 TESTBEDS = REPOSITORY / "tests" / "testbeds"

@@ -18,8 +18,8 @@ import pytest
 
 from runslot.execute.container import name_of
 from runslot.experiment.rundir import RunDir
-from runslot.launch.onefile import one_file
 from runslot.testing.contract import LauncherContract, Place, until
+from runslot.transport.zipapp import one_file
 
 TESTBED = Path(__file__).parent.parent / "testbeds"
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"

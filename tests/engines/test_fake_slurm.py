@@ -269,7 +269,8 @@ def experiment(variant):
 
 if __name__ == "__main__":
     launched = run_experiment(
-        experiment, mode="sss", exp_prefix="old", variant={"lr": [1, 2]}, sweep=True, time_in_mins=90, base_log_dir="runs"
+        experiment, mode="sss", exp_prefix="old", variant={"lr": [1, 2]}, sweep=True, time_in_mins=90,
+        base_log_dir="runs",
     )
     print(launched.done, launched.directory)
 """

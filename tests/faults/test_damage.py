@@ -20,14 +20,14 @@ import pytest
 
 from runslot import Experiment
 from runslot.__main__ import main
+from runslot.engines.events import LaunchEnded, LaunchEvent
 from runslot.errors import Damaged
 from runslot.experiment.files import read_lines
 from runslot.experiment.journal import read_events
 from runslot.experiment.lock import LauncherLock
 from runslot.experiment.status import read_status
-from runslot.launch.attached import attach
-from runslot.launch.events import LaunchEnded, LaunchEvent
-from runslot.launch.launching import launch
+from runslot.launch.attach import attach
+from runslot.launch.launch import launch
 
 pytestmark = pytest.mark.fault
 

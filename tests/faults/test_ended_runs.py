@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from runslot import Experiment
+from runslot.engines.events import LaunchEvent
 from runslot.execute.evidence import KillCount, kill_count, last_line, logger_notes
-from runslot.launch.events import LaunchEvent
 
 pytestmark = pytest.mark.fault
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from runslot import Experiment
+from runslot.engines.events import LaunchEvent
+from runslot.engines.local.launcher import LocalLauncher
 from runslot.execute.cgroup import group_of
 from runslot.execute.leftovers import find_leftovers
 from runslot.experiment.processes import children_of, identify, processes_with, start_time, tree_of
@@ -19,10 +21,8 @@ from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
 from runslot.hardware.probe import probe
 from runslot.hardware.slots import Slot
-from runslot.launch.events import LaunchEvent
-from runslot.launch.launching import launch
-from runslot.launch.local import LocalLauncher
-from runslot.launch.stopping import stop
+from runslot.launch.launch import launch
+from runslot.launch.stop import stop
 
 pytestmark = [
     pytest.mark.fault,

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from runslot.engines.events import LaunchEvent, Said
 from runslot.errors import Busy
 from runslot.experiment.claim import reaches_others
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
-from runslot.launch.events import LaunchEvent, Said
-from runslot.launch.launching import launch
-from runslot.launch.stopping import stop
+from runslot.launch.launch import launch
+from runslot.launch.stop import stop
 
 pytestmark = [pytest.mark.fault]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from runslot import Experiment, InvalidInput, Resources, RunslotError, Variant
+from runslot.engines.events import LaunchEvent, RunStarted
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
-from runslot.launch.events import LaunchEvent, RunStarted
 
 pytestmark = pytest.mark.fault
 

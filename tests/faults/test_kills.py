@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from runslot.engines.events import LaunchEvent
 from runslot.experiment.processes import processes_with
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
-from runslot.launch.events import LaunchEvent
-from runslot.launch.launching import launch
+from runslot.launch.launch import launch
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 
@@ -80,7 +80,7 @@ class Chaos:
         if not self.unfinished():
             return False
         code = (
-            "import sys; from pathlib import Path; from runslot.launch.launching import launch;"
+            "import sys; from pathlib import Path; from runslot.launch.launch import launch;"
             "from runslot.experiment.rundir import ExperimentDir;"
             "launch(ExperimentDir(Path(sys.argv[1])), lambda e: None, failed=True)"
         )

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from runslot import Experiment, Outcome
+from runslot.engines.events import LaunchEvent, RunStarted
+from runslot.engines.local import watch
 from runslot.experiment.processes import start_time
 from runslot.experiment.rundir import ExperimentDir, RunDir
-from runslot.launch import watch
-from runslot.launch.events import LaunchEvent, RunStarted
-from runslot.launch.stopping import stop
+from runslot.launch.stop import stop
 
 pytestmark = [
     pytest.mark.fault,

@@ -19,10 +19,10 @@ import json, sys
 from pathlib import Path
 from runslot import Experiment
 from runslot.hardware.slots import Slot
-from runslot.launch.events import RunWaits
-from runslot.launch.launching import outcomes_of
-from runslot.launch.local import LocalLauncher
-from runslot.launch.opened import OpenExperiment
+from runslot.engines.events import RunWaits
+from runslot.launch.launch import outcomes_of
+from runslot.engines.local.launcher import LocalLauncher
+from runslot.engines.open_experiment import OpenExperiment
 from runslot.launch.supervisor import Share, Supervisor
 
 root, runs, script = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]

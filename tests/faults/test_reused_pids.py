@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from runslot import Experiment
+from runslot.engines.events import LaunchEvent, RunStarted
+from runslot.engines.open_experiment import OpenExperiment
 from runslot.experiment.journal import Journal
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.processes import identify
 from runslot.experiment.records import Attempt
 from runslot.experiment.rundir import ExperimentDir, write_json
 from runslot.experiment.status import read_status
-from runslot.launch.events import LaunchEvent, RunStarted
-from runslot.launch.launching import launch
-from runslot.launch.opened import OpenExperiment
-from runslot.launch.stopping import stop
+from runslot.launch.launch import launch
+from runslot.launch.stop import stop
 
 pytestmark = [
     pytest.mark.fault,

@@ -18,10 +18,10 @@ import pytest
 
 import runslot
 from runslot import Experiment, Resources
+from runslot.engines.events import LaunchEvent, RunEnded, RunStarted, Said
 from runslot.experiment.processes import processes_with
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
-from runslot.launch.events import LaunchEvent, RunEnded, RunStarted, Said
 
 pytestmark = [
     pytest.mark.fault,

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from runslot.engines.events import LaunchEvent, RunStarted
 from runslot.errors import Busy
 from runslot.experiment.processes import processes_with, start_time
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
-from runslot.launch.events import LaunchEvent, RunStarted
-from runslot.launch.launching import launch
-from runslot.launch.stopping import stop
+from runslot.launch.launch import launch
+from runslot.launch.stop import stop
 
 pytestmark = [pytest.mark.fault, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")]
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from runslot import Experiment
+from runslot.engines.events import LaunchEvent
+from runslot.engines.open_experiment import OddRequest, OpenExperiment
 from runslot.errors import RunslotError
 from runslot.execute.cgroup import end_group
 from runslot.execute.leftovers import end_escaped
@@ -25,11 +27,9 @@ from runslot.experiment.processes import ProcessIdentity, identify, start_time
 from runslot.experiment.records import Attempt
 from runslot.experiment.rundir import ExperimentDir, LeadsOut, RunDir, write_json
 from runslot.experiment.status import read_status
-from runslot.launch.events import LaunchEvent
-from runslot.launch.launching import launch
-from runslot.launch.opened import OddRequest, OpenExperiment
-from runslot.launch.pausing import pause
-from runslot.launch.stopping import stop
+from runslot.launch.launch import launch
+from runslot.launch.pause import pause
+from runslot.launch.stop import stop
 
 pytestmark = [
     pytest.mark.fault,

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from runslot.cli.views import on_terminal
+from runslot.engines.events import Observer
 from runslot.launch.code_change import OnChange
-from runslot.launch.events import Observer
 
 
 def saying(json: bool, quiet: bool) -> Observer:
@@ -20,7 +20,7 @@ def saying(json: bool, quiet: bool) -> Observer:
         from runslot.launch.experiment import silent
 
         return silent
-    from runslot.launch.printing import Printer
+    from runslot.launch.printer import Printer
 
     return Printer()
 

@@ -12,8 +12,8 @@ from runslot.errors import InvalidInput, NotFound
 from runslot.experiment.launchers import launched_here
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.rundir import ExperimentDir
-from runslot.launch.attached import attach
-from runslot.launch.launching import outcomes_of
+from runslot.launch.attach import attach
+from runslot.launch.launch import outcomes_of
 
 
 def under_way(path: Path | None) -> ExperimentDir:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runslot.experiment.records import Outcome, Run
-from runslot.launch.events import (
+from runslot.engines.events import (
     LaunchEvent,
     LaunchStarted,
     RunDropped,
@@ -16,6 +15,7 @@ from runslot.launch.events import (
     RunWaits,
     StopNoted,
 )
+from runslot.experiment.records import Outcome, Run
 
 
 @dataclass(frozen=True)

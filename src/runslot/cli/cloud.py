@@ -11,9 +11,9 @@ import typer
 from runslot.cli.options import flag
 
 if TYPE_CHECKING:
+    from runslot.engines.sky.client import SkyPilot
+    from runslot.engines.sky.rental import Record
     from runslot.experiment.rundir import ExperimentDir
-    from runslot.launch.sky.asking import SkyPilot
-    from runslot.launch.sky.rented import Record
 
 app = typer.Typer(
     help="List the machines that runslot rented, give them back, or delete what is in the bucket.",
@@ -39,7 +39,7 @@ def ls(
     import json as json_module
     import time
 
-    from runslot.launch.sky.asking import SkyPilot
+    from runslot.engines.sky.client import SkyPilot
 
     machines = SkyPilot(python).alive()
     for machine in machines:
@@ -66,8 +66,8 @@ def down(
     python: Python = None,
 ) -> None:
     """Give machines back. What they have not pushed yet is lost: `runslot stop DIR` lets them push first."""
+    from runslot.engines.sky.client import SkyPilot
     from runslot.errors import InvalidInput, RunslotError
-    from runslot.launch.sky.asking import SkyPilot
 
     if not names and not every:
         raise InvalidInput("name machines (`runslot cloud ls`), directories of experiments, or --all")
@@ -100,8 +100,8 @@ def clean(
     What is here stays. Refused while machines are rented, or a launch is at work.
     """
     from runslot.cli.finding import experiments_to_act_on
+    from runslot.engines.sky.rental import read_record
     from runslot.errors import InvalidInput
-    from runslot.launch.sky.rented import read_record
 
     for directory in directories:
         found = [(each, read_record(each)) for each in experiments_to_act_on(directory)]
@@ -113,10 +113,10 @@ def clean(
 
 
 def _clean(experiment: ExperimentDir, record: Record, yes: bool) -> None:
+    from runslot.engines.sky.fetch import bring
     from runslot.errors import RunslotError
-    from runslot.launch.bucket import open_store
-    from runslot.launch.bucket.clean import clean
-    from runslot.launch.sky.bringing import bring
+    from runslot.transport.bucket import open_store
+    from runslot.transport.bucket.clean import clean
 
     _check_at_rest(experiment)
     store = open_store(record.store)
@@ -140,9 +140,9 @@ def _clean(experiment: ExperimentDir, record: Record, yes: bool) -> None:
 
 def _check_at_rest(experiment: ExperimentDir) -> None:
     """Refuse where something still writes to the bucket, or may do so."""
+    from runslot.engines.sky.rental import read_record
     from runslot.errors import Busy
     from runslot.experiment.status import read_status
-    from runslot.launch.sky.rented import read_record
 
     path = experiment.path
     record = read_record(experiment)
@@ -192,8 +192,8 @@ def _wanted(names: Sequence[str], sky: SkyPilot, every: bool) -> list[tuple[str,
     Each with whether a managed job has it. SkyPilot is not asked where the books of the experiments say it all.
     """
     from runslot.cli.finding import experiments_to_act_on
+    from runslot.engines.sky.rental import read_record
     from runslot.errors import InvalidInput, nearest
-    from runslot.launch.sky.rented import read_record
 
     directories = [Path(name) for name in names if Path(name).is_dir()]
     others = [name for name in names if not Path(name).is_dir()]
@@ -213,9 +213,9 @@ def _wanted(names: Sequence[str], sky: SkyPilot, every: bool) -> list[tuple[str,
 
 def _not_at_work(name: str) -> None:
     """Refuse a machine whose launch is at work here: it would take it for lost, and rent another."""
+    from runslot.engines.sky.rental import read_record
     from runslot.errors import Busy
     from runslot.experiment.launchers import launched_here
-    from runslot.launch.sky.rented import read_record
 
     for status in launched_here():
         record = read_record(status.directory) if status.launcher is not None else None
@@ -232,7 +232,7 @@ def _write_down(experiment: ExperimentDir, name: str) -> None:
     import dataclasses
     import time
 
-    from runslot.launch.sky.rented import read_record, write_record
+    from runslot.engines.sky.rental import read_record, write_record
 
     record = read_record(experiment)
     for each in () if record is None else record.machines:

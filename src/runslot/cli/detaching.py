@@ -9,7 +9,7 @@ from typing import Any
 from runslot.cli.asking import asking, saying
 from runslot.cli.ending import shown
 from runslot.experiment.rundir import ExperimentDir
-from runslot.launch.detached import launch_detached
+from runslot.launch.detach import launch_detached
 from runslot.launch.experiment import Experiment
 
 

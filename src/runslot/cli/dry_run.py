@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from runslot.cli.asking import saying
+from runslot.engines.events import Said
+from runslot.engines.local.config import choose_slots
+from runslot.engines.open_experiment import command_values
+from runslot.experiment.placeholders import fill
 from runslot.experiment.records import Function, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.settings import default_root, path_of
-from runslot.launch.creating import compare
-from runslot.launch.events import Said
+from runslot.launch.create import compare
 from runslot.launch.experiment import Experiment
-from runslot.launch.opened import command_values
-from runslot.launch.placeholders import fill
-from runslot.launch.planning import Plan
-from runslot.launch.this_machine import choose_slots
+from runslot.launch.plan import Plan
 
 _DATE = "<date-time>"
 

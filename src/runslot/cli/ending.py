@@ -16,10 +16,10 @@ from runslot.execute.activation import activated
 from runslot.execute.import_failure import missing_module
 from runslot.experiment.records import ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
-from runslot.launch.printing import outcome_said
+from runslot.launch.printer import outcome_said
 
 if TYPE_CHECKING:  # `status` needs one function of this module, and nothing that launches
-    from runslot.launch.launching import Outcomes
+    from runslot.launch.launch import Outcomes
 
 _NAMED = 20
 """Failed runs that are named; `runslot status` names the rest."""

@@ -16,7 +16,7 @@ from runslot.experiment.records import Run
 from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
 from runslot.experiment.settings import default_root, path_of
 from runslot.experiment.status import find_experiments
-from runslot.launch.creating import LATEST
+from runslot.launch.create import LATEST
 
 
 def experiments_at(path: Path | None) -> list[ExperimentDir]:

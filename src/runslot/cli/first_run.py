@@ -11,8 +11,8 @@ import os
 import threading
 from pathlib import Path
 
+from runslot.engines.events import LaunchEvent, Observer, RunEnded, Said
 from runslot.experiment.rundir import RunDir
-from runslot.launch.events import LaunchEvent, Observer, RunEnded, Said
 
 NAMES_SHOWN = 6
 

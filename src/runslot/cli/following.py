@@ -21,7 +21,7 @@ from runslot.experiment.files import open_regular
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.records import Outcome, Policy
 from runslot.experiment.rundir import RunDir
-from runslot.launch.printing import outcome_said
+from runslot.launch.printer import outcome_said
 from runslot.terminal_text import RESET_COLOUR, plain
 
 _LOOK = 0.2

@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any, TextIO
 
-from runslot.launch.events import (
+from runslot.engines.events import (
     Asks,
     LaunchEnded,
     LaunchEvent,

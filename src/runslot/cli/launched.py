@@ -9,10 +9,10 @@ from runslot.cli.asking import asking, saying
 from runslot.cli.ending import tell_end, tell_left
 from runslot.cli.first_run import FirstRun
 from runslot.cli.views import observing, on_terminal
+from runslot.engines.events import Observer
 from runslot.experiment.rundir import ExperimentDir
-from runslot.launch.events import Observer
 from runslot.launch.experiment import Experiment
-from runslot.launch.launching import Outcomes, launch, outcomes_of
+from runslot.launch.launch import Outcomes, launch, outcomes_of
 
 SUCCEEDED, SOME_FAILED, INTERRUPTED = 0, 1, 130
 

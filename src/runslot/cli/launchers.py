@@ -22,7 +22,7 @@ def launchers(ctx: typer.Context) -> None:
     from runslot.cli.columns import print_columns
     from runslot.cli.console import console
     from runslot.cli.ending import shown
-    from runslot.launch.configured import configured_launchers, entry_json
+    from runslot.engines.registry import configured_launchers, entry_json
 
     found = configured_launchers()
     if not found:
@@ -43,7 +43,7 @@ def check(
     ] = None,
 ) -> None:
     """Try launchers for real, step by step: login, Python, disk, GPUs, clock; say what to fix."""
-    from runslot.launch.configured import configured_launchers, launcher_named
+    from runslot.engines.registry import configured_launchers, launcher_named
 
     well = True
     for name in names or list(configured_launchers()):

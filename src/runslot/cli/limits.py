@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from runslot.errors import Busy, InvalidInput
 
 if TYPE_CHECKING:
+    from runslot.engines.registry import Configured
     from runslot.experiment.rundir import ExperimentDir
-    from runslot.launch.configured import Configured
 
 
 def agree(yes: bool) -> None:
@@ -32,9 +32,9 @@ def limited(launcher: Configured | None, max_cost: float | None, max_hours: floa
 
 def limit(directory: ExperimentDir, max_cost: float | None, max_hours: float | None) -> None:
     """Give an experiment other limits from here on; `Busy` while a launch works by the ones that it has."""
+    from runslot.engines.registry import entry_json, of_experiment
     from runslot.experiment.rundir import write_json
     from runslot.experiment.status import read_status
-    from runslot.launch.configured import entry_json, of_experiment
 
     file = directory.read()
     launcher = limited(of_experiment(file), max_cost, max_hours)

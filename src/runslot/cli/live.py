@@ -20,9 +20,9 @@ from runslot.cli.console import console as terminal_console
 from runslot.cli.drawing import draw
 from runslot.cli.ending import shown
 from runslot.cli.tails import RunTail, last_lines
+from runslot.engines.events import Asks, LaunchEvent, LaunchStarted, RunEnded, RunStarted, Said
 from runslot.experiment.rundir import RunDir
-from runslot.launch.events import Asks, LaunchEvent, LaunchStarted, RunEnded, RunStarted, Said
-from runslot.launch.printing import outcome_said, todo_said
+from runslot.launch.printer import outcome_said, todo_said
 
 _PER_SECOND = 4
 _LINES = 5

@@ -26,10 +26,10 @@ def pull(
 
     from runslot.cli.finding import experiments_to_act_on
     from runslot.cli.quantities import parse_seconds
+    from runslot.engines.sky.fetch import bring
+    from runslot.engines.sky.rental import END_STATES, read_record
     from runslot.errors import Busy, InvalidInput
-    from runslot.launch.bucket import Unreachable
-    from runslot.launch.sky.bringing import bring
-    from runslot.launch.sky.rented import END_STATES, read_record
+    from runslot.transport.bucket import Unreachable
 
     pause = None if every is None else parse_seconds(every)
     left = {experiment.path: experiment for experiment in experiments_to_act_on(directory)}

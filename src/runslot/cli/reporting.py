@@ -18,8 +18,8 @@ from runslot.cli.rows import row_said
 from runslot.cli.tails import RunTail
 from runslot.experiment.processes import is_alive
 from runslot.experiment.status import ExperimentStatus, RunStatus
-from runslot.launch.foreign import foreign_said, silence_said
-from runslot.launch.printing import duration_said, outcome_said
+from runslot.launch.foreign_hosts import foreign_said, silence_said
+from runslot.launch.printer import duration_said, outcome_said
 
 _CALM = {"queued", "succeeded"}
 """States that are counted, and listed only when every run is asked for."""
@@ -47,7 +47,7 @@ def _experiment(status: ExperimentStatus) -> dict[str, Any]:
 def _spent_json(status: ExperimentStatus) -> dict[str, Any]:
     if status.file.launcher is None:
         return {}
-    from runslot.launch.sky.rented import read_record
+    from runslot.engines.sky.rental import read_record
 
     record = read_record(status.directory)
     return {} if record is None else {"spent": record.spent(time.time())}
@@ -116,7 +116,7 @@ def _launcher(status: ExperimentStatus) -> str:
 
 def _spent(status: ExperimentStatus) -> str:
     """Return what rented machines have cost so far, in a line; empty where none were rented."""
-    from runslot.launch.sky.rented import read_record
+    from runslot.engines.sky.rental import read_record
 
     record = read_record(status.directory)
     if record is None or not record.machines:

@@ -54,7 +54,7 @@ def _say_notes(words: Words, options: Mapping[str, Any]) -> None:
     if not words.notes:
         return
     from runslot.cli.asking import saying
-    from runslot.launch.events import Said
+    from runslot.engines.events import Said
 
     for note in words.notes:
         saying(options["json"], options["quiet"])(Said(f"note: {note}"))
@@ -97,6 +97,6 @@ def _get_ready(options: Mapping[str, Any], command: Sequence[str] | None) -> Non
         if command is None and active_environment(os.environ) is not None:
             return
 
-        from runslot.launch.template import TemplateProcess
+        from runslot.engines.local.template import TemplateProcess
 
         TemplateProcess.expect(sys.executable, bare=command is not None)

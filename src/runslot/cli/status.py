@@ -15,7 +15,7 @@ def as_the_engine_knows(status: ExperimentStatus) -> ExperimentStatus:
     """Return the status, of an experiment on an engine with what that knows better."""
     if status.file.launcher is None:
         return status
-    from runslot.launch.configured import refreshed
+    from runslot.engines.registry import refreshed
 
     return refreshed(status)
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runslot.launch.events import LaunchEvent, Observer
+from runslot.engines.events import LaunchEvent, Observer
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def observing(json: bool, quiet: bool) -> Iterator[Observer]:
         with LiveView() as view:
             yield view
     else:
-        from runslot.launch.printing import Printer
+        from runslot.launch.printer import Printer
 
         yield _Outlived(Printer())
 

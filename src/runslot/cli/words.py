@@ -14,8 +14,8 @@ from runslot.cli.quantities import MEMORY, TIME, parse_memory, parse_seconds
 from runslot.errors import InvalidInput, nearest
 from runslot.hardware.resources import Avoid, Threads
 from runslot.launch.experiment import SNAPSHOT_MODES, STARTS
-from runslot.launch.patterns import check_patterns
 from runslot.launch.shell import refuse_shell
+from runslot.transport.patterns import check_patterns
 from runslot.variants.config import KeyPath, dotted, split_key
 from runslot.variants.parse import SEED_LIMIT, parse_sample, parse_seeds
 

@@ -1,7 +1,7 @@
 """The environment variables of a Python environment that is not runslot's own, as its activation would set them.
 
-Pure; `placement` applies it to every run, `launch.template` to the process that imports the function. The record is
-the `interpreter` of `experiment.json` and `run.json`, which `launch.interpreter` makes.
+Pure; `placement` applies it to every run, `engines.local.template` to the process that imports the function. The
+record is the `interpreter` of `experiment.json` and `run.json`, which `launch.interpreter` makes.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""How runs get somewhere: the launcher's protocol, the one loop, and a file for each engine."""
+"""One launch, whatever the engine: what is asked, its plan, the one loop, and what ends it."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from runslot.engines.events import Observer, Said
 from runslot.errors import InvalidInput
 from runslot.experiment.lock import LauncherLock
 from runslot.experiment.provenance import write_provenance
 from runslot.experiment.records import ExperimentFile, Function
 from runslot.experiment.rundir import ExperimentDir, write_json
-from runslot.launch.events import Observer, Said
-from runslot.launch.planning import Plan
-from runslot.launch.travel import digest_of_file, digest_of_module
+from runslot.launch.function_pickle import digest_of_file, digest_of_module
+from runslot.launch.plan import Plan
 
 
 @dataclass(frozen=True)

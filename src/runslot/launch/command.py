@@ -1,6 +1,6 @@
 """Whether a command can be started: its program is there, and every name in braces is one that its runs have.
 
-`planning` asks before anything is touched; `placeholders` has the grammar.
+`plan` asks before anything is touched; `placeholders` has the grammar.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from runslot.errors import InvalidInput, nearest
-from runslot.launch.placeholders import ALL_KEYS, NOT_PASSED, RESERVED, names_used
+from runslot.experiment.placeholders import ALL_KEYS, NOT_PASSED, RESERVED, names_used
 from runslot.launch.shell import refuse_first
 
 _PYTHON = re.compile(r"python[\d.]*")

@@ -11,6 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from runslot.engines.events import LaunchEvent, Observer, Said
+from runslot.engines.local.config import ThisMachine
+from runslot.engines.open_experiment import OpenExperiment
+from runslot.engines.registry import Configured, entry_json, launcher_named
 from runslot.errors import InvalidInput, nearest, refusals, refuse_unknown_words
 from runslot.experiment.metrics import check_metrics
 from runslot.experiment.records import Container, LoggerSettings, Policy
@@ -18,17 +22,13 @@ from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.settings import default_root, path_of
 from runslot.hardware.resources import Resources
 from runslot.launch.code_change import OnChange, keep_copy
-from runslot.launch.code_copy import Source, find_source
-from runslot.launch.configured import Configured, entry_json, launcher_named
-from runslot.launch.creating import compare, create, widen, with_copy
-from runslot.launch.events import LaunchEvent, Observer, Said
+from runslot.launch.create import compare, create, widen, with_copy
 from runslot.launch.git_code import Repository, clone, inside, refuse_other_commit, refuse_outside
 from runslot.launch.interpreter import look_at
-from runslot.launch.launching import Outcomes, launch
-from runslot.launch.opened import OpenExperiment
-from runslot.launch.patterns import Patterns, check_patterns
-from runslot.launch.planning import Plan, Work, check_env, check_name, make_plan, with_plain_names
-from runslot.launch.this_machine import ThisMachine
+from runslot.launch.launch import Outcomes, launch
+from runslot.launch.plan import Plan, Work, check_env, check_name, make_plan, with_plain_names
+from runslot.transport.code_snapshot import Source, find_source
+from runslot.transport.patterns import Patterns, check_patterns
 from runslot.variants import Variant
 
 LONGEST_S = 100 * 365 * 86400
@@ -279,7 +279,7 @@ class Experiment:
         if observer is not None and not callable(observer):
             raise InvalidInput(f"observer must be a function of an event, not {observer!r:.80}")
         if observer is None:
-            from runslot.launch.printing import Printer
+            from runslot.launch.printer import Printer
 
             observer = Printer()
         directory = self.prepare(observer)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from runslot.errors import InvalidInput, NotInstalled
 from runslot.experiment.records import ExperimentFile
-from runslot.launch.planning import Plan
+from runslot.launch.plan import Plan
 
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 """The beginning of an address, in which an `@` stands behind the user's name."""

@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from runslot.launch.events import LaunchEvent, RunStarted, RunWaits, Said
-from runslot.launch.opened import OpenExperiment
+from runslot.engines.events import LaunchEvent, RunStarted, RunWaits, Said
+from runslot.engines.open_experiment import OpenExperiment
 from runslot.schedule.plan import Key
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0

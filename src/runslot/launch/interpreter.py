@@ -1,7 +1,8 @@
 """The Python of the runs, where it is not the one that runslot runs on: named, looked at, described for activation.
 
 The command line turns `--uv`, `--conda` and the active environment into the path of an interpreter; `Experiment.plan`
-has it looked at. Nothing of runslot need be installed there: what executes functions comes as one file (`onefile`).
+has it looked at. Nothing of runslot need be installed there: what executes functions comes as one file
+(`transport.zipapp`).
 """
 
 from __future__ import annotations

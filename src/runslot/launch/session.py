@@ -12,23 +12,23 @@ import signal
 import sys
 import threading
 
+from runslot.engines.events import LaunchEnded, LaunchEvent, Observer, Said
+from runslot.engines.local.config import check_function, choose_slots, end_lost
+from runslot.engines.local.launcher import LocalLauncher
+from runslot.engines.open_experiment import OpenExperiment
+from runslot.engines.protocol import Launcher
+from runslot.engines.registry import of_experiment
 from runslot.errors import RunslotError
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
-from runslot.launch.configured import of_experiment
-from runslot.launch.events import LaunchEnded, LaunchEvent, Observer, Said
-from runslot.launch.launcher import Launcher
-from runslot.launch.launching import (
+from runslot.launch.launch import (
     Outcomes,
     outcomes_of,
     refuse_fresh,
     work_out,
 )
-from runslot.launch.local import LocalLauncher
-from runslot.launch.opened import OpenExperiment
 from runslot.launch.supervisor import Share, Supervisor
-from runslot.launch.this_machine import check_function, choose_slots, end_lost
 from runslot.schedule.plan import StopAsked
 
 

@@ -1,6 +1,6 @@
 """What of a command looks as if a shell were to read it: none does, so that it would become arguments in silence.
 
-Pure. `cli.words` asks for commands that are one text, where quotes show what is meant; `launch.planning` for lists.
+Pure. `cli.words` asks for commands that are one text, where quotes show what is meant; `launch.plan` for lists.
 """
 
 from __future__ import annotations

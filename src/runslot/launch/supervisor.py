@@ -12,12 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runslot.errors import RunslotError
-from runslot.experiment.processes import host_name
-from runslot.experiment.records import Outcome, Run
-from runslot.experiment.shortage import shortage_of
-from runslot.hardware.slots import Slot
-from runslot.launch.events import (
+from runslot.engines.events import (
     LaunchEnded,
     LaunchLeft,
     LaunchStarted,
@@ -29,11 +24,16 @@ from runslot.launch.events import (
     Said,
     StopNoted,
 )
+from runslot.engines.open_experiment import OddRequest, OpenExperiment
+from runslot.engines.protocol import Handle, Launcher, Placed, Short, Taken, UnderWay
+from runslot.errors import RunslotError
+from runslot.experiment.processes import host_name
+from runslot.experiment.records import Outcome, Run
+from runslot.experiment.shortage import shortage_of
+from runslot.hardware.slots import Slot
 from runslot.launch.hold import Holds
 from runslot.launch.interrupts import Interrupts
-from runslot.launch.launcher import Handle, Launcher, Placed, Short, Taken, UnderWay
-from runslot.launch.opened import OddRequest, OpenExperiment
-from runslot.launch.pausing import pause_said
+from runslot.launch.pause import pause_said
 from runslot.schedule.plan import (
     Action,
     Added,

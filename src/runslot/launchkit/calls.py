@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from runslot.engines.events import Said
 from runslot.experiment.records import LoggerSettings
 from runslot.experiment.settings import default_root, path_of
-from runslot.launch.events import Said
-from runslot.launch.planning import check_name
-from runslot.launch.printing import Printer
+from runslot.launch.plan import check_name
+from runslot.launch.printer import Printer
 from runslot.launchkit.asked import Asked, asked_of
 from runslot.launchkit.collection import Call, launch_call
 from runslot.launchkit.here import StrPath, run_experiment_here

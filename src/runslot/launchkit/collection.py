@@ -13,24 +13,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from runslot.engines.events import Observer
+from runslot.engines.registry import Configured, entry_json
+from runslot.engines.slurm.config import Slurm
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Container, ExperimentFile, LoggerSettings, Policy, Run
 from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
 from runslot.hardware.resources import Resources
-from runslot.launch.code_copy import find_source
-from runslot.launch.configured import Configured, entry_json
-from runslot.launch.creating import make_exclusively, with_copy, write_plan
-from runslot.launch.events import Observer
-from runslot.launch.launching import launch
-from runslot.launch.planning import Plan, payload_of
+from runslot.launch.create import make_exclusively, with_copy, write_plan
+from runslot.launch.function_pickle import import_path, refer
+from runslot.launch.launch import launch
+from runslot.launch.plan import Plan, payload_of
 from runslot.launch.session import submit
-from runslot.launch.slurm.config import Slurm
-from runslot.launch.travel import import_path, refer
 from runslot.launchkit.asked import Asked
 from runslot.launchkit.code import code_directory, script_path
 from runslot.launchkit.handle import Launched
 from runslot.launchkit.here import save_arguments
 from runslot.logger.directories import make_log_dir
+from runslot.transport.code_snapshot import find_source
 from runslot.variants import run_id, to_jsonable
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from runslot.engines.registry import refreshed
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
-from runslot.launch.configured import refreshed
-from runslot.launch.launching import Outcomes, launch, outcomes_of
-from runslot.launch.printing import Printer
+from runslot.launch.launch import Outcomes, launch, outcomes_of
+from runslot.launch.printer import Printer
 from runslot.launch.session import Submitted
 
 

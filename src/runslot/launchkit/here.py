@@ -14,7 +14,7 @@ from runslot.execute.functions import call_function, seed_everything, set_gpu_mo
 from runslot.experiment.records import Function
 from runslot.experiment.rundir import RunDir
 from runslot.first_import import FirstImport
-from runslot.launch.travel import by_value
+from runslot.launch.function_pickle import by_value
 from runslot.launchkit.asked import asked_of
 from runslot.launchkit.code import GitTuple, code_directory, git_infos_of, script_path
 from runslot.variants import is_plain, plain, single

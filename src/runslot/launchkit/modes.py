@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from runslot.engines.registry import Configured, configured_launchers, launcher_named
+from runslot.engines.slurm.config import Slurm
+from runslot.engines.ssh import SSH
 from runslot.errors import InvalidInput, nearest
 from runslot.experiment.records import Container
-from runslot.launch.configured import Configured, configured_launchers, launcher_named
-from runslot.launch.slurm.config import Slurm
-from runslot.launch.ssh import SSH
 from runslot.launchkit.rented import MODES as RENTED
 from runslot.launchkit.settings import Settings, read_settings
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from runslot.engines.registry import configured_launchers, launcher_named
+from runslot.engines.sky import Sky
 from runslot.errors import InvalidInput, nearest
-from runslot.launch.configured import configured_launchers, launcher_named
-from runslot.launch.sky import Sky
 
 MODES = ("ec2", "gcp")
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import runslot
+from runslot.engines.open_experiment import write_run
 from runslot.errors import AffinityError, Busy, InvalidInput
 from runslot.experiment.claim import keeper_lives
+from runslot.experiment.placeholders import literal
 from runslot.experiment.records import Command, ExperimentFile, LoggerSettings, Policy, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.hardware.affinity import affinity_from_code, get_n_run_slots, prepend_run_slot, slots_from_code
@@ -22,13 +24,11 @@ from runslot.hardware.lease import Holder, Lease, Leases, Refused
 from runslot.hardware.probe import probe
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import Slot
-from runslot.launch.creating import make_exclusively, write_plan
+from runslot.launch.create import make_exclusively, write_plan
 from runslot.launch.experiment import whole
-from runslot.launch.launching import Outcomes, launch
-from runslot.launch.opened import write_run
-from runslot.launch.placeholders import literal
-from runslot.launch.planning import Plan, check_name, refuse_shared_directories
-from runslot.launch.printing import Printer
+from runslot.launch.launch import Outcomes, launch
+from runslot.launch.plan import Plan, check_name, refuse_shared_directories
+from runslot.launch.printer import Printer
 from runslot.rlpyt.files import StrPath, get_log_dir, readable
 from runslot.variants import run_id, safe_directory
 

@@ -23,7 +23,7 @@ from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.hardware.resources import Resources
 from runslot.launch.experiment import Experiment, silent
-from runslot.launch.launching import launch
+from runslot.launch.launch import launch
 
 PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
 _START = f"import sys; sys.path[0] = {PACKAGE!r}; from runslot.testing.chaos import launch_quietly; launch_quietly()"

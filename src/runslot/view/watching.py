@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import parse_qsl
 
-from runslot.launch.refreshing import Refresher
+from runslot.engines.refresh import Refresher
 from runslot.results import Reader, Results
 from runslot.view.rows import Rows
 

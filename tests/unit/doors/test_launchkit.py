@@ -26,8 +26,8 @@ from runslot import DoesNotFit, InvalidInput, Variant, grid, logger
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.status import find_experiments, read_status
 from runslot.hardware.probe import probe
-from runslot.launch.launching import launch
-from runslot.launch.printing import Printer
+from runslot.launch.launch import launch
+from runslot.launch.printer import Printer
 from runslot.launchkit import DeterministicHyperparameterSweeper, Launched, run_experiment, run_experiment_here
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

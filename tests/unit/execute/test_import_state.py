@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from runslot import Experiment, InvalidInput
+from runslot.engines.local.template import TemplateProcess
 from runslot.experiment.records import Function
-from runslot.launch.template import TemplateProcess
 
 TRAIN = "\ndef train(variant): pass\n"
 

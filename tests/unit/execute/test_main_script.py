@@ -146,7 +146,7 @@ import sys
 from pathlib import Path
 def work(): return __name__, NUMBER
 if __name__ == "__main__":
-    from runslot.launch.travel import refer
+    from runslot.launch.function_pickle import refer
     NUMBER = 7
     Path("function.pkl").write_bytes(refer(work)[1])
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runslot import Experiment, InvalidInput, Outcome, Resources
-from runslot.launch.events import LaunchEvent
+from runslot.engines.events import LaunchEvent
 
 AROUND = """
 import json, os, sys

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runslot.errors import InvalidInput, NotFound
-from runslot.experiment.records import ExperimentFile
-from runslot.launch.configured import (
+from runslot.engines.local.config import ThisMachine
+from runslot.engines.registry import (
     KINDS,
     configured_launchers,
     entry_json,
@@ -16,7 +15,8 @@ from runslot.launch.configured import (
     of_experiment,
     read_entry,
 )
-from runslot.launch.this_machine import ThisMachine
+from runslot.errors import InvalidInput, NotFound
+from runslot.experiment.records import ExperimentFile
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from runslot import Experiment, InvalidInput, NotFound, Resources, Run, Variant, current_run, grid, logger, zipped
+from runslot.engines.events import LaunchEvent, RunEnded, RunStarted
 from runslot.experiment.rundir import ExperimentDir, RunDir
-from runslot.launch.events import LaunchEvent, RunEnded, RunStarted
-from runslot.launch.launching import launch
+from runslot.launch.launch import launch
 
 
 def quietly(_event: LaunchEvent) -> None:

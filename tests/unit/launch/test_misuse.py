@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from runslot import Experiment, InvalidInput, Resources, RunslotError, grid, sample, uniform
+from runslot.engines.events import Said
 from runslot.errors import said_of_system
 from runslot.experiment.records import Function
-from runslot.launch.events import Said
 from runslot.launch.shell import note_operators, refuse_first, refuse_shell
 from runslot.launch.signature import mistakable, takes_items
 

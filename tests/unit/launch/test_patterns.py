@@ -9,7 +9,7 @@ import pytest
 
 from runslot.errors import InvalidInput
 from runslot.experiment.records import ExperimentFile
-from runslot.launch.patterns import Patterns, check_patterns, comes_home, fits
+from runslot.transport.patterns import Patterns, check_patterns, comes_home, fits
 
 PATHS = (
     "a.py",

@@ -9,7 +9,7 @@ import pytest
 
 from runslot import Experiment
 from runslot.errors import InvalidInput
-from runslot.launch.placeholders import fill, hydra_value, literal, names_used, with_seeds
+from runslot.experiment.placeholders import fill, hydra_value, literal, names_used, with_seeds
 
 VALUES: dict[str, Any] = {
     "lr": 1e-5, "n": 7, "amp": True, "off": False, "wd": None, "sizes": [1, 2], "none": [], "name": "a b",

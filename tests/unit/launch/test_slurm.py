@@ -11,14 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runslot.errors import InvalidInput, RunslotError
-from runslot.experiment.records import Outcome
-from runslot.hardware.lockfile import user_name
-from runslot.hardware.resources import Resources
-from runslot.hardware.topology import Core, Topology
-from runslot.launch.slurm.allocation import divide, with_gpus_named
-from runslot.launch.slurm.cluster import Cluster
-from runslot.launch.slurm.queue import (
+from runslot.engines.slurm.cluster import Cluster
+from runslot.engines.slurm.job_array import ahead_of, seconds_of
+from runslot.engines.slurm.queue import (
     Seen,
     Task,
     how_it_ended,
@@ -30,9 +25,14 @@ from runslot.launch.slurm.queue import (
     read_time,
     write_indices,
 )
-from runslot.launch.slurm.script import Array, Asked, check_options, gres_of, job_name, memory_of, quoted, script_of
-from runslot.launch.slurm.submissions import in_batches, read_submission
-from runslot.launch.slurm.writing import ahead_of, seconds_of
+from runslot.engines.slurm.script import Array, Asked, check_options, gres_of, job_name, memory_of, quoted, script_of
+from runslot.engines.slurm.submissions import in_batches, read_submission
+from runslot.errors import InvalidInput, RunslotError
+from runslot.experiment.records import Outcome
+from runslot.hardware.lockfile import user_name
+from runslot.hardware.resources import Resources
+from runslot.hardware.topology import Core, Topology
+from runslot.remote.slurm_allocation import divide, with_gpus_named
 
 # ---- what Slurm says -------------------------------------------------------------------------------------------------
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from runslot.engines.registry import read_entry
+from runslot.engines.ssh.contents import remove_gone
+from runslot.engines.ssh.host_slots import Standing
+from runslot.engines.ssh.ledger import Books, Entry, Found
+from runslot.engines.ssh.probe import Probe, obstacle, read
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
-from runslot.launch.configured import read_entry
-from runslot.launch.host import Host
-from runslot.launch.ssh.alone import be_the_only_one
-from runslot.launch.ssh.books import Books, Entry, Found
-from runslot.launch.ssh.bringing import remove_gone
-from runslot.launch.ssh.changes import SMALL, Change, Ledger, in_order, look
-from runslot.launch.ssh.messages import decode, encode
-from runslot.launch.ssh.probe import Probe, obstacle, read
-from runslot.launch.ssh.standing import Standing
+from runslot.remote.single_agent import be_the_only_one
+from runslot.transport.messages import decode, encode
+from runslot.transport.scan import SMALL, Change, Ledger, in_order, look
+from runslot.transport.ssh import Host
 
 FINE = Probe("ws1", (3, 11, 7), "/usr/bin/python3", "/home/me/.runslot", 10**10, (3, 2), 0.0)
 
@@ -179,7 +179,7 @@ def test_a_remote_end_ends_the_one_before(tmp_path: Path) -> None:
     import sys
 
     hold = (
-        "import sys, time; from pathlib import Path; from runslot.launch.ssh.alone import be_the_only_one\n"
+        "import sys, time; from pathlib import Path; from runslot.remote.single_agent import be_the_only_one\n"
         "with be_the_only_one(Path(sys.argv[1])):\n"
         "    print('held', flush=True); time.sleep(600)"
     )

@@ -15,7 +15,7 @@ import pytest
 from runslot import Experiment
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
-from runslot.launch.onefile import one_file
+from runslot.transport.zipapp import one_file
 
 PROGRAM = """
 import os, sys, time

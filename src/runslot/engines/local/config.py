@@ -1,0 +1,121 @@
+"""This machine as a place for runs: which slots an experiment gets here, and the engine that starts runs in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from runslot.engines.events import LaunchEvent, Observer, Said
+from runslot.engines.local.container import check_container
+from runslot.engines.local.launcher import Import, LocalLauncher
+from runslot.engines.open_experiment import OpenExperiment
+from runslot.engines.registry import Engine, Finding
+from runslot.errors import InvalidInput
+from runslot.execute.leftovers import end_escaped
+from runslot.experiment.records import ExperimentFile
+from runslot.experiment.status import ExperimentStatus
+from runslot.hardware.affinity import slots_from_code
+from runslot.hardware.busy import without_busy
+from runslot.hardware.lease import Leases
+from runslot.hardware.probe import probe
+from runslot.hardware.resources import Resources
+from runslot.hardware.slots import Slot, carve, describe_quota, describe_slots
+
+
+@dataclass(frozen=True)
+class ThisMachine:
+    """Runs in slots of the machine that launches them."""
+
+    name: str = "local"
+
+    @property
+    def moves(self) -> bool:
+        """Everything stays where it is."""
+        return False
+
+    def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
+        """Choose the slots, and import a function once, so that one that cannot be is refused before any run."""
+        slots, said = choose_slots(experiment.file, runs, lambda line: observer(Said(line)))
+        launcher = local_launcher(experiment, slots, observer)
+        try:
+            check_function(launcher, experiment)
+        except BaseException:
+            launcher.close()
+            raise
+        return Engine(launcher, said)
+
+    def give_back(self, experiment: OpenExperiment, observer: Observer) -> None:
+        """Hold nothing between launches."""
+        del experiment, observer
+
+    def check(self) -> Iterator[Finding]:
+        """Say what the machine has."""
+        topology = probe()
+        said = f"{len(topology.cores)} cores, {len(topology.gpus)} GPUs"
+        yield Finding(f"hardware of {topology.host}", True, "; ".join([said, *topology.notes]))
+
+    def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
+        """Return the status as it is: the files here know all."""
+        return status
+
+
+def end_lost(status: ExperimentStatus) -> int:
+    """End what still runs of runs whose keepers were killed while no launcher was at work; returns how many processes.
+
+    Before anything starts: they would hold the slots that they were given.
+    """
+    if status.file.launcher is not None:
+        return 0
+    lost = [each.run for each in status.runs if each.state == "lost" and each.ended is None]
+    return end_escaped(*(status.directory.run_dir(run, status.file).path for run in lost))
+
+
+def choose_slots(
+    file: ExperimentFile, runs: int | None, note: Callable[[str], None] = lambda _: None
+) -> tuple[tuple[Slot, ...], str]:
+    """Return the slots of this machine for an experiment, and what was chosen in one line.
+
+    `note` is told, a line each, what of the machine cannot be used and why.
+    """
+    topology = probe()
+    if file.affinity_code is not None:
+        slots = slots_from_code(file.affinity_code, topology)
+        quota = describe_quota(topology, len({core for slot in slots for core in slot.cores}))
+        beyond = f", which go beyond {quota}" if quota else ""
+        return slots, f"{len(slots)} slots of the affinity code {file.affinity_code}{beyond}"
+    resources = Resources(**file.resources)
+    topology = without_busy(topology, resources.avoid_busy, Leases())
+    for line in topology.notes:
+        note(line)
+    slots = carve(topology, resources, runs)
+    pinned = "" if hasattr(os, "sched_setaffinity") else "; this system can pin no process, and has no leases"
+    return slots, describe_slots(topology, slots) + pinned
+
+
+def local_launcher(experiment: OpenExperiment, slots: Sequence[Slot], observer: Observer) -> LocalLauncher:
+    """Return this machine as an engine, its templates writing to the experiment's launcher.log."""
+
+    def say(text: str) -> None:
+        event: LaunchEvent = Said(text)
+        observer(event)
+
+    return LocalLauncher(slots, experiment.directory.launcher_log, say)
+
+
+def check_function(launcher: LocalLauncher, experiment: OpenExperiment) -> None:
+    """Import the function before anything starts, in its container where it has one.
+
+    `InvalidInput` has the end of the traceback, or says what the container's engine or image lacks.
+    """
+    file = experiment.file
+    if file.container is not None:
+        check_container(experiment, launcher)
+        return
+    if "function" not in file.work or experiment.policy.start == "cold":
+        return
+    wanted = Import.of(file, experiment.directory.path)
+    try:
+        launcher.prepare(wanted)
+    except InvalidInput as error:
+        raise InvalidInput(f"{wanted.function} cannot be imported, so no run was started:\n{error}") from error

@@ -1,0 +1,197 @@
+"""The launcher's ends of a template process and of the keepers forked from it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import runslot
+from runslot.errors import InvalidInput, RunslotError
+from runslot.execute.activation import activated
+from runslot.execute.channel import Channel
+from runslot.execute.marking import room
+from runslot.execute.open_files import original_limit
+from runslot.experiment.files import open_to_append
+from runslot.experiment.processes import ProcessIdentity, boot_id, host_name
+from runslot.experiment.records import Function
+
+_PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
+
+
+_LOOK_S = 0.05
+"""Between looks whether a template has ended without a word."""
+
+
+class ProcessDied(RunslotError):
+    """A template or a keeper ended when it was asked something; a new one can be started."""
+
+    retry = True
+
+
+_early: dict[tuple[str, bool], TemplateProcess] = {}
+"""Started before it was known what for (`TemplateProcess.expect`), by the interpreter and whether it is bare."""
+
+
+class TemplateProcess:
+    """One template process, bare or with a function imported."""
+
+    def __init__(self, python: str, log: Path | None, bare: bool, interpreter: Mapping[str, Any] | None = None) -> None:
+        """`interpreter` is the environment of a Python that is not this one: it has runslot as one file alone."""
+        package = _PACKAGE
+        if interpreter is not None:
+            # Not the one of `interpreter`, which an earlier launch wrote: another version's may speak otherwise.
+            from runslot.transport.zipapp import cached_archive
+
+            package = str(cached_archive())
+        self._channel, theirs = Channel.pair()
+        start = f"import sys; sys.path.insert(0, {package!r}); from runslot.execute.template import main; main("
+        # Without site packages the interpreter, and so each of its forks, stays small; a user's module needs them.
+        flags = ["-S", "-E"] if bare else []
+        argv = [python, *flags, "-c", f"{start}{theirs.fileno()}, {package!r}, {original_limit()})"]
+        try:
+            with theirs, os.fdopen(open_to_append(log or os.devnull), "ab") as console:
+                self._process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=console,
+                    stderr=console,
+                    pass_fds=[theirs.fileno()],
+                    env={**activated(os.environ, interpreter), **room()},
+                    start_new_session=True,
+                )
+        except BaseException:
+            self._channel.close()
+            raise
+
+    @classmethod
+    def expect(cls, python: str, bare: bool) -> None:
+        """Start one that `begin` will ask for soon: it gets ready meanwhile, and ends with this process if not."""
+        if (python, bare) in _early:
+            return
+        with contextlib.suppress(OSError):  # no processes, no files: said where it is needed
+            _early[python, bare] = cls(python, None, bare)
+
+    @classmethod
+    def begin(
+        cls, python: str, log: Path | None, bare: bool, interpreter: Mapping[str, Any] | None = None
+    ) -> TemplateProcess:
+        """Return a template whose output goes to `log`."""
+        early = _early.pop((python, bare), None) if interpreter is None else None
+        if early is None:
+            return cls(python, log, bare, interpreter)
+        try:
+            with os.fdopen(open_to_append(log or os.devnull), "ab") as console:
+                early._ask({"verb": "print"}, [console.fileno()])
+        except BaseException as error:
+            early.close()
+            if not isinstance(error, ProcessDied):
+                raise
+            return cls(python, log, bare)
+        return early
+
+    def import_function(
+        self, function: Function, home: Path, path: Sequence[str], cwd: str
+    ) -> tuple[str, tuple[str, ...]]:
+        """Import the function; return why forks of it are not cold starts, or an empty string, and what they renew.
+
+        Raises `InvalidInput` with the end of the traceback where the import fails.
+        """
+        answer = self._ask(
+            {"verb": "import", "function": function.to_json(), "home": str(home), "path": list(path), "cwd": cwd}
+        )
+        return str(answer["unsafe"]), tuple(answer["renewed"])
+
+    def fork_keeper(self) -> KeeperProcess:
+        """Fork a keeper."""
+        channel, theirs = Channel.pair()
+        try:
+            with theirs:
+                answer = self._ask({"verb": "keeper"}, [theirs.fileno()])
+        except BaseException:
+            channel.close()
+            raise
+        process = ProcessIdentity(host_name(), boot_id(), answer["pid"], answer["start_time"] or 0)
+        return KeeperProcess(channel, process)
+
+    def close(self) -> None:
+        """End the template; its keepers go on, and as long as they have runs it stays as their guardian."""
+        self._channel.finish()
+        stays = self._stays()
+        self._channel.close()
+        if stays:
+            self._process.returncode = 0  # it is on its own now: nobody waits for it, nor warns that it runs
+        else:
+            self._process.wait()
+
+    def _stays(self) -> bool:
+        # Its end of the channel may be open in what the user's module forked at its import: no end of file comes then.
+        while self._process.poll() is None:
+            if select.select([self._channel], [], [], _LOOK_S)[0]:
+                answer = self._channel.receive()[0]
+                if answer is None or "stays" in answer:
+                    return answer is not None and bool(answer["stays"])
+        return False
+
+    def _ask(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
+        answer = self._channel.receive()[0] if self._channel.send(message, descriptors) else None
+        if answer is None:
+            ended = self._process.wait()
+            how = signal.Signals(-ended).name if ended < 0 else f"exit code {ended}"
+            raise ProcessDied(f"the process that was to {message['verb']} ended with {how}")
+        if "errno" in answer:
+            raise OSError(answer["errno"], os.strerror(answer["errno"]))
+        if "failed" in answer:
+            raise InvalidInput(answer["failed"])
+        return answer
+
+
+class KeeperProcess:
+    """One keeper process, which executes one run at a time."""
+
+    def __init__(self, channel: Channel, process: ProcessIdentity) -> None:
+        self.process = process
+        self.signalled = False
+        """Whether it was sent a signal: one that came too late would hit the next run, so there is none."""
+        self._channel = channel
+        self._environments: list[Mapping[str, str]] = []
+
+    def fileno(self) -> int:
+        """Return the descriptor that is ready when a run has ended."""
+        return self._channel.fileno()
+
+    def start(
+        self,
+        run_dir: Path,
+        attempt: int,
+        slot: Mapping[str, Any] | None,
+        environment: Mapping[str, str],
+        leases: Sequence[int] = (),
+    ) -> None:
+        """Have the run executed; `ProcessDied` where the keeper is gone."""
+        message = {"run_dir": str(run_dir), "attempt": attempt, "slot": slot, **self._environment(environment)}
+        if not self._channel.send(message, leases):
+            raise ProcessDied("the keeper was killed")
+
+    def answer(self) -> dict[str, Any] | None:
+        """Return what it says of its run (`outcome`, `busy`, `failed`, `died`), or None while it executes."""
+        if not select.select([self._channel], [], [], 0)[0]:
+            return None
+        message, _ = self._channel.receive()
+        return {"died": True} if message is None else message
+
+    def close(self) -> None:
+        """Let it end, when the run that it may have is over."""
+        self._channel.close()
+
+    def _environment(self, environment: Mapping[str, str]) -> dict[str, Any]:
+        for index, known in enumerate(self._environments):
+            if known is environment:
+                return {"environment": index, "values": None}
+        self._environments.append(environment)
+        return {"environment": len(self._environments) - 1, "values": dict(environment)}

@@ -1,0 +1,337 @@
+"""An experiment under a launcher's lock: its journal is written, its run directories are made, its requests read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import Busy, Damaged
+from runslot.execute.open_files import allow_many, why_no_further
+from runslot.experiment.files import read_json
+from runslot.experiment.journal import Journal, read_events
+from runslot.experiment.launchers import enlist
+from runslot.experiment.lock import LauncherLock
+from runslot.experiment.owner import other_owner
+from runslot.experiment.placeholders import fill
+from runslot.experiment.provenance import link_provenance
+from runslot.experiment.records import ExperimentFile, Outcome, Policy, Run, RunFile
+from runslot.experiment.rundir import REQUEST_NAME, VARIANT_CONFIG, ExperimentDir, RunDir, write_atomically, write_json
+from runslot.experiment.shape import Shape
+from runslot.hardware.lockfile import user_name
+from runslot.transport.code_snapshot import from_copy
+from runslot.transport.relocate import as_here
+from runslot.variants.config import flatten
+
+
+@dataclass(frozen=True)
+class Request:
+    """What another terminal asks of this launcher."""
+
+    file: Path
+    verb: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OddRequest:
+    """A file among the requests that is none: an editor's, a sync client's, a torn one."""
+
+    file: Path
+    why: str
+
+
+_REQUEST = Shape({"verb": ("stop", "kill", "pause", "continue"), "arguments": "tuple[str, ...]"})
+
+
+@dataclass
+class OpenExperiment:
+    """An experiment that this process launches; `close` gives it back."""
+
+    directory: ExperimentDir
+    file: ExperimentFile
+    environment: Mapping[str, str]
+    """The caller's, for its runs."""
+    lock: LauncherLock | None
+    """None for a worker, which shares the experiment with others: what it does, its runs' own claims keep apart."""
+    journal: Journal
+    requests_at: Path
+    """Where others leave requests."""
+    launched: int = 0
+    """How many runs were started, for rlpyt's count."""
+    total: int = 0
+    starting: int | None = None
+    """How many runs this launch is to start; None where they are added one by one."""
+    listed: Path | None = None
+    """This launch's file among those of the user's launchers."""
+    closed: bool = False
+    odd_requests: set[Path] = field(default_factory=set)
+    """Files among the requests that are none, and that were named."""
+    identity: tuple[int, int] = (0, 0)
+    """Device and inode of the directory as it was opened: what is at its path later may be another one."""
+
+    def __post_init__(self) -> None:
+        status = self.directory.path.stat()
+        self.identity = (status.st_dev, status.st_ino)
+
+    @classmethod
+    def open(cls, directory: ExperimentDir, environment: Mapping[str, str], take_over: bool = False) -> OpenExperiment:
+        """Take the lock and open the journal; `Busy` where another launcher is at work, or too many files are open."""
+        allow_many()
+        if crowded := why_no_further():
+            raise Busy(f"{directory.path} cannot be opened: {crowded}")
+        lock = LauncherLock(directory)
+        lock.acquire(take_over)
+        _withdraw_requests(directory)
+        file = _with_package(from_copy(directory.read(), directory))
+        opened = cls(directory, file, environment, lock, Journal(directory.journal_file), directory.requests)
+        if file.front_door == "rlpyt":
+            events = read_events(directory.journal_file)
+            opened.launched = len({event["run"] for event in events if event["event"] == "start"})
+        return opened
+
+    @classmethod
+    def as_worker(
+        cls, directory: ExperimentDir, name: str, environment: Mapping[str, str], moved: bool
+    ) -> OpenExperiment:
+        """Open an experiment as one of its workers, with a journal of its own; `moved` where it was brought here."""
+        directory.require_own()
+        file = _with_package(from_copy(directory.read(), directory))
+        if moved:
+            file, environment = as_here(file, directory, environment)
+        directory.worker(name).mkdir(parents=True, exist_ok=True)
+        journal = Journal(directory.worker_journal(name))
+        return cls(directory, file, environment, None, journal, directory.worker_requests(name))
+
+    @property
+    def policy(self) -> Policy:
+        """How its runs are treated."""
+        return Policy.from_json(self.file.policy)
+
+    def place(self) -> Path | None:
+        """Return where the directory is now: it may have been moved; None where it was removed."""
+        path = self.directory.path
+        if self._is_at(path):
+            return path
+        journal = self.journal.place()
+        above = None if journal is None else journal.parent
+        while above is not None and above != above.parent:  # a worker's journal lies deeper
+            if self._is_at(above):
+                return above
+            above = above.parent
+        return None
+
+    def _is_at(self, path: Path) -> bool:
+        try:
+            status = path.stat()
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self.identity
+
+    def run_dir(self, run: Run) -> RunDir:
+        """Return where the run lies."""
+        return self.directory.run_dir(run, self.file)
+
+    def prepare(self, run: Run, attempt: int) -> RunDir:
+        """Make the run's directory complete, or clean again for a further attempt."""
+        run_dir = self.run_dir(run)
+        self.directory.refuse_others_links(run, self.file)
+        first = _make(run_dir.path)
+        if not first:
+            self._keep_earlier(run_dir, attempt)
+        if first or not run_dir.is_complete():  # else than at first: brought from another machine, or damaged
+            if not _reads_above(self.file):
+                link_provenance(self.directory, run_dir)
+            write_run(run_dir, run, self.file, self.directory.path)
+        return run_dir
+
+    def _keep_earlier(self, run_dir: RunDir, attempt: int) -> None:
+        earlier = run_dir.last_attempt(damaged=attempt - 1)
+        # Not where it is this attempt: a keeper of a launcher that was killed may have begun it just now.
+        if earlier is None or earlier >= attempt:
+            return
+        if self.policy.resumable:
+            run_dir.keep_damaged(earlier)
+        else:
+            run_dir.keep_attempt()
+
+    def requests(self) -> list[Request | OddRequest]:
+        """Return what was asked since, oldest first; what is no request is set aside, or left, and named once."""
+        place = self.place()
+        if place is None:
+            return []
+        requests_at = place / self.requests_at.relative_to(self.directory.path)
+        try:
+            names = sorted(os.listdir(requests_at))  # noqa: PTH208  looked at twice a second
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            return self._name_once(requests_at, f"cannot be listed: {error.strerror}")
+        found: list[Request | OddRequest] = []
+        for name in names:
+            if name.startswith("."):
+                continue
+            file = requests_at / name
+            owner = other_owner(file)
+            if owner is not None:
+                found += self._name_once(file, f"was left by {user_name(owner)}, and is not carried out")
+                continue
+            if REQUEST_NAME.fullmatch(name) is None:
+                found += self._name_once(file, "is no request, and stays where it is")
+                continue
+            try:
+                found.append(_read_request(file))
+            except Damaged as error:
+                found += self._set_aside(file, str(error))
+        return found
+
+    def _set_aside(self, file: Path, why: str) -> list[Request | OddRequest]:
+        try:
+            file.rename(file.with_name(f".{file.name}"))
+        except OSError:
+            return self._name_once(file, f"is no request ({why}), and cannot be moved away")
+        return self._name_once(file, f"is no request ({why}); it is now .{file.name}")
+
+    def _name_once(self, file: Path, why: str) -> list[Request | OddRequest]:
+        if file in self.odd_requests:
+            return []
+        self.odd_requests.add(file)
+        return [OddRequest(file, why)]
+
+    def ended(self, run: Run, outcome: Outcome, now: float, retry: bool = False) -> None:
+        """Note how an attempt ended, and whether another follows."""
+        self.journal.write("ended", now, run=run.id, outcome=outcome.to_json(), retry=retry)
+
+    def count_launched(self) -> None:
+        """Count one more start in `num_launched.txt`, where this is rlpyt's door."""
+        if self.file.front_door != "rlpyt":
+            return
+        self.launched += 1
+        if not self.total:
+            self.total = len(self.directory.read_runs())
+        text = f"Experiments launched so far: {self.launched} out of {self.total}.\n"
+        with contextlib.suppress(OSError):  # a full disk: the next start writes it, and no run waits for it
+            write_atomically(self.directory.num_launched, text)
+
+    def enlist(self) -> None:
+        """Have the launch listed among those of this user on this machine, until it is closed; a worker is not."""
+        if self.lock is not None:
+            self.listed = enlist(self.directory)
+
+    def close(self) -> None:
+        """Close the journal and give the lock back; once is enough."""
+        if self.closed:
+            return
+        self.closed = True
+        if self.listed is not None:
+            self.listed.unlink(missing_ok=True)
+        place = self.place()  # which the open journal knows, where it was moved
+        self.journal.close()
+        self._release_at(place)
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._release_at(self.place())
+
+    def _release_at(self, place: Path | None) -> None:
+        if self.lock is not None and place is not None:
+            (self.lock if place == self.directory.path else LauncherLock(ExperimentDir(place))).release()
+
+
+def _with_package(file: ExperimentFile) -> ExperimentFile:
+    if file.interpreter is None:
+        return file
+    from runslot.transport.zipapp import with_package  # archives are slow to load, and few launches need one
+
+    return with_package(file)
+
+
+def _make(directory: Path) -> bool:
+    """Make a run's directory; False where it was there, and perhaps files of the run in it."""
+    try:
+        os.mkdir(directory)  # noqa: PTH102  a start's
+    except FileNotFoundError:
+        directory.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        directory.mkdir(exist_ok=True)  # refuses whatever else lies there
+        return False
+    return True
+
+
+def _reads_above(file: ExperimentFile) -> bool:
+    """Tell whether a run's readers look into its experiment for what all its runs share.
+
+    Those of the ancestors' doors do not, and on another machine a run may be alone.
+    """
+    return file.front_door == "native" and file.launcher is None
+
+
+def _read_request(file: Path) -> Request:
+    if file.suffix != ".json":  # its name is all of it: the disk was full
+        return Request(file, file.suffix[1:], ())
+    value = _REQUEST.values(read_json(file) or {})
+    return Request(file, value["verb"], value["arguments"])
+
+
+def _withdraw_requests(directory: ExperimentDir) -> None:
+    """Remove what was asked of an earlier launcher, which is dead: this one would stop because of it.
+
+    All that is asked of this one is younger than its lock, on the same file system's clock.
+    """
+    try:
+        locked = directory.lock_file.stat().st_mtime_ns
+        names = [name for name in os.listdir(directory.requests) if REQUEST_NAME.fullmatch(name)]  # noqa: PTH208
+    except OSError:
+        return
+    for name in names:
+        with contextlib.suppress(OSError, Damaged):  # what is no request, this launcher sets aside and says
+            file = directory.requests / name
+            if file.lstat().st_mtime_ns < locked and other_owner(file) is None:
+                _read_request(file).file.unlink()
+
+
+def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> None:
+    """Write what executes the run into its directory, which exists; `home` is the experiment's directory."""
+    if file.front_door == "rlpyt":  # its script's logger writes `params.json`, which is to be read
+        write_json(run_dir.path.parent / VARIANT_CONFIG, dict(run.variant))
+    elif not _reads_above(file) or "command" in file.work:  # else its logger does, beside the first row
+        run_dir.write_variant({**run.variant, **run.extras})
+    value = RunFile(
+        run=run.to_json(),
+        experiment=file.name,
+        work=_work(run_dir, run, file),
+        cwd=file.cwd,
+        python=file.python,
+        path=file.path,
+        python_path=file.python_path,
+        home=os.path.relpath(home, run_dir.path),
+        policy=file.policy,
+        logger={**file.logger, "prefix": file.logger.get("prefix", "").replace("{run}", run_dir.path.name)},
+        seeding=file.seeding,
+        affinity_code=file.affinity_code,
+        set_egl_device=file.set_egl_device,
+        gpu_visibility=file.gpu_visibility,
+        container=file.container,
+        env=file.env,
+        interpreter=file.interpreter,
+    )
+    run_dir.write_run(value)
+
+
+def _work(run_dir: RunDir, run: Run, file: ExperimentFile) -> Mapping[str, Any]:
+    command = file.work.get("command")
+    if command is None:
+        return file.work
+    values = command_values(run, run_dir)
+    if file.front_door == "rlpyt":
+        values = {"log_dir": str(run_dir.path.parent), "run_ID": run.run_ID}
+    return {"command": {**command, "argv": fill(command["argv"], values) + list(run.arguments)}}
+
+
+def command_values(run: Run, run_dir: RunDir) -> dict[str, Any]:
+    """Return what `{names}` in a command stand for in this run."""
+    values = {**flatten(run.variant), "seed": run.seed}
+    return values | {"run_dir": str(run_dir.path), "run_id": run.id, "variant_file": str(run_dir.variant_file)}

@@ -1,0 +1,154 @@
+"""Ask SkyPilot: each question is a process of `driver`, in this interpreter or in one that has SkyPilot installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runslot.engines.sky.driver.quota import Quota
+from runslot.errors import InvalidInput, NotInstalled, RunslotError, extra_said
+from runslot.transport.zipapp import one_file
+
+_PATIENCE = {"credentials": 180, "offer": 180, "quotas": 180, "alive": 300, "look": 300, "log": 120, "give_back": 1200}
+"""Seconds for an answer; its first question starts SkyPilot's server. Renting takes as long as the cloud does."""
+
+
+class CloudRefused(RunslotError):
+    """The cloud does not give, or does not answer, now."""
+
+    retry = True
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What would be rented, and its price."""
+
+    what: str
+    price: float
+    """Dollars an hour."""
+    infra: str
+    vcpus: float = 0.0
+    """0: not known."""
+    gpus: int = 0
+    controller: str = ""
+    """What SkyPilot rents to look after managed jobs; nothing where it has that already."""
+    controller_price: float = 0.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A machine as SkyPilot sees it."""
+
+    state: str
+    """`gone`, `starting`, `up`, or `ended` with its job."""
+    job: str = ""
+    """State of its last job, in SkyPilot's word."""
+    said: str = ""
+    """Why its job ended, in SkyPilot's words."""
+    recoveries: int = 0
+    """How often SkyPilot has rented it anew."""
+
+    @property
+    def working(self) -> bool:
+        """Whether its job may still do something."""
+        return self.state not in {"gone", "ended"} and self.job in {"", "INIT", "PENDING", "SETTING_UP", "RUNNING"}
+
+
+class SkyPilot:
+    """The questions; each may take from seconds to minutes."""
+
+    def __init__(self, python: str | None = None, log: Path | None = None) -> None:
+        """`python` is an interpreter that has SkyPilot, this one if it is not given; `log` takes what it prints."""
+        self._python = os.path.expanduser(python) if python else sys.executable  # noqa: PTH111
+        self._log = log
+
+    def offer(self, task: Mapping[str, Any], managed: bool = False) -> Offer:
+        """Return what would be rented for a task; `InvalidInput` where the catalog has no such machine."""
+        return Offer(**self._ask("offer", task=task, managed=managed))
+
+    def rent(
+        self, task: Mapping[str, Any], name: str, dryrun: bool = False, managed: bool = False, hold: int | None = None
+    ) -> None:
+        """Rent a machine and submit its job; who rents keeps the descriptor `hold` open, even after we have died."""
+        self._ask("rent", hold, task=task, name=name, dryrun=dryrun, managed=managed)
+
+    def look(self, name: str, managed: bool = False) -> Seen:
+        """Return how a machine is."""
+        return Seen(**self._ask("look", name=name, managed=managed))
+
+    def alive(self) -> list[dict[str, Any]]:
+        """Return all machines that runslot rented and that SkyPilot knows of."""
+        found: list[dict[str, Any]] = self._ask("alive")
+        return found
+
+    def log(self, name: str, managed: bool = False) -> str:
+        """Return the last lines that a machine's job printed."""
+        return str(self._ask("log", name=name, managed=managed))
+
+    def give_back(self, name: str, managed: bool = False) -> None:
+        """Give a machine back; `CloudRefused` where it may still be there."""
+        self._ask("give_back", name=name, managed=managed)
+
+    def credentials(self, cloud: str) -> tuple[bool, str]:
+        """Tell whether a cloud can be used, and why not."""
+        said = self._ask("credentials", cloud=cloud)
+        return bool(said["well"]), str(said["said"])
+
+    def quotas(self, task: Mapping[str, Any]) -> tuple[Quota, ...]:
+        """Return how much of a task's machine the account may rent, in each region where it would be looked for."""
+        return tuple(Quota(**each) for each in self._ask("quotas", task=task))
+
+    def _ask(self, verb: str, hold: int | None = None, **arguments: Any) -> Any:
+        question = json.dumps({"verb": verb, **arguments})
+        try:
+            # A session of its own: Ctrl-C is for the launch, which decides what becomes of the machines.
+            done = subprocess.run(
+                [self._python, "-m", "runslot.engines.sky.driver"],
+                input=question,
+                capture_output=True,
+                text=True,
+                check=False,
+                env=self._environment(),
+                start_new_session=True,
+                pass_fds=() if hold is None else (hold,),
+                timeout=_PATIENCE.get(verb),
+            )
+        except subprocess.TimeoutExpired:
+            raise CloudRefused(f"SkyPilot has not answered in {_PATIENCE[verb]} s ({verb})") from None
+        except OSError as error:
+            raise NotInstalled(
+                f"{self._python} cannot be started ({error.strerror}): name a Python with SkyPilot"
+            ) from error
+        self._note(verb, done.stderr)
+        try:
+            answer = json.loads(done.stdout)
+        except ValueError:
+            last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
+            raise CloudRefused(f"SkyPilot did not answer ({verb}): {last[0]}") from None
+        if "refused" not in answer:
+            return answer["answer"]
+        if answer["refused"] == "missing":
+            raise NotInstalled(
+                f"rented machines need SkyPilot (800 MB): {answer['said']}; {extra_said('cloud')}, or install "
+                "skypilot[aws,gcp] in an environment of its own and name its interpreter as skypilot_python"
+            )
+        raise (InvalidInput if answer["refused"] == "invalid" else CloudRefused)(answer["said"])
+
+    def _environment(self) -> dict[str, str]:
+        environment = {**os.environ, "SKYPILOT_DISABLE_USAGE_COLLECTION": "1"}
+        if self._python != sys.executable:
+            cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "runslot"
+            environment["PYTHONPATH"] = str(one_file(cache))
+        return environment
+
+    def _note(self, verb: str, said: str) -> None:
+        if self._log is not None and said.strip():
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            with self._log.open("a") as log:
+                log.write(f"--- {verb}\n{said.rstrip()}\n")

@@ -1,0 +1,284 @@
+"""The entries `sky`, `ec2` and `gcp` of the configuration: what to rent, what it may cost, where results arrive."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from runslot.engines.events import Observer, Said
+from runslot.engines.open_experiment import OpenExperiment
+from runslot.engines.registry import Engine, Finding
+from runslot.engines.sky import cost as money
+from runslot.engines.sky.capacity import at_once
+from runslot.engines.sky.care import Terms
+from runslot.engines.sky.check import check_bucket, check_quota, findings, refuse_left_behind
+from runslot.engines.sky.client import SkyPilot
+from runslot.engines.sky.fetch import bring
+from runslot.engines.sky.job import Job
+from runslot.engines.sky.launcher import SkyLauncher, terminal
+from runslot.engines.sky.rental import Record, read_record, without_machines
+from runslot.engines.sky.tasks import Machine, labels_of, task_of
+from runslot.errors import Busy, InvalidInput, RunslotError
+from runslot.experiment.processes import identify
+from runslot.experiment.status import ExperimentStatus, read_status
+from runslot.hardware.resources import Resources
+from runslot.transport.bucket.inventory import Share
+from runslot.transport.bucket.store import Store, check_url, open_store
+
+_NO_JOB = Job("rs-price", "x", 0, (), "file:///x", Share("b0"))
+"""In the task of which the price is asked."""
+
+_WORDS = ("region", "instance_type", "accelerators", "cpus", "memory", "image", "skypilot_python")
+_ABOVE_ZERO = (
+    "machines", "sync_interval", "max_hours", "max_cost", "max_price", "hours_per_run", "look_interval", "disk",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sky:
+    """Machines of any place that SkyPilot knows: `infra` is `aws`, `gcp/us-central1`, `kubernetes`, `slurm/NAME`, …"""
+
+    name: str = "sky"
+    infra: str = ""
+    """SkyPilot's word for the place."""
+    bucket: str = ""
+    """Where results arrive: `s3://BUCKET/…`, `gs://BUCKET/…`."""
+    region: str | None = None
+    instance_type: str | None = None
+    accelerators: str | None = None
+    """As `T4:1`; SkyPilot chooses the machine."""
+    cpus: str | None = None
+    """As `4` or `4+`."""
+    memory: str | None = None
+    """GB, as `16` or `16+`."""
+    spot: bool = False
+    """Take machines that the cloud may take back, at a third of the price."""
+    max_price: float | None = None
+    """Dollars an hour that a machine may cost."""
+    machines: int = 1
+    """How many; the runs are divided among them."""
+    disk: int | None = None
+    """GB."""
+    image: str | None = None
+    """`docker:NAME`, or the cloud's own name of an image."""
+    setup: tuple[str, ...] = ()
+    """Shell lines that make the user's environment, as `pip install torch`."""
+    python: str = "python3"
+    """The interpreter of the runs on the machine, 3.10 or newer."""
+    sync_interval: float = 180.0
+    """Seconds between two pushes to the bucket."""
+    max_hours: float = 24.0
+    """How long a machine may live."""
+    max_cost: float | None = None
+    """Dollars that all machines of an experiment may cost together."""
+    hours_per_run: float | None = None
+    """What a run takes, for the expected cost; else the runs' time limit."""
+    idle_minutes: int = 5
+    """After so many minutes without work a machine gives itself back."""
+    recoveries: int = 3
+    """How often a machine that is lost is rented anew."""
+    managed: bool = False
+    """SkyPilot's managed jobs rent lost machines anew, also while nobody looks from here."""
+    look_interval: float = 30.0
+    """Seconds between looks at a machine."""
+    skypilot_python: str | None = None
+    """An interpreter that has SkyPilot, where this one has not."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    """Further keys of SkyPilot's `resources`, as they are."""
+
+    def __post_init__(self) -> None:
+        if not self.place:
+            raise InvalidInput('infra is missing: write infra = "aws/us-east-1", "kubernetes", "slurm/NAME", …')
+        if self.region and "/" in self.infra and self.region not in self.infra.split("/"):
+            raise InvalidInput(f"region is {self.region!r}, but infra says {self.infra!r}: leave one of them out")
+        if self.bucket:
+            check_url(self.bucket)
+        for key in ("python", *_WORDS):
+            if getattr(self, key) == "":
+                raise InvalidInput(f"{key} is empty: give it a value, or leave it out")
+        for key in _ABOVE_ZERO:
+            value = getattr(self, key)
+            if value is not None and not 0 < value < math.inf:
+                raise InvalidInput(f"{key} is {value}, but must be a number above 0")
+        for key in ("idle_minutes", "recoveries"):
+            if getattr(self, key) < 0:
+                raise InvalidInput(f"{key} is {getattr(self, key)}, but must be 0 or more")
+
+    @property
+    def place(self) -> str:
+        """SkyPilot's `infra`, the region included."""
+        infra = self.infra
+        return f"{infra}/{self.region}" if self.region and "/" not in infra else infra
+
+    @property
+    def moves(self) -> bool:
+        """The experiment travels, with a copy of the code."""
+        return True
+
+    def machine(self) -> Machine:
+        """Return what is rented."""
+        return Machine(
+            infra=self.place,
+            instance_type=self.instance_type,
+            accelerators=self.accelerators,
+            cpus=self.cpus,
+            memory=self.memory,
+            spot=self.spot,
+            max_price=self.max_price,
+            disk=self.disk,
+            image=self.image,
+            setup=self.setup,
+            idle_minutes=self.idle_minutes,
+            managed=self.managed,
+            more=self.resources,
+        )
+
+    def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
+        """Check all that can be checked before money is spent, say what it costs, ask, and return the engine."""
+        digest = hashlib.sha256(f"{experiment.directory.path.name}{experiment.file.created}".encode()).hexdigest()
+        record = read_record(experiment.directory)
+        store = self._store(experiment, digest, record)
+        refuse_left_behind(experiment)
+        record = record or Record(store.url)
+        sky = SkyPilot(self.skypilot_python, experiment.directory.path / "cloud" / "skypilot.log")
+        runs = runs if experiment.starting is None else experiment.starting
+        if runs == 0:  # machines that work already are looked after
+            return self._engine(experiment, observer, digest, store, record, sky, None)
+        check_bucket(store)
+        task = task_of(self.machine(), _NO_JOB, ".", labels_of(experiment.file.name))
+        budget = self._budget(experiment, runs, record, sky, task)
+        money.check(budget)
+        check_quota(sky, task, budget.machines, self.machine().cloud, lambda text: observer(Said(text)))
+        for line in money.table(budget):
+            observer(Said(line))
+        money.agreed()
+        return self._engine(experiment, observer, digest, store, record, sky, budget)
+
+    def _engine(
+        self,
+        experiment: OpenExperiment,
+        observer: Observer,
+        digest: str,
+        store: Store,
+        record: Record,
+        sky: SkyPilot,
+        budget: money.Budget | None,
+    ) -> Engine:
+        terms = Terms(
+            machine=self.machine(),
+            machines=0 if budget is None else budget.machines,
+            price=0.0 if budget is None else budget.hourly / budget.machines,
+            what="" if budget is None else budget.what,
+            seconds=0.0 if budget is None else budget.seconds,
+            sync_interval=self.sync_interval,
+            recoveries=self.recoveries,
+            python=self.python,
+            look=self.look_interval,
+            managed=self.managed,
+        )
+        launcher = SkyLauncher(
+            experiment=experiment.directory,
+            name=experiment.file.name,
+            code=str((experiment.file.code or {}).get("copy", "code")),
+            digest=digest,
+            retries=experiment.policy.retries,
+            terms=terms,
+            sky=sky,
+            store=store,
+            record=record,
+            say=lambda text: observer(Said(text)),
+            ask=terminal(observer),
+        )
+        launcher.take_up()
+        said = f"machines on {self.place}" if budget is None else f"{terms.machines} × {terms.what} on {self.place}"
+        return Engine(launcher, said)
+
+    def _store(self, experiment: OpenExperiment, digest: str, record: Record | None) -> Store:
+        if record is not None:
+            return open_store(record.store)
+        if not self.bucket:
+            raise InvalidInput(
+                f'launchers.{self.name} needs the key bucket, where results arrive: bucket = "s3://NAME/runs" (or gs://)'
+            )
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment.directory.path.parent.name)[:60]
+        return open_store(f"{self.bucket.rstrip('/')}/{plain}-{digest[:12]}")
+
+    def _budget(
+        self, experiment: OpenExperiment, runs: int, record: Record, sky: SkyPilot, task: Mapping[str, Any]
+    ) -> money.Budget:
+        cloud = self.machine().cloud
+        well, said = sky.credentials(cloud)
+        if not well:
+            raise InvalidInput(f"SkyPilot cannot use {cloud}: {said}; `runslot launchers check {self.name}` says more")
+        offer = sky.offer(task, self.managed)
+        machines = min(self.machines, runs)
+        hours = self.hours_per_run or (experiment.policy.timeout or 0) / 3600 or None
+        share = -(-runs // machines)
+        rounds = -(-share // at_once(offer, Resources(**experiment.file.resources), share))
+        expected = None if hours is None else hours * rounds
+        spent = record.committed(time.time())
+        return money.Budget(
+            machines=machines,
+            what=offer.what,
+            infra=self.place,
+            price=offer.price,
+            runs=runs,
+            max_hours=self.max_hours,
+            max_cost=self.max_cost,
+            spent=spent,
+            expected=expected,
+            controller=offer.controller,
+            controller_price=offer.controller_price,
+        )
+
+    def check(self) -> Iterator[Finding]:
+        """Try credentials, the machine in the catalog, the quota, and the bucket."""
+        return findings(self)
+
+    def give_back(self, experiment: OpenExperiment, observer: Observer) -> None:
+        """Give back what is still rented for an experiment that has nothing further to do."""
+        record = read_record(experiment.directory)
+        if record is not None and any(machine.alive for machine in record.machines):
+            self.open(experiment, 0, observer).launcher.close()
+
+    def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
+        """Return the status after what has arrived is brought home, where no launch at work does that."""
+        record = read_record(status.directory)
+        # This process may be the launch that is just to decide what is missing.
+        if status.launcher not in {None, identify()} or _settled(status):
+            return status
+        if record is None:
+            return without_machines(status, None)
+        try:
+            brought = bring(status.directory, record)
+        except Busy:  # another process brings it
+            return status
+        except RunslotError as error:
+            return replace(status, waits=(*status.waits, f"what has arrived in {record.store} is not here: {error}"))
+        return without_machines(read_status(status.directory) if brought.files else status, record)
+
+
+def _settled(status: ExperimentStatus) -> bool:
+    """Tell whether nothing can have arrived that changes how runs stand: one that was given up for lost may be done."""
+    return all(each.state in {"succeeded", "failed", "timed_out"} for each in status.runs)
+
+
+@dataclass(frozen=True)
+class EC2(Sky):
+    """Machines of Amazon EC2."""
+
+    name: str = "ec2"
+    infra: str = "aws"
+
+
+@dataclass(frozen=True)
+class GCP(Sky):
+    """Machines of Google Cloud."""
+
+    name: str = "gcp"
+    infra: str = "gcp"

@@ -1,0 +1,236 @@
+"""SkyPilot's SDK as far as it is used: rent, look, end, give back, prices. A process of its own.
+
+It reads one JSON object, `{"verb": …}`, and prints one: what the verb's function returns, or how it was refused. So the
+SDK (800 MB, with its own output and signals) may live in another environment, and nothing here loads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from runslot.engines.sky.driver import managed_jobs as jobs
+from runslot.engines.sky.driver.quota import quotas
+from runslot.engines.sky.driver.sdk import Refused, first_line, of, sdk
+
+PREFIX = "rs-"
+"""Names of the machines that runslot rents begin with it."""
+
+
+def make(task: Mapping[str, Any]) -> Any:
+    """Return SkyPilot's object for a task; `InvalidInput` in its words, with what is near to an unknown type."""
+    sky = sdk()
+    try:
+        return sky.Task.from_yaml_config(dict(task))
+    except Exception as error:
+        raise Refused("invalid", _explained(str(error), task["resources"])) from error
+
+
+def offer(task: Mapping[str, Any], managed: bool = False) -> dict[str, Any]:
+    """Return the cheapest machine for a task by SkyPilot's catalog: what, price an hour, infra.
+
+    With `managed` also `controller`, what looks after managed jobs, and its price; no price where it is no machine.
+    """
+    made = make(task)
+    try:
+        found = _cheapest(made.resources)
+    except Exception as error:
+        raise Refused("invalid", _explained(str(error), task["resources"])) from error
+    if found is None:
+        raise Refused("invalid", _explained("no machine of the catalog fits", task["resources"]))
+    if not managed:
+        return found
+    asked = jobs.controller(made)
+    small = _cheapest(asked) if asked else None
+    return {**found, "controller": small["what"] if small else "", "controller_price": small["price"] if small else 0.0}
+
+
+def _cheapest(wanted: Iterable[Any]) -> dict[str, Any] | None:
+    found: list[dict[str, Any]] = []
+    for resources in wanted:
+        listed = resources.cloud.get_feasible_launchable_resources(resources, 1) if resources.cloud else None
+        for each in listed.resources_list if listed else ():
+            with contextlib.suppress(Exception):
+                found.append(
+                    {
+                        "what": _what(each),
+                        "price": float(each.get_cost(3600)),
+                        "infra": str(each.infra.to_str() or ""),
+                        "vcpus": float(each.cloud.get_vcpus_mem_from_instance_type(each.instance_type)[0] or 0),
+                        "gpus": int(sum((each.accelerators or {}).values())),
+                    }
+                )
+    # A price that the catalog does not know is no number, and less than none.
+    return min((each for each in found if each["price"] >= 0), key=lambda each: each["price"], default=None)
+
+
+def _what(resources: Any) -> str:
+    parts = [resources.instance_type or "", str(resources.get_accelerators_str() or "").strip("-")]
+    return ", ".join(part for part in (*parts, "spot" if resources.use_spot else "") if part)
+
+
+def rent(task: Mapping[str, Any], name: str, dryrun: bool = False, managed: bool = False) -> None:
+    """Rent a machine and give it its job; returns when the job is submitted. `Refused` where the cloud has none."""
+    sky = sdk()
+    made = make(task)
+    try:
+        if managed:
+            jobs.launch(sky, made, name)
+        else:
+            sky.get(sky.launch(made, cluster_name=name, dryrun=dryrun))
+    except Exception as error:
+        raise Refused("later", f"{name} could not be rented: {first_line(error)}") from error
+
+
+def look(name: str, managed: bool = False) -> dict[str, Any]:
+    """Return how a machine is: `gone`, `starting`, `up` or `ended`, and the state of its job."""
+    sky = sdk()
+    try:
+        if managed:
+            return jobs.look(sky, name)
+        known = sky.get(sky.status([name], refresh=sky.StatusRefreshMode.FORCE))
+    except Exception as error:
+        raise Refused("later", f"SkyPilot does not say how {name} is: {first_line(error)}") from error
+    return _seen(sky, name, next((str(each["status"].value) for each in known if each["name"] == name), None))
+
+
+def _seen(sky: Any, name: str, status: str | None) -> dict[str, str]:
+    if status in {None, "STOPPED", "AUTOSTOPPING"}:
+        return {"state": "gone", "job": ""}
+    if status != "UP":
+        return {"state": "starting", "job": ""}
+    try:
+        jobs = sky.get(sky.queue(name))
+    except Exception:  # noqa: BLE001  a machine that is just going away does not answer
+        return {"state": "up", "job": ""}
+    return {"state": "up", "job": str(of(jobs[0], "status").value) if jobs else ""}
+
+
+def alive(prefix: str = PREFIX) -> list[dict[str, Any]]:
+    """Return all machines that runslot rented and SkyPilot still knows: name, status, infra, price an hour, since."""
+    sky = sdk()
+    try:
+        known = sky.get(sky.status(refresh=sky.StatusRefreshMode.AUTO))
+    except Exception as error:
+        raise Refused("later", f"SkyPilot does not say which machines there are: {first_line(error)}") from error
+    rows = [_row(each) for each in known if each["name"].startswith(prefix)]
+    return rows + [row for row in jobs.alive(sky) if row["name"].startswith(prefix)]
+
+
+def _row(each: Any) -> dict[str, Any]:
+    price = 0.0
+    with contextlib.suppress(Exception):
+        price = float(each["handle"].launched_resources.get_cost(3600))
+    infra = "/".join(str(each[key]) for key in ("cloud", "region") if each[key])
+    status = str(each["status"].value)
+    return {
+        "name": each["name"],
+        "status": status,
+        "infra": infra.lower(),
+        "price": price,
+        "since": each["launched_at"],
+        "managed": False,
+    }
+
+
+def log(name: str, managed: bool = False) -> str:
+    """Return the last lines that the last job of a machine printed."""
+    sky = sdk()
+    said = io.StringIO()
+    with contextlib.suppress(Exception):
+        if managed:
+            jobs.log(sky, name, said)
+        else:
+            sky.tail_logs(name, None, follow=False, tail=200, output_stream=said)
+    return said.getvalue()
+
+
+def give_back(name: str, managed: bool = False) -> None:
+    """Give a machine back; one that is gone already is no error. `Refused` where it may still be there."""
+    sky = sdk()
+    try:
+        if managed:
+            jobs.give_back(sky, name)
+        else:
+            sky.get(sky.down(name))
+    except Exception as error:
+        if type(error).__name__ in {"ClusterDoesNotExist", "ClusterNotUpError"} or "does not exist" in str(error):
+            return
+        raise Refused(
+            "later", f"{name} could not be given back: {first_line(error)}; `runslot cloud down {name}`"
+        ) from error
+
+
+def credentials(cloud: str) -> dict[str, Any]:
+    """Tell whether SkyPilot can use a cloud, and what it says where it cannot."""
+    sky = sdk()
+    try:
+        from sky.client import sdk as client
+
+        enabled = sky.get(client.check(infra_list=(cloud,), verbose=False))
+    except Exception as error:  # noqa: BLE001  whatever it is, it is the answer
+        return {"well": False, "said": first_line(error)}
+    names = {str(name).lower() for clouds in enabled.values() for name in clouds}
+    return {
+        "well": cloud in names,
+        "said": "" if cloud in names else f"enabled are: {', '.join(sorted(names)) or 'none'}",
+    }
+
+
+def _explained(said: str, resources: Mapping[str, Any]) -> str:
+    said = " ".join(said.split())
+    wanted = resources.get("instance_type")
+    if wanted:
+        near = _near(str(wanted), str(resources.get("infra", "")).partition("/")[0])
+        if near:
+            said = f"{said.rstrip('.')}. Near to {wanted}: {', '.join(near)}"
+    return said
+
+
+def _near(wanted: str, cloud: str) -> list[str]:
+    """Return the known instance types that are written most alike; none for one that is known."""
+    try:
+        catalog = importlib.import_module(f"sky.catalog.{cloud}_catalog")
+        table = catalog._get_df() if hasattr(catalog, "_get_df") else catalog._df
+        known = sorted({str(each) for each in table["InstanceType"].dropna()})
+    except Exception:  # noqa: BLE001  no such catalog here: nothing is near
+        return []
+    return [] if wanted in known else difflib.get_close_matches(wanted, known, n=3, cutoff=0.3)
+
+
+VERBS: Mapping[str, Callable[..., Any]] = {
+    "offer": offer,
+    "rent": rent,
+    "look": look,
+    "alive": alive,
+    "log": log,
+    "give_back": give_back,
+    "credentials": credentials,
+    "quotas": quotas,
+}
+
+
+def main() -> int:
+    """Carry out what stands on standard input; all that the SDK prints goes to the error output."""
+    asked = json.load(sys.stdin)
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    try:
+        answer = {"answer": VERBS[asked.pop("verb")](**asked)}
+    except Refused as error:
+        print(error.__cause__ or error, file=sys.stderr)  # the whole of it, for the log
+        answer = {"refused": error.kind, "said": str(error)}
+    with out:
+        json.dump(answer, out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""SkyPilot's managed jobs: a controller of its own rents lost machines anew, also while nobody looks from here.
+
+In the driver's process. A job has the name of our machine; the machines that it rents have SkyPilot's names.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+from runslot.engines.sky.driver.sdk import of
+
+_STARTING = {"PENDING", "SUBMITTED", "STARTING", "RECOVERING"}
+_WORKING = {"RUNNING", "WINDING_DOWN", "CANCELLING"}
+_LOOK = 3.0
+_PATIENCE = 900.0
+"""Seconds in which the controller is to have given a cancelled job's machine back."""
+
+
+def launch(sky: Any, task: Any, name: str) -> None:
+    """Submit a job; returns when the controller has it."""
+    # Of no other job: a launch inside a managed job would end with it.
+    sky.get(sky.jobs.launch(task, name=name, job_group=None))
+
+
+def look(sky: Any, name: str) -> dict[str, Any]:
+    """Return how a job stands, in the words of `driver.look`."""
+    job = _newest(_jobs(sky, name))
+    if job is None:
+        return {"state": "gone", "job": ""}
+    status = _status(job)
+    state = "starting" if status in _STARTING else "up" if status in _WORKING else "ended"
+    return {
+        "state": state,
+        "job": {"starting": "INIT", "up": "RUNNING"}.get(state, status),
+        "said": " ".join(str(of(job, "failure_reason") or "").split()),
+        "recoveries": int(of(job, "recovery_count") or 0),
+    }
+
+
+def alive(sky: Any) -> list[dict[str, Any]]:
+    """Return the jobs that have not ended, as rows of `driver.alive`; the price is not known here."""
+    rows = []
+    for job in _jobs(sky, None):
+        if _status(job) in _STARTING | _WORKING:
+            rows.append(
+                {
+                    "name": str(of(job, "job_name")),
+                    "status": _status(job),
+                    "infra": str(of(job, "cloud") or "").lower(),
+                    "price": 0.0,
+                    "since": of(job, "submitted_at"),
+                    "managed": True,
+                }
+            )
+    return rows
+
+
+def log(sky: Any, name: str, stream: TextIO) -> None:
+    """Write the last lines that a job printed."""
+    job = _newest(_jobs(sky, name))
+    if job is not None:
+        sky.jobs.tail_logs(job_id=of(job, "job_id"), follow=False, tail=200, output_stream=stream)
+
+
+def give_back(sky: Any, name: str) -> None:
+    """Cancel a job and return when its machine is given back."""
+    until = time.monotonic() + _PATIENCE
+    asked = False
+    while True:
+        left = [of(job, "job_id") for job in _jobs(sky, name) if _status(job) in _STARTING | _WORKING]
+        if not left:
+            return
+        if not asked:
+            sky.get(sky.jobs.cancel(job_ids=left))
+            asked = True
+        elif time.monotonic() > until:
+            raise TimeoutError(f"the controller has not ended the job {name} in {_PATIENCE:.0f} s")
+        time.sleep(_LOOK)
+
+
+def controller(task: Any) -> Iterable[Any]:
+    """Return the resources of the machine that SkyPilot would rent for the controller; none where it is no machine."""
+    from sky.server import common
+    from sky.utils import controller_utils
+
+    if not common.is_api_server_local() or controller_utils.is_jobs_consolidation_mode():
+        return ()  # a part of the API server
+    resources: Iterable[Any] = controller_utils.get_controller_resources(
+        controller_utils.Controllers.JOBS_CONTROLLER, task.resources
+    )
+    return resources
+
+
+def _jobs(sky: Any, name: str | None) -> list[Any]:
+    """Return the jobs of a name, or all; none where there is no controller, as it stops only when it has none."""
+    try:
+        found = sky.get(sky.jobs.queue_v2(refresh=False, name_match=name, fields=None))
+    except Exception as error:
+        if type(error).__name__ == "ClusterNotUpError":
+            return []
+        raise
+    records = found[0] if isinstance(found, tuple) else found
+    return [job for job in records if name is None or of(job, "job_name") == name]
+
+
+def _newest(jobs: list[Any]) -> Any:
+    return max(jobs, key=lambda job: int(of(job, "job_id") or 0), default=None)
+
+
+def _status(job: Any) -> str:
+    status = of(job, "status")
+    return str(getattr(status, "value", status))

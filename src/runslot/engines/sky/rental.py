@@ -1,0 +1,155 @@
+"""What is rented for an experiment, as its directory at home knows it: `cloud/rented.json`, replaced by rename."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import Damaged
+from runslot.experiment.files import read_json
+from runslot.experiment.records import Outcome
+from runslot.experiment.rundir import ExperimentDir, write_json
+from runslot.experiment.status import ExperimentStatus, RunStatus
+from runslot.transport.bucket.inventory import Share
+
+END_STATES = frozenset({"done", "stopped", "deadline", "failed"})
+"""States of a share's list in which its machine has nothing further to do."""
+
+
+@dataclass(frozen=True)
+class Rented:
+    """One machine of one launch, and all machines that took its place."""
+
+    name: str
+    share: Share
+    task: int
+    runs: tuple[tuple[str, int], ...]
+    """Run ids with the attempt that was asked for."""
+    infra: str
+    price: float = 0.0
+    """Dollars an hour."""
+    what: str = ""
+    """As `g4dn.xlarge, spot`."""
+    launched: tuple[float, ...] = ()
+    """Unix times at which it was rented, and rented anew after it was lost."""
+    ended: tuple[float, ...] = ()
+    """Unix times at which it was given back, or found to be lost."""
+    seconds: float = 0.0
+    """How long it may live."""
+    managed: bool = False
+    """SkyPilot's managed jobs look after it."""
+
+    def spent(self, now: float) -> float:
+        """Return the dollars that it has cost so far, by the catalog's price."""
+        return self.price * self.lived(now) / 3600
+
+    def lived(self, now: float) -> float:
+        """Return the seconds for which it was rented so far."""
+        ends = (*self.ended, *[now] * (len(self.launched) - len(self.ended)))
+        return sum(
+            max(0.0, min(end, start + self.seconds or end) - start)
+            for start, end in zip(self.launched, ends, strict=True)
+        )
+
+    def committed(self, now: float) -> float:
+        """Return the dollars that it has cost, and may still cost until its deadline."""
+        left = max(0.0, self.seconds - self.lived(now)) if self.alive else 0.0
+        return self.spent(now) + self.price * left / 3600
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was rented and not given back, as far as home knows."""
+        return len(self.launched) > len(self.ended)
+
+    @property
+    def handle(self) -> str:
+        """What its runs' handles are called: the machine, and the launch that rented it."""
+        return f"{self.name}@{self.share.batch}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that is rented for one experiment."""
+
+    store: str
+    """Where its results arrive."""
+    machines: tuple[Rented, ...] = ()
+
+    def with_machine(self, machine: Rented) -> Record:
+        """Return the record with a machine added, or in the place of what was known of it: oldest first, always."""
+        if self.machine(machine.handle) is None:
+            return dataclasses.replace(self, machines=(*self.machines, machine))
+        machines = tuple(machine if each.handle == machine.handle else each for each in self.machines)
+        return dataclasses.replace(self, machines=machines)
+
+    def machine(self, handle: str) -> Rented | None:
+        """Return the machine that a handle names."""
+        return next((each for each in self.machines if each.handle == handle), None)
+
+    def spent(self, now: float) -> float:
+        """Return the dollars spent so far, by the catalog's prices."""
+        return sum(each.spent(now) for each in self.machines)
+
+    def committed(self, now: float) -> float:
+        """Return the dollars spent so far, and those that machines which work may still spend."""
+        return sum(each.committed(now) for each in self.machines)
+
+
+def record_file(experiment: ExperimentDir) -> Path:
+    """Return where the record is."""
+    return experiment.path / "cloud" / "rented.json"
+
+
+def read_record(experiment: ExperimentDir) -> Record | None:
+    """Return what is rented for an experiment; None where nothing ever was."""
+    value = read_json(record_file(experiment))
+    if value is None:
+        return None
+    try:
+        return Record(str(value["store"]), tuple(_machine(each) for each in value["machines"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Damaged(f"{record_file(experiment)} does not say what is rented ({error!r})") from error
+
+
+def write_record(experiment: ExperimentDir, record: Record) -> None:
+    """Replace the record."""
+    machines = [{**each.__dict__, "share": dataclasses.astuple(each.share)} for each in record.machines]
+    record_file(experiment).parent.mkdir(exist_ok=True)
+    write_json(record_file(experiment), {"format": 1, "store": record.store, "machines": machines})
+
+
+def _machine(value: Mapping[str, Any]) -> Rented:
+    known = {key: value[key] for key in Rented.__dataclass_fields__ if key in value}
+    known |= {"share": Share(*value["share"]), "runs": tuple((run, attempt) for run, attempt in value["runs"])}
+    return Rented(**{**known, "launched": tuple(value["launched"]), "ended": tuple(value["ended"])})
+
+
+def shares_of(machines: Sequence[Rented]) -> tuple[Share, ...]:
+    """Return the shares of machines, oldest first."""
+    return tuple(each.share for each in machines)
+
+
+def without_machines(status: ExperimentStatus, record: Record | None) -> ExperimentStatus:
+    """Return the status with runs lost that no machine has: of which no outcome came before theirs was given back.
+
+    A launch that was killed before it had written a machine down leaves runs that have started in no machine at all.
+    """
+    machines = record.machines if record is not None else ()
+    alive = {machine.handle for machine in machines if machine.alive}
+    runs = tuple(
+        dataclasses.replace(each, state="lost", ended=_lost(each), attempt=None)
+        if (each.state == "running" or (each.state == "queued" and each.name)) and each.name not in alive
+        else each
+        for each in status.runs
+    )
+    return dataclasses.replace(status, runs=runs, counts=Counter(each.state for each in runs))
+
+
+def _lost(run: RunStatus) -> Mapping[str, Any]:
+    said = "its machine was given back" if run.name else "its launch ended before a machine was rented for it"
+    host = (run.name or "").partition("@")[0] or None
+    return Outcome("lost", run.attempts, host=host, message=said).to_json()

@@ -1,0 +1,155 @@
+"""From an entry of the configuration to SkyPilot's tasks, one a machine, as dicts that its YAML files hold. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runslot.engines.sky.job import Job
+from runslot.transport.bucket.inventory import Share
+
+_SYNC = "$HOME/.runslot/sync"
+"""The environment of the push on the machine, apart from the user's."""
+
+TAKEN_BACK = 75
+"""Exit status of a job whose share another machine is to go on with (EX_TEMPFAIL)."""
+
+_FILESYSTEMS = {"s3": "s3fs", "gs": "gcsfs"}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What is rented: one of the machines of a launch."""
+
+    infra: str
+    """SkyPilot's: `aws`, `aws/us-east-1`, `gcp`, `kubernetes`, `slurm/NAME`."""
+    instance_type: str | None = None
+    accelerators: str | None = None
+    """As `T4:1`."""
+    cpus: str | None = None
+    memory: str | None = None
+    """In GB."""
+    spot: bool = False
+    max_price: float | None = None
+    """Dollars an hour that it may cost at most."""
+    disk: int | None = None
+    """GB."""
+    image: str | None = None
+    setup: tuple[str, ...] = ()
+    idle_minutes: int = 5
+    managed: bool = False
+    """Rented by a managed job of SkyPilot's."""
+    more: Mapping[str, Any] | None = None
+    """Further keys of SkyPilot's `resources`, as they are."""
+
+    @property
+    def cloud(self) -> str:
+        """The first word of the infra."""
+        return self.infra.partition("/")[0].lower()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the machine is ours alone, as one of EC2 is, and a node of a cluster or a container is not."""
+        return self.cloud in {"aws", "gcp"} and not (self.image or "").startswith("docker:")
+
+
+def resources_of(machine: Machine, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return SkyPilot's `resources`."""
+    asked = {
+        "infra": machine.infra,
+        "instance_type": machine.instance_type,
+        "accelerators": machine.accelerators,
+        "cpus": machine.cpus,
+        "memory": machine.memory,
+        "use_spot": machine.spot or None,
+        "max_hourly_cost": machine.max_price,
+        "disk_size": machine.disk,
+        "image_id": machine.image,
+        "labels": dict(labels) if machine.cloud in {"aws", "gcp"} else None,
+        # A machine that was told that it is taken back has ended its job before it went.
+        "job_recovery": {"recover_on_exit_codes": [TAKEN_BACK]} if machine.managed else None,
+        # On the machine itself: it goes when its job has ended, whatever became of who launched it.
+        "autostop": {"idle_minutes": machine.idle_minutes, "down": True, "wait_for": "jobs"},
+        **(machine.more or {}),
+    }
+    return {key: value for key, value in asked.items() if value is not None}
+
+
+def task_of(machine: Machine, job: Job, workdir: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return the task of one machine; `workdir` is the directory that travels."""
+    return {
+        "name": job.name,
+        "workdir": workdir,
+        "resources": resources_of(machine, labels),
+        "setup": "\n".join(_setup(machine, job)) + "\n",
+        "run": "\n".join(_run(job)) + "\n",
+    }
+
+
+def _setup(machine: Machine, job: Job) -> list[str]:
+    scheme = job.store.partition("://")[0]
+    lines = ["set -e", "mkdir -p ~/.runslot"]
+    if machine.is_own:
+        # First of all: whatever happens from here on, the machine switches itself off.
+        minutes = max(1, round(job.seconds / 60))
+        lines.append(
+            f"if sudo shutdown -h +{minutes}; then touch ~/.runslot/shutdown; "
+            "else echo 'runslot: no deadline could be armed with shutdown'; fi"
+        )
+    lines.append("date +%s > ~/.runslot/armed")
+    if scheme in _FILESYSTEMS:
+        package = _FILESYSTEMS[scheme]
+        lines += [
+            f"if ! {_SYNC}/bin/python -c 'import {package}' 2>/dev/null; then",
+            f'  if [ -x "$HOME/.local/bin/uv" ]; then "$HOME/.local/bin/uv" venv -q --clear --python '
+            f'"$(command -v python3)" {_SYNC} && VIRTUAL_ENV={_SYNC} "$HOME/.local/bin/uv" pip install -q {package}',
+            f"  else python3 -m venv {_SYNC} && {_SYNC}/bin/python -m pip install -q {package}; fi",
+            "fi",
+        ]
+    if machine.is_own and machine.cloud == "aws":
+        lines += [
+            f'for RUNSLOT_PYTHON in {_SYNC}/bin/python "$HOME/skypilot-runtime/bin/python"; do',
+            "  if \"$RUNSLOT_PYTHON\" -c 'import botocore' 2>/dev/null; then break; fi",
+            "done",
+            'PYTHONPATH="$(echo "$PWD"/runslot-*.pyz)" "$RUNSLOT_PYTHON" -m runslot.remote.sky.termination || true',
+        ]
+    return [*lines, *machine.setup]
+
+
+def _run(job: Job) -> list[str]:
+    python = f"{_SYNC}/bin/python"
+    return [
+        "export RUNSLOT_ARMED=$(cat ~/.runslot/armed)",
+        "[ ! -e ~/.runslot/shutdown ] || export RUNSLOT_SHUTDOWN=1",
+        f"RUNSLOT_PYTHON={python}; [ -x {python} ] || RUNSLOT_PYTHON={shlex.quote(job.python)}",
+        f'PYTHONPATH="$(echo "$PWD"/runslot-*.pyz)" exec "$RUNSLOT_PYTHON" -m runslot.remote.sky "$PWD" {job.task}',
+    ]
+
+
+def divide(runs: Sequence[tuple[str, int]], machines: int) -> list[list[tuple[str, int]]]:
+    """Divide runs (id, attempt) among machines as evenly as may be, neighbours to different ones."""
+    shares: list[list[tuple[str, int]]] = [list(runs[number::machines]) for number in range(machines)]
+    return [share for share in shares if share]
+
+
+def labels_of(experiment: str) -> dict[str, str]:
+    """Return the labels of an experiment's machines, as all clouds take them: 63 lower-case letters, digits, `-`."""
+    return {"runslot": _plain(experiment)[:63].strip("-") or "experiment"}
+
+
+def name_of(experiment: str, digest: str, number: int) -> str:
+    """Return a machine's name, as all clouds take it: lower-case letters, digits and `-`, a letter first, short."""
+    plain = _plain(experiment)[:14].strip("-")
+    return f"rs-{plain}-{digest[:6]}-{number}" if plain else f"rs-{digest[:6]}-{number}"
+
+
+def _plain(name: str) -> str:
+    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower())
+    return "-".join(part for part in plain.split("-") if part)
+
+
+def share_of(batch: str, number: int, of: int) -> Share:
+    """Return the share of machine `number`, from 1."""
+    return Share(batch, number, of)

@@ -1,0 +1,336 @@
+"""Slurm as an engine: runs are handed over in job arrays; how they end, their own files and the queue tell."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from runslot.engines.events import Observer, Said
+from runslot.engines.open_experiment import OpenExperiment
+from runslot.engines.protocol import Handle, Placed, Taken, UnderWay
+from runslot.engines.slurm.cluster import Cluster
+from runslot.engines.slurm.job_array import Writer
+from runslot.engines.slurm.queue import Seen, Task, how_it_ended, write_indices
+from runslot.engines.slurm.site import Site
+from runslot.engines.slurm.states import POLITE, Look, look
+from runslot.engines.slurm.submissions import (
+    Place,
+    Submission,
+    Tasks,
+    add_submission,
+    in_batches,
+    last_line,
+    places,
+    read_submissions,
+    write_script,
+)
+from runslot.errors import RunslotError
+from runslot.experiment.records import Outcome, Run
+from runslot.experiment.rundir import RunDir, write_json
+from runslot.hardware.slots import Slot
+
+_FILES = 1.0
+"""Seconds between looks at the files of runs."""
+_MANY = 500
+"""Runs beyond which they are looked at less often, in proportion: they may lie on a network disk."""
+
+
+@dataclass
+class _Watch:
+    run: str
+    """Its id."""
+    place: Place
+    stopped: bool = False
+    """It was asked to stop."""
+    stopped_at: float = 0.0
+    """When what bars its start was in place; Unix time."""
+
+    @property
+    def task(self) -> tuple[str, int]:
+        return self.place.submission.number, self.place.task
+
+
+class SlurmLauncher:
+    """Hands runs to Slurm, and watches them for as long as it is asked to."""
+
+    def __init__(
+        self, experiment: OpenExperiment, cluster: Cluster, site: Site, writer: Writer, observer: Observer
+    ) -> None:
+        self._experiment = experiment
+        self._cluster = cluster
+        self._site = site
+        self._writer = writer
+        self._observer = observer
+        self._retries = experiment.policy.retries
+        self._watched: dict[Handle, _Watch] = {}
+        self._look = Look()
+        self._looked = 0.0
+        self._looking: threading.Thread | None = None
+        self._again = False
+        self._problem = ""
+        self._files_seen = 0.0
+        self._bell = threading.Event()
+        self._submitted = False
+        self._known: dict[str, Place] = {}
+        """Where earlier launchers put runs, by run id."""
+        self._runs: dict[str, Run] = {}
+
+    # ---- slots: the queue is Slurm's ---------------------------------------------------------------------------------
+
+    def slots(self) -> Sequence[Slot] | None:
+        """Return None: Slurm decides what runs when and where."""
+        return None
+
+    def reserve(self, slot: Slot, experiment: str, run: str) -> Taken | None:
+        """Not asked for: there are no slots."""
+        raise NotImplementedError
+
+    def release(self, slot: Slot) -> None:
+        """Not asked for: there are no slots."""
+        raise NotImplementedError
+
+    # ---- handing over ------------------------------------------------------------------------------------------------
+
+    def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken | Outcome]:
+        """Submit the runs, as one array where it is large enough; `SlurmError` where Slurm takes not even the first."""
+        if not runs:
+            return []
+        self._withdraw({placed.run.id for placed in runs})
+        asked = [(placed.run.id, placed.attempt) for placed in runs]
+        found: dict[str, Place | str] = {}
+        for tasks in in_batches(asked, self._writer.runs_per_job, self._writer.array_size):
+            try:
+                submission = self._submit(tasks)
+            except RunslotError as error:
+                if not self._submitted:
+                    raise
+                self._say(str(error))
+                found |= {run: str(error) for task in tasks for run, _ in task}
+            else:
+                self._submitted = True
+                found |= places([submission])
+        return [self._answer_start(placed, found[placed.run.id]) for placed in runs]
+
+    def _answer_start(self, placed: Placed, found: Place | str) -> Handle | Outcome:
+        if isinstance(found, str):
+            return Outcome("lost", placed.attempt, ended=time.time(), message=f"could not be submitted: {found}")
+        handle = Handle(placed.run_dir, placed.attempt, found.name)
+        self._watched[handle] = _Watch(placed.run.id, found)
+        return handle
+
+    def _submit(self, tasks: Tasks) -> Submission:
+        """Submit one array; what it consists of is on disk before Slurm hears of it."""
+        submission = add_submission(self._experiment.directory, self._experiment.file.name, tasks)
+        write_script(submission, self._writer.script(submission))
+        try:
+            self._site.send([submission.path])
+            if self._writer.script_only:
+                self._say(f"to submit {len(tasks)} tasks: {self._writer.to_type(submission)}")
+                return submission
+            job = self._cluster.submit(f"{submission.directory}/script.sh", submission.job_name, self._site.directory)
+        except BaseException:
+            submission.withdrawal.touch()
+            raise
+        return submission.with_job(job)
+
+    def _withdraw(self, runs: set[str]) -> None:
+        """Make sure that no earlier submission, whose end was not noted, does these runs as well."""
+        open_ones = [
+            submission
+            for submission in read_submissions(self._experiment.directory)
+            if submission.job is None
+            and not submission.withdrawn
+            and runs & {r for t in submission.tasks for r, _ in t}
+        ]
+        if not open_ones:
+            return
+        self._site.touch([submission.withdrawal for submission in open_ones])
+        # Slurm may have taken it at the last moment: what has started since then ends, and is started anew.
+        job_names = [submission.job_name for submission in open_ones]
+        late = {task.job for task in self._cluster.queue(job_names)}
+        self._cluster.cancel(sorted(late), job_names)
+
+    # ---- what an earlier launcher handed over ------------------------------------------------------------------------
+
+    def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
+        """Watch a run that was handed over; None where no submission has it."""
+        if not self._known:
+            self._known = places(read_submissions(self._experiment.directory))
+        place = self._known.get(run.id)
+        if place is None:
+            return None
+        if place.submission.job is None:
+            place = self._found_by_name(place)
+        handle = Handle(run_dir, max(under_way.attempt, place.attempt), place.name)
+        self._watched[handle] = _Watch(run.id, place)
+        self._submitted = True
+        return handle
+
+    def _found_by_name(self, place: Place) -> Place:
+        """Note the job that Slurm has under a submission's name, where the launcher was killed before it could."""
+        if not self._look.at:
+            self._look = look(self._experiment.directory, self._cluster, list(self._known.values()), 0.0)
+        job = self._look.job(place.submission)
+        if job is None:
+            return place
+        submission = place.submission.with_job(job)
+        self._known = {
+            run: replace(each, submission=submission) if each.submission.path == submission.path else each
+            for run, each in self._known.items()
+        }
+        return replace(place, submission=submission)
+
+    # ---- how they stand ----------------------------------------------------------------------------------------------
+
+    def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
+        """Return how each run ended, or None while its task may go on with it."""
+        self._begin_look(POLITE)
+        period = _FILES * max(1.0, len(handles) / _MANY)
+        if time.monotonic() - self._files_seen < period:
+            return dict.fromkeys(handles)
+        self._files_seen = time.monotonic()
+        answers = {handle: self._ended(handle) for handle in handles}
+        for handle, outcome in answers.items():
+            if outcome is not None:
+                self._conclude(handle, outcome)
+        return answers
+
+    def _ended(self, handle: Handle) -> Outcome | None:
+        watch = self._watched[handle]
+        task = self._look.task(watch.place)
+        seen = seen_of(watch.place, handle.run_dir, task, handle.attempt, self._retries)
+        gone = self._look.gone(watch.place)
+        unsubmitted = watch.stopped and watch.place.submission.job is None and task is None
+        barred = watch.stopped and task is not None and task.waits and self._look.at > watch.stopped_at > 0
+        return how_it_ended(replace(seen, gone=gone or unsubmitted, stopped=watch.stopped, barred=barred))
+
+    def _conclude(self, handle: Handle, outcome: Outcome) -> None:
+        """Leave the outcome in the run's directory, and watch it no longer."""
+        del self._watched[handle]
+        settle(handle.run_dir, outcome)
+
+    def _begin_look(self, period: float, new: bool = False) -> None:
+        """Ask Slurm in a thread, so that a slow controller keeps nobody waiting."""
+        if self._looking is not None and self._looking.is_alive():
+            self._again = self._again or new
+            return
+        if not self._watched or time.monotonic() - self._looked < period:
+            return
+        self._looked = time.monotonic()
+        self._looking = threading.Thread(
+            target=self._ask, args=(time.time() - (0.0 if new else POLITE - 1),), name="squeue", daemon=True
+        )
+        self._looking.start()
+
+    def _ask(self, oldest: float) -> None:
+        watched = [(handle, watch.place) for handle, watch in list(self._watched.items())]
+        handed = [place for _, place in watched]
+        try:
+            found = look(self._experiment.directory, self._cluster, handed, oldest)
+            begun = [handle.run_dir for handle, place in watched if (t := found.task(place)) is None or not t.waits]
+            self._site.fetch(begun, {place.submission.path for place in handed})
+            self._look = found
+            self._problem = ""
+        except RunslotError as error:
+            if not self._problem:
+                self._say(f"{error}; the runs go on, and it is asked again")
+            self._problem = str(error)
+        if self._again:  # a stop came meanwhile
+            self._again = False
+            self._ask(time.time())
+        self._bell.set()
+
+    # ---- stopping ----------------------------------------------------------------------------------------------------
+
+    def stop(self, handles: Collection[Handle], kill: bool = False) -> None:
+        """Cancel tasks whose runs are all to stop; of other tasks ask the workers. Slurm is asked at once what came."""
+        asked = [self._watched[handle] for handle in handles if handle in self._watched]
+        for watch in asked:
+            watch.stopped = True
+        # First what keeps a task from starting, or from starting again, a run that is to stop.
+        self._site.touch([watch.place.submission.stopped(watch.run) for watch in asked])
+        places_of = {watch.task: watch.place for watch in asked}
+        going_on = {task for task, place in places_of.items() if self._goes_on(place)}
+        self._cancel({task: place for task, place in places_of.items() if task not in going_on}, kill)
+        for watch in asked:
+            watch.stopped_at = time.time()
+        self._ask_workers([watch for watch in asked if watch.task in going_on], kill)
+        self._looked = 0.0
+        self._begin_look(0.0, new=True)
+
+    def _goes_on(self, place: Place) -> bool:
+        """Tell whether a task has a run left that was not asked to stop, also one that this launcher does not watch."""
+        if not self._runs:
+            self._runs = {run.id: run for run in self._experiment.directory.read_runs()}
+        for run, attempt in place.submission.tasks[place.task]:
+            if place.submission.stopped(run).exists():
+                continue
+            outcome = self._experiment.run_dir(self._runs[run]).read_outcome()
+            if outcome is None or outcome.attempt < attempt or outcome.kind in {"stopped", "lost"}:
+                return True
+            if outcome.kind != "succeeded" and outcome.attempt < attempt + self._retries:
+                return True
+        return False
+
+    def _cancel(self, tasks: Mapping[tuple[str, int], Place], kill: bool) -> None:
+        by_job: dict[str, list[int]] = {}
+        for place in tasks.values():
+            job = self._look.job(place.submission)
+            if job is not None:
+                by_job.setdefault(job, []).append(place.task)
+        names = [f"{job}_[{write_indices(indices)}]" for job, indices in by_job.items()]
+        try:
+            self._cluster.cancel(names, {place.submission.job_name for place in tasks.values()}, kill)
+        except RunslotError as error:
+            self._say(str(error))
+
+    def _ask_workers(self, watches: Sequence[_Watch], kill: bool) -> None:
+        by_worker: dict[str, list[str]] = {}
+        for watch in watches:
+            by_worker.setdefault(watch.place.submission.worker(watch.place.task), []).append(watch.run)
+        verb = "kill" if kill else "stop"
+        requests = [self._experiment.directory.request(verb, runs, worker=worker) for worker, runs in by_worker.items()]
+        self._site.send(requests)
+
+    # ---- waiting -----------------------------------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None) -> None:
+        """Return when Slurm has said something, on `wake`, or after `timeout` seconds."""
+        self._bell.wait(_FILES if timeout is None else min(timeout, _FILES))
+        self._bell.clear()
+
+    def wake(self) -> None:
+        """Make `wait` return."""
+        self._bell.set()
+
+    def close(self) -> None:
+        """Leave the runs to Slurm."""
+        if self._looking is not None:
+            self._looking.join(timeout=1.0)
+        self._cluster.close()
+
+    def _say(self, text: str) -> None:
+        self._observer(Said(text))
+
+
+def settle(run_dir: RunDir, outcome: Outcome) -> None:
+    """Leave an outcome in the run's directory, for all who read it, where the task could not or knew less."""
+    found = run_dir.read_outcome()
+    if found is not None and (found.attempt > outcome.attempt or found == outcome):
+        return
+    try:
+        write_json(run_dir.outcome_file, outcome.to_json())
+    except OSError:  # deleted, read-only, a full disk: the next one to look concludes the same
+        pass
+
+
+def seen_of(place: Place, run_dir: RunDir, task: Task | None, attempt: int, retries: int, gone: bool = False) -> Seen:
+    """Return what is known of a run in a task: from its directory, and from Slurm."""
+    record = run_dir.read_attempt()  # before the outcome: one that is newer is then seen as well
+    outcome = run_dir.read_outcome()
+    over = gone or (task is not None and task.over)
+    said = last_line(place.submission.log(place.task)) if over and outcome is None else ""
+    latest = 0 if record is None else record.attempt
+    return Seen(attempt, place.attempt + retries, outcome, task, gone, last_line=said, latest=latest)

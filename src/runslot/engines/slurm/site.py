@@ -1,0 +1,141 @@
+"""Where the cluster finds the experiment: where it is, on a disk that nodes share, or in a clone at a login host."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from runslot.experiment.processes import host_name
+from runslot.experiment.records import ExperimentFile
+from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.transport.patterns import comes_home
+from runslot.transport.ssh import Host
+
+_OUTCOME = "outcome.json"
+_AT_HOME = ("run.json", "variant.json", "variant_config.json")
+"""Files of a run that are written on both sides, each with its own paths."""
+
+
+class Site(Protocol):
+    """An experiment's directory as the cluster has it."""
+
+    moved: bool
+    """Whether it is a clone, whose results have to be brought home."""
+
+    @property
+    def directory(self) -> str:
+        """Its path there."""
+
+    def send(self, paths: Iterable[Path]) -> None:
+        """Bring files and directories of the experiment there."""
+
+    def touch(self, paths: Sequence[Path]) -> None:
+        """Leave empty files there, and here."""
+
+    def fetch(self, run_dirs: Sequence[RunDir], others: Iterable[Path] = ()) -> None:
+        """Bring what runs wrote home, outcomes last; and other files and directories of the experiment."""
+
+
+class SharedSite:
+    """The nodes see the directory where it is."""
+
+    moved = False
+
+    def __init__(self, experiment: ExperimentDir) -> None:
+        self._experiment = experiment
+
+    @property
+    def directory(self) -> str:
+        """Where it is."""
+        return str(self._experiment.path.resolve())
+
+    def send(self, paths: Iterable[Path]) -> None:
+        """Do nothing: it is there."""
+
+    def touch(self, paths: Sequence[Path]) -> None:
+        """Leave empty files."""
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
+    def fetch(self, run_dirs: Sequence[RunDir], others: Iterable[Path] = ()) -> None:
+        """Do nothing: it is here."""
+
+
+class LoginSite:
+    """A clone below `root` of the login host, whose files the nodes share; runs lie in it, or beside it, as here."""
+
+    moved = True
+
+    def __init__(self, experiment: ExperimentDir, file: ExperimentFile, host: Host, root: str) -> None:
+        self._host = host
+        self._home = experiment.path
+        self._base = Path(experiment.runs_base(file))
+        self._inner = os.path.relpath(experiment.path, self._base)
+        made = f"{host_name()}\0{experiment.path.resolve()}\0{file.created}"
+        digest = hashlib.sha256(os.fsencode(made)).hexdigest()[:10]
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", file.name)[:60]
+        self._file = file
+        self._place = f"{root}/{name}-{digest}"
+        self._there: str | None = None
+
+    @property
+    def base(self) -> str:
+        """The absolute path, there, of what runs' directories are relative to; it is made at first."""
+        if self._there is None:
+            made = self._host.check(["sh", "-c", 'mkdir -p "$1" && cd "$1" && pwd', "sh", self._place])
+            self._there = made.decode(errors="replace").splitlines()[-1]
+        return self._there
+
+    @property
+    def directory(self) -> str:
+        """The experiment's absolute path there."""
+        return os.path.normpath(f"{self.base}/{self._inner}")
+
+    def send(self, paths: Iterable[Path]) -> None:
+        """Bring files and directories there, where they differ."""
+        self._host.check(["mkdir", "-p", self.directory])
+        self._host.push(self._base, self.base, self._relative(paths), ["--relative"])
+
+    def touch(self, paths: Sequence[Path]) -> None:
+        """Leave empty files on both sides."""
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        self._host.check(["mkdir", "-p", *{f"{self.base}/{name}" for name in self._relative(p.parent for p in paths)}])
+        self.send(paths)
+
+    def fetch(self, run_dirs: Sequence[RunDir], others: Iterable[Path] = ()) -> None:
+        """Bring home what differs; an outcome is put in place after all that it speaks of."""
+        names = self._relative(run_dir.path for run_dir in run_dirs)
+        outcomes = [f"{name}/{_OUTCOME}" for name in names]
+        apart = [f"--exclude={name}" for name in (*_AT_HOME, _OUTCOME)]
+        with tempfile.TemporaryDirectory(dir=self._home, prefix=".incoming-") as aside:
+            # Outcomes first: what is fetched after them is at least as new.
+            self._host.pull(self.base, Path(aside), outcomes)
+            wanted = self._chosen(names) if self._file.fetch or self._file.no_fetch else names
+            self._host.pull(self.base, self._base, [*wanted, *self._relative(others)], apart)
+            for name in outcomes:
+                fetched = Path(aside, name)
+                if fetched.exists() and self._base.joinpath(name).parent.is_dir():
+                    fetched.replace(self._base / name)
+
+    def _chosen(self, names: Sequence[str]) -> list[str]:
+        """Return the files of these runs' directories that are to come home, as they lie there now."""
+        listing = 'cd "$1" && shift && for run do find "$run" ! -type d -print0; done 2>/dev/null; true'
+        printed = self._host.check(["sh", "-c", listing, "sh", self.base, *names])
+        files = [os.fsdecode(name) for name in printed.split(b"\0") if name]
+        return [
+            file
+            for name in names
+            for file in files
+            if file.startswith(f"{name}/") and comes_home(self._file, file[len(name) + 1 :])
+        ]
+
+    def _relative(self, paths: Iterable[Path]) -> list[str]:
+        return [path.relative_to(self._base).as_posix() for path in paths]

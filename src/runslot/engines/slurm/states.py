@@ -1,0 +1,160 @@
+"""Asking Slurm how an experiment's tasks stand: one query for all of them, every ten seconds at most, whoever asks.
+
+The last answer is kept in the experiment's directory, so that a launcher, `runslot status` and the page share it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from runslot.engines.slurm.cluster import Cluster
+from runslot.engines.slurm.queue import Task
+from runslot.engines.slurm.submissions import Place, Submission, queue_file
+from runslot.errors import RunslotError
+from runslot.experiment.files import read_json
+from runslot.experiment.rundir import ExperimentDir, write_json
+from runslot.experiment.shape import FORMAT
+
+POLITE = 10.0
+"""Seconds between two queries."""
+_WAIT = 15.0
+"""Seconds for which another's question is waited for; then the answer before it has to do."""
+_LONG_AGO = 60.0
+"""Seconds after which an answer that has no trace of a job can no longer be too early for it."""
+
+Key = tuple[str, int]
+"""A job's name, which is its submission's, and the index in the array."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What Slurm said, and when."""
+
+    at: float = 0.0
+    tasks: Mapping[Key, Task] = field(default_factory=dict)
+    absent: Mapping[Key, float] = field(default_factory=dict)
+    """Since when Slurm has known nothing of a task that was handed to it; Unix time."""
+    asked: frozenset[str] = frozenset()
+    """The names of the jobs that were asked for."""
+
+    def task(self, place: Place) -> Task | None:
+        """Return the task of a place, where Slurm knows it."""
+        return self.tasks.get((place.submission.job_name, place.task))
+
+    def gone(self, place: Place) -> bool:
+        """Tell whether Slurm was asked often enough to be sure that it knows nothing of a task."""
+        since = self.absent.get((place.submission.job_name, place.task))
+        return since is not None and self.at - since >= POLITE
+
+    def job(self, submission: Submission) -> str | None:
+        """Return the id of a submission's job, where Slurm knows it by its name."""
+        found = (task.job for (name, _), task in self.tasks.items() if name == submission.job_name)
+        return submission.job or next(found, None)
+
+
+def look(experiment: ExperimentDir, cluster: Cluster, open_places: Collection[Place], oldest: float) -> Look:
+    """Return what Slurm says of the tasks in `open_places`; an answer from `oldest` on (Unix time) is new enough.
+
+    `SlurmError` where Slurm cannot be asked.
+    """
+    names = {place.submission.job_name for place in open_places}
+    with _turn(experiment) as mine:
+        before = read_look(experiment)
+        if (before.at >= oldest and names <= before.asked) or not mine:
+            return before
+        return _ask(experiment, cluster, open_places, names, before)
+
+
+@contextmanager
+def _turn(experiment: ExperimentDir) -> Iterator[bool]:
+    """Wait for whoever is asking Slurm at this moment, whose answer will do; false where that takes long."""
+    try:
+        file = queue_file(experiment).with_suffix(".lock").open("ab")
+    except OSError:  # a disk that may only be read
+        yield True
+        return
+    with file:
+        end = time.monotonic() + _WAIT
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    yield False
+                    return
+                time.sleep(0.05)
+            except OSError:  # a file system without locks
+                break
+            else:
+                break
+        yield True
+
+
+def _ask(
+    experiment: ExperimentDir, cluster: Cluster, open_places: Collection[Place], names: Collection[str], before: Look
+) -> Look:
+    now = time.time()
+    now_known = cluster.queue(sorted(names)) if names else []
+    tasks = {key: task for key, task in before.tasks.items() if task.over}  # Slurm forgets, and they do not come back
+    tasks |= {(task.job_name, task.index): task for task in now_known}
+    missing = [p for p in open_places if p.submission.job and (p.submission.job_name, p.task) not in tasks]
+    if missing:
+        tasks |= _remembered(cluster, missing)
+    absent = {key: since for key, since in before.absent.items() if key[0] not in names}
+    absent |= {key: _since(before, key, place, now) for key, place in _by_key(missing) if key not in tasks}
+    found = Look(now, tasks, absent, frozenset(names))
+    _keep(experiment, found)
+    return found
+
+
+def _by_key(places: Iterable[Place]) -> Iterable[tuple[Key, Place]]:
+    return (((place.submission.job_name, place.task), place) for place in places)
+
+
+def _remembered(cluster: Cluster, missing: Sequence[Place]) -> dict[Key, Task]:
+    """Return what the accounts say of tasks that the queue has forgotten; they lag behind in what is alive."""
+    names = {place.submission.job: place.submission.job_name for place in missing}
+    history = cluster.history(sorted(job for job in names if job))
+    wanted = {key for key, _ in _by_key(missing)}
+    found = {(names[task.job], task.index): task for task in history if task.over and task.job in names}
+    return {key: task for key, task in found.items() if key in wanted}
+
+
+def _since(before: Look, key: Key, place: Place, now: float) -> float:
+    known = before.absent.get(key)
+    if known is not None:
+        return known
+    noted = place.submission.noted()
+    long_ago = noted is not None and now - noted > _LONG_AGO and now - before.at > _LONG_AGO
+    return now - _LONG_AGO if long_ago else now
+
+
+def read_look(experiment: ExperimentDir) -> Look:
+    """Return the last answer, or an empty one."""
+    try:
+        value = read_json(queue_file(experiment))
+    except RunslotError:
+        value = None
+    if value is None:
+        return Look()
+    tasks = [Task(*each) for each in value["tasks"]]
+    absent = {(str(name), int(index)): float(since) for name, index, since in value["absent"]}
+    return Look(value["at"], {(task.job_name, task.index): task for task in tasks}, absent, frozenset(value["asked"]))
+
+
+def _keep(experiment: ExperimentDir, found: Look) -> None:
+    value = {
+        "format": FORMAT,
+        "at": found.at,
+        "asked": sorted(found.asked),
+        "absent": [[*key, since] for key, since in found.absent.items()],
+        "tasks": [[t.job, t.index, t.state, t.job_name, t.node, t.reason] for t in found.tasks.values()],
+    }
+    try:
+        write_json(queue_file(experiment), value)
+    except OSError:  # read-only, or full: the next one asks for itself
+        pass

@@ -1,0 +1,108 @@
+"""How an experiment stands, by its files and by Slurm together; nobody has to be watching."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from runslot.engines.slurm.launcher import seen_of, settle
+from runslot.engines.slurm.queue import how_it_ended
+from runslot.engines.slurm.states import POLITE, Look, look, read_look
+from runslot.engines.slurm.submissions import Place, places, read_submissions
+from runslot.errors import RunslotError
+from runslot.experiment.processes import is_alive, keeper_of
+from runslot.experiment.records import Policy
+from runslot.experiment.status import ExperimentStatus, RunStatus
+
+if TYPE_CHECKING:
+    from runslot.engines.slurm.config import Slurm
+
+
+def refreshed_by(configured: Slurm, status: ExperimentStatus) -> ExperimentStatus:
+    """Return the status as files and queue tell it; where Slurm cannot be asked, by its last answer."""
+    known = places(read_submissions(status.directory))
+    before = read_look(status.directory)
+    open_runs = {each.run.id for each in status.runs if _is_open(each, known.get(each.run.id), before)}
+    killed = {each.run.id for each in status.runs if _was_killed(each) and each.run.id in known}
+    if not open_runs and not killed:
+        return status
+    handed = {run: known[run] for run in open_runs if run in known}
+    found = _look(configured, status, handed, before) if open_runs else before
+    runs = tuple(
+        _stands(status, each, known.get(each.run.id), found) if each.run.id in open_runs | killed else each
+        for each in status.runs
+    )
+    counts: Counter[str] = Counter(each.state for each in runs)
+    return replace(status, runs=runs, counts=counts)
+
+
+def _is_open(each: RunStatus, place: Place | None, before: Look) -> bool:
+    """Tell whether Slurm may know better than the files how a run stands."""
+    if each.state == "running":
+        return True
+    if each.state in {"queued", "succeeded"} or place is None or each.attempts < place.attempt:
+        return False
+    if place.submission.stopped(each.run.id).exists():
+        return False
+    # A task that is requeued, or tries again, leaves outcomes that are not the last.
+    task = before.task(place)
+    return not (before.gone(place) or (task is not None and task.over))
+
+
+def _was_killed(each: RunStatus) -> bool:
+    """Tell whether Slurm may know why: for its job's memory."""
+    return each.state == "failed" and each.ended is not None and each.ended.get("signal") == signal.SIGKILL
+
+
+def _look(configured: Slurm, status: ExperimentStatus, handed: dict[str, Place], before: Look) -> Look:
+    try:
+        cluster = configured.cluster()
+        try:
+            found = look(status.directory, cluster, list(handed.values()), time.time() - POLITE)
+            if configured.moves and found.at != before.at:
+                site = configured.site(status.directory, status.file, cluster)
+                run_dirs = {each.run.id: status.directory.run_dir(each.run, status.file) for each in status.runs}
+                begun = [run for run, place in handed.items() if (t := found.task(place)) is None or not t.waits]
+                site.fetch([run_dirs[run] for run in begun], {place.submission.path for place in handed.values()})
+            return found
+        finally:
+            cluster.close()
+    except RunslotError:
+        return read_look(status.directory)
+
+
+def _stands(status: ExperimentStatus, each: RunStatus, place: Place | None, found: Look) -> RunStatus:
+    run_dir = status.directory.run_dir(each.run, status.file)
+    if place is None:  # noted by a launcher that was killed before it submitted anything
+        if run_dir.read_attempt() is None and run_dir.read_outcome() is None and each.state == "running":
+            return RunStatus(each.run, "queued", max(0, each.attempts - 1))
+        return each
+    task = found.task(place)
+    job = found.job(place.submission)
+    if job is None and task is None and place.submission.job is None:
+        return _unsubmitted(each, place)
+    retries = Policy.from_json(status.file.policy).retries
+    attempt = max(1, place.attempt)
+    stopped = place.submission.stopped(each.run.id).exists()
+    ended = how_it_ended(replace(seen_of(place, run_dir, task, attempt, retries, found.gone(place)), stopped=stopped))
+    name = f"{job}_{place.task}"
+    if ended is not None:
+        settle(run_dir, ended)
+        return RunStatus(each.run, ended.kind, ended.attempt, ended.to_json(), each.started, each.slot)
+    # An answer may be some seconds old, and the task have started since.
+    begun = each.attempt is not None and (each.attempt.started > found.at or is_alive(keeper_of(each.attempt)))
+    waits = task is not None and task.waits and not begun
+    number = max(each.attempts, attempt)
+    if waits:
+        return replace(each, state="queued", ended=None, attempts=number, name=name, attempt=None)
+    return replace(each, state="running", ended=None, attempts=number, name=name)
+
+
+def _unsubmitted(each: RunStatus, place: Place) -> RunStatus:
+    """Return how a run stands whose script was written, and which Slurm does not have (yet)."""
+    if each.name is not None:  # handed over as a script, for the user to submit
+        return replace(each, state="queued", attempt=None)
+    return RunStatus(each.run, "queued", max(0, place.attempt - 1))

@@ -1,0 +1,184 @@
+"""What an experiment keeps of its submissions: `slurm/0001/`, one for each array, written before sbatch is called.
+
+So that whatever is killed when, it can be found out which run went into which task, and whether Slurm has it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runslot.engines.slurm.script import is_job_name, job_name
+from runslot.errors import RunslotError
+from runslot.experiment.files import read_json
+from runslot.experiment.rundir import ExperimentDir, write_atomically, write_json
+from runslot.experiment.shape import FORMAT
+
+Tasks = Sequence[Sequence[tuple[str, int]]]
+"""By task: the runs that it does, by their ids, and the attempt that was asked for of each."""
+
+_PLACE = "slurm"
+_TASKS = "tasks.json"
+_JOB = "job.json"
+_WITHDRAWN = "withdrawn"
+_SCRIPT = "script.sh"
+_STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One array, which may have been handed to Slurm."""
+
+    path: Path
+    job_name: str
+    tasks: Tasks
+    job: str | None = None
+    """Slurm's id for it; None where sbatch was not called, or its answer not noted."""
+    withdrawn: bool = False
+    """Its tasks will do nothing, should Slurm have them after all."""
+
+    @property
+    def number(self) -> str:
+        """`0001`."""
+        return self.path.name
+
+    @property
+    def directory(self) -> str:
+        """Where it lies, relative to the experiment."""
+        return f"{_PLACE}/{self.number}"
+
+    @property
+    def script(self) -> Path:
+        """What sbatch reads."""
+        return self.path / _SCRIPT
+
+    def log(self, task: int) -> Path:
+        """What a task printed."""
+        return self.path / f"{task}.log"
+
+    def worker(self, task: int) -> str:
+        """Return the name of the worker that a task is, under which it takes requests."""
+        return f"slurm-{self.number}-{task}"
+
+    def stopped(self, run_id: str) -> Path:
+        """The file that says that a run of it is not to be started, or started again."""
+        return self.path / _STOPPED / run_id
+
+    @property
+    def withdrawal(self) -> Path:
+        """The file that says that none of it is to be done."""
+        return self.path / _WITHDRAWN
+
+    @property
+    def tasks_file(self) -> Path:
+        """Which runs its tasks do."""
+        return self.path / _TASKS
+
+    def with_job(self, job: str) -> Submission:
+        """Note the id that Slurm gave, and return the submission with it."""
+        write_json(self.path / _JOB, {"format": FORMAT, "job": job})
+        return replace(self, job=job)
+
+    def noted(self) -> float | None:
+        """Return when the id was noted, in Unix time."""
+        try:
+            return (self.path / _JOB).stat().st_mtime
+        except OSError:
+            return None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run stands: in which task of which submission."""
+
+    submission: Submission
+    task: int
+    attempt: int
+    """The one that was asked for."""
+
+    @property
+    def name(self) -> str:
+        """What the journal calls it: `12345_7`, or before Slurm has it `0001_7`."""
+        return f"{self.submission.job or self.submission.number}_{self.task}"
+
+
+def add_submission(experiment: ExperimentDir, name: str, tasks: Tasks) -> Submission:
+    """Record an array that is about to be submitted; its script comes next."""
+    place = experiment.path / _PLACE
+    place.mkdir(exist_ok=True)
+    number = 1 + max((int(each.name) for each in place.iterdir() if each.name.isdigit()), default=0)
+    path = place / f"{number:04}"
+    path.mkdir()
+    (path / _STOPPED).mkdir()
+    submission = Submission(path, job_name(name, secrets.token_hex(4)), tasks)
+    content = {"format": FORMAT, "job_name": submission.job_name, "tasks": [list(map(list, task)) for task in tasks]}
+    write_json(path / _TASKS, content)
+    return submission
+
+
+def write_script(submission: Submission, text: str) -> None:
+    """Write the script of an array."""
+    write_atomically(submission.script, text)
+
+
+def read_submission(path: Path) -> Submission | None:
+    """Return the submission that lies in `path`; None where its record was never completed."""
+    value = read_json(path / _TASKS)
+    if value is None:
+        return None
+    if not is_job_name(value["job_name"]):
+        raise RunslotError(f"{path / _TASKS} names the job {value['job_name']!r}, which is none that runslot submits")
+    job = read_json(path / _JOB) or {}
+    tasks = [[(str(run), int(attempt)) for run, attempt in task] for task in value["tasks"]]
+    withdrawn = (path / _WITHDRAWN).exists()
+    return Submission(path, value["job_name"], tasks, job.get("job"), withdrawn)
+
+
+def submission_of(experiment: ExperimentDir, number: str) -> Submission | None:
+    """Return a submission by its number, `0001`."""
+    return read_submission(experiment.path / _PLACE / number)
+
+
+def read_submissions(experiment: ExperimentDir) -> list[Submission]:
+    """Return all submissions, the oldest first."""
+    place = experiment.path / _PLACE
+    if not place.is_dir():
+        return []
+    found = (read_submission(path) for path in sorted(place.iterdir()) if path.name.isdigit())
+    return [submission for submission in found if submission is not None]
+
+
+def places(submissions: Iterable[Submission]) -> dict[str, Place]:
+    """Return by run id where each run was put last."""
+    return {
+        run: Place(submission, task, attempt)
+        for submission in submissions
+        if not submission.withdrawn
+        for task, runs in enumerate(submission.tasks)
+        for run, attempt in runs
+    }
+
+
+def queue_file(experiment: ExperimentDir) -> Path:
+    """Where the last answer of Slurm is kept, so that all who look at an experiment ask but once."""
+    return experiment.path / _PLACE / "queue.json"
+
+
+def in_batches(runs: Sequence[tuple[str, int]], runs_per_job: int, most_tasks: int) -> list[Tasks]:
+    """Divide runs, in their order, into tasks, and tasks into arrays of at most `most_tasks`."""
+    tasks = [tuple(runs[first : first + runs_per_job]) for first in range(0, len(runs), runs_per_job)]
+    return [tasks[first : first + most_tasks] for first in range(0, len(tasks), most_tasks)]
+
+
+def last_line(log: Path) -> str:
+    """Return the last line that a task printed, at most 300 characters of it; empty where there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 4000))
+            lines = file.read().decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1][:300] if said else ""

@@ -1,0 +1,120 @@
+"""What runs on a host have written, on its way home: round by round, and the outcome at last."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from runslot.engines.open_experiment import OpenExperiment
+from runslot.engines.ssh.connection import Connection
+from runslot.engines.ssh.contents import Clone, home_options, remove_gone, runs_base
+from runslot.engines.ssh.ledger import Books, Entry
+from runslot.errors import RunslotError
+from runslot.experiment.rundir import write_json
+from runslot.transport.patterns import comes_home
+from runslot.transport.scan import Change, in_order, stays_inside
+from runslot.transport.ssh import Host, HostError
+
+_ANSWER = 60.0
+"""Seconds that the host has to look at its runs' directories."""
+_REST = 5.0
+"""How many times as long as they took large files rest, while their runs go on: they change with every round."""
+_TRIES = 3
+"""How often a round may leave files behind before a run is told to have ended without them."""
+
+
+class Homecoming:
+    """The way home from one host."""
+
+    def __init__(self, host: Host, experiment: OpenExperiment, books: Books) -> None:
+        self._host = host
+        self._experiment = experiment
+        self._base = runs_base(experiment)
+        self._books = books
+        self._files = threading.Lock()
+        """Held while files are written here: who gives the host up waits for it."""
+        self._came = False
+        """Whether all that was offered last came home."""
+        self._large_from = 0.0
+        """On the monotonic clock: when large files may come again, of runs that go on."""
+        self._left = 0
+        """How many rounds in a row left files of ended runs behind."""
+
+    def begin(self) -> None:
+        """Begin anew with a new remote end, which offers everything again."""
+        self._came = False
+
+    def round(self, connection: Connection, clone: Clone) -> list[Entry]:
+        """Bring home what has changed; return what has ended and is home, which can be told of.
+
+        `RunslotError` or `OSError` where it did not come home; the next round tries again.
+        """
+        entries = self._books.under_way()
+        if not entries:
+            return []
+        ended = [entry for entry in entries if entry.state == "ended"]
+        runs = [entry.run.id for entry in entries]
+        large = bool(ended) or time.monotonic() >= self._large_from
+        answer = connection.ask("changes", runs=runs, home=self._came, large=large).wait(_ANSWER)
+        self._came = False
+        file = self._experiment.file
+        changes = [Change(run, path, size) for run, path, size in answer["changed"] if comes_home(file, path)]
+        note = self._fetch_all(changes, clone)
+        self._came = not note  # what a run was writing just now comes with the next round
+        with self._files:
+            remove_gone(self._base, self._directories(), [(run, path) for run, path in answer["gone"]])
+        if note and ended:
+            over = {entry.run.id for entry in ended}
+            note = self._fetch([change for change in changes if change.run in over], clone)
+            self._left = self._left + 1 if note else 0
+            if note and self._left < _TRIES:
+                raise RunslotError(note)
+        return [entry for entry in ended if self._conclude(entry, note)]
+
+    def _fetch_all(self, changes: Sequence[Change], clone: Clone) -> str:
+        first, later = in_order(changes)
+        note = self._fetch(first, clone)
+        if later:
+            began = time.monotonic()
+            note = self._fetch(later, clone) or note
+            self._large_from = time.monotonic() + _REST * (time.monotonic() - began)
+        return note
+
+    def stop(self, given_up: Sequence[Entry]) -> None:
+        """Stop what is on its way, wait until it has, and note how these ended."""
+        self._host.abort()
+        with self._files:
+            for entry in given_up:
+                _write(entry)
+
+    def _fetch(self, changes: Sequence[Change], clone: Clone) -> str:
+        """Bring files home, of runs that have not been given up meanwhile; return why some did not come."""
+        with self._files:
+            directories = self._directories()
+            known = [change for change in changes if change.run in directories and stays_inside(change.path)]
+            names = [f"{directories[change.run]}/{change.path}" for change in known]
+            try:
+                if names:
+                    self._host.pull(clone.base, self._base, names, home_options(self._experiment))
+            except HostError as error:
+                if not error.partial:
+                    raise
+                return f"some files did not come home: {error.reason}"
+        return ""
+
+    def _directories(self) -> dict[str, str]:
+        return {entry.run.id: entry.run.directory for entry in self._books.under_way()}
+
+    def _conclude(self, entry: Entry, note: str) -> bool:
+        """Write the outcome of a run whose files are home: who sees it sees all the others."""
+        with self._files:
+            return self._books.conclude(entry, note, _write)
+
+
+def _write(entry: Entry) -> None:
+    assert entry.outcome is not None
+    try:
+        write_json(entry.handle.run_dir.outcome_file, entry.outcome.to_json())
+    except OSError:  # the directory was deleted, or the disk is full: the journal has it
+        pass

@@ -1,0 +1,424 @@
+"""One host of a pool, as its launcher has it: connected or away, its slots, and the runs that are started there.
+
+A thread for each host connects, brings and fetches; what the launcher's own thread asks is short. A host that has been
+silent for too long is given up: from then on nothing of those runs comes home, and when it is back they are ended.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runslot.engines.open_experiment import OpenExperiment
+from runslot.engines.protocol import Handle, Placed, Taken
+from runslot.engines.ssh.connection import Answer, Broken, Connection
+from runslot.engines.ssh.contents import STAYS_HERE, Clone, to_bring
+from runslot.engines.ssh.fetch import Homecoming
+from runslot.engines.ssh.host_slots import Standing
+from runslot.engines.ssh.ledger import Books, Entry, Found, Key
+from runslot.engines.ssh.probe import obstacle, probe
+from runslot.errors import InvalidInput, RunslotError
+from runslot.experiment.records import Outcome, Run
+from runslot.experiment.rundir import RunDir
+from runslot.hardware.slots import Slot
+from runslot.transport.ssh import Host, HostError, last_line
+
+_OPENING = 600.0
+"""Seconds that a remote end has to look at its machine and to import the experiment's function."""
+_ANSWER = 60.0
+_SILENCE = 20.0
+"""Seconds without a sign of life after which a connection is dropped and made again."""
+_SOON = 0.5
+"""Seconds from the start of a run to the first look at what it wrote."""
+_AGAIN = (0.5, 1.0, 2.0, 4.0, 5.0)
+"""Seconds between tries to reach a host that is away; the last for all further ones."""
+_LEFT_TIMEOUT_S = 5.0
+"""How long a host has to say what stays on it."""
+_FAILED = 5.0
+"""Seconds from a round that brought nothing home to the next."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all hosts of a pool have in common."""
+
+    pool: str
+    """The launcher's name."""
+    python: str
+    root: str
+    sync_every: float
+    lost_after: float
+    experiment: OpenExperiment
+    archive: str
+    """The name of runslot as one file in the experiment's directory, the same for all connections of a launch."""
+    runs: int
+    """How many runs a host's slots are cut for; 0: none are started."""
+    environment: Mapping[str, str]
+    """The caller's variables that the runs get."""
+    by_value: str | None
+    """The version of Python that what travels by value wants."""
+
+
+class RemoteHost:
+    """A host of the pool; `_live` runs in a thread of its own, what is public is asked by the launcher's."""
+
+    def __init__(
+        self,
+        host: Host,
+        terms: Terms,
+        expected: Iterable[Key],
+        say: Callable[[str], None],
+        ring: Callable[[], None],
+    ) -> None:
+        self.name = host.name
+        self.slots: tuple[Slot, ...] = ()
+        """With their indexes on the host."""
+        self.failure: RunslotError | None = None
+        """Why it could not be used when it was first tried."""
+        self.tried = threading.Event()
+        self._host = host
+        self._terms = terms
+        self._say = say
+        self._ring = ring
+        self._books = Books(host.name, expected)
+        self._homecoming = Homecoming(host, terms.experiment, self._books)
+        self._connection: Connection | None = None
+        self._opening: Connection | None = None
+        """One that is being made, whose signs of life count too."""
+        self._clone: Clone | None = None
+        self._last_heard = time.monotonic()
+        self._next_round = 0.0
+        self._due = threading.Event()
+        self._standing = Standing(host.name)
+        self._told = ""
+        """What was last said to be wrong; cleared when it is well again."""
+        self._closing = False
+        self._thread = threading.Thread(target=self._live, name=f"runslot {host.name}", daemon=True)
+
+    # ---- asked by the launcher -----------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Begin to reach the host; `tried` is set when that has been seen."""
+        self._thread.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is connected."""
+        connection = self._connection
+        return connection is not None and connection.alive
+
+    @property
+    def fit(self) -> bool:
+        """Whether a run can be started there now, as far as is known."""
+        return self.ready and self._standing.fit
+
+    def knows(self, key: Key) -> bool:
+        """Whether the host said that an attempt runs or ended there."""
+        return key in self._books.found.running or key in self._books.found.ended
+
+    def reserve(self, slot: int, experiment: str, run: str) -> Taken | None:
+        """Ask for a slot where that is worth asking; one that was free when last asked for is taken at the start."""
+        if not self.ready:
+            return Taken(f"host {self.name}, which is away")
+        refusal = self._standing.refusal(slot)
+        if refusal is not None or not self._standing.was_taken(slot):
+            return refusal
+        try:
+            by = self._ask("reserve", slot=slot, experiment=experiment, run=run)["taken"]
+        except RunslotError as error:
+            return Taken(f"host {self.name}: {error}")
+        return self._standing.note(slot, by)
+
+    def release(self, slot: int) -> None:
+        """Give a slot back that `reserve` took."""
+        if self._standing.used(slot):
+            self._post("release", slot=slot)
+
+    def ask_start(self, placed: Sequence[tuple[Placed, int]]) -> tuple[list[Entry], Answer]:
+        """Ask for runs to be started, each in the slot with this index; return what `note_start` wants."""
+        entries = [self._books.ask(one.run, one.run_dir, one.attempt, slot) for one, slot in placed]
+        return entries, self._post("start", runs=[[*entry.key, entry.slot] for entry in entries])
+
+    def note_start(self, entry: Entry, answer: Mapping[str, Any] | None) -> Handle | Taken | Outcome:
+        """Take in the answer to a start; None where none came, which the next connection will make out."""
+        assert entry.slot is not None
+        self._standing.used(entry.slot)
+        if answer is None:
+            return entry.handle
+        if "started" in answer:
+            self._soon(_SOON)
+            return self._books.started(entry, answer["started"])
+        self._books.drop(entry)
+        if "outcome" in answer:
+            return Outcome.from_json(answer["outcome"])
+        if "unfit" in answer:
+            return self.unfit(answer["unfit"])
+        return self._standing.taken(entry.slot, answer["taken"])
+
+    def unfit(self, why: str) -> Taken:
+        """Have no further run started there for a while."""
+        return self._standing.unfit(why)
+
+    def continue_there(self, placed: Placed) -> None:
+        """Bring a run's directory, as it came home, to the host on which the run continues."""
+        clone = self._clone
+        if clone is None:
+            raise Broken("it is away")
+        self._ask("make", run=placed.run.id, attempt=placed.attempt)
+        file = self._terms.experiment.file
+        # What was not to come home lies there alone, and may be what the run continues from.
+        delete = [] if file.fetch or file.no_fetch else ["--delete"]
+        options = [*delete, *(f"--exclude=/{name}" for name in STAYS_HERE)]
+        self._host.push(placed.run_dir.path, f"{clone.base}/{placed.run.directory}", ["."], options)
+
+    def adopt(self, run: Run, run_dir: RunDir, attempt: int) -> Handle | None:
+        """Watch a run that an earlier launcher started here; None where the host says that it does not know it."""
+        handle = self._books.adopt(run, run_dir, attempt, self.ready)
+        self._soon(0)
+        return handle
+
+    def stop(self, handles: Collection[Handle], kill: bool) -> None:
+        """Pass a stop on; a host that is away and has to kill is given up at once."""
+        self._books.ask_stop(handles, kill)
+        if self.ready:
+            self._post_stops()
+        elif kill:
+            self.give_up("it was away when its runs were to be killed")
+
+    def poll(self) -> dict[Handle, Outcome]:
+        """Return what has ended and is home; gives the host up where it has been away for too long."""
+        if self._books.watching() and time.monotonic() - self._heard() > self._terms.lost_after:
+            self.give_up(f"it has not answered for {self._terms.lost_after:g} s")
+        return self._books.take_done()
+
+    def give_up(self, why: str) -> None:
+        """Account its runs as lost: nothing of them comes home any more, and when the host is back, they are ended."""
+        given_up = self._books.give_up(f"{self._terms.pool}: host {self.name} was given up: {why}")
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.kill()
+        self._homecoming.stop(given_up)
+        self._host.disconnect()
+        self._due.set()
+
+    def close(self) -> None:
+        """Leave the host; its runs go on. Where it has none, what was brought there is removed."""
+        self._closing = True
+        self._due.set()
+        connection = self._connection
+        if connection is not None:
+            if not self._books.expected():
+                self._say_left(connection.ask("remove"))
+            connection.close()
+        self._host.abort()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=15)
+        self._host.close()
+
+    # ---- its thread ----------------------------------------------------------------------------------------------
+
+    def _live(self) -> None:
+        tries = 0
+        while not self._closing:
+            try:
+                self._open()
+            except RunslotError as error:
+                if not self._try_again(error):
+                    return
+            else:
+                tries = 0
+                self._well()
+                self.tried.set()
+                self._ring()
+                self._serve()
+            self._due.wait(_AGAIN[min(tries, len(_AGAIN) - 1)])
+            self._due.clear()
+            tries += 1
+
+    def _try_again(self, error: RunslotError) -> bool:
+        """Take note that the host was not reached; False where it is of no use to this launch."""
+        self._host.disconnect()
+        if self.tried.is_set():
+            self._wrong(str(error))
+            return True
+        self.failure = error
+        self._told = str(error)  # the launcher says it
+        useful = bool(getattr(error, "retry", False) or self._books.expected())
+        self.tried.set()
+        return useful
+
+    def _open(self) -> None:
+        """Reach the host, bring what is needed, start the remote end, and take in what it says."""
+        terms = self._terms
+        found = probe(self._host, terms.python, terms.root)
+        self._last_heard = time.monotonic()
+        wrong = obstacle(found, terms.python, terms.by_value)
+        if wrong is not None:
+            raise HostError(self.name, f"{terms.python} -", wrong)
+        clone = Clone.of(terms.experiment, terms.archive, found.root, self.name)
+        self._host.check(["mkdir", "-p", clone.experiment])
+        names = to_bring(terms.experiment, terms.archive)
+        self._host.push(terms.experiment.directory.path, clone.experiment, names)
+        self._last_heard = time.monotonic()
+        with terms.experiment.directory.launcher_log.open("ab") as log:
+            before = log.tell()
+            argv = [terms.python, "-u", clone.archive, "serve", clone.experiment]
+            connection = Connection(self._host.start(argv, log.fileno()), self._hear)
+        self._opening = connection
+        expected = sorted(self._books.expected())
+        details = {"host": self.name, "runs": terms.runs, "expected": expected, "environment": dict(terms.environment)}
+        try:
+            self._take_in(connection, clone, connection.ask("open", **details).wait(_OPENING))
+        except RunslotError as error:
+            connection.kill()
+            retry = isinstance(error, Broken)
+            why = f"{error}: {self._last_words(before)}".rstrip(": ") if retry else str(error)
+            raise HostError(self.name, f"{terms.python} {clone.archive} serve", why, retry) from error
+        finally:
+            self._last_heard = max(self._last_heard, connection.last_heard)
+            self._opening = None
+
+    def _last_words(self, before: int) -> str:
+        """Return what a remote end that ended had to say last."""
+        with self._terms.experiment.directory.launcher_log.open("rb") as log:
+            log.seek(before)
+            return last_line(log.read())
+
+    def _take_in(self, connection: Connection, clone: Clone, answer: Mapping[str, Any]) -> None:
+        found = Found.of(answer)
+        as_expected, never_started = self._books.settle(found)
+        if not as_expected:  # it was given up while it answered: the next connection ends what runs there
+            raise Broken("it was given up meanwhile")
+        refused = answer.get("refused")
+        if refused and not self.tried.is_set():
+            self.failure = InvalidInput(f"host {self.name}: {refused}")
+        self.slots = self.slots or tuple(Slot.from_json(slot) for slot in answer["slots"])
+        self._clone = clone
+        self._homecoming.begin()
+        self._standing.clear()
+        self._connection = connection
+        if not self._books.expected().issuperset(found.running):  # given up between the two
+            self._connection = None
+            raise Broken("it was given up meanwhile")
+        self._start_again(never_started, connection)
+        self._post_stops()
+        self._soon(0)
+
+    def _start_again(self, entries: Sequence[Entry], connection: Connection) -> None:
+        """Ask again for starts that the connection before lost on their way."""
+        for entry in entries:
+            answer = connection.ask("start", runs=[[*entry.key, entry.slot]]).wait(_ANSWER)["answers"][0]
+            if "started" in answer:
+                self._books.started(entry)
+                continue
+            said = str(answer.get("taken") or answer.get("unfit") or "")
+            lost = Outcome("lost", entry.attempt, ended=time.time(), host=self.name, message=said)
+            self._books.end(entry.key, Outcome.from_json(answer["outcome"]) if "outcome" in answer else lost)
+
+    def _serve(self) -> None:
+        """Bring home what changes, until the connection ends."""
+        connection, clone = self._connection, self._clone
+        while connection is not None and clone is not None and connection.alive and not self._closing:
+            self._due.wait(max(0.0, min(self._next_round - time.monotonic(), 1.0)))
+            self._due.clear()
+            if time.monotonic() - connection.last_heard > _SILENCE:
+                connection.kill()
+                self._host.disconnect()
+            elif self._books.ended() or time.monotonic() >= self._next_round:
+                self._bring_home(connection, clone)
+            connection = self._connection
+        if self._connection is not None and not self._connection.alive:
+            self._last_heard = max(self._last_heard, self._connection.last_heard)
+            self._connection = None
+
+    def _bring_home(self, connection: Connection, clone: Clone) -> None:
+        self._next_round = time.monotonic() + self._terms.sync_every
+        try:
+            home = self._homecoming.round(connection, clone)
+        except Broken:
+            if connection.alive:  # it lives, and does not answer
+                connection.kill()
+            return
+        except (RunslotError, OSError) as error:
+            if not getattr(error, "retry", False):
+                self._wrong(f"results of host {self.name} do not come home: {error}")
+            self._pause(_FAILED)
+            return
+        if self._told:
+            self._told = ""
+            self._say(f"results of host {self.name} come home again")
+        if home:
+            # What may continue from its snapshot may do so on this host, where it lies already.
+            resumable = self._terms.experiment.policy.resumable
+            over = [one for one in home if not resumable or (one.outcome and one.outcome.kind == "succeeded")]
+            self._post("forget", runs=[entry.run.id for entry in over])
+            self._ring()
+
+    def _say_left(self, removed: Answer) -> None:
+        """Say where the files are that were not to come home."""
+        file = self._terms.experiment.file
+        if not (file.fetch or file.no_fetch) or self._clone is None:
+            return
+        try:
+            left = removed.wait(_LEFT_TIMEOUT_S)["left"]
+        except RunslotError:  # it is gone: what is there stays
+            return
+        if left:
+            runs = f"{left} run{'s' * (left != 1)}"
+            self._say(f"files of {runs} that do not come home stay on host {self.name}, below {self._clone.base}")
+
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.ready and not self._closing:
+            time.sleep(0.1)
+
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        """Take in what the remote end says by itself; in the connection's thread."""
+        if message["event"] == "said":
+            self._say(f"host {self.name}: {message['text']}")
+        elif message["event"] == "ended":
+            self._books.end((message["run"], message["attempt"]), Outcome.from_json(message["outcome"]))
+            self._due.set()
+        elif message["event"] == "end":
+            self._due.set()
+            self._ring()
+
+    # ---- saying and asking -----------------------------------------------------------------------------------------
+
+    def _wrong(self, what: str) -> None:
+        """Say what is wrong, until it is well again once."""
+        if not self._told and not self._closing:
+            self._told = what
+            self._say(f"{what}; trying again")
+
+    def _well(self) -> None:
+        if self._told:
+            self._told = ""
+            self._say(f"host {self.name} is back")
+
+    def _heard(self) -> float:
+        connections = [each for each in (self._connection, self._opening) if each is not None]
+        return max([self._last_heard, *(each.last_heard for each in connections)])
+
+    def _soon(self, seconds: float) -> None:
+        self._next_round = min(self._next_round, time.monotonic() + seconds)
+        self._due.set()
+
+    def _ask(self, verb: str, **details: Any) -> Mapping[str, Any]:
+        return self._post(verb, **details).wait(_ANSWER)
+
+    def _post(self, verb: str, **details: Any) -> Answer:
+        connection = self._connection
+        if connection is None:
+            lost = Answer()
+            lost.give(None)
+            return lost
+        return connection.ask(verb, **details)
+
+    def _post_stops(self) -> None:
+        for kill, keys in self._books.stops().items():
+            if keys:
+                self._post("stop", runs=[list(key) for key in keys], kill=kill)

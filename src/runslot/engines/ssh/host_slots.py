@@ -1,0 +1,70 @@
+"""How a host's slots stand: which someone else had, which are reserved, and whether the host can start runs at all."""
+
+from __future__ import annotations
+
+import time
+
+from runslot.engines.protocol import Taken
+
+_ASK_AGAIN = 1.0
+"""Seconds until a slot that someone else has is asked for again: each time is a round trip."""
+_UNFIT_FOR = 20.0
+"""Seconds for which a host that could not start a run is left alone."""
+
+
+class Standing:
+    """What is known of one host's slots, by their indexes there; asked and changed by the launcher's thread."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._unfit_until = 0.0
+        self._unfit: Taken | None = None
+        self._taken: dict[int, tuple[float, Taken]] = {}
+        self._reserved: set[int] = set()
+
+    @property
+    def fit(self) -> bool:
+        """Whether runs can be started there, as far as is known."""
+        return time.monotonic() >= self._unfit_until
+
+    def clear(self) -> None:
+        """Know nothing any more: the remote end that held the slots is gone."""
+        self._taken.clear()
+        self._reserved.clear()
+
+    def refusal(self, slot: int) -> Taken | None:
+        """Return why the slot is not worth asking for now."""
+        if not self.fit:
+            return self._unfit
+        until, taken = self._taken.get(slot, (0.0, None))
+        return taken if time.monotonic() < until else None
+
+    def was_taken(self, slot: int) -> bool:
+        """Whether someone else had it when it was last asked for: a free one is simply taken at the start."""
+        return slot in self._taken
+
+    def note(self, slot: int, by: str | None) -> Taken | None:
+        """Note who has a slot; None: it is reserved now."""
+        if by is None:
+            self._taken.pop(slot, None)
+            self._reserved.add(slot)
+            return None
+        return self.taken(slot, by)
+
+    def taken(self, slot: int, by: str) -> Taken:
+        """Note who has a slot."""
+        taken = Taken(f"{by} (host {self._host})")
+        self._taken[slot] = (time.monotonic() + _ASK_AGAIN, taken)
+        return taken
+
+    def used(self, slot: int) -> bool:
+        """Note that a slot is no longer reserved; whether it was."""
+        was = slot in self._reserved
+        self._reserved.discard(slot)
+        return was
+
+    def unfit(self, why: str) -> Taken:
+        """Have no further run started there for a while."""
+        self._unfit_until = time.monotonic() + _UNFIT_FOR
+        self._unfit = Taken(f"host {self._host}, which cannot start runs: {why}")
+        return self._unfit

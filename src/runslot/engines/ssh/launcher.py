@@ -1,0 +1,235 @@
+"""A pool of ssh hosts behind the launcher protocol: the slots of all hosts in one schedule."""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import shutil
+import time
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from runslot.engines.events import Observer, Said
+from runslot.engines.protocol import Handle, Placed, Taken, UnderWay
+from runslot.engines.ssh.contents import INCOMING, incoming
+from runslot.engines.ssh.host import RemoteHost, Terms
+from runslot.engines.ssh.ledger import Entry
+from runslot.errors import InvalidInput, RunslotError
+from runslot.experiment.records import Outcome, Run
+from runslot.experiment.rundir import RunDir
+from runslot.experiment.status import read_status
+from runslot.hardware.slots import Slot
+
+_START = 60.0
+"""Seconds that a host has to answer whether runs started."""
+
+
+class Bell:
+    """Wakes the launcher's thread, from any other and from signal handlers."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+
+    def ring(self) -> None:
+        """Wake it."""
+        try:
+            os.write(self._write, b"\0")
+        except OSError:  # full: it will wake; closed: nobody waits
+            pass
+
+    def wait(self, timeout: float | None) -> None:
+        """Return when it rang, or after `timeout` seconds."""
+        if select.select([self._read], [], [], timeout)[0]:
+            try:
+                os.read(self._read, 4096)
+            except BlockingIOError:
+                pass
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._read)
+        os.close(self._write)
+
+
+class SSHLauncher:
+    """Runs in slots of several hosts."""
+
+    def __init__(self, remotes: Sequence[RemoteHost], bell: Bell, terms: Terms, observer: Observer) -> None:
+        self._remotes = {remote.name: remote for remote in remotes}
+        self._bell = bell
+        self._terms = terms
+        self._observer = observer
+        self._said: deque[str] = deque()
+        self._places: dict[int, tuple[RemoteHost, int]] = {}
+        """By a slot's index in the pool: its host, and its index there."""
+        self._slots: list[Slot] = []
+        self._by_handle: dict[Handle, RemoteHost] = {}
+
+    def say(self, text: str) -> None:
+        """Have a line said, from any thread."""
+        self._said.append(f"{self._terms.pool}: {text}")
+        self._bell.ring()
+
+    def connect(self) -> str:
+        """Reach all hosts at once; return the slots in one line. `InvalidInput` where no host can be used."""
+        directory = self._terms.experiment.directory
+        shutil.rmtree(directory.path / INCOMING, ignore_errors=True)  # ends what an earlier launcher had on its way
+        incoming(directory).mkdir(parents=True)
+        for remote in self._remotes.values():
+            remote.connect()
+        for remote in self._remotes.values():
+            remote.tried.wait()
+        failures = [remote for remote in self._remotes.values() if remote.failure is not None and not remote.slots]
+        # The first slot of every host before the second of any: runs spread over the hosts.
+        for number in range(max((len(remote.slots) for remote in self._remotes.values()), default=0)):
+            for remote in self._remotes.values():
+                for slot in remote.slots[number : number + 1]:
+                    self._places[len(self._slots)] = (remote, slot.index)
+                    self._slots.append(replace(slot, index=len(self._slots)))
+        if self._terms.runs and not self._slots:
+            why = "\n".join(f"  {remote.failure}" for remote in failures)
+            raise InvalidInput(f"{self._terms.pool}: none of its hosts can be used:\n{why}")
+        for remote in failures:
+            self.say(f"{remote.failure}; its slots are not used")
+        self._tell()
+        counts = ", ".join(f"{remote.name} {len(remote.slots)}" for remote in self._remotes.values() if remote.slots)
+        return f"{len(self._slots)} slots of {self._terms.pool} ({counts})"
+
+    # ---- the protocol ----------------------------------------------------------------------------------------------
+
+    def slots(self) -> Sequence[Slot]:
+        """Return the slots of all hosts."""
+        return self._slots
+
+    def reserve(self, slot: Slot, experiment: str, run: str) -> Taken | None:
+        """Take a slot where its host can start runs."""
+        remote, index = self._places[slot.index]
+        return remote.reserve(index, experiment, run)
+
+    def release(self, slot: Slot) -> None:
+        """Give a slot back."""
+        remote, index = self._places[slot.index]
+        remote.release(index)
+
+    def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken | Outcome]:
+        """Start the runs, on all hosts at once."""
+        answers: dict[int, Handle | Taken | Outcome] = {}
+        by_host: dict[str, list[tuple[int, Placed, int]]] = {}
+        for number, placed in enumerate(runs):
+            assert placed.slot is not None
+            remote, index = self._places[placed.slot.index]
+            failed = self._continue(remote, placed, index)
+            if failed is None:
+                by_host.setdefault(remote.name, []).append((number, placed, index))
+            else:
+                answers[number] = failed
+        asked = []
+        for name, part in by_host.items():
+            entries, answer = self._remotes[name].ask_start([(placed, index) for _, placed, index in part])
+            asked.append((self._remotes[name], part, entries, answer))
+        for remote, part, entries, answer in asked:
+            try:
+                said: Sequence[Mapping[str, object] | None] = answer.wait(_START)["answers"]
+            except RunslotError:  # the connection broke: the next one will tell
+                said = [None] * len(part)
+            for (number, placed, _), each, one in zip(part, entries, said, strict=True):
+                answers[number] = self._note(remote, placed, each, one)
+        return [answers[number] for number in range(len(runs))]
+
+    def _continue(self, remote: RemoteHost, placed: Placed, slot: int) -> Taken | None:
+        """Bring what came home of a run to the host on which it continues; says why that cannot be."""
+        if placed.attempt == 1 or not self._terms.experiment.policy.resumable:
+            return None
+        try:
+            remote.continue_there(placed)
+        except RunslotError as error:
+            remote.release(slot)
+            return remote.unfit(str(error))
+        return None
+
+    def _note(
+        self, remote: RemoteHost, placed: Placed, entry: Entry, said: Mapping[str, object] | None
+    ) -> Handle | Taken | Outcome:
+        result = remote.note_start(entry, said)
+        if isinstance(result, Handle):
+            self._by_handle[result] = remote
+        elif isinstance(result, Taken) and not any(each.fit for each in self._remotes.values()):
+            message = f"{self._terms.pool}: could not be started: {result.by}"
+            return Outcome("lost", placed.attempt, ended=time.time(), host=remote.name, message=message)
+        return result
+
+    def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
+        """Watch a run where it was started."""
+        remote = self._host_of(run, under_way)
+        if remote is None:
+            return None
+        handle = remote.adopt(run, run_dir, under_way.attempt)
+        if handle is not None:
+            self._by_handle[handle] = remote
+        return handle
+
+    def _host_of(self, run: Run, under_way: UnderWay) -> RemoteHost | None:
+        said = under_way.host or (under_way.name or "").partition("@")[2]
+        if said in self._remotes:
+            return self._remotes[said]
+        remotes = self._remotes.values()
+        has = [remote for remote in remotes if remote.knows((run.id, under_way.attempt))]
+        return next(iter([*has, *(remote for remote in remotes if not remote.ready)]), None)
+
+    def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
+        """Return the outcomes of those that have ended and are home."""
+        self._tell()
+        ended: dict[Handle, Outcome] = {}
+        for remote in self._remotes.values():
+            ended |= remote.poll()
+        for handle in ended:
+            self._by_handle.pop(handle, None)
+        return {handle: ended.get(handle) for handle in handles}
+
+    def stop(self, handles: Collection[Handle], kill: bool = False) -> None:
+        """Pass a stop on to the hosts."""
+        by_host: dict[str, list[Handle]] = {}
+        for handle in handles:
+            if handle in self._by_handle:
+                by_host.setdefault(self._by_handle[handle].name, []).append(handle)
+        for name, part in by_host.items():
+            self._remotes[name].stop(part, kill)
+
+    def wait(self, timeout: float | None) -> None:
+        """Return when something may have changed."""
+        self._bell.wait(timeout)
+
+    def wake(self) -> None:
+        """Make `wait` return."""
+        self._bell.ring()
+
+    def close(self) -> None:
+        """Leave all hosts; runs under way go on."""
+        for remote in self._remotes.values():
+            remote.close()
+        self._tell()
+        shutil.rmtree(self._terms.experiment.directory.path / INCOMING, ignore_errors=True)
+        self._bell.close()
+
+    def _tell(self) -> None:
+        while self._said:
+            self._observer(Said(self._said.popleft()))
+
+
+def expected_there(terms: Terms) -> dict[tuple[str, int], str | None]:
+    """Return the attempts that are under way as far as the files here tell, each with its host where that is known."""
+    expected: dict[tuple[str, int], str | None] = {}
+    for each in read_status(terms.experiment.directory).runs:
+        if each.state == "running":
+            host = each.host or (each.name or "").partition("@")[2] or None
+            expected[each.run.id, each.attempts] = host
+    return expected
+
+
+def share(runs: int, hosts: Iterable[str]) -> int:
+    """Return for how many runs each host's slots are cut; 0 where none will be started."""
+    return math.ceil(runs / max(1, len(list(hosts))))

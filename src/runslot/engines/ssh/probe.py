@@ -1,0 +1,143 @@
+"""What a host is asked once, before anything is brought there, and what of its answers stands in the way."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from runslot.transport.ssh import Host, HostError, last_line
+
+LEAST_PYTHON = (3, 10)
+LEAST_RSYNC = (3, 1)
+LEAST_DISK = 20_000_000
+"""Bytes without which a host is not used: one run's logs would fill it."""
+MOST_SKEW = 5.0
+"""Seconds by which a host's clock may differ before `check` speaks of it; nothing but the times shown depends on it."""
+_MARK = "runslot-probe:"
+
+_SCRIPT = r"""
+import json, os, re, socket, subprocess, sys, time
+root = os.path.expanduser(sys.argv[1])
+said = {"python": list(sys.version_info[:3]), "executable": sys.executable, "host": socket.gethostname(),
+        "root": root, "time": time.time(), "free": None, "rsync": None, "problem": None}
+try:
+    if not os.path.isdir(root):
+        os.makedirs(root)
+    made = os.path.join(root, ".probe.%d" % os.getpid())
+    with open(made, "w") as file:
+        file.write("x" * 4096)
+    os.unlink(made)
+except (IOError, OSError) as error:
+    said["problem"] = "%s: %s" % (root, error.strerror)
+try:
+    disk = os.statvfs(root)
+    said["free"] = disk.f_bavail * disk.f_frsize
+except OSError:
+    pass
+try:
+    text = subprocess.Popen(["rsync", "--version"], stdout=subprocess.PIPE).communicate()[0].decode("ascii", "replace")
+    found = re.search(r"version v?(\d+)\.(\d+)", text)
+    said["rsync"] = [int(found.group(1)), int(found.group(2))] if found else [0, 0]
+except OSError:
+    pass
+try:
+    logind = open("/etc/systemd/logind.conf").read()
+    said["kills"] = bool(re.search(r"(?m)^\s*KillUserProcesses\s*=\s*(yes|true|1|on)", logind))
+except (IOError, OSError, UnicodeError):
+    said["kills"] = False
+print("MARK" + json.dumps(said))
+""".replace("MARK", _MARK)
+"""Read by any Python since 2.7, so that one that is too old can be named."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a host said of itself."""
+
+    host: str
+    """Its own name."""
+    python: tuple[int, ...]
+    executable: str
+    root: str
+    """Where runslot's files lie there: the absolute path, made where it was missing."""
+    free: int | None
+    """Bytes free below `root`."""
+    rsync: tuple[int, ...] | None
+    """Version; None where there is none."""
+    skew: float
+    """Seconds by which its clock is ahead of this machine's."""
+    problem: str | None = None
+    """Why nothing can be written below `root`."""
+    kills: bool = False
+    """It is set to end all of a user's processes when the last login ends."""
+
+
+def probe(host: Host, python: str, root: str) -> Probe:
+    """Ask a host, with its interpreter `python`, what it has; `HostError` where it cannot be asked."""
+    command = [python, "-", root]
+    before = time.time()
+    done = host.run(command, _SCRIPT.encode())
+    after = time.time()
+    answers = [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(_MARK)]
+    if not answers:
+        raise HostError(host.name, " ".join(command), no_python(python, done.returncode, last_line(done.stderr)))
+    return read(json.loads(answers[-1][len(_MARK) :]), before, after)
+
+
+def read(said: dict[str, Any], before: float, after: float) -> Probe:
+    """Return what was said, the clock compared with this machine's before and after the question."""
+    ahead, behind = said["time"] - after, said["time"] - before
+    skew = ahead if ahead > 0 else behind if behind < 0 else 0.0
+    rsync = None if said["rsync"] is None else tuple(said["rsync"])
+    return Probe(
+        host=said["host"],
+        python=tuple(said["python"]),
+        executable=said["executable"],
+        root=said["root"],
+        free=said["free"],
+        rsync=rsync,
+        skew=skew,
+        problem=said["problem"],
+        kills=bool(said.get("kills")),
+    )
+
+
+def no_python(python: str, code: int, said: str) -> str:
+    """Say that an interpreter did not start."""
+    least = ".".join(map(str, LEAST_PYTHON))
+    what = f"{python} did not start (exit code {code}{': ' + said if said else ''})"
+    return f"{what}; install Python {least} or newer there, or name one with `python`"
+
+
+def obstacle(found: Probe, python: str, by_value: str | None) -> str | None:
+    """Return why runs cannot execute there, and what to change; None where they can.
+
+    `by_value` is the version, as `3.11`, that what travels by value was made with.
+    """
+    version = ".".join(map(str, found.python[:2]))
+    if found.python[:2] < LEAST_PYTHON:
+        least = ".".join(map(str, LEAST_PYTHON))
+        return (
+            f"{python} is Python {version} ({found.executable}), and runs need {least}: name a newer one with `python`"
+        )
+    if by_value and version != by_value:
+        return (
+            f"{python} there is Python {version} and this one {by_value}, and what travels by value wants the same: "
+            "name such a Python with `python`, or write the function in a file and launch it as file.py:function"
+        )
+    if found.problem is not None:
+        return f"{found.problem}; make room there, or choose another `root`"
+    if found.free is not None and found.free < LEAST_DISK:
+        return f"the disk of {found.root} is full ({found.free / 1e6:.1f} MB free): make room, or choose another `root`"
+    return no_rsync(found)
+
+
+def no_rsync(found: Probe) -> str | None:
+    """Return what is wrong with rsync there; None where it will do."""
+    if found.rsync is None:
+        return "it has no rsync: install it there (apt install rsync)"
+    if found.rsync < LEAST_RSYNC:
+        return f"its rsync is {'.'.join(map(str, found.rsync))}, and 3.1 or newer is needed there"
+    return None

@@ -1,0 +1,141 @@
+"""Look on at a launch of another process: its journal, as it grows, told as events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from runslot.engines.events import (
+    LaunchEnded,
+    LaunchEvent,
+    LaunchLeft,
+    LaunchStarted,
+    Observer,
+    RunDropped,
+    RunEnded,
+    RunStarted,
+    RunWaits,
+    Said,
+    StopNoted,
+)
+from runslot.errors import InvalidInput
+from runslot.experiment.journal import JournalReader
+from runslot.experiment.lock import living_launcher
+from runslot.experiment.records import Outcome, Run
+from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.status import read_status
+from runslot.hardware.slots import Slot
+from runslot.launch.pause import pause_said
+
+_LOOK = 0.2
+"""Seconds between looks at the journal, which may lie on a network disk."""
+
+
+def attach(directory: ExperimentDir, observer: Observer, replay: bool) -> None:
+    """Tell `observer` of the launch under way until it ends; with `replay` also which of its runs have ended already.
+
+    `InvalidInput` where no launcher is at work.
+    """
+    if living_launcher(directory) is None:
+        raise InvalidInput(
+            f"no launcher is at work on {directory.path}; `runslot status {directory.path}` shows how its runs stand, "
+            f"`runslot resume {directory.path}` runs what is missing"
+        )
+    journal = JournalReader(directory.journal_file)
+    translator = _Translator(directory)
+    for event in translator.so_far(journal.read(), replay):
+        observer(event)
+    while not translator.ended:
+        alive = living_launcher(directory) is not None  # before the last look at the journal, so that nothing is missed
+        for line in journal.read():
+            for event in translator.translate(line):
+                observer(event)
+        if not alive:
+            break
+        time.sleep(_LOOK)
+    if not translator.ended:
+        observer(Said(f"the launcher is gone, its runs go on; `runslot resume {directory.path}` takes over"))
+
+
+class _Translator:
+    """Lines of the journal, as the events that their launcher's observer was told."""
+
+    def __init__(self, directory: ExperimentDir) -> None:
+        self._directory = directory
+        self._file = directory.read()
+        self._runs = {run.id: run for run in directory.read_runs()}
+        self._under_way: set[str] = set()
+        self.ended = False
+
+    def so_far(self, lines: Iterator[Mapping[str, Any]], replay: bool) -> Iterator[LaunchEvent]:
+        """Yield what has happened in this launch, in brief: what it is about, what has ended, what runs."""
+        before: list[Mapping[str, Any]] = []
+        launch: list[Mapping[str, Any]] = []
+        for line in lines:
+            if line["event"] == "launcher_started":
+                before += launch
+                launch = []
+            launch.append(line)
+        if not launch:  # it is about to begin
+            return
+        yield self._started(launch[0], before)
+        for line in launch[1:] if replay else ():
+            if line["event"] in {"ended", "dropped"}:
+                yield from self.translate(line)
+        for each in read_status(self._directory).runs:
+            if each.state == "running":
+                self._under_way.add(each.run.id)
+                path = self._directory.run_dir(each.run, self._file).path
+                yield RunStarted(each.run, path, each.attempts, each.slot, adopted=True)
+        for line in launch[1:]:
+            if line["event"] in {"launcher_ended", "launcher_left"}:  # at this moment: its lock is there still
+                yield from self.translate(line)
+
+    def translate(self, line: Mapping[str, Any]) -> Iterator[LaunchEvent]:
+        """Yield the event of one line, if it has one."""
+        match line["event"]:
+            case "start" | "ended" | "dropped" | "slot_taken" | "waits":
+                if line["run"] in self._runs:  # else of a list of runs that was damaged since
+                    yield self._of_run(self._runs[line["run"]], line)
+            case "request":
+                yield self._request(line["verb"], line["arguments"])
+            case "launcher_started":
+                yield self._started(line, ())
+            case "launcher_ended":
+                self.ended = True
+                yield LaunchEnded(self._directory.path, line["counts"])
+            case "launcher_left":
+                self.ended = True
+                yield LaunchLeft(self._directory.path, line["runs"])
+            case _:
+                pass
+
+    def _of_run(self, run: Run, line: Mapping[str, Any]) -> LaunchEvent:
+        path = self._directory.run_dir(run, self._file).path
+        if line["event"] == "start":
+            self._under_way.add(run.id)
+            return RunStarted(run, path, line["attempt"], line.get("slot"))
+        if line["event"] == "waits":
+            return RunWaits(run, line.get("slot"), line.get("by", ""))
+        self._under_way.discard(run.id)
+        if line["event"] == "ended":
+            return RunEnded(run, path, Outcome.from_json(line["outcome"]), line.get("retry", False))
+        if line["event"] == "slot_taken":
+            return RunWaits(run, line["slot"], line.get("by", ""))
+        return RunDropped(run, line["why"])
+
+    def _request(self, verb: str, runs: Sequence[str]) -> LaunchEvent:
+        if verb in {"pause", "continue"}:
+            return Said(pause_said(verb == "pause", self._file.name))
+        asked = self._under_way & set(runs) if runs else self._under_way
+        return StopNoted(verb == "kill", len(asked), self._file.policy.get("grace", 10.0))
+
+    def _started(self, line: Mapping[str, Any], before: Sequence[Mapping[str, Any]]) -> LaunchStarted:
+        ended = {each["run"] for each in before if each["event"] == "ended"}
+        # Which runs the launch is about, its line does not say; what never ended comes first.
+        runs = sorted(self._runs.values(), key=lambda run: run.id in ended)[: line.get("runs")]
+        slots = tuple(Slot(line.get("host", ""), index, (), ()) for index in range(line.get("slots") or 0))
+        said = line.get("slots_said") or f"{len(slots)} slots"
+        kept = len(self._runs) - len(runs)
+        return LaunchStarted(self._file.name, self._directory.path, tuple(runs), kept, slots, said)

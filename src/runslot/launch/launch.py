@@ -1,0 +1,204 @@
+"""Launch an experiment that is on disk: open its engine, work out which runs are missing, and supervise them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+from runslot.engines.events import Observer, Said
+from runslot.engines.local.config import ThisMachine, end_lost
+from runslot.engines.open_experiment import OpenExperiment
+from runslot.engines.protocol import LeftRunning, UnderWay
+from runslot.engines.registry import of_experiment
+from runslot.errors import Busy
+from runslot.experiment.records import Outcome, Run
+from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.shortage import shortage_of
+from runslot.experiment.status import FAILED, UNFINISHED, ExperimentStatus, read_status
+from runslot.launch.create import discard, is_newest, point_latest
+from runslot.launch.foreign_hosts import refuse_unknown, take_over_said
+from runslot.launch.notify import notifying
+from runslot.launch.repair import read_repaired, restore_ends
+from runslot.launch.supervisor import Share, Supervisor
+
+
+class Outcomes(Sequence[Outcome]):
+    """How each run of an experiment ended, in the order of its runs; runs without an attempt are left out."""
+
+    def __init__(
+        self, directory: Path, pairs: Sequence[tuple[Run, Outcome]], not_started: Sequence[Run] = (), left: int = 0
+    ) -> None:
+        self.directory = directory
+        """The experiment's directory."""
+        self.pairs = tuple(pairs)
+        """Each run with its outcome."""
+        self.not_started = tuple(not_started)
+        """Runs without an outcome."""
+        self.left = left
+        """How many runs were handed to an engine, which goes on with them."""
+
+    @overload
+    def __getitem__(self, index: int) -> Outcome: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Outcome]: ...
+
+    def __getitem__(self, index: int | slice) -> Outcome | Sequence[Outcome]:
+        return [outcome for _, outcome in self.pairs][index]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        return iter([outcome for _, outcome in self.pairs])
+
+    @property
+    def all_succeeded(self) -> bool:
+        """Whether every run of the experiment succeeded."""
+        return not self.not_started and all(outcome.kind == "succeeded" for outcome in self)
+
+    @property
+    def failed(self) -> tuple[tuple[Run, Outcome], ...]:
+        """Runs that ended otherwise than well."""
+        return tuple((run, outcome) for run, outcome in self.pairs if outcome.kind != "succeeded")
+
+    def __repr__(self) -> str:
+        counts: dict[str, int] = {}
+        for outcome in self:
+            counts[outcome.kind] = counts.get(outcome.kind, 0) + 1
+        if self.not_started:
+            counts["not started"] = len(self.not_started)
+        said = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no runs"
+        return f"Outcomes({said}; {self.directory})"
+
+
+@dataclass(frozen=True)
+class Todo:
+    """Which runs of an experiment a launch is about."""
+
+    start: tuple[Run, ...]
+    attempts: Mapping[str, int]
+    adopt: tuple[tuple[Run, UnderWay], ...]
+    kept: int
+
+
+def work_out(status: ExperimentStatus, failed: bool = False, only: Sequence[str] = (), take_over: bool = False) -> Todo:
+    """Return what is missing: what never ended, what was lost or stopped, and on request what failed.
+
+    `only` names run ids; the others are left as they are. With `take_over` a run is lost that another machine may
+    have, unless its claim is held; else such a run is `Busy`.
+    """
+    if not take_over:
+        refuse_unknown(status)
+    again = UNFINISHED | (FAILED if failed else frozenset())
+    asked = [each for each in status.runs if not only or each.run.id in only]
+    # One that waits in its engine's own queue is under way as well.
+    under_way = [each for each in asked if each.state == "running" or (each.state == "queued" and each.name)]
+    under_way = [each for each in under_way if each.claim != "unknown"]
+    adopt = tuple((each.run, UnderWay.of(each)) for each in under_way)
+    adopted = {run.id for run, _ in adopt}
+    missing = [each for each in asked if each.state in again or each.claim == "unknown"]
+    missing = [each for each in missing if each.run.id not in adopted]
+    start = tuple(each.run for each in missing)
+    attempts = {each.run.id: each.attempts + 1 for each in missing if each.attempts}
+    return Todo(start, attempts, adopt, len(status.runs) - len(start) - len(adopt))
+
+
+def launch(
+    directory: ExperimentDir,
+    observer: Observer,
+    *,
+    environment: Mapping[str, str] | None = None,
+    failed: bool = False,
+    only: Sequence[str] = (),
+    take_over: bool = False,
+    fresh: bool = False,
+    notify: Sequence[str] = (),
+    wait: bool = False,
+) -> Outcomes:
+    """Do what is missing of an experiment that is on disk, and return how all its runs stand.
+
+    `notify` are URLs of services (apprise's) that are told of the end and of the first failure. Where the engine has
+    a queue of its own, the runs are left to it, unless this is to `wait` for them.
+    Raises KeyboardInterrupt after the runs were stopped on Ctrl-C, and `Busy` where another launcher is at work.
+    A `fresh` experiment that is refused before its first run is removed again.
+    """
+    experiment = _open(directory, dict(os.environ if environment is None else environment), take_over, fresh)
+    try:
+        observer = notifying(observer, notify)
+        configured = of_experiment(experiment.file) or ThisMachine()
+        status = read_repaired(directory, experiment.file)
+        status = configured.refresh(status)
+        end_lost(status)
+        ends = restore_ends(experiment, status) if experiment.file.launcher is None and not fresh else ""
+        if ends:
+            observer(Said(ends))
+        todo = work_out(status, failed, only, take_over)
+        for line in take_over_said(status):
+            observer(Said(line))
+        if not todo.start and not todo.adopt:
+            observer(Said(f"nothing to do: {todo.kept} runs of {directory.path} have ended"))
+            configured.give_back(experiment, observer)
+            experiment.close()
+            return outcomes_of(directory)
+        experiment.starting = len(todo.start)
+        # Of all its runs, not of the missing ones: a run that is made good gets the share that its siblings had.
+        engine = configured.open(experiment, len(status.runs), observer)
+    except BaseException as error:
+        refuse_fresh(experiment, fresh)
+        if why := shortage_of(error):
+            raise Busy(f"no run could be started: {why}") from error
+        raise
+    leaves = engine.leaves and not wait
+    try:
+        if experiment.file.front_door == "native" and (fresh or is_newest(directory)):
+            point_latest(directory)
+        supervisor = Supervisor(engine.launcher, observer)
+        supervisor.add(Share(experiment, todo.start, todo.attempts, todo.adopt, todo.kept, engine.slots_said))
+        (supervisor.hand_over if leaves else supervisor.run)()
+    except LeftRunning:
+        leaves = True
+    finally:
+        engine.launcher.close()
+        experiment.release()
+    if supervisor.interrupted and not leaves:
+        raise KeyboardInterrupt
+    if why := supervisor.problem(experiment):
+        _refuse_unstarted(directory, fresh)
+        raise Busy(why)
+    return outcomes_of(directory, left=leaves)
+
+
+def _open(directory: ExperimentDir, environment: Mapping[str, str], take_over: bool, fresh: bool) -> OpenExperiment:
+    try:
+        return OpenExperiment.open(directory, environment, take_over)
+    except OSError as error:
+        if fresh:
+            discard(directory)
+        if why := shortage_of(error):
+            raise Busy(f"{directory.path} cannot be opened: {why}; nothing was started") from error
+        raise
+
+
+def _refuse_unstarted(directory: ExperimentDir, fresh: bool) -> None:
+    """Remove a fresh experiment again of which nothing could be started."""
+    if fresh and directory.experiment_file.exists() and read_status(directory).counts.keys() == {"queued"}:
+        discard(directory)
+
+
+def refuse_fresh(experiment: OpenExperiment, fresh: bool) -> None:
+    """Give an experiment back that cannot be launched; a fresh one, of which nothing has run, is removed."""
+    experiment.close()
+    if fresh:
+        discard(experiment.directory)
+
+
+def outcomes_of(directory: ExperimentDir, left: bool = False) -> Outcomes:
+    """Return how the runs of an experiment stand; `left` where they were left to an engine's queue."""
+    status = read_status(directory)
+    pairs = [(each.run, each.outcome) for each in status.runs if each.outcome is not None]
+    others = [each.run for each in status.runs if each.outcome is None]
+    return Outcomes(directory.path, pairs, others, len(others) if left else 0)

@@ -1,0 +1,107 @@
+"""One plain line an event: what a launch says in a script, a log file or a notebook."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import TextIO
+
+from runslot.engines.events import (
+    LaunchEnded,
+    LaunchEvent,
+    LaunchLeft,
+    LaunchStarted,
+    RunDropped,
+    RunEnded,
+    RunStarted,
+    RunWaits,
+    Said,
+    StopNoted,
+)
+from runslot.experiment.records import Outcome, Run
+from runslot.terminal_text import visible
+
+
+class Printer:
+    """Prints what happens, one line an event."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out
+        self._total = 0
+        self._ended = 0
+        self._dropped: dict[str, int] = {}
+
+    def __call__(self, event: LaunchEvent) -> None:
+        """Print the event's line."""
+        for line in self._lines(event):
+            print(visible(line), file=self._out or sys.stdout, flush=True)
+
+    def _lines(self, event: LaunchEvent) -> Iterator[str]:
+        match event:
+            case LaunchStarted():
+                self._total += len(event.runs)
+                yield f"{event.experiment}: {todo_said(event)}; {event.directory}"
+            case RunStarted() if event.slot is None and not event.adopted:
+                pass  # it waits in an engine's own queue: nobody knows when it starts
+            case RunStarted():
+                yield self._line("adopted" if event.adopted else "started", event.run, _where(event))
+            case RunWaits():
+                yield self._line("waits", event.run, event.by)
+            case RunEnded():
+                self._ended += not event.retry
+                said = outcome_said(event.outcome) + ("; it is tried again" if event.retry else "")
+                yield self._line(event.outcome.kind, event.run, f"{said} ({self._ended}/{self._total})")
+            case RunDropped():  # counted, not listed: a stop drops all that waits
+                self._dropped[event.why] = self._dropped.get(event.why, 0) + 1
+            case StopNoted():
+                how = "killing" if event.kill else f"stopping (again: kill; they have {event.grace:g} s)"
+                yield f"{how}: {counted(event.running, 'run')}"
+            case Said():
+                yield event.text
+            case LaunchEnded():
+                counts = [f"{count} {kind}" for kind, count in event.counts.items()]
+                counts += [f"{count} dropped ({why})" for why, count in self._dropped.items()]
+                yield f"ended: {', '.join(counts)}; {event.directory}"
+
+            case LaunchLeft():
+                yield f"{counted(event.runs, 'run')} handed over; {event.directory}"
+
+    def _line(self, word: str, run: Run, said: str) -> str:
+        return f"{time.strftime('%H:%M:%S')} {word:<9} {run.directory}" + (f"  {said}" if said else "")
+
+
+def _where(event: RunStarted) -> str:
+    attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
+    return f"slot {event.slot}{attempt}" if event.slot is not None else attempt.lstrip(", ")
+
+
+def counted(count: int, thing: str) -> str:
+    """Return `1 run`, `2 runs`."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def todo_said(event: LaunchStarted) -> str:
+    """Return what a launch is about: `12 runs in 2 slots of 1 core each (2 cores)`."""
+    kept = f" ({event.kept} more have ended and are kept)" if event.kept else ""
+    return f"{counted(len(event.runs), 'run')}{kept} in {event.slots_said}"
+
+
+def outcome_said(outcome: Outcome) -> str:
+    """Return how long the attempt took and what went wrong, in a few words."""
+    took = ""
+    if outcome.started is not None and outcome.ended is not None:
+        took = duration_said(outcome.ended - outcome.started)
+    return ", ".join(part for part in (took, outcome.message.splitlines()[-1] if outcome.message else "") if part)
+
+
+def duration_said(seconds: float) -> str:
+    """Return a length of time for people: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

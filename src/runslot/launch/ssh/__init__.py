@@ -1,5 +1,0 @@
-"""A pool of hosts reached by ssh: one schedule over the slots of all of them, no daemon, root or open port there."""
-
-from runslot.launch.ssh.config import SSH
-
-__all__ = ["SSH"]

@@ -1,0 +1,247 @@
+"""On a rented machine: restore what is in the bucket, have the runs done by a worker, push, and end in time.
+
+Started by the task as `python -m runslot.remote.sky DIR TASK`, with the one-file runslot as its import path.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from runslot.engines.sky.job import EXPERIMENT, TASKS, Job, job_file
+from runslot.errors import RunslotError
+from runslot.experiment.rundir import ExperimentDir
+from runslot.remote.sky import lifetime
+from runslot.remote.sky.mailbox import Mailbox
+from runslot.remote.sky.notices import LOOK as LOOK_FOR_NOTICE
+from runslot.remote.sky.notices import spot_notice
+from runslot.remote.sky.sender import Sender
+from runslot.remote.sky.watcher import Looking, say
+from runslot.remote.worker import UNFINISHED_STATUS
+from runslot.transport.bucket import Pusher, TakenOver, Unreachable, open_store, pull
+from runslot.transport.bucket import requests as asked
+from runslot.transport.bucket.store import Store
+
+_LOOK = 1.0
+"""Seconds between looks at the worker, the clock, and what the threads have found."""
+_HASTE = 2.0
+"""Seconds between two pushes while the runs end."""
+_WORKERS = 4
+"""How many workers are tried, one after the other, where something kills them alone (memory that has run out)."""
+_NO_WORKER = 127
+"""Status where there is none, as of a shell whose command is not found."""
+_PATIENCE = 3600.0
+"""Seconds in which a bucket that does not answer is tried again at the end, where the deadline leaves them."""
+
+
+def main(directory: Path, task: int) -> int:
+    """Do one of the jobs in `directory` and return an exit status.
+
+    75 where another machine should go on with the share; else the worker's, or 0 where the runs were asked to stop.
+    """
+    job = Job.from_json(json.loads((directory / job_file(task)).read_text()))
+    home = directory / "work" / "experiments" / job.experiment  # a launchkit call's runs lie two levels above it
+    _unpack(directory, home)
+    store = open_store(job.store)
+    root = Path(os.path.normpath(home / ExperimentDir(home).read().runs_root))
+    worker = f"{job.share.batch}-{job.share.number}"
+    extra = [os.path.relpath(ExperimentDir(home).worker_journal(worker), root)] if root == home else []
+    since = lifetime.armed()
+    pusher = Pusher(store, job.share, root, job.runs, f"{job.name}-{uuid.uuid4().hex[:8]}", extra, since, say=say)
+    asked_before = _restore(job, store, root, pusher)
+    end = lifetime.end_of(job, since, pusher.lived_before)
+    if pusher.lived_before:
+        lifetime.arm_again(end)
+    tasks = json.loads((directory / TASKS).read_text())
+    runs = {run: (run_id, attempt) for run, (run_id, attempt) in zip(job.runs, tasks[task], strict=True)}
+    mailbox = Mailbox(store, job.share, ExperimentDir(home), root, worker, runs, asked_before)
+    return _Machine(job, directory, home, worker, pusher, mailbox, end).run()
+
+
+def _unpack(directory: Path, home: Path) -> None:
+    """Lay the experiment out; a machine that starts again has it already, with what its runs have written."""
+    if ExperimentDir(home).experiment_file.exists():
+        return
+    home.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(directory / f"{EXPERIMENT}.tar.gz") as archive:
+        archive.extractall(home, filter="tar") if hasattr(tarfile, "tar_filter") else archive.extractall(home)  # noqa: S202
+
+
+def _restore(job: Job, store: Store, root: Path, pusher: Pusher) -> asked.Asked:
+    """Claim the share, bring what machines before have done of its runs, and return what was asked of them."""
+    wanted = tuple(f"{run}/" for run in job.runs)
+    while True:
+        try:
+            before = pusher.claim()
+            for share in (*job.earlier, job.share):
+                brought = pull(store, share, root, wanted=lambda path: path.startswith(wanted))
+                if brought.files:
+                    say(f"restored {brought.files} files, {brought.size} bytes, of {share.name}")
+            pusher.trust_restored()
+            asked_before = asked.read(store, job.share)
+        except Unreachable as error:
+            say(f"{error}; trying again")
+            time.sleep(10)
+        else:
+            say(f"{len(before.files)} files of this share were in the bucket")
+            return asked_before
+
+
+@dataclass
+class _Machine:
+    job: Job
+    directory: Path
+    home: Path
+    worker_name: str
+    pusher: Pusher
+    mailbox: Mailbox
+    end: float
+    """Unix time at which the machine must be gone."""
+    why: list[str] = field(default_factory=list)
+    """Why the runs are brought to an end, in order."""
+    failure: str = ""
+    """Why the worker could not do its runs."""
+
+    def run(self) -> int:
+        """Watch the worker to its end, push all the while, and once more at the end."""
+        self._listen()
+        self._look()
+        if self.why:
+            say(f"no run is begun: {self.why[0]}")
+            return self._push_rest(UNFINISHED_STATUS)
+        self.mailbox.pass_on()
+        sender = Sender(self.pusher, self.job.sync_interval)
+        status = self._work(sender)
+        sender.close()
+        if sender.taken_over:
+            return 1
+        self._settle()
+        return self._push_rest(status)
+
+    def _work(self, sender: Sender) -> int:
+        """Have the worker do the runs, and return its status; one that is killed alone is started again, and adopts."""
+        for again in range(_WORKERS):
+            try:
+                worker = self._start()
+            except OSError as error:
+                self.failure = f"python = {self.job.python!r} cannot be started: {error.strerror}"
+                return _NO_WORKER
+            self._watch(worker, sender)
+            if worker.returncode >= 0 or self.why or again == _WORKERS - 1:
+                break
+            say(f"the worker was ended by {signal.Signals(-worker.returncode).name}; another goes on with its runs")
+        if worker.returncode not in {0, 1, UNFINISHED_STATUS}:
+            self.failure = f"the worker ended with status {worker.returncode}"
+        return worker.returncode
+
+    def _watch(self, worker: subprocess.Popen[bytes], sender: Sender) -> None:
+        """Return when the worker has ended; nothing here waits for the bucket or for the cloud."""
+        self.mailbox.watch()
+        notices = Looking("notices", LOOK_FOR_NOTICE, lambda: spot_notice(self.job.cloud))
+        told = False
+        while worker.poll() is None:
+            self._look()
+            if notices.found:
+                self._ask("notice")
+            if sender.taken_over:
+                self._ask("taken over")
+            if self.why and not told:
+                told = True
+                say(f"stopping the runs: {self.why[0]}")
+                worker.send_signal(signal.SIGTERM)
+                sender.interval = min(sender.interval, _HASTE)
+                sender.now()  # what there is, before the runs have ended
+            self.mailbox.pass_on()
+            if self._settle():
+                sender.now()
+            self._wait(worker)
+
+    def _look(self) -> None:
+        if time.time() >= self.end - self.job.reserve:
+            self._ask("deadline")
+        if self.mailbox.asked.everything:
+            self._ask("stopped")
+
+    def _ask(self, why: str) -> None:
+        if why not in self.why:
+            self.why.append(why)
+
+    def _settle(self) -> bool:
+        settled = self.mailbox.settle()
+        self.pusher.settled = self.mailbox.settled
+        return settled
+
+    def _listen(self) -> None:
+        def hear(_number: int, _frame: FrameType | None) -> None:
+            self._ask("stopped")
+
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, hear)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        archive = next(self.directory.glob("runslot-*.pyz"))
+        argv = [
+            str(Path(self.job.python).expanduser()),
+            str(archive),
+            "work",
+            str(self.home),
+            "--moved",
+            "--name",
+            self.worker_name,
+        ]
+        argv += ["--batch", str(self.directory / TASKS), "--task", str(self.job.task)]
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        # A group of its own: whoever ends this job ends it through us, and once.
+        return subprocess.Popen(argv, env=environment, start_new_session=True)
+
+    def _wait(self, worker: subprocess.Popen[bytes]) -> None:
+        try:
+            worker.wait(_LOOK)
+        except subprocess.TimeoutExpired:
+            pass
+
+    def _push_rest(self, status: int) -> int:
+        """Push until the bucket has everything, or the machine's end has come."""
+        if self.why and status == -signal.SIGTERM:  # it was asked before it could hear
+            status = UNFINISHED_STATUS
+        state = "done" if status in {0, 1} else ("stopped" if status == UNFINISHED_STATUS else "failed")
+        if state == "stopped" and self.why[:1] == ["deadline"]:
+            state = "deadline"
+        said = self.failure if state == "failed" else ""
+        if self.why[:1] == ["notice"] and state == "stopped":
+            said = "the cloud takes the machine back"
+        last = min(time.time() + _PATIENCE, self.end)
+        while True:
+            try:
+                sent = self.pusher.push(state, said)
+            except TakenOver as error:
+                say(str(error))
+                return 1
+            except RunslotError as error:
+                if time.time() >= last:
+                    say(f"{error}: given up, the results are still in {self.home}")
+                    return 1
+                say(f"{error}; trying again")
+                time.sleep(5)
+            else:
+                say(f"pushed {sent} bytes; {state}")
+                if state == "deadline":
+                    lifetime.end_early(self.job.cloud)
+                asked_to = state == "stopped" and self.mailbox.asked.everything
+                return 0 if asked_to or state == "deadline" else status
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(Path(sys.argv[1]).resolve(), int(sys.argv[2])))
+    except RunslotError as error:
+        sys.exit(f"runslot: {error}")

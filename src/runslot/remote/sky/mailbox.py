@@ -1,0 +1,102 @@
+"""What home asks of this machine, passed on to its worker as `runslot stop DIR RUN` would ask it; then how it went.
+
+A run that was never started gets its outcome here, as its worker writes none for what it has not begun.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import RunslotError
+from runslot.experiment.journal import read_events
+from runslot.experiment.processes import host_name
+from runslot.experiment.records import Outcome
+from runslot.experiment.rundir import ExperimentDir, RunDir, write_json
+from runslot.remote.sky.watcher import Looking
+from runslot.transport.bucket.inventory import Share
+from runslot.transport.bucket.requests import Asked, read
+from runslot.transport.bucket.store import Store
+
+LOOK = 5.0
+"""Seconds between looks into the bucket."""
+
+
+@dataclass
+class Mailbox:
+    """Of one machine, whose worker has a name."""
+
+    store: Store
+    share: Share
+    home: ExperimentDir
+    root: Path
+    """Where the runs lie."""
+    worker: str
+    runs: Mapping[str, tuple[str, int]]
+    """By directory: the id of a run of this machine, and the attempt that was asked for."""
+    asked: Asked
+    """All that is asked by now."""
+    settled: frozenset[str] = frozenset()
+    """Runs that were asked to stop, and of which nothing further comes."""
+    _passed_on: set[str] = field(default_factory=set)
+    _open: set[str] = field(default_factory=set)
+    """Runs that the worker was asked to stop, and has not."""
+
+    def watch(self) -> None:
+        """Look into the bucket from now on, until there is nothing further that could be asked."""
+        Looking("mailbox", LOOK, self._look)
+
+    def _look(self) -> bool:
+        try:
+            self.asked = read(self.store, self.share)
+        except RunslotError:  # the bucket does not answer now: the pushes say so
+            return False
+        return self.asked.everything
+
+    def pass_on(self) -> None:
+        """Leave the worker a request for what was asked since; it takes those that wait for it when it starts."""
+        new = (self.asked.runs & self.runs.keys()) - self._passed_on
+        if new:
+            self.home.request("stop", sorted(self.runs[run][0] for run in new), worker=self.worker)
+            self._passed_on |= new
+            self._open |= new
+
+    def settle(self) -> bool:
+        """Tell whether runs have stopped since, as they were asked to; each has an outcome."""
+        if not self._open:
+            return False
+        last = _last_events(self.home.worker_journal(self.worker))
+        stopped = {run for run in self._open if _is_over(last.get(self.runs[run][0]))}
+        for run in stopped:
+            if last[self.runs[run][0]]["event"] == "dropped":
+                _leave_outcome(RunDir(self.root / run), self.runs[run][1])
+        self._open -= stopped
+        self.settled |= stopped
+        return bool(stopped)
+
+
+def _last_events(journal: Path) -> dict[str, Mapping[str, Any]]:
+    """Return, by run id, the last that became of each run."""
+    kinds = {"start", "slot_taken", "ended", "dropped"}
+    return {event["run"]: event for event in read_events(journal) if event["event"] in kinds}
+
+
+def _is_over(event: Mapping[str, Any] | None) -> bool:
+    return event is not None and (event["event"] == "dropped" or (event["event"] == "ended" and not event["retry"]))
+
+
+def _leave_outcome(run_dir: RunDir, asked: int) -> None:
+    """Say that a run was stopped before it, or a further attempt of it, began; nobody else writes there by now."""
+    outcome, attempt = run_dir.read_outcome(), run_dir.read_attempt()
+    number = asked if attempt is None else max(asked, attempt.attempt)
+    if outcome is not None and outcome.attempt >= number:  # it waited to be tried again: how it ended stays
+        return
+    lost = "" if attempt is None or attempt.attempt < number else "its machine was lost, and it was "
+    run_dir.path.mkdir(parents=True, exist_ok=True)
+    outcome = Outcome(
+        "stopped", number, ended=time.time(), host=host_name(), message=f"{lost}stopped before it started"
+    )
+    write_json(run_dir.outcome_file, outcome.to_json())

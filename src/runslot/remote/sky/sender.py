@@ -1,0 +1,72 @@
+"""Pushes in a thread of its own, one after the other, so that a large file keeps nobody from watching the machine.
+
+Where something is to go out at once, the push under way is broken off: the next begins with rows and what has ended,
+and goes on with the large file at the part where it was.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from runslot.errors import RunslotError
+from runslot.remote.sky.watcher import say
+from runslot.transport.bucket.push import BEAT, Pusher, TakenOver
+
+
+class Sender:
+    """The only user of a pusher, until it is closed."""
+
+    def __init__(self, pusher: Pusher, interval: float) -> None:
+        """Begin, with a push at once; `interval` is in seconds."""
+        self.interval = interval
+        self.taken_over = False
+        """Whether another machine has the share now: nothing more is sent."""
+        self._pusher = pusher
+        self._changed = threading.Condition()
+        self._wanted = True
+        self._closed = False
+        self._thread = threading.Thread(target=self._loop, name="push", daemon=True)
+        self._thread.start()
+
+    def now(self) -> None:
+        """Send what there is by now, rows and what has ended first; returns at once."""
+        with self._changed:
+            self._wanted = True
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Break off what is under way, and return when the pusher is free."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        pushed = -self.interval
+        while not self.taken_over:
+            with self._changed:
+                left = pushed + self.interval - time.monotonic()
+                if not (self._wanted or self._closed) and left > 0:
+                    self._changed.wait(min(left, BEAT / 2))
+                if self._closed:
+                    return
+                due = self._wanted or time.monotonic() >= pushed + self.interval
+                if due:  # here, not at the push's beginning: what is wanted from now on breaks it off
+                    self._wanted = False
+            self._try(due)
+            pushed = time.monotonic() if due else pushed
+
+    def _try(self, due: bool) -> None:
+        try:
+            if not due:
+                self._pusher.beat()
+            elif sent := self._pusher.push(until=lambda: self._wanted or self._closed):
+                say(f"pushed {sent} bytes")
+        except TakenOver as error:
+            say(str(error))
+            self.taken_over = True
+        except RunslotError as error:
+            say(f"{error}; the next push sends it")
+        except Exception as error:  # noqa: BLE001  the runs go on; the last push says it again
+            say(f"a push failed: {type(error).__name__}: {error}")

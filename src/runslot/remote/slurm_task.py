@@ -1,0 +1,180 @@
+"""What each task of an array executes: `runslot.pyz task EXPERIMENT --submission N --task K`.
+
+It is the batch script's own process, so that Slurm's signals reach it; it does its runs as `runslot work` does, in
+slots of the job's allocation, and has itself requeued where its time ran out and its runs can continue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from runslot.engines.slurm.queue import read_time
+from runslot.engines.slurm.submissions import Submission, places, read_submissions, submission_of
+from runslot.errors import NotFound
+from runslot.experiment.claim import is_claimed
+from runslot.experiment.processes import host_name
+from runslot.experiment.records import Policy
+from runslot.experiment.rundir import ExperimentDir, write_json
+from runslot.hardware.lockfile import DIRECTORY_VARIABLE
+from runslot.remote.slurm_allocation import Allocation
+from runslot.remote.worker import UNFINISHED_STATUS, Asked, work
+
+_EARLY = 90
+"""Seconds beyond what was asked for by which Slurm's signal may be early, and some more for ending the runs."""
+_CLAIM = 120.0
+"""Seconds for which a file system may keep the lock of a node that is gone."""
+_END = 60.0
+"""Seconds that Slurm has to end a task that has itself requeued."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do the runs of one task; returns as `runslot work` does."""
+    asked = _parser().parse_args(argv)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream: the task's log
+    directory = ExperimentDir(os.path.abspath(asked.experiment))  # noqa: PTH100  links stay as the user sees them
+    submission = submission_of(directory, asked.submission)
+    if submission is None:
+        raise NotFound(f"{directory.path} has no submission {asked.submission}")
+    runs = _runs(directory, submission, asked.task)
+    if not runs:
+        print("nothing to do: all runs of this task were stopped, or put into another one")
+        return 0
+    _wait_for_claims(directory, runs)
+    with _own_locks(), _signals() as received:
+        status = work(directory, runs, submission.worker(asked.task), asked.moved, place=Allocation())
+    if status != UNFINISHED_STATUS or not _time_is_up(received, asked.ahead):
+        return status
+    if Policy.from_json(directory.read().policy).resumable:
+        return _requeue(status)
+    _say_timed_out(directory, submission, runs)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="runslot task", description="Do the runs of one task of a Slurm array.")
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="a directory with an experiment.json")
+    parser.add_argument("--submission", metavar="N", required=True, help="which array: a directory below slurm/")
+    parser.add_argument("--task", type=int, metavar="K", required=True, help="which of its tasks, from 0")
+    parser.add_argument("--ahead", type=int, default=0, metavar="S", help="how early Slurm tells of the time limit")
+    parser.add_argument("--moved", action="store_true", help="the directory was brought here")
+    return parser
+
+
+def _runs(directory: ExperimentDir, submission: Submission, task: int) -> list[Asked]:
+    """Return the runs of a task, less those that were stopped meanwhile, or put into another array."""
+    if submission.withdrawn:
+        return []
+    last = places(read_submissions(directory))
+    known = {run.id: run for run in directory.read_runs()}
+    runs = [Asked(known[run], attempt) for run, attempt in submission.tasks[task]]
+    own = [each for each in runs if last[each.run.id].submission.number == submission.number]
+    return [each for each in own if not submission.stopped(each.run.id).exists()]
+
+
+def _wait_for_claims(directory: ExperimentDir, runs: Sequence[Asked]) -> None:
+    """Wait until the locks of this task's last try are gone: Slurm ended it, but its node's may linger on the disk."""
+    file = directory.read()
+    end = time.monotonic() + _CLAIM
+    for each in runs:
+        run_dir = directory.run_dir(each.run, file)
+        record = run_dir.read_attempt()
+        while record is not None and record.host != host_name() and is_claimed(run_dir) and time.monotonic() < end:
+            time.sleep(1.0)
+
+
+@contextmanager
+def _own_locks() -> Iterator[None]:
+    """Have locks of this job's own: its share of the node is Slurm's to divide, and nobody's to wait for."""
+    locks = tempfile.mkdtemp(prefix="runslot-job-")
+    before = os.environ.get(DIRECTORY_VARIABLE)
+    os.environ[DIRECTORY_VARIABLE] = locks
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[DIRECTORY_VARIABLE] = before
+        shutil.rmtree(locks, ignore_errors=True)
+
+
+@contextmanager
+def _signals() -> Iterator[bytearray]:
+    """Note the numbers of the signals that come, whoever handles them."""
+    heard, said = socket.socketpair()
+    heard.setblocking(False)
+    said.setblocking(False)
+    received = bytearray()
+    handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGUSR1,)}
+    before = signal.set_wakeup_fd(said.fileno(), warn_on_full_buffer=False)
+    try:
+        yield received
+    finally:
+        signal.set_wakeup_fd(before)
+        for number in handlers:
+            signal.signal(number, signal.SIG_IGN)
+        try:
+            received += heard.recv(4096)
+        except BlockingIOError:
+            pass
+        heard.close()
+        said.close()
+
+
+def _time_is_up(received: bytearray, ahead: int) -> bool:
+    """Tell whether the job's own time limit is why the runs were asked to end: not a cancellation, nor a preemption."""
+    if signal.SIGUSR1 not in received:
+        return False
+    left = _time_left()
+    if left is None:
+        return signal.SIGTERM not in received
+    return left <= ahead + _EARLY and (signal.SIGTERM not in received or left <= 0)
+
+
+def _time_left() -> float | None:
+    """Return the seconds that the job has left, as Slurm says; None where it does not."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    try:
+        done = subprocess.run(
+            ["squeue", "--noheader", f"--jobs={job}", "--format=%L"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    lines = done.stdout.split()
+    return read_time(lines[0]) if lines else None
+
+
+def _requeue(status: int) -> int:
+    """Have Slurm start this task again; it ends this process."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    print("the time limit is near: the task is requeued, and its runs continue", flush=True)
+    done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        print(f"it cannot be requeued ({done.stderr.strip()}); `runslot resume` continues the runs", file=sys.stderr)
+        return status
+    time.sleep(_END)
+    return status
+
+
+def _say_timed_out(directory: ExperimentDir, submission: Submission, runs: Sequence[Asked]) -> None:
+    """Say why the runs ended, which started anew would run out of time again."""
+    file = directory.read()
+    for each in runs:
+        run_dir = directory.run_dir(each.run, file)
+        outcome = run_dir.read_outcome()
+        if outcome is not None and outcome.kind == "stopped" and not submission.stopped(each.run.id).exists():
+            said = "the job's time limit ran out, and the run is not resumable"
+            write_json(run_dir.outcome_file, replace(outcome, kind="timed_out", message=said).to_json())

@@ -1,0 +1,233 @@
+"""`runslot work EXPERIMENT`: do runs of an experiment, or a share of them, in slots of this machine, and end.
+
+For engines that start a machine or a job and leave it to itself. Where each run stands is read from its directory
+alone, so that several workers may serve one experiment, and a worker that was killed may be started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+from runslot.engines.events import Observer, Said
+from runslot.engines.local.config import ThisMachine
+from runslot.engines.open_experiment import OpenExperiment
+from runslot.engines.protocol import UnderWay
+from runslot.errors import InvalidInput
+from runslot.experiment.claim import is_claimed, keeper_lives
+from runslot.experiment.processes import host_name
+from runslot.experiment.records import Outcome, Policy, Run
+from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.experiment.status import UNFINISHED
+from runslot.launch.printer import Printer
+from runslot.launch.supervisor import Share, Supervisor
+from runslot.schedule.plan import StopAsked
+
+UNFINISHED_STATUS = 75
+"""Exit status of a worker that was asked to end before its runs had (EX_TEMPFAIL): starting it again continues."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run that this worker is for, and the number of the attempt that was asked for."""
+
+    run: Run
+    attempt: int = 1
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is to be done about a run."""
+
+    do: Literal["start", "adopt", "leave"]
+    attempt: int = 1
+    why: str = ""
+
+
+def standing(run_dir: RunDir, asked: int, policy: Policy) -> Standing:
+    """Return what is to be done about a run, of which attempt number `asked` was asked for."""
+    outcome, record = run_dir.read_outcome(), run_dir.read_attempt()
+    if record is None and outcome is None:
+        return Standing("start", asked)
+    if outcome is not None and (record is None or outcome.attempt >= record.attempt):
+        return _after(outcome, asked, policy)
+    assert record is not None
+    lives = keeper_lives(run_dir, record)
+    if lives:
+        return Standing("adopt", record.attempt)
+    if lives is None and is_claimed(run_dir):
+        return Standing("leave", record.attempt, f"it runs on {record.host}")
+    return Standing("start", max(asked, record.attempt + 1))
+
+
+def _after(outcome: Outcome, asked: int, policy: Policy) -> Standing:
+    if outcome.kind == "succeeded":
+        return Standing("leave", outcome.attempt)
+    tries_left = outcome.attempt < asked + policy.retries
+    if outcome.kind in UNFINISHED or tries_left:
+        return Standing("start", max(asked, outcome.attempt + 1))
+    return Standing("leave", outcome.attempt)
+
+
+_NOTICES = (signal.SIGTERM, signal.SIGUSR1)
+"""An engine says that the time is up in several ways, one after the other: none shortens the grace."""
+
+
+class _Notices:
+    """Hears them from the worker's first moment to its last, not only while runs are under way."""
+
+    def __init__(self) -> None:
+        self.heard = False
+
+    def __enter__(self) -> _Notices:
+        for number in _NOTICES:
+            signal.signal(number, self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number in _NOTICES:
+            signal.signal(number, signal.SIG_IGN)  # the worker ends, with a status that says what it did
+
+    def _hear(self, _number: int, _frame: FrameType | None) -> None:
+        self.heard = True
+
+
+def work(
+    directory: ExperimentDir,
+    asked: Sequence[Asked],
+    name: str,
+    moved: bool = False,
+    observer: Observer | None = None,
+    place: ThisMachine | None = None,
+) -> int:
+    """Do what is missing of these runs, and return the worker's exit status; `place` chooses the slots.
+
+    For a process of its own: SIGTERM and SIGUSR1 mean from here on that its time is up.
+    """
+    with _Notices() as notices:
+        return _work(directory, asked, name, moved, observer, place, notices)
+
+
+def _work(
+    directory: ExperimentDir,
+    asked: Sequence[Asked],
+    name: str,
+    moved: bool,
+    observer: Observer | None,
+    place: ThisMachine | None,
+    notices: _Notices,
+) -> int:
+    told = observer or Printer()
+    experiment = OpenExperiment.as_worker(directory, name, dict(os.environ), moved)
+    try:
+        share = _share(experiment, asked, told)
+        if not share.runs and not share.adopt:
+            told(Said(f"nothing to do: {share.kept} runs of {directory.path} have ended"))
+            return _status(experiment, asked)
+        engine = (place or ThisMachine()).open(experiment, len(share.runs) + len(share.adopt), told)
+        try:
+            supervisor = Supervisor(engine.launcher, told, notices=_NOTICES)
+            supervisor.add(Share(experiment, share.runs, share.attempts, share.adopt, share.kept, engine.slots_said))
+            if notices.heard:
+                supervisor.ask(StopAsked(None))
+            supervisor.run()
+        finally:
+            engine.launcher.close()
+        stopped = notices.heard or supervisor.interrupted
+        unfinished = stopped and any(_standings(experiment, asked))
+        return UNFINISHED_STATUS if unfinished else _status(experiment, asked)
+    finally:
+        experiment.close()
+
+
+def _standings(experiment: OpenExperiment, asked: Sequence[Asked]) -> Iterator[tuple[Asked, Standing]]:
+    """Yield the runs that are not done."""
+    for each in asked:
+        found = standing(experiment.run_dir(each.run), each.attempt, experiment.policy)
+        if found.do != "leave" or found.why:
+            yield each, found
+
+
+def _share(experiment: OpenExperiment, asked: Sequence[Asked], told: Observer) -> Share:
+    runs: list[Run] = []
+    attempts: dict[str, int] = {}
+    adopt: list[tuple[Run, UnderWay]] = []
+    for each, found in _standings(experiment, asked):
+        if found.do == "start":
+            runs.append(each.run)
+            if found.attempt != 1:
+                attempts[each.run.id] = found.attempt
+        elif found.do == "adopt":
+            record = experiment.run_dir(each.run).read_attempt()
+            adopt.append((each.run, UnderWay(found.attempt, record)))
+        else:
+            told(Said(f"{each.run.directory} is left alone: {found.why}"))
+    kept = len(asked) - len(runs) - len(adopt)
+    return Share(experiment, tuple(runs), attempts, tuple(adopt), kept)
+
+
+def _status(experiment: OpenExperiment, asked: Sequence[Asked]) -> int:
+    outcomes = [experiment.run_dir(each.run).read_outcome() for each in asked]
+    return 0 if all(outcome is not None and outcome.kind == "succeeded" for outcome in outcomes) else 1
+
+
+# ---- the command ------------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str]) -> int:
+    """Carry out `runslot work`; returns 0 where all its runs succeeded, 1 where some did not, 75 if it was stopped."""
+    asked = _parser().parse_args(argv)
+    directory = ExperimentDir(os.path.abspath(asked.experiment))  # noqa: PTH100  links stay as the user sees them
+    directory.read()
+    runs = _asked_for(directory, asked)
+    name = asked.name or f"{host_name()}-{os.getpid()}"
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream: into a job's log
+    return work(directory, runs, name, asked.moved)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="runslot work",
+        description="Do runs of an experiment in slots of this machine: all of them, a share, or a task of a batch.",
+    )
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="a directory with an experiment.json")
+    parser.add_argument("--share", metavar="K/N", help="of N workers this is number K, from 1: every N-th run")
+    parser.add_argument(
+        "--batch", type=Path, metavar="FILE", help="a JSON list of tasks, a task a list of [run, attempt]"
+    )
+    parser.add_argument("--task", type=int, metavar="K", help="with --batch: which task, from 0")
+    parser.add_argument("--name", metavar="NAME", help="the worker's, for its journal; else of host and process")
+    parser.add_argument(
+        "--moved", action="store_true", help="the directory was brought here: use its copy of the code, and this Python"
+    )
+    return parser
+
+
+def _asked_for(directory: ExperimentDir, asked: argparse.Namespace) -> list[Asked]:
+    runs = directory.read_runs()
+    if asked.batch is not None:
+        return _of_batch(runs, asked.batch, asked.task)
+    if asked.task is not None:
+        raise InvalidInput("--task is a task of a --batch FILE, which is missing")
+    if asked.share is None:
+        return [Asked(run) for run in runs]
+    number, _, of = asked.share.partition("/")
+    if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
+        raise InvalidInput(f"--share {asked.share}: write K/N with K from 1 to N, as 2/3")
+    return [Asked(run) for run in runs[int(number) - 1 :: int(of)]]
+
+
+def _of_batch(runs: Sequence[Run], file: Path, task: int | None) -> list[Asked]:
+    tasks = json.loads(file.read_text())
+    if task is None or not 0 <= task < len(tasks):
+        raise InvalidInput(f"{file} has the tasks 0 to {len(tasks) - 1}; --task is {task}")
+    known = {run.id: run for run in runs}
+    return [Asked(known[run], attempt) for run, attempt in tasks[task]]

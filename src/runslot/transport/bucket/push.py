@@ -1,0 +1,313 @@
+"""Push a share's run directories to the bucket: what has changed since, with one list that makes it visible."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from runslot.errors import Busy
+from runslot.transport.bucket.inventory import PART, Damaged, File, Listing, Share
+from runslot.transport.bucket.order import Found, Group, Stat, as_sent, changed, gone, ordered, scan
+from runslot.transport.bucket.store import Missing, Store
+
+_GROWING = {".csv", ".log", ".jsonl", ".txt", ".out", ".err"}
+"""Files that are appended to: what of them was there when they were opened is as good as any other state."""
+
+_FRESH = 100_000_000
+"""Nanoseconds in which a file may change again without another time of change."""
+
+_AT_ONCE = 8
+_COMMIT_EVERY = 5.0
+"""Seconds after which what has arrived is listed, while a push goes on."""
+BEAT = 120.0
+"""Seconds after which the list is written anew though nothing has changed: it says how long the machine has lived."""
+
+
+Arrived = dict[str, "tuple[Stat | None, File]"]
+"""By path: how a file arrived, and its stat unless it may still change unnoticed."""
+
+
+class TakenOver(Busy):
+    """Another machine works on this share now, so this one must not."""
+
+
+class _Unsteady(Exception):
+    """The file changed while it was read; the next push has it."""
+
+
+class _BrokenOff(Exception):
+    """Something else is to be sent first; the next push goes on at the part where this one was."""
+
+
+def _never() -> bool:
+    return False
+
+
+class Pusher:
+    """Pushes one share, from one machine. For one thread at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        share: Share,
+        root: Path,
+        runs: Sequence[str],
+        machine: str,
+        extra: Sequence[str] = (),
+        armed: float | None = None,
+        beat: float = BEAT,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`root` is where the `runs`, relative paths, lie; `extra` are further files below it; `machine` is a name.
+
+        The machine's life is counted from `armed`, a Unix time; every `beat` seconds at least the list says so.
+        """
+        self._store = store
+        self._share = share
+        self._root = root
+        self._runs = tuple(runs)
+        self._extra = tuple(extra)
+        self._machine = machine
+        self._armed = time.time() if armed is None else armed
+        self._listing = Listing()
+        self._files: dict[str, File] = {}
+        self._known: set[str] = set()
+        """Digests of parts that are in the bucket."""
+        self._dropped: set[str] = set()
+        """Digests of parts that lists named before."""
+        self._sent: dict[str, Stat] = {}
+        self._committed = 0.0
+        self._say = say
+        self._unreadable: set[str] = set()
+        """Paths that were said to be left out."""
+        self._beat = beat
+        self._until = _never
+        self.settled: frozenset[str] = frozenset()
+        """Runs of which nothing further comes, as home asked; listed once a whole push has sent what there is."""
+        self.lived_before = 0.0
+        """Seconds that other machines have lived on this share; known once it is claimed."""
+
+    def claim(self) -> Listing:
+        """Take the share over from whoever had it, and return what had arrived of it."""
+        before = self._read()
+        self._files = dict(before.files)
+        self.lived_before = before.lived_before(self._armed)
+        self._listing = replace(before, machine=self._machine, state="working", said="")
+        self._write()
+        return before
+
+    def trust_restored(self) -> None:
+        """Take files that are on disk as the list has them for sent: they were restored from the bucket."""
+        self._sent |= known_files(self._files, self._root)
+
+    def beat(self) -> None:
+        """Write the list where it has not been written for a while."""
+        if self._is_stale():
+            self._commit()
+
+    def push(self, state: str = "working", said: str = "", until: Callable[[], bool] = _never) -> int:
+        """Send what has changed and return how many bytes were sent; raise `TakenOver` where another machine works.
+
+        `Unreachable` where the bucket does not answer: what had arrived before is listed or will be, and the next
+        call sends the rest. The same where `until` becomes true: it is asked between parts, by any thread.
+        """
+        self._until = until
+        settled = tuple(sorted(self.settled.union(self._listing.settled)))
+        found = scan(self._root, self._runs, self._extra)
+        news = changed(found, self._sent)
+        lost = gone(found, self._files)
+        self._known = {part for file in self._files.values() for part in file.parts}
+        for path in lost:
+            del self._files[path]
+        sent, whole = self._send_groups(ordered(news))
+        before = self._listing
+        if whole:
+            self._listing = replace(before, state=state, said=said, settled=settled)
+        if lost or sent or self._is_stale() or self._listing != before:
+            self._commit()
+        if not whole:
+            return sent
+        # Not before: a file that was renamed has its parts under another path, which may not have been listed yet.
+        unused = self._dropped - {part for file in self._files.values() for part in file.parts}
+        self._store.delete(map(self._share.object, sorted(unused)))
+        self._dropped.clear()
+        return sent
+
+    def _send_groups(self, groups: Sequence[Group]) -> tuple[int, bool]:
+        """Send groups; return how many bytes were sent, and whether the push came to its end."""
+        sent = 0
+        unsteady: set[str] = set()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            uploaded = self._uploaded(pool, groups)
+            while True:
+                try:
+                    group, arrived = next(uploaded)
+                except StopIteration:
+                    return sent, True
+                except _BrokenOff:
+                    return sent, False
+                if arrived is None or group.run in unsteady:
+                    unsteady.add(group.run)
+                    continue
+                for path, (stat, file) in arrived.items():
+                    if self._files.get(path) != file:
+                        self._files[path] = file
+                        sent += file.size or 1
+                    if stat is not None:
+                        self._sent[path] = stat
+                if time.monotonic() - self._committed > _COMMIT_EVERY:
+                    self._commit()
+
+    def _uploaded(self, pool: ThreadPoolExecutor, groups: Sequence[Group]) -> Iterator[tuple[Group, Arrived | None]]:
+        """Yield each group when it has arrived, in order, small ones side by side; None where it was unsteady."""
+        small = [group for group in groups if group.size <= PART]
+        waiting: list[tuple[Group, Future[Arrived | None]]] = []
+        position = 0
+        while position < len(small) or waiting:
+            while position < len(small) and len(waiting) < 4 * _AT_ONCE:
+                waiting.append((small[position], pool.submit(self._upload, small[position], None)))
+                position += 1
+            group, future = waiting.pop(0)
+            try:
+                self._check_until()
+                yield group, future.result()
+            except BaseException:
+                for _, other in waiting:
+                    other.cancel()
+                raise
+        for group in groups:
+            if group.size > PART:
+                self._check_until()
+                self._commit()  # what is small is seen before what is large has travelled
+                yield group, self._upload(group, pool)
+
+    def _upload(self, group: Group, pool: ThreadPoolExecutor | None) -> Arrived | None:
+        arrived: Arrived = {}
+        for found in group.files:
+            try:
+                arrived[found.path] = self._upload_file(found, pool)
+            except _Unsteady:
+                return None
+            except FileNotFoundError:
+                if len(group.files) > 1:
+                    return None  # an attempt that is just being kept aside; the next scan sees where its files went
+            except OSError as error:  # of the file alone: what else the run has written goes on its way
+                if found.path not in self._unreadable:
+                    self._unreadable.add(found.path)
+                    self._say(f"{found.at} cannot be read ({error.strerror}), so it is not sent")
+        return arrived
+
+    def _upload_file(self, found: Found, pool: ThreadPoolExecutor | None) -> tuple[Stat | None, File]:
+        """Send what of a file is not in the bucket; return its stat, unless it may still change unnoticed."""
+        now = time.time_ns()
+        with found.at.open("rb") as stream:
+            before = _stat(stream.fileno())
+            if before != found.stat and found.at.suffix not in _GROWING:
+                raise _Unsteady
+            parts = self._send(_read(stream.fileno(), before[0]), before[0] > PART, pool)
+            after = _stat(stream.fileno())
+        grown = found.at.suffix in _GROWING and after[0] >= before[0]
+        if after != before and not grown:
+            raise _Unsteady
+        file = as_sent(replace(found, stat=before), parts)
+        return (before if before[1] < now - _FRESH and after == before else None), file
+
+    def _send(self, chunks: Iterator[bytes], large: bool, pool: ThreadPoolExecutor | None) -> list[str]:
+        parts: list[str] = []
+        under_way: list[Future[None]] = []
+        for chunk in chunks:
+            digest = hashlib.sha256(chunk).hexdigest()
+            parts.append(digest)
+            if digest in self._known:
+                continue
+            if pool is None:
+                self._put(digest, chunk, large)
+                continue
+            self._check_until()
+            self.beat()
+            under_way.append(pool.submit(self._put, digest, chunk, large))
+            if len(under_way) >= 4:  # so many parts are in memory at most
+                under_way.pop(0).result()
+        for future in under_way:
+            future.result()
+        return parts
+
+    def _put(self, digest: str, chunk: bytes, large: bool) -> None:
+        name = self._share.object(digest)
+        # A push that was interrupted left parts that no list names: they need not travel twice.
+        if not (large and self._store.has(name)):
+            self._store.put(name, chunk)
+        self._known.add(digest)
+
+    def _check_until(self) -> None:
+        if self._until():
+            raise _BrokenOff
+
+    def _is_stale(self) -> bool:
+        return time.monotonic() - self._committed > self._beat
+
+    def _commit(self) -> None:
+        before = self._read()
+        if before.machine not in {"", self._machine}:
+            raise TakenOver(
+                f"{self._share.name} is worked on by another machine now ({before.machine}); this one stops"
+            )
+        self._dropped |= before.objects
+        self._write()
+
+    def _write(self) -> None:
+        now = time.time()
+        self._listing = replace(
+            self._listing,
+            sequence=self._listing.sequence + 1,
+            written=now,
+            armed=self._armed,
+            lived=self.lived_before + max(0.0, now - self._armed),
+            files=dict(self._files),
+        )
+        self._store.put(self._share.listing, self._listing.to_bytes())
+        self._committed = time.monotonic()
+
+    def _read(self) -> Listing:
+        try:
+            return Listing.from_bytes(self._store.get(self._share.listing))
+        except (Missing, Damaged):
+            return Listing()
+
+
+def _stat(descriptor: int) -> Stat:
+    stat = os.fstat(descriptor)
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def _read(descriptor: int, size: int) -> Iterator[bytes]:
+    """Yield the first `size` bytes in parts; `_Unsteady` where the file has become shorter."""
+    left = size
+    while left:
+        chunk = bytearray()
+        wanted = min(left, PART)
+        while len(chunk) < wanted:
+            more = os.read(descriptor, wanted - len(chunk))
+            if not more:
+                raise _Unsteady
+            chunk += more
+        left -= wanted
+        yield bytes(chunk)
+
+
+def known_files(files: Mapping[str, File], root: Path) -> Mapping[str, Stat]:
+    """Return the stats of files of `root` that are as the list has them: what was restored need not be sent again."""
+    result = {}
+    for path, file in files.items():
+        try:
+            stat = (root / path).stat()
+        except OSError:
+            continue
+        if (stat.st_size, stat.st_mtime_ns) == (file.size, file.mtime):
+            result[path] = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return result

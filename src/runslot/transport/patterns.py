@@ -1,0 +1,117 @@
+"""Patterns of paths, as `.gitignore` has them: which files are the code, and which files of the runs come home.
+
+`transport.code_snapshot` asks with paths below the top of the code, the launchers with paths below a run's directory.
+Pure, and read on both sides; the same text means the same files wherever it is asked.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from runslot.errors import InvalidInput
+from runslot.experiment.records import ExperimentFile
+from runslot.experiment.rundir import KEPT_PROGRESS, RunDir
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """Which paths are meant: those that fit one of `include` (all, where it is empty), and none of `exclude`."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.include or self.exclude)
+
+    def takes(self, path: str) -> bool:
+        """Tell whether a relative path, `/` between its parts, is meant."""
+        return (not self.include or fits(path, self.include)) and not fits(path, self.exclude)
+
+
+def fits(path: str, patterns: Iterable[str]) -> bool:
+    """Tell whether the path, or a directory that it lies in, is what one of the patterns names."""
+    return any(_compiled(pattern).fullmatch(path) for pattern in patterns)
+
+
+def is_literal(pattern: str) -> bool:
+    """Tell whether a pattern is the path of one file or directory."""
+    return not set(pattern) & set("*?[")
+
+
+def check_patterns(patterns: object, name: str) -> tuple[str, ...]:
+    """Return patterns that were given under `name`; `InvalidInput` where they are none."""
+    if isinstance(patterns, str):
+        patterns = (patterns,)
+    if not isinstance(patterns, (list, tuple)) or not all(isinstance(each, str) for each in patterns):
+        raise InvalidInput(
+            f"{name} must be a pattern of paths, such as '*.pt', or a list of them, not {patterns!r:.80}"
+        )
+    for pattern in patterns:
+        if pattern.startswith("!"):
+            raise InvalidInput(
+                f"{name}: {pattern!r}: nothing is negated here; give {pattern[1:]!r} to the opposite one"
+            )
+        if not pattern.strip("/ ") or "\0" in pattern or {".", ".."} & set(pattern.strip("/").split("/")):
+            raise InvalidInput(f"{name}: {pattern!r} is no path below a directory; write a name, a path, or '*.pt'")
+        try:
+            _compiled(pattern)
+        except re.error as error:
+            raise InvalidInput(f"{name}: {pattern!r} cannot be read: {error}") from None
+    return tuple(patterns)
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    is_directory = pattern.endswith("/")
+    parts = pattern.strip("/").split("/")
+    start = "" if "/" in pattern.rstrip("/") else "(?:.*/)?"  # a name alone is meant at any depth
+    body = ""
+    for number, part in enumerate(parts):
+        last = number == len(parts) - 1
+        if part == "**":
+            body += ".+" if last else "(?:.+/)?"
+        else:
+            body += _part(part) + ("" if last else "/")
+    return re.compile(f"{start}{body}{'/.+' if is_directory else '(?:/.+)?'}", re.DOTALL)
+
+
+def _part(part: str) -> str:
+    """Return a part of a path as a regular expression: `*`, `?`, `[a-z]`, none of which meets a `/`."""
+    text = ""
+    position = 0
+    while position < len(part):
+        character = part[position]
+        closing = part.find("]", position + 2) if character == "[" else -1
+        if closing > 0:
+            inside = part[position + 1 : closing].replace("\\", "\\\\").replace("[", "\\[")
+            text += f"(?!/)[{'^' + inside[1:] if inside[0] == '!' else inside}]"
+            position = closing
+        else:
+            text += {"*": "[^/]*", "?": "[^/]"}.get(character, re.escape(character))
+        position += 1
+    return text
+
+
+_RUN = RunDir("")
+_ALWAYS = frozenset(
+    file.name
+    for file in (
+        _RUN.run_file, _RUN.attempt_file, _RUN.outcome_file, _RUN.progress, _RUN.console, _RUN.debug_log,
+        _RUN.variant_file, _RUN.variant_pickle, _RUN.params_file, _RUN.logger_problems, _RUN.contained_file,
+        _RUN.git_infos, _RUN.script_name, _RUN.environment,
+    )
+) | {KEPT_PROGRESS}  # fmt: skip
+"""Files of a run's directory by which it is known how the run went: they come home whatever is chosen."""
+_KEPT_ATTEMPT = re.compile(r"attempt_\d+/")
+
+
+def comes_home(file: ExperimentFile, path: str) -> bool:
+    """Tell whether what a run of the experiment wrote at `path`, below its directory, is brought home."""
+    chosen = Patterns(file.fetch, file.no_fetch)
+    if not chosen:
+        return True
+    name = _KEPT_ATTEMPT.sub("", path, count=1) if "/" in path else path
+    return name in _ALWAYS or path == file.logger.get("metrics") or chosen.takes(path)
