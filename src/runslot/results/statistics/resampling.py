@@ -16,8 +16,8 @@ _CELLS = 250_000
 """Numbers that are worked on at once: small enough to stay in a core's cache."""
 _HUGE = 1e300
 """Stands for an infinite value, which times zero is no number."""
-_DRAWS = 400_000
-"""Draws that are made at once."""
+_DRAWS, _DRAWS_A_TASK = 1_000_000, 20_000
+"""Draws that are made at once, and at least for each of many tasks, as each call for some has its price."""
 
 
 def draws(runs: int, repetitions: int, seed: int) -> pl.Series:
@@ -25,9 +25,9 @@ def draws(runs: int, repetitions: int, seed: int) -> pl.Series:
     return pl.int_range(runs, dtype=pl.UInt32, eager=True).sample(runs * repetitions, with_replacement=True, seed=seed)
 
 
-def portions(size: int, repetitions: int) -> Iterator[tuple[int, int]]:
+def portions(size: int, repetitions: int, tasks: int = 1) -> Iterator[tuple[int, int]]:
     """Yield the number of each portion of repetitions and how many it has, so that memory grows with `size` alone."""
-    most = max(1, _DRAWS // max(size, 1))
+    most = max(1, max(_DRAWS, _DRAWS_A_TASK * tasks) // max(size, 1))
     for number, start in enumerate(range(0, repetitions, most)):
         yield number, min(most, repetitions - start)
 

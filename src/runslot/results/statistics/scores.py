@@ -19,6 +19,8 @@ from runslot.results.statistics.resampling import counts, draws, has_numpy, port
 Scores = Sequence[Sequence[float]]
 """Outer: tasks (strata); inner: the scores of the runs on it, any number of them."""
 
+_NARROW = 1 << 16
+"""Ranks that fit into two bytes."""
 _USUAL_EXPONENT = 200
 """Powers of two between which the squares of variances are floats."""
 Statistic = Literal["iqm", "mean", "median", "optimality-gap"]
@@ -132,7 +134,7 @@ def _resampled_means(scores: Scores, statistic: str, repetitions: int, seed: int
     """Return the mean or median over tasks of their means, in each resample."""
     tasks = [pl.Series(task, dtype=pl.Float64) for task in scores]
     parts = []
-    for number, count in portions(sum(map(len, tasks)), repetitions):
+    for number, count in portions(sum(map(len, tasks)), repetitions, len(tasks)):
         means = [
             task.sample(len(task) * count, with_replacement=True, seed=seed_of(seed, place, number))
             .reshape((count, len(task)))
@@ -148,12 +150,13 @@ def _resampled_means(scores: Scores, statistic: str, repetitions: int, seed: int
 def _resampled_middles(scores: Scores, repetitions: int, seed: int) -> pl.Series:
     """Return the interquartile mean over all tasks and runs, in each resample."""
     values = pl.DataFrame({"y": [v for task in scores for v in task]}, schema={"y": pl.Float64})
-    ranks = values["y"].arg_sort().arg_sort().cast(pl.Int64)
+    # As narrow as they fit: moving the draws is what takes the longest.
+    ranks = values["y"].arg_sort().arg_sort().cast(pl.UInt16 if values.height <= _NARROW else pl.UInt32)
     ordered = values["y"].sort()
     starts = list(accumulate(map(len, scores), initial=0))
     size, parts = len(ordered), []
     middles = _middles_counted if size > _STRIDE and has_numpy() else _middles_sorted
-    for number, count in portions(size, repetitions):
+    for number, count in portions(size, repetitions, len(scores)):
         drawn = [
             ranks.slice(start, len(task))
             .sample(len(task) * count, with_replacement=True, seed=seed_of(seed, place, number))
@@ -176,7 +179,7 @@ def _middles_counted(drawn: Sequence[pl.Series], ordered: pl.Series) -> pl.Serie
     """Return the same by counting how often each rank was drawn, which no sorting of a resample can match."""
     import numpy as np
 
-    ranks = np.concatenate([part.to_numpy() for part in drawn], axis=1)
+    ranks = np.concatenate([part.to_numpy() for part in drawn], axis=1) if len(drawn) > 1 else drawn[0].to_numpy()
     values = ordered.to_numpy()
     size = len(values)
     cut = size // 4
