@@ -98,7 +98,7 @@ def browser(profile: Path) -> Any:
 
 @contextmanager
 def serving(root: Path) -> Iterator[str]:
-    from runslot.view.serving import bind
+    from runslot.view.web.server import bind
 
     served = bind([root], port=0)
     thread = threading.Thread(target=served.run)
@@ -167,10 +167,10 @@ def groupings(root: Path, repeat: int) -> list[tuple[str, float, int, int]]:
     from plotly.utils import PlotlyJSONEncoder
 
     from runslot.errors import RunslotError
-    from runslot.view.choices import Choices
-    from runslot.view.shown import show
-    from runslot.view.table import by_name
-    from runslot.view.watching import Watched
+    from runslot.view.data.choices import Choices
+    from runslot.view.web.content import show
+    from runslot.view.web.grid import by_name
+    from runslot.view.web.live_runs import Watched
 
     moment = Watched([root]).now()
     show(moment, Choices())

@@ -110,7 +110,7 @@ def copied(experiment: Path, tmp_path: Path) -> Path:
 @contextmanager
 def serving(path: Path) -> Iterator[str]:
     """Serve the page of a directory in this process; yields its address, with the token."""
-    from runslot.view.serving import bind
+    from runslot.view.web.server import bind
 
     served = bind([path], port=0)
     thread = threading.Thread(target=served.run)

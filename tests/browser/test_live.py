@@ -129,7 +129,7 @@ def test_every_point_that_is_drawn_was_logged_whatever_overtakes_what(
 def test_the_page_says_that_the_server_is_gone_and_goes_on_when_it_is_back(
     chromium: Any, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runslot.view.serving import bind
+    from runslot.view.web.server import bind
 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from runslot.testing.contract import Place, until
-from runslot.view.watching import Watched
+from runslot.view.web.live_runs import Watched
 
 FAKE = Path(__file__).parent.parent / "testbeds" / "slurm-fake"
 SLURM = ("sbatch", "squeue", "scancel", "scontrol")

@@ -110,8 +110,8 @@ def _print_results(directory: ExperimentDir) -> bool:
     if not any(has_written(directory.run_dir(run, file)) for run in directory.read_runs()):
         return False  # before anything is loaded that reads tables
     from runslot.cli.console import console
-    from runslot.results.reader import load
-    from runslot.results.table import print_table
+    from runslot.results.read.reader import load
+    from runslot.results.text.table import print_table
 
     results = load(directory.path)
     if not results.metrics:

@@ -59,8 +59,8 @@ def has_written(run: RunDir) -> bool:
 def metrics_sentence(directory: Path) -> str:
     """Return which metrics a script's run has, where they stand, which is taken for x and which for the objective."""
     from runslot.errors import NotFound
-    from runslot.results.reader import load
-    from runslot.results.steps import step_column
+    from runslot.results.read.reader import load
+    from runslot.results.read.steps import step_column
     from runslot.results.summary import default_metric, mode_of
 
     try:

@@ -106,8 +106,8 @@ def plot(
     """Draw a figure in paper size, and print its caption: who counts, and what is drawn."""
     from runslot.cli.finding import places_of
     from runslot.results import load
-    from runslot.view.choices import Choices
-    from runslot.view.paper import FORMATS, Paper, paper_figure
+    from runslot.view.data.choices import Choices
+    from runslot.view.paper.figure import FORMATS, Paper, paper_figure
 
     suffix = out.suffix.removeprefix(".").lower()
     if suffix not in FORMATS:

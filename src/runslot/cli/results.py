@@ -59,8 +59,8 @@ def results(
     from runslot.cli.finding import places_of
     from runslot.results.comparison import Spread, compare
     from runslot.results.export import write_frame
-    from runslot.results.reader import load
-    from runslot.results.table import print_table
+    from runslot.results.read.reader import load
+    from runslot.results.text.table import print_table
 
     if paths and str(paths[0]) == "diff" and not paths[0].exists():
         _print_difference(paths[1:])
@@ -97,7 +97,7 @@ def results(
 
 def _print_difference(names: list[Path]) -> None:
     from runslot.cli.console import console
-    from runslot.results.difference import difference, print_difference
+    from runslot.results.text.difference import difference, print_difference
 
     if len(names) != 2:
         raise InvalidInput(f"diff compares two runs, {len(names)} were named: runslot results diff RUN RUN")
@@ -136,8 +136,8 @@ def export(
     from runslot.cli.finding import places_of
     from runslot.results.comparison import compare
     from runslot.results.export import export as write
-    from runslot.results.reader import load
-    from runslot.results.sources import sources_line, unread_line
+    from runslot.results.read.reader import load
+    from runslot.results.text.sources import sources_line, unread_line
 
     if not (csv or parquet):
         raise InvalidInput("nothing says what to write: add --csv, --parquet, or both")

@@ -51,8 +51,8 @@ def view(
 ) -> None:
     """Look at runs in a browser: curves over seeds, tables, slots; live while they run."""
     try:
-        from runslot.view.choices import Choices
-        from runslot.view.serving import bind
+        from runslot.view.data.choices import Choices
+        from runslot.view.web.server import bind
     except ImportError as error:
         if error.name is not None and error.name.startswith("runslot"):
             raise

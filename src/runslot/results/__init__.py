@@ -6,7 +6,7 @@
 from runslot.results.accounting import Accounting, Rule, account
 from runslot.results.comparison import Comparison, compare
 from runslot.results.problems import Problem
-from runslot.results.reader import Reader, load
+from runslot.results.read.reader import Reader, load
 from runslot.results.results import Results
 
 __all__ = [

@@ -27,9 +27,9 @@ import polars as pl
 
 from runslot.errors import InvalidInput, nearest
 from runslot.experiment.records import State
-from runslot.results.labels import label_of, texts_of
 from runslot.results.results import FINAL, Results
 from runslot.results.summary import Mode
+from runslot.results.text.labels import label_of, texts_of
 
 Diverged = Literal["nan", "worst", "drop"]
 """What a run that diverged does to its group: no value, the worst score of all that count, or nothing."""

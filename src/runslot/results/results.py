@@ -18,12 +18,12 @@ from typing import Any
 import polars as pl
 
 from runslot.errors import InvalidInput, nearest
-from runslot.results import store
-from runslot.results.describing import collection_of
-from runslot.results.finding import Found
-from runslot.results.parameters import Value
 from runslot.results.problems import Problem, Unread
-from runslot.results.store import Entry
+from runslot.results.read import store
+from runslot.results.read.description import collection_of
+from runslot.results.read.directories import Found
+from runslot.results.read.parameters import Value
+from runslot.results.read.store import Entry
 from runslot.results.summary import Mode, mode_of
 from runslot.results.where import condition as read_condition
 

@@ -11,7 +11,7 @@ import pytest
 from runslot.errors import InvalidInput
 from runslot.results import load
 from runslot.results.accounting import Rule, account
-from runslot.results.labels import texts_of
+from runslot.results.text.labels import texts_of
 
 WriteRun = Callable[..., Path]
 

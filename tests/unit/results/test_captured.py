@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runslot.results import Results, load
-from runslot.view.choosing import default_x, default_y
+from runslot.view.data.groups import default_x, default_y
 
 CAPTURED = Path(__file__).parent / "captured"
 

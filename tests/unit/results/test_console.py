@@ -8,7 +8,7 @@ import pytest
 
 from runslot.errors import InvalidInput
 from runslot.experiment.metrics import check_metrics, metric_pattern
-from runslot.results.console import printed_rows
+from runslot.results.formats.printed_rows import printed_rows
 
 PRINTED: dict[str, tuple[str, list[dict[str, float]]]] = {
     "PyTorch's MNIST example": (

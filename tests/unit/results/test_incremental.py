@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from runslot.results import Reader, csv_text, load, store
+from runslot.results import Reader, load
+from runslot.results.formats import csv_text
+from runslot.results.read import store
 
 WriteLog = Callable[..., Path]
 

@@ -12,8 +12,8 @@ import pytest
 
 from runslot.errors import InvalidInput, NotFound
 from runslot.results import Reader, Results, load
-from runslot.results.plain_yaml import read_yaml
-from runslot.results.sources import sources_line, unread_line
+from runslot.results.formats.plain_yaml import read_yaml
+from runslot.results.text.sources import sources_line, unread_line
 
 WriteLog = Callable[..., Path]
 WriteRun = Callable[..., Path]
@@ -452,7 +452,7 @@ class TestTemplate:
     def test_what_was_read_with_another_template_is_not_taken_from_the_cache(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("runslot.results.store.WORTH_KEEPING", 0)
+        monkeypatch.setattr("runslot.results.read.store.WORTH_KEEPING", 0)
         load(tmp_path)
         assert load(tmp_path, path="{algo}/{env}_{seed}").runs["algo"].to_list() == ["a2c", "a2c", "ppo", "ppo"]
         assert "algo" not in load(tmp_path).parameters
@@ -546,7 +546,7 @@ def test_the_quick_reader_of_yaml_reads_what_the_whole_one_does(text: str) -> No
 
 
 def test_a_page_reads_by_the_template_of_its_address(tmp_path: Path, write_log: WriteLog) -> None:
-    from runslot.view.watching import Watched
+    from runslot.view.web.live_runs import Watched
 
     for algo in ("a2c", "ppo"):
         for seed in (1, 2):
@@ -566,9 +566,9 @@ def test_a_page_reads_by_the_template_of_its_address(tmp_path: Path, write_log: 
 
 
 def test_the_page_says_what_was_read_and_what_was_not(tmp_path: Path, write_log: WriteLog) -> None:
-    from runslot.view.choices import Choices
-    from runslot.view.shown import show
-    from runslot.view.watching import Watched
+    from runslot.view.data.choices import Choices
+    from runslot.view.web.content import show
+    from runslot.view.web.live_runs import Watched
 
     write_log("a", **{"0.monitor.csv": MONITOR, "evaluations.npz": "", "config.json": "{"})
     notes = show(Watched([tmp_path], cache=False).now(), Choices()).notes

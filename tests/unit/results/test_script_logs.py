@@ -146,7 +146,7 @@ def test_a_file_that_lies_outside_of_the_run_is_not_read(write_run: WriteRun, tm
 
 @pytest.mark.parametrize("growing", [True, False])
 def test_a_console_that_grows_is_followed(growing: bool, write_run: WriteRun) -> None:
-    from runslot.results.reader import Reader
+    from runslot.results.read.reader import Reader
 
     run = write_run({"lr": 0.1}, rows=None)
     (run / "console.log").write_text("epoch 0 loss 0.5\n")

@@ -19,9 +19,9 @@ from runslot.errors import InvalidInput
 from runslot.experiment.records import ExperimentFile
 from runslot.results import load
 from runslot.results.comparison import compare
-from runslot.results.difference import difference
 from runslot.results.summary import default_metric, mode_of
-from runslot.results.table import print_table
+from runslot.results.text.difference import difference
+from runslot.results.text.table import print_table
 
 WriteRun = Callable[..., Path]
 WriteLog = Callable[..., Path]

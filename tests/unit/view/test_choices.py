@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runslot.errors import InvalidInput
-from runslot.view.choices import Choices
+from runslot.view.data.choices import Choices
 
 from .conftest import PATIENT
 

@@ -12,10 +12,10 @@ import pytest
 from runslot.errors import InvalidInput
 from runslot.results import load
 from runslot.results.comparison import compare
-from runslot.view.choices import Choices
-from runslot.view.choosing import axes_of, choose, default_series, default_x, default_y
-from runslot.view.curves import Drawing, draw
-from runslot.view.rows import Rows
+from runslot.view.data.choices import Choices
+from runslot.view.data.curves import Drawing, draw
+from runslot.view.data.groups import axes_of, choose, default_series, default_x, default_y
+from runslot.view.data.rows import Rows
 
 from .conftest import Write
 

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runslot.results import load
-from runslot.view.choices import Choices
-from runslot.view.curves import Curve, Panel
-from runslot.view.figures import Change, Figure, curves_figure, growth, plain
-from runslot.view.figures import numbers as sent
-from runslot.view.shown import show
-from runslot.view.watching import Moment, Watched
+from runslot.view.data.choices import Choices
+from runslot.view.data.curves import Curve, Panel
+from runslot.view.plotly.curves import Change, Figure, curves_figure, growth, plain
+from runslot.view.plotly.curves import numbers as sent
+from runslot.view.web.content import show
+from runslot.view.web.live_runs import Moment, Watched
 
 from .conftest import PATIENT, Write
 

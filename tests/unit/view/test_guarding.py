@@ -13,11 +13,11 @@ import pytest
 pytest.importorskip("dash", reason="the page needs runslot[view]")
 
 from runslot.errors import Busy, InvalidInput, NotFound, extra_said
-from runslot.view.app import make_app
-from runslot.view.guarding import guard_for
-from runslot.view.secret import token_for
-from runslot.view.serving import bind
-from runslot.view.watching import Watched
+from runslot.view.web.app import make_app
+from runslot.view.web.guard import guard_for
+from runslot.view.web.live_runs import Watched
+from runslot.view.web.secret import token_for
+from runslot.view.web.server import bind
 
 HOST = "127.0.0.1:8050"
 

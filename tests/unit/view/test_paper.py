@@ -17,8 +17,8 @@ from tests.unit.view.conftest import Write
 from runslot.__main__ import main
 from runslot.errors import InvalidInput
 from runslot.results import load
-from runslot.view.choices import Choices
-from runslot.view.paper import Paper, paper_files
+from runslot.view.data.choices import Choices
+from runslot.view.paper.figure import Paper, paper_files
 
 
 def test_a_pdf_embeds_truetype_fonts_and_has_its_size(runs: Path) -> None:

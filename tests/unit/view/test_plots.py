@@ -14,13 +14,13 @@ from runslot.results import load
 from runslot.results.accounting import tasks_of
 from runslot.results.comparison import compare
 from runslot.results.statistics import probability_of_improvement
-from runslot.view.chart import Chart
-from runslot.view.charts import Charts, charts
-from runslot.view.choices import Choices
-from runslot.view.choosing import choose
-from runslot.view.figures import GREY, Figure
-from runslot.view.plots import figure_of
-from runslot.view.timeline import launches, slots_figures
+from runslot.view.data.chart import Chart
+from runslot.view.data.choices import Choices
+from runslot.view.data.groups import choose
+from runslot.view.data.kinds import Charts, charts
+from runslot.view.plotly.charts import figure_of
+from runslot.view.plotly.curves import GREY, Figure
+from runslot.view.plotly.timeline import launches, slots_figures
 
 from .conftest import Write
 

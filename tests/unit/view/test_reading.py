@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runslot.errors import NotFound
-from runslot.view.reading import Texts, console_text
+from runslot.view.web.texts import Texts, console_text
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runslot.results import load
-from runslot.view.choosing import group
-from runslot.view.table import by_name, changes, column_definitions, default_columns, paint, rows, shared_start
+from runslot.view.data.groups import group
+from runslot.view.web.grid import by_name, changes, column_definitions, default_columns, paint, rows, shared_start
 
 from .conftest import PATIENT, Write
 

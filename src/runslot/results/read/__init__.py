@@ -1,0 +1,1 @@
+"""From run directories of every kind to runs and rows: which they are, what they say, and what changed since."""

@@ -1,0 +1,49 @@
+"""Runs that an experiment asked for and that have no directory yet: counted, so that a table tells how much is to come.
+
+`runs.jsonl` lists them; a directory is made when a run is first started.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+from runslot.errors import RunslotError
+from runslot.experiment.rundir import ExperimentDir
+from runslot.results.formats.files import read_bytes
+from runslot.results.read.directories import Stamp
+
+
+class Waiting:
+    """Remembers which runs each experiment asked for, as long as its list does not change."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Stamp, Mapping[str, str]]] = {}
+
+    def count(self, lists: Mapping[str, Stamp], present: Collection[str]) -> dict[tuple[str, str], int]:
+        """Return, by experiment directory and name of the variant, how many runs are not among the ids `present`."""
+        self._known = {path: known for path, known in self._known.items() if path in lists}
+        counts: Counter[tuple[str, str]] = Counter()
+        for path, stamp in lists.items():
+            known = self._known.get(path)
+            if known is None or known[0] != stamp:
+                known = self._known[path] = (stamp, _variants(path))
+            counts.update((path, known[1][run]) for run in known[1].keys() - present)
+        return counts
+
+
+def _variants(experiment: str) -> Mapping[str, str]:
+    """Return by the id of each run the name of its variant."""
+    try:
+        data = read_bytes(ExperimentDir(experiment).runs_file) or b""
+    except (RunslotError, OSError):
+        return {}
+    variants = {}
+    for line in data.split(b"\n")[:-1]:  # what follows the last newline is empty, or torn
+        try:
+            run = json.loads(line)
+            variants[str(run["id"])] = str(run.get("name") or "")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue  # `runslot status` says what is wrong with it
+    return variants

@@ -1,0 +1,132 @@
+"""The parameters of a run of another program, from the files in which well-known layouts keep them.
+
+`describing` calls this; which files are read, and in which order, `finding` has decided.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import RunslotError
+from runslot.results.formats.files import read_bytes, read_object
+from runslot.results.formats.plain_yaml import read_yaml, scalar
+from runslot.results.problems import Problem
+from runslot.results.read.directories import Found
+
+Value = int | float | str | bool | None
+
+BOOKKEEPING = frozenset({"seed", "run_ID", "exp_id", "exp_prefix", "exp_name", "instance_type", "log_dir"})
+"""Keys that a launcher adds to a variant: runs that differ in nothing else are one variant."""
+_OTHERS_BOOKKEEPING = frozenset({"hostname", "pid", "run_id", "timestamp", "start_time", "uuid", "trial_id"})
+"""Keys by which other programs tell when, where and under which id a run ran."""
+_ALL_BOOKKEEPING = BOOKKEEPING | _OTHERS_BOOKKEEPING
+_SEED = re.compile(
+    r"(?=.*seed)(?:.*\.)?(?:(?:random|rng|global|manual|torch|np|numpy|env|train)_?)?seed(?:_everything)?", re.I
+)
+_ADDRESS = re.compile(r"(?: at)? 0x[0-9a-fA-F]{4,}")
+_OVERRIDE = re.compile(r"[+~]{0,2}([^=\s]+)=(.*)", re.DOTALL)
+
+
+def read_settings(run: Found, problems: list[Problem]) -> dict[str, Any]:
+    """Return what the files of a run say, nested as they are; a broken file is named and its part left out."""
+    settings: dict[str, Any] = {}
+    for name in run.settings:
+        file = Path(run.file(name))
+        try:
+            if file.suffix == ".json":
+                content = read_object(file) or {}
+            else:
+                text = (read_bytes(file) or b"").decode("utf-8", "replace")
+                content = _mapping(read_yaml(text), settings)
+        except (RunslotError, OSError) as error:
+            problems.append(Problem(str(file), str(error)))
+            continue
+        settings.update(content)
+    if run.kind == "spinningup":
+        settings.pop("logger", None)  # an object, taken apart
+    return settings
+
+
+def parameters_of(settings: Mapping[str, Any], places: Sequence[str]) -> tuple[dict[str, Value], int | str | None]:
+    """Return the flat parameters, and the seed, which is none of them.
+
+    Left out is what differs between equal runs: where in memory an object lay, where on disk the run does (`places`,
+    the names of its directories), when and under which id it ran.
+    """
+    flat: dict[str, Value] = {}
+    for key, value in flatten(settings, leave_out=_ALL_BOOKKEEPING).items():
+        plain = _ADDRESS.sub("", value) if isinstance(value, str) and "0x" in value else value
+        if not (_is_place(key, places) or (isinstance(plain, str) and _is_place(plain, places))):
+            flat[_ADDRESS.sub("", key) if "0x" in key else key] = plain
+    seeds = {key: value for key, value in flat.items() if value is not None and _SEED.fullmatch(key)}
+    seed = next((settings[key] for key in ("seed", "run_ID") if settings.get(key) is not None), None)
+    if seed is None and len(set(seeds.values())) == 1:
+        seed = next(iter(seeds.values()))
+    if seed is not None:
+        flat = {key: value for key, value in flat.items() if key not in seeds or value != seed}
+    if isinstance(seed, int | str) and not isinstance(seed, bool):
+        return flat, int(seed) if isinstance(seed, int) else str(seed)
+    return flat, None if seed is None else str(seed)
+
+
+def _is_place(text: str, places: Sequence[str]) -> bool:
+    """Tell whether a text is a path to one of the run's directories, or a file in it."""
+    return "/" in text and any(f"/{place}/" in f"{text}/" for place in places)
+
+
+def _mapping(value: Any, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a YAML file's mapping; RL Zoo's are lists of pairs, Hydra's overrides a list of `key=value`.
+
+    Of the overrides those count that the configuration `before` them does not show.
+    """
+    if isinstance(value, Mapping):
+        return dict(value)
+    if value is None:
+        return {}
+    pairs = value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list) else value
+    if isinstance(pairs, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        return {str(key): item for key, item in pairs}
+    if isinstance(pairs, list) and all(isinstance(pair, str) for pair in pairs):
+        overrides = [match for pair in pairs if (match := _OVERRIDE.fullmatch(pair))]
+        shown = flatten(before)
+        return {
+            match[1]: scalar(match[2])
+            for match in overrides
+            if not any(key == match[1] or key.startswith(f"{match[1]}.") for key in shown)
+        }
+    raise RunslotError("does not hold a mapping; its hyperparameters are left out")
+
+
+def flatten(variant: Mapping[str, Any], leave_out: frozenset[str] = frozenset(), prefix: str = "") -> dict[str, Value]:
+    """Return the variant with dotted keys; lists and empty dicts as JSON text.
+
+    What was no JSON is written as `{"$class": …}`, `{"$repr": …}`, `{"$dataclass": …, fields}`: it goes by the user's
+    key, and its fields, where it has any, below that.
+    """
+    flat: dict[str, Value] = {}
+    for key, value in variant.items():
+        name = f"{prefix}{key}"
+        if name in leave_out:
+            continue
+        if isinstance(value, Mapping) and value:
+            mark = next((field for field in value if str(field).startswith("$")), None)
+            if mark is not None:
+                flat.update(flatten({name: value[mark]}))
+            flat.update(flatten({field: value[field] for field in value if field != mark}, prefix=f"{name}."))
+        elif value is None or isinstance(value, bool | int | float | str):
+            flat[name] = _plain(value)
+        else:
+            flat[name] = json.dumps(value, default=str)
+    return flat
+
+
+def _plain(value: bool | float | str | None) -> Value:
+    """Return a value of exactly a built-in type (YAML readers give subclasses that remember how they were written)."""
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return bool(value) if type(value).__name__ == "ScalarBoolean" else kind(value)
+    return None

@@ -1,0 +1,317 @@
+"""Read the runs below some directories, and afterwards only what changed: `load` once, or a `Reader` again and again.
+
+What was read is remembered by byte offsets, in memory and, where reading it takes a while, in the user's cache
+directory; nothing is ever written among the runs.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from runslot.errors import InvalidInput, NotFound
+from runslot.results.formats import csv_text, json_lines, sacred, tensorboard
+from runslot.results.formats.csv_dialect import NotATable, stack
+from runslot.results.formats.csv_text import Parsed, Text
+from runslot.results.problems import Problem, Unread
+from runslot.results.read import steps, store
+from runslot.results.read.backlog import Waiting
+from runslot.results.read.description import describe
+from runslot.results.read.directories import Found, Stamp, Survey, roots_of
+from runslot.results.read.layouts import format_of
+from runslot.results.read.run_path import Places, Template
+from runslot.results.read.script_logs import read_script_log
+from runslot.results.read.store import Entry, Piece, State
+from runslot.results.results import Results
+from runslot.results.summary import summarise
+
+EVENTS = "events"
+"""Under which the rows of all of a run's event files are kept; they are read together."""
+_NAMES_SHOWN = 3
+
+AnyPath = str | os.PathLike[str]
+
+
+def load(
+    paths: AnyPath | Sequence[AnyPath], *, cache: bool = True, path: str | None = None, log: Sequence[str] = ()
+) -> Results:
+    """Read all runs below `paths`: experiments, collections, single runs, or directories that hold any of them.
+
+    Symbolic links below a path are not followed. What cannot be read is named in `Results.problems` and left out;
+    files that may hold numbers and are no known log stand in `Results.unread`.
+    With `cache`, large logs are remembered under `$XDG_CACHE_HOME/runslot`. `path` is a template, such as
+    `{algo}/{env}_{seed}`, of what the names of directories mean; `log` holds patterns of files that are logs, too.
+    Raises `NotFound` where a path does not exist or no run lies below any of them, `InvalidInput` where the template
+    is none or fits no run.
+    """
+    reader = Reader(paths, cache=cache, path=path, log=log)
+    results = reader.read()
+    if not results.runs.height and not results.waiting:
+        raise NotFound(_nothing_found(", ".join(str(each) for each in _several(paths)), results.unread))
+    reader.check_template(results)
+    return results
+
+
+def _nothing_found(names: str, unread: Sequence[Unread]) -> str:
+    if unread:
+        more = f"; and {len(unread) - _NAMES_SHOWN} more" if len(unread) > _NAMES_SHOWN else ""
+        return f"no run lies below {names}; not read: {'; '.join(str(each) for each in unread[:_NAMES_SHOWN])}{more}"
+    return (
+        f"no run lies below {names}; a run is a directory with run.json, progress.csv or another program's log "
+        "(docs: results, what is read), or name logs with --log 'GLOB'"
+    )
+
+
+def _several(paths: AnyPath | Sequence[AnyPath]) -> list[AnyPath]:
+    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+
+
+class Reader:
+    """Reads the same directories repeatedly; each `read` costs what was appended since the one before."""
+
+    def __init__(
+        self,
+        paths: AnyPath | Sequence[AnyPath],
+        *,
+        cache: bool = True,
+        path: str | None = None,
+        log: Sequence[str] = (),
+    ) -> None:
+        self.roots = roots_of(_several(paths))
+        self._places = Places(self.roots, None if path is None else Template.parse(path))
+        self._globs = tuple(log)
+        options = [*([f"path {path}"] if path is not None else []), *(f"log {glob}" for glob in log)]
+        self._directory = store.directory_for(self.roots, options) if cache else None
+        self._waiting = Waiting()
+        self._heads: dict[str, tuple[Stamp, str]] = {}
+        self._state = (store.load(self._directory) if self._directory else None) or State()
+
+    def read(self) -> Results:
+        """Return all runs as they are now; an empty `Results` where there are none yet."""
+        survey = Survey(self._globs, self._heads).look(self.roots)
+        before = self._state.entries
+        entries: dict[str, Entry] = {}
+        changed: list[Entry] = []
+        logs: dict[str, tuple[Entry, str]] = {}
+        experiments: dict[Path, str | None] = {}
+        for run in survey.runs:
+            entry = before.get(run.path)
+            if entry is None or entry.found != run:
+                entry, written = _described(run, entry, experiments, self._places)
+                changed.append(entry)
+                logs |= {run.file(log): (entry, log) for log in written}
+            entries[run.path] = entry
+        forgotten = before.keys() - entries.keys()
+        self._state.entries = entries
+        problems = survey.problems
+        if changed:
+            self._read_logs(logs)
+            self._summarise(changed)
+        if changed or forgotten:
+            self._state.tidy()
+            if self._directory is not None:
+                problems += store.save(self._directory, self._state)
+        problems += [problem for entry in entries.values() for problem in entry.problems]
+        unread = survey.unread + [each for entry in entries.values() for each in entry.unread]
+        ids = {entry.description.id for entry in entries.values() if entry.description.id}
+        waiting = self._waiting.count(survey.lists, ids)
+        segments = dict(self._state.segments)
+        return Results.of(self.roots, list(entries.values()), segments, problems, waiting, unread)
+
+    def check_template(self, results: Results) -> None:
+        """Raise `InvalidInput` where the template of paths fits none of the runs of other programs."""
+        template = self._places.template
+        runs = [entry.found for entry in self._state.entries.values() if entry.found.kind != "runslot"]
+        if template is None or not runs or any(self._places.fields_of(run) for run in runs):
+            return
+        example = os.path.relpath(runs[0].path, results.base)
+        raise InvalidInput(f"--path {template.text!r} fits none of {len(runs)} runs, the first is {example!r}")
+
+    def _read_logs(self, logs: Mapping[str, tuple[Entry, str]]) -> None:
+        owners = {path: owner for path, owner in logs.items() if format_of(path) == "csv"}
+        broken: list[Problem] = []
+        for parsed in csv_text.parse(_new_texts(owners), broken):
+            self._keep(parsed, owners)
+        for problem in broken:
+            owners[problem.path][0].problems.append(problem)
+        whole: dict[int, Entry] = {}
+        for path, (entry, log) in logs.items():
+            if format_of(path) == "jsonl":
+                self._read_json_lines(entry, log)
+            elif path not in owners:
+                whole[id(entry)] = entry
+        for entry in whole.values():
+            self._read_whole(entry)
+
+    def _keep(self, parsed: Parsed, owners: Mapping[str, tuple[Entry, str]]) -> None:
+        segment = self._state.add(parsed.frame)
+        starts = itertools.accumulate(parsed.heights, initial=0)
+        for text, start, height in zip(parsed.texts, starts, parsed.heights, strict=False):
+            entry, log = owners[text.path]
+            entry.pieces.setdefault(log, []).append(Piece(segment, start, height))
+        for text, columns in zip(parsed.texts, parsed.columns, strict=False):
+            if columns is not None:
+                entry, log = owners[text.path]
+                entry.cursors[log] = dataclasses.replace(entry.cursors[log], columns=columns)
+
+    def _read_json_lines(self, entry: Entry, log: str) -> None:
+        path = entry.found.file(log)
+        problems: list[Problem] = []
+        try:
+            lines = json_lines.read_new(path, entry.cursors.get(log), problems)
+        except OSError as error:
+            entry.problems.append(Problem(path, f"cannot be read ({error.strerror})"))
+            return
+        if lines.restarted:
+            _forget(entry, log)
+        entry.problems += problems
+        entry.cursors[log] = lines.cursor
+        if lines.frame.height:
+            entry.pieces.setdefault(log, []).append(Piece(self._state.add(lines.frame), 0, lines.frame.height))
+
+    def _read_whole(self, entry: Entry) -> None:
+        """Read logs that are no rows, from the beginning: event files, Sacred's metrics."""
+        run = entry.found
+        entry.pieces.clear()
+        entry.unread.clear()
+        if format_of(run.logs[0]) == "sacred":
+            frame = sacred.read_metrics(run.file(run.logs[0]), entry.problems)
+        elif format_of(run.logs[0]) == "script":
+            frame = read_script_log(run.path, run.logs[0], entry.problems, entry.unread)
+        else:
+            files = [run.file(log) for log in run.logs if format_of(log) == "events"]
+            frame = tensorboard.read(files, entry.problems, entry.unread)
+        if frame is not None and frame.height:
+            entry.pieces[EVENTS] = [Piece(self._state.add(frame), 0, frame.height)]
+
+    def _summarise(self, entries: Sequence[Entry]) -> None:
+        """Summarise some runs anew, a bounded number of rows at a time."""
+        key = "row"  # no metric has this name
+        backs: dict[str, list[int]] = {}
+        for entry in entries:
+            entry.void = []
+            entry.unread = [unread for unread in entry.unread if not unread.reason.endswith(_OVERTAKEN)]
+        for some in _portions(entries):
+            frames = {
+                number: frame.with_columns(pl.lit(number, pl.UInt32).alias(key))
+                for number, entry in some
+                if (frame := store.logged_rows(entry, self._state.segments)) is not None
+            }
+            for number, entry in some:
+                if _goes_back(entry, self._state.segments, backs) and _leave_out_void(entry, frames[number]):
+                    rows = store.rows_of(entry, self._state.segments)
+                    assert rows is not None
+                    frames[number] = rows.with_columns(pl.lit(number, pl.UInt32).alias(key))
+            summaries = summarise(stack(list(frames.values())), key) if frames else {}
+            for number, entry in some:
+                entry.summary = summaries.get(number, {})
+
+
+def _goes_back(entry: Entry, segments: Mapping[str, pl.DataFrame], backs: dict[str, list[int]]) -> bool:
+    """Tell whether a run's steps may go back somewhere; `backs` remembers the rows of each segment that do."""
+    pieces = [piece for pieces in entry.pieces.values() for piece in pieces if piece.rows]
+    if len(pieces) != 1:
+        return bool(pieces)
+    segment, start, height = pieces[0]
+    if segment not in backs:
+        backs[segment] = _rows_that_go_back(segments[segment])
+    following = bisect.bisect_right(backs[segment], start)  # the first row follows another run's
+    return following < len(backs[segment]) and backs[segment][following] < start + height
+
+
+def _rows_that_go_back(rows: pl.DataFrame) -> list[int]:
+    step = steps.step_column(rows.columns)
+    if step is None or rows.schema[step] != pl.Float64:
+        return []
+    cells = rows.get_column(step)
+    if cells.null_count() or cells.is_nan().any():
+        cells = cells.fill_nan(None).forward_fill()
+    return (cells < cells.shift()).arg_true().to_list()
+
+
+def _leave_out_void(entry: Entry, rows: pl.DataFrame) -> bool:
+    """Note which of a run's rows a resume overtook; tells whether there are any."""
+    numbers = [name for name, kind in rows.schema.items() if kind == pl.Float64]
+    step = steps.step_column(numbers)
+    if step is None or entry.has_several_clocks:
+        return False
+    others = [rows[name].to_list() for name in steps.counters(numbers) if name != step]
+    texts = [name for name, kind in rows.schema.items() if kind == pl.String]
+    keys = [rows[name].to_list() for name in (*texts, *steps.parts(numbers))]
+    entry.void = steps.void_rows(rows[step].to_list(), others, keys)
+    log = entry.found.file(entry.found.logs[0])
+    for start, stop in entry.void:
+        entry.unread.append(Unread(log, f"rows {start + 1} to {stop} are void, {step} {_OVERTAKEN}"))
+    return bool(entry.void)
+
+
+_OVERTAKEN = "goes back after them: a resume overtook them"
+
+
+def _portions(entries: Sequence[Entry], rows: int = 2_000_000) -> Iterator[list[tuple[int, Entry]]]:
+    portion: list[tuple[int, Entry]] = []
+    held = 0
+    for number, entry in enumerate(entries):
+        portion.append((number, entry))
+        held += entry.rows
+        if held >= rows:
+            yield portion
+            portion, held = [], 0
+    if portion:
+        yield portion
+
+
+def _described(
+    run: Found, before: Entry | None, experiments: dict[Path, str | None], places: Places
+) -> tuple[Entry, list[str]]:
+    """Return the run's entry, with what is still right of what was read of its logs, and the logs that were written to.
+
+    A log in another inode is another file: a further attempt's, or one that its logger replaced by rename.
+    """
+    problems: list[Problem] = []
+    entry = Entry(run, describe(run, problems, experiments, places), problems)
+    known = before if before is not None and before.found.logs == run.logs else None
+    if known is None:
+        return entry, list(run.logs)
+    kept = [log for log in run.logs if known.found.stamps[log][0] == run.stamps[log][0]]
+    entry.cursors = {log: known.cursors[log] for log in kept if log in known.cursors}
+    entry.pieces = {log: list(pieces) for log, pieces in known.pieces.items() if log in (*kept, EVENTS)}
+    entry.unread = list(known.unread)
+    paths = {run.file(log) for log in kept}
+    entry.problems += [problem for problem in known.problems if problem.path in paths]
+    return entry, [log for log in run.logs if known.found.stamps[log] != run.stamps[log]]
+
+
+def _new_texts(owners: Mapping[str, tuple[Entry, str]]) -> Iterator[Text]:
+    for path, (entry, log) in owners.items():
+        text: Text | None = None
+        try:
+            text = csv_text.read_new(path, entry.cursors.get(log))
+        except NotATable as error:
+            _forget(entry, log)
+            entry.problems.append(Problem(path, str(error)))
+            continue
+        except OSError as error:
+            entry.problems.append(Problem(path, f"cannot be read ({error.strerror})"))
+            continue
+        if text is None or text.restarted:
+            _forget(entry, log)
+        if text is not None:
+            entry.cursors[log] = text.cursor
+            if text.problem:
+                entry.problems.append(Problem(path, text.problem))
+            yield text
+
+
+def _forget(entry: Entry, log: str) -> None:
+    """Forget what was read of a log that is another one now."""
+    entry.pieces.pop(log, None)
+    entry.cursors.pop(log, None)
+    path = entry.found.file(log)
+    entry.problems = [problem for problem in entry.problems if problem.path != path]

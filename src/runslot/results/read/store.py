@@ -1,0 +1,285 @@
+"""What a reader remembers: for each run how far its logs were read and where the rows are; and its copy on disk.
+
+On disk an index (JSON) and the rows (Arrow IPC files), in a directory of the user's cache that is named by the
+directories read. It is only a copy: broken, old or gone, everything is read again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from runslot.results.formats.csv_dialect import stack
+from runslot.results.formats.csv_text import Cursor
+from runslot.results.formats.monitor import monitor_start
+from runslot.results.problems import Problem, Unread
+from runslot.results.read.description import Description
+from runslot.results.read.directories import Found
+from runslot.results.read.layouts import is_monitor
+from runslot.results.summary import Summary
+
+FORMAT = 3
+"""Of the index; another number is read as no cache at all."""
+WORTH_KEEPING = 8 << 20
+"""Bytes of numbers; less is read again faster than a cache is looked after."""
+_MANY = 48
+_SMALL = 1 << 16
+_UNUSED_AFTER = 30 * 86400.0
+_INDEX = "index.json"
+
+
+class Piece(NamedTuple):
+    """Consecutive rows of one log in one segment."""
+
+    segment: str
+    start: int
+    rows: int
+
+
+@dataclass
+class Entry:
+    """One run: what its files say, and where its rows are."""
+
+    found: Found
+    description: Description
+    problems: list[Problem] = field(default_factory=list)
+    cursors: dict[str, Cursor] = field(default_factory=dict)
+    pieces: dict[str, list[Piece]] = field(default_factory=dict)
+    """By log file, in the order of its rows."""
+    summary: dict[str, Summary] = field(default_factory=dict)
+    void: list[tuple[int, int]] = field(default_factory=list)
+    """Rows, from and to (exclusive), that were logged and that a resume overtook."""
+    unread: list[Unread] = field(default_factory=list)
+    """What of the run's logs is not among its rows."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows were logged and count."""
+        logged = sum(piece.rows for pieces in self.pieces.values() for piece in pieces)
+        return logged - sum(stop - start for start, stop in self.void)
+
+    @property
+    def has_several_clocks(self) -> bool:
+        """Whether the logs are monitors of several environments, whose times count from the start of each."""
+        return len(self.found.logs) > 1 and is_monitor(self.found.logs[0])
+
+
+@dataclass
+class State:
+    """All that a reader knows: the runs by path, and the segments, frames that hold the rows of many runs each."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    segments: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+    def add(self, frame: pl.DataFrame) -> str:
+        """Keep a frame; returns the name of its segment."""
+        name = uuid.uuid4().hex
+        self.segments[name] = frame
+        return name
+
+    def tidy(self) -> None:
+        """Drop segments without rows in use, and join small ones once there are many."""
+        used = {piece.segment for entry in self.entries.values() for piece in _all_pieces(entry)}
+        self.segments = {name: frame for name, frame in self.segments.items() if name in used}
+        small: dict[tuple[Any, ...], set[str]] = {}
+        for name, frame in self.segments.items():
+            if frame.height < _SMALL:
+                small.setdefault(tuple(frame.schema.items()), set()).add(name)
+        for names in small.values():
+            if len(names) > _MANY:
+                self._join(names)
+
+    def _join(self, small: set[str]) -> None:
+        """Replace segments of equal columns by one."""
+        frames: list[pl.DataFrame] = []
+        name, height = uuid.uuid4().hex, 0
+        for path, entry in self.entries.items():
+            moved: dict[str, list[Piece]] = {}
+            for log, pieces in entry.pieces.items():
+                for piece in pieces:
+                    if piece.segment in small:
+                        frames.append(self.segments[piece.segment].slice(piece.start, piece.rows))
+                        moved.setdefault(log, []).append(Piece(name, height, piece.rows))
+                        height += piece.rows
+                    else:
+                        moved.setdefault(log, []).append(piece)
+            # a new entry: the results of earlier reads go on using the old one with the old segments
+            self.entries[path] = dataclasses.replace(entry, pieces=moved)
+        self.segments = {n: frame for n, frame in self.segments.items() if n not in small}
+        self.segments[name] = stack(frames).rechunk()
+
+
+def _all_pieces(entry: Entry) -> Iterator[Piece]:
+    return (piece for pieces in entry.pieces.values() for piece in pieces)
+
+
+def logged_rows(entry: Entry, segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame | None:
+    """Return a run's rows in order, also those that are void; None where there are none.
+
+    Several monitors are of several environments: as their own reader does it, times count from the first one's start,
+    and episodes are put in the order of their ends.
+    """
+    frames = [
+        frame
+        for log, pieces in entry.pieces.items()
+        for frame in _in_time(entry, log, [segments[piece.segment].slice(piece.start, piece.rows) for piece in pieces])
+    ]
+    if not frames:
+        return None
+    frame = stack(frames)
+    return frame.sort("t", maintain_order=True) if entry.has_several_clocks and "t" in frame.columns else frame
+
+
+def _in_time(entry: Entry, log: str, frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Return the rows of one monitor of several with `t` from the start of the first one."""
+    if not entry.has_several_clocks:
+        return frames
+    starts = {name: monitor_start(bytes.fromhex(cursor.head)) for name, cursor in entry.cursors.items()}
+    known = [start for start in starts.values() if start is not None]
+    start = starts.get(log)
+    if start is None or start == min(known):
+        return frames
+    late = start - min(known)
+    return [frame.with_columns(pl.col("t") + late) if "t" in frame.columns else frame for frame in frames]
+
+
+def rows_of(entry: Entry, segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame | None:
+    """Return those of a run's rows that count, in order; None where there are none."""
+    frame = logged_rows(entry, segments)
+    if frame is None or not entry.void:
+        return frame
+    bounds = [0, *(bound for gap in entry.void for bound in gap), frame.height]
+    return stack([frame.slice(begin, end - begin) for begin, end in zip(bounds[::2], bounds[1::2], strict=True)])
+
+
+def rows_of_all(entries: Sequence[Entry], segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the rows of all runs one after the other, without copying where they already stand so."""
+    frames: list[pl.DataFrame] = []
+    run: list[Piece] = []
+
+    def flush() -> None:
+        if run:
+            frames.append(segments[run[0].segment].slice(run[0].start, sum(piece.rows for piece in run)))
+            run.clear()
+
+    for entry in entries:
+        if entry.void or entry.has_several_clocks:
+            flush()
+            frame = rows_of(entry, segments)
+            frames += [] if frame is None else [frame]
+            continue
+        for piece in _all_pieces(entry):
+            if run and (run[-1].segment != piece.segment or run[-1].start + run[-1].rows != piece.start):
+                flush()
+            run.append(piece)
+    flush()
+    return stack(frames) if frames else pl.DataFrame()
+
+
+def directory_for(roots: Sequence[str], options: Sequence[str] = ()) -> Path:
+    """Return where what was read of these directories, with these options, is kept."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    words = [*sorted(roots), *(f"\0{option}" for option in options)]
+    name = hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    return Path(home) / "runslot" / "results" / name
+
+
+def load(directory: Path) -> State | None:
+    """Return what was saved; None where there is nothing, or nothing that can be used."""
+    try:
+        index = json.loads((directory / _INDEX).read_bytes())
+        if index["format"] != FORMAT:
+            return None
+        entries = {value["found"]["path"]: _entry(value) for value in index["entries"] if _readable(value)}
+        segments = {name: pl.scan_ipc(directory / f"{name}.arrow").collect() for name in index["segments"]}
+        os.utime(directory)
+    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
+        return None  # a copy that is gone, half removed, or of another version: read again
+    pieces = (piece for entry in entries.values() for piece in _all_pieces(entry))
+    known = all(p.segment in segments and p.start + p.rows <= segments[p.segment].height for p in pieces)
+    return State(entries, segments) if known else None
+
+
+def save(directory: Path, state: State) -> list[Problem]:
+    """Write what is new since the last save, the index last and by rename; returns why it could not be done."""
+    if sum(frame.height * frame.width * 8 for frame in state.segments.values()) < WORTH_KEEPING:
+        return []
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name, frame in state.segments.items():
+            file = directory / f"{name}.arrow"
+            if not file.exists():
+                temporary = file.with_suffix(f".{os.getpid()}")
+                frame.write_ipc(temporary)
+                temporary.replace(file)
+        index = {
+            "format": FORMAT,
+            "segments": list(state.segments),
+            "entries": [_json(entry) for entry in state.entries.values()],
+        }
+        temporary = directory / f"{_INDEX}.{os.getpid()}"
+        temporary.write_text(json.dumps(index), encoding="utf-8", errors="surrogateescape")
+        temporary.replace(directory / _INDEX)
+        _remove_unused(directory, state)
+    except OSError as error:
+        return [Problem(str(directory), f"what was read cannot be kept for the next time ({error.strerror})")]
+    return []
+
+
+def _remove_unused(directory: Path, state: State) -> None:
+    for file in directory.glob("*.arrow"):
+        if file.stem not in state.segments:
+            file.unlink(missing_ok=True)
+    for other in directory.parent.iterdir():
+        if other != directory and time.time() - other.stat().st_mtime > _UNUSED_AFTER:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _json(entry: Entry) -> dict[str, Any]:
+    """Return the entry as `_entry` reads it; records as their attributes, which `dataclasses.asdict` does slowly."""
+    return {
+        "found": vars(entry.found),
+        "description": vars(entry.description),
+        "problems": [vars(problem) for problem in entry.problems],
+        "cursors": {log: vars(cursor) for log, cursor in entry.cursors.items()},
+        "pieces": entry.pieces,
+        "summary": entry.summary,
+        "void": entry.void,
+        "unread": [vars(unread) for unread in entry.unread],
+    }
+
+
+def _readable(value: Mapping[str, Any]) -> bool:
+    """Tell whether a run's logs could be read: event files are tried again, tensorboard may be installed by now."""
+    return value["found"]["kind"] != "tensorboard" or bool(value["pieces"])
+
+
+def _entry(value: Mapping[str, Any]) -> Entry:
+    found = value["found"]
+    stamps = {name: (stamp[0], stamp[1], stamp[2]) for name, stamp in found["stamps"].items()}
+    return Entry(
+        Found(found["path"], found["kind"], tuple(found["logs"]), stamps, tuple(found["settings"]), found["is_file"]),
+        Description(**value["description"]),
+        [Problem(**problem) for problem in value["problems"]],
+        {log: _cursor(cursor) for log, cursor in value["cursors"].items()},
+        {log: [Piece(*piece) for piece in pieces] for log, pieces in value["pieces"].items()},
+        {metric: Summary(*numbers) for metric, numbers in value["summary"].items()},
+        [(start, stop) for start, stop in value["void"]],
+        [Unread(**unread) for unread in value["unread"]],
+    )
+
+
+def _cursor(value: Mapping[str, Any]) -> Cursor:
+    columns = value["columns"]
+    return Cursor(**{**value, "columns": None if columns is None else tuple(columns)})

@@ -1,0 +1,1 @@
+"""Results as text: labels of values, the table, what differs between two runs, and what was read."""

@@ -1,0 +1,139 @@
+"""What differs between two runs: variant, code, environment, how they went; read from their directories."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from runslot.errors import InvalidInput, RunslotError
+from runslot.experiment.rundir import RunDir
+from runslot.results.formats.files import read_bytes, read_object
+from runslot.results.read.parameters import Value, flatten
+from runslot.results.read.reader import load
+from runslot.results.results import FINAL, Results
+from runslot.results.text.labels import texts_of
+from runslot.results.text.width import show
+
+_PATCH_LINES = 40
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two runs, and by part (variant, run, code, environment, metrics) the values that are not equal."""
+
+    left: str
+    right: str
+    parts: Mapping[str, Mapping[str, tuple[Value, Value]]]
+    """`{part: {key: (left, right)}}`; None where a run lacks the key. A part without a difference is empty."""
+
+
+def difference(left: str | os.PathLike[str], right: str | os.PathLike[str]) -> Difference:
+    """Compare two run directories; raises `NotFound` or `InvalidInput` where a path is not exactly one run."""
+    one, other = _one_run(left), _one_run(right)
+    a, b = one.runs.row(0, named=True), other.runs.row(0, named=True)
+    parts = {
+        "variant": _unequal(_parameters(one, a), _parameters(other, b)),
+        "run": _unequal(*({k: str(row[k]) if row[k] is not None else None for k in _RUN} for row in (a, b))),
+        "code": _unequal(_code(Path(a["path"])), _code(Path(b["path"]))),
+        "environment": _unequal(_environment(Path(a["path"])), _environment(Path(b["path"]))),
+        "metrics": _unequal(*({m: r.runs[FINAL + m][0] for m in r.metrics} for r in (one, other))),
+    }
+    return Difference(a["path"], b["path"], parts)
+
+
+_RUN = ("experiment", "variant", "seed", "state", "attempt", "rows", "host", "slot", "kind")
+
+
+def _one_run(path: str | os.PathLike[str]) -> Results:
+    results = load(path, cache=False)
+    if results.runs.height != 1:
+        raise InvalidInput(f"{path} holds {results.runs.height} runs; name the directory of one, as in lr=0.1/run_0")
+    return results
+
+
+def _parameters(results: Results, row: Mapping[str, Any]) -> dict[str, Value]:
+    return {name: row[name] for name in results.parameters}
+
+
+def _code(directory: Path) -> dict[str, Value]:
+    """Return what the run keeps of its code: commit and branch, the patches of what was not committed, the script."""
+    run = RunDir(directory)
+    about = run.about_code()
+    texts = {file.name: _text(file) for file in (about.git_infos, about.script_name)}
+    patches = {file.name: _text(file) for file in sorted(about.path.glob("*.patch"))}
+    staged = {name: text for name, text in patches.items() if name.endswith("_staged.patch")}
+    unstaged = {name: text for name, text in patches.items() if name not in staged}
+    texts["uncommitted changes"] = "".join(text or "" for text in unstaged.values()) or None
+    texts["staged changes"] = "".join(text or "" for text in staged.values()) or None
+    work = _object(run.run_file).get("work") or {}
+    return {**texts, **flatten(work, prefix="work.")}
+
+
+def _environment(directory: Path) -> dict[str, Value]:
+    return flatten(_object(RunDir(directory).about_code().environment))
+
+
+def _object(file: Path) -> Mapping[str, Any]:
+    """Return a file's JSON object, or why it was not read."""
+    try:
+        return read_object(file) or {}
+    except (RunslotError, OSError) as error:
+        return {"not read": str(error)}
+
+
+def _text(file: Path) -> str | None:
+    """Return a text; None where there is no regular file: what a link leads to is not this run's."""
+    try:
+        data = read_bytes(file)
+    except (RunslotError, OSError):
+        return None
+    return None if data is None else data.decode("utf-8", "replace")
+
+
+def _unequal(left: Mapping[str, Value], right: Mapping[str, Value]) -> dict[str, tuple[Value, Value]]:
+    keys = dict.fromkeys((*left, *right))
+    pairs = {key: (left.get(key), right.get(key)) for key in keys}
+    return {key: (a, b) for key, (a, b) in pairs.items() if a != b and not (a != a and b != b)}  # noqa: PLR0124  # nan equals nan here
+
+
+def print_difference(found: Difference, console: Console) -> None:
+    """Print a difference, a table a part; long texts as what one has and the other has not."""
+    terminal = console.is_terminal
+    for side, path in (("left", found.left), ("right", found.right)):
+        show(console, Text(f"{side:<6}{path}"))
+    for part, values in found.parts.items():
+        if not values:
+            continue
+        table = Table(
+            part, "left", "right", box=SIMPLE_HEAD if terminal else None, pad_edge=False, padding=(0, 2, 0, 0)
+        )
+        for column in table.columns:
+            column.overflow = "fold"
+        for key, (left, right) in values.items():
+            table.add_row(Text(key), _cell(left, right), _cell(right, left))
+        show(console, table)
+    same = [part for part, values in found.parts.items() if not values]
+    if same:
+        show(console, Text(f"no difference in: {', '.join(same)}"))
+
+
+def _cell(value: Value, other: Value) -> Text:
+    """Return a value for a cell; of a text of several lines only the lines that the other one does not have."""
+    if value is None:
+        return Text("–")
+    text = texts_of([value, other])[value].strip("\n")
+    lines = text.splitlines()
+    if len(lines) <= 1:
+        return Text(text)
+    there = set(str(other).splitlines())
+    own = [line for line in lines if line not in there]
+    more = [f"… {len(own) - _PATCH_LINES} more lines"] if len(own) > _PATCH_LINES else []
+    return Text("\n".join([*own[:_PATCH_LINES], *more]) or "(the same lines, and fewer)")

@@ -1,0 +1,192 @@
+"""The table of results in a terminal: variants best first, and under it all that a reader must know to trust it.
+
+On a terminal it is set with rich in the given width; piped, it is plain text whose columns are as wide as they need.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Collection, Hashable, Mapping, Sequence
+
+import polars as pl
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from runslot.results.comparison import Comparison, Spread, compare
+from runslot.results.read.reader import load
+from runslot.results.results import Results
+from runslot.results.summary import Mode
+from runslot.results.text.labels import text_of_value, texts_of
+from runslot.results.text.sources import sources_line, unread_line
+from runslot.results.text.width import show
+
+_PROBLEMS_SHOWN = 5
+_GROUPS_NAMED = 3
+_DECIMALS, _WHOLE_DIGITS = 7, 6
+"""Digits behind, and before the point that say nothing, beyond which a number is written with an exponent."""
+
+
+def print_table(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Results,
+    console: Console,
+    metric: str | None = None,
+    *,
+    mode: Mode | None = None,
+    include: Collection[str] = (),
+    diverged: str = "nan",
+    spread: Spread = "mean-ci",
+    level: float = 0.95,
+    limit: int | None = None,
+) -> Comparison:
+    """Print the comparison of the runs below `paths` (or of runs already read); returns it.
+
+    `limit` is the number of variants shown. Raises what `load` and `compare` do.
+    """
+    results = paths if isinstance(paths, Results) else load(paths)
+    comparison = compare(results, metric, mode, include, diverged=diverged, spread=spread, level=level)
+    rows = comparison.table if limit is None else comparison.table.head(limit)
+    terminal = console.is_terminal
+    parts: list[Table | Text] = [_heading(comparison)]
+    if rows.height:
+        parts.append(_table(comparison, rows, terminal))
+    for part in [*parts, *_notes(comparison, rows.height)]:
+        show(console, part)
+    return comparison
+
+
+def _heading(comparison: Comparison) -> Text:
+    runs = comparison.results.runs
+    variants = _many(comparison.table.height, "variant")
+    metric = f" · {comparison.metric}, {_way(comparison.mode)}" if comparison.metric else ""
+    return Text(f"{variants}, {_many(runs.height, 'run')}{metric}", style="bold")
+
+
+def _way(mode: Mode) -> str:
+    return "higher is better" if mode == "max" else "lower is better"
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _table(comparison: Comparison, rows: pl.DataFrame, terminal: bool) -> Table:
+    table = Table(
+        box=SIMPLE_HEAD if terminal else None,
+        padding=(0, 1, 0, 0) if terminal else (0, 2, 0, 0),
+        pad_edge=False,
+        header_style="bold" if terminal else "",
+    )
+    cells: list[list[str]] = []
+    for key in comparison.keys:
+        table.add_column(Text(key), justify="right" if rows[key].dtype.is_numeric() else "left", overflow="fold")
+        texts = texts_of(comparison.table[key].unique())
+        cells.append([texts.get(value) or text_of_value(value) for value in rows[key]])
+    table.add_column("n", justify="right", no_wrap=True)
+    cells.append([str(n) if n == runs else f"{n}/{runs}" for n, runs in rows.select("n", "runs").iter_rows()])
+    if comparison.metric:
+        for part in ("final", "best"):
+            table.add_column(part, justify="left", no_wrap=True, style="green" if terminal and part == "final" else "")
+            cells.append(_spread(rows[f"{part}_mean"].to_list(), comparison.widths(part)[: rows.height]))
+    for state in [standing for standing in comparison.accounting.standings if standing in rows.columns]:
+        table.add_column(state, justify="right", no_wrap=True, style="red" if terminal and state in _BAD else "")
+        cells.append([str(count or "") for count in rows[state]])
+    for row in zip(*cells, strict=True):
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+_BAD = {"diverged", "failed", "timed_out", "lost"}
+
+
+def _notes(comparison: Comparison, shown: int) -> list[Text]:
+    results, accounting = comparison.results, comparison.accounting
+    notes = [accounting.line(comparison.statistic if comparison.metric else "")]
+    if shown < comparison.table.height:
+        notes.append(f"{_many(comparison.table.height - shown, 'more variant')} not shown (--limit)")
+    if comparison.left_out:
+        states = sorted(accounting.rule.states - {"succeeded"})
+        counted = " and ".join(["succeeded", *states]) if states else "succeeded"
+        counts = ", ".join(f"{count} {state}" for state, count in comparison.left_out.items())
+        notes.append(f"Only {counted} runs count: {counts} left out (--include STATE counts them).")
+    waiting = sum(results.waiting.values())
+    if waiting:
+        notes.append(f"{_many(waiting, 'more run')} queued, without a directory yet.")
+    notes += [f"{note[0].upper()}{note[1:]}." for note in accounting.notes()]
+    if comparison.metric is None:
+        texts = ", ".join(results.text_metrics[:_GROUPS_NAMED])
+        notes.append(f"No run has logged a metric{f', only text: {texts}' if texts else ''}.")
+    else:
+        notes += _said_of_values(comparison)
+    if not comparison.keys and results.runs.height > 1:
+        notes.append("All runs are of one variant.")
+    for problem in results.problems[:_PROBLEMS_SHOWN]:
+        notes.append(f"not read: {problem}")
+    if len(results.problems) > _PROBLEMS_SHOWN:
+        notes.append(f"and {_many(len(results.problems) - _PROBLEMS_SHOWN, 'more problem')}")
+    notes += [line for line in (sources_line(results), unread_line(results)) if line]
+    notes.append(f"in {results.base}")
+    return [Text(note, style="dim") for note in notes]
+
+
+def _said_of_values(comparison: Comparison) -> list[str]:
+    way = "highest" if comparison.mode == "max" else "lowest"
+    notes = [f"final: last row; best: {way} row, an extreme over time, which flatters noise."]
+    gain = comparison.optimism
+    if gain is not None and gain > 0 and comparison.rivals > 1:
+        task = " of its task" if comparison.rivals < comparison.table["final_mean"].is_finite().sum() else ""
+        notes.append(
+            f"First of {comparison.rivals}{task} by its own seeds: on new ones expect its final about {gain:.2g} "
+            f"{'lower' if comparison.mode == 'max' else 'higher'}."
+        )
+    if comparison.chosen:
+        notes.append(f"{comparison.chosen}.")
+    return notes
+
+
+def _spread(means: Sequence[float | None], widths: Sequence[float | None]) -> list[str]:
+    """Return `mean ± width` of a column, each row with the digits that its own width is worth."""
+    alone = texts_of(mean for mean, width in zip(means, widths, strict=True) if not width)
+    pairs = [_digits(mean, width, alone) for mean, width in zip(means, widths, strict=True)]
+    exact = {mean for mean, width in zip(means, widths, strict=True) if mean is not None and width == 0}
+    rounded = _rounded(exact, [width for _, width in pairs])
+    pairs = [
+        (rounded.get(mean, text), width) if width == "0" else (text, width)
+        for mean, (text, width) in zip(means, pairs, strict=True)
+    ]
+    left = max((len(mean) for mean, _ in pairs), default=0)
+    return [f"{mean.rjust(left)}{f' ± {width}' if width else ''}" for mean, width in pairs]
+
+
+def _rounded(means: Collection[float], widths: Sequence[str]) -> dict[float | None, str]:
+    """Return means whose runs all agree, to the places of the column's widths; none where two would look alike.
+
+    A whole number stays whole.
+    """
+    places = [len(width.partition(".")[2]) for width in widths if "." in width and "e" not in width]
+    if not places:
+        return {}
+    texts: dict[float | None, str] = {
+        mean: f"{mean:.{max(places)}f}" for mean in means if math.isfinite(mean) and mean != int(mean)
+    }
+    return (
+        texts if len(set(texts.values())) == len(texts) and not any(float(text) == 0 for text in texts.values()) else {}
+    )
+
+
+def _digits(mean: float | None, width: float | None, alone: Mapping[Hashable, str]) -> tuple[str, str]:
+    """Return a mean and its width in text: two digits of the width, and the mean to the same place.
+
+    A mean without a width is in `alone`, in which different ones differ.
+    """
+    if mean is None or not math.isfinite(mean):
+        return text_of_value(mean), ""
+    if width is None or not math.isfinite(width) or width == 0:
+        return alone.get(mean) or text_of_value(mean), "" if width is None else text_of_value(width)
+    decimals = 1 - math.floor(math.log10(width))
+    if -_WHOLE_DIGITS <= decimals <= _DECIMALS:
+        return f"{mean:.{max(decimals, 0)}f}", f"{width:.{max(decimals, 0)}f}"
+    digits = max(0, math.floor(math.log10(abs(mean) or width)) + decimals)
+    return f"{mean:.{digits}e}", f"{width:.1e}"

@@ -1,0 +1,162 @@
+"""A chart of one score a run, as a table; and what all charts of one metric are made from. Pure.
+
+Each chart's `data` is what an export writes as CSV; Plotly and matplotlib only draw it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import polars as pl
+
+from runslot.errors import InvalidInput
+from runslot.results.accounting import COUNTED, DIVERGED, Accounting, tasks_of
+from runslot.results.results import BEST, FINAL, Results
+from runslot.results.summary import Mode
+from runslot.view.data.choices import Choices
+from runslot.view.data.groups import Group, Groups, group
+from runslot.view.data.ranking import (
+    Tally,
+    account_of,
+    best_words,
+    coloured,
+    limit_of,
+    mode_for,
+    ranked,
+    scores_of,
+    tallies,
+)
+
+Mark = Literal["bars", "points", "profile", "scatter", "heat", "parallel"]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One figure of a view."""
+
+    mark: Mark
+    metric: str
+    split: str
+    across: str
+    """Title of the horizontal axis."""
+    down: str
+    """Title of the vertical axis."""
+    data: pl.DataFrame
+    """`bars`, `points`: `part` (`group`, or `run`), `label`, `colour`, `value`, `low`, `high`, `diverged` (a number of
+    runs), `n`, a bar a label from the top. `profile`: `label`, `colour`, `dash`, `n`, `x`, `value`, `low`, `high`.
+    `scatter`: `label`, `colour`, `index`, `run`, `x` (numbers or text), `value` (null for a run that diverged). `heat`:
+    `across`, `down`, `value`, `n`. `parallel`: `line`, `run`, `axis`, `place` (0 to 1), `text`, `value`, `brushed`."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the drawing needs besides: `log` (axes), `limits` and `mark` (a line) of the axis of values, `order` of
+    categories, `axes` of parallel coordinates."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One metric of a view."""
+
+    chosen: Results
+    everything: Results
+    choices: Choices
+    metric: str
+    scored: pl.DataFrame
+    """The runs that count or diverged, of the series that are drawn, with `standing` and `score` (see `scores_of`)."""
+    series: Groups
+    accounting: Accounting
+    tallies: Mapping[int, Tally]
+    colours: Mapping[int, int]
+    """By place of a series that is drawn, best first where not all are: the number of its colour."""
+    quick: bool
+    notes: list[str]
+
+    @property
+    def mode(self) -> Mode:
+        """Which way is better."""
+        return mode_for(self.choices, self.metric)
+
+    def splits(self) -> list[tuple[str, pl.DataFrame]]:
+        """Return the scored runs of each figure, under what its title says."""
+        splits = group(self.chosen, self.choices.split)
+        place = pl.Series([splits.of[run] for run in self.scored["run"]], dtype=pl.Int64)
+        return [(g.label if g.values else "", self.scored.filter(place == i)) for i, g in enumerate(splits.groups)]
+
+    def grouped(self, scored: pl.DataFrame) -> list[tuple[Group, pl.DataFrame]]:
+        """Return the runs of each series that is drawn, has any and is not hidden; `index` is its colour's number."""
+        place = pl.Series([self.series.of[run] for run in scored["run"]], dtype=pl.Int64)
+        drawn = [
+            (dataclasses.replace(self.series.groups[at], index=index), scored.filter(place == at))
+            for at, index in self.colours.items()
+        ]
+        return [(found, own) for found, own in drawn if own.height and found.label not in self.choices.hide]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Columns whose values are tasks."""
+        return tasks_of(self.everything) if self.choices.tasks is None else self.choices.tasks
+
+    @property
+    def pooled_tasks(self) -> tuple[str, ...]:
+        """Tasks that a group or figure does not tell apart."""
+        return tuple(task for task in self.tasks if task not in (*self.series.keys, *self.choices.split))
+
+
+def view_of(
+    chosen: Results, everything: Results, choices: Choices, metric: str, series: Groups, *, quick: bool, most: int
+) -> View:
+    """Return what the charts of one metric are made from; of more than `most` series the best ones are drawn."""
+    tasks = tasks_of(everything) if choices.tasks is None else choices.tasks
+    pooled = [task for task in tasks if task not in (*series.keys, *choices.split)]
+    accounting = account_of(chosen, metric, choices, series, pooled, scales=tasks)
+    scored = scores_of(chosen, metric, choices, accounting)
+    scored = scored.filter(pl.col("standing").is_in([COUNTED, DIVERGED]))
+    without = scored.filter((pl.col("standing") == COUNTED) & pl.col("score").is_null()).height
+    notes = [accounting.line()]
+    if without:
+        notes.append(f"{without} of them have no such score")
+    scored = scored.filter((pl.col("standing") == DIVERGED) | pl.col("score").is_not_null())
+    places = sorted({series.of[run] for run in scored["run"]})
+    limit = limit_of(choices, len(places), most)
+    if limit < len(places):
+        drawn = ranked(scored, series, mode_for(choices, metric), places)[:limit]
+        notes.append(best_words(choices, series, chosen.identity, limit, len(series.groups)))
+        shown = pl.Series([series.of[run] in set(drawn) for run in scored["run"]], dtype=pl.Boolean)
+        scored = scored.filter(shown)
+    else:
+        drawn = places
+    notes += accounting.notes()
+    colours = coloured(series.groups, drawn)
+    return View(
+        chosen,
+        everything,
+        choices,
+        metric,
+        scored,
+        series,
+        accounting,
+        tallies(accounting, series),
+        colours,
+        quick,
+        notes,
+    )
+
+
+def axes(results: Results, choices: Choices) -> tuple[str, str]:
+    """Return the columns across and down of a scatter or heat map; by default the parameters with the most values."""
+    keys = sorted(results.varying, key=lambda key: -results.runs[key].n_unique())
+    across = choices.across or (keys[0] if keys else "seed")
+    down = choices.down or next((key for key in keys if key != across), "seed")
+    for column in (across, down):
+        if column not in results.runs.columns:
+            raise InvalidInput(f"no run has a column {column!r}")
+    return across, down
+
+
+def heading(column: str) -> str:
+    """Return a column's name for an axis."""
+    for prefix, words in ((FINAL, "final"), (BEST, "best")):
+        if column.startswith(prefix):
+            return f"{column.removeprefix(prefix)} ({words})"
+    return column

@@ -1,0 +1,414 @@
+"""The curves of a view: panels of curves over seeds with bands, to be drawn by Plotly or by matplotlib. Pure.
+
+Who counts is `runslot.results.accounting`'s rule. A run that diverged stands in the figure with a mark where it did,
+and ends its group's curve there, unless the rule drops it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from runslot.errors import InvalidInput
+from runslot.results.accounting import COUNTED, DIVERGED, Accounting, tasks_of
+from runslot.results.results import Results
+from runslot.view.data.alignment import last_values, plain_rows
+from runslot.view.data.choices import ROW, Choices
+from runslot.view.data.groups import Group, Groups, default_series, default_x, default_y, group
+from runslot.view.data.ranking import (
+    Tally,
+    account_of,
+    best_words,
+    coloured,
+    limit_of,
+    mode_for,
+    ranked,
+    scores_of,
+    tallies,
+)
+from runslot.view.data.rows import Rows
+from runslot.view.data.spread import ALL, FEW, Numbers, Request, few_of, lines_of, means_of, scaled
+
+MOST_CURVES = 60
+"""Series of one figure; more of them say nothing, and are named as left out."""
+MOST_PANELS = 48
+MOST_BANDS = 24
+"""Curves of one figure that have a band; more of these lie on one another."""
+_MOST_RUNS = 120
+"""Runs of one figure that are drawn by themselves."""
+_POINTS = 500
+_BANDED_POINTS, _LINE_POINTS = 4_200, 10_000
+"""Points of all curves of a view together, with a band or without: what keeps an answer below 200 KB."""
+_FEWEST = 40
+
+
+def words_of(band_: str, level: float = 0.95) -> str:
+    """Return what a band shows, in words for captions."""
+    percent = f"{100 * level:.4g} %"
+    return {
+        "auto": f"mean ± {percent} t (n < {FEW}: runs)",
+        "mean-ci": f"mean ± {percent} t interval",
+        "mean-std": "mean ± standard deviation",
+        "mean-sem": "mean ± standard error",
+        "median-quartiles": "median, quartiles",
+        "iqm": f"interquartile mean, {percent} bootstrap interval",
+        "runs": "each run",
+    }[band_]
+
+
+def words_at(band_: str, level: float, sizes: Collection[int]) -> str:
+    """Return what a band shows of groups of so many runs."""
+    if band_ != "auto" or not sizes or min(sizes) >= FEW:
+        return words_of("mean-ci" if band_ == "auto" else band_, level)
+    if max(sizes) >= FEW:
+        return words_of(band_, level)
+    return "mean and each run" if max(sizes) > 1 else "each run"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve of one panel."""
+
+    label: str
+    index: int
+    """Picks colour and dash; equal for equal groups in all panels."""
+    runs: int
+    """Runs of its group that count."""
+    points: pl.DataFrame
+    """`x`, `n`, `center`, `low`, `high`, ordered by `x`; `low` and `high` null where there is no width."""
+    run: str | None = None
+    """The run, where each one is drawn by itself."""
+    member: bool = False
+    """One of the runs of a group whose mean is drawn, too."""
+    group: str = ""
+    """The label of its series."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a run diverged: the last place at which it had a value."""
+
+    x: float
+    y: float
+    label: str
+    index: int
+    run: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure of a view."""
+
+    y: str
+    x: str
+    split: str
+    """Values of the columns that figures are split by; empty where they are not."""
+    curves: tuple[Curve, ...]
+    bare: bool = False
+    """Bands are not drawn, because there are too many curves."""
+    log: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """All panels of a view, and what a caption has to say of them."""
+
+    panels: tuple[Panel, ...]
+    series: Groups
+    colours: Mapping[int, int]
+    """By place of a series that is drawn: the number of its colour."""
+    tallies: Mapping[int, Tally]
+    """By place of a series: how many runs it has."""
+    notes: tuple[str, ...]
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Series that are drawn, in their order, for the legend."""
+        return tuple(found for place, found in enumerate(self.series.groups) if place in self.colours)
+
+
+def draw(chosen: Results, rows: Rows, choices: Choices, everything: Results, *, quick: bool = False) -> Drawing:
+    """Compute the panels of `chosen` runs, which are some of `everything`, whose rows are `rows`.
+
+    With `quick`, what a screen does not show is left out: a bootstrap is cut down to what takes a moment, many curves
+    have no bands; the notes say so. Raises `InvalidInput` for a metric or column that no run has.
+    """
+    metrics = [chosen.metric(name) for name in choices.y or default_y(chosen.common_metrics)]
+    if not metrics:
+        raise InvalidInput("there is nothing to draw: no run has logged a number")
+    x = choices.x or default_x(chosen.metrics)
+    x = x if x == ROW else chosen.metric(x)
+    keys = default_series(everything) if choices.series is None else choices.series
+    series, splits = group(chosen, keys, everything), group(chosen, choices.split)
+    count = len(metrics) * len(splits.groups)
+    if count > MOST_PANELS:
+        raise InvalidInput(f"{count} figures are too many to show; split by fewer columns")
+    tasks = tasks_of(everything) if choices.tasks is None else choices.tasks
+    view = _View(rows, chosen, x, series, splits, choices, quick, len(metrics), tasks)
+    drawn = [_metric(view, y) for y in metrics]
+    places = list(dict.fromkeys(place for part in drawn for place in part.drawn))
+    if len(places) == len(series.groups) or not _limited(view):
+        places.sort()
+    colours = coloured(series.groups, places)
+    panels = [_panel(view, part, i, colours) for part in drawn for i in range(len(splits.groups))]
+    return Drawing(tuple(panels), series, colours, drawn[0].tallies, _notes(view, drawn, panels))
+
+
+@dataclass(frozen=True)
+class _View:
+    """What all panels of a drawing share."""
+
+    rows: Rows
+    chosen: Results
+    x: str
+    series: Groups
+    splits: Groups
+    choices: Choices
+    quick: bool
+    metrics: int
+    tasks: tuple[str, ...]
+    """Columns whose values are tasks, each of a scale of its own."""
+
+
+@dataclass(frozen=True)
+class _Metric:
+    """One metric of a view, before it is cut into panels."""
+
+    y: str
+    accounting: Accounting
+    tallies: Mapping[int, Tally]
+    drawn: tuple[int, ...]
+    """Places of the series that are drawn in some panel, best first where not all are."""
+    numbers: pl.DataFrame
+    """`panel`, `series`, `run`, `curve`, `member`, `x`, `n`, `center`, `low`, `high`."""
+    diverged: pl.DataFrame
+    """`run`, `panel`, `series`, `x`, `y` of the runs that diverged in what is drawn."""
+    smoothing: str
+    coarse: int
+    repetitions: int
+    banded: bool
+    limited: bool
+    """Whether some of its series are not drawn, since they are not among the best."""
+    scaled: tuple[str, ...] = ()
+    """Tasks over which some curve is averaged."""
+    left_out: int = 0
+    """Runs of small groups that are not drawn by themselves, since they are too many."""
+
+
+_NULL = pl.lit(None, pl.Float64)
+
+
+def _limited(view: _View) -> bool:
+    return limit_of(view.choices, len(view.series.groups)) < len(view.series.groups)
+
+
+def _metric(view: _View, y: str) -> _Metric:
+    choices, rows = view.choices, view.rows
+    accounting = account_of(view.chosen, y, choices, view.series, scales=view.tasks, curves=True)
+    standing = dict(accounting.runs.select("run", "standing").iter_rows())
+    runs = [run for run, how in standing.items() if how in {COUNTED, DIVERGED}]
+    table = pl.DataFrame(
+        {
+            "run": [rows.numbers[run] for run in runs],
+            "panel": [view.splits.of[run] for run in runs],
+            "series": [view.series.of[run] for run in runs],
+            "diverged": [standing[run] == DIVERGED for run in runs],
+        },
+        schema={"run": pl.UInt32, "panel": pl.Int32, "series": pl.Int32, "diverged": pl.Boolean},
+    )
+    kept, drawn = _kept(view, y, table, accounting)
+    plain, smoothing = plain_rows(rows, view.x, y, kept["run"], choices.smooth)
+    tasks = tuple(task for task in view.tasks if task in accounting.pooled and choices.band != "runs")
+    worst = choices.diverged == "worst" and bool(kept["diverged"].any())
+    finals = _finals(view, y, accounting, tasks) if tasks or worst else kept.clear()
+    if tasks:
+        plain, finals = scaled(plain, finals)
+    lines = max(1, kept.select("panel", "series").n_unique() if choices.band != "runs" else kept.height)
+    busiest = kept.select("panel", "series").unique()["panel"].value_counts()["count"].max()
+    crowded = isinstance(busiest, int) and busiest > MOST_BANDS
+    banded = choices.band != "runs" and (not view.quick or not crowded)
+    points = max(_FEWEST, min(_POINTS, (_BANDED_POINTS if banded else _LINE_POINTS) // (lines * view.metrics)))
+    request = Request(choices, view.quick, view.metrics, points, banded)
+    left_out = 0
+    if choices.band == "runs":
+        part = Numbers(lines_of(request, plain, kept, member=False), 0, ALL)
+    else:
+        part = means_of(request, plain, kept, rows, _extents(view, finals) if worst else None)
+        few = few_of(kept) if choices.band == "auto" else kept.clear()
+        left_out = max(0, few.height - _MOST_RUNS)
+        members = lines_of(request, plain, few if not left_out else few.clear(), member=True)
+        part = Numbers(pl.concat([part.frame, members.select(part.frame.columns)]), part.coarse, part.repetitions)
+    numbers = part.frame.with_columns(curve=pl.struct("panel", "series", "member", "run").rank("dense"))
+    ends = _ends(plain, kept.filter("diverged"), numbers)
+    return _Metric(
+        y,
+        accounting,
+        tallies(accounting, view.series),
+        drawn,
+        numbers,
+        ends,
+        smoothing,
+        part.coarse,
+        part.repetitions,
+        banded,
+        kept.height < table.height,
+        tasks,
+        left_out,
+    )
+
+
+def _finals(view: _View, y: str, accounting: Accounting, tasks: Sequence[str]) -> pl.DataFrame:
+    """Return `run`, `task`, `final` as the rule takes it, and `low` and `high` among those counted of its task."""
+    scored = scores_of(view.chosen, y, dataclasses.replace(view.choices, by="final"), accounting)
+    score = pl.col("score")
+    counted = pl.when(pl.col("standing") == COUNTED, score.is_finite()).then(score)
+    low, high = (part.over(tasks) if tasks else part for part in (counted.min(), counted.max()))
+    task = pl.struct(tasks).rank("dense") if tasks else pl.lit(0)
+    numbers = pl.Series("run", [view.rows.numbers[run] for run in scored["run"]], dtype=pl.UInt32)
+    return scored.select(numbers, task=task, final=score, low=low, high=high)
+
+
+def _extents(view: _View, finals: pl.DataFrame) -> pl.DataFrame:
+    """Return `run`, `final`, and the first and last x at which the run has a row, with a number or not."""
+    x = pl.col(view.x).cast(pl.Float64)
+    rows = view.rows.frame.filter(x.is_finite()).group_by("run").agg(start=x.min(), stop=x.max())
+    return finals.select("run", "final").join(rows, on="run", how="left")
+
+
+def _kept(view: _View, y: str, table: pl.DataFrame, accounting: Accounting) -> tuple[pl.DataFrame, tuple[int, ...]]:
+    """Return the runs of the series that are drawn, and these series, best first where not all are drawn."""
+    places = sorted(set(table["series"]))
+    panels = table.select("panel", "series").unique()
+    counts = dict(panels["panel"].value_counts().iter_rows())
+    limits = {panel: min(limit_of(view.choices, count), MOST_CURVES) for panel, count in counts.items()}
+    if all(limits[panel] == count for panel, count in counts.items()):
+        return table, tuple(places)
+    scored = scores_of(view.chosen, y, view.choices, accounting)
+    mode = mode_for(view.choices, y)
+    splits = pl.Series([view.splits.of[run] for run in scored["run"]], dtype=pl.Int32)
+    best: list[tuple[int, int]] = []
+    for panel in sorted(counts):
+        among = set(panels.filter(panel=panel)["series"])
+        order = ranked(scored.filter(splits == panel), view.series, mode, among)
+        best += [(panel, place) for place in order[: limits[panel]]]
+    some = pl.DataFrame(best, schema={"panel": pl.Int32, "series": pl.Int32}, orient="row")
+    kept = table.join(some, on=["panel", "series"], how="semi", maintain_order="left")
+    return kept, tuple(dict.fromkeys(place for _, place in best))
+
+
+def _ends(plain: pl.DataFrame, diverged: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
+    """Return where runs diverged; one that never had a value is marked at the lower left."""
+    if not diverged.height:
+        return diverged.select("run", "panel", "series").with_columns(x=_NULL, y=_NULL)
+    last = last_values(plain, diverged["run"])
+    corner = (numbers["x"].min(), numbers["center"].min())
+    x0, y0 = (float(v) if isinstance(v, int | float) else 0.0 for v in corner)
+    places = [last.get(run, (x0, y0)) for run in diverged["run"]]
+    columns = {"x": [x for x, _ in places], "y": [y for _, y in places]}
+    return diverged.select("run", "panel", "series").hstack(
+        pl.DataFrame(columns, schema=dict.fromkeys("xy", pl.Float64))
+    )
+
+
+def _panel(view: _View, part: _Metric, number: int, colours: Mapping[int, int]) -> Panel:
+    names = list(view.rows.numbers)
+    groups = view.series.groups
+    curves: list[Curve] = []
+    own = part.numbers.filter(panel=number).sort("curve", maintain_order=True)
+    for points in own.partition_by("curve", maintain_order=True):
+        place, at, member = points.select("series", "run", "member").row(0)
+        run = None if at is None else names[at]
+        label = groups[place].label if run is None else f"{run} ({groups[place].label})"
+        shape = points.select("x", "n", "center", "low", "high")
+        runs = 1 if run is not None else part.tallies[place].n
+        curves.append(Curve(label, colours[place], runs, shape, run, member, groups[place].label))
+    curves.sort(key=lambda curve: curve.member)
+    marks = tuple(
+        Mark(x, y, groups[place].label, colours[place], names[run])
+        for run, _, place, x, y in part.diverged.filter(panel=number).iter_rows()
+    )
+    group_ = view.splits.groups[number]
+    choices = view.choices
+    bare = not part.banded and choices.band != "runs"
+    split = group_.label if group_.values else ""
+    y = f"{part.y}, scaled" if part.scaled else part.y
+    return Panel(
+        y, view.x, split, tuple(curves), bare, _log_axes(curves, choices.log), choices.low, choices.high, marks
+    )
+
+
+def _notes(view: _View, drawn: Sequence[_Metric], panels: Sequence[Panel]) -> tuple[str, ...]:
+    choices = view.choices
+    repetitions = min(part.repetitions for part in drawn)
+    bare = any(panel.bare for panel in panels)
+    sizes = {part.tallies[place].n for part in drawn for place in part.drawn}
+    words = words_at(choices.band, choices.level, sizes)
+    words = words.partition(" ±")[0].partition(",")[0] if bare else words
+    if repetitions < ALL:
+        words += f" of {repetitions} resamplings, drawn straight between some values of x,"
+    notes = list(dict.fromkeys(part.accounting.line(words) for part in drawn))
+    if any(part.limited for part in drawn):
+        identity = view.chosen.identity
+        each = " in each figure" if len(view.splits.groups) > 1 else ""
+        limit = min(limit_of(choices, len(view.series.groups)), MOST_CURVES)
+        notes.append(best_words(choices, view.series, identity, limit, len(view.series.groups)) + each)
+    if bare:
+        notes.append(f"bands are left out, since a figure has more than {MOST_BANDS} curves")
+    if smoothing := next((part.smoothing for part in drawn if part.smoothing), ""):
+        notes.append(smoothing)
+    coarse = max(part.coarse for part in drawn)
+    if coarse:
+        notes.append(f"runs have too many unlike values of x: they are averaged at {coarse} even ones")
+    left_out = max(part.left_out for part in drawn)
+    if left_out:
+        notes.append("single runs are not drawn, since they are too many")
+    for part in drawn:
+        if part.scaled:
+            words = ", ".join(part.scaled)
+            notes.append(f"{part.y} scaled within each {words}: 0 the lowest final value of these runs, 1 the highest")
+    if any(panel.marks for panel in panels):
+        ends = {
+            "nan": ", and its group's curve ends",
+            "drop": "",
+            "worst": ", and has the worst final value from there",
+        }
+        notes.append(f"×: a run diverged{ends[choices.diverged] if choices.band != 'runs' else ''}")
+    if any(_drops(curve) for panel in panels for curve in panel.curves):
+        notes.append("○: runs end, the mean goes on over fewer")
+    notes += _beyond_logarithms(panels, choices.log)
+    notes += dict.fromkeys(note for part in drawn for note in part.accounting.notes())
+    if any(not panel.curves for panel in panels):
+        notes.append("some figures are empty: no run has both metrics")
+    return tuple(notes)
+
+
+_COLUMNS = {"x": "x", "y": "center"}
+
+
+def _log_axes(curves: Sequence[Curve], chosen: Sequence[str]) -> tuple[str, ...]:
+    """Return the axes that were chosen to be logarithmic and have a value above 0."""
+    return tuple(axis for axis in chosen if any((curve.points[_COLUMNS[axis]] > 0).any() for curve in curves))
+
+
+def _beyond_logarithms(panels: Sequence[Panel], chosen: Sequence[str]) -> list[str]:
+    """Return what logarithmic axes do not show."""
+    notes = []
+    for axis in chosen:
+        full = [panel for panel in panels if panel.curves]
+        plain = dict.fromkeys(panel.x if axis == "x" else panel.y for panel in full if axis not in panel.log)
+        if plain:
+            notes.append(f"the {axis} axis of {', '.join(plain)} is not logarithmic, since no value is above 0")
+        curves = [curve for panel in full if axis in panel.log for curve in panel.curves]
+        if any((curve.points[_COLUMNS[axis]] <= 0).any() for curve in curves):
+            notes.append(f"values of 0 and below are not on the logarithmic {axis} axis")
+    return notes
+
+
+def _drops(curve: Curve) -> bool:
+    return bool((curve.points["n"].cast(pl.Int64).diff() < 0).any())

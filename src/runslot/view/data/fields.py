@@ -1,0 +1,111 @@
+"""Charts that place runs by their parameters: scatter, heat map, parallel coordinates. Pure."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from runslot.errors import InvalidInput
+from runslot.view.data.brush import Scale, read_brushes, within
+from runslot.view.data.chart import Chart, View, axes, heading
+from runslot.view.data.groups import default_series, in_order, text_of
+from runslot.view.data.palette import stroke
+
+MOST_CELLS = 2500
+_BELOW = -0.04
+"""Where on the axis of scores runs end that have none."""
+
+
+def scatter(view: View) -> list[Chart]:
+    """Return a point a run: its score over any column."""
+    across = axes(view.chosen, view.choices)[0]
+    found = []
+    for split, scored in view.splits():
+        parts = []
+        numeric = scored[across].dtype.is_numeric()
+        for each, own in view.grouped(scored):
+            x = own[across].cast(pl.Float64) if numeric else text_of(own[across])
+            parts.append(
+                pl.DataFrame({"run": own["run"], "x": x, "value": own["score"].fill_nan(None)}).select(
+                    pl.lit(each.label).alias("label"),
+                    pl.lit(stroke(each.index).colour).alias("colour"),
+                    pl.lit(each.index).alias("index"),
+                    "run",
+                    "x",
+                    "value",
+                )
+            )
+        data = pl.concat(parts) if parts else pl.DataFrame(schema={"label": pl.String})
+        order = () if numeric else tuple(in_order(text_of(scored[across])))
+        log = ("x",) if numeric and _spans_decades(scored[across]) else ()
+        settings = {"log": log, "order": order, "worst": view.mode == "min"}
+        found.append(Chart("scatter", view.metric, split, heading(across), view.metric, data, settings))
+    return found
+
+
+def _spans_decades(values: pl.Series) -> bool:
+    positive = values.drop_nulls()
+    low, high = positive.min(), positive.max()
+    return isinstance(low, int | float) and isinstance(high, int | float) and low > 0 and high / low >= 50
+
+
+def heat(view: View) -> list[Chart]:
+    """Return a cell for each pair of values: the mean score over its runs, and how many they are."""
+    across, down = axes(view.chosen, view.choices)
+    scored = view.scored
+    cells = pl.DataFrame({"across": text_of(scored[across]), "down": text_of(scored[down]), "value": scored["score"]})
+    xs, ys = in_order(cells["across"]), in_order(cells["down"])
+    if len(xs) * len(ys) > MOST_CELLS:
+        raise InvalidInput(f"{len(xs)} × {len(ys)} cells are too many for a heat map; choose columns with fewer values")
+    means = cells.group_by("across", "down", maintain_order=True).agg(pl.col("value").mean(), n=pl.col("value").count())
+    settings = {"order": tuple(xs), "order_down": tuple(ys)}
+    return [Chart("heat", view.metric, "", heading(across), heading(down), means, settings)]
+
+
+def parallel(view: View) -> list[Chart]:
+    """Return a line a run across an axis a parameter, to its score."""
+    choices = view.choices
+    keys = (default_series(view.everything) if choices.series is None else choices.series) or view.chosen.varying
+    scored = view.scored
+    finite = scored["score"].is_finite().fill_null(value=False)
+    columns = [*dict.fromkeys(key for key in keys if key in scored.columns), "score"]
+    scales = [
+        Scale.of(column, scored[column].filter(finite) if column == "score" else scored[column]) for column in columns
+    ]
+    names = [heading(column) if column != "score" else f"{view.metric} ({choices.by})" for column in columns]
+    passing = within(scored.with_columns(pl.col("score").alias(names[-1])), choices.brush)  # as the axis is headed, too
+    if not finite.all():
+        view.notes.append("runs that diverged are grey, and end below the last axis")
+    worst = scored["score"].filter(finite).max() if view.mode == "min" else scored["score"].filter(finite).min()
+    values = scored.select(pl.when(finite).then("score").otherwise(pl.lit(worst, pl.Float64)))["score"]
+    parts = []
+    for column, scale, name in zip(columns, scales, names, strict=True):
+        texts = text_of(scored[column])
+        parts.append(
+            pl.DataFrame(
+                {
+                    "line": pl.int_range(scored.height, eager=True),
+                    "run": scored["run"],
+                    "axis": [name] * scored.height,
+                    "place": pl.Series(_places(scale, scored[column], finite, column), dtype=pl.Float64),
+                    "text": texts,
+                    "value": values,
+                    "brushed": passing & finite,
+                }
+            )
+        )
+    described = [
+        {"column": column, "name": name, **scale.to_json()}
+        for column, scale, name in zip(columns, scales, names, strict=True)
+    ]
+    settings = {"axes": described, "brush": read_brushes(choices.brush)}
+    if choices.brush:
+        view.notes.append(f"{int(passing.sum())} of {scored.height} runs pass the marked ranges; the others are grey")
+    return [Chart("parallel", view.metric, "", "", "", pl.concat(parts), settings)]
+
+
+def _places(scale: Scale, values: pl.Series, finite: pl.Series, column: str) -> list[float | None]:
+    """Return where a run's line crosses an axis; below that of scores where it diverged."""
+    if column != "score":
+        return scale.places(values)
+    places = scale.places(values.fill_nan(None))
+    return [place if known else _BELOW for place, known in zip(places, finite, strict=True)]

@@ -1,0 +1,414 @@
+"""Charts of one score a run as Plotly figures: bars, profiles, scatter, heat map, parallel coordinates. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from runslot.view.data.brush import Brush, Scale
+from runslot.view.data.chart import Chart
+from runslot.view.data.palette import LINES, SEQUENCE, faint
+from runslot.view.plotly.curves import GREY, GRID, LOG, Figure, base_layout, numbers, plain
+from runslot.view.web.grid import shared_start
+
+_SHADES = len(SEQUENCE)
+_MOST_DOTS, _MOST_POINTS, _MOST_LINES = 600, 2000, 1200
+_GRAIN = 300
+"""Places along an axis that a screen can tell apart: what lies on the same one is drawn once."""
+_SYMBOLS = ("circle", "diamond", "square", "x")
+BASE_MARK = "#0072B2"
+
+
+def figure_of(chart: Chart) -> Figure:
+    """Return the figure of a chart."""
+    figure: Figure = _DRAWN[chart.mark](chart)
+    return figure
+
+
+def _intervals(chart: Chart) -> Figure:
+    """Return a line a label: the runs as small dots, and a bar or a point with its interval."""
+    data = chart.data
+    groups = data.filter(part="group")
+    layout = base_layout(chart.across, "")
+    labels = [plain(label) for label in groups["label"]]
+    layout["yaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": labels[::-1]}
+    layout["yaxis"] |= {"title": {"text": ""}, "range": [-0.6, len(labels) - 0.4]}
+    layout["height"] = max(180, 80 + 30 * len(labels))
+    layout["hovermode"] = "closest"
+    if "x" in chart.settings["log"]:
+        layout["xaxis"] |= LOG
+    _limit(layout["xaxis"], *chart.settings["limits"])
+    if (mark := chart.settings.get("mark")) is not None:
+        line = {"color": GREY, "width": 1, "dash": "dot"}
+        layout["shapes"] = [{"type": "line", "x0": mark, "x1": mark, "yref": "paper", "y0": 0, "y1": 1, "line": line}]
+    traces = [_middle(chart.mark, row) for row in groups.iter_rows(named=True) if row["value"] is not None]
+    layout["annotations"] = [_nothing(row) for row in groups.iter_rows(named=True) if row["diverged"]]
+    runs = data.filter(part="run")
+    if 0 < runs.height <= _MOST_DOTS:
+        traces.append(_dots(runs, few=runs.height <= 12 * len(labels)))
+    # Above the dots, so that these do not hide them.
+    traces += [_interval(row) for row in groups.iter_rows(named=True) if row["high"] is not None]
+    return {"data": traces, "layout": layout}
+
+
+def _limit(axis: dict[str, Any], low: float | None, high: float | None) -> None:
+    """Limit an axis where there is something to limit; plotly takes the end that is left open from the data."""
+    if low is not None or high is not None:
+        axis |= {"range": [low, high], "autorange": "min" if low is None else "max" if high is None else False}
+
+
+def _middle(mark: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    label, colour, low, high, n = (row[name] for name in ("label", "colour", "low", "high", "n"))
+    between = f"  [{low:.4g}, {high:.4g}]" if low is not None and high is not None else ""
+    common = {
+        "x": numbers(pl.Series([row["value"]], dtype=pl.Float64)),
+        "y": [plain(label)],
+        "name": plain(label),
+        "hovertemplate": f"%{{x:.6~g}}{between}  n={n}<extra></extra>",
+    }
+    if mark == "points":
+        return {**common, "type": "scatter", "mode": "markers", "marker": {"color": colour, "size": 11}}
+    bar = {"color": faint(colour, 0.35), "line": {"color": colour, "width": 1.5}}
+    return {**common, "type": "bar", "orientation": "h", "width": 0.66, "marker": bar}
+
+
+def _nothing(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stands at a group of which runs diverged."""
+    return {
+        "xref": "paper",
+        "x": 1,
+        "xanchor": "right",
+        "y": plain(row["label"]),
+        "text": plain(diverged_words(row["diverged"], row["value"])),
+        "showarrow": False,
+        "font": {"size": 11, "color": row["colour"]},
+        "bgcolor": GRID,
+    }
+
+
+def diverged_words(count: int, value: float | None) -> str:
+    """Return what is said at a group of which some runs diverged."""
+    return f"× {count} diverged" + (": no value" if value is None else "")
+
+
+def _interval(row: Mapping[str, Any]) -> dict[str, Any]:
+    value, low, high, colour = (row[name] for name in ("value", "low", "high", "colour"))
+    error = {"type": "data", "symmetric": False, "color": colour, "thickness": 2.5, "width": 6}
+    error |= {"array": numbers(pl.Series([high - value])), "arrayminus": numbers(pl.Series([value - low]))}
+    return {
+        "x": numbers(pl.Series([value])),
+        "y": [plain(row["label"])],
+        "type": "scatter",
+        "mode": "markers",
+        "marker": {"color": colour, "size": 1},
+        "error_x": error,
+        "hoverinfo": "skip",
+        "name": "",
+    }
+
+
+def _dots(runs: pl.DataFrame, *, few: bool) -> dict[str, Any]:
+    return {
+        "x": numbers(runs["value"]),
+        "y": [plain(label) for label in runs["label"]],
+        "type": "scatter",
+        "mode": "markers",
+        "marker": {"color": [faint(colour, 0.55 if few else 0.25) for colour in runs["colour"]], "size": 6},
+        "name": "runs",
+        "hovertemplate": "%{x:.5g}<extra>one run</extra>",
+    }
+
+
+def _profile(chart: Chart) -> Figure:
+    layout = base_layout(chart.across, chart.down)
+    layout["yaxis"] |= {"range": [-0.02, 1.02], "autorange": False}
+    layout["hovermode"] = "closest"
+    curves = chart.data.partition_by("label", maintain_order=True) if chart.data.height else []
+    traces: list[dict[str, Any]] = []
+    for curve in curves:
+        label, colour, dash, n = curve.select("label", "colour", "dash", "n").row(0)
+        common: dict[str, Any] = {"x": numbers(curve["x"]), "type": "scatter", "mode": "lines", "name": plain(label)}
+        edge = {"line": {"width": 0, "color": colour}, "hoverinfo": "skip"}
+        filled = {"fill": "tonexty", "fillcolor": faint(colour, 0.16)}
+        if curve["low"].null_count() < curve.height:
+            traces.append({**common, **edge, "y": numbers(curve["low"])})
+            traces.append({**common, **edge, **filled, "y": numbers(curve["high"])})
+        line = {"color": colour, "dash": dash, "width": 2}
+        said = f"%{{y:.3g}} of n={n}"
+        traces.append({**common, "y": numbers(curve["value"]), "line": line, "hovertemplate": said})
+    return {"data": traces, "layout": layout}
+
+
+def _scatter(chart: Chart) -> Figure:
+    layout = base_layout(chart.across, chart.down)
+    layout["hovermode"] = "closest"
+    data = _thinned(chart.data)
+    numeric = data.height > 0 and data["x"].dtype.is_numeric()
+    if "x" in chart.settings["log"]:
+        layout["xaxis"] |= LOG
+    if not numeric:
+        order = [plain(value) for value in chart.settings["order"]]
+        layout["xaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": order}
+    traces = []
+    common = shared_start(data["run"].to_list()) if data.height else 0
+    data = with_edge(data, high=chart.settings.get("worst", False)) if data.height else data
+    for own in data.partition_by("label", maintain_order=True) if data.height else []:
+        label, colour, index = own.select("label", "colour", "index").row(0)
+        usual = _SYMBOLS[index // 6 % len(_SYMBOLS)]
+        symbol = ["x-thin-open" if gone else usual for gone in own["diverged"]] if own["diverged"].any() else usual
+        traces.append(
+            {
+                "x": numbers(own["x"]) if numeric else [plain(x) for x in own["x"]],
+                "y": numbers(own["value"]),
+                "text": [
+                    plain(run[common:] + (" diverged" if gone else ""))
+                    for run, gone in own.select("run", "diverged").iter_rows()
+                ],
+                "type": "scatter",
+                "mode": "markers",
+                "marker": {"color": colour, "size": 9, "opacity": 0.8, "symbol": symbol},
+                "name": plain(label),
+                "hovertemplate": "%{text}<br>%{x}: %{y:.5g}<extra></extra>",
+            }
+        )
+    return {"data": traces, "layout": layout}
+
+
+def with_edge(data: pl.DataFrame, *, high: bool) -> pl.DataFrame:
+    """Return the points of a scatter with those of runs that diverged beyond the worst one of the others."""
+    lowest, highest = (
+        float(v) if isinstance(v, int | float) else 0.0 for v in (data["value"].min(), data["value"].max())
+    )
+    beyond = 0.06 * ((highest - lowest) or abs(highest) or 1.0)
+    edge = highest + beyond if high else lowest - beyond
+    return data.with_columns(diverged=pl.col("value").is_null(), value=pl.col("value").fill_null(edge))
+
+
+def _thinned(data: pl.DataFrame) -> pl.DataFrame:
+    """Return one point of those that lie on one spot of the screen, and of very many some, the extremes among them."""
+    if data.height <= _MOST_POINTS:
+        return data
+    x = _spots(pl.col("x")) if data["x"].dtype.is_numeric() else pl.col("x")
+    placed = data.with_columns(_x=x, _y=_spots(pl.col("value")))
+    some = placed.unique(["label", "_x", "_y"], keep="first", maintain_order=True).drop("_x", "_y")
+    if some.height <= _MOST_POINTS:
+        return some
+    order = some.with_row_index("_row").sort("value")
+    step = -(-some.height // _MOST_POINTS)
+    kept = pl.concat([order.gather_every(step), order.tail(1)]).unique("_row")
+    return kept.sort("_row").drop("_row")
+
+
+def _spots(column: pl.Expr) -> pl.Expr:
+    low, high = column.min(), column.max()
+    return ((column - low) / (high - low) * _GRAIN).round()
+
+
+def _heat(chart: Chart) -> Figure:
+    """Return a cell for each pair of values, with the mean and n written in it."""
+    xs, ys = chart.settings["order"], chart.settings["order_down"]
+    means = {(a, d): (mean, n) for a, d, mean, n in chart.data.select("across", "down", "value", "n").iter_rows()}
+    layout = base_layout(chart.across, chart.down)
+    layout["xaxis"] |= {"type": "category", "showgrid": False}
+    layout["yaxis"] |= {"type": "category", "showgrid": False}
+    layout["height"] = max(240, min(900, 110 + 46 * len(ys)))
+    trace = {
+        "x": [plain(a) for a in xs],
+        "y": [plain(d) for d in ys],
+        "z": [[_rounded(means.get((a, d))) for a in xs] for d in ys],
+        "type": "heatmap",
+        "colorscale": [[i / (_SHADES - 1), colour] for i, colour in enumerate(SEQUENCE)],
+        "xgap": 2,
+        "ygap": 2,
+        "text": [[_said(means.get((a, d))) for a in xs] for d in ys],
+        "texttemplate": "%{text}" if len(xs) * len(ys) <= 120 else "",
+        "hovertemplate": "%{x}, %{y}: %{text}<extra></extra>",
+        "colorbar": {"thickness": 10, "outlinewidth": 0, "tickfont": {"color": GREY}},
+    }
+    return {"data": [trace], "layout": layout}
+
+
+def _rounded(cell: tuple[float, int] | None) -> float | None:
+    known = cell is not None and cell[0] is not None and math.isfinite(cell[0])
+    return float(f"{cell[0]:.6g}") if cell is not None and known else None
+
+
+def _said(cell: tuple[float, int] | None) -> str:
+    if cell is None:
+        return ""
+    return f"{cell[0]:.4g}<br>n={cell[1]}" if cell[0] is not None and math.isfinite(cell[0]) else "diverged"
+
+
+def _parallel(chart: Chart) -> Figure:
+    """Return a line a run across an axis a parameter, coloured by its score; grey where it is outside a marked range.
+
+    Drawn from plain lines: Plotly's own parallel coordinates need WebGL and code made at run time, which the page's
+    security policy refuses. Dragging along an axis marks a range of it (`view.js`, which reads `meta`).
+    """
+    axes: Sequence[dict[str, Any]] = chart.settings["axes"]
+    count = len(axes)
+    places = chart.data["place"].to_list()
+    lines = len(places) // count if count else 0
+    wide = chart.data.head(lines).select("run", "value", "brushed")
+    lows, highs = wide["value"].min(), wide["value"].max()
+    low, high = (float(v) if isinstance(v, int | float) else 0.0 for v in (lows, highs))
+    span = high - low or 1.0
+    groups: dict[int, dict[tuple[float | None, ...], int]] = {}
+    for line, (value, inside) in enumerate(wide.select("value", "brushed").iter_rows()):
+        shade = min(int((value - low) / span * _SHADES), _SHADES - 1) if inside else -1
+        spots = (places[line + axis * lines] for axis in range(count))
+        spot = tuple(None if at is None else round(at * _GRAIN) / _GRAIN for at in spots)
+        groups.setdefault(shade, {}).setdefault(spot, line)
+    kept = _some_lines(groups)
+    traces = [_lines(kept[shade], count, shade) for shade in sorted(kept)]
+    traces.append(_ends(wide, places[(count - 1) * lines :], kept, count - 1))
+    return {"data": traces, "layout": _parallel_layout(axes, chart.settings["brush"])}
+
+
+Lines = dict[int, dict[tuple[float | None, ...], int]]
+"""By shade, -1 for grey: places along the axes, and one of the lines that go there."""
+
+
+def _some_lines(groups: Lines) -> Lines:
+    """Return of very many lines every so many, evenly over all shades."""
+    total = sum(map(len, groups.values()))
+    step = max(1, -(-total // _MOST_LINES))
+    return {shade: dict(list(lines.items())[::step]) for shade, lines in groups.items()}
+
+
+def _lines(lines: dict[tuple[float | None, ...], int], count: int, shade: int) -> dict[str, Any]:
+    ys: list[float | None] = []
+    for spot in lines:
+        ys += [None if at is None else round(at, 4) for at in spot]
+        ys.append(None)
+    colour = LINES[shade] if shade >= 0 else GREY
+    thin = len(lines) > 150
+    return {
+        "x": [*range(count), None] * len(lines),
+        "y": ys,
+        "type": "scatter",
+        "mode": "lines",
+        "line": {"color": colour, "width": 1.0 if thin else 1.6},
+        "opacity": 0.12 if shade < 0 else 0.5 if thin else 0.8,
+        "hoverinfo": "skip",
+        "name": "",
+    }
+
+
+def _ends(wide: pl.DataFrame, places: list[float | None], kept: Lines, at: int) -> dict[str, Any]:
+    """Return a mark at the end of each line, which names its run."""
+    shades = {line: shade for shade, lines in kept.items() for line in lines.values() if shade >= 0}
+    runs, values = wide["run"].to_list(), wide["value"].to_list()
+    common = shared_start(runs)
+    own = [line for line in sorted(shades) if places[line] is not None]
+    return {
+        "x": [at] * len(own),
+        "y": [round(places[line] or 0.0, 4) for line in own],
+        "text": [plain(f"{runs[line][common:]}: {values[line]:.5g}") for line in own],
+        "type": "scatter",
+        "mode": "markers",
+        "marker": {"color": [LINES[shades[line]] for line in own], "size": 6},
+        "unselected": {"marker": {"opacity": 1}},
+        "hovertemplate": "%{text}<extra></extra>",
+        "name": "",
+    }
+
+
+def _parallel_layout(axes: Sequence[dict[str, Any]], brushes: Sequence[Brush]) -> dict[str, Any]:
+    layout = base_layout("", "")
+    layout |= {
+        "hovermode": "closest",
+        "dragmode": "select",
+        "height": 480,
+        "meta": {"axes": [_escaped(axis) for axis in axes]},
+    }
+    marked = [[brush.column, brush.low, brush.high, *brush.values] for brush in brushes]
+    layout["uirevision"] = layout["selectionrevision"] = repr(marked)
+    layout["newselection"] = {"line": {"color": BASE_MARK, "width": 1}}
+    layout["xaxis"] |= {
+        "tickvals": list(range(len(axes))),
+        "ticktext": [plain(axis["name"]) for axis in axes],
+        "gridcolor": GREY,
+        "range": [-0.15, len(axes) - 0.7],
+        "title": {"text": ""},
+        "side": "top",
+        "fixedrange": True,
+    }
+    layout["yaxis"] |= {"visible": False, "range": [-0.06, 1.06], "fixedrange": True}
+    layout["annotations"] = [
+        {
+            "x": i,
+            "y": at,
+            "text": plain(text),
+            "showarrow": False,
+            "xanchor": "left",
+            "xshift": 5,
+            "font": {"size": 11},
+            "bgcolor": GRID,
+        }
+        for i, axis in enumerate(axes)
+        for at, text in axis_marks(axis)
+    ]
+    layout["shapes"] = [
+        {
+            "type": "rect",
+            "x0": i - 0.03,
+            "x1": i + 0.03,
+            "y0": low,
+            "y1": high,
+            "fillcolor": faint(BASE_MARK, 0.35),
+            "line": {"color": BASE_MARK, "width": 1},
+        }
+        for brush in brushes
+        for i, axis in enumerate(axes)
+        if axis["column"] == brush.column
+        for low, high in marked_parts(axis, brush)
+    ]
+    return layout
+
+
+def _escaped(axis: dict[str, Any]) -> dict[str, Any]:
+    """Return an axis with its texts as Plotly may have them; `view.js` takes that back."""
+    texts = {"column": plain(axis["column"]), "name": plain(axis["name"])}
+    return axis | texts | ({"values": [plain(value) for value in axis["values"]]} if "values" in axis else {})
+
+
+def axis_marks(axis: dict[str, Any]) -> list[tuple[float, str]]:
+    """Return where values are written along an axis of parallel coordinates."""
+    if "values" not in axis:
+        low, high = axis["low"], axis["high"]
+        decades = range(math.floor(math.log10(low)) + 1, math.ceil(math.log10(high))) if axis.get("log") else ()
+        between = [10.0**power for power in decades if 1.3 * low < 10.0**power < high / 1.3]
+        return [(place_between(axis, value), f"{value:.4g}") for value in (low, *between, high)]
+    values = axis["values"]
+    shown = list(enumerate(values)) if len(values) <= 24 else [(0, values[0]), (len(values) - 1, values[-1])]
+    return [((i + 0.5) / len(values), value) for i, value in shown]
+
+
+def place_between(axis: dict[str, Any], value: float) -> float:
+    """Return where a number lies on an axis of numbers."""
+    return Scale(axis["low"], axis["high"], log=bool(axis.get("log"))).place(value)
+
+
+def marked_parts(axis: dict[str, Any], brush: Brush) -> list[tuple[float, float]]:
+    """Return from where to where an axis is marked."""
+    if brush.values:
+        values = axis.get("values", [])
+        return [(i / len(values), (i + 1) / len(values)) for i, value in enumerate(values) if value in brush.values]
+    if "values" in axis or brush.low is None or brush.high is None:
+        return []
+    low, high = (place_between(axis, limit) for limit in (brush.low, brush.high))
+    return [(max(low, -0.03), min(high, 1.03))]
+
+
+_DRAWN: dict[str, Any] = {
+    "bars": _intervals,
+    "points": _intervals,
+    "profile": _profile,
+    "scatter": _scatter,
+    "heat": _heat,
+    "parallel": _parallel,
+}

@@ -1,0 +1,259 @@
+"""Panels as Plotly figures: plain dicts of JSON values, and what must be sent when such a figure has grown. Pure.
+
+Colours of text and grid are neutral, so that one figure suits the light and the dark page; the page's style sheet
+sharpens them. Every text from a file is escaped, since Plotly takes some HTML in texts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from runslot.view.data.curves import Curve, Mark, Panel
+from runslot.view.data.palette import stroke
+
+Figure = dict[str, Any]
+
+CONFIG: Any = {
+    "displaylogo": False,
+    "responsive": True,
+    "plotlyServerURL": "",  # the button that uploads a figure to Plotly has nowhere to send it, and is not shown
+    "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
+    "toImageButtonOptions": {"filename": "runslot"},
+}
+"""Of every figure in the browser."""
+
+GREY = "#868e96"
+GRID = "rgba(134,142,150,0.22)"
+_HOVER_TOGETHER = 10
+"""Up to so many curves, hovering names all values at one x."""
+LOG = {"type": "log", "exponentformat": "power"}
+"""Of a logarithmic axis: 10⁻⁵, not 10µ."""
+_DIGITS = 5
+_MOST_DECIMALS = 15
+_MOST_CUT = 8
+
+
+def plain(text: str) -> str:
+    """Escape a text for Plotly, which reads some tags and character entities in it."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def base_layout(x: str, y: str) -> dict[str, Any]:
+    """Return the layout that all figures share."""
+    axis = {"gridcolor": GRID, "linecolor": GRID, "zerolinecolor": GRID, "automargin": True, "ticks": "outside"}
+    axis |= {"tickcolor": GRID}
+    return {
+        "xaxis": {**axis, "title": {"text": plain(x), "standoff": 8}},
+        "yaxis": {**axis, "title": {"text": plain(y), "standoff": 8}},
+        "font": {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 12, "color": GREY},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
+        "showlegend": False,
+        "hoverlabel": {"namelength": -1},
+        "dragmode": "zoom",
+        "uirevision": plain(f"{x}/{y}"),
+    }
+
+
+def curves_figure(panel: Panel, hidden: Sequence[str] = ()) -> Figure:
+    """Return the figure of one panel: for each curve its band and its line, and a ring where runs end."""
+    layout = base_layout(panel.x, panel.y)
+    shown = [curve for curve in panel.curves if curve.group not in hidden]
+    for name in panel.log:
+        layout[f"{name}axis"] |= LOG
+    layout["hovermode"] = "x unified" if sum(not curve.member for curve in shown) <= _HOVER_TOGETHER else "closest"
+    if panel.low is not None or panel.high is not None:
+        layout["yaxis"] |= _range(panel)
+    traces: list[dict[str, Any]] = []
+    for curve in shown:
+        traces += _band(curve)
+    traces += [_member(curve) for curve in shown if curve.member]
+    traces += [_line(curve) for curve in shown if not curve.member]
+    traces.append(_ends(shown))  # also where there are none yet: a figure that grows keeps its traces
+    traces.append(_diverged([mark for mark in panel.marks if mark.label not in hidden]))
+    return {"data": traces, "layout": layout}
+
+
+def _range(panel: Panel) -> dict[str, Any]:
+    limits = [panel.low, panel.high]
+    if "y" in panel.log:
+        limits = [math.log10(v) if v is not None and v > 0 else None for v in limits]
+    if None in limits:
+        return {"autorangeoptions": dict(zip(("minallowed", "maxallowed"), (panel.low, panel.high), strict=True))}
+    return {"range": limits, "autorange": False}
+
+
+def _band(curve: Curve) -> list[dict[str, Any]]:
+    points = curve.points
+    if points["low"].null_count() == points.height:
+        return []
+    drawn = stroke(curve.index)
+    common = {
+        **_xs(points["x"]),
+        "type": "scatter",
+        "mode": "lines",
+        "line": {"width": 0, "color": drawn.colour},
+        "hoverinfo": "skip",
+        "showlegend": False,
+        "name": plain(curve.label),
+    }
+    low = points.select(pl.col("low").fill_null(pl.col("center"))).to_series()
+    high = points.select(pl.col("high").fill_null(pl.col("center"))).to_series()
+    return [
+        {**common, "y": numbers(low)},
+        {**common, "y": numbers(high), "fill": "tonexty", "fillcolor": drawn.faint(0.16)},
+    ]
+
+
+def _member(curve: Curve) -> dict[str, Any]:
+    """Return the thin line of one run beside the mean of its group."""
+    return {
+        **_xs(curve.points["x"]),
+        "y": numbers(curve.points["center"]),
+        "type": "scatter",
+        "mode": "lines" if curve.points.height > 1 else "markers",
+        "name": plain(curve.label),
+        "line": {"color": stroke(curve.index).colour, "width": 0.9},
+        "opacity": 0.4,
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def _diverged(marks: Sequence[Mark]) -> dict[str, Any]:
+    """Return crosses where runs diverged."""
+    marker = {"symbol": "x-thin", "size": 9, "color": [stroke(mark.index).colour for mark in marks]}
+    return {
+        "x": [mark.x for mark in marks],
+        "y": numbers(pl.Series([mark.y for mark in marks], dtype=pl.Float64)),
+        "type": "scatter",
+        "mode": "markers",
+        "marker": marker | {"line": {"width": 2, "color": marker["color"]}},
+        "text": [plain(f"{mark.run} diverged here") for mark in marks],
+        "hovertemplate": "%{text}<extra></extra>",
+        "showlegend": False,
+        "name": "diverged",
+    }
+
+
+def _line(curve: Curve) -> dict[str, Any]:
+    drawn = stroke(curve.index)
+    single = curve.run is not None
+    trace = {
+        **_xs(curve.points["x"]),
+        "y": numbers(curve.points["center"]),
+        "type": "scatter",
+        "mode": "lines" if curve.points.height > 1 else "markers",
+        "name": plain(curve.label),
+        "line": {"color": drawn.colour, "dash": drawn.dash, "width": 1.2 if single else 2},
+        "opacity": 0.75 if single else 1,
+        "hovertemplate": "%{y:.6~g}",
+    }
+    if single:
+        return trace
+    counts = curve.points["n"]
+    if counts.n_unique() == 1:
+        return trace | {"hovertemplate": f"%{{y:.6~g}}  n={counts[0]}"}
+    return trace | {"hovertemplate": "%{y:.6~g}  n=%{text}", "text": [str(n) for n in counts]}
+
+
+def _ends(curves: Sequence[Curve]) -> dict[str, Any]:
+    """Return rings at the points after which fewer runs go on."""
+    xs: list[float] = []
+    ys: list[float] = []
+    colours: list[str] = []
+    texts: list[str] = []
+    for curve in curves:
+        if curve.member:
+            continue
+        points = curve.points.with_columns(after=pl.col("n").shift(-1))
+        ended = points.filter(pl.col("after") < pl.col("n")).select("x", "center", "n", "after")
+        for x, center, n, after in ended.iter_rows():
+            xs.append(x)
+            ys.append(center)
+            colours.append(stroke(curve.index).colour)
+            texts.append(f"n = {n} → {after}")
+    marker = {"symbol": "circle-open", "size": 8, "color": colours, "line": {"width": 1.5}}
+    return {
+        "x": xs,
+        "y": numbers(pl.Series(ys, dtype=pl.Float64)),
+        "type": "scatter",
+        "mode": "markers",
+        "marker": marker,
+        "text": texts,
+        "hovertemplate": "%{text}<extra></extra>",
+        "showlegend": False,
+        "name": "runs end",
+    }
+
+
+def numbers(values: pl.Series) -> list[float | None]:
+    """Return numbers with as few digits as a screen needs; None for NaN and infinity.
+
+    These are five significant digits, and further ones where all values lie close together far from zero.
+    """
+    finite = values.cast(pl.Float64).replace([float("inf"), float("-inf")], [None, None]).fill_nan(None)
+    low, high = finite.min(), finite.max()
+    rounded = finite.round_sig_figs(_DIGITS)
+    if isinstance(low, float) and isinstance(high, float) and 0 < high - low < math.inf:
+        decimals = _DIGITS - 1 - math.floor(math.log10(high - low))
+        if max(abs(low), abs(high)) > 10 * (high - low):
+            rounded = finite.round(min(max(decimals, 0), _MOST_DECIMALS))
+    found: list[float | None] = rounded.to_list()
+    return found
+
+
+def _xs(x: pl.Series) -> dict[str, Any]:
+    """Return x as start and step where it is even, else as a list; whole numbers are written without a point."""
+    if len(x) > 2:
+        steps = x.diff().drop_nulls()
+        step = float(steps[0])
+        if step > 0 and bool(((steps - step).abs() <= abs(step) * 1e-9).all()):
+            return {"x0": _whole(float(x[0])), "dx": _whole(step)}
+    return {"x": [_whole(float(value)) for value in x]}
+
+
+def _whole(value: float) -> float | int:
+    return int(value) if value.is_integer() and abs(value) < 2**53 else float(f"{value:.9g}")
+
+
+def with_mark(figure: Figure, mark: str | int) -> Figure:
+    """Return the figure with the mark of its moment: a change for another one is refused in the browser."""
+    layout = figure["layout"]
+    return {**figure, "layout": {**layout, "meta": {**layout.get("meta", {}), "mark": mark}}}
+
+
+Change = tuple[str, tuple[str | int, ...], Any]
+"""`set` (a value), `cut` (indices to remove, the last one first) or `extend` (further items), and where that is."""
+
+
+def growth(before: Figure, after: Figure) -> list[Change] | None:
+    """Return what changes `before` into `after`; None where that is hardly less than sending all of it."""
+    if len(before["data"]) != len(after["data"]) or before["layout"] != after["layout"]:
+        return None
+    changes: list[Change] = []
+    for i, (old, new) in enumerate(zip(before["data"], after["data"], strict=True)):
+        if old.keys() != new.keys():
+            changes.append(("set", ("data", i), new))
+            continue
+        for key in new:
+            if old[key] != new[key]:
+                changes += _change(("data", i, key), old[key], new[key])
+    return changes
+
+
+def _change(where: tuple[str | int, ...], old: Any, new: Any) -> list[Change]:
+    if not isinstance(old, list) or not isinstance(new, list) or len(new) < len(old) - _MOST_CUT:
+        return [("set", where, new)]
+    surplus = list(range(len(old) - 1, len(new) - 1, -1))
+    differ = [i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b]
+    if len(differ) * 4 > len(old):
+        return [("set", where, new)]
+    changes: list[Change] = [("cut", where, surplus)] if surplus else []
+    changes += [("set", (*where, i), new[i]) for i in differ]
+    return [*changes, ("extend", where, new[len(old) :])] if len(new) > len(old) else changes

@@ -1,0 +1,63 @@
+"""Two runs side by side: what differs in variant, code, environment and final values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import html
+
+from runslot.errors import InvalidInput
+from runslot.results.results import Results
+from runslot.results.text.difference import difference
+from runslot.results.text.labels import text_of_value
+from runslot.view.web.run_page import asked_run, badge, named, run_address
+from runslot.view.web.texts import Texts
+
+_LONGEST = 20_000
+
+
+def compare_page(results: Results, query: str, texts: Texts) -> list[Any]:
+    """Return the content of the page that compares the runs `a` and `b` of an address."""
+    left, right = (asked_run(results, named(query, side)) for side in "ab")
+    for row in (left, right):
+        foreign = texts.foreign(texts.directory(row["path"]))
+        if foreign:
+            raise InvalidInput(f"{row['run']} has links out of the directories that are shown ({', '.join(foreign)})")
+    found = difference(left["path"], right["path"])
+    parts: list[Any] = [
+        html.Nav(html.A("← All runs", href="/", className="rs-export"), style={"marginBottom": "0.8rem"}),
+        html.H1("Two runs", style={"fontSize": "1.2rem"}),
+    ]
+    heads = [
+        html.Td([html.A(row["run"], href=run_address(row["run"])), html.Br(), badge(row["state"])])
+        for row in (left, right)
+    ]
+    for part, values in found.parts.items():
+        if not values:
+            continue
+        rows = [
+            html.Tr([html.Th(key, scope="row"), html.Td(_cell(a, b)), html.Td(_cell(b, a))])
+            for key, (a, b) in values.items()
+        ]
+        table = html.Table([html.Thead(html.Tr([html.Td(), *heads])), html.Tbody(rows)], className="rs-pairs rs-two")
+        parts.append(
+            html.Section(
+                [html.H2(part.capitalize()), html.Div(table, style={"overflowX": "auto"})],
+                className="rs-card",
+                style={"marginTop": "0.9rem"},
+            )
+        )
+    same = [part for part, values in found.parts.items() if not values]
+    if same:
+        parts.append(html.P(f"No difference in: {', '.join(same)}.", className="rs-notes"))
+    return parts
+
+
+def _cell(value: Any, other: Any) -> str:
+    """Return a value; of a text of several lines only the lines that the other one does not have."""
+    text = text_of_value(value).strip("\n")
+    lines = text.splitlines()
+    if len(lines) <= 1 or other is None:
+        return text[:_LONGEST]
+    there = set(str(other).splitlines())
+    return "\n".join(line for line in lines if line not in there)[:_LONGEST] or "(the same lines, and fewer)"

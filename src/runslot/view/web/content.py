@@ -1,0 +1,186 @@
+"""What one page shows at one moment, and how to get it from there to the next moment without sending all again."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+import zlib
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from runslot.results.results import Results
+from runslot.results.text.sources import reading_lines
+from runslot.view.data.choices import Choices
+from runslot.view.data.curves import draw
+from runslot.view.data.groups import UNKNOWN, Group, Groups, choose, default_y
+from runslot.view.data.kinds import charts
+from runslot.view.data.ranking import Tally
+from runslot.view.plotly.charts import figure_of
+from runslot.view.plotly.curves import Figure, curves_figure
+from runslot.view.plotly.timeline import slots_figures
+from runslot.view.web.grid import Row, column_definitions, default_columns, paint, rows
+from runslot.view.web.live_runs import Moment
+
+_QUICK, _SHARE = 0.7, 4
+"""Seconds after which drawing is slow, and how many times as long as it took what was drawn stays: a page of slow
+figures does not keep a core busy."""
+_NO_RUNS = "There are no runs yet; this page waits for them."
+_KEPT = 24
+"""Pages, or earlier moments of one, that are remembered; one that is forgotten is sent whole."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """All that the browser has of one page."""
+
+    titles: tuple[tuple[str, str], ...]
+    """Of each figure, its metric and the values that figures are split by."""
+    figures: tuple[Figure, ...]
+    legend: tuple[tuple[Group, str], ...]
+    """Groups that have a curve, and how many runs each has, in words."""
+    notes: tuple[str, ...]
+    columns: tuple[str, ...]
+    """What can be chosen from; other ones need other controls."""
+    definitions: list[dict[str, Any]]
+    rows: list[Row]
+    paint: list[int | None]
+    """Of each row, the number of its run's curve."""
+    states: Mapping[str, int]
+    """Of all runs, also those that have no directory yet."""
+    total: int
+
+    @cached_property
+    def painted(self) -> list[Row]:
+        """The rows, each with the number of its curve as `s`."""
+        return [{**row, "s": number} for row, number in zip(self.rows, self.paint, strict=True)]
+
+
+def show(moment: Moment, choices: Choices) -> Shown:
+    """Draw a page. Raises `InvalidInput` for choices that these runs do not have."""
+    results = moment.results
+    chosen = choose(results, choices)
+    drawn = _drawn(moment, chosen, choices)
+    if drawn.marked is not None:
+        chosen = chosen.where(pl.col("run").is_in(list(drawn.marked)))
+    metrics = tuple(m for m in choices.y or default_y(results.common_metrics) if m in results.metrics)
+    columns = default_columns(results, metrics) if choices.columns is None else choices.columns
+    groups = drawn.series.groups if drawn.series is not None else ()
+    legend = [
+        (dataclasses.replace(groups[place], index=index), str(drawn.tallies[place]))
+        for place, index in drawn.colours.items()
+    ]
+    of = drawn.series.of if drawn.series is not None and len(groups) > 1 else dict.fromkeys(chosen.runs["run"], -1)
+    return Shown(
+        drawn.titles,
+        drawn.figures,
+        tuple(legend) if choices.kind != "bars" and len(groups) > 1 else (),  # there the labels stand on the axis
+        (*drawn.notes, *reading_lines(results)),
+        tuple(results.runs.columns),
+        column_definitions(results, columns),
+        rows(chosen, columns),
+        paint(chosen, of, drawn.colours),
+        _states(results),
+        results.runs.height,
+    )
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """The figures of a page, whatever their kind."""
+
+    notes: tuple[str, ...]
+    titles: tuple[tuple[str, str], ...] = ()
+    figures: tuple[Figure, ...] = ()
+    series: Groups | None = None
+    colours: Mapping[int, int] = field(default_factory=dict)
+    """By place of a series that has a colour: its number."""
+    tallies: Mapping[int, Tally] = field(default_factory=dict)
+    marked: frozenset[str] | None = None
+    """Runs that pass the marked ranges of parallel coordinates."""
+
+
+def _states(results: Results) -> Mapping[str, int]:
+    states = Counter(state or UNKNOWN for state in results.runs["state"])
+    waiting = sum(results.waiting.values())
+    return states + Counter(queued=waiting) if waiting else states
+
+
+def _drawn(moment: Moment, chosen: Results, choices: Choices) -> _Drawn:
+    results = moment.results
+    if not chosen.runs.height:
+        words = "No run passes the filters." if results.runs.height else _NO_RUNS
+        return _Drawn((words,))
+    if choices.kind == "slots":
+        titles, figures, notes = slots_figures(chosen)
+        return _Drawn(notes, titles, figures)
+    if not results.metrics:
+        return _Drawn(("No run has logged a metric yet.",))
+    if choices.kind != "curves":
+        made = charts(chosen, choices, results, quick=True)
+        titles = tuple((chart.metric, chart.split) for chart in made.charts)
+        figures = tuple(map(figure_of, made.charts))
+        return _Drawn(made.notes, titles, figures, made.series, made.colours, made.tallies, made.marked)
+    drawing = draw(chosen, moment.rows, choices, results, quick=True)
+    figures = tuple(curves_figure(panel, choices.hide) for panel in drawing.panels)
+    titles = tuple((panel.y, panel.split) for panel in drawing.panels)
+    return _Drawn(drawing.notes, titles, figures, drawing.series, drawing.colours, drawing.tallies)
+
+
+def seen_of(query: str, version: int) -> dict[str, Any]:
+    """Return what tells one moment of one page from every other; `mark` stands in its figures, too."""
+    return {"query": query, "version": version, "mark": f"{version}-{zlib.crc32(query.encode()):x}"}
+
+
+class Memory:
+    """What was sent lately, by the page's choices and the version of the runs; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, int], Shown] = OrderedDict()
+        self._lock = threading.Lock()
+        self._rests_until: dict[str, float] = {}
+
+    def rests(self, query: str) -> bool:
+        """Tell whether these choices took so long to draw that they are not drawn again yet, though rows were added."""
+        return time.monotonic() < self._rests_until.get(query, 0.0)
+
+    def get(self, query: str, version: int) -> Shown | None:
+        """Return what was shown then, where it is still known."""
+        with self._lock:
+            return self._kept.get((query, version))
+
+    def show(self, query: str, moment: Moment) -> Shown:
+        """Return what the page shows now, and remember it."""
+        known = self.get(query, moment.version)
+        if known is not None:
+            return known
+        began = time.monotonic()
+        shown = show(moment, Choices.from_query(query))
+        ended = time.monotonic()
+        with self._lock:
+            if ended - began > _QUICK:
+                self._rests_until[query] = ended + _SHARE * (ended - began)
+            self._rests_until = {q: until for q, until in self._rests_until.items() if until > ended}
+            self._kept[query, moment.version] = shown
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return shown
+
+
+def same_table(before: Shown | None, after: Shown) -> bool:
+    """Tell whether the table holds the same, colours apart, so that it need not be sent again."""
+    return before is not None and before.definitions == after.definitions and before.rows == after.rows
+
+
+def same_frame(before: Shown, after: Shown) -> bool:
+    """Tell whether only contents changed: the same figures, legend, columns of the table."""
+    return (
+        before.titles == after.titles
+        and [g for g, _ in before.legend] == [g for g, _ in after.legend]
+        and before.definitions == after.definitions
+    )

@@ -1,0 +1,148 @@
+"""Who may read the page: a token, the names the server answers to, and what browsers are told to refuse.
+
+The token comes in the address once and is kept in a cookie. `Host` is checked, so that no foreign domain can be
+pointed at this server (DNS rebinding), and `Origin` and `Sec-Fetch-Site`, so that no foreign page can ask it anything,
+nor lead anybody here, also where there is no token.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import secrets
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from flask import Flask, Request, Response, redirect, request
+
+from runslot.errors import InvalidInput
+from runslot.view.web.secret import token_for
+
+TOKEN = "token"  # noqa: S105  # the name of the parameter, not a secret
+_YEAR = 365 * 86400
+_OWN_SITES = ("same-origin", "none")
+"""Of `Sec-Fetch-Site`: this page, or an address that somebody wrote or bookmarked. Another port of this machine, where
+other users have their servers, is `same-site`."""
+ALIVE = "/alive"
+
+
+@dataclass(frozen=True)
+class Guard:
+    """The rules of one server."""
+
+    token: str | None
+    """None: whoever reaches the port may read; only for a loopback address."""
+    names: frozenset[str]
+    """Names by which the server may be asked, lower case. Loopback names and plain addresses always may: no foreign
+    page can have one of them as its own origin."""
+    cookie: str
+    """Cookies are shared by all ports of a host; so its name has the port."""
+
+    def refusal(self, asked: Request) -> str | None:
+        """Return why a request is not answered; None where it is, apart from the token."""
+        host = _name(asked.host)
+        if not (host in self.names or host == "localhost" or _is_address(host)):
+            return f"This server does not answer to the name {host!r}; start it with --allow-host {host}"
+        site = asked.headers.get("Sec-Fetch-Site", "none")
+        if site not in _OWN_SITES:
+            return "This request came from another site's page; write the address where addresses are written"
+        origin = asked.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != asked.host:
+            return "This request came from another site's page"
+        return None
+
+    def knows(self, asked: Request) -> bool:
+        """Tell whether the request has the token, in its cookie."""
+        return self.token is None or _same(asked.cookies.get(self.cookie, ""), self.token)
+
+
+def guard_for(host: str, port: int, allowed: Iterable[str], *, token: bool = True, roots: Sequence[str] = ()) -> Guard:
+    """Return the rules for a server bound to `host`; `InvalidInput` for no token where others can reach it.
+
+    The token is the one that is kept for `roots`; a new one where none are given.
+    """
+    if not token and not is_loopback(host):
+        raise InvalidInput(f"--no-token lets everybody who reaches {host} read these runs; leave it out")
+    own = {socket.gethostname(), socket.getfqdn()} if not is_loopback(host) else set()
+    names = frozenset(name.lower() for name in {host, *own, *allowed})
+    secret = token_for(roots) if roots else secrets.token_urlsafe(24)
+    return Guard(secret if token else None, names, f"runslot-{port}")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def protect(server: Flask, guard: Guard, policy: str) -> None:
+    """Put the rules before every answer, and what the browser has to refuse into each."""
+
+    @server.before_request
+    def check() -> Response | None:
+        refused = guard.refusal(request)
+        if refused is not None:
+            return Response(refused, 403, content_type="text/plain; charset=utf-8")
+        if guard.token is not None and _same(request.args.get(TOKEN, ""), guard.token):
+            return _welcome(guard)
+        if not guard.knows(request):
+            said = "Open the address that `runslot view` printed; it has the token that is asked for here."
+            return Response(said, 401, content_type="text/plain; charset=utf-8")
+        return None
+
+    server_number = secrets.token_hex(8)
+
+    @server.get(ALIVE)
+    def alive() -> Response:
+        """Tell an open page that the server is there, and whether it is still the same one."""
+        return Response(server_number, content_type="text/plain; charset=utf-8")
+
+    @server.after_request
+    def add_headers(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        return response
+
+
+def _welcome(guard: Guard) -> Response:
+    """Keep the token in a cookie, and take it out of the address, which is shared and remembered."""
+    assert guard.token is not None
+    pairs = [pair for pair in parse_qsl(request.query_string.decode(), keep_blank_values=True) if pair[0] != TOKEN]
+    address = f"/{request.path.lstrip('/')}"
+    response = redirect(f"{address}?{urlencode(pairs)}" if pairs else address)
+    response.set_cookie(guard.cookie, guard.token, max_age=_YEAR, httponly=True, samesite="Lax")
+    return response  # type: ignore[return-value]  # flask's own class, as werkzeug's redirect is typed
+
+
+def policy_for(script_hashes: Iterable[str]) -> str:
+    """Return the Content-Security-Policy: nothing from elsewhere, and no script but those that are shipped."""
+    scripts = " ".join(["'self'", *script_hashes])
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+        "font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _same(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+def _name(host: str) -> str:
+    """Return the host of a `Host` header without its port and brackets."""
+    name = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+    return name.lower()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

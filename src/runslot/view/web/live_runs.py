@@ -1,0 +1,112 @@
+"""The runs as they are now, read at most about once a second however many pages ask."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import parse_qsl
+
+from runslot.engines.refresh import Refresher
+from runslot.results import Reader, Results
+from runslot.view.data.rows import Rows
+
+_FRESH = 0.7
+"""Seconds for which what was read counts as now, at least."""
+_SHARE = 3
+"""Times as long as reading took, what was read counts as now: a huge tree does not keep a core busy."""
+
+_TEMPLATES = 3
+"""Templates of paths whose runs are kept at a time, beside those that the server was started with."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What was read at one time."""
+
+    version: int
+    """Grows whenever anything changed; milliseconds since 1970 at first, so that a server that was started again has
+    none of the numbers that an open page knows from the one before."""
+    results: Results
+
+    @cached_property
+    def rows(self) -> Rows:
+        """All rows, with numbers for runs."""
+        return Rows.of(self.results)
+
+
+class Watched:
+    """The runs below some directories; safe to use from several threads."""
+
+    def __init__(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        *,
+        cache: bool = True,
+        path: str | None = None,
+        log: Sequence[str] = (),
+    ) -> None:
+        self._paths, self._cache, self._log = paths, cache, log
+        self._usual = path or ""
+        self._readings = {self._usual: _Reading(Reader(paths, cache=cache, path=path, log=log))}
+        self._engines = Refresher(self._readings[self._usual].reader.roots)
+        self.roots = tuple(self._readings[self._usual].reader.roots)
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._fresh: set[str] = set()
+        """Templates whose runs were read less than so long ago."""
+
+    def now(self, query: str = "") -> Moment:
+        """Return the runs; an unchanged tree gives the same object again, with the frames it has computed.
+
+        A page whose address names a template of paths has the runs by that. Raises `InvalidInput` where it is none.
+        """
+        self._engines.look()
+        with self._lock:
+            path = dict(parse_qsl(query.removeprefix("?"))).get("path", self._usual)
+            reading = self._reading(path)
+            if time.monotonic() > self._until:
+                self._fresh.clear()
+            if path not in self._fresh:
+                began = time.monotonic()
+                reading.read()
+                ended = time.monotonic()
+                self._until = ended + max(_FRESH, _SHARE * (ended - began))
+                self._fresh.add(path)
+            assert reading.moment is not None
+            return reading.moment
+
+    def _reading(self, path: str) -> _Reading:
+        if path not in self._readings:
+            reading = _Reading(Reader(self._paths, cache=self._cache, path=path, log=self._log))
+            others = [other for other in self._readings if other != self._usual]
+            for other in others[: max(0, len(others) - _TEMPLATES + 1)]:
+                del self._readings[other]
+                self._fresh.discard(other)
+            self._readings[path] = reading
+        return self._readings[path]
+
+
+class _Reading:
+    """The runs by one template of paths."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.moment: Moment | None = None
+
+    def read(self) -> None:
+        """Take what changed."""
+        results = self.reader.read()
+        if self.moment is None:
+            self.moment = Moment(int(time.time() * 1000), results)
+        elif not _equal(results, self.moment.results):
+            self.moment = Moment(self.moment.version + 1, results)
+
+
+def _equal(one: Results, other: Results) -> bool:
+    if one.problems != other.problems or one.unread != other.unread or one.waiting != other.waiting:
+        return False
+    return one.runs.columns == other.runs.columns and one.runs.equals(other.runs)

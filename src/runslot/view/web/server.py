@@ -1,0 +1,98 @@
+"""Serve the page on one port of one address, until it is interrupted."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server, select_address_family
+
+from runslot.errors import Busy, InvalidInput
+from runslot.view.web.app import make_app
+from runslot.view.web.guard import TOKEN, guard_for
+from runslot.view.web.live_runs import Watched
+
+_TRIED = 20
+"""Ports tried after the usual one, where that is taken."""
+_EVERY = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
+USUAL_PORT = 8050
+
+
+class _Handler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that is bound to its port, and the address to open."""
+
+    server: BaseWSGIServer
+    address: str
+
+    def run(self) -> None:
+        """Answer until interrupted (Ctrl-C)."""
+        try:
+            self.server.serve_forever()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self.server.server_close()
+
+
+def bind(
+    paths: Sequence[Path],
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    *,
+    token: bool = True,
+    allowed: Sequence[str] = (),
+    path: str | None = None,
+    log: Sequence[str] = (),
+    query: str = "",
+) -> Served:
+    """Bind the page of these directories, read as `load` does with `path` and `log`.
+
+    Port 0 takes any free one, None the usual or the next free one. `query` are choices that the page is
+    opened with (`Choices.query`).
+
+    Raises `NotFound` for a directory that is not there, `InvalidInput` for an address that is not this machine's or
+    a public one without a token, `Busy` for a port that is taken.
+    """
+    watched = Watched(paths, path=path, log=log)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = _bound(host, port)
+    try:
+        guard = guard_for(host, server.port, allowed, token=token, roots=watched.roots)
+        server.app = make_app(watched, guard).server
+    except Exception:
+        server.server_close()
+        raise
+    name = socket.gethostname() if host in _EVERY else host
+    shown = f"[{name}]" if ":" in name else name
+    pairs = {TOKEN: guard.token} if guard.token else {}
+    pairs |= {"path": path} if path else {}
+    asked = "&".join(part for part in (urlencode(pairs, safe="{}/"), query) if part)
+    return Served(server, f"http://{shown}:{server.port}/" + (f"?{asked}" if asked else ""))
+
+
+def _bound(host: str, port: int | None) -> BaseWSGIServer:
+    wanted = [port] if port is not None else list(range(USUAL_PORT, USUAL_PORT + _TRIED))
+    for each in wanted:
+        try:
+            with socket.create_server((host, each), family=select_address_family(host, each)) as bound:
+                # werkzeug ends the process where it cannot bind; so it gets a socket that is bound.
+                return make_server(host, each, _not_yet, True, request_handler=_Handler, fd=bound.fileno())
+        except OSError as error:
+            if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+                raise InvalidInput(f"--host {host}: {error.strerror or error}") from error
+    taken = f"port {port}" if port is not None else f"every port from {wanted[0]} to {wanted[-1]}"
+    raise Busy(f"{taken} on {host} is taken or not allowed; choose another one with --port, or --port 0 for any")
+
+
+def _not_yet(*_: object) -> list[bytes]:
+    return []
