@@ -175,11 +175,27 @@ def execute(argv: Sequence[str]) -> int:
 def _exec_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="runslot exec", description="Execute the run of a run directory, here.")
     parser.add_argument("run_dir", metavar="RUN_DIR", help="a directory with a run.json")
-    parser.add_argument("--attempt", type=int, default=1, metavar="N", help="which attempt this is; else the first")
+    parser.add_argument(
+        "--attempt", type=_attempt, default=1, metavar="N", help="which attempt this is; else the first"
+    )
     parser.add_argument("--slot", type=_slot, metavar="JSON", help="the share of this machine that the run gets")
     # Of the keeper outside a container: what of its import path is there, as JSON.
-    parser.add_argument("--inside", type=json.loads, metavar="JSON", help=argparse.SUPPRESS)
+    parser.add_argument("--inside", type=_paths_inside, metavar="JSON", help=argparse.SUPPRESS)
     return parser
+
+
+def _attempt(text: str) -> int:
+    if not (text.isdecimal() and len(text) < 10 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is no attempt: they are counted from 1")
+    return int(text)
+
+
+def _paths_inside(text: str) -> dict[str, list[str]]:
+    try:
+        told = json.loads(text)
+        return {key: list(map(str, told[key])) for key in ("path", "python_path")}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"not the lists `path` and `python_path` ({error!r})") from error
 
 
 def _slot(text: str) -> Slot:
@@ -187,7 +203,7 @@ def _slot(text: str) -> Slot:
 
     try:
         return Slot.from_json(json.loads(text))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"not a slot, as `Slot.to_json` gives it ({error!r})") from error
 
 

@@ -414,3 +414,41 @@ def test_one_experiment_that_is_refused_costs_no_other_its_command(sound: Path, 
     assert "runs.jsonl" in said
     assert "has no run 'run_9'" in said
     assert "launcher.lock" in runslot(capsys, "attach", str(tmp_path / "root"))
+
+
+ODD_BATCHES = ("", "[", "{}", "[3]", "[[1]]", '[[["nobody", 1]]]', '[[["x", "y"]]]', "[" * 100_000)
+
+
+def test_odd_words_to_what_engines_call_are_refused_in_a_sentence(sound: Path, tmp_path: Path, capsys) -> None:
+    bad = str(bad_of(Path(shutil.copytree(sound, tmp_path / "root", symlinks=True))))
+    argvs = [["--share", "²/³"], ["--share", "1/9" * 50], ["--share", "2/1"], ["--task", "0"]]
+    argvs += [["--name", name] for name in ("..", "../../x", "a\nb", "\x1b[31m", "x" * 100_000)]
+    for text in (*ODD_BATCHES, None):
+        batch = tmp_path / f"{len(argvs)}.json"
+        if text is not None:
+            batch.write_text(text)
+        argvs.append(["--batch", str(batch), "--task", "0"])
+    for argv in argvs:
+        printed = carry_out(capsys, "work", bad, *argv)
+        assert printed.startswith("runslot: "), (argv, printed)
+        assert printed.count("\n") == 1, (argv, printed)
+    assert "nothing to do" in carry_out(capsys, "work", f"{bad}/experiment.json")
+    for option, value in (("attempt", "0"), ("attempt", "9" * 30), ("inside", "3"), ("inside", "[]"), ("slot", "[1]")):
+        with pytest.raises(SystemExit):
+            main(["exec", f"{bad}/run_1", f"--{option}", value])
+        assert f"argument --{option}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["outcome.json", "attempt.json"])
+def test_a_number_that_no_file_of_runslots_holds_costs_its_run_alone(
+    name: str, sound: Path, tmp_path: Path, capsys
+) -> None:
+    root = Path(shutil.copytree(sound, tmp_path / "root", symlinks=True))
+    file = bad_of(root) / "run_2" / name
+    value = {**json.loads(file.read_text()), "attempt": 10**30, "peak_memory": 2**63}
+    file.unlink()
+    file.write_text(json.dumps(value))
+    for command in ("status", "results", "ls"):
+        printed = carry_out(capsys, command, str(root))
+        assert "good" in printed
+        assert "Traceback" not in printed

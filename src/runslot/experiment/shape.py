@@ -47,6 +47,9 @@ class Shape:
         self._types = {key: (str,) if isinstance(kind, tuple) else _types(kind) for key, kind in types.items()}
         self._words = {key: frozenset(kind) for key, kind in types.items() if isinstance(kind, tuple)}
         self._whole = frozenset(key for key, kind in types.items() if "int" in kind and "float" not in kind)
+        self._boundless = frozenset(
+            key for key in self._whole if "str" in types[key]
+        )  # a seed is any number, or a text
         self._needed = frozenset(types) - optional
         self._passed: dict[tuple[object, ...], _Entry] = {}
 
@@ -113,7 +116,7 @@ class Shape:
             return _texts
         if value.__class__ is float and key in self._whole:
             return _whole
-        return _number if value.__class__ is float or (value.__class__ is int and key not in self._whole) else None
+        return _number if value.__class__ in {float, int} and key not in self._boundless else None
 
     def _word(self, key: str, value: str) -> str:
         if value not in self._words[key]:

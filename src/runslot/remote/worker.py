@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import UnderWay
 from runslot.errors import InvalidInput
 from runslot.experiment.claim import is_claimed, keeper_lives
+from runslot.experiment.files import LARGEST_OBJECT_BYTES, read_regular
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Policy, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
@@ -30,6 +32,10 @@ from runslot.experiment.status import UNFINISHED
 from runslot.launch.printer import Printer
 from runslot.launch.supervisor import Share, Supervisor
 from runslot.schedule.plan import StopAsked
+from runslot.terminal_text import one_line
+
+_SHARE = re.compile(r"[0-9]{1,9}/[0-9]{1,9}")
+_NAME_LIMIT_BYTES = 240
 
 UNFINISHED_STATUS = 75
 """Exit status of a worker that was asked to end before its runs had (EX_TEMPFAIL): starting it again continues."""
@@ -185,10 +191,15 @@ def _status(experiment: OpenExperiment, asked: Sequence[Asked]) -> int:
 def main(argv: Sequence[str]) -> int:
     """Carry out `runslot work`; returns 0 where all its runs succeeded, 1 where some did not, 75 if it was stopped."""
     asked = _parser().parse_args(argv)
-    directory = ExperimentDir(os.path.abspath(asked.experiment))  # noqa: PTH100  links stay as the user sees them
+    place = Path(os.path.abspath(asked.experiment))  # noqa: PTH100  links stay as the user sees them
+    directory = ExperimentDir(place.parent if place == ExperimentDir(place.parent).experiment_file else place)
     directory.read()
     runs = _asked_for(directory, asked)
     name = asked.name or f"{host_name()}-{os.getpid()}"
+    if "/" in name or name != one_line(name) or name in {".", ".."} or len(os.fsencode(name)) > _NAME_LIMIT_BYTES:
+        raise InvalidInput(
+            f"--name {name!r:.80}: a worker's name is that of its directory, in the experiment's workers"
+        )
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream: into a job's log
     return work(directory, runs, name, asked.moved)
 
@@ -220,14 +231,24 @@ def _asked_for(directory: ExperimentDir, asked: argparse.Namespace) -> list[Aske
     if asked.share is None:
         return [Asked(run) for run in runs]
     number, _, of = asked.share.partition("/")
-    if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
+    if not (_SHARE.fullmatch(asked.share) and 1 <= int(number) <= int(of)):
         raise InvalidInput(f"--share {asked.share}: write K/N with K from 1 to N, as 2/3")
     return [Asked(run) for run in runs[int(number) - 1 :: int(of)]]
 
 
 def _of_batch(runs: Sequence[Run], file: Path, task: int | None) -> list[Asked]:
-    tasks = json.loads(file.read_text())
-    if task is None or not 0 <= task < len(tasks):
-        raise InvalidInput(f"{file} has the tasks 0 to {len(tasks) - 1}; --task is {task}")
-    known = {run.id: run for run in runs}
-    return [Asked(known[run], attempt) for run, attempt in tasks[task]]
+    text = read_regular(file, LARGEST_OBJECT_BYTES)
+    if text is None:
+        raise InvalidInput(f"there is no {file}: --batch names a list of tasks")
+    try:
+        tasks = json.loads(text)
+        batch = [[(str(run), int(attempt)) for run, attempt in each] for each in tasks]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidInput(f"{file} is no list of tasks, each a list of [run, attempt]") from error
+    if task is None or not 0 <= task < len(batch):
+        raise InvalidInput(f"{file} has {len(batch)} tasks, from 0; --task is {task}")
+    runs_by_id = {run.id: run for run in runs}
+    for run, _ in batch[task]:
+        if run not in runs_by_id:
+            raise InvalidInput(f"{file} asks for the run {run!r:.80}, which the experiment does not have")
+    return [Asked(runs_by_id[run], attempt) for run, attempt in batch[task]]
