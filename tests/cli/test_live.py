@@ -20,10 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from runslot.cli.board import Board, time_left
-from runslot.cli.drawing import clock, draw, shortened
-from runslot.cli.rows import row_said
-from runslot.cli.tails import RunTail, Tail, last_lines
+from runslot.cli.render.board import Board, time_left
+from runslot.cli.render.live_table import clock, draw, shortened
+from runslot.cli.render.row import row_said
+from runslot.cli.render.tails import RunTail, Tail, last_lines
 from runslot.engines.events import LaunchStarted, RunDropped, RunEnded, RunStarted, RunWaits, StopNoted
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir

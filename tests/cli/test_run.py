@@ -9,8 +9,8 @@ from typing import get_args
 
 import pytest
 
-from runslot.cli.asked import script_name
-from runslot.cli.json_lines import as_json
+from runslot.cli.build import script_name
+from runslot.cli.render.json_lines import as_json
 from runslot.engines.events import (
     Asks,
     LaunchEnded,

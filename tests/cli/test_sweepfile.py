@@ -8,10 +8,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from runslot.cli.asked import experiment_of
+from runslot.cli.arguments import words_of_target
+from runslot.cli.build import experiment_of
 from runslot.cli.schema import SCHEMA_FILE, schema_text, sweep_schema
-from runslot.cli.spoken import words_of_target
-from runslot.cli.sweepfile import read_sweep_file
+from runslot.cli.sweep_file import read_sweep_file
 from runslot.errors import InvalidInput, NotFound
 
 SWEEP = """\

@@ -118,7 +118,7 @@ def _show_help(error: Any) -> int:
     """Show the help that typer raises where nothing was asked for."""
     from typer import rich_utils
 
-    from runslot.cli.console import TerminalConsole
+    from runslot.cli.render.console import TerminalConsole
 
     rich_utils.__dict__["Console"] = TerminalConsole  # the class that its boxes are drawn with
     rich_utils.rich_format_error(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from runslot.cli.views import on_terminal
+from runslot.cli.render.observer import on_terminal
 from runslot.engines.events import Observer
 from runslot.launch.code_change import OnChange
 
@@ -13,7 +13,7 @@ from runslot.launch.code_change import OnChange
 def saying(json: bool, quiet: bool) -> Observer:
     """Return what prints the few lines that come before the first run."""
     if json:
-        from runslot.cli.json_lines import JsonLines
+        from runslot.cli.render.json_lines import JsonLines
 
         return JsonLines(sys.stdout)
     if quiet:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runslot.cli.ending import shown
-from runslot.cli.finding import EachAlone, experiments_at
-from runslot.cli.launched import end
-from runslot.cli.views import observing, on_terminal
+from runslot.cli.launch import end
+from runslot.cli.places import EachAlone, experiments_at
+from runslot.cli.render.observer import observing, on_terminal
+from runslot.cli.render.summary import shown
 from runslot.errors import InvalidInput, NotFound
 from runslot.experiment.launchers import launched_here
 from runslot.experiment.lock import living_launcher

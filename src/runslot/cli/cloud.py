@@ -99,7 +99,7 @@ def clean(
 
     What is here stays. Refused while machines are rented, or a launch is at work.
     """
-    from runslot.cli.finding import experiments_to_act_on
+    from runslot.cli.places import experiments_to_act_on
     from runslot.engines.sky.rental import read_record
     from runslot.errors import InvalidInput
 
@@ -191,7 +191,7 @@ def _wanted(names: Sequence[str], sky: SkyPilot, every: bool) -> list[tuple[str,
 
     Each with whether a managed job has it. SkyPilot is not asked where the books of the experiments say it all.
     """
-    from runslot.cli.finding import experiments_to_act_on
+    from runslot.cli.places import experiments_to_act_on
     from runslot.engines.sky.rental import read_record
     from runslot.errors import InvalidInput, nearest
 

@@ -7,7 +7,7 @@ from json import dumps
 from typing import Any
 
 from runslot.cli.asking import asking, saying
-from runslot.cli.ending import shown
+from runslot.cli.render.summary import shown
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.detach import launch_detached
 from runslot.launch.experiment import Experiment

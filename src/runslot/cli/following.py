@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from runslot.cli.finding import FoundRun
+from runslot.cli.places import FoundRun
 from runslot.errors import Damaged, NotFound
 from runslot.experiment.claim import keeper_lives
 from runslot.experiment.files import open_regular

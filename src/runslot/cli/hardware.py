@@ -53,7 +53,7 @@ def hardware(
         typer.echo(jsonlib.dumps({**topology.to_json(), "slots": [slot.to_json() for slot in slots]}))
         return
 
-    from runslot.cli.console import console
+    from runslot.cli.render.console import console
 
     terminal = console()
     for part in _picture(topology, slots):

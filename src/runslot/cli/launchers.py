@@ -19,9 +19,9 @@ def launchers(ctx: typer.Context) -> None:
         return
     from rich.text import Text
 
-    from runslot.cli.columns import print_columns
-    from runslot.cli.console import console
-    from runslot.cli.ending import shown
+    from runslot.cli.render.console import console
+    from runslot.cli.render.summary import shown
+    from runslot.cli.render.table import print_columns
     from runslot.engines.registry import configured_launchers, entry_json
 
     found = configured_launchers()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rich.text import Text
 
-from runslot.cli.columns import print_columns
-from runslot.cli.console import console
+from runslot.cli.render.console import console
+from runslot.cli.render.table import print_columns
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import COLLECTION, ExperimentDir
 from runslot.experiment.status import find_experiments, read_status

@@ -22,7 +22,7 @@ def logs(
     lines: Annotated[int | None, typer.Option("-n", "--lines", min=0, metavar="N", help="Only the last N.")] = None,
 ) -> None:
     """Print what a run printed (its console.log); with -f go on while it runs."""
-    from runslot.cli.finding import find_run
     from runslot.cli.following import print_console
+    from runslot.cli.places import find_run
 
     print_console(find_run(run), follow, lines)

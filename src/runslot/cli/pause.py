@@ -25,7 +25,7 @@ def pause(directory: AtWork) -> None:
 
 def ask(directory: Path, paused: bool) -> None:
     """Pause or continue all experiments of a directory that have a launcher; refuse where none has."""
-    from runslot.cli.finding import EachAlone, experiments_to_act_on
+    from runslot.cli.places import EachAlone, experiments_to_act_on
     from runslot.experiment.lock import living_launcher
     from runslot.launch.pause import pause as ask_launcher
 

@@ -104,7 +104,7 @@ def plot(
     path: PathTemplate = None,
 ) -> None:
     """Draw a figure in paper size, and print its caption: who counts, and what is drawn."""
-    from runslot.cli.finding import places_of
+    from runslot.cli.places import places_of
     from runslot.results import load
     from runslot.view.data.choices import Choices
     from runslot.view.paper.figure import FORMATS, Paper, paper_figure

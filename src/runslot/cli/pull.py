@@ -24,7 +24,7 @@ def pull(
     """
     import time
 
-    from runslot.cli.finding import experiments_to_act_on
+    from runslot.cli.places import experiments_to_act_on
     from runslot.cli.quantities import parse_seconds
     from runslot.engines.sky.fetch import bring
     from runslot.engines.sky.rental import END_STATES, read_record

@@ -9,11 +9,11 @@ from typing import Any
 
 from rich.text import Text
 
-from runslot.cli.board import time_left
-from runslot.cli.console import console, print_line
-from runslot.cli.drawing import clock
-from runslot.cli.ending import shown
 from runslot.cli.listing import STYLES
+from runslot.cli.render.board import time_left
+from runslot.cli.render.console import console, print_line
+from runslot.cli.render.live_table import clock
+from runslot.cli.render.summary import shown
 from runslot.experiment.status import ExperimentStatus, RunStatus
 
 _SHOWN = 8

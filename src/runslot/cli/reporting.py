@@ -10,12 +10,12 @@ from typing import Any
 
 from rich.text import Text
 
-from runslot.cli.columns import print_columns
-from runslot.cli.console import console, print_line
-from runslot.cli.ending import shown
 from runslot.cli.listing import STYLES
-from runslot.cli.rows import row_said
-from runslot.cli.tails import RunTail
+from runslot.cli.render.console import console, print_line
+from runslot.cli.render.row import row_said
+from runslot.cli.render.summary import shown
+from runslot.cli.render.table import print_columns
+from runslot.cli.render.tails import RunTail
 from runslot.experiment.processes import is_alive
 from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.launch.foreign_hosts import foreign_said, silence_said

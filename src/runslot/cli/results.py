@@ -55,8 +55,8 @@ def results(
     log: Logs = None,
 ) -> None:
     """Compare variants: mean ± 95 % interval of final and best values over seeds, best first."""
-    from runslot.cli.console import console
-    from runslot.cli.finding import places_of
+    from runslot.cli.places import places_of
+    from runslot.cli.render.console import console
     from runslot.results.comparison import Spread, compare
     from runslot.results.export import write_frame
     from runslot.results.read.reader import load
@@ -96,7 +96,7 @@ def results(
 
 
 def _print_difference(names: list[Path]) -> None:
-    from runslot.cli.console import console
+    from runslot.cli.render.console import console
     from runslot.results.text.difference import difference, print_difference
 
     if len(names) != 2:
@@ -107,7 +107,7 @@ def _print_difference(names: list[Path]) -> None:
 
 def _directory_of(name: Path) -> Path:
     """Return the directory of a run that is named by its path, or as `logs` and `stop` take it: by name or id."""
-    from runslot.cli.finding import find_run
+    from runslot.cli.places import find_run
 
     return name if name.is_dir() else Path(find_run(str(name)).run_dir.path)
 
@@ -133,7 +133,7 @@ def export(
     log: Logs = None,
 ) -> None:
     """Write all runs (`runs`) and all their rows (`progress`) to files for other tools."""
-    from runslot.cli.finding import places_of
+    from runslot.cli.places import places_of
     from runslot.results.comparison import compare
     from runslot.results.export import export as write
     from runslot.results.read.reader import load

@@ -34,9 +34,9 @@ def resume(
     Runs that are still under way, because only their launcher died, are adopted.
     """
     from runslot.cli.asking import on_change, saying
-    from runslot.cli.finding import EachAlone, experiments_to_act_on
-    from runslot.cli.launched import INTERRUPTED, resume_experiment
+    from runslot.cli.launch import INTERRUPTED, resume_experiment
     from runslot.cli.limits import agree, limit
+    from runslot.cli.places import EachAlone, experiments_to_act_on
     from runslot.launch.code_change import settle_resume
 
     agree(yes)

@@ -30,12 +30,12 @@ class RunCommand(TyperCommand):
             rest = super().parse_args(ctx, args)
         except Exception as error:  # an option that only the command knows? typer does not export its class
             if getattr(error, "option_name", None) and _COMMAND not in ctx.meta:  # no such option, not --help
-                from runslot.cli.spoken import refuse_bare_command
+                from runslot.cli.arguments import refuse_bare_command
 
                 refuse_bare_command(given)
             raise
         if ctx.args and not ctx.resilient_parsing:
-            from runslot.cli.spoken import refuse_extra, refuse_spaced_values
+            from runslot.cli.arguments import refuse_extra, refuse_spaced_values
 
             refuse_spaced_values(ctx.params.get("grid") or (), [ctx.params.get("target"), *ctx.args])
             refuse_extra(ctx.params.get("target"), ctx.args, ctx.meta.get(_COMMAND) is not None)

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> int:
     """Carry out what the options say, by the names of `run`'s parameters, and return the exit status."""
     _get_ready(options, command)
-    from runslot.cli.asked import experiment_of
-    from runslot.cli.spoken import add_options, words_of_target
+    from runslot.cli.arguments import add_options, words_of_target
+    from runslot.cli.build import experiment_of
 
     words = words_of_target(options["target"], command, options["set_"] or (), options["code"] is not None)
     add_options(words, options)
     into = options["into"]
     if into is not None:
-        from runslot.cli.finding import one_experiment
+        from runslot.cli.places import one_experiment
 
         into = one_experiment(into).path
     experiment = experiment_of(words, into, bool(options["strict"]))
@@ -44,7 +44,7 @@ def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> in
 
         return run_detached(experiment, json, quiet, notify)
 
-    from runslot.cli.launched import run_experiment
+    from runslot.cli.launch import run_experiment
 
     return run_experiment(experiment, json, quiet, notify, options["wait"])
 

@@ -1,6 +1,6 @@
 """Which variants of a space are meant: `where`, a condition as for results, and `exclude`, values to leave out.
 
-`asked` calls this for sweep files and the command line alike; in Python there is `Space.where`. The condition is read
+`build` calls this for sweep files and the command line alike; in Python there is `Space.where`. The condition is read
 by what reads `runslot results --where`, so that one language serves both; it is loaded only where there is one.
 """
 

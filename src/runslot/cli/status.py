@@ -26,7 +26,7 @@ def status(
     json: Annotated[bool, flag("--json", help="Print one JSON object, with every run.")] = False,
 ) -> None:
     """Show how the runs of an experiment stand: what runs, with its last row or line, and what went wrong."""
-    from runslot.cli.finding import EachAlone, experiments_at
+    from runslot.cli.places import EachAlone, experiments_at
     from runslot.cli.reporting import print_status, status_json
     from runslot.experiment.status import read_status
 

@@ -29,7 +29,7 @@ def stop(
 
     What has not started is not started; `runslot resume` continues.
     """
-    from runslot.cli.finding import EachAlone, experiments_to_act_on, one_run
+    from runslot.cli.places import EachAlone, experiments_to_act_on, one_run
 
     experiments = experiments_to_act_on(directory)
     each_alone = EachAlone(len(experiments) == 1)

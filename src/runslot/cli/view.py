@@ -57,7 +57,7 @@ def view(
         if error.name is not None and error.name.startswith("runslot"):
             raise
         raise NotInstalled(f"the page needs more packages ({error.name}): {extra_said('view')}") from error
-    from runslot.cli.finding import places_of
+    from runslot.cli.places import places_of
 
     choices = Choices().replaced({"include": tuple(include or ()), "diverged": diverged, "level": level})
     served = bind(

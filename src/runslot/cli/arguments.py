@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from runslot.cli.sweepfile import SUFFIXES, read_sweep_file
+from runslot.cli.sweep_file import SUFFIXES, read_sweep_file
 from runslot.cli.words import CODE, CONTAINER, PYTHONS, RESOURCES, SPACES, WORDS, Words
 from runslot.errors import InvalidInput, nearest
 from runslot.variants.config import KeyPath

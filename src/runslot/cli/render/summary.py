@@ -10,8 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from runslot.cli.first_run import has_written
-from runslot.cli.tails import last_lines
+from runslot.cli.render.first_run import has_written
+from runslot.cli.render.tails import last_lines
 from runslot.execute.activation import activated
 from runslot.execute.import_failure import missing_module
 from runslot.experiment.records import ExperimentFile, Outcome, Run
@@ -109,7 +109,7 @@ def _print_results(directory: ExperimentDir) -> bool:
     file = directory.read()
     if not any(has_written(directory.run_dir(run, file)) for run in directory.read_runs()):
         return False  # before anything is loaded that reads tables
-    from runslot.cli.console import console
+    from runslot.cli.render.console import console
     from runslot.results.read.reader import load
     from runslot.results.text.table import print_table
 

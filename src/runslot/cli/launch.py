@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from runslot.cli.asking import asking, saying
-from runslot.cli.ending import tell_end, tell_left
-from runslot.cli.first_run import FirstRun
-from runslot.cli.views import observing, on_terminal
+from runslot.cli.render.first_run import FirstRun
+from runslot.cli.render.observer import observing, on_terminal
+from runslot.cli.render.summary import tell_end, tell_left
 from runslot.engines.events import Observer
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.experiment import Experiment

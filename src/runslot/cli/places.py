@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from runslot.cli.ending import shown
+from runslot.cli.render.summary import shown
 from runslot.errors import InvalidInput, NotFound, RunslotError, nearest, refusals
 from runslot.experiment.records import Run
 from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from runslot.cli.board import Board, UnderWay, Waiting
-from runslot.cli.rows import row_said
+from runslot.cli.render.board import Board, UnderWay, Waiting
+from runslot.cli.render.row import row_said
 
 Rows = Mapping[str, Mapping[str, str] | str]
 """By run id, the last row of its `progress.csv`; of a run that has none, the last line that it printed."""

@@ -14,7 +14,7 @@ from runslot.engines.events import LaunchEvent, Observer
 def observing(json: bool, quiet: bool) -> Iterator[Observer]:
     """Yield what is to be told of a launch."""
     if json:
-        from runslot.cli.json_lines import JsonLines
+        from runslot.cli.render.json_lines import JsonLines
 
         yield _Outlived(JsonLines(sys.stdout))
     elif quiet:
@@ -22,7 +22,7 @@ def observing(json: bool, quiet: bool) -> Iterator[Observer]:
 
         yield silent
     elif on_terminal():
-        from runslot.cli.live import LiveView
+        from runslot.cli.render.live_view import LiveView
 
         with LiveView() as view:
             yield view

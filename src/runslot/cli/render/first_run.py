@@ -1,6 +1,6 @@
 """What the first run that succeeds has logged: said once, so that a sweep of many hours is not of the wrong numbers.
 
-`launched` puts this between a launch and whoever looks on. A run that logs through runslot is asked nothing: its script
+`launch` puts this between a launch and whoever looks on. A run that logs through runslot is asked nothing: its script
 chose its metrics. Of another one's files and prints, `results` says what it will read; that is loaded only then, and
 in a thread of its own, so that the launch goes on meanwhile.
 """

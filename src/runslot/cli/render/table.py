@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from runslot.cli.console import print_line
+from runslot.cli.render.console import print_line
 from runslot.terminal_text import one_line
 
 if TYPE_CHECKING:

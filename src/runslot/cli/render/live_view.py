@@ -15,11 +15,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from runslot.cli.board import Board
-from runslot.cli.console import console as terminal_console
-from runslot.cli.drawing import draw
-from runslot.cli.ending import shown
-from runslot.cli.tails import RunTail, last_lines
+from runslot.cli.render.board import Board
+from runslot.cli.render.console import console as terminal_console
+from runslot.cli.render.live_table import draw
+from runslot.cli.render.summary import shown
+from runslot.cli.render.tails import RunTail, last_lines
 from runslot.engines.events import Asks, LaunchEvent, LaunchStarted, RunEnded, RunStarted, Said
 from runslot.experiment.rundir import RunDir
 from runslot.launch.printer import outcome_said, todo_said

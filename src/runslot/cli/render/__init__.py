@@ -1,0 +1,1 @@
+"""What the command line shows: tables, the live view of a launch, events as JSON, the end of a launch."""
