@@ -31,7 +31,7 @@ _HOMES = {
         "EnumParam", "FixedParam", "LinearFloatParam", "LinearIntParam", "LogFloatParam", "LogIntParam",
     ),
     "runslot.logger": ("setup_logger", "logger_context"),
-    "runslot.rlpyt.launching": ("run_experiments", "launch_experiment"),
+    "runslot.rlpyt.launch": ("run_experiments", "launch_experiment"),
     "runslot.rlpyt.files": ("get_log_dir", "load_variant", "save_variant"),
     "runslot.launchkit.calls": ("run_experiment",),
     "runslot.launchkit.here": ("run_experiment_here",),
@@ -90,8 +90,8 @@ if TYPE_CHECKING:
     from runslot.rlpyt.files import get_log_dir as get_log_dir
     from runslot.rlpyt.files import load_variant as load_variant
     from runslot.rlpyt.files import save_variant as save_variant
-    from runslot.rlpyt.launching import launch_experiment as launch_experiment
-    from runslot.rlpyt.launching import run_experiments as run_experiments
+    from runslot.rlpyt.launch import launch_experiment as launch_experiment
+    from runslot.rlpyt.launch import run_experiments as run_experiments
     from runslot.variants import DeterministicHyperparameterSweeper as DeterministicHyperparameterSweeper
     from runslot.variants import EnumParam as EnumParam
     from runslot.variants import FixedParam as FixedParam

@@ -18,7 +18,7 @@ from runslot.cli.render.table import print_columns
 from runslot.cli.render.tails import RunTail
 from runslot.experiment.processes import is_alive
 from runslot.experiment.status import ExperimentStatus, RunStatus
-from runslot.launch.foreign_hosts import foreign_said, silence_said
+from runslot.launch.foreign_host import foreign_said, silence_said
 from runslot.launch.printer import duration_said, outcome_said
 
 _CALM = {"queued", "succeeded"}

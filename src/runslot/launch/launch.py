@@ -19,7 +19,7 @@ from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shortage import shortage_of
 from runslot.experiment.status import FAILED, UNFINISHED, ExperimentStatus, read_status
 from runslot.launch.create import discard, is_newest, point_latest
-from runslot.launch.foreign_hosts import refuse_unknown, take_over_said
+from runslot.launch.foreign_host import refuse_unknown, take_over_said
 from runslot.launch.notify import notifying
 from runslot.launch.repair import read_repaired, restore_ends
 from runslot.launch.supervisor import Share, Supervisor

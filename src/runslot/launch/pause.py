@@ -8,9 +8,9 @@ from runslot.errors import Busy, InvalidInput
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.rundir import ExperimentDir
 
-_LOOK = 0.05
-_PATIENCE = 15.0
-"""Seconds that a launcher has to take note; it looks twice a second."""
+_POLL_S = 0.05
+_ANSWER_TIMEOUT_S = 15.0
+"""What a launcher has to take note; it looks twice a second."""
 
 
 def pause(directory: ExperimentDir, paused: bool) -> None:
@@ -26,7 +26,7 @@ def pause(directory: ExperimentDir, paused: bool) -> None:
             f"`runslot resume {directory.path}` runs what is missing"
         )
     request = directory.request("pause" if paused else "continue")
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _ANSWER_TIMEOUT_S
     while request.exists():
         if living_launcher(directory) is None:
             request.unlink(missing_ok=True)
@@ -34,7 +34,7 @@ def pause(directory: ExperimentDir, paused: bool) -> None:
         if time.monotonic() > deadline:
             request.unlink(missing_ok=True)
             raise Busy(f"the launcher of {directory.path} has not answered; look at {directory.launcher_log}")
-        time.sleep(_LOOK)
+        time.sleep(_POLL_S)
 
 
 def pause_said(paused: bool, experiment: str) -> str:

@@ -23,7 +23,7 @@ from runslot.experiment.records import ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shortage import shortage_of
 from runslot.experiment.status import RunStatus, read_status
-from runslot.launch.foreign_hosts import lost_outcome, refuse_held, refuse_unknown
+from runslot.launch.foreign_host import lost_outcome, refuse_held, refuse_unknown
 from runslot.launch.launch import Outcomes, outcomes_of
 
 _LOOK = 0.1

@@ -1,4 +1,4 @@
-"""launchkit's `run_experiment`: what a call asks, and which way it goes."""
+"""launchkit's `run_experiment`: what a call asks for, and which way it goes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from runslot.experiment.records import LoggerSettings
 from runslot.experiment.settings import default_root, path_of
 from runslot.launch.plan import check_name
 from runslot.launch.printer import Printer
-from runslot.launchkit.asked import Asked, asked_of
+from runslot.launchkit.cloud import MODES as RENTED
+from runslot.launchkit.cloud import rented_machines
 from runslot.launchkit.collection import Call, launch_call
 from runslot.launchkit.here import StrPath, run_experiment_here
 from runslot.launchkit.modes import HERE, check_mode, container_of, launcher_of
-from runslot.launchkit.rented import MODES as RENTED
-from runslot.launchkit.rented import rented
+from runslot.launchkit.runs import CallRun, runs_of_call
 from runslot.logger.options import check_settings
 from runslot.variants import SWEEP_NOTE, Variant, describe, space_of
 
@@ -73,11 +73,11 @@ def run_experiment(
     space = space_of(variant, sweep=sweep)
     logger = check_settings(LoggerSettings(snapshot_mode, snapshot_gap, "launchkit", "[{run}] "))
     root = default_root() if base_log_dir is None else path_of(base_log_dir, "base_log_dir").absolute()
-    asked = asked_of(space, seed, exp_id)
+    runs = runs_of_call(space, seed, exp_id)
     if mode in RENTED:
-        launcher = rented(
+        launcher = rented_machines(
             mode,
-            len(asked),
+            len(runs),
             region,
             instance_type,
             spot_price,
@@ -93,17 +93,17 @@ def run_experiment(
         swept = isinstance(variant, Mapping) and not isinstance(variant, Variant)
         observer(Said(describe(space, note=SWEEP_NOTE if swept else "")))
     if mode == HERE:
-        results = [_here(call, each) for each in asked]
+        results = [_run_here(call, run) for run in runs]
         return results if len(results) > 1 else results[0]
-    return launch_call(call, asked, ", ".join(space.factors()), bool(skip_wait), observer)
+    return launch_call(call, runs, ", ".join(space.factors()), bool(skip_wait), observer)
 
 
-def _here(call: Call, asked: Asked) -> Any:
+def _run_here(call: Call, run: CallRun) -> Any:
     return run_experiment_here(
         call.function,
-        variant={**asked.settings, **asked.extras(call.prefix, call.instance_type)},
-        exp_id=asked.exp_id,
-        seed=asked.seed,
+        variant={**run.settings, **run.extras(call.prefix, call.instance_type)},
+        exp_id=run.exp_id,
+        seed=run.seed,
         use_gpu=call.use_gpu,
         exp_prefix=call.prefix,
         snapshot_mode=call.logger.snapshot_mode,

@@ -25,10 +25,10 @@ from runslot.launch.function_pickle import import_path, refer
 from runslot.launch.launch import launch
 from runslot.launch.plan import Plan, payload_of
 from runslot.launch.session import submit
-from runslot.launchkit.asked import Asked
 from runslot.launchkit.code import code_directory, script_path
 from runslot.launchkit.handle import Launched
 from runslot.launchkit.here import save_arguments
+from runslot.launchkit.runs import CallRun
 from runslot.logger.directories import make_log_dir
 from runslot.transport.code_snapshot import find_source
 from runslot.variants import run_id, to_jsonable
@@ -55,19 +55,19 @@ class Call:
         return self.root / self.prefix.replace("_", "-")
 
 
-def launch_call(call: Call, asked: Sequence[Asked], space: str, skip_wait: bool, observer: Observer) -> Launched:
+def launch_call(call: Call, call_runs: Sequence[CallRun], space: str, skip_wait: bool, observer: Observer) -> Launched:
     """Record the call and run it in slots of its launcher; with `skip_wait` while the script goes on."""
     now = datetime.now()
     pickles: dict[str, bytes] = {}
     file = _file(call, space, pickles)
-    payloads = [payload_of(each.settings, each.name, pickles) for each in asked]
+    payloads = [payload_of(run.settings, run.name, pickles) for run in call_runs]
     experiment = ExperimentDir(make_exclusively(call.collection / COLLECTION, f"{now:%Y%m%d-%H%M%S}"))
     log_dirs: list[Path] = []
     try:
-        for each in asked:
-            log_dirs.append(_reserve(call, each, now))
-            save_arguments(log_dirs[-1], _arguments(call, each))
-        runs = tuple(map(_run, [call] * len(asked), asked, log_dirs, payloads))
+        for run in call_runs:
+            log_dirs.append(_reserve(call, run, now))
+            save_arguments(log_dirs[-1], _arguments(call, run))
+        runs = tuple(map(_run, [call] * len(call_runs), call_runs, log_dirs, payloads))
         plan = Plan(file, runs, pickles, code_directory(call.function), script_path())
         if call.launcher is not None and call.launcher.moves:
             plan = with_copy(experiment, plan, find_source(plan.code, (call.root,)))
@@ -106,31 +106,31 @@ def _file(call: Call, space: str, pickles: dict[str, bytes]) -> ExperimentFile:
     )
 
 
-def _reserve(call: Call, asked: Asked, now: datetime) -> Path:
+def _reserve(call: Call, run: CallRun, now: datetime) -> Path:
     try:
-        return make_log_dir(call.root, call.prefix, asked.exp_id, asked.seed, now)
+        return make_log_dir(call.root, call.prefix, run.exp_id, run.seed, now)
     except OSError as error:
         raise InvalidInput(f"no run directory can be made in {call.collection}: {error}; give base_log_dir") from error
 
 
-def _run(call: Call, asked: Asked, log_dir: Path, payload: str | None) -> Run:
+def _run(call: Call, run: CallRun, log_dir: Path, payload: str | None) -> Run:
     return Run(
-        id=run_id(asked.settings, asked.seed),
-        name=asked.name,
-        variant=to_jsonable(asked.settings),
+        id=run_id(run.settings, run.seed),
+        name=run.name,
+        variant=to_jsonable(run.settings),
         directory=log_dir.relative_to(call.collection).as_posix(),
-        seed=asked.seed,
-        extras=asked.extras(call.prefix, call.instance_type),
+        seed=run.seed,
+        extras=run.extras(call.prefix, call.instance_type),
         payload=payload,
     )
 
 
-def _arguments(call: Call, asked: Asked) -> dict[str, Any]:
+def _arguments(call: Call, run: CallRun) -> dict[str, Any]:
     """Return the keyword arguments with which launchkit would have called `run_experiment_here`."""
     return {
-        "variant": {**asked.settings, **asked.extras(call.prefix, call.instance_type)},
-        "exp_id": asked.exp_id,
-        "seed": asked.seed,
+        "variant": {**run.settings, **run.extras(call.prefix, call.instance_type)},
+        "exp_id": run.exp_id,
+        "seed": run.seed,
         "use_gpu": call.use_gpu,
         "exp_prefix": call.prefix,
         "snapshot_mode": call.logger.snapshot_mode,
@@ -145,7 +145,7 @@ def _forget_unstarted(call: Call, experiment: ExperimentDir, log_dirs: Sequence[
     journal = experiment.journal_file
     if journal.exists() and journal.stat().st_size:
         return
-    unstarted = [each for each in log_dirs if not RunDir(each).run_file.exists()]
+    unstarted = [log_dir for log_dir in log_dirs if not RunDir(log_dir).run_file.exists()]
     for directory in (experiment.path, *unstarted):
         shutil.rmtree(directory, ignore_errors=True)
     for directory in (experiment.path.parent, call.collection):

@@ -15,8 +15,8 @@ from runslot.experiment.records import Function
 from runslot.experiment.rundir import RunDir
 from runslot.first_import import FirstImport
 from runslot.launch.function_pickle import by_value
-from runslot.launchkit.asked import asked_of
 from runslot.launchkit.code import GitTuple, code_directory, git_infos_of, script_path
+from runslot.launchkit.runs import runs_of_call
 from runslot.variants import is_plain, plain, single
 
 StrPath = str | os.PathLike[str]
@@ -45,17 +45,17 @@ def run_experiment_here(
     added as text. `random`, `numpy`, `torch` and `tensorflow` are seeded, also where the function imports them first;
     RLKit's `pytorch_util` is told `use_gpu` in the same way.
     """
-    given = _single(variant)
+    settings = _single(variant)
     if force_randomize_seed:
-        seed = given["seed"] = None
-    (asked,) = asked_of(single(given), seed, exp_id)
+        seed = settings["seed"] = None
+    (run,) = runs_of_call(single(settings), seed, exp_id)
     if not callable(experiment_function):
         raise InvalidInput(f"{experiment_function!r} is not a function")
-    told: dict[str, Any] = {key: given[key] for key in ("exp_prefix", "instance_type") if key in given}
-    received = {**plain(asked.settings), **told, "exp_id": str(asked.exp_id), "seed": str(asked.seed)}
-    logged: dict[str, Any] = {
-        "exp_id": asked.exp_id,
-        "seed": asked.seed,
+    of_caller: dict[str, Any] = {key: settings[key] for key in ("exp_prefix", "instance_type") if key in settings}
+    received = {**plain(run.settings), **of_caller, "exp_id": str(run.exp_id), "seed": str(run.seed)}
+    logger_arguments: dict[str, Any] = {
+        "exp_id": run.exp_id,
+        "seed": run.seed,
         "exp_prefix": exp_prefix,
         "snapshot_mode": snapshot_mode,
         "snapshot_gap": snapshot_gap,
@@ -66,10 +66,10 @@ def run_experiment_here(
     }
     hooks: list[FirstImport | None] = []
     logger.reset()
-    directory = Path(logger.setup_logger(variant=received, log_dir=log_dir, **logged))
+    directory = Path(logger.setup_logger(variant=received, log_dir=log_dir, **logger_arguments))
     try:
-        _save_arguments_if_possible(directory, {**logged, "variant": received, "use_gpu": use_gpu})
-        hooks += [seed_everything(asked.seed), set_gpu_mode(bool(use_gpu))]
+        _save_arguments_if_possible(directory, {**logger_arguments, "variant": received, "use_gpu": use_gpu})
+        hooks += [seed_everything(run.seed), set_gpu_mode(bool(use_gpu))]
         return call_function(experiment_function, Function("", unpack=unpack_variant), received)
     finally:
         for hook in filter(None, hooks):
@@ -80,8 +80,8 @@ def run_experiment_here(
 def _single(variant: Any) -> dict[str, Any]:
     if variant is not None and not isinstance(variant, Mapping):
         raise InvalidInput(f"run_experiment_here takes one variant, a dict, not a {type(variant).__name__}")
-    given: Mapping[str, Any] = variant or {}
-    return dict(given)
+    settings: Mapping[str, Any] = variant or {}
+    return dict(settings)
 
 
 def _save_arguments_if_possible(directory: Path, arguments: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from runslot.engines.slurm.config import Slurm
 from runslot.engines.ssh import SSH
 from runslot.errors import InvalidInput, nearest
 from runslot.experiment.records import Container
-from runslot.launchkit.rented import MODES as RENTED
+from runslot.launchkit.cloud import MODES as RENTED
 from runslot.launchkit.settings import Settings, read_settings
 
 LOCAL = "local"
@@ -51,8 +51,8 @@ def container_of(mode: str, use_gpu: bool, mounted: Mapping[str, str] | None) ->
                 f"leave it out, and let the function read the directory itself, or use mode {LOCAL_DOCKER!r}"
             )
         return None
-    own = [f"{Path(path).expanduser().absolute()}:{point}" for path, point in (mounted or {}).items()]
-    mounts = (*settings.mounts, *own)
+    of_call = [f"{Path(path).expanduser().absolute()}:{point}" for path, point in (mounted or {}).items()]
+    mounts = (*settings.mounts, *of_call)
     if mode in {LOCAL_SINGULARITY, *_SLURM}:
         return Container(_image(mode, "singularity_image", settings), "apptainer", mounts)
     key = "gpu_docker_image" if use_gpu and settings.gpu_docker_image else "docker_image"

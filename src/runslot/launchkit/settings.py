@@ -35,15 +35,15 @@ def read_settings() -> Settings:
 def _settings(where: str, table: Any) -> Settings:
     if not isinstance(table, dict):
         raise InvalidInput(f"{where} is {table!r}, but it is a table: [launchkit]")
-    known = {field.name: field for field in fields(Settings)}
+    keys = {field.name: field for field in fields(Settings)}
     values: dict[str, Any] = {}
     for key, value in table.items():
-        if key not in known:
-            raise InvalidInput(f"{where}: unknown key {key!r}{nearest(key, known)}; known: {', '.join(known)}")
-        texts = value if known[key].default == () else [value]
-        if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
+        if key not in keys:
+            raise InvalidInput(f"{where}: unknown key {key!r}{nearest(key, keys)}; known: {', '.join(keys)}")
+        texts = value if keys[key].default == () else [value]
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise InvalidInput(
                 f"{where}.{key} is {value!r}, but it is {'a list of texts' if texts is value else 'text'}"
             )
-        values[key] = tuple(texts) if known[key].default == () else value
+        values[key] = tuple(texts) if keys[key].default == () else value
     return Settings(**values)

@@ -25,7 +25,7 @@ from runslot.rlpyt.files import get_log_dir, load_variant, save_variant
 from runslot.variants import VariantLevel, _cross_variants, make_variants, update_config
 
 if TYPE_CHECKING:
-    from runslot.rlpyt.launching import launch_experiment, run_experiments
+    from runslot.rlpyt.launch import launch_experiment, run_experiments
 
 __all__ = [
     "VariantLevel",
@@ -52,7 +52,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in ("launch_experiment", "run_experiments"):
-        from runslot.rlpyt import launching
+        from runslot.rlpyt import launch as launching
 
         return getattr(launching, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -32,8 +32,8 @@ from runslot.launch.printer import Printer
 from runslot.rlpyt.files import StrPath, get_log_dir, readable
 from runslot.variants import run_id, safe_directory
 
-_LOOK = 0.1
-"""Seconds between tries for a slot that someone else holds."""
+_RETRY_S = 0.1
+"""Between tries for a slot that someone else holds."""
 
 _CODE_AT = 2
 """Which argument of the command line is the slot's affinity code: `python script CODE log_dir run_ID *args`."""
@@ -52,7 +52,7 @@ def run_experiments(
 ) -> Outcomes:
     """Run `script` for every variant `runs_per_setting` times, and return the outcomes when all have ended.
 
-    As many run at a time as `affinity_code` has run slots; run IDs vary slowest. Each is called
+    As many run at a time as `affinity_code` has run slots; run IDs vary slowest. Each is argv
     `python script slot_affinity_code log_dir run_ID *common_args *runs_args[i]` on the CPUs of its slot, and finds its
     variant with `load_variant(log_dir)`. All lies in `<root>/local/<yyyymmdd>/<hhmmss>/<experiment_title>`, in
     `log_dirs[i]` and there in `run_<run_ID>`.
@@ -67,7 +67,7 @@ def run_experiments(
     if not runs:
         raise InvalidInput("variants is empty: nothing would run")
     refuse_shared_directories(runs)
-    plan = Plan(file, tuple(_told_apart(runs)), {}, Path(script).absolute().parent, os.fspath(script))
+    plan = Plan(file, tuple(_distinct(runs)), {}, Path(script).absolute().parent, os.fspath(script))
     wanted = Path(get_log_dir(experiment_title))
     directory = ExperimentDir(make_exclusively(wanted.parent, wanted.name))
     write_plan(directory, plan)
@@ -116,10 +116,10 @@ def _file_of(
     if not Path(script).is_file():
         raise InvalidInput(f"there is no script {os.fspath(script)!r} in {Path.cwd()}; give its path")
     # The interpreter at work: `python` may be another one where an environment is used without being activated.
-    called = (literal(python or sys.executable), literal(os.fspath(script)), "", "{log_dir}", "{run_ID}")
+    argv = (literal(python or sys.executable), literal(os.fspath(script)), "", "{log_dir}", "{run_ID}")
     return ExperimentFile(
         name=name,
-        work={"command": Command(called, slot_code_at=_CODE_AT).to_json()},
+        work={"command": Command(argv, slot_code_at=_CODE_AT).to_json()},
         created=time.time(),
         cwd=str(Path.cwd()),
         python=sys.executable,
@@ -161,8 +161,15 @@ def _texts(values: Iterable[Any], name: str) -> tuple[str, ...]:
 def _log_dir(log_dir: str) -> str:
     """Return a variant's directory, or refuse one that leads out, or in which the experiment's own files lie."""
     name = safe_directory(os.fspath(log_dir))
-    own = ExperimentDir("")
-    taken = (own.requests, own.provenance, own.payloads, own.experiment_file, own.runs_file, own.journal_file)
+    files = ExperimentDir("")
+    taken = (
+        files.requests,
+        files.provenance,
+        files.payloads,
+        files.experiment_file,
+        files.runs_file,
+        files.journal_file,
+    )
     if name.partition("/")[0] in map(str, taken):
         raise InvalidInput(f"log_dirs has {log_dir!r}, where the experiment's own files lie; choose another name")
     return name
@@ -173,20 +180,20 @@ def _run(variant: dict[str, Any], name: str, run_ID: int, arguments: tuple[str, 
     return Run(run_id(variant, run_ID, arguments), name, variant, directory, run_ID=run_ID, arguments=arguments)
 
 
-def _told_apart(runs: Iterable[Run]) -> Iterator[Run]:
+def _distinct(runs: Iterable[Run]) -> Iterator[Run]:
     """Give runs that differ in nothing but their directory ids of their own: rlpyt's scripts may repeat a variant."""
     taken: set[str] = set()
     for run in runs:
         repeated = (*run.arguments, run.directory)
-        found = run if run.id not in taken else replace(run, id=run_id(run.variant, run.run_ID, repeated))
-        taken.add(found.id)
-        yield found
+        distinct = run if run.id not in taken else replace(run, id=run_id(run.variant, run.run_ID, repeated))
+        taken.add(distinct.id)
+        yield distinct
 
 
 def _write_tree(directory: ExperimentDir, log_dirs: Sequence[str], runs_per_setting: int) -> None:
     text = f"Experiment manager process ID: {os.getpid()}.\n"
     text += f"Number of settings (experiments) to run: {len(log_dirs)}  ({runs_per_setting * len(log_dirs)}).\n\n"
-    directory.experiments_tree.write_text(text + "".join(f"{each}\n" for each in log_dirs))
+    directory.experiments_tree.write_text(text + "".join(f"{log_dir}\n" for log_dir in log_dirs))
 
 
 # ---- one run, without a launcher -------------------------------------------------------------------------------------
@@ -204,13 +211,13 @@ def _next_attempt(run_dir: RunDir) -> int:
 
 
 def _lease(slot: Slot, holder: Holder) -> Lease:
-    leases, told = Leases(), False
+    leases, refusal_printed = Leases(), False
     try:
         while isinstance(lease := leases.try_acquire(slot, holder), Refused):
-            if not told:
+            if not refusal_printed:
                 print(f"{holder.run} {lease}", flush=True)
-                told = True
-            time.sleep(_LOOK)
+                refusal_printed = True
+            time.sleep(_RETRY_S)
     finally:
         leases.stop_waiting()
     return lease

@@ -18,7 +18,7 @@ _SEEDS = 100_000
 
 
 @dataclass(frozen=True)
-class Asked:
+class CallRun:
     """One run of a call."""
 
     name: str
@@ -34,25 +34,25 @@ class Asked:
         return {key: str(value) for key, value in zip(ADDED, values, strict=True)}
 
 
-def asked_of(space: Space, seed: int | str | None, exp_id: int | str) -> list[Asked]:
+def runs_of_call(space: Space, seed: int | str | None, exp_id: int | str) -> list[CallRun]:
     """Return the runs of a space.
 
     A variant's own `seed` counts where none is given, and one is drawn where it has none either. Likewise its own
     `exp_id` counts where none but 0 is given; else they are counted up.
     """
-    return list(_asked_of(space, seed, _number(exp_id, "exp_id")))
+    return list(_drawn_runs(space, seed, _number(exp_id, "exp_id")))
 
 
-def _asked_of(space: Space, seed: int | str | None, first: int) -> Iterator[Asked]:
+def _drawn_runs(space: Space, seed: int | str | None, first: int) -> Iterator[CallRun]:
     for count, variant in enumerate(variants_of(space)):
         refuse_dots(variant)
-        given = variant.get("seed") if seed is None else seed
-        drawn = random.randint(0, _SEEDS) if given is None else _number(given, "seed")  # noqa: S311  not a secret
-        own = variant.get("exp_id") if first == 0 else None
-        number = first + count if own is None else _number(own, "exp_id")
+        wanted = variant.get("seed") if seed is None else seed
+        drawn = random.randint(0, _SEEDS) if wanted is None else _number(wanted, "seed")  # noqa: S311  not a secret
+        of_variant = variant.get("exp_id") if first == 0 else None
+        number = first + count if of_variant is None else _number(of_variant, "exp_id")
         if number < 0:
             raise InvalidInput(f"exp_id is {number}, but the least is 0")
-        yield Asked(variant.name, {k: v for k, v in variant.items() if k not in ADDED}, drawn, number)
+        yield CallRun(variant.name, {k: v for k, v in variant.items() if k not in ADDED}, drawn, number)
 
 
 def _number(value: Any, what: str) -> int:

@@ -26,7 +26,7 @@ _GCP_KEYS = (
 """Of `gcp_kwargs`; `terminate` is always so."""
 
 
-def rented(
+def rented_machines(
     mode: str,
     runs: int,
     region: str,
@@ -46,51 +46,51 @@ def rented(
         raise InvalidInput(f"num_exps_per_instance is {num_exps_per_instance!r}, but must be a whole number from 1")
     if not isinstance(region, str):
         raise InvalidInput(f"region is {region!r}, but must be the name of one, as 'us-east-1'")
-    known = configured_launchers()
+    entries = configured_launchers()
     entry = launcher_named(mode)
     if not isinstance(entry, Sky):
-        raise InvalidInput(f"launchers.{mode} in {known[mode][0]} has another kind than {mode!r}")
-    given: dict[str, Any] = {"machines": -(-runs // num_exps_per_instance), "sync_interval": float(sync_interval)}
+        raise InvalidInput(f"launchers.{mode} in {entries[mode][0]} has another kind than {mode!r}")
+    fields: dict[str, Any] = {"machines": -(-runs // num_exps_per_instance), "sync_interval": float(sync_interval)}
     if instance_type is not None:
-        given["instance_type"] = instance_type
+        fields["instance_type"] = instance_type
     if mode == "ec2":
         if entry.region is None and "/" not in entry.infra:
-            given["region"] = region
+            fields["region"] = region
         if spot_price is not None:
-            given |= {"spot": True, "max_price": float(spot_price)}
+            fields |= {"spot": True, "max_price": float(spot_price)}
     else:
-        given |= _of_gcp(gcp_kwargs or {})
-    return replace(entry, **given)
+        fields |= _of_gcp(gcp_kwargs or {})
+    return replace(entry, **fields)
 
 
-def _check_numbers(**given: object) -> None:
-    for name, value in given.items():
+def _check_numbers(**numbers: object) -> None:
+    for name, value in numbers.items():
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if value is not None and not (number and 0 < float(str(value)) < math.inf):
             raise InvalidInput(f"{name} is {value!r}, but must be a number above 0")
 
 
 def _of_gcp(gcp_kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for key in gcp_kwargs:
         if key not in _GCP_KEYS:
             raise InvalidInput(f"gcp_kwargs has no {key!r}{nearest(key, _GCP_KEYS)}; known: {', '.join(_GCP_KEYS)}")
     if gcp_kwargs.get("zone"):
         zone = str(gcp_kwargs["zone"])
-        given["infra"] = f"gcp/{zone.rpartition('-')[0]}/{zone}"
+        fields["infra"] = f"gcp/{zone.rpartition('-')[0]}/{zone}"
     if gcp_kwargs.get("instance_type"):
-        given["instance_type"] = str(gcp_kwargs["instance_type"])
+        fields["instance_type"] = str(gcp_kwargs["instance_type"])
     if gcp_kwargs.get("image_name"):
         project = gcp_kwargs.get("image_project")
         image = gcp_kwargs["image_name"]
-        given["image"] = f"projects/{project}/global/images/{image}" if project else str(image)
+        fields["image"] = f"projects/{project}/global/images/{image}" if project else str(image)
     if gcp_kwargs.get("disk_size"):
-        given["disk"] = int(gcp_kwargs["disk_size"])
+        fields["disk"] = int(gcp_kwargs["disk_size"])
     if gcp_kwargs.get("preemptible"):
-        given["spot"] = True
+        fields["spot"] = True
     gpu = gcp_kwargs.get("gpu_kwargs") or {}
     if gpu:
         # Compute Engine's name, as nvidia-tesla-t4, is SkyPilot's T4.
         model = str(gpu.get("gpu_model", "")).rpartition("-")[2].upper()
-        given["accelerators"] = f"{model}:{gpu.get('num_gpu', 1)}"
-    return given
+        fields["accelerators"] = f"{model}:{gpu.get('num_gpu', 1)}"
+    return fields
