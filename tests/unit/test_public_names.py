@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -13,69 +15,28 @@ import pytest
 import runslot
 
 NAMES = {
-    "AffinityError",
-    "Busy",
-    "CurrentRun",
-    "DeterministicHyperparameterSweeper",
-    "DoesNotFit",
-    "EnumParam",
-    "Experiment",
-    "FixedParam",
-    "InvalidInput",
-    "LinearFloatParam",
-    "LinearIntParam",
-    "LogFloatParam",
-    "LogIntParam",
-    "NotFound",
-    "NotInstalled",
-    "Container",
-    "Outcome",
-    "Outcomes",
-    "RandomHyperparameterSweeper",
-    "Resources",
-    "Run",
-    "RunslotError",
-    "Slot",
-    "Space",
-    "Topology",
-    "Variant",
-    "VariantLevel",
-    "_cross_variants",
-    "affinity_from_code",
-    "carve",
-    "choice",
-    "current_run",
-    "encode_affinity",
-    "get_log_dir",
-    "grid",
-    "integers",
-    "launch_experiment",
-    "levels",
-    "listed",
-    "load_variant",
-    "logger_context",
-    "loguniform",
-    "make_affinity",
-    "make_variants",
-    "quick_affinity_code",
-    "read_topology",
-    "run_experiment",
-    "run_experiment_here",
-    "run_experiments",
-    "run_id",
-    "sample",
-    "single",
-    "save_variant",
-    "setup_logger",
-    "uniform",
-    "union",
-    "update_config",
-    "variants_of",
-    "zipped",
-    "logger",
-    "rlpyt",
-    "launchkit",
-    "results",
+    *("Experiment", "Outcomes", "Outcome", "Run", "Container", "CurrentRun", "current_run"),
+    *("SSH", "Slurm", "Sky", "EC2", "GCP"),
+    *("Resources", "Slot", "Topology", "carve", "read_topology"),
+    *("Space", "Variant", "grid", "zipped", "union", "sample", "levels", "listed", "single", "variants_of", "run_id"),
+    *("choice", "integers", "loguniform", "uniform"),
+    *("RunslotError", "InvalidInput", "DoesNotFit", "AffinityError", "NotFound", "NotInstalled", "Busy"),
+    *("Damaged", "NewerFormat", "RefusedBySystem"),
+    *("logger", "results", "rlpyt", "launchkit"),
+}
+OF_RLPYT = {
+    *("VariantLevel", "make_variants", "_cross_variants", "update_config", "load_variant", "save_variant"),
+    *("encode_affinity", "quick_affinity_code", "make_affinity", "affinity_from_code"),
+    *("run_experiments", "launch_experiment", "get_log_dir", "logger_context"),
+}
+OF_LAUNCHKIT = {
+    *("run_experiment", "run_experiment_here", "setup_logger"),
+    *("DeterministicHyperparameterSweeper", "RandomHyperparameterSweeper", "DeterministicSweeperCombiner", "Sweeper"),
+    *("EnumParam", "FixedParam", "LinearFloatParam", "LinearIntParam", "LogFloatParam", "LogIntParam"),
+    *("Hyperparameter", "RandomHyperparameter"),
+    *("GitInfo", "create_exp_name", "create_log_dir", "dict_to_safe_json", "get_git_infos", "query_yes_no"),
+    *("recursive_dictionary_update", "recursive_items", "reset_execution_environment", "save_experiment_data"),
+    "set_seed",
 }
 
 
@@ -86,11 +47,25 @@ def test_every_public_name_is_there_and_no_other() -> None:
     assert set(dir(runslot)) >= NAMES
 
 
+@pytest.mark.parametrize(("ancestor", "names"), [("rlpyt", OF_RLPYT), ("launchkit", OF_LAUNCHKIT)])
+def test_an_ancestors_names_can_be_imported_from_the_top_and_from_its_door(ancestor: str, names: set[str]) -> None:
+    door = importlib.import_module(f"runslot.{ancestor}")
+    for name in names:
+        assert getattr(runslot, name) is getattr(door, name)
+    assert {name for name in names if not name.startswith("_")} <= set(door.__all__)
+    assert not names & set(runslot.__all__)
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    for name in NAMES | OF_RLPYT | OF_LAUNCHKIT:
+        assert (inspect.getdoc(getattr(runslot, name)) or "").strip(), name
+
+
 def test_what_type_checkers_see_is_what_is_there() -> None:
     tree = ast.parse(Path(runslot.__file__).read_text())
-    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
-    seen = {alias.asname for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
-    assert seen == NAMES
+    blocks = [node for node in tree.body if isinstance(node, ast.If)]
+    imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert {alias.asname for node in imports for alias in node.names} == NAMES | OF_RLPYT | OF_LAUNCHKIT
 
 
 def test_logger_is_the_module_so_that_functions_that_use_it_travel() -> None:

@@ -22,14 +22,14 @@ from runslot.hardware.affinity import (
 )
 from runslot.logger import logger_context
 from runslot.rlpyt.files import get_log_dir, load_variant, save_variant
-from runslot.variants import VariantLevel, _cross_variants, make_variants, update_config
+from runslot.variants import VariantLevel, make_variants, update_config
+from runslot.variants import _cross_variants as _cross_variants  # scripts of rlpyt import it
 
 if TYPE_CHECKING:
     from runslot.rlpyt.launch import launch_experiment, run_experiments
 
 __all__ = [
     "VariantLevel",
-    "_cross_variants",
     "affinity_from_code",
     "decode_affinity",
     "encode_affinity",

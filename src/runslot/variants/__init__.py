@@ -14,7 +14,8 @@ from runslot.variants.encode import is_plain, to_jsonable
 from runslot.variants.given import SWEEP_NOTE, describe, listed, space_of
 from runslot.variants.grid import grid, zipped
 from runslot.variants.identity import canonical, run_id
-from runslot.variants.levels import VariantLevel, _cross_variants, make_variants
+from runslot.variants.levels import VariantLevel, make_variants
+from runslot.variants.levels import _cross_variants as _cross_variants  # scripts of rlpyt import it
 from runslot.variants.naming import part_name, safe_directory
 from runslot.variants.parse import parse_grid, parse_sample, parse_seeds, parse_setting, parse_value
 from runslot.variants.sample import sample
@@ -55,7 +56,6 @@ __all__ = [
     "Variant",
     "VariantLevel",
     "WrongStructure",
-    "_cross_variants",
     "canonical",
     "choice",
     "describe",
