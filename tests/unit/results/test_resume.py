@@ -6,11 +6,12 @@ import math
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runslot.results import Reader, load
-from runslot.results.read.steps import void_rows
+from runslot.results.read.steps import repeats, void_rows
 from runslot.results.text.sources import unread_line
 
 WriteLog = Callable[..., Path]
@@ -41,12 +42,36 @@ def test_rows_that_are_overtaken(steps: list[float | None], void: list[tuple[int
     [
         ([0, 1, 2, 0, 1, 2], [0, 0, 0, 1, 1, 1]),  # batches of an epoch
         ([0, 1, 2, 0, 1, 2, 0, 1, 2, 0], None),  # begins anew in equal stretches
+        ([*range(0, 390, 50), *range(10, 390, 50), *range(20, 390, 50), *range(30, 150, 50)], None),  # of an epoch
+        ([*range(20), *range(20), *range(19), *range(5)], None),  # a row of an epoch is missing
         ([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5], None),  # counts nothing
         ([1, 3, 2, 4, 6, 5, 7, 9, 8, 10, 12, 11], None),  # of several workers
     ],
 )
 def test_steps_that_go_back_for_another_reason(steps: list[float], other: list[float] | None) -> None:
     assert void_rows(steps, [other] if other else []) == []
+
+
+def test_a_run_that_was_started_again_and_again_and_went_further_in_the_end() -> None:
+    assert void_rows([*range(20), *range(20), *range(30)], []) == [(0, 40)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "others", "again"),
+    [
+        ([0, 10, 20, 20, 30], [], [3]),
+        ([0, 10, 20, 30, 30], [], [4]),
+        ([0, 10, 20, 20, 30], [[0, 1, 2, 2, 3]], [3]),
+        ([0, 10, 20, 20, 30], [[0, 1, 2, 3, 4]], []),  # a batch further
+        ([0, 10, 20, 20, 30], [["a", "a", "a", "b", "b"]], []),  # of another part
+        ([0, 0, 10, 10, 20, 20, 30, 30], [], []),  # two rows a step
+        ([0, None, 10, None, 20], [], []),
+        ([0, 10, 10], [], []),
+        ([], [], []),
+    ],
+)
+def test_a_step_that_a_resume_repeats(steps: list[float | None], others: list[list[Any]], again: list[int]) -> None:
+    assert repeats(steps, others) == again
 
 
 def test_all_counters_go_back_in_a_resume() -> None:
@@ -90,7 +115,27 @@ def test_every_statistic_leaves_them_out(tmp_path: Path, write_log: WriteLog) ->
     ]
     assert results.progress.height == 9
     assert results.scores("loss", by="mean")["score"].to_list() == [(9 * 5 + 6) / 8, 5]
-    assert "a/progress.csv (rows 6 to 10 are void, step goes back after them" in unread_line(results)
+    assert "a/progress.csv (rows 6 to 10 are void, step goes back or is repeated after that" in unread_line(results)
+
+
+def test_a_resume_that_writes_its_first_step_again_replaces_it(tmp_path: Path, write_log: WriteLog) -> None:
+    for name, first in (("again", "30,9\n30,1\n"), ("once", "30,1\n")):
+        write_log(name, **{"progress.csv": f"step,loss\n0,5\n10,4\n20,4\n{first}40,1\n", "variant.json": {}})
+    results = load(tmp_path)
+    columns = ["rows", "final/loss", "best/loss"]
+    assert results.runs.select(columns).rows() == [(5, 1, 1)] * 2
+    for by in ("mean", "best", "auc", "last-3"):
+        assert results.scores("loss", "max", by)["score"].n_unique() == 1
+    assert "again/progress.csv (row 4 is void" in unread_line(results)
+
+
+@pytest.mark.parametrize("gap", ["", "nan"])
+def test_two_rows_of_one_step_that_complete_each_other_are_kept(tmp_path: Path, write_log: WriteLog, gap: str) -> None:
+    rows = f"0,5,{gap}\n1,4,{gap}\n2,3,{gap}\n3,2,{gap}\n4,1,{gap}\n4,{gap},7\n"
+    write_log("a", **{"progress.csv": f"step,loss,val_loss\n{rows}", "variant.json": {}})
+    results = load(tmp_path)
+    assert results.runs.select("rows", "final/val_loss").row(0) == (6, 7)
+    assert results.unread == ()
 
 
 def test_a_resume_while_it_is_read(tmp_path: Path, write_log: WriteLog) -> None:

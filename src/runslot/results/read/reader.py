@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import itertools
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -193,7 +194,7 @@ class Reader:
     def _summarise(self, entries: Sequence[Entry]) -> None:
         """Summarise some runs anew, a bounded number of rows at a time."""
         key = "row"  # no metric has this name
-        backs: dict[str, list[int]] = {}
+        backs: dict[str, Backs] = {}
         for entry in entries:
             entry.void = []
             entry.unread = [unread for unread in entry.unread if not unread.reason.endswith(_OVERTAKEN)]
@@ -213,26 +214,33 @@ class Reader:
                 entry.summary = summaries.get(number, {})
 
 
-def _goes_back(entry: Entry, segments: Mapping[str, pl.DataFrame], backs: dict[str, list[int]]) -> bool:
-    """Tell whether a run's steps may go back somewhere; `backs` remembers the rows of each segment that do."""
+def _goes_back(entry: Entry, segments: Mapping[str, pl.DataFrame], backs: dict[str, Backs]) -> bool:
+    """Tell whether a run's steps may go back somewhere, or stay; `backs` remembers the rows of each segment that do."""
     pieces = [piece for pieces in entry.pieces.values() for piece in pieces if piece.rows]
     if len(pieces) != 1:
         return bool(pieces)
     segment, start, height = pieces[0]
     if segment not in backs:
         backs[segment] = _rows_that_go_back(segments[segment])
-    following = bisect.bisect_right(backs[segment], start)  # the first row follows another run's
-    return following < len(backs[segment]) and backs[segment][following] < start + height
+    # the first row follows another run's
+    back, stay = (
+        bisect.bisect_left(rows, start + height) - bisect.bisect_right(rows, start) for rows in backs[segment]
+    )
+    return back > 0 or 0 < stay <= steps.FEW_JUMPS
 
 
-def _rows_that_go_back(rows: pl.DataFrame) -> list[int]:
+Backs = tuple[list[int], list[int]]
+"""Rows at which the steps go back, and at which they stay."""
+
+
+def _rows_that_go_back(rows: pl.DataFrame) -> Backs:
     step = steps.step_column(rows.columns)
     if step is None or rows.schema[step] != pl.Float64:
-        return []
+        return [], []
     cells = rows.get_column(step)
     if cells.null_count() or cells.is_nan().any():
         cells = cells.fill_nan(None).forward_fill()
-    return (cells < cells.shift()).arg_true().to_list()
+    return (cells < cells.shift()).arg_true().to_list(), (cells == cells.shift()).arg_true().to_list()
 
 
 def _leave_out_void(entry: Entry, rows: pl.DataFrame) -> bool:
@@ -244,14 +252,27 @@ def _leave_out_void(entry: Entry, rows: pl.DataFrame) -> bool:
     others = [rows[name].to_list() for name in steps.counters(numbers) if name != step]
     texts = [name for name, kind in rows.schema.items() if kind == pl.String]
     keys = [rows[name].to_list() for name in (*texts, *steps.parts(numbers))]
-    entry.void = steps.void_rows(rows[step].to_list(), others, keys)
+    column = rows[step].to_list()
+    again = [i for i in steps.repeats(column, others, keys) if _replaces(rows, i)]
+    entry.void = steps.void_rows(column, others, keys, again)
     log = entry.found.file(entry.found.logs[0])
     for start, stop in entry.void:
-        entry.unread.append(Unread(log, f"rows {start + 1} to {stop} are void, {step} {_OVERTAKEN}"))
+        those = f"row {stop} is" if stop == start + 1 else f"rows {start + 1} to {stop} are"
+        entry.unread.append(Unread(log, f"{those} void, {step} {_OVERTAKEN}"))
     return bool(entry.void)
 
 
-_OVERTAKEN = "goes back after them: a resume overtook them"
+def _replaces(rows: pl.DataFrame, i: int) -> bool:
+    """Tell whether a row has all that the one before has: else both are of one step, as training and validation are."""
+    pairs = zip(rows.row(i - 1), rows.row(i), strict=True)
+    return all(_is_gap(before) or not _is_gap(after) for before, after in pairs)
+
+
+def _is_gap(cell: object) -> bool:
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+_OVERTAKEN = "goes back or is repeated after that: a resume overtook it"
 
 
 def _portions(entries: Sequence[Entry], rows: int = 2_000_000) -> Iterator[list[tuple[int, Entry]]]:

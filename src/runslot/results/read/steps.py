@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 _STEPS = (
     r"(global|total|env|environment|cum|cumulative|training|train)?[ _/]?(env|environment)?[ _]?(time)?steps?",
@@ -25,19 +26,23 @@ _COUNTERS = (
 """Names of all metrics that count something that a run does again and again."""
 _PARTS = r"(.*[/_ ])?(seed|fold|trial|run|phase|stage|split|task|env|worker|rank|repeat|rep|id)(_?id)?"
 """Names of columns that say which of several things a row is of."""
-_FEW_JUMPS, _JUMPS_A_ROW = 3, 0.2
-"""A column that goes back more often counts nothing that rises."""
+FEW_JUMPS, _JUMPS_A_ROW = 3, 0.2
+"""A column that goes back more often counts nothing that rises; one that stays more often has several rows a step."""
 
 Ranges = list[tuple[int, int]]
 
 
 def step_column(metrics: Sequence[str]) -> str | None:
     """Return the metric that counts steps by its name; None where none does."""
+    return next(iter(step_columns(metrics)), None)
+
+
+def step_columns(metrics: Sequence[str]) -> Iterator[str]:
+    """Yield the metrics that count steps by their names, likeliest first."""
     for pattern in _STEPS:
         for metric in metrics:
             if re.fullmatch(pattern, metric, re.IGNORECASE):
-                return metric
-    return None
+                yield metric
 
 
 def counters(metrics: Sequence[str]) -> list[str]:
@@ -54,8 +59,9 @@ def void_rows(
     steps: Sequence[float | None],
     others: Sequence[Sequence[float | None]],
     keys: Sequence[Sequence[object]] = (),
+    again: Sequence[int] = (),
 ) -> Ranges:
-    """Return the rows, from and to (exclusive), that later ones overtook.
+    """Return the rows, from and to (exclusive), that later ones overtook; `again` repeat the step before (`repeats`).
 
     Where another counter of the run (`others`) goes on while the steps go back, these begin anew with it (batches of
     an epoch), and nothing is void; nor where a column that says what a row is of (`keys`) changes with them alone (a
@@ -69,9 +75,9 @@ def void_rows(
     for other in others:
         count = _filled(other)
         jumps = [i for i in jumps if not count[i] > count[i - 1]]
-    if not jumps or len(jumps) > max(_FEW_JUMPS, len(x) * _JUMPS_A_ROW) or _is_periodic(x, jumps):
+    if len(jumps) > max(FEW_JUMPS, len(x) * _JUMPS_A_ROW) or _begins_anew(x, jumps):
         return []
-    starts = set(jumps)
+    starts = {*jumps, *again}
     kept: list[int] = []
     for i, step in enumerate(x):
         if i in starts:
@@ -79,6 +85,23 @@ def void_rows(
                 kept.pop()
         kept.append(i)
     return _gaps(kept)
+
+
+def repeats(
+    steps: Sequence[float | None],
+    others: Sequence[Sequence[float | None]],
+    keys: Sequence[Sequence[object]] = (),
+) -> list[int]:
+    """Return the rows that have the step of the row before: few of many, as where a run went on from its checkpoint.
+
+    None where a script logs several rows a step, or where another counter, or a column that says what a row is of, goes
+    on meanwhile. Whether such a row takes the place of the one before is up to its other cells.
+    """
+    again = [i for i in range(1, len(steps)) if steps[i] is not None and steps[i] == steps[i - 1]]
+    if len(again) > min(FEW_JUMPS, len(steps) * _JUMPS_A_ROW):
+        return []
+    columns = (*others, *keys)
+    return [i for i in again if all(column[i] == column[i - 1] for column in columns)]
 
 
 def _filled(values: Sequence[float | None]) -> list[float]:
@@ -92,10 +115,22 @@ def _filled(values: Sequence[float | None]) -> list[float]:
     return filled
 
 
-def _is_periodic(x: Sequence[float], jumps: Sequence[int]) -> bool:
-    """Tell whether the steps begin anew, from the same one, in at least two equal stretches."""
-    lengths = {end - begin for begin, end in zip([0, *jumps], jumps, strict=False)}
-    return len(jumps) > 1 and len(lengths) == 1 and all(x[i] == x[0] for i in jumps)
+def _begins_anew(x: Sequence[float], jumps: Sequence[int]) -> bool:
+    """Tell whether the steps begin anew again and again, as those within an epoch do.
+
+    Every stretch begins about where the first did, ends about where the others did, and the last goes no further;
+    about: within a step, as rows that are logged every so many steps of all lie elsewhere in each epoch. A run that was
+    started again and again ends elsewhere each time, or goes further in the end.
+    """
+    if len(jumps) < 2:
+        return False
+    starts = [x[i] for i in (0, *jumps)]
+    ends = [x[i - 1] for i in jumps]
+    rises = sorted(after - before for before, after in pairwise(x) if after > before)
+    spacing = rises[len(rises) // 2] if rises else 0.0
+    return (
+        max(starts) - min(starts) <= spacing and max(ends) - min(ends) <= spacing and x[-1] <= max(ends) + spacing / 2
+    )
 
 
 def _gaps(kept: Sequence[int]) -> Ranges:
