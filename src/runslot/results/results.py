@@ -23,6 +23,7 @@ from runslot.results.read import store
 from runslot.results.read.description import collection_of
 from runslot.results.read.directories import Found
 from runslot.results.read.parameters import Value
+from runslot.results.read.steps import step_column
 from runslot.results.read.store import Entry
 from runslot.results.summary import Mode, mode_of
 from runslot.results.where import condition as read_condition
@@ -168,6 +169,15 @@ class Results:
         counts = {metric: len(column) - column.null_count() for metric, column in self._finals()}
         most = max(counts.values(), default=0)
         return tuple(metric for metric, count in counts.items() if count and count >= _NEARLY_ALL * most)
+
+    @cached_property
+    def counter(self) -> str | None:
+        """The metric that counts how far runs are, by its name; None where none does, or where in most runs it begins
+        anew, as batches do in each epoch, and no other goes on."""
+        named = step_column(self.metrics)
+        having = [entry for entry in map(self._entries.__getitem__, self.runs["run"]) if named in entry.summary]
+        votes = Counter(named if entry.counter == "" else entry.counter for entry in having)
+        return votes.most_common(1)[0][0] if votes else named
 
     @cached_property
     def equal_logs(self) -> tuple[tuple[str, ...], ...]:

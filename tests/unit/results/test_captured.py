@@ -21,7 +21,7 @@ def test_lightnings_csv_logger() -> None:
         ("linear/version_0", "lightning", 0.1, "[4, 2]", 9),
         ("linear/version_1", "lightning", 0.01, "[4, 2]", 9),
     ]
-    assert (default_x(results.metrics), default_y(results.metrics)) == ("step", ("val_loss",))
+    assert (default_x(results), default_y(results.metrics)) == ("step", ("val_loss",))
     assert results.progress["val_loss"].null_count() == 12  # logged in rows of its own
     assert results.best("val_loss")["run"].to_list() == ["linear/version_0"]
 
@@ -30,7 +30,7 @@ def test_stable_baselines3s_csv_logger_wins_over_what_lies_beside_it() -> None:
     results = load(CAPTURED / "stable-baselines3" / "ppo_1")
     assert results.problems == ()
     assert results.runs.select("kind", "rows").rows() == [("stable-baselines3", 4)]
-    assert (default_x(results.metrics), default_y(results.metrics)) == (
+    assert (default_x(results), default_y(results.metrics)) == (
         "time/total_timesteps",
         ("rollout/ep_rew_mean",),
     )

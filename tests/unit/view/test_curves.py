@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +13,7 @@ import pytest
 from runslot.errors import InvalidInput
 from runslot.results import load
 from runslot.results.comparison import compare
+from runslot.results.read.steps import step_column
 from runslot.view.data.choices import Choices
 from runslot.view.data.curves import Drawing, draw
 from runslot.view.data.groups import axes_of, choose, default_series, default_x, default_y
@@ -140,17 +142,36 @@ def test_a_quick_bootstrap_says_how_many_resamplings(runs: Path) -> None:
 
 
 def test_names_that_count_steps() -> None:
-    assert default_x(["loss", "Epoch"]) == "Epoch"
-    assert (
-        default_x(["epoch", "exploration/num steps total", "trainer/num train calls"]) == "exploration/num steps total"
-    )
-    assert default_x(["loss"]) == "row"
+    assert step_column(["loss", "Epoch"]) == "Epoch"
+    names = ["epoch", "exploration/num steps total", "trainer/num train calls"]
+    assert step_column(names) == "exploration/num steps total"
+    assert step_column(["loss"]) is None
     assert default_y(["epoch", "loss", "test/accuracy"]) == ("test/accuracy",)
     assert default_y([]) == ()
 
 
+@pytest.mark.parametrize(
+    ("columns", "x"),
+    [
+        ({"step": [0, 1, 2] * 3}, "row"),
+        ({"epoch": [0, 0, 0, 1, 1, 1, 2, 2, 2], "step": [0, 1, 2] * 3}, "row"),
+        ({"epoch": [0, 0, 0, 1, 1, 1, 2, 2, 2], "step": [0, 1, 2] * 3, "global_step": range(9)}, "global_step"),
+        ({"epoch": [0, 0, 0, 1, 1, 1, 2, 2, 2], "step": range(9)}, "step"),
+    ],
+)
+def test_steps_that_begin_anew_in_each_epoch_are_no_axis(
+    write_run: Write, tmp_path: Path, columns: dict[str, Sequence[float]], x: str
+) -> None:
+    for seed in range(2):
+        write_run(f"run_{seed}", {"seed": seed}, {**columns, "loss": range(9)})
+    assert default_x(load(tmp_path / "runs", cache=False)) == x
+    (panel,) = drawn(tmp_path / "runs").panels
+    assert panel.curves[0].points["center"].to_list() == [*range(9)]
+
+
 def test_what_tells_the_time_stands_first_among_axes() -> None:
-    found = axes_of(["loss", "time/time_elapsed", "step", "time/fps", "Diagnostics/CumTime (s)", "seconds"])
+    names = ["loss", "time/time_elapsed", "step", "time/fps", "Diagnostics/CumTime (s)", "seconds"]
+    found = axes_of(names, "step")
     assert found[:5] == ["step", "row", "time/time_elapsed", "Diagnostics/CumTime (s)", "seconds"]
     assert found[5:] == ["loss", "time/fps"]
 

@@ -60,7 +60,6 @@ def metrics_sentence(directory: Path) -> str:
     """Return which metrics a script's run has, where they stand, which is taken for x and which for the objective."""
     from runslot.errors import NotFound
     from runslot.results.read.reader import load
-    from runslot.results.read.steps import step_column
     from runslot.results.summary import default_metric, mode_of
 
     try:
@@ -70,7 +69,7 @@ def metrics_sentence(directory: Path) -> str:
     metrics = list(results.metrics)
     if not metrics:
         return ""
-    x = step_column(metrics)
+    x = results.counter
     objective = default_metric([metric for metric in metrics if metric != x])
     names = ", ".join(metrics[:NAMES_SHOWN]) + (
         f" and {len(metrics) - NAMES_SHOWN} more" * (len(metrics) > NAMES_SHOWN)

@@ -196,7 +196,7 @@ class Reader:
         key = "row"  # no metric has this name
         backs: dict[str, Backs] = {}
         for entry in entries:
-            entry.void = []
+            entry.void, entry.counter = [], ""
             entry.unread = [unread for unread in entry.unread if not unread.reason.endswith(_OVERTAKEN)]
         for some in _portions(entries):
             frames = {
@@ -205,10 +205,13 @@ class Reader:
                 if (frame := store.logged_rows(entry, self._state.segments)) is not None
             }
             for number, entry in some:
-                if _goes_back(entry, self._state.segments, backs) and _leave_out_void(entry, frames[number]):
+                if not _goes_back(entry, self._state.segments, backs):
+                    continue
+                if _leave_out_void(entry, frames[number]):
                     rows = store.rows_of(entry, self._state.segments)
                     assert rows is not None
                     frames[number] = rows.with_columns(pl.lit(number, pl.UInt32).alias(key))
+                entry.counter = steps.rising_column(_counters(frames[number]))
             summaries = summarise(stack(list(frames.values())), key) if frames else {}
             for number, entry in some:
                 entry.summary = summaries.get(number, {})
@@ -241,6 +244,11 @@ def _rows_that_go_back(rows: pl.DataFrame) -> Backs:
     if cells.null_count() or cells.is_nan().any():
         cells = cells.fill_nan(None).forward_fill()
     return (cells < cells.shift()).arg_true().to_list(), (cells == cells.shift()).arg_true().to_list()
+
+
+def _counters(rows: pl.DataFrame) -> dict[str, list[float | None]]:
+    numbers = [name for name, kind in rows.schema.items() if kind == pl.Float64]
+    return {name: rows[name].to_list() for name in steps.step_columns(numbers)}
 
 
 def _leave_out_void(entry: Entry, rows: pl.DataFrame) -> bool:

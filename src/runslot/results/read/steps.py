@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 _STEPS = (
@@ -53,6 +53,18 @@ def counters(metrics: Sequence[str]) -> list[str]:
 def parts(metrics: Sequence[str]) -> list[str]:
     """Return the columns of numbers that say by their names which of several things a row is of."""
     return [metric for metric in metrics if re.fullmatch(_PARTS, metric, re.IGNORECASE)]
+
+
+def rising_column(columns: Mapping[str, Sequence[float | None]]) -> str | None:
+    """Return what counts the steps of a run, by name and by its rows: None where that begins anew again and again.
+
+    Then, as with batches of an epoch, another counter takes its place only if each row is further than the last.
+    """
+    named = list(step_columns(tuple(columns)))
+    values = [_filled(columns[name]) for name in named]
+    if not named or all(after >= before for before, after in pairwise(values[0])):
+        return named[0] if named else None
+    return next((n for n, x in zip(named, values, strict=True) if all(b > a for a, b in pairwise(x))), None)
 
 
 def void_rows(

@@ -29,7 +29,7 @@ from runslot.results.read.directories import Found
 from runslot.results.read.layouts import is_monitor
 from runslot.results.summary import Summary
 
-FORMAT = 3
+FORMAT = 4
 """Of the index; another number is read as no cache at all."""
 WORTH_KEEPING = 8 << 20
 """Bytes of numbers; less is read again faster than a cache is looked after."""
@@ -60,6 +60,8 @@ class Entry:
     summary: dict[str, Summary] = field(default_factory=dict)
     void: list[tuple[int, int]] = field(default_factory=list)
     """Rows, from and to (exclusive), that were logged and that a resume overtook."""
+    counter: str | None = ""
+    """The metric that counts its steps, None where none does; empty: as the names of its metrics say."""
     unread: list[Unread] = field(default_factory=list)
     """What of the run's logs is not among its rows."""
 
@@ -256,6 +258,7 @@ def _json(entry: Entry) -> dict[str, Any]:
         "pieces": entry.pieces,
         "summary": entry.summary,
         "void": entry.void,
+        "counter": entry.counter,
         "unread": [vars(unread) for unread in entry.unread],
     }
 
@@ -276,6 +279,7 @@ def _entry(value: Mapping[str, Any]) -> Entry:
         {log: [Piece(*piece) for piece in pieces] for log, pieces in value["pieces"].items()},
         {metric: Summary(*numbers) for metric, numbers in value["summary"].items()},
         [(start, stop) for start, stop in value["void"]],
+        value["counter"],
         [Unread(**unread) for unread in value["unread"]],
     )
 

@@ -142,7 +142,7 @@ def draw(chosen: Results, rows: Rows, choices: Choices, everything: Results, *, 
     metrics = [chosen.metric(name) for name in choices.y or default_y(chosen.common_metrics)]
     if not metrics:
         raise InvalidInput("there is nothing to draw: no run has logged a number")
-    x = choices.x or default_x(chosen.metrics)
+    x = choices.x or default_x(chosen)
     x = x if x == ROW else chosen.metric(x)
     keys = default_series(everything) if choices.series is None else choices.series
     series, splits = group(chosen, keys, everything), group(chosen, choices.split)

@@ -28,20 +28,20 @@ UNKNOWN = "unknown"
 """The state of runs whose directories do not tell it."""
 
 
-def default_x(metrics: Sequence[str]) -> str:
-    """Return the metric that counts steps by its name; `row` where none does."""
-    return step_column(metrics) or ROW
+def default_x(results: Results) -> str:
+    """Return the metric that counts steps; `row` where none does."""
+    return results.counter or ROW
 
 
-def axes_of(metrics: Sequence[str]) -> list[str]:
-    """Return all that can lie along the x axis: steps, rows, what tells the time, the other metrics."""
+def axes_of(metrics: Sequence[str], x: str) -> list[str]:
+    """Return all that can lie along the x axis: its default, rows, what tells the time, the other metrics."""
     times = [metric for metric in metrics if re.fullmatch(_TIMES, metric, re.IGNORECASE)]
-    return list(dict.fromkeys([default_x(metrics), ROW, *times, *metrics]))
+    return list(dict.fromkeys([x, ROW, *times, *metrics]))
 
 
 def default_y(metrics: Sequence[str]) -> tuple[str, ...]:
     """Return the metric that looks most like the objective; none where nothing was logged."""
-    x = default_x(metrics)
+    x = step_column(metrics)
     metric = default_metric([m for m in metrics if m != x]) or default_metric(metrics)
     return (metric,) if metric else ()
 

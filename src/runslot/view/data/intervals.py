@@ -313,7 +313,7 @@ def _scaled(scored: pl.DataFrame, tasks: Sequence[str]) -> pl.DataFrame:
 
 def importances(view: View) -> list[Chart]:
     """Return what explains the variance of the scores, and beside it what each parameter does to divergence."""
-    x = view.choices.x or default_x(view.chosen.metrics)
+    x = view.choices.x or default_x(view.chosen)
     counted = view.accounting.counted()["run"]
     some = view.chosen
     if view.quick and len(counted) > _MOST_JUDGED:

@@ -68,7 +68,7 @@ def account_of(
 
 def scores_of(chosen: Results, metric: str, choices: Choices, accounting: Accounting) -> pl.DataFrame:
     """Return the runs with `standing` and `score` as a statistic has to take it (`Accounting.scores`)."""
-    x = choices.x or default_x(chosen.metrics)
+    x = choices.x or default_x(chosen)
     mode = mode_for(choices, metric)
     scored = chosen.scores(metric, mode, choices.by, x=x)
     standing = scored.select("run").join(

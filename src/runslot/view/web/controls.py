@@ -36,7 +36,7 @@ def defaults(results: Results) -> dict[str, Any]:
     return {
         "kind": "curves",
         "y": list(y),
-        "x": default_x(results.metrics),
+        "x": default_x(results),
         "series": list(default_series(results)),
         "split": [],
         "band": "auto",
@@ -69,7 +69,7 @@ def controls(results: Results, choices: Choices) -> Any:
     columns = [*keys, *(FINAL + m for m in results.metrics), *(BEST + m for m in results.metrics), "seconds", "rows"]
     drawn = [
         _several("y", "Metrics", results.metrics, value["y"]),
-        _one("x", "Along", axes_of(results.metrics), value["x"], kinds="curves judged"),
+        _one("x", "Along", axes_of(results.metrics, default_x(results)), value["x"], kinds="curves judged"),
         _one("across", "Across", columns, value["across"], kinds="scatter heat"),
         _one("down", "Down", columns, value["down"], kinds="heat"),
         _several("series", "Groups by", _first(keys, results.varying), value["series"], kinds=_GROUPED),

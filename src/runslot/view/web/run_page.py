@@ -143,7 +143,7 @@ def _json(text: str | None) -> dict[str, Any]:
 def run_figures(results: Results, row: Mapping[str, Any]) -> dict[str, Figure]:
     """Return a figure for each metric of the run, the likely objective first."""
     rows = results.progress.filter(pl.col("run") == row["run"])
-    x = default_x(results.metrics)
+    x = default_x(results)
     if x != ROW and (x not in rows.columns or rows[x].null_count() == rows.height):
         x = ROW
     numeric = [m for m in results.metrics if m != x and rows[m].dtype == pl.Float64 and rows[m].is_finite().any()]
