@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,19 +16,8 @@ from runslot.cli.render.console import console
 from runslot.cli.render.table import print_columns
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import COLLECTION, ExperimentDir
+from runslot.experiment.states import BUSIEST_FIRST, TERMINAL_STYLES
 from runslot.experiment.status import find_experiments, read_status
-
-_ORDER = ("running", "queued", "succeeded", "failed", "timed_out", "stopped", "lost")
-STYLES = {
-    "running": "cyan",
-    "queued": "dim",
-    "succeeded": "green",
-    "failed": "red",
-    "timed_out": "red",
-    "stopped": "yellow",
-    "lost": "magenta",
-}
-"""How a state of a run looks on a terminal."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +99,7 @@ def _print_table(listed: Sequence[Listed], root: Path) -> None:
     rows: list[list[Text]] = []
     for each in listed:
         standing = each.standing()
-        said = [*_states(standing.counts, standing.at_work)]
+        said = [*state_counts(standing.counts, standing.at_work)]
         said += [Text(problem, style="red") for problem in standing.problems]
         name = os.path.relpath(each.directory, root)
         runs = str(standing.counts.total() or "")
@@ -118,11 +107,12 @@ def _print_table(listed: Sequence[Listed], root: Path) -> None:
     print_columns(console(), ("launched", "experiment", "runs", "state"), rows, right=("runs",))
 
 
-def _states(counts: Counter[str], at_work: bool) -> Iterator[Text]:
-    for state in _ORDER:
-        if counts[state]:
+def state_counts(counts: Mapping[str, int], at_work: bool) -> Iterator[Text]:
+    """Yield how many runs are in each state, in words; without a launcher at work, queued ones wait for nobody."""
+    for state in BUSIEST_FIRST:
+        if counts.get(state):
             word = "not started" if state == "queued" and not at_work else state
-            yield Text(f"{counts[state]} {word}", style=STYLES[state])
+            yield Text(f"{counts[state]} {word}", style=TERMINAL_STYLES[state])
 
 
 def ago(moment: float, now: float) -> str:

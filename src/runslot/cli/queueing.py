@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
-from runslot.cli.listing import STYLES
+from runslot.cli.listing import state_counts
 from runslot.cli.render.board import time_left
 from runslot.cli.render.console import console, print_line
 from runslot.cli.render.live_table import clock
@@ -67,7 +67,7 @@ def _described(status: ExperimentStatus, now: float) -> dict[str, Any]:
 
 def _lines(status: ExperimentStatus, now: float) -> list[Text]:
     lines = [Text.assemble((status.file.name, "bold"), "  ", (shown(status.directory.path), "dim"))]
-    said = [Text(f"{status.counts[s]} {s}", style=style) for s, style in STYLES.items() if status.counts.get(s)]
+    said = [*state_counts(status.counts, at_work=True)]
     left = seconds_left(status, now)
     if left is not None:
         said.append(Text(f"about {clock(left)} left", style="cyan"))

@@ -10,13 +10,14 @@ from typing import Any
 
 from rich.text import Text
 
-from runslot.cli.listing import STYLES
+from runslot.cli.listing import state_counts
 from runslot.cli.render.console import console, print_line
 from runslot.cli.render.row import row_said
 from runslot.cli.render.summary import shown
 from runslot.cli.render.table import print_columns
 from runslot.cli.render.tails import RunTail
 from runslot.experiment.processes import is_alive
+from runslot.experiment.states import TERMINAL_STYLES
 from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.launch.foreign_host import foreign_said, silence_said
 from runslot.launch.printer import duration_said, outcome_said
@@ -88,12 +89,9 @@ def print_status(status: ExperimentStatus, every: bool) -> None:
 
 
 def _counts(status: ExperimentStatus) -> Text:
-    said = [Text(f"{len(status.runs)} runs")]
-    for state, style in STYLES.items():
-        if status.counts.get(state):
-            word = "not started" if state == "queued" and status.launcher is None else state
-            said.append(Text(f"{status.counts[state]} {word}", style=style))
-    return said[0] + Text(": ") + Text(", ").join(said[1:]) if len(said) > 1 else said[0]
+    runs = Text(f"{len(status.runs)} runs")
+    counts = [*state_counts(status.counts, status.launcher is not None)]
+    return runs + Text(": ") + Text(", ").join(counts) if counts else runs
 
 
 def _launcher(status: ExperimentStatus) -> str:
@@ -136,7 +134,7 @@ def _under_way(each: RunStatus) -> bool:
 
 def _row(status: ExperimentStatus, each: RunStatus) -> list[Text]:
     return [
-        Text(each.state, style=STYLES[each.state]),
+        Text(each.state, style=TERMINAL_STYLES[each.state]),
         Text(each.run.directory),
         Text(str(each.attempts or "")),
         Text("" if each.slot is None else str(each.slot)),

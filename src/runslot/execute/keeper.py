@@ -30,9 +30,10 @@ from runslot.execute.spawning import AVAILABLE, Guard, spawn
 from runslot.experiment.claim import take_claim
 from runslot.experiment.files import open_to_append
 from runslot.experiment.processes import ProcessIdentity, children_of, host_name, identify
-from runslot.experiment.records import Attempt, Kind, Outcome, Policy, RunFile
+from runslot.experiment.records import Attempt, Outcome, Policy, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 from runslot.experiment.shortage import shortage_of
+from runslot.experiment.states import Kind
 from runslot.hardware.slots import Slot
 
 WATCHED = (

@@ -12,12 +12,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from runslot.errors import Damaged
 from runslot.experiment.shape import FORMAT, Shape
-
-Kind = Literal["succeeded", "failed", "timed_out", "stopped", "lost"]
-"""How an attempt ended. `lost`: nobody can account for it."""
-
-State = Literal["queued", "running", "succeeded", "failed", "timed_out", "stopped", "lost"]
-"""What a reader sees of a run: its last outcome, or that it runs, or that it has not started."""
+from runslot.experiment.states import Kind
 
 Record = TypeVar("Record", bound="_Record")
 

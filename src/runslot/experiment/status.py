@@ -15,14 +15,9 @@ from runslot.experiment.claim import Claim, claim_of, is_claimed, keeper_lives, 
 from runslot.experiment.journal import read_events
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.processes import ProcessIdentity, identify, is_alive, keeper_of
-from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Run, State
+from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
-
-UNFINISHED: frozenset[State] = frozenset({"queued", "stopped", "lost"})
-"""States that a resume runs again without being told to."""
-
-FAILED: frozenset[State] = frozenset({"failed", "timed_out"})
-"""States that a resume runs again with `--failed`."""
+from runslot.experiment.states import State
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from runslot.errors import Busy
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shortage import shortage_of
-from runslot.experiment.status import FAILED, UNFINISHED, ExperimentStatus, read_status
+from runslot.experiment.states import FAILED, UNFINISHED
+from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.launch.create import discard, is_newest, point_latest
 from runslot.launch.foreign_host import refuse_unknown, take_over_said
 from runslot.launch.notify import notifying

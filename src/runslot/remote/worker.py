@@ -28,7 +28,7 @@ from runslot.experiment.files import LARGEST_OBJECT_BYTES, read_regular
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Policy, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
-from runslot.experiment.status import UNFINISHED
+from runslot.experiment.states import UNFINISHED
 from runslot.launch.printer import Printer
 from runslot.launch.supervisor import Share, Supervisor
 from runslot.schedule.plan import StopAsked

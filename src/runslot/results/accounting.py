@@ -26,17 +26,16 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from runslot.errors import InvalidInput, nearest
-from runslot.experiment.records import State
+from runslot.experiment.states import ENDED, STATES
 from runslot.results.results import FINAL, Results
 from runslot.results.summary import Mode
 from runslot.results.text.labels import label_of, texts_of
 
 Diverged = Literal["nan", "worst", "drop"]
 """What a run that diverged does to its group: no value, the worst score of all that count, or nothing."""
-COUNTED, DIVERGED, WITHOUT, UNKNOWN = "counted", "diverged", "without", "unknown"
-"""Standings that are no states; `unknown` stands for a state that the directory does not tell."""
-STATES: tuple[str, ...] = get_args(State)
-_ORDER = (COUNTED, DIVERGED, "failed", "timed_out", "stopped", "lost", "running", "queued", WITHOUT)
+COUNTED, DIVERGED, WITHOUT = "counted", "diverged", "without"
+"""Standings that are no states."""
+_ORDER = (COUNTED, DIVERGED, *(state for state in ENDED if state != "succeeded"), "running", "queued", WITHOUT)
 _TREATED: Mapping[Diverged, str] = {"nan": "", "drop": " (dropped)", "worst": " (as the worst)"}
 _STANDING, _GROUP, _COUNT = "_standing", "_group", "_count"
 """Columns beside those of the variants, which may have any other name."""

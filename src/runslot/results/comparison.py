@@ -13,7 +13,8 @@ from typing import Literal
 import polars as pl
 
 from runslot.errors import InvalidInput
-from runslot.results.accounting import DIVERGED, STATES, Accounting, Rule, account
+from runslot.experiment.states import STATES, UNKNOWN
+from runslot.results.accounting import DIVERGED, Accounting, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.distributions import t_quantile
 from runslot.results.statistics.selection import optimism
@@ -55,8 +56,8 @@ class Comparison:
     @property
     def states(self) -> dict[str, int]:
         """How many runs are in each state (`unknown`: the directory does not tell), those without a directory apart."""
-        counts = {state or "unknown": count for state, count in self.results.runs["state"].value_counts().iter_rows()}
-        return dict(sorted(counts.items(), key=lambda item: (*STATES, "unknown").index(item[0])))
+        counts = {state or UNKNOWN: count for state, count in self.results.runs["state"].value_counts().iter_rows()}
+        return dict(sorted(counts.items(), key=lambda item: (*STATES, UNKNOWN).index(item[0])))
 
     @property
     def left_out(self) -> dict[str, int]:

@@ -16,6 +16,7 @@ from runslot.execute.activation import activated
 from runslot.execute.import_failure import missing_module
 from runslot.experiment.records import ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.states import FAILED
 from runslot.launch.printer import outcome_said
 
 if TYPE_CHECKING:  # `status` needs one function of this module, and nothing that launches
@@ -74,7 +75,7 @@ def _tell_what_is_not_well(outcomes: Outcomes, directory: ExperimentDir, console
     missing = bool(outcomes.not_started) or counts["stopped"] + counts["lost"] > 0
     if missing:
         print(f"to run what is missing:  runslot resume {where}", file=out)
-    if counts["failed"] + counts["timed_out"] > 0:
+    if any(counts[state] for state in FAILED):
         which = "these again, too" if missing else "just these again"
         print(f"to run {which}:  runslot resume {where} --failed", file=out)
     print(file=out)

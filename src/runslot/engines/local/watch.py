@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from runslot.engines.local.template import KeeperProcess
 from runslot.experiment.holder import find_keeper
 from runslot.experiment.processes import ProcessHandle
-from runslot.experiment.records import Kind, Outcome, Policy
+from runslot.experiment.records import Outcome, Policy
 from runslot.experiment.rundir import RunDir
+from runslot.experiment.states import Kind
 
 MARGIN_S = 5.0
 """Seconds beyond the time limit, or the grace, that a keeper has to end its run."""

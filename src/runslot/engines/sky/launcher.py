@@ -24,8 +24,9 @@ from runslot.engines.sky.job import Job
 from runslot.engines.sky.rental import Record, Rented, shares_of, write_record
 from runslot.engines.sky.tasks import divide, labels_of, name_of, share_of, task_of
 from runslot.errors import Busy, InvalidInput, RunslotError
-from runslot.experiment.records import Kind, Outcome, Run
+from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.experiment.states import Kind
 from runslot.hardware.slots import Slot
 from runslot.transport.bucket import Listing, Share
 from runslot.transport.bucket.store import Store

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from runslot.experiment.records import Kind, Outcome
+from runslot.experiment.records import Outcome
+from runslot.experiment.states import Kind
 
 SQUEUE = ("squeue", "--noheader", "--states=all", "--format=%F|%K|%T|%j|%N|%r")
 SACCT = ("sacct", "--noheader", "--parsable2", "--allocations", "--format=JobID,State,JobName,NodeList")

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from runslot.experiment.states import BAD
+from runslot.results.accounting import DIVERGED
 from runslot.results.comparison import Comparison, Spread, compare
 from runslot.results.read.reader import load
 from runslot.results.results import Results
@@ -98,7 +100,7 @@ def _table(comparison: Comparison, rows: pl.DataFrame, terminal: bool) -> Table:
     return table
 
 
-_BAD = {"diverged", "failed", "timed_out", "lost"}
+_BAD = BAD | {DIVERGED}
 
 
 def _notes(comparison: Comparison, shown: int) -> list[Text]:

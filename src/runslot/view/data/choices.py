@@ -14,7 +14,8 @@ from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, urlencode
 
 from runslot.errors import InvalidInput
-from runslot.results.accounting import STATES, Diverged
+from runslot.experiment.states import STATES
+from runslot.results.accounting import Diverged
 
 Kind = Literal["curves", "bars", "profile", "improvement", "importance", "scatter", "parallel", "heat", "slots"]
 Spread = Literal["auto", "mean-ci", "mean-std", "mean-sem", "median-quartiles", "iqm", "runs"]

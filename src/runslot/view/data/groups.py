@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from runslot.errors import InvalidInput
+from runslot.experiment.states import UNKNOWN
 from runslot.results.read.layouts import natural
 from runslot.results.read.steps import step_column
 from runslot.results.results import Results
@@ -24,8 +25,6 @@ _TIMES = (
     r"( ?\(s\))?"
 )
 """Names of metrics that count seconds since the start."""
-UNKNOWN = "unknown"
-"""The state of runs whose directories do not tell it."""
 
 
 def default_x(results: Results) -> str:

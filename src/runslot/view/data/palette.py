@@ -13,17 +13,6 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 DISTINCT = len(COLOURS) * len(DASHES)
 """Curves that can be told apart; further ones repeat."""
 
-STATES = {
-    "queued": "#868E96",
-    "running": "#0072B2",
-    "succeeded": "#009E73",
-    "failed": "#D55E00",
-    "timed_out": "#E69F00",
-    "stopped": "#CC79A7",
-    "lost": "#B04A5A",
-}
-"""A colour a state of runs; the state's name always stands beside it."""
-
 SEQUENCE = ("#440154", "#414487", "#2A788E", "#22A884", "#7AD151", "#FDE725")
 """Six steps of matplotlib's viridis, dark (low) to light (high), for areas."""
 

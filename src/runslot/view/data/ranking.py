@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from runslot.experiment.states import UNKNOWN
 from runslot.results.accounting import DIVERGED, Accounting, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.scores import mean_of
@@ -44,7 +45,7 @@ def mode_for(choices: Choices, metric: str) -> Mode:
 
 def rule_of(choices: Choices, *, curves: bool) -> Rule:
     """Return the rule of who counts; states that were chosen to be shown count, too."""
-    include = [*choices.include, *(state for state in choices.state if state != "unknown")]
+    include = [*choices.include, *(state for state in choices.state if state != UNKNOWN)]
     return Rule.of(include, choices.diverged, curves=curves)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from runslot.errors import RunslotError
 from runslot.experiment.journal import read_events
+from runslot.experiment.states import COLOURS
 from runslot.experiment.status import find_experiments
 from runslot.results.results import Results
-from runslot.view.data.palette import STATES
 from runslot.view.plotly.curves import GREY, Figure, base_layout, plain
 
 _MOST_BARS = 4000
@@ -127,7 +127,7 @@ def _figure(launch: Launch, now: float) -> Figure:
     stays = sorted(launch.stays, key=lambda stay: stay.start)[-_MOST_BARS:]
     slots = sorted({stay.slot for stay in stays}, key=lambda s: (len(s), s))
     traces = []
-    for state, colour in STATES.items():
+    for state, colour in COLOURS.items():
         own = [stay for stay in stays if stay.state == state]
         if own:
             traces.append(_bars(own, state, colour, now))

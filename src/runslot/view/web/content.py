@@ -14,11 +14,12 @@ from typing import Any
 
 import polars as pl
 
+from runslot.experiment.states import UNKNOWN
 from runslot.results.results import Results
 from runslot.results.text.sources import reading_lines
 from runslot.view.data.choices import Choices
 from runslot.view.data.curves import draw
-from runslot.view.data.groups import UNKNOWN, Group, Groups, choose, default_y
+from runslot.view.data.groups import Group, Groups, choose, default_y
 from runslot.view.data.kinds import charts
 from runslot.view.data.ranking import Tally
 from runslot.view.plotly.charts import figure_of

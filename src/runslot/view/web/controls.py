@@ -12,14 +12,13 @@ from typing import Any, get_args
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from runslot.results.accounting import STATES as STATES_OF_RUNS
+from runslot.experiment.states import STATES, UNKNOWN
 from runslot.results.accounting import tasks_of
 from runslot.results.results import BEST, FINAL, Results
 from runslot.view.data.chart import axes
 from runslot.view.data.choices import LEAST, MOST, OF_TABLE, ONLY, WITHOUT, Choices, Spread
 from runslot.view.data.curves import words_of
-from runslot.view.data.groups import UNKNOWN, axes_of, default_series, default_x, default_y, text_of
-from runslot.view.data.palette import STATES
+from runslot.view.data.groups import axes_of, default_series, default_x, default_y, text_of
 from runslot.view.web.attributes import attributes
 from runslot.view.web.grid import default_columns
 
@@ -144,7 +143,7 @@ def _judged(choices: Choices) -> list[Any]:
         ),
         dmc.Group(
             [
-                _several("include", "Also count", (*STATES_OF_RUNS, "all"), choices.include, hint="succeeded"),
+                _several("include", "Also count", (*STATES, "all"), choices.include, hint="succeeded"),
                 _pairs("diverged", "Diverged runs", _DIVERGED, choices.diverged),
             ],
             grow=True,

@@ -11,9 +11,10 @@ from typing import Any
 
 import polars as pl
 
+from runslot.experiment import states
 from runslot.results.results import BEST, FINAL, Results
 from runslot.results.summary import mode_of
-from runslot.view.data.palette import COLOURS, DASHES, STATES
+from runslot.view.data.palette import COLOURS, DASHES
 
 Row = dict[str, Any]
 _DIGITS = 7
@@ -56,7 +57,7 @@ def _definition(results: Results, name: str, number: int) -> dict[str, Any]:
     found: dict[str, Any] = {"field": f"c{number}", "colId": name, "headerName": _heading(name), "headerTooltip": name}
     found["width"] = _WIDTHS.get(name, max(96, min(240, 46 + 8 * len(_heading(name)))))
     if name == "state":
-        found |= {"cellRenderer": "RunState", "cellRendererParams": {"colours": STATES}}
+        found |= {"cellRenderer": "RunState", "cellRendererParams": {"colours": states.COLOURS}}
     elif numeric:
         found |= {"type": "rightAligned", "comparator": {"function": "compareCells"}}
         if name == "peak_memory":

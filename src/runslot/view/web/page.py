@@ -10,9 +10,9 @@ import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import dcc, html
 
+from runslot.experiment.states import STATES, colour_of
 from runslot.results.results import Results
 from runslot.view.data.choices import Choices
-from runslot.view.data.palette import STATES
 from runslot.view.web.attributes import attributes
 from runslot.view.web.content import Shown
 from runslot.view.web.controls import choice_id, columns_of, controls, defaults
@@ -189,7 +189,7 @@ def status_counts(shown: Shown) -> list[Any]:
     order = [*STATES, *shown.states]
     return [
         html.Span(
-            [html.Span(className="rs-dot", style={"background": STATES.get(state, "#868E96")}), f"{count} {state}"],
+            [html.Span(className="rs-dot", style={"background": colour_of(state)}), f"{count} {state}"],
             className=f"rs-count rs-{state}",
         )
         for state, count in sorted(shown.states.items(), key=lambda item: order.index(item[0]))

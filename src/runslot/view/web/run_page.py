@@ -13,13 +13,13 @@ from dash import dcc, html
 
 from runslot.errors import NotFound
 from runslot.experiment.rundir import LEASE, RunDir
+from runslot.experiment.states import UNDER_WAY, UNKNOWN, colour_of
 from runslot.results.results import FINAL, Results
 from runslot.results.text.labels import text_of_value
 from runslot.view.data.choices import ROW
 from runslot.view.data.curves import Curve, Panel
 from runslot.view.data.decimation import decimate
 from runslot.view.data.groups import default_x, default_y
-from runslot.view.data.palette import STATES
 from runslot.view.plotly.curves import CONFIG, Figure, curves_figure, with_mark
 from runslot.view.web.attributes import attributes
 from runslot.view.web.texts import Texts, console_text
@@ -89,7 +89,7 @@ def run_heading(row: Mapping[str, Any]) -> list[Any]:
 def badge(state: str | None) -> Any:
     """Return a state with its colour."""
     return html.Span(
-        [html.Span(className="rs-dot", style={"background": STATES.get(state or "", "#868E96")}), state or "unknown"],
+        [html.Span(className="rs-dot", style={"background": colour_of(state)}), state or UNKNOWN],
         className=f"rs-badge rs-{state}",
     )
 
@@ -183,7 +183,7 @@ def _console(row: Mapping[str, Any], directory: Path, texts: Texts) -> Any:
     text = texts.read(RunDir(directory).console)
     if text is None:
         return None
-    ended = row["state"] not in {"running", "queued"}
+    ended = row["state"] not in UNDER_WAY
     tail = html.Pre(console_text(text, _LINES), id="console", className="rs-text")
     return html.Div(
         [

@@ -17,7 +17,6 @@ from runslot.view.web.run_page import asked_run, run_cards, run_figures, run_hea
 from runslot.view.web.texts import Texts
 
 _KEPT = 16
-ENDED = frozenset({"succeeded", "failed", "timed_out", "stopped", "lost"})
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@
       element("a", { href: "/run?" + new URLSearchParams([["run", props.value]]), title: props.value }, props.data.name));
   };
   components.RunState = (props) => element("span", { className: "rs-cell rs-" + (props.value || "unknown") },
-    element("span", { className: "rs-dot", style: { background: props.colours[props.value] || "#868E96" } }), props.value || "unknown");
+    element("span", { className: "rs-dot", style: { background: props.colours[props.value] || props.colours.unknown } }), props.value || "unknown");
 
   const functions = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
   functions.numberSaid = (value) => {
