@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from runslot.experiment.records import Container, RunFile
-from runslot.experiment.rundir import RunDir, write_json
+from runslot.experiment.records import Container, Run, RunFile
+from runslot.experiment.rundir import RunDir
 
 
 def main() -> None:
@@ -65,9 +65,8 @@ def _call(argv: list[str]) -> None:
 def _run(directory: Path, container: Container | None) -> None:
     directory.mkdir(parents=True)
     work = {"command": {"argv": ["true"]}}
-    file = RunFile({}, "containers", work, str(directory), sys.executable)
-    value = {**file.to_json(), "container": None if container is None else container.to_json()}
-    write_json(RunDir(directory).run_file, value)
+    file = RunFile(Run("", "", {}, ""), "containers", work, str(directory), sys.executable, container=container)
+    RunDir(directory).write_run(file)
     argv = [sys.executable, "-m", "runslot", "exec", str(directory)]
     _call(argv)
 

@@ -19,7 +19,7 @@ from runslot.errors import Damaged, NotFound
 from runslot.experiment.claim import keeper_lives
 from runslot.experiment.files import open_regular
 from runslot.experiment.lock import living_launcher
-from runslot.experiment.records import Outcome, Policy
+from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import RunDir
 from runslot.launch.printer import outcome_said
 from runslot.terminal_text import RESET_COLOUR, plain
@@ -165,5 +165,5 @@ def _end_of(found: FoundRun, run_dir: RunDir) -> str | None:
 
 
 def _tried_again(outcome: Outcome, run_dir: RunDir) -> bool:
-    policy = Policy.from_json(run_dir.read_run().policy)
+    policy = run_dir.read_run().policy
     return outcome.kind in {"failed", "lost"} and outcome.attempt <= policy.retries

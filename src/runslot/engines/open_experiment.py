@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ class OpenExperiment:
     @property
     def policy(self) -> Policy:
         """How its runs are treated."""
-        return Policy.from_json(self.file.policy)
+        return self.file.policy
 
     def place(self) -> Path | None:
         """Return where the directory is now: it may have been moved; None where it was removed."""
@@ -300,7 +300,7 @@ def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> No
     elif not _reads_above(file) or "command" in file.work:  # else its logger does, beside the first row
         run_dir.write_variant({**run.variant, **run.extras})
     value = RunFile(
-        run=run.to_json(),
+        run=run,
         experiment=file.name,
         work=_work(run_dir, run, file),
         cwd=file.cwd,
@@ -309,7 +309,7 @@ def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> No
         python_path=file.python_path,
         home=os.path.relpath(home, run_dir.path),
         policy=file.policy,
-        logger={**file.logger, "prefix": file.logger.get("prefix", "").replace("{run}", run_dir.path.name)},
+        logger=replace(file.logger, prefix=file.logger.prefix.replace("{run}", run_dir.path.name)),
         seeding=file.seeding,
         affinity_code=file.affinity_code,
         set_egl_device=file.set_egl_device,

@@ -15,7 +15,7 @@ from typing import Any
 
 from runslot.errors import InvalidInput, NotInstalled, nearest
 from runslot.execute.main_script import place_in_main
-from runslot.experiment.records import Function, Run, RunFile
+from runslot.experiment.records import Function, RunFile
 from runslot.experiment.rundir import RunDir
 from runslot.first_import import FirstImport
 
@@ -90,7 +90,7 @@ def _attribute(module: ModuleType, function: Function) -> Any:
 
 def variant_of(run_dir: RunDir, file: RunFile) -> dict[str, Any]:
     """Return the run's variant, with what the front door adds, as a plain dict of the caller's own."""
-    run = Run.from_json(file.run)
+    run = file.run
     if run.payload is None:
         variant: Mapping[str, Any] = run.variant
     else:

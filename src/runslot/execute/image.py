@@ -60,7 +60,7 @@ def check_image(
 
     `file` is that of any of its runs, `python_version` the launching interpreter's, as `3.11`.
     """
-    container = Container.from_json(file.container or {})
+    container = file.require_container()
     program = program_of(container, caller)
     _fetch(container, program, caller, say)
     mark = home / f".probe-{uuid.uuid4().hex}"

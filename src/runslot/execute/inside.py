@@ -25,7 +25,7 @@ from runslot.execute.import_failure import describe_failure
 from runslot.execute.keeper import Keeper
 from runslot.execute.placement import place, run_environment
 from runslot.execute.process import make_job
-from runslot.experiment.records import Container, Function, Outcome, RunFile
+from runslot.experiment.records import Function, Outcome, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 from runslot.hardware.slots import Slot
 
@@ -62,7 +62,7 @@ def as_inside(file: RunFile, told: Told) -> RunFile:
         python=sys.executable,
         path=tuple(dict.fromkeys([*told["path"], *own])),
         python_path=os.pathsep.join(dict.fromkeys(python_path)) or None,
-        policy={**file.policy, "timeout": None},  # the keeper outside has the clock
+        policy=replace(file.policy, timeout=None),  # the keeper outside has the clock
     )
 
 
@@ -79,7 +79,7 @@ def _command_inside(work: Mapping[str, Any], launching: str) -> Mapping[str, Any
 def environment_inside(file: RunFile, image: Mapping[str, str]) -> dict[str, str]:
     """Return the image's variables; the directory of an interpreter that was chosen by its path comes first on PATH."""
     environment = dict(image)
-    if os.sep in Container.from_json(file.container or {}).python:
+    if os.sep in file.require_container().python:
         found = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
         environment["PATH"] = found
     return environment
@@ -87,7 +87,7 @@ def environment_inside(file: RunFile, image: Mapping[str, str]) -> dict[str, str
 
 def slot_inside(slot: Slot, file: RunFile) -> Slot:
     """Return the slot as it is numbered in here: docker and podman show a container only its own NVIDIA GPUs."""
-    all_there = Container.from_json(file.container or {}).engine == "apptainer" or not file.gpu_visibility
+    all_there = file.require_container().engine == "apptainer" or not file.gpu_visibility
     gpus = []
     for number, gpu in enumerate(slot.gpus):
         named = replace(gpu, visible=gpu.uuid) if gpu.vendor == "nvidia" else gpu
@@ -120,7 +120,7 @@ def probe(told: Told, home: str) -> None:
     from runslot.execute.cold import enter_import_path
 
     file = _with_archive(as_inside(RunFile.from_json(json.load(sys.stdin)), told), Path(home))
-    if "function" not in file.work or file.policy.get("start") == "cold":
+    if "function" not in file.work or file.policy.start == "cold":
         return
     function = Function.from_json(file.work["function"])
     enter_import_path(file.path, _PACKAGE)

@@ -30,7 +30,7 @@ from runslot.execute.spawning import AVAILABLE, Guard, spawn
 from runslot.experiment.claim import take_claim
 from runslot.experiment.files import open_to_append
 from runslot.experiment.processes import ProcessIdentity, children_of, host_name, identify
-from runslot.experiment.records import Attempt, Outcome, Policy, RunFile
+from runslot.experiment.records import Attempt, Outcome, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 from runslot.experiment.shortage import shortage_of
 from runslot.experiment.states import Kind
@@ -156,7 +156,7 @@ class Keeper:
     """On the monotonic clock: when what was asked last is enforced."""
 
     def __post_init__(self) -> None:
-        self.policy = Policy.from_json(self.job.file.policy)
+        self.policy = self.job.file.policy
 
     def release(self) -> None:
         """Give the claim back, or leave it to the fork that has it too."""
@@ -207,7 +207,7 @@ class Keeper:
         if self.job.file.affinity_code is not None and self.run_dir is not None:
             run = self.job.file.run
             with contextlib.suppress(OSError):
-                self.run_dir.complete_params({**run["variant"], **(run.get("extras") or {})})
+                self.run_dir.complete_params({**run.variant, **run.extras})
 
     def _write(self, outcome: Outcome) -> OSError | None:
         """Write how the run ended; what is in the way, if anything."""

@@ -63,7 +63,7 @@ def contained_job(
     run_dir: RunDir, file: RunFile, slot: Slot | None, attempt: int, caller: Mapping[str, str], own: tuple[int, ...]
 ) -> Job:
     """Work out the client's command line; `NotInstalled` or `InvalidInput` where there can be none."""
-    container = Container.from_json(file.container or {})
+    container = file.require_container()
     program = program_of(container, caller)
     what = contained(run_dir, file, container, slot)
     arguments = inner_command(what, ["exec", what.run_dir, "--attempt", str(attempt)])
@@ -126,7 +126,7 @@ def contained(run_dir: RunDir, file: RunFile, container: Container, slot: Slot |
         user=user,
         slot=slot,
         all_gpus=not file.gpu_visibility,
-        memory=file.policy.get("memory"),
+        memory=file.policy.memory,
         shared_memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2,  # as the kernel gives /dev/shm
         settings=settings,
         pins=_may_pin(container, user),
@@ -249,7 +249,7 @@ class ContainedKeeper(Keeper):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.limit, self.policy = self.policy.memory, replace(self.policy, memory=None)  # the keeper inside counts
-        self.container = Container.from_json(self.job.file.container or {})
+        self.container = self.job.file.require_container()
 
     def _start(self) -> None:
         if self.attempt > 1:  # what an earlier attempt left, whose keeper and launcher were killed
@@ -370,7 +370,7 @@ def end_container(container: Container, environment: Mapping[str, str], name: st
 
 def end_run_of_killed_keeper(run_dir: RunDir, file: RunFile, caller: Mapping[str, str]) -> str:
     """End what a run's keeper that was killed has left of its container, before anyone takes the run for lost."""
-    return end_container(Container.from_json(file.container or {}), caller, name_of(str(run_dir.path)))
+    return end_container(file.require_container(), caller, name_of(str(run_dir.path)))
 
 
 def _client(environment: Mapping[str, str], *arguments: str) -> tuple[int, str]:

@@ -92,7 +92,7 @@ def _names_for_loggers(run_dir: RunDir, file: RunFile) -> tuple[tuple[str, str],
     """Return how W&B and MLflow, where a script uses them, name the run: as here, with W&B's files beside its own."""
     return (
         ("WANDB_RUN_GROUP", file.experiment),
-        ("WANDB_NAME", str(file.run.get("directory") or run_dir.path.name)),
+        ("WANDB_NAME", file.run.directory or run_dir.path.name),
         ("WANDB_DIR", str(run_dir.path)),
         ("MLFLOW_EXPERIMENT_NAME", file.experiment),
     )

@@ -25,7 +25,7 @@ from runslot.execute.marking import mark
 from runslot.execute.placement import Placement, arguments
 from runslot.execute.pools import resize_pools
 from runslot.experiment.current import RUN_VARIABLE
-from runslot.experiment.records import Function, LoggerSettings, Run, RunFile
+from runslot.experiment.records import Function, RunFile
 from runslot.experiment.rundir import RunDir
 
 _OWN_FILES = frozenset({__file__, f"{os.path.dirname(__file__)}/functions.py"})  # noqa: PTH120  as code names them
@@ -109,7 +109,7 @@ def call_and_finish(job: Job, function: Callable[..., Any], message: int | None)
     try:
         _point_loggers(job)
         if job.file.seeding:
-            seed_everything(Run.from_json(job.file.run).seed)
+            seed_everything(job.file.run.seed)
         if reference.use_gpu is not None:
             set_gpu_mode(reference.use_gpu)
         variant = variant_of(job.run_dir, job.file)
@@ -145,7 +145,7 @@ def _complete_variant(job: Job) -> None:
     """Leave the variant beside rows that another logger than runslot's wrote, as viskit wants it."""
     with contextlib.suppress(OSError):
         if os.path.exists(job.run_dir.progress):  # noqa: PTH110
-            run = Run.from_json(job.file.run)
+            run = job.file.run
             job.run_dir.complete_variant({**run.variant, **run.extras})
 
 
@@ -154,7 +154,7 @@ def _point_loggers(job: Job) -> None:
     from runslot import logger  # a function's process alone needs it; a bare template stays small
 
     logger.reset()
-    logger.adopt_ancestor_loggers(job.run_dir.path, LoggerSettings.from_json(job.file.logger))
+    logger.adopt_ancestor_loggers(job.run_dir.path, job.file.logger)
 
 
 def _users_part(trace: TracebackType | None) -> TracebackType | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runslot.experiment.records import LoggerSettings, Policy, Run
+from runslot.experiment.records import LoggerSettings
 from runslot.experiment.rundir import RunDir
 
 RUN_VARIABLE = "RUNSLOT_RUN"
@@ -60,7 +60,7 @@ def current_run() -> CurrentRun | None:
 def _read(directory: Path) -> CurrentRun:
     file = RunDir(directory).read_run()
     affinity = os.environ.get(AFFINITY_VARIABLE)
-    run = Run.from_json(file.run)
+    run = file.run
     return CurrentRun(
         directory=directory,
         id=run.id,
@@ -70,6 +70,6 @@ def _read(directory: Path) -> CurrentRun:
         run_ID=run.run_ID,
         attempt=int(os.environ.get(ATTEMPT_VARIABLE, "1")),
         affinity=json.loads(affinity) if affinity else None,
-        resumable=Policy.from_json(file.policy).resumable,
-        logger=LoggerSettings.from_json(file.logger),
+        resumable=file.policy.resumable,
+        logger=file.logger,
     )

@@ -23,6 +23,7 @@ LARGEST_OBJECT_BYTES = 64 << 20
 LARGEST_LIST_BYTES = 2 << 30
 """Ten million lines of a journal."""
 
+_BYTES_AT_ONCE = 1 << 20
 _BYTES_TOGETHER = 1 << 17
 """Of whole lines, that are parsed in one call: some hundred events."""
 
@@ -52,9 +53,10 @@ def _contents(path: Path, descriptor: int, limit: int) -> bytes:
         raise Damaged(f"{path} is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}, not a file")
     if status.st_size > limit:
         raise Damaged(f"{path} has {status.st_size / 1e6:,.0f} MB, which is none that runslot wrote")
-    parts = []
-    while part := os.read(descriptor, 1 << 20):
-        parts.append(part)
+    parts = [os.read(descriptor, status.st_size + 1)]
+    if len(parts[0]) != status.st_size:  # it grows, or its file system gives less at once
+        while parts[-1]:
+            parts.append(os.read(descriptor, _BYTES_AT_ONCE))
     return b"".join(parts) if len(parts) != 1 else parts[0]
 
 

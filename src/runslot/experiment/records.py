@@ -6,8 +6,9 @@ what does not have the types that stand here is `Damaged`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, Literal, TypeVar, get_args
 
 from runslot.errors import Damaged
@@ -21,7 +22,11 @@ Record = TypeVar("Record", bound="_Record")
 class _Record:
     def to_json(self) -> dict[str, Any]:
         """Return the record as a dict of JSON values, `format` included."""
-        return {"format": FORMAT, **self.__dict__}
+        value = {"format": FORMAT, **self.__dict__}
+        for key, write in _writers_of(self.__class__):
+            if value[key] is not None:
+                value[key] = write(value[key])
+        return value
 
     @classmethod
     def from_json(cls: type[Record], value: Mapping[str, Any]) -> Record:
@@ -34,7 +39,11 @@ class _Record:
         return record
 
 
+_Writers = tuple[tuple[str, Callable[[Any], dict[str, Any]]], ...]
+"""The fields of a record that are records themselves, and what writes them."""
+
 _shapes: dict[type[_Record], Shape] = {}
+_writers: dict[type[_Record], _Writers] = {}
 
 
 def shape_of(kind: type[_Record]) -> Shape:
@@ -42,8 +51,18 @@ def shape_of(kind: type[_Record]) -> Shape:
     shape = _shapes.get(kind)
     if shape is None:
         words = {"Kind": get_args(Kind)}
-        shape = _shapes[kind] = Shape.of_record(kind.__dataclass_fields__, words)
+        readers = {name: read for name, (read, _) in _PARTS.items()}
+        shape = _shapes[kind] = Shape.of_record(kind.__dataclass_fields__, words, readers)
     return shape
+
+
+def _writers_of(kind: type[_Record]) -> _Writers:
+    writers = _writers.get(kind)
+    if writers is None:
+        names = {key: field.type.removesuffix(" | None") for key, field in kind.__dataclass_fields__.items()}
+        writers = tuple((key, _PARTS[name][1]) for key, name in names.items() if name in _PARTS)
+        _writers[kind] = writers
+    return writers
 
 
 @dataclass(frozen=True)
@@ -207,8 +226,8 @@ class ExperimentFile(_Record):
     python_path: str | None = None
     """The caller's `PYTHONPATH`."""
     resources: Mapping[str, Any] = field(default_factory=dict)
-    policy: Mapping[str, Any] = field(default_factory=dict)
-    logger: Mapping[str, Any] = field(default_factory=dict)
+    policy: Policy = Policy()
+    logger: LoggerSettings = LoggerSettings()
     space: str = ""
     """The space in words, for people."""
     runs_root: str = "."
@@ -219,8 +238,8 @@ class ExperimentFile(_Record):
     """Hash of it, to notice that it changed."""
     code: Mapping[str, Any] | None = None
     """Where the runs use a copy of the code: `{"tree": where it was, "copy": the directory below the experiment's}`."""
-    container: Mapping[str, Any] | None = None
-    """`Container`, as JSON: what the runs execute in."""
+    container: Container | None = None
+    """What the runs execute in."""
     launcher: Mapping[str, Any] | None = None
     """The configured launcher that starts the runs, as JSON with its `name` and `kind`; None: this machine."""
     python_version: str = ""
@@ -248,8 +267,7 @@ class ExperimentFile(_Record):
 class RunFile(_Record):
     """All that is needed to execute a run (`run.json`); written once, before the start."""
 
-    run: Mapping[str, Any]
-    """`Run`, as JSON."""
+    run: Run
     experiment: str
     """The experiment's name."""
     work: Mapping[str, Any]
@@ -262,22 +280,25 @@ class RunFile(_Record):
     python_path: str | None = None
     home: str = "."
     """The experiment directory, relative to the run's; payloads and functions by value are found there."""
-    policy: Mapping[str, Any] = field(default_factory=dict)
-    """`Policy`, as JSON."""
-    logger: Mapping[str, Any] = field(default_factory=dict)
-    """`LoggerSettings`, as JSON."""
+    policy: Policy = Policy()
+    logger: LoggerSettings = LoggerSettings()
     seeding: bool = True
     """Seed `random`, `numpy` and `torch` with the run's seed."""
     affinity_code: str | None = None
     """The code whose slot, of the index that is given at the start, is this run's share of the machine."""
     set_egl_device: bool = False
     gpu_visibility: bool = True
-    container: Mapping[str, Any] | None = None
-    """`Container`, as JSON."""
+    container: Container | None = None
     env: Mapping[str, Any] = field(default_factory=dict)
     """Variables of its environment that the user set for the experiment."""
     interpreter: Mapping[str, Any] | None = None
     """The experiment's; with `package`, the one-file runslot that a function's cold start takes."""
+
+    def require_container(self) -> Container:
+        """Return what the run executes in, for those who are started only where it has one."""
+        if self.container is None:
+            raise Damaged("'container' is missing")
+        return self.container
 
 
 def check_parts(file: ExperimentFile) -> None:
@@ -288,10 +309,6 @@ def check_parts(file: ExperimentFile) -> None:
             break
     else:
         raise Damaged("'work' names neither a command nor a function")
-    shape_of(Policy).check(file.policy)
-    shape_of(LoggerSettings).check(file.logger)
-    if file.container is not None:
-        shape_of(Container).check(file.container)
     if file.launcher is not None:
         _LAUNCHER.check(file.launcher)
     if file.code is not None:
@@ -300,3 +317,29 @@ def check_parts(file: ExperimentFile) -> None:
 
 _LAUNCHER = Shape({"name": "str", "kind": "str"})
 _CODE = Shape({"tree": "str", "copy": "str"})
+
+
+class _Repeated:
+    """Reads what most runs of an experiment have alike: a value equal to the one before gives the same record again."""
+
+    def __init__(self, read: Callable[[Mapping[str, Any]], Any]) -> None:
+        self._read = read
+        self._last: tuple[Mapping[str, Any], tuple[type, ...], Any] = ({}, (NoneType,), None)
+
+    def __call__(self, value: Mapping[str, Any]) -> Any:
+        before, types_before, record = self._last
+        types = (*map(type, value.values()),)  # for 1 equals True
+        if types == types_before and value == before:
+            return record
+        record = self._read(value)
+        self._last = (dict(value), types, record)
+        return record
+
+
+_PARTS: Mapping[str, tuple[Callable[[Mapping[str, Any]], Any], Callable[[Any], dict[str, Any]]]] = {
+    "Container": (_Repeated(Container.from_json), Container.to_json),
+    "LoggerSettings": (_Repeated(LoggerSettings.from_json), LoggerSettings.to_json),
+    "Policy": (_Repeated(Policy.from_json), Policy.to_json),
+    "Run": (Run.from_json, Run.to_json),
+}
+"""By the annotation of a field that is a record itself: what reads its JSON, and what writes it."""

@@ -35,6 +35,9 @@ _WORDS: Mapping[type, str] = {
 Check = Callable[[str, Any], Any]
 """Takes a key and its value; returns the value as the record has it, or raises `Damaged`."""
 
+Reader = Callable[[Mapping[str, Any]], Any]
+"""Makes a record of its JSON, or raises `Damaged`."""
+
 _Entry = tuple[tuple[str, ...], tuple[tuple[str, Check], ...]]
 """Of one set of keys and types: keys that the shape does not have, and what to look at in every object."""
 
@@ -42,8 +45,22 @@ _Entry = tuple[tuple[str, ...], tuple[tuple[str, Check], ...]]
 class Shape:
     """The keys that an object may have, those it must have, and what their values are."""
 
-    def __init__(self, types: Mapping[str, str | tuple[str, ...]], optional: frozenset[str] = frozenset()) -> None:
-        """Make one; `types` are annotations such as `int | None`, or the words that a value may be."""
+    def __init__(
+        self,
+        types: Mapping[str, str | tuple[str, ...]],
+        optional: frozenset[str] = frozenset(),
+        readers: Mapping[str, Reader] | None = None,
+    ) -> None:
+        """Make one; `types` are annotations such as `int | None`, or the words that a value may be.
+
+        `readers` make what an object inside is, by the annotation that names it.
+        """
+        readers = readers or {}
+        self._readers = {
+            key: readers[name]
+            for key, kind in types.items()
+            if isinstance(kind, str) and (name := kind.removesuffix(" | None")) in readers
+        }
         self._types = {key: (str,) if isinstance(kind, tuple) else _types(kind) for key, kind in types.items()}
         self._words = {key: frozenset(kind) for key, kind in types.items() if isinstance(kind, tuple)}
         self._whole = frozenset(key for key, kind in types.items() if "int" in kind and "float" not in kind)
@@ -54,8 +71,13 @@ class Shape:
         self._passed: dict[tuple[object, ...], _Entry] = {}
 
     @classmethod
-    def of_record(cls, fields: Mapping[str, Field[Any]], words: Mapping[str, tuple[str, ...]]) -> Shape:
-        """Return the shape of a dataclass whose annotations are texts; `words` are those of its named literal types."""
+    def of_record(
+        cls, fields: Mapping[str, Field[Any]], words: Mapping[str, tuple[str, ...]], readers: Mapping[str, Reader]
+    ) -> Shape:
+        """Return the shape of a dataclass whose annotations are texts.
+
+        `words` are those of its named literal types, `readers` make the records of which it consists.
+        """
         types: dict[str, str | tuple[str, ...]] = {}
         for name, field in fields.items():
             text = str(field.type)
@@ -64,7 +86,7 @@ class Shape:
                 tuple(word.strip("'\"") for word in text[8:-1].split(", ")) if literal else words.get(text, text)
             )
         optional = {f.name for f in fields.values() if f.default is not MISSING or f.default_factory is not MISSING}
-        return cls(types, frozenset(optional))
+        return cls(types, frozenset(optional), readers)
 
     def values(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of the shape's keys, lists as tuples; `Damaged` where the object does not fit."""
@@ -112,6 +134,9 @@ class Shape:
     def _check_of(self, key: str, value: Any) -> Check | None:
         if key in self._words:
             return self._word
+        if key in self._readers:
+            read = self._readers[key]
+            return None if value is None else lambda _, value: read(value)
         if isinstance(value, list):
             return _texts
         if value.__class__ is float and key in self._whole:
@@ -134,7 +159,8 @@ def check_format(value: Mapping[str, Any]) -> None:
 
 
 def _types(annotation: str) -> tuple[type, ...]:
-    return tuple(kind for part in annotation.split(" | ") for kind in _TYPES[part])
+    """Return the types that JSON has for an annotation; a record, as everything that has no entry, is an object."""
+    return tuple(kind for part in annotation.split(" | ") for kind in _TYPES.get(part, (dict,)))
 
 
 def _texts(key: str, value: list[Any]) -> tuple[str, ...]:

@@ -129,7 +129,7 @@ class _Translator:
         if verb in {"pause", "continue"}:
             return Said(pause_said(verb == "pause", self._file.name))
         asked = self._under_way & set(runs) if runs else self._under_way
-        return StopNoted(verb == "kill", len(asked), self._file.policy.get("grace", 10.0))
+        return StopNoted(verb == "kill", len(asked), self._file.policy.grace)
 
     def _started(self, line: Mapping[str, Any], before: Sequence[Mapping[str, Any]]) -> LaunchStarted:
         ended = {each["run"] for each in before if each["event"] == "ended"}

@@ -165,7 +165,7 @@ class Experiment:
             plan = with_plain_names(plan)
         file = replace(
             plan.file,
-            container=None if container is None else container.to_json(),
+            container=container,
             launcher=None if launcher is None else entry_json(launcher),
             env=dict(self.env),
             fetch=check_patterns(self.fetch, "fetch"),

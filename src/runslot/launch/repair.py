@@ -102,7 +102,7 @@ def _runs_on_disk(directory: ExperimentDir, file: ExperimentFile) -> Iterator[Ru
             continue
         try:
             record = RunDir(place).read_run()
-            run = Run.from_json(record.run)
+            run = record.run
         except (RunslotError, OSError):
             continue  # damaged as well: the count tells that it is missing
         at_its_place = os.path.normpath(os.path.join(base, run.directory)) == os.path.normpath(place)  # noqa: PTH118

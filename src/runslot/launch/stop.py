@@ -70,7 +70,7 @@ def _signal(directory: ExperimentDir, run_ids: Sequence[str], kill: bool, say: C
     """Stop on a full disk, where nothing can be written: a file without content is the request to the launcher, and
     where that is no way either, the keepers are signalled that hold the claims of the runs."""
     file = directory.read()
-    deadline = time.monotonic() + file.policy.get("grace", 10.0) + _PATIENCE
+    deadline = time.monotonic() + file.policy.grace + _PATIENCE
     request: Path | None = None
     if not run_ids and living_launcher(directory) is not None:
         with contextlib.suppress(OSError):
@@ -105,7 +105,7 @@ def _ask(directory: ExperimentDir, run_ids: Sequence[str], kill: bool) -> None:
     request = directory.request("kill" if kill else "stop", run_ids)
     file = directory.read()
     patience = _PATIENCE if file.launcher is None else _PATIENCE_AFAR
-    deadline = time.monotonic() + file.policy.get("grace", 10.0) + patience
+    deadline = time.monotonic() + file.policy.grace + patience
     while request.exists() or _running(directory, run_ids):
         launcher = living_launcher(directory)
         if launcher is None:

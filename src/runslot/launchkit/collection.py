@@ -17,7 +17,7 @@ from runslot.engines.events import Observer
 from runslot.engines.registry import Configured, entry_json
 from runslot.engines.slurm.config import Slurm
 from runslot.errors import InvalidInput
-from runslot.experiment.records import Container, ExperimentFile, LoggerSettings, Policy, Run
+from runslot.experiment.records import Container, ExperimentFile, LoggerSettings, Run
 from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
 from runslot.hardware.resources import Resources
 from runslot.launch.create import make_exclusively, with_copy, write_plan
@@ -96,11 +96,10 @@ def _file(call: Call, space: str, pickles: dict[str, bytes]) -> ExperimentFile:
         path=import_path(),
         python_path=os.environ.get("PYTHONPATH"),
         resources=asdict(Resources(gpus=1 if call.use_gpu else 0)),
-        policy=Policy().to_json(),
-        logger=call.logger.to_json(),
+        logger=call.logger,
         space=space,
         runs_root="../..",
-        container=None if call.container is None else call.container.to_json(),
+        container=call.container,
         launcher=None if call.launcher is None else entry_json(call.launcher),
         front_door="launchkit",
     )

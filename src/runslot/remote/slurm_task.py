@@ -24,7 +24,6 @@ from runslot.engines.slurm.submissions import Submission, places, read_submissio
 from runslot.errors import NotFound
 from runslot.experiment.claim import is_claimed
 from runslot.experiment.processes import host_name
-from runslot.experiment.records import Policy
 from runslot.experiment.rundir import ExperimentDir, write_json
 from runslot.hardware.lockfile import DIRECTORY_VARIABLE
 from runslot.remote.slurm_allocation import Allocation
@@ -55,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
         status = work(directory, runs, submission.worker(asked.task), asked.moved, place=Allocation())
     if status != UNFINISHED_STATUS or not _time_is_up(received, asked.ahead):
         return status
-    if Policy.from_json(directory.read().policy).resumable:
+    if directory.read().policy.resumable:
         return _requeue(status)
     _say_timed_out(directory, submission, runs)
     return 1

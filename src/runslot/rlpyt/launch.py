@@ -17,7 +17,7 @@ from runslot.engines.open_experiment import write_run
 from runslot.errors import AffinityError, Busy, InvalidInput
 from runslot.experiment.claim import keeper_lives
 from runslot.experiment.placeholders import literal
-from runslot.experiment.records import Command, ExperimentFile, LoggerSettings, Policy, Run
+from runslot.experiment.records import Command, ExperimentFile, LoggerSettings, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.hardware.affinity import affinity_from_code, get_n_run_slots, prepend_run_slot, slots_from_code
 from runslot.hardware.lease import Holder, Lease, Leases, Refused
@@ -126,8 +126,7 @@ def _file_of(
         python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
         python_path=os.environ.get("PYTHONPATH"),
         resources=asdict(Resources()),
-        policy=Policy().to_json(),
-        logger=LoggerSettings(snapshot_mode="none", style="rlpyt").to_json(),
+        logger=LoggerSettings(snapshot_mode="none", style="rlpyt"),
         front_door="rlpyt",
         seeding=False,
         affinity_code=affinity_code,

@@ -114,4 +114,4 @@ def comes_home(file: ExperimentFile, path: str) -> bool:
     if not chosen:
         return True
     name = _KEPT_ATTEMPT.sub("", path, count=1) if "/" in path else path
-    return name in _ALWAYS or path == file.logger.get("metrics") or chosen.takes(path)
+    return name in _ALWAYS or path == file.logger.metrics or chosen.takes(path)

@@ -22,13 +22,13 @@ def make_run(directory: Path, settings: LoggerSettings | None = None, *, resumab
     directory.mkdir(parents=True, exist_ok=True)
     run = Run(id="abc", name="lr=0.1", variant={"lr": 0.1}, directory="lr=0.1/run_0")
     work = RunFile(
-        run=run.to_json(),
+        run=run,
         experiment="test",
         work={"command": {"argv": ["true"]}},
         cwd="/",
         python=sys.executable,
-        policy=Policy(resumable=resumable).to_json(),
-        logger=(settings or LoggerSettings()).to_json(),
+        policy=Policy(resumable=resumable),
+        logger=settings or LoggerSettings(),
     )
     write_json(RunDir(directory).run_file, work.to_json())
     return directory

@@ -51,7 +51,7 @@ def write_run(tmp_path: Path) -> WriteRun:
         write_json(home / "experiment.json", asked.to_json())
         record = Run(f"id-{name}-{seed}", name, variant, f"{name}/run_{seed}", seed, seed)
         work = {"command": {"argv": ["true"]}}
-        file = RunFile(record.to_json(), experiment, work, "/", "python", home="../..")
+        file = RunFile(record, experiment, work, "/", "python", home="../..")
         write_json(run.run_file, file.to_json())
         run.write_variant({**variant, "seed": seed})
         if rows is not None:

@@ -9,7 +9,7 @@ from runslot.engines.local.launcher import LocalLauncher
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.errors import InvalidInput
 from runslot.execute.image import check_image
-from runslot.experiment.records import RunFile
+from runslot.experiment.records import Run, RunFile
 from runslot.transport.zipapp import experiment_archive
 
 
@@ -24,7 +24,7 @@ def check_container(experiment: OpenExperiment, launcher: LocalLauncher) -> None
     if asked in launcher.checked:
         return
     run = RunFile(
-        run={},
+        run=Run("", "", {}, ""),
         experiment=file.name,
         work=file.work,
         cwd=file.cwd,

@@ -53,7 +53,7 @@ class Import:
     def of(cls, file: RunFile | ExperimentFile, home: Path) -> Import:
         """Return what the file of a run, or of an experiment, says of its function."""
         function = Function.from_json(file.work["function"])
-        return cls(function, home, file.python, file.path, file.cwd, file.policy.get("start", "auto"), file.interpreter)
+        return cls(function, home, file.python, file.path, file.cwd, file.policy.start, file.interpreter)
 
     def content(self) -> str:
         """Return what is equal where one template serves two experiments: the same function, found in the same way."""
@@ -259,7 +259,7 @@ class LocalLauncher:
 
     def _template_for(self, run_dir: RunDir, file: RunFile) -> TemplateProcess:
         function = file.work.get("function")
-        if function is not None and file.policy.get("start") != "cold" and file.container is None:
+        if function is not None and file.policy.start != "cold" and file.container is None:
             template = self._template_of(Import.of(file, Path(os.path.normpath(run_dir.path / file.home))))
             if template is not None:
                 return template

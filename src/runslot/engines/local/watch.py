@@ -62,7 +62,7 @@ class Watch:
 
     def limit(self, run_dir: RunDir, elapsed: float = 0.0) -> None:
         """Note by when the time limit of the run, which began `elapsed` seconds ago, must have been enforced."""
-        if run_dir.read_run().policy.get("timeout") is None:  # as of most runs, whose start takes a millisecond
+        if run_dir.read_run().policy.timeout is None:  # as of most runs, whose start takes a millisecond
             return
         policy, margin = _terms(run_dir)
         assert policy.timeout is not None
@@ -132,7 +132,7 @@ class Watch:
 
 def _terms(run_dir: RunDir) -> tuple[Policy, float]:
     file = run_dir.read_run()
-    return Policy.from_json(file.policy), MARGIN_S if file.container is None else CONTAINER_MARGIN_S
+    return file.policy, MARGIN_S if file.container is None else CONTAINER_MARGIN_S
 
 
 class Poller:

@@ -14,7 +14,6 @@ from runslot.engines.slurm.states import POLITE, Look, look, read_look
 from runslot.engines.slurm.submissions import Place, places, read_submissions
 from runslot.errors import RunslotError
 from runslot.experiment.processes import is_alive, keeper_of
-from runslot.experiment.records import Policy
 from runslot.experiment.status import ExperimentStatus, RunStatus
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def _stands(status: ExperimentStatus, each: RunStatus, place: Place | None, foun
     job = found.job(place.submission)
     if job is None and task is None and place.submission.job is None:
         return _unsubmitted(each, place)
-    retries = Policy.from_json(status.file.policy).retries
+    retries = status.file.policy.retries
     attempt = max(1, place.attempt)
     stopped = place.submission.stopped(each.run.id).exists()
     ended = how_it_ended(replace(seen_of(place, run_dir, task, attempt, retries, found.gone(place)), stopped=stopped))

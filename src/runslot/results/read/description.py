@@ -12,7 +12,7 @@ from typing import Any
 
 from runslot.errors import RunslotError
 from runslot.experiment.processes import ProcessIdentity, is_alive
-from runslot.experiment.records import Attempt, Outcome, RunFile
+from runslot.experiment.records import Attempt, Outcome, Run, RunFile
 from runslot.experiment.rundir import PARAMS, ExperimentDir, RunDir, attempt_of
 from runslot.results.formats.files import read_object
 from runslot.results.formats.monitor import monitor_task
@@ -66,22 +66,21 @@ def describe(found: Found, problems: list[Problem], experiments: dict[Path, str 
 
 def _of_runslot(found: Found, problems: list[Problem], places: Places) -> Description:
     directory = RunDir(found.path)
-    run: Mapping[str, Any] = {}
+    run = _UNREAD
     configuration: Mapping[str, Value] = {}
-    home, name = ".", ""
+    home = "."
     try:
         file = RunFile.from_json(read_object(directory.run_file) or {})
-        run, home, name = file.run, file.home, str(file.run.get("name") or "")
+        run, home = file.run, file.home
         if file.affinity_code is not None and PARAMS in found.stamps:
             configuration = _configuration(directory, places.names_of(found), problems)
     except (RunslotError, TypeError, OSError) as error:
         problems.append(Problem(str(directory.run_file), str(error)))
-    variant = run.get("variant") or {}
     known = Description(
-        id=run.get("id"),
-        variant=name,
-        parameters={**configuration, **flatten(variant, leave_out=BOOKKEEPING)},
-        seed=run["seed"] if run.get("seed") is not None else variant.get("seed", run.get("run_ID")),
+        id=run.id or None,
+        variant=run.name,
+        parameters={**configuration, **flatten(run.variant, leave_out=BOOKKEEPING)},
+        seed=run.seed if run.seed is not None else run.variant.get("seed", run.run_ID),
         experiment=collection_of(os.path.normpath(Path(found.path, home))),
     )
     try:
@@ -89,6 +88,10 @@ def _of_runslot(found: Found, problems: list[Problem], places: Places) -> Descri
     except (RunslotError, TypeError, OSError) as error:
         problems.append(Problem(found.path, str(error)))
         return dataclasses.replace(known, state="lost")
+
+
+_UNREAD = Run("", "", {}, "")
+"""Stands for what a broken `run.json` does not say."""
 
 
 def _configuration(directory: RunDir, places: Sequence[str], problems: list[Problem]) -> Mapping[str, Value]:

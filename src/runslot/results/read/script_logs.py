@@ -106,10 +106,10 @@ def _asked_of(run: str) -> tuple[str, Mapping[str, object]]:
 def _asked_then(run: str, _version: tuple[int, int]) -> tuple[str, Mapping[str, object]]:
     try:
         file = RunDir(run).read_run()
-        variant = flatten(file.run.get("variant") or {})
-    except (RunslotError, OSError, AttributeError):
+        variant = flatten(file.run.variant)
+    except (RunslotError, OSError):
         return AUTO, {}
-    return str(file.logger.get("metrics") or AUTO), variant
+    return file.logger.metrics or AUTO, variant
 
 
 def _trainer_rows(text: str) -> list[dict[str, float]]:
