@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from runslot.errors import Busy, InvalidInput
 
 if TYPE_CHECKING:
-    from runslot.engines.registry import Configured
+    from runslot.engines.protocol import LauncherConfig
     from runslot.experiment.rundir import ExperimentDir
 
 
@@ -19,15 +19,15 @@ def agree(yes: bool) -> None:
         os.environ["RUNSLOT_YES"] = "1"
 
 
-def limited(launcher: Configured | None, max_cost: float | None, max_hours: float | None) -> Configured | None:
+def limited(launcher: LauncherConfig | None, max_cost: float | None, max_hours: float | None) -> LauncherConfig | None:
     """Return a launcher of rented machines with these limits; None where there are none, so that it stays as it is."""
     limits = {key: value for key, value in {"max_cost": max_cost, "max_hours": max_hours}.items() if value is not None}
     if not limits:
         return None
-    if launcher is None or not hasattr(launcher, "max_cost"):
+    if launcher is None or not set(limits) <= set(launcher.limits):
         said = " and ".join(f"--{key.replace('_', '-')}" for key in limits)
         raise InvalidInput(f"{said} is for rented machines: name them with --on, as --on ec2")
-    return replace(launcher, **limits)  # type: ignore[type-var]
+    return launcher.with_values(**limits)
 
 
 def limit(directory: ExperimentDir, max_cost: float | None, max_hours: float | None) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -21,6 +21,9 @@ from runslot.experiment.states import TERMINAL_STYLES
 from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.launch.foreign_host import foreign_said, silence_said
 from runslot.launch.printer import duration_said, outcome_said
+
+if TYPE_CHECKING:
+    from runslot.engines.protocol import Facts
 
 _CALM = {"queued", "succeeded"}
 """States that are counted, and listed only when every run is asked for."""
@@ -40,18 +43,17 @@ def _experiment(status: ExperimentStatus) -> dict[str, Any]:
         "finished": status.finished,
         "counts": dict(status.counts),
         **({"problems": list(status.problems)} if status.problems else {}),
-        **_spent_json(status),
+        **(engine_facts.values if (engine_facts := _facts(status)) else {}),
         "runs": [_run(status, each) for each in status.runs],
     }
 
 
-def _spent_json(status: ExperimentStatus) -> dict[str, Any]:
+def _facts(status: ExperimentStatus) -> Facts | None:
     if status.file.launcher is None:
-        return {}
-    from runslot.engines.sky.rental import read_record
+        return None
+    from runslot.engines.registry import facts  # engines are slow to load, and most experiments have none
 
-    record = read_record(status.directory)
-    return {} if record is None else {"spent": record.spent(time.time())}
+    return facts(status, shown(status.directory.path))
 
 
 def _run(status: ExperimentStatus, each: RunStatus) -> dict[str, Any]:
@@ -77,8 +79,8 @@ def print_status(status: ExperimentStatus, every: bool) -> None:
     lines.append(Text(_launcher(status), style="dim"))
     lines += [Text(text, style="yellow") for text in status.waits]
     lines += [Text(text, style="red") for text in status.problems]
-    if status.file.launcher is not None and (spent := _spent(status)):
-        lines.append(Text(spent, style="dim"))
+    if (engine_facts := _facts(status)) and engine_facts.line:
+        lines.append(Text(engine_facts.line, style="dim"))
     for line in lines:
         print_line(terminal, line)
     runs = [each for each in status.runs if every or each.state not in _CALM]
@@ -110,22 +112,6 @@ def _launcher(status: ExperimentStatus) -> str:
     if missing:
         return f"no launcher is at work: runslot resume {where}"
     return f"finished; what failed runs again with: runslot resume {where} --failed"
-
-
-def _spent(status: ExperimentStatus) -> str:
-    """Return what rented machines have cost so far, in a line; empty where none were rented."""
-    from runslot.engines.sky.rental import read_record
-
-    record = read_record(status.directory)
-    if record is None or not record.machines:
-        return ""
-    now = time.time()
-    alive = [machine for machine in record.machines if machine.alive]
-    hourly = sum(machine.price for machine in alive)
-    machines = f"{len(alive)} machine{'s' * (len(alive) != 1)}"
-    given_back = f"runslot cloud down {shown(status.directory.path)} gives back at once"
-    going = f", ${hourly:.3f} an hour on {machines}, which {given_back}" if alive else ", no machine is rented"
-    return f"spent: ${record.spent(now):.2f} by the catalog's prices{going}"
 
 
 def _under_way(each: RunStatus) -> bool:

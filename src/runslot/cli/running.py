@@ -76,9 +76,9 @@ def _as_scripts(experiment: Experiment, options: Mapping[str, Any]) -> Experimen
     from runslot.errors import InvalidInput
 
     launcher = experiment.launcher()
-    if launcher is None or not hasattr(launcher, "script_only"):
+    if launcher is None or not launcher.scripts:
         raise InvalidInput("--script-only writes scripts for Slurm: name a cluster with --on, as --on slurm")
-    return replace(experiment, on=replace(launcher, script_only=True))  # type: ignore[type-var]
+    return replace(experiment, on=launcher.with_values(script_only=True))
 
 
 def _get_ready(options: Mapping[str, Any], command: Sequence[str] | None) -> None:

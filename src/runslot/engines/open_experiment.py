@@ -12,6 +12,7 @@ from typing import Any
 from runslot.errors import Busy, Damaged
 from runslot.execute.open_files import allow_many, why_no_further
 from runslot.experiment.files import read_json
+from runslot.experiment.front_door import front_door
 from runslot.experiment.journal import Journal, read_events
 from runslot.experiment.launchers import enlist
 from runslot.experiment.lock import LauncherLock
@@ -88,7 +89,7 @@ class OpenExperiment:
         _withdraw_requests(directory)
         file = _with_package(from_copy(directory.read(), directory))
         opened = cls(directory, file, environment, lock, Journal(directory.journal_file), directory.requests)
-        if file.front_door == "rlpyt":
+        if front_door(file).counts_launched:
             events = read_events(directory.journal_file)
             opened.launched = len({event["run"] for event in events if event["event"] == "start"})
         return opened
@@ -206,8 +207,8 @@ class OpenExperiment:
         self.journal.write("ended", now, run=run.id, outcome=outcome.to_json(), retry=retry)
 
     def count_launched(self) -> None:
-        """Count one more start in `num_launched.txt`, where this is rlpyt's door."""
-        if self.file.front_door != "rlpyt":
+        """Count one more start in `num_launched.txt`, where the front door wants it."""
+        if not front_door(self.file).counts_launched:
             return
         self.launched += 1
         if not self.total:
@@ -266,7 +267,7 @@ def _reads_above(file: ExperimentFile) -> bool:
 
     Those of the ancestors' doors do not, and on another machine a run may be alone.
     """
-    return file.front_door == "native" and file.launcher is None
+    return front_door(file).reads_above and file.launcher is None
 
 
 def _read_request(file: Path) -> Request:
@@ -295,7 +296,7 @@ def _withdraw_requests(directory: ExperimentDir) -> None:
 
 def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> None:
     """Write what executes the run into its directory, which exists; `home` is the experiment's directory."""
-    if file.front_door == "rlpyt":  # its script's logger writes `params.json`, which is to be read
+    if front_door(file).variant_above:  # its script's logger writes `params.json`, which is to be read
         write_json(run_dir.path.parent / VARIANT_CONFIG, dict(run.variant))
     elif not _reads_above(file) or "command" in file.work:  # else its logger does, beside the first row
         run_dir.write_variant({**run.variant, **run.extras})
@@ -326,7 +327,7 @@ def _work(run_dir: RunDir, run: Run, file: ExperimentFile) -> Mapping[str, Any]:
     if command is None:
         return file.work
     values = command_values(run, run_dir)
-    if file.front_door == "rlpyt":
+    if front_door(file).log_dir_above:
         values = {"log_dir": str(run_dir.path.parent), "run_ID": run.run_ID}
     return {"command": {**command, "argv": fill(command["argv"], values) + list(run.arguments)}}
 

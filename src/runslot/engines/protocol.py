@@ -1,15 +1,26 @@
-"""What every engine offers to the loop: slots, start, poll, stop, wait. A new engine is a class with these methods."""
+"""What an engine is: a `LauncherConfig`, the record of its table, which opens a `Launcher` for one experiment.
+
+The registry finds the record by its kind; a launch opens it, and the supervisor works with the launcher alone. What
+differs between engines is said by the record's capabilities: nobody asks which engine it is.
+`docs/own-engine.md` goes through a whole one, and `runslot.testing.LauncherContract` is what each must pass.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from runslot.errors import InvalidInput
 from runslot.experiment.records import Attempt, Outcome, Run
-from runslot.experiment.rundir import RunDir
-from runslot.experiment.status import RunStatus
+from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.hardware.slots import Slot
+
+if TYPE_CHECKING:
+    from runslot.engines.events import Observer
+    from runslot.engines.open_experiment import OpenExperiment
 
 
 @dataclass(frozen=True)
@@ -107,3 +118,95 @@ class Launcher(Protocol):
 
     def close(self) -> None:
         """Give back what the launcher holds on this machine; runs under way go on."""
+
+
+# ---- the record, from which a launcher is opened ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A launcher that is open for one experiment."""
+
+    launcher: Launcher
+    slots_said: str
+    """The slots, or the queue, in one line."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that `runslot launchers check` tried."""
+
+    what: str
+    """As `login node1`."""
+    well: bool
+    said: str = ""
+    """What was seen."""
+    fix: str = ""
+    """What to do, where it is not well."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an engine alone knows of an experiment, as what it has cost; for `runslot status`."""
+
+    line: str = ""
+    """For people."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """For programs: keys of the experiment in `status --json`."""
+
+
+@dataclass(frozen=True)
+class LauncherConfig(ABC):
+    """A table `[launchers.NAME]` of the configuration: a frozen dataclass, whose further fields are the table's keys.
+
+    Keys are texts, numbers, true or false, tuples of these, `Literal` words, and mappings; `None` is a key that is not
+    given. `__post_init__` refuses with `InvalidInput` what they cannot mean together. An engine implements `open`, and
+    overrides what else is different about it.
+    """
+
+    name: str
+    """The table's, for people."""
+
+    leaves: ClassVar[bool] = False
+    """Runs are handed over to a queue, and go on without the launch: it need not wait for them."""
+    shares_machine: ClassVar[bool] = True
+    """Its runs may be on this machine, and then are processes that can be looked at; false where that cannot be."""
+    scripts: ClassVar[bool] = False
+    """It has a field `script_only`: with it, what would be submitted is written, and nothing is submitted."""
+    limits: ClassVar[tuple[str, ...]] = ()
+    """Its fields that `--max-cost` and `--max-hours` set: `max_cost`, `max_hours`."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether the experiment's directory is brought to other paths, with a copy of the code in it."""
+        return False
+
+    def with_values(self, **values: Any) -> LauncherConfig:
+        """Return the record with other values of some of its keys; `InvalidInput` where its kind has no such key."""
+        unknown = sorted(values.keys() - {each.name for each in fields(self)})
+        if unknown:
+            raise InvalidInput(f"the launcher {self.name!r} has no key {' or '.join(unknown)}")
+        return replace(self, **values)
+
+    @abstractmethod
+    def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
+        """Return the engine for an experiment of `runs` runs; `InvalidInput` where it cannot be had.
+
+        With 0 runs nothing is to be started, and what was handed over before is to be watched, or stopped.
+        """
+
+    def give_back(self, experiment: OpenExperiment, observer: Observer) -> None:  # noqa: B027  an engine may hold nothing
+        """Give back what is still held for an experiment that has nothing further to do, as a rented machine."""
+
+    def check(self) -> Iterator[Finding]:
+        """Try what runs will need, one thing after the other; nothing where there is nothing to be tried."""
+        return iter(())
+
+    def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
+        """Return the status with what the engine knows better than the files, as which runs still wait in its queue."""
+        return status
+
+    def facts(self, experiment: ExperimentDir, shown: str) -> Facts | None:
+        """Return what else `runslot status` is to say of an experiment, whose path is `shown` to people."""
+        del experiment, shown
+        return None

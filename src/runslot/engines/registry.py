@@ -1,6 +1,8 @@
-"""Launchers by name: entries of the configuration, each a frozen record of its kind, from which an engine is opened.
+"""Launchers by name: tables of the configuration, each a frozen record of its kind, from which an engine is opened.
 
-A kind is a class in a package of its own, imported when an entry of it is used; its fields are the entry's keys.
+A kind is a word that a package registers as an entry point of the group `runslot.launchers`, or `module:Class`. Those
+of runslot itself stand in a table as well, so that they are found where there is no metadata, as in the one-file
+archive, and none is read for them at a start. A kind's class is imported when an entry of it is used.
 """
 
 from __future__ import annotations
@@ -9,80 +11,86 @@ import dataclasses
 import importlib
 import types
 import typing
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from runslot.engines.events import Observer
-from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.protocol import Launcher
-from runslot.errors import InvalidInput, NotFound, nearest
+from runslot.engines.protocol import Facts, LauncherConfig
+from runslot.errors import InvalidInput, NotFound, RunslotError, nearest
 from runslot.experiment.owner import other_owner
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.settings import configuration_files, read_configuration
-from runslot.experiment.status import ExperimentStatus
+from runslot.experiment.status import SHARES_MACHINE, ExperimentStatus
 
-KINDS: Mapping[str, tuple[str, str]] = {
-    "local": ("runslot.engines.local.config", "ThisMachine"),
-    "ssh": ("runslot.engines.ssh", "SSH"),
-    "slurm": ("runslot.engines.slurm", "Slurm"),
-    "sky": ("runslot.engines.sky", "Sky"),
-    "ec2": ("runslot.engines.sky", "EC2"),
-    "gcp": ("runslot.engines.sky", "GCP"),
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "runslot.launchers"
+"""The group of entry points; a name of it is a kind, its value the class."""
+
+BUILT_IN: Mapping[str, str] = {
+    "local": "runslot.engines.local.config:ThisMachine",
+    "ssh": "runslot.engines.ssh.config:SSH",
+    "slurm": "runslot.engines.slurm.config:Slurm",
+    "sky": "runslot.engines.sky.config:Sky",
+    "ec2": "runslot.engines.sky.config:EC2",
+    "gcp": "runslot.engines.sky.config:GCP",
 }
-"""By the word that `kind` has in an entry: the module and the class of its record."""
+"""The entry points of runslot itself, as pyproject.toml has them: a kind's word, and its class."""
 
 
-@dataclass(frozen=True)
-class Engine:
-    """A launcher that is open for one experiment."""
-
-    launcher: Launcher
-    slots_said: str
-    """The slots, or the queue, in one line."""
-    leaves: bool = False
-    """Runs are handed over, and go on without this process: it need not wait for them."""
+def kinds() -> list[str]:
+    """Return the words that `kind` may have: runslot's own, and those of the packages that are installed."""
+    return list(dict.fromkeys([*BUILT_IN, *sorted(plug_in.name for plug_in in _plug_ins())]))
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that `runslot launchers check` tried."""
+def _plug_ins() -> Iterable[EntryPoint]:
+    from importlib.metadata import entry_points  # slow to load, and wanted where a kind is not runslot's own
 
-    what: str
-    """As `login node1`."""
-    well: bool
-    said: str = ""
-    """What was seen."""
-    fix: str = ""
-    """What to do, where it is not well."""
+    return [each for each in entry_points(group=GROUP) if each.name not in BUILT_IN]
 
 
-class Configured(Protocol):
-    """An entry of the configuration; a frozen dataclass, whose other fields are the entry's keys."""
-
-    @property
-    def name(self) -> str:
-        """The entry's."""
-
-    @property
-    def moves(self) -> bool:
-        """Whether the experiment's directory is brought to other paths, with a copy of the code in it."""
-
-    def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
-        """Return the engine for an experiment of `runs` runs; `InvalidInput` where it cannot be had."""
-
-    def give_back(self, experiment: OpenExperiment, observer: Observer) -> None:
-        """Give back what is still held for an experiment that has nothing further to do, as a rented machine."""
-
-    def check(self) -> Iterator[Finding]:
-        """Try what runs will need, one thing after the other."""
-
-    def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
-        """Return the status with what the engine knows better than the files, as which runs still wait in its queue."""
+def class_of(kind: str) -> type[LauncherConfig]:
+    """Return the class of a kind; `InvalidInput` where there is none, or where it cannot be imported, in one line."""
+    if kind in BUILT_IN:
+        return _load(BUILT_IN[kind], f"kind {kind!r}")
+    if ":" in kind:
+        return _load(kind, f"kind {kind!r}", "; install it, or put its directory on PYTHONPATH")
+    for plug_in in _plug_ins():
+        if plug_in.name == kind:
+            return _load(plug_in.value, f"kind {kind!r} of {_distribution(plug_in)} ({plug_in.value})")
+    choices = kinds()
+    raise InvalidInput(
+        f"kind {kind!r} is unknown{nearest(kind, choices)}; known kinds: {', '.join(choices)}; "
+        "a package that is installed adds its own, and 'module:Class' names a class"
+    )
 
 
-def launcher_named(name: str) -> Configured:
+def _distribution(plug_in: EntryPoint) -> str:
+    return f"{plug_in.dist.name} {plug_in.dist.version}" if plug_in.dist is not None else "an installed package"
+
+
+def _load(reference: str, said: str, advice: str = "") -> type[LauncherConfig]:
+    module, _, name = reference.partition(":")
+    try:
+        return _imported(module, name)
+    except Exception as error:  # a plug-in's import may raise anything
+        why = " ".join(str(error).split())
+        raise InvalidInput(f"{said} cannot be loaded: {type(error).__name__}: {why}{advice}") from error
+
+
+def _imported(module: str, name: str) -> type[LauncherConfig]:
+    value: Any = importlib.import_module(module)
+    for part in name.split("."):
+        value = getattr(value, part)
+    if not (isinstance(value, type) and issubclass(value, LauncherConfig)):
+        raise TypeError("it must be a subclass of runslot.engines.protocol.LauncherConfig")
+    typing.get_type_hints(value)  # as its keys will be read
+    return value
+
+
+def launcher_named(name: str) -> LauncherConfig:
     """Return the configured launcher of this name; a kind that needs no keys is its own name, as `slurm`."""
     known: list[str] = []
     for file in configuration_files():
@@ -90,33 +98,36 @@ def launcher_named(name: str) -> Configured:
         if name in entries:
             return read_entry(name, entries[name], str(file))
         known += entries
-    if name in KINDS:
+    if name in BUILT_IN:
         return read_entry(name, {"kind": name}, f"--on {name}")
-    names = ", ".join(dict.fromkeys([*known, *KINDS]))
+    choices = [*known, *kinds()]
+    if name in choices:
+        return read_entry(name, {"kind": name}, f"--on {name}")
     raise NotFound(
-        f"there is no launcher {name!r}{nearest(name, [*known, *KINDS])}; known: {names}; "
+        f"there is no launcher {name!r}{nearest(name, choices)}; known: {', '.join(dict.fromkeys(choices))}; "
         f"a [launchers.{name}] table in runslot.toml makes one"
     )
 
 
-def configured_launchers() -> dict[str, tuple[Path, Configured]]:
+def configured_launchers() -> dict[str, tuple[Path, LauncherConfig]]:
     """Return all entries by name, each with its file; an entry of the project's file goes before the user's."""
-    found: dict[str, tuple[Path, Configured]] = {}
+    found: dict[str, tuple[Path, LauncherConfig]] = {}
     for file in configuration_files():
         for name, entry in read_configuration(file).get("launchers", {}).items():
             found.setdefault(name, (file, read_entry(name, entry, str(file))))
     return found
 
 
-def read_entry(name: str, entry: Mapping[str, Any], where: str) -> Configured:
+def read_entry(name: str, entry: Mapping[str, Any], where: str) -> LauncherConfig:
     """Return the entry's record; `InvalidInput` names an unknown key with the nearest known one, or a wrong value."""
     said = f"{where}: launchers.{name}"
     kind = str(entry.get("kind", ""))
-    if kind not in KINDS:
-        given = f"kind {kind!r} is unknown{nearest(kind, KINDS)}" if kind else "has no kind"
-        raise InvalidInput(f"{said}: {given}; known kinds: {', '.join(KINDS)}")
-    module, class_name = KINDS[kind]
-    record = getattr(importlib.import_module(module), class_name)
+    if not kind:
+        raise InvalidInput(f"{said}: has no kind; known kinds: {', '.join(kinds())}")
+    try:
+        record = class_of(kind)
+    except InvalidInput as error:
+        raise InvalidInput(f"{said}: {error}") from error
     types_of = typing.get_type_hints(record)
     keys = {field.name: field for field in dataclasses.fields(record) if field.name != "name"}
     values: dict[str, Any] = {}
@@ -131,39 +142,58 @@ def read_entry(name: str, entry: Mapping[str, Any], where: str) -> Configured:
         if needed and key not in values:
             raise InvalidInput(f"{said}: the kind {kind} needs the key {key!r}")
     try:
-        made: Configured = record(name=name, **values)
+        return record(name=name, **values)
     except InvalidInput as error:
         raise InvalidInput(f"{said}: {error}") from error
-    return made
 
 
-def entry_json(configured: Configured) -> dict[str, Any]:
+def entry_json(config: LauncherConfig) -> dict[str, Any]:
     """Return what `experiment.json` keeps of the launcher, from which `of_experiment` makes it again."""
-    kinds = {names: kind for kind, names in KINDS.items()}
-    made = type(configured)
-    package = made.__module__
-    kind = next(kind for names, kind in kinds.items() if names[1] == made.__name__ and package.startswith(names[0]))
-    fields = {field.name: getattr(configured, field.name) for field in dataclasses.fields(made)}  # type: ignore[arg-type]
-    return {"name": configured.name, "kind": kind, **{key: value for key, value in fields.items() if key != "name"}}
+    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    entry = {"name": config.name, "kind": _kind_of(type(config)), **fields}
+    return entry if config.shares_machine else {**entry, SHARES_MACHINE: False}
 
 
-def of_experiment(file: ExperimentFile) -> Configured | None:
+def _kind_of(record: type[LauncherConfig]) -> str:
+    reference = f"{record.__module__}:{record.__qualname__}"
+    for kind, known in BUILT_IN.items():
+        if reference == known:
+            return kind
+    if record.__module__ == "__main__" or "<locals>" in reference:
+        raise InvalidInput(f"the launcher {record.__qualname__} stands in a script: put its class into a module")
+    return next((each.name for each in _plug_ins() if each.value == reference), reference)
+
+
+def of_experiment(file: ExperimentFile) -> LauncherConfig | None:
     """Return the launcher that an experiment was given; None: this machine."""
     if file.launcher is None:
         return None
-    entry = {key: value for key, value in file.launcher.items() if value is not None}
+    entry = {key: value for key, value in file.launcher.items() if value is not None and key != SHARES_MACHINE}
     return read_entry(file.launcher["name"], entry, "experiment.json")
 
 
 def refreshed(status: ExperimentStatus) -> ExperimentStatus:
     """Return the status as the experiment's engine knows it; of another user's experiment as its files tell it.
 
-    What an engine says is kept in the experiment, and outcomes come home.
+    What an engine says is kept in the experiment, and outcomes come home. Where its kind is not installed here, that is
+    a problem of the status, and the files tell.
     """
-    configured = of_experiment(status.file)
-    if configured is None or other_owner(status.directory.path) is not None:
+    if other_owner(status.directory.path) is not None:
         return status
-    return configured.refresh(status)
+    try:
+        config = of_experiment(status.file)
+    except RunslotError as error:
+        return replace(status, problems=(*status.problems, f"its engine cannot be asked: {error}"))
+    return status if config is None else config.refresh(status)
+
+
+def facts(status: ExperimentStatus, shown: str) -> Facts | None:
+    """Return what else the experiment's engine says of it, whose path is `shown` to people."""
+    try:
+        config = of_experiment(status.file)
+    except RunslotError:  # `refreshed` has named it
+        return None
+    return None if config is None else config.facts(status.directory, shown)
 
 
 _WORDS = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}

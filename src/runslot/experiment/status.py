@@ -228,8 +228,14 @@ class _RunReader:
         return names
 
 
-_ALONE = frozenset({"sky", "ec2", "gcp"})
-"""Kinds of launchers whose machines share nothing with this one, but perhaps its name: their processes are not here."""
+SHARES_MACHINE = "shares_machine"
+"""Key of an experiment's launcher: false where its machines share nothing with this one, but perhaps its name."""
+
+
+def _may_be_here(launcher: Mapping[str, Any]) -> bool:
+    """Tell whether the processes of a launcher's runs may be of this machine."""
+    # Files of older versions do not say so; of their kinds those with a bucket shared no machine.
+    return bool(launcher.get(SHARES_MACHINE, "bucket" not in launcher))
 
 
 def _came_late(run_dir: RunDir, outcome: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -262,7 +268,7 @@ def _open(
 def _signs_of_life(file: ExperimentFile, run_dir: RunDir, attempt: Attempt) -> tuple[bool | None, Claim | None]:
     """Return whether the keeper lives, and what its claim says where that cannot be known from its process alone."""
     if file.launcher is not None:  # its directory may be a copy, whose claims nobody holds: the engine knows
-        return None if file.launcher.get("kind") in _ALONE else is_alive(keeper_of(attempt)), None
+        return is_alive(keeper_of(attempt)) if _may_be_here(file.launcher) else None, None
     alive = keeper_lives(run_dir, attempt)
     if alive is None:
         return None, claim_of(run_dir)

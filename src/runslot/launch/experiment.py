@@ -14,7 +14,8 @@ from typing import Any, Literal
 from runslot.engines.events import LaunchEvent, Observer, Said
 from runslot.engines.local.config import ThisMachine
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.registry import Configured, entry_json, launcher_named
+from runslot.engines.protocol import LauncherConfig
+from runslot.engines.registry import entry_json, launcher_named
 from runslot.errors import InvalidInput, nearest, refusals, refuse_unknown_words
 from runslot.experiment.metrics import check_metrics
 from runslot.experiment.records import Container, LoggerSettings, Policy
@@ -99,7 +100,7 @@ class Experiment:
     metrics: str = "auto"
     """Where runs that do not log through runslot have their metrics: `auto` (files they write, what they print),
     `none`, a file below the run's directory, or a regular expression with named groups for lines they print."""
-    on: str | Configured | None = None
+    on: str | LauncherConfig | None = None
     """Where the runs go: the name of a configured launcher, or its record, as `SSH(…)`; None: this machine."""
     container: str | Container | None = None
     """The image that the runs execute in."""
@@ -131,7 +132,7 @@ class Experiment:
         whole(self.snapshot_gap, "snapshot_gap", 1)
         check_env(self.env)
         _of_kind(self.resources, "resources", Resources, "Resources(cpus=2)")
-        if self.on is not None and not isinstance(self.on, str) and not hasattr(self.on, "moves"):
+        if self.on is not None and not isinstance(self.on, str) and not isinstance(self.on, LauncherConfig):
             raise InvalidInput(f"on must be the name of a launcher, or its record, as SSH(…), not {self.on!r:.80}")
         if self.container is not None and not isinstance(self.container, str):
             _of_kind(self.container, "container", Container, "'image', or Container('image')")
@@ -182,7 +183,7 @@ class Experiment:
         file = replace(plan.file, space=f"the first of {len(plan.runs)}: {plan.file.space}")
         return replace(plan, file=file, runs=plan.runs[:1])
 
-    def _idle(self, launcher: Configured | None) -> Iterator[str]:
+    def _idle(self, launcher: LauncherConfig | None) -> Iterator[str]:
         """Yield what is to be said of patterns that choose among nothing."""
         if launcher is not None and launcher.moves:
             return
@@ -195,14 +196,14 @@ class Experiment:
     def _clone(self) -> Path:
         return clone(Repository.read(self.code))
 
-    def launcher(self) -> Configured | None:
+    def launcher(self) -> LauncherConfig | None:
         """Return the launcher that `on` means, on another machine with the `python` there; None: this machine."""
         launcher = launcher_named(self.on) if isinstance(self.on, str) else self.on
         if launcher is None or isinstance(launcher, ThisMachine):
             return None
         if self.python is None or self.container is not None or not launcher.moves:
             return launcher
-        return replace(launcher, python=os.fspath(self.python))  # type: ignore[type-var]  # a dataclass that has it
+        return launcher.with_values(python=os.fspath(self.python))
 
     def _container(self) -> Container | None:
         container = Container(self.container) if isinstance(self.container, str) else self.container

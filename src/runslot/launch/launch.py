@@ -14,6 +14,7 @@ from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import LeftRunning, UnderWay
 from runslot.engines.registry import of_experiment
 from runslot.errors import Busy
+from runslot.experiment.front_door import front_door
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shortage import shortage_of
@@ -130,9 +131,9 @@ def launch(
     experiment = _open(directory, dict(os.environ if environment is None else environment), take_over, fresh)
     try:
         observer = notifying(observer, notify)
-        configured = of_experiment(experiment.file) or ThisMachine()
+        config = of_experiment(experiment.file) or ThisMachine()
         status = read_repaired(directory, experiment.file)
-        status = configured.refresh(status)
+        status = config.refresh(status)
         end_lost(status)
         ends = restore_ends(experiment, status) if experiment.file.launcher is None and not fresh else ""
         if ends:
@@ -142,20 +143,20 @@ def launch(
             observer(Said(line))
         if not todo.start and not todo.adopt:
             observer(Said(f"nothing to do: {todo.kept} runs of {directory.path} have ended"))
-            configured.give_back(experiment, observer)
+            config.give_back(experiment, observer)
             experiment.close()
             return outcomes_of(directory)
         experiment.starting = len(todo.start)
         # Of all its runs, not of the missing ones: a run that is made good gets the share that its siblings had.
-        engine = configured.open(experiment, len(status.runs), observer)
+        engine = config.open(experiment, len(status.runs), observer)
     except BaseException as error:
         refuse_fresh(experiment, fresh)
         if why := shortage_of(error):
             raise Busy(f"no run could be started: {why}") from error
         raise
-    leaves = engine.leaves and not wait
+    leaves = config.leaves and not wait
     try:
-        if experiment.file.front_door == "native" and (fresh or is_newest(directory)):
+        if front_door(experiment.file).points_latest and (fresh or is_newest(directory)):
             point_latest(directory)
         supervisor = Supervisor(engine.launcher, observer)
         supervisor.add(Share(experiment, todo.start, todo.attempts, todo.adopt, todo.kept, engine.slots_said))

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from runslot.engines.events import Observer
-from runslot.engines.registry import Configured, entry_json
-from runslot.engines.slurm.config import Slurm
+from runslot.engines.protocol import LauncherConfig
+from runslot.engines.registry import entry_json
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Container, ExperimentFile, LoggerSettings, Run
 from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
@@ -46,7 +46,7 @@ class Call:
     unpack: bool
     instance_type: str | None
     container: Container | None = None
-    launcher: Configured | None = None
+    launcher: LauncherConfig | None = None
     """None: this machine."""
 
     @property
@@ -72,7 +72,7 @@ def launch_call(call: Call, call_runs: Sequence[CallRun], space: str, skip_wait:
         if call.launcher is not None and call.launcher.moves:
             plan = with_copy(experiment, plan, find_source(plan.code, (call.root,)))
         write_plan(experiment, plan)
-        leaves = isinstance(call.launcher, Slurm)
+        leaves = call.launcher is not None and call.launcher.leaves
         if skip_wait and not leaves:
             return Launched(experiment, log_dirs, submit(experiment, True, observer))
         launch(experiment, observer, fresh=True)

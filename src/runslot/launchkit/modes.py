@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from runslot.engines.registry import Configured, configured_launchers, launcher_named
+from runslot.engines.protocol import LauncherConfig
+from runslot.engines.registry import configured_launchers, launcher_named
 from runslot.engines.slurm.config import Slurm
 from runslot.engines.ssh import SSH
 from runslot.errors import InvalidInput, nearest
@@ -66,7 +67,7 @@ def _image(mode: str, key: str, settings: Settings) -> str:
     return image
 
 
-def launcher_of(mode: str, ssh_host: str | None, minutes: float | None = None) -> Configured | None:
+def launcher_of(mode: str, ssh_host: str | None, minutes: float | None = None) -> LauncherConfig | None:
     """Return the launcher of a mode, the configuration's of that name or a host by itself; None: this machine.
 
     `minutes` is the time limit of Slurm's tasks.
@@ -85,7 +86,7 @@ def launcher_of(mode: str, ssh_host: str | None, minutes: float | None = None) -
         ) from error
 
 
-def _slurm(script_only: bool, minutes: float | None) -> Configured:
+def _slurm(script_only: bool, minutes: float | None) -> LauncherConfig:
     launcher = launcher_named("slurm")
     if not isinstance(launcher, Slurm):
         raise InvalidInput(f'launchers.slurm in the configuration has another kind: write kind = "slurm" ({launcher})')

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from runslot.engines.events import Observer, Said
 from runslot.engines.local.config import ThisMachine, check_function, local_launcher
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.registry import Engine
+from runslot.engines.protocol import Engine
 from runslot.hardware.probe import probe
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import Slot, carve, describe_slots

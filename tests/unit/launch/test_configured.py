@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 from runslot.engines.local.config import ThisMachine
 from runslot.engines.registry import (
-    KINDS,
+    BUILT_IN,
+    GROUP,
     configured_launchers,
     entry_json,
     launcher_named,
@@ -80,9 +89,119 @@ def test_an_experiment_keeps_the_entry_it_was_launched_with(project):
     assert of_experiment(ExperimentFile("e", {}, 0.0, "/", "python")) is None
 
 
-@pytest.mark.parametrize("kind", ["local", "ssh"])
-def test_every_kind_can_be_loaded(kind):
-    import importlib
+def test_every_kind_can_be_loaded_and_is_kept_by_its_word():
+    for kind in BUILT_IN:
+        keys = {"ssh": {"hosts": ["a"]}, "sky": {"infra": "aws"}}.get(kind, {})
+        assert entry_json(read_entry("x", {"kind": kind, **keys}, "test"))["kind"] == kind
 
-    module, name = KINDS[kind]
-    assert hasattr(importlib.import_module(module), name)
+
+def test_the_built_in_kinds_are_the_entry_points_of_the_package():
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+
+    assert project["entry-points"][GROUP] == dict(BUILT_IN)
+
+
+# ---- engines of other packages ---------------------------------------------------------------------------------------
+
+PLUG_IN = """
+from dataclasses import dataclass
+from runslot.engines.protocol import LauncherConfig
+
+@dataclass(frozen=True)
+class Farm(LauncherConfig):
+    barns: int = 1
+
+    def open(self, experiment, runs, observer):
+        raise NotImplementedError
+"""
+
+
+def install(site: Path, entry_points: str, **modules: str) -> None:
+    """Lay a package out as an installer does."""
+    for name, text in modules.items():
+        (site / f"{name}.py").write_text(text)
+    info = site / "farm_engine-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: farm-engine\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(f"[runslot.launchers]\n{entry_points}\n")
+
+
+@pytest.fixture
+def site(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (project / "site").mkdir()
+    monkeypatch.syspath_prepend(str(project / "site"))
+    yield project / "site"
+    for name in [name for name in sys.modules if name.startswith("farm_")]:
+        del sys.modules[name]
+
+
+def test_a_package_that_is_installed_adds_its_kind(project, site):
+    install(site, "farm = farm_a:Farm", farm_a=PLUG_IN)
+    (project / "runslot.toml").write_text('[launchers.hay]\nkind = "farm"\nbarns = 3\n')
+
+    hay = launcher_named("hay")
+
+    assert (type(hay).__name__, hay.barns) == ("Farm", 3)
+    assert entry_json(hay) == {"name": "hay", "kind": "farm", "barns": 3}
+    assert launcher_named("farm").barns == 1, "a kind without keys is its own name"
+    with pytest.raises(InvalidInput, match=r"unknown key 'barn' \(did you mean 'barns'\?\)"):
+        read_entry("hay", {"kind": "farm", "barn": 1}, "test")
+    with pytest.raises(InvalidInput, match=r"kind 'frm' is unknown \(did you mean 'farm'\?\)"):
+        read_entry("hay", {"kind": "frm"}, "test")
+
+
+def test_a_class_is_named_by_its_module(project, site):
+    (site / "farm_b.py").write_text(PLUG_IN)
+
+    hay = read_entry("hay", {"kind": "farm_b:Farm", "barns": 2}, "test")
+
+    assert entry_json(hay) == {"name": "hay", "kind": "farm_b:Farm", "barns": 2}
+    assert of_experiment(ExperimentFile("e", {}, 0.0, "/", "python", launcher=entry_json(hay))) == hay
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("import no_such_module", "cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise RuntimeError('two\\nlines')", "cannot be loaded: RuntimeError: two lines"),
+        ("x = 1", "cannot be loaded: AttributeError"),
+        ("Farm = 1", "TypeError: it must be a subclass of runslot.engines.protocol.LauncherConfig"),
+        ("class Farm: pass", "it must be a subclass"),
+    ],
+)
+def test_a_plug_in_that_does_not_work_is_named_with_its_distribution(project, site, module, said):
+    install(site, "farm = farm_c:Farm", farm_c=module)
+
+    with pytest.raises(InvalidInput) as refused:
+        read_entry("hay", {"kind": "farm"}, "runslot.toml")
+
+    assert str(refused.value).startswith("runslot.toml: launchers.hay: kind 'farm' of farm-engine 1.2 (farm_c:Farm) ")
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_no_metadata_is_read_for_a_kind_of_runslots_own(project):
+    program = """
+import sys
+from runslot.engines.registry import launcher_named
+launcher_named("slurm")
+sys.exit("importlib.metadata" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_an_experiment_whose_engine_is_not_installed_here_is_shown_by_its_files(project):
+    """Copied to another machine, or the plug-in removed: what is known is shown, and why it may not be all."""
+    started = ["run", "--name", "e", "--root", "runs", "--", "true"]
+    subprocess.run([sys.executable, "-m", "runslot", *started], check=True, capture_output=True)
+    (file,) = Path("runs").glob("e/[0-9]*/experiment.json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "launcher": {"name": "hay", "kind": "farm"}}))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "runslot", "status", str(file.parent)], check=True, capture_output=True, text=True
+    )
+
+    assert "1 succeeded" in done.stdout
+    assert "its engine cannot be asked: experiment.json: launchers.hay: kind 'farm' is unknown" in " ".join(
+        done.stdout.split()
+    )

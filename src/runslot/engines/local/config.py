@@ -10,7 +10,7 @@ from runslot.engines.events import LaunchEvent, Observer, Said
 from runslot.engines.local.container import check_container
 from runslot.engines.local.launcher import Import, LocalLauncher
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.registry import Engine, Finding
+from runslot.engines.protocol import Engine, Finding, LauncherConfig
 from runslot.errors import InvalidInput
 from runslot.execute.leftovers import end_escaped
 from runslot.experiment.records import ExperimentFile
@@ -24,15 +24,10 @@ from runslot.hardware.slots import Slot, carve, describe_quota, describe_slots
 
 
 @dataclass(frozen=True)
-class ThisMachine:
+class ThisMachine(LauncherConfig):
     """Runs in slots of the machine that launches them."""
 
     name: str = "local"
-
-    @property
-    def moves(self) -> bool:
-        """Everything stays where it is."""
-        return False
 
     def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
         """Choose the slots, and import a function once, so that one that cannot be is refused before any run."""
@@ -45,19 +40,11 @@ class ThisMachine:
             raise
         return Engine(launcher, said)
 
-    def give_back(self, experiment: OpenExperiment, observer: Observer) -> None:
-        """Hold nothing between launches."""
-        del experiment, observer
-
     def check(self) -> Iterator[Finding]:
         """Say what the machine has."""
         topology = probe()
         said = f"{len(topology.cores)} cores, {len(topology.gpus)} GPUs"
         yield Finding(f"hardware of {topology.host}", True, "; ".join([said, *topology.notes]))
-
-    def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
-        """Return the status as it is: the files here know all."""
-        return status
 
 
 def end_lost(status: ExperimentStatus) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.registry import Finding
+from runslot.engines.protocol import Finding
 from runslot.engines.sky.client import SkyPilot
 from runslot.engines.sky.headroom import CLOUDS, Room, room_for
 from runslot.engines.sky.job import Job

@@ -12,7 +12,7 @@ from typing import Any
 
 from runslot.engines.events import Observer, Said
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.registry import Engine, Finding
+from runslot.engines.protocol import Engine, Facts, Finding, LauncherConfig
 from runslot.engines.sky import cost as money
 from runslot.engines.sky.capacity import at_once
 from runslot.engines.sky.care import Terms
@@ -25,6 +25,7 @@ from runslot.engines.sky.rental import Record, read_record, without_machines
 from runslot.engines.sky.tasks import Machine, labels_of, task_of
 from runslot.errors import Busy, InvalidInput, RunslotError
 from runslot.experiment.processes import identify
+from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.hardware.resources import Resources
 from runslot.transport.bucket.inventory import Share
@@ -40,7 +41,7 @@ _ABOVE_ZERO = (
 
 
 @dataclass(frozen=True)
-class Sky:
+class Sky(LauncherConfig):
     """Machines of any place that SkyPilot knows: `infra` is `aws`, `gcp/us-central1`, `kubernetes`, `slurm/NAME`, …"""
 
     name: str = "sky"
@@ -90,6 +91,9 @@ class Sky:
     """An interpreter that has SkyPilot, where this one has not."""
     resources: Mapping[str, Any] = field(default_factory=dict)
     """Further keys of SkyPilot's `resources`, as they are."""
+
+    shares_machine = False
+    limits = ("max_cost", "max_hours")
 
     def __post_init__(self) -> None:
         if not self.place:
@@ -246,6 +250,11 @@ class Sky:
         if record is not None and any(machine.alive for machine in record.machines):
             self.open(experiment, 0, observer).launcher.close()
 
+    def facts(self, experiment: ExperimentDir, shown: str) -> Facts | None:
+        """Return what the machines have cost so far; None where none were rented."""
+        record = read_record(experiment)
+        return None if record is None else spent(record, shown, time.time())
+
     def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
         """Return the status after what has arrived is brought home, where no launch at work does that."""
         record = read_record(status.directory)
@@ -266,6 +275,19 @@ class Sky:
 def _settled(status: ExperimentStatus) -> bool:
     """Tell whether nothing can have arrived that changes how runs stand: one that was given up for lost may be done."""
     return all(each.state in {"succeeded", "failed", "timed_out"} for each in status.runs)
+
+
+def spent(record: Record, shown: str, now: float) -> Facts:
+    """Return what the machines of an experiment, whose path is `shown`, have cost until `now`."""
+    values = {"spent": record.spent(now)}
+    if not record.machines:
+        return Facts(values=values)
+    alive = [machine for machine in record.machines if machine.alive]
+    hourly = sum(machine.price for machine in alive)
+    machines = f"{len(alive)} machine{'s' * (len(alive) != 1)}"
+    given_back = f"runslot cloud down {shown} gives back at once"
+    going = f", ${hourly:.3f} an hour on {machines}, which {given_back}" if alive else ", no machine is rented"
+    return Facts(f"spent: ${record.spent(now):.2f} by the catalog's prices{going}", values)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from runslot.engines.registry import Finding
+from runslot.engines.protocol import Finding
 from runslot.engines.slurm.cluster import Cluster, SlurmError
 from runslot.errors import RunslotError
 

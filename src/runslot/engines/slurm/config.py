@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from runslot.engines.events import Observer
 from runslot.engines.local.config import check_function, local_launcher
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.registry import Engine, Finding
+from runslot.engines.protocol import Engine, Finding, LauncherConfig
 from runslot.engines.slurm.cluster import DEFAULT_ARRAY_SIZE, Cluster
 from runslot.engines.slurm.job_array import Writer, ahead_of, cpus_of
 from runslot.engines.slurm.launcher import SlurmLauncher
 from runslot.engines.slurm.script import Asked, check_options, gres_of, memory_of
 from runslot.engines.slurm.site import LoginSite, SharedSite, Site
-from runslot.errors import InvalidInput, RunslotError
+from runslot.errors import InvalidInput
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import ExperimentStatus
@@ -29,7 +29,7 @@ _LINES = ("partition", "account", "qos", "gres", "constraint", "mem")
 
 
 @dataclass(frozen=True)
-class Slurm:
+class Slurm(LauncherConfig):
     """A cluster that takes jobs through `sbatch`, here or on a login host."""
 
     name: str = "slurm"
@@ -67,6 +67,9 @@ class Slurm:
     """Where experiments lie on the login host, in a directory that the nodes share."""
     script_only: bool = False
     """Write the scripts and submit nothing."""
+
+    leaves = True
+    scripts = True
 
     def __post_init__(self) -> None:
         if self.time is not None and not _TIME.fullmatch(self.time):
@@ -113,17 +116,7 @@ class Slurm:
             self._check_function(experiment, observer)
             self._bring(experiment, site)
         launcher = SlurmLauncher(experiment, cluster, site, writer, observer)
-        return Engine(launcher, writer.said(), leaves=True)
-
-    def _array_size(self, cluster: Cluster) -> int:
-        try:
-            if not cluster.has("sbatch"):
-                raise cluster.missing("sbatch")
-            return cluster.array_size()
-        except RunslotError:
-            if self.script_only:  # the scripts may go to another cluster
-                return DEFAULT_ARRAY_SIZE
-            raise
+        return Engine(launcher, writer.said())
 
     def _check_function(self, experiment: OpenExperiment, observer: Observer) -> None:
         if self.moves or experiment.file.container is not None:  # what the nodes have is not known here
@@ -183,10 +176,6 @@ class Slurm:
             moved=site.moved,
             script_only=self.script_only,
         )
-
-    def give_back(self, experiment: OpenExperiment, observer: Observer) -> None:
-        """Hold nothing between launches."""
-        del experiment, observer
 
     def check(self) -> Iterator[Finding]:
         """Try the commands, the controller, the partition, Python on the nodes' file system, and accounts."""

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from runslot.engines.registry import Finding
+from runslot.engines.protocol import Finding
 from runslot.engines.ssh.probe import LEAST_PYTHON, MOST_SKEW, Probe, no_rsync, obstacle, probe
 from runslot.transport.ssh import Host, HostError, last_line
 from runslot.transport.zipapp import one_file

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 
 from runslot.engines.events import Observer
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.registry import Engine, Finding
+from runslot.engines.protocol import Engine, Finding, LauncherConfig
 from runslot.engines.ssh.check import check_host
 from runslot.engines.ssh.host import RemoteHost, Terms
 from runslot.engines.ssh.launcher import Bell, SSHLauncher, expected_there, share
 from runslot.errors import InvalidInput, RunslotError
-from runslot.experiment.status import ExperimentStatus
 from runslot.transport.ssh import Host, check_host_name
 from runslot.transport.zipapp import experiment_archive
 
 
 @dataclass(frozen=True)
-class SSH:
+class SSH(LauncherConfig):
     """Hosts that `ssh NAME` reaches without a password; the slots of all of them are one schedule's."""
 
     name: str
@@ -88,10 +87,6 @@ class SSH:
             launcher.close()
             raise
 
-    def give_back(self, experiment: OpenExperiment, observer: Observer) -> None:
-        """Hold nothing between launches."""
-        del experiment, observer
-
     def check(self) -> Iterator[Finding]:
         """Try each host: login, Python, disk, clock, rsync, GPUs; the first thing that is not well ends its list."""
         for name in self.hosts:
@@ -102,10 +97,6 @@ class SSH:
                 yield Finding(f"host {name}", False, str(error))
             finally:
                 host.close()
-
-    def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
-        """Return the status as it is: what is known of the hosts has come home."""
-        return status
 
 
 def _by_value(experiment: OpenExperiment) -> str | None:
