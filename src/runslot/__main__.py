@@ -138,8 +138,8 @@ def _command(argv: list[str]) -> int:
 
 def _refuse_empty(argv: Sequence[str]) -> None:
     """Refuse `stop "$DIR"` of a script in which DIR is not set: it would mean whatever is here."""
-    own = argv[: argv.index("--")] if "--" in argv else argv
-    for number, word in enumerate(own, 1):
+    words = argv[: argv.index("--")] if "--" in argv else argv
+    for number, word in enumerate(words, 1):
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "=", word)
         if equals and not value.strip():
             where = f"the value of {option}" if option else f"argument {number}"
@@ -156,16 +156,16 @@ def execute(argv: Sequence[str]) -> int:
     from runslot.experiment.owner import require_own
     from runslot.experiment.rundir import RunDir
 
-    asked = _exec_parser().parse_args(argv)
-    run_dir = RunDir(os.path.abspath(asked.run_dir))  # noqa: PTH100  as the user sees it, links not followed
+    options = _exec_parser().parse_args(argv)
+    run_dir = RunDir(os.path.abspath(options.run_dir))  # noqa: PTH100  as the user sees it, links not followed
     run_dir.read_run()
-    if asked.inside is not None:
+    if options.inside is not None:
         from runslot.execute.inside import keep_inside
 
-        keep_inside(run_dir, asked.slot, asked.attempt, asked.inside)
+        keep_inside(run_dir, options.slot, options.attempt, options.inside)
         return 0  # how the run ended is written
     require_own(run_dir.path, run_dir.run_file)
-    outcome = keep(run_dir, asked.slot, asked.attempt, dict(os.environ))
+    outcome = keep(run_dir, options.slot, options.attempt, dict(os.environ))
     if outcome.kind == "succeeded":
         return 0
     print(f"runslot: {visible(f'{run_dir.path} {outcome.kind}: {outcome.message}')}", file=sys.stderr)
@@ -192,8 +192,8 @@ def _attempt(text: str) -> int:
 
 def _paths_inside(text: str) -> dict[str, list[str]]:
     try:
-        told = json.loads(text)
-        return {key: list(map(str, told[key])) for key in ("path", "python_path")}
+        record = json.loads(text)
+        return {key: list(map(str, record[key])) for key in ("path", "python_path")}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"not the lists `path` and `python_path` ({error!r})") from error
 

@@ -87,8 +87,10 @@ _LONGEST_WORD = 200
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known word closest to `word`, or an empty string."""
-    words = {each.lower(): each for each in reversed(list(known))}
-    close = [words[each] for each in difflib.get_close_matches(word[:_LONGEST_WORD].lower(), words, n=1, cutoff=0.5)]
+    by_lower = {name.lower(): name for name in reversed(list(known))}
+    close = [
+        by_lower[name] for name in difflib.get_close_matches(word[:_LONGEST_WORD].lower(), by_lower, n=1, cutoff=0.5)
+    ]
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

@@ -83,11 +83,11 @@ class _Translator:
         for line in launch[1:] if replay else ():
             if line["event"] in {"ended", "dropped"}:
                 yield from self.translate(line)
-        for each in read_status(self._directory).runs:
-            if each.state == "running":
-                self._under_way.add(each.run.id)
-                path = self._directory.run_dir(each.run, self._file).path
-                yield RunStarted(each.run, path, each.attempts, each.slot, adopted=True)
+        for status in read_status(self._directory).runs:
+            if status.state == "running":
+                self._under_way.add(status.run.id)
+                path = self._directory.run_dir(status.run, self._file).path
+                yield RunStarted(status.run, path, status.attempts, status.slot, adopted=True)
         for line in launch[1:]:
             if line["event"] in {"launcher_ended", "launcher_left"}:  # at this moment: its lock is there still
                 yield from self.translate(line)
@@ -128,14 +128,14 @@ class _Translator:
     def _request(self, verb: str, runs: Sequence[str]) -> LaunchEvent:
         if verb in {"pause", "continue"}:
             return Said(pause_said(verb == "pause", self._file.name))
-        asked = self._under_way & set(runs) if runs else self._under_way
-        return StopNoted(verb == "kill", len(asked), self._file.policy.grace)
+        stopping = self._under_way & set(runs) if runs else self._under_way
+        return StopNoted(verb == "kill", len(stopping), self._file.policy.grace)
 
     def _started(self, line: Mapping[str, Any], before: Sequence[Mapping[str, Any]]) -> LaunchStarted:
-        ended = {each["run"] for each in before if each["event"] == "ended"}
+        ended = {event["run"] for event in before if event["event"] == "ended"}
         # Which runs the launch is about, its line does not say; what never ended comes first.
         runs = sorted(self._runs.values(), key=lambda run: run.id in ended)[: line.get("runs")]
         slots = tuple(Slot(line.get("host", ""), index, (), ()) for index in range(line.get("slots") or 0))
-        said = line.get("slots_said") or f"{len(slots)} slots"
-        kept = len(self._runs) - len(runs)
-        return LaunchStarted(self._file.name, self._directory.path, tuple(runs), kept, slots, said)
+        slots_text = line.get("slots_said") or f"{len(slots)} slots"
+        kept_count = len(self._runs) - len(runs)
+        return LaunchStarted(self._file.name, self._directory.path, tuple(runs), kept_count, slots, slots_text)

@@ -72,8 +72,8 @@ def keep_copy(plan: Plan, before: ExperimentFile) -> Plan:
 def changes_between(before: ExperimentFile, after: ExperimentFile) -> list[str]:
     """Return what differs in how runs come about, one sentence each."""
     changes = []
-    one, other = _digest(before), _digest(after)
-    if one and other and one != other:
+    old_digest, new_digest = _digest(before), _digest(after)
+    if old_digest and new_digest and old_digest != new_digest:
         changes.append(f"the code of {what(after)} has changed")
     if before.cwd != after.cwd:
         changes.append(f"the working directory was {before.cwd}, now {after.cwd}")

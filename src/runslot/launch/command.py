@@ -36,11 +36,13 @@ def check_command(argv: Sequence[str], keys: Iterable[str], cwd: Path | None, se
         if reserved in keys:
             raise InvalidInput(f"a command cannot have the key {reserved!r}: {{{reserved}}} is runslot's; rename it")
     whole = [name for name in ALL_KEYS if name not in keys]
-    known = [*keys, "seed", *RESERVED, *whole]
+    placeholders = [*keys, "seed", *RESERVED, *whole]
     for name in sorted(names_used(argv, keys)):
-        if name not in known:
-            names = ", ".join(f"{{{each}}}" for each in known)
-            raise InvalidInput(f"the command uses {{{name}}}, which no run has{nearest(name, known)}; known: {names}")
+        if name not in placeholders:
+            names = ", ".join(f"{{{placeholder}}}" for placeholder in placeholders)
+            raise InvalidInput(
+                f"the command uses {{{name}}}, which no run has{nearest(name, placeholders)}; known: {names}"
+            )
     for argument in argv:
         for name in whole:
             if f"{{{name}}}" in argument and argument not in (f"{{{name}}}", f"{{{{{name}}}}}"):

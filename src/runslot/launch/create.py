@@ -32,8 +32,8 @@ def create(plan: Plan, root: Path, code: Source | None = None) -> ExperimentDir:
         write_plan(experiment, plan if code is None else with_copy(experiment, plan, code))
     except BaseException as error:
         discard(experiment)
-        if why := shortage_of(error):
-            raise Busy(f"{directory} cannot be made: {why}; nothing was started") from error
+        if shortage := shortage_of(error):
+            raise Busy(f"{directory} cannot be made: {shortage}; nothing was started") from error
         raise
     return experiment
 
@@ -66,8 +66,8 @@ def make_exclusively(parent: Path, name: str) -> Path:
     except (FileExistsError, NotADirectoryError):
         raise InvalidInput(f"{parent} cannot be a directory: a file is in its place; choose another --root") from None
     except OSError as error:
-        why = shortage_of(error) or error.strerror
-        raise InvalidInput(f"{parent} cannot be made: {why}; choose another --root") from error
+        reason = shortage_of(error) or error.strerror
+        raise InvalidInput(f"{parent} cannot be made: {reason}; choose another --root") from error
     number = 1
     while True:
         directory = parent / (name if number == 1 else f"{name}-{number}")
@@ -77,8 +77,8 @@ def make_exclusively(parent: Path, name: str) -> Path:
             number += 1
         except OSError as error:
             discard(ExperimentDir(directory))
-            why = shortage_of(error) or error.strerror
-            raise InvalidInput(f"{directory} cannot be made: {why}; choose another --root") from error
+            reason = shortage_of(error) or error.strerror
+            raise InvalidInput(f"{directory} cannot be made: {reason}; choose another --root") from error
         else:
             return directory
 
@@ -107,15 +107,15 @@ def compare(experiment: ExperimentDir, plan: Plan) -> Widened:
     if not experiment.experiment_file.exists():
         raise NotFound(f"{experiment.path} is no experiment: --into continues one that `runslot run` made before")
     before = experiment.read()
-    known = {run.id: run for run in experiment.read_runs()}
+    earlier = {run.id: run for run in experiment.read_runs()}
     if what(before) != what(plan.file):
         raise InvalidInput(
             f"{experiment.path} runs {what(before)}, not {what(plan.file)}; start a new experiment (without --into)"
         )
-    new = tuple(run for run in plan.runs if run.id not in known)
-    taken = {run.directory.casefold(): run for run in known.values()}
+    new = tuple(run for run in plan.runs if run.id not in earlier)
+    directories = {run.directory.casefold(): run for run in earlier.values()}
     for run in new:
-        if run.directory.casefold() in taken:
+        if run.directory.casefold() in directories:
             raise InvalidInput(f"{run.directory!r} in {experiment.path} is another variant's directory; rename it")
     return Widened(new, tuple(changes_between(before, plan.file)))
 

@@ -24,29 +24,29 @@ _PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
 _START = "import sys; sys.path[0] = {!r}; from runslot.launch.detach import main; main()"
 
 
-def launch_detached(directory: ExperimentDir, say: Callable[[str], None], **how: Any) -> int | None:
+def launch_detached(directory: ExperimentDir, say: Callable[[str], None], **options: Any) -> int | None:
     """Launch an experiment that is on disk in a process of its own, and return its pid once runs may start.
 
-    `how` is what `launch` takes, as JSON values; `say` is told what the launch has to say until then. None where there
-    is nothing to do. Raises `InvalidInput` where the launch is refused.
+    `options` is what `launch` takes, as JSON values; `say` is told what the launch has to say until
+    then. None where there is nothing to do. Raises `InvalidInput` where the launch is refused.
     """
     directory.require_own()
-    heard, tell = os.pipe()
+    reader_fd, writer_fd = os.pipe()
     with os.fdopen(open_to_append(directory.launcher_log), "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", _START.format(_PACKAGE), str(directory.path), str(tell)],
+            [sys.executable, "-c", _START.format(_PACKAGE), str(directory.path), str(writer_fd)],
             stdin=subprocess.PIPE,  # for `how`: it may hold a secret, and others see a command line
             stdout=log,
             stderr=log,
-            pass_fds=[tell],
+            pass_fds=[writer_fd],
             start_new_session=True,
         )
-    os.close(tell)
+    os.close(writer_fd)
     assert process.stdin is not None
     with process.stdin as stdin:
-        stdin.write(json.dumps(how).encode())
+        stdin.write(json.dumps(options).encode())
     try:
-        with os.fdopen(heard) as lines:
+        with os.fdopen(reader_fd) as lines:
             return process.pid if _listen(lines, directory, say, process) else None
     except KeyboardInterrupt:
         process.send_signal(signal.SIGTERM)
@@ -57,14 +57,14 @@ def launch_detached(directory: ExperimentDir, say: Callable[[str], None], **how:
 def _listen(lines: Any, directory: ExperimentDir, say: Callable[[str], None], process: subprocess.Popen[bytes]) -> bool:
     """Return whether the launch has begun; False where there was nothing to do."""
     for line in lines:
-        told: Mapping[str, str] = json.loads(line)
-        if "started" in told:
-            say(told["started"])
+        message: Mapping[str, str] = json.loads(line)
+        if "started" in message:
+            say(message["started"])
             return True
-        if "refused" in told:
+        if "refused" in message:
             process.wait()
-            raise InvalidInput(told["refused"])
-        say(told["said"])
+            raise InvalidInput(message["refused"])
+        say(message["said"])
     if process.wait() != 0:
         raise RunslotError(f"the launcher ended before its first run; look at {directory.launcher_log}")
     return False
@@ -104,12 +104,12 @@ class _Teller:
 def main() -> None:
     """Launch, as the process that `launch_detached` started."""
     path, descriptor = sys.argv[1:]
-    how = json.loads(sys.stdin.read())
+    options = json.loads(sys.stdin.read())
     os.set_inheritable(int(descriptor), False)  # or the templates would keep it open
     teller = _Teller(int(descriptor))
     try:
         with refusals():
-            launch(ExperimentDir(path), teller, **how)
+            launch(ExperimentDir(path), teller, **options)
     except RunslotError as error:
         print(f"runslot: {error}", file=sys.stderr)
         teller.tell("refused", str(error))

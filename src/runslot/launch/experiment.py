@@ -157,11 +157,11 @@ class Experiment:
             start=self.start,
         )
         container, launcher = self._container(), self.launcher()
-        asked = (self.name, self.work, self.variants, self.seeds, self.resources, policy, logger)
+        parts = (self.name, self.work, self.variants, self.seeds, self.resources, policy, logger)
         elsewhere = container is not None or (launcher is not None and launcher.moves)
         interpreter = None if self.python is None or elsewhere else look_at(self.python)
         with contextlib.nullcontext() if self.code is None else inside(self._clone):
-            plan = make_plan(*asked, elsewhere=elsewhere, interpreter=interpreter)
+            plan = make_plan(*parts, elsewhere=elsewhere, interpreter=interpreter)
         if self.plain_names:
             plan = with_plain_names(plan)
         file = replace(
@@ -289,8 +289,8 @@ class Experiment:
 
 def _one_of(value: object, name: str, choices: Sequence[str]) -> None:
     if not isinstance(value, str) or value not in choices:
-        known = ", ".join(choices)
-        raise InvalidInput(f"{name} must be one of {known}, not {value!r:.80}{nearest(str(value), choices)}")
+        choice_list = ", ".join(choices)
+        raise InvalidInput(f"{name} must be one of {choice_list}, not {value!r:.80}{nearest(str(value), choices)}")
 
 
 def _of_kind(value: object, name: str, kind: type, example: str) -> None:

@@ -17,25 +17,25 @@ from runslot.experiment.status import ExperimentStatus, RunStatus
 _LEASE = "a claim of a node that died is released by NFS 4 after its lease, about 90 s, by NFS 3 when the node is back"
 
 
-def place_said(each: RunStatus) -> str:
+def place_said(status: RunStatus) -> str:
     """Return where the run was started: `on node7`, or `in another container`."""
-    host = host_name() if each.attempt is None else each.attempt.host
+    host = host_name() if status.attempt is None else status.attempt.host
     return "in another container of this machine" if host == host_name() else f"on {host}"
 
 
-def foreign_said(each: RunStatus) -> str:
+def foreign_said(status: RunStatus) -> str:
     """Return how a run stands that another machine has or had; empty for one of this machine."""
-    if each.claim is None:
+    if status.claim is None:
         return ""
-    if each.claim == "held":
-        return f"runs {place_said(each)}: its claim is held, last sign {_clock(each.sign)}"
-    word = "lost" if each.state == "lost" else "perhaps lost"
-    return f"{word} {place_said(each)}: no sign since {_clock(each.sign)}"
+    if status.claim == "held":
+        return f"runs {place_said(status)}: its claim is held, last sign {_clock(status.sign)}"
+    word = "lost" if status.state == "lost" else "perhaps lost"
+    return f"{word} {place_said(status)}: no sign since {_clock(status.sign)}"
 
 
 def silence_said(status: ExperimentStatus) -> str:
     """Return what is said behind a launcher that cannot be asked from here: since when nothing was heard of it."""
-    moments = [each.sign for each in status.runs if each.sign is not None]
+    moments = [run.sign for run in status.runs if run.sign is not None]
     try:
         moments.append(status.directory.journal_file.stat().st_mtime)
     except OSError:
@@ -47,11 +47,11 @@ def silence_said(status: ExperimentStatus) -> str:
 def take_over_said(status: ExperimentStatus) -> Iterator[str]:
     """Yield a line for each place whose runs are waited for, or done again."""
     for held in (True, False):
-        runs = [each for each in status.runs if each.claim is not None and (each.claim == "held") is held]
+        runs = [run for run in status.runs if run.claim is not None and (run.claim == "held") is held]
         for place in dict.fromkeys(map(place_said, runs)):
-            there = [each for each in runs if place_said(each) == place]
-            count = f"{len(there)} run{'s' * (len(there) != 1)}"
-            sign = _clock(max((each.sign for each in there if each.sign is not None), default=None))
+            runs_there = [run for run in runs if place_said(run) == place]
+            count = f"{len(runs_there)} run{'s' * (len(runs_there) != 1)}"
+            sign = _clock(max((run.sign for run in runs_there if run.sign is not None), default=None))
             if held:
                 yield f"{count} {place}: the claim on run.json is held, last sign {sign}; waits for its end ({_LEASE})"
             else:
@@ -60,7 +60,7 @@ def take_over_said(status: ExperimentStatus) -> Iterator[str]:
 
 def refuse_unknown(status: ExperimentStatus) -> None:
     """Raise `Busy` where a run may go on elsewhere, and this disk cannot tell."""
-    unknown = [each for each in status.runs if each.state == "running" and each.claim == "unknown"]
+    unknown = [run for run in status.runs if run.state == "running" and run.claim == "unknown"]
     if unknown:
         raise Busy(
             f"{unknown[0].run.directory} of {status.directory.path} was started {place_said(unknown[0])}, which cannot "
@@ -71,17 +71,17 @@ def refuse_unknown(status: ExperimentStatus) -> None:
 
 def refuse_held(status: ExperimentStatus, runs: Iterable[RunStatus]) -> None:
     """Raise `Busy` where a run is executed that cannot be signalled from here."""
-    for each in runs:
-        if each.claim == "held":
-            raise Busy(f"{each.run.directory} of {status.directory.path} {foreign_said(each)}; stop it there")
+    for run in runs:
+        if run.claim == "held":
+            raise Busy(f"{run.run.directory} of {status.directory.path} {foreign_said(run)}; stop it there")
 
 
-def lost_outcome(each: RunStatus, now: float) -> Outcome:
+def lost_outcome(run: RunStatus, now: float) -> Outcome:
     """Return the outcome of a run that the user gave up together with its machine."""
-    attempt = each.attempt
+    attempt = run.attempt
     started, host = (None, None) if attempt is None else (attempt.started, attempt.host)
     ended = max(now, started or 0.0)
-    return Outcome("lost", each.attempts, started=started, ended=ended, host=host, message=foreign_said(each))
+    return Outcome("lost", run.attempts, started=started, ended=ended, host=host, message=foreign_said(run))
 
 
 def _clock(moment: float | None) -> str:

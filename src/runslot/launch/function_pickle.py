@@ -50,9 +50,9 @@ def by_value(value: Any, what: str) -> bytes:
         import cloudpickle
     except ImportError:
         raise NotInstalled(f"{what} travels by value, which needs cloudpickle: pip install cloudpickle") from None
-    own = _unimportable(value)
-    if own is not None:
-        cloudpickle.register_pickle_by_value(own)
+    module = _unimportable(value)
+    if module is not None:
+        cloudpickle.register_pickle_by_value(module)
     from runslot.launch.script_pickle import dumps
 
     try:
@@ -62,8 +62,8 @@ def by_value(value: Any, what: str) -> bytes:
         message = f"{what} cannot travel to another process: {culprit or error}"
         raise InvalidInput(message) from error
     finally:
-        if own is not None:
-            cloudpickle.unregister_pickle_by_value(own)
+        if module is not None:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 def import_path() -> tuple[str, ...]:
@@ -90,10 +90,10 @@ def _importable_module(work: Any) -> str | None:
     if not module or module == "__main__" or "<" in name:
         return None
     try:
-        found = reduce(getattr, name.split("."), sys.modules[module])
+        attribute = reduce(getattr, name.split("."), sys.modules[module])
     except (KeyError, AttributeError):
         return None
-    return module if found is work and _found_by_import(sys.modules[module]) else None
+    return module if attribute is work and _found_by_import(sys.modules[module]) else None
 
 
 def _found_by_import(module: ModuleType) -> bool:

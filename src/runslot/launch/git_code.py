@@ -152,8 +152,8 @@ def _is_clean(place: Path) -> bool:
 def _git(repository: Repository, arguments: Sequence[str]) -> None:
     done = _run(arguments)
     if done.returncode != 0:
-        why = _last_line(done.stderr.decode(errors="replace")) or f"git ended with {done.returncode}"
-        raise InvalidInput(f"code: {repository.shown} cannot be cloned: {why}")
+        reason = _last_line(done.stderr.decode(errors="replace")) or f"git ended with {done.returncode}"
+        raise InvalidInput(f"code: {repository.shown} cannot be cloned: {reason}")
 
 
 def _last_line(text: str) -> str:

@@ -57,18 +57,18 @@ class Holds:
                 self._observer(Said(f"{place} is back: its runs go on"))
             return ""
         if place is None:
-            why = f"{experiment.directory.path} was removed, and has no experiment.json any more; no run is started"
+            reason = f"{experiment.directory.path} was removed, and has no experiment.json any more; no run is started"
         else:
-            why = (
+            reason = (
                 f"{experiment.directory.path} was moved to {place}; no run is started until it is back, or "
                 f"`runslot resume {place}` goes on there"
             )
-        self._begin(experiment, _Episode(why, now, hopeless=place is None, moved=True))
-        return why
+        self._begin(experiment, _Episode(reason, now, hopeless=place is None, moved=True))
+        return reason
 
-    def short(self, experiment: OpenExperiment, why: str, now: float) -> None:
+    def short(self, experiment: OpenExperiment, reason: str, now: float) -> None:
         """Note that a run could not be started for a shortage."""
-        self._begin(experiment, _Episode(why, now))
+        self._begin(experiment, _Episode(reason, now))
 
     def _begin(self, experiment: OpenExperiment, episode: _Episode) -> None:
         before = self._episodes.get(_key(experiment))

@@ -90,8 +90,8 @@ class Interpreter:
         """Return a command in which a bare `python` is this one, also where PATH does not lead to it."""
         if not argv or argv[0] not in ("python", "python3"):
             return list(argv)
-        found = shutil.which(argv[0], path=self.search_path)
-        same = found is not None and Path(found).resolve() == Path(self.executable).resolve()
+        program = shutil.which(argv[0], path=self.search_path)
+        same = program is not None and Path(program).resolve() == Path(self.executable).resolve()
         return list(argv) if same and self.programs else [self.executable, *argv[1:]]
 
 
@@ -121,8 +121,8 @@ def active_environment(environment: Mapping[str, str]) -> str | None:
     if environment.get("CONDA_DEFAULT_ENV") != "base":
         prefixes.append(environment.get("CONDA_PREFIX", ""))
     prefixes = [prefix for prefix in prefixes if prefix and (Path(prefix) / "bin" / "python").exists()]
-    own = Path(sys.prefix).resolve()
-    if not prefixes or any(Path(prefix).resolve() == own for prefix in prefixes):
+    own_prefix = Path(sys.prefix).resolve()
+    if not prefixes or any(Path(prefix).resolve() == own_prefix for prefix in prefixes):
         return None
     return str(Path(prefixes[0]) / "bin" / "python")
 
@@ -152,7 +152,7 @@ def python_of_conda(name: str) -> str:
 
 def _prefix_of_conda(name: str) -> Path:
     programs = [os.environ.get("CONDA_EXE"), os.environ.get("MAMBA_EXE"), "conda", "mamba", "micromamba"]
-    program = next((found for each in programs if each and (found := shutil.which(each))), None)
+    program = next((path for entry in programs if entry and (path := shutil.which(entry))), None)
     if program is None:
         raise InvalidInput(
             f"conda is not on PATH: name the directory of the environment, as --conda ~/conda/envs/{name}"
@@ -161,13 +161,13 @@ def _prefix_of_conda(name: str) -> Path:
         done = subprocess.run(
             [program, "env", "list", "--json"], capture_output=True, check=True, timeout=_START_TIMEOUT_S
         )
-        prefixes = [Path(each) for each in json.loads(done.stdout)["envs"]]
+        prefixes = [Path(entry) for entry in json.loads(done.stdout)["envs"]]
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
         raise InvalidInput(f"conda: `{program} env list --json` does not say its environments ({error})") from error
-    names = {"base" if (each / "condabin").is_dir() else each.name: each for each in reversed(prefixes)}
+    names = {"base" if (entry / "condabin").is_dir() else entry.name: entry for entry in reversed(prefixes)}
     if name not in names:
-        known = ", ".join(sorted(names)) or "none"
-        raise InvalidInput(f"conda has no environment {name!r}{nearest(name, names)}; it has {known}")
+        name_list = ", ".join(sorted(names)) or "none"
+        raise InvalidInput(f"conda has no environment {name!r}{nearest(name, names)}; it has {name_list}")
     return names[name]
 
 
@@ -204,28 +204,30 @@ def _executable(python: str | os.PathLike[str]) -> str:
     # Without a / it is looked for on PATH, as a shell would; `pathlib` forgets the one of `./python`.
     program = shutil.which(path.absolute() if os.sep in os.fspath(python) or path.is_absolute() else path)
     if program is None:
-        there = "cannot be executed" if path.exists() else "is not there"
-        raise InvalidInput(f"python: {path} {there}: name an interpreter, or the directory of an environment")
+        state = "cannot be executed" if path.exists() else "is not there"
+        raise InvalidInput(f"python: {path} {state}: name an interpreter, or the directory of an environment")
     return str(Path(program).absolute())
 
 
-def _ask(argv: Sequence[str], timeout_s: float, what: str, without: str = "") -> list[Any]:
+def _ask(argv: Sequence[str], timeout_s: float, subject: str, without: str = "") -> list[Any]:
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", without)}
     try:
         done = subprocess.run(argv, capture_output=True, check=False, timeout=timeout_s, env=environment)
     except OSError as error:
-        raise InvalidInput(f"{what} cannot be started: {error.strerror}") from error
+        raise InvalidInput(f"{subject} cannot be started: {error.strerror}") from error
     except subprocess.TimeoutExpired:
-        raise InvalidInput(f"{what} has not answered within {timeout_s:.0f} s") from None
+        raise InvalidInput(f"{subject} has not answered within {timeout_s:.0f} s") from None
     for line in done.stdout.decode(errors="replace").splitlines():
         if line.startswith("runslot "):
             return list(json.loads(line.partition(" ")[2]))
-    said = done.stderr.decode(errors="replace").strip().splitlines()
-    raise InvalidInput(f"{what} does not say which Python it is (exit code {done.returncode}): {(said or [''])[-1]}")
+    error_lines = done.stderr.decode(errors="replace").strip().splitlines()
+    raise InvalidInput(
+        f"{subject} does not say which Python it is (exit code {done.returncode}): {(error_lines or [''])[-1]}"
+    )
 
 
-def _is_same(one: Path, other: str) -> bool:
+def _is_same(path: Path, other_path: str) -> bool:
     try:
-        return one.samefile(other)
+        return path.samefile(other_path)
     except OSError:
         return False

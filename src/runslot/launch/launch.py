@@ -73,8 +73,8 @@ class Outcomes(Sequence[Outcome]):
             counts[outcome.kind] = counts.get(outcome.kind, 0) + 1
         if self.not_started:
             counts["not started"] = len(self.not_started)
-        said = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no runs"
-        return f"Outcomes({said}; {self.directory})"
+        text = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no runs"
+        return f"Outcomes({text}; {self.directory})"
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,16 @@ def work_out(status: ExperimentStatus, failed: bool = False, only: Sequence[str]
     if not take_over:
         refuse_unknown(status)
     again = UNFINISHED | (FAILED if failed else frozenset())
-    asked = [each for each in status.runs if not only or each.run.id in only]
+    candidates = [entry for entry in status.runs if not only or entry.run.id in only]
     # One that waits in its engine's own queue is under way as well.
-    under_way = [each for each in asked if each.state == "running" or (each.state == "queued" and each.name)]
-    under_way = [each for each in under_way if each.claim != "unknown"]
-    adopt = tuple((each.run, UnderWay.of(each)) for each in under_way)
+    under_way = [entry for entry in candidates if entry.state == "running" or (entry.state == "queued" and entry.name)]
+    under_way = [entry for entry in under_way if entry.claim != "unknown"]
+    adopt = tuple((entry.run, UnderWay.of(entry)) for entry in under_way)
     adopted = {run.id for run, _ in adopt}
-    missing = [each for each in asked if each.state in again or each.claim == "unknown"]
-    missing = [each for each in missing if each.run.id not in adopted]
-    start = tuple(each.run for each in missing)
-    attempts = {each.run.id: each.attempts + 1 for each in missing if each.attempts}
+    missing = [entry for entry in candidates if entry.state in again or entry.claim == "unknown"]
+    missing = [entry for entry in missing if entry.run.id not in adopted]
+    start = tuple(entry.run for entry in missing)
+    attempts = {entry.run.id: entry.attempts + 1 for entry in missing if entry.attempts}
     return Todo(start, attempts, adopt, len(status.runs) - len(start) - len(adopt))
 
 
@@ -151,8 +151,8 @@ def launch(
         engine = config.open(experiment, len(status.runs), observer)
     except BaseException as error:
         refuse_fresh(experiment, fresh)
-        if why := shortage_of(error):
-            raise Busy(f"no run could be started: {why}") from error
+        if reason := shortage_of(error):
+            raise Busy(f"no run could be started: {reason}") from error
         raise
     leaves = config.leaves and not wait
     try:
@@ -168,9 +168,9 @@ def launch(
         experiment.release()
     if supervisor.interrupted and not leaves:
         raise KeyboardInterrupt
-    if why := supervisor.problem(experiment):
+    if reason := supervisor.problem(experiment):
         _refuse_unstarted(directory, fresh)
-        raise Busy(why)
+        raise Busy(reason)
     return outcomes_of(directory, left=leaves)
 
 
@@ -180,8 +180,8 @@ def _open(directory: ExperimentDir, environment: Mapping[str, str], take_over: b
     except OSError as error:
         if fresh:
             discard(directory)
-        if why := shortage_of(error):
-            raise Busy(f"{directory.path} cannot be opened: {why}; nothing was started") from error
+        if shortage := shortage_of(error):
+            raise Busy(f"{directory.path} cannot be opened: {shortage}; nothing was started") from error
         raise
 
 
@@ -201,6 +201,6 @@ def refuse_fresh(experiment: OpenExperiment, fresh: bool) -> None:
 def outcomes_of(directory: ExperimentDir, left: bool = False) -> Outcomes:
     """Return how the runs of an experiment stand; `left` where they were left to an engine's queue."""
     status = read_status(directory)
-    pairs = [(each.run, each.outcome) for each in status.runs if each.outcome is not None]
-    others = [each.run for each in status.runs if each.outcome is None]
-    return Outcomes(directory.path, pairs, others, len(others) if left else 0)
+    pairs = [(run.run, run.outcome) for run in status.runs if run.outcome is not None]
+    not_started = [run.run for run in status.runs if run.outcome is None]
+    return Outcomes(directory.path, pairs, not_started, len(not_started) if left else 0)

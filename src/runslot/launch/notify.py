@@ -42,8 +42,8 @@ class Notifier:
             case RunEnded() if event.outcome.kind not in {"succeeded", "stopped"} and not event.retry:
                 if not self._failed:
                     self._failed = True
-                    said = f"{event.run.directory} {event.outcome.kind}: {outcome_said(event.outcome)}"
-                    self._send(f"{self._experiment}: a run failed", f"{said}\n{event.directory}")
+                    text = f"{event.run.directory} {event.outcome.kind}: {outcome_said(event.outcome)}"
+                    self._send(f"{self._experiment}: a run failed", f"{text}\n{event.directory}")
             case LaunchEnded():
                 counts = ", ".join(f"{count} {kind}" for kind, count in event.counts.items()) or "nothing was run"
                 self._send(f"{self._experiment}: ended", f"{counts}\n{event.directory}")

@@ -151,9 +151,9 @@ def with_plain_names(plan: Plan) -> Plan:
             plain[name] = name
             continue
         parts = [re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-") or "-" for part in name.split("/")]
-        wanted = "/".join(parts)
-        taken, number = set(map(str.casefold, plain.values())), 1
-        while (new := wanted if number == 1 else f"{wanted}-{number}").casefold() in taken:
+        joined = "/".join(parts)
+        used, number = set(map(str.casefold, plain.values())), 1
+        while (new := joined if number == 1 else f"{joined}-{number}").casefold() in used:
             number += 1
         plain[name] = new
     runs = (replace(run, directory=f"{plain[run.name]}{run.directory[len(run.name) :]}") for run in plan.runs)
@@ -170,25 +170,25 @@ def as_space(variants: Iterable[Variant] | Mapping[str, Any] | None) -> Iterable
         return grid(variants)
     if isinstance(variants, Space):
         return variants
-    given: Any = variants
-    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-        raise InvalidInput(f"variants is {given!r:.80}: give a dict, a space such as grid(…), or a list of dicts")
-    listed = list(islice(given, VARIANTS_LIMIT + 1))
+    iterable: Any = variants
+    if isinstance(iterable, (str, bytes)) or not isinstance(iterable, Iterable):
+        raise InvalidInput(f"variants is {iterable!r:.80}: give a dict, a space such as grid(…), or a list of dicts")
+    listed = list(islice(iterable, VARIANTS_LIMIT + 1))
     for number, variant in enumerate(listed, 1):
         if not isinstance(variant, Mapping):
             raise InvalidInput(f"variant {number} is a {type(variant).__name__}, not a dict")
-    return [each if isinstance(each, Variant) else Variant(each) for each in listed]
+    return [variant_like if isinstance(variant_like, Variant) else Variant(variant_like) for variant_like in listed]
 
 
 def seeds_of(seeds: int | Sequence[int]) -> list[int]:
     """Return the seeds: a number N means 0 … N-1."""
-    given: Any = _plain_number(seeds)
-    if isinstance(given, (bool, str, bytes)) or not isinstance(given, (int, Sequence)):
-        raise InvalidInput(f"seeds must be a number of seeds or a list of them, not {given!r:.80}")
-    count = given if isinstance(given, int) else len(given)
+    value: Any = _plain_number(seeds)
+    if isinstance(value, (bool, str, bytes)) or not isinstance(value, (int, Sequence)):
+        raise InvalidInput(f"seeds must be a number of seeds or a list of them, not {value!r:.80}")
+    count = value if isinstance(value, int) else len(value)
     if count > SEED_LIMIT:
         raise InvalidInput(f"seeds asks for {count:,} of them, which is more than {SEED_LIMIT:,}")
-    listed = list(range(given)) if isinstance(given, int) else [*map(_plain_number, given)]
+    listed = list(range(value)) if isinstance(value, int) else [*map(_plain_number, value)]
     for seed in listed:
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise InvalidInput(f"seeds must be whole numbers, not {seed!r:.80}")
@@ -226,9 +226,9 @@ def path_for(work: Work, path: tuple[str, ...] | None = None) -> tuple[str, ...]
 
 def refuse_shared_directories(runs: Iterable[Run]) -> None:
     """Refuse two runs of one directory, also where a file system ignores case."""
-    seen: dict[str, Run] = {}
+    run_by_directory: dict[str, Run] = {}
     for run in runs:
-        other = seen.setdefault(run.directory.casefold(), run)
+        other = run_by_directory.setdefault(run.directory.casefold(), run)
         if other is not run:
             raise InvalidInput(
                 f"two runs would share the directory {run.directory!r}: {dict(other.variant)} and {dict(run.variant)}; "

@@ -50,25 +50,25 @@ class Printer:
                 yield self._line("waits", event.run, event.by)
             case RunEnded():
                 self._ended += not event.retry
-                said = outcome_said(event.outcome) + ("; it is tried again" if event.retry else "")
-                yield self._line(event.outcome.kind, event.run, f"{said} ({self._ended}/{self._total})")
+                text = outcome_said(event.outcome) + ("; it is tried again" if event.retry else "")
+                yield self._line(event.outcome.kind, event.run, f"{text} ({self._ended}/{self._total})")
             case RunDropped():  # counted, not listed: a stop drops all that waits
                 self._dropped[event.why] = self._dropped.get(event.why, 0) + 1
             case StopNoted():
-                how = "killing" if event.kill else f"stopping (again: kill; they have {event.grace:g} s)"
-                yield f"{how}: {counted(event.running, 'run')}"
+                action = "killing" if event.kill else f"stopping (again: kill; they have {event.grace:g} s)"
+                yield f"{action}: {counted(event.running, 'run')}"
             case Said():
                 yield event.text
             case LaunchEnded():
                 counts = [f"{count} {kind}" for kind, count in event.counts.items()]
-                counts += [f"{count} dropped ({why})" for why, count in self._dropped.items()]
+                counts += [f"{count} dropped ({reason})" for reason, count in self._dropped.items()]
                 yield f"ended: {', '.join(counts)}; {event.directory}"
 
             case LaunchLeft():
                 yield f"{counted(event.runs, 'run')} handed over; {event.directory}"
 
-    def _line(self, word: str, run: Run, said: str) -> str:
-        return f"{time.strftime('%H:%M:%S')} {word:<9} {run.directory}" + (f"  {said}" if said else "")
+    def _line(self, word: str, run: Run, text: str) -> str:
+        return f"{time.strftime('%H:%M:%S')} {word:<9} {run.directory}" + (f"  {text}" if text else "")
 
 
 def _where(event: RunStarted) -> str:
@@ -83,8 +83,8 @@ def counted(count: int, thing: str) -> str:
 
 def todo_said(event: LaunchStarted) -> str:
     """Return what a launch is about: `12 runs in 2 slots of 1 core each (2 cores)`."""
-    kept = f" ({event.kept} more have ended and are kept)" if event.kept else ""
-    return f"{counted(len(event.runs), 'run')}{kept} in {event.slots_said}"
+    kept_note = f" ({event.kept} more have ended and are kept)" if event.kept else ""
+    return f"{counted(len(event.runs), 'run')}{kept_note} in {event.slots_said}"
 
 
 def outcome_said(outcome: Outcome) -> str:

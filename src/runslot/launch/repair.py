@@ -45,34 +45,34 @@ def restore_runs(directory: ExperimentDir, file: ExperimentFile) -> str:
         damage = str(error).partition(";")[0]
     else:
         return ""
-    wanted = file.run_count or max(_counts_launched(directory), default=0)
+    run_count = file.run_count or max(_counts_launched(directory), default=0)
     runs = {run.id: run for run in _runs_on_disk(directory, file)}
-    if not wanted or len(runs) < wanted:
-        count = f"{len(runs)} of its {wanted}" if wanted else f"{len(runs)} of nobody knows how many"
+    if not run_count or len(runs) < run_count:
+        count = f"{len(runs)} of its {run_count}" if run_count else f"{len(runs)} of nobody knows how many"
         raise Damaged(
             f"{damage}; {count} runs can be rebuilt from their directories, which is not all: "
             "put the file back from a copy, or launch a new experiment"
         )
-    kept = directory.runs_file.with_suffix(".damaged")
-    directory.runs_file.rename(kept)
+    damaged_file = directory.runs_file.with_suffix(".damaged")
+    directory.runs_file.rename(damaged_file)
     directory.append_runs(_in_order(directory, runs))
-    return f"{damage}: rebuilt from the directories of its {len(runs)} runs; what was there is {kept.name}"
+    return f"{damage}: rebuilt from the directories of its {len(runs)} runs; what was there is {damaged_file.name}"
 
 
 def restore_ends(experiment: OpenExperiment, status: ExperimentStatus) -> str:
     """Write again what runs that have ended lack of their files; return what was done, in a line, or nothing."""
     restored = 0
-    for each in status.runs:
-        if each.ended is None:
+    for entry in status.runs:
+        if entry.ended is None:
             continue
-        run_dir = experiment.run_dir(each.run)
+        run_dir = experiment.run_dir(entry.run)
         if not os.path.isdir(run_dir.path):  # noqa: PTH112  removed by its user, or not to be entered
             continue
         if _is_empty(run_dir.outcome_file):
-            write_json(run_dir.outcome_file, dict(each.ended))
+            write_json(run_dir.outcome_file, dict(entry.ended))
             restored += 1
         if _is_empty(run_dir.run_file):
-            write_run(run_dir, each.run, experiment.file, experiment.directory.path)
+            write_run(run_dir, entry.run, experiment.file, experiment.directory.path)
             restored += 1
     files = "1 file" if restored == 1 else f"{restored} files"
     return f"written again for runs that have ended: {files} that had been lost or empty" if restored else ""
@@ -96,7 +96,7 @@ def _counts_launched(directory: ExperimentDir) -> Iterator[int]:
 def _runs_on_disk(directory: ExperimentDir, file: ExperimentFile) -> Iterator[Run]:
     """Yield the runs of this experiment that lie below where its runs are."""
     base = directory.runs_base(file)
-    own = os.path.realpath(directory.path)
+    home = os.path.realpath(directory.path)
     for place, _, names in os.walk(base):
         if RunDir(place).run_file.name not in names:
             continue
@@ -106,7 +106,7 @@ def _runs_on_disk(directory: ExperimentDir, file: ExperimentFile) -> Iterator[Ru
         except (RunslotError, OSError):
             continue  # damaged as well: the count tells that it is missing
         at_its_place = os.path.normpath(os.path.join(base, run.directory)) == os.path.normpath(place)  # noqa: PTH118
-        if at_its_place and os.path.realpath(os.path.join(place, record.home)) == own:  # noqa: PTH118
+        if at_its_place and os.path.realpath(os.path.join(place, record.home)) == home:  # noqa: PTH118
             yield run
 
 

@@ -162,14 +162,14 @@ def _used(value: Any, space: dict[str, Any]) -> set[str]:
     used: set[str] = set()
     waiting, visited = [value], set[int]()
     while waiting:
-        one = waiting.pop()
-        if id(one) in visited:
+        item = waiting.pop()
+        if id(item) in visited:
             continue
-        visited.add(id(one))
-        if isinstance(one, type):
-            waiting += [part for part in (*vars(one).values(), *one.__mro__[1:]) if _is_code(part)]
+        visited.add(id(item))
+        if isinstance(item, type):
+            waiting += [part for part in (*vars(item).values(), *item.__mro__[1:]) if _is_code(part)]
             continue
-        function = getattr(one, "__func__", getattr(one, "fget", one))
+        function = getattr(item, "__func__", getattr(item, "fget", item))
         if not isinstance(function, FunctionType) or function.__globals__ is not space:
             continue
         names = {name for name in _names_in(function.__code__) if name in space}

@@ -62,7 +62,7 @@ def _marks(text: str) -> Iterator[str]:
 
 
 def _operator_at(text: str, position: int) -> str:
-    return next((each for each in _OPERATORS if text.startswith(each, position)), "")
+    return next((operator for operator in _OPERATORS if text.startswith(operator, position)), "")
 
 
 def _word_at(text: str, position: int) -> str:

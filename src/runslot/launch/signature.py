@@ -55,7 +55,7 @@ def mistakable(function: Function, work: str | Callable[..., Any], keys: Iterabl
     signature = _of_callable(function, work) if callable(work) else _of_source(function)
     if signature is None:
         return None
-    needed = [each for each in signature.parameters.values() if each.kind in _POSITIONAL]
+    needed = [parameter for parameter in signature.parameters.values() if parameter.kind in _POSITIONAL]
     if len(needed) != 1 or needed[0].name not in keys:
         return None
     name = needed[0].name
@@ -99,14 +99,18 @@ def _of_source(function: Function) -> inspect.Signature | None:
         return None
     except SyntaxError as error:
         raise InvalidInput(f"{path}, line {error.lineno}: {error.msg}; the runs could not import it") from None
-    found = [each for each in tree.body if getattr(each, "name", None) == function.name]
-    if not found:
+    definitions = [statement for statement in tree.body if getattr(statement, "name", None) == function.name]
+    if not definitions:
         _refuse_unknown(function, path, tree)
-    if len(found) != 1 or not isinstance(found[0], (ast.FunctionDef, ast.AsyncFunctionDef)) or found[0].decorator_list:
+    if (
+        len(definitions) != 1
+        or not isinstance(definitions[0], (ast.FunctionDef, ast.AsyncFunctionDef))
+        or definitions[0].decorator_list
+    ):
         return None
-    is_async = isinstance(found[0], ast.AsyncFunctionDef)
-    _refuse_kind(function, is_async, not is_async and any(_yields(found[0])))
-    return _signature(found[0].args)
+    is_async = isinstance(definitions[0], ast.AsyncFunctionDef)
+    _refuse_kind(function, is_async, not is_async and any(_yields(definitions[0])))
+    return _signature(definitions[0].args)
 
 
 def _file_of_module(name: str) -> str | None:
@@ -131,9 +135,9 @@ def _refuse_unknown(function: Function, path: str, tree: ast.Module) -> None:
             case _:
                 pass
     if function.name not in names and not names & (_DYNAMIC | {"*"}):
-        defined = [each.name for each in tree.body if isinstance(each, (ast.FunctionDef, ast.ClassDef))]
-        known = nearest(function.name, defined) or (f"; it has {', '.join(defined)}" if defined else "")
-        raise InvalidInput(f"{path} has no function {function.name!r}{known}")
+        defined = [statement.name for statement in tree.body if isinstance(statement, (ast.FunctionDef, ast.ClassDef))]
+        hint = nearest(function.name, defined) or (f"; it has {', '.join(defined)}" if defined else "")
+        raise InvalidInput(f"{path} has no function {function.name!r}{hint}")
 
 
 def _yields(function: ast.AST) -> Iterator[bool]:
@@ -144,18 +148,20 @@ def _yields(function: ast.AST) -> Iterator[bool]:
             yield from _yields(node)
 
 
-def _signature(given: ast.arguments) -> inspect.Signature:
+def _signature(arguments: ast.arguments) -> inspect.Signature:
     kinds = inspect.Parameter
-    positional = [*given.posonlyargs, *given.args]
-    first_default = len(positional) - len(given.defaults)
+    positional = [*arguments.posonlyargs, *arguments.args]
+    first_default = len(positional) - len(arguments.defaults)
     made: list[inspect.Parameter] = []
-    for number, each in enumerate(positional):
-        kind = kinds.POSITIONAL_ONLY if number < len(given.posonlyargs) else kinds.POSITIONAL_OR_KEYWORD
-        made.append(inspect.Parameter(each.arg, kind, default=kinds.empty if number < first_default else ...))
-    if given.vararg is not None:
-        made.append(inspect.Parameter(given.vararg.arg, kinds.VAR_POSITIONAL))
-    for each, default in zip(given.kwonlyargs, given.kw_defaults, strict=True):
-        made.append(inspect.Parameter(each.arg, kinds.KEYWORD_ONLY, default=kinds.empty if default is None else ...))
-    if given.kwarg is not None:
-        made.append(inspect.Parameter(given.kwarg.arg, kinds.VAR_KEYWORD))
+    for number, argument in enumerate(positional):
+        kind = kinds.POSITIONAL_ONLY if number < len(arguments.posonlyargs) else kinds.POSITIONAL_OR_KEYWORD
+        made.append(inspect.Parameter(argument.arg, kind, default=kinds.empty if number < first_default else ...))
+    if arguments.vararg is not None:
+        made.append(inspect.Parameter(arguments.vararg.arg, kinds.VAR_POSITIONAL))
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        made.append(
+            inspect.Parameter(argument.arg, kinds.KEYWORD_ONLY, default=kinds.empty if default is None else ...)
+        )
+    if arguments.kwarg is not None:
+        made.append(inspect.Parameter(arguments.kwarg.arg, kinds.VAR_KEYWORD))
     return inspect.Signature(made)

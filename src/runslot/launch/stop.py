@@ -45,23 +45,23 @@ def stop(
     Runs that have not started are not started. `Busy` where a launcher on another host does not answer.
     """
     directory.require_own()
-    known = {run.id for run in directory.read_runs()}
+    ids = {run.id for run in directory.read_runs()}
     for run_id in run_ids:
-        if run_id not in known:
+        if run_id not in ids:
             raise NotFound(f"{directory.path} has no run {run_id!r}")
     launcher = living_launcher(directory)
     if launcher is not None and not take_over:
-        what = f"{len(run_ids)} of its runs" if run_ids else "all its runs"
-        say(f"asking the launcher ({launcher.pid} on {launcher.host}) to stop {what}")
+        subject = f"{len(run_ids)} of its runs" if run_ids else "all its runs"
+        say(f"asking the launcher ({launcher.pid} on {launcher.host}) to stop {subject}")
         stopping = functools.partial(_ask, directory, run_ids, kill)
     else:
         stopping = functools.partial(_act, directory, run_ids, kill, take_over, say)
     try:
         stopping()
     except OSError as error:
-        if not (why := shortage_of(error)):
+        if not (shortage := shortage_of(error)):
             raise
-        say(f"{why}: no request can be left")
+        say(f"{shortage}: no request can be left")
         _signal(directory, run_ids, kill, say)
     return outcomes_of(directory)
 
@@ -93,10 +93,10 @@ def _signal(directory: ExperimentDir, run_ids: Sequence[str], kill: bool, say: C
 def _keepers(directory: ExperimentDir, file: ExperimentFile, run_ids: Sequence[str]) -> dict[str, ProcessHandle]:
     """Return the keepers, of this user and on this machine, of those runs that are under way, by run id."""
     keepers = {}
-    for each in _running(directory, run_ids):
-        keeper = find_keeper(directory.run_dir(each.run, file), None if each.attempt is None else each.attempt.pid)
+    for run in _running(directory, run_ids):
+        keeper = find_keeper(directory.run_dir(run.run, file), None if run.attempt is None else run.attempt.pid)
         if keeper is not None:
-            keepers[each.run.id] = keeper
+            keepers[run.run.id] = keeper
     return keepers
 
 
@@ -114,21 +114,21 @@ def _ask(directory: ExperimentDir, run_ids: Sequence[str], kill: bool) -> None:
                 _act(directory, run_ids, kill, False, lambda _: None)
             return
         if time.monotonic() > deadline:
-            gone = "; if it is certain that its machine is gone, add --take-over" if is_alive(launcher) is None else ""
-            raise Busy(f"the launcher of {directory.path} has not answered; look at {directory.launcher_log}{gone}")
+            hint = "; if it is certain that its machine is gone, add --take-over" if is_alive(launcher) is None else ""
+            raise Busy(f"the launcher of {directory.path} has not answered; look at {directory.launcher_log}{hint}")
         time.sleep(_LOOK)
 
 
 def _running(directory: ExperimentDir, run_ids: Sequence[str]) -> list[RunStatus]:
     runs = read_status(directory).runs
-    return [each for each in runs if each.state == "running" and (not run_ids or each.run.id in run_ids)]
+    return [run for run in runs if run.state == "running" and (not run_ids or run.run.id in run_ids)]
 
 
 def _under_way(directory: ExperimentDir, run_ids: Sequence[str]) -> list[RunStatus]:
     """Return those that run, and those that wait in a queue of their engine's own."""
-    known = refreshed(read_status(directory)).runs
-    found = [each for each in known if each.state == "running" or (each.state == "queued" and each.name)]
-    return [each for each in found if not run_ids or each.run.id in run_ids]
+    statuses = refreshed(read_status(directory)).runs
+    active = [run for run in statuses if run.state == "running" or (run.state == "queued" and run.name)]
+    return [run for run in active if not run_ids or run.run.id in run_ids]
 
 
 def _no_observer(event: LaunchEvent) -> None:
@@ -156,13 +156,13 @@ def _act(
         refuse_held(status, under_way)
         if not take_over:
             refuse_unknown(status)
-        for each in under_way:
-            if each.claim == "unknown":
-                experiment.ended(each.run, lost_outcome(each, time.time()), time.time())
+        for run in under_way:
+            if run.claim == "unknown":
+                experiment.ended(run.run, lost_outcome(run, time.time()), time.time())
                 continue
-            handle = launcher.adopt(experiment.run_dir(each.run), each.run, UnderWay.of(each))
+            handle = launcher.adopt(experiment.run_dir(run.run), run.run, UnderWay.of(run))
             if handle is not None:
-                handles[handle] = each.run
+                handles[handle] = run.run
         say(f"no launcher is at work; stopping {len(handles)} run{'s' * (len(handles) != 1)}")
         launcher.stop(list(handles), kill)
         while handles:

@@ -17,7 +17,7 @@ class Launched:
     """The runs of one call: where they are, and how they ended."""
 
     def __init__(
-        self, experiment: ExperimentDir, log_dirs: Sequence[Path], submitted: Submitted | None, left: bool = False
+        self, experiment: ExperimentDir, log_dirs: Sequence[Path], submitted: Submitted | None, is_left: bool = False
     ) -> None:
         self.directory = experiment.path
         """The record of the call, below the prefix's `.runslot`: what `runslot status` and `runslot resume` take."""
@@ -25,7 +25,7 @@ class Launched:
         """The directory of each run, in order."""
         self._experiment = experiment
         self._submitted = submitted
-        self._left = left
+        self._left = is_left
         """Its runs were left to an engine's own queue."""
 
     @property

@@ -46,8 +46,8 @@ def runs_of_call(space: Space, seed: int | str | None, exp_id: int | str) -> lis
 def _drawn_runs(space: Space, seed: int | str | None, first: int) -> Iterator[CallRun]:
     for count, variant in enumerate(variants_of(space)):
         refuse_dots(variant)
-        wanted = variant.get("seed") if seed is None else seed
-        drawn = random.randint(0, _SEEDS) if wanted is None else _number(wanted, "seed")  # noqa: S311  not a secret
+        seed_given = variant.get("seed") if seed is None else seed
+        drawn = random.randint(0, _SEEDS) if seed_given is None else _number(seed_given, "seed")  # noqa: S311  not a secret
         of_variant = variant.get("exp_id") if first == 0 else None
         number = first + count if of_variant is None else _number(of_variant, "exp_id")
         if number < 0:
@@ -55,13 +55,13 @@ def _drawn_runs(space: Space, seed: int | str | None, first: int) -> Iterator[Ca
         yield CallRun(variant.name, {k: v for k, v in variant.items() if k not in ADDED}, drawn, number)
 
 
-def _number(value: Any, what: str) -> int:
+def _number(value: Any, name: str) -> int:
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
         number = None
     if number is None or isinstance(value, bool) or (number != value and not isinstance(value, str)):
-        raise InvalidInput(f"{what} must be a whole number, as a number or as text, not {value!r}")
+        raise InvalidInput(f"{name} must be a whole number, as a number or as text, not {value!r}")
     return number
 
 

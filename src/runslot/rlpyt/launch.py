@@ -52,7 +52,7 @@ def run_experiments(
 ) -> Outcomes:
     """Run `script` for every variant `runs_per_setting` times, and return the outcomes when all have ended.
 
-    As many run at a time as `affinity_code` has run slots; run IDs vary slowest. Each is argv
+    As many run at a time as `affinity_code` has run slots; run IDs vary slowest. Each is called
     `python script slot_affinity_code log_dir run_ID *common_args *runs_args[i]` on the CPUs of its slot, and finds its
     variant with `load_variant(log_dir)`. All lies in `<root>/local/<yyyymmdd>/<hhmmss>/<experiment_title>`, in
     `log_dirs[i]` and there in `run_<run_ID>`.
@@ -68,8 +68,8 @@ def run_experiments(
         raise InvalidInput("variants is empty: nothing would run")
     refuse_shared_directories(runs)
     plan = Plan(file, tuple(_distinct(runs)), {}, Path(script).absolute().parent, os.fspath(script))
-    wanted = Path(get_log_dir(experiment_title))
-    directory = ExperimentDir(make_exclusively(wanted.parent, wanted.name))
+    log_dir = Path(get_log_dir(experiment_title))
+    directory = ExperimentDir(make_exclusively(log_dir.parent, log_dir.name))
     write_plan(directory, plan)
     _write_tree(directory, log_dirs, runs_per_setting)
     return launch(directory, Printer(), fresh=True)
@@ -161,7 +161,7 @@ def _log_dir(log_dir: str) -> str:
     """Return a variant's directory, or refuse one that leads out, or in which the experiment's own files lie."""
     name = safe_directory(os.fspath(log_dir))
     files = ExperimentDir("")
-    taken = (
+    reserved = (
         files.requests,
         files.provenance,
         files.payloads,
@@ -169,7 +169,7 @@ def _log_dir(log_dir: str) -> str:
         files.runs_file,
         files.journal_file,
     )
-    if name.partition("/")[0] in map(str, taken):
+    if name.partition("/")[0] in map(str, reserved):
         raise InvalidInput(f"log_dirs has {log_dir!r}, where the experiment's own files lie; choose another name")
     return name
 
@@ -181,11 +181,11 @@ def _run(variant: dict[str, Any], name: str, run_ID: int, arguments: tuple[str, 
 
 def _distinct(runs: Iterable[Run]) -> Iterator[Run]:
     """Give runs that differ in nothing but their directory ids of their own: rlpyt's scripts may repeat a variant."""
-    taken: set[str] = set()
+    ids: set[str] = set()
     for run in runs:
         repeated = (*run.arguments, run.directory)
-        distinct = run if run.id not in taken else replace(run, id=run_id(run.variant, run.run_ID, repeated))
-        taken.add(distinct.id)
+        distinct = run if run.id not in ids else replace(run, id=run_id(run.variant, run.run_ID, repeated))
+        ids.add(distinct.id)
         yield distinct
 
 

@@ -248,8 +248,8 @@ def _put_back(state: State, event: SlotTaken, now: float) -> tuple[State, list[A
         return replace(state, running=running), [Drop(event.key, "stopped before it started")]
     at = now if was.occupies else now + event.retry_after
     again = _insert(state.again, Waiting(at, event.key, was.attempt))
-    taken = {**state.taken_until, **dict.fromkeys(was.occupies, now + event.retry_after)}
-    return replace(state, running=running, again=again, taken_until=taken), []
+    taken_until = {**state.taken_until, **dict.fromkeys(was.occupies, now + event.retry_after)}
+    return replace(state, running=running, again=again, taken_until=taken_until), []
 
 
 def _do_again(state: State, event: Vanished, now: float) -> State:
@@ -290,17 +290,17 @@ def _worth_retrying(outcome: Outcome, policy: Policy) -> bool:
 
 def _stop(state: State, event: StopAsked | GivenUp) -> tuple[State, list[Action]]:
     everything = event.keys is None
-    why = event.why if isinstance(event, GivenUp) else "stopped before it started"
-    asked = state.running if event.keys is None else [key for key in event.keys if key in state.running]
-    actions: list[Action] = [Stop(key, event.kill) for key in asked if isinstance(event, StopAsked)]
-    running = {k: replace(run, stopping=True) if k in asked else run for k, run in state.running.items()}
+    reason = event.why if isinstance(event, GivenUp) else "stopped before it started"
+    stopping = state.running if event.keys is None else [key for key in event.keys if key in state.running]
+    actions: list[Action] = [Stop(key, event.kill) for key in stopping if isinstance(event, StopAsked)]
+    running = {k: replace(run, stopping=True) if k in stopping else run for k, run in state.running.items()}
     state = replace(state, running=running)
     if everything:
-        state, drops = _drop_all(state, why)
+        state, drops = _drop_all(state, reason)
         return state, actions + drops
     again = tuple(waiting for waiting in state.again if waiting.key not in (event.keys or ()))
     queued = {*state.queue[state.position :], *state.held, *(waiting.key for waiting in state.again)}
-    drops = [Drop(key, why) for key in event.keys or () if key in queued]
+    drops = [Drop(key, reason) for key in event.keys or () if key in queued]
     dropped = state.dropped | {drop.key for drop in drops if isinstance(drop, Drop)}
     held = tuple(key for key in state.held if key not in dropped)
     return replace(state, again=again, held=held, dropped=dropped), actions + drops
@@ -322,11 +322,11 @@ def _continue(state: State, keys: tuple[Key, ...]) -> State:
     return replace(state, paused=paused, queue=queue, position=0, held=held)
 
 
-def _drop_all(state: State, why: str) -> tuple[State, list[Action]]:
+def _drop_all(state: State, reason: str) -> tuple[State, list[Action]]:
     keys = [key for key in (*state.queue[state.position :], *state.held) if key not in state.dropped]
     keys += [waiting.key for waiting in state.again]
     state = replace(state, queue=(), position=0, held=(), again=(), stopped=True)
-    return state, [Drop(key, why) for key in keys]
+    return state, [Drop(key, reason) for key in keys]
 
 
 # ---- starting ---------------------------------------------------------------------------------------------------
@@ -335,8 +335,8 @@ def _drop_all(state: State, why: str) -> tuple[State, list[Action]]:
 def _fill_slots(state: State, now: float) -> tuple[State, list[Action]]:
     if state.stopped or not state.waiting:
         return state, []
-    taken = {slot: until for slot, until in state.taken_until.items() if until > now}
-    state = replace(state, taken_until=taken)
+    still_taken = {slot: until for slot, until in state.taken_until.items() if until > now}
+    state = replace(state, taken_until=still_taken)
     if state.slots is None:
         free: Iterable[SlotIndex | None] = [None] * state.waiting
     else:
@@ -354,9 +354,9 @@ def _fill_slots(state: State, now: float) -> tuple[State, list[Action]]:
 
 
 def _next_run(state: State, now: float) -> tuple[State, Waiting | None]:
-    due = next((each for each in state.again if each.at <= now and each.key not in state.paused), None)
+    due = next((waiting for waiting in state.again if waiting.at <= now and waiting.key not in state.paused), None)
     if due is not None:
-        return replace(state, again=tuple(each for each in state.again if each is not due)), due
+        return replace(state, again=tuple(waiting for waiting in state.again if waiting is not due)), due
     position = state.position
     while position < len(state.queue) and state.queue[position] in state.dropped:
         position += 1
@@ -367,4 +367,4 @@ def _next_run(state: State, now: float) -> tuple[State, Waiting | None]:
 
 
 def _insert(again: tuple[Waiting, ...], waiting: Waiting) -> tuple[Waiting, ...]:
-    return tuple(heapq.merge(again, (waiting,), key=lambda each: (each.at, each.key)))
+    return tuple(heapq.merge(again, (waiting,), key=lambda entry: (entry.at, entry.key)))

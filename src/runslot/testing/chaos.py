@@ -79,16 +79,16 @@ def chaos(directory: Path, seconds: float, say: Callable[[str], None]) -> Report
         if report.experiments >= 2 and time.monotonic() >= end:
             break
         share = max(end - time.monotonic(), seconds / 4)
-        one = _Sweep(kind, work, directory / "runs", environment, chance, report)
-        one.survive(min(share, seconds / 2))
+        sweep = _Sweep(kind, work, directory / "runs", environment, chance, report)
+        sweep.survive(min(share, seconds / 2))
         say(f"{kind}s: {_RUNS} runs, so far killed {kills_said(report.kills)}")
     return report
 
 
 def kills_said(kills: Mapping[str, int]) -> str:
     """Return who was killed how often, in words."""
-    said = [f"{count} {whom}{'' if count == 1 else 's'}" for whom, count in sorted(kills.items())]
-    return ", ".join(said) or "nobody"
+    parts = [f"{count} {whom}{'' if count == 1 else 's'}" for whom, count in sorted(kills.items())]
+    return ", ".join(parts) or "nobody"
 
 
 def launch_quietly() -> None:
@@ -159,7 +159,7 @@ class _Sweep:
             self._resume()
         self._report.experiments += 1
         self._report.runs += _RUNS
-        self._report.problems += [f"{self._directory.path}: {said}" for said in problems_of(self._directory)]
+        self._report.problems += [f"{self._directory.path}: {problem}" for problem in problems_of(self._directory)]
 
     def _launch(self) -> subprocess.Popen[bytes]:
         return launcher_process(self._directory, self._environment)
@@ -177,7 +177,7 @@ class _Sweep:
             self._launcher.wait()
 
     def _unfinished(self) -> bool:
-        return any(each.state != "succeeded" for each in read_status(self._directory).runs)
+        return any(run.state != "succeeded" for run in read_status(self._directory).runs)
 
     def _kill_someone(self) -> None:
         # A launcher takes long to start: were it killed as often as the others, little else would happen.
@@ -197,25 +197,25 @@ class _Sweep:
         self._report.kills[whom] += 1
 
     def _victims(self, whom: str) -> list[int]:
-        found = [self._launcher.pid]
+        pids = [self._launcher.pid]
         for generation in ("launcher", "template", "keeper", "run"):
             if generation == whom:
                 break
-            found = [child for each in found for child in _children(each)]
-        return found
+            pids = [child for parent in pids for child in _children(parent)]
+        return pids
 
 
 def problems_of(directory: ExperimentDir) -> Iterator[str]:
     """Yield what is wrong with an experiment of `PROGRAM` that ought to have succeeded: losses, doubles, orphans."""
     status = read_status(directory)
     executions = _executions(directory)
-    for each in status.runs:
-        run = each.run.directory
-        if each.state != "succeeded":
-            yield f"{run} is {each.state}, and was resumed {_LAST_RESUMES} times"
+    for entry in status.runs:
+        run = entry.run.directory
+        if entry.state != "succeeded":
+            yield f"{run} is {entry.state}, and was resumed {_LAST_RESUMES} times"
         elif not any(ended for _, ended in executions.get(run, {}).values()):
             yield f"{run} is said to have succeeded, and never ended"
-        yield from _doubled(run, executions.get(run, {}), each.attempts)
+        yield from _doubled(run, executions.get(run, {}), entry.attempts)
     yield from _left_behind(status)
 
 
@@ -225,16 +225,16 @@ _Execution = tuple[float, float | None]
 
 def _executions(directory: ExperimentDir) -> dict[str, dict[int, _Execution]]:
     """Return the executions of each run, by pid."""
-    found: dict[str, dict[int, _Execution]] = {}
+    executions: dict[str, dict[int, _Execution]] = {}
     marks = directory.path / "marks"
     for line in marks.read_text().splitlines() if marks.exists() else ():
         word, run, pid, moment = line.split()
-        own = found.setdefault(run, {})
+        of_run = executions.setdefault(run, {})
         if word == "begin":
-            own[int(pid)] = (float(moment), None)
-        elif int(pid) in own:
-            own[int(pid)] = (own[int(pid)][0], float(moment))
-    return found
+            of_run[int(pid)] = (float(moment), None)
+        elif int(pid) in of_run:
+            of_run[int(pid)] = (of_run[int(pid)][0], float(moment))
+    return executions
 
 
 def _doubled(run: str, executions: Mapping[int, _Execution], attempts: int) -> Iterator[str]:
@@ -247,17 +247,17 @@ def _doubled(run: str, executions: Mapping[int, _Execution], attempts: int) -> I
 
 
 def _left_behind(status: ExperimentStatus) -> Iterator[str]:
-    for each in status.runs:
-        attempt = status.directory.run_dir(each.run, status.file).read_attempt()
-        if attempt is not None and keeper_lives(status.directory.run_dir(each.run, status.file), attempt):
-            yield f"{each.run.directory} has a keeper still, process {attempt.pid}"
-    wanted = b"RUNSLOT_RUN=" + os.fsencode(status.directory.path) + b"/"
+    for run in status.runs:
+        attempt = status.directory.run_dir(run.run, status.file).read_attempt()
+        if attempt is not None and keeper_lives(status.directory.run_dir(run.run, status.file), attempt):
+            yield f"{run.run.directory} has a keeper still, process {attempt.pid}"
+    marker = b"RUNSLOT_RUN=" + os.fsencode(status.directory.path) + b"/"
     for environment in Path("/proc").glob("[0-9]*/environ"):
         try:
-            left = wanted in environment.read_bytes()
+            is_marked = marker in environment.read_bytes()
         except OSError:  # ended meanwhile, or another user's
             continue
-        if left:
+        if is_marked:
             yield f"process {environment.parent.name} of a run is alive"
 
 
@@ -266,4 +266,4 @@ def _children(pid: int) -> list[int]:
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except OSError:  # it has ended, or this system has no /proc: then launchers alone are killed
         return []
-    return [int(each) for each in text.split()]
+    return [int(word) for word in text.split()]

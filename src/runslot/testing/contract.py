@@ -86,9 +86,9 @@ class Place:
             timeout=timeout,
             stdin=subprocess.DEVNULL,
         )
-        said = f"{arguments}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert status is None or done.returncode == status, said
-        assert "Traceback (most recent call last)" not in done.stderr, said
+        report = f"{arguments}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert status is None or done.returncode == status, report
+        assert "Traceback (most recent call last)" not in done.stderr, report
         return done
 
     def options(self) -> list[str]:
@@ -112,8 +112,8 @@ class Place:
     @property
     def experiment(self) -> Path:
         """The one experiment that was launched."""
-        (found,) = (self.directory / "runs").glob("*/[0-9]*")
-        return found
+        (directory,) = (self.directory / "runs").glob("*/[0-9]*")
+        return directory
 
     def status(self) -> dict[str, Any]:
         """Return what `runslot status` says of it."""
@@ -123,7 +123,7 @@ class Place:
     def outcomes(self) -> dict[str, Mapping[str, Any]]:
         """Return the outcome of each run, by its variant's `how`."""
         runs = self.status()["runs"]
-        return {each["variant"].get("how", each["directory"]): each["outcome"] or each for each in runs}
+        return {run["variant"].get("how", run["directory"]): run["outcome"] or run for run in runs}
 
     def begun(self) -> dict[str, int]:
         """Return how often each run was executed, by its directory, as far as that has come home."""
@@ -132,7 +132,7 @@ class Place:
 
     def alive(self) -> list[int]:
         """Return the processes of its runs that are alive on this machine, in whatever namespace."""
-        found = []
+        pids = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
@@ -140,17 +140,17 @@ class Place:
             except OSError:  # ended meanwhile
                 continue
             if self.token.encode() in words and b"program.py" in words and state != "Z" and b"runslot" not in words:
-                found.append(int(entry.name))
-        return found
+                pids.append(int(entry.name))
+        return pids
 
 
 def until(look: Callable[[], Any], seconds: float = 120.0, what: str = "") -> Any:
     """Wait until something is true, and return it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        found = look()
-        if found:
-            return found
+        value = look()
+        if value:
+            return value
         time.sleep(0.1)
     raise AssertionError(f"{what or look} not within {seconds:g} s")
 
@@ -292,12 +292,12 @@ class LauncherContract:
             *place.command(),
         )
         until(lambda: len(place.alive()) >= 2, what="both runs are alive")
-        (run,) = [each for each in place.status()["runs"] if each["variant"]["how"] == "sleep 300"]
+        (run,) = [status for status in place.status()["runs"] if status["variant"]["how"] == "sleep 300"]
 
         place("stop", str(place.experiment), run["run"])
         launch.wait(180)
 
-        kinds = {how: outcome["kind"] for how, outcome in place.outcomes().items()}
+        kinds = {ending: outcome["kind"] for ending, outcome in place.outcomes().items()}
         assert kinds == {"sleep 15": "succeeded", "sleep 300": "stopped"}
 
     def test_runs_outlive_their_launcher_and_are_adopted(self, place: Place) -> None:
@@ -346,5 +346,5 @@ class LauncherContract:
 def _toml(value: Any) -> str:
     """Return a value as TOML has it; JSON's text and lists are the same, tables are inline."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + "}"
     return json.dumps(value)

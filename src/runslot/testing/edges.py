@@ -82,9 +82,9 @@ class _Sweep:
             yield "its launcher hangs"
             self.launcher.kill()
         self.launcher.wait()
-        for each in read_status(self.directory).runs:
-            if each.state != "succeeded":
-                yield f"{each.run.directory} is {each.state}"
+        for run in read_status(self.directory).runs:
+            if run.state != "succeeded":
+                yield f"{run.run.directory} is {run.state}"
         ended = self.lines("end")
         yield from (
             f"run {seed} ended {ended.count(seed)} times" for seed in map(str, range(_RUNS)) if ended.count(seed) != 1
@@ -148,7 +148,7 @@ def stopped_keeper(place: Path, environment: Mapping[str, str]) -> Iterator[str]
     run_0 = next(run.id for run in sweep.directory.read_runs() if run.directory == "run_0")
     states = {"timed_out", "lost"}
     if not sweep.wait(
-        lambda: {each.state for each in read_status(sweep.directory).runs if each.run.id == run_0} <= states
+        lambda: {entry.state for entry in read_status(sweep.directory).runs if entry.run.id == run_0} <= states
     ):
         yield "a stopped keeper let its run go on beyond the time limit"
     sweep.launcher.send_signal(signal.SIGTERM)
@@ -165,13 +165,13 @@ def foreign_host(place: Path, environment: Mapping[str, str]) -> Iterator[str]:
     sweep.launcher.kill()
     sweep.launcher.wait()
     status = read_status(sweep.directory)
-    for each in status.runs:
-        if each.state == "running" and each.attempt is not None:
-            os.kill(each.attempt.pid, signal.SIGKILL)
-            _rename_host(status.directory.run_dir(each.run, status.file).attempt_file)
+    for run in status.runs:
+        if run.state == "running" and run.attempt is not None:
+            os.kill(run.attempt.pid, signal.SIGKILL)
+            _rename_host(status.directory.run_dir(run.run, status.file).attempt_file)
     _rename_host(sweep.directory.lock_file)
     time.sleep(0.2)  # in which the kernel ends what the keepers had
-    lost = [each for each in read_status(sweep.directory).runs if each.state == "running"]
+    lost = [run for run in read_status(sweep.directory).runs if run.state == "running"]
     if lost:
         yield f"{len(lost)} runs of a node that is gone are said to run"
     yield from sweep.finish(take_over=True)
