@@ -53,7 +53,7 @@ class Experiment:
     name: str
     work: Work
     """A function, `"file.py:function"`, or a command as a list of arguments with `{key}` for values."""
-    variants: Iterable[Variant] | Mapping[str, Any] | None = None
+    variants: Iterable[Variant | Mapping[str, Any]] | Mapping[str, Any] | None = None
     """A space (`grid`, `zipped`, `sample`, …), a list of dicts, or a dict, which is a grid."""
     seeds: int | Sequence[int] = 1
     """How many seeds (0, 1, …), or which; a `seed` key in the variants replaces them."""

@@ -59,7 +59,7 @@ class Plan:
 def make_plan(
     name: str,
     work: Work,
-    variants: Iterable[Variant] | Mapping[str, Any] | None,
+    variants: Iterable[Variant | Mapping[str, Any]] | Mapping[str, Any] | None,
     seeds: int | Sequence[int],
     resources: Resources,
     policy: Policy,
@@ -160,7 +160,7 @@ def with_plain_names(plan: Plan) -> Plan:
     return replace(plan, runs=tuple(runs))
 
 
-def as_space(variants: Iterable[Variant] | Mapping[str, Any] | None) -> Iterable[Variant]:
+def as_space(variants: Iterable[Variant | Mapping[str, Any]] | Mapping[str, Any] | None) -> Iterable[Variant]:
     """Return the space that was meant: none is one variant of defaults, a plain dict is a grid."""
     if variants is None:
         return single()
