@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from runslot import Experiment
+from runslot import Experiment, logger
 from runslot.engines.events import LaunchEvent
 from runslot.engines.open_experiment import OddRequest, OpenExperiment
 from runslot.errors import RunslotError
@@ -30,6 +30,7 @@ from runslot.experiment.status import read_status
 from runslot.launch.launch import launch
 from runslot.launch.pause import pause
 from runslot.launch.stop import stop
+from runslot.transport.bucket import Pusher, Share, open_store, pull
 
 pytestmark = [
     pytest.mark.fault,
@@ -311,6 +312,92 @@ def _write(experiment: ExperimentDir, name: str) -> None:
         experiment.append_runs(experiment.read_runs())
     (outcome,) = launch(experiment, quietly)
     raise RunslotError(outcome.message)
+
+
+def others_link(link: Path, target: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+    os.chown(link, STRANGER, STRANGER, follow_symlinks=False)
+
+
+@AS_ROOT
+def test_a_run_writes_through_no_link_that_another_user_laid_for_what_it_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(_variant: dict) -> None:
+        for step in range(3):
+            logger.record_tabular("step", step)
+            if step:
+                logger.record_tabular("loss", step)  # a column more: the file is written anew
+            logger.dump_tabular()
+            logger.save_itr_params(step, {"weights": [step]})
+            logger.log("a line")
+
+    monkeypatch.setenv("RUNSLOT_SINKS", "jsonl")
+    experiment = Experiment("bait", train, root=tmp_path / "r", seeds=2, snapshot_mode="last").prepare()
+    logs = ("progress.csv", "debug.log", "progress.jsonl", "params.pkl", "variant.json")
+    laid = [*(("run_0", name) for name in logs), ("run_1", ".progress.csv.wider"), ("run_1", "logger_problems.json")]
+    victims = [tmp_path / f"private {name}" for _, name in laid]
+    for victim, (run, name) in zip(victims, laid, strict=True):
+        victim.write_text("precious")
+        others_link(experiment.path / run / name, victim)
+    outcomes = launch(experiment, quietly)
+    assert [outcome.kind for outcome in outcomes] == ["succeeded"] * 2  # what cannot be logged fails no run
+    assert [victim.read_text() for victim in victims] == ["precious"] * len(victims)
+    notes = " ".join(outcomes[0].notes)
+    assert "progress.csv: failed" in notes
+    assert "is a link that another user made" in notes
+
+
+@AS_ROOT
+@pytest.mark.parametrize("name", ["requests", "workers", "payloads", "cloud", "slurm"])
+def test_no_directory_of_an_experiment_is_one_that_another_users_link_leads_to(tmp_path: Path, name: str) -> None:
+    experiment = Experiment("bait", ["true"], root=tmp_path / "r").prepare()
+    private = tmp_path / "private"
+    private.mkdir()
+    others_link(experiment.path / name, private)
+    for act in (lambda: launch(experiment, quietly), lambda: experiment.request("stop"), lambda: work(experiment)):
+        with pytest.raises(LeadsOut, match=f"{name} is a link that another user made"):
+            act()
+    assert list(private.iterdir()) == []
+    os.chown(experiment.path / name, 0, 0, follow_symlinks=False)
+    assert launch(experiment, quietly).all_succeeded  # one's own link is a place of one's own
+
+
+def work(experiment: ExperimentDir) -> None:
+    OpenExperiment.as_worker(experiment, "w", {}, moved=False)
+
+
+@AS_ROOT
+def test_an_earlier_attempt_is_kept_in_no_place_that_another_users_link_leads_to(tmp_path: Path) -> None:
+    experiment = Experiment("bait", ["false"], root=tmp_path / "r").prepare()
+    launch(experiment, quietly)
+    private = tmp_path / "private"
+    private.mkdir()
+    others_link(experiment.path / "run_0" / "attempt_1", private)
+    (outcome,) = launch(experiment, quietly, failed=True)
+    assert outcome.kind == "lost"
+    assert "attempt_1 is a link that another user made" in outcome.message
+    assert list(private.iterdir()) == []
+
+
+@AS_ROOT
+def test_nothing_is_pulled_through_a_link_that_another_user_laid(tmp_path: Path) -> None:
+    home, private = tmp_path / "home", tmp_path / "private"
+    for place in (home / "lr=1", private):
+        place.mkdir(parents=True)
+    others_link(home / "lr=1" / "run_0", private)
+    (private / "outcome.json").write_text("precious")
+    machine, store, share = tmp_path / "machine", open_store(f"file://{tmp_path}/bucket"), Share("m", "b", 1)
+    (machine / "lr=1" / "run_0").mkdir(parents=True)
+    (machine / "lr=1" / "run_0" / "outcome.json").write_text("{}")
+    pusher = Pusher(store, share, machine, ["lr=1/run_0"], "m1")
+    pusher.claim()
+    pusher.push()
+    with pytest.raises(RunslotError, match="run_0 is a link that another user made: nothing is pulled"):
+        pull(store, share, home)
+    assert (private / "outcome.json").read_text() == "precious"
 
 
 @AS_ROOT

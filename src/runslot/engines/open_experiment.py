@@ -103,7 +103,7 @@ class OpenExperiment:
         file = _with_package(from_copy(directory.read(), directory))
         if moved:
             file, environment = as_here(file, directory, environment)
-        directory.worker(name).mkdir(parents=True, exist_ok=True)
+        directory.make_worker(name)
         journal = Journal(directory.worker_journal(name))
         return cls(directory, file, environment, None, journal, directory.worker_requests(name))
 

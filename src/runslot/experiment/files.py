@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import Damaged
-from runslot.experiment.owner import other_owner
+from runslot.experiment.owner import is_others_link, other_owner
 from runslot.hardware.lockfile import user_name
 
 LARGEST_OBJECT_BYTES = 64 << 20
@@ -78,16 +78,7 @@ def open_to_append(path: str | os.PathLike[str], flags: int = os.O_WRONLY) -> in
     Nothing is written through a link that another user made, nor into such a user's file, and a named pipe without a
     reader would hold the writer.
     """
-    flags |= os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
-    try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        if os.lstat(path).st_uid != os.geteuid():
-            why = "is a link that another user made: nothing is written through it; remove it"
-            raise OSError(errno.EINVAL, why, os.fspath(path)) from None
-        descriptor = os.open(path, flags, 0o666)
+    descriptor = open_unless_led(path, flags | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK)
     status = os.fstat(descriptor)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISCHR(status.st_mode)):
         why = f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}, not a file; remove it"
@@ -98,6 +89,20 @@ def open_to_append(path: str | os.PathLike[str], flags: int = os.O_WRONLY) -> in
         return descriptor
     os.close(descriptor)
     raise OSError(errno.EINVAL, why, os.fspath(path))
+
+
+def open_unless_led(path: str | os.PathLike[str], flags: int) -> int:
+    """Open a file as `os.open` does, to write into it; `OSError` where another user's link would lead elsewhere."""
+    flags |= os.O_CLOEXEC
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+    if is_others_link(path):
+        why = "is a link that another user made: nothing is written through it; remove it"
+        raise OSError(errno.EINVAL, why, os.fspath(path))
+    return os.open(path, flags, 0o666)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -44,7 +44,10 @@ def require_own(*paths: Path) -> None:
 
 
 def other_link(base: str, directory: str, every: bool) -> str | None:
-    """Return the first part of `directory`, below `base`, that is a link of another user's; with `every` any link."""
+    """Return the first part of `directory`, below `base`, that is a link of another user's; with `every` any link.
+
+    A link of root's is nobody's trap.
+    """
     path = base
     for part in directory.split("/"):
         path = f"{path}/{part}"
@@ -52,9 +55,25 @@ def other_link(base: str, directory: str, every: bool) -> str | None:
             status = os.lstat(path)
         except OSError:  # not there, nor what would be below it
             return None
-        if stat.S_ISLNK(status.st_mode) and (every or status.st_uid != os.geteuid()):
+        if stat.S_ISLNK(status.st_mode) and (every or _is_others(status.st_uid, path)):
             return path
     return None
+
+
+def is_others_link(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a link lies there that another user made: it may lead to any file of this one's.
+
+    Root's are no such: `/dev/stdout` is one, and who is root need not lay links.
+    """
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISLNK(status.st_mode) and _is_others(status.st_uid, path)
+
+
+def _is_others(uid: int, path: str | os.PathLike[str]) -> bool:
+    return uid not in {os.geteuid(), 0} and not _is_trusted(uid) and uid != _self_on(os.path.dirname(path))  # noqa: PTH120
 
 
 def _is_trusted(uid: int) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.experiment.processes import host_name
-from runslot.experiment.rundir import ExperimentDir, RunDir, write_json
+from runslot.experiment.rundir import ExperimentDir, RunDir, write_atomically, write_json
 
 _PATIENCE = 20.0
 """Seconds for git, which may read a large tree from a slow disk."""
@@ -72,11 +72,11 @@ def write_provenance(experiment: ExperimentDir, code: Path, script: str, origin:
     if git is not None:
         names = RunDir(directory)
         text = f"directory: {git.directory}\ngit hash: {git.commit}\ngit branch name: {git.branch}\n\n"
-        names.git_infos.write_text(text, errors="surrogateescape")
+        write_atomically(names.git_infos, text)
         for suffix, patch in ((".patch", git.unstaged), ("_staged.patch", git.staged)):
             if patch:
-                (directory / f"{git.file_name}{suffix}").write_text(patch + "\n", errors="surrogateescape")
-    RunDir(directory).script_name.write_text(script, errors="surrogateescape")
+                write_atomically(directory / f"{git.file_name}{suffix}", patch + "\n")
+    write_atomically(RunDir(directory).script_name, script)
     write_json(RunDir(directory).environment, _environment(git, sys.argv, origin))
 
 
@@ -93,7 +93,7 @@ def link_provenance(experiment: ExperimentDir, run_dir: RunDir) -> None:
         except FileExistsError:
             continue
         except OSError:
-            target.write_bytes(entry.read_bytes())
+            write_atomically(target, entry.read_bytes())
 
 
 def _environment(git: GitInfo | None, argv: Sequence[str], origin: str) -> dict[str, object]:

@@ -24,7 +24,7 @@ from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Record,
 from runslot.experiment.shape import FORMAT
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str | bytes) -> None:
     """Replace `path` by rename, so that a reader, or a kill at any instant, sees the old text or the new."""
     # Plain system calls: this runs twice in every keeper, where whatever is touched is copied first.
     directory, name = os.path.split(path)
@@ -32,7 +32,7 @@ def write_atomically(path: Path, text: str) -> None:
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
-            data = text.encode("utf-8", "surrogateescape")
+            data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
             while data:
                 data = data[os.write(descriptor, data) :]
         finally:
@@ -238,8 +238,7 @@ class RunDir:
         this again. `progress.csv` is kept under another name, because viskit takes every directory that has one,
         and parameters beside it, for a run.
         """
-        kept = self.kept_attempt(self.last_attempt() or 1)
-        kept.mkdir(exist_ok=True)
+        kept = self._make_kept(self.last_attempt() or 1)
         stay = {self.run_file, self.variant_file, self.variant_pickle, self.outcome_file, self.attempt_file}
         stay |= {self.git_infos, self.script_name, self.environment, self.experiment_pickle}
         for entry in sorted(self.path.iterdir()):
@@ -271,9 +270,13 @@ class RunDir:
             try:
                 read()
             except Damaged:
-                kept = self.kept_attempt(attempt)
-                kept.mkdir(exist_ok=True)
-                file.rename(kept / file.name)
+                file.rename(self._make_kept(attempt) / file.name)
+
+    def _make_kept(self, attempt: int) -> Path:
+        kept = self.kept_attempt(attempt)
+        kept.mkdir(exist_ok=True)
+        _refuse_others_links(str(self.path), kept.name)
+        return kept
 
     def is_complete(self) -> bool:
         """Tell whether `run.json` is there and can be read."""
@@ -289,6 +292,9 @@ class LeadsOut(RunslotError):
 
 COLLECTION = ".runslot"
 """Where a collection keeps the records of the calls that share it."""
+
+_OWN_DIRECTORIES = ("requests", "workers", "payloads", "provenance", "slurm", "pbs", "cloud", ".incoming")
+"""What runslot makes in an experiment's directory beside its runs, itself and by its engines."""
 
 _BENEATH = frozenset({"", ".", ".."})
 """Parts of a path that no run's directory has: it would not lie below the experiment."""
@@ -418,8 +424,7 @@ class ExperimentDir:
 
     def refuse_others_links(self, run: Run, file: ExperimentFile) -> None:
         """Raise `LeadsOut` where a link that another user made would lead what is written for `run` elsewhere."""
-        if link := other_link(self.runs_base(file), run.directory, every=False):
-            raise LeadsOut(f"{link} is a link that another user made: nothing is written through it; remove it")
+        _refuse_others_links(self.runs_base(file), run.directory)
         require_own(Path(self.runs_base(file), run.directory))  # or it may be changed into one
 
     def runs_base(self, file: ExperimentFile) -> str:
@@ -438,8 +443,19 @@ class ExperimentDir:
         return other_owner(self.path) is not None
 
     def require_own(self) -> None:
-        """Raise `OthersFiles` where the experiment is another user's: before anything is written or signalled."""
+        """Raise `OthersFiles` where the experiment is another user's: before anything is written or signalled.
+
+        `LeadsOut` where another user laid a link in the place of one of its own directories.
+        """
         require_own(self.path, self.experiment_file, self.runs_file)
+        for name in _OWN_DIRECTORIES:
+            _refuse_others_links(str(self.path), name)
+
+    def make_worker(self, name: str) -> Path:
+        """Make the directory of one worker, and return it."""
+        _refuse_others_links(str(self.path), f"{self.workers.name}/{name}")
+        self.worker(name).mkdir(parents=True, exist_ok=True)
+        return self.worker(name)
 
     def read(self) -> ExperimentFile:
         """Read `experiment.json`; `NotFound` where this is no experiment directory."""
@@ -473,6 +489,7 @@ class ExperimentDir:
         """Leave a request for the launcher at work, or a worker, by rename; returns its file, which that removes."""
         self.require_own()
         requests = self.requests if worker is None else self.worker_requests(worker)
+        _refuse_others_links(str(self.path), requests.relative_to(self.path).as_posix())
         file = _next_request(requests, "json")
         write_json(file, {"format": FORMAT, "verb": verb, "arguments": list(arguments)})
         return file
@@ -483,6 +500,11 @@ class ExperimentDir:
         file = _next_request(self.requests, verb)
         file.touch()
         return file
+
+
+def _refuse_others_links(base: str, directory: str) -> None:
+    if link := other_link(base, directory, every=False):
+        raise LeadsOut(f"{link} is a link that another user made: nothing is written through it; remove it")
 
 
 def _next_request(requests: Path, suffix: str) -> Path:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from runslot.errors import Busy, InvalidInput, NotFound
 from runslot.experiment.disk import sync_soon
+from runslot.experiment.files import open_to_append
 from runslot.experiment.provenance import write_provenance
 from runslot.experiment.records import Run
-from runslot.experiment.rundir import ExperimentDir, write_json
+from runslot.experiment.rundir import ExperimentDir, write_atomically, write_json
 from runslot.experiment.shortage import shortage_of
 from runslot.launch.code_change import changes_between, what
 from runslot.launch.plan import Plan
@@ -88,7 +89,7 @@ def write_plan(experiment: ExperimentDir, plan: Plan) -> None:
     _write_pickles(experiment, plan.pickles)
     write_provenance(experiment, plan.code, plan.script, (plan.file.code or {}).get("origin", ""))
     experiment.append_runs(plan.runs)
-    experiment.journal_file.touch()
+    os.close(open_to_append(experiment.journal_file))
     write_json(experiment.experiment_file, replace(plan.file, run_count=len(plan.runs)).to_json())
     _keep_from_power_cuts(experiment, plan)
 
@@ -152,9 +153,7 @@ def _write_pickles(experiment: ExperimentDir, pickles: Mapping[str, bytes]) -> N
     for name, data in pickles.items():
         path = experiment.path / name
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        write_atomically(path, data)
 
 
 def is_newest(experiment: ExperimentDir) -> bool:

@@ -12,7 +12,7 @@ from runslot import logger
 from runslot.errors import InvalidInput, RunslotError
 from runslot.execute.functions import call_function, seed_everything, set_gpu_mode
 from runslot.experiment.records import Function
-from runslot.experiment.rundir import RunDir
+from runslot.experiment.rundir import RunDir, write_atomically
 from runslot.first_import import FirstImport
 from runslot.launch.function_pickle import by_value
 from runslot.launchkit.code import GitTuple, code_directory, git_infos_of, script_path
@@ -97,4 +97,4 @@ def save_arguments(directory: Path, arguments: Mapping[str, Any]) -> None:
     content = {"run_experiment_here_kwargs": dict(arguments)}
     plain_enough = is_plain(dict(arguments["variant"]))
     data = pickle.dumps(content) if plain_enough else by_value(content, "the variant, for experiment.pkl,")
-    RunDir(directory).experiment_pickle.write_bytes(data)
+    write_atomically(RunDir(directory).experiment_pickle, data)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from runslot import logger
 from runslot.execute.functions import seed_everything
 from runslot.experiment.provenance import read_git
-from runslot.experiment.rundir import RunDir
+from runslot.experiment.rundir import RunDir, write_atomically
 from runslot.experiment.settings import default_root
 from runslot.logger.directories import log_dir_name, make_log_dir
 
@@ -83,7 +83,7 @@ def save_experiment_data(dictionary: Mapping[str, Any], log_dir: str) -> None:
         import cloudpickle
 
         data = cloudpickle.dumps(dictionary)
-    RunDir(log_dir).experiment_pickle.write_bytes(data)
+    write_atomically(RunDir(log_dir).experiment_pickle, data)
 
 
 def dict_to_safe_json(d: Mapping[str, Any]) -> dict[str, Any]:

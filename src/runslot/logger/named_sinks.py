@@ -13,7 +13,7 @@ from typing import Any
 
 from runslot.errors import InvalidInput, nearest
 from runslot.experiment.current import current_run
-from runslot.experiment.files import read_json
+from runslot.experiment.files import open_unless_led, read_json
 from runslot.experiment.rundir import RunDir
 from runslot.logger.cells import Plain
 from runslot.logger.sinks import Sink
@@ -26,7 +26,7 @@ class JsonLines:
     """`progress.jsonl`: a line a row with `iteration`, `time` (Unix, seconds) and `row`; what is not finite is text."""
 
     def __init__(self, directory: Path) -> None:
-        self._fd = os.open(directory / "progress.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._fd = open_unless_led(directory / "progress.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def write(self, row: Mapping[str, Plain], iteration: int) -> None:
         """Append one line."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runslot.errors import Busy
+from runslot.experiment.files import open_unless_led
 from runslot.logger.cells import GAP, Plain, line, row_line
 
 _BLOCK = 1 << 20
@@ -164,7 +165,7 @@ class ProgressFile:
 
     def _open_locked(self) -> int:
         while True:
-            fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            fd = open_unless_led(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             try:
                 if not _lock(fd, self.path) or _same_file(fd, self.path):
                     return fd
@@ -200,7 +201,7 @@ class ProgressFile:
             self._set_columns(columns)
             return
         copy = self.path.with_name(f".{self.path.name}.wider")
-        fd = os.open(copy, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        fd = open_unless_led(copy, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC)
         try:
             _lock(fd, copy)
             with os.fdopen(os.dup(fd), "wb") as target, self.path.open("rb") as source:

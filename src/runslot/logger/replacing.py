@@ -17,7 +17,8 @@ def replacing(path: Path, *, fsync: bool) -> Iterator[BinaryIO]:
     """Open a file that becomes `path` when the block ends well; a kill leaves the old file or the new."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}~")
     try:
-        with temporary.open("w+b") as file:
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(temporary, flags, 0o666), "w+b") as file:
             yield file
             if fsync:
                 file.flush()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from runslot.experiment.files import open_unless_led
+
 
 class TextFile:
     """A text file that grows; opened at the first line, and again after it failed or vanished."""
@@ -33,7 +35,7 @@ class TextFile:
 
     def _open(self) -> None:
         self.close()
-        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._fd = open_unless_led(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             end = os.fstat(self._fd).st_size
             if end and os.pread(self._fd, 1, end - 1) != b"\n":

@@ -6,6 +6,7 @@ With managed jobs SkyPilot's controller rents anew, and the care is to look how 
 from __future__ import annotations
 
 import fcntl
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -17,7 +18,8 @@ from runslot.engines.sky.client import Seen, SkyPilot
 from runslot.engines.sky.rental import Rented
 from runslot.engines.sky.tasks import Machine
 from runslot.errors import RunslotError
-from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.files import open_to_append
+from runslot.experiment.rundir import ExperimentDir, write_atomically
 from runslot.transport.bucket import Listing, Share
 from runslot.transport.bucket import requests as asked
 from runslot.transport.bucket.inventory import Damaged
@@ -189,7 +191,7 @@ class Care:
         self._set(launched=(*rented.launched, time.time()))
         self._home.say(f"renting {rented.name}: {rented.what or rented.infra}, ${rented.price:.3f} an hour")
         try:
-            with self._renting_file().open("w") as file:
+            with os.fdopen(open_to_append(self._renting_file()), "a") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 self._sky.rent(task, rented.name, managed=rented.managed, hold=file.fileno())
         except RunslotError as error:
@@ -237,7 +239,7 @@ class Care:
         """Wait where who rents for a launch that has died is still at it: a machine that comes is not to be missed."""
         self._renting = True
         said = False
-        with self._renting_file().open("a") as file:
+        with os.fdopen(open_to_append(self._renting_file()), "a") as file:
             while True:
                 self._renting = not _is_free(file)  # at least once: a launch may be closed before its thread is here
                 if not self._renting or (self._closed.is_set() and not self.given_up()):
@@ -293,7 +295,7 @@ class Care:
         name = self.rented.name
         file = self._experiment.path / "cloud" / f"{name}.log"
         try:
-            file.write_text(self._sky.log(name, managed=self.rented.managed))
+            write_atomically(file, self._sky.log(name, managed=self.rented.managed))
         except (OSError, RunslotError) as error:
             self._home.say(f"what {name} printed could not be had: {error}")
         if seen.job == "FAILED_SETUP":

@@ -13,6 +13,7 @@ from typing import Any
 
 from runslot.engines.sky.driver.quota import Quota
 from runslot.errors import InvalidInput, NotInstalled, RunslotError, extra_said
+from runslot.experiment.files import open_to_append
 from runslot.transport.zipapp import one_file
 
 _PATIENCE = {"credentials": 180, "offer": 180, "quotas": 180, "alive": 300, "look": 300, "log": 120, "give_back": 1200}
@@ -150,5 +151,5 @@ class SkyPilot:
     def _note(self, verb: str, said: str) -> None:
         if self._log is not None and said.strip():
             self._log.parent.mkdir(parents=True, exist_ok=True)
-            with self._log.open("a") as log:
+            with os.fdopen(open_to_append(self._log), "a") as log:
                 log.write(f"--- {verb}\n{said.rstrip()}\n")

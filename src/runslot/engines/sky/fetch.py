@@ -11,7 +11,8 @@ from pathlib import Path
 
 from runslot.engines.sky.rental import Record
 from runslot.errors import Busy, RunslotError
-from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.files import open_to_append
+from runslot.experiment.rundir import ExperimentDir, write_atomically
 from runslot.transport.bucket import Listing, Share, open_store, pull
 from runslot.transport.bucket.store import Store
 from runslot.transport.patterns import comes_home
@@ -90,16 +91,14 @@ def _known(experiment: ExperimentDir, share: Share) -> Listing:
 def _remember(experiment: ExperimentDir, share: Share, listing: Listing) -> None:
     file = _list_file(experiment, share)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_bytes(listing.to_bytes())
-    temporary.replace(file)
+    write_atomically(file, listing.to_bytes())
 
 
 @contextmanager
 def _alone(experiment: ExperimentDir) -> Iterator[None]:
     place = experiment.path / "cloud"
     place.mkdir(exist_ok=True)
-    with (place / "pull.lock").open("w") as lock:
+    with os.fdopen(open_to_append(place / "pull.lock"), "a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

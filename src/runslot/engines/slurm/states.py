@@ -6,6 +6,7 @@ The last answer is kept in the experiment's directory, so that a launcher, `runs
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from runslot.engines.slurm.cluster import Cluster
 from runslot.engines.slurm.queue import Task
 from runslot.engines.slurm.submissions import Place, Submission, queue_file
 from runslot.errors import RunslotError
-from runslot.experiment.files import read_json
+from runslot.experiment.files import open_to_append, read_json
 from runslot.experiment.rundir import ExperimentDir, write_json
 from runslot.experiment.shape import FORMAT
 
@@ -73,7 +74,7 @@ def look(experiment: ExperimentDir, cluster: Cluster, open_places: Collection[Pl
 def _turn(experiment: ExperimentDir) -> Iterator[bool]:
     """Wait for whoever is asking Slurm at this moment, whose answer will do; false where that takes long."""
     try:
-        file = queue_file(experiment).with_suffix(".lock").open("ab")
+        file = os.fdopen(open_to_append(queue_file(experiment).with_suffix(".lock")), "ab")
     except OSError:  # a disk that may only be read
         yield True
         return

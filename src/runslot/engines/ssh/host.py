@@ -6,6 +6,7 @@ silent for too long is given up: from then on nothing of those runs comes home, 
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from runslot.engines.ssh.host_slots import Standing
 from runslot.engines.ssh.ledger import Books, Entry, Found, Key
 from runslot.engines.ssh.probe import obstacle, probe
 from runslot.errors import InvalidInput, RunslotError
+from runslot.experiment.files import open_to_append
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
@@ -263,7 +265,7 @@ class RemoteHost:
         names = to_bring(terms.experiment, terms.archive)
         self._host.push(terms.experiment.directory.path, clone.experiment, names)
         self._last_heard = time.monotonic()
-        with terms.experiment.directory.launcher_log.open("ab") as log:
+        with os.fdopen(open_to_append(terms.experiment.directory.launcher_log), "ab") as log:
             before = log.tell()
             argv = [terms.python, "-u", clone.archive, "serve", clone.experiment]
             connection = Connection(self._host.start(argv, log.fileno()), self._hear)

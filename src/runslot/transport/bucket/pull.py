@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from runslot.errors import RunslotError
+from runslot.experiment.files import open_to_append
+from runslot.experiment.owner import other_link
 from runslot.experiment.rundir import RunDir
 from runslot.transport.bucket.inventory import PART, Damaged, File, Listing, Share
 from runslot.transport.bucket.store import Missing, Store
@@ -56,7 +58,7 @@ def pull(
     listing = Listing()
     for _ in range(_ROUNDS):
         listing = _newest(store, share, before)
-        _check_paths(listing.files)
+        _check_paths(root, listing.files)
         files = {path: file for path, file in listing.files.items() if wanted(path)}
         _delete(root, [path for path in before.files if path not in listing.files and wanted(path)])
         missing = {
@@ -78,11 +80,14 @@ def _newest(store: Store, share: Share, before: Listing) -> Listing:
     return found if found.sequence >= before.sequence else before
 
 
-def _check_paths(paths: Iterable[str]) -> None:
+def _check_paths(root: Path, paths: Iterable[str]) -> None:
     for path in paths:
         parts = PurePosixPath(path)
         if parts.is_absolute() or ".." in parts.parts or "\0" in path or not parts.parts:
             raise RunslotError(f"the bucket names a file outside the experiment ({path!r}): it is not read any further")
+    for directory in {str(PurePosixPath(path).parent) for path in paths}:
+        if link := other_link(str(root), directory, every=False):
+            raise RunslotError(f"{link} is a link that another user made: nothing is pulled through it; remove it")
 
 
 def _delete(root: Path, paths: Iterable[str]) -> None:
@@ -185,7 +190,7 @@ def _write_file(store: Store, share: Share, target: Path, file: File) -> int | N
         if stale != temporary:
             stale.unlink(missing_ok=True)
     came = 0
-    with temporary.open("a+b") as stream:
+    with os.fdopen(open_to_append(temporary, os.O_RDWR), "a+b") as stream:
         try:
             for number in range(_whole_parts(stream.fileno(), file), len(file.parts)):
                 data = _part(store, share, file.parts[number])
