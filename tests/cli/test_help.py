@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from runslot import __main__ as entry
+from runslot.cli.app import COMMANDS, load
 
 HEAVY = ("rich", "polars", "ruamel", "runslot.launch", "runslot.execute", "runslot.results", "runslot.variants")
 
@@ -21,8 +22,13 @@ def test_the_commands_are_loaded_without_what_they_need_later():
         check=True,
     ).stdout.splitlines()
 
-    assert "runslot.cli.run" in loaded
-    assert not [name for name in loaded if name.startswith(HEAVY)]
+    assert "runslot.cli.app" in loaded
+    assert not [name for name in loaded if name.startswith((*HEAVY, "runslot.cli.run", "runslot.cli.plot"))]
+
+
+def test_help_says_of_a_command_what_its_own_help_begins_with():
+    for name, command in COMMANDS.items():
+        assert load(name).help.partition("\n\n")[0].startswith(command.summary), name
 
 
 def test_help_names_every_command_and_every_option_has_words(runslot):
@@ -58,7 +64,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
 
 
 def test_a_bug_in_a_command_keeps_its_traceback(monkeypatch):
-    monkeypatch.setattr("runslot.experiment.settings.default_root", lambda: 1 / 0)
+    monkeypatch.setattr("runslot.cli.ls.default_root", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         entry.main(["ls"])
 
@@ -67,5 +73,5 @@ def test_ctrl_c_is_130(monkeypatch):
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("runslot.experiment.settings.default_root", interrupted)
+    monkeypatch.setattr("runslot.cli.ls.default_root", interrupted)
     assert entry.main(["ls"]) == 130

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from runslot.cli import quick
-from runslot.cli.app import app
+from runslot.cli.app import load
 
 PLAIN = [
     ["train.py:train"],
@@ -34,8 +33,7 @@ NOT_PLAIN = [
 
 
 def with_typer(arguments: list[str]) -> tuple[dict[str, Any], list[str] | None]:
-    group = typer.main.get_command(app)
-    command = group.commands["run"]  # type: ignore[attr-defined]
+    command = load("run")
     context = command.make_context("run", list(arguments))
     return context.params, context.meta.get("runslot.command")
 
@@ -57,7 +55,7 @@ def test_what_is_not_plain_is_left_to_typer(arguments: list[str]) -> None:
 
 
 def test_it_knows_every_option_of_run() -> None:
-    command = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
+    command = load("run")
     known = {"target", *map(quick.parameter_of, (*quick.VALUES, *quick.LISTS)), *quick.FLAGS.values()}
     assert {parameter.name for parameter in command.params} - {"help"} == known
 

@@ -1,35 +1,100 @@
-"""The command line: which commands there are. What each needs is imported when it is called."""
+"""The command line: which commands there are. A command's module is loaded when it is called.
+
+`runslot.__main__` calls `call`. What must stay true: help lists the commands without loading one of them, and what is
+loaded for a command is its own file and what that imports.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from runslot.cli import cloud, launchers
-from runslot.cli.attach import attach
-from runslot.cli.continue_ import continue_
-from runslot.cli.hardware import hardware
-from runslot.cli.logs import logs
-from runslot.cli.ls import ls
-from runslot.cli.pause import pause
-from runslot.cli.plot import plot
-from runslot.cli.pull import pull
-from runslot.cli.queue import queue
-from runslot.cli.results import export, results
-from runslot.cli.resume import resume
-from runslot.cli.run import RunCommand, run
-from runslot.cli.schema import schema
-from runslot.cli.selftest import selftest
-from runslot.cli.status import status
-from runslot.cli.stop import stop
 from runslot.cli.usage import CONTEXT, is_plain_help, refusal, tidy
-from runslot.cli.view import view
 
 
-class _Commands(TyperGroup):
+@dataclass(frozen=True)
+class Command:
+    """A command: the function that carries it out, or a `typer.Typer` of further ones, and its line in the help."""
+
+    place: str
+    """`MODULE.NAME` below `runslot.cli`."""
+    summary: str
+    """The first sentences of the function's docstring."""
+
+
+COMMANDS: Mapping[str, Command] = {
+    "run": Command(
+        "run_command.run", "Run a function or a command once for every variant and seed, in slots of this machine."
+    ),
+    "resume": Command(
+        "resume.resume",
+        "Run what is missing: runs that were not started, were stopped, or were lost with their machine.",
+    ),
+    "attach": Command(
+        "attach.attach", "Look on at an experiment that is under way, from any terminal; Ctrl-C leaves it running."
+    ),
+    "status": Command(
+        "status.status",
+        "Show how the runs of an experiment stand: what runs, with its last row or line, and what went wrong.",
+    ),
+    "queue": Command(
+        "queue.queue",
+        "Show every experiment of yours that runs or waits on this machine, from whatever terminal it was launched.",
+    ),
+    "logs": Command("logs.logs", "Print what a run printed (its console.log); with -f go on while it runs."),
+    "stop": Command(
+        "stop.stop",
+        "Stop an experiment, or some of its runs: each is asked to end, and killed when its grace is over.",
+    ),
+    "pull": Command(
+        "pull.pull",
+        "Bring home what rented machines have written: what has changed alone, outcomes after their data.",
+    ),
+    "pause": Command("pause.pause", "Start nothing further of an experiment that is under way; what runs goes on."),
+    "continue": Command("pause.continue_", "Go on with an experiment that `runslot pause` has paused."),
+    "ls": Command("ls.ls", "List experiments: when they were launched, what they are, and how their runs stand."),
+    "results": Command(
+        "results.results",
+        "Compare variants: mean ± 95 % interval of final and best values over seeds, best first.",
+    ),
+    "view": Command("view.view", "Look at runs in a browser: curves over seeds, tables, slots; live while they run."),
+    "plot": Command("plot.plot", "Draw a figure in paper size, and print its caption: who counts, and what is drawn."),
+    "export": Command(
+        "export.export", "Write all runs (`runs`) and all their rows (`progress`) to files for other tools."
+    ),
+    "hardware": Command(
+        "hardware.hardware",
+        "Show this machine's packages, NUMA nodes, cores and GPUs, and the slots that runs would get.",
+    ),
+    "schema": Command("schema.schema", "Print the JSON Schema of sweep files, for editors."),
+    "selftest": Command(
+        "selftest.selftest",
+        "Run a few hundred tiny runs while their launchers, keepers and they themselves are killed at random.",
+    ),
+    "launchers": Command("launchers.app", "List the configured launchers, or check them."),
+    "cloud": Command(
+        "cloud.app", "List the machines that runslot rented, give them back, or delete what is in the bucket."
+    ),
+}
+
+
+class CommandGroup(TyperGroup):
+    """The commands: help shows what the table says of each, and the one that is called is loaded."""
+
+    def __init__(self, **settings: Any) -> None:
+        lines = {name: TyperCommand(name, help=command.summary) for name, command in COMMANDS.items()}
+        super().__init__(**{**settings, "commands": lines})
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that is called, and the rest of its words; its module is loaded here."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name is None else load(name), rest
+
     def invoke(self, ctx: Any) -> Any:
         """End well where the reader of the output has gone; typer would end with 1."""
         try:
@@ -39,7 +104,7 @@ class _Commands(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_Commands,
+    cls=CommandGroup,
     name="runslot",
     add_completion=True,
     no_args_is_help=True,
@@ -49,8 +114,22 @@ app = typer.Typer(
 )
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def load(name: str) -> Any:
+    """Return typer's form of a command, tidied."""
+    module, _, member = COMMANDS[name].place.rpartition(".")
+    made = getattr(importlib.import_module(f"runslot.cli.{module}"), member)
+    if not isinstance(made, typer.Typer):
+        single = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+        single.command(name, cls=getattr(made, "command_class", None), context_settings=CONTEXT)(made)
+        made = single
+    command = typer.main.get_command(made)
+    command.name = name
+    tidy(command)
+    return command
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from runslot import __version__
 
         typer.echo(f"runslot {__version__}")
@@ -64,32 +143,6 @@ def main(
     ] = False,
 ) -> None:
     """Launch many training runs, each in its own slot of hardware, and compare what comes out."""
-
-
-app.command(cls=RunCommand)(run)
-_COMMANDS = (
-    resume,
-    attach,
-    status,
-    queue,
-    logs,
-    stop,
-    pull,
-    pause,
-    continue_,
-    ls,
-    results,
-    view,
-    plot,
-    export,
-    hardware,
-    schema,
-    selftest,
-)
-for command in _COMMANDS:
-    app.command(command.__name__.rstrip("_"))(command)
-app.add_typer(launchers.app, name="launchers")
-app.add_typer(cloud.app, name="cloud")
 
 
 def call(arguments: Sequence[str]) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="List the machines that runslot rented, give them back, or delete what is in the bucket.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 Python = Annotated[

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json as jsonlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from runslot.cli.asking import asking, saying
 from runslot.cli.render.first_run import FirstRun
-from runslot.cli.render.observer import observing, on_terminal
+from runslot.cli.render.observer import asking, observing, on_terminal, saying
 from runslot.cli.render.summary import tell_end, tell_left
+from runslot.cli.render.terminal import shown
 from runslot.engines.events import Observer
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.experiment import Experiment
@@ -23,8 +24,8 @@ def run_experiment(
     """Launch a new experiment, or further runs of one, and return the exit status."""
     directory = experiment.prepare(saying(json, quiet), asking(json, quiet))
     with observing(json, quiet) as observer:
-        how = {"fresh": experiment.into is None, "notify": notify, "wait": wait}
-        outcomes = _launch(directory, observer, **how)
+        fresh = experiment.into is None
+        outcomes = _outcomes(lambda first: launch(directory, first, fresh=fresh, notify=notify, wait=wait), observer)
     return end(directory, outcomes, json, quiet)
 
 
@@ -39,15 +40,18 @@ def resume_experiment(
 ) -> int:
     """Launch what is missing of an experiment, and return the exit status."""
     with observing(json, quiet) as observer:
-        outcomes = _launch(directory, observer, failed=failed, take_over=take_over, notify=notify, wait=wait)
+        outcomes = _outcomes(
+            lambda first: launch(directory, first, failed=failed, take_over=take_over, notify=notify, wait=wait),
+            observer,
+        )
     return end(directory, outcomes, json, quiet)
 
 
-def _launch(directory: ExperimentDir, observer: Observer, **how: Any) -> Outcomes | None:
+def _outcomes(start: Callable[[Observer], Outcomes], observer: Observer) -> Outcomes | None:
     """Return how the runs stand; None where Ctrl-C ended the launch."""
     first = FirstRun(observer)
     try:
-        return launch(directory, first, **how)
+        return start(first)
     except KeyboardInterrupt:
         return None
     finally:
@@ -67,3 +71,35 @@ def end(directory: ExperimentDir, ended: Outcomes | None, json: bool, quiet: boo
     if interrupted:
         return INTERRUPTED
     return SUCCEEDED if outcomes.all_succeeded else SOME_FAILED
+
+
+def run_detached(experiment: Experiment, json: bool, quiet: bool, notify: Sequence[str]) -> int:
+    """Launch a new experiment, or further runs of one; return the exit status, of the start alone."""
+    directory = experiment.prepare(saying(json, quiet), asking(json, quiet))
+    _detach(directory, json, quiet, fresh=experiment.into is None, notify=tuple(notify))
+    return 0
+
+
+def resume_detached(
+    directory: ExperimentDir, failed: bool, take_over: bool, json: bool, quiet: bool, notify: Sequence[str]
+) -> None:
+    """Launch what is missing of an experiment."""
+    _detach(directory, json, quiet, failed=failed, take_over=take_over, notify=tuple(notify))
+
+
+def _detach(directory: ExperimentDir, json: bool, quiet: bool, **arguments: Any) -> None:
+    from runslot.launch.detach import launch_detached
+
+    pid = launch_detached(directory, _discard if json or quiet else print, **arguments)
+    if json:
+        print(jsonlib.dumps({"event": "detached", "directory": str(directory.path), "pid": pid}))
+    elif not quiet and pid is not None:
+        where = shown(directory.path)
+        print(f"process {pid} goes on without this terminal: `runslot attach {where}` looks on", end="")
+        print(f", `runslot stop {where}` ends it")
+    if not json:
+        print(directory.path)
+
+
+def _discard(text: str) -> None:
+    del text

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="List the configured launchers, or check them.", invoke_without_command=True)
+app = typer.Typer(
+    help="List the configured launchers, or check them.", invoke_without_command=True, add_completion=False
+)
 
 
 @app.callback()
@@ -20,8 +22,8 @@ def launchers(ctx: typer.Context) -> None:
     from rich.text import Text
 
     from runslot.cli.render.console import console
-    from runslot.cli.render.summary import shown
     from runslot.cli.render.table import print_columns
+    from runslot.cli.render.terminal import shown
     from runslot.engines.registry import configured_launchers, entry_json
 
     found = configured_launchers()

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import json as jsonlib
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from runslot.cli.options import flag
+from runslot.cli.render.console import console
+from runslot.cli.render.states import state_counts
+from runslot.cli.render.table import print_columns
+from runslot.errors import NotFound, RunslotError
+from runslot.experiment.rundir import COLLECTION, ExperimentDir
+from runslot.experiment.settings import default_root, path_of
+from runslot.experiment.status import find_experiments, read_status
 
 
 def ls(
@@ -19,10 +33,6 @@ def ls(
     json: Annotated[bool, flag("--json", help="Print a JSON list, of all.")] = False,
 ) -> None:
     """List experiments: when they were launched, what they are, and how their runs stand."""
-    from runslot.cli.listing import list_experiments, print_listing
-    from runslot.errors import NotFound
-    from runslot.experiment.settings import default_root, path_of
-
     directory = default_root() if root is None else path_of(root, "ROOT")
     if not directory.is_dir():
         raise NotFound(f"there is no directory {directory}, so there are no experiments in it")
@@ -31,3 +41,98 @@ def ls(
     print_listing(listed, directory, None if json else limit, json)
     for problem in problems:
         typer.echo(f"runslot: {problem}", err=True)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One experiment, or one collection."""
+
+    directory: Path
+    experiments: tuple[ExperimentDir, ...]
+    launched: float
+    """Unix time of the last launch."""
+
+    def standing(self) -> Standing:
+        """Read how its runs stand."""
+        total: Counter[str] = Counter()
+        at_work, problems = False, []
+        for experiment in self.experiments:
+            try:
+                status = read_status(experiment)
+            except RunslotError as error:
+                problems.append(str(error))
+                continue
+            total.update(status.counts)
+            at_work |= status.launcher is not None
+            problems += status.problems
+        return Standing(total, at_work, tuple(problems))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the runs of one experiment, or one collection, stand."""
+
+    counts: Counter[str]
+    at_work: bool
+    """Whether a launcher is at work on it."""
+    problems: tuple[str, ...]
+    """What could not be read."""
+
+
+def list_experiments(root: Path, problems: list[str]) -> list[Listed]:
+    """Return what is below `root`, the newest first; only names and dates are read.
+
+    Directories that cannot be listed are named in `problems`.
+    """
+    together: dict[Path, list[ExperimentDir]] = {}
+    for experiment in find_experiments(root, problems):
+        parent = experiment.path.parent
+        place = parent.parent if parent.name == COLLECTION else experiment.path
+        together.setdefault(place, []).append(experiment)
+    listed = [Listed(place, tuple(found), max(each.launched for each in found)) for place, found in together.items()]
+    return sorted(listed, key=lambda each: each.launched, reverse=True)
+
+
+def print_listing(listed: Sequence[Listed], root: Path, limit: int | None = None, as_json: bool = False) -> None:
+    """Print the experiments, at most `limit` of them."""
+    if as_json:
+        print(jsonlib.dumps([_described(each) for each in listed], indent=1))
+        return
+    if not listed:
+        print(f"no experiments in {root}")
+        return
+    _print_table(listed[:limit], root)
+    if limit is not None and len(listed) > limit:
+        print(f"and {len(listed) - limit} older ones (-n {len(listed)})")
+
+
+def _described(listed: Listed) -> dict[str, object]:
+    standing = listed.standing()
+    problems = {"problems": list(standing.problems)} if standing.problems else {}
+    return {
+        "directory": str(listed.directory),
+        "launched": round(listed.launched, 3),
+        "launcher": standing.at_work,
+        "counts": standing.counts,
+        **problems,
+    }
+
+
+def _print_table(listed: Sequence[Listed], root: Path) -> None:
+    rows: list[list[Text]] = []
+    for each in listed:
+        standing = each.standing()
+        said = [*state_counts(standing.counts, standing.at_work)]
+        said += [Text(problem, style="red") for problem in standing.problems]
+        name = os.path.relpath(each.directory, root)
+        runs = str(standing.counts.total() or "")
+        rows.append([Text(ago(each.launched, time.time())), Text(name), Text(runs), Text(", ").join(said)])
+    print_columns(console(), ("launched", "experiment", "runs", "state"), rows, right=("runs",))
+
+
+def ago(moment: float, now: float) -> str:
+    """Return when something was, for people: `12:31` today, `Tue 12:31` this week, else the date."""
+    then = time.localtime(moment)
+    if time.strftime("%Y%j", then) == time.strftime("%Y%j", time.localtime(now)):
+        return time.strftime("%H:%M", then)
+    return time.strftime("%a %H:%M" if now - moment < 6 * 86400 else "%Y-%m-%d", then)

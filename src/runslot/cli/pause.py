@@ -1,4 +1,4 @@
-"""`runslot pause`: start nothing further of an experiment until `runslot continue`."""
+"""`runslot pause` and `runslot continue`: start nothing further of an experiment, and go on."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ def pause(directory: AtWork) -> None:
     on. To have the running ones end as well, use `runslot stop`.
     """
     ask(directory, paused=True)
+
+
+def continue_(directory: AtWork) -> None:
+    """Go on with an experiment that `runslot pause` has paused."""
+    ask(directory, paused=False)
 
 
 def ask(directory: Path, paused: bool) -> None:

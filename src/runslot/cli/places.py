@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from runslot.cli.render.summary import shown
+from runslot.cli.render.terminal import shown
 from runslot.errors import InvalidInput, NotFound, RunslotError, nearest, refusals
 from runslot.experiment.records import Run
 from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
 from runslot.experiment.settings import default_root, path_of
-from runslot.experiment.status import find_experiments
+from runslot.experiment.status import ExperimentStatus, find_experiments, read_status
 from runslot.launch.create import LATEST
 
 
@@ -85,6 +85,16 @@ class EachAlone:
                 raise
             self.problems += 1
             print(f"runslot: {error}", file=sys.stderr)
+
+
+def current_status(experiment: ExperimentDir) -> ExperimentStatus:
+    """Return how an experiment stands; of one on an engine, with what that knows better."""
+    status = read_status(experiment)
+    if status.file.launcher is None:
+        return status
+    from runslot.engines.registry import refreshed
+
+    return refreshed(status)
 
 
 def newest(root: Path) -> ExperimentDir:

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json as jsonlib
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
+from rich.text import Text
+
+from runslot.cli.render.board import time_left
+from runslot.cli.render.console import console, print_line
+from runslot.cli.render.live_table import clock
+from runslot.cli.render.states import state_counts
+from runslot.cli.render.terminal import shown
+from runslot.experiment.launchers import launched_here
+from runslot.experiment.status import ExperimentStatus, RunStatus
+
+_SHOWN = 8
+"""Runs under way that are named."""
 
 
 def queue(
@@ -14,9 +29,6 @@ def queue(
 
     For each: its runs, those under way, whom it waits for, and about how long it will take.
     """
-    from runslot.cli.queueing import print_queue, queue_json
-    from runslot.experiment.launchers import launched_here
-
     problems: list[str] = []
     statuses = launched_here(problems)
     if json:
@@ -25,3 +37,74 @@ def queue(
         print_queue(statuses)
     for problem in problems:
         typer.echo(f"runslot: {problem}", err=True)
+
+
+def seconds_left(status: ExperimentStatus, now: float) -> float | None:
+    """Return about how long the experiment takes yet; None while no run has succeeded, or while it is paused."""
+    if status.paused or status.launcher is None:
+        return None
+    outcomes = [each.outcome for each in status.runs if each.outcome is not None and each.outcome.kind == "succeeded"]
+    durations = [o.ended - o.started for o in outcomes if o.started is not None and o.ended is not None]
+    elapsed = [now - each.started for each in _running(status) if each.started is not None]
+    return time_left(durations, elapsed, status.counts.get("queued", 0), status.slots or 0)
+
+
+def queue_json(statuses: Sequence[ExperimentStatus]) -> str:
+    """Return the queue as one JSON object."""
+    return jsonlib.dumps({"experiments": [_described(each, time.time()) for each in statuses]}, indent=1)
+
+
+def print_queue(statuses: Sequence[ExperimentStatus]) -> None:
+    """Print the queue, oldest launch first."""
+    terminal = console()
+    if not statuses:
+        terminal.print("nothing of yours runs or waits on this machine")
+    for number, status in enumerate(statuses):
+        if number:
+            terminal.print()
+        for line in _lines(status, time.time()):
+            print_line(terminal, line)
+
+
+def _described(status: ExperimentStatus, now: float) -> dict[str, Any]:
+    left = seconds_left(status, now)
+    return {
+        "experiment": status.file.name,
+        "directory": str(status.directory.path),
+        "launcher": None if status.launcher is None else status.launcher.pid,
+        "slots": status.slots,
+        "paused": status.paused,
+        "counts": dict(status.counts),
+        "running": [
+            {"run": each.run.id, "directory": each.run.directory, "slot": each.slot, "started": each.started}
+            for each in _running(status)
+        ],
+        "waits_for": list(status.waits),
+        "seconds_left": None if left is None else round(left, 1),
+    }
+
+
+def _lines(status: ExperimentStatus, now: float) -> list[Text]:
+    lines = [Text.assemble((status.file.name, "bold"), "  ", (shown(status.directory.path), "dim"))]
+    said = [*state_counts(status.counts, at_work=True)]
+    left = seconds_left(status, now)
+    if left is not None:
+        said.append(Text(f"about {clock(left)} left", style="cyan"))
+    lines.append(Text("  ") + Text(", ").join(said))
+    if status.launcher is None:
+        lines.append(Text(f"  no launcher is at work: runslot resume {shown(status.directory.path)}", style="yellow"))
+    if status.paused:
+        lines.append(Text(f"  paused: runslot continue {shown(status.directory.path)}", style="yellow"))
+    lines += [Text(f"  {text}", style="yellow") for text in status.waits]
+    running = _running(status)
+    for each in running[:_SHOWN]:
+        slot = "" if each.slot is None else f"slot {each.slot}  "
+        age = "" if each.started is None else clock(now - each.started)
+        lines.append(Text(f"  {slot}{age}  {each.run.directory}", style="dim"))
+    if len(running) > _SHOWN:
+        lines.append(Text(f"  and {len(running) - _SHOWN} more", style="dim"))
+    return lines
+
+
+def _running(status: ExperimentStatus) -> list[RunStatus]:
+    return [each for each in status.runs if each.state == "running"]

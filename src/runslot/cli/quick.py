@@ -53,7 +53,7 @@ def call(arguments: Sequence[str]) -> int | None:
     said = read(arguments[1:])
     if said is None:
         return None
-    from runslot.cli.running import run_as_said
+    from runslot.cli.run import run_as_said
 
     return run_as_said(*said)
 

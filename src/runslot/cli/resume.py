@@ -33,10 +33,10 @@ def resume(
 
     Runs that are still under way, because only their launcher died, are adopted.
     """
-    from runslot.cli.asking import on_change, saying
     from runslot.cli.launch import INTERRUPTED, resume_experiment
     from runslot.cli.limits import agree, limit
     from runslot.cli.places import EachAlone, experiments_to_act_on
+    from runslot.cli.render.observer import on_change, saying
     from runslot.launch.code_change import settle_resume
 
     agree(yes)
@@ -48,7 +48,7 @@ def resume(
             limit(experiment, max_cost, max_hours)
             settle_resume(experiment, on_change(strict, accept_code_change, json, quiet), saying(json, quiet))
             if detach:
-                from runslot.cli.detaching import resume_detached
+                from runslot.cli.launch import resume_detached
 
                 resume_detached(experiment, failed, take_over, json, quiet, notify or ())
                 continue

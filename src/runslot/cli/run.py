@@ -1,116 +1,102 @@
-"""`runslot run`: run a function, a command or a sweep file over its variants and seeds, in slots of this machine."""
+"""What `runslot run` does, once its command line has been read."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-import typer
-from typer.core import TyperCommand
-
-from runslot.cli import run_options as options
-from runslot.cli.options import JsonLines, Notify, Quiet
-from runslot.cli.quick import with_project
-
-_COMMAND = "runslot.command"
+if TYPE_CHECKING:
+    from runslot.cli.words import Words
+    from runslot.launch.experiment import Experiment
 
 
-class RunCommand(TyperCommand):
-    """Takes all that follows the first `--` for the command to run, options included."""
+def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> int:
+    """Carry out what the options say, by the names of `run`'s parameters, and return the exit status."""
+    _get_ready(options, command)
+    from runslot.cli.arguments import add_options, words_of_target
+    from runslot.cli.build import experiment_of
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Set the command aside before options are read."""
-        if "--" in args:
-            at = args.index("--")
-            ctx.meta[_COMMAND] = args[at + 1 :]
-            args = args[:at]
-        args = with_project(args)
-        ctx.allow_extra_args = True  # to say what they are meant for, where the parser would only count them
-        given = list(args)
-        try:
-            rest = super().parse_args(ctx, args)
-        except Exception as error:  # an option that only the command knows? typer does not export its class
-            if getattr(error, "option_name", None) and _COMMAND not in ctx.meta:  # no such option, not --help
-                from runslot.cli.arguments import refuse_bare_command
+    words = words_of_target(options["target"], command, options["set_"] or (), options["code"] is not None)
+    add_options(words, options)
+    into = options["into"]
+    if into is not None:
+        from runslot.cli.places import one_experiment
 
-                refuse_bare_command(given)
-            raise
-        if ctx.args and not ctx.resilient_parsing:
-            from runslot.cli.arguments import refuse_extra, refuse_spaced_values
+        into = one_experiment(into).path
+    experiment = experiment_of(words, into, bool(options["strict"]))
+    experiment = replace(
+        experiment,
+        accept_code_change=bool(options["accept_code_change"]),
+        first=bool(options["first"]),
+        snapshot_code=experiment.snapshot_code or bool(options["snapshot_code"]),
+    )
+    experiment = _with_limits(_as_scripts(experiment, options), options)
+    _say_notes(words, options)
+    json, quiet, notify = options["json"], options["quiet"], options["notify"] or words.read().get("notify", ())
+    if options["dry_run"]:
+        from runslot.cli.dry_run import print_plan
 
-            refuse_spaced_values(ctx.params.get("grid") or (), [ctx.params.get("target"), *ctx.args])
-            refuse_extra(ctx.params.get("target"), ctx.args, ctx.meta.get(_COMMAND) is not None)
-        return rest
+        print_plan(experiment, json)
+        return 0
+    if options["detach"]:
+        from runslot.cli.launch import run_detached
 
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Show the command in the usage."""
-        return [*super().collect_usage_pieces(ctx), "[-- COMMAND…]"]
+        return run_detached(experiment, json, quiet, notify)
+
+    from runslot.cli.launch import run_experiment
+
+    return run_experiment(experiment, json, quiet, notify, options["wait"])
 
 
-def run(
-    ctx: typer.Context,
-    target: options.Target = None,
-    name: options.Name = None,
-    root: options.Root = None,
-    grid: options.Grid = None,
-    zip: options.Zip = None,
-    sample: options.Sample = None,
-    samples: options.Samples = None,
-    where: options.Where = None,
-    exclude: options.Exclude = None,
-    seeds: options.Seeds = None,
-    cpus_per_run: options.Cpus = None,
-    gpus_per_run: options.Gpus = None,
-    runs_per_gpu: options.RunsPerGpu = None,
-    memory_per_run: options.Memory = None,
-    threads: options.Threads = None,
-    retries: options.Retries = None,
-    timeout: options.Timeout = None,
-    grace: options.Grace = None,
-    resumable: options.Resumable = False,
-    start: options.Start = None,
-    env: options.Env = None,
-    metrics: options.Metrics = None,
-    max_failures: options.MaxFailures = None,
-    reserved_cpus: options.ReservedCpus = None,
-    avoid_busy: options.AvoidBusy = False,
-    on: options.On = None,
-    container: options.Image = None,
-    engine: options.Engine = None,
-    python: options.Python = None,
-    uv: options.Uv = None,
-    conda: options.Conda = None,
-    wait: options.Wait = False,
-    script_only: options.ScriptOnly = False,
-    yes: options.Yes = False,
-    max_cost: options.MaxCost = None,
-    max_hours: options.MaxHours = None,
-    into: options.Into = None,
-    strict: options.Strict = False,
-    accept_code_change: options.AcceptCodeChange = False,
-    snapshot_code: options.SnapshotCode = False,
-    code: options.Code = None,
-    code_include: options.CodeInclude = None,
-    code_exclude: options.CodeExclude = None,
-    fetch: options.Fetch = None,
-    no_fetch: options.NoFetch = None,
-    plain_names: options.PlainNames = False,
-    first: options.First = False,
-    detach: options.Detach = False,
-    notify: Notify = None,
-    set_: options.Set = None,
-    dry_run: options.DryRun = False,
-    json: JsonLines = False,
-    quiet: Quiet = False,
-) -> None:
-    """Run a function or a command once for every variant and seed, in slots of this machine.
+def _say_notes(words: Words, options: Mapping[str, Any]) -> None:
+    """Say of what was given what may be meant otherwise, before anything starts."""
+    if not words.notes:
+        return
+    from runslot.cli.render.observer import saying
+    from runslot.engines.events import Said
 
-    runslot run train.py:train --grid lr=0.1,0.01 --seeds 3
+    for note in words.notes:
+        saying(options["json"], options["quiet"])(Said(f"note: {note}"))
 
-    runslot run --grid lr=0.1,0.01 -- python train.py --lr {lr} --seed {seed} --out {run_dir}
 
-    runslot run sweep.yaml --set grid.lr=[0.1,0.01]
-    """
-    options_said = dict(locals())  # the options by name
-    from runslot.cli.running import run_as_said
+def _with_limits(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:
+    """Return the experiment with the limits of rented machines that the command line gives."""
+    from runslot.cli.limits import agree, limited
 
-    raise typer.Exit(run_as_said(options_said, ctx.meta.get(_COMMAND)))
+    agree(options["yes"])
+    launcher = limited(experiment.launcher(), options["max_cost"], options["max_hours"])
+    return experiment if launcher is None else replace(experiment, on=launcher)
+
+
+def _as_scripts(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:
+    """Return the experiment with a launcher that writes its scripts alone, where that is asked for."""
+    if not options["script_only"]:
+        return experiment
+    from runslot.errors import InvalidInput
+
+    launcher = experiment.launcher()
+    if launcher is None or not launcher.scripts:
+        raise InvalidInput("--script-only writes scripts for Slurm: name a cluster with --on, as --on slurm")
+    return replace(experiment, on=launcher.with_values(script_only=True))
+
+
+def _get_ready(options: Mapping[str, Any], command: Sequence[str] | None) -> None:
+    """Let the process that starts runs here get ready while their launch is worked out, where it will be needed."""
+    if options["dry_run"] or options["detach"] or options.get("on") is not None or options["start"] is not None:
+        return
+    if any(options[name] is not None for name in ("python", "uv", "conda")):
+        return
+    target = options["target"] or ""
+    if command is not None or ":" in target:
+        import os
+        import sys
+
+        from runslot.launch.interpreter import active_environment
+
+        if command is None and active_environment(os.environ) is not None:
+            return
+
+        from runslot.engines.local.template import TemplateProcess
+
+        TemplateProcess.expect(sys.executable, bare=command is not None)

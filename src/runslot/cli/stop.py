@@ -47,11 +47,11 @@ def stop(
 
 
 def _stop(experiment: ExperimentDir, runs: Sequence[str], kill: bool, take_over: bool) -> None:
-    from runslot.cli.status import as_the_engine_knows
+    from runslot.cli.places import current_status
     from runslot.experiment.status import read_status
     from runslot.launch.stop import stop as stop_runs
 
-    if as_the_engine_knows(read_status(experiment)).finished:
+    if current_status(experiment).finished:
         typer.echo(f"nothing runs in {experiment.path}")
         return
     stop_runs(experiment, runs, kill, take_over, typer.echo)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from runslot.cli.render.first_run import has_written
 from runslot.cli.render.tails import last_lines
+from runslot.cli.render.terminal import shown
 from runslot.execute.activation import activated
 from runslot.execute.import_failure import missing_module
 from runslot.experiment.records import ExperimentFile, Outcome, Run
@@ -19,7 +18,7 @@ from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.states import FAILED
 from runslot.launch.printer import outcome_said
 
-if TYPE_CHECKING:  # `status` needs one function of this module, and nothing that launches
+if TYPE_CHECKING:
     from runslot.launch.launch import Outcomes
 
 _NAMED = 20
@@ -56,11 +55,6 @@ def tell_left(outcomes: Outcomes, quiet: bool) -> None:
         print(f"  runslot resume {where} --wait    wait for them, and run again what was lost")
         print(f"  runslot stop {where}             end them")
     print(outcomes.directory)
-
-
-def shown(path: Path) -> str:
-    """Return a path as a word of a command line: relative where it lies below the working directory."""
-    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
 def _tell_what_is_not_well(outcomes: Outcomes, directory: ExperimentDir, consoles: bool, out: TextIO) -> None:
