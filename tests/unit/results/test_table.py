@@ -232,6 +232,23 @@ def test_a_terminal_is_never_overrun(tmp_path: Path, write_run: WriteRun, width:
     assert "0.5" in "".join(lines)
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_no_value_or_name_of_a_parameter_is_broken_in_a_narrow_terminal(
+    tmp_path: Path, write_run: WriteRun, width: int
+) -> None:
+    texts = {"optimizer_class": ["adamw", "sgd_momentum"], "env_id": ["HalfCheetah-v4", "InvertedDoublePendulum-v4"]}
+    for seed, lr in enumerate((0.001234, 0.1)):
+        words = {key: values[seed] for key, values in texts.items()}
+        algorithm = {"discount": 0.99 + seed / 200, "policy_lr": lr}
+        write_run({**words, **{f"algo_kwargs.{k}": v for k, v in algorithm.items()}}, 0, [{"accuracy": seed}])
+    lines = printed(tmp_path / "digits", width).splitlines()
+    assert max(map(len, lines)) <= width
+    for word in ("adamw", "sgd_momentum", "HalfCheetah-v4", "InvertedDoublePendulum-v4", "0.001234", "0.995"):
+        assert any(word in line.replace("=", " ").replace(",", " ").split() for line in lines), (word, lines)
+    text = " ".join(" ".join(lines).split())
+    assert ("Short for algo_kwargs.discount, algo_kwargs.policy_lr." in text) == (width < 140)
+
+
 def test_piped_text_is_whole(tmp_path: Path, write_run: WriteRun) -> None:
     for i in (1, 2):
         write_run({f"parameter.{k}": f"{'value' * 9}{i}" for k in range(4)}, i)

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import math
 import os
+import re
+from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +32,8 @@ from runslot.results.text.width import show
 
 _PROBLEMS_SHOWN = 5
 _GROUPS_NAMED = 3
+_LEAST_LABEL, _UNBOUNDED = 20, 10_000
+"""Columns of a terminal."""
 _DECIMALS, _WHOLE_DIGITS = 7, 6
 """Digits behind, and before the point that say nothing, beyond which a number is written with an exponent."""
 
@@ -50,10 +57,9 @@ def print_table(
     results = paths if isinstance(paths, Results) else load(paths)
     comparison = compare(results, metric, mode, include, diverged=diverged, spread=spread, level=level)
     rows = comparison.table if limit is None else comparison.table.head(limit)
-    terminal = console.is_terminal
     parts: list[Table | Text] = [_heading(comparison)]
     if rows.height:
-        parts.append(_table(comparison, rows, terminal))
+        parts += _table(comparison, rows, console)
     for part in [*parts, *_notes(comparison, rows.height)]:
         show(console, part)
     return comparison
@@ -74,18 +80,88 @@ def _many(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def _table(comparison: Comparison, rows: pl.DataFrame, terminal: bool) -> Table:
+def _table(comparison: Comparison, rows: pl.DataFrame, console: Console) -> list[Table | Text]:
+    """Return the table, with a column a key as far as that fits in the terminal; no cell of it is ever broken.
+
+    Else keys are named by their last parts, which the line below says, and stand in one column where even so
+    they are too wide.
+    """
+    keys = {key: _texts(comparison, rows, key) for key in comparison.keys}
+    numeric = {key for key in keys if rows[key].dtype.is_numeric()}
+    columns = [_Column(key, cells, is_number=key in numeric) for key, cells in keys.items()]
+    if not console.is_terminal:
+        return [_with_values(columns, comparison, rows, terminal=False)]
+    short = _short_names(comparison.keys)
+    narrow = [_Column(_broken(short[key], cells), cells, is_number=key in numeric) for key, cells in keys.items()]
+    for some in (columns, narrow):
+        table = _with_values(some, comparison, rows, terminal=True)
+        if _width(table, console) <= console.width:
+            break
+    else:
+        some = []
+        width = console.width - _width(
+            _with_values([_Column("", [""] * rows.height)], comparison, rows, terminal=True), console
+        )
+        pairs = zip(*([f"{short[key]}={cell}" for cell in cells] for key, cells in keys.items()), strict=True)
+        label = _Column("variant", [_lines(words, max(width, _LEAST_LABEL)) for words in pairs], folds=True)
+        table = _with_values([label], comparison, rows, terminal=True)
+    names = [key for key in keys if short[key] != key and some is not columns]
+    return [table, *([Text(f"Short for {', '.join(names)}.", style="dim")] if names else [])]
+
+
+class _Column(NamedTuple):
+    """One column before those of the values."""
+
+    name: str
+    cells: Sequence[str]
+    is_number: bool = False
+    folds: bool = False
+
+
+def _texts(comparison: Comparison, rows: pl.DataFrame, key: str) -> list[str]:
+    texts = texts_of(comparison.table[key].unique())
+    return [texts.get(value) or text_of_value(value) for value in rows[key]]
+
+
+def _width(table: Table, console: Console) -> int:
+    return Measurement.get(console, console.options.update(max_width=_UNBOUNDED), table).maximum
+
+
+def _short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Return each dotted key's last parts, as many as tell it from all others."""
+    tails = {key: [key.split(".", n)[-1] for n in range(key.count("."), -1, -1)] for key in keys}
+    counts = Counter(tail for several in tails.values() for tail in several)
+    return {key: next((tail for tail in tails[key] if tail and counts[tail] == 1), key) for key in keys}
+
+
+def _broken(name: str, cells: Sequence[str]) -> str:
+    """Return a name in lines that are no wider than the cells below it, where it has parts."""
+    return _lines(re.findall(r"[^._/-]*[._/-]*", name), max(map(cell_len, cells), default=0), "")
+
+
+def _lines(words: Sequence[str], width: int, between: str = ", ") -> str:
+    """Return words in as few lines as have the width; a word that is wider has a line of its own."""
+    lines: list[str] = []
+    for word in words:
+        if lines and cell_len(f"{lines[-1]}{between}{word}") <= width:
+            lines[-1] += f"{between}{word}"
+        else:
+            lines.append(word)
+    return f"{between.rstrip()}\n".join(lines)
+
+
+def _with_values(columns: Sequence[_Column], comparison: Comparison, rows: pl.DataFrame, *, terminal: bool) -> Table:
     table = Table(
         box=SIMPLE_HEAD if terminal else None,
         padding=(0, 1, 0, 0) if terminal else (0, 2, 0, 0),
         pad_edge=False,
         header_style="bold" if terminal else "",
     )
-    cells: list[list[str]] = []
-    for key in comparison.keys:
-        table.add_column(Text(key), justify="right" if rows[key].dtype.is_numeric() else "left", overflow="fold")
-        texts = texts_of(comparison.table[key].unique())
-        cells.append([texts.get(value) or text_of_value(value) for value in rows[key]])
+    cells: list[Sequence[str]] = []
+    for column in columns:
+        justify: Literal["left", "right"] = "right" if column.is_number else "left"
+        table.add_column(Text(column.name), justify=justify, overflow="fold", no_wrap=not column.folds)
+        cells.append(column.cells)
     table.add_column("n", justify="right", no_wrap=True)
     cells.append([str(n) if n == runs else f"{n}/{runs}" for n, runs in rows.select("n", "runs").iter_rows()])
     if comparison.metric:
