@@ -6,7 +6,6 @@ everything else is `runslot.cli`.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import importlib
 import io
@@ -20,6 +19,8 @@ from runslot.errors import InvalidInput, NotInstalled, RunslotError, said_of_sys
 from runslot.terminal_text import visible
 
 if TYPE_CHECKING:
+    import argparse
+
     from runslot.hardware.slots import Slot
 
 
@@ -173,6 +174,8 @@ def execute(argv: Sequence[str]) -> int:
 
 
 def _exec_parser() -> argparse.ArgumentParser:
+    import argparse
+
     parser = argparse.ArgumentParser(prog="runslot exec", description="Execute the run of a run directory, here.")
     parser.add_argument("run_dir", metavar="RUN_DIR", help="a directory with a run.json")
     parser.add_argument(
@@ -199,6 +202,8 @@ def _paths_inside(text: str) -> dict[str, list[str]]:
 
 
 def _slot(text: str) -> Slot:
+    import argparse
+
     from runslot.hardware.slots import Slot
 
     try:

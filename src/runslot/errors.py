@@ -5,7 +5,6 @@ One base class, so that a script can catch all of them; `retry` tells whether tr
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 from collections.abc import Iterable, Iterator
@@ -87,6 +86,8 @@ _LONGEST_WORD = 200
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known word closest to `word`, or an empty string."""
+    import difflib  # what few launches need
+
     by_lower = {name.lower(): name for name in reversed(list(known))}
     close = [
         by_lower[name] for name in difflib.get_close_matches(word[:_LONGEST_WORD].lower(), by_lower, n=1, cutoff=0.5)

@@ -16,14 +16,14 @@ _FORMATS_KEPT = "\u200c\u200d\u200e\u200f\u061c\u00ad"
 _SUSPECT = re.compile(r"[^\x20-\x7e\n\t]")
 """What is looked at one by one; nearly all text has none."""
 
-_SEQUENCE = re.compile(
+_SEQUENCE = (
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS, SOS, PM, APC
     r"|\x1b[ -/]*[0-~]?"
 )
 """Escape sequences of terminals, whole; one that is not closed ends with its line."""
 
-_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+_COLOUR = r"\x1b\[[0-9;:]*m"
 RESET_COLOUR = "\x1b[0m"
 
 
@@ -51,9 +51,9 @@ def plain(text: str, *, colours: bool = False, carriage: bool = False) -> str:
         return text
     parts: list[str] = []
     end = 0
-    for match in _SEQUENCE.finditer(text):
+    for match in re.finditer(_SEQUENCE, text):
         parts.append(_without_controls(text[end : match.start()], carriage))
-        if colours and _COLOUR.fullmatch(match[0]):
+        if colours and re.fullmatch(_COLOUR, match[0]):
             parts.append(match[0])
         end = match.end()
     parts.append(_without_controls(text[end:], carriage))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import re
-import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-_MISSING = re.compile(r"(?:^|: )ModuleNotFoundError: No module named '([^'.]+)'$", re.MULTILINE)
+if TYPE_CHECKING:
+    import traceback
+
+_MISSING = r"(?m)(?:^|: )ModuleNotFoundError: No module named '([^'.]+)'$"
 _NOT_THE_USERS = (
     f"{Path(__file__).resolve().parents[1]}/",
     f"{Path(importlib.__file__).parent}/",
@@ -17,7 +20,7 @@ _NOT_THE_USERS = (
 
 def missing_module(text: str, python: str) -> str:
     """Return what to do where an error's text says that a module is not installed in `python`; else nothing."""
-    missing = _MISSING.search(text)
+    missing = re.search(_MISSING, text)
     if missing is None:
         return ""
     if missing[1] == "runslot":
@@ -30,6 +33,8 @@ def missing_module(text: str, python: str) -> str:
 
 def describe_failure(error: BaseException) -> str:
     """Return the traceback, those of its causes included, without frames of runslot's and of Python's own import."""
+    import traceback
+
     report = traceback.TracebackException.from_exception(error)
     _strip(report)
     return "".join(report.format() if report.stack else report.format_exception_only())
@@ -38,6 +43,8 @@ def describe_failure(error: BaseException) -> str:
 def _strip(report: traceback.TracebackException | None) -> None:
     if report is not None:
         frames = [frame for frame in report.stack if not frame.filename.startswith(_NOT_THE_USERS)]
+        import traceback
+
         report.stack = traceback.StackSummary.from_list(frames)
         _strip(report.__cause__)
         _strip(report.__context__)

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import pickle
 import sys
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -65,6 +63,8 @@ def refuse_while_loading() -> None:
 
 def main_or_value(script: MainScript, name: str, by_value: bytes | None) -> Any:
     """Return what the script's `__main__` has under this name, else what came by value."""
+    import pickle  # here and below: a launcher makes scripts, and loads none
+
     module = _main_of(script)
     if module is not None:
         for key in script.values.keys() - _placed:
@@ -125,6 +125,8 @@ def _load(script: MainScript) -> ModuleType | None:
         exec(compile(data, script.path, "exec", dont_inherit=True), vars(module))  # noqa: S102  as `python script` does
     except (Exception, SystemExit) as error:  # noqa: BLE001  the user's code may raise anything
         _become_main(previous)
+        import traceback
+
         reason = "".join(traceback.format_exception_only(error)).strip()
         print(f"runslot: {script.path} cannot be loaded for its runs, which get its functions by value: {reason}")
         return None

@@ -6,7 +6,6 @@ writes its directory into it, and all that it forks has it, too.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 
@@ -25,6 +24,8 @@ def find_room() -> None:
     """Note where the room is, as a template, before anything else; for all that asks, this is no run."""
     global _address  # noqa: PLW0603  of this process, as its environment is
     if sys.platform == "linux" and os.environ.get(RUN_VARIABLE) == "-" * _ROOM:
+        import ctypes  # no launcher needs it, which asks for `room` alone
+
         getenv = ctypes.CDLL(None).getenv
         getenv.restype = ctypes.c_void_p
         _address = getenv(RUN_VARIABLE.encode())
@@ -35,5 +36,7 @@ def mark(run_dir: str) -> None:
     """Write the run's directory there, as the run."""
     name = os.fsencode(run_dir)
     if _address is not None and len(name) < _ROOM:
+        import ctypes
+
         ctypes.memset(_address, 0, _ROOM)
         ctypes.memmove(_address, name, len(name))

@@ -33,18 +33,16 @@ ALL_KEYS = (ARGS, OVERRIDES, VARIANT_JSON)
 HYDRA_DIRECTORY = "hydra.run.dir"
 
 _NAME = r"[A-Za-z_][\w.\-]*"
-_INSIDE = re.compile(rf"\{{\{{|\}}\}}|\{{(?P<name>{_NAME})(?::(?P<format>[^{{}}]*))?\}}")
-_OPTION = re.compile(rf"\{{(?P<option>--?(?P<name>{_NAME}))(?P<equals>=)?\}}")
-_ITEMS = re.compile(rf"\{{(?P<name>{_NAME})\.\.\.\}}")
-NOT_PASSED = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
+_INSIDE = rf"\{{\{{|\}}\}}|\{{(?P<name>{_NAME})(?::(?P<format>[^{{}}]*))?\}}"
+_OPTION = rf"\{{(?P<option>--?(?P<name>{_NAME}))(?P<equals>=)?\}}"
+_ITEMS = rf"\{{(?P<name>{_NAME})\.\.\.\}}"
+NOT_PASSED = "[\0\ud800-\udc7f\udd00-\udfff]"
 """Zero bytes, and halves of characters that stand for no byte of a file's name."""
-_FORMAT = re.compile(r"(?:.?[<>=^])?[-+ ]?0?\d*(?:\.\d+)?[bcdeEgGnosxX]?")
-_NUMBER_FORMAT = re.compile(r"[0-9]*\.?[0-9]+[a-zA-Z%]")
-_HYDRA_PLAIN = re.compile(r"[A-Za-z0-9_\-/.*@?|:%+]*[A-Za-z_/@?|%*][A-Za-z0-9_\-/.*@?|:%+]*")
+_FORMAT = r"(?:.?[<>=^])?[-+ ]?0?\d*(?:\.\d+)?[bcdeEgGnosxX]?"
+_NUMBER_FORMAT = r"[0-9]*\.?[0-9]+[a-zA-Z%]"
+_HYDRA_PLAIN = r"[A-Za-z0-9_\-/.*@?|:%+]*[A-Za-z_/@?|%*][A-Za-z0-9_\-/.*@?|:%+]*"
 """Text that Hydra's grammar takes for text without quotes."""
-_HYDRA_OTHER = re.compile(
-    r"(?i)true|false|null|nan|[-+]?inf(?:inity)?|[-+]?[\d_]+(?:\.[\d_]*)?(?:e[-+]?\d+)?|0x.*|0b.*|0o.*"
-)
+_HYDRA_OTHER = r"(?i)true|false|null|nan|[-+]?inf(?:inity)?|[-+]?[\d_]+(?:\.[\d_]*)?(?:e[-+]?\d+)?|0x.*|0b.*|0o.*"
 
 
 def names_used(argv: Iterable[str], keys: Iterable[str]) -> set[str]:
@@ -52,12 +50,12 @@ def names_used(argv: Iterable[str], keys: Iterable[str]) -> set[str]:
     known = set(keys)
     names: set[str] = set()
     for argument in argv:
-        if whole := _OPTION.fullmatch(argument):
+        if whole := re.fullmatch(_OPTION, argument):
             names.add(_key_of(whole["name"], known))
-        elif whole := _ITEMS.fullmatch(argument):
+        elif whole := re.fullmatch(_ITEMS, argument):
             names.add(whole["name"])
         else:
-            inside = [match for match in _INSIDE.finditer(argument) if match["name"]]
+            inside = [match for match in re.finditer(_INSIDE, argument) if match["name"]]
             names.update(match["name"] for match in inside if _is_name(match, known))
     return names
 
@@ -66,13 +64,13 @@ def _is_name(match: re.Match[str], known: Collection[str]) -> bool:
     """Whether braces hold a name: with a format that of a key, or one that is misspelt before a format of numbers."""
     if match["format"] is None or match["name"] in known:
         return True
-    return bool(_NUMBER_FORMAT.fullmatch(match["format"]) and nearest(match["name"], known))
+    return bool(re.fullmatch(_NUMBER_FORMAT, match["format"]) and nearest(match["name"], known))
 
 
 def formats_used(argv: Iterable[str], keys: Iterable[str]) -> set[tuple[str, str]]:
     """Return the keys that are written in a format, each with the format."""
     known = set(keys)
-    matches = [match for argument in argv for match in _INSIDE.finditer(argument)]
+    matches = [match for argument in argv for match in re.finditer(_INSIDE, argument)]
     return {(match["name"], match["format"]) for match in matches if match["format"] and match["name"] in known}
 
 
@@ -93,15 +91,15 @@ def fill(argv: Sequence[str], values: Mapping[str, Any]) -> list[str]:
 
 
 def _filled(argument: str, argv: Sequence[str], values: Mapping[str, Any]) -> Iterable[str]:
-    if whole := _OPTION.fullmatch(argument):
+    if whole := re.fullmatch(_OPTION, argument):
         name = _key_of(whole["name"], values)
         return _option(whole["option"], name, values[name], bool(whole["equals"]))
-    if whole := _ITEMS.fullmatch(argument):
+    if whole := re.fullmatch(_ITEMS, argument):
         return _items(whole["name"], values[whole["name"]])
     name = argument[1:-1]
     if argument == f"{{{name}}}" and name in ALL_KEYS and name not in values:
         return _WHOLE[name](settings_of(values), argv, values)
-    return [_INSIDE.sub(lambda match: _replacement(match, values), argument)]
+    return [re.sub(_INSIDE, lambda match: _replacement(match, values), argument)]
 
 
 def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +122,7 @@ def formatted(key: str, value: Any, form: str) -> str:
         raise InvalidInput(
             f"the command uses {{{key}:{form}}}, which writes small numbers as 0; did you mean {{{key}:{mended}}}?"
         )
-    if not _FORMAT.fullmatch(form):
+    if not re.fullmatch(_FORMAT, form):
         raise InvalidInput(f"the command uses {{{key}:{form}}}, which is no format of a value, as {{{key}:.3g}} is")
     try:
         return argument_text(key, format(value, form))
@@ -134,7 +132,7 @@ def formatted(key: str, value: Any, form: str) -> str:
 
 def argument_text(key: str, value: Any) -> str:
     """Return a value as one command-line argument, `str(value)`; refuse what has no such form."""
-    if isinstance(value, str) and not NOT_PASSED.search(value):
+    if isinstance(value, str) and not re.search(NOT_PASSED, value):
         return value
     if isinstance(value, (bool, int, float)):
         return str(value)
@@ -194,7 +192,7 @@ def hydra_value(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{hydra_value(item)}" for key, item in value.items()) + "}"
     text = argument_text("a value", value)
-    if _HYDRA_PLAIN.fullmatch(text) and not _HYDRA_OTHER.fullmatch(text):
+    if re.fullmatch(_HYDRA_PLAIN, text) and not re.fullmatch(_HYDRA_OTHER, text):
         return text
     # Backslashes count only before a quote, or where an interpolation would begin.
     escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), text)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -103,7 +102,7 @@ def _environment(git: GitInfo | None, argv: Sequence[str], origin: str) -> dict[
         "command_line": _without_secrets(argv),
         "python": sys.version,
         "executable": sys.executable,
-        "platform": platform.platform(),
+        "platform": _platform(),
         "host": host_name(),
         "user": _user(),
         "cpus": os.cpu_count(),
@@ -115,6 +114,21 @@ def _environment(git: GitInfo | None, argv: Sequence[str], origin: str) -> dict[
         "git_untracked": [] if git is None else list(git.untracked),
         "packages": dict(sorted(packages.items(), key=lambda item: str(item[0]).lower())),
     }
+
+
+def _platform() -> str:
+    """Return what `platform.platform()` does, which reads the interpreter's file and starts `uname` for it."""
+    if sys.platform != "linux":
+        import platform
+
+        return platform.platform()
+    system = os.uname()
+    parts = [system.sysname, system.release, system.machine]
+    try:
+        library = os.confstr("CS_GNU_LIBC_VERSION")
+    except (OSError, ValueError):  # musl, and systems without that name
+        library = None
+    return "-".join([*parts, "with", library.replace(" ", "")] if library else parts)
 
 
 def _installed() -> Iterator[Path]:

@@ -14,7 +14,7 @@ from runslot.errors import InvalidInput, nearest
 from runslot.experiment.placeholders import ALL_KEYS, NOT_PASSED, RESERVED, names_used
 from runslot.launch.shell import refuse_first
 
-_PYTHON = re.compile(r"python[\d.]*")
+_PYTHON = r"python[\d.]*"
 _OTHER_NAMES = {"python": "python3", "python3": "python", "pip": "pip3"}
 """What a program may be called elsewhere: Debian has `python3` alone."""
 
@@ -28,7 +28,7 @@ def check_command(argv: Sequence[str], keys: Iterable[str], cwd: Path | None, se
         raise InvalidInput("the command is empty: write what to run after --, as in `-- python train.py --lr {lr}`")
     keys = list(keys)
     for argument in argv:
-        if NOT_PASSED.search(argument):
+        if re.search(NOT_PASSED, argument):
             raise InvalidInput(f"the argument {argument!r:.80} has characters that no program can be given")
     if problem := refuse_first(argv):
         raise InvalidInput(f"the command cannot start: {problem}")
@@ -56,7 +56,7 @@ def _check_program(argv: Sequence[str], cwd: Path, search_path: str | None) -> N
     program = argv[0]
     if shutil.which(program, path=search_path) is None:
         raise InvalidInput(f"there is no program {program!r} {_where_else(program, cwd)}")
-    script = next((word for word in argv[1:] if not word.startswith("-")), "") if _PYTHON.fullmatch(program) else ""
+    script = next((word for word in argv[1:] if not word.startswith("-")), "") if re.fullmatch(_PYTHON, program) else ""
     if script.endswith(".py") and "-m" not in argv and not names_used([script], ()) and not (cwd / script).exists():
         near = nearest(Path(script).name, [file.name for file in (cwd / script).parent.glob("*.py")])
         raise InvalidInput(f"there is no script {script!r} in {cwd}{near}")

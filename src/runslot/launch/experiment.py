@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from runslot.engines.events import LaunchEvent, Observer, Said
 from runslot.engines.local.config import ThisMachine
@@ -24,13 +24,15 @@ from runslot.experiment.settings import default_root, path_of
 from runslot.hardware.resources import Resources
 from runslot.launch.code_change import OnChange, keep_copy
 from runslot.launch.create import compare, create, widen, with_copy
-from runslot.launch.git_code import Repository, clone, inside, refuse_other_commit, refuse_outside
 from runslot.launch.interpreter import look_at
 from runslot.launch.launch import Outcomes, launch
 from runslot.launch.plan import Plan, Work, check_env, check_name, make_plan, with_plain_names
 from runslot.transport.code_snapshot import Source, find_source
 from runslot.transport.patterns import Patterns, check_patterns
 from runslot.variants import Variant
+
+if TYPE_CHECKING:
+    from runslot.launch.git_code import Clone
 
 LONGEST_S = 100 * 365 * 86400
 """A hundred years, in seconds: more is a slip of the hand, and more than the system's clocks take."""
@@ -124,6 +126,8 @@ class Experiment:
         for name in ("code_include", "code_exclude", "fetch", "no_fetch"):
             check_patterns(getattr(self, name), name)
         if self.code is not None:
+            from runslot.launch.git_code import Repository
+
             Repository.read(self.code)
         if self.first and self.into is not None:
             raise InvalidInput("first makes a new experiment of one run, and into adds the others to it; keep one")
@@ -160,7 +164,7 @@ class Experiment:
         parts = (self.name, self.work, self.variants, self.seeds, self.resources, policy, logger)
         elsewhere = container is not None or (launcher is not None and launcher.moves)
         interpreter = None if self.python is None or elsewhere else look_at(self.python)
-        with contextlib.nullcontext() if self.code is None else inside(self._clone):
+        with contextlib.nullcontext() if self.code is None else self._clone.inside():
             plan = make_plan(*parts, elsewhere=elsewhere, interpreter=interpreter)
         if self.plain_names:
             plan = with_plain_names(plan)
@@ -177,7 +181,7 @@ class Experiment:
     def _cut(self, plan: Plan) -> Plan:
         """Return the plan of the first run alone, where that is asked for; of code that is a clone, what is in it."""
         if self.code is not None:
-            refuse_outside(plan, self._clone, Repository.read(self.code).shown)
+            self._clone.refuse_outside(plan)
         if not self.first or len(plan.runs) == 1:
             return plan
         file = replace(plan.file, space=f"the first of {len(plan.runs)}: {plan.file.space}")
@@ -193,8 +197,10 @@ class Experiment:
             yield "code_include and code_exclude choose what is copied, and nothing is: snapshot_code makes a copy"
 
     @functools.cached_property
-    def _clone(self) -> Path:
-        return clone(Repository.read(self.code))
+    def _clone(self) -> Clone:
+        from runslot.launch.git_code import Clone  # few launches need it
+
+        return Clone.of(self.code)
 
     def launcher(self) -> LauncherConfig | None:
         """Return the launcher that `on` means, on another machine with the `python` there; None: this machine."""
@@ -241,7 +247,7 @@ class Experiment:
             return directory
         directory = ExperimentDir(os.path.realpath(path_of(self.into, "into")))
         if self.code is not None and directory.experiment_file.exists():
-            refuse_other_commit(directory.read(), self._clone, Repository.read(self.code).shown)
+            self._clone.refuse_other_commit(directory.read())
         widened = compare(directory, plan)
         before = directory.read()
         if before.code is not None and not (snapshot and self.accept_code_change):
@@ -265,7 +271,7 @@ class Experiment:
             check_patterns(self.code_include, "code_include"), check_patterns(self.code_exclude, "code_exclude")
         )
         source = find_source(plan.code, without, patterns, plan.script)
-        return source if self.code is None else replace(source, origin=Repository.read(self.code).shown)
+        return source if self.code is None else replace(source, origin=self._clone.repository.shown)
 
     def launch(self, observer: Observer | None = None, notify: Sequence[str] = (), wait: bool = True) -> Outcomes:
         """Run what is asked, as many at a time as there are slots, and return the outcomes.

@@ -1,6 +1,6 @@
 """The code as a clone of a git repository at a commit: `--code URL@REF`.
 
-`launch.experiment` calls `clone` before anything is planned. A clone lies in the user's cache under the repository's
+`launch.experiment` makes a `Clone` before anything is planned. A clone lies in the user's cache under the repository's
 name and the commit, whole or not at all; the runs use a copy of it in the experiment, as with `snapshot_code`.
 """
 
@@ -21,9 +21,9 @@ from runslot.errors import InvalidInput, NotInstalled
 from runslot.experiment.records import ExperimentFile
 from runslot.launch.plan import Plan
 
-_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
+_AUTHORITY = r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*"
 """The beginning of an address, in which an `@` stands behind the user's name."""
-_SECRET = re.compile(r"(?<=://)[^/@]*:[^/@]*@")
+_CREDENTIALS = r"(?<=://)[^/@]*:[^/@]*@"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Repository:
         if not isinstance(text, str) or not text.strip() or "\0" in text:
             raise InvalidInput(f"code must be a git repository, as URL@REF, not {text!r:.80}")
         url, at, ref = text.rpartition("@")
-        before = _AUTHORITY.match(text)
+        before = re.match(_AUTHORITY, text)
         behind_user = before.end() if before else text.find(":") if _is_scp(text) else 0
         if not at or len(url) < behind_user or Path(text).expanduser().is_dir():
             url, ref = text, ""
@@ -57,7 +57,7 @@ class Repository:
     @property
     def shown(self) -> str:
         """The address as it is recorded and said: without a password."""
-        return _SECRET.sub("…@", self.url) + (f"@{self.ref}" if self.ref else "")
+        return re.sub(_CREDENTIALS, "…@", self.url) + (f"@{self.ref}" if self.ref else "")
 
     @property
     def name(self) -> str:
@@ -66,8 +66,57 @@ class Repository:
         return re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-.")[:60] or "code"
 
 
-def clone(repository: Repository) -> Path:
-    """Clone the repository at its commit, and return where it lies; `InvalidInput` with git's own last line."""
+@dataclass(frozen=True)
+class Clone:
+    """A clone that is there, of what the user named."""
+
+    repository: Repository
+    tree: Path
+
+    @classmethod
+    def of(cls, text: object) -> Clone:
+        """Clone what `URL@REF` names; `InvalidInput` with git's own last line."""
+        repository = Repository.read(text)
+        return cls(repository, _clone(repository))
+
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        """Be in it while the runs are planned: what they are given by relative paths lies there."""
+        before = Path.cwd()
+        os.chdir(self.tree)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+    def refuse_outside(self, plan: Plan) -> None:
+        """Refuse a function that is not the clone's."""
+        function = plan.file.work.get("function")
+        if function is None:
+            return
+        file = function.get("file")
+        if file is None and function.get("module") is None:
+            raise InvalidInput(
+                f"code: a function of this process is not in {self.repository.shown}; name it as 'file.py:function'"
+            )
+        if file is not None and not Path(file).is_relative_to(self.tree):
+            raise InvalidInput(
+                f"code: {file} does not lie in {self.repository.shown}; write the function's path in that repository"
+            )
+
+    def refuse_other_commit(self, before: ExperimentFile) -> None:
+        """Refuse to go on at another commit than the runs that are there; it would be a second experiment."""
+        code = before.code or {}
+        if code.get("tree") != str(self.tree):
+            origin = f"{code['origin']}, {Path(code['tree']).name}" if "origin" in code else "code that is no clone"
+            raise InvalidInput(
+                f"code: {before.name} runs {origin}, and {self.repository.shown} is {self.tree.name}; "
+                "start a new experiment (without --into)"
+            )
+
+
+def _clone(repository: Repository) -> Path:
+    """Clone the repository at its commit, and return where it lies."""
     home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     cache = Path(home, "runslot", "code")
     cache.mkdir(parents=True, exist_ok=True)
@@ -93,39 +142,6 @@ def clone(repository: Repository) -> Path:
         return place
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def inside(tree: Path) -> Iterator[None]:
-    """Be in a clone while the runs are planned: what they are given by relative paths lies there."""
-    before = Path.cwd()
-    os.chdir(tree)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
-def refuse_outside(plan: Plan, tree: Path, shown: str) -> None:
-    """Refuse a function that is not the clone's."""
-    function = plan.file.work.get("function")
-    if function is None:
-        return
-    file = function.get("file")
-    if file is None and function.get("module") is None:
-        raise InvalidInput(f"code: a function of this process is not in {shown}; name it as 'file.py:function'")
-    if file is not None and not Path(file).is_relative_to(tree):
-        raise InvalidInput(f"code: {file} does not lie in {shown}; write the function's path in that repository")
-
-
-def refuse_other_commit(before: ExperimentFile, tree: Path, shown: str) -> None:
-    """Refuse to go on with a clone at another commit than the runs that are there; it would be a second experiment."""
-    code = before.code or {}
-    if code.get("tree") != str(tree):
-        runs = f"runs {code['origin']}, {Path(code['tree']).name}" if "origin" in code else "runs code that is no clone"
-        raise InvalidInput(
-            f"code: {before.name} {runs}, and {shown} is {tree.name}; start a new experiment (without --into)"
-        )
 
 
 def _is_scp(text: str) -> bool:
@@ -158,7 +174,7 @@ def _git(repository: Repository, arguments: Sequence[str]) -> None:
 
 def _last_line(text: str) -> str:
     """Return the last line of git's own that says why; advice of several lines may follow it, and ssh's goes before."""
-    lines = [_SECRET.sub("…@", line.strip()) for line in text.splitlines() if line.strip()]
+    lines = [re.sub(_CREDENTIALS, "…@", line.strip()) for line in text.splitlines() if line.strip()]
     ends = [number for number, line in enumerate(lines) if line.startswith(("fatal:", "error:"))]
     if not ends:
         return lines[-1] if lines else ""

@@ -34,8 +34,8 @@ from runslot.variants.space import VARIANTS_LIMIT
 Work = str | Sequence[str] | Callable[..., Any]
 """A function, `"file.py:function"`, or a command as a list of arguments."""
 
-_NAME = re.compile(r"[^/\0]+(/[^/\0]+)*")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = r"[^/\0]+(/[^/\0]+)*"
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 _VISIBILITY = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 _NAME_LIMIT, _PATH_LIMIT = 255, 2000
 """Bytes of a part of a name, and characters of all of it; its runs' directories come behind."""
@@ -117,7 +117,7 @@ def make_plan(
 
 def check_name(name: str) -> None:
     """Refuse names that are no directory below the root."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or {".", ".."} & set(name.split("/")):
+    if not isinstance(name, str) or not re.fullmatch(_NAME, name) or {".", ".."} & set(name.split("/")):
         raise InvalidInput(
             f"{name!r:.80} cannot be an experiment's name: it is a directory below the root, such as 'digits'"
         )
@@ -132,7 +132,7 @@ def check_env(env: Mapping[str, str]) -> None:
     if not isinstance(env, Mapping):
         raise InvalidInput(f"env must be a dict of variables, such as {{'WANDB_MODE': 'offline'}}, not {env!r:.80}")
     for name, value in env.items():
-        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+        if not isinstance(name, str) or not re.fullmatch(_VARIABLE, name):
             raise InvalidInput(f"env: {name!r:.80} cannot be the name of a variable")
         if name.startswith("RUNSLOT_") or name in _VISIBILITY:
             raise InvalidInput(f"env: {name} is set by runslot for every run; leave it out")

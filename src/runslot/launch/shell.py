@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 _OPERATORS = ("&&", "||", "&>", ">>", "<<", "|", ">", "<", ";", "&")
-_WHOLE_OPERATOR = re.compile(r"[0-9]?(?:>>?|<<?<?)(?:&[0-9-])?|&>>?|\|\|?&?|&&?|;")
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=.*", re.DOTALL)
-_EXPANSION = re.compile(r"\$(?:[A-Za-z_{(]|\d)|`")
+_WHOLE_OPERATOR = r"[0-9]?(?:>>?|<<?<?)(?:&[0-9-])?|&>>?|\|\|?&?|&&?|;"
+_ASSIGNMENT = r"(?s)[A-Za-z_]\w*\+?=.*"
+_EXPANSION = r"\$(?:[A-Za-z_{(]|\d)|`"
 _BUILTINS = {"cd", "export", "source", ".", "alias", "ulimit", "set", "unset", "eval", "exec", "pushd", "module"}
 
 
@@ -26,7 +26,7 @@ def refuse_shell(text: str) -> str | None:
 def refuse_first(argv: Sequence[str]) -> str | None:
     """Return why the first word of a command is no program, where a shell would know what to do with it."""
     first, rest = argv[0], argv[1:]
-    if _ASSIGNMENT.fullmatch(first):
+    if re.fullmatch(_ASSIGNMENT, first):
         return f"`{first}` is for a shell, and none reads the command; write env {shlex.join(argv)}"
     if first in _BUILTINS and rest:
         return f"`{first}` is a command of a shell, and none reads this; write bash -c {shlex.quote(shlex.join(argv))}"
@@ -36,7 +36,7 @@ def refuse_first(argv: Sequence[str]) -> str | None:
 def note_operators(argv: Sequence[str]) -> str | None:
     """Return what should be said of arguments among which an operator of a shell stands; None where none does."""
     for word in argv[1:]:
-        if _WHOLE_OPERATOR.fullmatch(word):
+        if re.fullmatch(_WHOLE_OPERATOR, word):
             return f"the argument {word!r} is passed on as it is: no shell reads the command (bash -c '…' would)"
     return None
 
@@ -53,7 +53,7 @@ def _marks(text: str) -> Iterator[str]:
             quote = ""
         elif not quote and character in "'\"":
             quote = character
-        elif quote != "'" and _EXPANSION.match(text, position):
+        elif quote != "'" and re.compile(_EXPANSION).match(text, position):
             yield _word_at(text, position)
         elif not quote and not braces and (operator := _operator_at(text, position)):
             yield operator

@@ -105,7 +105,7 @@ _ALWAYS = frozenset(
     )
 ) | {KEPT_PROGRESS}  # fmt: skip
 """Files of a run's directory by which it is known how the run went: they come home whatever is chosen."""
-_KEPT_ATTEMPT = re.compile(r"attempt_\d+/")
+_KEPT_ATTEMPT = r"attempt_\d+/"
 
 
 def comes_home(file: ExperimentFile, path: str) -> bool:
@@ -113,5 +113,5 @@ def comes_home(file: ExperimentFile, path: str) -> bool:
     chosen = Patterns(file.fetch, file.no_fetch)
     if not chosen:
         return True
-    name = _KEPT_ATTEMPT.sub("", path, count=1) if "/" in path else path
+    name = re.sub(_KEPT_ATTEMPT, "", path, count=1) if "/" in path else path
     return name in _ALWAYS or path == file.logger.metrics or chosen.takes(path)

@@ -15,16 +15,16 @@ from runslot.errors import InvalidInput
 _NUMBER = r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _DISTRIBUTIONS = ("loguniform", "log_uniform", "uniform", "integers", "randint", "choice", "normal", "lognormal")
 _RANGES = ("range", "linspace", "logspace", "geomspace", "arange", "list", "tuple")
-_CALL = re.compile(r"(?:np\.|numpy\.|tune\.|random\.)?([A-Za-z_]+)\((.*)\)", re.DOTALL)
-_SEVERAL_NUMBERS = re.compile(rf"{_NUMBER}(?:[\s;|]+{_NUMBER})+")
-_LEADING_ZERO = re.compile(r"[-+]?0\d[\d_]*(?:\.\d*)?")
-_NOT_FINITE = re.compile(r"[-+]?(?:inf|infinity|nan)", re.IGNORECASE)
-_FLOAT = re.compile(_NUMBER)
+_CALL = r"(?s)(?:np\.|numpy\.|tune\.|random\.)?([A-Za-z_]+)\((.*)\)"
+_SEVERAL_NUMBERS = rf"{_NUMBER}(?:[\s;|]+{_NUMBER})+"
+_LEADING_ZERO = r"[-+]?0\d[\d_]*(?:\.\d*)?"
+_NOT_FINITE = r"(?i)[-+]?(?:inf|infinity|nan)"
+_FLOAT = _NUMBER
 _TYPOGRAPHY = str.maketrans({"\u2212": "-", "\u2013": "-", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
 _YES_OR_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
-_ARITHMETIC = re.compile(rf"{_NUMBER}(?:\s*(?:\*\*?|/|\^)\s*{_NUMBER})+")
-_SPAN = re.compile(r"\d+\s*(?:-|\.\.|:)\s*\d+")
-_WHOLE_NUMBERS = re.compile(r"\s*-?\d{1,9}\s*(?:,\s*-?\d{1,9}\s*){0,2}")
+_ARITHMETIC = rf"{_NUMBER}(?:\s*(?:\*\*?|/|\^)\s*{_NUMBER})+"
+_SPAN = r"\d+\s*(?:-|\.\.|:)\s*\d+"
+_WHOLE_NUMBERS = r"\s*-?\d{1,9}\s*(?:,\s*-?\d{1,9}\s*){0,2}"
 _SHOWN = 12
 """Values of a range that are written out."""
 _LONGEST = 200
@@ -44,10 +44,10 @@ def doubt(text: str) -> str | None:
     """Return what should be said of a value without quotes that is read in one way, and may be meant in another."""
     if len(text) > _LONGEST:
         return None
-    if _LEADING_ZERO.fullmatch(text):
+    if re.fullmatch(_LEADING_ZERO, text):
         number = text.replace("_", "").lstrip("+-0") or "0"
         return f"{text} is the number {'-' * text.startswith('-')}{number}; text with its zeros stands in quotes"
-    if _NOT_FINITE.fullmatch(text):
+    if re.fullmatch(_NOT_FINITE, text):
         return f"{text!r} is text; the number is written {'-' * text.startswith('-')}.{text.lstrip('+-').lower()[:3]}"
     return _doubt_of_text(text)
 
@@ -55,27 +55,27 @@ def doubt(text: str) -> str | None:
 def _doubt_of_text(text: str) -> str | None:
     if text.lower() in _YES_OR_NO:
         return f"{text!r} is text; the truth value is {_YES_OR_NO[text.lower()]}"
-    if _ARITHMETIC.fullmatch(text):
+    if re.fullmatch(_ARITHMETIC, text):
         return f"{text!r} is text, it is not worked out; write the number"
     if text.startswith("(") and text.endswith(")"):
         return f"{text!r} is text; a list is written [{text[1:-1]}]"
-    if _SPAN.fullmatch(text):
+    if re.fullmatch(_SPAN, text):
         return f"{text!r} is text; for several numbers write them with commas"
     return None
 
 
 def _meant(text: str) -> str:
     """Return what is wrong with a text that cannot be meant as it stands; empty where nothing is."""
-    if call := _CALL.fullmatch(text):
+    if call := re.fullmatch(_CALL, text):
         return _meant_call(call[1], call[2], text)
-    if _SEVERAL_NUMBERS.fullmatch(text):
+    if re.fullmatch(_SEVERAL_NUMBERS, text):
         several = ",".join(re.split(r"[\s;|]+", text))
         return f"has no commas: write {several} for several values"
     return _meant_number(text)
 
 
 def _meant_number(text: str) -> str:
-    is_float = _FLOAT.fullmatch(text) and set(text) & set(".eE")
+    is_float = re.fullmatch(_FLOAT, text) and set(text) & set(".eE")
     if is_float and math.isinf(float(text.replace("_", ""))):
         return "is larger than any number: the largest is 1.8e308, and .inf is infinity"
     written = unicodedata.normalize("NFKC", text).translate(_TYPOGRAPHY)
@@ -89,7 +89,7 @@ def _meant_call(name: str, inside: str, text: str) -> str:
         known = name if name in {"loguniform", "uniform", "integers", "choice"} else "loguniform(…), uniform(…)"
         return f"is a distribution, to be drawn from: --sample KEY={text if known == name else known} --samples N"
     if name.lower() in _RANGES:
-        numbers = [int(part) for part in inside.split(",")] if _WHOLE_NUMBERS.fullmatch(inside) else []
+        numbers = [int(part) for part in inside.split(",")] if re.fullmatch(_WHOLE_NUMBERS, inside) else []
         if name == "range" and 1 <= len(numbers) <= 3 and 0 not in numbers[2:]:
             values = range(*numbers)
             shown = ",".join(map(str, values[:_SHOWN])) + ",…" * (len(values) > _SHOWN)

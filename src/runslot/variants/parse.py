@@ -27,17 +27,17 @@ _WORDS: dict[str, Any] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_NUMBERS: tuple[tuple[re.Pattern[str], Callable[[str], float]], ...] = (
-    (re.compile(r"[-+]?[0-9]+(_[0-9]+)*"), int),
-    (re.compile(r"[-+]?0[box][0-9a-fA-F]+(_[0-9a-fA-F]+)*"), lambda text: int(text, 0)),
-    (re.compile(r"[-+]?(\.[0-9]+|[0-9]+(_[0-9]+)*(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
-    (re.compile(r"[-+]?\.(inf|Inf|INF)"), lambda text: float(text.replace(".", ""))),
-    (re.compile(r"\.(nan|NaN|NAN)"), lambda _: float("nan")),
+_NUMBERS: tuple[tuple[str, Callable[[str], float]], ...] = (
+    (r"[-+]?[0-9]+(_[0-9]+)*", int),
+    (r"[-+]?0[box][0-9a-fA-F]+(_[0-9a-fA-F]+)*", lambda text: int(text, 0)),
+    (r"[-+]?(\.[0-9]+|[0-9]+(_[0-9]+)*(\.[0-9]*)?)([eE][-+]?[0-9]+)?", float),
+    (r"[-+]?\.(inf|Inf|INF)", lambda text: float(text.replace(".", ""))),
+    (r"\.(nan|NaN|NAN)", lambda _: float("nan")),
 )
-_CALL = re.compile(r"\s*([A-Za-z_]+)\s*\((.*)\)\s*", re.DOTALL)
-_SEEDS = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
-_DOUBLE_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_SINGLE_QUOTED = re.compile(r"'(?:[^']|'')*'", re.DOTALL)
+_CALL = r"(?s)\s*([A-Za-z_]+)\s*\((.*)\)\s*"
+_SEEDS = r"([0-9]{1,18})(?:-([0-9]{1,18}))?"
+_DOUBLE_QUOTED = r'(?s)"(?:[^"\\]|\\.)*"'
+_SINGLE_QUOTED = r"(?s)'(?:[^']|'')*'"
 _QUOTED_LIMIT = 200
 """Characters of what the user wrote that a refusal repeats."""
 _BRACKETS = {"[": "]", "{": "}", "(": ")"}
@@ -83,7 +83,7 @@ def parse_sample(text: str) -> tuple[str, Distribution]:
     """Read `KEY=DISTRIBUTION` as a key and what to draw from: `lr=loguniform(1e-5,1e-1)`, `act=choice(relu,tanh)`."""
     example = "lr=loguniform(1e-5,1e-1)"
     key, value = _split_setting(text, example)
-    call = _CALL.fullmatch(value)
+    call = re.fullmatch(_CALL, value)
     if not call:
         raise InvalidInput(f"{text!r} does not name a distribution; write {example}")
     name, inside = call.groups()
@@ -217,7 +217,7 @@ class _Reader:
         return self.text[start : self.position].strip()
 
     def _quoted(self) -> str:
-        quoted = (_DOUBLE_QUOTED if self._next() == '"' else _SINGLE_QUOTED).match(self.text, self.position)
+        quoted = re.compile(_DOUBLE_QUOTED if self._next() == '"' else _SINGLE_QUOTED).match(self.text, self.position)
         if not quoted:
             self._refuse(f"the quote {self._next()} is not closed; close it, or put all of the text in other quotes")
         self.position = quoted.end()
@@ -255,7 +255,7 @@ def _scalar(text: str) -> Any:
     if text in _WORDS:
         return _WORDS[text]
     for pattern, read in _NUMBERS:
-        if pattern.fullmatch(text):
+        if re.fullmatch(pattern, text):
             try:
                 return read(text)
             except ValueError:
@@ -277,7 +277,7 @@ def _split_setting(text: str, example: str) -> tuple[str, str]:
 
 
 def _seed_range(part: str, text: str) -> range:
-    match = _SEEDS.fullmatch(part)
+    match = re.fullmatch(_SEEDS, part)
     if not match:
         _refuse_seeds(text, f"{part!r} is not a seed")
     first, last = int(match[1]), int(match[2] or match[1])

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from runslot.engines.events import LaunchEvent, Observer, Said
-from runslot.engines.local.container import check_container
 from runslot.engines.local.launcher import Import, LocalLauncher
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, Finding, LauncherConfig
@@ -15,7 +14,6 @@ from runslot.errors import InvalidInput
 from runslot.execute.leftovers import end_escaped
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.status import ExperimentStatus
-from runslot.hardware.affinity import slots_from_code
 from runslot.hardware.busy import without_busy
 from runslot.hardware.lease import Leases
 from runslot.hardware.probe import probe
@@ -67,6 +65,8 @@ def choose_slots(
     """
     topology = probe()
     if file.affinity_code is not None:
+        from runslot.hardware.affinity import slots_from_code  # rlpyt's codes alone need it
+
         slots = slots_from_code(file.affinity_code, topology)
         quota = describe_quota(topology, len({core for slot in slots for core in slot.cores}))
         beyond = f", which go beyond {quota}" if quota else ""
@@ -97,6 +97,8 @@ def check_function(launcher: LocalLauncher, experiment: OpenExperiment) -> None:
     """
     file = experiment.file
     if file.container is not None:
+        from runslot.engines.local.container import check_container
+
         check_container(experiment, launcher)
         return
     if "function" not in file.work or experiment.policy.start == "cold":

@@ -17,7 +17,6 @@ from runslot.engines.protocol import Handle, Placed, Short, Taken, UnderWay
 from runslot.errors import RunslotError
 from runslot.execute.leftovers import Leftover, end_escaped, find_leftovers
 from runslot.execute.open_files import allow_many, why_no_further
-from runslot.execute.outside import end_run_of_killed_keeper
 from runslot.experiment.claim import is_claimed
 from runslot.experiment.holder import find_keeper
 from runslot.experiment.processes import ProcessHandle, host_name, is_alive, keeper_of
@@ -390,7 +389,11 @@ class LocalLauncher:
             file = run_dir.read_run()
         except RunslotError:  # deleted
             return ""
-        return "" if file.container is None else end_run_of_killed_keeper(run_dir, file, os.environ)
+        if file.container is None:
+            return ""
+        from runslot.execute.outside import end_run_of_killed_keeper  # the keeper's modules, for containers alone
+
+        return end_run_of_killed_keeper(run_dir, file, os.environ)
 
     def _unwatch(self, handle: Handle) -> None:
         watch = self._watched.pop(handle)
