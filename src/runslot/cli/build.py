@@ -25,10 +25,10 @@ _AS_THEY_ARE = (
 )  # fmt: skip
 """Words that are fields of `Experiment` of the same name."""
 
-_INTERPRETER = r"(python|pypy)[\d.]*|(ba|z|da)?sh|perl|ruby|node|julia|Rscript|env|uv|torchrun|accelerate"
+_INTERPRETER = re.compile(r"(python|pypy)[\d.]*|(ba|z|da)?sh|perl|ruby|node|julia|Rscript|env|uv|torchrun|accelerate")
 """Programs whose name says nothing of what they run."""
 
-_SCRIPT = r".+\.(py|sh|jl|R|rb|pl|js)"
+_SCRIPT = re.compile(r".+\.(py|sh|jl|R|rb|pl|js)")
 
 
 def experiment_of(words: Words, into: Path | None = None, strict: bool = False) -> Experiment:
@@ -114,15 +114,15 @@ def _name(values: Mapping[str, Any], into: Path | None) -> str:
 def script_name(argv: Sequence[str]) -> str | None:
     """Return the name of the script or module that a command runs: `train` for `python -u train.py --lr 1`."""
     program = Path(argv[0]).name
-    if not re.fullmatch(_INTERPRETER, program):
+    if not _INTERPRETER.fullmatch(program):
         return Path(program).stem or None
     for number, argument in enumerate(argv[1:], 1):
         if argument in {"-c", "-e"}:
             inside = argv[number + 1].split() if number + 1 < len(argv) and program.endswith("sh") else []
-            return next((Path(word).stem for word in inside if re.fullmatch(_SCRIPT, word)), None)
+            return next((Path(word).stem for word in inside if _SCRIPT.fullmatch(word)), None)
         if argument == "-m" and number + 1 < len(argv):
             return argv[number + 1].rpartition(".")[2]
-        if re.fullmatch(_SCRIPT, argument):
+        if _SCRIPT.fullmatch(argument):
             return Path(argument).stem
     return None
 

@@ -292,6 +292,8 @@ class LeadsOut(RunslotError):
 
 COLLECTION = ".runslot"
 """Where a collection keeps the records of the calls that share it."""
+LATEST = "latest"
+"""Link in an experiment's name directory to its newest launch."""
 
 _OWN_DIRECTORIES = ("requests", "workers", "payloads", "provenance", "slurm", "pbs", "cloud", ".incoming")
 """What runslot makes in an experiment's directory beside its runs, itself and by its engines."""

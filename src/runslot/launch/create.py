@@ -14,14 +14,11 @@ from runslot.experiment.disk import sync_soon
 from runslot.experiment.files import open_to_append
 from runslot.experiment.provenance import write_provenance
 from runslot.experiment.records import Run
-from runslot.experiment.rundir import ExperimentDir, write_atomically, write_json
+from runslot.experiment.rundir import LATEST, ExperimentDir, write_atomically, write_json
 from runslot.experiment.shortage import shortage_of
 from runslot.launch.code_change import changes_between, what
 from runslot.launch.plan import Plan
 from runslot.transport.code_snapshot import Source, copy_source
-
-LATEST = "latest"
-"""Link in an experiment's name directory to its newest launch."""
 
 
 def create(plan: Plan, root: Path, code: Source | None = None) -> ExperimentDir:

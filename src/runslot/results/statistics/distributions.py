@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from statistics import NormalDist
 
 _HALVINGS = 200
 """More than a double has bits, also near zero: the bisection ends where it cannot go on."""
@@ -17,6 +16,8 @@ _TINY = 1e-300
 
 def normal_quantile(level: float) -> float:
     """Return z so that a standard normal value lies within ± z with probability `level`."""
+    from statistics import NormalDist  # with fractions and decimals: slow to load, and seldom asked
+
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
