@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 
 from runslot.errors import InvalidInput, NotInstalled, RunslotError, extra_said
-from runslot.transport.bucket import Missing, Pusher, Share, Store, TakenOver, Unreachable, open_store, pull
-from runslot.transport.bucket.inventory import PART, Listing
+from runslot.transport.bucket import MachineShare, Missing, Pusher, Store, TakenOver, Unreachable, open_store, pull
+from runslot.transport.bucket.inventory import PART, Inventory
 from runslot.transport.bucket.pull import Unwritable
 
-SHARE = Share("b1")
+SHARE = MachineShare("b1")
 
 
 class Watched:
@@ -185,7 +185,7 @@ def test_rows_go_before_all_else_and_an_outcome_after_its_data(tmp_path: Path) -
         write_run(there, f"v{number}/run_0", ended=number % 2 == 0)
     watched = Watched(open_store(f"file://{tmp_path}/bucket"))
     pusher_of(watched, there, [f"v{number}/run_0" for number in range(20)]).push()
-    listing = Listing.from_bytes(watched.get(SHARE.listing))
+    listing = Inventory.from_bytes(watched.get(SHARE.listing))
     position = {name: number for number, name in reversed(list(enumerate(watched.put_names)))}
 
     def sent(path: str) -> int:
@@ -254,7 +254,7 @@ def test_an_outcome_that_appears_during_a_push_waits_for_the_next(tmp_path: Path
 
     pusher = Pusher(Slow(real), SHARE, there, ["a/run_0"], "m1")
     pusher.push()
-    assert "a/run_0/outcome.json" not in Listing.from_bytes(real.get(SHARE.listing)).files
+    assert "a/run_0/outcome.json" not in Inventory.from_bytes(real.get(SHARE.listing)).files
     pusher.push()
     home = tmp_path / "home"
     pull(real, SHARE, home)
@@ -278,7 +278,7 @@ def test_a_file_that_changes_while_it_is_read_is_sent_next_time(tmp_path: Path) 
     pusher = Pusher(Slow(real), SHARE, there, ["a/run_0"], "m1")
     pusher.push()
     assert changed
-    listed = Listing.from_bytes(real.get(SHARE.listing)).files
+    listed = Inventory.from_bytes(real.get(SHARE.listing)).files
     assert "a/run_0/params.pkl" not in listed
     assert "a/run_0/progress.csv" in listed
     pusher.push()
@@ -328,7 +328,7 @@ def test_a_list_whose_objects_are_not_to_be_seen_yet_is_pulled_later(tmp_path: P
     write_run(there, "a/run_0")
     store = open_store(f"file://{bucket}")
     pusher_of(store, there, ["a/run_0"]).push()
-    listing = Listing.from_bytes(store.get(SHARE.listing))
+    listing = Inventory.from_bytes(store.get(SHARE.listing))
     hidden = bucket / SHARE.object(listing.files["a/run_0/params.pkl"].parts[0])
     hidden.rename(tmp_path / "hidden")
     brought = pull(store, SHARE, home)
@@ -344,7 +344,7 @@ def test_a_damaged_object_is_not_taken_for_a_file(tmp_path: Path) -> None:
     write_run(there, "a/run_0")
     store = open_store(f"file://{bucket}")
     pusher_of(store, there, ["a/run_0"]).push()
-    listing = Listing.from_bytes(store.get(SHARE.listing))
+    listing = Inventory.from_bytes(store.get(SHARE.listing))
     (bucket / SHARE.object(listing.files["a/run_0/params.pkl"].parts[0])).write_bytes(b"x" * 100)
     assert "a/run_0/params.pkl" in pull(store, SHARE, home).later
     assert not (home / "a/run_0/params.pkl").exists()
@@ -356,7 +356,7 @@ def test_a_bucket_cannot_write_outside_the_experiment(tmp_path: Path, path: str)
     there = tmp_path / "there"
     write_run(there, "a/run_0")
     pusher_of(store, there, ["a/run_0"]).push()
-    listing = Listing.from_bytes(store.get(SHARE.listing))
+    listing = Inventory.from_bytes(store.get(SHARE.listing))
     files = dict(zip([path], listing.files.values(), strict=False))
     store.put(SHARE.listing, replace(listing, files=files).to_bytes())
     with pytest.raises(RunslotError, match="outside"):
@@ -485,10 +485,10 @@ def test_no_such_object_is_told_from_no_such_bucket(store: Store) -> None:
 PUSH = """
 import sys
 from pathlib import Path
-from runslot.transport.bucket import Pusher, Share, open_store
+from runslot.transport.bucket import Pusher, MachineShare, open_store
 root = Path(sys.argv[2])
 runs = sorted(path.parent.relative_to(root).as_posix() for path in root.glob("*/run_0/run.json"))
-pusher = Pusher(open_store(sys.argv[1]), Share("b1"), root, runs, sys.argv[3])
+pusher = Pusher(open_store(sys.argv[1]), MachineShare("b1"), root, runs, sys.argv[3])
 pusher.claim()
 print("claimed", flush=True)
 pusher.push("done")
@@ -499,10 +499,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 PULL = """
 import sys
 from pathlib import Path
-from runslot.transport.bucket import Share, open_store
+from runslot.transport.bucket import MachineShare, open_store
 from runslot.transport.bucket import pull
 print("pulling", flush=True)
-pull(open_store(sys.argv[1]), Share("b1"), Path(sys.argv[2]))
+pull(open_store(sys.argv[1]), MachineShare("b1"), Path(sys.argv[2]))
 import resource
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """

@@ -23,7 +23,7 @@ from runslot.engines.sky.contents import stage
 from runslot.engines.sky.job import Job
 from runslot.engines.sky.tasks import Machine, task_of
 from runslot.launch.experiment import Experiment
-from runslot.transport.bucket import Listing, Pulled, Pusher, Share, Store, open_store, pull
+from runslot.transport.bucket import Inventory, MachineShare, Pulled, Pusher, Store, open_store, pull
 from runslot.transport.bucket import requests as asked
 from runslot.transport.bucket.inventory import PART
 
@@ -79,7 +79,7 @@ class Rented:
         self.home = replace(experiment, snapshot_code=True).prepare()
         runs = self.home.read_runs()
         usual = Job(
-            "rs-train-1", self.home.path.name, 0, tuple(run.directory for run in runs), self.bucket, Share("b1")
+            "rs-train-1", self.home.path.name, 0, tuple(run.directory for run in runs), self.bucket, MachineShare("b1")
         )
         made = replace(usual, **{"sync_interval": 1.0, "python": sys.executable, **job})
         code = str((self.home.read().code or {})["copy"])
@@ -97,8 +97,8 @@ class Rented:
         self.job_file.write_text(json.dumps({**self.job, **changes}))
 
     @property
-    def share(self) -> Share:
-        return Share(*self.job["share"])
+    def share(self) -> MachineShare:
+        return MachineShare(*self.job["share"])
 
     @property
     def store(self) -> Store:
@@ -127,11 +127,11 @@ class Rented:
     def log(self, name: str) -> str:
         return (self.path / f"{name}.log").read_text()
 
-    def listing(self) -> Listing:
+    def listing(self) -> Inventory:
         try:
-            return Listing.from_bytes(self.store.get(self.share.listing))
+            return Inventory.from_bytes(self.store.get(self.share.listing))
         except Exception:
-            return Listing()
+            return Inventory()
 
     def pull(self, to: str = "home") -> Pulled:
         return pull(self.store, self.share, self.path / to)
@@ -210,15 +210,15 @@ def of_cloud(cloud: str, service: Server) -> dict[str, str]:
 
 
 def test_what_is_asked_only_grows_and_a_damaged_object_is_nothing_asked(rented: Rented) -> None:
-    share, store = Share("b1"), rented.store
-    assert asked.read(store, share) == asked.Asked()
-    assert asked.ask(store, share, ["a", "b"]) == asked.Asked(runs=frozenset({"a", "b"}))
+    share, store = MachineShare("b1"), rented.store
+    assert asked.read(store, share) == asked.StopRequest()
+    assert asked.ask(store, share, ["a", "b"]) == asked.StopRequest(runs=frozenset({"a", "b"}))
     assert asked.ask(store, share, ["c"]).runs == {"a", "b", "c"}
-    assert asked.ask(store, share, None) == asked.Asked(True, frozenset({"a", "b", "c"}))
+    assert asked.ask(store, share, None) == asked.StopRequest(True, frozenset({"a", "b", "c"}))
     assert asked.ask(store, share, []).everything
-    assert asked.read(store, share) == asked.Asked(True, frozenset({"a", "b", "c"}))
+    assert asked.read(store, share) == asked.StopRequest(True, frozenset({"a", "b", "c"}))
     store.put(share.asked, b'{"format": 1, "every')
-    assert asked.read(store, share) == asked.Asked()
+    assert asked.read(store, share) == asked.StopRequest()
     store.put(share.asked, b"\xff\xfe[]")
     assert asked.ask(store, share, ["a"]).runs == {"a"}
 
@@ -286,7 +286,11 @@ def test_a_replacement_sees_what_was_asked_of_the_share_before(rented: Rented) -
 
 
 def test_a_push_that_is_broken_off_goes_on_at_the_part_where_it_was(rented: Rented) -> None:
-    share, root, parts = Share("b1"), rented.path / "root", rented.path / "bucket" / "b1" / "share-1-of-1" / "parts"
+    share, root, parts = (
+        MachineShare("b1"),
+        rented.path / "root",
+        rented.path / "bucket" / "b1" / "share-1-of-1" / "parts",
+    )
     (root / "a").mkdir(parents=True)
     (root / "a" / "large.pkl").write_bytes(os.urandom(6 * PART))
     os.utime(root / "a" / "large.pkl", (1e9, 1e9))
@@ -307,9 +311,9 @@ def test_a_push_that_is_broken_off_goes_on_at_the_part_where_it_was(rented: Rent
     assert len([path for path in parts.rglob("*") if path.is_file()]) == 7
 
 
-def rented_listing(rented: Rented) -> Listing:
+def rented_listing(rented: Rented) -> Inventory:
     """The list of the share of those tests that have no job."""
-    return Listing.from_bytes(rented.store.get(Share("b1").listing))
+    return Inventory.from_bytes(rented.store.get(MachineShare("b1").listing))
 
 
 # ---- a share's time ----------------------------------------------------------------------------------------------
@@ -348,7 +352,7 @@ def test_the_time_of_a_share_is_counted_over_its_machines(rented: Rented) -> Non
 
 
 def test_the_list_says_how_long_the_machine_lives_though_nothing_changes(rented: Rented) -> None:
-    share = Share("b1")
+    share = MachineShare("b1")
     (rented.path / "root").mkdir()
     pusher = Pusher(rented.store, share, rented.path / "root", ["a"], "machine", armed=time.time() - 100, beat=0.5)
     pusher.claim()

@@ -26,7 +26,7 @@ from runslot.engines.sky.headroom import room_for
 from runslot.engines.sky.job import Job
 from runslot.engines.sky.tasks import Machine, task_of
 from runslot.errors import InvalidInput, RunslotError
-from runslot.transport.bucket import Share, Unreachable, open_store
+from runslot.transport.bucket import MachineShare, Unreachable, open_store
 
 STAND_IN = Path(__file__).parent / "sky_stand_in"
 PYTHON = os.environ.get("RUNSLOT_TEST_SKYPILOT", "")
@@ -370,7 +370,7 @@ def sky(clouds: Clouds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SkyP
 
 
 def asked(sky: SkyPilot, **machine: Any) -> tuple[Quota, ...]:
-    job = Job("rs-price", "x", 0, (), "file:///x", Share("b0"))
+    job = Job("rs-price", "x", 0, (), "file:///x", MachineShare("b0"))
     return sky.quotas(task_of(Machine(**machine), job, ".", {}))
 
 

@@ -6,11 +6,11 @@ import dataclasses
 import time
 
 from runslot.engines.sky.rental import Record, Rented
-from runslot.transport.bucket import Share
+from runslot.transport.bucket import MachineShare
 
 
 def machine(batch: str, name: str, **more: object) -> Rented:
-    made = Rented(name, Share(batch), 0, (("r1", 1),), "aws", 0.5, "cpu.small", launched=(time.time(),))
+    made = Rented(name, MachineShare(batch), 0, (("r1", 1),), "aws", 0.5, "cpu.small", launched=(time.time(),))
     return dataclasses.replace(made, **more)  # type: ignore[arg-type]
 
 

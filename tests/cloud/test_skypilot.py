@@ -21,7 +21,7 @@ from runslot.engines.sky.client import SkyPilot
 from runslot.engines.sky.job import Job
 from runslot.engines.sky.tasks import Machine, task_of
 from runslot.errors import InvalidInput
-from runslot.transport.bucket import Share
+from runslot.transport.bucket import MachineShare
 
 REPOSITORY = Path(__file__).parent.parent.parent
 TESTBEDS = REPOSITORY / "tests" / "testbeds"
@@ -298,7 +298,7 @@ def sky(user: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> SkyPilot:
 def test_tasks_for_ec2_pass_a_dry_run(sky: SkyPilot, tmp_path: Path, machine: Machine, what: str, price: float) -> None:
     assert sky.credentials("aws") == (True, "")
     task = task_of(
-        machine, Job("rs-dry-1", "x", 0, ("a",), "s3://results/x", Share("b1")), str(tmp_path), {"runslot": "x"}
+        machine, Job("rs-dry-1", "x", 0, ("a",), "s3://results/x", MachineShare("b1")), str(tmp_path), {"runslot": "x"}
     )
     offered = sky.offer(task)
     assert (offered.what, offered.price) == (what, price)
@@ -307,7 +307,7 @@ def test_tasks_for_ec2_pass_a_dry_run(sky: SkyPilot, tmp_path: Path, machine: Ma
 
 def test_an_unknown_instance_type_is_refused_with_those_near_to_it(sky: SkyPilot, tmp_path: Path) -> None:
     machine = Machine("aws/us-east-1", instance_type="m6i.lage")
-    task = task_of(machine, Job("rs-dry-1", "x", 0, ("a",), "s3://results/x", Share("b1")), str(tmp_path), {})
+    task = task_of(machine, Job("rs-dry-1", "x", 0, ("a",), "s3://results/x", MachineShare("b1")), str(tmp_path), {})
     with pytest.raises(InvalidInput, match=r"m6i\.lage.*Near to m6i\.lage: m6i\.large"):
         sky.offer(task)
 
@@ -316,7 +316,7 @@ def test_a_task_for_google_cloud_is_one_of_skypilots_schema(sky: SkyPilot, tmp_p
     """A dry run wants an account: what is built is checked by SkyPilot's own reading of it."""
     machine = Machine("gcp/us-central1", cpus="8+", spot=True, disk=100, setup=("pip install torch",), managed=True)
     task = task_of(
-        machine, Job("rs-dry-1", "x", 0, ("a",), "gs://results/x", Share("b1")), str(tmp_path), {"runslot": "x"}
+        machine, Job("rs-dry-1", "x", 0, ("a",), "gs://results/x", MachineShare("b1")), str(tmp_path), {"runslot": "x"}
     )
     script = (
         "import sys, json, sky\ntask = sky.Task.from_yaml_config(json.load(sys.stdin))\n"

@@ -18,10 +18,10 @@ from runslot.experiment.rundir import LATEST, ExperimentDir, write_atomically, w
 from runslot.experiment.shortage import shortage_of
 from runslot.launch.code_change import changes_between, what
 from runslot.launch.plan import Plan
-from runslot.transport.code_snapshot import Source, copy_source
+from runslot.transport.code_snapshot import CodeSource, copy_source
 
 
-def create(plan: Plan, root: Path, code: Source | None = None) -> ExperimentDir:
+def create(plan: Plan, root: Path, code: CodeSource | None = None) -> ExperimentDir:
     """Make `ROOT/NAME/<yyyymmdd-hhmmss>` with all its files, and with a copy of the `code` for its runs."""
     parent = root / plan.file.name
     directory = make_exclusively(parent, time.strftime("%Y%m%d-%H%M%S", time.localtime(plan.file.created)))
@@ -52,7 +52,7 @@ def discard(experiment: ExperimentDir) -> None:
         return
 
 
-def with_copy(experiment: ExperimentDir, plan: Plan, code: Source) -> Plan:
+def with_copy(experiment: ExperimentDir, plan: Plan, code: CodeSource) -> Plan:
     """Copy the code into the experiment's directory, and return the plan whose runs use it."""
     return replace(plan, file=replace(plan.file, code=copy_source(code, experiment, plan.file.cwd)))
 

@@ -27,7 +27,7 @@ from runslot.launch.create import compare, create, widen, with_copy
 from runslot.launch.interpreter import look_at
 from runslot.launch.launch import Outcomes, launch
 from runslot.launch.plan import Plan, Work, check_env, check_name, make_plan, with_plain_names
-from runslot.transport.code_snapshot import Source, find_source
+from runslot.transport.code_snapshot import CodeSource, find_source
 from runslot.transport.patterns import Patterns, check_patterns
 from runslot.variants import Variant
 
@@ -265,7 +265,7 @@ class Experiment:
             opened.close()
         return directory
 
-    def _source(self, plan: Plan, without: Sequence[Path]) -> Source:
+    def _source(self, plan: Plan, without: Sequence[Path]) -> CodeSource:
         """Return the files of the code that are copied for the runs."""
         patterns = Patterns(
             check_patterns(self.code_include, "code_include"), check_patterns(self.code_exclude, "code_exclude")

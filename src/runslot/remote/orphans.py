@@ -68,9 +68,9 @@ def _without_outcome(run_dir: RunDir, attempt: int) -> bool:
 
 
 def _wait(launcher: LocalLauncher, handles: Collection[Handle]) -> None:
-    left = list(handles)
-    while left:
-        left = [handle for handle, outcome in launcher.poll(left).items() if outcome is None]
+    remaining = list(handles)
+    while remaining:
+        remaining = [handle for handle, outcome in launcher.poll(remaining).items() if outcome is None]
         launcher.wait(_LOOK)
 
 

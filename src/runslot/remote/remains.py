@@ -31,22 +31,22 @@ def leave(run_dir: RunDir, file: ExperimentFile) -> None:
             Path(directory).rmdir()
 
 
-def remove_all_but(base: Path, left: Collection[RunDir]) -> None:
-    """Remove what was brought to `base` and what runs wrote there, but for what is `left`."""
-    kept = {run_dir.path for run_dir in left}
-    if kept:
-        _remove_around(base, kept | {above for path in kept for above in path.parents}, kept)
+def remove_all_but(base: Path, survivors: Collection[RunDir]) -> None:
+    """Remove what was brought to `base` and what runs wrote there, but for what is `survivors`."""
+    paths = {run_dir.path for run_dir in survivors}
+    if paths:
+        _remove_around(base, paths | {above for path in paths for above in path.parents}, paths)
     else:
         shutil.rmtree(base, ignore_errors=True)
 
 
-def _remove_around(directory: Path, on_the_way: Collection[Path], kept: Collection[Path]) -> None:
+def _remove_around(directory: Path, on_the_way: Collection[Path], survivors: Collection[Path]) -> None:
     for entry in list(os.scandir(directory)):
         path = Path(entry.path)
-        if path in kept:
+        if path in survivors:
             continue
         if path in on_the_way:
-            _remove_around(path, on_the_way, kept)
+            _remove_around(path, on_the_way, survivors)
         elif entry.is_dir(follow_symlinks=False):
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -27,7 +27,7 @@ from runslot.experiment.processes import host_name
 from runslot.experiment.rundir import ExperimentDir, write_json
 from runslot.hardware.lockfile import DIRECTORY_VARIABLE
 from runslot.remote.slurm_allocation import Allocation
-from runslot.remote.worker import UNFINISHED_STATUS, Asked, work
+from runslot.remote.worker import UNFINISHED_STATUS, WorkItem, work
 
 _EARLY = 90
 """Seconds beyond what was asked for by which Slurm's signal may be early, and some more for ending the runs."""
@@ -70,18 +70,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _runs(directory: ExperimentDir, submission: Submission, task: int) -> list[Asked]:
+def _runs(directory: ExperimentDir, submission: Submission, task: int) -> list[WorkItem]:
     """Return the runs of a task, less those that were stopped meanwhile, or put into another array."""
     if submission.withdrawn:
         return []
     last = places(read_submissions(directory))
     known = {run.id: run for run in directory.read_runs()}
-    runs = [Asked(known[run], attempt) for run, attempt in submission.tasks[task]]
+    runs = [WorkItem(known[run], attempt) for run, attempt in submission.tasks[task]]
     own = [each for each in runs if last[each.run.id].submission.number == submission.number]
     return [each for each in own if not submission.stopped(each.run.id).exists()]
 
 
-def _wait_for_claims(directory: ExperimentDir, runs: Sequence[Asked]) -> None:
+def _wait_for_claims(directory: ExperimentDir, runs: Sequence[WorkItem]) -> None:
     """Wait until the locks of this task's last try are gone: Slurm ended it, but its node's may linger on the disk."""
     file = directory.read()
     end = time.monotonic() + _CLAIM
@@ -168,7 +168,7 @@ def _requeue(status: int) -> int:
     return status
 
 
-def _say_timed_out(directory: ExperimentDir, submission: Submission, runs: Sequence[Asked]) -> None:
+def _say_timed_out(directory: ExperimentDir, submission: Submission, runs: Sequence[WorkItem]) -> None:
     """Say why the runs ended, which started anew would run out of time again."""
     file = directory.read()
     for each in runs:

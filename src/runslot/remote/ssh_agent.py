@@ -45,9 +45,9 @@ _FULL = ("No space left on device", "Disk quota exceeded", "Read-only file syste
 class Agent:
     """Serves one launcher until its connection ends."""
 
-    def __init__(self, experiment: OpenExperiment, asked: BinaryIO, out: BinaryIO) -> None:
+    def __init__(self, experiment: OpenExperiment, requests: BinaryIO, out: BinaryIO) -> None:
         self._experiment = experiment
-        self._asked_at = asked
+        self._asked_at = requests
         self._out = out
         self._speaking = threading.Lock()
         self._runs = {run.id: run for run in experiment.directory.read_runs()}
@@ -99,8 +99,8 @@ class Agent:
 
     def _take_slots(self, runs: int, host: str) -> dict[str, Any]:
         file = self._experiment.file
-        chosen, said = choose_slots(file, runs, self._say)
-        slots = [replace(slot, host=host) for slot in chosen]
+        local_slots, slots_text = choose_slots(file, runs, self._say)
+        slots = [replace(slot, host=host) for slot in local_slots]
 
         def hear(event: LaunchEvent) -> None:
             if isinstance(event, Said):
@@ -110,7 +110,7 @@ class Agent:
         self._launcher = local_launcher(self._experiment, slots, hear)
         check_function(self._launcher, self._experiment)
         self._slots = {slot.index: slot for slot in slots}
-        return {"slots": [slot.to_json() for slot in slots], "slots_said": said}
+        return {"slots": [slot.to_json() for slot in slots], "slots_said": slots_text}
 
     # ---- the connection ------------------------------------------------------------------------------------------
 
@@ -156,17 +156,17 @@ class Agent:
 
     def _find(self, expected: Iterable[tuple[str, int]]) -> dict[str, list[list[Any]]]:
         """Return which runs of those that the launcher takes to be here run, which ended, and which are not here."""
-        found: dict[str, list[list[Any]]] = {"running": [], "ended": [], "unknown": []}
+        by_state: dict[str, list[list[Any]]] = {"running": [], "ended": [], "unknown": []}
         for run_id, attempt in expected:
             if run_id not in self._runs:
-                found["unknown"].append([run_id, attempt])
+                by_state["unknown"].append([run_id, attempt])
                 continue
             state = self._adopt(self._runs[run_id], attempt)
             if isinstance(state, Outcome):
-                found["ended"].append([run_id, attempt, state.to_json()])
+                by_state["ended"].append([run_id, attempt, state.to_json()])
             else:
-                found["running" if state else "unknown"].append([run_id, attempt])
-        return found
+                by_state["running" if state else "unknown"].append([run_id, attempt])
+        return by_state
 
     def _adopt(self, run: Run, attempt: int) -> Outcome | bool:
         """Watch an attempt that runs here; its outcome where it has ended, False where it never was here."""
@@ -184,17 +184,17 @@ class Agent:
         if outcome is not None and outcome.attempt == attempt:
             return outcome
         escaped = end_escaped(run_dir.path)
-        why = f"the process that kept it was killed, or {record.host} was switched off"
+        reason = f"the process that kept it was killed, or {record.host} was switched off"
         ended = f"; ended {escaped} of its processes" if escaped else ""
         return Outcome(
-            "lost", attempt, started=record.started, ended=time.time(), host=record.host, message=why + ended
+            "lost", attempt, started=record.started, ended=time.time(), host=record.host, message=reason + ended
         )
 
     # ---- verbs -----------------------------------------------------------------------------------------------------
 
     def _reserve(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        taken = self._launcher.reserve(self._slots[message["slot"]], message["experiment"], message["run"])
-        return {"taken": None if taken is None else taken.by}
+        refusal = self._launcher.reserve(self._slots[message["slot"]], message["experiment"], message["run"])
+        return {"taken": None if refusal is None else refusal.by}
 
     def _release(self, message: Mapping[str, Any]) -> dict[str, Any]:
         self._launcher.release(self._slots[message["slot"]])
@@ -223,16 +223,16 @@ class Agent:
         shutil.rmtree(run_dir.path)
 
     def _start(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        return {"answers": [self._start_one(*asked) for asked in message["runs"]]}
+        return {"answers": [self._start_one(*start) for start in message["runs"]]}
 
     def _start_one(self, run_id: str, attempt: int, slot: int) -> dict[str, Any]:
         run, experiment = self._runs[run_id], self._experiment
         place = self._slots.get(slot)
         if place is None:
             return {"unfit": "it has that slot no more"}
-        taken = self._launcher.reserve(place, experiment.file.name, run.directory)
-        if taken is not None:
-            return {"taken": taken.by}
+        refusal = self._launcher.reserve(place, experiment.file.name, run.directory)
+        if refusal is not None:
+            return {"taken": refusal.by}
         try:
             run_dir = self._make(run, attempt)
         except (OSError, RunslotError) as error:
@@ -241,16 +241,16 @@ class Agent:
         placed = Placed(run, experiment.file.name, run_dir, attempt, place, experiment.environment)
         (answer,) = self._launcher.start([placed])
         if isinstance(answer, (Taken, Outcome)):
-            why = answer.by if isinstance(answer, Taken) else answer.message
-            if any(word in why for word in _FULL):
-                return {"unfit": why}
-            return {"taken": why} if isinstance(answer, Taken) else {"outcome": answer.to_json()}
+            reason = answer.by if isinstance(answer, Taken) else answer.message
+            if any(word in reason for word in _FULL):
+                return {"unfit": reason}
+            return {"taken": reason} if isinstance(answer, Taken) else {"outcome": answer.to_json()}
         self._handles[answer] = run_id
         return {"started": answer.name}
 
     def _stop(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        asked = {(run, attempt) for run, attempt in message["runs"]}
-        handles = [handle for handle, run in self._handles.items() if (run, handle.attempt) in asked]
+        attempts = {(run, attempt) for run, attempt in message["runs"]}
+        handles = [handle for handle, run in self._handles.items() if (run, handle.attempt) in attempts]
         self._launcher.stop(handles, message["kill"])
         return {}
 
@@ -273,13 +273,13 @@ class Agent:
         if message["home"]:
             self._ledger.came_home()
         changed: list[list[Any]] = []
-        gone: list[list[Any]] = []
+        vanished: list[list[Any]] = []
         for run_id in message["runs"]:
-            found = look(self._experiment.run_dir(self._runs[run_id]).path)
-            new, missing = self._ledger.offer(run_id, found, self._until(run_id, message["large"]))
+            files = look(self._experiment.run_dir(self._runs[run_id]).path)
+            new, missing = self._ledger.offer(run_id, files, self._until(run_id, message["large"]))
             changed += [[run_id, change.path, change.size] for change in new]
-            gone += [[run_id, path] for path in missing]
-        return {"changed": changed, "gone": gone}
+            vanished += [[run_id, path] for path in missing]
+        return {"changed": changed, "gone": vanished}
 
     def _until(self, run_id: str, large: bool) -> int | None:
         """Return up to which time of change large files of a run are offered; None: whatever that is."""
@@ -321,13 +321,13 @@ def main(argv: Sequence[str]) -> int:
     """Carry out `runslot serve EXPERIMENT`: talk on standard input and output until the input ends."""
     parser = argparse.ArgumentParser(prog="runslot serve", description="The remote end of a launcher over ssh.")
     parser.add_argument("experiment", metavar="EXPERIMENT", help="a directory that a launcher brought here")
-    asked = parser.parse_args(argv)
+    options = parser.parse_args(argv)
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what anything prints here is no answer
     first = _first(sys.stdin.buffer)
     if first is None:
         return 0
-    directory = ExperimentDir(Path(os.path.abspath(asked.experiment)))  # noqa: PTH100  as brought, links not followed
+    directory = ExperimentDir(Path(os.path.abspath(options.experiment)))  # noqa: PTH100  as brought, links not followed
     try:
         with be_the_only_one(directory.path):
             environment = {**os.environ, **first["environment"]}
@@ -345,8 +345,8 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _first(asked: BinaryIO) -> dict[str, Any] | None:
-    for line in iter(asked.readline, b""):
+def _first(requests: BinaryIO) -> dict[str, Any] | None:
+    for line in iter(requests.readline, b""):
         message = decode(line)
         if message is not None:
             return message

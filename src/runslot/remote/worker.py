@@ -42,7 +42,7 @@ UNFINISHED_STATUS = 75
 
 
 @dataclass(frozen=True)
-class Asked:
+class WorkItem:
     """A run that this worker is for, and the number of the attempt that was asked for."""
 
     run: Run
@@ -50,7 +50,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Standing:
+class NextStep:
     """What is to be done about a run."""
 
     do: Literal["start", "adopt", "leave"]
@@ -58,29 +58,29 @@ class Standing:
     why: str = ""
 
 
-def standing(run_dir: RunDir, asked: int, policy: Policy) -> Standing:
-    """Return what is to be done about a run, of which attempt number `asked` was asked for."""
+def next_step(run_dir: RunDir, number: int, policy: Policy) -> NextStep:
+    """Return what is to be done about a run, of which attempt number `number` was asked for."""
     outcome, record = run_dir.read_outcome(), run_dir.read_attempt()
     if record is None and outcome is None:
-        return Standing("start", asked)
+        return NextStep("start", number)
     if outcome is not None and (record is None or outcome.attempt >= record.attempt):
-        return _after(outcome, asked, policy)
+        return _after(outcome, number, policy)
     assert record is not None
     lives = keeper_lives(run_dir, record)
     if lives:
-        return Standing("adopt", record.attempt)
+        return NextStep("adopt", record.attempt)
     if lives is None and is_claimed(run_dir):
-        return Standing("leave", record.attempt, f"it runs on {record.host}")
-    return Standing("start", max(asked, record.attempt + 1))
+        return NextStep("leave", record.attempt, f"it runs on {record.host}")
+    return NextStep("start", max(number, record.attempt + 1))
 
 
-def _after(outcome: Outcome, asked: int, policy: Policy) -> Standing:
+def _after(outcome: Outcome, number: int, policy: Policy) -> NextStep:
     if outcome.kind == "succeeded":
-        return Standing("leave", outcome.attempt)
-    tries_left = outcome.attempt < asked + policy.retries
+        return NextStep("leave", outcome.attempt)
+    tries_left = outcome.attempt < number + policy.retries
     if outcome.kind in UNFINISHED or tries_left:
-        return Standing("start", max(asked, outcome.attempt + 1))
-    return Standing("leave", outcome.attempt)
+        return NextStep("start", max(number, outcome.attempt + 1))
+    return NextStep("leave", outcome.attempt)
 
 
 _NOTICES = (signal.SIGTERM, signal.SIGUSR1)
@@ -108,7 +108,7 @@ class _Notices:
 
 def work(
     directory: ExperimentDir,
-    asked: Sequence[Asked],
+    items: Sequence[WorkItem],
     name: str,
     moved: bool = False,
     observer: Observer | None = None,
@@ -119,28 +119,28 @@ def work(
     For a process of its own: SIGTERM and SIGUSR1 mean from here on that its time is up.
     """
     with _Notices() as notices:
-        return _work(directory, asked, name, moved, observer, place, notices)
+        return _work(directory, items, name, moved, observer, place, notices)
 
 
 def _work(
     directory: ExperimentDir,
-    asked: Sequence[Asked],
+    items: Sequence[WorkItem],
     name: str,
     moved: bool,
     observer: Observer | None,
     place: ThisMachine | None,
     notices: _Notices,
 ) -> int:
-    told = observer or Printer()
+    listener = observer or Printer()
     experiment = OpenExperiment.as_worker(directory, name, dict(os.environ), moved)
     try:
-        share = _share(experiment, asked, told)
+        share = _share(experiment, items, listener)
         if not share.runs and not share.adopt:
-            told(Said(f"nothing to do: {share.kept} runs of {directory.path} have ended"))
-            return _status(experiment, asked)
-        engine = (place or ThisMachine()).open(experiment, len(share.runs) + len(share.adopt), told)
+            listener(Said(f"nothing to do: {share.kept} runs of {directory.path} have ended"))
+            return _status(experiment, items)
+        engine = (place or ThisMachine()).open(experiment, len(share.runs) + len(share.adopt), listener)
         try:
-            supervisor = Supervisor(engine.launcher, told, notices=_NOTICES)
+            supervisor = Supervisor(engine.launcher, listener, notices=_NOTICES)
             supervisor.add(Share(experiment, share.runs, share.attempts, share.adopt, share.kept, engine.slots_said))
             if notices.heard:
                 supervisor.ask(StopAsked(None))
@@ -148,40 +148,40 @@ def _work(
         finally:
             engine.launcher.close()
         stopped = notices.heard or supervisor.interrupted
-        unfinished = stopped and any(_standings(experiment, asked))
-        return UNFINISHED_STATUS if unfinished else _status(experiment, asked)
+        unfinished = stopped and any(_next_steps(experiment, items))
+        return UNFINISHED_STATUS if unfinished else _status(experiment, items)
     finally:
         experiment.close()
 
 
-def _standings(experiment: OpenExperiment, asked: Sequence[Asked]) -> Iterator[tuple[Asked, Standing]]:
+def _next_steps(experiment: OpenExperiment, items: Sequence[WorkItem]) -> Iterator[tuple[WorkItem, NextStep]]:
     """Yield the runs that are not done."""
-    for each in asked:
-        found = standing(experiment.run_dir(each.run), each.attempt, experiment.policy)
-        if found.do != "leave" or found.why:
-            yield each, found
+    for item in items:
+        step = next_step(experiment.run_dir(item.run), item.attempt, experiment.policy)
+        if step.do != "leave" or step.why:
+            yield item, step
 
 
-def _share(experiment: OpenExperiment, asked: Sequence[Asked], told: Observer) -> Share:
+def _share(experiment: OpenExperiment, items: Sequence[WorkItem], listener: Observer) -> Share:
     runs: list[Run] = []
     attempts: dict[str, int] = {}
     adopt: list[tuple[Run, UnderWay]] = []
-    for each, found in _standings(experiment, asked):
-        if found.do == "start":
-            runs.append(each.run)
-            if found.attempt != 1:
-                attempts[each.run.id] = found.attempt
-        elif found.do == "adopt":
-            record = experiment.run_dir(each.run).read_attempt()
-            adopt.append((each.run, UnderWay(found.attempt, record)))
+    for item, step in _next_steps(experiment, items):
+        if step.do == "start":
+            runs.append(item.run)
+            if step.attempt != 1:
+                attempts[item.run.id] = step.attempt
+        elif step.do == "adopt":
+            record = experiment.run_dir(item.run).read_attempt()
+            adopt.append((item.run, UnderWay(step.attempt, record)))
         else:
-            told(Said(f"{each.run.directory} is left alone: {found.why}"))
-    kept = len(asked) - len(runs) - len(adopt)
-    return Share(experiment, tuple(runs), attempts, tuple(adopt), kept)
+            listener(Said(f"{item.run.directory} is left alone: {step.why}"))
+    kept_count = len(items) - len(runs) - len(adopt)
+    return Share(experiment, tuple(runs), attempts, tuple(adopt), kept_count)
 
 
-def _status(experiment: OpenExperiment, asked: Sequence[Asked]) -> int:
-    outcomes = [experiment.run_dir(each.run).read_outcome() for each in asked]
+def _status(experiment: OpenExperiment, items: Sequence[WorkItem]) -> int:
+    outcomes = [experiment.run_dir(item.run).read_outcome() for item in items]
     return 0 if all(outcome is not None and outcome.kind == "succeeded" for outcome in outcomes) else 1
 
 
@@ -190,18 +190,18 @@ def _status(experiment: OpenExperiment, asked: Sequence[Asked]) -> int:
 
 def main(argv: Sequence[str]) -> int:
     """Carry out `runslot work`; returns 0 where all its runs succeeded, 1 where some did not, 75 if it was stopped."""
-    asked = _parser().parse_args(argv)
-    place = Path(os.path.abspath(asked.experiment))  # noqa: PTH100  links stay as the user sees them
+    options = _parser().parse_args(argv)
+    place = Path(os.path.abspath(options.experiment))  # noqa: PTH100  links stay as the user sees them
     directory = ExperimentDir(place.parent if place == ExperimentDir(place.parent).experiment_file else place)
     directory.read()
-    runs = _asked_for(directory, asked)
-    name = asked.name or f"{host_name()}-{os.getpid()}"
+    runs = _items_of(directory, options)
+    name = options.name or f"{host_name()}-{os.getpid()}"
     if "/" in name or name != one_line(name) or name in {".", ".."} or len(os.fsencode(name)) > _NAME_LIMIT_BYTES:
         raise InvalidInput(
             f"--name {name!r:.80}: a worker's name is that of its directory, in the experiment's workers"
         )
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream: into a job's log
-    return work(directory, runs, name, asked.moved)
+    return work(directory, runs, name, options.moved)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -222,27 +222,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _asked_for(directory: ExperimentDir, asked: argparse.Namespace) -> list[Asked]:
+def _items_of(directory: ExperimentDir, options: argparse.Namespace) -> list[WorkItem]:
     runs = directory.read_runs()
-    if asked.batch is not None:
-        return _of_batch(runs, asked.batch, asked.task)
-    if asked.task is not None:
+    if options.batch is not None:
+        return _of_batch(runs, options.batch, options.task)
+    if options.task is not None:
         raise InvalidInput("--task is a task of a --batch FILE, which is missing")
-    if asked.share is None:
-        return [Asked(run) for run in runs]
-    number, _, of = asked.share.partition("/")
-    if not (_SHARE.fullmatch(asked.share) and 1 <= int(number) <= int(of)):
-        raise InvalidInput(f"--share {asked.share}: write K/N with K from 1 to N, as 2/3")
-    return [Asked(run) for run in runs[int(number) - 1 :: int(of)]]
+    if options.share is None:
+        return [WorkItem(run) for run in runs]
+    number, _, of = options.share.partition("/")
+    if not (_SHARE.fullmatch(options.share) and 1 <= int(number) <= int(of)):
+        raise InvalidInput(f"--share {options.share}: write K/N with K from 1 to N, as 2/3")
+    return [WorkItem(run) for run in runs[int(number) - 1 :: int(of)]]
 
 
-def _of_batch(runs: Sequence[Run], file: Path, task: int | None) -> list[Asked]:
+def _of_batch(runs: Sequence[Run], file: Path, task: int | None) -> list[WorkItem]:
     text = read_regular(file, LARGEST_OBJECT_BYTES)
     if text is None:
         raise InvalidInput(f"there is no {file}: --batch names a list of tasks")
     try:
         tasks = json.loads(text)
-        batch = [[(str(run), int(attempt)) for run, attempt in each] for each in tasks]
+        batch = [[(str(run), int(attempt)) for run, attempt in task_runs] for task_runs in tasks]
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidInput(f"{file} is no list of tasks, each a list of [run, attempt]") from error
     if task is None or not 0 <= task < len(batch):
@@ -251,4 +251,4 @@ def _of_batch(runs: Sequence[Run], file: Path, task: int | None) -> list[Asked]:
     for run, _ in batch[task]:
         if run not in runs_by_id:
             raise InvalidInput(f"{file} asks for the run {run!r:.80}, which the experiment does not have")
-    return [Asked(runs_by_id[run], attempt) for run, attempt in batch[task]]
+    return [WorkItem(runs_by_id[run], attempt) for run, attempt in batch[task]]

@@ -28,7 +28,7 @@ _COPY = "code"
 
 
 @dataclass(frozen=True)
-class Source:
+class CodeSource:
     """The files that make up the code."""
 
     tree: Path
@@ -38,7 +38,7 @@ class Source:
     """The repository that the tree is a clone of, as `URL@REF`."""
 
 
-def find_source(code: Path, without: Sequence[Path], patterns: Patterns = ALL, script: str = "") -> Source:
+def find_source(code: Path, without: Sequence[Path], patterns: Patterns = ALL, script: str = "") -> CodeSource:
     """Return the code that `code` (the script's directory) belongs to, less the directories of experiments.
 
     Of it `patterns` choose; one that is a path, without wildcards, includes what git ignores too. `InvalidInput` where
@@ -51,15 +51,15 @@ def find_source(code: Path, without: Sequence[Path], patterns: Patterns = ALL, s
     if patterns:
         files = _chosen(tree, files, patterns)
         _refuse_missing(Path(script).resolve(), tree, files)
-    for root in [each.resolve() for each in without]:
+    for root in [path.resolve() for path in without]:
         if root.is_relative_to(tree) and root != tree:
             inside = f"{root.relative_to(tree)}/"
             files = [file for file in files if not file.startswith(inside)]
     _check_size(tree, files, by_git=top is not None)
-    return Source(tree, tuple(files))
+    return CodeSource(tree, tuple(files))
 
 
-def copy_source(source: Source, experiment: ExperimentDir, cwd: str) -> Mapping[str, Any]:
+def copy_source(source: CodeSource, experiment: ExperimentDir, cwd: str) -> Mapping[str, Any]:
     """Copy the code into the experiment's directory; return what `experiment.json` says of it.
 
     A further copy goes beside the first: runs that have started keep the one that they started with.
@@ -93,8 +93,8 @@ def from_copy(file: ExperimentFile, experiment: ExperimentDir) -> ExperimentFile
     path = tuple(to(entry) for entry in file.path)
     # What an editable install adds to the import path of a script's interpreter is the tree, not the copy.
     added = [new for new, old in zip(path, file.path, strict=True) if old not in (new, file.cwd)]
-    told = [to(entry) for entry in (file.python_path or "").split(os.pathsep) if entry]
-    python_path = os.pathsep.join(dict.fromkeys([*told, *added])) or file.python_path
+    python_paths = [to(entry) for entry in (file.python_path or "").split(os.pathsep) if entry]
+    python_path = os.pathsep.join(dict.fromkeys([*python_paths, *added])) or file.python_path
     return replace(file, work=work, path=path, cwd=to(file.cwd), python_path=python_path)
 
 
@@ -136,7 +136,7 @@ def _listed(tree: Path, below: str) -> Iterator[str]:
 
 
 def _walk(tree: Path, below: str) -> Iterator[str]:
-    for entry in sorted(os.scandir(tree / below), key=lambda each: each.name):
+    for entry in sorted(os.scandir(tree / below), key=lambda item: item.name):
         if entry.name.startswith(".") or entry.name == "__pycache__":
             continue
         if not entry.is_dir(follow_symlinks=False):

@@ -45,7 +45,7 @@ def check_patterns(patterns: object, name: str) -> tuple[str, ...]:
     """Return patterns that were given under `name`; `InvalidInput` where they are none."""
     if isinstance(patterns, str):
         patterns = (patterns,)
-    if not isinstance(patterns, (list, tuple)) or not all(isinstance(each, str) for each in patterns):
+    if not isinstance(patterns, (list, tuple)) or not all(isinstance(text, str) for text in patterns):
         raise InvalidInput(
             f"{name} must be a pattern of paths, such as '*.pt', or a list of them, not {patterns!r:.80}"
         )
@@ -110,8 +110,8 @@ _KEPT_ATTEMPT = r"attempt_\d+/"
 
 def comes_home(file: ExperimentFile, path: str) -> bool:
     """Tell whether what a run of the experiment wrote at `path`, below its directory, is brought home."""
-    chosen = Patterns(file.fetch, file.no_fetch)
-    if not chosen:
+    patterns = Patterns(file.fetch, file.no_fetch)
+    if not patterns:
         return True
     name = re.sub(_KEPT_ATTEMPT, "", path, count=1) if "/" in path else path
-    return name in _ALWAYS or path == file.logger.metrics or chosen.takes(path)
+    return name in _ALWAYS or path == file.logger.metrics or patterns.takes(path)

@@ -34,8 +34,10 @@ def as_here(
         )
     copy = directory.path.resolve() / file.code["copy"]
     inside = [entry for entry in file.path if Path(entry).is_relative_to(copy)]
-    own = [entry for entry in sys.path[1:] if entry and not entry.endswith(".pyz")]
-    told = [entry for entry in (file.python_path or "").split(os.pathsep) if entry and Path(entry).is_relative_to(copy)]
+    own_path = [entry for entry in sys.path[1:] if entry and not entry.endswith(".pyz")]
+    python_paths = [
+        entry for entry in (file.python_path or "").split(os.pathsep) if entry and Path(entry).is_relative_to(copy)
+    ]
     cwd = file.cwd if Path(file.cwd).is_relative_to(copy) else str(copy)
     work = {kind: _with_python(value, file.python) for kind, value in file.work.items()}
     moved = replace(
@@ -44,8 +46,8 @@ def as_here(
         cwd=cwd,
         python=sys.executable,
         python_version=file.python_version if contained else here,
-        path=tuple(dict.fromkeys([*inside, str(copy), *own])),
-        python_path=os.pathsep.join(dict.fromkeys([*told, *inside])) or None,
+        path=tuple(dict.fromkeys([*inside, str(copy), *own_path])),
+        python_path=os.pathsep.join(dict.fromkeys([*python_paths, *inside])) or None,
         interpreter=None,
     )
     programs = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])

@@ -53,13 +53,13 @@ def _walk(directory: str, below: str) -> Iterator[tuple[str, tuple[int, int, int
         if (not below and entry.name in _STAYS) or _TEMPORARY.fullmatch(entry.name):
             continue
         try:
-            found = entry.stat(follow_symlinks=False)
+            status = entry.stat(follow_symlinks=False)
         except OSError:
             continue
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
             yield from _walk(entry.path, f"{below}{entry.name}/")
-        elif stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode):
-            yield below + entry.name, (found.st_size, found.st_mtime_ns, found.st_ino)
+        elif stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+            yield below + entry.name, (status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 @dataclass
@@ -69,21 +69,23 @@ class Ledger:
     home: dict[str, dict[str, tuple[int, int, int]]] = field(default_factory=dict)
     offered: dict[str, dict[str, tuple[int, int, int]]] = field(default_factory=dict)
 
-    def offer(self, run: str, found: Seen, until: int | None = None) -> tuple[list[Change], list[str]]:
+    def offer(self, run: str, files: Seen, until: int | None = None) -> tuple[list[Change], list[str]]:
         """Return what has to come home of a run, and which paths are gone that came before.
 
         What is not small, or is empty, and has changed after `until` (Unix time, ns) is left for another time: it is
         being written.
         """
         before = self.home.get(run, {})
-        changed = [Change(run, path, seen[0]) for path, seen in found.items() if before.get(path) != seen]
-        left = set()
+        changed = [Change(run, path, stamp[0]) for path, stamp in files.items() if before.get(path) != stamp]
+        withheld = set()
         if until is not None:
             unsure = [change.path for change in changed if not (change.first and change.size)]
-            left = {path for path in unsure if found[path][1] > until}
-        stands = {path: before[path] for path in left if path in before}
-        self.offered[run] = {path: seen for path, seen in found.items() if path not in left} | stands
-        return [change for change in changed if change.path not in left], [path for path in before if path not in found]
+            withheld = {path for path in unsure if files[path][1] > until}
+        stands = {path: before[path] for path in withheld if path in before}
+        self.offered[run] = {path: stamp for path, stamp in files.items() if path not in withheld} | stands
+        return [change for change in changed if change.path not in withheld], [
+            path for path in before if path not in files
+        ]
 
     def came_home(self) -> None:
         """Note that all that was offered last is home."""

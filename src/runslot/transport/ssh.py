@@ -124,15 +124,15 @@ class Host:
             elif self._ask_master("check") == 0:
                 return
             argv = [*self._ssh(), "-M", "-N", "-f", "-o", f"ControlPersist={_IDLE}", "--", self.name]
-            with tempfile.TemporaryFile() as said:  # a pipe would stay open for as long as the connection
+            with tempfile.TemporaryFile() as output:  # a pipe would stay open for as long as the connection
                 try:
                     done = subprocess.run(
-                        argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=6 * _CONNECT, check=False
+                        argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=6 * _CONNECT, check=False
                     )
                 except subprocess.TimeoutExpired:
                     raise self._error(self.login, "it does not answer", retry=True) from None
-                said.seek(0)
-                text = said.read()
+                output.seek(0)
+                text = output.read()
             if done.returncode != 0:
                 raise self._ssh_error(self.login, text)
 
@@ -170,8 +170,8 @@ class Host:
         """Run a command that has to succeed and return what it printed; else `HostError` with its last line."""
         done = self.run(argv, stdin, timeout)
         if done.returncode != 0:
-            said = last_line(done.stderr) or last_line(done.stdout)
-            raise self._error(argv, f"exit code {done.returncode}" + (f": {said}" if said else ""))
+            reason = last_line(done.stderr) or last_line(done.stdout)
+            raise self._error(argv, f"exit code {done.returncode}" + (f": {reason}" if reason else ""))
         return done.stdout
 
     def start(self, argv: Sequence[str], stderr: int) -> subprocess.Popen[bytes]:
@@ -204,8 +204,8 @@ class Host:
 
         Names that are not there any more are no error.
         """
-        wanted = ["--ignore-missing-args", *options]
-        self._rsync([*wanted, f"{self.name}:{_from_home(base)}/", f"{to}/"], names)
+        flags = ["--ignore-missing-args", *options]
+        self._rsync([*flags, f"{self.name}:{_from_home(base)}/", f"{to}/"], names)
 
     def abort(self) -> None:
         """Kill the transfers under way, whoever waits for them: each is a `HostError` there."""
@@ -226,16 +226,16 @@ class Host:
         process = subprocess.Popen(argv, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, start_new_session=True)
         self._transfers.add(process)
         try:
-            said = process.communicate(listed)[1]
+            output = process.communicate(listed)[1]
         finally:
             self._transfers.discard(process)
         code = process.returncode
         if code in _RSYNC_FINE:
             return
         if code == SSH_FAILED:
-            raise self._ssh_error(["rsync", *arguments[-2:]], said)
+            raise self._ssh_error(["rsync", *arguments[-2:]], output)
         retry = code in _RSYNC_AWAY or code < 0
-        reason = _rsync_reason(code, said.decode(errors="replace"))
+        reason = _rsync_reason(code, output.decode(errors="replace"))
         error = self._error(["rsync", *arguments[-2:]], reason, retry)
         error.partial = code == _RSYNC_PARTIAL
         raise error
@@ -261,13 +261,13 @@ class Host:
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
         ).returncode
 
-    def _ssh_error(self, argv: Sequence[str], said: bytes) -> HostError:
-        text = said.decode(errors="replace")
+    def _ssh_error(self, argv: Sequence[str], output: bytes) -> HostError:
+        text = output.decode(errors="replace")
         login = shlex.join(self.login)
         for pattern, retry, reason in _REASONS:
             if re.search(pattern, text):
-                return self._error(argv, reason.format(login=login, said=last_line(said)), retry)
-        return self._error(argv, last_line(said) or "the connection broke", retry=True)
+                return self._error(argv, reason.format(login=login, said=last_line(output)), retry)
+        return self._error(argv, last_line(output) or "the connection broke", retry=True)
 
     def _error(self, argv: Sequence[str], reason: str, retry: bool = False) -> HostError:
         command = shlex.join(argv)
@@ -283,11 +283,11 @@ def _socket_directory() -> str:
     path = Path(tempfile.gettempdir(), f"runslot-ssh-{os.getuid()}")
     try:
         path.mkdir(mode=0o700, exist_ok=True)
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return tempfile.mkdtemp(prefix="runslot-ssh-")
-    own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
-    return str(path) if own else tempfile.mkdtemp(prefix="runslot-ssh-")
+    is_safe = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
+    return str(path) if is_safe else tempfile.mkdtemp(prefix="runslot-ssh-")
 
 
 _PACKAGES = {"ssh": "openssh-client", "rsync": "rsync (3.1 or newer)"}

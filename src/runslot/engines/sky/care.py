@@ -20,9 +20,9 @@ from runslot.engines.sky.tasks import Machine
 from runslot.errors import RunslotError
 from runslot.experiment.files import open_to_append
 from runslot.experiment.rundir import ExperimentDir, write_atomically
-from runslot.transport.bucket import Listing, Share
+from runslot.transport.bucket import Inventory, MachineShare
 from runslot.transport.bucket import requests as asked
-from runslot.transport.bucket.inventory import Damaged
+from runslot.transport.bucket.inventory import DamagedObject
 from runslot.transport.bucket.store import Missing, Store
 
 _LEAST_SECONDS = 300.0
@@ -57,7 +57,7 @@ class Home(Protocol):
     def write(self, rented: Rented) -> None:
         """Keep what is known of the machine."""
 
-    def listing(self, share: Share) -> Listing:
+    def listing(self, share: MachineShare) -> Inventory:
         """Return the list of a share as it came home last."""
 
     def bring(self) -> bool:
@@ -121,12 +121,12 @@ class Care:
             else:
                 return
 
-    def _newest(self) -> Listing:
+    def _newest(self) -> Inventory:
         """Return the share's list as it is in the bucket now."""
         try:
-            return Listing.from_bytes(self._store.get(self.rented.share.listing))
-        except (Missing, Damaged):
-            return Listing()
+            return Inventory.from_bytes(self._store.get(self.rented.share.listing))
+        except (Missing, DamagedObject):
+            return Inventory()
 
     def kill(self) -> None:
         """Give the machine back at once, with what it has not sent."""

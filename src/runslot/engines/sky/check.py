@@ -17,7 +17,7 @@ from runslot.engines.sky.headroom import CLOUDS, Room, room_for
 from runslot.engines.sky.job import Job
 from runslot.engines.sky.tasks import task_of
 from runslot.errors import InvalidInput, RunslotError
-from runslot.transport.bucket.inventory import Share
+from runslot.transport.bucket.inventory import MachineShare
 from runslot.transport.bucket.store import Store, Unreachable, open_store
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def findings(entry: Sky) -> Iterator[Finding]:
 
 
 def _machine(entry: Sky, sky: SkyPilot) -> Iterator[Finding]:
-    task = task_of(entry.machine(), Job("rs-price", "x", 0, (), "file:///x", Share("b0")), ".", {})
+    task = task_of(entry.machine(), Job("rs-price", "x", 0, (), "file:///x", MachineShare("b0")), ".", {})
     try:
         offer = sky.offer(task, entry.managed)
     except RunslotError as error:

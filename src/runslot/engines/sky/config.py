@@ -28,10 +28,10 @@ from runslot.experiment.processes import identify
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.hardware.resources import Resources
-from runslot.transport.bucket.inventory import Share
+from runslot.transport.bucket.inventory import MachineShare
 from runslot.transport.bucket.store import Store, check_url, open_store
 
-_NO_JOB = Job("rs-price", "x", 0, (), "file:///x", Share("b0"))
+_NO_JOB = Job("rs-price", "x", 0, (), "file:///x", MachineShare("b0"))
 """In the task of which the price is asked."""
 
 _WORDS = ("region", "instance_type", "accelerators", "cpus", "memory", "image", "skypilot_python")

@@ -13,7 +13,7 @@ from runslot.engines.sky.rental import Record
 from runslot.errors import Busy, RunslotError
 from runslot.experiment.files import open_to_append
 from runslot.experiment.rundir import ExperimentDir, write_atomically
-from runslot.transport.bucket import Listing, Share, open_store, pull
+from runslot.transport.bucket import Inventory, MachineShare, open_store, pull
 from runslot.transport.bucket.store import Store
 from runslot.transport.patterns import comes_home
 
@@ -25,7 +25,7 @@ class Brought:
     files: int
     size: int
     """Bytes."""
-    listings: dict[str, Listing]
+    listings: dict[str, Inventory]
     """By the share's name: what had arrived of it."""
     later: tuple[str, ...] = ()
 
@@ -36,7 +36,7 @@ def bring(experiment: ExperimentDir, record: Record, store: Store | None = None)
     store = store or open_store(record.store)
     root = Path(experiment.runs_base(experiment.read()))
     files = size = 0
-    listings: dict[str, Listing] = {}
+    listings: dict[str, Inventory] = {}
     later: list[str] = []
     with _alone(experiment):
         newest = _owners(record)
@@ -77,18 +77,18 @@ class _OfRuns:
         return comes_home(self._file, path[len(own) :])
 
 
-def _list_file(experiment: ExperimentDir, share: Share) -> Path:
+def _list_file(experiment: ExperimentDir, share: MachineShare) -> Path:
     return experiment.path / "cloud" / "pulled" / f"{share.name.replace('/', '-')}.json.gz"
 
 
-def _known(experiment: ExperimentDir, share: Share) -> Listing:
+def _known(experiment: ExperimentDir, share: MachineShare) -> Inventory:
     try:
-        return Listing.from_bytes(_list_file(experiment, share).read_bytes())
+        return Inventory.from_bytes(_list_file(experiment, share).read_bytes())
     except (FileNotFoundError, RunslotError):
-        return Listing()
+        return Inventory()
 
 
-def _remember(experiment: ExperimentDir, share: Share, listing: Listing) -> None:
+def _remember(experiment: ExperimentDir, share: MachineShare, listing: Inventory) -> None:
     file = _list_file(experiment, share)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, listing.to_bytes())

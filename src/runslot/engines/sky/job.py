@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runslot.transport.bucket.inventory import Share
+from runslot.transport.bucket.inventory import MachineShare
 
 TASKS = "tasks.json"
 EXPERIMENT = "experiment"
@@ -32,8 +32,8 @@ class Job:
     """Directories of its runs, relative to where the experiment's runs lie."""
     store: str
     """Address of the experiment's place in the bucket."""
-    share: Share
-    earlier: tuple[Share, ...] = ()
+    share: MachineShare
+    earlier: tuple[MachineShare, ...] = ()
     """Shares of machines before, which may hold what its runs have done already."""
     sync_interval: float = 180.0
     """Seconds between two pushes."""
@@ -55,5 +55,7 @@ class Job:
     def from_json(cls, value: Mapping[str, Any]) -> Job:
         """Make the job from what `to_json` gave."""
         known = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
-        earlier = tuple(Share(*each) for each in value["earlier"])
-        return cls(**{**known, "runs": tuple(value["runs"]), "share": Share(*value["share"]), "earlier": earlier})
+        earlier = tuple(MachineShare(*each) for each in value["earlier"])
+        return cls(
+            **{**known, "runs": tuple(value["runs"]), "share": MachineShare(*value["share"]), "earlier": earlier}
+        )

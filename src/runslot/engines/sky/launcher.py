@@ -28,7 +28,7 @@ from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.states import Kind
 from runslot.hardware.slots import Slot
-from runslot.transport.bucket import Listing, Share
+from runslot.transport.bucket import Inventory, MachineShare
 from runslot.transport.bucket.store import Store
 
 _JOIN = 300.0
@@ -56,7 +56,7 @@ class SkyLauncher:
     """Asks at Ctrl-C; None: nobody is there."""
     _cared: dict[str, Care] = field(default_factory=dict)
     _handled: dict[Handle, Run] = field(default_factory=dict)
-    _listings: dict[str, Listing] = field(default_factory=dict)
+    _listings: dict[str, Inventory] = field(default_factory=dict)
     _changed: threading.Event = field(default_factory=threading.Event)
     _woken: bool = False
     _news: bool = True
@@ -184,7 +184,7 @@ class SkyLauncher:
             self._care_for(machine).rent(task)
         return machines
 
-    def _rented(self, runs: Sequence[tuple[str, int]], share: Share) -> Rented:
+    def _rented(self, runs: Sequence[tuple[str, int]], share: MachineShare) -> Rented:
         return Rented(
             name=name_of(self.name, self.digest, len(self.record.machines) + share.number),
             share=share,
@@ -197,7 +197,7 @@ class SkyLauncher:
             managed=self.terms.managed,
         )
 
-    def _job(self, machine: Rented, earlier: tuple[Share, ...], known: Mapping[str, Run]) -> Job:
+    def _job(self, machine: Rented, earlier: tuple[MachineShare, ...], known: Mapping[str, Run]) -> Job:
         return Job(
             name=machine.name,
             experiment=self.experiment.path.name,
@@ -246,9 +246,9 @@ class SkyLauncher:
                 self.tell()
             return True
 
-    def listing(self, share: Share) -> Listing:
+    def listing(self, share: MachineShare) -> Inventory:
         """Return the list of a share as it came home last."""
-        return self._listings.get(share.name, Listing())
+        return self._listings.get(share.name, Inventory())
 
     def _outcome(self, handle: Handle) -> Outcome | None:
         care = self._cared[handle.name]

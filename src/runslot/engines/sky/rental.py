@@ -14,7 +14,7 @@ from runslot.experiment.files import read_json
 from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import ExperimentDir, write_json
 from runslot.experiment.status import ExperimentStatus, RunStatus
-from runslot.transport.bucket.inventory import Share
+from runslot.transport.bucket.inventory import MachineShare
 
 END_STATES = frozenset({"done", "stopped", "deadline", "failed"})
 """States of a share's list in which its machine has nothing further to do."""
@@ -25,7 +25,7 @@ class Rented:
     """One machine of one launch, and all machines that took its place."""
 
     name: str
-    share: Share
+    share: MachineShare
     task: int
     runs: tuple[tuple[str, int], ...]
     """Run ids with the attempt that was asked for."""
@@ -124,11 +124,11 @@ def write_record(experiment: ExperimentDir, record: Record) -> None:
 
 def _machine(value: Mapping[str, Any]) -> Rented:
     known = {key: value[key] for key in Rented.__dataclass_fields__ if key in value}
-    known |= {"share": Share(*value["share"]), "runs": tuple((run, attempt) for run, attempt in value["runs"])}
+    known |= {"share": MachineShare(*value["share"]), "runs": tuple((run, attempt) for run, attempt in value["runs"])}
     return Rented(**{**known, "launched": tuple(value["launched"]), "ended": tuple(value["ended"])})
 
 
-def shares_of(machines: Sequence[Rented]) -> tuple[Share, ...]:
+def shares_of(machines: Sequence[Rented]) -> tuple[MachineShare, ...]:
     """Return the shares of machines, oldest first."""
     return tuple(each.share for each in machines)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runslot.engines.sky.job import Job
-from runslot.transport.bucket.inventory import Share
+from runslot.transport.bucket.inventory import MachineShare
 
 _SYNC = "$HOME/.runslot/sync"
 """The environment of the push on the machine, apart from the user's."""
@@ -150,6 +150,6 @@ def _plain(name: str) -> str:
     return "-".join(part for part in plain.split("-") if part)
 
 
-def share_of(batch: str, number: int, of: int) -> Share:
+def share_of(batch: str, number: int, of: int) -> MachineShare:
     """Return the share of machine `number`, from 1."""
-    return Share(batch, number, of)
+    return MachineShare(batch, number, of)

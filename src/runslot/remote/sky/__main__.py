@@ -76,14 +76,14 @@ def _unpack(directory: Path, home: Path) -> None:
         archive.extractall(home, filter="tar") if hasattr(tarfile, "tar_filter") else archive.extractall(home)  # noqa: S202
 
 
-def _restore(job: Job, store: Store, root: Path, pusher: Pusher) -> asked.Asked:
+def _restore(job: Job, store: Store, root: Path, pusher: Pusher) -> asked.StopRequest:
     """Claim the share, bring what machines before have done of its runs, and return what was asked of them."""
-    wanted = tuple(f"{run}/" for run in job.runs)
+    prefixes = tuple(f"{run}/" for run in job.runs)
     while True:
         try:
             before = pusher.claim()
             for share in (*job.earlier, job.share):
-                brought = pull(store, share, root, wanted=lambda path: path.startswith(wanted))
+                brought = pull(store, share, root, accepts=lambda path: path.startswith(prefixes))
                 if brought.files:
                     say(f"restored {brought.files} files, {brought.size} bytes, of {share.name}")
             pusher.trust_restored()
@@ -147,15 +147,15 @@ class _Machine:
         """Return when the worker has ended; nothing here waits for the bucket or for the cloud."""
         self.mailbox.watch()
         notices = Looking("notices", LOOK_FOR_NOTICE, lambda: spot_notice(self.job.cloud))
-        told = False
+        signalled = False
         while worker.poll() is None:
             self._look()
             if notices.found:
                 self._ask("notice")
             if sender.taken_over:
                 self._ask("taken over")
-            if self.why and not told:
-                told = True
+            if self.why and not signalled:
+                signalled = True
                 say(f"stopping the runs: {self.why[0]}")
                 worker.send_signal(signal.SIGTERM)
                 sender.interval = min(sender.interval, _HASTE)
@@ -171,9 +171,9 @@ class _Machine:
         if self.mailbox.asked.everything:
             self._ask("stopped")
 
-    def _ask(self, why: str) -> None:
-        if why not in self.why:
-            self.why.append(why)
+    def _ask(self, reason: str) -> None:
+        if reason not in self.why:
+            self.why.append(reason)
 
     def _settle(self) -> bool:
         settled = self.mailbox.settle()
@@ -216,13 +216,13 @@ class _Machine:
         state = "done" if status in {0, 1} else ("stopped" if status == UNFINISHED_STATUS else "failed")
         if state == "stopped" and self.why[:1] == ["deadline"]:
             state = "deadline"
-        said = self.failure if state == "failed" else ""
+        message = self.failure if state == "failed" else ""
         if self.why[:1] == ["notice"] and state == "stopped":
-            said = "the cloud takes the machine back"
+            message = "the cloud takes the machine back"
         last = min(time.time() + _PATIENCE, self.end)
         while True:
             try:
-                sent = self.pusher.push(state, said)
+                sent = self.pusher.push(state, message)
             except TakenOver as error:
                 say(str(error))
                 return 1

@@ -16,8 +16,8 @@ from runslot.remote.sky.watcher import say
 
 def armed() -> float:
     """Return the Unix time from which this machine's life is counted: the first line of its task, else now."""
-    said = os.environ.get("RUNSLOT_ARMED")
-    return float(said) if said else time.time()
+    text = os.environ.get("RUNSLOT_ARMED")
+    return float(text) if text else time.time()
 
 
 def end_of(job: Job, since: float, lived_before: float) -> float:

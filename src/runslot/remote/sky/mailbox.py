@@ -17,8 +17,8 @@ from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import ExperimentDir, RunDir, write_json
 from runslot.remote.sky.watcher import Looking
-from runslot.transport.bucket.inventory import Share
-from runslot.transport.bucket.requests import Asked, read
+from runslot.transport.bucket.inventory import MachineShare
+from runslot.transport.bucket.requests import StopRequest, read
 from runslot.transport.bucket.store import Store
 
 LOOK = 5.0
@@ -30,14 +30,14 @@ class Mailbox:
     """Of one machine, whose worker has a name."""
 
     store: Store
-    share: Share
+    share: MachineShare
     home: ExperimentDir
     root: Path
     """Where the runs lie."""
     worker: str
     runs: Mapping[str, tuple[str, int]]
     """By directory: the id of a run of this machine, and the attempt that was asked for."""
-    asked: Asked
+    asked: StopRequest
     """All that is asked by now."""
     settled: frozenset[str] = frozenset()
     """Runs that were asked to stop, and of which nothing further comes."""
@@ -88,10 +88,10 @@ def _is_over(event: Mapping[str, Any] | None) -> bool:
     return event is not None and (event["event"] == "dropped" or (event["event"] == "ended" and not event["retry"]))
 
 
-def _leave_outcome(run_dir: RunDir, asked: int) -> None:
+def _leave_outcome(run_dir: RunDir, attempt_number: int) -> None:
     """Say that a run was stopped before it, or a further attempt of it, began; nobody else writes there by now."""
     outcome, attempt = run_dir.read_outcome(), run_dir.read_attempt()
-    number = asked if attempt is None else max(asked, attempt.attempt)
+    number = attempt_number if attempt is None else max(attempt_number, attempt.attempt)
     if outcome is not None and outcome.attempt >= number:  # it waited to be tried again: how it ended stays
         return
     lost = "" if attempt is None or attempt.attempt < number else "its machine was lost, and it was "

@@ -46,9 +46,9 @@ class Sender:
         pushed = -self.interval
         while not self.taken_over:
             with self._changed:
-                left = pushed + self.interval - time.monotonic()
-                if not (self._wanted or self._closed) and left > 0:
-                    self._changed.wait(min(left, BEAT / 2))
+                remaining_s = pushed + self.interval - time.monotonic()
+                if not (self._wanted or self._closed) and remaining_s > 0:
+                    self._changed.wait(min(remaining_s, BEAT / 2))
                 if self._closed:
                     return
                 due = self._wanted or time.monotonic() >= pushed + self.interval

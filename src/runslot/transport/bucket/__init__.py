@@ -5,9 +5,20 @@ A share's list (`inventory`) names everything that has arrived; objects never ch
 
 from __future__ import annotations
 
-from runslot.transport.bucket.inventory import Listing, Share
+from runslot.transport.bucket.inventory import Inventory, MachineShare
 from runslot.transport.bucket.pull import Pulled, pull
 from runslot.transport.bucket.push import Pusher, TakenOver
 from runslot.transport.bucket.store import Missing, Store, Unreachable, open_store
 
-__all__ = ["Listing", "Missing", "Pulled", "Pusher", "Share", "Store", "TakenOver", "Unreachable", "open_store", "pull"]
+__all__ = [
+    "Inventory",
+    "MachineShare",
+    "Missing",
+    "Pulled",
+    "Pusher",
+    "Store",
+    "TakenOver",
+    "Unreachable",
+    "open_store",
+    "pull",
+]

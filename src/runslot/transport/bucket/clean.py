@@ -16,13 +16,13 @@ def clean(store: Store, names: Iterable[str]) -> None:
     # The lists first: no reader shall see one whose parts are gone.
     lists, parts = _apart(names)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for some in (lists, parts):
-            list(pool.map(lambda name: store.delete([name]), some))
-    left = store.names()
-    if left:
+        for batch in (lists, parts):
+            list(pool.map(lambda name: store.delete([name]), batch))
+    remaining = store.names()
+    if remaining:
         raise RunslotError(
-            f"{len(left)} objects in {store.url} could not be deleted, as {min(left)}: these credentials may lack the "
-            "right to delete, or something still writes there"
+            f"{len(remaining)} objects in {store.url} could not be deleted, as {min(remaining)}: "
+            "these credentials may lack the right to delete, or something still writes there"
         )
 
 

@@ -19,14 +19,14 @@ PART = 16 * 2**20
 """Bytes of one object; a larger file is several."""
 
 
-class Damaged(RunslotError):
+class DamagedObject(RunslotError):
     """An object does not hold what it should; its machine writes it anew."""
 
     retry = True
 
 
 @dataclass(frozen=True)
-class Share:
+class MachineShare:
     """What one machine pushes: the k-th of n shares, from 1, of the runs that were handed out together."""
 
     batch: str
@@ -66,7 +66,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Listing:
+class Inventory:
     """The list of one share."""
 
     machine: str = ""
@@ -90,8 +90,8 @@ class Listing:
 
     def lived_before(self, armed: float) -> float:
         """Return the seconds that other machines had lived than the one armed at that time."""
-        own = self.written - self.armed if self.armed == armed else 0.0  # its process was started again
-        return max(0.0, self.lived - own)
+        own_life = self.written - self.armed if self.armed == armed else 0.0  # its process was started again
+        return max(0.0, self.lived - own_life)
 
     @property
     def objects(self) -> set[str]:
@@ -104,15 +104,17 @@ class Listing:
         return gzip.compress(json.dumps(value, separators=(",", ":")).encode("utf-8", "surrogateescape"), mtime=0)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Listing:
+    def from_bytes(cls, data: bytes) -> Inventory:
         """Read what `to_bytes` gave; an error where it is something else."""
         try:
             value: dict[str, Any] = json.loads(gzip.decompress(data))
             files = {str(path): File(row[0], row[1], tuple(row[2]), row[3]) for path, row in value["files"].items()}
         except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise Damaged(f"a share's list in the bucket is damaged ({error}); its machine writes it anew") from error
-        known = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
-        return cls(**{**known, "settled": tuple(value.get("settled", ())), "files": files})
+            raise DamagedObject(
+                f"a share's list in the bucket is damaged ({error}); its machine writes it anew"
+            ) from error
+        fields = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
+        return cls(**{**fields, "settled": tuple(value.get("settled", ())), "files": files})
 
 
 def _row(file: File) -> list[Any]:

@@ -22,7 +22,7 @@ Stat = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Found:
+class LocalFile:
     """One file of a run directory at the time of the scan."""
 
     path: str
@@ -33,11 +33,11 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Group:
+class FileGroup:
     """Files that become visible together."""
 
     run: str
-    files: tuple[Found, ...]
+    files: tuple[LocalFile, ...]
 
     @property
     def size(self) -> int:
@@ -45,25 +45,25 @@ class Group:
         return sum(file.stat[0] for file in self.files)
 
 
-def scan(root: Path, runs: Sequence[str], extra: Sequence[str] = ()) -> dict[str, list[Found]]:
+def scan(root: Path, runs: Sequence[str], extra: Sequence[str] = ()) -> dict[str, list[LocalFile]]:
     """Return the files of each run directory that exists, and of `extra` files as a run of their own.
 
     The outcome is looked for first: one that appears during the scan waits for the next, because the data that it
     speaks of may have been looked at before. What to execute (`run.json`) stays: its paths are this machine's.
     """
-    found: dict[str, list[Found]] = {}
+    by_run: dict[str, list[LocalFile]] = {}
     for run in runs:
         directory = RunDir(root / run)
         ended = directory.outcome_file.exists()
-        left = {directory.run_file} if ended else {directory.run_file, directory.outcome_file}
-        files = [each for each in _walk(root, run) if each.at not in left]
+        excluded = {directory.run_file} if ended else {directory.run_file, directory.outcome_file}
+        files = [file for file in _walk(root, run) if file.at not in excluded]
         if files:
-            found[run] = files
-    rest = [each for name in extra if (each := _found(root, name)) is not None]
-    return {**found, "": rest} if rest else found
+            by_run[run] = files
+    rest = [file for name in extra if (file := _found(root, name)) is not None]
+    return {**by_run, "": rest} if rest else by_run
 
 
-def _walk(root: Path, below: str) -> Iterator[Found]:
+def _walk(root: Path, below: str) -> Iterator[LocalFile]:
     try:
         entries = sorted(os.scandir(root / below), key=lambda entry: entry.name)
     except OSError:  # gone meanwhile, no directory any more, or not for our eyes
@@ -73,12 +73,12 @@ def _walk(root: Path, below: str) -> Iterator[Found]:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(root, name)
         elif not _TEMPORARY.match(entry.name):
-            each = _found(root, name)
-            if each is not None:
-                yield each
+            file = _found(root, name)
+            if file is not None:
+                yield file
 
 
-def _found(root: Path, name: str) -> Found | None:
+def _found(root: Path, name: str) -> LocalFile | None:
     path = root / name
     try:
         stat = path.stat()
@@ -86,45 +86,47 @@ def _found(root: Path, name: str) -> Found | None:
         return None
     if not path.is_file():
         return None
-    return Found(name, path, (stat.st_size, stat.st_mtime_ns, stat.st_ino), stat.st_mode & 0o777)
+    return LocalFile(name, path, (stat.st_size, stat.st_mtime_ns, stat.st_ino), stat.st_mode & 0o777)
 
 
-def changed(found: Mapping[str, Sequence[Found]], known: Mapping[str, Stat]) -> dict[str, list[Found]]:
+def changed(by_run: Mapping[str, Sequence[LocalFile]], sent: Mapping[str, Stat]) -> dict[str, list[LocalFile]]:
     """Return, run by run, the files that are not as they were when they were last sent."""
     result = {}
-    for run, files in found.items():
-        new = [each for each in files if known.get(each.path) != each.stat]
+    for run, files in by_run.items():
+        new = [file for file in files if sent.get(file.path) != file.stat]
         if new:
             result[run] = new
     return result
 
 
-def gone(found: Mapping[str, Sequence[Found]], listed: Iterable[str]) -> list[str]:
+def gone(by_run: Mapping[str, Sequence[LocalFile]], listed: Iterable[str]) -> list[str]:
     """Return the listed paths that no longer exist."""
-    there = {each.path for files in found.values() for each in files}
-    return [path for path in listed if path not in there]
+    paths = {file.path for files in by_run.values() for file in files}
+    return [path for path in listed if path not in paths]
 
 
-def ordered(new: Mapping[str, Sequence[Found]]) -> list[Group]:
+def ordered(new: Mapping[str, Sequence[LocalFile]]) -> list[FileGroup]:
     """Return what has changed as groups, in the order in which they go out."""
-    rows: list[Group] = []
-    ended: list[Group] = []
-    rest: list[Group] = []
+    rows: list[FileGroup] = []
+    ended: list[FileGroup] = []
+    rest: list[FileGroup] = []
     for run, files in new.items():
         directory = RunDir(run)
         outcome = str(directory.outcome_file)
         progress = str(directory.progress)
-        has_ended = any(each.path == outcome for each in files)
-        first = [each for each in files if each.path == progress and not (has_ended and each.stat[0] > PART)]
-        rows += [Group(run, (each,)) for each in first]
-        others = [each for each in files if each not in first]
+        has_ended = any(file.path == outcome for file in files)
+        first = [file for file in files if file.path == progress and not (has_ended and file.stat[0] > PART)]
+        rows += [FileGroup(run, (file,)) for file in first]
+        remaining = [file for file in files if file not in first]
         if has_ended:
-            ended.append(Group(run, tuple(sorted(others, key=lambda each: (each.path == outcome, each.stat[0])))))
+            ended.append(
+                FileGroup(run, tuple(sorted(remaining, key=lambda file: (file.path == outcome, file.stat[0]))))
+            )
         else:
-            rest += [Group(run, (each,)) for each in others]
-    return rows + sorted(ended, key=lambda each: each.size) + sorted(rest, key=lambda each: each.size)
+            rest += [FileGroup(run, (file,)) for file in remaining]
+    return rows + sorted(ended, key=lambda file: file.size) + sorted(rest, key=lambda file: file.size)
 
 
-def as_sent(found: Found, parts: Sequence[str]) -> File:
+def as_sent(file: LocalFile, parts: Sequence[str]) -> File:
     """Return how the list names a file whose parts have arrived."""
-    return File(found.stat[0], found.stat[1], tuple(parts), found.mode)
+    return File(file.stat[0], file.stat[1], tuple(parts), file.mode)

@@ -14,7 +14,7 @@ from runslot.errors import RunslotError
 from runslot.experiment.files import open_to_append
 from runslot.experiment.owner import other_link
 from runslot.experiment.rundir import RunDir
-from runslot.transport.bucket.inventory import PART, Damaged, File, Listing, Share
+from runslot.transport.bucket.inventory import PART, DamagedObject, File, Inventory, MachineShare
 from runslot.transport.bucket.store import Missing, Store
 
 _AT_ONCE = 8
@@ -31,7 +31,7 @@ class Unwritable(RunslotError):
 class Pulled:
     """What a pull brought."""
 
-    listing: Listing
+    listing: Inventory
     """What had arrived of the share; empty where nothing had."""
     files: int = 0
     size: int = 0
@@ -42,25 +42,25 @@ class Pulled:
 
 def pull(
     store: Store,
-    share: Share,
+    share: MachineShare,
     root: Path,
-    before: Listing | None = None,
-    wanted: Callable[[str], bool] = lambda _: True,
+    before: Inventory | None = None,
+    accepts: Callable[[str], bool] = lambda _: True,
 ) -> Pulled:
     """Bring the files of a share below `root`; `before` is the list of the pull before, whose files may be deleted.
 
     A kill at any instant leaves whole files, old or new; the next pull goes on where this one ended. Files on disk
-    that no list names are left alone. `wanted` chooses paths. Raises `Unreachable` where the bucket does not answer.
+    that no list names are left alone. `accepts` chooses paths. Raises `Unreachable` where the bucket does not answer.
     """
-    before = before or Listing()
+    before = before or Inventory()
     brought = size = 0
     later: set[str] = set()
-    listing = Listing()
+    listing = Inventory()
     for _ in range(_ROUNDS):
         listing = _newest(store, share, before)
         _check_paths(root, listing.files)
-        files = {path: file for path, file in listing.files.items() if wanted(path)}
-        _delete(root, [path for path in before.files if path not in listing.files and wanted(path)])
+        files = {path: file for path, file in listing.files.items() if accepts(path)}
+        _delete(root, [path for path in before.files if path not in listing.files and accepts(path)])
         missing = {
             path: file for path, file in files.items() if not _is_there(root, path, file, before.files.get(path))
         }
@@ -71,13 +71,13 @@ def pull(
     return Pulled(listing, brought, size, tuple(sorted(later)))
 
 
-def _newest(store: Store, share: Share, before: Listing) -> Listing:
+def _newest(store: Store, share: MachineShare, before: Inventory) -> Inventory:
     """Return the share's list; the one from before where the bucket shows an older one, or none any more."""
     try:
-        found = Listing.from_bytes(store.get(share.listing))
+        newest = Inventory.from_bytes(store.get(share.listing))
     except Missing:
         return before
-    return found if found.sequence >= before.sequence else before
+    return newest if newest.sequence >= before.sequence else before
 
 
 def _check_paths(root: Path, paths: Iterable[str]) -> None:
@@ -93,7 +93,7 @@ def _check_paths(root: Path, paths: Iterable[str]) -> None:
 def _delete(root: Path, paths: Iterable[str]) -> None:
     """Delete what a pull brought and its machine no longer has; outcomes first: none may stand for a new attempt."""
     outcome = RunDir("x").outcome_file.name
-    for path in sorted(paths, key=lambda each: (not each.endswith(f"/{outcome}"), each)):
+    for path in sorted(paths, key=lambda name: (not name.endswith(f"/{outcome}"), name)):
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             (root / path).unlink()
 
@@ -109,7 +109,7 @@ def _is_there(root: Path, path: str, file: File, before: File | None) -> bool:
     return (before is not None and before.parts == file.parts) or abs(stat.st_mtime_ns - file.mtime) < 1000
 
 
-def _bring(store: Store, share: Share, root: Path, missing: dict[str, File]) -> tuple[int, int, set[str]]:
+def _bring(store: Store, share: MachineShare, root: Path, missing: dict[str, File]) -> tuple[int, int, set[str]]:
     """Bring files: rows of all runs first, then run by run; count files and bytes, and say what has to wait."""
     progress = RunDir("x").progress.name
     rows = {path: file for path, file in missing.items() if path.rpartition("/")[2] == progress and file.size <= PART}
@@ -128,10 +128,10 @@ def _bring(store: Store, share: Share, root: Path, missing: dict[str, File]) -> 
             else:
                 brought, size = brought + 1, size + came
         waits = {_run_of(path, missing) for path in later}
-        order = sorted(runs.items(), key=lambda each: sum(file.size for file in each[1].values()))
+        order = sorted(runs.items(), key=lambda item: sum(file.size for file in item[1].values()))
 
-        def bring_run(each: tuple[str, dict[str, File]]) -> tuple[int, int, set[str]]:
-            return _bring_run(store, share, root, each[1], each[0] in waits)
+        def bring_run(item: tuple[str, dict[str, File]]) -> tuple[int, int, set[str]]:
+            return _bring_run(store, share, root, item[1], item[0] in waits)
 
         for done, came_in, late in pool.map(bring_run, order):
             brought, size, later = brought + done, size + came_in, later | late
@@ -148,7 +148,7 @@ def _run_of(path: str, missing: dict[str, File]) -> str:
 
 
 def _bring_run(
-    store: Store, share: Share, root: Path, files: dict[str, File], rows_wait: bool
+    store: Store, share: MachineShare, root: Path, files: dict[str, File], rows_wait: bool
 ) -> tuple[int, int, set[str]]:
     outcome = RunDir("x").outcome_file.name
     last = [path for path in files if path.rpartition("/")[2] == outcome]
@@ -157,7 +157,7 @@ def _bring_run(
     for path in last:  # an old outcome must not stand beside new data
         (root / path).unlink(missing_ok=True)
     for path in [
-        *sorted(set(files) - set(last), key=lambda each: files[each].size),
+        *sorted(set(files) - set(last), key=lambda name: files[name].size),
         *sorted(last, key=len, reverse=True),
     ]:
         if path in last and (later or rows_wait):
@@ -171,7 +171,7 @@ def _bring_run(
     return brought, size, later
 
 
-def _bring_file(store: Store, share: Share, root: Path, path: str, file: File) -> int | None:
+def _bring_file(store: Store, share: MachineShare, root: Path, path: str, file: File) -> int | None:
     """Bring one file and return the bytes that travelled; None where the bucket no longer has it as it is listed."""
     try:
         return _write_file(store, share, root / path, file)
@@ -181,12 +181,12 @@ def _bring_file(store: Store, share: Share, root: Path, path: str, file: File) -
         ) from error
 
 
-def _write_file(store: Store, share: Share, target: Path, file: File) -> int | None:
+def _write_file(store: Store, share: MachineShare, target: Path, file: File) -> int | None:
     _make_way(target)
     # Not by the file's own name, which may be as long as a name can be.
-    own = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
-    temporary = target.with_name(f".{own}.{hashlib.sha256(''.join(file.parts).encode()).hexdigest()[:12]}.pull")
-    for stale in target.parent.glob(f".{own}.*.pull"):
+    digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
+    temporary = target.with_name(f".{digest}.{hashlib.sha256(''.join(file.parts).encode()).hexdigest()[:12]}.pull")
+    for stale in target.parent.glob(f".{digest}.*.pull"):
         if stale != temporary:
             stale.unlink(missing_ok=True)
     came = 0
@@ -196,7 +196,7 @@ def _write_file(store: Store, share: Share, target: Path, file: File) -> int | N
                 data = _part(store, share, file.parts[number])
                 stream.write(data)
                 came += len(data)
-        except (Missing, Damaged):
+        except (Missing, DamagedObject):
             return None
     os.utime(temporary, ns=(file.mtime, file.mtime))
     temporary.chmod(file.mode)
@@ -225,8 +225,8 @@ def _whole_parts(descriptor: int, file: File) -> int:
     return number
 
 
-def _part(store: Store, share: Share, digest: str) -> bytes:
+def _part(store: Store, share: MachineShare, digest: str) -> bytes:
     data = store.get(share.object(digest))
     if hashlib.sha256(data).hexdigest() != digest:
-        raise Damaged(f"a part of {share.name} in {store.url} is damaged")
+        raise DamagedObject(f"a part of {share.name} in {store.url} is damaged")
     return data

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from runslot.errors import Busy
-from runslot.transport.bucket.inventory import PART, Damaged, File, Listing, Share
-from runslot.transport.bucket.order import Found, Group, Stat, as_sent, changed, gone, ordered, scan
+from runslot.transport.bucket.inventory import PART, DamagedObject, File, Inventory, MachineShare
+from runslot.transport.bucket.order import FileGroup, LocalFile, Stat, as_sent, changed, gone, ordered, scan
 from runslot.transport.bucket.store import Missing, Store
 
 _GROWING = {".csv", ".log", ".jsonl", ".txt", ".out", ".err"}
@@ -54,7 +54,7 @@ class Pusher:
     def __init__(
         self,
         store: Store,
-        share: Share,
+        share: MachineShare,
         root: Path,
         runs: Sequence[str],
         machine: str,
@@ -74,7 +74,7 @@ class Pusher:
         self._extra = tuple(extra)
         self._machine = machine
         self._armed = time.time() if armed is None else armed
-        self._listing = Listing()
+        self._listing = Inventory()
         self._files: dict[str, File] = {}
         self._known: set[str] = set()
         """Digests of parts that are in the bucket."""
@@ -92,7 +92,7 @@ class Pusher:
         self.lived_before = 0.0
         """Seconds that other machines have lived on this share; known once it is claimed."""
 
-    def claim(self) -> Listing:
+    def claim(self) -> Inventory:
         """Take the share over from whoever had it, and return what had arrived of it."""
         before = self._read()
         self._files = dict(before.files)
@@ -110,7 +110,7 @@ class Pusher:
         if self._is_stale():
             self._commit()
 
-    def push(self, state: str = "working", said: str = "", until: Callable[[], bool] = _never) -> int:
+    def push(self, state: str = "working", message: str = "", until: Callable[[], bool] = _never) -> int:
         """Send what has changed and return how many bytes were sent; raise `TakenOver` where another machine works.
 
         `Unreachable` where the bucket does not answer: what had arrived before is listed or will be, and the next
@@ -118,16 +118,16 @@ class Pusher:
         """
         self._until = until
         settled = tuple(sorted(self.settled.union(self._listing.settled)))
-        found = scan(self._root, self._runs, self._extra)
-        news = changed(found, self._sent)
-        lost = gone(found, self._files)
+        by_run = scan(self._root, self._runs, self._extra)
+        news = changed(by_run, self._sent)
+        lost = gone(by_run, self._files)
         self._known = {part for file in self._files.values() for part in file.parts}
         for path in lost:
             del self._files[path]
         sent, whole = self._send_groups(ordered(news))
         before = self._listing
         if whole:
-            self._listing = replace(before, state=state, said=said, settled=settled)
+            self._listing = replace(before, state=state, said=message, settled=settled)
         if lost or sent or self._is_stale() or self._listing != before:
             self._commit()
         if not whole:
@@ -138,7 +138,7 @@ class Pusher:
         self._dropped.clear()
         return sent
 
-    def _send_groups(self, groups: Sequence[Group]) -> tuple[int, bool]:
+    def _send_groups(self, groups: Sequence[FileGroup]) -> tuple[int, bool]:
         """Send groups; return how many bytes were sent, and whether the push came to its end."""
         sent = 0
         unsteady: set[str] = set()
@@ -163,10 +163,12 @@ class Pusher:
                 if time.monotonic() - self._committed > _COMMIT_EVERY:
                     self._commit()
 
-    def _uploaded(self, pool: ThreadPoolExecutor, groups: Sequence[Group]) -> Iterator[tuple[Group, Arrived | None]]:
+    def _uploaded(
+        self, pool: ThreadPoolExecutor, groups: Sequence[FileGroup]
+    ) -> Iterator[tuple[FileGroup, Arrived | None]]:
         """Yield each group when it has arrived, in order, small ones side by side; None where it was unsteady."""
         small = [group for group in groups if group.size <= PART]
-        waiting: list[tuple[Group, Future[Arrived | None]]] = []
+        waiting: list[tuple[FileGroup, Future[Arrived | None]]] = []
         position = 0
         while position < len(small) or waiting:
             while position < len(small) and len(waiting) < 4 * _AT_ONCE:
@@ -186,35 +188,35 @@ class Pusher:
                 self._commit()  # what is small is seen before what is large has travelled
                 yield group, self._upload(group, pool)
 
-    def _upload(self, group: Group, pool: ThreadPoolExecutor | None) -> Arrived | None:
+    def _upload(self, group: FileGroup, pool: ThreadPoolExecutor | None) -> Arrived | None:
         arrived: Arrived = {}
-        for found in group.files:
+        for file in group.files:
             try:
-                arrived[found.path] = self._upload_file(found, pool)
+                arrived[file.path] = self._upload_file(file, pool)
             except _Unsteady:
                 return None
             except FileNotFoundError:
                 if len(group.files) > 1:
                     return None  # an attempt that is just being kept aside; the next scan sees where its files went
             except OSError as error:  # of the file alone: what else the run has written goes on its way
-                if found.path not in self._unreadable:
-                    self._unreadable.add(found.path)
-                    self._say(f"{found.at} cannot be read ({error.strerror}), so it is not sent")
+                if file.path not in self._unreadable:
+                    self._unreadable.add(file.path)
+                    self._say(f"{file.at} cannot be read ({error.strerror}), so it is not sent")
         return arrived
 
-    def _upload_file(self, found: Found, pool: ThreadPoolExecutor | None) -> tuple[Stat | None, File]:
+    def _upload_file(self, source: LocalFile, pool: ThreadPoolExecutor | None) -> tuple[Stat | None, File]:
         """Send what of a file is not in the bucket; return its stat, unless it may still change unnoticed."""
         now = time.time_ns()
-        with found.at.open("rb") as stream:
+        with source.at.open("rb") as stream:
             before = _stat(stream.fileno())
-            if before != found.stat and found.at.suffix not in _GROWING:
+            if before != source.stat and source.at.suffix not in _GROWING:
                 raise _Unsteady
             parts = self._send(_read(stream.fileno(), before[0]), before[0] > PART, pool)
             after = _stat(stream.fileno())
-        grown = found.at.suffix in _GROWING and after[0] >= before[0]
+        grown = source.at.suffix in _GROWING and after[0] >= before[0]
         if after != before and not grown:
             raise _Unsteady
-        file = as_sent(replace(found, stat=before), parts)
+        file = as_sent(replace(source, stat=before), parts)
         return (before if before[1] < now - _FRESH and after == before else None), file
 
     def _send(self, chunks: Iterator[bytes], large: bool, pool: ThreadPoolExecutor | None) -> list[str]:
@@ -273,11 +275,11 @@ class Pusher:
         self._store.put(self._share.listing, self._listing.to_bytes())
         self._committed = time.monotonic()
 
-    def _read(self) -> Listing:
+    def _read(self) -> Inventory:
         try:
-            return Listing.from_bytes(self._store.get(self._share.listing))
-        except (Missing, Damaged):
-            return Listing()
+            return Inventory.from_bytes(self._store.get(self._share.listing))
+        except (Missing, DamagedObject):
+            return Inventory()
 
 
 def _stat(descriptor: int) -> Stat:
@@ -287,16 +289,16 @@ def _stat(descriptor: int) -> Stat:
 
 def _read(descriptor: int, size: int) -> Iterator[bytes]:
     """Yield the first `size` bytes in parts; `_Unsteady` where the file has become shorter."""
-    left = size
-    while left:
+    remaining = size
+    while remaining:
         chunk = bytearray()
-        wanted = min(left, PART)
-        while len(chunk) < wanted:
-            more = os.read(descriptor, wanted - len(chunk))
+        chunk_size = min(remaining, PART)
+        while len(chunk) < chunk_size:
+            more = os.read(descriptor, chunk_size - len(chunk))
             if not more:
                 raise _Unsteady
             chunk += more
-        left -= wanted
+        remaining -= chunk_size
         yield bytes(chunk)
 
 

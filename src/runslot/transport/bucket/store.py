@@ -59,8 +59,8 @@ def check_url(url: str) -> str:
     if parts.scheme == "file" and parts.path.startswith("/"):
         return url.rstrip("/")
     if parts.scheme not in _PACKAGES:
-        known = nearest(parts.scheme, _PACKAGES) or "; known are s3://BUCKET/…, gs://BUCKET/… and file:///DIRECTORY"
-        raise InvalidInput(f"{url!r} is not the address of a bucket{known}")
+        hint = nearest(parts.scheme, _PACKAGES) or "; known are s3://BUCKET/…, gs://BUCKET/… and file:///DIRECTORY"
+        raise InvalidInput(f"{url!r} is not the address of a bucket{hint}")
     if not parts.netloc:
         raise InvalidInput(f"{url!r} names no bucket; write {parts.scheme}://BUCKET/…")
     if parts.username or parts.password:
@@ -199,13 +199,17 @@ class Bucket:
         """Return all objects below the address by name, each with its size."""
         below = self._at("").partition("://")[2]
         try:
-            found = self._filesystem.find(below, detail=True)
+            objects = self._filesystem.find(below, detail=True)
         except FileNotFoundError as error:
             self._check_bucket(error)
             return {}
         except Exception as error:  # noqa: BLE001
             self._refuse(error)
-        return {name.removeprefix(below): int(each["size"]) for name, each in found.items() if name.startswith(below)}
+        return {
+            name.removeprefix(below): int(details["size"])
+            for name, details in objects.items()
+            if name.startswith(below)
+        }
 
     def _at(self, name: str) -> str:
         return f"{self._url}/{name}"
@@ -216,14 +220,14 @@ class Bucket:
             self._refuse(error)
         try:
             self._filesystem.info(f"{self._url.partition('://')[0]}://{self._bucket}")
-        except FileNotFoundError as gone:
-            self._refuse(gone)
+        except FileNotFoundError as missing:
+            self._refuse(missing)
         except Exception:  # noqa: BLE001, S110  one may read objects without a right to ask about their bucket
             pass
 
     def _refuse(self, error: Exception, writing: bool = False) -> NoReturn:
         name = self._url.partition("://")[0] + "://" + self._bucket
-        code, said = _code(error), str(error) or type(error).__name__
+        code, text = _code(error), str(error) or type(error).__name__
         if isinstance(error, FileNotFoundError) or code in {"NoSuchBucket", "404"}:
             raise Unreachable(
                 f"there is no bucket {name}, or no longer; make it, or name another. What it should hold is still "
@@ -233,20 +237,20 @@ class Bucket:
             raise InvalidInput(f"no credentials were found for {name}: {_HOW[name[:2]]}") from error
         if code in _NOT_TAKEN or type(error).__name__ == "RefreshError":
             raise InvalidInput(
-                f"the credentials for {name} are wrong or have expired ({said}): {_HOW[name[:2]]}"
+                f"the credentials for {name} are wrong or have expired ({text}): {_HOW[name[:2]]}"
             ) from error
         if type(error).__name__ in {"ProfileNotFound", "InvalidRegionError", "ConfigParseError"}:
             raise InvalidInput(
-                f"{name} cannot be asked ({said}): look at ~/.aws/config and at the variables AWS_…"
+                f"{name} cannot be asked ({text}): look at ~/.aws/config and at the variables AWS_…"
             ) from error
         if isinstance(error, PermissionError) or code in {"401", "403", "AccessDenied"}:
             right = "write to" if writing else "read from"
             raise InvalidInput(
-                f"these credentials may not {right} {name} ({said}): it may be someone else's. Name a bucket of yours, "
+                f"these credentials may not {right} {name} ({text}): it may be someone else's. Name a bucket of yours, "
                 "or have the right granted"
             ) from error
         hint = _ONLINE.get(name[:2], "") if type(error).__name__ in _OFFLINE else ""
-        raise Unreachable(f"{name} does not answer ({type(error).__name__}: {said}); nothing is lost{hint}") from error
+        raise Unreachable(f"{name} does not answer ({type(error).__name__}: {text}); nothing is lost{hint}") from error
 
 
 _NOT_TAKEN = {
