@@ -25,7 +25,7 @@ from runslot.results.read.directories import Found
 from runslot.results.read.parameters import Value
 from runslot.results.read.steps import step_column
 from runslot.results.read.store import Entry
-from runslot.results.summary import Mode, mode_of
+from runslot.results.summary import Mode, is_goal, mode_of
 from runslot.results.where import condition as read_condition
 
 TIME = pl.Datetime("us", "UTC")
@@ -167,7 +167,8 @@ class Results:
     def common_metrics(self) -> tuple[str, ...]:
         """The metrics that nearly all runs have that have any: one of these is the objective, where none is named."""
         counts = {metric: len(column) - column.null_count() for metric, column in self._finals()}
-        most = max(counts.values(), default=0)
+        # What counts the steps is in all logs, and says nothing of how many have an objective.
+        most = max((n for metric, n in counts.items() if is_goal(metric)), default=0) or max(counts.values(), default=0)
         return tuple(metric for metric, count in counts.items() if count and count >= _NEARLY_ALL * most)
 
     @cached_property

@@ -47,6 +47,11 @@ def mode_of(metric: str) -> Mode | None:
     return "max" if _says(metric, _HIGHER) else None
 
 
+def is_goal(metric: str) -> bool:
+    """Tell whether a metric may be what runs are for, not what counts them or tells how they went."""
+    return not _says(metric, _NOT_A_GOAL)
+
+
 def default_metric(metrics: Sequence[str]) -> str | None:
     """Return the metric that looks most like the objective, None where there are none.
 
@@ -56,7 +61,7 @@ def default_metric(metrics: Sequence[str]) -> str | None:
 
     def rank(metric: str) -> tuple[int, bool, bool, bool]:
         goal = 1 if _says(metric, _LOSS) else 0 if _says(metric, _HIGHER) else 2
-        return goal, _says(metric, _NOT_A_GOAL), not _says(metric, _HELD_OUT), not _says(metric, _AVERAGE)
+        return goal, not is_goal(metric), not _says(metric, _HELD_OUT), not _says(metric, _AVERAGE)
 
     return min(metrics, key=rank, default=None)
 

@@ -407,3 +407,12 @@ class TestCommands:
             self.call("results", tmp_path, "--mode", "best")
         with pytest.raises(InvalidInput, match="add --csv, --parquet"):
             self.call("export", tmp_path)
+
+
+def test_what_counts_the_steps_is_no_objective_where_runs_name_theirs_differently(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed in range(8):
+        metric = "loss" if seed < 5 else "val/custom"
+        write_run({"lr": 0.1}, seed, [{"step": k, metric: 1 / (k + 1)} for k in range(3)])
+    assert compare(load(tmp_path)).metric == "loss"

@@ -136,3 +136,22 @@ def test_a_file_whose_end_is_torn(tmp_path: Path, write_events: Callable[..., Pa
     path.write_bytes(path.read_bytes()[:-5])
     results = load(tmp_path)
     assert ours(results, "loss") == theirs(tmp_path / "run")["loss"] == [(0, 1), (1, 1), (2, 1)]
+
+
+def test_a_file_that_is_broken_in_its_middle_is_named(tmp_path: Path, write_events: Callable[..., Path]) -> None:
+    path = write_events(100, loss=[(i, 1.0) for i in range(20)])
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+    results = load(tmp_path)
+    assert 0 < results.progress.height < 20
+    (problem,) = results.problems
+    assert "has a broken record at byte" in str(problem)
+
+
+def test_scalars_that_all_have_step_0_are_drawn_along_the_row(
+    tmp_path: Path, write_events: Callable[..., Path]
+) -> None:
+    write_events(100, loss=[(0, i / 8) for i in range(10)])
+    results = load(tmp_path)
+    assert (results.progress["loss"].to_list(), results.counter) == ([i / 8 for i in range(10)], None)

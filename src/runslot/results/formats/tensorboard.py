@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 _PURGES_BY_START = 2
 """From this version of the file format on, a writer that starts anew says so; before, steps that go back do."""
 
+_AROUND_RECORD = 8 + 4 + 4
+"""Bytes of a record's length and two checksums."""
+_LONGEST_RECORD = 1 << 31
+"""A longer one is a broken length: protobuf writes none."""
+
 
 def read(files: Sequence[str], problems: list[Problem], unread: list[Unread]) -> pl.DataFrame | None:
     """Return `step`, `seconds` (since the first event) and the scalars of one directory's event files.
@@ -26,20 +32,35 @@ def read(files: Sequence[str], problems: list[Problem], unread: list[Unread]) ->
     What a later process wrote anew is named in `unread`, with the file in which it lies.
     """
     try:
-        from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+        from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+        from tensorboard.compat.proto.event_pb2 import Event as ParsedEvent
     except ImportError:
         problems.append(Problem(files[0], f"is read with tensorboard, {extra_said('tensorboard')}; it is left out"))
         return None
     log = _Log()
     for file in files:
-        part = _Part(file)
+        part, position = _Part(file), 0
         try:
-            for event in LegacyEventFileLoader(file).Load():
-                log.take(event, part)
+            size = os.path.getsize(file)  # noqa: PTH202
+            for record in RawEventFileLoader(file).Load():
+                position += len(record) + _AROUND_RECORD
+                log.take(ParsedEvent.FromString(record), part)
+            if _is_broken(file, position, size):
+                problems.append(Problem(file, f"has a broken record at byte {position}; the rest is left out"))
         except Exception as error:  # noqa: BLE001  # its readers raise what protobuf and its file systems raise
             problems.append(Problem(file, f"cannot be read ({error})"))
         log.close(part, unread)
     return rows_of_points(log.series)
+
+
+def _is_broken(file: str, position: int, size: int) -> bool:
+    """Tell whether what could not be read at `position` is a whole record: else its writer is not done with it."""
+    if size - position < _AROUND_RECORD:
+        return False
+    with open(file, "rb") as events:  # noqa: PTH123
+        events.seek(position)
+        length = int.from_bytes(events.read(8), "little")
+    return length + _AROUND_RECORD <= size - position or length > _LONGEST_RECORD
 
 
 @dataclass

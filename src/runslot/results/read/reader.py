@@ -229,7 +229,7 @@ def _goes_back(entry: Entry, segments: Mapping[str, pl.DataFrame], backs: dict[s
     back, stay = (
         bisect.bisect_left(rows, start + height) - bisect.bisect_right(rows, start) for rows in backs[segment]
     )
-    return back > 0 or 0 < stay <= steps.FEW_JUMPS
+    return back > 0 or 0 < stay <= steps.FEW_JUMPS or 0 < stay == height - 1
 
 
 Backs = tuple[list[int], list[int]]

@@ -56,14 +56,18 @@ def parts(metrics: Sequence[str]) -> list[str]:
 
 
 def rising_column(columns: Mapping[str, Sequence[float | None]]) -> str | None:
-    """Return what counts the steps of a run, by name and by its rows: None where that begins anew again and again.
+    """Return what counts the steps of a run, by name and by its rows: None where that begins anew again and again, or
+    stands still.
 
     Then, as with batches of an epoch, another counter takes its place only if each row is further than the last.
     """
     named = list(step_columns(tuple(columns)))
     values = [_filled(columns[name]) for name in named]
-    if not named or all(after >= before for before, after in pairwise(values[0])):
-        return named[0] if named else None
+    if not named:
+        return None
+    x = values[0]
+    if all(after >= before for before, after in pairwise(x)) and (len(x) < 2 or x[-1] > x[0]):
+        return named[0]
     return next((n for n, x in zip(named, values, strict=True) if all(b > a for a, b in pairwise(x))), None)
 
 
