@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from runslot.experiment.records import Container, Run, RunFile
+from runslot.experiment.records import Command, Container, Run, RunFile
 from runslot.experiment.rundir import RunDir
 
 
@@ -64,7 +64,7 @@ def _call(argv: list[str]) -> None:
 
 def _run(directory: Path, container: Container | None) -> None:
     directory.mkdir(parents=True)
-    work = {"command": {"argv": ["true"]}}
+    work = Command(("true",))
     file = RunFile(Run("", "", {}, ""), "containers", work, str(directory), sys.executable, container=container)
     RunDir(directory).write_run(file)
     argv = [sys.executable, "-m", "runslot", "exec", str(directory)]

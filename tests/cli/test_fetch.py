@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runslot.engines.slurm.site import LoginSite
-from runslot.experiment.records import ExperimentFile, Run
+from runslot.experiment.records import Command, ExperimentFile, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.transport.ssh import Host
 
@@ -101,7 +101,7 @@ def test_a_further_attempt_finds_what_stayed_only_where_it_continues(runslot, fa
 def test_a_login_hosts_files_are_chosen_too(far, tmp_path):
     experiment = ExperimentDir(tmp_path / "here")
     experiment.path.mkdir()
-    file = ExperimentFile("x", {"command": {"argv": ["ls"]}}, 0.0, "/", "python", no_fetch=("*.pt", "console.log"))
+    file = ExperimentFile("x", Command(("ls",)), 0.0, "/", "python", no_fetch=("*.pt", "console.log"))
     run = Run("1", "a b", {}, "a b/run_0")
     host = Host("far1")
     try:

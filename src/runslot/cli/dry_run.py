@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from runslot.engines.events import Said
 from runslot.engines.local.config import choose_slots
 from runslot.engines.open_experiment import command_values
 from runslot.experiment.placeholders import fill
-from runslot.experiment.records import Function, Run
+from runslot.experiment.records import Command, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.settings import default_root, path_of
 from runslot.launch.create import compare
@@ -57,8 +56,11 @@ def _where(plan: Plan) -> str:
 
 
 def _described(run: Run, plan: Plan, directory: Path) -> dict[str, Any]:
-    work: Mapping[str, Any] = plan.file.work
-    what = {"command": _argv(run, plan, directory)} if "command" in work else {"function": _function(plan)}
+    work = plan.file.work
+    if isinstance(work, Command):
+        what: dict[str, Any] = {"command": _argv(work, run, directory)}
+    else:
+        what = {"function": str(work)}
     return {
         "event": "planned",
         "run": run.id,
@@ -70,16 +72,12 @@ def _described(run: Run, plan: Plan, directory: Path) -> dict[str, Any]:
 
 
 def _command(run: Run, plan: Plan, directory: Path) -> str:
-    if "command" in plan.file.work:
-        return shlex.join(_argv(run, plan, directory))
-    unpacked = "**" if Function.from_json(plan.file.work["function"]).unpack else ""
-    return f"{_function(plan)}({unpacked}{json.dumps({**run.variant, **run.extras})})"
+    work = plan.file.work
+    if isinstance(work, Command):
+        return shlex.join(_argv(work, run, directory))
+    unpacked = "**" if work.unpack else ""
+    return f"{work}({unpacked}{json.dumps({**run.variant, **run.extras})})"
 
 
-def _argv(run: Run, plan: Plan, directory: Path) -> list[str]:
-    argv = plan.file.work["command"]["argv"]
-    return [*fill(argv, command_values(run, RunDir(directory / run.directory))), *run.arguments]
-
-
-def _function(plan: Plan) -> str:
-    return str(Function.from_json(plan.file.work["function"]))
+def _argv(command: Command, run: Run, directory: Path) -> list[str]:
+    return [*fill(command.argv, command_values(run, RunDir(directory / run.directory))), *run.arguments]

@@ -19,7 +19,7 @@ from runslot.experiment.lock import LauncherLock
 from runslot.experiment.owner import other_owner
 from runslot.experiment.placeholders import fill
 from runslot.experiment.provenance import link_provenance
-from runslot.experiment.records import ExperimentFile, Outcome, Policy, Run, RunFile
+from runslot.experiment.records import Command, ExperimentFile, Outcome, Policy, Run, RunFile, Work
 from runslot.experiment.rundir import REQUEST_NAME, VARIANT_CONFIG, ExperimentDir, RunDir, write_atomically, write_json
 from runslot.experiment.shape import Shape
 from runslot.hardware.lockfile import user_name
@@ -298,7 +298,7 @@ def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> No
     """Write what executes the run into its directory, which exists; `home` is the experiment's directory."""
     if front_door(file).variant_above:  # its script's logger writes `params.json`, which is to be read
         write_json(run_dir.path.parent / VARIANT_CONFIG, dict(run.variant))
-    elif not _reads_above(file) or "command" in file.work:  # else its logger does, beside the first row
+    elif not _reads_above(file) or isinstance(file.work, Command):  # else its logger does, beside the first row
         run_dir.write_variant({**run.variant, **run.extras})
     value = RunFile(
         run=run,
@@ -322,14 +322,13 @@ def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> No
     run_dir.write_run(value)
 
 
-def _work(run_dir: RunDir, run: Run, file: ExperimentFile) -> Mapping[str, Any]:
-    command = file.work.get("command")
-    if command is None:
+def _work(run_dir: RunDir, run: Run, file: ExperimentFile) -> Work:
+    if not isinstance(file.work, Command):
         return file.work
     values = command_values(run, run_dir)
     if front_door(file).log_dir_above:
         values = {"log_dir": str(run_dir.path.parent), "run_ID": run.run_ID}
-    return {"command": {**command, "argv": fill(command["argv"], values) + list(run.arguments)}}
+    return replace(file.work, argv=(*fill(file.work.argv, values), *run.arguments))
 
 
 def command_values(run: Run, run_dir: RunDir) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from runslot.execute.functions import find_function
 from runslot.execute.import_state import renew_travelled
 from runslot.execute.placement import Placement
 from runslot.execute.process import Job, call_and_finish
-from runslot.experiment.records import Function, RunFile
+from runslot.experiment.records import RunFile
 from runslot.experiment.rundir import RunDir
 
 
@@ -23,7 +23,7 @@ def call_cold(run_dir: RunDir, file: RunFile, package: str) -> None:
     """Call the function as `file` says, and end this process."""
     enter_import_path(file.path, package)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream, at the start
-    reference = Function.from_json(file.work["function"])
+    reference = file.require_function()
     function = find_function(reference, run_dir.path / file.home)
     if reference.pickle is not None:
         renew_travelled(function)

@@ -26,7 +26,7 @@ from runslot.execute.container import (
     say_end,
 )
 from runslot.execute.outside import contained, end_container, package_inside, program_of, told
-from runslot.experiment.records import Container, RunFile
+from runslot.experiment.records import Container, RunFile, travels_by_value
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
 
@@ -125,9 +125,8 @@ def _judge(container: Container, what: Contained, file: RunFile, python_version:
             f"{container.python} in {where} is Python {version[0]}.{version[1]}, and runslot needs 3.10 or newer: "
             "use another image, or name another interpreter as the container's python"
         )
-    by_value = file.work.get("function", {}).get("pickle") is not None
     here = f"{version[0]}.{version[1]}"
-    if by_value and python_version not in {"", here}:
+    if travels_by_value(file.work) and python_version not in {"", here}:
         raise InvalidInput(
             f"the function travels by value from Python {python_version}, and {container.python} in {where} is {here}: "
             "use an image with the same minor version, or write the function in a file of its own"

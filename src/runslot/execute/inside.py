@@ -16,7 +16,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from runslot.errors import RunslotError
 from runslot.execute.container import PACKAGE
@@ -25,7 +24,7 @@ from runslot.execute.import_failure import describe_failure
 from runslot.execute.keeper import Keeper
 from runslot.execute.placement import place, run_environment
 from runslot.execute.process import make_job
-from runslot.experiment.records import Function, Outcome, RunFile
+from runslot.experiment.records import Command, Function, Outcome, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 from runslot.hardware.slots import Slot
 
@@ -44,7 +43,7 @@ def keep_inside(run_dir: RunDir, slot: Slot | None, attempt: int, told: Told) ->
     placement = place(file, slot)
     environment = run_environment(run_dir, file, attempt, placement, environment_inside(file, os.environ))
     job = make_job(run_dir, file, placement, environment, None, ())
-    if "function" in file.work:
+    if isinstance(file.work, Function):
         job = replace(job, argv=[sys.executable, "-c", _cold_start(told), str(run_dir.path)])
     return InnerKeeper(job, slot, attempt, lock=-1).run()
 
@@ -53,9 +52,10 @@ def as_inside(file: RunFile, told: Told) -> RunFile:
     """Return what to execute as it is in here: this interpreter, its packages, and those paths that are mounted."""
     own = [entry for entry in sys.path if entry and not entry.startswith((PACKAGE, _PACKAGE))]
     python_path = list(told["python_path"])
-    if "command" in file.work:
+    work = file.work
+    if isinstance(work, Command):
         python_path.append(_PACKAGE)  # so that a script's `import runslot` finds it
-    work = {kind: _command_inside(value, file.python) for kind, value in file.work.items()}
+        work = _command_inside(work, file.python)
     return replace(
         file,
         work=work,
@@ -66,14 +66,12 @@ def as_inside(file: RunFile, told: Told) -> RunFile:
     )
 
 
-def _command_inside(work: Mapping[str, Any], launching: str) -> Mapping[str, Any]:
+def _command_inside(command: Command, launching: str) -> Command:
     """Return a command in which the launching interpreter, spelled out or as a bare `python`, is this one."""
-    if "argv" not in work:
-        return work
-    argv = [sys.executable if argument == launching else argument for argument in work["argv"]]
+    argv = list(command.with_python(launching, sys.executable).argv)
     if argv[0] in {"python", "python3"} and shutil.which(argv[0]) is None:
         argv[0] = sys.executable
-    return {**work, "argv": argv}
+    return replace(command, argv=tuple(argv))
 
 
 def environment_inside(file: RunFile, image: Mapping[str, str]) -> dict[str, str]:
@@ -120,9 +118,9 @@ def probe(told: Told, home: str) -> None:
     from runslot.execute.cold import enter_import_path
 
     file = _with_archive(as_inside(RunFile.from_json(json.load(sys.stdin)), told), Path(home))
-    if "function" not in file.work or file.policy.start == "cold":
+    function = file.work
+    if not isinstance(function, Function) or file.policy.start == "cold":
         return
-    function = Function.from_json(file.work["function"])
     enter_import_path(file.path, _PACKAGE)
     try:
         os.chdir(file.cwd)

@@ -37,7 +37,7 @@ from runslot.execute.keeper import Keeper
 from runslot.execute.placement import place
 from runslot.execute.process import Job
 from runslot.experiment.files import read_json
-from runslot.experiment.records import Container, Outcome, RunFile
+from runslot.experiment.records import Container, Function, Outcome, RunFile
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
 
@@ -190,13 +190,14 @@ def _asked(text: str) -> Mount:
 def _code(file: RunFile) -> Iterator[str]:
     """Yield the directories where the run's own code lies: work trees of git where they are in one."""
     yield _tree(file.cwd)
-    function, command = file.work.get("function"), file.work.get("command")
-    if function is not None and function.get("file"):
-        yield _tree(os.path.dirname(function["file"]))  # noqa: PTH120
-    if function is not None:
+    work = file.work
+    if isinstance(work, Function):
+        if work.file:
+            yield _tree(os.path.dirname(work.file))  # noqa: PTH120
         yield from (_tree(entry) for entry in file.path if _is_code(entry))
-    scripts = () if command is None else (part for part in command["argv"] if part.endswith((".py", ".sh")))
-    yield from (_tree(os.path.dirname(part)) for part in scripts if _is_code(os.path.dirname(part)))  # noqa: PTH120
+    else:
+        above = (os.path.dirname(part) for part in work.argv if part.endswith((".py", ".sh")))  # noqa: PTH120
+        yield from (_tree(directory) for directory in above if _is_code(directory))
     yield from (_tree(entry) for entry in (file.python_path or "").split(os.pathsep) if _is_code(entry))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from runslot.execute.activation import activated
 from runslot.execute.ports import PORT_VARIABLE, free_port
 from runslot.experiment.current import AFFINITY_VARIABLE, ATTEMPT_VARIABLE, RUN_VARIABLE
-from runslot.experiment.records import RunFile
+from runslot.experiment.records import Command, RunFile
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.affinity import (
     affinity_of_code,
@@ -98,10 +98,9 @@ def _names_for_loggers(run_dir: RunDir, file: RunFile) -> tuple[tuple[str, str],
     )
 
 
-def arguments(file: RunFile, placement: Placement) -> list[str]:
+def arguments(command: Command, placement: Placement) -> list[str]:
     """Return the run's command line."""
-    command = file.work["command"]
-    argv = list(command["argv"])
-    if command.get("slot_code_at") is not None:
-        argv[command["slot_code_at"]] = placement.code or ""
+    argv = list(command.argv)
+    if command.slot_code_at is not None:
+        argv[command.slot_code_at] = placement.code or ""
     return argv

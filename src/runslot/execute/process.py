@@ -25,7 +25,7 @@ from runslot.execute.marking import mark
 from runslot.execute.placement import Placement, arguments
 from runslot.execute.pools import resize_pools
 from runslot.experiment.current import RUN_VARIABLE
-from runslot.experiment.records import Function, RunFile
+from runslot.experiment.records import Command, RunFile
 from runslot.experiment.rundir import RunDir
 
 _OWN_FILES = frozenset({__file__, f"{os.path.dirname(__file__)}/functions.py"})  # noqa: PTH120  as code names them
@@ -64,8 +64,8 @@ def make_job(
     keepers_own: tuple[int, ...],
 ) -> Job:
     """Work out what is to be executed, before the fork."""
-    if "command" in file.work:
-        return Job(run_dir, file, placement, environment, None, arguments(file, placement), keepers_own)
+    if isinstance(file.work, Command):
+        return Job(run_dir, file, placement, environment, None, arguments(file.work, placement), keepers_own)
     argv = [] if function is not None else cold_start(file, run_dir)
     return Job(run_dir, file, placement, environment, function, argv, keepers_own)
 
@@ -105,7 +105,7 @@ def call_and_finish(job: Job, function: Callable[..., Any], message: int | None)
     """Call the function as the run's main program, end its threads and exit handlers, and return the exit code."""
     from runslot.execute.functions import call_function, seed_everything, set_gpu_mode, variant_of
 
-    reference = Function.from_json(job.file.work["function"])
+    reference = job.file.require_function()
     try:
         _point_loggers(job)
         if job.file.seeding:

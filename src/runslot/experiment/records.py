@@ -7,7 +7,7 @@ what does not have the types that stand here is `Damaged`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args
 
@@ -73,6 +73,10 @@ class Command(_Record):
     slot_code_at: int | None = None
     """Which argument is replaced by the slot's affinity code at the start (rlpyt's scripts)."""
 
+    def with_python(self, launching: str, python: str) -> Command:
+        """Return the command in which the launching interpreter, spelled out, is another machine's."""
+        return replace(self, argv=tuple(python if argument == launching else argument for argument in self.argv))
+
 
 @dataclass(frozen=True)
 class Function(_Record):
@@ -92,6 +96,28 @@ class Function(_Record):
     def __str__(self) -> str:
         """`file.py:name`, `module:name`, or the bare name."""
         return f"{self.file or self.module}:{self.name}" if (self.file or self.module) else self.name
+
+
+Work = Command | Function
+"""What every run of an experiment executes; in the files an object of one key, `command` or `function`."""
+
+
+def travels_by_value(work: Work) -> bool:
+    """Tell whether the work is a function in a cloudpickle file, which wants the Python that made it."""
+    return isinstance(work, Function) and work.pickle is not None
+
+
+def _read_work(value: Mapping[str, Any]) -> Work:
+    if "command" in value:
+        return Command.from_json(value["command"])
+    if "function" in value:
+        function: Function = _read_function(value["function"])
+        return function
+    raise Damaged("'work' names neither a command nor a function")
+
+
+def _write_work(work: Work) -> dict[str, Any]:
+    return {"command" if isinstance(work, Command) else "function": work.to_json()}
 
 
 @dataclass(frozen=True)
@@ -216,8 +242,7 @@ class ExperimentFile(_Record):
     """What was asked (`experiment.json`)."""
 
     name: str
-    work: Mapping[str, Any]
-    """`{"command": Command}` or `{"function": Function}`, as JSON."""
+    work: Work
     created: float
     cwd: str
     python: str
@@ -270,8 +295,8 @@ class RunFile(_Record):
     run: Run
     experiment: str
     """The experiment's name."""
-    work: Mapping[str, Any]
-    """`{"command": Command}` with filled-in arguments, or `{"function": Function}`, as JSON."""
+    work: Work
+    """Of a command the arguments are filled in."""
     cwd: str
     python: str
     """The interpreter that runs functions."""
@@ -294,6 +319,12 @@ class RunFile(_Record):
     interpreter: Mapping[str, Any] | None = None
     """The experiment's; with `package`, the one-file runslot that a function's cold start takes."""
 
+    def require_function(self) -> Function:
+        """Return what the run calls, for those who are started only where it is a function."""
+        if not isinstance(self.work, Function):
+            raise Damaged("'work' is a command, not a function")
+        return self.work
+
     def require_container(self) -> Container:
         """Return what the run executes in, for those who are started only where it has one."""
         if self.container is None:
@@ -303,12 +334,6 @@ class RunFile(_Record):
 
 def check_parts(file: ExperimentFile) -> None:
     """Raise `Damaged` where what stands inside of what was asked is not what its readers expect."""
-    for key, record in (("command", Command), ("function", Function)):
-        if key in file.work:
-            shape_of(record).check(file.work[key])
-            break
-    else:
-        raise Damaged("'work' names neither a command nor a function")
     if file.launcher is not None:
         _LAUNCHER.check(file.launcher)
     if file.code is not None:
@@ -336,10 +361,13 @@ class _Repeated:
         return record
 
 
+_read_function = _Repeated(Function.from_json)
+
 _PARTS: Mapping[str, tuple[Callable[[Mapping[str, Any]], Any], Callable[[Any], dict[str, Any]]]] = {
     "Container": (_Repeated(Container.from_json), Container.to_json),
     "LoggerSettings": (_Repeated(LoggerSettings.from_json), LoggerSettings.to_json),
     "Policy": (_Repeated(Policy.from_json), Policy.to_json),
     "Run": (Run.from_json, Run.to_json),
+    "Work": (_read_work, _write_work),
 }
 """By the annotation of a field that is a record itself: what reads its JSON, and what writes it."""

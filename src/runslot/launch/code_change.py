@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from runslot.engines.events import Observer, Said
 from runslot.errors import InvalidInput
 from runslot.experiment.lock import LauncherLock
 from runslot.experiment.provenance import write_provenance
-from runslot.experiment.records import ExperimentFile, Function
+from runslot.experiment.records import Command, ExperimentFile, Function
 from runslot.experiment.rundir import ExperimentDir, write_json
 from runslot.launch.function_pickle import digest_of_file, digest_of_module
 from runslot.launch.plan import Plan
@@ -62,9 +61,9 @@ def settle_resume(directory: ExperimentDir, on_change: OnChange, observer: Obser
 
 def keep_copy(plan: Plan, before: ExperimentFile) -> Plan:
     """Return the plan whose runs use the copy of the code that the experiment has."""
-    work = dict(plan.file.work)
-    if "function" in work:
-        work["function"] = {**work["function"], "digest": before.work["function"].get("digest", "")}
+    work = plan.file.work
+    if isinstance(work, Function):
+        work = replace(work, digest=_digest(before))
     file = replace(plan.file, work=work, script_digest=before.script_digest, code=before.code)
     return replace(plan, file=file)
 
@@ -86,28 +85,23 @@ def with_digests_of_now(file: ExperimentFile) -> ExperimentFile:
     """Return what was asked, with the digest of its code as it is now; runs from a copy have that of the copy."""
     if file.code is not None:
         return file
-    value = file.work.get("function")
-    if value is None:
+    function = file.work
+    if isinstance(function, Command):
         return replace(file, script_digest=digest_of_file(file.script) or file.script_digest)
-    function = Function.from_json(value)
     now = ""
     if function.file is not None:
         now = digest_of_file(function.file)
     elif function.module is not None:
         now = digest_of_module(function.module)
-    return replace(file, work={"function": {**value, "digest": now or function.digest}})
+    return replace(file, work=replace(function, digest=now or function.digest))
 
 
 def what(file: ExperimentFile) -> str:
     """Return what an experiment runs, in words."""
-    command: dict[str, Any] | None = file.work.get("command")
-    if command is not None:
-        return "the command " + " ".join(command["argv"])
-    function = file.work["function"]
-    where = function.get("file") or function.get("module")
-    return f"the function {where}:{function['name']}" if where else f"the function {function['name']}"
+    if isinstance(file.work, Command):
+        return "the command " + " ".join(file.work.argv)
+    return f"the function {file.work}"
 
 
 def _digest(file: ExperimentFile) -> str:
-    function = file.work.get("function")
-    return file.script_digest if function is None else str(function.get("digest", ""))
+    return file.work.digest if isinstance(file.work, Function) else file.script_digest

@@ -26,7 +26,7 @@ from runslot.launch.code_change import OnChange, keep_copy
 from runslot.launch.create import compare, create, widen, with_copy
 from runslot.launch.interpreter import look_at
 from runslot.launch.launch import Outcomes, launch
-from runslot.launch.plan import Plan, Work, check_env, check_name, make_plan, with_plain_names
+from runslot.launch.plan import Plan, Target, check_env, check_name, make_plan, with_plain_names
 from runslot.transport.code_snapshot import CodeSource, find_source
 from runslot.transport.patterns import Patterns, check_patterns
 from runslot.variants import Variant
@@ -53,7 +53,7 @@ class Experiment:
     """
 
     name: str
-    work: Work
+    work: Target
     """A function, `"file.py:function"`, or a command as a list of arguments with `{key}` for values."""
     variants: Iterable[Variant | Mapping[str, Any]] | Mapping[str, Any] | None = None
     """A space (`grid`, `zipped`, `sample`, …), a list of dicts, or a dict, which is a grid."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.errors import InvalidInput, NotInstalled
-from runslot.experiment.records import ExperimentFile
+from runslot.experiment.records import ExperimentFile, Function
 from runslot.launch.plan import Plan
 
 _AUTHORITY = r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*"
@@ -91,11 +91,11 @@ class Clone:
 
     def refuse_outside(self, plan: Plan) -> None:
         """Refuse a function that is not the clone's."""
-        function = plan.file.work.get("function")
-        if function is None:
+        function = plan.file.work
+        if not isinstance(function, Function):
             return
-        file = function.get("file")
-        if file is None and function.get("module") is None:
+        file = function.file
+        if file is None and function.module is None:
             raise InvalidInput(
                 f"code: a function of this process is not in {self.repository.shown}; name it as 'file.py:function'"
             )

@@ -15,7 +15,7 @@ from typing import Any
 from runslot.engines.open_experiment import command_values
 from runslot.errors import InvalidInput
 from runslot.experiment.placeholders import fill, formats_used, formatted, with_seeds
-from runslot.experiment.records import Command, ExperimentFile, Function, LoggerSettings, Policy, Run
+from runslot.experiment.records import Command, ExperimentFile, Function, LoggerSettings, Policy, Run, Work
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.resources import Resources
 from runslot.launch.command import check_command, unused
@@ -31,7 +31,7 @@ from runslot.variants.identity import SEED_KEY, run_ids
 from runslot.variants.parse import SEED_LIMIT
 from runslot.variants.space import VARIANTS_LIMIT
 
-Work = str | Sequence[str] | Callable[..., Any]
+Target = str | Sequence[str] | Callable[..., Any]
 """A function, `"file.py:function"`, or a command as a list of arguments."""
 
 _NAME = r"[^/\0]+(/[^/\0]+)*"
@@ -58,7 +58,7 @@ class Plan:
 
 def make_plan(
     name: str,
-    work: Work,
+    target: Target,
     variants: Iterable[Variant | Mapping[str, Any]] | Mapping[str, Any] | None,
     seeds: int | Sequence[int],
     resources: Resources,
@@ -77,37 +77,37 @@ def make_plan(
     listed = variants_of(space)
     seed_list = seeds_of(seeds)
     pickles: dict[str, bytes] = {}
-    work_json, script = _work(work, pickles)
+    work, script = _work(target, pickles)
     runs = list(_runs(listed, seed_list, pickles))
     refuse_shared_directories(runs)
-    if interpreter is not None and "function" in work_json:
-        interpreter.refuse_function(by_value=bool(pickles))
-    if "command" in work_json:
+    notes: tuple[str, ...] = ()
+    if isinstance(work, Command):
         keys = {key: None for run in runs for key in flatten(run.variant)}
-        argv = with_seeds(work_json["command"]["argv"], len(seed_list) > 1 or seeds != 1, keys)
-        work_json = {"command": {**work_json["command"], "argv": argv}}
+        argv = with_seeds(work.argv, len(seed_list) > 1 or seeds != 1, keys)
         if interpreter is not None:
             argv = interpreter.argv(argv)
-            work_json = {"command": {**work_json["command"], "argv": argv}}
+        work = replace(work, argv=tuple(argv))
         check_runs_of_command(argv, runs, None if elsewhere else Path.cwd(), interpreter)
         notes = notes_on_command(argv, runs)
     else:
-        work_json, notes = _as_called(work_json, work, runs)
+        if interpreter is not None:
+            interpreter.refuse_function(by_value=bool(pickles))
+        work, notes = _as_called(work, target, runs)
     file = ExperimentFile(
         name=name,
-        work=work_json,
+        work=work,
         created=time.time(),
         cwd=str(Path.cwd()),
         python=sys.executable if interpreter is None else interpreter.executable,
         python_version=f"{sys.version_info[0]}.{sys.version_info[1]}" if interpreter is None else interpreter.minor,
-        path=path_for(work, None if interpreter is None else interpreter.path),
+        path=path_for(target, None if interpreter is None else interpreter.path),
         python_path=os.environ.get("PYTHONPATH"),
         resources=asdict(resources),
         policy=policy,
         logger=logger,
         space=describe_space(space, listed, seed_list),
-        script=str(script or "") if "command" in work_json else "",
-        script_digest=digest_of_file(str(script)) if script and "command" in work_json else "",
+        script=str(script or "") if isinstance(work, Command) else "",
+        script_digest=digest_of_file(str(script)) if script and isinstance(work, Command) else "",
         interpreter=None if interpreter is None else interpreter.to_json(),
     )
     if interpreter is not None:
@@ -211,15 +211,15 @@ def describe_space(space: Iterable[Variant], variants: Sequence[Variant], seeds:
     return ", ".join(factors)
 
 
-def path_for(work: Work, path: tuple[str, ...] | None = None) -> tuple[str, ...]:
+def path_for(target: Target, path: tuple[str, ...] | None = None) -> tuple[str, ...]:
     """Return the import path of the runs: the caller's, as `python file.py` or `python -m` would have it in front.
 
     `path` is that of another interpreter, where the runs have one.
     """
     path = import_path() if path is None else path
-    if not isinstance(work, str):
+    if not isinstance(target, str):
         return path
-    where = work.rpartition(":")[0]
+    where = target.rpartition(":")[0]
     first = str(Path(where).absolute().parent) if where.endswith(".py") else str(Path.cwd())
     return (first, *(entry for entry in path if entry != first))
 
@@ -266,15 +266,14 @@ def _refuse_equal_texts(argv: Sequence[str], keys: Iterable[str], runs: Sequence
                 raise InvalidInput(f"the command uses {{{key}:{form}}}, which writes {other!r} and {value!r} alike")
 
 
-def _as_called(work_json: dict[str, Any], work: Work, runs: Sequence[Run]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the work as its function is to be called, and what should be said of that."""
-    function = Function.from_json(work_json["function"])
-    called: Any = work  # text, or a callable, as `_work` has found
+def _as_called(function: Function, target: Target, runs: Sequence[Run]) -> tuple[Function, tuple[str, ...]]:
+    """Return the function as it is to be called, and what should be said of that."""
+    called: Any = target  # text, or a callable, as `_work` has found
     keys = {tuple(run.variant) for run in runs}
     if takes_items(function, called, keys):
-        return {"function": replace(function, unpack=True).to_json()}, ()
+        return replace(function, unpack=True), ()
     note = mistakable(function, called, set.intersection(*map(set, keys)))
-    return work_json, (note,) if note else ()
+    return function, (note,) if note else ()
 
 
 def notes_on_command(argv: Sequence[str], runs: Sequence[Run]) -> tuple[str, ...]:
@@ -293,14 +292,14 @@ def notes_on_command(argv: Sequence[str], runs: Sequence[Run]) -> tuple[str, ...
     return tuple(notes)
 
 
-def _work(work: Work, pickles: dict[str, bytes]) -> tuple[dict[str, Any], Path | None]:
-    if not isinstance(work, str) and not callable(work):
-        argv = _argv(work)
-        return {"command": Command(tuple(argv)).to_json()}, _script_of(argv)
-    function, data = refer(work)
+def _work(target: Target, pickles: dict[str, bytes]) -> tuple[Work, Path | None]:
+    if not isinstance(target, str) and not callable(target):
+        argv = _argv(target)
+        return Command(tuple(argv)), _script_of(argv)
+    function, data = refer(target)
     if data is not None and function.pickle is not None:
         pickles[function.pickle] = data
-    return {"function": function.to_json()}, _file_of(function, work)
+    return function, _file_of(function, target)
 
 
 def _argv(work: Any) -> list[str]:

@@ -88,7 +88,7 @@ def _file(call: Call, space: str, pickles: dict[str, bytes]) -> ExperimentFile:
         pickles[function.pickle] = data
     return ExperimentFile(
         name=call.prefix,
-        work={"function": replace(function, use_gpu=call.use_gpu).to_json()},
+        work=replace(function, use_gpu=call.use_gpu),
         created=time.time(),
         cwd=str(Path.cwd()),
         python=sys.executable,

@@ -119,7 +119,7 @@ def _file_of(
     argv = (literal(python or sys.executable), literal(os.fspath(script)), "", "{log_dir}", "{run_ID}")
     return ExperimentFile(
         name=name,
-        work={"command": Command(argv, slot_code_at=_CODE_AT).to_json()},
+        work=Command(argv, slot_code_at=_CODE_AT),
         created=time.time(),
         cwd=str(Path.cwd()),
         python=sys.executable,

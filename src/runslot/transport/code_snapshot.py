@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput
-from runslot.experiment.records import ExperimentFile
+from runslot.experiment.records import Command, ExperimentFile, Work
 from runslot.experiment.rundir import ExperimentDir
 from runslot.transport.patterns import Patterns, is_literal
 
@@ -89,7 +89,7 @@ def from_copy(file: ExperimentFile, experiment: ExperimentDir) -> ExperimentFile
     if file.code is None:
         return file
     to = _Redirection(Path(file.code["tree"]), experiment.path.resolve() / file.code["copy"])
-    work = {kind: to.work(dict(value)) for kind, value in file.work.items()}
+    work = to.work(file.work)
     path = tuple(to(entry) for entry in file.path)
     # What an editable install adds to the import path of a script's interpreter is the tree, not the copy.
     added = [new for new, old in zip(path, file.path, strict=True) if old not in (new, file.cwd)]
@@ -112,12 +112,10 @@ class _Redirection:
         target = self._copy / path.relative_to(self._tree)
         return str(target) if target.exists() else text
 
-    def work(self, work: dict[str, Any]) -> dict[str, Any]:
-        if work.get("file") is not None:
-            work["file"] = self(work["file"])
-        if "argv" in work:
-            work["argv"] = [self(argument) for argument in work["argv"]]
-        return work
+    def work(self, work: Work) -> Work:
+        if isinstance(work, Command):
+            return replace(work, argv=tuple(map(self, work.argv)))
+        return work if work.file is None else replace(work, file=self(work.file))
 
 
 def _listed(tree: Path, below: str) -> Iterator[str]:

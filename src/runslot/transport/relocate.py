@@ -7,10 +7,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from runslot.errors import InvalidInput
-from runslot.experiment.records import ExperimentFile
+from runslot.experiment.records import Command, ExperimentFile, travels_by_value
 from runslot.experiment.rundir import ExperimentDir
 
 
@@ -24,10 +23,8 @@ def as_here(
     if file.code is None:
         raise InvalidInput(f"{directory.path} has no copy of the code, so it cannot be executed on another machine")
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    function = file.work.get("function")
-    by_value = function is not None and function.get("pickle") is not None
     contained = file.container is not None  # then the image's Python counts, and is looked at in its turn
-    if by_value and not contained and file.python_version not in {"", here}:
+    if travels_by_value(file.work) and not contained and file.python_version not in {"", here}:
         raise InvalidInput(
             f"the function travels by value from Python {file.python_version}, and {sys.executable} is {here}: "
             "use the same minor version there, or write the function in a file of its own"
@@ -39,7 +36,9 @@ def as_here(
         entry for entry in (file.python_path or "").split(os.pathsep) if entry and Path(entry).is_relative_to(copy)
     ]
     cwd = file.cwd if Path(file.cwd).is_relative_to(copy) else str(copy)
-    work = {kind: _with_python(value, file.python) for kind, value in file.work.items()}
+    work = file.work
+    if isinstance(work, Command):
+        work = work.with_python(file.python, sys.executable)
     moved = replace(
         file,
         work=work,
@@ -53,10 +52,3 @@ def as_here(
     programs = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
     active = {"VIRTUAL_ENV": sys.prefix} if sys.prefix != sys.base_prefix else {}
     return moved, {**environment, **active, "PATH": programs}
-
-
-def _with_python(work: Mapping[str, Any], launching: str) -> Mapping[str, Any]:
-    """Return a command in which the launching interpreter, spelled out, is this one."""
-    if "argv" not in work:
-        return work
-    return {**work, "argv": [sys.executable if argument == launching else argument for argument in work["argv"]]}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import runslot
 from runslot.errors import RunslotError
-from runslot.experiment.records import ExperimentFile
+from runslot.experiment.records import Command, ExperimentFile
 from runslot.experiment.rundir import ExperimentDir
 
 _PARTS = (
@@ -87,7 +87,7 @@ def experiment_archive(experiment: ExperimentDir) -> Path:
 
 def with_package(file: ExperimentFile) -> ExperimentFile:
     """Return what was asked with the archive that a function's interpreter needs, where runslot runs on another one."""
-    if file.interpreter is None or "function" not in file.work or file.container is not None:
+    if file.interpreter is None or isinstance(file.work, Command) or file.container is not None:
         return file
     return replace(file, interpreter={**file.interpreter, "package": str(cached_archive())})
 

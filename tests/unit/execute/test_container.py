@@ -33,7 +33,7 @@ from runslot.execute.container import (
 )
 from runslot.execute.inside import slot_inside
 from runslot.experiment.processes import start_time
-from runslot.experiment.records import Container, Run, RunFile
+from runslot.experiment.records import Command, Container, Run, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 from runslot.hardware.slots import Slot
 from runslot.hardware.topology import Core, Gpu
@@ -173,7 +173,7 @@ def test_ends_without_an_outcome_are_told_apart(code: int, memory: int | None, s
 @pytest.mark.parametrize(("engine", "indices"), [("docker", [0, 1]), ("podman", [0, 1]), ("apptainer", [3, 5])])
 def test_gpus_are_named_by_uuid_inside(engine: str, indices: list[int]) -> None:
     """CUDA's indices, and EGL's, count what the container shows; a UUID is the same everywhere."""
-    file = RunFile(Run("", "", {}, ""), "e", {}, "/", "python", container=Container("i", engine))  # type: ignore[arg-type]
+    file = RunFile(Run("", "", {}, ""), "e", Command(("true",)), "/", "python", container=Container("i", engine))  # type: ignore[arg-type]
     inside = slot_inside(SLOT, file).gpus
     assert [gpu.visible for gpu in inside] == ["GPU-aa", "GPU-bb"]
     assert [gpu.index for gpu in inside] == indices
@@ -266,7 +266,7 @@ def polite(apptainer: tuple[Path, Path], tmp_path: Path) -> Iterator[tuple[RunDi
     """Start a run by its keeper, and wait until it is under way."""
     run_dir = RunDir(tmp_path / "run")
     run_dir.path.mkdir()
-    work = {"command": {"argv": ["python3", "-c", POLITE]}}
+    work = Command(("python3", "-c", POLITE))
     container = Container(str(apptainer[0]), "apptainer")
     file = RunFile(Run("", "", {}, ""), "e", work, str(run_dir.path), "", container=container)
     write_json(run_dir.run_file, file.to_json())

@@ -25,7 +25,7 @@ from runslot.engines.registry import (
     read_entry,
 )
 from runslot.errors import InvalidInput, NotFound
-from runslot.experiment.records import ExperimentFile
+from runslot.experiment.records import Command, ExperimentFile
 
 
 @pytest.fixture
@@ -81,12 +81,12 @@ def test_what_an_entry_cannot_mean_is_refused_by_name(project, text, said):
 
 def test_an_experiment_keeps_the_entry_it_was_launched_with(project):
     configured = read_entry("box", {"kind": "ssh", "hosts": ["a", "b"]}, "test")
-    file = ExperimentFile("e", {}, 0.0, "/", "python", launcher=entry_json(configured))
+    file = ExperimentFile("e", Command(("true",)), 0.0, "/", "python", launcher=entry_json(configured))
 
     again = of_experiment(ExperimentFile.from_json(file.to_json()))
 
     assert again == configured
-    assert of_experiment(ExperimentFile("e", {}, 0.0, "/", "python")) is None
+    assert of_experiment(ExperimentFile("e", Command(("true",)), 0.0, "/", "python")) is None
 
 
 def test_every_kind_can_be_loaded_and_is_kept_by_its_word():

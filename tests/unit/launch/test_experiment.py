@@ -13,6 +13,7 @@ import pytest
 
 from runslot import Experiment, InvalidInput, NotFound, Resources, Run, Variant, current_run, grid, logger, zipped
 from runslot.engines.events import LaunchEvent, RunEnded, RunStarted
+from runslot.experiment.records import Command
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.launch.launch import launch
 
@@ -340,7 +341,7 @@ def test_the_run_directory_holds_all_that_was_asked_and_done() -> None:
     assert json.loads(run_dir.variant_file.read_text()) == {"a": 1, "b": "t", "seed": 0}
     file = run_dir.read_run()
     assert file.cwd == str(Path.cwd())
-    assert file.work["command"]["argv"] == [PYTHON, "-c", "print('x')"]
+    assert file.work == Command((PYTHON, "-c", "print('x')"))
     outcome = run_dir.read_outcome()
     assert outcome is not None
     assert outcome.peak_memory is not None

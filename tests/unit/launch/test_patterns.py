@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runslot.errors import InvalidInput
-from runslot.experiment.records import ExperimentFile, LoggerSettings
+from runslot.experiment.records import Command, ExperimentFile, LoggerSettings
 from runslot.transport.patterns import Patterns, check_patterns, comes_home, fits
 
 PATHS = (
@@ -55,7 +55,14 @@ def test_what_is_no_pattern_is_refused_by_name(pattern: object) -> None:
 
 def test_what_tells_how_a_run_went_comes_home_whatever_is_chosen() -> None:
     file = ExperimentFile(
-        "x", {}, 0.0, "/", "python", logger=LoggerSettings(metrics="out/rows.csv"), fetch=("*.txt",), no_fetch=("*",)
+        "x",
+        Command(("true",)),
+        0.0,
+        "/",
+        "python",
+        logger=LoggerSettings(metrics="out/rows.csv"),
+        fetch=("*.txt",),
+        no_fetch=("*",),
     )
     always = ("outcome.json", "run.json", "attempt.json", "progress.csv", "console.log", "variant.json", "out/rows.csv")
     assert all(comes_home(file, path) for path in always)

@@ -14,7 +14,7 @@ from pathlib import Path
 import cloudpickle
 import pytest
 
-from runslot.experiment.records import LoggerSettings, Policy, Run, RunFile
+from runslot.experiment.records import Command, LoggerSettings, Policy, Run, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 
 
@@ -24,7 +24,7 @@ def make_run(directory: Path, settings: LoggerSettings | None = None, *, resumab
     work = RunFile(
         run=run,
         experiment="test",
-        work={"command": {"argv": ["true"]}},
+        work=Command(("true",)),
         cwd="/",
         python=sys.executable,
         policy=Policy(resumable=resumable),

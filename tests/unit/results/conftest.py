@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Run, RunFile
+from runslot.experiment.records import Attempt, Command, ExperimentFile, Outcome, Run, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 
 Rows = Sequence[Mapping[str, object]]
@@ -46,11 +46,11 @@ def write_run(tmp_path: Path) -> WriteRun:
         directory = home / name / f"run_{seed}"
         directory.mkdir(parents=True)
         run = RunDir(directory)
-        command = {"command": {"argv": ["python", "train.py"]}}
+        command = Command(("python", "train.py"))
         asked = ExperimentFile(experiment, command, created=1700000000.0, cwd="/", python="python")
         write_json(home / "experiment.json", asked.to_json())
         record = Run(f"id-{name}-{seed}", name, variant, f"{name}/run_{seed}", seed, seed)
-        work = {"command": {"argv": ["true"]}}
+        work = Command(("true",))
         file = RunFile(record, experiment, work, "/", "python", home="../..")
         write_json(run.run_file, file.to_json())
         run.write_variant({**variant, "seed": seed})

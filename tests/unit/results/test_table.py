@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from runslot.cli.export import export
 from runslot.cli.results import results
 from runslot.errors import InvalidInput
-from runslot.experiment.records import ExperimentFile
+from runslot.experiment.records import Command, ExperimentFile
 from runslot.results import load
 from runslot.results.comparison import compare
 from runslot.results.summary import default_metric, mode_of
@@ -377,7 +377,7 @@ class TestCommands:
         ]
         for i in (1, 2):
             write_run({"lr": i}, 0)
-        experiment = ExperimentFile("digits", {"command": {"argv": ["true"]}}, 0.0, "/", "python").to_json()
+        experiment = ExperimentFile("digits", Command(("true",)), 0.0, "/", "python").to_json()
         (tmp_path / "digits" / "experiment.json").write_text(json.dumps(experiment))
         (tmp_path / "digits" / "runs.jsonl").write_text("".join(f"{json.dumps(run)}\n" for run in runs))
         monkeypatch.setenv("RUNSLOT_ROOT", str(tmp_path))

@@ -13,7 +13,7 @@ from runslot.cli.render.tails import last_lines
 from runslot.cli.render.terminal import shown
 from runslot.execute.activation import activated
 from runslot.execute.import_failure import missing_module
-from runslot.experiment.records import ExperimentFile, Outcome, Run
+from runslot.experiment.records import Command, ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.states import FAILED
 from runslot.launch.printer import outcome_said
@@ -93,9 +93,9 @@ def _name(failed: list[tuple[Run, Outcome]], directory: ExperimentDir, consoles:
 
 def _python_of(file: ExperimentFile) -> str:
     """Return which Python, or which program, the runs start."""
-    if "command" not in file.work:
+    if not isinstance(file.work, Command):
         return file.python
-    program = str(file.work["command"]["argv"][0])
+    program = file.work.argv[0]
     return shutil.which(program, path=activated(os.environ, file.interpreter).get("PATH")) or program
 
 

@@ -12,7 +12,7 @@ from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, Finding, LauncherConfig
 from runslot.errors import InvalidInput
 from runslot.execute.leftovers import end_escaped
-from runslot.experiment.records import ExperimentFile
+from runslot.experiment.records import Command, ExperimentFile
 from runslot.experiment.status import ExperimentStatus
 from runslot.hardware.busy import without_busy
 from runslot.hardware.lease import Leases
@@ -101,9 +101,9 @@ def check_function(launcher: LocalLauncher, experiment: OpenExperiment) -> None:
 
         check_container(experiment, launcher)
         return
-    if "function" not in file.work or experiment.policy.start == "cold":
+    if isinstance(file.work, Command) or experiment.policy.start == "cold":
         return
-    wanted = Import.of(file, experiment.directory.path)
+    wanted = Import.of(file.work, file, experiment.directory.path)
     try:
         launcher.prepare(wanted)
     except InvalidInput as error:

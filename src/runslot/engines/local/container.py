@@ -9,7 +9,7 @@ from runslot.engines.local.launcher import LocalLauncher
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.errors import InvalidInput
 from runslot.execute.image import check_image
-from runslot.experiment.records import Run, RunFile
+from runslot.experiment.records import Run, RunFile, travels_by_value
 from runslot.transport.zipapp import experiment_archive
 
 
@@ -18,7 +18,7 @@ def check_container(experiment: OpenExperiment, launcher: LocalLauncher) -> None
     file, home = experiment.file, experiment.directory.path
     if file.container is None:
         raise InvalidInput(f"{home} has no container")
-    if file.work.get("function", {}).get("pickle") or experiment.directory.payloads.exists():
+    if travels_by_value(file.work) or experiment.directory.payloads.exists():
         experiment_archive(experiment.directory)  # for cloudpickle, which images need not have
     asked = repr((file.container, file.work, file.cwd, file.path))
     if asked in launcher.checked:

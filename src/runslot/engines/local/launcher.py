@@ -49,9 +49,8 @@ class Import:
     """The environment of `python`, where that is not the launching one."""
 
     @classmethod
-    def of(cls, file: RunFile | ExperimentFile, home: Path) -> Import:
+    def of(cls, function: Function, file: RunFile | ExperimentFile, home: Path) -> Import:
         """Return what the file of a run, or of an experiment, says of its function."""
-        function = Function.from_json(file.work["function"])
         return cls(function, home, file.python, file.path, file.cwd, file.policy.start, file.interpreter)
 
     def content(self) -> str:
@@ -257,9 +256,9 @@ class LocalLauncher:
         return place.keeper
 
     def _template_for(self, run_dir: RunDir, file: RunFile) -> TemplateProcess:
-        function = file.work.get("function")
-        if function is not None and file.policy.start != "cold" and file.container is None:
-            template = self._template_of(Import.of(file, Path(os.path.normpath(run_dir.path / file.home))))
+        function = file.work
+        if isinstance(function, Function) and file.policy.start != "cold" and file.container is None:
+            template = self._template_of(Import.of(function, file, Path(os.path.normpath(run_dir.path / file.home))))
             if template is not None:
                 return template
         bare = self._templates.get("")

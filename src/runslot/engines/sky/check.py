@@ -17,6 +17,7 @@ from runslot.engines.sky.headroom import CLOUDS, Room, room_for
 from runslot.engines.sky.job import Job
 from runslot.engines.sky.tasks import task_of
 from runslot.errors import InvalidInput, RunslotError
+from runslot.experiment.records import Function
 from runslot.transport.bucket.inventory import MachineShare
 from runslot.transport.bucket.store import Store, Unreachable, open_store
 
@@ -122,14 +123,14 @@ def _tried(store: Store) -> BaseException | None:
 
 def refuse_left_behind(experiment: OpenExperiment) -> None:
     """Refuse a function whose module would not be on the machine: it lies neither in the code nor in a package."""
-    work = experiment.file.work.get("function")
+    work = experiment.file.work
     code = experiment.file.code
     if code is None:
         raise InvalidInput(f"{experiment.directory.path} has no copy of the code, so it cannot go to another machine")
-    module = None if work is None else work.get("module")
+    module = work.module if isinstance(work, Function) else None
     if not module:
         return
-    top = str(module).partition(".")[0]
+    top = module.partition(".")[0]
     copy = experiment.directory.path.resolve() / code["copy"]
     roots = [copy, *(Path(entry) for entry in experiment.file.path if Path(entry).is_relative_to(copy))]
     if any((root / top).is_dir() or (root / f"{top}.py").is_file() for root in roots):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from runslot.engines.ssh.check import check_host
 from runslot.engines.ssh.host import RemoteHost, Terms
 from runslot.engines.ssh.launcher import Bell, SSHLauncher, expected_there, share
 from runslot.errors import InvalidInput, RunslotError
+from runslot.experiment.records import travels_by_value
 from runslot.transport.ssh import Host, check_host_name
 from runslot.transport.zipapp import experiment_archive
 
@@ -102,5 +102,5 @@ class SSH(LauncherConfig):
 def _by_value(experiment: OpenExperiment) -> str | None:
     """Return the version of Python that the experiment's functions or variants by value were made with."""
     directory, file = experiment.directory, experiment.file
-    by_value = (file.work.get("function") or {}).get("pickle") is not None or os.path.isdir(directory.payloads)  # noqa: PTH112
-    return file.python_version or None if by_value else None
+    travels = travels_by_value(file.work) or directory.payloads.is_dir()
+    return file.python_version or None if travels else None
