@@ -260,7 +260,7 @@ def test_where_runs_execute_elsewhere_python_is_the_one_there(tmp_path: Path, mo
     inside = Experiment("x", command, container="image", python="/opt/python").plan().file
     there = Experiment("x", command, on="box", python="~/env/bin/python").plan().file
     assert inside.container is not None
-    assert inside.container["python"] == "/opt/python"
+    assert inside.container.python == "/opt/python"
     assert there.launcher is not None
     assert there.launcher["python"] == "~/env/bin/python"
     with pytest.raises(InvalidInput, match="leave one of them out"):
