@@ -53,21 +53,21 @@ def slot_affinity(slot: Slot, *, alternating: bool = False, set_affinity: bool =
 
 
 def _slot_part(slot: Slot, cores: tuple[Core, ...], alternating: bool, set_affinity: bool) -> AttrDict:
-    own = [[pu for pu in core.pus if pu in slot.pus] for core in cores]
+    core_pus = [[pu for pu in core.pus if pu in slot.pus] for core in cores]
     if slot.shares_cores:  # hardware threads count as cores
-        own = [[pu] for pus in own for pu in pus]
-    groups = [own[i : i + slot.cpus_per_worker] for i in range(0, len(own), slot.cpus_per_worker)]
+        core_pus = [[pu] for pus in core_pus for pu in pus]
+    groups = [core_pus[i : i + slot.cpus_per_worker] for i in range(0, len(core_pus), slot.cpus_per_worker)]
     whole = [group for group in groups if len(group) == slot.cpus_per_worker]
     if alternating:  # two halves of the workers take turns, on the two threads of a core where it has them
         workers = [[pus[min(half, len(pus) - 1)] for pus in group] for half in (0, 1) for group in whole]
     else:
         workers = [[pu for thread in zip_longest(*group) for pu in thread if pu is not None] for group in whole]
-    cpus = [pus[0] for pus in own] + [pu for pus in own for pu in pus[1:]]
+    cpus = [pus[0] for pus in core_pus] + [pu for pus in core_pus for pu in pus[1:]]
     return AttrDict(
         all_cpus=cpus,
         master_cpus=cpus,
         workers_cpus=workers,
-        master_torch_threads=len(own),
+        master_torch_threads=len(core_pus),
         worker_torch_threads=slot.cpus_per_worker,
         alternating=alternating,
         set_affinity=set_affinity,
@@ -157,16 +157,16 @@ def quick_affinity_code(n_parallel: int | None = None, use_gpu: bool = True, con
     if n_parallel is not None and _whole("n_parallel", n_parallel) < 1:
         raise AffinityError(f"affinity: n_parallel is {n_parallel}, but the least is 1")
     if not gpus and n_parallel is None:
-        found = "no GPU was found" if use_gpu else "use_gpu is False"
-        raise AffinityError(f"affinity: n_parallel must be given, because {found}")
+        reason = "no GPU was found" if use_gpu else "use_gpu is False"
+        raise AffinityError(f"affinity: n_parallel must be given, because {reason}")
     gpus = min(gpus, n_parallel or gpus)
     runs = gpus * contexts_per_gpu or min(n_parallel or 1, cores // step)
-    each = cores // (runs * step) * step
-    if not each:
+    cores_per_run = cores // (runs * step) * step
+    if not cores_per_run:
         raise AffinityError(f"affinity: {runs} runs on {gpus} GPUs have {cores} cores: lower contexts_per_gpu")
     if gpus:
-        return encode_affinity(n_cpu_core=each * runs, n_gpu=gpus, contexts_per_gpu=contexts_per_gpu)
-    return encode_affinity(n_cpu_core=each * runs, cpu_per_run=each)
+        return encode_affinity(n_cpu_core=cores_per_run * runs, n_gpu=gpus, contexts_per_gpu=contexts_per_gpu)
+    return encode_affinity(n_cpu_core=cores_per_run * runs, cpu_per_run=cores_per_run)
 
 
 def make_affinity(run_slot: int = 0, **kwargs: Any) -> Affinity:
@@ -231,9 +231,9 @@ def decode_affinity(affinity_code: str) -> dict[str, int]:
     for part in affinity_code.split("_"):
         number, name = part[:-3], part[-3:]
         if name not in ARGUMENTS:
-            known = ", ".join(ARGUMENTS)
+            names = ", ".join(ARGUMENTS)
             raise AffinityError(
-                f"affinity code {affinity_code!r}: {part!r} does not end in one of {known}{nearest(name, ARGUMENTS)}"
+                f"affinity code {affinity_code!r}: {part!r} does not end in one of {names}{nearest(name, ARGUMENTS)}"
             )
         if not number.isdecimal():
             raise AffinityError(f"affinity code {affinity_code!r}: {part!r} does not begin with a whole number")
@@ -329,8 +329,8 @@ def _fill_from_machine(numbers: dict[str, Any]) -> None:
     from runslot.hardware.probe import probe
 
     topology = Allocation(probe(gpus=False)).counted()
-    given, refusal = numbers["hto"] is not None, None
-    if not given:
+    has_offset, refusal = numbers["hto"] is not None, None
+    if not has_offset:
         try:
             numbers["hto"] = hyperthread_offset(topology)
         except AffinityError as error:
@@ -368,14 +368,14 @@ def _countable(topology: Topology) -> tuple[int, int]:
 
 
 def _gpus_of_code(code: str, affinity: Affinity, topology: Topology) -> tuple[Gpu, ...]:
-    wanted = gpus_of(affinity)
+    indices = gpus_of(affinity)
     if not topology.gpus:  # no driver that we can ask; the script's framework may still know one
         return ()
-    if wanted and max(wanted) >= len(topology.gpus):
+    if indices and max(indices) >= len(topology.gpus):
         raise AffinityError(
-            f"affinity code {code!r} uses GPU {max(wanted)}, but {topology.host} has {len(topology.gpus)}: lower n_gpu"
+            f"affinity code {code!r} uses GPU {max(indices)}, but {topology.host} has {len(topology.gpus)}: lower n_gpu"
         )
-    return tuple(topology.gpus[i] for i in wanted)
+    return tuple(topology.gpus[i] for i in indices)
 
 
 def _layout(code: str) -> Layout:

@@ -26,7 +26,7 @@ def without_busy(topology: Topology, avoid: Avoid, leases: Leases) -> Topology:
     """
     if avoid == "nothing":
         return topology
-    kept, notes = [], list(topology.notes)
+    gpus, notes = [], list(topology.notes)
     for gpu in topology.gpus:
         user = _foreign(gpu)
         if user and not leases.is_held(gpu):
@@ -34,7 +34,7 @@ def without_busy(topology: Topology, avoid: Avoid, leases: Leases) -> Topology:
                 f"{gpu.label} is left out: {user} computes on it without a lease (avoid_busy='nothing' takes it)"
             )
         else:
-            kept.append(gpu)
+            gpus.append(gpu)
     allowed = set(topology.allowed)
     if avoid == "all":
         held = {core.pus for core in topology.cores if leases.is_held(core)}
@@ -45,7 +45,7 @@ def without_busy(topology: Topology, avoid: Avoid, leases: Leases) -> Topology:
         if len(allowed) < len(topology.allowed):
             names = ", ".join(str(pu) for pu in sorted(set(topology.allowed) - allowed))
             notes.append(f"the CPUs {names} are left out: they are busy without a lease")
-    return replace(topology, gpus=tuple(kept), allowed=tuple(sorted(allowed)), notes=tuple(notes))
+    return replace(topology, gpus=tuple(gpus), allowed=tuple(sorted(allowed)), notes=tuple(notes))
 
 
 def _foreign(gpu: Gpu) -> str:

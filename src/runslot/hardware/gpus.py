@@ -41,10 +41,10 @@ def find_gpus(root: Path = Path("/"), *, silence: float = SILENCE) -> tuple[tupl
 
 
 def _nvidia(root: Path, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
-    found = importlib.util.find_spec("pynvml")
-    if not _has_driver(found.origin if found else None):
+    spec = importlib.util.find_spec("pynvml")
+    if not _has_driver(spec.origin if spec else None):
         return (), []
-    if found is None:
+    if spec is None:
         return (), ["there is an NVIDIA driver, but nvidia-ml-py is missing: pip install nvidia-ml-py shows its GPUs"]
     notes: list[str] = []
     skip: list[int] = []
@@ -175,12 +175,12 @@ def _amd(root: Path, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
     program = shutil.which("rocm-smi")
     if program is None:
         return (), []
-    asked = ["--showproductname", "--showuniqueid", "--showbus", "--showmeminfo", "vram", "--showtopotype"]
+    options = ["--showproductname", "--showuniqueid", "--showbus", "--showmeminfo", "vram", "--showtopotype"]
     try:
-        said = subprocess.run(
-            [program, *asked, "--json"], capture_output=True, timeout=silence, check=False, stdin=subprocess.DEVNULL
+        answer = subprocess.run(
+            [program, *options, "--json"], capture_output=True, timeout=silence, check=False, stdin=subprocess.DEVNULL
         )
-        text = said.stdout.decode(errors="replace")
+        text = answer.stdout.decode(errors="replace")
         cards = json.loads(text[text.index("{") :])
     except subprocess.TimeoutExpired:
         return (), [f"rocm-smi did not answer within {silence:.0f} s: AMD GPUs are left out"]

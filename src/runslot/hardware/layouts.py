@@ -151,12 +151,12 @@ def cpus_of(affinity: Affinity) -> tuple[int, ...]:
 def gpus_of(affinity: Affinity) -> tuple[int, ...]:
     """Return the `cuda_idx` of one slot, those that optimize first; a GPU that also samples is there once."""
     parts: list[dict[str, Any]] = list(affinity) if isinstance(affinity, list) else [affinity]
-    found: list[int] = []
+    indices: list[int] = []
     for part in parts:
         samplers = part.get("sampler", [])
         leaves = [part, *part.get("optimizer", []), *(samplers if isinstance(samplers, list) else [samplers])]
-        found += [leaf["cuda_idx"] for leaf in leaves if leaf.get("cuda_idx") is not None]
-    return tuple(dict.fromkeys(found))
+        indices += [leaf["cuda_idx"] for leaf in leaves if leaf.get("cuda_idx") is not None]
+    return tuple(dict.fromkeys(indices))
 
 
 def _sync(layout: Layout, place: int, places: int, cpr: int, gpu: int | None = None) -> AttrDict:
@@ -190,10 +190,10 @@ def _cpus(layout: Layout, cores: tuple[int, ...]) -> tuple[int, ...]:
 def _workers(layout: Layout, cores: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     whole = len(cores) // layout.cpw * layout.cpw
     groups = tuple(cores[i : i + layout.cpw] for i in range(0, whole, layout.cpw))
-    others = tuple(tuple(core + layout.offset for core in group) for group in groups)
+    sibling_groups = tuple(tuple(core + layout.offset for core in group) for group in groups)
     if layout.alt:  # the two halves of the workers take turns on the two threads of a core
-        return groups + others
-    return tuple(a + b for a, b in zip(groups, others, strict=True)) if layout.offset else groups
+        return groups + sibling_groups
+    return tuple(a + b for a, b in zip(groups, sibling_groups, strict=True)) if layout.offset else groups
 
 
 def _async(layout: Layout, slot: int) -> AttrDict:
@@ -317,8 +317,8 @@ def _bad_divisions(layout: Layout) -> Iterator[str]:
         sockets = layout.skt // places
         per_run = per_run // sockets * sockets
     if max(0, per_run - (layout.res or 0)) % layout.cpw:
-        left = f"the {per_run} cores of a run less cpu_reserved={layout.res or 0}"
-        yield f"cpu_per_worker={layout.cpw} does not divide {left}"
+        remainder = f"the {per_run} cores of a run less cpu_reserved={layout.res or 0}"
+        yield f"cpu_per_worker={layout.cpw} does not divide {remainder}"
 
 
 def _bad_async_divisions(layout: Layout) -> Iterator[str]:

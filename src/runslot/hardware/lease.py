@@ -155,10 +155,10 @@ class Leases:
 
     def _what(self, slot: Slot) -> tuple[Names, tuple[_Part, ...]]:
         """Return the names and parts of a slot; a launcher asks for the same few slots again and again."""
-        known = self._known.get(id(slot))
-        if known is None or known[0] is not slot:
-            known = self._known[id(slot)] = (slot, _names(slot), _parts(slot))
-        return known[1:]
+        entry = self._known.get(id(slot))
+        if entry is None or entry[0] is not slot:
+            entry = self._known[id(slot)] = (slot, _names(slot), _parts(slot))
+        return entry[1:]
 
     def _take(self, part: _Part) -> int | None:
         for file in part.files:
@@ -185,10 +185,10 @@ class Leases:
     def _holder(self, part: _Part) -> str:
         """Return who has it; the same words as a moment ago while no lock file was written to."""
         written = tuple(_written(self._prefix + file) for file in (*part.files, *part.inside))
-        known = self._holders.get(part.label)
-        if known is None or known[0] != written or time.monotonic() - known[1] > KNOWN_FOR:
-            known = self._holders[part.label] = (written, time.monotonic(), self._find_holder(part))
-        return known[2]
+        entry = self._holders.get(part.label)
+        if entry is None or entry[0] != written or time.monotonic() - entry[1] > KNOWN_FOR:
+            entry = self._holders[part.label] = (written, time.monotonic(), self._find_holder(part))
+        return entry[2]
 
     def _find_holder(self, part: _Part) -> str:
         held = locked_by()

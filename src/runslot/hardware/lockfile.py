@@ -39,11 +39,11 @@ def lock_directory() -> Path | None:
 
     It must be writable by all and sticky, whoever asks: a root that chose a private one would not meet its users.
     """
-    chosen = os.environ.get(DIRECTORY_VARIABLE)
-    if chosen:
-        if not os.path.isdir(chosen):  # noqa: PTH112
-            raise InvalidInput(f"{DIRECTORY_VARIABLE}={chosen} is not a directory: make it, or unset the variable")
-        return Path(chosen)
+    directory = os.environ.get(DIRECTORY_VARIABLE)
+    if directory:
+        if not os.path.isdir(directory):  # noqa: PTH112
+            raise InvalidInput(f"{DIRECTORY_VARIABLE}={directory} is not a directory: make it, or unset the variable")
+        return Path(directory)
     for path in (Path("/run/lock"), Path("/dev/shm")):  # noqa: S108 (shared on purpose, opened with care)
         try:
             mode = path.stat().st_mode
@@ -105,10 +105,10 @@ def _open_otherwise(path: str, error: OSError) -> int:
             return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as again:
             error = again
-    what = _ODD.get(error.errno or 0)
-    if what is None:  # too many open files, a full disk: that is not the file's fault
+    description = _ODD.get(error.errno or 0)
+    if description is None:  # too many open files, a full disk: that is not the file's fault
         raise error
-    raise _not_a_lock_file(path, what) from error
+    raise _not_a_lock_file(path, description) from error
 
 
 _ODD = {
@@ -120,25 +120,25 @@ _ODD = {
 }
 
 
-def _not_a_lock_file(path: str, what: str) -> NotALockFile:
+def _not_a_lock_file(path: str, description: str) -> NotALockFile:
     """Return the error that names what lies at the path, and whose it is."""
     try:
         owner = f" of {user_name(os.lstat(path).st_uid)}"
     except OSError:
         owner = ""
-    return NotALockFile(f"{path}{owner} {what}: remove it")
+    return NotALockFile(f"{path}{owner} {description}: remove it")
 
 
 def _is_still(path: str, descriptor: int) -> bool:
     """Whether `path` names the file that was opened, and that is a plain file of one name."""
     try:
-        there = os.stat(path, follow_symlinks=False)
+        named = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:
         return False
-    mine = os.fstat(descriptor)
-    if not stat.S_ISREG(mine.st_mode) or mine.st_nlink > 1:
+    opened = os.fstat(descriptor)
+    if not stat.S_ISREG(opened.st_mode) or opened.st_nlink > 1:
         raise _not_a_lock_file(path, "is not a plain file of one name")
-    return (mine.st_ino, mine.st_dev) == (there.st_ino, there.st_dev)
+    return (opened.st_ino, opened.st_dev) == (named.st_ino, named.st_dev)
 
 
 COARSE_S = 0.1

@@ -35,8 +35,8 @@ def main(skip: list[int]) -> None:
             handles[index] = handle
             _say(gpu=gpu)
     for index, handle in handles.items():
-        others = {other: h for other, h in handles.items() if other != index}
-        _say(links=index, to={other: _link(nvml, handle, h) for other, h in others.items()})
+        peers = {other: h for other, h in handles.items() if other != index}
+        _say(links=index, to={other: _link(nvml, handle, h) for other, h in peers.items()})
     _say(done=True)
 
 
@@ -71,13 +71,13 @@ def _mig_devices(nvml: Any, handle: Any) -> list[dict[str, Any]]:
 
 
 def _processes(nvml: Any, handle: Any) -> list[dict[str, Any]]:
-    found: dict[int, dict[str, Any]] = {}
+    by_pid: dict[int, dict[str, Any]] = {}
     for kind in ("Compute", "Graphics"):
         for process in _ask(nvml, f"nvmlDeviceGet{kind}RunningProcesses", handle) or []:
-            entry = found.setdefault(process.pid, {"pid": process.pid, "memory": process.usedGpuMemory})
+            entry = by_pid.setdefault(process.pid, {"pid": process.pid, "memory": process.usedGpuMemory})
             entry["name"] = _text(_ask(nvml, "nvmlSystemGetProcessName", process.pid) or "")
             entry |= {"compute": entry.get("compute", kind == "Compute"), "graphics": kind == "Graphics"}
-    return list(found.values())
+    return list(by_pid.values())
 
 
 def _link(nvml: Any, a: Any, b: Any) -> int | None:

@@ -86,7 +86,7 @@ class Cores:
     def local_to(self, gpus: Iterable[Gpu]) -> frozenset[int]:
         """Return the domains beside `gpus` that have cores; all of them where the machine does not say."""
         occupied = [d for d in range(len(self._domains)) if self.count_in([d])]
-        found: set[int] = set()
+        domains: set[int] = set()
         for gpu in gpus:
             near = {self._domain_of[pu] for pu in gpu.pus if pu in self._domain_of}.intersection(occupied)
             near = near or {d for d in occupied if self._domains[d].node in gpu.numa}
@@ -94,8 +94,8 @@ class Cores:
                 seeds = [d for d, domain in enumerate(self._domains) if domain.node in gpu.numa]
                 far = {d: min((self._distance[d][seed] for seed in seeds), default=0) for d in occupied}
                 near = {d for d in occupied if far[d] == min(far.values())}
-            found |= near
-        return frozenset(found or occupied)
+            domains |= near
+        return frozenset(domains or occupied)
 
     def _places(self) -> list[Callable[[int], Hashable]]:
         return [
@@ -115,20 +115,20 @@ class Cores:
         """Take `width` cores out of `domains`: from as few as possible, each the nearest to those before."""
         counts = {d: n for d in domains if (n := self._has(kinds, [d]))}
         far = {d: min((self._distance[d][s] for s in start), default=0.0) for d in counts}
-        taken: list[Unit] = []
-        while len(taken) < width:
-            need = width - len(taken)
+        units: list[Unit] = []
+        while len(units) < width:
+            need = width - len(units)
             # The nearest; then the one that is just large enough, else the largest.
             best = min(counts, key=lambda d: (far[d], counts[d] < need, abs(counts[d] - need), d))
             del counts[best]
             for rank in kinds:
-                units = self._free.get((rank, best), [])
-                part = units[: width - len(taken)]
-                del units[: len(part)]
-                taken += part
+                candidates = self._free.get((rank, best), [])
+                part = candidates[: width - len(units)]
+                del candidates[: len(part)]
+                units += part
             for d in counts:  # how far each is from all that were taken
                 far[d] += self._distance[d][best]
-        return taken
+        return units
 
 
 def _domains(topology: Topology) -> tuple[list[Domain], dict[int, int]]:

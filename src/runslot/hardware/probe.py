@@ -44,8 +44,8 @@ def probe(*, gpus: bool = True) -> Topology:
         return topology
     from runslot.hardware.gpus import find_gpus
 
-    found, notes = find_gpus()
-    return replace(topology, gpus=found, notes=notes)
+    gpus_here, notes = find_gpus()
+    return replace(topology, gpus=gpus_here, notes=notes)
 
 
 def read_topology(root: Path = Path("/")) -> Topology:
@@ -94,13 +94,13 @@ def _online(cpu: str) -> set[int]:
 
 def _packages(cpu: str, online: set[int]) -> tuple[Package, ...]:
     ids = {pu: _number(f"{cpu}/cpu{pu}/topology/physical_package_id") for pu in online}
-    packages, taken = [], set[int]()
+    packages, assigned = [], set[int]()
     for pu in sorted(online):
-        if pu not in taken:
+        if pu not in assigned:
             siblings = _siblings(f"{cpu}/cpu{pu}/topology", ("package_cpus", "core_siblings"))
             alike = siblings or {other for other in online if ids[other] == ids[pu]}
-            members = alike & online - taken | {pu}
-            taken |= members
+            members = alike & online - assigned | {pu}
+            assigned |= members
             packages.append(Package(None if ids[pu] == -1 else ids[pu], tuple(sorted(members))))
     return tuple(packages)
 
@@ -113,17 +113,17 @@ def _cores(
     for node in nodes:
         for pu in node.pus:
             nodes_of[pu] = (*nodes_of.get(pu, ()), node.id)
-    cores, taken = [], set[int]()
+    cores, assigned = [], set[int]()
     for pu in sorted(online):
-        if pu in taken:
+        if pu in assigned:
             continue
         where = f"{cpu}/cpu{pu}/topology"
-        members = _siblings(where, ("core_cpus", "thread_siblings")) & online - taken | {pu}
+        members = _siblings(where, ("core_cpus", "thread_siblings")) & online - assigned | {pu}
         if len(members) > 1:
             # The two cores of an AMD Bulldozer module are listed as siblings, but have their own core_id.
             mine = _number(f"{where}/core_id")
             members = {m for m in members if _number(f"{cpu}/cpu{m}/topology/core_id") == mine}
-        taken |= members
+        assigned |= members
         numa = tuple(sorted({n for m in members for n in nodes_of.get(m, ())}))
         cores.append(Core(tuple(sorted(members)), package_of[pu], numa, kinds.get(pu)))
     return tuple(cores)
@@ -137,7 +137,7 @@ def _numa_nodes(node: str, online: set[int], memory: int | None) -> tuple[NumaNo
     for n in sorted(numbers):
         pus = _mask_or_list(f"{node}/node{n}/cpulist", f"{node}/node{n}/cpumap") & online
         nodes.append(NumaNode(n, tuple(sorted(pus)), _memory(f"{node}/node{n}/meminfo")))
-    if sum(len(one.pus) for one in nodes) > len({pu for one in nodes for pu in one.pus}):
+    if sum(len(numa_node.pus) for numa_node in nodes) > len({pu for numa_node in nodes for pu in numa_node.pus}):
         return ()
     if len(nodes) == 1 and memory is not None:  # a node's own sum lacks what a virtual machine was given later
         nodes = [replace(nodes[0], memory=memory)]

@@ -59,8 +59,10 @@ class Resources:
         for name, choices in (("threads", get_args(Threads)), ("avoid_busy", get_args(Avoid))):
             value = getattr(self, name)
             if not isinstance(value, str) or value not in choices:
-                known = ", ".join(choices)
-                raise InvalidInput(f"resources: {name} is {value!r}, not one of {known}{nearest(str(value), choices)}")
+                choice_list = ", ".join(choices)
+                raise InvalidInput(
+                    f"resources: {name} is {value!r}, not one of {choice_list}{nearest(str(value), choices)}"
+                )
         if self.runs_per_gpu > 1 and self.gpus == 0:
             raise InvalidInput(f"resources: runs_per_gpu is {self.runs_per_gpu}, but gpus is 0: ask for a GPU per run")
 

@@ -53,8 +53,8 @@ class Slot:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Slot:
         """Make the slot from what `to_json` gave."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        fields = {k: v for k, v in value.items() if k in known}
+        names = {f.name for f in dataclasses.fields(cls)}
+        fields = {k: v for k, v in value.items() if k in names}
         fields["cores"] = tuple(Core.from_json(c) for c in value["cores"])
         fields["gpus"] = tuple(Gpu.from_json(g) for g in value.get("gpus", ()))
         fields["pus"] = tuple(value["pus"])
@@ -80,10 +80,10 @@ def carve(topology: Topology, resources: Resources, runs: int | None = None) -> 
     per_gpu = 1 if alone else resources.runs_per_gpu
     if groups:
         # A second run goes on a GPU only when all have one.
-        wanted = [group for _ in range(per_gpu) for group in groups]
+        gpu_groups = [group for _ in range(per_gpu) for group in groups]
         cores.reserve(surplus + resources.reserved_cpus, resources.cpus or 1)
-        width = resources.cpus or max(resources.cpus_per_worker, _share(cores, wanted))
-        filled = _beside_gpus(cores, wanted[: min(most, usable // width)], width)
+        width = resources.cpus or max(resources.cpus_per_worker, _share(cores, gpu_groups))
+        filled = _beside_gpus(cores, gpu_groups[: min(most, usable // width)], width)
     else:
         even = usable // max(1, min(most, runs or most))
         width = resources.cpus or max(resources.cpus_per_worker, even)
@@ -104,8 +104,8 @@ def describe_slots(topology: Topology, slots: Sequence[Slot]) -> str:
     if gpus:
         shared = f" shared by {slots[0].runs_per_gpu} runs" if slots[0].runs_per_gpu > 1 else ""
         size += f" and {_count(len(slots[0].gpus), 'GPU')}{shared}"
-    left = f", {spare} spare" if spare else ""
-    have = _count(len(usable), "core") + left
+    spare_note = f", {spare} spare" if spare else ""
+    have = _count(len(usable), "core") + spare_note
     quota = describe_quota(topology, len(usable))
     if quota:
         have += f"; {quota}"
@@ -196,26 +196,26 @@ def _apart(topology: Topology, a: Gpu, b: Gpu) -> float:
     return link * 1e6 + min(ways, default=LOCAL) * 1e3 + abs(a.index - b.index)
 
 
-def _share(cores: Cores, wanted: list[tuple[Gpu, ...]]) -> int:
+def _share(cores: Cores, gpu_groups: list[tuple[Gpu, ...]]) -> int:
     """Return how many cores each run on GPUs gets where nothing is stated: an equal share of those beside its GPUs."""
-    local = [cores.local_to(group) for group in wanted]
+    local = [cores.local_to(group) for group in gpu_groups]
     users = Counter(domain for domains in local for domain in domains)
     shares = [int(sum(cores.count_in([d]) / users[d] for d in domains) + 1e-9) for domains in local]
-    return min(shares) or max(1, len(cores) // len(wanted))
+    return min(shares) or max(1, len(cores) // len(gpu_groups))
 
 
-def _beside_gpus(cores: Cores, wanted: list[tuple[Gpu, ...]], width: int) -> _Filled:
+def _beside_gpus(cores: Cores, gpu_groups: list[tuple[Gpu, ...]], width: int) -> _Filled:
     """Give every run its cores: those that find all beside their GPUs before others, the most confined first."""
-    local = [cores.local_to(group) for group in wanted]
-    order = sorted(range(len(wanted)), key=lambda i: cores.count_in(local[i]))
-    given: dict[int, list[Unit]] = {}
+    local = [cores.local_to(group) for group in gpu_groups]
+    order = sorted(range(len(gpu_groups)), key=lambda i: cores.count_in(local[i]))
+    units: dict[int, list[Unit]] = {}
     for i in order:
         if cores.count_in(local[i]) >= width:
-            given[i] = cores.beside(local[i], width)
+            units[i] = cores.beside(local[i], width)
     for i in order:
-        if i not in given:
-            given[i] = cores.beside(local[i], width)
-    return [(wanted[i], given[i]) for i in range(len(wanted))]
+        if i not in units:
+            units[i] = cores.beside(local[i], width)
+    return [(gpu_groups[i], units[i]) for i in range(len(gpu_groups))]
 
 
 def _as_slots(topology: Topology, resources: Resources, filled: _Filled, runs_per_gpu: int) -> tuple[Slot, ...]:

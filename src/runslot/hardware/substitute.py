@@ -40,12 +40,12 @@ class Substitutes:
     def take(self, name: str, shared: bool) -> int | None:
         """Return a descriptor that holds a substitute of the lock `name`; None where another one is held."""
         start = f"{name}~{os.geteuid()}~{'s' if shared else 'x'}~"
-        descriptor, own = self._lock_any(start, shared)
+        descriptor, own_name = self._lock_any(start, shared)
         if descriptor is None:
             return None
         # Looked at anew, after the own one is locked: what the listing remembers may be a moment old.
-        others = [other for other in os.listdir(self._directory) if other.startswith(f"{name}~")]  # noqa: PTH208
-        if any(other != own and self._blocks(other, shared) for other in others):
+        rivals = [other for other in os.listdir(self._directory) if other.startswith(f"{name}~")]  # noqa: PTH208
+        if any(other != own_name and self._blocks(other, shared) for other in rivals):
             os.close(descriptor)
             return None
         return descriptor

@@ -95,8 +95,8 @@ class Gpu:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Gpu:
         """Make the GPU from `dataclasses.asdict`'s form, lists for tuples; unknown keys are ignored."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in known}
+        names = {f.name for f in dataclasses.fields(cls)}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in names}
         fields["links"] = tuple((uuid, far) for uuid, far in value.get("links", ()))
         fields["processes"] = tuple(GpuProcess(**p) for p in value.get("processes", ()))
         return cls(**fields)

@@ -22,30 +22,30 @@ def visible_nvidia(gpus: tuple[Gpu, ...], environment: Mapping[str, str]) -> _Ch
 
 def visible_amd(gpus: tuple[Gpu, ...], environment: Mapping[str, str]) -> _Chosen:
     """Return those of `gpus` that the variables of ROCm leave; what a run must be told counts from what ROCR leaves."""
-    left, notes = _select(gpus, environment, "ROCR_VISIBLE_DEVICES")
-    counted = tuple(replace(gpu, visible=str(position)) for position, gpu in enumerate(left))
+    remaining, notes = _select(gpus, environment, "ROCR_VISIBLE_DEVICES")
+    counted = tuple(replace(gpu, visible=str(position)) for position, gpu in enumerate(remaining))
     name = "HIP_VISIBLE_DEVICES" if "HIP_VISIBLE_DEVICES" in environment else "CUDA_VISIBLE_DEVICES"
     by_number = {gpu.visible: gpu for gpu in counted}
     if name not in environment:
         return counted, notes
-    chosen: dict[str, Gpu] = {}
+    selected: dict[str, Gpu] = {}
     for entry in _entries(environment[name]):
         if entry not in by_number:
-            return tuple(chosen.values()), (*notes, _unknown(name, entry, "AMD"))
-        chosen[entry] = by_number[entry]
-    return tuple(chosen.values()), notes
+            return tuple(selected.values()), (*notes, _unknown(name, entry, "AMD"))
+        selected[entry] = by_number[entry]
+    return tuple(selected.values()), notes
 
 
 def _select(gpus: tuple[Gpu, ...], environment: Mapping[str, str], name: str) -> _Chosen:
     if name not in environment or not gpus:
         return gpus, ()
-    chosen: dict[str, Gpu] = {}
+    selected: dict[str, Gpu] = {}
     for entry in _entries(environment[name]):
         gpu = _named(gpus, entry)
         if gpu is None:
-            return tuple(chosen.values()), (_unknown(name, entry, gpus[0].vendor),)
-        chosen[gpu.uuid] = gpu
-    return tuple(chosen.values()), ()
+            return tuple(selected.values()), (_unknown(name, entry, gpus[0].vendor),)
+        selected[gpu.uuid] = gpu
+    return tuple(selected.values()), ()
 
 
 def _entries(text: str) -> list[str]:
@@ -64,8 +64,8 @@ def _named(gpus: tuple[Gpu, ...], entry: str) -> Gpu | None:
     for gpu in gpus:
         if gpu.uuid.lower() == entry.lower():
             return gpu
-    found = [gpu for gpu in gpus if gpu.uuid.lower().startswith(entry.lower())]
-    return found[0] if len(found) == 1 else None
+    matches = [gpu for gpu in gpus if gpu.uuid.lower().startswith(entry.lower())]
+    return matches[0] if len(matches) == 1 else None
 
 
 def _unknown(name: str, entry: str, vendor: str) -> str:

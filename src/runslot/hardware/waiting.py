@@ -46,12 +46,12 @@ _Other = tuple[int, float, Names, float | None]
 @dataclass
 class _Want:
     since: float
-    asked: float
+    asked_at: float
     until: float | None = None
     """End of the turn, once the slot was had; None while it is waited for."""
 
     def is_over(self, now: float) -> bool:
-        return now - self.asked >= SILENCE if self.until is None else now >= self.until
+        return now - self.asked_at >= SILENCE if self.until is None else now >= self.until
 
 
 @dataclass
@@ -68,14 +68,14 @@ class _Deference:
         """Tell whether there was a break since, or the other has been ignored for long enough."""
         return now >= self.ignored_until if self.ignored_until else now - self.last > SILENCE
 
-    def lasts(self, now: float, wanted: Names, are_free: Callable[[Names], bool]) -> bool:
+    def lasts(self, now: float, names: Names, are_free: Callable[[Names], bool]) -> bool:
         """Tell whether to go on: an earnest launcher takes within a second what is free, or gives up after `HOLD`."""
         if now < self.ignored_until:
             return False
         self.last = now
         if now - self.start < EARNEST_S:
             return True
-        if not are_free(wanted):
+        if not are_free(names):
             self.free_since = None
             earnest = now - self.start < 1.5 * HOLD
         else:
@@ -94,7 +94,7 @@ class Waiting:
     prefix: str
     clock: Callable[[], float] = time.monotonic  # one clock for all processes of a machine
     _mine: dict[Names, _Want] = field(default_factory=dict)
-    _known: dict[str, tuple[tuple[int, int, int], list[_Other]]] = field(default_factory=dict)
+    _read_files: dict[str, tuple[tuple[int, int, int], list[_Other]]] = field(default_factory=dict)
     _listed: tuple[Sequence[str], list[str]] = field(default=((), []))
     _deferences: dict[int, _Deference] = field(default_factory=dict)
     _path: str = ""
@@ -116,36 +116,38 @@ class Waiting:
         part is: a run on many cores then gets them in the end, and free cores are not kept for hours.
         """
         now = self.clock()
-        own = self._mine.get(names)
-        mine = now if own is None or own.is_over(now) else own.since
-        for user, since, wanted, until in self._others():
+        want = self._mine.get(names)
+        mine = now if want is None or want.is_over(now) else want.since
+        for user, since, their_names, until in self._others():
             age = now - since
             first = since < mine and age >= PATIENCE and (until is None or now < until)
-            if not first or names.isdisjoint(wanted) or not (age % CYCLE < HOLD or are_free(wanted)):
+            if not first or names.isdisjoint(their_names) or not (age % CYCLE < HOLD or are_free(their_names)):
                 continue
-            if self._deference(user).lasts(now, wanted, are_free):
+            if self._deference(user).lasts(now, their_names, are_free):
                 self.user_ahead = user
                 return True
-        self._deferences = {user: each for user, each in self._deferences.items() if now < each.ignored_until}
+        self._deferences = {
+            user: deference for user, deference in self._deferences.items() if now < deference.ignored_until
+        }
         return False
 
     def _deference(self, user: int) -> _Deference:
-        known = self._deferences.get(user)
-        if known is None or known.is_over(self.clock()):
-            known = self._deferences[user] = _Deference(self.clock(), self.clock())
-        return known
+        deference = self._deferences.get(user)
+        if deference is None or deference.is_over(self.clock()):
+            deference = self._deferences[user] = _Deference(self.clock(), self.clock())
+        return deference
 
     def begin(self, names: Names) -> None:
         """Say that we were refused `names` and ask again; what we no longer ask for is forgotten."""
         now = self.clock()
         changed = self._forget(now)
-        own = self._mine.get(names)
-        if own is None:
+        want = self._mine.get(names)
+        if want is None:
             if not self._mine:
                 self._sweep_halves()
-            own = self._mine[names] = _Want(now, now)
+            want = self._mine[names] = _Want(now, now)
             changed = True
-        own.asked = now
+        want.asked_at = now
         if changed:
             self._write()
         else:
@@ -155,9 +157,9 @@ class Waiting:
         """Say that we have `names` now: our turn begins, if we had to wait, in which others go on yielding."""
         now = self.clock()
         changed = self._forget(now)
-        own = self._mine.get(names)
-        if own is not None and own.until is None:
-            own.until = now + TURN
+        want = self._mine.get(names)
+        if want is not None and want.until is None:
+            want.until = now + TURN
             changed = True
         if changed:
             self._write()
@@ -198,7 +200,7 @@ class Waiting:
             _remove(new)
 
     def _others(self) -> list[_Other]:
-        now, others = time.time(), []
+        now, wants = time.time(), []
         count: Counter[int] = Counter()
         for path in self._files():
             try:
@@ -208,15 +210,15 @@ class Waiting:
                 count[status.st_uid] += 1
                 if count[status.st_uid] > MOST_OF_ONE_USER:
                     continue
-                known = self._known.get(path)
+                entry = self._read_files.get(path)
                 # An inode number alone is not the file: replacing one by rename gives it back to the next.
                 version = (status.st_ino, status.st_mtime_ns, status.st_size)
-                if known is None or known[0] != version:
-                    known = self._known[path] = (version, _read(path))
+                if entry is None or entry[0] != version:
+                    entry = self._read_files[path] = (version, _read(path))
             except OSError:
                 continue  # it has just gone, or may not be read
-            others += known[1]
-        return others
+            wants += entry[1]
+        return wants
 
     def _is_over(self, path: str, status: os.stat_result, now: float) -> bool:
         """Tell whether a file is no launcher's that asks: sweep it where its process is gone, or it is long silent."""
@@ -231,7 +233,7 @@ class Waiting:
         names = self.listing.names()
         if names is not self._listed[0]:
             paths = [p for n in names if n.startswith(self.prefix) and (p := f"{self.directory}/{n}") != self._path]
-            self._known = {path: known for path, known in self._known.items() if path in paths}
+            self._read_files = {path: entry for path, entry in self._read_files.items() if path in paths}
             self._listed = (names, paths)
         return self._listed[1]
 

@@ -45,8 +45,8 @@ def get_path(config: Mapping[str, Any], key: str | KeyPath) -> Any:
     value: Any = config
     for depth, part in enumerate(path):
         if not isinstance(value, Mapping) or part not in value:
-            known = [str(name) for name in value] if isinstance(value, Mapping) else []
-            raise UnknownKey(f"there is no {dotted(path[: depth + 1])}{nearest(str(part), known)}")
+            names = [str(name) for name in value] if isinstance(value, Mapping) else []
+            raise UnknownKey(f"there is no {dotted(path[: depth + 1])}{nearest(str(part), names)}")
         value = value[part]
     return value
 
@@ -100,8 +100,8 @@ def _updated(default: Mapping[str, Any], variant: Mapping[str, Any], above: KeyP
     for key, value in variant.items():
         path = dotted((*above, key))
         if key not in default:
-            known = [str(name) for name in default]
-            raise UnknownKey(f"the variant's key {path} is not in the default config{nearest(str(key), known)}")
+            names = [str(name) for name in default]
+            raise UnknownKey(f"the variant's key {path} is not in the default config{nearest(str(key), names)}")
         if isinstance(value, dict) != isinstance(default[key], dict):
             kinds = ("a dict", "a single value") if isinstance(value, dict) else ("a single value", "a dict")
             raise WrongStructure(f"the variant has {kinds[0]} at {path}, where the default config has {kinds[1]}")

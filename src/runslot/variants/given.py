@@ -49,9 +49,9 @@ def space_of(value: Any, *, sweep: bool | None = True) -> Space:
 
 def listed(variants: Iterable[Mapping[str, Any]]) -> Space:
     """Return the space of these variants, in this order; plain dicts are named by the keys in which they differ."""
-    given: Any = variants
-    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-        raise InvalidInput(f"listed takes a list of dicts, not a {type(given).__name__}")
+    iterable: Any = variants
+    if isinstance(iterable, (str, bytes)) or not isinstance(iterable, Iterable):
+        raise InvalidInput(f"listed takes a list of dicts, not a {type(iterable).__name__}")
     items = [item if isinstance(item, Variant) else plain_containers(item) for item in variants]
     for number, item in enumerate(items):
         if not isinstance(item, Mapping):

@@ -110,12 +110,12 @@ def axis(
     named = [number for number, path in enumerate(paths) if path != (SEED_KEY,)]
     names = Names()
     texts: list[str] = []
-    seen: dict[str, tuple[Any, ...]] = {}
+    row_by_content: dict[str, tuple[Any, ...]] = {}
     for row in rows:
         content = canonical(row)
-        if content in seen and not repeats:
-            raise InvalidInput(_twice(keys, seen[content], row))
-        seen[content] = row
+        if content in row_by_content and not repeats:
+            raise InvalidInput(_twice(keys, row_by_content[content], row))
+        row_by_content[content] = row
         settings = [(keys[number], row[number]) for number in named]
         texts.append(names.given(part_name(settings), dict(settings)) if settings else "")
     return Axis(tuple(paths), own(tuple(rows)), tuple(texts), factor([label] if label else keys, len(rows)))
@@ -123,7 +123,7 @@ def axis(
 
 def _twice(keys: Sequence[str], first: tuple[Any, ...], second: tuple[Any, ...]) -> str:
     shown = ", ".join(f"{key}={value!r}" for key, value in zip(keys, second, strict=True))
-    different = any(one is not other for one, other in zip(first, second, strict=True))
+    different = any(left_value is not right_value for left_value, right_value in zip(first, second, strict=True))
     if different and any(mark in canonical(second) for mark in ('"$function":', '"$repr":')):
         return f"two choices read the same, {shown}; to tell them apart give functions names by def, and objects a repr"
     return f"the choice {shown} stands there twice (1 and 1.0 are equal); for repeated runs use seeds"
@@ -192,8 +192,8 @@ def _is_column(value: Any) -> bool:
     return getattr(value, "ndim", 0) == 1 and (is_array(value) or hasattr(value, "tolist"))
 
 
-def _refuse_inside(path: KeyPath, others: Sequence[KeyPath]) -> None:
-    for other in others:
+def _refuse_inside(path: KeyPath, paths: Sequence[KeyPath]) -> None:
+    for other in paths:
         if other != path and path[: len(other)] == other:
             raise InvalidInput(
                 f"{dotted(path)} lies inside {dotted(other)}, which has values of its own; "

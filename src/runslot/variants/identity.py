@@ -57,8 +57,10 @@ def without_seed(variant: Mapping[str, Any]) -> str:
 
 
 def _run_id(settings: str, seed: str | None, arguments: Sequence[str]) -> str:
-    others = [json.dumps(part, separators=(",", ":")) for part in (_VERSION, seed, [str(each) for each in arguments])]
-    return _hash(f"[{others[0]},{settings},{others[1]},{others[2]}]", _DIGITS)
+    parts = [
+        json.dumps(part, separators=(",", ":")) for part in (_VERSION, seed, [str(argument) for argument in arguments])
+    ]
+    return _hash(f"[{parts[0]},{settings},{parts[1]},{parts[2]}]", _DIGITS)
 
 
 def _hash(text: str, digits: int) -> str:

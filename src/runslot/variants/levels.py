@@ -95,14 +95,14 @@ def _key_path(key: Sequence[str], where: str) -> KeyPath:
 
 
 def _row(row: Sequence[Any], paths: Sequence[KeyPath], where: str) -> tuple[Any, ...]:
-    wanted = f"{len(paths)} {'value' if len(paths) == 1 else 'values'}, for {', '.join(map(dotted, paths)) or 'no key'}"
+    shape = f"{len(paths)} {'value' if len(paths) == 1 else 'values'}, for {', '.join(map(dotted, paths)) or 'no key'}"
     try:
         length = len(row)
     except TypeError:
-        raise InvalidInput(f"{where} is {row!r}; write a tuple of {wanted}: ({row!r},)") from None
+        raise InvalidInput(f"{where} is {row!r}; write a tuple of {shape}: ({row!r},)") from None
     if length != len(paths):
         hint = f"; write ({row!r},)" if isinstance(row, str) and len(paths) == 1 else ""
-        raise InvalidInput(f"{where} is {row!r}, of length {length}; it needs {wanted}{hint}")
+        raise InvalidInput(f"{where} is {row!r}, of length {length}; it needs {shape}{hint}")
     return tuple(row)
 
 
@@ -116,11 +116,11 @@ def _place(settings: dict[str, Any], path: KeyPath, value: Any, where: str) -> N
 def _refuse_equal(names: Sequence[str], where: str) -> None:
     if len(set(names)) == len(names):
         return
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for name in names:
-        if name in seen:
+        if name in earlier:
             raise InvalidInput(f"{where} gives the directory {name!r} twice; every variant needs its own dir_names")
-        seen.add(name)
+        earlier.add(name)
 
 
 def _path_join(directory: str, name: str) -> str:

@@ -135,8 +135,8 @@ def _safe(text: str) -> str:
 
 
 def _safe_character(character: str) -> str:
-    kept = _ASCII_KEPT.match(character) if character.isascii() else character.isprintable()
-    return character if kept else "_"
+    is_safe = _ASCII_KEPT.match(character) if character.isascii() else character.isprintable()
+    return character if is_safe else "_"
 
 
 def _start(text: str) -> str:

@@ -86,8 +86,8 @@ def _meant_number(text: str) -> str:
 
 def _meant_call(name: str, inside: str, text: str) -> str:
     if name.lower() in _DISTRIBUTIONS:
-        known = name if name in {"loguniform", "uniform", "integers", "choice"} else "loguniform(…), uniform(…)"
-        return f"is a distribution, to be drawn from: --sample KEY={text if known == name else known} --samples N"
+        spelling = name if name in {"loguniform", "uniform", "integers", "choice"} else "loguniform(…), uniform(…)"
+        return f"is a distribution, to be drawn from: --sample KEY={text if spelling == name else spelling} --samples N"
     if name.lower() in _RANGES:
         numbers = [int(part) for part in inside.split(",")] if re.fullmatch(_WHOLE_NUMBERS, inside) else []
         if name == "range" and 1 <= len(numbers) <= 3 and 0 not in numbers[2:]:

@@ -91,9 +91,9 @@ def parse_sample(text: str) -> tuple[str, Distribution]:
     if name == "choice":
         return key, choice(arguments)
     if name not in _DISTRIBUTIONS:
-        known = [*_DISTRIBUTIONS, "choice"]
+        names = [*_DISTRIBUTIONS, "choice"]
         raise InvalidInput(
-            f"{text!r}: {name} is not a distribution{nearest(name, known)}; there are {', '.join(known)}"
+            f"{text!r}: {name} is not a distribution{nearest(name, names)}; there are {', '.join(names)}"
         )
     if len(arguments) != 2:
         raise InvalidInput(f"{text!r}: {name} takes two numbers, its lower and its higher end; write {example}")

@@ -106,13 +106,13 @@ class Union(Space):
     spaces: tuple[Space, ...]
 
     def __iter__(self) -> Iterator[Variant]:
-        seen: set[str] = set()
+        contents: set[str] = set()
         names = Names()
         for space in self.spaces:
             for variant in space:
                 content = canonical(variant)
-                if content not in seen:
-                    seen.add(content)
+                if content not in contents:
+                    contents.add(content)
                     yield Variant(variant, names.given(variant.name, variant))
 
     def __len__(self) -> int:
@@ -201,15 +201,15 @@ def variants_of(space: Iterable[Variant]) -> list[Variant]:
     """
     if isinstance(space, Space) and space.bound() > VARIANTS_LIMIT:
         raise InvalidInput(f"the space has {space.bound():,} variants, more than {VARIANTS_LIMIT:,}: take some out")
-    found: dict[str, list[Variant]] = {}
+    by_name: dict[str, list[Variant]] = {}
     variants = list(islice(space, VARIANTS_LIMIT + 1))
     if len(variants) > VARIANTS_LIMIT:
         raise InvalidInput(f"there are more than {VARIANTS_LIMIT:,} variants: take some out")
     for variant in variants:
-        found.setdefault(variant.name, []).append(variant)
+        by_name.setdefault(variant.name, []).append(variant)
     if not variants:
         raise InvalidInput("the space has no variants: nothing would run")
-    for name, same in found.items():
+    for name, same in by_name.items():
         if len(same) > 1:
             _refuse_equal_names(name, same)
     return variants
