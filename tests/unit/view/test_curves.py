@@ -145,7 +145,11 @@ def test_names_that_count_steps() -> None:
     assert step_column(["loss", "Epoch"]) == "Epoch"
     names = ["epoch", "exploration/num steps total", "trainer/num train calls"]
     assert step_column(names) == "exploration/num steps total"
-    assert step_column(["loss"]) is None
+    assert step_column(["training_iteration", "timesteps_total", "episodes_total"]) == "timesteps_total"
+    assert step_column(["num_env_steps_sampled_lifetime", "training_iteration"]) == "num_env_steps_sampled_lifetime"
+    assert step_column(["done", "training_iteration"]) == "training_iteration"
+    assert step_column(["actor_steps", "walltime"]) == "actor_steps"
+    assert [step_column([name]) for name in ("loss", "stepsize", "steps_per_second", "learner_time")] == [None] * 4
     assert default_y(["epoch", "loss", "test/accuracy"]) == ("test/accuracy",)
     assert default_y([]) == ()
 

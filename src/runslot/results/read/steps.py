@@ -13,9 +13,9 @@ from itertools import pairwise
 
 _STEPS = (
     r"(global|total|env|environment|cum|cumulative|training|train)?[ _/]?(env|environment)?[ _]?(time)?steps?",
-    r"(.*/)?(num|total|cum)?[ _]?(train)?[ _]?(env)?[ _]?(time)?steps?( total)?",
+    r"(.*/)?(num|total|cum)?[ _]?(train)?[ _]?(env|actor)?[ _]?(time)?steps?([ _](total|sampled|lifetime))*",
     r"(.*/)?epochs?",
-    r"(.*/)?(iterations?|iter|itr)",
+    r"(.*/)?(training[ _]?)?(iterations?|iter|itr)",
     r"diagnostics/cumsteps",
 )
 """Names of the metric that counts how far a run is, likeliest first; compared without case."""
