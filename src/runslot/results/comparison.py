@@ -16,6 +16,7 @@ from runslot.errors import InvalidInput
 from runslot.experiment.states import STATES, UNKNOWN
 from runslot.results.accounting import DIVERGED, Accounting, Rule, account
 from runslot.results.results import Results
+from runslot.results.statistics.curves import deviation
 from runslot.results.statistics.distributions import t_quantile
 from runslot.results.statistics.selection import optimism
 from runslot.results.summary import Mode, default_metric, mode_of
@@ -51,7 +52,7 @@ class Comparison:
     """By how much the best variant's final is expected to be too good, since it was chosen by it; None where there is
     nothing to choose from."""
     rivals: int
-    """Variants with a value that the best one was chosen from: those of its own task."""
+    """Variants with a value, from several seeds, that the best one was chosen from: those of its own task."""
 
     @property
     def states(self) -> dict[str, int]:
@@ -106,12 +107,11 @@ def compare(
     table = _by_variant(results, accounting, way or "max", level)
     names = _names(accounting.keys)
     rivals = _rivals(table, [names[task] for task in accounting.scales if task in names])
+    rivals = rivals.filter(pl.col("final_mean").is_finite() & pl.col("final_std").is_finite() & (pl.col("n") > 1))
     gain = _optimism(rivals, way or "max") if name else None
     chosen = _how_chosen(name, metric, mode, way)
     keys = tuple(names.values())
-    return Comparison(
-        results, name, way or "max", chosen, keys, table, accounting, spread, level, gain, _valued(rivals)
-    )
+    return Comparison(results, name, way or "max", chosen, keys, table, accounting, spread, level, gain, rivals.height)
 
 
 def _how_chosen(name: str | None, metric: str | None, mode: Mode | None, way: Mode | None) -> str:
@@ -136,7 +136,8 @@ def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: flo
         none = pl.Series([None] * results.runs.height, dtype=pl.Float64)
         scores[part] = accounting.scores(results.scores(name, mode, part), mode) if name else none
     runs = accounting.runs.with_columns(**scores)
-    parts = {f"{part}_{word}": getattr(pl.col(part), word)() for part in scores for word in ("mean", "std")}
+    parts = {f"{part}_mean": pl.col(part).mean() for part in scores}
+    parts |= {f"{part}_std": deviation(part, scores[part]) for part in scores}
     rows = runs.group_by("group").agg(**parts)
     groups = accounting.groups
     names = _names(accounting.keys)
@@ -172,12 +173,7 @@ def _rivals(table: pl.DataFrame, tasks: Sequence[str]) -> pl.DataFrame:
     return table.join(table.head(1).select(tasks), on=list(tasks), how="semi", nulls_equal=True)
 
 
-def _valued(table: pl.DataFrame) -> int:
-    return int(table["final_mean"].is_finite().sum())
-
-
-def _optimism(table: pl.DataFrame, mode: Mode) -> float | None:
-    rows = table.filter(pl.col("final_mean").is_finite() & pl.col("final_std").is_finite() & (pl.col("n") > 1))
+def _optimism(rows: pl.DataFrame, mode: Mode) -> float | None:
     if rows.height < 2:
         return None
     errors = (rows["final_std"] / rows["n"].sqrt()).to_list()

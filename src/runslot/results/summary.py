@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
+from runslot.results.read.steps import step_column
+
 Mode = Literal["max", "min"]
 
 _WORD = re.compile(r"[A-Z]?[a-z]+\d*|[A-Z]+\d*(?![a-z])")
@@ -56,14 +58,15 @@ def default_metric(metrics: Sequence[str]) -> str | None:
     """Return the metric that looks most like the objective, None where there are none.
 
     First what its name says (accuracy, return, reward, success, …, before loss and error), then held-out before
-    training data, then averages before other statistics, then the order of the columns.
+    training data, then averages before other statistics, then the order of the columns. What counts steps is none.
     """
 
     def rank(metric: str) -> tuple[int, bool, bool, bool]:
         goal = 1 if _says(metric, _LOSS) else 0 if _says(metric, _HIGHER) else 2
         return goal, not is_goal(metric), not _says(metric, _HELD_OUT), not _says(metric, _AVERAGE)
 
-    return min(metrics, key=rank, default=None)
+    steps = step_column(metrics)
+    return min((metric for metric in metrics if metric != steps), key=rank, default=steps)
 
 
 def summarise(progress: pl.DataFrame, key: str) -> dict[int, dict[str, Summary]]:

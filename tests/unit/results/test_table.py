@@ -416,3 +416,27 @@ def test_what_counts_the_steps_is_no_objective_where_runs_name_theirs_differentl
         metric = "loss" if seed < 5 else "val/custom"
         write_run({"lr": 0.1}, seed, [{"step": k, metric: 1 / (k + 1)} for k in range(3)])
     assert compare(load(tmp_path)).metric == "loss"
+
+
+def test_a_deviation_of_huge_values_is_a_number(tmp_path: Path, write_run: WriteRun) -> None:
+    for lr, values in ((0.1, (9e300, 0.1, 0.2)), (0.2, (1.0, 2.0, 3.0))):
+        for seed, value in enumerate(values):
+            write_run({"lr": lr}, seed, [{"loss": value}])
+    table = compare(load(tmp_path)).table.sort("lr")
+    assert table["final_std"].to_list() == pytest.approx([9e300 / 3**0.5, 1.0])
+    assert table.select((pl.col("final_high") - pl.col("final_mean")).is_finite().all()).item()
+
+
+def test_the_first_by_one_seed_is_said(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed in range(3):
+        write_run({"lr": 0.1}, seed, [{"accuracy": seed / 10}])
+    write_run({"lr": 0.2}, 0, [{"accuracy": 0.9}])
+    assert "First by one seed: how it would do on others is not known." in printed(tmp_path)
+
+
+def test_the_page_and_the_table_take_the_same_objective(tmp_path: Path, write_run: WriteRun) -> None:
+    from runslot.view.data.groups import default_y
+
+    write_run({"lr": 0.1}, 0, [{"step": 0, "count": 1}])
+    results = load(tmp_path)
+    assert (compare(results).metric, default_y(results.common_metrics)) == ("count", ("count",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runslot.errors import InvalidInput
+from runslot.results import load
 from runslot.results.where import MOST_CHARACTERS, condition
 
 NAN = math.nan
@@ -187,3 +189,13 @@ def test_whatever_is_written_is_a_choice_or_a_sentence(text: str) -> None:
         assert "\n" not in sentence  # a choice is as good an end
     except pl.exceptions.PolarsError:
         pass  # of which `Results.where` makes a sentence
+
+
+def test_whole_numbers_are_found_among_numbers(tmp_path: Path, write_log: Callable[..., Path]) -> None:
+    for place, lr in enumerate((1.0, 0.5, 2.0, 2**53 + 2.0)):
+        write_log(str(place), **{"progress.csv": "step,loss\n0,1\n", "variant.json": {"lr": lr, "big": 2**60 + place}})
+    results = load(tmp_path)
+    assert results.where("lr IN (1, 2, 3)").runs["run"].to_list() == ["0", "2"]
+    assert results.where("lr NOT IN (1, 2)").runs["run"].to_list() == ["1", "3"]
+    assert results.where(f"lr IN (1, {2**53 + 2})").runs["run"].to_list() == ["0", "3"]
+    assert results.where(f"big IN ({2**60}, {2**60 + 3})").runs["run"].to_list() == ["0", "3"]

@@ -17,6 +17,7 @@ from runslot.results.statistics.resampling import interval, trimmed
 Method = Literal["interpolate", "last"]
 Band = Literal["mean-ci", "mean-std", "mean-sem", "median-quartiles", "iqm"]
 
+_SQUARED_BELOW = 1e150
 POINTS = 1000
 """More different x values than this are replaced by so many, evenly spaced."""
 
@@ -114,7 +115,8 @@ def band(
     y = pl.col("y")
     grouped = aligned.group_by(keys)
     if statistic in {"mean-ci", "mean-std", "mean-sem"}:
-        width = y.std() if statistic == "mean-std" else y.std() / pl.len().sqrt()
+        spread = deviation("y", aligned["y"])
+        width = spread if statistic == "mean-std" else spread / pl.len().sqrt()
         table = grouped.agg(count, center=y.mean(), width=width)
         if statistic == "mean-ci":
             table = table.with_columns(width=pl.col("width") * _quantiles(table["n"], level))
@@ -129,6 +131,19 @@ def band(
     else:
         raise InvalidInput(f"{statistic!r} is not a statistic of curves; choose among {', '.join(get_args(Band))}")
     return table.sort(keys)
+
+
+def deviation(column: str, values: pl.Series) -> pl.Expr:
+    """Return the standard deviation of a column of these `values`, as an aggregation.
+
+    Squares of what a run that explodes ends in are beyond all floats: such groups are scaled by their largest value.
+    """
+    y = pl.col(column)
+    largest = values.abs().fill_nan(None).max()
+    if not isinstance(largest, float) or largest < _SQUARED_BELOW:
+        return y.std()
+    scale = y.abs().max()
+    return pl.when(scale > _SQUARED_BELOW).then((y / scale).std() * scale).otherwise(y.std())
 
 
 def _check_level(level: float) -> None:

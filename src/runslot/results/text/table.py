@@ -213,8 +213,12 @@ def _said_of_values(comparison: Comparison) -> list[str]:
     way = "highest" if comparison.mode == "max" else "lowest"
     notes = [f"final: last row; best: {way} row, an extreme over time, which flatters noise."]
     gain = comparison.optimism
-    if gain is not None and gain > 0 and comparison.rivals > 1:
-        task = " of its task" if comparison.rivals < comparison.table["final_mean"].is_finite().sum() else ""
+    first = comparison.table.head(1)
+    if comparison.table.height > 1 and first["n"].to_list() == [1]:
+        notes.append("First by one seed: how it would do on others is not known.")
+    elif gain is not None and gain > 0 and comparison.rivals > 1:
+        count = comparison.table.filter(pl.col("final_std").is_finite())
+        task = " of its task" if comparison.rivals < count.height else ""
         notes.append(
             f"First of {comparison.rivals}{task} by its own seeds: on new ones expect its final about {gain:.2g} "
             f"{'lower' if comparison.mode == 'max' else 'higher'}."

@@ -23,6 +23,7 @@ from runslot.results.where.tokens import Token, refuse, short, tokens_of
 
 MOST_CHARACTERS = 10_000
 MOST_OPERATORS = 300
+_EXACT_INTEGERS = 2**53
 """Of one condition, AND, OR and the items of a list apart."""
 MOST_NESTED = 50
 _JOINS = ("AND", "OR", "NOT", "IS", "IN", "BETWEEN", "LIKE", "ILIKE", "REGEXP", "RLIKE")
@@ -208,8 +209,9 @@ class _Parser:
             return left.expr.is_in(constants)
         if left.kind == "number" and all(isinstance(constant, int | float) for constant in constants):
             numbers = without_nan(left.expr, "number")
-            whole = all(isinstance(constant, int) for constant in constants)
-            return numbers.is_in(constants) if whole else numbers.cast(pl.Float64).is_in([*map(float, constants)])
+            if any(isinstance(constant, int) and abs(constant) > _EXACT_INTEGERS for constant in constants):
+                return pl.any_horizontal(numbers == constant for constant in constants)
+            return numbers.cast(pl.Float64).is_in([*map(float, constants)])
         if len(values) > MOST_NESTED:
             raise InvalidInput(f"IN takes at most {MOST_NESTED} values that are no plain numbers or texts")
         return pl.any_horizontal(self._compared(left, "=", value) for value in values)
@@ -390,7 +392,7 @@ class _Parser:
 
 
 def _number_of(text: str) -> Value:
-    number: float | int = int(text) if text.isdigit() and len(text) < 19 else float(text)
+    number: float | int = int(text) if text.isdigit() and len(text) < 20 and int(text) < 2**63 else float(text)
     if not math.isfinite(number):
         raise InvalidInput(f"{text} is larger than a number can be")
     return Value(pl.lit(number), "number", text, number)

@@ -13,7 +13,6 @@ import polars as pl
 from runslot.errors import InvalidInput
 from runslot.experiment.states import UNKNOWN
 from runslot.results.read.layouts import natural
-from runslot.results.read.steps import step_column
 from runslot.results.results import Results
 from runslot.results.summary import default_metric
 from runslot.results.text.labels import label_of, text_of_value, texts_of
@@ -40,8 +39,7 @@ def axes_of(metrics: Sequence[str], x: str) -> list[str]:
 
 def default_y(metrics: Sequence[str]) -> tuple[str, ...]:
     """Return the metric that looks most like the objective; none where nothing was logged."""
-    x = step_column(metrics)
-    metric = default_metric([m for m in metrics if m != x]) or default_metric(metrics)
+    metric = default_metric(metrics)
     return (metric,) if metric else ()
 
 
