@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _PLAIN = {
     "work": "runslot.remote.worker",
     "serve": "runslot.remote.ssh_agent",
-    "task": "runslot.remote.slurm_task",
+    "task": "runslot.remote.batch_task",
 }
 """Commands for engines, in modules that need the standard library alone; each has a `main(argv)`."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runslot.engines.slurm.site import LoginSite
+from runslot.engines.batch.site import LoginSite
 from runslot.experiment.records import Command, ExperimentFile, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.transport.ssh import Host

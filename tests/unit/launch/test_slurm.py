@@ -11,28 +11,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runslot.engines.batch.config import ahead_of
+from runslot.engines.batch.submissions import in_batches, job_name, read_submission
+from runslot.engines.batch.task import Seen, Task, how_it_ended, write_indices
 from runslot.engines.slurm.cluster import Cluster
-from runslot.engines.slurm.job_array import ahead_of, seconds_of
+from runslot.engines.slurm.job_array import seconds_of
 from runslot.engines.slurm.queue import (
-    Seen,
-    Task,
-    how_it_ended,
     read_indices,
     read_limit,
     read_sacct,
     read_squeue,
     read_submitted,
     read_time,
-    write_indices,
 )
-from runslot.engines.slurm.script import Array, Asked, check_options, gres_of, job_name, memory_of, quoted, script_of
-from runslot.engines.slurm.submissions import in_batches, read_submission
+from runslot.engines.slurm.script import Array, Asked, check_options, gres_of, memory_of, quoted, script_of
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.records import Outcome
 from runslot.hardware.lockfile import user_name
 from runslot.hardware.resources import Resources
 from runslot.hardware.topology import Core, Topology
-from runslot.remote.slurm_allocation import divide, with_gpus_named
+from runslot.remote.batch_allocation import divide, with_gpus_named
 
 # ---- what Slurm says -------------------------------------------------------------------------------------------------
 
@@ -269,10 +267,10 @@ def test_time_limits_as_sbatch_takes_them(time: str | None, seconds: float | Non
 
 def test_runs_are_told_of_the_limit_early_enough_and_not_at_their_start() -> None:
     assert ahead_of(None, None, 10) == 120
-    assert ahead_of(None, "2:00:00", 300) == 330
-    assert ahead_of(None, "00:01:00", 10) == 15
-    assert ahead_of(7, "00:01:00", 10) == 7
-    assert ahead_of(None, "0", 10) == 120, "0 is no limit"
+    assert ahead_of(None, seconds_of("2:00:00"), 300) == 330
+    assert ahead_of(None, seconds_of("00:01:00"), 10) == 15
+    assert ahead_of(7, seconds_of("00:01:00"), 10) == 7
+    assert ahead_of(None, seconds_of("0"), 10) == 120, "0 is no limit"
     assert ahead_of(None, None, 1e6) == 65535, "sbatch takes no more"
 
 
@@ -319,12 +317,12 @@ def test_only_jobs_that_slurm_has_under_a_name_of_ours_are_cancelled(
         (tmp_path / program).chmod(0o755)
     cluster = Cluster("here", environment={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     monkeypatch.chdir(tmp_path)
-    cluster.cancel(["12_[1-2]", "4242", "4242_[0]"], ["sweep-0123abcd"])
+    cluster.cancel({"12": [1, 2], "4242": ()}, {"sweep-0123abcd": "12"})
     assert (tmp_path / "cancelled").read_text() == "12_[1-2]\n"
     asked = (tmp_path / "asked").read_text()
     assert "--name=sweep-0123abcd" in asked
     assert f"--user={user_name(os.geteuid())}" in asked
-    cluster.cancel(["12_[1-2]"], [])
+    cluster.cancel({"12": [1, 2]}, {})
     assert (tmp_path / "cancelled").read_text() == "12_[1-2]\n"
 
 

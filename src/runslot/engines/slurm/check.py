@@ -7,14 +7,13 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from runslot.engines.batch.cluster import BatchError
 from runslot.engines.protocol import Finding
-from runslot.engines.slurm.cluster import Cluster, SlurmError
+from runslot.engines.slurm.cluster import Cluster
 from runslot.errors import RunslotError
 
 if TYPE_CHECKING:
     from runslot.engines.slurm.config import Slurm
-
-_PROGRAMS = ("sbatch", "squeue", "scancel", "scontrol")
 
 
 def check_cluster(configured: Slurm, cluster: Cluster) -> Iterator[Finding]:
@@ -23,7 +22,7 @@ def check_cluster(configured: Slurm, cluster: Cluster) -> Iterator[Finding]:
         if cluster.host is not None:
             cluster.host.connect()
             yield Finding(f"login {cluster.where}", True)
-        missing = [program for program in _PROGRAMS if not cluster.has(program)]
+        missing = [program for program in cluster.programs if not cluster.has(program)]
         if missing:
             yield Finding(
                 f"commands on {cluster.where}",
@@ -44,7 +43,7 @@ def check_cluster(configured: Slurm, cluster: Cluster) -> Iterator[Finding]:
 
 
 def _fix(error: Exception) -> str:
-    if isinstance(error, SlurmError) and error.retry:
+    if isinstance(error, BatchError) and error.retry:
         return "try again later; `scontrol ping` says whether the controller answers"
     return ""
 
@@ -78,7 +77,7 @@ def _job(configured: Slurm, cluster: Cluster) -> Finding:
     text = script_of(Array("runslot-trial", 1, "slurm/0000", "/", None, 0), asked, "true", "", (), (), False)
     try:
         cluster.test(text)
-    except SlurmError as error:
+    except BatchError as error:
         return Finding("a job with these options", False, str(error))
     return Finding("a job with these options", True, "would be taken")
 

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from dataclasses import dataclass
 
+from runslot.engines.batch.submissions import Submission
 from runslot.engines.slurm.queue import read_time
 from runslot.engines.slurm.script import Array, Asked, script_of
-from runslot.engines.slurm.submissions import Submission
-from runslot.hardware.resources import Resources
-
-_AHEAD = 120
-"""Seconds before a time limit at which runs are asked to end, where that is at most a quarter of the limit."""
-_MOST_AHEAD = 65535
-"""What sbatch takes at most."""
-_BEYOND_GRACE = 30
-"""Seconds that ending takes beyond the grace of the runs."""
 
 
 @dataclass(frozen=True)
-class Writer:
+class ArrayWriter:
     """All that the scripts of one experiment have in common."""
 
     asked: Asked
@@ -60,20 +51,6 @@ class Writer:
     def _script(self, job_name: str, tasks: int, directory: str) -> str:
         array = Array(job_name, tasks, directory, self.directory, self.at_a_time, self.ahead)
         return script_of(array, self.asked, self.python, self.archive, self.modules, self.setup, self.moved)
-
-
-def cpus_of(given: int | None, resources: Resources, runs: int) -> int:
-    """Return how many CPUs a task of `runs` runs asks for; one for each run where nothing is said."""
-    return (given or resources.cpus or resources.cpus_per_worker) * runs
-
-
-def ahead_of(given: int | None, time: str | None, grace: float) -> int:
-    """Return how many seconds before the time limit the tasks are told."""
-    if given is not None:
-        return given
-    wanted = min(max(_AHEAD, math.ceil(grace) + _BEYOND_GRACE), _MOST_AHEAD)
-    limit = seconds_of(time)
-    return min(wanted, int(limit // 4)) if limit else wanted  # 0 is no limit
 
 
 def seconds_of(time: str | None) -> float | None:

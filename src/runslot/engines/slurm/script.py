@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from runslot.engines.batch.script import task_lines
 from runslot.errors import InvalidInput
 from runslot.hardware.resources import Resources
 
@@ -32,7 +32,6 @@ OURS = {
 """Options of sbatch that the script sets itself, with their letters."""
 
 _GPU = re.compile(r"gpu(:[^:]+)?")
-_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -64,17 +63,6 @@ class Array:
     at_a_time: int | None = None
     ahead: int = 120
     """Seconds before the time limit at which the tasks are told."""
-
-
-def job_name(experiment: str, token: str) -> str:
-    """Return a name that people recognise and that no other job has, since `token` is in it."""
-    return f"{_NAME.sub('_', experiment)[:40]}-{token}"
-
-
-def is_job_name(name: object) -> bool:
-    """Tell whether this is a name as `job_name` gives them."""
-    start, _, token = str(name).rpartition("-")
-    return not _NAME.search(start) and re.fullmatch("[0-9a-f]{8}", token) is not None
 
 
 def gres_of(given: str | None, resources: Resources, runs: int) -> str | None:
@@ -118,11 +106,7 @@ def script_of(
         "#!/bin/bash -l" if modules else "#!/bin/bash",
         *(f"#SBATCH {option}" for option in _options(array, asked)),
         "",
-        "trap '' USR1  # until the task listens",
-        *(f"module load {shlex.quote(module)} || exit 1" for module in modules),
-        *setup,
-        f'exec {shlex.join(command)} --task "$SLURM_ARRAY_TASK_ID"',
-        "",
+        *task_lines(command, modules, setup, '"$SLURM_ARRAY_TASK_ID"'),
     ]
     return "\n".join(lines)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from runslot.engines.events import Observer, Said
 from runslot.engines.local.config import ThisMachine, check_function, local_launcher
@@ -14,8 +14,7 @@ from runslot.hardware.probe import probe
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import Slot, carve, describe_slots
 from runslot.hardware.topology import Gpu, Topology
-
-_GPUS_GIVEN = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_GPUS_ON_NODE")
+from runslot.remote.batch_job import BatchJob
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,7 @@ class Allocation(ThisMachine):
     """The share of a node that a job has, divided among the runs of its task."""
 
     name: str = "allocation"
+    job: BatchJob = field(kw_only=True)
 
     def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
         """Divide what this process may use among the runs."""
@@ -30,10 +30,10 @@ class Allocation(ThisMachine):
         for note in topology.notes:
             observer(Said(note))
         resources = Resources(**experiment.file.resources)
-        if not resources.gpus and not any(name in os.environ for name in _GPUS_GIVEN):
+        if not resources.gpus and not self.job.has_gpus:
             topology = replace(topology, gpus=())  # the node's, which are others'
-        turn = os.environ.get("SLURM_JOB_ID", "0")
-        slots = divide(topology, resources, runs, cpus_given(os.environ), int(turn) if turn.isdigit() else 0)
+        turn = self.job.id.partition(".")[0].partition("[")[0]
+        slots = divide(topology, resources, runs, self.job.cpus, int(turn) if turn.isdigit() else 0)
         launcher = local_launcher(experiment, slots, observer)
         try:
             check_function(launcher, experiment)
@@ -41,15 +41,6 @@ class Allocation(ThisMachine):
             launcher.close()
             raise
         return Engine(launcher, describe_slots(topology, slots))
-
-
-def cpus_given(environment: Mapping[str, str]) -> int | None:
-    """Return how many CPUs of this node the job has, as Slurm says."""
-    for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
-        value = environment.get(name, "")
-        if value.isdigit():
-            return int(value)
-    return None
 
 
 def divide(topology: Topology, resources: Resources, runs: int, cpus: int | None, turn: int = 0) -> tuple[Slot, ...]:
@@ -82,7 +73,7 @@ def divide(topology: Topology, resources: Resources, runs: int, cpus: int | None
 
 
 def with_gpus_named(topology: Topology, environment: Mapping[str, str]) -> Topology:
-    """Return the topology with the GPUs that Slurm names, where no driver could be asked for them."""
+    """Return the topology with the GPUs that the system names, where no driver could be asked for them."""
     named = [name for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name and name != "NoDevFiles"]
     if topology.gpus or not named:
         return topology

@@ -1,4 +1,4 @@
-"""Slurm as an engine: runs are handed over in job arrays; how they end, their own files and the queue tell."""
+"""A batch system as an engine: runs are handed over in job arrays; how they end, their files and the queue tell."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from runslot.engines.events import Observer, Said
-from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.protocol import Handle, Placed, Taken, UnderWay
-from runslot.engines.slurm.cluster import Cluster
-from runslot.engines.slurm.job_array import Writer
-from runslot.engines.slurm.queue import Seen, Task, how_it_ended, write_indices
-from runslot.engines.slurm.site import Site
-from runslot.engines.slurm.states import POLITE, Look, look
-from runslot.engines.slurm.submissions import (
+from runslot.engines.batch.cluster import BatchCluster
+from runslot.engines.batch.queue import POLITE, Look, look
+from runslot.engines.batch.site import Site
+from runslot.engines.batch.submissions import (
     Place,
     Submission,
     Tasks,
@@ -26,6 +22,10 @@ from runslot.engines.slurm.submissions import (
     read_submissions,
     write_script,
 )
+from runslot.engines.batch.task import Seen, Task, how_it_ended
+from runslot.engines.events import Observer, Said
+from runslot.engines.open_experiment import OpenExperiment
+from runslot.engines.protocol import Handle, Placed, Taken, UnderWay
 from runslot.errors import RunslotError
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir, write_json
@@ -52,11 +52,39 @@ class _Watch:
         return self.place.submission.number, self.place.task
 
 
-class SlurmLauncher:
-    """Hands runs to Slurm, and watches them for as long as it is asked to."""
+class Writer(Protocol):
+    """Writes the scripts of one experiment."""
+
+    @property
+    def runs_per_job(self) -> int:
+        """How many runs a task does, at most."""
+
+    @property
+    def array_size(self) -> int:
+        """How many tasks an array may have."""
+
+    @property
+    def script_only(self) -> bool:
+        """Whether scripts are written, and nothing is submitted."""
+
+    def script(self, submission: Submission) -> str:
+        """Return the text of a submission's script."""
+
+    def to_type(self, submission: Submission) -> str:
+        """Return the command that submits it, for people."""
+
+    def trial(self) -> str:
+        """Return a script that asks for the same, to be tried and not to be submitted."""
+
+    def said(self) -> str:
+        """Return what a task asks for, in one line."""
+
+
+class BatchLauncher:
+    """Hands runs to a batch system, and watches them for as long as it is asked to."""
 
     def __init__(
-        self, experiment: OpenExperiment, cluster: Cluster, site: Site, writer: Writer, observer: Observer
+        self, experiment: OpenExperiment, cluster: BatchCluster, site: Site, writer: Writer, observer: Observer
     ) -> None:
         self._experiment = experiment
         self._cluster = cluster
@@ -77,10 +105,10 @@ class SlurmLauncher:
         """Where earlier launchers put runs, by run id."""
         self._runs: dict[str, Run] = {}
 
-    # ---- slots: the queue is Slurm's ---------------------------------------------------------------------------------
+    # ---- slots: the queue is the system's ---------------------------------------------------------------------------
 
     def slots(self) -> Sequence[Slot] | None:
-        """Return None: Slurm decides what runs when and where."""
+        """Return None: the system decides what runs when and where."""
         return None
 
     def reserve(self, slot: Slot, experiment: str, run: str) -> Taken | None:
@@ -94,7 +122,7 @@ class SlurmLauncher:
     # ---- handing over ------------------------------------------------------------------------------------------------
 
     def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken | Outcome]:
-        """Submit the runs, as one array where it is large enough; `SlurmError` where Slurm takes not even the first."""
+        """Submit the runs, as one array where it is large enough; `BatchError` where not even the first is taken."""
         if not runs:
             return []
         self._withdraw({placed.run.id for placed in runs})
@@ -121,8 +149,9 @@ class SlurmLauncher:
         return handle
 
     def _submit(self, tasks: Tasks) -> Submission:
-        """Submit one array; what it consists of is on disk before Slurm hears of it."""
-        submission = add_submission(self._experiment.directory, self._experiment.file.name, tasks)
+        """Submit one array; what it consists of is on disk before the system hears of it."""
+        job_name = self._cluster.job_name(self._experiment.file.name)
+        submission = add_submission(self._experiment.directory, self._cluster.word, job_name, tasks)
         write_script(submission, self._writer.script(submission))
         try:
             self._site.send([submission.path])
@@ -139,7 +168,7 @@ class SlurmLauncher:
         """Make sure that no earlier submission, whose end was not noted, does these runs as well."""
         open_ones = [
             submission
-            for submission in read_submissions(self._experiment.directory)
+            for submission in read_submissions(self._experiment.directory, self._cluster.word)
             if submission.job is None
             and not submission.withdrawn
             and runs & {r for t in submission.tasks for r, _ in t}
@@ -147,17 +176,17 @@ class SlurmLauncher:
         if not open_ones:
             return
         self._site.touch([submission.withdrawal for submission in open_ones])
-        # Slurm may have taken it at the last moment: what has started since then ends, and is started anew.
-        job_names = [submission.job_name for submission in open_ones]
-        late = {task.job for task in self._cluster.queue(job_names)}
-        self._cluster.cancel(sorted(late), job_names)
+        # It may have been taken at the last moment: what has started since then ends, and is started anew.
+        jobs: dict[str, str | None] = {submission.job_name: None for submission in open_ones}
+        late = {task.job for task in self._cluster.queue(jobs)}
+        self._cluster.cancel(dict.fromkeys(sorted(late), ()), jobs)
 
     # ---- what an earlier launcher handed over ------------------------------------------------------------------------
 
     def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
         """Watch a run that was handed over; None where no submission has it."""
         if not self._known:
-            self._known = places(read_submissions(self._experiment.directory))
+            self._known = places(read_submissions(self._experiment.directory, self._cluster.word))
         place = self._known.get(run.id)
         if place is None:
             return None
@@ -169,7 +198,7 @@ class SlurmLauncher:
         return handle
 
     def _found_by_name(self, place: Place) -> Place:
-        """Note the job that Slurm has under a submission's name, where the launcher was killed before it could."""
+        """Note the job that the system has under a submission's name, where the launcher was killed before it could."""
         if not self._look.at:
             self._look = look(self._experiment.directory, self._cluster, list(self._known.values()), 0.0)
         job = self._look.job(place.submission)
@@ -204,7 +233,8 @@ class SlurmLauncher:
         gone = self._look.gone(watch.place)
         unsubmitted = watch.stopped and watch.place.submission.job is None and task is None
         barred = watch.stopped and task is not None and task.waits and self._look.at > watch.stopped_at > 0
-        return how_it_ended(replace(seen, gone=gone or unsubmitted, stopped=watch.stopped, barred=barred))
+        title = self._cluster.title
+        return how_it_ended(replace(seen, gone=gone or unsubmitted, stopped=watch.stopped, barred=barred, system=title))
 
     def _conclude(self, handle: Handle, outcome: Outcome) -> None:
         """Leave the outcome in the run's directory, and watch it no longer."""
@@ -212,7 +242,7 @@ class SlurmLauncher:
         settle(handle.run_dir, outcome)
 
     def _begin_look(self, period: float, new: bool = False) -> None:
-        """Ask Slurm in a thread, so that a slow controller keeps nobody waiting."""
+        """Ask the system in a thread, so that a slow controller keeps nobody waiting."""
         if self._looking is not None and self._looking.is_alive():
             self._again = self._again or new
             return
@@ -220,7 +250,7 @@ class SlurmLauncher:
             return
         self._looked = time.monotonic()
         self._looking = threading.Thread(
-            target=self._ask, args=(time.time() - (0.0 if new else POLITE - 1),), name="squeue", daemon=True
+            target=self._ask, args=(time.time() - (0.0 if new else POLITE - 1),), name="queue", daemon=True
         )
         self._looking.start()
 
@@ -245,7 +275,7 @@ class SlurmLauncher:
     # ---- stopping ----------------------------------------------------------------------------------------------------
 
     def stop(self, handles: Collection[Handle], kill: bool = False) -> None:
-        """Cancel tasks whose runs are all to stop; of other tasks ask the workers. Slurm is asked at once what came."""
+        """Cancel tasks whose runs are all to stop; of other tasks ask the workers, and ask at once what came."""
         asked = [self._watched[handle] for handle in handles if handle in self._watched]
         for watch in asked:
             watch.stopped = True
@@ -280,9 +310,9 @@ class SlurmLauncher:
             job = self._look.job(place.submission)
             if job is not None:
                 by_job.setdefault(job, []).append(place.task)
-        names = [f"{job}_[{write_indices(indices)}]" for job, indices in by_job.items()]
+        jobs = {place.submission.job_name: place.submission.job for place in tasks.values()}
         try:
-            self._cluster.cancel(names, {place.submission.job_name for place in tasks.values()}, kill)
+            self._cluster.cancel(by_job, jobs, kill)
         except RunslotError as error:
             self._say(str(error))
 
@@ -297,7 +327,7 @@ class SlurmLauncher:
     # ---- waiting -----------------------------------------------------------------------------------------------------
 
     def wait(self, timeout: float | None) -> None:
-        """Return when Slurm has said something, on `wake`, or after `timeout` seconds."""
+        """Return when the system has said something, on `wake`, or after `timeout` seconds."""
         self._bell.wait(_FILES if timeout is None else min(timeout, _FILES))
         self._bell.clear()
 
@@ -306,7 +336,7 @@ class SlurmLauncher:
         self._bell.set()
 
     def close(self) -> None:
-        """Leave the runs to Slurm."""
+        """Leave the runs to the system."""
         if self._looking is not None:
             self._looking.join(timeout=1.0)
         self._cluster.close()
@@ -327,7 +357,7 @@ def settle(run_dir: RunDir, outcome: Outcome) -> None:
 
 
 def seen_of(place: Place, run_dir: RunDir, task: Task | None, attempt: int, retries: int, gone: bool = False) -> Seen:
-    """Return what is known of a run in a task: from its directory, and from Slurm."""
+    """Return what is known of a run in a task: from its directory, and from its system."""
     record = run_dir.read_attempt()  # before the outcome: one that is newer is then seen as well
     outcome = run_dir.read_outcome()
     over = gone or (task is not None and task.over)

@@ -1,4 +1,4 @@
-"""How an experiment stands, by its files and by Slurm together; nobody has to be watching."""
+"""How an experiment stands, by its files and by its batch system together; nobody has to be watching."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runslot.engines.slurm.launcher import seen_of, settle
-from runslot.engines.slurm.queue import how_it_ended
-from runslot.engines.slurm.states import POLITE, Look, look, read_look
-from runslot.engines.slurm.submissions import Place, places, read_submissions
+from runslot.engines.batch.launcher import seen_of, settle
+from runslot.engines.batch.queue import POLITE, Look, look, read_look
+from runslot.engines.batch.submissions import Place, places, read_submissions
+from runslot.engines.batch.task import how_it_ended, task_name
 from runslot.errors import RunslotError
 from runslot.experiment.processes import is_alive, keeper_of
 from runslot.experiment.status import ExperimentStatus, RunStatus
 
 if TYPE_CHECKING:
-    from runslot.engines.slurm.config import Slurm
+    from runslot.engines.batch.config import BatchConfig
 
 
-def refreshed_by(configured: Slurm, status: ExperimentStatus) -> ExperimentStatus:
-    """Return the status as files and queue tell it; where Slurm cannot be asked, by its last answer."""
-    known = places(read_submissions(status.directory))
-    before = read_look(status.directory)
+def refreshed_by(config: BatchConfig, status: ExperimentStatus) -> ExperimentStatus:
+    """Return the status as files and queue tell it; where that cannot be asked, by its last answer."""
+    known = places(read_submissions(status.directory, config.system))
+    before = read_look(status.directory, config.system)
     open_runs = {each.run.id for each in status.runs if _is_open(each, known.get(each.run.id), before)}
     killed = {each.run.id for each in status.runs if _was_killed(each) and each.run.id in known}
     if not open_runs and not killed:
         return status
     handed = {run: known[run] for run in open_runs if run in known}
-    found = _look(configured, status, handed, before) if open_runs else before
+    found = _look(config, status, handed, before) if open_runs else before
     runs = tuple(
-        _stands(status, each, known.get(each.run.id), found) if each.run.id in open_runs | killed else each
+        _stands(config, status, each, known.get(each.run.id), found) if each.run.id in open_runs | killed else each
         for each in status.runs
     )
     counts: Counter[str] = Counter(each.state for each in runs)
@@ -39,7 +39,7 @@ def refreshed_by(configured: Slurm, status: ExperimentStatus) -> ExperimentStatu
 
 
 def _is_open(each: RunStatus, place: Place | None, before: Look) -> bool:
-    """Tell whether Slurm may know better than the files how a run stands."""
+    """Tell whether the system may know better than the files how a run stands."""
     if each.state == "running":
         return True
     if each.state in {"queued", "succeeded"} or place is None or each.attempts < place.attempt:
@@ -52,17 +52,17 @@ def _is_open(each: RunStatus, place: Place | None, before: Look) -> bool:
 
 
 def _was_killed(each: RunStatus) -> bool:
-    """Tell whether Slurm may know why: for its job's memory."""
+    """Tell whether the system may know why: for its job's memory."""
     return each.state == "failed" and each.ended is not None and each.ended.get("signal") == signal.SIGKILL
 
 
-def _look(configured: Slurm, status: ExperimentStatus, handed: dict[str, Place], before: Look) -> Look:
+def _look(config: BatchConfig, status: ExperimentStatus, handed: dict[str, Place], before: Look) -> Look:
     try:
-        cluster = configured.cluster()
+        cluster = config.cluster()
         try:
             found = look(status.directory, cluster, list(handed.values()), time.time() - POLITE)
-            if configured.moves and found.at != before.at:
-                site = configured.site(status.directory, status.file, cluster)
+            if config.moves and found.at != before.at:
+                site = config.site(status.directory, status.file, cluster)
                 run_dirs = {each.run.id: status.directory.run_dir(each.run, status.file) for each in status.runs}
                 begun = [run for run, place in handed.items() if (t := found.task(place)) is None or not t.waits]
                 site.fetch([run_dirs[run] for run in begun], {place.submission.path for place in handed.values()})
@@ -70,10 +70,12 @@ def _look(configured: Slurm, status: ExperimentStatus, handed: dict[str, Place],
         finally:
             cluster.close()
     except RunslotError:
-        return read_look(status.directory)
+        return read_look(status.directory, config.system)
 
 
-def _stands(status: ExperimentStatus, each: RunStatus, place: Place | None, found: Look) -> RunStatus:
+def _stands(
+    config: BatchConfig, status: ExperimentStatus, each: RunStatus, place: Place | None, found: Look
+) -> RunStatus:
     run_dir = status.directory.run_dir(each.run, status.file)
     if place is None:  # noted by a launcher that was killed before it submitted anything
         if run_dir.read_attempt() is None and run_dir.read_outcome() is None and each.state == "running":
@@ -86,8 +88,9 @@ def _stands(status: ExperimentStatus, each: RunStatus, place: Place | None, foun
     retries = status.file.policy.retries
     attempt = max(1, place.attempt)
     stopped = place.submission.stopped(each.run.id).exists()
-    ended = how_it_ended(replace(seen_of(place, run_dir, task, attempt, retries, found.gone(place)), stopped=stopped))
-    name = f"{job}_{place.task}"
+    seen = seen_of(place, run_dir, task, attempt, retries, found.gone(place))
+    ended = how_it_ended(replace(seen, stopped=stopped, system=config.title))
+    name = task_name(job or "", place.task)
     if ended is not None:
         settle(run_dir, ended)
         return RunStatus(each.run, ended.kind, ended.attempt, ended.to_json(), each.started, each.slot)
@@ -101,7 +104,7 @@ def _stands(status: ExperimentStatus, each: RunStatus, place: Place | None, foun
 
 
 def _unsubmitted(each: RunStatus, place: Place) -> RunStatus:
-    """Return how a run stands whose script was written, and which Slurm does not have (yet)."""
+    """Return how a run stands whose script was written, and which the system does not have (yet)."""
     if each.name is not None:  # handed over as a script, for the user to submit
         return replace(each, state="queued", attempt=None)
     return RunStatus(each.run, "queued", max(0, place.attempt - 1))

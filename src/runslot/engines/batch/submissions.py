@@ -1,16 +1,17 @@
-"""What an experiment keeps of its submissions: `slurm/0001/`, one for each array, written before sbatch is called.
+"""What an experiment keeps of its submissions: `slurm/0001/`, one for each array, written before it is handed over.
 
-So that whatever is killed when, it can be found out which run went into which task, and whether Slurm has it.
+So that whatever is killed when, it can be found out which run went into which task, and whether the system has it.
+The directory is the batch system's word: `slurm`, `pbs`.
 """
 
 from __future__ import annotations
 
-import secrets
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runslot.engines.slurm.script import is_job_name, job_name
+from runslot.engines.batch.task import task_name
 from runslot.errors import RunslotError
 from runslot.experiment.files import read_json
 from runslot.experiment.rundir import ExperimentDir, write_atomically, write_json
@@ -19,25 +20,36 @@ from runslot.experiment.shape import FORMAT
 Tasks = Sequence[Sequence[tuple[str, int]]]
 """By task: the runs that it does, by their ids, and the attempt that was asked for of each."""
 
-_PLACE = "slurm"
 _TASKS = "tasks.json"
 _JOB = "job.json"
 _WITHDRAWN = "withdrawn"
 _SCRIPT = "script.sh"
 _STOPPED = "stopped"
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def job_name(experiment: str, token: str, longest: int = 40) -> str:
+    """Return a name that people recognise and that no other job has, since `token` is in it."""
+    return f"{_NO_NAME.sub('_', experiment)[:longest]}-{token}"
+
+
+def is_job_name(name: object) -> bool:
+    """Tell whether this is a name as `job_name` gives them."""
+    start, _, token = str(name).rpartition("-")
+    return not _NO_NAME.search(start) and re.fullmatch("[0-9a-f]{8}", token) is not None
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One array, which may have been handed to Slurm."""
+    """One array, which may have been handed over."""
 
     path: Path
     job_name: str
     tasks: Tasks
     job: str | None = None
-    """Slurm's id for it; None where sbatch was not called, or its answer not noted."""
+    """The system's id for it; None where it was not handed over, or the answer not noted."""
     withdrawn: bool = False
-    """Its tasks will do nothing, should Slurm have them after all."""
+    """Its tasks will do nothing, should the system have them after all."""
 
     @property
     def number(self) -> str:
@@ -45,13 +57,18 @@ class Submission:
         return self.path.name
 
     @property
+    def system(self) -> str:
+        """The batch system's word."""
+        return self.path.parent.name
+
+    @property
     def directory(self) -> str:
         """Where it lies, relative to the experiment."""
-        return f"{_PLACE}/{self.number}"
+        return f"{self.system}/{self.number}"
 
     @property
     def script(self) -> Path:
-        """What sbatch reads."""
+        """What is submitted."""
         return self.path / _SCRIPT
 
     def log(self, task: int) -> Path:
@@ -60,7 +77,7 @@ class Submission:
 
     def worker(self, task: int) -> str:
         """Return the name of the worker that a task is, under which it takes requests."""
-        return f"slurm-{self.number}-{task}"
+        return f"{self.system}-{self.number}-{task}"
 
     def stopped(self, run_id: str) -> Path:
         """The file that says that a run of it is not to be started, or started again."""
@@ -77,7 +94,7 @@ class Submission:
         return self.path / _TASKS
 
     def with_job(self, job: str) -> Submission:
-        """Note the id that Slurm gave, and return the submission with it."""
+        """Note the id that the system gave, and return the submission with it."""
         write_json(self.path / _JOB, {"format": FORMAT, "job": job})
         return replace(self, job=job)
 
@@ -100,19 +117,19 @@ class Place:
 
     @property
     def name(self) -> str:
-        """What the journal calls it: `12345_7`, or before Slurm has it `0001_7`."""
-        return f"{self.submission.job or self.submission.number}_{self.task}"
+        """What the journal calls it: `12345_7`, or before the system has it `0001_7`."""
+        return task_name(self.submission.job or self.submission.number, self.task)
 
 
-def add_submission(experiment: ExperimentDir, name: str, tasks: Tasks) -> Submission:
+def add_submission(experiment: ExperimentDir, system: str, job_name: str, tasks: Tasks) -> Submission:
     """Record an array that is about to be submitted; its script comes next."""
-    place = experiment.path / _PLACE
+    place = experiment.path / system
     place.mkdir(exist_ok=True)
     number = 1 + max((int(each.name) for each in place.iterdir() if each.name.isdigit()), default=0)
     path = place / f"{number:04}"
     path.mkdir()
     (path / _STOPPED).mkdir()
-    submission = Submission(path, job_name(name, secrets.token_hex(4)), tasks)
+    submission = Submission(path, job_name, tasks)
     content = {"format": FORMAT, "job_name": submission.job_name, "tasks": [list(map(list, task)) for task in tasks]}
     write_json(path / _TASKS, content)
     return submission
@@ -136,14 +153,14 @@ def read_submission(path: Path) -> Submission | None:
     return Submission(path, value["job_name"], tasks, job.get("job"), withdrawn)
 
 
-def submission_of(experiment: ExperimentDir, number: str) -> Submission | None:
+def submission_of(experiment: ExperimentDir, system: str, number: str) -> Submission | None:
     """Return a submission by its number, `0001`."""
-    return read_submission(experiment.path / _PLACE / number)
+    return read_submission(experiment.path / system / number)
 
 
-def read_submissions(experiment: ExperimentDir) -> list[Submission]:
+def read_submissions(experiment: ExperimentDir, system: str) -> list[Submission]:
     """Return all submissions, the oldest first."""
-    place = experiment.path / _PLACE
+    place = experiment.path / system
     if not place.is_dir():
         return []
     found = (read_submission(path) for path in sorted(place.iterdir()) if path.name.isdigit())
@@ -161,9 +178,9 @@ def places(submissions: Iterable[Submission]) -> dict[str, Place]:
     }
 
 
-def queue_file(experiment: ExperimentDir) -> Path:
-    """Where the last answer of Slurm is kept, so that all who look at an experiment ask but once."""
-    return experiment.path / _PLACE / "queue.json"
+def queue_file(experiment: ExperimentDir, system: str) -> Path:
+    """Where the system's last answer is kept, so that all who look at an experiment ask but once."""
+    return experiment.path / system / "queue.json"
 
 
 def in_batches(runs: Sequence[tuple[str, int]], runs_per_job: int, most_tasks: int) -> list[Tasks]:

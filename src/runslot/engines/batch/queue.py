@@ -1,4 +1,4 @@
-"""Asking Slurm how an experiment's tasks stand: one query for all of them, every ten seconds at most, whoever asks.
+"""What a batch system says of an experiment's tasks: one query for all, every ten seconds at most, whoever asks.
 
 The last answer is kept in the experiment's directory, so that a launcher, `runslot status` and the page share it.
 """
@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from runslot.engines.slurm.cluster import Cluster
-from runslot.engines.slurm.queue import Task
-from runslot.engines.slurm.submissions import Place, Submission, queue_file
+from runslot.engines.batch.cluster import BatchCluster
+from runslot.engines.batch.submissions import Place, Submission, queue_file
+from runslot.engines.batch.task import Task
 from runslot.errors import RunslotError
 from runslot.experiment.files import open_to_append, read_json
 from runslot.experiment.rundir import ExperimentDir, write_json
@@ -33,48 +33,48 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True)
 class Look:
-    """What Slurm said, and when."""
+    """What the system said, and when."""
 
     at: float = 0.0
     tasks: Mapping[Key, Task] = field(default_factory=dict)
     absent: Mapping[Key, float] = field(default_factory=dict)
-    """Since when Slurm has known nothing of a task that was handed to it; Unix time."""
+    """Since when it has known nothing of a task that was handed to it; Unix time."""
     asked: frozenset[str] = frozenset()
     """The names of the jobs that were asked for."""
 
     def task(self, place: Place) -> Task | None:
-        """Return the task of a place, where Slurm knows it."""
+        """Return the task of a place, where the system knows it."""
         return self.tasks.get((place.submission.job_name, place.task))
 
     def gone(self, place: Place) -> bool:
-        """Tell whether Slurm was asked often enough to be sure that it knows nothing of a task."""
+        """Tell whether the system was asked often enough to be sure that it knows nothing of a task."""
         since = self.absent.get((place.submission.job_name, place.task))
         return since is not None and self.at - since >= POLITE
 
     def job(self, submission: Submission) -> str | None:
-        """Return the id of a submission's job, where Slurm knows it by its name."""
+        """Return the id of a submission's job, where the system knows it by its name."""
         found = (task.job for (name, _), task in self.tasks.items() if name == submission.job_name)
         return submission.job or next(found, None)
 
 
-def look(experiment: ExperimentDir, cluster: Cluster, open_places: Collection[Place], oldest: float) -> Look:
-    """Return what Slurm says of the tasks in `open_places`; an answer from `oldest` on (Unix time) is new enough.
+def look(experiment: ExperimentDir, cluster: BatchCluster, open_places: Collection[Place], oldest: float) -> Look:
+    """Return what the system says of the tasks in `open_places`; an answer from `oldest` on (Unix time) is new enough.
 
-    `SlurmError` where Slurm cannot be asked.
+    `BatchError` where it cannot be asked.
     """
     names = {place.submission.job_name for place in open_places}
-    with _turn(experiment) as mine:
-        before = read_look(experiment)
+    with _turn(experiment, cluster.word) as mine:
+        before = read_look(experiment, cluster.word)
         if (before.at >= oldest and names <= before.asked) or not mine:
             return before
         return _ask(experiment, cluster, open_places, names, before)
 
 
 @contextmanager
-def _turn(experiment: ExperimentDir) -> Iterator[bool]:
-    """Wait for whoever is asking Slurm at this moment, whose answer will do; false where that takes long."""
+def _turn(experiment: ExperimentDir, system: str) -> Iterator[bool]:
+    """Wait for whoever is asking at this moment, whose answer will do; false where that takes long."""
     try:
-        file = os.fdopen(open_to_append(queue_file(experiment).with_suffix(".lock")), "ab")
+        file = os.fdopen(open_to_append(queue_file(experiment, system).with_suffix(".lock")), "ab")
     except OSError:  # a disk that may only be read
         yield True
         return
@@ -96,11 +96,15 @@ def _turn(experiment: ExperimentDir) -> Iterator[bool]:
 
 
 def _ask(
-    experiment: ExperimentDir, cluster: Cluster, open_places: Collection[Place], names: Collection[str], before: Look
+    experiment: ExperimentDir,
+    cluster: BatchCluster,
+    open_places: Collection[Place],
+    names: Collection[str],
+    before: Look,
 ) -> Look:
     now = time.time()
-    now_known = cluster.queue(sorted(names)) if names else []
-    tasks = {key: task for key, task in before.tasks.items() if task.over}  # Slurm forgets, and they do not come back
+    now_known = cluster.queue({p.submission.job_name: p.submission.job for p in open_places}) if names else []
+    tasks = {key: task for key, task in before.tasks.items() if task.over}  # it forgets, and they do not come back
     tasks |= {(task.job_name, task.index): task for task in now_known}
     missing = [p for p in open_places if p.submission.job and (p.submission.job_name, p.task) not in tasks]
     if missing:
@@ -108,7 +112,7 @@ def _ask(
     absent = {key: since for key, since in before.absent.items() if key[0] not in names}
     absent |= {key: _since(before, key, place, now) for key, place in _by_key(missing) if key not in tasks}
     found = Look(now, tasks, absent, frozenset(names))
-    _keep(experiment, found)
+    _keep(experiment, cluster.word, found)
     return found
 
 
@@ -116,7 +120,7 @@ def _by_key(places: Iterable[Place]) -> Iterable[tuple[Key, Place]]:
     return (((place.submission.job_name, place.task), place) for place in places)
 
 
-def _remembered(cluster: Cluster, missing: Sequence[Place]) -> dict[Key, Task]:
+def _remembered(cluster: BatchCluster, missing: Sequence[Place]) -> dict[Key, Task]:
     """Return what the accounts say of tasks that the queue has forgotten; they lag behind in what is alive."""
     names = {place.submission.job: place.submission.job_name for place in missing}
     history = cluster.history(sorted(job for job in names if job))
@@ -134,10 +138,10 @@ def _since(before: Look, key: Key, place: Place, now: float) -> float:
     return now - _LONG_AGO if long_ago else now
 
 
-def read_look(experiment: ExperimentDir) -> Look:
+def read_look(experiment: ExperimentDir, system: str) -> Look:
     """Return the last answer, or an empty one."""
     try:
-        value = read_json(queue_file(experiment))
+        value = read_json(queue_file(experiment, system))
     except RunslotError:
         value = None
     if value is None:
@@ -147,7 +151,7 @@ def read_look(experiment: ExperimentDir) -> Look:
     return Look(value["at"], {(task.job_name, task.index): task for task in tasks}, absent, frozenset(value["asked"]))
 
 
-def _keep(experiment: ExperimentDir, found: Look) -> None:
+def _keep(experiment: ExperimentDir, system: str, found: Look) -> None:
     value = {
         "format": FORMAT,
         "at": found.at,
@@ -156,6 +160,6 @@ def _keep(experiment: ExperimentDir, found: Look) -> None:
         "tasks": [[t.job, t.index, t.state, t.job_name, t.node, t.reason] for t in found.tasks.values()],
     }
     try:
-        write_json(queue_file(experiment), value)
+        write_json(queue_file(experiment, system), value)
     except OSError:  # read-only, or full: the next one asks for itself
         pass

@@ -1,6 +1,6 @@
 """What each task of an array executes: `runslot.pyz task EXPERIMENT --submission N --task K`.
 
-It is the batch script's own process, so that Slurm's signals reach it; it does its runs as `runslot work` does, in
+It is the batch script's own process, so that the system's signals reach it; it does its runs as `runslot work` does, in
 slots of the job's allocation, and has itself requeued where its time ran out and its runs can continue.
 """
 
@@ -19,22 +19,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from runslot.engines.slurm.queue import read_time
-from runslot.engines.slurm.submissions import Submission, places, read_submissions, submission_of
+from runslot.engines.batch.submissions import Submission, places, read_submissions, submission_of
 from runslot.errors import NotFound
 from runslot.experiment.claim import is_claimed
 from runslot.experiment.processes import host_name
 from runslot.experiment.rundir import ExperimentDir, write_json
 from runslot.hardware.lockfile import DIRECTORY_VARIABLE
-from runslot.remote.slurm_allocation import Allocation
+from runslot.remote.batch_allocation import Allocation
+from runslot.remote.batch_job import SYSTEMS, BatchJob
 from runslot.remote.worker import UNFINISHED_STATUS, WorkItem, work
 
 _EARLY = 90
-"""Seconds beyond what was asked for by which Slurm's signal may be early, and some more for ending the runs."""
+"""Seconds beyond what was asked for by which the signal may be early, and some more for ending the runs."""
 _CLAIM = 120.0
 """Seconds for which a file system may keep the lock of a node that is gone."""
 _END = 60.0
-"""Seconds that Slurm has to end a task that has itself requeued."""
+"""Seconds that the system has to end a task that has itself requeued."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,7 +42,8 @@ def main(argv: Sequence[str]) -> int:
     asked = _parser().parse_args(argv)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream: the task's log
     directory = ExperimentDir(os.path.abspath(asked.experiment))  # noqa: PTH100  links stay as the user sees them
-    submission = submission_of(directory, asked.submission)
+    job = SYSTEMS[asked.system](os.environ)
+    submission = submission_of(directory, asked.system, asked.submission)
     if submission is None:
         raise NotFound(f"{directory.path} has no submission {asked.submission}")
     runs = _runs(directory, submission, asked.task)
@@ -51,21 +52,22 @@ def main(argv: Sequence[str]) -> int:
         return 0
     _wait_for_claims(directory, runs)
     with _own_locks(), _signals() as received:
-        status = work(directory, runs, submission.worker(asked.task), asked.moved, place=Allocation())
-    if status != UNFINISHED_STATUS or not _time_is_up(received, asked.ahead):
+        status = work(directory, runs, submission.worker(asked.task), asked.moved, place=Allocation(job=job))
+    if status != UNFINISHED_STATUS or not _time_is_up(job, received, asked.ahead):
         return status
     if directory.read().policy.resumable:
-        return _requeue(status)
+        return _requeue(job, status)
     _say_timed_out(directory, submission, runs)
     return 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="runslot task", description="Do the runs of one task of a Slurm array.")
+    parser = argparse.ArgumentParser(prog="runslot task", description="Do the runs of one task of a job array.")
     parser.add_argument("experiment", metavar="EXPERIMENT", help="a directory with an experiment.json")
     parser.add_argument("--submission", metavar="N", required=True, help="which array: a directory below slurm/")
+    parser.add_argument("--system", choices=SYSTEMS, default="slurm", help="which batch system: the directory above it")
     parser.add_argument("--task", type=int, metavar="K", required=True, help="which of its tasks, from 0")
-    parser.add_argument("--ahead", type=int, default=0, metavar="S", help="how early Slurm tells of the time limit")
+    parser.add_argument("--ahead", type=int, default=0, metavar="S", help="how early the time limit is told")
     parser.add_argument("--moved", action="store_true", help="the directory was brought here")
     return parser
 
@@ -74,7 +76,7 @@ def _runs(directory: ExperimentDir, submission: Submission, task: int) -> list[W
     """Return the runs of a task, less those that were stopped meanwhile, or put into another array."""
     if submission.withdrawn:
         return []
-    last = places(read_submissions(directory))
+    last = places(read_submissions(directory, submission.system))
     known = {run.id: run for run in directory.read_runs()}
     runs = [WorkItem(known[run], attempt) for run, attempt in submission.tasks[task]]
     own = [each for each in runs if last[each.run.id].submission.number == submission.number]
@@ -82,7 +84,7 @@ def _runs(directory: ExperimentDir, submission: Submission, task: int) -> list[W
 
 
 def _wait_for_claims(directory: ExperimentDir, runs: Sequence[WorkItem]) -> None:
-    """Wait until the locks of this task's last try are gone: Slurm ended it, but its node's may linger on the disk."""
+    """Wait until the locks of this task's last try are gone: it was ended, but its node's may linger on the disk."""
     file = directory.read()
     end = time.monotonic() + _CLAIM
     for each in runs:
@@ -94,7 +96,7 @@ def _wait_for_claims(directory: ExperimentDir, runs: Sequence[WorkItem]) -> None
 
 @contextmanager
 def _own_locks() -> Iterator[None]:
-    """Have locks of this job's own: its share of the node is Slurm's to divide, and nobody's to wait for."""
+    """Have locks of this job's own: its share of the node is the system's to divide, and nobody's to wait for."""
     locks = tempfile.mkdtemp(prefix="runslot-job-")
     before = os.environ.get(DIRECTORY_VARIABLE)
     os.environ[DIRECTORY_VARIABLE] = locks
@@ -129,38 +131,20 @@ def _signals() -> Iterator[bytearray]:
         said.close()
 
 
-def _time_is_up(received: bytearray, ahead: int) -> bool:
+def _time_is_up(job: BatchJob, received: bytearray, ahead: int) -> bool:
     """Tell whether the job's own time limit is why the runs were asked to end: not a cancellation, nor a preemption."""
     if signal.SIGUSR1 not in received:
         return False
-    left = _time_left()
+    left = job.time_left()
     if left is None:
         return signal.SIGTERM not in received
     return left <= ahead + _EARLY and (signal.SIGTERM not in received or left <= 0)
 
 
-def _time_left() -> float | None:
-    """Return the seconds that the job has left, as Slurm says; None where it does not."""
-    job = os.environ.get("SLURM_JOB_ID", "")
-    try:
-        done = subprocess.run(
-            ["squeue", "--noheader", f"--jobs={job}", "--format=%L"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    lines = done.stdout.split()
-    return read_time(lines[0]) if lines else None
-
-
-def _requeue(status: int) -> int:
-    """Have Slurm start this task again; it ends this process."""
-    job = os.environ.get("SLURM_JOB_ID", "")
+def _requeue(job: BatchJob, status: int) -> int:
+    """Have the system start this task again; it ends this process."""
     print("the time limit is near: the task is requeued, and its runs continue", flush=True)
-    done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
+    done = subprocess.run(job.requeue_command(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         print(f"it cannot be requeued ({done.stderr.strip()}); `runslot resume` continues the runs", file=sys.stderr)
         return status

@@ -1,0 +1,193 @@
+"""What the tables of all batch systems have in common, and how an experiment is opened on one."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from runslot.engines.batch.cluster import BatchCluster
+from runslot.engines.batch.launcher import BatchLauncher, Writer
+from runslot.engines.batch.site import LoginSite, SharedSite, Site
+from runslot.engines.events import Observer
+from runslot.engines.local.config import check_function, local_launcher
+from runslot.engines.open_experiment import OpenExperiment
+from runslot.engines.protocol import Engine, LauncherConfig
+from runslot.errors import InvalidInput
+from runslot.experiment.records import ExperimentFile
+from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.status import ExperimentStatus
+from runslot.hardware.resources import Resources
+from runslot.transport.ssh import Host, check_host_name
+from runslot.transport.zipapp import experiment_archive
+
+_AHEAD_S = 120
+"""Before a time limit, when runs are asked to end, where that is at most a quarter of the limit."""
+MOST_AHEAD_S = 65535
+"""What sbatch takes at most."""
+_BEYOND_GRACE_S = 30
+"""That ending takes beyond the grace of the runs."""
+
+
+@dataclass(frozen=True)
+class BatchConfig(LauncherConfig):
+    """A cluster that takes jobs through commands, here or on a login host."""
+
+    account: str | None = None
+    time: str | None = None
+    """The time limit of a task, as the system takes it: `4:00:00`."""
+    cpus: int | None = None
+    """CPUs of each run, as the system counts them; else the experiment's cores a run, else 1."""
+    mem: str | None = None
+    """Memory of a task, as the system takes it; else what the experiment says of each run."""
+    options: tuple[str, ...] = ()
+    """Further options of the command that submits."""
+    modules: tuple[str, ...] = ()
+    """Environment modules that each task loads."""
+    setup: tuple[str, ...] = ()
+    """Lines of shell before the runs, as `source ~/venv/bin/activate`."""
+    runs_per_job: int = 1
+    """Runs that share the allocation of one task, each in a slot of its own."""
+    at_a_time: int | None = None
+    """Tasks of an array that run at the same time, at most."""
+    ahead: int | None = None
+    """Seconds before the time limit at which runs are asked to end; else 120, a quarter of `time` at most."""
+    python: str | None = None
+    """The interpreter on the nodes; else the launching one, and `python3` with `login`."""
+    login: str | None = None
+    """A host, as ssh takes it, on which the system's commands are called; else this one."""
+    config: str | None = None
+    """Another ssh configuration file (`ssh -F`) for `login`."""
+    root: str = "~/.runslot"
+    """Where experiments lie on the login host, in a directory that the nodes share."""
+    script_only: bool = False
+    """Write the scripts and submit nothing."""
+
+    leaves = True
+    scripts = True
+    commands: ClassVar[type[BatchCluster]]
+    """The system's."""
+    usual_array_size: ClassVar[int]
+    """How many tasks an array has at most, where the system is not asked."""
+    line_keys: ClassVar[tuple[str, ...]] = ("account", "mem")
+    """Keys that stand in a line of the script."""
+
+    def __post_init__(self) -> None:
+        for key, least in (("runs_per_job", 1), ("at_a_time", 1), ("cpus", 1), ("ahead", 0)):
+            value = getattr(self, key)
+            if value is not None and not least <= value <= MOST_AHEAD_S:
+                raise InvalidInput(f"{key} is {value}, but it is from {least} to {MOST_AHEAD_S}")
+        for key in self.line_keys:
+            if re.search(r"[\x00-\x1f]", getattr(self, key) or ""):
+                raise InvalidInput(f"{key} has a line break, or another control character, in it")
+        if self.login is not None:
+            check_host_name(self.login)
+
+    @property
+    def title(self) -> str:
+        """The system's name, for people."""
+        return self.commands.title
+
+    @property
+    def system(self) -> str:
+        """The directory of its submissions."""
+        return self.commands.word
+
+    @property
+    def moves(self) -> bool:
+        """Whether the experiment is brought to a login host."""
+        return self.login is not None
+
+    @abstractmethod
+    def writer(self, experiment: OpenExperiment, site: Site, cluster: BatchCluster, array_size: int) -> Writer:
+        """Return what writes the experiment's scripts."""
+
+    def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
+        """Ask the system whether it would take such jobs, and return the engine; without `runs` nothing is asked."""
+        cluster = self.cluster(experiment)
+        try:
+            return self._open(experiment, runs, observer, cluster)
+        except BaseException:
+            cluster.close()
+            raise
+
+    def _open(self, experiment: OpenExperiment, runs: int, observer: Observer, cluster: BatchCluster) -> Engine:
+        site = self.site(experiment.directory, experiment.file, cluster)
+        submits = cluster.programs[0]
+        if not runs or (self.script_only and not cluster.has(submits)):
+            size = self.usual_array_size
+        elif not cluster.has(submits):
+            raise cluster.missing(submits)
+        else:
+            size = cluster.array_size()
+        writer = self.writer(experiment, site, cluster, size)
+        if runs:
+            if not self.script_only:
+                cluster.test(writer.trial())
+            self._check_function(experiment, observer)
+            self._bring(experiment, site)
+        launcher = BatchLauncher(experiment, cluster, site, writer, observer)
+        return Engine(launcher, writer.said())
+
+    def _check_function(self, experiment: OpenExperiment, observer: Observer) -> None:
+        if self.moves or experiment.file.container is not None:  # what the nodes have is not known here
+            return
+        launcher = local_launcher(experiment, (), observer)
+        try:
+            check_function(launcher, experiment)
+        finally:
+            launcher.close()
+
+    def _bring(self, experiment: OpenExperiment, site: Site) -> None:
+        directory = experiment.directory
+        archive = experiment_archive(directory)
+        code = [] if experiment.file.code is None else [directory.path / experiment.file.code["copy"]]
+        wanted = [directory.experiment_file, directory.runs_file, directory.function_pickle, directory.payloads]
+        site.send(path for path in (*wanted, archive, *code) if path.exists())
+
+    def cluster(self, experiment: OpenExperiment | None = None) -> BatchCluster:
+        """Return the cluster's commands."""
+        environment = None if experiment is None or not experiment.environment else experiment.environment
+        return self.commands(self.name, self.host(), environment)
+
+    def host(self) -> Host | None:
+        """Return the login host, where there is one."""
+        return None if self.login is None else Host(self.login, self.config)
+
+    def site(self, directory: ExperimentDir, file: ExperimentFile, cluster: BatchCluster) -> Site:
+        """Return where the cluster has an experiment."""
+        if cluster.host is None:
+            return SharedSite(directory)
+        return LoginSite(directory, file, cluster.host, self.root)
+
+    def python_for(self, experiment: OpenExperiment, site: Site) -> str:
+        """Return the interpreter that the tasks start."""
+        file = experiment.file
+        return self.python or ("python3" if site.moved else file.python if file.interpreter is None else sys.executable)
+
+    def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
+        """Return the status with what the system says: what waits in its queue, and what has ended silently."""
+        from runslot.engines.batch.status import refreshed_by
+
+        return refreshed_by(self, status)
+
+
+def cpus_of(given: int | None, resources: Resources, runs: int) -> int:
+    """Return how many CPUs a task of `runs` runs asks for; one for each run where nothing is said."""
+    return (given or resources.cpus or resources.cpus_per_worker) * runs
+
+
+def gpus_of(resources: Resources, runs: int) -> int:
+    """Return how many GPUs a task of `runs` runs asks for."""
+    return math.ceil((resources.gpus or 0) * runs / resources.runs_per_gpu)
+
+
+def ahead_of(given: int | None, limit: float | None, grace: float) -> int:
+    """Return how many seconds before the time limit (seconds; 0 is none) the tasks are told."""
+    if given is not None:
+        return given
+    wanted = min(max(_AHEAD_S, math.ceil(grace) + _BEYOND_GRACE_S), MOST_AHEAD_S)
+    return min(wanted, int(limit // 4)) if limit else wanted

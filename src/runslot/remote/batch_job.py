@@ -1,0 +1,76 @@
+"""What a task asks of its batch system: how much time is left, what it was given, to be started again."""
+
+from __future__ import annotations
+
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from runslot.engines.slurm.queue import read_time
+
+
+class BatchJob(ABC):
+    """The job that this process belongs to."""
+
+    number_variables: ClassVar[tuple[str, ...]]
+    """Of its environment: those that may have its id."""
+    cpu_variables: ClassVar[tuple[str, ...]]
+    """Those that may say how many CPUs of this node it has."""
+    gpu_variables: ClassVar[tuple[str, ...]]
+    """Those of which one is there where it was given GPUs."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+
+    @property
+    def id(self) -> str:
+        """Its id; empty where there is none."""
+        return next((self.environment[name] for name in self.number_variables if name in self.environment), "")
+
+    @property
+    def cpus(self) -> int | None:
+        """How many CPUs of this node it has; None where it does not say."""
+        values = (self.environment.get(name, "") for name in self.cpu_variables)
+        return next((int(value) for value in values if value.isdigit()), None)
+
+    @property
+    def has_gpus(self) -> bool:
+        """Whether it was given GPUs, or all of the node's are its own to choose from."""
+        return any(name in self.environment for name in self.gpu_variables)
+
+    @abstractmethod
+    def time_left(self) -> float | None:
+        """Return the seconds that it has left; None where that is not known."""
+
+    @abstractmethod
+    def requeue_command(self) -> list[str]:
+        """Return the command that starts this task again, and ends this process."""
+
+
+class SlurmJob(BatchJob):
+    """A task of Slurm."""
+
+    number_variables = ("SLURM_JOB_ID",)
+    cpu_variables = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
+    gpu_variables = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_GPUS_ON_NODE")
+
+    def time_left(self) -> float | None:
+        """Return the seconds that the job has left, as Slurm says; None where it does not."""
+        lines = _printed(["squeue", "--noheader", f"--jobs={self.id}", "--format=%L"]).split()
+        return read_time(lines[0]) if lines else None
+
+    def requeue_command(self) -> list[str]:
+        """Return the command that has Slurm start this task again."""
+        return ["scontrol", "requeue", self.id]
+
+
+def _printed(argv: Sequence[str]) -> str:
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+SYSTEMS: Mapping[str, type[BatchJob]] = {"slurm": SlurmJob}
+"""By the word of `--system`, which is the directory of its submissions."""
