@@ -452,3 +452,38 @@ def test_a_number_that_no_file_of_runslots_holds_costs_its_run_alone(
         printed = carry_out(capsys, command, str(root))
         assert "good" in printed
         assert "Traceback" not in printed
+
+
+_READERS = {
+    "experiment.json": ("status", "ls", "logs", "stop", "resume", "results", "plot --out f.png", "export --csv"),
+    "runs.jsonl": ("status", "ls", "logs", "stop", "resume", "results", "plot --out f.png", "export --csv"),
+    "journal.jsonl": ("status", "ls", "stop", "resume"),
+    "run_1/attempt.json": ("status", "resume --failed", "results", "plot --out f.png", "export --csv"),
+    "run_0/outcome.json": ("results", "plot --out f.png", "export --csv"),
+    "run_0/run.json": ("results", "plot --out f.png", "export --csv"),
+}
+"""By file the commands that read it."""
+_NEWER = "written by a newer runslot (format 99; this one reads 1): upgrade runslot"
+
+
+@pytest.mark.parametrize("name", _READERS)
+def test_what_a_newer_runslot_wrote_is_refused_by_name_of_its_format(
+    name: str, sound: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in _READERS[name]:
+        shutil.copytree(sound / "bad", tmp_path / "bad", symlinks=True)
+        experiment = next((tmp_path / "bad").glob("2*"))
+        (experiment / "run_2" / "progress.csv").write_text("loss\n2\n1\n")
+        file = experiment / name
+        text = re.sub(r'"format": ?1\b', '"format": 99', file.read_text())
+        assert '"format": 99' in text
+        file.unlink()  # one inode may have two names
+        file.write_text(text)
+        word, *options = command.split()
+        status = main([word, *options, str(experiment / "run_0" if word == "logs" else experiment)])
+        output = "".join(capsys.readouterr())
+        assert _NEWER in " ".join(output.split()), (command, output)
+        assert "Traceback" not in output
+        assert status in {0, 1, 2}
+        shutil.rmtree(tmp_path / "bad")

@@ -129,6 +129,8 @@ def plot(
     read = load(places_of(paths), path=path or choices.path or None, log=globs)
     if not read.metrics and read.problems:
         raise InvalidInput(f"there is nothing to draw; not read: {read.problems[0]}")
+    for problem in read.problems:
+        typer.echo(f"not read: {problem}", err=True)
     figure = paper_figure(read, choices, out.stem, suffix, paper=Paper(width, height, font, line=line))
     for name, content in figure.files.items():
         if data or name == f"{out.stem}.{suffix}":

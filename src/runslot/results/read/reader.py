@@ -122,6 +122,7 @@ class Reader:
         unread = survey.unread + [each for entry in entries.values() for each in entry.unread]
         ids = {entry.description.id for entry in entries.values() if entry.description.id}
         waiting = self._waiting.count(survey.lists, ids)
+        problems += self._waiting.problems()
         segments = dict(self._state.segments)
         return Results.of(self.roots, list(entries.values()), segments, problems, waiting, unread)
 
