@@ -26,7 +26,7 @@ def nothing(variant: dict) -> None:
 def test_the_pages_controls_that_stand_for_viskits_are_there(page: str) -> None:
     said = set(re.findall(r"\*([A-Z][^*]+)\*", (DOCS / page).read_text().partition("| Viskit |")[2]))
     said &= CONTROLS if page == "launchkit.md" else {"Groups by", "Figures by", "Metrics"}
-    labels = (Path(door.__file__).parents[1] / "view" / "controls.py").read_text()
+    labels = (Path(door.__file__).parents[1] / "view" / "web" / "controls.py").read_text()
     assert all(f'"{label}"' in labels for label in said | CONTROLS)
 
 

@@ -22,8 +22,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from runslot.results.formats.printed_line import Columns, LineReader, Row, is_counter, number_of
 
-MOST_BYTES = 16 << 20
-"""Of the end of a console that are read: half a million lines, some five seconds."""
 MOST_IN_LINE = 4000
 """Characters of a line that are looked at."""
 MOST_DRAWN = 1000

@@ -20,14 +20,14 @@ from runslot.experiment.metrics import AUTO, NONE, is_file, is_pattern, metric_p
 from runslot.experiment.rundir import RunDir
 from runslot.results.formats.csv_dialect import frame_of
 from runslot.results.formats.files import open_regular
-from runslot.results.formats.printed_rows import MOST_BYTES, printed_rows
-from runslot.results.formats.wandb_offline import read_history
 from runslot.results.problems import Problem, Unread
 from runslot.results.read.layouts import CONSOLE, TRAINER, WANDB_SUFFIX, natural
 from runslot.variants.config import flatten
 
 _RUNS_KEPT = 1 << 14
 """What their `run.json` says: a page that looks again and again reads it once."""
+_CONSOLE_LIMIT_BYTES = 16 << 20
+"""Of the end of a console that are read: half a million lines, some five seconds."""
 
 _PLACES = (
     f"wandb/*run-*/*{WANDB_SUFFIX}",
@@ -66,6 +66,8 @@ def read_script_log(run: str, log: str, problems: list[Problem], unread: list[Un
     path = f"{run}/{log}"
     try:
         if log.endswith(WANDB_SUFFIX):
+            from runslot.results.formats.wandb_offline import read_history  # few runs have such a file
+
             rows = read_history(path)
         elif log.endswith(TRAINER):
             rows = _trainer_rows(Path(path).read_text(encoding="utf-8"))
@@ -82,13 +84,15 @@ def read_script_log(run: str, log: str, problems: list[Problem], unread: list[Un
 
 def _console_rows(run: str, path: str, unread: list[Unread]) -> list[dict[str, float]]:
     with os.fdopen(open_regular(path), "rb") as file:
-        before = max(0, file.seek(0, 2) - MOST_BYTES)
+        before = max(0, file.seek(0, 2) - _CONSOLE_LIMIT_BYTES)
         file.seek(before)
         text = file.read().decode("utf-8", "replace")
     if before:
-        unread.append(Unread(path, f"its last {MOST_BYTES >> 20} MB alone are looked through for metrics"))
+        unread.append(Unread(path, f"its last {_CONSOLE_LIMIT_BYTES >> 20} MB alone are looked through for metrics"))
     if not text:
         return []
+    from runslot.results.formats.printed_rows import printed_rows  # its patterns take milliseconds
+
     metrics, variant = _asked_of(run)
     return printed_rows(text, metric_pattern(metrics) if is_pattern(metrics) else None, variant)
 
