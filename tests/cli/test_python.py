@@ -72,6 +72,29 @@ def printed(root: Path, name: str) -> list[dict[str, Any]]:
     return [json.loads(file.read_text()) for file in sorted((root / name / "latest").glob("**/console.log"))]
 
 
+@pytest.mark.parametrize("target", [["show.py:show"], ["--", "python", "show.py"]])
+def test_what_is_recorded_as_installed_is_of_the_runs_python(
+    runslot: Any, environment: Path, target: list[str]
+) -> None:
+    packages = next(environment.glob("lib/python3*/site-packages"))
+    (packages / "theirs-1.5.dist-info").mkdir(exist_ok=True)
+    (packages / "theirs-1.5.dist-info" / "METADATA").write_text("Name: theirs\nVersion: 1.5\n")
+    runslot("run", "--python", str(environment), "--name", "x", *target)
+    recorded = json.loads((runslot.root / "x" / "latest" / "provenance" / "environment.json").read_text())
+    assert recorded["executable"] == f"{environment}/bin/python"
+    assert (recorded["python"], recorded["packages"]) == (sys.version.split()[0], {"theirs": "1.5"})
+
+
+def test_the_python_that_a_command_finds_on_path_is_the_one_that_is_recorded(
+    runslot: Any, environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{environment}/bin:{os.environ['PATH']}")
+    runslot("run", "--name", "x", "--", "python", "-c", "pass")
+    recorded = json.loads((runslot.root / "x" / "latest" / "provenance" / "environment.json").read_text())
+    assert recorded["executable"] == f"{environment}/bin/python"
+    assert "pytest" not in recorded["packages"]
+
+
 @pytest.mark.parametrize("start", ["warm", "cold"])
 def test_a_function_runs_in_a_python_that_has_no_runslot(runslot: Any, environment: Path, start: str) -> None:
     said = runslot("run", "show.py:show", "--grid", "lr=1,2", "--python", str(environment), "--start", start).stdout

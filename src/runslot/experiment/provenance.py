@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from runslot.experiment.processes import host_name
 from runslot.experiment.rundir import ExperimentDir, RunDir, write_atomically, write_json
@@ -22,6 +23,15 @@ _PATIENCE = 20.0
 
 _TOLD = ("CONDA_DEFAULT_ENV", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTHONPATH", "SLURM_JOB_ID", "VIRTUAL_ENV")
 """Environment variables that say how code was run; no others are recorded, since they may hold secrets."""
+
+
+class Python(NamedTuple):
+    """An interpreter, of which it is recorded what is installed."""
+
+    executable: str
+    version: str
+    path: tuple[str, ...]
+    """Its `sys.path`."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +70,13 @@ def read_git(directory: Path) -> GitInfo | None:
     )
 
 
-def write_provenance(experiment: ExperimentDir, code: Path, script: str, origin: str = "") -> None:
+def write_provenance(
+    experiment: ExperimentDir, code: Path, script: str, origin: str = "", python: Python | None = None
+) -> None:
     """Write what the launch stands on; `code` is the directory of the script or function.
 
-    `origin` is the repository, as `URL@REF`, that it is a clone of, where the user named one.
+    `origin` is the repository, as `URL@REF`, that it is a clone of, where the user named one; `python` is the
+    interpreter of the runs, where it is not this one.
     """
     directory = experiment.provenance
     directory.mkdir(exist_ok=True)
@@ -76,7 +89,10 @@ def write_provenance(experiment: ExperimentDir, code: Path, script: str, origin:
             if patch:
                 write_atomically(directory / f"{git.file_name}{suffix}", patch + "\n")
     write_atomically(RunDir(directory).script_name, script)
-    write_json(RunDir(directory).environment, _environment(git, sys.argv, origin))
+    write_json(
+        RunDir(directory).environment,
+        _environment(git, sys.argv, origin, python or Python(sys.executable, sys.version, tuple(sys.path))),
+    )
 
 
 def link_provenance(experiment: ExperimentDir, run_dir: RunDir) -> None:
@@ -95,13 +111,13 @@ def link_provenance(experiment: ExperimentDir, run_dir: RunDir) -> None:
             write_atomically(target, entry.read_bytes())
 
 
-def _environment(git: GitInfo | None, argv: Sequence[str], origin: str) -> dict[str, object]:
-    packages = dict(filter(None, map(_name_and_version, _installed())))
+def _environment(git: GitInfo | None, argv: Sequence[str], origin: str, python: Python) -> dict[str, object]:
+    packages = dict(filter(None, map(_name_and_version, _installed(python.path))))
     return {
         "format": 1,
         "command_line": _without_secrets(argv),
-        "python": sys.version,
-        "executable": sys.executable,
+        "python": python.version,
+        "executable": python.executable,
         "platform": _platform(),
         "host": host_name(),
         "user": _user(),
@@ -131,9 +147,9 @@ def _platform() -> str:
     return "-".join([*parts, "with", library.replace(" ", "")] if library else parts)
 
 
-def _installed() -> Iterator[Path]:
+def _installed(path: Sequence[str]) -> Iterator[Path]:
     """Yield the file that describes each installed package; `importlib.metadata` takes a tenth of a second for it."""
-    for entry in map(Path, dict.fromkeys(reversed(sys.path))):  # what is found first is written last, and counts
+    for entry in map(Path, dict.fromkeys(reversed(path))):  # what is found first is written last, and counts
         try:
             names = [found.name for found in os.scandir(entry) if found.name.endswith((".dist-info", ".egg-info"))]
         except OSError:  # an archive, or not there

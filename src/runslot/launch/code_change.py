@@ -13,6 +13,7 @@ from runslot.experiment.provenance import write_provenance
 from runslot.experiment.records import Command, ExperimentFile, Function
 from runslot.experiment.rundir import ExperimentDir, write_json
 from runslot.launch.function_pickle import digest_of_file, digest_of_module
+from runslot.launch.interpreter import python_of_runs
 from runslot.launch.plan import Plan
 
 
@@ -53,7 +54,8 @@ def settle_resume(directory: ExperimentDir, on_change: OnChange, observer: Obser
         lock.acquire()
         try:
             code = Path(now.script or file.cwd)
-            write_provenance(directory, code.parent if code.is_file() else code, now.script)
+            place = code.parent if code.is_file() else code
+            write_provenance(directory, place, now.script, python=python_of_runs(now))
             write_json(directory.experiment_file, now.to_json())
         finally:
             lock.release()

@@ -17,6 +17,7 @@ from runslot.experiment.records import Run
 from runslot.experiment.rundir import LATEST, ExperimentDir, write_atomically, write_json
 from runslot.experiment.shortage import shortage_of
 from runslot.launch.code_change import changes_between, what
+from runslot.launch.interpreter import python_of_runs
 from runslot.launch.plan import Plan
 from runslot.transport.code_snapshot import CodeSource, copy_source
 
@@ -81,10 +82,15 @@ def make_exclusively(parent: Path, name: str) -> Path:
             return directory
 
 
+def _write_provenance(experiment: ExperimentDir, plan: Plan) -> None:
+    origin = (plan.file.code or {}).get("origin", "")
+    write_provenance(experiment, plan.code, plan.script, origin, python_of_runs(plan.file))
+
+
 def write_plan(experiment: ExperimentDir, plan: Plan) -> None:
     """Write a new experiment's files; `experiment.json` comes last, so that a directory with it is complete."""
     _write_pickles(experiment, plan.pickles)
-    write_provenance(experiment, plan.code, plan.script, (plan.file.code or {}).get("origin", ""))
+    _write_provenance(experiment, plan)
     experiment.append_runs(plan.runs)
     os.close(open_to_append(experiment.journal_file))
     write_json(experiment.experiment_file, replace(plan.file, run_count=len(plan.runs)).to_json())
@@ -122,7 +128,7 @@ def widen(experiment: ExperimentDir, plan: Plan, widened: Widened) -> None:
     """Record the further runs and what changed; the caller holds the experiment's lock."""
     _write_pickles(experiment, plan.pickles)
     if widened.changes:
-        write_provenance(experiment, plan.code, plan.script, (plan.file.code or {}).get("origin", ""))
+        _write_provenance(experiment, plan)
     experiment.append_runs(widened.new)
     before = experiment.read()
     file = replace(plan.file, created=before.created, runs_root=before.runs_root, name=before.name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,14 +20,18 @@ from typing import Any
 
 from runslot.errors import InvalidInput, nearest
 from runslot.execute.activation import activated
+from runslot.experiment.provenance import Python
+from runslot.experiment.records import Command, ExperimentFile
 from runslot.experiment.settings import path_of
 
 LEAST_PYTHON = (3, 10)
 """What functions need, since runslot itself runs in their process; a command's Python may be any."""
 _START_TIMEOUT_S = 60.0
+_RECORD_TIMEOUT_S = 10.0
 _SYNC_TIMEOUT_S = 1800.0
 """For uv, which may download what a project needs."""
 
+_PYTHON_NAME = r"(python|pypy)[\d.]*"
 _PROBE = """
 import json, sys
 print("runslot " + json.dumps([list(sys.version_info[:3]), sys.executable, sys.prefix,
@@ -110,6 +115,32 @@ def look_at(python: str | os.PathLike[str]) -> Interpreter:
     elif not _is_same(Path(programs) / "python", executable):
         programs = ""  # as /usr/bin, where `python` is another one or none
     return Interpreter(executable, tuple(version), prefix, tuple(path), programs, variables)
+
+
+def python_of_runs(file: ExperimentFile) -> Python | None:
+    """Return the interpreter that runs start here, where it is another one than this; None, too, where none answers.
+
+    What a command starts is known where it begins with a Python's name; in an image, or on another machine, nothing is.
+    """
+    if file.container is not None or file.launcher is not None:
+        return None
+    executable: str | None = file.python
+    if isinstance(file.work, Command):
+        program = file.work.argv[0]
+        path = activated(os.environ, file.interpreter).get("PATH")
+        executable = shutil.which(program, path=path) if re.fullmatch(_PYTHON_NAME, Path(program).name) else None
+    if executable is None or _place_of(executable) == _place_of(sys.executable):
+        return None
+    try:
+        version, _, _, _, entries = _ask([executable, "-c", _PROBE], _RECORD_TIMEOUT_S, executable)
+    except InvalidInput:  # it is recorded, not needed
+        return None
+    return Python(executable, ".".join(map(str, version)), tuple(entries))
+
+
+def _place_of(executable: str) -> tuple[Path, Path]:
+    """Return what tells interpreters apart: those of several environments are links to one file."""
+    return Path(executable).parent.resolve(), Path(executable).resolve()
 
 
 def active_environment(environment: Mapping[str, str]) -> str | None:
