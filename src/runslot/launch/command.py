@@ -12,7 +12,7 @@ from pathlib import Path
 
 from runslot.errors import InvalidInput, nearest
 from runslot.experiment.placeholders import ALL_KEYS, NOT_PASSED, RESERVED, names_used
-from runslot.launch.shell import refuse_first
+from runslot.launch.shell import refuse_first, refuse_operators
 
 _PYTHON = r"python[\d.]*"
 _OTHER_NAMES = {"python": "python3", "python3": "python", "pip": "pip3"}
@@ -30,7 +30,7 @@ def check_command(argv: Sequence[str], keys: Iterable[str], cwd: Path | None, se
     for argument in argv:
         if re.search(NOT_PASSED, argument):
             raise InvalidInput(f"the argument {argument!r:.80} has characters that no program can be given")
-    if problem := refuse_first(argv):
+    if problem := refuse_first(argv) or refuse_operators(argv):
         raise InvalidInput(f"the command cannot start: {problem}")
     for reserved in RESERVED:
         if reserved in keys:

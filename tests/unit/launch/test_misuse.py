@@ -13,7 +13,7 @@ from runslot import Experiment, InvalidInput, Resources, RunslotError, grid, sam
 from runslot.engines.events import Said
 from runslot.errors import said_of_system
 from runslot.experiment.records import Function
-from runslot.launch.shell import note_operators, refuse_first, refuse_shell
+from runslot.launch.shell import note_operators, refuse_first, refuse_operators, refuse_shell
 from runslot.launch.signature import mistakable, takes_items
 
 
@@ -219,8 +219,42 @@ def test_what_a_shell_would_do_with_the_first_word_is_refused_with_what_does_it(
     assert "env MODE=off python s.py" in (refuse_first(["MODE=off", "python", "s.py"]) or "")
     assert "bash -c" in (refuse_first(["cd", "sub"]) or "")
     assert refuse_first(["python", "A=1"]) is None
-    assert note_operators(["python", "s.py", "|", "tee"])
     assert note_operators(["grep", "a|b", ">x"]) is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        (["python", "s.py", "--lr", "{lr}", "|", "tee", "log"], "bash -c 'python s.py --lr {lr} | tee log'"),
+        (["python", "s.py", ">", "out.txt"], "bash -c 'python s.py > out.txt'"),
+        (["python", "s.py", ">{run_dir}/out.txt"], "bash -c 'python s.py >{run_dir}/out.txt'"),
+        (["python", "s.py", "2>err.log"], "`2>err.log`"),
+        (["python", "s.py", ">>", "log", "2>&1"], "bash -c"),
+        (["python", "a.py", "&&", "python", "b.py", "two words"], "python a.py && python b.py '\"'\"'two words"),
+        (["python", "s.py", ";", "echo", "done"], "`;`"),
+        (["python", "s.py", "&"], "`&`"),
+        (["python", "s.py", "--sep", "|", "-d", ";"], None),
+        (["expr", "5", ">", "3"], None),
+        (["find", ".", "-name", "x", "-exec", "rm", "{{}}", ";"], None),
+        (["bash", "-c", "a | b", ">"], None),
+        (["srun", "bash", "-c", "python s.py", "|"], None),
+        (["python", "s.py", "a|b", "->", "=>", "<start>", ">>> x", "x > 3"], None),
+    ],
+)
+def test_operators_of_a_shell_as_arguments_are_refused_where_they_cannot_be_meant(argv, hint):
+    problem = refuse_operators(argv)
+    assert problem is None if hint is None else problem is not None and hint in problem
+
+
+@pytest.mark.parametrize("word", ["$HOME/data", "${SCRATCH}/x", "$(date)", "~/data", "|"])
+def test_an_argument_that_a_shell_would_have_read_is_said_to_be_passed_on(word):
+    assert repr(word) in (note_operators(["python", "s.py", "--out", word]) or "")
+    assert note_operators(["bash", "-c", f"python s.py {word}"]) is None
+
+
+@pytest.mark.parametrize("word", ["$", "5$", "a$b", "$lr", "~", "~x", "^a$"])
+def test_nothing_is_said_of_what_only_resembles_it(word):
+    assert note_operators(["python", "s.py", "--out", word]) is None
 
 
 def test_keys_that_no_argument_uses_are_said(tmp_path):
