@@ -96,3 +96,30 @@ def within(scored: pl.DataFrame, items: Sequence[str]) -> pl.Series:
         if brush.column in scored.columns:
             passing = passing & brush.passes(scored[brush.column])
     return passing
+
+
+def axis_marks(axis: dict[str, Any]) -> list[tuple[float, str]]:
+    """Return where values are written along an axis of parallel coordinates."""
+    if "values" not in axis:
+        low, high = axis["low"], axis["high"]
+        decades = range(math.floor(math.log10(low)) + 1, math.ceil(math.log10(high))) if axis.get("log") else ()
+        between = [10.0**power for power in decades if 1.3 * low < 10.0**power < high / 1.3]
+        return [(_place_on(axis, value), f"{value:.4g}") for value in (low, *between, high)]
+    values = axis["values"]
+    shown = list(enumerate(values)) if len(values) <= 24 else [(0, values[0]), (len(values) - 1, values[-1])]
+    return [((i + 0.5) / len(values), value) for i, value in shown]
+
+
+def _place_on(axis: dict[str, Any], value: float) -> float:
+    return Scale(axis["low"], axis["high"], log=bool(axis.get("log"))).place(value)
+
+
+def marked_parts(axis: dict[str, Any], brush: Brush) -> list[tuple[float, float]]:
+    """Return from where to where an axis is marked."""
+    if brush.values:
+        values = axis.get("values", [])
+        return [(i / len(values), (i + 1) / len(values)) for i, value in enumerate(values) if value in brush.values]
+    if "values" in axis or brush.low is None or brush.high is None:
+        return []
+    low, high = (_place_on(axis, limit) for limit in (brush.low, brush.high))
+    return [(max(low, -0.03), min(high, 1.03))]

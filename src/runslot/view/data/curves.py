@@ -18,6 +18,7 @@ from runslot.results.results import Results
 from runslot.view.data.alignment import last_values, plain_rows
 from runslot.view.data.choices import ROW, Choices
 from runslot.view.data.groups import Group, Groups, default_series, default_x, default_y, group
+from runslot.view.data.marks import drops
 from runslot.view.data.ranking import (
     Tally,
     account_of,
@@ -379,7 +380,7 @@ def _notes(view: _View, drawn: Sequence[_Metric], panels: Sequence[Panel]) -> tu
             "worst": ", and has the worst final value from there",
         }
         notes.append(f"×: a run diverged{ends[choices.diverged] if choices.band != 'runs' else ''}")
-    if any(_drops(curve) for panel in panels for curve in panel.curves):
+    if any(drops(curve.points["n"].to_list()) for panel in panels for curve in panel.curves):
         notes.append("○: runs end, the mean goes on over fewer")
     notes += _beyond_logarithms(panels, choices.log)
     notes += dict.fromkeys(note for part in drawn for note in part.accounting.notes())
@@ -408,7 +409,3 @@ def _beyond_logarithms(panels: Sequence[Panel], chosen: Sequence[str]) -> list[s
         if any((curve.points[_COLUMNS[axis]] <= 0).any() for curve in curves):
             notes.append(f"values of 0 and below are not on the logarithmic {axis} axis")
     return notes
-
-
-def _drops(curve: Curve) -> bool:
-    return bool((curve.points["n"].cast(pl.Int64).diff() < 0).any())

@@ -7,16 +7,15 @@ publishers take) and the size that it will have in print.
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from runslot.errors import InvalidInput, NotInstalled, extra_said
 from runslot.results.results import Results
+from runslot.view.data.brush import axis_marks
 from runslot.view.data.chart import Chart
 from runslot.view.data.choices import Choices
 from runslot.view.data.curves import Drawing, Panel, draw
@@ -24,13 +23,19 @@ from runslot.view.data.groups import choose
 from runslot.view.data.kinds import charts
 from runslot.view.data.palette import LINES, stroke
 from runslot.view.data.rows import Rows
-from runslot.view.paper import charts as drawing_charts
-from runslot.view.paper import curves as drawing
-from runslot.view.plotly.charts import axis_marks
+from runslot.view.paper import axes
+from runslot.view.paper.script import script_for
 
 FORMATS = ("pdf", "svg", "png")
-_LINES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+"""By Plotly's word for it: matplotlib's."""
 _MOST_COLUMNS = 3
+_NARROW_INCHES = 4
+"""A figure of one of two columns, which has one panel beside another nowhere."""
+_PANEL_INCHES = 3.2
+"""The most that a panel is high."""
+_CURVES_RATIO, _CHARTS_RATIO = 0.72, 0.62
+"""A panel's height as a part of its width."""
 
 
 @dataclass(frozen=True)
@@ -104,69 +109,104 @@ def paper_figure(
         else _charts(chosen, results, choices, paper)
     )
     files = {f"{name}.{kind}": draw_paper(table, settings, kind), f"{name}.csv": table.write_csv().encode()}
-    files[f"{name}.py"] = _script(name, kind, table, settings).encode()
+    files[f"{name}.py"] = script_for(name, kind, table, settings, _caption_key(kind)).encode()
     return PaperFigure(files, settings["caption"])
 
 
 def _curves(
     chosen: Results, results: Results, choices: Choices, paper: Paper, rows: Rows | None
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
-    drawn = draw(chosen, rows or Rows.of(results), choices, results)
-    if not any(panel.curves for panel in drawn.panels):
-        raise InvalidInput(f"there is nothing to draw: no run that counts has both metrics ({drawn.notes[0]})")
-    return data_table(drawn, choices.hide), _settings(drawn, choices, paper)
+    drawing = draw(chosen, rows or Rows.of(results), choices, results)
+    if not any(panel.curves for panel in drawing.panels):
+        raise InvalidInput(f"there is nothing to draw: no run that counts has both metrics ({drawing.notes[0]})")
+    columns = _columns_for(len(drawing.panels), paper, most=_MOST_COLUMNS)
+    labels = [group.label for group in drawing.groups if group.label not in choices.hide]
+    panels = [_curves_settings(panel, choices) for panel in drawing.panels]
+    height = -(-len(panels) // columns) * min(paper.width / columns * _CURVES_RATIO, _PANEL_INCHES)
+    table = data_table(drawing, choices.hide)
+    panels = panels[: 1 + max(table["panel"])]  # behind the last one there is nothing but hidden curves
+    return table, _settings(panels, columns, height, labels, drawing.notes, paper)
 
 
 def _charts(chosen: Results, results: Results, choices: Choices, paper: Paper) -> tuple[pl.DataFrame, dict[str, Any]]:
-    drawn = charts(chosen, choices, results)
-    full = [chart for chart in drawn.charts if chart.data.height]
+    view = charts(chosen, choices, results)
+    full = [chart for chart in view.charts if chart.data.height]
     if not full:
-        raise InvalidInput(f"there is nothing to draw: no run that counts has such a score ({drawn.notes[0]})")
+        raise InvalidInput(f"there is nothing to draw: no run that counts has such a score ({view.notes[0]})")
     parts = [
         chart.data.select(pl.lit(i).alias("panel"), pl.lit(chart.split).alias("split"), pl.all())
         for i, chart in enumerate(full)
     ]
     table = pl.concat(parts, how="vertical_relaxed")
     if "dash" in table.columns:
-        table = table.with_columns(pl.col("dash").replace_strict(_LINES))
-    columns = min(len(full), _MOST_COLUMNS if paper.width > 4 else 1)
-    if full[0].mark in {"bars", "points", "parallel", "heat"}:  # which need room for labels
-        columns = min(columns, 2 if paper.width > 4 else 1)
-    lines = -(-len(full) // columns)
-    labels = max((chart.data["label"].n_unique() for chart in full if "label" in chart.data.columns), default=0)
+        table = table.with_columns(pl.col("dash").replace_strict(_DASHES))
+    needs_room = full[0].mark in {"bars", "points", "parallel", "heat"}  # for labels
+    columns = _columns_for(len(full), paper, most=2 if needs_room else _MOST_COLUMNS)
+    bars = max((chart.data["label"].n_unique() for chart in full if "label" in chart.data.columns), default=0)
     by_labels = full[0].mark in {"bars", "points"}
-    each = 0.5 + 0.19 * labels if by_labels else min(paper.width / columns * 0.62, 3.2)
-    named = [label for chart in full if chart.mark in {"profile", "scatter"} for label in chart.data["label"].unique()]
-    settings = {
-        "size": (paper.width, round(paper.height or lines * each + _below(list(dict.fromkeys(named)), paper), 3)),
+    line = 0.5 + 0.19 * bars if by_labels else min(paper.width / columns * _CHARTS_RATIO, _PANEL_INCHES)
+    height = -(-len(full) // columns) * line
+    in_legend = [chart.data["label"].unique() for chart in full if chart.mark in {"profile", "scatter"}]
+    labels = list(dict.fromkeys(label for column in in_legend for label in column))
+    return table, _settings(list(map(_chart_settings, full)), columns, height, labels, view.notes, paper)
+
+
+def _columns_for(panels: int, paper: Paper, most: int) -> int:
+    return min(panels, most if paper.width > _NARROW_INCHES else 1)
+
+
+def _settings(
+    panels: Sequence[Mapping[str, Any]],
+    columns: int,
+    height: float,
+    labels: Sequence[str],
+    notes: Sequence[str],
+    paper: Paper,
+) -> dict[str, Any]:
+    """Return what the drawing needs besides the data; plain values, so that the script can state them.
+
+    `height` is that of all panels, `labels` are what the legend names.
+    """
+    return {
+        "size": (paper.width, round(paper.height or height + _below(labels, paper), 3)),
         "columns": columns,
         "font": paper.font,
         "dpi": paper.dpi,
-        "line": drawn.notes[0] if paper.line else "",
-        "caption": caption_of(drawn.notes),
-        "panels": [_panel_settings(chart) for chart in full],
+        "line": notes[0] if paper.line else "",
+        "caption": caption_of(notes),
+        "panels": list(panels),
     }
-    return table, settings
 
 
-def _panel_settings(chart: Chart) -> dict[str, Any]:
-    found: dict[str, Any] = {
+def _curves_settings(panel: Panel, choices: Choices) -> dict[str, Any]:
+    return {
+        "mark": "curves",
+        "split": panel.split,
+        "across": panel.x,
+        "down": panel.y,
+        "log": tuple(choices.log),
+        "limits": (choices.low, choices.high),
+    }
+
+
+def _chart_settings(chart: Chart) -> dict[str, Any]:
+    titles = {
         "mark": chart.mark,
         "split": chart.split,
         "across": chart.across,
         "down": chart.down,
         "y": chart.metric,
     }
-    own = chart.settings
+    settings = chart.settings
     if chart.mark in {"bars", "points"}:
-        found |= {"log": own["log"], "limits": own["limits"], "line": own.get("mark")}
-    elif chart.mark == "scatter":
-        found |= {"log": own["log"], "order": list(own["order"]), "worst": own["worst"]}
-    elif chart.mark == "heat":
-        found |= {"order": list(own["order"]), "order_down": list(own["order_down"])}
-    elif chart.mark == "parallel":
-        found |= {"axis_marks": [axis_marks(axis) for axis in own["axes"]], "shades": LINES}
-    return found
+        return titles | {"log": settings["log"], "limits": settings["limits"], "line_at": settings.get("mark")}
+    if chart.mark == "scatter":
+        return titles | {"log": settings["log"], "order": list(settings["order"]), "worst": settings["worst"]}
+    if chart.mark == "heat":
+        return titles | {"order": list(settings["order"]), "order_down": list(settings["order_down"])}
+    if chart.mark == "parallel":
+        return titles | {"axis_marks": [axis_marks(axis) for axis in settings["axes"]], "shades": LINES}
+    return titles
 
 
 def data_table(drawn: Drawing, hidden: Sequence[str] = ()) -> pl.DataFrame:
@@ -199,7 +239,7 @@ def _points(
         pl.lit(panel.y).alias("y"),
         pl.lit(label).alias("series"),
         pl.lit(line.colour).alias("colour"),
-        pl.lit(_LINES[line.dash]).alias("dash"),
+        pl.lit(_DASHES[line.dash]).alias("dash"),
         "x",
         "n",
         "center",
@@ -223,26 +263,6 @@ def _below(labels: Sequence[str], paper: Paper) -> float:
     return 0.35 + (0.3 if paper.line else 0.0) + max(0, rows - 1) * 1.5 * paper.font / 72
 
 
-def _settings(drawn: Drawing, choices: Choices, paper: Paper) -> dict[str, Any]:
-    """Return what the drawing needs besides the data; plain values, so that the script can state them."""
-    count = len(drawn.panels)
-    columns = min(count, _MOST_COLUMNS if paper.width > 4 else 1)
-    lines = -(-count // columns)
-    labels = [found.label for found in drawn.groups if found.label not in choices.hide]
-    height = paper.height or lines * min(paper.width / columns * 0.72, 3.2) + _below(labels, paper)
-    return {
-        "size": (paper.width, round(height, 3)),
-        "columns": columns,
-        "font": paper.font,
-        "dpi": paper.dpi,
-        "x": drawn.panels[0].x,
-        "log": tuple(choices.log),
-        "limits": (choices.low, choices.high),
-        "line": drawn.notes[0] if paper.line else "",
-        "caption": caption_of(drawn.notes),
-    }
-
-
 def draw_paper(table: pl.DataFrame, settings: dict[str, Any], kind: str) -> bytes:
     """Draw the data; returns the file. Raises `NotInstalled` without matplotlib."""
     try:
@@ -251,80 +271,16 @@ def draw_paper(table: pl.DataFrame, settings: dict[str, Any], kind: str) -> byte
     except ImportError as error:
         raise NotInstalled(f"figures are drawn by matplotlib: {extra_said('plot')}") from error
     points: dict[str, list[Any]] = {name: table[name].to_list() for name in table.columns}
-    with matplotlib.rc_context(drawing.STYLE):  # type: ignore[arg-type]  # its names are literals there
-        drawer = drawing_charts.draw_charts if "panels" in settings else drawing.draw
-        figure = drawer(Figure, points, settings)
+    with matplotlib.rc_context(axes.STYLE):  # type: ignore[arg-type]  # its names are literals there
+        figure = axes.draw(Figure, points, settings)
         buffer = io.BytesIO()
         # A fixed date gives equal files for equal data.
-        dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
-        dated |= _described(kind, settings)
-        figure.savefig(buffer, format=kind, dpi=settings["dpi"], metadata=dated)
+        metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
+        metadata |= {_caption_key(kind): settings["caption"]}
+        figure.savefig(buffer, format=kind, dpi=settings["dpi"], metadata=metadata)
     return buffer.getvalue()
 
 
-def _described(kind: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return what the file itself says of the figure."""
-    return {"Subject" if kind == "pdf" else "Description": settings["caption"]}
-
-
-def _script(name: str, kind: str, table: pl.DataFrame, settings: dict[str, Any]) -> str:
-    """Return a script that reads the data and draws them; it says everything itself."""
-    modules = (drawing, drawing_charts) if "panels" in settings else (drawing,)
-    texts = [
-        Path(str(module.__file__)).read_text(encoding="utf-8").partition("# --- shared ---\n")[2] for module in modules
-    ]
-    imports = re.compile(r"^(import textwrap|from typing import Any)\n", re.MULTILINE)
-    shared = "\n\n".join(imports.sub("", text).strip("\n") for text in texts)
-    kinds = {column: _READ[kind] for column, kind in _kinds(table).items() if kind in _READ}
-    return (
-        _HEAD.format(name=name, kind=kind)
-        + shared
-        + _TAIL.format(
-            name=name,
-            kind=kind,
-            settings=",\n    ".join(f"{key!r}: {value!r}" for key, value in settings.items()),
-            readers=", ".join(f"{column!r}: {reader}" for column, reader in kinds.items()),
-            draw="draw_charts" if len(modules) > 1 else "draw",
-            metadata=repr(dict.fromkeys(_described(kind, settings), "…")).replace("'…'", 'SETTINGS["caption"]'),
-        )
-    )
-
-
-def _kinds(table: pl.DataFrame) -> dict[str, str]:
-    def kind(dtype: pl.DataType) -> str:
-        if dtype == pl.Boolean:
-            return "logical"
-        return "whole" if dtype.is_integer() else "number" if dtype.is_numeric() else "text"
-
-    return {name: kind(dtype) for name, dtype in table.schema.items()}
-
-
-_READ = {"whole": "int", "number": "float", "logical": '"true".__eq__'}
-
-_HEAD = '''"""Draws {name}.{kind} from {name}.csv; needs matplotlib. Written by runslot."""
-
-import csv
-import textwrap
-from typing import Any
-
-'''
-_TAIL = """
-
-SETTINGS = {{
-    {settings},
-}}
-READERS = {{{readers}}}
-
-if __name__ == "__main__":
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with open("{name}.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    points = {{key: [row[key] for row in rows] for key in rows[0]}}
-    for key, read in READERS.items():
-        points[key] = [read(value) if value else None for value in points[key]]
-    with matplotlib.rc_context(STYLE):
-        figure = {draw}(Figure, points, SETTINGS)
-        figure.savefig("{name}.{kind}", dpi=SETTINGS["dpi"], metadata={metadata})
-"""
+def _caption_key(kind: str) -> str:
+    """Return under which key a file of that format holds what it says of itself."""
+    return "Subject" if kind == "pdf" else "Description"

@@ -8,8 +8,16 @@ from typing import Any
 
 import polars as pl
 
-from runslot.view.data.brush import Brush, Scale
+from runslot.view.data.brush import Brush, axis_marks, marked_parts
 from runslot.view.data.chart import Chart
+from runslot.view.data.marks import (
+    MANY_LINES,
+    MOST_CELLS_WRITTEN,
+    SHARE_LIMITS,
+    cell_words,
+    diverged_words,
+    shade_of,
+)
 from runslot.view.data.palette import LINES, SEQUENCE, faint
 from runslot.view.plotly.curves import GREY, GRID, LOG, Figure, base_layout, numbers, plain
 from runslot.view.web.grid import shared_start
@@ -89,11 +97,6 @@ def _nothing(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def diverged_words(count: int, value: float | None) -> str:
-    """Return what is said at a group of which some runs diverged."""
-    return f"× {count} diverged" + (": no value" if value is None else "")
-
-
 def _interval(row: Mapping[str, Any]) -> dict[str, Any]:
     value, low, high, colour = (row[name] for name in ("value", "low", "high", "colour"))
     error = {"type": "data", "symmetric": False, "color": colour, "thickness": 2.5, "width": 6}
@@ -124,7 +127,7 @@ def _dots(runs: pl.DataFrame, *, few: bool) -> dict[str, Any]:
 
 def _profile(chart: Chart) -> Figure:
     layout = base_layout(chart.across, chart.down)
-    layout["yaxis"] |= {"range": [-0.02, 1.02], "autorange": False}
+    layout["yaxis"] |= {"range": [*SHARE_LIMITS], "autorange": False}
     layout["hovermode"] = "closest"
     curves = chart.data.partition_by("label", maintain_order=True) if chart.data.height else []
     traces: list[dict[str, Any]] = []
@@ -224,7 +227,7 @@ def _heat(chart: Chart) -> Figure:
         "xgap": 2,
         "ygap": 2,
         "text": [[_said(means.get((a, d))) for a in xs] for d in ys],
-        "texttemplate": "%{text}" if len(xs) * len(ys) <= 120 else "",
+        "texttemplate": "%{text}" if len(xs) * len(ys) <= MOST_CELLS_WRITTEN else "",
         "hovertemplate": "%{x}, %{y}: %{text}<extra></extra>",
         "colorbar": {"thickness": 10, "outlinewidth": 0, "tickfont": {"color": GREY}},
     }
@@ -237,9 +240,7 @@ def _rounded(cell: tuple[float, int] | None) -> float | None:
 
 
 def _said(cell: tuple[float, int] | None) -> str:
-    if cell is None:
-        return ""
-    return f"{cell[0]:.4g}<br>n={cell[1]}" if cell[0] is not None and math.isfinite(cell[0]) else "diverged"
+    return "" if cell is None else cell_words(*cell).replace("\n", "<br>")
 
 
 def _parallel(chart: Chart) -> Figure:
@@ -255,10 +256,9 @@ def _parallel(chart: Chart) -> Figure:
     wide = chart.data.head(lines).select("run", "value", "brushed")
     lows, highs = wide["value"].min(), wide["value"].max()
     low, high = (float(v) if isinstance(v, int | float) else 0.0 for v in (lows, highs))
-    span = high - low or 1.0
     groups: dict[int, dict[tuple[float | None, ...], int]] = {}
     for line, (value, inside) in enumerate(wide.select("value", "brushed").iter_rows()):
-        shade = min(int((value - low) / span * _SHADES), _SHADES - 1) if inside else -1
+        shade = shade_of(value, low, high, _SHADES) if inside else -1
         spots = (places[line + axis * lines] for axis in range(count))
         spot = tuple(None if at is None else round(at * _GRAIN) / _GRAIN for at in spots)
         groups.setdefault(shade, {}).setdefault(spot, line)
@@ -285,7 +285,7 @@ def _lines(lines: dict[tuple[float | None, ...], int], count: int, shade: int) -
         ys += [None if at is None else round(at, 4) for at in spot]
         ys.append(None)
     colour = LINES[shade] if shade >= 0 else GREY
-    thin = len(lines) > 150
+    thin = len(lines) > MANY_LINES
     return {
         "x": [*range(count), None] * len(lines),
         "y": ys,
@@ -374,34 +374,6 @@ def _escaped(axis: dict[str, Any]) -> dict[str, Any]:
     """Return an axis with its texts as Plotly may have them; `view.js` takes that back."""
     texts = {"column": plain(axis["column"]), "name": plain(axis["name"])}
     return axis | texts | ({"values": [plain(value) for value in axis["values"]]} if "values" in axis else {})
-
-
-def axis_marks(axis: dict[str, Any]) -> list[tuple[float, str]]:
-    """Return where values are written along an axis of parallel coordinates."""
-    if "values" not in axis:
-        low, high = axis["low"], axis["high"]
-        decades = range(math.floor(math.log10(low)) + 1, math.ceil(math.log10(high))) if axis.get("log") else ()
-        between = [10.0**power for power in decades if 1.3 * low < 10.0**power < high / 1.3]
-        return [(place_between(axis, value), f"{value:.4g}") for value in (low, *between, high)]
-    values = axis["values"]
-    shown = list(enumerate(values)) if len(values) <= 24 else [(0, values[0]), (len(values) - 1, values[-1])]
-    return [((i + 0.5) / len(values), value) for i, value in shown]
-
-
-def place_between(axis: dict[str, Any], value: float) -> float:
-    """Return where a number lies on an axis of numbers."""
-    return Scale(axis["low"], axis["high"], log=bool(axis.get("log"))).place(value)
-
-
-def marked_parts(axis: dict[str, Any], brush: Brush) -> list[tuple[float, float]]:
-    """Return from where to where an axis is marked."""
-    if brush.values:
-        values = axis.get("values", [])
-        return [(i / len(values), (i + 1) / len(values)) for i, value in enumerate(values) if value in brush.values]
-    if "values" in axis or brush.low is None or brush.high is None:
-        return []
-    low, high = (place_between(axis, limit) for limit in (brush.low, brush.high))
-    return [(max(low, -0.03), min(high, 1.03))]
 
 
 _DRAWN: dict[str, Any] = {

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from runslot.view.data.curves import Curve, Mark, Panel
+from runslot.view.data.marks import drops
 from runslot.view.data.palette import stroke
 
 Figure = dict[str, Any]
@@ -171,13 +172,12 @@ def _ends(curves: Sequence[Curve]) -> dict[str, Any]:
     for curve in curves:
         if curve.member:
             continue
-        points = curve.points.with_columns(after=pl.col("n").shift(-1))
-        ended = points.filter(pl.col("after") < pl.col("n")).select("x", "center", "n", "after")
-        for x, center, n, after in ended.iter_rows():
-            xs.append(x)
-            ys.append(center)
+        counts = curve.points["n"].to_list()
+        for at in drops(counts):
+            xs.append(curve.points["x"][at])
+            ys.append(curve.points["center"][at])
             colours.append(stroke(curve.index).colour)
-            texts.append(f"n = {n} → {after}")
+            texts.append(f"n = {counts[at]} → {counts[at + 1]}")
     marker = {"symbol": "circle-open", "size": 8, "color": colours, "line": {"width": 1.5}}
     return {
         "x": xs,
