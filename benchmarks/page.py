@@ -170,9 +170,9 @@ def groupings(root: Path, repeat: int) -> list[tuple[str, float, int, int]]:
     from runslot.view.data.choices import Choices
     from runslot.view.web.content import show
     from runslot.view.web.grid import by_name
-    from runslot.view.web.live_runs import Watched
+    from runslot.view.web.live_runs import LiveRuns
 
-    moment = Watched([root]).now()
+    moment = LiveRuns([root]).now()
     show(moment, Choices())
     found = []
     for name, query in VIEWS.items():

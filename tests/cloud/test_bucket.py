@@ -26,7 +26,7 @@ from runslot.transport.bucket.pull import Unwritable
 SHARE = MachineShare("b1")
 
 
-class Watched:
+class LiveRuns:
     """A store that notes what is asked of it, and passes it on to a real one."""
 
     def __init__(self, store: Store) -> None:
@@ -114,7 +114,7 @@ def test_only_what_changed_travels_either_way(store: Store, tmp_path: Path) -> N
     there, home = tmp_path / "there", tmp_path / "home"
     write_run(there, "a/run_0", ended=False)
     write_run(there, "b/run_0", ended=False)
-    watched = Watched(store)
+    watched = LiveRuns(store)
     pusher = pusher_of(watched, there, ["a/run_0", "b/run_0"])
     pusher.push()
     first = pull(watched, SHARE, home)
@@ -141,7 +141,7 @@ def test_a_new_process_of_the_machine_sends_nothing_twice(store: Store, tmp_path
     there = tmp_path / "there"
     write_run(there, "a/run_0", snapshot=3 * PART + 5)
     pusher_of(store, there, ["a/run_0"]).push()
-    watched = Watched(store)
+    watched = LiveRuns(store)
     assert pusher_of(watched, there, ["a/run_0"], "m2").push() == 0
     assert [name for name in watched.put_names if "/parts/" in name] == []
 
@@ -183,7 +183,7 @@ def test_rows_go_before_all_else_and_an_outcome_after_its_data(tmp_path: Path) -
     there = tmp_path / "there"
     for number in range(20):
         write_run(there, f"v{number}/run_0", ended=number % 2 == 0)
-    watched = Watched(open_store(f"file://{tmp_path}/bucket"))
+    watched = LiveRuns(open_store(f"file://{tmp_path}/bucket"))
     pusher_of(watched, there, [f"v{number}/run_0" for number in range(20)]).push()
     listing = Inventory.from_bytes(watched.get(SHARE.listing))
     position = {name: number for number, name in reversed(list(enumerate(watched.put_names)))}
@@ -207,7 +207,7 @@ def test_an_outcome_never_arrives_before_the_data_it_speaks_of(tmp_path: Path, c
     names = [f"v{number}/run_0" for number in range(4)]
     for name in names:
         write_run(there, name, rows=5)
-    watched = Watched(open_store(f"file://{tmp_path}/bucket"))
+    watched = LiveRuns(open_store(f"file://{tmp_path}/bucket"))
     pusher = pusher_of(watched, there, names)
     watched.fail_after = cut
     with suppress(Unreachable):
@@ -224,7 +224,7 @@ def test_an_outcome_never_arrives_before_the_data_it_speaks_of(tmp_path: Path, c
     assert tree(home) == tree(there)
 
 
-def _bring_cut(store: Watched, home: Path, cut: int | None) -> None:
+def _bring_cut(store: LiveRuns, home: Path, cut: int | None) -> None:
     store.fail_after = cut
     try:
         pull(store, SHARE, home)
@@ -244,7 +244,7 @@ def test_an_outcome_that_appears_during_a_push_waits_for_the_next(tmp_path: Path
     run = write_run(there, "a/run_0", ended=False)
     real = open_store(f"file://{tmp_path}/bucket")
 
-    class Slow(Watched):
+    class Slow(LiveRuns):
         def put(self, name: str, data: bytes) -> None:
             if not (run / "outcome.json").exists():
                 with (run / "progress.csv").open("a") as file:
@@ -267,7 +267,7 @@ def test_a_file_that_changes_while_it_is_read_is_sent_next_time(tmp_path: Path) 
     real = open_store(f"file://{tmp_path}/bucket")
     changed = []
 
-    class Slow(Watched):
+    class Slow(LiveRuns):
         def put(self, name: str, data: bytes) -> None:
             if len(data) == PART and not changed:
                 changed.append(name)
@@ -310,7 +310,7 @@ def test_another_machine_takes_a_share_over_and_the_first_stops(store: Store, tm
 def test_a_bucket_that_shows_an_old_list_changes_nothing(tmp_path: Path) -> None:
     there, home = tmp_path / "there", tmp_path / "home"
     write_run(there, "a/run_0", ended=False, rows=1)
-    watched = Watched(open_store(f"file://{tmp_path}/bucket"))
+    watched = LiveRuns(open_store(f"file://{tmp_path}/bucket"))
     pusher = pusher_of(watched, there, ["a/run_0"])
     pusher.push()
     old = watched.get(SHARE.listing)
@@ -571,7 +571,7 @@ def test_a_snapshot_of_two_gigabytes_is_streamed_and_resumed(s3: str, moto: obje
     assert not (home / "big/run_0/outcome.json").exists()
     begun = [path.stat().st_size for path in (home / "big/run_0").glob(".*.pull")]
     assert begun, "what has come is kept"
-    watched = Watched(store)
+    watched = LiveRuns(store)
     pull(watched, SHARE, home)
     fetched = len([name for name in watched.got_names if "/parts/" in name])
     assert fetched <= 129 + 6 - begun[0] // PART

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from runslot.testing.contract import Place, until
-from runslot.view.web.live_runs import Watched
+from runslot.view.web.live_runs import LiveRuns
 
 FAKE = Path(__file__).parent.parent / "testbeds" / "slurm-fake"
 SLURM = ("sbatch", "squeue", "scancel", "scontrol")
@@ -303,7 +303,7 @@ def test_the_page_learns_what_only_slurm_knows(cluster: Cluster) -> None:
     """Nobody waits for the runs; the page, which reads files, sees that a node has failed."""
     cluster.place(*cluster.options("program.py:wait"))
     until(cluster.notes, what="the run has begun")
-    watched = Watched([cluster.place.directory / "runs"], cache=False)
+    watched = LiveRuns([cluster.place.directory / "runs"], cache=False)
     assert watched.now().results.runs["state"].to_list() == ["running"]
 
     cluster.fail_node()

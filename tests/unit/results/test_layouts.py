@@ -546,12 +546,12 @@ def test_the_quick_reader_of_yaml_reads_what_the_whole_one_does(text: str) -> No
 
 
 def test_a_page_reads_by_the_template_of_its_address(tmp_path: Path, write_log: WriteLog) -> None:
-    from runslot.view.web.live_runs import Watched
+    from runslot.view.web.live_runs import LiveRuns
 
     for algo in ("a2c", "ppo"):
         for seed in (1, 2):
             write_log(f"{algo}/pong_{seed}", **{"0.monitor.csv": MONITOR})
-    watched = Watched([tmp_path], cache=False)
+    watched = LiveRuns([tmp_path], cache=False)
     assert groups(watched.now().results) == [1, 1, 1, 1]
     by_path = watched.now("?path=%7Balgo%7D/%7Benv%7D_%7Bseed%7D&kind=bars")
     assert groups(by_path.results) == [2, 2]
@@ -561,17 +561,17 @@ def test_a_page_reads_by_the_template_of_its_address(tmp_path: Path, write_log: 
     for number in range(20):
         watched.now(f"path={{algo{number}}}")
     assert watched.now("path={algo}/{env}_{seed}") is not by_path
-    started_with_it = Watched([tmp_path], cache=False, path="{algo}/{env}_{seed}")
+    started_with_it = LiveRuns([tmp_path], cache=False, path="{algo}/{env}_{seed}")
     assert groups(started_with_it.now().results) == [2, 2]
 
 
 def test_the_page_says_what_was_read_and_what_was_not(tmp_path: Path, write_log: WriteLog) -> None:
     from runslot.view.data.choices import Choices
     from runslot.view.web.content import show
-    from runslot.view.web.live_runs import Watched
+    from runslot.view.web.live_runs import LiveRuns
 
     write_log("a", **{"0.monitor.csv": MONITOR, "evaluations.npz": "", "config.json": "{"})
-    notes = show(Watched([tmp_path], cache=False).now(), Choices()).notes
+    notes = show(LiveRuns([tmp_path], cache=False).now(), Choices()).notes
     assert "read as: 1 Stable-Baselines3 monitor (parameters of config.json)" in notes
     assert "left unread: a/evaluations.npz (NumPy archives are not read)" in notes
     assert any(note.startswith("not read: a/config.json: ") for note in notes)

@@ -18,7 +18,7 @@ from runslot.view.data.curves import Curve, Panel
 from runslot.view.plotly.curves import Change, Figure, curves_figure, growth, plain
 from runslot.view.plotly.curves import numbers as sent
 from runslot.view.web.content import show
-from runslot.view.web.live_runs import Moment, Watched
+from runslot.view.web.live_runs import LiveRuns, Moment
 
 from .conftest import PATIENT, Write
 
@@ -72,7 +72,7 @@ def test_runs_that_end_are_a_small_change(write_run: Write, tmp_path: Path, rows
     for i in range(8):
         columns = {"step": list(range(rows)), "score": [(step * 7 + i) % 13 for step in range(rows)]}
         write_run(f"run_{i}", {"lr": i // 2, "seed": i}, columns)
-    watched = Watched([tmp_path / "runs"], cache=False)
+    watched = LiveRuns([tmp_path / "runs"], cache=False)
     before = show(watched.now(), Choices())
     with (tmp_path / "runs" / "run_3" / "progress.csv").open("a") as file:
         file.write(f"{rows},5\n")
@@ -112,7 +112,7 @@ def test_no_figure_holds_a_tag_of_a_file(write_run: Write, tmp_path: Path, kind:
 
 
 def test_a_page_is_drawn_again_only_after_a_change(runs: Path) -> None:
-    watched = Watched([runs], cache=False)
+    watched = LiveRuns([runs], cache=False)
     first = watched.now()
     watched._until = 0.0
     assert watched.now() is first
@@ -124,7 +124,7 @@ def test_a_page_is_drawn_again_only_after_a_change(runs: Path) -> None:
 
 def test_without_runs_the_page_waits(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    shown = show(Watched([tmp_path / "empty"], cache=False).now(), Choices())
+    shown = show(LiveRuns([tmp_path / "empty"], cache=False).now(), Choices())
     assert shown.figures == ()
     assert "no runs yet" in shown.notes[0]
 

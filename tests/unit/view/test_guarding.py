@@ -15,7 +15,7 @@ pytest.importorskip("dash", reason="the page needs runslot[view]")
 from runslot.errors import Busy, InvalidInput, NotFound, extra_said
 from runslot.view.web.app import make_app
 from runslot.view.web.guard import guard_for
-from runslot.view.web.live_runs import Watched
+from runslot.view.web.live_runs import LiveRuns
 from runslot.view.web.secret import token_for
 from runslot.view.web.server import bind
 
@@ -26,7 +26,7 @@ def client(
     path: Path, host: str = "127.0.0.1", *, token: bool = True, allowed: tuple[str, ...] = ()
 ) -> tuple[Any, str]:
     guard = guard_for(host, 8050, allowed, token=token)
-    return make_app(Watched([path], cache=False), guard).server.test_client(), guard.token or ""
+    return make_app(LiveRuns([path], cache=False), guard).server.test_client(), guard.token or ""
 
 
 def get(asked: Any, path: str = "/", host: str = HOST, **headers: str) -> Any:

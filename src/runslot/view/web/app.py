@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import functools
-import gzip
 from pathlib import Path
 from typing import Any
 
 import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
-from flask import Response, request
 
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import RunDir
 from runslot.view.data.choices import Choices, without_table
-from runslot.view.data.palette import stroke
-from runslot.view.plotly.curves import CONFIG, with_mark
-from runslot.view.web.attributes import attributes
-from runslot.view.web.comparison_page import compare_page
-from runslot.view.web.content import Memory, Shown, same_table, seen_of
-from runslot.view.web.export import add_export
+from runslot.view.web.comparison_page import comparison_page
+from runslot.view.web.content import PageContent, same_table, seen_of, shown_page
 from runslot.view.web.grid import by_name
-from runslot.view.web.guard import Guard, policy_for, protect
-from runslot.view.web.live_runs import Moment, Watched
-from runslot.view.web.page import First, counted_words, notes_text, plots_page, shell, status_counts
-from runslot.view.web.page_updates import add_growth, change_of
-from runslot.view.web.run_page import console, named, run_page, run_panels
-from runslot.view.web.run_updates import RunMemory
+from runslot.view.web.guard import PageGuard, policy_for, protect
+from runslot.view.web.live_runs import LiveRuns, Moment
+from runslot.view.web.memory import Memory
+from runslot.view.web.page import PageParts, alert, parts_of, plots_page, shell
+from runslot.view.web.page_updates import add_updates, change_of
+from runslot.view.web.routes import SUITES, add_export, compress
+from runslot.view.web.run_page import console, parameter_of, run_page, run_panels
+from runslot.view.web.run_updates import RunContent, shown_run
 from runslot.view.web.texts import Texts
 
-_GZIPPED = ("application/json", "application/javascript", "text/javascript", "text/css", "text/html")
 # What Dash would ask for only once there is a plot and a table is asked for at once, while the server reads and draws.
-_SUITES = "/_dash-component-suites"
 _EARLY = f"""
-        <link rel="preload" as="script" href="{_SUITES}/plotly/package_data/plotly.min.js">
-        <link rel="preload" as="script" href="{_SUITES}/dash/dcc/async-graph.js">
-        <link rel="preload" as="script" href="{_SUITES}/dash_ag_grid/async-community.js">
+        <link rel="preload" as="script" href="{SUITES}/plotly/package_data/plotly.min.js">
+        <link rel="preload" as="script" href="{SUITES}/dash/dcc/async-graph.js">
+        <link rel="preload" as="script" href="{SUITES}/dash_ag_grid/async-community.js">
         """
 THEME = {
     "primaryColor": "blue",
@@ -44,7 +37,7 @@ THEME = {
 }
 
 
-def make_app(watched: Watched, guard: Guard) -> Dash:
+def make_app(runs: LiveRuns, guard: PageGuard) -> Dash:
     """Return the application that shows these runs under these rules; `.server` is its WSGI application."""
     app = Dash(
         "runslot.view",
@@ -62,41 +55,43 @@ def make_app(watched: Watched, guard: Guard) -> Dash:
         theme=THEME,
         defaultColorScheme="auto",
     )
-    texts = Texts([*watched.roots, *(str(RunDir(root).about_code().path) for root in watched.roots)])
-    memory, run_memory = Memory(), RunMemory(texts)
-    _add_pages(app, watched, texts, memory, run_memory)
-    _add_run(app, watched, run_memory)
-    _add_plots(app, watched, memory)
-    add_growth(app, watched, memory)
+    texts = Texts([*runs.roots, *(str(RunDir(root).about_code().path) for root in runs.roots)])
+    memory: Memory[PageContent] = Memory()
+    run_memory: Memory[RunContent] = Memory()
+    _add_pages(app, runs, texts, memory, run_memory)
+    _add_run(app, runs, texts, run_memory)
+    _add_plots(app, runs, memory)
+    add_updates(app, runs, memory)
     _add_browser_callbacks(app)
-    add_export(app.server, watched)
+    add_export(app.server, runs)
     protect(app.server, guard, policy_for(app.csp_hashes()))
-    app.server.after_request(_compressed)
+    app.server.after_request(compress)
     return app
 
 
-def _add_pages(app: Dash, watched: Watched, texts: Texts, memory: Memory, run_memory: RunMemory) -> None:
+def _add_pages(
+    app: Dash, runs: LiveRuns, texts: Texts, memory: Memory[PageContent], run_memory: Memory[RunContent]
+) -> None:
     @app.callback(Output("page", "children"), Input("at", "pathname"), Input("at", "search"), Input("back", "data"))
     def page(path: str | None, search: str | None, back: dict[str, Any] | None) -> Any:
-        if back is not None:  # the address that Back or Forward led to; `at` knows none of the choices
-            search = back["search"]
-        moment = watched.now()
-        results = moment.results
+        # `back` is the address that Back or Forward led to; `at` knows none of the choices.
+        query = back["search"] if back is not None else search or ""
+        moment = runs.now()
         try:
-            choices = Choices.from_query(search or "")
-            moment = watched.now(search or "")
+            choices = Choices.from_query(query)
+            moment = runs.now(query)
             results = moment.results
             if path == "/run":
-                run = named(search or "")
-                shown = run_memory.show(run, moment)
-                panels = run_panels(shown.figures, moment.version)
-                content = run_page(results, run, texts, (shown.heading, panels, shown.cards), moment.version)
-                return shell(content, base=results.base)
+                run = parameter_of(query)
+                content = shown_run(run_memory, texts, run, moment)
+                panels = run_panels(content.figures, moment.version)
+                parts = (content.heading, panels, content.cards)
+                return shell(run_page(results, run, texts, parts, moment.version), base=results.base)
             if path == "/compare":
-                return shell(compare_page(results, search or "", texts), base=results.base)
-            return plots_page(results, choices, _first(memory, without_table(search or ""), moment))
+                return shell(comparison_page(results, query, texts), base=results.base)
+            return plots_page(results, choices, _first_parts(memory, without_table(query), moment))
         except RunslotError as error:
-            return shell([_alert(str(error)), html.A("To the plots", href="/")], base=results.base)
+            return shell([alert(str(error)), html.A("To the plots", href="/")], base=moment.results.base)
 
     @app.callback(
         Output("console", "children"),
@@ -105,110 +100,104 @@ def _add_pages(app: Dash, watched: Watched, texts: Texts, memory: Memory, run_me
         State("console", "children"),
     )
     def tail(_: int | None, run: str | None, before: str | None) -> Any:
-        now = console(watched.now().results, run or "", texts)
+        now = console(runs.now().results, run or "", texts)
         return no_update if now is None or now == before else now
 
 
-def _first(memory: Memory, query: str, moment: Moment) -> First:
+def _first_parts(memory: Memory[PageContent], query: str, moment: Moment) -> PageParts:
     """Return what the page shows at first; nothing where that cannot be drawn: then the next answer says why."""
     try:
-        shown = memory.show(query, moment)
+        content = shown_page(memory, query, moment)
     except RunslotError:
-        return First()
-    now = seen_of(query, moment.version)
-    return First(
-        _panels(shown, now["mark"]),
-        str(len(shown.figures)),
-        _legend(shown, Choices.from_query(query).hide),
-        notes_text(shown),
-        counted_words(shown),
-        status_counts(shown),
-        shown.definitions,
-        shown.painted,
-        {**now, "table": now},
-    )
+        return PageParts()
+    return parts_of(content, query, moment.version)
 
 
-def _add_run(app: Dash, watched: Watched, memory: RunMemory) -> None:
+RUN_OUTPUTS = {
+    "heading": Output("run-heading", "children"),
+    "cards": Output("run-cards", "children"),
+    "panels": Output("run-panels", "children"),
+    "grown": Output("run-grown", "data"),
+    "seen": Output("run-seen", "data"),
+}
+"""What a tick of a run's page may change."""
+
+
+def _add_run(app: Dash, runs: LiveRuns, texts: Texts, memory: Memory[RunContent]) -> None:
     @app.callback(
-        Output("run-heading", "children"),
-        Output("run-cards", "children"),
-        Output("run-panels", "children"),
-        Output("run-grown", "data"),
-        Output("run-seen", "data"),
-        Input("run-tick", "n_intervals"),
-        State("run", "data"),
-        State("run-seen", "data"),
+        output=RUN_OUTPUTS,
+        inputs={
+            "_": Input("run-tick", "n_intervals"),
+            "run": State("run", "data"),
+            "seen_version": State("run-seen", "data"),
+        },
         prevent_initial_call=True,
         running=[(Output("run-tick", "disabled"), True, False)],
     )
-    def follow(_: int | None, run: str, seen: int) -> Any:
-        moment = watched.now()
-        if seen == moment.version:
-            return (no_update,) * 5
-        before = memory.get(run, seen)
+    def follow(_: int | None, run: str, seen_version: int) -> dict[str, Any]:
+        unchanged = dict.fromkeys(RUN_OUTPUTS, no_update)
+        moment = runs.now()
+        if seen_version == moment.version:
+            return unchanged
+        before = memory.get(run, seen_version)
         try:
-            after = memory.show(run, moment)
+            after = shown_run(memory, texts, run, moment)
         except RunslotError:
-            return (*(no_update,) * 4, moment.version)
-        heading = no_update if after.same("heading", before) else after.heading
-        cards = no_update if after.same("cards", before) else after.cards
+            return unchanged | {"seen": moment.version}
+        changes = unchanged | {
+            part: getattr(after, part) for part in ("heading", "cards") if not after.same(part, before)
+        }
         if before is None or list(before.figures) != list(after.figures):
-            return heading, cards, run_panels(after.figures, moment.version), no_update, moment.version
-        changes = [change_of(before.figures[metric], figure) for metric, figure in after.figures.items()]
-        grown = {"from": seen, "to": moment.version, "figures": changes}
-        return heading, cards, no_update, grown, no_update
+            return changes | {"panels": run_panels(after.figures, moment.version), "seen": moment.version}
+        figures = [change_of(before.figures[metric], figure) for metric, figure in after.figures.items()]
+        return changes | {"grown": {"from": seen_version, "to": moment.version, "figures": figures}}
 
 
-def _add_plots(app: Dash, watched: Watched, memory: Memory) -> None:
+PLOT_OUTPUTS = {
+    "panels": Output("panels", "children"),
+    "count": Output("panels", "data-count"),
+    "legend": Output("legend", "children"),
+    "notes": Output("notes", "children"),
+    "message": Output("message", "children"),
+    "definitions": Output("runs", "columnDefs"),
+    "rows": Output("runs", "rowData"),
+    "counted": Output("counted", "children"),
+    "status": Output("status", "children"),
+    "seen": Output("seen", "data"),
+    "paint": Output("paint", "data"),
+    "fault_of_where": Output({"type": "choice", "name": "where"}, "error"),
+}
+"""What a change of the choices may change on the page of plots."""
+
+
+def _add_plots(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
     @app.callback(
-        Output("panels", "children"),
-        Output("panels", "data-count"),
-        Output("legend", "children"),
-        Output("notes", "children"),
-        Output("message", "children"),
-        Output("runs", "columnDefs"),
-        Output("runs", "rowData"),
-        Output("counted", "children"),
-        Output("status", "children"),
-        Output("seen", "data"),
-        Output("paint", "data"),
-        Output({"type": "choice", "name": "where"}, "error"),
-        Input("query", "data"),
-        Input("redraw", "data"),
-        State("seen", "data"),
+        output=PLOT_OUTPUTS,
+        inputs={"query": Input("query", "data"), "_": Input("redraw", "data"), "seen": State("seen", "data")},
         prevent_initial_call=True,
         running=[(Output("drawing", "data"), True, False)],
     )
-    def draw(query: str | None, _: int, seen: dict[str, Any] | None) -> Any:
+    def draw(query: str | None, _: int, seen: dict[str, Any] | None) -> dict[str, Any]:
+        unchanged = dict.fromkeys(PLOT_OUTPUTS, no_update)
         if query is None:
-            return (no_update,) * 12
+            return unchanged
         table = seen.get("table") if seen else None
-        moment = watched.now(query)
+        moment = runs.now(query)
         now = seen_of(query, moment.version)
         if seen == {**now, "table": now}:
-            return (no_update,) * 12  # the page came with it
+            return unchanged  # the page came with it
         try:
-            shown = memory.show(query, moment)
+            content = shown_page(memory, query, moment)
         except RunslotError as error:
             fault = _fault_of_where(moment, query)
-            said = None if fault else _alert(str(error))
-            return (*(no_update,) * 4, said, *(no_update,) * 4, {**now, "table": table}, no_update, fault)
-        kept = table is not None and same_table(memory.get(table["query"], table["version"]), shown)
-        return (
-            _panels(shown, now["mark"]),
-            str(len(shown.figures)),
-            _legend(shown, Choices.from_query(query).hide),
-            notes_text(shown),
-            None,
-            no_update if kept else shown.definitions,
-            no_update if kept else shown.painted,
-            counted_words(shown),
-            status_counts(shown),
-            {**now, "table": now},
-            by_name(shown.rows, shown.paint) if kept else None,
-            None,
-        )
+            message = None if fault else alert(str(error))
+            return unchanged | {"message": message, "seen": {**now, "table": table}, "fault_of_where": fault}
+        parts = vars(parts_of(content, query, moment.version))
+        changes = parts | {"message": None, "paint": None, "fault_of_where": None}
+        if table is not None and same_table(memory.get(table["query"], table["version"]), content):
+            paint = by_name(content.rows, content.paint)
+            changes |= {"definitions": no_update, "rows": no_update, "paint": paint}
+        return changes
 
 
 def _fault_of_where(moment: Moment, query: str) -> str | None:
@@ -268,58 +257,3 @@ def _add_browser_callbacks(app: Dash) -> None:
         Output("compare", "className"),
         Input("runs", "selectedRows"),
     )
-
-
-def _panels(shown: Shown, mark: str) -> list[Any]:
-    panels = []
-    for i, ((y, split), figure) in enumerate(zip(shown.titles, shown.figures, strict=True)):
-        heading: Any = [y, html.Small(f"  {split}")] if split else y
-        height = figure["layout"].get("height")
-        graph = dcc.Graph(id={"type": "panel", "at": i}, figure=with_mark(figure, mark), config=CONFIG)
-        plot = html.Div(graph, className="rs-plot", style={"height": height} if height else {})
-        panels.append(html.Section([html.H2(heading), plot], className="rs-panel"))
-    return panels or [html.Div(shown.notes[0] if shown.notes else "", className="rs-empty rs-wide")]
-
-
-def _legend(shown: Shown, hidden: tuple[str, ...]) -> list[Any]:
-    return [
-        html.Button(
-            [
-                html.Span(
-                    className="rs-stroke",
-                    style={"borderTopColor": stroke(group.index).colour},
-                    **attributes(data_dash=stroke(group.index).dash),
-                ),
-                group.label,
-                html.Span(tally, className="rs-n"),
-            ],
-            className="rs-series",
-            **attributes(data_series=group.label, aria_pressed=group.label not in hidden),
-        )
-        for group, tally in shown.legend
-    ]
-
-
-def _alert(text: str) -> Any:
-    return dmc.Alert(text, color="orange", variant="light", mt="sm")
-
-
-def _compressed(response: Response) -> Response:
-    """Compress an answer, for pages that are looked at through a slow tunnel."""
-    wanted = "gzip" in request.headers.get("Accept-Encoding", "") and response.status_code == 200
-    if not wanted or response.mimetype not in _GZIPPED or "Content-Encoding" in response.headers:
-        return response
-    response.direct_passthrough = False
-    data = response.get_data()
-    if len(data) > 1024:
-        shipped = request.method == "GET" and request.path.startswith(_SUITES)
-        response.set_data(_compressed_once(data) if shipped else gzip.compress(data, 4))
-        response.headers["Content-Encoding"] = "gzip"
-        response.headers["Vary"] = "Accept-Encoding"
-    return response
-
-
-@functools.lru_cache(maxsize=64)
-def _compressed_once(data: bytes) -> bytes:
-    """Compress a script that was installed; there are a few, asked for by every browser."""
-    return gzip.compress(data, 6)

@@ -10,15 +10,15 @@ from runslot.errors import InvalidInput
 from runslot.results.results import Results
 from runslot.results.text.difference import difference
 from runslot.results.text.labels import text_of_value
-from runslot.view.web.run_page import asked_run, badge, named, run_address
+from runslot.view.web.run_page import badge, parameter_of, row_of, run_address
 from runslot.view.web.texts import Texts
 
 _LONGEST = 20_000
 
 
-def compare_page(results: Results, query: str, texts: Texts) -> list[Any]:
+def comparison_page(results: Results, query: str, texts: Texts) -> list[Any]:
     """Return the content of the page that compares the runs `a` and `b` of an address."""
-    left, right = (asked_run(results, named(query, side)) for side in "ab")
+    left, right = (row_of(results, parameter_of(query, side)) for side in "ab")
     for row in (left, right):
         foreign = texts.foreign(texts.directory(row["path"]))
         if foreign:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
-import time
 import zlib
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,17 +25,13 @@ from runslot.view.plotly.curves import Figure, curves_figure
 from runslot.view.plotly.timeline import slots_figures
 from runslot.view.web.grid import Row, column_definitions, default_columns, paint, rows
 from runslot.view.web.live_runs import Moment
+from runslot.view.web.memory import Memory
 
-_QUICK, _SHARE = 0.7, 4
-"""Seconds after which drawing is slow, and how many times as long as it took what was drawn stays: a page of slow
-figures does not keep a core busy."""
 _NO_RUNS = "There are no runs yet; this page waits for them."
-_KEPT = 24
-"""Pages, or earlier moments of one, that are remembered; one that is forgotten is sent whole."""
 
 
 @dataclass(frozen=True)
-class Shown:
+class PageContent:
     """All that the browser has of one page."""
 
     titles: tuple[tuple[str, str], ...]
@@ -62,7 +56,7 @@ class Shown:
         return [{**row, "s": number} for row, number in zip(self.rows, self.paint, strict=True)]
 
 
-def show(moment: Moment, choices: Choices) -> Shown:
+def show(moment: Moment, choices: Choices) -> PageContent:
     """Draw a page. Raises `InvalidInput` for choices that these runs do not have."""
     results = moment.results
     chosen = choose(results, choices)
@@ -77,7 +71,7 @@ def show(moment: Moment, choices: Choices) -> Shown:
         for place, index in drawn.colours.items()
     ]
     of = drawn.series.of if drawn.series is not None and len(groups) > 1 else dict.fromkeys(chosen.runs["run"], -1)
-    return Shown(
+    return PageContent(
         drawn.titles,
         drawn.figures,
         tuple(legend) if choices.kind != "bars" and len(groups) > 1 else (),  # there the labels stand on the axis
@@ -138,47 +132,17 @@ def seen_of(query: str, version: int) -> dict[str, Any]:
     return {"query": query, "version": version, "mark": f"{version}-{zlib.crc32(query.encode()):x}"}
 
 
-class Memory:
-    """What was sent lately, by the page's choices and the version of the runs; safe to use from several threads."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, int], Shown] = OrderedDict()
-        self._lock = threading.Lock()
-        self._rests_until: dict[str, float] = {}
-
-    def rests(self, query: str) -> bool:
-        """Tell whether these choices took so long to draw that they are not drawn again yet, though rows were added."""
-        return time.monotonic() < self._rests_until.get(query, 0.0)
-
-    def get(self, query: str, version: int) -> Shown | None:
-        """Return what was shown then, where it is still known."""
-        with self._lock:
-            return self._kept.get((query, version))
-
-    def show(self, query: str, moment: Moment) -> Shown:
-        """Return what the page shows now, and remember it."""
-        known = self.get(query, moment.version)
-        if known is not None:
-            return known
-        began = time.monotonic()
-        shown = show(moment, Choices.from_query(query))
-        ended = time.monotonic()
-        with self._lock:
-            if ended - began > _QUICK:
-                self._rests_until[query] = ended + _SHARE * (ended - began)
-            self._rests_until = {q: until for q, until in self._rests_until.items() if until > ended}
-            self._kept[query, moment.version] = shown
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return shown
+def shown_page(memory: Memory[PageContent], query: str, moment: Moment) -> PageContent:
+    """Return what a page shows now, and remember it."""
+    return memory.show(query, moment.version, lambda: show(moment, Choices.from_query(query)))
 
 
-def same_table(before: Shown | None, after: Shown) -> bool:
+def same_table(before: PageContent | None, after: PageContent) -> bool:
     """Tell whether the table holds the same, colours apart, so that it need not be sent again."""
     return before is not None and before.definitions == after.definitions and before.rows == after.rows
 
 
-def same_frame(before: Shown, after: Shown) -> bool:
+def same_frame(before: PageContent, after: PageContent) -> bool:
     """Tell whether only contents changed: the same figures, legend, columns of the table."""
     return (
         before.titles == after.titles

@@ -29,7 +29,7 @@ ALIVE = "/alive"
 
 
 @dataclass(frozen=True)
-class Guard:
+class PageGuard:
     """The rules of one server."""
 
     token: str | None
@@ -58,7 +58,9 @@ class Guard:
         return self.token is None or _same(asked.cookies.get(self.cookie, ""), self.token)
 
 
-def guard_for(host: str, port: int, allowed: Iterable[str], *, token: bool = True, roots: Sequence[str] = ()) -> Guard:
+def guard_for(
+    host: str, port: int, allowed: Iterable[str], *, token: bool = True, roots: Sequence[str] = ()
+) -> PageGuard:
     """Return the rules for a server bound to `host`; `InvalidInput` for no token where others can reach it.
 
     The token is the one that is kept for `roots`; a new one where none are given.
@@ -68,7 +70,7 @@ def guard_for(host: str, port: int, allowed: Iterable[str], *, token: bool = Tru
     own = {socket.gethostname(), socket.getfqdn()} if not is_loopback(host) else set()
     names = frozenset(name.lower() for name in {host, *own, *allowed})
     secret = token_for(roots) if roots else secrets.token_urlsafe(24)
-    return Guard(secret if token else None, names, f"runslot-{port}")
+    return PageGuard(secret if token else None, names, f"runslot-{port}")
 
 
 def is_loopback(host: str) -> bool:
@@ -79,7 +81,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def protect(server: Flask, guard: Guard, policy: str) -> None:
+def protect(server: Flask, guard: PageGuard, policy: str) -> None:
     """Put the rules before every answer, and what the browser has to refuse into each."""
 
     @server.before_request
@@ -111,7 +113,7 @@ def protect(server: Flask, guard: Guard, policy: str) -> None:
         return response
 
 
-def _welcome(guard: Guard) -> Response:
+def _welcome(guard: PageGuard) -> Response:
     """Keep the token in a cookie, and take it out of the address, which is shared and remembered."""
     assert guard.token is not None
     pairs = [pair for pair in parse_qsl(request.query_string.decode(), keep_blank_values=True) if pair[0] != TOKEN]

@@ -38,7 +38,7 @@ class Moment:
         return Rows.of(self.results)
 
 
-class Watched:
+class LiveRuns:
     """The runs below some directories; safe to use from several threads."""
 
     def __init__(

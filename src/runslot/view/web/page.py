@@ -13,8 +13,10 @@ from dash import dcc, html
 from runslot.experiment.states import STATES, colour_of
 from runslot.results.results import Results
 from runslot.view.data.choices import Choices
+from runslot.view.data.palette import stroke
+from runslot.view.plotly.curves import CONFIG, with_mark
 from runslot.view.web.attributes import attributes
-from runslot.view.web.content import Shown
+from runslot.view.web.content import PageContent, seen_of
 from runslot.view.web.controls import choice_id, columns_of, controls, defaults
 from runslot.view.web.grid import standing
 
@@ -70,8 +72,8 @@ def shell(children: Any, *, base: str, navbar: Any = None, status: Any = None) -
 
 
 @dataclass(frozen=True)
-class First:
-    """What a page shows at first: drawn with it, so that nobody waits for a second answer."""
+class PageParts:
+    """What choices and runs decide on the page of plots, by the output's name; at first it comes with the page."""
 
     panels: Any = None
     count: str = ""
@@ -84,7 +86,23 @@ class First:
     seen: Any = None
 
 
-def plots_page(results: Results, choices: Choices, first: First) -> Any:
+def parts_of(content: PageContent, query: str, version: int) -> PageParts:
+    """Return the parts of the page that shows this content, drawn for this query and version of the runs."""
+    now = seen_of(query, version)
+    return PageParts(
+        panels=_panels(content, now["mark"]),
+        count=str(len(content.figures)),
+        legend=_legend(content, Choices.from_query(query).hide),
+        notes=notes_text(content),
+        counted=counted_words(content),
+        status=status_counts(content),
+        definitions=content.definitions,
+        rows=content.painted,
+        seen={**now, "table": now},
+    )
+
+
+def plots_page(results: Results, choices: Choices, first: PageParts) -> Any:
     """Return the page of plots and runs."""
     content = [
         dcc.Store(id="defaults", data=defaults(results)),
@@ -172,25 +190,60 @@ def grid(definitions: Sequence[Any], rows: Sequence[Any], ticked: Sequence[str])
     )
 
 
-def notes_text(shown: Shown) -> str:
+def notes_text(content: PageContent) -> str:
     """Return what stands under the figures."""
-    return " · ".join(shown.notes)
+    return " · ".join(content.notes)
 
 
-def counted_words(shown: Shown) -> str:
+def counted_words(content: PageContent) -> str:
     """Return how many runs the table has, of how many."""
-    count = len(shown.rows)
+    count = len(content.rows)
     runs = "1 run" if count == 1 else f"{count} runs"
-    return runs if count == shown.total else f"{runs} of {shown.total}"
+    return runs if count == content.total else f"{runs} of {content.total}"
 
 
-def status_counts(shown: Shown) -> list[Any]:
+def status_counts(content: PageContent) -> list[Any]:
     """Return the states of all runs, with their dots."""
-    order = [*STATES, *shown.states]
+    order = [*STATES, *content.states]
     return [
         html.Span(
             [html.Span(className="rs-dot", style={"background": colour_of(state)}), f"{count} {state}"],
             className=f"rs-count rs-{state}",
         )
-        for state, count in sorted(shown.states.items(), key=lambda item: order.index(item[0]))
+        for state, count in sorted(content.states.items(), key=lambda item: order.index(item[0]))
     ]
+
+
+def _panels(content: PageContent, mark: str) -> list[Any]:
+    panels = []
+    for i, ((y, split), figure) in enumerate(zip(content.titles, content.figures, strict=True)):
+        heading: Any = [y, html.Small(f"  {split}")] if split else y
+        height = figure["layout"].get("height")
+        graph = dcc.Graph(id={"type": "panel", "at": i}, figure=with_mark(figure, mark), config=CONFIG)
+        plot = html.Div(graph, className="rs-plot", style={"height": height} if height else {})
+        panels.append(html.Section([html.H2(heading), plot], className="rs-panel"))
+    return panels or [html.Div(content.notes[0] if content.notes else "", className="rs-empty rs-wide")]
+
+
+def _legend(content: PageContent, hidden: tuple[str, ...]) -> list[Any]:
+    return [
+        html.Button(
+            [
+                html.Span(
+                    className="rs-stroke",
+                    style={"borderTopColor": stroke(group.index).colour},
+                    **attributes(data_dash=stroke(group.index).dash),
+                ),
+                group.label,
+                html.Span(tally, className="rs-n"),
+            ],
+            className="rs-series",
+            **attributes(data_series=group.label, aria_pressed=group.label not in hidden),
+        )
+        for group, tally in content.legend
+    ]
+
+
+def alert(text: str) -> Any:
+    """Return a message in the place of what could not be shown."""
+    return dmc.Alert(text, color="orange", variant="light", mt="sm")

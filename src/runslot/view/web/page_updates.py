@@ -12,61 +12,72 @@ from dash import Dash, Input, Output, State, no_update
 
 from runslot.errors import RunslotError
 from runslot.view.plotly.curves import Figure, growth
-from runslot.view.web.content import Memory, same_frame, seen_of
+from runslot.view.web.content import PageContent, same_frame, seen_of, shown_page
 from runslot.view.web.grid import changes
-from runslot.view.web.live_runs import Watched
+from runslot.view.web.live_runs import LiveRuns
+from runslot.view.web.memory import Memory
 from runslot.view.web.page import counted_words, notes_text, status_counts
 
+OUTPUTS = {
+    "grown": Output("grown", "data"),
+    "redraw": Output("redraw", "data"),
+    "outgrown": Output("outgrown", "data"),
+}
+"""What a tick changes: figures and table of the page, or that it asks for all of them, or for other controls."""
 
-def add_growth(app: Dash, watched: Watched, memory: Memory) -> None:
+
+def add_updates(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
     """Answer each tick of a page of plots with what has changed since the moment that it shows."""
 
     @app.callback(
-        Output("grown", "data"),
-        Output("redraw", "data"),
-        Output("outgrown", "data"),
-        Input("tick", "n_intervals"),
-        State("seen", "data"),
-        State("query", "data"),
-        State("redraw", "data"),
-        State("drawing", "data"),
+        output=OUTPUTS,
+        inputs={
+            "_": Input("tick", "n_intervals"),
+            "seen": State("seen", "data"),
+            "query": State("query", "data"),
+            "redraw": State("redraw", "data"),
+            "is_drawing": State("drawing", "data"),
+        },
         prevent_initial_call=True,
         running=[(Output("tick", "disabled"), True, False)],
     )
-    def grow(_: int | None, seen: dict[str, Any] | None, query: str | None, redraw: int, drawing: bool) -> Any:
-        nothing = (no_update,) * 3
-        moment = watched.now(query or "")
-        if drawing or seen is None or (seen["version"] == moment.version and seen["query"] == query):
-            return nothing
+    def grow(
+        _: int | None, seen: dict[str, Any] | None, query: str | None, redraw: int, is_drawing: bool
+    ) -> dict[str, Any]:
+        unchanged = dict.fromkeys(OUTPUTS, no_update)
+        moment = runs.now(query or "")
+        if is_drawing or seen is None or (seen["version"] == moment.version and seen["query"] == query):
+            return unchanged
         if seen["query"] == query and memory.rests(query or ""):
-            return nothing
+            return unchanged
         before = memory.get(seen["query"], seen["version"])
         try:
-            after = memory.show(seen["query"], moment)
+            after = shown_page(memory, seen["query"], moment)
         except RunslotError:
             before = None
         # The query differs where an answer to an earlier one came last; so all is drawn again.
         if before is None or seen["query"] != query:
-            return no_update, redraw + 1, no_update
+            return unchanged | {"redraw": redraw + 1}
         if before.columns != after.columns:
-            return no_update, no_update, True
+            return unchanged | {"outgrown": True}
         if not same_frame(before, after):
-            return no_update, redraw + 1, no_update
+            return unchanged | {"redraw": redraw + 1}
         now = seen_of(seen["query"], moment.version)
+        figures = zip(before.figures, after.figures, strict=True)
         grown = {
             "from": seen["mark"],
             "to": now["mark"],
-            "figures": [change_of(a, b) for a, b in zip(before.figures, after.figures, strict=True)],
+            "figures": [change_of(*pair) for pair in figures],
             "seen": {**now, "table": now},
             "table": changes(before.painted, after.painted),
             "notes": notes_text(after),
             "counted": counted_words(after),
             "status": status_counts(after),
         }
-        return grown, no_update, no_update
+        return unchanged | {"grown": grown}
 
 
 def change_of(before: Figure, after: Figure) -> Any:
     """Return what the browser has to do with a figure: changes of it, or another one in its place."""
-    found = growth(before, after)
-    return {"figure": after} if found is None else {"changes": found}
+    changes_of_figure = growth(before, after)
+    return {"figure": after} if changes_of_figure is None else {"changes": changes_of_figure}

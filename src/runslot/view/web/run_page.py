@@ -29,12 +29,12 @@ _MOST_CURVES = 12
 _LINES = 400
 
 
-def named(query: str, name: str = "run") -> str:
+def parameter_of(query: str, name: str = "run") -> str:
     """Return the run that an address names; empty where it names none."""
     return dict(parse_qsl(query.removeprefix("?"))).get(name, "")
 
 
-def asked_run(results: Results, run: str) -> dict[str, Any]:
+def row_of(results: Results, run: str) -> dict[str, Any]:
     """Return the row of a run; `NotFound` where there is none of that name."""
     found = results.runs.filter(pl.col("run") == run)
     if not found.height:
@@ -44,7 +44,7 @@ def asked_run(results: Results, run: str) -> dict[str, Any]:
 
 def run_page(results: Results, run: str, texts: Texts, moving: tuple[Any, Any, Any], version: int) -> list[Any]:
     """Return the content of a run's page; `moving` are heading, panels and cards, which change while it goes on."""
-    row = asked_run(results, run)
+    row = row_of(results, run)
     directory = texts.directory(row["path"])
     heading, panels, cards = moving
     parts = [

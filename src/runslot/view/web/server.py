@@ -15,7 +15,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server, se
 from runslot.errors import Busy, InvalidInput
 from runslot.view.web.app import make_app
 from runslot.view.web.guard import TOKEN, guard_for
-from runslot.view.web.live_runs import Watched
+from runslot.view.web.live_runs import LiveRuns
 
 _TRIED = 20
 """Ports tried after the usual one, where that is taken."""
@@ -63,12 +63,12 @@ def bind(
     Raises `NotFound` for a directory that is not there, `InvalidInput` for an address that is not this machine's or
     a public one without a token, `Busy` for a port that is taken.
     """
-    watched = Watched(paths, path=path, log=log)
+    runs = LiveRuns(paths, path=path, log=log)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = _bound(host, port)
     try:
-        guard = guard_for(host, server.port, allowed, token=token, roots=watched.roots)
-        server.app = make_app(watched, guard).server
+        guard = guard_for(host, server.port, allowed, token=token, roots=runs.roots)
+        server.app = make_app(runs, guard).server
     except Exception:
         server.server_close()
         raise
