@@ -73,20 +73,20 @@ class Brush:
 
 def read_brushes(items: Iterable[str]) -> tuple[Brush, ...]:
     """Read what an address says of marked ranges: `lr from 0.01 to 0.1`, `act in relu | tanh`; faults are refused."""
-    found = []
+    brushes = []
     for item in items:
         numbers = re.fullmatch(r"(.+) from (\S+) to (\S+)", item, re.DOTALL)
         values = re.fullmatch(r"(.+?) in (.*)", item, re.DOTALL)
         try:
             if numbers:
-                found.append(Brush(numbers[1], float(numbers[2]), float(numbers[3])))
+                brushes.append(Brush(numbers[1], float(numbers[2]), float(numbers[3])))
                 continue
         except ValueError as error:
             raise InvalidInput(f"brush={item!r}: write it as 'lr from 0.01 to 0.1'") from error
         if values is None:
             raise InvalidInput(f"brush={item!r}: write it as 'lr from 0.01 to 0.1' or 'act in relu | tanh'")
-        found.append(Brush(values[1], values=tuple(values[2].split(" | "))))
-    return tuple(found)
+        brushes.append(Brush(values[1], values=tuple(values[2].split(" | "))))
+    return tuple(brushes)
 
 
 def within(scored: pl.DataFrame, items: Sequence[str]) -> pl.Series:

@@ -58,7 +58,7 @@ class Chart:
 class View:
     """One metric of a view."""
 
-    chosen: Results
+    selection: Results
     everything: Results
     choices: Choices
     metric: str
@@ -79,7 +79,7 @@ class View:
 
     def splits(self) -> list[tuple[str, pl.DataFrame]]:
         """Return the scored runs of each figure, under what its title says."""
-        splits = group(self.chosen, self.choices.split)
+        splits = group(self.selection, self.choices.split)
         place = pl.Series([splits.of[run] for run in self.scored["run"]], dtype=pl.Int64)
         return [(g.label if g.values else "", self.scored.filter(place == i)) for i, g in enumerate(splits.groups)]
 
@@ -90,7 +90,7 @@ class View:
             (dataclasses.replace(self.series.groups[at], index=index), scored.filter(place == at))
             for at, index in self.colours.items()
         ]
-        return [(found, own) for found, own in drawn if own.height and found.label not in self.choices.hide]
+        return [(member, scores) for member, scores in drawn if scores.height and member.label not in self.choices.hide]
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -104,13 +104,13 @@ class View:
 
 
 def view_of(
-    chosen: Results, everything: Results, choices: Choices, metric: str, series: Groups, *, quick: bool, most: int
+    selection: Results, everything: Results, choices: Choices, metric: str, series: Groups, *, quick: bool, most: int
 ) -> View:
     """Return what the charts of one metric are made from; of more than `most` series the best ones are drawn."""
     tasks = tasks_of(everything) if choices.tasks is None else choices.tasks
     pooled = [task for task in tasks if task not in (*series.keys, *choices.split)]
-    accounting = account_of(chosen, metric, choices, series, pooled, scales=tasks)
-    scored = scores_of(chosen, metric, choices, accounting)
+    accounting = account_of(selection, metric, choices, series, pooled, scales=tasks)
+    scored = scores_of(selection, metric, choices, accounting)
     scored = scored.filter(pl.col("standing").is_in([COUNTED, DIVERGED]))
     without = scored.filter((pl.col("standing") == COUNTED) & pl.col("score").is_null()).height
     notes = [accounting.line()]
@@ -121,7 +121,7 @@ def view_of(
     limit = limit_of(choices, len(places), most)
     if limit < len(places):
         drawn = ranked(scored, series, mode_for(choices, metric), places)[:limit]
-        notes.append(best_words(choices, series, chosen.identity, limit, len(series.groups)))
+        notes.append(best_words(choices, series, selection.identity, limit, len(series.groups)))
         shown = pl.Series([series.of[run] in set(drawn) for run in scored["run"]], dtype=pl.Boolean)
         scored = scored.filter(shown)
     else:
@@ -129,7 +129,7 @@ def view_of(
     notes += accounting.notes()
     colours = coloured(series.groups, drawn)
     return View(
-        chosen,
+        selection,
         everything,
         choices,
         metric,

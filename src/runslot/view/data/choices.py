@@ -104,24 +104,24 @@ class Choices:
     def query(self) -> str:
         """Return the choices as the part of an address after `?`; defaults are left out."""
         pairs: list[tuple[str, str]] = []
-        for each in _FIELDS:
-            value = getattr(self, each.name)
-            if value == each.default:
+        for entry in _FIELDS:
+            value = getattr(self, entry.name)
+            if value == entry.default:
                 continue
             if isinstance(value, tuple):
-                pairs += [(each.name, _kept(item)) for item in value] or [(each.name, NOTHING)]
+                pairs += [(entry.name, _kept(item)) for item in value] or [(entry.name, NOTHING)]
             else:
-                pairs.append((each.name, str(value)))
+                pairs.append((entry.name, str(value)))
         for prefix, values in ((ONLY, self.only), (WITHOUT, self.without)):
             pairs += [(prefix + key, item) for key, items in values.items() for item in items]
         for prefix, limits in ((LEAST, self.least), (MOST, self.most)):
             pairs += [(prefix + key, str(limit)) for key, limit in limits.items()]
         return urlencode(pairs)
 
-    def replaced(self, given: Mapping[str, object]) -> Choices:
+    def replaced(self, values: Mapping[str, object]) -> Choices:
         """Return the choices with values other than the defaults put in; `InvalidInput` for one that cannot be."""
         usual = Choices()
-        changed = {name: value for name, value in given.items() if value != getattr(usual, name)}
+        changed = {name: value for name, value in values.items() if value != getattr(usual, name)}
         for name, value in changed.items():
             _check(name, value)
         return dataclasses.replace(self, **changed)  # type: ignore[arg-type]  # names and values of its own fields
@@ -136,7 +136,7 @@ class Choices:
         values: dict[str, list[str]] = {}
         for name, value in pairs:
             values.setdefault(name, []).append(value)
-        given = {each.name: _read(each.name, values[each.name]) for each in _FIELDS if each.name in values}
+        fields = {entry.name: _read(entry.name, values[entry.name]) for entry in _FIELDS if entry.name in values}
         limits = {
             prefix: {
                 key.removeprefix(prefix): _number(key, v[-1], float)
@@ -146,7 +146,7 @@ class Choices:
             for prefix in (LEAST, MOST)
         }
         return cls(
-            **given,
+            **fields,
             least=limits[LEAST],
             most=limits[MOST],
             only={key.removeprefix(ONLY): tuple(v) for key, v in values.items() if key.startswith(ONLY)},
@@ -154,7 +154,9 @@ class Choices:
         )
 
 
-_FIELDS = tuple(each for each in dataclasses.fields(Choices) if each.name not in {"only", "without", "least", "most"})
+_FIELDS = tuple(
+    entry for entry in dataclasses.fields(Choices) if entry.name not in {"only", "without", "least", "most"}
+)
 _LISTS = {"y", "series", "split", "log", "state", "hide", "columns", "tasks", "brush", "include", *OF_TABLE}
 _WORDS = {
     "kind": get_args(Kind),

@@ -31,7 +31,7 @@ from runslot.view.data.ranking import (
     tallies,
 )
 from runslot.view.data.rows import Rows
-from runslot.view.data.spread import ALL, FEW, Numbers, Request, few_of, lines_of, means_of, scaled
+from runslot.view.data.spread import ALL, FEW, Numbers, SpreadRequest, few_of, lines_of, means_of, scaled
 
 MOST_CURVES = 60
 """Series of one figure; more of them say nothing, and are named as left out."""
@@ -46,7 +46,7 @@ _BANDED_POINTS, _LINE_POINTS = 4_200, 10_000
 _FEWEST = 40
 
 
-def words_of(band_: str, level: float = 0.95) -> str:
+def words_of(statistic: str, level: float = 0.95) -> str:
     """Return what a band shows, in words for captions."""
     percent = f"{100 * level:.4g} %"
     return {
@@ -57,15 +57,15 @@ def words_of(band_: str, level: float = 0.95) -> str:
         "median-quartiles": "median, quartiles",
         "iqm": f"interquartile mean, {percent} bootstrap interval",
         "runs": "each run",
-    }[band_]
+    }[statistic]
 
 
-def words_at(band_: str, level: float, sizes: Collection[int]) -> str:
+def words_at(statistic: str, level: float, sizes: Collection[int]) -> str:
     """Return what a band shows of groups of so many runs."""
-    if band_ != "auto" or not sizes or min(sizes) >= FEW:
-        return words_of("mean-ci" if band_ == "auto" else band_, level)
+    if statistic != "auto" or not sizes or min(sizes) >= FEW:
+        return words_of("mean-ci" if statistic == "auto" else statistic, level)
     if max(sizes) >= FEW:
-        return words_of(band_, level)
+        return words_of(statistic, level)
     return "mean and each run" if max(sizes) > 1 else "each run"
 
 
@@ -131,34 +131,34 @@ class Drawing:
     @property
     def groups(self) -> tuple[Group, ...]:
         """Series that are drawn, in their order, for the legend."""
-        return tuple(found for place, found in enumerate(self.series.groups) if place in self.colours)
+        return tuple(group for place, group in enumerate(self.series.groups) if place in self.colours)
 
 
-def draw(chosen: Results, rows: Rows, choices: Choices, everything: Results, *, quick: bool = False) -> Drawing:
-    """Compute the panels of `chosen` runs, which are some of `everything`, whose rows are `rows`.
+def draw(selection: Results, rows: Rows, choices: Choices, everything: Results, *, quick: bool = False) -> Drawing:
+    """Compute the panels of `selection` runs, which are some of `everything`, whose rows are `rows`.
 
     With `quick`, what a screen does not show is left out: a bootstrap is cut down to what takes a moment, many curves
     have no bands; the notes say so. Raises `InvalidInput` for a metric or column that no run has.
     """
-    metrics = [chosen.metric(name) for name in choices.y or default_y(chosen.common_metrics)]
+    metrics = [selection.metric(name) for name in choices.y or default_y(selection.common_metrics)]
     if not metrics:
         raise InvalidInput("there is nothing to draw: no run has logged a number")
-    x = choices.x or default_x(chosen)
-    x = x if x == ROW else chosen.metric(x)
+    x = choices.x or default_x(selection)
+    x = x if x == ROW else selection.metric(x)
     keys = default_series(everything) if choices.series is None else choices.series
-    series, splits = group(chosen, keys, everything), group(chosen, choices.split)
+    series, splits = group(selection, keys, everything), group(selection, choices.split)
     count = len(metrics) * len(splits.groups)
     if count > MOST_PANELS:
         raise InvalidInput(f"{count} figures are too many to show; split by fewer columns")
     tasks = tasks_of(everything) if choices.tasks is None else choices.tasks
-    view = _View(rows, chosen, x, series, splits, choices, quick, len(metrics), tasks)
-    drawn = [_metric(view, y) for y in metrics]
-    places = list(dict.fromkeys(place for part in drawn for place in part.drawn))
+    view = _View(rows, selection, x, series, splits, choices, quick, len(metrics), tasks)
+    parts = [_metric(view, y) for y in metrics]
+    places = list(dict.fromkeys(place for part in parts for place in part.drawn))
     if len(places) == len(series.groups) or not _limited(view):
         places.sort()
     colours = coloured(series.groups, places)
-    panels = [_panel(view, part, i, colours) for part in drawn for i in range(len(splits.groups))]
-    return Drawing(tuple(panels), series, colours, drawn[0].tallies, _notes(view, drawn, panels))
+    panels = [_panel(view, part, i, colours) for part in parts for i in range(len(splits.groups))]
+    return Drawing(tuple(panels), series, colours, parts[0].tallies, _notes(view, parts, panels))
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class _View:
     """What all panels of a drawing share."""
 
     rows: Rows
-    chosen: Results
+    selection: Results
     x: str
     series: Groups
     splits: Groups
@@ -211,9 +211,9 @@ def _limited(view: _View) -> bool:
 
 def _metric(view: _View, y: str) -> _Metric:
     choices, rows = view.choices, view.rows
-    accounting = account_of(view.chosen, y, choices, view.series, scales=view.tasks, curves=True)
+    accounting = account_of(view.selection, y, choices, view.series, scales=view.tasks, curves=True)
     standing = dict(accounting.runs.select("run", "standing").iter_rows())
-    runs = [run for run, how in standing.items() if how in {COUNTED, DIVERGED}]
+    runs = [run for run, verdict in standing.items() if verdict in {COUNTED, DIVERGED}]
     table = pl.DataFrame(
         {
             "run": [rows.numbers[run] for run in runs],
@@ -223,30 +223,30 @@ def _metric(view: _View, y: str) -> _Metric:
         },
         schema={"run": pl.UInt32, "panel": pl.Int32, "series": pl.Int32, "diverged": pl.Boolean},
     )
-    kept, drawn = _kept(view, y, table, accounting)
-    plain, smoothing = plain_rows(rows, view.x, y, kept["run"], choices.smooth)
+    counted, drawn = _drawn_runs(view, y, table, accounting)
+    plain, smoothing = plain_rows(rows, view.x, y, counted["run"], choices.smooth)
     tasks = tuple(task for task in view.tasks if task in accounting.pooled and choices.band != "runs")
-    worst = choices.diverged == "worst" and bool(kept["diverged"].any())
-    finals = _finals(view, y, accounting, tasks) if tasks or worst else kept.clear()
+    worst = choices.diverged == "worst" and bool(counted["diverged"].any())
+    finals = _finals(view, y, accounting, tasks) if tasks or worst else counted.clear()
     if tasks:
         plain, finals = scaled(plain, finals)
-    lines = max(1, kept.select("panel", "series").n_unique() if choices.band != "runs" else kept.height)
-    busiest = kept.select("panel", "series").unique()["panel"].value_counts()["count"].max()
+    lines = max(1, counted.select("panel", "series").n_unique() if choices.band != "runs" else counted.height)
+    busiest = counted.select("panel", "series").unique()["panel"].value_counts()["count"].max()
     crowded = isinstance(busiest, int) and busiest > MOST_BANDS
     banded = choices.band != "runs" and (not view.quick or not crowded)
     points = max(_FEWEST, min(_POINTS, (_BANDED_POINTS if banded else _LINE_POINTS) // (lines * view.metrics)))
-    request = Request(choices, view.quick, view.metrics, points, banded)
+    request = SpreadRequest(choices, view.quick, view.metrics, points, banded)
     left_out = 0
     if choices.band == "runs":
-        part = Numbers(lines_of(request, plain, kept, member=False), 0, ALL)
+        part = Numbers(lines_of(request, plain, counted, member=False), 0, ALL)
     else:
-        part = means_of(request, plain, kept, rows, _extents(view, finals) if worst else None)
-        few = few_of(kept) if choices.band == "auto" else kept.clear()
+        part = means_of(request, plain, counted, rows, _extents(view, finals) if worst else None)
+        few = few_of(counted) if choices.band == "auto" else counted.clear()
         left_out = max(0, few.height - _MOST_RUNS)
-        members = lines_of(request, plain, few if not left_out else few.clear(), member=True)
-        part = Numbers(pl.concat([part.frame, members.select(part.frame.columns)]), part.coarse, part.repetitions)
+        lines_of_runs = lines_of(request, plain, few if not left_out else few.clear(), member=True)
+        part = Numbers(pl.concat([part.frame, lines_of_runs.select(part.frame.columns)]), part.coarse, part.repetitions)
     numbers = part.frame.with_columns(curve=pl.struct("panel", "series", "member", "run").rank("dense"))
-    ends = _ends(plain, kept.filter("diverged"), numbers)
+    ends = _ends(plain, counted.filter("diverged"), numbers)
     return _Metric(
         y,
         accounting,
@@ -258,7 +258,7 @@ def _metric(view: _View, y: str) -> _Metric:
         part.coarse,
         part.repetitions,
         banded,
-        kept.height < table.height,
+        counted.height < table.height,
         tasks,
         left_out,
     )
@@ -266,7 +266,7 @@ def _metric(view: _View, y: str) -> _Metric:
 
 def _finals(view: _View, y: str, accounting: Accounting, tasks: Sequence[str]) -> pl.DataFrame:
     """Return `run`, `task`, `final` as the rule takes it, and `low` and `high` among those counted of its task."""
-    scored = scores_of(view.chosen, y, dataclasses.replace(view.choices, by="final"), accounting)
+    scored = scores_of(view.selection, y, dataclasses.replace(view.choices, by="final"), accounting)
     score = pl.col("score")
     counted = pl.when(pl.col("standing") == COUNTED, score.is_finite()).then(score)
     low, high = (part.over(tasks) if tasks else part for part in (counted.min(), counted.max()))
@@ -282,7 +282,9 @@ def _extents(view: _View, finals: pl.DataFrame) -> pl.DataFrame:
     return finals.select("run", "final").join(rows, on="run", how="left")
 
 
-def _kept(view: _View, y: str, table: pl.DataFrame, accounting: Accounting) -> tuple[pl.DataFrame, tuple[int, ...]]:
+def _drawn_runs(
+    view: _View, y: str, table: pl.DataFrame, accounting: Accounting
+) -> tuple[pl.DataFrame, tuple[int, ...]]:
     """Return the runs of the series that are drawn, and these series, best first where not all are drawn."""
     places = sorted(set(table["series"]))
     panels = table.select("panel", "series").unique()
@@ -290,7 +292,7 @@ def _kept(view: _View, y: str, table: pl.DataFrame, accounting: Accounting) -> t
     limits = {panel: min(limit_of(view.choices, count), MOST_CURVES) for panel, count in counts.items()}
     if all(limits[panel] == count for panel, count in counts.items()):
         return table, tuple(places)
-    scored = scores_of(view.chosen, y, view.choices, accounting)
+    scored = scores_of(view.selection, y, view.choices, accounting)
     mode = mode_for(view.choices, y)
     splits = pl.Series([view.splits.of[run] for run in scored["run"]], dtype=pl.Int32)
     best: list[tuple[int, int]] = []
@@ -298,9 +300,9 @@ def _kept(view: _View, y: str, table: pl.DataFrame, accounting: Accounting) -> t
         among = set(panels.filter(panel=panel)["series"])
         order = ranked(scored.filter(splits == panel), view.series, mode, among)
         best += [(panel, place) for place in order[: limits[panel]]]
-    some = pl.DataFrame(best, schema={"panel": pl.Int32, "series": pl.Int32}, orient="row")
-    kept = table.join(some, on=["panel", "series"], how="semi", maintain_order="left")
-    return kept, tuple(dict.fromkeys(place for _, place in best))
+    best_series = pl.DataFrame(best, schema={"panel": pl.Int32, "series": pl.Int32}, orient="row")
+    members = table.join(best_series, on=["panel", "series"], how="semi", maintain_order="left")
+    return members, tuple(dict.fromkeys(place for _, place in best))
 
 
 def _ends(plain: pl.DataFrame, diverged: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
@@ -321,8 +323,8 @@ def _panel(view: _View, part: _Metric, number: int, colours: Mapping[int, int]) 
     names = list(view.rows.numbers)
     groups = view.series.groups
     curves: list[Curve] = []
-    own = part.numbers.filter(panel=number).sort("curve", maintain_order=True)
-    for points in own.partition_by("curve", maintain_order=True):
+    rows = part.numbers.filter(panel=number).sort("curve", maintain_order=True)
+    for points in rows.partition_by("curve", maintain_order=True):
         place, at, member = points.select("series", "run", "member").row(0)
         run = None if at is None else names[at]
         label = groups[place].label if run is None else f"{run} ({groups[place].label})"
@@ -334,10 +336,10 @@ def _panel(view: _View, part: _Metric, number: int, colours: Mapping[int, int]) 
         Mark(x, y, groups[place].label, colours[place], names[run])
         for run, _, place, x, y in part.diverged.filter(panel=number).iter_rows()
     )
-    group_ = view.splits.groups[number]
+    split_group = view.splits.groups[number]
     choices = view.choices
     bare = not part.banded and choices.band != "runs"
-    split = group_.label if group_.values else ""
+    split = split_group.label if split_group.values else ""
     y = f"{part.y}, scaled" if part.scaled else part.y
     return Panel(
         y, view.x, split, tuple(curves), bare, _log_axes(curves, choices.log), choices.low, choices.high, marks
@@ -355,10 +357,10 @@ def _notes(view: _View, drawn: Sequence[_Metric], panels: Sequence[Panel]) -> tu
         words += f" of {repetitions} resamplings, drawn straight between some values of x,"
     notes = list(dict.fromkeys(part.accounting.line(words) for part in drawn))
     if any(part.limited for part in drawn):
-        identity = view.chosen.identity
-        each = " in each figure" if len(view.splits.groups) > 1 else ""
+        identity = view.selection.identity
+        where = " in each figure" if len(view.splits.groups) > 1 else ""
         limit = min(limit_of(choices, len(view.series.groups)), MOST_CURVES)
-        notes.append(best_words(choices, view.series, identity, limit, len(view.series.groups)) + each)
+        notes.append(best_words(choices, view.series, identity, limit, len(view.series.groups)) + where)
     if bare:
         notes.append(f"bands are left out, since a figure has more than {MOST_BANDS} curves")
     if smoothing := next((part.smoothing for part in drawn if part.smoothing), ""):
@@ -392,15 +394,15 @@ def _notes(view: _View, drawn: Sequence[_Metric], panels: Sequence[Panel]) -> tu
 _COLUMNS = {"x": "x", "y": "center"}
 
 
-def _log_axes(curves: Sequence[Curve], chosen: Sequence[str]) -> tuple[str, ...]:
+def _log_axes(curves: Sequence[Curve], axes: Sequence[str]) -> tuple[str, ...]:
     """Return the axes that were chosen to be logarithmic and have a value above 0."""
-    return tuple(axis for axis in chosen if any((curve.points[_COLUMNS[axis]] > 0).any() for curve in curves))
+    return tuple(axis for axis in axes if any((curve.points[_COLUMNS[axis]] > 0).any() for curve in curves))
 
 
-def _beyond_logarithms(panels: Sequence[Panel], chosen: Sequence[str]) -> list[str]:
+def _beyond_logarithms(panels: Sequence[Panel], axes: Sequence[str]) -> list[str]:
     """Return what logarithmic axes do not show."""
     notes = []
-    for axis in chosen:
+    for axis in axes:
         full = [panel for panel in panels if panel.curves]
         plain = dict.fromkeys(panel.x if axis == "x" else panel.y for panel in full if axis not in panel.log)
         if plain:

@@ -36,12 +36,12 @@ def decimate(curves: pl.DataFrame, by: str, points: int, *, log: bool = False) -
     numbered = curves.with_columns(_row=index, _last=index.over(by) == pl.len().over(by) - 1)
     numbered = numbered.with_columns(_stretch=(places / width).floor())
     row, center = pl.col("_row"), pl.col("center")
-    kept = numbered.group_by(by, "_stretch").agg(
+    extremes = numbered.group_by(by, "_stretch").agg(
         first=row.first(),
         lowest=row.get(center.arg_min()),
         highest=row.get(center.arg_max()),
         below=row.get(pl.col("low").fill_null(center).arg_min()),
         above=row.get(pl.col("high").fill_null(center).arg_max()),
     )
-    rows = pl.concat([kept[name] for name in ("first", "lowest", "highest", "below", "above")]).unique()
+    rows = pl.concat([extremes[name] for name in ("first", "lowest", "highest", "below", "above")]).unique()
     return numbered.filter(row.is_in(rows.implode()) | pl.col("_last")).select(curves.columns)

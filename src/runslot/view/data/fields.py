@@ -17,18 +17,18 @@ _BELOW = -0.04
 
 def scatter(view: View) -> list[Chart]:
     """Return a point a run: its score over any column."""
-    across = axes(view.chosen, view.choices)[0]
-    found = []
+    across = axes(view.selection, view.choices)[0]
+    charts = []
     for split, scored in view.splits():
         parts = []
         numeric = scored[across].dtype.is_numeric()
-        for each, own in view.grouped(scored):
-            x = own[across].cast(pl.Float64) if numeric else text_of(own[across])
+        for member, scores in view.grouped(scored):
+            x = scores[across].cast(pl.Float64) if numeric else text_of(scores[across])
             parts.append(
-                pl.DataFrame({"run": own["run"], "x": x, "value": own["score"].fill_nan(None)}).select(
-                    pl.lit(each.label).alias("label"),
-                    pl.lit(stroke(each.index).colour).alias("colour"),
-                    pl.lit(each.index).alias("index"),
+                pl.DataFrame({"run": scores["run"], "x": x, "value": scores["score"].fill_nan(None)}).select(
+                    pl.lit(member.label).alias("label"),
+                    pl.lit(stroke(member.index).colour).alias("colour"),
+                    pl.lit(member.index).alias("index"),
                     "run",
                     "x",
                     "value",
@@ -38,8 +38,8 @@ def scatter(view: View) -> list[Chart]:
         order = () if numeric else tuple(in_order(text_of(scored[across])))
         log = ("x",) if numeric and _spans_decades(scored[across]) else ()
         settings = {"log": log, "order": order, "worst": view.mode == "min"}
-        found.append(Chart("scatter", view.metric, split, heading(across), view.metric, data, settings))
-    return found
+        charts.append(Chart("scatter", view.metric, split, heading(across), view.metric, data, settings))
+    return charts
 
 
 def _spans_decades(values: pl.Series) -> bool:
@@ -50,7 +50,7 @@ def _spans_decades(values: pl.Series) -> bool:
 
 def heat(view: View) -> list[Chart]:
     """Return a cell for each pair of values: the mean score over its runs, and how many they are."""
-    across, down = axes(view.chosen, view.choices)
+    across, down = axes(view.selection, view.choices)
     scored = view.scored
     cells = pl.DataFrame({"across": text_of(scored[across]), "down": text_of(scored[down]), "value": scored["score"]})
     xs, ys = in_order(cells["across"]), in_order(cells["down"])
@@ -64,7 +64,7 @@ def heat(view: View) -> list[Chart]:
 def parallel(view: View) -> list[Chart]:
     """Return a line a run across an axis a parameter, to its score."""
     choices = view.choices
-    keys = (default_series(view.everything) if choices.series is None else choices.series) or view.chosen.varying
+    keys = (default_series(view.everything) if choices.series is None else choices.series) or view.selection.varying
     scored = view.scored
     finite = scored["score"].is_finite().fill_null(value=False)
     columns = [*dict.fromkeys(key for key in keys if key in scored.columns), "score"]
@@ -108,4 +108,4 @@ def _places(scale: Scale, values: pl.Series, finite: pl.Series, column: str) -> 
     if column != "score":
         return scale.places(values)
     places = scale.places(values.fill_nan(None))
-    return [place if known else _BELOW for place, known in zip(places, finite, strict=True)]
+    return [place if is_finite else _BELOW for place, is_finite in zip(places, finite, strict=True)]

@@ -53,11 +53,11 @@ def choose(results: Results, choices: Choices) -> Results:
     conditions: list[str | pl.Expr] = [choices.where] if choices.where.strip() else []
     if choices.state:
         conditions.append(pl.col("state").fill_null(UNKNOWN).is_in(list(choices.state)))
-    for columns, wanted in ((choices.only, True), (choices.without, False)):
+    for columns, is_only in ((choices.only, True), (choices.without, False)):
         for column, values in columns.items():
             _known(results, column)
             among = text_of(results.runs[column]).is_in(list(values))
-            conditions.append(pl.lit(among if wanted else ~among))
+            conditions.append(pl.lit(among if is_only else ~among))
     for limits, low in ((choices.least, True), (choices.most, False)):
         for column, limit in limits.items():
             _known(results, column)
@@ -72,12 +72,12 @@ def choose(results: Results, choices: Choices) -> Results:
 
 def _holds(results: Results, word: str) -> pl.Expr:
     columns = ["run", "state", "host", *results.parameters]
-    found = pl.Series([False] * results.runs.height)
+    matches = pl.Series([False] * results.runs.height)
     for column in columns:
         cells = text_of(results.runs[column]).fill_null("")
         named = pl.Series([f"{column}="] * len(cells)) + cells if column in results.parameters else cells
-        found = found | named.str.to_lowercase().str.contains(word.lower(), literal=True)
-    return pl.lit(found)
+        matches = matches | named.str.to_lowercase().str.contains(word.lower(), literal=True)
+    return pl.lit(matches)
 
 
 def _known(results: Results, column: str) -> None:

@@ -71,15 +71,15 @@ def bars(view: View) -> list[Chart]:
     for split, runs in view.splits():
         scored = _scaled(runs, tasks) if tasks else runs
         rows: list[tuple[Any, ...]] = []
-        for found, own in view.grouped(scored):
-            colour = stroke(found.index).colour
-            fewest = min(fewest, _repetitions(own.height, view.quick))
-            diverged = own.filter(pl.col("standing") == DIVERGED).height
-            used = own.filter(pl.col("score").is_not_null())
+        for member, scores in view.grouped(scored):
+            colour = stroke(member.index).colour
+            fewest = min(fewest, _repetitions(scores.height, view.quick))
+            diverged = scores.filter(pl.col("standing") == DIVERGED).height
+            used = scores.filter(pl.col("score").is_not_null())
             center, low, high = _center(used, statistic, tasks, view)
-            rows.append((_PART, found.label, colour, center, low, high, diverged, used.height))
-            counted = own.filter(pl.col("standing") == COUNTED)
-            rows += [("run", found.label, colour, score, None, None, 0, 1) for score in counted["score"]]
+            rows.append((_PART, member.label, colour, center, low, high, diverged, used.height))
+            counted = scores.filter(pl.col("standing") == COUNTED)
+            rows += [("run", member.label, colour, score, None, None, 0, 1) for score in counted["score"]]
         data = pl.DataFrame(rows, schema=_INTERVALS, orient="row")
         log = ("x",) if view.choices.log else ()
         settings = {"log": log, "limits": (view.choices.low, view.choices.high)}
@@ -96,7 +96,11 @@ def bars(view: View) -> list[Chart]:
 def _selection(view: View) -> list[str]:
     """Return by how much the best of the groups is expected to be too good, since its own runs make it the best."""
     groups = view.grouped(view.scored)
-    scores = [used for _, own in groups if len(used := own["score"].drop_nulls()) > 1 and used.is_finite().all()]
+    scores = [
+        used
+        for _, group_scores in groups
+        if len(used := group_scores["score"].drop_nulls()) > 1 and used.is_finite().all()
+    ]
     if len(scores) < 2:
         return []
     means, errors = [], []
@@ -130,7 +134,7 @@ def _mark(choices: Choices, panels: Sequence[pl.DataFrame]) -> Mark:
     if choices.draw in {"bars", "points"}:
         return "bars" if choices.draw == "bars" else "points"
     values = [[v for v in data.filter(part=_PART)["value"] if v is not None] for data in panels]
-    apart = [max(some) - min(some) >= 0.2 * max(map(abs, some)) for some in values if some]
+    apart = [max(numbers) - min(numbers) >= 0.2 * max(map(abs, numbers)) for numbers in values if numbers]
     return "bars" if any(apart) and not choices.log else "points"
 
 
@@ -147,19 +151,19 @@ def _center(
             interval = bootstrap(scores, level=level, repetitions=_repetitions(used.height, view.quick))
         else:
             interval = mean_interval(scores, level=level)
-        known = math.isfinite(interval.low) and (statistic != "auto" or used.height >= FEW)
-        return (interval.estimate, interval.low, interval.high) if known else (interval.estimate, None, None)
+        has_interval = math.isfinite(interval.low) and (statistic != "auto" or used.height >= FEW)
+        return (interval.estimate, interval.low, interval.high) if has_interval else (interval.estimate, None, None)
     runs = used.select("run", x=pl.lit(0.0), y="score")
     center, low, high = band(runs, statistic, level=level).select("center", "low", "high").row(0)
     return center, low, high
 
 
-def _by_task(own: pl.DataFrame, tasks: Sequence[str]) -> dict[tuple[str, ...], list[float]]:
-    found: dict[tuple[str, ...], list[float]] = {}
-    names = zip(*(text_of(own[task]) for task in tasks), strict=True) if tasks else iter([()] * own.height)
-    for task, score in zip(names, own["score"], strict=True):
-        found.setdefault(task, []).append(score)
-    return dict(sorted(found.items()))
+def _by_task(scored: pl.DataFrame, tasks: Sequence[str]) -> dict[tuple[str, ...], list[float]]:
+    scores: dict[tuple[str, ...], list[float]] = {}
+    names = zip(*(text_of(scored[task]) for task in tasks), strict=True) if tasks else iter([()] * scored.height)
+    for task, score in zip(names, scored["score"], strict=True):
+        scores.setdefault(task, []).append(score)
+    return dict(sorted(scores.items()))
 
 
 def _ordinal(scored: pl.DataFrame, mode: Mode) -> pl.DataFrame:
@@ -211,31 +215,36 @@ def _mean(pair: tuple[Group, pl.DataFrame]) -> float:
 def _pair(
     view: View,
     tasks: Sequence[str],
-    one: tuple[Group, pl.DataFrame],
-    other: tuple[Group, pl.DataFrame],
+    first: tuple[Group, pl.DataFrame],
+    second: tuple[Group, pl.DataFrame],
     repetitions: int,
 ) -> tuple[Any, ...] | None:
-    mine, theirs = _by_task(one[1], tasks), _by_task(other[1], tasks)
-    common = [task for task in mine if task in theirs]
+    first_scores, second_scores = _by_task(first[1], tasks), _by_task(second[1], tasks)
+    common = [task for task in first_scores if task in second_scores]
     if not common:
         return None
     lacking = [
-        f"{found.label} lacks {', '.join(' '.join(task) for task in further if task not in own)}"
-        for (found, _), own, further in ((one, mine, theirs), (other, theirs, mine))
-        if any(task not in own for task in further)
+        f"{member.label} lacks {', '.join(' '.join(task) for task in further if task not in tasks_of_member)}"
+        for (member, _), tasks_of_member, further in (
+            (first, first_scores, second_scores),
+            (second, second_scores, first_scores),
+        )
+        if any(task not in tasks_of_member for task in further)
     ]
     if lacking:
-        count = len(set(mine) | set(theirs))
-        note = f"{one[0].label} and {other[0].label} are compared on {len(common)} of {count}: {'; '.join(lacking)}"
+        count = len(set(first_scores) | set(second_scores))
+        note = f"{first[0].label} and {second[0].label} are compared on {len(common)} of {count}: {'; '.join(lacking)}"
         view.notes.append(note)
     sign = -1 if view.mode == "min" else 1
-    left, right = ([[sign * score for score in side[task]] for task in common] for side in (mine, theirs))
-    n = sum(map(len, left)) + sum(map(len, right))
-    interval = probability_of_improvement(left, right, level=view.choices.level, repetitions=repetitions)
+    better, worse = (
+        [[sign * score for score in side[task]] for task in common] for side in (first_scores, second_scores)
+    )
+    n = sum(map(len, better)) + sum(map(len, worse))
+    interval = probability_of_improvement(better, worse, level=view.choices.level, repetitions=repetitions)
     estimate, low, high = (None if math.isnan(value) else value for value in interval)
-    label = f"{one[0].label} > {other[0].label}"
-    diverged = sum(side.filter(pl.col("standing") == DIVERGED).height for _, side in (one, other))
-    return (_PART, label, stroke(one[0].index).colour, estimate, low, high, diverged, n)
+    label = f"{first[0].label} > {second[0].label}"
+    diverged = sum(side.filter(pl.col("standing") == DIVERGED).height for _, side in (first, second))
+    return (_PART, label, stroke(first[0].index).colour, estimate, low, high, diverged, n)
 
 
 def profile(view: View) -> list[Chart]:
@@ -259,7 +268,7 @@ def profile(view: View) -> list[Chart]:
         step = (highest - lowest) / (_THRESHOLDS - 1)
         thresholds = [lowest + step * i for i in range(_THRESHOLDS)] if step else [lowest]
         groups = view.grouped(_ordinal(scored, view.mode))
-        parts = [_profile_of(view, tasks, found, own, thresholds, repetitions) for found, own in groups]
+        parts = [_profile_of(view, tasks, member, scores, thresholds, repetitions) for member, scores in groups]
         across = f"{view.metric}, scaled" if tasks else view.metric
         down = f"fraction of runs {above}"
         data = pl.concat(parts) if parts else pl.DataFrame()
@@ -277,24 +286,24 @@ def _band_words(view: View, percent: str, repetitions: int) -> str:
     sizes = {view.tallies[place].n + view.tallies[place].diverged for place in view.colours}
     if not any(_has_band(view, size) for size in sizes):
         return f"without intervals, since no group has {FEW} runs"
-    some = "" if all(_has_band(view, size) for size in sizes) else f" (of groups of {FEW} runs or more)"
-    return f"pointwise {percent} bootstrap interval{_said_repetitions(repetitions)}{some}"
+    restriction = "" if all(_has_band(view, size) for size in sizes) else f" (of groups of {FEW} runs or more)"
+    return f"pointwise {percent} bootstrap interval{_said_repetitions(repetitions)}{restriction}"
 
 
 def _profile_of(
-    view: View, tasks: Sequence[str], found: Group, own: pl.DataFrame, thresholds: Sequence[float], repetitions: int
+    view: View, tasks: Sequence[str], member: Group, runs: pl.DataFrame, thresholds: Sequence[float], repetitions: int
 ) -> pl.DataFrame:
     sign = -1 if view.mode == "min" else 1
-    scores = [[sign * score for score in task] for task in _by_task(own, tasks).values()]
+    scores = [[sign * score for score in task] for task in _by_task(runs, tasks).values()]
     limits = [sign * value for value in thresholds]
     profile = performance_profile(scores, limits, level=view.choices.level, repetitions=repetitions)
-    drawn = stroke(found.index)
-    banded = _has_band(view, own.height)
+    drawn = stroke(member.index)
+    banded = _has_band(view, runs.height)
     return profile.select(
-        label=pl.lit(found.label),
+        label=pl.lit(member.label),
         colour=pl.lit(drawn.colour),
         dash=pl.lit(drawn.dash),
-        n=pl.lit(own.height),
+        n=pl.lit(runs.height),
         x=pl.col("threshold") * sign,
         value="fraction",
         low=pl.col("low") if banded else pl.lit(None, pl.Float64),
@@ -305,23 +314,23 @@ def _profile_of(
 def _scaled(scored: pl.DataFrame, tasks: Sequence[str]) -> pl.DataFrame:
     """Return scores between 0 and 1 within each task; what is nan or nothing stays so."""
     score, keys = pl.col("score"), list(tasks)
-    known = pl.when(score.is_finite()).then(score)
-    low, high = known.min().over(keys), known.max().over(keys)
+    finite = pl.when(score.is_finite()).then(score)
+    low, high = finite.min().over(keys), finite.max().over(keys)
     scaled = pl.when(high > low).then((score - low) / (high - low)).otherwise(pl.when(score.is_finite()).then(0.5))
     return scored.with_columns(score=pl.when(score.is_finite()).then(scaled).otherwise(score))
 
 
 def importances(view: View) -> list[Chart]:
     """Return what explains the variance of the scores, and beside it what each parameter does to divergence."""
-    x = view.choices.x or default_x(view.chosen)
+    x = view.choices.x or default_x(view.selection)
     counted = view.accounting.counted()["run"]
-    some = view.chosen
+    runs = view.selection
     if view.quick and len(counted) > _MOST_JUDGED:
         evenly = counted.gather_every(-(-len(counted) // _MOST_JUDGED))
-        some = some.where(pl.col("run").is_in(evenly.implode()))
+        runs = runs.where(pl.col("run").is_in(evenly.implode()))
         view.notes.append(f"from {len(evenly)} of the {len(counted)} runs, evenly chosen")
     rule = view.accounting.rule
-    shares = variance_shares(some, view.metric, view.mode, view.choices.by, x=x, rule=rule)
+    shares = variance_shares(runs, view.metric, view.mode, view.choices.by, x=x, rule=rule)
     view.notes.append(
         "share of the variance of the scores that each hyperparameter explains by itself, that two explain together, "
         "and seeds; the interval is over random forests"
@@ -336,11 +345,11 @@ def importances(view: View) -> list[Chart]:
     data = pl.DataFrame(rows, schema=_INTERVALS, orient="row")
     settings = {"log": (), "limits": (0.0, None)}
     charts = [Chart("bars", view.metric, "", "share of the variance", "", data, settings)]
-    found = divergence(view.chosen, view.metric, rule=rule, level=view.choices.level)
-    if found["diverged"].sum():
+    divergences = divergence(view.selection, view.metric, rule=rule, level=view.choices.level)
+    if divergences["diverged"].sum():
         rows = [
             (_PART, f"{name}={value}", _DIVERGED, share, low, high, 0, n)
-            for name, value, n, _, share, low, high in found.iter_rows()
+            for name, value, n, _, share, low, high in divergences.iter_rows()
         ]
         data = pl.DataFrame(rows, schema=_INTERVALS, orient="row")
         title = "probability to diverge"

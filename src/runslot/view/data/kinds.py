@@ -39,27 +39,27 @@ class Charts:
         return frozenset(run for chart in self.charts for run in chart.data.filter(pl.col("brushed"))["run"])
 
 
-def charts(chosen: Results, choices: Choices, everything: Results, *, quick: bool = False) -> Charts:
+def charts(selection: Results, choices: Choices, everything: Results, *, quick: bool = False) -> Charts:
     """Compute the figures of every kind but curves and slots; with `quick`, with fewer resamplings, as the notes say.
 
     Raises `InvalidInput` for a metric or column that no run has, `NotInstalled` for what needs further packages.
     """
-    metrics = [chosen.metric(name) for name in choices.y or default_y(chosen.common_metrics)]
+    metrics = [selection.metric(name) for name in choices.y or default_y(selection.common_metrics)]
     if not metrics:
         raise InvalidInput("there is nothing to draw: no run has logged a number")
     keys = default_series(everything) if choices.series is None else choices.series
-    series = group(chosen, keys, everything)
+    series = group(selection, keys, everything)
     most = {"profile": DISTINCT, "bars": MOST_GROUPS, "improvement": MOST_GROUPS}.get(choices.kind, len(series.groups))
-    found: list[Chart] = []
+    all_charts: list[Chart] = []
     notes: list[str] = []
-    views = [view_of(chosen, everything, choices, y, series, quick=quick, most=most) for y in metrics]
+    views = [view_of(selection, everything, choices, y, series, quick=quick, most=most) for y in metrics]
     for view in views:
-        found += _KINDS[choices.kind](view)
+        all_charts += _KINDS[choices.kind](view)
         notes += view.notes
     notes.append(f"each run judged by {judged_by(metrics, choices)}")
     first = views[0]
     named = choices.kind in {"bars", "scatter", "profile"} and len(first.colours) <= MOST_GROUPS
-    return Charts(tuple(found), series, first.colours if named else {}, first.tallies, tuple(dict.fromkeys(notes)))
+    return Charts(tuple(all_charts), series, first.colours if named else {}, first.tallies, tuple(dict.fromkeys(notes)))
 
 
 def judged_by(metrics: Sequence[str], choices: Choices) -> str:

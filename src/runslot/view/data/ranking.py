@@ -30,11 +30,11 @@ class Tally:
     """How many runs a series has: those that its statistic is over, all, and those that diverged."""
 
     n: int
-    asked: int
+    total: int
     diverged: int
 
     def __str__(self) -> str:
-        words = f"n={self.n}" if self.n == self.asked else f"n={self.n} of {self.asked}"
+        words = f"n={self.n}" if self.n == self.total else f"n={self.n} of {self.total}"
         return f"{words}, {self.diverged} diverged" if self.diverged else words
 
 
@@ -50,7 +50,7 @@ def rule_of(choices: Choices, *, curves: bool) -> Rule:
 
 
 def account_of(
-    chosen: Results,
+    selection: Results,
     metric: str,
     choices: Choices,
     series: Groups,
@@ -64,14 +64,14 @@ def account_of(
     `tasks` are columns within which the statistic works, `scales` all that are tasks.
     """
     keys = list(dict.fromkeys((*series.keys, *choices.split)))
-    return account(chosen, metric, keys, rule=rule_of(choices, curves=curves), tasks=tasks, scales=scales)
+    return account(selection, metric, keys, rule=rule_of(choices, curves=curves), tasks=tasks, scales=scales)
 
 
-def scores_of(chosen: Results, metric: str, choices: Choices, accounting: Accounting) -> pl.DataFrame:
+def scores_of(selection: Results, metric: str, choices: Choices, accounting: Accounting) -> pl.DataFrame:
     """Return the runs with `standing` and `score` as a statistic has to take it (`Accounting.scores`)."""
-    x = choices.x or default_x(chosen)
+    x = choices.x or default_x(selection)
     mode = mode_for(choices, metric)
-    scored = chosen.scores(metric, mode, choices.by, x=x)
+    scored = selection.scores(metric, mode, choices.by, x=x)
     standing = scored.select("run").join(
         accounting.runs.select("run", "standing"), on="run", how="left", maintain_order="left"
     )
@@ -82,14 +82,14 @@ def tallies(accounting: Accounting, series: Groups) -> Mapping[int, Tally]:
     """Return by place of a series how many runs it has."""
     used = set(accounting.counted()["run"])
     n: dict[int, int] = {}
-    asked: dict[int, int] = {}
+    totals: dict[int, int] = {}
     diverged: dict[int, int] = {}
     for run, standing in accounting.runs.select("run", "standing").iter_rows():
         place = series.of[run]
-        asked[place] = asked.get(place, 0) + 1
+        totals[place] = totals.get(place, 0) + 1
         n[place] = n.get(place, 0) + (run in used)
         diverged[place] = diverged.get(place, 0) + (standing == DIVERGED)
-    return {place: Tally(n[place], asked[place], diverged[place]) for place in asked}
+    return {place: Tally(n[place], totals[place], diverged[place]) for place in totals}
 
 
 def ranked(scored: pl.DataFrame, series: Groups, mode: Mode, among: Collection[int]) -> list[int]:
@@ -118,13 +118,13 @@ def limit_of(choices: Choices, count: int, most: int = DISTINCT) -> int:
 def best_words(choices: Choices, series: Groups, identity: Sequence[str], drawn: int, count: int) -> str:
     """Return what a caption says of series that are left out: `10 of 50 variants, best by final`."""
     kind = "variants" if set(identity) <= set(series.keys) else "groups"
-    chosen = "" if drawn < 1 or not count else " (chosen by these same runs, which flatters them)"
-    return f"{drawn} of {count} {kind}, best by {choices.by}{chosen}"
+    caveat = "" if drawn < 1 or not count else " (chosen by these same runs, which flatters them)"
+    return f"{drawn} of {count} {kind}, best by {choices.by}{caveat}"
 
 
 def coloured(groups: Sequence[Group], drawn: Sequence[int]) -> dict[int, int]:
     """Return by place of a drawn series the number of its colour: its own, or its rank where there are too many."""
-    own = {place: groups[place].index for place in drawn}
-    if len(set(own.values())) == len(own) and max(own.values(), default=0) < DISTINCT:
-        return own
+    numbers = {place: groups[place].index for place in drawn}
+    if len(set(numbers.values())) == len(numbers) and max(numbers.values(), default=0) < DISTINCT:
+        return numbers
     return {place: rank for rank, place in enumerate(drawn)}

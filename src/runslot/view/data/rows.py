@@ -30,12 +30,12 @@ class Rows:
 
     def column(self, values: Mapping[str, int]) -> pl.Series:
         """Return by number a value for each run, null for runs without one."""
-        found: list[int | None] = [None] * len(self.numbers)
+        column: list[int | None] = [None] * len(self.numbers)
         for run, value in values.items():
-            found[self.numbers[run]] = value
-        return pl.Series(found, dtype=pl.Int32)
+            column[self.numbers[run]] = value
+        return pl.Series(column, dtype=pl.Int32)
 
     def column_of(self, runs: pl.Series, values: pl.Series | int) -> pl.Series:
         """Return by number the values of some runs, which are given by number; null for the others."""
-        given = values if isinstance(values, pl.Series) else pl.Series([values]).new_from_index(0, len(runs))
-        return pl.Series([None] * len(self.numbers), dtype=pl.Int32).scatter(runs, given.cast(pl.Int32))
+        column = values if isinstance(values, pl.Series) else pl.Series([values]).new_from_index(0, len(runs))
+        return pl.Series([None] * len(self.numbers), dtype=pl.Int32).scatter(runs, column.cast(pl.Int32))

@@ -30,7 +30,7 @@ _FEWEST_RESAMPLINGS, _FEWEST_INTERVALS = 200, 24
 
 
 @dataclass(frozen=True)
-class Request:
+class SpreadRequest:
     """How the points of one metric are wanted."""
 
     choices: Choices
@@ -54,7 +54,7 @@ class Numbers:
 _NULL = pl.lit(None, pl.Float64)
 
 
-def lines_of(request: Request, plain: pl.DataFrame, runs: pl.DataFrame, *, member: bool) -> pl.DataFrame:
+def lines_of(request: SpreadRequest, plain: pl.DataFrame, runs: pl.DataFrame, *, member: bool) -> pl.DataFrame:
     """Return runs by themselves."""
     lines = plain.join(runs.select("run", "panel", "series"), on="run", how="inner", maintain_order="left")
     lines = lines.select(
@@ -95,34 +95,34 @@ def scaled(plain: pl.DataFrame, finals: pl.DataFrame) -> tuple[pl.DataFrame, pl.
 
 
 def means_of(
-    request: Request, plain: pl.DataFrame, kept: pl.DataFrame, rows: Rows, ends: pl.DataFrame | None = None
+    request: SpreadRequest, plain: pl.DataFrame, members: pl.DataFrame, rows: Rows, ends: pl.DataFrame | None = None
 ) -> Numbers:
     """Return the middle and the spread of each series in each panel.
 
     `ends` has by `run` the `final` of those that diverged and count as the worst, and between which x it has rows.
     """
     drop = request.choices.diverged == "drop"
-    used = kept.filter(~pl.col("diverged")) if drop else kept
+    used = members.filter(~pl.col("diverged")) if drop else members
     group_of = used.select(at=pl.struct("panel", "series").rank("dense").cast(pl.Int32))["at"]
     cells = _QUICK_CELLS if request.quick else _CELLS
     aligned = align_series(plain, rows.column_of(used["run"], group_of), cells)
     placed = aligned.frame.join(used, on="run", how="inner", maintain_order="left")
     if ends is not None:
-        placed = _with_worst(placed, plain, kept, ends)
+        placed = _with_worst(placed, plain, members, ends)
     elif not drop:
         placed = _before_divergence(placed, plain)
-    return _spread(request, placed, aligned, kept)
+    return _spread(request, placed, aligned, members)
 
 
-def _with_worst(placed: pl.DataFrame, plain: pl.DataFrame, kept: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
+def _with_worst(placed: pl.DataFrame, plain: pl.DataFrame, members: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
     """Return the runs of each group with those that diverged at the worst final value from there on."""
     by = ["panel", "series"]
-    spans = kept.join(ends, on="run", how="left").group_by(by).agg(pl.col("start").min(), pl.col("stop").max())
+    spans = members.join(ends, on="run", how="left").group_by(by).agg(pl.col("start").min(), pl.col("stop").max())
     limits = [spans.select(*by, x=name) for name in ("start", "stop")]
     grid = pl.concat([placed.select(*by, "x"), *limits]).drop_nulls("x").unique()
     last = plain.group_by("run").agg(end=pl.col("x").max())
-    gone = kept.filter("diverged").join(last, on="run", how="left").join(ends, on="run", how="left")
-    after = gone.join(grid, on=by, how="left").filter(pl.col("end").is_null() | (pl.col("x") > pl.col("end")))
+    diverged = members.filter("diverged").join(last, on="run", how="left").join(ends, on="run", how="left")
+    after = diverged.join(grid, on=by, how="left").filter(pl.col("end").is_null() | (pl.col("x") > pl.col("end")))
     further = after.with_columns(y="final").drop_nulls(["x", "y"]).filter(pl.col("y").is_finite())
     return pl.concat([placed, further.select(placed.columns)])
 
@@ -138,7 +138,7 @@ def _before_divergence(placed: pl.DataFrame, plain: pl.DataFrame) -> pl.DataFram
     return both.filter(pl.col("end").is_null() | (pl.col("x") <= pl.col("end"))).drop("end")
 
 
-def _spread(request: Request, placed: pl.DataFrame, aligned: Aligned, kept: pl.DataFrame) -> Numbers:
+def _spread(request: SpreadRequest, placed: pl.DataFrame, aligned: Aligned, members: pl.DataFrame) -> Numbers:
     choices, by = request.choices, ("panel", "series")
     log = "x" in choices.log
     statistic: Band = "mean-ci" if choices.band in {"auto", "runs"} else choices.band  # type: ignore[assignment]
@@ -149,28 +149,28 @@ def _spread(request: Request, placed: pl.DataFrame, aligned: Aligned, kept: pl.D
         return decimate(numbered, "curve", request.points, log=log)
 
     if statistic != "iqm":
-        found = band(placed, statistic, by=by, level=choices.level)
+        bands = band(placed, statistic, by=by, level=choices.level)
         if choices.band == "auto":
             wide = pl.col("size") >= FEW
-            sizes = kept.group_by(by).agg(size=pl.len())
-            found = found.join(sizes, on=by, how="left", maintain_order="left")
-            found = found.with_columns(low=pl.when(wide).then("low"), high=pl.when(wide).then("high"))
-        found = found if request.banded else found.with_columns(low=_NULL, high=_NULL)
-        return Numbers(_columns(thin(found)), aligned.coarse, ALL)
+            sizes = members.group_by(by).agg(size=pl.len())
+            bands = bands.join(sizes, on=by, how="left", maintain_order="left")
+            bands = bands.with_columns(low=pl.when(wide).then("low"), high=pl.when(wide).then("high"))
+        bands = bands if request.banded else bands.with_columns(low=_NULL, high=_NULL)
+        return Numbers(_columns(thin(bands)), aligned.coarse, ALL)
     centers = interquartile(placed, by).with_columns(low=_NULL, high=_NULL)
     if not request.banded:
         return Numbers(_columns(thin(centers)), aligned.coarse, ALL)
     if not request.quick:
-        some = thin(centers)
-        found = with_interval(some.drop("low", "high"), placed, by, level=choices.level, repetitions=ALL)
-        return Numbers(_columns(found), aligned.coarse, ALL)
-    some = thin(centers)
-    runs = max(1, kept.height * request.metrics)
+        points = thin(centers)
+        bands = with_interval(points.drop("low", "high"), placed, by, level=choices.level, repetitions=ALL)
+        return Numbers(_columns(bands), aligned.coarse, ALL)
+    points = thin(centers)
+    runs = max(1, members.height * request.metrics)
     places = max(_FEWEST_INTERVALS, min(request.points, _RESAMPLED // _FEWEST_RESAMPLINGS // runs))
-    longest = max(some["curve"].rle().struct.field("len"), default=1)
+    longest = max(points["curve"].rle().struct.field("len"), default=1)
     repetitions = max(_FEWEST_RESAMPLINGS // 2, min(ALL, _RESAMPLED // places // runs // 10 * 10))
-    found = _with_some_intervals(some, placed, by, -(-longest // places), repetitions, choices.level)
-    return Numbers(_columns(found), aligned.coarse, repetitions)
+    bands = _with_some_intervals(points, placed, by, -(-longest // places), repetitions, choices.level)
+    return Numbers(_columns(bands), aligned.coarse, repetitions)
 
 
 def _columns(frame: pl.DataFrame) -> pl.DataFrame:
@@ -185,19 +185,21 @@ def _with_some_intervals(
     at = pl.int_range(pl.len()).over("curve")
     n = pl.col("n")
     changes = (n != n.shift(1).over("curve")) | (n != n.shift(-1).over("curve"))
-    asked = (at % step == 0) | (at == pl.len().over("curve") - 1) | changes.fill_null(value=True)
-    some = centers.filter(asked) if step > 1 else centers
-    found = with_interval(some.drop("low", "high"), aligned, by, repetitions=repetitions, level=level)
+    is_computed = (at % step == 0) | (at == pl.len().over("curve") - 1) | changes.fill_null(value=True)
+    points = centers.filter(is_computed) if step > 1 else centers
+    intervals = with_interval(points.drop("low", "high"), aligned, by, repetitions=repetitions, level=level)
     if step <= 1:
-        return found
-    ends = found.select("curve", "x", below=pl.col("center") - pl.col("low"), above=pl.col("high") - pl.col("center"))
+        return intervals
+    ends = intervals.select(
+        "curve", "x", below=pl.col("center") - pl.col("low"), above=pl.col("high") - pl.col("center")
+    )
     both = centers.drop("low", "high").join(ends, on=["curve", "x"], how="left", maintain_order="left")
     between = both.with_columns(pl.col("below", "above").interpolate_by("x").over("curve"))
     low, high = pl.col("center") - pl.col("below"), pl.col("center") + pl.col("above")
     return between.with_columns(low=low, high=high).drop("below", "above")
 
 
-def few_of(kept: pl.DataFrame) -> pl.DataFrame:
+def few_of(members: pl.DataFrame) -> pl.DataFrame:
     """Return the runs of groups so small that they are drawn themselves; a single one is its own mean."""
     size = pl.len().over("panel", "series")
-    return kept.filter((size < FEW) & (size > 1))
+    return members.filter((size < FEW) & (size > 1))

@@ -97,16 +97,16 @@ def paper_figure(
     """Return what `paper_files` returns, and the caption."""
     if kind not in FORMATS:
         raise InvalidInput(f"{kind!r} is no format of figures; choose among {', '.join(FORMATS)}")
-    chosen = choose(results, choices)
-    if not chosen.runs.height:
+    selection = choose(results, choices)
+    if not selection.runs.height:
         raise InvalidInput("no run passes the filters, so there is nothing to draw")
     if choices.kind == "slots":
         raise InvalidInput("slots are drawn on the page alone; choose another kind of figure")
     paper = paper or Paper()
     table, settings = (
-        _curves(chosen, results, choices, paper, rows)
+        _curves(selection, results, choices, paper, rows)
         if choices.kind == "curves"
-        else _charts(chosen, results, choices, paper)
+        else _charts(selection, results, choices, paper)
     )
     files = {f"{name}.{kind}": draw_paper(table, settings, kind), f"{name}.csv": table.write_csv().encode()}
     files[f"{name}.py"] = script_for(name, kind, table, settings, _caption_key(kind)).encode()
@@ -114,9 +114,9 @@ def paper_figure(
 
 
 def _curves(
-    chosen: Results, results: Results, choices: Choices, paper: Paper, rows: Rows | None
+    selection: Results, results: Results, choices: Choices, paper: Paper, rows: Rows | None
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
-    drawing = draw(chosen, rows or Rows.of(results), choices, results)
+    drawing = draw(selection, rows or Rows.of(results), choices, results)
     if not any(panel.curves for panel in drawing.panels):
         raise InvalidInput(f"there is nothing to draw: no run that counts has both metrics ({drawing.notes[0]})")
     columns = _columns_for(len(drawing.panels), paper, most=_MOST_COLUMNS)
@@ -128,8 +128,10 @@ def _curves(
     return table, _settings(panels, columns, height, labels, drawing.notes, paper)
 
 
-def _charts(chosen: Results, results: Results, choices: Choices, paper: Paper) -> tuple[pl.DataFrame, dict[str, Any]]:
-    view = charts(chosen, choices, results)
+def _charts(
+    selection: Results, results: Results, choices: Choices, paper: Paper
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    view = charts(selection, choices, results)
     full = [chart for chart in view.charts if chart.data.height]
     if not full:
         raise InvalidInput(f"there is nothing to draw: no run that counts has such a score ({view.notes[0]})")

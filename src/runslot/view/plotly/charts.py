@@ -140,8 +140,8 @@ def _profile(chart: Chart) -> Figure:
             traces.append({**common, **edge, "y": numbers(curve["low"])})
             traces.append({**common, **edge, **filled, "y": numbers(curve["high"])})
         line = {"color": colour, "dash": dash, "width": 2}
-        said = f"%{{y:.3g}} of n={n}"
-        traces.append({**common, "y": numbers(curve["value"]), "line": line, "hovertemplate": said})
+        template = f"%{{y:.3g}} of n={n}"
+        traces.append({**common, "y": numbers(curve["value"]), "line": line, "hovertemplate": template})
     return {"data": traces, "layout": layout}
 
 
@@ -158,17 +158,21 @@ def _scatter(chart: Chart) -> Figure:
     traces = []
     common = shared_start(data["run"].to_list()) if data.height else 0
     data = with_edge(data, high=chart.settings.get("worst", False)) if data.height else data
-    for own in data.partition_by("label", maintain_order=True) if data.height else []:
-        label, colour, index = own.select("label", "colour", "index").row(0)
+    for points in data.partition_by("label", maintain_order=True) if data.height else []:
+        label, colour, index = points.select("label", "colour", "index").row(0)
         usual = _SYMBOLS[index // 6 % len(_SYMBOLS)]
-        symbol = ["x-thin-open" if gone else usual for gone in own["diverged"]] if own["diverged"].any() else usual
+        symbol = (
+            ["x-thin-open" if is_diverged else usual for is_diverged in points["diverged"]]
+            if points["diverged"].any()
+            else usual
+        )
         traces.append(
             {
-                "x": numbers(own["x"]) if numeric else [plain(x) for x in own["x"]],
-                "y": numbers(own["value"]),
+                "x": numbers(points["x"]) if numeric else [plain(x) for x in points["x"]],
+                "y": numbers(points["value"]),
                 "text": [
-                    plain(run[common:] + (" diverged" if gone else ""))
-                    for run, gone in own.select("run", "diverged").iter_rows()
+                    plain(run[common:] + (" diverged" if is_diverged else ""))
+                    for run, is_diverged in points.select("run", "diverged").iter_rows()
                 ],
                 "type": "scatter",
                 "mode": "markers",
@@ -196,13 +200,13 @@ def _thinned(data: pl.DataFrame) -> pl.DataFrame:
         return data
     x = _spots(pl.col("x")) if data["x"].dtype.is_numeric() else pl.col("x")
     placed = data.with_columns(_x=x, _y=_spots(pl.col("value")))
-    some = placed.unique(["label", "_x", "_y"], keep="first", maintain_order=True).drop("_x", "_y")
-    if some.height <= _MOST_POINTS:
-        return some
-    order = some.with_row_index("_row").sort("value")
-    step = -(-some.height // _MOST_POINTS)
-    kept = pl.concat([order.gather_every(step), order.tail(1)]).unique("_row")
-    return kept.sort("_row").drop("_row")
+    one_a_spot = placed.unique(["label", "_x", "_y"], keep="first", maintain_order=True).drop("_x", "_y")
+    if one_a_spot.height <= _MOST_POINTS:
+        return one_a_spot
+    order = one_a_spot.with_row_index("_row").sort("value")
+    step = -(-one_a_spot.height // _MOST_POINTS)
+    evenly = pl.concat([order.gather_every(step), order.tail(1)]).unique("_row")
+    return evenly.sort("_row").drop("_row")
 
 
 def _spots(column: pl.Expr) -> pl.Expr:
@@ -235,8 +239,8 @@ def _heat(chart: Chart) -> Figure:
 
 
 def _rounded(cell: tuple[float, int] | None) -> float | None:
-    known = cell is not None and cell[0] is not None and math.isfinite(cell[0])
-    return float(f"{cell[0]:.6g}") if cell is not None and known else None
+    is_number = cell is not None and cell[0] is not None and math.isfinite(cell[0])
+    return float(f"{cell[0]:.6g}") if cell is not None and is_number else None
 
 
 def _said(cell: tuple[float, int] | None) -> str:
@@ -262,9 +266,9 @@ def _parallel(chart: Chart) -> Figure:
         spots = (places[line + axis * lines] for axis in range(count))
         spot = tuple(None if at is None else round(at * _GRAIN) / _GRAIN for at in spots)
         groups.setdefault(shade, {}).setdefault(spot, line)
-    kept = _some_lines(groups)
-    traces = [_lines(kept[shade], count, shade) for shade in sorted(kept)]
-    traces.append(_ends(wide, places[(count - 1) * lines :], kept, count - 1))
+    lines_drawn = _some_lines(groups)
+    traces = [_lines(lines_drawn[shade], count, shade) for shade in sorted(lines_drawn)]
+    traces.append(_ends(wide, places[(count - 1) * lines :], lines_drawn, count - 1))
     return {"data": traces, "layout": _parallel_layout(axes, chart.settings["brush"])}
 
 
@@ -298,19 +302,19 @@ def _lines(lines: dict[tuple[float | None, ...], int], count: int, shade: int) -
     }
 
 
-def _ends(wide: pl.DataFrame, places: list[float | None], kept: Lines, at: int) -> dict[str, Any]:
+def _ends(wide: pl.DataFrame, places: list[float | None], lines_drawn: Lines, at: int) -> dict[str, Any]:
     """Return a mark at the end of each line, which names its run."""
-    shades = {line: shade for shade, lines in kept.items() for line in lines.values() if shade >= 0}
+    shades = {line: shade for shade, lines in lines_drawn.items() for line in lines.values() if shade >= 0}
     runs, values = wide["run"].to_list(), wide["value"].to_list()
     common = shared_start(runs)
-    own = [line for line in sorted(shades) if places[line] is not None]
+    ending = [line for line in sorted(shades) if places[line] is not None]
     return {
-        "x": [at] * len(own),
-        "y": [round(places[line] or 0.0, 4) for line in own],
-        "text": [plain(f"{runs[line][common:]}: {values[line]:.5g}") for line in own],
+        "x": [at] * len(ending),
+        "y": [round(places[line] or 0.0, 4) for line in ending],
+        "text": [plain(f"{runs[line][common:]}: {values[line]:.5g}") for line in ending],
         "type": "scatter",
         "mode": "markers",
-        "marker": {"color": [LINES[shades[line]] for line in own], "size": 6},
+        "marker": {"color": [LINES[shades[line]] for line in ending], "size": 6},
         "unselected": {"marker": {"opacity": 1}},
         "hovertemplate": "%{text}<extra></extra>",
         "name": "",

@@ -204,8 +204,8 @@ def numbers(values: pl.Series) -> list[float | None]:
         decimals = _DIGITS - 1 - math.floor(math.log10(high - low))
         if max(abs(low), abs(high)) > 10 * (high - low):
             rounded = finite.round(min(max(decimals, 0), _MOST_DECIMALS))
-    found: list[float | None] = rounded.to_list()
-    return found
+    digits: list[float | None] = rounded.to_list()
+    return digits
 
 
 def _xs(x: pl.Series) -> dict[str, Any]:

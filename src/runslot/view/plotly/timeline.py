@@ -53,31 +53,31 @@ class Launch:
         return min(1.0, used / (self.slots * (end - start))) if end > start else None
 
 
-def launches(chosen: Results) -> list[Launch]:
+def launches(selection: Results) -> list[Launch]:
     """Read the journals of the experiments of these runs; an experiment without one is left out."""
-    names = dict(zip(chosen.runs["id"], chosen.runs["run"], strict=True))
-    states = dict(zip(chosen.runs["run"], chosen.runs["state"], strict=True))
-    found = []
-    for experiment in chosen.runs["experiment"].unique(maintain_order=True):
-        directory = Path(os.path.realpath(Path(chosen.base, experiment)))
-        if not any(directory.is_relative_to(root) for root in chosen.roots):
+    names = dict(zip(selection.runs["id"], selection.runs["run"], strict=True))
+    states = dict(zip(selection.runs["run"], selection.runs["state"], strict=True))
+    timelines = []
+    for experiment in selection.runs["experiment"].unique(maintain_order=True):
+        directory = Path(os.path.realpath(Path(selection.base, experiment)))
+        if not any(directory.is_relative_to(root) for root in selection.roots):
             continue  # run.json says where its experiment is; only what was asked for is read
-        for each in find_experiments(directory if directory.is_dir() else Path(chosen.base)):
+        for experiment_dir in find_experiments(directory if directory.is_dir() else Path(selection.base)):
             try:
-                if each.journal_file.is_symlink():
+                if experiment_dir.journal_file.is_symlink():
                     continue
-                stays, slots = _stays(read_events(each.journal_file), names, states)
+                stays, slots = _stays(read_events(experiment_dir.journal_file), names, states)
             except (RunslotError, OSError, KeyError):
                 continue  # a broken journal shows no slots; `runslot status` says what is wrong with it
             waiting = {stay.run for stay in stays}
-            mine = chosen.runs.filter(chosen.runs["experiment"] == experiment)
+            mine = selection.runs.filter(selection.runs["experiment"] == experiment)
             queued = sum(
                 1 for run, state in mine.select("run", "state").iter_rows() if state == "queued" and run not in waiting
             )
-            queued += chosen.waiting.get(experiment, 0)
+            queued += selection.waiting.get(experiment, 0)
             if stays:
-                found.append(Launch(experiment, max(slots, len({stay.slot for stay in stays})), stays, queued))
-    return found
+                timelines.append(Launch(experiment, max(slots, len({stay.slot for stay in stays})), stays, queued))
+    return timelines
 
 
 def _stays(
@@ -108,12 +108,12 @@ def _stays(
     return (*ended, *under_way), slots
 
 
-def slots_figures(chosen: Results) -> tuple[tuple[tuple[str, str], ...], tuple[Figure, ...], tuple[str, ...]]:
+def slots_figures(selection: Results) -> tuple[tuple[tuple[str, str], ...], tuple[Figure, ...], tuple[str, ...]]:
     """Return titles, figures and notes: a figure an experiment, a line a slot, a bar an attempt."""
     now = time.time()
     titles: list[tuple[str, str]] = []
     figures: list[Figure] = []
-    for launch in launches(chosen):
+    for launch in launches(selection):
         busy = launch.busy(now)
         used = "" if busy is None else f"slots busy {busy:.0%} of the time, idle {1 - busy:.0%}"
         waiting = f"{launch.queued} queued" if launch.queued else ""
@@ -128,9 +128,9 @@ def _figure(launch: Launch, now: float) -> Figure:
     slots = sorted({stay.slot for stay in stays}, key=lambda s: (len(s), s))
     traces = []
     for state, colour in COLOURS.items():
-        own = [stay for stay in stays if stay.state == state]
-        if own:
-            traces.append(_bars(own, state, colour, now))
+        stays_in_state = [stay for stay in stays if stay.state == state]
+        if stays_in_state:
+            traces.append(_bars(stays_in_state, state, colour, now))
     layout = base_layout("time (UTC)", "")
     layout |= {
         "barmode": "overlay",

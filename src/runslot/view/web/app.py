@@ -12,7 +12,7 @@ from runslot.errors import RunslotError
 from runslot.experiment.rundir import RunDir
 from runslot.view.data.choices import Choices, without_table
 from runslot.view.web.comparison_page import comparison_page
-from runslot.view.web.content import PageContent, same_table, seen_of, shown_page
+from runslot.view.web.content import PageContent, same_table, shown_page, stamp_of
 from runslot.view.web.grid import by_name
 from runslot.view.web.guard import PageGuard, policy_for, protect
 from runslot.view.web.live_runs import LiveRuns, Moment
@@ -163,7 +163,7 @@ PLOT_OUTPUTS = {
     "rows": Output("runs", "rowData"),
     "counted": Output("counted", "children"),
     "status": Output("status", "children"),
-    "seen": Output("seen", "data"),
+    "stamp": Output("seen", "data"),
     "paint": Output("paint", "data"),
     "fault_of_where": Output({"type": "choice", "name": "where"}, "error"),
 }
@@ -173,25 +173,25 @@ PLOT_OUTPUTS = {
 def _add_plots(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
     @app.callback(
         output=PLOT_OUTPUTS,
-        inputs={"query": Input("query", "data"), "_": Input("redraw", "data"), "seen": State("seen", "data")},
+        inputs={"query": Input("query", "data"), "_": Input("redraw", "data"), "stamp": State("seen", "data")},
         prevent_initial_call=True,
         running=[(Output("drawing", "data"), True, False)],
     )
-    def draw(query: str | None, _: int, seen: dict[str, Any] | None) -> dict[str, Any]:
+    def draw(query: str | None, _: int, stamp: dict[str, Any] | None) -> dict[str, Any]:
         unchanged = dict.fromkeys(PLOT_OUTPUTS, no_update)
         if query is None:
             return unchanged
-        table = seen.get("table") if seen else None
+        table = stamp.get("table") if stamp else None
         moment = runs.now(query)
-        now = seen_of(query, moment.version)
-        if seen == {**now, "table": now}:
+        now = stamp_of(query, moment.version)
+        if stamp == {**now, "table": now}:
             return unchanged  # the page came with it
         try:
             content = shown_page(memory, query, moment)
         except RunslotError as error:
             fault = _fault_of_where(moment, query)
             message = None if fault else alert(str(error))
-            return unchanged | {"message": message, "seen": {**now, "table": table}, "fault_of_where": fault}
+            return unchanged | {"message": message, "stamp": {**now, "table": table}, "fault_of_where": fault}
         parts = vars(parts_of(content, query, moment.version))
         changes = parts | {"message": None, "paint": None, "fault_of_where": None}
         if table is not None and same_table(memory.get(table["query"], table["version"]), content):

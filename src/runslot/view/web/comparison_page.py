@@ -18,21 +18,21 @@ _LONGEST = 20_000
 
 def comparison_page(results: Results, query: str, texts: Texts) -> list[Any]:
     """Return the content of the page that compares the runs `a` and `b` of an address."""
-    left, right = (row_of(results, parameter_of(query, side)) for side in "ab")
-    for row in (left, right):
+    first, second = (row_of(results, parameter_of(query, side)) for side in "ab")
+    for row in (first, second):
         foreign = texts.foreign(texts.directory(row["path"]))
         if foreign:
             raise InvalidInput(f"{row['run']} has links out of the directories that are shown ({', '.join(foreign)})")
-    found = difference(left["path"], right["path"])
+    differences = difference(first["path"], second["path"])
     parts: list[Any] = [
         html.Nav(html.A("← All runs", href="/", className="rs-export"), style={"marginBottom": "0.8rem"}),
         html.H1("Two runs", style={"fontSize": "1.2rem"}),
     ]
     heads = [
         html.Td([html.A(row["run"], href=run_address(row["run"])), html.Br(), badge(row["state"])])
-        for row in (left, right)
+        for row in (first, second)
     ]
-    for part, values in found.parts.items():
+    for part, values in differences.parts.items():
         if not values:
             continue
         rows = [
@@ -47,7 +47,7 @@ def comparison_page(results: Results, query: str, texts: Texts) -> list[Any]:
                 style={"marginTop": "0.9rem"},
             )
         )
-    same = [part for part, values in found.parts.items() if not values]
+    same = [part for part, values in differences.parts.items() if not values]
     if same:
         parts.append(html.P(f"No difference in: {', '.join(same)}.", className="rs-notes"))
     return parts
@@ -59,5 +59,5 @@ def _cell(value: Any, other: Any) -> str:
     lines = text.splitlines()
     if len(lines) <= 1 or other is None:
         return text[:_LONGEST]
-    there = set(str(other).splitlines())
-    return "\n".join(line for line in lines if line not in there)[:_LONGEST] or "(the same lines, and fewer)"
+    other_lines = set(str(other).splitlines())
+    return "\n".join(line for line in lines if line not in other_lines)[:_LONGEST] or "(the same lines, and fewer)"

@@ -59,10 +59,10 @@ class PageContent:
 def show(moment: Moment, choices: Choices) -> PageContent:
     """Draw a page. Raises `InvalidInput` for choices that these runs do not have."""
     results = moment.results
-    chosen = choose(results, choices)
-    drawn = _drawn(moment, chosen, choices)
+    selection = choose(results, choices)
+    drawn = _drawn(moment, selection, choices)
     if drawn.marked is not None:
-        chosen = chosen.where(pl.col("run").is_in(list(drawn.marked)))
+        selection = selection.where(pl.col("run").is_in(list(drawn.marked)))
     metrics = tuple(m for m in choices.y or default_y(results.common_metrics) if m in results.metrics)
     columns = default_columns(results, metrics) if choices.columns is None else choices.columns
     groups = drawn.series.groups if drawn.series is not None else ()
@@ -70,7 +70,7 @@ def show(moment: Moment, choices: Choices) -> PageContent:
         (dataclasses.replace(groups[place], index=index), str(drawn.tallies[place]))
         for place, index in drawn.colours.items()
     ]
-    of = drawn.series.of if drawn.series is not None and len(groups) > 1 else dict.fromkeys(chosen.runs["run"], -1)
+    of = drawn.series.of if drawn.series is not None and len(groups) > 1 else dict.fromkeys(selection.runs["run"], -1)
     return PageContent(
         drawn.titles,
         drawn.figures,
@@ -78,8 +78,8 @@ def show(moment: Moment, choices: Choices) -> PageContent:
         (*drawn.notes, *reading_lines(results)),
         tuple(results.runs.columns),
         column_definitions(results, columns),
-        rows(chosen, columns),
-        paint(chosen, of, drawn.colours),
+        rows(selection, columns),
+        paint(selection, of, drawn.colours),
         _states(results),
         results.runs.height,
     )
@@ -106,28 +106,28 @@ def _states(results: Results) -> Mapping[str, int]:
     return states + Counter(queued=waiting) if waiting else states
 
 
-def _drawn(moment: Moment, chosen: Results, choices: Choices) -> _Drawn:
+def _drawn(moment: Moment, selection: Results, choices: Choices) -> _Drawn:
     results = moment.results
-    if not chosen.runs.height:
+    if not selection.runs.height:
         words = "No run passes the filters." if results.runs.height else _NO_RUNS
         return _Drawn((words,))
     if choices.kind == "slots":
-        titles, figures, notes = slots_figures(chosen)
+        titles, figures, notes = slots_figures(selection)
         return _Drawn(notes, titles, figures)
     if not results.metrics:
         return _Drawn(("No run has logged a metric yet.",))
     if choices.kind != "curves":
-        made = charts(chosen, choices, results, quick=True)
-        titles = tuple((chart.metric, chart.split) for chart in made.charts)
-        figures = tuple(map(figure_of, made.charts))
-        return _Drawn(made.notes, titles, figures, made.series, made.colours, made.tallies, made.marked)
-    drawing = draw(chosen, moment.rows, choices, results, quick=True)
+        view = charts(selection, choices, results, quick=True)
+        titles = tuple((chart.metric, chart.split) for chart in view.charts)
+        figures = tuple(map(figure_of, view.charts))
+        return _Drawn(view.notes, titles, figures, view.series, view.colours, view.tallies, view.marked)
+    drawing = draw(selection, moment.rows, choices, results, quick=True)
     figures = tuple(curves_figure(panel, choices.hide) for panel in drawing.panels)
     titles = tuple((panel.y, panel.split) for panel in drawing.panels)
     return _Drawn(drawing.notes, titles, figures, drawing.series, drawing.colours, drawing.tallies)
 
 
-def seen_of(query: str, version: int) -> dict[str, Any]:
+def stamp_of(query: str, version: int) -> dict[str, Any]:
     """Return what tells one moment of one page from every other; `mark` stands in its figures, too."""
     return {"query": query, "version": version, "mark": f"{version}-{zlib.crc32(query.encode()):x}"}
 

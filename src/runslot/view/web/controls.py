@@ -278,11 +278,11 @@ def _several(
     hint: str = "",
     free: bool = False,
 ) -> Any:
-    known = list(dict.fromkeys([*data, *value]))
+    options = list(dict.fromkeys([*data, *value]))
     select = dmc.MultiSelect(
         id=choice_id(name),
         label=label or None,
-        data=known,
+        data=options,
         value=list(value),
         searchable=not free,
         clearable=True,
@@ -295,15 +295,15 @@ def _several(
 
 
 def _one(name: str, label: str, data: Sequence[str], value: str, *, kinds: str = "", search: bool = True) -> Any:
-    known = list(dict.fromkeys([*data, value]))
+    options = list(dict.fromkeys([*data, value]))
     select = dmc.Select(
-        id=choice_id(name), label=label, data=known, value=value, searchable=search, allowDeselect=False, limit=100
+        id=choice_id(name), label=label, data=options, value=value, searchable=search, allowDeselect=False, limit=100
     )
     return _for(kinds, select)
 
 
 def _pairs(name: str, label: str, data: dict[str, str], value: str, *, kinds: str = "") -> Any:
-    options = [{"value": key, "label": said} for key, said in data.items()]
+    options = [{"value": key, "label": words} for key, words in data.items()]
     return _for(kinds, dmc.Select(id=choice_id(name), label=label, data=options, value=value, allowDeselect=False))
 
 

@@ -54,19 +54,24 @@ def column_definitions(results: Results, shown: Sequence[str]) -> list[dict[str,
 
 def _definition(results: Results, name: str, number: int) -> dict[str, Any]:
     numeric = results.runs[name].dtype.is_numeric()
-    found: dict[str, Any] = {"field": f"c{number}", "colId": name, "headerName": _heading(name), "headerTooltip": name}
-    found["width"] = _WIDTHS.get(name, max(96, min(240, 46 + 8 * len(_heading(name)))))
+    definition: dict[str, Any] = {
+        "field": f"c{number}",
+        "colId": name,
+        "headerName": _heading(name),
+        "headerTooltip": name,
+    }
+    definition["width"] = _WIDTHS.get(name, max(96, min(240, 46 + 8 * len(_heading(name)))))
     if name == "state":
-        found |= {"cellRenderer": "RunState", "cellRendererParams": {"colours": states.COLOURS}}
+        definition |= {"cellRenderer": "RunState", "cellRendererParams": {"colours": states.COLOURS}}
     elif numeric:
-        found |= {"type": "rightAligned", "comparator": {"function": "compareCells"}}
+        definition |= {"type": "rightAligned", "comparator": {"function": "compareCells"}}
         if name == "peak_memory":
-            found["valueFormatter"] = {"function": "memorySaid(params.value)"}
+            definition["valueFormatter"] = {"function": "memorySaid(params.value)"}
         elif name == "seconds":
-            found["valueFormatter"] = {"function": "durationSaid(params.value)"}
+            definition["valueFormatter"] = {"function": "durationSaid(params.value)"}
         else:
-            found["valueFormatter"] = {"function": "numberSaid(params.value)"}
-    return found
+            definition["valueFormatter"] = {"function": "numberSaid(params.value)"}
+    return definition
 
 
 def _heading(name: str) -> str:
@@ -85,8 +90,8 @@ def standing(definitions: Sequence[Mapping[str, Any]], sort: Sequence[str], pin:
     for definition in definitions:
         name = definition.get("colId", definition["field"])
         place, falling = order.get(name, (None, False))
-        own: dict[str, Any] = {} if place is None else {"sort": "desc" if falling else "asc", "sortIndex": place}
-        placed.append({**definition, **own, **({"pinned": "left"} if name in pin else {})})
+        sorting: dict[str, Any] = {} if place is None else {"sort": "desc" if falling else "asc", "sortIndex": place}
+        placed.append({**definition, **sorting, **({"pinned": "left"} if name in pin else {})})
     return placed
 
 
@@ -145,9 +150,9 @@ def changes(before: Sequence[Row], after: Sequence[Row]) -> dict[str, list[Row]]
     """Return the grid's transaction from one table to the next; None where nothing changed."""
     old = {row["run"]: row for row in before}
     new = {row["run"] for row in after}
-    found = {
+    transaction = {
         "add": [row for row in after if row["run"] not in old],
         "update": [row for row in after if row["run"] in old and row != old[row["run"]]],
         "remove": [row for row in before if row["run"] not in new],
     }
-    return {verb: some for verb, some in found.items() if some} or None
+    return {verb: changed_rows for verb, changed_rows in transaction.items() if changed_rows} or None

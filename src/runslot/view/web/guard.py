@@ -40,22 +40,22 @@ class PageGuard:
     cookie: str
     """Cookies are shared by all ports of a host; so its name has the port."""
 
-    def refusal(self, asked: Request) -> str | None:
+    def refusal(self, inquiry: Request) -> str | None:
         """Return why a request is not answered; None where it is, apart from the token."""
-        host = _name(asked.host)
+        host = _name(inquiry.host)
         if not (host in self.names or host == "localhost" or _is_address(host)):
             return f"This server does not answer to the name {host!r}; start it with --allow-host {host}"
-        site = asked.headers.get("Sec-Fetch-Site", "none")
+        site = inquiry.headers.get("Sec-Fetch-Site", "none")
         if site not in _OWN_SITES:
             return "This request came from another site's page; write the address where addresses are written"
-        origin = asked.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != asked.host:
+        origin = inquiry.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != inquiry.host:
             return "This request came from another site's page"
         return None
 
-    def knows(self, asked: Request) -> bool:
+    def knows(self, inquiry: Request) -> bool:
         """Tell whether the request has the token, in its cookie."""
-        return self.token is None or _same(asked.cookies.get(self.cookie, ""), self.token)
+        return self.token is None or _same(inquiry.cookies.get(self.cookie, ""), self.token)
 
 
 def guard_for(
@@ -67,8 +67,8 @@ def guard_for(
     """
     if not token and not is_loopback(host):
         raise InvalidInput(f"--no-token lets everybody who reaches {host} read these runs; leave it out")
-    own = {socket.gethostname(), socket.getfqdn()} if not is_loopback(host) else set()
-    names = frozenset(name.lower() for name in {host, *own, *allowed})
+    machine_names = {socket.gethostname(), socket.getfqdn()} if not is_loopback(host) else set()
+    names = frozenset(name.lower() for name in {host, *machine_names, *allowed})
     secret = token_for(roots) if roots else secrets.token_urlsafe(24)
     return PageGuard(secret if token else None, names, f"runslot-{port}")
 
@@ -92,8 +92,8 @@ def protect(server: Flask, guard: PageGuard, policy: str) -> None:
         if guard.token is not None and _same(request.args.get(TOKEN, ""), guard.token):
             return _welcome(guard)
         if not guard.knows(request):
-            said = "Open the address that `runslot view` printed; it has the token that is asked for here."
-            return Response(said, 401, content_type="text/plain; charset=utf-8")
+            message = "Open the address that `runslot view` printed; it has the token that is asked for here."
+            return Response(message, 401, content_type="text/plain; charset=utf-8")
         return None
 
     server_number = secrets.token_hex(8)
@@ -132,8 +132,8 @@ def policy_for(script_hashes: Iterable[str]) -> str:
     )
 
 
-def _same(given: str, token: str) -> bool:
-    return hmac.compare_digest(given.encode(), token.encode())
+def _same(text: str, token: str) -> bool:
+    return hmac.compare_digest(text.encode(), token.encode())
 
 
 def _name(host: str) -> str:

@@ -82,8 +82,8 @@ class LiveRuns:
     def _reading(self, path: str) -> _Reading:
         if path not in self._readings:
             reading = _Reading(Reader(self._paths, cache=self._cache, path=path, log=self._log))
-            others = [other for other in self._readings if other != self._usual]
-            for other in others[: max(0, len(others) - _TEMPLATES + 1)]:
+            further = [other for other in self._readings if other != self._usual]
+            for other in further[: max(0, len(further) - _TEMPLATES + 1)]:
                 del self._readings[other]
                 self._fresh.discard(other)
             self._readings[path] = reading
@@ -106,7 +106,7 @@ class _Reading:
             self.moment = Moment(self.moment.version + 1, results)
 
 
-def _equal(one: Results, other: Results) -> bool:
-    if one.problems != other.problems or one.unread != other.unread or one.waiting != other.waiting:
+def _equal(before: Results, after: Results) -> bool:
+    if before.problems != after.problems or before.unread != after.unread or before.waiting != after.waiting:
         return False
-    return one.runs.columns == other.runs.columns and one.runs.equals(other.runs)
+    return before.runs.columns == after.runs.columns and before.runs.equals(after.runs)

@@ -16,7 +16,7 @@ from runslot.view.data.choices import Choices
 from runslot.view.data.palette import stroke
 from runslot.view.plotly.curves import CONFIG, with_mark
 from runslot.view.web.attributes import attributes
-from runslot.view.web.content import PageContent, seen_of
+from runslot.view.web.content import PageContent, stamp_of
 from runslot.view.web.controls import choice_id, columns_of, controls, defaults
 from runslot.view.web.grid import standing
 
@@ -83,12 +83,12 @@ class PageParts:
     status: Any = None
     definitions: Sequence[Any] = ()
     rows: Sequence[Any] = ()
-    seen: Any = None
+    stamp: Any = None
 
 
 def parts_of(content: PageContent, query: str, version: int) -> PageParts:
     """Return the parts of the page that shows this content, drawn for this query and version of the runs."""
-    now = seen_of(query, version)
+    now = stamp_of(query, version)
     return PageParts(
         panels=_panels(content, now["mark"]),
         count=str(len(content.figures)),
@@ -98,7 +98,7 @@ def parts_of(content: PageContent, query: str, version: int) -> PageParts:
         status=status_counts(content),
         definitions=content.definitions,
         rows=content.painted,
-        seen={**now, "table": now},
+        stamp={**now, "table": now},
     )
 
 
@@ -107,7 +107,7 @@ def plots_page(results: Results, choices: Choices, first: PageParts) -> Any:
     content = [
         dcc.Store(id="defaults", data=defaults(results)),
         dcc.Store(id="query", data=None),
-        dcc.Store(id="seen", data=first.seen),
+        dcc.Store(id="seen", data=first.stamp),
         dcc.Store(id="redraw", data=0),
         dcc.Store(id="drawing", data=False),
         dcc.Store(id="grown"),

@@ -12,7 +12,7 @@ from dash import Dash, Input, Output, State, no_update
 
 from runslot.errors import RunslotError
 from runslot.view.plotly.curves import Figure, growth
-from runslot.view.web.content import PageContent, same_frame, seen_of, shown_page
+from runslot.view.web.content import PageContent, same_frame, shown_page, stamp_of
 from runslot.view.web.grid import changes
 from runslot.view.web.live_runs import LiveRuns
 from runslot.view.web.memory import Memory
@@ -33,7 +33,7 @@ def add_updates(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
         output=OUTPUTS,
         inputs={
             "_": Input("tick", "n_intervals"),
-            "seen": State("seen", "data"),
+            "stamp": State("seen", "data"),
             "query": State("query", "data"),
             "redraw": State("redraw", "data"),
             "is_drawing": State("drawing", "data"),
@@ -42,30 +42,30 @@ def add_updates(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
         running=[(Output("tick", "disabled"), True, False)],
     )
     def grow(
-        _: int | None, seen: dict[str, Any] | None, query: str | None, redraw: int, is_drawing: bool
+        _: int | None, stamp: dict[str, Any] | None, query: str | None, redraw: int, is_drawing: bool
     ) -> dict[str, Any]:
         unchanged = dict.fromkeys(OUTPUTS, no_update)
         moment = runs.now(query or "")
-        if is_drawing or seen is None or (seen["version"] == moment.version and seen["query"] == query):
+        if is_drawing or stamp is None or (stamp["version"] == moment.version and stamp["query"] == query):
             return unchanged
-        if seen["query"] == query and memory.rests(query or ""):
+        if stamp["query"] == query and memory.rests(query or ""):
             return unchanged
-        before = memory.get(seen["query"], seen["version"])
+        before = memory.get(stamp["query"], stamp["version"])
         try:
-            after = shown_page(memory, seen["query"], moment)
+            after = shown_page(memory, stamp["query"], moment)
         except RunslotError:
             before = None
         # The query differs where an answer to an earlier one came last; so all is drawn again.
-        if before is None or seen["query"] != query:
+        if before is None or stamp["query"] != query:
             return unchanged | {"redraw": redraw + 1}
         if before.columns != after.columns:
             return unchanged | {"outgrown": True}
         if not same_frame(before, after):
             return unchanged | {"redraw": redraw + 1}
-        now = seen_of(seen["query"], moment.version)
+        now = stamp_of(stamp["query"], moment.version)
         figures = zip(before.figures, after.figures, strict=True)
         grown = {
-            "from": seen["mark"],
+            "from": stamp["mark"],
             "to": now["mark"],
             "figures": [change_of(*pair) for pair in figures],
             "seen": {**now, "table": now},

@@ -36,10 +36,10 @@ def parameter_of(query: str, name: str = "run") -> str:
 
 def row_of(results: Results, run: str) -> dict[str, Any]:
     """Return the row of a run; `NotFound` where there is none of that name."""
-    found = results.runs.filter(pl.col("run") == run)
-    if not found.height:
+    rows = results.runs.filter(pl.col("run") == run)
+    if not rows.height:
         raise NotFound(f"there is no run {run!r} below {results.base}")
-    return found.row(0, named=True)
+    return rows.row(0, named=True)
 
 
 def run_page(results: Results, run: str, texts: Texts, moving: tuple[Any, Any, Any], version: int) -> list[Any]:
@@ -72,7 +72,7 @@ def run_cards(results: Results, row: Mapping[str, Any], directory: Path, texts: 
         _affinity(directory, texts),
         _snapshots(directory),
     ]
-    return [each for each in cards if each is not None]
+    return [section for section in cards if section is not None]
 
 
 def run_heading(row: Mapping[str, Any]) -> list[Any]:
@@ -113,7 +113,7 @@ def _outcome(row: Mapping[str, Any], directory: Path, texts: Texts) -> dict[str,
     seconds = None if row["seconds"] is None else f"{row['seconds']:.1f} s"
     memory = None if row["peak_memory"] is None else f"{row['peak_memory'] / 2**20:.0f} MiB"
     notes = outcome.get("notes")
-    found = {
+    values = {
         "state": row["state"],
         "seed": row["seed"],
         **times,
@@ -129,7 +129,7 @@ def _outcome(row: Mapping[str, Any], directory: Path, texts: Texts) -> dict[str,
         "peak memory": memory,
         "kind": row["kind"],
     }
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _json(text: str | None) -> dict[str, Any]:
@@ -148,8 +148,8 @@ def run_figures(results: Results, row: Mapping[str, Any]) -> dict[str, Figure]:
         x = ROW
     numeric = [m for m in results.metrics if m != x and rows[m].dtype == pl.Float64 and rows[m].is_finite().any()]
     first = [m for m in default_y(results.metrics) if m in numeric]
-    chosen = list(dict.fromkeys([*first, *numeric]))[:_MOST_CURVES]
-    return {m: curves_figure(Panel(m, x, "", (_one_curve(rows, x, m, row["run"]),))) for m in chosen}
+    metrics = list(dict.fromkeys([*first, *numeric]))[:_MOST_CURVES]
+    return {m: curves_figure(Panel(m, x, "", (_one_curve(rows, x, m, row["run"]),))) for m in metrics}
 
 
 def run_panels(figures: Mapping[str, Figure], version: int) -> list[Any]:
@@ -172,10 +172,10 @@ def _one_curve(rows: pl.DataFrame, x: str, metric: str, run: str) -> Curve:
 
 def console(results: Results, run: str, texts: Texts) -> Any:
     """Return the end of a run's console as it is now; None where it has none."""
-    found = results.runs.filter(pl.col("run") == run)
-    if not found.height:
+    rows = results.runs.filter(pl.col("run") == run)
+    if not rows.height:
         return None
-    text = texts.read(RunDir(texts.directory(found["path"][0])).console)
+    text = texts.read(RunDir(texts.directory(rows["path"][0])).console)
     return None if text is None else console_text(text, _LINES)
 
 
@@ -213,12 +213,12 @@ def _code(directory: Path, texts: Texts) -> list[Any]:
     run = RunDir(directory)
     code = run.about_code()
     work = _json(texts.read(run.run_file)).get("work")
-    known = {
+    texts_by_name = {
         "work": json.dumps(work, indent=1) if work else None,
         "commit": texts.read(code.git_infos),
         "script": texts.read(code.script_name),
     }
-    about = {key: value.strip() for key, value in known.items() if value}
+    about = {key: value.strip() for key, value in texts_by_name.items() if value}
     parts = [card("Code", pairs(about))]
     for patch in sorted(code.path.glob("*.patch")):
         text = texts.read(patch, _PATCH)
@@ -252,17 +252,17 @@ def _affinity(directory: Path, texts: Texts) -> Any:
         return None
     cores = [core for core in slot.get("cores", []) if isinstance(core, dict)]
     machine = machine_cores(slot.get("host"))
-    own = {pu for core in cores for pu in core.get("pus", [])}
+    pus = {pu for core in cores for pu in core.get("pus", [])}
     parts: list[Any] = []
-    for place, some in _by_place(machine or cores).items():
+    for place, cores_there in _by_place(machine or cores).items():
         parts.append(html.Div(place, className="rs-n", style={"fontSize": "0.8rem"}))
         squares = [
             html.Span(
                 className="rs-core",
                 title=f"CPUs {', '.join(map(str, core['pus']))}",
-                **attributes(data_own=bool(own & set(core["pus"]))),
+                **attributes(data_own=bool(pus & set(core["pus"]))),
             )
-            for core in some
+            for core in cores_there
         ]
         parts.append(html.Div(squares, className="rs-cores"))
     gpus = [gpu for gpu in slot.get("gpus", []) if isinstance(gpu, dict)]
@@ -270,10 +270,10 @@ def _affinity(directory: Path, texts: Texts) -> Any:
         html.Span(f"GPU {gpu.get('index', '')} {gpu.get('name', '')}", className="rs-gpu", **attributes(data_own=True))
         for gpu in gpus
     ]
-    told = f"slot {slot.get('index')} on {slot.get('host')}: CPUs {', '.join(map(str, sorted(own)))}"
+    words = f"slot {slot.get('index')} on {slot.get('host')}: CPUs {', '.join(map(str, sorted(pus)))}"
     if not machine:
-        told += "; the run's own cores alone are drawn, since it ran on another machine"
-    return card("Slot", html.Div([*parts, html.Div(told, style={"fontSize": "0.85rem"})]))
+        words += "; the run's own cores alone are drawn, since it ran on another machine"
+    return card("Slot", html.Div([*parts, html.Div(words, style={"fontSize": "0.85rem"})]))
 
 
 def _by_place(cores: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

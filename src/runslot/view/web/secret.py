@@ -22,9 +22,9 @@ def token_for(roots: Sequence[str]) -> str:
     token = secrets.token_urlsafe(24)
     try:
         file = _file_for(roots)
-        kept = _kept(file)
-        if kept is not None:
-            return kept
+        previous = _kept(file)
+        if previous is not None:
+            return previous
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
