@@ -191,7 +191,7 @@ def experiment(tmp_path: Path) -> Path:
             "format": 1,
             "run": run,
             "experiment": "digits",
-            "work": {},
+            "work": {"command": {"argv": ["true"]}},
             "cwd": "/",
             "python": "python",
             "home": "..",
