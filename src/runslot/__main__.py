@@ -188,12 +188,16 @@ def _exec_parser() -> argparse.ArgumentParser:
 
 
 def _attempt(text: str) -> int:
+    import argparse
+
     if not (text.isdecimal() and len(text) < 10 and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text[:80]!r} is no attempt: they are counted from 1")
     return int(text)
 
 
 def _paths_inside(text: str) -> dict[str, list[str]]:
+    import argparse
+
     try:
         record = json.loads(text)
         return {key: list(map(str, record[key])) for key in ("path", "python_path")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,14 +22,18 @@ import pytest
 
 from runslot import Experiment
 from runslot.__main__ import main
+from runslot.engines.batch.submissions import job_name, read_submission
 from runslot.engines.events import LaunchEnded, LaunchEvent
-from runslot.errors import Damaged
+from runslot.engines.sky.rental import Record, read_record, record_file
+from runslot.errors import Damaged, RunslotError
 from runslot.experiment.files import read_lines
 from runslot.experiment.journal import read_events
 from runslot.experiment.lock import LauncherLock
+from runslot.experiment.rundir import ExperimentDir, write_json
 from runslot.experiment.status import read_status
 from runslot.launch.attach import attach
 from runslot.launch.launch import launch
+from runslot.transport.bucket.inventory import DamagedObject, File, Inventory
 
 pytestmark = pytest.mark.fault
 
@@ -487,3 +493,74 @@ def test_what_a_newer_runslot_wrote_is_refused_by_name_of_its_format(
         assert "Traceback" not in output
         assert status in {0, 1, 2}
         shutil.rmtree(tmp_path / "bad")
+
+
+@contextmanager
+def refused_at_most(name: str) -> Iterator[None]:
+    """Let what is done inside end well, or in a sentence with this word."""
+    try:
+        yield
+    except RunslotError as error:
+        if name not in str(error):
+            raise AssertionError(f"it does not name {name}: {error}") from error
+
+
+MACHINE = {
+    "name": "m", "share": ["b", 1, 1], "task": 0, "runs": [["r", 1]], "infra": "aws", "price": 1.0, "what": "x",
+    "launched": [1.0], "ended": [2.0], "seconds": 3.0, "managed": False,
+}  # fmt: skip
+
+
+def test_an_odd_record_of_rented_machines_is_refused_by_its_name(tmp_path: Path) -> None:
+    experiment = ExperimentDir(tmp_path)
+    record_file(experiment).parent.mkdir()
+
+    def read(**spoilt: object) -> Record | None:
+        write_json(record_file(experiment), {"format": 1, "store": "s", "machines": [{**MACHINE, **spoilt}]})
+        return read_record(experiment)
+
+    assert read() is not None
+    odd = (*ODD, ["x"], [None], [[1, 2]], [1e300], [1, 2, 3], {"a": 1})
+    for key in MACHINE:
+        for value in odd:
+            with refused_at_most("rented.json"):
+                record = read(**{key: value})
+                assert record is not None
+                assert isinstance(record.spent(time.time()) + record.committed(0.0), float)
+                assert {machine.name for machine in record.machines}.isdisjoint({"", ".", "..", "/"})
+    for value in ({"format": 99}, {"store": 3, "machines": []}, {"store": "s", "machines": 3}, {"store": "s"}):
+        write_json(record_file(experiment), value)
+        with pytest.raises(Damaged, match=r"rented\.json"):
+            read_record(experiment)
+
+
+def test_an_odd_submission_is_refused_by_its_name(tmp_path: Path) -> None:
+    sound = {"format": 1, "job_name": job_name("x", "0" * 8), "tasks": [[["r", 1]]]}
+    write_json(tmp_path / "tasks.json", sound)
+    assert read_submission(tmp_path) is not None
+    for key in sound:
+        for value in ODD:
+            write_json(tmp_path / "tasks.json", {**sound, key: value})
+            with refused_at_most("tasks.json"):
+                read_submission(tmp_path)
+    write_json(tmp_path / "tasks.json", sound)
+    write_json(tmp_path / "job.json", {"job": [1]})
+    with pytest.raises(Damaged, match=r"job\.json"):
+        read_submission(tmp_path)
+
+
+def test_an_odd_inventory_of_a_bucket_is_refused(tmp_path: Path) -> None:
+    sound = Inventory(files={"a": File(1, 2, ("x",))}).to_bytes()
+    value = json.loads(gzip.decompress(sound))
+    broken = [sound[:-9], sound[:10], sound[:15] + b"\0" * 9 + sound[24:], b"", b"x", gzip.compress(b"[" * 100_000)]
+    broken += [
+        gzip.compress(json.dumps(odd).encode()) for odd in (3, [], {**value, "files": 3}, {**value, "files": [1]})
+    ]
+    broken += [gzip.compress(json.dumps({**value, "files": {"a": odd}}).encode()) for odd in ODD]
+    for data in broken:
+        with pytest.raises(DamagedObject):
+            Inventory.from_bytes(data)
+    for key in value:
+        for odd in ODD:
+            with refused_at_most("damaged"):
+                Inventory.from_bytes(gzip.compress(json.dumps({**value, key: odd}).encode("utf-8", "surrogateescape")))

@@ -146,9 +146,13 @@ def read_look(experiment: ExperimentDir, system: str) -> Look:
         value = None
     if value is None:
         return Look()
-    tasks = [Task(*each) for each in value["tasks"]]
-    absent = {(str(name), int(index)): float(since) for name, index, since in value["absent"]}
-    return Look(value["at"], {(task.job_name, task.index): task for task in tasks}, absent, frozenset(value["asked"]))
+    try:
+        tasks = [Task(str(job), int(index), *map(str, rest)) for job, index, *rest in value["tasks"]]
+        absent = {(str(name), int(index)): float(since) for name, index, since in value["absent"]}
+        at, names = float(value["at"]), frozenset(map(str, value["asked"]))
+    except (KeyError, TypeError, ValueError, OverflowError):  # the system is asked again
+        return Look()
+    return Look(at, {(task.job_name, task.index): task for task in tasks}, absent, names)
 
 
 def _keep(experiment: ExperimentDir, system: str, found: Look) -> None:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runslot.engines.batch.task import task_name
-from runslot.errors import RunslotError
+from runslot.errors import Damaged
 from runslot.experiment.files import read_json
 from runslot.experiment.rundir import ExperimentDir, write_atomically, write_json
-from runslot.experiment.shape import FORMAT
+from runslot.experiment.shape import FORMAT, check_format
 
 Tasks = Sequence[Sequence[tuple[str, int]]]
 """By task: the runs that it does, by their ids, and the attempt that was asked for of each."""
@@ -125,7 +125,7 @@ def add_submission(experiment: ExperimentDir, system: str, job_name: str, tasks:
     """Record an array that is about to be submitted; its script comes next."""
     place = experiment.path / system
     place.mkdir(exist_ok=True)
-    number = 1 + max((int(each.name) for each in place.iterdir() if each.name.isdigit()), default=0)
+    number = 1 + max((int(each.name) for each in place.iterdir() if each.name.isdecimal()), default=0)
     path = place / f"{number:04}"
     path.mkdir()
     (path / _STOPPED).mkdir()
@@ -145,12 +145,20 @@ def read_submission(path: Path) -> Submission | None:
     value = read_json(path / _TASKS)
     if value is None:
         return None
-    if not is_job_name(value["job_name"]):
-        raise RunslotError(f"{path / _TASKS} names the job {value['job_name']!r}, which is none that runslot submits")
-    job = read_json(path / _JOB) or {}
-    tasks = [[(str(run), int(attempt)) for run, attempt in task] for task in value["tasks"]]
-    withdrawn = (path / _WITHDRAWN).exists()
-    return Submission(path, value["job_name"], tasks, job.get("job"), withdrawn)
+    try:
+        check_format(value)
+        name = str(value["job_name"])
+        tasks = [[(str(run), int(attempt)) for run, attempt in task] for task in value["tasks"]]
+    except Damaged as error:
+        raise type(error)(f"{path / _TASKS}: {error}") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise Damaged(f"{path / _TASKS} does not say which runs its tasks do ({error!r})") from error
+    if not is_job_name(name):
+        raise Damaged(f"{path / _TASKS} names the job {name!r:.80}, which is none that runslot submits")
+    job = (read_json(path / _JOB) or {}).get("job")
+    if not isinstance(job, str | None):
+        raise Damaged(f"{path / _JOB} names the job {job!r:.80}, which is no text")
+    return Submission(path, name, tasks, job, (path / _WITHDRAWN).exists())
 
 
 def submission_of(experiment: ExperimentDir, system: str, number: str) -> Submission | None:
@@ -163,7 +171,7 @@ def read_submissions(experiment: ExperimentDir, system: str) -> list[Submission]
     place = experiment.path / system
     if not place.is_dir():
         return []
-    found = (read_submission(path) for path in sorted(place.iterdir()) if path.name.isdigit())
+    found = (read_submission(path) for path in sorted(place.iterdir()) if path.name.isdecimal())
     return [submission for submission in found if submission is not None]
 
 

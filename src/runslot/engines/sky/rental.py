@@ -13,6 +13,7 @@ from runslot.errors import Damaged
 from runslot.experiment.files import read_json
 from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import ExperimentDir, write_json
+from runslot.experiment.shape import Shape
 from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.transport.bucket.inventory import MachineShare
 
@@ -110,7 +111,10 @@ def read_record(experiment: ExperimentDir) -> Record | None:
     if value is None:
         return None
     try:
-        return Record(str(value["store"]), tuple(_machine(each) for each in value["machines"]))
+        store = _RECORD.values(value)["store"]
+        return Record(store, tuple(_machine(each) for each in value["machines"]))
+    except Damaged as error:
+        raise type(error)(f"{record_file(experiment)}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Damaged(f"{record_file(experiment)} does not say what is rented ({error!r})") from error
 
@@ -122,10 +126,35 @@ def write_record(experiment: ExperimentDir, record: Record) -> None:
     write_json(record_file(experiment), {"format": 1, "store": record.store, "machines": machines})
 
 
+_RECORD = Shape({"store": "str"})
+_MACHINE = Shape(
+    {
+        "name": "str",
+        "task": "int",
+        "infra": "str",
+        "price": "float",
+        "what": "str",
+        "seconds": "float",
+        "managed": "bool",
+    },
+    optional=frozenset({"price", "what", "seconds", "managed"}),
+)
+_SHARE = Shape({"batch": "str", "number": "int", "of": "int"})
+_RUN = Shape({"run": "str", "attempt": "int"})
+_TIME = Shape({"time": "float"})
+
+
 def _machine(value: Mapping[str, Any]) -> Rented:
-    known = {key: value[key] for key in Rented.__dataclass_fields__ if key in value}
-    known |= {"share": MachineShare(*value["share"]), "runs": tuple((run, attempt) for run, attempt in value["runs"])}
-    return Rented(**{**known, "launched": tuple(value["launched"]), "ended": tuple(value["ended"])})
+    fields = {key: item for key, item in _MACHINE.values(value).items() if key in Rented.__dataclass_fields__}
+    share = _SHARE.values(dict(zip(("batch", "number", "of"), value["share"], strict=True)))
+    runs = tuple(_RUN.values({"run": run, "attempt": attempt}) for run, attempt in value["runs"])
+    times = {key: tuple(_TIME.values({"time": time})["time"] for time in value[key]) for key in ("launched", "ended")}
+    if len(times["ended"]) > len(times["launched"]):
+        raise Damaged(f"{fields['name']!r:.80} was given back more often than it was rented")
+    if "/" in fields["name"] or fields["name"] in {"", ".", ".."} or "/" in share["batch"]:
+        raise Damaged(f"{fields['name']!r:.80} of {share['batch']!r:.80} cannot be the name of a machine")
+    pairs = tuple((run["run"], run["attempt"]) for run in runs)
+    return Rented(**{**fields, **times, "share": MachineShare(**share), "runs": pairs})
 
 
 def shares_of(machines: Sequence[Rented]) -> tuple[MachineShare, ...]:

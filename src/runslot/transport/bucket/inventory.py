@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,13 +109,29 @@ class Inventory:
         """Read what `to_bytes` gave; an error where it is something else."""
         try:
             value: dict[str, Any] = json.loads(gzip.decompress(data))
-            files = {str(path): File(row[0], row[1], tuple(row[2]), row[3]) for path, row in value["files"].items()}
-        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
+            files = {str(path): _file(*row) for path, row in value["files"].items()}
+            fields = {key: kind(value[key]) for key, kind in _FIELDS.items() if key in value}
+            settled = tuple(map(str, value.get("settled", ())))
+        except _UNREADABLE as error:
             raise DamagedObject(
                 f"a share's list in the bucket is damaged ({error}); its machine writes it anew"
             ) from error
-        fields = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
-        return cls(**{**fields, "settled": tuple(value.get("settled", ())), "files": files})
+        return cls(**{**fields, "settled": settled, "files": files})
+
+
+_UNREADABLE = (
+    OSError, EOFError, zlib.error, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
+)  # fmt: skip
+"""What odd bytes end in: no archive, no JSON, JSON of other types, numbers that none can be, a depth that none has."""
+
+_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    "machine": str, "sequence": int, "written": float, "state": str, "said": str, "armed": float, "lived": float,
+}  # fmt: skip
+"""What a list says beside its files, and what makes the value; numbers that none can be end in an error."""
+
+
+def _file(size: Any, mtime: Any, parts: Any, mode: Any) -> File:
+    return File(int(size), int(mtime), tuple(map(str, parts)), int(mode))
 
 
 def _row(file: File) -> list[Any]:
