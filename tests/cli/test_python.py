@@ -285,7 +285,7 @@ def test_where_runs_execute_elsewhere_python_is_the_one_there(tmp_path: Path, mo
     assert inside.container is not None
     assert inside.container.python == "/opt/python"
     assert there.launcher is not None
-    assert there.launcher["python"] == "~/env/bin/python"
+    assert there.launcher.settings["python"] == "~/env/bin/python"
     with pytest.raises(InvalidInput, match="leave one of them out"):
         Experiment("x", command, container=Container("image", python="/a"), python="/b").plan()
 

@@ -51,7 +51,7 @@ def _where(plan: Plan) -> str:
     container = plan.file.container
     inside = "" if container is None else f", each in a container of {container.image} ({container.engine})"
     if plan.file.launcher is not None:
-        return f"what {plan.file.launcher['name']} has{inside}"
+        return f"what {plan.file.launcher.name} has{inside}"
     return choose_slots(plan.file, len(plan.runs))[1] + inside
 
 

@@ -24,7 +24,7 @@ def launchers(ctx: typer.Context) -> None:
     from runslot.cli.render.console import console
     from runslot.cli.render.table import print_columns
     from runslot.cli.render.terminal import shown
-    from runslot.engines.registry import configured_launchers, entry_json
+    from runslot.engines.registry import configured_launchers, entry_of
 
     found = configured_launchers()
     if not found:
@@ -32,9 +32,9 @@ def launchers(ctx: typer.Context) -> None:
         return
     rows: list[list[Text]] = []
     for name, (file, launcher) in found.items():
-        entry = entry_json(launcher)
-        keys = [f"{key}={value}" for key, value in entry.items() if value and key not in {"name", "kind", "format"}]
-        rows.append([Text(name, style="bold"), Text(entry["kind"]), Text(shown(file)), Text(" ".join(keys))])
+        entry = entry_of(launcher)
+        keys = [f"{key}={value}" for key, value in entry.settings.items() if value]
+        rows.append([Text(name, style="bold"), Text(entry.kind), Text(shown(file)), Text(" ".join(keys))])
     print_columns(console(), ("name", "kind", "from", "settings"), rows)
 
 

@@ -32,7 +32,7 @@ def limited(launcher: LauncherConfig | None, max_cost: float | None, max_hours: 
 
 def limit(directory: ExperimentDir, max_cost: float | None, max_hours: float | None) -> None:
     """Give an experiment other limits from here on; `Busy` while a launch works by the ones that it has."""
-    from runslot.engines.registry import entry_json, of_experiment
+    from runslot.engines.registry import entry_of, of_experiment
     from runslot.experiment.rundir import write_json
     from runslot.experiment.status import read_status
 
@@ -42,4 +42,4 @@ def limit(directory: ExperimentDir, max_cost: float | None, max_hours: float | N
         return
     if read_status(directory).launcher is not None:
         raise Busy(f"a launch of {directory.path} is at work, by the limits that it has: `runslot stop` ends it")
-    write_json(directory.experiment_file, replace(file, launcher=entry_json(launcher)).to_json())
+    write_json(directory.experiment_file, replace(file, launcher=entry_of(launcher)).to_json())

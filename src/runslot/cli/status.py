@@ -133,7 +133,7 @@ def _launcher(status: ExperimentStatus) -> str:
         said = f"launcher: process {status.launcher.pid} on {status.launcher.host}{slots}{paused}"
         return said + (silence_said(status) if is_alive(status.launcher) is None else "")
     if status.file.launcher is not None and any(_under_way(each) for each in status.runs):
-        name = status.file.launcher["name"]
+        name = status.file.launcher.name
         return f"on {name}; runslot resume {where} --wait looks after them, runslot stop {where} ends them"
     if status.counts.get("succeeded", 0) == len(status.runs):
         return f"finished: runslot results {where}"

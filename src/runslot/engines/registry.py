@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from runslot.engines.protocol import Facts, LauncherConfig
 from runslot.errors import InvalidInput, NotFound, RunslotError, nearest
 from runslot.experiment.owner import other_owner
-from runslot.experiment.records import ExperimentFile
+from runslot.experiment.records import ExperimentFile, LauncherEntry
 from runslot.experiment.settings import configuration_files, read_configuration
-from runslot.experiment.status import SHARES_MACHINE, ExperimentStatus
+from runslot.experiment.status import ExperimentStatus
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -147,11 +147,10 @@ def read_entry(name: str, entry: Mapping[str, Any], where: str) -> LauncherConfi
         raise InvalidInput(f"{said}: {error}") from error
 
 
-def entry_json(config: LauncherConfig) -> dict[str, Any]:
+def entry_of(config: LauncherConfig) -> LauncherEntry:
     """Return what `experiment.json` keeps of the launcher, from which `of_experiment` makes it again."""
-    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    entry = {"name": config.name, "kind": _kind_of(type(config)), **fields}
-    return entry if config.shares_machine else {**entry, SHARES_MACHINE: False}
+    settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name != "name"}
+    return LauncherEntry(config.name, _kind_of(type(config)), settings, config.shares_machine)
 
 
 def _kind_of(record: type[LauncherConfig]) -> str:
@@ -168,8 +167,8 @@ def of_experiment(file: ExperimentFile) -> LauncherConfig | None:
     """Return the launcher that an experiment was given; None: this machine."""
     if file.launcher is None:
         return None
-    entry = {key: value for key, value in file.launcher.items() if value is not None and key != SHARES_MACHINE}
-    return read_entry(file.launcher["name"], entry, "experiment.json")
+    settings = {key: value for key, value in file.launcher.settings.items() if value is not None}
+    return read_entry(file.launcher.name, {"kind": file.launcher.kind, **settings}, "experiment.json")
 
 
 def refreshed(status: ExperimentStatus) -> ExperimentStatus:

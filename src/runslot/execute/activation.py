@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+
+from runslot.experiment.records import PythonEnvironment
 
 
-def activated(environment: Mapping[str, str], interpreter: Mapping[str, Any] | None) -> dict[str, str]:
+def activated(environment: Mapping[str, str], interpreter: PythonEnvironment | None) -> dict[str, str]:
     """Return the variables with this environment active in place of the one that was; None: as they are."""
     result = dict(environment)
     if interpreter is None:
         return result
-    variables: Mapping[str, str] = interpreter.get("variables", {})
+    variables = interpreter.variables
     gone = ["VIRTUAL_ENV", *(["CONDA_PREFIX"] if "CONDA_PREFIX" in variables else [])]
     left = {os.path.join(result[name], "bin") for name in gone if name in result}  # noqa: PTH118
     for name in (*gone, "VIRTUAL_ENV_PROMPT", "PYTHONHOME"):
         result.pop(name, None)
-    first = [programs] if (programs := interpreter.get("programs")) else []
+    first = [interpreter.programs] if interpreter.programs else []
     directories = result.get("PATH", os.defpath).split(os.pathsep)
     kept = [directory for directory in directories if directory not in left and directory not in first]
     result["PATH"] = os.pathsep.join([*first, *kept])
-    return result | {name: str(value) for name, value in variables.items()}
+    return {**result, **variables}

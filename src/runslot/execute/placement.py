@@ -68,9 +68,7 @@ def run_environment(
         environment |= slot_environment(placement.slot, placement.affinity, gpu_visibility=file.gpu_visibility)
     if placement.slot is not None and file.affinity_code is not None:
         environment |= code_environment(placement.slot, file.affinity_code)
-    environment |= {
-        name: str(value) for name, value in file.env.items()
-    }  # after the slot's: how many threads a run starts is the user's to say
+    environment |= file.env  # after the slot's: how many threads a run starts is the user's to say
     if placement.affinity is not None:
         environment[AFFINITY_VARIABLE] = json.dumps(placement.affinity)
     if file.set_egl_device and isinstance(placement.affinity, Mapping) and "cuda_idx" in placement.affinity:

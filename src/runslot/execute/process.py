@@ -94,7 +94,7 @@ def become_run(job: Job, keeper: int, console: int, message: int) -> None:
 
 def cold_start(file: RunFile, run_dir: RunDir) -> list[str]:
     """Return the command line that runs a function in an interpreter of its own."""
-    package = str((file.interpreter or {}).get("package", ""))
+    package = "" if file.interpreter is None else file.interpreter.package
     if not os.path.exists(package):  # noqa: PTH110
         package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
     start = f"import sys; sys.path.insert(0, {package!r}); from runslot.execute.cold import main; main({package!r})"

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args
 
-from runslot.errors import Damaged
+from runslot.errors import Damaged, InvalidInput
 from runslot.experiment.shape import FORMAT, Shape
 from runslot.experiment.states import Kind
+from runslot.hardware.resources import Resources
 
 Record = TypeVar("Record", bound="_Record")
 
@@ -238,6 +239,79 @@ class Policy(_Record):
 
 
 @dataclass(frozen=True)
+class CodeCopy(_Record):
+    """The copy of the code that the runs use."""
+
+    tree: str
+    """Where the code was."""
+    copy: str
+    """The directory below the experiment's."""
+    origin: str = ""
+    """The repository that the tree is a clone of, as `URL@REF`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as a dict of JSON values, without an origin where there is none."""
+        origin = {"origin": self.origin} if self.origin else {}
+        return {"tree": self.tree, "copy": self.copy, **origin}
+
+
+@dataclass(frozen=True)
+class PythonEnvironment(_Record):
+    """Where the runs' interpreter is not the launching one: what activation of its environment would set."""
+
+    programs: str = ""
+    """The directory that stands first on PATH; empty where the interpreter is in no environment of its own."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    package: str = ""
+    """The one-file runslot that a function's cold start takes; where its own Python has none."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as a dict of JSON values, without a package where there is none."""
+        package = {"package": self.package} if self.package else {}
+        return {"programs": self.programs, "variables": dict(self.variables), **package}
+
+
+@dataclass(frozen=True)
+class LauncherEntry:
+    """The configured launcher that starts the runs."""
+
+    name: str
+    kind: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The keys of its kind."""
+    shares_machine: bool = True
+    """False where its machines share nothing with this one, but perhaps its name."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `experiment.json` says of it: one object, with the keys of its kind."""
+        apart = {} if self.shares_machine else {"shares_machine": False}
+        return {"name": self.name, "kind": self.kind, **self.settings, **apart}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> LauncherEntry:
+        """Make the record from what `to_json` gave; `Damaged` says what does not fit."""
+        _LAUNCHER.check(value)
+        settings = {key: item for key, item in value.items() if key not in {"name", "kind", "shares_machine"}}
+        # Files of older versions do not say so; of their kinds those with a bucket shared no machine.
+        shares_machine = value.get("shares_machine", "bucket" not in settings)
+        return cls(value["name"], value["kind"], settings, shares_machine)
+
+
+_LAUNCHER = Shape({"name": "str", "kind": "str", "shares_machine": "bool"}, frozenset({"shares_machine"}))
+
+
+def _read_resources(value: Mapping[str, Any]) -> Resources:
+    try:
+        return Resources(**{key: item for key, item in value.items() if key in Resources.__dataclass_fields__})
+    except InvalidInput as error:
+        raise Damaged(str(error)) from error
+
+
+def _write_resources(resources: Resources) -> dict[str, Any]:
+    return dict(resources.__dict__)
+
+
+@dataclass(frozen=True)
 class ExperimentFile(_Record):
     """What was asked (`experiment.json`)."""
 
@@ -250,7 +324,7 @@ class ExperimentFile(_Record):
     """`sys.path` for functions."""
     python_path: str | None = None
     """The caller's `PYTHONPATH`."""
-    resources: Mapping[str, Any] = field(default_factory=dict)
+    resources: Resources = field(default_factory=Resources)
     policy: Policy = Policy()
     logger: LoggerSettings = LoggerSettings()
     space: str = ""
@@ -261,12 +335,12 @@ class ExperimentFile(_Record):
     """The script of the command, where one is seen in it."""
     script_digest: str = ""
     """Hash of it, to notice that it changed."""
-    code: Mapping[str, Any] | None = None
-    """Where the runs use a copy of the code: `{"tree": where it was, "copy": the directory below the experiment's}`."""
+    code: CodeCopy | None = None
+    """Where the runs use a copy of the code."""
     container: Container | None = None
     """What the runs execute in."""
-    launcher: Mapping[str, Any] | None = None
-    """The configured launcher that starts the runs, as JSON with its `name` and `kind`; None: this machine."""
+    launcher: LauncherEntry | None = None
+    """What starts the runs; None: this machine."""
     python_version: str = ""
     """The launching interpreter's, as `3.11`: what travels by value wants the same."""
     front_door: Literal["native", "rlpyt", "launchkit"] = "native"
@@ -276,7 +350,7 @@ class ExperimentFile(_Record):
     set_egl_device: bool = False
     gpu_visibility: bool = True
     """Set `CUDA_VISIBLE_DEVICES`; rlpyt's door leaves it alone."""
-    env: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
     """Variables that the runs' environment has on top of the caller's."""
     fetch: tuple[str, ...] = ()
     """Patterns of the files that come home from other machines; empty: all."""
@@ -284,8 +358,8 @@ class ExperimentFile(_Record):
     """Patterns of those that stay there."""
     run_count: int | None = None
     """How many runs the list of runs has at least; None in files of older versions."""
-    interpreter: Mapping[str, Any] | None = None
-    """Where `python` is not the launching one: `programs`, first on PATH, and the `variables` of its environment."""
+    interpreter: PythonEnvironment | None = None
+    """Where `python` is not the launching one."""
 
 
 @dataclass(frozen=True)
@@ -314,10 +388,10 @@ class RunFile(_Record):
     set_egl_device: bool = False
     gpu_visibility: bool = True
     container: Container | None = None
-    env: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
     """Variables of its environment that the user set for the experiment."""
-    interpreter: Mapping[str, Any] | None = None
-    """The experiment's; with `package`, the one-file runslot that a function's cold start takes."""
+    interpreter: PythonEnvironment | None = None
+    """The experiment's, with the package."""
 
     def require_function(self) -> Function:
         """Return what the run calls, for those who are started only where it is a function."""
@@ -330,18 +404,6 @@ class RunFile(_Record):
         if self.container is None:
             raise Damaged("'container' is missing")
         return self.container
-
-
-def check_parts(file: ExperimentFile) -> None:
-    """Raise `Damaged` where what stands inside of what was asked is not what its readers expect."""
-    if file.launcher is not None:
-        _LAUNCHER.check(file.launcher)
-    if file.code is not None:
-        _CODE.check(file.code)
-
-
-_LAUNCHER = Shape({"name": "str", "kind": "str"})
-_CODE = Shape({"tree": "str", "copy": "str"})
 
 
 class _Repeated:
@@ -364,9 +426,13 @@ class _Repeated:
 _read_function = _Repeated(Function.from_json)
 
 _PARTS: Mapping[str, tuple[Callable[[Mapping[str, Any]], Any], Callable[[Any], dict[str, Any]]]] = {
+    "CodeCopy": (CodeCopy.from_json, CodeCopy.to_json),
     "Container": (_Repeated(Container.from_json), Container.to_json),
+    "LauncherEntry": (LauncherEntry.from_json, LauncherEntry.to_json),
     "LoggerSettings": (_Repeated(LoggerSettings.from_json), LoggerSettings.to_json),
     "Policy": (_Repeated(Policy.from_json), Policy.to_json),
+    "PythonEnvironment": (PythonEnvironment.from_json, PythonEnvironment.to_json),
+    "Resources": (_read_resources, _write_resources),
     "Run": (Run.from_json, Run.to_json),
     "Work": (_read_work, _write_work),
 }

@@ -20,7 +20,7 @@ from runslot.errors import Damaged, NotFound, RunslotError
 from runslot.experiment.files import read_json, read_lines
 from runslot.experiment.journal import append_lines
 from runslot.experiment.owner import other_link, other_owner, require_own
-from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Record, Run, RunFile, check_parts
+from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Record, Run, RunFile
 from runslot.experiment.shape import FORMAT
 
 
@@ -464,10 +464,6 @@ class ExperimentDir:
         file = read_record(self.experiment_file, ExperimentFile)
         if file is None:
             raise NotFound(f"{self.path} is not an experiment directory: it has no {self.experiment_file.name}")
-        try:
-            check_parts(file)
-        except Damaged as error:
-            raise type(error)(f"{self.experiment_file}: {error}") from error
         return file
 
     def read_runs(self) -> list[Run]:

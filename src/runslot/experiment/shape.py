@@ -25,7 +25,7 @@ _LARGEST_NUMBER = 1e15
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "str": (str,), "int": (int, float), "float": (float, int), "bool": (bool,), "None": (NoneType,),
-    "tuple[str, ...]": (list, tuple), "Mapping[str, Any]": (dict,),
+    "tuple[str, ...]": (list, tuple), "Mapping[str, Any]": (dict,), "Mapping[str, str]": (dict,),
 }  # fmt: skip
 _WORDS: Mapping[type, str] = {
     str: "a text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null",
@@ -67,6 +67,7 @@ class Shape:
         self._boundless = frozenset(
             key for key in self._whole if "str" in types[key]
         )  # a seed is any number, or a text
+        self._tables = frozenset(key for key, kind in types.items() if kind == "Mapping[str, str]")
         self._needed = frozenset(types) - optional
         self._passed: dict[tuple[object, ...], _Entry] = {}
 
@@ -139,6 +140,8 @@ class Shape:
             return None if value is None else lambda _, value: read(value)
         if isinstance(value, list):
             return _texts
+        if key in self._tables:
+            return _table
         if value.__class__ is float and key in self._whole:
             return _whole
         return _number if value.__class__ in {float, int} and key not in self._boundless else None
@@ -168,6 +171,11 @@ def _texts(key: str, value: list[Any]) -> tuple[str, ...]:
         if item.__class__ is not str:
             raise Damaged(f"{key!r} holds {_shown(item)}, not texts alone")
     return tuple(value)
+
+
+def _table(key: str, value: dict[str, Any]) -> dict[str, str]:
+    _texts(key, list(value.values()))
+    return value
 
 
 def _number(key: str, value: float) -> float:

@@ -228,16 +228,6 @@ class _RunReader:
         return names
 
 
-SHARES_MACHINE = "shares_machine"
-"""Key of an experiment's launcher: false where its machines share nothing with this one, but perhaps its name."""
-
-
-def _may_be_here(launcher: Mapping[str, Any]) -> bool:
-    """Tell whether the processes of a launcher's runs may be of this machine."""
-    # Files of older versions do not say so; of their kinds those with a bucket shared no machine.
-    return bool(launcher.get(SHARES_MACHINE, "bucket" not in launcher))
-
-
 def _came_late(run_dir: RunDir, outcome: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the success of a run that was given up for lost on another machine, where it has come home since."""
     found = run_dir.read_outcome() if outcome["kind"] == "lost" else None
@@ -268,7 +258,7 @@ def _open(
 def _signs_of_life(file: ExperimentFile, run_dir: RunDir, attempt: Attempt) -> tuple[bool | None, Claim | None]:
     """Return whether the keeper lives, and what its claim says where that cannot be known from its process alone."""
     if file.launcher is not None:  # its directory may be a copy, whose claims nobody holds: the engine knows
-        return is_alive(keeper_of(attempt)) if _may_be_here(file.launcher) else None, None
+        return is_alive(keeper_of(attempt)) if file.launcher.shares_machine else None, None
     alive = keeper_lives(run_dir, attempt)
     if alive is None:
         return None, claim_of(run_dir)

@@ -83,7 +83,7 @@ def make_exclusively(parent: Path, name: str) -> Path:
 
 
 def _write_provenance(experiment: ExperimentDir, plan: Plan) -> None:
-    origin = (plan.file.code or {}).get("origin", "")
+    origin = "" if plan.file.code is None else plan.file.code.origin
     write_provenance(experiment, plan.code, plan.script, origin, python_of_runs(plan.file))
 
 

@@ -15,7 +15,7 @@ from runslot.engines.events import LaunchEvent, Observer, Said
 from runslot.engines.local.config import ThisMachine
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import LauncherConfig
-from runslot.engines.registry import entry_json, launcher_named
+from runslot.engines.registry import entry_of, launcher_named
 from runslot.errors import InvalidInput, nearest, refusals, refuse_unknown_words
 from runslot.experiment.metrics import check_metrics
 from runslot.experiment.records import Container, LoggerSettings, Policy
@@ -171,7 +171,7 @@ class Experiment:
         file = replace(
             plan.file,
             container=container,
-            launcher=None if launcher is None else entry_json(launcher),
+            launcher=None if launcher is None else entry_of(launcher),
             env=dict(self.env),
             fetch=check_patterns(self.fetch, "fetch"),
             no_fetch=check_patterns(self.no_fetch, "no_fetch"),

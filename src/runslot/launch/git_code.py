@@ -106,9 +106,13 @@ class Clone:
 
     def refuse_other_commit(self, before: ExperimentFile) -> None:
         """Refuse to go on at another commit than the runs that are there; it would be a second experiment."""
-        code = before.code or {}
-        if code.get("tree") != str(self.tree):
-            origin = f"{code['origin']}, {Path(code['tree']).name}" if "origin" in code else "code that is no clone"
+        code = before.code
+        if code is None or code.tree != str(self.tree):
+            origin = (
+                f"{code.origin}, {Path(code.tree).name}"
+                if code is not None and code.origin
+                else "code that is no clone"
+            )
             raise InvalidInput(
                 f"code: {before.name} runs {origin}, and {self.repository.shown} is {self.tree.name}; "
                 "start a new experiment (without --into)"

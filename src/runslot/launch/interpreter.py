@@ -21,7 +21,7 @@ from typing import Any
 from runslot.errors import InvalidInput, nearest
 from runslot.execute.activation import activated
 from runslot.experiment.provenance import Python
-from runslot.experiment.records import Command, ExperimentFile
+from runslot.experiment.records import Command, ExperimentFile, PythonEnvironment
 from runslot.experiment.settings import path_of
 
 LEAST_PYTHON = (3, 10)
@@ -68,9 +68,10 @@ class Interpreter:
         active = self.prefix in (os.environ.get("VIRTUAL_ENV"), os.environ.get("CONDA_PREFIX"))
         return f"the runs have {self}" + (", the active environment (--python names another)" if active else "")
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what the runs' files say of it."""
-        return {"programs": self.programs, "variables": dict(self.variables)}
+    @property
+    def environment(self) -> PythonEnvironment:
+        """What the runs' files say of it."""
+        return PythonEnvironment(self.programs, self.variables)
 
     def refuse_function(self, by_value: bool) -> None:
         """Refuse a version in which the runs of a function could not be executed."""
@@ -89,7 +90,7 @@ class Interpreter:
     @property
     def search_path(self) -> str:
         """The PATH of the runs."""
-        return activated(os.environ, self.to_json())["PATH"]
+        return activated(os.environ, self.environment)["PATH"]
 
     def argv(self, argv: Sequence[str]) -> list[str]:
         """Return a command in which a bare `python` is this one, also where PATH does not lead to it."""
@@ -108,7 +109,7 @@ def look_at(python: str | os.PathLike[str]) -> Interpreter:
     if (Path(prefix) / "conda-meta").is_dir():
         variables = {"CONDA_PREFIX": prefix, "CONDA_DEFAULT_ENV": Path(prefix).name}
         programs = str(Path(prefix) / "bin")
-        variables |= _set_by_conda(Path(prefix), {"programs": programs, "variables": variables})
+        variables |= _set_by_conda(Path(prefix), PythonEnvironment(programs, variables))
     elif prefix != base:
         variables = {"VIRTUAL_ENV": prefix}
         programs = str(Path(prefix) / "bin")
@@ -202,7 +203,7 @@ def _prefix_of_conda(name: str) -> Path:
     return names[name]
 
 
-def _set_by_conda(prefix: Path, interpreter: Mapping[str, Any]) -> dict[str, str]:
+def _set_by_conda(prefix: Path, interpreter: PythonEnvironment) -> dict[str, str]:
     """Return the variables that activation of a conda environment sets for its packages, and those of its owner."""
     variables: dict[str, str] = {}
     scripts = sorted((prefix / "etc" / "conda" / "activate.d").glob("*.sh"))

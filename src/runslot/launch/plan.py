@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -102,13 +102,13 @@ def make_plan(
         python_version=f"{sys.version_info[0]}.{sys.version_info[1]}" if interpreter is None else interpreter.minor,
         path=path_for(target, None if interpreter is None else interpreter.path),
         python_path=os.environ.get("PYTHONPATH"),
-        resources=asdict(resources),
+        resources=resources,
         policy=policy,
         logger=logger,
         space=describe_space(space, listed, seed_list),
         script=str(script or "") if isinstance(work, Command) else "",
         script_digest=digest_of_file(str(script)) if script and isinstance(work, Command) else "",
-        interpreter=None if interpreter is None else interpreter.to_json(),
+        interpreter=None if interpreter is None else interpreter.environment,
     )
     if interpreter is not None:
         notes = (interpreter.note(), *notes)

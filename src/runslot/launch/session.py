@@ -151,7 +151,7 @@ def submit(directory: ExperimentDir, fresh: bool, observer: Observer) -> Submitt
     file = directory.read()
     if file.launcher is not None:
         return _submit_elsewhere(directory, fresh, observer)
-    key = f"{sorted(file.resources.items())} {file.affinity_code}"
+    key = f"{file.resources} {file.affinity_code}"
     if key not in _sessions:
         _remember(key, _new_session(directory, file, observer))
     return _sessions[key].submit(directory, fresh)

@@ -8,14 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from runslot.engines.events import Observer
 from runslot.engines.protocol import LauncherConfig
-from runslot.engines.registry import entry_json
+from runslot.engines.registry import entry_of
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Container, ExperimentFile, LoggerSettings, Run
 from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
@@ -95,12 +95,12 @@ def _file(call: Call, space: str, pickles: dict[str, bytes]) -> ExperimentFile:
         python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
         path=import_path(),
         python_path=os.environ.get("PYTHONPATH"),
-        resources=asdict(Resources(gpus=1 if call.use_gpu else 0)),
+        resources=Resources(gpus=1 if call.use_gpu else 0),
         logger=call.logger,
         space=space,
         runs_root="../..",
         container=call.container,
-        launcher=None if call.launcher is None else entry_json(call.launcher),
+        launcher=None if call.launcher is None else entry_of(call.launcher),
         front_door="launchkit",
     )
 

@@ -29,7 +29,7 @@ class Allocation(ThisMachine):
         topology = with_gpus_named(probe(), os.environ)
         for note in topology.notes:
             observer(Said(note))
-        resources = Resources(**experiment.file.resources)
+        resources = experiment.file.resources
         if not resources.gpus and not self.job.has_gpus:
             topology = replace(topology, gpus=())  # the node's, which are others'
         turn = self.job.id.partition(".")[0].partition("[")[0]

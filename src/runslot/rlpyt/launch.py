@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.hardware.affinity import affinity_from_code, get_n_run_slots, prepend_run_slot, slots_from_code
 from runslot.hardware.lease import Holder, Lease, Leases, Refused
 from runslot.hardware.probe import probe
-from runslot.hardware.resources import Resources
 from runslot.hardware.slots import Slot
 from runslot.launch.create import make_exclusively, write_plan
 from runslot.launch.experiment import whole
@@ -125,7 +124,6 @@ def _file_of(
         python=sys.executable,
         python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
         python_path=os.environ.get("PYTHONPATH"),
-        resources=asdict(Resources()),
         logger=LoggerSettings(snapshot_mode="none", style="rlpyt"),
         front_door="rlpyt",
         seeding=False,

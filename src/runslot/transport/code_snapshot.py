@@ -11,13 +11,12 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from runslot.errors import InvalidInput
-from runslot.experiment.records import Command, ExperimentFile, Work
+from runslot.experiment.records import CodeCopy, Command, ExperimentFile, Work
 from runslot.experiment.rundir import ExperimentDir
 from runslot.transport.patterns import Patterns, is_literal
 
@@ -59,7 +58,7 @@ def find_source(code: Path, without: Sequence[Path], patterns: Patterns = ALL, s
     return CodeSource(tree, tuple(files))
 
 
-def copy_source(source: CodeSource, experiment: ExperimentDir, cwd: str) -> Mapping[str, Any]:
+def copy_source(source: CodeSource, experiment: ExperimentDir, cwd: str) -> CodeCopy:
     """Copy the code into the experiment's directory; return what `experiment.json` says of it.
 
     A further copy goes beside the first: runs that have started keep the one that they started with.
@@ -80,15 +79,14 @@ def copy_source(source: CodeSource, experiment: ExperimentDir, cwd: str) -> Mapp
         shutil.copy2(source.tree / file, target, follow_symlinks=False)
     if Path(cwd).is_relative_to(source.tree):
         (copy / Path(cwd).relative_to(source.tree)).mkdir(parents=True, exist_ok=True)
-    origin = {"origin": source.origin} if source.origin else {}
-    return {"tree": str(source.tree), "copy": name, **origin}
+    return CodeCopy(str(source.tree), name, source.origin)
 
 
 def from_copy(file: ExperimentFile, experiment: ExperimentDir) -> ExperimentFile:
     """Return what was asked with every path into the tree replaced by the one in the copy, where there is a copy."""
     if file.code is None:
         return file
-    to = _Redirection(Path(file.code["tree"]), experiment.path.resolve() / file.code["copy"])
+    to = _Redirection(Path(file.code.tree), experiment.path.resolve() / file.code.copy)
     work = to.work(file.work)
     path = tuple(to(entry) for entry in file.path)
     # What an editable install adds to the import path of a script's interpreter is the tree, not the copy.

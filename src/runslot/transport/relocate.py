@@ -29,7 +29,7 @@ def as_here(
             f"the function travels by value from Python {file.python_version}, and {sys.executable} is {here}: "
             "use the same minor version there, or write the function in a file of its own"
         )
-    copy = directory.path.resolve() / file.code["copy"]
+    copy = directory.path.resolve() / file.code.copy
     inside = [entry for entry in file.path if Path(entry).is_relative_to(copy)]
     own_path = [entry for entry in sys.path[1:] if entry and not entry.endswith(".pyz")]
     python_paths = [

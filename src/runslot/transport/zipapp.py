@@ -89,7 +89,7 @@ def with_package(file: ExperimentFile) -> ExperimentFile:
     """Return what was asked with the archive that a function's interpreter needs, where runslot runs on another one."""
     if file.interpreter is None or isinstance(file.work, Command) or file.container is not None:
         return file
-    return replace(file, interpreter={**file.interpreter, "package": str(cached_archive())})
+    return replace(file, interpreter=replace(file.interpreter, package=str(cached_archive())))
 
 
 def cached_archive() -> Path:

@@ -19,7 +19,7 @@ from runslot.engines.registry import (
     BUILT_IN,
     GROUP,
     configured_launchers,
-    entry_json,
+    entry_of,
     launcher_named,
     of_experiment,
     read_entry,
@@ -81,7 +81,7 @@ def test_what_an_entry_cannot_mean_is_refused_by_name(project, text, said):
 
 def test_an_experiment_keeps_the_entry_it_was_launched_with(project):
     configured = read_entry("box", {"kind": "ssh", "hosts": ["a", "b"]}, "test")
-    file = ExperimentFile("e", Command(("true",)), 0.0, "/", "python", launcher=entry_json(configured))
+    file = ExperimentFile("e", Command(("true",)), 0.0, "/", "python", launcher=entry_of(configured))
 
     again = of_experiment(ExperimentFile.from_json(file.to_json()))
 
@@ -92,7 +92,7 @@ def test_an_experiment_keeps_the_entry_it_was_launched_with(project):
 def test_every_kind_can_be_loaded_and_is_kept_by_its_word():
     for kind in BUILT_IN:
         keys = {"ssh": {"hosts": ["a"]}, "sky": {"infra": "aws"}}.get(kind, {})
-        assert entry_json(read_entry("x", {"kind": kind, **keys}, "test"))["kind"] == kind
+        assert entry_of(read_entry("x", {"kind": kind, **keys}, "test")).kind == kind
 
 
 def test_the_built_in_kinds_are_the_entry_points_of_the_package():
@@ -142,7 +142,7 @@ def test_a_package_that_is_installed_adds_its_kind(project, site):
     hay = launcher_named("hay")
 
     assert (type(hay).__name__, hay.barns) == ("Farm", 3)
-    assert entry_json(hay) == {"name": "hay", "kind": "farm", "barns": 3}
+    assert entry_of(hay).to_json() == {"name": "hay", "kind": "farm", "barns": 3}
     assert launcher_named("farm").barns == 1, "a kind without keys is its own name"
     with pytest.raises(InvalidInput, match=r"unknown key 'barn' \(did you mean 'barns'\?\)"):
         read_entry("hay", {"kind": "farm", "barn": 1}, "test")
@@ -155,8 +155,8 @@ def test_a_class_is_named_by_its_module(project, site):
 
     hay = read_entry("hay", {"kind": "farm_b:Farm", "barns": 2}, "test")
 
-    assert entry_json(hay) == {"name": "hay", "kind": "farm_b:Farm", "barns": 2}
-    assert of_experiment(ExperimentFile("e", {}, 0.0, "/", "python", launcher=entry_json(hay))) == hay
+    assert entry_of(hay).to_json() == {"name": "hay", "kind": "farm_b:Farm", "barns": 2}
+    assert of_experiment(ExperimentFile("e", Command(("true",)), 0.0, "/", "python", launcher=entry_of(hay))) == hay
 
 
 @pytest.mark.parametrize(

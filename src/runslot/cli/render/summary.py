@@ -48,8 +48,9 @@ def tell_left(outcomes: Outcomes, quiet: bool) -> None:
     """Say how to look after runs that were handed to an engine with a queue of its own."""
     if not quiet:
         where = shown(outcomes.directory)
-        launcher = ExperimentDir(outcomes.directory).read().launcher or {}
-        how = "are written, and wait to be submitted" if launcher.get("script_only") else "go on without this terminal"
+        launcher = ExperimentDir(outcomes.directory).read().launcher
+        written = launcher is not None and launcher.settings.get("script_only")
+        how = "are written, and wait to be submitted" if written else "go on without this terminal"
         print(f"{outcomes.left} runs {how}:")
         print(f"  runslot status {where}           how they stand")
         print(f"  runslot resume {where} --wait    wait for them, and run again what was lost")

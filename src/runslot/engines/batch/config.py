@@ -144,7 +144,7 @@ class BatchConfig(LauncherConfig):
     def _bring(self, experiment: OpenExperiment, site: Site) -> None:
         directory = experiment.directory
         archive = experiment_archive(directory)
-        code = [] if experiment.file.code is None else [directory.path / experiment.file.code["copy"]]
+        code = [] if experiment.file.code is None else [directory.path / experiment.file.code.copy]
         wanted = [directory.experiment_file, directory.runs_file, directory.function_pickle, directory.payloads]
         site.send(path for path in (*wanted, archive, *code) if path.exists())
 

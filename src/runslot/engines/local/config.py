@@ -17,7 +17,6 @@ from runslot.experiment.status import ExperimentStatus
 from runslot.hardware.busy import without_busy
 from runslot.hardware.lease import Leases
 from runslot.hardware.probe import probe
-from runslot.hardware.resources import Resources
 from runslot.hardware.slots import Slot, carve, describe_quota, describe_slots
 
 
@@ -71,7 +70,7 @@ def choose_slots(
         quota = describe_quota(topology, len({core for slot in slots for core in slot.cores}))
         beyond = f", which go beyond {quota}" if quota else ""
         return slots, f"{len(slots)} slots of the affinity code {file.affinity_code}{beyond}"
-    resources = Resources(**file.resources)
+    resources = file.resources
     topology = without_busy(topology, resources.avoid_busy, Leases())
     for line in topology.notes:
         note(line)

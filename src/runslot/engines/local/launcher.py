@@ -20,7 +20,7 @@ from runslot.execute.open_files import allow_many, why_no_further
 from runslot.experiment.claim import is_claimed
 from runslot.experiment.holder import find_keeper
 from runslot.experiment.processes import ProcessHandle, host_name, is_alive, keeper_of
-from runslot.experiment.records import ExperimentFile, Function, Outcome, Run, RunFile
+from runslot.experiment.records import ExperimentFile, Function, Outcome, PythonEnvironment, Run, RunFile
 from runslot.experiment.rundir import RunDir, write_json
 from runslot.experiment.shortage import shortage_of
 from runslot.hardware.lease import Holder, Lease, Leases, Refused
@@ -45,7 +45,7 @@ class Import:
     path: tuple[str, ...]
     cwd: str
     start: str
-    interpreter: Mapping[str, Any] | None = None
+    interpreter: PythonEnvironment | None = None
     """The environment of `python`, where that is not the launching one."""
 
     @classmethod

@@ -19,7 +19,7 @@ from runslot.execute.marking import room
 from runslot.execute.open_files import original_limit
 from runslot.experiment.files import open_to_append
 from runslot.experiment.processes import ProcessIdentity, boot_id, host_name
-from runslot.experiment.records import Function
+from runslot.experiment.records import Function, PythonEnvironment
 
 _PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
 
@@ -41,7 +41,7 @@ _early: dict[tuple[str, bool], TemplateProcess] = {}
 class TemplateProcess:
     """One template process, bare or with a function imported."""
 
-    def __init__(self, python: str, log: Path | None, bare: bool, interpreter: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, python: str, log: Path | None, bare: bool, interpreter: PythonEnvironment | None = None) -> None:
         """`interpreter` is the environment of a Python that is not this one: it has runslot as one file alone."""
         package = _PACKAGE
         if interpreter is not None:
@@ -79,7 +79,7 @@ class TemplateProcess:
 
     @classmethod
     def begin(
-        cls, python: str, log: Path | None, bare: bool, interpreter: Mapping[str, Any] | None = None
+        cls, python: str, log: Path | None, bare: bool, interpreter: PythonEnvironment | None = None
     ) -> TemplateProcess:
         """Return a template whose output goes to `log`."""
         early = _early.pop((python, bare), None) if interpreter is None else None

@@ -131,7 +131,7 @@ def refuse_left_behind(experiment: OpenExperiment) -> None:
     if not module:
         return
     top = module.partition(".")[0]
-    copy = experiment.directory.path.resolve() / code["copy"]
+    copy = experiment.directory.path.resolve() / code.copy
     roots = [copy, *(Path(entry) for entry in experiment.file.path if Path(entry).is_relative_to(copy))]
     if any((root / top).is_dir() or (root / f"{top}.py").is_file() for root in roots):
         return
@@ -142,5 +142,5 @@ def refuse_left_behind(experiment: OpenExperiment) -> None:
         return  # an installed package: the user's setup lines, or image, have it
     raise InvalidInput(
         f"the function's module {module!r} lies in {origin.parent if origin else 'no file'}, which does not travel: "
-        f"the code that goes to the machine is {code['tree']}. Move it there, or install it with a line of setup"
+        f"the code that goes to the machine is {code.tree}. Move it there, or install it with a line of setup"
     )

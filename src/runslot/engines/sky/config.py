@@ -27,7 +27,6 @@ from runslot.errors import Busy, InvalidInput, RunslotError
 from runslot.experiment.processes import identify
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import ExperimentStatus, read_status
-from runslot.hardware.resources import Resources
 from runslot.transport.bucket.inventory import MachineShare
 from runslot.transport.bucket.store import Store, check_url, open_store
 
@@ -188,7 +187,7 @@ class Sky(LauncherConfig):
         launcher = SkyLauncher(
             experiment=experiment.directory,
             name=experiment.file.name,
-            code=str((experiment.file.code or {}).get("copy", "code")),
+            code="code" if experiment.file.code is None else experiment.file.code.copy,
             digest=digest,
             retries=experiment.policy.retries,
             terms=terms,
@@ -223,7 +222,7 @@ class Sky(LauncherConfig):
         machines = min(self.machines, runs)
         hours = self.hours_per_run or (experiment.policy.timeout or 0) / 3600 or None
         share = -(-runs // machines)
-        rounds = -(-share // at_once(offer, Resources(**experiment.file.resources), share))
+        rounds = -(-share // at_once(offer, experiment.file.resources, share))
         expected = None if hours is None else hours * rounds
         spent = record.committed(time.time())
         return money.Budget(

@@ -16,7 +16,6 @@ from runslot.engines.slurm.cluster import DEFAULT_ARRAY_SIZE, Cluster
 from runslot.engines.slurm.job_array import ArrayWriter, seconds_of
 from runslot.engines.slurm.script import Asked, check_options, gres_of, memory_of
 from runslot.errors import InvalidInput
-from runslot.hardware.resources import Resources
 from runslot.transport.zipapp import experiment_archive
 
 _TIME = re.compile(r"\d+|\d+:\d\d(:\d\d)?|\d+-\d+(:\d\d){0,2}")
@@ -52,7 +51,7 @@ class Slurm(BatchConfig):
     def writer(self, experiment: OpenExperiment, site: Site, cluster: BatchCluster, array_size: int) -> Writer:
         """Return what writes the experiment's scripts."""
         del cluster
-        resources = Resources(**experiment.file.resources)
+        resources = experiment.file.resources
         asked = Asked(
             cpus=cpus_of(self.cpus, resources, self.runs_per_job),
             gres=gres_of(self.gres, resources, self.runs_per_job),

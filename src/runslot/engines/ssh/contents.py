@@ -55,7 +55,7 @@ def runs_base(experiment: OpenExperiment) -> Path:
 def to_bring(experiment: OpenExperiment, archive: str) -> list[str]:
     """Return what of the experiment's directory goes to a host: what is to be executed, and runslot's `archive`."""
     directory = experiment.directory
-    code = [] if experiment.file.code is None else [directory.path / experiment.file.code["copy"]]
+    code = [] if experiment.file.code is None else [directory.path / experiment.file.code.copy]
     wanted = [
         directory.experiment_file,
         directory.runs_file,
