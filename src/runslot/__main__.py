@@ -191,6 +191,8 @@ def _attempt(text: str) -> int:
     import argparse
 
     if not (text.isdecimal() and len(text) < 10 and int(text) > 0):
+        import argparse  # for a refusal alone
+
         raise argparse.ArgumentTypeError(f"{text[:80]!r} is no attempt: they are counted from 1")
     return int(text)
 
@@ -202,6 +204,8 @@ def _paths_inside(text: str) -> dict[str, list[str]]:
         record = json.loads(text)
         return {key: list(map(str, record[key])) for key in ("path", "python_path")}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
+        import argparse
+
         raise argparse.ArgumentTypeError(f"not the lists `path` and `python_path` ({error!r})") from error
 
 
