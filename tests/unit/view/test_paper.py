@@ -74,6 +74,14 @@ def test_a_log_axis_is_written_in_plain_numbers(runs: Path) -> None:
     assert b"mathdefault" not in svg
 
 
+def test_a_log_axis_up_to_the_end_of_all_floats_warns_of_nothing(write_run: Write, tmp_path: Path) -> None:
+    for lr, scale in ((0.1, 1e300), (0.2, 1.0)):
+        for seed in range(2):
+            write_run(f"{lr}_{seed}", {"lr": lr, "seed": seed}, {"step": range(1, 10), "loss": [scale] * 8 + [1e-300]})
+    results = load(tmp_path / "runs", cache=False)
+    assert paper_files(results, Choices(log=("y",), y=("loss",)), "figure", "png")["figure.png"]
+
+
 def test_slots_are_not_for_paper(runs: Path) -> None:
     with pytest.raises(InvalidInput, match="page alone"):
         paper_files(load(runs, cache=False), Choices(kind="slots"), "figure", "png")

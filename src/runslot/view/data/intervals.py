@@ -203,7 +203,7 @@ def improvement(view: View) -> list[Chart]:
         across = "probability of improvement"
         charts.append(Chart("points", view.metric, split, across, "", data, settings))
     if all(chart.data.height == 0 for chart in charts):
-        raise InvalidInput("there is one group only; choose columns under “Groups by” that make two or more")
+        raise InvalidInput("there is one group only; choose columns under “Groups by” (--series) that make two or more")
     return charts
 
 

@@ -7,6 +7,7 @@ publishers take) and the size that it will have in print.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -273,7 +274,11 @@ def draw_paper(table: pl.DataFrame, settings: dict[str, Any], kind: str) -> byte
     except ImportError as error:
         raise NotInstalled(f"figures are drawn by matplotlib: {extra_said('plot')}") from error
     points: dict[str, list[Any]] = {name: table[name].to_list() for name in table.columns}
-    with matplotlib.rc_context(axes.STYLE):  # type: ignore[arg-type]  # its names are literals there
+    with (
+        matplotlib.rc_context(axes.STYLE),  # type: ignore[arg-type]  # its names are literals there
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", RuntimeWarning)  # ticks of a logarithmic axis beyond all floats
         figure = axes.draw(Figure, points, settings)
         buffer = io.BytesIO()
         # A fixed date gives equal files for equal data.

@@ -19,7 +19,14 @@ from runslot.view.web.live_runs import LiveRuns
 
 SUITES = "/_dash-component-suites"
 """Where Dash serves the scripts that were installed with it."""
-_COMPRESSED_TYPES = ("application/json", "application/javascript", "text/javascript", "text/css", "text/html")
+_COMPRESSED_TYPES = (
+    "application/json",
+    "application/javascript",
+    "text/javascript",
+    "text/css",
+    "text/html",
+    "image/x-icon",
+)
 _FEWEST_BYTES = 1024
 """Of an answer that is compressed."""
 
@@ -59,7 +66,7 @@ def compress(response: Response) -> Response:
     data = response.get_data()
     if len(data) > _FEWEST_BYTES:
         is_installed = request.method == "GET" and request.path.startswith(SUITES)
-        response.set_data(_compressed_once(data) if is_installed else gzip.compress(data, 4))
+        response.set_data(_compressed_once(data) if is_installed else gzip.compress(data, 6))
         response.headers["Content-Encoding"] = "gzip"
         response.headers["Vary"] = "Accept-Encoding"
     return response
@@ -68,4 +75,4 @@ def compress(response: Response) -> Response:
 @functools.lru_cache(maxsize=64)
 def _compressed_once(data: bytes) -> bytes:
     """Compress a script that was installed; there are a few, asked for by every browser."""
-    return gzip.compress(data, 6)
+    return gzip.compress(data, 9)
