@@ -126,12 +126,13 @@ def _call(argv: list[str]) -> int:
 
 
 def _command(argv: list[str]) -> int:
-    from runslot.cli import quick
-
     _refuse_empty(argv)
-    status = quick.call(argv)
-    if status is not None:
-        return status
+    if argv[:1] == ["run"]:
+        from runslot.cli import quick
+
+        status = quick.call(argv[1:])
+        if status is not None:
+            return status
     from runslot.cli.app import call
 
     return call(argv)

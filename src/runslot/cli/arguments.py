@@ -9,49 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from runslot.cli.options import GROUPS, WORDS, options_of
 from runslot.cli.sweep_file import SUFFIXES, read_sweep_file
-from runslot.cli.words import CODE, CONTAINER, PYTHONS, RESOURCES, SPACES, WORDS, Words
+from runslot.cli.words import PYTHONS, SPACES, Words
 from runslot.errors import InvalidInput, nearest
-from runslot.variants.config import KeyPath
 from runslot.variants.parse import doubts_of, parse_grid, parse_sample, parse_value
 
-_OPTIONS: Mapping[str, KeyPath] = {
-    "name": ("name",),
-    "root": ("root",),
-    "samples": ("samples",),
-    "seeds": ("seeds",),
-    "cpus_per_run": ("resources", "cpus"),
-    "gpus_per_run": ("resources", "gpus"),
-    "runs_per_gpu": ("resources", "runs_per_gpu"),
-    "memory_per_run": ("resources", "memory"),
-    "threads": ("resources", "threads"),
-    "reserved_cpus": ("resources", "reserved_cpus"),
-    "avoid_busy": ("resources", "avoid_busy"),
-    "retries": ("retries",),
-    "timeout": ("timeout",),
-    "grace": ("grace",),
-    "resumable": ("resumable",),
-    "start": ("start",),
-    "max_failures": ("max_failures",),
-    "metrics": ("metrics",),
-    "where": ("where",),
-    "plain_names": ("plain_names",),
-    "on": ("on",),
-    "container": ("container", "image"),
-    "engine": ("container", "engine"),
-    "code": ("code", "git"),
-    "code_include": ("code", "include"),
-    "code_exclude": ("code", "exclude"),
-    "fetch": ("fetch",),
-    "no_fetch": ("no_fetch",),
-    "python": ("python",),
-    "uv": ("uv",),
-    "conda": ("conda",),
-}
-"""Which word a parameter of `runslot run` sets."""
-
-_FLAGS: Mapping[str, Any] = {"avoid_busy": "all", "resumable": True, "plain_names": True}
-"""What a flag says when it is given."""
+_READ_HERE = ("env", "exclude", *SPACES)
+"""Options whose values are more than text: keys with values of their own."""
 
 
 def words_of_target(
@@ -123,11 +88,12 @@ def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
     if any(parameters[name] is not None for name in PYTHONS):
         for name in PYTHONS:  # what the file says gives way to any of them
             words.values.pop(name, None)
-    for name, path in _OPTIONS.items():
-        value = parameters[name]
-        if value is not None and value is not False:
-            option = "--" + name.replace("_", "-")
-            words.say(path, _FLAGS.get(name, str(value) if isinstance(value, Path) else value), option)
+    for option in options_of("run"):
+        value = parameters[option.name]
+        if option.word is None or option.name in _READ_HERE or value is None or value is False:
+            continue
+        setting = option.word.sets if value is True else str(value) if isinstance(value, Path) else value
+        words.say(tuple(option.word.key.split(".")), setting, option.names[-1])
     for text in parameters["env"] or ():
         variable, equals, value = text.partition("=")
         if not equals:
@@ -136,16 +102,16 @@ def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
     if parameters["exclude"]:
         words.say(("exclude",), [_settings_of(text) for text in parameters["exclude"]], "--exclude")
     for space in SPACES:
-        option = f"--{space}"
-        said: set[str] = set()
+        flag = f"--{space}"
+        keys: set[str] = set()
         for text in parameters[space] or ():
             key, value = _said_of_sample(text) if space == "sample" else parse_grid(text)
-            if key in said:
-                raise InvalidInput(f"{option} has {key} twice; write all its values in one: {option} {key}=A,B")
-            said.add(key)
+            if key in keys:
+                raise InvalidInput(f"{flag} has {key} twice; write all its values in one: {flag} {key}=A,B")
+            keys.add(key)
             if space != "sample":
                 words.notes += [f"--{space} {note}" for note in doubts_of(text)]
-            words.say((space, key), value, f"{option} {text}")
+            words.say((space, key), value, f"{flag} {text}")
 
 
 def _settings_of(text: str) -> dict[str, Any]:
@@ -173,14 +139,10 @@ def _override(words: Words, setting: str) -> None:
     if word not in WORDS:
         known = nearest(word, WORDS) or f"; known are {', '.join(WORDS)}"
         raise InvalidInput(f"--set {setting}: unknown key {word!r}{known}")
-    if inside and word not in (*SPACES, "resources", "container", "code"):
+    if inside and word not in (*SPACES, *GROUPS):
         raise InvalidInput(f"--set {setting}: {word} has no keys; write --set {word}=VALUE")
-    if word == "resources" and inside and inside not in RESOURCES:
-        raise InvalidInput(f"--set {setting}: unknown key {inside!r}{nearest(inside, RESOURCES)}")
-    if word == "container" and inside and inside not in CONTAINER:
-        raise InvalidInput(f"--set {setting}: unknown key {inside!r}{nearest(inside, CONTAINER)}")
-    if word == "code" and inside and inside not in CODE:
-        raise InvalidInput(f"--set {setting}: unknown key {inside!r}{nearest(inside, CODE)}")
+    if word in GROUPS and inside and inside not in GROUPS[word]:
+        raise InvalidInput(f"--set {setting}: unknown key {inside!r}{nearest(inside, GROUPS[word])}")
     if word in ("grid", "zip") and inside:
         values = parse_grid(f"{inside}={text}")[1]
         value = values if len(values) > 1 else values[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from runslot.cli.launch import end
-from runslot.cli.options import Directory, JsonLines, Quiet
+from runslot.cli.parameters import Directory, JsonLines, Quiet
 from runslot.cli.places import EachAlone, experiments_at
 from runslot.cli.render.observer import observing, on_terminal
 from runslot.cli.render.terminal import shown

@@ -11,6 +11,7 @@ from operator import mul
 from pathlib import Path
 from typing import Any
 
+from runslot.cli.options import ALL_WORDS, options_of
 from runslot.cli.words import PYTHONS, Words
 from runslot.errors import InvalidInput, nearest
 from runslot.experiment.records import Container
@@ -19,20 +20,17 @@ from runslot.launch.experiment import Experiment
 from runslot.launch.interpreter import active_environment, python_of_conda, python_of_uv
 from runslot.variants import Space, Variant, canonical, flatten, grid, listed, sample, zipped
 
-_AS_THEY_ARE = (
-    "seeds", "root", "retries", "backoff", "timeout", "grace", "max_failures", "resumable", "start",
-    "snapshot_mode", "snapshot_gap", "snapshot_code", "metrics", "plain_names", "on", "fetch", "no_fetch",
-)  # fmt: skip
-"""Words that are fields of `Experiment` of the same name."""
-
 _INTERPRETER = re.compile(r"(python|pypy)[\d.]*|(ba|z|da)?sh|perl|ruby|node|julia|Rscript|env|uv|torchrun|accelerate")
 """Programs whose name says nothing of what they run."""
 
 _SCRIPT = re.compile(r".+\.(py|sh|jl|R|rb|pl|js)")
 
 
-def experiment_of(words: Words, into: Path | None = None, strict: bool = False) -> Experiment:
-    """Return the experiment that the words ask for; `InvalidInput` says what to change and where it was said."""
+def experiment_of(words: Words, into: Path | None = None, options: Mapping[str, Any] | None = None) -> Experiment:
+    """Return the experiment that the words ask for; `InvalidInput` says what to change and where it was said.
+
+    `options` are those of the command line, by their names: some of them are no words of a sweep file.
+    """
     values = words.read()
     function, command = values.get("function"), values.get("command")
     if (function is None) == (command is None):
@@ -41,22 +39,30 @@ def experiment_of(words: Words, into: Path | None = None, strict: bool = False) 
     container = Container(**values["container"]) if "container" in values else None
     with words.at("resources"):
         resources = Resources(**values.get("resources", {}))
-    code = values.get("code", {})
     experiment = Experiment(
         name=_name(values, into),
         work=values["function" if command is None else "command"],
         variants=_space(values, words),
         resources=resources,
         into=into,
-        strict=strict,
         container=container,
-        code=code.get("git"),
-        code_include=code.get("include", ()),
-        code_exclude=code.get("exclude", ()),
-        env={name: str(value) for name, value in values.get("env", {}).items()},
-        **{key: values[key] for key in _AS_THEY_ARE if key in values},
+        **_fields(values, options or {}),
     )
     return with_python(experiment, values, words)
+
+
+def _fields(values: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an `Experiment` that are given as they are, as the table has them."""
+    fields: dict[str, Any] = {}
+    for word in ALL_WORDS.values():
+        group, dot, key = word.key.partition(".")
+        inside = values.get(group, {}) if dot else values
+        if word.field and (key or group) in inside:
+            fields[word.field] = inside[key or group]
+    for option in options_of("run"):
+        if option.field and options.get(option.name):
+            fields[option.field] = options[option.name]
+    return fields
 
 
 def with_python(experiment: Experiment, values: Mapping[str, Any], words: Words) -> Experiment:

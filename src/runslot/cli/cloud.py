@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runslot.cli.options import flag
+from runslot.cli.parameters import flag
 
 if TYPE_CHECKING:
     from runslot.engines.sky.client import SkyPilot

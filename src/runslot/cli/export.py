@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runslot.cli.options import Logs, PathTemplate
+from runslot.cli.parameters import Conditions, Include, Logs, PathTemplate, option
 from runslot.cli.results import PLACES
 from runslot.errors import InvalidInput
 
@@ -22,15 +22,9 @@ def export(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Directory for the files; else NAME-export here.")
     ] = None,
-    metric: Annotated[
-        str | None, typer.Option(metavar="METRIC", help="Say of each run how it stands by this one, as in results.")
-    ] = None,
-    where: Annotated[
-        list[str] | None, typer.Option(metavar="CONDITION", help="Only runs with: \"lr > 0.01 AND env = 'a'\".")
-    ] = None,
-    include: Annotated[
-        list[str] | None, typer.Option(metavar="STATE", help="Also count runs in this state; `all` for all.")
-    ] = None,
+    metric: Annotated[str | None, option("metric", "export")] = None,
+    where: Conditions = None,
+    include: Include = None,
     long: Annotated[bool, typer.Option("--long", help="Progress with a row a number, not a column a metric.")] = False,
     path: PathTemplate = None,
     log: Logs = None,

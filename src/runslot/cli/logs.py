@@ -13,7 +13,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from runslot.cli.options import flag
+from runslot.cli.parameters import flag
 from runslot.cli.places import FoundRun, find_run
 from runslot.errors import Damaged, NotFound
 from runslot.experiment.claim import keeper_lives

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from runslot.cli.options import flag
+from runslot.cli.parameters import flag
 from runslot.cli.render.console import console
 from runslot.cli.render.states import state_counts
 from runslot.cli.render.table import print_columns

@@ -1,60 +1,371 @@
-"""Options and arguments that several commands share."""
+"""The table of options: every option of `run`, `resume` and the commands that compare, and every word of a sweep file.
+
+From it come typer's signatures (`parameters`), the quick parser (`quick`), what a sweep file may say (`words`), its
+JSON Schema (`schema`), the fields of `Experiment` that are given as they are (`build`), and the tables of docs/cli.md
+(`reference`). To add an option, write a record here; a field of `Experiment` with the same name takes its value.
+
+What must stay true: this loads neither typer nor what launches.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, get_args
 
-import typer
+from runslot.cli.kinds import (
+    CODE,
+    COMMAND,
+    ENV,
+    EXCLUDE,
+    IMAGE,
+    MEMORY,
+    NOTIFY,
+    PATTERNS,
+    PROJECT,
+    SAMPLE,
+    SEEDS,
+    SETTINGS,
+    TEXT,
+    TEXTS,
+    TIME,
+    VARIANTS,
+    YES_NO,
+    Kind,
+    one_of,
+    whole,
+)  # fmt: skip
+from runslot.experiment.records import SNAPSHOT_MODES, Start
+from runslot.hardware.resources import Avoid, Threads
 
 
-def flag(*names: str, help: str, panel: str | None = None) -> Any:
-    """Return an option without a value; help would show `<bool>` for one."""
-    return typer.Option(*names, help=help, metavar="", rich_help_panel=panel)
+@dataclass(frozen=True, eq=False)
+class Word:
+    """A key of a sweep file: what it takes, and what the schema says of it."""
+
+    key: str
+    """`retries`, or inside another one `resources.cpus`."""
+    kind: Kind
+    meaning: str
+    field: str = ""
+    """The field of `Experiment` that takes its value as it is."""
+    sets: Any = True
+    """What it is set to by its option, where that is a flag."""
 
 
-Directory = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="DIR",
-        help="An experiment, or a directory that holds some; the newest experiment where it is not given.",
-        show_default=False,
-    ),
-]
-JsonLines = Annotated[bool, flag("--json", help="Print one JSON object per event.", panel="Output")]
-Quiet = Annotated[
-    bool,
-    flag(
-        "-q",
-        "--quiet",
-        help="Print only the experiment's directory; failures go to the error output.",
-        panel="Output",
-    ),
-]
-Notify = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="URL", help="Tell this service (of apprise) of the end, and of the first failure.", show_default=False
-    ),
-]
-TakeOver = Annotated[
-    bool, flag("--take-over", help="Break the lock of a launcher on another host that surely no longer runs.")
-]
-PathTemplate = Annotated[
-    str | None,
-    typer.Option(
-        "--path",
-        metavar="TEMPLATE",
-        help="What the names of directories of other programs' runs mean: '{algo}/{env}_{seed}'.",
-        show_default=False,
-    ),
-]
-Logs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--log",
-        metavar="GLOB",
-        help="Read these files (CSV, JSON lines) as logs, too: 'log_*.csv'.",
-        show_default=False,
-    ),
-]
+@dataclass(frozen=True, eq=False)
+class Option:
+    """An option of the command line."""
+
+    name: str
+    """The parameter of the command's function; the option is the same with dashes, unless `flags` says otherwise."""
+    type: type
+    """Of its value; `bool` for a flag, which has none."""
+    metavar: str
+    help: str
+    panel: str = ""
+    """The part of the help that it stands in."""
+    word: Word | None = None
+    """The key of a sweep file that it sets."""
+    field: str = ""
+    """The field of `Experiment` that takes its value, where no key of a sweep file does."""
+    several: bool = False
+    """It may be given several times."""
+    flags: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ("run",)
+    default: Any = None
+    least: float | None = None
+    """The least number that it takes."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """How it is written."""
+        return self.flags or ("--" + self.name.rstrip("_").replace("_", "-"),)
+
+
+VARIANTS_PANEL, RUN_PANEL, LAUNCH_PANEL, OUTPUT_PANEL = "Variants", "Each run", "The launch", "Output"
+
+# A record's halves, what is typed and what a file says, stand one above the other.
+# fmt: off
+TABLE: tuple[Option | Word, ...] = (
+    Word("function", TEXT,
+         "What to run: `file.py:function` (relative to this file) or `package.module:function`."),
+    Word("command", COMMAND,
+         "What to run: a command, `{key}` standing for the run's value; text, or a list of "
+         "arguments."),
+    Word("resources", SETTINGS, "What each run gets of the machine."),
+    Option("name", str, "NAME", "The experiment's name; else the file's or the script's.",
+           word=Word("name", TEXT,
+                     "The experiment's name, a directory below the root; else the function's file "
+                     "or the script.")),
+    Option("root", Path, "DIR",
+           "Where experiments go; else RUNSLOT_ROOT, runslot.toml, or runs/.",
+           word=Word("root", TEXT,
+                     "Where experiments go (relative to this file).", field="root")),
+    Option("grid", str, "KEY=V,V",
+           "Every combination of these values.", VARIANTS_PANEL, several=True,
+           word=Word("grid", SETTINGS,
+                     "Every combination: lists are choices, other values are fixed; keys nested "
+                     "by dots or levels.")),
+    Option("zip", str, "KEY=V,V", "Values that vary together.", VARIANTS_PANEL, several=True,
+           word=Word("zip", SETTINGS,
+                     "Lists of one length that vary together; other values are fixed.")),
+    Option("sample", str, "KEY=DIST",
+           "Draw from loguniform(1e-5,1e-1), uniform(0,1), integers(1,9), choice(a,b).",
+           VARIANTS_PANEL, several=True,
+           word=Word("sample", SAMPLE,
+                     "Drawn at random: `loguniform(1e-5, 1e-1)`, `uniform(0, 1)`, `integers(1, "
+                     "9)`, or a list to choose from.")),
+    Option("samples", int, "N", "How many variants --sample draws.", VARIANTS_PANEL,
+           word=Word("samples", whole(1), "How many variants `sample` draws.")),
+    Word("variants", VARIANTS, "Variants as they are, one dict each."),
+    Option("where", str, "CONDITION",
+           "Only variants that meet it: 'lr < 0.1 AND hidden = 32'.", VARIANTS_PANEL,
+           word=Word("where", TEXT,
+                     "A condition that variants must meet, as in `lr < 0.1 AND hidden = 32`.")),
+    Option("exclude", str, "KEY=V,KEY=V",
+           "Leave out variants with these values.", VARIANTS_PANEL, several=True,
+           word=Word("exclude", EXCLUDE,
+                     "Variants to leave out: some of their values, or a list of such.")),
+    Option("seeds", str, "N|LIST", "3 is 0, 1, 2; else 7,8 or 0-9.", VARIANTS_PANEL,
+           word=Word("seeds", SEEDS,
+                     "How many seeds (0, 1, …), or which: a list, or text such as `0-9`.",
+                     field="seeds")),
+    Option("cpus_per_run", int, "N", "Cores of each run.", RUN_PANEL,
+           word=Word("resources.cpus", whole(1), "Cores a run.")),
+    Option("gpus_per_run", int, "N", "GPUs of each run; 0 hides them.", RUN_PANEL,
+           word=Word("resources.gpus", whole(0),
+                     "GPUs a run; 0 hides the machine's GPUs from it.")),
+    Option("runs_per_gpu", int, "N", "Runs that share each GPU.", RUN_PANEL,
+           word=Word("resources.runs_per_gpu", whole(1),
+                     "Runs that share each GPU at the same time.")),
+    Option("memory_per_run", str, "SIZE", "Memory a run may hold: 8GB, 512MiB.", RUN_PANEL,
+           word=Word("resources.memory", MEMORY,
+                     "Memory that the processes of a run may hold together: bytes, or `8GB`, "
+                     "`512MiB`.")),
+    Word("resources.cpus_per_worker", whole(1),
+         "Cores of one worker process, for samplers that read `workers_cpus`."),
+    Option("threads", str, "HOW",
+           "Hardware threads of its cores: all, one; cores counts each as one.", RUN_PANEL,
+           word=Word("resources.threads", one_of(*get_args(Threads)),
+                     "Hardware threads of its cores that a run gets.")),
+    Option("retries", int, "N", "How often a failed run is tried again.", RUN_PANEL,
+           word=Word("retries", whole(0),
+                     "How often a failed run is tried again.", field="retries")),
+    Word("backoff", TIME,
+         "Time before the first retry, doubled for each further one.", field="backoff"),
+    Option("timeout", str, "TIME", "Time an attempt may take: 90, 10m, 2h.", RUN_PANEL,
+           word=Word("timeout", TIME,
+                     "Time that an attempt may take: seconds, or `10m`, `2h`.", field="timeout")),
+    Option("grace", str, "TIME", "Time to end in when asked to stop.", RUN_PANEL,
+           word=Word("grace", TIME,
+                     "Time that a run has to end when it is asked to.", field="grace")),
+    Option("resumable", bool, "", "A further attempt continues from the snapshot.", RUN_PANEL,
+           word=Word("resumable", YES_NO,
+                     "A further attempt continues in the same directory from its snapshot.",
+                     field="resumable")),
+    Option("start", str, "HOW",
+           "Functions start warm (forked after the import), cold; auto.", RUN_PANEL,
+           word=Word("start", one_of(*get_args(Start)),
+                     "Whether functions start in a process forked from one that has imported them.",
+                     field="start")),
+    Option("env", str, "NAME=VALUE",
+           "A variable of the runs' environment.", RUN_PANEL, several=True,
+           word=Word("env", ENV,
+                     "Variables of the runs' environment, on top of the caller's.", field="env")),
+    Option("metrics", str, "HOW",
+           "Of runs that do not log through runslot: auto (what they print or write), none, FILE, or a pattern.",
+           RUN_PANEL,
+           word=Word("metrics", TEXT,
+                     "Where runs that do not log through runslot have metrics: `auto`, `none`, a file, or a pattern.",
+                     field="metrics")),
+    Option("max_failures", int, "N", "Start nothing further after N failed runs.", LAUNCH_PANEL,
+           word=Word("max_failures", whole(1),
+                     "Start no further run after so many failed ones.", field="max_failures")),
+    Option("reserved_cpus", int, "N", "Cores of the machine that no run gets.", LAUNCH_PANEL,
+           word=Word("resources.reserved_cpus", whole(0),
+                     "Cores of the machine that no run gets.")),
+    Option("avoid_busy", bool, "",
+           "Leave out cores, too, that others keep busy without a lease.", LAUNCH_PANEL,
+           word=Word("resources.avoid_busy", one_of(*get_args(Avoid)),
+                     "What is left alone when processes without a lease use it.", sets="all")),
+    Option("on", str, "NAME", "Where: a launcher of runslot.toml, or slurm.", LAUNCH_PANEL,
+           word=Word("on", TEXT,
+                     "Where the runs go: the name of a launcher in runslot.toml, `local`, or `slurm`.",
+                     field="on")),
+    Option("container", str, "IMAGE", "Execute the runs in this image.", RUN_PANEL,
+           word=Word("container.image", TEXT,
+                     "The image that runs execute in; it has Python 3.10 or newer.")),
+    Option("engine", str, "NAME", "With --container: docker, podman, apptainer.", RUN_PANEL,
+           word=Word("container.engine", one_of("docker",
+                     "podman", "apptainer"), "What runs it.")),
+    Word("container", IMAGE, "The image that the runs execute in, or its settings."),
+    Word("container.mounts", TEXTS,
+         "Further directories, at the same path inside: `/data`, read-only `/data:ro`, elsewhere "
+         "`/data:/mnt`."),
+    Word("container.options", TEXTS, "Further options of the engine's run command, as they are."),
+    Word("container.python", TEXT, "The interpreter inside; else `python3`."),
+    Word("container.environment", TEXTS, "Names of variables that go in."),
+    Option("python", str, "PATH",
+           "The Python of the runs; else the active environment's.", RUN_PANEL,
+           word=Word("python", TEXT,
+                     "The Python of the runs: an interpreter, or its environment (relative to "
+                     "this file, with a /).")),
+    Option("uv", str, "[=PROJECT]",
+           "The Python that `uv run` has, here or in a project.", RUN_PANEL,
+           word=Word("uv", PROJECT,
+                     "The Python that `uv run` has in a project (relative to this file); true: in "
+                     "the working directory.")),
+    Option("conda", str, "ENV", "The Python of an environment of conda's.", RUN_PANEL,
+           word=Word("conda", TEXT,
+                     "The Python of an environment of conda's, by its name or directory.")),
+    Option("wait", bool, "",
+           "Where an engine queues the runs: wait for them, instead of leaving.", LAUNCH_PANEL),
+    Option("script_only", bool, "",
+           "Slurm: write the sbatch script and what it needs; submit nothing.", LAUNCH_PANEL),
+    Option("yes", bool, "",
+           "Rent machines (EC2, GCP) without asking.", LAUNCH_PANEL, commands=("run", "resume")),
+    Option("max_cost", float, "DOLLARS",
+           "Rented machines may cost so much together.", LAUNCH_PANEL, commands=("run", "resume")),
+    Option("max_hours", float, "HOURS",
+           "How long each rented machine may live.", LAUNCH_PANEL, commands=("run", "resume")),
+    Option("into", Path, "DIR",
+           "Continue this experiment: keep what is finished, add what is new.", LAUNCH_PANEL),
+    Option("strict", bool, "",
+           "With --into: refuse where code has changed.", LAUNCH_PANEL, field="strict"),
+    Option("accept_code_change", bool, "",
+           "With --into: go on where code has changed, unasked.",
+           LAUNCH_PANEL, field="accept_code_change"),
+    Option("snapshot_code", bool, "",
+           "Run from a copy of the code, whatever is edited meanwhile.", LAUNCH_PANEL,
+           word=Word("snapshot_code", YES_NO,
+                     "Run from a copy of the code, whatever is edited meanwhile.",
+                     field="snapshot_code")),
+    Option("code", str, "URL@REF", "The code is a clone of this git repository.", LAUNCH_PANEL,
+           word=Word("code.git", TEXT,
+                     "The code is a clone of this git repository, `URL@REF`; the paths of what to run lie in it.",
+                     field="code")),
+    Option("code_include", str, "PATTERN",
+           "Of code that is copied, only these files, as '*.py'.", LAUNCH_PANEL, several=True,
+           word=Word("code.include", PATTERNS,
+                     "Where code is copied, only these files; a plain path is taken though git ignores it.",
+                     field="code_include")),
+    Option("code_exclude", str, "PATTERN",
+           "Of code that is copied, not these: 'data/'.", LAUNCH_PANEL, several=True,
+           word=Word("code.exclude", PATTERNS,
+                     "Where code is copied, not these files.", field="code_exclude")),
+    Word("code", CODE,
+         "The code: a git repository, `URL@REF`, or which files of it are copied (`include`, "
+         "`exclude`)."),
+    Option("fetch", str, "PATTERN",
+           "Of what runs write elsewhere, bring only these files home.", LAUNCH_PANEL, several=True,
+           word=Word("fetch", PATTERNS,
+                     "Of what runs write on other machines, only these files come home, and what tells how they went.",
+                     field="fetch")),
+    Option("no_fetch", str, "PATTERN",
+           "Of what runs write elsewhere, leave these: '*.pt'.", LAUNCH_PANEL, several=True,
+           word=Word("no_fetch", PATTERNS,
+                     "Of what runs write on other machines, these files stay there.",
+                     field="no_fetch")),
+    Option("plain_names", bool, "",
+           "Name directories lr-0.1/run_0: for Hydra, make, shells.", LAUNCH_PANEL,
+           word=Word("plain_names", YES_NO,
+                     "Name directories as `lr-0.1/run_0`, which Hydra, make and a shell read as it stands.",
+                     field="plain_names")),
+    Option("first", bool, "",
+           "Make the first run alone; --into adds the others.", LAUNCH_PANEL, field="first"),
+    Option("detach", bool, "", "Go on without this terminal; `attach` looks on.", LAUNCH_PANEL),
+    Option("failed", bool, "",
+           "Also run again what failed or ran out of time.", commands=("resume",)),
+    Option("take_over", bool, "",
+           "Break the lock of a launcher on another host that surely no longer runs.",
+           commands=("resume", "stop")),
+    Option("strict", bool, "", "Refuse where code has changed.", commands=("resume",)),
+    Option("accept_code_change", bool, "",
+           "Go on where code has changed, without asking.", commands=("resume",)),
+    Option("notify", str, "URL",
+           "Tell this service (of apprise) of the end, and of the first failure.",
+           several=True, commands=("run", "resume"),
+           word=Word("notify", NOTIFY,
+                     "URLs of services (of apprise) that are told of the end, and of the first "
+                     "failure.")),
+    Option("detach", bool, "", "Go on without this terminal.", commands=("resume",)),
+    Option("wait", bool, "",
+           "Where an engine queues the runs: wait for them, instead of leaving.",
+           commands=("resume",)),
+    Option("set_", str, "KEY=VALUE",
+           "Override a key of the sweep file.", LAUNCH_PANEL, several=True),
+    Option("dry_run", bool, "",
+           "List every run with its directory; start nothing.", OUTPUT_PANEL),
+    Option("json", bool, "",
+           "Print one JSON object per event.", OUTPUT_PANEL, commands=("run", "resume", "attach")),
+    Option("quiet", bool, "",
+           "Print only the experiment's directory; failures go to the error output.",
+           OUTPUT_PANEL, flags=("-q", "--quiet"), commands=("run", "resume", "attach")),
+    Option("metric", str, "METRIC",
+           "Compare by this metric; else the likeliest objective.", commands=("results",)),
+    Option("metric", str, "METRIC",
+           "Say of each run how it stands by this one, as in results.", commands=("export",)),
+    Option("mode", str, "MODE",
+           "Which way is better: max or min; else by its name.", commands=("results",)),
+    Option("where", str, "CONDITION", "Only runs with: \"lr > 0.01 AND env = 'a'\".", several=True,
+           commands=("results", "export")),
+    Option("where", str, "CONDITION",
+           "Only runs with: \"lr > 0.01 AND env = 'a'\".", default="", commands=("plot",)),
+    Option("include", str, "STATE", "Also count runs in this state; `all` for all.", several=True,
+           commands=("results", "export", "plot", "view")),
+    Option("diverged", str, "HOW",
+           "A run that ended in nan or inf: `nan` (its variant has no value), `worst`, `drop`.",
+           default="nan", commands=("results",)),
+    Option("diverged", str, "HOW",
+           "Groups with runs that ended in nan or inf: nan (no value), worst, or drop (such runs).",
+           default="nan", commands=("plot", "view")),
+    Option("level", float, "SHARE",
+           "Confidence of the interval.", default=0.95, commands=("results",)),
+    Option("level", float, "SHARE",
+           "Confidence of intervals.", default=0.95, commands=("plot", "view")),
+    Option("path", str, "TEMPLATE",
+           "What the names of directories of other programs' runs mean: '{algo}/{env}_{seed}'.",
+           commands=("results", "export", "plot", "view")),
+    Option("log", str, "GLOB",
+           "Read these files (CSV, JSON lines) as logs, too: 'log_*.csv'.", several=True,
+           commands=("results", "export", "view")),
+    Word("snapshot_mode", one_of(*SNAPSHOT_MODES),
+         "Which snapshots the logger keeps.", field="snapshot_mode"),
+    Word("snapshot_gap", whole(1),
+         "Iterations from one kept snapshot to the next.", field="snapshot_gap"),
+)
+# fmt: on
+
+_FILE_ORDER = (
+    "name", "function", "command", "grid", "zip", "sample", "samples", "variants", "where",
+    "exclude", "seeds", "resources", "on", "container", "python", "uv", "conda", "root",
+    "retries", "backoff", "timeout", "grace", "max_failures", "resumable", "start",
+    "snapshot_code", "code", "fetch", "no_fetch", "notify", "snapshot_mode", "env",
+    "plain_names", "metrics", "snapshot_gap",
+)  # fmt: skip
+"""The order in which the schema and refusals list the keys of a sweep file; others follow."""
+
+OPTIONS: tuple[Option, ...] = tuple(record for record in TABLE if isinstance(record, Option))
+ALL_WORDS: Mapping[str, Word] = {
+    word.key: word for record in TABLE if (word := record if isinstance(record, Word) else record.word)
+}
+"""The keys of a sweep file, those inside others with a dot."""
+WORDS: Mapping[str, Word] = {key: ALL_WORDS[key] for key in dict.fromkeys((*_FILE_ORDER, *ALL_WORDS)) if "." not in key}
+"""The keys of a sweep file."""
+GROUPS: Mapping[str, Mapping[str, Word]] = {
+    group: {key.partition(".")[2]: word for key, word in ALL_WORDS.items() if key.startswith(f"{group}.")}
+    for group in ("resources", "container", "code")
+}
+"""The keys inside `resources`, `container` and `code`."""
+
+
+def options_of(command: str) -> tuple[Option, ...]:
+    """Return the options of a command, in the order of its help."""
+    return tuple(option for option in OPTIONS if command in option.commands)
+
+
+def option_of(name: str, command: str) -> Option:
+    """Return the option of a command by its parameter's name."""
+    return next(option for option in options_of(command) if option.name == name)

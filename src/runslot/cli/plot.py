@@ -7,20 +7,13 @@ from typing import Annotated
 
 import typer
 
-from runslot.cli.options import PathTemplate
+from runslot.cli.parameters import Diverged, Include, Level, PathTemplate, Places, option
 from runslot.errors import InvalidInput
 
 
 def plot(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="Figure to write: .pdf, .svg or .png.")],
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="DIR",
-            help="Experiments, collections, runs, or directories that hold some; else the newest experiment.",
-            show_default=False,
-        ),
-    ] = None,
+    paths: Places = None,
     kind: Annotated[
         str,
         typer.Option(
@@ -48,16 +41,9 @@ def plot(
             "mean-ci, and the runs where a group has fewer than five.",
         ),
     ] = "auto",
-    level: Annotated[float, typer.Option(metavar="SHARE", help="Confidence of intervals.")] = 0.95,
-    include: Annotated[
-        list[str] | None, typer.Option(metavar="STATE", help="Also count runs in this state; `all` for all.")
-    ] = None,
-    diverged: Annotated[
-        str,
-        typer.Option(
-            metavar="HOW", help="Groups with runs that ended in nan or inf: nan (no value), worst, or drop (such runs)."
-        ),
-    ] = "nan",
+    level: Level = 0.95,
+    include: Include = None,
+    diverged: Diverged = "nan",
     smooth: Annotated[int, typer.Option(metavar="N", min=1, help="Running mean over so many rows.")] = 1,
     log: Annotated[
         list[str] | None,
@@ -83,7 +69,7 @@ def plot(
     draw: Annotated[
         str, typer.Option(metavar="HOW", help="Scores as bars (from zero) or points; else what shows more.")
     ] = "",
-    where: Annotated[str, typer.Option(metavar="CONDITION", help="Only runs with: \"lr > 0.01 AND env = 'a'\".")] = "",
+    where: Annotated[str, option("where", "plot")] = "",
     top: Annotated[int, typer.Option(metavar="N", min=0, help="Only so many series of each panel, the best ones.")] = 0,
     low: Annotated[float | None, typer.Option(metavar="Y", help="Lower end of the y axis.")] = None,
     high: Annotated[float | None, typer.Option(metavar="Y", help="Upper end of the y axis.")] = None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from runslot.cli.options import Directory
+from runslot.cli.parameters import Directory
 
 
 def pull(
@@ -24,8 +24,8 @@ def pull(
     """
     import time
 
+    from runslot.cli.kinds import parse_seconds
     from runslot.cli.places import experiments_to_act_on
-    from runslot.cli.quantities import parse_seconds
     from runslot.engines.sky.fetch import bring
     from runslot.engines.sky.rental import END_STATES, read_record
     from runslot.errors import Busy, InvalidInput

@@ -7,33 +7,20 @@ it: `read` returns None then.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-VALUES: Mapping[str, Callable[[str], Any]] = {
-    "--name": str, "--root": Path, "--samples": int, "--seeds": str, "--cpus-per-run": int, "--gpus-per-run": int,
-    "--runs-per-gpu": int, "--memory-per-run": str, "--threads": str, "--retries": int, "--timeout": str,
-    "--grace": str, "--start": str, "--max-failures": int, "--reserved-cpus": int, "--into": Path, "--on": str,
-    "--container": str, "--engine": str, "--max-cost": float, "--max-hours": float, "--metrics": str, "--where": str,
-    "--code": str,
-    "--python": str, "--uv": str, "--conda": str,
-}  # fmt: skip
-"""Options with one value, and what it becomes."""
+from runslot.cli.options import Option, options_of
 
-LISTS = (
-    "--grid", "--zip", "--sample", "--notify", "--set", "--exclude", "--env", "--code-include", "--code-exclude",
-    "--fetch", "--no-fetch",
-)  # fmt: skip
-"""Options that may be given several times."""
+VALUES: Mapping[str, Option] = {
+    name: option for option in options_of("run") if option.type is not bool for name in option.names
+}
+"""Options with a value, by how they are written."""
 
 FLAGS: Mapping[str, str] = {
-    "--resumable": "resumable", "--avoid-busy": "avoid_busy", "--strict": "strict",
-    "--accept-code-change": "accept_code_change", "--snapshot-code": "snapshot_code", "--detach": "detach",
-    "--dry-run": "dry_run", "--json": "json", "--wait": "wait", "--quiet": "quiet", "-q": "quiet",
-    "--script-only": "script_only", "--yes": "yes", "--plain-names": "plain_names",
-    "--first": "first",
-}  # fmt: skip
+    name: option.name for option in options_of("run") if option.type is bool for name in option.names
+}
+"""Options without one, and the parameters that they set."""
 
 
 class _Options(dict[str, Any]):
@@ -47,10 +34,8 @@ _Said = tuple[dict[str, Any], list[str] | None]
 
 
 def call(arguments: Sequence[str]) -> int | None:
-    """Carry out a plain `run` and return its exit status; None where it is another command, or not plain."""
-    if arguments[:1] != ["run"] or "_RUNSLOT_COMPLETE" in os.environ:
-        return None
-    said = read(arguments[1:])
+    """Carry out a plain `run`, whose words these are, and return its exit status; None where it is not plain."""
+    said = None if "_RUNSLOT_COMPLETE" in os.environ else read(arguments)
     if said is None:
         return None
     from runslot.cli.run import run_as_said
@@ -84,16 +69,14 @@ def _take(word: str, words: Iterator[str], options: _Options) -> bool:
 
 
 def _note(name: str, value: str, options: _Options) -> bool:
-    key = parameter_of(name)
-    if name in LISTS:
-        options[key] = [*(options[key] or ()), value]
-        return True
-    if name not in VALUES or key in options:
+    option = VALUES.get(name)
+    if option is None or (option.name in options and not option.several):
         return False
     try:
-        options[key] = VALUES[name](value)
+        typed = option.type(value)
     except ValueError:
         return False
+    options[option.name] = [*(options[option.name] or ()), typed] if option.several else typed
     return True
 
 
@@ -113,8 +96,3 @@ def with_project(words: Sequence[str]) -> list[str]:
             if following is not None and not is_project:
                 result += with_project([following, *rest])
     return result
-
-
-def parameter_of(option: str) -> str:
-    """Return the name of the parameter that an option sets."""
-    return "set_" if option == "--set" else option.lstrip("-").replace("-", "_")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from runslot.cli.options import Logs, PathTemplate
+from runslot.cli.parameters import Conditions, Include, Logs, PathTemplate, option
 from runslot.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -25,28 +25,15 @@ Paths = Annotated[
 
 def results(
     paths: Paths = None,
-    metric: Annotated[
-        str | None, typer.Option(metavar="METRIC", help="Compare by this metric; else the likeliest objective.")
-    ] = None,
-    mode: Annotated[
-        str | None, typer.Option(metavar="MODE", help="Which way is better: max or min; else by its name.")
-    ] = None,
-    where: Annotated[
-        list[str] | None, typer.Option(metavar="CONDITION", help="Only runs with: \"lr > 0.01 AND env = 'a'\".")
-    ] = None,
-    include: Annotated[
-        list[str] | None, typer.Option(metavar="STATE", help="Also count runs in this state; `all` for all.")
-    ] = None,
-    diverged: Annotated[
-        str,
-        typer.Option(
-            metavar="HOW", help="A run that ended in nan or inf: `nan` (its variant has no value), `worst`, `drop`."
-        ),
-    ] = "nan",
+    metric: Annotated[str | None, option("metric", "results")] = None,
+    mode: Annotated[str | None, option("mode", "results")] = None,
+    where: Conditions = None,
+    include: Include = None,
+    diverged: Annotated[str, option("diverged", "results")] = "nan",
     band: Annotated[
         str, typer.Option(metavar="BAND", help="What stands after ±: mean-ci, mean-std or mean-sem.")
     ] = "mean-ci",
-    level: Annotated[float, typer.Option(metavar="SHARE", help="Confidence of the interval.")] = 0.95,
+    level: Annotated[float, option("level", "results")] = 0.95,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Show so many variants.")] = None,
     csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write the table as CSV; - is the output.")] = None,
     parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Parquet.")] = None,

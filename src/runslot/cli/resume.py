@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
-from runslot.cli import run_options
-from runslot.cli.options import Directory, JsonLines, Notify, Quiet, TakeOver, flag
+from runslot.cli.parameters import Directory, signed
 
 
+@signed(
+    "resume",
+    [inspect.Parameter("directory", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Directory)],
+)
 def resume(
-    directory: Directory = None,
-    failed: Annotated[bool, flag("--failed", help="Also run again what failed or ran out of time.")] = False,
-    take_over: TakeOver = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse where code has changed.")] = False,
-    accept_code_change: Annotated[
-        bool, typer.Option("--accept-code-change", help="Go on where code has changed, without asking.")
-    ] = False,
-    notify: Notify = None,
-    detach: Annotated[bool, flag("--detach", help="Go on without this terminal.")] = False,
-    wait: Annotated[
-        bool, flag("--wait", help="Where an engine queues the runs: wait for them, instead of leaving.")
-    ] = False,
-    yes: run_options.Yes = False,
-    max_cost: run_options.MaxCost = None,
-    max_hours: run_options.MaxHours = None,
-    json: JsonLines = False,
-    quiet: Quiet = False,
+    directory: Path | None,
+    failed: bool,
+    take_over: bool,
+    strict: bool,
+    accept_code_change: bool,
+    notify: Sequence[str] | None,
+    detach: bool,
+    wait: bool,
+    yes: bool,
+    max_cost: float | None,
+    max_hours: float | None,
+    json: bool,
+    quiet: bool,
 ) -> None:
     """Run what is missing: runs that were not started, were stopped, or were lost with their machine.
 

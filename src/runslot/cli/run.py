@@ -24,16 +24,10 @@ def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> in
         from runslot.cli.places import one_experiment
 
         into = one_experiment(into).path
-    experiment = experiment_of(words, into, bool(options["strict"]))
-    experiment = replace(
-        experiment,
-        accept_code_change=bool(options["accept_code_change"]),
-        first=bool(options["first"]),
-        snapshot_code=experiment.snapshot_code or bool(options["snapshot_code"]),
-    )
+    experiment = experiment_of(words, into, options)
     experiment = _with_limits(_as_scripts(experiment, options), options)
     _say_notes(words, options)
-    json, quiet, notify = options["json"], options["quiet"], options["notify"] or words.read().get("notify", ())
+    json, quiet, notify = options["json"], options["quiet"], words.read().get("notify", ())
     if options["dry_run"]:
         from runslot.cli.dry_run import print_plan
 

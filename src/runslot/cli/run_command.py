@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from runslot.cli import run_options as options
-from runslot.cli.options import JsonLines, Notify, Quiet
+from runslot.cli.parameters import signed
 from runslot.cli.quick import with_project
+from runslot.cli.run import run_as_said
 
 _COMMAND = "runslot.command"
 
@@ -46,62 +47,23 @@ class RunCommand(TyperCommand):
         return [*super().collect_usage_pieces(ctx), "[-- COMMAND…]"]
 
 
-def run(
-    ctx: typer.Context,
-    target: options.Target = None,
-    name: options.Name = None,
-    root: options.Root = None,
-    grid: options.Grid = None,
-    zip: options.Zip = None,
-    sample: options.Sample = None,
-    samples: options.Samples = None,
-    where: options.Where = None,
-    exclude: options.Exclude = None,
-    seeds: options.Seeds = None,
-    cpus_per_run: options.Cpus = None,
-    gpus_per_run: options.Gpus = None,
-    runs_per_gpu: options.RunsPerGpu = None,
-    memory_per_run: options.Memory = None,
-    threads: options.Threads = None,
-    retries: options.Retries = None,
-    timeout: options.Timeout = None,
-    grace: options.Grace = None,
-    resumable: options.Resumable = False,
-    start: options.Start = None,
-    env: options.Env = None,
-    metrics: options.Metrics = None,
-    max_failures: options.MaxFailures = None,
-    reserved_cpus: options.ReservedCpus = None,
-    avoid_busy: options.AvoidBusy = False,
-    on: options.On = None,
-    container: options.Image = None,
-    engine: options.Engine = None,
-    python: options.Python = None,
-    uv: options.Uv = None,
-    conda: options.Conda = None,
-    wait: options.Wait = False,
-    script_only: options.ScriptOnly = False,
-    yes: options.Yes = False,
-    max_cost: options.MaxCost = None,
-    max_hours: options.MaxHours = None,
-    into: options.Into = None,
-    strict: options.Strict = False,
-    accept_code_change: options.AcceptCodeChange = False,
-    snapshot_code: options.SnapshotCode = False,
-    code: options.Code = None,
-    code_include: options.CodeInclude = None,
-    code_exclude: options.CodeExclude = None,
-    fetch: options.Fetch = None,
-    no_fetch: options.NoFetch = None,
-    plain_names: options.PlainNames = False,
-    first: options.First = False,
-    detach: options.Detach = False,
-    notify: Notify = None,
-    set_: options.Set = None,
-    dry_run: options.DryRun = False,
-    json: JsonLines = False,
-    quiet: Quiet = False,
-) -> None:
+_TARGET = typer.Argument(
+    metavar="TARGET",
+    help="file.py:function, package.module:function, a sweep file (.yaml, .json); or a command after --.",
+    show_default=False,
+)
+
+
+@signed(
+    "run",
+    [
+        inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
+        inspect.Parameter(
+            "target", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, _TARGET]
+        ),
+    ],
+)
+def run(ctx: typer.Context, **options: Any) -> None:
     """Run a function or a command once for every variant and seed, in slots of this machine.
 
     runslot run train.py:train --grid lr=0.1,0.01 --seeds 3
@@ -110,10 +72,7 @@ def run(
 
     runslot run sweep.yaml --set grid.lr=[0.1,0.01]
     """
-    options_said = dict(locals())  # the options by name
-    from runslot.cli.run import run_as_said
-
-    raise typer.Exit(run_as_said(options_said, ctx.meta.get(_COMMAND)))
+    raise typer.Exit(run_as_said(options, ctx.meta.get(_COMMAND)))
 
 
 run.command_class = RunCommand  # type: ignore[attr-defined]  # for `app`, which has typer make a command of it

@@ -1,4 +1,4 @@
-"""`runslot schema`: the JSON Schema of sweep files, made from the table of words."""
+"""`runslot schema`: the JSON Schema of sweep files, made from the table of options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def schema() -> None:
 
 
 def schema_text() -> str:
-    """Return the schema that the table of words gives."""
+    """Return the schema that the table of options gives."""
     import json
 
     return json.dumps(sweep_schema(), indent=2, ensure_ascii=False) + "\n"
@@ -26,13 +26,18 @@ def schema_text() -> str:
 
 def sweep_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of sweep files."""
-    from runslot.cli.words import RESOURCES, WORDS, Word
+    from runslot.cli.options import GROUPS, WORDS, Word
 
     def properties(words: Mapping[str, Word]) -> dict[str, Any]:
-        return {key: {"description": word.said, **word.schema} for key, word in words.items()}
+        return {key: {"description": word.meaning, **word.kind.schema} for key, word in words.items()}
+
+    def inside(group: str) -> dict[str, Any]:
+        return {"properties": properties(GROUPS[group]), "additionalProperties": False}
 
     keys = properties(WORDS)
-    keys["resources"] |= {"properties": properties(RESOURCES), "additionalProperties": False}
+    keys["resources"] |= inside("resources")
+    repository, settings = keys["code"]["anyOf"]
+    keys["code"] |= {"anyOf": [repository, {**settings, **inside("code")}]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A sweep of runslot",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from runslot.cli.options import Directory, flag
+from runslot.cli.parameters import Directory, flag
 from runslot.cli.places import EachAlone, current_status, experiments_at
 from runslot.cli.render.console import console, print_line
 from runslot.cli.render.row import row_said

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runslot.cli.options import TakeOver, flag
+from runslot.cli.parameters import TakeOver, flag
 
 if TYPE_CHECKING:
     from runslot.experiment.rundir import ExperimentDir

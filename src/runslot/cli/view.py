@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from runslot.cli.options import Logs, PathTemplate
+from runslot.cli.parameters import Diverged, Include, Level, Logs, PathTemplate, Places
 from runslot.errors import NotInstalled, extra_said
 
 
 def view(
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="DIR",
-            help="Experiments, collections, runs, or directories that hold some; else the newest experiment.",
-            show_default=False,
-        ),
-    ] = None,
+    paths: Places = None,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for other machines, too.")
     ] = "127.0.0.1",
@@ -35,16 +27,9 @@ def view(
     no_token: Annotated[
         bool, typer.Option("--no-token", help="Let every user of this machine read; only for a loopback address.")
     ] = False,
-    include: Annotated[
-        list[str] | None, typer.Option(metavar="STATE", help="Also count runs in this state; `all` for all.")
-    ] = None,
-    diverged: Annotated[
-        str,
-        typer.Option(
-            metavar="HOW", help="Groups with runs that ended in nan or inf: nan (no value), worst, or drop (such runs)."
-        ),
-    ] = "nan",
-    level: Annotated[float, typer.Option(metavar="SHARE", help="Confidence of intervals.")] = 0.95,
+    include: Include = None,
+    diverged: Diverged = "nan",
+    level: Level = 0.95,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser of this machine.")] = False,
     path: PathTemplate = None,
     log: Logs = None,

@@ -51,7 +51,7 @@ def shape_of(kind: type[_Record]) -> Shape:
     """Return what the JSON of a kind of record looks like, made when it is first read."""
     shape = _shapes.get(kind)
     if shape is None:
-        words = {"Kind": get_args(Kind)}
+        words = {"Kind": get_args(Kind), "Start": get_args(Start)}
         readers = {name: read for name, (read, _) in _PARTS.items()}
         shape = _shapes[kind] = Shape.of_record(kind.__dataclass_fields__, words, readers)
     return shape
@@ -179,6 +179,9 @@ class Container(_Record):
     """Names of the caller's variables that go in."""
 
 
+SNAPSHOT_MODES = ("all", "last", "gap", "gap_and_last", "last+gap", "none")
+
+
 @dataclass(frozen=True)
 class LoggerSettings(_Record):
     """How the run's logger starts; a front door's own rules arrive here."""
@@ -216,6 +219,13 @@ class Run(_Record):
     """Cloudpickle file in the experiment directory with the variant, where JSON cannot hold it."""
 
 
+Start = Literal["auto", "warm", "cold"]
+"""How functions start: forked from a process that has imported them, or not."""
+
+LONGEST_S = 100 * 365 * 86400
+"""A hundred years, in seconds: more is a slip of the hand, and more than the system's clocks take."""
+
+
 @dataclass(frozen=True)
 class Policy(_Record):
     """How the runs of an experiment are treated, whatever they compute."""
@@ -234,7 +244,7 @@ class Policy(_Record):
     """Start no further run after so many failed ones."""
     resumable: bool = False
     """A further attempt keeps the run's directory and continues from its snapshot."""
-    start: Literal["auto", "warm", "cold"] = "auto"
+    start: Start = "auto"
     """Whether functions start in a process forked from one that has imported them."""
 
 

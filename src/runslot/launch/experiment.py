@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
 from runslot.engines.events import LaunchEvent, Observer, Said
 from runslot.engines.local.config import ThisMachine
@@ -18,7 +18,7 @@ from runslot.engines.protocol import LauncherConfig
 from runslot.engines.registry import entry_of, launcher_named
 from runslot.errors import InvalidInput, nearest, refusals, refuse_unknown_words
 from runslot.experiment.metrics import check_metrics
-from runslot.experiment.records import Container, LoggerSettings, Policy
+from runslot.experiment.records import LONGEST_S, SNAPSHOT_MODES, Container, LoggerSettings, Policy, Start
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.settings import default_root, path_of
 from runslot.hardware.resources import Resources
@@ -33,11 +33,6 @@ from runslot.variants import Variant
 
 if TYPE_CHECKING:
     from runslot.launch.git_code import Clone
-
-LONGEST_S = 100 * 365 * 86400
-"""A hundred years, in seconds: more is a slip of the hand, and more than the system's clocks take."""
-STARTS = ("auto", "warm", "cold")
-SNAPSHOT_MODES = ("all", "last", "gap", "gap_and_last", "last+gap", "none")
 
 
 def silent(event: LaunchEvent) -> None:
@@ -76,7 +71,7 @@ class Experiment:
     """Start no further run after so many failed ones."""
     resumable: bool = False
     """A further attempt continues in the same directory from its snapshot."""
-    start: Literal["auto", "warm", "cold"] = "auto"
+    start: Start = "auto"
     snapshot_code: bool = False
     """Run from a copy of the code, made at the launch; edits made meanwhile do not change the runs."""
     code: str | None = None
@@ -131,7 +126,7 @@ class Experiment:
             Repository.read(self.code)
         if self.first and self.into is not None:
             raise InvalidInput("first makes a new experiment of one run, and into adds the others to it; keep one")
-        _one_of(self.start, "start", STARTS)
+        _one_of(self.start, "start", get_args(Start))
         _one_of(self.snapshot_mode, "snapshot_mode", SNAPSHOT_MODES)
         whole(self.snapshot_gap, "snapshot_gap", 1)
         check_env(self.env)

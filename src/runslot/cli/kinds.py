@@ -1,0 +1,247 @@
+"""Kinds of values that a sweep file may hold: the JSON Schema of each, and how one is read.
+
+`options` names one for every word of its table. What reads the larger ones (commands, distributions, patterns) is
+loaded when a value of theirs is read: the table itself must stay quick to load.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runslot.errors import InvalidInput, nearest
+from runslot.experiment.records import LONGEST_S
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a key takes: the JSON Schema of its values, and how one is read."""
+
+    schema: Mapping[str, Any]
+    read: Callable[[Any], Any]
+    """Returns the value as `Experiment` takes it; `InvalidInput` says what it must be."""
+
+
+_TIME_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_NUMBER = r"\d+(?:\.\d+)?"
+TIME_PATTERN = rf"(?:{_NUMBER}|(?:{_NUMBER}\s*[smhd]\s*)+)"
+"""What a length of time matches, as text."""
+
+_PREFIXES = ("", "k", "m", "g", "t", "p")
+MEMORY_PATTERN = rf"{_NUMBER}\s*(?:[kKMGTP]i?)?B"
+"""What an amount of memory matches, as text."""
+
+
+def parse_seconds(value: Any) -> float:
+    """Return a length of time in seconds: a number is seconds, text has units (`45s`, `10m`, `1h30m`, `2d`)."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value) if abs(value) <= LONGEST_S else float("inf")
+    elif isinstance(value, str) and re.fullmatch(TIME_PATTERN, value.strip()):
+        parts = re.findall(rf"({_NUMBER})\s*([smhd]?)", value)
+        seconds = sum(float(number) * _TIME_UNITS[unit or "s"] for number, unit in parts)
+    else:
+        raise InvalidInput(f"must be a length of time, such as 90 (seconds), 10m or 1h30m, not {value!r}")
+    if not 0 < seconds <= LONGEST_S:
+        raise InvalidInput(f"must be a length of time above 0 and below a hundred years, not {value!r:.40}")
+    return seconds
+
+
+def parse_memory(value: Any) -> int:
+    """Return an amount of memory in bytes: a whole number is bytes, text has units (`8GB` = 8e9, `8GiB` = 8·2³⁰)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        amount = float(value) if abs(value) < 2**63 else float("inf")
+    elif isinstance(value, str) and (match := re.fullmatch(rf"({_NUMBER})\s*([kKMGTP]?)(i?)B", value.strip())):
+        number, prefix, binary = match.groups()
+        amount = float(number) * (1024 if binary else 1000) ** _PREFIXES.index(prefix.lower())
+    else:
+        raise InvalidInput(f"must be an amount of memory, such as 8GB or 512MiB, not {value!r}")
+    if not 1 <= amount < 2**63:
+        raise InvalidInput(f"must be an amount of memory of at least 1B, not {value!r}")
+    return int(amount)
+
+
+def whole(least: int) -> Kind:
+    """Return the kind of whole numbers from `least` on."""
+
+    def read(value: Any) -> int:
+        if type(value) is not int or not least <= value < 2**63:
+            raise InvalidInput(f"must be a whole number, {least} or more, not {value!r:.40}")
+        return value
+
+    return Kind({"type": "integer", "minimum": least}, read)
+
+
+def one_of(*choices: str) -> Kind:
+    """Return the kind of a few words."""
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or value not in choices:
+            raise InvalidInput(f"must be one of {', '.join(choices)}, not {value!r}{nearest(str(value), choices)}")
+        return str(value)
+
+    return Kind({"enum": list(choices)}, read)
+
+
+def _read_yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidInput(f"must be true or false, not {value!r}")
+    return value
+
+
+def _read_text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise InvalidInput(f"must be text, not {value!r}")
+    return value
+
+
+def _read_settings(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"must be settings by key, as in `lr: [0.1, 0.01]`, not {value!r}")
+    for key in value:
+        if not isinstance(key, str):
+            raise InvalidInput(f"the key {key!r} is not text: put it in quotes")
+    return value
+
+
+def _read_variants(value: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(value, list) or not value:
+        raise InvalidInput(f"must be a list of settings by key, not {value!r}")
+    for number, item in enumerate(value, 1):
+        try:
+            _read_settings(item)
+        except InvalidInput as error:
+            raise InvalidInput(f"item {number}: {error}") from None
+    return value
+
+
+def _read_command(value: Any) -> list[str]:
+    import shlex
+
+    from runslot.launch.shell import refuse_shell
+
+    if isinstance(value, str):
+        if problem := refuse_shell(value):
+            raise InvalidInput(problem)
+        try:
+            value = shlex.split(value)
+        except ValueError as error:
+            raise InvalidInput(f"must be a command, but {value!r} cannot be split: {error}") from None
+    if not isinstance(value, list) or not value:
+        raise InvalidInput(f"must be a command: text, or a list of its arguments, not {value!r}")
+    for word in value:
+        if isinstance(word, bool) or not isinstance(word, (str, int, float)):
+            raise InvalidInput(f"must be a list of texts and numbers; put {word!r} in quotes")
+    return [str(word) for word in value]
+
+
+def _read_sample(value: Any) -> dict[str, Any]:
+    from runslot.variants.parse import parse_sample
+
+    drawn: dict[str, Any] = {}
+    for key, choices in _read_settings(value).items():
+        if isinstance(choices, str):
+            drawn[key] = parse_sample(f"{key}={choices}")[1]
+        elif isinstance(choices, list):
+            drawn[key] = choices
+        else:
+            raise InvalidInput(
+                f"must draw {key} from a list or a distribution, as loguniform(1e-5, 1e-1), not {choices!r}"
+            )
+    return drawn
+
+
+def _read_seeds(value: Any) -> int | list[int]:
+    from runslot.variants.parse import SEED_LIMIT, parse_seeds
+
+    if isinstance(value, str):
+        return parse_seeds(value)
+    if type(value) is int and 1 <= value <= SEED_LIMIT:
+        return value
+    if isinstance(value, list) and value and all(type(item) is int for item in value):
+        return value
+    raise InvalidInput(f"must be a number of seeds, or a list of them, or text such as 0-9, not {value!r}")
+
+
+def _read_texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InvalidInput(f"must be a list of texts, not {value!r}")
+    return tuple(value)
+
+
+def _read_patterns(value: Any) -> tuple[str, ...]:
+    from runslot.transport.patterns import check_patterns
+
+    return check_patterns(value, "patterns")
+
+
+def _read_project(value: Any) -> str | None:
+    return {True: ".", False: None}[value] if isinstance(value, bool) else _read_text(value)
+
+
+def _read_code(value: Any) -> Any:
+    return {"git": value} if isinstance(value, str) and value else _read_settings(value)
+
+
+def _read_container(value: Any) -> Any:
+    return {"image": value} if isinstance(value, str) and value else _read_settings(value)
+
+
+def _read_env(value: Any) -> dict[str, str]:
+    return {name: str(text) for name, text in _read_settings(value).items()}
+
+
+_TEXT_SCHEMA: Mapping[str, Any] = {"type": "string", "minLength": 1}
+_SETTINGS_SCHEMA: Mapping[str, Any] = {"type": "object"}
+
+TEXT = Kind(_TEXT_SCHEMA, _read_text)
+TEXTS = Kind({"type": "array", "items": {"type": "string"}}, _read_texts)
+YES_NO = Kind({"type": "boolean"}, _read_yes_or_no)
+SETTINGS = Kind(_SETTINGS_SCHEMA, _read_settings)
+TIME = Kind(
+    {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": f"^{TIME_PATTERN}$"}]},
+    parse_seconds,
+)
+MEMORY = Kind(
+    {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": f"^{MEMORY_PATTERN}$"}]}, parse_memory
+)
+PATTERNS = Kind({"anyOf": [_TEXT_SCHEMA, {"type": "array", "items": _TEXT_SCHEMA}]}, _read_patterns)
+COMMAND = Kind(
+    {"anyOf": [_TEXT_SCHEMA, {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 1}]},
+    _read_command,
+)
+SEEDS = Kind(
+    {
+        "anyOf": [
+            {"type": "integer", "minimum": 1},
+            {"type": "array", "items": {"type": "integer"}, "minItems": 1, "uniqueItems": True},
+            {"type": "string", "pattern": r"^\s*\d+(\s*-?\s*\d+|\s*,\s*\d+)*,?\s*$"},
+        ]
+    },
+    _read_seeds,
+)
+_DISTRIBUTION_PATTERN = r"^\s*(uniform|loguniform|integers|choice)\s*\(.*\)\s*$"
+SAMPLE = Kind(
+    {
+        "type": "object",
+        "additionalProperties": {
+            "anyOf": [{"type": "array", "minItems": 1}, {"type": "string", "pattern": _DISTRIBUTION_PATTERN}]
+        },
+    },
+    _read_sample,
+)
+_VARIANTS_SCHEMA = {"type": "array", "items": _SETTINGS_SCHEMA, "minItems": 1}
+VARIANTS = Kind(_VARIANTS_SCHEMA, _read_variants)
+EXCLUDE = Kind(
+    {"anyOf": [_SETTINGS_SCHEMA, _VARIANTS_SCHEMA]},
+    lambda value: _read_variants([value] if isinstance(value, Mapping) else value),
+)
+IMAGE = Kind({"anyOf": [_TEXT_SCHEMA, {"type": "object", "required": ["image"]}]}, _read_container)
+CODE = Kind({"anyOf": [_TEXT_SCHEMA, _SETTINGS_SCHEMA]}, _read_code)
+PROJECT = Kind({"anyOf": [_TEXT_SCHEMA, {"type": "boolean"}]}, _read_project)
+NOTIFY = Kind(
+    {"anyOf": [_TEXT_SCHEMA, {"type": "array", "items": {"type": "string"}}]},
+    lambda value: _read_texts([value] if isinstance(value, str) else value),
+)
+ENV = Kind(_SETTINGS_SCHEMA, _read_env)
