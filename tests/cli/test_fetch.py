@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -82,6 +83,42 @@ def test_what_is_chosen_comes_home_from_an_ssh_host_and_what_tells_how_it_went(r
     everything = {"model.pt", "notes.txt", "deep/model.pt", "deep/notes.txt", "deep/console.log"}
     assert stayed - {name for name in stayed if name.startswith(".runslot/")} == everything - home
     assert ("files of 1 run that do not come home stay on host far1, below " in said) == bool(options)
+
+
+LAUNCHKIT = """
+from pathlib import Path
+from runslot import logger, run_experiment
+
+def train(variant):
+    directory = Path(logger.get_snapshot_dir())
+    (directory / "model.pt").write_text("")
+    (directory / "notes.txt").write_text("")
+
+if __name__ == "__main__":
+    patterns = dict(code_exclude=["*.mp4"], no_fetch=["*.pt"])
+    run_experiment(train, mode="ssh", exp_prefix="far", base_log_dir="logs", **patterns)
+    run_experiment(train, exp_prefix="here", base_log_dir="logs", **patterns)
+"""
+
+
+def test_launchkits_call_chooses_the_code_that_travels_and_what_comes_home(tmp_path, far):
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "work.py").write_text(LAUNCHKIT)
+    (project / "video.mp4").touch()
+    (project / "runslot.toml").write_text(
+        f'[launchers.ssh]\nkind = "ssh"\nhosts = ["far1"]\npython = "{sys.executable}"\nsync_every = 0.5\n'
+    )
+    done = subprocess.run([sys.executable, "work.py"], cwd=project, check=True, capture_output=True, text=True)
+    (notes,) = project.glob("logs/*-far/*/notes.txt")
+    assert not (notes.parent / "model.pt").exists()
+    code = {path.name for path in project.glob("logs/*-far/.runslot/*/code/*")}
+    assert "work.py" in code
+    assert "video.mp4" not in code
+    (local,) = project.glob("logs/*-here/*/model.pt")
+    assert local.exists()
+    assert done.stdout.count("note: code_include and code_exclude choose what is copied, and nothing is\n") == 1
+    assert done.stdout.count("note: fetch and no_fetch choose what comes home") == 1
 
 
 def test_a_further_attempt_finds_what_stayed_only_where_it_continues(runslot, far):

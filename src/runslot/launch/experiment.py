@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -28,7 +28,7 @@ from runslot.launch.interpreter import look_at
 from runslot.launch.launch import Outcomes, launch
 from runslot.launch.plan import Plan, Target, check_env, check_name, make_plan, with_plain_names
 from runslot.transport.code_snapshot import CodeSource, find_source
-from runslot.transport.patterns import Patterns, check_patterns
+from runslot.transport.patterns import Patterns, check_patterns, idle_patterns
 from runslot.variants import Variant
 
 if TYPE_CHECKING:
@@ -171,7 +171,14 @@ class Experiment:
             fetch=check_patterns(self.fetch, "fetch"),
             no_fetch=check_patterns(self.no_fetch, "no_fetch"),
         )
-        return self._cut(replace(plan, file=file, notes=(*plan.notes, *self._idle(launcher))))
+        idle = idle_patterns(
+            moves=launcher is not None and launcher.moves,
+            copies=self.snapshot_code or self.code is not None,
+            code=bool(self.code_include or self.code_exclude),
+            fetch=bool(self.fetch or self.no_fetch),
+            remedy=": snapshot_code makes a copy",
+        )
+        return self._cut(replace(plan, file=file, notes=(*plan.notes, *idle)))
 
     def _cut(self, plan: Plan) -> Plan:
         """Return the plan of the first run alone, where that is asked for; of code that is a clone, what is in it."""
@@ -181,15 +188,6 @@ class Experiment:
             return plan
         file = replace(plan.file, space=f"the first of {len(plan.runs)}: {plan.file.space}")
         return replace(plan, file=file, runs=plan.runs[:1])
-
-    def _idle(self, launcher: LauncherConfig | None) -> Iterator[str]:
-        """Yield what is to be said of patterns that choose among nothing."""
-        if launcher is not None and launcher.moves:
-            return
-        if self.fetch or self.no_fetch:
-            yield "fetch and no_fetch choose what comes home, and what these runs write is at home already"
-        if (self.code_include or self.code_exclude) and not self.snapshot_code and self.code is None:
-            yield "code_include and code_exclude choose what is copied, and nothing is: snapshot_code makes a copy"
 
     @functools.cached_property
     def _clone(self) -> Clone:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from runslot.engines.events import Said
@@ -18,6 +18,7 @@ from runslot.launchkit.here import StrPath, run_experiment_here
 from runslot.launchkit.modes import HERE, check_mode, container_of, launcher_of
 from runslot.launchkit.runs import CallRun, runs_of_call
 from runslot.logger.options import check_settings
+from runslot.transport.patterns import Patterns, check_patterns, idle_patterns
 from runslot.variants import SWEEP_NOTE, Variant, describe, space_of
 
 
@@ -47,6 +48,10 @@ def run_experiment(
     gcp_kwargs: Mapping[str, Any] | None = None,
     *,
     sweep: bool | None = None,
+    code_include: Sequence[str] = (),
+    code_exclude: Sequence[str] = (),
+    fetch: Sequence[str] = (),
+    no_fetch: Sequence[str] = (),
 ) -> Any:
     """Run `method_call(variant)` for each variant, in slots of this machine, and return a `Launched`.
 
@@ -61,8 +66,9 @@ def run_experiment(
 
     Runs lie in `<base_log_dir>/<MM-DD-exp_prefix>/<MM-DD-exp_prefix>_<time>_<exp_id>--s-<seed>`. `use_gpu` gives every
     run a GPU of its own, else GPUs are hidden. With `ec2` and `gcp` machines are rented, one for every
-    `num_exps_per_instance` runs; the other arguments from `sync_interval` on are for them. Raises `InvalidInput` before
-    anything starts.
+    `num_exps_per_instance` runs; the other arguments from `sync_interval` on are for them. Where runs go to another
+    disk, `code_include` and `code_exclude` choose which files of the code go with them, `fetch` and `no_fetch` which of
+    theirs come home, as patterns of `.gitignore`. Raises `InvalidInput` before anything starts.
     """
     del verbose
     check_mode(mode)
@@ -74,6 +80,8 @@ def run_experiment(
     logger = check_settings(LoggerSettings(snapshot_mode, snapshot_gap, "launchkit", "[{run}] "))
     root = default_root() if base_log_dir is None else path_of(base_log_dir, "base_log_dir").absolute()
     runs = runs_of_call(space, seed, exp_id)
+    code = Patterns(check_patterns(code_include, "code_include"), check_patterns(code_exclude, "code_exclude"))
+    home = Patterns(check_patterns(fetch, "fetch"), check_patterns(no_fetch, "no_fetch"))
     if mode in RENTED:
         launcher = rented_machines(
             mode,
@@ -86,9 +94,22 @@ def run_experiment(
             sync_interval,
         )
     call = Call(
-        method_call, prefix, root, logger, bool(use_gpu), bool(unpack_variant), instance_type, container, launcher
+        method_call,
+        prefix,
+        root,
+        logger,
+        bool(use_gpu),
+        bool(unpack_variant),
+        instance_type,
+        container,
+        launcher,
+        code,
+        home,
     )
     observer = Printer()
+    moves = launcher is not None and launcher.moves
+    for note in idle_patterns(moves=moves, copies=False, code=bool(code), fetch=bool(home)):
+        observer(Said(f"note: {note}"))
     if space.factors():
         swept = isinstance(variant, Mapping) and not isinstance(variant, Variant)
         observer(Said(describe(space, note=SWEEP_NOTE if swept else "")))

@@ -30,7 +30,8 @@ from runslot.launchkit.handle import Launched
 from runslot.launchkit.here import save_arguments
 from runslot.launchkit.runs import CallRun
 from runslot.logger.directories import make_log_dir
-from runslot.transport.code_snapshot import find_source
+from runslot.transport.code_snapshot import ALL, find_source
+from runslot.transport.patterns import Patterns
 from runslot.variants import run_id, to_jsonable
 
 
@@ -48,6 +49,10 @@ class Call:
     container: Container | None = None
     launcher: LauncherConfig | None = None
     """None: this machine."""
+    code: Patterns = ALL
+    """Which files of the code travel, where it does."""
+    home: Patterns = ALL
+    """Which files of the runs come home."""
 
     @property
     def collection(self) -> Path:
@@ -70,7 +75,7 @@ def launch_call(call: Call, call_runs: Sequence[CallRun], space: str, skip_wait:
         runs = tuple(map(_run, [call] * len(call_runs), call_runs, log_dirs, payloads))
         plan = Plan(file, runs, pickles, code_directory(call.function), script_path())
         if call.launcher is not None and call.launcher.moves:
-            plan = with_copy(experiment, plan, find_source(plan.code, (call.root,)))
+            plan = with_copy(experiment, plan, find_source(plan.code, (call.root,), call.code, plan.script))
         write_plan(experiment, plan)
         leaves = call.launcher is not None and call.launcher.leaves
         if skip_wait and not leaves:
@@ -102,6 +107,8 @@ def _file(call: Call, space: str, pickles: dict[str, bytes]) -> ExperimentFile:
         container=call.container,
         launcher=None if call.launcher is None else entry_of(call.launcher),
         front_door="launchkit",
+        fetch=call.home.include,
+        no_fetch=call.home.exclude,
     )
 
 

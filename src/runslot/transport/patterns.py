@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from runslot.errors import InvalidInput
@@ -29,6 +29,18 @@ class Patterns:
     def takes(self, path: str) -> bool:
         """Tell whether a relative path, `/` between its parts, is meant."""
         return (not self.include or fits(path, self.include)) and not fits(path, self.exclude)
+
+
+def idle_patterns(*, moves: bool, copies: bool, code: bool, fetch: bool, remedy: str = "") -> Iterator[str]:
+    """Yield what is to be said of patterns that choose among nothing.
+
+    `moves`: the runs go to another disk; `copies`: they have a copy of the code; `code` and `fetch`: such are given;
+    `remedy` says what would copy the code.
+    """
+    if fetch and not moves:
+        yield "fetch and no_fetch choose what comes home, and what these runs write is at home already"
+    if code and not moves and not copies:
+        yield f"code_include and code_exclude choose what is copied, and nothing is{remedy}"
 
 
 def fits(path: str, patterns: Iterable[str]) -> bool:
