@@ -20,6 +20,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<kind>sh|console)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
@@ -70,6 +71,7 @@ def blocks() -> Iterator[Block]:
 
 
 BLOCKS = list(blocks())
+IN_ONE_GO = (README, TUTORIAL)
 
 SCRIPT = """
 import argparse, json, sys
@@ -160,7 +162,7 @@ def launched(project: Path) -> Path:
     return project
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.runs and block.page != README], ids=str)
+@pytest.mark.parametrize("block", [each for each in BLOCKS if each.runs and each.page not in IN_ONE_GO], ids=str)
 def test_the_commands_of_a_page_run(block: Block, launched: Path) -> None:
     text = re.sub(r"\bDIR(/latest)?\b", "runs/sweep/latest", block.text.replace("\\\n", " "))
     done = shell("bash", text, launched)
@@ -179,6 +181,21 @@ def test_the_readme_is_carried_out_from_its_first_line_to_its_last(project: Path
             assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
             if "-- python train.py" in text:
                 assert "4 variants, 20 runs · loss, lower is better" in done.stdout
+
+
+def test_the_tutorial_leads_from_its_first_command_to_a_figure(project: Path, tmp_path: Path) -> None:
+    for file in _FILE.finditer(TUTORIAL.read_text()):
+        (tmp_path / file["name"]).write_text(file["text"])
+    printed = ""
+    for block in [block for block in BLOCKS if block.page == TUTORIAL and block.runs]:
+        done = shell("bash", block.text, project, at=tmp_path)
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+        printed += done.stdout
+    assert "4 variants, 12 runs · loss, lower is better" in printed
+    assert "2 variants, 10 runs" in printed
+    assert (tmp_path / "loss.pdf").read_bytes().startswith(b"%PDF")
+    frames = shell("bash", "python frames.py", project, at=tmp_path)
+    assert "shape: (4, 6)" in frames.stdout, frames.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -55,6 +55,7 @@ class Experiment:
     seeds: int | Sequence[int] = 1
     """How many seeds (0, 1, …), or which; a `seed` key in the variants replaces them."""
     resources: Resources = field(default_factory=Resources)
+    """What each run gets of the machine."""
     root: str | Path | None = None
     """Where experiments go; `RUNSLOT_ROOT`, the configuration, or `runs` where it is not given."""
     into: str | Path | None = None
@@ -62,7 +63,9 @@ class Experiment:
     strict: bool = False
     """Refuse to continue where code has changed."""
     retries: int = 0
+    """How often a failed, lost or timed-out run is started again."""
     backoff: float = 1.0
+    """Seconds before the first retry; each further one waits twice as long."""
     timeout: float | None = None
     """Seconds an attempt may take."""
     grace: float = 10.0
@@ -72,6 +75,7 @@ class Experiment:
     resumable: bool = False
     """A further attempt continues in the same directory from its snapshot."""
     start: Start = "auto"
+    """How functions start: `warm` is a fork of a process that has imported the code, `cold` a Python of its own."""
     snapshot_code: bool = False
     """Run from a copy of the code, made at the launch; edits made meanwhile do not change the runs."""
     code: str | None = None
@@ -89,7 +93,9 @@ class Experiment:
     accept_code_change: bool = False
     """With `into`: go on without asking where code has changed, and where runs use a copy, make a new one."""
     snapshot_mode: str = "last"
+    """Which snapshots the logger keeps: `all`, `last`, `gap`, `gap_and_last`, `last+gap`, `none`."""
     snapshot_gap: int = 1
+    """With a gap: every so many iterations one is kept."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables that the runs' environment has on top of the caller's."""
     plain_names: bool = False
