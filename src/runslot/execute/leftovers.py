@@ -78,10 +78,10 @@ def _cores_of_lost(run_dir: RunDir) -> frozenset[int]:
     try:
         attempt, outcome = run_dir.read_attempt(), run_dir.read_outcome()
         over = outcome is not None and attempt is not None and outcome.attempt >= attempt.attempt
-        if attempt is None or attempt.slot is None or over or is_claimed(run_dir):
+        if attempt is None or attempt.occupied is None or over or is_claimed(run_dir):
             return frozenset()
-        return frozenset(attempt.slot["pus"])
-    except (OSError, RunslotError, LookupError, TypeError):  # no run's directory any more
+        return frozenset(attempt.occupied.pus)
+    except (OSError, RunslotError):  # no run's directory any more
         return frozenset()
 
 

@@ -15,6 +15,7 @@ from runslot.errors import Damaged, InvalidInput
 from runslot.experiment.shape import FORMAT, Shape
 from runslot.experiment.states import Kind
 from runslot.hardware.resources import Resources
+from runslot.hardware.slots import Slot
 
 Record = TypeVar("Record", bound="_Record")
 
@@ -154,9 +155,19 @@ class Attempt(_Record):
     host: str
     started: float
     slot: Mapping[str, Any] | None = None
-    """`Slot`, as JSON."""
+    """As JSON; read as `occupied`."""
     cgroup: str | None = None
     """Directory of the keeper's control group, where it has one of its own."""
+
+    @property
+    def occupied(self) -> Slot | None:
+        """The slot; made when it is asked for, since a table of 10,000 runs asks for none."""
+        if self.slot is None:
+            return None
+        try:
+            return Slot.from_json(self.slot)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise Damaged(f"'slot' does not describe one ({error!r})") from error
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,13 @@ class Slot:
         """How many threads its run should compute with: its cores, or its PUs where cores are shared."""
         return len(self.pus) if self.shares_cores else len(self.cores)
 
+    def overlaps(self, other: Slot) -> bool:
+        """Tell whether a run in one of them is in the way of a run in the other."""
+        if self.host != other.host:
+            return False
+        gpus = {gpu.uuid for gpu in self.gpus} & {gpu.uuid for gpu in other.gpus}
+        return bool(set(self.pus) & set(other.pus)) or (bool(gpus) and self.index == other.index)
+
     def to_json(self) -> dict[str, Any]:
         """Return the slot as JSON values, for another process."""
         cores = [{**core.__dict__} for core in self.cores]  # not `asdict`: this is done for every run

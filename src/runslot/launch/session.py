@@ -66,17 +66,6 @@ class Session:
         self._waiting: dict[str, threading.Event] = {}
         self._failure: BaseException | None = None
 
-    def submit(self, directory: ExperimentDir, fresh: bool) -> Submitted:
-        """Have the missing runs of an experiment done here, behind those that were submitted before."""
-        experiment = OpenExperiment.open(directory, dict(os.environ))
-        try:
-            assert isinstance(self.launcher, LocalLauncher)
-            check_function(self.launcher, experiment)
-        except BaseException:
-            refuse_fresh(experiment, fresh)
-            raise
-        return self.take(experiment)
-
     def take(self, experiment: OpenExperiment) -> Submitted:
         """Have the missing runs of an experiment done that is open."""
         directory = experiment.directory
@@ -139,8 +128,30 @@ class Session:
 _UNKNOWN = 1000
 """For how many runs slots are cut where nobody knows how many calls follow: one GPU, or one core, for each."""
 
-_sessions: dict[str, Session] = {}
+
+class MachineSession(Session):
+    """A session in slots of this machine, which many experiments share."""
+
+    def __init__(self, launcher: LocalLauncher, slots_said: str, observer: Observer) -> None:
+        super().__init__(launcher, slots_said, observer)
+        self._machine = launcher
+
+    def submit(self, directory: ExperimentDir, fresh: bool) -> Submitted:
+        """Have the missing runs of an experiment done here, behind those that were submitted before."""
+        experiment = OpenExperiment.open(directory, dict(os.environ))
+        try:
+            check_function(self._machine, experiment)
+        except BaseException:
+            refuse_fresh(experiment, fresh)
+            raise
+        return self.take(experiment)
+
+
+_machine_sessions: dict[str, MachineSession] = {}
 """By what decides the slots; the documented exception to having no global state, as is the current run."""
+
+_sessions: list[Session] = []
+"""All of this process, those of other engines too."""
 
 
 def submit(directory: ExperimentDir, fresh: bool, observer: Observer) -> Submitted:
@@ -152,15 +163,17 @@ def submit(directory: ExperimentDir, fresh: bool, observer: Observer) -> Submitt
     if file.launcher is not None:
         return _submit_elsewhere(directory, fresh, observer)
     key = f"{file.resources} {file.affinity_code}"
-    if key not in _sessions:
-        _remember(key, _new_session(directory, file, observer))
-    return _sessions[key].submit(directory, fresh)
+    session = _machine_sessions.get(key)
+    if session is None:
+        session = _machine_sessions[key] = _new_session(directory, file, observer)
+        _remember(session)
+    return session.submit(directory, fresh)
 
 
-def _remember(key: str, session: Session) -> None:
+def _remember(session: Session) -> None:
     if not _sessions:
         atexit.register(_wait_at_exit)
-    _sessions[key] = session
+    _sessions.append(session)
 
 
 def _submit_elsewhere(directory: ExperimentDir, fresh: bool, observer: Observer) -> Submitted:
@@ -175,19 +188,19 @@ def _submit_elsewhere(directory: ExperimentDir, fresh: bool, observer: Observer)
         refuse_fresh(experiment, fresh)
         raise
     session = Session(engine.launcher, engine.slots_said, observer)
-    _remember(str(directory.path), session)
+    _remember(session)
     return session.take(experiment)
 
 
-def _new_session(directory: ExperimentDir, file: ExperimentFile, observer: Observer) -> Session:
+def _new_session(directory: ExperimentDir, file: ExperimentFile, observer: Observer) -> MachineSession:
     slots, said = choose_slots(file, None, lambda line: observer(Said(line)))
     launcher = LocalLauncher(slots, directory.launcher_log, lambda text: observer(Said(text)))
-    return Session(launcher, said, observer)
+    return MachineSession(launcher, said, observer)
 
 
 def _wait_at_exit() -> None:
     interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt  # Ctrl-C in the script, between its calls
-    for session in list(_sessions.values()):
+    for session in list(_sessions):
         if interrupted:
             session.supervisor.ask(StopAsked(None))
         try:

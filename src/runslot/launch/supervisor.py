@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from runslot.engines.events import (
@@ -75,10 +75,24 @@ class Share:
     slots_said: str = ""
 
 
+@dataclass(eq=False)
+class _Progress:
+    """An experiment under way: which of its runs are left, and how the others ended."""
+
+    experiment: OpenExperiment
+    left: set[Key]
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    """By run id: the last one so far."""
+
+
 @dataclass(frozen=True)
 class _Entry:
-    experiment: OpenExperiment
+    progress: _Progress
     run: Run
+
+    @property
+    def experiment(self) -> OpenExperiment:
+        return self.progress.experiment
 
 
 class Supervisor:
@@ -94,11 +108,8 @@ class Supervisor:
         self._slots: Mapping[int, Slot] = {} if slots is None else {slot.index: slot for slot in slots}
         self._state = State(None if slots is None else tuple(self._slots))
         self._entries: list[_Entry] = []
-        self._keys: dict[tuple[int, str], Key] = {}
         self._handles: dict[Key, Handle] = {}
-        self._open: list[OpenExperiment] = []
-        self._left: dict[int, set[Key]] = {}
-        self._outcomes: dict[int, dict[str, Outcome]] = {}
+        self._open: list[_Progress] = []
         self._asked: deque[Share | Event] = deque()
         self._looked = 0.0
         self._elsewhere: set[Key] = set()
@@ -118,10 +129,6 @@ class Supervisor:
         """Pass an event to the decision, as a stop; from any thread."""
         self._asked.append(event)
         self._launcher.wake()
-
-    def outcomes(self, experiment: OpenExperiment) -> Mapping[str, Outcome]:
-        """Return the last outcome of each run of the experiment so far, by run id."""
-        return self._outcomes.get(id(experiment), {})
 
     def problem(self, experiment: OpenExperiment) -> str:
         """Return what kept the experiment's starts back to the end; empty where nothing did."""
@@ -153,8 +160,8 @@ class Supervisor:
         """Start what is to be done in an engine that goes on by itself, and leave it there."""
         self._decide([*self._collect()])
         self._close_finished()
-        for experiment in self._open:
-            left = len(self._left[id(experiment)])
+        for progress in self._open:
+            experiment, left = progress.experiment, len(progress.left)
             experiment.journal.write("launcher_left", time.time(), runs=left)
             experiment.close()
             self._observer(LaunchLeft(experiment.directory.path, left))
@@ -211,13 +218,12 @@ class Supervisor:
         return SlotTaken(key, self._holds.pause(experiment, now))
 
     def _nothing_to_hope_for(self) -> Iterator[Event]:
-        for experiment in self._open:
-            if not self._holds.holding(experiment):
+        for progress in self._open:
+            if not self._holds.holding(progress.experiment):
                 continue
-            keys = self._left[id(experiment)]
-            under_way = any(key in self._handles for key in keys)
-            if self._holds.in_vain(experiment, under_way, time.monotonic()):
-                yield GivenUp(tuple(sorted(keys)), "could not be started")
+            under_way = any(key in self._handles for key in progress.left)
+            if self._holds.in_vain(progress.experiment, under_way, time.monotonic()):
+                yield GivenUp(tuple(sorted(progress.left)), "could not be started")
 
     def _patience(self) -> float:
         moment = next_moment(self._state)
@@ -229,17 +235,16 @@ class Supervisor:
     def _take_on(self, share: Share) -> Iterator[Event]:
         experiment = share.experiment
         first = len(self._entries)
-        self._entries += [_Entry(experiment, run) for run in (*share.runs, *(run for run, _ in share.adopt))]
-        keys = range(first, len(self._entries))
-        self._keys |= {(id(experiment), self._entries[key].run.id): key for key in keys}
-        self._open.append(experiment)
+        runs = (*share.runs, *(run for run, _ in share.adopt))
+        keys = range(first, first + len(runs))
+        progress = _Progress(experiment, set(keys))
+        self._entries += [_Entry(progress, run) for run in runs]
+        self._open.append(progress)
         experiment.enlist()
-        self._left[id(experiment)] = set(keys)
         slots = tuple(self._slots.values())
         now = time.time()
         said: Mapping[str, Any] = {"slots": len(slots), "slots_said": share.slots_said, "runs": len(keys)}
         experiment.journal.write("launcher_started", now, host=host_name(), pid=os.getpid(), **said)
-        runs = tuple(self._entries[key].run for key in keys)
         self._observer(
             LaunchStarted(experiment.file.name, experiment.directory.path, runs, share.kept, slots, share.slots_said)
         )
@@ -257,8 +262,8 @@ class Supervisor:
             # Noted before it was handed over, and its engine never had it: no keeper has begun this attempt.
             yield Added((key,), entry.experiment.policy, {key: under_way.attempt})
             return
-        slot = None if record is None or record.slot is None else Slot.from_json(record.slot)
-        occupied = () if slot is None else tuple(i for i, own in self._slots.items() if _overlap(own, slot))
+        slot = None if record is None else record.occupied
+        occupied = () if slot is None else tuple(i for i, one in self._slots.items() if one.overlaps(slot))
         yield Adopted(key, under_way.attempt, occupied, entry.experiment.policy)
         if handle is None:  # it ended since its status was read
             found = run_dir.read_outcome()
@@ -273,13 +278,11 @@ class Supervisor:
         self._observer(RunStarted(run, run_dir.path, under_way.attempt, index, adopted=True))
 
     def _close_finished(self) -> None:
-        for experiment in [each for each in self._open if not self._left[id(each)]]:
+        for progress in [each for each in self._open if not each.left]:
+            experiment = progress.experiment
             self._holds.away(experiment, time.monotonic())
-            self._open.remove(experiment)
-            outcomes = self.outcomes(experiment)
-            counts: dict[str, int] = {}
-            for outcome in outcomes.values():
-                counts[outcome.kind] = counts.get(outcome.kind, 0) + 1
+            self._open.remove(progress)
+            counts = dict(Counter[str](outcome.kind for outcome in progress.outcomes.values()))
             experiment.journal.write("launcher_ended", time.time(), counts=counts)
             experiment.close()
             self._observer(LaunchEnded(experiment.directory.path, counts))
@@ -290,7 +293,8 @@ class Supervisor:
         if time.monotonic() - self._looked < _LOOK_AT_REQUESTS:
             return
         self._looked = time.monotonic()
-        for experiment in self._open:
+        for progress in self._open:
+            experiment = progress.experiment
             self._holds.away(experiment, self._looked)
             experiment.journal.sync_when_due(self._looked)
             for request in experiment.requests():
@@ -299,13 +303,13 @@ class Supervisor:
                     self._observer(Said(f"{request.file} {request.why}"))
                     continue
                 experiment.journal.write("request", time.time(), verb=request.verb, arguments=request.arguments)
-                own = self._left[id(experiment)]
-                asked = {key for key in own if not request.arguments or self._entries[key].run.id in request.arguments}
+                named = set(request.arguments)
+                keys = sorted(key for key in progress.left if not named or self._entries[key].run.id in named)
                 if request.verb in {"stop", "kill"}:
-                    everything = not request.arguments and len(self._open) == 1
-                    yield StopAsked(None if everything else tuple(sorted(asked)), kill=request.verb == "kill")
+                    everything = not named and len(self._open) == 1
+                    yield StopAsked(None if everything else tuple(keys), kill=request.verb == "kill")
                 elif request.verb in {"pause", "continue"}:
-                    yield Paused(tuple(sorted(own)), request.verb == "pause")
+                    yield Paused(tuple(sorted(progress.left)), request.verb == "pause")
                     self._observer(Said(pause_said(request.verb == "pause", experiment.file.name)))
                 request.file.unlink(missing_ok=True)
 
@@ -329,15 +333,16 @@ class Supervisor:
         for event in events:
             if not isinstance(event, (Ended, Vanished)):
                 continue
-            experiment, run = self._entries[event.key].experiment, self._entries[event.key].run
+            progress, run = self._entries[event.key].progress, self._entries[event.key].run
+            experiment = progress.experiment
             self._handles.pop(event.key, None)
             self._holds.ended(experiment, event.key)
             self._elsewhere.discard(event.key)
             retry = event.key in again
             experiment.ended(run, event.outcome, time.time(), retry)
-            self._outcomes.setdefault(id(experiment), {})[run.id] = event.outcome
+            progress.outcomes[run.id] = event.outcome
             if not retry:
-                self._left[id(experiment)].discard(event.key)
+                progress.left.discard(event.key)
             self._observer(RunEnded(run, experiment.run_dir(run).path, event.outcome, retry))
 
     def _start(self, starts: list[Start]) -> list[Event]:
@@ -433,17 +438,10 @@ class Supervisor:
             self._observer(StopNoted(stops[-1].kill, len(stops), grace))
 
     def _drop(self, drop: Drop) -> None:
-        experiment, run = self._entries[drop.key].experiment, self._entries[drop.key].run
-        self._left[id(experiment)].discard(drop.key)
-        experiment.journal.write("dropped", time.time(), run=run.id, why=drop.why)
+        progress, run = self._entries[drop.key].progress, self._entries[drop.key].run
+        progress.left.discard(drop.key)
+        progress.experiment.journal.write("dropped", time.time(), run=run.id, why=drop.why)
         self._observer(RunDropped(run, drop.why))
-
-
-def _overlap(one: Slot, other: Slot) -> bool:
-    if one.host != other.host:
-        return False
-    gpus = {gpu.uuid for gpu in one.gpus} & {gpu.uuid for gpu in other.gpus}
-    return bool(set(one.pus) & set(other.pus)) or (bool(gpus) and one.index == other.index)
 
 
 def _could_not_start(start: Start, error: Exception) -> Outcome:
