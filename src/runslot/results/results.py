@@ -21,10 +21,10 @@ from runslot.errors import InvalidInput, nearest
 from runslot.results.problems import Problem, Unread
 from runslot.results.read import store
 from runslot.results.read.description import collection_of
-from runslot.results.read.directories import Found
+from runslot.results.read.directories import RunFiles
 from runslot.results.read.parameters import Value
 from runslot.results.read.steps import step_column
-from runslot.results.read.store import Entry
+from runslot.results.read.store import RunEntry
 from runslot.results.summary import Mode, is_goal, mode_of
 from runslot.results.where import condition as read_condition
 
@@ -32,12 +32,16 @@ TIME = pl.Datetime("us", "UTC")
 FINAL, BEST = "final/", "best/"
 """Prefixes of the columns of `Results.runs` that hold a metric's last number and its highest or lowest one."""
 
-_OWN: dict[str, type[pl.DataType] | pl.DataType] = {
+_ColumnType = type[pl.DataType] | pl.DataType
+_COLUMNS_BEFORE: dict[str, _ColumnType] = {
     "run": pl.String,
     "experiment": pl.String,
     "variant": pl.String,
     "seed": pl.Int64,
     "state": pl.String,
+}
+"""Columns of `Results.runs` before the parameters: which run it is, and how it stands."""
+_COLUMNS_BEHIND: dict[str, _ColumnType] = {
     "rows": pl.Int64,
     "started": TIME,
     "ended": TIME,
@@ -50,7 +54,8 @@ _OWN: dict[str, type[pl.DataType] | pl.DataType] = {
     "id": pl.String,
     "path": pl.String,
 }
-_BEFORE_PARAMETERS = 5
+"""Columns behind the parameters: how the run went, and where it is."""
+_COLUMNS = _COLUMNS_BEFORE | _COLUMNS_BEHIND
 _NEARLY_ALL = 0.9
 _COMPARED_FIRST = 8
 """Metrics whose summaries are compared before any rows are."""
@@ -80,7 +85,7 @@ class Results:
     frame. Choosing among runs leaves this as it is."""
     waiting_variants: Mapping[tuple[str, str], int]
     """The same by experiment and name of the variant."""
-    _entries: Mapping[str, Entry]
+    _entries: Mapping[str, RunEntry]
     """By the value of `run`."""
     _segments: Mapping[str, pl.DataFrame]
 
@@ -88,7 +93,7 @@ class Results:
     def of(
         cls,
         roots: Sequence[str],
-        entries: Sequence[Entry],
+        entries: Sequence[RunEntry],
         segments: Mapping[str, pl.DataFrame],
         problems: Sequence[Problem],
         waiting: Mapping[tuple[str, str], int] | None = None,
@@ -99,9 +104,10 @@ class Results:
         named = {_relative(entry.found.path, base): entry for entry in entries}
         parameters = _parameters(entries)
         metrics = tuple(dict.fromkeys(metric for entry in entries for metric in entry.summary))
-        columns = _own_columns(named, base)
-        before, after = columns[:_BEFORE_PARAMETERS], columns[_BEFORE_PARAMETERS:]
-        runs = pl.DataFrame([*before, *parameters, *after, *_metric_columns(metrics, entries)])
+        columns = _description_columns(named, base)
+        before = [columns[name] for name in _COLUMNS_BEFORE]
+        behind = [columns[name] for name in _COLUMNS_BEHIND]
+        runs = pl.DataFrame([*before, *parameters, *behind, *_metric_columns(metrics, entries)])
         names = tuple(series.name for series in parameters)
         counts: Counter[str] = Counter()
         variants: Counter[tuple[str, str]] = Counter()
@@ -112,7 +118,7 @@ class Results:
         read = (names, metrics, base, tuple(roots), tuple(problems), tuple(unread))
         return cls(runs, *read, counts, variants, named, segments)
 
-    def files(self) -> list[Found]:
+    def files(self) -> list[RunFiles]:
         """Return of each run, in the order of `runs`, what it was recognised as and which files are its logs."""
         return [self._entries[name].found for name in self.runs["run"]]
 
@@ -376,7 +382,7 @@ def _relative(path: str, base: str) -> str:
     return below or Path(path).name
 
 
-def _own_columns(named: Mapping[str, Entry], base: str) -> list[pl.Series]:
+def _description_columns(named: Mapping[str, RunEntry], base: str) -> dict[str, pl.Series]:
     rows = []
     for name, entry in named.items():
         known = entry.description.now()
@@ -400,24 +406,24 @@ def _own_columns(named: Mapping[str, Entry], base: str) -> list[pl.Series]:
             "path": entry.found.directory,
         }
         rows.append(values)
-    columns = []
-    for column, kind in _OWN.items():
-        values_of = [row[column] for row in rows]
-        if column == "seed":
-            columns.append(_column(column, values_of, pl.Int64))
+    columns: dict[str, pl.Series] = {}
+    for name, kind in _COLUMNS.items():
+        cells = [row[name] for row in rows]
+        if name == "seed":
+            columns[name] = _column(name, cells, pl.Int64)
         elif kind == TIME:
-            since_epoch = pl.Series(column, values_of, dtype=pl.Int64)
-            columns.append(since_epoch.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
+            since_epoch = pl.Series(name, cells, dtype=pl.Int64)
+            columns[name] = since_epoch.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         else:
-            columns.append(pl.Series(column, values_of, dtype=kind))
+            columns[name] = pl.Series(name, cells, dtype=kind)
     return columns
 
 
-def _parameters(entries: Sequence[Entry]) -> list[pl.Series]:
+def _parameters(entries: Sequence[RunEntry]) -> list[pl.Series]:
     keys = dict.fromkeys(key for entry in entries for key in entry.description.parameters)
     columns = []
     for key in keys:
-        name = f"variant.{key}" if key in _OWN or key.startswith((FINAL, BEST)) else key
+        name = f"variant.{key}" if key in _COLUMNS or key.startswith((FINAL, BEST)) else key
         columns.append(_column(name, [entry.description.parameters.get(key) for entry in entries]))
     return columns
 
@@ -437,7 +443,7 @@ def _column(name: str, values: Sequence[Value], empty: Any = pl.String) -> pl.Se
     return pl.Series(name, text, dtype=pl.String)
 
 
-def _metric_columns(metrics: Sequence[str], entries: Sequence[Entry]) -> list[pl.Series]:
+def _metric_columns(metrics: Sequence[str], entries: Sequence[RunEntry]) -> list[pl.Series]:
     columns = []
     for metric in metrics:
         summaries = [entry.summary.get(metric) for entry in entries]

@@ -13,7 +13,7 @@ from runslot.errors import RunslotError
 from runslot.results.formats.files import read_object
 from runslot.results.formats.points import Point, rows_of_points
 from runslot.results.problems import Problem
-from runslot.results.read.directories import Found
+from runslot.results.read.directories import RunFiles
 from runslot.results.read.layouts import RUN_FILE
 
 _STATES = {"COMPLETED": "succeeded", "RUNNING": "running", "FAILED": "failed", "INTERRUPTED": "stopped"}
@@ -50,7 +50,7 @@ def _number(value: Any) -> float:
     return float(value["value"] if isinstance(value, Mapping) else value)
 
 
-def sacred_run(run: Found, problems: list[Problem]) -> dict[str, Any]:
+def sacred_run(run: RunFiles, problems: list[Problem]) -> dict[str, Any]:
     """Return what `run.json` says: state, times, host, and as parameters the experiment's name and its command."""
     file = Path(run.file(RUN_FILE))
     try:

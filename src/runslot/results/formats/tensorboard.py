@@ -39,7 +39,7 @@ def read(files: Sequence[str], problems: list[Problem], unread: list[Unread]) ->
         return None
     log = _Log()
     for file in files:
-        part, position = _Part(file), 0
+        part, position = _EventFile(file), 0
         try:
             size = os.path.getsize(file)  # noqa: PTH202
             for record in RawEventFileLoader(file).Load():
@@ -64,7 +64,7 @@ def _is_broken(file: str, position: int, size: int) -> bool:
 
 
 @dataclass
-class _Part:
+class _EventFile:
     """What one file holds."""
 
     file: str
@@ -82,7 +82,7 @@ class _Log:
     most_recent: int = -1
     """The step of the newest event, by which old formats tell that a writer started anew."""
 
-    def take(self, event: Event, part: _Part) -> None:
+    def take(self, event: Event, part: _EventFile) -> None:
         """Take one event, after `EventAccumulator._ProcessEvent`."""
         from tensorboard.compat.proto.event_pb2 import SessionLog
 
@@ -103,12 +103,12 @@ class _Log:
                     tag = value.tag or value.node_name
                     part.series.setdefault(tag, []).append(Point(float(event.step), event.wall_time, number))
 
-    def _purge(self, part: _Part, step: float, tags: set[str] | None) -> None:
+    def _purge(self, part: _EventFile, step: float, tags: set[str] | None) -> None:
         for series in (self.series, part.series):
             for tag in series if tags is None else tags & series.keys():
                 series[tag] = [point for point in series[tag] if (point.step or 0.0) < step]
 
-    def close(self, part: _Part, unread: list[Unread]) -> None:
+    def close(self, part: _EventFile, unread: list[Unread]) -> None:
         """Add a file that was read to its end."""
         shared = {tag for tag in part.series.keys() & self.series.keys() if self.series[tag] and part.series[tag]}
         if shared and not part.has_start:
@@ -116,7 +116,7 @@ class _Log:
         for tag, points in part.series.items():
             self.series.setdefault(tag, []).extend(points)
 
-    def _overtake(self, part: _Part, shared: set[str], unread: list[Unread]) -> None:
+    def _overtake(self, part: _EventFile, shared: set[str], unread: list[Unread]) -> None:
         """Let a later process that goes back to an earlier step, and does not say so, replace what it overtakes.
 
         Each scalar from the step on from which it was written anew; all of them where every curve was begun anew.
@@ -137,10 +137,10 @@ class _Log:
         is_again = bool(curves) and all(tag in goes_back and first[tag][1] <= first[tag][0] for tag in curves)
         begin = min(goes_back[tag] for tag in curves) if is_again else max(goes_back.values())
         if is_again:
-            self._purge(_Part(part.file), begin, None)
+            self._purge(_EventFile(part.file), begin, None)
         else:
             for tag, step in goes_back.items():
-                self._purge(_Part(part.file), step, {tag})
+                self._purge(_EventFile(part.file), step, {tag})
         what = "was run again" if is_again else "was resumed"
         reason = f"the run {what} from step {begin:g} on; what older event files hold from there on is left out"
         unread.append(Unread(part.file, reason))

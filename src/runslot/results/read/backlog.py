@@ -18,7 +18,7 @@ from runslot.results.problems import Problem
 from runslot.results.read.directories import Stamp
 
 
-class Waiting:
+class Backlog:
     """Remembers which runs each experiment asked for, as long as its list does not change."""
 
     def __init__(self) -> None:

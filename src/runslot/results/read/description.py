@@ -18,10 +18,10 @@ from runslot.results.formats.files import read_object
 from runslot.results.formats.monitor import monitor_task
 from runslot.results.formats.sacred import sacred_run
 from runslot.results.problems import Problem
-from runslot.results.read.directories import Found
+from runslot.results.read.directories import RunFiles
 from runslot.results.read.layouts import HYDRA, HYDRA_FILES, ZOO_FILES, is_monitor
 from runslot.results.read.parameters import BOOKKEEPING, Value, flatten, parameters_of, read_settings
-from runslot.results.read.run_path import Places
+from runslot.results.read.run_path import RunPaths
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ class Description:
         return self
 
 
-def describe(found: Found, problems: list[Problem], experiments: dict[Path, str | None], places: Places) -> Description:
+def describe(
+    found: RunFiles, problems: list[Problem], experiments: dict[Path, str | None], places: RunPaths
+) -> Description:
     """Read what `found` says of itself; a broken file is named in `problems` and its part left out.
 
     `experiments` remembers, for the calls of one reading, to which experiment the runs of a directory belong.
@@ -64,7 +66,7 @@ def describe(found: Found, problems: list[Problem], experiments: dict[Path, str 
     return _of_runslot(found, problems, places)
 
 
-def _of_runslot(found: Found, problems: list[Problem], places: Places) -> Description:
+def _of_runslot(found: RunFiles, problems: list[Problem], places: RunPaths) -> Description:
     directory = RunDir(found.path)
     run = _UNREAD
     configuration: Mapping[str, Value] = {}
@@ -149,7 +151,7 @@ def collection_of(experiment: str) -> str:
 
 
 def _of_others(
-    found: Found, problems: list[Problem], experiments: dict[Path, str | None], places: Places
+    found: RunFiles, problems: list[Problem], experiments: dict[Path, str | None], places: RunPaths
 ) -> Description:
     path = Path(found.path)
     settings = read_settings(found, problems)

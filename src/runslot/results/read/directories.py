@@ -45,7 +45,7 @@ _HEADS_OF_ONE_DIRECTORY = 100
 
 
 @dataclass(frozen=True)
-class Found:
+class RunFiles:
     """One run: a directory, or a file where each of several in a directory is a run."""
 
     path: str
@@ -88,7 +88,7 @@ class Survey:
     """Logs that the user named."""
     heads: dict[str, tuple[Stamp, str]] = field(default_factory=dict)
     """First lines that were read, kept from one survey to the next."""
-    runs: list[Found] = field(default_factory=list)
+    runs: list[RunFiles] = field(default_factory=list)
     """In the natural order of their paths."""
     lists: dict[str, Stamp] = field(default_factory=dict)
     """Experiments that list the runs they asked for, with the stamp of that list."""
@@ -103,7 +103,7 @@ class Survey:
             self.runs += self._walk(root, above)
         return self
 
-    def _walk(self, path: str, above: _Above) -> Iterable[Found]:
+    def _walk(self, path: str, above: _Above) -> Iterable[RunFiles]:
         try:
             with os.scandir(path) as entries:
                 files, directories = _split(entries)
@@ -143,7 +143,7 @@ class Survey:
         files: Mapping[str, os.DirEntry[str]],
         directories: Sequence[str],
         above: _Above,
-    ) -> Found:
+    ) -> RunFiles:
         """Return a run of another program, with the files that say its parameters."""
         settings = _settings_elsewhere(path, directories, above)
         beside = [name for name in layouts.SETTINGS if name in files]
@@ -151,16 +151,16 @@ class Survey:
         describing = [name for name in files if name in _DESCRIBING and name not in settings]
         stamps = {name: _stamp(files[name]) for name in (*describing, *match.logs)} | settings
         where = f"{path}/{match.logs[0]}" if match.is_file else path
-        return Found(where, match.kind, match.logs, stamps, tuple(settings), match.is_file)
+        return RunFiles(where, match.kind, match.logs, stamps, tuple(settings), match.is_file)
 
     def _our_run(
         self, path: str, files: Mapping[str, os.DirEntry[str]], directories: Sequence[str], above: _Above
-    ) -> Found:
+    ) -> RunFiles:
         """Return one of our runs; what another library logged deeper in it stands in for a missing `progress.csv`."""
         stamps = {name: _stamp(files[name]) for name in files if name in _DESCRIBING}
         logs = layouts.our_logs(path[len(above.root) :], files.keys(), self.globs)
         if logs:
-            return Found(path, "runslot", logs, stamps | {name: _stamp(files[name]) for name in logs})
+            return RunFiles(path, "runslot", logs, stamps | {name: _stamp(files[name]) for name in logs})
         inside = Survey(self.globs, self.heads)
         deeper = [
             run
@@ -178,9 +178,9 @@ class Survey:
             logs = script_logs(path, files.keys(), directories)
             with contextlib.suppress(OSError):
                 stamps |= {log: _stamp_of(f"{path}/{log}") for log in logs}
-        return Found(path, "runslot", tuple(log for log in logs if log in stamps), stamps)
+        return RunFiles(path, "runslot", tuple(log for log in logs if log in stamps), stamps)
 
-    def _without_copies(self, runs: list[Found]) -> list[Found]:
+    def _without_copies(self, runs: list[RunFiles]) -> list[RunFiles]:
         """Return the runs of one Hydra job without those that another logger of the same job wrote a second time."""
         others = [run for run in runs if run.kind != "tensorboard" and run.logs]
         if not others:
@@ -195,7 +195,7 @@ class Survey:
         self,
         path: str,
         files: Mapping[str, os.DirEntry[str]],
-        runs: Sequence[Found],
+        runs: Sequence[RunFiles],
         head: Callable[[str], str],
     ) -> None:
         """Name the files that may hold numbers and are no run's log, once for each reason."""

@@ -15,7 +15,7 @@ from runslot.errors import RunslotError
 from runslot.results.formats.files import read_bytes, read_object
 from runslot.results.formats.plain_yaml import read_yaml, scalar
 from runslot.results.problems import Problem
-from runslot.results.read.directories import Found
+from runslot.results.read.directories import RunFiles
 
 Value = int | float | str | bool | None
 
@@ -31,7 +31,7 @@ _ADDRESS = re.compile(r"(?: at)? 0x[0-9a-fA-F]{4,}")
 _OVERRIDE = re.compile(r"[+~]{0,2}([^=\s]+)=(.*)", re.DOTALL)
 
 
-def read_settings(run: Found, problems: list[Problem]) -> dict[str, Any]:
+def read_settings(run: RunFiles, problems: list[Problem]) -> dict[str, Any]:
     """Return what the files of a run say, nested as they are; a broken file is named and its part left out."""
     settings: dict[str, Any] = {}
     for name in run.settings:

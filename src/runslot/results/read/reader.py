@@ -22,13 +22,13 @@ from runslot.results.formats.csv_dialect import NotATable, stack
 from runslot.results.formats.csv_text import Parsed, Text
 from runslot.results.problems import Problem, Unread
 from runslot.results.read import steps, store
-from runslot.results.read.backlog import Waiting
+from runslot.results.read.backlog import Backlog
 from runslot.results.read.description import describe
-from runslot.results.read.directories import Found, Stamp, Survey, roots_of
+from runslot.results.read.directories import RunFiles, Stamp, Survey, roots_of
 from runslot.results.read.layouts import format_of
-from runslot.results.read.run_path import Places, Template
+from runslot.results.read.run_path import PathTemplate, RunPaths
 from runslot.results.read.script_logs import read_script_log
-from runslot.results.read.store import Entry, Piece, State
+from runslot.results.read.store import Piece, ReaderState, RunEntry
 from runslot.results.results import Results
 from runslot.results.summary import summarise
 
@@ -85,21 +85,21 @@ class Reader:
         log: Sequence[str] = (),
     ) -> None:
         self.roots = roots_of(_several(paths))
-        self._places = Places(self.roots, None if path is None else Template.parse(path))
+        self._places = RunPaths(self.roots, None if path is None else PathTemplate.parse(path))
         self._globs = tuple(log)
         options = [*([f"path {path}"] if path is not None else []), *(f"log {glob}" for glob in log)]
         self._directory = store.directory_for(self.roots, options) if cache else None
-        self._waiting = Waiting()
+        self._waiting = Backlog()
         self._heads: dict[str, tuple[Stamp, str]] = {}
-        self._state = (store.load(self._directory) if self._directory else None) or State()
+        self._state = (store.load(self._directory) if self._directory else None) or ReaderState()
 
     def read(self) -> Results:
         """Return all runs as they are now; an empty `Results` where there are none yet."""
         survey = Survey(self._globs, self._heads).look(self.roots)
         before = self._state.entries
-        entries: dict[str, Entry] = {}
-        changed: list[Entry] = []
-        logs: dict[str, tuple[Entry, str]] = {}
+        entries: dict[str, RunEntry] = {}
+        changed: list[RunEntry] = []
+        logs: dict[str, tuple[RunEntry, str]] = {}
         experiments: dict[Path, str | None] = {}
         for run in survey.runs:
             entry = before.get(run.path)
@@ -135,14 +135,14 @@ class Reader:
         example = os.path.relpath(runs[0].path, results.base)
         raise InvalidInput(f"--path {template.text!r} fits none of {len(runs)} runs, the first is {example!r}")
 
-    def _read_logs(self, logs: Mapping[str, tuple[Entry, str]]) -> None:
+    def _read_logs(self, logs: Mapping[str, tuple[RunEntry, str]]) -> None:
         owners = {path: owner for path, owner in logs.items() if format_of(path) == "csv"}
         broken: list[Problem] = []
         for parsed in csv_text.parse(_new_texts(owners), broken):
             self._keep(parsed, owners)
         for problem in broken:
             owners[problem.path][0].problems.append(problem)
-        whole: dict[int, Entry] = {}
+        whole: dict[int, RunEntry] = {}
         for path, (entry, log) in logs.items():
             if format_of(path) == "jsonl":
                 self._read_json_lines(entry, log)
@@ -151,7 +151,7 @@ class Reader:
         for entry in whole.values():
             self._read_whole(entry)
 
-    def _keep(self, parsed: Parsed, owners: Mapping[str, tuple[Entry, str]]) -> None:
+    def _keep(self, parsed: Parsed, owners: Mapping[str, tuple[RunEntry, str]]) -> None:
         segment = self._state.add(parsed.frame)
         starts = itertools.accumulate(parsed.heights, initial=0)
         for text, start, height in zip(parsed.texts, starts, parsed.heights, strict=False):
@@ -162,7 +162,7 @@ class Reader:
                 entry, log = owners[text.path]
                 entry.cursors[log] = dataclasses.replace(entry.cursors[log], columns=columns)
 
-    def _read_json_lines(self, entry: Entry, log: str) -> None:
+    def _read_json_lines(self, entry: RunEntry, log: str) -> None:
         path = entry.found.file(log)
         problems: list[Problem] = []
         try:
@@ -177,7 +177,7 @@ class Reader:
         if lines.frame.height:
             entry.pieces.setdefault(log, []).append(Piece(self._state.add(lines.frame), 0, lines.frame.height))
 
-    def _read_whole(self, entry: Entry) -> None:
+    def _read_whole(self, entry: RunEntry) -> None:
         """Read logs that are no rows, from the beginning: event files, Sacred's metrics."""
         run = entry.found
         entry.pieces.clear()
@@ -192,7 +192,7 @@ class Reader:
         if frame is not None and frame.height:
             entry.pieces[EVENTS] = [Piece(self._state.add(frame), 0, frame.height)]
 
-    def _summarise(self, entries: Sequence[Entry]) -> None:
+    def _summarise(self, entries: Sequence[RunEntry]) -> None:
         """Summarise some runs anew, a bounded number of rows at a time."""
         key = "row"  # no metric has this name
         backs: dict[str, Backs] = {}
@@ -218,7 +218,7 @@ class Reader:
                 entry.summary = summaries.get(number, {})
 
 
-def _goes_back(entry: Entry, segments: Mapping[str, pl.DataFrame], backs: dict[str, Backs]) -> bool:
+def _goes_back(entry: RunEntry, segments: Mapping[str, pl.DataFrame], backs: dict[str, Backs]) -> bool:
     """Tell whether a run's steps may go back somewhere, or stay; `backs` remembers the rows of each segment that do."""
     pieces = [piece for pieces in entry.pieces.values() for piece in pieces if piece.rows]
     if len(pieces) != 1:
@@ -252,7 +252,7 @@ def _counters(rows: pl.DataFrame) -> dict[str, list[float | None]]:
     return {name: rows[name].to_list() for name in steps.step_columns(numbers)}
 
 
-def _leave_out_void(entry: Entry, rows: pl.DataFrame) -> bool:
+def _leave_out_void(entry: RunEntry, rows: pl.DataFrame) -> bool:
     """Note which of a run's rows a resume overtook; tells whether there are any."""
     numbers = [name for name, kind in rows.schema.items() if kind == pl.Float64]
     step = steps.step_column(numbers)
@@ -284,8 +284,8 @@ def _is_gap(cell: object) -> bool:
 _OVERTAKEN = "goes back or is repeated after that: a resume overtook it"
 
 
-def _portions(entries: Sequence[Entry], rows: int = 2_000_000) -> Iterator[list[tuple[int, Entry]]]:
-    portion: list[tuple[int, Entry]] = []
+def _portions(entries: Sequence[RunEntry], rows: int = 2_000_000) -> Iterator[list[tuple[int, RunEntry]]]:
+    portion: list[tuple[int, RunEntry]] = []
     held = 0
     for number, entry in enumerate(entries):
         portion.append((number, entry))
@@ -298,14 +298,14 @@ def _portions(entries: Sequence[Entry], rows: int = 2_000_000) -> Iterator[list[
 
 
 def _described(
-    run: Found, before: Entry | None, experiments: dict[Path, str | None], places: Places
-) -> tuple[Entry, list[str]]:
+    run: RunFiles, before: RunEntry | None, experiments: dict[Path, str | None], places: RunPaths
+) -> tuple[RunEntry, list[str]]:
     """Return the run's entry, with what is still right of what was read of its logs, and the logs that were written to.
 
     A log in another inode is another file: a further attempt's, or one that its logger replaced by rename.
     """
     problems: list[Problem] = []
-    entry = Entry(run, describe(run, problems, experiments, places), problems)
+    entry = RunEntry(run, describe(run, problems, experiments, places), problems)
     known = before if before is not None and before.found.logs == run.logs else None
     if known is None:
         return entry, list(run.logs)
@@ -318,7 +318,7 @@ def _described(
     return entry, [log for log in run.logs if known.found.stamps[log] != run.stamps[log]]
 
 
-def _new_texts(owners: Mapping[str, tuple[Entry, str]]) -> Iterator[Text]:
+def _new_texts(owners: Mapping[str, tuple[RunEntry, str]]) -> Iterator[Text]:
     for path, (entry, log) in owners.items():
         text: Text | None = None
         try:
@@ -339,7 +339,7 @@ def _new_texts(owners: Mapping[str, tuple[Entry, str]]) -> Iterator[Text]:
             yield text
 
 
-def _forget(entry: Entry, log: str) -> None:
+def _forget(entry: RunEntry, log: str) -> None:
     """Forget what was read of a log that is another one now."""
     entry.pieces.pop(log, None)
     entry.cursors.pop(log, None)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from runslot.errors import InvalidInput
 from runslot.results.formats.plain_yaml import Scalar, scalar
-from runslot.results.read.directories import Found
+from runslot.results.read.directories import RunFiles
 from runslot.results.read.layouts import Kind
 
 _SEED = re.compile(r"(?:^|(?<=[-_,. +@]))seed[-_=]?(\d+)(?=$|[-_,. +@])", re.IGNORECASE)
@@ -31,7 +31,7 @@ _TRAIN = re.compile(r"([A-Za-z]+)\d+")
 _DATE = re.compile(r"(?:\d{4}-\d\d-\d\d)?[-_T ]?(?:\d\d-\d\d-\d\d)?")
 
 
-class Place(NamedTuple):
+class PathParts(NamedTuple):
     """What the path tells of one run."""
 
     variant: str
@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Template:
+class PathTemplate:
     """`{algo}/{env}_{seed}`: which part of a path means what."""
 
     text: str
@@ -50,7 +50,7 @@ class Template:
     pattern: re.Pattern[str]
 
     @classmethod
-    def parse(cls, text: str) -> Template:
+    def parse(cls, text: str) -> PathTemplate:
         """Raises `InvalidInput` where `text` is no template."""
         plain = text.strip().removeprefix("./").rstrip("/")
         if plain.startswith("/"):
@@ -88,17 +88,17 @@ class Template:
 
 
 @dataclass(frozen=True)
-class Places:
+class RunPaths:
     """The paths of runs, as seen from what was read."""
 
     roots: Sequence[str]
-    template: Template | None = None
+    template: PathTemplate | None = None
     base: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base", os.path.commonpath(self.roots))
 
-    def fields_of(self, run: Found) -> tuple[dict[str, Scalar], str] | None:
+    def fields_of(self, run: RunFiles) -> tuple[dict[str, Scalar], str] | None:
         """Return what the template says of a run, by its path as the column `run` shows it; None where it differs."""
         if self.template is None:
             return None
@@ -107,12 +107,12 @@ class Places:
             self.template.match(path + PurePath(run.path).suffix) if run.is_file else None
         )
 
-    def names_of(self, run: Found) -> tuple[str, ...]:
+    def names_of(self, run: RunFiles) -> tuple[str, ...]:
         """Return the names of a run's directories below what was read; its own where it is that."""
         path = run.path.rpartition(".")[0] if run.is_file else run.path
         return tuple((path[len(self.base) :].strip("/") or PurePath(path).name).split("/"))
 
-    def of(self, run: Found, is_recorded: bool) -> Place:
+    def of(self, run: RunFiles, is_recorded: bool) -> PathParts:
         """Return what the path of a run tells; `is_recorded`: files say its parameters."""
         names, kind = self.names_of(run), run.kind
         fields = self.fields_of(run)
@@ -121,8 +121,8 @@ class Places:
             seed = values.pop("seed", None)
             variant, _ = _variant(rest.split("/"), kind, is_recorded) if rest else ("", None)
             whole = seed if seed is None or (isinstance(seed, int | str) and not isinstance(seed, bool)) else str(seed)
-            return Place(variant, whole, values)
-        return Place(*_variant(names, kind, is_recorded), {})
+            return PathParts(variant, whole, values)
+        return PathParts(*_variant(names, kind, is_recorded), {})
 
 
 def _variant(names: Sequence[str], kind: Kind, is_recorded: bool) -> tuple[str, int | None]:

@@ -25,7 +25,7 @@ from runslot.results.formats.csv_text import Cursor
 from runslot.results.formats.monitor import monitor_start
 from runslot.results.problems import Problem, Unread
 from runslot.results.read.description import Description
-from runslot.results.read.directories import Found
+from runslot.results.read.directories import RunFiles
 from runslot.results.read.layouts import is_monitor
 from runslot.results.summary import Summary
 
@@ -48,10 +48,10 @@ class Piece(NamedTuple):
 
 
 @dataclass
-class Entry:
+class RunEntry:
     """One run: what its files say, and where its rows are."""
 
-    found: Found
+    found: RunFiles
     description: Description
     problems: list[Problem] = field(default_factory=list)
     cursors: dict[str, Cursor] = field(default_factory=dict)
@@ -78,10 +78,10 @@ class Entry:
 
 
 @dataclass
-class State:
+class ReaderState:
     """All that a reader knows: the runs by path, and the segments, frames that hold the rows of many runs each."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, RunEntry] = field(default_factory=dict)
     segments: dict[str, pl.DataFrame] = field(default_factory=dict)
 
     def add(self, frame: pl.DataFrame) -> str:
@@ -122,11 +122,11 @@ class State:
         self.segments[name] = stack(frames).rechunk()
 
 
-def _all_pieces(entry: Entry) -> Iterator[Piece]:
+def _all_pieces(entry: RunEntry) -> Iterator[Piece]:
     return (piece for pieces in entry.pieces.values() for piece in pieces)
 
 
-def logged_rows(entry: Entry, segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame | None:
+def logged_rows(entry: RunEntry, segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame | None:
     """Return a run's rows in order, also those that are void; None where there are none.
 
     Several monitors are of several environments: as their own reader does it, times count from the first one's start,
@@ -143,7 +143,7 @@ def logged_rows(entry: Entry, segments: Mapping[str, pl.DataFrame]) -> pl.DataFr
     return frame.sort("t", maintain_order=True) if entry.has_several_clocks and "t" in frame.columns else frame
 
 
-def _in_time(entry: Entry, log: str, frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
+def _in_time(entry: RunEntry, log: str, frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
     """Return the rows of one monitor of several with `t` from the start of the first one."""
     if not entry.has_several_clocks:
         return frames
@@ -156,7 +156,7 @@ def _in_time(entry: Entry, log: str, frames: list[pl.DataFrame]) -> list[pl.Data
     return [frame.with_columns(pl.col("t") + late) if "t" in frame.columns else frame for frame in frames]
 
 
-def rows_of(entry: Entry, segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame | None:
+def rows_of(entry: RunEntry, segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame | None:
     """Return those of a run's rows that count, in order; None where there are none."""
     frame = logged_rows(entry, segments)
     if frame is None or not entry.void:
@@ -165,7 +165,7 @@ def rows_of(entry: Entry, segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame 
     return stack([frame.slice(begin, end - begin) for begin, end in zip(bounds[::2], bounds[1::2], strict=True)])
 
 
-def rows_of_all(entries: Sequence[Entry], segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+def rows_of_all(entries: Sequence[RunEntry], segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Return the rows of all runs one after the other, without copying where they already stand so."""
     frames: list[pl.DataFrame] = []
     run: list[Piece] = []
@@ -197,7 +197,7 @@ def directory_for(roots: Sequence[str], options: Sequence[str] = ()) -> Path:
     return Path(home) / "runslot" / "results" / name
 
 
-def load(directory: Path) -> State | None:
+def load(directory: Path) -> ReaderState | None:
     """Return what was saved; None where there is nothing, or nothing that can be used."""
     try:
         index = json.loads((directory / _INDEX).read_bytes())
@@ -210,10 +210,10 @@ def load(directory: Path) -> State | None:
         return None  # a copy that is gone, half removed, or of another version: read again
     pieces = (piece for entry in entries.values() for piece in _all_pieces(entry))
     known = all(p.segment in segments and p.start + p.rows <= segments[p.segment].height for p in pieces)
-    return State(entries, segments) if known else None
+    return ReaderState(entries, segments) if known else None
 
 
-def save(directory: Path, state: State) -> list[Problem]:
+def save(directory: Path, state: ReaderState) -> list[Problem]:
     """Write what is new since the last save, the index last and by rename; returns why it could not be done."""
     if sum(frame.height * frame.width * 8 for frame in state.segments.values()) < WORTH_KEEPING:
         return []
@@ -239,7 +239,7 @@ def save(directory: Path, state: State) -> list[Problem]:
     return []
 
 
-def _remove_unused(directory: Path, state: State) -> None:
+def _remove_unused(directory: Path, state: ReaderState) -> None:
     for file in directory.glob("*.arrow"):
         if file.stem not in state.segments:
             file.unlink(missing_ok=True)
@@ -248,7 +248,7 @@ def _remove_unused(directory: Path, state: State) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _json(entry: Entry) -> dict[str, Any]:
+def _json(entry: RunEntry) -> dict[str, Any]:
     """Return the entry as `_entry` reads it; records as their attributes, which `dataclasses.asdict` does slowly."""
     return {
         "found": vars(entry.found),
@@ -268,11 +268,13 @@ def _readable(value: Mapping[str, Any]) -> bool:
     return value["found"]["kind"] != "tensorboard" or bool(value["pieces"])
 
 
-def _entry(value: Mapping[str, Any]) -> Entry:
+def _entry(value: Mapping[str, Any]) -> RunEntry:
     found = value["found"]
     stamps = {name: (stamp[0], stamp[1], stamp[2]) for name, stamp in found["stamps"].items()}
-    return Entry(
-        Found(found["path"], found["kind"], tuple(found["logs"]), stamps, tuple(found["settings"]), found["is_file"]),
+    return RunEntry(
+        RunFiles(
+            found["path"], found["kind"], tuple(found["logs"]), stamps, tuple(found["settings"]), found["is_file"]
+        ),
         Description(**value["description"]),
         [Problem(**problem) for problem in value["problems"]],
         {log: _cursor(cursor) for log, cursor in value["cursors"].items()},

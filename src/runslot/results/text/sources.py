@@ -29,7 +29,7 @@ _MONITORS = ("Stable-Baselines3 monitor", "Stable-Baselines3 monitors")
 _REASONS_SHOWN = 3
 
 
-class Source(NamedTuple):
+class LogSource(NamedTuple):
     """A kind of runs among the results."""
 
     name: str
@@ -39,7 +39,7 @@ class Source(NamedTuple):
     """The files from which their parameters are, by name."""
 
 
-def sources_of(results: Results) -> list[Source]:
+def sources_of(results: Results) -> list[LogSource]:
     """Return what the runs were recognised as, the most frequent first."""
     counts: Counter[tuple[str, str]] = Counter()
     settings: dict[tuple[str, str], set[str]] = {}
@@ -48,7 +48,7 @@ def sources_of(results: Results) -> list[Source]:
         counts[names] += 1
         settings.setdefault(names, set()).update(name.rpartition("/")[2] for name in run.settings)
     return [
-        Source(names[0] if count == 1 else names[1], count, tuple(sorted(settings[names])))
+        LogSource(names[0] if count == 1 else names[1], count, tuple(sorted(settings[names])))
         for names, count in counts.most_common()
     ]
 

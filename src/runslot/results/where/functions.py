@@ -13,7 +13,7 @@ Apply = Callable[[Sequence[pl.Expr], Sequence[Any]], pl.Expr]
 
 
 @dataclass(frozen=True)
-class Function:
+class SqlFunction:
     """A function of some values."""
 
     kinds: tuple[Kind, ...]
@@ -97,47 +97,47 @@ _NUMBER: tuple[Kind, ...] = ("number",)
 _TEXT: tuple[Kind, ...] = ("text",)
 _MANY = 50
 
-FUNCTIONS: Mapping[str, Function] = {
-    "ABS": Function(_NUMBER, "number", _one(pl.Expr.abs), 1),
-    "SIGN": Function(_NUMBER, "number", _one(pl.Expr.sign), 1),
-    "FLOOR": Function(_NUMBER, "number", _one(pl.Expr.floor), 1),
-    "CEIL": Function(_NUMBER, "number", _one(pl.Expr.ceil), 1),
-    "CEILING": Function(_NUMBER, "number", _one(pl.Expr.ceil), 1),
-    "ROUND": Function(_NUMBER, "number", _round, 1, 2),
-    "SQRT": Function(_NUMBER, "number", _one(pl.Expr.sqrt), 1),
-    "EXP": Function(_NUMBER, "number", _one(pl.Expr.exp), 1),
-    "LN": Function(_NUMBER, "number", _one(pl.Expr.log), 1),
-    "LOG": Function(_NUMBER, "number", _log, 1, 2),
-    "LOG2": Function(_NUMBER, "number", _one(lambda x: x.log(2)), 1),
-    "LOG10": Function(_NUMBER, "number", _one(pl.Expr.log10), 1),
-    "POW": Function(_NUMBER, "number", _two(lambda x, y: x.cast(pl.Float64).pow(y)), 2),
-    "POWER": Function(_NUMBER, "number", _two(lambda x, y: x.cast(pl.Float64).pow(y)), 2),
-    "MOD": Function(_NUMBER, "number", _two(pl.Expr.mod), 2),
-    "GREATEST": Function(_NUMBER, "number", lambda values, _: pl.max_horizontal(values), 1, _MANY),
-    "LEAST": Function(_NUMBER, "number", lambda values, _: pl.min_horizontal(values), 1, _MANY),
-    "ISNAN": Function(_NUMBER, "truth", _one(lambda x: x.cast(pl.Float64).is_nan().fill_null(value=False)), 1),
-    "MIN": Function(_NUMBER, "number", _over_runs(pl.Expr.min), 1),
-    "MAX": Function(_NUMBER, "number", _over_runs(pl.Expr.max), 1),
-    "AVG": Function(_NUMBER, "number", _over_runs(pl.Expr.mean), 1),
-    "MEDIAN": Function(_NUMBER, "number", _over_runs(pl.Expr.median), 1),
-    "COALESCE": Function((), None, lambda values, _: pl.coalesce(values), 1, _MANY),
-    "IFNULL": Function((), None, lambda values, _: pl.coalesce(values), 2),
-    "NULLIF": Function((), None, _two(lambda x, y: pl.when(x.ne_missing(y)).then(x)), 2),
-    "LOWER": Function(_TEXT, "text", _one(lambda x: x.str.to_lowercase()), 1),
-    "UPPER": Function(_TEXT, "text", _one(lambda x: x.str.to_uppercase()), 1),
-    "TRIM": Function(_TEXT, "text", _one(lambda x: x.str.strip_chars()), 1),
-    "LTRIM": Function(_TEXT, "text", _one(lambda x: x.str.strip_chars_start()), 1),
-    "RTRIM": Function(_TEXT, "text", _one(lambda x: x.str.strip_chars_end()), 1),
-    "LENGTH": Function(_TEXT, "number", _one(lambda x: x.str.len_chars().cast(pl.Int64)), 1),
-    "CHAR_LENGTH": Function(_TEXT, "number", _one(lambda x: x.str.len_chars().cast(pl.Int64)), 1),
-    "STARTS_WITH": Function(_TEXT, "truth", _two(lambda x, y: x.str.starts_with(y)), 2),
-    "ENDS_WITH": Function(_TEXT, "truth", _two(lambda x, y: x.str.ends_with(y)), 2),
-    "CONTAINS": Function(_TEXT, "truth", _two(lambda x, y: x.str.contains(y, literal=True)), 2),
-    "STRPOS": Function(
+FUNCTIONS: Mapping[str, SqlFunction] = {
+    "ABS": SqlFunction(_NUMBER, "number", _one(pl.Expr.abs), 1),
+    "SIGN": SqlFunction(_NUMBER, "number", _one(pl.Expr.sign), 1),
+    "FLOOR": SqlFunction(_NUMBER, "number", _one(pl.Expr.floor), 1),
+    "CEIL": SqlFunction(_NUMBER, "number", _one(pl.Expr.ceil), 1),
+    "CEILING": SqlFunction(_NUMBER, "number", _one(pl.Expr.ceil), 1),
+    "ROUND": SqlFunction(_NUMBER, "number", _round, 1, 2),
+    "SQRT": SqlFunction(_NUMBER, "number", _one(pl.Expr.sqrt), 1),
+    "EXP": SqlFunction(_NUMBER, "number", _one(pl.Expr.exp), 1),
+    "LN": SqlFunction(_NUMBER, "number", _one(pl.Expr.log), 1),
+    "LOG": SqlFunction(_NUMBER, "number", _log, 1, 2),
+    "LOG2": SqlFunction(_NUMBER, "number", _one(lambda x: x.log(2)), 1),
+    "LOG10": SqlFunction(_NUMBER, "number", _one(pl.Expr.log10), 1),
+    "POW": SqlFunction(_NUMBER, "number", _two(lambda x, y: x.cast(pl.Float64).pow(y)), 2),
+    "POWER": SqlFunction(_NUMBER, "number", _two(lambda x, y: x.cast(pl.Float64).pow(y)), 2),
+    "MOD": SqlFunction(_NUMBER, "number", _two(pl.Expr.mod), 2),
+    "GREATEST": SqlFunction(_NUMBER, "number", lambda values, _: pl.max_horizontal(values), 1, _MANY),
+    "LEAST": SqlFunction(_NUMBER, "number", lambda values, _: pl.min_horizontal(values), 1, _MANY),
+    "ISNAN": SqlFunction(_NUMBER, "truth", _one(lambda x: x.cast(pl.Float64).is_nan().fill_null(value=False)), 1),
+    "MIN": SqlFunction(_NUMBER, "number", _over_runs(pl.Expr.min), 1),
+    "MAX": SqlFunction(_NUMBER, "number", _over_runs(pl.Expr.max), 1),
+    "AVG": SqlFunction(_NUMBER, "number", _over_runs(pl.Expr.mean), 1),
+    "MEDIAN": SqlFunction(_NUMBER, "number", _over_runs(pl.Expr.median), 1),
+    "COALESCE": SqlFunction((), None, lambda values, _: pl.coalesce(values), 1, _MANY),
+    "IFNULL": SqlFunction((), None, lambda values, _: pl.coalesce(values), 2),
+    "NULLIF": SqlFunction((), None, _two(lambda x, y: pl.when(x.ne_missing(y)).then(x)), 2),
+    "LOWER": SqlFunction(_TEXT, "text", _one(lambda x: x.str.to_lowercase()), 1),
+    "UPPER": SqlFunction(_TEXT, "text", _one(lambda x: x.str.to_uppercase()), 1),
+    "TRIM": SqlFunction(_TEXT, "text", _one(lambda x: x.str.strip_chars()), 1),
+    "LTRIM": SqlFunction(_TEXT, "text", _one(lambda x: x.str.strip_chars_start()), 1),
+    "RTRIM": SqlFunction(_TEXT, "text", _one(lambda x: x.str.strip_chars_end()), 1),
+    "LENGTH": SqlFunction(_TEXT, "number", _one(lambda x: x.str.len_chars().cast(pl.Int64)), 1),
+    "CHAR_LENGTH": SqlFunction(_TEXT, "number", _one(lambda x: x.str.len_chars().cast(pl.Int64)), 1),
+    "STARTS_WITH": SqlFunction(_TEXT, "truth", _two(lambda x, y: x.str.starts_with(y)), 2),
+    "ENDS_WITH": SqlFunction(_TEXT, "truth", _two(lambda x, y: x.str.ends_with(y)), 2),
+    "CONTAINS": SqlFunction(_TEXT, "truth", _two(lambda x, y: x.str.contains(y, literal=True)), 2),
+    "STRPOS": SqlFunction(
         _TEXT, "number", _two(lambda x, y: x.str.find(y, literal=True).cast(pl.Int64).fill_null(-1) + 1), 2
     ),
-    "LEFT": Function(("text", "number"), "text", _two(lambda x, n: x.str.head(n)), 2),
-    "RIGHT": Function(("text", "number"), "text", _two(lambda x, n: x.str.tail(n)), 2),
-    "SUBSTR": Function(("text", "number"), "text", _part, 2, 3),
-    "SUBSTRING": Function(("text", "number"), "text", _part, 2, 3),
+    "LEFT": SqlFunction(("text", "number"), "text", _two(lambda x, n: x.str.head(n)), 2),
+    "RIGHT": SqlFunction(("text", "number"), "text", _two(lambda x, n: x.str.tail(n)), 2),
+    "SUBSTR": SqlFunction(("text", "number"), "text", _part, 2, 3),
+    "SUBSTRING": SqlFunction(("text", "number"), "text", _part, 2, 3),
 }
