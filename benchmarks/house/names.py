@@ -14,7 +14,9 @@ _PAST = "found said told asked known left spoken heard wanted meant given taken 
 PRONOUN_LIKE = frozenset(f"{_PRONOUNS} {_PAST}".split())
 """A variable is the noun of its value; these say of a value only that something was done to it, or that it is there."""
 
-_NOUNS_IN_ING = frozenset({"packing", "string", "setting", "testing"})
+_NOUNS_IN_ING = frozenset(
+    {"packing", "string", "setting", "testing", "accounting", "ranking", "resampling", "smoothing"}
+)
 """Words in -ing that name a thing: `packing`, which runs lie in which slots; `testing`, what others' tests import."""
 _NOUNS_IN_ED = frozenset({"seed", "speed", "sacred"})
 _IRREGULAR = "begun built chosen drawn found given gone heard held kept known left lent made meant said seen sent shown"

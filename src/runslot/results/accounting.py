@@ -21,15 +21,17 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import polars as pl
 
 from runslot.errors import InvalidInput, nearest
 from runslot.experiment.states import ENDED, STATES
-from runslot.results.results import FINAL, Results
-from runslot.results.summary import Mode
+from runslot.results.summary import FINAL, Mode
 from runslot.results.text.labels import label_of, texts_of
+
+if TYPE_CHECKING:
+    from runslot.results.results import Results
 
 Diverged = Literal["nan", "worst", "drop"]
 """What a run that diverged does to its group: no value, the worst score of all that count, or nothing."""
@@ -149,8 +151,8 @@ class Accounting:
         keys = [pl.col(name).alias(f"{_GROUP} {name}") for name in self.scales]  # which may be named like ours
         both = scored.select("run", "score", *keys).join(standing, on="run", how="left", maintain_order="left")
         counts, score = pl.col("standing") == COUNTED, pl.col("score")
-        known = score.filter(counts & score.is_finite())
-        worst = known.min() if mode == "max" else known.max()
+        numbers = score.filter(counts & score.is_finite())
+        worst = numbers.min() if mode == "max" else numbers.max()
         if self.scales:
             worst = worst.over([f"{_GROUP} {name}" for name in self.scales])
         worst = worst.fill_null(math.nan)

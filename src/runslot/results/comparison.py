@@ -109,9 +109,11 @@ def compare(
     rivals = _rivals(table, [names[task] for task in accounting.scales if task in names])
     rivals = rivals.filter(pl.col("final_mean").is_finite() & pl.col("final_std").is_finite() & (pl.col("n") > 1))
     gain = _optimism(rivals, way or "max") if name else None
-    chosen = _how_chosen(name, metric, mode, way)
+    metric_words = _how_chosen(name, metric, mode, way)
     keys = tuple(names.values())
-    return Comparison(results, name, way or "max", chosen, keys, table, accounting, spread, level, gain, rivals.height)
+    return Comparison(
+        results, name, way or "max", metric_words, keys, table, accounting, spread, level, gain, rivals.height
+    )
 
 
 def _how_chosen(name: str | None, metric: str | None, mode: Mode | None, way: Mode | None) -> str:
@@ -162,8 +164,8 @@ def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: flo
 
 def _names(keys: Sequence[str]) -> dict[str, str]:
     """Return the column of each key; one that is the name of a column here is `variant.KEY`, as among runs."""
-    taken = {"group", "n", "runs", DIVERGED, *STATES, *(f"{part}_{word}" for part in _PARTS for word in _WORDS)}
-    return {key: f"variant.{key}" if key in taken else key for key in keys}
+    reserved = {"group", "n", "runs", DIVERGED, *STATES, *(f"{part}_{word}" for part in _PARTS for word in _WORDS)}
+    return {key: f"variant.{key}" if key in reserved else key for key in keys}
 
 
 def _rivals(table: pl.DataFrame, tasks: Sequence[str]) -> pl.DataFrame:

@@ -18,6 +18,7 @@ from typing import Any
 import polars as pl
 
 from runslot.errors import InvalidInput, nearest
+from runslot.results.accounting import Rule, account
 from runslot.results.problems import Problem, Unread
 from runslot.results.read import store
 from runslot.results.read.description import collection_of
@@ -25,12 +26,10 @@ from runslot.results.read.directories import RunFiles
 from runslot.results.read.parameters import Value
 from runslot.results.read.steps import step_column
 from runslot.results.read.store import RunEntry
-from runslot.results.summary import Mode, is_goal, mode_of
+from runslot.results.summary import BEST, FINAL, Mode, is_goal, mode_of
 from runslot.results.where import condition as read_condition
 
 TIME = pl.Datetime("us", "UTC")
-FINAL, BEST = "final/", "best/"
-"""Prefixes of the columns of `Results.runs` that hold a metric's last number and its highest or lowest one."""
 
 _ColumnType = type[pl.DataType] | pl.DataType
 _COLUMNS_BEFORE: dict[str, _ColumnType] = {
@@ -101,7 +100,7 @@ class Results:
     ) -> Results:
         """Make the frames from what a reader knows."""
         base = os.path.commonpath(roots)
-        named = {_relative(entry.found.path, base): entry for entry in entries}
+        named = {_relative(entry.files.path, base): entry for entry in entries}
         parameters = _parameters(entries)
         metrics = tuple(dict.fromkeys(metric for entry in entries for metric in entry.summary))
         columns = _description_columns(named, base)
@@ -120,7 +119,7 @@ class Results:
 
     def files(self) -> list[RunFiles]:
         """Return of each run, in the order of `runs`, what it was recognised as and which files are its logs."""
-        return [self._entries[name].found for name in self.runs["run"]]
+        return [self._entries[name].files for name in self.runs["run"]]
 
     @cached_property
     def progress(self) -> pl.DataFrame:
@@ -136,8 +135,8 @@ class Results:
 
     def long(self, *metrics: str) -> pl.DataFrame:
         """Return the rows as `run`, `row`, `metric`, `value`, without gaps; of all metrics or of those named."""
-        wanted = [self.metric(name) for name in metrics] or list(self.metrics)
-        table = self.progress.unpivot(wanted, index=["run", "row"], variable_name="metric", value_name="value")
+        names = [self.metric(name) for name in metrics] or list(self.metrics)
+        table = self.progress.unpivot(names, index=["run", "row"], variable_name="metric", value_name="value")
         return table.filter(pl.col("value").is_not_null() & pl.col("value").is_not_nan())
 
     def metric(self, name: str) -> str:
@@ -149,8 +148,8 @@ class Results:
             return alike[0]
         if name in self.text_metrics:
             raise InvalidInput(f"{name!r} holds text, not numbers, and cannot be compared; progress has its rows")
-        known = ", ".join(difflib.get_close_matches(name, self.metrics, n=8, cutoff=0.0)) or "none"
-        raise InvalidInput(f"no run has a metric {name!r}{nearest(name, self.metrics)}; metrics are: {known}")
+        names = ", ".join(difflib.get_close_matches(name, self.metrics, n=8, cutoff=0.0)) or "none"
+        raise InvalidInput(f"no run has a metric {name!r}{nearest(name, self.metrics)}; metrics are: {names}")
 
     @cached_property
     def text_metrics(self) -> tuple[str, ...]:
@@ -199,12 +198,12 @@ class Results:
             equal: list[list[str]] = []
             for run in runs if len(runs) > 1 else []:
                 mine = self._rows_of(run)
-                same = next((some for some in equal if mine.equals(self._rows_of(some[0]))), None)
+                same = next((group for group in equal if mine.equals(self._rows_of(group[0]))), None)
                 if same is None:
                     equal.append([run])
                 else:
                     same.append(run)
-            groups += [tuple(some) for some in equal if len(some) > 1]
+            groups += [tuple(group) for group in equal if len(group) > 1]
         return tuple(groups)
 
     def _rows_of(self, run: str) -> pl.DataFrame:
@@ -223,8 +222,8 @@ class Results:
         understood.
         """
         expressions = [self._condition(c) for c in conditions if not isinstance(c, Mapping)]
-        for wanted in [*(c for c in conditions if isinstance(c, Mapping)), equal]:
-            expressions += [self._equal(column, value) for column, value in wanted.items()]
+        for values in [*(c for c in conditions if isinstance(c, Mapping)), equal]:
+            expressions += [self._equal(column, value) for column, value in values.items()]
         try:
             return self._with(self.runs.filter(*expressions) if expressions else self.runs)
         except pl.exceptions.PolarsError as error:
@@ -314,8 +313,8 @@ class Results:
         numbers = self.progress.select("run", score=metric).filter(
             pl.col("score").is_not_null() & pl.col("score").is_not_nan()
         )
-        wanted = pl.col("score").tail(int(last[1])) if last else pl.col("score")
-        means = numbers.group_by("run").agg(wanted.mean())
+        numbers_judged = pl.col("score").tail(int(last[1])) if last else pl.col("score")
+        means = numbers.group_by("run").agg(numbers_judged.mean())
         return self.runs.join(means, on="run", how="left", maintain_order="left")
 
     def _areas(self, metric: str, x: str | None) -> pl.DataFrame:
@@ -336,9 +335,9 @@ class Results:
         from runslot.results.statistics.curves import common_range
 
         state, final = pl.col("state"), pl.col(FINAL + metric)
-        some = self.runs.filter(final.is_finite())
-        finished = some.filter(state.is_null() | (state == "succeeded"))
-        names = (finished if finished.height else some)["run"]
+        numeric = self.runs.filter(final.is_finite())
+        finished = numeric.filter(state.is_null() | (state == "succeeded"))
+        names = (finished if finished.height else numeric)["run"]
         return common_range(self.progress.filter(pl.col("run").is_in(names.implode())), x, metric)
 
     def _extremes(self, metric: str, mode: Mode) -> pl.Series:
@@ -363,8 +362,6 @@ class Results:
         ended in nan or ±inf, is never best. A run picked for its score is better than its variant is: to choose a
         variant use `compare`. Raises `InvalidInput` for an unknown metric, column or `by`.
         """
-        from runslot.results.accounting import Rule, account  # which knows this module
-
         mode = mode or mode_of(metric) or "max"
         for key in per:
             self._check_column(key)
@@ -385,25 +382,29 @@ def _relative(path: str, base: str) -> str:
 def _description_columns(named: Mapping[str, RunEntry], base: str) -> dict[str, pl.Series]:
     rows = []
     for name, entry in named.items():
-        known = entry.description.now()
-        seconds = None if known.started is None or known.ended is None else known.ended - known.started
+        description = entry.description.now()
+        seconds = (
+            None
+            if description.started is None or description.ended is None
+            else description.ended - description.started
+        )
         values: dict[str, Any] = {
             "run": name,
-            "experiment": _relative(known.experiment or base, base),
-            "variant": known.variant or None,
-            "seed": known.seed,
-            "state": known.state,
+            "experiment": _relative(description.experiment or base, base),
+            "variant": description.variant or None,
+            "seed": description.seed,
+            "state": description.state,
             "rows": entry.rows,
-            "started": None if known.started is None else round(known.started * 1e6),
-            "ended": None if known.ended is None else round(known.ended * 1e6),
+            "started": None if description.started is None else round(description.started * 1e6),
+            "ended": None if description.ended is None else round(description.ended * 1e6),
             "seconds": seconds,
-            "host": known.host,
-            "slot": known.slot,
-            "attempt": known.attempt,
-            "peak_memory": known.peak_memory,
-            "kind": entry.found.kind,
-            "id": known.id,
-            "path": entry.found.directory,
+            "host": description.host,
+            "slot": description.slot,
+            "attempt": description.attempt,
+            "peak_memory": description.peak_memory,
+            "kind": entry.files.kind,
+            "id": description.id,
+            "path": entry.files.directory,
         }
         rows.append(values)
     columns: dict[str, pl.Series] = {}

@@ -13,6 +13,9 @@ from runslot.results.read.steps import step_column
 
 Mode = Literal["max", "min"]
 
+FINAL, BEST = "final/", "best/"
+"""Prefixes of the columns of `Results.runs` that hold a metric's last number and its highest or lowest one."""
+
 _WORD = re.compile(r"[A-Z]?[a-z]+\d*|[A-Z]+\d*(?![a-z])")
 _HIGHER = re.compile(
     r"acc|accuracy|returns?|rewards?|rew|eprewmean|r|scores?|success|successes|auc|auroc|ap|map|f1|iou|precision|recall"

@@ -107,14 +107,14 @@ def _is_row(cells: Sequence[str]) -> bool:
 def columns_of(cells: Sequence[str]) -> tuple[str, ...]:
     """Return the names of a header's cells, each once."""
     columns: list[str] = []
-    taken = set(RESERVED)
+    used_names = set(RESERVED)
     for cell in cells:
         plain = cell.strip() or "unnamed"
         name, number = plain, 1
-        while name in taken:
+        while name in used_names:
             number += 1
             name = f"{plain}_{number}"
-        taken.add(name)
+        used_names.add(name)
         columns.append(name)
     return tuple(columns)
 

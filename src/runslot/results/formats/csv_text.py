@@ -72,25 +72,25 @@ def read_new(path: str, cursor: Cursor | None) -> Text | None:
     """
     with io.FileIO(open_regular(path)) as file:
         restarted = cursor is not None and not continues(file, cursor)
-        known = None if restarted else cursor
-        file.seek(known.offset if known else 0)
+        previous = None if restarted else cursor
+        file.seek(previous.offset if previous else 0)
         data = file.readall()
     end = data.rfind(b"\n") + 1
-    header = None if known else find_header(data, end)
-    if known is None and header is None:
+    header = None if previous else find_header(data, end)
+    if previous is None and header is None:
         return None
     start = header.end if header else 0
-    head = bytes.fromhex(known.head) if known else data[:start]
-    separator = known.separator if known else header.separator if header else ","
+    head = bytes.fromhex(previous.head) if previous else data[:start]
+    separator = previous.separator if previous else header.separator if header else ","
     rows = data.count(b"\n", start, end)
-    tail = data[max(end - _TAIL, 0) : end].hex() if known is None or end else known.tail
+    tail = data[max(end - _TAIL, 0) : end].hex() if previous is None or end else previous.tail
     after = Cursor(
-        offset=(known.offset if known else 0) + end,
+        offset=(previous.offset if previous else 0) + end,
         start=len(head),
         head=head.hex(),
         tail=tail,
-        lines=(known.lines if known else head.count(b"\n")) + rows,
-        columns=known.columns if known else None,
+        lines=(previous.lines if previous else head.count(b"\n")) + rows,
+        columns=previous.columns if previous else None,
         separator=separator,
     )
     columns = after.columns or columns_of(cells_of(_last_line(head), separator))
@@ -197,8 +197,10 @@ def _settled(frame: pl.DataFrame) -> pl.DataFrame | None:
     """Return the frame with columns that hold only True and False as 1 and 0; None where text and numbers are mixed."""
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
     logical = [name for name in texts if frame[name].drop_nulls().is_in(["True", "False"]).all()]
-    others = frame.select(pl.col(list(set(texts) - set(logical))).cast(pl.Float64, strict=False).is_not_null().any())
-    if any(others.row(0) if others.width else ()):
+    has_number = frame.select(
+        pl.col(list(set(texts) - set(logical))).cast(pl.Float64, strict=False).is_not_null().any()
+    )
+    if any(has_number.row(0) if has_number.width else ()):
         return None
     if any(frame[name].str.contains(f"^{DECIMAL_COMMA}$").any() for name in texts):
         return None

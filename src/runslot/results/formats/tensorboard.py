@@ -141,8 +141,8 @@ class _Log:
         else:
             for tag, step in goes_back.items():
                 self._purge(_EventFile(part.file), step, {tag})
-        what = "was run again" if is_again else "was resumed"
-        reason = f"the run {what} from step {begin:g} on; what older event files hold from there on is left out"
+        event = "was run again" if is_again else "was resumed"
+        reason = f"the run {event} from step {begin:g} on; what older event files hold from there on is left out"
         unread.append(Unread(part.file, reason))
 
 

@@ -43,9 +43,9 @@ def read_history(path: str) -> list[dict[str, float]]:
 def _records(data: bytes) -> Iterator[bytes]:
     position, parts = _HEADER_BYTES, b""
     while position + _RECORD_HEAD.size <= len(data):
-        left = _BLOCK_BYTES - position % _BLOCK_BYTES
-        if left < _RECORD_HEAD.size:  # too little for a head: padding
-            position += left
+        room = _BLOCK_BYTES - position % _BLOCK_BYTES
+        if room < _RECORD_HEAD.size:  # too little for a head: padding
+            position += room
             continue
         _, length, kind = _RECORD_HEAD.unpack_from(data, position)
         position += _RECORD_HEAD.size

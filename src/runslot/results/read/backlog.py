@@ -27,14 +27,14 @@ class Backlog:
 
     def count(self, lists: Mapping[str, Stamp], present: Collection[str]) -> dict[tuple[str, str], int]:
         """Return, by experiment directory and name of the variant, how many runs are not among the ids `present`."""
-        self._known = {path: known for path, known in self._known.items() if path in lists}
+        self._known = {path: names for path, names in self._known.items() if path in lists}
         self._newer = {path: problem for path, problem in self._newer.items() if path in lists}
         counts: Counter[tuple[str, str]] = Counter()
         for path, stamp in lists.items():
-            known = self._known.get(path)
-            if known is None or known[0] != stamp:
-                known = self._known[path] = (stamp, self._variants(path))
-            counts.update((path, known[1][run]) for run in known[1].keys() - present)
+            names = self._known.get(path)
+            if names is None or names[0] != stamp:
+                names = self._known[path] = (stamp, self._variants(path))
+            counts.update((path, names[1][run]) for run in names[1].keys() - present)
         return counts
 
     def problems(self) -> list[Problem]:

@@ -55,41 +55,41 @@ class Description:
 
 
 def describe(
-    found: RunFiles, problems: list[Problem], experiments: dict[Path, str | None], places: RunPaths
+    files: RunFiles, problems: list[Problem], experiments: dict[Path, str | None], places: RunPaths
 ) -> Description:
     """Read what `found` says of itself; a broken file is named in `problems` and its part left out.
 
     `experiments` remembers, for the calls of one reading, to which experiment the runs of a directory belong.
     """
-    if found.kind != "runslot":
-        return _of_others(found, problems, experiments, places)
-    return _of_runslot(found, problems, places)
+    if files.kind != "runslot":
+        return _of_others(files, problems, experiments, places)
+    return _of_runslot(files, problems, places)
 
 
-def _of_runslot(found: RunFiles, problems: list[Problem], places: RunPaths) -> Description:
-    directory = RunDir(found.path)
+def _of_runslot(files: RunFiles, problems: list[Problem], places: RunPaths) -> Description:
+    directory = RunDir(files.path)
     run = _UNREAD
     configuration: Mapping[str, Value] = {}
     home = "."
     try:
         file = RunFile.from_json(read_object(directory.run_file) or {})
         run, home = file.run, file.home
-        if file.affinity_code is not None and PARAMS in found.stamps:
-            configuration = _configuration(directory, places.names_of(found), problems)
+        if file.affinity_code is not None and PARAMS in files.stamps:
+            configuration = _configuration(directory, places.names_of(files), problems)
     except (RunslotError, TypeError, OSError) as error:
         problems.append(Problem(str(directory.run_file), str(error)))
-    known = Description(
+    description = Description(
         id=run.id or None,
         variant=run.name,
         parameters={**configuration, **flatten(run.variant, leave_out=BOOKKEEPING)},
         seed=run.seed if run.seed is not None else run.variant.get("seed", run.run_ID),
-        experiment=collection_of(os.path.normpath(Path(found.path, home))),
+        experiment=collection_of(os.path.normpath(Path(files.path, home))),
     )
     try:
-        return dataclasses.replace(known, **_progress_of(directory))
+        return dataclasses.replace(description, **_progress_of(directory))
     except (RunslotError, TypeError, OSError) as error:
-        problems.append(Problem(found.path, str(error)))
-        return dataclasses.replace(known, state="lost")
+        problems.append(Problem(files.path, str(error)))
+        return dataclasses.replace(description, state="lost")
 
 
 _UNREAD = Run("", "", {}, "")
@@ -151,25 +151,25 @@ def collection_of(experiment: str) -> str:
 
 
 def _of_others(
-    found: RunFiles, problems: list[Problem], experiments: dict[Path, str | None], places: RunPaths
+    files: RunFiles, problems: list[Problem], experiments: dict[Path, str | None], places: RunPaths
 ) -> Description:
-    path = Path(found.path)
-    settings = read_settings(found, problems)
-    names = places.names_of(found)
+    path = Path(files.path)
+    settings = read_settings(files, problems)
+    names = places.names_of(files)
     parameters, seed = parameters_of(settings, names)
-    extras = sacred_run(found, problems) if found.kind == "sacred" else {}
+    extras = sacred_run(files, problems) if files.kind == "sacred" else {}
     parameters |= extras.pop("parameters", {})
-    if found.logs and is_monitor(found.logs[0]) and not parameters.keys() & {"env", "env_id"}:
-        parameters |= monitor_task(found.file(found.logs[0]))
-    is_whole = found.kind in _RECORDED or any(name.endswith(_WHOLE) for name in found.settings)
-    is_recorded = bool(found.settings) and (is_whole or (seed is not None and bool(parameters)))
-    place = places.of(found, is_recorded)
-    if places.template is not None and places.fields_of(found) is None:
-        problems.append(Problem(found.path, f"does not fit --path {places.template.text!r}; its whole path counts"))
+    if files.logs and is_monitor(files.logs[0]) and not parameters.keys() & {"env", "env_id"}:
+        parameters |= monitor_task(files.file(files.logs[0]))
+    is_whole = files.kind in _RECORDED or any(name.endswith(_WHOLE) for name in files.settings)
+    is_recorded = bool(files.settings) and (is_whole or (seed is not None and bool(parameters)))
+    place = places.of(files, is_recorded)
+    if places.template is not None and places.fields_of(files) is None:
+        problems.append(Problem(files.path, f"does not fit --path {places.template.text!r}; its whole path counts"))
     if place.seed is not None and seed is not None and str(place.seed) != str(seed) and not place.parameters:
         place = place._replace(variant="/".join(names))  # two seeds that disagree: the path stays a difference
     seed = place.seed if seed is None or (places.template and place.seed is not None) else seed
-    leave_out = {"name"} if found.kind in {"rlpyt", "yolo"} else set()
+    leave_out = {"name"} if files.kind in {"rlpyt", "yolo"} else set()
     return Description(
         variant=place.variant,
         parameters={key: value for key, value in parameters.items() if key not in leave_out} | place.parameters,

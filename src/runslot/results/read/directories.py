@@ -182,12 +182,12 @@ class Survey:
 
     def _without_copies(self, runs: list[RunFiles]) -> list[RunFiles]:
         """Return the runs of one Hydra job without those that another logger of the same job wrote a second time."""
-        others = [run for run in runs if run.kind != "tensorboard" and run.logs]
-        if not others:
+        originals = [run for run in runs if run.kind != "tensorboard" and run.logs]
+        if not originals:
             return runs
         for run in runs:
             if run.kind == "tensorboard":
-                reason = f"the job is read from {os.path.relpath(others[0].file(others[0].logs[0]), run.path)}"
+                reason = f"the job is read from {os.path.relpath(originals[0].file(originals[0].logs[0]), run.path)}"
                 self.unread.append(Unread(run.file(run.logs[0]), reason, len(run.logs)))
         return [run for run in runs if run.kind != "tensorboard"]
 
@@ -244,8 +244,8 @@ def roots_of(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     roots: list[str] = []
     for path in paths:
         if not Path(path).is_dir():
-            what = "is not a directory" if Path(path).exists() else "does not exist"
-            raise NotFound(f"{path} {what}; name an experiment, a collection, a run, or a directory that holds some")
+            fault = "is not a directory" if Path(path).exists() else "does not exist"
+            raise NotFound(f"{path} {fault}; name an experiment, a collection, a run, or a directory that holds some")
         root = os.path.realpath(path)
         if root not in roots:
             roots.append(root)
@@ -276,15 +276,15 @@ def _settings_elsewhere(path: str, directories: Sequence[str], above: _Above) ->
 
 def _calls(path: str) -> dict[str, Stamp]:
     """Return the experiments that a collection records, whose runs lie beside it."""
-    found = {}
+    lists = {}
     with contextlib.suppress(OSError), os.scandir(path) as calls:
         for call in calls:
             if call.is_dir(follow_symlinks=False):
                 with os.scandir(call.path) as entries:
                     files, _ = _split(entries)
                 if _EXPERIMENT_FILE in files and _RUNS_FILE in files:
-                    found[call.path] = _stamp(files[_RUNS_FILE])
-    return found
+                    lists[call.path] = _stamp(files[_RUNS_FILE])
+    return lists
 
 
 def _split(entries: Iterator[os.DirEntry[str]]) -> tuple[dict[str, os.DirEntry[str]], list[str]]:

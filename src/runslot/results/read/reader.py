@@ -54,7 +54,7 @@ def load(
     reader = Reader(paths, cache=cache, path=path, log=log)
     results = reader.read()
     if not results.runs.height and not results.waiting:
-        raise NotFound(_nothing_found(", ".join(str(each) for each in _several(paths)), results.unread))
+        raise NotFound(_nothing_found(", ".join(str(path_given) for path_given in _several(paths)), results.unread))
     reader.check_template(results)
     return results
 
@@ -62,7 +62,7 @@ def load(
 def _nothing_found(names: str, unread: Sequence[Unread]) -> str:
     if unread:
         more = f"; and {len(unread) - _NAMES_SHOWN} more" if len(unread) > _NAMES_SHOWN else ""
-        return f"no run lies below {names}; not read: {'; '.join(str(each) for each in unread[:_NAMES_SHOWN])}{more}"
+        return f"no run lies below {names}; not read: {'; '.join(str(file) for file in unread[:_NAMES_SHOWN])}{more}"
     return (
         f"no run lies below {names}; a run is a directory with run.json, progress.csv or another program's log "
         "(docs: results, what is read), or name logs with --log 'GLOB'"
@@ -103,7 +103,7 @@ class Reader:
         experiments: dict[Path, str | None] = {}
         for run in survey.runs:
             entry = before.get(run.path)
-            if entry is None or entry.found != run:
+            if entry is None or entry.files != run:
                 entry, written = _described(run, entry, experiments, self._places)
                 changed.append(entry)
                 logs |= {run.file(log): (entry, log) for log in written}
@@ -119,7 +119,7 @@ class Reader:
             if self._directory is not None:
                 problems += store.save(self._directory, self._state)
         problems += [problem for entry in entries.values() for problem in entry.problems]
-        unread = survey.unread + [each for entry in entries.values() for each in entry.unread]
+        unread = survey.unread + [file for entry in entries.values() for file in entry.unread]
         ids = {entry.description.id for entry in entries.values() if entry.description.id}
         waiting = self._waiting.count(survey.lists, ids)
         problems += self._waiting.problems()
@@ -129,7 +129,7 @@ class Reader:
     def check_template(self, results: Results) -> None:
         """Raise `InvalidInput` where the template of paths fits none of the runs of other programs."""
         template = self._places.template
-        runs = [entry.found for entry in self._state.entries.values() if entry.found.kind != "runslot"]
+        runs = [entry.files for entry in self._state.entries.values() if entry.files.kind != "runslot"]
         if template is None or not runs or any(self._places.fields_of(run) for run in runs):
             return
         example = os.path.relpath(runs[0].path, results.base)
@@ -163,7 +163,7 @@ class Reader:
                 entry.cursors[log] = dataclasses.replace(entry.cursors[log], columns=columns)
 
     def _read_json_lines(self, entry: RunEntry, log: str) -> None:
-        path = entry.found.file(log)
+        path = entry.files.file(log)
         problems: list[Problem] = []
         try:
             lines = json_lines.read_new(path, entry.cursors.get(log), problems)
@@ -179,7 +179,7 @@ class Reader:
 
     def _read_whole(self, entry: RunEntry) -> None:
         """Read logs that are no rows, from the beginning: event files, Sacred's metrics."""
-        run = entry.found
+        run = entry.files
         entry.pieces.clear()
         entry.unread.clear()
         if format_of(run.logs[0]) == "sacred":
@@ -199,13 +199,13 @@ class Reader:
         for entry in entries:
             entry.void, entry.counter = [], ""
             entry.unread = [unread for unread in entry.unread if not unread.reason.endswith(_OVERTAKEN)]
-        for some in _portions(entries):
+        for portion in _portions(entries):
             frames = {
                 number: frame.with_columns(pl.lit(number, pl.UInt32).alias(key))
-                for number, entry in some
+                for number, entry in portion
                 if (frame := store.logged_rows(entry, self._state.segments)) is not None
             }
-            for number, entry in some:
+            for number, entry in portion:
                 if not _goes_back(entry, self._state.segments, backs):
                     continue
                 if _leave_out_void(entry, frames[number]):
@@ -214,7 +214,7 @@ class Reader:
                     frames[number] = rows.with_columns(pl.lit(number, pl.UInt32).alias(key))
                 entry.counter = steps.rising_column(_counters(frames[number]))
             summaries = summarise(stack(list(frames.values())), key) if frames else {}
-            for number, entry in some:
+            for number, entry in portion:
                 entry.summary = summaries.get(number, {})
 
 
@@ -258,13 +258,13 @@ def _leave_out_void(entry: RunEntry, rows: pl.DataFrame) -> bool:
     step = steps.step_column(numbers)
     if step is None or entry.has_several_clocks:
         return False
-    others = [rows[name].to_list() for name in steps.counters(numbers) if name != step]
+    clocks = [rows[name].to_list() for name in steps.counters(numbers) if name != step]
     texts = [name for name, kind in rows.schema.items() if kind == pl.String]
     keys = [rows[name].to_list() for name in (*texts, *steps.parts(numbers))]
     column = rows[step].to_list()
-    again = [i for i in steps.repeats(column, others, keys) if _replaces(rows, i)]
-    entry.void = steps.void_rows(column, others, keys, again)
-    log = entry.found.file(entry.found.logs[0])
+    again = [i for i in steps.repeats(column, clocks, keys) if _replaces(rows, i)]
+    entry.void = steps.void_rows(column, clocks, keys, again)
+    log = entry.files.file(entry.files.logs[0])
     for start, stop in entry.void:
         those = f"row {stop} is" if stop == start + 1 else f"rows {start + 1} to {stop} are"
         entry.unread.append(Unread(log, f"{those} void, {step} {_OVERTAKEN}"))
@@ -306,16 +306,16 @@ def _described(
     """
     problems: list[Problem] = []
     entry = RunEntry(run, describe(run, problems, experiments, places), problems)
-    known = before if before is not None and before.found.logs == run.logs else None
-    if known is None:
+    previous = before if before is not None and before.files.logs == run.logs else None
+    if previous is None:
         return entry, list(run.logs)
-    kept = [log for log in run.logs if known.found.stamps[log][0] == run.stamps[log][0]]
-    entry.cursors = {log: known.cursors[log] for log in kept if log in known.cursors}
-    entry.pieces = {log: list(pieces) for log, pieces in known.pieces.items() if log in (*kept, EVENTS)}
-    entry.unread = list(known.unread)
-    paths = {run.file(log) for log in kept}
-    entry.problems += [problem for problem in known.problems if problem.path in paths]
-    return entry, [log for log in run.logs if known.found.stamps[log] != run.stamps[log]]
+    unchanged = [log for log in run.logs if previous.files.stamps[log][0] == run.stamps[log][0]]
+    entry.cursors = {log: previous.cursors[log] for log in unchanged if log in previous.cursors}
+    entry.pieces = {log: list(pieces) for log, pieces in previous.pieces.items() if log in (*unchanged, EVENTS)}
+    entry.unread = list(previous.unread)
+    paths = {run.file(log) for log in unchanged}
+    entry.problems += [problem for problem in previous.problems if problem.path in paths]
+    return entry, [log for log in run.logs if previous.files.stamps[log] != run.stamps[log]]
 
 
 def _new_texts(owners: Mapping[str, tuple[RunEntry, str]]) -> Iterator[Text]:
@@ -343,5 +343,5 @@ def _forget(entry: RunEntry, log: str) -> None:
     """Forget what was read of a log that is another one now."""
     entry.pieces.pop(log, None)
     entry.cursors.pop(log, None)
-    path = entry.found.file(log)
+    path = entry.files.file(log)
     entry.problems = [problem for problem in entry.problems if problem.path != path]

@@ -66,7 +66,7 @@ class PathTemplate:
         if "" in parts[2:-1:2]:
             raise InvalidInput(f"--path {text!r} has two fields with nothing between them; nobody can tell them apart")
         pattern = ""
-        seen: set[str] = set()
+        named: set[str] = set()
         for i, part in enumerate(parts):
             if i % 2 == 0:
                 pattern += "[^/]*".join(re.escape(literal) for literal in part.split("*"))
@@ -74,8 +74,8 @@ class PathTemplate:
                 pattern += "[^/]+"
             else:
                 group = f"field{fields.index(part)}"
-                pattern += f"(?P={group})" if part in seen else f"(?P<{group}>[^/]+)"
-                seen.add(part)
+                pattern += f"(?P={group})" if part in named else f"(?P<{group}>[^/]+)"
+                named.add(part)
         return cls(text, tuple(fields), re.compile(f"{pattern}(?:/(?P<rest>.*))?"))
 
     def match(self, path: str) -> tuple[dict[str, Scalar], str] | None:

@@ -73,7 +73,7 @@ def rising_column(columns: Mapping[str, Sequence[float | None]]) -> str | None:
 
 def void_rows(
     steps: Sequence[float | None],
-    others: Sequence[Sequence[float | None]],
+    clocks: Sequence[Sequence[float | None]],
     keys: Sequence[Sequence[object]] = (),
     again: Sequence[int] = (),
 ) -> Ranges:
@@ -88,24 +88,24 @@ def void_rows(
     for key in keys if jumps else ():
         if {i for i in range(1, len(key)) if key[i] != key[i - 1]} == set(jumps):
             return []
-    for other in others:
+    for other in clocks:
         count = _filled(other)
         jumps = [i for i in jumps if not count[i] > count[i - 1]]
     if len(jumps) > max(FEW_JUMPS, len(x) * _JUMPS_A_ROW) or _begins_anew(x, jumps):
         return []
     starts = {*jumps, *again}
-    kept: list[int] = []
+    rows: list[int] = []
     for i, step in enumerate(x):
         if i in starts:
-            while kept and x[kept[-1]] >= step:
-                kept.pop()
-        kept.append(i)
-    return _gaps(kept)
+            while rows and x[rows[-1]] >= step:
+                rows.pop()
+        rows.append(i)
+    return _gaps(rows)
 
 
 def repeats(
     steps: Sequence[float | None],
-    others: Sequence[Sequence[float | None]],
+    clocks: Sequence[Sequence[float | None]],
     keys: Sequence[Sequence[object]] = (),
 ) -> list[int]:
     """Return the rows that have the step of the row before: few of many, as where a run went on from its checkpoint.
@@ -116,7 +116,7 @@ def repeats(
     again = [i for i in range(1, len(steps)) if steps[i] is not None and steps[i] == steps[i - 1]]
     if len(again) > min(FEW_JUMPS, len(steps) * _JUMPS_A_ROW):
         return []
-    columns = (*others, *keys)
+    columns = (*clocks, *keys)
     return [i for i in again if all(column[i] == column[i - 1] for column in columns)]
 
 
@@ -149,10 +149,10 @@ def _begins_anew(x: Sequence[float], jumps: Sequence[int]) -> bool:
     )
 
 
-def _gaps(kept: Sequence[int]) -> Ranges:
+def _gaps(rows: Sequence[int]) -> Ranges:
     gaps: Ranges = []
     expected = 0
-    for i in kept:
+    for i in rows:
         if i > expected:
             gaps.append((expected, i))
         expected = i + 1

@@ -51,7 +51,7 @@ class Piece(NamedTuple):
 class RunEntry:
     """One run: what its files say, and where its rows are."""
 
-    found: RunFiles
+    files: RunFiles
     description: Description
     problems: list[Problem] = field(default_factory=list)
     cursors: dict[str, Cursor] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class RunEntry:
     @property
     def has_several_clocks(self) -> bool:
         """Whether the logs are monitors of several environments, whose times count from the start of each."""
-        return len(self.found.logs) > 1 and is_monitor(self.found.logs[0])
+        return len(self.files.logs) > 1 and is_monitor(self.files.logs[0])
 
 
 @dataclass
@@ -148,11 +148,11 @@ def _in_time(entry: RunEntry, log: str, frames: list[pl.DataFrame]) -> list[pl.D
     if not entry.has_several_clocks:
         return frames
     starts = {name: monitor_start(bytes.fromhex(cursor.head)) for name, cursor in entry.cursors.items()}
-    known = [start for start in starts.values() if start is not None]
+    times = [start for start in starts.values() if start is not None]
     start = starts.get(log)
-    if start is None or start == min(known):
+    if start is None or start == min(times):
         return frames
-    late = start - min(known)
+    late = start - min(times)
     return [frame.with_columns(pl.col("t") + late) if "t" in frame.columns else frame for frame in frames]
 
 
@@ -209,8 +209,8 @@ def load(directory: Path) -> ReaderState | None:
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
         return None  # a copy that is gone, half removed, or of another version: read again
     pieces = (piece for entry in entries.values() for piece in _all_pieces(entry))
-    known = all(p.segment in segments and p.start + p.rows <= segments[p.segment].height for p in pieces)
-    return ReaderState(entries, segments) if known else None
+    is_whole = all(p.segment in segments and p.start + p.rows <= segments[p.segment].height for p in pieces)
+    return ReaderState(entries, segments) if is_whole else None
 
 
 def save(directory: Path, state: ReaderState) -> list[Problem]:
@@ -251,7 +251,7 @@ def _remove_unused(directory: Path, state: ReaderState) -> None:
 def _json(entry: RunEntry) -> dict[str, Any]:
     """Return the entry as `_entry` reads it; records as their attributes, which `dataclasses.asdict` does slowly."""
     return {
-        "found": vars(entry.found),
+        "found": vars(entry.files),
         "description": vars(entry.description),
         "problems": [vars(problem) for problem in entry.problems],
         "cursors": {log: vars(cursor) for log, cursor in entry.cursors.items()},
@@ -269,12 +269,10 @@ def _readable(value: Mapping[str, Any]) -> bool:
 
 
 def _entry(value: Mapping[str, Any]) -> RunEntry:
-    found = value["found"]
-    stamps = {name: (stamp[0], stamp[1], stamp[2]) for name, stamp in found["stamps"].items()}
+    run = value["found"]
+    stamps = {name: (stamp[0], stamp[1], stamp[2]) for name, stamp in run["stamps"].items()}
     return RunEntry(
-        RunFiles(
-            found["path"], found["kind"], tuple(found["logs"]), stamps, tuple(found["settings"]), found["is_file"]
-        ),
+        RunFiles(run["path"], run["kind"], tuple(run["logs"]), stamps, tuple(run["settings"]), run["is_file"]),
         Description(**value["description"]),
         [Problem(**problem) for problem in value["problems"]],
         {log: _cursor(cursor) for log, cursor in value["cursors"].items()},

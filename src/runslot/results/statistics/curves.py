@@ -77,11 +77,11 @@ def _grid(x: pl.Series, points: int) -> pl.Series:
 
 
 def _on_grid(curves: pl.DataFrame, grid: pl.Series, method: Method) -> pl.DataFrame:
-    wanted = curves.select(pl.col("run").unique(maintain_order=True)).join(pl.DataFrame({"x": grid}), how="cross")
-    wanted = wanted.with_columns(y=pl.lit(None, pl.Float64), wanted=pl.lit(value=True))
-    known = curves.with_columns(wanted=pl.lit(value=False))
+    targets = curves.select(pl.col("run").unique(maintain_order=True)).join(pl.DataFrame({"x": grid}), how="cross")
+    targets = targets.with_columns(y=pl.lit(None, pl.Float64), wanted=pl.lit(value=True))
+    points = curves.with_columns(wanted=pl.lit(value=False))
     # Of equal x the known row stands first, so that the wanted one can take its value.
-    mixed = pl.concat([known, wanted], how="vertical").sort("run", "x", "wanted", maintain_order=True)
+    mixed = pl.concat([points, targets], how="vertical").sort("run", "x", "wanted", maintain_order=True)
     y = pl.col("y")
     if method == "interpolate":
         same = (pl.col("x") == pl.col("x").shift()) & (pl.col("run") == pl.col("run").shift())
@@ -178,8 +178,8 @@ def with_interval(
     """
     _check_level(level)
     keys = [*by, "x"]
-    some = aligned.join(centers.select(keys), on=keys, how="semi", nulls_equal=True)
-    groups = some.partition_by(by, maintain_order=True) if by else [some]
+    points = aligned.join(centers.select(keys), on=keys, how="semi", nulls_equal=True)
+    groups = points.partition_by(by, maintain_order=True) if by else [points]
     parts = [
         interval(group, level, repetitions, seed).with_columns([pl.lit(group[key][0]).alias(key) for key in by])
         for group in groups

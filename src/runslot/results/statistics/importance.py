@@ -94,8 +94,8 @@ def variance_shares(
         raise NotInstalled(message) from error
     metric = results.metric(metric)
     accounting = account(results, metric, rule=rule)
-    taken = accounting.scores(results.scores(metric, mode, by, x=x), mode or mode_of(metric) or "max")
-    marked = results.runs.with_columns(taken.alias(_SCORE), accounting.runs["group"].alias(_GROUP))
+    scores = accounting.scores(results.scores(metric, mode, by, x=x), mode or mode_of(metric) or "max")
+    marked = results.runs.with_columns(scores.alias(_SCORE), accounting.runs["group"].alias(_GROUP))
     runs = marked.filter(pl.col(_SCORE).is_finite())
     names = [name for name in results.parameters if runs[name].n_unique() > 1]
     if runs.height < _FEWEST or not names:
@@ -204,9 +204,9 @@ def _levels(np: Any, column: Any) -> tuple[Any, Any]:
 def _dependence(np: Any, forest: Any, rows: Any, at: tuple[int, ...], levels: Sequence[tuple[Any, Any]]) -> Any:
     """Return the mean prediction over `rows` for each combination of the levels of the parameters `at`."""
     combinations = np.array(list(itertools.product(*(levels[i][0] for i in at))))
-    asked = np.tile(rows, (len(combinations), 1))
-    asked[:, list(at)] = np.repeat(combinations, len(rows), axis=0)
-    return forest.predict(asked).reshape(len(combinations), len(rows)).mean(axis=1)
+    inputs = np.tile(rows, (len(combinations), 1))
+    inputs[:, list(at)] = np.repeat(combinations, len(rows), axis=0)
+    return forest.predict(inputs).reshape(len(combinations), len(rows)).mean(axis=1)
 
 
 def _variance(np: Any, means: Any, weights: Any) -> float:
@@ -243,9 +243,9 @@ def _ranges(values: pl.Series) -> list[str]:
         return [texts[value] for value in values]
     place = (values.rank("min") - 1) * _LEVELS // len(values)
     ends = {
-        number: (some.min(), some.max())
+        number: (part.min(), part.max())
         for number in place.unique().drop_nulls()
-        for some in [values.filter(place == number)]
+        for part in [values.filter(place == number)]
     }
     return [
         texts[None] if number is None else f"{texts[ends[number][0]]} to {texts[ends[number][1]]}" for number in place

@@ -76,11 +76,11 @@ def _sorted_each(group: pl.DataFrame, runs: pl.Series, drawn: pl.Series, level: 
     parts = []
     for start in range(0, len(values), portion):
         stretch = values.slice(start, portion)
-        some = group.filter(pl.col("x").is_between(stretch[0], stretch[-1]))
-        each = some.join(table, on="run").group_by("x", "repetition").agg(trimmed("y").alias("y"))
+        points = group.filter(pl.col("x").is_between(stretch[0], stretch[-1]))
+        resampled = points.join(table, on="run").group_by("x", "repetition").agg(trimmed("y").alias("y"))
         y = pl.col("y")
         low, high = y.quantile((1 - level) / 2, "linear"), y.quantile((1 + level) / 2, "linear")
-        parts.append(each.group_by("x").agg(low=low, high=high))
+        parts.append(resampled.group_by("x").agg(low=low, high=high))
     return pl.concat(parts)
 
 
@@ -138,8 +138,8 @@ def _means(np: Any, table: Any, places: Any, ys: Any) -> Any:
 
 
 def _percentiles(np: Any, means: Any, level: float) -> Any:
-    some = np.isnan(means).any()
-    quantile = np.nanquantile if some else np.quantile
+    has_nan = np.isnan(means).any()
+    quantile = np.nanquantile if has_nan else np.quantile
     import warnings
 
     with warnings.catch_warnings():

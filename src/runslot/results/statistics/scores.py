@@ -142,8 +142,9 @@ def _resampled_means(scores: Scores, statistic: str, repetitions: int, seed: int
             .alias(str(place))
             for place, task in enumerate(tasks)
         ]
-        each = pl.concat_list(pl.all())
-        parts.append(pl.DataFrame(means).select(each.list.mean() if statistic == "mean" else each.list.median()))
+        of_tasks = pl.concat_list(pl.all())
+        middle = of_tasks.list.mean() if statistic == "mean" else of_tasks.list.median()
+        parts.append(pl.DataFrame(means).select(middle))
     return pl.concat(parts).to_series()
 
 
@@ -202,13 +203,13 @@ _STRIDE = 128
 """Ranks that are summed at once: a running sum over all of them would be what takes the longest."""
 
 
-def _rank_at(count: Any, coarse: Any, wanted: int, side: Any) -> tuple[int, int]:
+def _rank_at(count: Any, coarse: Any, rank: int, side: Any) -> tuple[int, int]:
     """Return the rank at which the running sum of `count` passes (`right`) or reaches `wanted`, and the sum before."""
-    block = int(coarse.searchsorted(wanted, side))
+    block = int(coarse.searchsorted(rank, side))
     start = block * _STRIDE
     before = int(coarse[block - 1]) if block else 0
     fine = before + count[start : start + _STRIDE].cumsum()
-    place = int(fine.searchsorted(wanted, side))
+    place = int(fine.searchsorted(rank, side))
     return start + place, int(fine[place] - count[start + place])
 
 
@@ -273,36 +274,40 @@ def _wilson_type(share: float, n: int, m: int, z: float) -> tuple[float, float]:
 def _resampled_wins(scores: Scores, other: Scores, repetitions: int, seed: int) -> pl.Series:
     """Return the mean over tasks of `_wins` in each resample, in memory that grows with the runs, not their pairs."""
     sums = pl.zeros(repetitions, pl.Float64, eager=True)
-    for place, (left, right) in enumerate(zip(scores, other, strict=True)):
+    for place, (first, second) in enumerate(zip(scores, other, strict=True)):
         parts = []
-        for number, count in portions(len(left) + len(right), repetitions):
-            mine = draws(len(left), count, seed_of(seed, place, number))
-            theirs = draws(len(right), count, seed_of(seed + 1, place, number))
+        for number, count in portions(len(first) + len(second), repetitions):
+            first_draws = draws(len(first), count, seed_of(seed, place, number))
+            second_draws = draws(len(second), count, seed_of(seed + 1, place, number))
             resampled = _wins_counted if has_numpy() else _wins_sorted
-            parts.append(resampled(left, right, mine, theirs))
+            parts.append(resampled(first, second, first_draws, second_draws))
         sums += pl.concat(parts)
     return sums / len(scores)
 
 
-def _wins_sorted(left: Sequence[float], right: Sequence[float], mine: pl.Series, theirs: pl.Series) -> pl.Series:
-    a = pl.Series(left, dtype=pl.Float64).gather(mine).to_list()
-    b = pl.Series(right, dtype=pl.Float64).gather(theirs).to_list()
-    n, m = len(left), len(right)
+def _wins_sorted(
+    first: Sequence[float], second: Sequence[float], first_draws: pl.Series, second_draws: pl.Series
+) -> pl.Series:
+    a = pl.Series(first, dtype=pl.Float64).gather(first_draws).to_list()
+    b = pl.Series(second, dtype=pl.Float64).gather(second_draws).to_list()
+    n, m = len(first), len(second)
     wins = [_wins(a[i * n : (i + 1) * n], b[i * m : (i + 1) * m]) for i in range(len(a) // n)]
     return pl.Series(wins, dtype=pl.Float64)
 
 
-def _wins_counted(left: Sequence[float], right: Sequence[float], mine: pl.Series, theirs: pl.Series) -> pl.Series:
-    """Return the same by counts: a run of the left wins as often as runs of the right were drawn that are below it."""
+def _wins_counted(
+    first: Sequence[float], second: Sequence[float], first_draws: pl.Series, second_draws: pl.Series
+) -> pl.Series:
+    """Return the same by counts: a run of the first wins as often as runs of the second were drawn that are below."""
     import numpy as np
 
-    n, m = len(left), len(right)
-    order = np.argsort(right, kind="stable")
-    ordered = np.asarray(right, dtype=np.float64)[order]
+    n, m = len(first), len(second)
+    order = np.argsort(second, kind="stable")
+    ordered = np.asarray(second, dtype=np.float64)[order]
     rank = np.empty(m, dtype=np.int64)
     rank[order] = np.arange(m)
-    below, through = (ordered.searchsorted(np.asarray(left, dtype=np.float64), side) for side in ("left", "right"))
-    a, b = mine.to_numpy().reshape(-1, n), rank[theirs.to_numpy()].reshape(-1, m)
+    below, through = (ordered.searchsorted(np.asarray(first, dtype=np.float64), side) for side in ("left", "right"))
+    a, b = first_draws.to_numpy().reshape(-1, n), rank[second_draws.to_numpy()].reshape(-1, m)
     rows = np.arange(len(a))[:, None]
     total = np.zeros((len(a), m + 1), dtype=np.int64)
     counts_of = np.bincount((b + rows * m).ravel(), minlength=len(a) * m).reshape(-1, m)
@@ -313,11 +318,11 @@ def _wins_counted(left: Sequence[float], right: Sequence[float], mine: pl.Series
     return pl.Series(wins / (2 * n * m))
 
 
-def _wins(left: Sequence[float], right: Sequence[float]) -> float:
+def _wins(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the share of pairs that the left side wins."""
-    ordered = sorted(right)
-    won = sum(bisect_left(ordered, value) + bisect_right(ordered, value) for value in left) / 2
-    return won / (len(left) * len(right))
+    ordered = sorted(second)
+    won = sum(bisect_left(ordered, value) + bisect_right(ordered, value) for value in first) / 2
+    return won / (len(first) * len(second))
 
 
 def performance_profile(
@@ -340,8 +345,8 @@ def performance_profile(
         math.fsum(sum(v > threshold for v in task) / len(task) for task in scores) / len(scores)
         for threshold in thresholds
     ]
-    each = (pl.concat([part[place] for part in parts]) for place in range(len(thresholds)))
-    intervals = (_interval(*pair, level) for pair in zip(estimates, each, strict=True))
+    thresholds_means = (pl.concat([part[place] for part in parts]) for place in range(len(thresholds)))
+    intervals = (_interval(*pair, level) for pair in zip(estimates, thresholds_means, strict=True))
     columns: list[Any] = list(zip(*intervals, strict=True)) or [(), (), ()]
     if max(map(len, scores)) < 2:
         columns = [columns[0], *([None] * len(thresholds) for _ in range(2))]

@@ -18,7 +18,8 @@ from runslot.experiment.rundir import RunDir
 from runslot.results.formats.files import read_bytes, read_object
 from runslot.results.read.parameters import Value, flatten
 from runslot.results.read.reader import load
-from runslot.results.results import FINAL, Results
+from runslot.results.results import Results
+from runslot.results.summary import FINAL
 from runslot.results.text.labels import texts_of
 from runslot.results.text.width import show
 
@@ -37,14 +38,14 @@ class Difference:
 
 def difference(left: str | os.PathLike[str], right: str | os.PathLike[str]) -> Difference:
     """Compare two run directories; raises `NotFound` or `InvalidInput` where a path is not exactly one run."""
-    one, other = _one_run(left), _one_run(right)
-    a, b = one.runs.row(0, named=True), other.runs.row(0, named=True)
+    first, second = _one_run(left), _one_run(right)
+    a, b = first.runs.row(0, named=True), second.runs.row(0, named=True)
     parts = {
-        "variant": _unequal(_parameters(one, a), _parameters(other, b)),
+        "variant": _unequal(_parameters(first, a), _parameters(second, b)),
         "run": _unequal(*({k: str(row[k]) if row[k] is not None else None for k in _RUN} for row in (a, b))),
         "code": _unequal(_code(Path(a["path"])), _code(Path(b["path"]))),
         "environment": _unequal(_environment(Path(a["path"])), _environment(Path(b["path"]))),
-        "metrics": _unequal(*({m: r.runs[FINAL + m][0] for m in r.metrics} for r in (one, other))),
+        "metrics": _unequal(*({m: r.runs[FINAL + m][0] for m in r.metrics} for r in (first, second))),
     }
     return Difference(a["path"], b["path"], parts)
 
@@ -104,12 +105,12 @@ def _unequal(left: Mapping[str, Value], right: Mapping[str, Value]) -> dict[str,
     return {key: (a, b) for key, (a, b) in pairs.items() if a != b and not (a != a and b != b)}  # noqa: PLR0124  # nan equals nan here
 
 
-def print_difference(found: Difference, console: Console) -> None:
+def print_difference(differences: Difference, console: Console) -> None:
     """Print a difference, a table a part; long texts as what one has and the other has not."""
     terminal = console.is_terminal
-    for side, path in (("left", found.left), ("right", found.right)):
+    for side, path in (("left", differences.left), ("right", differences.right)):
         show(console, Text(f"{side:<6}{path}"))
-    for part, values in found.parts.items():
+    for part, values in differences.parts.items():
         if not values:
             continue
         table = Table(
@@ -120,7 +121,7 @@ def print_difference(found: Difference, console: Console) -> None:
         for key, (left, right) in values.items():
             table.add_row(Text(key), _cell(left, right), _cell(right, left))
         show(console, table)
-    same = [part for part, values in found.parts.items() if not values]
+    same = [part for part, values in differences.parts.items() if not values]
     if same:
         show(console, Text(f"no difference in: {', '.join(same)}"))
 
@@ -133,7 +134,7 @@ def _cell(value: Value, other: Value) -> Text:
     lines = text.splitlines()
     if len(lines) <= 1:
         return Text(text)
-    there = set(str(other).splitlines())
-    own = [line for line in lines if line not in there]
-    more = [f"… {len(own) - _PATCH_LINES} more lines"] if len(own) > _PATCH_LINES else []
-    return Text("\n".join([*own[:_PATCH_LINES], *more]) or "(the same lines, and fewer)")
+    other_lines = set(str(other).splitlines())
+    own_lines = [line for line in lines if line not in other_lines]
+    more = [f"… {len(own_lines) - _PATCH_LINES} more lines"] if len(own_lines) > _PATCH_LINES else []
+    return Text("\n".join([*own_lines[:_PATCH_LINES], *more]) or "(the same lines, and fewer)")

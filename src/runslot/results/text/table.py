@@ -93,19 +93,19 @@ def _table(comparison: Comparison, rows: pl.DataFrame, console: Console) -> list
         return [_with_values(columns, comparison, rows, terminal=False)]
     short = _short_names(comparison.keys)
     narrow = [_Column(_broken(short[key], cells), cells, is_number=key in numeric) for key, cells in keys.items()]
-    for some in (columns, narrow):
-        table = _with_values(some, comparison, rows, terminal=True)
+    for shown_columns in (columns, narrow):
+        table = _with_values(shown_columns, comparison, rows, terminal=True)
         if _width(table, console) <= console.width:
             break
     else:
-        some = []
+        shown_columns = []
         width = console.width - _width(
             _with_values([_Column("", [""] * rows.height)], comparison, rows, terminal=True), console
         )
         pairs = zip(*([f"{short[key]}={cell}" for cell in cells] for key, cells in keys.items()), strict=True)
         label = _Column("variant", [_lines(words, max(width, _LEAST_LABEL)) for words in pairs], folds=True)
         table = _with_values([label], comparison, rows, terminal=True)
-    names = [key for key in keys if short[key] != key and some is not columns]
+    names = [key for key in keys if short[key] != key and shown_columns is not columns]
     return [table, *([Text(f"Short for {', '.join(names)}.", style="dim")] if names else [])]
 
 
@@ -238,8 +238,8 @@ def _spread(means: Sequence[float | None], widths: Sequence[float | None]) -> li
         (rounded.get(mean, text), width) if width == "0" else (text, width)
         for mean, (text, width) in zip(means, pairs, strict=True)
     ]
-    left = max((len(mean) for mean, _ in pairs), default=0)
-    return [f"{mean.rjust(left)}{f' ± {width}' if width else ''}" for mean, width in pairs]
+    mean_width = max((len(mean) for mean, _ in pairs), default=0)
+    return [f"{mean.rjust(mean_width)}{f' ± {width}' if width else ''}" for mean, width in pairs]
 
 
 def _rounded(means: Collection[float], widths: Sequence[str]) -> dict[float | None, str]:

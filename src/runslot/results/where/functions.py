@@ -27,7 +27,7 @@ class SqlFunction:
     """0: as many as the fewest."""
 
     @property
-    def said(self) -> str:
+    def arguments_words(self) -> str:
         """What it takes, in words."""
         kind = {"number": "numbers", "text": "text", "truth": "conditions"}.get(
             self.kinds[0] if self.kinds else "", "values"
@@ -35,18 +35,20 @@ class SqlFunction:
         most = self.most or self.fewest
         return f"{self.fewest} {kind}" if most == self.fewest else f"{self.fewest} to {most} {kind}"
 
-    def takes(self, given: Sequence[Kind]) -> bool:
+    def takes(self, kinds: Sequence[Kind]) -> bool:
         """Tell whether it can be applied to values of these kinds."""
-        if not self.fewest <= len(given) <= (self.most or self.fewest):
+        if not self.fewest <= len(kinds) <= (self.most or self.fewest):
             return False
         if not self.kinds:
-            return len(set(given) - {"null"}) <= 1
-        wanted = [*self.kinds, *[self.kinds[-1]] * len(given)]
-        return all(kind in {want, "null"} for kind, want in zip(given, wanted, strict=False))
+            return len(set(kinds) - {"null"}) <= 1
+        parameters = [*self.kinds, *[self.kinds[-1]] * len(kinds)]
+        return all(kind in {want, "null"} for kind, want in zip(kinds, parameters, strict=False))
 
-    def apply(self, exprs: Sequence[pl.Expr], given: Sequence[Kind], constants: Sequence[Any]) -> tuple[pl.Expr, Kind]:
+    def apply(
+        self, exprs: Sequence[pl.Expr], argument_kinds: Sequence[Kind], constants: Sequence[Any]
+    ) -> tuple[pl.Expr, Kind]:
         """Return the value and its kind."""
-        kinds = [kind for kind in given if kind != "null"]
+        kinds = [kind for kind in argument_kinds if kind != "null"]
         return self.compute(exprs, constants), self.result or (kinds[0] if kinds else "null")
 
 

@@ -43,7 +43,7 @@ class Value:
 
     expr: pl.Expr
     kind: Kind
-    said: str
+    source: str
     """As it was written, for messages."""
     constant: Any = None
     """The value of a number or text that was written out."""
@@ -82,15 +82,15 @@ class _Parser:
     def _next(self) -> Token:
         return self._tokens[self._place]
 
-    def _wrong(self, why: str) -> NoReturn:
-        refuse(self._text, self._next.at, why)
+    def _wrong(self, fault: str) -> NoReturn:
+        refuse(self._text, self._next.at, fault)
 
     def _is(self, *words: str) -> bool:
         """Tell whether these words, or one sign, come next."""
-        some = self._tokens[self._place : self._place + len(words)]
-        return len(some) == len(words) and all(
+        following = self._tokens[self._place : self._place + len(words)]
+        return len(following) == len(words) and all(
             token.kind in {"word", "sign"} and token.text.upper() == word
-            for token, word in zip(some, words, strict=True)
+            for token, word in zip(following, words, strict=True)
         )
 
     def _take(self, *words: str) -> bool:
@@ -127,7 +127,7 @@ class _Parser:
 
     def _truth(self, value: Value) -> pl.Expr:
         if value.kind not in {"truth", "null"}:
-            self._wrong(f"{short(value.said)} is a {value.kind}, not a condition")
+            self._wrong(f"{short(value.source)} is a {value.kind}, not a condition")
         return value.expr.cast(pl.Boolean)
 
     def _not(self) -> Value:
@@ -146,20 +146,20 @@ class _Parser:
 
     def _comparison(self) -> Value:
         start = self._next.at
-        left = self._sum()
+        operand = self._sum()
         while True:
             if self._next.text in _COMPARED and self._next.kind == "sign":
                 sign = self._next.text
                 self._place += 1
-                left = self._counted(self._compared(left, sign, self._sum()), "truth", start)
+                operand = self._counted(self._compared(operand, sign, self._sum()), "truth", start)
             elif self._take("IS"):
-                left = self._counted(self._state(left), "truth", start)
+                operand = self._counted(self._state(operand), "truth", start)
             elif self._is("NOT") or self._is_test():
                 negated = self._take("NOT")
-                expr = self._test(left)
-                left = self._counted(~expr if negated else expr, "truth", start)
+                expr = self._test(operand)
+                operand = self._counted(~expr if negated else expr, "truth", start)
             else:
-                return left
+                return operand
 
     def _is_test(self) -> bool:
         return any(map(self._is, ("IN", "BETWEEN", "LIKE", "ILIKE", "REGEXP", "RLIKE", "~", "!~")))
@@ -179,24 +179,24 @@ class _Parser:
             self._wrong("NULL, NAN, TRUE or FALSE was expected")
         return ~expr if negated else expr
 
-    def _test(self, left: Value) -> pl.Expr:
+    def _test(self, operand: Value) -> pl.Expr:
         """Return what comes after a value and before NOT is turned around."""
         if self._take("BETWEEN"):
             low = self._sum()
             self._need("AND")
-            return self._compared(left, ">=", low) & self._compared(left, "<=", self._sum())
+            return self._compared(operand, ">=", low) & self._compared(operand, "<=", self._sum())
         if self._take("IN"):
-            return self._among(left)
+            return self._among(operand)
         if self._is("LIKE") or self._is("ILIKE"):
-            return self._like(left, ignoring_case=self._next.text.upper() == "ILIKE")
+            return self._like(operand, ignoring_case=self._next.text.upper() == "ILIKE")
         if any(map(self._is, ("REGEXP", "RLIKE", "~", "!~"))):
             negated = self._is("!~")
             self._place += 1
-            matches = self._text_of(left).str.contains(self._expression())
+            matches = self._text_of(operand).str.contains(self._expression())
             return ~matches if negated else matches
         return self._wrong("IN, BETWEEN or LIKE was expected after NOT")
 
-    def _among(self, left: Value) -> pl.Expr:
+    def _among(self, operand: Value) -> pl.Expr:
         self._need("(")
         if self._is("SELECT"):
             self._wrong("there are no subqueries; write the values")
@@ -205,22 +205,22 @@ class _Parser:
             values.append(self._sum())
         self._need(")")
         constants = [value.constant for value in values]
-        if left.kind == "text" and all(isinstance(constant, str) for constant in constants):
-            return left.expr.is_in(constants)
-        if left.kind == "number" and all(isinstance(constant, int | float) for constant in constants):
-            numbers = without_nan(left.expr, "number")
+        if operand.kind == "text" and all(isinstance(constant, str) for constant in constants):
+            return operand.expr.is_in(constants)
+        if operand.kind == "number" and all(isinstance(constant, int | float) for constant in constants):
+            numbers = without_nan(operand.expr, "number")
             if any(isinstance(constant, int) and abs(constant) > _EXACT_INTEGERS for constant in constants):
                 return pl.any_horizontal(numbers == constant for constant in constants)
             return numbers.cast(pl.Float64).is_in([*map(float, constants)])
         if len(values) > MOST_NESTED:
             raise InvalidInput(f"IN takes at most {MOST_NESTED} values that are no plain numbers or texts")
-        return pl.any_horizontal(self._compared(left, "=", value) for value in values)
+        return pl.any_horizontal(self._compared(operand, "=", value) for value in values)
 
-    def _like(self, left: Value, *, ignoring_case: bool) -> pl.Expr:
+    def _like(self, operand: Value, *, ignoring_case: bool) -> pl.Expr:
         self._place += 1
         signs = {"%": ".*", "_": "."}
         pattern = "".join(signs.get(sign) or re.escape(sign) for sign in self._pattern())
-        return self._text_of(left).str.contains(f"(?s{'i' if ignoring_case else ''})^{pattern}$")
+        return self._text_of(operand).str.contains(f"(?s{'i' if ignoring_case else ''})^{pattern}$")
 
     def _pattern(self) -> str:
         value = self._sum()
@@ -238,21 +238,23 @@ class _Parser:
 
     def _text_of(self, value: Value) -> pl.Expr:
         if value.kind not in {"text", "null"}:
-            self._wrong(f"{short(value.said)} is a {value.kind}, not text")
+            self._wrong(f"{short(value.source)} is a {value.kind}, not text")
         return value.expr.cast(pl.String)
 
-    def _compared(self, left: Value, sign: str, right: Value) -> pl.Expr:
+    def _compared(self, first: Value, sign: str, second: Value) -> pl.Expr:
         """Compare values of like kinds; nan with nothing."""
-        if "time" in {left.kind, right.kind}:
-            left, right = self._as_time(left), self._as_time(right)
-        kinds = {left.kind, right.kind} - {"null"}
+        if "time" in {first.kind, second.kind}:
+            first, second = self._as_time(first), self._as_time(second)
+        kinds = {first.kind, second.kind} - {"null"}
         if kinds == {"truth", "number"}:
-            left, right = (replace(v, expr=v.expr.cast(pl.Int64)) if v.kind == "truth" else v for v in (left, right))
+            first, second = (
+                replace(v, expr=v.expr.cast(pl.Int64)) if v.kind == "truth" else v for v in (first, second)
+            )
         elif len(kinds) > 1:
-            one, other = (f"{short(v.said)} ({v.kind})" for v in (left, right))
+            words = " and ".join(f"{short(value.source)} ({value.kind})" for value in (first, second))
             hint = "; text stands in single quotes, numbers in none" if "text" in kinds else ""
-            raise InvalidInput(f"the runs cannot be chosen so: {one} and {other} cannot be compared{hint}")
-        a, b = without_nan(left.expr, left.kind), without_nan(right.expr, right.kind)
+            raise InvalidInput(f"the runs cannot be chosen so: {words} cannot be compared{hint}")
+        a, b = without_nan(first.expr, first.kind), without_nan(second.expr, second.kind)
         if sign == "<=>":
             return a.eq_missing(b)
         return _COMPARISONS[sign](a, b)
@@ -263,7 +265,7 @@ class _Parser:
         try:
             moment = datetime.fromisoformat(value.constant.strip().removesuffix("Z"))
         except ValueError as error:
-            raise InvalidInput(f"{value.said} is no time; write it as '2025-01-31 12:00' (UTC)") from error
+            raise InvalidInput(f"{value.source} is no time; write it as '2025-01-31 12:00' (UTC)") from error
         moment = moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
         return replace(value, expr=pl.lit(moment), kind="time")
 
@@ -272,18 +274,18 @@ class _Parser:
 
     def _arithmetic(self, signs: Sequence[str], part: Callable[[], Value]) -> Value:
         start = self._next.at
-        left = part()
+        operand = part()
         while self._next.kind == "sign" and self._next.text in signs:
             sign = self._next.text
             self._place += 1
             right = part()
-            a, b = (self._number(value) for value in (left, right))
-            left = self._counted(_ARITHMETIC[sign](a, b), "number", start)
-        return left
+            a, b = (self._number(value) for value in (operand, right))
+            operand = self._counted(_ARITHMETIC[sign](a, b), "number", start)
+        return operand
 
     def _number(self, value: Value) -> pl.Expr:
         if value.kind not in {"number", "truth", "null"}:
-            self._wrong(f"{short(value.said)} is a {value.kind}, not a number")
+            self._wrong(f"{short(value.source)} is a {value.kind}, not a number")
         return value.expr.cast(pl.Int64) if value.kind != "number" else value.expr
 
     def _unary(self) -> Value:
@@ -375,11 +377,11 @@ class _Parser:
             if values:
                 self._need(",")
             values.append(self._deeper(self._or))
-        given = [value.kind for value in values]
-        if not function.takes(given):
-            refuse(self._text, token.at, f"{name} takes {function.said}")
+        kinds = [value.kind for value in values]
+        if not function.takes(kinds):
+            refuse(self._text, token.at, f"{name} takes {function.arguments_words}")
         constants = [value.constant for value in values]
-        expr, kind = function.apply([value.expr for value in values], given, constants)
+        expr, kind = function.apply([value.expr for value in values], kinds, constants)
         return self._counted(expr, kind, token.at)
 
     def _column(self, name: str) -> Value:

@@ -73,11 +73,11 @@ def _stands(text: str, at: int, name: str) -> bool:
     return text.startswith(name, at) and not (text[end : end + 1].isalnum() or text[end : end + 1] in {"_", "/", "."})
 
 
-def refuse(text: str, at: int, why: str) -> NoReturn:
+def refuse(text: str, at: int, fault: str) -> NoReturn:
     """Raise `InvalidInput` for what is wrong at a place of the condition."""
     place = f" at {short(text[at:])}" if text[at:].strip() else " at its end"
     raise InvalidInput(
-        f"the condition {short(text)} cannot be understood{place}: {why}; "
+        f"the condition {short(text)} cannot be understood{place}: {fault}; "
         "write it as lr > 0.01 AND env = 'pong'; a name with other signs in double quotes"
     )
 

@@ -14,8 +14,8 @@ import polars as pl
 
 from runslot.errors import InvalidInput
 from runslot.results.accounting import COUNTED, DIVERGED, Accounting, tasks_of
-from runslot.results.results import BEST, FINAL, Results
-from runslot.results.summary import Mode
+from runslot.results.results import Results
+from runslot.results.summary import BEST, FINAL, Mode
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import Group, Groups, group
 from runslot.view.data.ranking import (

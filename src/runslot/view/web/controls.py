@@ -14,7 +14,8 @@ from dash import dcc, html
 
 from runslot.experiment.states import STATES, UNKNOWN
 from runslot.results.accounting import tasks_of
-from runslot.results.results import BEST, FINAL, Results
+from runslot.results.results import Results
+from runslot.results.summary import BEST, FINAL
 from runslot.view.data.chart import axes
 from runslot.view.data.choices import LEAST, MOST, OF_TABLE, ONLY, WITHOUT, Choices, Spread
 from runslot.view.data.curves import words_of

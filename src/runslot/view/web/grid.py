@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 
 from runslot.experiment import states
-from runslot.results.results import BEST, FINAL, Results
-from runslot.results.summary import mode_of
+from runslot.results.results import Results
+from runslot.results.summary import BEST, FINAL, mode_of
 from runslot.view.data.palette import COLOURS, DASHES
 
 Row = dict[str, Any]

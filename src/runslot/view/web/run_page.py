@@ -14,7 +14,8 @@ from dash import dcc, html
 from runslot.errors import NotFound
 from runslot.experiment.rundir import LEASE, RunDir
 from runslot.experiment.states import UNDER_WAY, UNKNOWN, colour_of
-from runslot.results.results import FINAL, Results
+from runslot.results.results import Results
+from runslot.results.summary import FINAL
 from runslot.results.text.labels import text_of_value
 from runslot.view.data.choices import ROW
 from runslot.view.data.curves import Curve, Panel
