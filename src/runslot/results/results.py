@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import math
 import os
 import re
@@ -12,49 +11,29 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from runslot.errors import InvalidInput, nearest
 from runslot.results.accounting import Rule, account
+from runslot.results.columns import (
+    COLUMNS_BEFORE,
+    COLUMNS_BEHIND,
+    description_columns,
+    metric_columns,
+    parameter_columns,
+    relative_to,
+)
 from runslot.results.problems import Problem, Unread
 from runslot.results.read import store
 from runslot.results.read.description import collection_of
 from runslot.results.read.directories import RunFiles
-from runslot.results.read.parameters import Value
 from runslot.results.read.steps import step_column
 from runslot.results.read.store import RunEntry
-from runslot.results.summary import BEST, FINAL, Mode, is_goal, mode_of
+from runslot.results.summary import FINAL, Mode, is_goal, mode_of
 from runslot.results.where import condition as read_condition
 
-TIME = pl.Datetime("us", "UTC")
-
-_ColumnType = type[pl.DataType] | pl.DataType
-_COLUMNS_BEFORE: dict[str, _ColumnType] = {
-    "run": pl.String,
-    "experiment": pl.String,
-    "variant": pl.String,
-    "seed": pl.Int64,
-    "state": pl.String,
-}
-"""Columns of `Results.runs` before the parameters: which run it is, and how it stands."""
-_COLUMNS_BEHIND: dict[str, _ColumnType] = {
-    "rows": pl.Int64,
-    "started": TIME,
-    "ended": TIME,
-    "seconds": pl.Float64,
-    "host": pl.String,
-    "slot": pl.Int64,
-    "attempt": pl.Int64,
-    "peak_memory": pl.Int64,
-    "kind": pl.String,
-    "id": pl.String,
-    "path": pl.String,
-}
-"""Columns behind the parameters: how the run went, and where it is."""
-_COLUMNS = _COLUMNS_BEFORE | _COLUMNS_BEHIND
 _NEARLY_ALL = 0.9
 _COMPARED_FIRST = 8
 """Metrics whose summaries are compared before any rows are."""
@@ -100,18 +79,18 @@ class Results:
     ) -> Results:
         """Make the frames from what a reader knows."""
         base = os.path.commonpath(roots)
-        named = {_relative(entry.files.path, base): entry for entry in entries}
-        parameters = _parameters(entries)
+        named = {relative_to(entry.files.path, base): entry for entry in entries}
+        parameters = parameter_columns(entries)
         metrics = tuple(dict.fromkeys(metric for entry in entries for metric in entry.summary))
-        columns = _description_columns(named, base)
-        before = [columns[name] for name in _COLUMNS_BEFORE]
-        behind = [columns[name] for name in _COLUMNS_BEHIND]
-        runs = pl.DataFrame([*before, *parameters, *behind, *_metric_columns(metrics, entries)])
+        columns = description_columns(named, base)
+        before = [columns[name] for name in COLUMNS_BEFORE]
+        behind = [columns[name] for name in COLUMNS_BEHIND]
+        runs = pl.DataFrame([*before, *parameters, *behind, *metric_columns(metrics, entries)])
         names = tuple(series.name for series in parameters)
         counts: Counter[str] = Counter()
         variants: Counter[tuple[str, str]] = Counter()
         for (path, variant), count in (waiting or {}).items():
-            experiment = _relative(collection_of(path), base)
+            experiment = relative_to(collection_of(path), base)
             counts[experiment] += count
             variants[experiment, variant] += count
         read = (names, metrics, base, tuple(roots), tuple(problems), tuple(unread))
@@ -371,86 +350,3 @@ class Results:
         )
         ordered = scored.sort("score", descending=mode == "max", maintain_order=True)
         return ordered.group_by(list(per), maintain_order=True).head(top) if per else ordered.head(top)
-
-
-def _relative(path: str, base: str) -> str:
-    """Return `path` as seen from `base`; its last part where it is the base itself, or above it."""
-    below = path.removeprefix(base).lstrip("/") if path.startswith(f"{base.rstrip('/')}/") else ""
-    return below or Path(path).name
-
-
-def _description_columns(named: Mapping[str, RunEntry], base: str) -> dict[str, pl.Series]:
-    rows = []
-    for name, entry in named.items():
-        description = entry.description.now()
-        seconds = (
-            None
-            if description.started is None or description.ended is None
-            else description.ended - description.started
-        )
-        values: dict[str, Any] = {
-            "run": name,
-            "experiment": _relative(description.experiment or base, base),
-            "variant": description.variant or None,
-            "seed": description.seed,
-            "state": description.state,
-            "rows": entry.rows,
-            "started": None if description.started is None else round(description.started * 1e6),
-            "ended": None if description.ended is None else round(description.ended * 1e6),
-            "seconds": seconds,
-            "host": description.host,
-            "slot": description.slot,
-            "attempt": description.attempt,
-            "peak_memory": description.peak_memory,
-            "kind": entry.files.kind,
-            "id": description.id,
-            "path": entry.files.directory,
-        }
-        rows.append(values)
-    columns: dict[str, pl.Series] = {}
-    for name, kind in _COLUMNS.items():
-        cells = [row[name] for row in rows]
-        if name == "seed":
-            columns[name] = _column(name, cells, pl.Int64)
-        elif kind == TIME:
-            since_epoch = pl.Series(name, cells, dtype=pl.Int64)
-            columns[name] = since_epoch.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-        else:
-            columns[name] = pl.Series(name, cells, dtype=kind)
-    return columns
-
-
-def _parameters(entries: Sequence[RunEntry]) -> list[pl.Series]:
-    keys = dict.fromkeys(key for entry in entries for key in entry.description.parameters)
-    columns = []
-    for key in keys:
-        name = f"variant.{key}" if key in _COLUMNS or key.startswith((FINAL, BEST)) else key
-        columns.append(_column(name, [entry.description.parameters.get(key) for entry in entries]))
-    return columns
-
-
-def _column(name: str, values: Sequence[Value], empty: Any = pl.String) -> pl.Series:
-    """Return values as booleans, integers or numbers where all are, else as text."""
-    kinds = {type(value) for value in values if value is not None}
-    if not kinds:
-        return pl.Series(name, values, dtype=empty)
-    if kinds == {bool}:
-        return pl.Series(name, values, dtype=pl.Boolean)
-    if kinds == {int} and all(value is None or -(2**63) <= value < 2**63 for value in values):  # type: ignore[operator]  # ints, as just seen
-        return pl.Series(name, values, dtype=pl.Int64)
-    if kinds <= {int, float}:
-        return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
-    text = [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
-    return pl.Series(name, text, dtype=pl.String)
-
-
-def _metric_columns(metrics: Sequence[str], entries: Sequence[RunEntry]) -> list[pl.Series]:
-    columns = []
-    for metric in metrics:
-        summaries = [entry.summary.get(metric) for entry in entries]
-        low = mode_of(metric) == "min"
-        final = [None if s is None else s.final for s in summaries]
-        best = [None if s is None else s.low if low else s.high for s in summaries]
-        columns.append(pl.Series(FINAL + metric, final, dtype=pl.Float64))
-        columns.append(pl.Series(BEST + metric, best, dtype=pl.Float64))
-    return columns
