@@ -50,6 +50,8 @@ def find_header(data: bytes, end: int) -> Header | None:
     """
     if data.startswith(_UTF_16) or data[:_PROBED].count(0) > len(data[:_PROBED]) // 3:
         raise NotATable("is UTF-16 text; write it as UTF-8")
+    if not end and data.count(b"\r") > 1:
+        raise NotATable("has lines that end in a carriage return alone; write newlines")
     lines = _lines(data, end)
     first = next(lines, None)
     if first is None:
@@ -221,8 +223,9 @@ def _series(name: str, cells: tuple[str, ...], path: str, problems: list[Problem
     wrong = [cell for cell, number in zip(cells, numbers, strict=True) if number is None and cell.strip()]
     decimal = [cell for cell in wrong if re.fullmatch(DECIMAL_COMMA, cell)]
     if decimal:
-        many = f"{len(decimal)} numbers of {name!r} have a decimal comma, the first is {decimal[0].strip()!r}"
-        problems.append(Problem(path, f"{many}; write them with a point; they are left out"))
+        many = f"{len(decimal)} numbers of {name!r} have a decimal comma, or one of thousands"
+        first = f"the first is {decimal[0].strip()!r}"
+        problems.append(Problem(path, f"{many}, {first}; write them without; they are left out"))
     elif wrong and all(number is None for number in numbers):
         return pl.Series(name, cells, dtype=pl.String)
     elif wrong:
