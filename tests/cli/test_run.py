@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import get_args
@@ -298,6 +299,27 @@ def test_a_script_that_only_prints_gets_its_table_and_the_first_run_says_what_wa
     assert "2 variants, 6 runs · acc, higher is better" in done.stdout
     refused = runslot("run", "--metrics", "acc: (.*)", "--", "python3", str(script), "1", status=2)
     assert "names no group" in refused.stderr
+
+
+SILENT = """
+import os, sys
+os.makedirs(sys.argv[1], exist_ok=True)
+with open(os.path.join(sys.argv[1], "run.csv"), "w") as file:
+    file.write("epoch,loss\\n0,2.5\\n1,0.5\\n")
+"""
+
+
+def test_a_table_that_all_runs_would_write_is_said_and_one_below_the_run_is_read(runslot):
+    (runslot.directory / "old").mkdir()
+    (runslot.directory / "old" / "run.csv").write_text("a\n1\n")
+    os.utime(runslot.directory / "old" / "run.csv", (1, 1))
+    (runslot.directory / "silent.py").write_text(SILENT)
+    shared = runslot("run", "--seeds", "2", "--", "python3", "silent.py", "logs", "{seed}").stdout
+    assert shared.count("note: logs/run.csv was written meanwhile outside of the run's directory") == 1
+    apart = runslot("run", "--seeds", "2", "--", "python3", "silent.py", "{run_dir}/logs", "{seed}").stdout
+    assert "metrics in run.csv: epoch, loss; x is epoch; compared by loss, lower is better" in apart
+    assert "note: " not in apart
+    assert "1 variant, 2 runs" in apart
 
 
 def test_variants_are_chosen_and_directories_named_as_asked(runslot):

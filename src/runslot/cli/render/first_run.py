@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import os
 import threading
+from itertools import chain, islice
 from pathlib import Path
 
 from runslot.engines.events import LaunchEvent, Observer, RunEnded, Said
+from runslot.errors import RunslotError
+from runslot.experiment.records import Command
 from runslot.experiment.rundir import RunDir
 
 NAMES_SHOWN = 6
+_TABLES = (".csv", ".tsv", ".jsonl")
+_ENTRIES_LIMIT = 2000
+"""Of a directory that are looked at."""
 
 
 class FirstRun:
@@ -28,7 +34,8 @@ class FirstRun:
         """Pass the event on; look at the run of the first that ended well."""
         self._observer(event)
         if self._thread is None and isinstance(event, RunEnded) and event.outcome.kind == "succeeded":
-            self._thread = threading.Thread(target=self._say_metrics, args=(event.directory,), daemon=True)
+            words = (event.directory, event.outcome.started)
+            self._thread = threading.Thread(target=self._say_metrics, args=words, daemon=True)
             self._thread.start()
 
     def close(self) -> None:
@@ -36,13 +43,19 @@ class FirstRun:
         if self._thread is not None:
             self._thread.join()
 
-    def _say_metrics(self, directory: Path) -> None:
+    def _say_metrics(self, directory: Path, started: float | None) -> None:
         run = RunDir(directory)
-        if os.path.exists(run.progress) or not has_written(run):  # noqa: PTH110
+        if os.path.exists(run.progress):  # noqa: PTH110
             return
-        sentence = metrics_sentence(directory)
-        if sentence:
+        if has_written(run) and (sentence := metrics_sentence(directory)):
             self._observer(Said(sentence))
+        if started is not None and (outside := table_outside(run, started)):
+            self._observer(
+                Said(
+                    f"note: {outside} was written meanwhile outside of the run's directory: results does not read it, "
+                    "and runs that write one file spoil it; let the script write below {run_dir}"
+                )
+            )
 
 
 def has_written(run: RunDir) -> bool:
@@ -51,9 +64,29 @@ def has_written(run: RunDir) -> bool:
     if os.path.exists(run.progress):  # noqa: PTH110
         return True
     try:
-        return run.console.stat().st_size > 0
+        if run.console.stat().st_size > 0:
+            return True
+        with os.scandir(run.path) as entries:
+            return any(entry.name.endswith(_TABLES) or entry.is_dir(follow_symlinks=False) for entry in entries)
     except OSError:
         return False
+
+
+def table_outside(run: RunDir, started: float) -> str:
+    """Return a table that was written since `started` where a command was started; empty where there is none.
+
+    Looked for there and one directory below, as scripts name their logs; what is hidden is not theirs.
+    """
+    try:
+        file = run.read_run()
+        directory = Path(file.cwd)
+        if not isinstance(file.work, Command) or not directory.is_dir():
+            return ""
+        entries = islice(chain(directory.iterdir(), directory.glob("[!.]*/*")), _ENTRIES_LIMIT)
+        tables = (entry for entry in entries if entry.name.endswith(_TABLES) and not entry.name.startswith("."))
+        return next((str(table.relative_to(directory)) for table in tables if table.lstat().st_mtime >= started), "")
+    except (OSError, RunslotError):
+        return ""
 
 
 def metrics_sentence(directory: Path) -> str:
