@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import polars as pl
 import pytest
@@ -143,3 +144,18 @@ def test_the_line_in_a_figure_of_bars_says_its_statistic(runs: Path) -> None:
     line = re.search(r"'line': \"(.*)\"|'line': '(.*)'", files["f.py"].decode())
     assert line is not None
     assert "12 runs: 12 counted; pooled over: nothing; mean ± 95 % t interval over 3 seeds" in line[0]
+
+
+@pytest.mark.parametrize("kind", ["curves", "bars"])
+def test_names_of_others_leave_a_figure_that_is_xml(kind: str, write_run: Write, tmp_path: Path) -> None:
+    odd = "a\x1b]0;x\x07\u202eb"
+    for seed in range(2):
+        for value in (odd, "plain"):
+            write_run(
+                f"{value[0]}/run_{seed}", {odd: value, "seed": seed}, {"step": [1, 2], f"loss{odd}": [1.0, 2.0 + seed]}
+            )
+    files = paper_files(load(tmp_path / "runs", cache=False), Choices(kind=kind), "f", "svg")
+    text = files["f.svg"].decode()
+    assert ElementTree.fromstring(text) is not None  # noqa: S314  our own
+    assert not set("\x1b\x07\u202e") & set(text + files["f.py"].decode() + files["f.csv"].decode())
+    assert "a?]0;x??b" in text

@@ -7,6 +7,7 @@ publishers take) and the size that it will have in print.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import polars as pl
 
 from runslot.errors import InvalidInput, NotInstalled, extra_said
 from runslot.results.results import Results
+from runslot.terminal_text import visible
 from runslot.view.data.brush import axis_marks
 from runslot.view.data.chart import Chart
 from runslot.view.data.choices import Choices
@@ -30,6 +32,7 @@ from runslot.view.paper.script import script_for
 FORMATS = ("pdf", "svg", "png")
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 """By Plotly's word for it: matplotlib's."""
+_PICTURES = re.compile("[\u2400-\u2421\ufffd]")
 _MOST_COLUMNS = 3
 _NARROW_INCHES = 4
 """A figure of one of two columns, which has one panel beside another nowhere."""
@@ -109,9 +112,32 @@ def paper_figure(
         if choices.kind == "curves"
         else _charts(selection, results, choices, paper)
     )
+    table, settings = _readable_table(table), _readable(settings)
     files = {f"{name}.{kind}": draw_paper(table, settings, kind), f"{name}.csv": table.write_csv().encode()}
     files[f"{name}.py"] = script_for(name, kind, table, settings, _caption_key(kind)).encode()
     return PaperFigure(files, settings["caption"])
+
+
+def _readable(value: Any) -> Any:
+    """Return settings whose texts have no control characters: XML can hold none, and others' names may."""
+    if isinstance(value, str):
+        return _readable_text(value)
+    if isinstance(value, dict):
+        return {_readable(key): _readable(item) for key, item in value.items()}
+    return type(value)(map(_readable, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _readable_text(text: str) -> str:
+    return _PICTURES.sub("?", visible(text))  # fonts have no pictures of control characters
+
+
+def _readable_table(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the data with its texts as the settings have them."""
+    for name, kind in table.schema.items():
+        texts = table[name].drop_nulls().unique().to_list() if kind == pl.String else []
+        shown = {text: _readable_text(text) for text in texts if _readable_text(text) != text}
+        table = table.with_columns(pl.col(name).replace(shown)) if shown else table
+    return table
 
 
 def _curves(
