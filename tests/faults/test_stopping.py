@@ -104,6 +104,22 @@ def test_stop_from_another_terminal(tmp_path: Path) -> None:
     assert sweep.states() == {"stopped", "queued"}
 
 
+def test_a_template_that_was_stopped_keeps_no_launcher_from_its_end(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, runs=1)
+    (run,) = sweep.directory.read_runs()
+    attempt = sweep.directory.run_dir(run, sweep.directory.read()).read_attempt()
+    assert attempt is not None
+    template = int(Path(f"/proc/{attempt.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    assert template != sweep.process.pid
+    for pid in (attempt.pid, template):
+        os.kill(pid, signal.SIGSTOP)
+    stop(sweep.directory, kill=True, say=lambda _: None)
+    sweep.process.wait(60)
+    until(lambda: start_time(template) is None)
+    assert sweep.alive() == []
+    assert sweep.states() == {"stopped"}
+
+
 def test_stop_of_one_run_leaves_the_others(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, runs=1)
     (run,) = sweep.directory.read_runs()

@@ -156,6 +156,6 @@ def test_names_of_others_leave_a_figure_that_is_xml(kind: str, write_run: Write,
             )
     files = paper_files(load(tmp_path / "runs", cache=False), Choices(kind=kind), "f", "svg")
     text = files["f.svg"].decode()
-    assert ElementTree.fromstring(text) is not None  # noqa: S314  our own
+    assert ElementTree.fromstring(text) is not None
     assert not set("\x1b\x07\u202e") & set(text + files["f.py"].decode() + files["f.csv"].decode())
     assert "a?]0;x??b" in text

@@ -26,6 +26,8 @@ _PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
 
 _LOOK_S = 0.05
 """Between looks whether a template has ended without a word."""
+_ANSWER_S = 5.0
+"""After which a template that has not answered may have been stopped (SIGSTOP), and is told to go on."""
 
 
 class ProcessDied(RunslotError):
@@ -136,10 +138,16 @@ class TemplateProcess:
                 answer = self._channel.receive()[0]
                 if answer is None or "stays" in answer:
                     return answer is not None and bool(answer["stays"])
+            else:
+                self._process.send_signal(signal.SIGCONT)  # one that was stopped would never end, nor this launcher
         return False
 
     def _ask(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
-        answer = self._channel.receive()[0] if self._channel.send(message, descriptors) else None
+        answer = None
+        if self._channel.send(message, descriptors):
+            while not select.select([self._channel], [], [], _ANSWER_S)[0] and self._process.poll() is None:
+                self._process.send_signal(signal.SIGCONT)  # one that was stopped keeps its launcher from every request
+            answer = self._channel.receive()[0]
         if answer is None:
             ended = self._process.wait()
             how = signal.Signals(-ended).name if ended < 0 else f"exit code {ended}"
