@@ -117,7 +117,7 @@ def _clean(experiment: ExperimentDir, record: Record, yes: bool) -> None:
     from runslot.engines.sky.fetch import bring
     from runslot.errors import RunslotError
     from runslot.transport.bucket import open_store
-    from runslot.transport.bucket.clean import clean
+    from runslot.transport.bucket.store import clean
 
     _check_at_rest(experiment)
     store = open_store(record.store)

@@ -119,7 +119,7 @@ def _read_variants(value: Any) -> list[Mapping[str, Any]]:
 def _read_command(value: Any) -> list[str]:
     import shlex
 
-    from runslot.launch.shell import refuse_shell
+    from runslot.launch.command import refuse_shell
 
     if isinstance(value, str):
         if problem := refuse_shell(value):

@@ -23,8 +23,7 @@ from runslot.experiment.records import Command, ExperimentFile, Outcome, Policy,
 from runslot.experiment.rundir import REQUEST_NAME, VARIANT_CONFIG, ExperimentDir, RunDir, write_atomically, write_json
 from runslot.experiment.shape import Shape
 from runslot.hardware.lockfile import user_name
-from runslot.transport.code_snapshot import from_copy
-from runslot.transport.relocate import as_here
+from runslot.transport.code_snapshot import as_here, from_copy
 from runslot.variants.config import flatten
 
 

@@ -18,10 +18,9 @@ from runslot.experiment.placeholders import fill, formats_used, formatted, with_
 from runslot.experiment.records import Command, ExperimentFile, Function, LoggerSettings, Policy, Run, Work
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.resources import Resources
-from runslot.launch.command import check_command, unused
+from runslot.launch.command import check_command, note_operators, unused
 from runslot.launch.function_pickle import by_value, digest_of_file, import_path, refer
 from runslot.launch.interpreter import Interpreter
-from runslot.launch.shell import note_operators
 from runslot.launch.signature import mistakable, takes_items
 from runslot.terminal_text import one_line
 from runslot.variants import Space, Variant, grid, is_plain, run_id, single, to_jsonable, variants_of

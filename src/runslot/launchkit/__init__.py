@@ -28,7 +28,7 @@ from runslot.variants import (
 
 if TYPE_CHECKING:
     from runslot.launchkit.calls import run_experiment
-    from runslot.launchkit.handle import Launched
+    from runslot.launchkit.collection import Launched
     from runslot.launchkit.here import run_experiment_here
     from runslot.launchkit.script_calls import (
         GitInfo,

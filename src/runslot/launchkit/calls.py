@@ -11,12 +11,9 @@ from runslot.experiment.records import LoggerSettings
 from runslot.experiment.settings import default_root, path_of
 from runslot.launch.plan import check_name
 from runslot.launch.printer import Printer
-from runslot.launchkit.cloud import MODES as RENTED
-from runslot.launchkit.cloud import rented_machines
 from runslot.launchkit.collection import Call, launch_call
-from runslot.launchkit.here import StrPath, run_experiment_here
-from runslot.launchkit.modes import HERE, check_mode, container_of, launcher_of
-from runslot.launchkit.runs import CallRun, runs_of_call
+from runslot.launchkit.here import CallRun, StrPath, run_experiment_here, runs_of_call
+from runslot.launchkit.modes import CLOUD_MODES, HERE, check_mode, container_of, launcher_of, rented_machines
 from runslot.logger.options import check_settings
 from runslot.transport.patterns import Patterns, check_patterns, idle_patterns
 from runslot.variants import SWEEP_NOTE, Variant, describe, space_of
@@ -82,7 +79,7 @@ def run_experiment(
     runs = runs_of_call(space, seed, exp_id)
     code = Patterns(check_patterns(code_include, "code_include"), check_patterns(code_exclude, "code_exclude"))
     home = Patterns(check_patterns(fetch, "fetch"), check_patterns(no_fetch, "no_fetch"))
-    if mode in RENTED:
+    if mode in CLOUD_MODES:
         launcher = rented_machines(
             mode,
             len(runs),

@@ -1,4 +1,7 @@
-"""A prefix's directory is a collection: the runs of many calls lie in it, and the record of each call in `.runslot`."""
+"""A prefix's directory is a collection: the runs of many calls lie in it, and the record of each call in `.runslot`.
+
+`calls` launches here whatever does not run in its own process; `Launched` is what it returns.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,19 @@ from typing import Any
 
 from runslot.engines.events import Observer
 from runslot.engines.protocol import LauncherConfig
-from runslot.engines.registry import entry_of
+from runslot.engines.registry import entry_of, refreshed
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Container, ExperimentFile, LoggerSettings, Run
 from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
+from runslot.experiment.status import read_status
 from runslot.hardware.resources import Resources
 from runslot.launch.create import make_exclusively, with_copy, write_plan
 from runslot.launch.function_pickle import import_path, refer
-from runslot.launch.launch import launch
+from runslot.launch.launch import Outcomes, launch, outcomes_of
 from runslot.launch.plan import Plan, payload_of
-from runslot.launch.session import submit
-from runslot.launchkit.code import code_directory, script_path
-from runslot.launchkit.handle import Launched
-from runslot.launchkit.here import save_arguments
-from runslot.launchkit.runs import CallRun
+from runslot.launch.printer import Printer
+from runslot.launch.session import Submitted, submit
+from runslot.launchkit.here import CallRun, code_directory, save_arguments, script_path
 from runslot.logger.directories import make_log_dir
 from runslot.transport.code_snapshot import ALL, find_source
 from runslot.transport.patterns import Patterns
@@ -157,3 +159,40 @@ def _forget_unstarted(call: Call, experiment: ExperimentDir, log_dirs: Sequence[
     for directory in (experiment.path.parent, call.collection):
         with suppress(OSError):  # other calls' runs are there, or it is gone
             directory.rmdir()
+
+
+class Launched:
+    """The runs of one call: where they are, and how they ended."""
+
+    def __init__(
+        self, experiment: ExperimentDir, log_dirs: Sequence[Path], submitted: Submitted | None, is_left: bool = False
+    ) -> None:
+        self.directory = experiment.path
+        """The record of the call, below the prefix's `.runslot`: what `runslot status` and `runslot resume` take."""
+        self.log_dirs = tuple(log_dirs)
+        """The directory of each run, in order."""
+        self._experiment = experiment
+        self._submitted = submitted
+        self._left = is_left
+        """Its runs were left to an engine's own queue."""
+
+    @property
+    def done(self) -> bool:
+        """Whether all its runs have ended."""
+        if self._left:
+            return refreshed(read_status(self._experiment)).finished
+        return self._submitted is None or self._submitted.done
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """How the runs stand now: all of them, unless the call was made with `skip_wait=True`."""
+        return outcomes_of(self._experiment)
+
+    def wait(self) -> Outcomes:
+        """Wait until its runs have ended and return their outcomes; Ctrl-C stops all runs of the script."""
+        if self._left:
+            return launch(self._experiment, Printer(), wait=True)
+        return self.outcomes if self._submitted is None else self._submitted.wait()
+
+    def __repr__(self) -> str:
+        return f"Launched({len(self.log_dirs)} runs, {'ended' if self.done else 'under way'}; {self.directory})"

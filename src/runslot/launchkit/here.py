@@ -1,23 +1,29 @@
-"""Run an experiment function in this process, as launchkit's `run_experiment_here`."""
+"""Run an experiment function in this process, as launchkit's `run_experiment_here`; and a call's runs and code.
+
+`calls` and `collection` take from here what both ways of running share: settings, seed and number of each run, checked
+before anything is touched, and the script with the state of its git work tree.
+"""
 
 from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runslot import logger
 from runslot.errors import InvalidInput, RunslotError
 from runslot.execute.functions import call_function, seed_everything, set_gpu_mode
+from runslot.experiment.provenance import read_git
 from runslot.experiment.records import Function
 from runslot.experiment.rundir import RunDir, write_atomically
 from runslot.first_import import FirstImport
 from runslot.launch.function_pickle import by_value
-from runslot.launchkit.code import GitTuple, code_directory, git_infos_of, script_path
-from runslot.launchkit.runs import runs_of_call
-from runslot.variants import is_plain, plain, single
+from runslot.variants import Space, is_plain, plain, single, variants_of
 
 StrPath = str | os.PathLike[str]
 
@@ -98,3 +104,94 @@ def save_arguments(directory: Path, arguments: Mapping[str, Any]) -> None:
     plain_enough = is_plain(dict(arguments["variant"]))
     data = pickle.dumps(content) if plain_enough else by_value(content, "the variant, for experiment.pkl,")
     write_atomically(RunDir(directory).experiment_pickle, data)
+
+
+ADDED = ("seed", "exp_id", "exp_prefix", "instance_type")
+"""What launchkit adds to the variant that the function receives, as text."""
+
+_SEEDS = 100_000
+"""launchkit draws seeds from 0 to this."""
+
+
+@dataclass(frozen=True)
+class CallRun:
+    """One run of a call."""
+
+    name: str
+    """The variant's."""
+    settings: Mapping[str, Any]
+    """The variant without what launchkit adds."""
+    seed: int
+    exp_id: int
+
+    def extras(self, exp_prefix: str, instance_type: str | None) -> dict[str, str]:
+        """Return what is added to the variant, as launchkit did."""
+        values = (self.seed, self.exp_id, exp_prefix, instance_type)
+        return {key: str(value) for key, value in zip(ADDED, values, strict=True)}
+
+
+def runs_of_call(space: Space, seed: int | str | None, exp_id: int | str) -> list[CallRun]:
+    """Return the runs of a space.
+
+    A variant's own `seed` counts where none is given, and one is drawn where it has none either. Likewise its own
+    `exp_id` counts where none but 0 is given; else they are counted up.
+    """
+    return list(_drawn_runs(space, seed, _number(exp_id, "exp_id")))
+
+
+def _drawn_runs(space: Space, seed: int | str | None, first: int) -> Iterator[CallRun]:
+    for count, variant in enumerate(variants_of(space)):
+        refuse_dots(variant)
+        seed_given = variant.get("seed") if seed is None else seed
+        drawn = random.randint(0, _SEEDS) if seed_given is None else _number(seed_given, "seed")  # noqa: S311  not a secret
+        of_variant = variant.get("exp_id") if first == 0 else None
+        number = first + count if of_variant is None else _number(of_variant, "exp_id")
+        if number < 0:
+            raise InvalidInput(f"exp_id is {number}, but the least is 0")
+        yield CallRun(variant.name, {k: v for k, v in variant.items() if k not in ADDED}, drawn, number)
+
+
+def _number(value: Any, name: str) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or isinstance(value, bool) or (number != value and not isinstance(value, str)):
+        raise InvalidInput(f"{name} must be a whole number, as a number or as text, not {value!r}")
+    return number
+
+
+def refuse_dots(settings: Mapping[Any, Any], above: str = "") -> None:
+    """Refuse a key with a dot in it, as launchkit did: nobody could tell it from a path of keys."""
+    for key, value in settings.items():
+        if isinstance(key, str) and "." in key:
+            nested = "".join(f"{{{part!r}: " for part in key.split(".")) + "…" + "}" * (key.count(".") + 1)
+            raise InvalidInput(
+                f"the key {above}{key} of a variant has a dot in it: write {nested}; dotted keys are read only at the "
+                "top level of a plain dict that is swept"
+            )
+        if isinstance(value, dict):
+            refuse_dots(value, f"{above}{key}.")
+
+
+GitTuple = tuple[str, str, str, str, str]
+"""launchkit's `GitInfo`: directory, unstaged diff, staged diff, commit, branch."""
+
+
+def script_path() -> str:
+    """Return the script that this process runs; empty in a REPL or a notebook."""
+    return str(getattr(sys.modules.get("__main__"), "__file__", None) or "")
+
+
+def code_directory(function: Any) -> Path:
+    """Return where the code lies: the directory of the script, else of the function's file, else the current one."""
+    for file in (script_path(), getattr(getattr(function, "__code__", None), "co_filename", "")):
+        if file and Path(file).is_file():
+            return Path(file).absolute().parent
+    return Path.cwd()
+
+
+def git_infos_of(directory: Path) -> list[GitTuple]:
+    """Return the state of the work tree that `directory` is in, as `setup_logger` takes it."""
+    git = read_git(directory)
+    return [] if git is None else [(git.directory, git.unstaged, git.staged, git.commit, git.branch)]

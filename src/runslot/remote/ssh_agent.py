@@ -29,9 +29,7 @@ from runslot.experiment.claim import is_claimed
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.hardware.slots import Slot
-from runslot.remote.orphans import end_given_up, end_what_is_left
-from runslot.remote.remains import leave, remove_all_but
-from runslot.remote.single_agent import be_the_only_one
+from runslot.remote.cleanup import be_the_only_one, end_given_up, end_what_is_left, leave, remove_all_but
 from runslot.transport.messages import BEAT, decode, encode
 from runslot.transport.scan import Ledger, look
 

@@ -13,7 +13,7 @@ from runslot import Experiment, InvalidInput, Resources, RunslotError, grid, sam
 from runslot.engines.events import Said
 from runslot.errors import said_of_system
 from runslot.experiment.records import Function
-from runslot.launch.shell import note_operators, refuse_first, refuse_operators, refuse_shell
+from runslot.launch.command import note_operators, refuse_first, refuse_operators, refuse_shell
 from runslot.launch.signature import mistakable, takes_items
 
 

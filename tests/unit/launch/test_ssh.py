@@ -17,7 +17,7 @@ from runslot.engines.ssh.probe import Probe, obstacle, read
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
-from runslot.remote.single_agent import be_the_only_one
+from runslot.remote.cleanup import be_the_only_one
 from runslot.transport.messages import decode, encode
 from runslot.transport.scan import SMALL, Change, Ledger, in_order, look
 from runslot.transport.ssh import Host
@@ -179,7 +179,7 @@ def test_a_remote_end_ends_the_one_before(tmp_path: Path) -> None:
     import sys
 
     hold = (
-        "import sys, time; from pathlib import Path; from runslot.remote.single_agent import be_the_only_one\n"
+        "import sys, time; from pathlib import Path; from runslot.remote.cleanup import be_the_only_one\n"
         "with be_the_only_one(Path(sys.argv[1])):\n"
         "    print('held', flush=True); time.sleep(600)"
     )

@@ -22,16 +22,15 @@ from runslot.errors import RunslotError
 from runslot.experiment.rundir import ExperimentDir
 from runslot.remote.sky import lifetime
 from runslot.remote.sky.mailbox import Mailbox
-from runslot.remote.sky.notices import LOOK as LOOK_FOR_NOTICE
-from runslot.remote.sky.notices import spot_notice
-from runslot.remote.sky.sender import Sender
-from runslot.remote.sky.watcher import Looking, say
+from runslot.remote.sky.termination import LOOK as LOOK_FOR_NOTICE
+from runslot.remote.sky.termination import spot_notice
+from runslot.remote.sky.threads import Looking, Sender, say
 from runslot.remote.worker import UNFINISHED_STATUS
 from runslot.transport.bucket import Pusher, TakenOver, Unreachable, open_store, pull
 from runslot.transport.bucket import requests as asked
 from runslot.transport.bucket.store import Store
 
-_LOOK = 1.0
+_POLL_S = 1.0
 """Seconds between looks at the worker, the clock, and what the threads have found."""
 _HASTE = 2.0
 """Seconds between two pushes while the runs end."""
@@ -39,7 +38,7 @@ _WORKERS = 4
 """How many workers are tried, one after the other, where something kills them alone (memory that has run out)."""
 _NO_WORKER = 127
 """Status where there is none, as of a shell whose command is not found."""
-_PATIENCE = 3600.0
+_PUSH_TIMEOUT_S = 3600.0
 """Seconds in which a bucket that does not answer is tried again at the end, where the deadline leaves them."""
 
 
@@ -205,7 +204,7 @@ class _Machine:
 
     def _wait(self, worker: subprocess.Popen[bytes]) -> None:
         try:
-            worker.wait(_LOOK)
+            worker.wait(_POLL_S)
         except subprocess.TimeoutExpired:
             pass
 
@@ -219,7 +218,7 @@ class _Machine:
         message = self.failure if state == "failed" else ""
         if self.why[:1] == ["notice"] and state == "stopped":
             message = "the cloud takes the machine back"
-        last = min(time.time() + _PATIENCE, self.end)
+        last = min(time.time() + _PUSH_TIMEOUT_S, self.end)
         while True:
             try:
                 sent = self.pusher.push(state, message)

@@ -11,7 +11,7 @@ import time
 
 from runslot.engines.sky.job import Job
 from runslot.remote.sky.termination import delete_itself
-from runslot.remote.sky.watcher import say
+from runslot.remote.sky.threads import say
 
 
 def armed() -> float:

@@ -16,7 +16,7 @@ from runslot.experiment.journal import read_events
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import ExperimentDir, RunDir, write_json
-from runslot.remote.sky.watcher import Looking
+from runslot.remote.sky.threads import Looking
 from runslot.transport.bucket.inventory import MachineShare
 from runslot.transport.bucket.requests import StopRequest, read
 from runslot.transport.bucket.store import Store

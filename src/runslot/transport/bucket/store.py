@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -285,3 +286,29 @@ def _code(error: BaseException | None) -> str:
             return str(code)
         error = error.__cause__
     return ""
+
+
+_AT_ONCE = 16
+
+
+def clean(store: Store, names: Iterable[str]) -> None:
+    """Delete objects; those that are left afterwards are an error. A clean that was killed is begun again."""
+    # The lists first: no reader shall see one whose parts are gone.
+    lists, parts = _apart(names)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for batch in (lists, parts):
+            list(pool.map(lambda name: store.delete([name]), batch))
+    remaining = store.names()
+    if remaining:
+        raise RunslotError(
+            f"{len(remaining)} objects in {store.url} could not be deleted, as {min(remaining)}: "
+            "these credentials may lack the right to delete, or something still writes there"
+        )
+
+
+def _apart(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    lists: list[str] = []
+    parts: list[str] = []
+    for name in names:
+        (parts if "/parts/" in name else lists).append(name)
+    return lists, parts

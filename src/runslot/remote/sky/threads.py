@@ -1,17 +1,45 @@
-"""Pushes in a thread of its own, one after the other, so that a large file keeps nobody from watching the machine.
+"""A rented machine's threads: one that looks at something again and again, one that pushes to the bucket.
 
-Where something is to go out at once, the push under way is broken off: the next begins with rows and what has ended,
-and goes on with the large file at the part where it was.
+What does not answer holds nobody else up. Where something is to go out at once, the push under way is broken off: the
+next begins with rows and what has ended, and goes on with a large file at the part where it was.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from runslot.errors import RunslotError
-from runslot.remote.sky.watcher import say
 from runslot.transport.bucket.push import BEAT, Pusher, TakenOver
+
+
+class Looking:
+    """A look every so many seconds, until one finds what it looks for, or the process ends."""
+
+    def __init__(self, name: str, pause: float, look: Callable[[], bool]) -> None:
+        """Begin; `look` returns whether it has found all that there is to find."""
+        self.found = False
+        self._pause = pause
+        self._look = look
+        threading.Thread(target=self._loop, name=name, daemon=True).start()
+
+    def _loop(self) -> None:
+        while not self._found():
+            time.sleep(self._pause)
+        self.found = True
+
+    def _found(self) -> bool:
+        try:
+            return self._look()
+        except Exception as error:  # noqa: BLE001  a thread has no caller: it says so, and looks again
+            say(f"{threading.current_thread().name}: {type(error).__name__}: {error}")
+            return False
+
+
+def say(text: str) -> None:
+    """Print a line with the time, into the log of the machine's job."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
 class Sender:
