@@ -71,7 +71,7 @@ def _as_scripts(experiment: Experiment, options: Mapping[str, Any]) -> Experimen
 
     launcher = experiment.launcher()
     if launcher is None or not launcher.scripts:
-        raise InvalidInput("--script-only writes scripts for Slurm: name a cluster with --on, as --on slurm")
+        raise InvalidInput("--script-only writes scripts for Slurm or PBS: name a cluster with --on, as --on slurm")
     return replace(experiment, on=launcher.with_values(script_only=True))
 
 

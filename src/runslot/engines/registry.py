@@ -33,6 +33,7 @@ BUILT_IN: Mapping[str, str] = {
     "local": "runslot.engines.local.config:ThisMachine",
     "ssh": "runslot.engines.ssh.config:SSH",
     "slurm": "runslot.engines.slurm.config:Slurm",
+    "pbs": "runslot.engines.pbs.config:PBS",
     "sky": "runslot.engines.sky.config:Sky",
     "ec2": "runslot.engines.sky.config:EC2",
     "gcp": "runslot.engines.sky.config:GCP",

@@ -11,9 +11,9 @@ from typing import overload
 from runslot.engines.events import Observer, Said
 from runslot.engines.local.config import ThisMachine, end_lost
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.protocol import LeftRunning, UnderWay
-from runslot.engines.registry import of_experiment
-from runslot.errors import Busy
+from runslot.engines.protocol import Engine, LeftRunning, UnderWay
+from runslot.engines.registry import of_experiment, refreshed
+from runslot.errors import Busy, InvalidInput
 from runslot.experiment.front_door import front_door
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
@@ -154,24 +154,35 @@ def launch(
         if reason := shortage_of(error):
             raise Busy(f"no run could be started: {reason}") from error
         raise
-    leaves = config.leaves and not wait
+    supervisor = Supervisor(engine.launcher, observer)
     try:
-        if front_door(experiment.file).points_latest and (fresh or is_newest(directory)):
-            point_latest(directory)
-        supervisor = Supervisor(engine.launcher, observer)
-        supervisor.add(Share(experiment, todo.start, todo.attempts, todo.adopt, todo.kept, engine.slots_said))
-        (supervisor.hand_over if leaves else supervisor.run)()
-    except LeftRunning:
-        leaves = True
-    finally:
-        engine.launcher.close()
-        experiment.release()
+        leaves = _supervise(supervisor, experiment, engine, todo, config.leaves and not wait, fresh)
+    except InvalidInput:  # the engine takes not even the first run
+        _refuse_unstarted(directory, fresh)
+        raise
     if supervisor.interrupted and not leaves:
         raise KeyboardInterrupt
     if reason := supervisor.problem(experiment):
         _refuse_unstarted(directory, fresh)
         raise Busy(reason)
     return outcomes_of(directory, left=leaves)
+
+
+def _supervise(
+    supervisor: Supervisor, experiment: OpenExperiment, engine: Engine, todo: Todo, leaves: bool, fresh: bool
+) -> bool:
+    """See the runs through, or hand them over where that is all; returns whether they were left to the engine."""
+    try:
+        if front_door(experiment.file).points_latest and (fresh or is_newest(experiment.directory)):
+            point_latest(experiment.directory)
+        supervisor.add(Share(experiment, todo.start, todo.attempts, todo.adopt, todo.kept, engine.slots_said))
+        (supervisor.hand_over if leaves else supervisor.run)()
+    except LeftRunning:
+        return True
+    finally:
+        engine.launcher.close()
+        experiment.release()
+    return leaves
 
 
 def _open(directory: ExperimentDir, environment: Mapping[str, str], take_over: bool, fresh: bool) -> OpenExperiment:
@@ -187,7 +198,7 @@ def _open(directory: ExperimentDir, environment: Mapping[str, str], take_over: b
 
 def _refuse_unstarted(directory: ExperimentDir, fresh: bool) -> None:
     """Remove a fresh experiment again of which nothing could be started."""
-    if fresh and directory.experiment_file.exists() and read_status(directory).counts.keys() == {"queued"}:
+    if fresh and directory.experiment_file.exists() and refreshed(read_status(directory)).counts.keys() == {"queued"}:
         discard(directory)
 
 

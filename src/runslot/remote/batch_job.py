@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -20,8 +24,18 @@ class BatchJob(ABC):
     gpu_variables: ClassVar[tuple[str, ...]]
     """Those of which one is there where it was given GPUs."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], limit: float | None = None) -> None:
         self.environment = environment
+        self.limit = limit
+        """Seconds that it may take, where its script says so."""
+        self.started = time.monotonic()
+
+    def tell_in_time(self, ahead: int) -> None:
+        """Send this process SIGUSR1 `ahead` seconds before the limit, where the system does not."""
+        if self.limit is not None:
+            timer = threading.Timer(max(0.0, self.limit - ahead), os.kill, (os.getpid(), signal.SIGUSR1))
+            timer.daemon = True
+            timer.start()
 
     @property
     def id(self) -> str:
@@ -72,5 +86,21 @@ def _printed(argv: Sequence[str]) -> str:
         return ""
 
 
-SYSTEMS: Mapping[str, type[BatchJob]] = {"slurm": SlurmJob}
+class PBSJob(BatchJob):
+    """A task of PBS, which tells nobody how much time is left: its script says what the limit is."""
+
+    number_variables = ("PBS_JOBID",)
+    cpu_variables = ("NCPUS", "PBS_NUM_PPN")
+    gpu_variables = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "PBS_GPUFILE")
+
+    def time_left(self) -> float | None:
+        """Return the seconds that the job has left; None where its script names no limit."""
+        return None if self.limit is None else self.limit - (time.monotonic() - self.started)
+
+    def requeue_command(self) -> list[str]:
+        """Return the command that has PBS start this task again, where it lets users do so."""
+        return ["qrerun", self.id]
+
+
+SYSTEMS: Mapping[str, type[BatchJob]] = {"slurm": SlurmJob, "pbs": PBSJob}
 """By the word of `--system`, which is the directory of its submissions."""

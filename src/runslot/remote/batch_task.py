@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     asked = _parser().parse_args(argv)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream: the task's log
     directory = ExperimentDir(os.path.abspath(asked.experiment))  # noqa: PTH100  links stay as the user sees them
-    job = SYSTEMS[asked.system](os.environ)
+    job = SYSTEMS[asked.system](os.environ, asked.limit)
     submission = submission_of(directory, asked.system, asked.submission)
     if submission is None:
         raise NotFound(f"{directory.path} has no submission {asked.submission}")
@@ -52,6 +52,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     _wait_for_claims(directory, runs)
     with _own_locks(), _signals() as received:
+        job.tell_in_time(asked.ahead)
         status = work(directory, runs, submission.worker(asked.task), asked.moved, place=Allocation(job=job))
     if status != UNFINISHED_STATUS or not _time_is_up(job, received, asked.ahead):
         return status
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--submission", metavar="N", required=True, help="which array: a directory below slurm/")
     parser.add_argument("--system", choices=SYSTEMS, default="slurm", help="which batch system: the directory above it")
     parser.add_argument("--task", type=int, metavar="K", required=True, help="which of its tasks, from 0")
+    parser.add_argument("--limit", type=float, metavar="S", help="the job's time limit, where the system does not tell")
     parser.add_argument("--ahead", type=int, default=0, metavar="S", help="how early the time limit is told")
     parser.add_argument("--moved", action="store_true", help="the directory was brought here")
     return parser

@@ -62,6 +62,8 @@ class BatchCluster(ABC):
     """Those of them that say which cluster is meant."""
     set_variables: ClassVar[tuple[str, ...]] = ()
     """As `env` takes them, for every command."""
+    kills_all: ClassVar[bool] = True
+    """Whether `cancel` with `kill` ends all processes of a task at once, those of other sessions included."""
     away: ClassVar[re.Pattern[str]]
     """What is said where the system cannot be reached now."""
     unsure: ClassVar[re.Pattern[str]]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from runslot.engines.batch.cluster import BatchCluster
-from runslot.engines.batch.launcher import BatchLauncher, Writer
+from runslot.engines.batch.launcher import BatchLauncher
+from runslot.engines.batch.script import Frame, ScriptWriter
 from runslot.engines.batch.site import LoginSite, SharedSite, Site
 from runslot.engines.events import Observer
 from runslot.engines.local.config import check_function, local_launcher
@@ -101,9 +102,14 @@ class BatchConfig(LauncherConfig):
         """Whether the experiment is brought to a login host."""
         return self.login is not None
 
+    @property
     @abstractmethod
-    def writer(self, experiment: OpenExperiment, site: Site, cluster: BatchCluster, array_size: int) -> Writer:
-        """Return what writes the experiment's scripts."""
+    def limit(self) -> float | None:
+        """`time` in seconds."""
+
+    @abstractmethod
+    def writer(self, frame: Frame, resources: Resources, cluster: BatchCluster) -> ScriptWriter:
+        """Return what writes the scripts of an experiment whose runs ask for these resources."""
 
     def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
         """Ask the system whether it would take such jobs, and return the engine; without `runs` nothing is asked."""
@@ -123,7 +129,8 @@ class BatchConfig(LauncherConfig):
             raise cluster.missing(submits)
         else:
             size = cluster.array_size()
-        writer = self.writer(experiment, site, cluster, size)
+        frame = self._frame(experiment, site, size)
+        writer = self.writer(frame, experiment.file.resources, cluster)
         if runs:
             if not self.script_only:
                 cluster.test(writer.trial())
@@ -163,10 +170,22 @@ class BatchConfig(LauncherConfig):
             return SharedSite(directory)
         return LoginSite(directory, file, cluster.host, self.root)
 
-    def python_for(self, experiment: OpenExperiment, site: Site) -> str:
-        """Return the interpreter that the tasks start."""
+    def _frame(self, experiment: OpenExperiment, site: Site, array_size: int) -> Frame:
         file = experiment.file
-        return self.python or ("python3" if site.moved else file.python if file.interpreter is None else sys.executable)
+        of_launch = file.python if file.interpreter is None else sys.executable
+        return Frame(
+            directory=site.directory,
+            python=self.python or ("python3" if site.moved else of_launch),
+            archive=f"{site.directory}/{experiment_archive(experiment.directory).name}",
+            runs_per_job=self.runs_per_job,
+            array_size=array_size,
+            at_a_time=self.at_a_time,
+            ahead=ahead_of(self.ahead, self.limit, experiment.policy.grace),
+            modules=self.modules,
+            setup=self.setup,
+            moved=site.moved,
+            script_only=self.script_only,
+        )
 
     def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
         """Return the status with what the system says: what waits in its queue, and what has ended silently."""
@@ -183,6 +202,11 @@ def cpus_of(given: int | None, resources: Resources, runs: int) -> int:
 def gpus_of(resources: Resources, runs: int) -> int:
     """Return how many GPUs a task of `runs` runs asks for."""
     return math.ceil((resources.gpus or 0) * runs / resources.runs_per_gpu)
+
+
+def megabytes_of(resources: Resources, runs: int) -> int | None:
+    """Return the memory of a task of `runs` runs; None where the runs ask for none."""
+    return None if resources.memory is None else math.ceil(resources.memory * runs / 2**20)
 
 
 def ahead_of(given: int | None, limit: float | None, grace: float) -> int:

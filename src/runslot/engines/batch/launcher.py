@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from runslot.engines.batch.cluster import BatchCluster
 from runslot.engines.batch.queue import POLITE, Look, look
+from runslot.engines.batch.script import ScriptWriter
 from runslot.engines.batch.site import Site
 from runslot.engines.batch.submissions import (
     Place,
@@ -52,39 +52,11 @@ class _Watch:
         return self.place.submission.number, self.place.task
 
 
-class Writer(Protocol):
-    """Writes the scripts of one experiment."""
-
-    @property
-    def runs_per_job(self) -> int:
-        """How many runs a task does, at most."""
-
-    @property
-    def array_size(self) -> int:
-        """How many tasks an array may have."""
-
-    @property
-    def script_only(self) -> bool:
-        """Whether scripts are written, and nothing is submitted."""
-
-    def script(self, submission: Submission) -> str:
-        """Return the text of a submission's script."""
-
-    def to_type(self, submission: Submission) -> str:
-        """Return the command that submits it, for people."""
-
-    def trial(self) -> str:
-        """Return a script that asks for the same, to be tried and not to be submitted."""
-
-    def said(self) -> str:
-        """Return what a task asks for, in one line."""
-
-
 class BatchLauncher:
     """Hands runs to a batch system, and watches them for as long as it is asked to."""
 
     def __init__(
-        self, experiment: OpenExperiment, cluster: BatchCluster, site: Site, writer: Writer, observer: Observer
+        self, experiment: OpenExperiment, cluster: BatchCluster, site: Site, writer: ScriptWriter, observer: Observer
     ) -> None:
         self._experiment = experiment
         self._cluster = cluster
@@ -128,7 +100,7 @@ class BatchLauncher:
         self._withdraw({placed.run.id for placed in runs})
         asked = [(placed.run.id, placed.attempt) for placed in runs]
         found: dict[str, Place | str] = {}
-        for tasks in in_batches(asked, self._writer.runs_per_job, self._writer.array_size):
+        for tasks in in_batches(asked, self._writer.frame.runs_per_job, self._writer.frame.array_size):
             try:
                 submission = self._submit(tasks)
             except RunslotError as error:
@@ -155,7 +127,7 @@ class BatchLauncher:
         write_script(submission, self._writer.script(submission))
         try:
             self._site.send([submission.path])
-            if self._writer.script_only:
+            if self._writer.frame.script_only:
                 self._say(f"to submit {len(tasks)} tasks: {self._writer.to_type(submission)}")
                 return submission
             job = self._cluster.submit(f"{submission.directory}/script.sh", submission.job_name, self._site.directory)
@@ -286,7 +258,8 @@ class BatchLauncher:
         self._cancel({task: place for task, place in places_of.items() if task not in going_on}, kill)
         for watch in asked:
             watch.stopped_at = time.time()
-        self._ask_workers([watch for watch in asked if watch.task in going_on], kill)
+        by_worker = kill and not self._cluster.kills_all
+        self._ask_workers([watch for watch in asked if by_worker or watch.task in going_on], kill)
         self._looked = 0.0
         self._begin_look(0.0, new=True)
 

@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runslot.engines.batch.cluster import BatchCluster
-from runslot.engines.batch.config import BatchConfig, ahead_of, cpus_of
-from runslot.engines.batch.launcher import Writer
-from runslot.engines.batch.site import Site
-from runslot.engines.open_experiment import OpenExperiment
+from runslot.engines.batch.config import BatchConfig, cpus_of
+from runslot.engines.batch.script import Frame, ScriptWriter
 from runslot.engines.protocol import Finding
 from runslot.engines.slurm.cluster import DEFAULT_ARRAY_SIZE, Cluster
 from runslot.engines.slurm.job_array import ArrayWriter, seconds_of
 from runslot.engines.slurm.script import Asked, check_options, gres_of, memory_of
 from runslot.errors import InvalidInput
-from runslot.transport.zipapp import experiment_archive
+from runslot.hardware.resources import Resources
 
 _TIME = re.compile(r"\d+|\d+:\d\d(:\d\d)?|\d+-\d+(:\d\d){0,2}")
 
@@ -48,10 +46,14 @@ class Slurm(BatchConfig):
         super().__post_init__()
         check_options(self.options)
 
-    def writer(self, experiment: OpenExperiment, site: Site, cluster: BatchCluster, array_size: int) -> Writer:
-        """Return what writes the experiment's scripts."""
+    @property
+    def limit(self) -> float | None:
+        """`time` in seconds."""
+        return seconds_of(self.time)
+
+    def writer(self, frame: Frame, resources: Resources, cluster: BatchCluster) -> ScriptWriter:
+        """Return what writes the scripts of an experiment whose runs ask for these resources."""
         del cluster
-        resources = experiment.file.resources
         asked = Asked(
             cpus=cpus_of(self.cpus, resources, self.runs_per_job),
             gres=gres_of(self.gres, resources, self.runs_per_job),
@@ -63,23 +65,10 @@ class Slurm(BatchConfig):
             constraint=self.constraint,
             options=self.options,
         )
-        return ArrayWriter(
-            asked=asked,
-            runs_per_job=self.runs_per_job,
-            array_size=array_size,
-            at_a_time=self.at_a_time,
-            ahead=ahead_of(self.ahead, seconds_of(self.time), experiment.policy.grace),
-            directory=site.directory,
-            python=self.python_for(experiment, site),
-            archive=f"{site.directory}/{experiment_archive(experiment.directory).name}",
-            modules=self.modules,
-            setup=self.setup,
-            moved=site.moved,
-            script_only=self.script_only,
-        )
+        return ArrayWriter(frame, asked)
 
     def check(self) -> Iterator[Finding]:
-        """Try the commands, the controller, the partition, Python on the nodes' file system, and accounts."""
+        """Try the commands, the controller, the partition, accounts, Python on the nodes' file system."""
         from runslot.engines.slurm.check import check_cluster
 
         cluster = Cluster(self.name, self.host())

@@ -1,56 +1,34 @@
-"""From a launcher's table and an experiment to the script of an array."""
+"""From what a task asks for to the script of an array."""
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 
-from runslot.engines.batch.submissions import Submission
+from runslot.engines.batch.script import ScriptWriter, counted_cpus
 from runslot.engines.slurm.queue import read_time
 from runslot.engines.slurm.script import Array, Asked, script_of
 
 
 @dataclass(frozen=True)
-class ArrayWriter:
-    """All that the scripts of one experiment have in common."""
+class ArrayWriter(ScriptWriter):
+    """Writes scripts for sbatch."""
 
     asked: Asked
-    runs_per_job: int
-    array_size: int
-    at_a_time: int | None
-    ahead: int
-    directory: str
-    """The experiment's, as the nodes see it."""
-    python: str
-    archive: str
-    modules: tuple[str, ...]
-    setup: tuple[str, ...]
-    moved: bool
-    script_only: bool
 
-    def script(self, submission: Submission) -> str:
-        """Return the text of a submission's script."""
-        return self._script(submission.job_name, len(submission.tasks), submission.directory)
+    submits = "sbatch"
+    title = "Slurm"
 
-    def trial(self) -> str:
-        """Return a script that asks for the same, to be tried and not to be submitted."""
-        return self._script("runslot-trial", 1, "slurm/0000")
+    def demands(self) -> list[str]:
+        """Return what a task asks for, in a few words each, the partition first."""
+        asked = self.asked
+        place = f"partition {asked.partition}" if asked.partition else "the default partition"
+        return [place, counted_cpus(asked.cpus), *(part for part in (asked.gres, asked.memory, asked.time) if part)]
 
-    def to_type(self, submission: Submission) -> str:
-        """Return the command that submits it, for people."""
-        return f"cd {shlex.quote(self.directory)} && sbatch {submission.directory}/script.sh"
-
-    def said(self) -> str:
-        """Return what a task asks for, in one line."""
-        parts = [f"partition {self.asked.partition}" if self.asked.partition else "the default partition"]
-        parts.append(f"{self.runs_per_job} run{'s' if self.runs_per_job > 1 else ''} a task")
-        parts.append(f"{self.asked.cpus} CPU{'s' if self.asked.cpus > 1 else ''}")
-        parts += [part for part in (self.asked.gres, self.asked.memory, self.asked.time) if part]
-        return "Slurm: " + ", ".join(parts)
-
-    def _script(self, job_name: str, tasks: int, directory: str) -> str:
-        array = Array(job_name, tasks, directory, self.directory, self.at_a_time, self.ahead)
-        return script_of(array, self.asked, self.python, self.archive, self.modules, self.setup, self.moved)
+    def text(self, job_name: str, tasks: int, directory: str) -> str:
+        """Return the script of an array."""
+        frame = self.frame
+        array = Array(job_name, tasks, directory, frame.directory, frame.at_a_time, frame.ahead)
+        return script_of(array, self.asked, frame.python, frame.archive, frame.modules, frame.setup, frame.moved)
 
 
 def seconds_of(time: str | None) -> float | None:

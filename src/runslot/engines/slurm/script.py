@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from runslot.engines.batch.config import megabytes_of
 from runslot.engines.batch.script import task_lines
 from runslot.errors import InvalidInput
 from runslot.hardware.resources import Resources
@@ -80,9 +81,8 @@ def gres_of(given: str | None, resources: Resources, runs: int) -> str | None:
 
 def memory_of(given: str | None, resources: Resources, runs: int) -> str | None:
     """Return the memory of a task of `runs` runs; None: what the partition gives."""
-    if given is not None or resources.memory is None:
-        return given
-    return f"{math.ceil(resources.memory * runs / 2**20)}M"
+    megabytes = megabytes_of(resources, runs)
+    return given if given is not None or megabytes is None else f"{megabytes}M"
 
 
 def check_options(options: Sequence[str]) -> None:

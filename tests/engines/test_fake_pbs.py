@@ -1,0 +1,280 @@
+"""PBS in both spellings, against commands that keep a little state and start the tasks as real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from runslot.testing import LauncherContract
+from runslot.testing.contract import Place, until
+
+FAKE = Path(__file__).parent.parent / "testbeds" / "pbs-fake"
+PROGRAMS = ("qsub", "qstat", "qselect", "qdel", "qsig", "qrerun")
+
+# No engine is needed, but patience: PBS is asked every ten seconds.
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
+
+PROGRAM = '''
+import os, time
+from pathlib import Path
+
+def wait(variant):
+    """Go on until `go` lies beside the program."""
+    with (Path(os.environ["RUNSLOT_RUN"]) / "notes.txt").open("a") as file:
+        file.write("began\\n")
+    while not Path("go").exists():
+        time.sleep(0.05)
+'''
+
+
+def install(directory: Path, monkeypatch: pytest.MonkeyPatch, dialect: str) -> Path:
+    """Put PBS's commands in front of PATH, and return the directory of their state."""
+    state, programs = directory / "state", directory / "bin"
+    state.mkdir()
+    programs.mkdir()
+    for name in PROGRAMS:
+        line = f'exec {shlex.quote(sys.executable)} {shlex.quote(str(FAKE))} {name} "$@"'
+        (programs / name).write_text(f"#!/bin/sh\n{line}\n")
+        (programs / name).chmod(0o755)
+    if dialect == "torque":
+        (state / "torque").touch()
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_PBS", str(state))
+    return state
+
+
+def end_all(state: Path) -> None:
+    """Kill what of the tasks is alive."""
+    if not (state / "jobs.json").exists():
+        return
+    for job in json.loads((state / "jobs.json").read_text()).values():
+        for task in job["tasks"].values():
+            for process in (task.get("daemon"), task.get("pid")):
+                try:
+                    os.killpg(process or 2**30, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+
+
+class Server:
+    """A server with its state, and a directory in which `runslot` is called."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, dialect: str) -> None:
+        self.state = install(directory, monkeypatch, dialect)
+        (directory / "project").mkdir()
+        self.place = Place(directory / "project", "cluster", ())
+        (self.place.directory / "program.py").write_text(PROGRAM)
+        self.configure()
+
+    def configure(self, *lines: str) -> None:
+        table = "\n".join(["[launchers.cluster]", 'kind = "pbs"', *lines, ""])
+        (self.place.directory / "runslot.toml").write_text(table)
+
+    def run(self, *arguments: str) -> list[str]:
+        return ["run", "--on", "cluster", "--root", str(self.place.directory / "runs"), *arguments]
+
+    def go(self) -> None:
+        (self.place.directory / "go").touch()
+
+    def notes(self) -> int:
+        """Return how often runs have begun."""
+        files = (self.place.directory / "runs").rglob("notes.txt")
+        return sum(len(file.read_text().splitlines()) for file in files)
+
+    def calls(self, command: str) -> list[list[str]]:
+        """Return with what a command was called."""
+        file = self.state / "calls.jsonl"
+        lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        return [arguments for _, name, arguments in lines if name == command]
+
+    def script(self) -> list[str]:
+        return (self.place.experiment / "pbs" / "0001" / "script.sh").read_text().splitlines()
+
+
+@pytest.fixture(params=["openpbs", "torque"])
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Server]:
+    made = Server(tmp_path, monkeypatch, request.param)
+    yield made
+    made.go()
+    for process in made.place.started:
+        process.kill()
+        process.wait()
+    end_all(made.state)
+
+
+@pytest.fixture
+def openpbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    made = Server(tmp_path, monkeypatch, "openpbs")
+    yield made
+    made.go()
+    end_all(made.state)
+
+
+class TestPBS(LauncherContract):
+    """What holds for every launcher; tasks of eight runs, since all of them start at once here."""
+
+    entry: ClassVar[Mapping[str, Any]] = {"kind": "pbs", "runs_per_job": 8}
+    many = 16
+
+    @pytest.fixture
+    def configured(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mapping[str, Any]]:
+        state = install(tmp_path, monkeypatch, "openpbs")
+        yield self.entry
+        end_all(state)
+
+
+def test_an_array_is_submitted_left_and_looked_after(server: Server) -> None:
+    """Two arrays, since this server takes four tasks in one; who launched may leave, and a resume waits."""
+    server.configure('queue = "workq"', 'time = "1:00:00"', 'mem = "2gb"', "at_a_time = 3", "cpus = 2")
+    server.place(*server.run("program.py:wait", "--seeds", "5"))
+    until(lambda: server.notes() == 5, what="all runs have begun")
+
+    assert server.place.status()["counts"] == {"running": 5}
+    server.go()
+    server.place("resume", str(server.place.experiment), "--wait")
+
+    assert server.place.status()["counts"] == {"succeeded": 5}
+    assert server.notes() == 5
+    asked = {line.removeprefix("#PBS ") for line in server.script() if line.startswith("#PBS ")}
+    shared = {"-q workq", "-l walltime=1:00:00", "-r y", "-S /bin/bash"}
+    torque = {"-t 0-3%3", "-l nodes=1:ppn=2", "-l mem=2gb"}
+    openpbs = {"-J 0-3", "-W max_run_subjobs=3", "-l select=1:ncpus=2:mem=2gb"}
+    assert shared | (torque if (server.state / "torque").exists() else openpbs) <= asked
+
+
+def test_a_stop_ends_what_runs_with_its_grace_and_what_waits_when_nobody_is_at_work(server: Server) -> None:
+    """Tasks that run are sent SIGTERM, so that their runs leave outcomes."""
+    server.place(*server.run("program.py:wait", "--seeds", "3", "--grace", "2"))
+    until(lambda: server.notes() == 3, what="the runs have begun")
+
+    server.place("stop", str(server.place.experiment))
+
+    assert server.place.status()["counts"] == {"stopped": 3}
+    assert server.calls("qsig")[0][:2] == ["-s", "SIGTERM"]
+
+
+def test_a_stop_that_kills_leaves_no_process(openpbs: Server) -> None:
+    """Also none of a run that ends on no signal: its keeper is in a session that PBS need not know."""
+    openpbs.place(
+        *openpbs.run("--name", "deaf", "--", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done", "deaf-1")
+    )
+    until(lambda: openpbs.place.status()["runs"][0]["state"] == "running" and _alive("deaf-1"), what="it runs")
+
+    openpbs.place("stop", "--kill", str(openpbs.place.experiment))
+
+    until(lambda: not _alive("deaf-1"), 30, "it is gone")
+    assert openpbs.place.status()["counts"] == {"stopped": 1}
+
+
+def _alive(word: str) -> bool:
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return any(line.startswith("sh -c") and line.endswith(word) for line in listed.splitlines())
+
+
+def test_a_job_that_was_taken_while_the_answer_was_lost_is_found_by_its_name(server: Server) -> None:
+    """qsub fails with a timeout, and the job is there: it is not submitted again."""
+    (server.state / "lost-answer").touch()
+    server.go()
+
+    server.place(*server.run("program.py:wait", "--wait", "--seeds", "3"))
+
+    assert server.notes() == 3
+    assert len(server.calls("qsub")) == 1
+
+
+def test_a_time_limit_that_runs_out_without_a_warning_is_a_timeout(server: Server) -> None:
+    """The node kills the task and all of it; the server's number says why."""
+    server.configure('time = "0:00:04"', "ahead = 0", 'setup = ["exec sleep 60"]')
+    server.place(*server.run("program.py:wait", "--wait"), status=1)
+
+    (run,) = server.place.status()["runs"]
+    assert run["outcome"]["kind"] == "timed_out"
+    assert "time limit" in run["outcome"]["message"]
+
+
+def test_runs_that_can_continue_are_requeued_before_the_limit(openpbs: Server) -> None:
+    """The script tells itself in time, the runs end with their grace, and the task is started again."""
+    openpbs.configure('time = "0:00:20"', "ahead = 10")
+    openpbs.place(*openpbs.run("program.py:wait", "--grace", "1", "--resumable"))
+    until(lambda: openpbs.notes() == 2, what="the run goes on in a second job")
+
+    openpbs.go()
+    openpbs.place("resume", str(openpbs.place.experiment), "--wait")
+
+    assert openpbs.place.status()["counts"] == {"succeeded": 1}
+    assert len(openpbs.calls("qrerun")) == 1
+
+
+def test_where_users_may_not_requeue_a_resume_continues(openpbs: Server) -> None:
+    """The task's log says so; nothing is lost."""
+    (openpbs.state / "no-qrerun").touch()
+    openpbs.configure('time = "0:00:20"', "ahead = 10")
+    openpbs.place(*openpbs.run("program.py:wait", "--grace", "1", "--resumable"))
+    log = openpbs.place.experiment / "pbs" / "0001" / "0.log"
+    until(lambda: log.exists() and "it cannot be requeued (qrerun: Unauthorized" in log.read_text(), what="it is said")
+    openpbs.configure()
+    openpbs.go()
+
+    openpbs.place("resume", str(openpbs.place.experiment), "--wait")
+
+    assert openpbs.place.status()["counts"] == {"succeeded": 1}
+
+
+@pytest.mark.parametrize(
+    ("file", "said", "meaning"),
+    [
+        ("away", "", "PBS cannot be reached"),
+        ("refuse", "qsub: Unknown queue", "there is no such queue"),
+        ("refuse", "qsub: Job violates queue and/or server resource limits", "a limit of the queue forbids it"),
+    ],
+)
+def test_what_cannot_be_submitted_is_refused_and_leaves_nothing(
+    openpbs: Server, file: str, said: str, meaning: str
+) -> None:
+    """One message names the launcher, the host, the command, and what to do; no experiment is left."""
+    (openpbs.state / file).write_text(said)
+
+    done = openpbs.place(*openpbs.run("program.py:wait"), status=2)
+
+    assert done.stderr.startswith("runslot: launcher cluster (PBS), host "), done.stderr
+    assert meaning in done.stderr
+    assert "(command: q" in done.stderr
+    assert not list((openpbs.place.directory / "runs").glob("*/[0-9]*"))
+
+
+def test_a_job_whose_variables_break_the_json_is_read_as_text(openpbs: Server) -> None:
+    """As of versions that do not quote them."""
+    (openpbs.state / "bad-json").touch()
+    openpbs.place(*openpbs.run("program.py:wait", "--seeds", "2"))
+    until(lambda: openpbs.notes() == 2, what="the runs have begun")
+    assert openpbs.place.status()["counts"] == {"running": 2}
+
+
+def test_scripts_alone_are_written_and_what_to_type_is_said(openpbs: Server) -> None:
+    """Submitted by hand, they do the runs."""
+    done = openpbs.place(*openpbs.run("program.py:wait", "--script-only", "--seeds", "2"))
+
+    assert openpbs.calls("qsub") == []
+    assert "&& qsub pbs/0001/script.sh" in done.stdout + done.stderr
+
+
+def test_a_check_tries_a_job_that_is_held_and_deleted(server: Server) -> None:
+    """Nothing is left of it."""
+    server.configure('queue = "workq"')
+
+    said = server.place("launchers", "check", "cluster").stdout
+
+    assert "arrays of up to 4 tasks" in said
+    assert "a job with these options: was taken, held" in said
+    assert len(server.calls("qdel")) == 1
+    server.configure('queue = "nowhere"')
+    assert "there is no such queue" in server.place("launchers", "check", "cluster", status=1).stdout
