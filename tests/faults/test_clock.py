@@ -77,7 +77,8 @@ def test_a_clock_that_is_set_back_confuses_nothing(tmp_path: Path, with_a_clock:
 
 
 def test_requests_are_read_in_the_order_of_their_asking(tmp_path: Path, with_a_clock: dict[str, str]) -> None:
-    ask = "import sys; from runslot.experiment.rundir import ExperimentDir as E; E(sys.argv[1]).request(sys.argv[2])"
+    names = "from runslot.experiment.requests import leave_request; from runslot.experiment.rundir import ExperimentDir"
+    ask = f"import sys; {names}; leave_request(ExperimentDir(sys.argv[1]), sys.argv[2])"
     for verb, clock in (("pause", "+0"), ("continue", "-3600"), ("stop", "-7200")):
         Path(with_a_clock["FAKETIME_TIMESTAMP_FILE"]).write_text(f"{clock}\n")
         subprocess.run([sys.executable, "-c", ask, tmp_path, verb], env=with_a_clock, check=True)

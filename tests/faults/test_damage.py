@@ -26,10 +26,10 @@ from runslot.engines.batch.submissions import job_name, read_submission
 from runslot.engines.events import LaunchEnded, LaunchEvent
 from runslot.engines.sky.rental import Record, read_record, record_file
 from runslot.errors import Damaged, RunslotError
-from runslot.experiment.files import read_lines
+from runslot.experiment.files import read_lines, write_json
 from runslot.experiment.journal import read_events
 from runslot.experiment.lock import LauncherLock
-from runslot.experiment.rundir import ExperimentDir, write_json
+from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
 from runslot.launch.attach import attach
 from runslot.launch.launch import launch

@@ -18,6 +18,7 @@ import pytest
 from runslot.engines.events import LaunchEvent, Said
 from runslot.errors import Busy
 from runslot.experiment.claim import reaches_others
+from runslot.experiment.requests import leave_request
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
 from runslot.launch.launch import launch
@@ -97,7 +98,7 @@ def test_a_take_over_says_what_was_lost_and_does_it_again(gone: ExperimentDir) -
 
 
 def test_what_was_asked_of_the_dead_launcher_stops_no_later_one(gone: ExperimentDir) -> None:
-    gone.request("stop")
+    leave_request(gone, "stop")
     time.sleep(0.02)
     assert runslot("resume", gone.path, "--take-over").returncode == 0
     assert {each.state for each in read_status(gone).runs} == {"succeeded"}

@@ -14,11 +14,12 @@ import pytest
 from runslot import Experiment
 from runslot.engines.events import LaunchEvent, RunStarted
 from runslot.engines.open_experiment import OpenExperiment
+from runslot.experiment.files import write_json
 from runslot.experiment.journal import Journal
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.processes import identify
 from runslot.experiment.records import Attempt
-from runslot.experiment.rundir import ExperimentDir, write_json
+from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
 from runslot.launch.launch import launch
 from runslot.launch.stop import stop

@@ -19,18 +19,19 @@ from runslot.engines.open_experiment import OddRequest, OpenExperiment
 from runslot.errors import RunslotError
 from runslot.execute.cgroup import end_group
 from runslot.execute.leftovers import end_escaped
-from runslot.experiment.files import open_to_append
+from runslot.experiment.files import open_to_append, write_json
 from runslot.experiment.holder import find_holder, find_keeper
 from runslot.experiment.journal import Journal
 from runslot.experiment.owner import OthersFiles
 from runslot.experiment.processes import ProcessIdentity, identify, start_time
 from runslot.experiment.records import Attempt
-from runslot.experiment.rundir import ExperimentDir, LeadsOut, RunDir, write_json
+from runslot.experiment.requests import leave_request
+from runslot.experiment.rundir import ExperimentDir, LeadsOut, RunDir
 from runslot.experiment.status import read_status
 from runslot.launch.launch import launch
 from runslot.launch.pause import pause
 from runslot.launch.stop import stop
-from runslot.transport.bucket import Pusher, Share, open_store, pull
+from runslot.transport.bucket import MachineShare, Pusher, open_store, pull
 
 pytestmark = [
     pytest.mark.fault,
@@ -97,7 +98,7 @@ ACTS = [
     pytest.param(lambda experiment: stop(experiment, say=lambda _: None), id="stop"),
     pytest.param(lambda experiment: stop(experiment, kill=True, take_over=True, say=lambda _: None), id="stop at once"),
     pytest.param(lambda experiment: launch(experiment, quietly, take_over=True), id="resume"),
-    pytest.param(lambda experiment: experiment.request("stop"), id="request"),
+    pytest.param(lambda experiment: leave_request(experiment, "stop"), id="request"),
 ]
 
 
@@ -152,7 +153,7 @@ def test_a_claim_that_another_user_holds_on_a_run_of_ours_makes_nobody_signal_hi
 @AS_ROOT
 def test_a_request_that_another_user_left_is_named_and_not_carried_out(tmp_path: Path) -> None:
     directory = abandoned(tmp_path, os.getpid())
-    file = directory.request("kill")
+    file = leave_request(directory, "kill")
     os.chown(file, STRANGER, STRANGER)
     opened = OpenExperiment.open(directory, {})
     (odd,) = opened.requests()
@@ -357,7 +358,11 @@ def test_no_directory_of_an_experiment_is_one_that_another_users_link_leads_to(t
     private = tmp_path / "private"
     private.mkdir()
     others_link(experiment.path / name, private)
-    for act in (lambda: launch(experiment, quietly), lambda: experiment.request("stop"), lambda: work(experiment)):
+    for act in (
+        lambda: launch(experiment, quietly),
+        lambda: leave_request(experiment, "stop"),
+        lambda: work(experiment),
+    ):
         with pytest.raises(LeadsOut, match=f"{name} is a link that another user made"):
             act()
     assert list(private.iterdir()) == []
@@ -389,7 +394,7 @@ def test_nothing_is_pulled_through_a_link_that_another_user_laid(tmp_path: Path)
         place.mkdir(parents=True)
     others_link(home / "lr=1" / "run_0", private)
     (private / "outcome.json").write_text("precious")
-    machine, store, share = tmp_path / "machine", open_store(f"file://{tmp_path}/bucket"), Share("m", "b", 1)
+    machine, store, share = tmp_path / "machine", open_store(f"file://{tmp_path}/bucket"), MachineShare("m", "b", 1)
     (machine / "lr=1" / "run_0").mkdir(parents=True)
     (machine / "lr=1" / "run_0" / "outcome.json").write_text("{}")
     pusher = Pusher(store, share, machine, ["lr=1/run_0"], "m1")

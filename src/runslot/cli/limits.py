@@ -33,7 +33,7 @@ def limited(launcher: LauncherConfig | None, max_cost: float | None, max_hours: 
 def limit(directory: ExperimentDir, max_cost: float | None, max_hours: float | None) -> None:
     """Give an experiment other limits from here on; `Busy` while a launch works by the ones that it has."""
     from runslot.engines.registry import entry_of, of_experiment
-    from runslot.experiment.rundir import write_json
+    from runslot.experiment.files import write_json
     from runslot.experiment.status import read_status
 
     file = directory.read()

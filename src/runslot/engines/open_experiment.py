@@ -11,7 +11,7 @@ from typing import Any
 
 from runslot.errors import Busy, Damaged
 from runslot.execute.open_files import allow_many, why_no_further
-from runslot.experiment.files import read_json
+from runslot.experiment.files import read_json, write_atomically, write_json
 from runslot.experiment.front_door import front_door
 from runslot.experiment.journal import Journal, read_events
 from runslot.experiment.launchers import enlist
@@ -20,7 +20,8 @@ from runslot.experiment.owner import other_owner
 from runslot.experiment.placeholders import fill
 from runslot.experiment.provenance import link_provenance
 from runslot.experiment.records import Command, ExperimentFile, Outcome, Policy, Run, RunFile, Work
-from runslot.experiment.rundir import REQUEST_NAME, VARIANT_CONFIG, ExperimentDir, RunDir, write_atomically, write_json
+from runslot.experiment.requests import REQUEST_NAME
+from runslot.experiment.rundir import VARIANT_CONFIG, ExperimentDir, RunDir
 from runslot.experiment.shape import Shape
 from runslot.hardware.lockfile import user_name
 from runslot.transport.code_snapshot import as_here, from_copy

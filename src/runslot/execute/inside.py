@@ -24,8 +24,9 @@ from runslot.execute.import_failure import describe_failure
 from runslot.execute.keeper import Keeper
 from runslot.execute.placement import place, run_environment
 from runslot.execute.process import make_job
+from runslot.experiment.files import write_json
 from runslot.experiment.records import Command, Function, Outcome, RunFile
-from runslot.experiment.rundir import RunDir, write_json
+from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
 
 Told = Mapping[str, Sequence[str]]

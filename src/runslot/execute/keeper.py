@@ -28,10 +28,10 @@ from runslot.execute.placement import place, run_environment
 from runslot.execute.process import CANNOT_START, Job, become_run, cannot_start, make_job
 from runslot.execute.spawning import AVAILABLE, Guard, spawn
 from runslot.experiment.claim import take_claim
-from runslot.experiment.files import open_to_append
+from runslot.experiment.files import open_to_append, write_json
 from runslot.experiment.processes import ProcessIdentity, children_of, host_name, identify
 from runslot.experiment.records import Attempt, Outcome, RunFile
-from runslot.experiment.rundir import RunDir, write_json
+from runslot.experiment.rundir import RunDir
 from runslot.experiment.shortage import shortage_of
 from runslot.experiment.states import Kind
 from runslot.hardware.slots import Slot

@@ -12,10 +12,10 @@ import os
 from pathlib import Path
 
 from runslot.errors import Damaged, NotFound
-from runslot.experiment.files import read_json
+from runslot.experiment.files import read_json, write_json
 from runslot.experiment.lock import read_identity
 from runslot.experiment.processes import host_name, identify, is_alive
-from runslot.experiment.rundir import ExperimentDir, write_json
+from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import ExperimentStatus, read_status
 
 

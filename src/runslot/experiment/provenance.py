@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from runslot.experiment.files import write_atomically, write_json
 from runslot.experiment.processes import host_name
-from runslot.experiment.rundir import ExperimentDir, RunDir, write_atomically, write_json
+from runslot.experiment.rundir import ExperimentDir, RunDir
 
 _PATIENCE = 20.0
 """Seconds for git, which may read a large tree from a slow disk."""

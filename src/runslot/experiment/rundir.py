@@ -1,4 +1,4 @@
-"""Every file name of an experiment and of a run, in two classes, and how such files are replaced.
+"""Every file name of an experiment and of a run, in two classes.
 
 Nothing else in runslot spells these names: `RunDir` is one run's directory, `ExperimentDir` an experiment's.
 """
@@ -7,56 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
-import re
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from json.encoder import encode_basestring_ascii
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from runslot.errors import Damaged, NotFound, RunslotError
-from runslot.experiment.files import read_json, read_lines
+from runslot.experiment.files import read_json, read_lines, write_json
 from runslot.experiment.journal import append_lines
 from runslot.experiment.owner import other_link, other_owner, require_own
 from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Record, Run, RunFile
-from runslot.experiment.shape import FORMAT
-
-
-def write_atomically(path: Path, text: str | bytes) -> None:
-    """Replace `path` by rename, so that a reader, or a kill at any instant, sees the old text or the new."""
-    # Plain system calls: this runs twice in every keeper, where whatever is touched is copied first.
-    directory, name = os.path.split(path)
-    temporary = f"{directory}/.{name}.{os.getpid()}"
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
-            while data:
-                data = data[os.write(descriptor, data) :]
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, path)  # noqa: PTH105
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Replace `path` by one JSON object, a key a line for people (json's own indentation is ten times slower)."""
-    lines = [f" {encode_basestring_ascii(key)}: {_text(item)}" for key, item in value.items()]
-    write_atomically(path, "{\n" + ",\n".join(lines) + "\n}\n")
-
-
-def _text(item: Any) -> str:
-    """Return a value as JSON; what most values are is written without a call of the encoder."""
-    if item is None:
-        return "null"
-    kind = item.__class__
-    if kind is int:
-        return repr(item)
-    return encode_basestring_ascii(item) if kind is str else json.dumps(item)
 
 
 def read_record(path: Path, kind: type[Record]) -> Record | None:
@@ -275,7 +235,7 @@ class RunDir:
     def _make_kept(self, attempt: int) -> Path:
         kept = self.kept_attempt(attempt)
         kept.mkdir(exist_ok=True)
-        _refuse_others_links(str(self.path), kept.name)
+        refuse_links_of_others(str(self.path), kept.name)
         return kept
 
     def is_complete(self) -> bool:
@@ -300,9 +260,6 @@ _OWN_DIRECTORIES = ("requests", "workers", "payloads", "provenance", "slurm", "p
 
 _BENEATH = frozenset({"", ".", ".."})
 """Parts of a path that no run's directory has: it would not lie below the experiment."""
-
-REQUEST_NAME = re.compile(r"\d{1,24}-\d{1,24}\.(json|stop|kill)")
-"""Of the files that `ExperimentDir.request` leaves: when, and which process asked."""
 
 PARAMS = "params.json"
 """rlpyt's file with the configuration of a run."""
@@ -426,7 +383,7 @@ class ExperimentDir:
 
     def refuse_others_links(self, run: Run, file: ExperimentFile) -> None:
         """Raise `LeadsOut` where a link that another user made would lead what is written for `run` elsewhere."""
-        _refuse_others_links(self.runs_base(file), run.directory)
+        refuse_links_of_others(self.runs_base(file), run.directory)
         require_own(Path(self.runs_base(file), run.directory))  # or it may be changed into one
 
     def runs_base(self, file: ExperimentFile) -> str:
@@ -451,11 +408,11 @@ class ExperimentDir:
         """
         require_own(self.path, self.experiment_file, self.runs_file)
         for name in _OWN_DIRECTORIES:
-            _refuse_others_links(str(self.path), name)
+            refuse_links_of_others(str(self.path), name)
 
     def make_worker(self, name: str) -> Path:
         """Make the directory of one worker, and return it."""
-        _refuse_others_links(str(self.path), f"{self.workers.name}/{name}")
+        refuse_links_of_others(str(self.path), f"{self.workers.name}/{name}")
         self.worker(name).mkdir(parents=True, exist_ok=True)
         return self.worker(name)
 
@@ -483,31 +440,8 @@ class ExperimentDir:
         """Record further runs."""
         append_lines(self.runs_file, [run.to_json() for run in runs])
 
-    def request(self, verb: str, arguments: Sequence[str] = (), worker: str | None = None) -> Path:
-        """Leave a request for the launcher at work, or a worker, by rename; returns its file, which that removes."""
-        self.require_own()
-        requests = self.requests if worker is None else self.worker_requests(worker)
-        _refuse_others_links(str(self.path), requests.relative_to(self.path).as_posix())
-        file = _next_request(requests, "json")
-        write_json(file, {"format": FORMAT, "verb": verb, "arguments": list(arguments)})
-        return file
 
-    def bare_request(self, verb: Literal["stop", "kill"]) -> Path:
-        """Leave a request about all runs that is its name alone: for a full disk, which still takes an empty file."""
-        self.require_own()
-        file = _next_request(self.requests, verb)
-        file.touch()
-        return file
-
-
-def _refuse_others_links(base: str, directory: str) -> None:
+def refuse_links_of_others(base: str, directory: str) -> None:
+    """Raise `LeadsOut` where a link that another user made leads what is written below `base` elsewhere."""
     if link := other_link(base, directory, every=False):
         raise LeadsOut(f"{link} is a link that another user made: nothing is written through it; remove it")
-
-
-def _next_request(requests: Path, suffix: str) -> Path:
-    requests.mkdir(exist_ok=True, parents=True)
-    there = os.listdir(requests)  # noqa: PTH208
-    before = [int(name.partition("-")[0]) for name in there if REQUEST_NAME.fullmatch(name)]
-    number = max([time.time_ns(), *(number + 1 for number in before)])  # clocks are set back
-    return requests / f"{number}-{os.getpid()}.{suffix}"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from runslot.errors import Busy, InvalidInput, NotFound
 from runslot.experiment.disk import sync_soon
-from runslot.experiment.files import open_to_append
+from runslot.experiment.files import open_to_append, write_atomically, write_json
 from runslot.experiment.provenance import write_provenance
 from runslot.experiment.records import Run
-from runslot.experiment.rundir import LATEST, ExperimentDir, write_atomically, write_json
+from runslot.experiment.rundir import LATEST, ExperimentDir
 from runslot.experiment.shortage import shortage_of
 from runslot.launch.code_change import changes_between, what
 from runslot.launch.interpreter import python_of_runs

@@ -6,6 +6,7 @@ import time
 
 from runslot.errors import Busy, InvalidInput
 from runslot.experiment.lock import living_launcher
+from runslot.experiment.requests import leave_request
 from runslot.experiment.rundir import ExperimentDir
 
 _POLL_S = 0.05
@@ -25,7 +26,7 @@ def pause(directory: ExperimentDir, paused: bool) -> None:
             f"no launcher is at work on {directory.path}, so nothing starts there; "
             f"`runslot resume {directory.path}` runs what is missing"
         )
-    request = directory.request("pause" if paused else "continue")
+    request = leave_request(directory, "pause" if paused else "continue")
     deadline = time.monotonic() + _ANSWER_TIMEOUT_S
     while request.exists():
         if living_launcher(directory) is None:

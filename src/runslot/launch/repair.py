@@ -13,9 +13,10 @@ from pathlib import Path
 
 from runslot.engines.open_experiment import OpenExperiment, write_run
 from runslot.errors import Damaged, NewerFormat, RunslotError
+from runslot.experiment.files import write_json
 from runslot.experiment.journal import read_events
 from runslot.experiment.records import ExperimentFile, Run
-from runslot.experiment.rundir import ExperimentDir, RunDir, write_json
+from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.status import ExperimentStatus, read_all_runs, read_status
 
 

@@ -20,6 +20,7 @@ from runslot.experiment.holder import find_keeper
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.processes import ProcessHandle, children_of, is_alive
 from runslot.experiment.records import ExperimentFile, Outcome, Run
+from runslot.experiment.requests import leave_bare_request, leave_request
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shortage import shortage_of
 from runslot.experiment.status import RunStatus, read_status
@@ -74,7 +75,7 @@ def _signal(directory: ExperimentDir, run_ids: Sequence[str], kill: bool, say: C
     request: Path | None = None
     if not run_ids and living_launcher(directory) is not None:
         with contextlib.suppress(OSError):
-            request = directory.bare_request("kill" if kill else "stop")
+            request = leave_bare_request(directory, "kill" if kill else "stop")
     keepers = {} if request is not None else _keepers(directory, file, run_ids)
     for keeper in keepers.values():
         for number in (signal.SIGTERM, *((signal.SIGINT,) if kill else ()), signal.SIGCONT):
@@ -102,7 +103,7 @@ def _keepers(directory: ExperimentDir, file: ExperimentFile, run_ids: Sequence[s
 
 def _ask(directory: ExperimentDir, run_ids: Sequence[str], kill: bool) -> None:
     """Leave a request and wait until no asked run is under way; act in the launcher's place if it dies meanwhile."""
-    request = directory.request("kill" if kill else "stop", run_ids)
+    request = leave_request(directory, "kill" if kill else "stop", run_ids)
     file = directory.read()
     patience = _PATIENCE if file.launcher is None else _PATIENCE_AFAR
     deadline = time.monotonic() + file.policy.grace + patience

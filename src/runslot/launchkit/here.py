@@ -18,9 +18,10 @@ from typing import Any
 from runslot import logger
 from runslot.errors import InvalidInput, RunslotError
 from runslot.execute.functions import call_function, seed_everything, set_gpu_mode
+from runslot.experiment.files import write_atomically
 from runslot.experiment.provenance import read_git
 from runslot.experiment.records import Function
-from runslot.experiment.rundir import RunDir, write_atomically
+from runslot.experiment.rundir import RunDir
 from runslot.first_import import FirstImport
 from runslot.launch.function_pickle import by_value
 from runslot.variants import Space, is_plain, plain, single, variants_of

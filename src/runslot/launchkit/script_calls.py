@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from runslot import logger
 from runslot.execute.functions import seed_everything
+from runslot.experiment.files import write_atomically
 from runslot.experiment.provenance import read_git
-from runslot.experiment.rundir import RunDir, write_atomically
+from runslot.experiment.rundir import RunDir
 from runslot.experiment.settings import default_root
 from runslot.logger.directories import log_dir_name, make_log_dir
 

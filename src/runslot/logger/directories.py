@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runslot.experiment.rundir import RunDir, write_atomically
+from runslot.experiment.files import write_atomically
+from runslot.experiment.rundir import RunDir
 from runslot.logger.options import at_least
 
 

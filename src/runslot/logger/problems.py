@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from runslot.errors import RunslotError
-from runslot.experiment.files import read_json
-from runslot.experiment.rundir import RunDir, write_json
+from runslot.experiment.files import read_json, write_json
+from runslot.experiment.rundir import RunDir
 
 OnError = Literal["warn", "raise"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput
-from runslot.experiment.rundir import write_atomically
+from runslot.experiment.files import write_atomically
 from runslot.logger import console, extra, snapshots
 from runslot.logger.cells import PLAIN_TYPES, Plain, fetched, held
 from runslot.logger.controls import Controls, PathText

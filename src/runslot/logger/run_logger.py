@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from runslot.experiment.current import CurrentRun, current_run
+from runslot.experiment.files import write_atomically
 from runslot.experiment.records import LoggerSettings
-from runslot.experiment.rundir import RunDir, write_atomically
+from runslot.experiment.rundir import RunDir
 from runslot.experiment.settings import default_root
 from runslot.logger.ancestors import adopt_ancestor_loggers, release_ancestor_loggers
 from runslot.logger.controls import PathText

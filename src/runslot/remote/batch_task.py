@@ -22,8 +22,9 @@ from dataclasses import replace
 from runslot.engines.batch.submissions import Submission, places, read_submissions, submission_of
 from runslot.errors import NotFound
 from runslot.experiment.claim import is_claimed
+from runslot.experiment.files import write_json
 from runslot.experiment.processes import host_name
-from runslot.experiment.rundir import ExperimentDir, write_json
+from runslot.experiment.rundir import ExperimentDir
 from runslot.hardware.lockfile import DIRECTORY_VARIABLE
 from runslot.remote.batch_allocation import Allocation
 from runslot.remote.batch_job import SYSTEMS, BatchJob

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput, NotFound
-from runslot.experiment.files import read_json
-from runslot.experiment.rundir import VARIANT_CONFIG, write_json
+from runslot.experiment.files import read_json, write_json
+from runslot.experiment.rundir import VARIANT_CONFIG
 from runslot.experiment.settings import default_root
 from runslot.variants.config import dotted, leaves
 

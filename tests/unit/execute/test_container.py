@@ -32,9 +32,10 @@ from runslot.execute.container import (
     say_end,
 )
 from runslot.execute.inside import slot_inside
+from runslot.experiment.files import write_json
 from runslot.experiment.processes import start_time
 from runslot.experiment.records import Command, Container, Run, RunFile
-from runslot.experiment.rundir import RunDir, write_json
+from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
 from runslot.hardware.topology import Core, Gpu
 from runslot.launchkit.modes import container_of

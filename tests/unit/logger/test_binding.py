@@ -14,8 +14,9 @@ from pathlib import Path
 import cloudpickle
 import pytest
 
+from runslot.experiment.files import write_json
 from runslot.experiment.records import Command, LoggerSettings, Policy, Run, RunFile
-from runslot.experiment.rundir import RunDir, write_json
+from runslot.experiment.rundir import RunDir
 
 
 def make_run(directory: Path, settings: LoggerSettings | None = None, *, resumable: bool = False) -> Path:

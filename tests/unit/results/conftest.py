@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from runslot.experiment.files import write_json
 from runslot.experiment.records import Attempt, Command, ExperimentFile, Outcome, Run, RunFile
-from runslot.experiment.rundir import RunDir, write_json
+from runslot.experiment.rundir import RunDir
 
 Rows = Sequence[Mapping[str, object]]
 WriteRun = Callable[..., Path]

@@ -27,8 +27,10 @@ from runslot.engines.events import Observer, Said
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Handle, Placed, Taken, UnderWay
 from runslot.errors import RunslotError
+from runslot.experiment.files import write_json
 from runslot.experiment.records import Outcome, Run
-from runslot.experiment.rundir import RunDir, write_json
+from runslot.experiment.requests import leave_request
+from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
 
 _FILES = 1.0
@@ -294,7 +296,7 @@ class BatchLauncher:
         for watch in watches:
             by_worker.setdefault(watch.place.submission.worker(watch.place.task), []).append(watch.run)
         verb = "kill" if kill else "stop"
-        requests = [self._experiment.directory.request(verb, runs, worker=worker) for worker, runs in by_worker.items()]
+        requests = [leave_request(self._experiment.directory, verb, runs, worker) for worker, runs in by_worker.items()]
         self._site.send(requests)
 
     # ---- waiting -----------------------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ from runslot.engines.batch.cluster import BatchCluster
 from runslot.engines.batch.submissions import Place, Submission, queue_file
 from runslot.engines.batch.task import Task
 from runslot.errors import RunslotError
-from runslot.experiment.files import open_to_append, read_json
-from runslot.experiment.rundir import ExperimentDir, write_json
+from runslot.experiment.files import open_to_append, read_json, write_json
+from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shape import FORMAT
 
 POLITE = 10.0

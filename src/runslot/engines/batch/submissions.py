@@ -13,8 +13,8 @@ from pathlib import Path
 
 from runslot.engines.batch.task import task_name
 from runslot.errors import Damaged
-from runslot.experiment.files import read_json
-from runslot.experiment.rundir import ExperimentDir, write_atomically, write_json
+from runslot.experiment.files import read_json, write_atomically, write_json
+from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shape import FORMAT, check_format
 
 Tasks = Sequence[Sequence[tuple[str, int]]]

@@ -18,10 +18,11 @@ from runslot.errors import RunslotError
 from runslot.execute.leftovers import Leftover, end_escaped, find_leftovers
 from runslot.execute.open_files import allow_many, why_no_further
 from runslot.experiment.claim import is_claimed
+from runslot.experiment.files import write_json
 from runslot.experiment.holder import find_keeper
 from runslot.experiment.processes import ProcessHandle, host_name, is_alive, keeper_of
 from runslot.experiment.records import ExperimentFile, Function, Outcome, PythonEnvironment, Run, RunFile
-from runslot.experiment.rundir import RunDir, write_json
+from runslot.experiment.rundir import RunDir
 from runslot.experiment.shortage import shortage_of
 from runslot.hardware.lease import Holder, Lease, Leases, Refused
 from runslot.hardware.slots import Slot

@@ -18,8 +18,8 @@ from runslot.engines.sky.client import Seen, SkyPilot
 from runslot.engines.sky.rental import Rented
 from runslot.engines.sky.tasks import Machine
 from runslot.errors import RunslotError
-from runslot.experiment.files import open_to_append
-from runslot.experiment.rundir import ExperimentDir, write_atomically
+from runslot.experiment.files import open_to_append, write_atomically
+from runslot.experiment.rundir import ExperimentDir
 from runslot.transport.bucket import Inventory, MachineShare
 from runslot.transport.bucket import requests as asked
 from runslot.transport.bucket.inventory import DamagedObject

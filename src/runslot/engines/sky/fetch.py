@@ -11,8 +11,8 @@ from pathlib import Path
 
 from runslot.engines.sky.rental import Record
 from runslot.errors import Busy, RunslotError
-from runslot.experiment.files import open_to_append
-from runslot.experiment.rundir import ExperimentDir, write_atomically
+from runslot.experiment.files import open_to_append, write_atomically
+from runslot.experiment.rundir import ExperimentDir
 from runslot.transport.bucket import Inventory, MachineShare, open_store, pull
 from runslot.transport.bucket.store import Store
 from runslot.transport.patterns import comes_home

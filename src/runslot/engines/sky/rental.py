@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import Damaged
-from runslot.experiment.files import read_json
+from runslot.experiment.files import read_json, write_json
 from runslot.experiment.records import Outcome
-from runslot.experiment.rundir import ExperimentDir, write_json
+from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shape import Shape
 from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.transport.bucket.inventory import MachineShare

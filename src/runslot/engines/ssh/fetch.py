@@ -11,7 +11,7 @@ from runslot.engines.ssh.connection import Connection
 from runslot.engines.ssh.contents import Clone, home_options, remove_gone, runs_base
 from runslot.engines.ssh.ledger import Books, Entry
 from runslot.errors import RunslotError
-from runslot.experiment.rundir import write_json
+from runslot.experiment.files import write_json
 from runslot.transport.patterns import comes_home
 from runslot.transport.scan import Change, in_order, stays_inside
 from runslot.transport.ssh import Host, HostError

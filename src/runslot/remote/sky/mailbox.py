@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import RunslotError
+from runslot.experiment.files import write_json
 from runslot.experiment.journal import read_events
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome
-from runslot.experiment.rundir import ExperimentDir, RunDir, write_json
+from runslot.experiment.requests import leave_request
+from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.remote.sky.threads import Looking
 from runslot.transport.bucket.inventory import MachineShare
 from runslot.transport.bucket.requests import StopRequest, read
@@ -60,7 +62,7 @@ class Mailbox:
         """Leave the worker a request for what was asked since; it takes those that wait for it when it starts."""
         new = (self.asked.runs & self.runs.keys()) - self._passed_on
         if new:
-            self.home.request("stop", sorted(self.runs[run][0] for run in new), worker=self.worker)
+            leave_request(self.home, "stop", sorted(self.runs[run][0] for run in new), worker=self.worker)
             self._passed_on |= new
             self._open |= new
 
