@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from runslot.cli.app import load
 from runslot.cli.build import experiment_of
 from runslot.cli.options import ALL_WORDS, GROUPS, OPTIONS, WORDS, options_of
+from runslot.cli.reference import with_tables
 from runslot.cli.words import Words
 from runslot.experiment.records import Container
 from runslot.hardware.resources import Resources
@@ -66,3 +68,11 @@ def test_the_table_loads_neither_typer_nor_what_launches():
     program = "import sys, runslot.cli.options; print('\\n'.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not [name for name in loaded if name.startswith(("typer", "rich", "runslot.launch", "runslot.engines"))]
+
+
+def test_the_page_of_the_command_line_has_the_tables_options():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert page == with_tables(page), "run python -m runslot.cli.reference docs/cli.md"
+    for command in ("run", "resume"):
+        for option in options_of(command):
+            assert f"`{option.names[-1]}" in page
