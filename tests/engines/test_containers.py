@@ -353,6 +353,13 @@ def test_a_run_gets_its_slot_its_mounts_and_the_variables_that_were_named(
         assert (seen["data"], seen["writable"]) == ("data", False)
 
 
+def test_a_run_has_its_niceness(place: Place, engine: str) -> None:
+    command = ["--name", "one", "--grid", "a=1", "--nice", "7", *place.options(), "--", "nice"]
+    assert place.start("run", *command).wait() == 0
+    assert (run_dir(place) / "console.log").read_text().split() == ["7"]
+    assert outcome(place)["notes"] == []
+
+
 @pytest.mark.parametrize("name", ["sp ace,com'ma", 'co:lon "quoted"', "new\nline", "=x,target=/etc"])
 def test_directories_of_any_name_are_mounted(name: str, engine: str, tmp_path: Path) -> None:
     for place in make_place(tmp_path / name, engine):

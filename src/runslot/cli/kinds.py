@@ -62,15 +62,16 @@ def parse_memory(value: Any) -> int:
     return int(amount)
 
 
-def whole(least: int) -> Kind:
-    """Return the kind of whole numbers from `least` on."""
+def whole(least: int, most: int | None = None) -> Kind:
+    """Return the kind of whole numbers from `least` on, or to `most`."""
+    bounds = f", {least} or more" if most is None else f" from {least} to {most}"
 
     def read(value: Any) -> int:
-        if type(value) is not int or not least <= value < 2**63:
-            raise InvalidInput(f"must be a whole number, {least} or more, not {value!r:.40}")
+        if type(value) is not int or not least <= value <= (2**63 - 1 if most is None else most):
+            raise InvalidInput(f"must be a whole number{bounds}, not {value!r:.40}")
         return value
 
-    return Kind({"type": "integer", "minimum": least}, read)
+    return Kind({"type": "integer", "minimum": least} | ({} if most is None else {"maximum": most}), read)
 
 
 def one_of(*choices: str) -> Kind:

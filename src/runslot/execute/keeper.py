@@ -246,7 +246,10 @@ class Keeper:
         console = open_to_append(self.job.run_dir.console)
         try:
             guard = _guard()
-            if self.job.function is None and guard is not None:
+            if self.policy.nice is not None:
+                self._note_niceness(self.policy.nice)
+                self._fork(console, guard)  # the fork takes its niceness before the command takes over
+            elif self.job.function is None and guard is not None:
                 self._spawn(console, guard)
             else:
                 self._fork(console, guard)
@@ -254,6 +257,12 @@ class Keeper:
             os.close(console)
         if self.policy.timeout is not None:
             self.deadline = time.monotonic() + self.policy.timeout
+
+    def _note_niceness(self, niceness: int) -> None:
+        from runslot.execute.niceness import problem_of
+
+        if problem := problem_of(niceness):
+            self.notes.append(f"{problem}: it ran with {os.getpriority(os.PRIO_PROCESS, 0)}")
 
     def _spawn(self, console: int, guard: Guard) -> None:
         job = self.job

@@ -205,6 +205,10 @@ def _detach(keeper: int, console: int, job: Job) -> None:
 def _enter(job: Job) -> None:
     if job.placement.pus and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, job.placement.pus)
+    if job.file.policy.nice is not None:
+        from runslot.execute.niceness import take
+
+        take(job.file.policy.nice)
     os.chdir(job.file.cwd)
     if job.function is not None:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -257,6 +257,8 @@ class Policy(_Record):
     """A further attempt keeps the run's directory and continues from its snapshot."""
     start: Start = "auto"
     """Whether functions start in a process forked from one that has imported them."""
+    nice: int | None = None
+    """The niceness of a run's processes, from -20 to 19; None: the launcher's."""
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,8 @@ class Experiment:
     """A further attempt continues in the same directory from its snapshot."""
     start: Start = "auto"
     """How functions start: `warm` is a fork of a process that has imported the code, `cold` a Python of its own."""
+    nice: int | None = None
+    """The niceness of the runs, from -20 to 19: the higher, the more they give way to others; None: as it is."""
     snapshot_code: bool = False
     """Run from a copy of the code, made at the launch; edits made meanwhile do not change the runs."""
     code: str | None = None
@@ -151,6 +153,7 @@ class Experiment:
         logger = LoggerSettings(
             snapshot_mode=self.snapshot_mode, snapshot_gap=self.snapshot_gap, metrics=check_metrics(self.metrics)
         )
+        container, launcher = self._container(), self.launcher()
         policy = Policy(
             retries=whole(self.retries, "retries", 0),
             backoff=seconds(self.backoff, "backoff"),
@@ -160,8 +163,8 @@ class Experiment:
             max_failures=None if self.max_failures is None else whole(self.max_failures, "max_failures", 1),
             resumable=self.resumable,
             start=self.start,
+            nice=self._niceness(launcher),
         )
-        container, launcher = self._container(), self.launcher()
         parts = (self.name, self.work, self.variants, self.seeds, self.resources, policy, logger)
         elsewhere = container is not None or (launcher is not None and launcher.moves)
         interpreter = None if self.python is None or elsewhere else look_at(self.python)
@@ -185,6 +188,16 @@ class Experiment:
             remedy=": snapshot_code makes a copy",
         )
         return self._cut(replace(plan, file=file, notes=(*plan.notes, *idle)))
+
+    def _niceness(self, launcher: LauncherConfig | None) -> int | None:
+        if self.nice is None:
+            return None
+        from runslot.execute.niceness import LEAST, MOST, problem_of
+
+        niceness = whole(self.nice, "nice", LEAST, MOST)
+        if launcher is None and self.container is None and (problem := problem_of(niceness)):
+            raise InvalidInput(f"nice: {problem}")
+        return niceness
 
     def _cut(self, plan: Plan) -> Plan:
         """Return the plan of the first run alone, where that is asked for; of code that is a clone, what is in it."""
@@ -310,8 +323,13 @@ def seconds(value: Any, name: str) -> float:
     return float(value)
 
 
-def whole(value: Any, name: str, least: int) -> int:
+def whole(value: Any, name: str, least: int, most: int | None = None) -> int:
     """Return a whole number, or refuse it by name."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
-        raise InvalidInput(f"{name} must be a whole number, {least} or more, not {value!r:.80}")
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or not least <= value <= (2**63 - 1 if most is None else most)
+    ):
+        bounds = f", {least} or more" if most is None else f" from {least} to {most}"
+        raise InvalidInput(f"{name} must be a whole number{bounds}, not {value!r:.80}")
     return value
