@@ -78,7 +78,7 @@ __all__ = [
 
 _HOMES = {
     "calls": ("run_experiment",),
-    "handle": ("Launched",),
+    "collection": ("Launched",),
     "here": ("run_experiment_here",),
     "script_calls": (
         "GitInfo",
