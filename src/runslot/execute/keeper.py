@@ -26,7 +26,7 @@ from runslot.execute.leftovers import memory_of_tree
 from runslot.execute.linux import become_subreaper
 from runslot.execute.placement import place, run_environment
 from runslot.execute.process import CANNOT_START, Job, become_run, cannot_start, make_job
-from runslot.execute.spawning import AVAILABLE, Guard, spawn
+from runslot.execute.spawn import AVAILABLE, Guard, spawn
 from runslot.experiment.claim import take_claim
 from runslot.experiment.files import open_to_append, write_json
 from runslot.experiment.processes import ProcessIdentity, children_of, host_name, identify

@@ -21,9 +21,9 @@ from types import TracebackType
 from typing import Any
 
 from runslot.execute.linux import die_with_parent
-from runslot.execute.marking import mark
 from runslot.execute.placement import Placement, arguments
 from runslot.execute.pools import resize_pools
+from runslot.execute.run_mark import mark
 from runslot.experiment.current import RUN_VARIABLE
 from runslot.experiment.records import Command, RunFile
 from runslot.experiment.rundir import RunDir

@@ -26,8 +26,8 @@ from runslot.execute.channel import Channel
 from runslot.execute.evidence import kill_count
 from runslot.execute.guardian import Guardian
 from runslot.execute.keeper import WATCHED
-from runslot.execute.marking import find_room
 from runslot.execute.pools import find_pools
+from runslot.execute.run_mark import find_room
 from runslot.execute.slot_keeper import SlotKeeper
 from runslot.experiment.processes import ProcessIdentity, identify, start_time
 from runslot.experiment.records import Function

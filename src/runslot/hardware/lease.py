@@ -22,7 +22,7 @@ from runslot.hardware.lockfile import NotALockFile, lock, lock_directory, locked
 from runslot.hardware.slots import Slot
 from runslot.hardware.substitute import Substitutes
 from runslot.hardware.topology import Core, Gpu
-from runslot.hardware.waiting import Names, Waiting
+from runslot.hardware.wait_list import Names, Waiting
 
 PREFIX = "runslot."
 MOST_PLACES = 16

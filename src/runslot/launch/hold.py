@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from runslot.engines.events import LaunchEvent, RunStarted, RunWaits, Said
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.schedule.plan import Key
+from runslot.scheduler import Key
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 """Between tries of a start."""

@@ -29,7 +29,7 @@ from runslot.launch.launch import (
     work_out,
 )
 from runslot.launch.supervisor import Share, Supervisor
-from runslot.schedule.plan import StopAsked
+from runslot.scheduler import StopAsked
 
 
 class Submitted:

@@ -34,7 +34,7 @@ from runslot.hardware.slots import Slot
 from runslot.launch.hold import Holds
 from runslot.launch.interrupts import Interrupts
 from runslot.launch.pause import pause_said
-from runslot.schedule.plan import (
+from runslot.scheduler import (
     Action,
     Added,
     Adopted,

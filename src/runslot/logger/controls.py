@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput
-from runslot.logger.binding import Binding, PathText
 from runslot.logger.options import Options, at_least, checked
+from runslot.logger.run_target import Binding, PathText
 from runslot.logger.sinks import Sink
 from runslot.logger.snapshots import MODES
 

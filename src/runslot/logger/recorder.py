@@ -14,7 +14,7 @@ from runslot.experiment.files import write_atomically
 from runslot.logger import console, extra, snapshots
 from runslot.logger.cells import PLAIN_TYPES, Plain, fetched, held
 from runslot.logger.controls import Controls, PathText
-from runslot.logger.replacing import replacing
+from runslot.logger.replacement import replacing
 from runslot.logger.spread import NAMES, spread
 from runslot.variants.encode import to_jsonable
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from runslot.errors import NotFound, NotInstalled
-from runslot.logger.replacing import remove_leftovers, replacing
+from runslot.logger.replacement import remove_leftovers, replacing
 
 Style = Literal["launchkit", "rlpyt"]
 

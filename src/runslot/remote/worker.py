@@ -31,7 +31,7 @@ from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.states import UNFINISHED
 from runslot.launch.printer import Printer
 from runslot.launch.supervisor import Share, Supervisor
-from runslot.schedule.plan import StopAsked
+from runslot.scheduler import StopAsked
 from runslot.terminal_text import one_line
 
 _SHARE = re.compile(r"[0-9]{1,9}/[0-9]{1,9}")

@@ -28,7 +28,7 @@ _PARTS = (
     "variants",
     "hardware",
     "experiment",
-    "schedule",
+    "scheduler",
     "logger",
     "execute",
     "transport",

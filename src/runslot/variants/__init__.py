@@ -11,12 +11,12 @@ from runslot.variants.config import (
 )
 from runslot.variants.distributions import Distribution, choice, integers, loguniform, uniform
 from runslot.variants.encode import is_plain, to_jsonable
-from runslot.variants.given import SWEEP_NOTE, describe, listed, space_of
 from runslot.variants.grid import grid, zipped
 from runslot.variants.identity import canonical, run_id
+from runslot.variants.intake import SWEEP_NOTE, describe, listed, space_of
 from runslot.variants.levels import VariantLevel, make_variants
 from runslot.variants.levels import _cross_variants as _cross_variants  # scripts of rlpyt import it
-from runslot.variants.naming import part_name, safe_directory
+from runslot.variants.names import part_name, safe_directory
 from runslot.variants.parse import parse_grid, parse_sample, parse_seeds, parse_setting, parse_value
 from runslot.variants.sample import sample
 from runslot.variants.space import Space, levels, single, union, variants_of

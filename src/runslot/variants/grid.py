@@ -16,7 +16,7 @@ from runslot.variants.config import KeyPath, dotted, place, split_key
 from runslot.variants.distributions import Distribution
 from runslot.variants.encode import is_array
 from runslot.variants.identity import SEED_KEY, canonical
-from runslot.variants.naming import part_name, shortened
+from runslot.variants.names import part_name, shortened
 from runslot.variants.space import Names, Space, factor
 from runslot.variants.variant import Variant, own, plain_containers
 

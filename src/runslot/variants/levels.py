@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from runslot.errors import InvalidInput
 from runslot.variants.config import KeyPath, dotted, place
-from runslot.variants.naming import safe_directory
+from runslot.variants.names import safe_directory
 from runslot.variants.variant import Variant, own
 
 

@@ -15,7 +15,7 @@ from runslot.errors import InvalidInput
 from runslot.variants.config import KeyPath, dotted
 from runslot.variants.identity import SEED_KEY, canonical, without_seed
 from runslot.variants.levels import VariantLevel, checked_level, make_variants
-from runslot.variants.naming import folded, joined, with_hash
+from runslot.variants.names import folded, joined, with_hash
 from runslot.variants.variant import Variant, own, plain_containers
 
 VARIANTS_LIMIT = 1_000_000

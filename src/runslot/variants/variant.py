@@ -14,7 +14,7 @@ from typing import Any
 from runslot.errors import InvalidInput
 from runslot.variants.config import flatten
 from runslot.variants.identity import SEED_KEY
-from runslot.variants.naming import part_name, safe_directory
+from runslot.variants.names import part_name, safe_directory
 
 _LIBRARY = sys.stdlib_module_names - {"__main__"}
 _ATOMS = frozenset(

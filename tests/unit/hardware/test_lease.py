@@ -17,7 +17,7 @@ from runslot.hardware.lease import Holder, Lease, Leases, Refused
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import carve
 from runslot.hardware.topology import Gpu
-from runslot.hardware.waiting import CYCLE, EARNEST_S, HOLD, PATIENCE, TURN, Waiting, _Want
+from runslot.hardware.wait_list import CYCLE, EARNEST_S, HOLD, PATIENCE, TURN, Waiting, _Want
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="leases need Linux")
 

@@ -15,8 +15,8 @@ import runslot
 from runslot.errors import InvalidInput, RunslotError
 from runslot.execute.activation import activated
 from runslot.execute.channel import Channel
-from runslot.execute.marking import room
 from runslot.execute.open_files import original_limit
+from runslot.execute.run_mark import room
 from runslot.experiment.files import open_to_append
 from runslot.experiment.processes import ProcessIdentity, boot_id, host_name
 from runslot.experiment.records import Function, PythonEnvironment

@@ -14,12 +14,12 @@ from runslot.errors import InvalidInput, NotInstalled
 from runslot.experiment.current import RUN_VARIABLE, current_run
 from runslot.experiment.records import LoggerSettings
 from runslot.experiment.rundir import RunDir
-from runslot.logger.attached import AttachedSinks
 from runslot.logger.console import GrowingTable
 from runslot.logger.options import Options, check_settings
 from runslot.logger.outputs import Outputs
 from runslot.logger.prefixes import Prefixes
 from runslot.logger.problems import Problems
+from runslot.logger.sink_set import AttachedSinks
 from runslot.logger.snapshots import Snapshots
 
 PathText = str | os.PathLike[str]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runslot.experiment.records import Outcome, Policy
-from runslot.schedule.plan import (
+from runslot.scheduler import (
     Added,
     Adopted,
     Drop,

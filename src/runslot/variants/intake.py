@@ -10,7 +10,7 @@ from runslot.variants.config import KeyPath, flatten, split_key
 from runslot.variants.grid import Axis, axis, make_grid
 from runslot.variants.identity import SEED_KEY, canonical
 from runslot.variants.levels import VariantLevel
-from runslot.variants.naming import part_name
+from runslot.variants.names import part_name
 from runslot.variants.space import Listed, Names, Space, levels, single
 from runslot.variants.variant import Variant, own, plain_containers
 

@@ -1,1 +1,0 @@
-"""When each run starts, is tried again, or is stopped: pure decisions."""
