@@ -48,10 +48,10 @@ def signed(command: str, arguments: list[inspect.Parameter]) -> Callable[[Callab
 def _parameter(record: Option) -> inspect.Parameter:
     is_flag = record.type is bool
     value: Any = types.GenericAlias(list, record.type) if record.several else record.type
-    if not is_flag:
+    if not is_flag and record.default is None:
         value |= None
     annotation: Any = Annotated[value, _typer_option(record)]
-    default = False if is_flag else record.default
+    default = bool(record.default) if is_flag else record.default
     return inspect.Parameter(record.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
