@@ -31,7 +31,7 @@ from runslot.results.statistics import (
     variance_shares,
 )
 from runslot.results.statistics.distributions import t_quantile
-from runslot.results.statistics.selection import optimism
+from runslot.results.statistics.scores import optimism
 
 numpy = pytest.importorskip("numpy")
 scipy_stats = pytest.importorskip("scipy.stats")

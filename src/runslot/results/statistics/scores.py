@@ -4,6 +4,7 @@ Precipice", NeurIPS), with their intervals. Scores are given task by task: `[[ru
 from __future__ import annotations
 
 import math
+import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -19,6 +20,9 @@ from runslot.results.statistics.resampling import counts, draws, has_numpy, port
 Scores = Sequence[Sequence[float]]
 """Outer: tasks (strata); inner: the scores of the runs on it, any number of them."""
 
+_SELECTIONS = 500
+_MOST_CANDIDATES = 30
+"""Of more variants only the best so many can be chosen at all."""
 _NARROW = 1 << 16
 """Ranks that fit into two bytes."""
 _USUAL_EXPONENT = 200
@@ -393,3 +397,21 @@ def _check(scores: Scores, level: float, repetitions: int) -> None:
 def _check_numbers(*sides: Scores) -> None:
     if any(math.isnan(value) for scores in sides for task in scores for value in task):
         raise InvalidInput("a score is NaN: a run that diverged has none; leave it out, or give it the lowest score")
+
+
+def optimism(
+    means: Sequence[float], errors: Sequence[float], mode: Literal["max", "min"] = "max", *, seed: int = 0
+) -> float:
+    """Return by how much the best of these means is expected to exceed what it would give on new seeds.
+
+    A parametric bootstrap: each mean is drawn anew with its standard error, the best is chosen, and the excess of what
+    was drawn over what it was drawn from is averaged (the winner's curse). Not negative, whichever way is better.
+    """
+    sign = 1 if mode == "max" else -1
+    pairs = sorted(zip((sign * mean for mean in means), errors, strict=True), reverse=True)[:_MOST_CANDIDATES]
+    generator = random.Random(seed)  # noqa: S311  # statistics, not secrets
+    total = 0.0
+    for _ in range(_SELECTIONS):
+        noises = [error * generator.gauss(0, 1) for _, error in pairs]
+        total += max((mean + noise, noise) for (mean, _), noise in zip(pairs, noises, strict=True))[1]
+    return max(total / _SELECTIONS, 0.0)

@@ -21,7 +21,7 @@ from runslot.results.read.reader import load
 from runslot.results.results import Results
 from runslot.results.summary import FINAL
 from runslot.results.text.labels import texts_of
-from runslot.results.text.width import show
+from runslot.results.text.table import show
 
 _PATCH_LINES = 40
 

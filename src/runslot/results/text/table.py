@@ -5,6 +5,7 @@ On a terminal it is set with rich in the given width; piped, it is plain text wh
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -15,7 +16,7 @@ from typing import Literal, NamedTuple
 import polars as pl
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -28,8 +29,9 @@ from runslot.results.results import Results
 from runslot.results.summary import Mode
 from runslot.results.text.labels import text_of_value, texts_of
 from runslot.results.text.sources import sources_line, unread_line
-from runslot.results.text.width import show
 
+_UNBOUNDED_COLUMNS = 100_000
+"""Columns of a line in a pipe."""
 _PROBLEMS_SHOWN = 5
 _GROUPS_NAMED = 3
 _LEAST_LABEL, _UNBOUNDED = 20, 10_000
@@ -272,3 +274,15 @@ def _digits(mean: float | None, width: float | None, alone: Mapping[Hashable, st
         return f"{mean:.{max(decimals, 0)}f}", f"{width:.{max(decimals, 0)}f}"
     digits = max(0, math.floor(math.log10(abs(mean) or width)) + decimals)
     return f"{mean:.{digits}e}", f"{width:.1e}"
+
+
+def show(console: Console, renderable: RenderableType) -> None:
+    """Print a text or a table; where the console is no terminal nothing is wrapped, cut or folded."""
+    if console.is_terminal:
+        console.print(renderable, highlight=False)
+        return
+    wide = Console(file=io.StringIO(), width=_UNBOUNDED_COLUMNS, color_system=None, force_terminal=False)
+    with wide.capture() as captured:
+        wide.print(renderable, highlight=False, soft_wrap=isinstance(renderable, Text))
+    for line in captured.get().splitlines():
+        console.print(Text(line.rstrip()), soft_wrap=True, highlight=False)

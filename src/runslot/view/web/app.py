@@ -20,8 +20,7 @@ from runslot.view.web.memory import Memory
 from runslot.view.web.page import PageParts, alert, parts_of, plots_page, shell
 from runslot.view.web.page_updates import add_updates, change_of
 from runslot.view.web.routes import SUITES, add_export, compress
-from runslot.view.web.run_page import console, parameter_of, run_page, run_panels
-from runslot.view.web.run_updates import RunContent, shown_run
+from runslot.view.web.run_page import RunContent, console, parameter_of, run_page, run_panels, shown_run
 from runslot.view.web.texts import Texts
 
 # What Dash would ask for only once there is a plot and a table is asked for at once, while the server reads and draws.

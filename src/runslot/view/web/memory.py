@@ -1,6 +1,6 @@
 """What pages were sent lately, so that the next answer says only what has changed.
 
-`runslot.view.web.content` and `run_updates` keep theirs here. What must stay true: it is safe to use from several
+`runslot.view.web.content` and `run_page` keep theirs here. What must stay true: it is safe to use from several
 threads, and what is forgotten is drawn and sent as a whole.
 """
 

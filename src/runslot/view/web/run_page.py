@@ -1,15 +1,20 @@
-"""One run's page: how it went, its variant and curves, console, snapshots, code, and its share of the machine."""
+"""One run's page: how it went, its variant and curves, console, snapshots, code, and its share of the machine.
+
+`RunContent` is what changes while the run goes on, so that only that is sent again.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import polars as pl
 from dash import dcc, html
+from plotly.utils import PlotlyJSONEncoder
 
 from runslot.errors import NotFound
 from runslot.experiment.rundir import LEASE, RunDir
@@ -23,6 +28,8 @@ from runslot.view.data.decimation import decimate
 from runslot.view.data.groups import default_x, default_y
 from runslot.view.plotly.curves import CONFIG, Figure, curves_figure, with_mark
 from runslot.view.web.attributes import attributes
+from runslot.view.web.live_runs import Moment
+from runslot.view.web.memory import Memory
 from runslot.view.web.texts import Texts, console_text
 
 _PATCH = 200_000
@@ -303,3 +310,34 @@ def machine_cores(host: Any) -> list[Mapping[str, Any]]:
 def run_address(run: str) -> str:
     """Return the address of a run's page."""
     return f"/run?{urlencode({'run': run})}"
+
+
+@dataclass(frozen=True)
+class RunContent:
+    """What the browser has of a run's page, but for its console and its code."""
+
+    state: str | None
+    heading: Any
+    cards: Any
+    figures: Mapping[str, Figure]
+    """By metric."""
+
+    def same(self, part: str, other: RunContent | None) -> bool:
+        """Tell whether a part is as it was."""
+        return other is not None and _text(getattr(self, part)) == _text(getattr(other, part))
+
+
+def _text(component: Any) -> str:
+    return json.dumps(component, cls=PlotlyJSONEncoder)
+
+
+def shown_run(memory: Memory[RunContent], texts: Texts, run: str, moment: Moment) -> RunContent:
+    """Return what a run's page shows now, and remember it; `NotFound` where the run is gone."""
+
+    def draw() -> RunContent:
+        row = row_of(moment.results, run)
+        directory = texts.directory(row["path"])
+        cards = run_cards(moment.results, row, directory, texts)
+        return RunContent(row["state"], run_heading(row), cards, run_figures(moment.results, row))
+
+    return memory.show(run, moment.version, draw)
