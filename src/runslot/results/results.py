@@ -34,8 +34,8 @@ from runslot.results.read.store import RunEntry
 from runslot.results.summary import FINAL, Mode, is_goal, mode_of
 from runslot.results.where import condition as read_condition
 
-_NEARLY_ALL = 0.9
-_COMPARED_FIRST = 8
+_NEARLY_ALL_SHARE = 0.9
+_METRICS_COMPARED_FIRST = 8
 """Metrics whose summaries are compared before any rows are."""
 
 
@@ -153,7 +153,7 @@ class Results:
         counts = {metric: len(column) - column.null_count() for metric, column in self._finals()}
         # What counts the steps is in all logs, and says nothing of how many have an objective.
         most = max((n for metric, n in counts.items() if is_goal(metric)), default=0) or max(counts.values(), default=0)
-        return tuple(metric for metric, count in counts.items() if count and count >= _NEARLY_ALL * most)
+        return tuple(metric for metric, count in counts.items() if count and count >= _NEARLY_ALL_SHARE * most)
 
     @cached_property
     def counter(self) -> str | None:
@@ -169,7 +169,7 @@ class Results:
         """Runs of one variant that logged the very same numbers: they are no evidence of their own."""
         alike: dict[tuple[Any, ...], list[str]] = {}
         for run, rows, *values in self.runs.select("run", "rows", *self.identity).iter_rows():
-            few = list(self._entries[run].summary.items())[:_COMPARED_FIRST]
+            few = list(self._entries[run].summary.items())[:_METRICS_COMPARED_FIRST]
             if rows and few:
                 alike.setdefault((rows, repr(few), *values), []).append(run)
         groups: list[tuple[str, ...]] = []

@@ -120,7 +120,7 @@ def test_earlier_results_stay_as_they_were_while_segments_are_joined(
 class TestOnDisk:
     @pytest.fixture(autouse=True)
     def keep_also_small_ones(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(store, "WORTH_KEEPING", 0)
+        monkeypatch.setattr(store, "WORTH_KEEPING_BYTES", 0)
 
     def test_another_process_continues(self, tmp_path: Path, cache_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write(tmp_path, "a", "x,t\n1,hello\n3,oops,4\n")
@@ -133,7 +133,7 @@ class TestOnDisk:
         assert_frame_equal(again.runs, first.runs)
         assert again.problems == first.problems != ()
         monkeypatch.undo()
-        monkeypatch.setattr(store, "WORTH_KEEPING", 0)
+        monkeypatch.setattr(store, "WORTH_KEEPING_BYTES", 0)
         write(tmp_path, "a", "5,6\n")
         assert_as_read_anew(Reader(tmp_path), tmp_path)
 
@@ -187,7 +187,7 @@ step = st.one_of(
 def test_any_growth_reads_as_if_anew(steps: list[tuple[str, int, int]]) -> None:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", f"{name}/cache")
-        patch.setattr(store, "WORTH_KEEPING", 0)
+        patch.setattr(store, "WORTH_KEEPING_BYTES", 0)
         patch.setattr(store, "_MANY", 3)
         root = Path(name, "runs")
         root.mkdir()

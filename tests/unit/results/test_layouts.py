@@ -452,7 +452,7 @@ class TestTemplate:
     def test_what_was_read_with_another_template_is_not_taken_from_the_cache(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("runslot.results.read.store.WORTH_KEEPING", 0)
+        monkeypatch.setattr("runslot.results.read.store.WORTH_KEEPING_BYTES", 0)
         load(tmp_path)
         assert load(tmp_path, path="{algo}/{env}_{seed}").runs["algo"].to_list() == ["a2c", "a2c", "ppo", "ppo"]
         assert "algo" not in load(tmp_path).parameters

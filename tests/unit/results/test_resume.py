@@ -152,7 +152,7 @@ def test_a_resume_while_it_is_read(tmp_path: Path, write_log: WriteLog) -> None:
 
 
 def test_void_rows_are_remembered_on_disk(tmp_path: Path, write_log: WriteLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runslot.results.read.store.WORTH_KEEPING", 0)
+    monkeypatch.setattr("runslot.results.read.store.WORTH_KEEPING_BYTES", 0)
     write_log("a", **{"progress.csv": f"step,loss\n{ROWS}{AGAIN}", "variant.json": {}})
     first, again = load(tmp_path), load(tmp_path)
     assert again.progress.equals(first.progress)

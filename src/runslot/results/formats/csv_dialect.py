@@ -23,7 +23,7 @@ _SEPARATORS = (",", "\t", ";")
 _OTHER_SEPARATORS = {"|": "by |", ":": "by colons", " ": "by spaces"}
 DECIMAL_COMMA = r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*"
 """Numbers as they are written in much of Europe; among commas that separate, and among others, they are refused."""
-_PROBED = 64
+_PROBED_BYTES = 64
 """Bytes of which every other one is zero in UTF-16 text without a mark."""
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -48,7 +48,7 @@ def find_header(data: bytes, end: int) -> Header | None:
 
     Raises `NotATable` where all lines are rows, or the columns cannot be told apart.
     """
-    if data.startswith(_UTF_16) or data[:_PROBED].count(0) > len(data[:_PROBED]) // 3:
+    if data.startswith(_UTF_16) or data[:_PROBED_BYTES].count(0) > len(data[:_PROBED_BYTES]) // 3:
         raise NotATable("is UTF-16 text; write it as UTF-8")
     if not end and data.count(b"\r") > 1:
         raise NotATable("has lines that end in a carriage return alone; write newlines")

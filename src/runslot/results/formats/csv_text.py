@@ -24,10 +24,10 @@ from runslot.results.formats.csv_dialect import (
 from runslot.results.formats.files import open_regular
 from runslot.results.problems import Problem
 
-BATCH = 8 << 20
+BATCH_BYTES = 8 << 20
 """Bytes of text that are parsed in one call: enough to keep the parser's threads busy, and so little that the memory
 is used again for the next ones (the C library gives larger blocks back each time)."""
-_TAIL = 64
+_TAIL_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def read_new(path: str, cursor: Cursor | None) -> Text | None:
     head = bytes.fromhex(previous.head) if previous else data[:start]
     separator = previous.separator if previous else header.separator if header else ","
     rows = data.count(b"\n", start, end)
-    tail = data[max(end - _TAIL, 0) : end].hex() if previous is None or end else previous.tail
+    tail = data[max(end - _TAIL_BYTES, 0) : end].hex() if previous is None or end else previous.tail
     after = Cursor(
         offset=(previous.offset if previous else 0) + end,
         start=len(head),
@@ -131,7 +131,7 @@ def parse(texts: Iterable[Text], problems: list[Problem]) -> Iterator[Parsed]:
             continue
         waiting.setdefault((text.cursor.separator, text.columns), []).append(text)
         size += len(text.body)
-        if size >= BATCH:
+        if size >= BATCH_BYTES:
             while waiting:
                 yield from _parse_batch(waiting.pop(next(iter(waiting))), problems)
             size = 0

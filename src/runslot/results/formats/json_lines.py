@@ -15,7 +15,7 @@ from runslot.results.formats.csv_text import Cursor, continues
 from runslot.results.formats.files import open_regular
 from runslot.results.problems import Problem
 
-_TAIL = 64
+_TAIL_BYTES = 64
 _NOT_LOGGED = {"config"}
 """Ray repeats all parameters in every line."""
 
@@ -57,7 +57,7 @@ def read_new(path: str, cursor: Cursor | None, problems: list[Problem]) -> Lines
     if wrong:
         place = f"line {wrong[0]} is" if len(wrong) == 1 else f"{len(wrong)} lines, the first line {wrong[0]}, are"
         problems.append(Problem(path, f"{place} no JSON object; left out"))
-    tail = data[max(end - _TAIL, 0) : end].hex() if before is None or end else before.tail
+    tail = data[max(end - _TAIL_BYTES, 0) : end].hex() if before is None or end else before.tail
     after = Cursor(offset + end, 0, "", tail, first + data.count(b"\n", 0, end))
     return Lines(frame_of(rows), after, restarted)
 

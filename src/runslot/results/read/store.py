@@ -31,11 +31,11 @@ from runslot.results.summary import Summary
 
 FORMAT = 4
 """Of the index; another number is read as no cache at all."""
-WORTH_KEEPING = 8 << 20
+WORTH_KEEPING_BYTES = 8 << 20
 """Bytes of numbers; less is read again faster than a cache is looked after."""
-_MANY = 48
-_SMALL = 1 << 16
-_UNUSED_AFTER = 30 * 86400.0
+_MANY_SEGMENTS = 48
+_SMALL_SEGMENT_ROWS = 1 << 16
+_UNUSED_AFTER_S = 30 * 86400.0
 _INDEX = "index.json"
 
 
@@ -96,10 +96,10 @@ class ReaderState:
         self.segments = {name: frame for name, frame in self.segments.items() if name in used}
         small: dict[tuple[Any, ...], set[str]] = {}
         for name, frame in self.segments.items():
-            if frame.height < _SMALL:
+            if frame.height < _SMALL_SEGMENT_ROWS:
                 small.setdefault(tuple(frame.schema.items()), set()).add(name)
         for names in small.values():
-            if len(names) > _MANY:
+            if len(names) > _MANY_SEGMENTS:
                 self._join(names)
 
     def _join(self, small: set[str]) -> None:
@@ -215,7 +215,7 @@ def load(directory: Path) -> ReaderState | None:
 
 def save(directory: Path, state: ReaderState) -> list[Problem]:
     """Write what is new since the last save, the index last and by rename; returns why it could not be done."""
-    if sum(frame.height * frame.width * 8 for frame in state.segments.values()) < WORTH_KEEPING:
+    if sum(frame.height * frame.width * 8 for frame in state.segments.values()) < WORTH_KEEPING_BYTES:
         return []
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -244,7 +244,7 @@ def _remove_unused(directory: Path, state: ReaderState) -> None:
         if file.stem not in state.segments:
             file.unlink(missing_ok=True)
     for other in directory.parent.iterdir():
-        if other != directory and time.time() - other.stat().st_mtime > _UNUSED_AFTER:
+        if other != directory and time.time() - other.stat().st_mtime > _UNUSED_AFTER_S:
             shutil.rmtree(other, ignore_errors=True)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-_CELLS = 250_000
+_CELLS_AT_ONCE = 250_000
 """Numbers that are worked on at once: small enough to stay in a core's cache."""
 _HUGE = 1e300
 """Stands for an infinite value, which times zero is no number."""
@@ -72,7 +72,7 @@ def interval(group: pl.DataFrame, level: float, repetitions: int, seed: int) -> 
 def _sorted_each(group: pl.DataFrame, runs: pl.Series, drawn: pl.Series, level: float) -> pl.DataFrame:
     table = pl.DataFrame({"run": runs.gather(drawn), "repetition": pl.int_range(len(drawn), eager=True) // len(runs)})
     values = group["x"].unique().sort()
-    portion = max(1, 2 * _CELLS // table.height)
+    portion = max(1, 2 * _CELLS_AT_ONCE // table.height)
     parts = []
     for start in range(0, len(values), portion):
         stretch = values.slice(start, portion)
@@ -108,7 +108,7 @@ def _counted(group: pl.DataFrame, runs: pl.Series, table: Any, level: float) -> 
     while first < len(xs):
         # As many neighbours as have equally many runs, and fit.
         size = sizes[first]
-        most = min(first + max(1, _CELLS // (size * repetitions)), len(xs))
+        most = min(first + max(1, _CELLS_AT_ONCE // (size * repetitions)), len(xs))
         last = next((i for i in range(first + 1, most) if sizes[i] != size), most)
         end = start + size * (last - first)
         means = _means(np, table, places[start:end].reshape(-1, size), ys[start:end].reshape(-1, size))

@@ -34,7 +34,7 @@ _UNBOUNDED_COLUMNS = 100_000
 """Columns of a line in a pipe."""
 _PROBLEMS_SHOWN = 5
 _GROUPS_NAMED = 3
-_LEAST_LABEL, _UNBOUNDED = 20, 10_000
+_LEAST_LABEL_COLUMNS, _UNBOUNDED_TERMINAL_COLUMNS = 20, 10_000
 """Columns of a terminal."""
 _DECIMALS, _WHOLE_DIGITS = 7, 6
 """Digits behind, and before the point that say nothing, beyond which a number is written with an exponent."""
@@ -105,7 +105,7 @@ def _table(comparison: Comparison, rows: pl.DataFrame, console: Console) -> list
             _with_values([_Column("", [""] * rows.height)], comparison, rows, terminal=True), console
         )
         pairs = zip(*([f"{short[key]}={cell}" for cell in cells] for key, cells in keys.items()), strict=True)
-        label = _Column("variant", [_lines(words, max(width, _LEAST_LABEL)) for words in pairs], folds=True)
+        label = _Column("variant", [_lines(words, max(width, _LEAST_LABEL_COLUMNS)) for words in pairs], folds=True)
         table = _with_values([label], comparison, rows, terminal=True)
     names = [key for key in keys if short[key] != key and shown_columns is not columns]
     return [table, *([Text(f"Short for {', '.join(names)}.", style="dim")] if names else [])]
@@ -126,7 +126,7 @@ def _texts(comparison: Comparison, rows: pl.DataFrame, key: str) -> list[str]:
 
 
 def _width(table: Table, console: Console) -> int:
-    return Measurement.get(console, console.options.update(max_width=_UNBOUNDED), table).maximum
+    return Measurement.get(console, console.options.update(max_width=_UNBOUNDED_TERMINAL_COLUMNS), table).maximum
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:

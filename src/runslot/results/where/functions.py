@@ -97,7 +97,7 @@ def _over_runs(compute: Callable[[pl.Expr], pl.Expr]) -> Apply:
 
 _NUMBER: tuple[Kind, ...] = ("number",)
 _TEXT: tuple[Kind, ...] = ("text",)
-_MANY = 50
+_MOST_ARGUMENTS = 50
 
 FUNCTIONS: Mapping[str, SqlFunction] = {
     "ABS": SqlFunction(_NUMBER, "number", _one(pl.Expr.abs), 1),
@@ -115,14 +115,14 @@ FUNCTIONS: Mapping[str, SqlFunction] = {
     "POW": SqlFunction(_NUMBER, "number", _two(lambda x, y: x.cast(pl.Float64).pow(y)), 2),
     "POWER": SqlFunction(_NUMBER, "number", _two(lambda x, y: x.cast(pl.Float64).pow(y)), 2),
     "MOD": SqlFunction(_NUMBER, "number", _two(pl.Expr.mod), 2),
-    "GREATEST": SqlFunction(_NUMBER, "number", lambda values, _: pl.max_horizontal(values), 1, _MANY),
-    "LEAST": SqlFunction(_NUMBER, "number", lambda values, _: pl.min_horizontal(values), 1, _MANY),
+    "GREATEST": SqlFunction(_NUMBER, "number", lambda values, _: pl.max_horizontal(values), 1, _MOST_ARGUMENTS),
+    "LEAST": SqlFunction(_NUMBER, "number", lambda values, _: pl.min_horizontal(values), 1, _MOST_ARGUMENTS),
     "ISNAN": SqlFunction(_NUMBER, "truth", _one(lambda x: x.cast(pl.Float64).is_nan().fill_null(value=False)), 1),
     "MIN": SqlFunction(_NUMBER, "number", _over_runs(pl.Expr.min), 1),
     "MAX": SqlFunction(_NUMBER, "number", _over_runs(pl.Expr.max), 1),
     "AVG": SqlFunction(_NUMBER, "number", _over_runs(pl.Expr.mean), 1),
     "MEDIAN": SqlFunction(_NUMBER, "number", _over_runs(pl.Expr.median), 1),
-    "COALESCE": SqlFunction((), None, lambda values, _: pl.coalesce(values), 1, _MANY),
+    "COALESCE": SqlFunction((), None, lambda values, _: pl.coalesce(values), 1, _MOST_ARGUMENTS),
     "IFNULL": SqlFunction((), None, lambda values, _: pl.coalesce(values), 2),
     "NULLIF": SqlFunction((), None, _two(lambda x, y: pl.when(x.ne_missing(y)).then(x)), 2),
     "LOWER": SqlFunction(_TEXT, "text", _one(lambda x: x.str.to_lowercase()), 1),

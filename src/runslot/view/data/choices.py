@@ -29,7 +29,7 @@ LEAST, MOST = "min.", "max."
 """Before a column's name: show only runs whose numbers are not below, or not above, a limit."""
 NOTHING = "-"
 """Stands in the address where a list was emptied on purpose, so that it does not mean the default."""
-_LONGEST = 40_000
+_MOST_CHARACTERS = 40_000
 OF_TABLE = ("sort", "pin", "tick")
 """Choices that change nothing but how the table stands in the browser."""
 
@@ -130,7 +130,7 @@ class Choices:
     def from_query(cls, query: str) -> Choices:
         """Read an address. Raises `InvalidInput` for a value that cannot be; unknown names are ignored."""
         try:
-            pairs = parse_qsl(query.removeprefix("?")[:_LONGEST], keep_blank_values=True, max_num_fields=500)
+            pairs = parse_qsl(query.removeprefix("?")[:_MOST_CHARACTERS], keep_blank_values=True, max_num_fields=500)
         except ValueError as error:
             raise InvalidInput(f"the address cannot be read ({error})") from error
         values: dict[str, list[str]] = {}

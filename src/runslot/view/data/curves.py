@@ -31,7 +31,16 @@ from runslot.view.data.ranking import (
     tallies,
 )
 from runslot.view.data.rows import Rows
-from runslot.view.data.spread import ALL, FEW, Numbers, SpreadRequest, few_of, lines_of, means_of, scaled
+from runslot.view.data.spread import (
+    ALL_RESAMPLINGS,
+    FEW_RUNS,
+    Numbers,
+    SpreadRequest,
+    few_of,
+    lines_of,
+    means_of,
+    scaled,
+)
 
 MOST_CURVES = 60
 """Series of one figure; more of them say nothing, and are named as left out."""
@@ -40,17 +49,17 @@ MOST_BANDS = 24
 """Curves of one figure that have a band; more of these lie on one another."""
 _MOST_RUNS = 120
 """Runs of one figure that are drawn by themselves."""
-_POINTS = 500
+_POINTS_OF_CURVE = 500
 _BANDED_POINTS, _LINE_POINTS = 4_200, 10_000
 """Points of all curves of a view together, with a band or without: what keeps an answer below 200 KB."""
-_FEWEST = 40
+_FEWEST_POINTS = 40
 
 
 def words_of(statistic: str, level: float = 0.95) -> str:
     """Return what a band shows, in words for captions."""
     percent = f"{100 * level:.4g} %"
     return {
-        "auto": f"mean ± {percent} t (n < {FEW}: runs)",
+        "auto": f"mean ± {percent} t (n < {FEW_RUNS}: runs)",
         "mean-ci": f"mean ± {percent} t interval",
         "mean-std": "mean ± standard deviation",
         "mean-sem": "mean ± standard error",
@@ -62,9 +71,9 @@ def words_of(statistic: str, level: float = 0.95) -> str:
 
 def words_at(statistic: str, level: float, sizes: Collection[int]) -> str:
     """Return what a band shows of groups of so many runs."""
-    if statistic != "auto" or not sizes or min(sizes) >= FEW:
+    if statistic != "auto" or not sizes or min(sizes) >= FEW_RUNS:
         return words_of("mean-ci" if statistic == "auto" else statistic, level)
-    if max(sizes) >= FEW:
+    if max(sizes) >= FEW_RUNS:
         return words_of(statistic, level)
     return "mean and each run" if max(sizes) > 1 else "each run"
 
@@ -234,11 +243,13 @@ def _metric(view: _View, y: str) -> _Metric:
     busiest = counted.select("panel", "series").unique()["panel"].value_counts()["count"].max()
     crowded = isinstance(busiest, int) and busiest > MOST_BANDS
     banded = choices.band != "runs" and (not view.quick or not crowded)
-    points = max(_FEWEST, min(_POINTS, (_BANDED_POINTS if banded else _LINE_POINTS) // (lines * view.metrics)))
+    points = max(
+        _FEWEST_POINTS, min(_POINTS_OF_CURVE, (_BANDED_POINTS if banded else _LINE_POINTS) // (lines * view.metrics))
+    )
     request = SpreadRequest(choices, view.quick, view.metrics, points, banded)
     left_out = 0
     if choices.band == "runs":
-        part = Numbers(lines_of(request, plain, counted, member=False), 0, ALL)
+        part = Numbers(lines_of(request, plain, counted, member=False), 0, ALL_RESAMPLINGS)
     else:
         part = means_of(request, plain, counted, rows, _extents(view, finals) if worst else None)
         few = few_of(counted) if choices.band == "auto" else counted.clear()
@@ -353,7 +364,7 @@ def _notes(view: _View, drawn: Sequence[_Metric], panels: Sequence[Panel]) -> tu
     sizes = {part.tallies[place].n for part in drawn for place in part.drawn}
     words = words_at(choices.band, choices.level, sizes)
     words = words.partition(" ±")[0].partition(",")[0] if bare else words
-    if repetitions < ALL:
+    if repetitions < ALL_RESAMPLINGS:
         words += f" of {repetitions} resamplings, drawn straight between some values of x,"
     notes = list(dict.fromkeys(part.accounting.line(words) for part in drawn))
     if any(part.limited for part in drawn):

@@ -10,9 +10,9 @@ import math
 
 import polars as pl
 
-_OF_EACH, _OF_EACH_WITH_BAND = 3, 5
+_POINTS_OF_STRETCH, _POINTS_OF_STRETCH_WITH_BAND = 3, 5
 """Points kept of a stretch at most: its first, its lowest and highest, and the far edges of its band."""
-_FEWEST = 8
+_FEWEST_POINTS = 8
 
 
 def decimate(curves: pl.DataFrame, by: str, points: int, *, log: bool = False) -> pl.DataFrame:
@@ -22,12 +22,12 @@ def decimate(curves: pl.DataFrame, by: str, points: int, *, log: bool = False) -
     row stays, the lowest and highest of `center`, the lowest `low` and the highest `high`; and the last row of all.
     """
     longest = curves.group_by(by).len()["len"].max()
-    if not isinstance(longest, int) or longest <= max(points, _FEWEST):
+    if not isinstance(longest, int) or longest <= max(points, _FEWEST_POINTS):
         return curves
-    most = _OF_EACH if curves["low"].null_count() == curves.height else _OF_EACH_WITH_BAND
+    most = _POINTS_OF_STRETCH if curves["low"].null_count() == curves.height else _POINTS_OF_STRETCH_WITH_BAND
     x = pl.when(pl.col("x") > 0).then(pl.col("x").log(2)) if log else pl.col("x")
     places = curves.select(x.alias("x"))["x"]
-    stretches = max(points, _FEWEST) / most
+    stretches = max(points, _FEWEST_POINTS) / most
     low, high = places.min(), places.max()
     width = 1.0
     if isinstance(low, int | float) and isinstance(high, int | float) and high > low:

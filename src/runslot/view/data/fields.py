@@ -11,7 +11,7 @@ from runslot.view.data.groups import default_series, in_order, text_of
 from runslot.view.data.palette import stroke
 
 MOST_CELLS = 2500
-_BELOW = -0.04
+_PLACE_OF_DIVERGED = -0.04
 """Where on the axis of scores runs end that have none."""
 
 
@@ -108,4 +108,4 @@ def _places(scale: Scale, values: pl.Series, finite: pl.Series, column: str) -> 
     if column != "score":
         return scale.places(values)
     places = scale.places(values.fill_nan(None))
-    return [place if is_finite else _BELOW for place, is_finite in zip(places, finite, strict=True)]
+    return [place if is_finite else _PLACE_OF_DIVERGED for place, is_finite in zip(places, finite, strict=True)]

@@ -28,21 +28,21 @@ from runslot.view.data.choices import Choices
 from runslot.view.data.curves import words_at
 from runslot.view.data.groups import Group, default_x, text_of
 from runslot.view.data.palette import stroke
-from runslot.view.data.spread import FEW
+from runslot.view.data.spread import FEW_RUNS
 
 MOST_GROUPS = 60
 """Bars of one figure; more of them are named as left out."""
 _MOST_COMPARED = 7
 """Groups that are all compared with each other; of more, the best one is compared with the others."""
 _THRESHOLDS = 101
-_QUICK, _ALL = 1000, 2000
-_DRAWN = 400_000
+_QUICK_RESAMPLINGS, _RESAMPLINGS = 1000, 2000
+_QUICK_DRAWS = 400_000
 """Draws of runs that take about a tenth of a second."""
-_MOST_JUDGED = 2000
+_MOST_RUNS_JUDGED = 2000
 """Runs from which importance is computed while somebody waits."""
 
 _MOST_PAIRS = 6
-_SHARE, _PLAIN, _DIVERGED = "#0072B2", "#868E96", "#D55E00"
+_SHARE_COLOUR, _PLAIN_COLOUR, _DIVERGED_COLOUR = "#0072B2", "#868E96", "#D55E00"
 
 _INTERVALS = {
     "part": pl.String,
@@ -65,7 +65,7 @@ def bars(view: View) -> list[Chart]:
     if tasks:
         words += f" within each {', '.join(tasks)}"
         view.notes.append(_scaling(tasks))
-    fewest = _ALL
+    fewest = _RESAMPLINGS
     charts = []
     for split, runs in view.splits():
         scored = _scaled(runs, tasks) if tasks else runs
@@ -116,11 +116,11 @@ def _selection(view: View) -> list[str]:
 
 def _repetitions(runs: int, quick: bool) -> int:
     """Return how many resamplings an interval of so many runs takes."""
-    return max(200, min(_QUICK, _DRAWN // max(runs, 1))) if quick else _ALL
+    return max(200, min(_QUICK_RESAMPLINGS, _QUICK_DRAWS // max(runs, 1))) if quick else _RESAMPLINGS
 
 
 def _said_repetitions(repetitions: int) -> str:
-    return f" of {repetitions} resamplings" if repetitions < _ALL else ""
+    return f" of {repetitions} resamplings" if repetitions < _RESAMPLINGS else ""
 
 
 def _scaling(tasks: Sequence[str]) -> str:
@@ -150,7 +150,7 @@ def _center(
             interval = bootstrap(scores, level=level, repetitions=_repetitions(used.height, view.quick))
         else:
             interval = mean_interval(scores, level=level)
-        has_interval = math.isfinite(interval.low) and (statistic != "auto" or used.height >= FEW)
+        has_interval = math.isfinite(interval.low) and (statistic != "auto" or used.height >= FEW_RUNS)
         return (interval.estimate, interval.low, interval.high) if has_interval else (interval.estimate, None, None)
     runs = used.select("run", x=pl.lit(0.0), y="score")
     center, low, high = band(runs, statistic, level=level).select("center", "low", "high").row(0)
@@ -177,7 +177,7 @@ def improvement(view: View) -> list[Chart]:
     """Return how probable it is that a run of one group beats one of another, for each two of them."""
     tasks = view.pooled_tasks
     better = "lower" if view.mode == "min" else "higher"
-    fewest = min((_repetitions(view.scored.height, view.quick), _ALL))
+    fewest = min((_repetitions(view.scored.height, view.quick), _RESAMPLINGS))
     percent = f"{100 * view.choices.level:.4g} %"
     view.notes.append(
         f"probability of improvement ({better} is better), {percent} interval{_said_repetitions(fewest)}; "
@@ -278,14 +278,14 @@ def profile(view: View) -> list[Chart]:
 
 def _has_band(view: View, runs: int) -> bool:
     """Tell whether a profile of so many runs has a band: one of few runs holds less often than it says."""
-    return runs >= FEW or (runs > 1 and view.choices.band not in {"auto", "runs"})
+    return runs >= FEW_RUNS or (runs > 1 and view.choices.band not in {"auto", "runs"})
 
 
 def _band_words(view: View, percent: str, repetitions: int) -> str:
     sizes = {view.tallies[place].n + view.tallies[place].diverged for place in view.colours}
     if not any(_has_band(view, size) for size in sizes):
-        return f"without intervals, since no group has {FEW} runs"
-    restriction = "" if all(_has_band(view, size) for size in sizes) else f" (of groups of {FEW} runs or more)"
+        return f"without intervals, since no group has {FEW_RUNS} runs"
+    restriction = "" if all(_has_band(view, size) for size in sizes) else f" (of groups of {FEW_RUNS} runs or more)"
     return f"pointwise {percent} bootstrap interval{_said_repetitions(repetitions)}{restriction}"
 
 
@@ -324,8 +324,8 @@ def importances(view: View) -> list[Chart]:
     x = view.choices.x or default_x(view.selection)
     counted = view.accounting.counted()["run"]
     runs = view.selection
-    if view.quick and len(counted) > _MOST_JUDGED:
-        evenly = counted.gather_every(-(-len(counted) // _MOST_JUDGED))
+    if view.quick and len(counted) > _MOST_RUNS_JUDGED:
+        evenly = counted.gather_every(-(-len(counted) // _MOST_RUNS_JUDGED))
         runs = runs.where(pl.col("run").is_in(evenly.implode()))
         view.notes.append(f"from {len(evenly)} of the {len(counted)} runs, evenly chosen")
     rule = view.accounting.rule
@@ -339,15 +339,15 @@ def importances(view: View) -> list[Chart]:
     rows = [_share(name, share, shares.runs) for name, share in shares.main.items()]
     rows += [_share(" × ".join(pair), share, shares.runs) for pair, share in list(shares.pairs.items())[:_MOST_PAIRS]]
     if shares.seeds is not None:
-        rows.append((_PART, "seeds", _PLAIN, shares.seeds, None, None, 0, shares.runs))
-    rows.append((_PART, "nothing of these", _PLAIN, shares.unexplained, None, None, 0, shares.runs))
+        rows.append((_PART, "seeds", _PLAIN_COLOUR, shares.seeds, None, None, 0, shares.runs))
+    rows.append((_PART, "nothing of these", _PLAIN_COLOUR, shares.unexplained, None, None, 0, shares.runs))
     data = pl.DataFrame(rows, schema=_INTERVALS, orient="row")
     settings = {"log": (), "limits": (0.0, None)}
     charts = [Chart("bars", view.metric, "", "share of the variance", "", data, settings)]
     divergences = divergence(view.selection, view.metric, rule=rule, level=view.choices.level)
     if divergences["diverged"].sum():
         rows = [
-            (_PART, f"{name}={value}", _DIVERGED, share, low, high, 0, n)
+            (_PART, f"{name}={value}", _DIVERGED_COLOUR, share, low, high, 0, n)
             for name, value, n, _, share, low, high in divergences.iter_rows()
         ]
         data = pl.DataFrame(rows, schema=_INTERVALS, orient="row")
@@ -358,4 +358,4 @@ def importances(view: View) -> list[Chart]:
 
 def _share(label: str, share: Interval, n: int) -> tuple[Any, ...]:
     low, high = (value if math.isfinite(value) else None for value in (share.low, share.high))
-    return (_PART, label, _SHARE, share.estimate, low, high, 0, n)
+    return (_PART, label, _SHARE_COLOUR, share.estimate, low, high, 0, n)

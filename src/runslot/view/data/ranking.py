@@ -21,7 +21,7 @@ from runslot.view.data.choices import Choices
 from runslot.view.data.groups import Group, Groups, default_x
 from runslot.view.data.palette import DISTINCT
 
-BEST = 10
+BEST_SERIES = 10
 """Series that are drawn where there are more than can be told apart."""
 
 
@@ -112,7 +112,7 @@ def limit_of(choices: Choices, count: int, most: int = DISTINCT) -> int:
     """Return how many of so many series are drawn."""
     if choices.top:
         return min(choices.top, count)
-    return count if count <= most else min(BEST, most)
+    return count if count <= most else min(BEST_SERIES, most)
 
 
 def best_words(choices: Choices, series: Groups, identity: Sequence[str], drawn: int, count: int) -> str:

@@ -19,13 +19,13 @@ from runslot.view.data.choices import Choices
 from runslot.view.data.decimation import decimate
 from runslot.view.data.rows import Rows
 
-FEW = 5
+FEW_RUNS = 5
 """Runs of a group below which they are drawn themselves in place of an interval."""
-ALL = 1000
+ALL_RESAMPLINGS = 1000
 """Resamplings of a bootstrap that need not hurry."""
 _QUICK_CELLS, _CELLS = 1_000_000, 8_000_000
 """Values at which runs are aligned: what a screen waits for, and what a paper does."""
-_RESAMPLED = 12_000_000
+_RESAMPLED_VALUES = 12_000_000
 _FEWEST_RESAMPLINGS, _FEWEST_INTERVALS = 200, 24
 
 
@@ -151,24 +151,24 @@ def _spread(request: SpreadRequest, placed: pl.DataFrame, aligned: Aligned, memb
     if statistic != "iqm":
         bands = band(placed, statistic, by=by, level=choices.level)
         if choices.band == "auto":
-            wide = pl.col("size") >= FEW
+            wide = pl.col("size") >= FEW_RUNS
             sizes = members.group_by(by).agg(size=pl.len())
             bands = bands.join(sizes, on=by, how="left", maintain_order="left")
             bands = bands.with_columns(low=pl.when(wide).then("low"), high=pl.when(wide).then("high"))
         bands = bands if request.banded else bands.with_columns(low=_NULL, high=_NULL)
-        return Numbers(_columns(thin(bands)), aligned.coarse, ALL)
+        return Numbers(_columns(thin(bands)), aligned.coarse, ALL_RESAMPLINGS)
     centers = interquartile(placed, by).with_columns(low=_NULL, high=_NULL)
     if not request.banded:
-        return Numbers(_columns(thin(centers)), aligned.coarse, ALL)
+        return Numbers(_columns(thin(centers)), aligned.coarse, ALL_RESAMPLINGS)
     if not request.quick:
         points = thin(centers)
-        bands = with_interval(points.drop("low", "high"), placed, by, level=choices.level, repetitions=ALL)
-        return Numbers(_columns(bands), aligned.coarse, ALL)
+        bands = with_interval(points.drop("low", "high"), placed, by, level=choices.level, repetitions=ALL_RESAMPLINGS)
+        return Numbers(_columns(bands), aligned.coarse, ALL_RESAMPLINGS)
     points = thin(centers)
     runs = max(1, members.height * request.metrics)
-    places = max(_FEWEST_INTERVALS, min(request.points, _RESAMPLED // _FEWEST_RESAMPLINGS // runs))
+    places = max(_FEWEST_INTERVALS, min(request.points, _RESAMPLED_VALUES // _FEWEST_RESAMPLINGS // runs))
     longest = max(points["curve"].rle().struct.field("len"), default=1)
-    repetitions = max(_FEWEST_RESAMPLINGS // 2, min(ALL, _RESAMPLED // places // runs // 10 * 10))
+    repetitions = max(_FEWEST_RESAMPLINGS // 2, min(ALL_RESAMPLINGS, _RESAMPLED_VALUES // places // runs // 10 * 10))
     bands = _with_some_intervals(points, placed, by, -(-longest // places), repetitions, choices.level)
     return Numbers(_columns(bands), aligned.coarse, repetitions)
 
@@ -202,4 +202,4 @@ def _with_some_intervals(
 def few_of(members: pl.DataFrame) -> pl.DataFrame:
     """Return the runs of groups so small that they are drawn themselves; a single one is its own mean."""
     size = pl.len().over("panel", "series")
-    return members.filter((size < FEW) & (size > 1))
+    return members.filter((size < FEW_RUNS) & (size > 1))

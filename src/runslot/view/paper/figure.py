@@ -33,7 +33,7 @@ FORMATS = ("pdf", "svg", "png")
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 """By Plotly's word for it: matplotlib's."""
 _PICTURES = re.compile("[\u2400-\u2421\ufffd]")
-_MOST_COLUMNS = 3
+_MOST_PANELS_BESIDE = 3
 _NARROW_INCHES = 4
 """A figure of one of two columns, which has one panel beside another nowhere."""
 _PANEL_INCHES = 3.2
@@ -146,7 +146,7 @@ def _curves(
     drawing = draw(selection, rows or Rows.of(results), choices, results)
     if not any(panel.curves for panel in drawing.panels):
         raise InvalidInput(f"there is nothing to draw: no run that counts has both metrics ({drawing.notes[0]})")
-    columns = _columns_for(len(drawing.panels), paper, most=_MOST_COLUMNS)
+    columns = _columns_for(len(drawing.panels), paper, most=_MOST_PANELS_BESIDE)
     labels = [group.label for group in drawing.groups if group.label not in choices.hide]
     panels = [_curves_settings(panel, choices) for panel in drawing.panels]
     height = -(-len(panels) // columns) * min(paper.width / columns * _CURVES_RATIO, _PANEL_INCHES)
@@ -170,7 +170,7 @@ def _charts(
     if "dash" in table.columns:
         table = table.with_columns(pl.col("dash").replace_strict(_DASHES))
     needs_room = full[0].mark in {"bars", "points", "parallel", "heat"}  # for labels
-    columns = _columns_for(len(full), paper, most=2 if needs_room else _MOST_COLUMNS)
+    columns = _columns_for(len(full), paper, most=2 if needs_room else _MOST_PANELS_BESIDE)
     bars = max((chart.data["label"].n_unique() for chart in full if "label" in chart.data.columns), default=0)
     by_labels = full[0].mark in {"bars", "points"}
     line = 0.5 + 0.19 * bars if by_labels else min(paper.width / columns * _CHARTS_RATIO, _PANEL_INCHES)

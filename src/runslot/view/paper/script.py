@@ -43,7 +43,7 @@ if __name__ == "__main__":
         figure = draw(Figure, points, SETTINGS)
         figure.savefig("{name}.{kind}", dpi=SETTINGS["dpi"], metadata={metadata})
 """
-_COLUMNS = 100
+_LINE_COLUMNS = 100
 """Of the constants in the script."""
 
 
@@ -95,7 +95,7 @@ def _names_in(code: CodeType) -> Iterator[str]:
 
 
 def _literal(value: Any) -> str:
-    return pprint.pformat(value, width=_COLUMNS, sort_dicts=False)
+    return pprint.pformat(value, width=_LINE_COLUMNS, sort_dicts=False)
 
 
 def _reader_for(dtype: pl.DataType) -> str:

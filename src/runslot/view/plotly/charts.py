@@ -24,7 +24,7 @@ from runslot.view.web.grid import shared_start
 
 _SHADES = len(SEQUENCE)
 _MOST_DOTS, _MOST_POINTS, _MOST_LINES = 600, 2000, 1200
-_GRAIN = 300
+_SPOTS_OF_AXIS = 300
 """Places along an axis that a screen can tell apart: what lies on the same one is drawn once."""
 _SYMBOLS = ("circle", "diamond", "square", "x")
 BASE_MARK = "#0072B2"
@@ -211,7 +211,7 @@ def _thinned(data: pl.DataFrame) -> pl.DataFrame:
 
 def _spots(column: pl.Expr) -> pl.Expr:
     low, high = column.min(), column.max()
-    return ((column - low) / (high - low) * _GRAIN).round()
+    return ((column - low) / (high - low) * _SPOTS_OF_AXIS).round()
 
 
 def _heat(chart: Chart) -> Figure:
@@ -264,7 +264,7 @@ def _parallel(chart: Chart) -> Figure:
     for line, (value, inside) in enumerate(wide.select("value", "brushed").iter_rows()):
         shade = shade_of(value, low, high, _SHADES) if inside else -1
         spots = (places[line + axis * lines] for axis in range(count))
-        spot = tuple(None if at is None else round(at * _GRAIN) / _GRAIN for at in spots)
+        spot = tuple(None if at is None else round(at * _SPOTS_OF_AXIS) / _SPOTS_OF_AXIS for at in spots)
         groups.setdefault(shade, {}).setdefault(spot, line)
     lines_drawn = _some_lines(groups)
     traces = [_lines(lines_drawn[shade], count, shade) for shade in sorted(lines_drawn)]

@@ -29,7 +29,7 @@ CONFIG: Any = {
 
 GREY = "#868e96"
 GRID = "rgba(134,142,150,0.22)"
-_HOVER_TOGETHER = 10
+_MOST_CURVES_HOVERED = 10
 """Up to so many curves, hovering names all values at one x."""
 LOG = {"type": "log", "exponentformat": "power"}
 """Of a logarithmic axis: 10⁻⁵, not 10µ."""
@@ -67,7 +67,7 @@ def curves_figure(panel: Panel, hidden: Sequence[str] = ()) -> Figure:
     shown = [curve for curve in panel.curves if curve.group not in hidden]
     for name in panel.log:
         layout[f"{name}axis"] |= LOG
-    layout["hovermode"] = "x unified" if sum(not curve.member for curve in shown) <= _HOVER_TOGETHER else "closest"
+    layout["hovermode"] = "x unified" if sum(not curve.member for curve in shown) <= _MOST_CURVES_HOVERED else "closest"
     if panel.low is not None or panel.high is not None:
         layout["yaxis"] |= _range(panel)
     traces: list[dict[str, Any]] = []

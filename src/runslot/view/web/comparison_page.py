@@ -13,7 +13,7 @@ from runslot.results.text.labels import text_of_value
 from runslot.view.web.run_page import badge, parameter_of, row_of, run_address
 from runslot.view.web.texts import Texts
 
-_LONGEST = 20_000
+_MOST_CHARACTERS = 20_000
 
 
 def comparison_page(results: Results, query: str, texts: Texts) -> list[Any]:
@@ -58,6 +58,8 @@ def _cell(value: Any, other: Any) -> str:
     text = text_of_value(value).strip("\n")
     lines = text.splitlines()
     if len(lines) <= 1 or other is None:
-        return text[:_LONGEST]
+        return text[:_MOST_CHARACTERS]
     other_lines = set(str(other).splitlines())
-    return "\n".join(line for line in lines if line not in other_lines)[:_LONGEST] or "(the same lines, and fewer)"
+    return (
+        "\n".join(line for line in lines if line not in other_lines)[:_MOST_CHARACTERS] or "(the same lines, and fewer)"
+    )

@@ -25,7 +25,7 @@ from runslot.view.web.grid import default_columns
 
 _MOST_VALUES = 200
 _MOST_FILTERS = 16
-_FEW = 8
+_FEW_VALUES = 8
 _ORDER = (*STATES, UNKNOWN)
 
 
@@ -211,7 +211,7 @@ def _filters(results: Results, choices: Choices) -> list[Any]:
 
 def _is_ranged(results: Results, key: str) -> bool:
     """Tell whether limits choose better among a parameter's values than a list of them."""
-    return results.runs[key].dtype.is_numeric() and results.runs[key].n_unique() > _FEW
+    return results.runs[key].dtype.is_numeric() and results.runs[key].n_unique() > _FEW_VALUES
 
 
 def _range(key: str, choices: Choices) -> Any:

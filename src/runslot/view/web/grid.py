@@ -19,11 +19,11 @@ from runslot.view.data.palette import COLOURS, DASHES
 Row = dict[str, Any]
 _DIGITS = 7
 _FALLING = " desc"
-_EXACT_BELOW = 2**53
+_INEXACT_FROM = 2**53
 """JavaScript's numbers hold every integer below it; larger ones are sent as texts."""
 _ALWAYS = ("state", "seed")
 _AFTER = ("seconds",)
-_WIDTHS = {"run": 250, "state": 118, "seed": 76, "host": 110}
+_WIDTHS_PX = {"run": 250, "state": 118, "seed": 76, "host": 110}
 
 
 def default_columns(results: Results, metrics: Sequence[str]) -> tuple[str, ...]:
@@ -46,7 +46,7 @@ def column_definitions(results: Results, shown: Sequence[str]) -> list[dict[str,
         "cellRenderer": "RunLink",
         "cellRendererParams": {"colours": COLOURS, "dashes": DASHES},
         "pinned": "left",
-        "width": _WIDTHS["run"],
+        "width": _WIDTHS_PX["run"],
         "tooltipField": "run",
     }
     return [run, *(_definition(results, name, i) for i, name in enumerate(shown) if name in results.runs.columns)]
@@ -60,7 +60,7 @@ def _definition(results: Results, name: str, number: int) -> dict[str, Any]:
         "headerName": _heading(name),
         "headerTooltip": name,
     }
-    definition["width"] = _WIDTHS.get(name, max(96, min(240, 46 + 8 * len(_heading(name)))))
+    definition["width"] = _WIDTHS_PX.get(name, max(96, min(240, 46 + 8 * len(_heading(name)))))
     if name == "state":
         definition |= {"cellRenderer": "RunState", "cellRendererParams": {"colours": states.COLOURS}}
     elif numeric:
@@ -136,7 +136,7 @@ def _cells(values: pl.Series) -> list[Any]:
         rounded = values.to_frame("v").select(pl.when(whole).then("v").otherwise(pl.col("v").round_sig_figs(_DIGITS)))
         return [_number(value) for value in rounded.to_series()]
     if values.dtype.is_integer():
-        return [value if value is None or abs(value) < _EXACT_BELOW else str(value) for value in values]
+        return [value if value is None or abs(value) < _INEXACT_FROM else str(value) for value in values]
     if values.dtype.is_temporal():
         return [None if value is None else value.isoformat(sep=" ", timespec="seconds") for value in values]
     return values.to_list()

@@ -21,7 +21,7 @@ from runslot.errors import InvalidInput
 from runslot.view.web.secret import token_for
 
 TOKEN = "token"  # noqa: S105  # the name of the parameter, not a secret
-_YEAR = 365 * 86400
+_YEAR_S = 365 * 86400
 _OWN_SITES = ("same-origin", "none")
 """Of `Sec-Fetch-Site`: this page, or an address that somebody wrote or bookmarked. Another port of this machine, where
 other users have their servers, is `same-site`."""
@@ -119,7 +119,7 @@ def _welcome(guard: PageGuard) -> Response:
     pairs = [pair for pair in parse_qsl(request.query_string.decode(), keep_blank_values=True) if pair[0] != TOKEN]
     address = f"/{request.path.lstrip('/')}"
     response = redirect(f"{address}?{urlencode(pairs)}" if pairs else address)
-    response.set_cookie(guard.cookie, guard.token, max_age=_YEAR, httponly=True, samesite="Lax")
+    response.set_cookie(guard.cookie, guard.token, max_age=_YEAR_S, httponly=True, samesite="Lax")
     return response  # type: ignore[return-value]  # flask's own class, as werkzeug's redirect is typed
 
 

@@ -14,12 +14,12 @@ from runslot.engines.refresh import Refresher
 from runslot.results import Reader, Results
 from runslot.view.data.rows import Rows
 
-_FRESH = 0.7
+_FRESH_S = 0.7
 """Seconds for which what was read counts as now, at least."""
-_SHARE = 3
+_REST_FACTOR = 3
 """Times as long as reading took, what was read counts as now: a huge tree does not keep a core busy."""
 
-_TEMPLATES = 3
+_MOST_TEMPLATES = 3
 """Templates of paths whose runs are kept at a time, beside those that the server was started with."""
 
 
@@ -74,7 +74,7 @@ class LiveRuns:
                 began = time.monotonic()
                 reading.read()
                 ended = time.monotonic()
-                self._until = ended + max(_FRESH, _SHARE * (ended - began))
+                self._until = ended + max(_FRESH_S, _REST_FACTOR * (ended - began))
                 self._fresh.add(path)
             assert reading.moment is not None
             return reading.moment
@@ -83,7 +83,7 @@ class LiveRuns:
         if path not in self._readings:
             reading = _Reading(Reader(self._paths, cache=self._cache, path=path, log=self._log))
             further = [other for other in self._readings if other != self._usual]
-            for other in further[: max(0, len(further) - _TEMPLATES + 1)]:
+            for other in further[: max(0, len(further) - _MOST_TEMPLATES + 1)]:
                 del self._readings[other]
                 self._fresh.discard(other)
             self._readings[path] = reading

@@ -32,9 +32,9 @@ from runslot.view.web.live_runs import Moment
 from runslot.view.web.memory import Memory
 from runslot.view.web.texts import Texts, console_text
 
-_PATCH = 200_000
+_PATCH_BYTES = 200_000
 _MOST_CURVES = 12
-_LINES = 400
+_CONSOLE_LINES = 400
 
 
 def parameter_of(query: str, name: str = "run") -> str:
@@ -184,7 +184,7 @@ def console(results: Results, run: str, texts: Texts) -> Any:
     if not rows.height:
         return None
     text = texts.read(RunDir(texts.directory(rows["path"][0])).console)
-    return None if text is None else console_text(text, _LINES)
+    return None if text is None else console_text(text, _CONSOLE_LINES)
 
 
 def _console(row: Mapping[str, Any], directory: Path, texts: Texts) -> Any:
@@ -192,7 +192,7 @@ def _console(row: Mapping[str, Any], directory: Path, texts: Texts) -> Any:
     if text is None:
         return None
     ended = row["state"] not in UNDER_WAY
-    tail = html.Pre(console_text(text, _LINES), id="console", className="rs-text")
+    tail = html.Pre(console_text(text, _CONSOLE_LINES), id="console", className="rs-text")
     return html.Div(
         [
             html.Section(
@@ -229,7 +229,7 @@ def _code(directory: Path, texts: Texts) -> list[Any]:
     about = {key: value.strip() for key, value in texts_by_name.items() if value}
     parts = [card("Code", pairs(about))]
     for patch in sorted(code.path.glob("*.patch")):
-        text = texts.read(patch, _PATCH)
+        text = texts.read(patch, _PATCH_BYTES)
         if text:
             parts.append(card(patch.name, html.Pre(_diff(text), className="rs-text", tabIndex="0")))
     return (

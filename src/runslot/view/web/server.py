@@ -17,9 +17,9 @@ from runslot.view.web.app import make_app
 from runslot.view.web.guard import TOKEN, guard_for
 from runslot.view.web.live_runs import LiveRuns
 
-_TRIED = 20
+_PORTS_TRIED = 20
 """Ports tried after the usual one, where that is taken."""
-_EVERY = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
+_ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
 USUAL_PORT = 8050
 
 
@@ -72,7 +72,7 @@ def bind(
     except Exception:
         server.server_close()
         raise
-    name = socket.gethostname() if host in _EVERY else host
+    name = socket.gethostname() if host in _ALL_ADDRESSES else host
     shown = f"[{name}]" if ":" in name else name
     pairs = {TOKEN: guard.token} if guard.token else {}
     pairs |= {"path": path} if path else {}
@@ -81,7 +81,7 @@ def bind(
 
 
 def _bound(host: str, port: int | None) -> BaseWSGIServer:
-    ports = [port] if port is not None else list(range(USUAL_PORT, USUAL_PORT + _TRIED))
+    ports = [port] if port is not None else list(range(USUAL_PORT, USUAL_PORT + _PORTS_TRIED))
     for number in ports:
         try:
             with socket.create_server((host, number), family=select_address_family(host, number)) as bound:
