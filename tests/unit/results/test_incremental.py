@@ -104,7 +104,7 @@ def test_runs_that_come_and_go(tmp_path: Path) -> None:
 def test_earlier_results_stay_as_they_were_while_segments_are_joined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_MANY", 3)
+    monkeypatch.setattr(store, "_MANY_SEGMENTS", 3)
     reader = Reader(tmp_path)
     seen = []
     for i in range(12):
@@ -188,7 +188,7 @@ def test_any_growth_reads_as_if_anew(steps: list[tuple[str, int, int]]) -> None:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", f"{name}/cache")
         patch.setattr(store, "WORTH_KEEPING_BYTES", 0)
-        patch.setattr(store, "_MANY", 3)
+        patch.setattr(store, "_MANY_SEGMENTS", 3)
         root = Path(name, "runs")
         root.mkdir()
         columns = [2, 2, 2]
