@@ -54,6 +54,6 @@ class RunslotLogger(Logger):  # type: ignore[misc]  # without Lightning installe
         logger.save_extra_data(values, "hparams.json", mode="json")
 
     @rank_zero_only  # type: ignore[untyped-decorator]  # as above
-    def finalize(self, status: str) -> None:  # noqa: ARG002 - Lightning's signature
+    def finalize(self, status: str) -> None:
         """Write the last row."""
         logger.dump_tabular()
