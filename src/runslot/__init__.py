@@ -24,6 +24,7 @@ _HOMES = {
     "runslot.experiment.records": ("Container", "Outcome", "Run"),
     "runslot.engines.ssh.config": ("SSH",),
     "runslot.engines.slurm.config": ("Slurm",),
+    "runslot.engines.pbs.config": ("PBS",),
     "runslot.engines.sky.config": ("EC2", "GCP", "Sky"),
     "runslot.hardware.resources": ("Resources",),
     "runslot.hardware.slots": ("Slot", "carve"),
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from runslot import logger as logger
     from runslot import results as results
     from runslot import rlpyt as rlpyt
+    from runslot.engines.pbs.config import PBS as PBS
     from runslot.engines.sky.config import EC2 as EC2
     from runslot.engines.sky.config import GCP as GCP
     from runslot.engines.sky.config import Sky as Sky

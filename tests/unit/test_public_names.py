@@ -16,7 +16,7 @@ import runslot
 
 NAMES = {
     *("Experiment", "Outcomes", "Outcome", "Run", "Container", "CurrentRun", "current_run"),
-    *("SSH", "Slurm", "Sky", "EC2", "GCP"),
+    *("SSH", "Slurm", "PBS", "Sky", "EC2", "GCP"),
     *("Resources", "Slot", "Topology", "carve", "read_topology"),
     *("Space", "Variant", "grid", "zipped", "union", "sample", "levels", "listed", "single", "variants_of", "run_id"),
     *("choice", "integers", "loguniform", "uniform"),

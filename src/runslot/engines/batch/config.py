@@ -33,7 +33,7 @@ _BEYOND_GRACE_S = 30
 """That ending takes beyond the grace of the runs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BatchConfig(LauncherConfig):
     """A cluster that takes jobs through commands, here or on a login host."""
 

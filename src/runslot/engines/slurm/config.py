@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from runslot.engines.batch.cluster import BatchCluster
 from runslot.engines.batch.config import BatchConfig, cpus_of
@@ -29,6 +29,7 @@ class Slurm(BatchConfig):
 
     name: str = "slurm"
     partition: str | None = None
+    _: KW_ONLY
     qos: str | None = None
     gres: str | None = None
     """Generic resources: `gpu:a100` gets the number that the runs ask for; with a number it is taken as it stands."""
