@@ -24,11 +24,12 @@ def launchers(ctx: typer.Context) -> None:
     from runslot.cli.render.console import console
     from runslot.cli.render.table import print_columns
     from runslot.cli.render.terminal import shown
-    from runslot.engines.registry import configured_launchers, entry_of
+    from runslot.engines.registry import configured_launchers, entry_of, kinds_shown
 
     found = configured_launchers()
     if not found:
-        typer.echo("no launcher is configured: a [launchers.NAME] table in runslot.toml with kind = … makes one")
+        typer.echo("no launcher is configured: a [launchers.NAME] table in runslot.toml with kind = … makes one;")
+        typer.echo(f"kinds: {', '.join(kinds_shown())}")
         return
     rows: list[list[Text]] = []
     for name, (file, launcher) in found.items():

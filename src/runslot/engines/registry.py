@@ -46,6 +46,11 @@ def kinds() -> list[str]:
     return list(dict.fromkeys([*BUILT_IN, *sorted(plug_in.name for plug_in in _plug_ins())]))
 
 
+def kinds_shown() -> list[str]:
+    """Return the kinds for people, those of other packages with the package."""
+    return [*BUILT_IN, *(f"{each.name} ({_distribution(each)})" for each in _plug_ins())]
+
+
 def _plug_ins() -> Iterable[EntryPoint]:
     from importlib.metadata import entry_points  # slow to load, and wanted where a kind is not runslot's own
 
