@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from runslot.results import load
 from runslot.view.data.choices import Choices
 from runslot.view.data.curves import Curve, Panel
-from runslot.view.plotly.curves import Change, Figure, curves_figure, growth, plain
-from runslot.view.plotly.curves import numbers as sent
+from runslot.view.plotly.curves import curves_figure
+from runslot.view.plotly.figure import Change, Figure, growth, plain
+from runslot.view.plotly.figure import numbers as sent
 from runslot.view.web.content import show
 from runslot.view.web.live_runs import LiveRuns, Moment
 

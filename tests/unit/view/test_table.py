@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from runslot.results import load
 from runslot.view.data.groups import group
-from runslot.view.web.grid import by_name, changes, column_definitions, default_columns, paint, rows, shared_start
+from runslot.view.data.rows import shared_start
+from runslot.view.web.grid import by_name, changes, column_definitions, default_columns, paint, rows
 
 from .conftest import PATIENT, Write
 

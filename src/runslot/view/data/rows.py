@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -39,3 +39,12 @@ class Rows:
         """Return by number the values of some runs, which are given by number; null for the others."""
         column = values if isinstance(values, pl.Series) else pl.Series([values]).new_from_index(0, len(runs))
         return pl.Series([None] * len(self.numbers), dtype=pl.Int32).scatter(runs, column.cast(pl.Int32))
+
+
+def shared_start(paths: Sequence[str]) -> int:
+    """Return how many characters of whole directories all paths start with; they say nothing in a table."""
+    if len(paths) < 2:
+        return 0
+    first, last = min(paths), max(paths)  # what these two share, all share
+    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:same].rfind("/") + 1

@@ -19,8 +19,8 @@ from runslot.view.data.marks import (
     shade_of,
 )
 from runslot.view.data.palette import LINES, SEQUENCE, faint
-from runslot.view.plotly.curves import GREY, GRID, LOG, Figure, base_layout, numbers, plain
-from runslot.view.web.grid import shared_start
+from runslot.view.data.rows import shared_start
+from runslot.view.plotly.figure import GREY, GRID, LOG, Figure, base_layout, numbers, plain
 
 _SHADES = len(SEQUENCE)
 _MOST_DOTS, _MOST_POINTS, _MOST_LINES = 600, 2000, 1200

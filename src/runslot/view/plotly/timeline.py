@@ -15,7 +15,7 @@ from runslot.experiment.journal import read_events
 from runslot.experiment.states import COLOURS
 from runslot.experiment.status import find_experiments
 from runslot.results.results import Results
-from runslot.view.plotly.curves import GREY, Figure, base_layout, plain
+from runslot.view.plotly.figure import GREY, Figure, base_layout, plain
 
 _MOST_BARS = 4000
 

@@ -21,7 +21,8 @@ from runslot.view.data.groups import Group, Groups, choose, default_y
 from runslot.view.data.kinds import charts
 from runslot.view.data.ranking import Tally
 from runslot.view.plotly.charts import figure_of
-from runslot.view.plotly.curves import Figure, curves_figure
+from runslot.view.plotly.curves import curves_figure
+from runslot.view.plotly.figure import Figure
 from runslot.view.plotly.timeline import slots_figures
 from runslot.view.web.grid import Row, column_definitions, default_columns, paint, rows
 from runslot.view.web.live_runs import Moment

@@ -15,6 +15,7 @@ from runslot.experiment import states
 from runslot.results.results import Results
 from runslot.results.summary import BEST, FINAL, mode_of
 from runslot.view.data.palette import COLOURS, DASHES
+from runslot.view.data.rows import shared_start
 
 Row = dict[str, Any]
 _DIGITS = 7
@@ -119,15 +120,6 @@ def by_name(rows: Sequence[Row], paint: Sequence[int | None]) -> list[int | None
     """Return the paint in the order of the runs' names as JavaScript sorts them, which need not be sent then."""
     order = sorted(zip(rows, paint, strict=True), key=lambda pair: pair[0]["run"].encode("utf-16-be", "surrogatepass"))
     return [number for _, number in order]
-
-
-def shared_start(paths: Sequence[str]) -> int:
-    """Return how many characters of whole directories all paths start with; they say nothing in a table."""
-    if len(paths) < 2:
-        return 0
-    first, last = min(paths), max(paths)  # what these two share, all share
-    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    return first[:same].rfind("/") + 1
 
 
 def _cells(values: pl.Series) -> list[Any]:

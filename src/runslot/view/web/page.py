@@ -14,7 +14,7 @@ from runslot.experiment.states import STATES, colour_of
 from runslot.results.results import Results
 from runslot.view.data.choices import Choices
 from runslot.view.data.palette import stroke
-from runslot.view.plotly.curves import CONFIG, with_mark
+from runslot.view.plotly.figure import CONFIG, with_mark
 from runslot.view.web.attributes import attributes
 from runslot.view.web.content import PageContent, stamp_of
 from runslot.view.web.controls import choice_id, columns_of, controls, defaults

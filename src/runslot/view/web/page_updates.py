@@ -11,7 +11,7 @@ from typing import Any
 from dash import Dash, Input, Output, State, no_update
 
 from runslot.errors import RunslotError
-from runslot.view.plotly.curves import Figure, growth
+from runslot.view.plotly.figure import Figure, growth
 from runslot.view.web.content import PageContent, same_frame, shown_page, stamp_of
 from runslot.view.web.grid import changes
 from runslot.view.web.live_runs import LiveRuns

@@ -26,7 +26,8 @@ from runslot.view.data.choices import ROW
 from runslot.view.data.curves import Curve, Panel
 from runslot.view.data.decimation import decimate
 from runslot.view.data.groups import default_x, default_y
-from runslot.view.plotly.curves import CONFIG, Figure, curves_figure, with_mark
+from runslot.view.plotly.curves import curves_figure
+from runslot.view.plotly.figure import CONFIG, Figure, with_mark
 from runslot.view.web.attributes import attributes
 from runslot.view.web.live_runs import Moment
 from runslot.view.web.memory import Memory
