@@ -15,12 +15,11 @@ import builtins
 import os
 import random
 import sys
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+from runslot.execute.held_values import held_values
 from runslot.execute.import_calls import find_call, source_of
 
 _LIBRARIES = (f"{Path(os.__file__).parent}{os.sep}", f"{Path(__file__).resolve().parents[1]}{os.sep}")
@@ -66,15 +65,12 @@ _GENERATORS = {
     _SEED_SEQUENCE,
 }
 
+_WHOLES = frozenset({*_GENERATORS, *_IDENTITIES})
 _STREAMS = (sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__)
 
 _TORCH_SEED_BITS = 32
 _NUMPY_SEED_BITS = 64
 """Longer seeds than people give: torch draws one of 64 bits from the system, NumPy one of 128."""
-
-_DEPTH = 3
-_ITEMS = 1000
-"""How far into attributes and containers to look, and at how many items of one."""
 
 
 class ImportState:
@@ -114,7 +110,7 @@ class ImportState:
             id(module): module for name, module in list(sys.modules.items()) if self._modules.get(name) is not module
         }
         modules = [module for module in new.values() if is_own(module)]
-        values = list(_values(modules, function))
+        values = list(held_values(modules, function if _has_travelled(function) else None, _WHOLES))
         plain = {id(generator): state for generator, state in self._unseeded}
         chance = {name: (value, drawn) for name, value in values if (drawn := _drawn(value, plain)) is not None}
         if _has_travelled(function):  # what was drawn was drawn at the launch
@@ -148,7 +144,7 @@ def freshen() -> None:
 def renew_travelled(function: Any) -> None:
     """Make anew, in a cold start, NumPy's generators without a seed that a function by value came with."""
     if _has_travelled(function):
-        _renewals[:] = [value for _, value in _values([], function) if _drawn(value, {}) is not None]
+        _renewals[:] = [value for _, value in held_values([], function, _WHOLES) if _drawn(value, {}) is not None]
         freshen()
 
 
@@ -169,52 +165,12 @@ def _is_own_file(file: str | None) -> bool:
     return "site-packages" not in file and "dist-packages" not in file
 
 
-def _values(modules: list[ModuleType], function: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what the modules hold, by name: globals, and what their containers and their own objects hold."""
-    spaces = [(module.__name__, vars(module)) for module in modules]
-    if _has_travelled(function):
-        spaces.append(("__main__", function.__globals__))
-    own = {module.__name__ for module in modules} | {"__main__"}
-    seen: set[int] = set()
-    for place, space in spaces:
-        for name, value in list(space.items()):
-            if not name.startswith("__"):
-                yield from _inside(f"{place}.{name}", value, own, seen, _DEPTH)
-
-
 def _has_travelled(function: Any) -> bool:
     """Tell whether a function came by value: its globals are no module's."""
     if not isinstance(function, FunctionType):
         return False
     module = sys.modules.get(function.__module__ or "")
     return module is None or vars(module) is not function.__globals__
-
-
-def _inside(name: str, value: Any, own: set[str], seen: set[int], depth: int) -> Iterator[tuple[str, Any]]:
-    kind = type(value)
-    if kind in _PLAIN or id(value) in seen or issubclass(kind, (ModuleType, FunctionType)):
-        return  # by its type: a lazy object would do what it does when it is asked for its class
-    seen.add(id(value))
-    if kind not in _CONTAINERS:
-        yield name, value
-    if depth == 0:
-        return
-    if kind is dict:
-        items = [(key, part) for key, part in islice(value.items(), _ITEMS) if type(part) not in _PLAIN]
-        parts = [(f"{name}[{key!r}]" if type(key) in _PLAIN else f"{name}[…]", part) for key, part in items]
-    elif kind in _CONTAINERS:
-        places = enumerate(islice(value, _ITEMS))
-        parts = [(f"{name}[{index}]", part) for index, part in places if type(part) not in _PLAIN]
-    else:
-        held = value if issubclass(kind, type) else kind  # attributes of the user's own classes and of their objects
-        inside = getattr(value, "__dict__", {}) if held.__module__ in own else {}
-        parts = [(f"{name}.{key}", part) for key, part in list(inside.items()) if not key.startswith("__")]
-    for label, part in parts:
-        yield from _inside(label, part, own, seen, depth - 1)
-
-
-_CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
-_PLAIN = frozenset({int, float, str, bytes, bool, complex, type(None), range, slice})
 
 
 def _names(value: Any) -> list[tuple[str, str]]:

@@ -91,6 +91,44 @@ def test_generators_without_a_seed_are_made_anew(tmp_path: Path, code: str, name
 @pytest.mark.parametrize(
     "code",
     [
+        "def make():\n    rng = R()\n    return lambda: rng.random()\ndraw = make()",
+        "def draw(rng=R()): return rng.random()",
+        "def draw(*, rng=R()): return rng.random()",
+        "class Agent:\n    def act(self, rng=R()): return rng.random()",
+        "class Agent:\n    @staticmethod\n    def act(rng=R()): return rng.random()",
+        "def make(rng):\n    return property(lambda self: rng.random())\nclass Agent:\n    draw = make(R())",
+        "class Slots:\n    __slots__ = ('rng',)\n    def __init__(self): self.rng = R()\nSLOTS = Slots()",
+        "class Items(list): pass\nITEMS = Items([R()])",
+        "PAIR = collections.namedtuple('PAIR', 'rng')(R())",
+        "@dataclasses.dataclass(slots=True)\nclass Config:\n    rng: object = None\nCONFIG = Config(R())",
+        "draw = functools.partial(random.Random.random, R())",
+        "draw = functools.partial(print, rng=R())",
+        "@functools.lru_cache\ndef rng(): return R()\nrng()",
+        "draw = R().random",
+        "DRAWS = map(lambda rng: rng.random(), itertools.repeat(R()))",
+        "DRAWS = itertools.cycle([R()])",
+        "def draws():\n    rng = R()\n    yield\n    yield rng.random()\nDRAWS = draws()\nnext(DRAWS)",
+        "RECENT = collections.deque([R()])",
+        "BY_NAME = collections.defaultdict(R)\nBY_NAME['a']",
+        "KNOWN = types.MappingProxyType({'rng': R()})",
+        "SPACE = types.SimpleNamespace(rng=R())",
+        "CURRENT = contextvars.ContextVar('CURRENT', default=R())",
+        "CURRENT = contextvars.ContextVar('CURRENT')\nCURRENT.set(R())",
+        "LOCAL = threading.local()\nLOCAL.rng = R()",
+        "QUEUE = queue.Queue()\nQUEUE.put(R())",
+        "FROZEN = stats.norm()\nFROZEN.random_state = numpy.random.RandomState()",
+    ],
+)
+def test_a_generator_is_found_wherever_the_users_module_holds_it(tmp_path: Path, code: str) -> None:
+    modules = "import collections, contextvars, dataclasses, functools, itertools, queue, random, threading, types\n"
+    libraries = "import numpy\nfrom scipy import stats\n" if "stats" in code else ""
+    reason, renewed = imported(tmp_path, f"{modules}{libraries}R = random.Random\n{code}")
+    assert (reason, len(renewed)) == ("", 1), renewed
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
         "import random\nRNG = random.Random(0)\nrandom.seed(1)\nLR = random.random()",
         "import numpy as np\nRNG = np.random.default_rng(7)\nSTART = RNG.normal(3)",
         "import numpy as np\nRNG = np.random.default_rng(0x87351080E25CB0FAD77A44A3BE03B491)",
