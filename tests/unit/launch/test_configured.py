@@ -24,8 +24,12 @@ from runslot.engines.registry import (
     of_experiment,
     read_entry,
 )
+from runslot.engines.sky.rental import Record, Rented, write_record
+from runslot.engines.ssh.config import SSH
 from runslot.errors import InvalidInput, NotFound
-from runslot.experiment.records import Command, ExperimentFile
+from runslot.experiment.records import Command, ExperimentFile, LauncherEntry
+from runslot.experiment.rundir import ExperimentDir
+from runslot.transport.bucket import MachineShare
 
 
 @pytest.fixture
@@ -205,3 +209,60 @@ def test_an_experiment_whose_engine_is_not_installed_here_is_shown_by_its_files(
     assert "its engine cannot be asked: experiment.json: launchers.hay: kind 'farm' is unknown" in " ".join(
         done.stdout.split()
     )
+
+
+# ---- what the record says of its engine ------------------------------------------------------------------------------
+
+
+def test_what_only_an_engine_knows_is_said_in_a_line_and_as_json(project):
+    """What rented machines have cost so far: status asks the engine of the experiment, whichever it is."""
+    subprocess.run([sys.executable, "-m", "runslot", "run", "--name", "e", "--root", "r", "--", "true"], check=True)
+    (file,) = Path("r").glob("e/[0-9]*/experiment.json")
+    launcher = {"name": "cheap", "kind": "ec2", "bucket": "s3://bucket/runs"}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "launcher": launcher}))
+    rented = Rented(
+        "rs-1", MachineShare("b1"), 0, (), "aws", 0.5, launched=(1000.0,), ended=(8200.0,), seconds=86400.0
+    )  # fmt: skip
+    write_record(ExperimentDir(file.parent), Record("file:///x", (rented,)))
+
+    status = [sys.executable, "-m", "runslot", "status", str(file.parent)]
+    text = subprocess.run(status, capture_output=True, text=True, check=True).stdout
+    values = json.loads(subprocess.run([*status, "--json"], capture_output=True, text=True, check=True).stdout)
+
+    assert "spent: $1.00 by the catalog's prices, no machine is rented" in " ".join(text.split())
+    assert values["experiments"][0]["spent"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("launcher", "shares"),
+    [
+        ({"name": "a", "kind": "ec2", "bucket": ""}, False),
+        ({"name": "a", "kind": "slurm"}, True),
+        ({"name": "a", "kind": "farm", "shares_machine": False}, False),
+    ],
+)
+def test_an_older_file_does_not_say_whether_a_machine_is_shared(launcher, shares):
+    entry = LauncherEntry.from_json(launcher)
+    assert entry.shares_machine is shares
+    assert LauncherEntry.from_json(entry.to_json()) == entry
+
+
+def test_other_values_for_keys_are_refused_by_name():
+    assert SSH("a", ("b",)).with_values(python="python3.12").python == "python3.12"
+    with pytest.raises(InvalidInput, match="the launcher 'local' has no key python"):
+        ThisMachine().with_values(python="x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--script-only"], "--script-only writes scripts for Slurm or PBS"),
+        (["--on", "local", "--script-only"], "--script-only writes scripts for Slurm or PBS"),
+        (["--on", "slurm", "--max-cost", "3"], "--max-cost is for rented machines"),
+    ],
+)
+def test_an_option_that_an_engine_does_not_have_is_refused(project, arguments, said):
+    command = [sys.executable, "-m", "runslot", "run", "--root", "r", *arguments, "--", "true"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert said in done.stderr
