@@ -16,8 +16,8 @@ from typing import Any
 from runslot.errors import Damaged
 from runslot.experiment.disk import is_asked, sync_data
 from runslot.experiment.files import open_regular, open_to_append, parsed_line, read_lines
-from runslot.experiment.records import Outcome, shape_of
-from runslot.experiment.shape import Shape
+from runslot.experiment.records import Outcome
+from runslot.experiment.shape import Shape, shape_of
 
 _SYNC_PERIOD_S = 1.0
 _ENDS = frozenset({"launcher_ended", "launcher_left"})

@@ -6,69 +6,19 @@ what does not have the types that stand here is `Damaged`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import NoneType
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 from runslot.errors import Damaged, InvalidInput
-from runslot.experiment.shape import FORMAT, Shape
+from runslot.experiment.shape import PARTS, WORDS, RecordBase, Repeated, Shape
 from runslot.experiment.states import Kind
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import Slot
 
-Record = TypeVar("Record", bound="_Record")
-
 
 @dataclass(frozen=True)
-class _Record:
-    def to_json(self) -> dict[str, Any]:
-        """Return the record as a dict of JSON values, `format` included."""
-        value = {"format": FORMAT, **self.__dict__}
-        for key, write in _writers_of(self.__class__):
-            if value[key] is not None:
-                value[key] = write(value[key])
-        return value
-
-    @classmethod
-    def from_json(cls: type[Record], value: Mapping[str, Any]) -> Record:
-        """Make the record from what `to_json` gave; `Damaged` says what does not fit."""
-        values = shape_of(cls).values(value)
-        if len(values) != len(cls.__dataclass_fields__):
-            return cls(**values)
-        record = cls.__new__(cls)
-        record.__dict__.update(values)  # a frozen dataclass sets its fields one by one, in four times the time
-        return record
-
-
-_Writers = tuple[tuple[str, Callable[[Any], dict[str, Any]]], ...]
-"""The fields of a record that are records themselves, and what writes them."""
-
-_shapes: dict[type[_Record], Shape] = {}
-_writers: dict[type[_Record], _Writers] = {}
-
-
-def shape_of(kind: type[_Record]) -> Shape:
-    """Return what the JSON of a kind of record looks like, made when it is first read."""
-    shape = _shapes.get(kind)
-    if shape is None:
-        words = {"Kind": get_args(Kind), "Start": get_args(Start)}
-        readers = {name: read for name, (read, _) in _PARTS.items()}
-        shape = _shapes[kind] = Shape.of_record(kind.__dataclass_fields__, words, readers)
-    return shape
-
-
-def _writers_of(kind: type[_Record]) -> _Writers:
-    writers = _writers.get(kind)
-    if writers is None:
-        names = {key: field.type.removesuffix(" | None") for key, field in kind.__dataclass_fields__.items()}
-        writers = tuple((key, _PARTS[name][1]) for key, name in names.items() if name in _PARTS)
-        _writers[kind] = writers
-    return writers
-
-
-@dataclass(frozen=True)
-class Command(_Record):
+class Command(RecordBase):
     """A command of which every run is one call; `{key}` in an argument stands for the run's value."""
 
     argv: tuple[str, ...]
@@ -81,7 +31,7 @@ class Command(_Record):
 
 
 @dataclass(frozen=True)
-class Function(_Record):
+class Function(RecordBase):
     """A Python function, found in a file, in a module, or in a cloudpickle file of the experiment directory."""
 
     name: str
@@ -123,7 +73,7 @@ def _write_work(work: Work) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Outcome(_Record):
+class Outcome(RecordBase):
     """How one attempt of a run ended (`outcome.json`)."""
 
     kind: Kind
@@ -143,7 +93,7 @@ class Outcome(_Record):
 
 
 @dataclass(frozen=True)
-class Attempt(_Record):
+class Attempt(RecordBase):
     """The attempt under way (`attempt.json`), written by its keeper before the run starts."""
 
     attempt: int
@@ -171,7 +121,7 @@ class Attempt(_Record):
 
 
 @dataclass(frozen=True)
-class Container(_Record):
+class Container(RecordBase):
     """The image that runs execute in, on whatever machine: `Container("pytorch/pytorch", engine="podman")`.
 
     The experiment's directory and the code are mounted at the same paths, the user id is kept, and the slot's cores and
@@ -194,7 +144,7 @@ SNAPSHOT_MODES = ("all", "last", "gap", "gap_and_last", "last+gap", "none")
 
 
 @dataclass(frozen=True)
-class LoggerSettings(_Record):
+class LoggerSettings(RecordBase):
     """How the run's logger starts; a front door's own rules arrive here."""
 
     snapshot_mode: str = "last"
@@ -210,7 +160,7 @@ class LoggerSettings(_Record):
 
 
 @dataclass(frozen=True)
-class Run(_Record):
+class Run(RecordBase):
     """One variant with one seed, in one directory (a line of `runs.jsonl`)."""
 
     id: str
@@ -238,7 +188,7 @@ LONGEST_S = 100 * 365 * 86400
 
 
 @dataclass(frozen=True)
-class Policy(_Record):
+class Policy(RecordBase):
     """How the runs of an experiment are treated, whatever they compute."""
 
     retries: int = 0
@@ -262,7 +212,7 @@ class Policy(_Record):
 
 
 @dataclass(frozen=True)
-class CodeCopy(_Record):
+class CodeCopy(RecordBase):
     """The copy of the code that the runs use."""
 
     tree: str
@@ -279,7 +229,7 @@ class CodeCopy(_Record):
 
 
 @dataclass(frozen=True)
-class PythonEnvironment(_Record):
+class PythonEnvironment(RecordBase):
     """Where the runs' interpreter is not the launching one: what activation of its environment would set."""
 
     programs: str = ""
@@ -335,7 +285,7 @@ def _write_resources(resources: Resources) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class ExperimentFile(_Record):
+class ExperimentFile(RecordBase):
     """What was asked (`experiment.json`)."""
 
     name: str
@@ -386,7 +336,7 @@ class ExperimentFile(_Record):
 
 
 @dataclass(frozen=True)
-class RunFile(_Record):
+class RunFile(RecordBase):
     """All that is needed to execute a run (`run.json`); written once, before the start."""
 
     run: Run
@@ -429,34 +379,17 @@ class RunFile(_Record):
         return self.container
 
 
-class _Repeated:
-    """Reads what most runs of an experiment have alike: a value equal to the one before gives the same record again."""
+_read_function = Repeated(Function.from_json)
 
-    def __init__(self, read: Callable[[Mapping[str, Any]], Any]) -> None:
-        self._read = read
-        self._last: tuple[Mapping[str, Any], tuple[type, ...], Any] = ({}, (NoneType,), None)
-
-    def __call__(self, value: Mapping[str, Any]) -> Any:
-        before, types_before, record = self._last
-        types = (*map(type, value.values()),)  # for 1 equals True
-        if types == types_before and value == before:
-            return record
-        record = self._read(value)
-        self._last = (dict(value), types, record)
-        return record
-
-
-_read_function = _Repeated(Function.from_json)
-
-_PARTS: Mapping[str, tuple[Callable[[Mapping[str, Any]], Any], Callable[[Any], dict[str, Any]]]] = {
+WORDS |= {"Kind": get_args(Kind), "Start": get_args(Start)}
+PARTS |= {
     "CodeCopy": (CodeCopy.from_json, CodeCopy.to_json),
-    "Container": (_Repeated(Container.from_json), Container.to_json),
+    "Container": (Repeated(Container.from_json), Container.to_json),
     "LauncherEntry": (LauncherEntry.from_json, LauncherEntry.to_json),
-    "LoggerSettings": (_Repeated(LoggerSettings.from_json), LoggerSettings.to_json),
-    "Policy": (_Repeated(Policy.from_json), Policy.to_json),
+    "LoggerSettings": (Repeated(LoggerSettings.from_json), LoggerSettings.to_json),
+    "Policy": (Repeated(Policy.from_json), Policy.to_json),
     "PythonEnvironment": (PythonEnvironment.from_json, PythonEnvironment.to_json),
     "Resources": (_read_resources, _write_resources),
     "Run": (Run.from_json, Run.to_json),
     "Work": (_read_work, _write_work),
 }
-"""By the annotation of a field that is a record itself: what reads its JSON, and what writes it."""

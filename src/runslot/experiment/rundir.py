@@ -16,7 +16,8 @@ from runslot.errors import Damaged, NotFound, RunslotError
 from runslot.experiment.files import read_json, read_lines, write_json
 from runslot.experiment.journal import append_lines
 from runslot.experiment.owner import other_link, other_owner, require_own
-from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Record, Run, RunFile
+from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Run, RunFile
+from runslot.experiment.shape import Record
 
 
 def read_record(path: Path, kind: type[Record]) -> Record | None:
