@@ -1,4 +1,5 @@
-"""What came out: read run directories of many kinds, compare variants, with statistics one may publish.
+"""What came out: read run directories of many kinds, compare variants, with statistics one may
+publish.
 
 `load` is the door; polars is imported here and above, never beside the user's code.
 """

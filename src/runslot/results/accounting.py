@@ -1,8 +1,8 @@
 """Who counts: the one rule by which runs enter a statistic, and the sentences that say it. Pure.
 
-`account` is called by the table, `export`, `best`, importance and every figure of `runslot.view`; none of them decides
-by itself. What must stay true: each run has exactly one standing, the standings of all groups add up to all runs, and
-a run that diverged is never left out in silence.
+`account` is called by the table, `export`, `best`, importance and every figure of `runslot.view`;
+none of them decides by itself. What must stay true: each run has exactly one standing, the
+standings of all groups add up to all runs, and a run that diverged is never left out in silence.
 
 A standing is, in this order:
 
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from runslot.results.results import Results
 
 Diverged = Literal["nan", "worst", "drop"]
-"""What a run that diverged does to its group: no value, the worst score of all that count, or nothing."""
+"""What a run that diverged does to its group: no value, the worst score of all that count, or
+nothing."""
 COUNTED, DIVERGED, WITHOUT = "counted", "diverged", "without"
 """Standings that are no states."""
 _ORDER = (COUNTED, DIVERGED, *(state for state in ENDED if state != "succeeded"), "running", "queued", WITHOUT)
@@ -48,7 +49,8 @@ _GROUPS_NAMED = 3
 
 @dataclass(frozen=True)
 class Rule:
-    """What the user chose of who counts: `--include`, `--diverged`, and whether curves are drawn."""
+    """What the user chose of who counts: `--include`, `--diverged`, and whether curves are
+    drawn."""
 
     include: frozenset[str] = frozenset()
     """Further states that count."""
@@ -58,7 +60,8 @@ class Rule:
 
     @classmethod
     def of(cls, include: Collection[str] = (), diverged: str = "nan", *, curves: bool = False) -> Rule:
-        """Return the rule; `all` includes every state. Raises `InvalidInput` for a word that is none."""
+        """Return the rule; `all` includes every state. Raises `InvalidInput` for a word that is
+        none."""
         for state in include:
             if state not in (*STATES, "all"):
                 words = ", ".join((*STATES, "all"))
@@ -85,7 +88,8 @@ class GroupAccount:
     asked: int
     """Runs of the group, whatever became of them, also those that have no directory yet."""
     n: int
-    """Runs that the group's statistic is over: those counted, and with `--diverged worst` the diverged ones."""
+    """Runs that the group's statistic is over: those counted, and with `--diverged worst` the
+    diverged ones."""
     standings: Mapping[str, int]
     """By standing, how many runs."""
     repeated: Mapping[int | str, int]
@@ -94,7 +98,8 @@ class GroupAccount:
     """Fewest and most rows of the runs that count; None where none does."""
 
     has_value: bool
-    """Whether a statistic of the group may be given: some run counts, and none diverged unless the rule allows it."""
+    """Whether a statistic of the group may be given: some run counts, and none diverged unless the
+    rule allows it."""
 
     @property
     def left_out(self) -> int:
@@ -110,12 +115,14 @@ class Accounting:
     keys: tuple[str, ...]
     """The columns whose values make a group."""
     tasks: tuple[str, ...]
-    """Columns within which a statistic compares and resamples, so that it does not pool over them."""
+    """Columns within which a statistic compares and resamples, so that it does not pool over
+    them."""
     scales: tuple[str, ...]
     """Columns whose values are tasks, each with scores of a scale of its own."""
     rule: Rule
     runs: pl.DataFrame
-    """A row a run, in the order of the results: `run`, `standing`, `group` (its place in `groups`)."""
+    """A row a run, in the order of the results: `run`, `standing`, `group` (its place in
+    `groups`)."""
     groups: tuple[GroupAccount, ...]
     """In the order of their first runs."""
     standings: Mapping[str, int]
@@ -123,13 +130,15 @@ class Accounting:
     running: int
     """Runs among those counted that are still running."""
     pooled: tuple[str, ...]
-    """Parameters in which the counted runs of some group differ: what the statistic pools over, tasks apart."""
+    """Parameters in which the counted runs of some group differ: what the statistic pools over,
+    tasks apart."""
     equal_logs: tuple[tuple[str, ...], ...]
     """Runs of one variant that logged the very same numbers."""
     texts: tuple[str, ...]
     """Runs without a number of the metric that logged text in its place."""
     waiting: int
-    """Runs that were asked for and have no directory yet: in the `asked` of their group, where it has other runs."""
+    """Runs that were asked for and have no directory yet: in the `asked` of their group, where it
+    has other runs."""
 
     @property
     def total(self) -> int:
@@ -141,11 +150,12 @@ class Accounting:
         return self.runs.filter(pl.col("standing").is_in(_standings_used(self.rule)))
 
     def scores(self, scored: pl.DataFrame, mode: Mode) -> pl.Series:
-        """Return the `score` of each run as a statistic has to take it, for `scored` as `Results.scores` gives it.
+        """Return the `score` of each run as a statistic has to take it, for `scored` as
+        `Results.scores` gives it.
 
-        Null where the run does not count; of a diverged run NaN, null (`drop`), or the worst score of those that
-        count, of the same task where there are tasks (NaN where none does). The mean of a group is then NaN where it
-        has no value.
+        Null where the run does not count; of a diverged run NaN, null (`drop`), or the worst score
+        of those that count, of the same task where there are tasks (NaN where none does). The mean
+        of a group is then NaN where it has no value.
         """
         standing = self.runs.select("run", "standing")
         keys = [pl.col(name).alias(f"{_GROUP} {name}") for name in self.scales]  # which may be named like ours
@@ -163,7 +173,8 @@ class Accounting:
     def line(self, statistic: str = "") -> str:
         """Return the accounting line; `statistic` is in words, as in `mean ± 95 % t interval`.
 
-        `30 runs: 26 counted, 2 diverged, 1 failed; pooled over: nothing; mean ± 95 % t interval over 5 seeds`
+        `30 runs: 26 counted, 2 diverged, 1 failed; pooled over: nothing; mean ± 95 % t interval
+        over 5 seeds`
         """
         words = [self._count(standing, count) for standing, count in self.standings.items()]
         if self.waiting:
@@ -186,7 +197,8 @@ class Accounting:
         return f" of the same {', '.join(self.scales)}" if self.scales else ""
 
     def evidence(self) -> str:
-        """Return in words what the groups' statistics are over: `5 seeds`, `3 to 5 seeds`, `1 to 12 runs`."""
+        """Return in words what the groups' statistics are over: `5 seeds`, `3 to 5 seeds`,
+        `1 to 12 runs`."""
         sizes = {group.n for group in self.groups if group.n} or {0}
         word = "runs" if self.pooled or any(group.repeated for group in self.groups) else "seeds"
         if len(sizes) > 1:
@@ -194,7 +206,8 @@ class Accounting:
         return _many(min(sizes), word.removesuffix("s"))
 
     def notes(self) -> tuple[str, ...]:
-        """Return what else has to be said: which groups have diverged runs, seeds twice, runs of unequal length."""
+        """Return what else has to be said: which groups have diverged runs, seeds twice, runs of
+        unequal length."""
         lost = [f"{g.label} ({g.standings[DIVERGED]} of {g.asked})" for g in self.groups if g.standings.get(DIVERGED)]
         policy = {
             "nan": "a group with such a run has no value and ranks last (--diverged worst or drop)",
@@ -235,11 +248,13 @@ def account(
     tasks: Sequence[str] = (),
     scales: Sequence[str] | None = None,
 ) -> Accounting:
-    """Say of each run whether it counts for a statistic of `metric`, in groups of equal values of `keys`.
+    """Say of each run whether it counts for a statistic of `metric`, in groups of equal values of
+    `keys`.
 
-    Without `keys` a group is a variant (`Results.identity`): nothing is pooled. `metric` is a name that
-    `Results.metric` returned; None where none was logged. `tasks` are columns within which the statistic works,
-    `scales` all columns that are tasks, by default those that are named like one (`tasks_of`).
+    Without `keys` a group is a variant (`Results.identity`): nothing is pooled. `metric` is a name
+    that `Results.metric` returned; None where none was logged. `tasks` are columns within which the
+    statistic works, `scales` all columns that are tasks, by default those that are named like one
+    (`tasks_of`).
     """
     rule = rule or Rule()
     keys = tuple(results.identity if keys is None else keys)
@@ -321,7 +336,8 @@ def _standings_used(rule: Rule) -> list[str]:
 
 
 def _group_of(runs: pl.DataFrame, keys: Sequence[str]) -> pl.Series:
-    """Return the number of each run's group, counted from 0 in the order of first runs; by value, not by text."""
+    """Return the number of each run's group, counted from 0 in the order of first runs; by value,
+    not by text."""
     if not keys:
         return pl.Series(_GROUP, [0] * runs.height, dtype=pl.UInt32)
     distinct = runs.select(keys).unique(maintain_order=True).with_row_index(_GROUP)

@@ -1,4 +1,5 @@
-"""The columns of `Results.runs`, from what a reader knows of each run: their names, types, and values. Pure.
+"""The columns of `Results.runs`, from what a reader knows of each run: their names, types, and
+values. Pure.
 
 `Results.of` puts them together.
 """
@@ -51,7 +52,8 @@ def relative_to(path: str, base: str) -> str:
 
 
 def description_columns(named: Mapping[str, RunEntry], base: str) -> dict[str, pl.Series]:
-    """Return by name what the runs' directories say of them; `named` has the runs by what the column `run` holds."""
+    """Return by name what the runs' directories say of them; `named` has the runs by what the
+    column `run` holds."""
     rows = []
     for name, entry in named.items():
         description = entry.description.now()
@@ -93,7 +95,8 @@ def description_columns(named: Mapping[str, RunEntry], base: str) -> dict[str, p
 
 
 def parameter_columns(entries: Sequence[RunEntry]) -> list[pl.Series]:
-    """Return a column a parameter of any run; one named like another column gets `variant.` before its name."""
+    """Return a column a parameter of any run; one named like another column gets `variant.` before
+    its name."""
     keys = dict.fromkeys(key for entry in entries for key in entry.description.parameters)
     columns = []
     for key in keys:

@@ -1,6 +1,8 @@
-"""Variants side by side: one row each, mean and interval over its runs, best first; who was left out is counted.
+"""Variants side by side: one row each, mean and interval over its runs, best first; who was left
+out is counted.
 
-Called by the table and by `runslot results --csv`. Which runs count is decided in `runslot.results.accounting` alone.
+Called by the table and by `runslot results --csv`. Which runs count is decided in
+`runslot.results.accounting` alone.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from runslot.results.statistics.scores import optimism
 from runslot.results.summary import Mode, default_metric, mode_of
 
 Spread = Literal["mean-ci", "mean-std", "mean-sem"]
-"""What stands after ±: half of Student's interval, the standard deviation of the sample, or the standard error."""
+"""What stands after ±: half of Student's interval, the standard deviation of the sample, or the
+standard error."""
 
 _PARTS = ("final", "best")
 _WORDS = ("mean", "std", "low", "high")
@@ -41,22 +44,25 @@ class Comparison:
     keys: tuple[str, ...]
     """The columns of `table` that tell the variants apart."""
     table: pl.DataFrame
-    """Best first: `keys`, `n` (runs that the row is over), `runs` (all that were asked for), and of both `final` and
-    `best` a `_mean`, `_std` (of the sample, n - 1), `_low` and `_high` (Student's interval); these three are null for
-    one run. Then a column a standing of runs that do not count (`diverged`, `failed`, …). A variant of which a run
-    diverged has NaN for values, and comes last, unless the rule says otherwise."""
+    """Best first: `keys`, `n` (runs that the row is over), `runs` (all that were asked for), and of
+    both `final` and `best` a `_mean`, `_std` (of the sample, n - 1), `_low` and `_high` (Student's
+    interval); these three are null for one run. Then a column a standing of runs that do not count
+    (`diverged`, `failed`, …). A variant of which a run diverged has NaN for values, and comes last,
+    unless the rule says otherwise."""
     accounting: Accounting
     spread: Spread
     level: float
     optimism: float | None
-    """By how much the best variant's final is expected to be too good, since it was chosen by it; None where there is
-    nothing to choose from."""
+    """By how much the best variant's final is expected to be too good, since it was chosen by it;
+    None where there is nothing to choose from."""
     rivals: int
-    """Variants with a value, from several seeds, that the best one was chosen from: those of its own task."""
+    """Variants with a value, from several seeds, that the best one was chosen from: those of its
+    own task."""
 
     @property
     def states(self) -> dict[str, int]:
-        """How many runs are in each state (`unknown`: the directory does not tell), those without a directory apart."""
+        """How many runs are in each state (`unknown`: the directory does not tell), those without a
+        directory apart."""
         counts = {state or UNKNOWN: count for state, count in self.results.runs["state"].value_counts().iter_rows()}
         return dict(sorted(counts.items(), key=lambda item: (*STATES, UNKNOWN).index(item[0])))
 
@@ -95,9 +101,10 @@ def compare(
 ) -> Comparison:
     """Compare the variants of `results` by one metric.
 
-    Without `metric` the one that looks most like the objective is taken, of those that nearly all runs have; without
-    `mode` its name decides, else higher is better. Runs that did not succeed count only if their state is in `include`
-    (`all`: every run counts); `diverged` says what a run does that ended in nan or ±inf (`nan`, `worst`, `drop`).
+    Without `metric` the one that looks most like the objective is taken, of those that nearly all
+    runs have; without `mode` its name decides, else higher is better. Runs that did not succeed
+    count only if their state is in `include` (`all`: every run counts); `diverged` says what a run
+    does that ended in nan or ±inf (`nan`, `worst`, `drop`).
     """
     if not 0 < level < 1:
         raise InvalidInput(f"level={level:g} is not between 0 and 1; 0.95 is usual")
@@ -163,7 +170,8 @@ def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: flo
 
 
 def _names(keys: Sequence[str]) -> dict[str, str]:
-    """Return the column of each key; one that is the name of a column here is `variant.KEY`, as among runs."""
+    """Return the column of each key; one that is the name of a column here is `variant.KEY`, as
+    among runs."""
     reserved = {"group", "n", "runs", DIVERGED, *STATES, *(f"{part}_{word}" for part in _PARTS for word in _WORDS)}
     return {key: f"variant.{key}" if key in reserved else key for key in keys}
 

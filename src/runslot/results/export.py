@@ -1,4 +1,5 @@
-"""Write frames to files for other tools: CSV or Parquet, by rename, so that nobody reads half of one."""
+"""Write frames to files for other tools: CSV or Parquet, by rename, so that nobody reads half of
+one."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ FileFormat = Literal["csv", "parquet"]
 
 
 def write_frame(frame: pl.DataFrame, file: Path, kind: FileFormat) -> None:
-    """Replace `file` by the frame; times in CSV are ISO 8601 in UTC. Raises `RunslotError` where it cannot be."""
+    """Replace `file` by the frame; times in CSV are ISO 8601 in UTC. Raises `RunslotError` where it
+    cannot be."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         if kind == "csv":
@@ -40,8 +42,8 @@ def export(
 ) -> list[Path]:
     """Write `runs` and `progress` into `directory`, which is made; returns the two files.
 
-    All runs are written, whether they count or not; with `accounting`, `runs` says how each stands in a last column
-    `standing` (unless the variants have one of that name).
+    All runs are written, whether they count or not; with `accounting`, `runs` says how each stands
+    in a last column `standing` (unless the variants have one of that name).
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)

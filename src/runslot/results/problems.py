@@ -1,4 +1,5 @@
-"""What could not be read, and what was left unread: named, so that one bad file does not hide a thousand good ones."""
+"""What could not be read, and what was left unread: named, so that one bad file does not hide a
+thousand good ones."""
 
 from __future__ import annotations
 

@@ -41,15 +41,18 @@ _METRICS_COMPARED_FIRST = 8
 
 @dataclass(frozen=True)
 class Results:
-    """Runs that were read, at one moment. Every choice gives another `Results`; nothing is changed in place."""
+    """Runs that were read, at one moment. Every choice gives another `Results`; nothing is changed
+    in place."""
 
     runs: pl.DataFrame
-    """One row a run: `run` (its directory, relative to `base`), `experiment`, `variant` (its name), `seed`, `state`
-    (null where the kind of directory does not tell), the flattened variant under dotted keys, `rows`, `started` and
-    `ended` (UTC), `seconds`, `host`, `slot`, `attempt`, `peak_memory` (bytes), `kind`, `id`, `path`, and
-    `final/METRIC` and `best/METRIC` of each metric."""
+    """One row a run: `run` (its directory, relative to `base`), `experiment`, `variant` (its name),
+    `seed`, `state` (null where the kind of directory does not tell), the flattened variant under
+    dotted keys, `rows`, `started` and `ended` (UTC), `seconds`, `host`, `slot`, `attempt`,
+    `peak_memory` (bytes), `kind`, `id`, `path`, and `final/METRIC` and `best/METRIC` of each
+    metric."""
     parameters: tuple[str, ...]
-    """Columns of `runs` that are the variant's. A key that is also a name above is `variant.KEY`."""
+    """Columns of `runs` that are the variant's. A key that is also a name above is
+    `variant.KEY`."""
     metrics: tuple[str, ...]
     base: str
     """The directory that was read, or the deepest one above several."""
@@ -59,8 +62,8 @@ class Results:
     unread: tuple[Unread, ...]
     """Files, or rows of logs, that may hold numbers and are not among these, and why."""
     waiting: Mapping[str, int]
-    """By experiment (as in `runs`): runs that it asked for and that have no directory yet, so that they are in no
-    frame. Choosing among runs leaves this as it is."""
+    """By experiment (as in `runs`): runs that it asked for and that have no directory yet, so that
+    they are in no frame. Choosing among runs leaves this as it is."""
     waiting_variants: Mapping[tuple[str, str], int]
     """The same by experiment and name of the variant."""
     _entries: Mapping[str, RunEntry]
@@ -97,14 +100,17 @@ class Results:
         return cls(runs, *read, counts, variants, named, segments)
 
     def files(self) -> list[RunFiles]:
-        """Return of each run, in the order of `runs`, what it was recognised as and which files are its logs."""
+        """Return of each run, in the order of `runs`, what it was recognised as and which files are
+        its logs."""
         return [self._entries[name].files for name in self.runs["run"]]
 
     @cached_property
     def progress(self) -> pl.DataFrame:
-        """All rows, wide: `run`, `row` (from 0), and a Float64 column a metric (String where it holds only text).
+        """All rows, wide: `run`, `row` (from 0), and a Float64 column a metric (String where it
+        holds only text).
 
-        A metric that a run does not have is null in its rows; a gap in a log is null or NaN, as it was written.
+        A metric that a run does not have is null in its rows; a gap in a log is null or NaN, as it
+        was written.
         """
         entries = [self._entries[name] for name in self.runs["run"]]
         rows = store.rows_of_all(entries, self._segments)
@@ -113,13 +119,15 @@ class Results:
         return pl.concat([index.explode("row"), rows], how="horizontal") if rows.width else index.explode("row")
 
     def long(self, *metrics: str) -> pl.DataFrame:
-        """Return the rows as `run`, `row`, `metric`, `value`, without gaps; of all metrics or of those named."""
+        """Return the rows as `run`, `row`, `metric`, `value`, without gaps; of all metrics or of
+        those named."""
         names = [self.metric(name) for name in metrics] or list(self.metrics)
         table = self.progress.unpivot(names, index=["run", "row"], variable_name="metric", value_name="value")
         return table.filter(pl.col("value").is_not_null() & pl.col("value").is_not_nan())
 
     def metric(self, name: str) -> str:
-        """Return the metric of that name, also where only its case differs; `InvalidInput` where there is none."""
+        """Return the metric of that name, also where only its case differs; `InvalidInput` where
+        there is none."""
         if name in self.metrics:
             return name
         alike = [metric for metric in self.metrics if metric.casefold() == name.casefold()]
@@ -149,7 +157,8 @@ class Results:
 
     @cached_property
     def common_metrics(self) -> tuple[str, ...]:
-        """The metrics that nearly all runs have that have any: one of these is the objective, where none is named."""
+        """The metrics that nearly all runs have that have any: one of these is the objective, where
+        none is named."""
         counts = {metric: len(column) - column.null_count() for metric, column in self._finals()}
         # What counts the steps is in all logs, and says nothing of how many have an objective.
         most = max((n for metric, n in counts.items() if is_goal(metric)), default=0) or max(counts.values(), default=0)
@@ -157,8 +166,8 @@ class Results:
 
     @cached_property
     def counter(self) -> str | None:
-        """The metric that counts how far runs are, by its name; None where none does, or where in most runs it begins
-        anew, as batches do in each epoch, and no other goes on."""
+        """The metric that counts how far runs are, by its name; None where none does, or where in
+        most runs it begins anew, as batches do in each epoch, and no other goes on."""
         named = step_column(self.metrics)
         having = [entry for entry in map(self._entries.__getitem__, self.runs["run"]) if named in entry.summary]
         votes = Counter(named if entry.counter == "" else entry.counter for entry in having)
@@ -166,7 +175,8 @@ class Results:
 
     @cached_property
     def equal_logs(self) -> tuple[tuple[str, ...], ...]:
-        """Runs of one variant that logged the very same numbers: they are no evidence of their own."""
+        """Runs of one variant that logged the very same numbers: they are no evidence of their
+        own."""
         alike: dict[tuple[Any, ...], list[str]] = {}
         for run, rows, *values in self.runs.select("run", "rows", *self.identity).iter_rows():
             few = list(self._entries[run].summary.items())[:_METRICS_COMPARED_FIRST]
@@ -195,9 +205,10 @@ class Results:
     def where(self, *conditions: str | pl.Expr | Mapping[str, Any], **equal: Any) -> Results:
         """Return the runs that fulfil all conditions.
 
-        A condition is text in the words of SQL (``"lr > 0.01 AND env = 'pong'"``, see `runslot.results.where`), a
-        polars expression over the columns of `runs`, a mapping of columns to a value or a list of allowed values, or
-        the same as keyword arguments. Raises `InvalidInput` for a column that no run has, or for text that cannot be
+        A condition is text in the words of SQL
+        (``"lr > 0.01 AND env = 'pong'"``, see `runslot.results.where`), a polars expression over the columns of `runs`,
+        a mapping of columns to a value or a list of allowed values, or the same as keyword
+        arguments. Raises `InvalidInput` for a column that no run has, or for text that cannot be
         understood.
         """
         expressions = [self._condition(c) for c in conditions if not isinstance(c, Mapping)]
@@ -211,7 +222,8 @@ class Results:
     def _condition(self, condition: str | pl.Expr) -> pl.Expr:
         if isinstance(condition, str):
             return read_condition(condition, self.runs.schema)
-        # Polars takes nan for the largest number; no filter lets it pass as one, unless the filter speaks of nan.
+        # Polars takes nan for the largest number; no filter lets it pass as one, unless the filter
+        # speaks of nan.
         if "is_nan" in (text := str(condition)) or "is_not_nan" in text:
             return condition
         floats = [name for name in set(condition.meta.root_names()) if self.runs.schema.get(name) == pl.Float64]
@@ -240,9 +252,11 @@ class Results:
 
     @cached_property
     def identity(self) -> tuple[str, ...]:
-        """Columns that tell one variant from another: runs that are equal in them differ only in seed.
+        """Columns that tell one variant from another: runs that are equal in them differ only in
+        seed.
 
-        These are the parameters that vary; the experiment and the variant's name where they tell more.
+        These are the parameters that vary; the experiment and the variant's name where they tell
+        more.
         """
         columns = list(self.varying)
         for name in ("variant", "experiment"):
@@ -254,7 +268,8 @@ class Results:
         return self.runs.select(columns).n_unique() if columns else min(self.runs.height, 1)
 
     def group_by(self, *keys: str) -> Iterator[tuple[dict[str, Any], Results]]:
-        """Yield the values of `keys` and the runs that have them, in order; by default one group a variant."""
+        """Yield the values of `keys` and the runs that have them, in order; by default one group a
+        variant."""
         for key in keys:
             self._check_column(key)
         names = list(keys or self.identity)
@@ -267,10 +282,11 @@ class Results:
     def scores(self, metric: str, mode: Mode | None = None, by: str = "final", *, x: str | None = None) -> pl.DataFrame:
         """Return `runs` with a column `score`: the number by which a run is judged.
 
-        `by` is `final`, `best` (highest or lowest, by `mode`), `mean` (over all rows), `last-K` (mean of the last K
-        numbers), or `auc` (the area under the curve along `x`, a metric or by default the row, over the range of x that
-        all these runs have, divided by its length: the curve's mean height). `mode` is found from the metric's name if
-        not given, else `max`. A run that diverged (its last value is nan or ±inf) has the score NaN, whatever `by`.
+        `by` is `final`, `best` (highest or lowest, by `mode`), `mean` (over all rows), `last-K`
+        (mean of the last K numbers), or `auc` (the area under the curve along `x`, a metric or by
+        default the row, over the range of x that all these runs have, divided by its length: the
+        curve's mean height). `mode` is found from the metric's name if not given, else `max`. A run
+        that diverged (its last value is nan or ±inf) has the score NaN, whatever `by`.
         """
         metric = self.metric(metric)
         final = pl.col(FINAL + metric)
@@ -307,7 +323,8 @@ class Results:
         return self.runs.join(areas, on="run", how="left", maintain_order="left")
 
     def common_range(self, metric: str, x: str) -> tuple[float, float] | None:
-        """Return the range of `x` (a metric, or `row`) that all these runs have, None where there is none.
+        """Return the range of `x` (a metric, or `row`) that all these runs have, None where there
+        is none.
 
         Runs that failed or diverged early do not shorten it, unless there are no others.
         """
@@ -335,11 +352,13 @@ class Results:
         x: str | None = None,
         include: Collection[str] = (),
     ) -> pl.DataFrame:
-        """Return the `top` runs, or the `top` of each group of equal `per`, best first, with their `score`.
+        """Return the `top` runs, or the `top` of each group of equal `per`, best first, with their
+        `score`.
 
-        Of the runs that count (`runslot.results.accounting`; `include` adds states): a run without a number, or that
-        ended in nan or ±inf, is never best. A run picked for its score is better than its variant is: to choose a
-        variant use `compare`. Raises `InvalidInput` for an unknown metric, column or `by`.
+        Of the runs that count (`runslot.results.accounting`; `include` adds states): a run without
+        a number, or that ended in nan or ±inf, is never best. A run picked for its score is better
+        than its variant is: to choose a variant use `compare`. Raises `InvalidInput` for an unknown
+        metric, column or `by`.
         """
         mode = mode or mode_of(metric) or "max"
         for key in per:

@@ -1,4 +1,5 @@
-"""The three numbers kept of each metric of each run: its final, lowest and highest value; and which way is better."""
+"""The three numbers kept of each metric of each run: its final, lowest and highest value; and which
+way is better."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from runslot.results.read.steps import step_column
 Mode = Literal["max", "min"]
 
 FINAL, BEST = "final/", "best/"
-"""Prefixes of the columns of `Results.runs` that hold a metric's last number and its highest or lowest one."""
+"""Prefixes of the columns of `Results.runs` that hold a metric's last number and its highest or
+lowest one."""
 
 _WORD = re.compile(r"[A-Z]?[a-z]+\d*|[A-Z]+\d*(?![a-z])")
 _HIGHER = re.compile(
@@ -41,27 +43,31 @@ class Summary(NamedTuple):
 
 
 def _says(metric: str, meaning: re.Pattern[str]) -> bool:
-    """Tell whether a word of the name (`evaluation/Average Returns` has three, `testLoss` two) has that meaning."""
+    """Tell whether a word of the name (`evaluation/Average Returns` has three, `testLoss` two) has
+    that meaning."""
     return any(meaning.fullmatch(word.lower()) for word in _WORD.findall(metric))
 
 
 def mode_of(metric: str) -> Mode | None:
-    """Tell from its name whether a metric is better high or low; None where the name does not say."""
+    """Tell from its name whether a metric is better high or low; None where the name does not
+    say."""
     if _says(metric, _LOWER):
         return "min"
     return "max" if _says(metric, _HIGHER) else None
 
 
 def is_goal(metric: str) -> bool:
-    """Tell whether a metric may be what runs are for, not what counts them or tells how they went."""
+    """Tell whether a metric may be what runs are for, not what counts them or tells how they
+    went."""
     return not _says(metric, _NOT_A_GOAL)
 
 
 def default_metric(metrics: Sequence[str]) -> str | None:
     """Return the metric that looks most like the objective, None where there are none.
 
-    First what its name says (accuracy, return, reward, success, …, before loss and error), then held-out before
-    training data, then averages before other statistics, then the order of the columns. What counts steps is none.
+    First what its name says (accuracy, return, reward, success, …, before loss and error), then
+    held-out before training data, then averages before other statistics, then the order of the
+    columns. What counts steps is none.
     """
 
     def rank(metric: str) -> tuple[int, bool, bool, bool]:
@@ -75,10 +81,11 @@ def default_metric(metrics: Sequence[str]) -> str | None:
 def summarise(progress: pl.DataFrame, key: str) -> dict[int, dict[str, Summary]]:
     """Return the summaries by the value of the column `key`, whose equal values stand together.
 
-    A gap in a column, a row in which the metric was not logged, is an empty cell or `nan`. A run that diverged writes
-    `nan` too. A trailing stretch of `nan` is taken for a gap while it is no longer than a stretch of them between two
-    numbers (a metric logged every tenth row); else the run ended in NaN, and that is its final value. Of one number
-    alone, a shorter stretch after it than before it is a gap; else what a run began with says nothing.
+    A gap in a column, a row in which the metric was not logged, is an empty cell or `nan`. A run
+    that diverged writes `nan` too. A trailing stretch of `nan` is taken for a gap while it is no
+    longer than a stretch of them between two numbers (a metric logged every tenth row); else the
+    run ended in NaN, and that is its final value. Of one number alone, a shorter stretch after it
+    than before it is a gap; else what a run began with says nothing.
     """
     metrics = [name for name, kind in progress.schema.items() if kind == pl.Float64 and name != key]
     if not metrics or not progress.height:
@@ -102,7 +109,8 @@ def summarise(progress: pl.DataFrame, key: str) -> dict[int, dict[str, Summary]]
 
 
 def _end(metric: str) -> pl.Expr:
-    """Return the last number, or NaN where the rows after it are a stretch of NaN longer than any gap."""
+    """Return the last number, or NaN where the rows after it are a stretch of NaN longer than any
+    gap."""
     cell = pl.col(metric)
     at = pl.int_range(pl.len()).filter(cell.is_not_nan() & cell.is_not_null())
     trailing = pl.len() - 1 - at.last()

@@ -1,7 +1,8 @@
-"""The parts of a CSV log that a quick parser takes for granted: its separator, its headers, its broken lines.
+"""The parts of a CSV log that a quick parser takes for granted: its separator, its headers, its
+broken lines.
 
-`csv_text` reads what is as it should be; what is not comes here, line by line, and is put under the right columns or
-named and left out, never under wrong ones.
+`csv_text` reads what is as it should be; what is not comes here, line by line, and is put under the
+right columns or named and left out, never under wrong ones.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ RESERVED = ("run", "row")
 _SEPARATORS = (",", "\t", ";")
 _OTHER_SEPARATORS = {"|": "by |", ":": "by colons", " ": "by spaces"}
 DECIMAL_COMMA = r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*"
-"""Numbers as they are written in much of Europe; among commas that separate, and among others, they are refused."""
+"""Numbers as they are written in much of Europe; among commas that separate, and among others, they
+are refused."""
 _PROBED_BYTES = 64
 """Bytes of which every other one is zero in UTF-16 text without a mark."""
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -44,7 +46,8 @@ class Header:
 
 
 def find_header(data: bytes, end: int) -> Header | None:
-    """Return the first header in `data[:end]`, after comment and blank lines; None where there is no line yet.
+    """Return the first header in `data[:end]`, after comment and blank lines; None where there is
+    no line yet.
 
     Raises `NotATable` where all lines are rows, or the columns cannot be told apart.
     """
@@ -69,7 +72,8 @@ def find_header(data: bytes, end: int) -> Header | None:
 
 
 def _lines(data: bytes, end: int, start: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Yield each line that is no comment (a monitor's first line is one) and not blank, with where it ends."""
+    """Yield each line that is no comment (a monitor's first line is one) and not blank, with where
+    it ends."""
     position = start
     while position < end:
         stop = data.index(b"\n", position) + 1
@@ -80,7 +84,8 @@ def _lines(data: bytes, end: int, start: int = 0) -> Iterator[tuple[int, bytes]]
 
 
 def _separator(header: bytes, row: bytes) -> str:
-    """Return what separates the cells; where several signs stand in the header, what the row below it confirms."""
+    """Return what separates the cells; where several signs stand in the header, what the row below
+    it confirms."""
     if b"," in header and b"\t" not in header and b";" not in header:
         return ","
     counts = {separator: len(cells_of(header, separator)) for separator in _SEPARATORS}
@@ -158,7 +163,8 @@ class _Section:
         return any(number_of(cell) is not None for row in self.rows[-1:] for cell in row)
 
     def names_anew(self, cells: Sequence[str], below: Sequence[str] | None) -> bool:
-        """Tell whether a line is another header: words alone, some of them columns, or with numbers under them."""
+        """Tell whether a line is another header: words alone, some of them columns, or with numbers
+        under them."""
         if not all(cell.strip() and number_of(cell) is None for cell in cells):
             return False
         if set(columns_of(cells)) & set(self.columns):
@@ -235,7 +241,8 @@ def _series(name: str, cells: tuple[str, ...], path: str, problems: list[Problem
 
 
 def stack(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Put frames one below the other without copying; a column that is numbers in one of them is numbers in all."""
+    """Put frames one below the other without copying; a column that is numbers in one of them is
+    numbers in all."""
     if len(frames) == 1:
         return frames[0]
     numbers = {name for frame in frames for name, kind in frame.schema.items() if kind == pl.Float64}

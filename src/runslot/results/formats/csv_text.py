@@ -1,7 +1,8 @@
-"""From the bytes of CSV logs to frames of numbers: only what was appended, many files in one call of the parser.
+"""From the bytes of CSV logs to frames of numbers: only what was appended, many files in one call
+of the parser.
 
-A file whose writer may still be at work, or was killed, is normal here: a last line without its newline is left for
-the next read, a broken line is named and left out.
+A file whose writer may still be at work, or was killed, is normal here: a last line without its
+newline is left for the next read, a broken line is named and left out.
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ from runslot.results.formats.files import open_regular
 from runslot.results.problems import Problem
 
 BATCH_BYTES = 8 << 20
-"""Bytes of text that are parsed in one call: enough to keep the parser's threads busy, and so little that the memory
-is used again for the next ones (the C library gives larger blocks back each time)."""
+"""Bytes of text that are parsed in one call: enough to keep the parser's threads busy, and so
+little that the memory is used again for the next ones (the C library gives larger blocks back each
+time)."""
 _TAIL_BYTES = 64
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """How far a file was read, and what stood there, so that a rewritten file is not mistaken for a grown one."""
+    """How far a file was read, and what stood there, so that a rewritten file is not mistaken for a
+    grown one."""
 
     offset: int
     start: int
@@ -66,7 +69,8 @@ class Text:
 
 
 def read_new(path: str, cursor: Cursor | None) -> Text | None:
-    """Return the lines that are new since `cursor`, or the whole file where it was rewritten; None while it is empty.
+    """Return the lines that are new since `cursor`, or the whole file where it was rewritten; None
+    while it is empty.
 
     Raises `OSError` where the file cannot be read, `NotATable` where it is none.
     """
@@ -112,7 +116,8 @@ def continues(file: io.FileIO, cursor: Cursor) -> bool:
 
 @dataclass(frozen=True)
 class Parsed:
-    """Rows of some texts, one after the other in one frame: Float64 columns, and String ones where no number is."""
+    """Rows of some texts, one after the other in one frame: Float64 columns, and String ones where
+    no number is."""
 
     frame: pl.DataFrame
     texts: tuple[Text, ...]
@@ -123,7 +128,8 @@ class Parsed:
 
 
 def parse(texts: Iterable[Text], problems: list[Problem]) -> Iterator[Parsed]:
-    """Parse texts in batches of equal columns; lines that cannot be read are named in `problems`."""
+    """Parse texts in batches of equal columns; lines that cannot be read are named in
+    `problems`."""
     waiting: dict[tuple[str, tuple[str, ...]], list[Text]] = {}
     size = 0
     for text in texts:
@@ -165,9 +171,11 @@ def _parse_batch(texts: Sequence[Text], problems: list[Problem]) -> Iterator[Par
 
 
 def _fast(body: bytes, text: Text, rows: int) -> pl.DataFrame | None:
-    """Return the rows, or None where a line does not have a cell for each column, or a cell is not what it should be.
+    """Return the rows, or None where a line does not have a cell for each column, or a cell is not
+    what it should be.
 
-    polars itself is lenient about short and blank lines; a torn line must not become a row with a cut number.
+    polars itself is lenient about short and blank lines; a torn line must not become a row with a
+    cut number.
     """
     columns, separator = text.columns, text.cursor.separator
     if b'"' in body or body[:1] in b"\r\n":
@@ -194,7 +202,8 @@ def _is_number(cell: str) -> bool:
 
 
 def _settled(frame: pl.DataFrame) -> pl.DataFrame | None:
-    """Return the frame with columns that hold only True and False as 1 and 0; None where text and numbers are mixed."""
+    """Return the frame with columns that hold only True and False as 1 and 0; None where text and
+    numbers are mixed."""
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
     logical = [name for name in texts if frame[name].drop_nulls().is_in(["True", "False"]).all()]
     has_number = frame.select(

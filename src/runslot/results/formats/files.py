@@ -1,6 +1,8 @@
-"""Read files of run directories: regular ones alone, so that no link, pipe or device in one leads anywhere else.
+"""Read files of run directories: regular ones alone, so that no link, pipe or device in one leads
+anywhere else.
 
-Directories of runs are found without following links, so that a file that is no link lies below what was named.
+Directories of runs are found without following links, so that a file that is no link lies below
+what was named.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from runslot.errors import RunslotError
 
 
 def open_regular(path: str | os.PathLike[str]) -> int:
-    """Return a descriptor of a file for reading; `OSError` where it is a link, or no regular file."""
+    """Return a descriptor of a file for reading; `OSError` where it is a link, or no regular
+    file."""
     # Without O_NONBLOCK a named pipe would hold the reader until somebody writes to it.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -26,7 +29,8 @@ def open_regular(path: str | os.PathLike[str]) -> int:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes | None:
-    """Return what a regular file holds; None where there is no file; `RunslotError` for a link, a pipe, a device."""
+    """Return what a regular file holds; None where there is no file; `RunslotError` for a link, a
+    pipe, a device."""
     try:
         with os.fdopen(open_regular(path), "rb") as file:
             return file.read()
@@ -39,7 +43,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes | None:
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in a regular file; None where there is no file; `RunslotError` for anything else."""
+    """Return the JSON object in a regular file; None where there is no file; `RunslotError` for
+    anything else."""
     data = read_bytes(path)
     if data is None:
         return None
@@ -53,7 +58,8 @@ def read_object(path: Path) -> dict[str, Any] | None:
 
 
 def first_line(path: str, limit: int) -> str:
-    """Return a file's first line that is not blank, up to `limit` bytes; nothing where it cannot be read."""
+    """Return a file's first line that is not blank, up to `limit` bytes; nothing where it cannot be
+    read."""
     try:
         with os.fdopen(open_regular(path), "rb") as file:
             head = file.read(limit)

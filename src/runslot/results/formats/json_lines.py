@@ -1,4 +1,5 @@
-"""Logs of one JSON object a line (Dreamer's, Ray's `result.json`, Baselines' `progress.json`): what was appended."""
+"""Logs of one JSON object a line (Dreamer's, Ray's `result.json`, Baselines' `progress.json`): what
+was appended."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ class Lines:
 
 
 def read_new(path: str, cursor: Cursor | None, problems: list[Problem]) -> Lines:
-    """Return the rows that are new since `cursor`, or all where the file was rewritten; `OSError` where it cannot be.
+    """Return the rows that are new since `cursor`, or all where the file was rewritten; `OSError`
+    where it cannot be.
 
     A last line without a newline counts where it is a whole object, which cannot grow.
     """
@@ -71,7 +73,8 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 
 def _numbers(value: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Return the numbers of one object under their keys, those of inner objects under `outer/inner`."""
+    """Return the numbers of one object under their keys, those of inner objects under
+    `outer/inner`."""
     numbers: dict[str, float] = {}
     for key, item in value.items():
         name = f"{prefix}{key}"

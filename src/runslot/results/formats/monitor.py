@@ -1,4 +1,5 @@
-"""Monitors of OpenAI Baselines and Stable-Baselines3: a line of JSON above the header says task and start."""
+"""Monitors of OpenAI Baselines and Stable-Baselines3: a line of JSON above the header says task and
+start."""
 
 from __future__ import annotations
 

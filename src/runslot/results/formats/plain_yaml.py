@@ -1,6 +1,8 @@
-"""YAML that configurations are written in: a quick reader of the plain part of it, ruamel.yaml for the rest.
+"""YAML that configurations are written in: a quick reader of the plain part of it, ruamel.yaml for
+the rest.
 
-A thousand jobs of a sweep have a thousand configurations, and a whole YAML parser takes a second for thirty of them.
+A thousand jobs of a sweep have a thousand configurations, and a whole YAML parser takes a second
+for thirty of them.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ def scalar(text: str) -> Scalar:
 
 
 def _plain_yaml(text: str) -> Any:
-    """Read nested mappings of plain scalars and lists of them; raises `_NotPlain` for anything else."""
+    """Read nested mappings of plain scalars and lists of them; raises `_NotPlain` for anything
+    else."""
     lines = [(len(line) - len(line.lstrip(" ")), line.strip()) for line in text.splitlines() if line.strip()]
     value, end = _block(lines, 0, lines[0][0]) if lines else ({}, 0)
     if end < len(lines):

@@ -1,4 +1,5 @@
-"""Scalars that are logged one at a time, each with its step (TensorBoard, Sacred), as rows of columns."""
+"""Scalars that are logged one at a time, each with its step (TensorBoard, Sacred), as rows of
+columns."""
 
 from __future__ import annotations
 
@@ -22,9 +23,11 @@ class Point(NamedTuple):
 
 
 def rows_of_points(series: Mapping[str, Iterable[Point]]) -> pl.DataFrame | None:
-    """Return a row a step, with `step`, `seconds` since the first point, and the scalars; None where there are none.
+    """Return a row a step, with `step`, `seconds` since the first point, and the scalars; None
+    where there are none.
 
-    A scalar that was logged several times at one step, as those without a step are at 0, has a row for each.
+    A scalar that was logged several times at one step, as those without a step are at 0, has a row
+    for each.
     """
     rows: dict[tuple[float, int], dict[str, float | None]] = {}
     for tag, points in series.items():

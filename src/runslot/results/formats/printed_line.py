@@ -1,10 +1,12 @@
-"""One printed line, as the pairs of names and numbers that it holds: `loss: 0.5`, `epoch=3`, `Acc@1 55.0`.
+"""One printed line, as the pairs of names and numbers that it holds: `loss: 0.5`, `epoch=3`,
+`Acc@1 55.0`.
 
-`results.console` calls `pairs_of` for every line that is no table, and makes rows of what it returns. Lines that differ
-in their numbers alone are understood once. Pure.
+`results.console` calls `pairs_of` for every line that is no table, and makes rows of what it
+returns. Lines that differ in their numbers alone are understood once. Pure.
 
-A number is a metric only where the words around it say so. What is none: a setting in a call (`Linear(features=64)`),
-a version, a commit, a seed, a port, a shape, a number of prose (`took 3 tries`), what a warning or an error says.
+A number is a metric only where the words around it say so. What is none: a setting in a call
+(`Linear(features=64)`), a version, a commit, a seed, a port, a shape, a number of prose
+(`took 3 tries`), what a warning or an error says.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 MOST_DEPTH = 8
 """Of objects in objects in a line."""
 _MOST_SHAPES = 2000
-"""Lines that differ in more than their numbers; what prints more is prose, and each line is looked at anew."""
+"""Lines that differ in more than their numbers; what prints more is prose, and each line is looked
+at anew."""
 
 COUNTERS = frozenset(
     {
@@ -90,7 +93,8 @@ _IN_JSON = {"nan": "NaN", "inf": "Infinity", "None": "null", "True": "true", "Fa
 
 Row = dict[str, float]
 _Plan = tuple[tuple[str, int, int | None], ...]
-"""Of each metric of a line: its name, which number of the line it is, and which one it is to be divided by."""
+"""Of each metric of a line: its name, which number of the line it is, and which one it is to be
+divided by."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -221,7 +225,8 @@ def _marks_before(shape: str, position: int) -> int:
 
 
 def _metric_name(match: re.Match[str], shape: str) -> str | None:
-    """Return the name of a metric: `epoch:3`, `loss:0.5`, `loss 0.5` are ones; `cuda:0`, `took 3 tries` are not."""
+    """Return the name of a metric: `epoch:3`, `loss:0.5`, `loss 0.5` are ones; `cuda:0`,
+    `took 3 tries` are not."""
     name, mark, has_fraction = match["name"], match["mark"], match["value"] == "\2"
     before = shape[: match.start("name")].rstrip()
     words = name.split(" ")
@@ -242,7 +247,8 @@ def _metric_name(match: re.Match[str], shape: str) -> str | None:
 
 
 def _name_before_blank(match: re.Match[str], words: list[str], before: str) -> str | None:
-    """Return a name that only a blank parts from its number: that has a fraction, or stands apart from prose."""
+    """Return a name that only a blank parts from its number: that has a fraction, or stands apart
+    from prose."""
     has_fraction = match["value"] == "\2"
     if words[-1] in ("is", "was") and len(words) > 1:
         return " ".join(words[:-1]) if has_fraction else None
@@ -268,7 +274,8 @@ def _is_of_another(before: str, words: Sequence[str]) -> bool:
 
 
 def _of_object(line: str) -> Row:
-    """Return the numbers of a line that is an object, as JSON or as Python prints a dict; nested ones by `/`."""
+    """Return the numbers of a line that is an object, as JSON or as Python prints a dict; nested
+    ones by `/`."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -280,7 +287,8 @@ def _of_object(line: str) -> Row:
 
 
 def _of_python(line: str) -> object:
-    """Return what Python printed, by way of JSON where that is possible, which takes a fifth of the time."""
+    """Return what Python printed, by way of JSON where that is possible, which takes a fifth of the
+    time."""
     if '"' not in line and "\\" not in line:
         text = _NOT_JSON.sub(lambda match: match[1] + _IN_JSON[match[2]], line.replace("'", '"'))
         try:

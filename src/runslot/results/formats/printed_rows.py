@@ -1,7 +1,9 @@
-"""Metrics in what a run printed, for scripts that know nothing of runslot: a console's text becomes rows.
+"""Metrics in what a run printed, for scripts that know nothing of runslot: a console's text becomes
+rows.
 
-Read in place, when results are asked for: it costs the run nothing, and nothing of it can harm the run. Pure: the
-caller reads the file, and takes these rows only where the run logged in no better way. Understood are
+Read in place, when results are asked for: it costs the run nothing, and nothing of it can harm the
+run. Pure: the caller reads the file, and takes these rows only where the run logged in no better
+way. Understood are
 
 - pairs `name: 1.2`, `name=1.2`, `Epoch [3/10]`, `step 100`, several a line, after any prefix of a logging library;
 - a line that is a JSON object, or a Python dict as Hugging Face's Trainer prints it;
@@ -9,9 +11,10 @@ caller reads the file, and takes these rows only where the run logged in no bett
 - the framed tables of OpenAI Baselines, Stable-Baselines3 and Lightning;
 - columns below a line of their names, one of which counts (skorch, fastai, `epoch,loss` and its rows).
 
-What one line says is in `results.printed_line`. Lines that follow one another make one row as long as no name comes
-twice and no counter (epoch, step, …) changes. What is printed before the numbers of the run begin, once, is a setting
-(`batch_size: 64`, `Total params: 1,234`), and so is what has the name and the value of a hyperparameter.
+What one line says is in `results.printed_line`. Lines that follow one another make one row as long
+as no name comes twice and no counter (epoch, step, …) changes. What is printed before the numbers
+of the run begin, once, is a setting (`batch_size: 64`, `Total params: 1,234`), and so is what has
+the name and the value of a hyperparameter.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ MOST_DRAWN = 1000
 MOST_NAMES = 400
 """Different names in one console; what prints more prints no metrics."""
 _RARE = 5
-"""What comes so many times less often than a run's commonest metric, before that begins, may be a setting."""
+"""What comes so many times less often than a run's commonest metric, before that begins, may be a
+setting."""
 _MOST_OF_SETTING = 2
 
 _TABLE_ROW = re.compile(r"^\|\s+(?P<name>[A-Za-z_][\w/ .-]*?)\s+\|\s+(?P<value>\S+)\s+\|$")
@@ -41,7 +45,8 @@ _COLORS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 def printed_rows(
     text: str, pattern: re.Pattern[str] | None = None, settings: Mapping[str, object] | None = None
 ) -> list[Row]:
-    """Return the rows that `text` has, in order; `pattern` is used instead of all that is understood by itself.
+    """Return the rows that `text` has, in order; `pattern` is used instead of all that is
+    understood by itself.
 
     `settings` are the run's hyperparameters, which scripts print beside their metrics.
     """
@@ -69,7 +74,8 @@ def printed_rows(
 
 
 def _begins_row(row: Row, pairs: Row) -> bool:
-    """Whether a line begins a new row: a metric comes again, a counter changes or is new, or stands alone."""
+    """Whether a line begins a new row: a metric comes again, a counter changes or is new, or stands
+    alone."""
     new = has_metrics = False
     for name, value in pairs.items():
         if not is_counter(name):
@@ -100,7 +106,8 @@ def _settings_printed(rows: Sequence[Row], settings: Mapping[str, object]) -> se
 
 
 def _with_counters(rows: Sequence[Row]) -> list[Row]:
-    """Carry counters on to rows that lack them, as the steps of an epoch that is named once, in a line of its own."""
+    """Carry counters on to rows that lack them, as the steps of an epoch that is named once, in a
+    line of its own."""
     last: Row = {}
     whole = []
     for row in rows:
@@ -135,7 +142,8 @@ def _pairs(text: str, pattern: re.Pattern[str] | None) -> Iterator[Row]:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Yield the lines without what is there for a terminal; a progress bar is one for each time it was drawn."""
+    """Yield the lines without what is there for a terminal; a progress bar is one for each time it
+    was drawn."""
     for match in re.finditer(r"[^\n]+", text):
         parts = [match[0]]
         if "\r" in match[0]:

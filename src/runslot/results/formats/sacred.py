@@ -51,7 +51,8 @@ def _number(value: Any) -> float:
 
 
 def sacred_run(run: RunFiles, problems: list[Problem]) -> dict[str, Any]:
-    """Return what `run.json` says: state, times, host, and as parameters the experiment's name and its command."""
+    """Return what `run.json` says: state, times, host, and as parameters the experiment's name and
+    its command."""
     file = Path(run.file(RUN_FILE))
     try:
         content = read_object(file) or {}

@@ -1,4 +1,5 @@
-"""TensorBoard event files, an extra: one row a step, one column a scalar, purged as TensorBoard does it."""
+"""TensorBoard event files, an extra: one row a step, one column a scalar, purged as TensorBoard
+does it."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
 
 _PURGES_BY_START = 2
-"""From this version of the file format on, a writer that starts anew says so; before, steps that go back do."""
+"""From this version of the file format on, a writer that starts anew says so; before, steps that go
+back do."""
 
 _AROUND_RECORD = 8 + 4 + 4
 """Bytes of a record's length and two checksums."""
@@ -26,10 +28,12 @@ _LONGEST_RECORD = 1 << 31
 
 
 def read(files: Sequence[str], problems: list[Problem], unread: list[Unread]) -> pl.DataFrame | None:
-    """Return `step`, `seconds` (since the first event) and the scalars of one directory's event files.
+    """Return `step`, `seconds` (since the first event) and the scalars of one directory's event
+    files.
 
-    The files are read in the order of their names, as parts of one log. None, and a problem, without tensorboard.
-    What a later process wrote anew is named in `unread`, with the file in which it lies.
+    The files are read in the order of their names, as parts of one log. None, and a problem,
+    without tensorboard. What a later process wrote anew is named in `unread`, with the file in
+    which it lies.
     """
     try:
         from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
@@ -54,7 +58,8 @@ def read(files: Sequence[str], problems: list[Problem], unread: list[Unread]) ->
 
 
 def _is_broken(file: str, position: int, size: int) -> bool:
-    """Tell whether what could not be read at `position` is a whole record: else its writer is not done with it."""
+    """Tell whether what could not be read at `position` is a whole record: else its writer is not
+    done with it."""
     if size - position < _AROUND_RECORD:
         return False
     with open(file, "rb") as events:  # noqa: PTH123
@@ -117,9 +122,11 @@ class _Log:
             self.series.setdefault(tag, []).extend(points)
 
     def _overtake(self, part: _EventFile, shared: set[str], unread: list[Unread]) -> None:
-        """Let a later process that goes back to an earlier step, and does not say so, replace what it overtakes.
+        """Let a later process that goes back to an earlier step, and does not say so, replace what
+        it overtakes.
 
-        Each scalar from the step on from which it was written anew; all of them where every curve was begun anew.
+        Each scalar from the step on from which it was written anew; all of them where every curve
+        was begun anew.
         """
         first = {tag: (self.series[tag][0].step or 0.0, part.series[tag][0].step or 0.0) for tag in shared}
         goes_back = {
@@ -151,7 +158,8 @@ def _first_time(series: dict[str, list[Point]]) -> float:
 
 
 def _version(text: str) -> float:
-    """Return the number in `brain.Event:2`, -1 where there is none, as TensorBoard's `ParseFileVersion`."""
+    """Return the number in `brain.Event:2`, -1 where there is none, as TensorBoard's
+    `ParseFileVersion`."""
     try:
         return float(text.rpartition("brain.Event:")[2])
     except ValueError:

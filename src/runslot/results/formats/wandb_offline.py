@@ -1,8 +1,9 @@
-"""W&B's own files (`run-ID.wandb`): the history that a script logged with `WANDB_MODE=offline`, or online, without W&B.
+"""W&B's own files (`run-ID.wandb`): the history that a script logged with `WANDB_MODE=offline`, or
+online, without W&B.
 
-The format is LevelDB's log (blocks of 32 KiB with records that may span them) after a header of 7 bytes; every record
-is a protobuf message `Record` of W&B's `wandb_internal.proto`, of which `history` alone is read here. A file that is
-being written ends in half a record, which is left out.
+The format is LevelDB's log (blocks of 32 KiB with records that may span them) after a header of 7
+bytes; every record is a protobuf message `Record` of W&B's `wandb_internal.proto`, of which
+`history` alone is read here. A file that is being written ends in half a record, which is left out.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ Field = tuple[int, bytes | int]
 
 
 def read_history(path: str) -> list[dict[str, float]]:
-    """Return the rows that were logged, with `step`; `ValueError` where the file is none of W&B's."""
+    """Return the rows that were logged, with `step`; `ValueError` where the file is none of
+    W&B's."""
     data = Path(path).read_bytes()
     if not data.startswith(_MAGIC):
         raise ValueError("is no file of W&B's")

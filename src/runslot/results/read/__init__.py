@@ -1,1 +1,2 @@
-"""From run directories of every kind to runs and rows: which they are, what they say, and what changed since."""
+"""From run directories of every kind to runs and rows: which they are, what they say, and what
+changed since."""

@@ -1,4 +1,5 @@
-"""Runs that an experiment asked for and that have no directory yet: counted, so that a table tells how much is to come.
+"""Runs that an experiment asked for and that have no directory yet: counted, so that a table tells
+how much is to come.
 
 `runs.jsonl` lists them; a directory is made when a run is first started.
 """
@@ -26,7 +27,8 @@ class Backlog:
         self._newer: dict[str, Problem] = {}
 
     def count(self, lists: Mapping[str, Stamp], present: Collection[str]) -> dict[tuple[str, str], int]:
-        """Return, by experiment directory and name of the variant, how many runs are not among the ids `present`."""
+        """Return, by experiment directory and name of the variant, how many runs are not among the
+        ids `present`."""
         self._known = {path: names for path, names in self._known.items() if path in lists}
         self._newer = {path: problem for path, problem in self._newer.items() if path in lists}
         counts: Counter[tuple[str, str]] = Counter()

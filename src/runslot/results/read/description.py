@@ -1,4 +1,5 @@
-"""What a run directory says of its run: variant, seed, state, times, host; a reader for each kind of directory."""
+"""What a run directory says of its run: variant, seed, state, times, host; a reader for each kind
+of directory."""
 
 from __future__ import annotations
 
@@ -45,10 +46,12 @@ class Description:
     experiment: str | None = None
     """Absolute directory of the experiment or collection that the run belongs to."""
     watched: Mapping[str, int | str] | None = None
-    """The identity of the process that runs it, for a state that changes without a file changing."""
+    """The identity of the process that runs it, for a state that changes without a file
+    changing."""
 
     def now(self) -> Description:
-        """Return the description with `running` replaced by `lost` where the run's keeper is known to be gone."""
+        """Return the description with `running` replaced by `lost` where the run's keeper is known
+        to be gone."""
         if self.state == "running" and self.watched and is_alive(ProcessIdentity(**self.watched)) is False:  # type: ignore[arg-type]  # what `_watched` took apart
             return dataclasses.replace(self, state="lost")
         return self
@@ -59,7 +62,8 @@ def describe(
 ) -> Description:
     """Read what `found` says of itself; a broken file is named in `problems` and its part left out.
 
-    `experiments` remembers, for the calls of one reading, to which experiment the runs of a directory belong.
+    `experiments` remembers, for the calls of one reading, to which experiment the runs of a
+    directory belong.
     """
     if files.kind != "runslot":
         return _of_others(files, problems, experiments, places)
@@ -97,7 +101,8 @@ _UNREAD = Run("", "", {}, "")
 
 
 def _configuration(directory: RunDir, places: Sequence[str], problems: list[Problem]) -> Mapping[str, Value]:
-    """Return what a script of rlpyt's, and its `add_exp_param`, put into `params.json`; the variant goes before it."""
+    """Return what a script of rlpyt's, and its `add_exp_param`, put into `params.json`; the variant
+    goes before it."""
     try:
         settings = read_object(directory.params_file) or {}
     except (RunslotError, OSError) as error:
@@ -145,7 +150,8 @@ def _watched(attempt: Attempt) -> dict[str, int | str]:
 
 
 def collection_of(experiment: str) -> str:
-    """Return the experiment directory, or the collection whose call it records (PREFIX/.runslot/CALL)."""
+    """Return the experiment directory, or the collection whose call it records
+    (PREFIX/.runslot/CALL)."""
     before, mark, _ = experiment.partition("/.runslot")
     return before if mark else experiment
 
@@ -186,7 +192,8 @@ _WHOLE = (*(f"{HYDRA}/{name}" for name in HYDRA_FILES), *(f"/{name}" for name in
 
 
 def _experiment_above(directory: Path, experiments: dict[Path, str | None]) -> str | None:
-    """Return the nearest directory upward that a launcher's file marks as an experiment's, None where there is none.
+    """Return the nearest directory upward that a launcher's file marks as an experiment's, None
+    where there is none.
 
     rlpyt leaves `experiments_tree.txt` there.
     """
@@ -202,5 +209,6 @@ def _experiment_above(directory: Path, experiments: dict[Path, str | None]) -> s
 
 
 def _prefix_directory(path: Path) -> str | None:
-    """Return launchkit's directory of runs of one prefix, in which they are named PREFIX_DATE_ID--s-SEED."""
+    """Return launchkit's directory of runs of one prefix, in which they are named
+    PREFIX_DATE_ID--s-SEED."""
     return str(path.parent) if re.search(r"--s-[^/]*$", path.name) else None

@@ -1,7 +1,7 @@
 """Find run directories of every kind below a directory: which they are, and which files say what.
 
-Names and `stat` are read here, and of few files the first line, so that a tree of a thousand runs costs milliseconds.
-What the names mean is `layouts`'.
+Names and `stat` are read here, and of few files the first line, so that a tree of a thousand runs
+costs milliseconds. What the names mean is `layouts`'.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from runslot.results.read.layouts import HYDRA, HYDRA_FILES, VARIANT_CONFIG, ZOO
 from runslot.results.read.script_logs import script_logs
 
 Stamp = tuple[int, int, int]
-"""Inode, size in bytes and time of change in nanoseconds of a file: equal as long as nobody wrote to it."""
+"""Inode, size in bytes and time of change in nanoseconds of a file: equal as long as nobody wrote
+to it."""
 
 _RUN = RunDir("")
 _EXPERIMENT = ExperimentDir("")
@@ -41,7 +42,8 @@ _OWN_DIRECTORIES = {
 """Directories beside `experiment.json` that hold no runs."""
 _KEPT_ATTEMPT = re.compile(r"attempt_\d+")
 _HEADS_OF_ONE_DIRECTORY = 100
-"""So many files of one directory are looked into to recognise them; a data set of thousands is no log."""
+"""So many files of one directory are looked into to recognise them; a data set of thousands is no
+log."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class RunFiles:
     stamps: Mapping[str, Stamp]
     """Of the files that describe the run, and of `logs`; relative to `directory`."""
     settings: tuple[str, ...] = ()
-    """The files that say the parameters, the later overriding the earlier; relative to `directory`."""
+    """The files that say the parameters, the later overriding the earlier; relative to
+    `directory`."""
     is_file: bool = False
 
     @property
@@ -156,7 +159,8 @@ class Survey:
     def _our_run(
         self, path: str, files: Mapping[str, os.DirEntry[str]], directories: Sequence[str], above: _Above
     ) -> RunFiles:
-        """Return one of our runs; what another library logged deeper in it stands in for a missing `progress.csv`."""
+        """Return one of our runs; what another library logged deeper in it stands in for a missing
+        `progress.csv`."""
         stamps = {name: _stamp(files[name]) for name in files if name in _DESCRIBING}
         logs = layouts.our_logs(path[len(above.root) :], files.keys(), self.globs)
         if logs:
@@ -181,7 +185,8 @@ class Survey:
         return RunFiles(path, "runslot", tuple(log for log in logs if log in stamps), stamps)
 
     def _without_copies(self, runs: list[RunFiles]) -> list[RunFiles]:
-        """Return the runs of one Hydra job without those that another logger of the same job wrote a second time."""
+        """Return the runs of one Hydra job without those that another logger of the same job wrote
+        a second time."""
         originals = [run for run in runs if run.kind != "tensorboard" and run.logs]
         if not originals:
             return runs
@@ -211,7 +216,8 @@ class Survey:
         self.unread += [Unread(f"{path}/{names[0]}", reason, len(names)) for reason, names in reasons.items()]
 
     def _head(self, path: str, files: Mapping[str, os.DirEntry[str]]) -> Callable[[str], str]:
-        """Return what reads the first line of a file of one directory, of so many of them at most."""
+        """Return what reads the first line of a file of one directory, of so many of them at
+        most."""
         budget = _HEADS_OF_ONE_DIRECTORY
 
         def head(name: str) -> str:
@@ -240,7 +246,8 @@ class Survey:
 
 
 def roots_of(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """Return `paths` resolved (a link that is named, such as `latest`, is followed), each once, and none in another."""
+    """Return `paths` resolved (a link that is named, such as `latest`, is followed), each once, and
+    none in another."""
     roots: list[str] = []
     for path in paths:
         if not Path(path).is_dir():
@@ -253,12 +260,14 @@ def roots_of(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
 
 
 def _job_around(root: Path) -> str | None:
-    """Return the Hydra job that a directory lies in; the nearest few directories upward are looked at."""
+    """Return the Hydra job that a directory lies in; the nearest few directories upward are looked
+    at."""
     return next((str(path) for path in (*root.parents[:4],) if (path / HYDRA).is_dir()), None)
 
 
 def _settings_elsewhere(path: str, directories: Sequence[str], above: _Above) -> dict[str, Stamp]:
-    """Return the files of parameters that do not lie beside the log: above it, in `.hydra`, in RL Zoo's directory."""
+    """Return the files of parameters that do not lie beside the log: above it, in `.hydra`, in RL
+    Zoo's directory."""
     places: list[str] = []
     if above.has_variant:
         places.append(f"../{VARIANT_CONFIG}")

@@ -1,7 +1,9 @@
-"""What each program leaves in a run's directory: by which names it is recognised, which files are its logs.
+"""What each program leaves in a run's directory: by which names it is recognised, which files are
+its logs.
 
-`finding` asks this for every directory that it walks through. Pure: names go in, names come out; the few formats that
-share a name are told apart by a file's first line, for which the caller lends a function.
+`finding` asks this for every directory that it walks through. Pure: names go in, names come out;
+the few formats that share a name are told apart by a file's first line, for which the caller lends
+a function.
 """
 
 from __future__ import annotations
@@ -103,7 +105,8 @@ def is_events(name: str) -> bool:
 
 
 def is_monitor(name: str) -> bool:
-    """Tell whether the reader of OpenAI Baselines and Stable-Baselines3 takes a file of that name."""
+    """Tell whether the reader of OpenAI Baselines and Stable-Baselines3 takes a file of that
+    name."""
     return name.endswith("monitor.csv")
 
 
@@ -114,10 +117,11 @@ def matches_of(
     globs: Collection[str],
     first_line: Callable[[str], str],
 ) -> list[Match]:
-    """Return the runs that a directory of these file names holds itself; `first_line` reads one line of a file.
+    """Return the runs that a directory of these file names holds itself; `first_line` reads one
+    line of a file.
 
-    `directory` is its path below the root, for `globs`, the logs that the user named. `below_variant`: the directory
-    above holds rlpyt's variant.
+    `directory` is its path below the root, for `globs`, the logs that the user named.
+    `below_variant`: the directory above holds rlpyt's variant.
     """
     if globs and (logs := [log for log in named_logs(directory, names, globs) if not is_export(first_line(log))]):
         kind: Kind = "jsonl" if format_of(logs[0]) == "jsonl" else "csv"
@@ -132,7 +136,8 @@ def matches_of(
 
 
 def named_logs(directory: str, names: Collection[str], globs: Collection[str]) -> list[str]:
-    """Return the files that one of the globs means: of a name, or of a path below the root where it has a `/`."""
+    """Return the files that one of the globs means: of a name, or of a path below the root where it
+    has a `/`."""
     return sorted(
         name
         for name in names
@@ -178,7 +183,8 @@ def _logger_match(directory: str, names: Collection[str], first_line: Callable[[
 
 
 def our_logs(directory: str, names: Collection[str], globs: Collection[str]) -> tuple[str, ...]:
-    """Return the logs in a run directory of ours: `progress.csv`, else what another library wrote there."""
+    """Return the logs in a run directory of ours: `progress.csv`, else what another library wrote
+    there."""
     if logs := named_logs(directory, names, globs):
         return tuple(logs[:1])
     if PROGRESS in names:
@@ -204,7 +210,8 @@ def is_export(first_line: str) -> bool:
 
 
 def why_unread(name: str, logs: Collection[str], first_line: Callable[[str], str]) -> str | None:
-    """Return why a file that may hold numbers, and is neither log nor settings, is not read; None for any other."""
+    """Return why a file that may hold numbers, and is neither log nor settings, is not read; None
+    for any other."""
     for ending, reason in _NEVER.items():
         if name == ending or (ending.startswith(".") and name.endswith(ending)):
             return reason
@@ -230,7 +237,8 @@ def _is_object(line: str) -> bool:
     try:
         return isinstance(json.loads(line), dict)
     except ValueError:
-        # The first line of a long object is cut where the caller stops reading; pretty-printed ones begin with "{\n".
+        # The first line of a long object is cut where the caller stops reading; pretty-printed ones
+        # begin with "{\n".
         return line.startswith('{"') and len(line) >= FIRST_LINE_BYTES
 
 
@@ -239,6 +247,7 @@ FIRST_LINE_BYTES = 1 << 16
 
 
 def natural(text: str) -> tuple[tuple[int, float, str], ...]:
-    """Return a key that sorts numbers in names by value: `run_9` before `run_10`, `lr=0.5` before `lr=2`."""
+    """Return a key that sorts numbers in names by value: `run_9` before `run_10`, `lr=0.5` before
+    `lr=2`."""
     parts = re.split(r"(\d+(?:\.\d+)?)", text)
     return tuple((0, float(part), "") if i % 2 else (1, 0.0, part) for i, part in enumerate(parts))

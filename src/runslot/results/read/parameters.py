@@ -32,7 +32,8 @@ _OVERRIDE = re.compile(r"[+~]{0,2}([^=\s]+)=(.*)", re.DOTALL)
 
 
 def read_settings(run: RunFiles, problems: list[Problem]) -> dict[str, Any]:
-    """Return what the files of a run say, nested as they are; a broken file is named and its part left out."""
+    """Return what the files of a run say, nested as they are; a broken file is named and its part
+    left out."""
     settings: dict[str, Any] = {}
     for name in run.settings:
         file = Path(run.file(name))
@@ -54,8 +55,8 @@ def read_settings(run: RunFiles, problems: list[Problem]) -> dict[str, Any]:
 def parameters_of(settings: Mapping[str, Any], places: Sequence[str]) -> tuple[dict[str, Value], int | str | None]:
     """Return the flat parameters, and the seed, which is none of them.
 
-    Left out is what differs between equal runs: where in memory an object lay, where on disk the run does (`places`,
-    the names of its directories), when and under which id it ran.
+    Left out is what differs between equal runs: where in memory an object lay, where on disk the
+    run does (`places`, the names of its directories), when and under which id it ran.
     """
     flat: dict[str, Value] = {}
     for key, value in flatten(settings, leave_out=_ALL_BOOKKEEPING).items():
@@ -79,7 +80,8 @@ def _is_place(text: str, places: Sequence[str]) -> bool:
 
 
 def _mapping(value: Any, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a YAML file's mapping; RL Zoo's are lists of pairs, Hydra's overrides a list of `key=value`.
+    """Return a YAML file's mapping; RL Zoo's are lists of pairs, Hydra's overrides a list of
+    `key=value`.
 
     Of the overrides those count that the configuration `before` them does not show.
     """
@@ -104,8 +106,8 @@ def _mapping(value: Any, before: Mapping[str, Any]) -> dict[str, Any]:
 def flatten(variant: Mapping[str, Any], leave_out: frozenset[str] = frozenset(), prefix: str = "") -> dict[str, Value]:
     """Return the variant with dotted keys; lists and empty dicts as JSON text.
 
-    What was no JSON is written as `{"$class": …}`, `{"$repr": …}`, `{"$dataclass": …, fields}`: it goes by the user's
-    key, and its fields, where it has any, below that.
+    What was no JSON is written as `{"$class": …}`, `{"$repr": …}`, `{"$dataclass": …, fields}`: it
+    goes by the user's key, and its fields, where it has any, below that.
     """
     flat: dict[str, Value] = {}
     for key, value in variant.items():
@@ -125,7 +127,8 @@ def flatten(variant: Mapping[str, Any], leave_out: frozenset[str] = frozenset(),
 
 
 def _plain(value: bool | float | str | None) -> Value:
-    """Return a value of exactly a built-in type (YAML readers give subclasses that remember how they were written)."""
+    """Return a value of exactly a built-in type (YAML readers give subclasses that remember how
+    they were written)."""
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return bool(value) if type(value).__name__ == "ScalarBoolean" else kind(value)

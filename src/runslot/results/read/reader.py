@@ -1,7 +1,8 @@
-"""Read the runs below some directories, and afterwards only what changed: `load` once, or a `Reader` again and again.
+"""Read the runs below some directories, and afterwards only what changed: `load` once, or a
+`Reader` again and again.
 
-What was read is remembered by byte offsets, in memory and, where reading it takes a while, in the user's cache
-directory; nothing is ever written among the runs.
+What was read is remembered by byte offsets, in memory and, where reading it takes a while, in the
+user's cache directory; nothing is ever written among the runs.
 """
 
 from __future__ import annotations
@@ -42,14 +43,15 @@ AnyPath = str | os.PathLike[str]
 def load(
     paths: AnyPath | Sequence[AnyPath], *, cache: bool = True, path: str | None = None, log: Sequence[str] = ()
 ) -> Results:
-    """Read all runs below `paths`: experiments, collections, single runs, or directories that hold any of them.
+    """Read all runs below `paths`: experiments, collections, single runs, or directories that hold
+    any of them.
 
-    Symbolic links below a path are not followed. What cannot be read is named in `Results.problems` and left out;
-    files that may hold numbers and are no known log stand in `Results.unread`.
-    With `cache`, large logs are remembered under `$XDG_CACHE_HOME/runslot`. `path` is a template, such as
-    `{algo}/{env}_{seed}`, of what the names of directories mean; `log` holds patterns of files that are logs, too.
-    Raises `NotFound` where a path does not exist or no run lies below any of them, `InvalidInput` where the template
-    is none or fits no run.
+    Symbolic links below a path are not followed. What cannot be read is named in `Results.problems`
+    and left out; files that may hold numbers and are no known log stand in `Results.unread`. With
+    `cache`, large logs are remembered under `$XDG_CACHE_HOME/runslot`. `path` is a template, such
+    as `{algo}/{env}_{seed}`, of what the names of directories mean; `log` holds patterns of files
+    that are logs, too. Raises `NotFound` where a path does not exist or no run lies below any of
+    them, `InvalidInput` where the template is none or fits no run.
     """
     reader = Reader(paths, cache=cache, path=path, log=log)
     results = reader.read()
@@ -74,7 +76,8 @@ def _several(paths: AnyPath | Sequence[AnyPath]) -> list[AnyPath]:
 
 
 class Reader:
-    """Reads the same directories repeatedly; each `read` costs what was appended since the one before."""
+    """Reads the same directories repeatedly; each `read` costs what was appended since the one
+    before."""
 
     def __init__(
         self,
@@ -127,7 +130,8 @@ class Reader:
         return Results.of(self.roots, list(entries.values()), segments, problems, waiting, unread)
 
     def check_template(self, results: Results) -> None:
-        """Raise `InvalidInput` where the template of paths fits none of the runs of other programs."""
+        """Raise `InvalidInput` where the template of paths fits none of the runs of other
+        programs."""
         template = self._places.template
         runs = [entry.files for entry in self._state.entries.values() if entry.files.kind != "runslot"]
         if template is None or not runs or any(self._places.fields_of(run) for run in runs):
@@ -219,7 +223,8 @@ class Reader:
 
 
 def _goes_back(entry: RunEntry, segments: Mapping[str, pl.DataFrame], backs: dict[str, Backs]) -> bool:
-    """Tell whether a run's steps may go back somewhere, or stay; `backs` remembers the rows of each segment that do."""
+    """Tell whether a run's steps may go back somewhere, or stay; `backs` remembers the rows of each
+    segment that do."""
     pieces = [piece for pieces in entry.pieces.values() for piece in pieces if piece.rows]
     if len(pieces) != 1:
         return bool(pieces)
@@ -272,7 +277,8 @@ def _leave_out_void(entry: RunEntry, rows: pl.DataFrame) -> bool:
 
 
 def _replaces(rows: pl.DataFrame, i: int) -> bool:
-    """Tell whether a row has all that the one before has: else both are of one step, as training and validation are."""
+    """Tell whether a row has all that the one before has: else both are of one step, as training
+    and validation are."""
     pairs = zip(rows.row(i - 1), rows.row(i), strict=True)
     return all(_is_gap(before) or not _is_gap(after) for before, after in pairs)
 
@@ -300,9 +306,11 @@ def _portions(entries: Sequence[RunEntry], rows: int = 2_000_000) -> Iterator[li
 def _described(
     run: RunFiles, before: RunEntry | None, experiments: dict[Path, str | None], places: RunPaths
 ) -> tuple[RunEntry, list[str]]:
-    """Return the run's entry, with what is still right of what was read of its logs, and the logs that were written to.
+    """Return the run's entry, with what is still right of what was read of its logs, and the logs
+    that were written to.
 
-    A log in another inode is another file: a further attempt's, or one that its logger replaced by rename.
+    A log in another inode is another file: a further attempt's, or one that its logger replaced by
+    rename.
     """
     problems: list[Problem] = []
     entry = RunEntry(run, describe(run, problems, experiments, places), problems)

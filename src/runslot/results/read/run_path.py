@@ -1,7 +1,9 @@
-"""What a run's path says of it: to which variant it belongs, and which seed it is; by a template, or by known names.
+"""What a run's path says of it: to which variant it belongs, and which seed it is; by a template,
+or by known names.
 
-Whatever is not known to be a seed is a difference: the whole path below what was read is part of a run's identity,
-without the marks of seeds, and without counters and dates in the names of runs whose parameters are recorded.
+Whatever is not known to be a seed is a difference: the whole path below what was read is part of a
+run's identity, without the marks of seeds, and without counters and dates in the names of runs
+whose parameters are recorded.
 """
 
 from __future__ import annotations
@@ -79,7 +81,8 @@ class PathTemplate:
         return cls(text, tuple(fields), re.compile(f"{pattern}(?:/(?P<rest>.*))?"))
 
     def match(self, path: str) -> tuple[dict[str, Scalar], str] | None:
-        """Return the fields' values and what of the path lies deeper than the template; None where it differs."""
+        """Return the fields' values and what of the path lies deeper than the template; None where
+        it differs."""
         match = self.pattern.fullmatch(path)
         if match is None:
             return None
@@ -99,7 +102,8 @@ class RunPaths:
         object.__setattr__(self, "base", os.path.commonpath(self.roots))
 
     def fields_of(self, run: RunFiles) -> tuple[dict[str, Scalar], str] | None:
-        """Return what the template says of a run, by its path as the column `run` shows it; None where it differs."""
+        """Return what the template says of a run, by its path as the column `run` shows it; None
+        where it differs."""
         if self.template is None:
             return None
         path = "/".join(self.names_of(run))

@@ -1,8 +1,10 @@
-"""Metrics of scripts that know nothing of runslot: which file in a run directory of ours holds them, and its rows.
+"""Metrics of scripts that know nothing of runslot: which file in a run directory of ours holds
+them, and its rows.
 
-`finding` asks `script_logs` for a run without a log that it knows; `reader` then asks `read_script_log`. What is read
-stands where the script put it: nothing is copied, and the run pays nothing. In this order: what the user named
-(`--metrics FILE`), W&B's own file, `trainer_state.json` of Hugging Face's Trainer, what the run printed.
+`finding` asks `script_logs` for a run without a log that it knows; `reader` then asks
+`read_script_log`. What is read stands where the script put it: nothing is copied, and the run pays
+nothing. In this order: what the user named (`--metrics FILE`), W&B's own file, `trainer_state.json`
+of Hugging Face's Trainer, what the run printed.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ _PLACES = (
 
 
 def script_logs(run: str, names: Collection[str], directories: Collection[str]) -> tuple[str, ...]:
-    """Return the file, relative to `run`, that holds the metrics of a run; `names` are its files."""
+    """Return the file, relative to `run`, that holds the metrics of a run; `names` are its
+    files."""
     metrics, _ = _asked_of(run)
     if metrics == NONE:
         return ()
@@ -62,7 +65,8 @@ def _newest(run: str, places: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_script_log(run: str, log: str, problems: list[Problem], unread: list[Unread]) -> pl.DataFrame | None:
-    """Return the rows of a console, of W&B's file or of a Trainer's state; a problem, and None, where it is broken."""
+    """Return the rows of a console, of W&B's file or of a Trainer's state; a problem, and None,
+    where it is broken."""
     path = f"{run}/{log}"
     try:
         if log.endswith(WANDB_SUFFIX):

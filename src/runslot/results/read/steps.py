@@ -1,7 +1,8 @@
 """The metric that counts how far a run is, and the rows of a log that a resume overtook.
 
-A run that was resumed from a checkpoint appends to its log: the steps jump back, and what was logged beyond the jump
-is void, since the run that goes on never did that. What is void counts in no statistic and no figure. Pure.
+A run that was resumed from a checkpoint appends to its log: the steps jump back, and what was
+logged beyond the jump is void, since the run that goes on never did that. What is void counts in no
+statistic and no figure. Pure.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _COUNTERS = (
 _PARTS = r"(.*[/_ ])?(seed|fold|trial|run|phase|stage|split|task|env|worker|rank|repeat|rep|id)(_?id)?"
 """Names of columns that say which of several things a row is of."""
 FEW_JUMPS, _JUMPS_A_ROW = 3, 0.2
-"""A column that goes back more often counts nothing that rises; one that stays more often has several rows a step."""
+"""A column that goes back more often counts nothing that rises; one that stays more often has
+several rows a step."""
 
 Ranges = list[tuple[int, int]]
 
@@ -56,10 +58,11 @@ def parts(metrics: Sequence[str]) -> list[str]:
 
 
 def rising_column(columns: Mapping[str, Sequence[float | None]]) -> str | None:
-    """Return what counts the steps of a run, by name and by its rows: None where that begins anew again and again, or
-    stands still.
+    """Return what counts the steps of a run, by name and by its rows: None where that begins anew
+    again and again, or stands still.
 
-    Then, as with batches of an epoch, another counter takes its place only if each row is further than the last.
+    Then, as with batches of an epoch, another counter takes its place only if each row is further
+    than the last.
     """
     named = list(step_columns(tuple(columns)))
     values = [_filled(columns[name]) for name in named]
@@ -77,11 +80,13 @@ def void_rows(
     keys: Sequence[Sequence[object]] = (),
     again: Sequence[int] = (),
 ) -> Ranges:
-    """Return the rows, from and to (exclusive), that later ones overtook; `again` repeat the step before (`repeats`).
+    """Return the rows, from and to (exclusive), that later ones overtook; `again` repeat the step
+    before (`repeats`).
 
-    Where another counter of the run (`others`) goes on while the steps go back, these begin anew with it (batches of
-    an epoch), and nothing is void; nor where a column that says what a row is of (`keys`) changes with them alone (a
-    table of several folds), nor where they begin anew in equal stretches.
+    Where another counter of the run (`others`) goes on while the steps go back, these begin anew
+    with it (batches of an epoch), and nothing is void; nor where a column that says what a row is
+    of (`keys`) changes with them alone (a table of several folds), nor where they begin anew in
+    equal stretches.
     """
     x = _filled(steps)
     jumps = [i for i in range(1, len(x)) if x[i] < x[i - 1]]
@@ -108,10 +113,12 @@ def repeats(
     clocks: Sequence[Sequence[float | None]],
     keys: Sequence[Sequence[object]] = (),
 ) -> list[int]:
-    """Return the rows that have the step of the row before: few of many, as where a run went on from its checkpoint.
+    """Return the rows that have the step of the row before: few of many, as where a run went on
+    from its checkpoint.
 
-    None where a script logs several rows a step, or where another counter, or a column that says what a row is of, goes
-    on meanwhile. Whether such a row takes the place of the one before is up to its other cells.
+    None where a script logs several rows a step, or where another counter, or a column that says
+    what a row is of, goes on meanwhile. Whether such a row takes the place of the one before is up
+    to its other cells.
     """
     again = [i for i in range(1, len(steps)) if steps[i] is not None and steps[i] == steps[i - 1]]
     if len(again) > min(FEW_JUMPS, len(steps) * _JUMPS_A_ROW):
@@ -134,9 +141,10 @@ def _filled(values: Sequence[float | None]) -> list[float]:
 def _begins_anew(x: Sequence[float], jumps: Sequence[int]) -> bool:
     """Tell whether the steps begin anew again and again, as those within an epoch do.
 
-    Every stretch begins about where the first did, ends about where the others did, and the last goes no further;
-    about: within a step, as rows that are logged every so many steps of all lie elsewhere in each epoch. A run that was
-    started again and again ends elsewhere each time, or goes further in the end.
+    Every stretch begins about where the first did, ends about where the others did, and the last
+    goes no further; about: within a step, as rows that are logged every so many steps of all lie
+    elsewhere in each epoch. A run that was started again and again ends elsewhere each time, or
+    goes further in the end.
     """
     if len(jumps) < 2:
         return False

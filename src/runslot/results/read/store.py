@@ -1,7 +1,8 @@
-"""What a reader remembers: for each run how far its logs were read and where the rows are; and its copy on disk.
+"""What a reader remembers: for each run how far its logs were read and where the rows are; and its
+copy on disk.
 
-On disk an index (JSON) and the rows (Arrow IPC files), in a directory of the user's cache that is named by the
-directories read. It is only a copy: broken, old or gone, everything is read again.
+On disk an index (JSON) and the rows (Arrow IPC files), in a directory of the user's cache that is
+named by the directories read. It is only a copy: broken, old or gone, everything is read again.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class RunEntry:
     void: list[tuple[int, int]] = field(default_factory=list)
     """Rows, from and to (exclusive), that were logged and that a resume overtook."""
     counter: str | None = ""
-    """The metric that counts its steps, None where none does; empty: as the names of its metrics say."""
+    """The metric that counts its steps, None where none does; empty: as the names of its metrics
+    say."""
     unread: list[Unread] = field(default_factory=list)
     """What of the run's logs is not among its rows."""
 
@@ -73,13 +75,15 @@ class RunEntry:
 
     @property
     def has_several_clocks(self) -> bool:
-        """Whether the logs are monitors of several environments, whose times count from the start of each."""
+        """Whether the logs are monitors of several environments, whose times count from the start
+        of each."""
         return len(self.files.logs) > 1 and is_monitor(self.files.logs[0])
 
 
 @dataclass
 class ReaderState:
-    """All that a reader knows: the runs by path, and the segments, frames that hold the rows of many runs each."""
+    """All that a reader knows: the runs by path, and the segments, frames that hold the rows of
+    many runs each."""
 
     entries: dict[str, RunEntry] = field(default_factory=dict)
     segments: dict[str, pl.DataFrame] = field(default_factory=dict)
@@ -116,7 +120,8 @@ class ReaderState:
                         height += piece.rows
                     else:
                         moved.setdefault(log, []).append(piece)
-            # a new entry: the results of earlier reads go on using the old one with the old segments
+            # a new entry: the results of earlier reads go on using the old one with the old
+            # segments
             self.entries[path] = dataclasses.replace(entry, pieces=moved)
         self.segments = {n: frame for n, frame in self.segments.items() if n not in small}
         self.segments[name] = stack(frames).rechunk()
@@ -129,8 +134,8 @@ def _all_pieces(entry: RunEntry) -> Iterator[Piece]:
 def logged_rows(entry: RunEntry, segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame | None:
     """Return a run's rows in order, also those that are void; None where there are none.
 
-    Several monitors are of several environments: as their own reader does it, times count from the first one's start,
-    and episodes are put in the order of their ends.
+    Several monitors are of several environments: as their own reader does it, times count from the
+    first one's start, and episodes are put in the order of their ends.
     """
     frames = [
         frame
@@ -166,7 +171,8 @@ def rows_of(entry: RunEntry, segments: Mapping[str, pl.DataFrame]) -> pl.DataFra
 
 
 def rows_of_all(entries: Sequence[RunEntry], segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the rows of all runs one after the other, without copying where they already stand so."""
+    """Return the rows of all runs one after the other, without copying where they already stand
+    so."""
     frames: list[pl.DataFrame] = []
     run: list[Piece] = []
 
@@ -214,7 +220,8 @@ def load(directory: Path) -> ReaderState | None:
 
 
 def save(directory: Path, state: ReaderState) -> list[Problem]:
-    """Write what is new since the last save, the index last and by rename; returns why it could not be done."""
+    """Write what is new since the last save, the index last and by rename; returns why it could not
+    be done."""
     if sum(frame.height * frame.width * 8 for frame in state.segments.values()) < WORTH_KEEPING_BYTES:
         return []
     try:
@@ -249,7 +256,8 @@ def _remove_unused(directory: Path, state: ReaderState) -> None:
 
 
 def _json(entry: RunEntry) -> dict[str, Any]:
-    """Return the entry as `_entry` reads it; records as their attributes, which `dataclasses.asdict` does slowly."""
+    """Return the entry as `_entry` reads it; records as their attributes, which
+    `dataclasses.asdict` does slowly."""
     return {
         "found": vars(entry.files),
         "description": vars(entry.description),
@@ -264,7 +272,8 @@ def _json(entry: RunEntry) -> dict[str, Any]:
 
 
 def _readable(value: Mapping[str, Any]) -> bool:
-    """Tell whether a run's logs could be read: event files are tried again, tensorboard may be installed by now."""
+    """Tell whether a run's logs could be read: event files are tried again, tensorboard may be
+    installed by now."""
     return value["found"]["kind"] != "tensorboard" or bool(value["pieces"])
 
 

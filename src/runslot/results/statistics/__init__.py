@@ -1,6 +1,7 @@
 """Statistics one may publish: over seeds along a curve, and over tasks and seeds of final scores.
 
-Only polars and the standard library compute here; scipy and rliable are what the tests compare with.
+Only polars and the standard library compute here; scipy and rliable are what the tests compare
+with.
 """
 
 from runslot.results.statistics.curves import align, area_under_curve, band, common_range

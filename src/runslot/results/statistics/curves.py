@@ -1,6 +1,8 @@
-"""Curves over seeds: runs of unequal length and spacing on one x axis, and the middle and spread of each group.
+"""Curves over seeds: runs of unequal length and spacing on one x axis, and the middle and spread of
+each group.
 
-Runs are never paired by the index of their rows, and never drawn longer than they are: where one ends, n drops.
+Runs are never paired by the index of their rows, and never drawn longer than they are: where one
+ends, n drops.
 """
 
 from __future__ import annotations
@@ -32,11 +34,13 @@ def align(
     points: int = POINTS,
     at: pl.Series | None = None,
 ) -> pl.DataFrame:
-    """Return `run`, `x`, `y` with all runs at the same values of x, each only between its own first and last.
+    """Return `run`, `x`, `y` with all runs at the same values of x, each only between its own first
+    and last.
 
-    A run is interpolated linearly, or holds its `last` value (for what changes in steps, as a best so far). Rows
-    without a number in x or y are gaps and left out; of several rows with one x, the last counts. The x values are
-    those of all runs together; where they are more than `points`, as many evenly spaced ones; or `at`, ascending.
+    A run is interpolated linearly, or holds its `last` value (for what changes in steps, as a best
+    so far). Rows without a number in x or y are gaps and left out; of several rows with one x, the
+    last counts. The x values are those of all runs together; where they are more than `points`, as
+    many evenly spaced ones; or `at`, ascending.
     """
     if points < 2:
         raise InvalidInput(f"points={points}: a curve needs two or more")
@@ -61,7 +65,8 @@ def _numbers(progress: pl.DataFrame, x: str, y: str, run: str) -> pl.DataFrame:
 
 
 def _in_order(curves: pl.DataFrame) -> bool:
-    """Tell whether each run's rows stand together and its x grows: then no row is there twice, nor out of place."""
+    """Tell whether each run's rows stand together and its x grows: then no row is there twice, nor
+    out of place."""
     begins = curves["run"] != curves["run"].shift()
     grows = (begins | (curves["x"] > curves["x"].shift())).fill_null(value=True)
     return bool(grows.all()) and int(begins.fill_null(value=True).sum()) == curves["run"].n_unique()
@@ -102,12 +107,14 @@ def band(
     repetitions: int = 1000,
     seed: int = 0,
 ) -> pl.DataFrame:
-    """Return `by`, `x`, `n`, `center`, `low`, `high`: the middle and the spread over the runs that reach each x.
+    """Return `by`, `x`, `n`, `center`, `low`, `high`: the middle and the spread over the runs that
+    reach each x.
 
-    `mean-ci`: mean and Student's t interval of `level`, pointwise; `mean-std` and `mean-sem`: mean ± standard deviation
-    of the sample, or standard error. `median-quartiles`: with linear interpolation. `iqm`: interquartile mean with a
-    bootstrap interval of `level`, whole runs resampled within their group, which covers too little below ten runs.
-    Where there is one run, `low` and `high` are null. `aligned` is what `align` gives, with the columns `by` added.
+    `mean-ci`: mean and Student's t interval of `level`, pointwise; `mean-std` and `mean-sem`: mean
+    ± standard deviation of the sample, or standard error. `median-quartiles`: with linear
+    interpolation. `iqm`: interquartile mean with a bootstrap interval of `level`, whole runs
+    resampled within their group, which covers too little below ten runs. Where there is one run,
+    `low` and `high` are null. `aligned` is what `align` gives, with the columns `by` added.
     """
     _check_level(level)
     keys = [*by, "x"]
@@ -136,7 +143,8 @@ def band(
 def deviation(column: str, values: pl.Series) -> pl.Expr:
     """Return the standard deviation of a column of these `values`, as an aggregation.
 
-    Squares of what a run that explodes ends in are beyond all floats: such groups are scaled by their largest value.
+    Squares of what a run that explodes ends in are beyond all floats: such groups are scaled by
+    their largest value.
     """
     y = pl.col(column)
     largest = values.abs().fill_nan(None).max()
@@ -172,7 +180,8 @@ def with_interval(
     repetitions: int = 1000,
     seed: int = 0,
 ) -> pl.DataFrame:
-    """Return `centers` with `low` and `high`: the bootstrap interval at its values of x, which may be some of all.
+    """Return `centers` with `low` and `high`: the bootstrap interval at its values of x, which may
+    be some of all.
 
     The runs of each group of equal `by` are resampled as wholes.
     """
@@ -194,7 +203,8 @@ def with_interval(
 
 
 def common_range(progress: pl.DataFrame, x: str, y: str, *, run: str = "run") -> tuple[float, float] | None:
-    """Return the range of x that every run with two points or more has; None where there is none."""
+    """Return the range of x that every run with two points or more has; None where there is
+    none."""
     ends = _numbers(progress, x, y, run).group_by("run").agg(low=pl.col("x").min(), high=pl.col("x").max())
     low, high = ends.filter(pl.col("high") > pl.col("low")).select(pl.col("low").max(), pl.col("high").min()).row(0)
     return (low, high) if low is not None and low < high else None
@@ -211,9 +221,10 @@ def area_under_curve(
 ) -> pl.DataFrame:
     """Return `run`, `area`, `from`, `to`: the area under each run's curve by the trapezoid rule.
 
-    With `normalise` it is divided by its length along x, so that it is the curve's mean height. Areas can be compared
-    only over the same range of x: that is `between`, as `common_range` returns it; a run that does not reach both its
-    ends has no area. Without it each area is over the run's own `from` and `to`.
+    With `normalise` it is divided by its length along x, so that it is the curve's mean height.
+    Areas can be compared only over the same range of x: that is `between`, as `common_range`
+    returns it; a run that does not reach both its ends has no area. Without it each area is over
+    the run's own `from` and `to`.
     """
     curves = _numbers(progress, x, y, run)
     if not _in_order(curves):

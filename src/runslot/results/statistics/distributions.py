@@ -1,4 +1,5 @@
-"""Quantiles of Student's t and the normal distribution, without SciPy: intervals need no further package. Pure.
+"""Quantiles of Student's t and the normal distribution, without SciPy: intervals need no further
+package. Pure.
 
 Called by `curves`, `scores` and the table; SciPy is what the tests compare with.
 """
@@ -23,9 +24,11 @@ def normal_quantile(level: float) -> float:
 
 @lru_cache(maxsize=4096)
 def t_quantile(level: float, freedom: float) -> float:
-    """Return t so that a value of Student's t with `freedom` degrees lies within ± t with probability `level`.
+    """Return t so that a value of Student's t with `freedom` degrees lies within ± t with
+    probability `level`.
 
-    P(|T| > t) is the regularised incomplete beta function of freedom / (freedom + t²), with a = freedom / 2, b = 1/2.
+    P(|T| > t) is the regularised incomplete beta function of freedom / (freedom + t²), with a =
+    freedom / 2, b = 1/2.
     """
     outside = 1 - level
     low, high = 0.0, 1.0
@@ -42,7 +45,8 @@ def t_quantile(level: float, freedom: float) -> float:
 
 
 def _incomplete_beta(x: float, a: float, b: float) -> float:
-    """Return I_x(a, b), by the continued fraction on the side where it converges fast (DLMF 8.17.22)."""
+    """Return I_x(a, b), by the continued fraction on the side where it converges fast (DLMF
+    8.17.22)."""
     if x <= 0 or x >= 1:
         return float(x >= 1)
     if x > (a + 1) / (a + b + 2):

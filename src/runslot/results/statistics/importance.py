@@ -1,12 +1,14 @@
-"""Which hyperparameters matter: shares of the variance of the scores, and what each does to the probability to diverge.
+"""Which hyperparameters matter: shares of the variance of the scores, and what each does to the
+probability to diverge.
 
-Called by `runslot.view` and from Python. What must stay true: shares are of the variance of all counted runs and are
-not scaled to add up to anything, so that pure noise shows as noise.
+Called by `runslot.view` and from Python. What must stay true: shares are of the variance of all
+counted runs and are not scaled to add up to anything, so that pure noise shows as noise.
 
-What hyperparameters explain together is measured first: where variants have several seeds, by the variance within
-them (which is what seeds explain); else by how well a random forest predicts runs that it was not grown from. Its
-parts are then told apart by a forest's dependence on one or two parameters at a time, the others as in the runs that
-were made (a functional analysis of variance: Hutter et al. 2014; for a whole grid, the classical one).
+What hyperparameters explain together is measured first: where variants have several seeds, by the
+variance within them (which is what seeds explain); else by how well a random forest predicts runs
+that it was not grown from. Its parts are then told apart by a forest's dependence on one or two
+parameters at a time, the others as in the runs that were made (a functional analysis of variance:
+Hutter et al. 2014; for a whole grid, the classical one).
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ _ROWS = 128
 
 @dataclass(frozen=True)
 class VarianceShares:
-    """Of the variance of the scores of all counted runs, what explains how much; nothing is scaled to a sum."""
+    """Of the variance of the scores of all counted runs, what explains how much; nothing is scaled
+    to a sum."""
 
     main: Mapping[str, Interval]
     """By parameter, largest first, with the range over forests of resampled runs."""
@@ -49,7 +52,8 @@ class VarianceShares:
     seeds: float | None
     """The variance within variants; None where there are too few runs of one variant to tell."""
     unexplained: float
-    """What is none of these: more than two parameters together, and, where `seeds` is None, chance."""
+    """What is none of these: more than two parameters together, and, where `seeds` is None,
+    chance."""
     runs: int
     """Counted runs that have a score."""
 
@@ -64,9 +68,11 @@ def importance(
     x: str | None = None,
     rule: Rule | None = None,
 ) -> dict[str, float]:
-    """Return the share of the variance of `metric` that each varying parameter explains by itself, largest first.
+    """Return the share of the variance of `metric` that each varying parameter explains by itself,
+    largest first.
 
-    The estimates of `variance_shares(...).main`; they add up to less than 1 where seeds or pairs explain the rest.
+    The estimates of `variance_shares(...).main`; they add up to less than 1 where seeds or pairs
+    explain the rest.
     """
     shares = variance_shares(results, metric, mode, by, seed=seed, x=x, rule=rule)
     return {name: share.estimate for name, share in shares.main.items()}
@@ -84,8 +90,8 @@ def variance_shares(
 ) -> VarianceShares:
     """Return what explains the variance of the scores of the runs that count (`rule`).
 
-    A run that lacks a parameter takes part with a value of its own. Raises `NotInstalled` without scikit-learn,
-    `InvalidInput` for fewer than four runs, or scores that are all the same.
+    A run that lacks a parameter takes part with a value of its own. Raises `NotInstalled` without
+    scikit-learn, `InvalidInput` for fewer than four runs, or scores that are all the same.
     """
     try:
         from sklearn import ensemble
@@ -111,7 +117,8 @@ def variance_shares(
 
 
 def _codes(values: pl.Series) -> list[float]:
-    """Return numbers as they are, and a number for each other value, in order; trees need no more."""
+    """Return numbers as they are, and a number for each other value, in order; trees need no
+    more."""
     if values.dtype.is_numeric() and not values.is_null().any() and values.is_finite().all():
         return [float(value) for value in values]
     order = {value: float(i) for i, value in enumerate(sorted(set(values), key=str))}
@@ -155,7 +162,8 @@ def _shares(
 
 
 def _within(y: Any, groups: pl.Series) -> float | None:
-    """Return the variance within variants as a share of all, both without bias; None where too few runs tell it."""
+    """Return the variance within variants as a share of all, both without bias; None where too few
+    runs tell it."""
     frame = pl.DataFrame({"y": y, "group": groups})
     freedom = frame.height - frame["group"].n_unique()
     if freedom < _REPLICATES:
@@ -167,13 +175,15 @@ def _within(y: Any, groups: pl.Series) -> float | None:
 
 
 def _predicted(ensemble: Any, table: Any, y: Any, seed: int) -> float:
-    """Return R² of runs that trees were not grown from: what is explained, where nothing says what seeds do."""
+    """Return R² of runs that trees were not grown from: what is explained, where nothing says what
+    seeds do."""
     forest = ensemble.RandomForestRegressor(4 * _TREES, oob_score=True, random_state=seed)
     return max(0.0, float(forest.fit(table, y).oob_score_))
 
 
 def _parts(np: Any, forest: Any, table: Any) -> dict[tuple[int, ...], float]:
-    """Return by parameter, and by pair, its share of the variance of what a forest predicts of these runs."""
+    """Return by parameter, and by pair, its share of the variance of what a forest predicts of
+    these runs."""
     total = forest.predict(table).var()
     count = table.shape[1]
     if total <= 0:
@@ -202,7 +212,8 @@ def _levels(np: Any, column: Any) -> tuple[Any, Any]:
 
 
 def _dependence(np: Any, forest: Any, rows: Any, at: tuple[int, ...], levels: Sequence[tuple[Any, Any]]) -> Any:
-    """Return the mean prediction over `rows` for each combination of the levels of the parameters `at`."""
+    """Return the mean prediction over `rows` for each combination of the levels of the parameters
+    `at`."""
     combinations = np.array(list(itertools.product(*(levels[i][0] for i in at))))
     inputs = np.tile(rows, (len(combinations), 1))
     inputs[:, list(at)] = np.repeat(combinations, len(rows), axis=0)
@@ -214,10 +225,12 @@ def _variance(np: Any, means: Any, weights: Any) -> float:
 
 
 def divergence(results: Results, metric: str, *, rule: Rule | None = None, level: float = 0.95) -> pl.DataFrame:
-    """Return, for the values of each varying parameter, how many runs diverged, and how probable that makes it.
+    """Return, for the values of each varying parameter, how many runs diverged, and how probable
+    that makes it.
 
-    `parameter`, `value` (text; of many numbers, ranges of equal frequency), `runs`, `diverged`, `share`, `low`, `high`:
-    Wilson's interval of `level`. Of the runs whose state counts and that have the metric.
+    `parameter`, `value` (text; of many numbers, ranges of equal frequency), `runs`, `diverged`,
+    `share`, `low`, `high`: Wilson's interval of `level`. Of the runs whose state counts and that
+    have the metric.
     """
     metric = results.metric(metric)
     standing = account(results, metric, rule=rule).runs["standing"]
@@ -237,7 +250,8 @@ def divergence(results: Results, metric: str, *, rule: Rule | None = None, level
 
 
 def _ranges(values: pl.Series) -> list[str]:
-    """Return each value as text; of more numbers than `_LEVELS`, the range of equal frequency that it lies in."""
+    """Return each value as text; of more numbers than `_LEVELS`, the range of equal frequency that
+    it lies in."""
     texts = texts_of(values.unique())
     if values.n_unique() <= _LEVELS or not values.dtype.is_numeric():
         return [texts[value] for value in values]

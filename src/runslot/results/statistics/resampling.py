@@ -1,7 +1,9 @@
-"""The draws of a bootstrap, and what many resamples give: runs are drawn anew from their group, as wholes.
+"""The draws of a bootstrap, and what many resamples give: runs are drawn anew from their group, as
+wholes.
 
-With numpy a resample is the number of times that each run is in it, so that it costs a walk along runs that were
-sorted once, or a product of matrices; without it polars makes and sorts every resample. Both take the same draws.
+With numpy a resample is the number of times that each run is in it, so that it costs a walk along
+runs that were sorted once, or a product of matrices; without it polars makes and sorts every
+resample. Both take the same draws.
 """
 
 from __future__ import annotations
@@ -17,23 +19,27 @@ _CELLS_AT_ONCE = 250_000
 _HUGE = 1e300
 """Stands for an infinite value, which times zero is no number."""
 _DRAWS, _DRAWS_A_TASK = 1_000_000, 20_000
-"""Draws that are made at once, and at least for each of many tasks, as each call for some has its price."""
+"""Draws that are made at once, and at least for each of many tasks, as each call for some has its
+price."""
 
 
 def draws(runs: int, repetitions: int, seed: int) -> pl.Series:
-    """Return places of runs, `runs` of them for each repetition, one after the other; equal for equal arguments."""
+    """Return places of runs, `runs` of them for each repetition, one after the other; equal for
+    equal arguments."""
     return pl.int_range(runs, dtype=pl.UInt32, eager=True).sample(runs * repetitions, with_replacement=True, seed=seed)
 
 
 def portions(size: int, repetitions: int, tasks: int = 1) -> Iterator[tuple[int, int]]:
-    """Yield the number of each portion of repetitions and how many it has, so that memory grows with `size` alone."""
+    """Yield the number of each portion of repetitions and how many it has, so that memory grows
+    with `size` alone."""
     most = max(1, max(_DRAWS, _DRAWS_A_TASK * tasks) // max(size, 1))
     for number, start in enumerate(range(0, repetitions, most)):
         yield number, min(most, repetitions - start)
 
 
 def seed_of(seed: int, task: int, portion: int) -> int:
-    """Return the seed of one task's draws in one portion: no two of a bootstrap share their draws."""
+    """Return the seed of one task's draws in one portion: no two of a bootstrap share their
+    draws."""
     return seed + 7919 * task + 104_729 * portion
 
 
@@ -49,19 +55,23 @@ def has_numpy() -> bool:
 
 
 def counts(runs: int, repetitions: int, seed: int) -> Any:
-    """Return how often each run (rows) is in each resample (columns), as a numpy array of float32."""
+    """Return how often each run (rows) is in each resample (columns), as a numpy array of
+    float32."""
     import numpy as np
 
     codes = draws(runs, repetitions, seed).to_numpy().astype(np.int64) * repetitions
     codes += np.arange(runs * repetitions) // runs
-    # Runs × repetitions, so that a run's counts lie together; as float32 they are exact up to 2**24.
+    # Runs × repetitions, so that a run's counts lie together; as float32 they are exact up to
+    # 2**24.
     return np.bincount(codes, minlength=runs * repetitions).astype(np.float32).reshape(runs, repetitions)
 
 
 def interval(group: pl.DataFrame, level: float, repetitions: int, seed: int) -> pl.DataFrame:
-    """Return `x`, `low`, `high` of one group's curves (`run`, `x`, `y`): percentiles over resamples of its runs.
+    """Return `x`, `low`, `high` of one group's curves (`run`, `x`, `y`): percentiles over resamples
+    of its runs.
 
-    A run that does not reach an x is not among those drawn there; a resample without any has no say.
+    A run that does not reach an x is not among those drawn there; a resample without any has no
+    say.
     """
     runs = group["run"].unique(maintain_order=True)
     if not has_numpy():
@@ -85,10 +95,11 @@ def _sorted_each(group: pl.DataFrame, runs: pl.Series, drawn: pl.Series, level: 
 
 
 def _counted(group: pl.DataFrame, runs: pl.Series, table: Any, level: float) -> pl.DataFrame:
-    """Return the same by counts: the sum of a resample's middle half is a walk over its runs in order of y.
+    """Return the same by counts: the sum of a resample's middle half is a walk over its runs in
+    order of y.
 
-    With C(i) the number of draws among the i lowest runs, the middle half holds clip(C(i), q, n - q) - q of them: run i
-    is in it as often as that grows from i - 1 to i.
+    With C(i) the number of draws among the i lowest runs, the middle half holds clip(C(i), q, n -
+    q) - q of them: run i is in it as often as that grows from i - 1 to i.
     """
     import numpy as np
 
@@ -119,7 +130,8 @@ def _counted(group: pl.DataFrame, runs: pl.Series, table: Any, level: float) -> 
 
 
 def _means(np: Any, table: Any, places: Any, ys: Any) -> Any:
-    """Return the interquartile mean at some x (rows) of each resample (columns); `places` and `ys` in order of y."""
+    """Return the interquartile mean at some x (rows) of each resample (columns); `places` and `ys`
+    in order of y."""
     sums = table[places]  # x × runs × resamples
     np.cumsum(sums, axis=1, out=sums)
     total = sums[:, -1].copy()
@@ -129,7 +141,8 @@ def _means(np: Any, table: Any, places: Any, ys: Any) -> Any:
         np.clip(sums, cut[0, 0], rest[0, 0], out=sums)
     else:
         np.clip(sums, cut[:, None], rest[:, None], out=sums)
-    # How often each run is in the middle half: small integers, exact, so that a huge run outside it weighs nothing.
+    # How often each run is in the middle half: small integers, exact, so that a huge run outside it
+    # weighs nothing.
     sums[:, 1:] -= sums[:, :-1].copy()
     sums[:, 0] -= cut
     finite = np.nan_to_num(ys, posinf=_HUGE, neginf=-_HUGE)

@@ -1,5 +1,6 @@
-"""Aggregates of scores over tasks and runs, after Agarwal et al. 2021 ("Deep RL at the Edge of the Statistical
-Precipice", NeurIPS), with their intervals. Scores are given task by task: `[[run, run, …], …]`."""
+"""Aggregates of scores over tasks and runs, after Agarwal et al. 2021 ("Deep RL at the Edge of the
+Statistical Precipice", NeurIPS), with their intervals. Scores are given task by task:
+`[[run, run, …], …]`."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ Statistic = Literal["iqm", "mean", "median", "optimality-gap"]
 
 
 class Interval(NamedTuple):
-    """An estimate and its confidence interval; the bounds are NaN where nothing is known of the spread."""
+    """An estimate and its confidence interval; the bounds are NaN where nothing is known of the
+    spread."""
 
     estimate: float
     low: float
@@ -47,7 +49,8 @@ def mean_of(values: Sequence[float]) -> float:
 
 
 def interquartile_mean(values: Sequence[float]) -> float:
-    """Return the mean of the middle half: the lowest and highest quarter, each rounded down to whole runs, left out.
+    """Return the mean of the middle half: the lowest and highest quarter, each rounded down to
+    whole runs, left out.
 
     Equal to `scipy.stats.trim_mean(values, 0.25)`. NaN for no values, or where one is NaN.
     """
@@ -59,12 +62,15 @@ def interquartile_mean(values: Sequence[float]) -> float:
 
 
 def mean_interval(scores: Scores, *, level: float = 0.95) -> Interval:
-    """Return the mean over tasks of their mean scores, and Student's t interval: what to give below ten runs.
+    """Return the mean over tasks of their mean scores, and Student's t interval: what to give below
+    ten runs.
 
-    Over several tasks the degrees of freedom are Welch and Satterthwaite's. Bounds are NaN where a task has one run.
+    Over several tasks the degrees of freedom are Welch and Satterthwaite's. Bounds are NaN where a
+    task has one run.
     """
     _check(scores, level, 1)
-    # Squares of what a run that explodes ends in are beyond all floats; a power of two scales exactly.
+    # Squares of what a run that explodes ends in are beyond all floats; a power of two scales
+    # exactly.
     most = max((abs(value) for task in scores for value in task if math.isfinite(value)), default=0.0)
     exponent = math.frexp(most)[1] if all(math.isfinite(value) for task in scores for value in task) else 0
     if abs(exponent) > _USUAL_EXPONENT:
@@ -102,12 +108,14 @@ def bootstrap(
     seed: int = 0,
     target: float = 1.0,
 ) -> Interval:
-    """Return a statistic of scores and its interval: percentiles over resamples of the runs of each task.
+    """Return a statistic of scores and its interval: percentiles over resamples of the runs of each
+    task.
 
-    `iqm` is over all tasks and runs together; `mean` and `median` are over tasks, of their mean scores;
-    `optimality-gap` is by how much scores stay below `target`, tasks weighing the same. `level` is the share of
-    resamples inside; with few runs it covers less than it says (docs/results.md has the table). Deterministic for a
-    `seed`. Bounds are NaN where no task has two runs. NaN where a score is.
+    `iqm` is over all tasks and runs together; `mean` and `median` are over tasks, of their mean
+    scores; `optimality-gap` is by how much scores stay below `target`, tasks weighing the same.
+    `level` is the share of resamples inside; with few runs it covers less than it says
+    (docs/results.md has the table). Deterministic for a `seed`. Bounds are NaN where no task has
+    two runs. NaN where a score is.
     """
     _check(scores, level, repetitions)
     if statistic not in get_args(Statistic):
@@ -181,7 +189,8 @@ def _middles_sorted(drawn: Sequence[pl.Series], ordered: pl.Series) -> pl.Series
 
 
 def _middles_counted(drawn: Sequence[pl.Series], ordered: pl.Series) -> pl.Series:
-    """Return the same by counting how often each rank was drawn, which no sorting of a resample can match."""
+    """Return the same by counting how often each rank was drawn, which no sorting of a resample can
+    match."""
     import numpy as np
 
     ranks = np.concatenate([part.to_numpy() for part in drawn], axis=1) if len(drawn) > 1 else drawn[0].to_numpy()
@@ -208,7 +217,8 @@ _STRIDE = 128
 
 
 def _rank_at(count: Any, coarse: Any, rank: int, side: Any) -> tuple[int, int]:
-    """Return the rank at which the running sum of `count` passes (`right`) or reaches `wanted`, and the sum before."""
+    """Return the rank at which the running sum of `count` passes (`right`) or reaches `wanted`, and
+    the sum before."""
     block = int(coarse.searchsorted(rank, side))
     start = block * _STRIDE
     before = int(coarse[block - 1]) if block else 0
@@ -231,12 +241,14 @@ def probability_of_improvement(
     repetitions: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Return how probable it is that a run of `scores` beats one of `other` on a task drawn at random.
+    """Return how probable it is that a run of `scores` beats one of `other` on a task drawn at
+    random.
 
-    The mean over tasks of the Mann-Whitney U statistic divided by the number of pairs; a tie counts half. The interval
-    holds the percentile bootstrap's and the Wilson-type one of Newcombe (2006, method 5; over tasks by adding squares),
-    which has a width also where one side wins every pair. Bounds are NaN where a side has one run in all. Both must
-    have the same tasks, in the same order; `InvalidInput` otherwise.
+    The mean over tasks of the Mann-Whitney U statistic divided by the number of pairs; a tie counts
+    half. The interval holds the percentile bootstrap's and the Wilson-type one of Newcombe (2006,
+    method 5; over tasks by adding squares), which has a width also where one side wins every pair.
+    Bounds are NaN where a side has one run in all. Both must have the same tasks, in the same
+    order; `InvalidInput` otherwise.
     """
     if len(scores) != len(other):
         raise InvalidInput(f"the two sides have {len(scores)} and {len(other)} tasks; give both the same, in one order")
@@ -258,7 +270,8 @@ def probability_of_improvement(
 
 
 def _wilson_type(share: float, n: int, m: int, z: float) -> tuple[float, float]:
-    """Return where (share - t)² = z² V(t), V the variance of U / nm at the probability t (Hanley and McNeil)."""
+    """Return where (share - t)² = z² V(t), V the variance of U / nm at the probability t (Hanley
+    and McNeil)."""
     spread = (n + m) / 2 - 1
 
     def excess(t: float) -> float:
@@ -276,7 +289,8 @@ def _wilson_type(share: float, n: int, m: int, z: float) -> tuple[float, float]:
 
 
 def _resampled_wins(scores: Scores, other: Scores, repetitions: int, seed: int) -> pl.Series:
-    """Return the mean over tasks of `_wins` in each resample, in memory that grows with the runs, not their pairs."""
+    """Return the mean over tasks of `_wins` in each resample, in memory that grows with the runs,
+    not their pairs."""
     sums = pl.zeros(repetitions, pl.Float64, eager=True)
     for place, (first, second) in enumerate(zip(scores, other, strict=True)):
         parts = []
@@ -302,7 +316,8 @@ def _wins_sorted(
 def _wins_counted(
     first: Sequence[float], second: Sequence[float], first_draws: pl.Series, second_draws: pl.Series
 ) -> pl.Series:
-    """Return the same by counts: a run of the first wins as often as runs of the second were drawn that are below."""
+    """Return the same by counts: a run of the first wins as often as runs of the second were drawn
+    that are below."""
     import numpy as np
 
     n, m = len(first), len(second)
@@ -337,9 +352,10 @@ def performance_profile(
     repetitions: int = 2000,
     seed: int = 0,
 ) -> pl.DataFrame:
-    """Return the run-score distribution: for each threshold the fraction of runs with a higher score, tasks weighing
-    the same, as `threshold`, `fraction`, `low`, `high`: a bootstrap interval of each threshold by itself (pointwise),
-    so that a whole profile leaves its band more often than `level` says. Null where no task has two runs."""
+    """Return the run-score distribution: for each threshold the fraction of runs with a higher
+    score, tasks weighing the same, as `threshold`, `fraction`, `low`, `high`: a bootstrap interval
+    of each threshold by itself (pointwise), so that a whole profile leaves its band more often than
+    `level` says. Null where no task has two runs."""
     _check(scores, level, repetitions)
     _check_numbers(scores)
     above = _above_counted if has_numpy() else _above_sorted
@@ -402,10 +418,12 @@ def _check_numbers(*sides: Scores) -> None:
 def optimism(
     means: Sequence[float], errors: Sequence[float], mode: Literal["max", "min"] = "max", *, seed: int = 0
 ) -> float:
-    """Return by how much the best of these means is expected to exceed what it would give on new seeds.
+    """Return by how much the best of these means is expected to exceed what it would give on new
+    seeds.
 
-    A parametric bootstrap: each mean is drawn anew with its standard error, the best is chosen, and the excess of what
-    was drawn over what it was drawn from is averaged (the winner's curse). Not negative, whichever way is better.
+    A parametric bootstrap: each mean is drawn anew with its standard error, the best is chosen, and
+    the excess of what was drawn over what it was drawn from is averaged (the winner's curse). Not
+    negative, whichever way is better.
     """
     sign = 1 if mode == "max" else -1
     pairs = sorted(zip((sign * mean for mean in means), errors, strict=True), reverse=True)[:_MOST_CANDIDATES]

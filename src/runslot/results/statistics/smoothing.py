@@ -18,12 +18,12 @@ class Smoothing:
     """How each run's curve is smoothed, before anything is averaged over runs."""
 
     kind: Literal["mean", "exponential"] = "mean"
-    """`mean`: of the last `width` rows; `exponential`: weights that fall by 1 - 1/width a row, without a bias to the
-    first one. Both look only back, so that a curve never knows its future."""
+    """`mean`: of the last `width` rows; `exponential`: weights that fall by 1 - 1/width a row,
+    without a bias to the first one. Both look only back, so that a curve never knows its future."""
     width: float = 1
     x: str | None = None
-    """The column along which `width` is measured, so that runs that log in other steps are smoothed alike: the mean of
-    what lies less than `width` back. None: rows."""
+    """The column along which `width` is measured, so that runs that log in other steps are smoothed
+    alike: the mean of what lies less than `width` back. None: rows."""
 
     def __post_init__(self) -> None:
         if self.kind not in {"mean", "exponential"}:
@@ -53,7 +53,8 @@ class Smoothing:
         return progress.with_columns(pl.when(cell.is_not_null()).then(smooth.over(run)).alias(y))
 
     def _along(self, progress: pl.DataFrame, x: str, y: str, run: str) -> pl.DataFrame:
-        # Polars rolls along integers alone: x is put on a grid that is finer than anything that can be drawn.
+        # Polars rolls along integers alone: x is put on a grid that is finer than anything that can
+        # be drawn.
         at = progress[x].cast(pl.Float64).fill_nan(None)
         low, high = (v if isinstance(v, float) and math.isfinite(v) else 0.0 for v in (at.min(), at.max()))
         scale = _GRID / max(high - low, self.width)

@@ -1,1 +1,2 @@
-"""Results as text: labels of values, the table, what differs between two runs, and what was read."""
+"""Results as text: labels of values, the table, what differs between two runs, and what was
+read."""

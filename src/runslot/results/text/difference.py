@@ -1,4 +1,5 @@
-"""What differs between two runs: variant, code, environment, how they went; read from their directories."""
+"""What differs between two runs: variant, code, environment, how they went; read from their
+directories."""
 
 from __future__ import annotations
 
@@ -28,16 +29,19 @@ _PATCH_LINES = 40
 
 @dataclass(frozen=True)
 class Difference:
-    """Two runs, and by part (variant, run, code, environment, metrics) the values that are not equal."""
+    """Two runs, and by part (variant, run, code, environment, metrics) the values that are not
+    equal."""
 
     left: str
     right: str
     parts: Mapping[str, Mapping[str, tuple[Value, Value]]]
-    """`{part: {key: (left, right)}}`; None where a run lacks the key. A part without a difference is empty."""
+    """`{part: {key: (left, right)}}`; None where a run lacks the key. A part without a difference
+    is empty."""
 
 
 def difference(left: str | os.PathLike[str], right: str | os.PathLike[str]) -> Difference:
-    """Compare two run directories; raises `NotFound` or `InvalidInput` where a path is not exactly one run."""
+    """Compare two run directories; raises `NotFound` or `InvalidInput` where a path is not exactly
+    one run."""
     first, second = _one_run(left), _one_run(right)
     a, b = first.runs.row(0, named=True), second.runs.row(0, named=True)
     parts = {
@@ -65,7 +69,8 @@ def _parameters(results: Results, row: Mapping[str, Any]) -> dict[str, Value]:
 
 
 def _code(directory: Path) -> dict[str, Value]:
-    """Return what the run keeps of its code: commit and branch, the patches of what was not committed, the script."""
+    """Return what the run keeps of its code: commit and branch, the patches of what was not
+    committed, the script."""
     run = RunDir(directory)
     about = run.about_code()
     texts = {file.name: _text(file) for file in (about.git_infos, about.script_name)}
@@ -91,7 +96,8 @@ def _object(file: Path) -> Mapping[str, Any]:
 
 
 def _text(file: Path) -> str | None:
-    """Return a text; None where there is no regular file: what a link leads to is not this run's."""
+    """Return a text; None where there is no regular file: what a link leads to is not this
+    run's."""
     try:
         data = read_bytes(file)
     except (RunslotError, OSError):
@@ -127,7 +133,8 @@ def print_difference(differences: Difference, console: Console) -> None:
 
 
 def _cell(value: Value, other: Value) -> Text:
-    """Return a value for a cell; of a text of several lines only the lines that the other one does not have."""
+    """Return a value for a cell; of a text of several lines only the lines that the other one does
+    not have."""
     if value is None:
         return Text("–")
     text = texts_of([value, other])[value].strip("\n")

@@ -1,6 +1,8 @@
-"""Values as text: in tables, legends and titles. Different values never read alike, and no integer is rounded. Pure.
+"""Values as text: in tables, legends and titles. Different values never read alike, and no integer
+is rounded. Pure.
 
-Called by the table, the accounting and `runslot.view`; groups are formed by the values themselves, never by this text.
+Called by the table, the accounting and `runslot.view`; groups are formed by the values themselves,
+never by this text.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ _UNNAMED = frozenset({"variant", "experiment", "run"})
 
 
 def text_of_value(value: Any) -> str:
-    """Return one value in its shortest usual form: `0.001`, `3`, `1e-05`, `true`; integers whole."""
+    """Return one value in its shortest usual form: `0.001`, `3`, `1e-05`, `true`; integers
+    whole."""
     if value is None:
         return NOTHING
     if isinstance(value, bool):
@@ -32,7 +35,8 @@ def text_of_value(value: Any) -> str:
 
 
 def texts_of(values: Iterable[Any]) -> dict[Hashable, str]:
-    """Return the text of each different value of a column; where two would read alike, both are written in full."""
+    """Return the text of each different value of a column; where two would read alike, both are
+    written in full."""
     alike: dict[str, dict[Hashable, Any]] = defaultdict(dict)
     for value in values:
         alike[text_of_value(value)][value] = value
@@ -52,7 +56,8 @@ def _whole(value: Any) -> str:
 
 
 def label_of(keys: Sequence[str], values: Sequence[Any], texts: Mapping[str, Mapping[Hashable, str]]) -> str:
-    """Return `lr=0.1, hidden=32` for the values of a group's columns, with the texts of each column."""
+    """Return `lr=0.1, hidden=32` for the values of a group's columns, with the texts of each
+    column."""
     words = []
     for key, value in zip(keys, values, strict=True):
         text = texts.get(key, {}).get(value) or text_of_value(value)

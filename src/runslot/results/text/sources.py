@@ -1,4 +1,5 @@
-"""One line of what the runs were recognised as, and one of what lies there unread: under tables, and for the page."""
+"""One line of what the runs were recognised as, and one of what lies there unread: under tables,
+and for the page."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def sources_of(results: Results) -> list[LogSource]:
 
 
 def sources_line(results: Results) -> str:
-    """Return `read as: 12 Stable-Baselines3 monitors, parameters of args.yml`; nothing where all runs are runslot's."""
+    """Return `read as: 12 Stable-Baselines3 monitors, parameters of args.yml`; nothing where all
+    runs are runslot's."""
     sources = sources_of(results)
     if all(source.name in _NAMES["runslot"] for source in sources):
         return ""
@@ -67,7 +69,8 @@ def sources_line(results: Results) -> str:
 
 
 def unread_line(results: Results) -> str:
-    """Return one line of the files that are left unread, by reason; nothing where there are none."""
+    """Return one line of the files that are left unread, by reason; nothing where there are
+    none."""
     counts: Counter[str] = Counter()
     first: dict[str, str] = {}
     for unread in results.unread:
@@ -82,7 +85,8 @@ def unread_line(results: Results) -> str:
 
 
 def reading_lines(results: Results) -> list[str]:
-    """Return all that is to be said of the reading: what was read as what, what was left, what is broken."""
+    """Return all that is to be said of the reading: what was read as what, what was left, what is
+    broken."""
     lines = [sources_line(results), unread_line(results)]
     problems = results.problems[:_REASONS_SHOWN]
     lines += [f"not read: {os.path.relpath(problem.path, results.base)}: {problem.message}" for problem in problems]

@@ -1,6 +1,8 @@
-"""The table of results in a terminal: variants best first, and under it all that a reader must know to trust it.
+"""The table of results in a terminal: variants best first, and under it all that a reader must know
+to trust it.
 
-On a terminal it is set with rich in the given width; piped, it is plain text whose columns are as wide as they need.
+On a terminal it is set with rich in the given width; piped, it is plain text whose columns are as
+wide as they need.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ _GROUPS_NAMED = 3
 _LEAST_LABEL_COLUMNS, _UNBOUNDED_TERMINAL_COLUMNS = 20, 10_000
 """Columns of a terminal."""
 _DECIMALS, _WHOLE_DIGITS = 7, 6
-"""Digits behind, and before the point that say nothing, beyond which a number is written with an exponent."""
+"""Digits behind, and before the point that say nothing, beyond which a number is written with an
+exponent."""
 
 
 def print_table(
@@ -83,10 +86,11 @@ def _many(count: int, word: str) -> str:
 
 
 def _table(comparison: Comparison, rows: pl.DataFrame, console: Console) -> list[Table | Text]:
-    """Return the table, with a column a key as far as that fits in the terminal; no cell of it is ever broken.
+    """Return the table, with a column a key as far as that fits in the terminal; no cell of it is
+    ever broken.
 
-    Else keys are named by their last parts, which the line below says, and stand in one column where even so
-    they are too wide.
+    Else keys are named by their last parts, which the line below says, and stand in one column
+    where even so they are too wide.
     """
     keys = {key: _texts(comparison, rows, key) for key in comparison.keys}
     numeric = {key for key in keys if rows[key].dtype.is_numeric()}
@@ -142,7 +146,8 @@ def _broken(name: str, cells: Sequence[str]) -> str:
 
 
 def _lines(words: Sequence[str], width: int, between: str = ", ") -> str:
-    """Return words in as few lines as have the width; a word that is wider has a line of its own."""
+    """Return words in as few lines as have the width; a word that is wider has a line of its
+    own."""
     lines: list[str] = []
     for word in words:
         if lines and cell_len(f"{lines[-1]}{between}{word}") <= width:
@@ -245,7 +250,8 @@ def _spread(means: Sequence[float | None], widths: Sequence[float | None]) -> li
 
 
 def _rounded(means: Collection[float], widths: Sequence[str]) -> dict[float | None, str]:
-    """Return means whose runs all agree, to the places of the column's widths; none where two would look alike.
+    """Return means whose runs all agree, to the places of the column's widths; none where two would
+    look alike.
 
     A whole number stays whole.
     """
@@ -277,7 +283,8 @@ def _digits(mean: float | None, width: float | None, alone: Mapping[Hashable, st
 
 
 def show(console: Console, renderable: RenderableType) -> None:
-    """Print a text or a table; where the console is no terminal nothing is wrapped, cut or folded."""
+    """Print a text or a table; where the console is no terminal nothing is wrapped, cut or
+    folded."""
     if console.is_terminal:
         console.print(renderable, highlight=False)
         return

@@ -1,4 +1,5 @@
-"""The functions that a condition of `where` may call: none opens anything, none makes a text longer. Pure."""
+"""The functions that a condition of `where` may call: none opens anything, none makes a text
+longer. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ class SqlFunction:
     """A function of some values."""
 
     kinds: tuple[Kind, ...]
-    """Of its values; the last one of all further ones where there may be `more`. Empty: any, alike."""
+    """Of its values; the last one of all further ones where there may be `more`. Empty: any,
+    alike."""
     result: Kind | None
     """None: that of its values."""
     compute: Apply
@@ -75,7 +77,8 @@ def _two(compute: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> Apply:
 
 
 def _log(values: Sequence[pl.Expr], constants: Sequence[Any]) -> pl.Expr:
-    """Return the logarithm to base 10, or to one that is written out before or after, as SQL's dialects differ."""
+    """Return the logarithm to base 10, or to one that is written out before or after, as SQL's
+    dialects differ."""
     del constants
     return values[0].log10() if len(values) == 1 else values[0].log() / values[1].log()
 

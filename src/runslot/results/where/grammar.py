@@ -1,8 +1,10 @@
-"""The small language of `where`: a condition on runs in SQL's words, read into a polars expression. Pure.
+"""The small language of `where`: a condition on runs in SQL's words, read into a polars expression.
+Pure.
 
-Its own parser, since a condition may come from an address that somebody else wrote: there are columns, values,
-operators and functions, and nothing that could open a file, ask a network, or grow without end. `Results.where`
-calls it. What must stay true: nan is no number, so no comparison with it is true (nor false).
+Its own parser, since a condition may come from an address that somebody else wrote: there are
+columns, values, operators and functions, and nothing that could open a file, ask a network, or grow
+without end. `Results.where` calls it. What must stay true: nan is no number, so no comparison with
+it is true (nor false).
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ class Value:
 
 
 def condition(text: str, schema: Mapping[str, pl.DataType]) -> pl.Expr:
-    """Return the condition over columns of these types. Raises `InvalidInput` with what is wrong and where."""
+    """Return the condition over columns of these types. Raises `InvalidInput` with what is wrong
+    and where."""
     if len(text) > MOST_CHARACTERS:
         raise InvalidInput(f"the condition has {len(text)} characters; {MOST_CHARACTERS} are the most")
     if not text.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in text):

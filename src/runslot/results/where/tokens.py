@@ -1,4 +1,5 @@
-"""The parts of a condition of `where`: numbers, texts, words, names of columns, signs. Pure; `where` reads them."""
+"""The parts of a condition of `where`: numbers, texts, words, names of columns, signs. Pure;
+`where` reads them."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ class Token:
 
 
 def tokens_of(text: str, columns: Collection[str]) -> list[Token]:
-    """Return the parts of a condition; a column's name with other signs (`final/loss`) is one where it stands so."""
+    """Return the parts of a condition; a column's name with other signs (`final/loss`) is one where
+    it stands so."""
     signed = sorted((name for name in columns if not _WORD.fullmatch(name) and name[:1].isalpha()), key=len)[::-1]
     tokens: list[Token] = []
     at = 0

@@ -1,7 +1,8 @@
-"""Rows of runs as curves: along one x, over the runs of a series, as exactly as they can be had. Pure.
+"""Rows of runs as curves: along one x, over the runs of a series, as exactly as they can be had.
+Pure.
 
-`runslot.view.data.curves` calls it. What must stay true: the values of x are all those that some run of the series has,
-unless that is more than a machine should compute, and then it is said.
+`runslot.view.data.curves` calls it. What must stay true: the values of x are all those that some
+run of the series has, unless that is more than a machine should compute, and then it is said.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ class Aligned:
     frame: pl.DataFrame
     """`run` (its number), `x`, `y`."""
     coarse: int
-    """At how many values of x the series with the most was averaged, where that is not all; else 0."""
+    """At how many values of x the series with the most was averaged, where that is not all;
+    else 0."""
 
 
 def plain_rows(rows: Rows, x: str, y: str, numbers: pl.Series, smooth: int) -> tuple[pl.DataFrame, str]:
-    """Return `run`, `x`, `y` of some runs without gaps, and how they were smoothed; `InvalidInput` for text."""
+    """Return `run`, `x`, `y` of some runs without gaps, and how they were smoothed; `InvalidInput`
+    for text."""
     if y not in rows.frame.columns or rows.frame[y].dtype == pl.String:
         raise InvalidInput(f"{y!r} holds text, which cannot be drawn")
     if rows.frame[x].dtype == pl.String:
@@ -49,7 +52,8 @@ def plain_rows(rows: Rows, x: str, y: str, numbers: pl.Series, smooth: int) -> t
 
 
 def _smoothing(frame: pl.DataFrame, x: str, smooth: int) -> Smoothing | None:
-    """Return a smoothing over so many rows as the runs have in the middle, measured along x where that is no row."""
+    """Return a smoothing over so many rows as the runs have in the middle, measured along x where
+    that is no row."""
     if smooth <= 1:
         return None
     if x == ROW:
@@ -62,7 +66,8 @@ def _smoothing(frame: pl.DataFrame, x: str, smooth: int) -> Smoothing | None:
 
 
 def align_series(plain: pl.DataFrame, series_of: pl.Series, cells: int) -> Aligned:
-    """Return the runs with each series at the union of its x, or at fewer values where that makes too many cells.
+    """Return the runs with each series at the union of its x, or at fewer values where that makes
+    too many cells.
 
     `series_of` has by number of a run the number of its series, null for runs that are in none.
     """
@@ -84,7 +89,8 @@ def align_series(plain: pl.DataFrame, series_of: pl.Series, cells: int) -> Align
 
 
 def is_aligned(plain: pl.DataFrame) -> bool:
-    """Tell whether all runs were logged at the very same x, in order: then there is nothing to align."""
+    """Tell whether all runs were logged at the very same x, in order: then there is nothing to
+    align."""
     lengths = plain["run"].rle().struct.field("len")
     if not len(lengths) or lengths.n_unique() != 1 or len(lengths) != plain["run"].n_unique():
         return False
@@ -96,8 +102,8 @@ def is_aligned(plain: pl.DataFrame) -> bool:
 def even_grid(values: pl.Series, points: int) -> pl.Series:
     """Return between a half and all of `points` values of x in place of more, which are sorted.
 
-    These are multiples of a power of two (and both ends), so that runs that grow keep the values they had, and a
-    page needs only the new ones.
+    These are multiples of a power of two (and both ends), so that runs that grow keep the values
+    they had, and a page needs only the new ones.
     """
     low, high = float(values[0]), float(values[-1])
     step = 2.0 ** math.ceil(math.log2((high - low) / (points - 2)))

@@ -25,7 +25,8 @@ class Scale:
 
     @classmethod
     def of(cls, column: str, values: pl.Series) -> Scale:
-        """Return the scale of a column: few numbers, and everything else, stand one beside the other.
+        """Return the scale of a column: few numbers, and everything else, stand one beside the
+        other.
 
         Numbers are on a log scale where all are positive and span two decades.
         """
@@ -72,7 +73,8 @@ class Brush:
 
 
 def read_brushes(items: Iterable[str]) -> tuple[Brush, ...]:
-    """Read what an address says of marked ranges: `lr from 0.01 to 0.1`, `act in relu | tanh`; faults are refused."""
+    """Read what an address says of marked ranges: `lr from 0.01 to 0.1`, `act in relu | tanh`;
+    faults are refused."""
     brushes = []
     for item in items:
         numbers = re.fullmatch(r"(.+) from (\S+) to (\S+)", item, re.DOTALL)
@@ -90,7 +92,8 @@ def read_brushes(items: Iterable[str]) -> tuple[Brush, ...]:
 
 
 def within(scored: pl.DataFrame, items: Sequence[str]) -> pl.Series:
-    """Tell of each run whether it passes all marked ranges; a column that it does not have marks nothing."""
+    """Tell of each run whether it passes all marked ranges; a column that it does not have marks
+    nothing."""
     passing = pl.Series([True] * scored.height, dtype=pl.Boolean)
     for brush in read_brushes(items):
         if brush.column in scored.columns:

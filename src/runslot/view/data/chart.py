@@ -45,13 +45,14 @@ class Chart:
     down: str
     """Title of the vertical axis."""
     data: pl.DataFrame
-    """`bars`, `points`: `part` (`group`, or `run`), `label`, `colour`, `value`, `low`, `high`, `diverged` (a number of
-    runs), `n`, a bar a label from the top. `profile`: `label`, `colour`, `dash`, `n`, `x`, `value`, `low`, `high`.
-    `scatter`: `label`, `colour`, `index`, `run`, `x` (numbers or text), `value` (null for a run that diverged). `heat`:
-    `across`, `down`, `value`, `n`. `parallel`: `line`, `run`, `axis`, `place` (0 to 1), `text`, `value`, `brushed`."""
+    """`bars`, `points`: `part` (`group`, or `run`), `label`, `colour`, `value`, `low`, `high`,
+    `diverged` (a number of runs), `n`, a bar a label from the top. `profile`: `label`, `colour`,
+    `dash`, `n`, `x`, `value`, `low`, `high`. `scatter`: `label`, `colour`, `index`, `run`, `x`
+    (numbers or text), `value` (null for a run that diverged). `heat`: `across`, `down`, `value`,
+    `n`. `parallel`: `line`, `run`, `axis`, `place` (0 to 1), `text`, `value`, `brushed`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """What the drawing needs besides: `log` (axes), `limits` and `mark` (a line) of the axis of values, `order` of
-    categories, `axes` of parallel coordinates."""
+    """What the drawing needs besides: `log` (axes), `limits` and `mark` (a line) of the axis of
+    values, `order` of categories, `axes` of parallel coordinates."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,14 @@ class View:
     choices: Choices
     metric: str
     scored: pl.DataFrame
-    """The runs that count or diverged, of the series that are drawn, with `standing` and `score` (see `scores_of`)."""
+    """The runs that count or diverged, of the series that are drawn, with `standing` and `score`
+    (see `scores_of`)."""
     series: Groups
     accounting: Accounting
     tallies: Mapping[int, Tally]
     colours: Mapping[int, int]
-    """By place of a series that is drawn, best first where not all are: the number of its colour."""
+    """By place of a series that is drawn, best first where not all are: the number of its
+    colour."""
     quick: bool
     notes: list[str]
 
@@ -84,7 +87,8 @@ class View:
         return [(g.label if g.values else "", self.scored.filter(place == i)) for i, g in enumerate(splits.groups)]
 
     def grouped(self, scored: pl.DataFrame) -> list[tuple[Group, pl.DataFrame]]:
-        """Return the runs of each series that is drawn, has any and is not hidden; `index` is its colour's number."""
+        """Return the runs of each series that is drawn, has any and is not hidden; `index` is its
+        colour's number."""
         place = pl.Series([self.series.of[run] for run in scored["run"]], dtype=pl.Int64)
         drawn = [
             (dataclasses.replace(self.series.groups[at], index=index), scored.filter(place == at))
@@ -106,7 +110,8 @@ class View:
 def view_of(
     selection: Results, everything: Results, choices: Choices, metric: str, series: Groups, *, quick: bool, most: int
 ) -> View:
-    """Return what the charts of one metric are made from; of more than `most` series the best ones are drawn."""
+    """Return what the charts of one metric are made from; of more than `most` series the best ones
+    are drawn."""
     tasks = tasks_of(everything) if choices.tasks is None else choices.tasks
     pooled = [task for task in tasks if task not in (*series.keys, *choices.split)]
     accounting = account_of(selection, metric, choices, series, pooled, scales=tasks)
@@ -144,7 +149,8 @@ def view_of(
 
 
 def axes(results: Results, choices: Choices) -> tuple[str, str]:
-    """Return the columns across and down of a scatter or heat map; by default the parameters with the most values."""
+    """Return the columns across and down of a scatter or heat map; by default the parameters with
+    the most values."""
     keys = sorted(results.varying, key=lambda key: -results.runs[key].n_unique())
     across = choices.across or (keys[0] if keys else "seed")
     down = choices.down or next((key for key in keys if key != across), "seed")

@@ -1,7 +1,7 @@
 """What the user chose to see, as the page's address says it. Pure.
 
-The address is the only place where choices are kept, so that a view can be shared, bookmarked and drawn again by
-`runslot plot`.
+The address is the only place where choices are kept, so that a view can be shared, bookmarked and
+drawn again by `runslot plot`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from runslot.results.accounting import Diverged
 
 Kind = Literal["curves", "bars", "profile", "improvement", "importance", "scatter", "parallel", "heat", "slots"]
 Spread = Literal["auto", "mean-ci", "mean-std", "mean-sem", "median-quartiles", "iqm", "runs"]
-"""A statistic of `runslot.results.statistics.band`, `runs` (each run by itself), or `auto`: the mean and its t
-interval, and in its place the runs themselves where a group has fewer than five."""
+"""A statistic of `runslot.results.statistics.band`, `runs` (each run by itself), or `auto`: the
+mean and its t interval, and in its place the runs themselves where a group has fewer than five."""
 ROW = "row"
 """The x axis on which a run's rows are counted from 0."""
 ONLY, WITHOUT = "only.", "not."
@@ -28,7 +28,8 @@ ONLY, WITHOUT = "only.", "not."
 LEAST, MOST = "min.", "max."
 """Before a column's name: show only runs whose numbers are not below, or not above, a limit."""
 NOTHING = "-"
-"""Stands in the address where a list was emptied on purpose, so that it does not mean the default."""
+"""Stands in the address where a list was emptied on purpose, so that it does not mean the
+default."""
 _MOST_CHARACTERS = 40_000
 OF_TABLE = ("sort", "pin", "tick")
 """Choices that change nothing but how the table stands in the browser."""
@@ -36,10 +37,12 @@ OF_TABLE = ("sort", "pin", "tick")
 
 @dataclass(frozen=True)
 class Choices:
-    """One view. An empty value stands for what the page takes by itself (`runslot.view.data.groups`)."""
+    """One view. An empty value stands for what the page takes by itself
+    (`runslot.view.data.groups`)."""
 
     path: str = ""
-    """What the names of directories mean (`{algo}/{env}_{seed}`), else what the server was started with."""
+    """What the names of directories mean (`{algo}/{env}_{seed}`), else what the server was started
+    with."""
     kind: Kind = "curves"
     y: tuple[str, ...] = ()
     """Metrics, a figure each."""
@@ -82,7 +85,8 @@ class Choices:
     down: str = ""
     """The vertical axis of a heat map."""
     tasks: tuple[str, ...] | None = None
-    """Columns whose values are tasks, within which runs are compared and resampled; None: what is named like one."""
+    """Columns whose values are tasks, within which runs are compared and resampled; None: what is
+    named like one."""
     draw: str = ""
     """How scores are drawn: `bars` from zero, `points`, or what shows the difference."""
     brush: tuple[str, ...] = ()
@@ -119,7 +123,8 @@ class Choices:
         return urlencode(pairs)
 
     def replaced(self, values: Mapping[str, object]) -> Choices:
-        """Return the choices with values other than the defaults put in; `InvalidInput` for one that cannot be."""
+        """Return the choices with values other than the defaults put in; `InvalidInput` for one
+        that cannot be."""
         usual = Choices()
         changed = {name: value for name, value in values.items() if value != getattr(usual, name)}
         for name, value in changed.items():
@@ -128,7 +133,8 @@ class Choices:
 
     @classmethod
     def from_query(cls, query: str) -> Choices:
-        """Read an address. Raises `InvalidInput` for a value that cannot be; unknown names are ignored."""
+        """Read an address. Raises `InvalidInput` for a value that cannot be; unknown names are
+        ignored."""
         try:
             pairs = parse_qsl(query.removeprefix("?")[:_MOST_CHARACTERS], keep_blank_values=True, max_num_fields=500)
         except ValueError as error:

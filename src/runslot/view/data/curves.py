@@ -1,7 +1,8 @@
-"""The curves of a view: panels of curves over seeds with bands, to be drawn by Plotly or by matplotlib. Pure.
+"""The curves of a view: panels of curves over seeds with bands, to be drawn by Plotly or by
+matplotlib. Pure.
 
-Who counts is `runslot.results.accounting`'s rule. A run that diverged stands in the figure with a mark where it did,
-and ends its group's curve there, unless the rule drops it.
+Who counts is `runslot.results.accounting`'s rule. A run that diverged stands in the figure with a
+mark where it did, and ends its group's curve there, unless the rule drops it.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ _MOST_RUNS = 120
 """Runs of one figure that are drawn by themselves."""
 _POINTS_OF_CURVE = 500
 _BANDED_POINTS, _LINE_POINTS = 4_200, 10_000
-"""Points of all curves of a view together, with a band or without: what keeps an answer below 200 KB."""
+"""Points of all curves of a view together, with a band or without: what keeps an answer below 200
+KB."""
 _FEWEST_POINTS = 40
 
 
@@ -88,7 +90,8 @@ class Curve:
     runs: int
     """Runs of its group that count."""
     points: pl.DataFrame
-    """`x`, `n`, `center`, `low`, `high`, ordered by `x`; `low` and `high` null where there is no width."""
+    """`x`, `n`, `center`, `low`, `high`, ordered by `x`; `low` and `high` null where there is no
+    width."""
     run: str | None = None
     """The run, where each one is drawn by itself."""
     member: bool = False
@@ -144,10 +147,12 @@ class Drawing:
 
 
 def draw(selection: Results, rows: Rows, choices: Choices, everything: Results, *, quick: bool = False) -> Drawing:
-    """Compute the panels of `selection` runs, which are some of `everything`, whose rows are `rows`.
+    """Compute the panels of `selection` runs, which are some of `everything`, whose rows are
+    `rows`.
 
-    With `quick`, what a screen does not show is left out: a bootstrap is cut down to what takes a moment, many curves
-    have no bands; the notes say so. Raises `InvalidInput` for a metric or column that no run has.
+    With `quick`, what a screen does not show is left out: a bootstrap is cut down to what takes a
+    moment, many curves have no bands; the notes say so. Raises `InvalidInput` for a metric or
+    column that no run has.
     """
     metrics = [selection.metric(name) for name in choices.y or default_y(selection.common_metrics)]
     if not metrics:
@@ -276,7 +281,8 @@ def _metric(view: _View, y: str) -> _Metric:
 
 
 def _finals(view: _View, y: str, accounting: Accounting, tasks: Sequence[str]) -> pl.DataFrame:
-    """Return `run`, `task`, `final` as the rule takes it, and `low` and `high` among those counted of its task."""
+    """Return `run`, `task`, `final` as the rule takes it, and `low` and `high` among those counted
+    of its task."""
     scored = scores_of(view.selection, y, dataclasses.replace(view.choices, by="final"), accounting)
     score = pl.col("score")
     counted = pl.when(pl.col("standing") == COUNTED, score.is_finite()).then(score)
@@ -287,7 +293,8 @@ def _finals(view: _View, y: str, accounting: Accounting, tasks: Sequence[str]) -
 
 
 def _extents(view: _View, finals: pl.DataFrame) -> pl.DataFrame:
-    """Return `run`, `final`, and the first and last x at which the run has a row, with a number or not."""
+    """Return `run`, `final`, and the first and last x at which the run has a row, with a number or
+    not."""
     x = pl.col(view.x).cast(pl.Float64)
     rows = view.rows.frame.filter(x.is_finite()).group_by("run").agg(start=x.min(), stop=x.max())
     return finals.select("run", "final").join(rows, on="run", how="left")
@@ -296,7 +303,8 @@ def _extents(view: _View, finals: pl.DataFrame) -> pl.DataFrame:
 def _drawn_runs(
     view: _View, y: str, table: pl.DataFrame, accounting: Accounting
 ) -> tuple[pl.DataFrame, tuple[int, ...]]:
-    """Return the runs of the series that are drawn, and these series, best first where not all are drawn."""
+    """Return the runs of the series that are drawn, and these series, best first where not all are
+    drawn."""
     places = sorted(set(table["series"]))
     panels = table.select("panel", "series").unique()
     counts = dict(panels["panel"].value_counts().iter_rows())

@@ -1,7 +1,8 @@
-"""Fewer points of a curve, so that the browser gets what its pixels can show; extremes are always kept. Pure.
+"""Fewer points of a curve, so that the browser gets what its pixels can show; extremes are always
+kept. Pure.
 
-Points are taken by stretches of x, on a logarithmic axis of its logarithm, whose width is a power of two: a curve that
-grows keeps the points that were sent, and only its end is new.
+Points are taken by stretches of x, on a logarithmic axis of its logarithm, whose width is a power
+of two: a curve that grows keeps the points that were sent, and only its end is new.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import math
 import polars as pl
 
 _POINTS_OF_STRETCH, _POINTS_OF_STRETCH_WITH_BAND = 3, 5
-"""Points kept of a stretch at most: its first, its lowest and highest, and the far edges of its band."""
+"""Points kept of a stretch at most: its first, its lowest and highest, and the far edges of its
+band."""
 _FEWEST_POINTS = 8
 
 
 def decimate(curves: pl.DataFrame, by: str, points: int, *, log: bool = False) -> pl.DataFrame:
     """Return about `points` rows (or fewer, at least eight) of each value of `by`, in their order.
 
-    `curves` has the columns `by`, `x`, `center`, `low`, `high`, ordered by `by` and `x`. Of each stretch the first
-    row stays, the lowest and highest of `center`, the lowest `low` and the highest `high`; and the last row of all.
+    `curves` has the columns `by`, `x`, `center`, `low`, `high`, ordered by `by` and `x`. Of each
+    stretch the first row stays, the lowest and highest of `center`, the lowest `low` and the
+    highest `high`; and the last row of all.
     """
     longest = curves.group_by(by).len()["len"].max()
     if not isinstance(longest, int) or longest <= max(points, _FEWEST_POINTS):

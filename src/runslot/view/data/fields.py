@@ -49,7 +49,8 @@ def _spans_decades(values: pl.Series) -> bool:
 
 
 def heat(view: View) -> list[Chart]:
-    """Return a cell for each pair of values: the mean score over its runs, and how many they are."""
+    """Return a cell for each pair of values: the mean score over its runs, and how many they
+    are."""
     across, down = axes(view.selection, view.choices)
     scored = view.scored
     cells = pl.DataFrame({"across": text_of(scored[across]), "down": text_of(scored[down]), "value": scored["score"]})

@@ -1,4 +1,5 @@
-"""From choices to runs: which are shown, what is drawn where the choice is left open, how they are grouped. Pure."""
+"""From choices to runs: which are shown, what is drawn where the choice is left open, how they are
+grouped. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def default_x(results: Results) -> str:
 
 
 def axes_of(metrics: Sequence[str], x: str) -> list[str]:
-    """Return all that can lie along the x axis: its default, rows, what tells the time, the other metrics."""
+    """Return all that can lie along the x axis: its default, rows, what tells the time, the other
+    metrics."""
     times = [metric for metric in metrics if re.fullmatch(_TIMES, metric, re.IGNORECASE)]
     return list(dict.fromkeys([x, ROW, *times, *metrics]))
 
@@ -44,12 +46,14 @@ def default_y(metrics: Sequence[str]) -> tuple[str, ...]:
 
 
 def default_series(results: Results) -> tuple[str, ...]:
-    """Return the columns that tell variants apart: a curve a variant, so that nothing is pooled that nobody named."""
+    """Return the columns that tell variants apart: a curve a variant, so that nothing is pooled
+    that nobody named."""
     return results.identity
 
 
 def choose(results: Results, choices: Choices) -> Results:
-    """Return the runs that pass every filter. Raises `InvalidInput` for an unknown column or a faulty condition."""
+    """Return the runs that pass every filter. Raises `InvalidInput` for an unknown column or a
+    faulty condition."""
     conditions: list[str | pl.Expr] = [choices.where] if choices.where.strip() else []
     if choices.state:
         conditions.append(pl.col("state").fill_null(UNKNOWN).is_in(list(choices.state)))
@@ -86,7 +90,8 @@ def _known(results: Results, column: str) -> None:
 
 
 def text_of(values: pl.Series) -> pl.Series:
-    """Return values as the page writes them: `0.001`, `3`, `true`, `–` for none; different ones never alike."""
+    """Return values as the page writes them: `0.001`, `3`, `true`, `–` for none; different ones
+    never alike."""
     texts = texts_of(values.unique())
     return pl.Series(values.name, [texts.get(value) or text_of_value(value) for value in values], dtype=pl.String)
 
@@ -120,8 +125,8 @@ class Groups:
 def group(results: Results, keys: Sequence[str], everything: Results | None = None) -> Groups:
     """Group runs by the values of columns, in the natural order of their texts.
 
-    With `everything`, a group has the index it has among all runs, so that filters change no colours; unless these
-    are more groups than can be told apart.
+    With `everything`, a group has the index it has among all runs, so that filters change no
+    colours; unless these are more groups than can be told apart.
     """
     for key in keys:
         _known(results, key)

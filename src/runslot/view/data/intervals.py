@@ -1,4 +1,5 @@
-"""Charts that compare groups of runs by their scores, with intervals: bars, improvement, profiles, importance. Pure."""
+"""Charts that compare groups of runs by their scores, with intervals: bars, improvement, profiles,
+importance. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ from runslot.view.data.spread import FEW_RUNS
 MOST_GROUPS = 60
 """Bars of one figure; more of them are named as left out."""
 _MOST_COMPARED = 7
-"""Groups that are all compared with each other; of more, the best one is compared with the others."""
+"""Groups that are all compared with each other; of more, the best one is compared with the
+others."""
 _THRESHOLDS = 101
 _QUICK_RESAMPLINGS, _RESAMPLINGS = 1000, 2000
 _QUICK_DRAWS = 400_000
@@ -58,7 +60,8 @@ _PART = "group"
 
 
 def bars(view: View) -> list[Chart]:
-    """Return a bar a group from zero, or a point, with the spread over its runs, and each run as a dot."""
+    """Return a bar a group from zero, or a point, with the spread over its runs, and each run as a
+    dot."""
     statistic = "auto" if view.choices.band == "runs" else view.choices.band
     tasks = view.pooled_tasks
     words = words_at(statistic, view.choices.level, {view.tallies[place].n for place in view.colours})
@@ -93,7 +96,8 @@ def bars(view: View) -> list[Chart]:
 
 
 def _selection(view: View) -> list[str]:
-    """Return by how much the best of the groups is expected to be too good, since its own runs make it the best."""
+    """Return by how much the best of the groups is expected to be too good, since its own runs make
+    it the best."""
     groups = view.grouped(view.scored)
     scores = [
         used
@@ -129,7 +133,8 @@ def _scaling(tasks: Sequence[str]) -> str:
 
 
 def _mark(choices: Choices, panels: Sequence[pl.DataFrame]) -> Mark:
-    """Return bars where lengths from zero tell the groups of a figure apart, else points; or what was chosen."""
+    """Return bars where lengths from zero tell the groups of a figure apart, else points; or what
+    was chosen."""
     if choices.draw in {"bars", "points"}:
         return "bars" if choices.draw == "bars" else "points"
     values = [[v for v in data.filter(part=_PART)["value"] if v is not None] for data in panels]
@@ -140,7 +145,8 @@ def _mark(choices: Choices, panels: Sequence[pl.DataFrame]) -> Mark:
 def _center(
     used: pl.DataFrame, statistic: Any, tasks: Sequence[str], view: View
 ) -> tuple[float | None, float | None, float | None]:
-    """Return the middle of a group's scores and its interval; nothing where one diverged and the rule says so."""
+    """Return the middle of a group's scores and its interval; nothing where one diverged and the
+    rule says so."""
     if not used.height or not used["score"].is_finite().all():
         return None, None, None
     level = view.choices.level
@@ -166,7 +172,8 @@ def _by_task(scored: pl.DataFrame, tasks: Sequence[str]) -> dict[tuple[str, ...]
 
 
 def _ordinal(scored: pl.DataFrame, mode: Mode) -> pl.DataFrame:
-    """Return runs with scores that can be ordered: one that diverged is worse than every other one."""
+    """Return runs with scores that can be ordered: one that diverged is worse than every other
+    one."""
     finite = scored["score"].filter(scored["score"].is_finite())
     ends = finite.min() if mode == "max" else finite.max()
     worst = (float(ends) if isinstance(ends, int | float) else 0.0) + (-1.0 if mode == "max" else 1.0)
@@ -174,7 +181,8 @@ def _ordinal(scored: pl.DataFrame, mode: Mode) -> pl.DataFrame:
 
 
 def improvement(view: View) -> list[Chart]:
-    """Return how probable it is that a run of one group beats one of another, for each two of them."""
+    """Return how probable it is that a run of one group beats one of another, for each two of
+    them."""
     tasks = view.pooled_tasks
     better = "lower" if view.mode == "min" else "higher"
     fewest = min((_repetitions(view.scored.height, view.quick), _RESAMPLINGS))
@@ -247,7 +255,8 @@ def _pair(
 
 
 def profile(view: View) -> list[Chart]:
-    """Return performance profiles: of each group the fraction of runs above each score, tasks weighing the same."""
+    """Return performance profiles: of each group the fraction of runs above each score, tasks
+    weighing the same."""
     low_is_better = view.mode == "min"
     tasks = view.pooled_tasks
     above = "below" if low_is_better else "above"
@@ -277,7 +286,8 @@ def profile(view: View) -> list[Chart]:
 
 
 def _has_band(view: View, runs: int) -> bool:
-    """Tell whether a profile of so many runs has a band: one of few runs holds less often than it says."""
+    """Tell whether a profile of so many runs has a band: one of few runs holds less often than it
+    says."""
     return runs >= FEW_RUNS or (runs > 1 and view.choices.band not in {"auto", "runs"})
 
 
@@ -320,7 +330,8 @@ def _scaled(scored: pl.DataFrame, tasks: Sequence[str]) -> pl.DataFrame:
 
 
 def importances(view: View) -> list[Chart]:
-    """Return what explains the variance of the scores, and beside it what each parameter does to divergence."""
+    """Return what explains the variance of the scores, and beside it what each parameter does to
+    divergence."""
     x = view.choices.x or default_x(view.selection)
     counted = view.accounting.counted()["run"]
     runs = view.selection

@@ -33,16 +33,19 @@ class Charts:
 
     @property
     def marked(self) -> frozenset[str] | None:
-        """Runs that pass the marked ranges of parallel coordinates; None where nothing is marked."""
+        """Runs that pass the marked ranges of parallel coordinates; None where nothing is
+        marked."""
         if not any(chart.settings.get("brush") for chart in self.charts):
             return None
         return frozenset(run for chart in self.charts for run in chart.data.filter(pl.col("brushed"))["run"])
 
 
 def charts(selection: Results, choices: Choices, everything: Results, *, quick: bool = False) -> Charts:
-    """Compute the figures of every kind but curves and slots; with `quick`, with fewer resamplings, as the notes say.
+    """Compute the figures of every kind but curves and slots; with `quick`, with fewer resamplings,
+    as the notes say.
 
-    Raises `InvalidInput` for a metric or column that no run has, `NotInstalled` for what needs further packages.
+    Raises `InvalidInput` for a metric or column that no run has, `NotInstalled` for what needs
+    further packages.
     """
     metrics = [selection.metric(name) for name in choices.y or default_y(selection.common_metrics)]
     if not metrics:

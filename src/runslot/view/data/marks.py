@@ -1,7 +1,8 @@
 """What figures mark and write besides their lines: decided once, for the page and for papers. Pure.
 
-`runslot.view.plotly` and `runslot.view.paper` call it. What must stay true: it takes plain values and needs nothing but
-Python, since its source goes into the scripts that draw a paper's figure again (`runslot.view.paper.script`).
+`runslot.view.plotly` and `runslot.view.paper` call it. What must stay true: it takes plain values
+and needs nothing but Python, since its source goes into the scripts that draw a paper's figure
+again (`runslot.view.paper.script`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ def diverged_words(count: int, value: float | None) -> str:
 
 
 def cell_words(mean: float | None, n: int) -> str:
-    """Return what is written in a cell of a heat map, on two lines; a mean that is no number is a divergence."""
+    """Return what is written in a cell of a heat map, on two lines; a mean that is no number is a
+    divergence."""
     is_number = mean is not None and abs(mean) < float("inf")
     return f"{mean:.4g}\nn={n}" if is_number else "diverged"
 

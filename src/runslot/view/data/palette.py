@@ -1,7 +1,8 @@
-"""Colours and dashes of curves: Okabe and Ito's palette, which colour-blind readers can tell apart, then its dashes.
+"""Colours and dashes of curves: Okabe and Ito's palette, which colour-blind readers can tell apart,
+then its dashes.
 
-Their black and yellow are left out: one cannot be seen on a dark page, the other on a white one. Source: Okabe and
-Ito, "Color Universal Design" (2008), https://jfly.uni-koeln.de/color/
+Their black and yellow are left out: one cannot be seen on a dark page, the other on a white one.
+Source: Okabe and Ito, "Color Universal Design" (2008), https://jfly.uni-koeln.de/color/
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Which runs count for a figure, and which of its series are drawn where there are more than can be told apart. Pure.
+"""Which runs count for a figure, and which of its series are drawn where there are more than can be
+told apart. Pure.
 
-Curves and charts ask it, so that all say the same. Groups are ranked, never runs; a group that has no value, because a
-run of it diverged, ranks last.
+Curves and charts ask it, so that all say the same. Groups are ranked, never runs; a group that has
+no value, because a run of it diverged, ranks last.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ BEST_SERIES = 10
 
 @dataclass(frozen=True)
 class Tally:
-    """How many runs a series has: those that its statistic is over, all, and those that diverged."""
+    """How many runs a series has: those that its statistic is over, all, and those that
+    diverged."""
 
     n: int
     total: int
@@ -68,7 +70,8 @@ def account_of(
 
 
 def scores_of(selection: Results, metric: str, choices: Choices, accounting: Accounting) -> pl.DataFrame:
-    """Return the runs with `standing` and `score` as a statistic has to take it (`Accounting.scores`)."""
+    """Return the runs with `standing` and `score` as a statistic has to take it
+    (`Accounting.scores`)."""
     x = choices.x or default_x(selection)
     mode = mode_for(choices, metric)
     scored = selection.scores(metric, mode, choices.by, x=x)
@@ -93,7 +96,8 @@ def tallies(accounting: Accounting, series: Groups) -> Mapping[int, Tally]:
 
 
 def ranked(scored: pl.DataFrame, series: Groups, mode: Mode, among: Collection[int]) -> list[int]:
-    """Return the places of series, best first, by the mean score of their runs; those without a value last."""
+    """Return the places of series, best first, by the mean score of their runs; those without a
+    value last."""
     sums: dict[int, list[float]] = {}
     for run, score in scored.select("run", "score").iter_rows():
         if score is not None:
@@ -116,14 +120,16 @@ def limit_of(choices: Choices, count: int, most: int = DISTINCT) -> int:
 
 
 def best_words(choices: Choices, series: Groups, identity: Sequence[str], drawn: int, count: int) -> str:
-    """Return what a caption says of series that are left out: `10 of 50 variants, best by final`."""
+    """Return what a caption says of series that are left out:
+    `10 of 50 variants, best by final`."""
     kind = "variants" if set(identity) <= set(series.keys) else "groups"
     caveat = "" if drawn < 1 or not count else " (chosen by these same runs, which flatters them)"
     return f"{drawn} of {count} {kind}, best by {choices.by}{caveat}"
 
 
 def coloured(groups: Sequence[Group], drawn: Sequence[int]) -> dict[int, int]:
-    """Return by place of a drawn series the number of its colour: its own, or its rank where there are too many."""
+    """Return by place of a drawn series the number of its colour: its own, or its rank where there
+    are too many."""
     numbers = {place: groups[place].index for place in drawn}
     if len(set(numbers.values())) == len(numbers) and max(numbers.values(), default=0) < DISTINCT:
         return numbers

@@ -1,4 +1,5 @@
-"""The rows of all runs with a number for each run: grouping by numbers costs a tenth of grouping by paths. Pure."""
+"""The rows of all runs with a number for each run: grouping by numbers costs a tenth of grouping by
+paths. Pure."""
 
 from __future__ import annotations
 
@@ -36,13 +37,15 @@ class Rows:
         return pl.Series(column, dtype=pl.Int32)
 
     def column_of(self, runs: pl.Series, values: pl.Series | int) -> pl.Series:
-        """Return by number the values of some runs, which are given by number; null for the others."""
+        """Return by number the values of some runs, which are given by number; null for the
+        others."""
         column = values if isinstance(values, pl.Series) else pl.Series([values]).new_from_index(0, len(runs))
         return pl.Series([None] * len(self.numbers), dtype=pl.Int32).scatter(runs, column.cast(pl.Int32))
 
 
 def shared_start(paths: Sequence[str]) -> int:
-    """Return how many characters of whole directories all paths start with; they say nothing in a table."""
+    """Return how many characters of whole directories all paths start with; they say nothing in a
+    table."""
     if len(paths) < 2:
         return 0
     first, last = min(paths), max(paths)  # what these two share, all share

@@ -1,8 +1,9 @@
-"""The middle and the spread of each series, and runs by themselves, as the points that are drawn. Pure.
+"""The middle and the spread of each series, and runs by themselves, as the points that are drawn.
+Pure.
 
-`runslot.view.data.curves` calls it for each metric. What must stay true: a group's curve ends where the first of its
-runs diverged, unless the rule drops such runs or takes them for the worst; runs of several tasks are never averaged
-unscaled; extremes are kept.
+`runslot.view.data.curves` calls it for each metric. What must stay true: a group's curve ends where
+the first of its runs diverged, unless the rule drops such runs or takes them for the worst; runs of
+several tasks are never averaged unscaled; extremes are kept.
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ def lines_of(request: SpreadRequest, plain: pl.DataFrame, runs: pl.DataFrame, *,
 def scaled(plain: pl.DataFrame, finals: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return rows and finals so that 0 and 1 are the lowest and highest final value of each task.
 
-    `finals` has `run`, `task`, `final`, and `low` and `high` of its task. Where these are equal, all rows of the task
-    lie between 0 and 1 instead.
+    `finals` has `run`, `task`, `final`, and `low` and `high` of its task. Where these are equal,
+    all rows of the task lie between 0 and 1 instead.
     """
     rows = plain.join(finals.select("run", "task"), on="run", how="left")
     ranges = rows.group_by("task").agg(least=pl.col("y").min(), most=pl.col("y").max())
@@ -99,7 +100,8 @@ def means_of(
 ) -> Numbers:
     """Return the middle and the spread of each series in each panel.
 
-    `ends` has by `run` the `final` of those that diverged and count as the worst, and between which x it has rows.
+    `ends` has by `run` the `final` of those that diverged and count as the worst, and between which
+    x it has rows.
     """
     drop = request.choices.diverged == "drop"
     used = members.filter(~pl.col("diverged")) if drop else members
@@ -115,7 +117,8 @@ def means_of(
 
 
 def _with_worst(placed: pl.DataFrame, plain: pl.DataFrame, members: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
-    """Return the runs of each group with those that diverged at the worst final value from there on."""
+    """Return the runs of each group with those that diverged at the worst final value from there
+    on."""
     by = ["panel", "series"]
     spans = members.join(ends, on="run", how="left").group_by(by).agg(pl.col("start").min(), pl.col("stop").max())
     limits = [spans.select(*by, x=name) for name in ("start", "stop")]
@@ -128,7 +131,8 @@ def _with_worst(placed: pl.DataFrame, plain: pl.DataFrame, members: pl.DataFrame
 
 
 def _before_divergence(placed: pl.DataFrame, plain: pl.DataFrame) -> pl.DataFrame:
-    """Return the part of each group at which all of its runs had a value: a mean over the others would flatter it."""
+    """Return the part of each group at which all of its runs had a value: a mean over the others
+    would flatter it."""
     if not placed["diverged"].any():
         return placed
     ends = plain.group_by("run").agg(end=pl.col("x").max())
@@ -180,8 +184,8 @@ def _columns(frame: pl.DataFrame) -> pl.DataFrame:
 def _with_some_intervals(
     centers: pl.DataFrame, aligned: pl.DataFrame, by: Sequence[str], step: int, repetitions: int, level: float
 ) -> pl.DataFrame:
-    """Return `centers` with intervals that are computed at each `step`-th point of a curve, at its last one, and where
-    n changes, and are drawn straight between."""
+    """Return `centers` with intervals that are computed at each `step`-th point of a curve, at its
+    last one, and where n changes, and are drawn straight between."""
     at = pl.int_range(pl.len()).over("curve")
     n = pl.col("n")
     changes = (n != n.shift(1).over("curve")) | (n != n.shift(-1).over("curve"))
@@ -200,6 +204,7 @@ def _with_some_intervals(
 
 
 def few_of(members: pl.DataFrame) -> pl.DataFrame:
-    """Return the runs of groups so small that they are drawn themselves; a single one is its own mean."""
+    """Return the runs of groups so small that they are drawn themselves; a single one is its own
+    mean."""
     size = pl.len().over("panel", "series")
     return members.filter((size < FEW_RUNS) & (size > 1))

@@ -1,8 +1,8 @@
 """How a figure for papers is drawn on matplotlib's axes, from plain lists and settings.
 
-`runslot.view.paper.figure` calls `draw`. What must stay true: each function needs matplotlib's objects, plain values,
-and functions and constants of this module and of `data.marks` alone, since their source is what an exported script is
-made of (`runslot.view.paper.script`).
+`runslot.view.paper.figure` calls `draw`. What must stay true: each function needs matplotlib's
+objects, plain values, and functions and constants of this module and of `data.marks` alone, since
+their source is what an exported script is made of (`runslot.view.paper.script`).
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def drawable(values: list[Any]) -> list[Any]:
 
 
 def shorter(labels: list[str], most: int) -> list[str]:
-    """Return labels of so many letters, the middle of longer ones left out; numbered where that makes two alike."""
+    """Return labels of so many letters, the middle of longer ones left out; numbered where that
+    makes two alike."""
     cut = [
         label if len(label) <= most else f"{label[: most // 2]}…{label[len(label) - (most - 1) // 2 :]}"
         for label in labels
@@ -96,7 +97,8 @@ def shorter(labels: list[str], most: int) -> list[str]:
 
 
 def finish(figure: Any, handles: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Put the legend below the figure, in two fifths of its height at most, under the line that says who counts."""
+    """Put the legend below the figure, in two fifths of its height at most, under the line that
+    says who counts."""
     size, (width, height) = settings["font"], settings["size"]
     letters = int(width * POINTS_PER_INCH / (0.45 * (size - 2)))
     line = textwrap.fill(settings["line"], max(20, letters)) if settings["line"] else ""
@@ -131,7 +133,8 @@ def log_scale(axis: Any, name: str) -> None:
 
 
 def draw_curves(axis: Any, data: dict[str, list[Any]], panel: dict[str, Any]) -> None:
-    """Draw a line and a band a series, thin lines of its runs where these are few, and a cross where one diverged."""
+    """Draw a line and a band a series, thin lines of its runs where these are few, and a cross
+    where one diverged."""
     for series, points in split_by(data, "series").items():
         parts = split_by(points, "part")
         for run in split_by(parts["run"], "run").values() if "run" in parts else []:
@@ -265,7 +268,8 @@ def draw_heat(axis: Any, data: dict[str, list[Any]], panel: dict[str, Any]) -> N
 
 
 def draw_parallel(axis: Any, data: dict[str, list[Any]], panel: dict[str, Any]) -> None:
-    """Draw a line a run across an axis a parameter, coloured by its score; grey where it is outside a marked range."""
+    """Draw a line a run across an axis a parameter, coloured by its score; grey where it is outside
+    a marked range."""
     names = list(dict.fromkeys(data["axis"]))
     lines: dict[Any, list[int]] = {}
     for row, line in enumerate(data["line"]):

@@ -1,7 +1,8 @@
-"""Figures for papers, drawn by matplotlib from the panels that the page shows; with their data and a script.
+"""Figures for papers, drawn by matplotlib from the panels that the page shows; with their data and
+a script.
 
-Paper figures do not come from the browser: a PDF has its fonts embedded (TrueType, type 42, which LaTeX and
-publishers take) and the size that it will have in print.
+Paper figures do not come from the browser: a PDF has its fonts embedded (TrueType, type 42, which
+LaTeX and publishers take) and the size that it will have in print.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Paper:
     """The size of a figure, in inches and points."""
 
     width: float = 5.5
-    """The text width of NeurIPS, ICML (two columns) and LaTeX's article; 3.25 for one of two columns."""
+    """The text width of NeurIPS, ICML (two columns) and LaTeX's article; 3.25 for one of two
+    columns."""
     height: float | None = None
     """Of the whole figure; None: by the number of panels."""
     font: float = 8.0
@@ -72,11 +74,13 @@ def paper_files(
     paper: Paper | None = None,
     rows: Rows | None = None,
 ) -> Mapping[str, bytes]:
-    """Return the files of an export by name: the figure, its data as CSV, the script that draws it from them.
+    """Return the files of an export by name: the figure, its data as CSV, the script that draws it
+    from them.
 
     `rows` are those of `results`, where they are known already.
 
-    Raises `NotInstalled` without matplotlib, `InvalidInput` where nothing is to be drawn or for an unknown format.
+    Raises `NotInstalled` without matplotlib, `InvalidInput` where nothing is to be drawn or for an
+    unknown format.
     """
     return paper_figure(results, choices, name, kind, paper=paper, rows=rows).files
 
@@ -119,7 +123,8 @@ def paper_figure(
 
 
 def _readable(value: Any) -> Any:
-    """Return settings whose texts have no control characters: XML can hold none, and others' names may."""
+    """Return settings whose texts have no control characters: XML can hold none, and others' names
+    may."""
     if isinstance(value, str):
         return _readable_text(value)
     if isinstance(value, dict):
@@ -192,7 +197,8 @@ def _settings(
     notes: Sequence[str],
     paper: Paper,
 ) -> dict[str, Any]:
-    """Return what the drawing needs besides the data; plain values, so that the script can state them.
+    """Return what the drawing needs besides the data; plain values, so that the script can state
+    them.
 
     `height` is that of all panels, `labels` are what the legend names.
     """
@@ -239,7 +245,8 @@ def _chart_settings(chart: Chart) -> dict[str, Any]:
 
 
 def data_table(drawn: Drawing, hidden: Sequence[str] = ()) -> pl.DataFrame:
-    """Return what is drawn, a row a point: of a mean, of a run by itself, or where a run diverged."""
+    """Return what is drawn, a row a point: of a mean, of a run by itself, or where a run
+    diverged."""
     parts = []
     for number, panel in enumerate(drawn.panels):
         for curve in panel.curves:

@@ -1,7 +1,9 @@
-"""The script that draws a paper's figure again from its data: the functions that drew it, with their settings.
+"""The script that draws a paper's figure again from its data: the functions that drew it, with
+their settings.
 
-`runslot.view.paper.figure` calls `script_for`. The functions are those of `runslot.view.paper.axes`, found from `draw`
-by the names that their code uses, so that the script holds all that it needs and nothing of other kinds of figures.
+`runslot.view.paper.figure` calls `script_for`. The functions are those of
+`runslot.view.paper.axes`, found from `draw` by the names that their code uses, so that the script
+holds all that it needs and nothing of other kinds of figures.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ _LINE_COLUMNS = 100
 
 
 def script_for(name: str, kind: str, table: pl.DataFrame, settings: Mapping[str, Any], metadata_key: str) -> str:
-    """Return a script that reads `name`.csv and draws it; the file that it writes says its caption by that key."""
+    """Return a script that reads `name`.csv and draws it; the file that it writes says its caption
+    by that key."""
     marks = dict.fromkeys(panel["mark"] for panel in settings["panels"])
     drawers = {mark: axes.MARKS[mark] for mark in marks}
     functions: dict[str, FunctionType] = {}

@@ -1,4 +1,5 @@
-"""Charts of one score a run as Plotly figures: bars, profiles, scatter, heat map, parallel coordinates. Pure."""
+"""Charts of one score a run as Plotly figures: bars, profiles, scatter, heat map, parallel
+coordinates. Pure."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ def _intervals(chart: Chart) -> Figure:
 
 
 def _limit(axis: dict[str, Any], low: float | None, high: float | None) -> None:
-    """Limit an axis where there is something to limit; plotly takes the end that is left open from the data."""
+    """Limit an axis where there is something to limit; plotly takes the end that is left open from
+    the data."""
     if low is not None or high is not None:
         axis |= {"range": [low, high], "autorange": "min" if low is None else "max" if high is None else False}
 
@@ -185,7 +187,8 @@ def _scatter(chart: Chart) -> Figure:
 
 
 def with_edge(data: pl.DataFrame, *, high: bool) -> pl.DataFrame:
-    """Return the points of a scatter with those of runs that diverged beyond the worst one of the others."""
+    """Return the points of a scatter with those of runs that diverged beyond the worst one of the
+    others."""
     lowest, highest = (
         float(v) if isinstance(v, int | float) else 0.0 for v in (data["value"].min(), data["value"].max())
     )
@@ -195,7 +198,8 @@ def with_edge(data: pl.DataFrame, *, high: bool) -> pl.DataFrame:
 
 
 def _thinned(data: pl.DataFrame) -> pl.DataFrame:
-    """Return one point of those that lie on one spot of the screen, and of very many some, the extremes among them."""
+    """Return one point of those that lie on one spot of the screen, and of very many some, the
+    extremes among them."""
     if data.height <= _MOST_POINTS:
         return data
     x = _spots(pl.col("x")) if data["x"].dtype.is_numeric() else pl.col("x")
@@ -248,10 +252,12 @@ def _said(cell: tuple[float, int] | None) -> str:
 
 
 def _parallel(chart: Chart) -> Figure:
-    """Return a line a run across an axis a parameter, coloured by its score; grey where it is outside a marked range.
+    """Return a line a run across an axis a parameter, coloured by its score; grey where it is
+    outside a marked range.
 
-    Drawn from plain lines: Plotly's own parallel coordinates need WebGL and code made at run time, which the page's
-    security policy refuses. Dragging along an axis marks a range of it (`view.js`, which reads `meta`).
+    Drawn from plain lines: Plotly's own parallel coordinates need WebGL and code made at run time,
+    which the page's security policy refuses. Dragging along an axis marks a range of it (`view.js`,
+    which reads `meta`).
     """
     axes: Sequence[dict[str, Any]] = chart.settings["axes"]
     count = len(axes)

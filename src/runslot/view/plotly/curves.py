@@ -1,4 +1,5 @@
-"""Panels of curves as Plotly figures: bands, lines, runs by themselves, rings where runs end, crosses. Pure."""
+"""Panels of curves as Plotly figures: bands, lines, runs by themselves, rings where runs end,
+crosses. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _MOST_CURVES_HOVERED = 10
 
 
 def curves_figure(panel: Panel, hidden: Sequence[str] = ()) -> Figure:
-    """Return the figure of one panel: for each curve its band and its line, and a ring where runs end."""
+    """Return the figure of one panel: for each curve its band and its line, and a ring where runs
+    end."""
     layout = base_layout(panel.x, panel.y)
     shown = [curve for curve in panel.curves if curve.group not in hidden]
     for name in panel.log:
@@ -149,7 +151,8 @@ def _ends(curves: Sequence[Curve]) -> dict[str, Any]:
 
 
 def _xs(x: pl.Series) -> dict[str, Any]:
-    """Return x as start and step where it is even, else as a list; whole numbers are written without a point."""
+    """Return x as start and step where it is even, else as a list; whole numbers are written
+    without a point."""
     if len(x) > 2:
         steps = x.diff().drop_nulls()
         step = float(steps[0])

@@ -1,7 +1,9 @@
-"""What all Plotly figures share: their layout, their numbers, and what must be sent when a figure has grown. Pure.
+"""What all Plotly figures share: their layout, their numbers, and what must be sent when a figure
+has grown. Pure.
 
-A figure is a plain dict of JSON values. Colours of text and grid are neutral, so that one figure suits the light and
-the dark page; the page's style sheet sharpens them. Every text from a file is escaped, since Plotly takes some HTML.
+A figure is a plain dict of JSON values. Colours of text and grid are neutral, so that one figure
+suits the light and the dark page; the page's style sheet sharpens them. Every text from a file is
+escaped, since Plotly takes some HTML.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ def base_layout(x: str, y: str) -> dict[str, Any]:
 def numbers(values: pl.Series) -> list[float | None]:
     """Return numbers with as few digits as a screen needs; None for NaN and infinity.
 
-    These are five significant digits, and further ones where all values lie close together far from zero.
+    These are five significant digits, and further ones where all values lie close together far from
+    zero.
     """
     finite = values.cast(pl.Float64).replace([float("inf"), float("-inf")], [None, None]).fill_nan(None)
     low, high = finite.min(), finite.max()
@@ -69,17 +72,20 @@ def numbers(values: pl.Series) -> list[float | None]:
 
 
 def with_mark(figure: Figure, mark: str | int) -> Figure:
-    """Return the figure with the mark of its moment: a change for another one is refused in the browser."""
+    """Return the figure with the mark of its moment: a change for another one is refused in the
+    browser."""
     layout = figure["layout"]
     return {**figure, "layout": {**layout, "meta": {**layout.get("meta", {}), "mark": mark}}}
 
 
 Change = tuple[str, tuple[str | int, ...], Any]
-"""`set` (a value), `cut` (indices to remove, the last one first) or `extend` (further items), and where that is."""
+"""`set` (a value), `cut` (indices to remove, the last one first) or `extend` (further items), and
+where that is."""
 
 
 def growth(before: Figure, after: Figure) -> list[Change] | None:
-    """Return what changes `before` into `after`; None where that is hardly less than sending all of it."""
+    """Return what changes `before` into `after`; None where that is hardly less than sending all of
+    it."""
     if len(before["data"]) != len(after["data"]) or before["layout"] != after["layout"]:
         return None
     changes: list[Change] = []

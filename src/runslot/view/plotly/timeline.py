@@ -1,4 +1,5 @@
-"""The slots over time: which attempt was in which slot, and how much of the machine's time was used."""
+"""The slots over time: which attempt was in which slot, and how much of the machine's time was
+used."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ class Launch:
     queued: int
 
     def busy(self, now: float) -> float | None:
-        """Return the share of the slots' time in which a run was in them; None where no time has passed."""
+        """Return the share of the slots' time in which a run was in them; None where no time has
+        passed."""
         if not self.stays or not self.slots:
             return None
         start = min(stay.start for stay in self.stays)

@@ -23,7 +23,8 @@ from runslot.view.web.routes import SUITES, add_export, compress
 from runslot.view.web.run_page import RunContent, console, parameter_of, run_page, run_panels, shown_run
 from runslot.view.web.texts import Texts
 
-# What Dash would ask for only once there is a plot and a table is asked for at once, while the server reads and draws.
+# What Dash would ask for only once there is a plot and a table is asked for at once, while the
+# server reads and draws.
 _EARLY = f"""
         <link rel="preload" as="script" href="{SUITES}/plotly/package_data/plotly.min.js">
         <link rel="preload" as="script" href="{SUITES}/dash/dcc/async-graph.js">
@@ -37,7 +38,8 @@ THEME = {
 
 
 def make_app(runs: LiveRuns, guard: PageGuard) -> Dash:
-    """Return the application that shows these runs under these rules; `.server` is its WSGI application."""
+    """Return the application that shows these runs under these rules; `.server` is its WSGI
+    application."""
     app = Dash(
         "runslot.view",
         assets_folder=str(Path(__file__).parent / "assets"),
@@ -104,7 +106,8 @@ def _add_pages(
 
 
 def _first_parts(memory: Memory[PageContent], query: str, moment: Moment) -> PageParts:
-    """Return what the page shows at first; nothing where that cannot be drawn: then the next answer says why."""
+    """Return what the page shows at first; nothing where that cannot be drawn: then the next answer
+    says why."""
     try:
         content = shown_page(memory, query, moment)
     except RunslotError:
@@ -200,7 +203,8 @@ def _add_plots(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
 
 
 def _fault_of_where(moment: Moment, query: str) -> str | None:
-    """Return what is wrong with the condition of an address, which is said at its box; None where that is none."""
+    """Return what is wrong with the condition of an address, which is said at its box; None where
+    that is none."""
     try:
         where = Choices.from_query(query).where
     except RunslotError:

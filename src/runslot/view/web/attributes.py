@@ -1,4 +1,5 @@
-"""HTML attributes whose names are no Python names: `data_kind` for `data-kind`, `aria_label` for `aria-label`."""
+"""HTML attributes whose names are no Python names: `data_kind` for `data-kind`, `aria_label` for
+`aria-label`."""
 
 from __future__ import annotations
 

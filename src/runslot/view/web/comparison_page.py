@@ -54,7 +54,8 @@ def comparison_page(results: Results, query: str, texts: Texts) -> list[Any]:
 
 
 def _cell(value: Any, other: Any) -> str:
-    """Return a value; of a text of several lines only the lines that the other one does not have."""
+    """Return a value; of a text of several lines only the lines that the other one does not
+    have."""
     text = text_of_value(value).strip("\n")
     lines = text.splitlines()
     if len(lines) <= 1 or other is None:

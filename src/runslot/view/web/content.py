@@ -1,4 +1,5 @@
-"""What one page shows at one moment, and how to get it from there to the next moment without sending all again."""
+"""What one page shows at one moment, and how to get it from there to the next moment without
+sending all again."""
 
 from __future__ import annotations
 
@@ -129,7 +130,8 @@ def _drawn(moment: Moment, selection: Results, choices: Choices) -> _Drawn:
 
 
 def stamp_of(query: str, version: int) -> dict[str, Any]:
-    """Return what tells one moment of one page from every other; `mark` stands in its figures, too."""
+    """Return what tells one moment of one page from every other; `mark` stands in its figures,
+    too."""
     return {"query": query, "version": version, "mark": f"{version}-{zlib.crc32(query.encode()):x}"}
 
 

@@ -1,7 +1,9 @@
-"""The controls beside the plots: everything that can be chosen, and what each shows where the address does not say.
+"""The controls beside the plots: everything that can be chosen, and what each shows where the
+address does not say.
 
-`runslot.view.web.page` puts them on the page; the browser makes the address of their values (`view.js`), so that every
-choice of `Choices` has a component here, also those that the table changes.
+`runslot.view.web.page` puts them on the page; the browser makes the address of their values
+(`view.js`), so that every choice of `Choices` has a component here, also those that the table
+changes.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ _ORDER = (*STATES, UNKNOWN)
 
 
 def defaults(results: Results) -> dict[str, Any]:
-    """Return what each control shows where the address does not say; such values stay out of the address."""
+    """Return what each control shows where the address does not say; such values stay out of the
+    address."""
     y = default_y(results.common_metrics)
     across, down = axes(results, Choices())
     return {
@@ -158,7 +161,8 @@ _DIVERGED = {"nan": "No value", "worst": "Worst", "drop": "Left out"}
 
 
 def _marks(choices: Choices) -> Any:
-    """Return the ranges that are marked on parallel coordinates: dragged along an axis, or written."""
+    """Return the ranges that are marked on parallel coordinates: dragged along an axis, or
+    written."""
     tags = dmc.TagsInput(
         id=choice_id("brush"),
         label="Marked ranges",

@@ -1,6 +1,7 @@
 """The table of runs: its columns, and a row a run with the colour of its curve. Pure.
 
-Columns go by number (`c3`), never by name: a grid would read `a.b` or `x[0]` in a name as an expression.
+Columns go by number (`c3`), never by name: a grid would read `a.b` or `x[0]` in a name as an
+expression.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _WIDTHS_PX = {"run": 250, "state": 118, "seed": 76, "host": 110}
 
 
 def default_columns(results: Results, metrics: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns shown at first: what varies, then final and best values of the metrics drawn."""
+    """Return the columns shown at first: what varies, then final and best values of the metrics
+    drawn."""
     drawn = [prefix + metric for metric in metrics for prefix in (FINAL, BEST)]
     varying = [name for name in results.identity if name != "variant"][:12]
     names = dict.fromkeys((*_ALWAYS, *varying, *drawn, "rows", *_AFTER))
@@ -109,7 +111,8 @@ def rows(results: Results, shown: Sequence[str]) -> list[Row]:
 
 
 def paint(results: Results, of: Mapping[str, int], colours: Mapping[int, int]) -> list[int | None]:
-    """Return the number of each run's curve, which picks its colour; None for a run whose series is not drawn.
+    """Return the number of each run's curve, which picks its colour; None for a run whose series is
+    not drawn.
 
     `of` has the place of each run's series, `colours` the numbers of those that are drawn.
     """
@@ -117,7 +120,8 @@ def paint(results: Results, of: Mapping[str, int], colours: Mapping[int, int]) -
 
 
 def by_name(rows: Sequence[Row], paint: Sequence[int | None]) -> list[int | None]:
-    """Return the paint in the order of the runs' names as JavaScript sorts them, which need not be sent then."""
+    """Return the paint in the order of the runs' names as JavaScript sorts them, which need not be
+    sent then."""
     order = sorted(zip(rows, paint, strict=True), key=lambda pair: pair[0]["run"].encode("utf-16-be", "surrogatepass"))
     return [number for _, number in order]
 

@@ -1,8 +1,9 @@
-"""Who may read the page: a token, the names the server answers to, and what browsers are told to refuse.
+"""Who may read the page: a token, the names the server answers to, and what browsers are told to
+refuse.
 
-The token comes in the address once and is kept in a cookie. `Host` is checked, so that no foreign domain can be
-pointed at this server (DNS rebinding), and `Origin` and `Sec-Fetch-Site`, so that no foreign page can ask it anything,
-nor lead anybody here, also where there is no token.
+The token comes in the address once and is kept in a cookie. `Host` is checked, so that no foreign
+domain can be pointed at this server (DNS rebinding), and `Origin` and `Sec-Fetch-Site`, so that no
+foreign page can ask it anything, nor lead anybody here, also where there is no token.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from runslot.view.web.secret import token_for
 TOKEN = "token"  # noqa: S105  # the name of the parameter, not a secret
 _YEAR_S = 365 * 86400
 _OWN_SITES = ("same-origin", "none")
-"""Of `Sec-Fetch-Site`: this page, or an address that somebody wrote or bookmarked. Another port of this machine, where
-other users have their servers, is `same-site`."""
+"""Of `Sec-Fetch-Site`: this page, or an address that somebody wrote or bookmarked. Another port of
+this machine, where other users have their servers, is `same-site`."""
 ALIVE = "/alive"
 
 
@@ -35,8 +36,8 @@ class PageGuard:
     token: str | None
     """None: whoever reaches the port may read; only for a loopback address."""
     names: frozenset[str]
-    """Names by which the server may be asked, lower case. Loopback names and plain addresses always may: no foreign
-    page can have one of them as its own origin."""
+    """Names by which the server may be asked, lower case. Loopback names and plain addresses always
+    may: no foreign page can have one of them as its own origin."""
     cookie: str
     """Cookies are shared by all ports of a host; so its name has the port."""
 
@@ -61,7 +62,8 @@ class PageGuard:
 def guard_for(
     host: str, port: int, allowed: Iterable[str], *, token: bool = True, roots: Sequence[str] = ()
 ) -> PageGuard:
-    """Return the rules for a server bound to `host`; `InvalidInput` for no token where others can reach it.
+    """Return the rules for a server bound to `host`; `InvalidInput` for no token where others can
+    reach it.
 
     The token is the one that is kept for `roots`; a new one where none are given.
     """
@@ -114,7 +116,8 @@ def protect(server: Flask, guard: PageGuard, policy: str) -> None:
 
 
 def _welcome(guard: PageGuard) -> Response:
-    """Keep the token in a cookie, and take it out of the address, which is shared and remembered."""
+    """Keep the token in a cookie, and take it out of the address, which is shared and
+    remembered."""
     assert guard.token is not None
     pairs = [pair for pair in parse_qsl(request.query_string.decode(), keep_blank_values=True) if pair[0] != TOKEN]
     address = f"/{request.path.lstrip('/')}"
@@ -124,7 +127,8 @@ def _welcome(guard: PageGuard) -> Response:
 
 
 def policy_for(script_hashes: Iterable[str]) -> str:
-    """Return the Content-Security-Policy: nothing from elsewhere, and no script but those that are shipped."""
+    """Return the Content-Security-Policy: nothing from elsewhere, and no script but those that are
+    shipped."""
     scripts = " ".join(["'self'", *script_hashes])
     return (
         f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "

@@ -17,10 +17,12 @@ from runslot.view.data.rows import Rows
 _FRESH_S = 0.7
 """Seconds for which what was read counts as now, at least."""
 _REST_FACTOR = 3
-"""Times as long as reading took, what was read counts as now: a huge tree does not keep a core busy."""
+"""Times as long as reading took, what was read counts as now: a huge tree does not keep a core
+busy."""
 
 _MOST_TEMPLATES = 3
-"""Templates of paths whose runs are kept at a time, beside those that the server was started with."""
+"""Templates of paths whose runs are kept at a time, beside those that the server was started
+with."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Moment:
     """What was read at one time."""
 
     version: int
-    """Grows whenever anything changed; milliseconds since 1970 at first, so that a server that was started again has
-    none of the numbers that an open page knows from the one before."""
+    """Grows whenever anything changed; milliseconds since 1970 at first, so that a server that was
+    started again has none of the numbers that an open page knows from the one before."""
     results: Results
 
     @cached_property
@@ -60,9 +62,11 @@ class LiveRuns:
         """Templates whose runs were read less than so long ago."""
 
     def now(self, query: str = "") -> Moment:
-        """Return the runs; an unchanged tree gives the same object again, with the frames it has computed.
+        """Return the runs; an unchanged tree gives the same object again, with the frames it has
+        computed.
 
-        A page whose address names a template of paths has the runs by that. Raises `InvalidInput` where it is none.
+        A page whose address names a template of paths has the runs by that. Raises `InvalidInput`
+        where it is none.
         """
         self._engines.look()
         with self._lock:

@@ -1,7 +1,7 @@
 """What pages were sent lately, so that the next answer says only what has changed.
 
-`runslot.view.web.content` and `run_page` keep theirs here. What must stay true: it is safe to use from several
-threads, and what is forgotten is drawn and sent as a whole.
+`runslot.view.web.content` and `run_page` keep theirs here. What must stay true: it is safe to use
+from several threads, and what is forgotten is drawn and sent as a whole.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Content = TypeVar("Content")
 _MOST_CONTENTS = 24
 """Pages, or earlier moments of one, that are remembered."""
 _SLOW_S, _REST_FACTOR = 0.7, 4
-"""Seconds after which drawing is slow, and how many times as long as it took what was drawn stays: a page of slow
-figures does not keep a core busy."""
+"""Seconds after which drawing is slow, and how many times as long as it took what was drawn stays:
+a page of slow figures does not keep a core busy."""
 
 
 class Memory(Generic[Content]):
@@ -30,7 +30,8 @@ class Memory(Generic[Content]):
         self._rests_until: dict[str, float] = {}
 
     def rests(self, page: str) -> bool:
-        """Tell whether the page took so long to draw that it is not drawn again yet, though rows were added."""
+        """Tell whether the page took so long to draw that it is not drawn again yet, though rows
+        were added."""
         return time.monotonic() < self._rests_until.get(page, 0.0)
 
     def get(self, page: str, version: int) -> Content | None:

@@ -35,7 +35,8 @@ KINDS = {
 
 
 def shell(children: Any, *, base: str, navbar: Any = None, status: Any = None) -> Any:
-    """Return the frame of every page: the header, the controls where there are some, and the content."""
+    """Return the frame of every page: the header, the controls where there are some, and the
+    content."""
     header = dmc.Group(
         [
             dmc.Burger(id="burger", opened=False, hiddenFrom="md", size="sm", **attributes(aria_label="Controls"))
@@ -73,7 +74,8 @@ def shell(children: Any, *, base: str, navbar: Any = None, status: Any = None) -
 
 @dataclass(frozen=True)
 class PageParts:
-    """What choices and runs decide on the page of plots, by the output's name; at first it comes with the page."""
+    """What choices and runs decide on the page of plots, by the output's name; at first it comes
+    with the page."""
 
     panels: Any = None
     count: str = ""
@@ -87,7 +89,8 @@ class PageParts:
 
 
 def parts_of(content: PageContent, query: str, version: int) -> PageParts:
-    """Return the parts of the page that shows this content, drawn for this query and version of the runs."""
+    """Return the parts of the page that shows this content, drawn for this query and version of the
+    runs."""
     now = stamp_of(query, version)
     return PageParts(
         panels=_panels(content, now["mark"]),

@@ -1,7 +1,8 @@
 """What an open page is sent when rows were added: changes of its figures, table and counts.
 
-Called by `runslot.view.web.app`. What must stay true: an answer says which moment it starts from, and the browser
-(`live.js`) puts it into figures of that moment alone; else it asks for all of it again. Answers overtake each other.
+Called by `runslot.view.web.app`. What must stay true: an answer says which moment it starts from,
+and the browser (`live.js`) puts it into figures of that moment alone; else it asks for all of it
+again. Answers overtake each other.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ OUTPUTS = {
     "redraw": Output("redraw", "data"),
     "outgrown": Output("outgrown", "data"),
 }
-"""What a tick changes: figures and table of the page, or that it asks for all of them, or for other controls."""
+"""What a tick changes: figures and table of the page, or that it asks for all of them, or for other
+controls."""
 
 
 def add_updates(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
@@ -78,6 +80,7 @@ def add_updates(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
 
 
 def change_of(before: Figure, after: Figure) -> Any:
-    """Return what the browser has to do with a figure: changes of it, or another one in its place."""
+    """Return what the browser has to do with a figure: changes of it, or another one in its
+    place."""
     changes_of_figure = growth(before, after)
     return {"figure": after} if changes_of_figure is None else {"changes": changes_of_figure}

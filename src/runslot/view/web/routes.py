@@ -1,6 +1,8 @@
-"""What the server answers besides the page: figures for a paper as one zip file; and that answers travel compressed.
+"""What the server answers besides the page: figures for a paper as one zip file; and that answers
+travel compressed.
 
-`runslot.view.web.app` adds both. What must stay true: what was installed with Dash is compressed once, not an answer.
+`runslot.view.web.app` adds both. What must stay true: what was installed with Dash is compressed
+once, not an answer.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ _FEWEST_BYTES = 1024
 
 
 def add_export(server: Flask, runs: LiveRuns) -> None:
-    """Answer `/export?as=pdf&…` with the figures that the rest of the address says, their data and their script."""
+    """Answer `/export?as=pdf&…` with the figures that the rest of the address says, their data and
+    their script."""
 
     @server.get("/export")
     def export() -> Response:

@@ -1,4 +1,5 @@
-"""One run's page: how it went, its variant and curves, console, snapshots, code, and its share of the machine.
+"""One run's page: how it went, its variant and curves, console, snapshots, code, and its share of
+the machine.
 
 `RunContent` is what changes while the run goes on, so that only that is sent again.
 """
@@ -52,7 +53,8 @@ def row_of(results: Results, run: str) -> dict[str, Any]:
 
 
 def run_page(results: Results, run: str, texts: Texts, moving: tuple[Any, Any, Any], version: int) -> list[Any]:
-    """Return the content of a run's page; `moving` are heading, panels and cards, which change while it goes on."""
+    """Return the content of a run's page; `moving` are heading, panels and cards, which change
+    while it goes on."""
     row = row_of(results, run)
     directory = texts.directory(row["path"])
     heading, panels, cards = moving
@@ -253,7 +255,8 @@ _SIGNS = {"+": "rs-added", "-": "rs-removed"}
 
 
 def _affinity(directory: Path, texts: Texts) -> Any:
-    """Draw the run's share of its machine: each core it had, among those that the slot's record implies."""
+    """Draw the run's share of its machine: each core it had, among those that the slot's record
+    implies."""
     run = RunDir(directory)
     attempt = _json(texts.read(run.attempt_file))
     slot = attempt.get(LEASE, attempt.get("slot"))

@@ -1,6 +1,8 @@
-"""The token of a page, kept for one user and what is shown: a bookmark works after the server was started again.
+"""The token of a page, kept for one user and what is shown: a bookmark works after the server was
+started again.
 
-`guard_for` asks for it. What must stay true: nobody else can read it, and what others could read or write is not used.
+`guard_for` asks for it. What must stay true: nobody else can read it, and what others could read or
+write is not used.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ _MOST_BYTES = 100
 
 
 def token_for(roots: Sequence[str]) -> str:
-    """Return the token for these directories: the one kept, or a new one, which is kept where that can be."""
+    """Return the token for these directories: the one kept, or a new one, which is kept where that
+    can be."""
     token = secrets.token_urlsafe(24)
     try:
         file = _file_for(roots)

@@ -57,11 +57,11 @@ def bind(
 ) -> Served:
     """Bind the page of these directories, read as `load` does with `path` and `log`.
 
-    Port 0 takes any free one, None the usual or the next free one. `query` are choices that the page is
-    opened with (`Choices.query`).
+    Port 0 takes any free one, None the usual or the next free one. `query` are choices that the
+    page is opened with (`Choices.query`).
 
-    Raises `NotFound` for a directory that is not there, `InvalidInput` for an address that is not this machine's or
-    a public one without a token, `Busy` for a port that is taken.
+    Raises `NotFound` for a directory that is not there, `InvalidInput` for an address that is not
+    this machine's or a public one without a token, `Busy` for a port that is taken.
     """
     runs = LiveRuns(paths, path=path, log=log)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

@@ -1,4 +1,5 @@
-"""Texts of a run directory for its page: the ends of regular files that lie below the directories that are shown."""
+"""Texts of a run directory for its page: the ends of regular files that lie below the directories
+that are shown."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Texts:
         return real
 
     def read(self, file: Path, last: int = 1 << 16) -> str | None:
-        """Return the last bytes of a file as text; None where it is no regular file below the roots."""
+        """Return the last bytes of a file as text; None where it is no regular file below the
+        roots."""
         try:
             if not any(file.parent.resolve().is_relative_to(root) for root in self._roots):
                 return None
@@ -56,7 +58,8 @@ class Texts:
 
 
 def console_text(text: str, lines: int = 400) -> str:
-    """Return the end of a console as it looks: without escape codes, and of a progress bar only its last state."""
+    """Return the end of a console as it looks: without escape codes, and of a progress bar only its
+    last state."""
     plain = _ESCAPES.sub("", text.replace("\r\n", "\n"))
     shown = [line.rstrip("\r").rpartition("\r")[2] for line in plain.split("\n")]
     return _UNSEEN.sub("", "\n".join(shown[-lines:]))
