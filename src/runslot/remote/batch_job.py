@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from runslot.engines.slurm.queue import read_time
@@ -53,6 +55,10 @@ class BatchJob(ABC):
         """Whether it was given GPUs, or all of the node's are its own to choose from."""
         return any(name in self.environment for name in self.gpu_variables)
 
+    def named_gpus(self) -> Mapping[str, str]:
+        """Return the variables that name the GPUs it was given, where the system does so in words of its own."""
+        return {}
+
     @abstractmethod
     def time_left(self) -> float | None:
         """Return the seconds that it has left; None where that is not known."""
@@ -96,6 +102,17 @@ class PBSJob(BatchJob):
     def time_left(self) -> float | None:
         """Return the seconds that the job has left; None where its script names no limit."""
         return None if self.limit is None else self.limit - (time.monotonic() - self.started)
+
+    def named_gpus(self) -> Mapping[str, str]:
+        """Return the GPUs of Torque's file, a line each: `node1-gpu2`. OpenPBS confines a job to its own."""
+        file = self.environment.get("PBS_GPUFILE")
+        if file is None or "CUDA_VISIBLE_DEVICES" in self.environment:
+            return {}
+        try:
+            numbers = re.findall(r"-gpu(\d+)\s*$", Path(file).read_text(), re.MULTILINE)
+        except OSError:  # the job's own GPUs are all that are seen, or none is
+            return {}
+        return {"CUDA_VISIBLE_DEVICES": ",".join(numbers)}
 
     def requeue_command(self) -> list[str]:
         """Return the command that has PBS start this task again, where it lets users do so."""

@@ -44,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream: the task's log
     directory = ExperimentDir(os.path.abspath(asked.experiment))  # noqa: PTH100  links stay as the user sees them
     job = SYSTEMS[asked.system](os.environ, asked.limit)
+    os.environ.update(job.named_gpus())
     submission = submission_of(directory, asked.system, asked.submission)
     if submission is None:
         raise NotFound(f"{directory.path} has no submission {asked.submission}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -189,3 +190,12 @@ def test_a_task_knows_its_limit_from_its_script() -> None:
     assert left is not None
     assert 0 < left <= 100
     assert PBSJob({}).time_left() is None
+
+
+def test_torque_names_the_gpus_of_a_job_in_a_file(tmp_path: Path) -> None:
+    """Else two jobs of a node would both take its first one."""
+    (tmp_path / "gpus").write_text("node1-gpu2\nnode1-gpu3\n")
+    environment = {"PBS_GPUFILE": str(tmp_path / "gpus")}
+    assert PBSJob(environment).named_gpus() == {"CUDA_VISIBLE_DEVICES": "2,3"}
+    assert PBSJob({**environment, "CUDA_VISIBLE_DEVICES": "GPU-1"}).named_gpus() == {}, "said by the system itself"
+    assert PBSJob({"PBS_GPUFILE": "/nowhere"}).named_gpus() == {}
