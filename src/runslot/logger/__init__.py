@@ -9,8 +9,7 @@ from __future__ import annotations
 import atexit
 
 from runslot.logger.ancestors import adopt_ancestor_loggers, release_ancestor_loggers
-from runslot.logger.handler import RunLogHandler
-from runslot.logger.run_logger import Logger, process_logger
+from runslot.logger.run_logger import Logger, RunLogHandler, process_logger
 from runslot.logger.sinks import Sink
 
 __all__ = [

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -155,3 +156,25 @@ def _resumed(directory: Path) -> bool:
 
 process_logger = Logger(follow_run=True)
 """The one behind the functions of `runslot.logger`."""
+
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class RunLogHandler(logging.Handler):
+    """`logging.getLogger().addHandler(RunLogHandler())`: what the script logs lands in `debug.log`, not on the console.
+
+    Outside a run it writes nothing.
+    """
+
+    def __init__(self, level: int | str = logging.NOTSET, logger: Logger = process_logger) -> None:
+        super().__init__(level)
+        self.setFormatter(logging.Formatter(FORMAT))
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append the record."""
+        try:
+            self._logger.log_to_files(self.format(record))
+        except Exception:  # noqa: BLE001 - `logging` has its own way to tell of a record that cannot be written
+            self.handleError(record)

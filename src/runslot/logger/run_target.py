@@ -7,6 +7,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,43 @@ from runslot.experiment.rundir import RunDir
 from runslot.logger.console import GrowingTable
 from runslot.logger.options import Options, check_settings
 from runslot.logger.outputs import Outputs
-from runslot.logger.prefixes import Prefixes
 from runslot.logger.problems import Problems
 from runslot.logger.sink_set import AttachedSinks
 from runslot.logger.snapshots import Snapshots
 
 PathText = str | os.PathLike[str]
+
+
+class Prefixes(threading.local):
+    """A stack of texts. Another thread starts with what the run began with, not with what this one pushed."""
+
+    def __init__(self, base: str = "") -> None:
+        # `threading.local` calls this in every thread, with the arguments of the first
+        self._stack: list[str] = [base] if base else []
+        self.text = base
+        """All of them, joined."""
+
+    def push(self, prefix: str) -> None:
+        """Add a text at the end."""
+        self._stack.append(str(prefix))
+        self.text = "".join(self._stack)
+
+    def pop(self) -> None:
+        """Take the last one away; nothing where there is none."""
+        if self._stack:
+            del self._stack[-1]
+            self.text = "".join(self._stack)
+
+    @contextmanager
+    def pushed(self, prefix: str) -> Iterator[None]:
+        """Hold a text for the length of a `with`, also where it ends in an exception."""
+        before = len(self._stack)
+        self.push(prefix)
+        try:
+            yield
+        finally:
+            del self._stack[before:]
+            self.text = "".join(self._stack)
 
 
 class Binding:
