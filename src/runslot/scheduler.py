@@ -123,7 +123,7 @@ Action = Start | Stop | Drop
 
 
 @dataclass(frozen=True)
-class Waiting:
+class QueuedRun:
     """A run that starts again, not before `at`."""
 
     at: float
@@ -151,7 +151,7 @@ class State:
     slots: tuple[SlotIndex, ...] | None
     queue: tuple[Key, ...] = ()
     position: int = 0
-    again: tuple[Waiting, ...] = ()
+    again: tuple[QueuedRun, ...] = ()
     running: Mapping[Key, Running] = field(default_factory=dict)
     policies: Mapping[Key, Policy] = field(default_factory=dict)
     attempts: Mapping[Key, int] = field(default_factory=dict)
@@ -247,7 +247,7 @@ def _put_back(state: State, event: SlotTaken, now: float) -> tuple[State, list[A
     if was.stopping or state.stopped:  # it was asked to stop before it turned out not to have begun
         return replace(state, running=running), [Drop(event.key, "stopped before it started")]
     at = now if was.occupies else now + event.retry_after
-    again = _insert(state.again, Waiting(at, event.key, was.attempt))
+    again = _insert(state.again, QueuedRun(at, event.key, was.attempt))
     taken_until = {**state.taken_until, **dict.fromkeys(was.occupies, now + event.retry_after)}
     return replace(state, running=running, again=again, taken_until=taken_until), []
 
@@ -257,7 +257,7 @@ def _do_again(state: State, event: Vanished, now: float) -> State:
     was = running.pop(event.key)
     if was.stopping or state.stopped:
         return replace(state, running=running)
-    again = _insert(state.again, Waiting(now, event.key, was.attempt + 1))
+    again = _insert(state.again, QueuedRun(now, event.key, was.attempt + 1))
     return replace(state, running=running, again=again)
 
 
@@ -275,7 +275,7 @@ def _end(state: State, event: Ended, now: float) -> tuple[State, list[Action]]:
     tried = state.tried.get(event.key, 0) + 1 + further
     state = replace(state, tried={**state.tried, event.key: tried})
     if tried <= policy.retries and _worth_retrying(event.outcome, policy) and not (was.stopping or state.stopped):
-        waiting = Waiting(now + policy.backoff * 2 ** (tried - 1), event.key, was.attempt + further + 1)
+        waiting = QueuedRun(now + policy.backoff * 2 ** (tried - 1), event.key, was.attempt + further + 1)
         return replace(state, again=_insert(state.again, waiting)), []
     state = replace(state, failures=state.failures + 1)
     if policy.max_failures is None or state.failures < policy.max_failures:
@@ -353,7 +353,7 @@ def _fill_slots(state: State, now: float) -> tuple[State, list[Action]]:
     return replace(state, running=running), starts
 
 
-def _next_run(state: State, now: float) -> tuple[State, Waiting | None]:
+def _next_run(state: State, now: float) -> tuple[State, QueuedRun | None]:
     due = next((waiting for waiting in state.again if waiting.at <= now and waiting.key not in state.paused), None)
     if due is not None:
         return replace(state, again=tuple(waiting for waiting in state.again if waiting is not due)), due
@@ -363,8 +363,8 @@ def _next_run(state: State, now: float) -> tuple[State, Waiting | None]:
     if position == len(state.queue):
         return replace(state, position=position), None
     key = state.queue[position]
-    return replace(state, position=position + 1), Waiting(now, key, state.attempts.get(key, 1))
+    return replace(state, position=position + 1), QueuedRun(now, key, state.attempts.get(key, 1))
 
 
-def _insert(again: tuple[Waiting, ...], waiting: Waiting) -> tuple[Waiting, ...]:
+def _insert(again: tuple[QueuedRun, ...], waiting: QueuedRun) -> tuple[QueuedRun, ...]:
     return tuple(heapq.merge(again, (waiting,), key=lambda entry: (entry.at, entry.key)))

@@ -10,7 +10,7 @@ import pytest
 
 from runslot.hardware.affinity import slot_affinity, slot_environment
 from runslot.hardware.busy import without_busy
-from runslot.hardware.lease import Holder, Lease, Leases, Refused
+from runslot.hardware.lease import Holder, Lease, LeaseRefusal, Leases
 from runslot.hardware.probe import probe
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import carve
@@ -81,7 +81,7 @@ def test_two_runs_share_a_gpu_and_a_third_waits(topology, tmp_path):
     leases = Leases(tmp_path)
     held = [leases.try_acquire(slot, Holder.of("test", str(slot.index))) for slot in pair]
     assert all(isinstance(lease, Lease) for lease in held)
-    assert isinstance(leases.try_acquire(pair[0], Holder.of("test", "third")), Refused)
+    assert isinstance(leases.try_acquire(pair[0], Holder.of("test", "third")), LeaseRefusal)
     runs = [start(slot) for slot in pair]
     said = {run.stdout.readline() for run in runs}
     assert len(said) == 1, "both runs see the same GPU"

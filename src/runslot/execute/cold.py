@@ -8,7 +8,7 @@ import sys
 from runslot.execute.functions import find_function
 from runslot.execute.import_state import renew_travelled
 from runslot.execute.placement import Placement
-from runslot.execute.process import Job, call_and_finish
+from runslot.execute.process import ProcessPlan, call_and_finish
 from runslot.experiment.records import RunFile
 from runslot.experiment.rundir import RunDir
 
@@ -27,7 +27,7 @@ def call_cold(run_dir: RunDir, file: RunFile, package: str) -> None:
     function = find_function(reference, run_dir.path / file.home)
     if reference.pickle is not None:
         renew_travelled(function)
-    job = Job(run_dir, file, Placement(None, None, None), os.environ, function, ())
+    job = ProcessPlan(run_dir, file, Placement(None, None, None), os.environ, function, ())
     code = call_and_finish(job, function, None)
     os._exit(code)
 

@@ -53,7 +53,7 @@ def find_call(modules: Iterable[ModuleType]) -> str:
     texts = {name: source_of(module) for name, module in named.items()}
     if not any(map(_WORDS.search, texts.values())) or not ExecutedLines(named, texts, _WORDS).may_ask():
         return ""
-    reader = _Reader(texts)
+    reader = _ImportReader(texts)
     return next((reason for name in texts if (reason := reader.read(name))), "")
 
 
@@ -68,7 +68,7 @@ def source_of(module: ModuleType) -> str:
         return ""
 
 
-class _Reader:
+class _ImportReader:
     """Reads the modules of one import."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:

@@ -25,7 +25,7 @@ from runslot.execute.evidence import KillCount, kill_count, last_line, logger_no
 from runslot.execute.leftovers import memory_of_tree
 from runslot.execute.linux import become_subreaper
 from runslot.execute.placement import place, run_environment
-from runslot.execute.process import CANNOT_START, Job, become_run, cannot_start, make_job
+from runslot.execute.process import CANNOT_START, ProcessPlan, become_run, cannot_start, make_job
 from runslot.execute.spawn import AVAILABLE, Guard, spawn
 from runslot.experiment.claim import take_claim
 from runslot.experiment.files import open_to_append, write_json
@@ -130,7 +130,7 @@ def _steady() -> float:
 class Keeper:
     """A claimed run and, once `run` is called, the process that keeps it."""
 
-    job: Job
+    job: ProcessPlan
     slot: Slot | None
     attempt: int
     lock: int

@@ -35,10 +35,11 @@ from runslot.execute.container import (
 from runslot.execute.evidence import tail
 from runslot.execute.keeper import Keeper
 from runslot.execute.placement import place
-from runslot.execute.process import Job
+from runslot.execute.process import ProcessPlan
 from runslot.experiment.files import read_json
 from runslot.experiment.records import Container, Function, Outcome, RunFile
 from runslot.experiment.rundir import RunDir
+from runslot.experiment.states import Kind
 from runslot.hardware.slots import Slot
 
 _ENGINE_TIME = 5.0
@@ -61,7 +62,7 @@ sys.exit(main())
 
 def contained_job(
     run_dir: RunDir, file: RunFile, slot: Slot | None, attempt: int, caller: Mapping[str, str], own: tuple[int, ...]
-) -> Job:
+) -> ProcessPlan:
     """Work out the client's command line; `NotInstalled` or `InvalidInput` where there can be none."""
     container = file.require_container()
     program = program_of(container, caller)
@@ -71,7 +72,7 @@ def contained_job(
         arguments += ["--slot", json.dumps(slot.to_json())]
     argv = command_line(container, program, what, arguments)
     environment = client_environment(container, program, what, caller)
-    return Job(run_dir, file, place(file, slot), environment, None, argv, own)
+    return ProcessPlan(run_dir, file, place(file, slot), environment, None, argv, own)
 
 
 def inner_command(what: Contained, arguments: list[str]) -> list[str]:
@@ -246,6 +247,8 @@ class ContainedKeeper(Keeper):
     line: int | None = None
     """The writing end of the client's input."""
     killing: bool = False
+    inner: Outcome | None = None
+    """Once the run has ended: how, as the keeper inside says, where it could say it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -276,8 +279,8 @@ class ContainedKeeper(Keeper):
         except BrokenPipeError:  # the client has ended
             pass
 
-    def _ask(self, kind: str, reason: str) -> None:
-        super()._ask(kind, reason)  # type: ignore[arg-type]
+    def _ask(self, kind: Kind, reason: str) -> None:
+        super()._ask(kind, reason)
         self._allow(self.policy.grace + _ENGINE_TIME)  # the keeper inside kills when the grace is over
 
     def _kill(self) -> None:
@@ -292,7 +295,7 @@ class ContainedKeeper(Keeper):
         self.deadline = time.monotonic() + seconds
 
     def _settle(self) -> None:
-        """Read how the run ended inside, where its keeper there could say it."""
+        """Read how the run ended inside."""
         self.inner = self._inner_outcome()
 
     def _end_leftovers(self) -> None:

@@ -38,7 +38,7 @@ CANNOT_START = 127
 
 
 @dataclass(frozen=True)
-class Job:
+class ProcessPlan:
     """All that the run process needs to know."""
 
     run_dir: RunDir
@@ -62,15 +62,15 @@ def make_job(
     environment: Mapping[str, str],
     function: Callable[..., Any] | None,
     keepers_own: tuple[int, ...],
-) -> Job:
+) -> ProcessPlan:
     """Work out what is to be executed, before the fork."""
     if isinstance(file.work, Command):
-        return Job(run_dir, file, placement, environment, None, arguments(file.work, placement), keepers_own)
+        return ProcessPlan(run_dir, file, placement, environment, None, arguments(file.work, placement), keepers_own)
     argv = [] if function is not None else cold_start(file, run_dir)
-    return Job(run_dir, file, placement, environment, function, argv, keepers_own)
+    return ProcessPlan(run_dir, file, placement, environment, function, argv, keepers_own)
 
 
-def become_run(job: Job, keeper: int, console: int, message: int) -> None:
+def become_run(job: ProcessPlan, keeper: int, console: int, message: int) -> None:
     """Turn this freshly forked process into the run; never returns.
 
     `console` and `message` are file descriptors: where the run prints, and where one line about a failure goes.
@@ -101,7 +101,7 @@ def cold_start(file: RunFile, run_dir: RunDir) -> list[str]:
     return [file.python, "-c", start, str(run_dir.path)]
 
 
-def call_and_finish(job: Job, function: Callable[..., Any], message: int | None) -> int:
+def call_and_finish(job: ProcessPlan, function: Callable[..., Any], message: int | None) -> int:
     """Call the function as the run's main program, end its threads and exit handlers, and return the exit code."""
     from runslot.execute.functions import call_function, seed_everything, set_gpu_mode, variant_of
 
@@ -141,7 +141,7 @@ def _report(error: BaseException, message: int | None) -> None:
         os.write(2, f"{text}\n".encode(errors="backslashreplace"))
 
 
-def _complete_variant(job: Job) -> None:
+def _complete_variant(job: ProcessPlan) -> None:
     """Leave the variant beside rows that another logger than runslot's wrote, as viskit wants it."""
     with contextlib.suppress(OSError):
         if os.path.exists(job.run_dir.progress):  # noqa: PTH110
@@ -149,7 +149,7 @@ def _complete_variant(job: Job) -> None:
             job.run_dir.complete_variant({**run.variant, **run.extras})
 
 
-def _point_loggers(job: Job) -> None:
+def _point_loggers(job: ProcessPlan) -> None:
     """Let this run's logger start afresh, and those of the ancestors' libraries write to the run's directory."""
     from runslot import logger  # a function's process alone needs it; a bare template stays small
 
@@ -189,7 +189,7 @@ def _wind_up() -> None:
             stream.flush()
 
 
-def _detach(keeper: int, console: int, job: Job) -> None:
+def _detach(keeper: int, console: int, job: ProcessPlan) -> None:
     os.setsid()
     die_with_parent(keeper)
     for descriptor in job.keepers_own:
@@ -202,7 +202,7 @@ def _detach(keeper: int, console: int, job: Job) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _enter(job: Job) -> None:
+def _enter(job: ProcessPlan) -> None:
     if job.placement.pus and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, job.placement.pus)
     if job.file.policy.nice is not None:
@@ -224,7 +224,7 @@ def _enter(job: Job) -> None:
             resize_pools(job.placement.threads)
 
 
-def cannot_start(job: Job, error: BaseException) -> str:
+def cannot_start(job: ProcessPlan, error: BaseException) -> str:
     """Say why the run could not be started."""
     if isinstance(error, OSError) and job.argv:
         return f"cannot start {job.argv[0]!r} in {job.file.cwd}: {error.strerror}"

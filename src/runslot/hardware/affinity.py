@@ -14,7 +14,7 @@ from itertools import zip_longest
 from typing import Any
 
 from runslot.errors import AffinityError, nearest
-from runslot.hardware.allocation import Allocation, renumber
+from runslot.hardware.allocation import AllowedCores, renumber
 from runslot.hardware.layouts import ARGUMENTS, FLAGS, Affinity, AttrDict, Layout, check, cpus_of, gpus_of
 from runslot.hardware.slots import Slot
 from runslot.hardware.topology import Core, Gpu, Topology
@@ -152,7 +152,7 @@ def quick_affinity_code(n_parallel: int | None = None, use_gpu: bool = True, con
     from runslot.hardware.probe import probe
 
     topology = probe(gpus=use_gpu)
-    cores, step = _countable(Allocation(topology).counted())
+    cores, step = _countable(AllowedCores(topology).counted())
     gpus = len(topology.gpus)
     if n_parallel is not None and _whole("n_parallel", n_parallel) < 1:
         raise AffinityError(f"affinity: n_parallel is {n_parallel}, but the least is 1")
@@ -258,7 +258,7 @@ def slots_from_code(affinity_code: str, topology: Topology) -> tuple[Slot, ...]:
     """
     layout = _layout(affinity_code)
     check(layout)
-    allocation = Allocation(topology)
+    allocation = AllowedCores(topology)
     layouts = [layout.affinity(i) for i in range(layout.slots)]
     core_of = {pu: core for core in topology.cores for pu in core.pus}
     users: dict[Core, int] = {}
@@ -328,7 +328,7 @@ def _fill_from_machine(numbers: dict[str, Any]) -> None:
     """
     from runslot.hardware.probe import probe
 
-    topology = Allocation(probe(gpus=False)).counted()
+    topology = AllowedCores(probe(gpus=False)).counted()
     has_offset, refusal = numbers["hto"] is not None, None
     if not has_offset:
         try:

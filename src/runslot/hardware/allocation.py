@@ -15,7 +15,7 @@ from runslot.hardware.layouts import Affinity, AttrDict
 from runslot.hardware.topology import Core, NumaNode, Package, Topology
 
 
-class Allocation:
+class AllowedCores:
     """The allowed cores of a machine, as codes number them."""
 
     def __init__(self, topology: Topology) -> None:

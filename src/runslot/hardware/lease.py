@@ -22,7 +22,7 @@ from runslot.hardware.lockfile import NotALockFile, lock, lock_directory, locked
 from runslot.hardware.slots import Slot
 from runslot.hardware.substitute import Substitutes
 from runslot.hardware.topology import Core, Gpu
-from runslot.hardware.wait_list import Names, Waiting
+from runslot.hardware.wait_list import Names, WaitList
 
 PREFIX = "runslot."
 MOST_PLACES = 16
@@ -79,7 +79,7 @@ class Lease:
 
 
 @dataclass(frozen=True)
-class Refused:
+class LeaseRefusal:
     """Why a slot cannot be had now; asking again later can help."""
 
     resource: str
@@ -102,14 +102,14 @@ class Leases:
     def __init__(self, directory: Path | None = None) -> None:
         self.directory = directory or lock_directory()
         self._prefix = f"{self.directory}/{PREFIX}"
-        self._waiting = Waiting(str(self.directory), f"{PREFIX}waiting-")
+        self._waiting = WaitList(str(self.directory), f"{PREFIX}waiting-")
         self._substitutes = Substitutes(str(self.directory), self._waiting.listing)
         self.spoilt: dict[str, str] = {}
         """By lock: what lies in its place, in a sentence for whoever may remove it."""
         self._known: dict[int, tuple[Slot, Names, tuple[_Part, ...]]] = {}
         self._holders: dict[str, tuple[tuple[int, ...], float, str]] = {}
 
-    def try_acquire(self, slot: Slot, holder: Holder) -> Lease | Refused:
+    def try_acquire(self, slot: Slot, holder: Holder) -> Lease | LeaseRefusal:
         """Return a lease of all of `slot`, or why it cannot be had now; never waits.
 
         A refusal is remembered where other launchers see it, and they yield after a while: call again at least every
@@ -122,7 +122,7 @@ class Leases:
         if self._waiting.ahead(names, self._are_free):
             self._waiting.begin(names)
             user = user_name(os.geteuid() if self._waiting.user_ahead is None else self._waiting.user_ahead)
-            return Refused(parts[0].label, f"another launcher ({user}'s) has waited for it longer")
+            return LeaseRefusal(parts[0].label, f"another launcher ({user}'s) has waited for it longer")
         held: list[int] = []
         record = _record(holder)
         try:
@@ -131,13 +131,13 @@ class Leases:
                 if descriptor is None:
                     _close(held)
                     self._waiting.begin(names)
-                    return Refused(part.label, self._holder(part))
+                    return LeaseRefusal(part.label, self._holder(part))
                 held.append(descriptor)
                 if not part.shared:
                     _sign(descriptor, record)
         except (FileNotFoundError, NotADirectoryError, PermissionError) as error:  # the directory is gone, or not ours
             _close(held)
-            return Refused(part.label, f"its lock cannot be taken in {self.directory}: {error.strerror}")
+            return LeaseRefusal(part.label, f"its lock cannot be taken in {self.directory}: {error.strerror}")
         except BaseException:
             _close(held)
             raise

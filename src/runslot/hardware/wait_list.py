@@ -87,7 +87,7 @@ class _Deference:
 
 
 @dataclass
-class Waiting:
+class WaitList:
     """The waiting files of one directory, and the one that is ours."""
 
     directory: str

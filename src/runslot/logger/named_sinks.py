@@ -22,7 +22,7 @@ VARIABLE = "RUNSLOT_SINKS"
 """Environment variable with names of sinks, separated by commas."""
 
 
-class JsonLines:
+class JsonLinesSink:
     """`progress.jsonl`: a line a row with `iteration`, `time` (Unix, seconds) and `row`; what is not finite is text."""
 
     def __init__(self, directory: Path) -> None:
@@ -115,7 +115,7 @@ def _variant(directory: Path) -> dict[str, Any]:
 
 
 NAMED: Mapping[str, Callable[[Path], Sink]] = {
-    "jsonl": JsonLines,
+    "jsonl": JsonLinesSink,
     "tensorboard": TensorBoard,
     "wandb": WeightsAndBiases,
 }

@@ -20,7 +20,7 @@ from runslot.experiment.placeholders import literal
 from runslot.experiment.records import Command, ExperimentFile, LoggerSettings, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.hardware.affinity import affinity_from_code, get_n_run_slots, prepend_run_slot, slots_from_code
-from runslot.hardware.lease import Holder, Lease, Leases, Refused
+from runslot.hardware.lease import Holder, Lease, LeaseRefusal, Leases
 from runslot.hardware.probe import probe
 from runslot.hardware.slots import Slot
 from runslot.launch.create import make_exclusively, write_plan
@@ -210,7 +210,7 @@ def _next_attempt(run_dir: RunDir) -> int:
 def _lease(slot: Slot, holder: Holder) -> Lease:
     leases, refusal_printed = Leases(), False
     try:
-        while isinstance(lease := leases.try_acquire(slot, holder), Refused):
+        while isinstance(lease := leases.try_acquire(slot, holder), LeaseRefusal):
             if not refusal_printed:
                 print(f"{holder.run} {lease}", flush=True)
                 refusal_printed = True

@@ -11,7 +11,7 @@ from runslot.variants.grid import Axis, axis, make_grid
 from runslot.variants.identity import SEED_KEY, canonical
 from runslot.variants.levels import VariantLevel
 from runslot.variants.names import part_name
-from runslot.variants.space import Listed, Names, Space, levels, single
+from runslot.variants.space import ListSpace, Names, Space, levels, single
 from runslot.variants.variant import Variant, own, plain_containers
 
 SWEEP_NOTE = "sweep=False takes lists as they are"
@@ -35,7 +35,7 @@ def space_of(value: Any, *, sweep: bool | None = True) -> Space:
     if value is None:
         return single()
     if isinstance(value, Variant):
-        return Listed((Variant(own(value), value.name),))
+        return ListSpace((Variant(own(value), value.name),))
     if isinstance(value, Mapping):
         if sweep is None:
             _refuse_unannounced(value)
@@ -67,7 +67,7 @@ def listed(variants: Iterable[Mapping[str, Any]]) -> Space:
             name = part_name([(key, flat[number][key]) for key in differing if key in flat[number]])
             name = names.given(name, item)
         made.append(Variant(own({**item}), name))
-    return Listed(tuple(made))
+    return ListSpace(tuple(made))
 
 
 def describe(space: Space, *, seeds: int = 1, note: str = "") -> str:

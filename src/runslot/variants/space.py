@@ -151,7 +151,7 @@ class Levels(Space):
 
 
 @dataclass(frozen=True, eq=False)
-class Listed(Space):
+class ListSpace(Space):
     """Variants that stand in a list."""
 
     variants: tuple[Variant, ...]
@@ -190,7 +190,7 @@ def single(settings: Mapping[str, Any] | None = None) -> Space:
     """Return the space of one variant, whose name is empty: its runs differ by their seeds alone."""
     if settings is not None and not isinstance(settings, Mapping):
         raise InvalidInput(f"single takes a dict of settings by key, not a {type(settings).__name__}")
-    return Listed((Variant(own(plain_containers({**(settings or {})})), ""),))
+    return ListSpace((Variant(own(plain_containers({**(settings or {})})), ""),))
 
 
 def variants_of(space: Iterable[Variant]) -> list[Variant]:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from runslot.hardware.lease import Holder, Lease, Leases, Refused
+from runslot.hardware.lease import Holder, Lease, LeaseRefusal, Leases
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import carve
 from runslot.hardware.topology import Gpu
-from runslot.hardware.wait_list import CYCLE, EARNEST_S, HOLD, PATIENCE, TURN, Waiting, _Want
+from runslot.hardware.wait_list import CYCLE, EARNEST_S, HOLD, PATIENCE, TURN, WaitList, _Want
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="leases need Linux")
 
@@ -35,9 +35,9 @@ def take(leases, slot) -> Lease:
     return lease
 
 
-def refused(leases, slot) -> Refused:
+def refused(leases, slot) -> LeaseRefusal:
     refusal = leases.try_acquire(slot, ALICE)
-    assert isinstance(refusal, Refused), refusal
+    assert isinstance(refusal, LeaseRefusal), refusal
     return refusal
 
 
@@ -286,7 +286,7 @@ class Clock:
 @pytest.fixture
 def waiting(tmp_path):
     clock = Clock()
-    pair = [Waiting(str(tmp_path), "runslot.waiting-", clock) for _ in range(2)]
+    pair = [WaitList(str(tmp_path), "runslot.waiting-", clock) for _ in range(2)]
     return clock, *pair
 
 

@@ -24,7 +24,7 @@ from runslot.experiment.processes import ProcessHandle, host_name, is_alive, kee
 from runslot.experiment.records import ExperimentFile, Function, Outcome, PythonEnvironment, Run, RunFile
 from runslot.experiment.rundir import RunDir
 from runslot.experiment.shortage import shortage_of
-from runslot.hardware.lease import Holder, Lease, Leases, Refused
+from runslot.hardware.lease import Holder, Lease, LeaseRefusal, Leases
 from runslot.hardware.slots import Slot
 
 _POLL = 0.02
@@ -116,7 +116,7 @@ class LocalLauncher:
             if why := shortage_of(error):
                 return Short(why)
             raise
-        if isinstance(lease, Refused):
+        if isinstance(lease, LeaseRefusal):
             self._refused.add(slot.index)
             return Taken(str(lease))
         self._refused.discard(slot.index)
