@@ -29,6 +29,10 @@ PRINTED: dict[str, tuple[str, list[dict[str, float]]]] = {
             {"epoch": 2, "loss": 0.1234, "test accuracy": 0.93},
         ],
     ),
+    "logging, as it is without a format": (
+        "INFO:root:epoch=1 loss=0.5\nINFO:my.module:epoch=2 loss=0.25\nINFO:__main__:{'epoch': 3, 'loss': 0.125}\n",
+        [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}, {"epoch": 3, "loss": 0.125}],
+    ),
     "columns": (
         "step 100 | loss 0.5 | ppl 12\nstep 200 | loss nan | ppl 11\n",
         [{"step": 100, "loss": 0.5, "ppl": 12}, {"step": 200, "loss": math.nan, "ppl": 11}],

@@ -15,6 +15,7 @@ import pytest
 from runslot.experiment.records import LoggerSettings
 from runslot.experiment.rundir import RunDir
 from runslot.results import load
+from runslot.results.read.steps import step_column
 
 WriteRun = Callable[..., Path]
 BLOCK = 1 << 15
@@ -159,3 +160,8 @@ def test_a_console_that_grows_is_followed(growing: bool, write_run: WriteRun) ->
     else:  # its logger opened its own file meanwhile
         (run / "progress.csv").write_text("loss\n0.125\n")
         assert reader.read().progress["loss"].to_list() == [0.125]
+
+
+def test_episodes_are_x_only_where_nothing_else_counts() -> None:
+    assert step_column(["Episode", "return"]) == "Episode"
+    assert step_column(["episode", "return", "global_step"]) == "global_step"

@@ -86,7 +86,8 @@ _SCALAR = re.compile(r"\b(?:np\.\w+|numpy\.\w+|tensor|Array|DeviceArray)\( *([-+
 """`np.float64(0.5)`, `tensor(0.5, grad_fn=…)`."""
 _QUOTED = re.compile(r"""(?<!\w)(['"])([A-Za-z_][^'"\n]{0,60})\1(?= ?[:=])""")
 _NOISE = re.compile(
-    r"\w+://\S+|\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?)?|\b\d\d?:\d\d(?::\d\d(?:[.,]\d+)?)?\b"
+    r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL):[\w.]+:(?=\S)"  # as `logging` writes by default
+    r"|\w+://\S+|\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?)?|\b\d\d?:\d\d(?::\d\d(?:[.,]\d+)?)?\b"
 )
 _NOT_JSON = re.compile(r"(?<=: )(-?)(nan|inf|None|True|False)\b")
 _IN_JSON = {"nan": "NaN", "inf": "Infinity", "None": "null", "True": "true", "False": "false"}

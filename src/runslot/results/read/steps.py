@@ -18,6 +18,7 @@ _STEPS = (
     r"(.*/)?epochs?",
     r"(.*/)?(training[ _]?)?(iterations?|iter|itr)",
     r"diagnostics/cumsteps",
+    r"(.*/)?episode",
 )
 """Names of the metric that counts how far a run is, likeliest first; compared without case."""
 _COUNTERS = (
