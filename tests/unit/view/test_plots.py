@@ -18,9 +18,10 @@ from runslot.view.data.chart import Chart
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import choose
 from runslot.view.data.kinds import Charts, charts
+from runslot.view.data.timeline import launches
 from runslot.view.plotly.charts import figure_of
 from runslot.view.plotly.figure import GREY, Figure
-from runslot.view.plotly.timeline import launches, slots_figures
+from runslot.view.plotly.timeline import slots_figures
 
 from .conftest import Write
 

@@ -1,2 +1,4 @@
-"""What is drawn: choices, groups of runs, curves, charts, as frames and plain records. Pure; no
-drawing library."""
+"""What is drawn: choices, groups of runs, curves, charts, as frames and plain records.
+
+No drawing library is imported here, and no file read but the journals of `timeline`.
+"""
