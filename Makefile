@@ -25,7 +25,7 @@ test: $(VENV)/.test
 ## engines: every launcher on a real engine of its own: ssh hosts, Slurm, containers; faults of rented machines. Wants root on Debian; installs them
 engines: $(VENV)/.test
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/testbeds/packages-up ssh slurm containers; fi
-	$(BIN)/python -m pytest tests/cloud tests/engines -m "engine and not together" -n 3 --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest tests/cloud tests/engines -m "engine and not together" -n 4 --dist loadgroup $(PYTEST)
 	$(BIN)/python -m pytest tests/engines -m together $(PYTEST)
 
 ## adopters: scripts with the libraries that people use (torch, Lightning, Stable-Baselines3, W&B, …). 1.5 GB in .venv-adopters
@@ -47,6 +47,10 @@ test-cloud: .venv-cloud/.made
 ## coverage: the tests again, with branch coverage
 coverage: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not engine" $(SIDE_BY_SIDE) --cov --cov-report=term $(PYTEST)
+
+## pythons: unit tests on the oldest and the newest Python that this machine has, with the oldest dependencies; the wheel by pip
+pythons: $(VENV)/.pythons
+	.ci/pythons
 
 ## lint: style, types, the direction of imports
 lint: $(VENV)/.lint
@@ -94,6 +98,10 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
 
 $(VENV)/.lint: $(VENV)/.test
 	$(PIP) install --constraint constraints.txt --group lint
+	@touch $@
+
+$(VENV)/.pythons: $(VENV)/.test
+	$(PIP) install --constraint constraints.txt --group pythons
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.made pyproject.toml constraints.txt
