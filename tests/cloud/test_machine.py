@@ -82,8 +82,9 @@ class Rented:
             "rs-train-1", self.home.path.name, 0, tuple(run.directory for run in runs), self.bucket, MachineShare("b1")
         )
         made = replace(usual, **{"sync_interval": 1.0, "python": sys.executable, **job})
-        code = str((self.home.read().code or {})["copy"])
-        self.place = stage(self.home, code, [[(run.id, 1) for run in runs]], [made])
+        code = self.home.read().code
+        assert code is not None
+        self.place = stage(self.home, code.copy, [[(run.id, 1) for run in runs]], [made])
 
     @property
     def job_file(self) -> Path:

@@ -1,4 +1,4 @@
-"""Which tests of engines share one engine: xdist gives those of a group to one worker, and all others to whoever is free."""
+"""Which tests share one engine: xdist gives those of a group to one worker, and all others to whoever is free."""
 
 from __future__ import annotations
 

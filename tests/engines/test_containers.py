@@ -487,9 +487,7 @@ Experiment("one", train, root="runs", container=Container({IMAGE!r}, python={str
 
 
 def test_a_function_by_value_needs_no_cloudpickle_in_the_image(place: Place, engine: str) -> None:
-    image = subprocess.run(
-        [engine, "run", "--rm", IMAGE, "python3", "-V"], capture_output=True, text=True, check=True
-    )
+    image = subprocess.run([engine, "run", "--rm", IMAGE, "python3", "-V"], capture_output=True, text=True, check=True)
     if f"Python {sys.version_info[0]}.{sys.version_info[1]}." not in image.stdout:
         pytest.skip(f"the image has {image.stdout.strip()}")
     script = f"""
