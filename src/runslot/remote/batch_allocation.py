@@ -18,7 +18,7 @@ from runslot.remote.batch_job import BatchJob
 
 
 @dataclass(frozen=True)
-class Allocation(ThisMachine):
+class JobAllocation(ThisMachine):
     """The share of a node that a job has, divided among the runs of its task."""
 
     name: str = "allocation"

@@ -26,7 +26,7 @@ from runslot.experiment.files import write_json
 from runslot.experiment.processes import host_name
 from runslot.experiment.rundir import ExperimentDir
 from runslot.hardware.lockfile import DIRECTORY_VARIABLE
-from runslot.remote.batch_allocation import Allocation
+from runslot.remote.batch_allocation import JobAllocation
 from runslot.remote.batch_job import SYSTEMS, BatchJob
 from runslot.remote.worker import UNFINISHED_STATUS, WorkItem, work
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     _wait_for_claims(directory, runs)
     with _own_locks(), _signals() as received:
         job.tell_in_time(asked.ahead)
-        status = work(directory, runs, submission.worker(asked.task), asked.moved, place=Allocation(job=job))
+        status = work(directory, runs, submission.worker(asked.task), asked.moved, place=JobAllocation(job=job))
     if status != UNFINISHED_STATUS or not _time_is_up(job, received, asked.ahead):
         return status
     if directory.read().policy.resumable:

@@ -9,7 +9,7 @@ import pytest
 
 from runslot.engines.batch.script import Frame
 from runslot.engines.batch.task import task_name
-from runslot.engines.pbs.cluster import Cluster
+from runslot.engines.pbs.cluster import PBSCluster
 from runslot.engines.pbs.config import PBS
 from runslot.engines.pbs.queue import read_jobs, read_submitted, seconds_of, state_of, tasks_of
 from runslot.errors import InvalidInput
@@ -123,7 +123,7 @@ def test_times() -> None:
 
 
 def script(dialect: str, tasks: int = 4, **keys: object) -> list[str]:
-    cluster = Cluster("here", environment={})
+    cluster = PBSCluster("here", environment={})
     cluster.given_dialect = dialect  # type: ignore[assignment]
     writer = PBS(**keys).writer(
         Frame("/data/my runs", "python3", "/data/r.pyz", at_a_time=2), Resources(gpus=1), cluster
@@ -177,7 +177,7 @@ def test_what_the_table_cannot_mean_is_refused(keys: dict[str, object], said: st
 
 @pytest.mark.parametrize("experiment", ["my long sweep", "7 seeds", "ü", ""])
 def test_a_jobs_name_is_short_and_begins_with_a_letter(experiment: str) -> None:
-    name = Cluster("here").job_name(experiment)
+    name = PBSCluster("here").job_name(experiment)
     assert len(name) <= 15
     assert name[0].isascii()
     assert name[0].isalpha()

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from runslot.engines.batch.config import ahead_of
 from runslot.engines.batch.submissions import in_batches, job_name, read_submission
-from runslot.engines.batch.task import Seen, Task, how_it_ended, write_indices
-from runslot.engines.slurm.cluster import Cluster
+from runslot.engines.batch.task import RunEvidence, Task, how_it_ended, write_indices
+from runslot.engines.slurm.cluster import SlurmCluster
 from runslot.engines.slurm.job_array import seconds_of
 from runslot.engines.slurm.queue import (
     read_indices,
@@ -92,9 +92,9 @@ FAILED = Outcome("failed", 1, exit_code=1)
 KILLED = Outcome("failed", 1, signal=9, message="killed by SIGKILL")
 
 
-def seen(outcome: Outcome | None, state: str | None, **changed: object) -> Seen:
+def seen(outcome: Outcome | None, state: str | None, **changed: object) -> RunEvidence:
     task = None if state is None else Task("41", 3, state, "digits-ab", "node1")
-    return replace(Seen(1, 1, outcome, task), **changed)
+    return replace(RunEvidence(1, 1, outcome, task), **changed)
 
 
 @pytest.mark.parametrize("state", ["PENDING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED", None])
@@ -315,7 +315,7 @@ def test_only_jobs_that_slurm_has_under_a_name_of_ours_are_cancelled(
     (tmp_path / "scancel").write_text('#!/bin/sh\necho "$@" >>cancelled\n')
     for program in ("squeue", "scancel"):
         (tmp_path / program).chmod(0o755)
-    cluster = Cluster("here", environment={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    cluster = SlurmCluster("here", environment={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     monkeypatch.chdir(tmp_path)
     cluster.cancel({"12": [1, 2], "4242": ()}, {"sweep-0123abcd": "12"})
     assert (tmp_path / "cancelled").read_text() == "12_[1-2]\n"

@@ -11,7 +11,7 @@ import pytest
 
 from runslot.engines.registry import read_entry
 from runslot.engines.ssh.contents import remove_gone
-from runslot.engines.ssh.host_slots import Standing
+from runslot.engines.ssh.host_slots import SlotStanding
 from runslot.engines.ssh.ledger import Books, Entry, Found
 from runslot.engines.ssh.probe import Probe, obstacle, read
 from runslot.errors import InvalidInput
@@ -276,7 +276,7 @@ def test_a_run_of_an_earlier_launcher_is_adopted_where_the_host_knows_it() -> No
 
 
 def test_a_slot_that_someone_has_is_asked_for_before_anything_is_started_in_it() -> None:
-    standing = Standing("ws1")
+    standing = SlotStanding("ws1")
     assert standing.refusal(0) is None
     assert not standing.was_taken(0)  # the start takes it
 
@@ -292,7 +292,7 @@ def test_a_slot_that_someone_has_is_asked_for_before_anything_is_started_in_it()
 
 
 def test_a_host_that_cannot_start_runs_is_left_alone_with_all_its_slots() -> None:
-    standing = Standing("ws1")
+    standing = SlotStanding("ws1")
     standing.unfit("No space left on device")
     assert not standing.fit
     refusal = standing.refusal(3)

@@ -42,8 +42,8 @@ def check_batch(
         yield Finding(f"{cluster.title} on {cluster.where}", False, str(error), fix)
 
 
-def _python(cluster: BatchCluster, given: str | None) -> Finding:
-    python = given or (sys.executable if cluster.host is None else "python3")
+def _python(cluster: BatchCluster, configured: str | None) -> Finding:
+    python = configured or (sys.executable if cluster.host is None else "python3")
     command = [python, "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"]
     try:
         printed = cluster.call(["sh", "-c", shlex.join(command)]).strip()

@@ -42,7 +42,7 @@ class BatchError(RunslotError):
         """Whether the system may answer later."""
 
 
-class Refused(BatchError, InvalidInput):
+class RefusedJob(BatchError, InvalidInput):
     """The system will not have the job as it is asked for."""
 
 
@@ -142,7 +142,7 @@ class BatchCluster(ABC):
             return BatchError(self._said, command, f"{self.title} cannot be reached ({said})", retry=True)
         for pattern, meaning in self.reasons:
             if re.search(pattern, text):
-                return Refused(self._said, command, f"{meaning} ({said})")
+                return RefusedJob(self._said, command, f"{meaning} ({said})")
         return BatchError(self._said, command, said)
 
     def missing(self, program: str) -> NotInstalled:
@@ -168,7 +168,7 @@ class BatchCluster(ABC):
         """Return how many tasks an array may have."""
 
     def test(self, script: str) -> None:  # noqa: B027  a system may have no such question
-        """Ask whether a script, given as its text, would be taken; `Refused` where it can never be."""
+        """Ask whether a script, given as its text, would be taken; `RefusedJob` where it can never be."""
 
     @abstractmethod
     def submit_command(self, script: str) -> list[str]:

@@ -12,8 +12,8 @@ from runslot.engines.batch.queue import POLITE, Look, look
 from runslot.engines.batch.script import ScriptWriter
 from runslot.engines.batch.site import Site
 from runslot.engines.batch.submissions import (
-    Place,
     Submission,
+    TaskPlace,
     Tasks,
     add_submission,
     in_batches,
@@ -22,7 +22,7 @@ from runslot.engines.batch.submissions import (
     read_submissions,
     write_script,
 )
-from runslot.engines.batch.task import Seen, Task, how_it_ended
+from runslot.engines.batch.task import RunEvidence, Task, how_it_ended
 from runslot.engines.events import Observer, Said
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Handle, Placed, Taken, UnderWay
@@ -43,7 +43,7 @@ _MANY = 500
 class _Watch:
     run: str
     """Its id."""
-    place: Place
+    place: TaskPlace
     stopped: bool = False
     """It was asked to stop."""
     stopped_at: float = 0.0
@@ -75,7 +75,7 @@ class BatchLauncher:
         self._files_seen = 0.0
         self._bell = threading.Event()
         self._submitted = False
-        self._known: dict[str, Place] = {}
+        self._known: dict[str, TaskPlace] = {}
         """Where earlier launchers put runs, by run id."""
         self._runs: dict[str, Run] = {}
 
@@ -101,7 +101,7 @@ class BatchLauncher:
             return []
         self._withdraw({placed.run.id for placed in runs})
         asked = [(placed.run.id, placed.attempt) for placed in runs]
-        found: dict[str, Place | str] = {}
+        found: dict[str, TaskPlace | str] = {}
         for tasks in in_batches(asked, self._writer.frame.runs_per_job, self._writer.frame.array_size):
             try:
                 submission = self._submit(tasks)
@@ -115,7 +115,7 @@ class BatchLauncher:
                 found |= places([submission])
         return [self._answer_start(placed, found[placed.run.id]) for placed in runs]
 
-    def _answer_start(self, placed: Placed, found: Place | str) -> Handle | Outcome:
+    def _answer_start(self, placed: Placed, found: TaskPlace | str) -> Handle | Outcome:
         if isinstance(found, str):
             return Outcome("lost", placed.attempt, ended=time.time(), message=f"could not be submitted: {found}")
         handle = Handle(placed.run_dir, placed.attempt, found.name)
@@ -171,7 +171,7 @@ class BatchLauncher:
         self._submitted = True
         return handle
 
-    def _found_by_name(self, place: Place) -> Place:
+    def _found_by_name(self, place: TaskPlace) -> TaskPlace:
         """Note the job that the system has under a submission's name, where the launcher was killed before it could."""
         if not self._look.at:
             self._look = look(self._experiment.directory, self._cluster, list(self._known.values()), 0.0)
@@ -203,12 +203,14 @@ class BatchLauncher:
     def _ended(self, handle: Handle) -> Outcome | None:
         watch = self._watched[handle]
         task = self._look.task(watch.place)
-        seen = seen_of(watch.place, handle.run_dir, task, handle.attempt, self._retries)
+        evidence = evidence_of(watch.place, handle.run_dir, task, handle.attempt, self._retries)
         gone = self._look.gone(watch.place)
         unsubmitted = watch.stopped and watch.place.submission.job is None and task is None
         barred = watch.stopped and task is not None and task.waits and self._look.at > watch.stopped_at > 0
         title = self._cluster.title
-        return how_it_ended(replace(seen, gone=gone or unsubmitted, stopped=watch.stopped, barred=barred, system=title))
+        return how_it_ended(
+            replace(evidence, gone=gone or unsubmitted, stopped=watch.stopped, barred=barred, system=title)
+        )
 
     def _conclude(self, handle: Handle, outcome: Outcome) -> None:
         """Leave the outcome in the run's directory, and watch it no longer."""
@@ -265,7 +267,7 @@ class BatchLauncher:
         self._looked = 0.0
         self._begin_look(0.0, new=True)
 
-    def _goes_on(self, place: Place) -> bool:
+    def _goes_on(self, place: TaskPlace) -> bool:
         """Tell whether a task has a run left that was not asked to stop, also one that this launcher does not watch."""
         if not self._runs:
             self._runs = {run.id: run for run in self._experiment.directory.read_runs()}
@@ -279,7 +281,7 @@ class BatchLauncher:
                 return True
         return False
 
-    def _cancel(self, tasks: Mapping[tuple[str, int], Place], kill: bool) -> None:
+    def _cancel(self, tasks: Mapping[tuple[str, int], TaskPlace], kill: bool) -> None:
         by_job: dict[str, list[int]] = {}
         for place in tasks.values():
             job = self._look.job(place.submission)
@@ -331,11 +333,13 @@ def settle(run_dir: RunDir, outcome: Outcome) -> None:
         pass
 
 
-def seen_of(place: Place, run_dir: RunDir, task: Task | None, attempt: int, retries: int, gone: bool = False) -> Seen:
+def evidence_of(
+    place: TaskPlace, run_dir: RunDir, task: Task | None, attempt: int, retries: int, gone: bool = False
+) -> RunEvidence:
     """Return what is known of a run in a task: from its directory, and from its system."""
     record = run_dir.read_attempt()  # before the outcome: one that is newer is then seen as well
     outcome = run_dir.read_outcome()
     over = gone or (task is not None and task.over)
     said = last_line(place.submission.log(place.task)) if over and outcome is None else ""
     latest = 0 if record is None else record.attempt
-    return Seen(attempt, place.attempt + retries, outcome, task, gone, last_line=said, latest=latest)
+    return RunEvidence(attempt, place.attempt + retries, outcome, task, gone, last_line=said, latest=latest)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from runslot.engines.batch.cluster import BatchCluster
-from runslot.engines.batch.submissions import Place, Submission, queue_file
+from runslot.engines.batch.submissions import Submission, TaskPlace, queue_file
 from runslot.engines.batch.task import Task
 from runslot.errors import RunslotError
 from runslot.experiment.files import open_to_append, read_json, write_json
@@ -42,11 +42,11 @@ class Look:
     asked: frozenset[str] = frozenset()
     """The names of the jobs that were asked for."""
 
-    def task(self, place: Place) -> Task | None:
+    def task(self, place: TaskPlace) -> Task | None:
         """Return the task of a place, where the system knows it."""
         return self.tasks.get((place.submission.job_name, place.task))
 
-    def gone(self, place: Place) -> bool:
+    def gone(self, place: TaskPlace) -> bool:
         """Tell whether the system was asked often enough to be sure that it knows nothing of a task."""
         since = self.absent.get((place.submission.job_name, place.task))
         return since is not None and self.at - since >= POLITE
@@ -57,7 +57,7 @@ class Look:
         return submission.job or next(found, None)
 
 
-def look(experiment: ExperimentDir, cluster: BatchCluster, open_places: Collection[Place], oldest: float) -> Look:
+def look(experiment: ExperimentDir, cluster: BatchCluster, open_places: Collection[TaskPlace], oldest: float) -> Look:
     """Return what the system says of the tasks in `open_places`; an answer from `oldest` on (Unix time) is new enough.
 
     `BatchError` where it cannot be asked.
@@ -98,7 +98,7 @@ def _turn(experiment: ExperimentDir, system: str) -> Iterator[bool]:
 def _ask(
     experiment: ExperimentDir,
     cluster: BatchCluster,
-    open_places: Collection[Place],
+    open_places: Collection[TaskPlace],
     names: Collection[str],
     before: Look,
 ) -> Look:
@@ -116,11 +116,11 @@ def _ask(
     return found
 
 
-def _by_key(places: Iterable[Place]) -> Iterable[tuple[Key, Place]]:
+def _by_key(places: Iterable[TaskPlace]) -> Iterable[tuple[Key, TaskPlace]]:
     return (((place.submission.job_name, place.task), place) for place in places)
 
 
-def _remembered(cluster: BatchCluster, missing: Sequence[Place]) -> dict[Key, Task]:
+def _remembered(cluster: BatchCluster, missing: Sequence[TaskPlace]) -> dict[Key, Task]:
     """Return what the accounts say of tasks that the queue has forgotten; they lag behind in what is alive."""
     names = {place.submission.job: place.submission.job_name for place in missing}
     history = cluster.history(sorted(job for job in names if job))
@@ -129,7 +129,7 @@ def _remembered(cluster: BatchCluster, missing: Sequence[Place]) -> dict[Key, Ta
     return {key: task for key, task in found.items() if key in wanted}
 
 
-def _since(before: Look, key: Key, place: Place, now: float) -> float:
+def _since(before: Look, key: Key, place: TaskPlace, now: float) -> float:
     known = before.absent.get(key)
     if known is not None:
         return known

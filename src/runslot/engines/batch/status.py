@@ -8,9 +8,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runslot.engines.batch.launcher import seen_of, settle
+from runslot.engines.batch.launcher import evidence_of, settle
 from runslot.engines.batch.queue import POLITE, Look, look, read_look
-from runslot.engines.batch.submissions import Place, places, read_submissions
+from runslot.engines.batch.submissions import TaskPlace, places, read_submissions
 from runslot.engines.batch.task import how_it_ended, task_name
 from runslot.errors import RunslotError
 from runslot.experiment.processes import is_alive, keeper_of
@@ -38,7 +38,7 @@ def refreshed_by(config: BatchConfig, status: ExperimentStatus) -> ExperimentSta
     return replace(status, runs=runs, counts=counts)
 
 
-def _is_open(each: RunStatus, place: Place | None, before: Look) -> bool:
+def _is_open(each: RunStatus, place: TaskPlace | None, before: Look) -> bool:
     """Tell whether the system may know better than the files how a run stands."""
     if each.state == "running":
         return True
@@ -56,7 +56,7 @@ def _was_killed(each: RunStatus) -> bool:
     return each.state == "failed" and each.ended is not None and each.ended.get("signal") == signal.SIGKILL
 
 
-def _look(config: BatchConfig, status: ExperimentStatus, handed: dict[str, Place], before: Look) -> Look:
+def _look(config: BatchConfig, status: ExperimentStatus, handed: dict[str, TaskPlace], before: Look) -> Look:
     try:
         cluster = config.cluster()
         try:
@@ -74,7 +74,7 @@ def _look(config: BatchConfig, status: ExperimentStatus, handed: dict[str, Place
 
 
 def _stands(
-    config: BatchConfig, status: ExperimentStatus, each: RunStatus, place: Place | None, found: Look
+    config: BatchConfig, status: ExperimentStatus, each: RunStatus, place: TaskPlace | None, found: Look
 ) -> RunStatus:
     run_dir = status.directory.run_dir(each.run, status.file)
     if place is None:  # noted by a launcher that was killed before it submitted anything
@@ -88,8 +88,8 @@ def _stands(
     retries = status.file.policy.retries
     attempt = max(1, place.attempt)
     stopped = place.submission.stopped(each.run.id).exists()
-    seen = seen_of(place, run_dir, task, attempt, retries, found.gone(place))
-    ended = how_it_ended(replace(seen, stopped=stopped, system=config.title))
+    evidence = evidence_of(place, run_dir, task, attempt, retries, found.gone(place))
+    ended = how_it_ended(replace(evidence, stopped=stopped, system=config.title))
     name = task_name(job or "", place.task)
     if ended is not None:
         settle(run_dir, ended)
@@ -103,7 +103,7 @@ def _stands(
     return replace(each, state="running", ended=None, attempts=number, name=name)
 
 
-def _unsubmitted(each: RunStatus, place: Place) -> RunStatus:
+def _unsubmitted(each: RunStatus, place: TaskPlace) -> RunStatus:
     """Return how a run stands whose script was written, and which the system does not have (yet)."""
     if each.name is not None:  # handed over as a script, for the user to submit
         return replace(each, state="queued", attempt=None)

@@ -107,7 +107,7 @@ class Submission:
 
 
 @dataclass(frozen=True)
-class Place:
+class TaskPlace:
     """Where a run stands: in which task of which submission."""
 
     submission: Submission
@@ -175,10 +175,10 @@ def read_submissions(experiment: ExperimentDir, system: str) -> list[Submission]
     return [submission for submission in found if submission is not None]
 
 
-def places(submissions: Iterable[Submission]) -> dict[str, Place]:
+def places(submissions: Iterable[Submission]) -> dict[str, TaskPlace]:
     """Return by run id where each run was put last."""
     return {
-        run: Place(submission, task, attempt)
+        run: TaskPlace(submission, task, attempt)
         for submission in submissions
         if not submission.withdrawn
         for task, runs in enumerate(submission.tasks)

@@ -92,7 +92,7 @@ def write_indices(indices: Iterable[int]) -> str:
 
 
 @dataclass(frozen=True)
-class Seen:
+class RunEvidence:
     """All that is known of one attempt of a run when it is asked how it stands."""
 
     attempt: int
@@ -117,40 +117,42 @@ class Seen:
     """The batch system's name, for people."""
 
 
-def how_it_ended(seen: Seen) -> Outcome | None:
+def how_it_ended(evidence: RunEvidence) -> Outcome | None:
     """Return how the attempt ended; None while its task may yet go on with it."""
-    over = seen.gone or (seen.task is not None and seen.task.over)
-    outcome = seen.outcome
-    if outcome is None or outcome.attempt < max(seen.attempt, seen.latest):
-        if seen.barred and not over:
-            return Outcome("stopped", max(seen.attempt, seen.latest), message="stopped before it started")
-        return _without_outcome(seen) if over else None
-    if outcome.kind == "succeeded" or seen.stopped:
+    over = evidence.gone or (evidence.task is not None and evidence.task.over)
+    outcome = evidence.outcome
+    if outcome is None or outcome.attempt < max(evidence.attempt, evidence.latest):
+        if evidence.barred and not over:
+            return Outcome("stopped", max(evidence.attempt, evidence.latest), message="stopped before it started")
+        return _without_outcome(evidence) if over else None
+    if outcome.kind == "succeeded" or evidence.stopped:
         return outcome
     if over:
-        return _with_reason(outcome, seen)
+        return _with_reason(outcome, evidence)
     # It is requeued, or the task ends in a moment; it makes a further attempt; its system will know why it was killed.
-    pending = outcome.kind in {"stopped", "lost"} or outcome.attempt < seen.last_attempt or outcome.signal == _SIGKILL
+    pending = (
+        outcome.kind in {"stopped", "lost"} or outcome.attempt < evidence.last_attempt or outcome.signal == _SIGKILL
+    )
     return None if pending else outcome
 
 
-def _with_reason(outcome: Outcome, seen: Seen) -> Outcome:
+def _with_reason(outcome: Outcome, evidence: RunEvidence) -> Outcome:
     """Say what only the batch system knows: that the kernel killed the run for its job's memory."""
-    task = seen.task
+    task = evidence.task
     if task is not None and task.state == "OUT_OF_MEMORY" and outcome.signal == _SIGKILL:
-        return replace(outcome, message=f"{outcome.message}: out of memory, {seen.system} says of job {task.name}")
+        return replace(outcome, message=f"{outcome.message}: out of memory, {evidence.system} says of job {task.name}")
     return outcome
 
 
-def _without_outcome(seen: Seen) -> Outcome:
-    attempt = max(seen.attempt, seen.latest)
-    if seen.task is None:
-        kind: Kind = "stopped" if seen.stopped else "lost"
-        return Outcome(kind, attempt, message=f"its job is no longer known to {seen.system}, and left no outcome")
-    task = seen.task
+def _without_outcome(evidence: RunEvidence) -> Outcome:
+    attempt = max(evidence.attempt, evidence.latest)
+    if evidence.task is None:
+        kind: Kind = "stopped" if evidence.stopped else "lost"
+        return Outcome(kind, attempt, message=f"its job is no longer known to {evidence.system}, and left no outcome")
+    task = evidence.task
     said = _SAID.get(task.state, f"the job ended as {task.state} before the run did")
-    message = f"{said} ({seen.system} job {task.name}{f' on {task.node}' if task.node else ''}: {task.state})"
-    if task.state in {"FAILED", "COMPLETED"} and seen.last_line:
-        message += f": {seen.last_line}"
-    kind = "stopped" if seen.stopped else _KIND.get(task.state, "lost")
+    message = f"{said} ({evidence.system} job {task.name}{f' on {task.node}' if task.node else ''}: {task.state})"
+    if task.state in {"FAILED", "COMPLETED"} and evidence.last_line:
+        message += f": {evidence.last_line}"
+    kind = "stopped" if evidence.stopped else _KIND.get(task.state, "lost")
     return Outcome(kind, attempt, host=task.node or None, message=message)

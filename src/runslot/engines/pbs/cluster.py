@@ -25,7 +25,7 @@ _GONE = re.compile(r"Unknown Job|has finished|invalid (for )?(state|request)|not
 """What is said of a job that has ended, or whose state has just changed."""
 
 
-class Cluster(BatchCluster):
+class PBSCluster(BatchCluster):
     """The commands of one cluster."""
 
     title = "PBS"

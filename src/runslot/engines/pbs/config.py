@@ -11,9 +11,9 @@ from runslot.engines.batch.cluster import BatchCluster, BatchError
 from runslot.engines.batch.config import BatchConfig, cpus_of, gpus_of, megabytes_of
 from runslot.engines.batch.script import Frame, ScriptWriter
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.pbs.cluster import USUAL_ARRAY_SIZE, Cluster, Dialect
+from runslot.engines.pbs.cluster import USUAL_ARRAY_SIZE, Dialect, PBSCluster
 from runslot.engines.pbs.queue import seconds_of
-from runslot.engines.pbs.script import ArrayWriter, check_options
+from runslot.engines.pbs.script import QsubWriter, check_options
 from runslot.engines.protocol import Finding
 from runslot.errors import InvalidInput
 from runslot.hardware.resources import Resources
@@ -36,7 +36,7 @@ class PBS(BatchConfig):
     dialect: Dialect | None = None
     """How its commands are spelt; else they are asked."""
 
-    commands = Cluster
+    commands = PBSCluster
     usual_array_size = USUAL_ARRAY_SIZE
     line_keys = ("queue", "account", "mem")
 
@@ -51,7 +51,7 @@ class PBS(BatchConfig):
     def cluster(self, experiment: OpenExperiment | None = None) -> BatchCluster:
         """Return the cluster's commands, in this dialect where one is named."""
         cluster = super().cluster(experiment)
-        assert isinstance(cluster, Cluster)
+        assert isinstance(cluster, PBSCluster)
         cluster.given_dialect = self.dialect
         return cluster
 
@@ -62,9 +62,9 @@ class PBS(BatchConfig):
 
     def writer(self, frame: Frame, resources: Resources, cluster: BatchCluster) -> ScriptWriter:
         """Return what writes the scripts of an experiment whose runs ask for these resources."""
-        assert isinstance(cluster, Cluster)
+        assert isinstance(cluster, PBSCluster)
         memory = megabytes_of(resources, self.runs_per_job)
-        return ArrayWriter(
+        return QsubWriter(
             frame,
             cluster=cluster,
             cpus=cpus_of(self.cpus, resources, self.runs_per_job),
@@ -87,7 +87,7 @@ class PBS(BatchConfig):
             cluster.close()
 
     def _findings(self, cluster: BatchCluster) -> Iterator[Finding]:
-        assert isinstance(cluster, Cluster)
+        assert isinstance(cluster, PBSCluster)
         yield Finding("server", True, f"{cluster.dialect}, arrays of up to {cluster.array_size()} tasks")
         if self.queue:
             text = cluster.call(["qstat", "-Q", "-f", self.queue])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runslot.engines.batch.script import ScriptWriter, counted_cpus, task_lines
-from runslot.engines.pbs.cluster import Cluster
+from runslot.engines.pbs.cluster import PBSCluster
 from runslot.engines.pbs.queue import seconds_of
 from runslot.errors import InvalidInput
 
@@ -26,10 +26,10 @@ def check_options(options: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class ArrayWriter(ScriptWriter):
+class QsubWriter(ScriptWriter):
     """Writes scripts for qsub."""
 
-    cluster: Cluster
+    cluster: PBSCluster
     cpus: int
     gpus: int
     memory: str | None

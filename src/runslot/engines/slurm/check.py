@@ -9,7 +9,7 @@ from runslot.engines.batch.check import check_batch
 from runslot.engines.batch.cluster import BatchError
 from runslot.engines.batch.script import Frame
 from runslot.engines.protocol import Finding
-from runslot.engines.slurm.cluster import Cluster
+from runslot.engines.slurm.cluster import SlurmCluster
 from runslot.errors import RunslotError
 from runslot.hardware.resources import Resources
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runslot.engines.slurm.config import Slurm
 
 
-def check_cluster(config: Slurm, cluster: Cluster) -> Iterator[Finding]:
+def check_cluster(config: Slurm, cluster: SlurmCluster) -> Iterator[Finding]:
     """Yield what was tried; the first thing without which nothing else can be tried ends the list."""
     ask_again = "`scontrol ping` says whether the controller answers"
     yield from check_batch(
@@ -25,14 +25,14 @@ def check_cluster(config: Slurm, cluster: Cluster) -> Iterator[Finding]:
     )
 
 
-def _findings(config: Slurm, cluster: Cluster) -> Iterator[Finding]:
+def _findings(config: Slurm, cluster: SlurmCluster) -> Iterator[Finding]:
     yield Finding("controller", True, f"arrays of up to {cluster.array_size()} tasks")
     yield _partition(config, cluster)
     yield _job(config, cluster)
     yield _accounts(cluster)
 
 
-def _partition(config: Slurm, cluster: Cluster) -> Finding:
+def _partition(config: Slurm, cluster: SlurmCluster) -> Finding:
     wanted = [f"--partition={config.partition}"] if config.partition else []
     lines = cluster.call(["sinfo", "--noheader", "--format=%P|%a|%l|%F|%G", *wanted]).splitlines()
     chosen = [line for line in lines if config.partition or line.partition("|")[0].endswith("*")]
@@ -47,7 +47,7 @@ def _partition(config: Slurm, cluster: Cluster) -> Finding:
     return Finding("partition", all(line.split("|")[1] == "up" for line in chosen), "; ".join(said))
 
 
-def _job(config: Slurm, cluster: Cluster) -> Finding:
+def _job(config: Slurm, cluster: SlurmCluster) -> Finding:
     """Try a job of one run with the table's options, which is not submitted."""
     try:
         cluster.test(config.writer(Frame(), Resources(), cluster).trial())
@@ -56,7 +56,7 @@ def _job(config: Slurm, cluster: Cluster) -> Finding:
     return Finding("a job with these options", True, "would be taken")
 
 
-def _accounts(cluster: Cluster) -> Finding:
+def _accounts(cluster: SlurmCluster) -> Finding:
     try:
         cluster.call(["sacct", "--noheader", "--allocations"])
     except RunslotError:

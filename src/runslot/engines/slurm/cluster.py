@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from runslot.engines.batch.cluster import BatchCluster, BatchError, Jobs, Refused
+from runslot.engines.batch.cluster import BatchCluster, BatchError, Jobs, RefusedJob
 from runslot.engines.batch.task import Task, write_indices
 from runslot.engines.slurm.queue import SACCT, SQUEUE, read_limit, read_sacct, read_squeue, read_submitted
 from runslot.errors import NotInstalled, RunslotError
@@ -39,7 +39,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
 )
 
 
-class Cluster(BatchCluster):
+class SlurmCluster(BatchCluster):
     """The commands of one cluster."""
 
     title = "Slurm"
@@ -57,10 +57,10 @@ class Cluster(BatchCluster):
         return read_limit(self.call(["scontrol", "show", "config"]), "MaxArraySize", DEFAULT_ARRAY_SIZE)
 
     def test(self, script: str) -> None:
-        """Ask whether a script, given as its text, would be taken; `Refused` where it can never be."""
+        """Ask whether a script, given as its text, would be taken; `RefusedJob` where it can never be."""
         try:
             self.call(["sbatch", "--test-only"], stdin=script)
-        except (Refused, NotInstalled):
+        except (RefusedJob, NotInstalled):
             raise
         except BatchError as error:
             if error.retry:

@@ -10,8 +10,8 @@ from runslot.engines.batch.cluster import BatchCluster
 from runslot.engines.batch.config import BatchConfig, cpus_of
 from runslot.engines.batch.script import Frame, ScriptWriter
 from runslot.engines.protocol import Finding
-from runslot.engines.slurm.cluster import DEFAULT_ARRAY_SIZE, Cluster
-from runslot.engines.slurm.job_array import ArrayWriter, seconds_of
+from runslot.engines.slurm.cluster import DEFAULT_ARRAY_SIZE, SlurmCluster
+from runslot.engines.slurm.job_array import SbatchWriter, seconds_of
 from runslot.engines.slurm.script import Asked, check_options, gres_of, memory_of
 from runslot.errors import InvalidInput
 from runslot.hardware.resources import Resources
@@ -35,7 +35,7 @@ class Slurm(BatchConfig):
     """Generic resources: `gpu:a100` gets the number that the runs ask for; with a number it is taken as it stands."""
     constraint: str | None = None
 
-    commands = Cluster
+    commands = SlurmCluster
     usual_array_size = DEFAULT_ARRAY_SIZE
     line_keys = ("partition", "account", "qos", "gres", "constraint", "mem")
 
@@ -66,13 +66,13 @@ class Slurm(BatchConfig):
             constraint=self.constraint,
             options=self.options,
         )
-        return ArrayWriter(frame, asked)
+        return SbatchWriter(frame, asked)
 
     def check(self) -> Iterator[Finding]:
         """Try the commands, the controller, the partition, accounts, Python on the nodes' file system."""
         from runslot.engines.slurm.check import check_cluster
 
-        cluster = Cluster(self.name, self.host())
+        cluster = SlurmCluster(self.name, self.host())
         try:
             yield from check_cluster(self, cluster)
         finally:

@@ -10,7 +10,7 @@ from runslot.engines.slurm.script import Array, Asked, script_of
 
 
 @dataclass(frozen=True)
-class ArrayWriter(ScriptWriter):
+class SbatchWriter(ScriptWriter):
     """Writes scripts for sbatch."""
 
     asked: Asked

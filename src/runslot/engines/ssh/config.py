@@ -9,7 +9,7 @@ from runslot.engines.events import Observer
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, Finding, LauncherConfig
 from runslot.engines.ssh.check import check_host
-from runslot.engines.ssh.host import RemoteHost, Terms
+from runslot.engines.ssh.host import PoolTerms, RemoteHost
 from runslot.engines.ssh.launcher import Bell, SSHLauncher, expected_there, share
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.records import travels_by_value
@@ -58,7 +58,7 @@ class SSH(LauncherConfig):
     def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
         """Reach the hosts, bring the experiment there, and return their slots; a host that cannot be used is named."""
         bell = Bell()
-        terms = Terms(
+        terms = PoolTerms(
             pool=f"ssh {self.name}",
             python=self.python,
             root=self.root,

@@ -19,7 +19,7 @@ INCOMING = ".incoming"
 
 
 @dataclass(frozen=True)
-class Clone:
+class HostClone:
     """An experiment's directory on a host; runs lie in it, or beside it, as they do here."""
 
     base: str
@@ -30,7 +30,7 @@ class Clone:
     """runslot as one file, there."""
 
     @classmethod
-    def of(cls, experiment: OpenExperiment, archive: str, root: str, host: str) -> Clone:
+    def of(cls, experiment: OpenExperiment, archive: str, root: str, host: str) -> HostClone:
         """Return where the experiment lies below `root` on a host.
 
         The host's name is in the path, because several hosts may share a home directory.

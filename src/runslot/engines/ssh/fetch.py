@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.ssh.connection import Connection
-from runslot.engines.ssh.contents import Clone, home_options, remove_gone, runs_base
+from runslot.engines.ssh.contents import HostClone, home_options, remove_gone, runs_base
 from runslot.engines.ssh.ledger import Books, Entry
 from runslot.errors import RunslotError
 from runslot.experiment.files import write_json
@@ -45,7 +45,7 @@ class Homecoming:
         """Begin anew with a new remote end, which offers everything again."""
         self._came = False
 
-    def round(self, connection: Connection, clone: Clone) -> list[Entry]:
+    def round(self, connection: Connection, clone: HostClone) -> list[Entry]:
         """Bring home what has changed; return what has ended and is home, which can be told of.
 
         `RunslotError` or `OSError` where it did not come home; the next round tries again.
@@ -72,7 +72,7 @@ class Homecoming:
                 raise RunslotError(note)
         return [entry for entry in ended if self._conclude(entry, note)]
 
-    def _fetch_all(self, changes: Sequence[Change], clone: Clone) -> str:
+    def _fetch_all(self, changes: Sequence[Change], clone: HostClone) -> str:
         first, later = in_order(changes)
         note = self._fetch(first, clone)
         if later:
@@ -88,7 +88,7 @@ class Homecoming:
             for entry in given_up:
                 _write(entry)
 
-    def _fetch(self, changes: Sequence[Change], clone: Clone) -> str:
+    def _fetch(self, changes: Sequence[Change], clone: HostClone) -> str:
         """Bring files home, of runs that have not been given up meanwhile; return why some did not come."""
         with self._files:
             directories = self._directories()

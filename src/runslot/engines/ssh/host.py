@@ -16,9 +16,9 @@ from typing import Any
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Handle, Placed, Taken
 from runslot.engines.ssh.connection import Answer, Broken, Connection
-from runslot.engines.ssh.contents import STAYS_HERE, Clone, to_bring
+from runslot.engines.ssh.contents import STAYS_HERE, HostClone, to_bring
 from runslot.engines.ssh.fetch import Homecoming
-from runslot.engines.ssh.host_slots import Standing
+from runslot.engines.ssh.host_slots import SlotStanding
 from runslot.engines.ssh.ledger import Books, Entry, Found, Key
 from runslot.engines.ssh.probe import obstacle, probe
 from runslot.errors import InvalidInput, RunslotError
@@ -44,7 +44,7 @@ _FAILED = 5.0
 
 
 @dataclass(frozen=True)
-class Terms:
+class PoolTerms:
     """What all hosts of a pool have in common."""
 
     pool: str
@@ -70,7 +70,7 @@ class RemoteHost:
     def __init__(
         self,
         host: Host,
-        terms: Terms,
+        terms: PoolTerms,
         expected: Iterable[Key],
         say: Callable[[str], None],
         ring: Callable[[], None],
@@ -90,11 +90,11 @@ class RemoteHost:
         self._connection: Connection | None = None
         self._opening: Connection | None = None
         """One that is being made, whose signs of life count too."""
-        self._clone: Clone | None = None
+        self._clone: HostClone | None = None
         self._last_heard = time.monotonic()
         self._next_round = 0.0
         self._due = threading.Event()
-        self._standing = Standing(host.name)
+        self._standing = SlotStanding(host.name)
         self._told = ""
         """What was last said to be wrong; cleared when it is well again."""
         self._closing = False
@@ -260,7 +260,7 @@ class RemoteHost:
         wrong = obstacle(found, terms.python, terms.by_value)
         if wrong is not None:
             raise HostError(self.name, f"{terms.python} -", wrong)
-        clone = Clone.of(terms.experiment, terms.archive, found.root, self.name)
+        clone = HostClone.of(terms.experiment, terms.archive, found.root, self.name)
         self._host.check(["mkdir", "-p", clone.experiment])
         names = to_bring(terms.experiment, terms.archive)
         self._host.push(terms.experiment.directory.path, clone.experiment, names)
@@ -289,7 +289,7 @@ class RemoteHost:
             log.seek(before)
             return last_line(log.read())
 
-    def _take_in(self, connection: Connection, clone: Clone, answer: Mapping[str, Any]) -> None:
+    def _take_in(self, connection: Connection, clone: HostClone, answer: Mapping[str, Any]) -> None:
         found = Found.of(answer)
         as_expected, never_started = self._books.settle(found)
         if not as_expected:  # it was given up while it answered: the next connection ends what runs there
@@ -336,7 +336,7 @@ class RemoteHost:
             self._last_heard = max(self._last_heard, self._connection.last_heard)
             self._connection = None
 
-    def _bring_home(self, connection: Connection, clone: Clone) -> None:
+    def _bring_home(self, connection: Connection, clone: HostClone) -> None:
         self._next_round = time.monotonic() + self._terms.sync_every
         try:
             home = self._homecoming.round(connection, clone)

@@ -12,7 +12,7 @@ _UNFIT_FOR = 20.0
 """Seconds for which a host that could not start a run is left alone."""
 
 
-class Standing:
+class SlotStanding:
     """What is known of one host's slots, by their indexes there; asked and changed by the launcher's thread."""
 
     def __init__(self, host: str) -> None:

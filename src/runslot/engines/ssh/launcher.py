@@ -14,7 +14,7 @@ from dataclasses import replace
 from runslot.engines.events import Observer, Said
 from runslot.engines.protocol import Handle, Placed, Taken, UnderWay
 from runslot.engines.ssh.contents import INCOMING, incoming
-from runslot.engines.ssh.host import RemoteHost, Terms
+from runslot.engines.ssh.host import PoolTerms, RemoteHost
 from runslot.engines.ssh.ledger import Entry
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.records import Outcome, Run
@@ -58,7 +58,7 @@ class Bell:
 class SSHLauncher:
     """Runs in slots of several hosts."""
 
-    def __init__(self, remotes: Sequence[RemoteHost], bell: Bell, terms: Terms, observer: Observer) -> None:
+    def __init__(self, remotes: Sequence[RemoteHost], bell: Bell, terms: PoolTerms, observer: Observer) -> None:
         self._remotes = {remote.name: remote for remote in remotes}
         self._bell = bell
         self._terms = terms
@@ -220,7 +220,7 @@ class SSHLauncher:
             self._observer(Said(self._said.popleft()))
 
 
-def expected_there(terms: Terms) -> dict[tuple[str, int], str | None]:
+def expected_there(terms: PoolTerms) -> dict[tuple[str, int], str | None]:
     """Return the attempts that are under way as far as the files here tell, each with its host where that is known."""
     expected: dict[tuple[str, int], str | None] = {}
     for each in read_status(terms.experiment.directory).runs:
