@@ -22,7 +22,7 @@ from rich.cells import cell_len
 
 from runslot.cli.render.board import Board, time_left
 from runslot.cli.render.live_table import clock, draw, shortened
-from runslot.cli.render.row import row_said
+from runslot.cli.render.row import row_text
 from runslot.cli.render.tails import RunTail, Tail, last_lines
 from runslot.engines.events import LaunchStarted, RunDropped, RunEnded, RunStarted, RunWaits, StopNoted
 from runslot.experiment.records import Outcome, Run
@@ -167,9 +167,9 @@ def test_clock(seconds, said):
 
 def test_numbers_are_short_and_a_row_is_cut_at_whole_cells():
     row = {"epoch": "3.0", "loss": "0.123456789", "name": "a b", "big": "123456789"}
-    assert row_said(row) == "epoch 3  loss 0.1235  name a b  big 123456789"
-    assert row_said(row, 30) == "epoch 3  loss 0.1235  name a b"
-    assert row_said(row, 29) == "epoch 3  loss 0.1235"
+    assert row_text(row) == "epoch 3  loss 0.1235  name a b  big 123456789"
+    assert row_text(row, 30) == "epoch 3  loss 0.1235  name a b"
+    assert row_text(row, 29) == "epoch 3  loss 0.1235"
 
 
 # ---- the files it looks at -------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_the_last_whole_row_of_a_file_that_grows(tmp_path):
 
 def test_a_run_that_logs_no_rows_shows_the_last_line_that_it_printed(tmp_path):
     tail = RunTail.of(RunDir(tmp_path))
-    assert row_said(tail.row_or_line(), 20) == ""
+    assert row_text(tail.row_or_line(), 20) == ""
     with (tmp_path / "console.log").open("w") as console:
         for line, text in [
             ("loading the data\n", "loading the data"),
@@ -204,9 +204,9 @@ def test_a_run_that_logs_no_rows_shows_the_last_line_that_it_printed(tmp_path):
         ]:
             console.write(line)
             console.flush()
-            assert row_said(tail.row_or_line(), 20) == text
+            assert row_text(tail.row_or_line(), 20) == text
     (tmp_path / "progress.csv").write_text("loss\n0.5\n")
-    assert row_said(tail.row_or_line(), 20) == "loss 0.5"
+    assert row_text(tail.row_or_line(), 20) == "loss 0.5"
 
 
 def test_the_last_lines_of_a_console_move_no_cursor(tmp_path):

@@ -18,7 +18,7 @@ from runslot.cli.usage import CONTEXT, is_plain_help, refusal, tidy
 
 
 @dataclass(frozen=True)
-class Command:
+class Entry:
     """A command: the function that carries it out, or a `typer.Typer` of further ones, and its line in the help."""
 
     place: str
@@ -27,57 +27,57 @@ class Command:
     """The first sentences of the function's docstring."""
 
 
-COMMANDS: Mapping[str, Command] = {
-    "run": Command(
+COMMANDS: Mapping[str, Entry] = {
+    "run": Entry(
         "run_command.run", "Run a function or a command once for every variant and seed, in slots of this machine."
     ),
-    "resume": Command(
+    "resume": Entry(
         "resume.resume",
         "Run what is missing: runs that were not started, were stopped, or were lost with their machine.",
     ),
-    "attach": Command(
+    "attach": Entry(
         "attach.attach", "Look on at an experiment that is under way, from any terminal; Ctrl-C leaves it running."
     ),
-    "status": Command(
+    "status": Entry(
         "status.status",
         "Show how the runs of an experiment stand: what runs, with its last row or line, and what went wrong.",
     ),
-    "queue": Command(
+    "queue": Entry(
         "queue.queue",
         "Show every experiment of yours that runs or waits on this machine, from whatever terminal it was launched.",
     ),
-    "logs": Command("logs.logs", "Print what a run printed (its console.log); with -f go on while it runs."),
-    "stop": Command(
+    "logs": Entry("logs.logs", "Print what a run printed (its console.log); with -f go on while it runs."),
+    "stop": Entry(
         "stop.stop",
         "Stop an experiment, or some of its runs: each is asked to end, and killed when its grace is over.",
     ),
-    "pull": Command(
+    "pull": Entry(
         "pull.pull",
         "Bring home what rented machines have written: what has changed alone, outcomes after their data.",
     ),
-    "pause": Command("pause.pause", "Start nothing further of an experiment that is under way; what runs goes on."),
-    "continue": Command("pause.continue_", "Go on with an experiment that `runslot pause` has paused."),
-    "ls": Command("ls.ls", "List experiments: when they were launched, what they are, and how their runs stand."),
-    "results": Command(
+    "pause": Entry("pause.pause", "Start nothing further of an experiment that is under way; what runs goes on."),
+    "continue": Entry("pause.continue_", "Go on with an experiment that `runslot pause` has paused."),
+    "ls": Entry("ls.ls", "List experiments: when they were launched, what they are, and how their runs stand."),
+    "results": Entry(
         "results.results",
         "Compare variants: mean ± 95 % interval of final and best values over seeds, best first.",
     ),
-    "view": Command("view.view", "Look at runs in a browser: curves over seeds, tables, slots; live while they run."),
-    "plot": Command("plot.plot", "Draw a figure in paper size, and print its caption: who counts, and what is drawn."),
-    "export": Command(
+    "view": Entry("view.view", "Look at runs in a browser: curves over seeds, tables, slots; live while they run."),
+    "plot": Entry("plot.plot", "Draw a figure in paper size, and print its caption: who counts, and what is drawn."),
+    "export": Entry(
         "export.export", "Write all runs (`runs`) and all their rows (`progress`) to files for other tools."
     ),
-    "hardware": Command(
+    "hardware": Entry(
         "hardware.hardware",
         "Show this machine's packages, NUMA nodes, cores and GPUs, and the slots that runs would get.",
     ),
-    "schema": Command("schema.schema", "Print the JSON Schema of sweep files, for editors."),
-    "selftest": Command(
+    "schema": Entry("schema.schema", "Print the JSON Schema of sweep files, for editors."),
+    "selftest": Entry(
         "selftest.selftest",
         "Run a few hundred tiny runs while their launchers, keepers and they themselves are killed at random.",
     ),
-    "launchers": Command("launchers.app", "List the configured launchers, or check them."),
-    "cloud": Command(
+    "launchers": Entry("launchers.app", "List the configured launchers, or check them."),
+    "cloud": Entry(
         "cloud.app", "List the machines that runslot rented, give them back, or delete what is in the bucket."
     ),
 }
@@ -128,8 +128,8 @@ def load(name: str) -> Any:
     return command
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(value: bool) -> None:
+    if value:
         from runslot import __version__
 
         typer.echo(f"runslot {__version__}")

@@ -105,7 +105,7 @@ def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
         flag = f"--{space}"
         keys: set[str] = set()
         for text in parameters[space] or ():
-            key, value = _said_of_sample(text) if space == "sample" else parse_grid(text)
+            key, value = _sample_value(text) if space == "sample" else parse_grid(text)
             if key in keys:
                 raise InvalidInput(f"{flag} has {key} twice; write all its values in one: {flag} {key}=A,B")
             keys.add(key)
@@ -125,7 +125,7 @@ def _settings_of(text: str) -> dict[str, Any]:
     return settings
 
 
-def _said_of_sample(text: str) -> tuple[str, str]:
+def _sample_value(text: str) -> tuple[str, str]:
     """Return the key and the distribution as a sweep file has it, once it is known to be one."""
     return parse_sample(text)[0], text.partition("=")[2]
 
@@ -137,8 +137,8 @@ def _override(words: Words, setting: str) -> None:
     if not equals or not text.strip():
         raise InvalidInput(f"--set {setting}: write KEY=VALUE, as in --set resources.cpus=2")
     if word not in WORDS:
-        known = nearest(word, WORDS) or f"; known are {', '.join(WORDS)}"
-        raise InvalidInput(f"--set {setting}: unknown key {word!r}{known}")
+        hint = nearest(word, WORDS) or f"; known are {', '.join(WORDS)}"
+        raise InvalidInput(f"--set {setting}: unknown key {word!r}{hint}")
     if inside and word not in (*SPACES, *GROUPS):
         raise InvalidInput(f"--set {setting}: {word} has no keys; write --set {word}=VALUE")
     if word in GROUPS and inside and inside not in GROUPS[word]:

@@ -8,7 +8,7 @@ import typer
 
 from runslot.cli.launch import end
 from runslot.cli.parameters import Directory, JsonLines, Quiet
-from runslot.cli.places import EachAlone, experiments_at
+from runslot.cli.places import Isolation, experiments_at
 from runslot.cli.render.observer import observing, on_terminal
 from runslot.cli.render.terminal import shown
 from runslot.errors import InvalidInput, NotFound
@@ -35,14 +35,14 @@ def under_way(path: Path | None) -> ExperimentDir:
             raise NotFound("nothing of yours is under way on this machine; name a directory")
         return launched[-1]
     experiments = experiments_at(path)
-    each_alone = EachAlone(len(experiments) == 1)
+    isolation = Isolation(len(experiments) == 1)
     at_work = []
     for experiment in experiments:
-        with each_alone.guard():
+        with isolation.guard():
             if living_launcher(experiment):
                 at_work.append(experiment)
     if len(at_work) > 1:
-        several = "".join(f"\n  {shown(each.path)}" for each in at_work)
+        several = "".join(f"\n  {shown(experiment.path)}" for experiment in at_work)
         raise InvalidInput(f"{len(at_work)} experiments of {path} are under way; name one:{several}")
     return (at_work or experiments)[-1]
 

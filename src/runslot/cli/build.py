@@ -34,8 +34,8 @@ def experiment_of(words: Words, into: Path | None = None, options: Mapping[str, 
     values = words.read()
     function, command = values.get("function"), values.get("command")
     if (function is None) == (command is None):
-        what = "both a function and a command are given; keep one" if function else "nothing says what to run"
-        raise InvalidInput(f"{words.origin(('command',))}{what}: a function (file.py:name) or a command")
+        problem = "both a function and a command are given; keep one" if function else "nothing says what to run"
+        raise InvalidInput(f"{words.origin(('command',))}{problem}: a function (file.py:name) or a command")
     container = Container(**values["container"]) if "container" in values else None
     with words.at("resources"):
         resources = Resources(**values.get("resources", {}))
@@ -67,16 +67,16 @@ def _fields(values: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, 
 
 def with_python(experiment: Experiment, values: Mapping[str, Any], words: Words) -> Experiment:
     """Return the experiment with the Python that was asked for, or for a function with the active environment's."""
-    chosen = [key for key in PYTHONS if values.get(key) is not None]
-    if len(chosen) > 1:
-        raise InvalidInput(f"{words.origin((chosen[1],))}{' and '.join(chosen)} both say which Python; keep one")
-    if not chosen and ("function" not in values or active_environment(os.environ) is None):
+    keys = [key for key in PYTHONS if values.get(key) is not None]
+    if len(keys) > 1:
+        raise InvalidInput(f"{words.origin((keys[1],))}{' and '.join(keys)} both say which Python; keep one")
+    if not keys and ("function" not in values or active_environment(os.environ) is None):
         return experiment
     launcher = experiment.launcher()
     elsewhere = experiment.container is not None or (launcher is not None and launcher.moves)
-    if not chosen:
+    if not keys:
         return experiment if elsewhere else replace(experiment, python=active_environment(os.environ))
-    key, value = chosen[0], values[chosen[0]]
+    key, value = keys[0], values[keys[0]]
     if key == "python":
         return replace(experiment, python=value)
     with words.at(key):
@@ -90,9 +90,9 @@ def with_python(experiment: Experiment, values: Mapping[str, Any], words: Words)
 
 def _space(values: Mapping[str, Any], words: Words) -> Space | None:
     if ("sample" in values) != ("samples" in values):
-        said, missing = ("sample", "samples") if "sample" in values else ("samples", "sample")
-        how = "say how many variants it draws" if said == "sample" else "say what they are drawn from"
-        raise InvalidInput(f"{words.origin((said,))}{said} needs {missing}: {how}")
+        word, missing = ("sample", "samples") if "sample" in values else ("samples", "sample")
+        advice = "say how many variants it draws" if word == "sample" else "say what they are drawn from"
+        raise InvalidInput(f"{words.origin((word,))}{word} needs {missing}: {advice}")
     spaces: list[Space] = []
     for key, make in (("variants", listed), ("grid", grid), ("zip", zipped)):
         if key in values:
@@ -139,36 +139,36 @@ def narrowed(space: Space | None, values: Mapping[str, Any], words: Words) -> Sp
     if space is None:
         raise InvalidInput(f"{words.origin((word,))}{word} chooses among variants, and there are none: use --grid")
     variants = list(space)
-    kept = [True] * len(variants)
+    mask = [True] * len(variants)
     if "exclude" in values:
         with words.at("exclude"):
-            kept = _not_excluded(values["exclude"], variants)
+            mask = _not_excluded(values["exclude"], variants)
     if "where" in values:
         with words.at("where"):
-            kept = [keep and meets for keep, meets in zip(kept, _mask(values["where"], variants), strict=True)]
-    if not any(kept):
+            mask = [keep and meets for keep, meets in zip(mask, _mask(values["where"], variants), strict=True)]
+    if not any(mask):
         raise InvalidInput(f"{words.origin((word,))}leaves none of {len(variants)} variants")
-    chosen = {canonical(variant) for variant, keep in zip(variants, kept, strict=True) if keep}
-    return space.where(lambda variant: canonical(variant) in chosen)
+    remaining = {canonical(variant) for variant, keep in zip(variants, mask, strict=True) if keep}
+    return space.where(lambda variant: canonical(variant) in remaining)
 
 
 def _has(variant: Variant, part: Mapping[str, Any]) -> bool:
-    flat, wanted = flatten(variant), flatten(part)
-    return all(key in flat and canonical(flat[key]) == canonical(value) for key, value in wanted.items())
+    flat, values = flatten(variant), flatten(part)
+    return all(key in flat and canonical(flat[key]) == canonical(value) for key, value in values.items())
 
 
 def _not_excluded(parts: Sequence[Mapping[str, Any]], variants: Sequence[Variant]) -> list[bool]:
-    known = {key for variant in variants for key in flatten(variant)}
-    kept = [True] * len(variants)
+    keys = {key for variant in variants for key in flatten(variant)}
+    mask = [True] * len(variants)
     for part in parts:
         for key in flatten(part):
-            if key not in known:
-                raise InvalidInput(f"no variant has the key {key!r}{nearest(key, known)}")
+            if key not in keys:
+                raise InvalidInput(f"no variant has the key {key!r}{nearest(key, keys)}")
         excluded = [_has(variant, part) for variant in variants]
         if not any(excluded):
             raise InvalidInput(f"no variant has {dict(part)}: nothing would be left out")
-        kept = [keep and not out for keep, out in zip(kept, excluded, strict=True)]
-    return kept
+        mask = [keep and not out for keep, out in zip(mask, excluded, strict=True)]
+    return mask
 
 
 def _mask(condition: str, variants: Sequence[Variant]) -> list[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,9 +74,9 @@ def down(
     if not names and not every:
         raise InvalidInput("name machines (`runslot cloud ls`), directories of experiments, or --all")
     sky = SkyPilot(python)
-    wanted = _wanted(names or (), sky, every)
+    machines = _wanted(names or (), sky, every)
     well = True
-    for name, managed, experiment in wanted:
+    for name, managed, experiment in machines:
         try:
             _not_at_work(name)
             sky.give_back(name, managed)
@@ -86,7 +87,7 @@ def down(
             typer.echo(f"{name} is given back")
             if experiment is not None:
                 _write_down(experiment, name)
-    if not wanted:
+    if not machines:
         typer.echo("no machine is rented")
     raise typer.Exit(0 if well else 1)
 
@@ -105,8 +106,8 @@ def clean(
     from runslot.errors import InvalidInput
 
     for directory in directories:
-        found = [(each, read_record(each)) for each in experiments_to_act_on(directory)]
-        rented = [(experiment, record) for experiment, record in found if record is not None]
+        records = [(experiment, read_record(experiment)) for experiment in experiments_to_act_on(directory)]
+        rented = [(experiment, record) for experiment, record in records if record is not None]
         if not rented:
             raise InvalidInput(f"nothing was rented for {directory}, so it has nothing in a bucket")
         for experiment, record in rented:
@@ -165,13 +166,13 @@ def _unfinished(experiment: ExperimentDir) -> str:
     return f"{runs} not succeeded: a resume would start from the beginning, not from snapshots" if count else ""
 
 
-def _agreed(what: str, warning: str, yes: bool) -> None:
+def _agreed(contents: str, warning: str, yes: bool) -> None:
     """Say what is deleted, and ask; `InvalidInput` where the answer is no, or where nobody can be asked."""
     import sys
 
     from runslot.errors import InvalidInput
 
-    typer.echo(what)
+    typer.echo(contents)
     if warning:
         typer.echo(warning)
     if yes:
@@ -197,19 +198,19 @@ def _wanted(names: Sequence[str], sky: SkyPilot, every: bool) -> list[tuple[str,
     from runslot.errors import InvalidInput, nearest
 
     directories = [Path(name) for name in names if Path(name).is_dir()]
-    others = [name for name in names if not Path(name).is_dir()]
-    alive = {each["name"]: bool(each["managed"]) for each in sky.alive()} if every or others else {}
-    wanted: list[tuple[str, bool, ExperimentDir | None]] = []
-    for name in sorted(alive) if every else others:
+    machine_names = [name for name in names if not Path(name).is_dir()]
+    alive = {machine["name"]: bool(machine["managed"]) for machine in sky.alive()} if every or machine_names else {}
+    rented: list[tuple[str, bool, ExperimentDir | None]] = []
+    for name in sorted(alive) if every else machine_names:
         if name not in alive:
             raise InvalidInput(f"no machine {name} is rented{nearest(name, alive)}: `runslot cloud ls` lists them")
-        wanted.append((name, alive[name], None))
-    for experiment in (each for directory in directories for each in experiments_to_act_on(directory)):
+        rented.append((name, alive[name], None))
+    for experiment in itertools.chain.from_iterable(map(experiments_to_act_on, directories)):
         experiment.require_own()
         record = read_record(experiment)
         machines = record.machines if record is not None else ()
-        wanted += [(each.name, each.managed, experiment) for each in machines if each.alive]
-    return wanted
+        rented += [(machine.name, machine.managed, experiment) for machine in machines if machine.alive]
+    return rented
 
 
 def _not_at_work(name: str) -> None:
@@ -220,7 +221,7 @@ def _not_at_work(name: str) -> None:
 
     for status in launched_here():
         record = read_record(status.directory) if status.launcher is not None else None
-        if record is not None and any(each.name == name and each.alive for each in record.machines):
+        if record is not None and any(machine.name == name and machine.alive for machine in record.machines):
             path = status.directory.path
             raise Busy(
                 f"{name} works for a launch that would rent another in its place: `runslot stop {path}` ends that, "
@@ -236,7 +237,7 @@ def _write_down(experiment: ExperimentDir, name: str) -> None:
     from runslot.engines.sky.rental import read_record, write_record
 
     record = read_record(experiment)
-    for each in () if record is None else record.machines:
-        if each.name == name and each.alive and record is not None:
-            record = record.with_machine(dataclasses.replace(each, ended=(*each.ended, time.time())))
+    for machine in () if record is None else record.machines:
+        if machine.name == name and machine.alive and record is not None:
+            record = record.with_machine(dataclasses.replace(machine, ended=(*machine.ended, time.time())))
             write_record(experiment, record)

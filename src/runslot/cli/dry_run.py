@@ -28,11 +28,11 @@ def print_plan(experiment: Experiment, as_json: bool) -> None:
     plan = experiment.plan()
     if experiment.into is None:
         root = default_root() if experiment.root is None else path_of(experiment.root, "root").absolute()
-        directory, runs, known = root / plan.file.name / _DATE, plan.runs, 0
+        directory, runs, present = root / plan.file.name / _DATE, plan.runs, 0
     else:
         directory = Path(os.path.realpath(path_of(experiment.into, "into")))
         runs = compare(ExperimentDir(directory), plan).new
-        known = len(plan.runs) - len(runs)
+        present = len(plan.runs) - len(runs)
     for note in plan.notes:
         saying(as_json, quiet=False)(Said(f"note: {note}"))
     slots = _where(plan)
@@ -40,8 +40,8 @@ def print_plan(experiment: Experiment, as_json: bool) -> None:
         for run in runs:
             print(json.dumps(_described(run, plan, directory)))
         return
-    there = f", {known} are in it already" if known else ""
-    print(f"{plan.file.name}: {len(runs)} runs ({plan.file.space}){there}, in {slots}; nothing is started")
+    addition = f", {present} are in it already" if present else ""
+    print(f"{plan.file.name}: {len(runs)} runs ({plan.file.space}){addition}, in {slots}; nothing is started")
     print(directory)
     for run in runs:
         print(f"  {run.directory}  {_command(run, plan, directory)}")
@@ -58,16 +58,16 @@ def _where(plan: Plan) -> str:
 def _described(run: Run, plan: Plan, directory: Path) -> dict[str, Any]:
     work = plan.file.work
     if isinstance(work, Command):
-        what: dict[str, Any] = {"command": _argv(work, run, directory)}
+        work_values: dict[str, Any] = {"command": _argv(work, run, directory)}
     else:
-        what = {"function": str(work)}
+        work_values = {"function": str(work)}
     return {
         "event": "planned",
         "run": run.id,
         "directory": str(directory / run.directory),
         "variant": run.variant,
         "seed": run.seed,
-        **what,
+        **work_values,
     }
 
 

@@ -26,13 +26,13 @@ def launchers(ctx: typer.Context) -> None:
     from runslot.cli.render.terminal import shown
     from runslot.engines.registry import configured_launchers, entry_of, kinds_shown
 
-    found = configured_launchers()
-    if not found:
+    entries = configured_launchers()
+    if not entries:
         typer.echo("no launcher is configured: a [launchers.NAME] table in runslot.toml with kind = … makes one;")
         typer.echo(f"kinds: {', '.join(kinds_shown())}")
         return
     rows: list[list[Text]] = []
-    for name, (file, launcher) in found.items():
+    for name, (file, launcher) in entries.items():
         entry = entry_of(launcher)
         keys = [f"{key}={value}" for key, value in entry.settings.items() if value]
         rows.append([Text(name, style="bold"), Text(entry.kind), Text(shown(file)), Text(" ".join(keys))])

@@ -25,8 +25,8 @@ def limited(launcher: LauncherConfig | None, max_cost: float | None, max_hours: 
     if not limits:
         return None
     if launcher is None or not set(limits) <= set(launcher.limits):
-        said = " and ".join(f"--{key.replace('_', '-')}" for key in limits)
-        raise InvalidInput(f"{said} is for rented machines: name them with --on, as --on ec2")
+        options = " and ".join(f"--{key.replace('_', '-')}" for key in limits)
+        raise InvalidInput(f"{options} is for rented machines: name them with --on, as --on ec2")
     return launcher.with_values(**limits)
 
 

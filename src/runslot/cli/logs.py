@@ -14,7 +14,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from runslot.cli.parameters import flag
-from runslot.cli.places import FoundRun, find_run
+from runslot.cli.places import RunPlace, find_run
 from runslot.errors import Damaged, NotFound
 from runslot.experiment.claim import keeper_lives
 from runslot.experiment.files import open_regular
@@ -45,24 +45,24 @@ def logs(
     print_console(find_run(run), follow, lines)
 
 
-def print_console(found: FoundRun, follow: bool, lines: int | None) -> None:
+def print_console(place: RunPlace, follow: bool, lines: int | None) -> None:
     """Print the console of a run, its last `lines` or all; with `follow` until the run has ended."""
-    run_dir = found.run_dir
+    run_dir = place.run_dir
     reader = _Console(run_dir.console, sys.stdout.buffer, lines)
     with contextlib.closing(reader):
-        _print(found, run_dir, reader, follow)
+        _print(place, run_dir, reader, follow)
 
 
-def _print(found: FoundRun, run_dir: RunDir, reader: _Console, follow: bool) -> None:
+def _print(place: RunPlace, run_dir: RunDir, reader: _Console, follow: bool) -> None:
     if not follow:
         if not reader.copy():
-            raise NotFound(f"{found.run.directory} has not started: it has printed nothing")
+            raise NotFound(f"{place.run.directory} has not started: it has printed nothing")
         return
     while True:
-        end = _end_of(found, run_dir)  # before the last look at the file, so that nothing is missed
+        end = _end_of(place, run_dir)  # before the last look at the file, so that nothing is missed
         reader.copy()
         if end is not None:
-            print(f"runslot: {found.run.directory} {end}", file=sys.stderr)
+            print(f"runslot: {place.run.directory} {end}", file=sys.stderr)
             return
         time.sleep(_LOOK)
 
@@ -164,15 +164,15 @@ def _start_of_last(file: BinaryIO, lines: int) -> int:
     return 0
 
 
-def _end_of(found: FoundRun, run_dir: RunDir) -> str | None:
+def _end_of(place: RunPlace, run_dir: RunDir) -> str | None:
     """Return how the run ended, in words; None where it runs, or will."""
     outcome = run_dir.read_outcome()
     if outcome is not None:
-        if _tried_again(outcome, run_dir) and living_launcher(found.experiment):
+        if _tried_again(outcome, run_dir) and living_launcher(place.experiment):
             return None
-        said = outcome_said(outcome)
-        return f"{outcome.kind} ({said})" if said else outcome.kind
-    if living_launcher(found.experiment):
+        message = outcome_said(outcome)
+        return f"{outcome.kind} ({message})" if message else outcome.kind
+    if living_launcher(place.experiment):
         return None
     attempt = run_dir.read_attempt()
     if attempt is None:

@@ -44,7 +44,7 @@ def ls(
 
 
 @dataclass(frozen=True)
-class Listed:
+class Listing:
     """One experiment, or one collection."""
 
     directory: Path
@@ -52,7 +52,7 @@ class Listed:
     launched: float
     """Unix time of the last launch."""
 
-    def standing(self) -> Standing:
+    def standing(self) -> StateCounts:
         """Read how its runs stand."""
         total: Counter[str] = Counter()
         at_work, problems = False, []
@@ -65,11 +65,11 @@ class Listed:
             total.update(status.counts)
             at_work |= status.launcher is not None
             problems += status.problems
-        return Standing(total, at_work, tuple(problems))
+        return StateCounts(total, at_work, tuple(problems))
 
 
 @dataclass(frozen=True)
-class Standing:
+class StateCounts:
     """How the runs of one experiment, or one collection, stand."""
 
     counts: Counter[str]
@@ -79,7 +79,7 @@ class Standing:
     """What could not be read."""
 
 
-def list_experiments(root: Path, problems: list[str]) -> list[Listed]:
+def list_experiments(root: Path, problems: list[str]) -> list[Listing]:
     """Return what is below `root`, the newest first; only names and dates are read.
 
     Directories that cannot be listed are named in `problems`.
@@ -89,44 +89,47 @@ def list_experiments(root: Path, problems: list[str]) -> list[Listed]:
         parent = experiment.path.parent
         place = parent.parent if parent.name == COLLECTION else experiment.path
         together.setdefault(place, []).append(experiment)
-    listed = [Listed(place, tuple(found), max(each.launched for each in found)) for place, found in together.items()]
-    return sorted(listed, key=lambda each: each.launched, reverse=True)
+    listings = [
+        Listing(place, tuple(experiments), max(experiment.launched for experiment in experiments))
+        for place, experiments in together.items()
+    ]
+    return sorted(listings, key=lambda listing: listing.launched, reverse=True)
 
 
-def print_listing(listed: Sequence[Listed], root: Path, limit: int | None = None, as_json: bool = False) -> None:
+def print_listing(listings: Sequence[Listing], root: Path, limit: int | None = None, as_json: bool = False) -> None:
     """Print the experiments, at most `limit` of them."""
     if as_json:
-        print(jsonlib.dumps([_described(each) for each in listed], indent=1))
+        print(jsonlib.dumps([_described(listing) for listing in listings], indent=1))
         return
-    if not listed:
+    if not listings:
         print(f"no experiments in {root}")
         return
-    _print_table(listed[:limit], root)
-    if limit is not None and len(listed) > limit:
-        print(f"and {len(listed) - limit} older ones (-n {len(listed)})")
+    _print_table(listings[:limit], root)
+    if limit is not None and len(listings) > limit:
+        print(f"and {len(listings) - limit} older ones (-n {len(listings)})")
 
 
-def _described(listed: Listed) -> dict[str, object]:
-    standing = listed.standing()
+def _described(listing: Listing) -> dict[str, object]:
+    standing = listing.standing()
     problems = {"problems": list(standing.problems)} if standing.problems else {}
     return {
-        "directory": str(listed.directory),
-        "launched": round(listed.launched, 3),
+        "directory": str(listing.directory),
+        "launched": round(listing.launched, 3),
         "launcher": standing.at_work,
         "counts": standing.counts,
         **problems,
     }
 
 
-def _print_table(listed: Sequence[Listed], root: Path) -> None:
+def _print_table(listings: Sequence[Listing], root: Path) -> None:
     rows: list[list[Text]] = []
-    for each in listed:
-        standing = each.standing()
-        said = [*state_counts(standing.counts, standing.at_work)]
-        said += [Text(problem, style="red") for problem in standing.problems]
-        name = os.path.relpath(each.directory, root)
+    for listing in listings:
+        standing = listing.standing()
+        parts = [*state_counts(standing.counts, standing.at_work)]
+        parts += [Text(problem, style="red") for problem in standing.problems]
+        name = os.path.relpath(listing.directory, root)
         runs = str(standing.counts.total() or "")
-        rows.append([Text(ago(each.launched, time.time())), Text(name), Text(runs), Text(", ").join(said)])
+        rows.append([Text(ago(listing.launched, time.time())), Text(name), Text(runs), Text(", ").join(parts)])
     print_columns(console(), ("launched", "experiment", "runs", "state"), rows, right=("runs",))
 
 

@@ -30,22 +30,22 @@ def continue_(directory: AtWork) -> None:
 
 def ask(directory: Path, paused: bool) -> None:
     """Pause or continue all experiments of a directory that have a launcher; refuse where none has."""
-    from runslot.cli.places import EachAlone, experiments_to_act_on
+    from runslot.cli.places import Isolation, experiments_to_act_on
     from runslot.experiment.lock import living_launcher
     from runslot.launch.pause import pause as ask_launcher
 
     experiments = experiments_to_act_on(directory)
-    each_alone = EachAlone(len(experiments) == 1)
+    isolation = Isolation(len(experiments) == 1)
     at_work = []
     for experiment in experiments:
-        with each_alone.guard():
+        with isolation.guard():
             if living_launcher(experiment):
                 at_work.append(experiment)
-    if not at_work and each_alone.problems < len(experiments):
+    if not at_work and isolation.problems < len(experiments):
         at_work = experiments[-1:]  # where nobody is at work, that is what is said
     for experiment in at_work:
-        with each_alone.guard():
+        with isolation.guard():
             ask_launcher(experiment, paused)
             typer.echo(f"{'paused' if paused else 'continues'}: {experiment.path}")
-    if each_alone.problems:
+    if isolation.problems:
         raise typer.Exit(1)

@@ -26,9 +26,9 @@ def experiments_at(path: Path | None) -> list[ExperimentDir]:
     if path is None:
         return [newest(default_root())]
     place = _existing(path)
-    found = sorted(find_experiments(place), key=lambda each: each.launched) if place.is_dir() else []
-    if found:
-        return found
+    experiments = sorted(find_experiments(place), key=lambda experiment: experiment.launched) if place.is_dir() else []
+    if experiments:
+        return experiments
     if around := _experiments_around(place):
         return around
     if not place.is_dir():
@@ -59,12 +59,12 @@ def _refuse_too_wide(path: Path, place: Path) -> None:
 
 
 def _experiments_around(place: Path) -> list[ExperimentDir]:
-    return next((found for parent in place.parents if (found := _experiments_of(parent))), [])
+    return next((experiments for parent in place.parents if (experiments := _experiments_of(parent))), [])
 
 
 @dataclass
-class EachAlone:
-    """Several experiments, of which one that is refused is said and costs no other: `with each_alone.guard():`.
+class Isolation:
+    """Several experiments, of which one that is refused is said and costs no other: `with isolation.guard():`.
 
     It may be damaged, another user's, held by somebody, or removed at this moment.
     """
@@ -98,10 +98,12 @@ def current_status(experiment: ExperimentDir) -> ExperimentStatus:
 
 def newest(root: Path) -> ExperimentDir:
     """Return the experiment below `root` that was launched last."""
-    found = max(find_experiments(root), key=lambda each: each.launched, default=None) if root.is_dir() else None
-    if found is None:
+    experiment = (
+        max(find_experiments(root), key=lambda candidate: candidate.launched, default=None) if root.is_dir() else None
+    )
+    if experiment is None:
         raise NotFound(f"there is no experiment in {root}; name a directory")
-    return found
+    return experiment
 
 
 def places_of(paths: Sequence[Path] | None) -> list[Path]:
@@ -128,7 +130,7 @@ def _existing(path: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class FoundRun:
+class RunPlace:
     """A run, and the experiment whose it is."""
 
     experiment: ExperimentDir
@@ -140,7 +142,7 @@ class FoundRun:
         return self.experiment.run_dir(self.run, self.experiment.read())
 
 
-def find_run(text: str) -> FoundRun:
+def find_run(text: str) -> RunPlace:
     """Return the run that `text` names: a run directory, EXPERIMENT/RUN, or a run of the newest experiment.
 
     RUN is a run's directory below the experiment, the beginning of its id, or a part of its directory that no other
@@ -166,22 +168,22 @@ def _experiments_of(directory: Path) -> list[ExperimentDir]:
     return []
 
 
-def one_run(experiments: Sequence[ExperimentDir], text: str) -> FoundRun:
+def one_run(experiments: Sequence[ExperimentDir], text: str) -> RunPlace:
     """Return the one run of these experiments that `text` names; an error lists those that it could mean."""
-    each_alone = EachAlone(len(experiments) == 1)
-    found: list[FoundRun] = []
+    isolation = Isolation(len(experiments) == 1)
+    runs: list[RunPlace] = []
     for experiment in experiments:
-        with each_alone.guard():
-            found += [FoundRun(experiment, run) for run in experiment.read_runs()]
-    exact = [each for each in found if text in (each.run.directory, each.run.id)]
-    exact = exact or [each for each in found if text.startswith(f"{each.run.directory}/")]  # a file of the run
-    matches = exact or [each for each in found if each.run.id.startswith(text) or text in each.run.directory]
+        with isolation.guard():
+            runs += [RunPlace(experiment, run) for run in experiment.read_runs()]
+    exact = [match for match in runs if text in (match.run.directory, match.run.id)]
+    exact = exact or [match for match in runs if text.startswith(f"{match.run.directory}/")]  # a file of the run
+    matches = exact or [match for match in runs if match.run.id.startswith(text) or text in match.run.directory]
     if len(matches) == 1:
         return matches[0]
     where = shown(experiments[0].path)
     if not matches:
-        hint = nearest(text, [each.run.directory for each in found])
+        hint = nearest(text, [match.run.directory for match in runs])
         raise NotFound(f"{where} has no run {text!r}{hint}")
-    several = "".join(f"\n  {each.run.id}  {each.run.directory}" for each in matches[:10])
+    several = "".join(f"\n  {match.run.id}  {match.run.directory}" for match in matches[:10])
     more = f"\n  and {len(matches) - 10} more" if len(matches) > 10 else ""
     raise InvalidInput(f"{text!r} could be {len(matches)} runs of {where}; name one:{several}{more}")

@@ -32,15 +32,15 @@ def pull(
     from runslot.transport.bucket import Unreachable
 
     pause = None if every is None else parse_seconds(every)
-    left = {experiment.path: experiment for experiment in experiments_to_act_on(directory)}
-    records = {path: read_record(experiment) for path, experiment in left.items()}
-    left = {path: experiment for path, experiment in left.items() if records[path] is not None}
-    if not left:
+    remaining = {experiment.path: experiment for experiment in experiments_to_act_on(directory)}
+    records = {path: read_record(experiment) for path, experiment in remaining.items()}
+    remaining = {path: experiment for path, experiment in remaining.items() if records[path] is not None}
+    if not remaining:
         raise InvalidInput(
             f"nothing was rented for {directory or 'the newest experiment'}, so there is nothing to pull"
         )
-    while left:
-        for path, experiment in list(left.items()):
+    while remaining:
+        for path, experiment in list(remaining.items()):
             record = read_record(experiment)
             assert record is not None
             try:
@@ -55,8 +55,8 @@ def pull(
                 typer.echo(f"  {changed} changed meanwhile; the next pull has it")
             states = {name: listing.state for name, listing in brought.listings.items()}
             if all(state in END_STATES for state in states.values()):
-                del left[path]
+                del remaining[path]
         if pause is None:
             return
-        if left:
+        if remaining:
             time.sleep(pause)

@@ -43,15 +43,15 @@ def seconds_left(status: ExperimentStatus, now: float) -> float | None:
     """Return about how long the experiment takes yet; None while no run has succeeded, or while it is paused."""
     if status.paused or status.launcher is None:
         return None
-    outcomes = [each.outcome for each in status.runs if each.outcome is not None and each.outcome.kind == "succeeded"]
+    outcomes = [run.outcome for run in status.runs if run.outcome is not None and run.outcome.kind == "succeeded"]
     durations = [o.ended - o.started for o in outcomes if o.started is not None and o.ended is not None]
-    elapsed = [now - each.started for each in _running(status) if each.started is not None]
+    elapsed = [now - run.started for run in _running(status) if run.started is not None]
     return time_left(durations, elapsed, status.counts.get("queued", 0), status.slots or 0)
 
 
 def queue_json(statuses: Sequence[ExperimentStatus]) -> str:
     """Return the queue as one JSON object."""
-    return jsonlib.dumps({"experiments": [_described(each, time.time()) for each in statuses]}, indent=1)
+    return jsonlib.dumps({"experiments": [_described(status, time.time()) for status in statuses]}, indent=1)
 
 
 def print_queue(statuses: Sequence[ExperimentStatus]) -> None:
@@ -67,7 +67,7 @@ def print_queue(statuses: Sequence[ExperimentStatus]) -> None:
 
 
 def _described(status: ExperimentStatus, now: float) -> dict[str, Any]:
-    left = seconds_left(status, now)
+    remaining = seconds_left(status, now)
     return {
         "experiment": status.file.name,
         "directory": str(status.directory.path),
@@ -76,35 +76,35 @@ def _described(status: ExperimentStatus, now: float) -> dict[str, Any]:
         "paused": status.paused,
         "counts": dict(status.counts),
         "running": [
-            {"run": each.run.id, "directory": each.run.directory, "slot": each.slot, "started": each.started}
-            for each in _running(status)
+            {"run": run.run.id, "directory": run.run.directory, "slot": run.slot, "started": run.started}
+            for run in _running(status)
         ],
         "waits_for": list(status.waits),
-        "seconds_left": None if left is None else round(left, 1),
+        "seconds_left": None if remaining is None else round(remaining, 1),
     }
 
 
 def _lines(status: ExperimentStatus, now: float) -> list[Text]:
     lines = [Text.assemble((status.file.name, "bold"), "  ", (shown(status.directory.path), "dim"))]
-    said = [*state_counts(status.counts, at_work=True)]
-    left = seconds_left(status, now)
-    if left is not None:
-        said.append(Text(f"about {clock(left)} left", style="cyan"))
-    lines.append(Text("  ") + Text(", ").join(said))
+    parts = [*state_counts(status.counts, at_work=True)]
+    remaining = seconds_left(status, now)
+    if remaining is not None:
+        parts.append(Text(f"about {clock(remaining)} left", style="cyan"))
+    lines.append(Text("  ") + Text(", ").join(parts))
     if status.launcher is None:
         lines.append(Text(f"  no launcher is at work: runslot resume {shown(status.directory.path)}", style="yellow"))
     if status.paused:
         lines.append(Text(f"  paused: runslot continue {shown(status.directory.path)}", style="yellow"))
     lines += [Text(f"  {text}", style="yellow") for text in status.waits]
     running = _running(status)
-    for each in running[:_SHOWN]:
-        slot = "" if each.slot is None else f"slot {each.slot}  "
-        age = "" if each.started is None else clock(now - each.started)
-        lines.append(Text(f"  {slot}{age}  {each.run.directory}", style="dim"))
+    for run in running[:_SHOWN]:
+        slot = "" if run.slot is None else f"slot {run.slot}  "
+        age = "" if run.started is None else clock(now - run.started)
+        lines.append(Text(f"  {slot}{age}  {run.run.directory}", style="dim"))
     if len(running) > _SHOWN:
         lines.append(Text(f"  and {len(running) - _SHOWN} more", style="dim"))
     return lines
 
 
 def _running(status: ExperimentStatus) -> list[RunStatus]:
-    return [each for each in status.runs if each.state == "running"]
+    return [run for run in status.runs if run.state == "running"]

@@ -30,20 +30,20 @@ class _Options(dict[str, Any]):
         return None
 
 
-_Said = tuple[dict[str, Any], list[str] | None]
+_Line = tuple[dict[str, Any], list[str] | None]
 
 
 def call(arguments: Sequence[str]) -> int | None:
     """Carry out a plain `run`, whose words these are, and return its exit status; None where it is not plain."""
-    said = None if "_RUNSLOT_COMPLETE" in os.environ else read(arguments)
-    if said is None:
+    line = None if "_RUNSLOT_COMPLETE" in os.environ else read(arguments)
+    if line is None:
         return None
-    from runslot.cli.run import run_as_said
+    from runslot.cli.run import run_from
 
-    return run_as_said(*said)
+    return run_from(*line)
 
 
-def read(arguments: Sequence[str]) -> _Said | None:
+def read(arguments: Sequence[str]) -> _Line | None:
     """Return the options by the names of `run`'s parameters, and the command after `--`."""
     at = arguments.index("--") if "--" in arguments else None
     command = None if at is None else list(arguments[at + 1 :])

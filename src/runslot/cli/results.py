@@ -87,8 +87,8 @@ def _print_difference(names: list[Path]) -> None:
 
     if len(names) != 2:
         raise InvalidInput(f"diff compares two runs, {len(names)} were named: runslot results diff RUN RUN")
-    left, right = (_directory_of(name) for name in names)
-    print_difference(difference(left, right), console())
+    first, second = (_directory_of(name) for name in names)
+    print_difference(difference(first, second), console())
 
 
 def _directory_of(name: Path) -> Path:

@@ -36,16 +36,16 @@ def resume(
     """
     from runslot.cli.launch import INTERRUPTED, resume_experiment
     from runslot.cli.limits import agree, limit
-    from runslot.cli.places import EachAlone, experiments_to_act_on
+    from runslot.cli.places import Isolation, experiments_to_act_on
     from runslot.cli.render.observer import on_change, saying
     from runslot.launch.code_change import settle_resume
 
     agree(yes)
     worst = 0
     experiments = experiments_to_act_on(directory)
-    each_alone = EachAlone(len(experiments) == 1)
+    isolation = Isolation(len(experiments) == 1)
     for experiment in experiments:
-        with each_alone.guard():
+        with isolation.guard():
             limit(experiment, max_cost, max_hours)
             settle_resume(experiment, on_change(strict, accept_code_change, json, quiet), saying(json, quiet))
             if detach:
@@ -56,4 +56,4 @@ def resume(
             worst = max(worst, resume_experiment(experiment, failed, take_over, json, quiet, notify or (), wait))
         if worst == INTERRUPTED:
             break
-    raise typer.Exit(worst or (1 if each_alone.problems else 0))
+    raise typer.Exit(worst or (1 if isolation.problems else 0))

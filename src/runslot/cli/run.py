@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from runslot.launch.experiment import Experiment
 
 
-def run_as_said(options: Mapping[str, Any], command: Sequence[str] | None) -> int:
+def run_from(options: Mapping[str, Any], command: Sequence[str] | None) -> int:
     """Carry out what the options say, by the names of `run`'s parameters, and return the exit status."""
     _get_ready(options, command)
     from runslot.cli.arguments import add_options, words_of_target
@@ -56,6 +56,8 @@ def _say_notes(words: Words, options: Mapping[str, Any]) -> None:
 
 def _with_limits(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:
     """Return the experiment with the limits of rented machines that the command line gives."""
+    if not options["yes"] and options["max_cost"] is None and options["max_hours"] is None:
+        return experiment
     from runslot.cli.limits import agree, limited
 
     agree(options["yes"])

@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 
 from runslot.cli.parameters import signed
 from runslot.cli.quick import with_project
-from runslot.cli.run import run_as_said
+from runslot.cli.run import run_from
 
 _COMMAND = "runslot.command"
 
@@ -26,14 +26,14 @@ class RunCommand(TyperCommand):
             args = args[:at]
         args = with_project(args)
         ctx.allow_extra_args = True  # to say what they are meant for, where the parser would only count them
-        given = list(args)
+        words = list(args)
         try:
             rest = super().parse_args(ctx, args)
         except Exception as error:  # an option that only the command knows? typer does not export its class
             if getattr(error, "option_name", None) and _COMMAND not in ctx.meta:  # no such option, not --help
                 from runslot.cli.arguments import refuse_bare_command
 
-                refuse_bare_command(given)
+                refuse_bare_command(words)
             raise
         if ctx.args and not ctx.resilient_parsing:
             from runslot.cli.arguments import refuse_extra, refuse_spaced_values
@@ -72,7 +72,7 @@ def run(ctx: typer.Context, **options: Any) -> None:
 
     runslot run sweep.yaml --set grid.lr=[0.1,0.01]
     """
-    raise typer.Exit(run_as_said(options, ctx.meta.get(_COMMAND)))
+    raise typer.Exit(run_from(options, ctx.meta.get(_COMMAND)))
 
 
 run.command_class = RunCommand  # type: ignore[attr-defined]  # for `app`, which has typer make a command of it

@@ -45,8 +45,8 @@ def selftest(
         part.mkdir()
         try:
             problems = [f"{edge.name}: {problem}" for problem in edge.attempt(part, environment_at(part))]
-        except Impossible as why:
-            typer.echo(f"{edge.name}: skipped, {why}")
+        except Impossible as reason:
+            typer.echo(f"{edge.name}: skipped, {reason}")
             continue
         report.problems += problems
         typer.echo(f"{edge.name}: {'wrong' if problems else 'right'}")

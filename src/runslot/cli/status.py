@@ -13,9 +13,9 @@ import typer
 from rich.text import Text
 
 from runslot.cli.parameters import Directory, flag
-from runslot.cli.places import EachAlone, current_status, experiments_at
+from runslot.cli.places import Isolation, current_status, experiments_at
 from runslot.cli.render.console import console, print_line
-from runslot.cli.render.row import row_said
+from runslot.cli.render.row import row_text
 from runslot.cli.render.states import state_counts
 from runslot.cli.render.table import print_columns
 from runslot.cli.render.tails import RunTail
@@ -41,20 +41,20 @@ def status(
     """Show how the runs of an experiment stand: what runs, with its last row or line, and what went wrong."""
     gc.disable()  # a short process, which makes a few objects for each of perhaps 100,000 runs
     experiments = experiments_at(directory)
-    each_alone = EachAlone(len(experiments) == 1)
+    isolation = Isolation(len(experiments) == 1)
     statuses = []
     for experiment in experiments:
-        with each_alone.guard():
+        with isolation.guard():
             statuses.append(current_status(experiment))
     if json:
         typer.echo(status_json(statuses))
     else:
-        for number, each in enumerate(statuses):
+        for number, standing in enumerate(statuses):
             if number:
                 typer.echo()
-            with each_alone.guard():
-                print_status(each, every)
-    if each_alone.problems:
+            with isolation.guard():
+                print_status(standing, every)
+    if isolation.problems:
         raise typer.Exit(1)
 
 
@@ -73,7 +73,7 @@ def _experiment(status: ExperimentStatus) -> dict[str, Any]:
         "counts": dict(status.counts),
         **({"problems": list(status.problems)} if status.problems else {}),
         **(engine_facts.values if (engine_facts := _facts(status)) else {}),
-        "runs": [_run(status, each) for each in status.runs],
+        "runs": [_run(status, run) for run in status.runs],
     }
 
 
@@ -85,19 +85,19 @@ def _facts(status: ExperimentStatus) -> Facts | None:
     return facts(status, shown(status.directory.path))
 
 
-def _run(status: ExperimentStatus, each: RunStatus) -> dict[str, Any]:
+def _run(status: ExperimentStatus, run: RunStatus) -> dict[str, Any]:
     return {
-        "run": each.run.id,
-        "directory": str(status.directory.run_dir(each.run, status.file).path),
-        "variant": each.run.variant,
-        "seed": each.run.seed,
-        "state": each.state,
-        "attempts": each.attempts,
-        "started": each.started,
-        "slot": each.slot,
-        "outcome": None if each.outcome is None else each.outcome.to_json(),
-        **({"problem": each.problem} if each.problem else {}),
-        **({} if each.claim is None else {"claim": each.claim, "last_sign": each.sign}),
+        "run": run.run.id,
+        "directory": str(status.directory.run_dir(run.run, status.file).path),
+        "variant": run.run.variant,
+        "seed": run.run.seed,
+        "state": run.state,
+        "attempts": run.attempts,
+        "started": run.started,
+        "slot": run.slot,
+        "outcome": None if run.outcome is None else run.outcome.to_json(),
+        **({"problem": run.problem} if run.problem else {}),
+        **({} if run.claim is None else {"claim": run.claim, "last_sign": run.sign}),
     }
 
 
@@ -112,10 +112,10 @@ def print_status(status: ExperimentStatus, every: bool) -> None:
         lines.append(Text(engine_facts.line, style="dim"))
     for line in lines:
         print_line(terminal, line)
-    runs = [each for each in status.runs if every or each.state not in _CALM]
+    runs = [run for run in status.runs if every or run.state not in _CALM]
     if runs:
         terminal.print()
-        rows = [_row(status, each) for each in runs]
+        rows = [_row(status, run) for run in runs]
         print_columns(terminal, ("state", "run", "try", "slot", "time", ""), rows, right=("try", "slot", "time"))
 
 
@@ -130,9 +130,9 @@ def _launcher(status: ExperimentStatus) -> str:
     if status.launcher is not None:
         slots = f", {status.slots} slots" if status.slots else ""
         paused = f"; paused: runslot continue {where}" if status.paused else ""
-        said = f"launcher: process {status.launcher.pid} on {status.launcher.host}{slots}{paused}"
-        return said + (silence_said(status) if is_alive(status.launcher) is None else "")
-    if status.file.launcher is not None and any(_under_way(each) for each in status.runs):
+        sentence = f"launcher: process {status.launcher.pid} on {status.launcher.host}{slots}{paused}"
+        return sentence + (silence_said(status) if is_alive(status.launcher) is None else "")
+    if status.file.launcher is not None and any(_under_way(run) for run in status.runs):
         name = status.file.launcher.name
         return f"on {name}; runslot resume {where} --wait looks after them, runslot stop {where} ends them"
     if status.counts.get("succeeded", 0) == len(status.runs):
@@ -143,34 +143,34 @@ def _launcher(status: ExperimentStatus) -> str:
     return f"finished; what failed runs again with: runslot resume {where} --failed"
 
 
-def _under_way(each: RunStatus) -> bool:
-    return each.state == "running" or (each.state == "queued" and each.name is not None)
+def _under_way(run: RunStatus) -> bool:
+    return run.state == "running" or (run.state == "queued" and run.name is not None)
 
 
-def _row(status: ExperimentStatus, each: RunStatus) -> list[Text]:
+def _row(status: ExperimentStatus, run: RunStatus) -> list[Text]:
     return [
-        Text(each.state, style=TERMINAL_STYLES[each.state]),
-        Text(each.run.directory),
-        Text(str(each.attempts or "")),
-        Text("" if each.slot is None else str(each.slot)),
-        Text(_time(each)),
-        Text(_said(status, each), style="dim" if each.outcome is None else ""),
+        Text(run.state, style=TERMINAL_STYLES[run.state]),
+        Text(run.run.directory),
+        Text(str(run.attempts or "")),
+        Text("" if run.slot is None else str(run.slot)),
+        Text(_time(run)),
+        Text(_said(status, run), style="dim" if run.outcome is None else ""),
     ]
 
 
-def _time(each: RunStatus) -> str:
-    if each.outcome is not None and each.outcome.started is not None and each.outcome.ended is not None:
-        return duration_said(each.outcome.ended - each.outcome.started)
-    return duration_said(time.time() - each.started) if each.state == "running" and each.started is not None else ""
+def _time(run: RunStatus) -> str:
+    if run.outcome is not None and run.outcome.started is not None and run.outcome.ended is not None:
+        return duration_said(run.outcome.ended - run.outcome.started)
+    return duration_said(time.time() - run.started) if run.state == "running" and run.started is not None else ""
 
 
-def _said(status: ExperimentStatus, each: RunStatus) -> str:
-    if each.problem:
-        return each.problem
-    if each.outcome is not None:
-        return outcome_said(dataclasses.replace(each.outcome, started=None))
-    if each.claim is not None:
-        return foreign_said(each)
-    if each.state != "running":
+def _said(status: ExperimentStatus, run: RunStatus) -> str:
+    if run.problem:
+        return run.problem
+    if run.outcome is not None:
+        return outcome_said(dataclasses.replace(run.outcome, started=None))
+    if run.claim is not None:
+        return foreign_said(run)
+    if run.state != "running":
         return ""
-    return row_said(RunTail.of(status.directory.run_dir(each.run, status.file)).row_or_line())
+    return row_text(RunTail.of(status.directory.run_dir(run.run, status.file)).row_or_line())

@@ -29,20 +29,20 @@ def stop(
 
     What has not started is not started; `runslot resume` continues.
     """
-    from runslot.cli.places import EachAlone, experiments_to_act_on, one_run
+    from runslot.cli.places import Isolation, experiments_to_act_on, one_run
 
     experiments = experiments_to_act_on(directory)
-    each_alone = EachAlone(len(experiments) == 1)
-    asked: dict[Path, list[str]] = {}
+    isolation = Isolation(len(experiments) == 1)
+    run_ids: dict[Path, list[str]] = {}
     for text in runs or ():
-        found = one_run(experiments, text)
-        asked.setdefault(found.experiment.path, []).append(found.run.id)
+        place = one_run(experiments, text)
+        run_ids.setdefault(place.experiment.path, []).append(place.run.id)
     for experiment in experiments:
-        if runs and experiment.path not in asked:
+        if runs and experiment.path not in run_ids:
             continue
-        with each_alone.guard():
-            _stop(experiment, asked.get(experiment.path, ()), kill, take_over)
-    if each_alone.problems:
+        with isolation.guard():
+            _stop(experiment, run_ids.get(experiment.path, ()), kill, take_over)
+    if isolation.problems:
         raise typer.Exit(1)
 
 

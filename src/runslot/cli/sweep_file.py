@@ -58,8 +58,8 @@ def _parse(text: str, path: Path) -> tuple[Any, dict[KeyPath, str], list[str]]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark is not None else ""
-        said = error.problem or error.context
-        raise InvalidInput(f"{path}{line}: not {kind}: {said}{_hint(text, mark)}") from error
+        problem = error.problem or error.context
+        raise InvalidInput(f"{path}{line}: not {kind}: {problem}{_hint(text, mark)}") from error
     except YAMLError as error:
         raise InvalidInput(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     except RecursionError:
@@ -166,8 +166,8 @@ class _Walk:
             refuse_near_miss(node.value)
         except InvalidInput as error:
             raise InvalidInput(f"{self._line(node)}: {dotted(where)}: {error}") from None
-        if said := doubt(node.value):
-            self.notes.append(f"{self._line(node)}: {said}")
+        if note := doubt(node.value):
+            self.notes.append(f"{self._line(node)}: {note}")
 
     def _line(self, node: Node) -> str:
         return f"{self.path}, line {node.start_mark.line + 1}"

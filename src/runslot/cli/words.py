@@ -48,7 +48,7 @@ class Words:
             if path[0] in SPACES and key not in inside:
                 _forget(inside, split_key(key))
             inside[key] = value
-        self.origins = {known: where for known, where in self.origins.items() if known[: len(path)] != path}
+        self.origins = {key: where for key, where in self.origins.items() if key[: len(path)] != path}
         self.origins[path] = origin
 
     def origin(self, path: KeyPath) -> str:
@@ -81,8 +81,8 @@ class Words:
         for key, value in values.items():
             path = (*above, str(key))
             if key not in words:
-                known = nearest(str(key), words) or f"; known are {', '.join(words)}"
-                raise InvalidInput(f"{self.origin(path)}unknown key {key!r}{known}")
+                hint = nearest(str(key), words) or f"; known are {', '.join(words)}"
+                raise InvalidInput(f"{self.origin(path)}unknown key {key!r}{hint}")
             try:
                 read[key] = words[key].kind.read(value)
             except InvalidInput as error:

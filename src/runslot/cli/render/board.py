@@ -19,7 +19,7 @@ from runslot.experiment.records import Outcome, Run
 
 
 @dataclass(frozen=True)
-class UnderWay:
+class RunningRun:
     """A run that executes."""
 
     run: Run
@@ -31,7 +31,7 @@ class UnderWay:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingRun:
     """A run whose slot someone else holds."""
 
     run: Run
@@ -48,9 +48,9 @@ class Board:
     longest: int = 0
     """Characters of the longest run directory."""
     started: float = 0.0
-    running: dict[str, UnderWay] = field(default_factory=dict)
+    running: dict[str, RunningRun] = field(default_factory=dict)
     """By run id."""
-    waiting: dict[str, Waiting] = field(default_factory=dict)
+    waiting: dict[str, WaitingRun] = field(default_factory=dict)
     """By run id."""
     succeeded: int = 0
     failed: int = 0
@@ -81,12 +81,12 @@ class Board:
                 self.started = self.started or now
             case RunStarted():
                 self._forget_waits(event.run.id, event.slot)
-                started = UnderWay(event.run, event.directory, event.attempt, event.slot, now)
+                started = RunningRun(event.run, event.directory, event.attempt, event.slot, now)
                 self.running[event.run.id] = started
             case RunWaits():
                 self.running.pop(event.run.id, None)  # it had not begun, after all
                 self._forget_waits(event.run.id, event.slot)
-                self.waiting[event.run.id] = Waiting(event.run, event.slot, event.by)
+                self.waiting[event.run.id] = WaitingRun(event.run, event.slot, event.by)
             case RunEnded():
                 self.running.pop(event.run.id, None)
                 self._count(event.outcome, event.retry)
@@ -117,7 +117,7 @@ class Board:
 
     def left(self, now: float) -> float | None:
         """Return about how many seconds the rest will take; None while no run has succeeded."""
-        elapsed = [now - each.started for each in self.running.values()]
+        elapsed = [now - running.started for running in self.running.values()]
         return time_left(self.durations, elapsed, self.queued, len(self.slots))
 
 

@@ -21,7 +21,7 @@ from runslot.engines.events import (
 )
 
 
-class JsonLines:
+class EventLines:
     """Writes each event as a line, flushed."""
 
     def __init__(self, out: TextIO) -> None:
@@ -40,9 +40,9 @@ def as_json(event: LaunchEvent) -> dict[str, Any]:
         case RunStarted() | RunWaits() | RunEnded() | RunDropped():
             return _of_run(event)
         case LaunchStarted():
-            said: dict[str, Any] = {"experiment": event.experiment, "directory": str(event.directory)}
-            said |= {"runs": len(event.runs), "kept": event.kept, "slots": len(event.slots)}
-            return {"event": "launch_started", **said, "slots_said": event.slots_said}
+            values: dict[str, Any] = {"experiment": event.experiment, "directory": str(event.directory)}
+            values |= {"runs": len(event.runs), "kept": event.kept, "slots": len(event.slots)}
+            return {"event": "launch_started", **values, "slots_said": event.slots_said}
         case StopNoted():
             return {"event": "stop", "kill": event.kill, "running": event.running, "grace": event.grace}
         case Said() | Asks():
@@ -58,12 +58,12 @@ def _of_run(event: RunStarted | RunWaits | RunEnded | RunDropped) -> dict[str, A
     match event:
         case RunStarted():
             word = "run_adopted" if event.adopted else "run_started"
-            said: dict[str, Any] = {"attempt": event.attempt, "slot": event.slot}
-            return {"event": word, **run, "directory": str(event.directory), **said}
+            values: dict[str, Any] = {"attempt": event.attempt, "slot": event.slot}
+            return {"event": word, **run, "directory": str(event.directory), **values}
         case RunWaits():
             return {"event": "run_waits", **run, "slot": event.slot, "by": event.by}
         case RunEnded():
-            said = {"outcome": event.outcome.to_json(), "retry": event.retry}
-            return {"event": "run_ended", **run, "directory": str(event.directory), **said}
+            values = {"outcome": event.outcome.to_json(), "retry": event.retry}
+            return {"event": "run_ended", **run, "directory": str(event.directory), **values}
         case RunDropped():
             return {"event": "run_dropped", **run, "why": event.why}

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from runslot.cli.render.board import Board, UnderWay, Waiting
-from runslot.cli.render.row import row_said
+from runslot.cli.render.board import Board, RunningRun, WaitingRun
+from runslot.cli.render.row import row_text
 
 Rows = Mapping[str, Mapping[str, str] | str]
 """By run id, the last row of its `progress.csv`; of a run that has none, the last line that it printed."""
@@ -34,32 +34,32 @@ def draw(board: Board, rows: Rows, width: int, height: int, now: float) -> Itera
 
 
 def _slots(board: Board, rows: Rows, width: int, room: int, now: float) -> Iterator[Text]:
-    busy: list[UnderWay | Waiting] = [*board.running.values()]
-    busy += [each for each in board.waiting.values() if each.run.id not in board.running]
-    busy.sort(key=lambda each: (each.slot is None, each.slot or 0))
-    taken = {each.slot for each in busy}
-    free = [slot for slot in board.slots if slot not in taken]
-    lines: Sequence[UnderWay | Waiting | int] = [*busy, *free]
+    busy: list[RunningRun | WaitingRun] = [*board.running.values()]
+    busy += [row for row in board.waiting.values() if row.run.id not in board.running]
+    busy.sort(key=lambda row: (row.slot is None, row.slot or 0))
+    busy_slots = {row.slot for row in busy}
+    free = [slot for slot in board.slots if slot not in busy_slots]
+    lines: Sequence[RunningRun | WaitingRun | int] = [*busy, *free]
     if len(lines) <= room:
         lines = sorted(lines, key=_place)
     columns = _Columns.fitting(board, width)
     shown = lines if len(lines) <= room else lines[: room - 1]
-    for each in shown:
-        if isinstance(each, UnderWay):
-            again = f"attempt {each.attempt}  " if each.attempt > 1 else ""
-            said = again + row_said(rows.get(each.run.id, {}), columns.said - len(again))
-            yield columns.line(each.slot, each.run.directory, clock(now - each.started), said)
-        elif isinstance(each, Waiting):
-            yield columns.line(each.slot, each.run.directory, "", each.by, "yellow")
+    for row in shown:
+        if isinstance(row, RunningRun):
+            again = f"attempt {row.attempt}  " if row.attempt > 1 else ""
+            text = again + row_text(rows.get(row.run.id, {}), columns.row_width - len(again))
+            yield columns.line(row.slot, row.run.directory, clock(now - row.started), text)
+        elif isinstance(row, WaitingRun):
+            yield columns.line(row.slot, row.run.directory, "", row.by, "yellow")
         else:
-            yield columns.line(each, "idle", "", "", "dim")
+            yield columns.line(row, "idle", "", "", "dim")
     if len(shown) < len(lines):
-        running = sum(isinstance(each, UnderWay) for each in lines[len(shown) :])
+        running = sum(isinstance(row, RunningRun) for row in lines[len(shown) :])
         yield Text(_fit(f"  … {running} more runs in {len(lines) - len(shown)} more slots", width), style="dim")
 
 
-def _place(each: UnderWay | Waiting | int) -> tuple[bool, int]:
-    slot = each if isinstance(each, int) else each.slot
+def _place(row: RunningRun | WaitingRun | int) -> tuple[bool, int]:
+    slot = row if isinstance(row, int) else row.slot
     return slot is None, slot or 0
 
 
@@ -69,7 +69,7 @@ class _Columns:
 
     slot: int
     name: int
-    said: int
+    row_width: int
     """0 where there is no room for a run's last row."""
     width: int
 
@@ -81,18 +81,22 @@ class _Columns:
         name = min(board.longest, room)
         if room - 2 - name < _LEAST_SAID:
             name = min(name, max(_LEAST_SAID, room * 3 // 5))
-        said = room - 2 - name
-        return cls(slot, name, said, width) if said >= _LEAST_SAID else cls(slot, min(board.longest, room), 0, width)
+        last_row = room - 2 - name
+        return (
+            cls(slot, name, last_row, width)
+            if last_row >= _LEAST_SAID
+            else cls(slot, min(board.longest, room), 0, width)
+        )
 
-    def line(self, slot: int | None, name: str, time: str, said: str, style: str = "") -> Text:
+    def line(self, slot: int | None, name: str, time: str, last_row: str, style: str = "") -> Text:
         """Return one row, no wider than the terminal."""
         index = "·" if slot is None else str(slot)
         text = Text(no_wrap=True, overflow="crop", style=style)
         text.append(f"  {index:>{self.slot}}  ", style=style or "dim")
         text.append(set_cell_size(shortened(name, self.name), self.name))
         text.append(f"  {time:>{_TIME}}", style=style or "cyan")
-        if self.said and said:
-            text.append(f"  {_fit(said, self.said)}", style=style or "dim")
+        if self.row_width and last_row:
+            text.append(f"  {_fit(last_row, self.row_width)}", style=style or "dim")
         text.truncate(self.width)
         return text
 
@@ -108,26 +112,26 @@ def _summary(board: Board, width: int, now: float) -> Text:
     if board.stopping is not None:
         again = "killing them" if board.stopping.kill else f"Ctrl-C again kills; they have {board.stopping.grace:g} s"
         parts.append((f"stopping {len(board.running)}: {again}", "yellow"))
-    elif (left := board.left(now)) is not None and left >= 1 and board.done < board.total:
-        parts.append((f"about {clock(left)} left", "cyan"))
-    said = Text("  ").join(Text(text, style=style) for text, style in parts)
-    room = width - 4 - said.cell_len
+    elif (remaining := board.left(now)) is not None and remaining >= 1 and board.done < board.total:
+        parts.append((f"about {clock(remaining)} left", "cyan"))
+    numbers = Text("  ").join(Text(text, style=style) for text, style in parts)
+    room = width - 4 - numbers.cell_len
     line = Text("  ", no_wrap=True, overflow="crop")
     if room >= _LEAST_BAR:
         line.append_text(_bar(board, min(room, _LONGEST_BAR)))
         line.append("  ")
-    line.append_text(said)
+    line.append_text(numbers)
     line.truncate(width)
     return line
 
 
 def _bar(board: Board, width: int) -> Text:
     """Return a bar of what succeeded, went wrong, runs, and is left; no kind that there is gets no column."""
-    others = board.stopped + board.dropped
+    stopped = board.stopped + board.dropped
     parts = [
         (board.succeeded, "green"),
         (board.failed, "red"),
-        (others, "yellow"),
+        (stopped, "yellow"),
         (len(board.running), "cyan"),
     ]
     bar = Text()

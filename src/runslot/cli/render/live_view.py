@@ -90,13 +90,13 @@ def _lasting(event: LaunchEvent) -> Iterator[Text]:
     """Yield what stays on the screen of an event."""
     match event:
         case LaunchStarted():
-            said = f": {todo_said(event)}"
-            yield Text.assemble((event.experiment, "bold"), said)
+            text = f": {todo_said(event)}"
+            yield Text.assemble((event.experiment, "bold"), text)
             yield Text(shown(event.directory), style="dim")
         case RunEnded() if event.outcome.kind not in {"succeeded", "stopped"}:
             again = ("; it is tried again", "yellow") if event.retry else ""
-            said = f"  {outcome_said(event.outcome)}"
-            yield Text.assemble((event.outcome.kind, "bold red"), " ", event.run.directory, (said, "dim"), again)
+            text = f"  {outcome_said(event.outcome)}"
+            yield Text.assemble((event.outcome.kind, "bold red"), " ", event.run.directory, (text, "dim"), again)
             for line in last_lines(RunDir(event.directory).console, _LINES):
                 yield Text(f"{_FROM_CONSOLE}{line}", style="dim")
         case Said():

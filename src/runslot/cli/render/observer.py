@@ -18,9 +18,9 @@ from runslot.launch.code_change import OnChange
 def observing(json: bool, quiet: bool) -> Iterator[Observer]:
     """Yield what is to be told of a launch."""
     if json:
-        from runslot.cli.render.json_lines import JsonLines
+        from runslot.cli.render.json_lines import EventLines
 
-        yield _Outlived(JsonLines(sys.stdout))
+        yield _Outlived(EventLines(sys.stdout))
     elif quiet:
         from runslot.launch.experiment import silent
 
@@ -59,9 +59,9 @@ def on_terminal() -> bool:
 def saying(json: bool, quiet: bool) -> Observer:
     """Return what prints the few lines that come before the first run."""
     if json:
-        from runslot.cli.render.json_lines import JsonLines
+        from runslot.cli.render.json_lines import EventLines
 
-        return JsonLines(sys.stdout)
+        return EventLines(sys.stdout)
     if quiet:
         from runslot.launch.experiment import silent
 

@@ -10,25 +10,25 @@ _LAST = ("time", "seconds", "memory", "fps", "(s)")
 _GAPS = {"", "nan"}
 
 
-def row_said(row: Mapping[str, str] | str, width: int | None = None) -> str:
+def row_text(row: Mapping[str, str] | str, width: int | None = None) -> str:
     """Return the row's cells that have a value, in order: counters, goals, others, times; cut at whole cells.
 
     A printed line, of a run that logs no rows, is cut where the room ends.
     """
     if isinstance(row, str):
         return row[: None if width is None else max(0, width)]
-    said = ""
+    text = ""
     for key in sorted(row, key=_rank):
         if row[key] in _GAPS:
             continue
-        cell = f"{key.rpartition('/')[2]} {number_said(row[key])}"
-        longer = f"{said}  {cell}" if said else cell
+        cell = f"{key.rpartition('/')[2]} {number_text(row[key])}"
+        longer = f"{text}  {cell}" if text else cell
         if width is not None and len(longer) > width:
-            if said:
+            if text:
                 break
             return longer[:width]
-        said = longer
-    return said
+        text = longer
+    return text
 
 
 def _rank(key: str) -> int:
@@ -40,7 +40,7 @@ def _rank(key: str) -> int:
     return 1 if any(word in low for word in _GOALS) else 2
 
 
-def number_said(cell: str) -> str:
+def number_text(cell: str) -> str:
     """Return a number in at most about six characters; other text as it is."""
     try:
         value = float(cell)

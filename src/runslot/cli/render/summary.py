@@ -50,8 +50,8 @@ def tell_left(outcomes: Outcomes, quiet: bool) -> None:
         where = shown(outcomes.directory)
         launcher = ExperimentDir(outcomes.directory).read().launcher
         written = launcher is not None and launcher.settings.get("script_only")
-        how = "are written, and wait to be submitted" if written else "go on without this terminal"
-        print(f"{outcomes.left} runs {how}:")
+        state = "are written, and wait to be submitted" if written else "go on without this terminal"
+        print(f"{outcomes.left} runs {state}:")
         print(f"  runslot status {where}           how they stand")
         print(f"  runslot resume {where} --wait    wait for them, and run again what was lost")
         print(f"  runslot stop {where}             end them")
@@ -60,9 +60,9 @@ def tell_left(outcomes: Outcomes, quiet: bool) -> None:
 
 def _tell_what_is_not_well(outcomes: Outcomes, directory: ExperimentDir, consoles: bool, out: TextIO) -> None:
     counts = Counter(outcome.kind for outcome in outcomes)
-    said = [f"{count} {kind}" for kind, count in counts.items()]
-    said += [f"{len(outcomes.not_started)} not started"] if outcomes.not_started else []
-    print(f"\n{', '.join(said)}", file=out)
+    parts = [f"{count} {kind}" for kind, count in counts.items()]
+    parts += [f"{len(outcomes.not_started)} not started"] if outcomes.not_started else []
+    print(f"\n{', '.join(parts)}", file=out)
     # A stop is what the user asked for: it is counted, and not named run by run.
     failed = [(run, outcome) for run, outcome in outcomes.failed if outcome.kind != "stopped"]
     _name(failed, directory, _SHOWN if consoles else 0, out)
@@ -71,16 +71,16 @@ def _tell_what_is_not_well(outcomes: Outcomes, directory: ExperimentDir, console
     if missing:
         print(f"to run what is missing:  runslot resume {where}", file=out)
     if any(counts[state] for state in FAILED):
-        which = "these again, too" if missing else "just these again"
-        print(f"to run {which}:  runslot resume {where} --failed", file=out)
+        runs = "these again, too" if missing else "just these again"
+        print(f"to run {runs}:  runslot resume {where} --failed", file=out)
     print(file=out)
 
 
 def _name(failed: list[tuple[Run, Outcome]], directory: ExperimentDir, consoles: int, out: TextIO) -> None:
     file = directory.read()
     for number, (run, outcome) in enumerate(failed[:_NAMED]):
-        said = outcome_said(outcome)
-        print(f"  {outcome.kind} {run.directory}" + (f"  {said}" if said else ""), file=out)
+        message = outcome_said(outcome)
+        print(f"  {outcome.kind} {run.directory}" + (f"  {message}" if message else ""), file=out)
         if number < consoles:
             for line in last_lines(directory.run_dir(run, file).console, _LINES):
                 print(f"    │ {line}", file=out)

@@ -34,16 +34,16 @@ class Tail:
     """The last row of a CSV file that grows, read again only when the file has changed."""
 
     path: Path
-    _seen: _Version | None = None
+    _read_version: _Version | None = None
     _row: Mapping[str, str] = field(default_factory=dict)
 
     def row(self) -> Mapping[str, str]:
         """Return the last whole row by column; empty while there is none."""
         try:
             version = _version(self.path)
-            if version != self._seen:
+            if version != self._read_version:
                 self._row = _last_row(self.path)
-                self._seen = version
+                self._read_version = version
         except (OSError, csv.Error):
             return {}
         return self._row
@@ -55,7 +55,7 @@ class RunTail:
 
     progress: Tail
     console: Path
-    _seen: _Version | None = None
+    _read_version: _Version | None = None
     _line: str = ""
 
     @classmethod
@@ -73,9 +73,9 @@ class RunTail:
             version = _version(self.console)
         except OSError:
             return ""
-        if version != self._seen:
+        if version != self._read_version:
             self._line = "".join(last_lines(self.console, 1))
-            self._seen = version
+            self._read_version = version
         return self._line
 
 
