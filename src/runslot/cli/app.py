@@ -18,7 +18,7 @@ from runslot.cli.usage import CONTEXT, is_plain_help, refusal, tidy
 
 
 @dataclass(frozen=True)
-class Entry:
+class Subcommand:
     """A command: the function that carries it out, or a `typer.Typer` of further ones, and its line in the help."""
 
     place: str
@@ -27,57 +27,61 @@ class Entry:
     """The first sentences of the function's docstring."""
 
 
-COMMANDS: Mapping[str, Entry] = {
-    "run": Entry(
+COMMANDS: Mapping[str, Subcommand] = {
+    "run": Subcommand(
         "run_command.run", "Run a function or a command once for every variant and seed, in slots of this machine."
     ),
-    "resume": Entry(
+    "resume": Subcommand(
         "resume.resume",
         "Run what is missing: runs that were not started, were stopped, or were lost with their machine.",
     ),
-    "attach": Entry(
+    "attach": Subcommand(
         "attach.attach", "Look on at an experiment that is under way, from any terminal; Ctrl-C leaves it running."
     ),
-    "status": Entry(
+    "status": Subcommand(
         "status.status",
         "Show how the runs of an experiment stand: what runs, with its last row or line, and what went wrong.",
     ),
-    "queue": Entry(
+    "queue": Subcommand(
         "queue.queue",
         "Show every experiment of yours that runs or waits on this machine, from whatever terminal it was launched.",
     ),
-    "logs": Entry("logs.logs", "Print what a run printed (its console.log); with -f go on while it runs."),
-    "stop": Entry(
+    "logs": Subcommand("logs.logs", "Print what a run printed (its console.log); with -f go on while it runs."),
+    "stop": Subcommand(
         "stop.stop",
         "Stop an experiment, or some of its runs: each is asked to end, and killed when its grace is over.",
     ),
-    "pull": Entry(
+    "pull": Subcommand(
         "pull.pull",
         "Bring home what rented machines have written: what has changed alone, outcomes after their data.",
     ),
-    "pause": Entry("pause.pause", "Start nothing further of an experiment that is under way; what runs goes on."),
-    "continue": Entry("pause.continue_", "Go on with an experiment that `runslot pause` has paused."),
-    "ls": Entry("ls.ls", "List experiments: when they were launched, what they are, and how their runs stand."),
-    "results": Entry(
+    "pause": Subcommand("pause.pause", "Start nothing further of an experiment that is under way; what runs goes on."),
+    "continue": Subcommand("pause.continue_", "Go on with an experiment that `runslot pause` has paused."),
+    "ls": Subcommand("ls.ls", "List experiments: when they were launched, what they are, and how their runs stand."),
+    "results": Subcommand(
         "results.results",
         "Compare variants: mean ± 95 % interval of final and best values over seeds, best first.",
     ),
-    "view": Entry("view.view", "Look at runs in a browser: curves over seeds, tables, slots; live while they run."),
-    "plot": Entry("plot.plot", "Draw a figure in paper size, and print its caption: who counts, and what is drawn."),
-    "export": Entry(
+    "view": Subcommand(
+        "view.view", "Look at runs in a browser: curves over seeds, tables, slots; live while they run."
+    ),
+    "plot": Subcommand(
+        "plot.plot", "Draw a figure in paper size, and print its caption: who counts, and what is drawn."
+    ),
+    "export": Subcommand(
         "export.export", "Write all runs (`runs`) and all their rows (`progress`) to files for other tools."
     ),
-    "hardware": Entry(
+    "hardware": Subcommand(
         "hardware.hardware",
         "Show this machine's packages, NUMA nodes, cores and GPUs, and the slots that runs would get.",
     ),
-    "schema": Entry("schema.schema", "Print the JSON Schema of sweep files, for editors."),
-    "selftest": Entry(
+    "schema": Subcommand("schema.schema", "Print the JSON Schema of sweep files, for editors."),
+    "selftest": Subcommand(
         "selftest.selftest",
         "Run a few hundred tiny runs while their launchers, keepers and they themselves are killed at random.",
     ),
-    "launchers": Entry("launchers.app", "List the configured launchers, or check them."),
-    "cloud": Entry(
+    "launchers": Subcommand("launchers.app", "List the configured launchers, or check them."),
+    "cloud": Subcommand(
         "cloud.app", "List the machines that runslot rented, give them back, or delete what is in the bucket."
     ),
 }

@@ -44,7 +44,7 @@ def ls(
 
 
 @dataclass(frozen=True)
-class Listing:
+class ExperimentLine:
     """One experiment, or one collection."""
 
     directory: Path
@@ -79,7 +79,7 @@ class StateCounts:
     """What could not be read."""
 
 
-def list_experiments(root: Path, problems: list[str]) -> list[Listing]:
+def list_experiments(root: Path, problems: list[str]) -> list[ExperimentLine]:
     """Return what is below `root`, the newest first; only names and dates are read.
 
     Directories that cannot be listed are named in `problems`.
@@ -90,13 +90,15 @@ def list_experiments(root: Path, problems: list[str]) -> list[Listing]:
         place = parent.parent if parent.name == COLLECTION else experiment.path
         together.setdefault(place, []).append(experiment)
     listings = [
-        Listing(place, tuple(experiments), max(experiment.launched for experiment in experiments))
+        ExperimentLine(place, tuple(experiments), max(experiment.launched for experiment in experiments))
         for place, experiments in together.items()
     ]
     return sorted(listings, key=lambda listing: listing.launched, reverse=True)
 
 
-def print_listing(listings: Sequence[Listing], root: Path, limit: int | None = None, as_json: bool = False) -> None:
+def print_listing(
+    listings: Sequence[ExperimentLine], root: Path, limit: int | None = None, as_json: bool = False
+) -> None:
     """Print the experiments, at most `limit` of them."""
     if as_json:
         print(jsonlib.dumps([_described(listing) for listing in listings], indent=1))
@@ -109,7 +111,7 @@ def print_listing(listings: Sequence[Listing], root: Path, limit: int | None = N
         print(f"and {len(listings) - limit} older ones (-n {len(listings)})")
 
 
-def _described(listing: Listing) -> dict[str, object]:
+def _described(listing: ExperimentLine) -> dict[str, object]:
     standing = listing.standing()
     problems = {"problems": list(standing.problems)} if standing.problems else {}
     return {
@@ -121,7 +123,7 @@ def _described(listing: Listing) -> dict[str, object]:
     }
 
 
-def _print_table(listings: Sequence[Listing], root: Path) -> None:
+def _print_table(listings: Sequence[ExperimentLine], root: Path) -> None:
     rows: list[list[Text]] = []
     for listing in listings:
         standing = listing.standing()
