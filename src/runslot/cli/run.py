@@ -58,7 +58,7 @@ def _with_limits(experiment: Experiment, options: Mapping[str, Any]) -> Experime
     """Return the experiment with the limits of rented machines that the command line gives."""
     if not options["yes"] and options["max_cost"] is None and options["max_hours"] is None:
         return experiment
-    from runslot.cli.limits import agree, limited
+    from runslot.cli.launch import agree, limited
 
     agree(options["yes"])
     launcher = limited(experiment.launcher(), options["max_cost"], options["max_hours"])
