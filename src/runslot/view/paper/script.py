@@ -9,7 +9,6 @@ holds all that it needs and nothing of other kinds of figures.
 from __future__ import annotations
 
 import inspect
-import pprint
 from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType
 from typing import Any
@@ -45,8 +44,6 @@ if __name__ == "__main__":
         figure = draw(Figure, points, SETTINGS)
         figure.savefig("{name}.{kind}", dpi=SETTINGS["dpi"], metadata={metadata})
 """
-_LINE_COLUMNS = 100
-"""Of the constants in the script."""
 
 
 def script_for(name: str, kind: str, table: pl.DataFrame, settings: Mapping[str, Any], metadata_key: str) -> str:
@@ -98,7 +95,9 @@ def _names_in(code: CodeType) -> Iterator[str]:
 
 
 def _literal(value: Any) -> str:
-    return pprint.pformat(value, width=_LINE_COLUMNS, sort_dicts=False)
+    if not isinstance(value, dict):
+        return repr(value)
+    return "{\n" + "".join(f"    {key!r}: {item!r},\n" for key, item in value.items()) + "}"
 
 
 def _reader_for(dtype: pl.DataType) -> str:
