@@ -23,7 +23,11 @@ _FLOAT = _NUMBER
 _TYPOGRAPHY = str.maketrans({"\u2212": "-", "\u2013": "-", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
 _YES_OR_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _ARITHMETIC = rf"{_NUMBER}(?:\s*(?:\*\*?|/|\^)\s*{_NUMBER})+"
-_SPAN = r"\d+\s*(?:-|\.\.|:)\s*\d+"
+_SPAN = rf"\d+\s*-\s*\d+|{_NUMBER}\s*(?:\.\.|:)\s*{_NUMBER}"
+_SECOND_SETTING = rf"(?s){_NUMBER}\s+[A-Za-z_][\w.]*=.*"
+_UNFINISHED = rf"({_NUMBER})(?:[fF]|[eE][-+]?)"
+_PERCENT = rf"{_NUMBER}\s*%"
+_VARIABLE = r"\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*\})"
 _WHOLE_NUMBERS = r"\s*-?\d{1,9}\s*(?:,\s*-?\d{1,9}\s*){0,2}"
 _SHOWN = 12
 """Values of a range that are written out."""
@@ -49,16 +53,26 @@ def doubt(text: str) -> str | None:
         return f"{text} is the number {'-' * text.startswith('-')}{number}; text with its zeros stands in quotes"
     if re.fullmatch(_NOT_FINITE, text):
         return f"{text!r} is text; the number is written {'-' * text.startswith('-')}.{text.lstrip('+-').lower()[:3]}"
-    return _doubt_of_text(text)
+    return _doubt_of_number(text) or _doubt_of_text(text)
+
+
+def _doubt_of_number(text: str) -> str | None:
+    if re.fullmatch(_ARITHMETIC, text):
+        return f"{text!r} is text, it is not worked out; write the number"
+    if number := re.fullmatch(_UNFINISHED, text):
+        return f"{text!r} is text; the number is written {number[1]}"
+    if re.fullmatch(_PERCENT, text):
+        return f"{text!r} is text; write the number, as 0.1 for 10 %"
+    return None
 
 
 def _doubt_of_text(text: str) -> str | None:
     if text.lower() in _YES_OR_NO:
         return f"{text!r} is text; the truth value is {_YES_OR_NO[text.lower()]}"
-    if re.fullmatch(_ARITHMETIC, text):
-        return f"{text!r} is text, it is not worked out; write the number"
     if text.startswith("(") and text.endswith(")"):
         return f"{text!r} is text; a list is written [{text[1:-1]}]"
+    if re.fullmatch(_VARIABLE, text):
+        return f"{text!r} is text: no shell has put a value in its place, as between single quotes"
     if re.fullmatch(_SPAN, text):
         return f"{text!r} is text; for several numbers write them with commas"
     return None
@@ -67,7 +81,7 @@ def _doubt_of_text(text: str) -> str | None:
 def _meant(text: str) -> str:
     """Return what is wrong with a text that cannot be meant as it stands; empty where nothing is."""
     if call := re.fullmatch(_CALL, text):
-        return _meant_call(call[1], call[2], text)
+        return _meant_call(call[1], call[2])
     if re.fullmatch(_SEVERAL_NUMBERS, text):
         several = ",".join(re.split(r"[\s;|]+", text))
         return f"has no commas: write {several} for several values"
@@ -76,18 +90,27 @@ def _meant(text: str) -> str:
 
 def _meant_number(text: str) -> str:
     is_float = re.fullmatch(_FLOAT, text) and set(text) & set(".eE")
-    if is_float and math.isinf(float(text.replace("_", ""))):
+    value = float(text.replace("_", "")) if is_float else 1.0
+    if math.isinf(value):
         return "is larger than any number: the largest is 1.8e308, and .inf is infinity"
+    if value == 0 and re.search("[1-9]", re.split("[eE]", text)[0]):
+        return "is smaller than any number, and would be 0"
+    if re.fullmatch(rf"=+\s*{_NUMBER}", text):
+        return f"begins with a further =: write {text.lstrip('= ')}"
+    if re.fullmatch(_SECOND_SETTING, text):
+        return "holds a second KEY=VALUE: each has an option of its own"
     written = unicodedata.normalize("NFKC", text).translate(_TYPOGRAPHY)
     if written != text and re.fullmatch(rf"[\"']?{_NUMBER}[\"']?(?:\s*[,;]\s*{_NUMBER})*", written):
         return f"has characters of typography: write {written}"
     return ""
 
 
-def _meant_call(name: str, inside: str, text: str) -> str:
+def _meant_call(name: str, inside: str) -> str:
     if name.lower() in _DISTRIBUTIONS:
-        spelling = name if name in {"loguniform", "uniform", "integers", "choice"} else "loguniform(…), uniform(…)"
-        return f"is a distribution, to be drawn from: --sample KEY={text if spelling == name else spelling} --samples N"
+        is_known = name in {"loguniform", "uniform", "integers", "choice"}
+        arguments = inside.strip()[1:-1] if name == "choice" and re.fullmatch(r"(?s)\s*\[.*\]\s*", inside) else inside
+        spelling = f"{name}({arguments})" if is_known else "loguniform(…), uniform(…)"
+        return f"is a distribution, to be drawn from: --sample KEY={spelling} --samples N"
     if name.lower() in _RANGES:
         numbers = [int(part) for part in inside.split(",")] if re.fullmatch(_WHOLE_NUMBERS, inside) else []
         if name == "range" and 1 <= len(numbers) <= 3 and 0 not in numbers[2:]:

@@ -23,6 +23,7 @@ from runslot.variants import (
     parse_value,
     uniform,
 )
+from runslot.variants.parse import doubts_of
 
 
 @pytest.mark.parametrize(
@@ -218,3 +219,47 @@ def test_numbers_are_those_of_a_sweep_file(text):
     assume(not re.fullmatch(r"[-+]?\.\d+[eE]\d+", text))  # text to ruamel.yaml, against YAML 1.2
     ours = parse_value(text)
     assert (repr(ours), type(ours)) == (repr(theirs), type(theirs))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("lr=0.1 0.01", "write 0.1,0.01"),
+        ("lr=0.1 bs=32", "holds a second KEY=VALUE"),
+        ("lr==0.1", "begins with a further =: write 0.1"),
+        ("lr=1e-400", "smaller than any number"),
+        ("lr=5e1234", "larger than any number"),
+        ("lr=range(0,10)", "write 0,1,2"),
+        ("lr=tune.choice([1, 2])", "--sample KEY=choice(1, 2) --samples N"),
+        ("lr=tune.loguniform(1e-5,1e-1)", "--sample KEY=loguniform(1e-5,1e-1) --samples N"),
+        ("lr=\uff11", "typography: write 1"),
+    ],
+)
+def test_what_reads_almost_like_something_else_is_refused_with_what_to_write(text: str, words: str) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(words)):
+        parse_grid(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("007", "is the number 7"),
+        ("nan", "the number is written .nan"),
+        ("yes", "the truth value is true"),
+        ("1/3", "it is not worked out"),
+        ("10%", "write the number"),
+        ("0.1f", "the number is written 0.1"),
+        ("1e", "the number is written 1"),
+        ("1e-3..1e-5", "with commas"),
+        ("1e-5:1e-1", "with commas"),
+        ("$LR", "no shell has put a value in its place"),
+    ],
+)
+def test_what_may_be_meant_otherwise_is_said(value: str, words: str) -> None:
+    (doubt,) = doubts_of(f"lr={value}")
+    assert words in doubt
+
+
+@pytest.mark.parametrize("value", ["0.0", "0e5", "a b=1", "v1.0f", "adam", "$", "x$y", "16x", "3d", "resnet-50", "=x"])
+def test_nothing_is_said_of_plain_text_and_numbers(value: str) -> None:
+    assert doubts_of(f"lr={value}") == []
