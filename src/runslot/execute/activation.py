@@ -18,12 +18,12 @@ def activated(environment: Mapping[str, str], interpreter: PythonEnvironment | N
     if interpreter is None:
         return result
     variables = interpreter.variables
-    gone = ["VIRTUAL_ENV", *(["CONDA_PREFIX"] if "CONDA_PREFIX" in variables else [])]
-    left = {os.path.join(result[name], "bin") for name in gone if name in result}  # noqa: PTH118
-    for name in (*gone, "VIRTUAL_ENV_PROMPT", "PYTHONHOME"):
+    names = ["VIRTUAL_ENV", *(["CONDA_PREFIX"] if "CONDA_PREFIX" in variables else [])]
+    stale = {os.path.join(result[name], "bin") for name in names if name in result}  # noqa: PTH118
+    for name in (*names, "VIRTUAL_ENV_PROMPT", "PYTHONHOME"):
         result.pop(name, None)
     first = [interpreter.programs] if interpreter.programs else []
     directories = result.get("PATH", os.defpath).split(os.pathsep)
-    kept = [directory for directory in directories if directory not in left and directory not in first]
-    result["PATH"] = os.pathsep.join([*first, *kept])
+    rest = [directory for directory in directories if directory not in stale and directory not in first]
+    result["PATH"] = os.pathsep.join([*first, *rest])
     return {**result, **variables}

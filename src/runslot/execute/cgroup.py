@@ -103,10 +103,10 @@ def _name(process: ProcessIdentity) -> str:
 
 @functools.cache
 def _base() -> Path | None:
-    own = _own()
-    if own is None or not (os.access(own, os.W_OK) and os.access(f"{own}/cgroup.procs", os.W_OK)):
+    group = _own()
+    if group is None or not (os.access(group, os.W_OK) and os.access(f"{group}/cgroup.procs", os.W_OK)):
         return None
-    return Path(own)
+    return Path(group)
 
 
 def _own() -> str | None:

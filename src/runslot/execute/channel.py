@@ -31,8 +31,8 @@ class Channel:
     @classmethod
     def pair(cls) -> tuple[Channel, socket.socket]:
         """Return an end, and the other one to give to a process."""
-        ours, theirs = socket.socketpair()
-        return cls(ours), theirs
+        near, far = socket.socketpair()
+        return cls(near), far
 
     def fileno(self) -> int:
         """Return the descriptor, for `poll`."""

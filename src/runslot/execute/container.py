@@ -89,42 +89,49 @@ def name_of(run_dir: str) -> str:
     return f"runslot-{hashlib.sha256(run_dir.encode(errors='surrogateescape')).hexdigest()[:16]}"
 
 
-def command_line(container: Container, program: str, what: Contained, arguments: Sequence[str]) -> list[str]:
+def command_line(container: Container, program: str, spec: Contained, arguments: Sequence[str]) -> list[str]:
     """Return the client's arguments that run the image's Python with `arguments`.
 
     The client's input goes to the container; its end is the container's, and its exit status.
     """
     if container.engine == "apptainer":
-        return _apptainer(container, program, what, arguments)
-    options = ["--rm", "--init", "--interactive", "--sig-proxy=false", "--log-driver", "none", "--name", what.name]
-    options += ["--label", f"runslot.run={what.run_dir}", "--security-opt", "label=disable", "--workdir", what.cwd]
-    options += [*_as_user(container, what.user), *_mounts(what.mounts, "target")]
-    if what.pins:
-        options += _limits(what)
-    if what.shared_memory is not None and not _given(container.options, "--shm-size", "--ipc"):
-        options += ["--shm-size", str(what.shared_memory)]
-    options += _podman_gpus(what) if container.engine == "podman" else _docker_gpus(what)
-    options += [part for name, value in what.settings.items() for part in ("--env", f"{name}={value}")]
+        return _apptainer(container, program, spec, arguments)
+    options = ["--rm", "--init", "--interactive", "--sig-proxy=false", "--log-driver", "none", "--name", spec.name]
+    options += [
+        "--label",
+        f"runslot.run={spec.run_dir}",
+        "--security-opt",
+        "label=disable",
+        "--workdir",
+        spec.cwd,
+    ]
+    options += [*_as_user(container, spec.user), *_mounts(spec.mounts, "target")]
+    if spec.pins:
+        options += _limits(spec)
+    if spec.shared_memory is not None and not _given(container.options, "--shm-size", "--ipc"):
+        options += ["--shm-size", str(spec.shared_memory)]
+    options += _podman_gpus(spec) if container.engine == "podman" else _docker_gpus(spec)
+    options += [part for name, value in spec.settings.items() for part in ("--env", f"{name}={value}")]
     options += [part for name in container.environment for part in ("--env", name)]  # their values are in the client's
     return [program, "run", *options, "--entrypoint", container.python, *container.options, container.image, *arguments]
 
 
 def client_environment(
-    container: Container, program: str, what: Contained, caller: Mapping[str, str]
+    container: Container, program: str, spec: Contained, caller: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the variables of the client itself: the caller's, and for Apptainer those that are to go in."""
     environment = dict(caller)
     if container.engine == "apptainer":
         prefix = "SINGULARITYENV_" if program.endswith("singularity") else "APPTAINERENV_"
         named = {name: caller[name] for name in container.environment if name in caller}
-        environment |= {prefix + name: value for name, value in {**what.settings, **named}.items()}
+        environment |= {prefix + name: value for name, value in {**spec.settings, **named}.items()}
     return environment
 
 
-def _apptainer(container: Container, program: str, what: Contained, arguments: Sequence[str]) -> list[str]:
+def _apptainer(container: Container, program: str, spec: Contained, arguments: Sequence[str]) -> list[str]:
     # The user is the caller anyway; the keeper inside, a descendant of the one outside, sees to CPUs and memory.
-    options = ["--cleanenv", "--no-home", "--pid", "--pwd", what.cwd, *_mounts(what.mounts, "destination")]
-    vendors = {gpu.vendor for gpu in what.slot.gpus} if what.slot is not None else set()
+    options = ["--cleanenv", "--no-home", "--pid", "--pwd", spec.cwd, *_mounts(spec.mounts, "destination")]
+    vendors = {gpu.vendor for gpu in spec.slot.gpus} if spec.slot is not None else set()
     options += [flag for vendor, flag in (("nvidia", "--nv"), ("amd", "--rocm")) if vendor in vendors]
     return [program, "exec", *options, *container.options, container.image, container.python, *arguments]
 
@@ -144,7 +151,7 @@ def mount_text(mount: Mount, target: str = "target") -> str:
     """Return a mount as the engines' `--mount` wants it, one CSV record."""
     fields = ["type=bind", f"source={mount.source}", f"{target}={mount.target}"]
     fields += [] if mount.writable else ["ro" if target == "destination" else "readonly"]
-    return ",".join(_csv_field(each) for each in fields)
+    return ",".join(_csv_field(field) for field in fields)
 
 
 def _csv_field(text: str) -> str:
@@ -152,12 +159,12 @@ def _csv_field(text: str) -> str:
     return text if plain else '"' + text.replace('"', '""') + '"'
 
 
-def _limits(what: Contained) -> list[str]:
+def _limits(spec: Contained) -> list[str]:
     options = []
-    if what.slot is not None:
-        options += ["--cpuset-cpus", _ranges(what.slot.pus)]
-    if what.memory is not None:
-        options += ["--memory", str(what.memory), "--memory-swap", str(what.memory)]
+    if spec.slot is not None:
+        options += ["--cpuset-cpus", _ranges(spec.slot.pus)]
+    if spec.memory is not None:
+        options += ["--memory", str(spec.memory), "--memory-swap", str(spec.memory)]
     return options
 
 
@@ -171,23 +178,23 @@ def _ranges(numbers: Sequence[int]) -> str:
     return ",".join("-".join(map(str, part)) for part in parts)
 
 
-def _docker_gpus(what: Contained) -> list[str]:
-    nvidia = _uuids(what, "nvidia")
-    options = ["--gpus", "all" if what.all_gpus else '"device=' + ",".join(nvidia) + '"'] if nvidia else []
-    return options + _amd(what)
+def _docker_gpus(spec: Contained) -> list[str]:
+    nvidia = _uuids(spec, "nvidia")
+    options = ["--gpus", "all" if spec.all_gpus else '"device=' + ",".join(nvidia) + '"'] if nvidia else []
+    return options + _amd(spec)
 
 
-def _podman_gpus(what: Contained) -> list[str]:
-    nvidia = ["all"] if what.all_gpus and _uuids(what, "nvidia") else _uuids(what, "nvidia")
-    return [part for uuid in nvidia for part in ("--device", f"nvidia.com/gpu={uuid}")] + _amd(what)
+def _podman_gpus(spec: Contained) -> list[str]:
+    nvidia = ["all"] if spec.all_gpus and _uuids(spec, "nvidia") else _uuids(spec, "nvidia")
+    return [part for uuid in nvidia for part in ("--device", f"nvidia.com/gpu={uuid}")] + _amd(spec)
 
 
-def _amd(what: Contained) -> list[str]:
-    return ["--device", "/dev/kfd", "--device", "/dev/dri"] if _uuids(what, "amd") else []
+def _amd(spec: Contained) -> list[str]:
+    return ["--device", "/dev/kfd", "--device", "/dev/dri"] if _uuids(spec, "amd") else []
 
 
-def _uuids(what: Contained, vendor: str) -> list[str]:
-    return [] if what.slot is None else [gpu.uuid for gpu in what.slot.gpus if gpu.vendor == vendor]
+def _uuids(spec: Contained, vendor: str) -> list[str]:
+    return [] if spec.slot is None else [gpu.uuid for gpu in spec.slot.gpus if gpu.vendor == vendor]
 
 
 def _given(options: Sequence[str], *names: str) -> bool:
@@ -215,16 +222,16 @@ def lacks_program(code: int, output: str) -> bool:
 
 def say_end(container: Container, code: int, output: str, memory: int | None) -> str:
     """Say why a container ended without an outcome of the run; `code` is the client's status, below 0 a signal."""
-    said, image = engine_words(output), f"image {container.image}"
+    words, image = engine_words(output), f"image {container.image}"
     if code < 0:
         return f"the {container.engine} client was killed by signal {-code}, and the run's container with it"
-    if code == 125 and re.search("waiting for (the )?container|unexpected EOF", said):
-        return f"{container.engine} gave up the run's container ({image}): {said}"
+    if code == 125 and re.search("waiting for (the )?container|unexpected EOF", words):
+        return f"{container.engine} gave up the run's container ({image}): {words}"
     if code == 125:
-        return f"{container.engine} could not start a container of {image}: {said}"
+        return f"{container.engine} could not start a container of {image}: {words}"
     if lacks_program(code, output):
-        return f"{container.engine} cannot run {container.python} in {image}: {said}"
+        return f"{container.engine} cannot run {container.python} in {image}: {words}"
     if code == 137:
         limit = "" if memory is None else f", or Python itself did not fit into {memory / 1e6:.0f} MB of memory"
         return f"the run's container ({container.engine}, {image}) was killed from outside{limit}"
-    return f"the container ({container.engine}, {image}) ended with exit code {code} before the run did: {said}"
+    return f"the container ({container.engine}, {image}) ended with exit code {code} before the run did: {words}"

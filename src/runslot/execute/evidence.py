@@ -34,17 +34,17 @@ def where_now(run_dir: RunDir, claim: int) -> RunDir | None:
         return run_dir
     opened = os.fstat(claim)
     try:
-        there = os.stat(run_dir.run_file)
-        if (there.st_dev, there.st_ino) == (opened.st_dev, opened.st_ino):
+        status = os.stat(run_dir.run_file)
+        if (status.st_dev, status.st_ino) == (opened.st_dev, opened.st_ino):
             return run_dir
     except OSError:
         pass
     try:
         link = os.readlink(f"/proc/self/fd/{claim}")
-        there = os.stat(link)
+        status = os.stat(link)
     except OSError:  # removed, or no /proc
         return None
-    same = (there.st_dev, there.st_ino) == (opened.st_dev, opened.st_ino)
+    same = (status.st_dev, status.st_ino) == (opened.st_dev, opened.st_ino)
     return RunDir(os.path.dirname(link)) if same else None
 
 
@@ -68,9 +68,9 @@ def logger_notes(file: Path) -> tuple[str, ...]:
         sentences = json.loads(text)["problems"] if text else None
     except (ValueError, TypeError, KeyError, RecursionError):
         sentences = None
-    if not isinstance(sentences, list) or not all(isinstance(each, str) for each in sentences):
+    if not isinstance(sentences, list) or not all(isinstance(sentence, str) for sentence in sentences):
         return (f"{file.name} is not what the logger writes, and was left alone",)
-    notes = tuple(each[:_LONGEST_NOTE] for each in sentences[:_MOST_NOTES])
+    notes = tuple(sentence[:_LONGEST_NOTE] for sentence in sentences[:_MOST_NOTES])
     further = len(sentences) - len(notes)
     return notes if further <= 0 else (*notes, f"and {further} more in {file.name}")
 

@@ -30,15 +30,15 @@ _SEEDING = {
 def find_function(function: Function, home: Path) -> Callable[..., Any]:
     """Import or unpickle the function; `home` is the experiment directory."""
     if function.pickle is not None:
-        found = unpickle(home / function.pickle)
-        place_in_main(found)
+        function_found = unpickle(home / function.pickle)
+        place_in_main(function_found)
     else:
         by_name = importlib.import_module
         module = _module_of_file(Path(function.file)) if function.file else by_name(function.module or "")
-        found = _attribute(module, function)
-    if not callable(found):
-        raise InvalidInput(f"{function} is not a function but a {type(found).__name__}")
-    return found  # type: ignore[no-any-return]  # callable() narrows Any to Any
+        function_found = _attribute(module, function)
+    if not callable(function_found):
+        raise InvalidInput(f"{function} is not a function but a {type(function_found).__name__}")
+    return function_found  # type: ignore[no-any-return]  # callable() narrows Any to Any
 
 
 def unpickle(path: Path) -> Any:
@@ -118,7 +118,7 @@ def _takes(function: Callable[..., Any], name: str) -> bool:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # a builtin that does not say
         return True
-    return any(each.name == name or each.kind is each.VAR_KEYWORD for each in parameters)
+    return any(parameter.name == name or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
 def seed_everything(seed: int | str | None) -> FirstImport | None:

@@ -52,9 +52,9 @@ class Guardian:
         """Take note of a keeper; call it with SIGCHLD blocked since the fork."""
         self._keepers.add(keeper)
 
-    def spare(self, *others: int) -> None:
+    def spare(self, *pids: int) -> None:
         """Take note of children that are none of a keeper's."""
-        self._others.update(others)
+        self._others.update(pids)
 
     def spare_children(self) -> None:
         """Take note that what this process has started so far is none of a keeper's."""

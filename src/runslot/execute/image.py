@@ -64,19 +64,19 @@ def check_image(
     program = program_of(container, caller)
     _fetch(container, program, caller, say)
     mark = home / f".probe-{uuid.uuid4().hex}"
-    what = replace(contained(RunDir(home), file, container, slot), name=name_of(str(mark)))
+    spec = replace(contained(RunDir(home), file, container, slot), name=name_of(str(mark)))
     try:
-        code, output = _probe(container, program, what, file, caller, mark)
-        _judge(container, what, file, python_version, code, output)
+        code, output = _probe(container, program, spec, file, caller, mark)
+        _judge(container, spec, file, python_version, code, output)
         owner = mark.stat().st_uid
     except KeyboardInterrupt:
-        end_container(container, caller, what.name)
+        end_container(container, caller, spec.name)
         raise
     finally:
         mark.unlink(missing_ok=True)
-    if owner != what.user.uid:
+    if owner != spec.user.uid:
         raise InvalidInput(
-            f"what {container.engine} writes in {container.image} belongs to user {owner}, not to {what.user.uid}: "
+            f"what {container.engine} writes in {container.image} belongs to user {owner}, not to {spec.user.uid}: "
             'where its daemon runs as a user of its own, add "--user=0:0" to the container\'s options'
         )
 
@@ -87,39 +87,39 @@ def _fetch(container: Container, program: str, caller: Mapping[str, str], say: C
         if "://" not in container.image and not path.exists():
             raise InvalidInput(f"apptainer has no image {container.image!r}: there is no such file on {_host()}")
         return
-    code, said = _client(caller, program, "image", "inspect", "--format", "{{.Id}}", container.image)
+    code, output = _client(caller, program, "image", "inspect", "--format", "{{.Id}}", container.image)
     if code == 0:
         return
-    if _NO_ANSWER.search(said):
+    if _NO_ANSWER.search(output):
         raise InvalidInput(
             f"image {container.image} cannot be run: {container.engine} does not answer on {_host()} "
-            f"({engine_words(said)}); start its daemon, or use engine podman, which needs none"
+            f"({engine_words(output)}); start its daemon, or use engine podman, which needs none"
         )
     say(f"pulling image {container.image} with {container.engine}")
-    code, said = _client(caller, program, "pull", container.image)
+    code, output = _client(caller, program, "pull", container.image)
     if code != 0:
         raise InvalidInput(
             f"{container.engine} on {_host()} has no image {container.image!r}, and cannot pull it: "
-            f"{engine_words(said)}"
+            f"{engine_words(output)}"
         )
 
 
 def _probe(
-    container: Container, program: str, what: Contained, file: RunFile, caller: Mapping[str, str], mark: Path
+    container: Container, program: str, spec: Contained, file: RunFile, caller: Mapping[str, str], mark: Path
 ) -> tuple[int, str]:
-    code = _PROBE % (str(mark), package_inside(), told(what), str(mark.parent))
-    argv = command_line(container, program, what, ["-c", code])
-    environment = client_environment(container, program, what, caller)
+    code = _PROBE % (str(mark), package_inside(), told(spec), str(mark.parent))
+    argv = command_line(container, program, spec, ["-c", code])
+    environment = client_environment(container, program, spec, caller)
     return _client(environment, *argv, told=json.dumps(file.to_json()))
 
 
-def _judge(container: Container, what: Contained, file: RunFile, python_version: str, code: int, output: str) -> None:
+def _judge(container: Container, spec: Contained, file: RunFile, python_version: str, code: int, output: str) -> None:
     where = f"image {container.image} ({container.engine})"
-    found = _SAID.search(output)
-    if found is None:
-        said = say_end(container, code, output, what.memory)
-        raise InvalidInput(f"no run was started: {said}{_advice(code, output)}")
-    version = (int(found[1]), int(found[2]))
+    match = _SAID.search(output)
+    if match is None:
+        reason = say_end(container, code, output, spec.memory)
+        raise InvalidInput(f"no run was started: {reason}{_advice(code, output)}")
+    version = (int(match[1]), int(match[2]))
     if version < (3, 10):
         raise InvalidInput(
             f"{container.python} in {where} is Python {version[0]}.{version[1]}, and runslot needs 3.10 or newer: "

@@ -184,10 +184,10 @@ def _identity(value: Any) -> str:
         return "" if _is_seeded(value.seed_seq) else "a bit generator without a seed"
     if _SEED_SEQUENCE in names:
         return "" if _is_seeded(value) else "a seed sequence without a seed"
-    what = next((_IDENTITIES[name] for name in names if name in _IDENTITIES), "")
-    if not what or any(value is stream for stream in _STREAMS) or getattr(value, "closed", False) is True:
+    identity = next((_IDENTITIES[name] for name in names if name in _IDENTITIES), "")
+    if not identity or any(value is stream for stream in _STREAMS) or getattr(value, "closed", False) is True:
         return ""
-    return what
+    return identity
 
 
 def _drawn(value: Any, plain: dict[int, Any]) -> bool | None:
@@ -224,8 +224,8 @@ def _is_seeded(sequence: Any) -> bool:
 
 
 def _code() -> list[str]:
-    own = [module for module in list(sys.modules.values()) if is_own(module)]
-    return [source_of(module).replace("_", "").lower() for module in own]
+    modules = [module for module in list(sys.modules.values()) if is_own(module)]
+    return [source_of(module).replace("_", "").lower() for module in modules]
 
 
 def _global_numpy() -> Any:

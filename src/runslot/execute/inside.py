@@ -36,23 +36,23 @@ _PACKAGE = str(Path(__file__).parent.parent.parent)
 """Where runslot was found in here."""
 
 
-def keep_inside(run_dir: RunDir, slot: Slot | None, attempt: int, told: Told) -> Outcome:
+def keep_inside(run_dir: RunDir, slot: Slot | None, attempt: int, paths: Told) -> Outcome:
     """Execute the run, which the keeper outside has claimed, and write how it ended to `contained.json`."""
-    file = as_inside(run_dir.read_run(), told)
+    file = as_inside(run_dir.read_run(), paths)
     if slot is not None:
         slot = slot_inside(slot, file)
     placement = place(file, slot)
     environment = run_environment(run_dir, file, attempt, placement, environment_inside(file, os.environ))
     job = make_job(run_dir, file, placement, environment, None, ())
     if isinstance(file.work, Function):
-        job = replace(job, argv=[sys.executable, "-c", _cold_start(told), str(run_dir.path)])
+        job = replace(job, argv=[sys.executable, "-c", _cold_start(paths), str(run_dir.path)])
     return InnerKeeper(job, slot, attempt, lock=-1).run()
 
 
-def as_inside(file: RunFile, told: Told) -> RunFile:
+def as_inside(file: RunFile, paths: Told) -> RunFile:
     """Return what to execute as it is in here: this interpreter, its packages, and those paths that are mounted."""
-    own = [entry for entry in sys.path if entry and not entry.startswith((PACKAGE, _PACKAGE))]
-    python_path = list(told["python_path"])
+    packages = [entry for entry in sys.path if entry and not entry.startswith((PACKAGE, _PACKAGE))]
+    python_path = list(paths["python_path"])
     work = file.work
     if isinstance(work, Command):
         python_path.append(_PACKAGE)  # so that a script's `import runslot` finds it
@@ -61,7 +61,7 @@ def as_inside(file: RunFile, told: Told) -> RunFile:
         file,
         work=work,
         python=sys.executable,
-        path=tuple(dict.fromkeys([*told["path"], *own])),
+        path=tuple(dict.fromkeys([*paths["path"], *packages])),
         python_path=os.pathsep.join(dict.fromkeys(python_path)) or None,
         policy=replace(file.policy, timeout=None),  # the keeper outside has the clock
     )
@@ -79,8 +79,8 @@ def environment_inside(file: RunFile, image: Mapping[str, str]) -> dict[str, str
     """Return the image's variables; the directory of an interpreter that was chosen by its path comes first on PATH."""
     environment = dict(image)
     if os.sep in file.require_container().python:
-        found = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
-        environment["PATH"] = found
+        search_path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
+        environment["PATH"] = search_path
     return environment
 
 
@@ -94,18 +94,18 @@ def slot_inside(slot: Slot, file: RunFile) -> Slot:
     return replace(slot, gpus=tuple(gpus))
 
 
-def _cold_start(told: Told) -> str:
+def _cold_start(paths: Told) -> str:
     start = f"import sys; sys.path.insert(0, {_PACKAGE!r}); from runslot.execute.inside import main; "
-    return f"{start}main({dict(told)!r})"
+    return f"{start}main({dict(paths)!r})"
 
 
-def main(told: Told) -> None:
+def main(paths: Told) -> None:
     """Run the function of the run directory in `sys.argv[1]`."""
     from runslot.execute.cold import call_cold
 
     run_dir = RunDir(sys.argv[1])
     file = run_dir.read_run()
-    call_cold(run_dir, _with_archive(as_inside(file, told), run_dir.path / file.home), _PACKAGE)
+    call_cold(run_dir, _with_archive(as_inside(file, paths), run_dir.path / file.home), _PACKAGE)
 
 
 def _with_archive(file: RunFile, home: Path) -> RunFile:
@@ -114,11 +114,11 @@ def _with_archive(file: RunFile, home: Path) -> RunFile:
     return replace(file, path=(*file.path, *archives[:1]))
 
 
-def probe(told: Told, home: str) -> None:
+def probe(paths: Told, home: str) -> None:
     """Import the function of the run file on the standard input; its end is what this process says and exits with."""
     from runslot.execute.cold import enter_import_path
 
-    file = _with_archive(as_inside(RunFile.from_json(json.load(sys.stdin)), told), Path(home))
+    file = _with_archive(as_inside(RunFile.from_json(json.load(sys.stdin)), paths), Path(home))
     function = file.work
     if not isinstance(function, Function) or file.policy.start == "cold":
         return
@@ -149,10 +149,10 @@ class InnerKeeper(Keeper):
 
     def _listen(self) -> None:
         while True:
-            told = os.read(0, 1)
-            if not told:
+            byte = os.read(0, 1)
+            if not byte:
                 os._exit(1)  # as the init process's child, or as the run's guard: the kernel ends the rest
-            os.kill(os.getpid(), told[0])
+            os.kill(os.getpid(), byte[0])
 
     def _wait_for_claim(self) -> None:
         try:
@@ -165,16 +165,16 @@ class InnerKeeper(Keeper):
             return
         os.close(descriptor)  # locks of the machine are not seen in here, as with file sharing into a virtual machine
 
-    def _outcome(self, heard: str) -> Outcome:
-        outcome = super()._outcome(heard)
+    def _outcome(self, report: str) -> Outcome:
+        outcome = super()._outcome(report)
         killed = self._killed_for_memory()
         if killed <= 0 or self.kills is None or not self.kills.of_group:
             return outcome
         limit = "" if self.policy.memory is None else f", the limit is {self.policy.memory / 1e6:.0f} MB"
-        said = f"out of memory: the kernel killed {killed} of the run's processes{limit}"
+        message = f"out of memory: the kernel killed {killed} of the run's processes{limit}"
         if outcome.kind == "failed":
-            return replace(outcome, message=said)
-        return replace(outcome, notes=(*outcome.notes, said))
+            return replace(outcome, message=message)
+        return replace(outcome, notes=(*outcome.notes, message))
 
     def _write(self, outcome: Outcome) -> OSError | None:
         try:

@@ -105,11 +105,18 @@ def claim(
 
 
 def _contained(
-    run_dir: RunDir, file: RunFile, slot: Slot | None, attempt: int, caller: Mapping[str, str], own: tuple[int, ...]
+    run_dir: RunDir,
+    file: RunFile,
+    slot: Slot | None,
+    attempt: int,
+    caller: Mapping[str, str],
+    descriptors: tuple[int, ...],
 ) -> Keeper:
     from runslot.execute.outside import ContainedKeeper, contained_job  # what few keepers need is no other's memory
 
-    return ContainedKeeper(contained_job(run_dir, file, slot, attempt, caller, own), slot, attempt, own[0])
+    return ContainedKeeper(
+        contained_job(run_dir, file, slot, attempt, caller, descriptors), slot, attempt, descriptors[0]
+    )
 
 
 def _claim(run_dir: RunDir) -> int:
@@ -235,10 +242,12 @@ class Keeper:
             problem = self._write(outcome)
 
     def _write_attempt(self) -> None:
-        own = _identity(os.getpid())
+        keeper = _identity(os.getpid())
         slot = None if self.slot is None else self.slot.to_json()
-        group = group_of(own)
-        attempt = Attempt(self.attempt, own.pid, own.start_time, own.boot_id, own.host, self.started, slot, group)
+        group = group_of(keeper)
+        attempt = Attempt(
+            self.attempt, keeper.pid, keeper.start_time, keeper.boot_id, keeper.host, self.started, slot, group
+        )
         self.record = attempt.to_json()
         write_json(self.job.run_dir.attempt_file, self.record)
 
@@ -370,19 +379,19 @@ class Keeper:
         signal.setitimer(signal.ITIMER_REAL, 0)
         patience = 0.0 if self.asked is not None else _LEFTOVER_GRACE
         killing_from = time.monotonic() + patience
-        asked: set[int] = set()
+        signalled: set[int] = set()
         while self._reap():
             kill = time.monotonic() >= killing_from
             for pid in children_of(os.getpid()):
-                if kill or pid not in asked:
+                if kill or pid not in signalled:
                     os.kill(pid, signal.SIGKILL if kill else signal.SIGTERM)
-                    asked.add(pid)
+                    signalled.add(pid)
             signal.setitimer(signal.ITIMER_REAL, 0.05)
             signal.sigwait(WATCHED)
-        if asked:
-            self.notes.append(f"ended {len(asked)} processes that the run had left behind")
+        if signalled:
+            self.notes.append(f"ended {len(signalled)} processes that the run had left behind")
 
-    def _outcome(self, heard: str) -> Outcome:
+    def _outcome(self, report: str) -> Outcome:
         code = os.waitstatus_to_exitcode(self.status or 0)
         kind: Kind = self.asked or ("succeeded" if code == 0 else "failed")
         problems = () if self.run_dir is None else logger_notes(self.run_dir.logger_problems)
@@ -396,7 +405,7 @@ class Keeper:
             host=host_name(),
             slot=None if self.slot is None else self.slot.index,
             peak_memory=self.peak_memory,
-            message=self.reason or heard or ("" if code == 0 else self._say_exit(code)),
+            message=self.reason or report or ("" if code == 0 else self._say_exit(code)),
             notes=(*self.notes, *problems, *(self._memory_note() if kind == "failed" else ())),
         )
 

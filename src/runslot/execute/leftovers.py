@@ -30,11 +30,11 @@ def end_escaped(*run_dirs: Path, patience: float = 2.0) -> int:
     They are known by the environment that they were started with, and by the control group of the keeper. A run that
     somebody executes is left alone, and so is one whose directory is another user's.
     """
-    ours = [path for path in run_dirs if not is_claimed(RunDir(path)) and other_owner(path) is None]
-    ended = sum(map(_end_group, ours))
+    paths = [path for path in run_dirs if not is_claimed(RunDir(path)) and other_owner(path) is None]
+    ended = sum(map(_end_group, paths))
     deadline = time.monotonic() + patience
-    while ours:
-        killed = kill_marked(RUN_VARIABLE, *map(str, ours))
+    while paths:
+        killed = kill_marked(RUN_VARIABLE, *map(str, paths))
         ended += killed
         if not killed or time.monotonic() > deadline:  # in uninterruptible sleep: the kernel ends them when it can
             break
@@ -68,9 +68,9 @@ def find_leftovers() -> list[Leftover]:
     marked = values_of_processes(RUN_VARIABLE)
     lost = {run: _cores_of_lost(RunDir(run)) for run in set(marked.values())}
     pus = {pid: _affinity(pid) for pid in marked}
-    found = {pid: Leftover(pid, run, pus[pid]) for pid, run in marked.items() if pus[pid] and pus[pid] <= lost[run]}
-    found |= {pid: Leftover(pid, marked.get(pid, ""), _affinity(pid)) for pid in members_of_dead()}
-    return [each for pid, each in found.items() if start_time(pid) is not None]
+    leftovers = {pid: Leftover(pid, run, pus[pid]) for pid, run in marked.items() if pus[pid] and pus[pid] <= lost[run]}
+    leftovers |= {pid: Leftover(pid, marked.get(pid, ""), _affinity(pid)) for pid in members_of_dead()}
+    return [leftover for pid, leftover in leftovers.items() if start_time(pid) is not None]
 
 
 def _cores_of_lost(run_dir: RunDir) -> frozenset[int]:

@@ -23,9 +23,9 @@ def original_limit() -> int:
 def allow_many() -> None:
     """Raise this process's limit as far as it may."""
     soft, hard = original_limit(), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    limit = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def why_no_further(beside: int = 0) -> str:

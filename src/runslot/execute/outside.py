@@ -61,23 +61,28 @@ sys.exit(main())
 
 
 def contained_job(
-    run_dir: RunDir, file: RunFile, slot: Slot | None, attempt: int, caller: Mapping[str, str], own: tuple[int, ...]
+    run_dir: RunDir,
+    file: RunFile,
+    slot: Slot | None,
+    attempt: int,
+    caller: Mapping[str, str],
+    descriptors: tuple[int, ...],
 ) -> ProcessPlan:
     """Work out the client's command line; `NotInstalled` or `InvalidInput` where there can be none."""
     container = file.require_container()
     program = program_of(container, caller)
-    what = contained(run_dir, file, container, slot)
-    arguments = inner_command(what, ["exec", what.run_dir, "--attempt", str(attempt)])
+    spec = contained(run_dir, file, container, slot)
+    arguments = inner_command(spec, ["exec", spec.run_dir, "--attempt", str(attempt)])
     if slot is not None:
         arguments += ["--slot", json.dumps(slot.to_json())]
-    argv = command_line(container, program, what, arguments)
-    environment = client_environment(container, program, what, caller)
-    return ProcessPlan(run_dir, file, place(file, slot), environment, None, argv, own)
+    argv = command_line(container, program, spec, arguments)
+    environment = client_environment(container, program, spec, caller)
+    return ProcessPlan(run_dir, file, place(file, slot), environment, None, argv, descriptors)
 
 
-def inner_command(what: Contained, arguments: list[str]) -> list[str]:
+def inner_command(spec: Contained, arguments: list[str]) -> list[str]:
     """Return the arguments of Python inside that call runslot there."""
-    return ["-c", _START.replace("%r", repr(package_inside())), *arguments, "--inside", json.dumps(told(what))]
+    return ["-c", _START.replace("%r", repr(package_inside())), *arguments, "--inside", json.dumps(told(spec))]
 
 
 def package_inside() -> str:
@@ -85,23 +90,23 @@ def package_inside() -> str:
     return _package()[0]
 
 
-def told(what: Contained) -> dict[str, list[str]]:
+def told(spec: Contained) -> dict[str, list[str]]:
     """Return what the run inside cannot know: which entries of the import path are there, and are not Python's own."""
-    return {"path": list(what.path), "python_path": list(what.python_path)}
+    return {"path": list(spec.path), "python_path": list(spec.python_path)}
 
 
 def program_of(container: Container, caller: Mapping[str, str]) -> str:
     """Return the engine's client; `NotInstalled` where there is none."""
     if container.engine not in INSTALL:
-        known = ", ".join(INSTALL)
+        engines = ", ".join(INSTALL)
         raise InvalidInput(
-            f"there is no engine {container.engine!r}{nearest(container.engine, INSTALL)}; known: {known}"
+            f"there is no engine {container.engine!r}{nearest(container.engine, INSTALL)}; known: {engines}"
         )
     names = ("apptainer", "singularity") if container.engine == "apptainer" else (container.engine,)
     for name in names:
-        found = shutil.which(name, path=caller.get("PATH"))
-        if found is not None:
-            return found
+        path = shutil.which(name, path=caller.get("PATH"))
+        if path is not None:
+            return path
     raise NotInstalled(
         f"image {container.image} is to run with {container.engine}, and there is no program {names[0]!r} on PATH of "
         f"{os.uname().nodename}: {INSTALL[container.engine]}"
@@ -147,9 +152,9 @@ def _may_pin(container: Container, user: User) -> bool:
     """Tell whether the engine can limit CPUs and memory: a user's own podman needs to have been given both."""
     if container.engine != "podman" or user.uid == 0:
         return True
-    given = Path(f"/sys/fs/cgroup/user.slice/user-{user.uid}.slice/user@{user.uid}.service/cgroup.controllers")
+    controllers = Path(f"/sys/fs/cgroup/user.slice/user-{user.uid}.slice/user@{user.uid}.service/cgroup.controllers")
     try:
-        return {"cpuset", "memory"} <= set(given.read_text().split())
+        return {"cpuset", "memory"} <= set(controllers.read_text().split())
     except OSError:
         return False
 
@@ -162,22 +167,22 @@ def _mounts(home: str, run_dir: str, file: RunFile, container: Container) -> Ite
         if hides_the_image(needed):
             raise InvalidInput(f"{needed} would hide the image's own files if it were mounted; choose another --root")
     code = [path for path in _code(file) if not hides_the_image(path)]
-    asked = {mount.target: mount for mount in map(_asked, container.mounts)}
+    mounts_by_target = {mount.target: mount for mount in map(_asked, container.mounts)}
     same = {path: Mount(path, path) for path in _outermost([home, run_dir, *code])}
-    yield from sorted((same | asked).values(), key=lambda mount: len(mount.target))
+    yield from sorted((same | mounts_by_target).values(), key=lambda mount: len(mount.target))
     package, source = _package()
     yield Mount(source, package if package.endswith(".pyz") else f"{package}/runslot", writable=False)
 
 
 def _entries(path: Iterable[str], mounts: Iterable[Mount], container: Container) -> tuple[str, ...]:
     """Return those that are mounted; of a Python installation's own those alone that the user had mounted."""
-    asked = [mount.target for mount in map(_asked, container.mounts) if mount.source == mount.target]
-    there = [mount.target for mount in mounts if mount.source == mount.target]
+    targets_of_user = [mount.target for mount in map(_asked, container.mounts) if mount.source == mount.target]
+    targets = [mount.target for mount in mounts if mount.source == mount.target]
     return tuple(
         entry
         for entry in path
-        if (_is_code(entry) and any(_is_below(entry, each) for each in there))
-        or any(_is_below(entry, each) for each in asked)
+        if (_is_code(entry) and any(_is_below(entry, target) for target in targets))
+        or any(_is_below(entry, target) for target in targets_of_user)
     )
 
 
@@ -218,12 +223,12 @@ def _outermost(paths: Iterable[str]) -> list[str]:
     """Return the paths, and where links lead, less those that are seen through another one."""
     every = {path: os.path.realpath(path) for path in paths}
     every |= {real: real for real in every.values()}
-    kept: list[str] = []
+    outermost: list[str] = []
     for path in sorted(every, key=len):
-        seen = any(_is_below(path, above) and _is_below(every[path], every[above]) for above in kept)
-        if not seen:
-            kept.append(path)
-    return kept
+        is_below = any(_is_below(path, above) and _is_below(every[path], every[above]) for above in outermost)
+        if not is_below:
+            outermost.append(path)
+    return outermost
 
 
 def _is_below(path: str, above: str) -> bool:
@@ -232,9 +237,9 @@ def _is_below(path: str, above: str) -> bool:
 
 def _package() -> tuple[str, str]:
     """Return where runslot is found inside, and what of this machine is mounted there."""
-    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
-    above = os.path.dirname(own)  # noqa: PTH120
-    return (PACKAGE, own) if os.path.isdir(own) else (f"{PACKAGE}.pyz", above)  # noqa: PTH112
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+    above = os.path.dirname(package)  # noqa: PTH120
+    return (PACKAGE, package) if os.path.isdir(package) else (f"{PACKAGE}.pyz", above)  # noqa: PTH112
 
 
 # ---- keeping ---------------------------------------------------------------------------------------------------------
@@ -325,12 +330,12 @@ class ContainedKeeper(Keeper):
             return None
         return outcome if outcome is not None and outcome.attempt == self.attempt else None
 
-    def _outcome(self, heard: str) -> Outcome:
-        outer = super()._outcome(heard)
+    def _outcome(self, report: str) -> Outcome:
+        outer = super()._outcome(report)
         inner = self.inner
         if inner is None:
-            said = outer.message if self.reason else self._say_end()
-            return replace(outer, peak_memory=None, message=said)
+            message = outer.message if self.reason else self._say_end()
+            return replace(outer, peak_memory=None, message=message)
         notes = tuple(dict.fromkeys((*inner.notes, *outer.notes)))
         whole = replace(inner, started=outer.started, ended=outer.ended, host=outer.host, slot=outer.slot, notes=notes)
         if self.asked is not None:
@@ -364,11 +369,11 @@ def end_container(container: Container, environment: Mapping[str, str], name: st
     while True:
         _client(environment, program, "kill", name)
         _client(environment, program, "rm", "--force", name)
-        code, said = _client(environment, program, "container", "inspect", "--format", "{{.State.Status}}", name)
-        if code != 0 and "no such container" in said.lower():
+        code, state = _client(environment, program, "container", "inspect", "--format", "{{.State.Status}}", name)
+        if code != 0 and "no such container" in state.lower():
             return ""
         if time.monotonic() > until:
-            return f"container {name} may still be there: {said.strip()[-200:]}"
+            return f"container {name} may still be there: {state.strip()[-200:]}"
         time.sleep(0.1)
 
 

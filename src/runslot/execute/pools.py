@@ -43,14 +43,14 @@ def find_pools() -> tuple[Callable[[int], object], ...]:
     A template asks before it forks: to look through the memory map of a process with torch takes milliseconds. What
     is loaded later reads the environment.
     """
-    found = []
+    pools = []
     for library, names in _loaded():
         for name in names:
             setter = getattr(library, name, None)
             if setter is not None:
                 setter.argtypes = (ctypes.c_int,)
-                found.append(setter)
-    return tuple(found)
+                pools.append(setter)
+    return tuple(pools)
 
 
 def _loaded() -> Iterator[tuple[ctypes.CDLL, tuple[str, ...]]]:

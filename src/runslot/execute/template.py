@@ -106,7 +106,7 @@ class Template:
         from runslot.execute.import_failure import describe_failure, missing_module
         from runslot.execute.import_state import ImportState
 
-        kept = {name: os.environ.get(name) for name in _ONE_THREAD}
+        values = {name: os.environ.get(name) for name in _ONE_THREAD}
         os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))  # pools without threads: a fork loses threads
         os.chdir(cwd)
         enter_import_path(tuple(path), self._package)
@@ -126,7 +126,7 @@ class Template:
             failure = describe_failure(error).rstrip()
             return {"failed": "\n".join(filter(None, (failure, missing_module(failure, sys.executable))))}
         finally:
-            for name, value in kept.items():
+            for name, value in values.items():
                 _set_or_unset(name, value)
         self._keep_finalizers()
         self._guardian.spare_children()

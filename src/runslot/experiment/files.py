@@ -82,14 +82,14 @@ def open_to_append(path: str | os.PathLike[str], flags: int = os.O_WRONLY) -> in
     descriptor = open_unless_led(path, flags | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK)
     status = os.fstat(descriptor)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISCHR(status.st_mode)):
-        why = f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}, not a file; remove it"
+        reason = f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}, not a file; remove it"
     elif stat.S_ISREG(status.st_mode) and status.st_uid != os.geteuid() and other_owner(path) is not None:
-        why = f"belongs to {user_name(status.st_uid)}: nothing is written into it; remove it"
+        reason = f"belongs to {user_name(status.st_uid)}: nothing is written into it; remove it"
     else:
         os.set_blocking(descriptor, True)  # a run may have it as its standard output
         return descriptor
     os.close(descriptor)
-    raise OSError(errno.EINVAL, why, os.fspath(path))
+    raise OSError(errno.EINVAL, reason, os.fspath(path))
 
 
 def open_unless_led(path: str | os.PathLike[str], flags: int) -> int:
@@ -101,8 +101,8 @@ def open_unless_led(path: str | os.PathLike[str], flags: int) -> int:
         if error.errno != errno.ELOOP:
             raise
     if is_others_link(path):
-        why = "is a link that another user made: nothing is written through it; remove it"
-        raise OSError(errno.EINVAL, why, os.fspath(path))
+        reason = "is a link that another user made: nothing is written through it; remove it"
+        raise OSError(errno.EINVAL, reason, os.fspath(path))
     return os.open(path, flags, 0o666)
 
 

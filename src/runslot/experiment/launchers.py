@@ -30,13 +30,13 @@ def enlist(experiment: ExperimentDir) -> Path | None:
 
     None where there is no directory to write to: the launch goes on, and is not listed.
     """
-    own = identify()
+    identity = identify()
     path = experiment.path.resolve()
-    name = f"{own.host}-{own.pid}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}.json"
+    name = f"{identity.host}-{identity.pid}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}.json"
     try:
         directory = launchers_directory()
         directory.mkdir(parents=True, exist_ok=True)
-        write_json(directory / name, {"experiment": str(path), **dataclasses.asdict(own)})
+        write_json(directory / name, {"experiment": str(path), **dataclasses.asdict(identity)})
     except (OSError, RuntimeError):  # a home that is read-only, full, or unknown
         return None
     return directory / name
@@ -51,7 +51,7 @@ def launched_here(problems: list[str] | None = None) -> list[ExperimentStatus]:
         files = sorted(launchers_directory().glob("*.json"), key=_written)
     except (OSError, RuntimeError):
         return []
-    found: dict[Path, ExperimentStatus] = {}  # one that was resumed has the file of its dead launcher as well
+    statuses: dict[Path, ExperimentStatus] = {}  # one that was resumed has the file of its dead launcher as well
     for file in files:
         try:
             status = _under_way(file)
@@ -60,8 +60,8 @@ def launched_here(problems: list[str] | None = None) -> list[ExperimentStatus]:
                 problems.append(str(error))
             continue
         if status is not None:
-            found.setdefault(status.directory.path, status)
-    return list(found.values())
+            statuses.setdefault(status.directory.path, status)
+    return list(statuses.values())
 
 
 def _under_way(file: Path) -> ExperimentStatus | None:

@@ -79,10 +79,10 @@ class LauncherLock:
     def release(self) -> None:
         """Give the lock back, if it is still this process's."""
         try:
-            ours = lock_holder(self._experiment) == self._own
+            is_own = lock_holder(self._experiment) == self._own
         except Damaged:  # no longer what this process wrote
             return
-        if ours:
+        if is_own:
             self._experiment.lock_file.unlink(missing_ok=True)
 
     def _link(self) -> bool:

@@ -60,18 +60,18 @@ def names_used(argv: Iterable[str], keys: Iterable[str]) -> set[str]:
     return names
 
 
-def _is_name(match: re.Match[str], known: Collection[str]) -> bool:
+def _is_name(match: re.Match[str], names: Collection[str]) -> bool:
     """Whether braces hold a name: with a format that of a key, or one that is misspelt before a format of numbers."""
-    if match["format"] is None or match["name"] in known:
+    if match["format"] is None or match["name"] in names:
         return True
-    return bool(re.fullmatch(_NUMBER_FORMAT, match["format"]) and nearest(match["name"], known))
+    return bool(re.fullmatch(_NUMBER_FORMAT, match["format"]) and nearest(match["name"], names))
 
 
 def formats_used(argv: Iterable[str], keys: Iterable[str]) -> set[tuple[str, str]]:
     """Return the keys that are written in a format, each with the format."""
-    known = set(keys)
+    names = set(keys)
     matches = [match for argument in argv for match in re.finditer(_INSIDE, argument)]
-    return {(match["name"], match["format"]) for match in matches if match["format"] and match["name"] in known}
+    return {(match["name"], match["format"]) for match in matches if match["format"] and match["name"] in names}
 
 
 def _key_of(option: str, keys: Iterable[str]) -> str:
@@ -137,13 +137,13 @@ def argument_text(key: str, value: Any) -> str:
     if isinstance(value, (bool, int, float)):
         return str(value)
     if value is None:
-        how = f"; write {{--{key}=}} for an option that is left out then, or pass {{variant_file}}"
+        advice = f"; write {{--{key}=}} for an option that is left out then, or pass {{variant_file}}"
     elif isinstance(value, (list, tuple)):
-        how = f"; write {{{key}...}} for an argument an item, or pass {{variant_file}}"
+        advice = f"; write {{{key}...}} for an argument an item, or pass {{variant_file}}"
     else:
-        how = "; pass {variant_file} and let the script read the variant from that JSON file"
+        advice = "; pass {variant_file} and let the script read the variant from that JSON file"
     kind = "text with a zero byte, or half a character," if isinstance(value, str) else f"a {type(value).__name__}"
-    raise InvalidInput(f"{key} is {kind} ({value!r:.60}), which cannot become a command-line argument{how}")
+    raise InvalidInput(f"{key} is {kind} ({value!r:.60}), which cannot become a command-line argument{advice}")
 
 
 def _option(option: str, key: str, value: Any, has_value: bool) -> list[str]:
@@ -215,12 +215,12 @@ _WHOLE: Mapping[str, Callable[[Mapping[str, Any], Sequence[str], Mapping[str, An
 
 def with_seeds(argv: Sequence[str], seeds_asked: bool, keys: Iterable[str]) -> list[str]:
     """Return the command with the seed beside `{args}` and `{overrides}`, if seeds were asked for and none is used."""
-    known = set(keys)
-    if not seeds_asked or "seed" in names_used(argv, known):
+    names = set(keys)
+    if not seeds_asked or "seed" in names_used(argv, names):
         return list(argv)
     seed: dict[str, list[str]] = {f"{{{ARGS}}}": ["--seed", "{seed}"], f"{{{OVERRIDES}}}": ["seed={seed}"]}
     return [
         word
         for argument in argv
-        for word in (argument, *(seed.get(argument, []) if argument[1:-1] not in known else []))
+        for word in (argument, *(seed.get(argument, []) if argument[1:-1] not in names else []))
     ]

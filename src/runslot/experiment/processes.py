@@ -197,8 +197,8 @@ def processes_with(variable: str, *values: str) -> list[int]:
 
     The environment is the one a process was started with: a function's own process shows its parent's.
     """
-    wanted = set(values)
-    return [pid for pid in _pids() if not wanted.isdisjoint(_values(pid, variable))]
+    value_set = set(values)
+    return [pid for pid in _pids() if not value_set.isdisjoint(_values(pid, variable))]
 
 
 def values_of_processes(variable: str) -> dict[int, str]:

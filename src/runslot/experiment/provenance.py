@@ -152,7 +152,7 @@ def _installed(path: Sequence[str]) -> Iterator[Path]:
     """Yield the file that describes each installed package; `importlib.metadata` takes a tenth of a second for it."""
     for entry in map(Path, dict.fromkeys(reversed(path))):  # what is found first is written last, and counts
         try:
-            names = [found.name for found in os.scandir(entry) if found.name.endswith((".dist-info", ".egg-info"))]
+            names = [file.name for file in os.scandir(entry) if file.name.endswith((".dist-info", ".egg-info"))]
         except OSError:  # an archive, or not there
             continue
         for name in names:
@@ -164,19 +164,21 @@ def _name_and_version(file: Path) -> tuple[str, str] | None:
         head = file.read_text(errors="replace").partition("\n\n")[0]
     except OSError:  # an egg-info that is a file, or one that is being removed
         return None
-    said = dict(line.split(": ", 1) for line in reversed(head.splitlines()) if line.startswith(("Name: ", "Version: ")))
-    return (said["Name"], said["Version"]) if len(said) == 2 else None
+    headers = dict(
+        line.split(": ", 1) for line in reversed(head.splitlines()) if line.startswith(("Name: ", "Version: "))
+    )
+    return (headers["Name"], headers["Version"]) if len(headers) == 2 else None
 
 
 def _without_secrets(argv: Sequence[str]) -> list[str]:
     """Return the command line without the notification URLs, which hold passwords and tokens."""
-    told = list(argv)
+    command = list(argv)
     for at, argument in enumerate(argv):
         if argument.startswith("--notify="):
-            told[at] = "--notify=…"
+            command[at] = "--notify=…"
         elif at and argv[at - 1] == "--notify":
-            told[at] = "…"
-    return told
+            command[at] = "…"
+    return command
 
 
 def _user() -> str:

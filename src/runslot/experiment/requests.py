@@ -43,7 +43,7 @@ def leave_bare_request(directory: ExperimentDir, verb: Literal["stop", "kill"]) 
 
 def _next_request(requests: Path, suffix: str) -> Path:
     requests.mkdir(exist_ok=True, parents=True)
-    there = os.listdir(requests)  # noqa: PTH208
-    before = [int(name.partition("-")[0]) for name in there if REQUEST_NAME.fullmatch(name)]
+    names = os.listdir(requests)  # noqa: PTH208
+    before = [int(name.partition("-")[0]) for name in names if REQUEST_NAME.fullmatch(name)]
     number = max([time.time_ns(), *(number + 1 for number in before)])  # clocks are set back
     return requests / f"{number}-{os.getpid()}.{suffix}"

@@ -199,16 +199,16 @@ class RunDir:
         this again. `progress.csv` is kept under another name, because viskit takes every directory that has one,
         and parameters beside it, for a run.
         """
-        kept = self._make_kept(self.last_attempt() or 1)
+        directory = self._make_kept(self.last_attempt() or 1)
         stay = {self.run_file, self.variant_file, self.variant_pickle, self.outcome_file, self.attempt_file}
         stay |= {self.git_infos, self.script_name, self.environment, self.experiment_pickle}
         for entry in sorted(self.path.iterdir()):
             if entry in stay or entry.suffix == ".patch" or _is_kept_attempt(entry):
                 continue
-            entry.rename(kept / (KEPT_PROGRESS if entry == self.progress else entry.name))
+            entry.rename(directory / (KEPT_PROGRESS if entry == self.progress else entry.name))
         for last in (self.outcome_file, self.attempt_file):
             if os.path.lexists(last):
-                last.rename(kept / last.name)
+                last.rename(directory / last.name)
 
     def last_attempt(self, damaged: int = 1) -> int | None:
         """Return the number of the attempt that the directory is of; None before the first.
@@ -234,10 +234,10 @@ class RunDir:
                 file.rename(self._make_kept(attempt) / file.name)
 
     def _make_kept(self, attempt: int) -> Path:
-        kept = self.kept_attempt(attempt)
-        kept.mkdir(exist_ok=True)
-        refuse_links_of_others(str(self.path), kept.name)
-        return kept
+        directory = self.kept_attempt(attempt)
+        directory.mkdir(exist_ok=True)
+        refuse_links_of_others(str(self.path), directory.name)
+        return directory
 
     def is_complete(self) -> bool:
         """Tell whether `run.json` is there and can be read."""

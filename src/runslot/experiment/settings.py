@@ -19,24 +19,24 @@ ROOT_VARIABLE = "RUNSLOT_ROOT"
 _KEYS = ("root", "launchers", "launchkit")
 
 
-def path_of(value: object, what: str) -> Path:
+def path_of(value: object, name: str) -> Path:
     """Return a path as a user writes it, with `~` for a home; `InvalidInput` where it can be none."""
     if not isinstance(value, (str, os.PathLike)) or isinstance(value, bytes):
-        raise InvalidInput(f"{what} must be a path, not {value!r}")
+        raise InvalidInput(f"{name} must be a path, not {value!r}")
     path = Path(value)
     if not str(value).strip() or "\0" in str(path):
-        raise InvalidInput(f"{what} must be a path, not {str(value)!r}")
+        raise InvalidInput(f"{name} must be a path, not {str(value)!r}")
     try:
         return path.expanduser()
     except RuntimeError:
-        raise InvalidInput(f"{what} is {str(path)!r}, and nobody here has that home; write ./~ for a name") from None
+        raise InvalidInput(f"{name} is {str(path)!r}, and nobody here has that home; write ./~ for a name") from None
 
 
 def default_root() -> Path:
     """Return where experiments go: `RUNSLOT_ROOT`, else the configuration, else `runs` in the current directory."""
-    told = os.environ.get(ROOT_VARIABLE)
-    if told:
-        return path_of(told, ROOT_VARIABLE).absolute()
+    text = os.environ.get(ROOT_VARIABLE)
+    if text:
+        return path_of(text, ROOT_VARIABLE).absolute()
     for file in configuration_files():
         root = read_configuration(file).get("root")
         if root is not None:

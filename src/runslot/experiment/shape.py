@@ -94,9 +94,9 @@ class Shape:
 
     def values(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of the shape's keys, lists as tuples; `Damaged` where the object does not fit."""
-        others, checks = self._entry(value)
+        surplus, checks = self._entry(value)
         made = dict(value)
-        for key in others:
+        for key in surplus:
             del made[key]
         for key, check in checks:
             made[key] = check(key, made[key])
@@ -127,8 +127,8 @@ class Shape:
         keys = [key for key in value if key in self._types]
         for key in keys:
             if type(value[key]) not in self._types[key]:
-                wanted = " or ".join(dict.fromkeys(self._kind(key, kind) for kind in self._types[key]))
-                raise Damaged(f"{key!r} is {_shown(value[key])}, not {wanted}")
+                kinds = " or ".join(dict.fromkeys(self._kind(key, kind) for kind in self._types[key]))
+                raise Damaged(f"{key!r} is {_shown(value[key])}, not {kinds}")
         checks = [(key, check) for key in keys if (check := self._check_of(key, value[key])) is not None]
         return tuple(key for key in value if key not in self._types), tuple(checks)
 

@@ -230,8 +230,8 @@ class _RunReader:
 
 def _came_late(run_dir: RunDir, outcome: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the success of a run that was given up for lost on another machine, where it has come home since."""
-    found = run_dir.read_outcome() if outcome["kind"] == "lost" else None
-    return found.to_json() if found is not None and found.kind == "succeeded" else None
+    late = run_dir.read_outcome() if outcome["kind"] == "lost" else None
+    return late.to_json() if late is not None and late.kind == "succeeded" else None
 
 
 def _open(
@@ -284,8 +284,8 @@ def find_experiments(path: Path, problems: list[str] | None = None) -> Iterator[
             continue
         calls = os.path.join(place, COLLECTION)  # noqa: PTH118  texts, of which there may be many
         if os.path.isdir(calls):  # noqa: PTH112
-            found = [f"{calls}/{name}" for name in _directories(calls, problems)]
-            yield from (ExperimentDir(call) for call in found if _is_experiment(call))
+            directories = [f"{calls}/{name}" for name in _directories(calls, problems)]
+            yield from (ExperimentDir(call) for call in directories if _is_experiment(call))
             continue
         names = _directories(place, problems)
         waiting += [os.path.join(place, name) for name in reversed(names) if not name.startswith(".")]  # noqa: PTH118

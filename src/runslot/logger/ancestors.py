@@ -104,32 +104,32 @@ def release_ancestor_loggers() -> None:
         _adoptions.pop().end()
 
 
-def _point(theirs: Any, target: _Target) -> None:
+def _point(module: Any, target: _Target) -> None:
     """Do what launchkit's `setup_logger` and rlpyt's `logger_context` did with their loggers."""
-    _reset(theirs)
-    theirs.add_text_output(str(target.text))
-    theirs.set_snapshot_dir(str(target.directory))
+    _reset(module)
+    module.add_text_output(str(target.text))
+    module.set_snapshot_dir(str(target.directory))
     if not target.fresh and target.rows.exists() and target.rows.stat().st_size:
-        _continue_rows(theirs, target.rows)
+        _continue_rows(module, target.rows)
     else:
-        theirs.add_tabular_output(str(target.rows))
+        module.add_tabular_output(str(target.rows))
     mode = target.settings.snapshot_mode
     if mode in ("last+gap", "gap_and_last"):  # rlpyt's word, and RLKit's
-        mode = "last+gap" if isinstance(theirs, ModuleType) else "gap_and_last"
-    _set(theirs, "snapshot_mode", mode)
-    _set(theirs, "snapshot_gap", target.settings.snapshot_gap)
-    _set(theirs, "log_tabular_only", target.settings.log_tabular_only)
-    if target.summary_writer and hasattr(theirs, "set_tf_summary_writer"):
+        mode = "last+gap" if isinstance(module, ModuleType) else "gap_and_last"
+    _set(module, "snapshot_mode", mode)
+    _set(module, "snapshot_gap", target.settings.snapshot_gap)
+    _set(module, "log_tabular_only", target.settings.log_tabular_only)
+    if target.summary_writer and hasattr(module, "set_tf_summary_writer"):
         from torch.utils.tensorboard import SummaryWriter  # as rlpyt, which needs torch
 
-        theirs.set_tf_summary_writer(SummaryWriter(str(target.directory)))
-    theirs.push_prefix(target.prefix)
+        module.set_tf_summary_writer(SummaryWriter(str(target.directory)))
+    module.push_prefix(target.prefix)
 
 
-def _let_go(theirs: Any, target: _Target) -> None:
+def _let_go(module: Any, target: _Target) -> None:
     """Undo `_point`, by their own names where they are a module, which has no `reset`."""
-    if callable(getattr(theirs, "reset", None)):
-        _reset(theirs)
+    if callable(getattr(module, "reset", None)):
+        _reset(module)
         return
     undo: list[tuple[str, tuple[str, ...]]] = [
         ("remove_tabular_output", (str(target.rows),)),
@@ -138,39 +138,39 @@ def _let_go(theirs: Any, target: _Target) -> None:
     ]
     for name, arguments in undo:
         try:
-            getattr(theirs, name)(*arguments)
+            getattr(module, name)(*arguments)
         except Exception as error:  # noqa: BLE001  the script has undone it itself
-            Problems.say(f"{getattr(theirs, '__name__', theirs)}.{name} failed: {error!r}")
+            Problems.say(f"{getattr(module, '__name__', module)}.{name} failed: {error!r}")
 
 
-def _set(theirs: Any, name: str, value: Any) -> None:
-    setter: Callable[[Any], None] | None = getattr(theirs, f"set_{name}", None)
+def _set(module: Any, name: str, value: Any) -> None:
+    setter: Callable[[Any], None] | None = getattr(module, f"set_{name}", None)
     if setter is not None:  # older and smaller copies of these loggers lack some
         setter(value)
 
 
-def _reset(theirs: Any) -> None:
-    if not callable(getattr(theirs, "reset", None)):
+def _reset(module: Any) -> None:
+    if not callable(getattr(module, "reset", None)):
         return
     for files in ("_text_fds", "_tabular_fds"):  # which their own reset leaves open
-        for file in getattr(theirs, files, {}).values():
+        for file in getattr(module, files, {}).values():
             file.close()
-    theirs.reset()
+    module.reset()
 
 
-def _continue_rows(theirs: Any, path: Path) -> None:
+def _continue_rows(module: Any, path: Path) -> None:
     """Open the file for appending, as launchkit did for a directory that it was given, but without a second header."""
-    if not hasattr(theirs, "_add_output"):  # a logger of another make: it may open a file in whatever way it likes
-        theirs.add_tabular_output(str(path))
+    if not hasattr(module, "_add_output"):  # a logger of another make: it may open a file in whatever way it likes
+        module.add_tabular_output(str(path))
         return
     length, lines = complete_length(path)
     os.truncate(path, length)
-    theirs._add_output(str(path), theirs._tabular_outputs, theirs._tabular_fds, mode="a")
+    module._add_output(str(path), module._tabular_outputs, module._tabular_fds, mode="a")
     if not lines:
         return
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         header = next(csv.reader(file))
     for names in ("_tabular_keys", "_tabular_headers"):  # launchkit's and rlpyt's
-        if hasattr(theirs, names):
-            getattr(theirs, names)[str(path)] = header
-    theirs._tabular_header_written |= {str(path), theirs._tabular_fds[str(path)]}
+        if hasattr(module, names):
+            getattr(module, names)[str(path)] = header
+    module._tabular_header_written |= {str(path), module._tabular_fds[str(path)]}

@@ -39,9 +39,9 @@ def table(row: Mapping[str, Plain]) -> list[str]:
     """Return the lines of the table that the ancestors print: keys left, numbers aligned at the point."""
     texts = {key: shown(value).replace("\n", " ") for key, value in row.items()}
     parts = {key: text.partition(".") for key, text in texts.items() if type(row[key]) is not str}
-    left = max((len(whole) for whole, _, _ in parts.values()), default=0)
+    width = max((len(whole) for whole, _, _ in parts.values()), default=0)
     for key, (whole, point, fraction) in parts.items():
-        texts[key] = f"{whole:>{left}}{point}{fraction}"
+        texts[key] = f"{whole:>{width}}{point}{fraction}"
     keys = max(map(len, texts))
     rule = f"{'-' * keys}  {'-' * max(map(len, texts.values()))}"
     return [rule, *[f"{key:<{keys}}  {text}" for key, text in texts.items()], rule]

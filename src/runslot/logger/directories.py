@@ -43,16 +43,16 @@ def write_code_state(directory: Path, git_infos: Iterable[Any] | None, script_na
     `git_infos`: tuples of directory, diff, staged diff, commit hash, branch name. What a launcher wrote there stays.
     """
     run = RunDir(directory)
-    told = []
+    lines = []
     for directory_of_code, diff, staged_diff, commit, branch in git_infos or ():
         code_directory = directory_of_code.rstrip("/")
         name = code_directory[1:].replace("/", "-")
         for suffix, patch in ((".patch", diff), ("_staged.patch", staged_diff)):
             if patch:
                 _write_new(directory / f"{name}{suffix}", patch + "\n")
-        told.append(f"directory: {code_directory}\ngit hash: {commit}\ngit branch name: {branch}\n\n")
-    if told:
-        _write_new(run.git_infos, "".join(told))
+        lines.append(f"directory: {code_directory}\ngit hash: {commit}\ngit branch name: {branch}\n\n")
+    if lines:
+        _write_new(run.git_infos, "".join(lines))
     if script_name is not None:
         _write_new(run.script_name, script_name)
 

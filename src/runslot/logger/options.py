@@ -40,15 +40,15 @@ def check_settings(settings: LoggerSettings) -> LoggerSettings:
     return settings
 
 
-def checked(what: str, value: str, known: Collection[str]) -> str:
-    """Return a word that is one of `known`, or refuse it."""
-    if value not in known:
-        raise InvalidInput(f"logger: no {what} {value!r}{nearest(str(value), known)}; known: {', '.join(known)}")
+def checked(name: str, value: str, words: Collection[str]) -> str:
+    """Return a word that is one of `words`, or refuse it."""
+    if value not in words:
+        raise InvalidInput(f"logger: no {name} {value!r}{nearest(str(value), words)}; known: {', '.join(words)}")
     return value
 
 
-def at_least(what: str, value: int, least: int) -> int:
+def at_least(name: str, value: int, least: int) -> int:
     """Return a whole number that is large enough, or refuse it."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < least:
-        raise InvalidInput(f"logger: {what} is a whole number, {least} or more; got {value!r}")
+        raise InvalidInput(f"logger: {name} is a whole number, {least} or more; got {value!r}")
     return value.__index__()

@@ -90,8 +90,8 @@ class Outputs:
     def add_tabular(self, path: Path, *, fresh: bool) -> None:
         """Write rows to `path` too. `fresh`: begin it anew, unless rows were written to it before, or are kept."""
         if path not in self._tabulars:
-            known = self._put_aside.pop(path, None)
-            self._tabulars[path] = known or ProgressFile(path, fresh=fresh and not self.keeps_rows, fsync=self.fsync)
+            state = self._put_aside.pop(path, None)
+            self._tabulars[path] = state or ProgressFile(path, fresh=fresh and not self.keeps_rows, fsync=self.fsync)
             self._make_directory(path.parent)
 
     def put_tabular_aside(self, path: Path) -> None:
@@ -113,22 +113,22 @@ class Outputs:
 
     def write_row(self, row: Mapping[str, Plain]) -> bool:
         """Add a row to every file of rows; False where another process writes them."""
-        ours = True
+        is_own = True
         for file in self._tabulars.values():
             held_back, dropped = file.held_back, file.dropped
             file.fsync = self.fsync
             try:
                 file.write(row)
             except Exception as error:
-                ours = ours and not isinstance(error, Busy)
-                lost = file.dropped - dropped if ours else 1
+                is_own = is_own and not isinstance(error, Busy)
+                lost = file.dropped - dropped if is_own else 1
                 self._problems.met(file.path.name, error, lost=lost)
                 if self._problems.on_error == "raise":
                     raise
             else:
                 if held_back:
                     self._problems.solved(file.path.name)
-        return ours
+        return is_own
 
     def close(self) -> None:
         """Try once more what was held back, and close everything."""

@@ -41,11 +41,11 @@ class Problems:
 
     def met(self, thing: str, error: BaseException | str, *, lost: int = 0) -> None:
         """Count one failure with `thing`; say it the first time. `lost`: rows or lines that are gone for good."""
-        known = self._by_thing.get(thing)
-        if known is not None:
-            known.count += 1
-            known.lost += lost
-            known.solved = False
+        problem = self._by_thing.get(thing)
+        if problem is not None:
+            problem.count += 1
+            problem.lost += lost
+            problem.solved = False
             return
         text = str(error) or type(error).__name__
         self._by_thing[thing] = _Problem(first=text, lost=lost)
@@ -79,11 +79,11 @@ class Problems:
         """Write the sentences into the run directory, beside those of other processes, if that can be done."""
         if self._directory is None or not self._by_thing:
             return
-        file, ours = RunDir(self._directory).logger_problems, self.sentences()
+        file, sentences = RunDir(self._directory).logger_problems, self.sentences()
         try:
-            there = (read_json(file) or {}).get("problems", [])
-            write_json(file, {"problems": [text for text in there if text not in self._saved] + ours})
-            self._saved = ours
+            earlier = (read_json(file) or {}).get("problems", [])
+            write_json(file, {"problems": [text for text in earlier if text not in self._saved] + sentences})
+            self._saved = sentences
         except (OSError, RunslotError):
             pass  # the disk that is full: tried again at the next problem and at the end
 

@@ -63,10 +63,10 @@ class Recorder(Controls):
             row = fetched(row)
             if not self._dumped:
                 self._complete_variant()
-            ours = not self._tabular_disabled and self._outputs.write_row(row)
+            is_own = not self._tabular_disabled and self._outputs.write_row(row)
             self._dumped = max(self._dumped + 1, self._outputs.rows)
             iteration = self._dumped - 1 if self._iteration is None else self._iteration
-            if ours:
+            if is_own:
                 self._sinks.put(row, iteration)
             self._show(row, iteration, *args, **kwargs)
 

@@ -73,7 +73,7 @@ class Logger(Recorder):
         """
         run = _run_of(log_dir, base_log_dir)
         self._refuse_unknown(options)
-        chosen = Options(**options)
+        chosen_options = Options(**options)
         settings = check_settings(
             LoggerSettings(snapshot_mode, snapshot_gap, "launchkit", log_tabular_only=log_tabular_only)
         )
@@ -87,7 +87,7 @@ class Logger(Recorder):
         self.bind_run(
             directory,
             replace(settings, prefix=f"[{directory.name}] "),
-            options=chosen,
+            options=chosen_options,
             resume=_resumed(directory),
             text_log_file=text_log_file,
             tabular_log_file=tabular_log_file,

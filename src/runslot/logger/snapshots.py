@@ -88,8 +88,8 @@ def load(directory: Path, itr: int | None) -> Any:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        there = ", ".join(map(str, sorted(_numbered(directory)))) or "none"
-        raise NotFound(f"no snapshot {path.name} in {directory}; kept iterations: {there}") from None
+        numbers = ", ".join(map(str, sorted(_numbered(directory)))) or "none"
+        raise NotFound(f"no snapshot {path.name} in {directory}; kept iterations: {numbers}") from None
     if content.startswith(_ZIP):
         try:
             import torch
