@@ -105,7 +105,14 @@ def test_within_a_run_setup_logger_writes_to_the_run_and_keeps_the_launchers_fil
     directory = tmp_path / "run"
     directory.mkdir()
     run = {"id": "a", "name": "", "variant": {"lr": 1}, "directory": "run", "seed": None, "run_ID": None}
-    content = {"run": run, "experiment": "e", "work": {}, "cwd": "/", "python": "python", "logger": {}}
+    content = {
+        "run": run,
+        "experiment": "e",
+        "work": {"command": {"argv": ["true"]}},
+        "cwd": "/",
+        "python": "python",
+        "logger": {},
+    }
     (directory / "run.json").write_text(json.dumps(content))
     (directory / "variant.json").write_text('{"lr": 1}')
     monkeypatch.setenv("RUNSLOT_RUN", str(directory))
