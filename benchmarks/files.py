@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -30,15 +31,24 @@ def main() -> None:
         began = time.perf_counter()
         argv = ["run", "-q", "--name", "noop", "--seeds", str(asked.runs), "--cpus-per-run", "1", "noop.py:run"]
         experiment = Path(runslot(place, *argv).split()[-1])
-        print(f"launch     {1e3 * (time.perf_counter() - began) / asked.runs:8.2f} ms a run")
+        print(f"launch     {1e3 * (time.perf_counter() - began) / asked.runs:8.2f} ms a run", flush=True)
         report_files(experiment, asked.runs)
         for command in ("status", "results", "resume"):
-            times = []
+            times, computed = [], []
             for _ in range(asked.rounds):
-                began = time.perf_counter()
+                began, before = time.perf_counter(), cpu_of_commands()
                 runslot(place, command, str(experiment))
                 times.append(time.perf_counter() - began)
-            print(f"{command:10} {statistics.median(times):8.2f} s")
+                computed.append(cpu_of_commands() - before)
+            print(
+                f"{command:10} {statistics.median(times):8.2f} s, {statistics.median(computed):.2f} s of it on a core"
+            )
+
+
+def cpu_of_commands() -> float:
+    """Return the seconds that the commands so far have computed, whatever else this machine did."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def report_files(experiment: Path, runs: int) -> None:
