@@ -22,14 +22,21 @@ _KEYS = ("root", "launchers", "launchkit")
 def path_of(value: object, name: str) -> Path:
     """Return a path as a user writes it, with `~` for a home; `InvalidInput` where it can be none."""
     if not isinstance(value, (str, os.PathLike)) or isinstance(value, bytes):
-        raise InvalidInput(f"{name} must be a path, not {value!r}")
+        raise InvalidInput(f"{name} must be a path, not {value!r:.80}")
     path = Path(value)
-    if not str(value).strip() or "\0" in str(path):
-        raise InvalidInput(f"{name} must be a path, not {str(value)!r}")
+    if not str(value).strip() or "\0" in str(path) or not _has_bytes(path):
+        raise InvalidInput(f"{name} must be a path, not {str(value)!r:.80}")
     try:
         return path.expanduser()
     except RuntimeError:
         raise InvalidInput(f"{name} is {str(path)!r}, and nobody here has that home; write ./~ for a name") from None
+
+
+def _has_bytes(path: Path) -> bool:
+    try:
+        return bool(os.fsencode(path))
+    except UnicodeEncodeError:  # half of a pair of UTF-16
+        return False
 
 
 def default_root() -> Path:

@@ -216,6 +216,7 @@ def prepend_run_slot(run_slot: int, affinity_code: str) -> str:
 
 def remove_run_slot(run_slot_affinity_code: str) -> tuple[int, str]:
     """Return the run slot that a code begins with, and the rest of the code."""
+    _refuse_no_text(run_slot_affinity_code)
     first, _, code = run_slot_affinity_code.partition("_")
     if not first.endswith("slt") or not first[:-3].isdecimal() or not code:
         raise AffinityError(
@@ -225,8 +226,15 @@ def remove_run_slot(run_slot_affinity_code: str) -> tuple[int, str]:
     return int(first[:-3]), code
 
 
+def _refuse_no_text(affinity_code: object) -> None:
+    if not isinstance(affinity_code, str):
+        kind = type(affinity_code).__name__
+        raise AffinityError(f"an affinity code is a text, not a {kind}; encode_affinity() makes it")
+
+
 def decode_affinity(affinity_code: str) -> dict[str, int]:
     """Return the numbers of a code under their abbreviations: `{"cpu": 16, "gpu": 2}`."""
+    _refuse_no_text(affinity_code)
     numbers: dict[str, int] = {}
     for part in affinity_code.split("_"):
         number, name = part[:-3], part[-3:]

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from runslot import logger
+from runslot.errors import refusals
 from runslot.execute.functions import seed_everything
 from runslot.experiment.files import write_atomically
 from runslot.experiment.provenance import read_git
 from runslot.experiment.rundir import RunDir
-from runslot.experiment.settings import default_root
+from runslot.experiment.settings import default_root, path_of
 from runslot.logger.directories import log_dir_name, make_log_dir
 
 ANSWERS = {"yes": True, "y": True, "ye": True, "no": False, "n": False}
@@ -39,6 +40,7 @@ def create_exp_name(exp_prefix: str, exp_id: int = 0, seed: int | str = 0) -> st
     return log_dir_name(exp_prefix, exp_id, seed, datetime.now())
 
 
+@refusals()
 def create_log_dir(
     exp_prefix: str,
     exp_id: int = 0,
@@ -50,7 +52,9 @@ def create_log_dir(
 
     It is always a new one: where two calls of one second agree in everything, the second one's ends in `-2`.
     """
-    root = default_root() if base_log_dir is None else Path(base_log_dir).expanduser()
+    root = default_root() if base_log_dir is None else path_of(base_log_dir, "base_log_dir")
+    if exp_prefix != "":
+        path_of(exp_prefix, "exp_prefix")
     return str(make_log_dir(root, exp_prefix, exp_id, seed, datetime.now(), include_exp_prefix_sub_dir))
 
 

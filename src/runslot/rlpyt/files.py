@@ -6,13 +6,12 @@ import json
 import os
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from runslot.errors import InvalidInput, NotFound
+from runslot.errors import InvalidInput, NotFound, refusals
 from runslot.experiment.files import read_json, write_json
 from runslot.experiment.rundir import VARIANT_CONFIG
-from runslot.experiment.settings import default_root
+from runslot.experiment.settings import default_root, path_of
 from runslot.variants.config import dotted, leaves
 
 StrPath = str | os.PathLike[str]
@@ -23,21 +22,24 @@ def get_log_dir(experiment_name: str, root_log_dir: StrPath | None = None, date:
 
     The root is runslot's (`RUNSLOT_ROOT`, the configuration, `runs`) unless given.
     """
-    root = default_root() if root_log_dir is None else Path(root_log_dir)
+    root = default_root() if root_log_dir is None else path_of(root_log_dir, "root_log_dir")
+    if experiment_name != "":
+        path_of(experiment_name, "experiment_name")
     return str(root / "local" / f"{datetime.now():%Y%m%d/%H%M%S}" / experiment_name)
 
 
 def load_variant(log_dir: StrPath) -> dict[str, Any]:
     """Return the variant whose directory `log_dir` is; `NotFound` where none was saved there."""
-    variant = read_json(Path(log_dir) / VARIANT_CONFIG)
+    variant = read_json(path_of(log_dir, "log_dir") / VARIANT_CONFIG)
     if variant is None:
         raise NotFound(f"{log_dir} has no {VARIANT_CONFIG}: it is not the directory of a variant")
     return variant
 
 
+@refusals()
 def save_variant(variant: Mapping[str, Any], log_dir: StrPath) -> None:
     """Write the variant into its directory, which exists; `InvalidInput` names a key that JSON cannot hold."""
-    write_json(Path(log_dir) / VARIANT_CONFIG, readable(variant))
+    write_json(path_of(log_dir, "log_dir") / VARIANT_CONFIG, readable(variant))
 
 
 def readable(variant: Mapping[str, Any]) -> dict[str, Any]:

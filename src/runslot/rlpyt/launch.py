@@ -10,15 +10,16 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import runslot
 from runslot.engines.open_experiment import write_run
-from runslot.errors import AffinityError, Busy, InvalidInput
+from runslot.errors import AffinityError, Busy, InvalidInput, refusals
 from runslot.experiment.claim import keeper_lives
 from runslot.experiment.placeholders import literal
 from runslot.experiment.records import Command, ExperimentFile, LoggerSettings, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.experiment.settings import path_of
 from runslot.hardware.affinity import affinity_from_code, get_n_run_slots, prepend_run_slot, slots_from_code
 from runslot.hardware.lease import Holder, Lease, LeaseRefusal, Leases
 from runslot.hardware.probe import probe
@@ -31,6 +32,8 @@ from runslot.launch.printer import Printer
 from runslot.rlpyt.files import StrPath, get_log_dir, readable
 from runslot.variants import run_id, safe_directory
 
+Item = TypeVar("Item")
+
 _RETRY_S = 0.1
 """Between tries for a slot that someone else holds."""
 
@@ -38,6 +41,7 @@ _CODE_AT = 2
 """Which argument of the command line is the slot's affinity code: `python script CODE log_dir run_ID *args`."""
 
 
+@refusals()
 def run_experiments(
     script: StrPath,
     affinity_code: str,
@@ -57,6 +61,7 @@ def run_experiments(
     `log_dirs[i]` and there in `run_<run_ID>`.
     """
     file = _file_of(affinity_code, experiment_title, script, None, set_egl_device)
+    variants, log_dirs = _listed(variants, "variants"), _listed(log_dirs, "log_dirs")
     if len(variants) != len(log_dirs):
         raise InvalidInput(f"there are {len(variants)} variants and {len(log_dirs)} log_dirs; each variant needs one")
     arguments = _arguments(len(variants), common_args, runs_args)
@@ -74,6 +79,7 @@ def run_experiments(
     return launch(directory, Printer(), fresh=True)
 
 
+@refusals()
 def launch_experiment(
     script: StrPath,
     run_slot: int,
@@ -90,11 +96,12 @@ def launch_experiment(
     `poll` and `wait` give the script's exit code; `terminate` stops the run with all that it started. Its output is in
     `log_dir/run_<run_ID>/console.log`. Where a run of someone else holds the slot, this waits until it is free.
     """
-    file = _file_of(affinity_code, Path(log_dir).name, script, python_executable, set_egl_device)
+    place = path_of(log_dir, "log_dir").absolute()
+    file = _file_of(affinity_code, place.name, script, python_executable, set_egl_device)
     affinity_from_code(prepend_run_slot(run_slot, affinity_code))
     slot = slots_from_code(affinity_code, probe())[run_slot]
-    run = _run(readable(variant), "", run_ID, _arguments(1, args, None)[0])
-    run_dir = RunDir(Path(log_dir).absolute() / run.directory)
+    run = _run(readable(variant), "", whole(run_ID, "run_ID", 0), _arguments(1, args, None)[0])
+    run_dir = RunDir(place / run.directory)
     run_dir.path.mkdir(parents=True, exist_ok=True)
     attempt = _next_attempt(run_dir)
     write_run(run_dir, run, file, run_dir.path)
@@ -112,7 +119,7 @@ def _file_of(
         raise AffinityError(f"affinity_code is a {type(affinity_code).__name__}; encode_affinity() makes the text")
     get_n_run_slots(affinity_code)
     check_name(name)
-    if not Path(script).is_file():
+    if not path_of(script, "script").is_file():
         raise InvalidInput(f"there is no script {os.fspath(script)!r} in {Path.cwd()}; give its path")
     # The interpreter at work: `python` may be another one where an environment is used without being activated.
     argv = (literal(python or sys.executable), literal(os.fspath(script)), "", "{log_dir}", "{run_ID}")
@@ -140,9 +147,16 @@ def _arguments(
     common = _texts(() if common_args is None else common_args, "common_args")
     if runs_args is None:
         return [common] * count
+    runs_args = _listed(runs_args, "runs_args")
     if len(runs_args) != count:
         raise InvalidInput(f"there are {count} variants and {len(runs_args)} runs_args; each variant needs its own")
     return [common + _texts(args, f"runs_args[{number}]") for number, args in enumerate(runs_args)]
+
+
+def _listed(values: Sequence[Item], name: str) -> list[Item]:
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise InvalidInput(f"{name} is {values!r:.80}; write a list with one for each variant")
+    return list(values)
 
 
 def _texts(values: Iterable[Any], name: str) -> tuple[str, ...]:
@@ -157,6 +171,8 @@ def _texts(values: Iterable[Any], name: str) -> tuple[str, ...]:
 
 def _log_dir(log_dir: str) -> str:
     """Return a variant's directory, or refuse one that leads out, or in which the experiment's own files lie."""
+    if log_dir != "":
+        path_of(log_dir, "log_dirs")
     name = safe_directory(os.fspath(log_dir))
     files = ExperimentDir("")
     reserved = (

@@ -19,12 +19,13 @@ from typing import Any
 
 import pytest
 
-from runslot import AffinityError, Busy, InvalidInput, NotFound
+from runslot import AffinityError, Busy, InvalidInput, NotFound, RunslotError
 from runslot import rlpyt as door
 from runslot.experiment.journal import read_events
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.status import find_experiments, read_status
 from runslot.hardware.affinity import affinity_from_code, encode_affinity, get_n_run_slots, prepend_run_slot
+from runslot.launchkit import create_log_dir
 from runslot.results import load
 from runslot.variants import VariantLevel, make_variants
 
@@ -258,6 +259,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"affinity_code": {"all_cpus": (0,)}}, "affinity_code is a dict"),
     ({"affinity_code": "4096cpu_0gpu_1cpr_0hto"}, "lower n_cpu_core"),
     ({"experiment_title": "../up"}, "experiment's name"),
+    ({"script": None}, "script must be a path, not None"),
+    ({"variants": 3}, "variants is 3; write a list"),
+    ({"log_dirs": None}, "log_dirs is None; write a list"),
+    ({"log_dirs": [1, 2]}, "log_dirs must be a path, not 1"),
+    ({"log_dirs": ["a", "\ud800"]}, "log_dirs"),
+    ({"runs_args": 3}, "runs_args is 3; write a list"),
 ]
 
 
@@ -451,3 +458,23 @@ def wait_until(condition: Callable[[], bool]) -> None:
             return
         time.sleep(0.01)
     raise AssertionError("it did not happen within a minute")
+
+
+ODD: tuple[Any, ...] = (None, 3, 1.5, [], {}, object(), b"x", "a\0b", "\ud800")
+
+
+@pytest.mark.parametrize("value", ODD, ids=lambda value: type(value).__name__)
+def test_odd_values_for_paths_and_codes_are_refused_in_a_sentence(value: Any, root: Path) -> None:
+    calls = (
+        lambda: door.load_variant(value),
+        lambda: door.save_variant({"a": 1}, value),
+        lambda: door.get_log_dir(value),
+        lambda: door.affinity_from_code(value),
+        lambda: door.decode_affinity(value),
+        lambda: door.launch_experiment("nowhere.py", 0, "1cpu_0gpu", value, {}, 0, ()),
+        lambda: create_log_dir(value),
+    )
+    for call in calls:
+        with pytest.raises(RunslotError):
+            call()
+    assert not root.exists()
