@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +19,7 @@ from runslot.results.read.layouts import RUN_FILE
 
 _STATES = {"COMPLETED": "succeeded", "RUNNING": "running", "FAILED": "failed", "INTERRUPTED": "stopped"}
 _TIMED_OUT = "TIMEOUT"
+_FRACTION = re.compile(r"\.(\d+)")
 
 
 def read_metrics(file: str, problems: list[Problem]) -> pl.DataFrame | None:
@@ -76,7 +78,9 @@ def sacred_run(run: RunFiles, problems: list[Problem]) -> dict[str, Any]:
 def _seconds(text: Any) -> float | None:
     """Return a time of Sacred's, which is UTC without saying so."""
     try:
-        moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+        # Python 3.10 reads fractions of three digits or six alone.
+        padded = _FRACTION.sub(lambda match: f".{match[1][:6]:0<6}", text.removesuffix("Z"))
+        moment = datetime.fromisoformat(padded)
+    except (AttributeError, TypeError, ValueError):
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
