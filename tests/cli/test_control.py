@@ -183,6 +183,41 @@ def test_the_calls_of_a_collection_are_one_line(runslot):
     assert listed["counts"] == {"succeeded": 2}
 
 
+def test_results_of_a_call_are_those_of_its_collection(runslot):
+    (runslot.directory / "calls.py").write_text(
+        "from runslot import logger, run_experiment\n"
+        "def train(variant):\n"
+        "    logger.record_dict({'epoch': 0, 'loss': variant['lr']})\n"
+        "    logger.dump_tabular()\n"
+        "if __name__ == '__main__':\n"
+        "    for lr in (0.1, 0.2):\n"
+        "        run_experiment(train, variant={'lr': lr}, exp_prefix='test', mode='local')\n"
+    )
+    environment = {**os.environ, "RUNSLOT_ROOT": str(runslot.root)}
+    subprocess.run([sys.executable, "calls.py"], cwd=runslot.directory, env=environment, check=True, timeout=120)
+    (record, _) = runslot.root.glob("*-test/.runslot/2*")
+
+    newest = runslot("results").stdout
+
+    assert newest.startswith("2 variants, 2 runs")
+    assert runslot("results", str(record)).stdout == newest
+
+
+def test_a_name_that_no_experiment_has_is_refused_with_the_nearest(runslot):
+    runslot("run", "train.py:train", "--grid", "lr=0.1", "--name", "digits")
+
+    assert "(did you mean 'digits'?)" in runslot.refused("results", "digist")
+
+
+def test_logs_of_an_experiment_with_several_runs_lists_them(runslot):
+    runslot("run", "train.py:train", "--grid", "lr=0.1,0.2", "--name", "digits")
+
+    refused = runslot.refused("logs", "digits")
+
+    assert "has 2 runs; name one:" in refused
+    assert "lr=0.1/run_0" in refused
+
+
 def test_logs_prints_the_console_of_a_run_however_it_is_named(runslot):
     runslot("run", "train.py:train", "--grid", "lr=0.1,0.2")
     (run, other) = runslot.status()["runs"]

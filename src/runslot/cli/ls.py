@@ -19,7 +19,7 @@ from runslot.cli.render.console import console
 from runslot.cli.render.states import state_counts
 from runslot.cli.render.table import print_columns
 from runslot.errors import NotFound, RunslotError
-from runslot.experiment.rundir import COLLECTION, ExperimentDir
+from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.settings import default_root, path_of
 from runslot.experiment.status import find_experiments, read_status
 
@@ -86,9 +86,7 @@ def list_experiments(root: Path, problems: list[str]) -> list[ExperimentLine]:
     """
     together: dict[Path, list[ExperimentDir]] = {}
     for experiment in find_experiments(root, problems):
-        parent = experiment.path.parent
-        place = parent.parent if parent.name == COLLECTION else experiment.path
-        together.setdefault(place, []).append(experiment)
+        together.setdefault(experiment.place, []).append(experiment)
     listings = [
         ExperimentLine(place, tuple(experiments), max(experiment.launched for experiment in experiments))
         for place, experiments in together.items()

@@ -108,13 +108,18 @@ def newest(root: Path) -> ExperimentDir:
 
 def places_of(paths: Sequence[Path] | None) -> list[Path]:
     """Return the directories that are meant: paths from here, or names below the root; else the newest experiment."""
-    return [_place_of(path) for path in paths] if paths else [newest(default_root()).path]
+    return [_place_of(path) for path in paths] if paths else [newest(default_root()).place]
 
 
 def _place_of(path: Path) -> Path:
-    """Return what a path means to whoever reads results: a file of an experiment's own stands for the experiment."""
+    """Return what a path means to whoever reads results.
+
+    A file of an experiment's own stands for the experiment, and the record of a call for its collection, where the runs
+    are.
+    """
     place = _existing(path)
-    return place.parent if place == ExperimentDir(place.parent).experiment_file else place
+    experiment = ExperimentDir(place.parent if place == ExperimentDir(place.parent).experiment_file else place)
+    return experiment.place if os.path.lexists(experiment.experiment_file) else place
 
 
 def one_experiment(path: Path) -> ExperimentDir:
@@ -126,7 +131,9 @@ def _existing(path: Path) -> Path:
     for candidate in (path_of(path, "DIR"), default_root() / path):
         if candidate.exists():
             return candidate.resolve()
-    raise NotFound(f"there is no {path}, neither here nor in {default_root()}")
+    root = default_root()
+    near = nearest(str(path), [entry.name for entry in root.glob("*")])
+    raise NotFound(f"there is no {path}, neither here nor in {root}{near}")
 
 
 @dataclass(frozen=True)
@@ -186,4 +193,5 @@ def one_run(experiments: Sequence[ExperimentDir], text: str) -> RunPlace:
         raise NotFound(f"{where} has no run {text!r}{hint}")
     several = "".join(f"\n  {match.run.id}  {match.run.directory}" for match in matches[:10])
     more = f"\n  and {len(matches) - 10} more" if len(matches) > 10 else ""
-    raise InvalidInput(f"{text!r} could be {len(matches)} runs of {where}; name one:{several}{more}")
+    ambiguity = f"{text!r} could be {len(matches)} runs of {where}" if text else f"{where} has {len(matches)} runs"
+    raise InvalidInput(f"{ambiguity}; name one:{several}{more}")

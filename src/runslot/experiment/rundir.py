@@ -387,6 +387,11 @@ class ExperimentDir:
         refuse_links_of_others(self.runs_base(file), run.directory)
         require_own(Path(self.runs_base(file), run.directory))  # or it may be changed into one
 
+    @property
+    def place(self) -> Path:
+        """What is named to whoever looks for its runs: its directory, or the collection that it records a call of."""
+        return self.path.parent.parent if self.path.parent.name == COLLECTION else self.path
+
     def runs_base(self, file: ExperimentFile) -> str:
         """Return the directory below which the runs lie: the experiment's own, or that of its collection."""
         if file.runs_root == ".":

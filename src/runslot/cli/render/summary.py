@@ -41,7 +41,7 @@ def tell_end(outcomes: Outcomes, directory: ExperimentDir, *, quiet: bool, conso
     if quiet:
         print(directory.path)
     elif not any(outcome.kind == "succeeded" for outcome in outcomes) or not _print_results(directory):
-        print(f"what the runs wrote is in {shown(directory.path)}")
+        print(f"what the runs wrote is in {shown(directory.place)}")
 
 
 def tell_left(outcomes: Outcomes, quiet: bool) -> None:
