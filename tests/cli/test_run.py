@@ -225,6 +225,10 @@ def test_what_cannot_be_done_is_refused_before_anything_starts(runslot, argument
         (("run", "--samples", "x"), "invalid value for '--samples'"),
         (("stauts",), "no such command 'stauts' (did you mean 'status'?); `runslot -h` shows what"),
         (("logs",), "missing argument 'RUN'; `runslot logs -h` shows what"),
+        (("results", "--csv"), "requires an argument; `runslot results -h` shows what"),
+        (("diff", "a", "b"), "two runs are compared by `runslot results diff RUN RUN`"),
+        (("results", "nowhere"), "there is no nowhere, neither here nor in"),
+        (("run", "trian.py:train"), "trian.py (did you mean 'train.py'?)"),
         (("cloud", "donw"), "(did you mean 'down'?); `runslot cloud -h` shows what"),
         (
             ("run", "my_script.py", "--lr", "0.1,0.2"),

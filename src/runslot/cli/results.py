@@ -77,8 +77,10 @@ def results(
         )
         if csv is not None:
             write_frame(comparison.table, Path(csv), "csv")
+            typer.echo(f"wrote {csv}", err=True)
         if parquet is not None:
             write_frame(comparison.table, parquet, "parquet")
+            typer.echo(f"wrote {parquet}", err=True)
 
 
 def _print_difference(names: list[Path]) -> None:

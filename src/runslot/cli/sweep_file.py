@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runslot.cli.words import Words
-from runslot.errors import InvalidInput, NotFound, said_of_system
+from runslot.errors import InvalidInput, NotFound, nearest, said_of_system
 from runslot.experiment.settings import path_of
 from runslot.variants.config import KeyPath, dotted
 from runslot.variants.near_miss import doubt, refuse_near_miss
@@ -32,7 +32,8 @@ def read_sweep_file(path: Path, in_clone: bool = False) -> Words:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise NotFound(f"there is no sweep file {path}") from None
+        near = nearest(path.name, [file.name for file in path.parent.glob("*") if file.suffix in SUFFIXES])
+        raise NotFound(f"there is no sweep file {path}{near}") from None
     except UnicodeDecodeError as error:
         raise InvalidInput(f"the sweep file {path} cannot be read, it is not UTF-8 text: {error}") from error
     except OSError as error:

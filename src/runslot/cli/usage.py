@@ -44,7 +44,7 @@ def is_plain_help(error: Any) -> bool:
 def refusal(error: Any, arguments: Sequence[str]) -> InvalidInput:
     """Return what is wrong with a command line, on one line, and where to read on."""
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else "runslot"
+    command = context.command_path if context else _command_of(arguments)
     option = getattr(error, "option_name", None)
     if option and type(error).__name__ == "NoSuchOption":
         if script := _script_before(option, arguments):
@@ -58,8 +58,16 @@ def refusal(error: Any, arguments: Sequence[str]) -> InvalidInput:
         text = error.format_message().partition(". Did you mean")[0].rstrip(".")
         sentence = f"{text[:1].lower()}{text[1:]}"
         if context and text.startswith("No such command"):
-            sentence += nearest(text.partition("'")[2].rstrip("'"), context.command.commands)
+            word = text.partition("'")[2].rstrip("'")
+            if word == "diff":
+                return InvalidInput("two runs are compared by `runslot results diff RUN RUN`")
+            sentence += nearest(word, context.command.commands)
     return InvalidInput(f"{sentence}; `{command} -h` shows what there is")
+
+
+def _command_of(arguments: Sequence[str]) -> str:
+    """Return the command that was typed, for an error that does not say whose it is: an option without its value."""
+    return f"runslot {arguments[0]}" if arguments and not arguments[0].startswith("-") else "runslot"
 
 
 def _options_of(context: Any) -> list[str]:

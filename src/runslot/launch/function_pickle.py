@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from runslot.errors import InvalidInput, NotInstalled
+from runslot.errors import InvalidInput, NotInstalled, nearest
 from runslot.execute.main_script import refuse_while_loading
 from runslot.experiment.records import Function
 
@@ -79,7 +79,8 @@ def _refer_to_text(text: str, unpack: bool) -> Function:
         return Function(name, module=where, digest=digest_of_module(where), unpack=unpack)
     path = Path(where)
     if not path.is_file():
-        raise InvalidInput(f"{text!r}: there is no file {path.absolute()}")
+        near = nearest(path.name, [file.name for file in path.parent.glob("*.py")])
+        raise InvalidInput(f"{text!r}: there is no file {path.absolute()}{near}")
     return Function(name, file=str(path.absolute()), digest=_digest(path.read_bytes()), unpack=unpack)
 
 
