@@ -178,10 +178,10 @@ class Accounting:
         """
         words = [self._count(standing, count) for standing, count in self.standings.items()]
         if self.waiting:
-            words.append(f"{self.waiting} without a directory yet")
+            words.append(f"{self.waiting} not started yet")
         pooled = f"pooled over: {', '.join(self.pooled) or 'nothing'}"
         line = f"{_many(self.total, 'run')}: {', '.join(words) or 'none'}; {pooled}"
-        return f"{line}; {statistic} over {self.evidence()}" if statistic else line
+        return f"{line}; {statistic} over {self.evidence()}" if statistic and self.counted().height else line
 
     def _count(self, standing: str, count: int) -> str:
         if standing == COUNTED and self.running:

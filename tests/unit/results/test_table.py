@@ -131,8 +131,8 @@ def test_an_experiment_that_has_started_nothing_has_a_table(tmp_path: Path) -> N
     (tmp_path / "experiment.json").write_text("{}")
     (tmp_path / "runs.jsonl").write_text('{"id": "a", "name": "lr=1"}\n')
     text = printed(tmp_path)
-    assert text.startswith("0 variants, 0 runs")
-    assert "1 run: 1 without a directory yet; pooled over: nothing" in text
+    assert text.startswith("0 variants, 1 run")
+    assert "1 run: 1 not started yet; pooled over: nothing" in text
 
 
 def test_hyperparameters_may_have_the_names_of_our_columns(tmp_path: Path, write_run: WriteRun) -> None:
@@ -440,3 +440,11 @@ def test_the_page_and_the_table_take_the_same_objective(tmp_path: Path, write_ru
     write_run({"lr": 0.1}, 0, [{"step": 0, "count": 1}])
     results = load(tmp_path)
     assert (compare(results).metric, default_y(results.common_metrics)) == ("count", ("count",))
+
+
+def test_launches_that_stand_in_one_table_are_named(tmp_path: Path, write_run: WriteRun) -> None:
+    for experiment in ("train/1", "train/2"):
+        for lr in (0.1, 0.2):
+            write_run({"lr": lr}, 0, [{"accuracy": 0.5}], experiment=experiment)
+    text = printed(tmp_path / "train")
+    assert "Runs of 2 experiments stand in one table: 1, 2." in text
