@@ -440,11 +440,3 @@ def test_the_page_and_the_table_take_the_same_objective(tmp_path: Path, write_ru
     write_run({"lr": 0.1}, 0, [{"step": 0, "count": 1}])
     results = load(tmp_path)
     assert (compare(results).metric, default_y(results.common_metrics)) == ("count", ("count",))
-
-
-def test_launches_that_stand_in_one_table_are_named(tmp_path: Path, write_run: WriteRun) -> None:
-    for experiment in ("train/1", "train/2"):
-        for lr in (0.1, 0.2):
-            write_run({"lr": lr}, 0, [{"accuracy": 0.5}], experiment=experiment)
-    text = printed(tmp_path / "train")
-    assert "Runs of 2 experiments stand in one table: 1, 2." in text

@@ -183,7 +183,6 @@ def _with_values(columns: Sequence[_Column], comparison: Comparison, rows: pl.Da
 
 
 _BAD = BAD | {DIVERGED}
-_EXPERIMENTS_NAMED = 3
 
 
 def _notes(comparison: Comparison, shown: int) -> list[Text]:
@@ -196,10 +195,6 @@ def _notes(comparison: Comparison, shown: int) -> list[Text]:
         counted = " and ".join(["succeeded", *states]) if states else "succeeded"
         counts = ", ".join(f"{count} {state}" for state, count in comparison.left_out.items())
         notes.append(f"Only {counted} runs count: {counts} left out (--include STATE counts them).")
-    experiments = results.runs["experiment"].unique(maintain_order=True).to_list()
-    if len(experiments) > 1 and "experiment" not in comparison.keys:
-        names = ", ".join(experiments[:_EXPERIMENTS_NAMED]) + ", …" * (len(experiments) > _EXPERIMENTS_NAMED)
-        notes.append(f"Runs of {len(experiments)} experiments stand in one table: {names}.")
     notes += [f"{note[0].upper()}{note[1:]}." for note in accounting.notes()]
     if comparison.metric is None:
         texts = ", ".join(results.text_metrics[:_GROUPS_NAMED])
