@@ -11,7 +11,7 @@ ADOPTERS_TESTS := tests/adopters tests/unit/logger/test_adopters.py tests/unit/l
 # Every test has its own locks, root and configuration; more than four at once gain little.
 SIDE_BY_SIDE := -n auto --maxprocesses 4
 
-.PHONY: demo test adopters engines faults test-gpu test-cloud coverage lint docs bench clean
+.PHONY: demo test adopters engines faults test-gpu test-cloud coverage lint house docs bench clean
 
 ## demo: a real sweep with live progress, then its table of results
 demo: $(VENV)/.demo
@@ -52,12 +52,17 @@ coverage: $(VENV)/.test
 pythons: $(VENV)/.pythons
 	.ci/pythons
 
-## lint: style, types, the direction of imports
+## house: files, shares, names, cycles, lengths, and the modules on the way of a run; `--list` of its script says where
+house: $(VENV)/.test
+	$(BIN)/python benchmarks/house
+
+## lint: style, types, the direction of imports, the limits of `make house`
 lint: $(VENV)/.lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python benchmarks/house --check
 
 ## docs: the documentation as a site, strictly
 docs: $(VENV)/.docs
