@@ -11,7 +11,7 @@ ADOPTERS_TESTS := tests/adopters tests/unit/logger/test_adopters.py tests/unit/l
 # Every test has its own locks, root and configuration; more than four at once gain little.
 SIDE_BY_SIDE := -n auto --maxprocesses 4
 
-.PHONY: demo test adopters engines faults test-gpu test-cloud coverage lint house docs bench clean
+.PHONY: demo test adopters engines pythons faults test-gpu test-cloud coverage lint house docs bench clean
 
 ## demo: a real sweep with live progress, then its table of results
 demo: $(VENV)/.demo
