@@ -32,7 +32,11 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
     for name in ("RUNSLOT_RUN", "VIRTUAL_ENV", "CONDA_PREFIX"):
         monkeypatch.delenv(name, raising=False)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
     yield
+    # A worker ends deaf to these, and so would all that later tests start in this process.
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     # What a run waits to seed, or to adopt, when it is first imported ends with its process: here with its test.
     for finder in [each for each in sys.meta_path if type(each).__module__ == "runslot.first_import"]:
         sys.meta_path.remove(finder)
