@@ -25,7 +25,7 @@ test: $(VENV)/.test
 ## engines: every launcher on a real engine of its own: ssh hosts, Slurm, containers; faults of rented machines. Wants root on Debian; installs them
 engines: $(VENV)/.test
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/testbeds/packages-up ssh slurm containers; fi
-	$(BIN)/python -m pytest tests/cloud tests/engines -m "engine and not together" -n 4 --dist loadgroup $(PYTEST)
+	$(BIN)/python -m pytest tests/cloud tests/engines -m "engine and not together" -n 3 --dist loadfile $(PYTEST)
 	$(BIN)/python -m pytest tests/engines -m together $(PYTEST)
 
 ## adopters: scripts with the libraries that people use (torch, Lightning, Stable-Baselines3, W&B, …). 1.5 GB in .venv-adopters
