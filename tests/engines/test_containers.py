@@ -379,7 +379,8 @@ def test_files_belong_to_the_user_who_launched(testbed: dict[str, str]) -> None:
             "import os; print(os.getuid(), os.getgid(), sorted(os.getgroups()), os.environ['HOME']); open('made', 'w')"
         )
         container = {"image": IMAGE, "engine": "docker"}
-        file = {"run": {}, "experiment": "e", "cwd": str(run), "python": "", "container": container}
+        record = {"id": "r", "name": "", "variant": {}, "directory": "run"}
+        file = {"run": record, "experiment": "e", "cwd": str(run), "python": "", "container": container}
         (run / "run.json").write_text(json.dumps({**file, "work": {"command": {"argv": ["python3", "-c", code]}}}))
         for path in (directory, run, run / "run.json"):
             os.chown(path, 1234, 1235)
