@@ -467,7 +467,7 @@ def test_a_resumable_run_continues_elsewhere_from_what_came_home(project: Projec
     assert len(continued) == 1
     assert continued[0][0] == "attempt 1 on node1 from 0"
     assert re.fullmatch(r"attempt 2 on node2 from \d+", continued[0][1])
-    assert int(continued[0][1].split()[-1]) > 10
+    assert int(continued[0][1].split()[-1]) >= 10  # the state is written after the row, and may be one behind
     for run in project.notes():
         assert len(project.rows(run)) >= 60
 
