@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from runslot.engines.events import Observer
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.protocol import Engine, Finding, Handle, LauncherConfig, Placed, Taken, UnderWay
+from runslot.engines.protocol import Engine, Finding, Handle, Launcher, LauncherConfig, Placed, Taken, UnderWay
 from runslot.errors import InvalidInput
 from runslot.experiment.claim import is_claimed
 from runslot.experiment.processes import is_alive, keeper_of
@@ -60,7 +60,7 @@ class Wrap(LauncherConfig):
         yield Finding(" ".join(self.command), done.returncode == 0, (done.stdout + done.stderr).strip())
 
 
-class WrapLauncher:
+class WrapLauncher(Launcher):
     """What the loop works with; a run executes by `runslot exec`, which writes all that is to be known of it."""
 
     def __init__(self, config: Wrap, experiment: OpenExperiment) -> None:
@@ -73,13 +73,6 @@ class WrapLauncher:
     def slots(self) -> Sequence[Slot]:
         """Return a slot for each run that may execute; their cores are the command's to choose."""
         return [Slot(self._config.name, index, (), ()) for index in range(self._config.at_a_time)]
-
-    def reserve(self, slot: Slot, experiment: str, run: str) -> Taken | None:
-        """Take a slot: nobody else has any."""
-        return None
-
-    def release(self, slot: Slot) -> None:
-        """Give it back."""
 
     def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken | Outcome]:
         """Start the runs, in sessions of their own, so that they outlive this process."""

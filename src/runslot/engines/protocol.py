@@ -84,16 +84,19 @@ class Short(Taken):
 
 
 class Launcher(Protocol):
-    """Starts runs somewhere."""
+    """Starts runs somewhere. Who derives from it need not say how slots are taken where nobody else takes any."""
 
     def slots(self) -> Sequence[Slot] | None:
         """Return the slots that runs are placed in; None where the engine keeps a queue of its own."""
 
     def reserve(self, slot: Slot, experiment: str, run: str) -> Taken | None:
         """Take a slot for a run that `start` is asked for next; who has it, where someone else does."""
+        del slot, experiment, run
+        return None
 
     def release(self, slot: Slot) -> None:
         """Give a reserved slot back: its run is not started after all."""
+        del slot
 
     def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken | Outcome]:
         """Start the runs, one answer each, in order; an outcome where a run cannot be started at all."""

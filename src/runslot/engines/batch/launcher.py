@@ -25,7 +25,7 @@ from runslot.engines.batch.submissions import (
 from runslot.engines.batch.task import RunEvidence, Task, how_it_ended
 from runslot.engines.events import Observer, Said
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.protocol import Handle, Placed, Taken, UnderWay
+from runslot.engines.protocol import Handle, Launcher, Placed, Taken, UnderWay
 from runslot.errors import RunslotError
 from runslot.experiment.files import write_json
 from runslot.experiment.records import Outcome, Run
@@ -54,7 +54,7 @@ class _Watch:
         return self.place.submission.number, self.place.task
 
 
-class BatchLauncher:
+class BatchLauncher(Launcher):
     """Hands runs to a batch system, and watches them for as long as it is asked to."""
 
     def __init__(
@@ -84,14 +84,6 @@ class BatchLauncher:
     def slots(self) -> Sequence[Slot] | None:
         """Return None: the system decides what runs when and where."""
         return None
-
-    def reserve(self, slot: Slot, experiment: str, run: str) -> Taken | None:
-        """Not asked for: there are no slots."""
-        raise NotImplementedError
-
-    def release(self, slot: Slot) -> None:
-        """Not asked for: there are no slots."""
-        raise NotImplementedError
 
     # ---- handing over ------------------------------------------------------------------------------------------------
 

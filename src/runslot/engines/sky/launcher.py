@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runslot.engines.events import Asks, Observer
-from runslot.engines.protocol import Handle, LeftRunning, Placed, Taken, UnderWay
+from runslot.engines.protocol import Handle, Launcher, LeftRunning, Placed, Taken, UnderWay
 from runslot.engines.sky.care import Care, Terms
 from runslot.engines.sky.client import SkyPilot
 from runslot.engines.sky.contents import stage
@@ -38,7 +38,7 @@ _EAGER = 180.0
 
 
 @dataclass
-class SkyLauncher:
+class SkyLauncher(Launcher):
     """Machines of one experiment."""
 
     experiment: ExperimentDir
@@ -72,15 +72,6 @@ class SkyLauncher:
     def slots(self) -> Sequence[Slot] | None:
         """Each machine has slots of its own, which are not known here."""
         return None
-
-    def reserve(self, slot: Slot, experiment: str, run: str) -> Taken | None:
-        """Refuse nothing: there is nothing to take."""
-        del slot, experiment, run
-        return None
-
-    def release(self, slot: Slot) -> None:
-        """There is nothing to give back."""
-        del slot
 
     def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken | Outcome]:
         """Rent machines and divide the runs among them."""
