@@ -11,7 +11,6 @@ import errno
 import functools
 import os
 import resource  # noqa: F401  os.wait4 imports it at its first call, which would be in the middle of a run
-import select
 import signal
 import sys
 import time
@@ -25,8 +24,8 @@ from runslot.execute.evidence import KillCount, kill_count, last_line, logger_no
 from runslot.execute.leftovers import memory_of_tree
 from runslot.execute.linux import become_subreaper
 from runslot.execute.placement import place, run_environment
-from runslot.execute.process import CANNOT_START, ProcessPlan, become_run, cannot_start, make_job
-from runslot.execute.spawn import AVAILABLE, Guard, spawn
+from runslot.execute.process import CANNOT_START, ProcessPlan, become_run, cannot_start, make_job, read_available
+from runslot.execute.spawn import Guard, guard_of_process, spawn
 from runslot.experiment.claim import take_claim
 from runslot.experiment.files import open_to_append, write_json
 from runslot.experiment.processes import ProcessIdentity, children_of, host_name, identify
@@ -193,7 +192,7 @@ class Keeper:
         self.run_dir = where_now(self.job.run_dir, self.lock)
         self._settle()
         self._complete_params()
-        outcome = self._outcome("" if self.heard is None else _read_all(self.heard))
+        outcome = self._outcome("" if self.heard is None else read_available(self.heard))
         problem = self._write(outcome)
         if problem is not None:
             tell(replace(outcome, notes=(*outcome.notes, f"its outcome is not written yet: {problem.strerror}")))
@@ -254,7 +253,7 @@ class Keeper:
     def _start(self) -> None:
         console = open_to_append(self.job.run_dir.console)
         try:
-            guard = _guard()
+            guard = guard_of_process()
             if self.policy.nice is not None:
                 self._note_niceness(self.policy.nice)
                 self._fork(console, guard)  # the fork takes its niceness before the command takes over
@@ -439,27 +438,3 @@ def _identity(pid: int) -> ProcessIdentity:
 @functools.cache
 def _null() -> int:
     return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-
-
-@functools.cache
-def _guard() -> Guard | None:
-    """Return this process's guard: its runs follow one another, and each takes the place of the one before.
-
-    None where the kernel has none (macOS, some sandboxes): there a run asks to end with this process itself.
-    """
-    try:
-        return Guard() if AVAILABLE else None
-    except OSError:
-        return None
-
-
-def _read_all(descriptor: int) -> str:
-    # Descendants that were killed a moment ago may still hold the other end: take what is there, do not wait.
-    text = b""
-    while select.select([descriptor], [], [], 0)[0]:
-        chunk = os.read(descriptor, 4096)
-        if not chunk:
-            break
-        text += chunk
-    os.close(descriptor)
-    return text.decode(errors="replace")

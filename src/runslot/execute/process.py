@@ -11,6 +11,7 @@ import contextlib
 import gc
 import io
 import os
+import select
 import signal
 import sys
 import threading
@@ -234,3 +235,16 @@ def cannot_start(job: ProcessPlan, error: BaseException) -> str:
 def _tell(message: int | None, text: str) -> None:
     if message is not None:
         os.write(message, text[:_LONGEST_MESSAGE].encode(errors="backslashreplace")[:_LONGEST_MESSAGE])
+
+
+def read_available(descriptor: int) -> str:
+    """Return what stands in a pipe by now, and close it."""
+    # Descendants that were killed a moment ago may still hold the other end: take what is there, do not wait.
+    text = b""
+    while select.select([descriptor], [], [], 0)[0]:
+        chunk = os.read(descriptor, 4096)
+        if not chunk:
+            break
+        text += chunk
+    os.close(descriptor)
+    return text.decode(errors="replace")

@@ -7,6 +7,7 @@ the parent-death signal (`linux.die_with_parent`) is made up for by a pipe whose
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import signal
 import sys
@@ -38,6 +39,18 @@ class Guard:
     def leave(self) -> None:
         """In a fork: be no longer the one whose end is meant."""
         os.close(self._write)
+
+
+@functools.cache
+def guard_of_process() -> Guard | None:
+    """Return this process's guard: its runs follow one another, and each takes the place of the one before.
+
+    None where the kernel has none (macOS, some sandboxes): there a run asks to end with this process itself.
+    """
+    try:
+        return Guard() if AVAILABLE else None
+    except OSError:
+        return None
 
 
 def spawn(argv: Sequence[str], environment: Mapping[str, str], standard: tuple[int, int]) -> int:

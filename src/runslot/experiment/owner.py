@@ -12,11 +12,15 @@ import os
 import stat
 from pathlib import Path
 
-from runslot.errors import InvalidInput
+from runslot.errors import InvalidInput, RunslotError
 from runslot.hardware.lockfile import user_name
 
 TRUST_VARIABLE = "RUNSLOT_TRUST"
 """Environment variable: names or numbers of users, separated by commas, whose files are taken for this user's own."""
+
+
+class LeadsOut(RunslotError):
+    """A file of an experiment names a place outside of it; the message says which."""
 
 
 class OthersFiles(InvalidInput):
@@ -119,3 +123,9 @@ def _refusal(path: Path, owner: int) -> str:
         f"{path} belongs to {name}, and you are {user_name(os.geteuid())}: nothing is signalled or written there; "
         f"{way}, or set {TRUST_VARIABLE}={word} if those files are yours"
     )
+
+
+def refuse_links_of_others(base: str, directory: str) -> None:
+    """Raise `LeadsOut` where a link that another user made leads what is written below `base` elsewhere."""
+    if link := other_link(base, directory, every=False):
+        raise LeadsOut(f"{link} is a link that another user made: nothing is written through it; remove it")

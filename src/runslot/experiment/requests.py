@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from runslot.experiment.files import write_json
-from runslot.experiment.rundir import ExperimentDir, refuse_links_of_others
+from runslot.experiment.owner import refuse_links_of_others
+from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shape import FORMAT
 
 REQUEST_NAME = re.compile(r"\d{1,24}-\d{1,24}\.(json|stop|kill)")

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runslot.errors import Damaged, NotFound, RunslotError
+from runslot.errors import Damaged, NotFound
 from runslot.experiment.files import read_json, read_lines, write_json
 from runslot.experiment.journal import append_lines
-from runslot.experiment.owner import other_link, other_owner, require_own
+from runslot.experiment.owner import LeadsOut, other_link, other_owner, refuse_links_of_others, require_own
 from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Run, RunFile
 from runslot.experiment.shape import Record
 
@@ -247,10 +247,6 @@ class RunDir:
             return False
 
 
-class LeadsOut(RunslotError):
-    """A file of an experiment names a place outside of it; the message says which."""
-
-
 COLLECTION = ".runslot"
 """Where a collection keeps the records of the calls that share it."""
 LATEST = "latest"
@@ -445,9 +441,3 @@ class ExperimentDir:
     def append_runs(self, runs: Iterable[Run]) -> None:
         """Record further runs."""
         append_lines(self.runs_file, [run.to_json() for run in runs])
-
-
-def refuse_links_of_others(base: str, directory: str) -> None:
-    """Raise `LeadsOut` where a link that another user made leads what is written below `base` elsewhere."""
-    if link := other_link(base, directory, every=False):
-        raise LeadsOut(f"{link} is a link that another user made: nothing is written through it; remove it")
