@@ -52,7 +52,7 @@ def _parse(text: str, path: Path) -> tuple[Any, dict[KeyPath, str], list[str]]:
     is_json = path.suffix == ".json"
     kind = "JSON" if is_json else "YAML"
     try:
-        walk = _Walk(path)
+        walk = _YamlWalk(path)
         values = walk.read(text, is_json)
     except json.JSONDecodeError as error:
         raise InvalidInput(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
@@ -88,7 +88,7 @@ BRACKETS_LIMIT = 300
 _TAG = "tag:yaml.org,2002:"
 
 
-class _Walk:
+class _YamlWalk:
     """Goes once through a file's nodes: where each key stands, and which values read almost like something else."""
 
     def __init__(self, path: Path) -> None:

@@ -38,7 +38,7 @@ def held_values(
     spaces = [(module.__name__, vars(module)) for module in modules]
     if travelled is not None:
         spaces.append(("__main__", travelled.__globals__))
-    walk = _Walk({module.__name__ for module in modules} | {"__main__"}, wholes)
+    walk = _ValueWalk({module.__name__ for module in modules} | {"__main__"}, wholes)
     for place, space in spaces:
         for name, value in list(space.items()):
             if not name.startswith("__"):
@@ -49,7 +49,7 @@ def held_values(
         yield from walk.inside(f"the context's {variable.name}", value, 1)
 
 
-class _Walk:
+class _ValueWalk:
     """One look at everything; each object is seen once."""
 
     def __init__(self, own: Set[str], wholes: Set[tuple[str, str]]) -> None:

@@ -36,7 +36,7 @@ class Python(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GitInfo:
+class WorkTree:
     """The state of one git work tree."""
 
     directory: str
@@ -55,13 +55,13 @@ class GitInfo:
         return self.directory.strip("/").replace("/", "-")
 
 
-def read_git(directory: Path) -> GitInfo | None:
+def read_git(directory: Path) -> WorkTree | None:
     """Return the state of the work tree that `directory` is in; None where there is none, or no git."""
     top = _git(directory, "rev-parse", "--show-toplevel")
     if top is None:
         return None
     tree = Path(top.strip())
-    return GitInfo(
+    return WorkTree(
         directory=str(tree),
         commit=(_git(tree, "rev-parse", "HEAD") or "no commit yet").strip(),
         branch=(_git(tree, "rev-parse", "--abbrev-ref", "HEAD") or "unknown").strip(),
@@ -112,7 +112,7 @@ def link_provenance(experiment: ExperimentDir, run_dir: RunDir) -> None:
             write_atomically(target, entry.read_bytes())
 
 
-def _environment(git: GitInfo | None, argv: Sequence[str], origin: str, python: Python) -> dict[str, object]:
+def _environment(git: WorkTree | None, argv: Sequence[str], origin: str, python: Python) -> dict[str, object]:
     packages = dict(filter(None, map(_name_and_version, _installed(python.path))))
     return {
         "format": 1,

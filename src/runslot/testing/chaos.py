@@ -79,7 +79,7 @@ def chaos(directory: Path, seconds: float, say: Callable[[str], None]) -> Report
         if report.experiments >= 2 and time.monotonic() >= end:
             break
         share = max(end - time.monotonic(), seconds / 4)
-        sweep = _Sweep(kind, work, directory / "runs", environment, chance, report)
+        sweep = _KilledSweep(kind, work, directory / "runs", environment, chance, report)
         sweep.survive(min(share, seconds / 2))
         say(f"{kind}s: {_RUNS} runs, so far killed {kills_said(report.kills)}")
     return report
@@ -122,7 +122,7 @@ def _works(program: Path) -> Iterator[tuple[str, list[str] | str]]:
         yield "function", f"{program}:train"
 
 
-class _Sweep:
+class _KilledSweep:
     """One experiment whose processes are killed."""
 
     def __init__(
