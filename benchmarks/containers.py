@@ -1,4 +1,5 @@
-"""What a container costs a run: beside the engine's own `run` of the same image, and a run without a container.
+"""What a container costs a run: beside the engine's own `run` of the same image, and a run without
+a container.
 
     eval "$(tests/testbeds/containers-up)"
     python benchmarks/containers.py [--image IMAGE] [--engines docker podman] [--rounds N]
@@ -43,7 +44,9 @@ def measure(directory: Path, engine: str, image: str, rounds: int) -> None:
     ways: dict[str, Callable[[int], None]] = {
         f"{engine} run … true": lambda _: _call([*bare, "true"]),
         f"{engine} run … python3 -c pass": lambda _: _call([*bare, "python3", "-c", "pass"]),
-        f"a run of true, {engine}": lambda number: _run(directory / f"in-{number}", Container(image, engine)),  # type: ignore[arg-type]
+        f"a run of true, {engine}": lambda number: _run(
+            directory / f"in-{number}", Container(image, engine)
+        ),  # type: ignore[arg-type]
         "a run of true, no container": lambda number: _run(directory / f"out-{number}", None),
     }
     took: dict[str, list[float]] = {name: [] for name in ways}
@@ -65,7 +68,9 @@ def _call(argv: list[str]) -> None:
 def _run(directory: Path, container: Container | None) -> None:
     directory.mkdir(parents=True)
     work = Command(("true",))
-    file = RunFile(Run("", "", {}, ""), "containers", work, str(directory), sys.executable, container=container)
+    file = RunFile(
+        Run("", "", {}, ""), "containers", work, str(directory), sys.executable, container=container
+    )
     RunDir(directory).write_run(file)
     argv = [sys.executable, "-m", "runslot", "exec", str(directory)]
     _call(argv)

@@ -1,10 +1,12 @@
-"""How often a 95 % interval holds the truth: simulated for each statistic, kind of scores and number of runs.
+"""How often a 95 % interval holds the truth: simulated for each statistic, kind of scores and
+number of runs.
 
     python benchmarks/coverage.py              # the table of docs/results.md, in about two minutes
     python benchmarks/coverage.py --trials 100
 
-Scores are drawn from a distribution whose mean and interquartile mean are known; the interval of `runslot.results` is
-computed from n of them; the share of trials in which it holds the truth is its coverage.
+Scores are drawn from a distribution whose mean and interquartile mean are known; the interval of
+`runslot.results` is computed from n of them; the share of trials in which it holds the truth is its
+coverage.
 """
 
 from __future__ import annotations
@@ -15,13 +17,20 @@ import random
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
-from runslot.results.statistics import Interval, bootstrap, mean_interval, probability_of_improvement
+from runslot.results.statistics import (
+    Interval,
+    bootstrap,
+    mean_interval,
+    probability_of_improvement,
+)
 
 SIZES = (3, 5, 10, 30)
 REPETITIONS = 1000
 POPULATION = 200_000
 SHIFT = 1.0
-"""By how much the better side of an improvement is higher, in standard deviations of a normal score."""
+"""By how much the better side of an improvement is higher, in standard deviations of a normal
+score.
+"""
 
 Draw = Callable[[random.Random], float]
 DISTRIBUTIONS: dict[str, Draw] = {
@@ -54,7 +63,9 @@ def middle_half(values: Sequence[float]) -> float:
     return math.fsum(values[cut:-cut]) / (len(values) - 2 * cut)
 
 
-def coverage(truth: float, interval: Callable[[random.Random, int], Interval], n: int, trials: int) -> float:
+def coverage(
+    truth: float, interval: Callable[[random.Random, int], Interval], n: int, trials: int
+) -> float:
     """Return the share of trials whose interval, from `n` runs, holds the truth."""
     generator = random.Random(n)
     held = 0
@@ -69,22 +80,32 @@ def rows(trials: int) -> list[tuple[str, str, list[float]]]:
     table = []
     for name, draw in DISTRIBUTIONS.items():
         people = population(name)
-        # A run of the better side wins where the other lies more than SHIFT lower: counted along the quantiles.
+        # A run of the better side wins where the other lies more than SHIFT lower: counted along
+        # the quantiles.
         shifted = [value + SHIFT for value in people[:: POPULATION // 2000]]
-        wins = probability_of_improvement([shifted], [people[:: POPULATION // 2000]], repetitions=1).estimate
+        wins = probability_of_improvement(
+            [shifted], [people[:: POPULATION // 2000]], repetitions=1
+        ).estimate
 
         def sample(generator: random.Random, n: int, draw: Draw = draw) -> list[float]:
             return [draw(generator) for _ in range(n)]
 
         statistics: dict[str, tuple[float, Callable[[random.Random, int], Interval]]] = {
-            "mean, Student's t (`mean-ci`)": (MEANS[name], lambda g, n: mean_interval([sample(g, n)])),
+            "mean, Student's t (`mean-ci`)": (
+                MEANS[name],
+                lambda g, n: mean_interval([sample(g, n)]),
+            ),
             "mean, bootstrap": (
                 MEANS[name],
-                lambda g, n: bootstrap([sample(g, n)], "mean", repetitions=REPETITIONS, seed=g.getrandbits(30)),
+                lambda g, n: bootstrap(
+                    [sample(g, n)], "mean", repetitions=REPETITIONS, seed=g.getrandbits(30)
+                ),
             ),
             "IQM, bootstrap (`iqm`)": (
                 middle_half(people),
-                lambda g, n: bootstrap([sample(g, n)], "iqm", repetitions=REPETITIONS, seed=g.getrandbits(30)),
+                lambda g, n: bootstrap(
+                    [sample(g, n)], "iqm", repetitions=REPETITIONS, seed=g.getrandbits(30)
+                ),
             ),
             "probability of improvement": (
                 wins,
@@ -103,7 +124,9 @@ def rows(trials: int) -> list[tuple[str, str, list[float]]]:
 
 def main() -> None:
     """Print the table as Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=2000)
     trials = parser.parse_args().trials
     print(f"| interval | scores | {' | '.join(f'n = {n}' for n in SIZES)} |")

@@ -2,8 +2,8 @@
 
     python benchmarks/engine.py [--write] [--rounds N] [--runs N] [--python PATH] [--only PART …]
 
-Peers that are not installed are named. `--python` is an interpreter that has submitit, Ray, joblib, torch, cloudpickle.
-`--write` replaces docs/performance.md; with `--only`, those parts of it.
+Peers that are not installed are named. `--python` is an interpreter that has submitit, Ray, joblib,
+torch, cloudpickle. `--write` replaces docs/performance.md; with `--only`, those parts of it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, default=200)
-    parser.add_argument("--python", default=sys.executable, help="the interpreter for functions, with the peers in it")
+    parser.add_argument(
+        "--python",
+        default=sys.executable,
+        help="the interpreter for functions, with the peers in it",
+    )
     parser.add_argument("--only", nargs="+", choices=_PARTS, default=_PARTS)
     parser.add_argument("--write", action="store_true", help="write docs/performance.md")
     asked = parser.parse_args()
@@ -38,7 +42,11 @@ def main() -> None:
         tables = measure(directory, asked)
     if asked.write:
         whole = tuple(asked.only) == _PARTS
-        _PAGE.write_text(page(tables, asked.rounds) if whole else with_part(_PAGE.read_text(), tables, asked.only))
+        _PAGE.write_text(
+            page(tables, asked.rounds)
+            if whole
+            else with_part(_PAGE.read_text(), tables, asked.only)
+        )
         print(f"written: {_PAGE}")
 
 
@@ -71,8 +79,9 @@ def measure(directory: Path, asked: argparse.Namespace) -> list[Table]:
 def page(tables: list[Table], rounds: int) -> str:
     """Return docs/performance.md."""
     intro = (
-        "# Performance\n\nWritten by `python benchmarks/engine.py --write`; do not edit. Figures compare what ran\n"
-        f"side by side in the same {rounds} rounds on one machine: elsewhere ratios are similar, times are not.\n"
+        "# Performance\n\nWritten by `python benchmarks/engine.py --write`; do not edit. Figures"
+        f" compare what ran\nside by side in the same {rounds} rounds on one machine: elsewhere"
+        " ratios are similar, times are not.\n"
     )
     # Others' work on the machine shows here: the three figures are of the last 1, 5 and 15 minutes.
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
@@ -81,12 +90,19 @@ def page(tables: list[Table], rounds: int) -> str:
 
 
 def with_part(text: str, tables: list[Table], parts: Sequence[str]) -> str:
-    """Return the page with the tables of some parts replaced, row by row, and with when that was."""
+    """Return the page with the tables of some parts replaced, row by row, and with when that
+    was.
+    """
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    note = f"- measured again, {' and '.join(parts)}: {time.strftime('%Y-%m-%d')}; load average at the end {load}\n"
+    note = (
+        f"- measured again, {' and '.join(parts)}: {time.strftime('%Y-%m-%d')}; load average at the"
+        f" end {load}\n"
+    )
     head, *sections = text.split("\n## ")
     new = {made.split("\n", 1)[0]: made for made in (table.markdown()[3:] for table in tables)}
-    lines = [line for line in head.split("\n") if not line.startswith(note.split(":", maxsplit=1)[0])]
+    lines = [
+        line for line in head.split("\n") if not line.startswith(note.split(":", maxsplit=1)[0])
+    ]
     head = "\n".join(lines).rstrip() + "\n" + note
     merged = [_merged(old, new.get(old.split("\n", 1)[0])) for old in sections]
     return "\n## ".join([head, *merged])
@@ -96,9 +112,15 @@ def _merged(old: str, new: str | None) -> str:
     if new is None:
         return old
     rows = {line.split("|")[1]: line for line in new.split("\n") if line.startswith("| ")}
-    kept = [line for line in old.rstrip().split("\n") if line.startswith("| ") and line.split("|")[1] not in rows]
+    kept = [
+        line
+        for line in old.rstrip().split("\n")
+        if line.startswith("| ") and line.split("|")[1] not in rows
+    ]
     same = any(line.split("|")[1] in rows for line in old.split("\n") if line.startswith("| "))
-    return new.rstrip() + "\n" + "".join(f"{line}\n" for line in kept if same and "xargs" not in old)
+    return (
+        new.rstrip() + "\n" + "".join(f"{line}\n" for line in kept if same and "xargs" not in old)
+    )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python benchmarks/files.py [--runs 20000] [--rounds 3]
 
-Launches no-op functions, counts files, blocks (as du does) and bytes a run, and times `status`, `results`, `resume`.
-`PYTHONPATH` with another version's `src` measures that one.
+Launches no-op functions, counts files, blocks (as du does) and bytes a run, and times `status`,
+`results`, `resume`. `PYTHONPATH` with another version's `src` measures that one.
 """
 
 from __future__ import annotations
@@ -29,9 +29,22 @@ def main() -> None:
         place = Path(name)
         (place / "noop.py").write_text("def run(variant):\n    pass\n")
         began = time.perf_counter()
-        argv = ["run", "-q", "--name", "noop", "--seeds", str(asked.runs), "--cpus-per-run", "1", "noop.py:run"]
+        argv = [
+            "run",
+            "-q",
+            "--name",
+            "noop",
+            "--seeds",
+            str(asked.runs),
+            "--cpus-per-run",
+            "1",
+            "noop.py:run",
+        ]
         experiment = Path(runslot(place, *argv).split()[-1])
-        print(f"launch     {1e3 * (time.perf_counter() - began) / asked.runs:8.2f} ms a run", flush=True)
+        print(
+            f"launch     {1e3 * (time.perf_counter() - began) / asked.runs:8.2f} ms a run",
+            flush=True,
+        )
         report_files(experiment, asked.runs)
         for command in ("status", "results", "resume"):
             times, computed = [], []
@@ -41,7 +54,8 @@ def main() -> None:
                 times.append(time.perf_counter() - began)
                 computed.append(cpu_of_commands() - before)
             print(
-                f"{command:10} {statistics.median(times):8.2f} s, {statistics.median(computed):.2f} s of it on a core"
+                f"{command:10} {statistics.median(times):8.2f} s, {statistics.median(computed):.2f}"
+                " s of it on a core"
             )
 
 
@@ -70,7 +84,11 @@ def report_files(experiment: Path, runs: int) -> None:
 def runslot(place: Path, *argv: str) -> str:
     """Carry out a command in the directory, with its root and locks there."""
     (place / "locks").mkdir(exist_ok=True)
-    own = {"RUNSLOT_ROOT": f"{place}/runs", "RUNSLOT_LOCKS": f"{place}/locks", "XDG_CACHE_HOME": f"{place}/cache"}
+    own = {
+        "RUNSLOT_ROOT": f"{place}/runs",
+        "RUNSLOT_LOCKS": f"{place}/locks",
+        "XDG_CACHE_HOME": f"{place}/cache",
+    }
     command = [sys.executable, "-m", "runslot", *argv]
     return subprocess.run(
         command, cwd=place, env={**os.environ, **own}, check=True, stdout=subprocess.PIPE, text=True

@@ -1,8 +1,8 @@
 """What carving, probing and leasing cost beside the work that they stand next to.
 
-`python benchmarks/hardware.py [REPEATS]` prints medians in milliseconds, and each as a share of starting one
-`python -c pass` on the same machine: what every run pays at least. Probing is measured in fresh interpreters, since it
-happens once in a process; the drivers of GPUs are not asked.
+`python benchmarks/hardware.py [REPEATS]` prints medians in milliseconds, and each as a share of
+starting one `python -c pass` on the same machine: what every run pays at least. Probing is measured
+in fresh interpreters, since it happens once in a process; the drivers of GPUs are not asked.
 """
 
 from __future__ import annotations
@@ -30,12 +30,16 @@ print(time.perf_counter() - start)
 
 
 def machine(packages: int, nodes: int, cores: int, gpus: int) -> Topology:
-    """Return a machine with two threads a core, `nodes` nodes a package and `cores` cores a node."""
+    """Return a machine with two threads a core, `nodes` nodes a package and `cores` cores a
+    node.
+    """
     count = packages * nodes * cores
     every = tuple(Core((c, c + count), c // (nodes * cores), (c // cores,)) for c in range(count))
 
     def pus(first: int, number: int) -> tuple[int, ...]:
-        return tuple(range(first, first + number)) + tuple(range(first + count, first + count + number))
+        return tuple(range(first, first + number)) + tuple(
+            range(first + count, first + count + number)
+        )
 
     numa = tuple(NumaNode(n, pus(n * cores, cores), 64 << 30) for n in range(packages * nodes))
     return Topology(
@@ -71,7 +75,9 @@ def median(seconds: Callable[[], float], repeats: int) -> float:
 
 def python(code: str) -> str:
     """Run code in a fresh interpreter and return what it printed."""
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout
 
 
 def lease_time(leases: Leases, topology: Topology, resources: Resources) -> float:
@@ -92,13 +98,17 @@ def main() -> None:
     large = machine(packages=2, nodes=4, cores=32, gpus=16)
     islands = machine(packages=64, nodes=2, cores=2, gpus=16)
     yardstick = median(timed(lambda: python("pass")), repeats)
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as directory:
+    with tempfile.TemporaryDirectory(
+        dir="/dev/shm" if Path("/dev/shm").is_dir() else None
+    ) as directory:
         leases = Leases(Path(directory))
         rows = {
             "carve 256 cores, 16 GPUs": timed(lambda: carve(large, Resources())),
             "carve the same, 2 runs a GPU": timed(lambda: carve(large, Resources(runs_per_gpu=2))),
             "carve the same, 5 cores a run": timed(lambda: carve(large, Resources(cpus=5, gpus=0))),
-            "carve 128 nodes, 100 cores a run": timed(lambda: carve(islands, Resources(cpus=100, gpus=0))),
+            "carve 128 nodes, 100 cores a run": timed(
+                lambda: carve(islands, Resources(cpus=100, gpus=0))
+            ),
             "probe this machine": lambda: float(python(PROBE)),
             "lease of 1 core": lambda: lease_time(leases, large, Resources(cpus=1, gpus=0)),
             "lease of 4 cores and a GPU": lambda: lease_time(leases, large, Resources(cpus=4)),

@@ -1,9 +1,11 @@
-"""What a row of 20 numbers costs, ours beside the writers that people use; medians, and ratios to csv.DictWriter.
+"""What a row of 20 numbers costs, ours beside the writers that people use; medians, and ratios to
+csv.DictWriter.
 
     python benchmarks/logger.py [--rows N] [--rounds N]
 
-Peers that are not installed are named. Writers that hand rows to a thread or a process of their own are timed for what
-the training waits for (`put`) and with what they do besides (`all`, the writer's closing included).
+Peers that are not installed are named. Writers that hand rows to a thread or a process of their own
+are timed for what the training waits for (`put`) and with what they do besides (`all`, the writer's
+closing included).
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ def ours(console: str, text: bool, sink: str | None = None) -> Writer:
 
 @contextlib.contextmanager
 def tensorboard(directory: Path) -> Iterator[Write]:
-    """TensorBoard's own writer, an event for each scalar as torch's SummaryWriter.add_scalar makes, then a flush."""
+    """TensorBoard's own writer, an event for each scalar as torch's SummaryWriter.add_scalar makes,
+    then a flush.
+    """
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -75,7 +79,9 @@ def tensorboard(directory: Path) -> Iterator[Write]:
 
     def write() -> None:
         for key, value in ROW.items():
-            writer.add_event(Event(step=0, summary=Summary(value=[Summary.Value(tag=key, simple_value=value)])))
+            writer.add_event(
+                Event(step=0, summary=Summary(value=[Summary.Value(tag=key, simple_value=value)]))
+            )
         writer.flush()
 
     yield write
@@ -87,7 +93,9 @@ def wandb_offline(directory: Path) -> Iterator[Write]:
     """W&B without a network."""
     import wandb
 
-    run = wandb.init(dir=str(directory), mode="offline", settings=wandb.Settings(silent=True, console="off"))
+    run = wandb.init(
+        dir=str(directory), mode="offline", settings=wandb.Settings(silent=True, console="off")
+    )
     yield lambda: run.log(ROW)
     run.finish()
 
@@ -97,7 +105,10 @@ WRITERS: dict[str, tuple[str | None, Writer]] = {
     "runslot, csv": (None, ours("silent", text=False)),
     "runslot, csv + debug.log": (None, ours("silent", text=True)),
     "runslot, csv + debug.log + table": (None, ours("table", text=True)),
-    "runslot, csv + tensorboard sink": ("tensorboard", ours("silent", text=False, sink="tensorboard")),
+    "runslot, csv + tensorboard sink": (
+        "tensorboard",
+        ours("silent", text=False, sink="tensorboard"),
+    ),
     "tensorboard + flush": ("tensorboard", tensorboard),
     "wandb offline": ("wandb", wandb_offline),
 }
@@ -118,14 +129,23 @@ def microseconds(writer: Writer, rows: int) -> tuple[float, float]:
 
 def compare(rows: int, rounds: int) -> None:
     """Print the table; the writers take turns, so that a busy moment of the machine hits all."""
-    there = {name: writer for name, (library, writer) in WRITERS.items() if library is None or _installed(library)}
+    there = {
+        name: writer
+        for name, (library, writer) in WRITERS.items()
+        if library is None or _installed(library)
+    }
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in there}
     for _ in range(rounds):
         for name, writer in there.items():
             with _stdout_to_file():
                 times[name].append(microseconds(writer, rows))
-    put = {name: statistics.median(first for first, _ in measured) for name, measured in times.items()}
-    total = {name: statistics.median(second for _, second in measured) for name, measured in times.items()}
+    put = {
+        name: statistics.median(first for first, _ in measured) for name, measured in times.items()
+    }
+    total = {
+        name: statistics.median(second for _, second in measured)
+        for name, measured in times.items()
+    }
     base = put["csv.DictWriter + flush"]
     print(f"{'a row of 20 numbers':<36}{'put, µs':>10}{'ratio':>8}{'all, µs':>10}")
     for name in there:
@@ -173,7 +193,9 @@ def _installed(library: str) -> bool:
 
 def main() -> None:
     """Read the arguments and print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n", maxsplit=1)[0] if __doc__ else None
+    )
     parser.add_argument("--rows", type=int, default=1000, help="rows a round")
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()

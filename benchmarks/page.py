@@ -1,7 +1,9 @@
-"""The page (`runslot view`): the first plot in a real browser, a change of grouping at the server, bytes, and how long
-appended rows take to show, at 1,000 and 10,000 runs. Prints Markdown tables with the aims beside what was measured.
+"""The page (`runslot view`): the first plot in a real browser, a change of grouping at the server,
+bytes, and how long appended rows take to show, at 1,000 and 10,000 runs. Prints Markdown tables
+with the aims beside what was measured.
 
-    python benchmarks/page.py [--runs 1000 10000] [--rows 1000 100] [--repeat 5] [--out docs/performance-page.md]
+    python benchmarks/page.py [--runs 1000 10000] [--rows 1000 100] [--repeat 5]
+        [--out docs/performance-page.md]
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ VIEWS = {
     "parallel coordinates": "kind=parallel",
     "heat map": "kind=heat&across=lr&down=env",
 }
-EVERY_SECOND_OWN = 5  # so many different bodies of rows a variant: writing them is not what is measured
+EVERY_SECOND_OWN = (
+    5  # so many different bodies of rows a variant: writing them is not what is measured
+)
 
 
 def write_runs(root: Path, runs: int, rows: int) -> None:
@@ -67,7 +71,11 @@ def write_runs(root: Path, runs: int, rows: int) -> None:
             level = best * (1 + 0.15 * chance.standard_normal())
             noise = np.cumsum(chance.standard_normal(rows)) * best * 0.3 / math.sqrt(rows)
             table: dict[str, Any] = {"step": (steps + 1) * 1000}
-            table["Return"] = level * (1 - np.exp(-steps / pace)) + noise + chance.standard_normal(rows) * best * 0.02
+            table["Return"] = (
+                level * (1 - np.exp(-steps / pace))
+                + noise
+                + chance.standard_normal(rows) * best * 0.02
+            )
             table["loss"] = np.exp(-steps / pace) + 0.1 * chance.random(rows)
             table |= {f"m{i}": chance.standard_normal(rows) for i in range(3, METRICS)}
             bodies.append(pl.DataFrame(table).write_csv(float_precision=10))
@@ -89,7 +97,12 @@ def browser(profile: Path) -> Any:
 
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
-    for argument in ("--headless=new", "--no-sandbox", "--no-first-run", f"--user-data-dir={profile}"):
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--no-first-run",
+        f"--user-data-dir={profile}",
+    ):
         options.add_argument(argument)
     for what in ("gpu", "dev-shm-usage", "background-networking", "component-update", "sync"):
         options.add_argument(f"--disable-{what}")
@@ -120,11 +133,15 @@ def until(driver: Any, script: str, *arguments: Any, patience: float = 300) -> f
     raise TimeoutError(script)
 
 
-DRAWN = "return document.querySelectorAll('#panels .js-plotly-plot .scatterlayer .trace').length > 0"
+DRAWN = (
+    "return document.querySelectorAll('#panels .js-plotly-plot .scatterlayer .trace').length > 0"
+)
 
 
 def first_plots(driver: Any, address: str, repeat: int) -> list[float]:
-    """Return seconds from entering the address to the first drawn plot, on a server that has read the runs."""
+    """Return seconds from entering the address to the first drawn plot, on a server that has read
+    the runs.
+    """
     driver.get(address)
     until(driver, DRAWN)
     seconds = []
@@ -139,7 +156,9 @@ def first_plots(driver: Any, address: str, repeat: int) -> list[float]:
 
 
 def live_rows(driver: Any, address: str, root: Path, repeat: int) -> tuple[list[float], list[int]]:
-    """Return seconds from appending a row to each run of one variant until the plot has it, and bytes received."""
+    """Return seconds from appending a row to each run of one variant until the plot has it, and
+    bytes received.
+    """
     driver.get(f"{address.partition('?')[0]}?series=algo&only.algo=A&only.env=env0")
     until(driver, DRAWN)
     logs = sorted(root.glob("algo=A,env=0,*/run_*/progress.csv"))
@@ -147,7 +166,10 @@ def live_rows(driver: Any, address: str, root: Path, repeat: int) -> tuple[list[
     newest = """const plot = document.querySelector('#panels .js-plotly-plot');
         return plot && (plot._fullData || []).some((t) => t.hovertemplate && t.y.length &&
             (t.x ? t.x[t.x.length - 1] : t.x0 + t.dx * (t.y.length - 1)) >= arguments[0])"""
-    received = """return performance.getEntriesByType('resource').reduce((sum, e) => sum + e.transferSize, 0)"""
+    received = (
+        "return performance.getEntriesByType('resource')"
+        ".reduce((sum, e) => sum + e.transferSize, 0)"
+    )
     seconds, sizes = [], []
     for _ in range(repeat):
         step += 1000
@@ -163,7 +185,9 @@ def live_rows(driver: Any, address: str, root: Path, repeat: int) -> tuple[list[
 
 
 def groupings(root: Path, repeat: int) -> list[tuple[str, float, int, int]]:
-    """Return for each view the seconds at the server after another view, bytes, and compressed bytes."""
+    """Return for each view the seconds at the server after another view, bytes, and compressed
+    bytes.
+    """
     from plotly.utils import PlotlyJSONEncoder
 
     from runslot.errors import RunslotError
@@ -182,7 +206,9 @@ def groupings(root: Path, repeat: int) -> list[tuple[str, float, int, int]]:
             for _ in range(repeat):
                 began = time.perf_counter()
                 shown = show(moment, choices)
-                body = json.dumps([shown.figures, by_name(shown.rows, shown.paint)], cls=PlotlyJSONEncoder)
+                body = json.dumps(
+                    [shown.figures, by_name(shown.rows, shown.paint)], cls=PlotlyJSONEncoder
+                )
                 seconds.append(time.perf_counter() - began)
         except RunslotError as error:
             print(f"<!-- {name}: {error} -->")
@@ -211,36 +237,50 @@ def measure(directory: Path, runs: int, rows: int, repeat: int) -> list[str]:
     lines += [
         "| | aim | median | worst |",
         "|---|---|---|---|",
-        f"| first plot after the address is entered, warm server, empty browser cache | ≤ {AIMS['first plot']} s | "
-        f"{said(statistics.median(opened), AIMS['first plot'])} | {max(opened):.2f} s |",
-        f"| rows appended to {max(1, runs // 10)} runs show in the plot | ≤ {AIMS['live']} s | "
-        f"{said(statistics.median(shows), AIMS['live'])} | {max(shows):.2f} s |",
-        f"| bytes that these rows cost | | {statistics.median(sizes) / 1e3:.1f} KB | {max(sizes) / 1e3:.1f} KB |",
+        (
+            "| first plot after the address is entered, warm server, empty browser cache | ≤"
+            f" {AIMS['first plot']} s | {said(statistics.median(opened), AIMS['first plot'])} |"
+            f" {max(opened):.2f} s |"
+        ),
+        (
+            f"| rows appended to {max(1, runs // 10)} runs show in the plot | ≤ {AIMS['live']} s | "
+            f"{said(statistics.median(shows), AIMS['live'])} | {max(shows):.2f} s |"
+        ),
+        (
+            f"| bytes that these rows cost | | {statistics.median(sizes) / 1e3:.1f} KB |"
+            f" {max(sizes) / 1e3:.1f} KB |"
+        ),
         "",
-        f"A change of view, at the server (aim: a change of grouping ≤ {AIMS['grouping']} s, ≤ 200 KB):",
+        (
+            f"A change of view, at the server (aim: a change of grouping ≤ {AIMS['grouping']} s, ≤"
+            " 200 KB):"
+        ),
         "",
         "| view | time | figures | compressed |",
         "|---|---|---|---|",
     ]
     for name, seconds, size, compressed in views:
         lines.append(
-            f"| {name} | {said(seconds, AIMS['grouping'])} | {said(size / 1e3, AIMS['bytes'] / 1e3, 'KB')} "
-            f"| {compressed / 1e3:.0f} KB |"
+            f"| {name} | {said(seconds, AIMS['grouping'])} |"
+            f" {said(size / 1e3, AIMS['bytes'] / 1e3, 'KB')} | {compressed / 1e3:.0f} KB |"
         )
     return [*lines, ""]
 
 
 HEAD = """# How fast the page is
 
-Written by `python benchmarks/page.py --out docs/performance-page.md`. The runs are synthetic (launchkit's layout), the
-browser is headless Chromium on the same machine as the server. Figures are sent as JSON, compressed by gzip; the table
-of runs is not sent again where only the grouping changes. The time of a view is that of drawing it and writing its
-JSON, with the rows in memory and nothing of the view cached. The aims are for 1,000 runs.
+Written by `python benchmarks/page.py --out docs/performance-page.md`. The runs are synthetic
+(launchkit's layout), the browser is headless Chromium on the same machine as the server. Figures
+are sent as JSON, compressed by gzip; the table of runs is not sent again where only the grouping
+changes. The time of a view is that of drawing it and writing its JSON, with the rows in memory and
+nothing of the view cached. The aims are for 1,000 runs.
 """
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, nargs="*", default=[1000, 10_000])
     parser.add_argument("--rows", type=int, nargs="*", default=[1000, 100])
     parser.add_argument("--repeat", type=int, default=5)
@@ -249,13 +289,17 @@ def main() -> None:
     options = parser.parse_args()
     lacking = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     if lacking:
-        print(f"not measured: {', '.join(lacking)} is not installed (Debian: apt-get install chromium chromium-driver)")
+        print(
+            f"not measured: {', '.join(lacking)} is not installed (Debian: apt-get install chromium"
+            " chromium-driver)"
+        )
         return
     text = HEAD
     with tempfile.TemporaryDirectory(prefix="runslot-bench-") as name:
         os.environ["XDG_CACHE_HOME"] = f"{name}/cache"
         text += (
-            f"\n{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
+            f"\n{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python"
+            f" {platform.python_version()}; "
         )
         text += f"medians of {options.repeat}. {options.note}".rstrip() + "\n\n"
         for runs, rows in zip(options.runs, options.rows, strict=True):

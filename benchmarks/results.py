@@ -1,7 +1,9 @@
-"""Reading 1,000 runs × 1,000 rows × 20 metrics: ours cold, with nothing new, and with ten runs grown, against
-viskit's way of reading, pandas, and TensorBoard's reader. Prints medians and ratios; each reading is a fresh process.
+"""Reading 1,000 runs × 1,000 rows × 20 metrics: ours cold, with nothing new, and with ten runs
+grown, against viskit's way of reading, pandas, and TensorBoard's reader. Prints medians and ratios;
+each reading is a fresh process.
 
-    python benchmarks/results.py [--runs 1000] [--rows 1000] [--repeat 3] [--out docs/performance-results.md]
+    python benchmarks/results.py [--runs 1000] [--rows 1000] [--repeat 3]
+        [--out docs/performance-results.md]
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 METRICS = 20
-TENSORBOARD_SHARE = 50  # its files are written and read for one run of so many: writing all would take an hour
+TENSORBOARD_SHARE = (
+    50  # its files are written and read for one run of so many: writing all would take an hour
+)
 
 
 def write_runs(root: Path, runs: int, rows: int) -> None:
@@ -33,7 +37,10 @@ def write_runs(root: Path, runs: int, rows: int) -> None:
     header = ",".join(["epoch", *(f"metric_{i}" for i in range(1, METRICS))])
     bodies = []
     for _ in range(10):
-        lines = (f"{e}," + ",".join(f"{chance.random():.10f}" for _ in range(1, METRICS)) for e in range(rows))
+        lines = (
+            f"{e}," + ",".join(f"{chance.random():.10f}" for _ in range(1, METRICS))
+            for e in range(rows)
+        )
         bodies.append("\n".join([header, *lines]) + "\n")
     for run in range(runs):
         directory = root / f"lr={run // 10}" / f"run_{run % 10}"
@@ -58,7 +65,9 @@ def write_events(root: Path, runs: int, rows: int) -> None:
     for run in range(runs):
         writer = EventFileWriter(str(root / f"run_{run}"), max_queue_size=10_000)
         for row in range(rows):
-            values = [Summary.Value(tag=f"metric_{i}", simple_value=row / (i + 1)) for i in range(METRICS)]
+            values = [
+                Summary.Value(tag=f"metric_{i}", simple_value=row / (i + 1)) for i in range(METRICS)
+            ]
             writer.add_event(Event(step=row, wall_time=row, summary=Summary(value=values)))
         writer.close()
 
@@ -71,7 +80,9 @@ def read_ours(root: Path) -> int:
 
 
 def read_like_viskit(root: Path) -> int:
-    """viskit's rules: walk, a run is progress.csv beside variant.json, each cell through float, else 0.0."""
+    """viskit's rules: walk, a run is progress.csv beside variant.json, each cell through float,
+    else 0.0.
+    """
     runs = []
     for path, _, files in os.walk(root):
         if "progress.csv" not in files or "variant.json" not in files:
@@ -121,7 +132,9 @@ READERS: dict[str, Callable[[Path], int]] = {
 
 
 def measure(reader: str, root: Path, cache: Path) -> tuple[float, float]:
-    """Return seconds of one reading in a fresh process, imports not counted, and what it held at most beside them."""
+    """Return seconds of one reading in a fresh process, imports not counted, and what it held at
+    most beside them.
+    """
     command = [sys.executable, __file__, "--read", reader, "--root", str(root)]
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
@@ -130,7 +143,9 @@ def measure(reader: str, root: Path, cache: Path) -> tuple[float, float]:
 
 
 def read_once(reader: str, root: Path) -> None:
-    module = {"ours": "runslot.results", "pandas": "pandas", "tensorboard": "tensorboard"}.get(reader)
+    module = {"ours": "runslot.results", "pandas": "pandas", "tensorboard": "tensorboard"}.get(
+        reader
+    )
     if module:
         importlib.import_module(module)
     before = most_held()
@@ -154,7 +169,9 @@ def several(repeat: int, once: Callable[[], tuple[float, float]]) -> tuple[float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--repeat", type=int, default=3)
@@ -174,10 +191,11 @@ def main() -> None:
 
 HEAD = """# How fast results are read
 
-Written by `python benchmarks/results.py --out docs/performance-results.md`: launchkit's layout, ten seeds a variant, 13
-characters a number. Each reading is a fresh process, imports not counted; memory is what it held beside them at most.
-The peers read the same files on the same machine, one after the other; TensorBoard's reader reads event files of the
-same numbers, of one run in fifty, and its time is multiplied by fifty.
+Written by `python benchmarks/results.py --out docs/performance-results.md`: launchkit's layout, ten
+seeds a variant, 13 characters a number. Each reading is a fresh process, imports not counted;
+memory is what it held beside them at most. The peers read the same files on the same machine, one
+after the other; TensorBoard's reader reads event files of the same numbers, of one run in fifty,
+and its time is multiplied by fifty.
 """
 AIMS = {"ours, cold": 3.0, "ours, nothing new": 0.3, "ours, ten runs grown": 0.4}
 
@@ -187,9 +205,15 @@ def compare(directory: Path, runs: int, rows: int, repeat: int, note: str = "") 
     root, cache = directory / "runs", directory / "cache"
     write_runs(root, runs, rows)
     numbers = runs * rows * METRICS * 8 / 2**20
-    said = f"{runs:,} runs × {rows:,} rows × {METRICS} metrics: {numbers:.0f} MB of numbers; medians of {repeat}"
+    said = (
+        f"{runs:,} runs × {rows:,} rows × {METRICS} metrics: {numbers:.0f} MB of numbers; medians"
+        f" of {repeat}"
+    )
     print(said)
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    machine = (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python"
+        f" {platform.python_version()}"
+    )
     lines = [
         *HEAD.splitlines(),
         "",
@@ -222,7 +246,11 @@ def compare(directory: Path, runs: int, rows: int, repeat: int, note: str = "") 
         some = max(1, runs // TENSORBOARD_SHARE)
         write_events(directory / "events", some, rows)
         seconds, most = measure("tensorboard", directory / "events", cache)
-        lines.append(report(f"tensorboard, {some} runs × {runs / some:.0f}", (seconds * runs / some, most), cold))
+        lines.append(
+            report(
+                f"tensorboard, {some} runs × {runs / some:.0f}", (seconds * runs / some, most), cold
+            )
+        )
     else:
         print("tensorboard: not installed")
     return [*lines, "", f"{held[0].upper()}{held[1:]} (aim: 3)."]
@@ -232,7 +260,8 @@ def report(what: str, measured: tuple[float, float], cold: tuple[float, float] |
     """Print one measurement; returns its line of a table."""
     ratio = measured[0] / cold[0] if cold else 1.0
     print(
-        f"{what:<28}{measured[0]:8.2f} s {measured[1]:8.0f} MB{f'  {ratio:8.2f} × ours cold' if cold else ''}",
+        f"{what:<28}{measured[0]:8.2f} s {measured[1]:8.0f}"
+        f" MB{f'  {ratio:8.2f} × ours cold' if cold else ''}",
         flush=True,
     )
     aim = f"≤ {AIMS[what]} s" if what in AIMS else ""

@@ -1,4 +1,5 @@
-"""Train a small network on scikit-learn's digits: a function that runslot sweeps without changing it.
+"""Train a small network on scikit-learn's digits: a function that runslot sweeps without changing
+it.
 
 runslot run examples/digits.py:train --grid lr=0.1,0.01,0.001 --grid hidden=32,64 --seeds 3
 """
@@ -25,7 +26,10 @@ def train(variant: dict[str, Any]) -> None:
         digits.data / 16, digits.target, test_size=0.25, random_state=seed, stratify=digits.target
     )
     network = MLPClassifier(
-        hidden_layer_sizes=(variant["hidden"],), learning_rate_init=variant["lr"], batch_size=64, random_state=seed
+        hidden_layer_sizes=(variant["hidden"],),
+        learning_rate_init=variant["lr"],
+        batch_size=64,
+        random_state=seed,
     )
     classes = np.unique(digits.target)
     for epoch in range(EPOCHS):

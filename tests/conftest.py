@@ -1,4 +1,6 @@
-"""Every test has its own root for experiments and its own locks, so that tests do not wait for each other."""
+"""Every test has its own root for experiments and its own locks, so that tests do not wait for each
+other.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from pathlib import Path
 import pytest
 
 # On a busy machine an example may take any time: nothing here is judged by a clock.
-with contextlib.suppress(ImportError):  # environments that are made for one thing have no hypothesis
+# environments that are made for one thing have no hypothesis
+with contextlib.suppress(ImportError):
     from hypothesis import settings
 
     settings.register_profile("unhurried", deadline=None)
@@ -37,8 +40,11 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # A worker ends deaf to these, and so would all that later tests start in this process.
     for number, handler in handlers.items():
         signal.signal(number, handler)
-    # What a run waits to seed, or to adopt, when it is first imported ends with its process: here with its test.
-    for finder in [each for each in sys.meta_path if type(each).__module__ == "runslot.first_import"]:
+    # What a run waits to seed, or to adopt, when it is first imported ends with its process: here
+    # with its test.
+    for finder in [
+        each for each in sys.meta_path if type(each).__module__ == "runslot.first_import"
+    ]:
         sys.meta_path.remove(finder)
 
 

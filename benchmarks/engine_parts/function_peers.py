@@ -1,4 +1,6 @@
-"""One contestant of `functions.py`, in an interpreter of its own: `versions`, or `run NAME MODULE RUNS SLOTS`."""
+"""One contestant of `functions.py`, in an interpreter of its own: `versions`, or `run NAME MODULE
+RUNS SLOTS`.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def _runslot(module: str, runs: int, start: str) -> Seconds:
     from runslot import Experiment, Resources
     from runslot.launch.experiment import silent
 
-    experiment = Experiment("functions", f"{module}:train", seeds=runs, resources=Resources(cpus=1), start=start)
+    experiment = Experiment(
+        "functions", f"{module}:train", seeds=runs, resources=Resources(cpus=1), start=start
+    )
     directory = experiment.launch(silent).directory
     events = [json.loads(line) for line in (directory / "journal.jsonl").read_text().splitlines()]
     times = {event["event"]: event["time"] for event in events}

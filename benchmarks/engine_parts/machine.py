@@ -1,4 +1,6 @@
-"""What the figures stand on: the machine, the versions, a place of its own for locks and files; and how tables look."""
+"""What the figures stand on: the machine, the versions, a place of its own for locks and files; and
+how tables look.
+"""
 
 from __future__ import annotations
 
@@ -42,15 +44,18 @@ class Table:
 
 @contextmanager
 def place() -> Iterator[Path]:
-    """Yield an empty directory; launches in it take locks of their own, so that they wait for nobody."""
+    """Yield an empty directory; launches in it take locks of their own, so that they wait for
+    nobody.
+    """
     directory = Path(tempfile.mkdtemp(prefix="runslot-bench-"))
     (directory / "locks").mkdir()
+    # as after an installation, wherever this checkout lies
     os.environ |= {
         "RUNSLOT_LOCKS": str(directory / "locks"),
         "RUNSLOT_ROOT": str(directory / "runs"),
         "XDG_STATE_HOME": str(directory / "state"),
         "PYTHONPATH": str(SOURCE),
-        "PYTHONPYCACHEPREFIX": str(directory / "bytecode"),  # as after an installation, wherever this checkout lies
+        "PYTHONPYCACHEPREFIX": str(directory / "bytecode"),
     }
     for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"):
         os.environ.pop(name, None)
@@ -60,8 +65,12 @@ def place() -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def interleaved(rounds: int, contestants: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Return what each gives in each round; they take turns, so that a slow minute of the machine is everyone's."""
+def interleaved(
+    rounds: int, contestants: Mapping[str, Callable[[], float]]
+) -> dict[str, list[float]]:
+    """Return what each gives in each round; they take turns, so that a slow minute of the machine
+    is everyone's.
+    """
     results: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds):
         names = list(contestants)
@@ -88,9 +97,15 @@ def describe() -> str:
     """Return the machine and the versions, a line each."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        cpu = next(
+            line.partition(":")[2].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         cpu = platform.processor() or platform.machine()
-    said = [f"{cpu}, {CORES} cores for this process", f"{platform.platform()}", f"Python {sys.version.split()[0]}"]
+    said = [
+        f"{cpu}, {CORES} cores for this process",
+        f"{platform.platform()}",
+        f"Python {sys.version.split()[0]}",
+    ]
     said.append(f"runslot {importlib.metadata.version('runslot')}")
     return "\n".join(f"- {line}" for line in said)

@@ -1,4 +1,6 @@
-"""Experiments of 10,000 and 100,000 runs that wait: start, memory, idle time of the launcher, and `status`."""
+"""Experiments of 10,000 and 100,000 runs that wait: start, memory, idle time of the launcher, and
+`status`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,18 @@ def measure(directory: Path, sizes: tuple[int, ...], rounds: int) -> Table:
     rows = []
     for size in sizes:
         begin = time.perf_counter()
-        argv = ["run", "-q", "--name", f"scale{size}", "--seeds", str(size), "--detach", "--", "sleep", "600"]
+        argv = [
+            "run",
+            "-q",
+            "--name",
+            f"scale{size}",
+            "--seeds",
+            str(size),
+            "--detach",
+            "--",
+            "sleep",
+            "600",
+        ]
         experiment = Path(_runslot(directory, *argv).strip())
         start = time.perf_counter() - begin
         launcher = json.loads((experiment / "launcher.lock").read_text())["pid"]
@@ -35,10 +48,27 @@ def measure(directory: Path, sizes: tuple[int, ...], rounds: int) -> Table:
         _pretend_all_ended(experiment)
         ended = _status_seconds(directory, experiment, rounds)
         rows.append(
-            (f"{size:,} runs", f"{start:.1f}", f"{memory:.0f}", f"{idle:.1f}", f"{waiting:.2f}", f"{ended:.2f}")
+            (
+                f"{size:,} runs",
+                f"{start:.1f}",
+                f"{memory:.0f}",
+                f"{idle:.1f}",
+                f"{waiting:.2f}",
+                f"{ended:.2f}",
+            )
         )
-    note = "Two or more runs sleep, the others wait; the last column is of the same experiment with every run ended."
-    header = ("", "start, s", "launcher, MB", "idle, % of a core", "status, s", "status at the end, s")
+    note = (
+        "Two or more runs sleep, the others wait; the last column is of the same experiment with"
+        " every run ended."
+    )
+    header = (
+        "",
+        "start, s",
+        "launcher, MB",
+        "idle, % of a core",
+        "status, s",
+        "status at the end, s",
+    )
     return Table("Scale", note, header, rows)
 
 
@@ -60,14 +90,22 @@ def _pretend_all_ended(experiment: Path) -> None:
     """Give the experiment the journal that it would have after a week."""
     runs = [json.loads(line) for line in (experiment / "runs.jsonl").read_text().splitlines()]
     outcome = {
-        "format": 1, "kind": "succeeded", "attempt": 1, "exit_code": 0, "signal": None, "started": 1700000000.123456,
-        "ended": 1700000060.123456, "host": "host", "slot": 0, "peak_memory": 1 << 30, "message": "", "notes": [],
+        "format": 1, "kind": "succeeded", "attempt": 1, "exit_code": 0, "signal": None,
+        "started": 1700000000.123456,
+        "ended": 1700000060.123456, "host": "host", "slot": 0, "peak_memory": 1 << 30,
+        "message": "", "notes": [],
     }  # fmt: skip
     with (experiment / "journal.jsonl").open("w") as file:
         for run in runs:
             started = {"time": 1.0, "event": "start", "run": run["id"], "attempt": 1, "slot": 0}
             file.write(json.dumps({**started, "directory": run["directory"]}) + "\n")
-            ended = {"time": 2.0, "event": "ended", "run": run["id"], "outcome": outcome, "retry": False}
+            ended = {
+                "time": 2.0,
+                "event": "ended",
+                "run": run["id"],
+                "outcome": outcome,
+                "retry": False,
+            }
             file.write(json.dumps(ended) + "\n")
 
 

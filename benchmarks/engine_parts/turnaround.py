@@ -1,4 +1,6 @@
-"""How long a slot is empty: from the end of a run to the start of the next one in its slot, by the runs' own files."""
+"""How long a slot is empty: from the end of a run to the start of the next one in its slot, by the
+runs' own files.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def train(variant):
 
 
 def gaps(experiment: Path) -> list[float]:
-    """Return the seconds between each outcome of an experiment and the next attempt in the same slot."""
+    """Return the seconds between each outcome of an experiment and the next attempt in the same
+    slot.
+    """
     by_slot: dict[int, list[tuple[float, float]]] = {}
     for file in experiment.rglob("outcome.json"):
         outcome = json.loads(file.read_text())
@@ -36,13 +40,21 @@ def gaps(experiment: Path) -> list[float]:
 
 def measure(experiments: Mapping[str, Sequence[Path]]) -> Table:
     """Return the distribution for each kind of run."""
-    rows = [_row(kind, [gap for experiment in made for gap in gaps(experiment)]) for kind, made in experiments.items()]
-    note = "From the moment at which a run's outcome is known to the moment at which the next one in its slot begins."
+    rows = [
+        _row(kind, [gap for experiment in made for gap in gaps(experiment)])
+        for kind, made in experiments.items()
+    ]
+    note = (
+        "From the moment at which a run's outcome is known to the moment at which the next one in"
+        " its slot begins."
+    )
     return Table("Turnaround of a slot", note, HEADER, [row for row in rows if row])
 
 
 def measure_functions(directory: Path, runs: int, rounds: int, python: str) -> Table:
-    """Return the distribution from the last line of one run's function to the first line of the next one's."""
+    """Return the distribution from the last line of one run's function to the first line of the
+    next one's.
+    """
     rows = []
     for name in ("no import", "torch"):
         module = f"stamped_{name.replace(' ', '_')}"
@@ -56,8 +68,9 @@ def measure_functions(directory: Path, runs: int, rounds: int, python: str) -> T
             found += _stamped_gaps(Path(str(said["experiment"])))
         rows.append(_row(f"functions, {name}", found))
     note = (
-        "From the last line of one run's function to the first line of the next one's, in another process: the end of "
-        "the one, its outcome, the fork of the other, its directory, environment, seeds and pools."
+        "From the last line of one run's function to the first line of the next one's, in another"
+        " process: the end of the one, its outcome, the fork of the other, its directory,"
+        " environment, seeds and pools."
     )
     return Table("From function to function", note, HEADER, [row for row in rows if row])
 
@@ -68,7 +81,11 @@ def _stamped_gaps(experiment: Path) -> list[float]:
         slot = json.loads((file.parent / "outcome.json").read_text())["slot"]
         begun, ended = map(float, file.read_text().split())
         by_slot.setdefault(slot, []).append((begun, ended))
-    return [begun - ended for spans in by_slot.values() for (_, ended), (begun, _) in pairwise(sorted(spans))]
+    return [
+        begun - ended
+        for spans in by_slot.values()
+        for (_, ended), (begun, _) in pairwise(sorted(spans))
+    ]
 
 
 def _row(kind: str, found: list[float]) -> tuple[str, ...]:

@@ -4,8 +4,8 @@
     python benchmarks/house --list      also what each one counts, with its place
     python benchmarks/house --check     fail where a measure is past its limit (`make lint`)
 
-The limits stand in `LIMITS` and only ever get stricter: they hold what has been reached. What is aimed at stands beside
-them.
+The limits stand in `LIMITS` and only ever get stricter: they hold what has been reached. What is
+aimed at stands beside them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class Limit:
 
     def is_kept_by(self, value: float) -> bool:
         """Tell whether `value` is within the limit; shares are compared as they are printed."""
-        return round(value, 2) >= self.value if self.more_is_better else round(value, 2) <= self.value
+        return (
+            round(value, 2) >= self.value if self.more_is_better else round(value, 2) <= self.value
+        )
 
 
 LIMITS = {
@@ -103,7 +105,10 @@ def _largest_room(modules: list[Module]) -> Measure:
     lines = _lines_of_rooms(modules)
     share = {room: 100 * count / lines.total() for room, count in lines.most_common()}
     files = Counter(module.room for module in modules)
-    items = [f"{room:12} {files[room]:4} files {lines[room]:6} lines {share[room]:5.1f} %" for room in share]
+    items = [
+        f"{room:12} {files[room]:4} files {lines[room]:6} lines {share[room]:5.1f} %"
+        for room in share
+    ]
     return Measure("largest package", max(share.values()), items, "%")
 
 
@@ -117,7 +122,9 @@ def _small_files(modules: list[Module]) -> Measure:
         (user,) = users
         if by_name[user].path.parent == module.path.parent:
             items.append(f"{_place(module)}: {len(module.lines)} lines, imported by {user} alone")
-    return Measure(f"files under {SMALL_FILE_LINES} lines beside their one importer", len(items), items)
+    return Measure(
+        f"files under {SMALL_FILE_LINES} lines beside their one importer", len(items), items
+    )
 
 
 def _long_files(modules: list[Module]) -> Measure:
@@ -142,7 +149,9 @@ def _repeated_classes(modules: list[Module]) -> Measure:
     repeated = repeated_classes(modules)
     items = []
     for name, places in repeated.items():
-        items.append(f"{name}: {', '.join(str(Path(place).relative_to(REPOSITORY)) for place in places)}")
+        items.append(
+            f"{name}: {', '.join(str(Path(place).relative_to(REPOSITORY)) for place in places)}"
+        )
     return Measure("class names that occur twice", len(items), items)
 
 
@@ -150,7 +159,9 @@ def _pronouns(modules: list[Module]) -> Measure:
     bound = [binding for module in modules for binding in bindings(module)]
     pronouns = [binding for binding in bound if binding.is_pronoun_like]
     items = [f"{_place(binding.module, binding.line)}: {binding.name}" for binding in pronouns]
-    return Measure("bound names that are pronoun-like", 100 * len(pronouns) / len(bound), items, "%")
+    return Measure(
+        "bound names that are pronoun-like", 100 * len(pronouns) / len(bound), items, "%"
+    )
 
 
 def _verbal_files(modules: list[Module]) -> Measure:
@@ -160,23 +171,31 @@ def _verbal_files(modules: list[Module]) -> Measure:
 
 def _cycles(modules: list[Module]) -> Measure:
     groups = cycles(import_graph(modules))
-    return Measure("modules in import cycles", sum(map(len, groups)), [" ↔ ".join(group) for group in groups])
+    return Measure(
+        "modules in import cycles", sum(map(len, groups)), [" ↔ ".join(group) for group in groups]
+    )
 
 
 def _comments(modules: list[Module]) -> Measure:
-    """Of the lines that are not blank, those that have a comment for a reader: `noqa` and the like alone are none."""
+    """Of the lines that are not blank, those that have a comment for a reader: `noqa` and the like
+    alone are none.
+    """
     commented = 0
     for module in modules:
         with tokenize.open(module.path) as handle:
             tokens = tokenize.generate_tokens(handle.readline)
-            commented += sum(token.type == tokenize.COMMENT and _is_prose(token.string) for token in tokens)
+            commented += sum(
+                token.type == tokenize.COMMENT and _is_prose(token.string) for token in tokens
+            )
     lines = sum(bool(line.strip()) for module in modules for line in module.lines)
     return Measure("lines with a comment", 100 * commented / lines, [], "%")
 
 
 def _is_prose(comment: str) -> bool:
     text = comment.lstrip("# ")
-    return not text.startswith(("type:", "fmt:", "!")) and not (text.startswith("noqa") and "  " not in text)
+    return not text.startswith(("type:", "fmt:", "!")) and not (
+        text.startswith("noqa") and "  " not in text
+    )
 
 
 def _long_lines(modules: list[Module]) -> Measure:
@@ -186,7 +205,9 @@ def _long_lines(modules: list[Module]) -> Measure:
         for number, line in enumerate(module.lines, 1):
             if len(line) > LONG_LINE_COLUMNS:
                 items.append(f"{_place(module, number)}: {len(line)}")
-    return Measure(f"lines over {LONG_LINE_COLUMNS} columns", 100 * len(items) / len(lines), items, "%")
+    return Measure(
+        f"lines over {LONG_LINE_COLUMNS} columns", 100 * len(items) / len(lines), items, "%"
+    )
 
 
 def _place(module: Module, line: int | None = None) -> str:
@@ -198,7 +219,10 @@ def report(taken: list[Measure], items: int) -> None:
     """Print a line a measure, and up to `items` of what it counts."""
     for measure in taken:
         limit = LIMITS[measure.name]
-        numbers = "".join(f"{_written(number, measure.unit):>9}" for number in (measure.value, limit.value, limit.aim))
+        numbers = "".join(
+            f"{_written(number, measure.unit):>9}"
+            for number in (measure.value, limit.value, limit.aim)
+        )
         print(f"{measure.name:52}{numbers}")
         for item in measure.items[:items]:
             print(f"    {item}")
@@ -214,10 +238,15 @@ def main() -> int:
     """Measure, print, and with --check return 1 where a limit is passed."""
     parser = argparse.ArgumentParser(prog="house", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--list", action="store_true", help="also print what each measure counts")
-    parser.add_argument("--check", action="store_true", help="print only what is past its limit, and fail for it")
+    parser.add_argument(
+        "--check", action="store_true", help="print only what is past its limit, and fail for it"
+    )
     arguments = parser.parse_args()
     way = modules_on_the_way(PACKAGE)
-    taken = [*measures(read_modules(PACKAGE)), Measure("modules on the way of a run", len(way), way)]
+    taken = [
+        *measures(read_modules(PACKAGE)),
+        Measure("modules on the way of a run", len(way), way),
+    ]
     if not arguments.check:
         print(_HEADING)
         report(taken[:2], sys.maxsize)

@@ -1,7 +1,7 @@
 """Who imports whom: imports within functions counted, those for type checkers alone not.
 
-A module that is reached by its name in a string (a command's table, an entry point) is no edge: the string is there
-so that it is none.
+A module that is reached by its name in a string (a command's table, an entry point) is no edge: the
+string is there so that it is none.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def importers(graph: Graph) -> Graph:
 
 
 def cycles(graph: Graph) -> list[list[str]]:
-    """Return the groups of modules in which each reaches every other: Tarjan's strongly connected components."""
+    """Return the groups of modules in which each reaches every other: Tarjan's strongly connected
+    components.
+    """
     order: dict[str, int] = {}
     lowest: dict[str, int] = {}
     stack: list[str] = []
@@ -82,7 +84,9 @@ def _base(module: Module, node: ast.ImportFrom) -> str:
 
 
 def _executed(tree: ast.Module) -> Iterator[ast.AST]:
-    """Walk the statements of `tree`, and those within them, without the blocks of `if TYPE_CHECKING:`."""
+    """Walk the statements of `tree`, and those within them, without the blocks of `if
+    TYPE_CHECKING:`.
+    """
     statements: list[ast.AST] = [tree]
     while statements:
         statement = statements.pop()

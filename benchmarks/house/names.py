@@ -10,16 +10,26 @@ from dataclasses import dataclass
 from source import Module
 
 _PRONOUNS = "each own ours theirs others one some such which whose what why how there"
-_PAST = "found said told asked known left spoken heard wanted meant given taken seen got gone kept chosen"
+_PAST = (
+    "found said told asked known left spoken heard wanted meant given taken seen got gone kept"
+    " chosen"
+)
 PRONOUN_LIKE = frozenset(f"{_PRONOUNS} {_PAST}".split())
-"""A variable is the noun of its value; these say of a value only that something was done to it, or that it is there."""
+"""A variable is the noun of its value; these say of a value only that something was done to it, or
+that it is there.
+"""
 
 _NOUNS_IN_ING = frozenset(
     {"packing", "string", "setting", "testing", "accounting", "ranking", "resampling", "smoothing"}
 )
-"""Words in -ing that name a thing: `packing`, which runs lie in which slots; `testing`, what others' tests import."""
+"""Words in -ing that name a thing: `packing`, which runs lie in which slots; `testing`, what
+others' tests import.
+"""
 _NOUNS_IN_ED = frozenset({"seed", "speed", "sacred"})
-_IRREGULAR = "begun built chosen drawn found given gone heard held kept known left lent made meant said seen sent shown"
+_IRREGULAR = (
+    "begun built chosen drawn found given gone heard held kept known left lent made meant said seen"
+    " sent shown"
+)
 _PARTICIPLES = frozenset(f"{_IRREGULAR} spoken taken thought told understood written".split())
 
 
@@ -38,7 +48,9 @@ class Binding:
 
 
 def bindings(module: Module) -> list[Binding]:
-    """Return each name that each scope of `module` binds, once a scope; `self`, `cls` and `_` are nobody's choice."""
+    """Return each name that each scope of `module` binds, once a scope; `self`, `cls` and `_` are
+    nobody's choice.
+    """
     bound: list[Binding] = []
     for scope in [node for node in module.nodes if isinstance(node, _Scope)]:
         names: dict[str, int] = {}
@@ -60,7 +72,9 @@ def repeated_classes(modules: list[Module]) -> dict[str, list[str]]:
 
 
 def is_verbal(stem: str) -> bool:
-    """Tell whether a file's name ends in a gerund or a participle (`checking`, `given_up`'s `given`, `launched`)."""
+    """Tell whether a file's name ends in a gerund or a participle (`checking`, `given_up`'s
+    `given`, `launched`).
+    """
     words = stem.strip("_").split("_")
     last = words[-1]
     return (

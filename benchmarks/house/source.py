@@ -1,4 +1,6 @@
-"""The modules of a package as they stand on disk: name, path, text and tree. Every measure of the house reads these."""
+"""The modules of a package as they stand on disk: name, path, text and tree. Every measure of the
+house reads these.
+"""
 
 from __future__ import annotations
 

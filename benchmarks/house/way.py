@@ -1,7 +1,9 @@
-"""The modules on the way of `runslot run train.py:train --grid lr=0.1,0.01`: those of which a function body ran.
+"""The modules on the way of `runslot run train.py:train --grid lr=0.1,0.01`: those of which a
+function body ran.
 
-Every Python of the launch (launcher, template, keeper, run) reports them by a `sitecustomize` on PYTHONPATH. What runs
-at an import alone is not counted: a reader who follows the command does not open it for that.
+Every Python of the launch (launcher, template, keeper, run) reports them by a `sitecustomize` on
+PYTHONPATH. What runs at an import alone is not counted: a reader who follows the command does not
+open it for that.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 _PROFILER = '''
-"""Write the file of each function that is called, once, as it is called: a run ends by os._exit and says no more."""
+"""Write the file of each function as it is first called: a run ends by os._exit, without a word."""
 import os, sys, threading
 
 def _start():
@@ -37,7 +39,9 @@ _TIMEOUT_S = 60
 
 
 def modules_on_the_way(package: Path) -> list[str]:
-    """Run that command with the `package` that is imported here, and return the modules, each once."""
+    """Run that command with the `package` that is imported here, and return the modules, each
+    once.
+    """
     with tempfile.TemporaryDirectory(prefix="runslot-house-") as name:
         place = Path(name)
         (place / "profiler").mkdir()
@@ -47,7 +51,11 @@ def modules_on_the_way(package: Path) -> list[str]:
         report = place / "report"
         report.touch()
         environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("RUNSLOT_", "XDG_"))},
+            **{
+                key: value
+                for key, value in os.environ.items()
+                if not key.startswith(("RUNSLOT_", "XDG_"))
+            },
             "PYTHONPATH": os.pathsep.join([str(place / "profiler"), str(package.parent)]),
             "HOME": name,
             "RUNSLOT_ROOT": str(place / "runs"),
@@ -56,6 +64,8 @@ def modules_on_the_way(package: Path) -> list[str]:
             "HOUSE_REPORT": str(report),
         }
         argv = [sys.executable, "-m", "runslot", "run", "train.py:train", "--grid", "lr=0.1,0.01"]
-        subprocess.run(argv, cwd=place, env=environment, check=True, capture_output=True, timeout=_TIMEOUT_S)
+        subprocess.run(
+            argv, cwd=place, env=environment, check=True, capture_output=True, timeout=_TIMEOUT_S
+        )
         files = {Path(line).relative_to(package.parent) for line in report.read_text().splitlines()}
     return sorted(".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in files)

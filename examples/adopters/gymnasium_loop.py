@@ -14,7 +14,9 @@ from runslot import logger
 
 
 def train(variant: dict[str, Any]) -> float:
-    """Return the best mean return; `variant`: `noise`, `seed`, and if wanted `env`, `iterations`, `episodes`."""
+    """Return the best mean return; `variant`: `noise`, `seed`, and if wanted `env`, `iterations`,
+    `episodes`.
+    """
     seed = int(variant.get("seed", 0))
     env = gymnasium.make(variant.get("env", "CartPole-v1"))
     random = np.random.default_rng(seed)
@@ -42,7 +44,9 @@ def episode_return(env: gymnasium.Env[Any, Any], policy: np.ndarray[Any, Any], s
     observation, _ = env.reset(seed=seed)
     total, done = 0.0, False
     while not done:
-        observation, reward, terminated, truncated, _ = env.step(int(np.argmax(observation @ policy)))
+        observation, reward, terminated, truncated, _ = env.step(
+            int(np.argmax(observation @ policy))
+        )
         total, done = total + float(reward), terminated or truncated
     return total
 

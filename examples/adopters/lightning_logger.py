@@ -1,4 +1,4 @@
-"""A logger for Lightning: `Trainer(logger=RunslotLogger())` writes what modules `self.log(...)` as rows of the run."""
+"""`Trainer(logger=RunslotLogger())`: what Lightning's modules `self.log(...)` is rows of the run."""
 
 from __future__ import annotations
 

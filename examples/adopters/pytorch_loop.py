@@ -1,6 +1,7 @@
 """A PyTorch loop that continues from its snapshot: a small network learns a sine.
 
-runslot run examples/adopters/pytorch_loop.py:train --grid lr=0.1,0.01 --seeds 3 --retries 2 --resumable
+runslot run examples/adopters/pytorch_loop.py:train --grid lr=0.1,0.01 --seeds 3 --retries 2 \\
+    --resumable
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ def train(variant: dict[str, Any]) -> float:
     inputs = torch.linspace(-3, 3, 256).unsqueeze(1)
     targets = torch.sin(inputs)
     hidden = variant.get("hidden", 32)
-    model = torch.nn.Sequential(torch.nn.Linear(1, hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, 1))
+    model = torch.nn.Sequential(
+        torch.nn.Linear(1, hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, 1)
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=variant["lr"])
     logger.configure(async_snapshots=True)
 
     first = 0
-    if (snapshot := logger.load_itr_params()) is not None:  # an attempt before this one was cut short
+    # an attempt before this one was cut short
+    if (snapshot := logger.load_itr_params()) is not None:
         model.load_state_dict(snapshot["model"])
         optimizer.load_state_dict(snapshot["optimizer"])
         first = snapshot["epoch"] + 1
@@ -35,7 +39,8 @@ def train(variant: dict[str, Any]) -> float:
         loss.backward()
         optimizer.step()
         logger.set_iteration(epoch)
-        # the tensor itself: on a GPU, all values of a row are fetched together when the row is written
+        # the tensor itself: on a GPU, all values of a row are fetched together when the row is
+        # written
         logger.record_dict({"epoch": epoch, "loss": loss})
         logger.dump_tabular()
         state = {"epoch": epoch, "model": model.state_dict(), "optimizer": optimizer.state_dict()}

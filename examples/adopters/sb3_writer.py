@@ -19,7 +19,12 @@ NO_CELL = (Figure, HParam, Image, Video)
 class RunslotWriter(KVWriter):  # type: ignore[misc]  # without Stable-Baselines3 installed its class has no type
     """Writes one row a dump; pictures and what is excluded from `csv` are left out."""
 
-    def write(self, key_values: Mapping[str, Any], key_excluded: Mapping[str, tuple[str, ...]], step: int = 0) -> None:
+    def write(
+        self,
+        key_values: Mapping[str, Any],
+        key_excluded: Mapping[str, tuple[str, ...]],
+        step: int = 0,
+    ) -> None:
         """Write a row; `step` is the number of steps of the environments."""
         row = {
             key: value
@@ -35,8 +40,14 @@ class RunslotWriter(KVWriter):  # type: ignore[misc]  # without Stable-Baselines
 
 
 def train(variant: dict[str, Any]) -> None:
-    """Train PPO; `variant`: `seed`, and if wanted `env`, `steps`, and the algorithm's own arguments."""
-    arguments = {key: value for key, value in variant.items() if key not in {"env", "steps", "exp_id", "exp_prefix"}}
+    """Train PPO; `variant`: `seed`, and if wanted `env`, `steps`, and the algorithm's own
+    arguments.
+    """
+    arguments = {
+        key: value
+        for key, value in variant.items()
+        if key not in {"env", "steps", "exp_id", "exp_prefix"}
+    }
     model = PPO("MlpPolicy", variant.get("env", "CartPole-v1"), device="cpu", **arguments)
     model.set_logger(Logger(folder=logger.get_snapshot_dir(), output_formats=[RunslotWriter()]))
     model.learn(variant.get("steps", 20_000))

@@ -1,12 +1,13 @@
-"""`kind = "wrap"`: every run is started through a program that takes a command somewhere, and waits for its end.
+"""`kind = "wrap"`: every run is started through a program that takes a command somewhere, and waits
+for its end.
 
     [launchers.flux]
     kind = "wrap"
     command = ["flux", "run", "--cores=2"]
     at_a_time = 20
 
-`flux run`, `srun`, `bsub -K`, `condor_run` are such programs. Where the runs execute, the experiment's directory,
-the code and this Python are to be seen at the same paths.
+`flux run`, `srun`, `bsub -K`, `condor_run` are such programs. Where the runs execute, the
+experiment's directory, the code and this Python are to be seen at the same paths.
 """
 
 from __future__ import annotations
@@ -22,7 +23,16 @@ from dataclasses import dataclass
 
 from runslot.engines.events import Observer
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.protocol import Engine, Finding, Handle, Launcher, LauncherConfig, Placed, Taken, UnderWay
+from runslot.engines.protocol import (
+    Engine,
+    Finding,
+    Handle,
+    Launcher,
+    LauncherConfig,
+    Placed,
+    Taken,
+    UnderWay,
+)
 from runslot.errors import InvalidInput
 from runslot.experiment.claim import is_claimed
 from runslot.experiment.processes import is_alive, keeper_of
@@ -52,16 +62,27 @@ class Wrap(LauncherConfig):
         """Return the engine; without `runs` it only looks after those that are under way."""
         if runs and shutil.which(self.command[0]) is None:
             raise InvalidInput(f"there is no program {self.command[0]!r} on PATH")
-        return Engine(WrapLauncher(self, experiment), f"{self.at_a_time} slots of {' '.join(self.command)}")
+        return Engine(
+            WrapLauncher(self, experiment), f"{self.at_a_time} slots of {' '.join(self.command)}"
+        )
 
     def check(self) -> Iterator[Finding]:
         """Have the command start this Python."""
-        done = subprocess.run([*self.command, sys.executable, "--version"], capture_output=True, text=True, check=False)
-        yield Finding(" ".join(self.command), done.returncode == 0, (done.stdout + done.stderr).strip())
+        done = subprocess.run(
+            [*self.command, sys.executable, "--version"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        yield Finding(
+            " ".join(self.command), done.returncode == 0, (done.stdout + done.stderr).strip()
+        )
 
 
 class WrapLauncher(Launcher):
-    """What the loop works with; a run executes by `runslot exec`, which writes all that is to be known of it."""
+    """What the loop works with; a run executes by `runslot exec`, which writes all that is to be
+    known of it.
+    """
 
     def __init__(self, config: Wrap, experiment: OpenExperiment) -> None:
         self._config = config
@@ -85,7 +106,12 @@ class WrapLauncher(Launcher):
         try:
             with self._log.open("ab") as log:
                 process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                    start_new_session=True,
                 )
         except OSError as error:
             return Outcome("lost", placed.attempt, message=f"could not be started: {error}")
@@ -94,8 +120,14 @@ class WrapLauncher(Launcher):
         return handle
 
     def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
-        """Look after a run that an earlier launch started: whoever executes a run holds its claim."""
-        return Handle(run_dir, under_way.attempt, under_way.name or "") if is_claimed(run_dir) else None
+        """Look after a run that an earlier launch started: whoever executes a run holds its
+        claim.
+        """
+        return (
+            Handle(run_dir, under_way.attempt, under_way.name or "")
+            if is_claimed(run_dir)
+            else None
+        )
 
     def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
         """Return how each run ended, or None."""
@@ -105,18 +137,28 @@ class WrapLauncher(Launcher):
         command = self._commands.get(handle)
         if (command is not None and command.poll() is None) or is_claimed(handle.run_dir):
             return None
-        outcome = handle.run_dir.read_outcome()  # after the claim, which is let go when it is written
+        outcome = (
+            handle.run_dir.read_outcome()
+        )  # after the claim, which is let go when it is written
         if outcome is not None and outcome.attempt >= handle.attempt:
             return outcome
         message = "its command has ended, and left no outcome"
-        return Outcome("stopped" if handle in self._stopped else "lost", handle.attempt, message=message)
+        return Outcome(
+            "stopped" if handle in self._stopped else "lost", handle.attempt, message=message
+        )
 
     def stop(self, handles: Collection[Handle], kill: bool = False) -> None:
-        """Ask what keeps each run, or where that is not here its command, to end it; who is asked twice kills."""
+        """Ask what keeps each run, or where that is not here its command, to end it; who is asked
+        twice kills.
+        """
         for handle in handles:
             self._stopped.add(handle)
             keeper, command = handle.run_dir.read_attempt(), self._commands.get(handle)
-            if keeper is not None and keeper.attempt == handle.attempt and is_alive(keeper_of(keeper)):
+            if (
+                keeper is not None
+                and keeper.attempt == handle.attempt
+                and is_alive(keeper_of(keeper))
+            ):
                 for number in (signal.SIGTERM, *([signal.SIGINT] if kill else [])):
                     os.kill(keeper.pid, number)
             elif command is not None:

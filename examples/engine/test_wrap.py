@@ -1,4 +1,6 @@
-"""What every launcher must do, done by this one: `pytest test_wrap.py`, where it and runslot are installed."""
+"""What every launcher must do, done by this one: `pytest test_wrap.py`, where it and runslot are
+installed.
+"""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -9,5 +11,9 @@ from runslot.testing import LauncherContract
 class TestWrap(LauncherContract):
     """Runs a little nicer than others."""
 
-    entry: ClassVar[Mapping[str, Any]] = {"kind": "wrap", "command": ["nice", "-n", "1"], "at_a_time": 4}
+    entry: ClassVar[Mapping[str, Any]] = {
+        "kind": "wrap",
+        "command": ["nice", "-n", "1"],
+        "at_a_time": 4,
+    }
     many = 12

@@ -1,9 +1,10 @@
 """runslot: launch, pack, watch and compare many training runs.
 
-`import runslot` loads nothing but the standard library, so that it costs nothing beside a training script: a public
-name is loaded from its home when it is first used. `__all__` is what runslot promises (docs/promises.md); the names of
-its ancestors, rlpyt and launchkit, can be imported from here too, for their scripts, and are documented where they
-belong: `runslot.rlpyt`, `runslot.launchkit`.
+`import runslot` loads nothing but the standard library, so that it costs nothing beside a training
+script: a public name is loaded from its home when it is first used. `__all__` is what runslot
+promises (docs/promises.md); the names of its ancestors, rlpyt and launchkit, can be imported from
+here too, for their scripts, and are documented where they belong: `runslot.rlpyt`,
+`runslot.launchkit`.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ _HOMES_OF_LAUNCHKIT = {
         "reset_execution_environment", "save_experiment_data", "set_seed",
     ),
 }  # fmt: skip
-"""The names of launchkit and RLKit that their scripts may import from here; `runslot.launchkit` is their place."""
+"""The names of launchkit and RLKit that their scripts may import from here; `runslot.launchkit` is
+their place.
+"""
 
 _HOME_OF = {
     name: home
@@ -75,7 +78,10 @@ _HOME_OF = {
     for name in names
 }
 
-__all__ = [*sorted(name for names in _HOMES.values() for name in names), *_MODULES]  # noqa: PLE0604  (names)
+__all__ = [  # noqa: PLE0604
+    *sorted(name for names in _HOMES.values() for name in names),
+    *_MODULES,
+]
 
 if TYPE_CHECKING:
     from runslot import launchkit as launchkit
@@ -139,9 +145,13 @@ if TYPE_CHECKING:  # the ancestors'
     from runslot.launchkit.script_calls import dict_to_safe_json as dict_to_safe_json
     from runslot.launchkit.script_calls import get_git_infos as get_git_infos
     from runslot.launchkit.script_calls import query_yes_no as query_yes_no
-    from runslot.launchkit.script_calls import recursive_dictionary_update as recursive_dictionary_update
+    from runslot.launchkit.script_calls import (
+        recursive_dictionary_update as recursive_dictionary_update,
+    )
     from runslot.launchkit.script_calls import recursive_items as recursive_items
-    from runslot.launchkit.script_calls import reset_execution_environment as reset_execution_environment
+    from runslot.launchkit.script_calls import (
+        reset_execution_environment as reset_execution_environment,
+    )
     from runslot.launchkit.script_calls import save_experiment_data as save_experiment_data
     from runslot.launchkit.script_calls import set_seed as set_seed
     from runslot.logger import logger_context as logger_context
@@ -151,7 +161,9 @@ if TYPE_CHECKING:  # the ancestors'
     from runslot.rlpyt.files import save_variant as save_variant
     from runslot.rlpyt.launch import launch_experiment as launch_experiment
     from runslot.rlpyt.launch import run_experiments as run_experiments
-    from runslot.variants import DeterministicHyperparameterSweeper as DeterministicHyperparameterSweeper
+    from runslot.variants import (
+        DeterministicHyperparameterSweeper as DeterministicHyperparameterSweeper,
+    )
     from runslot.variants import DeterministicSweeperCombiner as DeterministicSweeperCombiner
     from runslot.variants import EnumParam as EnumParam
     from runslot.variants import FixedParam as FixedParam

@@ -1,7 +1,7 @@
 """The entry of the `runslot` command and of `python -m runslot`.
 
-What engines call on any machine (`exec`, `work`, `serve`) is read with argparse and needs only the standard library;
-everything else is `runslot.cli`.
+What engines call on any machine (`exec`, `work`, `serve`) is read with argparse and needs only the
+standard library; everything else is `runslot.cli`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,18 @@ _PLAIN = {
     "serve": "runslot.remote.ssh_agent",
     "task": "runslot.remote.batch_task",
 }
-"""Commands for engines, in modules that need the standard library alone; each has a `main(argv)`."""
+"""Commands for engines, in modules that need the standard library alone; each has a
+`main(argv)`.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out a command line and return its exit status: 0 well, 1 something failed, 2 refused, 130 Ctrl-C."""
-    gc.set_threshold(50_000, 20, 20)  # nearly all that a command makes, modules and runs, lives to its end
+    """Carry out a command line and return its exit status: 0 well, 1 something failed, 2 refused,
+    130 Ctrl-C.
+    """
+    gc.set_threshold(
+        50_000, 20, 20
+    )  # nearly all that a command makes, modules and runs, lives to its end
     try:
         argv = list(sys.argv[1:] if arguments is None else arguments)
         _open_streams()
@@ -44,9 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Open the standard streams that the caller has closed, and let them show what they cannot encode.
+    """Open the standard streams that the caller has closed, and let them show what they cannot
+    encode.
 
-    Else the next file that is opened would get the number of one, and what is printed would go there.
+    Else the next file that is opened would get the number of one, and what is printed would go
+    there.
     """
     missing = os.open(os.devnull, os.O_RDWR)
     while missing <= 2:
@@ -61,7 +69,9 @@ def _open_streams() -> None:
 
 
 def _let_go_of_output(status: int) -> int:
-    """Flush the output; where its reader has gone (`| head`), that is no failure of what was done."""
+    """Flush the output; where its reader has gone (`| head`), that is no failure of what was
+    done.
+    """
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -122,7 +132,9 @@ def _call(argv: list[str]) -> int:
         if missing.name not in {"typer", "runslot.cli"}:
             raise
         plain = ", ".join(["exec", *_PLAIN])
-        raise NotInstalled(f"this is runslot's single file, which has the commands {plain}") from None
+        raise NotInstalled(
+            f"this is runslot's single file, which has the commands {plain}"
+        ) from None
 
 
 def _command(argv: list[str]) -> int:
@@ -151,8 +163,8 @@ def _refuse_empty(argv: Sequence[str]) -> None:
 def execute(argv: Sequence[str]) -> int:
     """Execute one run in the foreground: `runslot exec RUN_DIR [--attempt N] [--slot JSON]`.
 
-    Returns 0 only where the run succeeded, else its exit code, or 1 where it has none. An attempt that has ended
-    before is not executed again.
+    Returns 0 only where the run succeeded, else its exit code, or 1 where it has none. An attempt
+    that has ended before is not executed again.
     """
     from runslot.execute.keeper import keep
     from runslot.experiment.owner import require_own
@@ -170,19 +182,29 @@ def execute(argv: Sequence[str]) -> int:
     outcome = keep(run_dir, options.slot, options.attempt, dict(os.environ))
     if outcome.kind == "succeeded":
         return 0
-    print(f"runslot: {visible(f'{run_dir.path} {outcome.kind}: {outcome.message}')}", file=sys.stderr)
+    print(
+        f"runslot: {visible(f'{run_dir.path} {outcome.kind}: {outcome.message}')}", file=sys.stderr
+    )
     return outcome.exit_code or 1
 
 
 def _exec_parser() -> argparse.ArgumentParser:
     import argparse
 
-    parser = argparse.ArgumentParser(prog="runslot exec", description="Execute the run of a run directory, here.")
+    parser = argparse.ArgumentParser(
+        prog="runslot exec", description="Execute the run of a run directory, here."
+    )
     parser.add_argument("run_dir", metavar="RUN_DIR", help="a directory with a run.json")
     parser.add_argument(
-        "--attempt", type=_attempt, default=1, metavar="N", help="which attempt this is; else the first"
+        "--attempt",
+        type=_attempt,
+        default=1,
+        metavar="N",
+        help="which attempt this is; else the first",
     )
-    parser.add_argument("--slot", type=_slot, metavar="JSON", help="the share of this machine that the run gets")
+    parser.add_argument(
+        "--slot", type=_slot, metavar="JSON", help="the share of this machine that the run gets"
+    )
     # Of the keeper outside a container: what of its import path is there, as JSON.
     parser.add_argument("--inside", type=_paths_inside, metavar="JSON", help=argparse.SUPPRESS)
     return parser
@@ -207,7 +229,9 @@ def _paths_inside(text: str) -> dict[str, list[str]]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         import argparse
 
-        raise argparse.ArgumentTypeError(f"not the lists `path` and `python_path` ({error!r})") from error
+        raise argparse.ArgumentTypeError(
+            f"not the lists `path` and `python_path` ({error!r})"
+        ) from error
 
 
 def _slot(text: str) -> Slot:
@@ -218,7 +242,9 @@ def _slot(text: str) -> Slot:
     try:
         return Slot.from_json(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"not a slot, as `Slot.to_json` gives it ({error!r})") from error
+        raise argparse.ArgumentTypeError(
+            f"not a slot, as `Slot.to_json` gives it ({error!r})"
+        ) from error
 
 
 if __name__ == "__main__":

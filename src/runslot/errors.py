@@ -1,6 +1,7 @@
 """The errors of runslot: each says what was wrong, where, and what to change.
 
-One base class, so that a script can catch all of them; `retry` tells whether trying the same again can help.
+One base class, so that a script can catch all of them; `retry` tells whether trying the same again
+can help.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class NotInstalled(RunslotError, ImportError):
 def extra_said(extra: str) -> str:
     """Return the command that installs an optional part of runslot, from where this one comes from.
 
-    The bare name is not ours on every index: a checkout installs itself, anything else comes from the repository.
+    The bare name is not ours on every index: a checkout installs itself, anything else comes from
+    the repository.
     """
     import sys
     from importlib.metadata import PackageNotFoundError, metadata
@@ -43,14 +45,18 @@ def extra_said(extra: str) -> str:
     if (checkout / "pyproject.toml").is_file():
         return f"pip install -e '{checkout}[{extra}]'"
     try:
-        urls = dict(line.split(", ", 1) for line in metadata("runslot").get_all("Project-URL") or ())
+        urls = dict(
+            line.split(", ", 1) for line in metadata("runslot").get_all("Project-URL") or ()
+        )
     except (PackageNotFoundError, ValueError):  # one file, which has no metadata
         urls = {}
     source = urls.get("Source")
     if not source:
         return f"pip install '.[{extra}]' in a checkout"
     tools = {"uv-receipt.toml": "uv tool install", "pipx_metadata.json": "pipx install --force"}
-    installer = next((tool for file, tool in tools.items() if (Path(sys.prefix) / file).is_file()), "pip install")
+    installer = next(
+        (tool for file, tool in tools.items() if (Path(sys.prefix) / file).is_file()), "pip install"
+    )
     return f"{installer} 'runslot[{extra}] @ git+{source}'"
 
 
@@ -61,7 +67,9 @@ class Busy(RunslotError):
 
 
 class Damaged(RunslotError):
-    """A file of an experiment or a run is not what runslot wrote: it costs that one alone, which the message names."""
+    """A file of an experiment or a run is not what runslot wrote: it costs that one alone, which
+    the message names.
+    """
 
 
 class NewerFormat(Damaged):
@@ -73,7 +81,9 @@ class DoesNotFit(InvalidInput):
 
 
 class RefusedBySystem(RunslotError, OSError):
-    """The operating system refused a file or a process: a full disk, a directory of another user's."""
+    """The operating system refused a file or a process: a full disk, a directory of another
+    user's.
+    """
 
 
 class AffinityError(InvalidInput):
@@ -81,22 +91,31 @@ class AffinityError(InvalidInput):
 
 
 _LONGEST_WORD = 200
-"""Characters of a word that is compared with known ones: the comparison takes the square of them."""
+"""Characters of a word that is compared with known ones: the comparison takes the square of
+them.
+"""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``" (did you mean 'x'?)"`` for the known word closest to `word`, or an empty string."""
+    """Return ``" (did you mean 'x'?)"`` for the known word closest to `word`, or an empty
+    string.
+    """
     import difflib  # what few launches need
 
     by_lower = {name.lower(): name for name in reversed(list(known))}
     close = [
-        by_lower[name] for name in difflib.get_close_matches(word[:_LONGEST_WORD].lower(), by_lower, n=1, cutoff=0.5)
+        by_lower[name]
+        for name in difflib.get_close_matches(
+            word[:_LONGEST_WORD].lower(), by_lower, n=1, cutoff=0.5
+        )
     ]
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def refuse_unknown_words(who: str, words: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse keyword arguments that `who` does not have, by the nearest ones; Python's own TypeError names none."""
+    """Refuse keyword arguments that `who` does not have, by the nearest ones; Python's own
+    TypeError names none.
+    """
     fields = list(known)
     for word in words:
         if word not in fields:
@@ -106,15 +125,23 @@ def refuse_unknown_words(who: str, words: Iterable[str], known: Iterable[str]) -
 
 _WHAT_TO_DO = {
     errno.ENOSPC: "free some room on that disk, or choose another with --root or RUNSLOT_ROOT",
-    errno.EDQUOT: "your quota is used up: remove something, or choose another disk with --root or RUNSLOT_ROOT",
-    errno.EROFS: "it is on a file system that cannot be written to; choose another with --root or RUNSLOT_ROOT",
+    errno.EDQUOT: (
+        "your quota is used up: remove something, or choose another disk with --root or"
+        " RUNSLOT_ROOT"
+    ),
+    errno.EROFS: (
+        "it is on a file system that cannot be written to; choose another with --root or"
+        " RUNSLOT_ROOT"
+    ),
     errno.EACCES: "you may not: name another, or ask its owner",
     errno.EPERM: "you may not: name another, or ask its owner",
     errno.ENOTDIR: "a file stands where a directory is meant; name a directory",
     errno.EISDIR: "a directory stands where a file is meant; name a file",
     errno.EEXIST: "it is there already; name another",
     errno.ENOENT: "check how it is written",
-    errno.ENAMETOOLONG: "file systems hold names of 255 bytes, and paths of 4095; choose a shorter one",
+    errno.ENAMETOOLONG: (
+        "file systems hold names of 255 bytes, and paths of 4095; choose a shorter one"
+    ),
     errno.ELOOP: "its links lead round in a circle; name where it really lies",
     errno.EMFILE: "too many files are open; `ulimit -n` raises the limit",
     errno.ENFILE: "too many files are open on this machine; end some programs",
@@ -128,7 +155,11 @@ _WHAT_TO_DO = {
 
 def said_of_system(error: OSError) -> str:
     """Return one line of what the operating system refused: which file, why, and what to do."""
-    paths = [os.fsdecode(path) for path in (error.filename, error.filename2) if isinstance(path, (str, bytes))]
+    paths = [
+        os.fsdecode(path)
+        for path in (error.filename, error.filename2)
+        if isinstance(path, (str, bytes))
+    ]
     reason = error.strerror or str(error) or type(error).__name__
     advice = _WHAT_TO_DO.get(error.errno or 0)
     return ": ".join([*paths, reason]) + (f"; {advice}" if advice else "")

@@ -1,11 +1,14 @@
-"""A hook at the first import of a module: the one way in which runslot reaches into libraries that it does not import.
+"""A hook at the first import of a module: the one way in which runslot reaches into libraries that
+it does not import.
 
-What it is for: seeds (`execute.functions`), the loggers of the ancestors (`logger.ancestors`), RLKit's device
-(`launchkit.here`). A module that is loaded is handed over at once; one that is not, right after it has executed, before
-the `import` statement of the user's code goes on. Nothing is imported for it.
+What it is for: seeds (`execute.functions`), the loggers of the ancestors (`logger.ancestors`),
+RLKit's device (`launchkit.here`). A module that is loaded is handed over at once; one that is not,
+right after it has executed, before the `import` statement of the user's code goes on. Nothing is
+imported for it.
 
-What must stay true: a hook calls once for each name, in the process that made it alone (a worker that is forked has
-chance of its own), and leaves no trace: the module keeps its own loader and spec.
+What must stay true: a hook calls once for each name, in the process that made it alone (a worker
+that is forked has chance of its own), and leaves no trace: the module keeps its own loader and
+spec.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ Call = Callable[[ModuleType], None]
 
 
 class FirstImport:
-    """Calls for modules, by full name: at once for those that are loaded, later for the others, until `remove`.
+    """Calls for modules, by full name: at once for those that are loaded, later for the others,
+    until `remove`.
 
     What a call raises, the user's `import` raises.
     """
@@ -42,11 +46,16 @@ class FirstImport:
         if self in sys.meta_path:
             sys.meta_path.remove(self)
 
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Return the spec that the other finders give, with a loader that calls; None for every other module."""
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec that the other finders give, with a loader that calls; None for every
+        other module.
+        """
         if name not in self._waiting or os.getpid() != self._pid:
             return None
-        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:  # another hook below wraps it in turn
+        # another hook below wraps it in turn
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
             spec = finder.find_spec(name, path, target) if hasattr(finder, "find_spec") else None
             if spec is not None:
                 if spec.loader is not None and hasattr(spec.loader, "exec_module"):
@@ -62,7 +71,9 @@ class FirstImport:
 
 
 class _CallingLoader:
-    """A module's own loader, and then the call; everything else that is asked of a loader goes to the module's own."""
+    """A module's own loader, and then the call; everything else that is asked of a loader goes to
+    the module's own.
+    """
 
     def __init__(self, spec: ModuleSpec, take: Callable[[str], Call | None]) -> None:
         self._loader: Any = spec.loader
@@ -80,7 +91,9 @@ class _CallingLoader:
         self._loader.exec_module(module)
         call = self._take(module.__name__)
         if call is not None:
-            call(sys.modules.get(module.__name__, module))  # a module may put another object in its place
+            call(
+                sys.modules.get(module.__name__, module)
+            )  # a module may put another object in its place
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)

@@ -1,7 +1,8 @@
 """The one decision: `step(state, events, now)` says what to start and what to stop.
 
-Pure: no clock, no I/O. A run is known by its key (an index that the launcher gives); slots are indices too, so that
-the same plan serves cores of this machine, hosts, or (slots None) an engine that keeps a queue of its own.
+Pure: no clock, no I/O. A run is known by its key (an index that the launcher gives); slots are
+indices too, so that the same plan serves cores of this machine, hosts, or (slots None) an engine
+that keeps a queue of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from runslot.experiment.records import Outcome, Policy
 Key = int
 SlotIndex = int
 
-# ---- what happened ----------------------------------------------------------------------------------------------
+# ---- what happened -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class Added:
 
 @dataclass(frozen=True)
 class Adopted:
-    """A run that an earlier launcher started still runs; it occupies the slots that overlap with its own."""
+    """A run that an earlier launcher started still runs; it occupies the slots that overlap with
+    its own.
+    """
 
     key: Key
     attempt: int
@@ -48,7 +51,9 @@ class Ended:
 
 @dataclass(frozen=True)
 class Vanished:
-    """An adopted run was lost with the machine that had it; it is done again here, as a resume would."""
+    """An adopted run was lost with the machine that had it; it is done again here, as a resume
+    would.
+    """
 
     key: Key
     outcome: Outcome
@@ -81,7 +86,9 @@ class StopAsked:
 
 @dataclass(frozen=True)
 class Paused:
-    """Start none of these runs (or none of them again) until told otherwise; those under way go on."""
+    """Start none of these runs (or none of them again) until told otherwise; those under way go
+    on.
+    """
 
     keys: tuple[Key, ...]
     paused: bool
@@ -89,7 +96,7 @@ class Paused:
 
 Event = Added | Adopted | Ended | Vanished | SlotTaken | GivenUp | StopAsked | Paused
 
-# ---- what to do -------------------------------------------------------------------------------------------------
+# ---- what to do ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ class Drop:
 
 Action = Start | Stop | Drop
 
-# ---- what is known ----------------------------------------------------------------------------------------------
+# ---- what is known -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -144,8 +151,9 @@ class Running:
 class State:
     """All that the decision depends on.
 
-    `queue` from `position` on has not been started; `again` waits for a further attempt. Both orders are kept, so
-    that runs start in the order in which they were asked for, retries as soon as they may.
+    `queue` from `position` on has not been started; `again` waits for a further attempt. Both
+    orders are kept, so that runs start in the order in which they were asked for, retries as soon
+    as they may.
     """
 
     slots: tuple[SlotIndex, ...] | None
@@ -184,8 +192,8 @@ class State:
 def step(state: State, events: Iterable[Event], now: float) -> tuple[State, tuple[Action, ...]]:
     """Take in what happened and decide what to do.
 
-    `now` is in seconds on any clock that does not go back. Every `Start` is taken to be carried out: the run counts
-    as running until its `Ended` or `SlotTaken` comes.
+    `now` is in seconds on any clock that does not go back. Every `Start` is taken to be carried
+    out: the run counts as running until its `Ended` or `SlotTaken` comes.
     """
     actions: list[Action] = []
     for event in events:
@@ -196,7 +204,9 @@ def step(state: State, events: Iterable[Event], now: float) -> tuple[State, tupl
 
 
 def next_moment(state: State) -> float | None:
-    """Return when `step` should be called again even if nothing happens; None: only when something does."""
+    """Return when `step` should be called again even if nothing happens; None: only when something
+    does.
+    """
     again = [waiting.at for waiting in state.again if waiting.key not in state.paused][:1]
     if state.stopped or not (again or state.position < len(state.queue)):
         return None
@@ -207,10 +217,12 @@ def next_moment(state: State) -> float | None:
 
 
 def _occupied(state: State) -> set[SlotIndex]:
-    return {slot for run in state.running.values() for slot in run.occupies} | state.taken_until.keys()
+    return {
+        slot for run in state.running.values() for slot in run.occupies
+    } | state.taken_until.keys()
 
 
-# ---- taking in --------------------------------------------------------------------------------------------------
+# ---- taking in -----------------------------------------------------------------------------------
 
 
 def _take_in(state: State, event: Event, now: float) -> tuple[State, list[Action]]:
@@ -219,9 +231,18 @@ def _take_in(state: State, event: Event, now: float) -> tuple[State, list[Action
             return _add(state, event), []
         case Adopted():
             running = {**state.running, event.key: Running(event.attempt, event.occupies)}
-            return replace(state, running=running, policies={**state.policies, event.key: event.policy}), []
+            return (
+                replace(
+                    state, running=running, policies={**state.policies, event.key: event.policy}
+                ),
+                [],
+            )
         case SlotTaken() | Vanished():
-            return _put_back(state, event, now) if isinstance(event, SlotTaken) else (_do_again(state, event, now), [])
+            return (
+                _put_back(state, event, now)
+                if isinstance(event, SlotTaken)
+                else (_do_again(state, event, now), [])
+            )
         case Ended():
             return _end(state, event, now)
         case StopAsked() | GivenUp():
@@ -270,12 +291,19 @@ def _end(state: State, event: Ended, now: float) -> tuple[State, list[Action]]:
     state = replace(state, running=running)
     if event.outcome.kind in {"succeeded", "stopped"}:
         return state, []
-    # An engine that tries again by itself, in place, has made several attempts of the one that was started.
+    # An engine that tries again by itself, in place, has made several attempts of the one that was
+    # started.
     further = max(0, event.outcome.attempt - was.attempt)
     tried = state.tried.get(event.key, 0) + 1 + further
     state = replace(state, tried={**state.tried, event.key: tried})
-    if tried <= policy.retries and _worth_retrying(event.outcome, policy) and not (was.stopping or state.stopped):
-        waiting = QueuedRun(now + policy.backoff * 2 ** (tried - 1), event.key, was.attempt + further + 1)
+    if (
+        tried <= policy.retries
+        and _worth_retrying(event.outcome, policy)
+        and not (was.stopping or state.stopped)
+    ):
+        waiting = QueuedRun(
+            now + policy.backoff * 2 ** (tried - 1), event.key, was.attempt + further + 1
+        )
         return replace(state, again=_insert(state.again, waiting)), []
     state = replace(state, failures=state.failures + 1)
     if policy.max_failures is None or state.failures < policy.max_failures:
@@ -291,15 +319,25 @@ def _worth_retrying(outcome: Outcome, policy: Policy) -> bool:
 def _stop(state: State, event: StopAsked | GivenUp) -> tuple[State, list[Action]]:
     everything = event.keys is None
     reason = event.why if isinstance(event, GivenUp) else "stopped before it started"
-    stopping = state.running if event.keys is None else [key for key in event.keys if key in state.running]
-    actions: list[Action] = [Stop(key, event.kill) for key in stopping if isinstance(event, StopAsked)]
-    running = {k: replace(run, stopping=True) if k in stopping else run for k, run in state.running.items()}
+    stopping = (
+        state.running if event.keys is None else [key for key in event.keys if key in state.running]
+    )
+    actions: list[Action] = [
+        Stop(key, event.kill) for key in stopping if isinstance(event, StopAsked)
+    ]
+    running = {
+        k: replace(run, stopping=True) if k in stopping else run for k, run in state.running.items()
+    }
     state = replace(state, running=running)
     if everything:
         state, drops = _drop_all(state, reason)
         return state, actions + drops
     again = tuple(waiting for waiting in state.again if waiting.key not in (event.keys or ()))
-    queued = {*state.queue[state.position :], *state.held, *(waiting.key for waiting in state.again)}
+    queued = {
+        *state.queue[state.position :],
+        *state.held,
+        *(waiting.key for waiting in state.again),
+    }
     drops = [Drop(key, reason) for key in event.keys or () if key in queued]
     dropped = state.dropped | {drop.key for drop in drops if isinstance(drop, Drop)}
     held = tuple(key for key in state.held if key not in dropped)
@@ -318,18 +356,22 @@ def _continue(state: State, keys: tuple[Key, ...]) -> State:
     paused = state.paused.difference(keys)
     freed = [key for key in state.held if key not in paused]
     held = tuple(key for key in state.held if key in paused)
-    queue = tuple(sorted((*state.queue[state.position :], *freed)))  # keys are given in the order of the asking
+    queue = tuple(
+        sorted((*state.queue[state.position :], *freed))
+    )  # keys are given in the order of the asking
     return replace(state, paused=paused, queue=queue, position=0, held=held)
 
 
 def _drop_all(state: State, reason: str) -> tuple[State, list[Action]]:
-    keys = [key for key in (*state.queue[state.position :], *state.held) if key not in state.dropped]
+    keys = [
+        key for key in (*state.queue[state.position :], *state.held) if key not in state.dropped
+    ]
     keys += [waiting.key for waiting in state.again]
     state = replace(state, queue=(), position=0, held=(), again=(), stopped=True)
     return state, [Drop(key, reason) for key in keys]
 
 
-# ---- starting ---------------------------------------------------------------------------------------------------
+# ---- starting ------------------------------------------------------------------------------------
 
 
 def _fill_slots(state: State, now: float) -> tuple[State, list[Action]]:
@@ -354,9 +396,19 @@ def _fill_slots(state: State, now: float) -> tuple[State, list[Action]]:
 
 
 def _next_run(state: State, now: float) -> tuple[State, QueuedRun | None]:
-    due = next((waiting for waiting in state.again if waiting.at <= now and waiting.key not in state.paused), None)
+    due = next(
+        (
+            waiting
+            for waiting in state.again
+            if waiting.at <= now and waiting.key not in state.paused
+        ),
+        None,
+    )
     if due is not None:
-        return replace(state, again=tuple(waiting for waiting in state.again if waiting is not due)), due
+        return (
+            replace(state, again=tuple(waiting for waiting in state.again if waiting is not due)),
+            due,
+        )
     position = state.position
     while position < len(state.queue) and state.queue[position] in state.dropped:
         position += 1

@@ -1,8 +1,10 @@
-"""Text of others (names, messages, consoles, paths, hosts) as it may reach a terminal: without control of it.
+"""Text of others (names, messages, consoles, paths, hosts) as it may reach a terminal: without
+control of it.
 
-Pure, and the lowest layer. The command line's output streams and consoles (`cli.terminal`) and `launch.printer` pass
-all that they print through here, so that nobody else has to. What must stay true: no result holds a control character
-but newline, tab and what `plain` is asked to keep, and no character that turns the direction of the text around it.
+Pure, and the lowest layer. The command line's output streams and consoles (`cli.terminal`) and
+`launch.printer` pass all that they print through here, so that nobody else has to. What must stay
+true: no result holds a control character but newline, tab and what `plain` is asked to keep, and no
+character that turns the direction of the text around it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ _SUSPECT = re.compile(r"[^\x20-\x7e\n\t]")
 
 _SEQUENCE = (
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS, SOS, PM, APC
+    # OSC, DCS, SOS, PM, APC
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]?"
 )
 """Escape sequences of terminals, whole; one that is not closed ends with its line."""
@@ -28,24 +31,28 @@ RESET_COLOUR = "\x1b[0m"
 
 
 def visible(text: str) -> str:
-    """Return text with its control characters shown: `␛` for an escape, `�` for what has no picture.
+    """Return text with its control characters shown: `␛` for an escape, `�` for what has no
+    picture.
 
-    A character stands for a character, so that styles and columns that were worked out before stay right. Newlines and
-    tabs stay, and so does all that is printable, in any script.
+    A character stands for a character, so that styles and columns that were worked out before stay
+    right. Newlines and tabs stay, and so does all that is printable, in any script.
     """
     return text if text.isascii() and text.isprintable() else _SUSPECT.sub(_shown, text)
 
 
 def one_line(text: str) -> str:
-    """Return text for one line of a terminal: as `visible`, and its newlines and tabs are blanks."""
+    """Return text for one line of a terminal: as `visible`, and its newlines and tabs are
+    blanks.
+    """
     return visible(" ".join(text.split("\n")).replace("\t", " "))
 
 
 def plain(text: str, *, colours: bool = False, carriage: bool = False) -> str:
-    """Return what a program printed without its escape sequences, and without other control characters.
+    """Return what a program printed without its escape sequences, and without other control
+    characters.
 
-    With `colours` those that only colour what follows stay; with `carriage` so does `\\r`, by which progress bars
-    begin their own line anew.
+    With `colours` those that only colour what follows stay; with `carriage` so does `\\r`, by which
+    progress bars begin their own line anew.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -61,7 +68,9 @@ def plain(text: str, *, colours: bool = False, carriage: bool = False) -> str:
 
 
 def _without_controls(text: str, carriage: bool) -> str:
-    return _SUSPECT.sub(lambda match: "\r" if carriage and match[0] == "\r" else _dropped(match[0]), text)
+    return _SUSPECT.sub(
+        lambda match: "\r" if carriage and match[0] == "\r" else _dropped(match[0]), text
+    )
 
 
 def _dropped(character: str) -> str:
@@ -79,6 +88,8 @@ def _picture(character: str) -> str:
     if code == 0x7F:
         return "\u2421"
     category = unicodedata.category(character)
-    if category in {"Cc", "Cs", "Zl", "Zp"} or (category == "Cf" and character not in _FORMATS_KEPT):
+    if category in {"Cc", "Cs", "Zl", "Zp"} or (
+        category == "Cf" and character not in _FORMATS_KEPT
+    ):
         return "\ufffd"
     return character

@@ -1,4 +1,6 @@
-"""Commands of other launchers in a slot: Hydra's grammar, torchrun and accelerate side by side, mpirun."""
+"""Commands of other launchers in a slot: Hydra's grammar, torchrun and accelerate side by side,
+mpirun.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ ODD_VALUES: list[Any] = [
 
 @pytest.mark.parametrize("value", ODD_VALUES, ids=repr)
 def test_hydra_reads_every_value_as_it_was(value: Any) -> None:
-    parser = pytest.importorskip("hydra.core.override_parser.overrides_parser").OverridesParser.create()
+    parser = pytest.importorskip(
+        "hydra.core.override_parser.overrides_parser"
+    ).OverridesParser.create()
     from omegaconf import OmegaConf
 
     override = parser.parse_override(f"k={hydra_value(value)}")
@@ -78,10 +82,9 @@ def test_a_hydra_application_writes_into_its_run_directory(tmp_path: Path) -> No
 
 
 MEETS = (
-    "import os, torch, torch.distributed as dist\n"
-    "dist.init_process_group('gloo'); x = torch.ones(1); dist.all_reduce(x)\n"
-    "print('rank', dist.get_rank(), 'sum', x.item(), 'port', os.environ['MASTER_PORT'], flush=True)\n"
-    "dist.destroy_process_group()\n"
+    "import os, torch, torch.distributed as dist\ndist.init_process_group('gloo'); x ="
+    " torch.ones(1); dist.all_reduce(x)\nprint('rank', dist.get_rank(), 'sum', x.item(), 'port',"
+    " os.environ['MASTER_PORT'], flush=True)\ndist.destroy_process_group()\n"
 )
 
 
@@ -93,7 +96,9 @@ def test_two_runs_of_torchrun_side_by_side_meet_at_their_own_ports(tmp_path: Pat
     for text in consoles(experiment):
         assert text.count("sum 2.0") == 2, text
     outcomes = [json.loads(path.read_text()) for path in experiment.glob("**/outcome.json")]
-    (first_started, first_ended), (second_started, _) = sorted((each["started"], each["ended"]) for each in outcomes)
+    (first_started, first_ended), (second_started, _) = sorted(
+        (each["started"], each["ended"]) for each in outcomes
+    )
     if len({each["slot"] for each in outcomes}) == 2:
         assert first_started <= second_started < first_ended
 
@@ -104,9 +109,19 @@ def test_accelerate_in_a_slot(tmp_path: Path) -> None:
         "from accelerate import Accelerator\naccelerator = Accelerator(cpu=True)\n"
         "print(f'epoch 0 loss {0.5 / accelerator.num_processes}')\n"
     )
-    launch = [str(BIN / "accelerate"), "launch", "--cpu", "--num_processes", "1", "--num_machines", "1"]
+    launch = [
+        str(BIN / "accelerate"),
+        "launch",
+        "--cpu",
+        "--num_processes",
+        "1",
+        "--num_machines",
+        "1",
+    ]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "prepared.py", "{seed}"]
-    assert all("loss 0.5" in text for text in consoles(sweep(tmp_path, "--seeds", "2", "--", *launch)))
+    assert all(
+        "loss 0.5" in text for text in consoles(sweep(tmp_path, "--seeds", "2", "--", *launch))
+    )
 
 
 def test_mpirun_in_a_slot(tmp_path: Path) -> None:

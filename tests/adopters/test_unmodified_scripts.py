@@ -1,4 +1,6 @@
-"""Scripts that know nothing of runslot, with the libraries that they import: their metrics stand in the table."""
+"""Scripts that know nothing of runslot, with the libraries that they import: their metrics stand in
+the table.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,17 @@ def sweep(tmp_path: Path) -> Sweep:
         (tmp_path / "script.py").write_text(script)
         command = [sys.executable, "script.py", "--lr", "{lr}"]
         done = subprocess.run(
-            [sys.executable, "-m", "runslot", "run", "--grid", "lr=0.1,0.01", *options, "--", *command],
+            [
+                sys.executable,
+                "-m",
+                "runslot",
+                "run",
+                "--grid",
+                "lr=0.1,0.01",
+                *options,
+                "--",
+                *command,
+            ],
             cwd=tmp_path,
             env={**os.environ, **environment},
             capture_output=True,
@@ -42,18 +54,20 @@ def sweep(tmp_path: Path) -> Sweep:
 def test_wandb_offline(sweep: Sweep) -> None:
     pytest.importorskip("wandb")
     script = (
-        "import argparse, wandb\np = argparse.ArgumentParser()\n"
-        "p.add_argument('--lr', type=float)\na = p.parse_args()\n"
-        "run = wandb.init(project='p', config=vars(a))\n"
-        "for i in range(1500): run.log({'loss': a.lr / (i + 1), 'deep': {'x': i}, 'pad': 'y' * 40})\n"
-        "run.finish()\nprint('group', run.group, 'name', run.name)\n"
+        "import argparse, wandb\np = argparse.ArgumentParser()\np.add_argument('--lr',"
+        " type=float)\na = p.parse_args()\nrun = wandb.init(project='p', config=vars(a))\nfor i in"
+        " range(1500): run.log({'loss': a.lr / (i + 1), 'deep': {'x': i}, 'pad': 'y' *"
+        " 40})\nrun.finish()\nprint('group', run.group, 'name', run.name)\n"
     )
     results = sweep(script, WANDB_MODE="offline", WANDB_SILENT="true")
     assert results.runs["rows"].to_list() == [1500, 1500]
     assert sorted(results.runs["final/loss"].to_list()) == [0.01 / 1500, 0.1 / 1500]
     assert results.runs["final/deep/x"].to_list() == [1499, 1499]
     consoles = [Path(path, "console.log").read_text() for path in results.runs["path"]]
-    assert all(f"group script name {run}" in text for run, text in zip(results.runs["run"], consoles, strict=True))
+    assert all(
+        f"group script name {run}" in text
+        for run, text in zip(results.runs["run"], consoles, strict=True)
+    )
 
 
 def test_tyro(sweep: Sweep) -> None:
@@ -65,27 +79,26 @@ def test_tyro(sweep: Sweep) -> None:
         "for step in range(args.steps): print(f'step {step} | loss {args.lr / (step + 1):.6f}')\n"
     )
     results = sweep(script)
-    assert sorted(results.runs["final/loss"].to_list()) == pytest.approx([0.01 / 3, 0.1 / 3], rel=1e-3)
+    assert sorted(results.runs["final/loss"].to_list()) == pytest.approx(
+        [0.01 / 3, 0.1 / 3], rel=1e-3
+    )
 
 
 def test_hugging_faces_trainer(sweep: Sweep) -> None:
     pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
     script = (
-        "import argparse, os, torch\n"
-        "from transformers import PretrainedConfig, PreTrainedModel, Trainer, TrainingArguments\n"
-        "p = argparse.ArgumentParser(); p.add_argument('--lr', type=float); a = p.parse_args()\n"
-        "class Model(PreTrainedModel):\n"
-        "    config_class = PretrainedConfig\n"
-        "    def __init__(self, config):\n"
-        "        super().__init__(config); self.layer = torch.nn.Linear(1, 1); self.post_init()\n"
-        "    def forward(self, x, labels=None):\n"
-        "        y = self.layer(x); return {'loss': (y - labels).square().mean(), 'logits': y}\n"
-        "data = [{'x': torch.ones(1), 'labels': torch.zeros(1)}] * 8\n"
-        "arguments = TrainingArguments(os.environ['RUNSLOT_RUN'] + '/out', learning_rate=a.lr, max_steps=4,\n"
-        "    logging_steps=1, per_device_train_batch_size=2, save_steps=2, report_to=[], use_cpu=True,\n"
-        "    disable_tqdm=True)\n"
-        "Trainer(Model(PretrainedConfig()), arguments, train_dataset=data).train()\n"
+        "import argparse, os, torch\nfrom transformers import PretrainedConfig, PreTrainedModel,"
+        " Trainer, TrainingArguments\np = argparse.ArgumentParser(); p.add_argument('--lr',"
+        " type=float); a = p.parse_args()\nclass Model(PreTrainedModel):\n    config_class ="
+        " PretrainedConfig\n    def __init__(self, config):\n        super().__init__(config);"
+        " self.layer = torch.nn.Linear(1, 1); self.post_init()\n    def forward(self, x,"
+        " labels=None):\n        y = self.layer(x); return {'loss': (y - labels).square().mean(),"
+        " 'logits': y}\ndata = [{'x': torch.ones(1), 'labels': torch.zeros(1)}] * 8\narguments ="
+        " TrainingArguments(os.environ['RUNSLOT_RUN'] + '/out', learning_rate=a.lr, max_steps=4,\n "
+        "   logging_steps=1, per_device_train_batch_size=2, save_steps=2, report_to=[],"
+        " use_cpu=True,\n    disable_tqdm=True)\nTrainer(Model(PretrainedConfig()), arguments,"
+        " train_dataset=data).train()\n"
     )
     results = sweep(script)
     assert results.runs["rows"].to_list() == [4, 4]

@@ -1,7 +1,7 @@
 """A real Chromium, a real experiment, and the page that shows it.
 
-Chromium and its driver are Debian's (`apt-get install chromium chromium-driver`). With `RUNSLOT_SCREENSHOTS=DIR` the
-pictures of each main view are kept there.
+Chromium and its driver are Debian's (`apt-get install chromium chromium-driver`). With
+`RUNSLOT_SCREENSHOTS=DIR` the pictures of each main view are kept there.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         pytest.importorskip(package, reason=f"tests of the page need {package}")
     for program in (CHROMIUM, DRIVER):
         if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed; on Debian: apt-get install chromium chromium-driver")
+            pytest.skip(
+                f"{program} is not installed; on Debian: apt-get install chromium chromium-driver"
+            )
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -65,7 +67,9 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path_factory.mktemp("downloads"))})
+    options.add_experimental_option(
+        "prefs", {"download.default_directory": str(tmp_path_factory.mktemp("downloads"))}
+    )
     driver = webdriver.Chrome(options=options, service=Service(shutil.which(DRIVER)))
     driver.set_script_timeout(100)  # a figure that is exported beside other tests takes its time
     yield driver
@@ -96,7 +100,15 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "XDG_STATE_HOME": str(place),
         "XDG_CACHE_HOME": str(place),
     }
-    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        command,
+        cwd=place,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return place / "runs"
 

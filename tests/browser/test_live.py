@@ -1,4 +1,6 @@
-"""An open page while runs grow, answers come late and out of order, and the server goes away and comes back."""
+"""An open page while runs grow, answers come late and out of order, and the server goes away and
+comes back.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ def growing(directory: Path, over: threading.Event) -> Iterator[None]:
 
 @contextmanager
 def slow_line(address: str) -> Iterator[str]:
-    """Hand every request on, and keep answers to updates back for up to 1.5 s, so that they overtake each other."""
+    """Hand every request on, and keep answers to updates back for up to 1.5 s, so that they
+    overtake each other.
+    """
     there = urlsplit(address)
     chance = random.Random(0)
 
@@ -82,14 +86,22 @@ def slow_line(address: str) -> Iterator[str]:
         def do_GET(self) -> None:
             connection = http.client.HTTPConnection(there.hostname or "", there.port)
             size = int(self.headers.get("Content-Length") or 0)
-            connection.request(self.command, self.path, self.rfile.read(size) if size else None, dict(self.headers))
+            connection.request(
+                self.command, self.path, self.rfile.read(size) if size else None, dict(self.headers)
+            )
             answer = connection.getresponse()
             body = answer.read()
             if "update-component" in self.path:
                 time.sleep(chance.uniform(0, 1.5))
             self.send_response(answer.status)
             for name, value in answer.getheaders():
-                if name.lower() not in {"transfer-encoding", "connection", "content-length", "date", "server"}:
+                if name.lower() not in {
+                    "transfer-encoding",
+                    "connection",
+                    "content-length",
+                    "date",
+                    "server",
+                }:
                     self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -117,12 +129,16 @@ def logged(directory: Path) -> dict[str, dict[float, float]]:
     for rate in RATES:
         lines = (directory / f"lr={rate}" / "run_0" / "progress.csv").read_text().splitlines()[1:]
         rows = [line.split(",") for line in lines]
-        logs[f"lr={rate}"] = {float(x): float(y) for x, y in (row for row in rows if len(row) == 2 and row[1])}
+        logs[f"lr={rate}"] = {
+            float(x): float(y) for x, y in (row for row in rows if len(row) == 2 and row[1])
+        }
     return logs
 
 
 def is_of(y: float | None, logged_y: float) -> bool:
-    """Tell whether a drawn value is the logged one, as exactly as it is sent: finer than a screen shows."""
+    """Tell whether a drawn value is the logged one, as exactly as it is sent: finer than a screen
+    shows.
+    """
     return y is not None and abs(y - logged_y) < 1e-5
 
 
@@ -154,7 +170,10 @@ def test_every_point_that_is_drawn_was_logged_whatever_overtakes_what(
         over.set()
         last = {name: max(file) for name, file in logged(runs).items()}
         curves_now = f"JSON.parse((() => {{{CURVES}}})() || '[]')"
-        script = f"const last = arguments[0]; return {curves_now}.filter((c) => c.x.at(-1) === last[c.name]).length"
+        script = (
+            f"const last = arguments[0]; return {curves_now}.filter((c) => c.x.at(-1) ==="
+            " last[c.name]).length"
+        )
         page.until(f"{script} === {len(RATES)}", last)  # all that the files hold in the end
         chromium.get("about:blank")
 

@@ -1,4 +1,6 @@
-"""The page in a real browser: it loads, it follows choices, it grows, and nothing in a run can take it over."""
+"""The page in a real browser: it loads, it follows choices, it grows, and nothing in a run can take
+it over.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +20,28 @@ PATIENCE = 60
 
 
 class Page:
-    """One tab: opens addresses, waits for what must appear, and looks at plots as the browser has them."""
+    """One tab: opens addresses, waits for what must appear, and looks at plots as the browser has
+    them.
+    """
 
     def __init__(self, driver: Any, base: str) -> None:
         self.driver, self.base = driver, base
-        driver.get("about:blank")  # else the page of the test before goes on asking its server, which is gone
+        driver.get(
+            "about:blank"
+        )  # else the page of the test before goes on asking its server, which is gone
         driver.get_log("browser")
         self.open(base)
 
-    def open(self, address: str, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
+    def open(
+        self, address: str, width: int = 1280, height: int = 900, scheme: str = "light"
+    ) -> None:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-        self.driver.get(address if address.startswith("http") else self.base.partition("/?")[0] + address)
+        self.driver.get(
+            address if address.startswith("http") else self.base.partition("/?")[0] + address
+        )
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
@@ -40,7 +50,9 @@ class Page:
         """Wait until a script returns something true; returns it."""
         from selenium.webdriver.support.ui import WebDriverWait
 
-        return WebDriverWait(self.driver, PATIENCE, 0.1).until(lambda _: self.run(script, *arguments), script)
+        return WebDriverWait(self.driver, PATIENCE, 0.1).until(
+            lambda _: self.run(script, *arguments), script
+        )
 
     def plots(self, count: int = 1) -> list[dict[str, Any]]:
         """Wait for so many drawn plots; returns the names and values of their lines."""
@@ -58,7 +70,10 @@ class Page:
 
     def choose(self, name: str, value: Any) -> None:
         """Give a control a value, as its component does when somebody has chosen it."""
-        script = "dash_clientside.set_props({ type: 'choice', name: arguments[0] }, { value: arguments[1] })"
+        script = (
+            "dash_clientside.set_props({ type: 'choice', name: arguments[0] }, { value:"
+            " arguments[1] })"
+        )
         self.run(script, name, value)
 
     def query(self) -> str:
@@ -73,7 +88,11 @@ class Page:
 
     def complaints(self) -> list[str]:
         """Return errors of the browser's console since the last call."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+        return [
+            entry["message"]
+            for entry in self.driver.get_log("browser")
+            if entry["level"] == "SEVERE"
+        ]
 
 
 @pytest.fixture
@@ -91,7 +110,9 @@ def test_it_loads_with_curves_table_and_states_and_without_an_error(page: Page) 
     assert plot["title"] == "accuracy"
     assert [line["name"] for line in plot["lines"]] == VARIANTS
     assert all(len(line["y"]) == 30 for line in plot["lines"])
-    page.until("return document.querySelectorAll('#runs .ag-center-cols-container .ag-row').length === 8")
+    page.until(
+        "return document.querySelectorAll('#runs .ag-center-cols-container .ag-row').length === 8"
+    )
     assert page.until("return document.getElementById('status').textContent") == "8 succeeded"
     assert "token" not in page.driver.current_url
     page.keep("curves")
@@ -130,11 +151,15 @@ def test_other_curves_recolour_the_table_without_sending_it_again(page: Page) ->
     colours = """return JSON.stringify([...document.querySelectorAll('#runs .ag-row')].map((row) => [
         (row.querySelector('a') || {}).title, (row.querySelector('.rs-stroke') || { style: {} }).style.borderTopColor,
     ]).filter((pair) => pair[0]).sort())"""
-    page.until("return document.querySelectorAll('#runs .ag-center-cols-container .ag-row').length === 8")
+    page.until(
+        "return document.querySelectorAll('#runs .ag-center-cols-container .ag-row').length === 8"
+    )
     before = dict(json.loads(page.run(colours)))
     assert len(set(before.values())) == 4
-    page.run("""window.sent = []; const fetched = window.fetch; window.fetch = async (...asked) => {
-        const answer = await fetched(...asked); window.sent.push(await answer.clone().text()); return answer; }""")
+    page.run(
+        """window.sent = []; const fetched = window.fetch; window.fetch = async (...asked) => {
+        const answer = await fetched(...asked); window.sent.push(await answer.clone().text()); return answer; }"""
+    )
     page.choose("series", ["hidden"])
     page.until("return document.querySelectorAll('.rs-series').length === 2")
     assert page.names() == ["hidden=32", "hidden=128"]
@@ -186,7 +211,9 @@ def test_every_control_is_reached_by_tab_and_has_a_name(page: Page) -> None:
     nameless = []
     for _ in range(70):
         ActionChains(page.driver).send_keys(Keys.TAB).perform()
-        inside = page.run("return document.activeElement.closest('#runs, .js-plotly-plot') !== null")
+        inside = page.run(
+            "return document.activeElement.closest('#runs, .js-plotly-plot') !== null"
+        )
         name = page.run(NAME)
         if not inside and not name and page.run("return document.activeElement !== document.body"):
             nameless.append(page.run("return document.activeElement.outerHTML.slice(0, 200)"))
@@ -213,7 +240,8 @@ def test_every_control_is_reached_by_tab_and_has_a_name(page: Page) -> None:
     ActionChains(page.driver).send_keys(Keys.ARROW_RIGHT).perform()
     page.until("return window.location.search === '?kind=bars'")
     page.until(
-        "return document.querySelectorAll('#panels .js-plotly-plot .barlayer, #panels .scatterlayer').length > 0"
+        "return document.querySelectorAll('#panels .js-plotly-plot .barlayer, #panels"
+        " .scatterlayer').length > 0"
     )
 
 
@@ -223,11 +251,15 @@ def test_filters_choose_runs_and_faults_are_said(page: Page) -> None:
     page.until("return document.getElementById('counted').textContent === '2 runs of 8'")
     assert page.names() == ["lr=0.1, hidden=32"]
     page.choose("where", "size > 3")
-    said = page.until("return (document.querySelector('#navbar .mantine-InputWrapper-error') || {}).textContent")
+    said = page.until(
+        "return (document.querySelector('#navbar .mantine-InputWrapper-error') || {}).textContent"
+    )
     assert "no run has a column 'size'" in said
     assert page.names() == ["lr=0.1, hidden=32"]  # the last view stays
     page.choose("where", "lr > 5")
-    page.until("return document.getElementById('panels').textContent.includes('No run passes the filters')")
+    page.until(
+        "return document.getElementById('panels').textContent.includes('No run passes the filters')"
+    )
     assert page.run("return document.querySelector('#navbar .mantine-InputWrapper-error')") is None
 
 
@@ -253,14 +285,20 @@ def test_rows_that_are_appended_show_without_a_reload(
         for log in logs:
             with log.open("a") as file:
                 file.write("30,0.999,0.01\n")
-        page.until("""return document.querySelector('.js-plotly-plot') === window.plot
-            && window.plot._fullData.some((t) => t.name === 'lr=0.1, hidden=32' && t.y.length === 31)""")
-        page.until("""return [...document.querySelectorAll('#runs [col-id]')].some((e) => e.textContent === '0.999')""")
+        page.until(
+            """return document.querySelector('.js-plotly-plot') === window.plot
+            && window.plot._fullData.some((t) => t.name === 'lr=0.1, hidden=32' && t.y.length === 31)"""
+        )
+        page.until(
+            """return [...document.querySelectorAll('#runs [col-id]')].some((e) => e.textContent === '0.999')"""
+        )
         page.keep("grown")
         assert page.complaints() == []
 
 
-def test_a_run_that_appears_gets_its_curve(chromium: Any, copied: Path, serve: Callable[[Path], Any]) -> None:
+def test_a_run_that_appears_gets_its_curve(
+    chromium: Any, copied: Path, serve: Callable[[Path], Any]
+) -> None:
     with serve(copied) as address:
         page = Page(chromium, address)
         page.plots()
@@ -270,7 +308,8 @@ def test_a_run_that_appears_gets_its_curve(chromium: Any, copied: Path, serve: C
         (new / "progress.csv").write_text("epoch,accuracy\n0,0.1\n1,0.2\n")
         page.until("return document.getElementById('counted').textContent === '9 runs'")
         page.until(
-            "return [...document.querySelectorAll('.rs-series')].some((e) => e.textContent.includes('hidden=8'))"
+            "return [...document.querySelectorAll('.rs-series')].some((e) =>"
+            " e.textContent.includes('hidden=8'))"
         )
 
 
@@ -285,20 +324,33 @@ def test_a_page_opened_before_the_first_row_gets_its_plots_and_controls(
         (run / "variant.json").write_text(json.dumps({"lr": 1.0, "seed": 0}))
         (run / "progress.csv").write_text("epoch,accuracy\n0,0.1\n1,0.2\n")
         assert page.names() == ["all runs"]
-        page.until("return document.querySelector('#navbar .mantine-MultiSelect-pill').textContent === 'accuracy'")
+        page.until(
+            "return document.querySelector('#navbar .mantine-MultiSelect-pill').textContent ==="
+            " 'accuracy'"
+        )
 
 
 HOSTILE = "<img src=x onerror=\"window.pwned='name'\">"
 
 
-def test_nothing_in_a_run_becomes_part_of_the_page(chromium: Any, copied: Path, serve: Callable[[Path], Any]) -> None:
+def test_nothing_in_a_run_becomes_part_of_the_page(
+    chromium: Any, copied: Path, serve: Callable[[Path], Any]
+) -> None:
     for i in range(2):
         run = copied / f"{HOSTILE.replace('/', '')}" / f"run_{i}"
         run.mkdir(parents=True)
-        variant = {f"key {HOSTILE}": f"{i}{HOSTILE}", "lr": "<a href='javascript:window.pwned=1'>x</a>", "hidden": 1}
+        variant = {
+            f"key {HOSTILE}": f"{i}{HOSTILE}",
+            "lr": "<a href='javascript:window.pwned=1'>x</a>",
+            "hidden": 1,
+        }
         (run / "variant.json").write_text(json.dumps({**variant, "seed": i}))
-        (run / "progress.csv").write_text(f"epoch,accuracy,return {HOSTILE.replace(chr(34), '')}\n0,0.5,1\n1,0.6,2\n")
-        (run / "console.log").write_text(f"{HOSTILE}</pre><script>window.pwned = 'console'</script>\n")
+        (run / "progress.csv").write_text(
+            f"epoch,accuracy,return {HOSTILE.replace(chr(34), '')}\n0,0.5,1\n1,0.6,2\n"
+        )
+        (run / "console.log").write_text(
+            f"{HOSTILE}</pre><script>window.pwned = 'console'</script>\n"
+        )
         (run / "changes.patch").write_text(f"+{HOSTILE}\n")
     with serve(copied) as address:
         page = Page(chromium, address)
@@ -311,10 +363,14 @@ def test_nothing_in_a_run_becomes_part_of_the_page(chromium: Any, copied: Path, 
             page.choose("kind", kind)
             page.until("return document.querySelectorAll('#panels .js-plotly-plot').length >= 2")
         page.until("return document.querySelector('#runs .ag-row') !== null")
-        names = page.run("return [...document.querySelectorAll('#runs a')].map((a) => a.getAttribute('href'))")
+        names = page.run(
+            "return [...document.querySelectorAll('#runs a')].map((a) => a.getAttribute('href'))"
+        )
         hostile = next(name for name in names if "onerror" in name)
         page.open(hostile)
-        assert "<script>" in page.until("return (document.getElementById('console') || {}).textContent")
+        assert "<script>" in page.until(
+            "return (document.getElementById('console') || {}).textContent"
+        )
         assert page.run("return window.pwned") is None
         assert page.run("return document.querySelectorAll('img').length") == 0
         assert page.run("return document.querySelectorAll('a[href^=javascript]').length") == 0
@@ -322,26 +378,43 @@ def test_nothing_in_a_run_becomes_part_of_the_page(chromium: Any, copied: Path, 
 
 def test_a_runs_own_page(page: Page) -> None:
     page.plots()
-    href = page.until("return (document.querySelector('#runs a') || {getAttribute() {}}).getAttribute('href')")
+    href = page.until(
+        "return (document.querySelector('#runs a') || {getAttribute() {}}).getAttribute('href')"
+    )
     page.open(href)
     page.until("return document.querySelectorAll('.js-plotly-plot .main-svg').length > 0")
     text = page.run("return document.body.innerText")
-    for part in ("Variant", "Outcome", "succeeded", "Slot", "Snapshots", "params.pkl", "Console", "<script>"):
+    for part in (
+        "Variant",
+        "Outcome",
+        "succeeded",
+        "Slot",
+        "Snapshots",
+        "params.pkl",
+        "Console",
+        "<script>",
+    ):
         assert part in text
     assert page.run("return window.pwned") is None
     page.keep("run")
     assert page.complaints() == []
 
 
-def test_a_runs_own_page_follows_the_run(chromium: Any, copied: Path, serve: Callable[[Path], Any]) -> None:
-    directory = next(d for d in copied.glob("*/*/lr=0.1,hidden=32/run_0") if "latest" not in d.parts)
+def test_a_runs_own_page_follows_the_run(
+    chromium: Any, copied: Path, serve: Callable[[Path], Any]
+) -> None:
+    directory = next(
+        d for d in copied.glob("*/*/lr=0.1,hidden=32/run_0") if "latest" not in d.parts
+    )
     outcome = (directory / "outcome.json").read_text()
     (directory / "outcome.json").unlink()
     with serve(copied) as address:
         page = Page(chromium, address)
         page.open(f"/run?run={directory.relative_to(copied)}")
-        page.until("""return [...document.querySelectorAll('.js-plotly-plot')].filter((p) => p._fullData).length === 2
-            && (window.plot = document.querySelector('.js-plotly-plot'))""")
+        page.until(
+            """return [...document.querySelectorAll('.js-plotly-plot')].filter((p) => p._fullData).length === 2
+            && (window.plot = document.querySelector('.js-plotly-plot'))"""
+        )
         assert "lost" in page.until("return document.getElementById('run-heading').textContent")
         with (directory / "progress.csv").open("a") as file:
             file.write("30,0.999,0.01\n")
@@ -349,9 +422,14 @@ def test_a_runs_own_page_follows_the_run(chromium: Any, copied: Path, serve: Cal
             && window.plot._fullData.some((t) => t.y.length === 31)""")
         page.until("return document.getElementById('run-cards').textContent.includes('0.999')")
         (directory / "outcome.json").write_text(outcome)
-        page.until("return document.getElementById('run-heading').textContent.includes('succeeded')")
+        page.until(
+            "return document.getElementById('run-heading').textContent.includes('succeeded')"
+        )
         (directory / "progress.csv").write_text("epoch,accuracy,loss,extra\n0,0.5,1,7\n1,0.6,1,8\n")
-        page.until("return [...document.querySelectorAll('#run-panels h2')].some((e) => e.textContent === 'extra')")
+        page.until(
+            "return [...document.querySelectorAll('#run-panels h2')].some((e) => e.textContent ==="
+            " 'extra')"
+        )
         assert page.complaints() == []
 
 
@@ -373,7 +451,9 @@ def test_dragging_along_an_axis_marks_its_range(page: Page) -> None:
     actions.w3c_actions.pointer_action.pointer_up()
     actions.perform()
     page.until("return window.location.search.includes('brush=score+from+')")
-    counted = page.until("const t = document.getElementById('counted').textContent; return t.includes(' of 8') && t")
+    counted = page.until(
+        "const t = document.getElementById('counted').textContent; return t.includes(' of 8') && t"
+    )
     assert int(counted.split()[0]) < 8
     page.keep("marked")
     assert page.complaints() == []
@@ -382,7 +462,10 @@ def test_dragging_along_an_axis_marks_its_range(page: Page) -> None:
 def test_two_runs_are_compared(page: Page) -> None:
     page.plots()
     page.until("return document.querySelectorAll('#runs .ag-row .ag-checkbox-input').length >= 8")
-    page.run("[0, 7].forEach((i) => document.querySelectorAll('#runs .ag-row .ag-checkbox-input')[i].click())")
+    page.run(
+        "[0, 7].forEach((i) => document.querySelectorAll('#runs .ag-row"
+        " .ag-checkbox-input')[i].click())"
+    )
     href = page.until(
         "return document.querySelector('#compare:not(.rs-off)') && "
         "document.getElementById('compare').getAttribute('href')"
@@ -416,17 +499,22 @@ def test_the_export_is_offered_for_what_is_shown(page: Page) -> None:
     page.plots()
     page.choose("series", ["lr"])
     href = page.until(
-        "const a = document.getElementById('export-pdf').getAttribute('href');return a.includes('series=lr') && a"
+        "const a = document.getElementById('export-pdf').getAttribute('href');return"
+        " a.includes('series=lr') && a"
     )
     kind = page.driver.execute_async_script(
-        "const done = arguments[1]; fetch(arguments[0]).then((r) => r.blob()).then((b) => done([b.type, b.size]))", href
+        "const done = arguments[1]; fetch(arguments[0]).then((r) => r.blob()).then((b) =>"
+        " done([b.type, b.size]))",
+        href,
     )
     pytest.importorskip("matplotlib", reason="figures need runslot[plot]")
     assert kind[0] == "application/zip"
     assert kind[1] > 2000
 
 
-def test_without_the_token_there_is_no_page(chromium: Any, experiment: Path, serve: Callable[[Path], Any]) -> None:
+def test_without_the_token_there_is_no_page(
+    chromium: Any, experiment: Path, serve: Callable[[Path], Any]
+) -> None:
     with serve(experiment) as address:
         chromium.delete_all_cookies()
         page = Page(chromium, address.partition("?")[0])
@@ -442,22 +530,35 @@ TABLE = """
 
 def test_sort_ticks_and_pins_stand_in_the_address_and_back_undoes_a_choice(page: Page) -> None:
     page.plots()
-    page.until("return document.querySelectorAll('#runs .ag-center-cols-container .ag-row').length === 8")
+    page.until(
+        "return document.querySelectorAll('#runs .ag-center-cols-container .ag-row').length === 8"
+    )
     page.choose("top", 2)
     page.until("return window.location.search === '?top=2'")
     page.until(  # the figure follows its address
-        "return document.querySelector('#panels .js-plotly-plot')._fullData.filter((t) => t.hovertemplate"
-        " && !t.name.includes('run_')).length === 2"
+        "return document.querySelector('#panels .js-plotly-plot')._fullData.filter((t) =>"
+        " t.hovertemplate && !t.name.includes('run_')).length === 2"
     )
     page.until("return !!dash_ag_grid.getApi('runs')")
     state = {"state": [{"colId": "lr", "sort": "desc"}, {"colId": "seed", "pinned": "left"}]}
     page.run("dash_ag_grid.getApi('runs').applyColumnState(arguments[0])", state)
-    page.until("return window.location.search.includes('sort=lr+desc') && window.location.search.includes('pin=seed')")
-    page.run("dash_ag_grid.getApi('runs').forEachNode((node, i) => i < 2 && node.setSelected(true))")
+    page.until(
+        "return window.location.search.includes('sort=lr+desc') &&"
+        " window.location.search.includes('pin=seed')"
+    )
+    page.run(
+        "dash_ag_grid.getApi('runs').forEachNode((node, i) => i < 2 && node.setSelected(true))"
+    )
     page.until("return new URLSearchParams(window.location.search).getAll('tick').length === 2")
     page.open("/" + page.query())
-    page.until(f"return ({TABLE.strip().removeprefix('return ')}) === '0.1 0.1 0.1 0.1 0.01 0.01 0.01 0.01'")
-    page.until("return document.querySelectorAll('#runs .ag-center-cols-container .ag-row-selected').length === 2")
+    page.until(
+        f"return ({TABLE.strip().removeprefix('return ')}) === '0.1 0.1 0.1 0.1 0.01 0.01 0.01"
+        " 0.01'"
+    )
+    page.until(
+        "return document.querySelectorAll('#runs .ag-center-cols-container"
+        " .ag-row-selected').length === 2"
+    )
     page.until("return !!document.querySelector('#runs .ag-pinned-left-header [col-id=\"seed\"]')")
     page.choose("top", 1)
     page.until("return window.location.search.includes('top=1')")

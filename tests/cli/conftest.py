@@ -1,4 +1,6 @@
-"""The command line as a user has it: real processes of `python -m runslot`, in a directory of their own."""
+"""The command line as a user has it: real processes of `python -m runslot`, in a directory of their
+own.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ class Cli:
         self._started: list[subprocess.Popen[str]] = []
 
     def __call__(self, *arguments: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Carry out a command line; fail where its exit status is another than `status` (None: any)."""
+        """Carry out a command line; fail where its exit status is another than `status` (None:
+        any).
+        """
         done = subprocess.run(
             [sys.executable, "-m", "runslot", *arguments],
             cwd=self.directory,
@@ -60,7 +64,9 @@ class Cli:
             text=True,
             check=False,
         )
-        assert status is None or done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert status is None or done.returncode == status, (
+            f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
         assert "\nTraceback" not in "\n" + done.stderr
         return done
 

@@ -1,4 +1,6 @@
-"""Code that is edited while runs wait: copies that runs are made from; changes that are said, asked for, refused."""
+"""Code that is edited while runs wait: copies that runs are made from; changes that are said, asked
+for, refused.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def train(variant):
 
 @pytest.fixture
 def project(runslot):
-    """A git work tree with a script in a subdirectory, something ignored, and something new; where it lies."""
+    """A git work tree with a script in a subdirectory, something ignored, and something new; where
+    it lies.
+    """
     tree = runslot.directory / "project"
     (tree / "sub").mkdir(parents=True)
     (tree / "sub" / "script.py").write_text(SCRIPT)
@@ -81,14 +85,27 @@ def test_runs_of_a_copy_do_not_see_edits(runslot, project, until, start):
     (directory,) = runslot.root.glob("c/2*")
     words = "first" if start == "script" else "first first"
     assert consoles(runslot.root, "c") == [f"{words} {directory}/code/sub\n"] * 4
-    copied = {str(path.relative_to(directory / "code")) for path in (directory / "code").rglob("*.py")}
+    copied = {
+        str(path.relative_to(directory / "code")) for path in (directory / "code").rglob("*.py")
+    }
     assert copied == {"sub/script.py", "sub/work.py", "sub/late.py", "sub/helper.py", "sub/new.py"}
     assert not (directory / "code" / "data").exists()
 
 
 def test_a_resume_uses_the_copy(runslot, project, until):
     go = project / "sub" / "go"
-    args = ["run", "--name", "c", "--snapshot-code", "--seeds", "2", "--", sys.executable, "script.py", str(go)]
+    args = [
+        "run",
+        "--name",
+        "c",
+        "--snapshot-code",
+        "--seeds",
+        "2",
+        "--",
+        sys.executable,
+        "script.py",
+        str(go),
+    ]
     launch = runslot.start(*args)
     until(lambda: consoles(runslot.root, "c"))
     runslot("stop", "c", "--kill")
@@ -102,8 +119,30 @@ def test_a_resume_uses_the_copy(runslot, project, until):
 
 
 def test_experiments_below_the_tree_are_not_copied(runslot, project):
-    runslot("run", "--name", "c", "--root", "runs", "--snapshot-code", "--", sys.executable, "-c", "print(1)")
-    runslot("run", "--name", "c", "--root", "runs", "--snapshot-code", "--", sys.executable, "-c", "print(1)")
+    runslot(
+        "run",
+        "--name",
+        "c",
+        "--root",
+        "runs",
+        "--snapshot-code",
+        "--",
+        sys.executable,
+        "-c",
+        "print(1)",
+    )
+    runslot(
+        "run",
+        "--name",
+        "c",
+        "--root",
+        "runs",
+        "--snapshot-code",
+        "--",
+        sys.executable,
+        "-c",
+        "print(1)",
+    )
     assert len(list((project / "sub" / "runs").glob("c/2*/code"))) == 2
     assert not list((project / "sub" / "runs").glob("c/2*/code/sub/runs"))
 
@@ -126,7 +165,9 @@ def test_what_is_too_large_to_be_code_is_refused(runslot, monkeypatch):
 
 
 def copied(runslot, *options):
-    runslot("run", "--name", "c", "--snapshot-code", *options, "--", sys.executable, "script.py", ".")
+    runslot(
+        "run", "--name", "c", "--snapshot-code", *options, "--", sys.executable, "script.py", "."
+    )
     (directory,) = runslot.root.glob("c/2*")
     return {
         path.relative_to(directory / "code").as_posix()
@@ -173,13 +214,20 @@ def test_patterns_that_leave_the_script_behind_are_refused(runslot, project):
 
 
 def test_patterns_where_nothing_is_copied_are_said(runslot, project):
-    said = runslot("run", "--dry-run", "--code-exclude", "late.py", "--", sys.executable, "script.py", ".")
-    assert "note: code_include and code_exclude choose what is copied, and nothing is" in said.stdout + said.stderr
+    said = runslot(
+        "run", "--dry-run", "--code-exclude", "late.py", "--", sys.executable, "script.py", "."
+    )
+    assert (
+        "note: code_include and code_exclude choose what is copied, and nothing is"
+        in said.stdout + said.stderr
+    )
 
 
 @pytest.fixture
 def repository(runslot, project, monkeypatch):
-    """The project as a repository whose tag `v1` is older than its branch; the user stands elsewhere."""
+    """The project as a repository whose tag `v1` is older than its branch; the user stands
+    elsewhere.
+    """
     monkeypatch.setenv("XDG_CACHE_HOME", str(project.parent / "cache"))
     (project / "sub" / "go").touch()
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-C", str(project)]
@@ -194,7 +242,9 @@ def repository(runslot, project, monkeypatch):
 
 
 def commit_of(repository, ref):
-    done = subprocess.run(["git", "-C", str(repository), "rev-parse", ref], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", "-C", str(repository), "rev-parse", ref], check=True, capture_output=True, text=True
+    )
     return done.stdout.strip()
 
 
@@ -235,7 +285,9 @@ def test_a_function_of_a_clone_and_the_rest_of_its_runs(runslot, repository):
     options[4] = str(repository)
     said = runslot.refused(*options, "--into", str(directory))
     assert re.search(
-        rf"c runs {repository}@v1, project-\w+-\w+, and {repository} is project-\w+-\w+; start a new", said
+        rf"c runs {repository}@v1, project-\w+-\w+, and {repository} is project-\w+-\w+; start"
+        r" a new",
+        said,
     )
 
 
@@ -245,7 +297,10 @@ def test_a_sweep_file_runs_at_a_commit(runslot, repository):
     )
     runslot("run", "s.yaml")
     runslot("run", "s.yaml", "--code", str(repository))
-    assert [text.split()[:2] for text in consoles(runslot.root, "c")] == [["first"] * 2, ["second"] * 2]
+    assert [text.split()[:2] for text in consoles(runslot.root, "c")] == [
+        ["first"] * 2,
+        ["second"] * 2,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -256,7 +311,10 @@ def test_a_sweep_file_runs_at_a_commit(runslot, repository):
         ("{repository}@a b", "no git repository"),
         ("{repository}/nowhere@v1", "there is no repository at "),
         ("{repository}/sub", "cannot be cloned: fatal: repository"),
-        ("file:///nowhere/x.git", "cannot be cloned: fatal: '/nowhere/x.git' does not appear to be a git repository"),
+        (
+            "file:///nowhere/x.git",
+            "cannot be cloned: fatal: '/nowhere/x.git' does not appear to be a git repository",
+        ),
         (
             "https://user:secret@127.0.0.1:1/x.git",
             "https://…@127.0.0.1:1/x.git cannot be cloned: fatal: unable to access",
@@ -264,9 +322,21 @@ def test_a_sweep_file_runs_at_a_commit(runslot, repository):
         ("--upload-pack=x", "Error"),
     ],
 )
-def test_what_cannot_be_cloned_is_refused_with_gits_last_line_and_nothing_is_left(runslot, repository, code, said):
+def test_what_cannot_be_cloned_is_refused_with_gits_last_line_and_nothing_is_left(
+    runslot, repository, code, said
+):
     text = code.format(repository=repository)
-    done = runslot("run", "--name", "c", f"--code={text}", "--", sys.executable, "sub/script.py", "sub/go", status=2)
+    done = runslot(
+        "run",
+        "--name",
+        "c",
+        f"--code={text}",
+        "--",
+        sys.executable,
+        "sub/script.py",
+        "sub/go",
+        status=2,
+    )
     assert said in done.stderr or code.startswith("--")
     assert "secret" not in done.stderr
     assert not list(runslot.root.glob("*/2*"))
@@ -282,7 +352,17 @@ def test_a_function_that_is_not_the_clones_is_refused(runslot, repository):
 
 
 def test_a_clone_that_was_written_into_is_made_anew(runslot, repository):
-    options = ["run", "--name", "c", "--code", f"{repository}@v1", "--", sys.executable, "sub/script.py", "sub/go"]
+    options = [
+        "run",
+        "--name",
+        "c",
+        "--code",
+        f"{repository}@v1",
+        "--",
+        sys.executable,
+        "sub/script.py",
+        "sub/go",
+    ]
     runslot(*options)
     (clone,) = (repository.parent / "cache" / "runslot" / "code").iterdir()
     (clone / "sub" / "helper.py").write_text("SAID = 'edited'\n")
@@ -293,10 +373,15 @@ def test_a_clone_that_was_written_into_is_made_anew(runslot, repository):
 
 def test_the_first_run_alone(runslot):
     sweep = ["run", "train.py:train", "--grid", "lr=0.1,0.01", "--seeds", "2"]
-    assert "train: 1 runs (the first of 4: lr ×2, seeds ×2)" in runslot(*sweep, "--first", "--dry-run").stdout
+    assert (
+        "train: 1 runs (the first of 4: lr ×2, seeds ×2)"
+        in runslot(*sweep, "--first", "--dry-run").stdout
+    )
     runslot(*sweep, "--first")
     (directory,) = runslot.root.glob("train/2*")
-    assert [path.relative_to(directory).as_posix() for path in directory.rglob("run_*")] == ["lr=0.1/run_0"]
+    assert [path.relative_to(directory).as_posix() for path in directory.rglob("run_*")] == [
+        "lr=0.1/run_0"
+    ]
     assert "keep one" in runslot.refused(*sweep, "--first", "--into", str(directory))
     runslot(*sweep, "--into", str(directory))
     assert len(list(directory.rglob("outcome.json"))) == 4
@@ -367,6 +452,15 @@ def test_into_with_a_copy_keeps_the_copy_until_a_change_is_accepted(runslot, pro
     said = runslot("run", "--into", str(directory), "--seeds", "2", *command).stdout
     assert "the runs use the copy" in said
     assert [text.split()[0] for text in consoles(runslot.root, "c")] == ["first", "first"]
-    runslot("run", "--into", str(directory), "--seeds", "3", "--snapshot-code", "--accept-code-change", *command)
+    runslot(
+        "run",
+        "--into",
+        str(directory),
+        "--seeds",
+        "3",
+        "--snapshot-code",
+        "--accept-code-change",
+        *command,
+    )
     assert [text.split()[0] for text in consoles(runslot.root, "c")] == ["first", "first", "third"]
     assert json.loads(Path(directory, "experiment.json").read_text())["code"]["copy"] == "code-2"

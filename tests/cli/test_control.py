@@ -1,4 +1,6 @@
-"""Other terminals: stop, resume, status, logs and ls of experiments that run, were stopped, or lost their launcher."""
+"""Other terminals: stop, resume, status, logs and ls of experiments that run, were stopped, or lost
+their launcher.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,11 @@ WAIT = ("run", "train.py:wait", "--name", "w", "--grid", "x=1,2,3", "--cpus-per-
 
 def running(runslot, count=1):
     """Return the run directories that are under way, once there are `count`."""
-    consoles = [path for path in runslot.root.glob("w/2*/*/run_0/console.log") if "waiting" in path.read_text()]
+    consoles = [
+        path
+        for path in runslot.root.glob("w/2*/*/run_0/console.log")
+        if "waiting" in path.read_text()
+    ]
     return [path.parent for path in consoles] if len(consoles) >= count else None
 
 
@@ -25,7 +31,10 @@ def go(runslot):
 
 
 def ended(process: subprocess.Popen[str], status: int) -> tuple[str, str]:
-    out, err = process.stdout.read(), process.stderr.read()  # what was read by lines before is not lost so
+    out, err = (
+        process.stdout.read(),
+        process.stderr.read(),
+    )  # what was read by lines before is not lost so
     assert process.wait() == status, (out, err)
     return out, err
 
@@ -51,7 +60,7 @@ def test_stop_ends_a_launch_in_another_process_and_resume_continues(runslot, unt
 
 def test_stop_of_one_run_leaves_the_others(runslot, until):
     launcher = runslot.start(*WAIT)
-    (under_way, *_) = until(lambda: running(runslot))
+    under_way, *_ = until(lambda: running(runslot))
 
     runslot("stop", "w", under_way.parent.name)
     go(runslot)
@@ -64,10 +73,12 @@ def test_stop_of_one_run_leaves_the_others(runslot, until):
 
 def test_stop_with_kill_does_not_wait_for_the_grace(runslot, until):
     (runslot.directory / "stubborn.py").write_text(
-        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('waiting', flush=True)\n"
-        "while True: time.sleep(1)\n"
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('waiting',"
+        " flush=True)\nwhile True: time.sleep(1)\n"
     )
-    launcher = runslot.start("run", "--name", "w", "--grid", "x=1", "--grace", "1h", "--", "python3", "stubborn.py")
+    launcher = runslot.start(
+        "run", "--name", "w", "--grid", "x=1", "--grace", "1h", "--", "python3", "stubborn.py"
+    )
     until(lambda: running(runslot))
 
     runslot("stop", "w", "--kill")
@@ -129,7 +140,7 @@ def test_resume_of_what_has_ended_does_nothing(runslot):
     assert "nothing to do" in runslot("resume").stdout
 
 
-# ---- looking on ------------------------------------------------------------------------------------------------------
+# ---- looking on ----------------------------------------------------------------------------------
 
 
 def test_status_shows_what_runs_and_what_went_wrong(runslot):
@@ -194,8 +205,14 @@ def test_results_of_a_call_are_those_of_its_collection(runslot):
         "        run_experiment(train, variant={'lr': lr}, exp_prefix='test', mode='local')\n"
     )
     environment = {**os.environ, "RUNSLOT_ROOT": str(runslot.root)}
-    subprocess.run([sys.executable, "calls.py"], cwd=runslot.directory, env=environment, check=True, timeout=120)
-    (record, _) = runslot.root.glob("*-test/.runslot/2*")
+    subprocess.run(
+        [sys.executable, "calls.py"],
+        cwd=runslot.directory,
+        env=environment,
+        check=True,
+        timeout=120,
+    )
+    record, _ = runslot.root.glob("*-test/.runslot/2*")
 
     newest = runslot("results").stdout
 
@@ -220,12 +237,17 @@ def test_logs_of_an_experiment_with_several_runs_lists_them(runslot):
 
 def test_logs_prints_the_console_of_a_run_however_it_is_named(runslot):
     runslot("run", "train.py:train", "--grid", "lr=0.1,0.2")
-    (run, other) = runslot.status()["runs"]
+    run, other = runslot.status()["runs"]
     directory = Path(run["directory"])
     text = (directory / "console.log").read_text()
     assert text.startswith("training with 0.1")
 
-    for name in (directory, os.path.relpath(directory, runslot.directory), "train/latest/lr=0.1/run_0", run["run"][:6]):
+    for name in (
+        directory,
+        os.path.relpath(directory, runslot.directory),
+        "train/latest/lr=0.1/run_0",
+        run["run"][:6],
+    ):
         assert runslot("logs", str(name)).stdout == text
     assert runslot("logs", "lr=0.1").stdout == text
     assert runslot("logs", "-n", "1", "lr=0.1").stdout == text.splitlines(keepends=True)[-1]
@@ -247,7 +269,7 @@ def test_logs_inside_an_experiment_takes_names_from_there(runslot):
 
 def test_logs_follows_until_the_run_has_ended(runslot, until):
     launcher = runslot.start(*WAIT)
-    (under_way, *_) = until(lambda: running(runslot))
+    under_way, *_ = until(lambda: running(runslot))
     following = runslot.start("logs", "-f", str(under_way))
     assert following.stdout.readline() == "waiting\n"
 
@@ -261,10 +283,13 @@ def test_logs_follows_until_the_run_has_ended(runslot, until):
 
 def test_logs_follows_into_the_next_attempt(runslot):
     (runslot.directory / "twice.py").write_text(
-        "import sys\nfrom pathlib import Path\nfirst = not Path('tried').exists()\nPath('tried').touch()\n"
-        "print('first' if first else 'second', flush=True)\nsys.exit(first)\n"
+        "import sys\nfrom pathlib import Path\nfirst = not"
+        " Path('tried').exists()\nPath('tried').touch()\nprint('first' if first else 'second',"
+        " flush=True)\nsys.exit(first)\n"
     )
-    (runslot.directory / "sweep.yaml").write_text("command: python3 twice.py\nretries: 1\nbackoff: 1s\n")
+    (runslot.directory / "sweep.yaml").write_text(
+        "command: python3 twice.py\nretries: 1\nbackoff: 1s\n"
+    )
     launcher = runslot.start("run", "--json", "sweep.yaml")
     while (event := json.loads(launcher.stdout.readline()))["event"] != "run_started":
         pass
@@ -277,13 +302,13 @@ def test_logs_follows_into_the_next_attempt(runslot):
     ended(launcher, 0)
 
 
-# ---- engines ---------------------------------------------------------------------------------------------------------
+# ---- engines -------------------------------------------------------------------------------------
 
 
 def unstarted(runslot, until) -> Path:
     """Return a run directory that is complete and whose run was stopped before it did anything."""
     launcher = runslot.start(*WAIT)
-    (under_way, *_) = until(lambda: running(runslot))
+    under_way, *_ = until(lambda: running(runslot))
     launcher.send_signal(signal.SIGINT)
     ended(launcher, 130)
     for name in ("attempt.json", "outcome.json"):
@@ -298,7 +323,15 @@ def test_exec_runs_a_run_directory_with_the_standard_library_alone(runslot, unti
     source = Path(__file__).parents[2] / "src"
 
     def execute(*arguments: str) -> subprocess.CompletedProcess[str]:
-        bare = [sys.executable, "-S", "-m", "runslot", "exec", str(directory), *arguments]  # -S: no site-packages
+        bare = [
+            sys.executable,
+            "-S",
+            "-m",
+            "runslot",
+            "exec",
+            str(directory),
+            *arguments,
+        ]  # -S: no site-packages
         environment = {**os.environ, "PYTHONPATH": str(source)}
         return subprocess.run(bare, env=environment, capture_output=True, text=True, check=False)
 
@@ -308,7 +341,9 @@ def test_exec_runs_a_run_directory_with_the_standard_library_alone(runslot, unti
     assert json.loads((directory / "outcome.json").read_text())["kind"] == "succeeded"
 
     assert execute().returncode == 0
-    assert (directory / "console.log").read_text() == "waiting\nwent\n", "an attempt that has ended runs no more"
+    assert (directory / "console.log").read_text() == "waiting\nwent\n", (
+        "an attempt that has ended runs no more"
+    )
     assert execute("--attempt", "2").returncode == 0
     assert (directory / "console.log").read_text() == "waiting\nwent\n" * 2
 
@@ -324,7 +359,11 @@ def test_exec_returns_the_exit_code_of_the_run(runslot):
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(("nowhere",), "is not a run directory"), ((".", "--slot", "{}"), "not a slot"), ((), "RUN_DIR")],
+    [
+        (("nowhere",), "is not a run directory"),
+        ((".", "--slot", "{}"), "not a slot"),
+        ((), "RUN_DIR"),
+    ],
 )
 def test_exec_refuses_what_it_cannot_execute(runslot, arguments, said):
     assert said in runslot("exec", *arguments, status=2).stderr

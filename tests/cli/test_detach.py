@@ -96,7 +96,10 @@ def test_attach_on_a_terminal_shows_the_live_table(runslot, detached):
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
     attached = subprocess.Popen(
-        [sys.executable, "-m", "runslot", "attach"], cwd=runslot.directory, stdout=theirs, env=environment
+        [sys.executable, "-m", "runslot", "attach"],
+        cwd=runslot.directory,
+        stdout=theirs,
+        env=environment,
     )
     os.close(theirs)
     seen = b""

@@ -1,7 +1,8 @@
-"""Every command of the README and of the pages of docs/: run in bash, and read by zsh as bash reads it.
+"""Every command of the README and of the pages of docs/: run in bash, and read by zsh as bash reads
+it.
 
-A block of `sh` that needs a cluster or a cloud says so in the line above it: `<!-- not run: WHY -->`. Of those, and of
-`console` blocks, only what a shell makes of the command lines is tested.
+A block of `sh` that needs a cluster or a cloud says so in the line above it: `<!-- not run: WHY
+-->`. Of those, and of `console` blocks, only what a shell makes of the command lines is tested.
 """
 
 from __future__ import annotations
@@ -23,9 +24,15 @@ README = ROOT / "README.md"
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
-_FENCE = re.compile(r"^(?P<indent> *)```(?P<kind>sh|console)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<kind>sh|console)\n(?P<text>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
 _MARK = re.compile(r"<!-- not run: .{10,} -->\s*\Z")
-_FILE = re.compile(r"^```(?:python|yaml)\n(?P<text># (?P<name>\w+\.(?:py|yaml))\b.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(
+    r"^```(?:python|yaml)\n(?P<text># (?P<name>\w+\.(?:py|yaml))\b.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
 """A file that a reader makes, named in its first line."""
 _NOT_RUN = {
     "make ": "sets up an environment",
@@ -64,7 +71,10 @@ def blocks() -> Iterator[Block]:
     for page in PAGES:
         text = page.read_text()
         for match in _FENCE.finditer(text):
-            inside = "".join(line.removeprefix(match["indent"]) for line in match["text"].splitlines(keepends=True))
+            inside = "".join(
+                line.removeprefix(match["indent"])
+                for line in match["text"].splitlines(keepends=True)
+            )
             line = text.count("\n", 0, match.start()) + 1
             marked = _MARK.search(text[: match.start()]) is not None
             yield Block(page, line, match["kind"], inside, match["kind"] == "sh" and not marked)
@@ -95,7 +105,10 @@ def train(variant):
 if __name__ == "__main__":
     print("loss 1")
 """
-SWEEP = "name: digits\nfunction: train.py:train\ngrid: {lr: [1e-1], hidden: [32]}\nresources: {cpus: 1}\n"
+SWEEP = (
+    "name: digits\nfunction: train.py:train\ngrid: {lr: [1e-1], hidden: [32]}\nresources: {cpus:"
+    " 1}\n"
+)
 LAST = 'while [ "$1" != python ]; do shift; done; shift; exec python "$@"\n'
 SCRIPT_OF_LAUNCHER = 'while [ "${1%.py}" = "$1" ]; do shift; done; exec python "$@"\n'
 
@@ -108,13 +121,20 @@ def program(path: Path, text: str) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory with what the pages speak of, and stand-ins for programs that start Python in their way."""
+    """Return a directory with what the pages speak of, and stand-ins for programs that start Python
+    in their way.
+    """
     home = tmp_path_factory.mktemp("docs")
     directory, programs = home / "project", home / "bin"
     (home / "other").mkdir()
     directory.mkdir()
     python = Path(sys.executable)
-    for name, text in {"train.py": TRAIN, "my_script.py": SCRIPT, "app.py": "", "sweep.yaml": SWEEP}.items():
+    for name, text in {
+        "train.py": TRAIN,
+        "my_script.py": SCRIPT,
+        "app.py": "",
+        "sweep.yaml": SWEEP,
+    }.items():
         (directory / name).write_text(text)
     (home / "other" / "train.py").write_text(TRAIN)
     (directory / "examples").symlink_to(ROOT / "examples")
@@ -133,7 +153,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def environment(project: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "RUNSLOT_ROOT"}
-    return {**kept, "PATH": f"{project.parent / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return {
+        **kept,
+        "PATH": f"{project.parent / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
 
 
 def shell(
@@ -156,20 +179,27 @@ def shell(
 def launched(project: Path) -> Path:
     """Return the project, in which two experiments were run before."""
     if not (project / "runs").exists():
-        setup = "runslot run -q --name sweep train.py:train --grid lr=0.1\nrunslot run -q train.py:train --grid lr=0.1"
+        setup = (
+            "runslot run -q --name sweep train.py:train --grid lr=0.1\nrunslot run -q"
+            " train.py:train --grid lr=0.1"
+        )
         done = shell("bash", setup, project)
         assert done.returncode == 0, done.stderr
     return project
 
 
-@pytest.mark.parametrize("block", [each for each in BLOCKS if each.runs and each.page not in IN_ONE_GO], ids=str)
+@pytest.mark.parametrize(
+    "block", [each for each in BLOCKS if each.runs and each.page not in IN_ONE_GO], ids=str
+)
 def test_the_commands_of_a_page_run(block: Block, launched: Path) -> None:
     text = re.sub(r"\bDIR(/latest)?\b", "runs/sweep/latest", block.text.replace("\\\n", " "))
     done = shell("bash", text, launched)
     assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
 
 
-def test_the_readme_is_carried_out_from_its_first_line_to_its_last(project: Path, tmp_path: Path) -> None:
+def test_the_readme_is_carried_out_from_its_first_line_to_its_last(
+    project: Path, tmp_path: Path
+) -> None:
     for file in _FILE.finditer(README.read_text()):
         (tmp_path / file["name"]).write_text(file["text"])
     for block in BLOCKS:
@@ -177,13 +207,17 @@ def test_the_readme_is_carried_out_from_its_first_line_to_its_last(project: Path
             lines = [line.split(" #")[0] for line in block.text.splitlines()]
             lines = [line for line in lines if not any(part in line for part in _NOT_RUN)]
             text = "\n".join(lines).replace("--into DIR", "--into runs/train_digits/latest")
-            done = shell("bash", re.sub(r"\bDIR\b", "runs/train/latest", text), project, at=tmp_path)
+            done = shell(
+                "bash", re.sub(r"\bDIR\b", "runs/train/latest", text), project, at=tmp_path
+            )
             assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
             if "-- python train.py" in text:
                 assert "4 variants, 20 runs · loss, lower is better" in done.stdout
 
 
-def test_the_tutorial_leads_from_its_first_command_to_a_figure(project: Path, tmp_path: Path) -> None:
+def test_the_tutorial_leads_from_its_first_command_to_a_figure(
+    project: Path, tmp_path: Path
+) -> None:
     for file in _FILE.finditer(TUTORIAL.read_text()):
         (tmp_path / file["name"]).write_text(file["text"])
     printed = ""
@@ -199,19 +233,28 @@ def test_the_tutorial_leads_from_its_first_command_to_a_figure(project: Path, tm
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_zsh_reads_the_commands_of_a_page_as_bash_does(page: Path, project: Path, tmp_path: Path) -> None:
+def test_zsh_reads_the_commands_of_a_page_as_bash_does(
+    page: Path, project: Path, tmp_path: Path
+) -> None:
     commands = [command for block in BLOCKS if block.page == page for command in block.commands()]
     if not commands:
         return
     if shutil.which("zsh") is None:
         pytest.skip("needs zsh")
     program(
-        tmp_path / "bin" / "runslot", 'for each; do printf "%s\\n" "$each" >>"$RECORD"; done\necho == >>"$RECORD"\n'
+        tmp_path / "bin" / "runslot",
+        'for each; do printf "%s\\n" "$each" >>"$RECORD"; done\necho == >>"$RECORD"\n',
     )
     read = {}
     for name in ("bash", "zsh"):
         record = tmp_path / name
-        done = shell(name, "\n".join(commands), project, PATH=f"{tmp_path}/bin:/usr/bin:/bin", RECORD=str(record))
+        done = shell(
+            name,
+            "\n".join(commands),
+            project,
+            PATH=f"{tmp_path}/bin:/usr/bin:/bin",
+            RECORD=str(record),
+        )
         assert done.returncode == 0, f"{page.name} in {name}: {done.stderr}"
         read[name] = record.read_text().split("==\n")
     assert read["zsh"] == read["bash"]

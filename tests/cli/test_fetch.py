@@ -1,4 +1,6 @@
-"""Which files of runs on other machines come home: `--fetch`, `--no-fetch`; over rsync, with a stand-in for ssh."""
+"""Which files of runs on other machines come home: `--fetch`, `--no-fetch`; over rsync, with a
+stand-in for ssh.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from runslot.experiment.records import Command, ExperimentFile, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.transport.ssh import Host
 
-pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="there is no rsync on this machine")
+pytestmark = pytest.mark.skipif(
+    shutil.which("rsync") is None, reason="there is no rsync on this machine"
+)
 
 WRITES = """
 import os
@@ -65,24 +69,48 @@ def files_of(run: Path) -> set[str]:
     ("options", "home"),
     [
         ([], {"model.pt", "notes.txt", "deep/model.pt", "deep/notes.txt", "deep/console.log"}),
-        (["--fetch", "deep/", "--no-fetch", "*.pt", "--no-fetch", "*.log", "--no-fetch", "*.csv"], {"deep/notes.txt"}),
+        (
+            [
+                "--fetch",
+                "deep/",
+                "--no-fetch",
+                "*.pt",
+                "--no-fetch",
+                "*.log",
+                "--no-fetch",
+                "*.csv",
+            ],
+            {"deep/notes.txt"},
+        ),
     ],
 )
-def test_what_is_chosen_comes_home_from_an_ssh_host_and_what_tells_how_it_went(runslot, far, options, home):
+def test_what_is_chosen_comes_home_from_an_ssh_host_and_what_tells_how_it_went(
+    runslot, far, options, home
+):
     (runslot.directory / "work.py").write_text(WRITES)
     (runslot.directory / "runslot.toml").write_text(
-        f'[launchers.far]\nkind = "ssh"\nhosts = ["far1"]\npython = "{sys.executable}"\nsync_every = 0.5\n'
+        f'[launchers.far]\nkind = "ssh"\nhosts = ["far1"]\npython = "{sys.executable}"\nsync_every'
+        " = 0.5\n"
     )
     said = runslot("run", "work.py:train", "--on", "far", "--name", "w", *options).stdout
     (run,) = runslot.root.glob("w/2*/run_0")
     files = files_of(run)
     assert files >= CONTRACT
-    assert files & {"model.pt", "notes.txt", "deep/model.pt", "deep/notes.txt", "deep/console.log"} == home
+    assert (
+        files & {"model.pt", "notes.txt", "deep/model.pt", "deep/notes.txt", "deep/console.log"}
+        == home
+    )
     assert json.loads((run / "outcome.json").read_text())["kind"] == "succeeded"
-    stayed = {path.relative_to(far).as_posix().rpartition("/run_0/")[2] for path in far.rglob("*") if path.is_file()}
+    stayed = {
+        path.relative_to(far).as_posix().rpartition("/run_0/")[2]
+        for path in far.rglob("*")
+        if path.is_file()
+    }
     everything = {"model.pt", "notes.txt", "deep/model.pt", "deep/notes.txt", "deep/console.log"}
     assert stayed - {name for name in stayed if name.startswith(".runslot/")} == everything - home
-    assert ("files of 1 run that do not come home stay on host far1, below " in said) == bool(options)
+    assert ("files of 1 run that do not come home stay on host far1, below " in said) == bool(
+        options
+    )
 
 
 LAUNCHKIT = """
@@ -107,9 +135,12 @@ def test_launchkits_call_chooses_the_code_that_travels_and_what_comes_home(tmp_p
     (project / "work.py").write_text(LAUNCHKIT)
     (project / "video.mp4").touch()
     (project / "runslot.toml").write_text(
-        f'[launchers.ssh]\nkind = "ssh"\nhosts = ["far1"]\npython = "{sys.executable}"\nsync_every = 0.5\n'
+        f'[launchers.ssh]\nkind = "ssh"\nhosts = ["far1"]\npython = "{sys.executable}"\nsync_every'
+        " = 0.5\n"
     )
-    done = subprocess.run([sys.executable, "work.py"], cwd=project, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "work.py"], cwd=project, check=True, capture_output=True, text=True
+    )
     (notes,) = project.glob("logs/*-far/*/notes.txt")
     assert not (notes.parent / "model.pt").exists()
     code = {path.name for path in project.glob("logs/*-far/.runslot/*/code/*")}
@@ -117,14 +148,20 @@ def test_launchkits_call_chooses_the_code_that_travels_and_what_comes_home(tmp_p
     assert "video.mp4" not in code
     (local,) = project.glob("logs/*-here/*/model.pt")
     assert local.exists()
-    assert done.stdout.count("note: code_include and code_exclude choose what is copied, and nothing is\n") == 1
+    assert (
+        done.stdout.count(
+            "note: code_include and code_exclude choose what is copied, and nothing is\n"
+        )
+        == 1
+    )
     assert done.stdout.count("note: fetch and no_fetch choose what comes home") == 1
 
 
 def test_a_further_attempt_finds_what_stayed_only_where_it_continues(runslot, far):
     (runslot.directory / "work.py").write_text(CONTINUES)
     (runslot.directory / "runslot.toml").write_text(
-        f'[launchers.far]\nkind = "ssh"\nhosts = ["far1"]\npython = "{sys.executable}"\nsync_every = 0.5\n'
+        f'[launchers.far]\nkind = "ssh"\nhosts = ["far1"]\npython = "{sys.executable}"\nsync_every'
+        " = 0.5\n"
     )
     options = ["work.py:train", "--on", "far", "--no-fetch", "*.pt", "--retries", "1"]
     runslot("run", *options, "--name", "anew")
@@ -138,14 +175,23 @@ def test_a_further_attempt_finds_what_stayed_only_where_it_continues(runslot, fa
 def test_a_login_hosts_files_are_chosen_too(far, tmp_path):
     experiment = ExperimentDir(tmp_path / "here")
     experiment.path.mkdir()
-    file = ExperimentFile("x", Command(("ls",)), 0.0, "/", "python", no_fetch=("*.pt", "console.log"))
+    file = ExperimentFile(
+        "x", Command(("ls",)), 0.0, "/", "python", no_fetch=("*.pt", "console.log")
+    )
     run = Run("1", "a b", {}, "a b/run_0")
     host = Host("far1")
     try:
         site = LoginSite(experiment, file, host, "clones")
         there = Path(site.directory, run.directory)
         (there / "deep").mkdir(parents=True)
-        for name in ("model.pt", "deep/model.pt", "deep/console.log", "deep/new\nline", "progress.csv", "console.log"):
+        for name in (
+            "model.pt",
+            "deep/model.pt",
+            "deep/console.log",
+            "deep/new\nline",
+            "progress.csv",
+            "console.log",
+        ):
             (there / name).write_text(name)
         (there / "outcome.json").write_text("{}")
         (experiment.path / run.directory).mkdir(parents=True)
@@ -162,6 +208,8 @@ def test_where_nothing_has_to_come_home_that_is_said(runslot):
 
 
 def test_patterns_are_refused_where_they_are_said(runslot):
-    (runslot.directory / "s.yaml").write_text("function: train.py:train\ngrid: {lr: 1}\nno_fetch: ['!a']\n")
+    (runslot.directory / "s.yaml").write_text(
+        "function: train.py:train\ngrid: {lr: 1}\nno_fetch: ['!a']\n"
+    )
     assert "s.yaml, line 3: no_fetch: " in runslot.refused("run", "s.yaml")
     assert "--fetch: fetch: " in runslot.refused("run", "train.py:train", "--fetch", "../up")

@@ -1,4 +1,6 @@
-"""What starting costs, what help says, and that a mistake of ours is not taken for one of the user's."""
+"""What starting costs, what help says, and that a mistake of ours is not taken for one of the
+user's.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,15 @@ import pytest
 from runslot import __main__ as entry
 from runslot.cli.app import COMMANDS, load
 
-HEAVY = ("rich", "polars", "ruamel", "runslot.launch", "runslot.execute", "runslot.results", "runslot.variants")
+HEAVY = (
+    "rich",
+    "polars",
+    "ruamel",
+    "runslot.launch",
+    "runslot.execute",
+    "runslot.results",
+    "runslot.variants",
+)
 
 
 def test_the_commands_are_loaded_without_what_they_need_later():
@@ -23,7 +33,9 @@ def test_the_commands_are_loaded_without_what_they_need_later():
     ).stdout.splitlines()
 
     assert "runslot.cli.app" in loaded
-    assert not [name for name in loaded if name.startswith((*HEAVY, "runslot.cli.run", "runslot.cli.plot"))]
+    assert not [
+        name for name in loaded if name.startswith((*HEAVY, "runslot.cli.run", "runslot.cli.plot"))
+    ]
 
 
 def test_help_says_of_a_command_what_its_own_help_begins_with():
@@ -33,7 +45,18 @@ def test_help_says_of_a_command_what_its_own_help_begins_with():
 
 def test_help_names_every_command_and_every_option_has_words(runslot):
     said = runslot("--help").stdout
-    commands = ("run", "resume", "status", "logs", "stop", "ls", "results", "export", "hardware", "schema")
+    commands = (
+        "run",
+        "resume",
+        "status",
+        "logs",
+        "stop",
+        "ls",
+        "results",
+        "export",
+        "hardware",
+        "schema",
+    )
     for command in commands:
         assert f" {command} " in said
         assert "Usage: runslot " + command in runslot(command, "--help").stdout
@@ -41,7 +64,18 @@ def test_help_names_every_command_and_every_option_has_words(runslot):
 
 
 def test_help_shows_no_types_of_python_and_fills_its_lines(runslot):
-    for command in ("results", "view", "plot", "export", "hardware", "resume", "stop", "selftest", "run", "ls"):
+    for command in (
+        "results",
+        "view",
+        "plot",
+        "export",
+        "hardware",
+        "resume",
+        "stop",
+        "selftest",
+        "run",
+        "ls",
+    ):
         text = runslot(command, "--help").stdout
         assert not re.search(r"<(bool|str|path|Path|int|float|list)", text), command
     assert "in a root that is moved" in " ".join(runslot("selftest", "--help").stdout.split())

@@ -1,4 +1,6 @@
-"""The live table: what it shows on terminals of any size, and in a real pseudo-terminal while a sweep runs."""
+"""The live table: what it shows on terminals of any size, and in a real pseudo-terminal while a
+sweep runs.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,14 @@ from runslot.cli.render.board import Board, time_left
 from runslot.cli.render.live_table import clock, draw, shortened
 from runslot.cli.render.row import row_text
 from runslot.cli.render.tails import RunTail, Tail, last_lines
-from runslot.engines.events import LaunchStarted, RunDropped, RunEnded, RunStarted, RunWaits, StopNoted
+from runslot.engines.events import (
+    LaunchStarted,
+    RunDropped,
+    RunEnded,
+    RunStarted,
+    RunWaits,
+    StopNoted,
+)
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
@@ -48,15 +57,19 @@ def start(board: Board, run: Run, slot: int, attempt: int = 1) -> None:
     board.note(RunStarted(run, Path("/x"), attempt, slot), NOW)
 
 
-def end(board: Board, run: Run, kind: str = "succeeded", seconds: float = 10.0, retry: bool = False) -> None:
-    board.note(RunEnded(run, Path("/x"), Outcome(kind, 1, started=NOW, ended=NOW + seconds), retry), NOW)
+def end(
+    board: Board, run: Run, kind: str = "succeeded", seconds: float = 10.0, retry: bool = False
+) -> None:
+    board.note(
+        RunEnded(run, Path("/x"), Outcome(kind, 1, started=NOW, ended=NOW + seconds), retry), NOW
+    )
 
 
 def lines(board: Board, width: int = 80, height: int = 24, rows=None) -> list[str]:
     return [line.plain for line in draw(board, rows or {}, width, height, NOW + 5)]
 
 
-# ---- what it shows ---------------------------------------------------------------------------------------------------
+# ---- what it shows -------------------------------------------------------------------------------
 
 
 def test_a_row_a_slot_with_its_run_its_time_and_its_last_row():
@@ -64,10 +77,25 @@ def test_a_row_a_slot_with_its_run_its_time_and_its_last_row():
     start(board, runs[0], 0)
     start(board, runs[1], 2, attempt=2)
 
-    shown = lines(board, rows={"0": {"loss": "0.25", "epoch": "4", "time/s": "9", "gap": "nan", "accuracy": "0.94"}})
+    shown = lines(
+        board,
+        rows={"0": {"loss": "0.25", "epoch": "4", "time/s": "9", "gap": "nan", "accuracy": "0.94"}},
+    )
 
     assert [line.split() for line in shown if line.strip()][:3] == [
-        ["0", "lr=0.1,hidden=32/run_0", "0:05", "epoch", "4", "accuracy", "0.94", "loss", "0.25", "s", "9"],
+        [
+            "0",
+            "lr=0.1,hidden=32/run_0",
+            "0:05",
+            "epoch",
+            "4",
+            "accuracy",
+            "0.94",
+            "loss",
+            "0.25",
+            "s",
+            "9",
+        ],
         ["1", "idle"],
         ["2", "lr=0.1,hidden=32/run_1", "0:05", "attempt", "2"],
     ]
@@ -124,7 +152,9 @@ def test_more_slots_than_lines_are_counted():
     height=st.integers(1, 60),
     slots=st.integers(1, 70),
     busy=st.integers(0, 70),
-    name=st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z", "M")), min_size=1, max_size=120),
+    name=st.text(
+        st.characters(codec="utf-8", exclude_categories=("C", "Z", "M")), min_size=1, max_size=120
+    ),
     done=st.integers(0, 50),
 )
 def test_it_fits_any_terminal(width, height, slots, busy, name, done):
@@ -159,7 +189,14 @@ def test_time_left():
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0.4, "0:00"), (67, "1:07"), (3599, "59:59"), (7500, "2:05:00"), (99 * 3600, "99:00:00"), (360000, "4d 04h")],
+    [
+        (0.4, "0:00"),
+        (67, "1:07"),
+        (3599, "59:59"),
+        (7500, "2:05:00"),
+        (99 * 3600, "99:00:00"),
+        (360000, "4d 04h"),
+    ],
 )
 def test_clock(seconds, said):
     assert clock(seconds) == said
@@ -172,7 +209,7 @@ def test_numbers_are_short_and_a_row_is_cut_at_whole_cells():
     assert row_text(row, 29) == "epoch 3  loss 0.1235"
 
 
-# ---- the files it looks at -------------------------------------------------------------------------------------------
+# ---- the files it looks at -----------------------------------------------------------------------
 
 
 def test_the_last_whole_row_of_a_file_that_grows(tmp_path):
@@ -200,7 +237,10 @@ def test_a_run_that_logs_no_rows_shows_the_last_line_that_it_printed(tmp_path):
     with (tmp_path / "console.log").open("w") as console:
         for line, text in [
             ("loading the data\n", "loading the data"),
-            ("epoch 3  loss: 0.25\r\x1b[2Kepoch 4  loss: 0.125, accuracy: 0.75\n", "epoch 4  loss: 0.125"),
+            (
+                "epoch 3  loss: 0.25\r\x1b[2Kepoch 4  loss: 0.125, accuracy: 0.75\n",
+                "epoch 4  loss: 0.125",
+            ),
         ]:
             console.write(line)
             console.flush()
@@ -211,13 +251,16 @@ def test_a_run_that_logs_no_rows_shows_the_last_line_that_it_printed(tmp_path):
 
 def test_the_last_lines_of_a_console_move_no_cursor(tmp_path):
     path = tmp_path / "console.log"
-    path.write_bytes(b"first\n" * 10000 + b"\x1b[31mred\x1b[0m \x1b]0;title\x07end\n\n10%\r50%\r100%\nlast\x07\xff\n")
+    path.write_bytes(
+        b"first\n" * 10000
+        + b"\x1b[31mred\x1b[0m \x1b]0;title\x07end\n\n10%\r50%\r100%\nlast\x07\xff\n"
+    )
 
     assert last_lines(path, 3) == ["red end", "100%", "last\ufffd"]
     assert last_lines(tmp_path / "none", 3) == []
 
 
-# ---- a real terminal -------------------------------------------------------------------------------------------------
+# ---- a real terminal -----------------------------------------------------------------------------
 
 
 class Terminal:
@@ -301,15 +344,21 @@ def train(variant):
 def test_a_sweep_in_a_terminal_of_80_by_24(runslot, terminal):
     (runslot.directory / "slow.py").write_text(SLOW)
 
-    view = terminal("run", "slow.py:train", "--grid", "lr=10,0.1", "--seeds", "2", "--cpus-per-run", "1")
+    view = terminal(
+        "run", "slow.py:train", "--grid", "lr=10,0.1", "--seeds", "2", "--cpus-per-run", "1"
+    )
     shown = view.until("epoch 3")
-    shown = view.until("1/4") if not any("1/4" in line or "2/4" in line for line in shown) else shown
+    shown = (
+        view.until("1/4") if not any("1/4" in line or "2/4" in line for line in shown) else shown
+    )
 
     assert shown[0].startswith("slow: 4 runs in ")
     assert shown[1].startswith("runs/slow/2")
     failure = next(i for i, line in enumerate(shown) if line.startswith("failed lr=10/run_0"))
     bar = next(i for i, line in enumerate(shown) if "/4  " in line)
-    row = next(i for i, line in enumerate(shown) if "lr=0.1/run_" in line and "epoch 3  loss 0.25" in line)
+    row = next(
+        i for i, line in enumerate(shown) if "lr=0.1/run_" in line and "epoch 3  loss 0.25" in line
+    )
     assert failure < row < bar, "\n".join(shown)
     assert "  │ ValueError: the loss is nan" in shown
     assert shown[row].split()[0].isdigit()
@@ -320,7 +369,9 @@ def test_a_sweep_in_a_terminal_of_80_by_24(runslot, terminal):
     view.read(5)
     shown = [line.rstrip() for line in view.screen.display]
     assert view.process.wait() == 1
-    assert not any("━" in line and "/4" in line for line in shown), "the table is gone when it is over"
+    assert not any("━" in line and "/4" in line for line in shown), (
+        "the table is gone when it is over"
+    )
     assert any("2 variants, 4 runs · loss, lower is better" in line for line in shown)
     assert not view.screen.cursor.hidden
 

@@ -1,4 +1,6 @@
-"""`--nice`: the runs have that niceness, however they start, and one that they may not have loses none of them."""
+"""`--nice`: the runs have that niceness, however they start, and one that they may not have loses
+none of them.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def test_a_run_and_what_it_starts_have_it(runslot, niceness, work):
 
 def test_the_one_run_after_another_in_a_slot_has_it_too_and_the_launcher_has_not(runslot, niceness):
     (runslot.directory / "shows.py").write_text(PRINTS)
-    (runslot.directory / "sweep.yaml").write_text(f"function: shows.py:show\nseeds: 3\nnice: {niceness}\n")
+    (runslot.directory / "sweep.yaml").write_text(
+        f"function: shows.py:show\nseeds: 3\nnice: {niceness}\n"
+    )
     runslot("run", "sweep.yaml", "-q", "--reserved-cpus", str((os.cpu_count() or 1) - 1))
     runslot("run", "shows.py:show", "-q")
     assert sorted(consoles(runslot.root)) == sorted(
@@ -90,7 +94,9 @@ def test_one_that_this_user_may_not_have_is_refused_before_anything_starts(runsl
         preexec_fn=without_the_right,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("runslot: nice: a niceness of -7 takes a right that this user has not here")
+    assert done.stderr.startswith(
+        "runslot: nice: a niceness of -7 takes a right that this user has not here"
+    )
     assert done.stderr.count("\n") == 1
     assert not runslot.root.exists()
 
@@ -111,7 +117,7 @@ def test_where_it_may_not_be_had_the_run_goes_on_and_says_so(runslot, niceness):
     assert outcome["kind"] == "succeeded"
     present = os.getpriority(os.PRIO_PROCESS, 0)
     assert outcome["notes"] == [
-        f"a niceness of -7 takes a right that this user has not here (CAP_SYS_NICE, or `ulimit -e`): "
-        f"it ran with {present}"
+        "a niceness of -7 takes a right that this user has not here (CAP_SYS_NICE, or `ulimit"
+        f" -e`): it ran with {present}"
     ]
     assert (run_file.parent / "console.log").read_text().split()[-1] == str(present)

@@ -20,7 +20,9 @@ class Service:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                service.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                service.heard.append(
+                    json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                )
                 self.send_response(status)
                 self.end_headers()
 
@@ -46,17 +48,36 @@ def service(request):
 
 
 def test_the_end_and_the_first_failure_are_told(runslot, service):
-    runslot("run", "train.py:train", "--name", "t", "--grid", "lr=0.1,2,3", "--notify", service.url, status=1)
+    runslot(
+        "run",
+        "train.py:train",
+        "--name",
+        "t",
+        "--grid",
+        "lr=0.1,2,3",
+        "--notify",
+        service.url,
+        status=1,
+    )
     first, end = sorted(service.heard, key=lambda told: "ended" in told["title"])
     assert first["title"] == "t: a run failed"
     assert "the loss is nan" in first["message"]
     assert end["title"] == "t: ended"
-    assert end["message"].startswith("1 succeeded, 2 failed") or end["message"].startswith("2 failed, 1 succeeded")
+    assert end["message"].startswith("1 succeeded, 2 failed") or end["message"].startswith(
+        "2 failed, 1 succeeded"
+    )
     assert len(service.heard) == 2
 
 
-def test_a_sweep_file_may_name_the_service_and_ask_for_a_copy_of_the_code(runslot, service, tmp_path):
-    sweep = {"function": "train.py:train", "grid": {"lr": [0.1]}, "snapshot_code": True, "notify": service.url}
+def test_a_sweep_file_may_name_the_service_and_ask_for_a_copy_of_the_code(
+    runslot, service, tmp_path
+):
+    sweep = {
+        "function": "train.py:train",
+        "grid": {"lr": [0.1]},
+        "snapshot_code": True,
+        "notify": service.url,
+    }
     (tmp_path / "sweep.json").write_text(json.dumps(sweep))
     runslot("run", "sweep.json", "--set", "name=t")
     assert [told["title"] for told in service.heard] == ["t: ended"]
@@ -65,22 +86,39 @@ def test_a_sweep_file_may_name_the_service_and_ask_for_a_copy_of_the_code(runslo
 
 
 def test_a_detached_launch_notifies_and_no_file_holds_the_secret(runslot, service, until):
-    runslot("run", "train.py:train", "--name", "t", "--grid", "lr=0.1", "--detach", f"--notify={service.url}")
+    runslot(
+        "run",
+        "train.py:train",
+        "--name",
+        "t",
+        "--grid",
+        "lr=0.1",
+        "--detach",
+        f"--notify={service.url}",
+    )
     until(lambda: service.heard)
     until(lambda: runslot.status("t")["launcher"] is None)
     assert service.heard[0]["title"] == "t: ended"
-    holding = [path for path in runslot.root.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
+    holding = [
+        path
+        for path in runslot.root.rglob("*")
+        if path.is_file() and b"secret" in path.read_bytes()
+    ]
     assert holding == []
 
 
 @pytest.mark.parametrize("service", [500], indirect=True)
 def test_a_service_that_refuses_harms_nothing_and_is_said(runslot, service):
-    said = runslot("run", "train.py:train", "--name", "t", "--grid", "lr=0.1", "--notify", service.url).stdout
+    said = runslot(
+        "run", "train.py:train", "--name", "t", "--grid", "lr=0.1", "--notify", service.url
+    ).stdout
     assert "a notification could not be sent: json://user:****@127.0.0.1" in said
     assert "the run succeeded" in said
 
 
 def test_what_is_no_service_is_refused_before_anything_starts(runslot):
-    said = runslot.refused("run", "train.py:train", "--name", "t", "--grid", "lr=0.1", "--notify", "nonsense")
+    said = runslot.refused(
+        "run", "train.py:train", "--name", "t", "--grid", "lr=0.1", "--notify", "nonsense"
+    )
     assert "no notification URL" in said
     assert not list(runslot.root.glob("t/2*"))

@@ -1,4 +1,6 @@
-"""The table of options is the one place where an option is said: what is made of it agrees with it."""
+"""The table of options is the one place where an option is said: what is made of it agrees with
+it.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,12 @@ def test_a_group_of_words_has_the_fields_of_its_record(group, record):
 
 @pytest.mark.parametrize("command", ["run", "resume"])
 def test_a_command_has_the_options_of_the_table_in_its_order(command):
-    parameters = [parameter for parameter in load(command).params if parameter.param_type_name == "option"]
-    assert [(tuple(p.opts), p.help) for p in parameters] == [(o.names, o.help) for o in options_of(command)]
+    parameters = [
+        parameter for parameter in load(command).params if parameter.param_type_name == "option"
+    ]
+    assert [(tuple(p.opts), p.help) for p in parameters] == [
+        (o.names, o.help) for o in options_of(command)
+    ]
 
 
 def test_an_option_means_one_thing_in_a_command():
@@ -66,8 +72,14 @@ def test_a_key_inside_another_has_a_group():
 
 def test_the_table_loads_neither_typer_nor_what_launches():
     program = "import sys, runslot.cli.options; print('\\n'.join(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    assert not [name for name in loaded if name.startswith(("typer", "rich", "runslot.launch", "runslot.engines"))]
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not [
+        name
+        for name in loaded
+        if name.startswith(("typer", "rich", "runslot.launch", "runslot.engines"))
+    ]
 
 
 def test_the_page_of_the_command_line_has_the_tables_options():

@@ -1,4 +1,6 @@
-"""The Python of the runs: another interpreter than runslot's, an environment of uv's or conda's, the active one."""
+"""The Python of the runs: another interpreter than runslot's, an environment of uv's or conda's,
+the active one.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a virtual environment without runslot, with a module of its own."""
     directory = tmp_path_factory.mktemp("theirs") / "env"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True)
-    packages = directory / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    packages = (
+        directory / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    )
     (packages / "theirs.py").write_text("")
     return directory
 
@@ -51,7 +55,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))  # the one-file runslot is made once for all of them
+    monkeypatch.setenv(
+        "XDG_CACHE_HOME", str(cache)
+    )  # the one-file runslot is made once for all of them
     (tmp_path / "show.py").write_text(SHOW % f"{sys.prefix}/")
 
 
@@ -69,7 +75,10 @@ def pretends(path: Path, version: str) -> Path:
 
 
 def printed(root: Path, name: str) -> list[dict[str, Any]]:
-    return [json.loads(file.read_text()) for file in sorted((root / name / "latest").glob("**/console.log"))]
+    return [
+        json.loads(file.read_text())
+        for file in sorted((root / name / "latest").glob("**/console.log"))
+    ]
 
 
 @pytest.mark.parametrize("target", [["show.py:show"], ["--", "python", "show.py"]])
@@ -80,7 +89,9 @@ def test_what_is_recorded_as_installed_is_of_the_runs_python(
     (packages / "theirs-1.5.dist-info").mkdir(exist_ok=True)
     (packages / "theirs-1.5.dist-info" / "METADATA").write_text("Name: theirs\nVersion: 1.5\n")
     runslot("run", "--python", str(environment), "--name", "x", *target)
-    recorded = json.loads((runslot.root / "x" / "latest" / "provenance" / "environment.json").read_text())
+    recorded = json.loads(
+        (runslot.root / "x" / "latest" / "provenance" / "environment.json").read_text()
+    )
     assert recorded["executable"] == f"{environment}/bin/python"
     assert (recorded["python"], recorded["packages"]) == (sys.version.split()[0], {"theirs": "1.5"})
 
@@ -90,14 +101,20 @@ def test_the_python_that_a_command_finds_on_path_is_the_one_that_is_recorded(
 ) -> None:
     monkeypatch.setenv("PATH", f"{environment}/bin:{os.environ['PATH']}")
     runslot("run", "--name", "x", "--", "python", "-c", "pass")
-    recorded = json.loads((runslot.root / "x" / "latest" / "provenance" / "environment.json").read_text())
+    recorded = json.loads(
+        (runslot.root / "x" / "latest" / "provenance" / "environment.json").read_text()
+    )
     assert recorded["executable"] == f"{environment}/bin/python"
     assert "pytest" not in recorded["packages"]
 
 
 @pytest.mark.parametrize("start", ["warm", "cold"])
-def test_a_function_runs_in_a_python_that_has_no_runslot(runslot: Any, environment: Path, start: str) -> None:
-    said = runslot("run", "show.py:show", "--grid", "lr=1,2", "--python", str(environment), "--start", start).stdout
+def test_a_function_runs_in_a_python_that_has_no_runslot(
+    runslot: Any, environment: Path, start: str
+) -> None:
+    said = runslot(
+        "run", "show.py:show", "--grid", "lr=1,2", "--python", str(environment), "--start", start
+    ).stdout
     assert f"the runs have Python {sys.version.split()[0]} of {environment}\n" in said
     for run in printed(runslot.root, "show"):
         assert run["prefix"] == run["VIRTUAL_ENV"] == str(environment)
@@ -111,7 +128,16 @@ def test_a_command_has_their_python_as_if_the_environment_were_active(
     other = runslot.directory / "other"
     monkeypatch.setenv("VIRTUAL_ENV", str(other))
     monkeypatch.setenv("PATH", f"{other}/bin:{os.environ['PATH']}")
-    runslot("run", "--seeds", "1", "--python", str(environment / "bin" / "python"), "--", "python", "show.py")
+    runslot(
+        "run",
+        "--seeds",
+        "1",
+        "--python",
+        str(environment / "bin" / "python"),
+        "--",
+        "python",
+        "show.py",
+    )
     (run,) = printed(runslot.root, "show")
     assert run["prefix"] == run["VIRTUAL_ENV"] == str(environment)
     assert run["PATH"].startswith(f"{environment}/bin:")
@@ -130,7 +156,9 @@ def test_a_worker_of_an_engine_starts_their_python(tmp_path: Path, environment: 
     directory = Experiment("x", f"{tmp_path}/show.py:show", python=environment).prepare()
     argv = [sys.executable, str(experiment_archive(directory)), "work", str(directory.path)]
     subprocess.run(argv, check=True, cwd=tmp_path, capture_output=True)
-    assert json.loads((directory.path / "run_0" / "console.log").read_text())["prefix"] == str(environment)
+    assert json.loads((directory.path / "run_0" / "console.log").read_text())["prefix"] == str(
+        environment
+    )
 
 
 def test_functions_run_in_the_environment_that_is_active(
@@ -164,7 +192,9 @@ def test_an_environment_that_is_runslots_own_or_says_nothing_changes_nothing(
     assert active_environment(named) is None
 
 
-def test_uv_says_the_python_of_a_project(runslot: Any, environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uv_says_the_python_of_a_project(
+    runslot: Any, environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (runslot.directory / "project").mkdir()
     uv = f'echo "$@" >>{runslot.directory}/asked\nwhile [ "$1" != python ]; do shift; done; shift\n'
     program(runslot.directory / "bin" / "uv", f'{uv}exec {environment}/bin/python "$@"\n')
@@ -221,7 +251,9 @@ def conda(tmp_path: Path, environment: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("by_name", [True, False], ids=["by its name", "by its directory"])
 def test_an_environment_of_conda_is_activated(runslot: Any, conda: Path, by_name: bool) -> None:
-    runslot("run", "--conda", "rl" if by_name else str(conda), "--seeds", "1", "--", "python", "show.py")
+    runslot(
+        "run", "--conda", "rl" if by_name else str(conda), "--seeds", "1", "--", "python", "show.py"
+    )
     (run,) = printed(runslot.root, "show")
     assert run["prefix"] == run["CONDA_PREFIX"] == str(conda)
     assert (run["CONDA_DEFAULT_ENV"], run["FROM_STATE"]) == ("rl", "two words")
@@ -231,7 +263,9 @@ def test_an_environment_of_conda_is_activated(runslot: Any, conda: Path, by_name
 
 @pytest.mark.usefixtures("conda")
 def test_an_unknown_environment_of_conda_is_refused_with_those_there_are(runslot: Any) -> None:
-    assert "has no environment 'rll' (did you mean 'rl'?)" in runslot.refused("run", "--conda", "rll", "show.py:show")
+    assert "has no environment 'rll' (did you mean 'rl'?)" in runslot.refused(
+        "run", "--conda", "rll", "show.py:show"
+    )
 
 
 def test_a_sweep_file_says_the_python_relative_to_itself(runslot: Any, environment: Path) -> None:
@@ -245,7 +279,9 @@ def test_a_python_that_is_not_in_an_environment_is_what_python_means(runslot: An
     python = program(runslot.directory / "here" / "python9", f'exec {sys.executable} "$@"\n')
     (runslot.directory / "s.py").write_text("print('ran')")
     runslot("run", "--python", str(python), "--seeds", "1", "--", "python", "s.py")
-    command = json.loads((runslot.root / "s" / "latest" / "run_0" / "run.json").read_text())["work"]["command"]
+    command = json.loads((runslot.root / "s" / "latest" / "run_0" / "run.json").read_text())[
+        "work"
+    ]["command"]
     assert Path(command["argv"][0]).name.startswith("python")
 
 
@@ -263,7 +299,9 @@ def test_a_python_that_is_not_in_an_environment_is_what_python_means(runslot: An
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_the_runs_python_is_refused(runslot: Any, words: list[str], said: str) -> None:
+def test_what_cannot_be_the_runs_python_is_refused(
+    runslot: Any, words: list[str], said: str
+) -> None:
     pretends(runslot.directory / "old", "3.8")
     words = [f"./{word}" if word == "old" else word for word in words]
     assert said in runslot.refused("run", *words, "train.py:train", "--grid", "lr=1")
@@ -271,11 +309,16 @@ def test_what_cannot_be_the_runs_python_is_refused(runslot: Any, words: list[str
 
 def test_a_function_by_value_wants_the_same_minor_version(tmp_path: Path) -> None:
     python = pretends(tmp_path / "python", "3.99")
-    with pytest.raises(InvalidInput, match=r"travels by value from Python 3\.\d+, and .* is 3\.99: use the same minor"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"travels by value from Python 3\.\d+, and .* is 3\.99: use the same minor",
+    ):
         Experiment("x", lambda _: None, python=python).plan()
 
 
-def test_where_runs_execute_elsewhere_python_is_the_one_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_runs_execute_elsewhere_python_is_the_one_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "runslot.toml").write_text('[launchers.box]\nkind = "ssh"\nhosts = ["node1"]\n')
     command = ["python", "train.py"]
     monkeypatch.chdir(tmp_path)
@@ -290,7 +333,9 @@ def test_where_runs_execute_elsewhere_python_is_the_one_there(tmp_path: Path, mo
         Experiment("x", command, container=Container("image", python="/a"), python="/b").plan()
 
 
-@pytest.mark.parametrize("work", [["show.py:show"], ["--", "python", "show.py"]], ids=["a function", "a command"])
+@pytest.mark.parametrize(
+    "work", [["show.py:show"], ["--", "python", "show.py"]], ids=["a function", "a command"]
+)
 def test_a_missing_module_names_the_interpreter_and_the_options(
     runslot: Any, work: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,13 +343,19 @@ def test_a_missing_module_names_the_interpreter_and_the_options(
     done = runslot.start("run", "--seeds", "1", *work)
     said = "".join(done.communicate())
     python = Path(sys.executable).parent / "python"
-    advice = f"{python} has no module 'theirs': activate the environment that has it, or name its Python with --python"
+    advice = (
+        f"{python} has no module 'theirs': activate the environment that has it, or name its Python"
+        " with --python"
+    )
     assert said.count(advice) == 1
 
 
 def test_the_variants_of_a_plan_are_as_without(tmp_path: Path, environment: Path) -> None:
     (tmp_path / "f.py").write_text("def f(variant): pass\n")
     work = f"{tmp_path}/f.py:f"
-    one, other = (Experiment("x", work, grid({"lr": [1, 2]}), python=python).plan() for python in (None, environment))
+    one, other = (
+        Experiment("x", work, grid({"lr": [1, 2]}), python=python).plan()
+        for python in (None, environment)
+    )
     assert [run.id for run in one.runs] == [run.id for run in other.runs]
     assert other.file.path[0] == str(tmp_path)

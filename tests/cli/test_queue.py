@@ -1,4 +1,6 @@
-"""What several terminals share: the queue of this machine, pauses, and what waits for someone else's slots."""
+"""What several terminals share: the queue of this machine, pauses, and what waits for someone
+else's slots.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,25 @@ from pathlib import Path
 import pytest
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-SIX = ("run", "train.py:wait", "--name", "w", "--grid", "x=1,2,3,4,5,6", "--cpus-per-run", str(CORES))
+SIX = (
+    "run",
+    "train.py:wait",
+    "--name",
+    "w",
+    "--grid",
+    "x=1,2,3,4,5,6",
+    "--cpus-per-run",
+    str(CORES),
+)
 
 
 def waiting(runslot, name="w"):
     """Return the run directories under way."""
-    return [path.parent for path in runslot.root.glob(f"{name}/2*/*/run_0/console.log") if path.read_text()]
+    return [
+        path.parent
+        for path in runslot.root.glob(f"{name}/2*/*/run_0/console.log")
+        if path.read_text()
+    ]
 
 
 def queue(runslot):
@@ -61,7 +76,9 @@ def test_without_a_launcher_there_is_nothing_to_pause(runslot):
 def test_the_queue_says_who_waits_for_whom(runslot, until):
     first = runslot.start(*SIX)
     until(lambda: waiting(runslot))
-    second = runslot.start("run", "train.py:wait", "--name", "v", "--grid", "x=1", "--cpus-per-run", str(CORES))
+    second = runslot.start(
+        "run", "train.py:wait", "--name", "v", "--grid", "x=1", "--cpus-per-run", str(CORES)
+    )
     until(lambda: len(queue(runslot)) == 2 and queue(runslot)[1]["waits_for"])
 
     one, other = queue(runslot)
@@ -98,7 +115,9 @@ def test_runs_that_outlive_their_launcher_stay_in_the_queue(runslot, until):
 def test_who_waits_writes_once_and_makes_no_directories(runslot, until):
     first = runslot.start(*SIX)
     until(lambda: waiting(runslot))
-    second = runslot.start("run", "train.py:wait", "--name", "v", "--grid", "x=1,2", "--cpus-per-run", str(CORES))
+    second = runslot.start(
+        "run", "train.py:wait", "--name", "v", "--grid", "x=1,2", "--cpus-per-run", str(CORES)
+    )
     (journal,) = until(lambda: list(runslot.root.glob("v/2*/journal.jsonl")))
     until(lambda: '"waits"' in journal.read_text())
     before = journal.read_text()

@@ -15,9 +15,42 @@ from runslot.cli.app import load
 PLAIN = [
     ["train.py:train"],
     ["train.py:train", "--grid", "lr=1,2", "--grid=x=a", "--seeds", "3", "-q", "--dry-run"],
-    ["--name", "n", "--root", "some/where", "--cpus-per-run=2", "--", "python", "x.py", "--seeds", "{seed}", "--"],
-    ["sweep.yaml", "--set", "a=1", "--set", "b=2", "--timeout", "10m", "--resumable", "--json", "--notify", "x://y"],
-    ["m:f", "--avoid-busy", "--strict", "--accept-code-change", "--snapshot-code", "--detach", "--into", "d"],
+    [
+        "--name",
+        "n",
+        "--root",
+        "some/where",
+        "--cpus-per-run=2",
+        "--",
+        "python",
+        "x.py",
+        "--seeds",
+        "{seed}",
+        "--",
+    ],
+    [
+        "sweep.yaml",
+        "--set",
+        "a=1",
+        "--set",
+        "b=2",
+        "--timeout",
+        "10m",
+        "--resumable",
+        "--json",
+        "--notify",
+        "x://y",
+    ],
+    [
+        "m:f",
+        "--avoid-busy",
+        "--strict",
+        "--accept-code-change",
+        "--snapshot-code",
+        "--detach",
+        "--into",
+        "d",
+    ],
 ]
 
 NOT_PLAIN = [
@@ -62,5 +95,8 @@ def test_it_knows_every_option_of_run() -> None:
 
 def test_a_plain_run_does_not_load_typer(tmp_path: Path) -> None:
     argv = ["run", "--root", str(tmp_path), "--name", "x", "--", sys.executable, "-c", "pass"]
-    program = f"import sys; from runslot.__main__ import main; main({argv!r}); sys.exit('typer' in sys.modules)"
+    program = (
+        f"import sys; from runslot.__main__ import main; main({argv!r}); sys.exit('typer' in"
+        " sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,4 +1,6 @@
-"""`runslot run` with functions and commands: what runs, what is refused, what is said, the exit status."""
+"""`runslot run` with functions and commands: what runs, what is refused, what is said, the exit
+status.
+"""
 
 from __future__ import annotations
 
@@ -46,10 +48,26 @@ def test_a_function_over_a_grid_and_seeds(runslot):
 
 
 def test_options_say_what_each_run_gets_of_the_machine(runslot):
-    options = ["--cpus-per-run", "1", "--threads", "one", "--reserved-cpus", "0", "--memory-per-run", "2GB"]
+    options = [
+        "--cpus-per-run",
+        "1",
+        "--threads",
+        "one",
+        "--reserved-cpus",
+        "0",
+        "--memory-per-run",
+        "2GB",
+    ]
     runslot("run", "-q", "train.py:train", "--grid", "lr=0.1", *options)
-    asked = json.loads((runslot.root / "train" / "latest" / "experiment.json").read_text())["resources"]
-    assert (asked["cpus"], asked["threads"], asked["reserved_cpus"], asked["memory"]) == (1, "one", 0, 2 * 10**9)
+    asked = json.loads((runslot.root / "train" / "latest" / "experiment.json").read_text())[
+        "resources"
+    ]
+    assert (asked["cpus"], asked["threads"], asked["reserved_cpus"], asked["memory"]) == (
+        1,
+        "one",
+        0,
+        2 * 10**9,
+    )
 
 
 def test_a_command_gets_values_as_arguments_and_no_shell(runslot):
@@ -72,7 +90,9 @@ def test_a_failed_run_sets_the_exit_status_and_is_named_with_what_runs_it_again(
     summary = done.stdout[done.stdout.index("2 succeeded, 2 failed") :]
     assert "failed lr=10/run_0" in summary
     assert "│ ValueError: the loss is nan" in summary
-    assert "lr=0.1/run_0" not in summary[: summary.index("2 variants, ")]  # below, its results are told
+    assert (
+        "lr=0.1/run_0" not in summary[: summary.index("2 variants, ")]
+    )  # below, its results are told
     again = re.search(r"runslot (resume .* --failed)", summary)
     assert again is not None
 
@@ -80,8 +100,15 @@ def test_a_failed_run_sets_the_exit_status_and_is_named_with_what_runs_it_again(
     repeated = runslot(*again[1].split(), "--json")
 
     started = [json.loads(line) for line in repeated.stdout.splitlines()]
-    assert sorted(Path(e["directory"]).name for e in started if e["event"] == "run_started") == ["run_0", "run_1"]
-    assert all("lr=10" in e["directory"] and e["attempt"] == 2 for e in started if e["event"] == "run_started")
+    assert sorted(Path(e["directory"]).name for e in started if e["event"] == "run_started") == [
+        "run_0",
+        "run_1",
+    ]
+    assert all(
+        "lr=10" in e["directory"] and e["attempt"] == 2
+        for e in started
+        if e["event"] == "run_started"
+    )
 
 
 def test_quiet_prints_the_directory_alone_and_failures_apart(runslot):
@@ -113,7 +140,9 @@ def test_dry_run_lists_every_run_and_makes_nothing(runslot):
 
 
 def test_dry_run_refuses_what_a_launch_would_refuse(runslot):
-    assert "1000 cores" in runslot.refused("run", "--dry-run", "train.py:train", "--cpus-per-run", "1000")
+    assert "1000 cores" in runslot.refused(
+        "run", "--dry-run", "train.py:train", "--cpus-per-run", "1000"
+    )
 
 
 def test_a_dry_run_as_json(runslot):
@@ -147,7 +176,10 @@ def test_zip_and_sample_and_seed_lists(runslot):
     )  # fmt: skip
 
     assert len(runs) == 2 * 3 * 2
-    assert {(run["variant"]["lr"], run["variant"]["batch"]) for run in runs} == {(0.1, 32), (0.01, 64)}
+    assert {(run["variant"]["lr"], run["variant"]["batch"]) for run in runs} == {
+        (0.1, 32),
+        (0.01, 64),
+    }
     assert {run["seed"] for run in runs} == {4, 5}
     assert len({run["variant"]["decay"] for run in runs}) == 3
 
@@ -159,7 +191,9 @@ def test_into_keeps_what_is_finished_and_adds_what_is_new(runslot):
     events = runslot.events(*SWEEP[:3], "lr=0.1,0.01,0.001", "--seeds", "2", "--into", str(latest))
 
     assert events[0]["kept"] == 4
-    assert [event["variant"] for event in events if event["event"] == "run_started"] == [{"lr": 0.001}] * 2
+    assert [event["variant"] for event in events if event["event"] == "run_started"] == [
+        {"lr": 0.001}
+    ] * 2
     assert len(list((runslot.root / "train").glob("2*"))) == 1
     assert runslot.status()["counts"] == {"succeeded": 6}
 
@@ -191,21 +225,39 @@ def test_into_refuses_another_command(runslot):
         (("train.py:trian",), "trian"),
         (("--",), "must be a command"),
         (("--", "python3", "-c", "pass"), "--name"),
-        (("--grid", "lr=1", "--", "python3", "script.py", "{rl}"), "{rl}, which no run has (did you mean 'lr'?)"),
+        (
+            ("--grid", "lr=1", "--", "python3", "script.py", "{rl}"),
+            "{rl}, which no run has (did you mean 'lr'?)",
+        ),
         (("--name", "x", "--", "no-such-program"), "no program 'no-such-program'"),
         (("train.py:train", "--grid", "lr"), "'lr' is not KEY=VALUE"),
         (("--grid", "lr", "0.1", "0.2", "--", "python", "train.py"), "as in --grid lr=0.1,0.2"),
         (("train.py:train", "--grid", "lr=1", "--grid", "lr=2"), "--grid has lr twice"),
-        (("train.py:train", "--sample", "lr=uniform(0,1)", "--sample", "lr=uniform(0,2)"), "--sample has lr twice"),
+        (
+            ("train.py:train", "--sample", "lr=uniform(0,1)", "--sample", "lr=uniform(0,2)"),
+            "--sample has lr twice",
+        ),
         (("train.py:train", "--grid", "lr=1,1.0"), "twice"),
-        (("train.py:train", "--grid", "lr=1", "--zip", "lr=1,2"), "both spaces of a crossing set lr"),
+        (
+            ("train.py:train", "--grid", "lr=1", "--zip", "lr=1,2"),
+            "both spaces of a crossing set lr",
+        ),
         (("train.py:train", "--zip", "a=1,2", "--zip", "b=1,2,3"), "a"),
         (("train.py:train", "--sample", "lr=uniform(0,1)"), "sample needs samples"),
-        (("train.py:train", "--sample", "lr=normal(0,1)", "--samples", "2"), "normal is not a distribution"),
+        (
+            ("train.py:train", "--sample", "lr=normal(0,1)", "--samples", "2"),
+            "normal is not a distribution",
+        ),
         (("train.py:train", "--seeds", "none"), "--seeds: seeds: 'none' does not say which seeds"),
         (("train.py:train", "--timeout", "soon"), "--timeout: timeout: must be a length of time"),
-        (("train.py:train", "--memory-per-run", "8G"), "--memory-per-run: resources.memory: must be an amount"),
-        (("train.py:train", "--retries", "-1"), "--retries: retries: must be a whole number, 0 or more"),
+        (
+            ("train.py:train", "--memory-per-run", "8G"),
+            "--memory-per-run: resources.memory: must be an amount",
+        ),
+        (
+            ("train.py:train", "--retries", "-1"),
+            "--retries: retries: must be a whole number, 0 or more",
+        ),
         (("train.py:train", "--start", "hot"), "must be one of auto, warm, cold, not 'hot'"),
         (("train.py:train", "--set", "seeds=2"), "there is none; use --grid"),
         (("train.py:train", "--name", "../x"), "cannot be an experiment's name"),
@@ -221,7 +273,10 @@ def test_what_cannot_be_done_is_refused_before_anything_starts(runslot, argument
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("run", "--sedes", "3"), "there is no option --sedes (did you mean '--seeds'?); `runslot run -h` shows what"),
+        (
+            ("run", "--sedes", "3"),
+            "there is no option --sedes (did you mean '--seeds'?); `runslot run -h` shows what",
+        ),
         (("run", "--samples", "x"), "invalid value for '--samples'"),
         (("stauts",), "no such command 'stauts' (did you mean 'status'?); `runslot -h` shows what"),
         (("logs",), "missing argument 'RUN'; `runslot logs -h` shows what"),
@@ -232,7 +287,10 @@ def test_what_cannot_be_done_is_refused_before_anything_starts(runslot, argument
         (("cloud", "donw"), "(did you mean 'down'?); `runslot cloud -h` shows what"),
         (
             ("run", "my_script.py", "--lr", "0.1,0.2"),
-            "a command with its own goes after --, as in `runslot run --grid lr=V,V -- python my_script.py --lr {lr}`",
+            (
+                "a command with its own goes after --, as in `runslot run --grid lr=V,V -- python"
+                " my_script.py --lr {lr}`"
+            ),
         ),
     ],
 )
@@ -285,19 +343,41 @@ def test_every_event_is_documented_with_its_keys():
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
     for event in events:
         said = json.loads(json.dumps(as_json(event)))
-        (line,) = [line for line in page.splitlines() if line.startswith("|") and f"`{said['event']}`" in line]
-        assert not [key for key in set(said) - {"event", "run", "variant", "seed"} if f"`{key}`" not in line]
+        (line,) = [
+            line
+            for line in page.splitlines()
+            if line.startswith("|") and f"`{said['event']}`" in line
+        ]
+        assert not [
+            key for key in set(said) - {"event", "run", "variant", "seed"} if f"`{key}`" not in line
+        ]
 
 
-def test_a_script_that_only_prints_gets_its_table_and_the_first_run_says_what_was_found(runslot, tmp_path):
+def test_a_script_that_only_prints_gets_its_table_and_the_first_run_says_what_was_found(
+    runslot, tmp_path
+):
     script = tmp_path / "mine.py"
     script.write_text(
-        "import sys, time\n"
-        "for epoch in range(3): print(f'Epoch {epoch + 1}/3 - acc: {epoch + float(sys.argv[1]):.2f}')\n"
-        "time.sleep(0.5)\n"
+        "import sys, time\nfor epoch in range(3): print(f'Epoch {epoch + 1}/3 - acc: {epoch +"
+        " float(sys.argv[1]):.2f}')\ntime.sleep(0.5)\n"
     )
-    done = runslot("run", "--grid", "lr=0.5,0.25", "--seeds", "3", "--", "python3", str(script), "{lr}", "{seed}")
-    found = [line for line in done.stdout.splitlines() if line.startswith("metrics in ") or " metrics in " in line]
+    done = runslot(
+        "run",
+        "--grid",
+        "lr=0.5,0.25",
+        "--seeds",
+        "3",
+        "--",
+        "python3",
+        str(script),
+        "{lr}",
+        "{seed}",
+    )
+    found = [
+        line
+        for line in done.stdout.splitlines()
+        if line.startswith("metrics in ") or " metrics in " in line
+    ]
     assert len(found) == 1, done.stdout
     assert "console.log: Epoch, acc; x is Epoch; compared by acc, higher is better" in found[0]
     assert "2 variants, 6 runs · acc, higher is better" in done.stdout
@@ -319,8 +399,12 @@ def test_a_table_that_all_runs_would_write_is_said_and_one_below_the_run_is_read
     os.utime(runslot.directory / "old" / "run.csv", (1, 1))
     (runslot.directory / "silent.py").write_text(SILENT)
     shared = runslot("run", "--seeds", "2", "--", "python3", "silent.py", "logs", "{seed}").stdout
-    assert shared.count("note: logs/run.csv was written meanwhile outside of the run's directory") == 1
-    apart = runslot("run", "--seeds", "2", "--", "python3", "silent.py", "{run_dir}/logs", "{seed}").stdout
+    assert (
+        shared.count("note: logs/run.csv was written meanwhile outside of the run's directory") == 1
+    )
+    apart = runslot(
+        "run", "--seeds", "2", "--", "python3", "silent.py", "{run_dir}/logs", "{seed}"
+    ).stdout
     assert "metrics in run.csv: epoch, loss; x is epoch; compared by loss, lower is better" in apart
     assert "note: " not in apart
     assert "1 variant, 2 runs" in apart
@@ -339,9 +423,18 @@ def test_variants_are_chosen_and_directories_named_as_asked(runslot):
         "--env",
         "A=b c",
     )
-    command = ("--", "python3", "-c", "import os, sys; print(sys.argv[1:], os.environ['A'])", "{args}")
+    command = (
+        "--",
+        "python3",
+        "-c",
+        "import os, sys; print(sys.argv[1:], os.environ['A'])",
+        "{args}",
+    )
     runslot(*grid, "--where", "lr < 0.1 OR hidden = 32", "--exclude", "lr=0.1,hidden=32", *command)
-    found = {path.parent.parent.name: path.read_text() for path in runslot.root.glob("few/2*/*/run_0/console.log")}
+    found = {
+        path.parent.parent.name: path.read_text()
+        for path in runslot.root.glob("few/2*/*/run_0/console.log")
+    }
     assert found == {
         "lr-0.01-hidden-32": "['--lr', '0.01', '--hidden', '32'] b c\n",
         "lr-0.01-hidden-64": "['--lr', '0.01', '--hidden', '64'] b c\n",
@@ -364,9 +457,19 @@ def test_a_slot_has_a_port_of_its_own(runslot, monkeypatch):
     runslot("run", "--name", "ports", "--seeds", "4", "--", "python3", "-c", script, "{seed}")
     ports = {}
     for path in runslot.root.glob("ports/2*/run_*/outcome.json"):
-        ports.setdefault(json.loads(path.read_text())["slot"], set()).add((path.parent / "console.log").read_text())
+        ports.setdefault(json.loads(path.read_text())["slot"], set()).add(
+            (path.parent / "console.log").read_text()
+        )
     assert len({min(of_slot) for of_slot in ports.values()}) == len(ports)
     monkeypatch.setenv("MASTER_PORT", "29999")
-    runslot("run", "--name", "told", "--", "python3", "-c", "import os; print(os.environ['MASTER_PORT'])")
+    runslot(
+        "run",
+        "--name",
+        "told",
+        "--",
+        "python3",
+        "-c",
+        "import os; print(os.environ['MASTER_PORT'])",
+    )
     (console,) = runslot.root.glob("told/2*/run_0/console.log")
     assert console.read_text() == "29999\n"

@@ -61,13 +61,17 @@ def test_a_sweep_file_runs_and_set_and_options_go_before_it(runslot):
     runs = runslot.events("run", "sweep.yaml", "--dry-run")
     assert [run["variant"]["lr"] for run in runs] == [0.1, 0.001, 0.1, 0.001]
 
-    runs = runslot.events("run", "sweep.yaml", "--set", "grid.lr=0.5,0.25", "--set", "seeds=1", "--dry-run")
+    runs = runslot.events(
+        "run", "sweep.yaml", "--set", "grid.lr=0.5,0.25", "--set", "seeds=1", "--dry-run"
+    )
     assert [run["variant"]["lr"] for run in runs] == [0.5, 0.25]
 
     runs = runslot.events("run", "sweep.yaml", "--grid", "lr=3", "--seeds", "7,", "--dry-run")
     assert [(run["variant"]["lr"], run["seed"]) for run in runs] == [(3, 7)]
 
-    runslot("run", "sweep.yaml", "--name", "other/name", "--set", "grid.lr=[0.5]", "--set", "seeds=1")
+    runslot(
+        "run", "sweep.yaml", "--name", "other/name", "--set", "grid.lr=[0.5]", "--set", "seeds=1"
+    )
     assert len(list((runslot.root / "other" / "name").glob("2*/*/run_0/outcome.json"))) == 1
 
 
@@ -87,15 +91,24 @@ def test_a_command_in_a_file_is_split_like_a_shell_does_and_no_shell_sees_it(tmp
     (tmp_path / "a.yaml").write_text("command: python train.py --lr {lr} --text 'a b' '>' x\n")
     (tmp_path / "b.yaml").write_text("command: [python, train.py, --lr, '{lr}', 3]\n")
 
-    assert asked(tmp_path / "a.yaml").work == ["python", "train.py", "--lr", "{lr}", "--text", "a b", ">", "x"]
+    assert asked(tmp_path / "a.yaml").work == [
+        "python",
+        "train.py",
+        "--lr",
+        "{lr}",
+        "--text",
+        "a b",
+        ">",
+        "x",
+    ]
     assert asked(tmp_path / "b.yaml").work == ["python", "train.py", "--lr", "{lr}", "3"]
 
 
 def test_zip_sample_and_variants_are_crossed(tmp_path):
     path = tmp_path / "sweep.yaml"
     path.write_text(
-        "function: a.b:c\nzip: {x: [1, 2], y: [3, 4]}\nsample: {z: 'uniform(0, 1)', w: [a, b]}\nsamples: 3\n"
-        "variants: [{q: 1}, {q: 2}]\n"
+        "function: a.b:c\nzip: {x: [1, 2], y: [3, 4]}\nsample: {z: 'uniform(0, 1)', w: [a,"
+        " b]}\nsamples: 3\nvariants: [{q: 1}, {q: 2}]\n"
     )
 
     variants = [dict(variant) for variant in asked(path).variants]
@@ -106,13 +119,19 @@ def test_zip_sample_and_variants_are_crossed(tmp_path):
 
 
 def test_json_says_the_same_and_its_mistakes_have_lines(sweep):
-    as_json = {"function": "train.py:train", "grid": {"lr": [0.1, 1e-3], "net.hidden": [32], "act": "tanh"}, "seeds": 2}
+    as_json = {
+        "function": "train.py:train",
+        "grid": {"lr": [0.1, 1e-3], "net.hidden": [32], "act": "tanh"},
+        "seeds": 2,
+    }
     path = sweep.with_suffix(".json")
     path.write_text(json.dumps(as_json, indent="\t"))
     assert list(asked(path).variants) == list(asked(sweep).variants)
 
     path.write_text('{\n\t"function": "train.py:train",\n\t"sedes": 2\n}')
-    with pytest.raises(InvalidInput, match=r"sweep.json, line 3: unknown key 'sedes' \(did you mean 'seeds'\?\)"):
+    with pytest.raises(
+        InvalidInput, match=r"sweep.json, line 3: unknown key 'sedes' \(did you mean 'seeds'\?\)"
+    ):
         asked(path)
     path.write_text('{\n\t"seeds": 2,\n\t"seeds": 2\n}')
     with pytest.raises(InvalidInput, match="line 3: 'seeds' stands there twice, first in line 2"):
@@ -130,9 +149,20 @@ def test_json_says_the_same_and_its_mistakes_have_lines(sweep):
         ("cpus", "cpu", "line 9: unknown key 'cpu' (did you mean 'cpus'?)"),
         ("seeds: 2", "grid: 2", "line 7: 'grid' stands there twice, first in line 3"),
         ("  act: tanh", "  lr: [1]", "line 6: 'lr' stands there twice, first in line 4"),
-        ("512MiB", "512M", "line 10: resources.memory: must be an amount of memory, such as 8GB or 512MiB, not '512M'"),
+        (
+            "512MiB",
+            "512M",
+            (
+                "line 10: resources.memory: must be an amount of memory, such as 8GB or 512MiB, not"
+                " '512M'"
+            ),
+        ),
         ("cpus: 1", "cpus: 0", "line 9: resources.cpus: must be a whole number, 1 or more, not 0"),
-        ("cpus: 1", "cpus: '1'", "line 9: resources.cpus: must be a whole number, 1 or more, not '1'"),
+        (
+            "cpus: 1",
+            "cpus: '1'",
+            "line 9: resources.cpus: must be a whole number, 1 or more, not '1'",
+        ),
         ("10m", "soon", "line 11: timeout: must be a length of time"),
         ("10m", "0", "line 11: timeout: must be a length of time above 0"),
         ("retries: 1", "retries: yes", "line 12: retries: must be a whole number"),
@@ -145,10 +175,18 @@ def test_json_says_the_same_and_its_mistakes_have_lines(sweep):
         ("function: train.py:train", "", "sweep.yaml: nothing says what to run"),
         ("retries: 1", "command: ls", "line 12: both a function and a command are given"),
         ("retries: 1", "samples: 3", "line 12: samples needs sample"),
-        ("retries: 1", "sample: {x: 1}", "line 12: sample: must draw x from a list or a distribution"),
+        (
+            "retries: 1",
+            "sample: {x: 1}",
+            "line 12: sample: must draw x from a list or a distribution",
+        ),
         ("retries: 1", "sample: {x: 'norm(1)'}", "line 12: sample: 'x=norm(1)'"),
         ("retries: 1", "variants: [3]", "line 12: variants: item 1: must be settings by key"),
-        ("retries: 1", "snapshot_mode: lsat", "must be one of all, last, gap, gap_and_last, last+gap, none"),
+        (
+            "retries: 1",
+            "snapshot_mode: lsat",
+            "must be one of all, last, gap, gap_and_last, last+gap, none",
+        ),
         ("function:", "- function:", "sweep.yaml"),
     ],
 )
@@ -183,7 +221,9 @@ def test_a_setting_that_is_none_is_refused(sweep, setting, said):
 def test_set_replaces_a_key_however_it_is_nested(sweep):
     sweep.write_text("function: train.py:train\ngrid:\n  net: {hidden: [1, 2], deep: 3}\n")
 
-    assert [dict(v) for v in asked(sweep, "grid.net.hidden=[7]").variants] == [{"net": {"deep": 3, "hidden": 7}}]
+    assert [dict(v) for v in asked(sweep, "grid.net.hidden=[7]").variants] == [
+        {"net": {"deep": 3, "hidden": 7}}
+    ]
     assert [dict(v) for v in asked(sweep, "grid.net.deep=8").variants] == [
         {"net": {"hidden": 1, "deep": 8}},
         {"net": {"hidden": 2, "deep": 8}},
@@ -201,11 +241,13 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path):
         read_sweep_file(tmp_path / "empty.yaml")
 
 
-# ---- the schema ------------------------------------------------------------------------------------------------------
+# ---- the schema ----------------------------------------------------------------------------------
 
 
 def test_the_shipped_schema_is_current_and_is_a_schema(runslot):
-    assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_text(), "run python -m runslot.cli.schema"
+    assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_text(), (
+        "run python -m runslot.cli.schema"
+    )
     jsonschema.Draft202012Validator.check_schema(sweep_schema())
     assert runslot("schema").stdout == schema_text()
 

@@ -1,4 +1,6 @@
-"""Buckets behind real servers of their own: moto for S3, gcp-storage-emulator for Google Cloud Storage."""
+"""Buckets behind real servers of their own: moto for S3, gcp-storage-emulator for Google Cloud
+Storage.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # aiohttp's advice to gcsfs, which hands it parts of 16 MB as bytes
     for item in items:
         if item.path.parent == HERE:
-            item.add_marker(pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning"))
+            item.add_marker(
+                pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
+            )
 
 
 @dataclass
@@ -45,7 +49,9 @@ class Server:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, start_new_session=True
+            )
         for _ in range(600):
             try:
                 urllib.request.urlopen(self.url, timeout=5).close()
@@ -73,8 +79,12 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    pytest.importorskip("moto", reason="the dependency group cloud-test is not installed: make test-cloud")
-    pytest.importorskip("s3fs", reason="the dependency group cloud-test is not installed (make test-cloud)")
+    pytest.importorskip(
+        "moto", reason="the dependency group cloud-test is not installed: make test-cloud"
+    )
+    pytest.importorskip(
+        "s3fs", reason="the dependency group cloud-test is not installed (make test-cloud)"
+    )
     port = free_port()
     server = Server(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
@@ -88,7 +98,9 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    pytest.importorskip("gcp_storage_emulator", reason="the dependency group cloud-test is not installed")
+    pytest.importorskip(
+        "gcp_storage_emulator", reason="the dependency group cloud-test is not installed"
+    )
     pytest.importorskip("gcsfs", reason="the dependency group cloud-test is not installed")
     port = free_port()
     program = Path(sys.executable).parent / "gcp-storage-emulator"

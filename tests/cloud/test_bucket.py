@@ -1,4 +1,6 @@
-"""Run directories in a bucket, against real servers: what changed alone travels, in order, and kills lose nothing."""
+"""Run directories in a bucket, against real servers: what changed alone travels, in order, and
+kills lose nothing.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,16 @@ from pathlib import Path
 import pytest
 
 from runslot.errors import InvalidInput, NotInstalled, RunslotError, extra_said
-from runslot.transport.bucket import MachineShare, Missing, Pusher, Store, TakenOver, Unreachable, open_store, pull
+from runslot.transport.bucket import (
+    MachineShare,
+    Missing,
+    Pusher,
+    Store,
+    TakenOver,
+    Unreachable,
+    open_store,
+    pull,
+)
 from runslot.transport.bucket.inventory import PART, Inventory
 from runslot.transport.bucket.pull import Unwritable
 
@@ -63,7 +74,9 @@ class LiveRuns:
         self.store.delete(names)
 
 
-def write_run(root: Path, name: str, ended: bool = True, rows: int = 3, snapshot: int = 100) -> Path:
+def write_run(
+    root: Path, name: str, ended: bool = True, rows: int = 3, snapshot: int = 100
+) -> Path:
     run = root / name
     run.mkdir(parents=True, exist_ok=True)
     (run / "run.json").write_text("{}")
@@ -72,7 +85,9 @@ def write_run(root: Path, name: str, ended: bool = True, rows: int = 3, snapshot
     # With an end of its own: gcp-storage-emulator cuts off a last carriage return.
     (run / "params.pkl").write_bytes(random.Random(name).randbytes(snapshot) + b".")
     if ended:
-        (run / "outcome.json").write_text(json.dumps({"format": 1, "kind": "succeeded", "run": name, "rows": rows}))
+        (run / "outcome.json").write_text(
+            json.dumps({"format": 1, "kind": "succeeded", "run": name, "rows": rows})
+        )
     return run
 
 
@@ -146,7 +161,9 @@ def test_a_new_process_of_the_machine_sends_nothing_twice(store: Store, tmp_path
     assert [name for name in watched.put_names if "/parts/" in name] == []
 
 
-def test_what_a_machine_no_longer_has_goes_at_home_too_and_other_files_stay(store: Store, tmp_path: Path) -> None:
+def test_what_a_machine_no_longer_has_goes_at_home_too_and_other_files_stay(
+    store: Store, tmp_path: Path
+) -> None:
     there, home = tmp_path / "there", tmp_path / "home"
     run = write_run(there, "a/run_0")
     pusher = pusher_of(store, there, ["a/run_0"])
@@ -160,7 +177,9 @@ def test_what_a_machine_no_longer_has_goes_at_home_too_and_other_files_stay(stor
     pusher.push()
     pull(store, SHARE, home, first.listing)
     assert not (home / "a/run_0/outcome.json").exists()
-    assert (home / "a/run_0/attempt_1/params.pkl").read_bytes() == (run / "attempt_1/params.pkl").read_bytes()
+    assert (home / "a/run_0/attempt_1/params.pkl").read_bytes() == (
+        run / "attempt_1/params.pkl"
+    ).read_bytes()
     assert (home / "a/run_0/notes.txt").read_text() == "mine"
 
 
@@ -202,7 +221,9 @@ def test_rows_go_before_all_else_and_an_outcome_after_its_data(tmp_path: Path) -
 
 @pytest.mark.parametrize("cut", range(1, 24, 2))
 def test_an_outcome_never_arrives_before_the_data_it_speaks_of(tmp_path: Path, cut: int) -> None:
-    """Cut the connection after so many requests, on either side, at any place: what home has is whole or absent."""
+    """Cut the connection after so many requests, on either side, at any place: what home has is
+    whole or absent.
+    """
     there, home = tmp_path / "there", tmp_path / "home"
     names = [f"v{number}/run_0" for number in range(4)]
     for name in names:
@@ -287,7 +308,9 @@ def test_a_file_that_changes_while_it_is_read_is_sent_next_time(tmp_path: Path) 
     assert tree(home) == tree(there)
 
 
-def test_another_machine_takes_a_share_over_and_the_first_stops(store: Store, tmp_path: Path) -> None:
+def test_another_machine_takes_a_share_over_and_the_first_stops(
+    store: Store, tmp_path: Path
+) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     write_run(first, "a/run_0", ended=False)
     old = pusher_of(store, first, ["a/run_0"])
@@ -365,7 +388,9 @@ def test_a_bucket_cannot_write_outside_the_experiment(tmp_path: Path, path: str)
 
 
 @pytest.mark.parametrize("kind", ["s3", "gcs"])
-def test_a_bucket_that_vanishes_loses_nothing(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_bucket_that_vanishes_loses_nothing(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     address = request.getfixturevalue(kind)
     there, home = tmp_path / "there", tmp_path / "home"
     write_run(there, "a/run_0", ended=False)
@@ -412,7 +437,9 @@ def _make_bucket(kind: str, address: str, request: pytest.FixtureRequest) -> Non
         boto3.client("s3").create_bucket(Bucket=name)
         return
     url = f"{request.getfixturevalue('emulator').url}/storage/v1/b?project=test"
-    asked = urllib.request.Request(url, json.dumps({"name": name}).encode(), {"Content-Type": "application/json"})
+    asked = urllib.request.Request(
+        url, json.dumps({"name": name}).encode(), {"Content-Type": "application/json"}
+    )
     urllib.request.urlopen(asked).close()
 
 
@@ -426,7 +453,9 @@ def test_a_server_that_does_not_answer_is_named_and_nothing_is_lost(
         Pusher(open_store(s3), SHARE, there, ["a/run_0"], "m1").push()
 
 
-def test_missing_credentials_are_named(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_credentials_are_named(
+    s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -441,7 +470,12 @@ def test_a_bucket_of_someone_else_is_refused_with_what_to_do(
 
     client = boto3.client("s3")
     name = s3.split("/")[2]
-    denied = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{name}/*"}
+    denied = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": f"arn:aws:s3:::{name}/*",
+    }
     policy = {"Statement": [denied]}
     client.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
     with pytest.raises(InvalidInput, match=r"may not write to s3://.*someone else's"):
@@ -469,7 +503,9 @@ def test_a_missing_package_is_named(tmp_path: Path) -> None:
         "import sys; sys.modules['s3fs'] = None\n"
         "from runslot.transport.bucket import open_store\nopen_store('s3://bucket/x')"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert NotInstalled.__name__ in done.stderr
     assert extra_said("cloud") in done.stderr
 
@@ -509,8 +545,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
 def run_killed(script: str, arguments: list[str], after: float) -> bool:
-    """Start the script and kill it so long after its first line; return whether it was still at work."""
-    process = subprocess.Popen([sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, text=True)
+    """Start the script and kill it so long after its first line; return whether it was still at
+    work.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline()
     try:
@@ -526,13 +566,17 @@ def run_killed(script: str, arguments: list[str], after: float) -> bool:
 
 def run_through(script: str, arguments: list[str]) -> int:
     """Run the script to its end and return the MB that it held at most."""
-    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
+    )
     return int(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["s3", "gcs"])
-def test_a_thousand_runs_survive_kills_on_both_sides(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_thousand_runs_survive_kills_on_both_sides(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     address = request.getfixturevalue(kind)
     there, home = tmp_path / "there", tmp_path / "home"
     for number in range(1000):
@@ -551,12 +595,17 @@ def test_a_thousand_runs_survive_kills_on_both_sides(kind: str, tmp_path: Path, 
 
 
 @pytest.mark.timeout(900)
-def test_a_snapshot_of_two_gigabytes_is_streamed_and_resumed(s3: str, moto: object, tmp_path: Path) -> None:
-    """Interrupted on both sides, it goes on where it was, and neither side ever holds it in memory."""
+def test_a_snapshot_of_two_gigabytes_is_streamed_and_resumed(
+    s3: str, moto: object, tmp_path: Path
+) -> None:
+    """Interrupted on both sides, it goes on where it was, and neither side ever holds it in
+    memory.
+    """
     there, home = tmp_path / "there", tmp_path / "home"
     run = write_run(there, "big/run_0")
     blocks = [random.Random(number).randbytes(PART) for number in range(8)]
-    with (run / "params.pkl").open("wb") as file:  # 2 GB, an eighth of it of different content, the rest a hole
+    # 2 GB, an eighth of it of different content, the rest a hole
+    with (run / "params.pkl").open("wb") as file:
         for number, block in enumerate(blocks):
             file.seek(number * 16 * PART)
             file.write(block)
@@ -619,8 +668,14 @@ def test_equal_parts_may_be_put_at_the_same_moment(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "bucket" / "parts")) == sorted(map(str, range(50)))
 
 
-def test_names_as_long_as_they_can_be_come_home_and_a_directory_that_becomes_a_file(tmp_path: Path) -> None:
-    store, away, home = open_store(f"file://{tmp_path}/bucket"), tmp_path / "away", tmp_path / "home"
+def test_names_as_long_as_they_can_be_come_home_and_a_directory_that_becomes_a_file(
+    tmp_path: Path,
+) -> None:
+    store, away, home = (
+        open_store(f"file://{tmp_path}/bucket"),
+        tmp_path / "away",
+        tmp_path / "home",
+    )
     (away / "r" / "a" / "b").mkdir(parents=True)
     (away / "r" / "a" / "b" / "c").write_text("in a directory")
     (away / "r" / ("x" * 250)).write_text("long")
@@ -640,8 +695,14 @@ def test_names_as_long_as_they_can_be_come_home_and_a_directory_that_becomes_a_f
     assert (home / "r" / "a").read_text() == "a file"
 
 
-def test_a_file_that_cannot_be_written_at_home_is_named_and_comes_with_a_later_pull(tmp_path: Path) -> None:
-    store, away, home = open_store(f"file://{tmp_path}/bucket"), tmp_path / "away", tmp_path / "home"
+def test_a_file_that_cannot_be_written_at_home_is_named_and_comes_with_a_later_pull(
+    tmp_path: Path,
+) -> None:
+    store, away, home = (
+        open_store(f"file://{tmp_path}/bucket"),
+        tmp_path / "away",
+        tmp_path / "home",
+    )
     (away / "r").mkdir(parents=True)
     (away / "r" / "file").write_text("from the machine")
     pusher = Pusher(store, SHARE, away, ["r"], "m")
@@ -650,7 +711,9 @@ def test_a_file_that_cannot_be_written_at_home_is_named_and_comes_with_a_later_p
     (home / "r" / "file").mkdir(parents=True)
     (home / "r" / "file" / "mine").touch()
 
-    with pytest.raises(Unwritable, match=r"r/file cannot be written here .* a later pull brings it"):
+    with pytest.raises(
+        Unwritable, match=r"r/file cannot be written here .* a later pull brings it"
+    ):
         pull(store, SHARE, home)
     (home / "r" / "file" / "mine").unlink()
     pull(store, SHARE, home)

@@ -1,4 +1,6 @@
-"""What an experiment has in its bucket is deleted when all is home, and the experiment goes on without it."""
+"""What an experiment has in its bucket is deleted when all is home, and the experiment goes on
+without it.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +47,9 @@ class Place:
         self.mended = path / "mended"
         (path / "train.py").write_text(TRAIN)
         (path / "runslot.toml").write_text(
-            f'[launchers.rented]\nkind = "sky"\ninfra = "slurm/here"\nbucket = "{bucket}"\nmachines = 2\n'
-            f'sync_interval = 1\nlook_interval = 1\npython = "{sys.executable}"\nskypilot_python = "{STAND_IN}"\n'
+            f'[launchers.rented]\nkind = "sky"\ninfra = "slurm/here"\nbucket = "{bucket}"\nmachines'
+            " = 2\nsync_interval = 1\nlook_interval = 1\npython ="
+            f' "{sys.executable}"\nskypilot_python = "{STAND_IN}"\n'
         )
         self.environment = {
             **os.environ,
@@ -79,7 +82,8 @@ class Place:
         return {
             str(path.relative_to(self.experiment)): path.read_bytes()
             for path in self.experiment.rglob("*")
-            if path.name in {"progress.csv", "variant.json", "outcome.json"} and "code" not in path.parts
+            if path.name in {"progress.csv", "variant.json", "outcome.json"}
+            and "code" not in path.parts
         }
 
 
@@ -90,7 +94,9 @@ def place(address: str, tmp_path: Path) -> Iterator[Place]:
     for name in [each.name for each in made.machines.iterdir()]:
         for entry in Path("/proc").glob("[0-9]*"):
             try:
-                if f"HOME={made.machines / name}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                if f"HOME={made.machines / name}".encode() in (
+                    entry / "environ"
+                ).read_bytes().split(b"\0"):
                     os.kill(int(entry.name), signal.SIGKILL)
             except OSError:
                 continue
@@ -180,7 +186,9 @@ def asked_to_delete(place: Place) -> int:
         os.chdir(place.path)
         os.execve(command[0], command, {**place.environment, "TERM": "dumb"})
     read_until(terminal, "delete them?")
-    time.sleep(0.5)  # as a person: a signal between the question and the read is noticed at the next key only
+    time.sleep(
+        0.5
+    )  # as a person: a signal between the question and the read is noticed at the next key only
     return terminal
 
 
@@ -225,7 +233,9 @@ def test_a_resume_that_begins_while_the_question_stands_keeps_what_it_needs(plac
 
 @pytest.mark.parametrize("address", ["directory"], indirect=True)
 def test_an_experiment_that_rented_nothing_has_nothing_to_clean(place: Place) -> None:
-    assert place.call("run", "train.py:train", "--grid", "lr=0.1", "--name", "local").returncode == 0
+    assert (
+        place.call("run", "train.py:train", "--grid", "lr=0.1", "--name", "local").returncode == 0
+    )
     done = place.call("cloud", "clean", str(place.experiment), "--yes")
     assert done.returncode == 2
     assert "so it has nothing in a bucket" in done.stderr

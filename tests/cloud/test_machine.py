@@ -1,6 +1,8 @@
-"""The process of a rented machine, as its task starts it: asked to stop, told by its cloud, at its deadline.
+"""The process of a rented machine, as its task starts it: asked to stop, told by its cloud, at its
+deadline.
 
-The process, its worker and runs are real; the metadata service is a server of its own, and `sudo` is one that notes.
+The process, its worker and runs are real; the metadata service is a server of its own, and `sudo`
+is one that notes.
 """
 
 from __future__ import annotations
@@ -23,7 +25,15 @@ from runslot.engines.sky.contents import stage
 from runslot.engines.sky.job import Job
 from runslot.engines.sky.tasks import Machine, task_of
 from runslot.launch.experiment import Experiment
-from runslot.transport.bucket import Inventory, MachineShare, Pulled, Pusher, Store, open_store, pull
+from runslot.transport.bucket import (
+    Inventory,
+    MachineShare,
+    Pulled,
+    Pusher,
+    Store,
+    open_store,
+    pull,
+)
 from runslot.transport.bucket import requests as asked
 from runslot.transport.bucket.inventory import PART
 
@@ -75,11 +85,18 @@ class Rented:
     def stage(self, variants: Mapping[str, list[Any]], **job: Any) -> None:
         """Make what travels to a machine that does all runs; `job` is what is not as usual."""
         (self.path / "project" / "train.py").write_text(TRAIN)
-        experiment = Experiment("train", "train.py:train", variants, root=self.path / "runs", resumable=True)
+        experiment = Experiment(
+            "train", "train.py:train", variants, root=self.path / "runs", resumable=True
+        )
         self.home = replace(experiment, snapshot_code=True).prepare()
         runs = self.home.read_runs()
         usual = Job(
-            "rs-train-1", self.home.path.name, 0, tuple(run.directory for run in runs), self.bucket, MachineShare("b1")
+            "rs-train-1",
+            self.home.path.name,
+            0,
+            tuple(run.directory for run in runs),
+            self.bucket,
+            MachineShare("b1"),
         )
         made = replace(usual, **{"sync_interval": 1.0, "python": sys.executable, **job})
         code = self.home.read().code
@@ -110,7 +127,9 @@ class Rented:
         return [str(run) for run in self.job["runs"]]
 
     def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a machine with this name, which has a directory of its own, and one core: a run at a time."""
+        """Start a machine with this name, which has a directory of its own, and one core: a run at
+        a time.
+        """
         directory = self.path / name
         if not directory.exists():
             subprocess.run(["cp", "-r", self.place, directory], check=True)
@@ -120,8 +139,19 @@ class Rented:
         own["PYTHONPATH"] = str(next(directory.glob("runslot-*.pyz")))
         with (self.path / f"{name}.log").open("ab") as log:
             core = str(min(os.sched_getaffinity(0)))
-            command = ["taskset", "-c", core, sys.executable, "-m", "runslot.remote.sky", str(directory), "0"]
-            process = subprocess.Popen(command, cwd=directory, env=own, stdout=log, stderr=log, start_new_session=True)
+            command = [
+                "taskset",
+                "-c",
+                core,
+                sys.executable,
+                "-m",
+                "runslot.remote.sky",
+                str(directory),
+                "0",
+            ]
+            process = subprocess.Popen(
+                command, cwd=directory, env=own, stdout=log, stderr=log, start_new_session=True
+            )
         self.processes.append(process)
         return process
 
@@ -160,7 +190,9 @@ def _below(pid: int) -> list[int]:
     parents = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            parents[int(entry.name)] = int(
+                (entry / "stat").read_text().rpartition(")")[2].split()[1]
+            )
         except OSError:
             continue
     found = [pid]
@@ -193,7 +225,12 @@ def service(tmp_path: Path) -> Iterator[Server]:
     """A metadata service; what it says lies in `metadata`."""
     (tmp_path / "metadata").mkdir()
     port = free_port()
-    command = [sys.executable, str(HERE / "metadata_stand_in"), str(port), str(tmp_path / "metadata")]
+    command = [
+        sys.executable,
+        str(HERE / "metadata_stand_in"),
+        str(port),
+        str(tmp_path / "metadata"),
+    ]
     server = Server(command, port, tmp_path / "metadata" / "log")
     server.start()
     yield server
@@ -202,12 +239,13 @@ def service(tmp_path: Path) -> Iterator[Server]:
 
 def of_cloud(cloud: str, service: Server) -> dict[str, str]:
     """The environment of a machine of that cloud."""
-    return {"aws": {"AWS_EC2_METADATA_SERVICE_ENDPOINT": service.url}, "gcp": {"GCE_METADATA_HOST": service.url[7:]}}[
-        cloud
-    ]
+    return {
+        "aws": {"AWS_EC2_METADATA_SERVICE_ENDPOINT": service.url},
+        "gcp": {"GCE_METADATA_HOST": service.url[7:]},
+    }[cloud]
 
 
-# ---- asked through the bucket ------------------------------------------------------------------------------------
+# ---- asked through the bucket --------------------------------------------------------------------
 
 
 def test_what_is_asked_only_grows_and_a_damaged_object_is_nothing_asked(rented: Rented) -> None:
@@ -246,7 +284,9 @@ def test_a_machine_whose_share_was_asked_to_stop_before_begins_nothing(rented: R
     assert rented.began() == []
 
 
-def test_single_runs_are_stopped_and_no_others_and_one_that_waits_never_starts(rented: Rented) -> None:
+def test_single_runs_are_stopped_and_no_others_and_one_that_waits_never_starts(
+    rented: Rented,
+) -> None:
     rented.stage({"lr": [0.1, 0.2, 0.3, 0.4], "steps": [30]}, sync_interval=600)
     machine = rented.start("one")
     wait_for(rented.began)
@@ -283,7 +323,7 @@ def test_a_replacement_sees_what_was_asked_of_the_share_before(rented: Rented) -
     assert set(rented.listing().settled) == set(rented.runs[:2])
 
 
-# ---- sending -----------------------------------------------------------------------------------------------------
+# ---- sending -------------------------------------------------------------------------------------
 
 
 def test_a_push_that_is_broken_off_goes_on_at_the_part_where_it_was(rented: Rented) -> None:
@@ -317,7 +357,7 @@ def rented_listing(rented: Rented) -> Inventory:
     return Inventory.from_bytes(rented.store.get(MachineShare("b1").listing))
 
 
-# ---- a share's time ----------------------------------------------------------------------------------------------
+# ---- a share's time ------------------------------------------------------------------------------
 
 
 def armed(seconds_ago: float) -> dict[str, str]:
@@ -333,7 +373,9 @@ def test_the_time_of_a_share_is_counted_over_its_machines(rented: Rented) -> Non
     wait_for(rented.began)
     wait_for(lambda: 3600 < rented.listing().lived < 3660)
     rented.lose(one)
-    one = rented.start("one", **environment)  # its process alone is started again: the time is not counted twice
+    one = rented.start(
+        "one", **environment
+    )  # its process alone is started again: the time is not counted twice
     wait_for(lambda: len(rented.began()) == 2)
     assert not switch_off.exists()
     assert rented.listing().lived < 3660
@@ -355,7 +397,15 @@ def test_the_time_of_a_share_is_counted_over_its_machines(rented: Rented) -> Non
 def test_the_list_says_how_long_the_machine_lives_though_nothing_changes(rented: Rented) -> None:
     share = MachineShare("b1")
     (rented.path / "root").mkdir()
-    pusher = Pusher(rented.store, share, rented.path / "root", ["a"], "machine", armed=time.time() - 100, beat=0.5)
+    pusher = Pusher(
+        rented.store,
+        share,
+        rented.path / "root",
+        ["a"],
+        "machine",
+        armed=time.time() - 100,
+        beat=0.5,
+    )
     pusher.claim()
     first = rented_listing(rented)
     pusher.beat()
@@ -369,7 +419,7 @@ def test_the_list_says_how_long_the_machine_lives_though_nothing_changes(rented:
         assert after.lived > before.lived + 0.5
 
 
-# ---- told by the cloud -------------------------------------------------------------------------------------------
+# ---- told by the cloud ---------------------------------------------------------------------------
 
 NOTICES = {
     "aws": ("instance-action", '{"action": "terminate", "time": "2026-01-01T08:22:00Z"}'),
@@ -378,7 +428,9 @@ NOTICES = {
 
 
 @pytest.mark.parametrize("cloud", ["aws", "gcp"])
-def test_at_a_notice_runs_are_stopped_and_everything_arrives(rented: Rented, service: Server, cloud: str) -> None:
+def test_at_a_notice_runs_are_stopped_and_everything_arrives(
+    rented: Rented, service: Server, cloud: str
+) -> None:
     rented.stage({"lr": [0.1, 0.2], "steps": [1000]}, sync_interval=600, cloud=cloud)
     machine = rented.start("one", **of_cloud(cloud, service))
     wait_for(rented.began)
@@ -435,10 +487,22 @@ def test_what_ends_goes_before_the_rest_of_a_large_snapshot(
     rented.bucket = s3
     rented.stage({"megabytes": [150, 0], "steps": [1000], "lr": [0.1]}, cloud="aws")
     port, sent = free_port(), rented.path / "sent"
-    command = [sys.executable, str(HERE / "slow_line"), str(port), str(moto.port), str(4 * 2**20), str(sent)]
+    command = [
+        sys.executable,
+        str(HERE / "slow_line"),
+        str(port),
+        str(moto.port),
+        str(4 * 2**20),
+        str(sent),
+    ]
     line = Server(command, port, rented.path / "line.log")
     line.start()
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED")
+    names = (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_DEFAULT_REGION",
+        "AWS_EC2_METADATA_DISABLED",
+    )
     keys = {name: os.environ[name] for name in names}
     if why == "deadline":
         rented.change(seconds=97, reserve=85)
@@ -450,10 +514,16 @@ def test_what_ends_goes_before_the_rest_of_a_large_snapshot(
             (rented.path / "metadata" / "instance-action").write_text(NOTICES["aws"][1])
         began = time.monotonic()
         wait_for(lambda: f"{small}/outcome.json" in rented.listing().files)
-        print(f"{why}: the outcome arrived after {time.monotonic() - began:.1f} s, large: {sent.read_text()} sent")
+        print(
+            f"{why}: the outcome arrived after {time.monotonic() - began:.1f} s, large:"
+            f" {sent.read_text()} sent"
+        )
         assert f"{large}/large.pkl" not in rented.listing().files
         assert machine.wait(90) == (75 if why == "notice" else 0)
-        print(f"{why}: everything arrived after {time.monotonic() - began:.1f} s, {sent.read_text()} bytes sent")
+        print(
+            f"{why}: everything arrived after {time.monotonic() - began:.1f} s, {sent.read_text()}"
+            " bytes sent"
+        )
     finally:
         line.kill()
     assert rented.listing().state == ("deadline" if why == "deadline" else "stopped")
@@ -463,11 +533,13 @@ def test_what_ends_goes_before_the_rest_of_a_large_snapshot(
     assert int(sent.read_text()) < 160 * 2**20  # nothing travelled twice
 
 
-# ---- deleted, and not only stopped -------------------------------------------------------------------------------
+# ---- deleted, and not only stopped ---------------------------------------------------------------
 
 
 def set_up(rented: Rented, cloud: str, **environment: str) -> str:
-    """Execute the setup of the task for a machine of that cloud, in a home of its own; return what it prints."""
+    """Execute the setup of the task for a machine of that cloud, in a home of its own; return what
+    it prints.
+    """
     home = rented.path / "machine-home"
     (home / ".runslot").mkdir(parents=True)
     (home / ".runslot" / "sync").symlink_to(sys.prefix)
@@ -490,39 +562,56 @@ def set_up(rented: Rented, cloud: str, **environment: str) -> str:
     return done.stdout
 
 
-def test_a_machine_of_ec2_is_terminated_when_it_switches_itself_off(rented: Rented, service: Server, s3: str) -> None:
+def test_a_machine_of_ec2_is_terminated_when_it_switches_itself_off(
+    rented: Rented, service: Server, s3: str
+) -> None:
     import boto3
 
     rented.stage({"lr": [0.1]})
     client = boto3.client("ec2")
-    (image, *_) = client.describe_images()["Images"]
-    (instance,) = client.run_instances(ImageId=image["ImageId"], MinCount=1, MaxCount=1)["Instances"]
+    image, *_ = client.describe_images()["Images"]
+    (instance,) = client.run_instances(ImageId=image["ImageId"], MinCount=1, MaxCount=1)[
+        "Instances"
+    ]
     named = {"InstanceId": instance["InstanceId"], "Attribute": "instanceInitiatedShutdownBehavior"}
-    assert client.describe_instance_attribute(**named)["InstanceInitiatedShutdownBehavior"]["Value"] == "stop"
+    assert (
+        client.describe_instance_attribute(**named)["InstanceInitiatedShutdownBehavior"]["Value"]
+        == "stop"
+    )
     (rented.path / "metadata" / "instance-id").write_text(instance["InstanceId"])
     names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     keys = {name: os.environ[name] for name in names}
     said = set_up(rented, "aws", **keys, **of_cloud("aws", service))
     assert "this machine is deleted when it switches itself off" in said
-    assert client.describe_instance_attribute(**named)["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
+    assert (
+        client.describe_instance_attribute(**named)["InstanceInitiatedShutdownBehavior"]["Value"]
+        == "terminate"
+    )
 
 
 def test_a_machine_of_ec2_that_may_not_goes_on(rented: Rented, service: Server, s3: str) -> None:
     rented.stage({"lr": [0.1]})
     (rented.path / "metadata" / "instance-id").write_text("i-0123456789abcdef0")
     names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    said = set_up(rented, "aws", **{name: os.environ[name] for name in names}, **of_cloud("aws", service))
+    said = set_up(
+        rented, "aws", **{name: os.environ[name] for name in names}, **of_cloud("aws", service)
+    )
     assert "EC2 refuses to delete this machine" in said
     assert "i-0123456789abcdef0" in said
     assert "its disk costs until" in said
 
 
 @pytest.mark.parametrize("may", [True, False])
-def test_a_machine_of_compute_engine_deletes_itself_at_its_deadline(rented: Rented, service: Server, may: bool) -> None:
+def test_a_machine_of_compute_engine_deletes_itself_at_its_deadline(
+    rented: Rented, service: Server, may: bool
+) -> None:
     rented.stage({"lr": [0.1], "steps": [1000]}, cloud="gcp", seconds=3600.0, reserve=60.0)
     if not may:
         (rented.path / "metadata" / "forbidden").touch()
-    environment = {**of_cloud("gcp", service), "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{service.url}/compute/v1/"}
+    environment = {
+        **of_cloud("gcp", service),
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{service.url}/compute/v1/",
+    }
     machine = rented.start("one", **environment, **armed(3530))  # 10 s are left
     assert machine.wait(40) == 0
     assert rented.listing().state == "deadline"
@@ -537,7 +626,10 @@ def test_a_machine_of_compute_engine_deletes_itself_at_its_deadline(rented: Rent
 
 def test_a_machine_that_is_not_ours_alone_is_never_deleted(rented: Rented, service: Server) -> None:
     rented.stage({"lr": [0.1], "steps": [1000]}, cloud="gcp", seconds=60.0, reserve=58.0)
-    environment = {**of_cloud("gcp", service), "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{service.url}/compute/v1/"}
+    environment = {
+        **of_cloud("gcp", service),
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{service.url}/compute/v1/",
+    }
     assert rented.start("one", **environment).wait(40) == 0
     assert rented.listing().state == "deadline"
     assert "DELETE" not in (rented.path / "metadata" / "requests").read_text()

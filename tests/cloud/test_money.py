@@ -17,7 +17,9 @@ def test_a_machine_without_a_price_is_refused(price: float) -> None:
 
 
 @pytest.mark.parametrize("left", [EOFError, KeyboardInterrupt])
-def test_who_leaves_the_question_rents_nothing(left: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_leaves_the_question_rents_nothing(
+    left: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(money.YES, raising=False)
 
     def leaves(_: str) -> str:
@@ -29,8 +31,10 @@ def test_who_leaves_the_question_rents_nothing(left: type[BaseException], monkey
 
 def test_a_limit_that_comes_before_the_expected_end_is_said() -> None:
     assert any(
-        "runs will be stopped" in line for line in money.table(money.Budget(1, "x", "aws", 1.0, 9, 2.0, expected=9.0))
+        "runs will be stopped" in line
+        for line in money.table(money.Budget(1, "x", "aws", 1.0, 9, 2.0, expected=9.0))
     )
     assert not any(
-        "runs will be stopped" in line for line in money.table(money.Budget(1, "x", "aws", 1.0, 9, 9.0, expected=9.0))
+        "runs will be stopped" in line
+        for line in money.table(money.Budget(1, "x", "aws", 1.0, 9, 9.0, expected=9.0))
     )

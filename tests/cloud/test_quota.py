@@ -1,7 +1,9 @@
-"""What an account's quotas leave room for: judged, said by check and launch, and read by the real driver process.
+"""What an account's quotas leave room for: judged, said by check and launch, and read by the real
+driver process.
 
-AWS and Google are stand-ins here: a server that answers as Service Quotas (its JSON; moto has no quotas of EC2)
-and Compute Engine (its REST) do. The clients that ask are the real ones, in SkyPilot's environment.
+AWS and Google are stand-ins here: a server that answers as Service Quotas (its JSON; moto has no
+quotas of EC2) and Compute Engine (its REST) do. The clients that ask are the real ones, in
+SkyPilot's environment.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ from runslot.transport.bucket import MachineShare, Unreachable, open_store
 
 STAND_IN = Path(__file__).parent / "sky_stand_in"
 PYTHON = os.environ.get("RUNSLOT_TEST_SKYPILOT", "")
-with_skypilot = pytest.mark.skipif(not PYTHON, reason="no environment with SkyPilot: make test-cloud makes one")
+with_skypilot = pytest.mark.skipif(
+    not PYTHON, reason="no environment with SkyPilot: make test-cloud makes one"
+)
 
 G = "Running On-Demand G and VT instances"
 
@@ -39,7 +43,7 @@ def g(region: str = "us-east-1", limit: float | None = 8, **more: Any) -> Quota:
     return Quota(G, "L-DB2E81BA", region, "vCPUs", limit, 4, **more)
 
 
-# ---- judged ----------------------------------------------------------------------------------------------------------
+# ---- judged --------------------------------------------------------------------------------------
 
 
 def test_enough_is_said_with_its_numbers() -> None:
@@ -82,10 +86,13 @@ def test_a_limit_of_all_regions_together_counts_too() -> None:
     assert room.said == "0 GPUs of 'GPUS_ALL_REGIONS', 2 machines take 1 each: too few for one"
     assert "metric GPUS_ALL_REGIONS (https" in room.fix
     said = room_for(2, [here], "gcp").said
-    assert said == "4 GPUs (1 of them in use) of 'NVIDIA_T4_GPUS' in us-central1, 2 machines take 1 each"
+    assert (
+        said
+        == "4 GPUs (1 of them in use) of 'NVIDIA_T4_GPUS' in us-central1, 2 machines take 1 each"
+    )
 
 
-# ---- said by check and launch ----------------------------------------------------------------------------------------
+# ---- said by check and launch --------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -95,17 +102,21 @@ def call(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     project.mkdir()
     (project / "train.py").write_text("def train(variant):\n    pass\n")
     (project / "runslot.toml").write_text(
-        f'[launchers.rented]\nkind = "ec2"\nregion = "us-east-1"\nmachines = 2\nbucket = "file://{tmp_path}/bucket"\n'
-        f'sync_interval = 1\nlook_interval = 1\npython = "{sys.executable}"\nskypilot_python = "{STAND_IN}"\n'
+        '[launchers.rented]\nkind = "ec2"\nregion = "us-east-1"\nmachines = 2\nbucket ='
+        f' "file://{tmp_path}/bucket"\nsync_interval = 1\nlook_interval = 1\npython ='
+        f' "{sys.executable}"\nskypilot_python = "{STAND_IN}"\n'
     )
+    # nothing is rented here
     environment = {
-        **{name: value for name, value in os.environ.items() if name != "RUNSLOT_YES"},  # nothing is rented here
+        **{name: value for name, value in os.environ.items() if name != "RUNSLOT_YES"},
         "SKY_STAND_IN": str(tmp_path / "stand-in"),
         "RUNSLOT_ROOT": str(tmp_path / "runs"),
     }
 
     def run(*arguments: str, quotas: list[Quota]) -> subprocess.CompletedProcess[str]:
-        (tmp_path / "stand-in" / "quotas").write_text(json.dumps([each.__dict__ for each in quotas]))
+        (tmp_path / "stand-in" / "quotas").write_text(
+            json.dumps([each.__dict__ for each in quotas])
+        )
         return subprocess.run(
             [sys.executable, "-m", "runslot", *arguments], cwd=project, env=environment, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=100, check=False,
@@ -117,7 +128,10 @@ def call(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 def test_check_says_what_is_missing(call: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     short = call("launchers", "check", "rented", quotas=[g(limit=4)])
     assert short.returncode == 1
-    assert f"FAIL rented: quota: 4 vCPUs of {G!r} in us-east-1, 2 machines take 4 each: enough for 1" in short.stdout
+    assert (
+        f"FAIL rented: quota: 4 vCPUs of {G!r} in us-east-1, 2 machines take 4 each: enough for 1"
+        in short.stdout
+    )
     assert "     ask for 8, which may take a day: aws service-quotas" in short.stdout
     well = call("launchers", "check", "rented", quotas=[g()])
     assert well.returncode == 0, well.stdout
@@ -127,7 +141,12 @@ def test_check_says_what_is_missing(call: Callable[..., subprocess.CompletedProc
 def test_check_says_that_a_quota_could_not_be_read_and_does_not_fail(
     call: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    done = call("launchers", "check", "rented", quotas=[g(limit=None, said="these credentials may not read it")])
+    done = call(
+        "launchers",
+        "check",
+        "rented",
+        quotas=[g(limit=None, said="these credentials may not read it")],
+    )
     assert done.returncode == 0, done.stdout
     assert "ok   rented: quota: not known: these credentials may not read it" in done.stdout
 
@@ -147,13 +166,17 @@ def test_a_launch_without_room_for_one_machine_is_refused_before_the_first(
     assert not (tmp_path / "stand-in" / "log").exists()
 
 
-# ---- the bucket, asked by check --------------------------------------------------------------------------------------
+# ---- the bucket, asked by check ------------------------------------------------------------------
 
 
 @pytest.fixture
 def s3_refuses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A server in the place of S3 that refuses with the code in this list; it says nothing where it is empty."""
-    pytest.importorskip("s3fs", reason="the dependency group cloud-test is not installed (make test-cloud)")
+    """A server in the place of S3 that refuses with the code in this list; it says nothing where it
+    is empty.
+    """
+    pytest.importorskip(
+        "s3fs", reason="the dependency group cloud-test is not installed (make test-cloud)"
+    )
     code: list[str] = []
     done = threading.Event()
 
@@ -187,9 +210,13 @@ def s3_refuses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("code", ["InvalidAccessKeyId", "ExpiredToken", "SignatureDoesNotMatch"])
-def test_credentials_that_are_not_taken_are_told_from_a_missing_right(s3_refuses: list[str], code: str) -> None:
+def test_credentials_that_are_not_taken_are_told_from_a_missing_right(
+    s3_refuses: list[str], code: str
+) -> None:
     s3_refuses.append(code)
-    with pytest.raises(InvalidInput, match=r"credentials for s3://mine are wrong or have expired .*`aws configure`"):
+    with pytest.raises(
+        InvalidInput, match=r"credentials for s3://mine are wrong or have expired .*`aws configure`"
+    ):
         check_bucket(open_store("s3://mine/runs"))
     s3_refuses[0] = "AccessDenied"
     with pytest.raises(InvalidInput, match=r"may not write to s3://mine .*someone else's"):
@@ -208,7 +235,11 @@ def test_a_bucket_that_says_nothing_is_not_waited_for(s3_refuses: list[str]) -> 
     [
         ("AWS_DEFAULT_REGION", "us east", "cannot be asked .*us east"),
         ("AWS_PROFILE", "nosuch", r"cannot be asked .*nosuch.*~/\.aws/config"),
-        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9", "nothing is lost. Is this machine online, and the region right"),
+        (
+            "AWS_ENDPOINT_URL",
+            "http://127.0.0.1:9",
+            "nothing is lost. Is this machine online, and the region right",
+        ),
     ],
 )
 def test_what_stands_wrong_on_this_machine_is_named(
@@ -222,7 +253,7 @@ def test_what_stands_wrong_on_this_machine_is_named(
         check_bucket(open_store("s3://mine/runs"))
 
 
-# ---- read by the driver ----------------------------------------------------------------------------------------------
+# ---- read by the driver --------------------------------------------------------------------------
 
 
 class Clouds:
@@ -239,9 +270,12 @@ class Clouds:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.path == "/token":
-                    self.answer(200, {"access_token": "t", "expires_in": 3600, "token_type": "Bearer"})
+                    self.answer(
+                        200, {"access_token": "t", "expires_in": 3600, "token_type": "Bearer"}
+                    )
                     return
-                if "X-Amz-Target" not in self.headers:  # SkyPilot asks who this is, and for the names of zones
+                # SkyPilot asks who this is, and for the names of zones
+                if "X-Amz-Target" not in self.headers:
                     self.answer(400, {})
                     return
                 assert self.headers["X-Amz-Target"] == "ServiceQuotasV20190624.GetServiceQuota"
@@ -272,18 +306,29 @@ class Clouds:
             return 400, {"__type": self.refuses, "Message": "no"}
         if (region, code) not in self.limits:
             return 400, {"__type": "NoSuchResourceException", "Message": "no such quota"}
-        return 200, {"Quota": {"QuotaCode": code, "QuotaName": f"name of {code}", "Value": self.limits[region, code]}}
+        return 200, {
+            "Quota": {
+                "QuotaCode": code,
+                "QuotaName": f"name of {code}",
+                "Value": self.limits[region, code],
+            }
+        }
 
     def of_google(self, path: str) -> tuple[int, Any]:
         self.asked.append(path)
         if self.refuses:
             return 403, {"error": {"code": 403, "message": self.refuses}}
         rows = [
-            (region, {"metric": code, "limit": limit, "usage": 1.0}) for (region, code), limit in self.limits.items()
+            (region, {"metric": code, "limit": limit, "usage": 1.0})
+            for (region, code), limit in self.limits.items()
         ]
         if path.startswith("/compute/v1/projects/p/regions"):
             names = dict.fromkeys(region for region, _ in rows if region)
-            return 200, {"items": [{"name": name, "quotas": [q for r, q in rows if r == name]} for name in names]}
+            return 200, {
+                "items": [
+                    {"name": name, "quotas": [q for r, q in rows if r == name]} for name in names
+                ]
+            }
         return 200, {"quotas": [quota for region, quota in rows if not region]}
 
 
@@ -299,8 +344,8 @@ def clouds() -> Iterator[Clouds]:
 
 
 GPU = (
-    "\"{'Gpus': [{'Name': 'T4', 'Manufacturer': 'NVIDIA', 'Count': 1, 'MemoryInfo': {'SizeInMiB': 16384}}], "
-    "'TotalGpuMemoryInMiB': 16384}\""
+    "\"{'Gpus': [{'Name': 'T4', 'Manufacturer': 'NVIDIA', 'Count': 1, 'MemoryInfo': {'SizeInMiB':"
+    " 16384}}], 'TotalGpuMemoryInMiB': 16384}\""
 )
 
 
@@ -340,15 +385,24 @@ def write_catalogs(home: Path) -> None:
 
 
 def write_account(file: Path, token: str) -> None:
-    """Write a service account of Google's, with a key of its own, whose tokens come from the stand-in."""
+    """Write a service account of Google's, with a key of its own, whose tokens come from the
+    stand-in.
+    """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     key = rsa.generate_private_key(65537, 2048).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    account = {"type": "service_account", "project_id": "p", "private_key": key.decode(), "token_uri": token}
-    file.write_text(json.dumps({**account, "client_email": "x@p.iam.gserviceaccount.com", "client_id": "1"}))
+    account = {
+        "type": "service_account",
+        "project_id": "p",
+        "private_key": key.decode(),
+        "token_uri": token,
+    }
+    file.write_text(
+        json.dumps({**account, "client_email": "x@p.iam.gserviceaccount.com", "client_id": "1"})
+    )
 
 
 @pytest.fixture
@@ -375,12 +429,17 @@ def asked(sky: SkyPilot, **machine: Any) -> tuple[Quota, ...]:
 
 
 @with_skypilot
-def test_what_aws_allows_is_read_in_the_region_or_in_all_of_them(sky: SkyPilot, clouds: Clouds) -> None:
+def test_what_aws_allows_is_read_in_the_region_or_in_all_of_them(
+    sky: SkyPilot, clouds: Clouds
+) -> None:
     clouds.limits = {("us-east-1", "L-DB2E81BA"): 8.0, ("eu-west-1", "L-DB2E81BA"): 0.0}
     found = asked(sky, infra="aws/us-east-1", accelerators="T4:1")
     assert found == (Quota("name of L-DB2E81BA", "L-DB2E81BA", "us-east-1", "vCPUs", 8.0, 4.0),)
     everywhere = asked(sky, infra="aws", instance_type="g4dn.xlarge")
-    assert [(each.region, each.limit) for each in everywhere] == [("us-east-1", 8.0), ("eu-west-1", 0.0)]
+    assert [(each.region, each.limit) for each in everywhere] == [
+        ("us-east-1", 8.0),
+        ("eu-west-1", 0.0),
+    ]
 
 
 @with_skypilot
@@ -392,7 +451,9 @@ def test_what_aws_allows_is_read_in_the_region_or_in_all_of_them(sky: SkyPilot, 
         ({"instance_type": "m6i.large", "spot": True}, "L-34B43A08"),
     ],
 )
-def test_each_kind_of_machine_has_its_quota(sky: SkyPilot, clouds: Clouds, machine: dict[str, Any], code: str) -> None:
+def test_each_kind_of_machine_has_its_quota(
+    sky: SkyPilot, clouds: Clouds, machine: dict[str, Any], code: str
+) -> None:
     clouds.limits = {("us-east-1", code): 5.0}
     (found,) = asked(sky, infra="aws/us-east-1", **machine)
     assert (found.code, found.limit) == (code, 5.0)

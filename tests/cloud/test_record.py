@@ -1,4 +1,6 @@
-"""The record of what is rented, and whose results come home where machines had the same runs one after another."""
+"""The record of what is rented, and whose results come home where machines had the same runs one
+after another.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from runslot.transport.bucket import MachineShare
 
 
 def machine(batch: str, name: str, **more: object) -> Rented:
-    made = Rented(name, MachineShare(batch), 0, (("r1", 1),), "aws", 0.5, "cpu.small", launched=(time.time(),))
+    made = Rented(
+        name, MachineShare(batch), 0, (("r1", 1),), "aws", 0.5, "cpu.small", launched=(time.time(),)
+    )
     return dataclasses.replace(made, **more)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,5 @@
-"""Rented machines from the command line, with a stand-in for SkyPilot whose machines are directories of this one.
+"""Rented machines from the command line, with a stand-in for SkyPilot whose machines are
+directories of this one.
 
 What the machines do is real: the one-file runslot, its worker, pushes to the bucket, kills.
 """
@@ -105,7 +106,17 @@ class Place:
         )
 
     def sweep(self, *more: str) -> list[str]:
-        return ["run", "train.py:train", "--grid", "lr=0.1,0.2,0.3", "--seeds", "2", "--on", "rented", *more]
+        return [
+            "run",
+            "train.py:train",
+            "--grid",
+            "lr=0.1,0.2,0.3",
+            "--seeds",
+            "2",
+            "--on",
+            "rented",
+            *more,
+        ]
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.path / "out").open("wb") as out:
@@ -125,7 +136,9 @@ class Place:
 
     @property
     def done(self) -> list[str]:
-        return sorted(line[4:] for line in self.ledger.read_text().splitlines() if line.startswith("did"))
+        return sorted(
+            line[4:] for line in self.ledger.read_text().splitlines() if line.startswith("did")
+        )
 
     @property
     def experiment(self) -> ExperimentDir:
@@ -186,18 +199,24 @@ def results(directory: Path) -> dict[str, str]:
     }
 
 
-def test_a_sweep_on_two_machines_gives_what_it_gives_here_and_leaves_no_machine(place: Place) -> None:
+def test_a_sweep_on_two_machines_gives_what_it_gives_here_and_leaves_no_machine(
+    place: Place,
+) -> None:
     done = place.call(*place.sweep())
     assert done.returncode == 0, done.stdout + done.stderr
     assert "worst case      $24.00: each machine ends itself after 24.0 hours" in done.stdout
     assert place.done == ALL
     assert place.rented() == []
     assert sorted(place.log) == sorted(
-        f"{verb} {each.name}" for each in place.machines.iterdir() for verb in ("rented", "gave back")
+        f"{verb} {each.name}"
+        for each in place.machines.iterdir()
+        for verb in ("rented", "gave back")
     )
     away = results(place.experiment.path)
     place.ledger.write_text("")
-    here = place.call("run", "train.py:train", "--grid", "lr=0.1,0.2,0.3", "--seeds", "2", "--name", "here")
+    here = place.call(
+        "run", "train.py:train", "--grid", "lr=0.1,0.2,0.3", "--seeds", "2", "--name", "here"
+    )
     assert here.returncode == 0
     assert away == results((place.runs / "here" / "latest").resolve())
     status = place.call("status", str(place.runs / "train" / "latest"))
@@ -207,16 +226,21 @@ def test_a_sweep_on_two_machines_gives_what_it_gives_here_and_leaves_no_machine(
 
 def test_what_is_not_to_come_home_stays_in_the_bucket(place: Place) -> None:
     (place.project / "save.py").write_text(
-        "import os\nfrom pathlib import Path\ndef train(variant):\n    print('saved')\n"
-        "    for name in ('model.pt', 'notes.txt'):\n        Path(os.environ['RUNSLOT_RUN'], name).write_text(name)\n"
+        "import os\nfrom pathlib import Path\ndef train(variant):\n    print('saved')\n    for name"
+        " in ('model.pt', 'notes.txt'):\n        Path(os.environ['RUNSLOT_RUN'],"
+        " name).write_text(name)\n"
     )
-    done = place.call("run", "save.py:train", "--on", "rented", "--no-fetch", "*.pt", "--no-fetch", "*.log")
+    done = place.call(
+        "run", "save.py:train", "--on", "rented", "--no-fetch", "*.pt", "--no-fetch", "*.log"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     (run,) = (place.runs / "save").glob("2*/run_0")
     assert (run / "notes.txt").read_text() == "notes.txt"
     assert (run / "console.log").read_text() == "saved\n"
     assert not (run / "model.pt").exists()
-    assert any(part.read_bytes() == b"model.pt" for part in (place.path / "bucket").rglob("parts/*/*"))
+    assert any(
+        part.read_bytes() == b"model.pt" for part in (place.path / "bucket").rglob("parts/*/*")
+    )
 
 
 def test_a_machine_that_is_lost_is_replaced_and_nothing_is_done_twice(place: Place) -> None:
@@ -299,17 +323,25 @@ def test_resumable_runs_continue_from_what_had_arrived(place: Place) -> None:
         "run", "train.py:train", "--grid", "lr=0.1", "--grid", "steps=12", "--grid", "pause=0.5", "--resumable",
         "--on", "rented",
     )  # fmt: skip
-    wait_for(lambda: [path for path in place.runs.rglob("params.txt") if int(path.read_text() or 0) >= 3])
+    wait_for(
+        lambda: [path for path in place.runs.rglob("params.txt") if int(path.read_text() or 0) >= 3]
+    )
     place.kill_everything_of(place.rented()[0])
     assert launch.wait(100) == 0, (place.path / "out").read_text()
-    begun = [int(line[5:]) for line in place.ledger.read_text().splitlines() if line.startswith("from")]
+    begun = [
+        int(line[5:]) for line in place.ledger.read_text().splitlines() if line.startswith("from")
+    ]
     assert begun[0] == 0
     assert begun[1] >= 3
     (rows,) = results(place.experiment.path).values()
-    assert [line.split(",")[-1] for line in rows.splitlines()][-1] == "11" or "11" in rows.splitlines()[-1]
+    assert [line.split(",")[-1] for line in rows.splitlines()][
+        -1
+    ] == "11" or "11" in rows.splitlines()[-1]
 
 
-def test_the_deadline_ends_runs_brings_home_what_there_is_and_gives_the_machines_back(place: Place) -> None:
+def test_the_deadline_ends_runs_brings_home_what_there_is_and_gives_the_machines_back(
+    place: Place,
+) -> None:
     place.configure(machines=1, max_hours=20 / 3600)
     done = place.call(*place.sweep("--grid", "steps=1000", "--grid", "pause=0.1"))
     assert done.returncode == 1
@@ -371,7 +403,9 @@ def test_down_refuses_what_is_at_work_and_names_that_are_none(place: Place) -> N
     for asked in (machine, "--all", str(place.experiment.path)):
         refused = place.call("cloud", "down", asked)
         assert refused.returncode == 1
-        assert f"{machine} works for a launch that would rent another in its place" in refused.stderr
+        assert (
+            f"{machine} works for a launch that would rent another in its place" in refused.stderr
+        )
     unknown = place.call("cloud", "down", machine + "0")
     assert unknown.returncode == 2
     assert f"did you mean {machine!r}" in unknown.stderr
@@ -410,7 +444,9 @@ def test_a_single_run_is_stopped_and_the_others_go_on(place: Place, left: bool) 
 
 def rentals(place: Place) -> tuple[int, int]:
     """Return how many machines were rented, and how many given back."""
-    return sum(line.startswith("rented") for line in place.log), sum(line.startswith("gave") for line in place.log)
+    return sum(line.startswith("rented") for line in place.log), sum(
+        line.startswith("gave") for line in place.log
+    )
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
@@ -432,7 +468,9 @@ def test_a_pull_elsewhere_while_a_machine_ends_makes_it_no_lost_one(place: Place
     wait_for(lambda: any(place.runs.rglob("progress.csv")))
     with (place.experiment.path / "cloud" / "pull.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        wait_for(lambda: all((place.machines / each / "status").exists() for each in place.rented()))
+        wait_for(
+            lambda: all((place.machines / each / "status").exists() for each in place.rented())
+        )
         time.sleep(4)  # looked at, and no news may come
         assert launch.poll() is None
     assert launch.wait(60) == 0, (place.path / "out").read_text()
@@ -450,8 +488,18 @@ def test_what_was_called_lost_and_has_arrived_since_is_not_done_again(place: Pla
     journal = place.experiment.journal_file
     with journal.open("a") as file:  # as a launch writes it that believes its machine to be lost
         for run in place.experiment.read_runs():
-            outcome = {"kind": "lost", "attempt": 1, "ended": time.time(), "message": "its machine was lost"}
-            file.write(json.dumps({"event": "ended", "time": time.time(), "run": run.id, "outcome": outcome}) + "\n")
+            outcome = {
+                "kind": "lost",
+                "attempt": 1,
+                "ended": time.time(),
+                "message": "its machine was lost",
+            }
+            file.write(
+                json.dumps(
+                    {"event": "ended", "time": time.time(), "run": run.id, "outcome": outcome}
+                )
+                + "\n"
+            )
     again = place.call("resume", str(place.experiment.path))
     assert again.returncode == 0, again.stdout + again.stderr
     assert place.done == ALL
@@ -495,13 +543,18 @@ def test_a_launch_that_died_is_pulled_and_resumed(place: Place) -> None:
     wait_for(
         lambda: (
             len(place.rented()) == 2
-            and all((place.machines / m / "status").exists() or place.processes(m) for m in place.rented())
+            and all(
+                (place.machines / m / "status").exists() or place.processes(m)
+                for m in place.rented()
+            )
         )
     )
     wait_for(lambda: any(place.runs.rglob("progress.csv")))
     launch.kill()
     launch.wait()
-    wait_for(lambda: all((place.machines / each / "status").exists() for each in place.rented()), 60)
+    wait_for(
+        lambda: all((place.machines / each / "status").exists() for each in place.rented()), 60
+    )
     pulled = place.call("pull", str(place.experiment.path))
     assert pulled.returncode == 0, pulled.stderr
     assert "6 succeeded" in place.call("status", str(place.experiment.path)).stdout
@@ -526,7 +579,9 @@ def test_status_of_a_sweep_that_was_left_brings_home_what_has_arrived(place: Pla
     assert place.call("cloud", "down", str(place.experiment.path)).returncode == 0
 
 
-def test_a_launch_that_died_is_taken_up_again_by_resume_and_gives_the_machines_back(place: Place) -> None:
+def test_a_launch_that_died_is_taken_up_again_by_resume_and_gives_the_machines_back(
+    place: Place,
+) -> None:
     launch = place.start(*place.sweep("--grid", "pause=0.4"))
     wait_for(lambda: any(place.runs.rglob("progress.csv")))
     launch.kill()
@@ -538,7 +593,9 @@ def test_a_launch_that_died_is_taken_up_again_by_resume_and_gives_the_machines_b
     assert len([line for line in place.log if line.startswith("rented")]) == 2
 
 
-@pytest.mark.parametrize(("answer", "left", "terminal_kind"), [("l", True, "dumb"), ("s", False, "xterm")])
+@pytest.mark.parametrize(
+    ("answer", "left", "terminal_kind"), [("l", True, "dumb"), ("s", False, "xterm")]
+)
 def test_ctrl_c_asks_whether_to_leave_the_machines_or_give_them_back(
     place: Place, answer: str, left: bool, terminal_kind: str
 ) -> None:
@@ -626,7 +683,9 @@ def test_a_stop_gives_back_what_is_rented_for_a_launch_that_died(place: Place) -
         ({"spott": True}, "unknown key 'spott' (did you mean 'spot'?)"),
     ],
 )
-def test_bad_input_is_refused_before_the_first_machine(place: Place, keys: dict[str, Any], said: str) -> None:
+def test_bad_input_is_refused_before_the_first_machine(
+    place: Place, keys: dict[str, Any], said: str
+) -> None:
     place.configure(**keys)
     done = place.call(*place.sweep())
     assert done.returncode == 2, done.stdout
@@ -703,11 +762,17 @@ def test_a_setup_that_fails_is_said_with_what_it_printed_and_not_tried_again(pla
 
 def test_no_credential_is_in_what_travels_or_in_the_experiment(place: Place) -> None:
     secret = "SECRETSECRETSECRET"
-    place.environment |= {"AWS_SECRET_ACCESS_KEY": secret, "AWS_ACCESS_KEY_ID": secret, "AWS_SESSION_TOKEN": secret}
+    place.environment |= {
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_ACCESS_KEY_ID": secret,
+        "AWS_SESSION_TOKEN": secret,
+    }
     assert place.call(*place.sweep()).returncode == 0
     import tarfile
 
-    for file in [path for path in (*place.runs.rglob("*"), *place.machines.rglob("*")) if path.is_file()]:
+    for file in [
+        path for path in (*place.runs.rglob("*"), *place.machines.rglob("*")) if path.is_file()
+    ]:
         if ".runslot/sync" in str(file):
             continue
         assert secret.encode() not in file.read_bytes(), file
@@ -723,11 +788,11 @@ def test_a_launchkit_script_runs_on_rented_machines(place: Place) -> None:
     text = text.replace("launchers.rented", "launchers.ec2")
     (place.project / "runslot.toml").write_text(text)
     (place.project / "script.py").write_text(
-        "from runslot.launchkit import run_experiment\nfrom train import train\n"
-        "if __name__ == '__main__':\n"
-        "    done = run_experiment(train, mode='ec2', exp_prefix='lk', variant={'lr': [0.1, 0.2, 0.3]}, sweep=True,\n"
-        "        seed=0, num_exps_per_instance=2, instance_type='cpu.small', sync_interval=1, base_log_dir='lk-runs')\n"
-        "    assert done.outcomes.all_succeeded, done.outcomes\n"
+        "from runslot.launchkit import run_experiment\nfrom train import train\nif __name__ =="
+        " '__main__':\n    done = run_experiment(train, mode='ec2', exp_prefix='lk', variant={'lr':"
+        " [0.1, 0.2, 0.3]}, sweep=True,\n        seed=0, num_exps_per_instance=2,"
+        " instance_type='cpu.small', sync_interval=1, base_log_dir='lk-runs')\n    assert"
+        " done.outcomes.all_succeeded, done.outcomes\n"
     )
     done = subprocess.run(
         [sys.executable, "script.py"], cwd=place.project, env=place.environment, stdin=subprocess.DEVNULL,
@@ -745,16 +810,22 @@ def test_a_launchkit_script_runs_on_rented_machines(place: Place) -> None:
     ("argument", "said"),
     [
         ("spot_price=-1", "spot_price is -1, but must be a number above 0"),
-        ("num_exps_per_instance='two'", "num_exps_per_instance is 'two', but must be a number above 0"),
+        (
+            "num_exps_per_instance='two'",
+            "num_exps_per_instance is 'two', but must be a number above 0",
+        ),
         ("region=3", "region is 3, but must be the name of one"),
     ],
 )
-def test_wrong_arguments_of_a_launchkit_call_are_named(place: Place, argument: str, said: str) -> None:
+def test_wrong_arguments_of_a_launchkit_call_are_named(
+    place: Place, argument: str, said: str
+) -> None:
     text = (place.project / "runslot.toml").read_text()
     (place.project / "runslot.toml").write_text(text.replace("launchers.rented", "launchers.ec2"))
     (place.project / "script.py").write_text(
-        "from runslot.launchkit import run_experiment\nfrom train import train\n"
-        f"run_experiment(train, mode='ec2', exp_prefix='lk', variant={{'lr': 0.1}}, seed=0, {argument})\n"
+        "from runslot.launchkit import run_experiment\nfrom train import"
+        " train\nrun_experiment(train, mode='ec2', exp_prefix='lk', variant={'lr': 0.1}, seed=0,"
+        f" {argument})\n"
     )
     done = subprocess.run(
         [sys.executable, "script.py"], cwd=place.project, env=place.environment, stdin=subprocess.DEVNULL,
@@ -765,7 +836,9 @@ def test_wrong_arguments_of_a_launchkit_call_are_named(place: Place, argument: s
     assert place.log == []
 
 
-def test_a_resume_gives_back_a_machine_whose_runs_were_all_home_before_its_launch_died(place: Place) -> None:
+def test_a_resume_gives_back_a_machine_whose_runs_were_all_home_before_its_launch_died(
+    place: Place,
+) -> None:
     launch = place.start(*place.sweep())
     wait_for(lambda: len(list(place.runs.rglob("outcome.json"))) == len(ALL))
     launch.kill()

@@ -1,4 +1,5 @@
-"""Real SkyPilot: sweeps on its `slurm/` infra over a Slurm on this machine, and dry runs of what is built for EC2.
+"""Real SkyPilot: sweeps on its `slurm/` infra over a Slurm on this machine, and dry runs of what is
+built for EC2.
 
 Its environment is large (`make test-cloud` makes it); elsewhere these tests are skipped.
 """
@@ -30,12 +31,14 @@ PYTHON = os.environ.get("RUNSLOT_TEST_SKYPILOT", "")
 pytestmark = [
     pytest.mark.engine,
     pytest.mark.timeout(1200),
-    pytest.mark.skipif(not PYTHON, reason="no environment with SkyPilot: make test-cloud makes one"),
+    pytest.mark.skipif(
+        not PYTHON, reason="no environment with SkyPilot: make test-cloud makes one"
+    ),
 ]
 
 GPU = (
-    "\"{'Gpus': [{'Name': 'T4', 'Manufacturer': 'NVIDIA', 'Count': 1, 'MemoryInfo': {'SizeInMiB': 16384}}], "
-    "'TotalGpuMemoryInMiB': 16384}\""
+    "\"{'Gpus': [{'Name': 'T4', 'Manufacturer': 'NVIDIA', 'Count': 1, 'MemoryInfo': {'SizeInMiB':"
+    " 16384}}], 'TotalGpuMemoryInMiB': 16384}\""
 )
 
 
@@ -53,10 +56,14 @@ def write_catalogs(home: Path, image: str) -> None:
         ("g4dn.xlarge", "T4", 4, 16, 0.526, 0.1578),
     ):
         info, count = (GPU, 1) if gpu else ("", "")
-        rows.append(f"{kind},{gpu},{count},{cpus},{memory},{info},{price},{spot},us-east-1,use1-az6,x86_64")
+        rows.append(
+            f"{kind},{gpu},{count},{cpus},{memory},{info},{price},{spot},us-east-1,use1-az6,x86_64"
+        )
     (place / "aws" / "vms.csv").write_text("\n".join(rows) + "\n")
     tags = ["cpu-ubuntu", "gpu-ubuntu", "gpu-ubuntu-cuda13"]
-    images = [f"skypilot:custom-{tag},us-east-1,ubuntu,22.04,{image},20250101,{image}" for tag in tags]
+    images = [
+        f"skypilot:custom-{tag},us-east-1,ubuntu,22.04,{image},20250101,{image}" for tag in tags
+    ]
     head = "Tag,Region,OS,OSVersion,ImageId,CreationDate,BaseImageId"
     (place / "aws" / "images.csv").write_text("\n".join([head, *images]) + "\n")
     quota = "InstanceType,OnDemandInstanceCode,SpotInstanceCode\n"
@@ -66,7 +73,9 @@ def write_catalogs(home: Path, image: str) -> None:
 
 @pytest.fixture(scope="module")
 def user(moto: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of somebody who has SkyPilot, Slurm's testbed, and a bucket at moto's server."""
+    """The environment of somebody who has SkyPilot, Slurm's testbed, and a bucket at moto's
+    server.
+    """
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         pytest.skip("the Slurm testbed wants root on Debian or Ubuntu")
     place = tmp_path_factory.mktemp("sky")
@@ -77,11 +86,22 @@ def user(moto: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     environment = {**os.environ, **aws, "SKY_NODE_ENV": " ".join([*aws, "RUNSLOT_LOCKS", "LEDGER"])}
-    environment |= {"RUNSLOT_LOCKS": str(place / "locks"), "LEDGER": str(place / "ledger"), "RUNSLOT_YES": "1"}
-    outside = subprocess.run([TESTBEDS / "outside-up", place / "outside"], check=True, capture_output=True, text=True)
+    environment |= {
+        "RUNSLOT_LOCKS": str(place / "locks"),
+        "LEDGER": str(place / "ledger"),
+        "RUNSLOT_YES": "1",
+    }
+    outside = subprocess.run(
+        [TESTBEDS / "outside-up", place / "outside"], check=True, capture_output=True, text=True
+    )
     trusting = outside.stdout.strip().removeprefix("export ").split()
     environment |= dict(each.split("=", 1) for each in trusting)
-    for name in ("SSL_CERT_FILE", "UV_INDEX_URL", "UV_DEFAULT_INDEX"):  # how packages are reached from here
+    # how packages are reached from here
+    for name in (
+        "SSL_CERT_FILE",
+        "UV_INDEX_URL",
+        "UV_DEFAULT_INDEX",
+    ):
         if name in environment:
             environment["SKY_NODE_ENV"] += f" {name}"
     (place / "locks").mkdir()
@@ -89,7 +109,11 @@ def user(moto: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
     subprocess.run([TESTBEDS / "slurm-up", "--accounting"], check=True, capture_output=True)
     uv = Path(PYTHON).parent / "uv"
     said = subprocess.run(
-        [TESTBEDS / "sky-up", place / "sky", uv], check=True, env=environment, capture_output=True, text=True
+        [TESTBEDS / "sky-up", place / "sky", uv],
+        check=True,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     home = said.stdout.strip().removeprefix("export HOME=")
     environment |= {"HOME": home, "PATH": f"{Path(PYTHON).parent}:{environment['PATH']}"}
@@ -99,10 +123,15 @@ def user(moto: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
         "XDG_CONFIG_HOME": f"{home}/.config",
     }
     _boto(environment, "import boto3; boto3.client('s3').create_bucket(Bucket='results')")
-    image = _boto(environment, "import boto3; print(boto3.client('ec2').describe_images()['Images'][0]['ImageId'])")
+    image = _boto(
+        environment,
+        "import boto3; print(boto3.client('ec2').describe_images()['Images'][0]['ImageId'])",
+    )
     write_catalogs(Path(home), image)
     # The controller of managed jobs is a part of the API server: Slurm hosts none.
-    (Path(home) / ".sky" / "config.yaml").write_text("jobs:\n  controller:\n    consolidation_mode: true\n")
+    (Path(home) / ".sky" / "config.yaml").write_text(
+        "jobs:\n  controller:\n    consolidation_mode: true\n"
+    )
     sky = Path(PYTHON).parent / "sky"
     subprocess.run([sky, "api", "stop"], env=environment, check=False, capture_output=True)
     yield environment
@@ -115,7 +144,9 @@ def user(moto: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
 
 
 def _boto(environment: dict[str, str], script: str) -> str:
-    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True
+    )
     return done.stdout.strip()
 
 
@@ -130,10 +161,10 @@ class Project:
 
     def configure(self, machines: int = 2, more: str = "") -> None:
         (self.path / "runslot.toml").write_text(
-            '[launchers.rented]\nkind = "sky"\ninfra = "slurm/testbed"\nbucket = "s3://results/runs"\n'
-            f"machines = {machines}\n"
-            f'cpus = "2"\nsync_interval = 2\nlook_interval = 3\nmax_hours = 1\npython = "{sys.executable}"\n'
-            f'skypilot_python = "{PYTHON}"\n{more}'
+            '[launchers.rented]\nkind = "sky"\ninfra = "slurm/testbed"\nbucket ='
+            f' "s3://results/runs"\nmachines = {machines}\ncpus = "2"\nsync_interval ='
+            f' 2\nlook_interval = 3\nmax_hours = 1\npython = "{sys.executable}"\nskypilot_python ='
+            f' "{PYTHON}"\n{more}'
         )
 
     def command(self, *arguments: str) -> list[str]:
@@ -146,7 +177,9 @@ class Project:
         )  # fmt: skip
 
     def launch(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Launch, and write to `out`; killed at the test's end, so that it asks no SkyPilot that is gone."""
+        """Launch, and write to `out`; killed at the test's end, so that it asks no SkyPilot that is
+        gone.
+        """
         with (self.path / "out").open("wb") as out:
             launch = subprocess.Popen(
                 self.command(*arguments), cwd=self.path, env=self.environment, stdin=subprocess.DEVNULL,
@@ -167,7 +200,16 @@ def project(tmp_path: Path, user: dict[str, str]) -> Iterator[Project]:
 
 def test_digits_on_two_machines_gives_the_same_table_as_here(project: Project) -> None:
     shutil.copy(REPOSITORY / "examples" / "digits.py", project.path)
-    sweep = ["run", "digits.py:train", "--grid", "lr=0.1,0.01", "--grid", "hidden=16", "--seeds", "2"]
+    sweep = [
+        "run",
+        "digits.py:train",
+        "--grid",
+        "lr=0.1,0.01",
+        "--grid",
+        "hidden=16",
+        "--seeds",
+        "2",
+    ]
     away = project.call(*sweep, "--on", "rented", "--name", "away")
     assert away.returncode == 0, away.stdout + away.stderr
     here = project.call(*sweep, "--name", "here")
@@ -175,9 +217,9 @@ def test_digits_on_two_machines_gives_the_same_table_as_here(project: Project) -
     assert _table(project, "away") == _table(project, "here")
     left = project.call("cloud", "ls", "--skypilot-python", PYTHON)
     assert left.stdout.strip() == "no machine is rented"
-    assert not subprocess.run(["squeue", "-h", "-o", "%j"], check=True, capture_output=True, text=True).stdout.count(
-        "rs-away"
-    )
+    assert not subprocess.run(
+        ["squeue", "-h", "-o", "%j"], check=True, capture_output=True, text=True
+    ).stdout.count("rs-away")
 
 
 def _table(project: Project, name: str) -> list[str]:
@@ -215,7 +257,9 @@ def wait_for_arrivals(project: Project, launch: subprocess.Popen[bytes]) -> set[
 
 def kill_machines(name: str, at_most: int | None = None) -> None:
     """Kill Slurm jobs that are machines, with everything in them."""
-    jobs = subprocess.run(["squeue", "-h", "-o", "%A %j"], check=True, capture_output=True, text=True).stdout
+    jobs = subprocess.run(
+        ["squeue", "-h", "-o", "%A %j"], check=True, capture_output=True, text=True
+    ).stdout
     for line in [line for line in jobs.splitlines() if line.split()[1].startswith(name)][:at_most]:
         subprocess.run(["scancel", "--signal=KILL", "--full", line.split()[0]], check=True)
 
@@ -226,7 +270,9 @@ def test_a_lost_machine_is_replaced_and_finishes_its_share(project: Project) -> 
     ledger = Path(project.environment["LEDGER"])
     ledger.write_text("")
     rates = [str(number / 10) for number in range(1, 7)]
-    launch = project.launch("run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=lost")
+    launch = project.launch(
+        "run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=lost"
+    )
     arrived = wait_for_arrivals(project, launch)
     kill_machines("rs-lost", 1)
     assert launch.wait(800) == 0, (project.path / "out").read_text()
@@ -235,7 +281,10 @@ def test_a_lost_machine_is_replaced_and_finishes_its_share(project: Project) -> 
     assert sorted(set(done)) == rates
     for rate in arrived:  # what had arrived is not done again
         assert done.count(str(rate)) == 1
-    assert project.call("cloud", "ls", "--skypilot-python", PYTHON).stdout.strip() == "no machine is rented"
+    assert (
+        project.call("cloud", "ls", "--skypilot-python", PYTHON).stdout.strip()
+        == "no machine is rented"
+    )
 
 
 def test_managed_jobs_replace_a_lost_machine_while_nobody_looks(project: Project) -> None:
@@ -245,7 +294,9 @@ def test_managed_jobs_replace_a_lost_machine_while_nobody_looks(project: Project
     ledger = Path(project.environment["LEDGER"])
     ledger.write_text("")
     rates = [str(number / 10) for number in range(1, 7)]
-    launch = project.launch("run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=jobs")
+    launch = project.launch(
+        "run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=jobs"
+    )
     arrived = wait_for_arrivals(project, launch)
     launch.kill()
     launch.wait()
@@ -260,7 +311,9 @@ def test_managed_jobs_replace_a_lost_machine_while_nobody_looks(project: Project
     assert sorted(set(done)) == rates
     for rate in arrived:
         assert done.count(str(rate)) == 1
-    while (left := project.call("cloud", "ls", "--skypilot-python", PYTHON).stdout.strip()) != "no machine is rented":
+    while (
+        left := project.call("cloud", "ls", "--skypilot-python", PYTHON).stdout.strip()
+    ) != "no machine is rented":
         assert time.monotonic() < until, left
         time.sleep(5)
 
@@ -268,7 +321,9 @@ def test_managed_jobs_replace_a_lost_machine_while_nobody_looks(project: Project
 def test_stop_ends_managed_jobs_and_brings_home_what_there_is(project: Project) -> None:
     project.configure(1, "managed = true\n")
     (project.path / "train.py").write_text(TRAIN.replace("range(30)", "range(3000)"))
-    launch = project.launch("run", "train.py:train", "--grid", "lr=0.1,0.2", "--on=rented", "--name=ended")
+    launch = project.launch(
+        "run", "train.py:train", "--grid", "lr=0.1,0.2", "--on=rented", "--name=ended"
+    )
     until = time.monotonic() + 600
     while len(list((project.path / "runs").rglob("progress.csv"))) < 2:
         assert time.monotonic() < until, (project.path / "out").read_text()
@@ -277,7 +332,10 @@ def test_stop_ends_managed_jobs_and_brings_home_what_there_is(project: Project) 
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     launch.wait(300)
     assert "2 stopped" in project.call("status", "ended").stdout
-    assert project.call("cloud", "ls", "--skypilot-python", PYTHON).stdout.strip() == "no machine is rented"
+    assert (
+        project.call("cloud", "ls", "--skypilot-python", PYTHON).stdout.strip()
+        == "no machine is rented"
+    )
 
 
 @pytest.fixture
@@ -291,38 +349,66 @@ def sky(user: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> SkyPilot:
     ("machine", "what", "price"),
     [
         (Machine("aws/us-east-1", instance_type="m6i.large"), "m6i.large", 0.096),
-        (Machine("aws/us-east-1", accelerators="T4:1", spot=True), "g4dn.xlarge, T4:1, spot", 0.1578),
+        (
+            Machine("aws/us-east-1", accelerators="T4:1", spot=True),
+            "g4dn.xlarge, T4:1, spot",
+            0.1578,
+        ),
         (Machine("aws/us-east-1", cpus="4+", image="docker:python:3.12"), "m6i.xlarge", 0.192),
     ],
 )
-def test_tasks_for_ec2_pass_a_dry_run(sky: SkyPilot, tmp_path: Path, machine: Machine, what: str, price: float) -> None:
+def test_tasks_for_ec2_pass_a_dry_run(
+    sky: SkyPilot, tmp_path: Path, machine: Machine, what: str, price: float
+) -> None:
     assert sky.credentials("aws") == (True, "")
     task = task_of(
-        machine, Job("rs-dry-1", "x", 0, ("a",), "s3://results/x", MachineShare("b1")), str(tmp_path), {"runslot": "x"}
+        machine,
+        Job("rs-dry-1", "x", 0, ("a",), "s3://results/x", MachineShare("b1")),
+        str(tmp_path),
+        {"runslot": "x"},
     )
     offered = sky.offer(task)
     assert (offered.what, offered.price) == (what, price)
     sky.rent(task, "rs-dry-1", dryrun=True)
 
 
-def test_an_unknown_instance_type_is_refused_with_those_near_to_it(sky: SkyPilot, tmp_path: Path) -> None:
+def test_an_unknown_instance_type_is_refused_with_those_near_to_it(
+    sky: SkyPilot, tmp_path: Path
+) -> None:
     machine = Machine("aws/us-east-1", instance_type="m6i.lage")
-    task = task_of(machine, Job("rs-dry-1", "x", 0, ("a",), "s3://results/x", MachineShare("b1")), str(tmp_path), {})
+    task = task_of(
+        machine,
+        Job("rs-dry-1", "x", 0, ("a",), "s3://results/x", MachineShare("b1")),
+        str(tmp_path),
+        {},
+    )
     with pytest.raises(InvalidInput, match=r"m6i\.lage.*Near to m6i\.lage: m6i\.large"):
         sky.offer(task)
 
 
 def test_a_task_for_google_cloud_is_one_of_skypilots_schema(sky: SkyPilot, tmp_path: Path) -> None:
     """A dry run wants an account: what is built is checked by SkyPilot's own reading of it."""
-    machine = Machine("gcp/us-central1", cpus="8+", spot=True, disk=100, setup=("pip install torch",), managed=True)
+    machine = Machine(
+        "gcp/us-central1",
+        cpus="8+",
+        spot=True,
+        disk=100,
+        setup=("pip install torch",),
+        managed=True,
+    )
     task = task_of(
-        machine, Job("rs-dry-1", "x", 0, ("a",), "gs://results/x", MachineShare("b1")), str(tmp_path), {"runslot": "x"}
+        machine,
+        Job("rs-dry-1", "x", 0, ("a",), "gs://results/x", MachineShare("b1")),
+        str(tmp_path),
+        {"runslot": "x"},
     )
     script = (
         "import sys, json, sky\ntask = sky.Task.from_yaml_config(json.load(sys.stdin))\n"
         "(resources,) = task.resources\nprint(json.dumps(resources.to_yaml_config()))"
     )
-    done = subprocess.run([PYTHON, "-c", script], input=json.dumps(task), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [PYTHON, "-c", script], input=json.dumps(task), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     read = json.loads(done.stdout.splitlines()[-1])
     assert read["infra"] == "gcp/us-central1"
@@ -331,6 +417,10 @@ def test_a_task_for_google_cloud_is_one_of_skypilots_schema(sky: SkyPilot, tmp_p
     assert read["job_recovery"]["recover_on_exit_codes"] == [75]
     unknown = {**task, "resources": {**task["resources"], "instance_typ": "x"}}
     done = subprocess.run(
-        [PYTHON, "-c", script], input=json.dumps(unknown), capture_output=True, text=True, check=False
+        [PYTHON, "-c", script],
+        input=json.dumps(unknown),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode != 0

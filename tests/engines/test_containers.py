@@ -1,4 +1,6 @@
-"""Runs in containers keep the contract of every launcher, with a real Docker daemon and with podman."""
+"""Runs in containers keep the contract of every launcher, with a real Docker daemon and with
+podman.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +111,9 @@ def make_place(directory: Path, engine: str) -> Iterator[Place]:
     directory.mkdir(parents=True)
     (directory / "runslot.toml").write_text('[launchers.there]\nkind = "local"\n')
     (directory / "program.py").write_text(PROGRAM)
-    place = Place(directory, "there", ("--container", IMAGE, "--engine", engine, "--cpus-per-run", "1"))
+    place = Place(
+        directory, "there", ("--container", IMAGE, "--engine", engine, "--cpus-per-run", "1")
+    )
     yield place
     for process in place.started:
         process.kill()
@@ -121,8 +125,13 @@ def make_place(directory: Path, engine: str) -> Iterator[Place]:
 def launch(place: Place, how: str, *options: str, seconds: str = "300") -> subprocess.Popen[bytes]:
     """Start one run that ends as `how` says, and wait until it is under way."""
     command = ["--", "python3", "program.py", how, place.token, seconds]
-    process = place.start("run", "--name", "one", "--grid", "a=1", *options, *place.options(), *command)
-    until(lambda: process.poll() is not None or notes(place) or how in {"eats", "dies"}, what="the run is under way")
+    process = place.start(
+        "run", "--name", "one", "--grid", "a=1", *options, *place.options(), *command
+    )
+    until(
+        lambda: process.poll() is not None or notes(place) or how in {"eats", "dies"},
+        what="the run is under way",
+    )
     return process
 
 
@@ -159,7 +168,15 @@ def clients_of(place: Place) -> list[int]:
 
 def containers(engine: str) -> str:
     """Return what the engine still has, also of containers that ended, of any runslot's run."""
-    argv = [engine, "ps", "--all", "--filter", "label=runslot.run", "--format", "{{.Names}} {{.Status}}"]
+    argv = [
+        engine,
+        "ps",
+        "--all",
+        "--filter",
+        "label=runslot.run",
+        "--format",
+        "{{.Names}} {{.Status}}",
+    ]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -167,7 +184,7 @@ def nothing_left(place: Place, engine: str) -> bool:
     return not place.alive() and name_of(str(run_dir(place))) not in containers(engine)
 
 
-# ---- kills -----------------------------------------------------------------------------------------------------------
+# ---- kills ---------------------------------------------------------------------------------------
 
 
 def test_a_killed_client_takes_its_container_with_it(place: Place, engine: str) -> None:
@@ -179,10 +196,15 @@ def test_a_killed_client_takes_its_container_with_it(place: Place, engine: str) 
     assert nothing_left(place, engine)
     ended = outcome(place)
     assert ended["kind"] == "failed"
-    assert ended["message"] == f"the {engine} client was killed by signal 9, and the run's container with it"
+    assert (
+        ended["message"]
+        == f"the {engine} client was killed by signal 9, and the run's container with it"
+    )
 
 
-def test_a_killed_keeper_takes_its_container_with_it_before_its_run_is_lost(place: Place, engine: str) -> None:
+def test_a_killed_keeper_takes_its_container_with_it_before_its_run_is_lost(
+    place: Place, engine: str
+) -> None:
     process = launch(place, "forks")
     os.kill(keeper_of(place), signal.SIGKILL)
 
@@ -222,7 +244,19 @@ def test_a_later_attempt_ends_what_the_one_before_left(place: Place, engine: str
     process = launch(place, "once", seconds="0")
     process.wait(60)
     name = name_of(str(run_dir(place)))
-    left = [engine, "run", "--detach", "--init", "--name", name, "--network", "none", IMAGE, "sleep", "300"]
+    left = [
+        engine,
+        "run",
+        "--detach",
+        "--init",
+        "--name",
+        name,
+        "--network",
+        "none",
+        IMAGE,
+        "sleep",
+        "300",
+    ]
     subprocess.run(left, check=True, capture_output=True)
 
     place("resume", str(place.experiment), "--failed", "--wait")
@@ -231,8 +265,12 @@ def test_a_later_attempt_ends_what_the_one_before_left(place: Place, engine: str
 
 
 @pytest.mark.parametrize("engine", ["docker"])
-def test_a_killed_daemon_leaves_nothing_running(place: Place, engine: str, testbed: dict[str, str]) -> None:
-    """The engine itself, with SIGKILL: its shims keep the container's input open, but the run's claim is given up."""
+def test_a_killed_daemon_leaves_nothing_running(
+    place: Place, engine: str, testbed: dict[str, str]
+) -> None:
+    """The engine itself, with SIGKILL: its shims keep the container's input open, but the run's
+    claim is given up.
+    """
     process = launch(place, "forks")
     daemon = Path(testbed["CONTAINERS_CONF"]).with_name("docker.pid")
     os.kill(int(daemon.read_text()), signal.SIGKILL)
@@ -247,7 +285,7 @@ def test_a_killed_daemon_leaves_nothing_running(place: Place, engine: str, testb
     until(lambda: nothing_left(place, engine), 30, "nothing is left")
 
 
-# ---- ends ------------------------------------------------------------------------------------------------------------
+# ---- ends ----------------------------------------------------------------------------------------
 
 
 def test_ends_are_told_apart(place: Place, engine: str) -> None:
@@ -264,18 +302,24 @@ def test_out_of_memory_is_said(place: Place, engine: str) -> None:
     ended = outcome(place)
     assert ended["kind"] == "failed"
     kernel = r"out of memory: the kernel killed 1 of the run's processes, the limit is 100 MB"
-    assert re.fullmatch(rf"{kernel}|used \d+ MB of memory, the limit is 100 MB", ended["message"]), ended
+    assert re.fullmatch(
+        rf"{kernel}|used \d+ MB of memory, the limit is 100 MB", ended["message"]
+    ), ended
     assert 20e6 < ended["peak_memory"] < 120e6
     assert nothing_left(place, engine)
 
 
 def test_the_kernel_enforces_the_memory_limit(place: Place, engine: str) -> None:
-    """What takes the memory at once is ended by the kernel, which is told apart from other kills."""
+    """What takes the memory at once is ended by the kernel, which is told apart from other
+    kills.
+    """
     grab = "held = bytes(300 << 20) + b'x' * (300 << 20)"
     limit = ("--memory-per-run", "100MB")
     command = ("--", "python3", "-c", grab)
     place("run", "--name", "one", "--grid", "a=1", *limit, *place.options(), *command, status=1)
-    assert outcome(place)["message"].startswith("out of memory: the kernel killed 1 of the run's processes")
+    assert outcome(place)["message"].startswith(
+        "out of memory: the kernel killed 1 of the run's processes"
+    )
     assert outcome(place)["signal"] == signal.SIGKILL
 
 
@@ -296,7 +340,11 @@ def test_signals_and_a_stop_with_grace_reach_the_run(place: Place, engine: str) 
     process.wait(60)
     assert notes(place) == ["ready", "heard USR1", "asked to stop"]
     ended = outcome(place)
-    assert (ended["kind"], ended["exit_code"], ended["message"]) == ("stopped", 0, "stopped on request")
+    assert (ended["kind"], ended["exit_code"], ended["message"]) == (
+        "stopped",
+        0,
+        "stopped on request",
+    )
     assert nothing_left(place, engine)
 
 
@@ -308,7 +356,7 @@ def test_what_does_not_stop_is_killed_after_its_grace(place: Place, engine: str)
     assert nothing_left(place, engine)
 
 
-# ---- what a run gets -------------------------------------------------------------------------------------------------
+# ---- what a run gets -----------------------------------------------------------------------------
 
 
 LOOK = r"""
@@ -335,8 +383,18 @@ def test_a_run_gets_its_slot_its_mounts_and_the_variables_that_were_named(
     data.mkdir()
     (data / "there").write_text("data")
     (place.directory / "look.py").write_text(LOOK.replace("DATA", str(data)))
-    container = {"image": IMAGE, "engine": engine, "mounts": [f"{data}:ro"], "environment": ["NAMED"]}
-    sweep = {"name": "one", "command": ["python", "look.py"], "container": container, "grid": {"a": [1, 2]}}
+    container = {
+        "image": IMAGE,
+        "engine": engine,
+        "mounts": [f"{data}:ro"],
+        "environment": ["NAMED"],
+    }
+    sweep = {
+        "name": "one",
+        "command": ["python", "look.py"],
+        "container": container,
+        "grid": {"a": [1, 2]},
+    }
     (place.directory / "sweep.json").write_text(json.dumps({**sweep, "resources": {"cpus": 1}}))
 
     place("run", "sweep.json", "--root", "runs")
@@ -360,10 +418,25 @@ def test_a_run_has_its_niceness(place: Place, engine: str) -> None:
     assert outcome(place)["notes"] == []
 
 
-@pytest.mark.parametrize("name", ["sp ace,com'ma", 'co:lon "quoted"', "new\nline", "=x,target=/etc"])
+@pytest.mark.parametrize(
+    "name", ["sp ace,com'ma", 'co:lon "quoted"', "new\nline", "=x,target=/etc"]
+)
 def test_directories_of_any_name_are_mounted(name: str, engine: str, tmp_path: Path) -> None:
     for place in make_place(tmp_path / name, engine):
-        place("run", "--name", "one", "--grid", "a=1", *place.options(), "--", "python3", "program.py", "x", "t", "0")
+        place(
+            "run",
+            "--name",
+            "one",
+            "--grid",
+            "a=1",
+            *place.options(),
+            "--",
+            "python3",
+            "program.py",
+            "x",
+            "t",
+            "0",
+        )
         assert notes(place) == ["ready"]
 
 
@@ -376,12 +449,21 @@ def test_files_belong_to_the_user_who_launched(testbed: dict[str, str]) -> None:
         run = directory / "run"
         run.mkdir()
         code = (
-            "import os; print(os.getuid(), os.getgid(), sorted(os.getgroups()), os.environ['HOME']); open('made', 'w')"
+            "import os; print(os.getuid(), os.getgid(), sorted(os.getgroups()),"
+            " os.environ['HOME']); open('made', 'w')"
         )
         container = {"image": IMAGE, "engine": "docker"}
         record = {"id": "r", "name": "", "variant": {}, "directory": "run"}
-        file = {"run": record, "experiment": "e", "cwd": str(run), "python": "", "container": container}
-        (run / "run.json").write_text(json.dumps({**file, "work": {"command": {"argv": ["python3", "-c", code]}}}))
+        file = {
+            "run": record,
+            "experiment": "e",
+            "cwd": str(run),
+            "python": "",
+            "container": container,
+        }
+        (run / "run.json").write_text(
+            json.dumps({**file, "work": {"command": {"argv": ["python3", "-c", code]}}})
+        )
         for path in (directory, run, run / "run.json"):
             os.chown(path, 1234, 1235)
         done = subprocess.run(
@@ -415,11 +497,21 @@ def test_podman_under_the_name_docker(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_the_same_results_as_without_a_container(tmp_path: Path, engine: str) -> None:
     said, rows = [], []
-    sweep = [f"{EXAMPLES}/digits.py:train", "--grid", "lr=0.1,0.01,0.001", "--grid", "hidden=32,64", "--seeds", "1"]
+    sweep = [
+        f"{EXAMPLES}/digits.py:train",
+        "--grid",
+        "lr=0.1,0.01,0.001",
+        "--grid",
+        "hidden=32,64",
+        "--seeds",
+        "1",
+    ]
     for name, options in (("here", []), ("there", ["--container", IMAGE, "--engine", engine])):
         root = str(tmp_path / name)
         runslot("run", *sweep, "--root", root, *options)
-        said.append([line for line in runslot("results", root).splitlines() if not line.startswith("in ")])
+        said.append(
+            [line for line in runslot("results", root).splitlines() if not line.startswith("in ")]
+        )
         rows.append(metrics_of(tmp_path / name))
     assert said[0] == said[1]
     assert rows[0] == rows[1]
@@ -427,22 +519,29 @@ def test_the_same_results_as_without_a_container(tmp_path: Path, engine: str) ->
 
 
 def runslot(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "runslot", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "runslot", *arguments], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def metrics_of(root: Path) -> dict[str, str]:
-    return {str(file.parent.relative_to(file.parents[2])): file.read_text() for file in root.rglob("progress.csv")}
+    return {
+        str(file.parent.relative_to(file.parents[2])): file.read_text()
+        for file in root.rglob("progress.csv")
+    }
 
 
-# ---- refusals --------------------------------------------------------------------------------------------------------
+# ---- refusals ------------------------------------------------------------------------------------
 
 
 def refused(place: Place, container: dict[str, Any], work: dict[str, Any] | None = None) -> str:
     """Return the message with which a sweep is refused; nothing of it is left."""
     work = work or {"command": ["python3", "program.py", "polite"]}
-    (place.directory / "sweep.json").write_text(json.dumps({"name": "one", "container": container, "seeds": 2, **work}))
+    (place.directory / "sweep.json").write_text(
+        json.dumps({"name": "one", "container": container, "seeds": 2, **work})
+    )
     argv = [sys.executable, "-m", "runslot", "run", "sweep.json", "--root", "runs"]
     done = subprocess.run(argv, cwd=place.directory, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stdout + done.stderr
@@ -453,13 +552,18 @@ def refused(place: Place, container: dict[str, Any], work: dict[str, Any] | None
 def test_an_image_that_does_not_exist(place: Place, engine: str) -> None:
     said = refused(place, {"image": "localhost:1/nobody/nothing", "engine": engine})
     host = os.uname().nodename
-    assert f"{engine} on {host} has no image 'localhost:1/nobody/nothing', and cannot pull it: " in said
+    assert (
+        f"{engine} on {host} has no image 'localhost:1/nobody/nothing', and cannot pull it: "
+        in said
+    )
 
 
 def test_an_image_without_the_interpreter(place: Place, engine: str) -> None:
     said = refused(place, {"image": IMAGE, "engine": engine, "python": "python9"})
     assert f"no run was started: {engine} cannot run python9 in image {IMAGE}: " in said
-    assert said.endswith("use an image with Python 3.10 or newer, or name its interpreter as the container's python")
+    assert said.endswith(
+        "use an image with Python 3.10 or newer, or name its interpreter as the container's python"
+    )
 
 
 def test_an_interpreter_that_is_too_old(place: Place, engine: str) -> None:
@@ -467,7 +571,9 @@ def test_an_interpreter_that_is_too_old(place: Place, engine: str) -> None:
     old.write_text("#!/bin/sh\necho runslot-python 3.8\nexit 1\n")
     old.chmod(0o755)
     said = refused(place, {"image": IMAGE, "engine": engine, "python": str(old)})
-    assert f"{old} in image {IMAGE} ({engine}) is Python 3.8, and runslot needs 3.10 or newer" in said
+    assert (
+        f"{old} in image {IMAGE} ({engine}) is Python 3.8, and runslot needs 3.10 or newer" in said
+    )
 
 
 def test_a_function_by_value_wants_the_same_python(place: Place) -> None:
@@ -483,12 +589,17 @@ Experiment("one", train, root="runs", container=Container({IMAGE!r}, python={str
     argv = [sys.executable, "script.py"]
     done = subprocess.run(argv, cwd=place.directory, capture_output=True, text=True, check=False)
     mine = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    assert f"the function travels by value from Python {mine}, and {other} in image {IMAGE}" in done.stderr
+    assert (
+        f"the function travels by value from Python {mine}, and {other} in image {IMAGE}"
+        in done.stderr
+    )
     assert not list((place.directory / "runs").glob("*/[0-9]*"))
 
 
 def test_a_function_by_value_needs_no_cloudpickle_in_the_image(place: Place, engine: str) -> None:
-    image = subprocess.run([engine, "run", "--rm", IMAGE, "python3", "-V"], capture_output=True, text=True, check=True)
+    image = subprocess.run(
+        [engine, "run", "--rm", IMAGE, "python3", "-V"], capture_output=True, text=True, check=True
+    )
     if f"Python {sys.version_info[0]}.{sys.version_info[1]}." not in image.stdout:
         pytest.skip(f"the image has {image.stdout.strip()}")
     script = f"""
@@ -512,7 +623,9 @@ assert outcomes.all_succeeded, outcomes.failed
 def test_a_function_that_the_image_cannot_import(place: Place, engine: str) -> None:
     (place.directory / "needs.py").write_text("import not_in_the_image\ndef train(variant): pass\n")
     said = refused(place, {"image": IMAGE, "engine": engine}, {"function": "needs.py:train"})
-    assert said.startswith(f"runslot: no run was started in image {IMAGE} ({engine}): {place.directory}/needs.py:train")
+    assert said.startswith(
+        f"runslot: no run was started in image {IMAGE} ({engine}): {place.directory}/needs.py:train"
+    )
     assert 'needs.py", line 1' in said
     assert said.endswith("ModuleNotFoundError: No module named 'not_in_the_image'")
 
@@ -540,22 +653,44 @@ def test_a_mount_that_does_not_exist(place: Place, engine: str) -> None:
     assert "mounts: '/no/such/data' is no directory of" in said
 
 
-def test_an_image_that_vanishes_during_the_sweep_is_said_by_each_run(place: Place, engine: str) -> None:
+def test_an_image_that_vanishes_during_the_sweep_is_said_by_each_run(
+    place: Place, engine: str
+) -> None:
     copy = f"localhost/runslot-vanishing-{engine}:{os.getpid()}"
     subprocess.run([engine, "tag", IMAGE, copy], check=True)
     script = f"import subprocess; subprocess.run([{engine!r}, 'rmi', {copy!r}], check=True)"
-    place.extra = ("--container", copy, "--engine", engine, "--cpus-per-run", str(len(os.sched_getaffinity(0))))
+    place.extra = (
+        "--container",
+        copy,
+        "--engine",
+        engine,
+        "--cpus-per-run",
+        str(len(os.sched_getaffinity(0))),
+    )
     process = place.start(
-        "run", "--name", "one", "--grid", "a=1,2", *place.options(), "--", "python3", "program.py", "polite", "t", "4"
+        "run",
+        "--name",
+        "one",
+        "--grid",
+        "a=1,2",
+        *place.options(),
+        "--",
+        "python3",
+        "program.py",
+        "polite",
+        "t",
+        "4",
     )
     until(lambda: notes(place), what="the first run is under way")
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
     assert process.wait(120) == 1
-    (failed,) = [each["outcome"] for each in place.status()["runs"] if each["outcome"]["kind"] != "succeeded"]
+    (failed,) = [
+        each["outcome"] for each in place.status()["runs"] if each["outcome"]["kind"] != "succeeded"
+    ]
     assert f"{engine} could not start a container of image {copy}: " in failed["message"]
 
 
-# ---- doors, and other machines ---------------------------------------------------------------------------------------
+# ---- doors, and other machines -------------------------------------------------------------------
 
 
 def test_launchkits_mode_local_docker(tmp_path: Path) -> None:
@@ -564,18 +699,20 @@ def test_launchkits_mode_local_docker(tmp_path: Path) -> None:
     (data / "word").write_text("there")
     (tmp_path / "runslot.toml").write_text(f'[launchkit]\ndocker_image = "{IMAGE}"\n')
     (tmp_path / "task.py").write_text(
-        "from pathlib import Path\nfrom runslot import logger\n\ndef train(variant):\n"
-        '    logger.save_extra_data([Path("/mnt/in/word").read_text(), Path("/proc/1/comm").read_text()], "seen.json", '
-        'mode="json")\n'
+        "from pathlib import Path\nfrom runslot import logger\n\ndef train(variant):\n   "
+        ' logger.save_extra_data([Path("/mnt/in/word").read_text(),'
+        ' Path("/proc/1/comm").read_text()], "seen.json", mode="json")\n'
     )
     (tmp_path / "script.py").write_text(
-        "from runslot.launchkit import run_experiment\nfrom task import train\n"
-        f"given = dict(local_input_dir_to_mount_point_dict={{{str(data)!r}: '/mnt/in'}}, base_log_dir='runs')\n"
-        "given |= {'mode': 'local_docker', 'skip_wait': True}\n"
-        "calls = [run_experiment(train, variant={'x': x}, **given) for x in (1, 2)]\n"
-        "assert all(call.wait().all_succeeded for call in calls), calls[0].outcomes.failed\n"
+        "from runslot.launchkit import run_experiment\nfrom task import train\ngiven ="
+        f" dict(local_input_dir_to_mount_point_dict={{{str(data)!r}: '/mnt/in'}},"
+        " base_log_dir='runs')\ngiven |= {'mode': 'local_docker', 'skip_wait': True}\ncalls ="
+        " [run_experiment(train, variant={'x': x}, **given) for x in (1, 2)]\nassert"
+        " all(call.wait().all_succeeded for call in calls), calls[0].outcomes.failed\n"
     )
-    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     seen = [json.loads(file.read_text()) for file in (tmp_path / "runs").rglob("seen.json")]
     assert seen == [["there", "docker-init\n"]] * 2
@@ -583,7 +720,9 @@ def test_launchkits_mode_local_docker(tmp_path: Path) -> None:
 
 @pytest.mark.together
 def test_containers_on_ssh_hosts(place: Place, engine: str) -> None:
-    """With podman: the Docker daemon of the testbed does not see the files of its ssh hosts, and says so."""
+    """With podman: the Docker daemon of the testbed does not see the files of its ssh hosts, and
+    says so.
+    """
     done = subprocess.run([TESTBED / "ssh-up"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (config,) = re.findall(r"RUNSLOT_SSH_CONFIG=(\S+)", done.stdout)
@@ -591,8 +730,9 @@ def test_containers_on_ssh_hosts(place: Place, engine: str) -> None:
     named = 'environment = ["DOCKER_HOST", "CONTAINERS_CONF"]\n'
     (place.directory / "runslot.toml").write_text(f"[launchers.there]\n{entry}{named}")
     (place.directory / "task.py").write_text(
-        "import socket\nfrom runslot import logger\n\ndef train(variant):\n"
-        '    logger.save_extra_data([variant["x"], open("/proc/1/comm").read()], "seen.json", mode="json")\n'
+        "import socket\nfrom runslot import logger\n\ndef train(variant):\n   "
+        ' logger.save_extra_data([variant["x"], open("/proc/1/comm").read()], "seen.json",'
+        ' mode="json")\n'
     )
     place.extra = ("--container", IMAGE, "--engine", engine)
     options = ["--grid", "x=1,2", "--seeds", "2", *place.options()]

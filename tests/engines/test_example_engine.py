@@ -1,4 +1,6 @@
-"""The engine of `examples/engine`, built and installed as a stranger does it, passes the contract of all launchers."""
+"""The engine of `examples/engine`, built and installed as a stranger does it, passes the contract
+of all launchers.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,16 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     directory = tmp_path_factory.mktemp("stranger")
     shutil.copytree(EXAMPLE, directory / "package")
     wheels, site = directory / "wheels", directory / "site"
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(wheels)]
+    build = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        str(wheels),
+    ]
     subprocess.run(build, cwd=directory / "package", check=True, capture_output=True)
     (wheel,) = wheels.glob("*.whl")
     install = ["install", "--quiet", "--no-index", "--no-deps", "--target", str(site), str(wheel)]
@@ -33,10 +44,14 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{site}:{above}" if above else str(site)}
 
 
-def test_the_example_is_found_by_its_entry_point_and_checked(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_example_is_found_by_its_entry_point_and_checked(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     """No configuration: a kind that needs no keys is its own name."""
     command = [sys.executable, "-m", "runslot", "launchers", "check", "wrap"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith("ok   wrap: env: Python 3.")
 
 
@@ -54,7 +69,9 @@ def test_the_example_passes_the_contract(environment: dict[str, str], tmp_path: 
         str(tmp_path),
         "test_wrap.py",
     ]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     assert "9 passed, 1 skipped" in done.stdout
 

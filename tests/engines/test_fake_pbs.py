@@ -1,4 +1,6 @@
-"""PBS in both spellings, against commands that keep a little state and start the tasks as real processes."""
+"""PBS in both spellings, against commands that keep a little state and start the tasks as real
+processes.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +95,9 @@ class Server:
     def calls(self, command: str) -> list[list[str]]:
         """Return with what a command was called."""
         file = self.state / "calls.jsonl"
-        lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        lines = (
+            [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        )
         return [arguments for _, name, arguments in lines if name == command]
 
     def script(self) -> list[str]:
@@ -101,7 +105,9 @@ class Server:
 
 
 @pytest.fixture(params=["openpbs", "torque"])
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Server]:
+def server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Server]:
     made = Server(tmp_path, monkeypatch, request.param)
     yield made
     made.go()
@@ -126,15 +132,21 @@ class TestPBS(LauncherContract):
     many = 16
 
     @pytest.fixture
-    def configured(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mapping[str, Any]]:
+    def configured(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[Mapping[str, Any]]:
         state = install(tmp_path, monkeypatch, "openpbs")
         yield self.entry
         end_all(state)
 
 
 def test_an_array_is_submitted_left_and_looked_after(server: Server) -> None:
-    """Two arrays, since this server takes four tasks in one; who launched may leave, and a resume waits."""
-    server.configure('queue = "workq"', 'time = "1:00:00"', 'mem = "2gb"', "at_a_time = 3", "cpus = 2")
+    """Two arrays, since this server takes four tasks in one; who launched may leave, and a resume
+    waits.
+    """
+    server.configure(
+        'queue = "workq"', 'time = "1:00:00"', 'mem = "2gb"', "at_a_time = 3", "cpus = 2"
+    )
     server.place(*server.run("program.py:wait", "--seeds", "5"))
     until(lambda: server.notes() == 5, what="all runs have begun")
 
@@ -151,7 +163,9 @@ def test_an_array_is_submitted_left_and_looked_after(server: Server) -> None:
     assert shared | (torque if (server.state / "torque").exists() else openpbs) <= asked
 
 
-def test_a_stop_ends_what_runs_with_its_grace_and_what_waits_when_nobody_is_at_work(server: Server) -> None:
+def test_a_stop_ends_what_runs_with_its_grace_and_what_waits_when_nobody_is_at_work(
+    server: Server,
+) -> None:
     """Tasks that run are sent SIGTERM, so that their runs leave outcomes."""
     server.place(*server.run("program.py:wait", "--seeds", "3", "--grace", "2"))
     until(lambda: server.notes() == 3, what="the runs have begun")
@@ -163,11 +177,24 @@ def test_a_stop_ends_what_runs_with_its_grace_and_what_waits_when_nobody_is_at_w
 
 
 def test_a_stop_that_kills_leaves_no_process(openpbs: Server) -> None:
-    """Also none of a run that ends on no signal: its keeper is in a session that PBS need not know."""
+    """Also none of a run that ends on no signal: its keeper is in a session that PBS need not
+    know.
+    """
     openpbs.place(
-        *openpbs.run("--name", "deaf", "--", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done", "deaf-1")
+        *openpbs.run(
+            "--name",
+            "deaf",
+            "--",
+            "sh",
+            "-c",
+            "trap '' TERM; while :; do sleep 0.1; done",
+            "deaf-1",
+        )
     )
-    until(lambda: openpbs.place.status()["runs"][0]["state"] == "running" and _alive("deaf-1"), what="it runs")
+    until(
+        lambda: openpbs.place.status()["runs"][0]["state"] == "running" and _alive("deaf-1"),
+        what="it runs",
+    )
 
     openpbs.place("stop", "--kill", str(openpbs.place.experiment))
 
@@ -176,11 +203,15 @@ def test_a_stop_that_kills_leaves_no_process(openpbs: Server) -> None:
 
 
 def _alive(word: str) -> bool:
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-eo", "args"], capture_output=True, text=True, check=True
+    ).stdout
     return any(line.startswith("sh -c") and line.endswith(word) for line in listed.splitlines())
 
 
-def test_a_job_that_was_taken_while_the_answer_was_lost_is_found_by_its_name(server: Server) -> None:
+def test_a_job_that_was_taken_while_the_answer_was_lost_is_found_by_its_name(
+    server: Server,
+) -> None:
     """qsub fails with a timeout, and the job is there: it is not submitted again."""
     (server.state / "lost-answer").touch()
     server.go()
@@ -202,7 +233,9 @@ def test_a_time_limit_that_runs_out_without_a_warning_is_a_timeout(server: Serve
 
 
 def test_runs_that_can_continue_are_requeued_before_the_limit(openpbs: Server) -> None:
-    """The script tells itself in time, the runs end with their grace, and the task is started again."""
+    """The script tells itself in time, the runs end with their grace, and the task is started
+    again.
+    """
     openpbs.configure('time = "0:00:20"', "ahead = 10")
     openpbs.place(*openpbs.run("program.py:wait", "--grace", "1", "--resumable"))
     until(lambda: openpbs.notes() == 2, what="the run goes on in a second job")
@@ -220,7 +253,10 @@ def test_where_users_may_not_requeue_a_resume_continues(openpbs: Server) -> None
     openpbs.configure('time = "0:00:20"', "ahead = 10")
     openpbs.place(*openpbs.run("program.py:wait", "--grace", "1", "--resumable"))
     log = openpbs.place.experiment / "pbs" / "0001" / "0.log"
-    until(lambda: log.exists() and "it cannot be requeued (qrerun: Unauthorized" in log.read_text(), what="it is said")
+    until(
+        lambda: log.exists() and "it cannot be requeued (qrerun: Unauthorized" in log.read_text(),
+        what="it is said",
+    )
     openpbs.configure()
     openpbs.go()
 
@@ -234,13 +270,19 @@ def test_where_users_may_not_requeue_a_resume_continues(openpbs: Server) -> None
     [
         ("away", "", "PBS cannot be reached"),
         ("refuse", "qsub: Unknown queue", "there is no such queue"),
-        ("refuse", "qsub: Job violates queue and/or server resource limits", "a limit of the queue forbids it"),
+        (
+            "refuse",
+            "qsub: Job violates queue and/or server resource limits",
+            "a limit of the queue forbids it",
+        ),
     ],
 )
 def test_what_cannot_be_submitted_is_refused_and_leaves_nothing(
     openpbs: Server, file: str, said: str, meaning: str
 ) -> None:
-    """One message names the launcher, the host, the command, and what to do; no experiment is left."""
+    """One message names the launcher, the host, the command, and what to do; no experiment is
+    left.
+    """
     (openpbs.state / file).write_text(said)
 
     done = openpbs.place(*openpbs.run("program.py:wait"), status=2)
@@ -277,4 +319,6 @@ def test_a_check_tries_a_job_that_is_held_and_deleted(server: Server) -> None:
     assert "a job with these options: was taken, held" in said
     assert len(server.calls("qdel")) == 1
     server.configure('queue = "nowhere"')
-    assert "there is no such queue" in server.place("launchers", "check", "cluster", status=1).stdout
+    assert (
+        "there is no such queue" in server.place("launchers", "check", "cluster", status=1).stdout
+    )

@@ -1,4 +1,6 @@
-"""What a real Slurm cannot be made to do: no sacct, a controller that is away, slow, or whose answers are lost."""
+"""What a real Slurm cannot be made to do: no sacct, a controller that is away, slow, or whose
+answers are lost.
+"""
 
 from __future__ import annotations
 
@@ -46,11 +48,18 @@ class Cluster:
         for made in (self.state, self.programs, directory / "project"):
             made.mkdir()
         # All that this machine has but Slurm's commands, which it may have as well.
-        for each in [program for place in ("/usr/bin", "/bin") for program in Path(place).iterdir()]:
-            if not each.name.startswith(("sacct", "sinfo", *SLURM)) and not (self.programs / each.name).exists():
+        for each in [
+            program for place in ("/usr/bin", "/bin") for program in Path(place).iterdir()
+        ]:
+            if (
+                not each.name.startswith(("sacct", "sinfo", *SLURM))
+                and not (self.programs / each.name).exists()
+            ):
                 (self.programs / each.name).symlink_to(each)
         for name in SLURM:
-            self.add(name, f'exec {shlex.quote(sys.executable)} {shlex.quote(str(FAKE))} {name} "$@"')
+            self.add(
+                name, f'exec {shlex.quote(sys.executable)} {shlex.quote(str(FAKE))} {name} "$@"'
+            )
         monkeypatch.setenv("PATH", str(self.programs))
         monkeypatch.setenv("FAKE_SLURM", str(self.state))
         self.place = Place(directory / "project", "cluster", ())
@@ -71,7 +80,9 @@ class Cluster:
     def calls(self, command: str) -> list[float]:
         """Return when a command was called."""
         file = self.state / "calls.jsonl"
-        lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        lines = (
+            [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        )
         return [when for when, name, _ in lines if name == command]
 
     def tasks(self) -> list[dict[str, Any]]:
@@ -124,7 +135,9 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
     made.end()
 
 
-def test_without_sacct_a_task_that_vanished_is_lost_when_slurm_was_asked_twice(cluster: Cluster) -> None:
+def test_without_sacct_a_task_that_vanished_is_lost_when_slurm_was_asked_twice(
+    cluster: Cluster,
+) -> None:
     """Its daemon and processes are killed at once, and the queue has no trace of it."""
     launch = cluster.place.start(*cluster.options("program.py:wait", "--wait"))
     until(lambda: launch.poll() is None and cluster.notes(), what="the run has begun")
@@ -177,7 +190,9 @@ def test_slurm_is_asked_every_ten_seconds_at_most_whoever_asks(cluster: Cluster)
     assert min(b - a for a, b in itertools.pairwise(asked)) > 8.5, asked
 
 
-def test_a_job_that_slurm_took_while_its_answer_was_lost_is_found_by_its_name(cluster: Cluster) -> None:
+def test_a_job_that_slurm_took_while_its_answer_was_lost_is_found_by_its_name(
+    cluster: Cluster,
+) -> None:
     """sbatch fails with a timeout, and the job is there: it is not submitted again."""
     (cluster.state / "lost-answer").touch()
     cluster.go()
@@ -192,14 +207,24 @@ def test_a_job_that_slurm_took_while_its_answer_was_lost_is_found_by_its_name(cl
     ("file", "said", "meaning"),
     [
         ("away", "", "Slurm cannot be reached"),
-        ("refuse", "sbatch: error: Invalid account or account/partition combination specified", "the account is not"),
-        ("refuse", "sbatch: error: Batch job submission failed: Invalid qos specification", "no such qos"),
+        (
+            "refuse",
+            "sbatch: error: Invalid account or account/partition combination specified",
+            "the account is not",
+        ),
+        (
+            "refuse",
+            "sbatch: error: Batch job submission failed: Invalid qos specification",
+            "no such qos",
+        ),
     ],
 )
 def test_what_cannot_be_submitted_is_refused_before_anything_starts(
     cluster: Cluster, file: str, said: str, meaning: str
 ) -> None:
-    """One message names the launcher, the host, the command, and what to do; no experiment is left."""
+    """One message names the launcher, the host, the command, and what to do; no experiment is
+    left.
+    """
     (cluster.state / file).write_text(said)
 
     done = cluster.place(*cluster.options("program.py:wait"), status=2)
@@ -224,7 +249,9 @@ def test_a_machine_without_slurm_says_so(cluster: Cluster) -> None:
 
 
 def test_runs_beyond_what_an_account_may_submit_wait_for_a_resume(cluster: Cluster) -> None:
-    """Of two arrays the second is refused: the first one's runs go on, the others are done later."""
+    """Of two arrays the second is refused: the first one's runs go on, the others are done
+    later.
+    """
     (cluster.state / "limit").write_text("1")
     cluster.go()
 
@@ -279,13 +306,18 @@ if __name__ == "__main__":
 def test_launchkits_sss_writes_the_script_and_says_what_to_type(cluster: Cluster) -> None:
     """Nothing is submitted; the script has the time limit, and the runs their image."""
     configuration = (
-        '[launchkit]\nsingularity_image = "/images/rl.sif"\n\n[launchers.slurm]\nkind = "slurm"\npartition = "cpu"\n'
+        '[launchkit]\nsingularity_image = "/images/rl.sif"\n\n[launchers.slurm]\nkind ='
+        ' "slurm"\npartition = "cpu"\n'
     )
     (cluster.place.directory / "runslot.toml").write_text(configuration)
     (cluster.place.directory / "old.py").write_text(SCRIPT)
 
     done = subprocess.run(
-        [sys.executable, "old.py"], cwd=cluster.place.directory, capture_output=True, text=True, check=True
+        [sys.executable, "old.py"],
+        cwd=cluster.place.directory,
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     ended, directory = done.stdout.splitlines()[-1].split()
@@ -293,8 +325,13 @@ def test_launchkits_sss_writes_the_script_and_says_what_to_type(cluster: Cluster
     assert f"cd {directory} && sbatch slurm/0001/script.sh" in done.stdout
     assert cluster.calls("sbatch") == []
     script = Path(directory, "slurm", "0001", "script.sh").read_text()
-    assert {"#SBATCH --time=90", "#SBATCH --partition=cpu", "#SBATCH --array=0-1"} <= set(script.splitlines())
-    runs = [json.loads(file.read_text()) for file in (cluster.place.directory / "runs").rglob("run.json")]
+    assert {"#SBATCH --time=90", "#SBATCH --partition=cpu", "#SBATCH --array=0-1"} <= set(
+        script.splitlines()
+    )
+    runs = [
+        json.loads(file.read_text())
+        for file in (cluster.place.directory / "runs").rglob("run.json")
+    ]
     containers = [(run["container"]["image"], run["container"]["engine"]) for run in runs]
     assert containers == [("/images/rl.sif", "apptainer")] * 2
 

@@ -1,4 +1,6 @@
-"""A real Slurm of two nodes keeps the contract of every launcher, and what only Slurm does comes out right."""
+"""A real Slurm of two nodes keeps the contract of every launcher, and what only Slurm does comes
+out right.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 def up() -> None:
     """Start Slurm, or what of it is down."""
-    done = subprocess.run([TESTBED / "slurm-up", "--accounting"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [TESTBED / "slurm-up", "--accounting"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -103,7 +107,9 @@ def wait(variant):
 
 
 class Sweep:
-    """A directory with a program and a cluster of the name `cluster`, in which `runslot` is called."""
+    """A directory with a program and a cluster of the name `cluster`, in which `runslot` is
+    called.
+    """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
@@ -112,8 +118,12 @@ class Sweep:
         self.path: dict[str, str] = {}
 
     def configure(self, **entry: Any) -> None:
-        lines = [f"{key} = {json.dumps(value)}" for key, value in {"kind": "slurm", **entry}.items()]
-        (self.place.directory / "runslot.toml").write_text("\n".join(["[launchers.cluster]", *lines, ""]))
+        lines = [
+            f"{key} = {json.dumps(value)}" for key, value in {"kind": "slurm", **entry}.items()
+        ]
+        (self.place.directory / "runslot.toml").write_text(
+            "\n".join(["[launchers.cluster]", *lines, ""])
+        )
 
     def run(self, *arguments: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
         root = ["--root", str(self.place.directory / "runs")]
@@ -128,7 +138,10 @@ class Sweep:
 
     def notes(self) -> dict[str, list[str]]:
         found = self.place.experiment.rglob("notes.txt")
-        return {str(file.parent.relative_to(self.place.experiment)): file.read_text().splitlines() for file in found}
+        return {
+            str(file.parent.relative_to(self.place.experiment)): file.read_text().splitlines()
+            for file in found
+        }
 
     def jobs(self) -> list[str]:
         """Return the ids of the experiment's jobs."""
@@ -156,7 +169,9 @@ def sweep(slurm: None, tmp_path: Path) -> Iterator[Sweep]:
 
 
 def test_runs_are_left_to_slurm_and_status_tells_how_they_stand(sweep: Sweep) -> None:
-    """Nobody waits: status counts what waits, what runs, what has ended; a resume finds nothing to do."""
+    """Nobody waits: status counts what waits, what runs, what has ended; a resume finds nothing to
+    do.
+    """
     sweep.configure(at_a_time=1)
     said = sweep.run("program.py:wait", "--seeds", "3").stdout
 
@@ -179,7 +194,9 @@ def test_an_array_is_split_where_the_cluster_allows_no_larger_one(sweep: Sweep) 
 
 @pytest.mark.parametrize("resumable", [False, True])
 def test_a_preempted_run_starts_again(sweep: Sweep, resumable: bool) -> None:
-    """Slurm takes the node for an urgent job and requeues ours: it continues in place, or its directory is clean."""
+    """Slurm takes the node for an urgent job and requeues ours: it continues in place, or its
+    directory is clean.
+    """
     sweep.configure(options=["--nodelist=node1"], cpus=16)
     sweep.run("program.py:first_waits", *(["--resumable"] if resumable else []))
     until(sweep.notes, what="the run has begun")
@@ -200,7 +217,9 @@ def test_a_preempted_run_starts_again(sweep: Sweep, resumable: bool) -> None:
 
 
 def test_a_resumable_run_that_runs_out_of_time_is_requeued_and_continues(sweep: Sweep) -> None:
-    """Slurm tells of the time limit ahead; the run is asked to end, and its task requeues itself."""
+    """Slurm tells of the time limit ahead; the run is asked to end, and its task requeues
+    itself.
+    """
     sweep.configure(time="00:01:00")
     sweep.run("program.py:first_waits", "--resumable", "--grace", "3")
 
@@ -234,7 +253,9 @@ def test_jobs_that_are_cancelled_from_outside_are_stopped_runs(sweep: Sweep) -> 
 
 
 def test_a_requeue_by_hand_and_a_drained_node_lose_nothing(sweep: Sweep) -> None:
-    """The node is drained and the job requeued, as an administrator does: the run starts again on the other node."""
+    """The node is drained and the job requeued, as an administrator does: the run starts again on
+    the other node.
+    """
     sweep.run("program.py:first_waits")
     until(sweep.notes, what="the run has begun")
     (run,) = sweep.place.status()["runs"]
@@ -288,7 +309,9 @@ def test_one_waiting_run_is_stopped_and_its_task_does_the_others(sweep: Sweep) -
 def test_a_launcher_that_is_killed_around_sbatch_submits_once(
     sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, submitted: bool
 ) -> None:
-    """Killed before Slurm's answer was noted, with the job taken or not: a resume has every run done once."""
+    """Killed before Slurm's answer was noted, with the job taken or not: a resume has every run
+    done once.
+    """
     real = slurm_says("sh", "-c", "command -v sbatch").strip()
     script = f"""#!/bin/bash
 case "$*" in *--test-only*) exec {real} "$@";; esac
@@ -309,8 +332,12 @@ kill -9 $PPID
     assert sweep.notes() == {"run_0": ["began"], "run_1": ["began"]}
 
 
-@pytest.mark.parametrize(("key", "value"), [("partition", "nosuch"), ("gres", "fpga:1"), ("constraint", "nosuch")])
-def test_what_slurm_will_never_take_is_refused_before_anything_starts(sweep: Sweep, key: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "value"), [("partition", "nosuch"), ("gres", "fpga:1"), ("constraint", "nosuch")]
+)
+def test_what_slurm_will_never_take_is_refused_before_anything_starts(
+    sweep: Sweep, key: str, value: str
+) -> None:
     """One message names the launcher, the host and the command; no experiment is left behind."""
     sweep.configure(**{key: value})
 
@@ -335,7 +362,9 @@ def test_gpus_of_an_allocation_are_divided_among_its_runs(sweep: Sweep) -> None:
 
 
 def test_scripts_are_written_and_submitted_by_hand(sweep: Sweep) -> None:
-    """--script-only submits nothing and says what to type; from then on all is as if runslot had submitted."""
+    """--script-only submits nothing and says what to type; from then on all is as if runslot had
+    submitted.
+    """
     (sweep.place.directory / "go").touch()
     said = sweep.run("program.py:wait", "--seeds", "2", "--script-only").stdout
     typed = next(line.partition(": ")[2] for line in said.splitlines() if "to submit" in line)
@@ -349,7 +378,9 @@ def test_scripts_are_written_and_submitted_by_hand(sweep: Sweep) -> None:
 
 @pytest.fixture
 def login(tmp_path: Path) -> Path:
-    """Return an ssh configuration whose host `login` is this machine; its server is started for each connection."""
+    """Return an ssh configuration whose host `login` is this machine; its server is started for
+    each connection.
+    """
     sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin")
     if sshd is None or shutil.which("rsync") is None:
         pytest.skip("an ssh server and rsync are needed: apt install openssh-server rsync")
@@ -357,30 +388,39 @@ def login(tmp_path: Path) -> Path:
     keys = tmp_path / "keys"
     keys.mkdir(mode=0o700)
     for name in ("host", "client"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / name)], check=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / name)], check=True
+        )
     (keys / "authorized").write_text((keys / "client.pub").read_text())
     (keys / "known").write_text(f"login {(keys / 'host.pub').read_text()}")
     (keys / "sshd_config").write_text(
-        f"HostKey {keys}/host\nAuthorizedKeysFile {keys}/authorized\nStrictModes no\nPermitRootLogin yes\n"
-        "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\n"
+        f"HostKey {keys}/host\nAuthorizedKeysFile {keys}/authorized\nStrictModes"
+        " no\nPermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication"
+        " no\nUsePAM no\n"
     )
     (keys / "config").write_text(
-        f"Host login\n  HostName login\n  User root\n  IdentityFile {keys}/client\n  IdentitiesOnly yes\n"
-        f"  UserKnownHostsFile {keys}/known\n  ProxyCommand {sshd} -i -f {keys}/sshd_config\n"
+        f"Host login\n  HostName login\n  User root\n  IdentityFile {keys}/client\n  IdentitiesOnly"
+        f" yes\n  UserKnownHostsFile {keys}/known\n  ProxyCommand {sshd} -i -f {keys}/sshd_config\n"
     )
     return keys / "config"
 
 
 class TestFromALaptop:
-    """The commands of Slurm are called on a login host; code and runs go there, results come home."""
+    """The commands of Slurm are called on a login host; code and runs go there, results come
+    home.
+    """
 
     @pytest.fixture
     def remote(self, sweep: Sweep, login: Path, tmp_path: Path) -> Sweep:
-        sweep.configure(login="login", config=str(login), root=str(tmp_path / "there"), python=sys.executable)
+        sweep.configure(
+            login="login", config=str(login), root=str(tmp_path / "there"), python=sys.executable
+        )
         return sweep
 
     def test_results_come_home(self, remote: Sweep, tmp_path: Path) -> None:
-        """Runs execute in the clone, and what they wrote is here; nothing was executed in this directory."""
+        """Runs execute in the clone, and what they wrote is here; nothing was executed in this
+        directory.
+        """
         (remote.place.directory / "go").touch()  # goes there with the code
         remote.run("program.py:wait", "--seeds", "3", "--wait")
 
@@ -403,9 +443,13 @@ class TestFromALaptop:
         remote.place("stop", str(remote.place.experiment))
 
         assert remote.counts() == {"stopped": 3}
-        assert slurm_says("squeue", "--noheader", "--states=PD,R", f"--jobs={remote.jobs()[0]}") == ""
+        assert (
+            slurm_says("squeue", "--noheader", "--states=PD,R", f"--jobs={remote.jobs()[0]}") == ""
+        )
 
-    def test_a_login_that_is_refused_is_said_before_anything_starts(self, remote: Sweep, tmp_path: Path) -> None:
+    def test_a_login_that_is_refused_is_said_before_anything_starts(
+        self, remote: Sweep, tmp_path: Path
+    ) -> None:
         """An expired key, here one that the host does not know."""
         (tmp_path / "keys" / "authorized").write_text("")
 
@@ -419,16 +463,30 @@ class TestFromALaptop:
 DIGITS = Path(__file__).parents[2] / "examples" / "digits.py"
 
 
-def test_digits_has_the_same_table_here_and_in_slurm_with_one_and_four_runs_a_task(sweep: Sweep) -> None:
+def test_digits_has_the_same_table_here_and_in_slurm_with_one_and_four_runs_a_task(
+    sweep: Sweep,
+) -> None:
     """What comes out does not depend on where it ran."""
-    grid = [f"{DIGITS}:train", "--grid", "lr=0.1,0.01", "--grid", "hidden=16", "--seeds", "2", "--quiet"]
+    grid = [
+        f"{DIGITS}:train",
+        "--grid",
+        "lr=0.1,0.01",
+        "--grid",
+        "hidden=16",
+        "--seeds",
+        "2",
+        "--quiet",
+    ]
     tables = []
     for place in ("local", 1, 4):
         sweep.configure(runs_per_job=1 if place == "local" else place)
         root = ["--root", str(sweep.place.directory / f"runs-{place}")]
         where = [] if place == "local" else ["--on", "cluster", "--wait"]
         directory = sweep.place("run", *grid, *root, *where).stdout.splitlines()[-1]
-        assert {run.parent.name for run in Path(directory).rglob("outcome.json")} == {"run_0", "run_1"}
+        assert {run.parent.name for run in Path(directory).rglob("outcome.json")} == {
+            "run_0",
+            "run_1",
+        }
         table = sweep.place("results", directory).stdout.replace(directory, "")
         assert "lr" in table
         tables.append(table)

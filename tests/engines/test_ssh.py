@@ -1,4 +1,6 @@
-"""A pool of two real ssh hosts keeps the contract of every launcher, and bears what only ssh hosts can suffer."""
+"""A pool of two real ssh hosts keeps the contract of every launcher, and bears what only ssh hosts
+can suffer.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,13 @@ def ssh_config(testbed: str) -> str:
 class TestSSH(LauncherContract):
     @pytest.fixture
     def configured(self, ssh_config: str) -> Mapping[str, Any]:
-        return {"kind": "ssh", "hosts": list(NODES), "config": ssh_config, "sync_every": 1, "lost_after": 8}
+        return {
+            "kind": "ssh",
+            "hosts": list(NODES),
+            "config": ssh_config,
+            "sync_every": 1,
+            "lost_after": 8,
+        }
 
     @contextmanager
     def lose_machine(self, place: Place) -> Iterator[None]:
@@ -131,9 +139,17 @@ class Project:
 
     def configure(self, **keys: Any) -> None:
         """Write the pool's table."""
-        entry = {"kind": "ssh", "hosts": list(NODES), "config": self.config, "sync_every": 0.5, **keys}
+        entry = {
+            "kind": "ssh",
+            "hosts": list(NODES),
+            "config": self.config,
+            "sync_every": 0.5,
+            **keys,
+        }
         lines = [f"{key} = {json.dumps(value)}" for key, value in entry.items()]
-        (self.place.directory / "runslot.toml").write_text("\n".join(["[launchers.pool]", *lines, ""]))
+        (self.place.directory / "runslot.toml").write_text(
+            "\n".join(["[launchers.pool]", *lines, ""])
+        )
 
     def arguments(self, function: str, *options: str) -> list[str]:
         """Return the command line of a sweep."""
@@ -154,7 +170,9 @@ class Project:
         return done.stdout + done.stderr
 
     def start(self, function: str, *options: str) -> subprocess.Popen[bytes]:
-        """Start a sweep and go on. Runs start cold: their processes are known by the environment they start with."""
+        """Start a sweep and go on. Runs start cold: their processes are known by the environment
+        they start with.
+        """
         return self.place.start(*self.arguments(function, "--start", "cold", *options))
 
     @property
@@ -167,9 +185,15 @@ class Project:
         return dict(self.place.status()["counts"])
 
     def notes(self) -> dict[str, list[str]]:
-        """Return the lines that each run has noted, as far as they are home, by its directory's name."""
+        """Return the lines that each run has noted, as far as they are home, by its directory's
+        name.
+        """
         files = self.place.experiment.rglob("notes.txt")
-        return {file.parent.name: file.read_text().splitlines() for file in files if "attempt_" not in str(file)}
+        return {
+            file.parent.name: file.read_text().splitlines()
+            for file in files
+            if "attempt_" not in str(file)
+        }
 
     def rows(self, run: str = "run_0") -> list[str]:
         """Return the rows of a run's progress.csv, as far as they are home."""
@@ -190,10 +214,16 @@ class Project:
         return [pid for pid, _, argv in self._serving() if "python" in argv[0]]
 
     def clients(self) -> list[int]:
-        """Return the ssh clients of this experiment, here: those that hold the shared connections too."""
+        """Return the ssh clients of this experiment, here: those that hold the shared connections
+        too.
+        """
         found = [(pid, argv) for pid, _, argv in self._serving() if argv[0] == "ssh"]
         sockets = {word for _, argv in found for word in argv if word.startswith("ControlPath=")}
-        masters = [pid for pid, _, argv in processes() if argv[:1] == ["ssh"] and sockets & set(argv) and "-M" in argv]
+        masters = [
+            pid
+            for pid, _, argv in processes()
+            if argv[:1] == ["ssh"] and sockets & set(argv) and "-M" in argv
+        ]
         return [pid for pid, _ in found] + masters
 
     def _serving(self) -> list[tuple[int, dict[str, str], list[str]]]:
@@ -202,7 +232,9 @@ class Project:
 
 
 def processes() -> Iterator[tuple[int, dict[str, str], list[str]]]:
-    """Yield the processes of this machine, those of its namespaces too: pid, environment, arguments."""
+    """Yield the processes of this machine, those of its namespaces too: pid, environment,
+    arguments.
+    """
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             variables = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
@@ -210,7 +242,11 @@ def processes() -> Iterator[tuple[int, dict[str, str], list[str]]]:
         except OSError:  # ended meanwhile
             continue
         if argv:
-            yield int(entry.name), dict(each.split("=", 1) for each in variables if "=" in each), argv
+            yield (
+                int(entry.name),
+                dict(each.split("=", 1) for each in variables if "=" in each),
+                argv,
+            )
 
 
 @pytest.fixture
@@ -230,19 +266,24 @@ def kill(pids: list[int]) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-# ---- while it runs ----------------------------------------------------------------------------------------------
+# ---- while it runs -------------------------------------------------------------------------------
 
 
 def test_results_come_home_while_runs_go_on(project: Project) -> None:
     launch = project.start("count", "--grid", "steps=60")
-    until(lambda: list((project.place.directory / "runs").rglob("progress.csv")), what="the first rows are home")
+    until(
+        lambda: list((project.place.directory / "runs").rglob("progress.csv")),
+        what="the first rows are home",
+    )
     before = len(project.rows())
     until(lambda: len(project.rows()) > before, what="further rows are home")
 
     assert launch.poll() is None
     (run,) = project.place.status()["runs"]
     assert run["state"] == "running"
-    assert "attempt 1 on node" in (project.place.experiment / "steps=60/run_0/notes.txt").read_text()
+    assert (
+        "attempt 1 on node" in (project.place.experiment / "steps=60/run_0/notes.txt").read_text()
+    )
     assert project.place("logs", str(project.place.experiment)).stdout
 
     assert launch.wait(120) == 0
@@ -259,7 +300,9 @@ def test_odd_file_names_come_home(project: Project) -> None:
         assert Path(os.fsdecode(os.path.join(os.fsencode(run), name))).read_bytes() == name
 
 
-def test_runs_get_the_hosts_environment_and_what_was_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_get_the_hosts_environment_and_what_was_named(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MINE", "named")
     monkeypatch.setenv("OTHER", "not named")
     project.configure(environment=["MINE"])
@@ -290,9 +333,17 @@ def test_nothing_stays_on_the_hosts_of_runs_that_are_home(project: Project) -> N
 
 
 def test_launchkits_mode_ssh_with_a_function_that_travels_by_value(project: Project) -> None:
-    """Its runs lie beside the call's record, not below it; two calls that do not wait go on side by side."""
+    """Its runs lie beside the call's record, not below it; two calls that do not wait go on side by
+    side.
+    """
     version = subprocess.run(
-        ["ssh", "-F", project.config, "node1", "python3 -c 'import sys; print(*sys.version_info[:2])'"],
+        [
+            "ssh",
+            "-F",
+            project.config,
+            "node1",
+            "python3 -c 'import sys; print(*sys.version_info[:2])'",
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -314,10 +365,17 @@ if __name__ == "__main__":
 """
     (project.place.directory / "script.py").write_text(script)
 
-    subprocess.run([sys.executable, "script.py"], cwd=project.place.directory, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "script.py"], cwd=project.place.directory, check=True, capture_output=True
+    )
 
     runs = [file.parent for file in (project.place.directory / "data/kit").glob("*/outcome.json")]
-    assert sorted((run / "progress.csv").read_text().split()[1] for run in runs) == ["1.0", "11.0", "12.0", "2.0"]
+    assert sorted((run / "progress.csv").read_text().split()[1] for run in runs) == [
+        "1.0",
+        "11.0",
+        "12.0",
+        "2.0",
+    ]
     for run in runs:
         assert json.loads((run / "outcome.json").read_text())["kind"] == "succeeded"
         assert (run / "params.pkl").exists()
@@ -334,7 +392,16 @@ def test_digits_gives_the_same_results_as_on_this_machine(project: Project, tmp_
         pytest.skip(f"{sys.executable} cannot be seen on the hosts, whose home is their own")
     project.configure(python=sys.executable)
     digits = Path(__file__).parent.parent.parent / "examples/digits.py"
-    sweep = ["run", f"{digits}:train", "--grid", "lr=0.1,0.01", "--grid", "hidden=32,64", "--seeds", "1"]
+    sweep = [
+        "run",
+        f"{digits}:train",
+        "--grid",
+        "lr=0.1,0.01",
+        "--grid",
+        "hidden=32,64",
+        "--seeds",
+        "1",
+    ]
 
     project.place(*sweep, *project.place.options())
     project.place(*sweep, "--root", str(tmp_path / "here"))
@@ -345,16 +412,22 @@ def test_digits_gives_the_same_results_as_on_this_machine(project: Project, tmp_
     for file in files:
         assert (project.place.experiment / file).read_text() == (here / file).read_text()
         assert (project.place.experiment / file).with_name("params.pkl").exists()
-    tables = [project.place("results", str(each)).stdout.splitlines()[:6] for each in (project.place.experiment, here)]
+    tables = [
+        project.place("results", str(each)).stdout.splitlines()[:6]
+        for each in (project.place.experiment, here)
+    ]
     assert tables[0] == tables[1]
 
 
-# ---- kills ------------------------------------------------------------------------------------------------------
+# ---- kills ---------------------------------------------------------------------------------------
 
 
 def test_runs_survive_the_connection(project: Project) -> None:
     launch = project.start("count", "--grid", "steps=40", "--seeds", "4")
-    until(lambda: len(project.notes()) == 4 if project.alive() else False, what="all four are under way")
+    until(
+        lambda: len(project.notes()) == 4 if project.alive() else False,
+        what="all four are under way",
+    )
 
     kill(project.clients())
 
@@ -387,7 +460,9 @@ def test_what_ended_without_a_launcher_is_brought_home_by_a_resume(project: Proj
     project.place("resume", str(project.place.experiment))
 
     assert project.counts() == {"succeeded": 4}
-    assert all(len(lines) == 1 and len(project.rows(run)) == 20 for run, lines in project.notes().items())
+    assert all(
+        len(lines) == 1 and len(project.rows(run)) == 20 for run, lines in project.notes().items()
+    )
 
 
 def test_stop_reaches_runs_of_a_launcher_that_was_killed(project: Project) -> None:
@@ -413,12 +488,15 @@ def test_a_stop_leaves_no_process_on_the_hosts(project: Project) -> None:
     assert project.counts() == {"stopped": 4}
 
 
-# ---- hosts come and go ------------------------------------------------------------------------------------------
+# ---- hosts come and go ---------------------------------------------------------------------------
 
 
 def test_a_host_that_was_switched_off_and_on_again(project: Project) -> None:
     launch = project.start("count", "--grid", "steps=40", "--seeds", "4", "--retries", "1")
-    until(lambda: len(project.alive()) == 4 and len(project.notes()) == 4, what="all four are under way")
+    until(
+        lambda: len(project.alive()) == 4 and len(project.notes()) == 4,
+        what="all four are under way",
+    )
 
     down("node1")
     up()
@@ -431,13 +509,22 @@ def test_a_host_that_was_switched_off_and_on_again(project: Project) -> None:
 
 
 def test_a_host_that_was_given_up_is_cleared_when_it_is_back(project: Project) -> None:
-    """Its runs go on there, out of reach; they are done again elsewhere, and what they did meanwhile is not taken."""
+    """Its runs go on there, out of reach; they are done again elsewhere, and what they did
+    meanwhile is not taken.
+    """
     project.configure(lost_after=6)
-    launch = project.start("count", "--grid", "steps=150", "--seeds", "2", "--retries", "1", "--cpus-per-run", "2")
-    until(lambda: len(project.alive("node1")) == 1 and len(project.notes()) == 2, what="both are under way")
+    launch = project.start(
+        "count", "--grid", "steps=150", "--seeds", "2", "--retries", "1", "--cpus-per-run", "2"
+    )
+    until(
+        lambda: len(project.alive("node1")) == 1 and len(project.notes()) == 2,
+        what="both are under way",
+    )
 
     down("--cut", "node1")
-    until(lambda: "was given up" in project.said or "lost" in project.said, what="node1 is given up")
+    until(
+        lambda: "was given up" in project.said or "lost" in project.said, what="node1 is given up"
+    )
     assert project.alive("node1")
     up()
     until(lambda: not project.alive("node1") or launch.poll() is not None, what="node1 is cleared")
@@ -455,10 +542,25 @@ def test_a_host_that_was_given_up_is_cleared_when_it_is_back(project: Project) -
 def test_a_resumable_run_continues_elsewhere_from_what_came_home(project: Project) -> None:
     project.configure(lost_after=6)
     launch = project.start(
-        "count", "--grid", "steps=60", "--seeds", "2", "--retries", "1", "--resumable", "--cpus-per-run", "2"
+        "count",
+        "--grid",
+        "steps=60",
+        "--seeds",
+        "2",
+        "--retries",
+        "1",
+        "--resumable",
+        "--cpus-per-run",
+        "2",
     )
-    until(lambda: len(project.alive("node1")) == 1 and len(project.notes()) == 2, what="both are under way")
-    until(lambda: all(len(project.rows(run)) > 10 for run in project.notes()), what="ten rows of each are home")
+    until(
+        lambda: len(project.alive("node1")) == 1 and len(project.notes()) == 2,
+        what="both are under way",
+    )
+    until(
+        lambda: all(len(project.rows(run)) > 10 for run in project.notes()),
+        what="ten rows of each are home",
+    )
 
     down("node1")
 
@@ -467,7 +569,9 @@ def test_a_resumable_run_continues_elsewhere_from_what_came_home(project: Projec
     assert len(continued) == 1
     assert continued[0][0] == "attempt 1 on node1 from 0"
     assert re.fullmatch(r"attempt 2 on node2 from \d+", continued[0][1])
-    assert int(continued[0][1].split()[-1]) >= 10  # the state is written after the row, and may be one behind
+    assert (
+        int(continued[0][1].split()[-1]) >= 10
+    )  # the state is written after the row, and may be one behind
     for run in project.notes():
         assert len(project.rows(run)) >= 60
 
@@ -487,7 +591,9 @@ def test_a_resume_accounts_for_runs_of_a_host_that_is_gone(project: Project) -> 
     assert project.counts() == {"succeeded": 4}
 
 
-def test_two_launchers_never_share_a_core_of_a_host(project: Project, tmp_path: Path, ssh_config: str) -> None:
+def test_two_launchers_never_share_a_core_of_a_host(
+    project: Project, tmp_path: Path, ssh_config: str
+) -> None:
     other = Project(tmp_path / "other", ssh_config)
     other.name += "-other"
     launches = [each.start("exclusive", "--seeds", "8") for each in (project, other)]
@@ -504,7 +610,7 @@ def test_two_launchers_never_share_a_core_of_a_host(project: Project, tmp_path: 
             assert one[1] <= two[0], core
 
 
-# ---- hosts that cannot be used ----------------------------------------------------------------------------------
+# ---- hosts that cannot be used -------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -561,7 +667,10 @@ def test_a_disk_that_fills_up_before_a_run_starts(project: Project, node1: Path)
     ssh = ["ssh", "-F", project.config, "node1"]
     there = f"~/.runslot/node1/{clone.name}/steps=10"
     # What is being written stays reachable; what starts next finds a disk without room.
-    fill = f"mount -t tmpfs -o size=8k,mode=755 full {there} && head -c 8k /dev/zero > {there}/filler; true"
+    fill = (
+        f"mount -t tmpfs -o size=8k,mode=755 full {there} && head -c 8k /dev/zero > {there}/filler;"
+        " true"
+    )
     subprocess.run([*ssh, fill], check=True)
 
     try:
@@ -570,7 +679,10 @@ def test_a_disk_that_fills_up_before_a_run_starts(project: Project, node1: Path)
         subprocess.run([*ssh, f"umount -l {there}"], check=True)
     runs = project.place.status()["runs"]
     assert sum(run["state"] == "succeeded" for run in runs) >= 6
-    assert "host node1, which cannot start runs" in (project.place.experiment / "journal.jsonl").read_text()
+    assert (
+        "host node1, which cannot start runs"
+        in (project.place.experiment / "journal.jsonl").read_text()
+    )
 
 
 def test_a_key_that_is_refused(project: Project, tmp_path: Path) -> None:
@@ -585,7 +697,9 @@ def test_a_host_whose_key_has_changed(project: Project, tmp_path: Path) -> None:
     key = tmp_path / "host_key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     known = Path(project.config).with_name("known_hosts").read_text().splitlines()[0].split()[0]
-    (tmp_path / "known").write_text(f"{known} {' '.join((tmp_path / 'host_key.pub').read_text().split()[:2])}\n")
+    (tmp_path / "known").write_text(
+        f"{known} {' '.join((tmp_path / 'host_key.pub').read_text().split()[:2])}\n"
+    )
     config = own_config(project, tmp_path, f"  UserKnownHostsFile {tmp_path / 'known'}\n")
     project.configure(config=str(config))
     assert "its host key has changed" in refused(project)
@@ -596,7 +710,9 @@ def own_config(project: Project, directory: Path, node1: str) -> Path:
     config = directory / "ssh config"
     shared = Path(project.config).read_text().replace("  IdentityFile", "  IdentityFile", 1)
     if "IdentityFile" in node1:  # several files would all be tried
-        shared = re.sub(r"Host \*\n  IdentityFile (\S+)", r"Host node2\n  IdentityFile \1\nHost *", shared)
+        shared = re.sub(
+            r"Host \*\n  IdentityFile (\S+)", r"Host node2\n  IdentityFile \1\nHost *", shared
+        )
     config.write_text(f"Host node1\n{node1}{shared}")
     return config
 
@@ -630,13 +746,17 @@ def test_check_tries_every_host_for_real(project: Project) -> None:
     assert "install Python 3.10" in said.stdout + said.stderr
 
 
-# ---- at random --------------------------------------------------------------------------------------------------
+# ---- at random -----------------------------------------------------------------------------------
 
 
 @pytest.mark.fault
 @pytest.mark.parametrize("seed", range(2))
-def test_random_kills_lose_no_run_and_execute_none_twice_at_a_time(project: Project, seed: int) -> None:
-    """Connections, remote ends and launchers are killed, a host's network is cut and comes back, in any order."""
+def test_random_kills_lose_no_run_and_execute_none_twice_at_a_time(
+    project: Project, seed: int
+) -> None:
+    """Connections, remote ends and launchers are killed, a host's network is cut and comes back, in
+    any order.
+    """
     project.configure(lost_after=6)
     chance = random.Random(seed)
     launch = project.start("count", "--grid", "steps=12", "--seeds", "16", "--retries", "9")
@@ -664,6 +784,9 @@ def test_random_kills_lose_no_run_and_execute_none_twice_at_a_time(project: Proj
 
     assert project.counts() == {"succeeded": 16}
     for run, lines in project.notes().items():
-        assert len(lines) == 1, (run, lines)  # of the attempt that counts, in a directory of its own
+        assert len(lines) == 1, (
+            run,
+            lines,
+        )  # of the attempt that counts, in a directory of its own
         assert project.rows(run) == [str(step) for step in range(12)]
     assert not project.alive()

@@ -1,4 +1,5 @@
-"""The clock is set back by an hour in the middle of a sweep: times stay in order, nothing waits for it.
+"""The clock is set back by an hour in the middle of a sweep: times stay in order, nothing waits for
+it.
 
 The clock is libfaketime's, which every process of the sweep has, and which is set through a file.
 """
@@ -18,7 +19,10 @@ from runslot.experiment.status import read_status
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
-pytestmark = [pytest.mark.fault, pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed")]
+pytestmark = [
+    pytest.mark.fault,
+    pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed"),
+]
 
 RUN = """
 import os, select, sys, time
@@ -48,9 +52,24 @@ def with_a_clock(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_a_clock_that_is_set_back_confuses_nothing(tmp_path: Path, with_a_clock: dict[str, str]) -> None:
+def test_a_clock_that_is_set_back_confuses_nothing(
+    tmp_path: Path, with_a_clock: dict[str, str]
+) -> None:
     (tmp_path / "run.py").write_text(RUN)
-    argv = ["run", "-q", "--name", "c", "--root", "runs", "--seeds", "6", "--retries", "2", "--timeout", "60"]
+    argv = [
+        "run",
+        "-q",
+        "--name",
+        "c",
+        "--root",
+        "runs",
+        "--seeds",
+        "6",
+        "--retries",
+        "2",
+        "--timeout",
+        "60",
+    ]
     command = [sys.executable, "run.py", "{run_dir}", "{seed}"]
     done = subprocess.run(
         [sys.executable, "-m", "runslot", *argv, "--", *command],
@@ -65,7 +84,14 @@ def test_a_clock_that_is_set_back_confuses_nothing(tmp_path: Path, with_a_clock:
     directory = ExperimentDir(Path(done.stdout.strip()))
     status = read_status(directory)
     assert [each.state for each in status.runs] == ["succeeded"] * 6
-    assert {each.run.seed: each.attempts for each in status.runs} == {0: 1, 1: 2, 2: 1, 3: 1, 4: 1, 5: 1}
+    assert {each.run.seed: each.attempts for each in status.runs} == {
+        0: 1,
+        1: 2,
+        2: 1,
+        3: 1,
+        4: 1,
+        5: 1,
+    }
     when = [float(path.read_text()) for path in directory.path.glob("run_*/when")]
     assert max(when) - min(when) > 3000  # the clock was set back
     events = [json.loads(line) for line in directory.journal_file.read_text().splitlines()]
@@ -76,8 +102,13 @@ def test_a_clock_that_is_set_back_confuses_nothing(tmp_path: Path, with_a_clock:
     assert all(0 <= outcome["ended"] - outcome["started"] < 60 for outcome in outcomes)
 
 
-def test_requests_are_read_in_the_order_of_their_asking(tmp_path: Path, with_a_clock: dict[str, str]) -> None:
-    names = "from runslot.experiment.requests import leave_request; from runslot.experiment.rundir import ExperimentDir"
+def test_requests_are_read_in_the_order_of_their_asking(
+    tmp_path: Path, with_a_clock: dict[str, str]
+) -> None:
+    names = (
+        "from runslot.experiment.requests import leave_request; from runslot.experiment.rundir"
+        " import ExperimentDir"
+    )
     ask = f"import sys; {names}; leave_request(ExperimentDir(sys.argv[1]), sys.argv[2])"
     for verb, clock in (("pause", "+0"), ("continue", "-3600"), ("stop", "-7200")):
         Path(with_a_clock["FAKETIME_TIMESTAMP_FILE"]).write_text(f"{clock}\n")

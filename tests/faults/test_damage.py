@@ -92,7 +92,18 @@ def zeros(file: Path, _: random.Random) -> None:
 
 def foreign(file: Path, chance: random.Random) -> None:
     file.write_bytes(
-        chance.choice([b"hello\n", b"[1, 2]\n", b"3\n", b"null\n", b"{}\n", b'{"id": "x"}\n', b"\xff\xfe\n", b"a\0b\n"])
+        chance.choice(
+            [
+                b"hello\n",
+                b"[1, 2]\n",
+                b"3\n",
+                b"null\n",
+                b"{}\n",
+                b'{"id": "x"}\n',
+                b"\xff\xfe\n",
+                b"a\0b\n",
+            ]
+        )
     )
 
 
@@ -108,7 +119,11 @@ def newer(file: Path, chance: random.Random) -> None:
 
 def wrong_types(file: Path, chance: random.Random) -> None:
     """Give one value, in one line, another type or a number that cannot be."""
-    lines = file.read_text().splitlines() if file.is_file() and file.suffix == ".jsonl" else [_object(file)]
+    lines = (
+        file.read_text().splitlines()
+        if file.is_file() and file.suffix == ".jsonl"
+        else [_object(file)]
+    )
     at = chance.randrange(len(lines)) if lines else 0
     value = json.loads(lines[at]) if lines else {}
     _spoil(value, chance)
@@ -235,7 +250,9 @@ def damaged(root: Path, name: str, damage: Damage, chance: random.Random) -> Pat
 
 
 @pytest.mark.parametrize("name", FILES + FILES_OF_RUN)
-def test_a_damaged_file_hides_no_other_experiment(name: str, sound: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+def test_a_damaged_file_hides_no_other_experiment(
+    name: str, sound: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     chance = random.Random(SEED)
     for number, damage in enumerate(dict.fromkeys(DAMAGES)):
@@ -248,7 +265,9 @@ def test_a_damaged_file_hides_no_other_experiment(name: str, sound: Path, tmp_pa
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_damage_at_random_ends_in_sentences(part: int, sound: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+def test_damage_at_random_ends_in_sentences(
+    part: int, sound: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     chance = random.Random(SEED + part)
@@ -263,7 +282,11 @@ def test_damage_at_random_ends_in_sentences(part: int, sound: Path, tmp_path: Pa
             except (OSError, ValueError):  # two at the same place
                 continue
             done.append(
-                (name, damage.__name__, _object(file)[:400] if file.is_file() and file.stat().st_size < 1e6 else "")
+                (
+                    name,
+                    damage.__name__,
+                    _object(file)[:400] if file.is_file() and file.stat().st_size < 1e6 else "",
+                )
             )
         command = chance.choice(
             [
@@ -300,7 +323,9 @@ def test_an_empty_list_of_runs_is_rebuilt_by_a_resume(sound: Path, tmp_path: Pat
     assert "3 runs: 2 succeeded, 1 failed" in runslot(capsys, "status", str(bad))
 
 
-def test_a_list_of_runs_that_cannot_be_rebuilt_is_refused(sound: Path, tmp_path: Path, capsys) -> None:
+def test_a_list_of_runs_that_cannot_be_rebuilt_is_refused(
+    sound: Path, tmp_path: Path, capsys
+) -> None:
     bad = bad_of(Path(shutil.copytree(sound, tmp_path / "root", symlinks=True)))
     (bad / "runs.jsonl").write_bytes(b"")
     shutil.rmtree(bad / "run_2")
@@ -333,7 +358,9 @@ def test_a_launcher_goes_on_beside_files_that_are_no_requests(tmp_path: Path, ca
     os.mkfifo(requests / "1-5.json")
     said = runslot(capsys, "resume", str(directory.path))
     assert "2 runs succeeded" in said
-    assert all(name in said for name in ("note.txt~", "1-2.json", "1-3.json", "1-4.json", "1-5.json"))
+    assert all(
+        name in said for name in ("note.txt~", "1-2.json", "1-3.json", "1-4.json", "1-5.json")
+    )
     assert sorted(path.name for path in requests.iterdir() if path.name[0] != ".") == [
         "1-2 (conflict).json",
         "note.txt~",
@@ -354,7 +381,9 @@ def test_a_journal_of_blank_lines_costs_little_memory(tmp_path: Path) -> None:
 
 def test_lines_are_read_alike_whatever_their_lengths(tmp_path: Path) -> None:
     chance = random.Random(SEED)
-    lengths = [chance.choice((0, 1, 60, 400, 131_000, 131_072, 300_000)) for _ in range(60)] + [3] * 9000
+    lengths = [chance.choice((0, 1, 60, 400, 131_000, 131_072, 300_000)) for _ in range(60)] + [
+        3
+    ] * 9000
     objects = [{"number": number, "text": "x" * length} for number, length in enumerate(lengths)]
     file = tmp_path / "lines.jsonl"
     file.write_text("".join(f"{json.dumps(each)}\n" for each in objects) + '{"torn": ')
@@ -370,7 +399,11 @@ def test_onlookers_pass_over_runs_that_the_list_does_not_have(tmp_path: Path) ->
     assert launch(directory, lambda _: None).all_succeeded
     lines = directory.journal_file.read_text().splitlines(keepends=True)
     first = next(line for line in lines if '"start"' in line)
-    odd = [re.sub(r'"run":"[^"]*"', '"run":"nobody"', first), first.replace('"slot":', '"slit":'), lines[-1]]
+    odd = [
+        re.sub(r'"run":"[^"]*"', '"run":"nobody"', first),
+        first.replace('"slot":', '"slit":'),
+        lines[-1],
+    ]
     directory.journal_file.write_text(lines[0].replace('"slots":', '"slits":'))
     seen: list[LaunchEvent] = []
     lock = LauncherLock(directory)
@@ -385,7 +418,9 @@ def test_onlookers_pass_over_runs_that_the_list_does_not_have(tmp_path: Path) ->
     assert isinstance(seen[-1], LaunchEnded)
 
 
-def test_a_directory_that_holds_a_home_or_the_root_is_not_acted_on(tmp_path: Path, capsys, monkeypatch) -> None:
+def test_a_directory_that_holds_a_home_or_the_root_is_not_acted_on(
+    tmp_path: Path, capsys, monkeypatch
+) -> None:
     home = tmp_path / "users" / "alice"
     root = tmp_path / "data" / "runs"
     shared = tmp_path / "shared"
@@ -394,18 +429,26 @@ def test_a_directory_that_holds_a_home_or_the_root_is_not_acted_on(tmp_path: Pat
     shared.chmod(0o1777)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("RUNSLOT_ROOT", str(root))
-    near = [Experiment("near", ["true"], root=place).prepare() for place in (home, shared, tmp_path / "users")]
+    near = [
+        Experiment("near", ["true"], root=place).prepare()
+        for place in (home, shared, tmp_path / "users")
+    ]
     for command in ("stop", "resume", "pause", "continue"):
         for place in ("/", "~", str(home), str(home.parent), str(root.parent), str(shared)):
             assert "name an experiment, or a directory of some" in runslot(capsys, command, place)
     assert all(read_status(each).counts == {"queued": 1} for each in near)
     for place in (near[0].path, home / "near"):
-        assert "succeeded" in runslot(capsys, "resume", str(place)) or "nothing" in capsys.readouterr().out
+        assert (
+            "succeeded" in runslot(capsys, "resume", str(place))
+            or "nothing" in capsys.readouterr().out
+        )
     Experiment("here", ["true"], root=root).prepare()
     assert "succeeded" in runslot(capsys, "resume", str(root))
 
 
-def test_one_experiment_that_is_refused_costs_no_other_its_command(sound: Path, tmp_path: Path, capsys) -> None:
+def test_one_experiment_that_is_refused_costs_no_other_its_command(
+    sound: Path, tmp_path: Path, capsys
+) -> None:
     bad = bad_of(Path(shutil.copytree(sound, tmp_path / "root", symlinks=True)))
     (bad / "launcher.lock").write_text("torn")
     Experiment("last", ["true"], root=tmp_path / "root").prepare()
@@ -425,7 +468,9 @@ def test_one_experiment_that_is_refused_costs_no_other_its_command(sound: Path, 
 ODD_BATCHES = ("", "[", "{}", "[3]", "[[1]]", '[[["nobody", 1]]]', '[[["x", "y"]]]', "[" * 100_000)
 
 
-def test_odd_words_to_what_engines_call_are_refused_in_a_sentence(sound: Path, tmp_path: Path, capsys) -> None:
+def test_odd_words_to_what_engines_call_are_refused_in_a_sentence(
+    sound: Path, tmp_path: Path, capsys
+) -> None:
     bad = str(bad_of(Path(shutil.copytree(sound, tmp_path / "root", symlinks=True))))
     argvs = [["--share", "²/³"], ["--share", "1/9" * 50], ["--share", "2/1"], ["--task", "0"]]
     argvs += [["--name", name] for name in ("..", "../../x", "a\nb", "\x1b[31m", "x" * 100_000)]
@@ -439,7 +484,13 @@ def test_odd_words_to_what_engines_call_are_refused_in_a_sentence(sound: Path, t
         assert printed.startswith("runslot: "), (argv, printed)
         assert printed.count("\n") == 1, (argv, printed)
     assert "nothing to do" in carry_out(capsys, "work", f"{bad}/experiment.json")
-    for option, value in (("attempt", "0"), ("attempt", "9" * 30), ("inside", "3"), ("inside", "[]"), ("slot", "[1]")):
+    for option, value in (
+        ("attempt", "0"),
+        ("attempt", "9" * 30),
+        ("inside", "3"),
+        ("inside", "[]"),
+        ("slot", "[1]"),
+    ):
         with pytest.raises(SystemExit):
             main(["exec", f"{bad}/run_1", f"--{option}", value])
         assert f"argument --{option}: " in capsys.readouterr().err
@@ -461,10 +512,34 @@ def test_a_number_that_no_file_of_runslots_holds_costs_its_run_alone(
 
 
 _READERS = {
-    "experiment.json": ("status", "ls", "logs", "stop", "resume", "results", "plot --out f.png", "export --csv"),
-    "runs.jsonl": ("status", "ls", "logs", "stop", "resume", "results", "plot --out f.png", "export --csv"),
+    "experiment.json": (
+        "status",
+        "ls",
+        "logs",
+        "stop",
+        "resume",
+        "results",
+        "plot --out f.png",
+        "export --csv",
+    ),
+    "runs.jsonl": (
+        "status",
+        "ls",
+        "logs",
+        "stop",
+        "resume",
+        "results",
+        "plot --out f.png",
+        "export --csv",
+    ),
     "journal.jsonl": ("status", "ls", "stop", "resume"),
-    "run_1/attempt.json": ("status", "resume --failed", "results", "plot --out f.png", "export --csv"),
+    "run_1/attempt.json": (
+        "status",
+        "resume --failed",
+        "results",
+        "plot --out f.png",
+        "export --csv",
+    ),
     "run_0/outcome.json": ("results", "plot --out f.png", "export --csv"),
     "run_0/run.json": ("results", "plot --out f.png", "export --csv"),
 }
@@ -516,7 +591,10 @@ def test_an_odd_record_of_rented_machines_is_refused_by_its_name(tmp_path: Path)
     record_file(experiment).parent.mkdir()
 
     def read(**spoilt: object) -> Record | None:
-        write_json(record_file(experiment), {"format": 1, "store": "s", "machines": [{**MACHINE, **spoilt}]})
+        write_json(
+            record_file(experiment),
+            {"format": 1, "store": "s", "machines": [{**MACHINE, **spoilt}]},
+        )
         return read_record(experiment)
 
     assert read() is not None
@@ -527,8 +605,15 @@ def test_an_odd_record_of_rented_machines_is_refused_by_its_name(tmp_path: Path)
                 record = read(**{key: value})
                 assert record is not None
                 assert isinstance(record.spent(time.time()) + record.committed(0.0), float)
-                assert {machine.name for machine in record.machines}.isdisjoint({"", ".", "..", "/"})
-    for value in ({"format": 99}, {"store": 3, "machines": []}, {"store": "s", "machines": 3}, {"store": "s"}):
+                assert {machine.name for machine in record.machines}.isdisjoint(
+                    {"", ".", "..", "/"}
+                )
+    for value in (
+        {"format": 99},
+        {"store": 3, "machines": []},
+        {"store": "s", "machines": 3},
+        {"store": "s"},
+    ):
         write_json(record_file(experiment), value)
         with pytest.raises(Damaged, match=r"rented\.json"):
             read_record(experiment)
@@ -552,9 +637,17 @@ def test_an_odd_submission_is_refused_by_its_name(tmp_path: Path) -> None:
 def test_an_odd_inventory_of_a_bucket_is_refused(tmp_path: Path) -> None:
     sound = Inventory(files={"a": File(1, 2, ("x",))}).to_bytes()
     value = json.loads(gzip.decompress(sound))
-    broken = [sound[:-9], sound[:10], sound[:15] + b"\0" * 9 + sound[24:], b"", b"x", gzip.compress(b"[" * 100_000)]
+    broken = [
+        sound[:-9],
+        sound[:10],
+        sound[:15] + b"\0" * 9 + sound[24:],
+        b"",
+        b"x",
+        gzip.compress(b"[" * 100_000),
+    ]
     broken += [
-        gzip.compress(json.dumps(odd).encode()) for odd in (3, [], {**value, "files": 3}, {**value, "files": [1]})
+        gzip.compress(json.dumps(odd).encode())
+        for odd in (3, [], {**value, "files": 3}, {**value, "files": [1]})
     ]
     broken += [gzip.compress(json.dumps({**value, "files": {"a": odd}}).encode()) for odd in ODD]
     for data in broken:
@@ -563,4 +656,8 @@ def test_an_odd_inventory_of_a_bucket_is_refused(tmp_path: Path) -> None:
     for key in value:
         for odd in ODD:
             with refused_at_most("damaged"):
-                Inventory.from_bytes(gzip.compress(json.dumps({**value, key: odd}).encode("utf-8", "surrogateescape")))
+                Inventory.from_bytes(
+                    gzip.compress(
+                        json.dumps({**value, key: odd}).encode("utf-8", "surrogateescape")
+                    )
+                )

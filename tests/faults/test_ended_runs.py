@@ -1,4 +1,6 @@
-"""A run has ended as it has ended, whatever it did to its directory, its output and its exceptions."""
+"""A run has ended as it has ended, whatever it did to its directory, its output and its
+exceptions.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def test_odd_files_of_the_logger_leave_a_run_that_ended_well_succeeded(tmp_path:
     outcomes = Experiment("odd", argv, seeds=len(ODD_PROBLEMS), root=tmp_path / "r").launch(quietly)
     for name, outcome in zip(ODD_PROBLEMS, outcomes, strict=True):
         assert outcome.kind == "succeeded", name
-        assert outcome.notes == ("logger_problems.json is not what the logger writes, and was left alone",), name
+        assert outcome.notes == (
+            "logger_problems.json is not what the logger writes, and was left alone",
+        ), name
 
 
 def test_what_the_logger_writes_is_kept_within_bounds(tmp_path: Path) -> None:
@@ -58,9 +62,13 @@ def test_what_the_logger_writes_is_kept_within_bounds(tmp_path: Path) -> None:
     assert notes[-1] == "and 11 more in logger_problems.json"
 
 
-@pytest.mark.parametrize("what", ["rm -r $0", "rm $0/console.log", "rm $0/console.log; mkfifo $0/console.log"])
+@pytest.mark.parametrize(
+    "what", ["rm -r $0", "rm $0/console.log", "rm $0/console.log; mkfifo $0/console.log"]
+)
 @pytest.mark.parametrize(("code", "kind"), [(0, "succeeded"), (3, "failed")])
-def test_a_directory_or_console_that_is_gone_changes_no_end(what: str, code: int, kind: str, tmp_path: Path) -> None:
+def test_a_directory_or_console_that_is_gone_changes_no_end(
+    what: str, code: int, kind: str, tmp_path: Path
+) -> None:
     argv = ["sh", "-c", f"{what}; exit {code}", "{run_dir}"]
     (outcome,) = Experiment("gone", argv, root=tmp_path / "r").launch(quietly)
     assert (outcome.kind, outcome.exit_code) == (kind, code)
@@ -112,10 +120,14 @@ CASES = {
 
 
 @pytest.mark.parametrize("start", ["warm", "cold"])
-def test_odd_outputs_and_exceptions_end_a_function_as_they_would_alone(start: str, tmp_path: Path) -> None:
+def test_odd_outputs_and_exceptions_end_a_function_as_they_would_alone(
+    start: str, tmp_path: Path
+) -> None:
     (tmp_path / "job.py").write_text(FUNCTIONS)
     variants = [{"case": case} for case in CASES]
-    experiment = Experiment("odd", f"{tmp_path}/job.py:train", variants=variants, root=tmp_path / "r", start=start)
+    experiment = Experiment(
+        "odd", f"{tmp_path}/job.py:train", variants=variants, root=tmp_path / "r", start=start
+    )
     outcomes = experiment.launch(quietly)
     assert {run.variant["case"]: outcome.kind for run, outcome in outcomes.pairs} == {
         case: kind for case, (kind, _) in CASES.items()
@@ -126,7 +138,9 @@ def test_odd_outputs_and_exceptions_end_a_function_as_they_would_alone(start: st
 
 
 def test_the_end_is_written_before_what_was_left_behind_is_ended(tmp_path: Path) -> None:
-    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    stubborn = (
+        "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    )
     work = f'{sys.executable} -S -c "{stubborn}" & sleep 1'
     argv = [
         sys.executable,
@@ -144,7 +158,10 @@ def test_the_end_is_written_before_what_was_left_behind_is_ended(tmp_path: Path)
     ]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, start_new_session=True) as launcher:
         deadline = time.monotonic() + 30
-        while not (outcomes := list(tmp_path.glob("r/x/2*/run_0/outcome.json"))) and time.monotonic() < deadline:
+        while (
+            not (outcomes := list(tmp_path.glob("r/x/2*/run_0/outcome.json")))
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.01)
         keeper = json.loads((outcomes[0].parent / "attempt.json").read_text())["pid"]
         assert json.loads(outcomes[0].read_text())["kind"] == "succeeded"
@@ -182,7 +199,17 @@ def test_a_kill_by_the_kernel_is_said_as_that_with_the_peak(tmp_path: Path) -> N
         (group / "memory.limit_in_bytes").write_text("100M")
         hog = "x = bytearray(60_000_000); y = [bytearray(10_000_000) for _ in range(99)]"
         enter = f'echo $$ > {group}/cgroup.procs; exec "$0" "$@"'
-        run = [sys.executable, "-m", "runslot", "run", "--root", str(tmp_path / "r"), "--name", "x", "--"]
+        run = [
+            sys.executable,
+            "-m",
+            "runslot",
+            "run",
+            "--root",
+            str(tmp_path / "r"),
+            "--name",
+            "x",
+            "--",
+        ]
         argv = ["sh", "-c", enter, *run, sys.executable, "-c", hog]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         assert done.returncode == 1

@@ -26,7 +26,9 @@ from runslot.launch.stop import stop
 
 pytestmark = [
     pytest.mark.fault,
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found through /proc"),
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux"), reason="processes are found through /proc"
+    ),
 ]
 
 LAUNCH = """
@@ -78,14 +80,20 @@ if __name__ == "__main__":
 
 
 class Sweep:
-    """An experiment with one run, something of which has left its session; `clean`: also its environment."""
+    """An experiment with one run, something of which has left its session; `clean`: also its
+    environment.
+    """
 
-    def __init__(self, tmp_path: Path, kind: str, clean: bool, forked: bool = False, enclosed: bool = True) -> None:
+    def __init__(
+        self, tmp_path: Path, kind: str, clean: bool, forked: bool = False, enclosed: bool = True
+    ) -> None:
         program = tmp_path / "program.py"
         program.write_text(PROGRAM)
         argv = [sys.executable, "-c", LAUNCH, kind, str(tmp_path / "runs"), str(program)]
         how = {**os.environ, "HOW": "clean" if clean else "forked" if forked else "kept"}
-        self.launcher = subprocess.Popen(argv, env=how, stdout=subprocess.DEVNULL, start_new_session=True)
+        self.launcher = subprocess.Popen(
+            argv, env=how, stdout=subprocess.DEVNULL, start_new_session=True
+        )
         (directory,) = self._until(lambda: list((tmp_path / "runs").glob("escape/2*")))
         (file,) = self._until(lambda: list(directory.glob("run_0/escaped")))
         self.directory = ExperimentDir(directory)
@@ -95,7 +103,11 @@ class Sweep:
         self.keeper = each.attempt.pid
         self.group = each.attempt.cgroup
         if clean and enclosed:  # the keeper is enclosed while its first run is under way
-            self._until(lambda: f"runslot-{self.keeper}-" in Path(f"/proc/{self.escaped}/cgroup").read_text())
+            self._until(
+                lambda: (
+                    f"runslot-{self.keeper}-" in Path(f"/proc/{self.escaped}/cgroup").read_text()
+                )
+            )
 
     def _until(self, done):  # type: ignore[no-untyped-def]
         while not (found := done()):
@@ -104,7 +116,11 @@ class Sweep:
 
     def kill(self, launcher_too: bool) -> None:
         if launcher_too:
-            children = Path(f"/proc/{self.launcher.pid}/task/{self.launcher.pid}/children").read_text().split()
+            children = (
+                Path(f"/proc/{self.launcher.pid}/task/{self.launcher.pid}/children")
+                .read_text()
+                .split()
+            )
             for pid in (self.launcher.pid, *map(int, children), self.keeper):
                 os.kill(pid, signal.SIGKILL)
             self.launcher.wait()
@@ -116,7 +132,9 @@ class Sweep:
             self.launcher.wait(60)
 
     def kill_all_but_the_template(self, keeper_first: bool) -> None:
-        for pid in (self.keeper, self.launcher.pid) if keeper_first else (self.launcher.pid, self.keeper):
+        for pid in (
+            (self.keeper, self.launcher.pid) if keeper_first else (self.launcher.pid, self.keeper)
+        ):
             os.kill(pid, signal.SIGKILL)
         self.launcher.wait()
 
@@ -133,7 +151,8 @@ CLEAN = pytest.mark.parametrize(
         pytest.param(
             True,
             marks=pytest.mark.skipif(
-                group_of(identify()) is None, reason="this user may make no control group (cgroup v2) here"
+                group_of(identify()) is None,
+                reason="this user may make no control group (cgroup v2) here",
             ),
         ),
     ],
@@ -160,7 +179,9 @@ def test_its_launcher_ends_what_was_only_forked(kind: str, tmp_path: Path) -> No
 
 @KINDS
 @CLEAN
-def test_a_resume_ends_it_where_the_launcher_was_killed_too(kind: str, clean: bool, tmp_path: Path) -> None:
+def test_a_resume_ends_it_where_the_launcher_was_killed_too(
+    kind: str, clean: bool, tmp_path: Path
+) -> None:
     sweep = Sweep(tmp_path, kind, clean)
     sweep.kill(launcher_too=True)
     assert launch(sweep.directory, quietly).all_succeeded
@@ -190,7 +211,9 @@ def test_the_template_ends_it_at_once_and_ends_itself_though_nobody_resumes(
         time.sleep(0.01)
 
 
-def test_a_template_stays_as_guardian_while_the_run_of_a_killed_launcher_goes_on(tmp_path: Path) -> None:
+def test_a_template_stays_as_guardian_while_the_run_of_a_killed_launcher_goes_on(
+    tmp_path: Path,
+) -> None:
     sweep = Sweep(tmp_path, "command", clean=True, enclosed=False)
     template = int(Path(f"/proc/{sweep.keeper}/stat").read_text().rpartition(")")[2].split()[1])
     sweep.launcher.kill()
@@ -205,7 +228,9 @@ def test_a_template_stays_as_guardian_while_the_run_of_a_killed_launcher_goes_on
 
 
 @CLEAN
-def test_its_cores_are_not_given_to_others_while_it_computes_there(clean: bool, tmp_path: Path) -> None:
+def test_its_cores_are_not_given_to_others_while_it_computes_there(
+    clean: bool, tmp_path: Path
+) -> None:
     """The template was killed, too: nobody is left who would end it, or hold the lease."""
     sweep = Sweep(tmp_path, "command", clean)
     pus = os.sched_getaffinity(sweep.escaped)

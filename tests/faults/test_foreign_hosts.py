@@ -1,4 +1,6 @@
-"""Nodes that are gone: status says so, and a take-over asks the claim, says what it waits for, and does the rest."""
+"""Nodes that are gone: status says so, and a take-over asks the claim, says what it waits for, and
+does the rest.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ import sys
 from runslot import Experiment
 Experiment("foreign", [sys.executable, "-S", "-c", sys.argv[2]], seeds=2, root=sys.argv[1]).launch()
 """
-HOLD = "import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+HOLD = (
+    "import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.flock(f, fcntl.LOCK_EX);"
+    " print(flush=True); input()"
+)
 WORK = "import time; time.sleep(0.5)"
 
 
@@ -57,10 +62,17 @@ def held_claim(run_file: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture
 def gone(tmp_path: Path) -> ExperimentDir:
-    """Two runs whose node died: launcher and keepers are killed, and what they wrote names another host."""
-    launcher = subprocess.Popen([sys.executable, "-c", LAUNCH, tmp_path / "r", WORK], start_new_session=True)
+    """Two runs whose node died: launcher and keepers are killed, and what they wrote names another
+    host.
+    """
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", LAUNCH, tmp_path / "r", WORK], start_new_session=True
+    )
     deadline = time.monotonic() + 30
-    while not (attempts := list(tmp_path.glob("r/foreign/2*/run_*/attempt.json"))) and time.monotonic() < deadline:
+    while (
+        not (attempts := list(tmp_path.glob("r/foreign/2*/run_*/attempt.json")))
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.01)
     os.kill(launcher.pid, signal.SIGKILL)
     launcher.wait()
@@ -110,7 +122,9 @@ def test_stop_takes_over_what_is_lost_without_waiting(gone: ExperimentDir) -> No
     assert not read_status(gone).counts.get("running")
 
 
-def test_a_claim_that_is_held_is_waited_for_with_a_word_and_then_done_again(gone: ExperimentDir) -> None:
+def test_a_claim_that_is_held_is_waited_for_with_a_word_and_then_done_again(
+    gone: ExperimentDir,
+) -> None:
     with held_claim(gone.path / "run_0" / "run.json") as holder:
         assert "its claim is held" in runslot("status", gone.path).stdout
         with pytest.raises(Busy, match="claim is held"):
@@ -130,10 +144,16 @@ def test_a_claim_that_is_held_is_waited_for_with_a_word_and_then_done_again(gone
     assert {run.directory: outcome.attempt for run, outcome in outcomes.pairs}["run_0"] == 2
 
 
-def test_another_machine_of_the_same_name_is_no_earlier_boot_of_this_one(gone: ExperimentDir) -> None:
-    rewrite(gone.path / "run_0" / "attempt.json", host=socket.gethostname(), boot_id="another/pid:[1]")
+def test_another_machine_of_the_same_name_is_no_earlier_boot_of_this_one(
+    gone: ExperimentDir,
+) -> None:
+    rewrite(
+        gone.path / "run_0" / "attempt.json", host=socket.gethostname(), boot_id="another/pid:[1]"
+    )
     with held_claim(gone.path / "run_0" / "run.json"):
-        assert {each.run.directory: each.state for each in read_status(gone).runs}["run_0"] == "running"
+        assert {each.run.directory: each.state for each in read_status(gone).runs}[
+            "run_0"
+        ] == "running"
     assert {each.run.directory: each.state for each in read_status(gone).runs}["run_0"] == "lost"
 
 
@@ -153,7 +173,12 @@ def test_another_machine_of_the_same_name_is_no_earlier_boot_of_this_one(gone: E
         ("9p share rw", False),
     ],
 )
-def test_whether_a_free_claim_proves_anything_depends_on_the_disk(mount: str, reaches: bool) -> None:
-    lines = ["1 0 8:1 / / rw - ext4 /dev/sda1 rw", f"2 1 0:5 / /shared\\040disk rw,relatime shared:1 - {mount}"]
+def test_whether_a_free_claim_proves_anything_depends_on_the_disk(
+    mount: str, reaches: bool
+) -> None:
+    lines = [
+        "1 0 8:1 / / rw - ext4 /dev/sda1 rw",
+        f"2 1 0:5 / /shared\\040disk rw,relatime shared:1 - {mount}",
+    ]
     assert reaches_others(lines, "/shared disk/x/run_0") is reaches
     assert reaches_others(lines, "/shared/x/run_0") is True

@@ -1,4 +1,6 @@
-"""Unusual paths, full and read-only disks, directories that vanish: a clear message, and the other runs go on."""
+"""Unusual paths, full and read-only disks, directories that vanish: a clear message, and the other
+runs go on.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from runslot.experiment.status import read_status
 pytestmark = pytest.mark.fault
 
 WRITE = "import sys; open(sys.argv[1] + '/made', 'w').write('x')"
-ONE_AT_A_TIME = Resources(cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, threads="cores")
+ONE_AT_A_TIME = Resources(
+    cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, threads="cores"
+)
 
 
 def quietly(_event: LaunchEvent) -> None:
@@ -45,12 +49,18 @@ def test_roots_of_any_name(name: str, kind: str, tmp_path: Path) -> None:
     outcomes = Experiment("odd", work, seeds=2, root=root).launch(quietly)
     assert outcomes.all_succeeded
     assert (outcomes.directory / "run_1" / "made").exists()
-    assert {each.state for each in read_status(ExperimentDir(outcomes.directory)).runs} == {"succeeded"}
+    assert {each.state for each in read_status(ExperimentDir(outcomes.directory)).runs} == {
+        "succeeded"
+    }
 
 
 def test_a_variant_with_a_name_of_200_characters(tmp_path: Path) -> None:
     variant = Variant({"x": 1}, "v" * 200)
-    assert Experiment("long", [sys.executable, "-c", "pass"], variants=[variant]).launch(quietly).all_succeeded
+    assert (
+        Experiment("long", [sys.executable, "-c", "pass"], variants=[variant])
+        .launch(quietly)
+        .all_succeeded
+    )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes to read-only directories")
@@ -74,10 +84,14 @@ def test_a_run_whose_directory_is_deleted_under_it_does_not_stop_the_others(tmp_
     assert kinds == dict.fromkeys(range(4), "succeeded")  # it ended with 0, whatever it removed
 
 
-def test_an_experiment_that_is_deleted_under_its_launcher_ends_it_with_a_message(tmp_path: Path) -> None:
+def test_an_experiment_that_is_deleted_under_its_launcher_ends_it_with_a_message(
+    tmp_path: Path,
+) -> None:
     def delete(event: LaunchEvent) -> None:
         if isinstance(event, RunStarted):
             shutil.rmtree(event.directory.parent, ignore_errors=True)
 
     with pytest.raises((RunslotError, OSError), match=r"has no experiment\.json"):
-        Experiment("gone", [sys.executable, "-c", "pass"], seeds=4, root=tmp_path / "r").launch(delete)
+        Experiment("gone", [sys.executable, "-c", "pass"], seeds=4, root=tmp_path / "r").launch(
+            delete
+        )

@@ -1,7 +1,8 @@
-"""Kill launcher, keepers, templates and runs at random moments: no run is lost, none is executed twice.
+"""Kill launcher, keepers, templates and runs at random moments: no run is lost, none is executed
+twice.
 
-Each run writes a line when it begins and when it ends; whatever was killed, after the resumes every run has ended
-once, and no two executions of a run overlapped.
+Each run writes a line when it begins and when it ends; whatever was killed, after the resumes every
+run has ended once, and no two executions of a run overlapped.
 """
 
 from __future__ import annotations
@@ -62,16 +63,21 @@ class Chaos:
         self.program = tmp_path / "program.py"
         self.program.write_text(RUN)
         self.kind = kind
-        self.launcher = self._popen([sys.executable, "-c", LAUNCH, kind, self.root, self.program, str(runs)])
+        self.launcher = self._popen(
+            [sys.executable, "-c", LAUNCH, kind, self.root, self.program, str(runs)]
+        )
         while not list(self.root.glob("chaos/2*/experiment.json")):
             time.sleep(0.01)
         (journal,) = self.root.glob("chaos/2*/experiment.json")
-        while not (journal.parent / "marks").exists():  # a launch whose function cannot be imported is refused whole
+        # a launch whose function cannot be imported is refused whole
+        while not (journal.parent / "marks").exists():
             time.sleep(0.01)
         self.directory = ExperimentDir(journal.parent)
 
     def _popen(self, argv: list[object]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([str(part) for part in argv], stdout=subprocess.DEVNULL, start_new_session=True)
+        return subprocess.Popen(
+            [str(part) for part in argv], stdout=subprocess.DEVNULL, start_new_session=True
+        )
 
     def ensure_launcher(self) -> bool:
         """Resume where no launcher is at work; False when nothing is left to do."""
@@ -88,7 +94,9 @@ class Chaos:
         return True
 
     def kill(self, whom: str, chance: random.Random, most: int) -> int:
-        """Kill at random moments until the sweep is over, or it was `most` times; return how often that was."""
+        """Kill at random moments until the sweep is over, or it was `most` times; return how often
+        that was.
+        """
         killed = 0
         while killed < most and self.ensure_launcher():
             time.sleep(chance.random() * (0.4 if whom == "launcher" else 0.1))
@@ -112,7 +120,11 @@ class Chaos:
             launch(self.directory, _quietly, failed=True)
 
     def unfinished(self) -> list[str]:
-        return [each.run.directory for each in read_status(self.directory).runs if each.state != "succeeded"]
+        return [
+            each.run.directory
+            for each in read_status(self.directory).runs
+            if each.state != "succeeded"
+        ]
 
     def victims(self, whom: str) -> list[int]:
         if whom == "launcher":
@@ -142,7 +154,9 @@ class Chaos:
             assert pids == sorted(pids, key=pids.index), f"executions of {run} overlap: {marks}"
             attempts = states[run].attempts
             # At most one execution an attempt: none was started twice.
-            assert len(set(pids)) <= attempts, f"{run}: {len(set(pids))} executions in {attempts} attempts"
+            assert len(set(pids)) <= attempts, (
+                f"{run}: {len(set(pids))} executions in {attempts} attempts"
+            )
             assert processes_with("RUNSLOT_RUN", str(self.directory.path / run)) == []
 
 

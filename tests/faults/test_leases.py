@@ -1,4 +1,6 @@
-"""Two launchers on one machine, and launchers that are killed: no core has two runs, and nothing stays locked."""
+"""Two launchers on one machine, and launchers that are killed: no core has two runs, and nothing
+stays locked.
+"""
 
 from __future__ import annotations
 
@@ -64,14 +66,20 @@ while left or running:
 """
 
 
-def launch(name: str, directory: Path, runs: int, cpus: int, per_gpu: int = 0) -> subprocess.Popen[bytes]:
+def launch(
+    name: str, directory: Path, runs: int, cpus: int, per_gpu: int = 0
+) -> subprocess.Popen[bytes]:
     (directory / "locks").mkdir(exist_ok=True)
     arguments = [name, str(directory), str(runs), str(cpus), str(per_gpu)]
     return subprocess.Popen([sys.executable, "-c", LAUNCHER, *arguments])
 
 
 def intervals(directory: Path) -> list[dict]:
-    return [json.loads(line) for file in directory.glob("*.jsonl") for line in file.read_text().splitlines()]
+    return [
+        json.loads(line)
+        for file in directory.glob("*.jsonl")
+        for line in file.read_text().splitlines()
+    ]
 
 
 def most_at_once(runs: list[dict]) -> int:
@@ -95,7 +103,9 @@ def check(directory: Path, places: int = 1) -> list[dict]:
 
 
 @pytest.mark.parametrize(
-    ("cpus", "per_gpu"), [((1, 1), 0), ((1, 3), 0), ((1, 1), 2)], ids=["same", "sizes", "shared GPU"]
+    ("cpus", "per_gpu"),
+    [((1, 1), 0), ((1, 3), 0), ((1, 1), 2)],
+    ids=["same", "sizes", "shared GPU"],
 )
 def test_two_launchers_take_turns_and_never_overlap(cpus, per_gpu, tmp_path):
     both = [launch(name, tmp_path, 500, n, per_gpu) for name, n in zip("ab", cpus, strict=True)]

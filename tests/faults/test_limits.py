@@ -1,4 +1,6 @@
-"""Before a limit or a preemption ends a run it is told, and has its grace to save; what does not listen is killed."""
+"""Before a limit or a preemption ends a run it is told, and has its grace to save; what does not
+listen is killed.
+"""
 
 from __future__ import annotations
 
@@ -127,7 +129,9 @@ def test_a_run_over_its_memory_is_asked_first_and_can_save(tmp_path: Path, kind:
 
 
 @KINDS
-def test_the_warning_of_a_preemption_reaches_the_run_which_goes_on(tmp_path: Path, kind: str) -> None:
+def test_the_warning_of_a_preemption_reaches_the_run_which_goes_on(
+    tmp_path: Path, kind: str
+) -> None:
     def warn(run_dir: RunDir) -> None:
         attempt = run_dir.read_attempt()
         assert attempt is not None

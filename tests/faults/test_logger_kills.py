@@ -1,4 +1,6 @@
-"""The files of a logger after kills: of the process at random moments, and of the file at every byte."""
+"""The files of a logger after kills: of the process at random moments, and of the file at every
+byte.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def test_no_row_that_was_dumped_is_lost_over_many_kills(tmp_path, mode):
     said = -1
     for _attempt in range(8):
         process = subprocess.Popen(
-            [sys.executable, "-c", TRAIN, tmp_path, str(said + 1), mode], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", TRAIN, tmp_path, str(said + 1), mode],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert process.stdout is not None
         process.stdout.readline()
@@ -61,21 +65,29 @@ def test_no_row_that_was_dumped_is_lost_over_many_kills(tmp_path, mode):
             rows = read(file.read(length))
         steps = [int(row["step"]) for row in rows]
         assert set(range(said + 1)) <= set(steps)
-        assert len(steps) - len(set(steps)) <= _attempt  # a kill between the row and the word makes one come again
+        assert (
+            len(steps) - len(set(steps)) <= _attempt
+        )  # a kill between the row and the word makes one come again
         for row in rows:
             step = int(row["step"])
             assert row["square"] == str(step * step)
             assert row["text"] == "a,\n" * (step % 3)
             late = row.get(f"new {step % 200}")
             assert late is None or float(late) in {step} or late == "nan"
-        values = pickle.loads((tmp_path / "params.pkl").read_bytes()) if (tmp_path / "params.pkl").exists() else [0]
+        values = (
+            pickle.loads((tmp_path / "params.pkl").read_bytes())
+            if (tmp_path / "params.pkl").exists()
+            else [0]
+        )
         assert len(set(values)) == 1
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.dictionaries(st.sampled_from(["a", "b,", 'c"', "d\n"]), st.text('xy,"\r\n', max_size=4), min_size=1),
+        st.dictionaries(
+            st.sampled_from(["a", "b,", 'c"', "d\n"]), st.text('xy,"\r\n', max_size=4), min_size=1
+        ),
         min_size=1,
         max_size=4,
     ),
@@ -93,7 +105,9 @@ def test_a_file_cut_at_any_byte_is_continued_with_its_whole_rows(tmp_path_factor
     log.close()
     whole = path.read_bytes()
     cut = data.draw(st.integers(0, len(whole)))
-    before = read(whole[:cut].decode())  # a torn file is read, too, though its last row may be short
+    before = read(
+        whole[:cut].decode()
+    )  # a torn file is read, too, though its last row may be short
     os.truncate(path, cut)
     length, lines = complete_length(path)
     kept = read(whole[:length].decode())
@@ -112,8 +126,9 @@ def test_a_file_cut_at_any_byte_is_continued_with_its_whole_rows(tmp_path_factor
 def test_a_kill_while_a_column_is_added_leaves_the_file_whole(tmp_path):
     path = tmp_path / "progress.csv"
     body = "".join(f"{step},{step * 0.5}\n" for step in range(200_000))
-    script = "from runslot import logger; import sys; logger.bind_run(sys.argv[1]); print('ready', flush=True)\n" + (
-        "logger.record_dict({'step': -1, 'new': 1}); logger.dump_tabular()"
+    script = (
+        "from runslot import logger; import sys; logger.bind_run(sys.argv[1]); print('ready',"
+        " flush=True)\n" + "logger.record_dict({'step': -1, 'new': 1}); logger.dump_tabular()"
     )
     chance = random.Random(3)
     outcomes = set()
@@ -135,4 +150,6 @@ def test_a_kill_while_a_column_is_added_leaves_the_file_whole(tmp_path):
 
 
 def _leftovers(directory: Path) -> set[str]:
-    return {entry.name for entry in directory.iterdir() if "progress" in entry.name} - {"progress.csv"}
+    return {entry.name for entry in directory.iterdir() if "progress" in entry.name} - {
+        "progress.csv"
+    }

@@ -1,6 +1,8 @@
-"""Who only looks at experiments writes nothing into them, and executes and unpickles nothing of theirs.
+"""Who only looks at experiments writes nothing into them, and executes and unpickles nothing of
+theirs.
 
-An audit hook in each command's own process tells: Python reports every opening, renaming and unpickling to it.
+An audit hook in each command's own process tells: Python reports every opening, renaming and
+unpickling to it.
 """
 
 from __future__ import annotations
@@ -77,7 +79,9 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
             raise ValueError("diverged")
 
     variants = [Variant({"lr": lr, "net": Net}, f"lr={lr}") for lr in (1, 2)]
-    done = Experiment("e", train, variants=variants, root=tmp_path_factory.mktemp("looks")).launch(lambda _: None)
+    done = Experiment("e", train, variants=variants, root=tmp_path_factory.mktemp("looks")).launch(
+        lambda _: None
+    )
     trap = pickle.dumps(Trap())
     for run in done.directory.glob("lr=*/run_0"):
         for name in ("params.pkl", "variant.pkl", "experiment.pkl"):
@@ -91,13 +95,23 @@ def environment(experiment: Path, place: Path) -> dict[str, str]:
 
     (place / "sitecustomize.py").write_text(textwrap.dedent(HOOK))
     (place / "audit").touch()
-    audit = {"AUDIT_ROOT": str(experiment), "AUDIT_OUT": str(place / "audit"), "PYTHONPATH": str(place)}
-    return {**os.environ, **audit, "PYTHONDONTWRITEBYTECODE": "1", "RUNSLOT_ROOT": str(experiment.parents[1])}
+    audit = {
+        "AUDIT_ROOT": str(experiment),
+        "AUDIT_OUT": str(place / "audit"),
+        "PYTHONPATH": str(place),
+    }
+    return {
+        **os.environ,
+        **audit,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "RUNSLOT_ROOT": str(experiment.parents[1]),
+    }
 
 
 def tree(experiment: Path) -> dict[str, tuple[int, int]]:
     return {
-        str(path): (path.lstat().st_mtime_ns, path.lstat().st_size) for path in [experiment, *experiment.rglob("*")]
+        str(path): (path.lstat().st_mtime_ns, path.lstat().st_size)
+        for path in [experiment, *experiment.rglob("*")]
     }
 
 
@@ -116,7 +130,12 @@ def test_who_looks_writes_nothing(command: list[str], experiment: Path, tmp_path
     argv = [part.replace("OUT", str(tmp_path / "out")) for part in command]
     argv = [sys.executable, "-m", "runslot", *argv]
     done = subprocess.run(
-        argv, cwd=tmp_path, env=environment(experiment, tmp_path), capture_output=True, text=True, check=False
+        argv,
+        cwd=tmp_path,
+        env=environment(experiment, tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "audit").read_text() == ""
@@ -127,7 +146,11 @@ def test_the_page_writes_nothing(experiment: Path, tmp_path: Path) -> None:
     before = tree(experiment)
     argv = [sys.executable, "-m", "runslot", "view", "--port", "0", "--no-token", str(experiment)]
     server = subprocess.Popen(
-        argv, cwd=tmp_path, env=environment(experiment, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        argv,
+        cwd=tmp_path,
+        env=environment(experiment, tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     try:
         assert server.stdout is not None
@@ -146,11 +169,16 @@ def test_the_page_writes_nothing(experiment: Path, tmp_path: Path) -> None:
 
 
 def test_the_hook_tells_of_who_writes(experiment: Path, tmp_path: Path) -> None:
-    code = "import pathlib, sys; pathlib.Path(sys.argv[1], 'x').touch(); pathlib.Path(sys.argv[1], 'x').unlink()"
+    code = (
+        "import pathlib, sys; pathlib.Path(sys.argv[1], 'x').touch(); pathlib.Path(sys.argv[1],"
+        " 'x').unlink()"
+    )
     argv = [sys.executable, "-c", code, str(experiment)]
     subprocess.run(argv, env=environment(experiment, tmp_path), check=True)
     code = "import pickle, sys; pickle.load(open(sys.argv[1], 'rb'))"
     argv = [sys.executable, "-c", code, str(experiment / "function.pkl")]
     subprocess.run(argv, env=environment(experiment, tmp_path), check=True)
     told = (tmp_path / "audit").read_text()
-    assert all(event in told for event in ("open ", "os.remove ", "pickle.find_class ", "os.system "))
+    assert all(
+        event in told for event in ("open ", "os.remove ", "pickle.find_class ", "os.system ")
+    )

@@ -1,4 +1,6 @@
-"""An experiment that is moved or removed under its launcher: nothing is made in its old place, lost, or run twice."""
+"""An experiment that is moved or removed under its launcher: nothing is made in its old place,
+lost, or run twice.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ import pytest
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
 
-pytestmark = [pytest.mark.fault, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")]
+pytestmark = [
+    pytest.mark.fault,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc"),
+]
 
 MARK = "echo begin $0 >> $1/marks; sleep 1; echo end $0 >> $1/marks"
 
@@ -26,10 +31,23 @@ class Sweep:
         self.tmp_path = tmp_path
         self.root = tmp_path / "root"
         self.output = tmp_path / "output"
-        argv = [sys.executable, "-m", "runslot", "run", "--root", str(self.root), "--name", "m", "--seeds", "6"]
+        argv = [
+            sys.executable,
+            "-m",
+            "runslot",
+            "run",
+            "--root",
+            str(self.root),
+            "--name",
+            "m",
+            "--seeds",
+            "6",
+        ]
         work = ["--cpus-per-run", "1", "--", "sh", "-c", MARK, "{seed}", str(tmp_path)]
         with self.output.open("w") as out:
-            self.launcher = subprocess.Popen([*argv, *work], stdout=out, stderr=out, start_new_session=True)
+            self.launcher = subprocess.Popen(
+                [*argv, *work], stdout=out, stderr=out, start_new_session=True
+            )
         wait_until(lambda: "end" in self.marks())
         (self.directory,) = self.root.glob("m/2*")
 
@@ -40,7 +58,9 @@ class Sweep:
     def check(self, directory: Path) -> None:
         """All have succeeded, each executed once."""
         assert {each.state for each in read_status(ExperimentDir(directory)).runs} == {"succeeded"}
-        assert sorted(self.marks().split()[1::2]) == sorted(str(seed) for seed in range(6) for _ in range(2))
+        assert sorted(self.marks().split()[1::2]) == sorted(
+            str(seed) for seed in range(6) for _ in range(2)
+        )
 
 
 def wait_until(happened: Callable[[], object], seconds: float = 40) -> None:
@@ -95,7 +115,9 @@ def test_a_launcher_is_stopped_from_the_new_place(tmp_path: Path) -> None:
     assert not sweep.root.exists()
 
 
-def test_an_experiment_that_is_removed_ends_its_launcher_when_its_runs_have_ended(tmp_path: Path) -> None:
+def test_an_experiment_that_is_removed_ends_its_launcher_when_its_runs_have_ended(
+    tmp_path: Path,
+) -> None:
     sweep = Sweep(tmp_path)
     while sweep.root.exists():  # a file of the launch may come in between
         shutil.rmtree(sweep.root, ignore_errors=True)

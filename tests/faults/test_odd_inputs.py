@@ -1,7 +1,9 @@
-"""A fuzzer of command lines, sweep files and configuration: whatever is given, the answer is a sentence.
+"""A fuzzer of command lines, sweep files and configuration: whatever is given, the answer is a
+sentence.
 
-Seeded, with a fixed number of inputs; a find prints its input. In this process where nothing is started, since that is
-a hundred times as fast as a process each. `RUNSLOT_FUZZ=SEED:COUNT` tries others.
+Seeded, with a fixed number of inputs; a find prints its input. In this process where nothing is
+started, since that is a hundred times as fast as a process each. `RUNSLOT_FUZZ=SEED:COUNT` tries
+others.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class Net:
     def fit(self): pass
 """
 
-# No path here leads out of the test's directory: `stop /` and `resume ..` mean every experiment below.
+# No path here leads out of the test's directory: `stop /` and `resume ..` mean every experiment
+# below.
 ODD_TEXTS = [
     *(
         "",
@@ -84,8 +87,30 @@ ODD_TEXTS = [
         "𝟙",
         "[/red]",
     ),
-    *("file", "dir", "loop", "m.py", "m.py:train", "m.py:items", "m.py:Net.fit", "m.py:no", "no.py:f", ":", "m:train"),
-    *("os:getcwd", "..:f", ".m:f", "json.tool:main", "sweep.yaml", "no.yaml", "dir.yaml", "exp", "exp/experiment.json"),
+    *(
+        "file",
+        "dir",
+        "loop",
+        "m.py",
+        "m.py:train",
+        "m.py:items",
+        "m.py:Net.fit",
+        "m.py:no",
+        "no.py:f",
+        ":",
+        "m:train",
+    ),
+    *(
+        "os:getcwd",
+        "..:f",
+        ".m:f",
+        "json.tool:main",
+        "sweep.yaml",
+        "no.yaml",
+        "dir.yaml",
+        "exp",
+        "exp/experiment.json",
+    ),
     *(
         "exp/run_0",
         "exp/run_0/console.log",
@@ -130,7 +155,17 @@ COMMANDS = ["run"] * 12 + [
     *("hardware", "schema", "launchers", "cloud", "nonsense", ""),
 ]
 OPTIONS = [
-    *("--name", "--root", "--grid", "--zip", "--sample", "--samples", "--seeds", "--cpus-per-run", "--gpus-per-run"),
+    *(
+        "--name",
+        "--root",
+        "--grid",
+        "--zip",
+        "--sample",
+        "--samples",
+        "--seeds",
+        "--cpus-per-run",
+        "--gpus-per-run",
+    ),
     *(
         "--runs-per-gpu",
         "--memory-per-run",
@@ -153,7 +188,20 @@ OPTIONS = [
         "-q",
         "--strict",
     ),
-    *("--metric", "--mode", "--where", "--limit", "-n", "--csv", "--out", "-o", "--all", "--every", "-f", "--wat"),
+    *(
+        "--metric",
+        "--mode",
+        "--where",
+        "--limit",
+        "-n",
+        "--csv",
+        "--out",
+        "-o",
+        "--all",
+        "--every",
+        "-f",
+        "--wat",
+    ),
 ]
 
 
@@ -172,11 +220,25 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "sweep.yaml").write_text("function: m.py:train\ngrid: {lr: [0.1, 0.2]}\n")
     from runslot import Experiment
 
-    made = Experiment("exp", ["true", "{lr}"], variants={"lr": [1]}, root=tmp_path / "made").prepare()
+    made = Experiment(
+        "exp", ["true", "{lr}"], variants={"lr": [1]}, root=tmp_path / "made"
+    ).prepare()
     (tmp_path / "exp").symlink_to(made.path)
     yield tmp_path
     left = {path.name for path in tmp_path.iterdir()}
-    known = {"m.py", "file", "dir", "dir.yaml", "loop", "sweep.yaml", "made", "exp", "config", "runslot.toml", ".locks"}
+    known = {
+        "m.py",
+        "file",
+        "dir",
+        "dir.yaml",
+        "loop",
+        "sweep.yaml",
+        "made",
+        "exp",
+        "config",
+        "runslot.toml",
+        ".locks",
+    }
     assert left - known <= {
         "runs",
         "__pycache__",
@@ -185,7 +247,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def answer(arguments: list[str]) -> tuple[int | None, str]:
-    """Return the exit status and all that was printed; an exception that comes out is printed as it would be."""
+    """Return the exit status and all that was printed; an exception that comes out is printed as it
+    would be.
+    """
     out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
@@ -226,10 +290,21 @@ def command_lines(rng: random.Random) -> Iterator[list[str]]:
         if words[0] == "run" and rng.random() < 0.3:
             words += [
                 "--",
-                *(rng.choice(["python3", "m.py", "|", "A=1", "{lr}", *ODD_TEXTS]) for _ in range(rng.randrange(4))),
+                *(
+                    rng.choice(["python3", "m.py", "|", "A=1", "{lr}", *ODD_TEXTS])
+                    for _ in range(rng.randrange(4))
+                ),
             ]
-        if words[0] in {"attach", "resume", "view", "pull", "plot", "export"} or "-f" in words or "--follow" in words:
-            words = [word for word in words if word not in {"exp", "exp/run_0", "exp/experiment.json", "-f", "."}]
+        if (
+            words[0] in {"attach", "resume", "view", "pull", "plot", "export"}
+            or "-f" in words
+            or "--follow" in words
+        ):
+            words = [
+                word
+                for word in words
+                if word not in {"exp", "exp/run_0", "exp/experiment.json", "-f", "."}
+            ]
         yield words
 
 
@@ -342,7 +417,9 @@ def sweep_files(rng: random.Random) -> Iterator[str]:
             at = rng.randrange(len(text))
             text = (
                 text[:at]
-                + rng.choice(["\t", ":", "-", "{", "}", "'", "\x00", "\ufeff", "#", "&", "*", "\n", ""])
+                + rng.choice(
+                    ["\t", ":", "-", "{", "}", "'", "\x00", "\ufeff", "#", "&", "*", "\n", ""]
+                )
                 + text[at + 1 :]
             )
         yield text
@@ -353,9 +430,16 @@ def test_every_sweep_file_is_answered_with_a_sentence(place):
     files = sweep_files(rng)
     for number in range(COUNT):
         text, name = next(files), f"f.{rng.choice(['yaml', 'yml', 'json'])}"
-        Path(name).write_bytes(text.encode(errors="surrogateescape") + (b"\xff" if number % 50 == 0 else b""))
+        Path(name).write_bytes(
+            text.encode(errors="surrogateescape") + (b"\xff" if number % 50 == 0 else b"")
+        )
         check(
-            ["run", name, "--dry-run", *rng.choice([[], ["--set", f"{rng.choice(WORDS)}={rng.choice(VALUES)[:50]}"]])],
+            [
+                "run",
+                name,
+                "--dry-run",
+                *rng.choice([[], ["--set", f"{rng.choice(WORDS)}={rng.choice(VALUES)[:50]}"]]),
+            ],
             text,
         )
 
@@ -380,7 +464,9 @@ JSON_VALUES: list[Callable[[random.Random], object]] = [
 def test_every_sweep_file_of_json_is_answered_with_a_sentence(place):
     rng = random.Random(SEED)
     for _ in range(COUNT // 4):
-        value = {rng.choice(WORDS): rng.choice(JSON_VALUES)(rng) for _ in range(rng.randrange(1, 5))}
+        value = {
+            rng.choice(WORDS): rng.choice(JSON_VALUES)(rng) for _ in range(rng.randrange(1, 5))
+        }
         text = json.dumps({"function": "m.py:train", **value})
         Path("f.json").write_text(text)
         check(["run", "f.json", "--dry-run"], text)
@@ -416,7 +502,13 @@ TOML = [
         "x = " + "[" * 3000,
         "x = 1979-01-01",
     ),
-    *('[launchers."a b"]\nkind = "local"', "\udcff", "a.b.c.d = 1", "root = '/proc/none'", "[[launchers.x]]\nkind = 1"),
+    *(
+        '[launchers."a b"]\nkind = "local"',
+        "\udcff",
+        "a.b.c.d = 1",
+        "root = '/proc/none'",
+        "[[launchers.x]]\nkind = 1",
+    ),
 ]
 
 
@@ -424,5 +516,10 @@ def test_every_configuration_is_answered_with_a_sentence(place):
     rng = random.Random(SEED)
     for text in [*TOML, *("\n".join(rng.sample(TOML, 2)) for _ in range(COUNT // 20))]:
         Path("runslot.toml").write_bytes(text.encode(errors="surrogateescape"))
-        for arguments in (["ls"], ["launchers"], ["run", "m.py:train", "--dry-run", "--on", "x"], ["status"]):
+        for arguments in (
+            ["ls"],
+            ["launchers"],
+            ["run", "m.py:train", "--dry-run", "--on", "x"],
+            ["status"],
+        ):
             check(arguments, text)

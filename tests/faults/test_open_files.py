@@ -1,4 +1,6 @@
-"""Many runs at a time under a low limit of open files: it is raised where it may be, else runs wait and say why."""
+"""Many runs at a time under a low limit of open files: it is raised where it may be, else runs wait
+and say why.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ import pytest
 
 pytestmark = [
     pytest.mark.fault,
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits are set with prlimit's ulimit"),
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux"), reason="limits are set with prlimit's ulimit"
+    ),
 ]
 
 LAUNCH = """
@@ -51,7 +55,9 @@ def launch(tmp_path: Path, limit: str, script: str, runs: int) -> dict[str, list
     (tmp_path / "run.sh").write_text(script)
     argv = [sys.executable, "-c", LAUNCH, tmp_path / "runs", runs, tmp_path / "run.sh"]
     shell = f'ulimit {limit} && exec "$@"'
-    done = subprocess.run(["bash", "-c", shell, "bash", *map(str, argv)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", shell, "bash", *map(str, argv)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     said: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
     return said

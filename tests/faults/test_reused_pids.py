@@ -1,4 +1,6 @@
-"""A pid in an old file is someone else's now: that process is never taken for a keeper or a launcher, nor signalled."""
+"""A pid in an old file is someone else's now: that process is never taken for a keeper or a
+launcher, nor signalled.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ from runslot.launch.stop import stop
 
 pytestmark = [
     pytest.mark.fault,
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="start times are read from /proc"),
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux"), reason="start times are read from /proc"
+    ),
 ]
 
 
@@ -41,7 +45,9 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def abandoned(tmp_path: Path, stranger: int, **other: Any) -> ExperimentDir:
-    """Return an experiment whose launcher and keeper were killed; their pid is the stranger's now."""
+    """Return an experiment whose launcher and keeper were killed; their pid is the stranger's
+    now.
+    """
     directory = Experiment("old", [sys.executable, "-c", "pass"], root=tmp_path).prepare()
     (run,) = directory.read_runs()
     own = identify(stranger)
@@ -59,7 +65,9 @@ def abandoned(tmp_path: Path, stranger: int, **other: Any) -> ExperimentDir:
     return directory
 
 
-@pytest.mark.parametrize("other", [{}, {"boot_id": "another boot/pid:[1]"}], ids=["start time", "boot"])
+@pytest.mark.parametrize(
+    "other", [{}, {"boot_id": "another boot/pid:[1]"}], ids=["start time", "boot"]
+)
 def test_a_reused_pid_is_nobodys_keeper(
     tmp_path: Path, stranger: subprocess.Popen[bytes], other: dict[str, str]
 ) -> None:

@@ -47,7 +47,9 @@ def sweep(tmp_path: Path) -> ExperimentDir:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     work = [sys.executable, "-S", str(program), "{run_dir}"]
-    return ExperimentDir(Experiment("sound", work, seeds=3, root=tmp_path / "runs").launch().directory)
+    return ExperimentDir(
+        Experiment("sound", work, seeds=3, root=tmp_path / "runs").launch().directory
+    )
 
 
 def test_a_sound_sweep_has_no_problems(sweep: ExperimentDir) -> None:
@@ -63,7 +65,11 @@ def test_a_loss_is_noticed(sweep: ExperimentDir) -> None:
 
 def test_a_double_is_noticed(sweep: ExperimentDir) -> None:
     marks = sweep.path / "marks"
-    begun = next(float(line.split()[3]) for line in marks.read_text().splitlines() if line.startswith("begin run_2 "))
+    begun = next(
+        float(line.split()[3])
+        for line in marks.read_text().splitlines()
+        if line.startswith("begin run_2 ")
+    )
     with marks.open("a") as file:
         file.write(f"begin run_2 1 {begun + 0.001}\nend run_2 1 {begun + 1}\n")
     assert list(problems_of(sweep)) == [
@@ -78,7 +84,9 @@ def test_what_is_not_finished_and_what_is_left_behind_is_noticed(sweep: Experime
     run = next(run.id for run in sweep.read_runs() if run.directory == "run_0")
     kept = [line for line in lines if not (f'"run":"{run}"' in line and '"ended"' in line)]
     sweep.journal_file.write_text("\n".join(kept) + "\n")
-    left = subprocess.Popen(["sleep", "60"], env={**os.environ, "RUNSLOT_RUN": str(sweep.path / "run_0")})
+    left = subprocess.Popen(
+        ["sleep", "60"], env={**os.environ, "RUNSLOT_RUN": str(sweep.path / "run_0")}
+    )
     try:
         found = list(problems_of(sweep))
     finally:

@@ -1,4 +1,6 @@
-"""A disk that is full for a while, no further processes: starts wait, no run pays for it, and it is said once."""
+"""A disk that is full for a while, no further processes: starts wait, no run pays for it, and it is
+said once.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ pytestmark = [
 ]
 
 ONE_AT_A_TIME = (
-    Resources(cpus=len(os.sched_getaffinity(0)), threads="cores") if hasattr(os, "sched_getaffinity") else None
+    Resources(cpus=len(os.sched_getaffinity(0)), threads="cores")
+    if hasattr(os, "sched_getaffinity")
+    else None
 )
 MARK = "echo begin $0 >> $1/marks; sleep 0.3; echo end $0 >> $1/marks"
 
@@ -43,7 +47,9 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MB."""
     path = tmp_path / "disk"
     path.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", path], check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", path], check=False
+    ).returncode:
         pytest.skip("tmpfs cannot be mounted here")
     yield path
     subprocess.run(["umount", "-l", path], check=True)
@@ -69,7 +75,9 @@ def wait_until(happened: Callable[[], object], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-def test_runs_on_a_disk_that_is_full_for_a_while_all_succeed_at_the_first_try(disk: Path, tmp_path: Path) -> None:
+def test_runs_on_a_disk_that_is_full_for_a_while_all_succeed_at_the_first_try(
+    disk: Path, tmp_path: Path
+) -> None:
     said: list[str] = []
     filled: list[bool] = []
 
@@ -79,20 +87,32 @@ def test_runs_on_a_disk_that_is_full_for_a_while_all_succeed_at_the_first_try(di
             filled.append(True)
         if isinstance(event, Said):
             said.append(event.text)
-        if said and (disk / "fill").exists() and any(isinstance(event, kind) for kind in (RunEnded, Said)):
+        if (
+            said
+            and (disk / "fill").exists()
+            and any(isinstance(event, kind) for kind in (RunEnded, Said))
+        ):
             subprocess.Popen(["sh", "-c", f"sleep 1.5; rm -f {disk}/fill"]).wait()
 
     argv = ["sh", "-c", MARK, "{seed}", str(tmp_path)]
-    outcomes = Experiment("full", argv, seeds=4, root=disk / "r", resources=ONE_AT_A_TIME).launch(observe)
+    outcomes = Experiment("full", argv, seeds=4, root=disk / "r", resources=ONE_AT_A_TIME).launch(
+        observe
+    )
     assert outcomes.all_succeeded, [outcome.message for outcome in outcomes]
     assert {outcome.attempt for outcome in outcomes} == {1}
     marks = (tmp_path / "marks").read_text().splitlines()
-    assert sorted(marks) == sorted(f"{word} {seed}" for word in ("begin", "end") for seed in range(4))
+    assert sorted(marks) == sorted(
+        f"{word} {seed}" for word in ("begin", "end") for seed in range(4)
+    )
     assert sum("starts wait until that is over" in text for text in said) == 1
-    assert {each.state for each in read_status(ExperimentDir(outcomes.directory)).runs} == {"succeeded"}
+    assert {each.state for each in read_status(ExperimentDir(outcomes.directory)).runs} == {
+        "succeeded"
+    }
 
 
-def test_a_run_that_ended_well_on_a_full_disk_has_succeeded_and_its_file_follows(disk: Path) -> None:
+def test_a_run_that_ended_well_on_a_full_disk_has_succeeded_and_its_file_follows(
+    disk: Path,
+) -> None:
     seen: list[bool] = []
 
     def observe(event: LaunchEvent) -> None:
@@ -112,7 +132,20 @@ def test_a_run_that_ended_well_on_a_full_disk_has_succeeded_and_its_file_follows
 
 def test_an_outcome_survives_its_launcher_on_a_full_disk(disk: Path) -> None:
     work = f"sleep 0.5; cat /dev/zero > {disk}/fill; exit 0"
-    argv = [sys.executable, "-m", "runslot", "run", "--root", str(disk / "r"), "--name", "x", "--", "sh", "-c", work]
+    argv = [
+        sys.executable,
+        "-m",
+        "runslot",
+        "run",
+        "--root",
+        str(disk / "r"),
+        "--name",
+        "x",
+        "--",
+        "sh",
+        "-c",
+        work,
+    ]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, start_new_session=True) as launcher:
         wait_until(lambda: list(disk.glob("r/x/2*/run_0/attempt.json")))
         launcher.kill()
@@ -136,8 +169,13 @@ def test_an_attempt_that_cannot_begin_is_none_and_waits(disk: Path, tmp_path: Pa
         if isinstance(event, RunStarted):
             tries.append(event.attempt)
 
-    work = f"[ -e {tmp_path}/once ] && exit 0; touch {tmp_path}/once; cat /dev/zero > {disk}/fill; exit 1"
-    experiment = Experiment("x", ["sh", "-c", work], root=disk / "r", retries=1, backoff=0.01, resumable=True)
+    work = (
+        f"[ -e {tmp_path}/once ] && exit 0; touch {tmp_path}/once; cat /dev/zero > {disk}/fill;"
+        " exit 1"
+    )
+    experiment = Experiment(
+        "x", ["sh", "-c", work], root=disk / "r", retries=1, backoff=0.01, resumable=True
+    )
     outcomes = experiment.launch(observe)
     assert [(outcome.kind, outcome.attempt) for outcome in outcomes] == [("succeeded", 2)]
     assert len(said) == 1
@@ -147,8 +185,21 @@ def test_an_attempt_that_cannot_begin_is_none_and_waits(disk: Path, tmp_path: Pa
 
 
 def test_a_resume_on_a_full_disk_is_refused_in_a_line_and_changes_nothing(disk: Path) -> None:
-    argv = [sys.executable, "-m", "runslot", "run", "--root", str(disk / "r"), "--name", "x", "--seeds", "2"]
-    with subprocess.Popen([*argv, "--", "sleep", "1"], stdout=subprocess.DEVNULL, start_new_session=True) as launcher:
+    argv = [
+        sys.executable,
+        "-m",
+        "runslot",
+        "run",
+        "--root",
+        str(disk / "r"),
+        "--name",
+        "x",
+        "--seeds",
+        "2",
+    ]
+    with subprocess.Popen(
+        [*argv, "--", "sleep", "1"], stdout=subprocess.DEVNULL, start_new_session=True
+    ) as launcher:
         wait_until(lambda: list(disk.glob("r/x/2*/run_0/attempt.json")))
         launcher.send_signal(signal.SIGINT)
     (directory,) = disk.glob("r/x/2*")
@@ -167,8 +218,21 @@ def test_a_resume_on_a_full_disk_is_refused_in_a_line_and_changes_nothing(disk: 
 @pytest.mark.parametrize("launcher_lives", [True, False])
 @pytest.mark.parametrize("how", [[], ["--kill"]])
 def test_stop_works_on_a_full_disk(disk: Path, how: list[str], launcher_lives: bool) -> None:
-    argv = [sys.executable, "-m", "runslot", "run", "--root", str(disk / "r"), "--name", "x", "--seeds", "9"]
-    with subprocess.Popen([*argv, "--", "sleep", "50"], stdout=subprocess.DEVNULL, start_new_session=True) as launcher:
+    argv = [
+        sys.executable,
+        "-m",
+        "runslot",
+        "run",
+        "--root",
+        str(disk / "r"),
+        "--name",
+        "x",
+        "--seeds",
+        "9",
+    ]
+    with subprocess.Popen(
+        [*argv, "--", "sleep", "50"], stdout=subprocess.DEVNULL, start_new_session=True
+    ) as launcher:
         wait_until(lambda: list(disk.glob("r/x/2*/run_0/attempt.json")))
         (directory,) = disk.glob("r/x/2*")
         fill(disk)
@@ -187,7 +251,18 @@ def test_stop_works_on_a_full_disk(disk: Path, how: list[str], launcher_lives: b
 
 def test_a_launch_on_to_a_full_disk_is_refused_in_a_line_and_leaves_nothing(disk: Path) -> None:
     fill(disk)
-    argv = [sys.executable, "-m", "runslot", "run", "--root", str(disk / "r"), "--name", "x", "--", "true"]
+    argv = [
+        sys.executable,
+        "-m",
+        "runslot",
+        "run",
+        "--root",
+        str(disk / "r"),
+        "--name",
+        "x",
+        "--",
+        "true",
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
@@ -204,13 +279,40 @@ def test_a_launch_where_no_process_may_be_started_is_refused_and_leaves_nothing(
         places = os.pathsep.join([str(Path(runslot.__file__).parents[1]), *site.getsitepackages()])
         user = ["setpriv", "--reuid=64013", "--regid=64013", "--clear-groups"]
         set_limit = ["bash", "-c", 'ulimit -u 3; exec "$@"', "bash"]
-        environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "PYTHONPATH": places, "RUNSLOT_LOCKS": str(home)}
-        runslot_run = ["/usr/bin/python3", "-m", "runslot", "run", "--root", str(home / "r"), "--name", "x"]
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(home),
+            "PYTHONPATH": places,
+            "RUNSLOT_LOCKS": str(home),
+        }
+        runslot_run = [
+            "/usr/bin/python3",
+            "-m",
+            "runslot",
+            "run",
+            "--root",
+            str(home / "r"),
+            "--name",
+            "x",
+        ]
         help_call = [*user, "/usr/bin/python3", "-c", "import runslot.cli.app"]
         if subprocess.run(help_call, env=environment, capture_output=True, check=False).returncode:
             pytest.skip("another user cannot call this runslot")
-        argv = [*user, *set_limit, *runslot_run, "--seeds", "2", "--cpus-per-run", "1", "--", "sleep", "0.2"]
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=100)
+        argv = [
+            *user,
+            *set_limit,
+            *runslot_run,
+            "--seeds",
+            "2",
+            "--cpus-per-run",
+            "1",
+            "--",
+            "sleep",
+            "0.2",
+        ]
+        done = subprocess.run(
+            argv, env=environment, capture_output=True, text=True, check=False, timeout=100
+        )
         assert done.returncode == 2, done.stdout + done.stderr
         assert done.stderr.count("\n") == 1
         assert "no run could be started: no more processes may be started" in done.stderr

@@ -1,4 +1,6 @@
-"""Stops from another terminal and from the keyboard, with a launcher and without: afterwards nothing is alive."""
+"""Stops from another terminal and from the keyboard, with a launcher and without: afterwards
+nothing is alive.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ from runslot.experiment.status import read_status
 from runslot.launch.launch import launch
 from runslot.launch.stop import stop
 
-pytestmark = [pytest.mark.fault, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")]
+pytestmark = [
+    pytest.mark.fault,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc"),
+]
 
 LAUNCH = """
 import sys
@@ -98,7 +103,9 @@ def test_a_second_interrupt_does_not_wait_for_grace(tmp_path: Path) -> None:
 def test_stop_from_another_terminal(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path)
     outcomes = stop(sweep.directory, say=lambda _: None)
-    assert sweep.process.wait(20) == 0  # the script's own choice; the command line returns another status
+    assert (
+        sweep.process.wait(20) == 0
+    )  # the script's own choice; the command line returns another status
     assert {outcome.kind for outcome in outcomes} == {"stopped"}
     assert sweep.alive() == []
     assert sweep.states() == {"stopped", "queued"}
@@ -177,7 +184,9 @@ def test_a_lock_of_another_host_is_broken_only_when_told(tmp_path: Path) -> None
     sweep.process.kill()
     sweep.process.wait()
     stop(sweep.directory, kill=True, say=lambda _: None)
-    sweep.directory.lock_file.write_text('{"host": "elsewhere", "boot_id": "x", "pid": 1, "start_time": 1}')
+    sweep.directory.lock_file.write_text(
+        '{"host": "elsewhere", "boot_id": "x", "pid": 1, "start_time": 1}'
+    )
     (sweep.directory.path / "be-quick").touch()
     with pytest.raises(Busy, match="--take-over"):
         launch(sweep.directory, quietly)

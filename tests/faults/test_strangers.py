@@ -1,4 +1,6 @@
-"""What another user made is read, and never a reason to signal, nor written through: not by root either."""
+"""What another user made is read, and never a reason to signal, nor written through: not by root
+either.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ from runslot.transport.bucket import MachineShare, Pusher, open_store, pull
 
 pytestmark = [
     pytest.mark.fault,
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="holders of locks are found in /proc"),
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux"), reason="holders of locks are found in /proc"
+    ),
 ]
 AS_ROOT = pytest.mark.root  # only root can give files to another user
 STRANGER = 64001
@@ -47,7 +51,9 @@ def quietly(_event: LaunchEvent) -> None:
 
 @pytest.fixture
 def bystander() -> Iterator[subprocess.Popen[bytes]]:
-    """Yield a process of this user that has nothing to do with runslot, and check that nobody ended it."""
+    """Yield a process of this user that has nothing to do with runslot, and check that nobody ended
+    it.
+    """
     process = subprocess.Popen(["sleep", "600"])
     yield process
     assert process.poll() is None, "it was signalled"
@@ -56,7 +62,9 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def abandoned(tmp_path: Path, pid: int) -> ExperimentDir:
-    """Return an experiment whose one run is under way, says its journal, under a keeper that is this process."""
+    """Return an experiment whose one run is under way, says its journal, under a keeper that is
+    this process.
+    """
     directory = Experiment("bait", ["true"], root=tmp_path / "r").prepare()
     (run,) = directory.read_runs()
     opened = OpenExperiment.open(directory, {})
@@ -73,9 +81,20 @@ def abandoned(tmp_path: Path, pid: int) -> ExperimentDir:
 
 @contextmanager
 def claimed(file: Path, user: int = 0) -> Iterator[int]:
-    """Have another process hold the claim, as a user; yield its pid, and check that nobody ended it."""
+    """Have another process hold the claim, as a user; yield its pid, and check that nobody ended
+    it.
+    """
     become = ["setpriv", f"--reuid={user}", "--clear-groups"] if user else []
-    argv = ["flock", "--exclusive", "--no-fork", str(file), *become, "sh", "-c", "echo up; exec sleep 600"]
+    argv = [
+        "flock",
+        "--exclusive",
+        "--no-fork",
+        str(file),
+        *become,
+        "sh",
+        "-c",
+        "echo up; exec sleep 600",
+    ]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
@@ -91,12 +110,17 @@ def given_away(directory: Path) -> None:
 
 def state_of(directory: Path) -> dict[str, tuple[int, int, int]]:
     found = {path: path.lstat() for path in (directory, *directory.rglob("*"))}
-    return {str(path): (each.st_mtime_ns, each.st_size, each.st_ino) for path, each in found.items()}
+    return {
+        str(path): (each.st_mtime_ns, each.st_size, each.st_ino) for path, each in found.items()
+    }
 
 
 ACTS = [
     pytest.param(lambda experiment: stop(experiment, say=lambda _: None), id="stop"),
-    pytest.param(lambda experiment: stop(experiment, kill=True, take_over=True, say=lambda _: None), id="stop at once"),
+    pytest.param(
+        lambda experiment: stop(experiment, kill=True, take_over=True, say=lambda _: None),
+        id="stop at once",
+    ),
     pytest.param(lambda experiment: launch(experiment, quietly, take_over=True), id="resume"),
     pytest.param(lambda experiment: leave_request(experiment, "stop"), id="request"),
 ]
@@ -111,7 +135,9 @@ def test_nothing_of_another_users_experiment_is_signalled_or_written(
     with claimed(directory.path / "run_0" / "run.json"):
         given_away(directory.path)
         before = state_of(directory.path)
-        with pytest.raises(OthersFiles, match=r"belongs to user 64001, and you are root: .*RUNSLOT_TRUST=64001"):
+        with pytest.raises(
+            OthersFiles, match=r"belongs to user 64001, and you are root: .*RUNSLOT_TRUST=64001"
+        ):
             act(directory)
         assert state_of(directory.path) == before
         assert find_keeper(RunDir(directory.path / "run_0"), bystander.pid) is None
@@ -119,7 +145,9 @@ def test_nothing_of_another_users_experiment_is_signalled_or_written(
 
 
 @AS_ROOT
-def test_a_pause_through_another_users_launcher_is_refused(tmp_path: Path, bystander: subprocess.Popen[bytes]) -> None:
+def test_a_pause_through_another_users_launcher_is_refused(
+    tmp_path: Path, bystander: subprocess.Popen[bytes]
+) -> None:
     directory = abandoned(tmp_path, bystander.pid)
     directory.lock_file.write_text(json.dumps(identify(bystander.pid).__dict__))
     given_away(directory.path)
@@ -129,14 +157,18 @@ def test_a_pause_through_another_users_launcher_is_refused(tmp_path: Path, bysta
 
 
 @AS_ROOT
-def test_another_users_experiment_is_shown(tmp_path: Path, bystander: subprocess.Popen[bytes]) -> None:
+def test_another_users_experiment_is_shown(
+    tmp_path: Path, bystander: subprocess.Popen[bytes]
+) -> None:
     directory = abandoned(tmp_path, bystander.pid)
     given_away(directory.path)
     assert [each.state for each in read_status(directory).runs] == ["lost"]
 
 
 @AS_ROOT
-def test_whoever_is_trusted_is_taken_for_oneself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_is_trusted_is_taken_for_oneself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = abandoned(tmp_path, os.getpid())
     given_away(directory.path)
     monkeypatch.setenv("RUNSLOT_TRUST", f"nobody-of-that-name, {STRANGER}")
@@ -144,7 +176,9 @@ def test_whoever_is_trusted_is_taken_for_oneself(tmp_path: Path, monkeypatch: py
 
 
 @AS_ROOT
-def test_a_claim_that_another_user_holds_on_a_run_of_ours_makes_nobody_signal_him(tmp_path: Path) -> None:
+def test_a_claim_that_another_user_holds_on_a_run_of_ours_makes_nobody_signal_him(
+    tmp_path: Path,
+) -> None:
     directory = abandoned(tmp_path, os.getpid())
     with claimed(directory.path / "run_0" / "run.json", STRANGER) as pid:
         assert find_keeper(RunDir(directory.path / "run_0"), pid) is None
@@ -163,7 +197,9 @@ def test_a_request_that_another_user_left_is_named_and_not_carried_out(tmp_path:
 
 
 @AS_ROOT
-def test_another_users_processes_are_not_ended_for_a_variable_that_they_have(tmp_path: Path) -> None:
+def test_another_users_processes_are_not_ended_for_a_variable_that_they_have(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "run.json").write_text("{}")
     environment = {"RUNSLOT_RUN": str(tmp_path)}
     theirs = subprocess.Popen(["sleep", "600"], env=environment, user=STRANGER)
@@ -177,7 +213,7 @@ def test_another_users_processes_are_not_ended_for_a_variable_that_they_have(tmp
         theirs.wait()
 
 
-# ---- who has the claim --------------------------------------------------------------------------------
+# ---- who has the claim ---------------------------------------------------------------------------
 
 
 def test_the_holder_of_a_lock_is_found_among_those_that_have_the_file_open(tmp_path: Path) -> None:
@@ -198,7 +234,9 @@ def test_the_holder_of_a_lock_is_found_among_those_that_have_the_file_open(tmp_p
         reader.kill()
 
 
-def test_a_run_that_somebody_executes_is_left_alone_whatever_is_marked_with_it(tmp_path: Path) -> None:
+def test_a_run_that_somebody_executes_is_left_alone_whatever_is_marked_with_it(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "run.json").write_text("{}")
     marked = subprocess.Popen(["sleep", "600"], env={"RUNSLOT_RUN": str(tmp_path)})
     with claimed(tmp_path / "run.json"):
@@ -208,7 +246,7 @@ def test_a_run_that_somebody_executes_is_left_alone_whatever_is_marked_with_it(t
     marked.wait()
 
 
-# ---- places that files name ---------------------------------------------------------------------------
+# ---- places that files name ----------------------------------------------------------------------
 
 
 def problem_of(experiment: ExperimentDir) -> str:
@@ -217,7 +255,9 @@ def problem_of(experiment: ExperimentDir) -> str:
     return run.problem
 
 
-@pytest.mark.parametrize("directory", ["../private", "/etc", "run_0/../../private", "", ".", "run_0//x"])
+@pytest.mark.parametrize(
+    "directory", ["../private", "/etc", "run_0/../../private", "", ".", "run_0//x"]
+)
 @pytest.mark.parametrize("act", ACTS[:3])
 def test_a_run_lies_inside_its_experiment_whatever_the_list_says(
     tmp_path: Path, directory: str, act: Callable[[ExperimentDir], object]
@@ -237,7 +277,9 @@ def test_a_run_lies_inside_its_experiment_whatever_the_list_says(
 
 @AS_ROOT
 @pytest.mark.parametrize("root", ["..", "../..", "/", "../../private"])
-def test_the_runs_of_another_users_experiment_lie_where_they_are_of_one(tmp_path: Path, root: str) -> None:
+def test_the_runs_of_another_users_experiment_lie_where_they_are_of_one(
+    tmp_path: Path, root: str
+) -> None:
     experiment = abandoned(tmp_path, os.getpid())
     file = json.loads(experiment.experiment_file.read_text())
     experiment.experiment_file.write_text(json.dumps({**file, "runs_root": root}))
@@ -246,7 +288,9 @@ def test_the_runs_of_another_users_experiment_lie_where_they_are_of_one(tmp_path
 
 
 @AS_ROOT
-@pytest.mark.parametrize("whole", [True, False], ids=["the experiment is another user's", "the link alone is"])
+@pytest.mark.parametrize(
+    "whole", [True, False], ids=["the experiment is another user's", "the link alone is"]
+)
 def test_a_link_that_another_user_made_is_not_followed(tmp_path: Path, whole: bool) -> None:
     experiment = abandoned(tmp_path, os.getpid())
     private = tmp_path / "private"
@@ -272,7 +316,9 @@ def test_a_link_of_ones_own_is_a_place_for_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["outside", "through a link", "with a link inside"])
-def test_a_control_group_that_a_file_names_is_one_of_the_kernels_and_ours(tmp_path: Path, where: str) -> None:
+def test_a_control_group_that_a_file_names_is_one_of_the_kernels_and_ours(
+    tmp_path: Path, where: str
+) -> None:
     gone = ProcessIdentity("", "", 1 << 30, 5)
     group = tmp_path / f"runslot-{gone.pid}-5"
     group.mkdir()
@@ -292,13 +338,19 @@ def test_a_control_group_that_a_file_names_is_one_of_the_kernels_and_ours(tmp_pa
 
 
 @AS_ROOT
-@pytest.mark.parametrize("name", ["journal.jsonl", "runs.jsonl", "launcher.log", "run_0/console.log"])
-def test_nothing_is_appended_through_a_link_that_another_user_laid_for_a_file(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["journal.jsonl", "runs.jsonl", "launcher.log", "run_0/console.log"]
+)
+def test_nothing_is_appended_through_a_link_that_another_user_laid_for_a_file(
+    tmp_path: Path, name: str
+) -> None:
     experiment = Experiment("bait", ["true"], root=tmp_path / "r").prepare()
     private = tmp_path / "private"
     file = experiment.path / name
     file.parent.mkdir(exist_ok=True)
-    private.write_bytes((file.read_bytes() if file.exists() else b"") + b"a last line without an end")
+    private.write_bytes(
+        (file.read_bytes() if file.exists() else b"") + b"a last line without an end"
+    )
     before = private.read_bytes()
     file.unlink(missing_ok=True)
     file.symlink_to(private)
@@ -336,15 +388,22 @@ def test_a_run_writes_through_no_link_that_another_user_laid_for_what_it_logs(
             logger.log("a line")
 
     monkeypatch.setenv("RUNSLOT_SINKS", "jsonl")
-    experiment = Experiment("bait", train, root=tmp_path / "r", seeds=2, snapshot_mode="last").prepare()
+    experiment = Experiment(
+        "bait", train, root=tmp_path / "r", seeds=2, snapshot_mode="last"
+    ).prepare()
     logs = ("progress.csv", "debug.log", "progress.jsonl", "params.pkl", "variant.json")
-    laid = [*(("run_0", name) for name in logs), ("run_1", ".progress.csv.wider"), ("run_1", "logger_problems.json")]
+    laid = [
+        *(("run_0", name) for name in logs),
+        ("run_1", ".progress.csv.wider"),
+        ("run_1", "logger_problems.json"),
+    ]
     victims = [tmp_path / f"private {name}" for _, name in laid]
     for victim, (run, name) in zip(victims, laid, strict=True):
         victim.write_text("precious")
         others_link(experiment.path / run / name, victim)
     outcomes = launch(experiment, quietly)
-    assert [outcome.kind for outcome in outcomes] == ["succeeded"] * 2  # what cannot be logged fails no run
+    # what cannot be logged fails no run
+    assert [outcome.kind for outcome in outcomes] == ["succeeded"] * 2
     assert [victim.read_text() for victim in victims] == ["precious"] * len(victims)
     notes = " ".join(outcomes[0].notes)
     assert "progress.csv: failed" in notes
@@ -353,7 +412,9 @@ def test_a_run_writes_through_no_link_that_another_user_laid_for_what_it_logs(
 
 @AS_ROOT
 @pytest.mark.parametrize("name", ["requests", "workers", "payloads", "cloud", "slurm"])
-def test_no_directory_of_an_experiment_is_one_that_another_users_link_leads_to(tmp_path: Path, name: str) -> None:
+def test_no_directory_of_an_experiment_is_one_that_another_users_link_leads_to(
+    tmp_path: Path, name: str
+) -> None:
     experiment = Experiment("bait", ["true"], root=tmp_path / "r").prepare()
     private = tmp_path / "private"
     private.mkdir()
@@ -375,7 +436,9 @@ def work(experiment: ExperimentDir) -> None:
 
 
 @AS_ROOT
-def test_an_earlier_attempt_is_kept_in_no_place_that_another_users_link_leads_to(tmp_path: Path) -> None:
+def test_an_earlier_attempt_is_kept_in_no_place_that_another_users_link_leads_to(
+    tmp_path: Path,
+) -> None:
     experiment = Experiment("bait", ["false"], root=tmp_path / "r").prepare()
     launch(experiment, quietly)
     private = tmp_path / "private"
@@ -394,13 +457,19 @@ def test_nothing_is_pulled_through_a_link_that_another_user_laid(tmp_path: Path)
         place.mkdir(parents=True)
     others_link(home / "lr=1" / "run_0", private)
     (private / "outcome.json").write_text("precious")
-    machine, store, share = tmp_path / "machine", open_store(f"file://{tmp_path}/bucket"), MachineShare("m", "b", 1)
+    machine, store, share = (
+        tmp_path / "machine",
+        open_store(f"file://{tmp_path}/bucket"),
+        MachineShare("m", "b", 1),
+    )
     (machine / "lr=1" / "run_0").mkdir(parents=True)
     (machine / "lr=1" / "run_0" / "outcome.json").write_text("{}")
     pusher = Pusher(store, share, machine, ["lr=1/run_0"], "m1")
     pusher.claim()
     pusher.push()
-    with pytest.raises(RunslotError, match="run_0 is a link that another user made: nothing is pulled"):
+    with pytest.raises(
+        RunslotError, match="run_0 is a link that another user made: nothing is pulled"
+    ):
         pull(store, share, home)
     assert (private / "outcome.json").read_text() == "precious"
 
@@ -440,7 +509,9 @@ def test_a_named_pipe_for_a_log_holds_nobody(tmp_path: Path, name: str) -> None:
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode != 0
     assert "Traceback" not in ended.stderr
-    assert name in ended.stderr or name in str([each.outcome for each in read_status(experiment).runs])
+    assert name in ended.stderr or name in str(
+        [each.outcome for each in read_status(experiment).runs]
+    )
 
 
 def test_a_log_that_leads_to_a_place_of_ones_own_is_written_there(tmp_path: Path) -> None:

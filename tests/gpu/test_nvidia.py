@@ -17,7 +17,9 @@ from runslot.hardware.slots import carve
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(shutil.which("nvidia-smi") is None, reason="there is no NVIDIA GPU (nvidia-smi is missing)"),
+    pytest.mark.skipif(
+        shutil.which("nvidia-smi") is None, reason="there is no NVIDIA GPU (nvidia-smi is missing)"
+    ),
 ]
 
 SEE = """
@@ -46,7 +48,11 @@ def topology():
 def start(slot) -> subprocess.Popen[str]:
     environment = {"PATH": "/usr/bin:/bin", **slot_environment(slot, slot_affinity(slot))}
     return subprocess.Popen(
-        [sys.executable, "-c", SEE], env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", SEE],
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
 
 
@@ -59,7 +65,9 @@ def test_agrees_with_nvidia_smi(topology):
     ).stdout
     rows = [line.split(", ") for line in said.splitlines()]
     whole = [gpu for gpu in topology.gpus if gpu.mig is None]
-    assert {(str(gpu.index), gpu.uuid) for gpu in whole} <= {(index, uuid) for index, uuid, _ in rows}
+    assert {(str(gpu.index), gpu.uuid) for gpu in whole} <= {
+        (index, uuid) for index, uuid, _ in rows
+    }
     for gpu in whole:
         total = next(int(memory) for _, uuid, memory in rows if uuid == gpu.uuid)
         assert abs(gpu.memory / 2**20 - total) < total * 0.05
@@ -72,7 +80,10 @@ def test_a_run_sees_its_gpu_alone(topology):
         run.communicate("\n")
         assert count == "1"
         if slot.gpus[0].mig is None:
-            assert slot.gpus[0].uuid == f"GPU-{uuid[:8]}-{uuid[8:12]}-{uuid[12:16]}-{uuid[16:20]}-{uuid[20:]}"
+            assert (
+                slot.gpus[0].uuid
+                == f"GPU-{uuid[:8]}-{uuid[8:12]}-{uuid[12:16]}-{uuid[16:20]}-{uuid[20:]}"
+            )
 
 
 def test_two_runs_share_a_gpu_and_a_third_waits(topology, tmp_path):
@@ -86,7 +97,9 @@ def test_two_runs_share_a_gpu_and_a_third_waits(topology, tmp_path):
     said = {run.stdout.readline() for run in runs}
     assert len(said) == 1, "both runs see the same GPU"
     kept = without_busy(probe(), "gpus", leases)
-    assert slots[0].gpus[0].uuid in {gpu.uuid for gpu in kept.gpus}, "what a lease holds is not foreign"
+    assert slots[0].gpus[0].uuid in {gpu.uuid for gpu in kept.gpus}, (
+        "what a lease holds is not foreign"
+    )
     for run in runs:
         run.communicate("\n")
         assert run.returncode == 0

@@ -37,13 +37,17 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("name", ["hooked", "hooked_package", "hooked_package.part", "hooked_zipped"])
+@pytest.mark.parametrize(
+    "name", ["hooked", "hooked_package", "hooked_package.part", "hooked_zipped"]
+)
 def test_a_module_is_handed_over_once_when_it_has_executed(site: Path, name: str) -> None:
     modules: list[ModuleType] = []
     FirstImport({name: modules.append})
     assert modules == []
     module = importlib.import_module(name)
-    importlib.import_module("hooked_zipped_other")  # whose loader is the same object as that of hooked_zipped
+    importlib.import_module(
+        "hooked_zipped_other"
+    )  # whose loader is the same object as that of hooked_zipped
     importlib.reload(module)
     assert modules == [module]
     assert not any(isinstance(finder, FirstImport) for finder in sys.meta_path)
@@ -59,7 +63,11 @@ def test_a_module_that_is_loaded_is_handed_over_at_once(site: Path) -> None:
 def test_the_module_has_its_own_loader_and_spec(site: Path) -> None:
     FirstImport({"hooked": lambda module: None})
     hooked = importlib.import_module("hooked")
-    assert type(hooked.__loader__).__name__ == type(hooked.__spec__.loader).__name__ == "SourceFileLoader"
+    assert (
+        type(hooked.__loader__).__name__
+        == type(hooked.__spec__.loader).__name__
+        == "SourceFileLoader"
+    )
     assert hooked.__spec__.loader.get_source("hooked").startswith("value = 3")
     assert "__loader__" in hooked.seen_while_executing
 
@@ -85,7 +93,9 @@ def test_an_import_that_fails_is_the_users_and_may_be_tried_again(site: Path) ->
     with pytest.raises(ValueError, match="theirs"):
         importlib.import_module("hooked_fails")
     assert modules == []
-    (site / "hooked_fails.py").write_text("value = 'a longer text, so that no cache is taken for it'\n")
+    (site / "hooked_fails.py").write_text(
+        "value = 'a longer text, so that no cache is taken for it'\n"
+    )
     importlib.invalidate_caches()
     assert [importlib.import_module("hooked_fails")] == modules
 
@@ -119,19 +129,27 @@ print(random.random(), numpy.random.rand(), torch.seeds, tensorflow.random.seeds
 """
 
 
-def test_what_is_imported_later_is_seeded_with_the_same_numbers_as_what_is_loaded(tmp_path: Path) -> None:
+def test_what_is_imported_later_is_seeded_with_the_same_numbers_as_what_is_loaded(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "torch.py").write_text("seeds = []\nmanual_seed = seeds.append\n")
     (tmp_path / "tensorflow").mkdir()
     (tmp_path / "tensorflow" / "__init__.py").write_text("from tensorflow import random\n")
     (tmp_path / "tensorflow" / "random.py").write_text("seeds = []\nset_seed = seeds.append\n")
     printed = {_printed(SEEDED, tmp_path, when) for when in ("before", "later")}
-    plain = "import random, numpy; random.seed(7); numpy.random.seed(7); print(random.random(), numpy.random.rand())"
+    plain = (
+        "import random, numpy; random.seed(7); numpy.random.seed(7); print(random.random(),"
+        " numpy.random.rand())"
+    )
     assert printed == {_printed(plain, tmp_path) + " [7] [7]"}
 
 
 def test_a_directory_with_the_name_of_a_library_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "torch").mkdir()
-    code = "from runslot.execute.functions import seed_everything; seed_everything(7); import torch; print('well')"
+    code = (
+        "from runslot.execute.functions import seed_everything; seed_everything(7); import torch;"
+        " print('well')"
+    )
     assert _printed(code, tmp_path) == "well"
 
 
@@ -145,6 +163,11 @@ def test_the_real_torch_is_seeded_where_it_is_imported_later(tmp_path: Path) -> 
 
 
 def _printed(code: str, directory: Path, *arguments: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": f"{directory}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{directory}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+    }
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    ).stdout.strip()

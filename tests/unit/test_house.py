@@ -31,9 +31,15 @@ def package(tmp_path: Path) -> Path:
     return package
 
 
-def test_an_import_within_a_function_closes_a_cycle_and_one_for_types_does_not(house, package: Path) -> None:
-    (package / "room" / "one.py").write_text("def use():\n    from pack.room.two import x\n    return x\n")
-    (package / "room" / "two.py").write_text("try:\n    from .three import y\nfinally:\n    x = 1\n")
+def test_an_import_within_a_function_closes_a_cycle_and_one_for_types_does_not(
+    house, package: Path
+) -> None:
+    (package / "room" / "one.py").write_text(
+        "def use():\n    from pack.room.two import x\n    return x\n"
+    )
+    (package / "room" / "two.py").write_text(
+        "try:\n    from .three import y\nfinally:\n    x = 1\n"
+    )
     (package / "room" / "three.py").write_text("import pack.room.one\ny = 1\n")
     types = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pack.room.one\n"
     (package / "top.py").write_text(types + "else:\n    import pack.room.two\n")
@@ -61,13 +67,18 @@ class C:
     own: int = 1
 """
     (package / "top.py").write_text(text)
-    (top,) = [module for module in house["source"].read_modules(package) if module.name == "pack.top"]
+    (top,) = [
+        module for module in house["source"].read_modules(package) if module.name == "pack.top"
+    ]
 
     bound = house["names"].bindings(top)
 
     pronouns = sorted(binding.name for binding in bound if binding.is_pronoun_like)
     assert pronouns == ["_known", "asked", "each", "found", "how", "left", "own", "told"]
-    assert sorted(binding.name for binding in bound if not binding.is_pronoun_like) == ["handle", "path"]
+    assert sorted(binding.name for binding in bound if not binding.is_pronoun_like) == [
+        "handle",
+        "path",
+    ]
 
 
 def test_a_class_name_in_two_files_is_named_with_both(house, package: Path) -> None:
@@ -82,6 +93,8 @@ def test_a_verbal_file_name_is_seen(house, stem: str) -> None:
     assert house["names"].is_verbal(stem)
 
 
-@pytest.mark.parametrize("stem", ["packing", "seed", "sacred", "checks", "continue_", "__init__", "near_miss"])
+@pytest.mark.parametrize(
+    "stem", ["packing", "seed", "sacred", "checks", "continue_", "__init__", "near_miss"]
+)
 def test_a_noun_is_none(house, stem: str) -> None:
     assert not house["names"].is_verbal(stem)

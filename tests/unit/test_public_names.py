@@ -1,4 +1,6 @@
-"""The public names are an API: each is there, loads lazily, and `import runslot` costs the standard library alone."""
+"""The public names are an API: each is there, loads lazily, and `import runslot` costs the standard
+library alone.
+"""
 
 from __future__ import annotations
 
@@ -18,24 +20,75 @@ NAMES = {
     *("Experiment", "Outcomes", "Outcome", "Run", "Container", "CurrentRun", "current_run"),
     *("SSH", "Slurm", "PBS", "Sky", "EC2", "GCP"),
     *("Resources", "Slot", "Topology", "carve", "read_topology"),
-    *("Space", "Variant", "grid", "zipped", "union", "sample", "levels", "listed", "single", "variants_of", "run_id"),
+    *(
+        "Space",
+        "Variant",
+        "grid",
+        "zipped",
+        "union",
+        "sample",
+        "levels",
+        "listed",
+        "single",
+        "variants_of",
+        "run_id",
+    ),
     *("choice", "integers", "loguniform", "uniform"),
-    *("RunslotError", "InvalidInput", "DoesNotFit", "AffinityError", "NotFound", "NotInstalled", "Busy"),
+    *(
+        "RunslotError",
+        "InvalidInput",
+        "DoesNotFit",
+        "AffinityError",
+        "NotFound",
+        "NotInstalled",
+        "Busy",
+    ),
     *("Damaged", "NewerFormat", "RefusedBySystem"),
     *("logger", "results", "rlpyt", "launchkit"),
 }
 OF_RLPYT = {
-    *("VariantLevel", "make_variants", "_cross_variants", "update_config", "load_variant", "save_variant"),
+    *(
+        "VariantLevel",
+        "make_variants",
+        "_cross_variants",
+        "update_config",
+        "load_variant",
+        "save_variant",
+    ),
     *("encode_affinity", "quick_affinity_code", "make_affinity", "affinity_from_code"),
     *("run_experiments", "launch_experiment", "get_log_dir", "logger_context"),
 }
 OF_LAUNCHKIT = {
     *("run_experiment", "run_experiment_here", "setup_logger"),
-    *("DeterministicHyperparameterSweeper", "RandomHyperparameterSweeper", "DeterministicSweeperCombiner", "Sweeper"),
-    *("EnumParam", "FixedParam", "LinearFloatParam", "LinearIntParam", "LogFloatParam", "LogIntParam"),
+    *(
+        "DeterministicHyperparameterSweeper",
+        "RandomHyperparameterSweeper",
+        "DeterministicSweeperCombiner",
+        "Sweeper",
+    ),
+    *(
+        "EnumParam",
+        "FixedParam",
+        "LinearFloatParam",
+        "LinearIntParam",
+        "LogFloatParam",
+        "LogIntParam",
+    ),
     *("Hyperparameter", "RandomHyperparameter"),
-    *("GitInfo", "create_exp_name", "create_log_dir", "dict_to_safe_json", "get_git_infos", "query_yes_no"),
-    *("recursive_dictionary_update", "recursive_items", "reset_execution_environment", "save_experiment_data"),
+    *(
+        "GitInfo",
+        "create_exp_name",
+        "create_log_dir",
+        "dict_to_safe_json",
+        "get_git_infos",
+        "query_yes_no",
+    ),
+    *(
+        "recursive_dictionary_update",
+        "recursive_items",
+        "reset_execution_environment",
+        "save_experiment_data",
+    ),
     "set_seed",
 }
 
@@ -48,7 +101,9 @@ def test_every_public_name_is_there_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(("ancestor", "names"), [("rlpyt", OF_RLPYT), ("launchkit", OF_LAUNCHKIT)])
-def test_an_ancestors_names_can_be_imported_from_the_top_and_from_its_door(ancestor: str, names: set[str]) -> None:
+def test_an_ancestors_names_can_be_imported_from_the_top_and_from_its_door(
+    ancestor: str, names: set[str]
+) -> None:
     door = importlib.import_module(f"runslot.{ancestor}")
     for name in names:
         assert getattr(runslot, name) is getattr(door, name)
@@ -65,7 +120,9 @@ def test_what_type_checkers_see_is_what_is_there() -> None:
     tree = ast.parse(Path(runslot.__file__).read_text())
     blocks = [node for node in tree.body if isinstance(node, ast.If)]
     imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
-    assert {alias.asname for node in imports for alias in node.names} == NAMES | OF_RLPYT | OF_LAUNCHKIT
+    assert {
+        alias.asname for node in imports for alias in node.names
+    } == NAMES | OF_RLPYT | OF_LAUNCHKIT
 
 
 def test_logger_is_the_module_so_that_functions_that_use_it_travel() -> None:
@@ -76,10 +133,10 @@ def test_logger_is_the_module_so_that_functions_that_use_it_travel() -> None:
 
 def test_import_runslot_and_what_runs_beside_training_load_no_third_party_module() -> None:
     code = (
-        "import sys; before = set(sys.modules); import runslot, runslot.logger, runslot.execute.template,"
-        " runslot.launch.experiment; "
-        "new = {name.partition('.')[0] for name in set(sys.modules) - before};"
-        "print(sorted(new - set(sys.stdlib_module_names) - {'runslot'}))"
+        "import sys; before = set(sys.modules); import runslot, runslot.logger,"
+        " runslot.execute.template, runslot.launch.experiment; new = {name.partition('.')[0] for"
+        " name in set(sys.modules) - before};print(sorted(new - set(sys.stdlib_module_names) -"
+        " {'runslot'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -96,7 +153,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         ("checkout/src", r"pip install -e '\S+/checkout\[view\]'"),
     ],
 )
-def test_optional_parts_are_installed_from_where_runslot_comes_from(tmp_path: Path, where: str, said: str) -> None:
+def test_optional_parts_are_installed_from_where_runslot_comes_from(
+    tmp_path: Path, where: str, said: str
+) -> None:
     package = tmp_path / where / "runslot"
     package.mkdir(parents=True)
     for name in ("__init__.py", "errors.py"):
@@ -104,7 +163,10 @@ def test_optional_parts_are_installed_from_where_runslot_comes_from(tmp_path: Pa
     if where != "site":
         (tmp_path / "checkout" / "pyproject.toml").touch()
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from runslot.errors import extra_said; print(extra_said('view'))"
+        "import sys; sys.path.insert(0, sys.argv[1]); from runslot.errors import extra_said;"
+        " print(extra_said('view'))"
     )
-    done = subprocess.run([sys.executable, "-c", code, package.parent], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, package.parent], capture_output=True, text=True, check=True
+    )
     assert re.fullmatch(said, done.stdout.strip())

@@ -246,7 +246,9 @@ def test_a_hundred_thousand_runs_do_not_make_a_step_slow() -> None:
     state, actions = step(State((0, 1)), [Added(tuple(range(100_000)))], 0.0)
     started = len(actions)
     while actions:
-        events: list[Event] = [Ended(action.key, OK) for action in actions if isinstance(action, Start)]
+        events: list[Event] = [
+            Ended(action.key, OK) for action in actions if isinstance(action, Start)
+        ]
         state, actions = step(state, events, 0.0)
         started += len(actions)
     assert started == 100_000

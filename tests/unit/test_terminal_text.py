@@ -34,7 +34,9 @@ def test_controls_are_shown_and_the_rest_stays(text, shown):
 @given(st.text(st.characters(exclude_categories=[])))
 def test_nothing_shown_controls_a_terminal(text):
     for result in (visible(text), one_line(text), plain(text), plain(text, carriage=True)):
-        dangerous = {c for c in result if unicodedata.category(c) in _DANGEROUS or c in _TURNS} - set("\n\t\r")
+        dangerous = {
+            c for c in result if unicodedata.category(c) in _DANGEROUS or c in _TURNS
+        } - set("\n\t\r")
         assert not dangerous
     assert len(visible(text)) == len(text)
     assert not set(one_line(text)) & set("\n\t\r")

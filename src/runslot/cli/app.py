@@ -1,7 +1,7 @@
 """The command line: which commands there are. A command's module is loaded when it is called.
 
-`runslot.__main__` calls `call`. What must stay true: help lists the commands without loading one of them, and what is
-loaded for a command is its own file and what that imports.
+`runslot.__main__` calls `call`. What must stay true: help lists the commands without loading one of
+them, and what is loaded for a command is its own file and what that imports.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from runslot.cli.usage import CONTEXT, is_plain_help, refusal, tidy
 
 @dataclass(frozen=True)
 class Subcommand:
-    """A command: the function that carries it out, or a `typer.Typer` of further ones, and its line in the help."""
+    """A command: the function that carries it out, or a `typer.Typer` of further ones, and its line
+    in the help.
+    """
 
     place: str
     """`MODULE.NAME` below `runslot.cli`."""
@@ -29,73 +31,102 @@ class Subcommand:
 
 COMMANDS: Mapping[str, Subcommand] = {
     "run": Subcommand(
-        "run_command.run", "Run a function or a command once for every variant and seed, in slots of this machine."
+        "run_command.run",
+        "Run a function or a command once for every variant and seed, in slots of this machine.",
     ),
     "resume": Subcommand(
         "resume.resume",
-        "Run what is missing: runs that were not started, were stopped, or were lost with their machine.",
+        "Run what is missing: runs that were not started, were stopped, or were lost with their"
+        " machine.",
     ),
     "attach": Subcommand(
-        "attach.attach", "Look on at an experiment that is under way, from any terminal; Ctrl-C leaves it running."
+        "attach.attach",
+        "Look on at an experiment that is under way, from any terminal; Ctrl-C leaves it running.",
     ),
     "status": Subcommand(
         "status.status",
-        "Show how the runs of an experiment stand: what runs, with its last row or line, and what went wrong.",
+        "Show how the runs of an experiment stand: what runs, with its last row or line, and what"
+        " went wrong.",
     ),
     "queue": Subcommand(
         "queue.queue",
-        "Show every experiment of yours that runs or waits on this machine, from whatever terminal it was launched.",
+        "Show every experiment of yours that runs or waits on this machine, from whatever terminal"
+        " it was launched.",
     ),
-    "logs": Subcommand("logs.logs", "Print what a run printed (its console.log); with -f go on while it runs."),
+    "logs": Subcommand(
+        "logs.logs", "Print what a run printed (its console.log); with -f go on while it runs."
+    ),
     "stop": Subcommand(
         "stop.stop",
-        "Stop an experiment, or some of its runs: each is asked to end, and killed when its grace is over.",
+        "Stop an experiment, or some of its runs: each is asked to end, and killed when its grace"
+        " is over.",
     ),
     "pull": Subcommand(
         "pull.pull",
-        "Bring home what rented machines have written: what has changed alone, outcomes after their data.",
+        "Bring home what rented machines have written: what has changed alone, outcomes after their"
+        " data.",
     ),
-    "pause": Subcommand("pause.pause", "Start nothing further of an experiment that is under way; what runs goes on."),
-    "continue": Subcommand("pause.continue_", "Go on with an experiment that `runslot pause` has paused."),
-    "ls": Subcommand("ls.ls", "List experiments: when they were launched, what they are, and how their runs stand."),
+    "pause": Subcommand(
+        "pause.pause",
+        "Start nothing further of an experiment that is under way; what runs goes on.",
+    ),
+    "continue": Subcommand(
+        "pause.continue_", "Go on with an experiment that `runslot pause` has paused."
+    ),
+    "ls": Subcommand(
+        "ls.ls",
+        "List experiments: when they were launched, what they are, and how their runs stand.",
+    ),
     "results": Subcommand(
         "results.results",
         "Compare variants: mean ± 95 % interval of final and best values over seeds, best first.",
     ),
     "view": Subcommand(
-        "view.view", "Look at runs in a browser: curves over seeds, tables, slots; live while they run."
+        "view.view",
+        "Look at runs in a browser: curves over seeds, tables, slots; live while they run.",
     ),
     "plot": Subcommand(
-        "plot.plot", "Draw a figure in paper size, and print its caption: who counts, and what is drawn."
+        "plot.plot",
+        "Draw a figure in paper size, and print its caption: who counts, and what is drawn.",
     ),
     "export": Subcommand(
-        "export.export", "Write all runs (`runs`) and all their rows (`progress`) to files for other tools."
+        "export.export",
+        "Write all runs (`runs`) and all their rows (`progress`) to files for other tools.",
     ),
     "hardware": Subcommand(
         "hardware.hardware",
-        "Show this machine's packages, NUMA nodes, cores and GPUs, and the slots that runs would get.",
+        "Show this machine's packages, NUMA nodes, cores and GPUs, and the slots that runs would"
+        " get.",
     ),
     "schema": Subcommand("schema.schema", "Print the JSON Schema of sweep files, for editors."),
     "selftest": Subcommand(
         "selftest.selftest",
-        "Run a few hundred tiny runs while their launchers, keepers and they themselves are killed at random.",
+        "Run a few hundred tiny runs while their launchers, keepers and they themselves are killed"
+        " at random.",
     ),
     "launchers": Subcommand("launchers.app", "List the configured launchers, or check them."),
     "cloud": Subcommand(
-        "cloud.app", "List the machines that runslot rented, give them back, or delete what is in the bucket."
+        "cloud.app",
+        "List the machines that runslot rented, give them back, or delete what is in the bucket.",
     ),
 }
 
 
 class CommandGroup(TyperGroup):
-    """The commands: help shows what the table says of each, and the one that is called is loaded."""
+    """The commands: help shows what the table says of each, and the one that is called is
+    loaded.
+    """
 
     def __init__(self, **settings: Any) -> None:
-        lines = {name: TyperCommand(name, help=command.summary) for name, command in COMMANDS.items()}
+        lines = {
+            name: TyperCommand(name, help=command.summary) for name, command in COMMANDS.items()
+        }
         super().__init__(**{**settings, "commands": lines})
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command that is called, and the rest of its words; its module is loaded here."""
+        """Return the command that is called, and the rest of its words; its module is loaded
+        here.
+        """
         name, command, rest = super().resolve_command(ctx, args)
         return name, command if name is None else load(name), rest
 
@@ -123,8 +154,12 @@ def load(name: str) -> Any:
     module, _, member = COMMANDS[name].place.rpartition(".")
     made = getattr(importlib.import_module(f"runslot.cli.{module}"), member)
     if not isinstance(made, typer.Typer):
-        single = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-        single.command(name, cls=getattr(made, "command_class", None), context_settings=CONTEXT)(made)
+        single = typer.Typer(
+            add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
+        )
+        single.command(name, cls=getattr(made, "command_class", None), context_settings=CONTEXT)(
+            made
+        )
         made = single
     command = typer.main.get_command(made)
     command.name = name
@@ -143,7 +178,10 @@ def _print_version(value: bool) -> None:
 @app.callback()
 def main(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
     ] = False,
 ) -> None:
     """Launch many training runs, each in its own slot of hardware, and compare what comes out."""
@@ -156,7 +194,8 @@ def call(arguments: Sequence[str]) -> int:
         tidy(commands)
         status = commands(args=list(arguments), prog_name="runslot", standalone_mode=False)
     except SystemExit as ended:
-        if isinstance(ended.__context__, BrokenPipeError):  # rich, where the reader of the help has gone
+        # rich, where the reader of the help has gone
+        if isinstance(ended.__context__, BrokenPipeError):
             return 0
         return ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
     except typer.Abort:  # a question that was left

@@ -1,4 +1,6 @@
-"""From the command line to words: what the target stands for, and what the options say on top of it."""
+"""From the command line to words: what the target stands for, and what the options say on top of
+it.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,13 @@ _READ_HERE = ("env", "exclude", *SPACES)
 
 
 def words_of_target(
-    target: str | None, command: Sequence[str] | None, settings: Sequence[str], in_clone: bool = False
+    target: str | None,
+    command: Sequence[str] | None,
+    settings: Sequence[str],
+    in_clone: bool = False,
 ) -> Words:
-    """Return what the target, or the command after `--`, says, with `--set` on top; `InvalidInput` where neither is.
+    """Return what the target, or the command after `--`, says, with `--set` on top; `InvalidInput`
+    where neither is.
 
     With `in_clone` a sweep file's function lies in a repository, not beside the file.
     """
@@ -48,12 +54,16 @@ def words_of_target(
             f"{_advice(target)}; a command goes after --"
         )
     if settings:
-        raise InvalidInput(f"--set {settings[0]} overrides a key of a sweep file, and there is none; use --grid")
+        raise InvalidInput(
+            f"--set {settings[0]} overrides a key of a sweep file, and there is none; use --grid"
+        )
     return words
 
 
 def refuse_bare_command(words: Sequence[str]) -> None:
-    """Refuse words that are a command with options of its own, where its program is the first of them."""
+    """Refuse words that are a command with options of its own, where its program is the first of
+    them.
+    """
     if words and ":" not in words[0] and not words[0].startswith("-") and shutil.which(words[0]):
         raise InvalidInput(f"a command goes after --: runslot run -- {shlex.join(words)}")
 
@@ -63,28 +73,40 @@ def refuse_spaced_values(grid: Sequence[str], words: Sequence[str | None]) -> No
     key = next((text for text in grid if "=" not in text), None)
     if key is not None:
         values = ",".join(word for word in words if word is not None and ":" not in word)
-        raise InvalidInput(f"--grid {key} has no values; they follow an =, as in --grid {key}={values}")
+        raise InvalidInput(
+            f"--grid {key} has no values; they follow an =, as in --grid {key}={values}"
+        )
 
 
 def refuse_extra(target: str | None, extra: Sequence[str], command: bool) -> NoReturn:
     """Refuse arguments that follow the target, with what they are likely to be meant for."""
     first = extra[0]
     if command:
-        raise InvalidInput(f"{first!r} stands before --, and the command after it; write the command's words behind --")
+        raise InvalidInput(
+            f"{first!r} stands before --, and the command after it; write the command's words"
+            " behind --"
+        )
     if target is not None and (":" in target or target.endswith(SUFFIXES)):
         if "=" not in first:
             raise InvalidInput(
-                f"{first!r} follows {target!r}, which takes no arguments; values are given by --grid KEY=V,V"
+                f"{first!r} follows {target!r}, which takes no arguments; values are given by"
+                " --grid KEY=V,V"
             )
         options = " ".join(f"--grid {shlex.quote(word)}" for word in extra if "=" in word)
         raise InvalidInput(f"values of a key are given by --grid: runslot run {target} {options}")
-    script = ["python"] if target is not None and target.endswith(".py") and shutil.which(target) is None else []
+    script = (
+        ["python"]
+        if target is not None and target.endswith(".py") and shutil.which(target) is None
+        else []
+    )
     words = shlex.join([*script, *([target] if target else []), *extra])
     raise InvalidInput(f"a command goes after --: runslot run -- {words}")
 
 
 def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
-    """Let the options of `runslot run`, by the names of its parameters, go before what the words say so far."""
+    """Let the options of `runslot run`, by the names of its parameters, go before what the words
+    say so far.
+    """
     if any(parameters[name] is not None for name in PYTHONS):
         for name in PYTHONS:  # what the file says gives way to any of them
             words.values.pop(name, None)
@@ -92,7 +114,9 @@ def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
         value = parameters[option.name]
         if option.word is None or option.name in _READ_HERE or value is None or value is False:
             continue
-        setting = option.word.sets if value is True else str(value) if isinstance(value, Path) else value
+        setting = (
+            option.word.sets if value is True else str(value) if isinstance(value, Path) else value
+        )
         words.say(tuple(option.word.key.split(".")), setting, option.names[-1])
     for text in parameters["env"] or ():
         variable, equals, value = text.partition("=")
@@ -107,7 +131,9 @@ def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
         for text in parameters[space] or ():
             key, value = _sample_value(text) if space == "sample" else parse_grid(text)
             if key in keys:
-                raise InvalidInput(f"{flag} has {key} twice; write all its values in one: {flag} {key}=A,B")
+                raise InvalidInput(
+                    f"{flag} has {key} twice; write all its values in one: {flag} {key}=A,B"
+                )
             keys.add(key)
             if space != "sample":
                 words.notes += [f"--{space} {note}" for note in doubts_of(text)]
@@ -120,7 +146,10 @@ def _settings_of(text: str) -> dict[str, Any]:
     for part in text.split(","):
         key, equals, value = part.partition("=")
         if not equals or not key.strip():
-            raise InvalidInput(f"--exclude {text}: write KEY=VALUE,KEY=VALUE, the values that a variant has together")
+            raise InvalidInput(
+                f"--exclude {text}: write KEY=VALUE,KEY=VALUE, the values that a variant has"
+                " together"
+            )
         settings[key.strip()] = parse_value(value)
     return settings
 
@@ -131,7 +160,9 @@ def _sample_value(text: str) -> tuple[str, str]:
 
 
 def _override(words: Words, setting: str) -> None:
-    """Carry out one `--set KEY=VALUE`; VALUE reads as in the file, and `A,B` of a space's key is a list of choices."""
+    """Carry out one `--set KEY=VALUE`; VALUE reads as in the file, and `A,B` of a space's key is a
+    list of choices.
+    """
     key, equals, text = setting.partition("=")
     word, dot, inside = key.strip().partition(".")
     if not equals or not text.strip():
@@ -142,7 +173,9 @@ def _override(words: Words, setting: str) -> None:
     if inside and word not in (*SPACES, *GROUPS):
         raise InvalidInput(f"--set {setting}: {word} has no keys; write --set {word}=VALUE")
     if word in GROUPS and inside and inside not in GROUPS[word]:
-        raise InvalidInput(f"--set {setting}: unknown key {inside!r}{nearest(inside, GROUPS[word])}")
+        raise InvalidInput(
+            f"--set {setting}: unknown key {inside!r}{nearest(inside, GROUPS[word])}"
+        )
     if word in ("grid", "zip") and inside:
         values = parse_grid(f"{inside}={text}")[1]
         value = values if len(values) > 1 else values[0]

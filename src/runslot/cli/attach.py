@@ -1,4 +1,6 @@
-"""`runslot attach`: the live view of a launch that another terminal started, or that was detached."""
+"""`runslot attach`: the live view of a launch that another terminal started, or that was
+detached.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,16 @@ from runslot.launch.launch import outcomes_of
 def attach(directory: Directory = None, json: JsonLines = False, quiet: Quiet = False) -> None:
     """Look on at an experiment that is under way, from any terminal; Ctrl-C leaves it running.
 
-    Without DIR it is the one of yours on this machine that was launched last. The exit status is that of `run`.
+    Without DIR it is the one of yours on this machine that was launched last. The exit status is
+    that of `run`.
     """
     raise typer.Exit(attach_to(under_way(directory), json, quiet))
 
 
 def under_way(path: Path | None) -> ExperimentDir:
-    """Return the one experiment with a launcher in a directory, or the user's newest one on this machine."""
+    """Return the one experiment with a launcher in a directory, or the user's newest one on this
+    machine.
+    """
     if path is None:
         launched = [status.directory for status in launched_here() if status.launcher is not None]
         if not launched:
@@ -43,18 +48,25 @@ def under_way(path: Path | None) -> ExperimentDir:
                 at_work.append(experiment)
     if len(at_work) > 1:
         several = "".join(f"\n  {shown(experiment.path)}" for experiment in at_work)
-        raise InvalidInput(f"{len(at_work)} experiments of {path} are under way; name one:{several}")
+        raise InvalidInput(
+            f"{len(at_work)} experiments of {path} are under way; name one:{several}"
+        )
     return (at_work or experiments)[-1]
 
 
 def attach_to(directory: ExperimentDir, json: bool, quiet: bool) -> int:
-    """Look on until the launch ends, and return its exit status; 0 where Ctrl-C leaves it running."""
+    """Look on until the launch ends, and return its exit status; 0 where Ctrl-C leaves it
+    running.
+    """
     try:
         with observing(json, quiet) as observer:
             look_on(directory, observer, replay=json or on_terminal())
     except KeyboardInterrupt:
         if not json:
             where = shown(directory.path)
-            print(f"left running; `runslot attach {where}` looks on again, `runslot stop {where}` ends it")
+            print(
+                f"left running; `runslot attach {where}` looks on again, `runslot stop {where}`"
+                " ends it"
+            )
         return 0
     return end(directory, outcomes_of(directory), json, quiet)

@@ -1,4 +1,6 @@
-"""From words to an `Experiment`: what is missing or said twice is refused, the name is found, the space is built."""
+"""From words to an `Experiment`: what is missing or said twice is refused, the name is found, the
+space is built.
+"""
 
 from __future__ import annotations
 
@@ -20,22 +22,34 @@ from runslot.launch.experiment import Experiment
 from runslot.launch.interpreter import active_environment, python_of_conda, python_of_uv
 from runslot.variants import Space, Variant, canonical, flatten, grid, listed, sample, zipped
 
-_INTERPRETER = re.compile(r"(python|pypy)[\d.]*|(ba|z|da)?sh|perl|ruby|node|julia|Rscript|env|uv|torchrun|accelerate")
+_INTERPRETER = re.compile(
+    r"(python|pypy)[\d.]*|(ba|z|da)?sh|perl|ruby|node|julia|Rscript|env|uv|torchrun|accelerate"
+)
 """Programs whose name says nothing of what they run."""
 
 _SCRIPT = re.compile(r".+\.(py|sh|jl|R|rb|pl|js)")
 
 
-def experiment_of(words: Words, into: Path | None = None, options: Mapping[str, Any] | None = None) -> Experiment:
-    """Return the experiment that the words ask for; `InvalidInput` says what to change and where it was said.
+def experiment_of(
+    words: Words, into: Path | None = None, options: Mapping[str, Any] | None = None
+) -> Experiment:
+    """Return the experiment that the words ask for; `InvalidInput` says what to change and where it
+    was said.
 
-    `options` are those of the command line, by their names: some of them are no words of a sweep file.
+    `options` are those of the command line, by their names: some of them are no words of a sweep
+    file.
     """
     values = words.read()
     function, command = values.get("function"), values.get("command")
     if (function is None) == (command is None):
-        problem = "both a function and a command are given; keep one" if function else "nothing says what to run"
-        raise InvalidInput(f"{words.origin(('command',))}{problem}: a function (file.py:name) or a command")
+        problem = (
+            "both a function and a command are given; keep one"
+            if function
+            else "nothing says what to run"
+        )
+        raise InvalidInput(
+            f"{words.origin(('command',))}{problem}: a function (file.py:name) or a command"
+        )
     container = Container(**values["container"]) if "container" in values else None
     with words.at("resources"):
         resources = Resources(**values.get("resources", {}))
@@ -66,24 +80,33 @@ def _fields(values: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, 
 
 
 def with_python(experiment: Experiment, values: Mapping[str, Any], words: Words) -> Experiment:
-    """Return the experiment with the Python that was asked for, or for a function with the active environment's."""
+    """Return the experiment with the Python that was asked for, or for a function with the active
+    environment's.
+    """
     keys = [key for key in PYTHONS if values.get(key) is not None]
     if len(keys) > 1:
-        raise InvalidInput(f"{words.origin((keys[1],))}{' and '.join(keys)} both say which Python; keep one")
+        raise InvalidInput(
+            f"{words.origin((keys[1],))}{' and '.join(keys)} both say which Python; keep one"
+        )
     if not keys and ("function" not in values or active_environment(os.environ) is None):
         return experiment
     launcher = experiment.launcher()
     elsewhere = experiment.container is not None or (launcher is not None and launcher.moves)
     if not keys:
-        return experiment if elsewhere else replace(experiment, python=active_environment(os.environ))
+        return (
+            experiment if elsewhere else replace(experiment, python=active_environment(os.environ))
+        )
     key, value = keys[0], values[keys[0]]
     if key == "python":
         return replace(experiment, python=value)
     with words.at(key):
         if elsewhere:
-            where = "in the image" if experiment.container is not None else f"where {experiment.on} is"
+            where = (
+                "in the image" if experiment.container is not None else f"where {experiment.on} is"
+            )
             raise InvalidInput(
-                f"{key} finds an environment of this machine; name the interpreter {where} with --python"
+                f"{key} finds an environment of this machine; name the interpreter {where} with"
+                " --python"
             )
         return replace(experiment, python=(python_of_uv if key == "uv" else python_of_conda)(value))
 
@@ -91,7 +114,9 @@ def with_python(experiment: Experiment, values: Mapping[str, Any], words: Words)
 def _space(values: Mapping[str, Any], words: Words) -> Space | None:
     if ("sample" in values) != ("samples" in values):
         word, missing = ("sample", "samples") if "sample" in values else ("samples", "sample")
-        advice = "say how many variants it draws" if word == "sample" else "say what they are drawn from"
+        advice = (
+            "say how many variants it draws" if word == "sample" else "say what they are drawn from"
+        )
         raise InvalidInput(f"{words.origin((word,))}{word} needs {missing}: {advice}")
     spaces: list[Space] = []
     for key, make in (("variants", listed), ("grid", grid), ("zip", zipped)):
@@ -110,21 +135,33 @@ def _name(values: Mapping[str, Any], into: Path | None) -> str:
         return str(values["name"])
     if "function" in values:
         where, _, name = values["function"].rpartition(":")
-        return Path(where).stem if where.endswith(".py") or os.sep in where else where.rpartition(".")[2] or name
+        return (
+            Path(where).stem
+            if where.endswith(".py") or os.sep in where
+            else where.rpartition(".")[2] or name
+        )
     name = script_name(values["command"])
     if name is None and into is None:
-        raise InvalidInput("the command has no script to name the experiment after: add --name NAME")
+        raise InvalidInput(
+            "the command has no script to name the experiment after: add --name NAME"
+        )
     return name or into.name  # type: ignore[union-attr]  # one of them is there, as just seen
 
 
 def script_name(argv: Sequence[str]) -> str | None:
-    """Return the name of the script or module that a command runs: `train` for `python -u train.py --lr 1`."""
+    """Return the name of the script or module that a command runs: `train` for `python -u train.py
+    --lr 1`.
+    """
     program = Path(argv[0]).name
     if not _INTERPRETER.fullmatch(program):
         return Path(program).stem or None
     for number, argument in enumerate(argv[1:], 1):
         if argument in {"-c", "-e"}:
-            inside = argv[number + 1].split() if number + 1 < len(argv) and program.endswith("sh") else []
+            inside = (
+                argv[number + 1].split()
+                if number + 1 < len(argv) and program.endswith("sh")
+                else []
+            )
             return next((Path(word).stem for word in inside if _SCRIPT.fullmatch(word)), None)
         if argument == "-m" and number + 1 < len(argv):
             return argv[number + 1].rpartition(".")[2]
@@ -134,10 +171,14 @@ def script_name(argv: Sequence[str]) -> str | None:
 
 
 def narrowed(space: Space | None, values: Mapping[str, Any], words: Words) -> Space:
-    """Return the variants of the space that are meant; `InvalidInput` where none is left, or a key is unknown."""
+    """Return the variants of the space that are meant; `InvalidInput` where none is left, or a key
+    is unknown.
+    """
     word = "where" if "where" in values else "exclude"
     if space is None:
-        raise InvalidInput(f"{words.origin((word,))}{word} chooses among variants, and there are none: use --grid")
+        raise InvalidInput(
+            f"{words.origin((word,))}{word} chooses among variants, and there are none: use --grid"
+        )
     variants = list(space)
     mask = [True] * len(variants)
     if "exclude" in values:
@@ -145,7 +186,10 @@ def narrowed(space: Space | None, values: Mapping[str, Any], words: Words) -> Sp
             mask = _not_excluded(values["exclude"], variants)
     if "where" in values:
         with words.at("where"):
-            mask = [keep and meets for keep, meets in zip(mask, _mask(values["where"], variants), strict=True)]
+            mask = [
+                keep and meets
+                for keep, meets in zip(mask, _mask(values["where"], variants), strict=True)
+            ]
     if not any(mask):
         raise InvalidInput(f"{words.origin((word,))}leaves none of {len(variants)} variants")
     remaining = {canonical(variant) for variant, keep in zip(variants, mask, strict=True) if keep}
@@ -154,7 +198,9 @@ def narrowed(space: Space | None, values: Mapping[str, Any], words: Words) -> Sp
 
 def _has(variant: Variant, part: Mapping[str, Any]) -> bool:
     flat, values = flatten(variant), flatten(part)
-    return all(key in flat and canonical(flat[key]) == canonical(value) for key, value in values.items())
+    return all(
+        key in flat and canonical(flat[key]) == canonical(value) for key, value in values.items()
+    )
 
 
 def _not_excluded(parts: Sequence[Mapping[str, Any]], variants: Sequence[Variant]) -> list[bool]:
@@ -178,7 +224,9 @@ def _mask(condition: str, variants: Sequence[Variant]) -> list[bool]:
 
     rows = [{key: _cell(value) for key, value in flatten(variant).items()} for variant in variants]
     columns = dict.fromkeys(key for row in rows for key in row)
-    frame = pl.DataFrame({key: pl.Series(key, [row.get(key) for row in rows], strict=False) for key in columns})
+    frame = pl.DataFrame(
+        {key: pl.Series(key, [row.get(key) for row in rows], strict=False) for key in columns}
+    )
     meets = frame.select(read_condition(condition, frame.schema)).to_series()
     return [value is True for value in meets.to_list()]
 

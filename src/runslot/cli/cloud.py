@@ -1,4 +1,6 @@
-"""`runslot cloud`: the machines that are rented, giving them back, and what experiments keep in a bucket."""
+"""`runslot cloud`: the machines that are rented, giving them back, and what experiments keep in a
+bucket.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,12 @@ Python = Annotated[
 
 @app.command()
 def ls(
-    json: Annotated[bool, flag("--json", help="Print one JSON object a machine.")] = False, python: Python = None
+    json: Annotated[bool, flag("--json", help="Print one JSON object a machine.")] = False,
+    python: Python = None,
 ) -> None:
-    """List the machines that runslot rented and that are not given back: where, since when, what they cost."""
+    """List the machines that runslot rented and that are not given back: where, since when, what
+    they cost.
+    """
     import json as json_module
     import time
 
@@ -51,8 +56,8 @@ def ls(
             typer.echo(json_module.dumps({**machine, "hours": hours, "cost": cost}))
         else:
             typer.echo(
-                f"{machine['name']}  {machine['status']}  {machine['infra']}  {hours:.1f} h × ${machine['price']:.3f} "
-                f"= ${cost:.2f}"
+                f"{machine['name']}  {machine['status']}  {machine['infra']}  {hours:.1f} h ×"
+                f" ${machine['price']:.3f} = ${cost:.2f}"
             )
     if not machines and not json:
         typer.echo("no machine is rented")
@@ -62,17 +67,23 @@ def ls(
 def down(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Machines, or directories of experiments.", show_default=False),
+        typer.Argument(
+            metavar="NAME", help="Machines, or directories of experiments.", show_default=False
+        ),
     ] = None,
     every: Annotated[bool, flag("--all", help="All machines that runslot rented.")] = False,
     python: Python = None,
 ) -> None:
-    """Give machines back. What they have not pushed yet is lost: `runslot stop DIR` lets them push first."""
+    """Give machines back. What they have not pushed yet is lost: `runslot stop DIR` lets them push
+    first.
+    """
     from runslot.engines.sky.client import SkyPilot
     from runslot.errors import InvalidInput, RunslotError
 
     if not names and not every:
-        raise InvalidInput("name machines (`runslot cloud ls`), directories of experiments, or --all")
+        raise InvalidInput(
+            "name machines (`runslot cloud ls`), directories of experiments, or --all"
+        )
     sky = SkyPilot(python)
     machines = _wanted(names or (), sky, every)
     well = True
@@ -94,10 +105,13 @@ def down(
 
 @app.command()
 def clean(
-    directories: Annotated[list[Path], typer.Argument(metavar="DIR", help="Directories of experiments.")],
+    directories: Annotated[
+        list[Path], typer.Argument(metavar="DIR", help="Directories of experiments.")
+    ],
     yes: Annotated[bool, flag("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete all that finished experiments have in the bucket; what has not come home is brought first.
+    """Delete all that finished experiments have in the bucket; what has not come home is brought
+    first.
 
     What is here stays. Refused while machines are rented, or a launch is at work.
     """
@@ -106,7 +120,9 @@ def clean(
     from runslot.errors import InvalidInput
 
     for directory in directories:
-        records = [(experiment, read_record(experiment)) for experiment in experiments_to_act_on(directory)]
+        records = [
+            (experiment, read_record(experiment)) for experiment in experiments_to_act_on(directory)
+        ]
         rented = [(experiment, record) for experiment, record in records if record is not None]
         if not rented:
             raise InvalidInput(f"nothing was rented for {directory}, so it has nothing in a bucket")
@@ -128,13 +144,18 @@ def _clean(experiment: ExperimentDir, record: Record, yes: bool) -> None:
         typer.echo(f"{path}: {brought.files} files, {brought.size} bytes have come home now")
     if brought.later:
         raise RunslotError(
-            f"{brought.later[0]} of {path} has not come home, so nothing is deleted: `runslot pull` again"
+            f"{brought.later[0]} of {path} has not come home, so nothing is deleted: `runslot pull`"
+            " again"
         )
     names = store.names()
     if not names:
         typer.echo(f"{store.url}: nothing is there")
         return
-    _agreed(f"{store.url}: {len(names)} objects, {sum(names.values()) / 1e9:.2f} GB", _unfinished(experiment), yes)
+    _agreed(
+        f"{store.url}: {len(names)} objects, {sum(names.values()) / 1e9:.2f} GB",
+        _unfinished(experiment),
+        yes,
+    )
     _check_at_rest(experiment)  # a resume may have begun while the question stood
     clean(store, names)
     typer.echo(f"{store.url}: deleted")
@@ -148,11 +169,13 @@ def _check_at_rest(experiment: ExperimentDir) -> None:
 
     path = experiment.path
     record = read_record(experiment)
-    alive = [machine.name for machine in record.machines if machine.alive] if record is not None else []
+    alive = (
+        [machine.name for machine in record.machines if machine.alive] if record is not None else []
+    )
     if alive:
         raise Busy(
-            f"{', '.join(alive)} may still be rented and write there: `runslot resume {path}` looks after them to "
-            f"their end, `runslot stop {path}` ends them"
+            f"{', '.join(alive)} may still be rented and write there: `runslot resume {path}` looks"
+            f" after them to their end, `runslot stop {path}` ends them"
         )
     if read_status(experiment).launcher is not None:
         raise Busy(f"a launch of {path} is at work: clean when it has ended")
@@ -163,11 +186,17 @@ def _unfinished(experiment: ExperimentDir) -> str:
 
     count = sum(run.state != "succeeded" for run in read_status(experiment).runs)
     runs = "1 run has" if count == 1 else f"{count} runs have"
-    return f"{runs} not succeeded: a resume would start from the beginning, not from snapshots" if count else ""
+    return (
+        f"{runs} not succeeded: a resume would start from the beginning, not from snapshots"
+        if count
+        else ""
+    )
 
 
 def _agreed(contents: str, warning: str, yes: bool) -> None:
-    """Say what is deleted, and ask; `InvalidInput` where the answer is no, or where nobody can be asked."""
+    """Say what is deleted, and ask; `InvalidInput` where the answer is no, or where nobody can be
+    asked.
+    """
     import sys
 
     from runslot.errors import InvalidInput
@@ -188,10 +217,14 @@ def _agreed(contents: str, warning: str, yes: bool) -> None:
         raise InvalidInput("nothing was deleted")
 
 
-def _wanted(names: Sequence[str], sky: SkyPilot, every: bool) -> list[tuple[str, bool, ExperimentDir | None]]:
-    """Return the machines that are named, and those that may be alive of the experiments whose directories are.
+def _wanted(
+    names: Sequence[str], sky: SkyPilot, every: bool
+) -> list[tuple[str, bool, ExperimentDir | None]]:
+    """Return the machines that are named, and those that may be alive of the experiments whose
+    directories are.
 
-    Each with whether a managed job has it. SkyPilot is not asked where the books of the experiments say it all.
+    Each with whether a managed job has it. SkyPilot is not asked where the books of the experiments
+    say it all.
     """
     from runslot.cli.places import experiments_to_act_on
     from runslot.engines.sky.rental import read_record
@@ -199,33 +232,45 @@ def _wanted(names: Sequence[str], sky: SkyPilot, every: bool) -> list[tuple[str,
 
     directories = [Path(name) for name in names if Path(name).is_dir()]
     machine_names = [name for name in names if not Path(name).is_dir()]
-    alive = {machine["name"]: bool(machine["managed"]) for machine in sky.alive()} if every or machine_names else {}
+    alive = (
+        {machine["name"]: bool(machine["managed"]) for machine in sky.alive()}
+        if every or machine_names
+        else {}
+    )
     rented: list[tuple[str, bool, ExperimentDir | None]] = []
     for name in sorted(alive) if every else machine_names:
         if name not in alive:
-            raise InvalidInput(f"no machine {name} is rented{nearest(name, alive)}: `runslot cloud ls` lists them")
+            raise InvalidInput(
+                f"no machine {name} is rented{nearest(name, alive)}: `runslot cloud ls` lists them"
+            )
         rented.append((name, alive[name], None))
     for experiment in itertools.chain.from_iterable(map(experiments_to_act_on, directories)):
         experiment.require_own()
         record = read_record(experiment)
         machines = record.machines if record is not None else ()
-        rented += [(machine.name, machine.managed, experiment) for machine in machines if machine.alive]
+        rented += [
+            (machine.name, machine.managed, experiment) for machine in machines if machine.alive
+        ]
     return rented
 
 
 def _not_at_work(name: str) -> None:
-    """Refuse a machine whose launch is at work here: it would take it for lost, and rent another."""
+    """Refuse a machine whose launch is at work here: it would take it for lost, and rent
+    another.
+    """
     from runslot.engines.sky.rental import read_record
     from runslot.errors import Busy
     from runslot.experiment.launchers import launched_here
 
     for status in launched_here():
         record = read_record(status.directory) if status.launcher is not None else None
-        if record is not None and any(machine.name == name and machine.alive for machine in record.machines):
+        if record is not None and any(
+            machine.name == name and machine.alive for machine in record.machines
+        ):
             path = status.directory.path
             raise Busy(
-                f"{name} works for a launch that would rent another in its place: `runslot stop {path}` ends that, "
-                f"`runslot stop {path} --kill` at once"
+                f"{name} works for a launch that would rent another in its place: `runslot stop"
+                f" {path}` ends that, `runslot stop {path} --kill` at once"
             )
 
 
@@ -239,5 +284,7 @@ def _write_down(experiment: ExperimentDir, name: str) -> None:
     record = read_record(experiment)
     for machine in () if record is None else record.machines:
         if machine.name == name and machine.alive and record is not None:
-            record = record.with_machine(dataclasses.replace(machine, ended=(*machine.ended, time.time())))
+            record = record.with_machine(
+                dataclasses.replace(machine, ended=(*machine.ended, time.time()))
+            )
             write_record(experiment, record)

@@ -24,10 +24,16 @@ _DATE = "<date-time>"
 
 
 def print_plan(experiment: Experiment, as_json: bool) -> None:
-    """Print what `experiment` would run, where; refused for what a launch would be refused for before it starts."""
+    """Print what `experiment` would run, where; refused for what a launch would be refused for
+    before it starts.
+    """
     plan = experiment.plan()
     if experiment.into is None:
-        root = default_root() if experiment.root is None else path_of(experiment.root, "root").absolute()
+        root = (
+            default_root()
+            if experiment.root is None
+            else path_of(experiment.root, "root").absolute()
+        )
         directory, runs, present = root / plan.file.name / _DATE, plan.runs, 0
     else:
         directory = Path(os.path.realpath(path_of(experiment.into, "into")))
@@ -41,7 +47,10 @@ def print_plan(experiment: Experiment, as_json: bool) -> None:
             print(json.dumps(_described(run, plan, directory)))
         return
     addition = f", {present} are in it already" if present else ""
-    print(f"{plan.file.name}: {len(runs)} runs ({plan.file.space}){addition}, in {slots}; nothing is started")
+    print(
+        f"{plan.file.name}: {len(runs)} runs ({plan.file.space}){addition}, in {slots}; nothing is"
+        " started"
+    )
     print(directory)
     for run in runs:
         print(f"  {run.directory}  {_command(run, plan, directory)}")
@@ -49,7 +58,11 @@ def print_plan(experiment: Experiment, as_json: bool) -> None:
 
 def _where(plan: Plan) -> str:
     container = plan.file.container
-    inside = "" if container is None else f", each in a container of {container.image} ({container.engine})"
+    inside = (
+        ""
+        if container is None
+        else f", each in a container of {container.image} ({container.engine})"
+    )
     if plan.file.launcher is not None:
         return f"what {plan.file.launcher.name} has{inside}"
     return choose_slots(plan.file, len(plan.runs))[1] + inside
@@ -80,4 +93,7 @@ def _command(run: Run, plan: Plan, directory: Path) -> str:
 
 
 def _argv(command: Command, run: Run, directory: Path) -> list[str]:
-    return [*fill(command.argv, command_values(run, RunDir(directory / run.directory))), *run.arguments]
+    return [
+        *fill(command.argv, command_values(run, RunDir(directory / run.directory))),
+        *run.arguments,
+    ]

@@ -16,16 +16,21 @@ if TYPE_CHECKING:
 
 
 def export(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="DIR", help=PLACES + ".", show_default=False)] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="DIR", help=PLACES + ".", show_default=False)
+    ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
     parquet: Annotated[bool, typer.Option("--parquet", help="Write Parquet.")] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Directory for the files; else NAME-export here.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Directory for the files; else NAME-export here."),
     ] = None,
     metric: Annotated[str | None, option("metric", "export")] = None,
     where: Conditions = None,
     include: Include = None,
-    long: Annotated[bool, typer.Option("--long", help="Progress with a row a number, not a column a metric.")] = False,
+    long: Annotated[
+        bool, typer.Option("--long", help="Progress with a row a number, not a column a metric.")
+    ] = False,
     path: PathTemplate = None,
     log: Logs = None,
 ) -> None:

@@ -24,19 +24,33 @@ LISTED = 32
 
 
 def hardware(
-    json: Annotated[bool, typer.Option("--json", help="Print the machine and the slots as JSON.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the machine and the slots as JSON.")
+    ] = False,
     sysfs_root: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Read the machine whose sys directory lies here, instead of this one."),
+        typer.Option(
+            metavar="DIR",
+            help="Read the machine whose sys directory lies here, instead of this one.",
+        ),
     ] = None,
-    cpus_per_run: Annotated[int | None, typer.Option(metavar="N", help="Cores of each run.")] = None,
-    gpus_per_run: Annotated[int | None, typer.Option(metavar="N", help="GPUs of each run; 0 for none.")] = None,
+    cpus_per_run: Annotated[
+        int | None, typer.Option(metavar="N", help="Cores of each run.")
+    ] = None,
+    gpus_per_run: Annotated[
+        int | None, typer.Option(metavar="N", help="GPUs of each run; 0 for none.")
+    ] = None,
     runs_per_gpu: Annotated[int, typer.Option(metavar="N", help="Runs that share a GPU.")] = 1,
     avoid_busy: Annotated[
-        bool, typer.Option("--avoid-busy", help="Leave out cores, too, that others keep busy without a lease.")
+        bool,
+        typer.Option(
+            "--avoid-busy", help="Leave out cores, too, that others keep busy without a lease."
+        ),
     ] = False,
 ) -> None:
-    """Show this machine's packages, NUMA nodes, cores and GPUs, and the slots that runs would get."""
+    """Show this machine's packages, NUMA nodes, cores and GPUs, and the slots that runs would
+    get.
+    """
     from runslot.hardware.busy import without_busy
     from runslot.hardware.lease import Leases
     from runslot.hardware.probe import probe, read_topology
@@ -44,13 +58,20 @@ def hardware(
     from runslot.hardware.slots import carve, describe_slots
 
     resources = Resources(
-        cpus=cpus_per_run, gpus=gpus_per_run, runs_per_gpu=runs_per_gpu, avoid_busy="all" if avoid_busy else "gpus"
+        cpus=cpus_per_run,
+        gpus=gpus_per_run,
+        runs_per_gpu=runs_per_gpu,
+        avoid_busy="all" if avoid_busy else "gpus",
     )
     topology = probe() if sysfs_root is None else read_topology(sysfs_root)
-    usable = without_busy(topology, resources.avoid_busy, Leases()) if sysfs_root is None else topology
+    usable = (
+        without_busy(topology, resources.avoid_busy, Leases()) if sysfs_root is None else topology
+    )
     slots = carve(usable, resources)
     if json:
-        typer.echo(jsonlib.dumps({**topology.to_json(), "slots": [slot.to_json() for slot in slots]}))
+        typer.echo(
+            jsonlib.dumps({**topology.to_json(), "slots": [slot.to_json() for slot in slots]})
+        )
         return
 
     from runslot.cli.render.console import console
@@ -71,7 +92,11 @@ def _picture(topology: Topology, slots: Sequence[Slot]) -> Iterable[RenderableTy
     for package in topology.packages:
         body = Text()
         for node in topology.numa_nodes:
-            cores = [core for core in topology.cores if node.id in core.numa and core.pus[0] in package.pus]
+            cores = [
+                core
+                for core in topology.cores
+                if node.id in core.numa and core.pus[0] in package.pus
+            ]
             if cores:
                 body.append_text(_node(topology, node, cores, slot_of))
         loose = [core for core in topology.cores if not core.numa and core.pus[0] in package.pus]
@@ -90,7 +115,8 @@ def _picture(topology: Topology, slots: Sequence[Slot]) -> Iterable[RenderableTy
     for slot in slots[:LISTED]:
         gpus = "".join(f", {gpu.label}" for gpu in slot.gpus)
         yield Text(
-            f"slot {slot.index}: CPU{'s' * (len(slot.pus) > 1)} {_ranges(slot.pus)}{gpus}", style=_colour(slot.index)
+            f"slot {slot.index}: CPU{'s' * (len(slot.pus) > 1)} {_ranges(slot.pus)}{gpus}",
+            style=_colour(slot.index),
         )
     if len(slots) > LISTED:
         yield f"… and {len(slots) - LISTED} slots more (--json lists all)"
@@ -99,7 +125,9 @@ def _picture(topology: Topology, slots: Sequence[Slot]) -> Iterable[RenderableTy
 def _node(topology: Topology, node: NumaNode, cores: list[Core], slot_of: dict[int, int]) -> Text:
     from rich.text import Text
 
-    text = Text(f"node {node.id}{_gigabytes(node.memory)}, {len(cores)} cores, CPUs {_ranges(node.pus)}\n")
+    text = Text(
+        f"node {node.id}{_gigabytes(node.memory)}, {len(cores)} cores, CPUs {_ranges(node.pus)}\n"
+    )
     return text.append_text(_cells(topology, cores, slot_of))
 
 

@@ -1,7 +1,8 @@
 """Kinds of values that a sweep file may hold: the JSON Schema of each, and how one is read.
 
-`options` names one for every word of its table. What reads the larger ones (commands, distributions, patterns) is
-loaded when a value of theirs is read: the table itself must stay quick to load.
+`options` names one for every word of its table. What reads the larger ones (commands,
+distributions, patterns) is loaded when a value of theirs is read: the table itself must stay quick
+to load.
 """
 
 from __future__ import annotations
@@ -35,24 +36,34 @@ MEMORY_PATTERN = rf"{_NUMBER}\s*(?:[kKMGTP]i?)?B"
 
 
 def parse_seconds(value: Any) -> float:
-    """Return a length of time in seconds: a number is seconds, text has units (`45s`, `10m`, `1h30m`, `2d`)."""
+    """Return a length of time in seconds: a number is seconds, text has units (`45s`, `10m`,
+    `1h30m`, `2d`).
+    """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         seconds = float(value) if abs(value) <= LONGEST_S else float("inf")
     elif isinstance(value, str) and re.fullmatch(TIME_PATTERN, value.strip()):
         parts = re.findall(rf"({_NUMBER})\s*([smhd]?)", value)
         seconds = sum(float(number) * _TIME_UNITS[unit or "s"] for number, unit in parts)
     else:
-        raise InvalidInput(f"must be a length of time, such as 90 (seconds), 10m or 1h30m, not {value!r}")
+        raise InvalidInput(
+            f"must be a length of time, such as 90 (seconds), 10m or 1h30m, not {value!r}"
+        )
     if not 0 < seconds <= LONGEST_S:
-        raise InvalidInput(f"must be a length of time above 0 and below a hundred years, not {value!r:.40}")
+        raise InvalidInput(
+            f"must be a length of time above 0 and below a hundred years, not {value!r:.40}"
+        )
     return seconds
 
 
 def parse_memory(value: Any) -> int:
-    """Return an amount of memory in bytes: a whole number is bytes, text has units (`8GB` = 8e9, `8GiB` = 8·2³⁰)."""
+    """Return an amount of memory in bytes: a whole number is bytes, text has units (`8GB` = 8e9,
+    `8GiB` = 8·2³⁰).
+    """
     if isinstance(value, int) and not isinstance(value, bool):
         amount = float(value) if abs(value) < 2**63 else float("inf")
-    elif isinstance(value, str) and (match := re.fullmatch(rf"({_NUMBER})\s*([kKMGTP]?)(i?)B", value.strip())):
+    elif isinstance(value, str) and (
+        match := re.fullmatch(rf"({_NUMBER})\s*([kKMGTP]?)(i?)B", value.strip())
+    ):
         number, prefix, binary = match.groups()
         amount = float(number) * (1024 if binary else 1000) ** _PREFIXES.index(prefix.lower())
     else:
@@ -71,7 +82,9 @@ def whole(least: int, most: int | None = None) -> Kind:
             raise InvalidInput(f"must be a whole number{bounds}, not {value!r:.40}")
         return value
 
-    return Kind({"type": "integer", "minimum": least} | ({} if most is None else {"maximum": most}), read)
+    return Kind(
+        {"type": "integer", "minimum": least} | ({} if most is None else {"maximum": most}), read
+    )
 
 
 def one_of(*choices: str) -> Kind:
@@ -79,7 +92,9 @@ def one_of(*choices: str) -> Kind:
 
     def read(value: Any) -> str:
         if not isinstance(value, str) or value not in choices:
-            raise InvalidInput(f"must be one of {', '.join(choices)}, not {value!r}{nearest(str(value), choices)}")
+            raise InvalidInput(
+                f"must be one of {', '.join(choices)}, not {value!r}{nearest(str(value), choices)}"
+            )
         return str(value)
 
     return Kind({"enum": list(choices)}, read)
@@ -128,7 +143,9 @@ def _read_command(value: Any) -> list[str]:
         try:
             value = shlex.split(value)
         except ValueError as error:
-            raise InvalidInput(f"must be a command, but {value!r} cannot be split: {error}") from None
+            raise InvalidInput(
+                f"must be a command, but {value!r} cannot be split: {error}"
+            ) from None
     if not isinstance(value, list) or not value:
         raise InvalidInput(f"must be a command: text, or a list of its arguments, not {value!r}")
     for word in value:
@@ -148,7 +165,8 @@ def _read_sample(value: Any) -> dict[str, Any]:
             drawn[key] = choices
         else:
             raise InvalidInput(
-                f"must draw {key} from a list or a distribution, as loguniform(1e-5, 1e-1), not {choices!r}"
+                f"must draw {key} from a list or a distribution, as loguniform(1e-5, 1e-1), not"
+                f" {choices!r}"
             )
     return drawn
 
@@ -162,7 +180,9 @@ def _read_seeds(value: Any) -> int | list[int]:
         return value
     if isinstance(value, list) and value and all(type(item) is int for item in value):
         return value
-    raise InvalidInput(f"must be a number of seeds, or a list of them, or text such as 0-9, not {value!r}")
+    raise InvalidInput(
+        f"must be a number of seeds, or a list of them, or text such as 0-9, not {value!r}"
+    )
 
 
 def _read_texts(value: Any) -> tuple[str, ...]:
@@ -201,15 +221,31 @@ TEXTS = Kind({"type": "array", "items": {"type": "string"}}, _read_texts)
 YES_NO = Kind({"type": "boolean"}, _read_yes_or_no)
 SETTINGS = Kind(_SETTINGS_SCHEMA, _read_settings)
 TIME = Kind(
-    {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": f"^{TIME_PATTERN}$"}]},
+    {
+        "anyOf": [
+            {"type": "number", "exclusiveMinimum": 0},
+            {"type": "string", "pattern": f"^{TIME_PATTERN}$"},
+        ]
+    },
     parse_seconds,
 )
 MEMORY = Kind(
-    {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": f"^{MEMORY_PATTERN}$"}]}, parse_memory
+    {
+        "anyOf": [
+            {"type": "integer", "minimum": 1},
+            {"type": "string", "pattern": f"^{MEMORY_PATTERN}$"},
+        ]
+    },
+    parse_memory,
 )
 PATTERNS = Kind({"anyOf": [_TEXT_SCHEMA, {"type": "array", "items": _TEXT_SCHEMA}]}, _read_patterns)
 COMMAND = Kind(
-    {"anyOf": [_TEXT_SCHEMA, {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 1}]},
+    {
+        "anyOf": [
+            _TEXT_SCHEMA,
+            {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 1},
+        ]
+    },
     _read_command,
 )
 SEEDS = Kind(
@@ -227,7 +263,10 @@ SAMPLE = Kind(
     {
         "type": "object",
         "additionalProperties": {
-            "anyOf": [{"type": "array", "minItems": 1}, {"type": "string", "pattern": _DISTRIBUTION_PATTERN}]
+            "anyOf": [
+                {"type": "array", "minItems": 1},
+                {"type": "string", "pattern": _DISTRIBUTION_PATTERN},
+            ]
         },
     },
     _read_sample,

@@ -1,4 +1,6 @@
-"""What `run` and `resume` share: what it may cost, launching while someone looks on, how it ended, the exit status."""
+"""What `run` and `resume` share: what it may cost, launching while someone looks on, how it ended,
+the exit status.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def run_experiment(
     directory = experiment.prepare(saying(json, quiet), asking(json, quiet))
     with observing(json, quiet) as observer:
         fresh = experiment.into is None
-        outcomes = _outcomes(lambda first: launch(directory, first, fresh=fresh, notify=notify, wait=wait), observer)
+        outcomes = _outcomes(
+            lambda first: launch(directory, first, fresh=fresh, notify=notify, wait=wait), observer
+        )
     return end(directory, outcomes, json, quiet)
 
 
@@ -47,7 +51,9 @@ def resume_experiment(
     """Launch what is missing of an experiment, and return the exit status."""
     with observing(json, quiet) as observer:
         outcomes = _outcomes(
-            lambda first: launch(directory, first, failed=failed, take_over=take_over, notify=notify, wait=wait),
+            lambda first: launch(
+                directory, first, failed=failed, take_over=take_over, notify=notify, wait=wait
+            ),
             observer,
         )
     return end(directory, outcomes, json, quiet)
@@ -65,7 +71,9 @@ def _outcomes(start: Callable[[Observer], Outcomes], observer: Observer) -> Outc
 
 
 def end(directory: ExperimentDir, ended: Outcomes | None, json: bool, quiet: bool) -> int:
-    """Say how the runs stand at the end of a launch, and return the exit status; `ended` is None after Ctrl-C."""
+    """Say how the runs stand at the end of a launch, and return the exit status; `ended` is None
+    after Ctrl-C.
+    """
     if ended is not None and ended.left:
         if not json:
             tell_left(ended, quiet)
@@ -80,14 +88,21 @@ def end(directory: ExperimentDir, ended: Outcomes | None, json: bool, quiet: boo
 
 
 def run_detached(experiment: Experiment, json: bool, quiet: bool, notify: Sequence[str]) -> int:
-    """Launch a new experiment, or further runs of one; return the exit status, of the start alone."""
+    """Launch a new experiment, or further runs of one; return the exit status, of the start
+    alone.
+    """
     directory = experiment.prepare(saying(json, quiet), asking(json, quiet))
     _detach(directory, json, quiet, fresh=experiment.into is None, notify=tuple(notify))
     return 0
 
 
 def resume_detached(
-    directory: ExperimentDir, failed: bool, take_over: bool, json: bool, quiet: bool, notify: Sequence[str]
+    directory: ExperimentDir,
+    failed: bool,
+    take_over: bool,
+    json: bool,
+    quiet: bool,
+    notify: Sequence[str],
 ) -> None:
     """Launch what is missing of an experiment."""
     _detach(directory, json, quiet, failed=failed, take_over=take_over, notify=tuple(notify))
@@ -101,7 +116,10 @@ def _detach(directory: ExperimentDir, json: bool, quiet: bool, **arguments: Any)
         print(jsonlib.dumps({"event": "detached", "directory": str(directory.path), "pid": pid}))
     elif not quiet and pid is not None:
         where = shown(directory.path)
-        print(f"process {pid} goes on without this terminal: `runslot attach {where}` looks on", end="")
+        print(
+            f"process {pid} goes on without this terminal: `runslot attach {where}` looks on",
+            end="",
+        )
         print(f", `runslot stop {where}` ends it")
     if not json:
         print(directory.path)
@@ -112,14 +130,24 @@ def _discard(text: str) -> None:
 
 
 def agree(yes: bool) -> None:
-    """Answer the question whether to rent, for this process and for a launch that goes on by itself."""
+    """Answer the question whether to rent, for this process and for a launch that goes on by
+    itself.
+    """
     if yes:
         os.environ["RUNSLOT_YES"] = "1"
 
 
-def limited(launcher: LauncherConfig | None, max_cost: float | None, max_hours: float | None) -> LauncherConfig | None:
-    """Return a launcher of rented machines with these limits; None where there are none, so that it stays as it is."""
-    limits = {key: value for key, value in {"max_cost": max_cost, "max_hours": max_hours}.items() if value is not None}
+def limited(
+    launcher: LauncherConfig | None, max_cost: float | None, max_hours: float | None
+) -> LauncherConfig | None:
+    """Return a launcher of rented machines with these limits; None where there are none, so that it
+    stays as it is.
+    """
+    limits = {
+        key: value
+        for key, value in {"max_cost": max_cost, "max_hours": max_hours}.items()
+        if value is not None
+    }
     if not limits:
         return None
     if launcher is None or not set(limits) <= set(launcher.limits):
@@ -129,7 +157,9 @@ def limited(launcher: LauncherConfig | None, max_cost: float | None, max_hours: 
 
 
 def limit(directory: ExperimentDir, max_cost: float | None, max_hours: float | None) -> None:
-    """Give an experiment other limits from here on; `Busy` while a launch works by the ones that it has."""
+    """Give an experiment other limits from here on; `Busy` while a launch works by the ones that it
+    has.
+    """
     from runslot.engines.registry import entry_of, of_experiment
     from runslot.experiment.files import write_json
     from runslot.experiment.status import read_status
@@ -139,5 +169,8 @@ def limit(directory: ExperimentDir, max_cost: float | None, max_hours: float | N
     if launcher is None:
         return
     if read_status(directory).launcher is not None:
-        raise Busy(f"a launch of {directory.path} is at work, by the limits that it has: `runslot stop` ends it")
+        raise Busy(
+            f"a launch of {directory.path} is at work, by the limits that it has: `runslot stop`"
+            " ends it"
+        )
     write_json(directory.experiment_file, replace(file, launcher=entry_of(launcher)).to_json())

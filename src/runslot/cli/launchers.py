@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="List the configured launchers, or check them.", invoke_without_command=True, add_completion=False
+    help="List the configured launchers, or check them.",
+    invoke_without_command=True,
+    add_completion=False,
 )
 
 
@@ -28,21 +30,27 @@ def launchers(ctx: typer.Context) -> None:
 
     entries = configured_launchers()
     if not entries:
-        typer.echo("no launcher is configured: a [launchers.NAME] table in runslot.toml with kind = … makes one;")
+        typer.echo(
+            "no launcher is configured: a [launchers.NAME] table in runslot.toml with kind = …"
+            " makes one;"
+        )
         typer.echo(f"kinds: {', '.join(kinds_shown())}")
         return
     rows: list[list[Text]] = []
     for name, (file, launcher) in entries.items():
         entry = entry_of(launcher)
         keys = [f"{key}={value}" for key, value in entry.settings.items() if value]
-        rows.append([Text(name, style="bold"), Text(entry.kind), Text(shown(file)), Text(" ".join(keys))])
+        rows.append(
+            [Text(name, style="bold"), Text(entry.kind), Text(shown(file)), Text(" ".join(keys))]
+        )
     print_columns(console(), ("name", "kind", "from", "settings"), rows)
 
 
 @app.command()
 def check(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Which; else all.", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Which; else all.", show_default=False),
     ] = None,
 ) -> None:
     """Try launchers for real, step by step: login, Python, disk, GPUs, clock; say what to fix."""
@@ -51,8 +59,14 @@ def check(
     well = True
     for name in names or list(configured_launchers()):
         for finding in launcher_named(name).check():
-            mark = typer.style("ok  ", fg="green") if finding.well else typer.style("FAIL", fg="red", bold=True)
-            typer.echo(f"{mark} {name}: {finding.what}" + (f": {finding.said}" if finding.said else ""))
+            mark = (
+                typer.style("ok  ", fg="green")
+                if finding.well
+                else typer.style("FAIL", fg="red", bold=True)
+            )
+            typer.echo(
+                f"{mark} {name}: {finding.what}" + (f": {finding.said}" if finding.said else "")
+            )
             if not finding.well:
                 well = False
                 if finding.fix:

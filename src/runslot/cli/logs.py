@@ -34,19 +34,26 @@ def logs(
         str,
         typer.Argument(
             metavar="RUN",
-            help="A run directory, EXPERIMENT/RUN, or a run of the newest experiment: its directory or id, or a part.",
+            help=(
+                "A run directory, EXPERIMENT/RUN, or a run of the newest experiment: its directory"
+                " or id, or a part."
+            ),
             show_default=False,
         ),
     ],
     follow: Annotated[bool, flag("-f", "--follow", help="Go on until the run ends.")] = False,
-    lines: Annotated[int | None, typer.Option("-n", "--lines", min=0, metavar="N", help="Only the last N.")] = None,
+    lines: Annotated[
+        int | None, typer.Option("-n", "--lines", min=0, metavar="N", help="Only the last N.")
+    ] = None,
 ) -> None:
     """Print what a run printed (its console.log); with -f go on while it runs."""
     print_console(find_run(run), follow, lines)
 
 
 def print_console(place: RunPlace, follow: bool, lines: int | None) -> None:
-    """Print the console of a run, its last `lines` or all; with `follow` until the run has ended."""
+    """Print the console of a run, its last `lines` or all; with `follow` until the run has
+    ended.
+    """
     run_dir = place.run_dir
     reader = _Console(run_dir.console, sys.stdout.buffer, lines)
     with contextlib.closing(reader):
@@ -120,7 +127,9 @@ _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\n]*)?\Z")
 
 
 class _PlainText:
-    """Blocks of a console without escape sequences, but for colours where those are wanted; `\\r` stays."""
+    """Blocks of a console without escape sequences, but for colours where those are wanted; `\\r`
+    stays.
+    """
 
     def __init__(self, colours: bool) -> None:
         self._colours = colours
@@ -177,7 +186,11 @@ def _end_of(place: RunPlace, run_dir: RunDir) -> str | None:
     attempt = run_dir.read_attempt()
     if attempt is None:
         return "has not started, and no launcher is at work"
-    return "lost" if keeper_lives(run_dir, attempt) is False and run_dir.read_outcome() is None else None
+    return (
+        "lost"
+        if keeper_lives(run_dir, attempt) is False and run_dir.read_outcome() is None
+        else None
+    )
 
 
 def _tried_again(outcome: Outcome, run_dir: RunDir) -> bool:

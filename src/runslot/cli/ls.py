@@ -27,9 +27,13 @@ from runslot.experiment.status import find_experiments, read_status
 def ls(
     root: Annotated[
         Path | None,
-        typer.Argument(metavar="ROOT", help="Where to look; else where experiments go.", show_default=False),
+        typer.Argument(
+            metavar="ROOT", help="Where to look; else where experiments go.", show_default=False
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show so many.")] = 25,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show so many.")
+    ] = 25,
     json: Annotated[bool, flag("--json", help="Print a JSON list, of all.")] = False,
 ) -> None:
     """List experiments: when they were launched, what they are, and how their runs stand."""
@@ -88,7 +92,9 @@ def list_experiments(root: Path, problems: list[str]) -> list[ExperimentLine]:
     for experiment in find_experiments(root, problems):
         together.setdefault(experiment.place, []).append(experiment)
     listings = [
-        ExperimentLine(place, tuple(experiments), max(experiment.launched for experiment in experiments))
+        ExperimentLine(
+            place, tuple(experiments), max(experiment.launched for experiment in experiments)
+        )
         for place, experiments in together.items()
     ]
     return sorted(listings, key=lambda listing: listing.launched, reverse=True)
@@ -129,12 +135,21 @@ def _print_table(listings: Sequence[ExperimentLine], root: Path) -> None:
         parts += [Text(problem, style="red") for problem in standing.problems]
         name = os.path.relpath(listing.directory, root)
         runs = str(standing.counts.total() or "")
-        rows.append([Text(ago(listing.launched, time.time())), Text(name), Text(runs), Text(", ").join(parts)])
+        rows.append(
+            [
+                Text(ago(listing.launched, time.time())),
+                Text(name),
+                Text(runs),
+                Text(", ").join(parts),
+            ]
+        )
     print_columns(console(), ("launched", "experiment", "runs", "state"), rows, right=("runs",))
 
 
 def ago(moment: float, now: float) -> str:
-    """Return when something was, for people: `12:31` today, `Tue 12:31` this week, else the date."""
+    """Return when something was, for people: `12:31` today, `Tue 12:31` this week, else the
+    date.
+    """
     then = time.localtime(moment)
     if time.strftime("%Y%j", then) == time.strftime("%Y%j", time.localtime(now)):
         return time.strftime("%H:%M", then)

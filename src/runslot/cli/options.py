@@ -1,8 +1,10 @@
-"""The table of options: every option of `run`, `resume` and the commands that compare, and every word of a sweep file.
+"""The table of options: every option of `run`, `resume` and the commands that compare, and every
+word of a sweep file.
 
-From it come typer's signatures (`parameters`), the quick parser (`quick`), what a sweep file may say (`words`), its
-JSON Schema (`schema`), the fields of `Experiment` that are given as they are (`build`), and the tables of docs/cli.md
-(`reference`). To add an option, write a record here; a field of `Experiment` with the same name takes its value.
+From it come typer's signatures (`parameters`), the quick parser (`quick`), what a sweep file may
+say (`words`), its JSON Schema (`schema`), the fields of `Experiment` that are given as they are
+(`build`), and the tables of docs/cli.md (`reference`). To add an option, write a record here; a
+field of `Experiment` with the same name takes its value.
 
 What must stay true: this loads neither typer nor what launches.
 """
@@ -59,7 +61,9 @@ class Option:
     """An option of the command line."""
 
     name: str
-    """The parameter of the command's function; the option is the same with dashes, unless `flags` says otherwise."""
+    """The parameter of the command's function; the option is the same with dashes, unless `flags`
+    says otherwise.
+    """
     type: type
     """Of its value; `bool` for a flag, which has none."""
     metavar: str
@@ -84,7 +88,12 @@ class Option:
         return self.flags or ("--" + self.name.rstrip("_").replace("_", "-"),)
 
 
-VARIANTS_PANEL, RUN_PANEL, LAUNCH_PANEL, OUTPUT_PANEL = "Variants", "Each run", "The launch", "Output"
+VARIANTS_PANEL, RUN_PANEL, LAUNCH_PANEL, OUTPUT_PANEL = (
+    "Variants",
+    "Each run",
+    "The launch",
+    "Output",
+)
 
 _CONDITION = "Only runs with: \"lr > 0.01 AND env = 'a'\"."
 
@@ -172,19 +181,23 @@ TABLE: tuple[Option | Word, ...] = (
            word=Word("start", one_of(*get_args(Start)),
                      "Whether functions start in a process forked from one that has imported them.",
                      field="start")),
-    Option("nice", int, "N", "Niceness of the runs, -20 to 19: the higher, the more they give way.", RUN_PANEL,
+    Option("nice", int, "N", "Niceness of the runs, -20 to 19: the higher, the more they give way.",
+           RUN_PANEL,
            word=Word("nice", whole(-20, 19),
-                     "Niceness of the runs: the higher, the more they give way to others on the machine.",
+                     "Niceness of the runs: the higher, the more they give way to others on the "
+                     "machine.",
                      field="nice")),
     Option("env", str, "NAME=VALUE",
            "A variable of the runs' environment.", RUN_PANEL, several=True,
            word=Word("env", ENV,
                      "Variables of the runs' environment, on top of the caller's.", field="env")),
     Option("metrics", str, "HOW",
-           "Of runs that do not log through runslot: auto (what they print or write), none, FILE, or a pattern.",
+           "Of runs that do not log through runslot: auto (what they print or write), none, FILE, "
+           "or a pattern.",
            RUN_PANEL,
            word=Word("metrics", TEXT,
-                     "Where runs that do not log through runslot have metrics: `auto`, `none`, a file, or a pattern.",
+                     "Where runs that do not log through runslot have metrics: `auto`, `none`, a "
+                     "file, or a pattern.",
                      field="metrics")),
     Option("max_failures", int, "N", "Start nothing further after N failed runs.", LAUNCH_PANEL,
            word=Word("max_failures", whole(1),
@@ -198,7 +211,8 @@ TABLE: tuple[Option | Word, ...] = (
                      "What is left alone when processes without a lease use it.", sets="all")),
     Option("on", str, "NAME", "Where: a launcher of runslot.toml, slurm or pbs.", LAUNCH_PANEL,
            word=Word("on", TEXT,
-                     "Where the runs go: the name of a launcher in runslot.toml, `local`, `slurm` or `pbs`.",
+                     "Where the runs go: the name of a launcher in runslot.toml, `local`, `slurm` "
+                     "or `pbs`.",
                      field="on")),
     Option("container", str, "IMAGE", "Execute the runs in this image.", RUN_PANEL,
            word=Word("container.image", TEXT,
@@ -250,12 +264,14 @@ TABLE: tuple[Option | Word, ...] = (
                      field="snapshot_code")),
     Option("code", str, "URL@REF", "The code is a clone of this git repository.", LAUNCH_PANEL,
            word=Word("code.git", TEXT,
-                     "The code is a clone of this git repository, `URL@REF`; the paths of what to run lie in it.",
+                     "The code is a clone of this git repository, `URL@REF`; the paths of what to "
+                     "run lie in it.",
                      field="code")),
     Option("code_include", str, "PATTERN",
            "Of code that is copied, only these files, as '*.py'.", LAUNCH_PANEL, several=True,
            word=Word("code.include", PATTERNS,
-                     "Where code is copied, only these files; a plain path is taken though git ignores it.",
+                     "Where code is copied, only these files; a plain path is taken though git "
+                     "ignores it.",
                      field="code_include")),
     Option("code_exclude", str, "PATTERN",
            "Of code that is copied, not these: 'data/'.", LAUNCH_PANEL, several=True,
@@ -267,7 +283,8 @@ TABLE: tuple[Option | Word, ...] = (
     Option("fetch", str, "PATTERN",
            "Of what runs write elsewhere, bring only these files home.", LAUNCH_PANEL, several=True,
            word=Word("fetch", PATTERNS,
-                     "Of what runs write on other machines, only these files come home, and what tells how they went.",
+                     "Of what runs write on other machines, only these files come home, and what "
+                     "tells how they went.",
                      field="fetch")),
     Option("no_fetch", str, "PATTERN",
            "Of what runs write elsewhere, leave these: '*.pt'.", LAUNCH_PANEL, several=True,
@@ -277,7 +294,8 @@ TABLE: tuple[Option | Word, ...] = (
     Option("plain_names", bool, "",
            "Name directories lr-0.1/run_0: for Hydra, make, shells.", LAUNCH_PANEL,
            word=Word("plain_names", YES_NO,
-                     "Name directories as `lr-0.1/run_0`, which Hydra, make and a shell read as it stands.",
+                     "Name directories as `lr-0.1/run_0`, which Hydra, make and a shell read as "
+                     "it stands.",
                      field="plain_names")),
     Option("first", bool, "",
            "Make the first run alone; --into adds the others.", LAUNCH_PANEL, field="first"),
@@ -309,64 +327,82 @@ TABLE: tuple[Option | Word, ...] = (
     Option("quiet", bool, "",
            "Print only the experiment's directory; failures go to the error output.",
            OUTPUT_PANEL, flags=("-q", "--quiet"), commands=("run", "resume", "attach")),
-    Option("metric", str, "METRIC", "Compare by this metric; else the likeliest objective.", commands=("results",)),
+    Option("metric", str, "METRIC", "Compare by this metric; else the likeliest objective.",
+           commands=("results",)),
     Option("metric", str, "METRIC", "Say of each run how it stands by this one, as in results.",
            commands=("export",)),
-    Option("mode", str, "MODE", "Which way is better: max or min; else by its name.", commands=("results",)),
+    Option("mode", str, "MODE", "Which way is better: max or min; else by its name.",
+           commands=("results",)),
     Option("where", str, "CONDITION", _CONDITION, several=True, commands=("results", "export")),
     Option("diverged", str, "HOW",
            "A run that ended in nan or inf: `nan` (its variant has no value), `worst`, `drop`.",
            default="nan", commands=("results",)),
-    Option("level", float, "SHARE", "Confidence of the interval.", default=0.95, commands=("results",)),
-    Option("log", str, "GLOB", "Read these files (CSV, JSON lines) as logs, too: 'log_*.csv'.", several=True,
+    Option("level", float, "SHARE", "Confidence of the interval.", default=0.95,
+           commands=("results",)),
+    Option("log", str, "GLOB", "Read these files (CSV, JSON lines) as logs, too: 'log_*.csv'.",
+           several=True,
            commands=("results", "export", "view")),
     Option("kind", str, "KIND",
-           "curves, bars (scores), profile, improvement, importance, scatter, parallel or heat, as on the page.",
+           "curves, bars (scores), profile, improvement, importance, scatter, parallel or heat, "
+           "as on the page.",
            default="curves", commands=("plot",)),
     Option("y", str, "METRIC", "Metrics, a panel each; else the likeliest objective.", several=True,
            commands=("plot",)),
-    Option("x", str, "METRIC", "Metric along the x axis, or `row`; else what counts the steps.", default="",
+    Option("x", str, "METRIC", "Metric along the x axis, or `row`; else what counts the steps.",
+           default="",
            commands=("plot",)),
-    Option("series", str, "KEY", "A curve for each value of these keys.", several=True, commands=("plot",)),
-    Option("split", str, "KEY", "A panel for each value of these keys.", several=True, commands=("plot",)),
+    Option("series", str, "KEY", "A curve for each value of these keys.", several=True,
+           commands=("plot",)),
+    Option("split", str, "KEY", "A panel for each value of these keys.", several=True,
+           commands=("plot",)),
     Option("band", str, "BAND",
-           "Over seeds: mean-ci, mean-std, mean-sem, median-quartiles, iqm, or runs (each by itself); auto is "
-           "mean-ci, and the runs where a group has fewer than five.", default="auto", commands=("plot",)),
-    Option("level", float, "SHARE", "Confidence of intervals.", default=0.95, commands=("plot", "view")),
+           "Over seeds: mean-ci, mean-std, mean-sem, median-quartiles, iqm, or runs (each by "
+           "itself); auto is "
+           "mean-ci, and the runs where a group has fewer than five.", default="auto",
+           commands=("plot",)),
+    Option("level", float, "SHARE", "Confidence of intervals.", default=0.95, commands=("plot",
+                                                                                        "view")),
     Option("include", str, "STATE", "Also count runs in this state; `all` for all.", several=True,
            commands=("results", "export", "plot", "view")),
     Option("diverged", str, "HOW",
            "Groups with runs that ended in nan or inf: nan (no value), worst, or drop (such runs).",
            default="nan", commands=("plot", "view")),
-    Option("smooth", int, "N", "Running mean over so many rows.", default=1, least=1, commands=("plot",)),
+    Option("smooth", int, "N", "Running mean over so many rows.", default=1, least=1,
+           commands=("plot",)),
     Option("log", str, "AXIS|GLOB",
            "Logarithmic axes: x, y; or read these files as logs, too: 'log_*.csv'.", several=True,
            commands=("plot",)),
     Option("by", str, "SCORE",
            "Runs are judged by: final, best, mean, last-K, auc (all kinds but curves; --top).",
            default="final", commands=("plot",)),
-    Option("mode", str, "MODE", "Which way is better: max or min; else by the metric's name.", default="",
+    Option("mode", str, "MODE", "Which way is better: max or min; else by the metric's name.",
+           default="",
            commands=("plot",)),
     Option("tasks", str, "KEY", "Keys that are tasks: runs are compared and resampled within each.",
            several=True, commands=("plot",)),
     Option("across", str, "KEY", "Key along the x axis of a scatter or heat map.", default="",
            commands=("plot",)),
-    Option("down", str, "KEY", "Key along the y axis of a heat map.", default="", commands=("plot",)),
-    Option("draw", str, "HOW", "Scores as bars (from zero) or points; else what shows more.", default="",
+    Option("down", str, "KEY", "Key along the y axis of a heat map.", default="", commands=("plot",
+                                                                                            )),
+    Option("draw", str, "HOW", "Scores as bars (from zero) or points; else what shows more.",
+           default="",
            commands=("plot",)),
     Option("where", str, "CONDITION", _CONDITION, default="", commands=("plot",)),
     Option("top", int, "N", "Only so many series of each panel, the best ones.", default=0, least=0,
            commands=("plot",)),
     Option("low", float, "Y", "Lower end of the y axis.", commands=("plot",)),
     Option("high", float, "Y", "Upper end of the y axis.", commands=("plot",)),
-    Option("view", str, "CHOICES", "Choices as in the address of the page (what follows `?`).", default="",
+    Option("view", str, "CHOICES", "Choices as in the address of the page (what follows `?`).",
+           default="",
            commands=("plot",)),
     Option("width", float, "INCHES", "Width in inches.", default=5.5, commands=("plot",)),
     Option("height", float, "INCHES", "Height in inches; else by the panels.", commands=("plot",)),
     Option("font", float, "POINTS", "Size of the text in points.", default=8.0, commands=("plot",)),
-    Option("line", bool, "", "Say in the figure, too, who counts; the caption always does.", default=True,
+    Option("line", bool, "", "Say in the figure, too, who counts; the caption always does.",
+           default=True,
            flags=("--line/--no-line",), commands=("plot",)),
-    Option("data", bool, "", "Also write the data (CSV) and the script that draws it.", commands=("plot",)),
+    Option("data", bool, "", "Also write the data (CSV) and the script that draws it.",
+           commands=("plot",)),
     Option("path", str, "TEMPLATE",
            "What the names of directories of other programs' runs mean: '{algo}/{env}_{seed}'.",
            commands=("results", "export", "plot", "view")),
@@ -388,13 +424,21 @@ _FILE_ORDER = (
 
 OPTIONS: tuple[Option, ...] = tuple(record for record in TABLE if isinstance(record, Option))
 ALL_WORDS: Mapping[str, Word] = {
-    word.key: word for record in TABLE if (word := record if isinstance(record, Word) else record.word)
+    word.key: word
+    for record in TABLE
+    if (word := record if isinstance(record, Word) else record.word)
 }
 """The keys of a sweep file, those inside others with a dot."""
-WORDS: Mapping[str, Word] = {key: ALL_WORDS[key] for key in dict.fromkeys((*_FILE_ORDER, *ALL_WORDS)) if "." not in key}
+WORDS: Mapping[str, Word] = {
+    key: ALL_WORDS[key] for key in dict.fromkeys((*_FILE_ORDER, *ALL_WORDS)) if "." not in key
+}
 """The keys of a sweep file."""
 GROUPS: Mapping[str, Mapping[str, Word]] = {
-    group: {key.partition(".")[2]: word for key, word in ALL_WORDS.items() if key.startswith(f"{group}.")}
+    group: {
+        key.partition(".")[2]: word
+        for key, word in ALL_WORDS.items()
+        if key.startswith(f"{group}.")
+    }
     for group in ("resources", "container", "code")
 }
 """The keys inside `resources`, `container` and `code`."""

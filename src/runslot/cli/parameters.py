@@ -1,4 +1,6 @@
-"""Typer's form of the table of options: the signature of `run`, and the parameters that several commands share."""
+"""Typer's form of the table of options: the signature of `run`, and the parameters that several
+commands share.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def _typer_option(record: Option) -> Any:
     )
 
 
-def signed(command: str, arguments: list[inspect.Parameter]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def signed(
+    command: str, arguments: list[inspect.Parameter]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Have typer see `arguments`, and after them the options that the table has for `command`."""
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -52,14 +56,19 @@ def _parameter(record: Option) -> inspect.Parameter:
         value |= None
     annotation: Any = Annotated[value, _typer_option(record)]
     default = bool(record.default) if is_flag else record.default
-    return inspect.Parameter(record.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    return inspect.Parameter(
+        record.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
 
 
 Directory = Annotated[
     Path | None,
     typer.Argument(
         metavar="DIR",
-        help="An experiment, or a directory that holds some; the newest experiment where it is not given.",
+        help=(
+            "An experiment, or a directory that holds some; the newest experiment where it is not"
+            " given."
+        ),
         show_default=False,
     ),
 ]
@@ -76,7 +85,10 @@ Places = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="DIR",
-        help="Experiments, collections, runs, or directories that hold some; else the newest experiment.",
+        help=(
+            "Experiments, collections, runs, or directories that hold some; else the newest"
+            " experiment."
+        ),
         show_default=False,
     ),
 ]

@@ -9,7 +9,9 @@ import typer
 
 AtWork = Annotated[
     Path,
-    typer.Argument(metavar="DIR", help="An experiment, or a directory that holds some.", show_default=False),
+    typer.Argument(
+        metavar="DIR", help="An experiment, or a directory that holds some.", show_default=False
+    ),
 ]
 """What is named to be paused or continued."""
 
@@ -17,8 +19,8 @@ AtWork = Annotated[
 def pause(directory: AtWork) -> None:
     """Start nothing further of an experiment that is under way; what runs goes on.
 
-    Its slots are free for other experiments as their runs end. A pause ends with its launcher: `runslot resume` goes
-    on. To have the running ones end as well, use `runslot stop`.
+    Its slots are free for other experiments as their runs end. A pause ends with its launcher:
+    `runslot resume` goes on. To have the running ones end as well, use `runslot stop`.
     """
     ask(directory, paused=True)
 
@@ -29,7 +31,9 @@ def continue_(directory: AtWork) -> None:
 
 
 def ask(directory: Path, paused: bool) -> None:
-    """Pause or continue all experiments of a directory that have a launcher; refuse where none has."""
+    """Pause or continue all experiments of a directory that have a launcher; refuse where none
+    has.
+    """
     from runslot.cli.places import Isolation, experiments_to_act_on
     from runslot.experiment.lock import living_launcher
     from runslot.launch.pause import pause as ask_launcher

@@ -1,4 +1,6 @@
-"""What the user means by DIR and RUN: experiments and runs named by path, by name below the root, or by run id."""
+"""What the user means by DIR and RUN: experiments and runs named by path, by name below the root,
+or by run id.
+"""
 
 from __future__ import annotations
 
@@ -19,28 +21,36 @@ from runslot.experiment.status import ExperimentStatus, find_experiments, read_s
 
 
 def experiments_at(path: Path | None) -> list[ExperimentDir]:
-    """Return the experiments of a directory, oldest launch first; the newest below the root where none is named.
+    """Return the experiments of a directory, oldest launch first; the newest below the root where
+    none is named.
 
-    A path inside an experiment means that experiment, and a name that is not here is looked up below the root.
+    A path inside an experiment means that experiment, and a name that is not here is looked up
+    below the root.
     """
     if path is None:
         return [newest(default_root())]
     place = _existing(path)
-    experiments = sorted(find_experiments(place), key=lambda experiment: experiment.launched) if place.is_dir() else []
+    experiments = (
+        sorted(find_experiments(place), key=lambda experiment: experiment.launched)
+        if place.is_dir()
+        else []
+    )
     if experiments:
         return experiments
     if around := _experiments_around(place):
         return around
     if not place.is_dir():
-        raise InvalidInput(f"{path} is a file, and of no experiment; name an experiment's directory")
+        raise InvalidInput(
+            f"{path} is a file, and of no experiment; name an experiment's directory"
+        )
     raise NotFound(f"there is no experiment in {path}")
 
 
 def experiments_to_act_on(path: Path | None) -> list[ExperimentDir]:
     """Return the experiments of a directory for a command that starts, stops or changes them.
 
-    A home, what is above a home or the root, and a directory of everyone's (`/tmp`) may hold experiments that nobody
-    has in mind: they are refused.
+    A home, what is above a home or the root, and a directory of everyone's (`/tmp`) may hold
+    experiments that nobody has in mind: they are refused.
     """
     if path is not None:
         _refuse_too_wide(path, _existing(path))
@@ -50,21 +60,29 @@ def experiments_to_act_on(path: Path | None) -> list[ExperimentDir]:
 def _refuse_too_wide(path: Path, place: Path) -> None:
     if _experiments_of(place):
         return
-    root, home = default_root().resolve(), Path(os.path.expanduser("~")).resolve()  # noqa: PTH111  some have none
-    if place in {home, *home.parents, *root.parents} or (place != root and place.stat().st_mode & stat.S_ISVTX):
+    root, home = (
+        default_root().resolve(),
+        Path(os.path.expanduser("~")).resolve(),  # noqa: PTH111
+    )
+    if place in {home, *home.parents, *root.parents} or (
+        place != root and place.stat().st_mode & stat.S_ISVTX
+    ):
         raise InvalidInput(
-            f"{path} holds more than experiments of one place, and what lies there would be acted on: name an "
-            f"experiment, or a directory of some, as {shown(root)}"
+            f"{path} holds more than experiments of one place, and what lies there would be acted"
+            f" on: name an experiment, or a directory of some, as {shown(root)}"
         )
 
 
 def _experiments_around(place: Path) -> list[ExperimentDir]:
-    return next((experiments for parent in place.parents if (experiments := _experiments_of(parent))), [])
+    return next(
+        (experiments for parent in place.parents if (experiments := _experiments_of(parent))), []
+    )
 
 
 @dataclass
 class Isolation:
-    """Several experiments, of which one that is refused is said and costs no other: `with isolation.guard():`.
+    """Several experiments, of which one that is refused is said and costs no other: `with
+    isolation.guard():`.
 
     It may be damaged, another user's, held by somebody, or removed at this moment.
     """
@@ -99,7 +117,9 @@ def current_status(experiment: ExperimentDir) -> ExperimentStatus:
 def newest(root: Path) -> ExperimentDir:
     """Return the experiment below `root` that was launched last."""
     experiment = (
-        max(find_experiments(root), key=lambda candidate: candidate.launched, default=None) if root.is_dir() else None
+        max(find_experiments(root), key=lambda candidate: candidate.launched, default=None)
+        if root.is_dir()
+        else None
     )
     if experiment is None:
         raise NotFound(f"there is no experiment in {root}; name a directory")
@@ -107,23 +127,29 @@ def newest(root: Path) -> ExperimentDir:
 
 
 def places_of(paths: Sequence[Path] | None) -> list[Path]:
-    """Return the directories that are meant: paths from here, or names below the root; else the newest experiment."""
+    """Return the directories that are meant: paths from here, or names below the root; else the
+    newest experiment.
+    """
     return [_place_of(path) for path in paths] if paths else [newest(default_root()).place]
 
 
 def _place_of(path: Path) -> Path:
     """Return what a path means to whoever reads results.
 
-    A file of an experiment's own stands for the experiment, and the record of a call for its collection, where the runs
-    are.
+    A file of an experiment's own stands for the experiment, and the record of a call for its
+    collection, where the runs are.
     """
     place = _existing(path)
-    experiment = ExperimentDir(place.parent if place == ExperimentDir(place.parent).experiment_file else place)
+    experiment = ExperimentDir(
+        place.parent if place == ExperimentDir(place.parent).experiment_file else place
+    )
     return experiment.place if os.path.lexists(experiment.experiment_file) else place
 
 
 def one_experiment(path: Path) -> ExperimentDir:
-    """Return the experiment that is meant; of a directory that holds several launches, the newest."""
+    """Return the experiment that is meant; of a directory that holds several launches, the
+    newest.
+    """
     return experiments_at(path)[-1]
 
 
@@ -150,10 +176,11 @@ class RunPlace:
 
 
 def find_run(text: str) -> RunPlace:
-    """Return the run that `text` names: a run directory, EXPERIMENT/RUN, or a run of the newest experiment.
+    """Return the run that `text` names: a run directory, EXPERIMENT/RUN, or a run of the newest
+    experiment.
 
-    RUN is a run's directory below the experiment, the beginning of its id, or a part of its directory that no other
-    run has.
+    RUN is a run's directory below the experiment, the beginning of its id, or a part of its
+    directory that no other run has.
     """
     path = path_of(text, "RUN")
     for candidate in (Path.cwd() / path, default_root() / path):
@@ -161,30 +188,46 @@ def find_run(text: str) -> RunPlace:
             if experiments := _experiments_of(parent.resolve()):
                 inside = candidate.relative_to(parent)
                 return one_run(experiments, "" if inside == Path() else str(inside))
-        for parent in (candidate, *candidate.parents):  # NAME/RUN means the newest launch of that name
+        # NAME/RUN means the newest launch of that name
+        for parent in (
+            candidate,
+            *candidate.parents,
+        ):
             if parent.is_dir() and (parent / LATEST).is_dir():
                 inside = candidate.relative_to(parent)
-                return one_run([ExperimentDir((parent / LATEST).resolve())], "" if inside == Path() else str(inside))
+                return one_run(
+                    [ExperimentDir((parent / LATEST).resolve())],
+                    "" if inside == Path() else str(inside),
+                )
     return one_run([newest(default_root())], text)
 
 
 def _experiments_of(directory: Path) -> list[ExperimentDir]:
     """Return the experiment whose directory this is, or those of the collection that it is."""
-    if os.path.lexists(ExperimentDir(directory).experiment_file) or (directory / COLLECTION).is_dir():
+    if (
+        os.path.lexists(ExperimentDir(directory).experiment_file)
+        or (directory / COLLECTION).is_dir()
+    ):
         return list(find_experiments(directory))
     return []
 
 
 def one_run(experiments: Sequence[ExperimentDir], text: str) -> RunPlace:
-    """Return the one run of these experiments that `text` names; an error lists those that it could mean."""
+    """Return the one run of these experiments that `text` names; an error lists those that it could
+    mean.
+    """
     isolation = Isolation(len(experiments) == 1)
     runs: list[RunPlace] = []
     for experiment in experiments:
         with isolation.guard():
             runs += [RunPlace(experiment, run) for run in experiment.read_runs()]
     exact = [match for match in runs if text in (match.run.directory, match.run.id)]
-    exact = exact or [match for match in runs if text.startswith(f"{match.run.directory}/")]  # a file of the run
-    matches = exact or [match for match in runs if match.run.id.startswith(text) or text in match.run.directory]
+    exact = exact or [
+        match for match in runs if text.startswith(f"{match.run.directory}/")
+    ]  # a file of the run
+    matches = exact or [
+        match for match in runs if match.run.id.startswith(text) or text in match.run.directory
+    ]
     if len(matches) == 1:
         return matches[0]
     where = shown(experiments[0].path)
@@ -193,5 +236,9 @@ def one_run(experiments: Sequence[ExperimentDir], text: str) -> RunPlace:
         raise NotFound(f"{where} has no run {text!r}{hint}")
     several = "".join(f"\n  {match.run.id}  {match.run.directory}" for match in matches[:10])
     more = f"\n  and {len(matches) - 10} more" if len(matches) > 10 else ""
-    ambiguity = f"{text!r} could be {len(matches)} runs of {where}" if text else f"{where} has {len(matches)} runs"
+    ambiguity = (
+        f"{text!r} could be {len(matches)} runs of {where}"
+        if text
+        else f"{where} has {len(matches)} runs"
+    )
     raise InvalidInput(f"{ambiguity}; name one:{several}{more}")

@@ -13,7 +13,8 @@ from runslot.cli.parameters import Places, signed
 from runslot.errors import InvalidInput
 
 _CHOICES = (
-    "kind", "by", "mode", "across", "down", "draw", "band", "x", "smooth", "where", "top", "low", "high",
+    "kind", "by", "mode", "across", "down", "draw", "band", "x", "smooth", "where", "top", "low",
+    "high",
     "level", "diverged",
 )  # fmt: skip
 """Options that are choices of the page, as they are."""
@@ -36,7 +37,9 @@ def plot(out: Path, paths: Sequence[Path] | None, **options: Any) -> None:
 
     suffix = out.suffix.removeprefix(".").lower()
     if suffix not in FORMATS:
-        raise InvalidInput(f"{out}: a figure ends in {', '.join(f'.{format}' for format in FORMATS)}")
+        raise InvalidInput(
+            f"{out}: a figure ends in {', '.join(f'.{format}' for format in FORMATS)}"
+        )
     if not out.parent.is_dir():
         raise InvalidInput(f"{out.parent} is not a directory; make it first")
     globs = [text for text in options["log"] or () if set(text) & set("*?[./")]

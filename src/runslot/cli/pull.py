@@ -14,11 +14,13 @@ def pull(
     every: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="Pull again and again, so far apart (60, 5m), until all machines have ended."
+            metavar="TIME",
+            help="Pull again and again, so far apart (60, 5m), until all machines have ended.",
         ),
     ] = None,
 ) -> None:
-    """Bring home what rented machines have written: what has changed alone, outcomes after their data.
+    """Bring home what rented machines have written: what has changed alone, outcomes after their
+    data.
 
     A launch that is at work does this by itself; this is for one that was left running.
     """
@@ -34,10 +36,13 @@ def pull(
     pause = None if every is None else parse_seconds(every)
     remaining = {experiment.path: experiment for experiment in experiments_to_act_on(directory)}
     records = {path: read_record(experiment) for path, experiment in remaining.items()}
-    remaining = {path: experiment for path, experiment in remaining.items() if records[path] is not None}
+    remaining = {
+        path: experiment for path, experiment in remaining.items() if records[path] is not None
+    }
     if not remaining:
         raise InvalidInput(
-            f"nothing was rented for {directory or 'the newest experiment'}, so there is nothing to pull"
+            f"nothing was rented for {directory or 'the newest experiment'}, so there is nothing to"
+            " pull"
         )
     while remaining:
         for path, experiment in list(remaining.items()):

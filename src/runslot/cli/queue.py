@@ -1,4 +1,6 @@
-"""`runslot queue`: what this user has under way on this machine, what it waits for, and how long it may take."""
+"""`runslot queue`: what this user has under way on this machine, what it waits for, and how long it
+may take.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ _SHOWN = 8
 def queue(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show every experiment of yours that runs or waits on this machine, from whatever terminal it was launched.
+    """Show every experiment of yours that runs or waits on this machine, from whatever terminal it
+    was launched.
 
     For each: its runs, those under way, whom it waits for, and about how long it will take.
     """
@@ -40,18 +43,28 @@ def queue(
 
 
 def seconds_left(status: ExperimentStatus, now: float) -> float | None:
-    """Return about how long the experiment takes yet; None while no run has succeeded, or while it is paused."""
+    """Return about how long the experiment takes yet; None while no run has succeeded, or while it
+    is paused.
+    """
     if status.paused or status.launcher is None:
         return None
-    outcomes = [run.outcome for run in status.runs if run.outcome is not None and run.outcome.kind == "succeeded"]
-    durations = [o.ended - o.started for o in outcomes if o.started is not None and o.ended is not None]
+    outcomes = [
+        run.outcome
+        for run in status.runs
+        if run.outcome is not None and run.outcome.kind == "succeeded"
+    ]
+    durations = [
+        o.ended - o.started for o in outcomes if o.started is not None and o.ended is not None
+    ]
     elapsed = [now - run.started for run in _running(status) if run.started is not None]
     return time_left(durations, elapsed, status.counts.get("queued", 0), status.slots or 0)
 
 
 def queue_json(statuses: Sequence[ExperimentStatus]) -> str:
     """Return the queue as one JSON object."""
-    return jsonlib.dumps({"experiments": [_described(status, time.time()) for status in statuses]}, indent=1)
+    return jsonlib.dumps(
+        {"experiments": [_described(status, time.time()) for status in statuses]}, indent=1
+    )
 
 
 def print_queue(statuses: Sequence[ExperimentStatus]) -> None:
@@ -76,7 +89,12 @@ def _described(status: ExperimentStatus, now: float) -> dict[str, Any]:
         "paused": status.paused,
         "counts": dict(status.counts),
         "running": [
-            {"run": run.run.id, "directory": run.run.directory, "slot": run.slot, "started": run.started}
+            {
+                "run": run.run.id,
+                "directory": run.run.directory,
+                "slot": run.slot,
+                "started": run.started,
+            }
             for run in _running(status)
         ],
         "waits_for": list(status.waits),
@@ -92,9 +110,16 @@ def _lines(status: ExperimentStatus, now: float) -> list[Text]:
         parts.append(Text(f"about {clock(remaining)} left", style="cyan"))
     lines.append(Text("  ") + Text(", ").join(parts))
     if status.launcher is None:
-        lines.append(Text(f"  no launcher is at work: runslot resume {shown(status.directory.path)}", style="yellow"))
+        lines.append(
+            Text(
+                f"  no launcher is at work: runslot resume {shown(status.directory.path)}",
+                style="yellow",
+            )
+        )
     if status.paused:
-        lines.append(Text(f"  paused: runslot continue {shown(status.directory.path)}", style="yellow"))
+        lines.append(
+            Text(f"  paused: runslot continue {shown(status.directory.path)}", style="yellow")
+        )
     lines += [Text(f"  {text}", style="yellow") for text in status.waits]
     running = _running(status)
     for run in running[:_SHOWN]:

@@ -1,7 +1,8 @@
-"""A plain `runslot run …` is read here, without the library that draws help and says what is wrong with an option.
+"""A plain `runslot run …` is read here, without the library that draws help and says what is wrong
+with an option.
 
-To load that takes a fifth of a second, in which a small machine does ten short runs. Whatever is not plain is left to
-it: `read` returns None then.
+To load that takes a fifth of a second, in which a small machine does ten short runs. Whatever is
+not plain is left to it: `read` returns None then.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ VALUES: Mapping[str, Option] = {
 """Options with a value, by how they are written."""
 
 FLAGS: Mapping[str, str] = {
-    name: option.name for option in options_of("run") if option.type is bool for name in option.names
+    name: option.name
+    for option in options_of("run")
+    if option.type is bool
+    for name in option.names
 }
 """Options without one, and the parameters that they set."""
 
@@ -34,7 +38,9 @@ _Line = tuple[dict[str, Any], list[str] | None]
 
 
 def call(arguments: Sequence[str]) -> int | None:
-    """Carry out a plain `run`, whose words these are, and return its exit status; None where it is not plain."""
+    """Carry out a plain `run`, whose words these are, and return its exit status; None where it is
+    not plain.
+    """
     line = None if "_RUNSLOT_COMPLETE" in os.environ else read(arguments)
     if line is None:
         return None
@@ -81,7 +87,8 @@ def _note(name: str, value: str, options: _Options) -> bool:
 
 
 def with_project(words: Sequence[str]) -> list[str]:
-    """Return the words before `--` with the project that a bare `--uv` is for: the directory behind it, or this one.
+    """Return the words before `--` with the project that a bare `--uv` is for: the directory behind
+    it, or this one.
 
     No target is a directory, so that `--uv ../project` cannot be meant otherwise.
     """
@@ -91,7 +98,9 @@ def with_project(words: Sequence[str]) -> list[str]:
         result.append(word)
         if word == "--uv":
             following = next(rest, None)
-            is_project = following is not None and not following.startswith("-") and os.path.isdir(following)  # noqa: PTH112
+            is_project = (
+                following is not None and not following.startswith("-") and os.path.isdir(following)  # noqa: PTH112
+            )
             result[-1] = f"--uv={following if is_project else os.curdir}"
             if following is not None and not is_project:
                 result += with_project([following, *rest])

@@ -1,6 +1,8 @@
-"""The tables of options in docs/cli.md, from the table of options: `python -m runslot.cli.reference docs/cli.md`.
+"""The tables of options in docs/cli.md, from the table of options: `python -m runslot.cli.reference
+docs/cli.md`.
 
-A test holds the page equal to what this writes. What must stay true: all else on the page stays as it is.
+A test holds the page equal to what this writes. What must stay true: all else on the page stays as
+it is.
 """
 
 from __future__ import annotations
@@ -11,25 +13,37 @@ from pathlib import Path
 
 from runslot.cli.options import Option, options_of
 
-_MARKED = re.compile(r"(<!-- options of (?P<command>\w+): [^\n]*-->\n).*?(<!-- end of options -->\n)", re.DOTALL)
+_MARKED = re.compile(
+    r"(<!-- options of (?P<command>\w+): [^\n]*-->\n).*?(<!-- end of options -->\n)", re.DOTALL
+)
 
 
 def with_tables(page: str) -> str:
     """Return a page whose marked places have the tables of options."""
-    return _MARKED.sub(lambda match: f"{match[1]}\n{option_tables(match['command'])}\n{match[3]}", page)
+    return _MARKED.sub(
+        lambda match: f"{match[1]}\n{option_tables(match['command'])}\n{match[3]}", page
+    )
 
 
 def option_tables(command: str) -> str:
     """Return the options of a command, a table for each part of its help."""
     options = options_of(command)
-    panels = sorted(dict.fromkeys(option.panel for option in options), key=bool)  # what is in none goes first
-    return "\n".join(_table(panel, [option for option in options if option.panel == panel]) for panel in panels)
+    panels = sorted(
+        dict.fromkeys(option.panel for option in options), key=bool
+    )  # what is in none goes first
+    return "\n".join(
+        _table(panel, [option for option in options if option.panel == panel]) for panel in panels
+    )
 
 
 def _table(panel: str, options: list[Option]) -> str:
     title = f"**{panel}**\n\n" if panel else ""
     keyed = any(option.word for option in options)
-    heading = "| option | what it says | key |\n|---|---|---|\n" if keyed else "| option | what it says |\n|---|---|\n"
+    heading = (
+        "| option | what it says | key |\n|---|---|---|\n"
+        if keyed
+        else "| option | what it says |\n|---|---|\n"
+    )
     return title + heading + "".join(_row(option, keyed) for option in options)
 
 

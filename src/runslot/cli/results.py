@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from runslot.results.summary import Mode
 
 PLACES = (
-    "Experiments, collections, runs, or directories that hold some, or names below the root; else the newest experiment"
+    "Experiments, collections, runs, or directories that hold some, or names below the root; else"
+    " the newest experiment"
 )
 Paths = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="DIR", help=f"{PLACES}. `diff RUN RUN` compares two runs.", show_default=False),
+    typer.Argument(
+        metavar="DIR", help=f"{PLACES}. `diff RUN RUN` compares two runs.", show_default=False
+    ),
 ]
 
 
@@ -31,12 +34,19 @@ def results(
     include: Include = None,
     diverged: Annotated[str, option("diverged", "results")] = "nan",
     band: Annotated[
-        str, typer.Option(metavar="BAND", help="What stands after ±: mean-ci, mean-std or mean-sem.")
+        str,
+        typer.Option(metavar="BAND", help="What stands after ±: mean-ci, mean-std or mean-sem."),
     ] = "mean-ci",
     level: Annotated[float, option("level", "results")] = 0.95,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Show so many variants.")] = None,
-    csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write the table as CSV; - is the output.")] = None,
-    parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Parquet.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Show so many variants.")
+    ] = None,
+    csv: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the table as CSV; - is the output.")
+    ] = None,
+    parquet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the table as Parquet.")
+    ] = None,
     path: PathTemplate = None,
     log: Logs = None,
 ) -> None:
@@ -60,7 +70,9 @@ def results(
     read = load(places_of(paths), path=path, log=log or ()).where(*(where or ()))
     states = include or ()
     if csv == "-":
-        comparison = compare(read, metric, way, states, diverged=diverged, spread=spread, level=level)
+        comparison = compare(
+            read, metric, way, states, diverged=diverged, spread=spread, level=level
+        )
         sys.stdout.write(comparison.table.write_csv())
         typer.echo(comparison.accounting.line(comparison.statistic), err=True)
     else:
@@ -88,13 +100,17 @@ def _print_difference(names: list[Path]) -> None:
     from runslot.results.text.difference import difference, print_difference
 
     if len(names) != 2:
-        raise InvalidInput(f"diff compares two runs, {len(names)} were named: runslot results diff RUN RUN")
+        raise InvalidInput(
+            f"diff compares two runs, {len(names)} were named: runslot results diff RUN RUN"
+        )
     first, second = (_directory_of(name) for name in names)
     print_difference(difference(first, second), console())
 
 
 def _directory_of(name: Path) -> Path:
-    """Return the directory of a run that is named by its path, or as `logs` and `stop` take it: by name or id."""
+    """Return the directory of a run that is named by its path, or as `logs` and `stop` take it: by
+    name or id.
+    """
     from runslot.cli.places import find_run
 
     return name if name.is_dir() else Path(find_run(str(name)).run_dir.path)

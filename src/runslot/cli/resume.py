@@ -13,7 +13,11 @@ from runslot.cli.parameters import Directory, signed
 
 @signed(
     "resume",
-    [inspect.Parameter("directory", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Directory)],
+    [
+        inspect.Parameter(
+            "directory", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Directory
+        )
+    ],
 )
 def resume(
     directory: Path | None,
@@ -30,7 +34,8 @@ def resume(
     json: bool,
     quiet: bool,
 ) -> None:
-    """Run what is missing: runs that were not started, were stopped, or were lost with their machine.
+    """Run what is missing: runs that were not started, were stopped, or were lost with their
+    machine.
 
     Runs that are still under way, because only their launcher died, are adopted.
     """
@@ -46,13 +51,18 @@ def resume(
     for experiment in experiments:
         with isolation.guard():
             limit(experiment, max_cost, max_hours)
-            settle_resume(experiment, on_change(strict, accept_code_change, json, quiet), saying(json, quiet))
+            settle_resume(
+                experiment, on_change(strict, accept_code_change, json, quiet), saying(json, quiet)
+            )
             if detach:
                 from runslot.cli.launch import resume_detached
 
                 resume_detached(experiment, failed, take_over, json, quiet, notify or ())
                 continue
-            worst = max(worst, resume_experiment(experiment, failed, take_over, json, quiet, notify or (), wait))
+            worst = max(
+                worst,
+                resume_experiment(experiment, failed, take_over, json, quiet, notify or (), wait),
+            )
         if worst == INTERRUPTED:
             break
     raise typer.Exit(worst or (1 if isolation.problems else 0))

@@ -12,12 +12,16 @@ if TYPE_CHECKING:
 
 
 def run_from(options: Mapping[str, Any], command: Sequence[str] | None) -> int:
-    """Carry out what the options say, by the names of `run`'s parameters, and return the exit status."""
+    """Carry out what the options say, by the names of `run`'s parameters, and return the exit
+    status.
+    """
     _get_ready(options, command)
     from runslot.cli.arguments import add_options, words_of_target
     from runslot.cli.build import experiment_of
 
-    words = words_of_target(options["target"], command, options["set_"] or (), options["code"] is not None)
+    words = words_of_target(
+        options["target"], command, options["set_"] or (), options["code"] is not None
+    )
     add_options(words, options)
     into = options["into"]
     if into is not None:
@@ -66,20 +70,31 @@ def _with_limits(experiment: Experiment, options: Mapping[str, Any]) -> Experime
 
 
 def _as_scripts(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:
-    """Return the experiment with a launcher that writes its scripts alone, where that is asked for."""
+    """Return the experiment with a launcher that writes its scripts alone, where that is asked
+    for.
+    """
     if not options["script_only"]:
         return experiment
     from runslot.errors import InvalidInput
 
     launcher = experiment.launcher()
     if launcher is None or not launcher.scripts:
-        raise InvalidInput("--script-only writes scripts for Slurm or PBS: name a cluster with --on, as --on slurm")
+        raise InvalidInput(
+            "--script-only writes scripts for Slurm or PBS: name a cluster with --on, as --on slurm"
+        )
     return replace(experiment, on=launcher.with_values(script_only=True))
 
 
 def _get_ready(options: Mapping[str, Any], command: Sequence[str] | None) -> None:
-    """Let the process that starts runs here get ready while their launch is worked out, where it will be needed."""
-    if options["dry_run"] or options["detach"] or options.get("on") is not None or options["start"] is not None:
+    """Let the process that starts runs here get ready while their launch is worked out, where it
+    will be needed.
+    """
+    if (
+        options["dry_run"]
+        or options["detach"]
+        or options.get("on") is not None
+        or options["start"] is not None
+    ):
         return
     if any(options[name] is not None for name in ("python", "uv", "conda")):
         return

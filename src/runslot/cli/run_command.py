@@ -1,4 +1,6 @@
-"""`runslot run`: run a function, a command or a sweep file over its variants and seeds, in slots of this machine."""
+"""`runslot run`: run a function, a command or a sweep file over its variants and seeds, in slots of
+this machine.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,16 @@ class RunCommand(TyperCommand):
             ctx.meta[_COMMAND] = args[at + 1 :]
             args = args[:at]
         args = with_project(args)
-        ctx.allow_extra_args = True  # to say what they are meant for, where the parser would only count them
+        ctx.allow_extra_args = (
+            True  # to say what they are meant for, where the parser would only count them
+        )
         words = list(args)
         try:
             rest = super().parse_args(ctx, args)
-        except Exception as error:  # an option that only the command knows? typer does not export its class
-            if getattr(error, "option_name", None) and _COMMAND not in ctx.meta:  # no such option, not --help
+        # an option that only the command knows? typer does not export its class
+        except Exception as error:
+            # no such option, not --help
+            if getattr(error, "option_name", None) and _COMMAND not in ctx.meta:
                 from runslot.cli.arguments import refuse_bare_command
 
                 refuse_bare_command(words)
@@ -38,7 +44,9 @@ class RunCommand(TyperCommand):
         if ctx.args and not ctx.resilient_parsing:
             from runslot.cli.arguments import refuse_extra, refuse_spaced_values
 
-            refuse_spaced_values(ctx.params.get("grid") or (), [ctx.params.get("target"), *ctx.args])
+            refuse_spaced_values(
+                ctx.params.get("grid") or (), [ctx.params.get("target"), *ctx.args]
+            )
             refuse_extra(ctx.params.get("target"), ctx.args, ctx.meta.get(_COMMAND) is not None)
         return rest
 
@@ -49,7 +57,10 @@ class RunCommand(TyperCommand):
 
 _TARGET = typer.Argument(
     metavar="TARGET",
-    help="file.py:function, package.module:function, a sweep file (.yaml, .json); or a command after --.",
+    help=(
+        "file.py:function, package.module:function, a sweep file (.yaml, .json); or a command"
+        " after --."
+    ),
     show_default=False,
 )
 
@@ -59,7 +70,10 @@ _TARGET = typer.Argument(
     [
         inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
         inspect.Parameter(
-            "target", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, _TARGET]
+            "target",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[str | None, _TARGET],
         ),
     ],
 )

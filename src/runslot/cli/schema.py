@@ -29,7 +29,9 @@ def sweep_schema() -> dict[str, Any]:
     from runslot.cli.options import GROUPS, WORDS, Word
 
     def properties(words: Mapping[str, Word]) -> dict[str, Any]:
-        return {key: {"description": word.meaning, **word.kind.schema} for key, word in words.items()}
+        return {
+            key: {"description": word.meaning, **word.kind.schema} for key, word in words.items()
+        }
 
     def inside(group: str) -> dict[str, Any]:
         return {"properties": properties(GROUPS[group]), "additionalProperties": False}
@@ -41,7 +43,10 @@ def sweep_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A sweep of runslot",
-        "description": "What to run, over which variants and seeds, with what of the machine (runslot run FILE).",
+        "description": (
+            "What to run, over which variants and seeds, with what of the machine (runslot run"
+            " FILE)."
+        ),
         "type": "object",
         "properties": keys,
         "additionalProperties": False,

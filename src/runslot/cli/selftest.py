@@ -1,4 +1,6 @@
-"""`runslot selftest`: prove on this machine that kills, a full disk or a dead node lose no run and double none."""
+"""`runslot selftest`: prove on this machine that kills, a full disk or a dead node lose no run and
+double none.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +11,26 @@ import typer
 
 
 def selftest(
-    chaos: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="For how long runs are killed.")] = 20.0,
+    chaos: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="For how long runs are killed.")
+    ] = 20.0,
     directory: Annotated[
         Path | None,
-        typer.Option("--in", metavar="DIR", help="On the file system of this directory; else a temporary one."),
+        typer.Option(
+            "--in",
+            metavar="DIR",
+            help="On the file system of this directory; else a temporary one.",
+        ),
     ] = None,
 ) -> None:
-    """Run a few hundred tiny runs while their launchers, keepers and they themselves are killed at random.
+    """Run a few hundred tiny runs while their launchers, keepers and they themselves are killed at
+    random.
 
-    Then a few more on a disk that fills up, under a keeper that is stopped, on a node that is gone, and in a root that
-    is moved; what this machine cannot do is skipped, and said. Afterwards it says whether a run was lost or executed
-    twice; the exit status is 1 if so. It takes one core or an eighth of them for each of its slots, holds no lease that
-    your own runs would wait for, and cleans up after itself.
+    Then a few more on a disk that fills up, under a keeper that is stopped, on a node that is gone,
+    and in a root that is moved; what this machine cannot do is skipped, and said. Afterwards it
+    says whether a run was lost or executed twice; the exit status is 1 if so. It takes one core or
+    an eighth of them for each of its slots, holds no lease that your own runs would wait for, and
+    cleans up after itself.
     """
     import shutil
     import tempfile
@@ -33,18 +43,22 @@ def selftest(
     try:
         place = Path(tempfile.mkdtemp(prefix="runslot-selftest-", dir=directory)).resolve()
     except OSError as error:
-        raise InvalidInput(f"{directory or tempfile.gettempdir()} cannot be written to: {error.strerror}") from error
+        raise InvalidInput(
+            f"{directory or tempfile.gettempdir()} cannot be written to: {error.strerror}"
+        ) from error
     typer.echo(f"killing at random for {chaos:g} s, in {place}")
     report = run_chaos(place, chaos, typer.echo)
     typer.echo(
-        f"{report.runs} runs in {report.experiments} experiments; killed {kills_said(report.kills)}; "
-        f"resumed {report.resumes} time{'s' * (report.resumes != 1)}"
+        f"{report.runs} runs in {report.experiments} experiments; killed"
+        f" {kills_said(report.kills)}; resumed {report.resumes} time{'s' * (report.resumes != 1)}"
     )
     for edge in EDGES:
         part = place / edge.name.split()[-1]
         part.mkdir()
         try:
-            problems = [f"{edge.name}: {problem}" for problem in edge.attempt(part, environment_at(part))]
+            problems = [
+                f"{edge.name}: {problem}" for problem in edge.attempt(part, environment_at(part))
+            ]
         except Impossible as reason:
             typer.echo(f"{edge.name}: skipped, {reason}")
             continue

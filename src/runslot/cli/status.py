@@ -35,10 +35,14 @@ _CALM = {"queued", "succeeded"}
 
 def status(
     directory: Directory = None,
-    every: Annotated[bool, flag("--all", help="List every run, also those that wait or succeeded.")] = False,
+    every: Annotated[
+        bool, flag("--all", help="List every run, also those that wait or succeeded.")
+    ] = False,
     json: Annotated[bool, flag("--json", help="Print one JSON object, with every run.")] = False,
 ) -> None:
-    """Show how the runs of an experiment stand: what runs, with its last row or line, and what went wrong."""
+    """Show how the runs of an experiment stand: what runs, with its last row or line, and what went
+    wrong.
+    """
     gc.disable()  # a short process, which makes a few objects for each of perhaps 100,000 runs
     experiments = experiments_at(directory)
     isolation = Isolation(len(experiments) == 1)
@@ -80,7 +84,9 @@ def _experiment(status: ExperimentStatus) -> dict[str, Any]:
 def _facts(status: ExperimentStatus) -> Facts | None:
     if status.file.launcher is None:
         return None
-    from runslot.engines.registry import facts  # engines are slow to load, and most experiments have none
+    from runslot.engines.registry import (
+        facts,
+    )  # engines are slow to load, and most experiments have none
 
     return facts(status, shown(status.directory.path))
 
@@ -102,9 +108,14 @@ def _run(status: ExperimentStatus, run: RunStatus) -> dict[str, Any]:
 
 
 def print_status(status: ExperimentStatus, every: bool) -> None:
-    """Print the experiment in a few lines, and its runs: those that run or went wrong, or every one."""
+    """Print the experiment in a few lines, and its runs: those that run or went wrong, or every
+    one.
+    """
     terminal = console()
-    lines = [Text(f"{status.file.name}  {shown(status.directory.path)}", style="bold"), _counts(status)]
+    lines = [
+        Text(f"{status.file.name}  {shown(status.directory.path)}", style="bold"),
+        _counts(status),
+    ]
     lines.append(Text(_launcher(status), style="dim"))
     lines += [Text(text, style="yellow") for text in status.waits]
     lines += [Text(text, style="red") for text in status.problems]
@@ -116,7 +127,12 @@ def print_status(status: ExperimentStatus, every: bool) -> None:
     if runs:
         terminal.print()
         rows = [_row(status, run) for run in runs]
-        print_columns(terminal, ("state", "run", "try", "slot", "time", ""), rows, right=("try", "slot", "time"))
+        print_columns(
+            terminal,
+            ("state", "run", "try", "slot", "time", ""),
+            rows,
+            right=("try", "slot", "time"),
+        )
 
 
 def _counts(status: ExperimentStatus) -> Text:
@@ -130,14 +146,21 @@ def _launcher(status: ExperimentStatus) -> str:
     if status.launcher is not None:
         slots = f", {status.slots} slots" if status.slots else ""
         paused = f"; paused: runslot continue {where}" if status.paused else ""
-        sentence = f"launcher: process {status.launcher.pid} on {status.launcher.host}{slots}{paused}"
+        sentence = (
+            f"launcher: process {status.launcher.pid} on {status.launcher.host}{slots}{paused}"
+        )
         return sentence + (silence_said(status) if is_alive(status.launcher) is None else "")
     if status.file.launcher is not None and any(_under_way(run) for run in status.runs):
         name = status.file.launcher.name
-        return f"on {name}; runslot resume {where} --wait looks after them, runslot stop {where} ends them"
+        return (
+            f"on {name}; runslot resume {where} --wait looks after them, runslot stop {where} ends"
+            " them"
+        )
     if status.counts.get("succeeded", 0) == len(status.runs):
         return f"finished: runslot results {where}"
-    missing = len(status.runs) - sum(status.counts.get(s, 0) for s in ("succeeded", "failed", "timed_out"))
+    missing = len(status.runs) - sum(
+        status.counts.get(s, 0) for s in ("succeeded", "failed", "timed_out")
+    )
     if missing:
         return f"no launcher is at work: runslot resume {where}"
     return f"finished; what failed runs again with: runslot resume {where} --failed"
@@ -159,9 +182,17 @@ def _row(status: ExperimentStatus, run: RunStatus) -> list[Text]:
 
 
 def _time(run: RunStatus) -> str:
-    if run.outcome is not None and run.outcome.started is not None and run.outcome.ended is not None:
+    if (
+        run.outcome is not None
+        and run.outcome.started is not None
+        and run.outcome.ended is not None
+    ):
         return duration_said(run.outcome.ended - run.outcome.started)
-    return duration_said(time.time() - run.started) if run.state == "running" and run.started is not None else ""
+    return (
+        duration_said(time.time() - run.started)
+        if run.state == "running" and run.started is not None
+        else ""
+    )
 
 
 def _said(status: ExperimentStatus, run: RunStatus) -> str:

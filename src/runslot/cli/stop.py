@@ -1,4 +1,6 @@
-"""`runslot stop`: stop an experiment, or some of its runs, from any terminal that sees its directory."""
+"""`runslot stop`: stop an experiment, or some of its runs, from any terminal that sees its
+directory.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +18,24 @@ if TYPE_CHECKING:
 
 def stop(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="An experiment, or a directory that holds some.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="DIR", help="An experiment, or a directory that holds some.", show_default=False
+        ),
     ],
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN", help="Only these: ids or directories of runs.", show_default=False),
+        typer.Argument(
+            metavar="RUN", help="Only these: ids or directories of runs.", show_default=False
+        ),
     ] = None,
-    kill: Annotated[bool, flag("--kill", help="Do not wait for the runs to end by themselves.")] = False,
+    kill: Annotated[
+        bool, flag("--kill", help="Do not wait for the runs to end by themselves.")
+    ] = False,
     take_over: TakeOver = False,
 ) -> None:
-    """Stop an experiment, or some of its runs: each is asked to end, and killed when its grace is over.
+    """Stop an experiment, or some of its runs: each is asked to end, and killed when its grace is
+    over.
 
     What has not started is not started; `runslot resume` continues.
     """
@@ -57,5 +67,7 @@ def _stop(experiment: ExperimentDir, runs: Sequence[str], kill: bool, take_over:
     stop_runs(experiment, runs, kill, take_over, typer.echo)
     status = read_status(experiment)
     words = {"queued": "not started"} if status.launcher is None else {}
-    counts = ", ".join(f"{count} {words.get(state, state)}" for state, count in status.counts.items())
+    counts = ", ".join(
+        f"{count} {words.get(state, state)}" for state, count in status.counts.items()
+    )
     typer.echo(f"{counts}; {experiment.path}")

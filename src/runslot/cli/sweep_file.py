@@ -1,4 +1,6 @@
-"""Sweep files: YAML 1.2 (so that `1e-3` is a number) or JSON, read into words with the line of each."""
+"""Sweep files: YAML 1.2 (so that `1e-3` is a number) or JSON, read into words with the line of
+each.
+"""
 
 from __future__ import annotations
 
@@ -25,22 +27,28 @@ SUFFIXES = (".yaml", ".yml", ".json")
 def read_sweep_file(path: Path, in_clone: bool = False) -> Words:
     """Return what a sweep file says; `InvalidInput` names the line. Its own paths become absolute.
 
-    `function: file.py:name` and `root` are relative to the file's directory; a command runs in the caller's working
-    directory, as it would when it is typed. With `in_clone`, as where the file names a repository, the function is
-    relative to that.
+    `function: file.py:name` and `root` are relative to the file's directory; a command runs in the
+    caller's working directory, as it would when it is typed. With `in_clone`, as where the file
+    names a repository, the function is relative to that.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        near = nearest(path.name, [file.name for file in path.parent.glob("*") if file.suffix in SUFFIXES])
+        near = nearest(
+            path.name, [file.name for file in path.parent.glob("*") if file.suffix in SUFFIXES]
+        )
         raise NotFound(f"there is no sweep file {path}{near}") from None
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"the sweep file {path} cannot be read, it is not UTF-8 text: {error}") from error
+        raise InvalidInput(
+            f"the sweep file {path} cannot be read, it is not UTF-8 text: {error}"
+        ) from error
     except OSError as error:
         raise InvalidInput(f"the sweep file cannot be read: {said_of_system(error)}") from error
     values, origins, notes = _parse(text, path)
     if not isinstance(values, dict):
-        raise InvalidInput(f"{path} is no sweep file: it holds no `key: value`, such as `function: train.py:train`")
+        raise InvalidInput(
+            f"{path} is no sweep file: it holds no `key: value`, such as `function: train.py:train`"
+        )
     code = values.get("code")
     in_clone = in_clone or isinstance(code, str) or (isinstance(code, dict) and "git" in code)
     return Words(_anchored(values, path.parent, in_clone), {(): str(path), **origins}, notes)
@@ -67,7 +75,8 @@ def _parse(text: str, path: Path) -> tuple[Any, dict[KeyPath, str], list[str]]:
         raise InvalidInput(f"{path} is nested too deeply") from None
     except InvalidInput:
         raise
-    except Exception as error:  # the YAML library has many for values that do not fit their tags, as `!!int a`
+    # the YAML library has many for values that do not fit their tags, as `!!int a`
+    except Exception as error:
         raise InvalidInput(f"{path}: not {kind}: {type(error).__name__}: {error}") from error
     _refuse_dates(values, (), lambda where: _line_of(walk.origins, where))
     return values, walk.origins, walk.notes
@@ -76,7 +85,13 @@ def _parse(text: str, path: Path) -> tuple[Any, dict[KeyPath, str], list[str]]:
 def _hint(text: str, mark: Any) -> str:
     lines = text.split("\n") if mark is not None else []
     line = lines[mark.line][:_LONGEST_LINE] if lines and mark.line < len(lines) else ""
-    return "; indent with spaces, not tabs" if "\t" in line else f" ({line.strip()!r})" if line.strip() else ""
+    return (
+        "; indent with spaces, not tabs"
+        if "\t" in line
+        else f" ({line.strip()!r})"
+        if line.strip()
+        else ""
+    )
 
 
 _LONGEST_LINE = 200
@@ -89,7 +104,9 @@ _TAG = "tag:yaml.org,2002:"
 
 
 class _YamlWalk:
-    """Goes once through a file's nodes: where each key stands, and which values read almost like something else."""
+    """Goes once through a file's nodes: where each key stands, and which values read almost like
+    something else.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -99,7 +116,9 @@ class _YamlWalk:
         self._above: set[int] = set()
 
     def read(self, text: str, is_json: bool) -> Any:
-        """Return the file's values; the YAML library's and JSON's own errors where it is neither."""
+        """Return the file's values; the YAML library's and JSON's own errors where it is
+        neither.
+        """
         from ruamel.yaml import YAML
 
         self._refuse_deep(text)
@@ -113,21 +132,30 @@ class _YamlWalk:
         return None if node is None else yaml.constructor.construct_document(node)
 
     def _refuse_deep(self, text: str) -> None:
-        """Refuse brackets without end at once: the YAML library takes the square of their depth to fail."""
+        """Refuse brackets without end at once: the YAML library takes the square of their depth to
+        fail.
+        """
         depth = 0
         for bracket in re.findall(r"[\[\]{}]", text):
             depth = max(0, depth + (1 if bracket in "[{" else -1))
             if depth > BRACKETS_LIMIT:
-                raise InvalidInput(f"{self.path} is nested too deeply: it has more than {BRACKETS_LIMIT} open brackets")
+                raise InvalidInput(
+                    f"{self.path} is nested too deeply: it has more than {BRACKETS_LIMIT} open"
+                    " brackets"
+                )
 
     def _go(self, node: Node, where: KeyPath, is_json: bool) -> None:
         from ruamel.yaml.nodes import MappingNode, SequenceNode
 
         self._nodes += 1
         if self._nodes > NODES_LIMIT:
-            raise InvalidInput(f"{self.path} has more than {NODES_LIMIT:,} values; its aliases multiply")
+            raise InvalidInput(
+                f"{self.path} has more than {NODES_LIMIT:,} values; its aliases multiply"
+            )
         if id(node) in self._above:
-            raise InvalidInput(f"{self._line(node)}: an alias stands inside what it stands for, without end")
+            raise InvalidInput(
+                f"{self._line(node)}: an alias stands inside what it stands for, without end"
+            )
         self._above.add(id(node))
         if isinstance(node, SequenceNode):
             for number, item in enumerate(node.value):
@@ -142,7 +170,8 @@ class _YamlWalk:
             name, line = str(key.value), key.start_mark.line + 1
             if name in first:
                 raise InvalidInput(
-                    f"{self.path}, line {line}: {name!r} stands there twice, first in line {first[name]}"
+                    f"{self.path}, line {line}: {name!r} stands there twice, first in line"
+                    f" {first[name]}"
                 )
             first[name] = line
             path = (*above, name)
@@ -153,7 +182,12 @@ class _YamlWalk:
         """Go through one value; Python's `None` without quotes is null, as on the command line."""
         from ruamel.yaml.nodes import ScalarNode
 
-        if isinstance(node, ScalarNode) and not is_json and where[0] in _OF_VARIANTS and node.style is None:
+        if (
+            isinstance(node, ScalarNode)
+            and not is_json
+            and where[0] in _OF_VARIANTS
+            and node.style is None
+        ):
             if node.value == "None":
                 return ScalarNode(f"{_TAG}null", "null", node.start_mark, node.end_mark)
             self._look(node, where)
@@ -192,7 +226,10 @@ def _refuse_dates(value: Any, where: KeyPath, origin: Callable[[KeyPath], str]) 
             _refuse_dates(item, (*where, str(number)), origin)
     elif not isinstance(value, (str, int, float, type(None))):
         kind = "a date" if isinstance(value, date) else f"a value of type {type(value).__name__}"
-        raise InvalidInput(f"{origin(where)}{'.'.join(where)} is {kind} to YAML; put it in quotes to have it as text")
+        raise InvalidInput(
+            f"{origin(where)}{'.'.join(where)} is {kind} to YAML; put it in quotes to have it as"
+            " text"
+        )
 
 
 def _anchored(values: dict[str, Any], directory: Path, in_clone: bool) -> dict[str, Any]:

@@ -1,7 +1,9 @@
-"""What typer says of the command line, in our form: help without types that say nothing, mistakes on one line.
+"""What typer says of the command line, in our form: help without types that say nothing, mistakes
+on one line.
 
-`app.call` tidies the commands before it carries one out, and asks for the sentence where one is refused. typer does not
-export the classes of its errors, which is why they are told by what they carry.
+`app.call` tidies the commands before it carries one out, and asks for the sentence where one is
+refused. typer does not export the classes of its errors, which is why they are told by what they
+carry.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ CONTEXT = {"help_option_names": _HELP_NAMES}
 
 
 def tidy(command: Any) -> None:
-    """Let help show no `<bool>` beside flags and no `<list[Path]>` beside arguments, whose name says what they are."""
+    """Let help show no `<bool>` beside flags and no `<list[Path]>` beside arguments, whose name
+    says what they are.
+    """
     context = typer.Context(command, help_option_names=_HELP_NAMES)
     for parameter in [*command.params, command.get_help_option(context)]:
         if parameter.param_type_name == "argument":
@@ -27,7 +31,9 @@ def tidy(command: Any) -> None:
         elif parameter.is_flag and parameter.metavar is None:
             parameter.metavar = ""
     if command.help:  # typer keeps the line breaks of the source
-        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in command.help.split("\n\n"))
+        command.help = "\n\n".join(
+            " ".join(paragraph.split()) for paragraph in command.help.split("\n\n")
+        )
     for subcommand in getattr(command, "commands", {}).values():
         tidy(subcommand)
 
@@ -66,12 +72,21 @@ def refusal(error: Any, arguments: Sequence[str]) -> InvalidInput:
 
 
 def _command_of(arguments: Sequence[str]) -> str:
-    """Return the command that was typed, for an error that does not say whose it is: an option without its value."""
-    return f"runslot {arguments[0]}" if arguments and not arguments[0].startswith("-") else "runslot"
+    """Return the command that was typed, for an error that does not say whose it is: an option
+    without its value.
+    """
+    return (
+        f"runslot {arguments[0]}" if arguments and not arguments[0].startswith("-") else "runslot"
+    )
 
 
 def _options_of(context: Any) -> list[str]:
-    return [name for parameter in context.command.get_params(context) for name in parameter.opts if name[:2] == "--"]
+    return [
+        name
+        for parameter in context.command.get_params(context)
+        for name in parameter.opts
+        if name[:2] == "--"
+    ]
 
 
 def _script_before(option: str, arguments: Sequence[str]) -> str | None:
@@ -81,4 +96,8 @@ def _script_before(option: str, arguments: Sequence[str]) -> str | None:
         if word == "--" or word.partition("=")[0] == option:
             break
         before.append(word)
-    return next((word for word in before if word.endswith(".py")), None) if before[:1] == ["run"] else None
+    return (
+        next((word for word in before if word.endswith(".py")), None)
+        if before[:1] == ["run"]
+        else None
+    )

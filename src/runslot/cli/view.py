@@ -13,24 +13,37 @@ from runslot.errors import NotInstalled, extra_said
 def view(
     paths: Places = None,
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for other machines, too.")
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for other machines, too."
+        ),
     ] = "127.0.0.1",
     port: Annotated[
         int | None,
         typer.Option(
-            metavar="PORT", min=0, max=65535, help="Port; 0 for any free one.", show_default="8050, or the next free"
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Port; 0 for any free one.",
+            show_default="8050, or the next free",
         ),
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Also answer to this host name (a proxy's).")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Also answer to this host name (a proxy's)."),
     ] = None,
     no_token: Annotated[
-        bool, typer.Option("--no-token", help="Let every user of this machine read; only for a loopback address.")
+        bool,
+        typer.Option(
+            "--no-token", help="Let every user of this machine read; only for a loopback address."
+        ),
     ] = False,
     include: Include = None,
     diverged: Diverged = "nan",
     level: Level = 0.95,
-    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser of this machine.")] = False,
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="Open the page in the browser of this machine.")
+    ] = False,
     path: PathTemplate = None,
     log: Logs = None,
 ) -> None:
@@ -41,10 +54,14 @@ def view(
     except ImportError as error:
         if error.name is not None and error.name.startswith("runslot"):
             raise
-        raise NotInstalled(f"the page needs more packages ({error.name}): {extra_said('view')}") from error
+        raise NotInstalled(
+            f"the page needs more packages ({error.name}): {extra_said('view')}"
+        ) from error
     from runslot.cli.places import places_of
 
-    choices = Choices().replaced({"include": tuple(include or ()), "diverged": diverged, "level": level})
+    choices = Choices().replaced(
+        {"include": tuple(include or ()), "diverged": diverged, "level": level}
+    )
     served = bind(
         places_of(paths),
         host,

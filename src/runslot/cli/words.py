@@ -1,6 +1,8 @@
-"""What was said of a sweep: the values of its words, and where each was said, for refusals that name the place.
+"""What was said of a sweep: the values of its words, and where each was said, for refusals that
+name the place.
 
-Pure. `sweep_file` and `arguments` make one, `build` reads it; which words there are stands in `options`.
+Pure. `sweep_file` and `arguments` make one, `build` reads it; which words there are stands in
+`options`.
 """
 
 from __future__ import annotations
@@ -32,27 +34,38 @@ class Words:
     origins: dict[KeyPath, str] = field(default_factory=dict)
     """By path of keys: `sweep.yaml, line 7`, `--timeout`; the empty path is the whole."""
     notes: list[str] = field(default_factory=list)
-    """What should be said before anything starts: values that may be meant otherwise than they are read."""
+    """What should be said before anything starts: values that may be meant otherwise than they are
+    read.
+    """
 
     def say(self, path: KeyPath, value: Any, origin: str) -> None:
-        """Set one word, or one key of `resources` or of a space, in place of what was said before."""
+        """Set one word, or one key of `resources` or of a space, in place of what was said
+        before.
+        """
         if len(path) == 1:
             self.values[path[0]] = value
         else:
             inside = self.values.setdefault(path[0], {})
-            if path[0] in _ALONE and isinstance(inside, str):  # the image alone, the repository alone
+            # the image alone, the repository alone
+            if path[0] in _ALONE and isinstance(inside, str):
                 inside = self.values[path[0]] = {_ALONE[path[0]]: inside}
             if not isinstance(inside, dict):
-                raise InvalidInput(f"{self.origin(path[:1])}{path[0]} has no keys, so {origin} cannot change one")
+                raise InvalidInput(
+                    f"{self.origin(path[:1])}{path[0]} has no keys, so {origin} cannot change one"
+                )
             key = dotted(path[1:])
             if path[0] in SPACES and key not in inside:
                 _forget(inside, split_key(key))
             inside[key] = value
-        self.origins = {key: where for key, where in self.origins.items() if key[: len(path)] != path}
+        self.origins = {
+            key: where for key, where in self.origins.items() if key[: len(path)] != path
+        }
         self.origins[path] = origin
 
     def origin(self, path: KeyPath) -> str:
-        """Return where the key was said, as the beginning of a message; empty where that is not known."""
+        """Return where the key was said, as the beginning of a message; empty where that is not
+        known.
+        """
         for length in range(len(path), -1, -1):
             if path[:length] in self.origins:
                 return f"{self.origins[path[:length]]}: "
@@ -67,7 +80,9 @@ class Words:
             raise InvalidInput(f"{self.origin(path)}{error}") from error
 
     def read(self) -> dict[str, Any]:
-        """Return the values as `Experiment` takes them; refuse unknown keys and values of the wrong kind."""
+        """Return the values as `Experiment` takes them; refuse unknown keys and values of the wrong
+        kind.
+        """
         values = self._read((), self.values, WORDS)
         for group in ("resources", "code", "container"):
             if group in values:
@@ -76,7 +91,9 @@ class Words:
             raise InvalidInput(f"{self.origin(('container',))}container: it needs an image")
         return values
 
-    def _read(self, above: KeyPath, values: Mapping[str, Any], words: Mapping[str, Word]) -> dict[str, Any]:
+    def _read(
+        self, above: KeyPath, values: Mapping[str, Any], words: Mapping[str, Word]
+    ) -> dict[str, Any]:
         read: dict[str, Any] = {}
         for key, value in values.items():
             path = (*above, str(key))

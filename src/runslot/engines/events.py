@@ -1,4 +1,6 @@
-"""What a launch tells whoever looks on: the live table, `--json`, a notebook. Frozen, one small record each."""
+"""What a launch tells whoever looks on: the live table, `--json`, a notebook. Frozen, one small
+record each.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,9 @@ class Said:
 
 @dataclass(frozen=True)
 class Asks:
-    """Somebody is asked something at the terminal: nothing may be drawn there until this is over."""
+    """Somebody is asked something at the terminal: nothing may be drawn there until this is
+    over.
+    """
 
     text: str
     over: bool = False
@@ -106,7 +110,16 @@ class LaunchLeft:
 
 
 LaunchEvent = (
-    LaunchStarted | RunStarted | RunWaits | RunEnded | RunDropped | StopNoted | Said | Asks | LaunchEnded | LaunchLeft
+    LaunchStarted
+    | RunStarted
+    | RunWaits
+    | RunEnded
+    | RunDropped
+    | StopNoted
+    | Said
+    | Asks
+    | LaunchEnded
+    | LaunchLeft
 )
 
 

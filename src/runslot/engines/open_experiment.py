@@ -1,4 +1,6 @@
-"""An experiment under a launcher's lock: its journal is written, its run directories are made, its requests read."""
+"""An experiment under a launcher's lock: its journal is written, its run directories are made, its
+requests read.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ class OpenExperiment:
     environment: Mapping[str, str]
     """The caller's, for its runs."""
     lock: LauncherLock | None
-    """None for a worker, which shares the experiment with others: what it does, its runs' own claims keep apart."""
+    """None for a worker, which shares the experiment with others: what it does, its runs' own
+    claims keep apart.
+    """
     journal: Journal
     requests_at: Path
     """Where others leave requests."""
@@ -72,15 +76,21 @@ class OpenExperiment:
     odd_requests: set[Path] = field(default_factory=set)
     """Files among the requests that are none, and that were named."""
     identity: tuple[int, int] = (0, 0)
-    """Device and inode of the directory as it was opened: what is at its path later may be another one."""
+    """Device and inode of the directory as it was opened: what is at its path later may be another
+    one.
+    """
 
     def __post_init__(self) -> None:
         status = self.directory.path.stat()
         self.identity = (status.st_dev, status.st_ino)
 
     @classmethod
-    def open(cls, directory: ExperimentDir, environment: Mapping[str, str], take_over: bool = False) -> OpenExperiment:
-        """Take the lock and open the journal; `Busy` where another launcher is at work, or too many files are open."""
+    def open(
+        cls, directory: ExperimentDir, environment: Mapping[str, str], take_over: bool = False
+    ) -> OpenExperiment:
+        """Take the lock and open the journal; `Busy` where another launcher is at work, or too many
+        files are open.
+        """
         allow_many()
         if crowded := why_no_further():
             raise Busy(f"{directory.path} cannot be opened: {crowded}")
@@ -88,7 +98,9 @@ class OpenExperiment:
         lock.acquire(take_over)
         _withdraw_requests(directory)
         file = _with_package(from_copy(directory.read(), directory))
-        opened = cls(directory, file, environment, lock, Journal(directory.journal_file), directory.requests)
+        opened = cls(
+            directory, file, environment, lock, Journal(directory.journal_file), directory.requests
+        )
         if front_door(file).counts_launched:
             events = read_events(directory.journal_file)
             opened.launched = len({event["run"] for event in events if event["event"] == "start"})
@@ -98,7 +110,9 @@ class OpenExperiment:
     def as_worker(
         cls, directory: ExperimentDir, name: str, environment: Mapping[str, str], moved: bool
     ) -> OpenExperiment:
-        """Open an experiment as one of its workers, with a journal of its own; `moved` where it was brought here."""
+        """Open an experiment as one of its workers, with a journal of its own; `moved` where it was
+        brought here.
+        """
         directory.require_own()
         file = _with_package(from_copy(directory.read(), directory))
         if moved:
@@ -143,7 +157,8 @@ class OpenExperiment:
         first = _make(run_dir.path)
         if not first:
             self._keep_earlier(run_dir, attempt)
-        if first or not run_dir.is_complete():  # else than at first: brought from another machine, or damaged
+        # else than at first: brought from another machine, or damaged
+        if first or not run_dir.is_complete():
             if not _reads_above(self.file):
                 link_provenance(self.directory, run_dir)
             write_run(run_dir, run, self.file, self.directory.path)
@@ -151,7 +166,8 @@ class OpenExperiment:
 
     def _keep_earlier(self, run_dir: RunDir, attempt: int) -> None:
         earlier = run_dir.last_attempt(damaged=attempt - 1)
-        # Not where it is this attempt: a keeper of a launcher that was killed may have begun it just now.
+        # Not where it is this attempt: a keeper of a launcher that was killed may have begun it
+        # just now.
         if earlier is None or earlier >= attempt:
             return
         if self.policy.resumable:
@@ -160,7 +176,9 @@ class OpenExperiment:
             run_dir.keep_attempt()
 
     def requests(self) -> list[Request | OddRequest]:
-        """Return what was asked since, oldest first; what is no request is set aside, or left, and named once."""
+        """Return what was asked since, oldest first; what is no request is set aside, or left, and
+        named once.
+        """
         place = self.place()
         if place is None:
             return []
@@ -178,7 +196,9 @@ class OpenExperiment:
             file = requests_at / name
             owner = other_owner(file)
             if owner is not None:
-                found += self._name_once(file, f"was left by {user_name(owner)}, and is not carried out")
+                found += self._name_once(
+                    file, f"was left by {user_name(owner)}, and is not carried out"
+                )
                 continue
             if REQUEST_NAME.fullmatch(name) is None:
                 found += self._name_once(file, "is no request, and stays where it is")
@@ -214,11 +234,14 @@ class OpenExperiment:
         if not self.total:
             self.total = len(self.directory.read_runs())
         text = f"Experiments launched so far: {self.launched} out of {self.total}.\n"
-        with contextlib.suppress(OSError):  # a full disk: the next start writes it, and no run waits for it
+        # a full disk: the next start writes it, and no run waits for it
+        with contextlib.suppress(OSError):
             write_atomically(self.directory.num_launched, text)
 
     def enlist(self) -> None:
-        """Have the launch listed among those of this user on this machine, until it is closed; a worker is not."""
+        """Have the launch listed among those of this user on this machine, until it is closed; a
+        worker is not.
+        """
         if self.lock is not None:
             self.listed = enlist(self.directory)
 
@@ -239,13 +262,17 @@ class OpenExperiment:
 
     def _release_at(self, place: Path | None) -> None:
         if self.lock is not None and place is not None:
-            (self.lock if place == self.directory.path else LauncherLock(ExperimentDir(place))).release()
+            (
+                self.lock if place == self.directory.path else LauncherLock(ExperimentDir(place))
+            ).release()
 
 
 def _with_package(file: ExperimentFile) -> ExperimentFile:
     if file.interpreter is None:
         return file
-    from runslot.transport.zipapp import with_package  # archives are slow to load, and few launches need one
+    from runslot.transport.zipapp import (
+        with_package,
+    )  # archives are slow to load, and few launches need one
 
     return with_package(file)
 
@@ -278,7 +305,8 @@ def _read_request(file: Path) -> Request:
 
 
 def _withdraw_requests(directory: ExperimentDir) -> None:
-    """Remove what was asked of an earlier launcher, which is dead: this one would stop because of it.
+    """Remove what was asked of an earlier launcher, which is dead: this one would stop because of
+    it.
 
     All that is asked of this one is younger than its lock, on the same file system's clock.
     """
@@ -288,17 +316,22 @@ def _withdraw_requests(directory: ExperimentDir) -> None:
     except OSError:
         return
     for name in names:
-        with contextlib.suppress(OSError, Damaged):  # what is no request, this launcher sets aside and says
+        # what is no request, this launcher sets aside and says
+        with contextlib.suppress(OSError, Damaged):
             file = directory.requests / name
             if file.lstat().st_mtime_ns < locked and other_owner(file) is None:
                 _read_request(file).file.unlink()
 
 
 def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> None:
-    """Write what executes the run into its directory, which exists; `home` is the experiment's directory."""
-    if front_door(file).variant_above:  # its script's logger writes `params.json`, which is to be read
+    """Write what executes the run into its directory, which exists; `home` is the experiment's
+    directory.
+    """
+    # its script's logger writes `params.json`, which is to be read
+    if front_door(file).variant_above:
         write_json(run_dir.path.parent / VARIANT_CONFIG, dict(run.variant))
-    elif not _reads_above(file) or isinstance(file.work, Command):  # else its logger does, beside the first row
+    # else its logger does, beside the first row
+    elif not _reads_above(file) or isinstance(file.work, Command):
         run_dir.write_variant({**run.variant, **run.extras})
     value = RunFile(
         run=run,
@@ -334,4 +367,8 @@ def _work(run_dir: RunDir, run: Run, file: ExperimentFile) -> Work:
 def command_values(run: Run, run_dir: RunDir) -> dict[str, Any]:
     """Return what `{names}` in a command stand for in this run."""
     values = {**flatten(run.variant), "seed": run.seed}
-    return values | {"run_dir": str(run_dir.path), "run_id": run.id, "variant_file": str(run_dir.variant_file)}
+    return values | {
+        "run_dir": str(run_dir.path),
+        "run_id": run.id,
+        "variant_file": str(run_dir.variant_file),
+    }

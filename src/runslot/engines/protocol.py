@@ -1,8 +1,10 @@
-"""What an engine is: a `LauncherConfig`, the record of its table, which opens a `Launcher` for one experiment.
+"""What an engine is: a `LauncherConfig`, the record of its table, which opens a `Launcher` for one
+experiment.
 
-The registry finds the record by its kind; a launch opens it, and the supervisor works with the launcher alone. What
-differs between engines is said by the record's capabilities: nobody asks which engine it is.
-`docs/own-engine.md` goes through a whole one, and `runslot.testing.LauncherContract` is what each must pass.
+The registry finds the record by its kind; a launch opens it, and the supervisor works with the
+launcher alone. What differs between engines is said by the record's capabilities: nobody asks which
+engine it is. `docs/own-engine.md` goes through a whole one, and `runslot.testing.LauncherContract`
+is what each must pass.
 """
 
 from __future__ import annotations
@@ -63,12 +65,16 @@ class UnderWay:
     host: str | None = None
     """Of the slot that it was started in, where the engine has slots of several hosts."""
     elsewhere: bool = False
-    """Whether a machine has it that cannot be asked from here: its claim is all that tells of it."""
+    """Whether a machine has it that cannot be asked from here: its claim is all that tells of
+    it.
+    """
 
     @classmethod
     def of(cls, status: RunStatus) -> UnderWay:
         """Return what is known of a run that an earlier launcher started."""
-        return cls(status.attempts, status.attempt, status.name, status.host, status.claim is not None)
+        return cls(
+            status.attempts, status.attempt, status.name, status.host, status.claim is not None
+        )
 
 
 @dataclass(frozen=True)
@@ -80,17 +86,25 @@ class Taken:
 
 @dataclass(frozen=True)
 class Short(Taken):
-    """The machine has too little of something, `by`, to start the run now: nothing of it has begun."""
+    """The machine has too little of something, `by`, to start the run now: nothing of it has
+    begun.
+    """
 
 
 class Launcher(Protocol):
-    """Starts runs somewhere. Who derives from it need not say how slots are taken where nobody else takes any."""
+    """Starts runs somewhere. Who derives from it need not say how slots are taken where nobody else
+    takes any.
+    """
 
     def slots(self) -> Sequence[Slot] | None:
-        """Return the slots that runs are placed in; None where the engine keeps a queue of its own."""
+        """Return the slots that runs are placed in; None where the engine keeps a queue of its
+        own.
+        """
 
     def reserve(self, slot: Slot, experiment: str, run: str) -> Taken | None:
-        """Take a slot for a run that `start` is asked for next; who has it, where someone else does."""
+        """Take a slot for a run that `start` is asked for next; who has it, where someone else
+        does.
+        """
         del slot, experiment, run
         return None
 
@@ -99,16 +113,22 @@ class Launcher(Protocol):
         del slot
 
     def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken | Outcome]:
-        """Start the runs, one answer each, in order; an outcome where a run cannot be started at all."""
+        """Start the runs, one answer each, in order; an outcome where a run cannot be started at
+        all.
+        """
 
     def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
-        """Return a handle for a run that an earlier launcher started; None where it neither runs nor waits to.
+        """Return a handle for a run that an earlier launcher started; None where it neither runs
+        nor waits to.
 
-        Where it has ended, but its files have not come home, `poll` of the handle brings them and the outcome.
+        Where it has ended, but its files have not come home, `poll` of the handle brings them and
+        the outcome.
         """
 
     def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | Short | None]:
-        """Return how each run ended, or None while it runs; `Short` where it turns out not to have begun."""
+        """Return how each run ended, or None while it runs; `Short` where it turns out not to have
+        begun.
+        """
 
     def stop(self, handles: Collection[Handle], kill: bool = False) -> None:
         """Ask the runs to stop, or kill them; a request, which `poll` confirms."""
@@ -123,7 +143,7 @@ class Launcher(Protocol):
         """Give back what the launcher holds on this machine; runs under way go on."""
 
 
-# ---- the record, from which a launcher is opened ---------------------------------------------------------------------
+# ---- the record, from which a launcher is opened -------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -160,11 +180,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class LauncherConfig(ABC):
-    """A table `[launchers.NAME]` of the configuration: a frozen dataclass, whose further fields are the table's keys.
+    """A table `[launchers.NAME]` of the configuration: a frozen dataclass, whose further fields are
+    the table's keys.
 
-    Keys are texts, numbers, true or false, tuples of these, `Literal` words, and mappings; `None` is a key that is not
-    given. `__post_init__` refuses with `InvalidInput` what they cannot mean together. An engine implements `open`, and
-    overrides what else is different about it.
+    Keys are texts, numbers, true or false, tuples of these, `Literal` words, and mappings; `None`
+    is a key that is not given. `__post_init__` refuses with `InvalidInput` what they cannot mean
+    together. An engine implements `open`, and overrides what else is different about it.
     """
 
     name: str
@@ -173,19 +194,27 @@ class LauncherConfig(ABC):
     leaves: ClassVar[bool] = False
     """Runs are handed over to a queue, and go on without the launch: it need not wait for them."""
     shares_machine: ClassVar[bool] = True
-    """Its runs may be on this machine, and then are processes that can be looked at; false where that cannot be."""
+    """Its runs may be on this machine, and then are processes that can be looked at; false where
+    that cannot be.
+    """
     scripts: ClassVar[bool] = False
-    """It has a field `script_only`: with it, what would be submitted is written, and nothing is submitted."""
+    """It has a field `script_only`: with it, what would be submitted is written, and nothing is
+    submitted.
+    """
     limits: ClassVar[tuple[str, ...]] = ()
     """Its fields that `--max-cost` and `--max-hours` set: `max_cost`, `max_hours`."""
 
     @property
     def moves(self) -> bool:
-        """Whether the experiment's directory is brought to other paths, with a copy of the code in it."""
+        """Whether the experiment's directory is brought to other paths, with a copy of the code in
+        it.
+        """
         return False
 
     def with_values(self, **values: Any) -> LauncherConfig:
-        """Return the record with other values of some of its keys; `InvalidInput` where its kind has no such key."""
+        """Return the record with other values of some of its keys; `InvalidInput` where its kind
+        has no such key.
+        """
         unknown = sorted(values.keys() - {each.name for each in fields(self)})
         if unknown:
             raise InvalidInput(f"the launcher {self.name!r} has no key {' or '.join(unknown)}")
@@ -193,23 +222,33 @@ class LauncherConfig(ABC):
 
     @abstractmethod
     def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
-        """Return the engine for an experiment of `runs` runs; `InvalidInput` where it cannot be had.
+        """Return the engine for an experiment of `runs` runs; `InvalidInput` where it cannot be
+        had.
 
-        With 0 runs nothing is to be started, and what was handed over before is to be watched, or stopped.
+        With 0 runs nothing is to be started, and what was handed over before is to be watched, or
+        stopped.
         """
 
     def give_back(self, experiment: OpenExperiment, observer: Observer) -> None:  # noqa: B027  an engine may hold nothing
-        """Give back what is still held for an experiment that has nothing further to do, as a rented machine."""
+        """Give back what is still held for an experiment that has nothing further to do, as a
+        rented machine.
+        """
 
     def check(self) -> Iterator[Finding]:
-        """Try what runs will need, one thing after the other; nothing where there is nothing to be tried."""
+        """Try what runs will need, one thing after the other; nothing where there is nothing to be
+        tried.
+        """
         return iter(())
 
     def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
-        """Return the status with what the engine knows better than the files, as which runs still wait in its queue."""
+        """Return the status with what the engine knows better than the files, as which runs still
+        wait in its queue.
+        """
         return status
 
     def facts(self, experiment: ExperimentDir, shown: str) -> Facts | None:
-        """Return what else `runslot status` is to say of an experiment, whose path is `shown` to people."""
+        """Return what else `runslot status` is to say of an experiment, whose path is `shown` to
+        people.
+        """
         del experiment, shown
         return None

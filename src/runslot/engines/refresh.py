@@ -1,4 +1,5 @@
-"""Has engines say, from time to time, how the experiments below some directories stand, where no launcher does.
+"""Has engines say, from time to time, how the experiments below some directories stand, where no
+launcher does.
 
 For readers that stay, as the page: what an engine knows and files do not tell is then in the files.
 """
@@ -33,7 +34,9 @@ class Refresher:
 
     def look(self) -> None:
         """Begin a look where the last one is long enough ago; never waits."""
-        if time.monotonic() - self._looked < _PERIOD or (self._thread is not None and self._thread.is_alive()):
+        if time.monotonic() - self._looked < _PERIOD or (
+            self._thread is not None and self._thread.is_alive()
+        ):
             return
         self._looked = time.monotonic()
         self._thread = threading.Thread(target=self._ask, name="runslot-refresh", daemon=True)
@@ -48,9 +51,13 @@ class Refresher:
                     continue
 
     def _ask_about(self, experiment: ExperimentDir) -> None:
-        changed = experiment.journal_file.stat().st_mtime if experiment.journal_file.exists() else 0.0
+        changed = (
+            experiment.journal_file.stat().st_mtime if experiment.journal_file.exists() else 0.0
+        )
         if self._done.get(experiment.path) == changed:
             return
         of_this_machine = experiment.read().launcher is None
-        if of_this_machine or (living_launcher(experiment) is None and refreshed(read_status(experiment)).finished):
+        if of_this_machine or (
+            living_launcher(experiment) is None and refreshed(read_status(experiment)).finished
+        ):
             self._done[experiment.path] = changed

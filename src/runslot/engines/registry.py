@@ -1,8 +1,10 @@
-"""Launchers by name: tables of the configuration, each a frozen record of its kind, from which an engine is opened.
+"""Launchers by name: tables of the configuration, each a frozen record of its kind, from which an
+engine is opened.
 
-A kind is a word that a package registers as an entry point of the group `runslot.launchers`, or `module:Class`. Those
-of runslot itself stand in a table as well, so that they are found where there is no metadata, as in the one-file
-archive, and none is read for them at a start. A kind's class is imported when an entry of it is used.
+A kind is a word that a package registers as an entry point of the group `runslot.launchers`, or
+`module:Class`. Those of runslot itself stand in a table as well, so that they are found where there
+is no metadata, as in the one-file archive, and none is read for them at a start. A kind's class is
+imported when an entry of it is used.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ BUILT_IN: Mapping[str, str] = {
 
 
 def kinds() -> list[str]:
-    """Return the words that `kind` may have: runslot's own, and those of the packages that are installed."""
+    """Return the words that `kind` may have: runslot's own, and those of the packages that are
+    installed.
+    """
     return list(dict.fromkeys([*BUILT_IN, *sorted(plug_in.name for plug_in in _plug_ins())]))
 
 
@@ -52,20 +56,26 @@ def kinds_shown() -> list[str]:
 
 
 def _plug_ins() -> Iterable[EntryPoint]:
-    from importlib.metadata import entry_points  # slow to load, and wanted where a kind is not runslot's own
+    from importlib.metadata import (
+        entry_points,
+    )  # slow to load, and wanted where a kind is not runslot's own
 
     return [each for each in entry_points(group=GROUP) if each.name not in BUILT_IN]
 
 
 def class_of(kind: str) -> type[LauncherConfig]:
-    """Return the class of a kind; `InvalidInput` where there is none, or where it cannot be imported, in one line."""
+    """Return the class of a kind; `InvalidInput` where there is none, or where it cannot be
+    imported, in one line.
+    """
     if kind in BUILT_IN:
         return _load(BUILT_IN[kind], f"kind {kind!r}")
     if ":" in kind:
         return _load(kind, f"kind {kind!r}", "; install it, or put its directory on PYTHONPATH")
     for plug_in in _plug_ins():
         if plug_in.name == kind:
-            return _load(plug_in.value, f"kind {kind!r} of {_distribution(plug_in)} ({plug_in.value})")
+            return _load(
+                plug_in.value, f"kind {kind!r} of {_distribution(plug_in)} ({plug_in.value})"
+            )
     choices = kinds()
     raise InvalidInput(
         f"kind {kind!r} is unknown{nearest(kind, choices)}; known kinds: {', '.join(choices)}; "
@@ -74,7 +84,11 @@ def class_of(kind: str) -> type[LauncherConfig]:
 
 
 def _distribution(plug_in: EntryPoint) -> str:
-    return f"{plug_in.dist.name} {plug_in.dist.version}" if plug_in.dist is not None else "an installed package"
+    return (
+        f"{plug_in.dist.name} {plug_in.dist.version}"
+        if plug_in.dist is not None
+        else "an installed package"
+    )
 
 
 def _load(reference: str, said: str, advice: str = "") -> type[LauncherConfig]:
@@ -83,7 +97,9 @@ def _load(reference: str, said: str, advice: str = "") -> type[LauncherConfig]:
         return _imported(module, name)
     except Exception as error:  # a plug-in's import may raise anything
         why = " ".join(str(error).split())
-        raise InvalidInput(f"{said} cannot be loaded: {type(error).__name__}: {why}{advice}") from error
+        raise InvalidInput(
+            f"{said} cannot be loaded: {type(error).__name__}: {why}{advice}"
+        ) from error
 
 
 def _imported(module: str, name: str) -> type[LauncherConfig]:
@@ -97,7 +113,9 @@ def _imported(module: str, name: str) -> type[LauncherConfig]:
 
 
 def launcher_named(name: str) -> LauncherConfig:
-    """Return the configured launcher of this name; a kind that needs no keys is its own name, as `slurm`."""
+    """Return the configured launcher of this name; a kind that needs no keys is its own name, as
+    `slurm`.
+    """
     known: list[str] = []
     for file in configuration_files():
         entries = read_configuration(file).get("launchers", {})
@@ -110,13 +128,16 @@ def launcher_named(name: str) -> LauncherConfig:
     if name in choices:
         return read_entry(name, {"kind": name}, f"--on {name}")
     raise NotFound(
-        f"there is no launcher {name!r}{nearest(name, choices)}; known: {', '.join(dict.fromkeys(choices))}; "
-        f"a [launchers.{name}] table in runslot.toml makes one"
+        f"there is no launcher {name!r}{nearest(name, choices)}; known:"
+        f" {', '.join(dict.fromkeys(choices))}; a [launchers.{name}] table in runslot.toml"
+        " makes one"
     )
 
 
 def configured_launchers() -> dict[str, tuple[Path, LauncherConfig]]:
-    """Return all entries by name, each with its file; an entry of the project's file goes before the user's."""
+    """Return all entries by name, each with its file; an entry of the project's file goes before
+    the user's.
+    """
     found: dict[str, tuple[Path, LauncherConfig]] = {}
     for file in configuration_files():
         for name, entry in read_configuration(file).get("launchers", {}).items():
@@ -125,7 +146,9 @@ def configured_launchers() -> dict[str, tuple[Path, LauncherConfig]]:
 
 
 def read_entry(name: str, entry: Mapping[str, Any], where: str) -> LauncherConfig:
-    """Return the entry's record; `InvalidInput` names an unknown key with the nearest known one, or a wrong value."""
+    """Return the entry's record; `InvalidInput` names an unknown key with the nearest known one, or
+    a wrong value.
+    """
     said = f"{where}: launchers.{name}"
     kind = str(entry.get("kind", ""))
     if not kind:
@@ -141,10 +164,14 @@ def read_entry(name: str, entry: Mapping[str, Any], where: str) -> LauncherConfi
         if key in {"kind", "name"}:
             continue
         if key not in keys:
-            raise InvalidInput(f"{said}: unknown key {key!r}{nearest(key, keys)}; known: kind, {', '.join(keys)}")
+            raise InvalidInput(
+                f"{said}: unknown key {key!r}{nearest(key, keys)}; known: kind, {', '.join(keys)}"
+            )
         values[key] = _value(types_of[key], value, f"{said}.{key}")
     for key, field in keys.items():
-        needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        needed = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
         if needed and key not in values:
             raise InvalidInput(f"{said}: the kind {kind} needs the key {key!r}")
     try:
@@ -154,8 +181,14 @@ def read_entry(name: str, entry: Mapping[str, Any], where: str) -> LauncherConfi
 
 
 def entry_of(config: LauncherConfig) -> LauncherEntry:
-    """Return what `experiment.json` keeps of the launcher, from which `of_experiment` makes it again."""
-    settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name != "name"}
+    """Return what `experiment.json` keeps of the launcher, from which `of_experiment` makes it
+    again.
+    """
+    settings = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.name != "name"
+    }
     return LauncherEntry(config.name, _kind_of(type(config)), settings, config.shares_machine)
 
 
@@ -165,7 +198,9 @@ def _kind_of(record: type[LauncherConfig]) -> str:
         if reference == known:
             return kind
     if record.__module__ == "__main__" or "<locals>" in reference:
-        raise InvalidInput(f"the launcher {record.__qualname__} stands in a script: put its class into a module")
+        raise InvalidInput(
+            f"the launcher {record.__qualname__} stands in a script: put its class into a module"
+        )
     return next((each.name for each in _plug_ins() if each.value == reference), reference)
 
 
@@ -174,14 +209,17 @@ def of_experiment(file: ExperimentFile) -> LauncherConfig | None:
     if file.launcher is None:
         return None
     settings = {key: value for key, value in file.launcher.settings.items() if value is not None}
-    return read_entry(file.launcher.name, {"kind": file.launcher.kind, **settings}, "experiment.json")
+    return read_entry(
+        file.launcher.name, {"kind": file.launcher.kind, **settings}, "experiment.json"
+    )
 
 
 def refreshed(status: ExperimentStatus) -> ExperimentStatus:
-    """Return the status as the experiment's engine knows it; of another user's experiment as its files tell it.
+    """Return the status as the experiment's engine knows it; of another user's experiment as its
+    files tell it.
 
-    What an engine says is kept in the experiment, and outcomes come home. Where its kind is not installed here, that is
-    a problem of the status, and the files tell.
+    What an engine says is kept in the experiment, and outcomes come home. Where its kind is not
+    installed here, that is a problem of the status, and the files tell.
     """
     if other_owner(status.directory.path) is not None:
         return status
@@ -217,7 +255,9 @@ def _value(wanted: Any, value: Any, said: str) -> Any:
     if origin is typing.Literal:
         allowed = typing.get_args(wanted)
         if value not in allowed:
-            raise InvalidInput(f"{said} is {value!r}{nearest(str(value), allowed)}; known: {', '.join(allowed)}")
+            raise InvalidInput(
+                f"{said} is {value!r}{nearest(str(value), allowed)}; known: {', '.join(allowed)}"
+            )
         return value
     if origin is not None:  # a mapping
         if not isinstance(value, Mapping):
@@ -225,6 +265,8 @@ def _value(wanted: Any, value: Any, said: str) -> Any:
         return dict(value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if wanted in _WORDS and (not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool)):
+    if wanted in _WORDS and (
+        not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool)
+    ):
         raise InvalidInput(f"{said} is {value!r}, but it is {_WORDS[wanted]}")
     return value

@@ -1,1 +1,3 @@
-"""One run on this machine: its keeper, the process it runs in, and the template that forks functions."""
+"""One run on this machine: its keeper, the process it runs in, and the template that forks
+functions.
+"""

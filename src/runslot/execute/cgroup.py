@@ -1,6 +1,8 @@
-"""A control group for each keeper, where this user may make one: what a killed keeper leaves behind ends with it.
+"""A control group for each keeper, where this user may make one: what a killed keeper leaves behind
+ends with it.
 
-Without, such processes are found by their environment; one that has cleared it, in a session of its own, is not.
+Without, such processes are found by their environment; one that has cleared it, in a session of its
+own, is not.
 """
 
 from __future__ import annotations
@@ -22,22 +24,27 @@ _TIMES, _BETWEEN = 3, 0.02
 
 
 def group_of(process: ProcessIdentity) -> str | None:
-    """Return where the group of this keeper is, or will be; None where this process may make none."""
+    """Return where the group of this keeper is, or will be; None where this process may make
+    none.
+    """
     base = _base()
     return None if base is None else str(base / _name(process))
 
 
 def enclose(process: ProcessIdentity) -> None:
-    """Make the group of a keeper and move it there with all below it; what they start from then on is in it.
+    """Make the group of a keeper and move it there with all below it; what they start from then on
+    is in it.
 
-    Waits for the kernel, which takes 10 to 30 ms: this is for a process that has nothing else to do.
+    Waits for the kernel, which takes 10 to 30 ms: this is for a process that has nothing else to
+    do.
     """
     group = group_of(process)
     if group is None:
         return
     try:
         os.mkdir(group)  # noqa: PTH102
-        found_all = 0  # times in a row: one whose parent ends just now is in nobody's list of children for a moment
+        # times in a row: one whose parent just ends is in no list of children for a moment
+        found_all = 0
         while found_all < _TIMES and start_time(process.pid) == process.start_time:
             outside = tree_of(process.pid) - set(_members(Path(group)))
             found_all = 0 if outside else found_all + 1
@@ -66,8 +73,8 @@ def members_of_dead() -> Iterator[int]:
 def end_group(group: str | None, keeper: ProcessIdentity) -> int:
     """Kill what is in the group of a keeper that is dead; returns how many processes that were.
 
-    `group` stands in a file that anyone may have written: it is believed where it is this user's, is named after the
-    keeper, and lies below the mount of control groups without a link on the way.
+    `group` stands in a file that anyone may have written: it is believed where it is this user's,
+    is named after the keeper, and lies below the mount of control groups without a link on the way.
     """
     if group is None or Path(group).name != _name(keeper) or not _is_ours(Path(group)):
         return 0
@@ -89,7 +96,11 @@ def _is_ours(group: Path) -> bool:
         return False
     try:
         kill, top = os.lstat(group / "cgroup.kill"), os.stat(mount[1])  # noqa: PTH116
-        return group.stat().st_uid == os.geteuid() and kill.st_dev == top.st_dev and stat.S_ISREG(kill.st_mode)
+        return (
+            group.stat().st_uid == os.geteuid()
+            and kill.st_dev == top.st_dev
+            and stat.S_ISREG(kill.st_mode)
+        )
     except OSError:  # it is gone
         return False
 
@@ -104,25 +115,39 @@ def _name(process: ProcessIdentity) -> str:
 @functools.cache
 def _base() -> Path | None:
     group = _own()
-    if group is None or not (os.access(group, os.W_OK) and os.access(f"{group}/cgroup.procs", os.W_OK)):
+    if group is None or not (
+        os.access(group, os.W_OK) and os.access(f"{group}/cgroup.procs", os.W_OK)
+    ):
         return None
     return Path(group)
 
 
 def _own() -> str | None:
-    """Return the directory of this process's group in the unified hierarchy; None where there is none."""
+    """Return the directory of this process's group in the unified hierarchy; None where there is
+    none.
+    """
     mount = _mount()
     try:
-        group = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+        group = next(
+            line[3:]
+            for line in Path("/proc/self/cgroup").read_text().splitlines()
+            if line.startswith("0::")
+        )
     except (OSError, StopIteration):
         return None
     inside = ".." if mount is None else os.path.relpath(group, mount[0])
-    return None if mount is None or inside.startswith("..") else os.path.normpath(f"{mount[1]}/{inside}")
+    return (
+        None
+        if mount is None or inside.startswith("..")
+        else os.path.normpath(f"{mount[1]}/{inside}")
+    )
 
 
 @functools.cache
 def _mount() -> tuple[str, str] | None:
-    """Return which group of the unified hierarchy is mounted, and where; None where there is none."""
+    """Return which group of the unified hierarchy is mounted, and where; None where there is
+    none.
+    """
     try:
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
     except OSError:

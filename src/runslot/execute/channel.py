@@ -1,6 +1,8 @@
-"""JSON lines over a socket, with file descriptors beside them: how a launcher, a template and keepers talk.
+"""JSON lines over a socket, with file descriptors beside them: how a launcher, a template and
+keepers talk.
 
-Each side waits for the other's message before it sends again, so that a message and its descriptors arrive together.
+Each side waits for the other's message before it sends again, so that a message and its descriptors
+arrive together.
 """
 
 from __future__ import annotations
@@ -53,7 +55,9 @@ class Channel:
         received: list[int] = []
         while b"\n" not in self._read:
             try:
-                part, descriptors, _, _ = socket.recv_fds(self._connection, 1 << 16, _MOST_DESCRIPTORS)
+                part, descriptors, _, _ = socket.recv_fds(
+                    self._connection, 1 << 16, _MOST_DESCRIPTORS
+                )
             except ConnectionResetError:
                 return None, received
             received += descriptors

@@ -1,4 +1,6 @@
-"""A function in an interpreter of its own: the cold start, for where forking is unsafe or unwanted."""
+"""A function in an interpreter of its own: the cold start, for where forking is unsafe or
+unwanted.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from runslot.experiment.rundir import RunDir
 
 
 def main(package: str) -> None:
-    """Run the function of the run directory in `sys.argv[1]`; `package` is where runslot itself was found."""
+    """Run the function of the run directory in `sys.argv[1]`; `package` is where runslot itself was
+    found.
+    """
     run_dir = RunDir(sys.argv[1])
     call_cold(run_dir, run_dir.read_run(), package)
 
@@ -33,7 +37,9 @@ def call_cold(run_dir: RunDir, file: RunFile, package: str) -> None:
 
 
 def enter_import_path(path: tuple[str, ...], package: str) -> None:
-    """Give this process the import path of whoever asked for the function, with runslot itself still found."""
+    """Give this process the import path of whoever asked for the function, with runslot itself
+    still found.
+    """
     if path:
         sys.path[:] = [*path] if package in path else [*path, package]
     sys.argv[:] = [path[0] if path else "", *sys.argv[1:]]

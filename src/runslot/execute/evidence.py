@@ -1,7 +1,9 @@
-"""What tells how a run ended beside its exit status: its console, the logger's problems, the kernel's count of kills.
+"""What tells how a run ended beside its exit status: its console, the logger's problems, the
+kernel's count of kills.
 
-All of it is the run's to change, remove or make odd, and none of it may turn a run that ended with 0 into anything
-else: whatever cannot be read is left out, or said in a note. Called by keepers, at a run's start and at its end.
+All of it is the run's to change, remove or make odd, and none of it may turn a run that ended with
+0 into anything else: whatever cannot be read is left out, or said in a note. Called by keepers, at
+a run's start and at its end.
 """
 
 # Plain system calls: a keeper touches little, and these files may be pipes, links, or gone.
@@ -25,10 +27,11 @@ _MOST_NOTES, _LONGEST_NOTE = 20, 500
 
 
 def where_now(run_dir: RunDir, claim: int) -> RunDir | None:
-    """Return where the run directory is whose `run.json` is open as `claim`; None where it was removed.
+    """Return where the run directory is whose `run.json` is open as `claim`; None where it was
+    removed.
 
-    A directory that was moved while the run went on gets its outcome at its new place, and nothing is written into
-    what took the old one.
+    A directory that was moved while the run went on gets its outcome at its new place, and nothing
+    is written into what took the old one.
     """
     if claim < 0:  # of a keeper in a container, which has none
         return run_dir
@@ -60,7 +63,9 @@ def tail(console: Path, most: int) -> str:
 
 
 def logger_notes(file: Path) -> tuple[str, ...]:
-    """Return the sentences that the logger left; one about the file where it holds anything else."""
+    """Return the sentences that the logger left; one about the file where it holds anything
+    else.
+    """
     if not os.path.lexists(file):
         return ()
     text = _read(file, _MOST_BYTES)
@@ -68,7 +73,9 @@ def logger_notes(file: Path) -> tuple[str, ...]:
         sentences = json.loads(text)["problems"] if text else None
     except (ValueError, TypeError, KeyError, RecursionError):
         sentences = None
-    if not isinstance(sentences, list) or not all(isinstance(sentence, str) for sentence in sentences):
+    if not isinstance(sentences, list) or not all(
+        isinstance(sentence, str) for sentence in sentences
+    ):
         return (f"{file.name} is not what the logger writes, and was left alone",)
     notes = tuple(sentence[:_LONGEST_NOTE] for sentence in sentences[:_MOST_NOTES])
     further = len(sentences) - len(notes)
@@ -76,7 +83,9 @@ def logger_notes(file: Path) -> tuple[str, ...]:
 
 
 def _read(file: Path, most: int, from_end: bool = False) -> bytes | None:
-    """Return up to so many bytes of a plain file; None where it is none, or is larger and not to be cut."""
+    """Return up to so many bytes of a plain file; None where it is none, or is larger and not to be
+    cut.
+    """
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
@@ -117,14 +126,20 @@ def kill_count() -> KillCount:
 
 @functools.cache
 def _group_file() -> str | None:
-    """Return the file with the count of this process's group, of version 2 or 1; of a template, for all its keepers."""
+    """Return the file with the count of this process's group, of version 2 or 1; of a template, for
+    all its keepers.
+    """
     try:
         groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     except OSError:
         return None
     for kind, name in (("cgroup2", "memory.events"), ("cgroup", "memory.oom_control")):
-        inside = [path for _, names, path in groups if (names == "" if kind == "cgroup2" else names == "memory")]
+        inside = [
+            path
+            for _, names, path in groups
+            if (names == "" if kind == "cgroup2" else names == "memory")
+        ]
         for mount in mounts if inside else ():
             before, _, after = mount.partition(" - ")
             words = after.split()

@@ -1,4 +1,6 @@
-"""Find the user's function, in a file, a module or a cloudpickle file, and call it with the run's variant."""
+"""Find the user's function, in a file, a module or a cloudpickle file, and call it with the run's
+variant.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,11 @@ def find_function(function: Function, home: Path) -> Callable[..., Any]:
         place_in_main(function_found)
     else:
         by_name = importlib.import_module
-        module = _module_of_file(Path(function.file)) if function.file else by_name(function.module or "")
+        module = (
+            _module_of_file(Path(function.file))
+            if function.file
+            else by_name(function.module or "")
+        )
         function_found = _attribute(module, function)
     if not callable(function_found):
         raise InvalidInput(f"{function} is not a function but a {type(function_found).__name__}")
@@ -48,13 +54,18 @@ def unpickle(path: Path) -> Any:
         return pickle.loads(path.read_bytes())  # noqa: S301  the experiment's own file, as trusted as its code
     except ModuleNotFoundError as error:
         if error.name == "cloudpickle":
-            message = f"{path} holds Python objects by value: `pip install cloudpickle` into {sys.executable}"
+            message = (
+                f"{path} holds Python objects by value: `pip install cloudpickle` into"
+                f" {sys.executable}"
+            )
             raise NotInstalled(message) from error
         raise
 
 
 def _prefer_own_cloudpickle() -> None:
-    """Take the cloudpickle that travelled with runslot as one file: an older one of this machine may not read it."""
+    """Take the cloudpickle that travelled with runslot as one file: an older one of this machine
+    may not read it.
+    """
     # A zip importer has an archive; without one it was this installation that wrote the file.
     archive = getattr(globals().get("__loader__"), "archive", None)
     if archive is None or "cloudpickle" in sys.modules:
@@ -62,14 +73,16 @@ def _prefer_own_cloudpickle() -> None:
     sys.path.insert(0, archive)
     try:
         importlib.import_module("cloudpickle")
-    except ImportError:  # it was not installed where the file was made, and so nothing was made with it
+    # it was not installed where the file was made, and so nothing was made with it
+    except ImportError:
         pass
     finally:
         sys.path.remove(archive)
 
 
 def _module_of_file(path: Path) -> ModuleType:
-    # Under its own name, as `import` would: classes it defines can then be pickled, also by worker processes.
+    # Under its own name, as `import` would: classes it defines can then be pickled, also by worker
+    # processes.
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise InvalidInput(f"{path} is not a Python file")
@@ -83,13 +96,21 @@ def _attribute(module: ModuleType, function: Function) -> Any:
     try:
         return reduce(getattr, function.name.split("."), module)
     except AttributeError:
-        names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        names = [
+            name
+            for name, value in vars(module).items()
+            if callable(value) and not name.startswith("_")
+        ]
         where = function.file or function.module
-        raise InvalidInput(f"{where} has no function {function.name!r}{nearest(function.name, names)}") from None
+        raise InvalidInput(
+            f"{where} has no function {function.name!r}{nearest(function.name, names)}"
+        ) from None
 
 
 def variant_of(run_dir: RunDir, file: RunFile) -> dict[str, Any]:
-    """Return the run's variant, with what the front door adds, as a plain dict of the caller's own."""
+    """Return the run's variant, with what the front door adds, as a plain dict of the caller's
+    own.
+    """
     run = file.run
     if run.payload is None:
         variant: Mapping[str, Any] = run.variant
@@ -98,10 +119,13 @@ def variant_of(run_dir: RunDir, file: RunFile) -> dict[str, Any]:
     return {**variant, **run.extras}
 
 
-def call_function(function: Callable[..., Any], reference: Function, variant: dict[str, Any]) -> Any:
+def call_function(
+    function: Callable[..., Any], reference: Function, variant: dict[str, Any]
+) -> Any:
     """Call it with the variant, or, unpacked, with its items.
 
-    What launchkit adds is left out then, as it did; so is the seed where the function takes none, as by RLKit.
+    What launchkit adds is left out then, as it did; so is the seed where the function takes none,
+    as by RLKit.
     """
     if not reference.unpack:
         return function(variant)
@@ -118,24 +142,33 @@ def _takes(function: Callable[..., Any], name: str) -> bool:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # a builtin that does not say
         return True
-    return any(parameter.name == name or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    return any(
+        parameter.name == name or parameter.kind is parameter.VAR_KEYWORD
+        for parameter in parameters
+    )
 
 
 def seed_everything(seed: int | str | None) -> FirstImport | None:
-    """Seed `random` now, and numpy, torch and tensorflow: now where they are loaded, else when they are first imported.
+    """Seed `random` now, and numpy, torch and tensorflow: now where they are loaded, else when they
+    are first imported.
 
-    The numbers are those of launchkit and RLKit, which load numpy before they seed. JAX has no state to seed: its
-    convention is a key, which the function makes from its seed. `remove` of the result leaves later imports alone.
+    The numbers are those of launchkit and RLKit, which load numpy before they seed. JAX has no
+    state to seed: its convention is a key, which the function makes from its seed. `remove` of the
+    result leaves later imports alone.
     """
     if seed is None:
         return None
     number = int(seed) % 2**32
     random.seed(number)
-    return FirstImport({module: partial(_call, function, number) for module, function in _SEEDING.items()})
+    return FirstImport(
+        {module: partial(_call, function, number) for module, function in _SEEDING.items()}
+    )
 
 
 def set_gpu_mode(use_gpu: bool) -> FirstImport:
-    """Tell RLKit's algorithms their device, as its launcher did: the GPU that the run sees first, or the CPU."""
+    """Tell RLKit's algorithms their device, as its launcher did: the GPU that the run sees first,
+    or the CPU.
+    """
     return FirstImport({"rlkit.torch.pytorch_util": partial(_call, "set_gpu_mode", use_gpu)})
 
 

@@ -1,9 +1,11 @@
-"""The guardian of keepers: the process above them, to which the kernel gives what a killed keeper leaves behind.
+"""The guardian of keepers: the process above them, to which the kernel gives what a killed keeper
+leaves behind.
 
-A template is one, from its start on, as a subreaper: no further process, and nothing to do while all goes well. When a
-keeper is killed, whatever its run had started comes to the template, whatever session, environment and descriptors it
-has chosen; it is killed at once, so that no cores are given away while something computes on them. When the launcher
-is gone, the template stays until the last of its keepers has ended.
+A template is one, from its start on, as a subreaper: no further process, and nothing to do while
+all goes well. When a keeper is killed, whatever its run had started comes to the template, whatever
+session, environment and descriptors it has chosen; it is killed at once, so that no cores are given
+away while something computes on them. When the launcher is gone, the template stays until the last
+of its keepers has ended.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ _PERIOD_S = 1.0
 
 
 _MONITORS = frozenset({"conmon", "podman"})
-"""What podman leaves above a container: it ends with the container, whose own first process ends when its keeper is
-gone, and it alone takes the container out of podman's books."""
+"""What podman leaves above a container: it ends with the container, whose own first process ends
+when its keeper is gone, and it alone takes the container out of podman's books.
+"""
 
 
 class Guardian:
@@ -34,7 +37,9 @@ class Guardian:
     def __init__(self) -> None:
         self._keepers: set[int] = set()
         self._others: set[int] = set()
-        """Children that no keeper left: helpers of this process, and what the user's module started at its import."""
+        """Children that no keeper left: helpers of this process, and what the user's module started
+        at its import.
+        """
         self._inherits = False
         """Whether a keeper was killed: only then is there anything to inherit."""
         self._hearing = self._heard = False
@@ -61,7 +66,9 @@ class Guardian:
         self.spare(*(set(children_of(os.getpid())) - self._keepers))
 
     def see_off(self) -> bool:
-        """Wait a moment for keepers without a run, which end when their launcher does; tell whether others are left."""
+        """Wait a moment for keepers without a run, which end when their launcher does; tell whether
+        others are left.
+        """
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         deadline = time.monotonic() + _FAREWELL_S
         while self._reap() and time.monotonic() < deadline:
@@ -74,7 +81,8 @@ class Guardian:
             signal.sigtimedwait({signal.SIGCHLD}, _PERIOD_S)
 
     def _hear(self, _number: int, _frame: object) -> None:
-        # Python may call this again in its middle: what another child's end brings is seen to in the next round.
+        # Python may call this again in its middle: what another child's end brings is seen to in
+        # the next round.
         self._heard = True
         if self._hearing:
             return
@@ -87,7 +95,9 @@ class Guardian:
             self._hearing = False
 
     def _reap(self) -> bool:
-        """Take the exit status of every child that ended, end what a killed keeper left; tell whether any is left."""
+        """Take the exit status of every child that ended, end what a killed keeper left; tell
+        whether any is left.
+        """
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -104,14 +114,18 @@ class Guardian:
         return bool(self._keepers) or stuck
 
     def _end_orphans(self) -> bool:
-        """Kill what came from keepers, and what that leaves in turn; tell whether some of it has not ended yet."""
+        """Kill what came from keepers, and what that leaves in turn; tell whether some of it has
+        not ended yet.
+        """
         deadline = time.monotonic() + _END_S
         while left := set(children_of(os.getpid())) - self._keepers - self._others:
             orphans = {pid for pid in left if name_of_process(pid) not in _MONITORS}
             if not orphans:
                 return True
             for pid in orphans:
-                os.kill(pid, signal.SIGKILL)  # this process's child, and not reaped yet: nobody else has its pid
+                os.kill(
+                    pid, signal.SIGKILL
+                )  # this process's child, and not reaped yet: nobody else has its pid
             for pid in orphans:
                 _wait(pid, deadline)
             if time.monotonic() > deadline:

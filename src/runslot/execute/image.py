@@ -1,7 +1,9 @@
-"""Whether runs can execute in an image on this machine: found out once a launch, before the first run.
+"""Whether runs can execute in an image on this machine: found out once a launch, before the first
+run.
 
-The image is pulled where it is missing; then a container with a run's own command line says which Python it has,
-whether it can write where the runs will, and whether the function can be imported there.
+The image is pulled where it is missing; then a container with a run's own command line says which
+Python it has, whether it can write where the runs will, and whether the function can be imported
+there.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ from runslot.hardware.slots import Slot
 _SAID = re.compile(r"^runslot-python (\d+)\.(\d+)$", re.MULTILINE)
 _PROBLEM = "runslot-problem "
 _NO_ANSWER = re.compile(
-    r"cannot connect|connection refused|permission denied while trying to connect|daemon running", re.I
+    r"cannot connect|connection refused|permission denied while trying to connect|daemon running",
+    re.I,
 )
 
 _PROBE = """\
@@ -56,7 +59,8 @@ def check_image(
     caller: Mapping[str, str],
     say: Callable[[str], None],
 ) -> None:
-    """Refuse, with `InvalidInput` or `NotInstalled`, what no run of the experiment in `home` could execute in.
+    """Refuse, with `InvalidInput` or `NotInstalled`, what no run of the experiment in `home` could
+    execute in.
 
     `file` is that of any of its runs, `python_version` the launching interpreter's, as `3.11`.
     """
@@ -76,36 +80,49 @@ def check_image(
         mark.unlink(missing_ok=True)
     if owner != spec.user.uid:
         raise InvalidInput(
-            f"what {container.engine} writes in {container.image} belongs to user {owner}, not to {spec.user.uid}: "
-            'where its daemon runs as a user of its own, add "--user=0:0" to the container\'s options'
+            f"what {container.engine} writes in {container.image} belongs to user {owner}, not to"
+            f' {spec.user.uid}: where its daemon runs as a user of its own, add "--user=0:0" to the'
+            " container's options"
         )
 
 
-def _fetch(container: Container, program: str, caller: Mapping[str, str], say: Callable[[str], None]) -> None:
+def _fetch(
+    container: Container, program: str, caller: Mapping[str, str], say: Callable[[str], None]
+) -> None:
     if container.engine == "apptainer":
         path = Path(container.image).expanduser()
         if "://" not in container.image and not path.exists():
-            raise InvalidInput(f"apptainer has no image {container.image!r}: there is no such file on {_host()}")
+            raise InvalidInput(
+                f"apptainer has no image {container.image!r}: there is no such file on {_host()}"
+            )
         return
-    code, output = _client(caller, program, "image", "inspect", "--format", "{{.Id}}", container.image)
+    code, output = _client(
+        caller, program, "image", "inspect", "--format", "{{.Id}}", container.image
+    )
     if code == 0:
         return
     if _NO_ANSWER.search(output):
         raise InvalidInput(
-            f"image {container.image} cannot be run: {container.engine} does not answer on {_host()} "
-            f"({engine_words(output)}); start its daemon, or use engine podman, which needs none"
+            f"image {container.image} cannot be run: {container.engine} does not answer on"
+            f" {_host()} ({engine_words(output)}); start its daemon, or use engine podman, which"
+            " needs none"
         )
     say(f"pulling image {container.image} with {container.engine}")
     code, output = _client(caller, program, "pull", container.image)
     if code != 0:
         raise InvalidInput(
-            f"{container.engine} on {_host()} has no image {container.image!r}, and cannot pull it: "
-            f"{engine_words(output)}"
+            f"{container.engine} on {_host()} has no image {container.image!r}, and cannot pull it:"
+            f" {engine_words(output)}"
         )
 
 
 def _probe(
-    container: Container, program: str, spec: Contained, file: RunFile, caller: Mapping[str, str], mark: Path
+    container: Container,
+    program: str,
+    spec: Contained,
+    file: RunFile,
+    caller: Mapping[str, str],
+    mark: Path,
 ) -> tuple[int, str]:
     code = _PROBE % (str(mark), package_inside(), told(spec), str(mark.parent))
     argv = command_line(container, program, spec, ["-c", code])
@@ -113,7 +130,14 @@ def _probe(
     return _client(environment, *argv, told=json.dumps(file.to_json()))
 
 
-def _judge(container: Container, spec: Contained, file: RunFile, python_version: str, code: int, output: str) -> None:
+def _judge(
+    container: Container,
+    spec: Contained,
+    file: RunFile,
+    python_version: str,
+    code: int,
+    output: str,
+) -> None:
     where = f"image {container.image} ({container.engine})"
     match = _SAID.search(output)
     if match is None:
@@ -122,14 +146,16 @@ def _judge(container: Container, spec: Contained, file: RunFile, python_version:
     version = (int(match[1]), int(match[2]))
     if version < (3, 10):
         raise InvalidInput(
-            f"{container.python} in {where} is Python {version[0]}.{version[1]}, and runslot needs 3.10 or newer: "
-            "use another image, or name another interpreter as the container's python"
+            f"{container.python} in {where} is Python {version[0]}.{version[1]}, and runslot needs"
+            " 3.10 or newer: use another image, or name another interpreter as the container's"
+            " python"
         )
     here = f"{version[0]}.{version[1]}"
     if travels_by_value(file.work) and python_version not in {"", here}:
         raise InvalidInput(
-            f"the function travels by value from Python {python_version}, and {container.python} in {where} is {here}: "
-            "use an image with the same minor version, or write the function in a file of its own"
+            f"the function travels by value from Python {python_version}, and {container.python} in"
+            f" {where} is {here}: use an image with the same minor version, or write the function"
+            " in a file of its own"
         )
     if code != 0:
         problem = output.partition(_PROBLEM)[2].strip() or engine_words(output)
@@ -139,12 +165,20 @@ def _judge(container: Container, spec: Contained, file: RunFile, python_version:
 def _advice(code: int, output: str) -> str:
     if not lacks_program(code, output):
         return ""
-    return "; use an image with Python 3.10 or newer, or name its interpreter as the container's python"
+    return (
+        "; use an image with Python 3.10 or newer, or name its interpreter as the container's"
+        " python"
+    )
 
 
 def _client(environment: Mapping[str, str], *arguments: str, told: str = "") -> tuple[int, str]:
     done = subprocess.run(
-        arguments, input=told.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, env=environment
+        arguments,
+        input=told.encode(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        env=environment,
     )
     return done.returncode, done.stdout.decode(errors="replace")
 

@@ -1,8 +1,10 @@
-"""What the code of the user's modules calls while it is imported: the time, chance, names that no other process has.
+"""What the code of the user's modules calls while it is imported: the time, chance, names that no
+other process has.
 
-`execute.import_state` asks after the import. A value such as `RUN = uuid4().hex` does not show where it came from, so
-the code is read: all that an import executes, with the functions and classes of the user's that it calls. Names are
-looked up in the modules as they stand, so that any alias is seen. Nothing is executed.
+`execute.import_state` asks after the import. A value such as `RUN = uuid4().hex` does not show
+where it came from, so the code is read: all that an import executes, with the functions and classes
+of the user's that it calls. Names are looked up in the modules as they stand, so that any alias is
+seen. Nothing is executed.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from runslot.execute.import_lines import ExecutedLines
 
 _SOURCES: Mapping[str, tuple[str, ...]] = {
     "time": (
-        "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "ctime", "localtime",
+        "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "ctime",
+        "localtime",
         "gmtime", "strftime", "asctime",
     ),
     "datetime": ("datetime.now", "datetime.utcnow", "datetime.today", "date.today"),
@@ -34,24 +37,34 @@ _SOURCES: Mapping[str, tuple[str, ...]] = {
 """Functions of the standard library whose result is another one in every process."""
 
 _DRAWS = (
-    "random", "uniform", "randint", "randrange", "choice", "choices", "sample", "shuffle", "gauss", "normalvariate",
+    "random", "uniform", "randint", "randrange", "choice", "choices", "sample", "shuffle", "gauss",
+    "normalvariate",
     "getrandbits", "randbytes", "betavariate", "expovariate", "lognormvariate", "triangular",
 )  # fmt: skip
 """Of the module `random`."""
 
-_LAST_WORDS = "|".join(sorted({name.rpartition(".")[2] for name in (*_DRAWS, *sum(_SOURCES.values(), ()))}))
+_LAST_WORDS = "|".join(
+    sorted({name.rpartition(".")[2] for name in (*_DRAWS, *sum(_SOURCES.values(), ()))})
+)
 _WORDS = re.compile(rf"\b(?:{_LAST_WORDS})\b\s*(?:\(|as\b)|=\s*[\w.]*\b(?:{_LAST_WORDS})\b")
-"""A call, or another name for one. Code that executed none is not parsed, which would cost more than all else here."""
+"""A call, or another name for one. Code that executed none is not parsed, which would cost more
+than all else here.
+"""
 
 _DEPTH = 5
 """How many calls deep functions of the user's are followed."""
 
 
 def find_call(modules: Iterable[ModuleType]) -> str:
-    """Return in words what importing the modules drew or asked, the first of it; an empty string for nothing."""
+    """Return in words what importing the modules drew or asked, the first of it; an empty string
+    for nothing.
+    """
     named = {module.__name__: module for module in modules}
     texts = {name: source_of(module) for name, module in named.items()}
-    if not any(map(_WORDS.search, texts.values())) or not ExecutedLines(named, texts, _WORDS).may_ask():
+    if (
+        not any(map(_WORDS.search, texts.values()))
+        or not ExecutedLines(named, texts, _WORDS).may_ask()
+    ):
         return ""
     reader = _ImportReader(texts)
     return next((reason for name in texts if (reason := reader.read(name))), "")
@@ -76,7 +89,9 @@ class _ImportReader:
         self._trees: dict[str, ast.Module | None] = {}
         self._sources = dict(_resolved_sources())
         self._seeded = False
-        """Whether `random.seed` was called with a seed: what is drawn after it is the same in every process."""
+        """Whether `random.seed` was called with a seed: what is drawn after it is the same in every
+        process.
+        """
         self._visited: set[Any] = set()
 
     def read(self, name: str) -> str:
@@ -85,18 +100,29 @@ class _ImportReader:
         if tree is None:
             return ""
         lines = self._texts[name].splitlines()
-        calling = [node for node in tree.body if any("(" in line for line in lines[node.lineno - 1 : node.end_lineno])]
+        calling = [
+            node
+            for node in tree.body
+            if any("(" in line for line in lines[node.lineno - 1 : node.end_lineno])
+        ]
         return self._statements(calling, name, {}, 0)
 
     def _tree(self, name: str) -> ast.Module | None:
         if name not in self._trees:
             try:
                 self._trees[name] = ast.parse(self._texts[name])
-            except (SyntaxError, ValueError, KeyError):  # of another encoding, or made by an import hook
+            # of another encoding, or made by an import hook
+            except (
+                SyntaxError,
+                ValueError,
+                KeyError,
+            ):
                 self._trees[name] = None
         return self._trees[name]
 
-    def _statements(self, nodes: Iterable[ast.AST], name: str, local: dict[str, Any], depth: int) -> str:
+    def _statements(
+        self, nodes: Iterable[ast.AST], name: str, local: dict[str, Any], depth: int
+    ) -> str:
         space = {**vars(sys.modules[name]), **local}
         for node in _executed(nodes):
             if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -107,7 +133,10 @@ class _ImportReader:
                     return (
                         reason
                         if depth
-                        else f"{reason} ({Path(str(sys.modules[name].__file__)).name}, line {node.lineno})"
+                        else (
+                            f"{reason} ({Path(str(sys.modules[name].__file__)).name}, line"
+                            f" {node.lineno})"
+                        )
                     )
         return ""
 
@@ -128,7 +157,11 @@ class _ImportReader:
 
     def _follow(self, called: Any, depth: int) -> str:
         """Read a function or a class of the user's that is called at import."""
-        if not issubclass(type(called), (FunctionType, type)) or called in self._visited or depth == _DEPTH:
+        if (
+            not issubclass(type(called), (FunctionType, type))
+            or called in self._visited
+            or depth == _DEPTH
+        ):
             return ""
         self._visited.add(called)
         function: Any = called.__dict__.get("__init__") if isinstance(called, type) else called
@@ -147,7 +180,9 @@ class _ImportReader:
 
 
 def _executed(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Yield what executes when these statements do, in their order: no bodies of functions, no main part."""
+    """Yield what executes when these statements do, in their order: no bodies of functions, no main
+    part.
+    """
     for node in nodes:
         parts: Iterable[ast.AST]
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -183,13 +218,20 @@ def _imported(node: ast.Import | ast.ImportFrom) -> dict[str, Any]:
 
 
 def _resolve(node: ast.expr, space: Mapping[str, Any]) -> Any:
-    """Return the object that a dotted name means, None where that cannot be told without executing anything."""
+    """Return the object that a dotted name means, None where that cannot be told without executing
+    anything.
+    """
     if isinstance(node, ast.Name):
         return space.get(node.id)
     if isinstance(node, ast.Attribute):
         owner = _resolve(node.value, space)
-        if issubclass(type(owner), (ModuleType, type)):  # an attribute of another object might compute
-            return vars(owner).get(node.attr) if isinstance(owner, ModuleType) else getattr(owner, node.attr, None)
+        # an attribute of another object might compute
+        if issubclass(type(owner), (ModuleType, type)):
+            return (
+                vars(owner).get(node.attr)
+                if isinstance(owner, ModuleType)
+                else getattr(owner, node.attr, None)
+            )
     return None
 
 

@@ -1,4 +1,6 @@
-"""How the failure of the user's module at its import is told: the traceback without runslot's frames around it."""
+"""How the failure of the user's module at its import is told: the traceback without runslot's
+frames around it.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,16 @@ _NOT_THE_USERS = (
 
 
 def missing_module(text: str, python: str) -> str:
-    """Return what to do where an error's text says that a module is not installed in `python`; else nothing."""
+    """Return what to do where an error's text says that a module is not installed in `python`; else
+    nothing.
+    """
     missing = re.search(_MISSING, text)
     if missing is None:
         return ""
     if missing[1] == "runslot":
-        return f"{python} has no runslot, which a command that imports it needs: install it there too"
+        return (
+            f"{python} has no runslot, which a command that imports it needs: install it there too"
+        )
     return (
         f"{python} has no module {missing[1]!r}: activate the environment that has it, "
         "or name its Python with --python PATH, --uv or --conda ENV"
@@ -32,7 +38,9 @@ def missing_module(text: str, python: str) -> str:
 
 
 def describe_failure(error: BaseException) -> str:
-    """Return the traceback, those of its causes included, without frames of runslot's and of Python's own import."""
+    """Return the traceback, those of its causes included, without frames of runslot's and of
+    Python's own import.
+    """
     import traceback
 
     report = traceback.TracebackException.from_exception(error)

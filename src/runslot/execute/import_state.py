@@ -1,12 +1,14 @@
-"""What the import of the user's modules left behind that every run would share and no cold start would.
+"""What the import of the user's modules left behind that every run would share and no cold start
+would.
 
-A template has an `ImportState` around the import. Generators of chance that were seeded are the same in every cold
-start too, and are shared rightly; those that were not are made anew in each run (`freshen`, called there). What cannot
-be made anew (a file, a temporary directory, a number drawn, the time) is a `reason` to start cold. The global
-generators of `random`, NumPy and torch matter only where the import drew from them: each run seeds them.
+A template has an `ImportState` around the import. Generators of chance that were seeded are the
+same in every cold start too, and are shared rightly; those that were not are made anew in each run
+(`freshen`, called there). What cannot be made anew (a file, a temporary directory, a number drawn,
+the time) is a `reason` to start cold. The global generators of `random`, NumPy and torch matter
+only where the import drew from them: each run seeds them.
 
-Only the user's own modules are looked into: those outside the standard library and `site-packages`. What their code
-calls at import is in `execute.import_calls`.
+Only the user's own modules are looked into: those outside the standard library and `site-packages`.
+What their code calls at import is in `execute.import_calls`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,10 @@ from typing import Any
 from runslot.execute.held_values import held_values
 from runslot.execute.import_calls import find_call, source_of
 
-_LIBRARIES = (f"{Path(os.__file__).parent}{os.sep}", f"{Path(__file__).resolve().parents[1]}{os.sep}")
+_LIBRARIES = (
+    f"{Path(os.__file__).parent}{os.sep}",
+    f"{Path(__file__).resolve().parents[1]}{os.sep}",
+)
 """Where the standard library lies, and runslot."""
 
 _IDENTITIES = {
@@ -81,7 +86,9 @@ class ImportState:
         self._files = set(_open_files())
         self._children = _children()
         self._unseeded: list[tuple[random.Random, Any]] = []
-        """Generators of the standard library that the system seeded, with the state that each had then."""
+        """Generators of the standard library that the system seeded, with the state that each had
+        then.
+        """
         self._seed = random.Random.seed
         self._draws = _GlobalDraws()
 
@@ -107,21 +114,41 @@ class ImportState:
         """Return the reason to start cold, or an empty string, and what each run makes anew."""
         _renewals.clear()
         new = {
-            id(module): module for name, module in list(sys.modules.items()) if self._modules.get(name) is not module
+            id(module): module
+            for name, module in list(sys.modules.items())
+            if self._modules.get(name) is not module
         }
         modules = [module for module in new.values() if is_own(module)]
         values = list(held_values(modules, function if _has_travelled(function) else None, _WHOLES))
         plain = {id(generator): state for generator, state in self._unseeded}
-        chance = {name: (value, drawn) for name, value in values if (drawn := _drawn(value, plain)) is not None}
+        chance = {
+            name: (value, drawn)
+            for name, value in values
+            if (drawn := _drawn(value, plain)) is not None
+        }
         if _has_travelled(function):  # what was drawn was drawn at the launch
             chance = {name: (value, False) for name, (value, _) in chance.items()}
         _renewals[:] = [value for value, _ in chance.values()]
         reason = (
-            next((f"importing it made {what} ({name})" for name, value in values if (what := _identity(value))), "")
+            next(
+                (
+                    f"importing it made {what} ({name})"
+                    for name, value in values
+                    if (what := _identity(value))
+                ),
+                "",
+            )
             or ("importing it started a process" if _children() - self._children else "")
             or _opened(self._files)
             or find_call(modules)
-            or next((f"importing it drew from {name}, which has no seed" for name in chance if chance[name][1]), "")
+            or next(
+                (
+                    f"importing it drew from {name}, which has no seed"
+                    for name in chance
+                    if chance[name][1]
+                ),
+                "",
+            )
             or self._draws.reason()
         )
         return reason, tuple(chance)
@@ -134,7 +161,9 @@ _renewals: list[Any] = []
 def freshen() -> None:
     """Make anew, in the process of a run, the generators that the import left unseeded."""
     for generator in _renewals:
-        bits = getattr(generator, "bit_generator", None) or getattr(generator, "_bit_generator", None)
+        bits = getattr(generator, "bit_generator", None) or getattr(
+            generator, "_bit_generator", None
+        )
         if bits is None:
             generator.seed()  # of the standard library, torch
         else:
@@ -142,20 +171,30 @@ def freshen() -> None:
 
 
 def renew_travelled(function: Any) -> None:
-    """Make anew, in a cold start, NumPy's generators without a seed that a function by value came with."""
+    """Make anew, in a cold start, NumPy's generators without a seed that a function by value came
+    with.
+    """
     if _has_travelled(function):
-        _renewals[:] = [value for _, value in held_values([], function, _WHOLES) if _drawn(value, {}) is not None]
+        _renewals[:] = [
+            value
+            for _, value in held_values([], function, _WHOLES)
+            if _drawn(value, {}) is not None
+        ]
         freshen()
 
 
 def is_chance(value: Any) -> bool:
-    """Tell whether this is a generator, or what one process alone may have: no value to give to another process."""
+    """Tell whether this is a generator, or what one process alone may have: no value to give to
+    another process.
+    """
     names = set(_names(value))
     return bool(names & _GENERATORS) or bool(_identity(value))
 
 
 def is_own(module: Any) -> bool:
-    """Tell whether a module is the user's: a file outside the standard library, site packages and runslot."""
+    """Tell whether a module is the user's: a file outside the standard library, site packages and
+    runslot.
+    """
     return isinstance(module, ModuleType) and _is_own_file(getattr(module, "__file__", None))
 
 
@@ -185,7 +224,11 @@ def _identity(value: Any) -> str:
     if _SEED_SEQUENCE in names:
         return "" if _is_seeded(value) else "a seed sequence without a seed"
     identity = next((_IDENTITIES[name] for name in names if name in _IDENTITIES), "")
-    if not identity or any(value is stream for stream in _STREAMS) or getattr(value, "closed", False) is True:
+    if (
+        not identity
+        or any(value is stream for stream in _STREAMS)
+        or getattr(value, "closed", False) is True
+    ):
         return ""
     return identity
 
@@ -198,7 +241,9 @@ def _drawn(value: Any, plain: dict[int, Any]) -> bool | None:
     if ("torch._C", "Generator") in names:
         seed = value.initial_seed()
         same = bytes(type(value)().manual_seed(seed).get_state()) == bytes(value.get_state())
-        return not same if seed >> _TORCH_SEED_BITS and seed != type(value)().initial_seed() else None
+        return (
+            not same if seed >> _TORCH_SEED_BITS and seed != type(value)().initial_seed() else None
+        )
     if ("numpy.random._generator", "Generator") in names:
         bits = value.bit_generator
     elif ("numpy.random.mtrand", "RandomState") in names and value is not _global_numpy():
@@ -233,10 +278,11 @@ def _global_numpy() -> Any:
 
 
 class _GlobalDraws:
-    """Watches whether the user's modules draw from the global generators of NumPy and torch while they are imported.
+    """Watches whether the user's modules draw from the global generators of NumPy and torch while
+    they are imported.
 
-    Some libraries do so when they are imported, for themselves: around the user's `import` of a library the states are
-    noted anew.
+    Some libraries do so when they are imported, for themselves: around the user's `import` of a
+    library the states are noted anew.
     """
 
     def __init__(self) -> None:
@@ -275,7 +321,9 @@ class _GlobalDraws:
 
     def _compare(self) -> None:
         for name, state in _global_states().items():
-            if self._noted.get(name, state) != state or (name not in self._noted and _is_global_moved(name)):
+            if self._noted.get(name, state) != state or (
+                name not in self._noted and _is_global_moved(name)
+            ):
                 self._drawn = self._drawn or f"importing it drew from {name}, which has no seed"
 
 
@@ -296,7 +344,9 @@ def _is_global_moved(name: str) -> bool:
     if name == "numpy.random":
         return _is_moved(_global_numpy()._bit_generator)
     torch: Any = sys.modules["torch"]
-    return not torch.equal(torch.get_rng_state(), torch.Generator().manual_seed(torch.initial_seed()).get_state())
+    return not torch.equal(
+        torch.get_rng_state(), torch.Generator().manual_seed(torch.initial_seed()).get_state()
+    )
 
 
 def _children() -> set[str]:
@@ -314,11 +364,15 @@ def _open_files() -> dict[str, str]:
             target = os.readlink(entry.path)  # noqa: PTH115
         except OSError:  # the listing's own descriptor
             continue
-        if target.startswith(("socket:", "/")) and not target.startswith(("/dev/", "/proc/", "/memfd:")):
+        if target.startswith(("socket:", "/")) and not target.startswith(
+            ("/dev/", "/proc/", "/memfd:")
+        ):
             targets[entry.name] = target
     return targets
 
 
 def _opened(before: set[str]) -> str:
     after = [target for descriptor, target in _open_files().items() if descriptor not in before]
-    return f"importing it opened {after[0].split(':')[0]}, which all runs would share" if after else ""
+    return (
+        f"importing it opened {after[0].split(':')[0]}, which all runs would share" if after else ""
+    )

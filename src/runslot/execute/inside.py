@@ -1,8 +1,10 @@
-"""The keeper of a run inside its container: starts the run, passes signals on, and says how it ended.
+"""The keeper of a run inside its container: starts the run, passes signals on, and says how it
+ended.
 
-The keeper outside speaks through the standard input: each byte is a signal, the end of it is the keeper's. Then all
-that runs here ends at once: nobody could account for it. So it does when the claim on `run.json`, which the keeper
-outside has, is given up: an engine that was killed itself may keep the input open.
+The keeper outside speaks through the standard input: each byte is a signal, the end of it is the
+keeper's. Then all that runs here ends at once: nobody could account for it. So it does when the
+claim on `run.json`, which the keeper outside has, is given up: an engine that was killed itself may
+keep the input open.
 """
 
 from __future__ import annotations
@@ -37,12 +39,16 @@ _PACKAGE = str(Path(__file__).parent.parent.parent)
 
 
 def keep_inside(run_dir: RunDir, slot: Slot | None, attempt: int, paths: Told) -> Outcome:
-    """Execute the run, which the keeper outside has claimed, and write how it ended to `contained.json`."""
+    """Execute the run, which the keeper outside has claimed, and write how it ended to
+    `contained.json`.
+    """
     file = as_inside(run_dir.read_run(), paths)
     if slot is not None:
         slot = slot_inside(slot, file)
     placement = place(file, slot)
-    environment = run_environment(run_dir, file, attempt, placement, environment_inside(file, os.environ))
+    environment = run_environment(
+        run_dir, file, attempt, placement, environment_inside(file, os.environ)
+    )
     job = make_job(run_dir, file, placement, environment, None, ())
     if isinstance(file.work, Function):
         job = replace(job, argv=[sys.executable, "-c", _cold_start(paths), str(run_dir.path)])
@@ -50,7 +56,9 @@ def keep_inside(run_dir: RunDir, slot: Slot | None, attempt: int, paths: Told) -
 
 
 def as_inside(file: RunFile, paths: Told) -> RunFile:
-    """Return what to execute as it is in here: this interpreter, its packages, and those paths that are mounted."""
+    """Return what to execute as it is in here: this interpreter, its packages, and those paths that
+    are mounted.
+    """
     packages = [entry for entry in sys.path if entry and not entry.startswith((PACKAGE, _PACKAGE))]
     python_path = list(paths["python_path"])
     work = file.work
@@ -68,7 +76,9 @@ def as_inside(file: RunFile, paths: Told) -> RunFile:
 
 
 def _command_inside(command: Command, launching: str) -> Command:
-    """Return a command in which the launching interpreter, spelled out or as a bare `python`, is this one."""
+    """Return a command in which the launching interpreter, spelled out or as a bare `python`, is
+    this one.
+    """
     argv = list(command.with_python(launching, sys.executable).argv)
     if argv[0] in {"python", "python3"} and shutil.which(argv[0]) is None:
         argv[0] = sys.executable
@@ -76,16 +86,22 @@ def _command_inside(command: Command, launching: str) -> Command:
 
 
 def environment_inside(file: RunFile, image: Mapping[str, str]) -> dict[str, str]:
-    """Return the image's variables; the directory of an interpreter that was chosen by its path comes first on PATH."""
+    """Return the image's variables; the directory of an interpreter that was chosen by its path
+    comes first on PATH.
+    """
     environment = dict(image)
     if os.sep in file.require_container().python:
-        search_path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
+        search_path = os.pathsep.join(
+            [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
+        )
         environment["PATH"] = search_path
     return environment
 
 
 def slot_inside(slot: Slot, file: RunFile) -> Slot:
-    """Return the slot as it is numbered in here: docker and podman show a container only its own NVIDIA GPUs."""
+    """Return the slot as it is numbered in here: docker and podman show a container only its own
+    NVIDIA GPUs.
+    """
     all_there = file.require_container().engine == "apptainer" or not file.gpu_visibility
     gpus = []
     for number, gpu in enumerate(slot.gpus):
@@ -95,7 +111,9 @@ def slot_inside(slot: Slot, file: RunFile) -> Slot:
 
 
 def _cold_start(paths: Told) -> str:
-    start = f"import sys; sys.path.insert(0, {_PACKAGE!r}); from runslot.execute.inside import main; "
+    start = (
+        f"import sys; sys.path.insert(0, {_PACKAGE!r}); from runslot.execute.inside import main; "
+    )
     return f"{start}main({dict(paths)!r})"
 
 
@@ -109,13 +127,17 @@ def main(paths: Told) -> None:
 
 
 def _with_archive(file: RunFile, home: Path) -> RunFile:
-    """Return the file with the experiment's archive on its import path, for cloudpickle where the image has none."""
+    """Return the file with the experiment's archive on its import path, for cloudpickle where the
+    image has none.
+    """
     archives = sorted(map(str, home.glob("runslot-*.pyz")))
     return replace(file, path=(*file.path, *archives[:1]))
 
 
 def probe(paths: Told, home: str) -> None:
-    """Import the function of the run file on the standard input; its end is what this process says and exits with."""
+    """Import the function of the run file on the standard input; its end is what this process says
+    and exits with.
+    """
     from runslot.execute.cold import enter_import_path
 
     file = _with_archive(as_inside(RunFile.from_json(json.load(sys.stdin)), paths), Path(home))
@@ -151,7 +173,9 @@ class InnerKeeper(Keeper):
         while True:
             byte = os.read(0, 1)
             if not byte:
-                os._exit(1)  # as the init process's child, or as the run's guard: the kernel ends the rest
+                os._exit(
+                    1
+                )  # as the init process's child, or as the run's guard: the kernel ends the rest
             os.kill(os.getpid(), byte[0])
 
     def _wait_for_claim(self) -> None:
@@ -163,14 +187,20 @@ class InnerKeeper(Keeper):
             os._exit(1)
         except OSError:  # a disk without locks
             return
-        os.close(descriptor)  # locks of the machine are not seen in here, as with file sharing into a virtual machine
+        os.close(
+            descriptor
+        )  # locks of the machine are not seen in here, as with file sharing into a virtual machine
 
     def _outcome(self, report: str) -> Outcome:
         outcome = super()._outcome(report)
         killed = self._killed_for_memory()
         if killed <= 0 or self.kills is None or not self.kills.of_group:
             return outcome
-        limit = "" if self.policy.memory is None else f", the limit is {self.policy.memory / 1e6:.0f} MB"
+        limit = (
+            ""
+            if self.policy.memory is None
+            else f", the limit is {self.policy.memory / 1e6:.0f} MB"
+        )
         message = f"out of memory: the kernel killed {killed} of the run's processes{limit}"
         if outcome.kind == "failed":
             return replace(outcome, message=message)

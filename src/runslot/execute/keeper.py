@@ -1,7 +1,8 @@
 """Keeping a run: being its parent, which starts it, ends it in time, and writes how it ended.
 
-It lives in a session of its own, so that neither a closed terminal nor a dead launcher reaches it, and it is the
-subreaper of all that the run starts, so that nothing the run leaves behind survives it.
+It lives in a session of its own, so that neither a closed terminal nor a dead launcher reaches it,
+and it is the subreaper of all that the run starts, so that nothing the run leaves behind survives
+it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ from runslot.execute.evidence import KillCount, kill_count, last_line, logger_no
 from runslot.execute.leftovers import memory_of_tree
 from runslot.execute.linux import become_subreaper
 from runslot.execute.placement import place, run_environment
-from runslot.execute.process import CANNOT_START, ProcessPlan, become_run, cannot_start, make_job, read_available
+from runslot.execute.process import (
+    CANNOT_START,
+    ProcessPlan,
+    become_run,
+    cannot_start,
+    make_job,
+    read_available,
+)
 from runslot.execute.spawn import Guard, guard_of_process, spawn
 from runslot.experiment.claim import take_claim
 from runslot.experiment.files import open_to_append, write_json
@@ -59,10 +67,11 @@ def keep(
     caller: Mapping[str, str],
     function: Callable[..., Any] | None = None,
 ) -> Outcome:
-    """Execute the run in `run_dir` as its attempt number `attempt` and return how it ended, which is also written.
+    """Execute the run in `run_dir` as its attempt number `attempt` and return how it ended, which
+    is also written.
 
-    `Busy` where another keeper executes the run; the outcome that is there where this attempt has ended already.
-    `function` is given where this process, forked from a template, has imported it.
+    `Busy` where another keeper executes the run; the outcome that is there where this attempt has
+    ended already. `function` is given where this process, forked from a template, has imported it.
     """
     claimed = claim(run_dir, slot, attempt, caller, function)
     if isinstance(claimed, Outcome):
@@ -111,10 +120,16 @@ def _contained(
     caller: Mapping[str, str],
     descriptors: tuple[int, ...],
 ) -> Keeper:
-    from runslot.execute.outside import ContainedKeeper, contained_job  # what few keepers need is no other's memory
+    from runslot.execute.outside import (
+        ContainedKeeper,
+        contained_job,
+    )  # what few keepers need is no other's memory
 
     return ContainedKeeper(
-        contained_job(run_dir, file, slot, attempt, caller, descriptors), slot, attempt, descriptors[0]
+        contained_job(run_dir, file, slot, attempt, caller, descriptors),
+        slot,
+        attempt,
+        descriptors[0],
     )
 
 
@@ -128,8 +143,14 @@ def _claim(run_dir: RunDir) -> int:
 
 
 def _steady() -> float:
-    """Return seconds on a clock that nobody sets, and that goes on while the machine sleeps, where there is one."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    """Return seconds on a clock that nobody sets, and that goes on while the machine sleeps, where
+    there is one.
+    """
+    return (
+        time.clock_gettime(time.CLOCK_BOOTTIME)
+        if hasattr(time, "CLOCK_BOOTTIME")
+        else time.monotonic()
+    )
 
 
 @dataclass
@@ -171,8 +192,8 @@ class Keeper:
     def run(self, tell: Callable[[Outcome], None] = lambda _: None) -> Outcome:
         """Start the run, wait for its end, write and return how it ended.
 
-        `OSError` where it could not be started: then nothing of the attempt is left. Where the outcome cannot be
-        written, `tell` is called with it at once, and this goes on until it can.
+        `OSError` where it could not be started: then nothing of the attempt is left. Where the
+        outcome cannot be written, `tell` is called with it at once, and this goes on until it can.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
         become_subreaper()
@@ -188,14 +209,21 @@ class Keeper:
         return self._finish(tell)
 
     def _finish(self, tell: Callable[[Outcome], None]) -> Outcome:
-        """Write how the run ended before what it left behind is ended: whatever happens then, it has ended so."""
+        """Write how the run ended before what it left behind is ended: whatever happens then, it
+        has ended so.
+        """
         self.run_dir = where_now(self.job.run_dir, self.lock)
         self._settle()
         self._complete_params()
         outcome = self._outcome("" if self.heard is None else read_available(self.heard))
         problem = self._write(outcome)
         if problem is not None:
-            tell(replace(outcome, notes=(*outcome.notes, f"its outcome is not written yet: {problem.strerror}")))
+            tell(
+                replace(
+                    outcome,
+                    notes=(*outcome.notes, f"its outcome is not written yet: {problem.strerror}"),
+                )
+            )
         notes = len(self.notes)
         self._end_leftovers()
         if len(self.notes) > notes:
@@ -209,7 +237,9 @@ class Keeper:
         """Learn all that is to be known of the end of the run."""
 
     def _complete_params(self) -> None:
-        """Leave the variant beside the rows of a script of rlpyt's that has written no parameters itself."""
+        """Leave the variant beside the rows of a script of rlpyt's that has written no parameters
+        itself.
+        """
         if self.job.file.affinity_code is not None and self.run_dir is not None:
             run = self.job.file.run
             with contextlib.suppress(OSError):
@@ -245,7 +275,14 @@ class Keeper:
         slot = None if self.slot is None else self.slot.to_json()
         group = group_of(keeper)
         attempt = Attempt(
-            self.attempt, keeper.pid, keeper.start_time, keeper.boot_id, keeper.host, self.started, slot, group
+            self.attempt,
+            keeper.pid,
+            keeper.start_time,
+            keeper.boot_id,
+            keeper.host,
+            self.started,
+            slot,
+            group,
         )
         self.record = attempt.to_json()
         write_json(self.job.run_dir.attempt_file, self.record)
@@ -256,7 +293,9 @@ class Keeper:
             guard = guard_of_process()
             if self.policy.nice is not None:
                 self._note_niceness(self.policy.nice)
-                self._fork(console, guard)  # the fork takes its niceness before the command takes over
+                self._fork(
+                    console, guard
+                )  # the fork takes its niceness before the command takes over
             elif self.job.function is None and guard is not None:
                 self._spawn(console, guard)
             else:
@@ -276,7 +315,9 @@ class Keeper:
         job = self.job
         try:
             if job.placement.pus:
-                os.sched_setaffinity(0, job.placement.pus)  # this process keeps to its slot, and the command has it so
+                os.sched_setaffinity(
+                    0, job.placement.pus
+                )  # this process keeps to its slot, and the command has it so
             os.chdir(job.file.cwd)
             standard = (_null() if job.stdin is None else job.stdin, console)
             self.child = spawn(job.argv, job.environment, standard)
@@ -330,7 +371,10 @@ class Keeper:
         if limit is not None and self.asked is None:
             used = memory_of_tree(self.child)
             if used > limit:
-                self._ask("failed", f"used {used / 1e6:.0f} MB of memory, the limit is {limit / 1e6:.0f} MB")
+                self._ask(
+                    "failed",
+                    f"used {used / 1e6:.0f} MB of memory, the limit is {limit / 1e6:.0f} MB",
+                )
         if self.deadline is None or time.monotonic() < self.deadline:
             return
         if self.asked is None:
@@ -361,7 +405,9 @@ class Keeper:
                 os.kill(self.child, number)
 
     def _reap(self) -> bool:
-        """Take the exit status of every child that ended, the run or orphans; tell whether any child is left."""
+        """Take the exit status of every child that ended, the run or orphans; tell whether any
+        child is left.
+        """
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -374,7 +420,9 @@ class Keeper:
                 self.peak_memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
     def _end_leftovers(self) -> None:
-        """End whatever the run left behind: asked first, killed after a moment; orphans of orphans too."""
+        """End whatever the run left behind: asked first, killed after a moment; orphans of orphans
+        too.
+        """
         signal.setitimer(signal.ITIMER_REAL, 0)
         patience = 0.0 if self.asked is not None else _LEFTOVER_GRACE
         killing_from = time.monotonic() + patience
@@ -400,7 +448,9 @@ class Keeper:
             exit_code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
             started=self.started,
-            ended=self.started + _steady() - self.began,  # a clock that was set makes no run end before it began
+            ended=self.started
+            + _steady()
+            - self.began,  # a clock that was set makes no run end before it began
             host=host_name(),
             slot=None if self.slot is None else self.slot.index,
             peak_memory=self.peak_memory,
@@ -409,20 +459,33 @@ class Keeper:
         )
 
     def _killed_for_memory(self) -> int:
-        """Return how many processes the kernel killed since the start, for lack of memory: this run's or others'."""
+        """Return how many processes the kernel killed since the start, for lack of memory: this
+        run's or others'.
+        """
         return 0 if self.kills is None else kill_count().since(self.kills)
 
     def _memory_note(self) -> tuple[str, ...]:
-        """Return what may be why a run failed: a worker of it was killed, and not the run's own process."""
+        """Return what may be why a run failed: a worker of it was killed, and not the run's own
+        process.
+        """
         killed = self._killed_for_memory()
         if not killed or self.kills is None:
             return ()
         where = "of its control group" if self.kills.of_group else "on this machine"
-        return (f"out of memory: while it ran, the kernel killed {killed} process{'es' * (killed > 1)} {where}",)
+        return (
+            (
+                f"out of memory: while it ran, the kernel killed {killed}"
+                f" process{'es' * (killed > 1)} {where}"
+            ),
+        )
 
     def _say_exit(self, code: int) -> str:
         if code == -signal.SIGKILL and self._killed_for_memory():
-            peak = "" if self.peak_memory is None else f"; its largest process had {self.peak_memory / 1e6:.0f} MB"
+            peak = (
+                ""
+                if self.peak_memory is None
+                else f"; its largest process had {self.peak_memory / 1e6:.0f} MB"
+            )
             return f"out of memory: killed by the kernel{peak}"
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"

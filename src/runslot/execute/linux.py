@@ -1,4 +1,6 @@
-"""The two requests to the Linux kernel that the standard library does not wrap; elsewhere they do nothing."""
+"""The two requests to the Linux kernel that the standard library does not wrap; elsewhere they do
+nothing.
+"""
 
 from __future__ import annotations
 

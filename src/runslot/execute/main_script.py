@@ -1,11 +1,13 @@
 """The script that launched, as the `__main__` of the process of a run.
 
-A function of a script's own `__main__`, and what else of it a run needs, is pickled by `launch.script_pickle` as a call
-of `main_or_value`. That loads the script as multiprocessing's `spawn` does, without its main part, so that pools,
-pickles and names work as when the script is run by hand. What the main part set travels as it was at the launch.
+A function of a script's own `__main__`, and what else of it a run needs, is pickled by
+`launch.script_pickle` as a call of `main_or_value`. That loads the script as multiprocessing's
+`spawn` does, without its main part, so that pools, pickles and names work as when the script is run
+by hand. What the main part set travels as it was at the launch.
 
-Where the script cannot be loaded (another machine, a file that was edited, a script that launches whenever it is
-loaded), the function comes by value, as from a notebook, and the names that came with it stand in `__main__`.
+Where the script cannot be loaded (another machine, a file that was edited, a script that launches
+whenever it is loaded), the function comes by value, as from a notebook, and the names that came
+with it stand in `__main__`.
 """
 
 from __future__ import annotations
@@ -56,9 +58,14 @@ def digest_of_script(data: bytes) -> str:
 
 
 def refuse_while_loading() -> None:
-    """Raise `InvalidInput` where a script launches while it is loaded for a run, which would go on without end."""
+    """Raise `InvalidInput` where a script launches while it is loaded for a run, which would go on
+    without end.
+    """
     if _loading:
-        raise InvalidInput(f'{_loading[-1]} launches whenever it is loaded: do so below `if __name__ == "__main__":`')
+        raise InvalidInput(
+            f"{_loading[-1]} launches whenever it is loaded: do so below `if __name__ =="
+            ' "__main__":`'
+        )
 
 
 def main_or_value(script: MainScript, name: str, by_value: bytes | None) -> Any:
@@ -75,7 +82,10 @@ def main_or_value(script: MainScript, name: str, by_value: bytes | None) -> Any:
         except AttributeError:
             pass
     if by_value is None:
-        raise InvalidInput(f"{script.path} has no {name!r}, or cannot be loaded here, and it cannot travel by value")
+        raise InvalidInput(
+            f"{script.path} has no {name!r}, or cannot be loaded here, and it cannot travel by"
+            " value"
+        )
     return pickle.loads(by_value)  # noqa: S301  the experiment's own file
 
 
@@ -84,13 +94,17 @@ _placed: set[str] = set()
 
 
 def place_in_main(function: Any) -> None:
-    """Let the names that a function by value came with stand in `__main__`, where pickles look for them."""
+    """Let the names that a function by value came with stand in `__main__`, where pickles look for
+    them.
+    """
     if not isinstance(function, FunctionType) or function.__module__ != "__main__":
         return
     if function.__globals__ is vars(sys.modules["__main__"]):
         return
     module = ModuleType("__main__")
-    names = {name: value for name, value in function.__globals__.items() if not name.startswith("__")}
+    names = {
+        name: value for name, value in function.__globals__.items() if not name.startswith("__")
+    }
     vars(module).update({function.__name__: function, **names})
     _become_main(module)
 
@@ -128,7 +142,10 @@ def _load(script: MainScript) -> ModuleType | None:
         import traceback
 
         reason = "".join(traceback.format_exception_only(error)).strip()
-        print(f"runslot: {script.path} cannot be loaded for its runs, which get its functions by value: {reason}")
+        print(
+            f"runslot: {script.path} cannot be loaded for its runs, which get its functions by"
+            f" value: {reason}"
+        )
         return None
     finally:
         _loading.pop()
@@ -143,9 +160,15 @@ def _become_main(module: ModuleType) -> None:
 
 
 def _name_as_main(owner: Any, values: Mapping[str, Any]) -> None:
-    """Let functions and classes say that they are of `__main__`: what is pickled here is to be read by the script."""
+    """Let functions and classes say that they are of `__main__`: what is pickled here is to be read
+    by the script.
+    """
     for value in list(values.values()):
-        if isinstance(value, (FunctionType, type)) and value.__module__ == _AS_SPAWN and value is not owner:
+        if (
+            isinstance(value, (FunctionType, type))
+            and value.__module__ == _AS_SPAWN
+            and value is not owner
+        ):
             value.__module__ = "__main__"
             if isinstance(value, type):
                 _name_as_main(value, vars(value))

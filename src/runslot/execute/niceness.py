@@ -1,8 +1,10 @@
-"""The niceness of a run: how readily its processes give way to others on the same cores (setpriority(2)).
+"""The niceness of a run: how readily its processes give way to others on the same cores
+(setpriority(2)).
 
-`process` takes it in the fork that becomes the run, before anything of the user's executes; the keeper notes where it
-may not be had, and `launch.experiment` refuses that where the runs are for this machine. What must stay true: a run
-without a niceness of its own loads none of this, and one that may not have it executes all the same.
+`process` takes it in the fork that becomes the run, before anything of the user's executes; the
+keeper notes where it may not be had, and `launch.experiment` refuses that where the runs are for
+this machine. What must stay true: a run without a niceness of its own loads none of this, and one
+that may not have it executes all the same.
 """
 
 from __future__ import annotations
@@ -26,9 +28,14 @@ def problem_of(niceness: int) -> str:
     if niceness >= present:
         return ""
     try:
-        os.setpriority(os.PRIO_PROCESS, 0, niceness)  # to ask is the only way to know: limits, namespaces, policies
+        os.setpriority(
+            os.PRIO_PROCESS, 0, niceness
+        )  # to ask is the only way to know: limits, namespaces, policies
     except OSError:
-        return f"a niceness of {niceness} takes a right that this user has not here (CAP_SYS_NICE, or `ulimit -e`)"
+        return (
+            f"a niceness of {niceness} takes a right that this user has not here (CAP_SYS_NICE, or"
+            " `ulimit -e`)"
+        )
     os.setpriority(os.PRIO_PROCESS, 0, present)
     return ""
 
@@ -41,7 +48,9 @@ def take(niceness: int) -> None:
 
 
 def _take_in_autogroup(niceness: int) -> None:
-    """Say it of this session as well: where the kernel shares cores out by sessions, niceness counts within one."""
+    """Say it of this session as well: where the kernel shares cores out by sessions, niceness
+    counts within one.
+    """
     with open(_AUTOGROUPS, encoding="ascii") as file:  # noqa: PTH123  this is a run's start
         if file.read().strip() != "1":
             return

@@ -1,4 +1,5 @@
-"""How many files this process may have open: a launcher has one for each run under way, and for each experiment.
+"""How many files this process may have open: a launcher has one for each run under way, and for
+each experiment.
 
 Many systems start processes with a limit of 256 or 1,024 that they may raise themselves.
 """
@@ -29,7 +30,9 @@ def allow_many() -> None:
 
 
 def why_no_further(beside: int = 0) -> str:
-    """Return what is said where hardly a descriptor is free `beside` those that will be needed; else nothing."""
+    """Return what is said where hardly a descriptor is free `beside` those that will be needed;
+    else nothing.
+    """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     try:
         lowest = os.dup(0)

@@ -1,8 +1,8 @@
 """The keeper of a run in a container, on the side of the machine: its child is the engine's client.
 
-The client's input is a pipe to the keeper inside the container: each byte is a signal for the run, and its end is this
-process's. So no signal is lost while the container starts, and nothing runs on in it when this keeper, or the client,
-is killed.
+The client's input is a pipe to the keeper inside the container: each byte is a signal for the run,
+and its end is this process's. So no signal is lost while the container starts, and nothing runs on
+in it when this keeper, or the client, is killed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ _PYTHONS_OWN = re.compile(r"((site|dist)-packages|python\d[\d.]*|lib-dynload|.*\
 _START = """\
 import sys
 if sys.version_info < (3, 10):
-    sys.exit("runslot needs Python 3.10 or newer, and %s is %d.%d" % ((sys.executable,) + sys.version_info[:2]))
+    version = (sys.executable,) + sys.version_info[:2]
+    sys.exit("runslot needs Python 3.10 or newer, and %s is %d.%d" % version)
 sys.path.insert(0, %r)
 from runslot.__main__ import main
 sys.exit(main())
@@ -68,7 +69,9 @@ def contained_job(
     caller: Mapping[str, str],
     descriptors: tuple[int, ...],
 ) -> ProcessPlan:
-    """Work out the client's command line; `NotInstalled` or `InvalidInput` where there can be none."""
+    """Work out the client's command line; `NotInstalled` or `InvalidInput` where there can be
+    none.
+    """
     container = file.require_container()
     program = program_of(container, caller)
     spec = contained(run_dir, file, container, slot)
@@ -82,7 +85,13 @@ def contained_job(
 
 def inner_command(spec: Contained, arguments: list[str]) -> list[str]:
     """Return the arguments of Python inside that call runslot there."""
-    return ["-c", _START.replace("%r", repr(package_inside())), *arguments, "--inside", json.dumps(told(spec))]
+    return [
+        "-c",
+        _START.replace("%r", repr(package_inside())),
+        *arguments,
+        "--inside",
+        json.dumps(told(spec)),
+    ]
 
 
 def package_inside() -> str:
@@ -91,7 +100,9 @@ def package_inside() -> str:
 
 
 def told(spec: Contained) -> dict[str, list[str]]:
-    """Return what the run inside cannot know: which entries of the import path are there, and are not Python's own."""
+    """Return what the run inside cannot know: which entries of the import path are there, and are
+    not Python's own.
+    """
     return {"path": list(spec.path), "python_path": list(spec.python_path)}
 
 
@@ -100,7 +111,8 @@ def program_of(container: Container, caller: Mapping[str, str]) -> str:
     if container.engine not in INSTALL:
         engines = ", ".join(INSTALL)
         raise InvalidInput(
-            f"there is no engine {container.engine!r}{nearest(container.engine, INSTALL)}; known: {engines}"
+            f"there is no engine {container.engine!r}{nearest(container.engine, INSTALL)}; known:"
+            f" {engines}"
         )
     names = ("apptainer", "singularity") if container.engine == "apptainer" else (container.engine,)
     for name in names:
@@ -108,8 +120,8 @@ def program_of(container: Container, caller: Mapping[str, str]) -> str:
         if path is not None:
             return path
     raise NotInstalled(
-        f"image {container.image} is to run with {container.engine}, and there is no program {names[0]!r} on PATH of "
-        f"{os.uname().nodename}: {INSTALL[container.engine]}"
+        f"image {container.image} is to run with {container.engine}, and there is no program"
+        f" {names[0]!r} on PATH of {os.uname().nodename}: {INSTALL[container.engine]}"
     )
 
 
@@ -119,9 +131,15 @@ def contained(run_dir: RunDir, file: RunFile, container: Container, slot: Slot |
     home = os.path.normpath(run_dir.path / file.home)
     mounts = tuple(_mounts(home, str(run_dir.path), file, container))
     settings = {} if "HOME" in container.environment or user.uid == 0 else {"HOME": "/tmp"}  # noqa: S108  inside
-    settings |= {name: user.name for name in ("USER", "LOGNAME") if user.name and name not in container.environment}
+    settings |= {
+        name: user.name
+        for name in ("USER", "LOGNAME")
+        if user.name and name not in container.environment
+    }
     if container.engine == "docker" and slot is not None and not slot.gpus:
-        settings["NVIDIA_VISIBLE_DEVICES"] = "void"  # where NVIDIA's runtime is the default, images ask for all
+        settings["NVIDIA_VISIBLE_DEVICES"] = (
+            "void"  # where NVIDIA's runtime is the default, images ask for all
+        )
     return Contained(
         name=name_of(str(run_dir.path)),
         run_dir=str(run_dir.path),
@@ -133,7 +151,9 @@ def contained(run_dir: RunDir, file: RunFile, container: Container, slot: Slot |
         slot=slot,
         all_gpus=not file.gpu_visibility,
         memory=file.policy.memory,
-        shared_memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2,  # as the kernel gives /dev/shm
+        shared_memory=os.sysconf("SC_PAGE_SIZE")
+        * os.sysconf("SC_PHYS_PAGES")
+        // 2,  # as the kernel gives /dev/shm
         settings=settings,
         pins=_may_pin(container, user),
     )
@@ -149,34 +169,47 @@ def _user() -> User:
 
 
 def _may_pin(container: Container, user: User) -> bool:
-    """Tell whether the engine can limit CPUs and memory: a user's own podman needs to have been given both."""
+    """Tell whether the engine can limit CPUs and memory: a user's own podman needs to have been
+    given both.
+    """
     if container.engine != "podman" or user.uid == 0:
         return True
-    controllers = Path(f"/sys/fs/cgroup/user.slice/user-{user.uid}.slice/user@{user.uid}.service/cgroup.controllers")
+    controllers = Path(
+        f"/sys/fs/cgroup/user.slice/user-{user.uid}.slice/user@{user.uid}.service/cgroup.controllers"
+    )
     try:
         return {"cpuset", "memory"} <= set(controllers.read_text().split())
     except OSError:
         return False
 
 
-# ---- what is mounted -------------------------------------------------------------------------------------------------
+# ---- what is mounted -----------------------------------------------------------------------------
 
 
 def _mounts(home: str, run_dir: str, file: RunFile, container: Container) -> Iterator[Mount]:
     for needed in (home, run_dir):
         if hides_the_image(needed):
-            raise InvalidInput(f"{needed} would hide the image's own files if it were mounted; choose another --root")
+            raise InvalidInput(
+                f"{needed} would hide the image's own files if it were mounted; choose another"
+                " --root"
+            )
     code = [path for path in _code(file) if not hides_the_image(path)]
     mounts_by_target = {mount.target: mount for mount in map(_asked, container.mounts)}
     same = {path: Mount(path, path) for path in _outermost([home, run_dir, *code])}
     yield from sorted((same | mounts_by_target).values(), key=lambda mount: len(mount.target))
     package, source = _package()
-    yield Mount(source, package if package.endswith(".pyz") else f"{package}/runslot", writable=False)
+    yield Mount(
+        source, package if package.endswith(".pyz") else f"{package}/runslot", writable=False
+    )
 
 
 def _entries(path: Iterable[str], mounts: Iterable[Mount], container: Container) -> tuple[str, ...]:
-    """Return those that are mounted; of a Python installation's own those alone that the user had mounted."""
-    targets_of_user = [mount.target for mount in map(_asked, container.mounts) if mount.source == mount.target]
+    """Return those that are mounted; of a Python installation's own those alone that the user had
+    mounted.
+    """
+    targets_of_user = [
+        mount.target for mount in map(_asked, container.mounts) if mount.source == mount.target
+    ]
     targets = [mount.target for mount in mounts if mount.source == mount.target]
     return tuple(
         entry
@@ -189,12 +222,17 @@ def _entries(path: Iterable[str], mounts: Iterable[Mount], container: Container)
 def _asked(text: str) -> Mount:
     mount = Mount.of(os.path.expanduser(text))  # noqa: PTH111  the mode stands behind it
     if not os.path.isabs(mount.source) or not os.path.exists(mount.source):  # noqa: PTH110, PTH117
-        raise InvalidInput(f"mounts: {mount.source!r} is no directory of {os.uname().nodename}; give an absolute path")
+        raise InvalidInput(
+            f"mounts: {mount.source!r} is no directory of {os.uname().nodename}; give an absolute"
+            " path"
+        )
     return mount
 
 
 def _code(file: RunFile) -> Iterator[str]:
-    """Yield the directories where the run's own code lies: work trees of git where they are in one."""
+    """Yield the directories where the run's own code lies: work trees of git where they are in
+    one.
+    """
     yield _tree(file.cwd)
     work = file.work
     if isinstance(work, Function):
@@ -204,12 +242,18 @@ def _code(file: RunFile) -> Iterator[str]:
     else:
         above = (os.path.dirname(part) for part in work.argv if part.endswith((".py", ".sh")))  # noqa: PTH120
         yield from (_tree(directory) for directory in above if _is_code(directory))
-    yield from (_tree(entry) for entry in (file.python_path or "").split(os.pathsep) if _is_code(entry))
+    yield from (
+        _tree(entry) for entry in (file.python_path or "").split(os.pathsep) if _is_code(entry)
+    )
 
 
 def _is_code(path: str) -> bool:
     """Tell whether this is a directory of the user's, not one of a Python installation."""
-    return os.path.isabs(path) and os.path.isdir(path) and not any(map(_PYTHONS_OWN.fullmatch, Path(path).parts))  # noqa: PTH112, PTH117
+    return (
+        os.path.isabs(path)  # noqa: PTH117
+        and os.path.isdir(path)  # noqa: PTH112
+        and not any(map(_PYTHONS_OWN.fullmatch, Path(path).parts))
+    )
 
 
 def _tree(path: str) -> str:
@@ -225,7 +269,9 @@ def _outermost(paths: Iterable[str]) -> list[str]:
     every |= {real: real for real in every.values()}
     outermost: list[str] = []
     for path in sorted(every, key=len):
-        is_below = any(_is_below(path, above) and _is_below(every[path], every[above]) for above in outermost)
+        is_below = any(
+            _is_below(path, above) and _is_below(every[path], every[above]) for above in outermost
+        )
         if not is_below:
             outermost.append(path)
     return outermost
@@ -242,7 +288,7 @@ def _package() -> tuple[str, str]:
     return (PACKAGE, package) if os.path.isdir(package) else (f"{PACKAGE}.pyz", above)  # noqa: PTH112
 
 
-# ---- keeping ---------------------------------------------------------------------------------------------------------
+# ---- keeping -------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -257,7 +303,10 @@ class ContainedKeeper(Keeper):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.limit, self.policy = self.policy.memory, replace(self.policy, memory=None)  # the keeper inside counts
+        self.limit, self.policy = (
+            self.policy.memory,
+            replace(self.policy, memory=None),
+        )  # the keeper inside counts
         self.container = self.job.file.require_container()
 
     def _start(self) -> None:
@@ -286,7 +335,9 @@ class ContainedKeeper(Keeper):
 
     def _ask(self, kind: Kind, reason: str) -> None:
         super()._ask(kind, reason)
-        self._allow(self.policy.grace + _ENGINE_TIME)  # the keeper inside kills when the grace is over
+        self._allow(
+            self.policy.grace + _ENGINE_TIME
+        )  # the keeper inside kills when the grace is over
 
     def _kill(self) -> None:
         if self.killing:
@@ -304,7 +355,9 @@ class ContainedKeeper(Keeper):
         self.inner = self._inner_outcome()
 
     def _end_leftovers(self) -> None:
-        """Make sure that the container has ended; the engine's own processes, which tidy up, end by themselves."""
+        """Make sure that the container has ended; the engine's own processes, which tidy up, end by
+        themselves.
+        """
         if self.status != 0 or self.inner is None:
             problem = self._end_container()
             if problem:
@@ -315,7 +368,9 @@ class ContainedKeeper(Keeper):
         self.notes[:] = noted
 
     def _end_container(self) -> str:
-        return end_container(self.container, self.job.environment, name_of(str(self.job.run_dir.path)))
+        return end_container(
+            self.container, self.job.environment, name_of(str(self.job.run_dir.path))
+        )
 
     def _wait_for_engine(self) -> None:
         until = time.monotonic() + _CLEANUP_TIME
@@ -326,7 +381,12 @@ class ContainedKeeper(Keeper):
         try:
             value = None if self.run_dir is None else read_json(self.run_dir.contained_file)
             outcome = None if value is None else Outcome.from_json(value)
-        except (RunslotError, OSError, TypeError):  # the run can write there, too: then the client's exit status tells
+        # the run can write there, too: then the client's exit status tells
+        except (
+            RunslotError,
+            OSError,
+            TypeError,
+        ):
             return None
         return outcome if outcome is not None and outcome.attempt == self.attempt else None
 
@@ -337,7 +397,14 @@ class ContainedKeeper(Keeper):
             message = outer.message if self.reason else self._say_end()
             return replace(outer, peak_memory=None, message=message)
         notes = tuple(dict.fromkeys((*inner.notes, *outer.notes)))
-        whole = replace(inner, started=outer.started, ended=outer.ended, host=outer.host, slot=outer.slot, notes=notes)
+        whole = replace(
+            inner,
+            started=outer.started,
+            ended=outer.ended,
+            host=outer.host,
+            slot=outer.slot,
+            notes=notes,
+        )
         if self.asked is not None:
             return replace(whole, kind=self.asked, message=self.reason)
         return whole
@@ -355,7 +422,8 @@ class ContainedKeeper(Keeper):
 
 
 def end_container(container: Container, environment: Mapping[str, str], name: str) -> str:
-    """Kill and remove the container of this name; return what could not be made sure of, if anything.
+    """Kill and remove the container of this name; return what could not be made sure of, if
+    anything.
 
     Apptainer's containers are processes of the client, and end with it.
     """
@@ -369,7 +437,9 @@ def end_container(container: Container, environment: Mapping[str, str], name: st
     while True:
         _client(environment, program, "kill", name)
         _client(environment, program, "rm", "--force", name)
-        code, state = _client(environment, program, "container", "inspect", "--format", "{{.State.Status}}", name)
+        code, state = _client(
+            environment, program, "container", "inspect", "--format", "{{.State.Status}}", name
+        )
         if code != 0 and "no such container" in state.lower():
             return ""
         if time.monotonic() > until:
@@ -378,12 +448,15 @@ def end_container(container: Container, environment: Mapping[str, str], name: st
 
 
 def end_run_of_killed_keeper(run_dir: RunDir, file: RunFile, caller: Mapping[str, str]) -> str:
-    """End what a run's keeper that was killed has left of its container, before anyone takes the run for lost."""
+    """End what a run's keeper that was killed has left of its container, before anyone takes the
+    run for lost.
+    """
     return end_container(file.require_container(), caller, name_of(str(run_dir.path)))
 
 
 def _client(environment: Mapping[str, str], *arguments: str) -> tuple[int, str]:
-    # A keeper has one thread, and blocks the signals that it waits for; a launcher may have threads, and blocks none.
+    # A keeper has one thread, and blocks the signals that it waits for; a launcher may have
+    # threads, and blocks none.
     blocks = bool(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
     try:
         done = subprocess.run(

@@ -31,7 +31,9 @@ class Placement:
 
     slot: Slot | None
     affinity: Any
-    """rlpyt's fields: a mapping, or a list of them for several GPUs; None where the run is not placed."""
+    """rlpyt's fields: a mapping, or a list of them for several GPUs; None where the run is not
+    placed.
+    """
     code: str | None
     """The slot's affinity code, where the machine is divided by one."""
 
@@ -59,19 +61,29 @@ def place(file: RunFile, slot: Slot | None) -> Placement:
 def run_environment(
     run_dir: RunDir, file: RunFile, attempt: int, placement: Placement, caller: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the environment of the run: the caller's, and on top of it what the slot and the run say."""
+    """Return the environment of the run: the caller's, and on top of it what the slot and the run
+    say.
+    """
     environment = activated(caller, file.interpreter)
     if file.python_path is not None:
         environment["PYTHONPATH"] = file.python_path
-    environment.setdefault("PYTHONUNBUFFERED", "1")  # so that `runslot logs -f` shows a line when it is printed
+    environment.setdefault(
+        "PYTHONUNBUFFERED", "1"
+    )  # so that `runslot logs -f` shows a line when it is printed
     if placement.slot is not None and placement.code is None:
-        environment |= slot_environment(placement.slot, placement.affinity, gpu_visibility=file.gpu_visibility)
+        environment |= slot_environment(
+            placement.slot, placement.affinity, gpu_visibility=file.gpu_visibility
+        )
     if placement.slot is not None and file.affinity_code is not None:
         environment |= code_environment(placement.slot, file.affinity_code)
     environment |= file.env  # after the slot's: how many threads a run starts is the user's to say
     if placement.affinity is not None:
         environment[AFFINITY_VARIABLE] = json.dumps(placement.affinity)
-    if file.set_egl_device and isinstance(placement.affinity, Mapping) and "cuda_idx" in placement.affinity:
+    if (
+        file.set_egl_device
+        and isinstance(placement.affinity, Mapping)
+        and "cuda_idx" in placement.affinity
+    ):
         environment["EGL_DEVICE_ID"] = str(placement.affinity["cuda_idx"])
     if placement.slot is not None and file.affinity_code is None:
         port = str(free_port(placement.slot.pus))
@@ -87,7 +99,9 @@ def run_environment(
 
 
 def _names_for_loggers(run_dir: RunDir, file: RunFile) -> tuple[tuple[str, str], ...]:
-    """Return how W&B and MLflow, where a script uses them, name the run: as here, with W&B's files beside its own."""
+    """Return how W&B and MLflow, where a script uses them, name the run: as here, with W&B's files
+    beside its own.
+    """
     return (
         ("WANDB_RUN_GROUP", file.experiment),
         ("WANDB_NAME", file.run.directory or run_dir.path.name),

@@ -1,7 +1,8 @@
 """Resize the thread pools of numerical libraries that are loaded already.
 
-A new environment changes nothing after an import: a forked process that was given more cores asks each library itself.
-The entry points are those that threadpoolctl knows (github.com/joblib/threadpoolctl); the code is ours.
+A new environment changes nothing after an import: a forked process that was given more cores asks
+each library itself. The entry points are those that threadpoolctl knows
+(github.com/joblib/threadpoolctl); the code is ours.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ def resize_pools(threads: int) -> None:
 
 @functools.cache
 def find_pools() -> tuple[Callable[[int], object], ...]:
-    """Return what sets the number of threads of each runtime that is loaded when this is first called.
+    """Return what sets the number of threads of each runtime that is loaded when this is first
+    called.
 
-    A template asks before it forks: to look through the memory map of a process with torch takes milliseconds. What
-    is loaded later reads the environment.
+    A template asks before it forks: to look through the memory map of a process with torch takes
+    milliseconds. What is loaded later reads the environment.
     """
     pools = []
     for library, names in _loaded():
@@ -58,7 +60,9 @@ def _loaded() -> Iterator[tuple[ctypes.CDLL, tuple[str, ...]]]:
         maps = Path("/proc/self/maps").read_text(errors="surrogateescape")
     except OSError:
         return
-    paths = {line.split(maxsplit=5)[5] for line in maps.splitlines() if line.count("/") and ".so" in line}
+    paths = {
+        line.split(maxsplit=5)[5] for line in maps.splitlines() if line.count("/") and ".so" in line
+    }
     for path in paths:
         for mark, names in _SETTERS.items():
             if mark in Path(path).name:

@@ -1,8 +1,9 @@
-"""A port for each slot, and those after it: what several processes of one run meet at, and nobody else's run uses.
+"""A port for each slot, and those after it: what several processes of one run meet at, and nobody
+else's run uses.
 
-`placement` puts it into the run's environment. Slots of one machine share no core, so that a number made of a slot's
-first CPU is nobody else's; where some other program listens there, the next block is taken. A port is only looked at,
-not held: the run opens it.
+`placement` puts it into the run's environment. Slots of one machine share no core, so that a number
+made of a slot's first CPU is nobody else's; where some other program listens there, the next block
+is taken. A port is only looked at, not held: the run opens it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _STRIDE = 97
 
 
 def free_port(pus: Sequence[int]) -> int:
-    """Return the first port of a slot that has these logical CPUs; nobody listened there when it was looked at."""
+    """Return the first port of a slot that has these logical CPUs; nobody listened there when it
+    was looked at.
+    """
     block = (min(pus) if pus else 0) % BLOCKS
     for number in range(_TRIES):
         first = FIRST_PORT + (block + number * _STRIDE) % BLOCKS * PORTS_PER_SLOT
@@ -34,7 +37,8 @@ def free_port(pus: Sequence[int]) -> int:
 def _is_free(port: int) -> bool:
     probe = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
     try:
-        # As servers do: a connection of the run before, which lingers in TIME_WAIT, is in nobody's way.
+        # As servers do: a connection of the run before, which lingers in TIME_WAIT, is in nobody's
+        # way.
         probe.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         probe.bind(("", port))
     except OSError as error:

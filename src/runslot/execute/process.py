@@ -1,7 +1,7 @@
 """The process of a run: from the fork of its keeper to the user's command or function.
 
-Everything here happens in the child; whatever goes wrong before the user's code starts goes to the keeper as one
-message, so that an outcome can say it.
+Everything here happens in the child; whatever goes wrong before the user's code starts goes to the
+keeper as one message, so that an outcome can say it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class ProcessPlan:
     argv: Sequence[str]
     """The command, or the cold start of the function; empty where it is imported."""
     keepers_own: tuple[int, ...] = ()
-    """Descriptors of the keeper that the run must not have: as long as any process has them, the keeper seems alive."""
+    """Descriptors of the keeper that the run must not have: as long as any process has them, the
+    keeper seems alive.
+    """
     stdin: int | None = None
     """Descriptor of its input; nothing where it is None."""
 
@@ -66,7 +68,15 @@ def make_job(
 ) -> ProcessPlan:
     """Work out what is to be executed, before the fork."""
     if isinstance(file.work, Command):
-        return ProcessPlan(run_dir, file, placement, environment, None, arguments(file.work, placement), keepers_own)
+        return ProcessPlan(
+            run_dir,
+            file,
+            placement,
+            environment,
+            None,
+            arguments(file.work, placement),
+            keepers_own,
+        )
     argv = [] if function is not None else cold_start(file, run_dir)
     return ProcessPlan(run_dir, file, placement, environment, function, argv, keepers_own)
 
@@ -74,7 +84,8 @@ def make_job(
 def become_run(job: ProcessPlan, keeper: int, console: int, message: int) -> None:
     """Turn this freshly forked process into the run; never returns.
 
-    `console` and `message` are file descriptors: where the run prints, and where one line about a failure goes.
+    `console` and `message` are file descriptors: where the run prints, and where one line about a
+    failure goes.
     """
     code = 1
     try:
@@ -83,7 +94,9 @@ def become_run(job: ProcessPlan, keeper: int, console: int, message: int) -> Non
         if job.function is None:
             code = CANNOT_START
             os.execvpe(job.argv[0], list(job.argv), job.environment)  # noqa: S606  no shell is the point
-        from runslot.execute.import_state import freshen  # a function's alone, and loaded: its template did
+        from runslot.execute.import_state import (
+            freshen,
+        )  # a function's alone, and loaded: its template did
 
         freshen()
         code = call_and_finish(job, job.function, message)
@@ -98,12 +111,17 @@ def cold_start(file: RunFile, run_dir: RunDir) -> list[str]:
     package = "" if file.interpreter is None else file.interpreter.package
     if not os.path.exists(package):  # noqa: PTH110
         package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
-    start = f"import sys; sys.path.insert(0, {package!r}); from runslot.execute.cold import main; main({package!r})"
+    start = (
+        f"import sys; sys.path.insert(0, {package!r}); from runslot.execute.cold import main;"
+        f" main({package!r})"
+    )
     return [file.python, "-c", start, str(run_dir.path)]
 
 
 def call_and_finish(job: ProcessPlan, function: Callable[..., Any], message: int | None) -> int:
-    """Call the function as the run's main program, end its threads and exit handlers, and return the exit code."""
+    """Call the function as the run's main program, end its threads and exit handlers, and return
+    the exit code.
+    """
     from runslot.execute.functions import call_function, seed_everything, set_gpu_mode, variant_of
 
     reference = job.file.require_function()
@@ -128,7 +146,9 @@ def call_and_finish(job: ProcessPlan, function: Callable[..., Any], message: int
 
 
 def _report(error: BaseException, message: int | None) -> None:
-    """Print the error to the run's console, and tell the keeper of it; both, however odd its text is."""
+    """Print the error to the run's console, and tell the keeper of it; both, however odd its text
+    is.
+    """
     try:
         text = "".join(traceback.format_exception_only(error)).strip()
     except Exception:  # noqa: BLE001  its own methods may raise anything
@@ -143,7 +163,9 @@ def _report(error: BaseException, message: int | None) -> None:
 
 
 def _complete_variant(job: ProcessPlan) -> None:
-    """Leave the variant beside rows that another logger than runslot's wrote, as viskit wants it."""
+    """Leave the variant beside rows that another logger than runslot's wrote, as viskit wants
+    it.
+    """
     with contextlib.suppress(OSError):
         if os.path.exists(job.run_dir.progress):  # noqa: PTH110
             run = job.file.run
@@ -151,7 +173,9 @@ def _complete_variant(job: ProcessPlan) -> None:
 
 
 def _point_loggers(job: ProcessPlan) -> None:
-    """Let this run's logger start afresh, and those of the ancestors' libraries write to the run's directory."""
+    """Let this run's logger start afresh, and those of the ancestors' libraries write to the run's
+    directory.
+    """
     from runslot import logger  # a function's process alone needs it; a bare template stays small
 
     logger.reset()
@@ -159,7 +183,9 @@ def _point_loggers(job: ProcessPlan) -> None:
 
 
 def _users_part(trace: TracebackType | None) -> TracebackType | None:
-    """Return the traceback from the user's function on; all of it where the error is not in there."""
+    """Return the traceback from the user's function on; all of it where the error is not in
+    there.
+    """
     part = trace
     while part is not None and part.tb_frame.f_code.co_filename in _OWN_FILES:
         part = part.tb_next
@@ -177,8 +203,8 @@ def _exit_code(stop: SystemExit) -> int:
 
 
 def _wind_up() -> None:
-    # What the interpreter does at its end, short of tearing down modules, which costs a large process 50 ms. As there,
-    # nothing that goes wrong now changes how the run has ended.
+    # What the interpreter does at its end, short of tearing down modules, which costs a large
+    # process 50 ms. As there, nothing that goes wrong now changes how the run has ended.
     for last in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]  # the first joins threads
         try:
             last()
@@ -198,7 +224,14 @@ def _detach(keeper: int, console: int, job: ProcessPlan) -> None:
     read = os.open(os.devnull, os.O_RDONLY) if job.stdin is None else job.stdin
     for source, target in ((read, 0), (console, 1), (console, 2)):
         os.dup2(source, target)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+    for number in (
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+        signal.SIGCHLD,
+    ):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
@@ -215,8 +248,13 @@ def _enter(job: ProcessPlan) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         gc.enable()
-        for stream in (sys.stdout, sys.stderr):  # a line is in the console when it is printed, whatever ends the run
-            if isinstance(stream, io.TextIOWrapper):  # else the user's module has put something in its place
+        # a line is in the console when it is printed, whatever ends the run
+        for stream in (
+            sys.stdout,
+            sys.stderr,
+        ):
+            # else the user's module has put something in its place
+            if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(line_buffering=True)
         os.environ.clear()
         os.environ.update(job.environment)
@@ -234,12 +272,15 @@ def cannot_start(job: ProcessPlan, error: BaseException) -> str:
 
 def _tell(message: int | None, text: str) -> None:
     if message is not None:
-        os.write(message, text[:_LONGEST_MESSAGE].encode(errors="backslashreplace")[:_LONGEST_MESSAGE])
+        os.write(
+            message, text[:_LONGEST_MESSAGE].encode(errors="backslashreplace")[:_LONGEST_MESSAGE]
+        )
 
 
 def read_available(descriptor: int) -> str:
     """Return what stands in a pipe by now, and close it."""
-    # Descendants that were killed a moment ago may still hold the other end: take what is there, do not wait.
+    # Descendants that were killed a moment ago may still hold the other end: take what is there, do
+    # not wait.
     text = b""
     while select.select([descriptor], [], [], 0)[0]:
         chunk = os.read(descriptor, 4096)

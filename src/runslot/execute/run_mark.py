@@ -1,7 +1,8 @@
-"""`RUNSLOT_RUN` where the kernel shows it (`/proc/PID/environ`), for a run that is a fork: it was given no environment.
+"""`RUNSLOT_RUN` where the kernel shows it (`/proc/PID/environ`), for a run that is a fork: it was
+given no environment.
 
-The kernel shows the memory in which a process got its environment. A template is started with room there; each run
-writes its directory into it, and all that it forks has it, too.
+The kernel shows the memory in which a process got its environment. A template is started with room
+there; each run writes its directory into it, and all that it forks has it, too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ def room() -> dict[str, str]:
 
 
 def find_room() -> None:
-    """Note where the room is, as a template, before anything else; for all that asks, this is no run."""
+    """Note where the room is, as a template, before anything else; for all that asks, this is no
+    run.
+    """
     global _address  # noqa: PLW0603  of this process, as its environment is
     if sys.platform == "linux" and os.environ.get(RUN_VARIABLE) == "-" * _ROOM:
         import ctypes  # no launcher needs it, which asks for `room` alone

@@ -1,7 +1,8 @@
-"""A keeper process: executes the runs of one slot, one after another, each in a process forked from it.
+"""A keeper process: executes the runs of one slot, one after another, each in a process forked from
+it.
 
-It outlives its launcher for as long as its run does. Being the parent of each run, it can have the kernel kill the run
-when it is killed itself, and collect what the run leaves behind.
+It outlives its launcher for as long as its run does. Being the parent of each run, it can have the
+kernel kill the run when it is killed itself, and collect what the run leaves behind.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from runslot.hardware.slots import Slot
 
 
 class SlotKeeper:
-    """The state of the process: its channel to the launcher, the environments it was told, an imported function."""
+    """The state of the process: its channel to the launcher, the environments it was told, an
+    imported function.
+    """
 
     def __init__(self, channel: Channel, function: Callable[..., Any] | None) -> None:
         self._channel = channel
@@ -45,16 +48,25 @@ class SlotKeeper:
                 return
 
     def _execute(
-        self, leases: list[int], run_dir: str, attempt: int, slot: dict[str, Any] | None, environment: int
+        self,
+        leases: list[int],
+        run_dir: str,
+        attempt: int,
+        slot: dict[str, Any] | None,
+        environment: int,
     ) -> dict[str, Any]:
         for lease in leases:
-            os.set_inheritable(lease, True)  # held by the run's own processes, for as long as any lives
+            os.set_inheritable(
+                lease, True
+            )  # held by the run's own processes, for as long as any lives
         try:
             if slot != self._slot[0]:
                 self._slot = (slot, None if slot is None else Slot.from_json(slot))
             place = self._slot[1]
             caller = self._environments[environment]
-            claimed = claim(RunDir(run_dir), place, attempt, caller, self._function, (self._channel.fileno(),))
+            claimed = claim(
+                RunDir(run_dir), place, attempt, caller, self._function, (self._channel.fileno(),)
+            )
             if isinstance(claimed, Outcome):  # written by a keeper of a launcher that was killed
                 return {"outcome": claimed.to_json()}
         except Busy:
@@ -69,7 +81,8 @@ class SlotKeeper:
             claimed.release()
 
     def _tell(self, leases: list[int], outcome: Outcome) -> None:
-        """Say how the run ended whose outcome cannot be written yet, and let others have its slot meanwhile.
+        """Say how the run ended whose outcome cannot be written yet, and let others have its slot
+        meanwhile.
 
         The launcher then has another keeper for the slot: this one ends once it is written.
         """

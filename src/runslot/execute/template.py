@@ -1,8 +1,9 @@
 """The template: a process that keepers are forked from, one for each slot that runs its work.
 
-Bare, it is a small interpreter, so that a command has next to nothing around it. With a function, it has imported the
-function's module once, and every run starts as a fork of that (as multiprocessing's forkserver does).
-When its channel closes it ends; its keepers go on with the runs they have, and until then it is their guardian.
+Bare, it is a small interpreter, so that a command has next to nothing around it. With a function,
+it has imported the function's module once, and every run starts as a fork of that (as
+multiprocessing's forkserver does). When its channel closes it ends; its keepers go on with the runs
+they have, and until then it is their guardian.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from runslot.experiment.processes import ProcessIdentity, identify, start_time
 from runslot.experiment.records import Function
 
 _SURVIVING = frozenset({"jemalloc_bg_thd"})
-"""Threads whose library starts them again in a fork (jemalloc's `pthread_atfork` handlers; pyarrow brings it)."""
+"""Threads whose library starts them again in a fork (jemalloc's `pthread_atfork` handlers; pyarrow
+brings it).
+"""
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -56,7 +59,9 @@ class Template:
         self._function: Callable[..., Any] | None = None
         self._guardian = Guardian()
         self._finalizers: list[weakref.finalize[..., Any]] = []
-        """Of what the import made: this process carries them out at its end, not the first run that ends."""
+        """Of what the import made: this process carries them out at its end, not the first run that
+        ends.
+        """
 
     def serve(self) -> None:
         """Answer messages until the launcher is gone."""
@@ -92,22 +97,27 @@ class Template:
             finalizer.atexit = True
 
     def _keep_finalizers(self) -> None:
-        # A temporary directory made by the module is every run's; and torch's finalizers take a run 30 ms.
+        # A temporary directory made by the module is every run's; and torch's finalizers take a run
+        # 30 ms.
         registry: Iterable[weakref.finalize[..., Any]] = weakref.finalize._registry  # type: ignore[attr-defined]
         self._finalizers = [each for each in registry if each.atexit]
         for finalizer in self._finalizers:
             finalizer.atexit = False
 
-    def _import(self, function: dict[str, Any], home: str, path: list[str], cwd: str) -> dict[str, Any]:
-        # A bare template, which every keeper of scripts is a fork of, stays small; and nothing of the user's path is
-        # taken for what these load.
+    def _import(
+        self, function: dict[str, Any], home: str, path: list[str], cwd: str
+    ) -> dict[str, Any]:
+        # A bare template, which every keeper of scripts is a fork of, stays small; and nothing of
+        # the user's path is taken for what these load.
         from runslot.execute.cold import enter_import_path
         from runslot.execute.functions import find_function
         from runslot.execute.import_failure import describe_failure, missing_module
         from runslot.execute.import_state import ImportState
 
         values = {name: os.environ.get(name) for name in _ONE_THREAD}
-        os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))  # pools without threads: a fork loses threads
+        os.environ.update(
+            dict.fromkeys(_ONE_THREAD, "1")
+        )  # pools without threads: a fork loses threads
         os.chdir(cwd)
         enter_import_path(tuple(path), self._package)
         try:
@@ -116,7 +126,9 @@ class Template:
             reason, renewed = state.examine(self._function)
             importlib.import_module("runslot.logger")  # every run will need it
             if "numpy" in sys.modules:
-                importlib.import_module("numpy.random")  # to seed it; numpy would load it in every run anew
+                importlib.import_module(
+                    "numpy.random"
+                )  # to seed it; numpy would load it in every run anew
             find_pools()
             if "torch" in sys.modules:
                 _rehearse_seeding()
@@ -124,7 +136,11 @@ class Template:
             return {"failed": str(error)}
         except BaseException as error:  # noqa: BLE001  the user's module may raise anything; the launcher says it
             failure = describe_failure(error).rstrip()
-            return {"failed": "\n".join(filter(None, (failure, missing_module(failure, sys.executable))))}
+            return {
+                "failed": "\n".join(
+                    filter(None, (failure, missing_module(failure, sys.executable)))
+                )
+            }
         finally:
             for name, value in values.items():
                 _set_or_unset(name, value)
@@ -161,7 +177,8 @@ class Template:
             if helper == 0:
                 self._enclose(pid, began)
             self._guardian.spare(helper)
-        except OSError:  # no further process: then what a killed keeper leaves is known by its environment
+        # no further process: then what a killed keeper leaves is known by its environment
+        except OSError:
             return
 
     def _enclose(self, pid: int, began: int) -> None:

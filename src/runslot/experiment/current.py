@@ -1,6 +1,7 @@
 """The current run of this process: what a function or script asks about itself.
 
-This is the one piece of global state of runslot; `runslot exec` sets it, through the environment for scripts.
+This is the one piece of global state of runslot; `runslot exec` sets it, through the environment
+for scripts.
 """
 
 from __future__ import annotations

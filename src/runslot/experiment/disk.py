@@ -1,7 +1,8 @@
 """What must survive a power cut is brought to the disk, off the way of starts.
 
-Called where an experiment is recorded and by its journal; what is promised is in docs/decisions/0016-power-cuts.md.
-Nothing here fails: a disk that cannot be asked keeps what it keeps.
+Called where an experiment is recorded and by its journal; what is promised is in
+docs/decisions/0016-power-cuts.md. Nothing here fails: a disk that cannot be asked keeps what it
+keeps.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ def is_asked() -> bool:
 
 
 def sync_soon(paths: Sequence[Path]) -> None:
-    """Bring files and directories to the disk, in a thread that the interpreter waits for at its end."""
+    """Bring files and directories to the disk, in a thread that the interpreter waits for at its
+    end.
+    """
     if not is_asked():
         return
     try:

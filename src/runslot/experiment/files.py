@@ -1,7 +1,8 @@
-"""Files of an experiment and its runs: read as what others may have damaged, and replaced by rename.
+"""Files of an experiment and its runs: read as what others may have damaged, and replaced by
+rename.
 
-All of `experiment` reads through here. What is not there is None; whatever else is wrong is `Damaged`, and names the
-file in one line.
+All of `experiment` reads through here. What is not there is None; whatever else is wrong is
+`Damaged`, and names the file in one line.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def read_regular(path: Path, limit: int) -> bytes | None:
             raise Damaged(f"{path} is a link that leads nowhere") from None
         return None
     except (OSError, ValueError) as error:  # a socket, no permission; a path with a null in it
-        raise Damaged(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise Damaged(
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from error
     try:
         return _contents(path, descriptor, limit)
     except OSError as error:
@@ -53,7 +56,9 @@ def _contents(path: Path, descriptor: int, limit: int) -> bytes:
     if not stat.S_ISREG(status.st_mode):
         raise Damaged(f"{path} is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}, not a file")
     if status.st_size > limit:
-        raise Damaged(f"{path} has {status.st_size / 1e6:,.0f} MB, which is none that runslot wrote")
+        raise Damaged(
+            f"{path} has {status.st_size / 1e6:,.0f} MB, which is none that runslot wrote"
+        )
     parts = [os.read(descriptor, status.st_size + 1)]
     if len(parts[0]) != status.st_size:  # it grows, or its file system gives less at once
         while parts[-1]:
@@ -61,7 +66,12 @@ def _contents(path: Path, descriptor: int, limit: int) -> bytes:
     return b"".join(parts) if len(parts) != 1 else parts[0]
 
 
-_KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 def open_regular(path: Path) -> int:
@@ -74,16 +84,21 @@ def open_regular(path: Path) -> int:
 
 
 def open_to_append(path: str | os.PathLike[str], flags: int = os.O_WRONLY) -> int:
-    """Return a descriptor that appends to a file of this user's, which is made; `OSError` for all else, at once.
+    """Return a descriptor that appends to a file of this user's, which is made; `OSError` for all
+    else, at once.
 
-    Nothing is written through a link that another user made, nor into such a user's file, and a named pipe without a
-    reader would hold the writer.
+    Nothing is written through a link that another user made, nor into such a user's file, and a
+    named pipe without a reader would hold the writer.
     """
     descriptor = open_unless_led(path, flags | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK)
     status = os.fstat(descriptor)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISCHR(status.st_mode)):
         reason = f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}, not a file; remove it"
-    elif stat.S_ISREG(status.st_mode) and status.st_uid != os.geteuid() and other_owner(path) is not None:
+    elif (
+        stat.S_ISREG(status.st_mode)
+        and status.st_uid != os.geteuid()
+        and other_owner(path) is not None
+    ):
         reason = f"belongs to {user_name(status.st_uid)}: nothing is written into it; remove it"
     else:
         os.set_blocking(descriptor, True)  # a run may have it as its standard output
@@ -93,7 +108,9 @@ def open_to_append(path: str | os.PathLike[str], flags: int = os.O_WRONLY) -> in
 
 
 def open_unless_led(path: str | os.PathLike[str], flags: int) -> int:
-    """Open a file as `os.open` does, to write into it; `OSError` where another user's link would lead elsewhere."""
+    """Open a file as `os.open` does, to write into it; `OSError` where another user's link would
+    lead elsewhere.
+    """
     flags |= os.O_CLOEXEC
     try:
         return os.open(path, flags | os.O_NOFOLLOW, 0o666)
@@ -107,7 +124,9 @@ def open_unless_led(path: str | os.PathLike[str], flags: int) -> int:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the object in `path`, or None where there is no such file; anything else is `Damaged`."""
+    """Return the object in `path`, or None where there is no such file; anything else is
+    `Damaged`.
+    """
     text = read_regular(path, LARGEST_OBJECT_BYTES)
     if text is None:
         return None
@@ -121,20 +140,32 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a file of JSON lines; a torn last line is left out, a broken one elsewhere is an error."""
+    """Yield the objects of a file of JSON lines; a torn last line is left out, a broken one
+    elsewhere is an error.
+    """
     data = read_regular(path, LARGEST_LIST_BYTES)
     if data is None:
         return
-    first, start, last = 0, 0, data.rfind(b"\n") + 1  # what follows the last newline is empty, or torn
+    first, start, last = (
+        0,
+        0,
+        data.rfind(b"\n") + 1,
+    )  # what follows the last newline is empty, or torn
     while start < last:
         end = data.rfind(b"\n", start, start + _BYTES_TOGETHER) + 1 or data.index(b"\n", start) + 1
         block = data[start : end - 1].split(b"\n")
         try:
-            values = json.loads(b"[" + b",".join(block) + b"]")  # half the time of a call for each line
+            values = json.loads(
+                b"[" + b",".join(block) + b"]"
+            )  # half the time of a call for each line
         except (ValueError, RecursionError):
-            values = [parsed_line(path, number, line) for number, line in enumerate(block, first + 1)]
+            values = [
+                parsed_line(path, number, line) for number, line in enumerate(block, first + 1)
+            ]
         if len(values) != len(block) or set(map(type, values)) != {dict}:
-            values = [parsed_line(path, number, line) for number, line in enumerate(block, first + 1)]
+            values = [
+                parsed_line(path, number, line) for number, line in enumerate(block, first + 1)
+            ]
         yield from values
         first, start = first + len(block), end
 
@@ -151,12 +182,17 @@ def parsed_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def write_atomically(path: Path, text: str | bytes) -> None:
-    """Replace `path` by rename, so that a reader, or a kill at any instant, sees the old text or the new."""
-    # Plain system calls: this runs twice in every keeper, where whatever is touched is copied first.
+    """Replace `path` by rename, so that a reader, or a kill at any instant, sees the old text or
+    the new.
+    """
+    # Plain system calls: this runs twice in every keeper, where whatever is touched is copied
+    # first.
     directory, name = os.path.split(path)
     temporary = f"{directory}/.{name}.{os.getpid()}"
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
+        )
         try:
             data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
             while data:
@@ -170,7 +206,9 @@ def write_atomically(path: Path, text: str | bytes) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Replace `path` by one JSON object, a key a line for people (json's own indentation is ten times slower)."""
+    """Replace `path` by one JSON object, a key a line for people (json's own indentation is ten
+    times slower).
+    """
     lines = [f" {encode_basestring_ascii(key)}: {_text(item)}" for key, item in value.items()]
     write_atomically(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
@@ -187,7 +225,11 @@ def _text(item: Any) -> str:
 
 def _why(text: bytes, error: Exception) -> str:
     if not text.strip(b"\0 \n\r\t"):
-        return "is empty, as after a power cut" if not text.strip() else "holds zeros alone, as after a power cut"
+        return (
+            "is empty, as after a power cut"
+            if not text.strip()
+            else "holds zeros alone, as after a power cut"
+        )
     if isinstance(error, UnicodeDecodeError):
         return "is not UTF-8"
     if isinstance(error, RecursionError):

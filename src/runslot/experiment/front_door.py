@@ -1,7 +1,8 @@
-"""What the door through which an experiment came asks of its launch: runslot's own, rlpyt's, launchkit's.
+"""What the door through which an experiment came asks of its launch: runslot's own, rlpyt's,
+launchkit's.
 
-`ExperimentFile.front_door` is the word on disk; whoever opens or launches an experiment reads its record here, and
-nobody compares words.
+`ExperimentFile.front_door` is the word on disk; whoever opens or launches an experiment reads its
+record here, and nobody compares words.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class FrontDoor:
     variant_above: bool = False
     """A run's variant is its `variant_config.json`, in the directory above the run's."""
     log_dir_above: bool = False
-    """A command's arguments name the directory above the run's, as `log_dir`, and the `run_ID` in it."""
+    """A command's arguments name the directory above the run's, as `log_dir`, and the `run_ID` in
+    it.
+    """
 
 
 _DOORS: Mapping[str, FrontDoor] = {

@@ -1,8 +1,10 @@
-"""Which process holds the claim on a run, or another exclusive lock: the only one that a stop may signal.
+"""Which process holds the claim on a run, or another exclusive lock: the only one that a stop may
+signal.
 
-What `attempt.json` says of processes is a hint where to look first, and no more: anyone may have written it. The holder
-is found among this user's processes, by their descriptors and the kernel's word that one took the lock, and is looked
-at once more when a pidfd holds it. Called by launchers that adopt, stop and end runs, and by the remote ends of hosts.
+What `attempt.json` says of processes is a hint where to look first, and no more: anyone may have
+written it. The holder is found among this user's processes, by their descriptors and the kernel's
+word that one took the lock, and is looked at once more when a pidfd holds it. Called by launchers
+that adopt, stop and end runs, and by the remote ends of hosts.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ _PROC = Path("/proc/self")
 def find_keeper(run_dir: RunDir, hint: int | None = None) -> ProcessHandle | None:
     """Return the process of this user that has the claim; the caller closes it.
 
-    None where nobody has it, or somebody who may not be signalled: another user's process, one of another machine or
-    container. `hint` is the pid that is looked at first.
+    None where nobody has it, or somebody who may not be signalled: another user's process, one of
+    another machine or container. `hint` is the pid that is looked at first.
     """
     file = run_dir.run_file
     if other_owner(file) is not None or other_owner(run_dir.path) is not None:
@@ -35,12 +37,15 @@ def find_keeper(run_dir: RunDir, hint: int | None = None) -> ProcessHandle | Non
 
 
 def find_holder(file: Path, hint: int | None = None) -> ProcessHandle | None:
-    """Return the process of this user that holds the exclusive `flock` on a file; the caller closes it."""
+    """Return the process of this user that holds the exclusive `flock` on a file; the caller closes
+    it.
+    """
     try:
         status = os.lstat(file)
     except OSError:
         return None
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:  # a link, perhaps to what others' processes lock
+    # a link, perhaps to what others' processes lock
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         return None
     if not _PROC.is_dir():
         return _believed(file, hint)
@@ -48,7 +53,8 @@ def find_holder(file: Path, hint: int | None = None) -> ProcessHandle | None:
         if not _holds(pid, file.name, status):
             continue
         handle = ProcessHandle.open(pid)
-        # Once more: what has the lock now is what the handle means, whoever had the pid a moment ago.
+        # Once more: what has the lock now is what the handle means, whoever had the pid a moment
+        # ago.
         if handle is not None and handle.is_ours and _holds(pid, file.name, status):
             return handle
         if handle is not None:
@@ -66,7 +72,9 @@ def _candidates(hint: int | None) -> Iterator[int]:
 
 
 def _holds(pid: int, name: str, status: os.stat_result) -> bool:
-    """Tell whether a process of this user has the file open and took the lock itself: a fork of it did not."""
+    """Tell whether a process of this user has the file open and took the lock itself: a fork of it
+    did not.
+    """
     try:
         if os.stat(f"/proc/{pid}").st_uid != os.geteuid():  # noqa: PTH116
             return False
@@ -75,7 +83,8 @@ def _holds(pid: int, name: str, status: os.stat_result) -> bool:
         return False
     for descriptor in descriptors:
         try:
-            # The name first: to ask for the state of every file could wait for a network disk that is gone.
+            # The name first: to ask for the state of every file could wait for a network disk that
+            # is gone.
             if name not in os.readlink(f"/proc/{pid}/fd/{descriptor}"):  # noqa: PTH115
                 continue
             there = os.stat(f"/proc/{pid}/fd/{descriptor}")  # noqa: PTH116
@@ -88,9 +97,13 @@ def _holds(pid: int, name: str, status: os.stat_result) -> bool:
 
 
 def _has_lock(pid: int, description: str) -> bool:
-    """Tell whether this is a descriptor with which the process took an exclusive lock. Source: proc_pid_fdinfo(5)."""
+    """Tell whether this is a descriptor with which the process took an exclusive lock. Source:
+    proc_pid_fdinfo(5).
+    """
     if not _shows_locks():
-        flags = next((line.split()[1] for line in description.splitlines() if line.startswith("flags:")), "0")
+        flags = next(
+            (line.split()[1] for line in description.splitlines() if line.startswith("flags:")), "0"
+        )
         return int(flags, 8) & os.O_ACCMODE == os.O_RDWR  # who only looks opens it to read
     for line in description.splitlines():
         words = line.split()
@@ -113,7 +126,9 @@ def _shows_locks() -> bool:
 
 
 def _believed(file: Path, hint: int | None) -> ProcessHandle | None:
-    """Return the process that is named, where no kernel tells (macOS): its file is this user's, and it is claimed."""
+    """Return the process that is named, where no kernel tells (macOS): its file is this user's, and
+    it is claimed.
+    """
     if hint is None or hint <= 1 or not is_claimed(RunDir(file.parent)):
         return None
     handle = ProcessHandle.open(hint)

@@ -1,7 +1,7 @@
 """The journal: what happened to an experiment, one JSON object a line, only ever appended to.
 
-Its one writer is the launcher that holds the experiment's lock; a torn last line (a kill in mid-write) is cut off
-when the journal is next opened for writing, and ignored by readers.
+Its one writer is the launcher that holds the experiment's lock; a torn last line (a kill in
+mid-write) is cut off when the journal is next opened for writing, and ignored by readers.
 """
 
 from __future__ import annotations
@@ -27,23 +27,39 @@ _OF_RUN: Mapping[str, str] = {"run": "str", "time": "float"}
 _NAMED: Mapping[str, str] = {**_OF_RUN, "slot": "int | None", "by": "str"}
 _SHAPES: Mapping[str, Shape] = {
     "start": Shape(
-        {**_OF_RUN, "attempt": "int", "slot": "int | None", "host": "str | None", "directory": "str"},
+        {
+            **_OF_RUN,
+            "attempt": "int",
+            "slot": "int | None",
+            "host": "str | None",
+            "directory": "str",
+        },
         frozenset({"slot", "host", "directory"}),
     ),
     "handed": Shape({**_OF_RUN, "name": "str | None"}),
-    "ended": Shape({**_OF_RUN, "outcome": "Mapping[str, Any]", "retry": "bool"}, frozenset({"retry"})),
+    "ended": Shape(
+        {**_OF_RUN, "outcome": "Mapping[str, Any]", "retry": "bool"}, frozenset({"retry"})
+    ),
     "slot_taken": Shape(_NAMED, frozenset({"by"})),
     "waits": Shape(_NAMED),
     "dropped": Shape({**_OF_RUN, "why": "str"}),
     "launcher_started": Shape(
-        {"host": "str", "pid": "int", "slots": "int | None", "slots_said": "str | None", "runs": "int"},
+        {
+            "host": "str",
+            "pid": "int",
+            "slots": "int | None",
+            "slots_said": "str | None",
+            "runs": "int",
+        },
         frozenset({"host", "pid", "slots", "slots_said", "runs"}),
     ),
     "launcher_ended": Shape({"counts": "Mapping[str, Any]"}),
     "launcher_left": Shape({"runs": "int"}),
     "request": Shape({"verb": "str", "arguments": "tuple[str, ...]"}),
 }
-"""By event: what its readers rely on. Events of other names are passed over: newer versions may have some."""
+"""By event: what its readers rely on. Events of other names are passed over: newer versions may
+have some.
+"""
 
 
 def check_event(event: Mapping[str, Any]) -> None:
@@ -59,7 +75,9 @@ def check_event(event: Mapping[str, Any]) -> None:
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield what happened, oldest first; a line that is no event of runslot's is `Damaged`, and named."""
+    """Yield what happened, oldest first; a line that is no event of runslot's is `Damaged`, and
+    named.
+    """
     for number, event in enumerate(read_lines(path), 1):
         try:
             check_event(event)
@@ -121,7 +139,8 @@ class Journal:
     def write(self, event: str, time: float, **details: Any) -> OSError | None:
         """Append one event, in one write.
 
-        On a full disk it is kept and written with the next one; the error is returned, since the runs go on.
+        On a full disk it is kept and written with the next one; the error is returned, since the
+        runs go on.
         """
         self._unwritten += _line({"time": round(time, 3), "event": event, **details})
         error = self._flush()
@@ -144,7 +163,9 @@ class Journal:
         self._unsynced = False
 
     def place(self) -> Path | None:
-        """Return where the open file is by now; None where it was removed, or the system does not say."""
+        """Return where the open file is by now; None where it was removed, or the system does not
+        say.
+        """
         try:
             return Path(f"/proc/self/fd/{self._descriptor}").readlink()
         except OSError:

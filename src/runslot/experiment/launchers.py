@@ -1,7 +1,9 @@
-"""Which experiments this user launches on this machine: a small file each, by which `runslot queue` finds them.
+"""Which experiments this user launches on this machine: a small file each, by which `runslot queue`
+finds them.
 
-The files are hints: who is at work on an experiment says its own lock, and what still runs there say its runs' files.
-A file is removed by its launcher at the end, or by a reader that finds neither a launcher nor runs any more.
+The files are hints: who is at work on an experiment says its own lock, and what still runs there
+say its runs' files. A file is removed by its launcher at the end, or by a reader that finds neither
+a launcher nor runs any more.
 """
 
 from __future__ import annotations
@@ -20,19 +22,24 @@ from runslot.experiment.status import ExperimentStatus, read_status
 
 
 def launchers_directory() -> Path:
-    """Return where the files lie: `$XDG_STATE_HOME/runslot/launchers`, which every session of a user agrees on."""
+    """Return where the files lie: `$XDG_STATE_HOME/runslot/launchers`, which every session of a
+    user agrees on.
+    """
     state = os.environ.get("XDG_STATE_HOME")
     return (Path(state) if state else Path.home() / ".local" / "state") / "runslot" / "launchers"
 
 
 def enlist(experiment: ExperimentDir) -> Path | None:
-    """Say that this process launches the experiment; return the file to remove when it no longer does.
+    """Say that this process launches the experiment; return the file to remove when it no longer
+    does.
 
     None where there is no directory to write to: the launch goes on, and is not listed.
     """
     identity = identify()
     path = experiment.path.resolve()
-    name = f"{identity.host}-{identity.pid}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}.json"
+    name = (
+        f"{identity.host}-{identity.pid}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}.json"
+    )
     try:
         directory = launchers_directory()
         directory.mkdir(parents=True, exist_ok=True)
@@ -43,7 +50,8 @@ def enlist(experiment: ExperimentDir) -> Path | None:
 
 
 def launched_here(problems: list[str] | None = None) -> list[ExperimentStatus]:
-    """Return how the experiments stand that this user launched on this machine and that run or wait, oldest first.
+    """Return how the experiments stand that this user launched on this machine and that run or
+    wait, oldest first.
 
     Those whose files cannot be read are named in `problems`.
     """
@@ -51,7 +59,8 @@ def launched_here(problems: list[str] | None = None) -> list[ExperimentStatus]:
         files = sorted(launchers_directory().glob("*.json"), key=_written)
     except (OSError, RuntimeError):
         return []
-    statuses: dict[Path, ExperimentStatus] = {}  # one that was resumed has the file of its dead launcher as well
+    # one that was resumed has the file of its dead launcher as well
+    statuses: dict[Path, ExperimentStatus] = {}
     for file in files:
         try:
             status = _under_way(file)

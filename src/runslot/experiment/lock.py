@@ -1,7 +1,8 @@
-"""The launcher's lock: one launcher at a time acts on an experiment, named by host, boot, pid and start time.
+"""The launcher's lock: one launcher at a time acts on an experiment, named by host, boot, pid and
+start time.
 
-The lock is a file made by `link`, which holds on NFS too; a holder that is dead is replaced, one on another host is
-not, unless the user says so (`--take-over`).
+The lock is a file made by `link`, which holds on NFS too; a holder that is dead is replaced, one on
+another host is not, unless the user says so (`--take-over`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def lock_holder(experiment: ExperimentDir) -> ProcessIdentity | None:
 
 
 def read_identity(file: Path) -> ProcessIdentity | None:
-    """Return the process that a file names; None where there is no such file, `Damaged` where it names none."""
+    """Return the process that a file names; None where there is no such file, `Damaged` where it
+    names none.
+    """
     value = read_json(file)
     if value is None:
         return None
@@ -55,8 +58,9 @@ class LauncherLock:
     def acquire(self, take_over: bool = False) -> None:
         """Take the lock, or raise `Busy` naming its holder.
 
-        Locks of dead holders are broken under an `flock` on the journal, so that of two who find the same dead
-        holder one wins; `take_over` also breaks one whose host cannot be asked from here.
+        Locks of dead holders are broken under an `flock` on the journal, so that of two who find
+        the same dead holder one wins; `take_over` also breaks one whose host cannot be asked from
+        here.
         """
         self._experiment.require_own()
         if self._link():
@@ -67,14 +71,18 @@ class LauncherLock:
                 holder = lock_holder(self._experiment)
             except Damaged as error:
                 if not take_over:
-                    raise Busy(f"{error}; if it is certain that no launcher runs, add --take-over") from error
+                    raise Busy(
+                        f"{error}; if it is certain that no launcher runs, add --take-over"
+                    ) from error
                 holder = None
             alive = None if holder is None else is_alive(holder)
             if holder is not None and (alive or (alive is None and not take_over)):
                 raise Busy(self._refusal(holder, bool(alive)))
             self._experiment.lock_file.unlink(missing_ok=True)
             if not self._link():
-                raise Busy(f"another launcher took {self._experiment.path} at this moment; try again")
+                raise Busy(
+                    f"another launcher took {self._experiment.path} at this moment; try again"
+                )
 
     def release(self) -> None:
         """Give the lock back, if it is still this process's."""
@@ -89,7 +97,9 @@ class LauncherLock:
         lock = self._experiment.lock_file
         temporary = lock.with_name(f".{lock.name}.{self._own.host}.{self._own.pid}")
         try:
-            temporary.unlink(missing_ok=True)  # of a launcher of this pid that was killed, or what somebody laid there
+            temporary.unlink(
+                missing_ok=True
+            )  # of a launcher of this pid that was killed, or what somebody laid there
             with temporary.open("x") as file:
                 json.dump(dataclasses.asdict(self._own), file)
             os.link(temporary, lock)
@@ -103,7 +113,9 @@ class LauncherLock:
         where = f"process {holder.pid} on {holder.host}"
         path: Path = self._experiment.path
         if alive:
-            return f"{path} is held by its launcher ({where}); `runslot stop {path}` asks it to stop"
+            return (
+                f"{path} is held by its launcher ({where}); `runslot stop {path}` asks it to stop"
+            )
         return (
             f"{path} is held by a launcher that cannot be asked from here ({where}); "
             "if it is certain that it no longer runs, add --take-over"

@@ -1,7 +1,9 @@
-"""What a user says of a run's metrics (`--metrics`, `Experiment(metrics=…)`): `auto`, `none`, a file, or a pattern.
+"""What a user says of a run's metrics (`--metrics`, `Experiment(metrics=…)`): `auto`, `none`, a
+file, or a pattern.
 
-It stands in the logger's settings of `experiment.json` and `run.json`. The launch checks it before anything starts, and
-`results` finds the metrics by it: a run that logs through runslot needs none of this.
+It stands in the logger's settings of `experiment.json` and `run.json`. The launch checks it before
+anything starts, and `results` finds the metrics by it: a run that logs through runslot needs none
+of this.
 """
 
 from __future__ import annotations
@@ -25,14 +27,17 @@ def is_file(metrics: str) -> bool:
 
 
 def metric_pattern(metrics: str) -> re.Pattern[str]:
-    """Return the pattern; it has the groups `name` and `value`, or one group a metric, named by it."""
+    """Return the pattern; it has the groups `name` and `value`, or one group a metric, named by
+    it.
+    """
     try:
         pattern = re.compile(metrics)
     except re.error as error:
         raise InvalidInput(f"metrics {metrics!r} is no regular expression: {error}") from None
     if not pattern.groupindex:
         raise InvalidInput(
-            f"metrics {metrics!r} names no group: write (?P<loss>…) for a metric, or (?P<name>…) with (?P<value>…)"
+            f"metrics {metrics!r} names no group: write (?P<loss>…) for a metric, or (?P<name>…)"
+            " with (?P<value>…)"
         )
     return pattern
 
@@ -40,13 +45,19 @@ def metric_pattern(metrics: str) -> re.Pattern[str]:
 def check_metrics(metrics: str) -> str:
     """Return it, or refuse what can be none of the four."""
     if not isinstance(metrics, str) or not metrics:
-        raise InvalidInput(f"metrics is {metrics!r}: write {AUTO}, {NONE}, a file of the run, or a regular expression")
+        raise InvalidInput(
+            f"metrics is {metrics!r}: write {AUTO}, {NONE}, a file of the run, or a regular"
+            " expression"
+        )
     if is_pattern(metrics):
         metric_pattern(metrics)
     elif "(" in metrics or "\\" in metrics:
         raise InvalidInput(
-            f"metrics {metrics!r} names no group: write (?P<loss>…) for a metric, or (?P<name>…) with (?P<value>…)"
+            f"metrics {metrics!r} names no group: write (?P<loss>…) for a metric, or (?P<name>…)"
+            " with (?P<value>…)"
         )
     elif metrics.startswith(("/", "~")) or ".." in PurePosixPath(metrics).parts:
-        raise InvalidInput(f"metrics {metrics!r} is no file below the run's directory: write log.csv or out/*.csv")
+        raise InvalidInput(
+            f"metrics {metrics!r} is no file below the run's directory: write log.csv or out/*.csv"
+        )
     return metrics

@@ -1,8 +1,10 @@
-"""Whose files an experiment's are: what another user wrote is read, and never written through nor a reason to signal.
+"""Whose files an experiment's are: what another user wrote is read, and never written through nor a
+reason to signal.
 
-Who asks: everything that acts (resume, stop, pause, requests, ends of lost runs), before it does. Root is no exception:
-a directory that anyone may fill would else steer root's hand. `RUNSLOT_TRUST` names users whose files are taken for
-one's own, for the machine on which they are the same person (a container, a disk that was moved).
+Who asks: everything that acts (resume, stop, pause, requests, ends of lost runs), before it does.
+Root is no exception: a directory that anyone may fill would else steer root's hand. `RUNSLOT_TRUST`
+names users whose files are taken for one's own, for the machine on which they are the same person
+(a container, a disk that was moved).
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from runslot.errors import InvalidInput, RunslotError
 from runslot.hardware.lockfile import user_name
 
 TRUST_VARIABLE = "RUNSLOT_TRUST"
-"""Environment variable: names or numbers of users, separated by commas, whose files are taken for this user's own."""
+"""Environment variable: names or numbers of users, separated by commas, whose files are taken for
+this user's own.
+"""
 
 
 class LeadsOut(RunslotError):
@@ -28,7 +32,9 @@ class OthersFiles(InvalidInput):
 
 
 def other_owner(path: str | os.PathLike[str]) -> int | None:
-    """Return the user whose file this is, where it is another one; None where it is this user's, or not there."""
+    """Return the user whose file this is, where it is another one; None where it is this user's, or
+    not there.
+    """
     try:
         status = os.stat(path)  # noqa: PTH116  a hot path's
     except OSError:
@@ -48,7 +54,8 @@ def require_own(*paths: Path) -> None:
 
 
 def other_link(base: str, directory: str, every: bool) -> str | None:
-    """Return the first part of `directory`, below `base`, that is a link of another user's; with `every` any link.
+    """Return the first part of `directory`, below `base`, that is a link of another user's; with
+    `every` any link.
 
     A link of root's is nobody's trap.
     """
@@ -77,7 +84,11 @@ def is_others_link(path: str | os.PathLike[str]) -> bool:
 
 
 def _is_others(uid: int, path: str | os.PathLike[str]) -> bool:
-    return uid not in {os.geteuid(), 0} and not _is_trusted(uid) and uid != _self_on(os.path.dirname(path))  # noqa: PTH120
+    return (
+        uid not in {os.geteuid(), 0}
+        and not _is_trusted(uid)
+        and uid != _self_on(os.path.dirname(path))  # noqa: PTH120
+    )
 
 
 def _is_trusted(uid: int) -> bool:
@@ -89,9 +100,11 @@ def _is_trusted(uid: int) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _self_on(directory: str) -> int | None:
-    """Return as whom this user writes there: a disk may have other numbers (root squashed over NFS, shared folders).
+    """Return as whom this user writes there: a disk may have other numbers (root squashed over NFS,
+    shared folders).
 
-    Asked with a file that has no name, where the disk can have such; elsewhere with one that is removed at once.
+    Asked with a file that has no name, where the disk can have such; elsewhere with one that is
+    removed at once.
     """
     flags = os.O_RDWR | os.O_CLOEXEC
     if hasattr(os, "O_TMPFILE"):
@@ -120,12 +133,16 @@ def _refusal(path: Path, owner: int) -> str:
     word, login = (str(owner), f"'#{owner}'") if name == f"user {owner}" else (name, name)
     way = f"act as {name} (sudo -u {login} runslot …)" if os.geteuid() == 0 else f"ask {name}"
     return (
-        f"{path} belongs to {name}, and you are {user_name(os.geteuid())}: nothing is signalled or written there; "
-        f"{way}, or set {TRUST_VARIABLE}={word} if those files are yours"
+        f"{path} belongs to {name}, and you are {user_name(os.geteuid())}: nothing is signalled or"
+        f" written there; {way}, or set {TRUST_VARIABLE}={word} if those files are yours"
     )
 
 
 def refuse_links_of_others(base: str, directory: str) -> None:
-    """Raise `LeadsOut` where a link that another user made leads what is written below `base` elsewhere."""
+    """Raise `LeadsOut` where a link that another user made leads what is written below `base`
+    elsewhere.
+    """
     if link := other_link(base, directory, every=False):
-        raise LeadsOut(f"{link} is a link that another user made: nothing is written through it; remove it")
+        raise LeadsOut(
+            f"{link} is a link that another user made: nothing is written through it; remove it"
+        )

@@ -1,4 +1,5 @@
-"""What stands in braces in a command's arguments, and what it becomes in a run. Pure; no shell ever sees it.
+"""What stands in braces in a command's arguments, and what it becomes in a run. Pure; no shell ever
+sees it.
 
 | in an argument | becomes |
 |---|---|
@@ -11,8 +12,8 @@
 | `{overrides}` | `key=value` for every key, as Hydra's grammar wants it, and `hydra.run.dir` |
 | `{variant_json}` | the variant as one JSON text |
 
-The forms below the first two are arguments by themselves. `command` checks them before anything starts; `fill` is
-called for each run.
+The forms below the first two are arguments by themselves. `command` checks them before anything
+starts; `fill` is called for each run.
 """
 
 from __future__ import annotations
@@ -42,11 +43,16 @@ _FORMAT = r"(?:.?[<>=^])?[-+ ]?0?\d*(?:\.\d+)?[bcdeEgGnosxX]?"
 _NUMBER_FORMAT = r"[0-9]*\.?[0-9]+[a-zA-Z%]"
 _HYDRA_PLAIN = r"[A-Za-z0-9_\-/.*@?|:%+]*[A-Za-z_/@?|%*][A-Za-z0-9_\-/.*@?|:%+]*"
 """Text that Hydra's grammar takes for text without quotes."""
-_HYDRA_OTHER = r"(?i)true|false|null|nan|[-+]?inf(?:inity)?|[-+]?[\d_]+(?:\.[\d_]*)?(?:e[-+]?\d+)?|0x.*|0b.*|0o.*"
+_HYDRA_OTHER = (
+    r"(?i)true|false|null|nan|[-+]?inf(?:inity)?"
+    r"|[-+]?[\d_]+(?:\.[\d_]*)?(?:e[-+]?\d+)?|0x.*|0b.*|0o.*"
+)
 
 
 def names_used(argv: Iterable[str], keys: Iterable[str]) -> set[str]:
-    """Return the names that a command uses; a format counts only behind a key, as in `{lr:.3g}`, not in `{a:1}`."""
+    """Return the names that a command uses; a format counts only behind a key, as in `{lr:.3g}`,
+    not in `{a:1}`.
+    """
     known = set(keys)
     names: set[str] = set()
     for argument in argv:
@@ -61,7 +67,9 @@ def names_used(argv: Iterable[str], keys: Iterable[str]) -> set[str]:
 
 
 def _is_name(match: re.Match[str], names: Collection[str]) -> bool:
-    """Whether braces hold a name: with a format that of a key, or one that is misspelt before a format of numbers."""
+    """Whether braces hold a name: with a format that of a key, or one that is misspelt before a
+    format of numbers.
+    """
     if match["format"] is None or match["name"] in names:
         return True
     return bool(re.fullmatch(_NUMBER_FORMAT, match["format"]) and nearest(match["name"], names))
@@ -71,11 +79,17 @@ def formats_used(argv: Iterable[str], keys: Iterable[str]) -> set[tuple[str, str
     """Return the keys that are written in a format, each with the format."""
     names = set(keys)
     matches = [match for argument in argv for match in re.finditer(_INSIDE, argument)]
-    return {(match["name"], match["format"]) for match in matches if match["format"] and match["name"] in names}
+    return {
+        (match["name"], match["format"])
+        for match in matches
+        if match["format"] and match["name"] in names
+    }
 
 
 def _key_of(option: str, keys: Iterable[str]) -> str:
-    """Return the key that an option's name means: `--learning-rate` is for `learning_rate`, where there is that."""
+    """Return the key that an option's name means: `--learning-rate` is for `learning_rate`, where
+    there is that.
+    """
     underscored = option.replace("-", "_")
     return underscored if option not in keys and underscored in keys else option
 
@@ -86,7 +100,9 @@ def literal(text: str) -> str:
 
 
 def fill(argv: Sequence[str], values: Mapping[str, Any]) -> list[str]:
-    """Return the arguments of a run; `KeyError` for a name that `values` has not, `InvalidInput` for an odd value."""
+    """Return the arguments of a run; `KeyError` for a name that `values` has not, `InvalidInput`
+    for an odd value.
+    """
     return [text for argument in argv for text in _filled(argument, argv, values)]
 
 
@@ -111,23 +127,34 @@ def _replacement(match: re.Match[str], values: Mapping[str, Any]) -> str:
     if match["name"] is None:
         return match[0][0]
     if match["format"] is not None:
-        return formatted(match["name"], values[match["name"]], match["format"]) if match["name"] in values else match[0]
+        return (
+            formatted(match["name"], values[match["name"]], match["format"])
+            if match["name"] in values
+            else match[0]
+        )
     return argument_text(match["name"], values[match["name"]])
 
 
 def formatted(key: str, value: Any, form: str) -> str:
-    """Return a value in a format; refused is one that hides small numbers, and one that is not for such a value."""
+    """Return a value in a format; refused is one that hides small numbers, and one that is not for
+    such a value.
+    """
     if form[-1:] in ("f", "F", "%"):
         mended = re.sub(r"[fF%]$", "g", form)
         raise InvalidInput(
-            f"the command uses {{{key}:{form}}}, which writes small numbers as 0; did you mean {{{key}:{mended}}}?"
+            f"the command uses {{{key}:{form}}}, which writes small numbers as 0; did you mean"
+            f" {{{key}:{mended}}}?"
         )
     if not re.fullmatch(_FORMAT, form):
-        raise InvalidInput(f"the command uses {{{key}:{form}}}, which is no format of a value, as {{{key}:.3g}} is")
+        raise InvalidInput(
+            f"the command uses {{{key}:{form}}}, which is no format of a value, as {{{key}:.3g}} is"
+        )
     try:
         return argument_text(key, format(value, form))
     except (TypeError, ValueError) as error:
-        raise InvalidInput(f"the command uses {{{key}:{form}}}, but {key} is {value!r:.60}: {error}") from None
+        raise InvalidInput(
+            f"the command uses {{{key}:{form}}}, but {key} is {value!r:.60}: {error}"
+        ) from None
 
 
 def argument_text(key: str, value: Any) -> str:
@@ -137,13 +164,21 @@ def argument_text(key: str, value: Any) -> str:
     if isinstance(value, (bool, int, float)):
         return str(value)
     if value is None:
-        advice = f"; write {{--{key}=}} for an option that is left out then, or pass {{variant_file}}"
+        advice = (
+            f"; write {{--{key}=}} for an option that is left out then, or pass {{variant_file}}"
+        )
     elif isinstance(value, (list, tuple)):
         advice = f"; write {{{key}...}} for an argument an item, or pass {{variant_file}}"
     else:
         advice = "; pass {variant_file} and let the script read the variant from that JSON file"
-    kind = "text with a zero byte, or half a character," if isinstance(value, str) else f"a {type(value).__name__}"
-    raise InvalidInput(f"{key} is {kind} ({value!r:.60}), which cannot become a command-line argument{advice}")
+    kind = (
+        "text with a zero byte, or half a character,"
+        if isinstance(value, str)
+        else f"a {type(value).__name__}"
+    )
+    raise InvalidInput(
+        f"{key} is {kind} ({value!r:.60}), which cannot become a command-line argument{advice}"
+    )
 
 
 def _option(option: str, key: str, value: Any, has_value: bool) -> list[str]:
@@ -154,27 +189,38 @@ def _option(option: str, key: str, value: Any, has_value: bool) -> list[str]:
     if isinstance(value, bool):
         return [option] if value else []
     raise InvalidInput(
-        f"{{{option}}} is there or not, as {key} is true or false, and not {value!r:.60}: write {{{option}=}}"
+        f"{{{option}}} is there or not, as {key} is true or false, and not {value!r:.60}: write"
+        f" {{{option}=}}"
     )
 
 
 def _items(key: str, value: Any) -> list[str]:
     if not isinstance(value, (list, tuple)):
-        raise InvalidInput(f"{{{key}...}} is for a list, and {key} is {value!r:.60}: write {{{key}}}")
+        raise InvalidInput(
+            f"{{{key}...}} is for a list, and {key} is {value!r:.60}: write {{{key}}}"
+        )
     return [argument_text(key, item) for item in value]
 
 
-# ---- the whole variant ----------------------------------------------------------------------------------------------
+# ---- the whole variant ---------------------------------------------------------------------------
 
 
-def _args(settings: Mapping[str, Any], _argv: Sequence[str], _values: Mapping[str, Any]) -> Iterator[str]:
+def _args(
+    settings: Mapping[str, Any], _argv: Sequence[str], _values: Mapping[str, Any]
+) -> Iterator[str]:
     for key, value in settings.items():
         if value is not None:
             yield f"--{key}"
-            yield from _items(key, value) if isinstance(value, (list, tuple)) else [argument_text(key, value)]
+            yield from (
+                _items(key, value)
+                if isinstance(value, (list, tuple))
+                else [argument_text(key, value)]
+            )
 
 
-def _overrides(settings: Mapping[str, Any], argv: Sequence[str], values: Mapping[str, Any]) -> Iterator[str]:
+def _overrides(
+    settings: Mapping[str, Any], argv: Sequence[str], values: Mapping[str, Any]
+) -> Iterator[str]:
     for key, value in settings.items():
         yield f"{key}={hydra_value(value)}"
     if not any(argument.lstrip("+").startswith(f"{HYDRA_DIRECTORY}=") for argument in argv):
@@ -182,7 +228,9 @@ def _overrides(settings: Mapping[str, Any], argv: Sequence[str], values: Mapping
 
 
 def hydra_value(value: Any) -> str:
-    """Return a value in Hydra's override grammar (1.1 and newer), quoted where it would be read as something else."""
+    """Return a value in Hydra's override grammar (1.1 and newer), quoted where it would be read as
+    something else.
+    """
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, (int, float)):
@@ -199,14 +247,18 @@ def hydra_value(value: Any) -> str:
     return "'" + re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + "\\${", escaped) + "'"
 
 
-def _variant_json(settings: Mapping[str, Any], _argv: Sequence[str], _values: Mapping[str, Any]) -> list[str]:
+def _variant_json(
+    settings: Mapping[str, Any], _argv: Sequence[str], _values: Mapping[str, Any]
+) -> list[str]:
     nested: dict[str, Any] = {}
     for key, value in settings.items():
         set_path(nested, key, value)
     return [json.dumps(nested)]
 
 
-_WHOLE: Mapping[str, Callable[[Mapping[str, Any], Sequence[str], Mapping[str, Any]], Iterable[str]]] = {
+_WHOLE: Mapping[
+    str, Callable[[Mapping[str, Any], Sequence[str], Mapping[str, Any]], Iterable[str]]
+] = {
     ARGS: _args,
     OVERRIDES: _overrides,
     VARIANT_JSON: _variant_json,
@@ -214,11 +266,16 @@ _WHOLE: Mapping[str, Callable[[Mapping[str, Any], Sequence[str], Mapping[str, An
 
 
 def with_seeds(argv: Sequence[str], seeds_asked: bool, keys: Iterable[str]) -> list[str]:
-    """Return the command with the seed beside `{args}` and `{overrides}`, if seeds were asked for and none is used."""
+    """Return the command with the seed beside `{args}` and `{overrides}`, if seeds were asked for
+    and none is used.
+    """
     names = set(keys)
     if not seeds_asked or "seed" in names_used(argv, names):
         return list(argv)
-    seed: dict[str, list[str]] = {f"{{{ARGS}}}": ["--seed", "{seed}"], f"{{{OVERRIDES}}}": ["seed={seed}"]}
+    seed: dict[str, list[str]] = {
+        f"{{{ARGS}}}": ["--seed", "{seed}"],
+        f"{{{OVERRIDES}}}": ["seed={seed}"],
+    }
     return [
         word
         for argument in argv

@@ -1,4 +1,5 @@
-"""Which process is meant: host, boot, pid and start time, so that a reused pid or a reboot is never mistaken.
+"""Which process is meant: host, boot, pid and start time, so that a reused pid or a reboot is never
+mistaken.
 
 Read from `/proc` where there is one; elsewhere (macOS) a pid alone has to do.
 """
@@ -49,7 +50,9 @@ def boot_id() -> str:
 
 
 def start_time(pid: int) -> int | None:
-    """Return when `pid` started, in clock ticks since boot; None where there is no such process, or only its zombie."""
+    """Return when `pid` started, in clock ticks since boot; None where there is no such process, or
+    only its zombie.
+    """
     if not _PROC.joinpath("self").exists():
         return _start_time_without_proc(pid)
     try:
@@ -82,7 +85,9 @@ def keeper_of(attempt: Attempt) -> ProcessIdentity:
 
 
 def is_alive(process: ProcessIdentity) -> bool | None:
-    """Tell whether the process lives; None where this machine cannot know (another host, another container)."""
+    """Tell whether the process lives; None where this machine cannot know (another host, another
+    container).
+    """
     if process.host != host_name():
         return None
     if process.boot_id != boot_id():
@@ -92,9 +97,11 @@ def is_alive(process: ProcessIdentity) -> bool | None:
 
 
 class ProcessHandle:
-    """One process of this machine, held by a pidfd: a signal through it never reaches another that took its pid.
+    """One process of this machine, held by a pidfd: a signal through it never reaches another that
+    took its pid.
 
-    Where the kernel has none (macOS, Linux before 5.3), the start time is compared before every signal.
+    Where the kernel has none (macOS, Linux before 5.3), the start time is compared before every
+    signal.
     """
 
     def __init__(self, pid: int, began: int, descriptor: int | None) -> None:
@@ -177,9 +184,11 @@ class ProcessHandle:
 
 
 def kill_marked(variable: str, *values: str) -> int:
-    """Kill this user's processes whose environment started with `variable` as one of the values, but this one.
+    """Kill this user's processes whose environment started with `variable` as one of the values,
+    but this one.
 
-    Returns how many there were. Each is looked at again once it is held, so that no other that took its pid is hit.
+    Returns how many there were. Each is looked at again once it is held, so that no other that took
+    its pid is hit.
     """
     killed = 0
     for pid in processes_with(variable, *values):
@@ -193,16 +202,20 @@ def kill_marked(variable: str, *values: str) -> int:
 
 
 def processes_with(variable: str, *values: str) -> list[int]:
-    """Return the pids of this user's processes whose environment started with ``variable`` as one of the values.
+    """Return the pids of this user's processes whose environment started with ``variable`` as one
+    of the values.
 
-    The environment is the one a process was started with: a function's own process shows its parent's.
+    The environment is the one a process was started with: a function's own process shows its
+    parent's.
     """
     value_set = set(values)
     return [pid for pid in _pids() if not value_set.isdisjoint(_values(pid, variable))]
 
 
 def values_of_processes(variable: str) -> dict[int, str]:
-    """Return by pid what the variable was in the environment that a process of this user was started with."""
+    """Return by pid what the variable was in the environment that a process of this user was
+    started with.
+    """
     return {pid: values[0] for pid in _pids() if (values := _values(pid, variable))}
 
 
@@ -219,7 +232,9 @@ def children_of(pid: int) -> list[int]:
 
 
 def name_of_process(pid: int) -> str:
-    """Return the name by which the kernel lists a process; empty where it has ended, or there is no `/proc`."""
+    """Return the name by which the kernel lists a process; empty where it has ended, or there is no
+    `/proc`.
+    """
     try:
         with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:  # noqa: PTH123
             return file.read().strip().decode(errors="replace")
@@ -228,10 +243,11 @@ def name_of_process(pid: int) -> str:
 
 
 def tree_of(pid: int) -> set[int]:
-    """Return `pid` and all below it; one whose parent ends at this moment may be missing, as may its sibling.
+    """Return `pid` and all below it; one whose parent ends at this moment may be missing, as may
+    its sibling.
 
-    Where the kernel lists children this reads their files alone: every keeper asks twice a second, and a machine has
-    thousands of processes.
+    Where the kernel lists children this reads their files alone: every keeper asks twice a second,
+    and a machine has thousands of processes.
     """
     if not _children_listed():
         return _tree_by_parents(pid)
@@ -295,7 +311,11 @@ def _values(pid: int, variable: str) -> list[str]:
     start = os.fsencode(f"{variable}=")
     if start not in environment:
         return []
-    return [os.fsdecode(part[len(start) :]) for part in environment.split(b"\0") if part.startswith(start)]
+    return [
+        os.fsdecode(part[len(start) :])
+        for part in environment.split(b"\0")
+        if part.startswith(start)
+    ]
 
 
 def now() -> float:

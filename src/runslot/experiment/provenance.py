@@ -1,7 +1,8 @@
-"""Where results come from: commit, branch, uncommitted changes, command line, Python, packages, host.
+"""Where results come from: commit, branch, uncommitted changes, command line, Python, packages,
+host.
 
-Gathered once a launch into the experiment's `provenance/`; each run directory gets links to these files, under the
-names that launchkit used.
+Gathered once a launch into the experiment's `provenance/`; each run directory gets links to these
+files, under the names that launchkit used.
 """
 
 from __future__ import annotations
@@ -22,8 +23,17 @@ from runslot.experiment.rundir import ExperimentDir, RunDir
 _PATIENCE = 20.0
 """Seconds for git, which may read a large tree from a slow disk."""
 
-_TOLD = ("CONDA_DEFAULT_ENV", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTHONPATH", "SLURM_JOB_ID", "VIRTUAL_ENV")
-"""Environment variables that say how code was run; no others are recorded, since they may hold secrets."""
+_TOLD = (
+    "CONDA_DEFAULT_ENV",
+    "CUDA_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS",
+    "PYTHONPATH",
+    "SLURM_JOB_ID",
+    "VIRTUAL_ENV",
+)
+"""Environment variables that say how code was run; no others are recorded, since they may hold
+secrets.
+"""
 
 
 class Python(NamedTuple):
@@ -56,7 +66,9 @@ class WorkTree:
 
 
 def read_git(directory: Path) -> WorkTree | None:
-    """Return the state of the work tree that `directory` is in; None where there is none, or no git."""
+    """Return the state of the work tree that `directory` is in; None where there is none, or no
+    git.
+    """
     top = _git(directory, "rev-parse", "--show-toplevel")
     if top is None:
         return None
@@ -67,24 +79,32 @@ def read_git(directory: Path) -> WorkTree | None:
         branch=(_git(tree, "rev-parse", "--abbrev-ref", "HEAD") or "unknown").strip(),
         unstaged=_git(tree, "diff", "--no-ext-diff") or "",
         staged=_git(tree, "diff", "--staged", "--no-ext-diff") or "",
-        untracked=tuple((_git(tree, "ls-files", "--others", "--exclude-standard", "-z") or "").split("\0")[:-1]),
+        untracked=tuple(
+            (_git(tree, "ls-files", "--others", "--exclude-standard", "-z") or "").split("\0")[:-1]
+        ),
     )
 
 
 def write_provenance(
-    experiment: ExperimentDir, code: Path, script: str, origin: str = "", python: Python | None = None
+    experiment: ExperimentDir,
+    code: Path,
+    script: str,
+    origin: str = "",
+    python: Python | None = None,
 ) -> None:
     """Write what the launch stands on; `code` is the directory of the script or function.
 
-    `origin` is the repository, as `URL@REF`, that it is a clone of, where the user named one; `python` is the
-    interpreter of the runs, where it is not this one.
+    `origin` is the repository, as `URL@REF`, that it is a clone of, where the user named one;
+    `python` is the interpreter of the runs, where it is not this one.
     """
     directory = experiment.provenance
     directory.mkdir(exist_ok=True)
     git = read_git(code)
     if git is not None:
         names = RunDir(directory)
-        text = f"directory: {git.directory}\ngit hash: {git.commit}\ngit branch name: {git.branch}\n\n"
+        text = (
+            f"directory: {git.directory}\ngit hash: {git.commit}\ngit branch name: {git.branch}\n\n"
+        )
         write_atomically(names.git_infos, text)
         for suffix, patch in ((".patch", git.unstaged), ("_staged.patch", git.staged)):
             if patch:
@@ -92,12 +112,16 @@ def write_provenance(
     write_atomically(RunDir(directory).script_name, script)
     write_json(
         RunDir(directory).environment,
-        _environment(git, sys.argv, origin, python or Python(sys.executable, sys.version, tuple(sys.path))),
+        _environment(
+            git, sys.argv, origin, python or Python(sys.executable, sys.version, tuple(sys.path))
+        ),
     )
 
 
 def link_provenance(experiment: ExperimentDir, run_dir: RunDir) -> None:
-    """Give the run directory the files of the experiment's provenance, linked, or copied where links are not."""
+    """Give the run directory the files of the experiment's provenance, linked, or copied where
+    links are not.
+    """
     try:
         entries = list(experiment.provenance.iterdir())
     except FileNotFoundError:
@@ -112,7 +136,9 @@ def link_provenance(experiment: ExperimentDir, run_dir: RunDir) -> None:
             write_atomically(target, entry.read_bytes())
 
 
-def _environment(git: WorkTree | None, argv: Sequence[str], origin: str, python: Python) -> dict[str, object]:
+def _environment(
+    git: WorkTree | None, argv: Sequence[str], origin: str, python: Python
+) -> dict[str, object]:
     packages = dict(filter(None, map(_name_and_version, _installed(python.path))))
     return {
         "format": 1,
@@ -134,7 +160,9 @@ def _environment(git: WorkTree | None, argv: Sequence[str], origin: str, python:
 
 
 def _platform() -> str:
-    """Return what `platform.platform()` does, which reads the interpreter's file and starts `uname` for it."""
+    """Return what `platform.platform()` does, which reads the interpreter's file and starts `uname`
+    for it.
+    """
     if sys.platform != "linux":
         import platform
 
@@ -149,10 +177,17 @@ def _platform() -> str:
 
 
 def _installed(path: Sequence[str]) -> Iterator[Path]:
-    """Yield the file that describes each installed package; `importlib.metadata` takes a tenth of a second for it."""
-    for entry in map(Path, dict.fromkeys(reversed(path))):  # what is found first is written last, and counts
+    """Yield the file that describes each installed package; `importlib.metadata` takes a tenth of a
+    second for it.
+    """
+    # what is found first is written last, and counts
+    for entry in map(Path, dict.fromkeys(reversed(path))):
         try:
-            names = [file.name for file in os.scandir(entry) if file.name.endswith((".dist-info", ".egg-info"))]
+            names = [
+                file.name
+                for file in os.scandir(entry)
+                if file.name.endswith((".dist-info", ".egg-info"))
+            ]
         except OSError:  # an archive, or not there
             continue
         for name in names:
@@ -165,7 +200,9 @@ def _name_and_version(file: Path) -> tuple[str, str] | None:
     except OSError:  # an egg-info that is a file, or one that is being removed
         return None
     headers = dict(
-        line.split(": ", 1) for line in reversed(head.splitlines()) if line.startswith(("Name: ", "Version: "))
+        line.split(": ", 1)
+        for line in reversed(head.splitlines())
+        if line.startswith(("Name: ", "Version: "))
     )
     return (headers["Name"], headers["Version"]) if len(headers) == 2 else None
 

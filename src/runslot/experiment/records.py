@@ -1,7 +1,7 @@
 """The records that stand in an experiment's files: runs, work, attempts, outcomes.
 
-Frozen and pure; `to_json` / `from_json` are the file format (format 1). Unknown keys of newer versions are ignored;
-what does not have the types that stand here is `Damaged`.
+Frozen and pure; `to_json` / `from_json` are the file format (format 1). Unknown keys of newer
+versions are ignored; what does not have the types that stand here is `Damaged`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,29 @@ from runslot.hardware.slots import Slot
 
 @dataclass(frozen=True)
 class Command(RecordBase):
-    """A command of which every run is one call; `{key}` in an argument stands for the run's value."""
+    """A command of which every run is one call; `{key}` in an argument stands for the run's
+    value.
+    """
 
     argv: tuple[str, ...]
     slot_code_at: int | None = None
     """Which argument is replaced by the slot's affinity code at the start (rlpyt's scripts)."""
 
     def with_python(self, launching: str, python: str) -> Command:
-        """Return the command in which the launching interpreter, spelled out, is another machine's."""
-        return replace(self, argv=tuple(python if argument == launching else argument for argument in self.argv))
+        """Return the command in which the launching interpreter, spelled out, is another
+        machine's.
+        """
+        return replace(
+            self,
+            argv=tuple(python if argument == launching else argument for argument in self.argv),
+        )
 
 
 @dataclass(frozen=True)
 class Function(RecordBase):
-    """A Python function, found in a file, in a module, or in a cloudpickle file of the experiment directory."""
+    """A Python function, found in a file, in a module, or in a cloudpickle file of the experiment
+    directory.
+    """
 
     name: str
     file: str | None = None
@@ -47,15 +56,21 @@ class Function(RecordBase):
 
     def __str__(self) -> str:
         """`file.py:name`, `module:name`, or the bare name."""
-        return f"{self.file or self.module}:{self.name}" if (self.file or self.module) else self.name
+        return (
+            f"{self.file or self.module}:{self.name}" if (self.file or self.module) else self.name
+        )
 
 
 Work = Command | Function
-"""What every run of an experiment executes; in the files an object of one key, `command` or `function`."""
+"""What every run of an experiment executes; in the files an object of one key, `command` or
+`function`.
+"""
 
 
 def travels_by_value(work: Work) -> bool:
-    """Tell whether the work is a function in a cloudpickle file, which wants the Python that made it."""
+    """Tell whether the work is a function in a cloudpickle file, which wants the Python that made
+    it.
+    """
     return isinstance(work, Function) and work.pickle is not None
 
 
@@ -100,7 +115,9 @@ class Attempt(RecordBase):
     pid: int
     """The keeper's, on `host`."""
     start_time: int
-    """The keeper's start in clock ticks since boot (`/proc/PID/stat`, field 22); tells a reused pid."""
+    """The keeper's start in clock ticks since boot (`/proc/PID/stat`, field 22); tells a reused
+    pid.
+    """
     boot_id: str
     host: str
     started: float
@@ -122,16 +139,19 @@ class Attempt(RecordBase):
 
 @dataclass(frozen=True)
 class Container(RecordBase):
-    """The image that runs execute in, on whatever machine: `Container("pytorch/pytorch", engine="podman")`.
+    """The image that runs execute in, on whatever machine: `Container("pytorch/pytorch",
+    engine="podman")`.
 
-    The experiment's directory and the code are mounted at the same paths, the user id is kept, and the slot's cores and
-    GPUs are those of the container.
+    The experiment's directory and the code are mounted at the same paths, the user id is kept, and
+    the slot's cores and GPUs are those of the container.
     """
 
     image: str
     engine: Literal["docker", "podman", "apptainer"] = "docker"
     mounts: tuple[str, ...] = ()
-    """Further directories, at the same path inside: `/data`, read-only `/data:ro`, elsewhere `/data:/mnt/data`."""
+    """Further directories, at the same path inside: `/data`, read-only `/data:ro`, elsewhere
+    `/data:/mnt/data`.
+    """
     options: tuple[str, ...] = ()
     """Further options of the engine's `run` command, as they are."""
     python: str = "python3"
@@ -153,10 +173,14 @@ class LoggerSettings(RecordBase):
     style: Literal["launchkit", "rlpyt"] = "launchkit"
     """Whose rule for gap snapshots and statistics' names applies."""
     prefix: str = ""
-    """Before every line; in an experiment's settings `{run}` stands for the name of the run's directory."""
+    """Before every line; in an experiment's settings `{run}` stands for the name of the run's
+    directory.
+    """
     log_tabular_only: bool = False
     metrics: str = "auto"
-    """Where a run that does not log through runslot has its metrics: `auto`, `none`, a file, or a pattern of lines."""
+    """Where a run that does not log through runslot has its metrics: `auto`, `none`, a file, or a
+    pattern of lines.
+    """
 
 
 @dataclass(frozen=True)
@@ -184,7 +208,9 @@ Start = Literal["auto", "warm", "cold"]
 """How functions start: forked from a process that has imported them, or not."""
 
 LONGEST_S = 100 * 365 * 86400
-"""A hundred years, in seconds: more is a slip of the hand, and more than the system's clocks take."""
+"""A hundred years, in seconds: more is a slip of the hand, and more than the system's clocks
+take.
+"""
 
 
 @dataclass(frozen=True)
@@ -230,10 +256,14 @@ class CodeCopy(RecordBase):
 
 @dataclass(frozen=True)
 class PythonEnvironment(RecordBase):
-    """Where the runs' interpreter is not the launching one: what activation of its environment would set."""
+    """Where the runs' interpreter is not the launching one: what activation of its environment
+    would set.
+    """
 
     programs: str = ""
-    """The directory that stands first on PATH; empty where the interpreter is in no environment of its own."""
+    """The directory that stands first on PATH; empty where the interpreter is in no environment of
+    its own.
+    """
     variables: Mapping[str, str] = field(default_factory=dict)
     package: str = ""
     """The one-file runslot that a function's cold start takes; where its own Python has none."""
@@ -264,18 +294,27 @@ class LauncherEntry:
     def from_json(cls, value: Mapping[str, Any]) -> LauncherEntry:
         """Make the record from what `to_json` gave; `Damaged` says what does not fit."""
         _LAUNCHER.check(value)
-        settings = {key: item for key, item in value.items() if key not in {"name", "kind", "shares_machine"}}
-        # Files of older versions do not say so; of their kinds those with a bucket shared no machine.
+        settings = {
+            key: item
+            for key, item in value.items()
+            if key not in {"name", "kind", "shares_machine"}
+        }
+        # Files of older versions do not say so; of their kinds those with a bucket shared no
+        # machine.
         shares_machine = value.get("shares_machine", "bucket" not in settings)
         return cls(value["name"], value["kind"], settings, shares_machine)
 
 
-_LAUNCHER = Shape({"name": "str", "kind": "str", "shares_machine": "bool"}, frozenset({"shares_machine"}))
+_LAUNCHER = Shape(
+    {"name": "str", "kind": "str", "shares_machine": "bool"}, frozenset({"shares_machine"})
+)
 
 
 def _read_resources(value: Mapping[str, Any]) -> Resources:
     try:
-        return Resources(**{key: item for key, item in value.items() if key in Resources.__dataclass_fields__})
+        return Resources(
+            **{key: item for key, item in value.items() if key in Resources.__dataclass_fields__}
+        )
     except InvalidInput as error:
         raise Damaged(str(error)) from error
 
@@ -351,13 +390,17 @@ class RunFile(RecordBase):
     """`sys.path` for functions."""
     python_path: str | None = None
     home: str = "."
-    """The experiment directory, relative to the run's; payloads and functions by value are found there."""
+    """The experiment directory, relative to the run's; payloads and functions by value are found
+    there.
+    """
     policy: Policy = Policy()
     logger: LoggerSettings = LoggerSettings()
     seeding: bool = True
     """Seed `random`, `numpy` and `torch` with the run's seed."""
     affinity_code: str | None = None
-    """The code whose slot, of the index that is given at the start, is this run's share of the machine."""
+    """The code whose slot, of the index that is given at the start, is this run's share of the
+    machine.
+    """
     set_egl_device: bool = False
     gpu_visibility: bool = True
     container: Container | None = None

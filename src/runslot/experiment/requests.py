@@ -1,7 +1,8 @@
-"""What other terminals ask of the launcher at work, or of a worker: files in its `requests/`, oldest first.
+"""What other terminals ask of the launcher at work, or of a worker: files in its `requests/`,
+oldest first.
 
-Who stops, pauses, or continues leaves them; `engines.open_experiment` reads and removes them. A file appears whole, by
-rename, or is its name alone.
+Who stops, pauses, or continues leaves them; `engines.open_experiment` reads and removes them. A
+file appears whole, by rename, or is its name alone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ REQUEST_NAME = re.compile(r"\d{1,24}-\d{1,24}\.(json|stop|kill)")
 def leave_request(
     directory: ExperimentDir, verb: str, arguments: Sequence[str] = (), worker: str | None = None
 ) -> Path:
-    """Leave a request for the launcher at work, or a worker, by rename; returns its file, which that removes."""
+    """Leave a request for the launcher at work, or a worker, by rename; returns its file, which
+    that removes.
+    """
     directory.require_own()
     requests = directory.requests if worker is None else directory.worker_requests(worker)
     refuse_links_of_others(str(directory.path), requests.relative_to(directory.path).as_posix())
@@ -35,7 +38,9 @@ def leave_request(
 
 
 def leave_bare_request(directory: ExperimentDir, verb: Literal["stop", "kill"]) -> Path:
-    """Leave a request about all runs that is its name alone: for a full disk, which still takes an empty file."""
+    """Leave a request about all runs that is its name alone: for a full disk, which still takes an
+    empty file.
+    """
     directory.require_own()
     file = _next_request(directory.requests, verb)
     file.touch()

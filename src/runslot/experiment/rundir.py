@@ -1,6 +1,7 @@
 """Every file name of an experiment and of a run, in two classes.
 
-Nothing else in runslot spells these names: `RunDir` is one run's directory, `ExperimentDir` an experiment's.
+Nothing else in runslot spells these names: `RunDir` is one run's directory, `ExperimentDir` an
+experiment's.
 """
 
 from __future__ import annotations
@@ -15,13 +16,21 @@ from typing import Any
 from runslot.errors import Damaged, NotFound
 from runslot.experiment.files import read_json, read_lines, write_json
 from runslot.experiment.journal import append_lines
-from runslot.experiment.owner import LeadsOut, other_link, other_owner, refuse_links_of_others, require_own
+from runslot.experiment.owner import (
+    LeadsOut,
+    other_link,
+    other_owner,
+    refuse_links_of_others,
+    require_own,
+)
 from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Run, RunFile
 from runslot.experiment.shape import Record
 
 
 def read_record(path: Path, kind: type[Record]) -> Record | None:
-    """Return the record in `path`, or None where there is no such file; `Damaged` names the file."""
+    """Return the record in `path`, or None where there is no such file; `Damaged` names the
+    file.
+    """
     value = read_json(path)
     if value is None:
         return None
@@ -83,7 +92,9 @@ class RunDir:
 
     @property
     def params_file(self) -> Path:
-        """What rlpyt's `logger_context` writes: the script's configuration with `name` and `run_ID`."""
+        """What rlpyt's `logger_context` writes: the script's configuration with `name` and
+        `run_ID`.
+        """
         return self.path / PARAMS
 
     @property
@@ -93,7 +104,9 @@ class RunDir:
 
     @property
     def logger_problems(self) -> Path:
-        """What the logger could not write: a JSON object with a list `problems`, one sentence each."""
+        """What the logger could not write: a JSON object with a list `problems`, one sentence
+        each.
+        """
         return self.path / "logger_problems.json"
 
     @property
@@ -125,7 +138,9 @@ class RunDir:
         if self._run is None:
             self._run = read_record(self.run_file, RunFile)
             if self._run is None:
-                raise NotFound(f"{self.path} is not a run directory: it has no {self.run_file.name}")
+                raise NotFound(
+                    f"{self.path} is not a run directory: it has no {self.run_file.name}"
+                )
         return self._run
 
     def write_run(self, file: RunFile) -> None:
@@ -148,12 +163,15 @@ class RunDir:
         return read_record(self.outcome_file, Outcome)
 
     def write_end(self, outcome: Outcome, attempt: Mapping[str, Any] | None) -> None:
-        """Write how an attempt ended; of a run that succeeded, `attempt.json` is the same file then, and says both."""
+        """Write how an attempt ended; of a run that succeeded, `attempt.json` is the same file
+        then, and says both.
+        """
         if attempt is None or outcome.kind != "succeeded":
             write_json(self.outcome_file, outcome.to_json())
             return
         write_json(self.outcome_file, {**attempt, **outcome.to_json(), LEASE: attempt.get("slot")})
-        # One block of the disk instead of two: a sweep of 20,000 runs that log nothing is 80 MB smaller.
+        # One block of the disk instead of two: a sweep of 20,000 runs that log nothing is 80 MB
+        # smaller.
         name = f"{self.path}/.{self.attempt_file.name}.{os.getpid()}"
         try:
             os.link(self.outcome_file, name)
@@ -168,20 +186,25 @@ class RunDir:
             self.write_variant(variant)
 
     def complete_params(self, variant: Mapping[str, Any]) -> None:
-        """Write `variant.json` where a script of rlpyt's logged rows and no `params.json`, which viskit reads as well.
+        """Write `variant.json` where a script of rlpyt's logged rows and no `params.json`, which
+        viskit reads as well.
 
-        Where there are both, viskit reads the first alone: the script's configuration, and what rlpyt's
-        `add_exp_param` adds to it afterwards, would be hidden.
+        Where there are both, viskit reads the first alone: the script's configuration, and what
+        rlpyt's `add_exp_param` adds to it afterwards, would be hidden.
         """
         if os.path.exists(self.progress) and not os.path.exists(self.params_file):  # noqa: PTH110
             self.complete_variant(variant)
 
     def about_code(self) -> RunDir:
-        """Return where the files about the code, the script and the host are, under a run's names: here, or shared.
+        """Return where the files about the code, the script and the host are, under a run's names:
+        here, or shared.
 
-        A launch writes them once, into its experiment's `provenance`; runs of the ancestors' doors have links.
+        A launch writes them once, into its experiment's `provenance`; runs of the ancestors' doors
+        have links.
         """
-        if any(os.path.lexists(file) for file in (self.git_infos, self.script_name, self.environment)):
+        if any(
+            os.path.lexists(file) for file in (self.git_infos, self.script_name, self.environment)
+        ):
             return self
         for above in self.path.parents:
             if os.path.lexists(ExperimentDir(above).experiment_file):
@@ -195,12 +218,18 @@ class RunDir:
     def keep_attempt(self) -> None:
         """Move the ended attempt's files aside, so that the next one starts in a clean directory.
 
-        What says what to run stays; the outcome is moved last, so that a kill in between is made good by calling
-        this again. `progress.csv` is kept under another name, because viskit takes every directory that has one,
-        and parameters beside it, for a run.
+        What says what to run stays; the outcome is moved last, so that a kill in between is made
+        good by calling this again. `progress.csv` is kept under another name, because viskit takes
+        every directory that has one, and parameters beside it, for a run.
         """
         directory = self._make_kept(self.last_attempt() or 1)
-        stay = {self.run_file, self.variant_file, self.variant_pickle, self.outcome_file, self.attempt_file}
+        stay = {
+            self.run_file,
+            self.variant_file,
+            self.variant_pickle,
+            self.outcome_file,
+            self.attempt_file,
+        }
         stay |= {self.git_infos, self.script_name, self.environment, self.experiment_pickle}
         for entry in sorted(self.path.iterdir()):
             if entry in stay or entry.suffix == ".patch" or _is_kept_attempt(entry):
@@ -227,7 +256,10 @@ class RunDir:
 
     def keep_damaged(self, attempt: int) -> None:
         """Move files that cannot be read to those of an earlier attempt, which `attempt` was."""
-        for file, read in ((self.outcome_file, self.read_outcome), (self.attempt_file, self.read_attempt)):
+        for file, read in (
+            (self.outcome_file, self.read_outcome),
+            (self.attempt_file, self.read_attempt),
+        ):
             try:
                 read()
             except Damaged:
@@ -252,7 +284,16 @@ COLLECTION = ".runslot"
 LATEST = "latest"
 """Link in an experiment's name directory to its newest launch."""
 
-_OWN_DIRECTORIES = ("requests", "workers", "payloads", "provenance", "slurm", "pbs", "cloud", ".incoming")
+_OWN_DIRECTORIES = (
+    "requests",
+    "workers",
+    "payloads",
+    "provenance",
+    "slurm",
+    "pbs",
+    "cloud",
+    ".incoming",
+)
 """What runslot makes in an experiment's directory beside its runs, itself and by its engines."""
 
 _BENEATH = frozenset({"", ".", ".."})
@@ -265,14 +306,18 @@ VARIANT_CONFIG = "variant_config.json"
 """rlpyt's file with the variant, in the directory above its runs."""
 
 LEASE = "lease"
-"""Where both files are one: the key of the attempt's slot, since `slot` is the outcome's, its number."""
+"""Where both files are one: the key of the attempt's slot, since `slot` is the outcome's, its
+number.
+"""
 
 KEPT_PROGRESS = "progress_of_attempt.csv"
 """Name of an earlier attempt's `progress.csv`."""
 
 
 def attempt_of(value: Mapping[str, Any]) -> Attempt:
-    """Make the record from what `attempt.json` holds, also where the outcome stands in the same file."""
+    """Make the record from what `attempt.json` holds, also where the outcome stands in the same
+    file.
+    """
     return Attempt.from_json({**value, "slot": value[LEASE]} if LEASE in value else value)
 
 
@@ -281,7 +326,9 @@ def _is_kept_attempt(path: Path) -> bool:
 
 
 class ExperimentDir:
-    """The directory that records an experiment; its runs lie in it, or beside it in a launchkit collection."""
+    """The directory that records an experiment; its runs lie in it, or beside it in a launchkit
+    collection.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -370,33 +417,50 @@ class ExperimentDir:
             return 0.0
 
     def run_dir(self, run: Run, file: ExperimentFile) -> RunDir:
-        """Return where `run` lies, which is inside the experiment (or its collection) whatever the files say."""
+        """Return where `run` lies, which is inside the experiment (or its collection) whatever the
+        files say.
+        """
         base = self.runs_base(file)
         if not _BENEATH.isdisjoint(run.directory.split("/")):
-            raise LeadsOut(f"{self.runs_file} names the directory {run.directory!r} of a run: it is not inside {base}")
+            raise LeadsOut(
+                f"{self.runs_file} names the directory {run.directory!r} of a run: it is not inside"
+                f" {base}"
+            )
         if self._is_others and (link := other_link(base, run.directory, every=True)):
-            raise LeadsOut(f"{link} is a link in an experiment of another user: it may lead anywhere")
+            raise LeadsOut(
+                f"{link} is a link in an experiment of another user: it may lead anywhere"
+            )
         return RunDir(f"{base}/{run.directory}")
 
     def refuse_others_links(self, run: Run, file: ExperimentFile) -> None:
-        """Raise `LeadsOut` where a link that another user made would lead what is written for `run` elsewhere."""
+        """Raise `LeadsOut` where a link that another user made would lead what is written for `run`
+        elsewhere.
+        """
         refuse_links_of_others(self.runs_base(file), run.directory)
         require_own(Path(self.runs_base(file), run.directory))  # or it may be changed into one
 
     @property
     def place(self) -> Path:
-        """What is named to whoever looks for its runs: its directory, or the collection that it records a call of."""
+        """What is named to whoever looks for its runs: its directory, or the collection that it
+        records a call of.
+        """
         return self.path.parent.parent if self.path.parent.name == COLLECTION else self.path
 
     def runs_base(self, file: ExperimentFile) -> str:
-        """Return the directory below which the runs lie: the experiment's own, or that of its collection."""
+        """Return the directory below which the runs lie: the experiment's own, or that of its
+        collection.
+        """
         if file.runs_root == ".":
             return os.path.normpath(self.path)
-        # On a rented machine what was a collection's lies elsewhere; there all files are this user's.
-        if file.runs_root == "../.." and (self.path.parent.name == COLLECTION or not self._is_others):
+        # On a rented machine what was a collection's lies elsewhere; there all files are this
+        # user's.
+        if file.runs_root == "../.." and (
+            self.path.parent.name == COLLECTION or not self._is_others
+        ):
             return os.path.normpath(self.path.parent.parent)
         raise LeadsOut(
-            f"{self.experiment_file} says that its runs lie in {file.runs_root!r}, outside of the experiment"
+            f"{self.experiment_file} says that its runs lie in {file.runs_root!r}, outside of the"
+            " experiment"
         )
 
     @functools.cached_property
@@ -404,7 +468,8 @@ class ExperimentDir:
         return other_owner(self.path) is not None
 
     def require_own(self) -> None:
-        """Raise `OthersFiles` where the experiment is another user's: before anything is written or signalled.
+        """Raise `OthersFiles` where the experiment is another user's: before anything is written or
+        signalled.
 
         `LeadsOut` where another user laid a link in the place of one of its own directories.
         """
@@ -422,7 +487,9 @@ class ExperimentDir:
         """Read `experiment.json`; `NotFound` where this is no experiment directory."""
         file = read_record(self.experiment_file, ExperimentFile)
         if file is None:
-            raise NotFound(f"{self.path} is not an experiment directory: it has no {self.experiment_file.name}")
+            raise NotFound(
+                f"{self.path} is not an experiment directory: it has no {self.experiment_file.name}"
+            )
         return file
 
     def read_runs(self) -> list[Run]:
@@ -432,10 +499,17 @@ class ExperimentDir:
             for value in read_lines(self.runs_file):
                 runs.append(Run.from_json(value))
         except Damaged as error:
-            where = "" if str(error).startswith(str(self.path)) else f"{self.runs_file}, line {len(runs) + 1}: "
+            where = (
+                ""
+                if str(error).startswith(str(self.path))
+                else f"{self.runs_file}, line {len(runs) + 1}: "
+            )
             raise type(error)(f"{where}{error}") from error
         if not runs:
-            raise Damaged(f"{self.runs_file} lists no runs, as after a power cut; `runslot resume` rebuilds it")
+            raise Damaged(
+                f"{self.runs_file} lists no runs, as after a power cut; `runslot resume`"
+                " rebuilds it"
+            )
         return runs
 
     def append_runs(self, runs: Iterable[Run]) -> None:

@@ -1,7 +1,9 @@
-"""The user's configuration: `runslot.toml` of the project, `~/.config/runslot/config.toml` of the user.
+"""The user's configuration: `runslot.toml` of the project, `~/.config/runslot/config.toml` of the
+user.
 
-It holds `root`, where experiments go unless told otherwise (`RUNSLOT_ROOT` goes before it), `launchers`, a table for
-each place that runs can be started in, and `launchkit`, what that door's modes need.
+It holds `root`, where experiments go unless told otherwise (`RUNSLOT_ROOT` goes before it),
+`launchers`, a table for each place that runs can be started in, and `launchkit`, what that door's
+modes need.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ _KEYS = ("root", "launchers", "launchkit")
 
 
 def path_of(value: object, name: str) -> Path:
-    """Return a path as a user writes it, with `~` for a home; `InvalidInput` where it can be none."""
+    """Return a path as a user writes it, with `~` for a home; `InvalidInput` where it can be
+    none.
+    """
     if not isinstance(value, (str, os.PathLike)) or isinstance(value, bytes):
         raise InvalidInput(f"{name} must be a path, not {value!r:.80}")
     path = Path(value)
@@ -29,7 +33,9 @@ def path_of(value: object, name: str) -> Path:
     try:
         return path.expanduser()
     except RuntimeError:
-        raise InvalidInput(f"{name} is {str(path)!r}, and nobody here has that home; write ./~ for a name") from None
+        raise InvalidInput(
+            f"{name} is {str(path)!r}, and nobody here has that home; write ./~ for a name"
+        ) from None
 
 
 def _has_bytes(path: Path) -> bool:
@@ -40,7 +46,9 @@ def _has_bytes(path: Path) -> bool:
 
 
 def default_root() -> Path:
-    """Return where experiments go: `RUNSLOT_ROOT`, else the configuration, else `runs` in the current directory."""
+    """Return where experiments go: `RUNSLOT_ROOT`, else the configuration, else `runs` in the
+    current directory.
+    """
     text = os.environ.get(ROOT_VARIABLE)
     if text:
         return path_of(text, ROOT_VARIABLE).absolute()
@@ -57,18 +65,26 @@ def configuration_files() -> list[Path]:
         home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     except RuntimeError:  # a user without a home has no configuration
         home = Path(os.devnull)
-    return [file for file in (Path.cwd() / "runslot.toml", home / "runslot" / "config.toml") if file.is_file()]
+    return [
+        file
+        for file in (Path.cwd() / "runslot.toml", home / "runslot" / "config.toml")
+        if file.is_file()
+    ]
 
 
 def read_configuration(file: Path) -> dict[str, Any]:
-    """Read one configuration file; `InvalidInput` names an unknown key, with the nearest known one."""
+    """Read one configuration file; `InvalidInput` names an unknown key, with the nearest known
+    one.
+    """
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         try:
             import tomli as tomllib
         except ImportError:
-            raise NotInstalled(f"{file} needs a TOML reader on Python 3.10: pip install tomli") from None
+            raise NotInstalled(
+                f"{file} needs a TOML reader on Python 3.10: pip install tomli"
+            ) from None
     try:
         value: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -77,7 +93,9 @@ def read_configuration(file: Path) -> dict[str, Any]:
         raise InvalidInput(f"{file} is nested too deeply") from None
     for key in value:
         if key not in _KEYS:
-            raise InvalidInput(f"{file}: unknown key {key!r}{nearest(key, _KEYS)}; known: {', '.join(_KEYS)}")
+            raise InvalidInput(
+                f"{file}: unknown key {key!r}{nearest(key, _KEYS)}; known: {', '.join(_KEYS)}"
+            )
     launchers = value.get("launchers", {})
     for name, entry in launchers.items() if isinstance(launchers, dict) else [("", launchers)]:
         if not isinstance(entry, dict):

@@ -1,12 +1,15 @@
-"""What a JSON object of an experiment's files must look like: its keys, their types, the words that a value may be.
+"""What a JSON object of an experiment's files must look like: its keys, their types, the words that
+a value may be.
 
-Records and the journal ask it for every line of lists that may have 100,000, so that a look costs a microsecond: the
-keys and types of an object are looked up among those that passed before; only texts of a few words, times and lists
-are looked at one by one. The first object of another kind than any before is looked at wholly. `Damaged` says what is
-wrong, and who reads the file adds where.
+Records and the journal ask it for every line of lists that may have 100,000, so that a look costs a
+microsecond: the keys and types of an object are looked up among those that passed before; only
+texts of a few words, times and lists are looked at one by one. The first object of another kind
+than any before is looked at wholly. `Damaged` says what is wrong, and who reads the file adds
+where.
 
-At the end is what all records have in common, made of JSON and written as it. A record may consist of others: `PARTS`
-says by annotation how those are read and written, and their JSON is an object inside of the whole one's.
+At the end is what all records have in common, made of JSON and written as it. A record may consist
+of others: `PARTS` says by annotation how those are read and written, and their JSON is an object
+inside of the whole one's.
 """
 
 from __future__ import annotations
@@ -31,7 +34,8 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "tuple[str, ...]": (list, tuple), "Mapping[str, Any]": (dict,), "Mapping[str, str]": (dict,),
 }  # fmt: skip
 _WORDS: Mapping[type, str] = {
-    str: "a text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null",
+    str: "a text", int: "a whole number", float: "a number", bool: "true or false",
+    NoneType: "null",
     list: "a list", tuple: "a list", dict: "an object",
 }  # fmt: skip
 
@@ -42,7 +46,9 @@ Reader = Callable[[Mapping[str, Any]], Any]
 """Makes a record of its JSON, or raises `Damaged`."""
 
 _Entry = tuple[tuple[str, ...], tuple[tuple[str, Check], ...]]
-"""Of one set of keys and types: keys that the shape does not have, and what to look at in every object."""
+"""Of one set of keys and types: keys that the shape does not have, and what to look at in every
+object.
+"""
 
 
 class Shape:
@@ -64,9 +70,15 @@ class Shape:
             for key, kind in types.items()
             if isinstance(kind, str) and (name := kind.removesuffix(" | None")) in readers
         }
-        self._types = {key: (str,) if isinstance(kind, tuple) else _types(kind) for key, kind in types.items()}
-        self._words = {key: frozenset(kind) for key, kind in types.items() if isinstance(kind, tuple)}
-        self._whole = frozenset(key for key, kind in types.items() if "int" in kind and "float" not in kind)
+        self._types = {
+            key: (str,) if isinstance(kind, tuple) else _types(kind) for key, kind in types.items()
+        }
+        self._words = {
+            key: frozenset(kind) for key, kind in types.items() if isinstance(kind, tuple)
+        }
+        self._whole = frozenset(
+            key for key, kind in types.items() if "int" in kind and "float" not in kind
+        )
         self._boundless = frozenset(
             key for key in self._whole if "str" in types[key]
         )  # a seed is any number, or a text
@@ -76,24 +88,36 @@ class Shape:
 
     @classmethod
     def of_record(
-        cls, fields: Mapping[str, Field[Any]], words: Mapping[str, tuple[str, ...]], readers: Mapping[str, Reader]
+        cls,
+        fields: Mapping[str, Field[Any]],
+        words: Mapping[str, tuple[str, ...]],
+        readers: Mapping[str, Reader],
     ) -> Shape:
         """Return the shape of a dataclass whose annotations are texts.
 
-        `words` are those of its named literal types, `readers` make the records of which it consists.
+        `words` are those of its named literal types, `readers` make the records of which it
+        consists.
         """
         types: dict[str, str | tuple[str, ...]] = {}
         for name, field in fields.items():
             text = str(field.type)
             literal = text.startswith("Literal[")
             types[name] = (
-                tuple(word.strip("'\"") for word in text[8:-1].split(", ")) if literal else words.get(text, text)
+                tuple(word.strip("'\"") for word in text[8:-1].split(", "))
+                if literal
+                else words.get(text, text)
             )
-        optional = {f.name for f in fields.values() if f.default is not MISSING or f.default_factory is not MISSING}
+        optional = {
+            f.name
+            for f in fields.values()
+            if f.default is not MISSING or f.default_factory is not MISSING
+        }
         return cls(types, frozenset(optional), readers)
 
     def values(self, value: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of the shape's keys, lists as tuples; `Damaged` where the object does not fit."""
+        """Return the values of the shape's keys, lists as tuples; `Damaged` where the object does
+        not fit.
+        """
         surplus, checks = self._entry(value)
         made = dict(value)
         for key in surplus:
@@ -127,9 +151,13 @@ class Shape:
         keys = [key for key in value if key in self._types]
         for key in keys:
             if type(value[key]) not in self._types[key]:
-                kinds = " or ".join(dict.fromkeys(self._kind(key, kind) for kind in self._types[key]))
+                kinds = " or ".join(
+                    dict.fromkeys(self._kind(key, kind) for kind in self._types[key])
+                )
                 raise Damaged(f"{key!r} is {_shown(value[key])}, not {kinds}")
-        checks = [(key, check) for key in keys if (check := self._check_of(key, value[key])) is not None]
+        checks = [
+            (key, check) for key in keys if (check := self._check_of(key, value[key])) is not None
+        ]
         return tuple(key for key in value if key not in self._types), tuple(checks)
 
     def _kind(self, key: str, kind: type) -> str:
@@ -151,7 +179,10 @@ class Shape:
 
     def _word(self, key: str, value: str) -> str:
         if value not in self._words[key]:
-            raise Damaged(f"{key!r} is {_shown(value)}, which is none of {', '.join(sorted(self._words[key]))}")
+            raise Damaged(
+                f"{key!r} is {_shown(value)}, which is none of"
+                f" {', '.join(sorted(self._words[key]))}"
+            )
         return value
 
 
@@ -159,13 +190,18 @@ def check_format(value: Mapping[str, Any]) -> None:
     """Refuse an object that a newer runslot wrote, and one whose format is no number."""
     number = value.get("format", FORMAT)
     if number.__class__ is int and number > FORMAT:
-        raise NewerFormat(f"written by a newer runslot (format {number}; this one reads {FORMAT}): upgrade runslot")
+        raise NewerFormat(
+            f"written by a newer runslot (format {number}; this one reads {FORMAT}): upgrade"
+            " runslot"
+        )
     if number.__class__ is not int or number != FORMAT:
         raise Damaged(f"'format' is {_shown(number)}, not {FORMAT}")
 
 
 def _types(annotation: str) -> tuple[type, ...]:
-    """Return the types that JSON has for an annotation; a record, as everything that has no entry, is an object."""
+    """Return the types that JSON has for an annotation; a record, as everything that has no entry,
+    is an object.
+    """
     return tuple(kind for part in annotation.split(" | ") for kind in _TYPES.get(part, (dict,)))
 
 
@@ -198,7 +234,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
-# ---- records ---------------------------------------------------------------------------------------------------
+# ---- records -------------------------------------------------------------------------------------
 
 Record = TypeVar("Record", bound="RecordBase")
 
@@ -222,7 +258,9 @@ class RecordBase:
         if len(values) != len(cls.__dataclass_fields__):
             return cls(**values)
         record = cls.__new__(cls)
-        record.__dict__.update(values)  # a frozen dataclass sets its fields one by one, in four times the time
+        record.__dict__.update(
+            values
+        )  # a frozen dataclass sets its fields one by one, in four times the time
         return record
 
 
@@ -251,14 +289,19 @@ def shape_of(kind: type[RecordBase]) -> Shape:
 def _writers_of(kind: type[RecordBase]) -> _Writers:
     writers = _writers.get(kind)
     if writers is None:
-        names = {key: field.type.removesuffix(" | None") for key, field in kind.__dataclass_fields__.items()}
+        names = {
+            key: field.type.removesuffix(" | None")
+            for key, field in kind.__dataclass_fields__.items()
+        }
         writers = tuple((key, PARTS[name][1]) for key, name in names.items() if name in PARTS)
         _writers[kind] = writers
     return writers
 
 
 class Repeated:
-    """Reads what most runs of an experiment have alike: a value equal to the one before gives the same record again."""
+    """Reads what most runs of an experiment have alike: a value equal to the one before gives the
+    same record again.
+    """
 
     def __init__(self, read: Callable[[Mapping[str, Any]], Any]) -> None:
         self._read = read

@@ -1,7 +1,8 @@
 """The states of a run: their words, their order, what each counts as, how each looks.
 
-Whoever shows or judges states reads them here: status, results, page, terminal. Pure; it imports nothing of runslot.
-What must stay true: the words are those of `outcome.json` and the journal, so none ever changes its meaning.
+Whoever shows or judges states reads them here: status, results, page, terminal. Pure; it imports
+nothing of runslot. What must stay true: the words are those of `outcome.json` and the journal, so
+none ever changes its meaning.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What became of each run: from the journal, and from the run's own files where the journal is behind."""
+"""What became of each run: from the journal, and from the run's own files where the journal is
+behind.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ class RunStatus:
 
     @functools.cached_property
     def outcome(self) -> Outcome | None:
-        """How the last attempt ended; made when it is asked for, since a list of 100,000 runs asks for few."""
+        """How the last attempt ended; made when it is asked for, since a list of 100,000 runs asks
+        for few.
+        """
         return None if self.ended is None else Outcome.from_json(self.ended)
 
 
@@ -92,20 +96,25 @@ class _Last:
 def read_status(directory: ExperimentDir) -> ExperimentStatus:
     """Read what became of an experiment; right also while, and after, its launcher was killed.
 
-    `Damaged` where the lists of what was asked and of what happened cannot be read; a run's own damaged file costs
-    that run alone, which is lost.
+    `Damaged` where the lists of what was asked and of what happened cannot be read; a run's own
+    damaged file costs that run alone, which is lost.
     """
     file = directory.read()
     journal = _read_journal(directory.journal_file)
     launcher, problems = _launcher_of(directory)
-    # A start that only the journal knows of is under way, unless this process now takes that launcher's place.
+    # A start that only the journal knows of is under way, unless this process now takes that
+    # launcher's place.
     launched = launcher is not None and launcher != identify()
     reader = _RunReader(directory, file, launched, directory.workers.exists())
-    runs = tuple(reader.read(run, journal.runs.get(run.id)) for run in read_all_runs(directory, file))
+    runs = tuple(
+        reader.read(run, journal.runs.get(run.id)) for run in read_all_runs(directory, file)
+    )
     counts: Counter[str] = Counter(each.state for each in runs)
     waits = tuple(dict.fromkeys(journal.waits.values())) if launcher else ()
     paused = journal.paused and launcher is not None
-    return ExperimentStatus(directory, file, runs, launcher, journal.slots, counts, paused, waits, problems)
+    return ExperimentStatus(
+        directory, file, runs, launcher, journal.slots, counts, paused, waits, problems
+    )
 
 
 def _launcher_of(directory: ExperimentDir) -> tuple[ProcessIdentity | None, tuple[str, ...]]:
@@ -120,8 +129,8 @@ def read_all_runs(directory: ExperimentDir, file: ExperimentFile) -> list[Run]:
     runs = directory.read_runs()
     if file.run_count is not None and len(runs) < file.run_count:
         raise Damaged(
-            f"{directory.runs_file} lists {len(runs)} of {file.run_count} runs, as after a power cut; "
-            "`runslot resume` rebuilds it"
+            f"{directory.runs_file} lists {len(runs)} of {file.run_count} runs, as after a power"
+            " cut; `runslot resume` rebuilds it"
         )
     return runs
 
@@ -143,7 +152,9 @@ def _read_journal(path: Path) -> _Journal:
             case "start":
                 before = runs.get(event["run"])
                 host = event.get("host")
-                runs[event["run"]] = _Last(event["attempt"], event["time"], event.get("slot"), host, before=before)
+                runs[event["run"]] = _Last(
+                    event["attempt"], event["time"], event.get("slot"), host, before=before
+                )
                 journal.waits.pop(event.get("slot"), None)
             case "handed":
                 runs.setdefault(event["run"], _Last()).name = event["name"]
@@ -164,13 +175,17 @@ def _read_journal(path: Path) -> _Journal:
 
 
 class _RunReader:
-    """Works out how the runs of one experiment stand, each from the journal and, where that may be behind, its files.
+    """Works out how the runs of one experiment stand, each from the journal and, where that may be
+    behind, its files.
 
-    The journal is behind where its launcher was killed, or the power was cut; and workers write into none but their
-    own. A run that it does not know has no directory as long as it waits: a look at the list of its siblings tells.
+    The journal is behind where its launcher was killed, or the power was cut; and workers write
+    into none but their own. A run that it does not know has no directory as long as it waits: a
+    look at the list of its siblings tells.
     """
 
-    def __init__(self, directory: ExperimentDir, file: ExperimentFile, launched: bool, workers: bool) -> None:
+    def __init__(
+        self, directory: ExperimentDir, file: ExperimentFile, launched: bool, workers: bool
+    ) -> None:
         self._directory = directory
         self._file = file
         self._launched = launched
@@ -188,14 +203,29 @@ class _RunReader:
         except RunslotError as error:
             state: State = "running" if self._is_claimed(run) else "lost"
             number = max(last.attempts, 1)
-            return RunStatus(run, state, number, None, last.started, last.slot, name=last.name, problem=str(error))
+            return RunStatus(
+                run,
+                state,
+                number,
+                None,
+                last.started,
+                last.slot,
+                name=last.name,
+                problem=str(error),
+            )
 
     def _read(self, run: Run, last: _Last) -> RunStatus:
         directory, file, ended = self._directory, self._file, last.outcome
-        certain = ended is not None and (ended["kind"] == "succeeded" or not (self._workers or not self._launched))
+        certain = ended is not None and (
+            ended["kind"] == "succeeded" or not (self._workers or not self._launched)
+        )
         attempt = None if certain else directory.run_dir(run, file).read_attempt()
         if ended is not None and (attempt is None or attempt.attempt <= ended.get("attempt", 1)):
-            late = _came_late(directory.run_dir(run, file), ended) if file.launcher is not None else None
+            late = (
+                _came_late(directory.run_dir(run, file), ended)
+                if file.launcher is not None
+                else None
+            )
             return _ended(run, ended if late is None else late, last)
         if attempt is None and not last.attempts:  # nobody has begun it
             return RunStatus(run, "queued")
@@ -213,7 +243,9 @@ class _RunReader:
         return name in self._names(parent)
 
     def _names(self, parent: str) -> frozenset[str]:
-        """Return what lies in a directory of runs; each is listed once, and only where the one above has it."""
+        """Return what lies in a directory of runs; each is listed once, and only where the one
+        above has it.
+        """
         names = self._siblings.get(parent)
         if names is None:
             above, _, name = parent.rpartition("/")
@@ -229,20 +261,30 @@ class _RunReader:
 
 
 def _came_late(run_dir: RunDir, outcome: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the success of a run that was given up for lost on another machine, where it has come home since."""
+    """Return the success of a run that was given up for lost on another machine, where it has come
+    home since.
+    """
     late = run_dir.read_outcome() if outcome["kind"] == "lost" else None
     return late.to_json() if late is not None and late.kind == "succeeded" else None
 
 
 def _open(
-    file: ExperimentFile, run_dir: RunDir, run: Run, attempt: Attempt | None, last: _Last, launched: bool
+    file: ExperimentFile,
+    run_dir: RunDir,
+    run: Run,
+    attempt: Attempt | None,
+    last: _Last,
+    launched: bool,
 ) -> RunStatus:
     """Return how a run stands of whose last attempt the journal knows no end."""
-    if attempt is None or attempt.attempt < last.attempts:  # between the launcher's note and the keeper's
+    # between the launcher's note and the keeper's
+    if attempt is None or attempt.attempt < last.attempts:
         # What an engine was asked to start may run there, whatever became of the launcher.
         state: State = "running" if launched else "queued"
         number = last.attempts - (0 if launched else 1)
-        return RunStatus(run, state, number, None, last.started, last.slot, None, last.name, last.host)
+        return RunStatus(
+            run, state, number, None, last.started, last.slot, None, last.name, last.host
+        )
     # Asked before the outcome is read: a keeper writes that, gives the claim back, and ends.
     alive, claim = _signs_of_life(file, run_dir, attempt)
     outcome = run_dir.read_outcome()
@@ -252,12 +294,19 @@ def _open(
     sign = None if claim is None else last_sign(run_dir)
     record = None if lost and claim is None else attempt
     number, state = attempt.attempt, "lost" if lost else "running"
-    return RunStatus(run, state, number, None, last.started, last.slot, record, last.name, last.host, claim, sign)
+    return RunStatus(
+        run, state, number, None, last.started, last.slot, record, last.name, last.host, claim, sign
+    )
 
 
-def _signs_of_life(file: ExperimentFile, run_dir: RunDir, attempt: Attempt) -> tuple[bool | None, Claim | None]:
-    """Return whether the keeper lives, and what its claim says where that cannot be known from its process alone."""
-    if file.launcher is not None:  # its directory may be a copy, whose claims nobody holds: the engine knows
+def _signs_of_life(
+    file: ExperimentFile, run_dir: RunDir, attempt: Attempt
+) -> tuple[bool | None, Claim | None]:
+    """Return whether the keeper lives, and what its claim says where that cannot be known from its
+    process alone.
+    """
+    # its directory may be a copy, whose claims nobody holds: the engine knows
+    if file.launcher is not None:
         return is_alive(keeper_of(attempt)) if file.launcher.shares_machine else None, None
     alive = keeper_lives(run_dir, attempt)
     if alive is None:
@@ -267,14 +316,16 @@ def _signs_of_life(file: ExperimentFile, run_dir: RunDir, attempt: Attempt) -> t
 
 
 def _ended(run: Run, outcome: Mapping[str, Any], last: _Last) -> RunStatus:
-    return RunStatus(run, outcome["kind"], outcome.get("attempt", 1), outcome, last.started, last.slot)
+    return RunStatus(
+        run, outcome["kind"], outcome.get("attempt", 1), outcome, last.started, last.slot
+    )
 
 
 def find_experiments(path: Path, problems: list[str] | None = None) -> Iterator[ExperimentDir]:
     """Yield the experiments in `path`: itself, or all below it, oldest first where names are dates.
 
-    Links (`latest`) and the insides of experiments are not followed; a launchkit collection keeps its experiments in
-    `.runslot`. Directories that cannot be listed are named in `problems`.
+    Links (`latest`) and the insides of experiments are not followed; a launchkit collection keeps
+    its experiments in `.runslot`. Directories that cannot be listed are named in `problems`.
     """
     waiting = [os.fspath(path)]
     while waiting:
@@ -288,11 +339,17 @@ def find_experiments(path: Path, problems: list[str] | None = None) -> Iterator[
             yield from (ExperimentDir(call) for call in directories if _is_experiment(call))
             continue
         names = _directories(place, problems)
-        waiting += [os.path.join(place, name) for name in reversed(names) if not name.startswith(".")]  # noqa: PTH118
+        waiting += [
+            os.path.join(place, name)  # noqa: PTH118
+            for name in reversed(names)
+            if not name.startswith(".")
+        ]
 
 
 def _is_experiment(place: str) -> bool:
-    return os.path.lexists(ExperimentDir(place).experiment_file)  # a link to nowhere is a damaged one
+    return os.path.lexists(
+        ExperimentDir(place).experiment_file
+    )  # a link to nowhere is a damaged one
 
 
 def _directories(place: str, problems: list[str] | None) -> list[str]:

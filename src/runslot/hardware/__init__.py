@@ -1,1 +1,3 @@
-"""Where runs may run: topology, resources, slots, affinity codes (pure); probing and leases (effects)."""
+"""Where runs may run: topology, resources, slots, affinity codes (pure); probing and leases
+(effects).
+"""

@@ -1,8 +1,8 @@
 """Affinities: a slot in the form that a run reads, and rlpyt's affinity codes.
 
-Names, arguments, fields and codes are rlpyt's (astooke/rlpyt, `utils/launching/affinity.py`). Pure, but for
-`encode_affinity` and `quick_affinity_code`, which look at this machine for what they are not told, and for
-`affinity_from_code`, which looks at the run that it is called in.
+Names, arguments, fields and codes are rlpyt's (astooke/rlpyt, `utils/launching/affinity.py`). Pure,
+but for `encode_affinity` and `quick_affinity_code`, which look at this machine for what they are
+not told, and for `affinity_from_code`, which looks at the run that it is called in.
 """
 
 from __future__ import annotations
@@ -15,12 +15,23 @@ from typing import Any
 
 from runslot.errors import AffinityError, nearest
 from runslot.hardware.allocation import AllowedCores, renumber
-from runslot.hardware.layouts import ARGUMENTS, FLAGS, Affinity, AttrDict, Layout, check, cpus_of, gpus_of
+from runslot.hardware.layouts import (
+    ARGUMENTS,
+    FLAGS,
+    Affinity,
+    AttrDict,
+    Layout,
+    check,
+    cpus_of,
+    gpus_of,
+)
 from runslot.hardware.slots import Slot
 from runslot.hardware.topology import Core, Gpu, Topology
 
 CODE_VARIABLE = "RUNSLOT_CODE_CPUS"
-"""Of a run under an affinity code: the code, and the PUs that its CPUs are, where the numbers differ."""
+"""Of a run under an affinity code: the code, and the PUs that its CPUs are, where the numbers
+differ.
+"""
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -37,14 +48,17 @@ THREAD_VARIABLES = (
 
 
 def slot_affinity(slot: Slot, *, alternating: bool = False, set_affinity: bool = True) -> Affinity:
-    """Return what the run in `slot` reads as its affinity; `cuda_idx` counts the GPUs that the run sees, from 0.
+    """Return what the run in `slot` reads as its affinity; `cuda_idx` counts the GPUs that the run
+    sees, from 0.
 
-    A run on several GPUs gets a list, one affinity a GPU with its share of the cores, as rlpyt's does.
+    A run on several GPUs gets a list, one affinity a GPU with its share of the cores, as rlpyt's
+    does.
     """
     shares = max(1, len(slot.gpus))
     width = len(slot.cores) // shares
     parts = [
-        _slot_part(slot, slot.cores[i * width : (i + 1) * width], alternating, set_affinity) for i in range(shares)
+        _slot_part(slot, slot.cores[i * width : (i + 1) * width], alternating, set_affinity)
+        for i in range(shares)
     ]
     for cuda_idx, part in enumerate(parts):
         if slot.gpus:
@@ -52,16 +66,27 @@ def slot_affinity(slot: Slot, *, alternating: bool = False, set_affinity: bool =
     return parts[0] if shares == 1 else parts
 
 
-def _slot_part(slot: Slot, cores: tuple[Core, ...], alternating: bool, set_affinity: bool) -> AttrDict:
+def _slot_part(
+    slot: Slot, cores: tuple[Core, ...], alternating: bool, set_affinity: bool
+) -> AttrDict:
     core_pus = [[pu for pu in core.pus if pu in slot.pus] for core in cores]
     if slot.shares_cores:  # hardware threads count as cores
         core_pus = [[pu] for pus in core_pus for pu in pus]
-    groups = [core_pus[i : i + slot.cpus_per_worker] for i in range(0, len(core_pus), slot.cpus_per_worker)]
+    groups = [
+        core_pus[i : i + slot.cpus_per_worker]
+        for i in range(0, len(core_pus), slot.cpus_per_worker)
+    ]
     whole = [group for group in groups if len(group) == slot.cpus_per_worker]
-    if alternating:  # two halves of the workers take turns, on the two threads of a core where it has them
-        workers = [[pus[min(half, len(pus) - 1)] for pus in group] for half in (0, 1) for group in whole]
+    # two halves of the workers take turns, on the two threads of a core where it has them
+    if alternating:
+        workers = [
+            [pus[min(half, len(pus) - 1)] for pus in group] for half in (0, 1) for group in whole
+        ]
     else:
-        workers = [[pu for thread in zip_longest(*group) for pu in thread if pu is not None] for group in whole]
+        workers = [
+            [pu for thread in zip_longest(*group) for pu in thread if pu is not None]
+            for group in whole
+        ]
     cpus = [pus[0] for pus in core_pus] + [pu for pus in core_pus for pu in pus[1:]]
     return AttrDict(
         all_cpus=cpus,
@@ -74,16 +99,21 @@ def _slot_part(slot: Slot, cores: tuple[Core, ...], alternating: bool, set_affin
     )
 
 
-def slot_environment(slot: Slot, affinity: Affinity, *, gpu_visibility: bool = True) -> dict[str, str]:
+def slot_environment(
+    slot: Slot, affinity: Affinity, *, gpu_visibility: bool = True
+) -> dict[str, str]:
     """Return the environment variables of a run in `slot`.
 
-    The thread pools are as large as the slot, whatever the caller's environment says: that was meant for the machine.
-    With `gpu_visibility` false the variables that select GPUs are left alone (rlpyt's scripts select by `cuda_idx`).
+    The thread pools are as large as the slot, whatever the caller's environment says: that was
+    meant for the machine. With `gpu_visibility` false the variables that select GPUs are left alone
+    (rlpyt's scripts select by `cuda_idx`).
     """
     environment = {name: str(slot.size) for name in THREAD_VARIABLES}
     environment["RUNSLOT_AFFINITY"] = json.dumps(affinity)
     if slot.gpus:  # EGL counts all GPUs of the machine, whatever CUDA sees
-        environment |= dict.fromkeys(("EGL_DEVICE_ID", "MUJOCO_EGL_DEVICE_ID"), str(slot.gpus[0].index))
+        environment |= dict.fromkeys(
+            ("EGL_DEVICE_ID", "MUJOCO_EGL_DEVICE_ID"), str(slot.gpus[0].index)
+        )
     if gpu_visibility:
         environment |= _visible_gpus(slot)
     return environment
@@ -99,7 +129,9 @@ def _visible_gpus(slot: Slot) -> dict[str, str]:
         if any(gpu.vendor == vendor for gpu in slot.gpus)
     }
     if "CUDA_VISIBLE_DEVICES" in visible:
-        visible["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # NVML's indices; CUDA would count the fastest first
+        visible["CUDA_DEVICE_ORDER"] = (
+            "PCI_BUS_ID"  # NVML's indices; CUDA would count the fastest first
+        )
     return visible
 
 
@@ -120,16 +152,20 @@ def encode_affinity(
     alternating: bool = False,
     set_affinity: bool = True,
 ) -> str:
-    """Return rlpyt's code for a division of a machine among runs, `16cpu_2gpu_20hto_2skt` for example.
+    """Return rlpyt's code for a division of a machine among runs, `16cpu_2gpu_20hto_2skt` for
+    example.
 
-    `n_cpu_core` and `n_gpu` are what to use of the machine; `cpu_per_run` counts only without GPUs. The distance of a
-    core's two CPUs (`hyperthread_offset`, 0 for one CPU a core) and the sockets are this machine's unless given.
-    Raises `AffinityError`, which names an argument, where two runs would share a core or the numbers do not divide.
+    `n_cpu_core` and `n_gpu` are what to use of the machine; `cpu_per_run` counts only without GPUs.
+    The distance of a core's two CPUs (`hyperthread_offset`, 0 for one CPU a core) and the sockets
+    are this machine's unless given. Raises `AffinityError`, which names an argument, where two runs
+    would share a core or the numbers do not divide.
     """
     numbers: dict[str, Any] = {
-        "cpu": n_cpu_core, "gpu": n_gpu, "cxg": contexts_per_gpu, "gpr": gpu_per_run, "cpr": cpu_per_run,
+        "cpu": n_cpu_core, "gpu": n_gpu, "cxg": contexts_per_gpu, "gpr": gpu_per_run,
+        "cpr": cpu_per_run,
         "cpw": cpu_per_worker, "hto": hyperthread_offset, "skt": n_socket, "res": cpu_reserved,
-        "ass": async_sample, "sgr": sample_gpu_per_run, "oss": optim_sample_share_gpu, "alt": alternating,
+        "ass": async_sample, "sgr": sample_gpu_per_run, "oss": optim_sample_share_gpu,
+        "alt": alternating,
         "saf": set_affinity, "slt": run_slot,
     }  # fmt: skip
     for name, value in numbers.items():
@@ -144,8 +180,11 @@ def encode_affinity(
     return code
 
 
-def quick_affinity_code(n_parallel: int | None = None, use_gpu: bool = True, contexts_per_gpu: int = 1) -> str:
-    """Return a code that divides all of this machine evenly: by its GPUs, else among `n_parallel` runs.
+def quick_affinity_code(
+    n_parallel: int | None = None, use_gpu: bool = True, contexts_per_gpu: int = 1
+) -> str:
+    """Return a code that divides all of this machine evenly: by its GPUs, else among `n_parallel`
+    runs.
 
     Raises `AffinityError` where there is neither a GPU to use nor an `n_parallel`.
     """
@@ -163,9 +202,13 @@ def quick_affinity_code(n_parallel: int | None = None, use_gpu: bool = True, con
     runs = gpus * contexts_per_gpu or min(n_parallel or 1, cores // step)
     cores_per_run = cores // (runs * step) * step
     if not cores_per_run:
-        raise AffinityError(f"affinity: {runs} runs on {gpus} GPUs have {cores} cores: lower contexts_per_gpu")
+        raise AffinityError(
+            f"affinity: {runs} runs on {gpus} GPUs have {cores} cores: lower contexts_per_gpu"
+        )
     if gpus:
-        return encode_affinity(n_cpu_core=cores_per_run * runs, n_gpu=gpus, contexts_per_gpu=contexts_per_gpu)
+        return encode_affinity(
+            n_cpu_core=cores_per_run * runs, n_gpu=gpus, contexts_per_gpu=contexts_per_gpu
+        )
     return encode_affinity(n_cpu_core=cores_per_run * runs, cpu_per_run=cores_per_run)
 
 
@@ -177,8 +220,8 @@ def make_affinity(run_slot: int = 0, **kwargs: Any) -> Affinity:
 def affinity_from_code(run_slot_affinity_code: str) -> Affinity:
     """Return the affinity of the run slot that the code begins with (`1slt_16cpu_2gpu`).
 
-    In a run under that code, the CPUs are numbered as the machine's. Raises `AffinityError` for a code without a run
-    slot, with one that the layout does not have, or that is unsound.
+    In a run under that code, the CPUs are numbered as the machine's. Raises `AffinityError` for a
+    code without a run slot, with one that the layout does not have, or that is unsound.
     """
     affinity = _affinity(run_slot_affinity_code)
     renumbered = json.loads(os.environ.get(CODE_VARIABLE, "{}"))
@@ -190,14 +233,24 @@ def affinity_from_code(run_slot_affinity_code: str) -> Affinity:
 def affinity_of_code(slot: Slot, code: str) -> Affinity:
     """Return the affinity of a slot of `slots_from_code`, in the machine's own numbers."""
     affinity = _affinity(prepend_run_slot(slot.index, code))
-    return renumber(affinity, dict(zip(cpus_of(affinity), slot.code_cpus, strict=True))) if slot.code_cpus else affinity
+    return (
+        renumber(affinity, dict(zip(cpus_of(affinity), slot.code_cpus, strict=True)))
+        if slot.code_cpus
+        else affinity
+    )
 
 
 def code_environment(slot: Slot, code: str) -> dict[str, str]:
-    """Return what tells `affinity_from_code` in the slot's run which PUs the CPUs of its code are."""
+    """Return what tells `affinity_from_code` in the slot's run which PUs the CPUs of its code
+    are.
+    """
     if not slot.code_cpus:
         return {}
-    return {CODE_VARIABLE: json.dumps({"code": prepend_run_slot(slot.index, code), "cpus": slot.code_cpus})}
+    return {
+        CODE_VARIABLE: json.dumps(
+            {"code": prepend_run_slot(slot.index, code), "cpus": slot.code_cpus}
+        )
+    }
 
 
 def _affinity(run_slot_affinity_code: str) -> Affinity:
@@ -205,7 +258,9 @@ def _affinity(run_slot_affinity_code: str) -> Affinity:
     layout = _layout(code)
     check(layout)
     if slot >= layout.slots:
-        raise AffinityError(f"affinity code {code!r} has run slots 0 to {layout.slots - 1}, not {slot}")
+        raise AffinityError(
+            f"affinity code {code!r} has run slots 0 to {layout.slots - 1}, not {slot}"
+        )
     return layout.affinity(slot)
 
 
@@ -220,8 +275,8 @@ def remove_run_slot(run_slot_affinity_code: str) -> tuple[int, str]:
     first, _, code = run_slot_affinity_code.partition("_")
     if not first.endswith("slt") or not first[:-3].isdecimal() or not code:
         raise AffinityError(
-            f"affinity code {run_slot_affinity_code!r} does not begin with a run slot, as 0slt_… does: "
-            "prepend_run_slot(0, code) adds one"
+            f"affinity code {run_slot_affinity_code!r} does not begin with a run slot, as 0slt_…"
+            " does: prepend_run_slot(0, code) adds one"
         )
     return int(first[:-3]), code
 
@@ -241,25 +296,33 @@ def decode_affinity(affinity_code: str) -> dict[str, int]:
         if name not in ARGUMENTS:
             names = ", ".join(ARGUMENTS)
             raise AffinityError(
-                f"affinity code {affinity_code!r}: {part!r} does not end in one of {names}{nearest(name, ARGUMENTS)}"
+                f"affinity code {affinity_code!r}: {part!r} does not end in one of"
+                f" {names}{nearest(name, ARGUMENTS)}"
             )
         if not number.isdecimal():
-            raise AffinityError(f"affinity code {affinity_code!r}: {part!r} does not begin with a whole number")
+            raise AffinityError(
+                f"affinity code {affinity_code!r}: {part!r} does not begin with a whole number"
+            )
         if name in numbers:
-            raise AffinityError(f"affinity code {affinity_code!r}: {ARGUMENTS[name]} ({name}) is there twice")
+            raise AffinityError(
+                f"affinity code {affinity_code!r}: {ARGUMENTS[name]} ({name}) is there twice"
+            )
         numbers[name] = int(number)
     return numbers
 
 
 def get_n_run_slots(affinity_code: str) -> int:
-    """Return how many runs execute at the same time under a code; raises `AffinityError` for an unsound one."""
+    """Return how many runs execute at the same time under a code; raises `AffinityError` for an
+    unsound one.
+    """
     layout = _layout(affinity_code)
     check(layout)
     return layout.slots
 
 
 def slots_from_code(affinity_code: str, topology: Topology) -> tuple[Slot, ...]:
-    """Return the slots of a code on a machine, for leases; slot `i` runs under `prepend_run_slot(i, affinity_code)`.
+    """Return the slots of a code on a machine, for leases; slot `i` runs under `prepend_run_slot(i,
+    affinity_code)`.
 
     Core 0 of the code is the first core that this process may use.
     Raises `AffinityError` for CPUs or GPUs that this process does not have there.
@@ -278,7 +341,8 @@ def slots_from_code(affinity_code: str, topology: Topology) -> tuple[Slot, ...]:
         except AffinityError as error:
             offset = hyperthread_offset(allocation.counted())
             raise AffinityError(
-                f"affinity code {affinity_code!r} {error}: lower n_cpu_core, or set hyperthread_offset to {offset}"
+                f"affinity code {affinity_code!r} {error}: lower n_cpu_core, or set"
+                f" hyperthread_offset to {offset}"
             ) from None
         cores = list(dict.fromkeys(core_of[pu] for pu in pus_of[-1]))
         owned.append(cores)
@@ -318,8 +382,9 @@ def hyperthread_offset(topology: Topology) -> int:
     ):
         example = next(iter(sorted(pairs)))
         raise AffinityError(
-            f"affinity codes cannot say how {topology.host} numbers the CPUs of a core ({', '.join(map(str, example))} "
-            "are one): ask with Resources(cpus=…) instead, or give hyperthread_offset=0 to take CPUs for cores"
+            f"affinity codes cannot say how {topology.host} numbers the CPUs of a core"
+            f" ({', '.join(map(str, example))} are one): ask with Resources(cpus=…) instead, or"
+            " give hyperthread_offset=0 to take CPUs for cores"
         )
     return offset
 
@@ -332,7 +397,8 @@ def n_socket(topology: Topology) -> int:
 def _fill_from_machine(numbers: dict[str, Any]) -> None:
     """Put in the offset and the sockets of this machine where they are not given.
 
-    Where no offset describes the machine, CPUs are taken for cores, unless two runs would then share a core.
+    Where no offset describes the machine, CPUs are taken for cores, unless two runs would then
+    share a core.
     """
     from runslot.hardware.probe import probe
 
@@ -352,7 +418,10 @@ def _fill_from_machine(numbers: dict[str, Any]) -> None:
     if refusal is not None:
         layout = _layout(_written(numbers))
         check(layout)
-        cores = [{_siblings(topology, cpu) for cpu in cpus_of(layout.affinity(i))} for i in range(layout.slots)]
+        cores = [
+            {_siblings(topology, cpu) for cpu in cpus_of(layout.affinity(i))}
+            for i in range(layout.slots)
+        ]
         if sum(map(len, cores)) > len(set().union(*cores)):
             raise refusal
 
@@ -366,7 +435,11 @@ def _countable(topology: Topology) -> tuple[int, int]:
 
     A quota of CPU time leaves no use for more.
     """
-    most = len(topology.online) if topology.cpu_quota is None else max(1, int(topology.cpu_quota + 1e-6))
+    most = (
+        len(topology.online)
+        if topology.cpu_quota is None
+        else max(1, int(topology.cpu_quota + 1e-6))
+    )
     try:
         hyperthread_offset(topology)
     except AffinityError:  # CPUs are counted as cores
@@ -381,7 +454,8 @@ def _gpus_of_code(code: str, affinity: Affinity, topology: Topology) -> tuple[Gp
         return ()
     if indices and max(indices) >= len(topology.gpus):
         raise AffinityError(
-            f"affinity code {code!r} uses GPU {max(indices)}, but {topology.host} has {len(topology.gpus)}: lower n_gpu"
+            f"affinity code {code!r} uses GPU {max(indices)}, but {topology.host} has"
+            f" {len(topology.gpus)}: lower n_gpu"
         )
     return tuple(topology.gpus[i] for i in indices)
 
@@ -410,7 +484,20 @@ def _written(numbers: dict[str, Any]) -> str:
         "saf": 1,
     }
     parts = [f"{numbers['cpu']}cpu", f"{numbers['gpu']}gpu"]
-    for name in ("cxg", "gpr", "cpr", "cpw", "hto", "skt", "res", "ass", "sgr", "oss", "alt", "saf"):
+    for name in (
+        "cxg",
+        "gpr",
+        "cpr",
+        "cpw",
+        "hto",
+        "skt",
+        "res",
+        "ass",
+        "sgr",
+        "oss",
+        "alt",
+        "saf",
+    ):
         if name == "cpr":
             parts += [f"{numbers['cpr']}cpr"] if numbers["gpu"] == 0 else []
         elif numbers[name] != plain[name]:
@@ -425,8 +512,12 @@ def _whole(name: str, value: Any) -> Any:
     if value is None and name in ("hto", "skt", "slt"):
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise AffinityError(f"affinity: {ARGUMENTS.get(name, name)} must be a whole number, not {value!r}")
+        raise AffinityError(
+            f"affinity: {ARGUMENTS.get(name, name)} must be a whole number, not {value!r}"
+        )
     number = operator.index(value)
     if number < 0:
-        raise AffinityError(f"affinity: {ARGUMENTS.get(name, name)} is {number}, but the least is 0")
+        raise AffinityError(
+            f"affinity: {ARGUMENTS.get(name, name)} is {number}, but the least is 0"
+        )
     return number

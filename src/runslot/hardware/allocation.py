@@ -1,7 +1,8 @@
 """The part of a machine that an affinity code counts: the cores that this process may use, from 0.
 
-Pure. Inside an allocation (taskset, a cpuset, a cluster's job) core 0 of a code is the first core that is allowed.
-Where all of a machine is allowed, and numbered from 0, a code's CPUs are the kernel's.
+Pure. Inside an allocation (taskset, a cpuset, a cluster's job) core 0 of a code is the first core
+that is allowed. Where all of a machine is allowed, and numbered from 0, a code's CPUs are the
+kernel's.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ class AllowedCores:
         self._topology = topology
 
     def counted(self) -> Topology:
-        """Return the machine with its PUs numbered as a code's: the first of every core, then the second ones."""
+        """Return the machine with its PUs numbered as a code's: the first of every core, then the
+        second ones.
+        """
         if self._whole:
             return self._topology
         depth = max(map(len, self._cores), default=0)
@@ -47,14 +50,16 @@ class AllowedCores:
                 if _renumbered(package.pus, number)
             ),
             numa_nodes=tuple(
-                NumaNode(node.id, _renumbered(node.pus, number), node.memory) for node in self._topology.numa_nodes
+                NumaNode(node.id, _renumbered(node.pus, number), node.memory)
+                for node in self._topology.numa_nodes
             ),
             online=everything,
             allowed=everything,
         )
 
     def pus(self, cpus: Iterable[int], offset: int) -> tuple[int, ...]:
-        """Return the kernel's numbers of a code's CPUs; `offset` is the code's distance of a core's two CPUs.
+        """Return the kernel's numbers of a code's CPUs; `offset` is the code's distance of a core's
+        two CPUs.
 
         Raises `AffinityError` for a CPU that is not there.
         """
@@ -69,11 +74,15 @@ class AllowedCores:
             if core < len(self._cores) and thread < len(self._cores[core]):
                 return self._cores[core][thread]
         cores = "1 core" if len(self._cores) == 1 else f"{len(self._cores)} cores"
-        raise AffinityError(f"uses CPU {cpu}, but this process may use {cores} of {self._topology.host}")
+        raise AffinityError(
+            f"uses CPU {cpu}, but this process may use {cores} of {self._topology.host}"
+        )
 
 
 def renumber(affinity: Affinity, pus: Mapping[int, int]) -> Affinity:
-    """Return the affinity with other numbers for its CPUs: in every field whose name ends in `cpus`."""
+    """Return the affinity with other numbers for its CPUs: in every field whose name ends in
+    `cpus`.
+    """
     if isinstance(affinity, list):
         return [_renumber(part, pus) for part in affinity]
     return _renumber(affinity, pus)

@@ -10,8 +10,19 @@ from runslot.hardware.lease import Leases
 from runslot.hardware.resources import Avoid
 from runslot.hardware.topology import Gpu, Topology
 
-DISPLAY = ("Xorg", "Xwayland", "gnome-shell", "kwin_wayland", "kwin_x11", "sway", "weston", "nvidia-cuda-mps")
-"""Programs that the driver may list as computing but that share a GPU well: display servers, and CUDA's own MPS."""
+DISPLAY = (
+    "Xorg",
+    "Xwayland",
+    "gnome-shell",
+    "kwin_wayland",
+    "kwin_x11",
+    "sway",
+    "weston",
+    "nvidia-cuda-mps",
+)
+"""Programs that the driver may list as computing but that share a GPU well: display servers, and
+CUDA's own MPS.
+"""
 BUSY = 0.5
 """Share of the time for which a PU has to work to count as busy."""
 WATCHED = 0.2
@@ -19,10 +30,12 @@ WATCHED = 0.2
 
 
 def without_busy(topology: Topology, avoid: Avoid, leases: Leases) -> Topology:
-    """Return the topology less what processes without a lease use, with a note on each thing that is left out.
+    """Return the topology less what processes without a lease use, with a note on each thing that
+    is left out.
 
-    `gpus`: GPUs on which others compute (a display server does not count). `all`: also cores that are more than half
-    busy, which takes a fifth of a second. What a run of any launcher holds stays: it will be free again.
+    `gpus`: GPUs on which others compute (a display server does not count). `all`: also cores that
+    are more than half busy, which takes a fifth of a second. What a run of any launcher holds
+    stays: it will be free again.
     """
     if avoid == "nothing":
         return topology
@@ -31,7 +44,8 @@ def without_busy(topology: Topology, avoid: Avoid, leases: Leases) -> Topology:
         user = _foreign(gpu)
         if user and not leases.is_held(gpu):
             notes.append(
-                f"{gpu.label} is left out: {user} computes on it without a lease (avoid_busy='nothing' takes it)"
+                f"{gpu.label} is left out: {user} computes on it without a lease"
+                " (avoid_busy='nothing' takes it)"
             )
         else:
             gpus.append(gpu)
@@ -51,10 +65,13 @@ def without_busy(topology: Topology, avoid: Avoid, leases: Leases) -> Topology:
 def _foreign(gpu: Gpu) -> str:
     """Return the first process that computes, nothing where there is none.
 
-    Programs that also draw are taken for desktop programs where something draws alone, as a display server does.
+    Programs that also draw are taken for desktop programs where something draws alone, as a display
+    server does.
     """
     names = [Path(process.name).name for process in gpu.processes]
-    desktop = any(not process.compute for process in gpu.processes) or any(name.startswith(DISPLAY) for name in names)
+    desktop = any(not process.compute for process in gpu.processes) or any(
+        name.startswith(DISPLAY) for name in names
+    )
     for process, name in zip(gpu.processes, names, strict=True):
         if process.compute and not name.startswith(DISPLAY) and not (process.graphics and desktop):
             return f"process {process.pid} ({name})" if name else f"process {process.pid}"
@@ -78,6 +95,8 @@ def _times() -> dict[int, tuple[int, int]]:
     for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
         name, *values = line.split()
         if name.startswith("cpu") and name[3:].isdigit():
-            ticks = [int(value) for value in values[:8]]  # the last two, of guests, are counted in the first
+            ticks = [
+                int(value) for value in values[:8]
+            ]  # the last two, of guests, are counted in the first
             times[int(name[3:])] = (sum(ticks) - ticks[3] - ticks[4], sum(ticks))
     return times

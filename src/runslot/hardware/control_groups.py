@@ -1,7 +1,8 @@
 """What the control groups of this process (versions 1 and 2) allow it: CPUs, their time, memory.
 
-Read by `hardware.probe` from plain files under any root. A limit may stand at the group itself or at any above it;
-inside a container the group is often mounted at the top. That a file is missing means no limit.
+Read by `hardware.probe` from plain files under any root. A limit may stand at the group itself or
+at any above it; inside a container the group is often mounted at the top. That a file is missing
+means no limit.
 """
 
 # Plain strings for paths: pathlib would cost more than the system calls.
@@ -20,8 +21,16 @@ _V2_MOUNTS = ("sys/fs/cgroup", "sys/fs/cgroup/unified")
 
 
 def cpuset(root: str) -> str:
-    """Return the CPUs that the nearest cpuset allows, as the kernel's list; an empty string where there is none."""
-    v1, v2 = ("cpuset.effective_cpus", "cpuset.cpus", "cpus"), ("cpuset.cpus.effective", "cpuset.cpus")
+    """Return the CPUs that the nearest cpuset allows, as the kernel's list; an empty string where
+    there is none.
+    """
+    v1, v2 = (
+        ("cpuset.effective_cpus", "cpuset.cpus", "cpus"),
+        (
+            "cpuset.cpus.effective",
+            "cpuset.cpus",
+        ),
+    )
     for directory, version in _directories(root, "cpuset"):
         for name in v2 if version == 2 else v1:
             text = read(f"{directory}/{name}")
@@ -37,7 +46,10 @@ def cpu_quota(root: str) -> float | None:
         if version == 2:
             quota, _, period = read(f"{directory}/cpu.max").partition(" ")
         else:
-            quota, period = read(f"{directory}/cpu.cfs_quota_us"), read(f"{directory}/cpu.cfs_period_us")
+            quota, period = (
+                read(f"{directory}/cpu.cfs_quota_us"),
+                read(f"{directory}/cpu.cfs_period_us"),
+            )
         if quota.isdecimal() and period.isdecimal() and int(quota) and int(period):  # not `max`, -1
             quotas.append(int(quota) / int(period))
     return min(quotas, default=None)
@@ -53,7 +65,9 @@ def memory_limit(root: str) -> int | None:
 
 
 def _directories(root: str, controller: str) -> Iterator[tuple[str, int]]:
-    """Yield where the files of a controller may lie, with its version: its own group first, then those above."""
+    """Yield where the files of a controller may lie, with its version: its own group first, then
+    those above.
+    """
     for line in read(f"{root}/proc/self/cgroup").splitlines() or ["0::/"]:
         number, controllers, path = [*line.split(":", 2), "", ""][:3]
         if number == "0" and not controllers:

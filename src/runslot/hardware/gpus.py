@@ -1,7 +1,8 @@
-"""Find the GPUs of this machine: NVIDIA's through NVML, AMD's through `rocm-smi`; only those that this process may use.
+"""Find the GPUs of this machine: NVIDIA's through NVML, AMD's through `rocm-smi`; only those that
+this process may use.
 
-Both are asked in a child process with a time limit. A driver that is missing, hangs or fails on one GPU leaves the
-others usable, and a note says which.
+Both are asked in a child process with a time limit. A driver that is missing, hangs or fails on one
+GPU leaves the others usable, and a note says which.
 """
 
 from __future__ import annotations
@@ -24,14 +25,19 @@ from runslot.hardware.probe import pci_locality
 from runslot.hardware.topology import Gpu, GpuProcess
 
 SILENCE = 10.0
-"""Seconds for which a driver may say nothing; waking 8 GPUs without persistence mode takes a few."""
+"""Seconds for which a driver may say nothing; waking 8 GPUs without persistence mode takes a
+few.
+"""
 
 
-def find_gpus(root: Path = Path("/"), *, silence: float = SILENCE) -> tuple[tuple[Gpu, ...], tuple[str, ...]]:
+def find_gpus(
+    root: Path = Path("/"), *, silence: float = SILENCE
+) -> tuple[tuple[Gpu, ...], tuple[str, ...]]:
     """Return the GPUs that this process may use, and notes on those that cannot be.
 
-    The caller's `CUDA_VISIBLE_DEVICES` (or `HIP_` and `ROCR_VISIBLE_DEVICES`) is respected in its order. NUMA nodes and
-    PUs beside a GPU are read from sysfs under `root`. A driver that says nothing for `silence` seconds is given up.
+    The caller's `CUDA_VISIBLE_DEVICES` (or `HIP_` and `ROCR_VISIBLE_DEVICES`) is respected in its
+    order. NUMA nodes and PUs beside a GPU are read from sysfs under `root`. A driver that says
+    nothing for `silence` seconds is given up.
     """
     nvidia, notes = _nvidia(root, silence)
     nvidia, hidden = visibility.visible_nvidia(nvidia, os.environ)
@@ -45,7 +51,10 @@ def _nvidia(root: Path, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
     if not _has_driver(spec.origin if spec else None):
         return (), []
     if spec is None:
-        return (), ["there is an NVIDIA driver, but nvidia-ml-py is missing: pip install nvidia-ml-py shows its GPUs"]
+        return (), [
+            "there is an NVIDIA driver, but nvidia-ml-py is missing: pip install nvidia-ml-py shows"
+            " its GPUs"
+        ]
     notes: list[str] = []
     skip: list[int] = []
     while True:
@@ -53,14 +62,22 @@ def _nvidia(root: Path, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
         if _ask_driver(skip, answers, silence):
             break
         if answers.begun is None or answers.begun in skip:
-            return (), [*notes, f"the NVIDIA driver did not answer within {silence:.0f} s: its GPUs are left out"]
-        notes.append(f"GPU {answers.begun} did not answer within {silence:.0f} s and is left out: is it off the bus?")
+            return (), [
+                *notes,
+                f"the NVIDIA driver did not answer within {silence:.0f} s: its GPUs are left out",
+            ]
+        notes.append(
+            f"GPU {answers.begun} did not answer within {silence:.0f} s and is left out: is it off"
+            " the bus?"
+        )
         skip.append(answers.begun)
     gpus: list[Gpu] = []
     for answer in answers.gpus:
         gpus += _nvidia_gpus(answer, answers, root)
         if answer.get("mig") == []:
-            answers.notes.append(f"GPU {answer['index']} is in MIG mode but has no MIG device: it is left out")
+            answers.notes.append(
+                f"GPU {answer['index']} is in MIG mode but has no MIG device: it is left out"
+            )
     return tuple(gpus), notes + answers.notes
 
 
@@ -99,7 +116,9 @@ class _Answers:
 
 
 def _ask_driver(skip: list[int], answers: _Answers, silence: float) -> bool:
-    """Fill `answers` from `hardware.nvml` in a child; false where it fell silent, and then it is killed."""
+    """Fill `answers` from `hardware.nvml` in a child; false where it fell silent, and then it is
+    killed.
+    """
     child = subprocess.Popen(
         [sys.executable, "-m", "runslot.hardware.nvml", *map(str, skip)],
         stdin=subprocess.DEVNULL,
@@ -112,7 +131,9 @@ def _ask_driver(skip: list[int], answers: _Answers, silence: float) -> bool:
             if answers.add(json.loads(line)):
                 return True
         if child.poll() is not None and answers.begun is None:
-            answers.notes.append(f"NVIDIA GPUs are left out: asking the driver failed with status {child.returncode}")
+            answers.notes.append(
+                f"NVIDIA GPUs are left out: asking the driver failed with status {child.returncode}"
+            )
             return True
         return False
     finally:
@@ -146,7 +167,9 @@ def _nvidia_gpus(answer: dict[str, Any], answers: _Answers, root: Path) -> list[
     numa, pus = pci_locality(pci, root) if pci else ((), ())
     uuids = {gpu["index"]: gpu["uuid"] for gpu in answers.gpus}
     links = answers.links.get(answer["index"], {})
-    mixed = any("mig" in gpu for gpu in answers.gpus)  # indices count differently beside MIG devices
+    mixed = any(
+        "mig" in gpu for gpu in answers.gpus
+    )  # indices count differently beside MIG devices
     return [
         Gpu(
             index=answer["index"],
@@ -159,7 +182,9 @@ def _nvidia_gpus(answer: dict[str, Any], answers: _Answers, root: Path) -> list[
             visible=device["uuid"] if mixed else str(answer["index"]),
             mig=device.get("mig") if device is not answer else None,
             processes=tuple(GpuProcess(**process) for process in device["processes"]),
-            links=tuple((uuids[int(other)], far) for other, far in links.items() if far is not None),
+            links=tuple(
+                (uuids[int(other)], far) for other, far in links.items() if far is not None
+            ),
         )
         for device in answer.get("mig", [answer])
     ]
@@ -175,10 +200,21 @@ def _amd(root: Path, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
     program = shutil.which("rocm-smi")
     if program is None:
         return (), []
-    options = ["--showproductname", "--showuniqueid", "--showbus", "--showmeminfo", "vram", "--showtopotype"]
+    options = [
+        "--showproductname",
+        "--showuniqueid",
+        "--showbus",
+        "--showmeminfo",
+        "vram",
+        "--showtopotype",
+    ]
     try:
         answer = subprocess.run(
-            [program, *options, "--json"], capture_output=True, timeout=silence, check=False, stdin=subprocess.DEVNULL
+            [program, *options, "--json"],
+            capture_output=True,
+            timeout=silence,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
         text = answer.stdout.decode(errors="replace")
         cards = json.loads(text[text.index("{") :])
@@ -190,7 +226,9 @@ def _amd(root: Path, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
 
 
 def _amd_gpus(cards: dict[str, dict[str, str]], root: Path) -> tuple[Gpu, ...]:
-    numbers = sorted(int(name[4:]) for name in cards if name.startswith("card") and name[4:].isdigit())
+    numbers = sorted(
+        int(name[4:]) for name in cards if name.startswith("card") and name[4:].isdigit()
+    )
     lower = {n: {key.lower(): value for key, value in cards[f"card{n}"].items()} for n in numbers}
     uuids = {n: _amd_uuid(lower[n]) for n in numbers}
     gpus = []
@@ -219,10 +257,16 @@ def _amd_gpus(cards: dict[str, dict[str, str]], root: Path) -> tuple[Gpu, ...]:
 
 def _amd_uuid(card: dict[str, str]) -> str:
     unique = card.get("unique id", "N/A")
-    return f"GPU-{unique[2:]:0>16}" if unique.startswith("0x") else f"amd-{card.get('pci bus', '').lower()}"
+    return (
+        f"GPU-{unique[2:]:0>16}"
+        if unique.startswith("0x")
+        else f"amd-{card.get('pci bus', '').lower()}"
+    )
 
 
-def _amd_links(system: dict[str, str], number: int, uuids: dict[int, str]) -> tuple[tuple[str, int], ...]:
+def _amd_links(
+    system: dict[str, str], number: int, uuids: dict[int, str]
+) -> tuple[tuple[str, int], ...]:
     links = []
     for other, uuid in uuids.items():
         low, high = min(number, other), max(number, other)

@@ -1,7 +1,8 @@
 """How an affinity code divides a machine among its run slots: rlpyt's rules, checked for faults.
 
-The rules are those of rlpyt (astooke/rlpyt at f04f23d, `utils/launching/affinity.py`, MIT), whose layouts scripts rely
-on. Core `c` has the CPUs `c` and `c + hto`; sockets have equal shares of the core numbers.
+The rules are those of rlpyt (astooke/rlpyt at f04f23d, `utils/launching/affinity.py`, MIT), whose
+layouts scripts rely on. Core `c` has the CPUs `c` and `c + hto`; sockets have equal shares of the
+core numbers.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class AttrDict(dict[str, Any]):
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"the affinity has no {name!r}; it has {', '.join(self)}") from None
+            raise AttributeError(
+                f"the affinity has no {name!r}; it has {', '.join(self)}"
+            ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
@@ -55,8 +58,13 @@ class AttrDict(dict[str, Any]):
             raise AttributeError(f"the affinity has no {name!r}") from None
 
     def copy(self) -> AttrDict:
-        """Return a copy whose own dicts of this kind are copies too, and all else the same objects, as rlpyt does."""
-        return type(self)((key, value.copy() if isinstance(value, AttrDict) else value) for key, value in self.items())
+        """Return a copy whose own dicts of this kind are copies too, and all else the same objects,
+        as rlpyt does.
+        """
+        return type(self)(
+            (key, value.copy() if isinstance(value, AttrDict) else value)
+            for key, value in self.items()
+        )
 
 
 Affinity = AttrDict | list[AttrDict]
@@ -77,7 +85,9 @@ class Layout:
     """None: as `cpu`; 0: cores have one CPU each."""
     skt: int = 1
     res: int | None = None
-    """Cores reserved of each run (of each GPU that optimizes in asynchronous mode, where the default is 1)."""
+    """Cores reserved of each run (of each GPU that optimizes in asynchronous mode, where the
+    default is 1).
+    """
     ass: int = 0
     sgr: int = 0
     oss: int = 0
@@ -135,7 +145,8 @@ class Layout:
 def check(layout: Layout) -> None:
     """Raise `AffinityError` for a layout that no machine can have, or whose slots are not apart.
 
-    The message names an argument and, where changing one number alone gives a good layout, that number.
+    The message names an argument and, where changing one number alone gives a good layout, that
+    number.
     """
     fault = _fault(layout)
     if fault:
@@ -149,12 +160,18 @@ def cpus_of(affinity: Affinity) -> tuple[int, ...]:
 
 
 def gpus_of(affinity: Affinity) -> tuple[int, ...]:
-    """Return the `cuda_idx` of one slot, those that optimize first; a GPU that also samples is there once."""
+    """Return the `cuda_idx` of one slot, those that optimize first; a GPU that also samples is
+    there once.
+    """
     parts: list[dict[str, Any]] = list(affinity) if isinstance(affinity, list) else [affinity]
     indices: list[int] = []
     for part in parts:
         samplers = part.get("sampler", [])
-        leaves = [part, *part.get("optimizer", []), *(samplers if isinstance(samplers, list) else [samplers])]
+        leaves = [
+            part,
+            *part.get("optimizer", []),
+            *(samplers if isinstance(samplers, list) else [samplers]),
+        ]
         indices += [leaf["cuda_idx"] for leaf in leaves if leaf.get("cuda_idx") is not None]
     return tuple(dict.fromkeys(indices))
 
@@ -193,7 +210,11 @@ def _workers(layout: Layout, cores: tuple[int, ...]) -> tuple[tuple[int, ...], .
     sibling_groups = tuple(tuple(core + layout.offset for core in group) for group in groups)
     if layout.alt:  # the two halves of the workers take turns on the two threads of a core
         return groups + sibling_groups
-    return tuple(a + b for a, b in zip(groups, sibling_groups, strict=True)) if layout.offset else groups
+    return (
+        tuple(a + b for a, b in zip(groups, sibling_groups, strict=True))
+        if layout.offset
+        else groups
+    )
 
 
 def _async(layout: Layout, slot: int) -> AttrDict:
@@ -201,7 +222,10 @@ def _async(layout: Layout, slot: int) -> AttrDict:
     optimizer = [_optimizer(layout, gpu, first) for gpu, first in optimizers]
     sampler = [_sampler(layout, range(first, first + share), gpu) for gpu, first in samplers]
     alone = None if sampler else _sampler(layout, free, None)  # a sampler without a GPU
-    parts = [*(o["cpus"] for o in optimizer), *(s["all_cpus"] for s in (sampler if alone is None else [alone]))]
+    parts = [
+        *(o["cpus"] for o in optimizer),
+        *(s["all_cpus"] for s in (sampler if alone is None else [alone])),
+    ]
     return AttrDict(
         all_cpus=tuple(cpu for part in parts for cpu in part),
         optimizer=optimizer,
@@ -214,7 +238,9 @@ _Places = list[tuple[int, int]]  # a GPU and the first of its cores, each
 
 
 def _async_places(layout: Layout, slot: int) -> tuple[_Places, _Places, list[int], int]:
-    """Return the places of optimizers and of samplers, the cores of a sampler without GPU, and cores a sampler."""
+    """Return the places of optimizers and of samplers, the cores of a sampler without GPU, and
+    cores a sampler.
+    """
     reserved, per_run = layout.reserved, layout.cpu // layout.slots
     gpus_per_socket = layout.gpu // layout.skt
     sampling = layout.gpr if layout.oss else layout.sgr
@@ -232,11 +258,16 @@ def _async_places(layout: Layout, slot: int) -> tuple[_Places, _Places, list[int
     sockets = layout.skt // layout.slots  # each run has several, and its GPUs are spread over them
     optimizers, samplers, free = [], [], list[int]()
     for socket in range(slot * sockets, (slot + 1) * sockets):
-        core, gpu, here = socket * layout.per_socket, socket * gpus_per_socket, layout.gpr // sockets
+        core, gpu, here = (
+            socket * layout.per_socket,
+            socket * gpus_per_socket,
+            layout.gpr // sockets,
+        )
         optimizers += [(gpu + i, core + i * reserved) for i in range(here)]
         first = 0 if layout.oss else here
         samplers += [
-            (gpu + first + i, core + here * reserved + (first + i - here) * share) for i in range(sampling // sockets)
+            (gpu + first + i, core + here * reserved + (first + i - here) * share)
+            for i in range(sampling // sockets)
         ]
         after = core + layout.gpr // gpus_per_socket * reserved
         free += range(after, after + whole // sockets)
@@ -245,7 +276,12 @@ def _async_places(layout: Layout, slot: int) -> tuple[_Places, _Places, list[int
 
 def _optimizer(layout: Layout, gpu: int, first: int) -> AttrDict:
     cores = tuple(range(first, first + layout.reserved))
-    return AttrDict(cpus=_cpus(layout, cores), cuda_idx=gpu, torch_threads=len(cores), set_affinity=bool(layout.saf))
+    return AttrDict(
+        cpus=_cpus(layout, cores),
+        cuda_idx=gpu,
+        torch_threads=len(cores),
+        set_affinity=bool(layout.saf),
+    )
 
 
 def _sampler(layout: Layout, cores: Iterable[int], gpu: int | None) -> AttrDict:
@@ -287,19 +323,39 @@ def _bad_combinations(layout: Layout) -> Iterator[str]:
     shared = layout.cxg > 1
     if layout.gpu == 0:
         if shared or layout.gpr > 1 or layout.ass:
-            name = "contexts_per_gpu" if shared else "gpu_per_run" if layout.gpr > 1 else "async_sample"
+            name = (
+                "contexts_per_gpu"
+                if shared
+                else "gpu_per_run"
+                if layout.gpr > 1
+                else "async_sample"
+            )
             yield f"{name} is for runs on GPUs, but n_gpu is 0"
         if layout.cpr > layout.cpu:
-            yield f"cpu_per_run is {layout.cpr}, but n_cpu_core is {layout.cpu}: there is room for no run"
+            yield (
+                f"cpu_per_run is {layout.cpr}, but n_cpu_core is {layout.cpu}: there is room for"
+                " no run"
+            )
     if not layout.ass and (layout.sgr or layout.oss):
-        yield f"{'sample_gpu_per_run' if layout.sgr else 'optim_sample_share_gpu'} needs async_sample=True"
+        yield (
+            f"{'sample_gpu_per_run' if layout.sgr else 'optim_sample_share_gpu'} needs"
+            " async_sample=True"
+        )
     if shared and layout.ass:
         yield f"contexts_per_gpu is {layout.cxg}, but asynchronous runs do not share GPUs"
     if shared and layout.gpr > 1:
-        yield f"contexts_per_gpu is {layout.cxg}, but runs with gpu_per_run={layout.gpr} do not share GPUs"
+        yield (
+            f"contexts_per_gpu is {layout.cxg}, but runs with gpu_per_run={layout.gpr} do not share"
+            " GPUs"
+        )
     if layout.gpu and layout.gpus_per_run > layout.gpu:
-        wants = f"gpu_per_run={layout.gpr}" + (f" and sample_gpu_per_run={layout.sgr}" if layout.sgr else "")
-        yield f"{wants} ask for {layout.gpus_per_run} GPUs a run, but n_gpu is {layout.gpu}: there is room for no run"
+        wants = f"gpu_per_run={layout.gpr}" + (
+            f" and sample_gpu_per_run={layout.sgr}" if layout.sgr else ""
+        )
+        yield (
+            f"{wants} ask for {layout.gpus_per_run} GPUs a run, but n_gpu is {layout.gpu}: there is"
+            " room for no run"
+        )
 
 
 def _bad_divisions(layout: Layout) -> Iterator[str]:
@@ -309,10 +365,17 @@ def _bad_divisions(layout: Layout) -> Iterator[str]:
     places = layout.gpu * layout.cxg or layout.slots
     per_run = layout.cpu // places if layout.gpu else layout.cpr
     if layout.cpu % (places if layout.gpu else layout.cpr):
-        among = f"n_gpu × contexts_per_gpu = {places} runs" if layout.gpu else f"runs of cpu_per_run={layout.cpr}"
+        among = (
+            f"n_gpu × contexts_per_gpu = {places} runs"
+            if layout.gpu
+            else f"runs of cpu_per_run={layout.cpr}"
+        )
         yield f"n_cpu_core={layout.cpu} cannot be divided evenly among {among}"
     elif (layout.offset - layout.cpu) % layout.skt:
-        yield f"n_socket={layout.skt} cannot have equal shares of {layout.offset} cores of which {layout.cpu} are used"
+        yield (
+            f"n_socket={layout.skt} cannot have equal shares of {layout.offset} cores of which"
+            f" {layout.cpu} are used"
+        )
     if places < layout.skt:  # the run has a whole number of cores of each of its sockets
         sockets = layout.skt // places
         per_run = per_run // sockets * sockets
@@ -331,11 +394,16 @@ def _bad_async_divisions(layout: Layout) -> Iterator[str]:
         sockets = layout.skt // layout.slots
         for name in ("gpr",) if layout.oss else ("gpr", "sgr"):
             if getattr(layout, name) % sockets:
-                yield f"{ARGUMENTS[name]}={getattr(layout, name)} cannot be spread evenly over {sockets} sockets"
+                yield (
+                    f"{ARGUMENTS[name]}={getattr(layout, name)} cannot be spread evenly over"
+                    f" {sockets} sockets"
+                )
 
 
 def _overlaps(layout: Layout) -> Iterator[str]:
-    """Yield what two slots, or a slot and the machine, have wrong in a layout whose numbers divide."""
+    """Yield what two slots, or a slot and the machine, have wrong in a layout whose numbers
+    divide.
+    """
     size, offset = layout.machine, layout.offset
     machine = {*range(size), *range(offset, offset + size)}
     owner: dict[int, int] = {}
@@ -344,7 +412,10 @@ def _overlaps(layout: Layout) -> Iterator[str]:
         affinity = layout.affinity(slot)
         cpus = cpus_of(affinity)
         if not cpus:
-            yield f"run slot {slot} would have no CPU with n_socket={layout.skt} and n_cpu_core={layout.cpu}"
+            yield (
+                f"run slot {slot} would have no CPU with n_socket={layout.skt} and"
+                f" n_cpu_core={layout.cpu}"
+            )
         if len(set(cpus)) < len(cpus):
             yield f"run slot {slot} would have a CPU twice"
         outside = set(cpus) - machine
@@ -356,11 +427,16 @@ def _overlaps(layout: Layout) -> Iterator[str]:
         for gpu in gpus_of(affinity):
             contexts[gpu] = contexts.get(gpu, 0) + 1
             if gpu >= layout.gpu or contexts[gpu] > layout.cxg:
-                yield f"run slot {slot} would have GPU {gpu}, which is another's or none of n_gpu={layout.gpu}"
+                yield (
+                    f"run slot {slot} would have GPU {gpu}, which is another's or none of"
+                    f" n_gpu={layout.gpu}"
+                )
 
 
 def _remedy(layout: Layout) -> str:
-    """Return `; n_socket=1 would do` for the first change of one number that gives a sound layout."""
+    """Return `; n_socket=1 would do` for the first change of one number that gives a sound
+    layout.
+    """
     stated = replace(layout, hto=layout.offset)
     changes: list[dict[str, Any]] = [
         {"skt": 1},

@@ -1,7 +1,9 @@
-"""Leases: the kernel's locks by which a run holds its cores and GPUs against every launcher of the machine.
+"""Leases: the kernel's locks by which a run holds its cores and GPUs against every launcher of the
+machine.
 
-One `flock` file for each physical core and GPU, in a directory that all users share. The locks belong to open
-descriptors, which the run's processes inherit: what a run leaves behind keeps the slot, and a crash frees it.
+One `flock` file for each physical core and GPU, in a directory that all users share. The locks
+belong to open descriptors, which the run's processes inherit: what a run leaves behind keeps the
+slot, and a crash frees it.
 """
 
 # Plain strings for paths: pathlib would cost more than the system calls.
@@ -28,11 +30,15 @@ PREFIX = "runslot."
 MOST_PLACES = 16
 """Places on a shared GPU that are looked at to say who has it."""
 KNOWN_FOR = 2.0
-"""Seconds for which a holder is not looked up again: the kernel takes milliseconds to list its locks."""
+"""Seconds for which a holder is not looked up again: the kernel takes milliseconds to list its
+locks.
+"""
 LATEST = 1 << 33
 """A Unix time that no run begins after, and that every clock can show."""
 RECORD = 1024
-"""Bytes of a lock file: one line of JSON about its holder, padded, so that one write replaces it."""
+"""Bytes of a lock file: one line of JSON about its holder, padded, so that one write replaces
+it.
+"""
 
 
 @dataclass(frozen=True)
@@ -58,15 +64,21 @@ class Holder:
 
 @dataclass
 class Lease:
-    """The locks of one slot, held as long as a copy of any of its descriptors is open in any process."""
+    """The locks of one slot, held as long as a copy of any of its descriptors is open in any
+    process.
+    """
 
     slot: Slot
     descriptors: tuple[int, ...]
-    """For the run to inherit: `pass_fds` of subprocess, `os.set_inheritable`, or SCM_RIGHTS (253 a message). They are
-    close-on-exec here, so that nothing else that this process starts inherits them."""
+    """For the run to inherit: `pass_fds` of subprocess, `os.set_inheritable`, or SCM_RIGHTS (253 a
+    message). They are close-on-exec here, so that nothing else that this process starts inherits
+    them.
+    """
 
     def close(self) -> None:
-        """Close this process's copies; the slot is free when the run's processes have closed theirs too."""
+        """Close this process's copies; the slot is free when the run's processes have closed theirs
+        too.
+        """
         for descriptor in self.descriptors:
             os.close(descriptor)
         self.descriptors = ()
@@ -95,8 +107,9 @@ class LeaseRefusal:
 class Leases:
     """What one launcher uses to take slots on this machine.
 
-    `directory` is the one that all users share (`lockfile.lock_directory`) unless given. Where the machine has none
-    (macOS), leases hold nothing and `directory` is None. Not for use by several threads at once.
+    `directory` is the one that all users share (`lockfile.lock_directory`) unless given. Where the
+    machine has none (macOS), leases hold nothing and `directory` is None. Not for use by several
+    threads at once.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -112,17 +125,21 @@ class Leases:
     def try_acquire(self, slot: Slot, holder: Holder) -> Lease | LeaseRefusal:
         """Return a lease of all of `slot`, or why it cannot be had now; never waits.
 
-        A refusal is remembered where other launchers see it, and they yield after a while: call again at least every
-        second while the slot is wanted, and `stop_waiting` when nothing is. Raises `OSError` where the directory of
-        locks cannot be used.
+        A refusal is remembered where other launchers see it, and they yield after a while: call
+        again at least every second while the slot is wanted, and `stop_waiting` when nothing is.
+        Raises `OSError` where the directory of locks cannot be used.
         """
         if self.directory is None:
             return Lease(slot, ())
         names, parts = self._what(slot)
         if self._waiting.ahead(names, self._are_free):
             self._waiting.begin(names)
-            user = user_name(os.geteuid() if self._waiting.user_ahead is None else self._waiting.user_ahead)
-            return LeaseRefusal(parts[0].label, f"another launcher ({user}'s) has waited for it longer")
+            user = user_name(
+                os.geteuid() if self._waiting.user_ahead is None else self._waiting.user_ahead
+            )
+            return LeaseRefusal(
+                parts[0].label, f"another launcher ({user}'s) has waited for it longer"
+            )
         held: list[int] = []
         record = _record(holder)
         try:
@@ -135,9 +152,16 @@ class Leases:
                 held.append(descriptor)
                 if not part.shared:
                     _sign(descriptor, record)
-        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:  # the directory is gone, or not ours
+        # the directory is gone, or not ours
+        except (
+            FileNotFoundError,
+            NotADirectoryError,
+            PermissionError,
+        ) as error:
             _close(held)
-            return LeaseRefusal(part.label, f"its lock cannot be taken in {self.directory}: {error.strerror}")
+            return LeaseRefusal(
+                part.label, f"its lock cannot be taken in {self.directory}: {error.strerror}"
+            )
         except BaseException:
             _close(held)
             raise
@@ -154,7 +178,9 @@ class Leases:
         return self.directory is not None and not self._are_free(frozenset({name}))
 
     def _what(self, slot: Slot) -> tuple[Names, tuple[_Part, ...]]:
-        """Return the names and parts of a slot; a launcher asks for the same few slots again and again."""
+        """Return the names and parts of a slot; a launcher asks for the same few slots again and
+        again.
+        """
         entry = self._known.get(id(slot))
         if entry is None or entry[0] is not slot:
             entry = self._known[id(slot)] = (slot, _names(slot), _parts(slot))
@@ -171,7 +197,9 @@ class Leases:
         try:
             descriptor = lock(self._prefix + file, shared=part.shared)
         except NotALockFile as error:
-            self.spoilt.setdefault(file, f"{part.label}: {error}; a file beside it is used until then")
+            self.spoilt.setdefault(
+                file, f"{part.label}: {error}; a file beside it is used until then"
+            )
             return self._substitutes.take(PREFIX + file, part.shared)
         if descriptor is not None and self._substitutes.block(PREFIX + file, part.shared):
             os.close(descriptor)
@@ -199,7 +227,9 @@ class Leases:
                 return f"held by {holder[1]}"
         if any(self._substitutes.block(PREFIX + file, part.shared) for file in part.files):
             return "held by a run whose launcher had to use a file beside its lock file"
-        pids = [pid for file in part.files for pid in held.get(_inode(self._prefix + file), []) if pid]
+        pids = [
+            pid for file in part.files for pid in held.get(_inode(self._prefix + file), []) if pid
+        ]
         for pid in pids:
             user = _user_of(pid)
             if user is not None:
@@ -230,7 +260,9 @@ def _parts(slot: Slot) -> tuple[_Part, ...]:
     for gpu in sorted(slot.gpus, key=_gpu_file):
         file = _gpu_file(gpu)
         shared = slot.runs_per_gpu > 1
-        places = tuple(f"{file}.{place}" for place in range(slot.runs_per_gpu if shared else MOST_PLACES))
+        places = tuple(
+            f"{file}.{place}" for place in range(slot.runs_per_gpu if shared else MOST_PLACES)
+        )
         parts.append(_Part(gpu.label, (file,), shared=shared, inside=places))
         if shared:
             parts.append(_Part(f"a place on {gpu.label}", places))
@@ -238,12 +270,18 @@ def _parts(slot: Slot) -> tuple[_Part, ...]:
 
 
 def _names(slot: Slot) -> Names:
-    """Return what `slot` would keep others from: equal names of two slots are what they cannot both have."""
+    """Return what `slot` would keep others from: equal names of two slots are what they cannot both
+    have.
+    """
     names = {f"pu-{pu}" for pu in slot.pus}
     if not slot.shares_cores:
-        names |= {_core_file(core) for core in slot.cores} | {f"pu-{pu}" for core in slot.cores for pu in core.pus}
+        names |= {_core_file(core) for core in slot.cores} | {
+            f"pu-{pu}" for core in slot.cores for pu in core.pus
+        }
     for gpu in slot.gpus:
-        names |= {f"{_gpu_file(gpu)}.shared"} | ({_gpu_file(gpu)} if slot.runs_per_gpu == 1 else set())
+        names |= {f"{_gpu_file(gpu)}.shared"} | (
+            {_gpu_file(gpu)} if slot.runs_per_gpu == 1 else set()
+        )
     return frozenset(names)
 
 
@@ -263,7 +301,9 @@ def _record(holder: Holder) -> bytes:
 
 
 def _sign(descriptor: int, record: bytes) -> None:
-    """Write for whom the lock is held; only the lock counts, so a file that we may only read goes unsigned."""
+    """Write for whom the lock is held; only the lock counts, so a file that we may only read goes
+    unsigned.
+    """
     try:
         os.pwrite(descriptor, record, 0)
     except OSError as error:
@@ -272,13 +312,17 @@ def _sign(descriptor: int, record: bytes) -> None:
 
 
 def _signed(path: str) -> tuple[int, Holder] | None:
-    """Return who took the lock and for whom, as the file says; anyone may have written it, so it must agree with the
-    kernel's pid, and the user is that process's owner as long as it lives."""
+    """Return who took the lock and for whom, as the file says; anyone may have written it, so it
+    must agree with the kernel's pid, and the user is that process's owner as long as it lives.
+    """
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             record = json.loads(file.read(RECORD))
         pid, since = int(record["pid"]), float(record["since"])
-        texts = [re.sub(r"[^\w .,:=+/@()-]", "?", str(record[key]))[:48] for key in ("user", "experiment", "run")]
+        texts = [
+            re.sub(r"[^\w .,:=+/@()-]", "?", str(record[key]))[:48]
+            for key in ("user", "experiment", "run")
+        ]
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     if not 0 <= since <= LATEST:

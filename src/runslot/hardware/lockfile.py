@@ -1,8 +1,9 @@
-"""One lock file in a directory that all users share: opened safely, locked without waiting, and who the kernel says
-has it.
+"""One lock file in a directory that all users share: opened safely, locked without waiting, and who
+the kernel says has it.
 
-The directory is sticky and anyone may write there, so nothing found in it is trusted: symbolic links, hard links and
-anything but plain files are refused, and a file that was replaced while it was being locked is opened again.
+The directory is sticky and anyone may write there, so nothing found in it is trusted: symbolic
+links, hard links and anything but plain files are refused, and a file that was replaced while it
+was being locked is opened again.
 """
 
 # Plain strings for paths: pathlib would cost more than the system calls.
@@ -31,20 +32,30 @@ class NotALockFile(Exception):
 
 
 DIRECTORY_VARIABLE = "RUNSLOT_LOCKS"
-"""Environment variable with another directory for locks: launchers with different ones do not see each other."""
+"""Environment variable with another directory for locks: launchers with different ones do not see
+each other.
+"""
 
 
 def lock_directory() -> Path | None:
-    """Return the directory for locks that every user of this machine would choose, or None where there is none.
+    """Return the directory for locks that every user of this machine would choose, or None where
+    there is none.
 
-    It must be writable by all and sticky, whoever asks: a root that chose a private one would not meet its users.
+    It must be writable by all and sticky, whoever asks: a root that chose a private one would not
+    meet its users.
     """
     directory = os.environ.get(DIRECTORY_VARIABLE)
     if directory:
         if not os.path.isdir(directory):  # noqa: PTH112
-            raise InvalidInput(f"{DIRECTORY_VARIABLE}={directory} is not a directory: make it, or unset the variable")
+            raise InvalidInput(
+                f"{DIRECTORY_VARIABLE}={directory} is not a directory: make it, or unset the"
+                " variable"
+            )
         return Path(directory)
-    for path in (Path("/run/lock"), Path("/dev/shm")):  # noqa: S108 (shared on purpose, opened with care)
+    for path in (
+        Path("/run/lock"),
+        Path("/dev/shm"),  # noqa: S108
+    ):
         try:
             mode = path.stat().st_mode
         except OSError:
@@ -55,10 +66,11 @@ def lock_directory() -> Path | None:
 
 
 def lock(path: str, *, shared: bool = False) -> int | None:
-    """Return a descriptor that holds the lock on `path`, or None where someone else does; never waits.
+    """Return a descriptor that holds the lock on `path`, or None where someone else does; never
+    waits.
 
-    Raises `NotALockFile` for a link or anything else that is no plain file of one name, `OSError` where it cannot be
-    opened.
+    Raises `NotALockFile` for a link or anything else that is no plain file of one name, `OSError`
+    where it cannot be opened.
     """
     kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
     for _ in range(MOST_TRIES):
@@ -80,8 +92,9 @@ def lock(path: str, *, shared: bool = False) -> int | None:
 def open_lock(path: str) -> int:
     """Return a descriptor of the file at `path`, made where it is missing.
 
-    `protected_regular` (Debian) forbids `O_CREAT` on another user's file in a sticky directory, so it is opened without
-    first and created exclusively. A file that we may only read can be locked all the same.
+    `protected_regular` (Debian) forbids `O_CREAT` on another user's file in a sticky directory, so
+    it is opened without first and created exclusively. A file that we may only read can be locked
+    all the same.
     """
     flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     while True:
@@ -165,7 +178,8 @@ class Listing:
         except OSError:  # who takes a lock there will say so
             self._names, self._changed = [], None
         else:
-            # A directory's time is coarse: a listing made in the instant of a change may have missed the next one.
+            # A directory's time is coarse: a listing made in the instant of a change may have
+            # missed the next one.
             self._changed = changed if time.time() - changed > COARSE_S else None
         return self._names
 
@@ -180,10 +194,12 @@ def user_name(uid: int) -> str:
 
 
 def locked_by() -> dict[tuple[int, int], list[int]]:
-    """Return the pids that took each `flock` which is held now, by device and inode, as the kernel lists them.
+    """Return the pids that took each `flock` which is held now, by device and inode, as the kernel
+    lists them.
 
-    A pid is that of the process that took the lock: it may have ended while its children keep the lock, and it is 0
-    where it lives in a container that this process does not see. Source: proc_locks(5).
+    A pid is that of the process that took the lock: it may have ended while its children keep the
+    lock, and it is 0 where it lives in a container that this process does not see. Source:
+    proc_locks(5).
     """
     holders: dict[tuple[int, int], list[int]] = {}
     try:

@@ -1,7 +1,9 @@
-"""Ask the NVIDIA driver about its GPUs, one JSON line at a time: `python -m runslot.hardware.nvml [SKIP…]`.
+"""Ask the NVIDIA driver about its GPUs, one JSON line at a time: `python -m runslot.hardware.nvml
+[SKIP…]`.
 
-A program of its own, because the driver can hang for ever on a GPU that fell off the bus: `gpus` reads the lines with a
-time limit, and starts again without the GPU at which they stopped (`SKIP` are indices). Fields: NVML API reference.
+A program of its own, because the driver can hang for ever on a GPU that fell off the bus: `gpus`
+reads the lines with a time limit, and starts again without the GPU at which they stopped (`SKIP`
+are indices). Fields: NVML API reference.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from typing import Any
 
 
 def main(skip: list[int]) -> None:
-    """Print `begin` and `gpu` or `error` for each GPU, then its `links`, then `done`; or `failed` alone."""
+    """Print `begin` and `gpu` or `error` for each GPU, then its `links`, then `done`; or `failed`
+    alone.
+    """
     import pynvml as nvml
 
     try:
@@ -42,7 +46,11 @@ def main(skip: list[int]) -> None:
 
 def _gpu(nvml: Any, index: int, handle: Any) -> dict[str, Any]:
     pci = _ask(nvml, "nvmlDeviceGetPciInfo", handle)
-    gpu = {"index": index, "pci": _text(pci.busId) if pci is not None else "", **_device(nvml, handle)}
+    gpu = {
+        "index": index,
+        "pci": _text(pci.busId) if pci is not None else "",
+        **_device(nvml, handle),
+    }
     mode = _ask(nvml, "nvmlDeviceGetMigMode", handle)
     if mode is not None and mode[0]:
         gpu["mig"] = _mig_devices(nvml, handle)
@@ -74,15 +82,25 @@ def _processes(nvml: Any, handle: Any) -> list[dict[str, Any]]:
     by_pid: dict[int, dict[str, Any]] = {}
     for kind in ("Compute", "Graphics"):
         for process in _ask(nvml, f"nvmlDeviceGet{kind}RunningProcesses", handle) or []:
-            entry = by_pid.setdefault(process.pid, {"pid": process.pid, "memory": process.usedGpuMemory})
+            entry = by_pid.setdefault(
+                process.pid, {"pid": process.pid, "memory": process.usedGpuMemory}
+            )
             entry["name"] = _text(_ask(nvml, "nvmlSystemGetProcessName", process.pid) or "")
-            entry |= {"compute": entry.get("compute", kind == "Compute"), "graphics": kind == "Graphics"}
+            entry |= {
+                "compute": entry.get("compute", kind == "Compute"),
+                "graphics": kind == "Graphics",
+            }
     return list(by_pid.values())
 
 
 def _link(nvml: Any, a: Any, b: Any) -> int | None:
-    """Return 1 where NVLink joins two GPUs, else 2 to 7 by what lies between them (PCIe switch … other socket)."""
-    if _ask(nvml, "nvmlDeviceGetP2PStatus", a, b, nvml.NVML_P2P_CAPS_INDEX_NVLINK) == nvml.NVML_P2P_STATUS_OK:
+    """Return 1 where NVLink joins two GPUs, else 2 to 7 by what lies between them (PCIe switch …
+    other socket).
+    """
+    if (
+        _ask(nvml, "nvmlDeviceGetP2PStatus", a, b, nvml.NVML_P2P_CAPS_INDEX_NVLINK)
+        == nvml.NVML_P2P_STATUS_OK
+    ):
         return 1
     level = _ask(nvml, "nvmlDeviceGetTopologyCommonAncestor", a, b)
     return None if level is None else 2 + level // 10

@@ -1,6 +1,7 @@
 """Which cores go together: slots of so many cores each, close to each other and to their GPUs.
 
-Pure. A domain is the part of a NUMA node that lies in one package, the smallest place that has memory of its own.
+Pure. A domain is the part of a NUMA node that lies in one package, the smallest place that has
+memory of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ LOCAL, REMOTE = 10, 20
 
 @dataclass(frozen=True)
 class Unit:
-    """What counts as one core: a physical core with the PUs that its run gets, or one hardware thread."""
+    """What counts as one core: a physical core with the PUs that its run gets, or one hardware
+    thread.
+    """
 
     core: Core
     pus: tuple[int, ...]
@@ -49,17 +52,23 @@ class Cores:
         return sum(map(len, self._free.values()))
 
     def reserve(self, count: int, width: int) -> None:
-        """Take `count` cores out, of the slowest kind and where slots of `width` would leave some over."""
+        """Take `count` cores out, of the slowest kind and where slots of `width` would leave some
+        over.
+        """
         for _ in range(count):
             slowest = max((rank for (rank, _), units in self._free.items() if units), default=None)
             if slowest is None:
                 return
-            places = [(key, units) for key, units in self._free.items() if key[0] == slowest and units]
+            places = [
+                (key, units) for key, units in self._free.items() if key[0] == slowest and units
+            ]
             _, units = max(places, key=lambda place: (len(place[1]) % width, -place[0][1]))
             units.pop(0)
 
     def slots(self, width: int, count: int) -> list[list[Unit]]:
-        """Return up to `count` slots of `width` cores: of one kind first, inside nodes, then packages, then beyond."""
+        """Return up to `count` slots of `width` cores: of one kind first, inside nodes, then
+        packages, then beyond.
+        """
         slots: list[list[Unit]] = []
         ranks = sorted({rank for rank, _ in self._free})
         for kinds in [*([rank] for rank in ranks), ranks]:
@@ -70,7 +79,9 @@ class Cores:
         return slots
 
     def beside(self, domains: frozenset[int], width: int) -> list[Unit]:
-        """Return a slot of `width` cores in or as near as possible to `domains`, of one kind while that is possible."""
+        """Return a slot of `width` cores in or as near as possible to `domains`, of one kind while
+        that is possible.
+        """
         ranks = sorted({rank for rank, _ in self._free})
         everywhere = range(len(self._domains))
         for where in (domains, everywhere):
@@ -84,15 +95,21 @@ class Cores:
         return self._has(sorted({rank for rank, _ in self._free}), domains)
 
     def local_to(self, gpus: Iterable[Gpu]) -> frozenset[int]:
-        """Return the domains beside `gpus` that have cores; all of them where the machine does not say."""
+        """Return the domains beside `gpus` that have cores; all of them where the machine does not
+        say.
+        """
         occupied = [d for d in range(len(self._domains)) if self.count_in([d])]
         domains: set[int] = set()
         for gpu in gpus:
-            near = {self._domain_of[pu] for pu in gpu.pus if pu in self._domain_of}.intersection(occupied)
+            near = {self._domain_of[pu] for pu in gpu.pus if pu in self._domain_of}.intersection(
+                occupied
+            )
             near = near or {d for d in occupied if self._domains[d].node in gpu.numa}
             if not near and gpu.numa:  # its node has no core that we may use
                 seeds = [d for d, domain in enumerate(self._domains) if domain.node in gpu.numa]
-                far = {d: min((self._distance[d][seed] for seed in seeds), default=0) for d in occupied}
+                far = {
+                    d: min((self._distance[d][seed] for seed in seeds), default=0) for d in occupied
+                }
                 near = {d for d in occupied if far[d] == min(far.values())}
             domains |= near
         return frozenset(domains or occupied)
@@ -110,9 +127,15 @@ class Cores:
         return sum(len(self._free.get((rank, d), ())) for rank in kinds for d in domains)
 
     def _gather(
-        self, kinds: list[int], domains: Iterable[int], width: int, start: frozenset[int] = frozenset()
+        self,
+        kinds: list[int],
+        domains: Iterable[int],
+        width: int,
+        start: frozenset[int] = frozenset(),
     ) -> list[Unit]:
-        """Take `width` cores out of `domains`: from as few as possible, each the nearest to those before."""
+        """Take `width` cores out of `domains`: from as few as possible, each the nearest to those
+        before.
+        """
         counts = {d: n for d in domains if (n := self._has(kinds, [d]))}
         far = {d: min((self._distance[d][s] for s in start), default=0.0) for d in counts}
         units: list[Unit] = []
@@ -165,8 +188,12 @@ def _units(topology: Topology, threads: Threads, domain_of: dict[int, int]) -> l
         pus = tuple(pu for pu in core.pus if pu in allowed)
         if not pus:
             continue
-        groups = [(pu,) for pu in pus] if threads == "cores" else [pus[:1] if threads == "one" else pus]
-        units += [Unit(core, group, kind_rank(core.kind), domain_of[core.pus[0]]) for group in groups]
+        groups = (
+            [(pu,) for pu in pus] if threads == "cores" else [pus[:1] if threads == "one" else pus]
+        )
+        units += [
+            Unit(core, group, kind_rank(core.kind), domain_of[core.pus[0]]) for group in groups
+        ]
     return units
 
 

@@ -1,7 +1,7 @@
 """Read this machine's topology: CPUs and NUMA nodes from sysfs, GPUs from their drivers.
 
-Plain files under any root, so that captures of other machines read the same way. Facts on old and odd kernels follow
-hwloc's reading of the same files.
+Plain files under any root, so that captures of other machines read the same way. Facts on old and
+odd kernels follow hwloc's reading of the same files.
 """
 
 # Plain strings for paths: pathlib would cost more than the system calls.
@@ -26,7 +26,8 @@ APART = 1.2
 
 
 def probe(*, gpus: bool = True) -> Topology:
-    """Return this machine: its CPUs, those that this process may use, and its GPUs unless `gpus` is false.
+    """Return this machine: its CPUs, those that this process may use, and its GPUs unless `gpus` is
+    false.
 
     Where there is no sysfs (macOS), every CPU counts as a core of its own.
     """
@@ -49,18 +50,24 @@ def probe(*, gpus: bool = True) -> Topology:
 
 
 def read_topology(root: Path = Path("/")) -> Topology:
-    """Return the machine whose `sys` and, where it matters, `proc` lie under `root`; its GPUs are not in these files.
+    """Return the machine whose `sys` and, where it matters, `proc` lie under `root`; its GPUs are
+    not in these files.
 
-    `allowed` are the PUs that `proc/self/status` and the cpuset cgroups (version 1 or 2) under the root allow, all that
-    are online where these files are missing. Raises `InvalidInput` where there is no machine under `root`.
+    `allowed` are the PUs that `proc/self/status` and the cpuset cgroups (version 1 or 2) under the
+    root allow, all that are online where these files are missing. Raises `InvalidInput` where there
+    is no machine under `root`.
     """
     base = f"{root}/sys/devices/system"
     online = _online(f"{base}/cpu")
     if not online:
-        raise InvalidInput(f"no CPUs under {root}: expected {base}/cpu with a directory for each CPU")
+        raise InvalidInput(
+            f"no CPUs under {root}: expected {base}/cpu with a directory for each CPU"
+        )
     packages = _packages(f"{base}/cpu", online)
     memory = _memory(f"{root}/proc/meminfo")
-    nodes = _numa_nodes(f"{base}/node", online, memory) or (NumaNode(0, tuple(sorted(online)), memory),)
+    nodes = _numa_nodes(f"{base}/node", online, memory) or (
+        NumaNode(0, tuple(sorted(online)), memory),
+    )
     kinds = _kinds(f"{root}/sys/devices", online)
     return Topology(
         host=socket.gethostname() if root == Path("/") else root.name,
@@ -76,7 +83,9 @@ def read_topology(root: Path = Path("/")) -> Topology:
 
 
 def pci_locality(address: str, root: Path = Path("/")) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the NUMA nodes and the PUs beside a PCI device (`0000:3b:00.0`); empty where the kernel does not know."""
+    """Return the NUMA nodes and the PUs beside a PCI device (`0000:3b:00.0`); empty where the
+    kernel does not know.
+    """
     where = f"{root}/sys/bus/pci/devices/{address.lower()}"
     node = _number(f"{where}/numa_node")
     pus = _mask_or_list(f"{where}/local_cpulist", f"{where}/local_cpus")
@@ -88,7 +97,8 @@ def _online(cpu: str) -> set[int]:
     if listed:
         return set(parse_list(listed))
     present = {n for n in _numbered(cpu, "cpu") if read(f"{cpu}/cpu{n}/online") != "0"}
-    # Without `online` files, CPUs that are off have no `topology`; kernels for one CPU have it nowhere.
+    # Without `online` files, CPUs that are off have no `topology`; kernels for one CPU have it
+    # nowhere.
     return {n for n in present if os.path.isdir(f"{cpu}/cpu{n}/topology")} or present
 
 
@@ -106,7 +116,11 @@ def _packages(cpu: str, online: set[int]) -> tuple[Package, ...]:
 
 
 def _cores(
-    cpu: str, online: set[int], packages: Iterable[Package], nodes: Iterable[NumaNode], kinds: dict[int, str]
+    cpu: str,
+    online: set[int],
+    packages: Iterable[Package],
+    nodes: Iterable[NumaNode],
+    kinds: dict[int, str],
 ) -> tuple[Core, ...]:
     package_of = {pu: p.id for p in packages for pu in p.pus}
     nodes_of: dict[int, tuple[int, ...]] = {}
@@ -120,7 +134,8 @@ def _cores(
         where = f"{cpu}/cpu{pu}/topology"
         members = _siblings(where, ("core_cpus", "thread_siblings")) & online - assigned | {pu}
         if len(members) > 1:
-            # The two cores of an AMD Bulldozer module are listed as siblings, but have their own core_id.
+            # The two cores of an AMD Bulldozer module are listed as siblings, but have their own
+            # core_id.
             mine = _number(f"{where}/core_id")
             members = {m for m in members if _number(f"{cpu}/cpu{m}/topology/core_id") == mine}
         assigned |= members
@@ -130,22 +145,29 @@ def _cores(
 
 
 def _numa_nodes(node: str, online: set[int], memory: int | None) -> tuple[NumaNode, ...]:
-    """Return the nodes; nothing where two of them claim one CPU, which is the slip of a firmware."""
+    """Return the nodes; nothing where two of them claim one CPU, which is the slip of a
+    firmware.
+    """
     listed = read(f"{node}/online")
     numbers = parse_list(listed) if listed else _numbered(node, "node")
     nodes = []
     for n in sorted(numbers):
         pus = _mask_or_list(f"{node}/node{n}/cpulist", f"{node}/node{n}/cpumap") & online
         nodes.append(NumaNode(n, tuple(sorted(pus)), _memory(f"{node}/node{n}/meminfo")))
-    if sum(len(numa_node.pus) for numa_node in nodes) > len({pu for numa_node in nodes for pu in numa_node.pus}):
+    if sum(len(numa_node.pus) for numa_node in nodes) > len(
+        {pu for numa_node in nodes for pu in numa_node.pus}
+    ):
         return ()
-    if len(nodes) == 1 and memory is not None:  # a node's own sum lacks what a virtual machine was given later
+    # a node's own sum lacks what a virtual machine was given later
+    if len(nodes) == 1 and memory is not None:
         nodes = [replace(nodes[0], memory=memory)]
     return tuple(nodes)
 
 
 def _usable_memory(root: str, total: int | None, nodes: Iterable[NumaNode]) -> int | None:
-    """Return the bytes that this process may use: what the machine has, and a cpuset and the control groups allow."""
+    """Return the bytes that this process may use: what the machine has, and a cpuset and the
+    control groups allow.
+    """
     limits = [total, control_groups.memory_limit(root)]
     for line in read(f"{root}/proc/self/status").splitlines():
         if line.startswith("Mems_allowed_list:"):
@@ -163,10 +185,13 @@ def _distances(node: str, numbers: list[int]) -> tuple[tuple[int, ...], ...]:
 def _kinds(devices: str, online: set[int]) -> dict[int, str]:
     """Return the kind of each PU of a hybrid machine, nothing where all are alike.
 
-    Intel says which CPUs belong to which kind, Arm how fast each is; else the highest frequency tells, where groups of
-    CPUs are well apart (favoured cores of one kind differ by a few percent).
+    Intel says which CPUs belong to which kind, Arm how fast each is; else the highest frequency
+    tells, where groups of CPUs are well apart (favoured cores of one kind differ by a few percent).
     """
-    groups = [set(parse_list(read(f"{devices}/cpu_{name}/cpus"))) & online for name in ("core", "atom", "lowpower")]
+    groups = [
+        set(parse_list(read(f"{devices}/cpu_{name}/cpus"))) & online
+        for name in ("core", "atom", "lowpower")
+    ]
     groups = [group for group in groups if group]
     if len(groups) < 2:
         cpu = f"{devices}/system/cpu"
@@ -244,7 +269,9 @@ def _numbered(directory: str, prefix: str) -> list[int]:
         names = os.listdir(directory)
     except OSError:
         return []
-    return sorted(int(n[len(prefix) :]) for n in names if n.startswith(prefix) and n[len(prefix) :].isdigit())
+    return sorted(
+        int(n[len(prefix) :]) for n in names if n.startswith(prefix) and n[len(prefix) :].isdigit()
+    )
 
 
 def _number(path: str) -> int | None:

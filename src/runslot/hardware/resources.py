@@ -1,6 +1,7 @@
 """What every run of an experiment asks for: cores, GPUs, memory, threads.
 
-Pure. `None` means that nothing was stated; `hardware.slots.carve` then decides from the machine and the number of runs.
+Pure. `None` means that nothing was stated; `hardware.slots.carve` then decides from the machine and
+the number of runs.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from typing import Literal, get_args
 from runslot.errors import InvalidInput, nearest, refuse_unknown_words
 
 Threads = Literal["all", "one", "cores"]
-"""`all`: a run gets every hardware thread of its cores; `one`: one thread of each core; `cores`: each hardware thread
-counts as a core of its own, so that two runs may share a physical core."""
+"""`all`: a run gets every hardware thread of its cores; `one`: one thread of each core; `cores`:
+each hardware thread counts as a core of its own, so that two runs may share a physical core.
+"""
 
 Avoid = Literal["gpus", "all", "nothing"]
-"""What is left alone when processes without a lease use it: GPUs that compute, cores and GPUs, or nothing."""
+"""What is left alone when processes without a lease use it: GPUs that compute, cores and GPUs, or
+nothing.
+"""
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,22 @@ class Resources:
             if not isinstance(value, str) or value not in choices:
                 choice_list = ", ".join(choices)
                 raise InvalidInput(
-                    f"resources: {name} is {value!r}, not one of {choice_list}{nearest(str(value), choices)}"
+                    f"resources: {name} is {value!r}, not one of"
+                    f" {choice_list}{nearest(str(value), choices)}"
                 )
         if self.runs_per_gpu > 1 and self.gpus == 0:
-            raise InvalidInput(f"resources: runs_per_gpu is {self.runs_per_gpu}, but gpus is 0: ask for a GPU per run")
+            raise InvalidInput(
+                f"resources: runs_per_gpu is {self.runs_per_gpu}, but gpus is 0: ask for a GPU"
+                " per run"
+            )
 
 
-_LEAST = {"cpus": 1, "gpus": 0, "runs_per_gpu": 1, "memory": 1, "cpus_per_worker": 1, "reserved_cpus": 0}
+_LEAST = {
+    "cpus": 1,
+    "gpus": 0,
+    "runs_per_gpu": 1,
+    "memory": 1,
+    "cpus_per_worker": 1,
+    "reserved_cpus": 0,
+}
 _OPTIONAL = ("cpus", "gpus", "memory")

@@ -33,16 +33,22 @@ class Slot:
     gpus: tuple[Gpu, ...] = ()
     runs_per_gpu: int = 1
     shares_cores: bool = False
-    """The slots are counted in hardware threads (`threads="cores"`): others may have other threads of its cores."""
+    """The slots are counted in hardware threads (`threads="cores"`): others may have other threads
+    of its cores.
+    """
     hides_gpus: bool = False
     """The machine has GPUs, and none is this slot's."""
     cpus_per_worker: int = 1
     code_cpus: tuple[int, ...] = ()
-    """For the CPUs of its affinity code, in the code's order, the PUs that they are; empty where the numbers agree."""
+    """For the CPUs of its affinity code, in the code's order, the PUs that they are; empty where
+    the numbers agree.
+    """
 
     @property
     def size(self) -> int:
-        """How many threads its run should compute with: its cores, or its PUs where cores are shared."""
+        """How many threads its run should compute with: its cores, or its PUs where cores are
+        shared.
+        """
         return len(self.pus) if self.shares_cores else len(self.cores)
 
     def overlaps(self, other: Slot) -> bool:
@@ -54,8 +60,14 @@ class Slot:
 
     def to_json(self) -> dict[str, Any]:
         """Return the slot as JSON values, for another process."""
-        cores = [{**core.__dict__} for core in self.cores]  # not `asdict`: this is done for every run
-        return {**self.__dict__, "cores": cores, "gpus": [dataclasses.asdict(gpu) for gpu in self.gpus]}
+        cores = [
+            {**core.__dict__} for core in self.cores
+        ]  # not `asdict`: this is done for every run
+        return {
+            **self.__dict__,
+            "cores": cores,
+            "gpus": [dataclasses.asdict(gpu) for gpu in self.gpus],
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Slot:
@@ -72,10 +84,11 @@ class Slot:
 def carve(topology: Topology, resources: Resources, runs: int | None = None) -> tuple[Slot, ...]:
     """Return as many slots as a machine has room for, close together and beside their GPUs.
 
-    What `resources` does not state follows from the machine and from the number of `runs`, where that is known: one GPU
-    a run and its share of the cores beside it where there are GPUs, else the cores divided evenly among the runs; one
-    run alone gets all. Slots beyond the number of runs are kept: one of them may be free when others are not.
-    Raises `DoesNotFit`, which names the resource that is short.
+    What `resources` does not state follows from the machine and from the number of `runs`, where
+    that is known: one GPU a run and its share of the cores beside it where there are GPUs, else the
+    cores divided evenly among the runs; one run alone gets all. Slots beyond the number of runs are
+    kept: one of them may be free when others are not. Raises `DoesNotFit`, which names the resource
+    that is short.
     """
     cores = Cores(topology, resources.threads)
     surplus = _beyond_quota(topology, len(cores))
@@ -100,13 +113,17 @@ def carve(topology: Topology, resources: Resources, runs: int | None = None) -> 
 
 
 def describe_slots(topology: Topology, slots: Sequence[Slot]) -> str:
-    """Return what was chosen and what is left over in one line: `3 slots of 2 cores each (7 cores, 1 spare)`."""
+    """Return what was chosen and what is left over in one line: `3 slots of 2 cores each (7 cores,
+    1 spare)`.
+    """
     allowed = set(topology.allowed)
     usable = [core for core in topology.cores if allowed.intersection(core.pus)]
     spare = len(usable) - len({core.pus for slot in slots for core in slot.cores})
     sizes = sorted({slot.size for slot in slots})
     unit = "hardware thread" if any(slot.shares_cores for slot in slots) else "core"
-    size = _count(sizes[-1], unit) if len(sizes) == 1 else f"{sizes[0]} to {_count(sizes[-1], unit)}"
+    size = (
+        _count(sizes[-1], unit) if len(sizes) == 1 else f"{sizes[0]} to {_count(sizes[-1], unit)}"
+    )
     gpus = len({gpu.uuid for slot in slots for gpu in slot.gpus})
     if gpus:
         shared = f" shared by {slots[0].runs_per_gpu} runs" if slots[0].runs_per_gpu > 1 else ""
@@ -130,26 +147,40 @@ def _check_cores(topology: Topology, resources: Resources, usable: int) -> None:
     if usable >= least:
         return
     unit = "hardware threads" if resources.threads == "cores" else "cores"
-    has = f"{topology.host} has {_count(usable + resources.reserved_cpus, unit[:-1])} that this process may use"
+    has = (
+        f"{topology.host} has {_count(usable + resources.reserved_cpus, unit[:-1])} that this"
+        " process may use"
+    )
     quota = describe_quota(topology, len(topology.cores))
     if quota:
         has += f" under {quota}"
     if resources.reserved_cpus:
         has += f", of which reserved_cpus keeps {resources.reserved_cpus} back"
     name = "cpus" if (resources.cpus or 1) >= least else "cpus_per_worker"
-    raise DoesNotFit(f"{name}: a run asks for {_count(least, unit[:-1])}, but {has}{_notes(topology)}")
+    raise DoesNotFit(
+        f"{name}: a run asks for {_count(least, unit[:-1])}, but {has}{_notes(topology)}"
+    )
 
 
 def _beyond_quota(topology: Topology, cores: int) -> int:
-    """Return how many of so many cores a quota of their time leaves no use for; one is always used."""
-    return 0 if topology.cpu_quota is None else max(0, cores - max(1, int(topology.cpu_quota + 1e-6)))
+    """Return how many of so many cores a quota of their time leaves no use for; one is always
+    used.
+    """
+    return (
+        0 if topology.cpu_quota is None else max(0, cores - max(1, int(topology.cpu_quota + 1e-6)))
+    )
 
 
 def describe_quota(topology: Topology, cores: int) -> str:
-    """Return the quota of CPU time in words where so many cores go beyond it, else an empty string."""
+    """Return the quota of CPU time in words where so many cores go beyond it, else an empty
+    string.
+    """
     if not _beyond_quota(topology, cores):
         return ""
-    return f"a quota of {topology.cpu_quota:g} CPU{'' if topology.cpu_quota == 1 else 's'} for this process"
+    return (
+        f"a quota of {topology.cpu_quota:g} CPU{'' if topology.cpu_quota == 1 else 's'} for this"
+        " process"
+    )
 
 
 def _memory_room(topology: Topology, resources: Resources) -> int:
@@ -159,7 +190,8 @@ def _memory_room(topology: Topology, resources: Resources) -> int:
         return len(topology.online)
     if resources.memory > total:
         raise DoesNotFit(
-            f"memory: a run asks for {resources.memory} bytes, but this process may use {total} of {topology.host}"
+            f"memory: a run asks for {resources.memory} bytes, but this process may use {total} of"
+            f" {topology.host}"
         )
     return total // resources.memory
 
@@ -176,14 +208,20 @@ def _gpu_groups(topology: Topology, resources: Resources, alone: bool) -> list[t
         return [(gpu,) for gpu in gpus]
     whole = [gpu for gpu in gpus if gpu.mig is None]
     if len(whole) < count:
-        split = "" if len(whole) == len(gpus) else " that are whole (CUDA gives a process one MIG device at most)"
+        split = (
+            ""
+            if len(whole) == len(gpus)
+            else " that are whole (CUDA gives a process one MIG device at most)"
+        )
         has = f"{topology.host} has {len(whole)}{split}{_notes(topology)}"
         raise DoesNotFit(f"gpus: a run asks for {_count(count, 'GPU')}, but {has}")
     groups = []
     while len(whole) >= count:
         group = [whole.pop(0)]
         while len(group) < count:
-            nearest = min(whole, key=lambda gpu: sum(_apart(topology, gpu, other) for other in group))
+            nearest = min(
+                whole, key=lambda gpu: sum(_apart(topology, gpu, other) for other in group)
+            )
             whole.remove(nearest)
             group.append(nearest)
         groups.append(tuple(group))
@@ -191,7 +229,9 @@ def _gpu_groups(topology: Topology, resources: Resources, alone: bool) -> list[t
 
 
 def _apart(topology: Topology, a: Gpu, b: Gpu) -> float:
-    """Return how far two GPUs are: by their links first, then by the NUMA nodes beside them, then by their numbers."""
+    """Return how far two GPUs are: by their links first, then by the NUMA nodes beside them, then
+    by their numbers.
+    """
     link = dict(a.links).get(b.uuid, dict(b.links).get(a.uuid, UNLINKED))
     rows = {node.id: i for i, node in enumerate(topology.numa_nodes)}
     ways = [
@@ -204,7 +244,9 @@ def _apart(topology: Topology, a: Gpu, b: Gpu) -> float:
 
 
 def _share(cores: Cores, gpu_groups: list[tuple[Gpu, ...]]) -> int:
-    """Return how many cores each run on GPUs gets where nothing is stated: an equal share of those beside its GPUs."""
+    """Return how many cores each run on GPUs gets where nothing is stated: an equal share of those
+    beside its GPUs.
+    """
     local = [cores.local_to(group) for group in gpu_groups]
     users = Counter(domain for domains in local for domain in domains)
     shares = [int(sum(cores.count_in([d]) / users[d] for d in domains) + 1e-9) for domains in local]
@@ -212,7 +254,9 @@ def _share(cores: Cores, gpu_groups: list[tuple[Gpu, ...]]) -> int:
 
 
 def _beside_gpus(cores: Cores, gpu_groups: list[tuple[Gpu, ...]], width: int) -> _Filled:
-    """Give every run its cores: those that find all beside their GPUs before others, the most confined first."""
+    """Give every run its cores: those that find all beside their GPUs before others, the most
+    confined first.
+    """
     local = [cores.local_to(group) for group in gpu_groups]
     order = sorted(range(len(gpu_groups)), key=lambda i: cores.count_in(local[i]))
     units: dict[int, list[Unit]] = {}
@@ -225,7 +269,9 @@ def _beside_gpus(cores: Cores, gpu_groups: list[tuple[Gpu, ...]], width: int) ->
     return [(gpu_groups[i], units[i]) for i in range(len(gpu_groups))]
 
 
-def _as_slots(topology: Topology, resources: Resources, filled: _Filled, runs_per_gpu: int) -> tuple[Slot, ...]:
+def _as_slots(
+    topology: Topology, resources: Resources, filled: _Filled, runs_per_gpu: int
+) -> tuple[Slot, ...]:
     slots = []
     by_threads = resources.threads == "cores" and not _in_whole_cores(set(topology.allowed), filled)
     for index, (gpus, units) in enumerate(filled):

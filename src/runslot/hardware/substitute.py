@@ -1,10 +1,13 @@
-"""Substitutes for lock files that cannot be used, so that who spoils one costs nobody the core or GPU.
+"""Substitutes for lock files that cannot be used, so that who spoils one costs nobody the core or
+GPU.
 
-What lies in the shared directory under a lock's name may be a socket, a directory, a link, a file that only its owner
-may open. Then each launcher takes a file of its user's beside it, `runslot.core-0~UID~x~TOKEN` (`s`: shared), whose
-name nobody could guess, locks it, and looks at those of others: a substitute counts where the user in its name owns it
-and somebody has it locked. Each locks its own before it looks, so that of two at once at least one sees the other. Who
-could lock the file itself looks at substitutes, too. `Leases` calls this; where all files are well, nothing happens.
+What lies in the shared directory under a lock's name may be a socket, a directory, a link, a file
+that only its owner may open. Then each launcher takes a file of its user's beside it,
+`runslot.core-0~UID~x~TOKEN` (`s`: shared), whose name nobody could guess, locks it, and looks at
+those of others: a substitute counts where the user in its name owns it and somebody has it locked.
+Each locks its own before it looks, so that of two at once at least one sees the other. Who could
+lock the file itself looks at substitutes, too. `Leases` calls this; where all files are well,
+nothing happens.
 """
 
 # Plain strings for paths: pathlib would cost more than the system calls.
@@ -38,12 +41,15 @@ class Substitutes:
         return any(self._blocks(other, shared) for other in self._others(name))
 
     def take(self, name: str, shared: bool) -> int | None:
-        """Return a descriptor that holds a substitute of the lock `name`; None where another one is held."""
+        """Return a descriptor that holds a substitute of the lock `name`; None where another one is
+        held.
+        """
         start = f"{name}~{os.geteuid()}~{'s' if shared else 'x'}~"
         descriptor, own_name = self._lock_any(start, shared)
         if descriptor is None:
             return None
-        # Looked at anew, after the own one is locked: what the listing remembers may be a moment old.
+        # Looked at anew, after the own one is locked: what the listing remembers may be a moment
+        # old.
         rivals = [other for other in os.listdir(self._directory) if other.startswith(f"{name}~")]  # noqa: PTH208
         if any(other != own_name and self._blocks(other, shared) for other in rivals):
             os.close(descriptor)
@@ -95,7 +101,9 @@ class Substitutes:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or str(status.st_uid) != uid:
                 return False
-            fcntl.flock(descriptor, (fcntl.LOCK_EX if kind == "s" else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            fcntl.flock(
+                descriptor, (fcntl.LOCK_EX if kind == "s" else fcntl.LOCK_SH) | fcntl.LOCK_NB
+            )
         except BlockingIOError:
             return True
         finally:

@@ -1,6 +1,8 @@
-"""What a machine has: packages, NUMA nodes, cores with their hardware threads, GPUs with their locality.
+"""What a machine has: packages, NUMA nodes, cores with their hardware threads, GPUs with their
+locality.
 
-Pure records, filled in by `hardware.probe`. A PU is a logical CPU as the kernel numbers it; lists of PUs are sorted.
+Pure records, filled in by `hardware.probe`. A PU is a logical CPU as the kernel numbers it; lists
+of PUs are sorted.
 """
 
 from __future__ import annotations
@@ -16,13 +18,17 @@ class Package:
     """A socket, or what the kernel calls one."""
 
     id: int | None
-    """The kernel's number; None where it has none. Two packages of old machines may share a number."""
+    """The kernel's number; None where it has none. Two packages of old machines may share a
+    number.
+    """
     pus: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class NumaNode:
-    """Memory and the PUs beside it; a node may have no PUs (memory of a GPU or of persistent modules)."""
+    """Memory and the PUs beside it; a node may have no PUs (memory of a GPU or of persistent
+    modules).
+    """
 
     id: int
     pus: tuple[int, ...]
@@ -40,12 +46,19 @@ class Core:
     numa: tuple[int, ...] = ()
     """Ids of its NUMA nodes; empty where its node is offline."""
     kind: str | None = None
-    """On hybrid machines `P` for the fastest kind, then `E`, `E2`, …; None where all cores are alike."""
+    """On hybrid machines `P` for the fastest kind, then `E`, `E2`, …; None where all cores are
+    alike.
+    """
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Core:
         """Make the core from `dataclasses.asdict`'s form, lists for tuples."""
-        return cls(tuple(value["pus"]), value.get("package"), tuple(value.get("numa", ())), value.get("kind"))
+        return cls(
+            tuple(value["pus"]),
+            value.get("package"),
+            tuple(value.get("numa", ())),
+            value.get("kind"),
+        )
 
 
 @dataclass(frozen=True)
@@ -80,7 +93,9 @@ class Gpu:
     vendor: str = "nvidia"
     """`nvidia` or `amd`."""
     visible: str = ""
-    """What `CUDA_VISIBLE_DEVICES` or `HIP_VISIBLE_DEVICES` must say for it: an index, or the UUID of a MIG device."""
+    """What `CUDA_VISIBLE_DEVICES` or `HIP_VISIBLE_DEVICES` must say for it: an index, or the UUID
+    of a MIG device.
+    """
     mig: int | None = None
     """Number of the MIG device on its GPU; None for a whole GPU."""
     processes: tuple[GpuProcess, ...] = ()
@@ -94,9 +109,13 @@ class Gpu:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Gpu:
-        """Make the GPU from `dataclasses.asdict`'s form, lists for tuples; unknown keys are ignored."""
+        """Make the GPU from `dataclasses.asdict`'s form, lists for tuples; unknown keys are
+        ignored.
+        """
         names = {f.name for f in dataclasses.fields(cls)}
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in names}
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in names
+        }
         fields["links"] = tuple((uuid, far) for uuid, far in value.get("links", ()))
         fields["processes"] = tuple(GpuProcess(**p) for p in value.get("processes", ()))
         return cls(**fields)
@@ -115,13 +134,21 @@ class Topology:
     allowed: tuple[int, ...] = ()
     """The online PUs that this process may use (affinity mask, cgroup cpuset)."""
     distances: tuple[tuple[int, ...], ...] = ()
-    """NUMA distances, rows and columns in the order of `numa_nodes`; empty where the kernel has none."""
+    """NUMA distances, rows and columns in the order of `numa_nodes`; empty where the kernel has
+    none.
+    """
     cpu_quota: float | None = None
-    """How many CPUs' time this process may use (cgroup quota), on whichever CPUs; None: no quota."""
+    """How many CPUs' time this process may use (cgroup quota), on whichever CPUs; None: no
+    quota.
+    """
     memory: int | None = None
-    """Bytes that this process may use (cgroup limits, memory nodes of its cpuset); None where nothing says."""
+    """Bytes that this process may use (cgroup limits, memory nodes of its cpuset); None where
+    nothing says.
+    """
     notes: tuple[str, ...] = ()
-    """What could not be read, one sentence each: a GPU that is lost, a driver that does not answer."""
+    """What could not be read, one sentence each: a GPU that is lost, a driver that does not
+    answer.
+    """
 
     def to_json(self) -> dict[str, Any]:
         """Return what `runslot hardware --json` prints, less the slots."""
@@ -143,12 +170,16 @@ def kind_name(rank: int) -> str:
 
 
 def kind_rank(kind: str | None) -> int:
-    """Return the place of a kind by speed, 0 the fastest: the inverse of `kind_name`; 0 where cores are alike."""
+    """Return the place of a kind by speed, 0 the fastest: the inverse of `kind_name`; 0 where cores
+    are alike.
+    """
     return 0 if kind is None or kind == "P" else int(kind[1:] or 1)
 
 
 def flat_topology(host: str, pus: tuple[int, ...]) -> Topology:
-    """Return a machine of which only the number of CPUs is known: a core each, one package, one node."""
+    """Return a machine of which only the number of CPUs is known: a core each, one package, one
+    node.
+    """
     return Topology(
         host=host,
         packages=(Package(None, pus),),

@@ -1,8 +1,9 @@
 """Which GPUs the caller may use, by the variables that CUDA and HIP read; pure.
 
-CUDA reads `CUDA_VISIBLE_DEVICES` as a list of indices and UUIDs (or their beginnings) up to the first that it does not
-know; HIP reads `HIP_VISIBLE_DEVICES` (else `CUDA_VISIBLE_DEVICES`) as indices into what `ROCR_VISIBLE_DEVICES` leaves.
-Sources: CUDA C Programming Guide, environment variables; ROCm documentation, GPU isolation techniques.
+CUDA reads `CUDA_VISIBLE_DEVICES` as a list of indices and UUIDs (or their beginnings) up to the
+first that it does not know; HIP reads `HIP_VISIBLE_DEVICES` (else `CUDA_VISIBLE_DEVICES`) as
+indices into what `ROCR_VISIBLE_DEVICES` leaves. Sources: CUDA C Programming Guide, environment
+variables; ROCm documentation, GPU isolation techniques.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ _Chosen = tuple[tuple[Gpu, ...], tuple[str, ...]]
 
 
 def visible_nvidia(gpus: tuple[Gpu, ...], environment: Mapping[str, str]) -> _Chosen:
-    """Return those of `gpus` that `CUDA_VISIBLE_DEVICES` leaves, in its order, and a note where it names another."""
+    """Return those of `gpus` that `CUDA_VISIBLE_DEVICES` leaves, in its order, and a note where it
+    names another.
+    """
     return _select(gpus, environment, "CUDA_VISIBLE_DEVICES")
 
 
 def visible_amd(gpus: tuple[Gpu, ...], environment: Mapping[str, str]) -> _Chosen:
-    """Return those of `gpus` that the variables of ROCm leave; what a run must be told counts from what ROCR leaves."""
+    """Return those of `gpus` that the variables of ROCm leave; what a run must be told counts from
+    what ROCR leaves.
+    """
     remaining, notes = _select(gpus, environment, "ROCR_VISIBLE_DEVICES")
     counted = tuple(replace(gpu, visible=str(position)) for position, gpu in enumerate(remaining))
     name = "HIP_VISIBLE_DEVICES" if "HIP_VISIBLE_DEVICES" in environment else "CUDA_VISIBLE_DEVICES"
@@ -58,7 +63,9 @@ def _entries(text: str) -> list[str]:
 
 
 def _named(gpus: tuple[Gpu, ...], entry: str) -> Gpu | None:
-    """Return the GPU of an index (in MIG mode its first device), of a UUID, or of the beginning of just one UUID."""
+    """Return the GPU of an index (in MIG mode its first device), of a UUID, or of the beginning of
+    just one UUID.
+    """
     if entry.isdecimal():
         return next((gpu for gpu in gpus if gpu.index == int(entry)), None)
     for gpu in gpus:
@@ -69,4 +76,7 @@ def _named(gpus: tuple[Gpu, ...], entry: str) -> Gpu | None:
 
 
 def _unknown(name: str, entry: str, vendor: str) -> str:
-    return f"{name} names {entry!r}, which is no usable {vendor} GPU: it and what follows it are left out"
+    return (
+        f"{name} names {entry!r}, which is no usable {vendor} GPU: it and what follows it are"
+        " left out"
+    )

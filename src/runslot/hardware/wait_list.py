@@ -1,7 +1,8 @@
 """Who waits for which cores and GPUs, so that launchers on one machine take turns.
 
-Each waiting launcher keeps one file that the others read: the slots that it was refused and since when. Its time of
-change shows that the launcher still asks; one that was stopped or killed is not waited for.
+Each waiting launcher keeps one file that the others read: the slots that it was refused and since
+when. Its time of change shows that the launcher still asks; one that was stopped or killed is not
+waited for.
 """
 
 # Plain strings for paths: pathlib would cost more than the system calls.
@@ -21,15 +22,21 @@ from dataclasses import dataclass, field
 from runslot.hardware.lockfile import COARSE_S, Listing
 
 PATIENCE = 0.5
-"""Seconds that a launcher waits before others yield to it; short runs go on back to back meanwhile."""
+"""Seconds that a launcher waits before others yield to it; short runs go on back to back
+meanwhile.
+"""
 TURN = 0.5
-"""Seconds for which others go on yielding to a launcher that had to wait, so that its short runs do so too."""
+"""Seconds for which others go on yielding to a launcher that had to wait, so that its short runs do
+so too.
+"""
 SILENCE = 2.0
 """Seconds after which a launcher that no longer asks is not waited for."""
 FORGOTTEN = 60.0
 """Seconds after which the file of a launcher that was killed is removed."""
 HOLD = 60.0
-"""Seconds of every `CYCLE` for which free cores are kept for a launcher that waits for others beside them."""
+"""Seconds of every `CYCLE` for which free cores are kept for a launcher that waits for others
+beside them.
+"""
 CYCLE = 600.0
 LARGEST = 1 << 20
 """Bytes of a waiting file that is read; ours are smaller on any machine."""
@@ -56,7 +63,9 @@ class _Want:
 
 @dataclass
 class _Deference:
-    """For how long this launcher has let another user's go first, without a break, and whether anything came of it."""
+    """For how long this launcher has let another user's go first, without a break, and whether
+    anything came of it.
+    """
 
     start: float
     last: float
@@ -69,7 +78,9 @@ class _Deference:
         return now >= self.ignored_until if self.ignored_until else now - self.last > SILENCE
 
     def lasts(self, now: float, names: Names, are_free: Callable[[Names], bool]) -> bool:
-        """Tell whether to go on: an earnest launcher takes within a second what is free, or gives up after `HOLD`."""
+        """Tell whether to go on: an earnest launcher takes within a second what is free, or gives
+        up after `HOLD`.
+        """
         if now < self.ignored_until:
             return False
         self.last = now
@@ -110,10 +121,12 @@ class WaitList:
         return f"{self.directory}/{self.prefix}{os.getpid()}-{os.urandom(8).hex()}"
 
     def ahead(self, names: Names, are_free: Callable[[Names], bool]) -> bool:
-        """Whether another launcher has waited longer for some of `names`, or has its turn, and should have them first.
+        """Whether another launcher has waited longer for some of `names`, or has its turn, and
+        should have them first.
 
-        It should where all that it waits for is free now, and for `HOLD` seconds of every `CYCLE` also where only a
-        part is: a run on many cores then gets them in the end, and free cores are not kept for hours.
+        It should where all that it waits for is free now, and for `HOLD` seconds of every `CYCLE`
+        also where only a part is: a run on many cores then gets them in the end, and free cores are
+        not kept for hours.
         """
         now = self.clock()
         want = self._mine.get(names)
@@ -121,13 +134,19 @@ class WaitList:
         for user, since, their_names, until in self._others():
             age = now - since
             first = since < mine and age >= PATIENCE and (until is None or now < until)
-            if not first or names.isdisjoint(their_names) or not (age % CYCLE < HOLD or are_free(their_names)):
+            if (
+                not first
+                or names.isdisjoint(their_names)
+                or not (age % CYCLE < HOLD or are_free(their_names))
+            ):
                 continue
             if self._deference(user).lasts(now, their_names, are_free):
                 self.user_ahead = user
                 return True
         self._deferences = {
-            user: deference for user, deference in self._deferences.items() if now < deference.ignored_until
+            user: deference
+            for user, deference in self._deferences.items()
+            if now < deference.ignored_until
         }
         return False
 
@@ -138,7 +157,9 @@ class WaitList:
         return deference
 
     def begin(self, names: Names) -> None:
-        """Say that we were refused `names` and ask again; what we no longer ask for is forgotten."""
+        """Say that we were refused `names` and ask again; what we no longer ask for is
+        forgotten.
+        """
         now = self.clock()
         changed = self._forget(now)
         want = self._mine.get(names)
@@ -154,7 +175,9 @@ class WaitList:
             self._touch()
 
     def granted(self, names: Names) -> None:
-        """Say that we have `names` now: our turn begins, if we had to wait, in which others go on yielding."""
+        """Say that we have `names` now: our turn begins, if we had to wait, in which others go on
+        yielding.
+        """
         now = self.clock()
         changed = self._forget(now)
         want = self._mine.get(names)
@@ -187,11 +210,14 @@ class WaitList:
             _remove(self._path)
             self._path = self._new_path()
             return
-        # A new file each time: readers see all of it or the one before, and know by the inode that it changed.
+        # A new file each time: readers see all of it or the one before, and know by the inode that
+        # it changed.
         new = f"{self.directory}/.{os.path.basename(self._new_path())}"
         waits = [[want.since, sorted(names), want.until] for names, want in self._mine.items()]
         try:
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(
+                new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
+            )
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 json.dump(waits, file)
                 os.fchmod(descriptor, 0o644)
@@ -211,7 +237,8 @@ class WaitList:
                 if count[status.st_uid] > MOST_OF_ONE_USER:
                     continue
                 entry = self._read_files.get(path)
-                # An inode number alone is not the file: replacing one by rename gives it back to the next.
+                # An inode number alone is not the file: replacing one by rename gives it back to
+                # the next.
                 version = (status.st_ino, status.st_mtime_ns, status.st_size)
                 if entry is None or entry[0] != version:
                     entry = self._read_files[path] = (version, _read(path))
@@ -221,9 +248,12 @@ class WaitList:
         return wants
 
     def _is_over(self, path: str, status: os.stat_result, now: float) -> bool:
-        """Tell whether a file is no launcher's that asks: sweep it where its process is gone, or it is long silent."""
+        """Tell whether a file is no launcher's that asks: sweep it where its process is gone, or it
+        is long silent.
+        """
         age = now - status.st_mtime
-        if age < -COARSE_S:  # no launcher writes into the future: nobody could tell when it falls silent
+        # no launcher writes into the future: nobody could tell when it falls silent
+        if age < -COARSE_S:
             return True
         if age > FORGOTTEN or (age > SILENCE and _is_gone(path)):
             os.unlink(path)  # a stopped launcher that goes on writes its file again
@@ -232,8 +262,14 @@ class WaitList:
     def _files(self) -> list[str]:
         names = self.listing.names()
         if names is not self._listed[0]:
-            paths = [p for n in names if n.startswith(self.prefix) and (p := f"{self.directory}/{n}") != self._path]
-            self._read_files = {path: entry for path, entry in self._read_files.items() if path in paths}
+            paths = [
+                p
+                for n in names
+                if n.startswith(self.prefix) and (p := f"{self.directory}/{n}") != self._path
+            ]
+            self._read_files = {
+                path: entry for path, entry in self._read_files.items() if path in paths
+            }
             self._listed = (names, paths)
         return self._listed[1]
 
@@ -242,7 +278,11 @@ class WaitList:
         for name in self.listing.names():
             if name.startswith(f".{self.prefix}"):
                 try:
-                    if time.time() - os.stat(f"{self.directory}/{name}", follow_symlinks=False).st_mtime > FORGOTTEN:
+                    if (
+                        time.time()
+                        - os.stat(f"{self.directory}/{name}", follow_symlinks=False).st_mtime
+                        > FORGOTTEN
+                    ):
                         os.unlink(f"{self.directory}/{name}")
                 except OSError:  # another user's, or another process was faster
                     continue
@@ -267,7 +307,9 @@ def _is_gone(path: str) -> bool:
 
 
 def _owner_of_process(path: str) -> int | None:
-    """Return the user of the process; None where it cannot be seen from here: it may be another container's."""
+    """Return the user of the process; None where it cannot be seen from here: it may be another
+    container's.
+    """
     try:
         return os.stat(f"/proc/{_process_of(path)}").st_uid
     except OSError:
@@ -275,7 +317,9 @@ def _owner_of_process(path: str) -> int | None:
 
 
 def _read(path: str) -> list[_Other]:
-    """Return what one launcher waits for; nothing where the file is not as we write it (anyone may write there)."""
+    """Return what one launcher waits for; nothing where the file is not as we write it (anyone may
+    write there).
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)
@@ -286,7 +330,12 @@ def _read(path: str) -> list[_Other]:
         os.close(descriptor)
     try:
         waits = [
-            (status.st_uid, float(since), frozenset(map(str, names)), None if until is None else float(until))
+            (
+                status.st_uid,
+                float(since),
+                frozenset(map(str, names)),
+                None if until is None else float(until),
+            )
             for since, names, until in json.loads(text)
         ]
     except (ValueError, TypeError, OverflowError, RecursionError):

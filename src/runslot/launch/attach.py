@@ -33,21 +33,24 @@ _LOOK = 0.2
 
 
 def attach(directory: ExperimentDir, observer: Observer, replay: bool) -> None:
-    """Tell `observer` of the launch under way until it ends; with `replay` also which of its runs have ended already.
+    """Tell `observer` of the launch under way until it ends; with `replay` also which of its runs
+    have ended already.
 
     `InvalidInput` where no launcher is at work.
     """
     if living_launcher(directory) is None:
         raise InvalidInput(
-            f"no launcher is at work on {directory.path}; `runslot status {directory.path}` shows how its runs stand, "
-            f"`runslot resume {directory.path}` runs what is missing"
+            f"no launcher is at work on {directory.path}; `runslot status {directory.path}` shows"
+            f" how its runs stand, `runslot resume {directory.path}` runs what is missing"
         )
     journal = JournalReader(directory.journal_file)
     translator = _Translator(directory)
     for event in translator.so_far(journal.read(), replay):
         observer(event)
     while not translator.ended:
-        alive = living_launcher(directory) is not None  # before the last look at the journal, so that nothing is missed
+        alive = (
+            living_launcher(directory) is not None
+        )  # before the last look at the journal, so that nothing is missed
         for line in journal.read():
             for event in translator.translate(line):
                 observer(event)
@@ -55,7 +58,12 @@ def attach(directory: ExperimentDir, observer: Observer, replay: bool) -> None:
             break
         time.sleep(_LOOK)
     if not translator.ended:
-        observer(Said(f"the launcher is gone, its runs go on; `runslot resume {directory.path}` takes over"))
+        observer(
+            Said(
+                f"the launcher is gone, its runs go on; `runslot resume {directory.path}` takes"
+                " over"
+            )
+        )
 
 
 class _Translator:
@@ -69,7 +77,9 @@ class _Translator:
         self.ended = False
 
     def so_far(self, lines: Iterator[Mapping[str, Any]], replay: bool) -> Iterator[LaunchEvent]:
-        """Yield what has happened in this launch, in brief: what it is about, what has ended, what runs."""
+        """Yield what has happened in this launch, in brief: what it is about, what has ended, what
+        runs.
+        """
         before: list[Mapping[str, Any]] = []
         launch: list[Mapping[str, Any]] = []
         for line in lines:
@@ -89,7 +99,11 @@ class _Translator:
                 path = self._directory.run_dir(status.run, self._file).path
                 yield RunStarted(status.run, path, status.attempts, status.slot, adopted=True)
         for line in launch[1:]:
-            if line["event"] in {"launcher_ended", "launcher_left"}:  # at this moment: its lock is there still
+            # at this moment: its lock is there still
+            if line["event"] in {
+                "launcher_ended",
+                "launcher_left",
+            }:
                 yield from self.translate(line)
 
     def translate(self, line: Mapping[str, Any]) -> Iterator[LaunchEvent]:
@@ -131,11 +145,17 @@ class _Translator:
         stopping = self._under_way & set(runs) if runs else self._under_way
         return StopNoted(verb == "kill", len(stopping), self._file.policy.grace)
 
-    def _started(self, line: Mapping[str, Any], before: Sequence[Mapping[str, Any]]) -> LaunchStarted:
+    def _started(
+        self, line: Mapping[str, Any], before: Sequence[Mapping[str, Any]]
+    ) -> LaunchStarted:
         ended = {event["run"] for event in before if event["event"] == "ended"}
         # Which runs the launch is about, its line does not say; what never ended comes first.
         runs = sorted(self._runs.values(), key=lambda run: run.id in ended)[: line.get("runs")]
-        slots = tuple(Slot(line.get("host", ""), index, (), ()) for index in range(line.get("slots") or 0))
+        slots = tuple(
+            Slot(line.get("host", ""), index, (), ()) for index in range(line.get("slots") or 0)
+        )
         slots_text = line.get("slots_said") or f"{len(slots)} slots"
         kept_count = len(self._runs) - len(runs)
-        return LaunchStarted(self._file.name, self._directory.path, tuple(runs), kept_count, slots, slots_text)
+        return LaunchStarted(
+            self._file.name, self._directory.path, tuple(runs), kept_count, slots, slots_text
+        )

@@ -20,7 +20,9 @@ from runslot.launch.plan import Plan
 
 @dataclass(frozen=True)
 class OnChange:
-    """What to do where code has changed: refuse (`strict`), go on (`accept`), else ask, or where nobody answers say."""
+    """What to do where code has changed: refuse (`strict`), go on (`accept`), else ask, or where
+    nobody answers say.
+    """
 
     strict: bool = False
     accept: bool = False
@@ -32,17 +34,22 @@ class OnChange:
         if not changes:
             return
         if self.strict:
-            raise InvalidInput(f"{directory.path} cannot be continued strictly: {'; '.join(changes)}")
+            raise InvalidInput(
+                f"{directory.path} cannot be continued strictly: {'; '.join(changes)}"
+            )
         for change in changes:
             observer(Said(f"note: {change}; finished runs are kept as they are"))
         if not self.accept and self.ask is not None and not self.ask(changes):
             raise InvalidInput(
-                f"{directory.path} is left as it is; --accept-code-change continues it with the code as it is now"
+                f"{directory.path} is left as it is; --accept-code-change continues it with the"
+                " code as it is now"
             )
 
 
 def settle_resume(directory: ExperimentDir, on_change: OnChange, observer: Observer) -> None:
-    """Before a resume: where code has changed, settle it, and record the code that the further runs are of."""
+    """Before a resume: where code has changed, settle it, and record the code that the further runs
+    are of.
+    """
     directory.require_own()
     file = directory.read()
     now = with_digests_of_now(file)
@@ -85,7 +92,9 @@ def changes_between(before: ExperimentFile, after: ExperimentFile) -> list[str]:
 
 
 def with_digests_of_now(file: ExperimentFile) -> ExperimentFile:
-    """Return what was asked, with the digest of its code as it is now; runs from a copy have that of the copy."""
+    """Return what was asked, with the digest of its code as it is now; runs from a copy have that
+    of the copy.
+    """
     if file.code is not None:
         return file
     function = file.work

@@ -1,8 +1,9 @@
-"""Whether a command can be started: its program is there, every name in braces is one that its runs have.
+"""Whether a command can be started: its program is there, every name in braces is one that its runs
+have.
 
-`plan` asks before anything is touched; `placeholders` has the grammar. What looks as if a shell were to read it is
-refused: none does, so that it would become arguments in silence. `cli.words` asks the same of commands that are one
-text, where quotes show what is meant.
+`plan` asks before anything is touched; `placeholders` has the grammar. What looks as if a shell
+were to read it is refused: none does, so that it would become arguments in silence. `cli.words`
+asks the same of commands that are one text, where quotes show what is meant.
 """
 
 from __future__ import annotations
@@ -21,46 +22,73 @@ _OTHER_NAMES = {"python": "python3", "python3": "python", "pip": "pip3"}
 """What a program may be called elsewhere: Debian has `python3` alone."""
 
 
-def check_command(argv: Sequence[str], keys: Iterable[str], cwd: Path | None, search_path: str | None = None) -> None:
-    """Refuse a command that no run could start: an unknown name in braces, a program that does not exist.
+def check_command(
+    argv: Sequence[str], keys: Iterable[str], cwd: Path | None, search_path: str | None = None
+) -> None:
+    """Refuse a command that no run could start: an unknown name in braces, a program that does not
+    exist.
 
     `search_path` is the runs' PATH, where that is not this process's.
     """
     if not argv:
-        raise InvalidInput("the command is empty: write what to run after --, as in `-- python train.py --lr {lr}`")
+        raise InvalidInput(
+            "the command is empty: write what to run after --, as in `-- python train.py --lr {lr}`"
+        )
     keys = list(keys)
     for argument in argv:
         if re.search(NOT_PASSED, argument):
-            raise InvalidInput(f"the argument {argument!r:.80} has characters that no program can be given")
+            raise InvalidInput(
+                f"the argument {argument!r:.80} has characters that no program can be given"
+            )
     if problem := refuse_first(argv) or refuse_operators(argv):
         raise InvalidInput(f"the command cannot start: {problem}")
     for reserved in RESERVED:
         if reserved in keys:
-            raise InvalidInput(f"a command cannot have the key {reserved!r}: {{{reserved}}} is runslot's; rename it")
+            raise InvalidInput(
+                f"a command cannot have the key {reserved!r}: {{{reserved}}} is runslot's;"
+                " rename it"
+            )
     whole = [name for name in ALL_KEYS if name not in keys]
     placeholders = [*keys, "seed", *RESERVED, *whole]
     for name in sorted(names_used(argv, keys)):
         if name not in placeholders:
             names = ", ".join(f"{{{placeholder}}}" for placeholder in placeholders)
             raise InvalidInput(
-                f"the command uses {{{name}}}, which no run has{nearest(name, placeholders)}; known: {names}"
+                f"the command uses {{{name}}}, which no run has{nearest(name, placeholders)};"
+                f" known: {names}"
             )
     for argument in argv:
         for name in whole:
             if f"{{{name}}}" in argument and argument not in (f"{{{name}}}", f"{{{{{name}}}}}"):
-                raise InvalidInput(f"the command has {argument!r}: {{{name}}} is several arguments; write it by itself")
+                raise InvalidInput(
+                    f"the command has {argument!r}: {{{name}}} is several arguments; write it by"
+                    " itself"
+                )
     if cwd is not None and not names_used(argv[:1], keys):
         _check_program(argv, cwd, search_path)
 
 
 def _check_program(argv: Sequence[str], cwd: Path, search_path: str | None) -> None:
-    """Refuse a program that cannot be started from `cwd`, and a script of Python's that is not there."""
+    """Refuse a program that cannot be started from `cwd`, and a script of Python's that is not
+    there.
+    """
     program = argv[0]
     if shutil.which(program, path=search_path) is None:
         raise InvalidInput(f"there is no program {program!r} {_where_else(program, cwd)}")
-    script = next((word for word in argv[1:] if not word.startswith("-")), "") if re.fullmatch(_PYTHON, program) else ""
-    if script.endswith(".py") and "-m" not in argv and not names_used([script], ()) and not (cwd / script).exists():
-        near = nearest(Path(script).name, [file.name for file in (cwd / script).parent.glob("*.py")])
+    script = (
+        next((word for word in argv[1:] if not word.startswith("-")), "")
+        if re.fullmatch(_PYTHON, program)
+        else ""
+    )
+    if (
+        script.endswith(".py")
+        and "-m" not in argv
+        and not names_used([script], ())
+        and not (cwd / script).exists()
+    ):
+        near = nearest(
+            Path(script).name, [file.name for file in (cwd / script).parent.glob("*.py")]
+        )
         raise InvalidInput(f"there is no script {script!r} in {cwd}{near}")
 
 
@@ -71,17 +99,24 @@ def _where_else(program: str, cwd: Path) -> str:
     if not (cwd / program).is_file():
         return f"on PATH or in {cwd}"
     if "/" in program:
-        return f"that can be started: `chmod +x {program}` lets it, or name its interpreter before it"
+        return (
+            f"that can be started: `chmod +x {program}` lets it, or name its interpreter before it"
+        )
     return f"on PATH, but there is a file in {cwd}: write ./{program}, or its interpreter before it"
 
 
 def unused(argv: Sequence[str], keys: Iterable[str], seeds: int) -> list[str]:
-    """Return what no argument uses, of a command that is not told of its variant in another way either."""
+    """Return what no argument uses, of a command that is not told of its variant in another way
+    either.
+    """
     keys = list(keys)
     used = names_used(argv, keys)
-    if used & ({"run_dir", "variant_file"} | ({*ALL_KEYS} - {*keys})):  # the variant's file lies there
+    # the variant's file lies there
+    if used & ({"run_dir", "variant_file"} | ({*ALL_KEYS} - {*keys})):
         return []
-    missing = [key for key in keys if not any(name == key or name.startswith(f"{key}.") for name in used)]
+    missing = [
+        key for key in keys if not any(name == key or name.startswith(f"{key}.") for name in used)
+    ]
     return missing + (["seed"] if seeds > 1 and "seed" not in used else [])
 
 
@@ -95,52 +130,98 @@ _EXPANDED = r"~/|\$(?:\{?[A-Z_][A-Z0-9_]*\b|\()"
 """A home, and variables as their names are written."""
 _PLAIN = r"[\w@%+=:,./{}-]+"
 _SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
-_WITH_SUCH_WORDS = {"expr", "test", "[", "find", "grep", "egrep", "awk", "gawk", "sed", "tr", "cut", "sort", "jq"}
-_BUILTINS = {"cd", "export", "source", ".", "alias", "ulimit", "set", "unset", "eval", "exec", "pushd", "module"}
+_WITH_SUCH_WORDS = {
+    "expr",
+    "test",
+    "[",
+    "find",
+    "grep",
+    "egrep",
+    "awk",
+    "gawk",
+    "sed",
+    "tr",
+    "cut",
+    "sort",
+    "jq",
+}
+_BUILTINS = {
+    "cd",
+    "export",
+    "source",
+    ".",
+    "alias",
+    "ulimit",
+    "set",
+    "unset",
+    "eval",
+    "exec",
+    "pushd",
+    "module",
+}
 
 
 def refuse_shell(text: str) -> str | None:
-    """Return why a command that is one text cannot be meant as it stands, and what to write; None where it can."""
+    """Return why a command that is one text cannot be meant as it stands, and what to write; None
+    where it can.
+    """
     for mark in _marks(text):
-        return f"`{mark}` is for a shell, and none reads the command; write bash -c {shlex.quote(text)}"
+        return (
+            f"`{mark}` is for a shell, and none reads the command; write bash -c"
+            f" {shlex.quote(text)}"
+        )
     return None
 
 
 def refuse_first(argv: Sequence[str]) -> str | None:
-    """Return why the first word of a command is no program, where a shell would know what to do with it."""
+    """Return why the first word of a command is no program, where a shell would know what to do
+    with it.
+    """
     first, rest = argv[0], argv[1:]
     if re.fullmatch(_ASSIGNMENT, first):
         return f"`{first}` is for a shell, and none reads the command; write env {shlex.join(argv)}"
     if first in _BUILTINS and rest:
-        return f"`{first}` is a command of a shell, and none reads this; write bash -c {shlex.quote(shlex.join(argv))}"
+        return (
+            f"`{first}` is a command of a shell, and none reads this; write bash -c"
+            f" {shlex.quote(shlex.join(argv))}"
+        )
     return None
 
 
 def refuse_operators(argv: Sequence[str]) -> str | None:
-    """Return why an operator of a shell among the arguments cannot be meant; None where none is, or it can.
+    """Return why an operator of a shell among the arguments cannot be meant; None where none is, or
+    it can.
 
-    It can behind an option (`--sep '|'`), in a program whose language has such words, and with a shell that is started.
+    It can behind an option (`--sep '|'`), in a program whose language has such words, and with a
+    shell that is started.
     """
     if Path(argv[0]).name in _WITH_SUCH_WORDS or _starts_shell(argv):
         return None
     for number, word in enumerate(argv[1:], 1):
         is_value = number > 1 and argv[number - 1].startswith("-")
-        if not is_value and (re.fullmatch(_WHOLE_OPERATOR, word) or re.fullmatch(_REDIRECTION, word)):
+        if not is_value and (
+            re.fullmatch(_WHOLE_OPERATOR, word) or re.fullmatch(_REDIRECTION, word)
+        ):
             line = " ".join(map(_word_for_shell, argv))
             return (
-                f"`{word}` is for a shell, and none reads the command; write bash -c {shlex.quote(line)} "
-                "(there an argument that looks like one stands in quotes)"
+                f"`{word}` is for a shell, and none reads the command; write bash -c"
+                f" {shlex.quote(line)} (there an argument that looks like one stands in quotes)"
             )
     return None
 
 
 def note_operators(argv: Sequence[str]) -> str | None:
-    """Return what should be said of arguments that a shell would act on; None where there is none."""
+    """Return what should be said of arguments that a shell would act on; None where there is
+    none.
+    """
     if _starts_shell(argv):
         return None
     for word in argv[1:]:
         if re.fullmatch(_WHOLE_OPERATOR, word) or re.match(_EXPANDED, word):
-            return f"the argument {word!r} is passed on as it is: no shell reads the command (bash -c '…' would)"
+            return (
+                f"the argument {word!r} is passed on as it is: no shell reads the command (bash -c"
+                " '…' would)"
+            )
     return None
 
 
@@ -149,13 +230,21 @@ def _starts_shell(argv: Sequence[str]) -> bool:
 
 
 def _word_for_shell(word: str) -> str:
-    """Return an argument as a shell reads it: quoted where it must be, and not where it is an operator or a name."""
-    plain = re.fullmatch(_WHOLE_OPERATOR, word) or re.fullmatch(_REDIRECTION, word) or re.fullmatch(_PLAIN, word)
+    """Return an argument as a shell reads it: quoted where it must be, and not where it is an
+    operator or a name.
+    """
+    plain = (
+        re.fullmatch(_WHOLE_OPERATOR, word)
+        or re.fullmatch(_REDIRECTION, word)
+        or re.fullmatch(_PLAIN, word)
+    )
     return word if plain else shlex.quote(word)
 
 
 def _marks(text: str) -> Iterator[str]:
-    """Yield what a shell would act on, in order: operators outside quotes, expansions outside single quotes."""
+    """Yield what a shell would act on, in order: operators outside quotes, expansions outside
+    single quotes.
+    """
     quote, braces, position = "", 0, 0
     while position < len(text):
         character = text[position]

@@ -1,4 +1,6 @@
-"""Make an experiment's directory from a plan: a new one under the root, or further runs in an existing one."""
+"""Make an experiment's directory from a plan: a new one under the root, or further runs in an
+existing one.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,13 @@ from runslot.transport.code_snapshot import CodeSource, copy_source
 
 
 def create(plan: Plan, root: Path, code: CodeSource | None = None) -> ExperimentDir:
-    """Make `ROOT/NAME/<yyyymmdd-hhmmss>` with all its files, and with a copy of the `code` for its runs."""
+    """Make `ROOT/NAME/<yyyymmdd-hhmmss>` with all its files, and with a copy of the `code` for its
+    runs.
+    """
     parent = root / plan.file.name
-    directory = make_exclusively(parent, time.strftime("%Y%m%d-%H%M%S", time.localtime(plan.file.created)))
+    directory = make_exclusively(
+        parent, time.strftime("%Y%m%d-%H%M%S", time.localtime(plan.file.created))
+    )
     experiment = ExperimentDir(directory)
     try:
         write_plan(experiment, plan if code is None else with_copy(experiment, plan, code))
@@ -45,7 +51,9 @@ def discard(experiment: ExperimentDir) -> None:
     try:
         if link.is_symlink() and not link.exists():
             link.unlink()
-            before = sorted(path for path in parent.iterdir() if ExperimentDir(path).experiment_file.exists())
+            before = sorted(
+                path for path in parent.iterdir() if ExperimentDir(path).experiment_file.exists()
+            )
             if before:
                 point_latest(ExperimentDir(before[-1]))
         parent.rmdir()
@@ -63,7 +71,9 @@ def make_exclusively(parent: Path, name: str) -> Path:
     try:
         parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise InvalidInput(f"{parent} cannot be a directory: a file is in its place; choose another --root") from None
+        raise InvalidInput(
+            f"{parent} cannot be a directory: a file is in its place; choose another --root"
+        ) from None
     except OSError as error:
         reason = shortage_of(error) or error.strerror
         raise InvalidInput(f"{parent} cannot be made: {reason}; choose another --root") from error
@@ -77,7 +87,9 @@ def make_exclusively(parent: Path, name: str) -> Path:
         except OSError as error:
             discard(ExperimentDir(directory))
             reason = shortage_of(error) or error.strerror
-            raise InvalidInput(f"{directory} cannot be made: {reason}; choose another --root") from error
+            raise InvalidInput(
+                f"{directory} cannot be made: {reason}; choose another --root"
+            ) from error
         else:
             return directory
 
@@ -88,7 +100,9 @@ def _write_provenance(experiment: ExperimentDir, plan: Plan) -> None:
 
 
 def write_plan(experiment: ExperimentDir, plan: Plan) -> None:
-    """Write a new experiment's files; `experiment.json` comes last, so that a directory with it is complete."""
+    """Write a new experiment's files; `experiment.json` comes last, so that a directory with it is
+    complete.
+    """
     _write_pickles(experiment, plan.pickles)
     _write_provenance(experiment, plan)
     experiment.append_runs(plan.runs)
@@ -109,18 +123,24 @@ class Widened:
 def compare(experiment: ExperimentDir, plan: Plan) -> Widened:
     """Hold a plan against an experiment; `InvalidInput` where it is another command or function."""
     if not experiment.experiment_file.exists():
-        raise NotFound(f"{experiment.path} is no experiment: --into continues one that `runslot run` made before")
+        raise NotFound(
+            f"{experiment.path} is no experiment: --into continues one that `runslot run` made"
+            " before"
+        )
     before = experiment.read()
     earlier = {run.id: run for run in experiment.read_runs()}
     if what(before) != what(plan.file):
         raise InvalidInput(
-            f"{experiment.path} runs {what(before)}, not {what(plan.file)}; start a new experiment (without --into)"
+            f"{experiment.path} runs {what(before)}, not {what(plan.file)}; start a new experiment"
+            " (without --into)"
         )
     new = tuple(run for run in plan.runs if run.id not in earlier)
     directories = {run.directory.casefold(): run for run in earlier.values()}
     for run in new:
         if run.directory.casefold() in directories:
-            raise InvalidInput(f"{run.directory!r} in {experiment.path} is another variant's directory; rename it")
+            raise InvalidInput(
+                f"{run.directory!r} in {experiment.path} is another variant's directory; rename it"
+            )
     return Widened(new, tuple(changes_between(before, plan.file)))
 
 
@@ -134,7 +154,11 @@ def widen(experiment: ExperimentDir, plan: Plan, widened: Widened) -> None:
     file = replace(plan.file, created=before.created, runs_root=before.runs_root, name=before.name)
     file = replace(file, run_count=len(experiment.read_runs()))
     # The place stays what it was, unless another one is asked for.
-    file = replace(file, launcher=file.launcher or before.launcher, container=file.container or before.container)
+    file = replace(
+        file,
+        launcher=file.launcher or before.launcher,
+        container=file.container or before.container,
+    )
     if not (file.fetch or file.no_fetch):
         file = replace(file, fetch=before.fetch, no_fetch=before.no_fetch)
     write_json(experiment.experiment_file, file.to_json())
@@ -143,13 +167,19 @@ def widen(experiment: ExperimentDir, plan: Plan, widened: Widened) -> None:
 
 def _keep_from_power_cuts(experiment: ExperimentDir, plan: Plan) -> None:
     pickles = [experiment.path / name for name in list(plan.pickles)[:_PICKLES_SYNCED]]
-    above = (experiment.payloads, experiment.path, experiment.path.parent, experiment.path.parent.parent)
+    above = (
+        experiment.payloads,
+        experiment.path,
+        experiment.path.parent,
+        experiment.path.parent.parent,
+    )
     sync_soon([experiment.runs_file, experiment.experiment_file, *pickles, *above])
 
 
 _PICKLES_SYNCED = 100
-"""Functions and variants by value that are brought to the disk at once; where there are thousands, the rest follow when
-the system writes them, in half a minute."""
+"""Functions and variants by value that are brought to the disk at once; where there are thousands,
+the rest follow when the system writes them, in half a minute.
+"""
 
 
 def _write_pickles(experiment: ExperimentDir, pickles: Mapping[str, bytes]) -> None:
@@ -160,7 +190,9 @@ def _write_pickles(experiment: ExperimentDir, pickles: Mapping[str, bytes]) -> N
 
 
 def is_newest(experiment: ExperimentDir) -> bool:
-    """Tell whether `latest` should be this one: its first launcher may have been killed before it said so."""
+    """Tell whether `latest` should be this one: its first launcher may have been killed before it
+    said so.
+    """
     link = experiment.path.parent / LATEST
     return not link.is_symlink() or link.readlink().name < experiment.path.name
 
@@ -172,5 +204,6 @@ def point_latest(experiment: ExperimentDir) -> None:
     try:
         temporary.symlink_to(name)
         temporary.replace(parent / LATEST)
-    except OSError:  # no links on this file system, or something else of that name: the date in the name will do
+    # no links on this file system, or something else of that name: the date in the name will do
+    except OSError:
         temporary.unlink(missing_ok=True)

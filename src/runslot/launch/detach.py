@@ -1,4 +1,6 @@
-"""A launch that goes on without its terminal: a process in a session of its own, which prints into `launcher.log`."""
+"""A launch that goes on without its terminal: a process in a session of its own, which prints into
+`launcher.log`.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,16 @@ from runslot.launch.launch import launch
 from runslot.launch.printer import Printer
 
 _PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
-# Not from the current directory, which `-c` puts first: a file there may have the name of a standard module.
+# Not from the current directory, which `-c` puts first: a file there may have the name of a
+# standard module.
 _START = "import sys; sys.path[0] = {!r}; from runslot.launch.detach import main; main()"
 
 
-def launch_detached(directory: ExperimentDir, say: Callable[[str], None], **options: Any) -> int | None:
-    """Launch an experiment that is on disk in a process of its own, and return its pid once runs may start.
+def launch_detached(
+    directory: ExperimentDir, say: Callable[[str], None], **options: Any
+) -> int | None:
+    """Launch an experiment that is on disk in a process of its own, and return its pid once runs
+    may start.
 
     `options` is what `launch` takes, as JSON values; `say` is told what the launch has to say until
     then. None where there is nothing to do. Raises `InvalidInput` where the launch is refused.
@@ -54,7 +60,12 @@ def launch_detached(directory: ExperimentDir, say: Callable[[str], None], **opti
         raise
 
 
-def _listen(lines: Any, directory: ExperimentDir, say: Callable[[str], None], process: subprocess.Popen[bytes]) -> bool:
+def _listen(
+    lines: Any,
+    directory: ExperimentDir,
+    say: Callable[[str], None],
+    process: subprocess.Popen[bytes],
+) -> bool:
     """Return whether the launch has begun; False where there was nothing to do."""
     for line in lines:
         message: Mapping[str, str] = json.loads(line)
@@ -66,12 +77,16 @@ def _listen(lines: Any, directory: ExperimentDir, say: Callable[[str], None], pr
             raise InvalidInput(message["refused"])
         say(message["said"])
     if process.wait() != 0:
-        raise RunslotError(f"the launcher ended before its first run; look at {directory.launcher_log}")
+        raise RunslotError(
+            f"the launcher ended before its first run; look at {directory.launcher_log}"
+        )
     return False
 
 
 class _Teller:
-    """Prints every event, and tells who started this process what happens until the launch has begun."""
+    """Prints every event, and tells who started this process what happens until the launch has
+    begun.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
@@ -83,7 +98,9 @@ class _Teller:
         if isinstance(event, Said):
             self.tell("said", event.text)
         elif isinstance(event, LaunchStarted):
-            self.tell("started", f"{event.experiment}: {len(event.runs)} runs in {event.slots_said}")
+            self.tell(
+                "started", f"{event.experiment}: {len(event.runs)} runs in {event.slots_said}"
+            )
             self.close()
 
     def tell(self, word: str, text: str) -> None:

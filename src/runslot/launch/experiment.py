@@ -1,4 +1,6 @@
-"""`Experiment`: what a user asks for in Python, and the words that a sweep file and the command line share."""
+"""`Experiment`: what a user asks for in Python, and the words that a sweep file and the command
+line share.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,14 @@ from runslot.engines.protocol import LauncherConfig
 from runslot.engines.registry import entry_of, launcher_named
 from runslot.errors import InvalidInput, nearest, refusals, refuse_unknown_words
 from runslot.experiment.metrics import check_metrics
-from runslot.experiment.records import LONGEST_S, SNAPSHOT_MODES, Container, LoggerSettings, Policy, Start
+from runslot.experiment.records import (
+    LONGEST_S,
+    SNAPSHOT_MODES,
+    Container,
+    LoggerSettings,
+    Policy,
+    Start,
+)
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.settings import default_root, path_of
 from runslot.hardware.resources import Resources
@@ -44,12 +53,15 @@ def silent(event: LaunchEvent) -> None:
 class Experiment:
     """One function or command, a space of variants, and seeds: runs that are launched together.
 
-    `Experiment("digits", train, variants=grid({"lr": [0.1, 0.01]}), seeds=3).launch()` returns their outcomes.
+    `Experiment("digits", train, variants=grid({"lr": [0.1, 0.01]}), seeds=3).launch()` returns
+    their outcomes.
     """
 
     name: str
     work: Target
-    """A function, `"file.py:function"`, or a command as a list of arguments with `{key}` for values."""
+    """A function, `"file.py:function"`, or a command as a list of arguments with `{key}` for
+    values.
+    """
     variants: Iterable[Variant | Mapping[str, Any]] | Mapping[str, Any] | None = None
     """A space (`grid`, `zipped`, `sample`, …), a list of dicts, or a dict, which is a grid."""
     seeds: int | Sequence[int] = 1
@@ -59,7 +71,9 @@ class Experiment:
     root: str | Path | None = None
     """Where experiments go; `RUNSLOT_ROOT`, the configuration, or `runs` where it is not given."""
     into: str | Path | None = None
-    """An experiment to continue: its finished runs are kept, missing ones run, new variants are added."""
+    """An experiment to continue: its finished runs are kept, missing ones run, new variants are
+    added.
+    """
     strict: bool = False
     """Refuse to continue where code has changed."""
     retries: int = 0
@@ -75,27 +89,43 @@ class Experiment:
     resumable: bool = False
     """A further attempt continues in the same directory from its snapshot."""
     start: Start = "auto"
-    """How functions start: `warm` is a fork of a process that has imported the code, `cold` a Python of its own."""
+    """How functions start: `warm` is a fork of a process that has imported the code, `cold` a
+    Python of its own.
+    """
     nice: int | None = None
-    """The niceness of the runs, from -20 to 19: the higher, the more they give way to others; None: as it is."""
+    """The niceness of the runs, from -20 to 19: the higher, the more they give way to others; None:
+    as it is.
+    """
     snapshot_code: bool = False
-    """Run from a copy of the code, made at the launch; edits made meanwhile do not change the runs."""
+    """Run from a copy of the code, made at the launch; edits made meanwhile do not change the
+    runs.
+    """
     code: str | None = None
-    """`URL@REF`: the code is a clone of that git repository at that branch, tag or commit, and paths lie in it."""
+    """`URL@REF`: the code is a clone of that git repository at that branch, tag or commit, and
+    paths lie in it.
+    """
     code_include: Sequence[str] = ()
-    """Patterns as in `.gitignore`: where the code is copied, only these files of it; a plain path, ignored ones too."""
+    """Patterns as in `.gitignore`: where the code is copied, only these files of it; a plain path,
+    ignored ones too.
+    """
     code_exclude: Sequence[str] = ()
     """Patterns of files that are left out where the code is copied."""
     fetch: Sequence[str] = ()
-    """Patterns of the files of runs that come home from other machines; none: all. What tells how a run went does."""
+    """Patterns of the files of runs that come home from other machines; none: all. What tells how a
+    run went does.
+    """
     no_fetch: Sequence[str] = ()
     """Patterns of the files of runs that stay on other machines."""
     first: bool = False
     """Make the first run alone, of one variant and seed; `into` adds the others."""
     accept_code_change: bool = False
-    """With `into`: go on without asking where code has changed, and where runs use a copy, make a new one."""
+    """With `into`: go on without asking where code has changed, and where runs use a copy, make a
+    new one.
+    """
     snapshot_mode: str = "last"
-    """Which snapshots the logger keeps: `all`, `last`, `gap`, `gap_and_last`, `last+gap`, `none`."""
+    """Which snapshots the logger keeps: `all`, `last`, `gap`, `gap_and_last`, `last+gap`,
+    `none`.
+    """
     snapshot_gap: int = 1
     """With a gap: every so many iterations one is kept."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -103,15 +133,20 @@ class Experiment:
     plain_names: bool = False
     """Name directories with letters, digits, `.`, `-` and `_` alone: `lr-0.1/run_0`."""
     metrics: str = "auto"
-    """Where runs that do not log through runslot have their metrics: `auto` (files they write, what they print),
-    `none`, a file below the run's directory, or a regular expression with named groups for lines they print."""
+    """Where runs that do not log through runslot have their metrics: `auto` (files they write, what
+    they print), `none`, a file below the run's directory, or a regular expression with named groups
+    for lines they print.
+    """
     on: str | LauncherConfig | None = None
-    """Where the runs go: the name of a configured launcher, or its record, as `SSH(…)`; None: this machine."""
+    """Where the runs go: the name of a configured launcher, or its record, as `SSH(…)`; None: this
+    machine.
+    """
     container: str | Container | None = None
     """The image that the runs execute in."""
     python: str | os.PathLike[str] | None = None
-    """The Python of the runs: an interpreter, or the directory of its environment, on the machine (in the image) where
-    they execute; None: this process's own there, `python3` elsewhere."""
+    """The Python of the runs: an interpreter, or the directory of its environment, on the machine
+    (in the image) where they execute; None: this process's own there, `python3` elsewhere.
+    """
 
     def __new__(cls, *_: object, **words: object) -> Experiment:
         """Refuse a word that is no field by the nearest one."""
@@ -120,7 +155,14 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        for name in ("strict", "resumable", "snapshot_code", "accept_code_change", "plain_names", "first"):
+        for name in (
+            "strict",
+            "resumable",
+            "snapshot_code",
+            "accept_code_change",
+            "plain_names",
+            "first",
+        ):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidInput(f"{name} must be True or False, not {getattr(self, name)!r:.80}")
         for name in ("root", "into", "python"):
@@ -133,25 +175,37 @@ class Experiment:
 
             Repository.read(self.code)
         if self.first and self.into is not None:
-            raise InvalidInput("first makes a new experiment of one run, and into adds the others to it; keep one")
+            raise InvalidInput(
+                "first makes a new experiment of one run, and into adds the others to it; keep one"
+            )
         _one_of(self.start, "start", get_args(Start))
         _one_of(self.snapshot_mode, "snapshot_mode", SNAPSHOT_MODES)
         whole(self.snapshot_gap, "snapshot_gap", 1)
         check_env(self.env)
         _of_kind(self.resources, "resources", Resources, "Resources(cpus=2)")
-        if self.on is not None and not isinstance(self.on, str) and not isinstance(self.on, LauncherConfig):
-            raise InvalidInput(f"on must be the name of a launcher, or its record, as SSH(…), not {self.on!r:.80}")
+        if (
+            self.on is not None
+            and not isinstance(self.on, str)
+            and not isinstance(self.on, LauncherConfig)
+        ):
+            raise InvalidInput(
+                f"on must be the name of a launcher, or its record, as SSH(…), not {self.on!r:.80}"
+            )
         if self.container is not None and not isinstance(self.container, str):
             _of_kind(self.container, "container", Container, "'image', or Container('image')")
 
     def plan(self) -> Plan:
-        """Return the runs that this asks for, without touching anything; `InvalidInput` says what to change."""
+        """Return the runs that this asks for, without touching anything; `InvalidInput` says what
+        to change.
+        """
         with refusals():
             return self._plan()
 
     def _plan(self) -> Plan:
         logger = LoggerSettings(
-            snapshot_mode=self.snapshot_mode, snapshot_gap=self.snapshot_gap, metrics=check_metrics(self.metrics)
+            snapshot_mode=self.snapshot_mode,
+            snapshot_gap=self.snapshot_gap,
+            metrics=check_metrics(self.metrics),
         )
         container, launcher = self._container(), self.launcher()
         policy = Policy(
@@ -160,7 +214,9 @@ class Experiment:
             timeout=None if self.timeout is None else seconds(self.timeout, "timeout"),
             grace=seconds(self.grace, "grace"),
             memory=self.resources.memory,
-            max_failures=None if self.max_failures is None else whole(self.max_failures, "max_failures", 1),
+            max_failures=(
+                None if self.max_failures is None else whole(self.max_failures, "max_failures", 1)
+            ),
             resumable=self.resumable,
             start=self.start,
             nice=self._niceness(launcher),
@@ -200,7 +256,9 @@ class Experiment:
         return niceness
 
     def _cut(self, plan: Plan) -> Plan:
-        """Return the plan of the first run alone, where that is asked for; of code that is a clone, what is in it."""
+        """Return the plan of the first run alone, where that is asked for; of code that is a clone,
+        what is in it.
+        """
         if self.code is not None:
             self._clone.refuse_outside(plan)
         if not self.first or len(plan.runs) == 1:
@@ -215,7 +273,9 @@ class Experiment:
         return Clone.of(self.code)
 
     def launcher(self) -> LauncherConfig | None:
-        """Return the launcher that `on` means, on another machine with the `python` there; None: this machine."""
+        """Return the launcher that `on` means, on another machine with the `python` there; None:
+        this machine.
+        """
         launcher = launcher_named(self.on) if isinstance(self.on, str) else self.on
         if launcher is None or isinstance(launcher, ThisMachine):
             return None
@@ -230,11 +290,14 @@ class Experiment:
         python = os.fspath(self.python)
         if container.python not in (Container.python, python):
             raise InvalidInput(
-                f"python is {python} and the container's python {container.python}: leave one of them out"
+                f"python is {python} and the container's python {container.python}: leave one of"
+                " them out"
             )
         return replace(container, python=python)
 
-    def prepare(self, observer: Observer = silent, ask: Callable[[Sequence[str]], bool] | None = None) -> ExperimentDir:
+    def prepare(
+        self, observer: Observer = silent, ask: Callable[[Sequence[str]], bool] | None = None
+    ) -> ExperimentDir:
         """Make the experiment's directory, or add to the one given as `into`; start nothing.
 
         `ask` is asked whether to go on where code has changed; without it that is said.
@@ -242,19 +305,26 @@ class Experiment:
         with refusals():
             return self._prepare(observer, ask)
 
-    def _prepare(self, observer: Observer, ask: Callable[[Sequence[str]], bool] | None) -> ExperimentDir:
+    def _prepare(
+        self, observer: Observer, ask: Callable[[Sequence[str]], bool] | None
+    ) -> ExperimentDir:
         plan = self.plan()
         for note in plan.notes:
             observer(Said(f"note: {note}"))
         launcher = self.launcher()
-        snapshot = self.snapshot_code or self.code is not None or (launcher is not None and launcher.moves)
+        snapshot = (
+            self.snapshot_code or self.code is not None or (launcher is not None and launcher.moves)
+        )
         root = default_root() if self.root is None else path_of(self.root, "root").absolute()
         if self.into is None:
             directory = create(plan, root, self._source(plan, (root,)) if snapshot else None)
             if self.first:
                 rest = f"--into {shlex.quote(str(directory.path))}"
                 observer(
-                    Said(f"note: the first run alone; the same with {rest} instead of --first runs the others too")
+                    Said(
+                        f"note: the first run alone; the same with {rest} instead of --first runs"
+                        " the others too"
+                    )
                 )
             return directory
         directory = ExperimentDir(os.path.realpath(path_of(self.into, "into")))
@@ -265,14 +335,20 @@ class Experiment:
         if before.code is not None and not (snapshot and self.accept_code_change):
             plan = keep_copy(plan, before)
             for change in widened.changes:
-                observer(Said(f"note: {change}; the runs use the copy of the code that was made before"))
+                observer(
+                    Said(f"note: {change}; the runs use the copy of the code that was made before")
+                )
         else:
-            OnChange(self.strict, self.accept_code_change, ask).settle(directory, widened.changes, observer)
+            OnChange(self.strict, self.accept_code_change, ask).settle(
+                directory, widened.changes, observer
+            )
         copies = snapshot and plan.file.code is None
         source = self._source(plan, (root, directory.path)) if copies else None
         opened = OpenExperiment.open(directory, {})
         try:
-            widen(directory, plan if source is None else with_copy(directory, plan, source), widened)
+            widen(
+                directory, plan if source is None else with_copy(directory, plan, source), widened
+            )
         finally:
             opened.close()
         return directory
@@ -280,19 +356,23 @@ class Experiment:
     def _source(self, plan: Plan, without: Sequence[Path]) -> CodeSource:
         """Return the files of the code that are copied for the runs."""
         patterns = Patterns(
-            check_patterns(self.code_include, "code_include"), check_patterns(self.code_exclude, "code_exclude")
+            check_patterns(self.code_include, "code_include"),
+            check_patterns(self.code_exclude, "code_exclude"),
         )
         source = find_source(plan.code, without, patterns, plan.script)
         return source if self.code is None else replace(source, origin=self._clone.repository.shown)
 
-    def launch(self, observer: Observer | None = None, notify: Sequence[str] = (), wait: bool = True) -> Outcomes:
+    def launch(
+        self, observer: Observer | None = None, notify: Sequence[str] = (), wait: bool = True
+    ) -> Outcomes:
         """Run what is asked, as many at a time as there are slots, and return the outcomes.
 
-        Without `wait`, runs that go to an engine with a queue of its own (Slurm) are left to it. `notify` are URLs of
-        services (apprise's) that are told of the end and of the first failure.
+        Without `wait`, runs that go to an engine with a queue of its own (Slurm) are left to it.
+        `notify` are URLs of services (apprise's) that are told of the end and of the first failure.
 
-        `observer` is told what happens; by default a line is printed for each event.
-        Raises `InvalidInput` before anything starts, and KeyboardInterrupt after Ctrl-C has stopped the runs.
+        `observer` is told what happens; by default a line is printed for each event. Raises
+        `InvalidInput` before anything starts, and KeyboardInterrupt after Ctrl-C has stopped the
+        runs.
         """
         notify = [notify] if isinstance(notify, str) else notify
         if observer is not None and not callable(observer):
@@ -308,7 +388,9 @@ class Experiment:
 def _one_of(value: object, name: str, choices: Sequence[str]) -> None:
     if not isinstance(value, str) or value not in choices:
         choice_list = ", ".join(choices)
-        raise InvalidInput(f"{name} must be one of {choice_list}, not {value!r:.80}{nearest(str(value), choices)}")
+        raise InvalidInput(
+            f"{name} must be one of {choice_list}, not {value!r:.80}{nearest(str(value), choices)}"
+        )
 
 
 def _of_kind(value: object, name: str, kind: type, example: str) -> None:
@@ -319,7 +401,10 @@ def _of_kind(value: object, name: str, kind: type, example: str) -> None:
 def seconds(value: Any, name: str) -> float:
     """Return a length of time, or refuse it by name."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LONGEST_S:
-        raise InvalidInput(f"{name} must be a number of seconds above 0, a hundred years at most, not {value!r:.80}")
+        raise InvalidInput(
+            f"{name} must be a number of seconds above 0, a hundred years at most, not"
+            f" {value!r:.80}"
+        )
     return float(value)
 
 

@@ -1,8 +1,9 @@
-"""How a function, and variants that JSON cannot hold, reach the processes of the runs: by name, or by value.
+"""How a function, and variants that JSON cannot hold, reach the processes of the runs: by name, or
+by value.
 
-By name where a new process finds it by importing; by name in the script (`launch.script_pickle`) where it stands in the
-`__main__` of a script with a main part; by value (cloudpickle) from other scripts, a REPL, a notebook, a closure, a
-lambda.
+By name where a new process finds it by importing; by name in the script (`launch.script_pickle`)
+where it stands in the `__main__` of a script with a main part; by value (cloudpickle) from other
+scripts, a REPL, a notebook, a closure, a lambda.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def refer(work: str | Callable[..., Any], unpack: bool = False) -> tuple[Functio
         digest = digest_of_module(module) or _digest_of_source(work)
         return Function(name, module=module, digest=digest, unpack=unpack), None
     digest = _digest_of_source(work)
-    return Function(name, pickle="function.pkl", digest=digest, unpack=unpack), by_value(work, f"function {name!r}")
+    return Function(name, pickle="function.pkl", digest=digest, unpack=unpack), by_value(
+        work, f"function {name!r}"
+    )
 
 
 def by_value(value: Any, what: str) -> bytes:
@@ -49,7 +52,9 @@ def by_value(value: Any, what: str) -> bytes:
     try:
         import cloudpickle
     except ImportError:
-        raise NotInstalled(f"{what} travels by value, which needs cloudpickle: pip install cloudpickle") from None
+        raise NotInstalled(
+            f"{what} travels by value, which needs cloudpickle: pip install cloudpickle"
+        ) from None
     module = _unimportable(value)
     if module is not None:
         cloudpickle.register_pickle_by_value(module)
@@ -74,18 +79,24 @@ def import_path() -> tuple[str, ...]:
 def _refer_to_text(text: str, unpack: bool) -> Function:
     where, colon, name = text.rpartition(":")
     if not colon or not where or not name:
-        raise InvalidInput(f"{text!r} does not name a function: write file.py:function or package.module:function")
+        raise InvalidInput(
+            f"{text!r} does not name a function: write file.py:function or package.module:function"
+        )
     if not (where.endswith(".py") or os.sep in where):
         return Function(name, module=where, digest=digest_of_module(where), unpack=unpack)
     path = Path(where)
     if not path.is_file():
         near = nearest(path.name, [file.name for file in path.parent.glob("*.py")])
         raise InvalidInput(f"{text!r}: there is no file {path.absolute()}{near}")
-    return Function(name, file=str(path.absolute()), digest=_digest(path.read_bytes()), unpack=unpack)
+    return Function(
+        name, file=str(path.absolute()), digest=_digest(path.read_bytes()), unpack=unpack
+    )
 
 
 def _importable_module(work: Any) -> str | None:
-    """Return the module in which a new process finds `work` under its name; None where it does not."""
+    """Return the module in which a new process finds `work` under its name; None where it does
+    not.
+    """
     module = getattr(work, "__module__", None)
     name = getattr(work, "__qualname__", "<locals>")
     if not module or module == "__main__" or "<" in name:
@@ -106,7 +117,9 @@ def _found_by_import(module: ModuleType) -> bool:
     if spec is None:
         return False
     file = getattr(module, "__file__", None)
-    return file is None or spec.origin is None or Path(file).resolve() == Path(spec.origin).resolve()
+    return (
+        file is None or spec.origin is None or Path(file).resolve() == Path(spec.origin).resolve()
+    )
 
 
 def _spec_of(name: str) -> ModuleSpec | None:
@@ -121,7 +134,9 @@ def _spec_of(name: str) -> ModuleSpec | None:
 
 
 def _unimportable(work: Any) -> ModuleType | None:
-    """Return the module of `work` where cloudpickle would refer to it by name and a new process would not find it."""
+    """Return the module of `work` where cloudpickle would refer to it by name and a new process
+    would not find it.
+    """
     module = sys.modules.get(getattr(work, "__module__", None) or "")
     if module is None or module.__name__ == "__main__" or _found_by_import(module):
         return None
@@ -134,7 +149,9 @@ def _culprit(value: Any, dumps: Callable[[Any], bytes]) -> str:
         parts: Mapping[str, Any] = {f"key {key!r}": item for key, item in value.items()}
     elif isinstance(value, FunctionType):
         used = inspect.getclosurevars(value)
-        parts = {f"it uses {name!r}": item for name, item in {**used.globals, **used.nonlocals}.items()}
+        parts = {
+            f"it uses {name!r}": item for name, item in {**used.globals, **used.nonlocals}.items()
+        }
     else:
         return ""
     for name, part in parts.items():

@@ -1,7 +1,8 @@
 """The code as a clone of a git repository at a commit: `--code URL@REF`.
 
-`launch.experiment` makes a `Clone` before anything is planned. A clone lies in the user's cache under the repository's
-name and the commit, whole or not at all; the runs use a copy of it in the experiment, as with `snapshot_code`.
+`launch.experiment` makes a `Clone` before anything is planned. A clone lies in the user's cache
+under the repository's name and the commit, whole or not at all; the runs use a copy of it in the
+experiment, as with `snapshot_code`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Repository:
 
     @classmethod
     def read(cls, text: object) -> Repository:
-        """Read `URL@REF`: a path, `file://`, `https://`, `ssh://` or `user@host:path`; `InvalidInput` for others."""
+        """Read `URL@REF`: a path, `file://`, `https://`, `ssh://` or `user@host:path`;
+        `InvalidInput` for others.
+        """
         if not isinstance(text, str) or not text.strip() or "\0" in text:
             raise InvalidInput(f"code must be a git repository, as URL@REF, not {text!r:.80}")
         url, at, ref = text.rpartition("@")
@@ -45,7 +48,9 @@ class Repository:
         if not at or len(url) < behind_user or Path(text).expanduser().is_dir():
             url, ref = text, ""
         if at and not ref and url != text:
-            raise InvalidInput(f"code: {text!r} ends in @; write a branch, a tag or a commit behind it")
+            raise InvalidInput(
+                f"code: {text!r} ends in @; write a branch, a tag or a commit behind it"
+            )
         if url.startswith("-") or ref.startswith("-") or re.search(r"[\s~^:?*\[\\]", ref):
             raise InvalidInput(f"code: {text!r} is no git repository, as URL@REF")
         if not before and not _is_scp(url):
@@ -97,15 +102,19 @@ class Clone:
         file = function.file
         if file is None and function.module is None:
             raise InvalidInput(
-                f"code: a function of this process is not in {self.repository.shown}; name it as 'file.py:function'"
+                f"code: a function of this process is not in {self.repository.shown}; name it as"
+                " 'file.py:function'"
             )
         if file is not None and not Path(file).is_relative_to(self.tree):
             raise InvalidInput(
-                f"code: {file} does not lie in {self.repository.shown}; write the function's path in that repository"
+                f"code: {file} does not lie in {self.repository.shown}; write the function's path"
+                " in that repository"
             )
 
     def refuse_other_commit(self, before: ExperimentFile) -> None:
-        """Refuse to go on at another commit than the runs that are there; it would be a second experiment."""
+        """Refuse to go on at another commit than the runs that are there; it would be a second
+        experiment.
+        """
         code = before.code
         if code is None or code.tree != str(self.tree):
             origin = (
@@ -114,8 +123,8 @@ class Clone:
                 else "code that is no clone"
             )
             raise InvalidInput(
-                f"code: {before.name} runs {origin}, and {self.repository.shown} is {self.tree.name}; "
-                "start a new experiment (without --into)"
+                f"code: {before.name} runs {origin}, and {self.repository.shown} is"
+                f" {self.tree.name}; start a new experiment (without --into)"
             )
 
 
@@ -131,7 +140,10 @@ def _clone(repository: Repository) -> Path:
         commit = _commit(repository, tree)
         _git(repository, ["-C", str(tree), "checkout", "--quiet", "--detach", commit])
         if (tree / ".gitmodules").exists():
-            _git(repository, ["-C", str(tree), "submodule", "--quiet", "update", "--init", "--recursive"])
+            _git(
+                repository,
+                ["-C", str(tree), "submodule", "--quiet", "update", "--init", "--recursive"],
+            )
         address = hashlib.sha256(os.fsencode(repository.url)).hexdigest()[:10]
         place = cache / f"{repository.name}-{address}-{commit[:12]}"
         if place.exists():
@@ -149,19 +161,36 @@ def _clone(repository: Repository) -> Path:
 
 
 def _is_scp(text: str) -> bool:
-    """Tell whether a text is `host:path`, as ssh has it; a path of this machine has a `/` before any `:`."""
+    """Tell whether a text is `host:path`, as ssh has it; a path of this machine has a `/` before
+    any `:`.
+    """
     return ":" in text and "/" not in text.partition(":")[0]
 
 
 def _commit(repository: Repository, tree: Path) -> str:
-    names = [f"refs/remotes/origin/{repository.ref}", repository.ref] if repository.ref else ["HEAD"]
+    names = (
+        [f"refs/remotes/origin/{repository.ref}", repository.ref] if repository.ref else ["HEAD"]
+    )
     for name in names:
-        done = _run(["-C", str(tree), "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}"])
+        done = _run(
+            [
+                "-C",
+                str(tree),
+                "rev-parse",
+                "--quiet",
+                "--verify",
+                "--end-of-options",
+                f"{name}^{{commit}}",
+            ]
+        )
         if done.returncode == 0:
             return done.stdout.decode().strip()
     if not repository.ref:
         raise InvalidInput(f"code: {repository.shown} has no commit yet")
-    raise InvalidInput(f"code: {repository.shown} cannot be cloned: no branch, tag or commit {repository.ref!r} in it")
+    raise InvalidInput(
+        f"code: {repository.shown} cannot be cloned: no branch, tag or commit {repository.ref!r}"
+        " in it"
+    )
 
 
 def _is_clean(place: Path) -> bool:
@@ -172,29 +201,45 @@ def _is_clean(place: Path) -> bool:
 def _git(repository: Repository, arguments: Sequence[str]) -> None:
     done = _run(arguments)
     if done.returncode != 0:
-        reason = _last_line(done.stderr.decode(errors="replace")) or f"git ended with {done.returncode}"
+        reason = (
+            _last_line(done.stderr.decode(errors="replace")) or f"git ended with {done.returncode}"
+        )
         raise InvalidInput(f"code: {repository.shown} cannot be cloned: {reason}")
 
 
 def _last_line(text: str) -> str:
-    """Return the last line of git's own that says why; advice of several lines may follow it, and ssh's goes before."""
+    """Return the last line of git's own that says why; advice of several lines may follow it, and
+    ssh's goes before.
+    """
     lines = [re.sub(_CREDENTIALS, "…@", line.strip()) for line in text.splitlines() if line.strip()]
     ends = [number for number, line in enumerate(lines) if line.startswith(("fatal:", "error:"))]
     if not ends:
         return lines[-1] if lines else ""
     last = ends[-1]
-    return lines[last - 1 if last and "Could not read from remote repository" in lines[last] else last]
+    return lines[
+        last - 1 if last and "Could not read from remote repository" in lines[last] else last
+    ]
 
 
 def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
-    environment = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_TREE}
-    environment["GIT_TERMINAL_PROMPT"] = "0"  # a repository that wants a password is refused, not waited for
+    environment = {
+        name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_TREE
+    }
+    environment["GIT_TERMINAL_PROMPT"] = (
+        "0"  # a repository that wants a password is refused, not waited for
+    )
     try:
         return subprocess.run(
-            ["git", *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environment
+            ["git", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            env=environment,
         )
     except FileNotFoundError:
-        raise NotInstalled("code is a git repository, and there is no git on this machine: install git") from None
+        raise NotInstalled(
+            "code is a git repository, and there is no git on this machine: install git"
+        ) from None
 
 
 _OF_ANOTHER_TREE = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"})

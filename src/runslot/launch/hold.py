@@ -1,8 +1,9 @@
-"""Starts that are held back: the machine is short of something, or the experiment's directory was moved away.
+"""Starts that are held back: the machine is short of something, or the experiment's directory was
+moved away.
 
-The supervisor asks before each start, and says what came of it. Held runs stay in the queue and are tried again, ever
-less often; it is said once. Only where nothing can be hoped for is a launch given up: where no run has ever begun, or
-the directory does not come back.
+The supervisor asks before each start, and says what came of it. Held runs stay in the queue and are
+tried again, ever less often; it is said once. Only where nothing can be hoped for is a launch given
+up: where no run has ever begun, or the directory does not come back.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 _LASTING_S = 0.3
 """From a start that was made while starts are held until it is said."""
 _PATIENCE_S = 10.0
-"""For a launch of which nothing has begun, and for a directory that was moved while nothing runs."""
+"""For a launch of which nothing has begun, and for a directory that was moved while nothing
+runs.
+"""
 
 
 @dataclass
@@ -36,7 +39,9 @@ class _Episode:
 
 
 class Holds:
-    """What keeps the starts of each experiment back; `now` is on any clock that does not go back."""
+    """What keeps the starts of each experiment back; `now` is on any clock that does not go
+    back.
+    """
 
     def __init__(self, observer: Callable[[LaunchEvent], None]) -> None:
         self._observer = observer
@@ -49,7 +54,9 @@ class Holds:
         """Runs that were started while starts are held, and when."""
 
     def away(self, experiment: OpenExperiment, now: float) -> str:
-        """Return why nothing may be started in the experiment's directory, which was moved or removed; else nothing."""
+        """Return why nothing may be started in the experiment's directory, which was moved or
+        removed; else nothing.
+        """
         place = experiment.place()
         if place == experiment.directory.path:
             if (episode := self._episodes.get(_key(experiment))) is not None and episode.moved:
@@ -57,11 +64,14 @@ class Holds:
                 self._observer(Said(f"{place} is back: its runs go on"))
             return ""
         if place is None:
-            reason = f"{experiment.directory.path} was removed, and has no experiment.json any more; no run is started"
+            reason = (
+                f"{experiment.directory.path} was removed, and has no experiment.json any more; no"
+                " run is started"
+            )
         else:
             reason = (
-                f"{experiment.directory.path} was moved to {place}; no run is started until it is back, or "
-                f"`runslot resume {place}` goes on there"
+                f"{experiment.directory.path} was moved to {place}; no run is started until it is"
+                f" back, or `runslot resume {place}` goes on there"
             )
         self._begin(experiment, _Episode(reason, now, hopeless=place is None, moved=True))
         return reason
@@ -72,13 +82,21 @@ class Holds:
 
     def _begin(self, experiment: OpenExperiment, episode: _Episode) -> None:
         before = self._episodes.get(_key(experiment))
-        if before is not None and before.moved == episode.moved and before.hopeless == episode.hopeless:
+        if (
+            before is not None
+            and before.moved == episode.moved
+            and before.hopeless == episode.hopeless
+        ):
             return
         self._episodes[_key(experiment)] = episode
-        self._observer(Said(episode.why if episode.moved else f"{episode.why}; starts wait until that is over"))
+        self._observer(
+            Said(episode.why if episode.moved else f"{episode.why}; starts wait until that is over")
+        )
 
     def pause(self, experiment: OpenExperiment, now: float) -> float:
-        """Return after how many seconds a held start is tried again: half of what it has waited so far."""
+        """Return after how many seconds a held start is tried again: half of what it has waited so
+        far.
+        """
         waited = now - self._episodes[_key(experiment)].since
         return min(max(_FIRST_PAUSE_S, waited / 2), _LONGEST_PAUSE_S)
 

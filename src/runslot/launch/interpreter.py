@@ -1,8 +1,9 @@
-"""The Python of the runs, where it is not the one that runslot runs on: named, looked at, described for activation.
+"""The Python of the runs, where it is not the one that runslot runs on: named, looked at, described
+for activation.
 
-The command line turns `--uv`, `--conda` and the active environment into the path of an interpreter; `Experiment.plan`
-has it looked at. Nothing of runslot need be installed there: what executes functions comes as one file
-(`transport.zipapp`).
+The command line turns `--uv`, `--conda` and the active environment into the path of an interpreter;
+`Experiment.plan` has it looked at. Nothing of runslot need be installed there: what executes
+functions comes as one file (`transport.zipapp`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from runslot.experiment.records import Command, ExperimentFile, PythonEnvironmen
 from runslot.experiment.settings import path_of
 
 LEAST_PYTHON = (3, 10)
-"""What functions need, since runslot itself runs in their process; a command's Python may be any."""
+"""What functions need, since runslot itself runs in their process; a command's Python may be
+any.
+"""
 _START_TIMEOUT_S = 60.0
 _RECORD_TIMEOUT_S = 10.0
 _SYNC_TIMEOUT_S = 1800.0
@@ -49,7 +52,9 @@ class Interpreter:
     path: tuple[str, ...]
     """Its `sys.path`."""
     programs: str
-    """The directory that stands first on PATH; empty where the interpreter is in no environment of its own."""
+    """The directory that stands first on PATH; empty where the interpreter is in no environment of
+    its own.
+    """
     variables: Mapping[str, str]
     """What activation sets beside PATH."""
 
@@ -66,7 +71,9 @@ class Interpreter:
     def note(self) -> str:
         """Return what is said of it before the launch."""
         active = self.prefix in (os.environ.get("VIRTUAL_ENV"), os.environ.get("CONDA_PREFIX"))
-        return f"the runs have {self}" + (", the active environment (--python names another)" if active else "")
+        return f"the runs have {self}" + (
+            ", the active environment (--python names another)" if active else ""
+        )
 
     @property
     def environment(self) -> PythonEnvironment:
@@ -77,14 +84,15 @@ class Interpreter:
         """Refuse a version in which the runs of a function could not be executed."""
         if self.version[:2] < LEAST_PYTHON:
             raise InvalidInput(
-                f"functions run in Python 3.10 or newer, and {self.executable} is {self.minor}: name a newer one with "
-                "--python, or run the script as a command, after --"
+                f"functions run in Python 3.10 or newer, and {self.executable} is {self.minor}:"
+                " name a newer one with --python, or run the script as a command, after --"
             )
         here = f"{sys.version_info[0]}.{sys.version_info[1]}"
         if by_value and self.minor != here:
             raise InvalidInput(
-                f"the function travels by value from Python {here}, and {self.executable} is {self.minor}: use the "
-                "same minor version, or write the function in a file and launch it as file.py:function"
+                f"the function travels by value from Python {here}, and {self.executable} is"
+                f" {self.minor}: use the same minor version, or write the function in a file and"
+                " launch it as file.py:function"
             )
 
     @property
@@ -93,7 +101,9 @@ class Interpreter:
         return activated(os.environ, self.environment)["PATH"]
 
     def argv(self, argv: Sequence[str]) -> list[str]:
-        """Return a command in which a bare `python` is this one, also where PATH does not lead to it."""
+        """Return a command in which a bare `python` is this one, also where PATH does not lead to
+        it.
+        """
         if not argv or argv[0] not in ("python", "python3"):
             return list(argv)
         program = shutil.which(argv[0], path=self.search_path)
@@ -102,10 +112,15 @@ class Interpreter:
 
 
 def look_at(python: str | os.PathLike[str]) -> Interpreter:
-    """Start an interpreter, named by its path, by the directory of its environment, or as PATH finds it."""
+    """Start an interpreter, named by its path, by the directory of its environment, or as PATH
+    finds it.
+    """
     executable = _executable(python)
     version, _, prefix, base, path = _ask([executable, "-c", _PROBE], _START_TIMEOUT_S, executable)
-    programs, variables = os.path.dirname(executable), {}  # noqa: PTH120  a link is what makes an environment
+    programs, variables = (
+        os.path.dirname(executable),  # noqa: PTH120
+        {},
+    )
     if (Path(prefix) / "conda-meta").is_dir():
         variables = {"CONDA_PREFIX": prefix, "CONDA_DEFAULT_ENV": Path(prefix).name}
         programs = str(Path(prefix) / "bin")
@@ -119,9 +134,11 @@ def look_at(python: str | os.PathLike[str]) -> Interpreter:
 
 
 def python_of_runs(file: ExperimentFile) -> Python | None:
-    """Return the interpreter that runs start here, where it is another one than this; None, too, where none answers.
+    """Return the interpreter that runs start here, where it is another one than this; None, too,
+    where none answers.
 
-    What a command starts is known where it begins with a Python's name; in an image, or on another machine, nothing is.
+    What a command starts is known where it begins with a Python's name; in an image, or on another
+    machine, nothing is.
     """
     if file.container is not None or file.launcher is not None:
         return None
@@ -129,7 +146,11 @@ def python_of_runs(file: ExperimentFile) -> Python | None:
     if isinstance(file.work, Command):
         program = file.work.argv[0]
         path = activated(os.environ, file.interpreter).get("PATH")
-        executable = shutil.which(program, path=path) if re.fullmatch(_PYTHON_NAME, Path(program).name) else None
+        executable = (
+            shutil.which(program, path=path)
+            if re.fullmatch(_PYTHON_NAME, Path(program).name)
+            else None
+        )
     if executable is None or _place_of(executable) == _place_of(sys.executable):
         return None
     try:
@@ -145,14 +166,17 @@ def _place_of(executable: str) -> tuple[Path, Path]:
 
 
 def active_environment(environment: Mapping[str, str]) -> str | None:
-    """Return the interpreter of the environment that is active, where it is not runslot's own (pipx, uv tool).
+    """Return the interpreter of the environment that is active, where it is not runslot's own
+    (pipx, uv tool).
 
     conda's base is active in every shell that conda has set up, which says nothing.
     """
     prefixes = [environment.get("VIRTUAL_ENV", "")]
     if environment.get("CONDA_DEFAULT_ENV") != "base":
         prefixes.append(environment.get("CONDA_PREFIX", ""))
-    prefixes = [prefix for prefix in prefixes if prefix and (Path(prefix) / "bin" / "python").exists()]
+    prefixes = [
+        prefix for prefix in prefixes if prefix and (Path(prefix) / "bin" / "python").exists()
+    ]
     own_prefix = Path(sys.prefix).resolve()
     if not prefixes or any(Path(prefix).resolve() == own_prefix for prefix in prefixes):
         return None
@@ -160,15 +184,23 @@ def active_environment(environment: Mapping[str, str]) -> str | None:
 
 
 def python_of_uv(project: str | os.PathLike[str]) -> str:
-    """Return the interpreter that `uv run` has in a project, whose environment it brings up to date."""
+    """Return the interpreter that `uv run` has in a project, whose environment it brings up to
+    date.
+    """
     directory = path_of(project, "uv")
     if not directory.is_dir():
-        raise InvalidInput(f"uv: there is no directory {directory}: write --uv=PROJECT, or --uv in the project")
+        raise InvalidInput(
+            f"uv: there is no directory {directory}: write --uv=PROJECT, or --uv in the project"
+        )
     uv = shutil.which("uv")
     if uv is None:
-        raise InvalidInput("uv is not on PATH: install it, or name the project's interpreter with --python")
+        raise InvalidInput(
+            "uv is not on PATH: install it, or name the project's interpreter with --python"
+        )
     argv = [uv, "run", "--quiet", "--project", str(directory.absolute()), "python", "-c", _PROBE]
-    return str(_ask(argv, _SYNC_TIMEOUT_S, f"uv run in {directory.absolute()}", without="VIRTUAL_ENV")[1])
+    return str(
+        _ask(argv, _SYNC_TIMEOUT_S, f"uv run in {directory.absolute()}", without="VIRTUAL_ENV")[1]
+    )
 
 
 def python_of_conda(name: str) -> str:
@@ -178,33 +210,55 @@ def python_of_conda(name: str) -> str:
         prefix = _prefix_of_conda(name)
     python = prefix / "bin" / "python"
     if not python.exists():
-        raise InvalidInput(f"conda: the environment {prefix} has no Python: `conda install -p {prefix} python` adds it")
+        raise InvalidInput(
+            f"conda: the environment {prefix} has no Python: `conda install -p {prefix} python`"
+            " adds it"
+        )
     return str(python.absolute())
 
 
 def _prefix_of_conda(name: str) -> Path:
-    programs = [os.environ.get("CONDA_EXE"), os.environ.get("MAMBA_EXE"), "conda", "mamba", "micromamba"]
+    programs = [
+        os.environ.get("CONDA_EXE"),
+        os.environ.get("MAMBA_EXE"),
+        "conda",
+        "mamba",
+        "micromamba",
+    ]
     program = next((path for entry in programs if entry and (path := shutil.which(entry))), None)
     if program is None:
         raise InvalidInput(
-            f"conda is not on PATH: name the directory of the environment, as --conda ~/conda/envs/{name}"
+            "conda is not on PATH: name the directory of the environment, as --conda"
+            f" ~/conda/envs/{name}"
         )
     try:
         done = subprocess.run(
-            [program, "env", "list", "--json"], capture_output=True, check=True, timeout=_START_TIMEOUT_S
+            [program, "env", "list", "--json"],
+            capture_output=True,
+            check=True,
+            timeout=_START_TIMEOUT_S,
         )
         prefixes = [Path(entry) for entry in json.loads(done.stdout)["envs"]]
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
-        raise InvalidInput(f"conda: `{program} env list --json` does not say its environments ({error})") from error
-    names = {"base" if (entry / "condabin").is_dir() else entry.name: entry for entry in reversed(prefixes)}
+        raise InvalidInput(
+            f"conda: `{program} env list --json` does not say its environments ({error})"
+        ) from error
+    names = {
+        "base" if (entry / "condabin").is_dir() else entry.name: entry
+        for entry in reversed(prefixes)
+    }
     if name not in names:
         name_list = ", ".join(sorted(names)) or "none"
-        raise InvalidInput(f"conda has no environment {name!r}{nearest(name, names)}; it has {name_list}")
+        raise InvalidInput(
+            f"conda has no environment {name!r}{nearest(name, names)}; it has {name_list}"
+        )
     return names[name]
 
 
 def _set_by_conda(prefix: Path, interpreter: PythonEnvironment) -> dict[str, str]:
-    """Return the variables that activation of a conda environment sets for its packages, and those of its owner."""
+    """Return the variables that activation of a conda environment sets for its packages, and those
+    of its owner.
+    """
     variables: dict[str, str] = {}
     scripts = sorted((prefix / "etc" / "conda" / "activate.d").glob("*.sh"))
     if scripts:
@@ -217,12 +271,20 @@ def _set_by_conda(prefix: Path, interpreter: PythonEnvironment) -> dict[str, str
             env=before,
             timeout=_START_TIMEOUT_S,
         )
-        after = dict(line.partition("=")[::2] for line in os.fsdecode(done.stdout).split("\0") if line)
+        after = dict(
+            line.partition("=")[::2] for line in os.fsdecode(done.stdout).split("\0") if line
+        )
         shells = ("_", "SHLVL", "PWD", "OLDPWD", "PATH")
-        variables = {key: value for key, value in after.items() if before.get(key) != value and key not in shells}
+        variables = {
+            key: value
+            for key, value in after.items()
+            if before.get(key) != value and key not in shells
+        }
     try:
         state = json.loads((prefix / "conda-meta" / "state").read_text())
-        return variables | {str(key): str(value) for key, value in state.get("env_vars", {}).items()}
+        return variables | {
+            str(key): str(value) for key, value in state.get("env_vars", {}).items()
+        }
     except (OSError, ValueError, AttributeError):
         return variables
 
@@ -232,19 +294,31 @@ def _executable(python: str | os.PathLike[str]) -> str:
     if path.is_dir():
         directory, path = path, path / "bin" / "python"
         if not path.exists():
-            raise InvalidInput(f"python: {directory} is a directory without bin/python: it is no environment of Python")
-    # Without a / it is looked for on PATH, as a shell would; `pathlib` forgets the one of `./python`.
-    program = shutil.which(path.absolute() if os.sep in os.fspath(python) or path.is_absolute() else path)
+            raise InvalidInput(
+                f"python: {directory} is a directory without bin/python: it is no environment of"
+                " Python"
+            )
+    # Without a / it is looked for on PATH, as a shell would; `pathlib` forgets the one of
+    # `./python`.
+    program = shutil.which(
+        path.absolute() if os.sep in os.fspath(python) or path.is_absolute() else path
+    )
     if program is None:
         state = "cannot be executed" if path.exists() else "is not there"
-        raise InvalidInput(f"python: {path} {state}: name an interpreter, or the directory of an environment")
+        raise InvalidInput(
+            f"python: {path} {state}: name an interpreter, or the directory of an environment"
+        )
     return str(Path(program).absolute())
 
 
 def _ask(argv: Sequence[str], timeout_s: float, subject: str, without: str = "") -> list[Any]:
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", without)}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", without)
+    }
     try:
-        done = subprocess.run(argv, capture_output=True, check=False, timeout=timeout_s, env=environment)
+        done = subprocess.run(
+            argv, capture_output=True, check=False, timeout=timeout_s, env=environment
+        )
     except OSError as error:
         raise InvalidInput(f"{subject} cannot be started: {error.strerror}") from error
     except subprocess.TimeoutExpired:
@@ -254,7 +328,8 @@ def _ask(argv: Sequence[str], timeout_s: float, subject: str, without: str = "")
             return list(json.loads(line.partition(" ")[2]))
     error_lines = done.stderr.decode(errors="replace").strip().splitlines()
     raise InvalidInput(
-        f"{subject} does not say which Python it is (exit code {done.returncode}): {(error_lines or [''])[-1]}"
+        f"{subject} does not say which Python it is (exit code {done.returncode}):"
+        f" {(error_lines or [''])[-1]}"
     )
 
 

@@ -1,6 +1,7 @@
 """How often the user asked a launch to stop: Ctrl-C and SIGTERM are counted, and raised nowhere.
 
-The supervisor looks at the count between two steps, so that nothing is torn in the middle; each further one means more.
+The supervisor looks at the count between two steps, so that nothing is torn in the middle; each
+further one means more.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from types import FrameType
 
 
 class Interrupts:
-    """Counts them while `heard`; `notices` are signals that ask for a stop however often they come, and never kill."""
+    """Counts them while `heard`; `notices` are signals that ask for a stop however often they come,
+    and never kill.
+    """
 
     def __init__(self, notices: Collection[int], wake: Callable[[], None]) -> None:
         self._notices = notices
@@ -22,7 +25,9 @@ class Interrupts:
         self._taken = 0
 
     def take(self) -> Iterator[bool]:
-        """Yield for each one that came since the last call whether it is to kill: all but the first are."""
+        """Yield for each one that came since the last call whether it is to kill: all but the first
+        are.
+        """
         while self._taken < self.count:
             self._taken += 1
             yield self._taken > 1

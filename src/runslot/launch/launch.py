@@ -1,4 +1,6 @@
-"""Launch an experiment that is on disk: open its engine, work out which runs are missing, and supervise them."""
+"""Launch an experiment that is on disk: open its engine, work out which runs are missing, and
+supervise them.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,16 @@ from runslot.launch.supervisor import Share, Supervisor
 
 
 class Outcomes(Sequence[Outcome]):
-    """How each run of an experiment ended, in the order of its runs; runs without an attempt are left out."""
+    """How each run of an experiment ended, in the order of its runs; runs without an attempt are
+    left out.
+    """
 
     def __init__(
-        self, directory: Path, pairs: Sequence[tuple[Run, Outcome]], not_started: Sequence[Run] = (), left: int = 0
+        self,
+        directory: Path,
+        pairs: Sequence[tuple[Run, Outcome]],
+        not_started: Sequence[Run] = (),
+        left: int = 0,
     ) -> None:
         self.directory = directory
         """The experiment's directory."""
@@ -87,18 +95,28 @@ class Todo:
     kept: int
 
 
-def work_out(status: ExperimentStatus, failed: bool = False, only: Sequence[str] = (), take_over: bool = False) -> Todo:
-    """Return what is missing: what never ended, what was lost or stopped, and on request what failed.
+def work_out(
+    status: ExperimentStatus,
+    failed: bool = False,
+    only: Sequence[str] = (),
+    take_over: bool = False,
+) -> Todo:
+    """Return what is missing: what never ended, what was lost or stopped, and on request what
+    failed.
 
-    `only` names run ids; the others are left as they are. With `take_over` a run is lost that another machine may
-    have, unless its claim is held; else such a run is `Busy`.
+    `only` names run ids; the others are left as they are. With `take_over` a run is lost that
+    another machine may have, unless its claim is held; else such a run is `Busy`.
     """
     if not take_over:
         refuse_unknown(status)
     again = UNFINISHED | (FAILED if failed else frozenset())
     candidates = [entry for entry in status.runs if not only or entry.run.id in only]
     # One that waits in its engine's own queue is under way as well.
-    under_way = [entry for entry in candidates if entry.state == "running" or (entry.state == "queued" and entry.name)]
+    under_way = [
+        entry
+        for entry in candidates
+        if entry.state == "running" or (entry.state == "queued" and entry.name)
+    ]
     under_way = [entry for entry in under_way if entry.claim != "unknown"]
     adopt = tuple((entry.run, UnderWay.of(entry)) for entry in under_way)
     adopted = {run.id for run, _ in adopt}
@@ -123,19 +141,25 @@ def launch(
 ) -> Outcomes:
     """Do what is missing of an experiment that is on disk, and return how all its runs stand.
 
-    `notify` are URLs of services (apprise's) that are told of the end and of the first failure. Where the engine has
-    a queue of its own, the runs are left to it, unless this is to `wait` for them.
-    Raises KeyboardInterrupt after the runs were stopped on Ctrl-C, and `Busy` where another launcher is at work.
-    A `fresh` experiment that is refused before its first run is removed again.
+    `notify` are URLs of services (apprise's) that are told of the end and of the first failure.
+    Where the engine has a queue of its own, the runs are left to it, unless this is to `wait` for
+    them. Raises KeyboardInterrupt after the runs were stopped on Ctrl-C, and `Busy` where another
+    launcher is at work. A `fresh` experiment that is refused before its first run is removed again.
     """
-    experiment = _open(directory, dict(os.environ if environment is None else environment), take_over, fresh)
+    experiment = _open(
+        directory, dict(os.environ if environment is None else environment), take_over, fresh
+    )
     try:
         observer = notifying(observer, notify)
         config = of_experiment(experiment.file) or ThisMachine()
         status = read_repaired(directory, experiment.file)
         status = config.refresh(status)
         end_lost(status)
-        ends = restore_ends(experiment, status) if experiment.file.launcher is None and not fresh else ""
+        ends = (
+            restore_ends(experiment, status)
+            if experiment.file.launcher is None and not fresh
+            else ""
+        )
         if ends:
             observer(Said(ends))
         todo = work_out(status, failed, only, take_over)
@@ -147,7 +171,8 @@ def launch(
             experiment.close()
             return outcomes_of(directory)
         experiment.starting = len(todo.start)
-        # Of all its runs, not of the missing ones: a run that is made good gets the share that its siblings had.
+        # Of all its runs, not of the missing ones: a run that is made good gets the share that its
+        # siblings had.
         engine = config.open(experiment, len(status.runs), observer)
     except BaseException as error:
         refuse_fresh(experiment, fresh)
@@ -169,13 +194,22 @@ def launch(
 
 
 def _supervise(
-    supervisor: Supervisor, experiment: OpenExperiment, engine: Engine, todo: Todo, leaves: bool, fresh: bool
+    supervisor: Supervisor,
+    experiment: OpenExperiment,
+    engine: Engine,
+    todo: Todo,
+    leaves: bool,
+    fresh: bool,
 ) -> bool:
-    """See the runs through, or hand them over where that is all; returns whether they were left to the engine."""
+    """See the runs through, or hand them over where that is all; returns whether they were left to
+    the engine.
+    """
     try:
         if front_door(experiment.file).points_latest and (fresh or is_newest(experiment.directory)):
             point_latest(experiment.directory)
-        supervisor.add(Share(experiment, todo.start, todo.attempts, todo.adopt, todo.kept, engine.slots_said))
+        supervisor.add(
+            Share(experiment, todo.start, todo.attempts, todo.adopt, todo.kept, engine.slots_said)
+        )
         (supervisor.hand_over if leaves else supervisor.run)()
     except LeftRunning:
         return True
@@ -185,32 +219,44 @@ def _supervise(
     return leaves
 
 
-def _open(directory: ExperimentDir, environment: Mapping[str, str], take_over: bool, fresh: bool) -> OpenExperiment:
+def _open(
+    directory: ExperimentDir, environment: Mapping[str, str], take_over: bool, fresh: bool
+) -> OpenExperiment:
     try:
         return OpenExperiment.open(directory, environment, take_over)
     except OSError as error:
         if fresh:
             discard(directory)
         if shortage := shortage_of(error):
-            raise Busy(f"{directory.path} cannot be opened: {shortage}; nothing was started") from error
+            raise Busy(
+                f"{directory.path} cannot be opened: {shortage}; nothing was started"
+            ) from error
         raise
 
 
 def _refuse_unstarted(directory: ExperimentDir, fresh: bool) -> None:
     """Remove a fresh experiment again of which nothing could be started."""
-    if fresh and directory.experiment_file.exists() and refreshed(read_status(directory)).counts.keys() == {"queued"}:
+    if (
+        fresh
+        and directory.experiment_file.exists()
+        and refreshed(read_status(directory)).counts.keys() == {"queued"}
+    ):
         discard(directory)
 
 
 def refuse_fresh(experiment: OpenExperiment, fresh: bool) -> None:
-    """Give an experiment back that cannot be launched; a fresh one, of which nothing has run, is removed."""
+    """Give an experiment back that cannot be launched; a fresh one, of which nothing has run, is
+    removed.
+    """
     experiment.close()
     if fresh:
         discard(experiment.directory)
 
 
 def outcomes_of(directory: ExperimentDir, left: bool = False) -> Outcomes:
-    """Return how the runs of an experiment stand; `left` where they were left to an engine's queue."""
+    """Return how the runs of an experiment stand; `left` where they were left to an engine's
+    queue.
+    """
     status = read_status(directory)
     pairs = [(run.run, run.outcome) for run in status.runs if run.outcome is not None]
     not_started = [run.run for run in status.runs if run.outcome is None]

@@ -1,4 +1,5 @@
-"""Notifications of a launch: when it ends, and when its first run fails; through apprise, which knows the services.
+"""Notifications of a launch: when it ends, and when its first run fails; through apprise, which
+knows the services.
 
 A notification that cannot be sent is said, and changes nothing else.
 """
@@ -19,7 +20,9 @@ _PATIENCE = 30.0
 
 
 def notifying(observer: Observer, urls: Sequence[str]) -> Observer:
-    """Return an observer that also notifies these services; `InvalidInput` where apprise knows one of them not."""
+    """Return an observer that also notifies these services; `InvalidInput` where apprise knows one
+    of them not.
+    """
     return Notifier(observer, [_service(url) for url in urls]) if urls else observer
 
 
@@ -35,17 +38,31 @@ class Notifier:
         self._unsent: list[str] = []
 
     def __call__(self, event: LaunchEvent) -> None:
-        """Pass the event on; the end of a launch is passed on after the notifications have been sent."""
+        """Pass the event on; the end of a launch is passed on after the notifications have been
+        sent.
+        """
         match event:
             case LaunchStarted():
                 self._experiment = event.experiment
-            case RunEnded() if event.outcome.kind not in {"succeeded", "stopped"} and not event.retry:
+            case RunEnded() if (
+                event.outcome.kind
+                not in {
+                    "succeeded",
+                    "stopped",
+                }
+                and not event.retry
+            ):
                 if not self._failed:
                     self._failed = True
-                    text = f"{event.run.directory} {event.outcome.kind}: {outcome_said(event.outcome)}"
+                    text = (
+                        f"{event.run.directory} {event.outcome.kind}: {outcome_said(event.outcome)}"
+                    )
                     self._send(f"{self._experiment}: a run failed", f"{text}\n{event.directory}")
             case LaunchEnded():
-                counts = ", ".join(f"{count} {kind}" for kind, count in event.counts.items()) or "nothing was run"
+                counts = (
+                    ", ".join(f"{count} {kind}" for kind, count in event.counts.items())
+                    or "nothing was run"
+                )
                 self._send(f"{self._experiment}: ended", f"{counts}\n{event.directory}")
                 self._finish()
             case _:
@@ -87,8 +104,8 @@ def _service(url: str) -> Any:
     if service is None:
         scheme = url.partition("://")[0] if "://" in url else "no scheme"
         raise InvalidInput(
-            f"this is no notification URL that apprise understands ({scheme}://…): such as mailto://user:pass@host or "
-            "ntfy://topic; https://appriseit.com/services lists them"
+            f"this is no notification URL that apprise understands ({scheme}://…): such as"
+            " mailto://user:pass@host or ntfy://topic; https://appriseit.com/services lists them"
         )
     return service
 

@@ -17,8 +17,9 @@ _ANSWER_TIMEOUT_S = 15.0
 def pause(directory: ExperimentDir, paused: bool) -> None:
     """Have the launcher start nothing further of the experiment, or, with `paused` false, go on.
 
-    Runs under way go on. A pause lasts as long as its launcher: a resume is the wish to go on. Returns when the
-    launcher has taken note; `InvalidInput` where none is at work, `Busy` where it does not answer.
+    Runs under way go on. A pause lasts as long as its launcher: a resume is the wish to go on.
+    Returns when the launcher has taken note; `InvalidInput` where none is at work, `Busy` where it
+    does not answer.
     """
     directory.require_own()
     if living_launcher(directory) is None:
@@ -34,12 +35,18 @@ def pause(directory: ExperimentDir, paused: bool) -> None:
             raise InvalidInput(f"the launcher of {directory.path} ended at this moment")
         if time.monotonic() > deadline:
             request.unlink(missing_ok=True)
-            raise Busy(f"the launcher of {directory.path} has not answered; look at {directory.launcher_log}")
+            raise Busy(
+                f"the launcher of {directory.path} has not answered; look at"
+                f" {directory.launcher_log}"
+            )
         time.sleep(_POLL_S)
 
 
 def pause_said(paused: bool, experiment: str) -> str:
     """Return what is said where a pause begins or ends."""
     if paused:
-        return f"{experiment} is paused: what runs goes on, nothing further starts; `runslot continue` ends the pause"
+        return (
+            f"{experiment} is paused: what runs goes on, nothing further starts; `runslot continue`"
+            " ends the pause"
+        )
     return f"{experiment} continues"

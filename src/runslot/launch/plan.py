@@ -1,4 +1,6 @@
-"""From what the user asks to records: the experiment's file and its runs, checked before anything is touched."""
+"""From what the user asks to records: the experiment's file and its runs, checked before anything
+is touched.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,15 @@ from typing import Any
 from runslot.engines.open_experiment import command_values
 from runslot.errors import InvalidInput
 from runslot.experiment.placeholders import fill, formats_used, formatted, with_seeds
-from runslot.experiment.records import Command, ExperimentFile, Function, LoggerSettings, Policy, Run, Work
+from runslot.experiment.records import (
+    Command,
+    ExperimentFile,
+    Function,
+    LoggerSettings,
+    Policy,
+    Run,
+    Work,
+)
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.resources import Resources
 from runslot.launch.command import check_command, note_operators, unused
@@ -23,7 +33,16 @@ from runslot.launch.function_pickle import by_value, digest_of_file, import_path
 from runslot.launch.interpreter import Interpreter
 from runslot.launch.signature import mistakable, takes_items
 from runslot.terminal_text import one_line
-from runslot.variants import Space, Variant, grid, is_plain, run_id, single, to_jsonable, variants_of
+from runslot.variants import (
+    Space,
+    Variant,
+    grid,
+    is_plain,
+    run_id,
+    single,
+    to_jsonable,
+    variants_of,
+)
 from runslot.variants.config import flatten
 from runslot.variants.encode import is_array
 from runslot.variants.identity import SEED_KEY, run_ids
@@ -68,8 +87,8 @@ def make_plan(
 ) -> Plan:
     """Check what was asked and return the plan; `InvalidInput` says what to change.
 
-    With `elsewhere` a command is a program of an image or another machine, not of this one; `interpreter` is the runs'
-    Python where it is not this one.
+    With `elsewhere` a command is a program of an image or another machine, not of this one;
+    `interpreter` is the runs' Python where it is not this one.
     """
     check_name(name)
     space = as_space(variants)
@@ -98,7 +117,11 @@ def make_plan(
         created=time.time(),
         cwd=str(Path.cwd()),
         python=sys.executable if interpreter is None else interpreter.executable,
-        python_version=f"{sys.version_info[0]}.{sys.version_info[1]}" if interpreter is None else interpreter.minor,
+        python_version=(
+            f"{sys.version_info[0]}.{sys.version_info[1]}"
+            if interpreter is None
+            else interpreter.minor
+        ),
         path=path_for(target, None if interpreter is None else interpreter.path),
         python_path=os.environ.get("PYTHONPATH"),
         resources=resources,
@@ -111,25 +134,46 @@ def make_plan(
     )
     if interpreter is not None:
         notes = (interpreter.note(), *notes)
-    return Plan(file, tuple(runs), pickles, script.parent if script else Path.cwd(), str(script or ""), notes)
+    return Plan(
+        file,
+        tuple(runs),
+        pickles,
+        script.parent if script else Path.cwd(),
+        str(script or ""),
+        notes,
+    )
 
 
 def check_name(name: str) -> None:
     """Refuse names that are no directory below the root."""
-    if not isinstance(name, str) or not re.fullmatch(_NAME, name) or {".", ".."} & set(name.split("/")):
+    if (
+        not isinstance(name, str)
+        or not re.fullmatch(_NAME, name)
+        or {".", ".."} & set(name.split("/"))
+    ):
         raise InvalidInput(
-            f"{name!r:.80} cannot be an experiment's name: it is a directory below the root, such as 'digits'"
+            f"{name!r:.80} cannot be an experiment's name: it is a directory below the root, such"
+            " as 'digits'"
         )
     if name != one_line(name):
         raise InvalidInput(f"{name!r} cannot be an experiment's name: it has control characters")
-    if max(len(os.fsencode(part)) for part in name.split("/")) > _NAME_LIMIT or len(name) > _PATH_LIMIT:
-        raise InvalidInput(f"{name[:40]}… cannot be an experiment's name: it is longer than file systems can hold")
+    if (
+        max(len(os.fsencode(part)) for part in name.split("/")) > _NAME_LIMIT
+        or len(name) > _PATH_LIMIT
+    ):
+        raise InvalidInput(
+            f"{name[:40]}… cannot be an experiment's name: it is longer than file systems can hold"
+        )
 
 
 def check_env(env: Mapping[str, str]) -> None:
-    """Refuse what can be no variables of an environment, and those that runslot sets for each run."""
+    """Refuse what can be no variables of an environment, and those that runslot sets for each
+    run.
+    """
     if not isinstance(env, Mapping):
-        raise InvalidInput(f"env must be a dict of variables, such as {{'WANDB_MODE': 'offline'}}, not {env!r:.80}")
+        raise InvalidInput(
+            f"env must be a dict of variables, such as {{'WANDB_MODE': 'offline'}}, not {env!r:.80}"
+        )
     for name, value in env.items():
         if not isinstance(name, str) or not re.fullmatch(_VARIABLE, name):
             raise InvalidInput(f"env: {name!r:.80} cannot be the name of a variable")
@@ -140,7 +184,8 @@ def check_env(env: Mapping[str, str]) -> None:
 
 
 def with_plain_names(plan: Plan) -> Plan:
-    """Return the plan with directories that a shell, make and Hydra read as they stand: `lr-0.1/run_0`.
+    """Return the plan with directories that a shell, make and Hydra read as they stand:
+    `lr-0.1/run_0`.
 
     Where two would be one, the later ones end in -2, -3, ….
     """
@@ -149,17 +194,24 @@ def with_plain_names(plan: Plan) -> Plan:
         if not name:  # only seeds: their directories are plain already
             plain[name] = name
             continue
-        parts = [re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-") or "-" for part in name.split("/")]
+        parts = [
+            re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-") or "-" for part in name.split("/")
+        ]
         joined = "/".join(parts)
         used, number = set(map(str.casefold, plain.values())), 1
         while (new := joined if number == 1 else f"{joined}-{number}").casefold() in used:
             number += 1
         plain[name] = new
-    runs = (replace(run, directory=f"{plain[run.name]}{run.directory[len(run.name) :]}") for run in plan.runs)
+    runs = (
+        replace(run, directory=f"{plain[run.name]}{run.directory[len(run.name) :]}")
+        for run in plan.runs
+    )
     return replace(plan, runs=tuple(runs))
 
 
-def as_space(variants: Iterable[Variant | Mapping[str, Any]] | Mapping[str, Any] | None) -> Iterable[Variant]:
+def as_space(
+    variants: Iterable[Variant | Mapping[str, Any]] | Mapping[str, Any] | None,
+) -> Iterable[Variant]:
     """Return the space that was meant: none is one variant of defaults, a plain dict is a grid."""
     if variants is None:
         return single()
@@ -171,12 +223,18 @@ def as_space(variants: Iterable[Variant | Mapping[str, Any]] | Mapping[str, Any]
         return variants
     iterable: Any = variants
     if isinstance(iterable, (str, bytes)) or not isinstance(iterable, Iterable):
-        raise InvalidInput(f"variants is {iterable!r:.80}: give a dict, a space such as grid(…), or a list of dicts")
+        raise InvalidInput(
+            f"variants is {iterable!r:.80}: give a dict, a space such as grid(…), or a list of"
+            " dicts"
+        )
     listed = list(islice(iterable, VARIANTS_LIMIT + 1))
     for number, variant in enumerate(listed, 1):
         if not isinstance(variant, Mapping):
             raise InvalidInput(f"variant {number} is a {type(variant).__name__}, not a dict")
-    return [variant_like if isinstance(variant_like, Variant) else Variant(variant_like) for variant_like in listed]
+    return [
+        variant_like if isinstance(variant_like, Variant) else Variant(variant_like)
+        for variant_like in listed
+    ]
 
 
 def seeds_of(seeds: int | Sequence[int]) -> list[int]:
@@ -202,7 +260,9 @@ def _plain_number(value: Any) -> Any:
     return value.tolist() if is_array(value) else value
 
 
-def describe_space(space: Iterable[Variant], variants: Sequence[Variant], seeds: Sequence[int]) -> str:
+def describe_space(
+    space: Iterable[Variant], variants: Sequence[Variant], seeds: Sequence[int]
+) -> str:
     """Return the space in words: `lr ×3, hidden ×2, seeds ×3`."""
     factors = list(space.factors()) if isinstance(space, Space) else [f"listed ×{len(variants)}"]
     if not any(SEED_KEY in variant for variant in variants):
@@ -211,7 +271,8 @@ def describe_space(space: Iterable[Variant], variants: Sequence[Variant], seeds:
 
 
 def path_for(target: Target, path: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """Return the import path of the runs: the caller's, as `python file.py` or `python -m` would have it in front.
+    """Return the import path of the runs: the caller's, as `python file.py` or `python -m` would
+    have it in front.
 
     `path` is that of another interpreter, where the runs have one.
     """
@@ -230,20 +291,26 @@ def refuse_shared_directories(runs: Iterable[Run]) -> None:
         other = run_by_directory.setdefault(run.directory.casefold(), run)
         if other is not run:
             raise InvalidInput(
-                f"two runs would share the directory {run.directory!r}: {dict(other.variant)} and {dict(run.variant)}; "
-                "give the variants different names"
+                f"two runs would share the directory {run.directory!r}: {dict(other.variant)} and"
+                f" {dict(run.variant)}; give the variants different names"
             )
 
 
 def check_runs_of_command(
-    argv: Sequence[str], runs: Sequence[Run], cwd: Path | None, interpreter: Interpreter | None = None
+    argv: Sequence[str],
+    runs: Sequence[Run],
+    cwd: Path | None,
+    interpreter: Interpreter | None = None,
 ) -> None:
-    """Refuse a command that some run could not be given; `cwd` is where it will run, if on this machine."""
+    """Refuse a command that some run could not be given; `cwd` is where it will run, if on this
+    machine.
+    """
     keys: dict[str, None] = {}
     for run in runs:
         keys |= dict.fromkeys(flatten(run.variant))
     check_command(argv, keys, cwd, None if interpreter is None else interpreter.search_path)
-    for run in {id(run.variant): run for run in runs}.values():  # one of the seeds of each variant speaks for all
+    # one of the seeds of each variant speaks for all
+    for run in {id(run.variant): run for run in runs}.values():
         values = command_values(run, RunDir(run.directory))
         try:
             fill(argv, values)
@@ -255,17 +322,23 @@ def check_runs_of_command(
 
 
 def _refuse_equal_texts(argv: Sequence[str], keys: Iterable[str], runs: Sequence[Run]) -> None:
-    """Refuse a format that gives two values of a key one text: their runs would be the same command."""
+    """Refuse a format that gives two values of a key one text: their runs would be the same
+    command.
+    """
     for key, form in formats_used(argv, keys):
         texts: dict[str, Any] = {}
         for run in runs:
             value = flatten(run.variant).get(key)
             other = texts.setdefault(formatted(key, value, form), value)
             if other != value:
-                raise InvalidInput(f"the command uses {{{key}:{form}}}, which writes {other!r} and {value!r} alike")
+                raise InvalidInput(
+                    f"the command uses {{{key}:{form}}}, which writes {other!r} and {value!r} alike"
+                )
 
 
-def _as_called(function: Function, target: Target, runs: Sequence[Run]) -> tuple[Function, tuple[str, ...]]:
+def _as_called(
+    function: Function, target: Target, runs: Sequence[Run]
+) -> tuple[Function, tuple[str, ...]]:
     """Return the function as it is to be called, and what should be said of that."""
     called: Any = target  # text, or a callable, as `_work` has found
     keys = {tuple(run.variant) for run in runs}
@@ -276,15 +349,17 @@ def _as_called(function: Function, target: Target, runs: Sequence[Run]) -> tuple
 
 
 def notes_on_command(argv: Sequence[str], runs: Sequence[Run]) -> tuple[str, ...]:
-    """Return what should be said of a command: keys that it does not use, operators of a shell in it."""
+    """Return what should be said of a command: keys that it does not use, operators of a shell in
+    it.
+    """
     notes = []
     different = {id(run.variant): run.variant for run in runs}.values()
     keys = dict.fromkeys(key for variant in different for key in flatten(variant))
     if missing := unused(argv, keys, len({run.seed for run in runs})):
         shown = " and ".join(missing)
         notes.append(
-            f"no argument of the command uses {shown}: runs that differ in nothing else do the same; "
-            f"write {{{missing[0]}}} in it, or {{variant_file}} for all values"
+            f"no argument of the command uses {shown}: runs that differ in nothing else do the"
+            f" same; write {{{missing[0]}}} in it, or {{variant_file}} for all values"
         )
     if note := note_operators(argv):
         notes.append(note)
@@ -303,15 +378,24 @@ def _work(target: Target, pickles: dict[str, bytes]) -> tuple[Work, Path | None]
 
 def _argv(work: Any) -> list[str]:
     if not isinstance(work, Sequence) or isinstance(work, (bytes, bytearray)):
-        raise InvalidInput(f"{work!r:.80} is not a function, 'file.py:function', or a command as a list of arguments")
+        raise InvalidInput(
+            f"{work!r:.80} is not a function, 'file.py:function', or a command as a list of"
+            " arguments"
+        )
     for part in work:
         if isinstance(part, bool) or not isinstance(part, (str, int, float, os.PathLike)):
-            raise InvalidInput(f"the command has {part!r:.80}: its arguments are texts, numbers and paths")
+            raise InvalidInput(
+                f"the command has {part!r:.80}: its arguments are texts, numbers and paths"
+            )
     return [os.fspath(part) if isinstance(part, os.PathLike) else str(part) for part in work]
 
 
 def _script_of(argv: Sequence[str]) -> Path | None:
-    scripts = [Path(part).absolute() for part in argv if part.endswith((".py", ".sh")) and Path(part).is_file()]
+    scripts = [
+        Path(part).absolute()
+        for part in argv
+        if part.endswith((".py", ".sh")) and Path(part).is_file()
+    ]
     return scripts[0] if scripts else None
 
 
@@ -323,8 +407,11 @@ def _file_of(function: Function, work: str | Callable[..., Any]) -> Path | None:
     return file if file is not None and file.is_file() else None
 
 
-def _runs(variants: Sequence[Variant], seeds: Sequence[int], pickles: dict[str, bytes]) -> Iterable[Run]:
-    # The first seed of every variant before the second of any: a picture of all variants comes early.
+def _runs(
+    variants: Sequence[Variant], seeds: Sequence[int], pickles: dict[str, bytes]
+) -> Iterable[Run]:
+    # The first seed of every variant before the second of any: a picture of all variants comes
+    # early.
     made = [_as_run(variant, pickles) for variant in variants]
     ids = [run_ids(run.variant) for run in made]
     for number, seed in enumerate(seeds):
@@ -339,19 +426,29 @@ def _runs(variants: Sequence[Variant], seeds: Sequence[int], pickles: dict[str, 
 def _seeded(run: Run, seed: int, id_of: Callable[[int], str]) -> Run:
     """Return the run of this seed: natively the run ID is the seed."""
     directory = f"{run.name}/run_{seed}" if run.name else f"run_{seed}"
-    return replace(run, id=id_of(seed), directory=directory, seed=seed, run_ID=seed, extras={SEED_KEY: seed})
+    return replace(
+        run, id=id_of(seed), directory=directory, seed=seed, run_ID=seed, extras={SEED_KEY: seed}
+    )
 
 
 def _seed_in(variant: Variant) -> int:
     seed = variant[SEED_KEY]
     if isinstance(seed, bool) or not isinstance(seed, int):
-        raise InvalidInput(f"the key 'seed' of variant {variant.name!r} is {seed!r}: seeds are whole numbers")
+        raise InvalidInput(
+            f"the key 'seed' of variant {variant.name!r} is {seed!r}: seeds are whole numbers"
+        )
     return seed
 
 
 def _as_run(variant: Variant, pickles: dict[str, bytes]) -> Run:
     settings = {key: value for key, value in variant.items() if key != SEED_KEY}
-    return Run("", variant.name, to_jsonable(settings), "", payload=payload_of(settings, variant.name, pickles))
+    return Run(
+        "",
+        variant.name,
+        to_jsonable(settings),
+        "",
+        payload=payload_of(settings, variant.name, pickles),
+    )
 
 
 def payload_of(settings: Mapping[str, Any], name: str, pickles: dict[str, bytes]) -> str | None:

@@ -45,17 +45,25 @@ class Printer:
             case RunStarted() if event.slot is None and not event.adopted:
                 pass  # it waits in an engine's own queue: nobody knows when it starts
             case RunStarted():
-                yield self._line("adopted" if event.adopted else "started", event.run, _where(event))
+                yield self._line(
+                    "adopted" if event.adopted else "started", event.run, _where(event)
+                )
             case RunWaits():
                 yield self._line("waits", event.run, event.by)
             case RunEnded():
                 self._ended += not event.retry
                 text = outcome_said(event.outcome) + ("; it is tried again" if event.retry else "")
-                yield self._line(event.outcome.kind, event.run, f"{text} ({self._ended}/{self._total})")
+                yield self._line(
+                    event.outcome.kind, event.run, f"{text} ({self._ended}/{self._total})"
+                )
             case RunDropped():  # counted, not listed: a stop drops all that waits
                 self._dropped[event.why] = self._dropped.get(event.why, 0) + 1
             case StopNoted():
-                action = "killing" if event.kill else f"stopping (again: kill; they have {event.grace:g} s)"
+                action = (
+                    "killing"
+                    if event.kill
+                    else f"stopping (again: kill; they have {event.grace:g} s)"
+                )
                 yield f"{action}: {counted(event.running, 'run')}"
             case Said():
                 yield event.text
@@ -68,7 +76,9 @@ class Printer:
                 yield f"{counted(event.runs, 'run')} handed over; {event.directory}"
 
     def _line(self, word: str, run: Run, text: str) -> str:
-        return f"{time.strftime('%H:%M:%S')} {word:<9} {run.directory}" + (f"  {text}" if text else "")
+        return f"{time.strftime('%H:%M:%S')} {word:<9} {run.directory}" + (
+            f"  {text}" if text else ""
+        )
 
 
 def _where(event: RunStarted) -> str:
@@ -92,7 +102,9 @@ def outcome_said(outcome: Outcome) -> str:
     took = ""
     if outcome.started is not None and outcome.ended is not None:
         took = duration_said(outcome.ended - outcome.started)
-    return ", ".join(part for part in (took, outcome.message.splitlines()[-1] if outcome.message else "") if part)
+    return ", ".join(
+        part for part in (took, outcome.message.splitlines()[-1] if outcome.message else "") if part
+    )
 
 
 def duration_said(seconds: float) -> str:

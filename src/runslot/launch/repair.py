@@ -1,8 +1,9 @@
-"""What a power cut or a slip of the hand took from an experiment, made again from what is left of it.
+"""What a power cut or a slip of the hand took from an experiment, made again from what is left of
+it.
 
-Called by a launch that holds the experiment's lock, before it looks at what is missing. An experiment knows a run from
-its list, the run's own `run.json` and the journal, and an end from the journal and `outcome.json`: one makes up for
-the other.
+Called by a launch that holds the experiment's lock, before it looks at what is missing. An
+experiment knows a run from its list, the run's own `run.json` and the journal, and an end from the
+journal and `outcome.json`: one makes up for the other.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from runslot.experiment.status import ExperimentStatus, read_all_runs, read_stat
 
 
 def read_repaired(directory: ExperimentDir, file: ExperimentFile) -> ExperimentStatus:
-    """Return how the runs stand; `Damaged` also where their list had to be rebuilt, which its user is to look at."""
+    """Return how the runs stand; `Damaged` also where their list had to be rebuilt, which its user
+    is to look at.
+    """
     try:
         return read_status(directory)
     except Damaged as error:
@@ -29,7 +32,8 @@ def read_repaired(directory: ExperimentDir, file: ExperimentFile) -> ExperimentS
         if not restored:
             raise
         raise Damaged(
-            f"{restored}; look at them (runslot status {directory.path}), and resume once more to go on"
+            f"{restored}; look at them (runslot status {directory.path}), and resume once more to"
+            " go on"
         ) from error
 
 
@@ -49,7 +53,11 @@ def restore_runs(directory: ExperimentDir, file: ExperimentFile) -> str:
     run_count = file.run_count or max(_counts_launched(directory), default=0)
     runs = {run.id: run for run in _runs_on_disk(directory, file)}
     if not run_count or len(runs) < run_count:
-        count = f"{len(runs)} of its {run_count}" if run_count else f"{len(runs)} of nobody knows how many"
+        count = (
+            f"{len(runs)} of its {run_count}"
+            if run_count
+            else f"{len(runs)} of nobody knows how many"
+        )
         raise Damaged(
             f"{damage}; {count} runs can be rebuilt from their directories, which is not all: "
             "put the file back from a copy, or launch a new experiment"
@@ -57,11 +65,16 @@ def restore_runs(directory: ExperimentDir, file: ExperimentFile) -> str:
     damaged_file = directory.runs_file.with_suffix(".damaged")
     directory.runs_file.rename(damaged_file)
     directory.append_runs(_in_order(directory, runs))
-    return f"{damage}: rebuilt from the directories of its {len(runs)} runs; what was there is {damaged_file.name}"
+    return (
+        f"{damage}: rebuilt from the directories of its {len(runs)} runs; what was there is"
+        f" {damaged_file.name}"
+    )
 
 
 def restore_ends(experiment: OpenExperiment, status: ExperimentStatus) -> str:
-    """Write again what runs that have ended lack of their files; return what was done, in a line, or nothing."""
+    """Write again what runs that have ended lack of their files; return what was done, in a line,
+    or nothing.
+    """
     restored = 0
     for entry in status.runs:
         if entry.ended is None:
@@ -76,7 +89,11 @@ def restore_ends(experiment: OpenExperiment, status: ExperimentStatus) -> str:
             write_run(run_dir, entry.run, experiment.file, experiment.directory.path)
             restored += 1
     files = "1 file" if restored == 1 else f"{restored} files"
-    return f"written again for runs that have ended: {files} that had been lost or empty" if restored else ""
+    return (
+        f"written again for runs that have ended: {files} that had been lost or empty"
+        if restored
+        else ""
+    )
 
 
 def _is_empty(file: Path) -> bool:
@@ -106,12 +123,18 @@ def _runs_on_disk(directory: ExperimentDir, file: ExperimentFile) -> Iterator[Ru
             run = record.run
         except (RunslotError, OSError):
             continue  # damaged as well: the count tells that it is missing
-        at_its_place = os.path.normpath(os.path.join(base, run.directory)) == os.path.normpath(place)  # noqa: PTH118
+        at_its_place = os.path.normpath(os.path.join(base, run.directory)) == os.path.normpath(  # noqa: PTH118
+            place
+        )
         if at_its_place and os.path.realpath(os.path.join(place, record.home)) == home:  # noqa: PTH118
             yield run
 
 
 def _in_order(directory: ExperimentDir, runs: dict[str, Run]) -> list[Run]:
-    """Return the runs in the order of their first starts; those that the journal does not know after them."""
-    started = [event["run"] for event in read_events(directory.journal_file) if event["event"] == "start"]
+    """Return the runs in the order of their first starts; those that the journal does not know
+    after them.
+    """
+    started = [
+        event["run"] for event in read_events(directory.journal_file) if event["event"] == "start"
+    ]
     return [runs[id_] for id_ in dict.fromkeys([*started, *sorted(runs)]) if id_ in runs]

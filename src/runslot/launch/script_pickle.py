@@ -1,9 +1,10 @@
-"""How the functions and classes of the launching script's own `__main__` are pickled: by name in that script.
+"""How the functions and classes of the launching script's own `__main__` are pickled: by name in
+that script.
 
-`launch.function_pickle` uses it for scripts that can be loaded without launching: those with an `if __name__
-== "__main__":`. Beside the name go the values of the globals that the main part of the script set or used, as
-far as the function needs them, and the function by value for where the script is not (`execute.main_script`
-reads both).
+`launch.function_pickle` uses it for scripts that can be loaded without launching: those with an `if
+__name__ == "__main__":`. Beside the name go the values of the globals that the main part of the
+script set or used, as far as the function needs them, and the function by value for where the
+script is not (`execute.main_script` reads both).
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from runslot.execute.main_script import MainScript, digest_of_script, main_or_va
 
 
 def dumps(value: Any) -> bytes:
-    """Return `value` as bytes; what this process's script defines in its `__main__` goes by name."""
+    """Return `value` as bytes; what this process's script defines in its `__main__` goes by
+    name.
+    """
     script = _script()
     if script is None:
         return bytes(cloudpickle.dumps(value))
@@ -82,7 +85,11 @@ def _bound(node: ast.AST) -> Iterator[str]:
 
 
 def _mentioned(tree: ast.Module, parts: Iterable[ast.AST]) -> Iterator[str]:
-    functions = {node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    functions = {
+        node.name: node
+        for node in tree.body
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
     waiting, visited = list(parts), set[str]()
     while waiting:
         for node in ast.walk(waiting.pop()):
@@ -115,7 +122,9 @@ class _ScriptPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
                 raise
             by_value = None
         spec = getattr(main, "__spec__", None)
-        record = MainScript(script.path, script.digest, getattr(spec, "name", None), tuple(sys.argv), values)
+        record = MainScript(
+            script.path, script.digest, getattr(spec, "name", None), tuple(sys.argv), values
+        )
         return main_or_value, (record, value.__qualname__, by_value)
 
 
@@ -132,13 +141,19 @@ def _is_of_main(value: Any, script: _Script) -> bool:
 
 
 def _values(value: Any, main: ModuleType, script: _Script) -> tuple[dict[str, bytes], list[str]]:
-    """Return the pickled globals that `value` needs and the main part touched, and names that nothing can give."""
+    """Return the pickled globals that `value` needs and the main part touched, and names that
+    nothing can give.
+    """
     values: dict[str, bytes] = {}
     lost = []
     for name in sorted(_used(value, vars(main))):
         held = vars(main)[name]
         loads = name in script.defined
-        if (loads and name not in script.touched) or _is_of_main(held, script) or (loads and is_chance(held)):
+        if (
+            (loads and name not in script.touched)
+            or _is_of_main(held, script)
+            or (loads and is_chance(held))
+        ):
             continue
         if loads and isinstance(held, (ModuleType, FunctionType, type)):
             continue
@@ -152,13 +167,17 @@ def _values(value: Any, main: ModuleType, script: _Script) -> tuple[dict[str, by
 
 def _pickled(value: Any) -> bytes:
     try:
-        return pickle.dumps(value)  # with what the script defines by name: it is loaded there by then
+        return pickle.dumps(
+            value
+        )  # with what the script defines by name: it is loaded there by then
     except Exception:  # noqa: BLE001  modules, lambdas
         return bytes(cloudpickle.dumps(value))
 
 
 def _used(value: Any, space: dict[str, Any]) -> set[str]:
-    """Return the globals that a function or a class of the script refers to, itself or through others of the script."""
+    """Return the globals that a function or a class of the script refers to, itself or through
+    others of the script.
+    """
     used: set[str] = set()
     waiting, visited = [value], set[int]()
     while waiting:
@@ -167,7 +186,9 @@ def _used(value: Any, space: dict[str, Any]) -> set[str]:
             continue
         visited.add(id(item))
         if isinstance(item, type):
-            waiting += [part for part in (*vars(item).values(), *item.__mro__[1:]) if _is_code(part)]
+            waiting += [
+                part for part in (*vars(item).values(), *item.__mro__[1:]) if _is_code(part)
+            ]
             continue
         function = getattr(item, "__func__", getattr(item, "fget", item))
         if not isinstance(function, FunctionType) or function.__globals__ is not space:
@@ -175,7 +196,9 @@ def _used(value: Any, space: dict[str, Any]) -> set[str]:
         names = {name for name in _names_in(function.__code__) if name in space}
         used |= names
         waiting += [space[name] for name in names if _is_code(space[name])]
-        waiting += [cell.cell_contents for cell in function.__closure__ or () if _is_code(_content(cell))]
+        waiting += [
+            cell.cell_contents for cell in function.__closure__ or () if _is_code(_content(cell))
+        ]
     return used
 
 

@@ -1,7 +1,8 @@
-"""Launches that do not wait: all of a process share one supervisor, in a thread, until the script's end.
+"""Launches that do not wait: all of a process share one supervisor, in a thread, until the script's
+end.
 
-For launchkit's loops: each call submits its runs and returns, the machine's slots fill up, and at its end the script
-waits for all of them.
+For launchkit's loops: each call submits its runs and returns, the machine's slots fill up, and at
+its end the script waits for all of them.
 """
 
 from __future__ import annotations
@@ -48,13 +49,17 @@ class Submitted:
         return self._ended.is_set()
 
     def wait(self) -> Outcomes:
-        """Wait for its runs and return their outcomes; on Ctrl-C all runs of the script are stopped."""
+        """Wait for its runs and return their outcomes; on Ctrl-C all runs of the script are
+        stopped.
+        """
         self._session.wait_for(self._ended)
         return outcomes_of(self._experiment)
 
 
 class Session:
-    """One supervisor, one launcher, and the thread that runs them while there is something to do."""
+    """One supervisor, one launcher, and the thread that runs them while there is something to
+    do.
+    """
 
     def __init__(self, launcher: Launcher, slots_said: str, observer: Observer) -> None:
         self.launcher = launcher
@@ -79,9 +84,14 @@ class Session:
         ended = threading.Event()
         with self._lock:
             self._waiting[str(directory.path)] = ended
-            self.supervisor.add(Share(experiment, todo.start, todo.attempts, todo.adopt, todo.kept, self._slots_said))
+            self.supervisor.add(
+                Share(
+                    experiment, todo.start, todo.attempts, todo.adopt, todo.kept, self._slots_said
+                )
+            )
             if self._thread is None:
-                # A daemon: the interpreter would otherwise join it before the exit handler can listen for Ctrl-C.
+                # A daemon: the interpreter would otherwise join it before the exit handler can
+                # listen for Ctrl-C.
                 self._thread = threading.Thread(target=self._run, name="runslot", daemon=True)
                 self._thread.start()
         return Submitted(directory, ended, self)
@@ -98,7 +108,9 @@ class Session:
         if interrupts:
             raise KeyboardInterrupt
         if self._failure is not None:
-            raise RunslotError(f"the launcher of this script failed: {self._failure}") from self._failure
+            raise RunslotError(
+                f"the launcher of this script failed: {self._failure}"
+            ) from self._failure
 
     def wait_for_all(self) -> None:
         """Wait for everything that was submitted."""
@@ -126,7 +138,9 @@ class Session:
 
 
 _UNKNOWN = 1000
-"""For how many runs slots are cut where nobody knows how many calls follow: one GPU, or one core, for each."""
+"""For how many runs slots are cut where nobody knows how many calls follow: one GPU, or one core,
+for each.
+"""
 
 
 class MachineSession(Session):
@@ -137,7 +151,9 @@ class MachineSession(Session):
         self._machine = launcher
 
     def submit(self, directory: ExperimentDir, fresh: bool) -> Submitted:
-        """Have the missing runs of an experiment done here, behind those that were submitted before."""
+        """Have the missing runs of an experiment done here, behind those that were submitted
+        before.
+        """
         experiment = OpenExperiment.open(directory, dict(os.environ))
         try:
             check_function(self._machine, experiment)
@@ -148,7 +164,9 @@ class MachineSession(Session):
 
 
 _machine_sessions: dict[str, MachineSession] = {}
-"""By what decides the slots; the documented exception to having no global state, as is the current run."""
+"""By what decides the slots; the documented exception to having no global state, as is the current
+run.
+"""
 
 _sessions: list[Session] = []
 """All of this process, those of other engines too."""
@@ -157,7 +175,8 @@ _sessions: list[Session] = []
 def submit(directory: ExperimentDir, fresh: bool, observer: Observer) -> Submitted:
     """Submit an experiment's missing runs to this process's session for its kind of resources.
 
-    The number of runs is not known, so that a slot is one GPU, or one core, unless the resources say otherwise.
+    The number of runs is not known, so that a slot is one GPU, or one core, unless the resources
+    say otherwise.
     """
     file = directory.read()
     if file.launcher is not None:
@@ -177,7 +196,9 @@ def _remember(session: Session) -> None:
 
 
 def _submit_elsewhere(directory: ExperimentDir, fresh: bool, observer: Observer) -> Submitted:
-    """Open the experiment's own engine, in a session of its own: what other calls hold there is waited for."""
+    """Open the experiment's own engine, in a session of its own: what other calls hold there is
+    waited for.
+    """
     experiment = OpenExperiment.open(directory, dict(os.environ))
     try:
         configured = of_experiment(experiment.file)
@@ -192,14 +213,18 @@ def _submit_elsewhere(directory: ExperimentDir, fresh: bool, observer: Observer)
     return session.take(experiment)
 
 
-def _new_session(directory: ExperimentDir, file: ExperimentFile, observer: Observer) -> MachineSession:
+def _new_session(
+    directory: ExperimentDir, file: ExperimentFile, observer: Observer
+) -> MachineSession:
     slots, said = choose_slots(file, None, lambda line: observer(Said(line)))
     launcher = LocalLauncher(slots, directory.launcher_log, lambda text: observer(Said(text)))
     return MachineSession(launcher, said, observer)
 
 
 def _wait_at_exit() -> None:
-    interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt  # Ctrl-C in the script, between its calls
+    interrupted = (
+        getattr(sys, "last_type", None) is KeyboardInterrupt
+    )  # Ctrl-C in the script, between its calls
     for session in list(_sessions):
         if interrupted:
             session.supervisor.ask(StopAsked(None))
@@ -214,7 +239,9 @@ def _wait_at_exit() -> None:
 
 
 def _end_as_interrupted() -> None:
-    """End this process by SIGINT: its exit status can no longer be chosen, and must not say that all went well."""
+    """End this process by SIGINT: its exit status can no longer be chosen, and must not say that
+    all went well.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     signal.signal(signal.SIGINT, signal.SIG_DFL)

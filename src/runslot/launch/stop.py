@@ -1,4 +1,6 @@
-"""Stop runs from any terminal: through the launcher at work, or, where none is, by acting in its place."""
+"""Stop runs from any terminal: through the launcher at work, or, where none is, by acting in its
+place.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ _LOOK = 0.1
 _PATIENCE = 15.0
 """Seconds beyond the grace that a launcher has to take note."""
 _PATIENCE_AFAR = 180.0
-"""The same where its runs are on other machines, which have to be asked, and to send what they have."""
+"""The same where its runs are on other machines, which have to be asked, and to send what they
+have.
+"""
 
 
 def stop(
@@ -43,7 +47,8 @@ def stop(
 ) -> Outcomes:
     """Stop an experiment, or some of its runs, and return how its runs stand when that is done.
 
-    Runs that have not started are not started. `Busy` where a launcher on another host does not answer.
+    Runs that have not started are not started. `Busy` where a launcher on another host does not
+    answer.
     """
     directory.require_own()
     ids = {run.id for run in directory.read_runs()}
@@ -67,9 +72,13 @@ def stop(
     return outcomes_of(directory)
 
 
-def _signal(directory: ExperimentDir, run_ids: Sequence[str], kill: bool, say: Callable[[str], None]) -> None:
-    """Stop on a full disk, where nothing can be written: a file without content is the request to the launcher, and
-    where that is no way either, the keepers are signalled that hold the claims of the runs."""
+def _signal(
+    directory: ExperimentDir, run_ids: Sequence[str], kill: bool, say: Callable[[str], None]
+) -> None:
+    """Stop on a full disk, where nothing can be written: a file without content is the request to
+    the launcher, and where that is no way either, the keepers are signalled that hold the claims of
+    the runs.
+    """
     file = directory.read()
     deadline = time.monotonic() + file.policy.grace + _PATIENCE
     request: Path | None = None
@@ -80,9 +89,15 @@ def _signal(directory: ExperimentDir, run_ids: Sequence[str], kill: bool, say: C
     for keeper in keepers.values():
         for number in (signal.SIGTERM, *((signal.SIGINT,) if kill else ()), signal.SIGCONT):
             keeper.send(number)
-    while living_launcher(directory) is not None if request else any(children_of(k.pid) for k in keepers.values()):
+    while (
+        living_launcher(directory) is not None
+        if request
+        else any(children_of(k.pid) for k in keepers.values())
+    ):
         if time.monotonic() > deadline:
-            raise Busy(f"the runs of {directory.path} have not ended; look at {directory.launcher_log}")
+            raise Busy(
+                f"the runs of {directory.path} have not ended; look at {directory.launcher_log}"
+            )
         time.sleep(_LOOK)
     for keeper in keepers.values():
         keeper.close()
@@ -91,18 +106,26 @@ def _signal(directory: ExperimentDir, run_ids: Sequence[str], kill: bool, say: C
         say("its launcher could not be told: what has not started may start when there is room")
 
 
-def _keepers(directory: ExperimentDir, file: ExperimentFile, run_ids: Sequence[str]) -> dict[str, ProcessHandle]:
-    """Return the keepers, of this user and on this machine, of those runs that are under way, by run id."""
+def _keepers(
+    directory: ExperimentDir, file: ExperimentFile, run_ids: Sequence[str]
+) -> dict[str, ProcessHandle]:
+    """Return the keepers, of this user and on this machine, of those runs that are under way, by
+    run id.
+    """
     keepers = {}
     for run in _running(directory, run_ids):
-        keeper = find_keeper(directory.run_dir(run.run, file), None if run.attempt is None else run.attempt.pid)
+        keeper = find_keeper(
+            directory.run_dir(run.run, file), None if run.attempt is None else run.attempt.pid
+        )
         if keeper is not None:
             keepers[run.run.id] = keeper
     return keepers
 
 
 def _ask(directory: ExperimentDir, run_ids: Sequence[str], kill: bool) -> None:
-    """Leave a request and wait until no asked run is under way; act in the launcher's place if it dies meanwhile."""
+    """Leave a request and wait until no asked run is under way; act in the launcher's place if it
+    dies meanwhile.
+    """
     request = leave_request(directory, "kill" if kill else "stop", run_ids)
     file = directory.read()
     patience = _PATIENCE if file.launcher is None else _PATIENCE_AFAR
@@ -115,20 +138,31 @@ def _ask(directory: ExperimentDir, run_ids: Sequence[str], kill: bool) -> None:
                 _act(directory, run_ids, kill, False, lambda _: None)
             return
         if time.monotonic() > deadline:
-            hint = "; if it is certain that its machine is gone, add --take-over" if is_alive(launcher) is None else ""
-            raise Busy(f"the launcher of {directory.path} has not answered; look at {directory.launcher_log}{hint}")
+            hint = (
+                "; if it is certain that its machine is gone, add --take-over"
+                if is_alive(launcher) is None
+                else ""
+            )
+            raise Busy(
+                f"the launcher of {directory.path} has not answered; look at"
+                f" {directory.launcher_log}{hint}"
+            )
         time.sleep(_LOOK)
 
 
 def _running(directory: ExperimentDir, run_ids: Sequence[str]) -> list[RunStatus]:
     runs = read_status(directory).runs
-    return [run for run in runs if run.state == "running" and (not run_ids or run.run.id in run_ids)]
+    return [
+        run for run in runs if run.state == "running" and (not run_ids or run.run.id in run_ids)
+    ]
 
 
 def _under_way(directory: ExperimentDir, run_ids: Sequence[str]) -> list[RunStatus]:
     """Return those that run, and those that wait in a queue of their engine's own."""
     statuses = refreshed(read_status(directory)).runs
-    active = [run for run in statuses if run.state == "running" or (run.state == "queued" and run.name)]
+    active = [
+        run for run in statuses if run.state == "running" or (run.state == "queued" and run.name)
+    ]
     return [run for run in active if not run_ids or run.run.id in run_ids]
 
 
@@ -137,7 +171,11 @@ def _no_observer(event: LaunchEvent) -> None:
 
 
 def _act(
-    directory: ExperimentDir, run_ids: Sequence[str], kill: bool, take_over: bool, say: Callable[[str], None]
+    directory: ExperimentDir,
+    run_ids: Sequence[str],
+    kill: bool,
+    take_over: bool,
+    say: Callable[[str], None],
 ) -> None:
     experiment = OpenExperiment.open(directory, {}, take_over)
     configured = of_experiment(experiment.file)

@@ -1,6 +1,7 @@
 """The one loop: collect what happened, let `step` decide, carry it out, wait.
 
-It serves one experiment, or all that share the slots of this process, and an engine behind the `Launcher` protocol.
+It serves one experiment, or all that share the slots of this process, and an engine behind the
+`Launcher` protocol.
 """
 
 from __future__ import annotations
@@ -98,14 +99,20 @@ class _Entry:
 class Supervisor:
     """Runs shares of experiments to their end."""
 
-    def __init__(self, launcher: Launcher, observer: Observer, notices: Collection[int] = ()) -> None:
-        """Make one; `notices` are signals that ask for a stop however often they come, and never kill."""
+    def __init__(
+        self, launcher: Launcher, observer: Observer, notices: Collection[int] = ()
+    ) -> None:
+        """Make one; `notices` are signals that ask for a stop however often they come, and never
+        kill.
+        """
         self._interrupts = Interrupts(notices, launcher.wake)
         self._launcher = launcher
         self._holds = Holds(observer)
         self._observer = observer
         slots = launcher.slots()
-        self._slots: Mapping[int, Slot] = {} if slots is None else {slot.index: slot for slot in slots}
+        self._slots: Mapping[int, Slot] = (
+            {} if slots is None else {slot.index: slot for slot in slots}
+        )
         self._state = State(None if slots is None else tuple(self._slots))
         self._entries: list[_Entry] = []
         self._handles: dict[Key, Handle] = {}
@@ -118,7 +125,7 @@ class Supervisor:
         self._waits: dict[int, str] = {}
         """By slot, who has it, as the journal says."""
 
-    # ---- from other threads --------------------------------------------------------------------------------------
+    # ---- from other threads ----------------------------------------------------------------------
 
     def add(self, share: Share) -> None:
         """Have further runs done; from any thread."""
@@ -144,7 +151,7 @@ class Supervisor:
         """Whether the user asked this process to stop (Ctrl-C, SIGTERM)."""
         return self._interrupts.count > 0
 
-    # ---- the loop ------------------------------------------------------------------------------------------------
+    # ---- the loop --------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Go on until nothing runs and nothing waits; in the main thread Ctrl-C stops the runs."""
@@ -199,7 +206,9 @@ class Supervisor:
         if isinstance(outcome, Short) or away:
             self._handles.pop(key, None)
             by = outcome.by if isinstance(outcome, Short) else away
-            experiment.journal.write("slot_taken", time.time(), run=run.id, slot=self._slot_of(key), by=by)
+            experiment.journal.write(
+                "slot_taken", time.time(), run=run.id, slot=self._slot_of(key), by=by
+            )
             return self._hold(key, by)
         self._holds.say_starts({key})
         if outcome.kind == "lost" and key in self._elsewhere:
@@ -228,9 +237,12 @@ class Supervisor:
     def _patience(self) -> float:
         moment = next_moment(self._state)
         until_requests = self._looked + _LOOK_AT_REQUESTS - time.monotonic()
-        return max(0.0, until_requests if moment is None else min(until_requests, moment - time.monotonic()))
+        return max(
+            0.0,
+            until_requests if moment is None else min(until_requests, moment - time.monotonic()),
+        )
 
-    # ---- experiments come and go ---------------------------------------------------------------------------------
+    # ---- experiments come and go -----------------------------------------------------------------
 
     def _take_on(self, share: Share) -> Iterator[Event]:
         experiment = share.experiment
@@ -243,12 +255,27 @@ class Supervisor:
         experiment.enlist()
         slots = tuple(self._slots.values())
         now = time.time()
-        said: Mapping[str, Any] = {"slots": len(slots), "slots_said": share.slots_said, "runs": len(keys)}
+        said: Mapping[str, Any] = {
+            "slots": len(slots),
+            "slots_said": share.slots_said,
+            "runs": len(keys),
+        }
         experiment.journal.write("launcher_started", now, host=host_name(), pid=os.getpid(), **said)
         self._observer(
-            LaunchStarted(experiment.file.name, experiment.directory.path, runs, share.kept, slots, share.slots_said)
+            LaunchStarted(
+                experiment.file.name,
+                experiment.directory.path,
+                runs,
+                share.kept,
+                slots,
+                share.slots_said,
+            )
         )
-        attempts = {first + i: share.attempts[run.id] for i, run in enumerate(share.runs) if run.id in share.attempts}
+        attempts = {
+            first + i: share.attempts[run.id]
+            for i, run in enumerate(share.runs)
+            if run.id in share.attempts
+        }
         for i, (run, under_way) in enumerate(share.adopt):
             yield from self._adopt(first + len(share.runs) + i, run, under_way)
         yield Added(tuple(keys)[: len(share.runs)], experiment.policy, attempts)
@@ -259,17 +286,26 @@ class Supervisor:
         handle = self._launcher.adopt(run_dir, run, under_way)
         record = under_way.record
         if handle is None and record is None and run_dir.read_outcome() is None:
-            # Noted before it was handed over, and its engine never had it: no keeper has begun this attempt.
+            # Noted before it was handed over, and its engine never had it: no keeper has begun this
+            # attempt.
             yield Added((key,), entry.experiment.policy, {key: under_way.attempt})
             return
         slot = None if record is None else record.occupied
-        occupied = () if slot is None else tuple(i for i, one in self._slots.items() if one.overlaps(slot))
+        occupied = (
+            () if slot is None else tuple(i for i, one in self._slots.items() if one.overlaps(slot))
+        )
         yield Adopted(key, under_way.attempt, occupied, entry.experiment.policy)
         if handle is None:  # it ended since its status was read
             found = run_dir.read_outcome()
             if found is None or found.attempt < under_way.attempt:
-                found = Outcome("lost", under_way.attempt, message="the process that kept it was killed")
-            yield Vanished(key, found) if found.kind == "lost" and under_way.elsewhere else Ended(key, found)
+                found = Outcome(
+                    "lost", under_way.attempt, message="the process that kept it was killed"
+                )
+            yield (
+                Vanished(key, found)
+                if found.kind == "lost" and under_way.elsewhere
+                else Ended(key, found)
+            )
             return
         if under_way.elsewhere:
             self._elsewhere.add(key)
@@ -287,7 +323,7 @@ class Supervisor:
             experiment.close()
             self._observer(LaunchEnded(experiment.directory.path, counts))
 
-    # ---- what happened -------------------------------------------------------------------------------------------
+    # ---- what happened ---------------------------------------------------------------------------
 
     def _requests(self) -> Iterator[Event]:
         if time.monotonic() - self._looked < _LOOK_AT_REQUESTS:
@@ -299,21 +335,29 @@ class Supervisor:
             experiment.journal.sync_when_due(self._looked)
             for request in experiment.requests():
                 if isinstance(request, OddRequest):
-                    experiment.journal.write("odd_request", time.time(), file=request.file.name, why=request.why)
+                    experiment.journal.write(
+                        "odd_request", time.time(), file=request.file.name, why=request.why
+                    )
                     self._observer(Said(f"{request.file} {request.why}"))
                     continue
-                experiment.journal.write("request", time.time(), verb=request.verb, arguments=request.arguments)
+                experiment.journal.write(
+                    "request", time.time(), verb=request.verb, arguments=request.arguments
+                )
                 named = set(request.arguments)
-                keys = sorted(key for key in progress.left if not named or self._entries[key].run.id in named)
+                keys = sorted(
+                    key for key in progress.left if not named or self._entries[key].run.id in named
+                )
                 if request.verb in {"stop", "kill"}:
                     everything = not named and len(self._open) == 1
-                    yield StopAsked(None if everything else tuple(keys), kill=request.verb == "kill")
+                    yield StopAsked(
+                        None if everything else tuple(keys), kill=request.verb == "kill"
+                    )
                 elif request.verb in {"pause", "continue"}:
                     yield Paused(tuple(sorted(progress.left)), request.verb == "pause")
                     self._observer(Said(pause_said(request.verb == "pause", experiment.file.name)))
                 request.file.unlink(missing_ok=True)
 
-    # ---- what to do ----------------------------------------------------------------------------------------------
+    # ---- what to do ------------------------------------------------------------------------------
 
     def _carry_out(self, actions: Iterable[Action]) -> list[Event]:
         """Do as decided; return what came of it that must be decided on at once."""
@@ -357,15 +401,23 @@ class Supervisor:
             taken = None if slot is None else self._reserve(start.key, slot)
             if taken is not None:
                 short = isinstance(taken, Short)
-                events.append(self._hold(start.key, taken.by) if short else SlotTaken(start.key, _RETRY_TAKEN))
+                events.append(
+                    self._hold(start.key, taken.by) if short else SlotTaken(start.key, _RETRY_TAKEN)
+                )
                 continue
             try:
                 placed.append(self._place(start))
                 keys.append(start.key)
-            except (OSError, RunslotError) as error:  # a full disk, a damaged directory: nothing of the run has begun
+            # a full disk, a damaged directory: nothing of the run has begun
+            except (
+                OSError,
+                RunslotError,
+            ) as error:
                 why = shortage_of(error)
                 events.append(
-                    self._hold(start.key, why) if why else self._end(start.key, _could_not_start(start, error))
+                    self._hold(start.key, why)
+                    if why
+                    else self._end(start.key, _could_not_start(start, error))
                 )
                 if slot is not None:
                     self._launcher.release(slot)
@@ -374,7 +426,9 @@ class Supervisor:
         return events
 
     def _reserve(self, key: Key, slot: Slot) -> Taken | None:
-        """Take the slot before anything is written: a launcher that waits for others does so for days, and quietly."""
+        """Take the slot before anything is written: a launcher that waits for others does so for
+        days, and quietly.
+        """
         experiment, run = self._entries[key].experiment, self._entries[key].run
         taken = self._launcher.reserve(slot, experiment.file.name, run.directory)
         if taken is None:
@@ -405,23 +459,33 @@ class Supervisor:
             attempt=start.attempt,
             slot=start.slot,
             directory=entry.run.directory,
-            **({} if slot is None or entry.experiment.file.launcher is None else {"host": slot.host}),
+            **(
+                {}
+                if slot is None or entry.experiment.file.launcher is None
+                else {"host": slot.host}
+            ),
         )
         name = entry.experiment.file.name
         return Placed(entry.run, name, run_dir, start.attempt, slot, entry.experiment.environment)
 
-    def _note_start(self, key: Key, placed: Placed, result: Handle | Taken | Outcome) -> list[Event]:
+    def _note_start(
+        self, key: Key, placed: Placed, result: Handle | Taken | Outcome
+    ) -> list[Event]:
         experiment = self._entries[key].experiment
         index = None if placed.slot is None else placed.slot.index
         if isinstance(result, (Outcome, Short)):
             return [self._end(key, result)]
         if isinstance(result, Taken):
-            experiment.journal.write("slot_taken", time.time(), run=placed.run.id, slot=index, by=result.by)
+            experiment.journal.write(
+                "slot_taken", time.time(), run=placed.run.id, slot=index, by=result.by
+            )
             self._say_wait(key, index, result)
             return [SlotTaken(key, _RETRY_TAKEN)]
         self._handles[key] = result
         if experiment.file.launcher is not None:
-            experiment.journal.write("handed", time.time(), run=placed.run.id, attempt=placed.attempt, name=result.name)
+            experiment.journal.write(
+                "handed", time.time(), run=placed.run.id, attempt=placed.attempt, name=result.name
+            )
         self._waits_said.discard(key)
         experiment.count_launched()
         event = RunStarted(placed.run, placed.run_dir.path, placed.attempt, index)
@@ -430,7 +494,11 @@ class Supervisor:
 
     def _stop(self, stops: list[Stop]) -> None:
         for kill in (False, True):
-            handles = [self._handles[stop.key] for stop in stops if stop.kill is kill and stop.key in self._handles]
+            handles = [
+                self._handles[stop.key]
+                for stop in stops
+                if stop.kill is kill and stop.key in self._handles
+            ]
             if handles:
                 self._launcher.stop(handles, kill)
         if stops:
@@ -446,4 +514,10 @@ class Supervisor:
 
 def _could_not_start(start: Start, error: Exception) -> Outcome:
     # Lost, not failed: the run has done nothing yet, and a resume is right to start it.
-    return Outcome("lost", start.attempt, ended=time.time(), host=host_name(), message=f"could not be started: {error}")
+    return Outcome(
+        "lost",
+        start.attempt,
+        ended=time.time(),
+        host=host_name(),
+        message=f"could not be started: {error}",
+    )

@@ -1,7 +1,9 @@
-"""launchkit's front door, which is RLKit's launcher isolated: `run_experiment` and its logger, over runslot's engine.
+"""launchkit's front door, which is RLKit's launcher isolated: `run_experiment` and its logger, over
+runslot's engine.
 
-Names, arguments, directories and files are launchkit's (suvansh/launchkit, `launcher_util.py`). What launches is loaded
-when it is first used, so that a script that only calls `setup_logger` pays for the logger alone.
+Names, arguments, directories and files are launchkit's (suvansh/launchkit, `launcher_util.py`).
+What launches is loaded when it is first used, so that a script that only calls `setup_logger` pays
+for the logger alone.
 """
 
 from __future__ import annotations

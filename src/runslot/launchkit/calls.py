@@ -13,7 +13,14 @@ from runslot.launch.plan import check_name
 from runslot.launch.printer import Printer
 from runslot.launchkit.collection import Call, launch_call
 from runslot.launchkit.here import CallRun, StrPath, run_experiment_here, runs_of_call
-from runslot.launchkit.modes import CLOUD_MODES, HERE, check_mode, container_of, launcher_of, rented_machines
+from runslot.launchkit.modes import (
+    CLOUD_MODES,
+    HERE,
+    check_mode,
+    container_of,
+    launcher_of,
+    rented_machines,
+)
 from runslot.logger.options import check_settings
 from runslot.transport.patterns import Patterns, check_patterns, idle_patterns
 from runslot.variants import SWEEP_NOTE, Variant, describe, space_of
@@ -50,22 +57,26 @@ def run_experiment(
     fetch: Sequence[str] = (),
     no_fetch: Sequence[str] = (),
 ) -> Any:
-    """Run `method_call(variant)` for each variant, in slots of this machine, and return a `Launched`.
+    """Run `method_call(variant)` for each variant, in slots of this machine, and return a
+    `Launched`.
 
-    A plain dict is a space: a list at its top level, under a key that may be dotted, is a set of choices; with
-    `sweep=False`, in a `Variant`, and anywhere below the top level it is a value. Where its only lists are of numbers,
-    as `hidden_sizes=[400, 300]`, it is refused until `sweep` says which they are. The call waits for its runs; with
-    `skip_wait` it returns at once, and the script waits for all such runs at its end. With mode `here_no_doodad` the
-    function runs in this process, and what it returns is returned (a list where there are several runs); with
-    `local_docker` and `local_singularity` the runs execute in the image that the configuration names, and with `ssh` on
-    the hosts of the launcher that `ssh_host` names (else of the one named `ssh`), or on that host. With
-    `slurm_singularity` they are left to Slurm, for `time_in_mins` each at most, and with `sss` its scripts are written.
+    A plain dict is a space: a list at its top level, under a key that may be dotted, is a set of
+    choices; with `sweep=False`, in a `Variant`, and anywhere below the top level it is a value.
+    Where its only lists are of numbers, as `hidden_sizes=[400, 300]`, it is refused until `sweep`
+    says which they are. The call waits for its runs; with `skip_wait` it returns at once, and the
+    script waits for all such runs at its end. With mode `here_no_doodad` the function runs in this
+    process, and what it returns is returned (a list where there are several runs); with
+    `local_docker` and `local_singularity` the runs execute in the image that the configuration
+    names, and with `ssh` on the hosts of the launcher that `ssh_host` names (else of the one named
+    `ssh`), or on that host. With `slurm_singularity` they are left to Slurm, for `time_in_mins`
+    each at most, and with `sss` its scripts are written.
 
-    Runs lie in `<base_log_dir>/<MM-DD-exp_prefix>/<MM-DD-exp_prefix>_<time>_<exp_id>--s-<seed>`. `use_gpu` gives every
-    run a GPU of its own, else GPUs are hidden. With `ec2` and `gcp` machines are rented, one for every
-    `num_exps_per_instance` runs; the other arguments from `sync_interval` on are for them. Where runs go to another
-    disk, `code_include` and `code_exclude` choose which files of the code go with them, `fetch` and `no_fetch` which of
-    theirs come home, as patterns of `.gitignore`. Raises `InvalidInput` before anything starts.
+    Runs lie in `<base_log_dir>/<MM-DD-exp_prefix>/<MM-DD-exp_prefix>_<time>_<exp_id>--s-<seed>`.
+    `use_gpu` gives every run a GPU of its own, else GPUs are hidden. With `ec2` and `gcp` machines
+    are rented, one for every `num_exps_per_instance` runs; the other arguments from `sync_interval`
+    on are for them. Where runs go to another disk, `code_include` and `code_exclude` choose which
+    files of the code go with them, `fetch` and `no_fetch` which of theirs come home, as patterns of
+    `.gitignore`. Raises `InvalidInput` before anything starts.
     """
     del verbose
     check_mode(mode)
@@ -75,9 +86,13 @@ def run_experiment(
     prefix = f"{time.strftime('%m-%d')}-{exp_prefix}" if prepend_date_to_exp_prefix else exp_prefix
     space = space_of(variant, sweep=sweep)
     logger = check_settings(LoggerSettings(snapshot_mode, snapshot_gap, "launchkit", "[{run}] "))
-    root = default_root() if base_log_dir is None else path_of(base_log_dir, "base_log_dir").absolute()
+    root = (
+        default_root() if base_log_dir is None else path_of(base_log_dir, "base_log_dir").absolute()
+    )
     runs = runs_of_call(space, seed, exp_id)
-    code = Patterns(check_patterns(code_include, "code_include"), check_patterns(code_exclude, "code_exclude"))
+    code = Patterns(
+        check_patterns(code_include, "code_include"), check_patterns(code_exclude, "code_exclude")
+    )
     home = Patterns(check_patterns(fetch, "fetch"), check_patterns(no_fetch, "no_fetch"))
     if mode in CLOUD_MODES:
         launcher = rented_machines(

@@ -1,4 +1,5 @@
-"""A prefix's directory is a collection: the runs of many calls lie in it, and the record of each call in `.runslot`.
+"""A prefix's directory is a collection: the runs of many calls lie in it, and the record of each
+call in `.runslot`.
 
 `calls` launches here whatever does not run in its own process; `Launched` is what it returns.
 """
@@ -62,13 +63,19 @@ class Call:
         return self.root / self.prefix.replace("_", "-")
 
 
-def launch_call(call: Call, call_runs: Sequence[CallRun], space: str, skip_wait: bool, observer: Observer) -> Launched:
-    """Record the call and run it in slots of its launcher; with `skip_wait` while the script goes on."""
+def launch_call(
+    call: Call, call_runs: Sequence[CallRun], space: str, skip_wait: bool, observer: Observer
+) -> Launched:
+    """Record the call and run it in slots of its launcher; with `skip_wait` while the script goes
+    on.
+    """
     now = datetime.now()
     pickles: dict[str, bytes] = {}
     file = _file(call, space, pickles)
     payloads = [payload_of(run.settings, run.name, pickles) for run in call_runs]
-    experiment = ExperimentDir(make_exclusively(call.collection / COLLECTION, f"{now:%Y%m%d-%H%M%S}"))
+    experiment = ExperimentDir(
+        make_exclusively(call.collection / COLLECTION, f"{now:%Y%m%d-%H%M%S}")
+    )
     log_dirs: list[Path] = []
     try:
         for run in call_runs:
@@ -77,7 +84,9 @@ def launch_call(call: Call, call_runs: Sequence[CallRun], space: str, skip_wait:
         runs = tuple(map(_run, [call] * len(call_runs), call_runs, log_dirs, payloads))
         plan = Plan(file, runs, pickles, code_directory(call.function), script_path())
         if call.launcher is not None and call.launcher.moves:
-            plan = with_copy(experiment, plan, find_source(plan.code, (call.root,), call.code, plan.script))
+            plan = with_copy(
+                experiment, plan, find_source(plan.code, (call.root,), call.code, plan.script)
+            )
         write_plan(experiment, plan)
         leaves = call.launcher is not None and call.launcher.leaves
         if skip_wait and not leaves:
@@ -118,7 +127,9 @@ def _reserve(call: Call, run: CallRun, now: datetime) -> Path:
     try:
         return make_log_dir(call.root, call.prefix, run.exp_id, run.seed, now)
     except OSError as error:
-        raise InvalidInput(f"no run directory can be made in {call.collection}: {error}; give base_log_dir") from error
+        raise InvalidInput(
+            f"no run directory can be made in {call.collection}: {error}; give base_log_dir"
+        ) from error
 
 
 def _run(call: Call, run: CallRun, log_dir: Path, payload: str | None) -> Run:
@@ -165,10 +176,16 @@ class Launched:
     """The runs of one call: where they are, and how they ended."""
 
     def __init__(
-        self, experiment: ExperimentDir, log_dirs: Sequence[Path], submitted: Submitted | None, is_left: bool = False
+        self,
+        experiment: ExperimentDir,
+        log_dirs: Sequence[Path],
+        submitted: Submitted | None,
+        is_left: bool = False,
     ) -> None:
         self.directory = experiment.path
-        """The record of the call, below the prefix's `.runslot`: what `runslot status` and `runslot resume` take."""
+        """The record of the call, below the prefix's `.runslot`: what `runslot status` and `runslot
+        resume` take.
+        """
         self.log_dirs = tuple(log_dirs)
         """The directory of each run, in order."""
         self._experiment = experiment
@@ -189,10 +206,15 @@ class Launched:
         return outcomes_of(self._experiment)
 
     def wait(self) -> Outcomes:
-        """Wait until its runs have ended and return their outcomes; Ctrl-C stops all runs of the script."""
+        """Wait until its runs have ended and return their outcomes; Ctrl-C stops all runs of the
+        script.
+        """
         if self._left:
             return launch(self._experiment, Printer(), wait=True)
         return self.outcomes if self._submitted is None else self._submitted.wait()
 
     def __repr__(self) -> str:
-        return f"Launched({len(self.log_dirs)} runs, {'ended' if self.done else 'under way'}; {self.directory})"
+        return (
+            f"Launched({len(self.log_dirs)} runs, {'ended' if self.done else 'under way'};"
+            f" {self.directory})"
+        )

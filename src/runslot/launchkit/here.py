@@ -1,7 +1,8 @@
-"""Run an experiment function in this process, as launchkit's `run_experiment_here`; and a call's runs and code.
+"""Run an experiment function in this process, as launchkit's `run_experiment_here`; and a call's
+runs and code.
 
-`calls` and `collection` take from here what both ways of running share: settings, seed and number of each run, checked
-before anything is touched, and the script with the state of its git work tree.
+`calls` and `collection` take from here what both ways of running share: settings, seed and number
+of each run, checked before anything is touched, and the script with the state of its git work tree.
 """
 
 from __future__ import annotations
@@ -46,11 +47,12 @@ def run_experiment_here(
     unpack_variant: bool = False,
     **setup_logger_kwargs: Any,
 ) -> Any:
-    """Call the function in this process and return what it returns; the logger writes into the run's directory.
+    """Call the function in this process and return what it returns; the logger writes into the
+    run's directory.
 
-    The variant is one setting, its lists included. The function receives a dict of its own, with `exp_id` and `seed`
-    added as text. `random`, `numpy`, `torch` and `tensorflow` are seeded, also where the function imports them first;
-    RLKit's `pytorch_util` is told `use_gpu` in the same way.
+    The variant is one setting, its lists included. The function receives a dict of its own, with
+    `exp_id` and `seed` added as text. `random`, `numpy`, `torch` and `tensorflow` are seeded, also
+    where the function imports them first; RLKit's `pytorch_util` is told `use_gpu` in the same way.
     """
     settings = _single(variant)
     if force_randomize_seed:
@@ -58,8 +60,15 @@ def run_experiment_here(
     (run,) = runs_of_call(single(settings), seed, exp_id)
     if not callable(experiment_function):
         raise InvalidInput(f"{experiment_function!r} is not a function")
-    of_caller: dict[str, Any] = {key: settings[key] for key in ("exp_prefix", "instance_type") if key in settings}
-    received = {**plain(run.settings), **of_caller, "exp_id": str(run.exp_id), "seed": str(run.seed)}
+    of_caller: dict[str, Any] = {
+        key: settings[key] for key in ("exp_prefix", "instance_type") if key in settings
+    }
+    received = {
+        **plain(run.settings),
+        **of_caller,
+        "exp_id": str(run.exp_id),
+        "seed": str(run.seed),
+    }
     logger_arguments: dict[str, Any] = {
         "exp_id": run.exp_id,
         "seed": run.seed,
@@ -68,14 +77,18 @@ def run_experiment_here(
         "snapshot_gap": snapshot_gap,
         "base_log_dir": base_log_dir,
         "script_name": script_path() if script_name is None else script_name,
-        "git_infos": git_infos_of(code_directory(experiment_function)) if git_infos is None else git_infos,
+        "git_infos": (
+            git_infos_of(code_directory(experiment_function)) if git_infos is None else git_infos
+        ),
         **setup_logger_kwargs,
     }
     hooks: list[FirstImport | None] = []
     logger.reset()
     directory = Path(logger.setup_logger(variant=received, log_dir=log_dir, **logger_arguments))
     try:
-        _save_arguments_if_possible(directory, {**logger_arguments, "variant": received, "use_gpu": use_gpu})
+        _save_arguments_if_possible(
+            directory, {**logger_arguments, "variant": received, "use_gpu": use_gpu}
+        )
         hooks += [seed_everything(run.seed), set_gpu_mode(bool(use_gpu))]
         return call_function(experiment_function, Function("", unpack=unpack_variant), received)
     finally:
@@ -86,13 +99,17 @@ def run_experiment_here(
 
 def _single(variant: Any) -> dict[str, Any]:
     if variant is not None and not isinstance(variant, Mapping):
-        raise InvalidInput(f"run_experiment_here takes one variant, a dict, not a {type(variant).__name__}")
+        raise InvalidInput(
+            f"run_experiment_here takes one variant, a dict, not a {type(variant).__name__}"
+        )
     settings: Mapping[str, Any] = variant or {}
     return dict(settings)
 
 
 def _save_arguments_if_possible(directory: Path, arguments: Mapping[str, Any]) -> None:
-    """Do without `experiment.pkl` where the variant holds what cannot be pickled: nothing has to travel here."""
+    """Do without `experiment.pkl` where the variant holds what cannot be pickled: nothing has to
+    travel here.
+    """
     try:
         save_arguments(directory, arguments)
     except RunslotError as error:
@@ -103,7 +120,11 @@ def save_arguments(directory: Path, arguments: Mapping[str, Any]) -> None:
     """Write launchkit's `experiment.pkl`: the keyword arguments of the run."""
     content = {"run_experiment_here_kwargs": dict(arguments)}
     plain_enough = is_plain(dict(arguments["variant"]))
-    data = pickle.dumps(content) if plain_enough else by_value(content, "the variant, for experiment.pkl,")
+    data = (
+        pickle.dumps(content)
+        if plain_enough
+        else by_value(content, "the variant, for experiment.pkl,")
+    )
     write_atomically(RunDir(directory).experiment_pickle, data)
 
 
@@ -134,8 +155,8 @@ class CallRun:
 def runs_of_call(space: Space, seed: int | str | None, exp_id: int | str) -> list[CallRun]:
     """Return the runs of a space.
 
-    A variant's own `seed` counts where none is given, and one is drawn where it has none either. Likewise its own
-    `exp_id` counts where none but 0 is given; else they are counted up.
+    A variant's own `seed` counts where none is given, and one is drawn where it has none either.
+    Likewise its own `exp_id` counts where none but 0 is given; else they are counted up.
     """
     return list(_drawn_runs(space, seed, _number(exp_id, "exp_id")))
 
@@ -149,7 +170,9 @@ def _drawn_runs(space: Space, seed: int | str | None, first: int) -> Iterator[Ca
         number = first + count if of_variant is None else _number(of_variant, "exp_id")
         if number < 0:
             raise InvalidInput(f"exp_id is {number}, but the least is 0")
-        yield CallRun(variant.name, {k: v for k, v in variant.items() if k not in ADDED}, drawn, number)
+        yield CallRun(
+            variant.name, {k: v for k, v in variant.items() if k not in ADDED}, drawn, number
+        )
 
 
 def _number(value: Any, name: str) -> int:
@@ -157,7 +180,11 @@ def _number(value: Any, name: str) -> int:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
         number = None
-    if number is None or isinstance(value, bool) or (number != value and not isinstance(value, str)):
+    if (
+        number is None
+        or isinstance(value, bool)
+        or (number != value and not isinstance(value, str))
+    ):
         raise InvalidInput(f"{name} must be a whole number, as a number or as text, not {value!r}")
     return number
 
@@ -166,10 +193,14 @@ def refuse_dots(settings: Mapping[Any, Any], above: str = "") -> None:
     """Refuse a key with a dot in it, as launchkit did: nobody could tell it from a path of keys."""
     for key, value in settings.items():
         if isinstance(key, str) and "." in key:
-            nested = "".join(f"{{{part!r}: " for part in key.split(".")) + "…" + "}" * (key.count(".") + 1)
+            nested = (
+                "".join(f"{{{part!r}: " for part in key.split("."))
+                + "…"
+                + "}" * (key.count(".") + 1)
+            )
             raise InvalidInput(
-                f"the key {above}{key} of a variant has a dot in it: write {nested}; dotted keys are read only at the "
-                "top level of a plain dict that is swept"
+                f"the key {above}{key} of a variant has a dot in it: write {nested}; dotted keys"
+                " are read only at the top level of a plain dict that is swept"
             )
         if isinstance(value, dict):
             refuse_dots(value, f"{above}{key}.")
@@ -185,7 +216,9 @@ def script_path() -> str:
 
 
 def code_directory(function: Any) -> Path:
-    """Return where the code lies: the directory of the script, else of the function's file, else the current one."""
+    """Return where the code lies: the directory of the script, else of the function's file, else
+    the current one.
+    """
     for file in (script_path(), getattr(getattr(function, "__code__", None), "co_filename", "")):
         if file and Path(file).is_file():
             return Path(file).absolute().parent
@@ -195,4 +228,6 @@ def code_directory(function: Any) -> Path:
 def git_infos_of(directory: Path) -> list[GitTuple]:
     """Return the state of the work tree that `directory` is in, as `setup_logger` takes it."""
     git = read_git(directory)
-    return [] if git is None else [(git.directory, git.unstaged, git.staged, git.commit, git.branch)]
+    return (
+        [] if git is None else [(git.directory, git.unstaged, git.staged, git.commit, git.branch)]
+    )

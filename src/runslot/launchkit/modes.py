@@ -1,6 +1,8 @@
-"""launchkit's modes: what each of them is here, with the table `[launchkit]` of the configuration, its `conf.py`.
+"""launchkit's modes: what each of them is here, with the table `[launchkit]` of the configuration,
+its `conf.py`.
 
-`calls` asks for the container and the launcher of a call; an unknown mode is refused, nothing runs in its place.
+`calls` asks for the container and the launcher of a call; an unknown mode is refused, nothing runs
+in its place.
 """
 
 from __future__ import annotations
@@ -41,24 +43,33 @@ def check_mode(mode: str) -> None:
     """Refuse a mode that does not exist: nothing else is run in its place."""
     if mode in MODES:
         return
-    raise InvalidInput(f"there is no mode {mode!r}{nearest(str(mode), MODES)}; known: {', '.join(MODES)}")
+    raise InvalidInput(
+        f"there is no mode {mode!r}{nearest(str(mode), MODES)}; known: {', '.join(MODES)}"
+    )
 
 
 def container_of(mode: str, use_gpu: bool, mounted: Mapping[str, str] | None) -> Container | None:
-    """Return what the runs of a mode execute in, as `[launchkit]` in the configuration says; None: in no container.
+    """Return what the runs of a mode execute in, as `[launchkit]` in the configuration says; None:
+    in no container.
 
     `mounted` has mount points by directory.
     """
     settings = read_settings()
-    # On an ssh host launchkit always used docker; without an image the runs execute in the host's own Python.
-    if mode not in {LOCAL_DOCKER, LOCAL_SINGULARITY, *_SLURM} and not (mode == SSH_MODE and settings.docker_image):
+    # On an ssh host launchkit always used docker; without an image the runs execute in the host's
+    # own Python.
+    if mode not in {LOCAL_DOCKER, LOCAL_SINGULARITY, *_SLURM} and not (
+        mode == SSH_MODE and settings.docker_image
+    ):
         if mounted:
             raise InvalidInput(
-                f"local_input_dir_to_mount_point_dict mounts directories into containers, and mode {mode!r} has none: "
-                f"leave it out, and let the function read the directory itself, or use mode {LOCAL_DOCKER!r}"
+                "local_input_dir_to_mount_point_dict mounts directories into containers, and mode"
+                f" {mode!r} has none: leave it out, and let the function read the directory itself,"
+                f" or use mode {LOCAL_DOCKER!r}"
             )
         return None
-    of_call = [f"{Path(path).expanduser().absolute()}:{point}" for path, point in (mounted or {}).items()]
+    of_call = [
+        f"{Path(path).expanduser().absolute()}:{point}" for path, point in (mounted or {}).items()
+    ]
     mounts = (*settings.mounts, *of_call)
     if mode in {LOCAL_SINGULARITY, *_SLURM}:
         return Container(_image(mode, "singularity_image", settings), "apptainer", mounts)
@@ -69,12 +80,17 @@ def container_of(mode: str, use_gpu: bool, mounted: Mapping[str, str] | None) ->
 def _image(mode: str, key: str, settings: Settings) -> str:
     image: str = getattr(settings, key)
     if not image:
-        raise InvalidInput(f'mode {mode!r} needs an image: write {key} = "…" below [launchkit] in runslot.toml')
+        raise InvalidInput(
+            f'mode {mode!r} needs an image: write {key} = "…" below [launchkit] in runslot.toml'
+        )
     return image
 
 
-def launcher_of(mode: str, ssh_host: str | None, minutes: float | None = None) -> LauncherConfig | None:
-    """Return the launcher of a mode, the configuration's of that name or a host by itself; None: this machine.
+def launcher_of(
+    mode: str, ssh_host: str | None, minutes: float | None = None
+) -> LauncherConfig | None:
+    """Return the launcher of a mode, the configuration's of that name or a host by itself; None:
+    this machine.
 
     `minutes` is the time limit of Slurm's tasks.
     """
@@ -88,14 +104,18 @@ def launcher_of(mode: str, ssh_host: str | None, minutes: float | None = None) -
         return launcher_named(ssh_host or SSH_MODE)
     except InvalidInput as error:
         raise InvalidInput(
-            f"mode {mode!r} needs a host: give ssh_host, or write [launchers.ssh] with hosts in runslot.toml ({error})"
+            f"mode {mode!r} needs a host: give ssh_host, or write [launchers.ssh] with hosts in"
+            f" runslot.toml ({error})"
         ) from error
 
 
 def _slurm(script_only: bool, minutes: float | None) -> LauncherConfig:
     launcher = launcher_named("slurm")
     if not isinstance(launcher, Slurm):
-        raise InvalidInput(f'launchers.slurm in the configuration has another kind: write kind = "slurm" ({launcher})')
+        raise InvalidInput(
+            'launchers.slurm in the configuration has another kind: write kind = "slurm"'
+            f" ({launcher})"
+        )
     time = launcher.time if minutes is None else str(math.ceil(minutes))
     return replace(launcher, time=time, script_only=script_only or launcher.script_only)
 
@@ -115,7 +135,9 @@ class Settings:
 
 
 def read_settings() -> Settings:
-    """Return the table of the nearest configuration file that has one; `InvalidInput` names what is wrong in it."""
+    """Return the table of the nearest configuration file that has one; `InvalidInput` names what is
+    wrong in it.
+    """
     for file in configuration_files():
         table = read_configuration(file).get("launchkit")
         if table is not None:
@@ -130,11 +152,14 @@ def _settings(where: str, table: Any) -> Settings:
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in keys:
-            raise InvalidInput(f"{where}: unknown key {key!r}{nearest(key, keys)}; known: {', '.join(keys)}")
+            raise InvalidInput(
+                f"{where}: unknown key {key!r}{nearest(key, keys)}; known: {', '.join(keys)}"
+            )
         texts = value if keys[key].default == () else [value]
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise InvalidInput(
-                f"{where}.{key} is {value!r}, but it is {'a list of texts' if texts is value else 'text'}"
+                f"{where}.{key} is {value!r}, but it is"
+                f" {'a list of texts' if texts is value else 'text'}"
             )
         values[key] = tuple(texts) if keys[key].default == () else value
     return Settings(**values)
@@ -165,19 +190,28 @@ def rented_machines(
 ) -> Sky:
     """Return the launcher: the entry of the mode's name, if there is one, with what the call gives.
 
-    So many machines as are needed for `num_exps_per_instance` runs on each. A `spot_price` asks for machines that the
-    cloud may take back, for at most so many dollars an hour.
+    So many machines as are needed for `num_exps_per_instance` runs on each. A `spot_price` asks for
+    machines that the cloud may take back, for at most so many dollars an hour.
     """
-    _check_numbers(num_exps_per_instance=num_exps_per_instance, sync_interval=sync_interval, spot_price=spot_price)
+    _check_numbers(
+        num_exps_per_instance=num_exps_per_instance,
+        sync_interval=sync_interval,
+        spot_price=spot_price,
+    )
     if not isinstance(num_exps_per_instance, int) or num_exps_per_instance < 1:
-        raise InvalidInput(f"num_exps_per_instance is {num_exps_per_instance!r}, but must be a whole number from 1")
+        raise InvalidInput(
+            f"num_exps_per_instance is {num_exps_per_instance!r}, but must be a whole number from 1"
+        )
     if not isinstance(region, str):
         raise InvalidInput(f"region is {region!r}, but must be the name of one, as 'us-east-1'")
     entries = configured_launchers()
     entry = launcher_named(mode)
     if not isinstance(entry, Sky):
         raise InvalidInput(f"launchers.{mode} in {entries[mode][0]} has another kind than {mode!r}")
-    fields: dict[str, Any] = {"machines": -(-runs // num_exps_per_instance), "sync_interval": float(sync_interval)}
+    fields: dict[str, Any] = {
+        "machines": -(-runs // num_exps_per_instance),
+        "sync_interval": float(sync_interval),
+    }
     if instance_type is not None:
         fields["instance_type"] = instance_type
     if mode == "ec2":
@@ -201,7 +235,9 @@ def _of_gcp(gcp_kwargs: Mapping[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for key in gcp_kwargs:
         if key not in _GCP_KEYS:
-            raise InvalidInput(f"gcp_kwargs has no {key!r}{nearest(key, _GCP_KEYS)}; known: {', '.join(_GCP_KEYS)}")
+            raise InvalidInput(
+                f"gcp_kwargs has no {key!r}{nearest(key, _GCP_KEYS)}; known: {', '.join(_GCP_KEYS)}"
+            )
     if gcp_kwargs.get("zone"):
         zone = str(gcp_kwargs["zone"])
         fields["infra"] = f"gcp/{zone.rpartition('-')[0]}/{zone}"

@@ -1,7 +1,9 @@
-"""What scripts of launchkit and RLKit call beside `run_experiment`: directories, seeds, git, questions.
+"""What scripts of launchkit and RLKit call beside `run_experiment`: directories, seeds, git,
+questions.
 
-Names, arguments and results are those of their `launcher_util.py` (and of RLKit's `hyperparameter.py` for
-`recursive_dictionary_update`); scripts import them from `runslot.launchkit`. Nothing here launches.
+Names, arguments and results are those of their `launcher_util.py` (and of RLKit's
+`hyperparameter.py` for `recursive_dictionary_update`); scripts import them from
+`runslot.launchkit`. Nothing here launches.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ ANSWERS = {"yes": True, "y": True, "ye": True, "no": False, "n": False}
 
 
 class GitInfo(NamedTuple):
-    """The state of one git work tree, in launchkit's order, as `setup_logger(git_infos=…)` takes it."""
+    """The state of one git work tree, in launchkit's order, as `setup_logger(git_infos=…)` takes
+    it.
+    """
 
     directory: str
     code_diff: str
@@ -36,7 +40,9 @@ class GitInfo(NamedTuple):
 
 
 def create_exp_name(exp_prefix: str, exp_id: int = 0, seed: int | str = 0) -> str:
-    """Return `<exp_prefix>_<YYYY_MM_DD_HH_MM_SS>_<exp_id, 4 digits>--s-<seed>`, with the time of now."""
+    """Return `<exp_prefix>_<YYYY_MM_DD_HH_MM_SS>_<exp_id, 4 digits>--s-<seed>`, with the time of
+    now.
+    """
     return log_dir_name(exp_prefix, exp_id, seed, datetime.now())
 
 
@@ -50,12 +56,15 @@ def create_log_dir(
 ) -> str:
     """Make a run's directory below `base_log_dir` (else runslot's root) and return it.
 
-    It is always a new one: where two calls of one second agree in everything, the second one's ends in `-2`.
+    It is always a new one: where two calls of one second agree in everything, the second one's ends
+    in `-2`.
     """
     root = default_root() if base_log_dir is None else path_of(base_log_dir, "base_log_dir")
     if exp_prefix != "":
         path_of(exp_prefix, "exp_prefix")
-    return str(make_log_dir(root, exp_prefix, exp_id, seed, datetime.now(), include_exp_prefix_sub_dir))
+    return str(
+        make_log_dir(root, exp_prefix, exp_id, seed, datetime.now(), include_exp_prefix_sub_dir)
+    )
 
 
 def set_seed(seed: int | str) -> None:
@@ -81,7 +90,9 @@ def get_git_infos(dirs: Iterable[str]) -> list[GitInfo]:
 
 
 def save_experiment_data(dictionary: Mapping[str, Any], log_dir: str) -> None:
-    """Pickle `dictionary` into the directory's `experiment.pkl`; functions of the script itself travel by value."""
+    """Pickle `dictionary` into the directory's `experiment.pkl`; functions of the script itself
+    travel by value.
+    """
     try:
         data = pickle.dumps(dictionary, protocol=pickle.HIGHEST_PROTOCOL)
     except (pickle.PicklingError, AttributeError, TypeError):
@@ -94,7 +105,13 @@ def save_experiment_data(dictionary: Mapping[str, Any], log_dir: str) -> None:
 def dict_to_safe_json(d: Mapping[str, Any]) -> dict[str, Any]:
     """Return `d` with every value that JSON does not have as text; dicts inside it likewise."""
     return {
-        key: item if _is_safe(item) else dict_to_safe_json(item) if isinstance(item, dict) else str(item)
+        key: (
+            item
+            if _is_safe(item)
+            else dict_to_safe_json(item)
+            if isinstance(item, dict)
+            else str(item)
+        )
         for key, item in d.items()
     }
 
@@ -109,7 +126,9 @@ def _is_safe(value: Any) -> bool:
 
 
 def query_yes_no(question: str, default: str | None = "yes") -> bool:
-    """Ask on the terminal until the answer is yes or no; Enter alone is `default`, where there is one."""
+    """Ask on the terminal until the answer is yes or no; Enter alone is `default`, where there is
+    one.
+    """
     if default is not None and default not in ("yes", "no"):
         raise ValueError(f"invalid default answer: {default!r}")
     prompt = {None: "[y/n]", "yes": "[Y/n]", "no": "[y/N]"}[default]
@@ -128,15 +147,20 @@ def recursive_items(dictionary: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from recursive_items(value)
 
 
-def recursive_dictionary_update(d: MutableMapping[str, Any], u: Mapping[str, Any]) -> MutableMapping[str, Any]:
+def recursive_dictionary_update(
+    d: MutableMapping[str, Any], u: Mapping[str, Any]
+) -> MutableMapping[str, Any]:
     """Lay `u` over `d` in place, dicts inside likewise, and return `d`.
 
-    Where `d` has a single value and `u` a dict, the dict takes its place (RLKit's ends in a TypeError there).
+    Where `d` has a single value and `u` a dict, the dict takes its place (RLKit's ends in a
+    TypeError there).
     """
     for key, value in u.items():
         if isinstance(value, Mapping):
             below = d.get(key)
-            d[key] = recursive_dictionary_update(below if isinstance(below, MutableMapping) else {}, value)
+            d[key] = recursive_dictionary_update(
+                below if isinstance(below, MutableMapping) else {}, value
+            )
         else:
             d[key] = value
     return d

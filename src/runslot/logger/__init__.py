@@ -1,7 +1,8 @@
-"""What a run writes: rows, words, snapshots, by the names of the loggers of launchkit, RLKit and rlpyt.
+"""What a run writes: rows, words, snapshots, by the names of the loggers of launchkit, RLKit and
+rlpyt.
 
-`from runslot import logger` in any script. The functions act on the run that this process belongs to; without a
-launcher, on what `setup_logger` or `logger_context` began; else they only print.
+`from runslot import logger` in any script. The functions act on the run that this process belongs
+to; without a launcher, on what `setup_logger` or `logger_context` began; else they only print.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""The loggers of RLKit, launchkit and rlpyt, pointed at the run directory as their own launchers did.
+"""The loggers of RLKit, launchkit and rlpyt, pointed at the run directory as their own launchers
+did.
 
-For code that uses libraries which write through `rlkit.core.logger`, `launchkit.logging.logger` or the functions of
-`rlpyt.utils.logging.logger`. `adopt_ancestor_loggers` is called for every run of a function, and by `setup_logger` and
-`logger_context`; what must stay true is that at most one directory has them at a time.
+For code that uses libraries which write through `rlkit.core.logger`, `launchkit.logging.logger` or
+the functions of `rlpyt.utils.logging.logger`. `adopt_ancestor_loggers` is called for every run of a
+function, and by `setup_logger` and `logger_context`; what must stay true is that at most one
+directory has them at a time.
 """
 
 from __future__ import annotations
@@ -22,7 +24,11 @@ from runslot.first_import import FirstImport
 from runslot.logger.problems import Problems
 from runslot.logger.progress import complete_length
 
-_ATTRIBUTES = {"rlkit.core": "logger", "launchkit.logging": "logger", "rlpyt.utils.logging.logger": ""}
+_ATTRIBUTES = {
+    "rlkit.core": "logger",
+    "launchkit.logging": "logger",
+    "rlpyt.utils.logging.logger": "",
+}
 """Modules that are such a logger, or have one under this name."""
 
 
@@ -44,7 +50,9 @@ class _Target:
 
 
 class _Adoption:
-    """The loggers that write into one directory, from now or from their import on, until it ends."""
+    """The loggers that write into one directory, from now or from their import on, until it
+    ends.
+    """
 
     def __init__(self, target: _Target) -> None:
         self._target = target
@@ -84,11 +92,13 @@ def adopt_ancestor_loggers(
     fresh: bool = False,
     summary_writer: bool = False,
 ) -> None:
-    """Point the ancestors' loggers at `run_dir`: those that are loaded now, and later ones when they are imported.
+    """Point the ancestors' loggers at `run_dir`: those that are loaded now, and later ones when
+    they are imported.
 
-    Rows that are in the directory are continued, unless the file is to begin `fresh`. Write rows through one logger in
-    a run, theirs or ours: the file has one header. `summary_writer`: rlpyt's sends them to TensorBoard too. A logger
-    that cannot be pointed is told on standard error; the run goes on.
+    Rows that are in the directory are continued, unless the file is to begin `fresh`. Write rows
+    through one logger in a run, theirs or ours: the file has one header. `summary_writer`: rlpyt's
+    sends them to TensorBoard too. A logger that cannot be pointed is told on standard error; the
+    run goes on.
     """
     release_ancestor_loggers()
     run = RunDir(Path(run_dir).absolute())
@@ -99,7 +109,9 @@ def adopt_ancestor_loggers(
 
 
 def release_ancestor_loggers() -> None:
-    """Let them go: loaded ones are reset, as launchkit did before a run, and later ones are left alone."""
+    """Let them go: loaded ones are reset, as launchkit did before a run, and later ones are left
+    alone.
+    """
     while _adoptions:
         _adoptions.pop().end()
 
@@ -159,8 +171,11 @@ def _reset(module: Any) -> None:
 
 
 def _continue_rows(module: Any, path: Path) -> None:
-    """Open the file for appending, as launchkit did for a directory that it was given, but without a second header."""
-    if not hasattr(module, "_add_output"):  # a logger of another make: it may open a file in whatever way it likes
+    """Open the file for appending, as launchkit did for a directory that it was given, but without
+    a second header.
+    """
+    # a logger of another make: it may open a file in whatever way it likes
+    if not hasattr(module, "_add_output"):
         module.add_tabular_output(str(path))
         return
     length, lines = complete_length(path)

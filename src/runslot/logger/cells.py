@@ -1,6 +1,7 @@
 """What a logged value becomes: a plain number or text at once, later a cell of `progress.csv`.
 
-Values of numpy, torch and JAX are recognised by their module, never imported; a GPU is asked once for a whole row.
+Values of numpy, torch and JAX are recognised by their module, never imported; a GPU is asked once
+for a whole row.
 """
 
 from __future__ import annotations
@@ -21,16 +22,20 @@ GAP = "nan"
 """The cell of a column that has no value in a row: viskit would read an empty cell as 0.0."""
 
 NOT_A_NUMBER = "NaN"
-"""The cell of a NaN that was logged: every reader takes it as a number, and it can be told from a gap."""
+"""The cell of a NaN that was logged: every reader takes it as a number, and it can be told from a
+gap.
+"""
 
 _FIRST_OF_DEVICES = ("jax", "jaxlib")
 _NEEDS_QUOTES = frozenset('",\r\n')
 
 
 def held(value: Any) -> Any:
-    """Return `value` as it is now: plain, or, where it lies on a GPU, a copy there that costs no waiting.
+    """Return `value` as it is now: plain, or, where it lies on a GPU, a copy there that costs no
+    waiting.
 
-    A copy, since training loops change their running sums in place. What cannot be converted becomes text.
+    A copy, since training loops change their running sums in place. What cannot be converted
+    becomes text.
     """
     try:
         if _is_torch_on_device(value):
@@ -43,7 +48,9 @@ def held(value: Any) -> Any:
 
 
 def plain(value: Any) -> Plain:
-    """Return one number, or its text where `value` is none: 0-d and one-element arrays are numbers, None is NaN."""
+    """Return one number, or its text where `value` is none: 0-d and one-element arrays are numbers,
+    None is NaN.
+    """
     if type(value) in PLAIN_TYPES:
         return value  # type: ignore[no-any-return]  # just looked
     if callable(getattr(value, "item", None)) and _elements(value) == 1:
@@ -57,14 +64,18 @@ def plain(value: Any) -> Plain:
 
 
 def fetched(row: dict[str, Any]) -> dict[str, Plain]:
-    """Return the row with what was held on devices brought over: one transfer for each device and type of number."""
+    """Return the row with what was held on devices brought over: one transfer for each device and
+    type of number.
+    """
     away = [key for key, value in row.items() if type(value) not in PLAIN_TYPES]
     if not away:
         return row
     groups: dict[tuple[str, str], list[str]] = {}
     for key in away:
         value = row[key]
-        groups.setdefault((str(getattr(value, "device", "")), str(getattr(value, "dtype", ""))), []).append(key)
+        groups.setdefault(
+            (str(getattr(value, "device", "")), str(getattr(value, "dtype", ""))), []
+        ).append(key)
     for keys in groups.values():
         try:
             numbers = _fetch([row[key] for key in keys])
@@ -117,12 +128,20 @@ def _elements(value: Any) -> int:
 def _is_torch_on_device(value: Any) -> bool:
     torch = sys.modules.get("torch")
     tensor = getattr(torch, "Tensor", None)  # absent while torch is still being imported
-    return tensor is not None and isinstance(value, tensor) and value.device.type != "cpu" and value.numel() == 1
+    return (
+        tensor is not None
+        and isinstance(value, tensor)
+        and value.device.type != "cpu"
+        and value.numel() == 1
+    )
 
 
 def _fetch(values: list[Any]) -> list[Plain]:
     if _is_torch_on_device(values[0]):
         torch = sys.modules["torch"]
-        return [plain(number) for number in torch.stack([value.reshape(()) for value in values]).tolist()]
+        return [
+            plain(number)
+            for number in torch.stack([value.reshape(()) for value in values]).tolist()
+        ]
     jax = sys.modules.get("jax")
     return [plain(value) for value in (jax.device_get(values) if jax else values)]

@@ -1,4 +1,5 @@
-"""What a logger prints: the table of a row, one line for a row, and the rows of a run as one growing table.
+"""What a logger prints: the table of a row, one line for a row, and the rows of a run as one
+growing table.
 
 Pure but for `write`, which never raises: a closed or full console must not end a training.
 """
@@ -24,7 +25,9 @@ _CLEAR = "\x1b[2J\x1b[H"
 def colored(text: str, color: str) -> str:
     """Return text in bold and `color`, for a terminal."""
     if color not in COLORS:
-        raise InvalidInput(f"log: no colour {color!r}{nearest(color, COLORS)}; known: {', '.join(COLORS)}")
+        raise InvalidInput(
+            f"log: no colour {color!r}{nearest(color, COLORS)}; known: {', '.join(COLORS)}"
+        )
     return f"\x1b[{30 + COLORS.index(color)};1m{text}\x1b[0m"
 
 
@@ -36,7 +39,9 @@ def shown(value: Plain) -> str:
 
 
 def table(row: Mapping[str, Plain]) -> list[str]:
-    """Return the lines of the table that the ancestors print: keys left, numbers aligned at the point."""
+    """Return the lines of the table that the ancestors print: keys left, numbers aligned at the
+    point.
+    """
     texts = {key: shown(value).replace("\n", " ") for key, value in row.items()}
     parts = {key: text.partition(".") for key, text in texts.items() if type(row[key]) is not str}
     width = max((len(whole) for whole, _, _ in parts.values()), default=0)
@@ -53,7 +58,9 @@ def one_line(row: Mapping[str, Plain], iteration: int) -> str:
 
 
 class GrowingTable:
-    """The rows so far under one header, redrawn on a terminal, a line a row elsewhere (`log_tabular_only`)."""
+    """The rows so far under one header, redrawn on a terminal, a line a row elsewhere
+    (`log_tabular_only`).
+    """
 
     def __init__(self) -> None:
         self._rows: list[list[str]] = []

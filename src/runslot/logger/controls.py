@@ -1,4 +1,6 @@
-"""The switches of a logger by the ancestors' names: prefixes, files, snapshot settings, on and off."""
+"""The switches of a logger by the ancestors' names: prefixes, files, snapshot settings, on and
+off.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ class Controls(Binding):
     """What a script sets."""
 
     def configure(self, **options: Any) -> None:
-        """Change options: `on_error`, `fsync`, `async_snapshots`, `keep_last`, `console`; see `Options`."""
+        """Change options: `on_error`, `fsync`, `async_snapshots`, `keep_last`, `console`; see
+        `Options`.
+        """
         self._refuse_unknown(options)
         with self._following():
             self._use(dataclasses.replace(self._options, **options))
@@ -35,7 +39,9 @@ class Controls(Binding):
     # Prefixes; each thread has its own
 
     def push_prefix(self, prefix: str) -> None:
-        """Begin every log line of this thread with `prefix`, after those that were pushed before."""
+        """Begin every log line of this thread with `prefix`, after those that were pushed
+        before.
+        """
         with self._following():
             self._words.push(prefix)
 
@@ -53,7 +59,9 @@ class Controls(Binding):
             yield
 
     def push_tabular_prefix(self, key: str) -> None:
-        """Begin every key that this thread records with `key`, after those that were pushed before."""
+        """Begin every key that this thread records with `key`, after those that were pushed
+        before.
+        """
         with self._following():
             self._keys.push(key)
 
@@ -92,12 +100,20 @@ class Controls(Binding):
         with self._following():
             self._outputs.remove_text(_absolute(file_name))
 
-    def add_tabular_output(self, file_name: PathText, relative_to_snapshot_dir: bool = False) -> None:
-        """Write rows to this CSV file too; anew, unless this logger wrote it before or the run is resumed."""
+    def add_tabular_output(
+        self, file_name: PathText, relative_to_snapshot_dir: bool = False
+    ) -> None:
+        """Write rows to this CSV file too; anew, unless this logger wrote it before or the run is
+        resumed.
+        """
         with self._following():
-            self._outputs.add_tabular(self._tabular_path(file_name, relative_to_snapshot_dir), fresh=True)
+            self._outputs.add_tabular(
+                self._tabular_path(file_name, relative_to_snapshot_dir), fresh=True
+            )
 
-    def remove_tabular_output(self, file_name: PathText, relative_to_snapshot_dir: bool = False) -> None:
+    def remove_tabular_output(
+        self, file_name: PathText, relative_to_snapshot_dir: bool = False
+    ) -> None:
         """Write no more rows to this file."""
         with self._following():
             self._outputs.put_tabular_aside(self._tabular_path(file_name, relative_to_snapshot_dir))
@@ -110,7 +126,9 @@ class Controls(Binding):
         if not relative_to_snapshot_dir:
             return _absolute(file_name)
         if self._snapshots.directory is None:
-            raise InvalidInput(f"logger: {file_name} is relative to the snapshot directory, and none is set")
+            raise InvalidInput(
+                f"logger: {file_name} is relative to the snapshot directory, and none is set"
+            )
         return _absolute(self._snapshots.directory / file_name)
 
     # Snapshots
@@ -128,7 +146,9 @@ class Controls(Binding):
             return None if self._snapshots.directory is None else str(self._snapshots.directory)
 
     def set_snapshot_mode(self, mode: str) -> None:
-        """Keep `all` snapshots, the `last`, one each `gap`, `gap_and_last` (or `last+gap`), or `none`."""
+        """Keep `all` snapshots, the `last`, one each `gap`, `gap_and_last` (or `last+gap`), or
+        `none`.
+        """
         with self._following():
             self._snapshots.mode = checked("snapshot mode", mode, MODES)
 
@@ -160,7 +180,9 @@ class Controls(Binding):
             return self._log_tabular_only
 
     def disable(self) -> None:
-        """Neither print nor write lines and rows, as in all but one process of a distributed training."""
+        """Neither print nor write lines and rows, as in all but one process of a distributed
+        training.
+        """
         with self._following():
             self._disabled = True
 
@@ -182,15 +204,19 @@ class Controls(Binding):
     # Sinks
 
     def add_sink(self, sink: str | Sink) -> None:
-        """Send rows to a sink too: `jsonl`, `tensorboard`, `wandb`, or an object with `write` and `close`.
+        """Send rows to a sink too: `jsonl`, `tensorboard`, `wandb`, or an object with `write` and
+        `close`.
 
-        `NotInstalled` where a named one lacks its library. A sink that fails later, or blocks, is detached.
+        `NotInstalled` where a named one lacks its library. A sink that fails later, or blocks, is
+        detached.
         """
         with self._following():
             self._sinks.attach(sink, self._snapshots.directory)
 
     def set_tf_summary_writer(self, writer: Any) -> None:
-        """Give rows to an object with `add_scalar(key, value, iteration)` too; None takes it away."""
+        """Give rows to an object with `add_scalar(key, value, iteration)` too; None takes it
+        away.
+        """
         with self._following():
             self._sinks.set_summary_writer(writer)
             self._group_statistics = writer is not None

@@ -16,21 +16,38 @@ MODES = ("joblib", "pickle", "cloudpickle", "json")
 
 
 def extra_path(directory: Path, file_name: str) -> Path:
-    """Return where extra data goes; `InvalidInput` where that is outside the run directory or a file of runslot's."""
+    """Return where extra data goes; `InvalidInput` where that is outside the run directory or a
+    file of runslot's.
+    """
     path = Path(os.path.normpath(directory / file_name))
     inside = path.parent.resolve().is_relative_to(directory.resolve())
     if not inside or path == Path(os.path.normpath(directory)) or not str(file_name).strip():
-        raise InvalidInput(f"save_extra_data: {str(file_name)!r} is no file name inside the run directory {directory}")
+        raise InvalidInput(
+            f"save_extra_data: {str(file_name)!r} is no file name inside the run directory"
+            f" {directory}"
+        )
     run = RunDir(directory)
-    if path in {run.run_file, run.attempt_file, run.outcome_file, run.progress, run.debug_log, run.console}:
-        raise InvalidInput(f"save_extra_data: {path.name} is a file that runslot writes; choose another name")
+    if path in {
+        run.run_file,
+        run.attempt_file,
+        run.outcome_file,
+        run.progress,
+        run.debug_log,
+        run.console,
+    }:
+        raise InvalidInput(
+            f"save_extra_data: {path.name} is a file that runslot writes; choose another name"
+        )
     return path
 
 
 def check_mode(mode: str) -> None:
     """Refuse a mode that is not one of `MODES`."""
     if mode not in MODES:
-        raise InvalidInput(f"save_extra_data: no mode {mode!r}{nearest(str(mode), MODES)}; known: {', '.join(MODES)}")
+        raise InvalidInput(
+            f"save_extra_data: no mode {mode!r}{nearest(str(mode), MODES)}; known:"
+            f" {', '.join(MODES)}"
+        )
 
 
 def dump_extra(data: Any, mode: str, file: BinaryIO) -> None:

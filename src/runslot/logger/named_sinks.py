@@ -1,4 +1,6 @@
-"""The sinks that have a name: `jsonl` (standard library), `tensorboard` and `wandb` (extras of runslot)."""
+"""The sinks that have a name: `jsonl` (standard library), `tensorboard` and `wandb` (extras of
+runslot).
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,14 @@ VARIABLE = "RUNSLOT_SINKS"
 
 
 class JsonLinesSink:
-    """`progress.jsonl`: a line a row with `iteration`, `time` (Unix, seconds) and `row`; what is not finite is text."""
+    """`progress.jsonl`: a line a row with `iteration`, `time` (Unix, seconds) and `row`; what is
+    not finite is text.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self._fd = open_unless_led(directory / "progress.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._fd = open_unless_led(
+            directory / "progress.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        )
 
     def write(self, row: Mapping[str, Plain], iteration: int) -> None:
         """Append one line."""
@@ -61,7 +67,9 @@ class TensorBoard:
             for key, value in row.items()
             if type(value) is not str
         ]
-        self._writer.add_event(self._event(wall_time=time.time(), step=iteration, summary=self._summary(value=values)))
+        self._writer.add_event(
+            self._event(wall_time=time.time(), step=iteration, summary=self._summary(value=values))
+        )
 
     def close(self) -> None:
         """Write what is buffered."""
@@ -69,14 +77,19 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """A run of W&B: the one that the script has open, else a new one with the run directory's name and variant."""
+    """A run of W&B: the one that the script has open, else a new one with the run directory's name
+    and variant.
+    """
 
     def __init__(self, directory: Path) -> None:
         import wandb
 
         self._ours = wandb.run is None
         self._run: Any = wandb.run or wandb.init(
-            dir=str(directory), name=directory.name, group=directory.parent.name, config=_variant(directory)
+            dir=str(directory),
+            name=directory.name,
+            group=directory.parent.name,
+            config=_variant(directory),
         )
 
     def write(self, row: Mapping[str, Plain], iteration: int) -> None:
@@ -90,7 +103,9 @@ class WeightsAndBiases:
 
 
 class SummaryWriter:
-    """A writer with `add_scalar(tag, value, step)`, as rlpyt's `set_tf_summary_writer` takes; it stays the caller's."""
+    """A writer with `add_scalar(tag, value, step)`, as rlpyt's `set_tf_summary_writer` takes; it
+    stays the caller's.
+    """
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
@@ -122,7 +137,9 @@ NAMED: Mapping[str, Callable[[Path], Sink]] = {
 
 
 def named_sink(name: str, directory: Path) -> Callable[[], Sink]:
-    """Return what makes the sink `name` for a run directory; `InvalidInput` where there is none of that name."""
+    """Return what makes the sink `name` for a run directory; `InvalidInput` where there is none of
+    that name.
+    """
     if name not in NAMED:
         raise InvalidInput(f"no sink {name!r}{nearest(name, NAMED)}; known: {', '.join(NAMED)}")
     return lambda: NAMED[name](directory)

@@ -19,7 +19,9 @@ class Options:
     on_error: OnError = "warn"
     """Whether a file that cannot be written is said and counted, or raised."""
     fsync: bool = False
-    """Rows and snapshots survive a power cut, at the disk's speed; a kill of the process they survive anyway."""
+    """Rows and snapshots survive a power cut, at the disk's speed; a kill of the process they
+    survive anyway.
+    """
     async_snapshots: bool = False
     """Write snapshots in a thread, at most one at a time."""
     keep_last: int = 0
@@ -43,7 +45,9 @@ def check_settings(settings: LoggerSettings) -> LoggerSettings:
 def checked(name: str, value: str, words: Collection[str]) -> str:
     """Return a word that is one of `words`, or refuse it."""
     if value not in words:
-        raise InvalidInput(f"logger: no {name} {value!r}{nearest(str(value), words)}; known: {', '.join(words)}")
+        raise InvalidInput(
+            f"logger: no {name} {value!r}{nearest(str(value), words)}; known: {', '.join(words)}"
+        )
     return value
 
 

@@ -24,7 +24,9 @@ class TextFile:
         self._fd = -1
 
     def write(self, text: str) -> None:
-        """Append `text`, which ends in a newline; it is in the file when this returns. Raises `OSError`."""
+        """Append `text`, which ends in a newline; it is in the file when this returns. Raises
+        `OSError`.
+        """
         if self._fd < 0 or not os.fstat(self._fd).st_nlink:
             self._open()
         rest = text.encode("utf-8", "backslashreplace")
@@ -88,10 +90,14 @@ class Outputs:
             file.close()
 
     def add_tabular(self, path: Path, *, fresh: bool) -> None:
-        """Write rows to `path` too. `fresh`: begin it anew, unless rows were written to it before, or are kept."""
+        """Write rows to `path` too. `fresh`: begin it anew, unless rows were written to it before,
+        or are kept.
+        """
         if path not in self._tabulars:
             state = self._put_aside.pop(path, None)
-            self._tabulars[path] = state or ProgressFile(path, fresh=fresh and not self.keeps_rows, fsync=self.fsync)
+            self._tabulars[path] = state or ProgressFile(
+                path, fresh=fresh and not self.keeps_rows, fsync=self.fsync
+            )
             self._make_directory(path.parent)
 
     def put_tabular_aside(self, path: Path) -> None:

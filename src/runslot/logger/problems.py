@@ -1,4 +1,5 @@
-"""What the logger could not do: said once, counted, and left for the run's outcome; the training goes on.
+"""What the logger could not do: said once, counted, and left for the run's outcome; the training
+goes on.
 
 Said on standard error and not with `warnings`, which a script may have turned into exceptions.
 """
@@ -40,7 +41,9 @@ class Problems:
         self._directory = directory
 
     def met(self, thing: str, error: BaseException | str, *, lost: int = 0) -> None:
-        """Count one failure with `thing`; say it the first time. `lost`: rows or lines that are gone for good."""
+        """Count one failure with `thing`; say it the first time. `lost`: rows or lines that are
+        gone for good.
+        """
         problem = self._by_thing.get(thing)
         if problem is not None:
             problem.count += 1
@@ -76,13 +79,18 @@ class Problems:
         return [_sentence(thing, problem) for thing, problem in self._by_thing.items()]
 
     def save(self) -> None:
-        """Write the sentences into the run directory, beside those of other processes, if that can be done."""
+        """Write the sentences into the run directory, beside those of other processes, if that can
+        be done.
+        """
         if self._directory is None or not self._by_thing:
             return
         file, sentences = RunDir(self._directory).logger_problems, self.sentences()
         try:
             earlier = (read_json(file) or {}).get("problems", [])
-            write_json(file, {"problems": [text for text in earlier if text not in self._saved] + sentences})
+            write_json(
+                file,
+                {"problems": [text for text in earlier if text not in self._saved] + sentences},
+            )
             self._saved = sentences
         except (OSError, RunslotError):
             pass  # the disk that is full: tried again at the next problem and at the end

@@ -1,7 +1,9 @@
-"""One CSV file of rows (`progress.csv`): one header, rows of any keys, readable after a kill at any byte.
+"""One CSV file of rows (`progress.csv`): one header, rows of any keys, readable after a kill at any
+byte.
 
-A row is one `write` to a file opened for appending. A new key rewrites the file once, by rename. The process that
-writes holds a lock on the file, so that a second process of the run cannot mix its rows in.
+A row is one `write` to a file opened for appending. A new key rewrites the file once, by rename.
+The process that writes holds a lock on the file, so that a second process of the run cannot mix its
+rows in.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ _HELD_BACK = 64 << 20
 
 
 def complete_length(path: Path) -> tuple[int, int]:
-    """Return how many bytes at the start of a CSV file are whole lines, and how many lines those are.
+    """Return how many bytes at the start of a CSV file are whole lines, and how many lines those
+    are.
 
     What follows was torn by a kill. A newline inside quotes ends no line.
     """
@@ -43,12 +46,14 @@ def complete_length(path: Path) -> tuple[int, int]:
 class ProgressFile:
     """A CSV file that grows by rows.
 
-    Errors of the system (`OSError`) leave `write`; the row is then kept, and written before the next one.
-    `Busy` where another process writes the file; that row is not kept.
+    Errors of the system (`OSError`) leave `write`; the row is then kept, and written before the
+    next one. `Busy` where another process writes the file; that row is not kept.
     """
 
     def __init__(self, path: Path, *, fresh: bool = False, fsync: bool = False) -> None:
-        """Open nothing yet. `fresh`: start the file anew at the first row instead of continuing it."""
+        """Open nothing yet. `fresh`: start the file anew at the first row instead of continuing
+        it.
+        """
         self.path = path
         self.fsync = fsync
         self.rows = 0
@@ -71,7 +76,8 @@ class ProgressFile:
             if self._held_back:
                 self._catch_up()
             self._write(row)
-        except BaseException as error:  # also an interrupt: what is in the file is looked up when it is opened again
+        # also an interrupt: what is in the file is looked up when it is opened again
+        except BaseException as error:
             self._close_fd()
             if isinstance(error, OSError):
                 self._hold(row)
@@ -226,7 +232,9 @@ class ProgressFile:
 
 
 def _copy_wider(source: BinaryIO, target: BinaryIO, gaps: bytes) -> None:
-    """Copy all lines but the header, each with `gaps` at its end; `source` holds whole lines only."""
+    """Copy all lines but the header, each with `gaps` at its end; `source` holds whole lines
+    only.
+    """
     _skip_line(source)
     while block := source.read(_BLOCK):
         block += source.readline()
@@ -251,7 +259,9 @@ def _wider_lines(block: bytes, gaps: bytes) -> bytes:
     for index, text in enumerate(lines[:-1]):
         inside_quotes ^= text.count(b'"') & 1
         if not inside_quotes:
-            lines[index] = text.removesuffix(b"\r") + gaps  # csv.writer, which the ancestors use, ends lines in \r\n
+            lines[index] = (
+                text.removesuffix(b"\r") + gaps
+            )  # csv.writer, which the ancestors use, ends lines in \r\n
     return b"\n".join(lines)
 
 
@@ -261,11 +271,15 @@ def _header(path: Path) -> list[str]:
 
 
 def _lock(fd: int, path: Path) -> bool:
-    """Take the file's lock; False where the file system has none. `Busy` where another process holds it."""
+    """Take the file's lock; False where the file system has none. `Busy` where another process
+    holds it.
+    """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise Busy(f"another process of the run writes {path.name}; log rows in one process of the run") from None
+        raise Busy(
+            f"another process of the run writes {path.name}; log rows in one process of the run"
+        ) from None
     except OSError:
         return False
     return True

@@ -25,7 +25,9 @@ class Recorder(Controls):
     # Rows
 
     def record_tabular(self, key: object, val: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002 - as rlpyt's
-        """Put one value into the row, instead of one of the same key. More arguments are ignored, as by rlpyt."""
+        """Put one value into the row, instead of one of the same key. More arguments are ignored,
+        as by rlpyt.
+        """
         name = self._keys.text + str(key)
         value = val if type(val) in PLAIN_TYPES else held(val)
         with self._lock:
@@ -36,7 +38,10 @@ class Recorder(Controls):
     def record_dict(self, d: Mapping[Any, Any], prefix: str | None = None) -> None:
         """Put all values of `d` into the row, `prefix` before each key."""
         start = self._keys.text + prefix if prefix else self._keys.text
-        values = {start + str(key): val if type(val) in PLAIN_TYPES else held(val) for key, val in d.items()}
+        values = {
+            start + str(key): val if type(val) in PLAIN_TYPES else held(val)
+            for key, val in d.items()
+        }
         with self._lock:
             if self._row and not self._row.keys().isdisjoint(values):
                 for name in self._row.keys() & values.keys():
@@ -44,16 +49,20 @@ class Recorder(Controls):
             self._row.update(values)
 
     def record_tabular_misc_stat(self, key: str, values: Any, placement: str = "back") -> None:
-        """Put Average, Std, Median, Min and Max of `values` into the row, after the key or (`front`) before it."""
+        """Put Average, Std, Median, Min and Max of `values` into the row, after the key or
+        (`front`) before it.
+        """
         slash = "/" if self._group_statistics else ""
         before, after = ("", key) if placement == "front" else (f"{key}{slash}", "")
         for name, value in zip(NAMES, spread(values), strict=True):
             self.record_tabular(f"{before}{name}{after}", value)
 
     def dump_tabular(self, *args: Any, write_header: bool | None = None, **kwargs: Any) -> None:  # noqa: ARG002
-        """Write the row and begin the next; nothing where it is empty. It is in the file when this returns.
+        """Write the row and begin the next; nothing where it is empty. It is in the file when this
+        returns.
 
-        Other arguments are those of `log`, for the table. `write_header` is ignored: a file has one header.
+        Other arguments are those of `log`, for the table. `write_header` is ignored: a file has one
+        header.
         """
         with self._lock:
             self._follow()
@@ -81,11 +90,15 @@ class Recorder(Controls):
             return set(self._row)
 
     def set_iteration(self, iteration: int) -> None:
-        """Say which iteration the next rows are, for sinks and the one-line console; else rows are counted from 0."""
+        """Say which iteration the next rows are, for sinks and the one-line console; else rows are
+        counted from 0.
+        """
         self._iteration = operator.index(iteration)
 
     def _tell_twice(self, name: str) -> None:
-        self._problems.say_once("twice", f"{name!r} was recorded twice in one row; the last value is kept")
+        self._problems.say_once(
+            "twice", f"{name!r} was recorded twice in one row; the last value is kept"
+        )
 
     def _show(self, row: Mapping[str, Plain], iteration: int, *args: Any, **kwargs: Any) -> None:
         if self._log_tabular_only:
@@ -98,13 +111,27 @@ class Recorder(Controls):
 
     # Words
 
-    def log(self, s: object, with_prefix: bool = True, with_timestamp: bool = True, color: str | None = None) -> None:
-        """Print a text and append it to the text files, after time and prefixes; only the console gets colour."""
+    def log(
+        self,
+        s: object,
+        with_prefix: bool = True,
+        with_timestamp: bool = True,
+        color: str | None = None,
+    ) -> None:
+        """Print a text and append it to the text files, after time and prefixes; only the console
+        gets colour.
+        """
         with self._lock:
             self._follow()
             if not self._log_tabular_only and not self._disabled:
                 text = [str(s)]
-                self._emit(text, [] if self._options.console == "silent" else text, with_prefix, with_timestamp, color)
+                self._emit(
+                    text,
+                    [] if self._options.console == "silent" else text,
+                    with_prefix,
+                    with_timestamp,
+                    color,
+                )
 
     def log_to_files(self, text: str) -> None:
         """Append a line to the text files as it is, and print nothing."""
@@ -127,7 +154,10 @@ class Recorder(Controls):
             head += self._words.text
         if printed:
             lines = [head + text for text in printed]
-            self._print("\n".join([console.colored(text, color) for text in lines] if color else lines) + "\n")
+            self._print(
+                "\n".join([console.colored(text, color) for text in lines] if color else lines)
+                + "\n"
+            )
         if written:
             self._outputs.write_text(head + f"\n{head}".join(written) + "\n")
 
@@ -147,16 +177,21 @@ class Recorder(Controls):
     # Snapshots
 
     def save_itr_params(self, itr: int, params: Any) -> None:
-        """Keep a snapshot, if the mode says that iteration `itr` is kept: `itr_N.pkl`, `params.pkl`, or both."""
+        """Keep a snapshot, if the mode says that iteration `itr` is kept: `itr_N.pkl`,
+        `params.pkl`, or both.
+        """
         with self._following():
             store, number = self._snapshots, operator.index(itr)
-        with self._harmless("snapshot"):  # not under the lock: a large snapshot must not hold up other threads' rows
+        # not under the lock: a large snapshot must not hold up other threads' rows
+        with self._harmless("snapshot"):
             store.save(number, params)
 
     def load_itr_params(self, itr: int | None = None) -> Any:
-        """Return snapshot `itr`, or the last one, or None where there is none yet; tensors come to the CPU.
+        """Return snapshot `itr`, or the last one, or None where there is none yet; tensors come to
+        the CPU.
 
-        `NotFound` where number `itr` is not there. A snapshot is a pickle: load none that you do not trust.
+        `NotFound` where number `itr` is not there. A snapshot is a pickle: load none that you do
+        not trust.
         """
         with self._following():
             directory = self._snapshots.directory
@@ -166,22 +201,32 @@ class Recorder(Controls):
         if directory is None:
             if itr is None:
                 return None
-            raise InvalidInput("load_itr_params: no snapshot directory; call setup_logger or set_snapshot_dir first")
+            raise InvalidInput(
+                "load_itr_params: no snapshot directory; call setup_logger or set_snapshot_dir"
+                " first"
+            )
         return snapshots.load(directory, itr)
 
-    def save_extra_data(self, data: Any, file_name: str = "extra_data.pkl", mode: str = "joblib") -> str | None:
-        """Write `data` to a file of the run directory and return its path; None where that failed, or there is no run.
+    def save_extra_data(
+        self, data: Any, file_name: str = "extra_data.pkl", mode: str = "joblib"
+    ) -> str | None:
+        """Write `data` to a file of the run directory and return its path; None where that failed,
+        or there is no run.
 
-        `mode`: `joblib` (a plain pickle where joblib is not installed), `pickle`, `cloudpickle` (adds `.cpkl`), `json`.
-        `InvalidInput` for a name that leaves the directory.
+        `mode`: `joblib` (a plain pickle where joblib is not installed), `pickle`, `cloudpickle`
+        (adds `.cpkl`), `json`. `InvalidInput` for a name that leaves the directory.
         """
         with self._following():
             directory = self._snapshots.directory
         extra.check_mode(mode)
         if directory is None:
-            self._problems.say_once("extra", "save_extra_data: no run and no snapshot directory, so nothing is written")
+            self._problems.say_once(
+                "extra", "save_extra_data: no run and no snapshot directory, so nothing is written"
+            )
             return None
-        path = extra.extra_path(directory, f"{file_name}.cpkl" if mode == "cloudpickle" else file_name)
+        path = extra.extra_path(
+            directory, f"{file_name}.cpkl" if mode == "cloudpickle" else file_name
+        )
         written = None
         with self._harmless(path.name):
             path.parent.mkdir(parents=True, exist_ok=True)

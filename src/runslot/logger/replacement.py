@@ -1,4 +1,6 @@
-"""How a snapshot replaces the one before: written beside it, then renamed, so that none is ever half-written."""
+"""How a snapshot replaces the one before: written beside it, then renamed, so that none is ever
+half-written.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _TEMPORARY = re.compile(r"\..+\.pkl\.(\d+)~")
 
 @contextmanager
 def replacing(path: Path, *, fsync: bool) -> Iterator[BinaryIO]:
-    """Open a file that becomes `path` when the block ends well; a kill leaves the old file or the new."""
+    """Open a file that becomes `path` when the block ends well; a kill leaves the old file or the
+    new.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}~")
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC

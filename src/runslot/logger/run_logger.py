@@ -1,6 +1,8 @@
-"""The logger, with the ancestors' ways to begin one without a launcher, and the one that this process has.
+"""The logger, with the ancestors' ways to begin one without a launcher, and the one that this
+process has.
 
-`runslot.logger` offers the methods of `process_logger` as functions of the module, as `random` does.
+`runslot.logger` offers the methods of `process_logger` as functions of the module, as `random`
+does.
 """
 
 from __future__ import annotations
@@ -30,18 +32,24 @@ from runslot.variants.encode import to_jsonable
 class Logger(Recorder):
     """Rows, words and snapshots of one run.
 
-    Any thread may call any method; all threads record into the same row. In a forked child the logger begins with an
-    empty row; rows of the child stay out of a file that the parent writes.
+    Any thread may call any method; all threads record into the same row. In a forked child the
+    logger begins with an empty row; rows of the child stay out of a file that the parent writes.
     """
 
     def __reduce__(self) -> str:
-        """Travel as a reference to the process's logger, so that functions that use its methods can be pickled."""
+        """Travel as a reference to the process's logger, so that functions that use its methods can
+        be pickled.
+        """
         if self is not process_logger:
-            raise TypeError("a Logger has open files and cannot be pickled; use the functions of runslot.logger")
+            raise TypeError(
+                "a Logger has open files and cannot be pickled; use the functions of runslot.logger"
+            )
         return "process_logger"
 
     def reset(self) -> None:
-        """Close what is open and forget everything, the row and the options too; a run is followed again."""
+        """Close what is open and forget everything, the row and the options too; a run is followed
+        again.
+        """
         release_ancestor_loggers()
         super().reset()
 
@@ -64,18 +72,23 @@ class Logger(Recorder):
         include_exp_prefix_sub_dir: bool = True,
         **options: Any,
     ) -> str:
-        """Begin to log as launchkit does, and return the directory; what was bound before is closed.
+        """Begin to log as launchkit does, and return the directory; what was bound before is
+        closed.
 
-        The directory is `log_dir`, where rows are continued; else, within a run and without `base_log_dir`, the run's
-        own; else a new one, `<base_log_dir>/<exp_prefix>/<exp_prefix>_<time>_<exp_id>--s-<seed>`, below `RUNSLOT_ROOT`
-        or `runs` unless told. `options`: those of `configure`. A launcher's files about the run are not replaced. The
-        loggers of RLKit, launchkit and rlpyt write there too, also where they are imported later.
+        The directory is `log_dir`, where rows are continued; else, within a run and without
+        `base_log_dir`, the run's own; else a new one,
+        `<base_log_dir>/<exp_prefix>/<exp_prefix>_<time>_<exp_id>--s-<seed>`, below `RUNSLOT_ROOT`
+        or `runs` unless told. `options`: those of `configure`. A launcher's files about the run are
+        not replaced. The loggers of RLKit, launchkit and rlpyt write there too, also where they are
+        imported later.
         """
         run = _run_of(log_dir, base_log_dir)
         self._refuse_unknown(options)
         chosen_options = Options(**options)
         settings = check_settings(
-            LoggerSettings(snapshot_mode, snapshot_gap, "launchkit", log_tabular_only=log_tabular_only)
+            LoggerSettings(
+                snapshot_mode, snapshot_gap, "launchkit", log_tabular_only=log_tabular_only
+            )
         )
         if log_dir is not None:
             directory = Path(log_dir).absolute()
@@ -83,7 +96,9 @@ class Logger(Recorder):
             directory = run.directory
         else:
             root = default_root() if base_log_dir is None else Path(base_log_dir).absolute()
-            directory = make_log_dir(root, exp_prefix, exp_id, seed, datetime.now(), include_exp_prefix_sub_dir)
+            directory = make_log_dir(
+                root, exp_prefix, exp_id, seed, datetime.now(), include_exp_prefix_sub_dir
+            )
         self.bind_run(
             directory,
             replace(settings, prefix=f"[{directory.name}] "),
@@ -92,7 +107,9 @@ class Logger(Recorder):
             text_log_file=text_log_file,
             tabular_log_file=tabular_log_file,
         )
-        adopt_ancestor_loggers(directory, settings, text_log_file=text_log_file, tabular_log_file=tabular_log_file)
+        adopt_ancestor_loggers(
+            directory, settings, text_log_file=text_log_file, tabular_log_file=tabular_log_file
+        )
         self._complete_variant()
         if variant is not None:
             self.log("Variant:")
@@ -114,26 +131,33 @@ class Logger(Recorder):
         override_prefix: bool = False,
         use_summary_writer: bool = False,
     ) -> Iterator[None]:
-        """Log to `log_dir/run_<run_ID>` as rlpyt does for the length of a `with`, and write `params.json` there.
+        """Log to `log_dir/run_<run_ID>` as rlpyt does for the length of a `with`, and write
+        `params.json` there.
 
-        The file of rows begins anew, unless the run is resumed. A relative `log_dir` lies below the root's
-        `local/<yyyymmdd>/<hhmmss>`, unless `override_prefix`; an absolute one is taken as it is (rlpyt moved those
-        outside its own `data` directory). `log_params` gets `name` and `run_ID`, as in rlpyt. The loggers of rlpyt,
-        RLKit and launchkit write there too, also where they are imported later.
+        The file of rows begins anew, unless the run is resumed. A relative `log_dir` lies below the
+        root's `local/<yyyymmdd>/<hhmmss>`, unless `override_prefix`; an absolute one is taken as it
+        is (rlpyt moved those outside its own `data` directory). `log_params` gets `name` and
+        `run_ID`, as in rlpyt. The loggers of rlpyt, RLKit and launchkit write there too, also where
+        they are imported later.
         """
         base = Path(log_dir)
         if not override_prefix and not base.is_absolute():
             base = default_root() / "local" / f"{datetime.now():%Y%m%d/%H%M%S}" / base
         directory = (base / f"run_{run_ID}").absolute()
-        settings = LoggerSettings(snapshot_mode, self.get_snapshot_gap(), "rlpyt", f"{name}_{run_ID} ", False)
+        settings = LoggerSettings(
+            snapshot_mode, self.get_snapshot_gap(), "rlpyt", f"{name}_{run_ID} ", False
+        )
         resumed = _resumed(directory)
         self.bind_run(directory, settings, resume=resumed, fresh=True)
-        adopt_ancestor_loggers(directory, settings, fresh=not resumed, summary_writer=use_summary_writer)
+        adopt_ancestor_loggers(
+            directory, settings, fresh=not resumed, summary_writer=use_summary_writer
+        )
         params = {} if log_params is None else log_params
         params["name"], params["run_ID"] = name, run_ID
         with self._harmless("params.json"):
             write_atomically(
-                RunDir(directory).params_file, json.dumps(params, default=lambda value: type(value).__name__)
+                RunDir(directory).params_file,
+                json.dumps(params, default=lambda value: type(value).__name__),
             )
         if use_summary_writer:
             self.add_sink("tensorboard")
@@ -151,7 +175,12 @@ def _run_of(log_dir: PathText | None, base_log_dir: PathText | None) -> CurrentR
 
 def _resumed(directory: Path) -> bool:
     run = current_run()
-    return run is not None and run.resumable and run.attempt > 1 and RunDir(directory).run_file.exists()
+    return (
+        run is not None
+        and run.resumable
+        and run.attempt > 1
+        and RunDir(directory).run_file.exists()
+    )
 
 
 process_logger = Logger(follow_run=True)
@@ -162,7 +191,8 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class RunLogHandler(logging.Handler):
-    """`logging.getLogger().addHandler(RunLogHandler())`: what the script logs lands in `debug.log`, not on the console.
+    """`logging.getLogger().addHandler(RunLogHandler())`: what the script logs lands in `debug.log`,
+    not on the console.
 
     Outside a run it writes nothing.
     """

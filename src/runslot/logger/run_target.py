@@ -1,4 +1,6 @@
-"""To which run a logger writes: bound by hand or by following the process's run, let go, and split by a fork."""
+"""To which run a logger writes: bound by hand or by following the process's run, let go, and split
+by a fork.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ PathText = str | os.PathLike[str]
 
 
 class Prefixes(threading.local):
-    """A stack of texts. Another thread starts with what the run began with, not with what this one pushed."""
+    """A stack of texts. Another thread starts with what the run began with, not with what this one
+    pushed.
+    """
 
     def __init__(self, base: str = "") -> None:
         # `threading.local` calls this in every thread, with the arguments of the first
@@ -61,7 +65,9 @@ class Binding:
     """The state of a logger, and its beginning and end."""
 
     def __init__(self, *, follow_run: bool = False) -> None:
-        """`follow_run`: bind to the run that this process belongs to when something is logged and nothing is bound."""
+        """`follow_run`: bind to the run that this process belongs to when something is logged and
+        nothing is bound.
+        """
         self._follows = follow_run
         self._lock = threading.RLock()
         self._row: dict[str, Any] = {}
@@ -103,12 +109,13 @@ class Binding:
         text_log_file: str | None = None,
         tabular_log_file: str | None = None,
     ) -> None:
-        """Write into `directory` from now on, by the rules of a front door; nothing that was bound before stays.
+        """Write into `directory` from now on, by the rules of a front door; nothing that was bound
+        before stays.
 
-        A row that was begun stays; so do `disable` and, unless new ones are given, the options. Rows that are in the
-        directory are continued, unless it is to begin `fresh`; with `resume` so are the files of later
-        `add_tabular_output`.
-        The file names default to `debug.log` and `progress.csv`.
+        A row that was begun stays; so do `disable` and, unless new ones are given, the options.
+        Rows that are in the directory are continued, unless it is to begin `fresh`; with `resume`
+        so are the files of later `add_tabular_output`. The file names default to `debug.log` and
+        `progress.csv`.
         """
         settings = check_settings(settings or LoggerSettings())
         run = RunDir(Path(directory).absolute())
@@ -124,12 +131,16 @@ class Binding:
             self._snapshots.style = settings.style
             self._outputs.keeps_rows = resume
             self._outputs.add_text(run.path / text_log_file if text_log_file else run.debug_log)
-            self._outputs.add_tabular(run.path / tabular_log_file if tabular_log_file else run.progress, fresh=fresh)
+            self._outputs.add_tabular(
+                run.path / tabular_log_file if tabular_log_file else run.progress, fresh=fresh
+            )
             self._problems.report_to(run.path)
             self._sinks.attach_asked(run.path)
 
     def reset(self) -> None:
-        """Close what is open and forget everything, the row and the options too; a run is followed again."""
+        """Close what is open and forget everything, the row and the options too; a run is followed
+        again.
+        """
         with self._lock:
             self._leave()
             self._row = {}
@@ -145,7 +156,8 @@ class Binding:
             self._snapshots.gap = gap
 
     def close(self) -> None:
-        """Write what waits, close files and sinks, and leave what could not be written for the run's outcome.
+        """Write what waits, close files and sinks, and leave what could not be written for the
+        run's outcome.
 
         Called at the interpreter's end. Logging after it opens the files again.
         """
@@ -186,7 +198,9 @@ class Binding:
 
     @contextlib.contextmanager
     def _harmless(self, thing: str) -> Iterator[None]:
-        """Count what goes wrong with `thing` instead of raising it; refusals of bad input are raised."""
+        """Count what goes wrong with `thing` instead of raising it; refusals of bad input are
+        raised.
+        """
         try:
             yield
         except (InvalidInput, NotInstalled):
@@ -198,13 +212,16 @@ class Binding:
                     raise
 
     def _complete_variant(self) -> None:
-        """Leave the variant beside the rows, as viskit wants it; a run that logs nothing goes without the file."""
+        """Leave the variant beside the rows, as viskit wants it; a run that logs nothing goes
+        without the file.
+        """
         with self._harmless("variant.json"):
             run = current_run()
             if run is None or self._snapshots.directory != run.directory:
                 return
             run_dir = RunDir(run.directory)
-            if self._snapshots.style != "rlpyt" or not run_dir.params_file.exists():  # which viskit reads as well
+            # which viskit reads as well
+            if self._snapshots.style != "rlpyt" or not run_dir.params_file.exists():
                 run_dir.complete_variant(run.variant)
 
     def _after_fork(self) -> None:

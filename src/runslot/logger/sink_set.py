@@ -24,12 +24,17 @@ class AttachedSinks:
         """What `set_tf_summary_writer` was given."""
 
     def attach(self, sink: str | Sink, directory: Path | None) -> None:
-        """Send rows to one more sink; `InvalidInput`, `NotInstalled` where a named one cannot be had."""
+        """Send rows to one more sink; `InvalidInput`, `NotInstalled` where a named one cannot be
+        had.
+        """
         if not isinstance(sink, str):
             self._start(type(sink).__name__, lambda: sink)
             return
         if directory is None:
-            raise InvalidInput(f"sink {sink!r} writes into a run directory, and there is none; call setup_logger first")
+            raise InvalidInput(
+                f"sink {sink!r} writes into a run directory, and there is none; call setup_logger"
+                " first"
+            )
         make = named_sink(sink, directory)
         if not is_installed(sink):
             raise NotInstalled(f"the sink {sink!r} needs {sink}: {extra_said(sink)}")
@@ -37,7 +42,9 @@ class AttachedSinks:
             self._start(sink, make)
 
     def attach_asked(self, directory: Path) -> None:
-        """Attach the sinks that the environment names; one that cannot be had is counted as a problem."""
+        """Attach the sinks that the environment names; one that cannot be had is counted as a
+        problem.
+        """
         for name in asked_by_environment():
             try:
                 self.attach(name, directory)
@@ -67,6 +74,8 @@ class AttachedSinks:
         self._writer_thread = None
 
     def _start(self, name: str, make: Callable[[], Sink]) -> SinkThread:
-        thread = SinkThread(name, make, lambda failed, error: self._problems.met(f"sink {failed}", error))
+        thread = SinkThread(
+            name, make, lambda failed, error: self._problems.met(f"sink {failed}", error)
+        )
         self._threads.append(thread)
         return thread

@@ -1,6 +1,8 @@
-"""Where rows go beside the CSV: the protocol of a sink, and the thread that keeps one from ever touching the run.
+"""Where rows go beside the CSV: the protocol of a sink, and the thread that keeps one from ever
+touching the run.
 
-A sink that fails, or has not taken a row for a while, is detached. Named sinks are in `named_sinks`.
+A sink that fails, or has not taken a row for a while, is detached. Named sinks are in
+`named_sinks`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ class Sink(Protocol):
     """Takes rows, in a thread of its own; whatever it raises detaches it."""
 
     def write(self, row: Mapping[str, Plain], iteration: int) -> None:
-        """Take one row: numbers, and texts for what is none. `iteration`: of `set_iteration`, else the row's number."""
+        """Take one row: numbers, and texts for what is none. `iteration`: of `set_iteration`, else
+        the row's number.
+        """
         ...
 
     def close(self) -> None:
@@ -36,7 +40,9 @@ class Sink(Protocol):
 
 
 class SinkThread:
-    """One sink behind a queue. `make` is called in the thread, at the first row, since it may take long or fail."""
+    """One sink behind a queue. `make` is called in the thread, at the first row, since it may take
+    long or fail.
+    """
 
     def __init__(
         self,
@@ -59,19 +65,25 @@ class SinkThread:
         if self.detached:
             return
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=f"runslot sink {self.name}", daemon=True)
+            self._thread = threading.Thread(
+                target=self._run, name=f"runslot sink {self.name}", daemon=True
+            )
             self._thread.start()
         if not self._waiting:
             self._progress = time.monotonic()
         elif time.monotonic() - self._progress > STUCK or len(self._waiting) >= MOST_WAITING:
-            self._detach(f"took no row for {STUCK:g} s, or fell {len(self._waiting)} rows behind; detached")
+            self._detach(
+                f"took no row for {STUCK:g} s, or fell {len(self._waiting)} rows behind; detached"
+            )
             return
         with self._wake:
             self._waiting.append((row, iteration))
             self._wake.notify()
 
     def close(self) -> None:
-        """Let the sink take what waits and close; give up where it makes no progress for `PATIENCE` seconds."""
+        """Let the sink take what waits and close; give up where it makes no progress for `PATIENCE`
+        seconds.
+        """
         if self._thread is None:
             return
         with self._wake:
@@ -81,7 +93,10 @@ class SinkThread:
         while self._thread.is_alive() and not self.detached:
             self._thread.join(0.05)
             if time.monotonic() - self._progress > PATIENCE:
-                self._detach(f"did not close within {PATIENCE:g} s; {len(self._waiting)} rows are missing there")
+                self._detach(
+                    f"did not close within {PATIENCE:g} s; {len(self._waiting)} rows are missing"
+                    " there"
+                )
 
     def _detach(self, reason: BaseException | str) -> None:
         self.detached = True

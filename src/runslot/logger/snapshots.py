@@ -1,6 +1,7 @@
 """What `save_itr_params` keeps: by whose rule, in which format, written by rename.
 
-A file is complete or not there; in the background the caller pays for the bytes, a thread for the disk.
+A file is complete or not there; in the background the caller pays for the bytes, a thread for the
+disk.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ _ZIP = b"PK\x03\x04"
 
 
 def names(style: Style, mode: str, gap: int, itr: int) -> tuple[str, ...]:
-    """Return the files that snapshot `itr` goes to, by the rule of an ancestor (`ANCESTORS`: its `save_itr_params`)."""
+    """Return the files that snapshot `itr` goes to, by the rule of an ancestor (`ANCESTORS`: its
+    `save_itr_params`).
+    """
     due = itr % gap == 0 if style == "launchkit" else itr == 0 or (itr + 1) % gap == 0
     numbered = (f"itr_{itr}.pkl",)
     if mode == "all":
@@ -44,7 +47,9 @@ def names(style: Style, mode: str, gap: int, itr: int) -> tuple[str, ...]:
 
 
 def dump_params(params: Any, file: BinaryIO) -> None:
-    """Write a snapshot: as `torch.save` does where it holds tensors or modules of torch, else as a pickle."""
+    """Write a snapshot: as `torch.save` does where it holds tensors or modules of torch, else as a
+    pickle.
+    """
     torch = sys.modules.get("torch")
     if torch is not None and _holds_torch(params, torch):
         torch.save(params, file)
@@ -53,7 +58,9 @@ def dump_params(params: Any, file: BinaryIO) -> None:
 
 
 def dump_pickle(value: Any, file: BinaryIO) -> None:
-    """Write a pickle; by value where classes or functions cannot be found by name, as those of a notebook."""
+    """Write a pickle; by value where classes or functions cannot be found by name, as those of a
+    notebook.
+    """
     try:
         pickle.dump(value, file, protocol=pickle.HIGHEST_PROTOCOL)
     except (pickle.PicklingError, AttributeError, TypeError):
@@ -77,10 +84,11 @@ def _holds_torch(value: Any, torch: Any) -> bool:
 
 
 def load(directory: Path, itr: int | None) -> Any:
-    """Return a snapshot of `directory`: number `itr`, or the last one; None where there is none yet.
+    """Return a snapshot of `directory`: number `itr`, or the last one; None where there is none
+    yet.
 
-    `NotFound` where number `itr` was asked for and is not there. Tensors come to the CPU. A snapshot is a pickle:
-    load only those of runs that you trust.
+    `NotFound` where number `itr` was asked for and is not there. Tensors come to the CPU. A
+    snapshot is a pickle: load only those of runs that you trust.
     """
     path = directory / f"itr_{itr}.pkl" if itr is not None else _newest(directory)
     if path is None:
@@ -89,12 +97,16 @@ def load(directory: Path, itr: int | None) -> Any:
         content = path.read_bytes()
     except FileNotFoundError:
         numbers = ", ".join(map(str, sorted(_numbered(directory)))) or "none"
-        raise NotFound(f"no snapshot {path.name} in {directory}; kept iterations: {numbers}") from None
+        raise NotFound(
+            f"no snapshot {path.name} in {directory}; kept iterations: {numbers}"
+        ) from None
     if content.startswith(_ZIP):
         try:
             import torch
         except ImportError:
-            raise NotInstalled(f"{path} was written by torch.save; install torch to load it") from None
+            raise NotInstalled(
+                f"{path} was written by torch.save; install torch to load it"
+            ) from None
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
     return pickle.loads(content)  # noqa: S301 - the run's own file, as the docstring says
 
@@ -129,7 +141,9 @@ class Background:
         self._error: Exception | None = None
 
     def start(self, work: Callable[[], None]) -> None:
-        """Start `work`; the one before must be finished. Not a daemon: the interpreter waits for it at its end."""
+        """Start `work`; the one before must be finished. Not a daemon: the interpreter waits for it
+        at its end.
+        """
         self._thread = threading.Thread(target=self._run, args=(work,), name="runslot snapshot")
         self._thread.start()
 
@@ -165,7 +179,9 @@ class Snapshots:
         self._lock = threading.RLock()  # a signal handler may save, too
 
     def save(self, itr: int, params: Any) -> None:
-        """Keep `params` if it is time; raises what the writing, or the one before in the background, raised."""
+        """Keep `params` if it is time; raises what the writing, or the one before in the
+        background, raised.
+        """
         directory = self.directory
         files = names(self.style, self.mode, self.gap, itr) if directory is not None else ()
         if directory is None or not files:
@@ -175,7 +191,11 @@ class Snapshots:
             if self.background:
                 content = io.BytesIO()
                 dump_params(params, content)
-                self._work.start(lambda: self._write(directory, files, lambda file: file.write(content.getbuffer())))
+                self._work.start(
+                    lambda: self._write(
+                        directory, files, lambda file: file.write(content.getbuffer())
+                    )
+                )
             else:
                 self._write(directory, files, lambda file: dump_params(params, file))
         if earlier is not None:
@@ -191,7 +211,9 @@ class Snapshots:
         self._work = Background()
         self._lock = threading.RLock()  # a signal handler may save, too
 
-    def _write(self, directory: Path, files: tuple[str, ...], write: Callable[[BinaryIO], object]) -> None:
+    def _write(
+        self, directory: Path, files: tuple[str, ...], write: Callable[[BinaryIO], object]
+    ) -> None:
         if directory not in self._cleaned:
             remove_leftovers(directory)
             self._cleaned.add(directory)

@@ -1,1 +1,3 @@
-"""What runs on the machines that engines bring runs to: workers, the end of an ssh connection, tasks of a job."""
+"""What runs on the machines that engines bring runs to: workers, the end of an ssh connection,
+tasks of a job.
+"""

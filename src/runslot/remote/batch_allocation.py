@@ -1,4 +1,6 @@
-"""What a job was given, as slots for its runs: its own cores and GPUs, whatever the node has besides."""
+"""What a job was given, as slots for its runs: its own cores and GPUs, whatever the node has
+besides.
+"""
 
 from __future__ import annotations
 
@@ -43,21 +45,29 @@ class JobAllocation(ThisMachine):
         return Engine(launcher, describe_slots(topology, slots))
 
 
-def divide(topology: Topology, resources: Resources, runs: int, cpus: int | None, turn: int = 0) -> tuple[Slot, ...]:
+def divide(
+    topology: Topology, resources: Resources, runs: int, cpus: int | None, turn: int = 0
+) -> tuple[Slot, ...]:
     """Return a slot for each of `runs` runs, of all that the job has.
 
-    Where the node leaves open which CPUs a job uses (`cpus` are fewer than this process may use), runs are not pinned,
-    as nothing else of such a job is: whatever they were pinned to, another job might be using it. `turn` differs from
-    job to job, so that programs that pin themselves do not all choose the same cores.
+    Where the node leaves open which CPUs a job uses (`cpus` are fewer than this process may use),
+    runs are not pinned, as nothing else of such a job is: whatever they were pinned to, another job
+    might be using it. `turn` differs from job to job, so that programs that pin themselves do not
+    all choose the same cores.
     """
-    wanted = replace(resources, cpus=None, memory=None, reserved_cpus=0, threads="all", cpus_per_worker=1)
+    wanted = replace(
+        resources, cpus=None, memory=None, reserved_cpus=0, threads="all", cpus_per_worker=1
+    )
     usable = [core for core in topology.cores if set(core.pus) & set(topology.allowed)]
     is_open = cpus is not None and len(topology.allowed) > cpus
     if len(usable) < runs:
         wanted = replace(wanted, threads="cores")
     slots = carve(topology, wanted, runs)[:runs]
     if not is_open or cpus is None:
-        return tuple(replace(slot, cpus_per_worker=min(resources.cpus_per_worker, slot.size or 1)) for slot in slots)
+        return tuple(
+            replace(slot, cpus_per_worker=min(resources.cpus_per_worker, slot.size or 1))
+            for slot in slots
+        )
     width = max(1, cpus // runs)
     order = usable[turn % len(usable) :] + usable[: turn % len(usable)]
     return tuple(
@@ -73,8 +83,17 @@ def divide(topology: Topology, resources: Resources, runs: int, cpus: int | None
 
 
 def with_gpus_named(topology: Topology, environment: Mapping[str, str]) -> Topology:
-    """Return the topology with the GPUs that the system names, where no driver could be asked for them."""
-    named = [name for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name and name != "NoDevFiles"]
+    """Return the topology with the GPUs that the system names, where no driver could be asked for
+    them.
+    """
+    named = [
+        name
+        for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        if name and name != "NoDevFiles"
+    ]
     if topology.gpus or not named:
         return topology
-    return replace(topology, gpus=tuple(Gpu(index=i, uuid=name, name="", visible=name) for i, name in enumerate(named)))
+    return replace(
+        topology,
+        gpus=tuple(Gpu(index=i, uuid=name, name="", visible=name) for i, name in enumerate(named)),
+    )

@@ -1,4 +1,6 @@
-"""What a task asks of its batch system: how much time is left, what it was given, to be started again."""
+"""What a task asks of its batch system: how much time is left, what it was given, to be started
+again.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +37,19 @@ class BatchJob(ABC):
     def tell_in_time(self, ahead: int) -> None:
         """Send this process SIGUSR1 `ahead` seconds before the limit, where the system does not."""
         if self.limit is not None:
-            timer = threading.Timer(max(0.0, self.limit - ahead), os.kill, (os.getpid(), signal.SIGUSR1))
+            timer = threading.Timer(
+                max(0.0, self.limit - ahead), os.kill, (os.getpid(), signal.SIGUSR1)
+            )
             timer.daemon = True
             timer.start()
 
     @property
     def id(self) -> str:
         """Its id; empty where there is none."""
-        return next((self.environment[name] for name in self.number_variables if name in self.environment), "")
+        return next(
+            (self.environment[name] for name in self.number_variables if name in self.environment),
+            "",
+        )
 
     @property
     def cpus(self) -> int | None:
@@ -56,7 +63,9 @@ class BatchJob(ABC):
         return any(name in self.environment for name in self.gpu_variables)
 
     def named_gpus(self) -> Mapping[str, str]:
-        """Return the variables that name the GPUs it was given, where the system does so in words of its own."""
+        """Return the variables that name the GPUs it was given, where the system does so in words
+        of its own.
+        """
         return {}
 
     @abstractmethod
@@ -73,7 +82,12 @@ class SlurmJob(BatchJob):
 
     number_variables = ("SLURM_JOB_ID",)
     cpu_variables = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
-    gpu_variables = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_GPUS_ON_NODE")
+    gpu_variables = (
+        "CUDA_VISIBLE_DEVICES",
+        "ROCR_VISIBLE_DEVICES",
+        "SLURM_JOB_GPUS",
+        "SLURM_GPUS_ON_NODE",
+    )
 
     def time_left(self) -> float | None:
         """Return the seconds that the job has left, as Slurm says; None where it does not."""
@@ -93,7 +107,9 @@ def _printed(argv: Sequence[str]) -> str:
 
 
 class PBSJob(BatchJob):
-    """A task of PBS, which tells nobody how much time is left: its script says what the limit is."""
+    """A task of PBS, which tells nobody how much time is left: its script says what the limit
+    is.
+    """
 
     number_variables = ("PBS_JOBID",)
     cpu_variables = ("NCPUS", "PBS_NUM_PPN")
@@ -104,7 +120,9 @@ class PBSJob(BatchJob):
         return None if self.limit is None else self.limit - (time.monotonic() - self.started)
 
     def named_gpus(self) -> Mapping[str, str]:
-        """Return the GPUs of Torque's file, a line each: `node1-gpu2`. OpenPBS confines a job to its own."""
+        """Return the GPUs of Torque's file, a line each: `node1-gpu2`. OpenPBS confines a job to
+        its own.
+        """
         file = self.environment.get("PBS_GPUFILE")
         if file is None or "CUDA_VISIBLE_DEVICES" in self.environment:
             return {}

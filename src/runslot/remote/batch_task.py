@@ -1,7 +1,8 @@
 """What each task of an array executes: `runslot.pyz task EXPERIMENT --submission N --task K`.
 
-It is the batch script's own process, so that the system's signals reach it; it does its runs as `runslot work` does, in
-slots of the job's allocation, and has itself requeued where its time ran out and its runs can continue.
+It is the batch script's own process, so that the system's signals reach it; it does its runs as
+`runslot work` does, in slots of the job's allocation, and has itself requeued where its time ran
+out and its runs can continue.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from runslot.remote.batch_job import SYSTEMS, BatchJob
 from runslot.remote.worker import UNFINISHED_STATUS, WorkItem, work
 
 _EARLY = 90
-"""Seconds beyond what was asked for by which the signal may be early, and some more for ending the runs."""
+"""Seconds beyond what was asked for by which the signal may be early, and some more for ending the
+runs.
+"""
 _CLAIM = 120.0
 """Seconds for which a file system may keep the lock of a node that is gone."""
 _END = 60.0
@@ -55,7 +58,13 @@ def main(argv: Sequence[str]) -> int:
     _wait_for_claims(directory, runs)
     with _own_locks(), _signals() as received:
         job.tell_in_time(asked.ahead)
-        status = work(directory, runs, submission.worker(asked.task), asked.moved, place=JobAllocation(job=job))
+        status = work(
+            directory,
+            runs,
+            submission.worker(asked.task),
+            asked.moved,
+            place=JobAllocation(job=job),
+        )
     if status != UNFINISHED_STATUS or not _time_is_up(job, received, asked.ahead):
         return status
     if directory.read().policy.resumable:
@@ -65,19 +74,41 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="runslot task", description="Do the runs of one task of a job array.")
-    parser.add_argument("experiment", metavar="EXPERIMENT", help="a directory with an experiment.json")
-    parser.add_argument("--submission", metavar="N", required=True, help="which array: a directory below slurm/")
-    parser.add_argument("--system", choices=SYSTEMS, default="slurm", help="which batch system: the directory above it")
-    parser.add_argument("--task", type=int, metavar="K", required=True, help="which of its tasks, from 0")
-    parser.add_argument("--limit", type=float, metavar="S", help="the job's time limit, where the system does not tell")
-    parser.add_argument("--ahead", type=int, default=0, metavar="S", help="how early the time limit is told")
+    parser = argparse.ArgumentParser(
+        prog="runslot task", description="Do the runs of one task of a job array."
+    )
+    parser.add_argument(
+        "experiment", metavar="EXPERIMENT", help="a directory with an experiment.json"
+    )
+    parser.add_argument(
+        "--submission", metavar="N", required=True, help="which array: a directory below slurm/"
+    )
+    parser.add_argument(
+        "--system",
+        choices=SYSTEMS,
+        default="slurm",
+        help="which batch system: the directory above it",
+    )
+    parser.add_argument(
+        "--task", type=int, metavar="K", required=True, help="which of its tasks, from 0"
+    )
+    parser.add_argument(
+        "--limit",
+        type=float,
+        metavar="S",
+        help="the job's time limit, where the system does not tell",
+    )
+    parser.add_argument(
+        "--ahead", type=int, default=0, metavar="S", help="how early the time limit is told"
+    )
     parser.add_argument("--moved", action="store_true", help="the directory was brought here")
     return parser
 
 
 def _runs(directory: ExperimentDir, submission: Submission, task: int) -> list[WorkItem]:
-    """Return the runs of a task, less those that were stopped meanwhile, or put into another array."""
+    """Return the runs of a task, less those that were stopped meanwhile, or put into another
+    array.
+    """
     if submission.withdrawn:
         return []
     last = places(read_submissions(directory, submission.system))
@@ -88,19 +119,28 @@ def _runs(directory: ExperimentDir, submission: Submission, task: int) -> list[W
 
 
 def _wait_for_claims(directory: ExperimentDir, runs: Sequence[WorkItem]) -> None:
-    """Wait until the locks of this task's last try are gone: it was ended, but its node's may linger on the disk."""
+    """Wait until the locks of this task's last try are gone: it was ended, but its node's may
+    linger on the disk.
+    """
     file = directory.read()
     end = time.monotonic() + _CLAIM
     for each in runs:
         run_dir = directory.run_dir(each.run, file)
         record = run_dir.read_attempt()
-        while record is not None and record.host != host_name() and is_claimed(run_dir) and time.monotonic() < end:
+        while (
+            record is not None
+            and record.host != host_name()
+            and is_claimed(run_dir)
+            and time.monotonic() < end
+        ):
             time.sleep(1.0)
 
 
 @contextmanager
 def _own_locks() -> Iterator[None]:
-    """Have locks of this job's own: its share of the node is the system's to divide, and nobody's to wait for."""
+    """Have locks of this job's own: its share of the node is the system's to divide, and nobody's
+    to wait for.
+    """
     locks = tempfile.mkdtemp(prefix="runslot-job-")
     before = os.environ.get(DIRECTORY_VARIABLE)
     os.environ[DIRECTORY_VARIABLE] = locks
@@ -136,7 +176,9 @@ def _signals() -> Iterator[bytearray]:
 
 
 def _time_is_up(job: BatchJob, received: bytearray, ahead: int) -> bool:
-    """Tell whether the job's own time limit is why the runs were asked to end: not a cancellation, nor a preemption."""
+    """Tell whether the job's own time limit is why the runs were asked to end: not a cancellation,
+    nor a preemption.
+    """
     if signal.SIGUSR1 not in received:
         return False
     left = job.time_left()
@@ -150,18 +192,29 @@ def _requeue(job: BatchJob, status: int) -> int:
     print("the time limit is near: the task is requeued, and its runs continue", flush=True)
     done = subprocess.run(job.requeue_command(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        print(f"it cannot be requeued ({done.stderr.strip()}); `runslot resume` continues the runs", file=sys.stderr)
+        print(
+            f"it cannot be requeued ({done.stderr.strip()}); `runslot resume` continues the runs",
+            file=sys.stderr,
+        )
         return status
     time.sleep(_END)
     return status
 
 
-def _say_timed_out(directory: ExperimentDir, submission: Submission, runs: Sequence[WorkItem]) -> None:
+def _say_timed_out(
+    directory: ExperimentDir, submission: Submission, runs: Sequence[WorkItem]
+) -> None:
     """Say why the runs ended, which started anew would run out of time again."""
     file = directory.read()
     for each in runs:
         run_dir = directory.run_dir(each.run, file)
         outcome = run_dir.read_outcome()
-        if outcome is not None and outcome.kind == "stopped" and not submission.stopped(each.run.id).exists():
+        if (
+            outcome is not None
+            and outcome.kind == "stopped"
+            and not submission.stopped(each.run.id).exists()
+        ):
             said = "the job's time limit ran out, and the run is not resumable"
-            write_json(run_dir.outcome_file, replace(outcome, kind="timed_out", message=said).to_json())
+            write_json(
+                run_dir.outcome_file, replace(outcome, kind="timed_out", message=said).to_json()
+            )

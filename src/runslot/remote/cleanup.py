@@ -1,9 +1,11 @@
-"""What a remote end ends and removes on its host: the end before it, runs given up, files that do not come home.
+"""What a remote end ends and removes on its host: the end before it, runs given up, files that do
+not come home.
 
-`ssh_agent` is the one remote end of an experiment there: one before it may not have noticed that its connection is
-dead. Runs that were given up while the host was away may be running elsewhere by now, so they are ended. Files that
-were not to come home (`--fetch`, `--no-fetch`) stay in directories without `run.json`: these are no runs any more, and
-a further attempt begins without them.
+`ssh_agent` is the one remote end of an experiment there: one before it may not have noticed that
+its connection is dead. Runs that were given up while the host was away may be running elsewhere by
+now, so they are ended. Files that were not to come home (`--fetch`, `--no-fetch`) stay in
+directories without `run.json`: these are no runs any more, and a further attempt begins without
+them.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ _ORPHAN_TIMEOUT_S = 10.0
 """Seconds that killed processes have to vanish."""
 
 
-def end_given_up(experiment: OpenExperiment, runs: Iterable[Run], expected: Collection[tuple[str, int]]) -> int:
+def end_given_up(
+    experiment: OpenExperiment, runs: Iterable[Run], expected: Collection[tuple[str, int]]
+) -> int:
     """Kill all attempts that run here and are not expected; return how many that were."""
     launcher = LocalLauncher((), experiment.directory.launcher_log, lambda _: None)
     handles: list[Handle] = []
@@ -67,7 +71,9 @@ def end_given_up(experiment: OpenExperiment, runs: Iterable[Run], expected: Coll
 
 
 def end_what_is_left(run_dir: Path) -> int:
-    """Make certain that nothing of a run is alive that was stopped; returns how many processes that took."""
+    """Make certain that nothing of a run is alive that was stopped; returns how many processes that
+    took.
+    """
     ended = 0
     deadline = time.monotonic() + _ORPHAN_TIMEOUT_S
     while time.monotonic() < deadline:
@@ -87,16 +93,22 @@ def _without_outcome(run_dir: RunDir, attempt: int) -> bool:
 def _wait(launcher: LocalLauncher, handles: Collection[Handle]) -> None:
     remaining = list(handles)
     while remaining:
-        remaining = [handle for handle, outcome in launcher.poll(remaining).items() if outcome is None]
+        remaining = [
+            handle for handle, outcome in launcher.poll(remaining).items() if outcome is None
+        ]
         launcher.wait(_POLL_S)
 
 
 def _end_processes(base: Path, keep: Collection[str]) -> int:
-    """Kill every process that was started in a run below `base`, those to `keep` excepted, until none is left."""
+    """Kill every process that was started in a run below `base`, those to `keep` excepted, until
+    none is left.
+    """
     ended = 0
     deadline = time.monotonic() + _ORPHAN_TIMEOUT_S
     while time.monotonic() < deadline:
-        below = {run for run in values_of_processes(RUN_VARIABLE).values() if run.startswith(f"{base}/")}
+        below = {
+            run for run in values_of_processes(RUN_VARIABLE).values() if run.startswith(f"{base}/")
+        }
         killed = kill_marked(RUN_VARIABLE, *(below - set(keep)))
         if not killed:
             break
@@ -131,7 +143,11 @@ def _take(descriptor: int, file: Path) -> None:
             waited = time.monotonic() - started
             if waited > _TAKEOVER_TIMEOUT_S:
                 raise Busy(f"another remote end in {file.parent} does not leave") from None
-            _end(file, descriptor, signal.SIGTERM if waited < _TAKEOVER_TIMEOUT_S / 5 else signal.SIGKILL)
+            _end(
+                file,
+                descriptor,
+                signal.SIGTERM if waited < _TAKEOVER_TIMEOUT_S / 5 else signal.SIGKILL,
+            )
             time.sleep(0.05)
         else:
             return
@@ -141,7 +157,14 @@ def _end(file: Path, descriptor: int, number: signal.Signals) -> None:
     """Signal who has the lock: what the file says of it is where to look first."""
     try:
         hint = int(json.loads(os.pread(descriptor, 4096, 0))["pid"])
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):  # it has not said yet who it is
+    # it has not said yet who it is
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+    ):
         hint = None
     process = find_holder(file, hint)
     if process is not None:
@@ -150,7 +173,9 @@ def _end(file: Path, descriptor: int, number: signal.Signals) -> None:
 
 
 def leave(run_dir: RunDir, file: ExperimentFile) -> None:
-    """Remove of a run's directory what is home; all of it, unless something was not to come home."""
+    """Remove of a run's directory what is home; all of it, unless something was not to come
+    home.
+    """
     if all(comes_home(file, path) for path in look(run_dir.path)):
         shutil.rmtree(run_dir.path)
         return
@@ -172,7 +197,9 @@ def remove_all_but(base: Path, survivors: Collection[RunDir]) -> None:
         shutil.rmtree(base, ignore_errors=True)
 
 
-def _remove_around(directory: Path, on_the_way: Collection[Path], survivors: Collection[Path]) -> None:
+def _remove_around(
+    directory: Path, on_the_way: Collection[Path], survivors: Collection[Path]
+) -> None:
     for entry in list(os.scandir(directory)):
         path = Path(entry.path)
         if path in survivors:

@@ -1,7 +1,8 @@
 """The remote end on a host: executes runs of one experiment there, as a launcher tells it over ssh.
 
-It is this package's local launcher with a voice (`runslot serve`). When the connection ends it leaves, and the runs go
-on under their keepers; the next remote end finds them by the files that they wrote.
+It is this package's local launcher with a voice (`runslot serve`). When the connection ends it
+leaves, and the runs go on under their keepers; the next remote end finds them by the files that
+they wrote.
 """
 
 from __future__ import annotations
@@ -29,7 +30,13 @@ from runslot.experiment.claim import is_claimed
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.hardware.slots import Slot
-from runslot.remote.cleanup import be_the_only_one, end_given_up, end_what_is_left, leave, remove_all_but
+from runslot.remote.cleanup import (
+    be_the_only_one,
+    end_given_up,
+    end_what_is_left,
+    leave,
+    remove_all_but,
+)
 from runslot.transport.messages import BEAT, decode, encode
 from runslot.transport.scan import Ledger, look
 
@@ -81,7 +88,9 @@ class Agent:
             self._launcher.close()
 
     def open(self, message: Mapping[str, Any]) -> None:
-        """Answer the first question: end what is not to run here any more, choose the slots, find what still runs."""
+        """Answer the first question: end what is not to run here any more, choose the slots, find
+        what still runs.
+        """
         threading.Thread(target=self._beat, daemon=True).start()
         expected = {(run, attempt) for run, attempt in message["expected"]}
         ended = end_given_up(self._experiment, self._runs.values(), expected)
@@ -110,7 +119,7 @@ class Agent:
         self._slots = {slot.index: slot for slot in slots}
         return {"slots": [slot.to_json() for slot in slots], "slots_said": slots_text}
 
-    # ---- the connection ------------------------------------------------------------------------------------------
+    # ---- the connection --------------------------------------------------------------------------
 
     def _listen(self) -> None:
         for line in self._asked_at:
@@ -150,10 +159,12 @@ class Agent:
     def _say(self, text: str) -> None:
         self._send({"event": "said", "text": text})
 
-    # ---- runs that are here already --------------------------------------------------------------------------------
+    # ---- runs that are here already --------------------------------------------------------------
 
     def _find(self, expected: Iterable[tuple[str, int]]) -> dict[str, list[list[Any]]]:
-        """Return which runs of those that the launcher takes to be here run, which ended, and which are not here."""
+        """Return which runs of those that the launcher takes to be here run, which ended, and which
+        are not here.
+        """
         by_state: dict[str, list[list[Any]]] = {"running": [], "ended": [], "unknown": []}
         for run_id, attempt in expected:
             if run_id not in self._runs:
@@ -167,7 +178,9 @@ class Agent:
         return by_state
 
     def _adopt(self, run: Run, attempt: int) -> Outcome | bool:
-        """Watch an attempt that runs here; its outcome where it has ended, False where it never was here."""
+        """Watch an attempt that runs here; its outcome where it has ended, False where it never was
+        here.
+        """
         run_dir = self._experiment.run_dir(run)
         _wait_for_record(run_dir, attempt)
         record = run_dir.read_attempt()
@@ -185,13 +198,20 @@ class Agent:
         reason = f"the process that kept it was killed, or {record.host} was switched off"
         ended = f"; ended {escaped} of its processes" if escaped else ""
         return Outcome(
-            "lost", attempt, started=record.started, ended=time.time(), host=record.host, message=reason + ended
+            "lost",
+            attempt,
+            started=record.started,
+            ended=time.time(),
+            host=record.host,
+            message=reason + ended,
         )
 
-    # ---- verbs -----------------------------------------------------------------------------------------------------
+    # ---- verbs -----------------------------------------------------------------------------------
 
     def _reserve(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        refusal = self._launcher.reserve(self._slots[message["slot"]], message["experiment"], message["run"])
+        refusal = self._launcher.reserve(
+            self._slots[message["slot"]], message["experiment"], message["run"]
+        )
         return {"taken": None if refusal is None else refusal.by}
 
     def _release(self, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,11 +223,17 @@ class Agent:
         return {}
 
     def _make(self, run: Run, attempt: int) -> RunDir:
-        """Make the run's directory complete; what an earlier attempt left in it is home, and goes."""
+        """Make the run's directory complete; what an earlier attempt left in it is home, and
+        goes.
+        """
         run_dir = self._experiment.run_dir(run)
         earlier = run_dir.read_attempt()
-        is_left = run_dir.path.is_dir() and not run_dir.run_file.exists()  # of an attempt that is home otherwise
-        if (is_left or (earlier is not None and earlier.attempt < attempt)) and not self._experiment.policy.resumable:
+        is_left = (
+            run_dir.path.is_dir() and not run_dir.run_file.exists()
+        )  # of an attempt that is home otherwise
+        if (
+            is_left or (earlier is not None and earlier.attempt < attempt)
+        ) and not self._experiment.policy.resumable:
             self._clear(run_dir)
         self._ledger.forget(run.id)
         if not run_dir.run_file.exists():
@@ -248,7 +274,9 @@ class Agent:
 
     def _stop(self, message: Mapping[str, Any]) -> dict[str, Any]:
         attempts = {(run, attempt) for run, attempt in message["runs"]}
-        handles = [handle for handle, run in self._handles.items() if (run, handle.attempt) in attempts]
+        handles = [
+            handle for handle, run in self._handles.items() if (run, handle.attempt) in attempts
+        ]
         self._launcher.stop(handles, message["kill"])
         return {}
 
@@ -259,12 +287,28 @@ class Agent:
             run = self._handles.pop(handle)
             if isinstance(outcome, Short):
                 self._send(
-                    {"event": "ended", "run": run, "attempt": handle.attempt, "outcome": _unbegun(handle, outcome)}
+                    {
+                        "event": "ended",
+                        "run": run,
+                        "attempt": handle.attempt,
+                        "outcome": _unbegun(handle, outcome),
+                    }
                 )
                 continue
-            if outcome.kind not in {"succeeded", "failed"}:  # its keeper has seen to it; it is looked at once more
+            # its keeper has seen to it; it is looked at once more
+            if outcome.kind not in {
+                "succeeded",
+                "failed",
+            }:
                 end_what_is_left(handle.run_dir.path)
-            self._send({"event": "ended", "run": run, "attempt": handle.attempt, "outcome": outcome.to_json()})
+            self._send(
+                {
+                    "event": "ended",
+                    "run": run,
+                    "attempt": handle.attempt,
+                    "outcome": outcome.to_json(),
+                }
+            )
 
     def _changes(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Return what of the asked runs has changed since what was last asked for came home."""
@@ -280,13 +324,17 @@ class Agent:
         return {"changed": changed, "gone": vanished}
 
     def _until(self, run_id: str, large: bool) -> int | None:
-        """Return up to which time of change large files of a run are offered; None: whatever that is."""
+        """Return up to which time of change large files of a run are offered; None: whatever that
+        is.
+        """
         if run_id not in self._handles.values():  # it has ended
             return None
         return time.time_ns() - _SETTLED if large else 0
 
     def _forget(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Remove the directories of runs that have ended and are home; what is not to come home stays in them."""
+        """Remove the directories of runs that have ended and are home; what is not to come home
+        stays in them.
+        """
         for run_id in message["runs"]:
             self._ledger.forget(run_id)
             run_dir = self._experiment.run_dir(self._runs[run_id])
@@ -301,7 +349,9 @@ class Agent:
         del message
         dirs = [self._experiment.run_dir(run) for run in self._runs.values()]
         self.removes = not any(is_claimed(run_dir) for run_dir in dirs if run_dir.run_file.exists())
-        self.left = [run_dir for run_dir in dirs if run_dir.path.is_dir() and not run_dir.run_file.exists()]
+        self.left = [
+            run_dir for run_dir in dirs if run_dir.path.is_dir() and not run_dir.run_file.exists()
+        ]
         return {"left": len(self.left)}
 
 
@@ -316,9 +366,15 @@ def _wait_for_record(run_dir: RunDir, attempt: int) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Carry out `runslot serve EXPERIMENT`: talk on standard input and output until the input ends."""
-    parser = argparse.ArgumentParser(prog="runslot serve", description="The remote end of a launcher over ssh.")
-    parser.add_argument("experiment", metavar="EXPERIMENT", help="a directory that a launcher brought here")
+    """Carry out `runslot serve EXPERIMENT`: talk on standard input and output until the input
+    ends.
+    """
+    parser = argparse.ArgumentParser(
+        prog="runslot serve", description="The remote end of a launcher over ssh."
+    )
+    parser.add_argument(
+        "experiment", metavar="EXPERIMENT", help="a directory that a launcher brought here"
+    )
     options = parser.parse_args(argv)
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what anything prints here is no answer
@@ -335,7 +391,9 @@ def main(argv: Sequence[str]) -> int:
             agent.serve()
             experiment.close()
             if agent.removes:
-                remove_all_but(Path(os.path.normpath(directory.path / experiment.file.runs_root)), agent.left)
+                remove_all_but(
+                    Path(os.path.normpath(directory.path / experiment.file.runs_root)), agent.left
+                )
     except RunslotError as error:
         out.write(encode({"id": first["id"], "failed": str(error)}))
         out.flush()
@@ -353,4 +411,6 @@ def _first(requests: BinaryIO) -> dict[str, Any] | None:
 
 def _unbegun(handle: Handle, short: Short) -> dict[str, Any]:
     """Return the outcome of a run that this host was too short of something to begin."""
-    return Outcome("lost", handle.attempt, ended=time.time(), message=f"could not be started: {short.by}").to_json()
+    return Outcome(
+        "lost", handle.attempt, ended=time.time(), message=f"could not be started: {short.by}"
+    ).to_json()

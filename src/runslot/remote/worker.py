@@ -1,7 +1,9 @@
-"""`runslot work EXPERIMENT`: do runs of an experiment, or a share of them, in slots of this machine, and end.
+"""`runslot work EXPERIMENT`: do runs of an experiment, or a share of them, in slots of this
+machine, and end.
 
-For engines that start a machine or a job and leave it to itself. Where each run stands is read from its directory
-alone, so that several workers may serve one experiment, and a worker that was killed may be started again.
+For engines that start a machine or a job and leave it to itself. Where each run stands is read from
+its directory alone, so that several workers may serve one experiment, and a worker that was killed
+may be started again.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ _SHARE = re.compile(r"[0-9]{1,9}/[0-9]{1,9}")
 _NAME_LIMIT_BYTES = 240
 
 UNFINISHED_STATUS = 75
-"""Exit status of a worker that was asked to end before its runs had (EX_TEMPFAIL): starting it again continues."""
+"""Exit status of a worker that was asked to end before its runs had (EX_TEMPFAIL): starting it
+again continues.
+"""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,9 @@ def _after(outcome: Outcome, number: int, policy: Policy) -> NextStep:
 
 
 _NOTICES = (signal.SIGTERM, signal.SIGUSR1)
-"""An engine says that the time is up in several ways, one after the other: none shortens the grace."""
+"""An engine says that the time is up in several ways, one after the other: none shortens the
+grace.
+"""
 
 
 class _Notices:
@@ -100,7 +106,9 @@ class _Notices:
 
     def __exit__(self, *_: object) -> None:
         for number in _NOTICES:
-            signal.signal(number, signal.SIG_IGN)  # the worker ends, with a status that says what it did
+            signal.signal(
+                number, signal.SIG_IGN
+            )  # the worker ends, with a status that says what it did
 
     def _hear(self, _number: int, _frame: FrameType | None) -> None:
         self.heard = True
@@ -114,7 +122,8 @@ def work(
     observer: Observer | None = None,
     place: ThisMachine | None = None,
 ) -> int:
-    """Do what is missing of these runs, and return the worker's exit status; `place` chooses the slots.
+    """Do what is missing of these runs, and return the worker's exit status; `place` chooses the
+    slots.
 
     For a process of its own: SIGTERM and SIGUSR1 mean from here on that its time is up.
     """
@@ -138,10 +147,21 @@ def _work(
         if not share.runs and not share.adopt:
             listener(Said(f"nothing to do: {share.kept} runs of {directory.path} have ended"))
             return _status(experiment, items)
-        engine = (place or ThisMachine()).open(experiment, len(share.runs) + len(share.adopt), listener)
+        engine = (place or ThisMachine()).open(
+            experiment, len(share.runs) + len(share.adopt), listener
+        )
         try:
             supervisor = Supervisor(engine.launcher, listener, notices=_NOTICES)
-            supervisor.add(Share(experiment, share.runs, share.attempts, share.adopt, share.kept, engine.slots_said))
+            supervisor.add(
+                Share(
+                    experiment,
+                    share.runs,
+                    share.attempts,
+                    share.adopt,
+                    share.kept,
+                    engine.slots_said,
+                )
+            )
             if notices.heard:
                 supervisor.ask(StopAsked(None))
             supervisor.run()
@@ -154,7 +174,9 @@ def _work(
         experiment.close()
 
 
-def _next_steps(experiment: OpenExperiment, items: Sequence[WorkItem]) -> Iterator[tuple[WorkItem, NextStep]]:
+def _next_steps(
+    experiment: OpenExperiment, items: Sequence[WorkItem]
+) -> Iterator[tuple[WorkItem, NextStep]]:
     """Yield the runs that are not done."""
     for item in items:
         step = next_step(experiment.run_dir(item.run), item.attempt, experiment.policy)
@@ -182,23 +204,35 @@ def _share(experiment: OpenExperiment, items: Sequence[WorkItem], listener: Obse
 
 def _status(experiment: OpenExperiment, items: Sequence[WorkItem]) -> int:
     outcomes = [experiment.run_dir(item.run).read_outcome() for item in items]
-    return 0 if all(outcome is not None and outcome.kind == "succeeded" for outcome in outcomes) else 1
+    return (
+        0 if all(outcome is not None and outcome.kind == "succeeded" for outcome in outcomes) else 1
+    )
 
 
-# ---- the command ------------------------------------------------------------------------------------------------
+# ---- the command ---------------------------------------------------------------------------------
 
 
 def main(argv: Sequence[str]) -> int:
-    """Carry out `runslot work`; returns 0 where all its runs succeeded, 1 where some did not, 75 if it was stopped."""
+    """Carry out `runslot work`; returns 0 where all its runs succeeded, 1 where some did not, 75 if
+    it was stopped.
+    """
     options = _parser().parse_args(argv)
     place = Path(os.path.abspath(options.experiment))  # noqa: PTH100  links stay as the user sees them
-    directory = ExperimentDir(place.parent if place == ExperimentDir(place.parent).experiment_file else place)
+    directory = ExperimentDir(
+        place.parent if place == ExperimentDir(place.parent).experiment_file else place
+    )
     directory.read()
     runs = _items_of(directory, options)
     name = options.name or f"{host_name()}-{os.getpid()}"
-    if "/" in name or name != one_line(name) or name in {".", ".."} or len(os.fsencode(name)) > _NAME_LIMIT_BYTES:
+    if (
+        "/" in name
+        or name != one_line(name)
+        or name in {".", ".."}
+        or len(os.fsencode(name)) > _NAME_LIMIT_BYTES
+    ):
         raise InvalidInput(
-            f"--name {name!r:.80}: a worker's name is that of its directory, in the experiment's workers"
+            f"--name {name!r:.80}: a worker's name is that of its directory, in the experiment's"
+            " workers"
         )
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream: into a job's log
     return work(directory, runs, name, options.moved)
@@ -207,17 +241,31 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="runslot work",
-        description="Do runs of an experiment in slots of this machine: all of them, a share, or a task of a batch.",
+        description=(
+            "Do runs of an experiment in slots of this machine: all of them, a share, or a task of"
+            " a batch."
+        ),
     )
-    parser.add_argument("experiment", metavar="EXPERIMENT", help="a directory with an experiment.json")
-    parser.add_argument("--share", metavar="K/N", help="of N workers this is number K, from 1: every N-th run")
     parser.add_argument(
-        "--batch", type=Path, metavar="FILE", help="a JSON list of tasks, a task a list of [run, attempt]"
+        "experiment", metavar="EXPERIMENT", help="a directory with an experiment.json"
+    )
+    parser.add_argument(
+        "--share", metavar="K/N", help="of N workers this is number K, from 1: every N-th run"
+    )
+    parser.add_argument(
+        "--batch",
+        type=Path,
+        metavar="FILE",
+        help="a JSON list of tasks, a task a list of [run, attempt]",
     )
     parser.add_argument("--task", type=int, metavar="K", help="with --batch: which task, from 0")
-    parser.add_argument("--name", metavar="NAME", help="the worker's, for its journal; else of host and process")
     parser.add_argument(
-        "--moved", action="store_true", help="the directory was brought here: use its copy of the code, and this Python"
+        "--name", metavar="NAME", help="the worker's, for its journal; else of host and process"
+    )
+    parser.add_argument(
+        "--moved",
+        action="store_true",
+        help="the directory was brought here: use its copy of the code, and this Python",
     )
     return parser
 
@@ -250,5 +298,7 @@ def _of_batch(runs: Sequence[Run], file: Path, task: int | None) -> list[WorkIte
     runs_by_id = {run.id: run for run in runs}
     for run, _ in batch[task]:
         if run not in runs_by_id:
-            raise InvalidInput(f"{file} asks for the run {run!r:.80}, which the experiment does not have")
+            raise InvalidInput(
+                f"{file} asks for the run {run!r:.80}, which the experiment does not have"
+            )
     return [WorkItem(runs_by_id[run], attempt) for run, attempt in batch[task]]

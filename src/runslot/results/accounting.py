@@ -6,11 +6,13 @@ standings of all groups add up to all runs, and a run that diverged is never lef
 
 A standing is, in this order:
 
-1. the run's state, where that state does not count (`failed`, `lost`, `running`, …): by default succeeded runs and
-   those whose directories do not tell count, in curves also running ones; `Rule.include` adds states;
+1. the run's state, where that state does not count (`failed`, `lost`, `running`, …): by default
+   succeeded runs and those whose directories do not tell count, in curves also running ones;
+   `Rule.include` adds states;
 2. `without`: the run has no number of the metric (or only text);
-3. `diverged`: the metric's last value is nan or ±inf. By default its group has no value and ranks last in either
-   direction; `Rule.diverged` says `nan` (so), `worst` (it counts with the worst score of the others) or `drop`;
+3. `diverged`: the metric's last value is nan or ±inf. By default its group has no value and ranks
+   last in either direction; `Rule.diverged` says `nan` (so), `worst` (it counts with the worst
+   score of the others) or `drop`;
 4. `counted`.
 """
 
@@ -38,11 +40,20 @@ Diverged = Literal["nan", "worst", "drop"]
 nothing."""
 COUNTED, DIVERGED, WITHOUT = "counted", "diverged", "without"
 """Standings that are no states."""
-_ORDER = (COUNTED, DIVERGED, *(state for state in ENDED if state != "succeeded"), "running", "queued", WITHOUT)
+_ORDER = (
+    COUNTED,
+    DIVERGED,
+    *(state for state in ENDED if state != "succeeded"),
+    "running",
+    "queued",
+    WITHOUT,
+)
 _TREATED: Mapping[Diverged, str] = {"nan": "", "drop": " (dropped)", "worst": " (as the worst)"}
 _STANDING, _GROUP, _COUNT = "_standing", "_group", "_count"
 """Columns beside those of the variants, which may have any other name."""
-_TASK = re.compile(r"(.*[._])?(env|environment|task|game|dataset|domain)(s|[._]?(id|name))?", re.IGNORECASE)
+_TASK = re.compile(
+    r"(.*[._])?(env|environment|task|game|dataset|domain)(s|[._]?(id|name))?", re.IGNORECASE
+)
 _GROUPS_NAMED = 3
 """Groups that a note names; of more it says how many."""
 
@@ -59,13 +70,18 @@ class Rule:
     """Running runs count as well: their rows so far are true."""
 
     @classmethod
-    def of(cls, include: Collection[str] = (), diverged: str = "nan", *, curves: bool = False) -> Rule:
+    def of(
+        cls, include: Collection[str] = (), diverged: str = "nan", *, curves: bool = False
+    ) -> Rule:
         """Return the rule; `all` includes every state. Raises `InvalidInput` for a word that is
         none."""
         for state in include:
             if state not in (*STATES, "all"):
                 words = ", ".join((*STATES, "all"))
-                raise InvalidInput(f"{state!r} is not a state of runs{nearest(state, STATES)}; choose among {words}")
+                raise InvalidInput(
+                    f"{state!r} is not a state of runs{nearest(state, STATES)}; choose among"
+                    f" {words}"
+                )
         if diverged not in get_args(Diverged):
             raise InvalidInput(f"diverged={diverged!r} is none of {', '.join(get_args(Diverged))}")
         states = frozenset(STATES) if "all" in include else frozenset(include)
@@ -158,15 +174,21 @@ class Accounting:
         of a group is then NaN where it has no value.
         """
         standing = self.runs.select("run", "standing")
-        keys = [pl.col(name).alias(f"{_GROUP} {name}") for name in self.scales]  # which may be named like ours
-        both = scored.select("run", "score", *keys).join(standing, on="run", how="left", maintain_order="left")
+        keys = [
+            pl.col(name).alias(f"{_GROUP} {name}") for name in self.scales
+        ]  # which may be named like ours
+        both = scored.select("run", "score", *keys).join(
+            standing, on="run", how="left", maintain_order="left"
+        )
         counts, score = pl.col("standing") == COUNTED, pl.col("score")
         numbers = score.filter(counts & score.is_finite())
         worst = numbers.min() if mode == "max" else numbers.max()
         if self.scales:
             worst = worst.over([f"{_GROUP} {name}" for name in self.scales])
         worst = worst.fill_null(math.nan)
-        instead = {"nan": pl.lit(math.nan), "drop": pl.lit(None, pl.Float64), "worst": worst}[self.rule.diverged]
+        instead = {"nan": pl.lit(math.nan), "drop": pl.lit(None, pl.Float64), "worst": worst}[
+            self.rule.diverged
+        ]
         diverged = pl.when(pl.col("standing") == DIVERGED).then(instead)
         return both.select(score=pl.when(counts).then(score).otherwise(diverged)).to_series()
 
@@ -181,7 +203,11 @@ class Accounting:
             words.append(f"{self.waiting} not started yet")
         pooled = f"pooled over: {', '.join(self.pooled) or 'nothing'}"
         line = f"{_many(self.total, 'run')}: {', '.join(words) or 'none'}; {pooled}"
-        return f"{line}; {statistic} over {self.evidence()}" if statistic and self.counted().height else line
+        return (
+            f"{line}; {statistic} over {self.evidence()}"
+            if statistic and self.counted().height
+            else line
+        )
 
     def _count(self, standing: str, count: int) -> str:
         if standing == COUNTED and self.running:
@@ -208,7 +234,11 @@ class Accounting:
     def notes(self) -> tuple[str, ...]:
         """Return what else has to be said: which groups have diverged runs, seeds twice, runs of
         unequal length."""
-        lost = [f"{g.label} ({g.standings[DIVERGED]} of {g.asked})" for g in self.groups if g.standings.get(DIVERGED)]
+        lost = [
+            f"{g.label} ({g.standings[DIVERGED]} of {g.asked})"
+            for g in self.groups
+            if g.standings.get(DIVERGED)
+        ]
         policy = {
             "nan": "a group with such a run has no value and ranks last (--diverged worst or drop)",
             "worst": f"counted with the worst score of all others{self._of_task}",
@@ -229,7 +259,9 @@ class Accounting:
             count = _many(self.standings[DIVERGED], "run")
             notes.append(f"{count} ended in nan or ±inf; {policy}: {_some(lost)}")
         if seeds:
-            notes.append(f"the same seed more than once, which is no further evidence: {_some(seeds)}")
+            notes.append(
+                f"the same seed more than once, which is no further evidence: {_some(seeds)}"
+            )
         if self.texts:
             notes.append(f"text, not a number, for {self.metric}: {_some(self.texts)}")
         if self.equal_logs:
@@ -259,9 +291,14 @@ def account(
     rule = rule or Rule()
     keys = tuple(results.identity if keys is None else keys)
     columns = list(dict.fromkeys((*keys, *tasks, *results.identity)))
-    always = [name for name in ("run", "seed", "state", "rows", "experiment", "variant") if name not in columns]
+    always = [
+        name
+        for name in ("run", "seed", "state", "rows", "experiment", "variant")
+        if name not in columns
+    ]
     runs = results.runs.select(*always, *columns).with_columns(
-        _standing(results, metric, rule).alias(_STANDING), _group_of(results.runs, keys).alias(_GROUP)
+        _standing(results, metric, rule).alias(_STANDING),
+        _group_of(results.runs, keys).alias(_GROUP),
     )
     used = runs.filter(pl.col(_STANDING).is_in(_standings_used(rule)))
     candidates = runs.filter(pl.col(_STANDING).is_in([COUNTED, DIVERGED]))
@@ -269,7 +306,9 @@ def account(
     spans = {group: (low, high) for group, low, high in _spans(used).iter_rows()}
     sizes = dict(used[_GROUP].value_counts().iter_rows())
     texts = {key: texts_of(runs[key].unique()) for key in keys}
-    firsts = runs.unique(_GROUP, keep="first", maintain_order=True).sort(_GROUP).select(_GROUP, *keys)
+    firsts = (
+        runs.unique(_GROUP, keep="first", maintain_order=True).sort(_GROUP).select(_GROUP, *keys)
+    )
     counts: dict[int, Counter[str]] = {}
     for group, standing in runs.select(_GROUP, _STANDING).iter_rows():
         counts.setdefault(group, Counter())[standing] += 1
@@ -283,20 +322,39 @@ def account(
             standings=_ordered(counts[group]),
             repeated=repeated.get(group, {}),
             rows=spans.get(group),
-            has_value=sizes.get(group, 0) > 0 and (rule.diverged != "nan" or not counts[group][DIVERGED]),
+            has_value=sizes.get(group, 0) > 0
+            and (rule.diverged != "nan" or not counts[group][DIVERGED]),
         )
         for group, *values in firsts.iter_rows()
     )
     totals = _ordered(sum(counts.values(), Counter()))
     running = used.filter(pl.col("state") == "running").height
-    pooled = tuple(name for name in results.identity if name not in {*keys, *tasks} and _differs(used, name))
+    pooled = tuple(
+        name for name in results.identity if name not in {*keys, *tasks} and _differs(used, name)
+    )
     table = runs.select("run", standing=_STANDING, group=_GROUP)
     missing = sum(results.waiting.values())
     equal = results.equal_logs
-    worded = results.runs_with_text(metric, table.filter(standing=WITHOUT)["run"].to_list()) if metric else ()
+    worded = (
+        results.runs_with_text(metric, table.filter(standing=WITHOUT)["run"].to_list())
+        if metric
+        else ()
+    )
     scales = tuple(tasks_of(results) if scales is None else scales)
     return Accounting(
-        metric, keys, tuple(tasks), scales, rule, table, groups, totals, running, pooled, equal, worded, missing
+        metric,
+        keys,
+        tuple(tasks),
+        scales,
+        rule,
+        table,
+        groups,
+        totals,
+        running,
+        pooled,
+        equal,
+        worded,
+        missing,
     )
 
 
@@ -310,7 +368,9 @@ def _waiting_of(results: Results, runs: pl.DataFrame) -> Counter[int]:
     waiting: Counter[int] = Counter()
     if not results.waiting_variants:
         return waiting
-    for group, *variant in runs.select(_GROUP, "experiment", "variant").unique(["experiment", "variant"]).iter_rows():
+    for group, *variant in (
+        runs.select(_GROUP, "experiment", "variant").unique(["experiment", "variant"]).iter_rows()
+    ):
         waiting[group] += results.waiting_variants.get((variant[0], variant[1] or ""), 0)
     return waiting
 
@@ -341,25 +401,35 @@ def _group_of(runs: pl.DataFrame, keys: Sequence[str]) -> pl.Series:
     if not keys:
         return pl.Series(_GROUP, [0] * runs.height, dtype=pl.UInt32)
     distinct = runs.select(keys).unique(maintain_order=True).with_row_index(_GROUP)
-    return runs.select(keys).join(distinct, on=keys, how="left", nulls_equal=True, maintain_order="left")[_GROUP]
+    return runs.select(keys).join(
+        distinct, on=keys, how="left", nulls_equal=True, maintain_order="left"
+    )[_GROUP]
 
 
 def _repeated(runs: pl.DataFrame, identity: Sequence[str]) -> dict[int, dict[int | str, int]]:
     """Return by group the seeds that one variant has more than once, and how often."""
     seeded = runs.filter(pl.col("seed").is_not_null())
-    seeds = seeded.group_by(_GROUP, *identity, "seed", maintain_order=True).agg(pl.len().alias(_COUNT))
+    seeds = seeded.group_by(_GROUP, *identity, "seed", maintain_order=True).agg(
+        pl.len().alias(_COUNT)
+    )
     repeated: dict[int, dict[int | str, int]] = {}
-    for group, seed, count in seeds.filter(pl.col(_COUNT) > 1).select(_GROUP, "seed", _COUNT).iter_rows():
+    for group, seed, count in (
+        seeds.filter(pl.col(_COUNT) > 1).select(_GROUP, "seed", _COUNT).iter_rows()
+    ):
         repeated.setdefault(group, {})[seed] = max(count, repeated.get(group, {}).get(seed, 0))
     return repeated
 
 
 def _spans(runs: pl.DataFrame) -> pl.DataFrame:
-    return runs.group_by(_GROUP).agg(pl.col("rows").min().alias("low"), pl.col("rows").max().alias("high"))
+    return runs.group_by(_GROUP).agg(
+        pl.col("rows").min().alias("low"), pl.col("rows").max().alias("high")
+    )
 
 
 def _differs(runs: pl.DataFrame, name: str) -> bool:
-    return bool(runs.group_by(_GROUP).agg((pl.col(name).n_unique() > 1).alias("differs"))["differs"].any())
+    return bool(
+        runs.group_by(_GROUP).agg((pl.col(name).n_unique() > 1).alias("differs"))["differs"].any()
+    )
 
 
 def _ordered(counts: Counter[str]) -> dict[str, int]:
@@ -379,7 +449,8 @@ def _alike(groups: Sequence[Sequence[str]]) -> str:
     if any("/" in name for name in names):
         names = list(groups[0][1:])
     more = f"; {len(groups) - 1} more such" if len(groups) > 1 else ""
-    return f"{', '.join([groups[0][0], *names[: _GROUPS_NAMED - 1]])}{', …' * (len(names) >= _GROUPS_NAMED)}{more}"
+    listed = ", ".join([groups[0][0], *names[: _GROUPS_NAMED - 1]])
+    return f"{listed}{', …' * (len(names) >= _GROUPS_NAMED)}{more}"
 
 
 def _times(count: int) -> str:

@@ -63,18 +63,25 @@ class Comparison:
     def states(self) -> dict[str, int]:
         """How many runs are in each state (`unknown`: the directory does not tell), those without a
         directory apart."""
-        counts = {state or UNKNOWN: count for state, count in self.results.runs["state"].value_counts().iter_rows()}
+        counts = {
+            state or UNKNOWN: count
+            for state, count in self.results.runs["state"].value_counts().iter_rows()
+        }
         return dict(sorted(counts.items(), key=lambda item: (*STATES, UNKNOWN).index(item[0])))
 
     @property
     def left_out(self) -> dict[str, int]:
         """By state, how many runs do not count because of it."""
-        return {state: count for state, count in self.accounting.standings.items() if state in STATES}
+        return {
+            state: count for state, count in self.accounting.standings.items() if state in STATES
+        }
 
     def widths(self, part: str) -> list[float | None]:
         """Return what stands after ± for each row of the table; `part` is `final` or `best`."""
         rows = self.table.select(f"{part}_std", "n").iter_rows()
-        return [None if std is None or math.isnan(std) else std * self._factor(n) for std, n in rows]
+        return [
+            None if std is None or math.isnan(std) else std * self._factor(n) for std, n in rows
+        ]
 
     def _factor(self, n: int) -> float:
         if self.spread == "mean-std":
@@ -85,7 +92,11 @@ class Comparison:
     def statistic(self) -> str:
         """What stands in the table, in words."""
         percent = f"{100 * self.level:.6g}"
-        words = {"mean-ci": f"{percent} % t interval", "mean-std": "standard deviation", "mean-sem": "standard error"}
+        words = {
+            "mean-ci": f"{percent} % t interval",
+            "mean-std": "standard deviation",
+            "mean-sem": "standard error",
+        }
         return f"mean ± {words[self.spread]}"
 
 
@@ -114,12 +125,24 @@ def compare(
     table = _by_variant(results, accounting, way or "max", level)
     names = _names(accounting.keys)
     rivals = _rivals(table, [names[task] for task in accounting.scales if task in names])
-    rivals = rivals.filter(pl.col("final_mean").is_finite() & pl.col("final_std").is_finite() & (pl.col("n") > 1))
+    rivals = rivals.filter(
+        pl.col("final_mean").is_finite() & pl.col("final_std").is_finite() & (pl.col("n") > 1)
+    )
     gain = _optimism(rivals, way or "max") if name else None
     metric_words = _how_chosen(name, metric, mode, way)
     keys = tuple(names.values())
     return Comparison(
-        results, name, way or "max", metric_words, keys, table, accounting, spread, level, gain, rivals.height
+        results,
+        name,
+        way or "max",
+        metric_words,
+        keys,
+        table,
+        accounting,
+        spread,
+        level,
+        gain,
+        rivals.height,
     )
 
 
@@ -151,18 +174,29 @@ def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: flo
     groups = accounting.groups
     names = _names(accounting.keys)
     keys = {
-        names[key]: pl.Series([group.values[place] for group in groups], dtype=results.runs.schema[key])
+        names[key]: pl.Series(
+            [group.values[place] for group in groups], dtype=results.runs.schema[key]
+        )
         for place, key in enumerate(accounting.keys)
     }
     standings = [standing for standing in accounting.standings if standing in {DIVERGED, *STATES}]
-    counts = {standing: [group.standings.get(standing, 0) for group in groups] for standing in standings}
+    counts = {
+        standing: [group.standings.get(standing, 0) for group in groups] for standing in standings
+    }
     sizes = {"n": [group.n for group in groups], "runs": [group.asked for group in groups]}
-    index = pl.DataFrame({"group": pl.int_range(len(groups), dtype=pl.UInt32, eager=True), **keys, **sizes, **counts})
+    index = pl.DataFrame(
+        {"group": pl.int_range(len(groups), dtype=pl.UInt32, eager=True), **keys, **sizes, **counts}
+    )
     table = index.join(rows, on="group", how="left", maintain_order="left")
-    n = pl.Series([t_quantile(level, n - 1) / math.sqrt(n) if n > 1 else None for n in sizes["n"]], dtype=pl.Float64)
+    n = pl.Series(
+        [t_quantile(level, n - 1) / math.sqrt(n) if n > 1 else None for n in sizes["n"]],
+        dtype=pl.Float64,
+    )
     for part in scores:
         mean, width = pl.col(f"{part}_mean"), pl.col(f"{part}_std") * n
-        table = table.with_columns((mean - width).alias(f"{part}_low"), (mean + width).alias(f"{part}_high"))
+        table = table.with_columns(
+            (mean - width).alias(f"{part}_low"), (mean + width).alias(f"{part}_high")
+        )
     values = [f"{part}_{word}" for part in scores for word in _WORDS]
     order = pl.col("final_mean").fill_nan(None)
     table = table.sort(order, descending=mode == "max", nulls_last=True, maintain_order=True)
@@ -172,7 +206,14 @@ def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: flo
 def _names(keys: Sequence[str]) -> dict[str, str]:
     """Return the column of each key; one that is the name of a column here is `variant.KEY`, as
     among runs."""
-    reserved = {"group", "n", "runs", DIVERGED, *STATES, *(f"{part}_{word}" for part in _PARTS for word in _WORDS)}
+    reserved = {
+        "group",
+        "n",
+        "runs",
+        DIVERGED,
+        *STATES,
+        *(f"{part}_{word}" for part in _PARTS for word in _WORDS),
+    }
     return {key: f"variant.{key}" if key in reserved else key for key in keys}
 
 

@@ -29,7 +29,9 @@ def write_frame(frame: pl.DataFrame, file: Path, kind: FileFormat) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         reason = error.strerror or str(error)
-        raise RunslotError(f"{file} cannot be written ({reason}); name a file in a directory of yours") from error
+        raise RunslotError(
+            f"{file} cannot be written ({reason}); name a file in a directory of yours"
+        ) from error
 
 
 def export(
@@ -48,7 +50,9 @@ def export(
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunslotError(f"{directory} cannot be made ({error.strerror}); choose another with --out") from error
+        raise RunslotError(
+            f"{directory} cannot be made ({error.strerror}); choose another with --out"
+        ) from error
     runs = results.runs
     if accounting is not None and "standing" not in runs.columns:
         runs = runs.with_columns(accounting.runs["standing"])

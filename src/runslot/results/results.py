@@ -114,15 +114,25 @@ class Results:
         """
         entries = [self._entries[name] for name in self.runs["run"]]
         rows = store.rows_of_all(entries, self._segments)
-        lengths = self.runs.select("run", n=pl.Series([entry.rows for entry in entries], dtype=pl.Int64))
-        index = lengths.select("run", row=pl.int_ranges(0, "n", dtype=pl.UInt32)).filter(pl.col("row").list.len() > 0)
-        return pl.concat([index.explode("row"), rows], how="horizontal") if rows.width else index.explode("row")
+        lengths = self.runs.select(
+            "run", n=pl.Series([entry.rows for entry in entries], dtype=pl.Int64)
+        )
+        index = lengths.select("run", row=pl.int_ranges(0, "n", dtype=pl.UInt32)).filter(
+            pl.col("row").list.len() > 0
+        )
+        return (
+            pl.concat([index.explode("row"), rows], how="horizontal")
+            if rows.width
+            else index.explode("row")
+        )
 
     def long(self, *metrics: str) -> pl.DataFrame:
         """Return the rows as `run`, `row`, `metric`, `value`, without gaps; of all metrics or of
         those named."""
         names = [self.metric(name) for name in metrics] or list(self.metrics)
-        table = self.progress.unpivot(names, index=["run", "row"], variable_name="metric", value_name="value")
+        table = self.progress.unpivot(
+            names, index=["run", "row"], variable_name="metric", value_name="value"
+        )
         return table.filter(pl.col("value").is_not_null() & pl.col("value").is_not_nan())
 
     def metric(self, name: str) -> str:
@@ -134,15 +144,22 @@ class Results:
         if len(alike) == 1:
             return alike[0]
         if name in self.text_metrics:
-            raise InvalidInput(f"{name!r} holds text, not numbers, and cannot be compared; progress has its rows")
+            raise InvalidInput(
+                f"{name!r} holds text, not numbers, and cannot be compared; progress has its rows"
+            )
         names = ", ".join(difflib.get_close_matches(name, self.metrics, n=8, cutoff=0.0)) or "none"
-        raise InvalidInput(f"no run has a metric {name!r}{nearest(name, self.metrics)}; metrics are: {names}")
+        raise InvalidInput(
+            f"no run has a metric {name!r}{nearest(name, self.metrics)}; metrics are: {names}"
+        )
 
     @cached_property
     def text_metrics(self) -> tuple[str, ...]:
         """Columns of the logs in which no run has a number."""
         texts = dict.fromkeys(
-            name for frame in self._segments.values() for name, kind in frame.schema.items() if kind == pl.String
+            name
+            for frame in self._segments.values()
+            for name, kind in frame.schema.items()
+            if kind == pl.String
         )
         return tuple(name for name in texts if name not in self.metrics)
 
@@ -151,7 +168,9 @@ class Results:
 
         def has_text(run: str) -> bool:
             pieces = (piece for log in self._entries[run].pieces.values() for piece in log)
-            return any(self._segments[piece.segment].schema.get(metric) == pl.String for piece in pieces)
+            return any(
+                self._segments[piece.segment].schema.get(metric) == pl.String for piece in pieces
+            )
 
         return tuple(run for run in runs if has_text(run))
 
@@ -161,15 +180,25 @@ class Results:
         none is named."""
         counts = {metric: len(column) - column.null_count() for metric, column in self._finals()}
         # What counts the steps is in all logs, and says nothing of how many have an objective.
-        most = max((n for metric, n in counts.items() if is_goal(metric)), default=0) or max(counts.values(), default=0)
-        return tuple(metric for metric, count in counts.items() if count and count >= _NEARLY_ALL_SHARE * most)
+        most = max((n for metric, n in counts.items() if is_goal(metric)), default=0) or max(
+            counts.values(), default=0
+        )
+        return tuple(
+            metric
+            for metric, count in counts.items()
+            if count and count >= _NEARLY_ALL_SHARE * most
+        )
 
     @cached_property
     def counter(self) -> str | None:
         """The metric that counts how far runs are, by its name; None where none does, or where in
         most runs it begins anew, as batches do in each epoch, and no other goes on."""
         named = step_column(self.metrics)
-        having = [entry for entry in map(self._entries.__getitem__, self.runs["run"]) if named in entry.summary]
+        having = [
+            entry
+            for entry in map(self._entries.__getitem__, self.runs["run"])
+            if named in entry.summary
+        ]
         votes = Counter(named if entry.counter == "" else entry.counter for entry in having)
         return votes.most_common(1)[0][0] if votes else named
 
@@ -187,7 +216,9 @@ class Results:
             equal: list[list[str]] = []
             for run in runs if len(runs) > 1 else []:
                 mine = self._rows_of(run)
-                same = next((group for group in equal if mine.equals(self._rows_of(group[0]))), None)
+                same = next(
+                    (group for group in equal if mine.equals(self._rows_of(group[0]))), None
+                )
                 if same is None:
                     equal.append([run])
                 else:
@@ -205,11 +236,10 @@ class Results:
     def where(self, *conditions: str | pl.Expr | Mapping[str, Any], **equal: Any) -> Results:
         """Return the runs that fulfil all conditions.
 
-        A condition is text in the words of SQL
-        (``"lr > 0.01 AND env = 'pong'"``, see `runslot.results.where`), a polars expression over the columns of `runs`,
-        a mapping of columns to a value or a list of allowed values, or the same as keyword
-        arguments. Raises `InvalidInput` for a column that no run has, or for text that cannot be
-        understood.
+        A condition is text in the words of SQL (``"lr > 0.01 AND env = 'pong'"``, see
+        `runslot.results.where`), a polars expression over the columns of `runs`, a mapping of
+        columns to a value or a list of allowed values, or the same as keyword arguments. Raises
+        `InvalidInput` for a column that no run has, or for text that cannot be understood.
         """
         expressions = [self._condition(c) for c in conditions if not isinstance(c, Mapping)]
         for values in [*(c for c in conditions if isinstance(c, Mapping)), equal]:
@@ -217,7 +247,9 @@ class Results:
         try:
             return self._with(self.runs.filter(*expressions) if expressions else self.runs)
         except pl.exceptions.PolarsError as error:
-            raise InvalidInput(f"the runs cannot be chosen so: {str(error).splitlines()[0]}") from error
+            raise InvalidInput(
+                f"the runs cannot be chosen so: {str(error).splitlines()[0]}"
+            ) from error
 
     def _condition(self, condition: str | pl.Expr) -> pl.Expr:
         if isinstance(condition, str):
@@ -226,7 +258,11 @@ class Results:
         # speaks of nan.
         if "is_nan" in (text := str(condition)) or "is_not_nan" in text:
             return condition
-        floats = [name for name in set(condition.meta.root_names()) if self.runs.schema.get(name) == pl.Float64]
+        floats = [
+            name
+            for name in set(condition.meta.root_names())
+            if self.runs.schema.get(name) == pl.Float64
+        ]
         if not floats:
             return condition
         passed = self.runs.with_columns(pl.col(floats).fill_nan(None)).select(condition).to_series()
@@ -235,7 +271,9 @@ class Results:
     def _equal(self, column: str, value: Any) -> pl.Expr:
         self._check_column(column)
         if isinstance(value, list | tuple | set | frozenset):
-            return pl.any_horizontal(pl.lit(value=False), *(pl.col(column).eq_missing(pl.lit(v)) for v in value))
+            return pl.any_horizontal(
+                pl.lit(value=False), *(pl.col(column).eq_missing(pl.lit(v)) for v in value)
+            )
         return pl.col(column).eq_missing(pl.lit(value))
 
     def _check_column(self, name: str) -> None:
@@ -279,7 +317,9 @@ class Results:
         for values, runs in self.runs.group_by(names, maintain_order=True):
             yield dict(zip(names, values, strict=True)), self._with(runs)
 
-    def scores(self, metric: str, mode: Mode | None = None, by: str = "final", *, x: str | None = None) -> pl.DataFrame:
+    def scores(
+        self, metric: str, mode: Mode | None = None, by: str = "final", *, x: str | None = None
+    ) -> pl.DataFrame:
         """Return `runs` with a column `score`: the number by which a run is judged.
 
         `by` is `final`, `best` (highest or lowest, by `mode`), `mean` (over all rows), `last-K`
@@ -291,19 +331,24 @@ class Results:
         metric = self.metric(metric)
         final = pl.col(FINAL + metric)
         scored = self._scored(metric, mode, by, x)
-        return scored.with_columns(score=pl.when(final.is_finite() | final.is_null()).then("score").otherwise(math.nan))
+        return scored.with_columns(
+            score=pl.when(final.is_finite() | final.is_null()).then("score").otherwise(math.nan)
+        )
 
     def _scored(self, metric: str, mode: Mode | None, by: str, x: str | None) -> pl.DataFrame:
         if by == "final":
             return self.runs.with_columns(score=pl.col(FINAL + metric))
         if by == "best":
-            return self.runs.with_columns(score=self._extremes(metric, mode or mode_of(metric) or "max"))
+            return self.runs.with_columns(
+                score=self._extremes(metric, mode or mode_of(metric) or "max")
+            )
         if by == "auc":
             return self._areas(metric, x)
         last = re.fullmatch(r"last-(\d+)", by)
         if by != "mean" and (last is None or int(last[1]) == 0):
             raise InvalidInput(
-                f"by={by!r} is not a way to judge a run; choose 'final', 'best', 'mean', 'last-K' or 'auc'"
+                f"by={by!r} is not a way to judge a run; choose 'final', 'best', 'mean', 'last-K'"
+                " or 'auc'"
             )
         numbers = self.progress.select("run", score=metric).filter(
             pl.col("score").is_not_null() & pl.col("score").is_not_nan()
@@ -319,7 +364,9 @@ class Results:
         between = self.common_range(metric, along)
         if between is None:  # areas over unlike ranges are no scores
             return self.runs.with_columns(score=pl.lit(None, pl.Float64))
-        areas = area_under_curve(self.progress, along, metric, between=between).select("run", score="area")
+        areas = area_under_curve(self.progress, along, metric, between=between).select(
+            "run", score="area"
+        )
         return self.runs.join(areas, on="run", how="left", maintain_order="left")
 
     def common_range(self, metric: str, x: str) -> tuple[float, float] | None:
@@ -368,4 +415,6 @@ class Results:
             pl.col("score").is_finite(), pl.col("run").is_in(counted.implode())
         )
         ordered = scored.sort("score", descending=mode == "max", maintain_order=True)
-        return ordered.group_by(list(per), maintain_order=True).head(top) if per else ordered.head(top)
+        return (
+            ordered.group_by(list(per), maintain_order=True).head(top) if per else ordered.head(top)
+        )

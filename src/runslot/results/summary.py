@@ -92,11 +92,21 @@ def summarise(progress: pl.DataFrame, key: str) -> dict[int, dict[str, Summary]]
         return {}
     every = pl.col(metrics)
     table = progress.group_by(key, maintain_order=True).agg(
-        every.last().name.prefix("final "), every.min().name.prefix("low "), every.max().name.prefix("high ")
+        every.last().name.prefix("final "),
+        every.min().name.prefix("low "),
+        every.max().name.prefix("high "),
     )
-    unclear = [m for m in metrics if not table.get_column(f"final {m}").is_finite().fill_null(value=False).all()]
+    unclear = [
+        m
+        for m in metrics
+        if not table.get_column(f"final {m}").is_finite().fill_null(value=False).all()
+    ]
     if unclear:
-        ends = progress.lazy().group_by(key, maintain_order=True).agg([_end(m).alias(f"final {m}") for m in unclear])
+        ends = (
+            progress.lazy()
+            .group_by(key, maintain_order=True)
+            .agg([_end(m).alias(f"final {m}") for m in unclear])
+        )
         table = table.with_columns(ends.collect().drop(key))
     keys = table[key].to_list()
     summaries: dict[int, dict[str, Summary]] = {k: {} for k in keys}
@@ -114,7 +124,9 @@ def _end(metric: str) -> pl.Expr:
     cell = pl.col(metric)
     at = pl.int_range(pl.len()).filter(cell.is_not_nan() & cell.is_not_null())
     trailing = pl.len() - 1 - at.last()
-    longest = pl.when(at.len() == 1).then(at.first().cast(pl.Int64) - 1).otherwise(at.diff().max() - 1)
+    longest = (
+        pl.when(at.len() == 1).then(at.first().cast(pl.Int64) - 1).otherwise(at.diff().max() - 1)
+    )
     last = cell.filter(cell.is_not_nan() & cell.is_not_null()).last()
     ended = cell.last().is_nan().fill_null(value=False) & (trailing > longest)
     return pl.when(ended).then(pl.lit(math.nan)).otherwise(last)

@@ -1,8 +1,9 @@
 """rlpyt's front door: what its launch scripts and training scripts import, over runslot's engine.
 
-Names, arguments, directories, files and the order of starting are rlpyt's (astooke/rlpyt, `utils/launching`,
-`utils/logging/context.py`); its asserts are errors. What launches is loaded when it is first used, so that a training
-script pays only for what it reads its variant and affinity with.
+Names, arguments, directories, files and the order of starting are rlpyt's (astooke/rlpyt,
+`utils/launching`, `utils/logging/context.py`); its asserts are errors. What launches is loaded when
+it is first used, so that a training script pays only for what it reads its variant and affinity
+with.
 """
 
 from __future__ import annotations

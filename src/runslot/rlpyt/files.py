@@ -1,4 +1,6 @@
-"""Where rlpyt's scripts find things: the directory of an experiment, and the variant's file in its directory."""
+"""Where rlpyt's scripts find things: the directory of an experiment, and the variant's file in its
+directory.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,13 @@ from runslot.variants.config import dotted, leaves
 StrPath = str | os.PathLike[str]
 
 
-def get_log_dir(experiment_name: str, root_log_dir: StrPath | None = None, date: bool = True) -> str:  # noqa: ARG001
-    """Return `<root>/local/<yyyymmdd>/<hhmmss>/<experiment_name>`, without making it; `date` changes nothing, as there.
+def get_log_dir(
+    experiment_name: str,
+    root_log_dir: StrPath | None = None,
+    date: bool = True,  # noqa: ARG001
+) -> str:
+    """Return `<root>/local/<yyyymmdd>/<hhmmss>/<experiment_name>`, without making it; `date`
+    changes nothing, as there.
 
     The root is runslot's (`RUNSLOT_ROOT`, the configuration, `runs`) unless given.
     """
@@ -38,12 +45,16 @@ def load_variant(log_dir: StrPath) -> dict[str, Any]:
 
 @refusals()
 def save_variant(variant: Mapping[str, Any], log_dir: StrPath) -> None:
-    """Write the variant into its directory, which exists; `InvalidInput` names a key that JSON cannot hold."""
+    """Write the variant into its directory, which exists; `InvalidInput` names a key that JSON
+    cannot hold.
+    """
     write_json(path_of(log_dir, "log_dir") / VARIANT_CONFIG, readable(variant))
 
 
 def readable(variant: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variant as the script will read it from JSON, or refuse what JSON cannot hold, by key."""
+    """Return the variant as the script will read it from JSON, or refuse what JSON cannot hold, by
+    key.
+    """
     if not isinstance(variant, Mapping):
         raise InvalidInput(f"a variant is a dict, not a {type(variant).__name__}: {variant!r:.80}")
     for path, value in leaves(variant):
@@ -51,8 +62,9 @@ def readable(variant: Mapping[str, Any]) -> dict[str, Any]:
             json.dumps([dict.fromkeys(path), value])
         except (TypeError, ValueError) as error:
             raise InvalidInput(
-                f"the variant's {dotted(path)} is {value!r:.80}, which {VARIANT_CONFIG} cannot hold ({error}); "
-                "put its name or number into the variant, and let the script make the object"
+                f"the variant's {dotted(path)} is {value!r:.80}, which {VARIANT_CONFIG} cannot hold"
+                f" ({error}); put its name or number into the variant, and let the script make the"
+                " object"
             ) from None
     read: dict[str, Any] = json.loads(json.dumps(variant))
     return read

@@ -1,4 +1,6 @@
-"""rlpyt's `run_experiments` and `launch_experiment`: its command lines, directories and order, over the engine."""
+"""rlpyt's `run_experiments` and `launch_experiment`: its command lines, directories and order, over
+the engine.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,12 @@ from runslot.experiment.placeholders import literal
 from runslot.experiment.records import Command, ExperimentFile, LoggerSettings, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.settings import path_of
-from runslot.hardware.affinity import affinity_from_code, get_n_run_slots, prepend_run_slot, slots_from_code
+from runslot.hardware.affinity import (
+    affinity_from_code,
+    get_n_run_slots,
+    prepend_run_slot,
+    slots_from_code,
+)
 from runslot.hardware.lease import Holder, Lease, LeaseRefusal, Leases
 from runslot.hardware.probe import probe
 from runslot.hardware.slots import Slot
@@ -38,7 +45,9 @@ _RETRY_S = 0.1
 """Between tries for a slot that someone else holds."""
 
 _CODE_AT = 2
-"""Which argument of the command line is the slot's affinity code: `python script CODE log_dir run_ID *args`."""
+"""Which argument of the command line is the slot's affinity code: `python script CODE log_dir
+run_ID *args`.
+"""
 
 
 @refusals()
@@ -53,21 +62,28 @@ def run_experiments(
     runs_args: Sequence[Sequence[Any]] | None = None,
     set_egl_device: bool = False,
 ) -> Outcomes:
-    """Run `script` for every variant `runs_per_setting` times, and return the outcomes when all have ended.
+    """Run `script` for every variant `runs_per_setting` times, and return the outcomes when all
+    have ended.
 
     As many run at a time as `affinity_code` has run slots; run IDs vary slowest. Each is called
-    `python script slot_affinity_code log_dir run_ID *common_args *runs_args[i]` on the CPUs of its slot, and finds its
-    variant with `load_variant(log_dir)`. All lies in `<root>/local/<yyyymmdd>/<hhmmss>/<experiment_title>`, in
-    `log_dirs[i]` and there in `run_<run_ID>`.
+    `python script slot_affinity_code log_dir run_ID *common_args *runs_args[i]` on the CPUs of its
+    slot, and finds its variant with `load_variant(log_dir)`. All lies in
+    `<root>/local/<yyyymmdd>/<hhmmss>/<experiment_title>`, in `log_dirs[i]` and there in
+    `run_<run_ID>`.
     """
     file = _file_of(affinity_code, experiment_title, script, None, set_egl_device)
     variants, log_dirs = _listed(variants, "variants"), _listed(log_dirs, "log_dirs")
     if len(variants) != len(log_dirs):
-        raise InvalidInput(f"there are {len(variants)} variants and {len(log_dirs)} log_dirs; each variant needs one")
+        raise InvalidInput(
+            f"there are {len(variants)} variants and {len(log_dirs)} log_dirs; each variant"
+            " needs one"
+        )
     arguments = _arguments(len(variants), common_args, runs_args)
     settings = list(zip(map(readable, variants), map(_log_dir, log_dirs), arguments, strict=True))
     run_IDs = range(whole(runs_per_setting, "runs_per_setting", 1))
-    runs = [_run(variant, name, run_ID, args) for run_ID in run_IDs for variant, name, args in settings]
+    runs = [
+        _run(variant, name, run_ID, args) for run_ID in run_IDs for variant, name, args in settings
+    ]
     if not runs:
         raise InvalidInput("variants is empty: nothing would run")
     refuse_shared_directories(runs)
@@ -91,10 +107,12 @@ def launch_experiment(
     python_executable: str | None = None,
     set_egl_device: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start one run of `script` in a run slot, as `run_experiments` does, and return the handle of its keeper.
+    """Start one run of `script` in a run slot, as `run_experiments` does, and return the handle of
+    its keeper.
 
-    `poll` and `wait` give the script's exit code; `terminate` stops the run with all that it started. Its output is in
-    `log_dir/run_<run_ID>/console.log`. Where a run of someone else holds the slot, this waits until it is free.
+    `poll` and `wait` give the script's exit code; `terminate` stops the run with all that it
+    started. Its output is in `log_dir/run_<run_ID>/console.log`. Where a run of someone else holds
+    the slot, this waits until it is free.
     """
     place = path_of(log_dir, "log_dir").absolute()
     file = _file_of(affinity_code, place.name, script, python_executable, set_egl_device)
@@ -109,20 +127,31 @@ def launch_experiment(
         return subprocess.Popen(_keeper(run_dir, slot, attempt), pass_fds=lease.descriptors)
 
 
-# ---- what is asked ---------------------------------------------------------------------------------------------------
+# ---- what is asked -------------------------------------------------------------------------------
 
 
 def _file_of(
     affinity_code: str, name: str, script: StrPath, python: str | None, set_egl_device: bool
 ) -> ExperimentFile:
     if not isinstance(affinity_code, str):
-        raise AffinityError(f"affinity_code is a {type(affinity_code).__name__}; encode_affinity() makes the text")
+        raise AffinityError(
+            f"affinity_code is a {type(affinity_code).__name__}; encode_affinity() makes the text"
+        )
     get_n_run_slots(affinity_code)
     check_name(name)
     if not path_of(script, "script").is_file():
-        raise InvalidInput(f"there is no script {os.fspath(script)!r} in {Path.cwd()}; give its path")
-    # The interpreter at work: `python` may be another one where an environment is used without being activated.
-    argv = (literal(python or sys.executable), literal(os.fspath(script)), "", "{log_dir}", "{run_ID}")
+        raise InvalidInput(
+            f"there is no script {os.fspath(script)!r} in {Path.cwd()}; give its path"
+        )
+    # The interpreter at work: `python` may be another one where an environment is used without
+    # being activated.
+    argv = (
+        literal(python or sys.executable),
+        literal(os.fspath(script)),
+        "",
+        "{log_dir}",
+        "{run_ID}",
+    )
     return ExperimentFile(
         name=name,
         work=Command(argv, slot_code_at=_CODE_AT),
@@ -149,7 +178,9 @@ def _arguments(
         return [common] * count
     runs_args = _listed(runs_args, "runs_args")
     if len(runs_args) != count:
-        raise InvalidInput(f"there are {count} variants and {len(runs_args)} runs_args; each variant needs its own")
+        raise InvalidInput(
+            f"there are {count} variants and {len(runs_args)} runs_args; each variant needs its own"
+        )
     return [common + _texts(args, f"runs_args[{number}]") for number, args in enumerate(runs_args)]
 
 
@@ -165,12 +196,16 @@ def _texts(values: Iterable[Any], name: str) -> tuple[str, ...]:
     texts = tuple(map(str, values))
     for text in texts:
         if "\0" in text:
-            raise InvalidInput(f"{name} has {text!r}, and no argument of a program can hold a zero byte")
+            raise InvalidInput(
+                f"{name} has {text!r}, and no argument of a program can hold a zero byte"
+            )
     return texts
 
 
 def _log_dir(log_dir: str) -> str:
-    """Return a variant's directory, or refuse one that leads out, or in which the experiment's own files lie."""
+    """Return a variant's directory, or refuse one that leads out, or in which the experiment's own
+    files lie.
+    """
     if log_dir != "":
         path_of(log_dir, "log_dirs")
     name = safe_directory(os.fspath(log_dir))
@@ -184,32 +219,48 @@ def _log_dir(log_dir: str) -> str:
         files.journal_file,
     )
     if name.partition("/")[0] in map(str, reserved):
-        raise InvalidInput(f"log_dirs has {log_dir!r}, where the experiment's own files lie; choose another name")
+        raise InvalidInput(
+            f"log_dirs has {log_dir!r}, where the experiment's own files lie; choose another name"
+        )
     return name
 
 
 def _run(variant: dict[str, Any], name: str, run_ID: int, arguments: tuple[str, ...]) -> Run:
     directory = f"{name}/run_{run_ID}" if name else f"run_{run_ID}"
-    return Run(run_id(variant, run_ID, arguments), name, variant, directory, run_ID=run_ID, arguments=arguments)
+    return Run(
+        run_id(variant, run_ID, arguments),
+        name,
+        variant,
+        directory,
+        run_ID=run_ID,
+        arguments=arguments,
+    )
 
 
 def _distinct(runs: Iterable[Run]) -> Iterator[Run]:
-    """Give runs that differ in nothing but their directory ids of their own: rlpyt's scripts may repeat a variant."""
+    """Give runs that differ in nothing but their directory ids of their own: rlpyt's scripts may
+    repeat a variant.
+    """
     ids: set[str] = set()
     for run in runs:
         repeated = (*run.arguments, run.directory)
-        distinct = run if run.id not in ids else replace(run, id=run_id(run.variant, run.run_ID, repeated))
+        distinct = (
+            run if run.id not in ids else replace(run, id=run_id(run.variant, run.run_ID, repeated))
+        )
         ids.add(distinct.id)
         yield distinct
 
 
 def _write_tree(directory: ExperimentDir, log_dirs: Sequence[str], runs_per_setting: int) -> None:
     text = f"Experiment manager process ID: {os.getpid()}.\n"
-    text += f"Number of settings (experiments) to run: {len(log_dirs)}  ({runs_per_setting * len(log_dirs)}).\n\n"
+    text += (
+        f"Number of settings (experiments) to run: {len(log_dirs)} "
+        f" ({runs_per_setting * len(log_dirs)}).\n\n"
+    )
     directory.experiments_tree.write_text(text + "".join(f"{log_dir}\n" for log_dir in log_dirs))
 
 
-# ---- one run, without a launcher -------------------------------------------------------------------------------------
+# ---- one run, without a launcher -----------------------------------------------------------------
 
 
 def _next_attempt(run_dir: RunDir) -> int:
@@ -238,6 +289,9 @@ def _lease(slot: Slot, holder: Holder) -> Lease:
 
 def _keeper(run_dir: RunDir, slot: Slot, attempt: int) -> list[str]:
     package = str(Path(runslot.__file__).resolve().parent.parent)
-    start = f"import sys; sys.path.insert(0, {package!r}); from runslot.__main__ import main; sys.exit(main())"
+    start = (
+        f"import sys; sys.path.insert(0, {package!r}); from runslot.__main__ import main;"
+        " sys.exit(main())"
+    )
     options = ["--attempt", str(attempt), "--slot", json.dumps(slot.to_json())]
     return [sys.executable, "-S", "-E", "-c", start, "exec", str(run_dir.path), *options]

@@ -1,4 +1,6 @@
-"""What tests need beside pytest, shipped: the contract of every launcher, the chaos that `runslot selftest` makes."""
+"""What tests need beside pytest, shipped: the contract of every launcher, the chaos that `runslot
+selftest` makes.
+"""
 
 from __future__ import annotations
 

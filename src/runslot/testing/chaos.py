@@ -1,6 +1,8 @@
-"""Kill launchers, keepers, templates and runs at random, and see whether a run was lost or executed twice.
+"""Kill launchers, keepers, templates and runs at random, and see whether a run was lost or executed
+twice.
 
-The witness is what the runs themselves wrote: each adds a line to one file when it begins and when it ends.
+The witness is what the runs themselves wrote: each adds a line to one file when it begins and when
+it ends.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ from runslot.launch.experiment import Experiment, silent
 from runslot.launch.launch import launch
 
 PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
-_START = f"import sys; sys.path[0] = {PACKAGE!r}; from runslot.testing.chaos import launch_quietly; launch_quietly()"
+_START = (
+    f"import sys; sys.path[0] = {PACKAGE!r}; from runslot.testing.chaos import launch_quietly;"
+    " launch_quietly()"
+)
 _RUNS = 120
 """Runs of one experiment."""
 _MOST_SLOTS = 8
@@ -44,7 +49,8 @@ import os, sys, time
 def train(variant, directory=None):
     directory = directory or os.environ["RUNSLOT_RUN"]
     run = os.path.basename(directory)
-    marks = os.open(os.path.join(os.path.dirname(directory), "marks"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    path = os.path.join(os.path.dirname(directory), "marks")
+    marks = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(marks, f"begin {run} {os.getpid()} {time.monotonic()}\\n".encode())
     time.sleep(0.03)
     os.write(marks, f"end {run} {os.getpid()} {time.monotonic()}\\n".encode())
@@ -68,7 +74,9 @@ class Report:
 
 
 def chaos(directory: Path, seconds: float, say: Callable[[str], None]) -> Report:
-    """Run experiments in `directory` for about so many seconds, killing at random; at least one of each kind."""
+    """Run experiments in `directory` for about so many seconds, killing at random; at least one of
+    each kind.
+    """
     program = directory / "program.py"
     program.write_text(PROGRAM)
     environment = environment_at(directory)
@@ -92,17 +100,27 @@ def kills_said(kills: Mapping[str, int]) -> str:
 
 
 def launch_quietly() -> None:
-    """Launch what is missing of the experiment in `sys.argv[1]`: the main program of the launchers that are killed."""
+    """Launch what is missing of the experiment in `sys.argv[1]`: the main program of the launchers
+    that are killed.
+    """
     launch(ExperimentDir(sys.argv[1]), silent, failed=True, take_over=sys.argv[2:] == ["take-over"])
 
 
 def launcher_process(
     directory: ExperimentDir, environment: Mapping[str, str], take_over: bool = False
 ) -> subprocess.Popen[bytes]:
-    """Start a launcher in a process and a session of its own; what it says goes to a file of the experiment."""
+    """Start a launcher in a process and a session of its own; what it says goes to a file of the
+    experiment.
+    """
     with (directory.path / "launchers.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-c", _START, str(directory.path), *(["take-over"] if take_over else [])],
+            [
+                sys.executable,
+                "-c",
+                _START,
+                str(directory.path),
+                *(["take-over"] if take_over else []),
+            ],
             stdout=log,
             stderr=log,
             env=dict(environment),
@@ -113,7 +131,11 @@ def launcher_process(
 def environment_at(directory: Path) -> dict[str, str]:
     """Return the environment of launchers that share locks with no others; makes what it names."""
     (directory / "locks").mkdir(exist_ok=True)
-    return {**os.environ, "RUNSLOT_LOCKS": str(directory / "locks"), "XDG_STATE_HOME": str(directory / "state")}
+    return {
+        **os.environ,
+        "RUNSLOT_LOCKS": str(directory / "locks"),
+        "XDG_STATE_HOME": str(directory / "state"),
+    }
 
 
 def _works(program: Path) -> Iterator[tuple[str, list[str] | str]]:
@@ -135,7 +157,9 @@ class _KilledSweep:
         report: Report,
     ) -> None:
         resources = Resources(cpus=max(1, (os.cpu_count() or 1) // _MOST_SLOTS), gpus=0)
-        experiment = Experiment(kind, work, seeds=_RUNS, root=root, resources=resources, retries=2, backoff=0.05)
+        experiment = Experiment(
+            kind, work, seeds=_RUNS, root=root, resources=resources, retries=2, backoff=0.05
+        )
         self._directory = experiment.prepare()
         self._environment = environment
         self._chance = chance
@@ -143,7 +167,9 @@ class _KilledSweep:
         self._launcher = self._launch()
 
     def survive(self, seconds: float) -> None:
-        """Kill for so long, or until all runs have succeeded; then let the rest be done, and check."""
+        """Kill for so long, or until all runs have succeeded; then let the rest be done, and
+        check.
+        """
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self._launcher.poll() is not None:
@@ -159,7 +185,9 @@ class _KilledSweep:
             self._resume()
         self._report.experiments += 1
         self._report.runs += _RUNS
-        self._report.problems += [f"{self._directory.path}: {problem}" for problem in problems_of(self._directory)]
+        self._report.problems += [
+            f"{self._directory.path}: {problem}" for problem in problems_of(self._directory)
+        ]
 
     def _launch(self) -> subprocess.Popen[bytes]:
         return launcher_process(self._directory, self._environment)
@@ -180,7 +208,8 @@ class _KilledSweep:
         return any(run.state != "succeeded" for run in read_status(self._directory).runs)
 
     def _kill_someone(self) -> None:
-        # A launcher takes long to start: were it killed as often as the others, little else would happen.
+        # A launcher takes long to start: were it killed as often as the others, little else would
+        # happen.
         weights = {"launcher": 1, "template": 2, "keeper": 4, "run": 4}
         whom = self._chance.choices(list(weights), list(weights.values()))[0]
         victims: list[int] = []
@@ -206,7 +235,9 @@ class _KilledSweep:
 
 
 def problems_of(directory: ExperimentDir) -> Iterator[str]:
-    """Yield what is wrong with an experiment of `PROGRAM` that ought to have succeeded: losses, doubles, orphans."""
+    """Yield what is wrong with an experiment of `PROGRAM` that ought to have succeeded: losses,
+    doubles, orphans.
+    """
     status = read_status(directory)
     executions = _executions(directory)
     for entry in status.runs:
@@ -249,7 +280,9 @@ def _doubled(run: str, executions: Mapping[int, _Execution], attempts: int) -> I
 def _left_behind(status: ExperimentStatus) -> Iterator[str]:
     for run in status.runs:
         attempt = status.directory.run_dir(run.run, status.file).read_attempt()
-        if attempt is not None and keeper_lives(status.directory.run_dir(run.run, status.file), attempt):
+        if attempt is not None and keeper_lives(
+            status.directory.run_dir(run.run, status.file), attempt
+        ):
             yield f"{run.run.directory} has a keeper still, process {attempt.pid}"
     marker = b"RUNSLOT_RUN=" + os.fsencode(status.directory.path) + b"/"
     for environment in Path("/proc").glob("[0-9]*/environ"):

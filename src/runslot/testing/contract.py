@@ -1,9 +1,11 @@
-"""The contract of every launcher: what a sweep may rely on, wherever it runs. A pytest class to be subclassed.
+"""The contract of every launcher: what a sweep may rely on, wherever it runs. A pytest class to be
+subclassed.
 
     class TestMine(LauncherContract):
         entry = {"kind": "ssh", "hosts": ["node1"]}
 
-Everything is done through the command line, as a user does it, and judged by files and by processes that are alive.
+Everything is done through the command line, as a user does it, and judged by files and by processes
+that are alive.
 """
 
 from __future__ import annotations
@@ -58,7 +60,9 @@ if __name__ == "__main__":
 '''
 
 UNUSUAL = ("a b", "c'd\"e", "$HOME;`id`", "-x", "ü→", "*?[1]", "a,b:c=d", "..", "x" * 80, "#%&|<>")
-"""Values that names are made of, and that shells, rsync and engines like to take for something else."""
+"""Values that names are made of, and that shells, rsync and engines like to take for something
+else.
+"""
 
 
 class Place:
@@ -104,7 +108,11 @@ class Place:
         argv = [sys.executable, "-m", "runslot", *arguments]
         with (self.directory / "launch.log").open("w") as log:
             process = subprocess.Popen(
-                argv, cwd=self.directory, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+                argv,
+                cwd=self.directory,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
             )
         self.started.append(process)
         return process
@@ -117,7 +125,9 @@ class Place:
 
     def status(self) -> dict[str, Any]:
         """Return what `runslot status` says of it."""
-        (experiment,) = json.loads(self("status", str(self.experiment), "--json").stdout)["experiments"]
+        (experiment,) = json.loads(self("status", str(self.experiment), "--json").stdout)[
+            "experiments"
+        ]
         return dict(experiment)
 
     def outcomes(self) -> dict[str, Mapping[str, Any]]:
@@ -126,12 +136,19 @@ class Place:
         return {run["variant"].get("how", run["directory"]): run["outcome"] or run for run in runs}
 
     def begun(self) -> dict[str, int]:
-        """Return how often each run was executed, by its directory, as far as that has come home."""
+        """Return how often each run was executed, by its directory, as far as that has come
+        home.
+        """
         files = self.experiment.rglob("begun.txt")
-        return {str(file.parent.relative_to(self.experiment)): len(file.read_text().splitlines()) for file in files}
+        return {
+            str(file.parent.relative_to(self.experiment)): len(file.read_text().splitlines())
+            for file in files
+        }
 
     def alive(self) -> list[int]:
-        """Return the processes of its runs that are alive on this machine, in whatever namespace."""
+        """Return the processes of its runs that are alive on this machine, in whatever
+        namespace.
+        """
         pids = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
@@ -139,7 +156,12 @@ class Place:
                 state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
             except OSError:  # ended meanwhile
                 continue
-            if self.token.encode() in words and b"program.py" in words and state != "Z" and b"runslot" not in words:
+            if (
+                self.token.encode() in words
+                and b"program.py" in words
+                and state != "Z"
+                and b"runslot" not in words
+            ):
                 pids.append(int(entry.name))
         return pids
 
@@ -167,13 +189,17 @@ class LauncherContract:
 
     @pytest.fixture
     def configured(self, tmp_path: Path) -> Mapping[str, Any]:
-        """Return the launcher's table; a subclass whose table is known only at the test overrides this."""
+        """Return the launcher's table; a subclass whose table is known only at the test overrides
+        this.
+        """
         del tmp_path
         return self.entry
 
     @pytest.fixture
     def place(self, tmp_path: Path, configured: Mapping[str, Any]) -> Iterator[Place]:
-        """Make the directory that runslot is called in; afterwards nothing of the test may be alive."""
+        """Make the directory that runslot is called in; afterwards nothing of the test may be
+        alive.
+        """
         project = tmp_path / "project"
         project.mkdir()
         lines = [f"{key} = {_toml(value)}" for key, value in configured.items()]
@@ -188,10 +214,12 @@ class LauncherContract:
             os.kill(pid, signal.SIGKILL)
 
     def lose_machine(self, place: Place) -> AbstractContextManager[None]:
-        """Lose the machine on which a run of `place` is under way, as by a power cut, until the context ends."""
+        """Lose the machine on which a run of `place` is under way, as by a power cut, until the
+        context ends.
+        """
         raise NotImplementedError(place)
 
-    # ---- the contract ----------------------------------------------------------------------------------------------
+    # ---- the contract ----------------------------------------------------------------------------
 
     def test_functions_run_and_their_results_come_home(self, place: Place) -> None:
         """A grid of a function over seeds succeeds, and every row that it logged is here."""
@@ -207,7 +235,9 @@ class LauncherContract:
         assert not place.alive()
 
     def test_each_end_is_told_apart(self, place: Place) -> None:
-        """Success, an exit code, a signal, and a time limit are four outcomes, each with what the run printed."""
+        """Success, an exit code, a signal, and a time limit are four outcomes, each with what the
+        run printed.
+        """
         ends = "how=well,failed,killed,late"
         place(
             "run",
@@ -228,13 +258,26 @@ class LauncherContract:
         assert outcomes["well"]["kind"] == "succeeded"
         assert (outcomes["failed"]["kind"], outcomes["failed"]["exit_code"]) == ("failed", 3)
         assert "the loss is nan" in outcomes["failed"]["message"]
-        assert (outcomes["killed"]["kind"], outcomes["killed"]["signal"]) == ("failed", signal.SIGKILL)
+        assert (outcomes["killed"]["kind"], outcomes["killed"]["signal"]) == (
+            "failed",
+            signal.SIGKILL,
+        )
         assert outcomes["late"]["kind"] == "timed_out"
         assert not place.alive()
 
     def test_a_failed_run_is_tried_again_in_a_clean_directory(self, place: Place) -> None:
         """With a retry, the second attempt's outcome counts, and the first one's files are kept."""
-        place("run", "--name", "again", "--grid", "how=again", "--retries", "1", *place.options(), *place.command())
+        place(
+            "run",
+            "--name",
+            "again",
+            "--grid",
+            "how=again",
+            "--retries",
+            "1",
+            *place.options(),
+            *place.command(),
+        )
 
         (run,) = place.status()["runs"]
         assert (run["outcome"]["kind"], run["outcome"]["attempt"]) == ("succeeded", 2)
@@ -242,9 +285,16 @@ class LauncherContract:
         assert (Path(run["directory"]) / "begun.txt").read_text().count(place.token) == 1
 
     def test_unusual_names_arrive_as_they_are(self, place: Place) -> None:
-        """Values that a shell or a copy program would take apart are arguments and directories like any other."""
-        sweep = {"name": "unusual names", "command": ["python3", "program.py", "x{how}", "{run_dir}", place.token]}
-        (place.directory / "sweep.json").write_text(json.dumps({**sweep, "grid": {"how": list(UNUSUAL)}}))
+        """Values that a shell or a copy program would take apart are arguments and directories like
+        any other.
+        """
+        sweep = {
+            "name": "unusual names",
+            "command": ["python3", "program.py", "x{how}", "{run_dir}", place.token],
+        }
+        (place.directory / "sweep.json").write_text(
+            json.dumps({**sweep, "grid": {"how": list(UNUSUAL)}})
+        )
 
         place("run", "sweep.json", *place.options())
 
@@ -257,7 +307,9 @@ class LauncherContract:
     def test_many_runs(self, place: Place) -> None:
         """A sweep of hundreds of short runs is complete, each executed once."""
         seeds = ["--seeds", str(self.many)]
-        place("run", "--name", "many", *seeds, *place.options(), *place.command("well"), timeout=900)
+        place(
+            "run", "--name", "many", *seeds, *place.options(), *place.command("well"), timeout=900
+        )
 
         assert place.status()["counts"] == {"succeeded": self.many}
         begun = place.begun()
@@ -292,7 +344,9 @@ class LauncherContract:
             *place.command(),
         )
         until(lambda: len(place.alive()) >= 2, what="both runs are alive")
-        (run,) = [status for status in place.status()["runs"] if status["variant"]["how"] == "sleep 300"]
+        (run,) = [
+            status for status in place.status()["runs"] if status["variant"]["how"] == "sleep 300"
+        ]
 
         place("stop", str(place.experiment), run["run"])
         launch.wait(180)
@@ -301,9 +355,19 @@ class LauncherContract:
         assert kinds == {"sleep 15": "succeeded", "sleep 300": "stopped"}
 
     def test_runs_outlive_their_launcher_and_are_adopted(self, place: Place) -> None:
-        """SIGKILL of the launcher loses nothing: a resume adopts what runs, and nothing is executed twice."""
+        """SIGKILL of the launcher loses nothing: a resume adopts what runs, and nothing is executed
+        twice.
+        """
         launch = place.start(
-            "run", "--name", "outlived", "--grid", "how=sleep 10", "--seeds", "4", *place.options(), *place.command()
+            "run",
+            "--name",
+            "outlived",
+            "--grid",
+            "how=sleep 10",
+            "--seeds",
+            "4",
+            *place.options(),
+            *place.command(),
         )
         until(place.alive, what="a run is alive")
         launch.kill()
@@ -313,14 +377,16 @@ class LauncherContract:
         place("resume", str(place.experiment), "--wait")
 
         assert place.status()["counts"] == {"succeeded": 4}
-        assert place.begun() == {f"how=sleep_10/run_{seed}": 1 for seed in range(4)} or set(place.begun().values()) == {
-            1
-        }
+        assert place.begun() == {f"how=sleep_10/run_{seed}": 1 for seed in range(4)} or set(
+            place.begun().values()
+        ) == {1}
         again = place("resume", str(place.experiment), "--wait")
         assert "nothing to do" in again.stdout
 
     def test_a_lost_machine_loses_no_run(self, place: Place) -> None:
-        """What ran on a machine that is gone is lost, said so, and done again elsewhere where retries allow it."""
+        """What ran on a machine that is gone is lost, said so, and done again elsewhere where
+        retries allow it.
+        """
         if type(self).lose_machine is LauncherContract.lose_machine:
             pytest.skip(f"{type(self).__name__} has no machine that it could lose")
         launch = place.start(
@@ -337,7 +403,9 @@ class LauncherContract:
         assert max(run["outcome"]["attempt"] for run in status["runs"]) >= 2
 
     def test_bad_input_is_refused_before_anything_starts(self, place: Place) -> None:
-        """A function that cannot be imported, a program that does not exist, are refused with one message."""
+        """A function that cannot be imported, a program that does not exist, are refused with one
+        message.
+        """
         done = place("run", "program.py:nothing", *place.options(), status=None)
         assert done.returncode != 0
         assert "nothing" in done.stderr + done.stdout
@@ -346,5 +414,9 @@ class LauncherContract:
 def _toml(value: Any) -> str:
     """Return a value as TOML has it; JSON's text and lists are the same, tables are inline."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items())
+            + "}"
+        )
     return json.dumps(value)

@@ -1,7 +1,9 @@
-"""What no kill shows: a full disk, a keeper that was stopped, a node that is gone, a root that is moved.
+"""What no kill shows: a full disk, a keeper that was stopped, a node that is gone, a root that is
+moved.
 
-Each edge is one small experiment with a witness outside it, to which its runs write a line when they begin and when
-they end. Called by `runslot selftest`; what a machine cannot do is skipped, and said.
+Each edge is one small experiment with a witness outside it, to which its runs write a line when
+they begin and when they end. Called by `runslot selftest`; what a machine cannot do is skipped, and
+said.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ _PATIENCE_S = 90.0
 _MOMENT_S = 1.5
 """For which the disk is full, or the root elsewhere."""
 _RUN = 'echo "begin $0" >> "$1"; sleep "$2"; echo "end $0" >> "$1"'
-_INSIDE = f"import sys; sys.path[0] = {PACKAGE!r}; from runslot.testing.edges import full_disk_inside; "
+_INSIDE = (
+    f"import sys; sys.path[0] = {PACKAGE!r}; from runslot.testing.edges import full_disk_inside; "
+)
 
 
 class Impossible(Exception):
@@ -46,7 +50,14 @@ class Edge:
 class _Sweep:
     """A small experiment, its launcher, and its witness."""
 
-    def __init__(self, place: Path, environment: Mapping[str, str], root: Path, seconds: float = 0.3, **more: float):
+    def __init__(
+        self,
+        place: Path,
+        environment: Mapping[str, str],
+        root: Path,
+        seconds: float = 0.3,
+        **more: float,
+    ):
         self._environment = environment
         self._witness = place / f"witness-{root.name}"
         self._witness.touch()
@@ -68,7 +79,11 @@ class _Sweep:
 
     def lines(self, word: str) -> list[str]:
         """Return the runs that began, or ended, as they wrote themselves."""
-        return [line.split()[1] for line in self._witness.read_text().splitlines() if line.startswith(word)]
+        return [
+            line.split()[1]
+            for line in self._witness.read_text().splitlines()
+            if line.startswith(word)
+        ]
 
     def begin(self) -> None:
         """Wait until the first run has ended, and another one is under way."""
@@ -87,19 +102,25 @@ class _Sweep:
                 yield f"{run.run.directory} is {run.state}"
         ended = self.lines("end")
         yield from (
-            f"run {seed} ended {ended.count(seed)} times" for seed in map(str, range(_RUNS)) if ended.count(seed) != 1
+            f"run {seed} ended {ended.count(seed)} times"
+            for seed in map(str, range(_RUNS))
+            if ended.count(seed) != 1
         )
 
     def once(self) -> Iterator[str]:
         """Yield which runs began more than once."""
         begun = self.lines("begin")
         yield from (
-            f"run {seed} began {begun.count(seed)} times" for seed in sorted(set(begun)) if begun.count(seed) > 1
+            f"run {seed} began {begun.count(seed)} times"
+            for seed in sorted(set(begun))
+            if begun.count(seed) > 1
         )
 
 
 def full_disk(place: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """Fill a small disk of its own under a sweep, for a moment: in a namespace, so that nothing stays mounted."""
+    """Fill a small disk of its own under a sweep, for a moment: in a namespace, so that nothing
+    stays mounted.
+    """
     unshare = shutil.which("unshare")
     if unshare is None or shutil.which("mount") is None:
         raise Impossible("needs the programs unshare and mount")
@@ -107,11 +128,21 @@ def full_disk(place: Path, environment: Mapping[str, str]) -> Iterator[str]:
     disk = place / "disk"
     disk.mkdir()
     inside = f"{_INSIDE}sys.exit(full_disk_inside({str(place)!r}))"
-    argv = [unshare, *as_root, "--mount", "sh", "-c", 'mount -t tmpfs -o size=2m none "$0" && exec "$@"', str(disk)]
+    argv = [
+        unshare,
+        *as_root,
+        "--mount",
+        "sh",
+        "-c",
+        'mount -t tmpfs -o size=2m none "$0" && exec "$@"',
+        str(disk),
+    ]
     argv += [sys.executable, "-c", inside]
     done = subprocess.run(argv, env=dict(environment), capture_output=True, text=True, check=False)
     if done.returncode not in {0, 3}:
-        raise Impossible(f"a small disk cannot be mounted ({(done.stderr.strip().splitlines() or ['?'])[-1]})")
+        raise Impossible(
+            f"a small disk cannot be mounted ({(done.stderr.strip().splitlines() or ['?'])[-1]})"
+        )
     yield from done.stdout.splitlines()
 
 
@@ -148,7 +179,10 @@ def stopped_keeper(place: Path, environment: Mapping[str, str]) -> Iterator[str]
     run_0 = next(run.id for run in sweep.directory.read_runs() if run.directory == "run_0")
     states = {"timed_out", "lost"}
     if not sweep.wait(
-        lambda: {entry.state for entry in read_status(sweep.directory).runs if entry.run.id == run_0} <= states
+        lambda: (
+            {entry.state for entry in read_status(sweep.directory).runs if entry.run.id == run_0}
+            <= states
+        )
     ):
         yield "a stopped keeper let its run go on beyond the time limit"
     sweep.launcher.send_signal(signal.SIGTERM)
@@ -159,7 +193,9 @@ def stopped_keeper(place: Path, environment: Mapping[str, str]) -> Iterator[str]
 
 
 def foreign_host(place: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """Kill launcher and keepers, and let their files name a node that is no more: a take-over does the rest."""
+    """Kill launcher and keepers, and let their files name a node that is no more: a take-over does
+    the rest.
+    """
     sweep = _Sweep(place, environment, place / "foreign")
     sweep.begin()
     sweep.launcher.kill()
@@ -179,7 +215,9 @@ def foreign_host(place: Path, environment: Mapping[str, str]) -> Iterator[str]:
 
 def _rename_host(file: Path) -> None:
     if file.exists():
-        file.write_text(json.dumps({**json.loads(file.read_text()), "host": "runslot-selftest-gone"}))
+        file.write_text(
+            json.dumps({**json.loads(file.read_text()), "host": "runslot-selftest-gone"})
+        )
 
 
 def moved_root(place: Path, environment: Mapping[str, str]) -> Iterator[str]:

@@ -1,1 +1,3 @@
-"""What travels to another machine and comes home: code, runslot as one file, changed files, a host, a bucket."""
+"""What travels to another machine and comes home: code, runslot as one file, changed files, a host,
+a bucket.
+"""

@@ -1,8 +1,9 @@
-"""A copy of the code for an experiment's runs, so that edits made meanwhile do not change them (`snapshot_code`).
+"""A copy of the code for an experiment's runs, so that edits made meanwhile do not change them
+(`snapshot_code`).
 
-Copied are the tracked files of the git work tree, and the untracked ones that it does not ignore; without git the
-directory; of these what the user's patterns choose. Every path that a run is given and that lies in the tree then
-points into the copy.
+Copied are the tracked files of the git work tree, and the untracked ones that it does not ignore;
+without git the directory; of these what the user's patterns choose. Every path that a run is given
+and that lies in the tree then points into the copy.
 """
 
 from __future__ import annotations
@@ -38,11 +39,15 @@ class CodeSource:
     """The repository that the tree is a clone of, as `URL@REF`."""
 
 
-def find_source(code: Path, without: Sequence[Path], patterns: Patterns = ALL, script: str = "") -> CodeSource:
-    """Return the code that `code` (the script's directory) belongs to, less the directories of experiments.
+def find_source(
+    code: Path, without: Sequence[Path], patterns: Patterns = ALL, script: str = ""
+) -> CodeSource:
+    """Return the code that `code` (the script's directory) belongs to, less the directories of
+    experiments.
 
-    Of it `patterns` choose; one that is a path, without wildcards, includes what git ignores too. `InvalidInput` where
-    it is too large to be code, naming what is large, and where the patterns leave the `script` behind.
+    Of it `patterns` choose; one that is a path, without wildcards, includes what git ignores too.
+    `InvalidInput` where it is too large to be code, naming what is large, and where the patterns
+    leave the `script` behind.
     """
     code = code.resolve()
     top = _git(code, "rev-parse", "--show-toplevel")
@@ -62,7 +67,8 @@ def find_source(code: Path, without: Sequence[Path], patterns: Patterns = ALL, s
 def copy_source(source: CodeSource, experiment: ExperimentDir, cwd: str) -> CodeCopy:
     """Copy the code into the experiment's directory; return what `experiment.json` says of it.
 
-    A further copy goes beside the first: runs that have started keep the one that they started with.
+    A further copy goes beside the first: runs that have started keep the one that they started
+    with.
     """
     number = 1
     while True:
@@ -84,13 +90,16 @@ def copy_source(source: CodeSource, experiment: ExperimentDir, cwd: str) -> Code
 
 
 def from_copy(file: ExperimentFile, experiment: ExperimentDir) -> ExperimentFile:
-    """Return what was asked with every path into the tree replaced by the one in the copy, where there is a copy."""
+    """Return what was asked with every path into the tree replaced by the one in the copy, where
+    there is a copy.
+    """
     if file.code is None:
         return file
     to = _Redirection(Path(file.code.tree), experiment.path.resolve() / file.code.copy)
     work = to.work(file.work)
     path = tuple(to(entry) for entry in file.path)
-    # What an editable install adds to the import path of a script's interpreter is the tree, not the copy.
+    # What an editable install adds to the import path of a script's interpreter is the tree, not
+    # the copy.
     added = [new for new, old in zip(path, file.path, strict=True) if old not in (new, file.cwd)]
     python_paths = [to(entry) for entry in (file.python_path or "").split(os.pathsep) if entry]
     python_path = os.pathsep.join(dict.fromkeys([*python_paths, *added])) or file.python_path
@@ -146,7 +155,11 @@ def _chosen(tree: Path, files: Sequence[str], patterns: Patterns) -> list[str]:
     named: list[str] = []
     for pattern in filter(is_literal, patterns.include):
         path = tree / pattern.strip("/")
-        inside = _all_below(tree, pattern.strip("/")) if path.is_dir() else [path.relative_to(tree).as_posix()]
+        inside = (
+            _all_below(tree, pattern.strip("/"))
+            if path.is_dir()
+            else [path.relative_to(tree).as_posix()]
+        )
         named += [file for file in inside if os.path.lexists(tree / file)]
     return [file for file in dict.fromkeys([*files, *named]) if patterns.takes(file)]
 
@@ -159,8 +172,15 @@ def _all_below(tree: Path, below: str) -> Iterator[str]:
 
 
 def _refuse_missing(script: Path, tree: Path, files: Sequence[str]) -> None:
-    if script.is_file() and script.is_relative_to(tree) and (name := script.relative_to(tree).as_posix()) not in files:
-        raise InvalidInput(f"the patterns of the code leave {name} behind, which is to be run: include it, as '*.py'")
+    if (
+        script.is_file()
+        and script.is_relative_to(tree)
+        and (name := script.relative_to(tree).as_posix()) not in files
+    ):
+        raise InvalidInput(
+            f"the patterns of the code leave {name} behind, which is to be run: include it, as"
+            " '*.py'"
+        )
 
 
 def _check_size(tree: Path, files: Iterable[str], by_git: bool) -> None:
@@ -172,17 +192,24 @@ def _check_size(tree: Path, files: Iterable[str], by_git: bool) -> None:
     for file, size in sizes.items():
         parts[file.partition("/")[0]] += size
     largest = ", ".join(f"{name} ({size / 1e6:.0f} MB)" for name, size in parts.most_common(3))
-    advice = "name it in .gitignore, or to --code-exclude" if by_git else "make it a git repository with a .gitignore"
+    advice = (
+        "name it in .gitignore, or to --code-exclude"
+        if by_git
+        else "make it a git repository with a .gitignore"
+    )
     raise InvalidInput(
-        f"the code in {tree} cannot be copied: {len(sizes)} files of {total / 1e6:.0f} MB, and at most {MOST_FILES} of "
-        f"{MOST_BYTES / 1e6:.0f} MB are taken for code; the largest: {largest}; {advice}"
+        f"the code in {tree} cannot be copied: {len(sizes)} files of {total / 1e6:.0f} MB, and at"
+        f" most {MOST_FILES} of {MOST_BYTES / 1e6:.0f} MB are taken for code; the largest:"
+        f" {largest}; {advice}"
     )
 
 
 def _git(directory: Path, *arguments: str) -> bytes | None:
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        done = subprocess.run(["git", "-C", directory, *arguments], capture_output=True, check=False, env=environment)
+        done = subprocess.run(
+            ["git", "-C", directory, *arguments], capture_output=True, check=False, env=environment
+        )
     except OSError:  # no git here
         return None
     return done.stdout if done.returncode == 0 else None
@@ -191,24 +218,33 @@ def _git(directory: Path, *arguments: str) -> bytes | None:
 def as_here(
     file: ExperimentFile, directory: ExperimentDir, environment: Mapping[str, str]
 ) -> tuple[ExperimentFile, dict[str, str]]:
-    """Return what was asked with this interpreter, its packages and the copy of the code, and the runs' environment.
+    """Return what was asked with this interpreter, its packages and the copy of the code, and the
+    runs' environment.
 
-    `file` points into the copy already (`from_copy`). What lay elsewhere on the launching machine is left out.
+    `file` points into the copy already (`from_copy`). What lay elsewhere on the launching machine
+    is left out.
     """
     if file.code is None:
-        raise InvalidInput(f"{directory.path} has no copy of the code, so it cannot be executed on another machine")
+        raise InvalidInput(
+            f"{directory.path} has no copy of the code, so it cannot be executed on another machine"
+        )
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    contained = file.container is not None  # then the image's Python counts, and is looked at in its turn
+    contained = (
+        file.container is not None
+    )  # then the image's Python counts, and is looked at in its turn
     if travels_by_value(file.work) and not contained and file.python_version not in {"", here}:
         raise InvalidInput(
-            f"the function travels by value from Python {file.python_version}, and {sys.executable} is {here}: "
-            "use the same minor version there, or write the function in a file of its own"
+            f"the function travels by value from Python {file.python_version}, and {sys.executable}"
+            f" is {here}: use the same minor version there, or write the function in a file of"
+            " its own"
         )
     copy = directory.path.resolve() / file.code.copy
     inside = [entry for entry in file.path if Path(entry).is_relative_to(copy)]
     own_path = [entry for entry in sys.path[1:] if entry and not entry.endswith(".pyz")]
     python_paths = [
-        entry for entry in (file.python_path or "").split(os.pathsep) if entry and Path(entry).is_relative_to(copy)
+        entry
+        for entry in (file.python_path or "").split(os.pathsep)
+        if entry and Path(entry).is_relative_to(copy)
     ]
     cwd = file.cwd if Path(file.cwd).is_relative_to(copy) else str(copy)
     work = file.work
@@ -224,6 +260,8 @@ def as_here(
         python_path=os.pathsep.join(dict.fromkeys([*python_paths, *inside])) or None,
         interpreter=None,
     )
-    programs = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
+    programs = os.pathsep.join(
+        [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
+    )
     active = {"VIRTUAL_ENV": sys.prefix} if sys.prefix != sys.base_prefix else {}
     return moved, {**environment, **active, "PATH": programs}

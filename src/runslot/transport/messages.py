@@ -1,7 +1,9 @@
-"""JSON lines between a launcher and the remote end on a host, marked, since a login shell may print something too.
+"""JSON lines between a launcher and the remote end on a host, marked, since a login shell may print
+something too.
 
-The launcher asks with a number and a verb (`open`, `reserve`, `release`, `start`, `stop`, `changes`, `forget`); the
-remote end answers with that number, and says by itself what happened (`ended`, `said`, `beat`).
+The launcher asks with a number and a verb (`open`, `reserve`, `release`, `start`, `stop`,
+`changes`, `forget`); the remote end answers with that number, and says by itself what happened
+(`ended`, `said`, `beat`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Patterns of paths, as `.gitignore` has them: which files are the code, and which files of the runs come home.
+"""Patterns of paths, as `.gitignore` has them: which files are the code, and which files of the
+runs come home.
 
-`transport.code_snapshot` asks with paths below the top of the code, the launchers with paths below a run's directory.
-Pure, and read on both sides; the same text means the same files wherever it is asked.
+`transport.code_snapshot` asks with paths below the top of the code, the launchers with paths below
+a run's directory. Pure, and read on both sides; the same text means the same files wherever it is
+asked.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from runslot.experiment.rundir import KEPT_PROGRESS, RunDir
 
 @dataclass(frozen=True)
 class Patterns:
-    """Which paths are meant: those that fit one of `include` (all, where it is empty), and none of `exclude`."""
+    """Which paths are meant: those that fit one of `include` (all, where it is empty), and none of
+    `exclude`.
+    """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -31,14 +35,19 @@ class Patterns:
         return (not self.include or fits(path, self.include)) and not fits(path, self.exclude)
 
 
-def idle_patterns(*, moves: bool, copies: bool, code: bool, fetch: bool, remedy: str = "") -> Iterator[str]:
+def idle_patterns(
+    *, moves: bool, copies: bool, code: bool, fetch: bool, remedy: str = ""
+) -> Iterator[str]:
     """Yield what is to be said of patterns that choose among nothing.
 
-    `moves`: the runs go to another disk; `copies`: they have a copy of the code; `code` and `fetch`: such are given;
-    `remedy` says what would copy the code.
+    `moves`: the runs go to another disk; `copies`: they have a copy of the code; `code` and
+    `fetch`: such are given; `remedy` says what would copy the code.
     """
     if fetch and not moves:
-        yield "fetch and no_fetch choose what comes home, and what these runs write is at home already"
+        yield (
+            "fetch and no_fetch choose what comes home, and what these runs write is at home"
+            " already"
+        )
     if code and not moves and not copies:
         yield f"code_include and code_exclude choose what is copied, and nothing is{remedy}"
 
@@ -57,17 +66,27 @@ def check_patterns(patterns: object, name: str) -> tuple[str, ...]:
     """Return patterns that were given under `name`; `InvalidInput` where they are none."""
     if isinstance(patterns, str):
         patterns = (patterns,)
-    if not isinstance(patterns, (list, tuple)) or not all(isinstance(text, str) for text in patterns):
+    if not isinstance(patterns, (list, tuple)) or not all(
+        isinstance(text, str) for text in patterns
+    ):
         raise InvalidInput(
-            f"{name} must be a pattern of paths, such as '*.pt', or a list of them, not {patterns!r:.80}"
+            f"{name} must be a pattern of paths, such as '*.pt', or a list of them, not"
+            f" {patterns!r:.80}"
         )
     for pattern in patterns:
         if pattern.startswith("!"):
             raise InvalidInput(
-                f"{name}: {pattern!r}: nothing is negated here; give {pattern[1:]!r} to the opposite one"
+                f"{name}: {pattern!r}: nothing is negated here; give {pattern[1:]!r} to the"
+                " opposite one"
             )
-        if not pattern.strip("/ ") or "\0" in pattern or {".", ".."} & set(pattern.strip("/").split("/")):
-            raise InvalidInput(f"{name}: {pattern!r} is no path below a directory; write a name, a path, or '*.pt'")
+        if (
+            not pattern.strip("/ ")
+            or "\0" in pattern
+            or {".", ".."} & set(pattern.strip("/").split("/"))
+        ):
+            raise InvalidInput(
+                f"{name}: {pattern!r} is no path below a directory; write a name, a path, or '*.pt'"
+            )
         try:
             _compiled(pattern)
         except re.error as error:
@@ -91,7 +110,9 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _part(part: str) -> str:
-    """Return a part of a path as a regular expression: `*`, `?`, `[a-z]`, none of which meets a `/`."""
+    """Return a part of a path as a regular expression: `*`, `?`, `[a-z]`, none of which meets a
+    `/`.
+    """
     text = ""
     position = 0
     while position < len(part):
@@ -111,17 +132,23 @@ _RUN = RunDir("")
 _ALWAYS = frozenset(
     file.name
     for file in (
-        _RUN.run_file, _RUN.attempt_file, _RUN.outcome_file, _RUN.progress, _RUN.console, _RUN.debug_log,
-        _RUN.variant_file, _RUN.variant_pickle, _RUN.params_file, _RUN.logger_problems, _RUN.contained_file,
+        _RUN.run_file, _RUN.attempt_file, _RUN.outcome_file, _RUN.progress, _RUN.console,
+        _RUN.debug_log,
+        _RUN.variant_file, _RUN.variant_pickle, _RUN.params_file, _RUN.logger_problems,
+        _RUN.contained_file,
         _RUN.git_infos, _RUN.script_name, _RUN.environment,
     )
 ) | {KEPT_PROGRESS}  # fmt: skip
-"""Files of a run's directory by which it is known how the run went: they come home whatever is chosen."""
+"""Files of a run's directory by which it is known how the run went: they come home whatever is
+chosen.
+"""
 _KEPT_ATTEMPT = r"attempt_\d+/"
 
 
 def comes_home(file: ExperimentFile, path: str) -> bool:
-    """Tell whether what a run of the experiment wrote at `path`, below its directory, is brought home."""
+    """Tell whether what a run of the experiment wrote at `path`, below its directory, is brought
+    home.
+    """
     patterns = Patterns(file.fetch, file.no_fetch)
     if not patterns:
         return True

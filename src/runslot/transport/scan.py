@@ -15,7 +15,9 @@ Seen = Mapping[str, tuple[int, int, int]]
 """By path relative to a run's directory: size, time of change (ns), inode."""
 
 _STAYS = frozenset({"run.json", "variant.json", "variant.pkl", "outcome.json"})
-"""What a run's directory here has already, and what says that all the others are there: that comes last, by itself."""
+"""What a run's directory here has already, and what says that all the others are there: that comes
+last, by itself.
+"""
 _TEMPORARY = re.compile(r"\..*\.\d+")
 """What is about to be renamed (`rundir.write_atomically`)."""
 
@@ -40,7 +42,9 @@ class Change:
 
 
 def look(directory: Path) -> dict[str, tuple[int, int, int]]:
-    """Return what lies in a run's directory, files and links; what vanishes meanwhile is left out."""
+    """Return what lies in a run's directory, files and links; what vanishes meanwhile is left
+    out.
+    """
     return dict(_walk(str(directory), ""))
 
 
@@ -69,20 +73,28 @@ class Ledger:
     home: dict[str, dict[str, tuple[int, int, int]]] = field(default_factory=dict)
     offered: dict[str, dict[str, tuple[int, int, int]]] = field(default_factory=dict)
 
-    def offer(self, run: str, files: Seen, until: int | None = None) -> tuple[list[Change], list[str]]:
+    def offer(
+        self, run: str, files: Seen, until: int | None = None
+    ) -> tuple[list[Change], list[str]]:
         """Return what has to come home of a run, and which paths are gone that came before.
 
-        What is not small, or is empty, and has changed after `until` (Unix time, ns) is left for another time: it is
-        being written.
+        What is not small, or is empty, and has changed after `until` (Unix time, ns) is left for
+        another time: it is being written.
         """
         before = self.home.get(run, {})
-        changed = [Change(run, path, stamp[0]) for path, stamp in files.items() if before.get(path) != stamp]
+        changed = [
+            Change(run, path, stamp[0])
+            for path, stamp in files.items()
+            if before.get(path) != stamp
+        ]
         withheld = set()
         if until is not None:
             unsure = [change.path for change in changed if not (change.first and change.size)]
             withheld = {path for path in unsure if files[path][1] > until}
         stands = {path: before[path] for path in withheld if path in before}
-        self.offered[run] = {path: stamp for path, stamp in files.items() if path not in withheld} | stands
+        self.offered[run] = {
+            path: stamp for path, stamp in files.items() if path not in withheld
+        } | stands
         return [change for change in changed if change.path not in withheld], [
             path for path in before if path not in files
         ]
@@ -101,7 +113,9 @@ class Ledger:
 def in_order(changes: Iterable[Change]) -> tuple[list[Change], list[Change]]:
     """Return what comes home first, `progress.csv` and whatever is small, and what follows."""
     listed = list(changes)
-    return [change for change in listed if change.first], [change for change in listed if not change.first]
+    return [change for change in listed if change.first], [
+        change for change in listed if not change.first
+    ]
 
 
 def stays_inside(path: str) -> bool:

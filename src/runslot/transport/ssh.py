@@ -1,6 +1,8 @@
-"""A host reached by the system's own OpenSSH: commands run there, files brought there and back by rsync.
+"""A host reached by the system's own OpenSSH: commands run there, files brought there and back by
+rsync.
 
-The user's ssh configuration decides everything (names, keys, jumps, ports); one connection is kept open and shared.
+The user's ssh configuration decides everything (names, keys, jumps, ports); one connection is kept
+open and shared.
 """
 
 from __future__ import annotations
@@ -21,11 +23,15 @@ from pathlib import Path
 from runslot.errors import InvalidInput, NotInstalled, RunslotError
 
 ALIVE_INTERVAL = 5
-"""Seconds of silence after which a connection is asked whether it still is one; given up after three times."""
+"""Seconds of silence after which a connection is asked whether it still is one; given up after
+three times.
+"""
 SSH_FAILED = 255
 """Exit code of ssh where it is ssh itself that failed."""
 _IDLE = 60
-"""Seconds for which the shared connection stays open after its last use, also where this process is killed."""
+"""Seconds for which the shared connection stays open after its last use, also where this process is
+killed.
+"""
 _CONNECT = 10
 """Seconds that a host has to answer, unless the user's configuration says otherwise."""
 _TRANSFER_SILENCE = 60
@@ -38,7 +44,10 @@ _REASONS: tuple[tuple[str, bool, str], ...] = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED|host key .* has changed",
         False,
-        "its host key has changed; if that is right, forget the old one with `ssh-keygen -R` and log in once by hand",
+        (
+            "its host key has changed; if that is right, forget the old one with `ssh-keygen -R`"
+            " and log in once by hand"
+        ),
     ),
     (
         r"Host key verification failed|host key is known for",
@@ -46,17 +55,29 @@ _REASONS: tuple[tuple[str, bool, str], ...] = (
         "its host key is not known here; log in once by hand, `{login}`, and accept it",
     ),
     (
-        r"Permission denied|Too many authentication failures|no matching .* method|[Kk]ey has expired|Load key ",
+        (
+            r"Permission denied|Too many authentication failures|no matching .* method|[Kk]ey has"
+            r" expired|Load key "
+        ),
         False,
-        "it refused the login ({said}); `{login}` must work without a password: check the key, its expiry, the agent",
+        (
+            "it refused the login ({said}); `{login}` must work without a password: check the key,"
+            " its expiry, the agent"
+        ),
     ),
     (
         r"Could not resolve hostname|Name or service not known",
         False,
-        "there is no host of that name ({said}); check the name, or add a `Host` entry to the ssh configuration",
+        (
+            "there is no host of that name ({said}); check the name, or add a `Host` entry to the"
+            " ssh configuration"
+        ),
     ),
     (
-        r"Bad configuration option|bad configuration|Can't open user config file|terminating, .* bad",
+        (
+            r"Bad configuration option|bad configuration|Can't open user config file|terminating,"
+            r" .* bad"
+        ),
         False,
         "the ssh configuration cannot be read ({said})",
     ),
@@ -79,23 +100,31 @@ class HostError(RunslotError):
 
 
 def check_host_name(name: str) -> None:
-    """Refuse what `ssh` would not take for a host; whether there is an ssh here is asked when one is reached."""
+    """Refuse what `ssh` would not take for a host; whether there is an ssh here is asked when one
+    is reached.
+    """
     if not name or name.startswith("-") or re.search(r"[\s/:\0]", name):
         raise InvalidInput(
-            f"{name!r} cannot be a host: write the name that `ssh NAME` takes (user@host, or a `Host` entry of the "
-            "ssh configuration, which also says the port)"
+            f"{name!r} cannot be a host: write the name that `ssh NAME` takes (user@host, or a"
+            " `Host` entry of the ssh configuration, which also says the port)"
         )
 
 
 class Host:
-    """One host, by the name that `ssh NAME` takes; thread-safe. Close it to close its connection."""
+    """One host, by the name that `ssh NAME` takes; thread-safe. Close it to close its
+    connection.
+    """
 
     def __init__(self, name: str, config: str | None = None, options: Sequence[str] = ()) -> None:
-        """`config` is another configuration file (`ssh -F`), `options` are further `ssh -o` settings (`Port=2222`)."""
+        """`config` is another configuration file (`ssh -F`), `options` are further `ssh -o`
+        settings (`Port=2222`).
+        """
         check_host_name(name)
         for program in ("ssh", "rsync"):
             if shutil.which(program) is None:
-                raise NotInstalled(f"there is no {program} on this machine: install {_PACKAGES[program]}")
+                raise NotInstalled(
+                    f"there is no {program} on this machine: install {_PACKAGES[program]}"
+                )
         self.name = name
         self._config = None if config is None else str(Path(config).expanduser().absolute())
         self._options = tuple(options)
@@ -108,26 +137,45 @@ class Host:
 
     @property
     def login(self) -> list[str]:
-        """The command that logs in by hand as the launcher does: with its configuration, port, key and jump host."""
+        """The command that logs in by hand as the launcher does: with its configuration, port, key
+        and jump host.
+        """
         argv = ["ssh"] if self._config is None else ["ssh", "-F", self._config]
         for option in self._options:
             argv += ["-o", option]
         return [*argv, self.name]
 
-    # ---- commands ------------------------------------------------------------------------------------------------
+    # ---- commands --------------------------------------------------------------------------------
 
     def connect(self) -> None:
-        """Open the connection that all that follows shares, unless it is open; `HostError` says why it cannot be."""
+        """Open the connection that all that follows shares, unless it is open; `HostError` says why
+        it cannot be.
+        """
         with self._lock:
             if self._sockets is None:
                 self._sockets = f"{_socket_directory()}/{os.getpid()}.{next(_number)}-"
             elif self._ask_master("check") == 0:
                 return
-            argv = [*self._ssh(), "-M", "-N", "-f", "-o", f"ControlPersist={_IDLE}", "--", self.name]
-            with tempfile.TemporaryFile() as output:  # a pipe would stay open for as long as the connection
+            argv = [
+                *self._ssh(),
+                "-M",
+                "-N",
+                "-f",
+                "-o",
+                f"ControlPersist={_IDLE}",
+                "--",
+                self.name,
+            ]
+            # a pipe would stay open for as long as the connection
+            with tempfile.TemporaryFile() as output:
                 try:
                     done = subprocess.run(
-                        argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=6 * _CONNECT, check=False
+                        argv,
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=output,
+                        timeout=6 * _CONNECT,
+                        check=False,
                     )
                 except subprocess.TimeoutExpired:
                     raise self._error(self.login, "it does not answer", retry=True) from None
@@ -137,7 +185,9 @@ class Host:
                 raise self._ssh_error(self.login, text)
 
     def disconnect(self) -> None:
-        """Drop the shared connection at once: one to a host that has vanished would make others wait."""
+        """Drop the shared connection at once: one to a host that has vanished would make others
+        wait.
+        """
         if self._sockets is None:
             return
         self._ask_master("exit")
@@ -146,8 +196,16 @@ class Host:
             socket.unlink(missing_ok=True)
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """Return the local command that runs `argv` on the host; a leading `~/` of an argument is the home there."""
-        return [*self._ssh(), "-T", "--", self.name, " ".join(_quoted(argument) for argument in argv)]
+        """Return the local command that runs `argv` on the host; a leading `~/` of an argument is
+        the home there.
+        """
+        return [
+            *self._ssh(),
+            "-T",
+            "--",
+            self.name,
+            " ".join(_quoted(argument) for argument in argv),
+        ]
 
     def run(
         self, argv: Sequence[str], stdin: bytes = b"", timeout: float | None = 120.0
@@ -159,23 +217,33 @@ class Host:
         self.connect()
         command = self.command(argv)
         try:
-            done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout, check=False)
+            done = subprocess.run(
+                command, input=stdin, capture_output=True, timeout=timeout, check=False
+            )
         except subprocess.TimeoutExpired:
             raise self._error(argv, f"no answer within {timeout:g} s", retry=True) from None
         if done.returncode == SSH_FAILED:
             raise self._ssh_error(argv, done.stderr)
         return done
 
-    def check(self, argv: Sequence[str], stdin: bytes = b"", timeout: float | None = 120.0) -> bytes:
-        """Run a command that has to succeed and return what it printed; else `HostError` with its last line."""
+    def check(
+        self, argv: Sequence[str], stdin: bytes = b"", timeout: float | None = 120.0
+    ) -> bytes:
+        """Run a command that has to succeed and return what it printed; else `HostError` with its
+        last line.
+        """
         done = self.run(argv, stdin, timeout)
         if done.returncode != 0:
             reason = last_line(done.stderr) or last_line(done.stdout)
-            raise self._error(argv, f"exit code {done.returncode}" + (f": {reason}" if reason else ""))
+            raise self._error(
+                argv, f"exit code {done.returncode}" + (f": {reason}" if reason else "")
+            )
         return done.stdout
 
     def start(self, argv: Sequence[str], stderr: int) -> subprocess.Popen[bytes]:
-        """Start a command on the host with pipes to its input and from its output; the caller ends it."""
+        """Start a command on the host with pipes to its input and from its output; the caller ends
+        it.
+        """
         self.connect()
         return subprocess.Popen(
             self.command(argv),
@@ -189,18 +257,21 @@ class Host:
         """Close the connection; a later call opens another."""
         self.disconnect()
 
-    # ---- files ---------------------------------------------------------------------------------------------------
+    # ---- files -----------------------------------------------------------------------------------
 
     def push(self, base: Path, to: str, names: Iterable[str], options: Sequence[str] = ()) -> None:
-        """Bring `names`, files and directories below `base`, to the directory `to` of the host, where they differ.
+        """Bring `names`, files and directories below `base`, to the directory `to` of the host,
+        where they differ.
 
-        A relative `to` starts at the home there. Names may have any character. `options` are further ones of rsync.
-        `HostError` where it fails; a full disk there is said in its `reason`.
+        A relative `to` starts at the home there. Names may have any character. `options` are
+        further ones of rsync. `HostError` where it fails; a full disk there is said in its
+        `reason`.
         """
         self._rsync([*options, f"{base}/", f"{self.name}:{_from_home(to)}/"], names)
 
     def pull(self, base: str, to: Path, names: Iterable[str], options: Sequence[str] = ()) -> None:
-        """Bring `names`, relative to the directory `base` of the host, to the directory `to` here; only what differs.
+        """Bring `names`, relative to the directory `base` of the host, to the directory `to` here;
+        only what differs.
 
         Names that are not there any more are no error.
         """
@@ -220,10 +291,25 @@ class Host:
         if not listed:
             return
         self.connect()
-        argv = ["rsync", "-rlpt", "--omit-dir-times", "--no-implied-dirs", "--protect-args", "--from0"]
-        argv += ["--files-from=-", f"--timeout={_TRANSFER_SILENCE}", "-e", _as_rsh(self._ssh()), *arguments]
+        argv = [
+            "rsync",
+            "-rlpt",
+            "--omit-dir-times",
+            "--no-implied-dirs",
+            "--protect-args",
+            "--from0",
+        ]
+        argv += [
+            "--files-from=-",
+            f"--timeout={_TRANSFER_SILENCE}",
+            "-e",
+            _as_rsh(self._ssh()),
+            *arguments,
+        ]
         pipe = subprocess.PIPE
-        process = subprocess.Popen(argv, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, start_new_session=True)
+        process = subprocess.Popen(
+            argv, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, start_new_session=True
+        )
         self._transfers.add(process)
         try:
             output = process.communicate(listed)[1]
@@ -240,7 +326,7 @@ class Host:
         error.partial = code == _RSYNC_PARTIAL
         raise error
 
-    # ---- ssh -----------------------------------------------------------------------------------------------------
+    # ---- ssh -------------------------------------------------------------------------------------
 
     def _ssh(self) -> list[str]:
         argv = ["ssh"]
@@ -250,15 +336,25 @@ class Host:
             argv += ["-o", option]
         if self._sockets is not None:
             argv += ["-o", f"ControlPath={self._sockets}%C"]
-        # Of a setting the first that is read holds: those that the caller gives as `options` go before ours.
-        for option in ("ServerAliveCountMax=3", f"ConnectTimeout={_CONNECT}", "LogLevel=ERROR", *_NOT_FOR_US):
+        # Of a setting the first that is read holds: those that the caller gives as `options` go
+        # before ours.
+        for option in (
+            "ServerAliveCountMax=3",
+            f"ConnectTimeout={_CONNECT}",
+            "LogLevel=ERROR",
+            *_NOT_FOR_US,
+        ):
             argv += ["-o", option]
         return argv
 
     def _ask_master(self, verb: str) -> int:
         argv = [*self._ssh(), "-O", verb, "--", self.name]
         return subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
         ).returncode
 
     def _ssh_error(self, argv: Sequence[str], output: bytes) -> HostError:
@@ -271,7 +367,9 @@ class Host:
 
     def _error(self, argv: Sequence[str], reason: str, retry: bool = False) -> HostError:
         command = shlex.join(argv)
-        shown = command if len(command) < 200 or argv == self.login else f"{command[:200]}…"  # a login is to be pasted
+        shown = (
+            command if len(command) < 200 or argv == self.login else f"{command[:200]}…"
+        )  # a login is to be pasted
         return HostError(self.name, shown, reason, retry)
 
 
@@ -279,14 +377,18 @@ _number = itertools.count(1)
 
 
 def _socket_directory() -> str:
-    """Return this user's directory for sockets; short, since a socket's path has 104 bytes at most."""
+    """Return this user's directory for sockets; short, since a socket's path has 104 bytes at
+    most.
+    """
     path = Path(tempfile.gettempdir(), f"runslot-ssh-{os.getuid()}")
     try:
         path.mkdir(mode=0o700, exist_ok=True)
         status = path.lstat()
     except OSError:
         return tempfile.mkdtemp(prefix="runslot-ssh-")
-    is_safe = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
+    is_safe = (
+        stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
+    )
     return str(path) if is_safe else tempfile.mkdtemp(prefix="runslot-ssh-")
 
 
@@ -306,12 +408,19 @@ def last_line(text: bytes) -> str:
 
 def _rsync_reason(code: int, text: str) -> str:
     if "No space left on device" in text or "Disk quota exceeded" in text:
-        return "a disk is full: " + next(line for line in text.splitlines() if "space" in line or "quota" in line)
+        return "a disk is full: " + next(
+            line for line in text.splitlines() if "space" in line or "quota" in line
+        )
     if "command not found" in text or "rsync: not found" in text or code == 127:
         return "it has no rsync: install it there (apt install rsync)"
     if "is your shell clean" in text:
-        return "its shell prints something at login, which rsync takes for an answer: let ~/.bashrc there print nothing"
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("rsync error:")]
+        return (
+            "its shell prints something at login, which rsync takes for an answer: let ~/.bashrc"
+            " there print nothing"
+        )
+    lines = [
+        line for line in text.splitlines() if line.strip() and not line.startswith("rsync error:")
+    ]
     return f"rsync ended with {code}: {(lines or text.splitlines() or [''])[0].strip()[:300]}"
 
 
@@ -322,7 +431,9 @@ def _quoted(argument: str) -> str:
 
 
 def _from_home(path: str) -> str:
-    """Return a path for rsync, which no shell of the host sees: what is relative starts at the home."""
+    """Return a path for rsync, which no shell of the host sees: what is relative starts at the
+    home.
+    """
     path = path.rstrip("/")
     if path == "~":
         return "."
@@ -330,5 +441,7 @@ def _from_home(path: str) -> str:
 
 
 def _as_rsh(argv: Sequence[str]) -> str:
-    """Return a command in the form in which rsync splits it: blanks between arguments, a quote doubled in quotes."""
+    """Return a command in the form in which rsync splits it: blanks between arguments, a quote
+    doubled in quotes.
+    """
     return " ".join("'" + argument.replace("'", "''") + "'" for argument in argv)

@@ -1,6 +1,8 @@
-"""runslot as one file: a zip archive that any Python from 3.10 on runs, and that travels to machines without runslot.
+"""runslot as one file: a zip archive that any Python from 3.10 on runs, and that travels to
+machines without runslot.
 
-It holds what needs the standard library alone, with cloudpickle and nvidia-ml-py, and serves `exec`, `work`, `serve`.
+It holds what needs the standard library alone, with cloudpickle and nvidia-ml-py, and serves
+`exec`, `work`, `serve`.
 """
 
 from __future__ import annotations
@@ -39,12 +41,15 @@ _PARTS = (
     "launchkit",
 )
 _BESIDE = ("cloudpickle", "pynvml")
-"""Modules of others; one that is not installed here is left out, and then missed only by what needs it."""
+"""Modules of others; one that is not installed here is left out, and then missed only by what needs
+it.
+"""
 
 _MAIN = """\
 import sys
 if sys.version_info < (3, 10):
-    sys.exit("runslot needs Python 3.10 or newer, and %s is %d.%d" % ((sys.executable,) + sys.version_info[:2]))
+    version = (sys.executable,) + sys.version_info[:2]
+    sys.exit("runslot needs Python 3.10 or newer, and %s is %d.%d" % version)
 from runslot.__main__ import main
 sys.exit(main())
 """
@@ -86,7 +91,9 @@ def experiment_archive(experiment: ExperimentDir) -> Path:
 
 
 def with_package(file: ExperimentFile) -> ExperimentFile:
-    """Return what was asked with the archive that a function's interpreter needs, where runslot runs on another one."""
+    """Return what was asked with the archive that a function's interpreter needs, where runslot
+    runs on another one.
+    """
     if file.interpreter is None or isinstance(file.work, Command) or file.container is not None:
         return file
     return replace(file, interpreter=replace(file.interpreter, package=str(cached_archive())))
@@ -112,7 +119,9 @@ def _sources() -> Iterator[tuple[str, bytes]]:
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.origin is not None:
             origin = Path(spec.origin)
-            yield from _module_files(origin.parent if origin.name == "__init__.py" else origin.with_suffix(""), name)
+            yield from _module_files(
+                origin.parent if origin.name == "__init__.py" else origin.with_suffix(""), name
+            )
 
 
 def _module_files(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
@@ -142,6 +151,8 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 
 def _compiled(name: str, source: bytes) -> bytes:
-    """Return byte code that this minor version of Python takes as it is; any other version compiles the source."""
+    """Return byte code that this minor version of Python takes as it is; any other version compiles
+    the source.
+    """
     code = compile(source, name, "exec", dont_inherit=True)
     return bytes(bootstrap._code_to_hash_pyc(code, importlib.util.source_hash(source), False))  # type: ignore[attr-defined]

@@ -1,4 +1,6 @@
-"""What to run: variants, levels and spaces, their names and ids. Pure, and on the standard library alone."""
+"""What to run: variants, levels and spaces, their names and ids. Pure, and on the standard library
+alone.
+"""
 
 from runslot.variants.config import (
     UnknownKey,

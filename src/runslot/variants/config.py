@@ -21,16 +21,22 @@ class UnknownKey(InvalidInput, KeyError):
 
 
 class WrongStructure(InvalidInput, TypeError):
-    """A dict where the configuration has a single value, or the other way round; also a `TypeError`, as in rlpyt."""
+    """A dict where the configuration has a single value, or the other way round; also a
+    `TypeError`, as in rlpyt.
+    """
 
 
 def split_key(key: str | KeyPath) -> KeyPath:
-    """Return the path of a dotted key; a path is returned as it is. `InvalidInput` for an empty part."""
+    """Return the path of a dotted key; a path is returned as it is. `InvalidInput` for an empty
+    part.
+    """
     if not isinstance(key, (str, tuple, list)):
         raise InvalidInput(f"the key {key!r} is a {type(key).__name__}, not text: put it in quotes")
     path = tuple(key.split(".")) if isinstance(key, str) else tuple(key)
     if not path or any(part == "" for part in path):
-        raise InvalidInput(f"{key!r} is not a key: write names with single dots between them, such as env.id")
+        raise InvalidInput(
+            f"{key!r} is not a key: write names with single dots between them, such as env.id"
+        )
     return path
 
 
@@ -52,7 +58,9 @@ def get_path(config: Mapping[str, Any], key: str | KeyPath) -> Any:
 
 
 def set_path(config: dict[str, Any], key: str | KeyPath, value: Any) -> None:
-    """Set the value at `key` in place, making the dicts on the way; `InvalidInput` where the way is not a dict."""
+    """Set the value at `key` in place, making the dicts on the way; `InvalidInput` where the way is
+    not a dict.
+    """
     place(config, split_key(key), value)
 
 
@@ -62,14 +70,17 @@ def place(config: dict[str, Any], path: KeyPath, value: Any) -> None:
         step = config.setdefault(part, {})
         if not isinstance(step, dict):
             raise InvalidInput(
-                f"{dotted(path)} cannot be set: {dotted(path[: depth + 1])} is {step!r}, which is not a dict"
+                f"{dotted(path)} cannot be set: {dotted(path[: depth + 1])} is {step!r}, which is"
+                " not a dict"
             )
         config = step
     config[path[-1]] = value
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the leaves by dotted key, in order; an empty dict is a leaf. `InvalidInput` for one that holds itself."""
+    """Return the leaves by dotted key, in order; an empty dict is a leaf. `InvalidInput` for one
+    that holds itself.
+    """
     try:
         return {dotted(path): value for path, value in leaves(config)}
     except RecursionError:
@@ -87,30 +98,49 @@ def leaves(config: Mapping[str, Any], above: KeyPath = ()) -> Iterator[tuple[Key
 
 
 def update_config(default: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `default` with the variant's values in place of its own, as rlpyt's function of this name.
+    """Return `default` with the variant's values in place of its own, as rlpyt's function of this
+    name.
 
-    The dicts are new at every depth and neither argument is changed. `UnknownKey` (a `KeyError`) where the variant has
-    a key that the default lacks; `WrongStructure` (a `TypeError`) where one has a dict and the other does not.
+    The dicts are new at every depth and neither argument is changed. `UnknownKey` (a `KeyError`)
+    where the variant has a key that the default lacks; `WrongStructure` (a `TypeError`) where one
+    has a dict and the other does not.
     """
     return _updated(default, variant, ())
 
 
-def _updated(default: Mapping[str, Any], variant: Mapping[str, Any], above: KeyPath) -> dict[str, Any]:
-    new = {key: _updated(value, {}, ()) if isinstance(value, dict) else value for key, value in default.items()}
+def _updated(
+    default: Mapping[str, Any], variant: Mapping[str, Any], above: KeyPath
+) -> dict[str, Any]:
+    new = {
+        key: _updated(value, {}, ()) if isinstance(value, dict) else value
+        for key, value in default.items()
+    }
     for key, value in variant.items():
         path = dotted((*above, key))
         if key not in default:
             names = [str(name) for name in default]
-            raise UnknownKey(f"the variant's key {path} is not in the default config{nearest(str(key), names)}")
+            raise UnknownKey(
+                f"the variant's key {path} is not in the default config{nearest(str(key), names)}"
+            )
         if isinstance(value, dict) != isinstance(default[key], dict):
-            kinds = ("a dict", "a single value") if isinstance(value, dict) else ("a single value", "a dict")
-            raise WrongStructure(f"the variant has {kinds[0]} at {path}, where the default config has {kinds[1]}")
-        new[key] = _updated(default[key], value, (*above, key)) if isinstance(value, dict) else value
+            kinds = (
+                ("a dict", "a single value")
+                if isinstance(value, dict)
+                else ("a single value", "a dict")
+            )
+            raise WrongStructure(
+                f"the variant has {kinds[0]} at {path}, where the default config has {kinds[1]}"
+            )
+        new[key] = (
+            _updated(default[key], value, (*above, key)) if isinstance(value, dict) else value
+        )
     return new
 
 
 def overlay(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay `above` over `below`, in place, and return it: dicts are merged, and on a clash `above` wins."""
+    """Lay `above` over `below`, in place, and return it: dicts are merged, and on a clash `above`
+    wins.
+    """
     for key, value in above.items():
         if isinstance(value, dict) and isinstance(below.get(key), dict):
             overlay(below[key], value)

@@ -1,6 +1,7 @@
 """Distributions that `sample` draws from: `uniform`, `loguniform`, `integers`, `choice`.
 
-Draws use `random()` alone, whose numbers for a seed Python promises to keep; the caller passes the generator.
+Draws use `random()` alone, whose numbers for a seed Python promises to keep; the caller passes the
+generator.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from runslot.variants.identity import canonical
 from runslot.variants.variant import own, plain_containers
 
 DIGITS = 6
-"""Significant digits of a drawn float: enough for a search, short in names and command lines, and the same on machines
-whose `exp` and `log` differ in the last bit."""
+"""Significant digits of a drawn float: enough for a search, short in names and command lines, and
+the same on machines whose `exp` and `log` differ in the last bit.
+"""
 
 
 INTEGERS_LIMIT = 2**53
@@ -52,7 +54,9 @@ class Uniform(Distribution):
 
     def draw(self, rng: Random) -> float:
         """Return the next float."""
-        return _rounded(self.low + rng.random() * (self.high - self.low), self.high - self.low, self)
+        return _rounded(
+            self.low + rng.random() * (self.high - self.low), self.high - self.low, self
+        )
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,10 @@ class LogUniform(Distribution):
     def __post_init__(self) -> None:
         _check_range("loguniform", self.low, self.high)
         if self.low <= 0:
-            raise InvalidInput(f"loguniform({self.low}, {self.high}) has no logarithm at its low end; start above 0")
+            raise InvalidInput(
+                f"loguniform({self.low}, {self.high}) has no logarithm at its low end; start"
+                " above 0"
+            )
 
     def draw(self, rng: Random) -> float:
         """Return the next float."""
@@ -84,11 +91,16 @@ class Integers(Distribution):
     def __post_init__(self) -> None:
         for end in (self.low, self.high):
             if type(end) is not int:
-                raise InvalidInput(f"integers({self.low!r}, {self.high!r}) takes whole numbers; for others use uniform")
+                raise InvalidInput(
+                    f"integers({self.low!r}, {self.high!r}) takes whole numbers; for others use"
+                    " uniform"
+                )
             if abs(end) > INTEGERS_LIMIT:
                 raise InvalidInput("integers takes ends of up to 2**53, and one here is beyond")
         if self.low > self.high:
-            raise InvalidInput(f"integers({self.low}, {self.high}) is empty: write the lower end first")
+            raise InvalidInput(
+                f"integers({self.low}, {self.high}) is empty: write the lower end first"
+            )
 
     def draw(self, rng: Random) -> int:
         """Return the next whole number."""
@@ -126,7 +138,9 @@ def uniform(low: float, high: float) -> Uniform:
 
 
 def loguniform(low: float, high: float) -> LogUniform:
-    """Floats between `low` and `high`, both above 0, equally likely on a logarithmic scale; six significant digits."""
+    """Floats between `low` and `high`, both above 0, equally likely on a logarithmic scale; six
+    significant digits.
+    """
     return LogUniform(low, high)
 
 
@@ -146,9 +160,14 @@ def choice(options: Sequence[Any]) -> Choice:
 def _check_range(name: str, low: float, high: float) -> None:
     for end in (low, high):
         if isinstance(end, bool) or not isinstance(end, (int, float)) or not abs(end) <= ENDS_LIMIT:
-            raise InvalidInput(f"{name}({low!r:.40}, {high!r:.40}): {end!r:.40} is not a finite number")
+            raise InvalidInput(
+                f"{name}({low!r:.40}, {high!r:.40}): {end!r:.40} is not a finite number"
+            )
     if low >= high:
-        raise InvalidInput(f"{name}({low!r}, {high!r}) is empty: write the lower end first, and a higher one after it")
+        raise InvalidInput(
+            f"{name}({low!r}, {high!r}) is empty: write the lower end first, and a higher one"
+            " after it"
+        )
 
 
 def _rounded(value: float, scale: float, ends: Uniform | LogUniform) -> float:

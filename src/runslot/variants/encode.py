@@ -1,6 +1,7 @@
 """Values of a variant as JSON, the way `variant.json` and `run.json` hold them.
 
-Classes, functions and enums become `{"$class": …}`, `{"$function": …}`, `{"$enum": …}`, as in RLKit's logger.
+Classes, functions and enums become `{"$class": …}`, `{"$function": …}`, `{"$enum": …}`, as in
+RLKit's logger.
 """
 
 from __future__ import annotations
@@ -18,10 +19,17 @@ from typing import Any
 from runslot.errors import InvalidInput
 
 ARRAY_LIMIT = 1000
-"""Elements that an array may have to be written out; a larger one is written as its shape, type and hash."""
+"""Elements that an array may have to be written out; a larger one is written as its shape, type and
+hash.
+"""
 
 _ATOMS = frozenset({str, bool, int, float, type(None)})
-_SIMPLER: tuple[tuple[type, Callable[[Any], Any]], ...] = ((str, str), (int, int), (float, float), (PurePath, str))
+_SIMPLER: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (str, str),
+    (int, int),
+    (float, float),
+    (PurePath, str),
+)
 _ARRAY_MODULES = frozenset({"numpy", "torch", "jax", "jaxlib", "cupy", "tensorflow"})
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -29,25 +37,27 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 def to_jsonable(value: Any) -> Any:
     """Return `value` as JSON values, sharing nothing with it; `json.dumps` takes every result.
 
-    Tuples become lists, keys strings, paths strings, numpy scalars numbers and small arrays lists. Sets, dataclasses,
-    partial functions and large arrays become `$set`, `$dataclass`, `$partial`, `$array`, and what is left
-    `{"$repr": …}` without memory addresses, so that the same setting reads the same in every process.
-    NaN and the infinities stay floats (`NaN`, `Infinity` in Python's JSON).
-    `InvalidInput` where a value holds itself, or two keys of a dict read the same.
+    Tuples become lists, keys strings, paths strings, numpy scalars numbers and small arrays lists.
+    Sets, dataclasses, partial functions and large arrays become `$set`, `$dataclass`, `$partial`,
+    `$array`, and what is left `{"$repr": …}` without memory addresses, so that the same setting
+    reads the same in every process. NaN and the infinities stay floats (`NaN`, `Infinity` in
+    Python's JSON). `InvalidInput` where a value holds itself, or two keys of a dict read the same.
     """
     try:
         return _jsonable(value)
     except RecursionError:
         raise InvalidInput(
-            f"a value of type {type(value).__name__} holds itself or is nested too deeply to be written as JSON; "
-            "give the variant a plain description of it instead"
+            f"a value of type {type(value).__name__} holds itself or is nested too deeply to be"
+            " written as JSON; give the variant a plain description of it instead"
         ) from None
 
 
 def is_plain(value: Any) -> bool:
-    """Tell whether JSON alone brings `value` back, equal and of the same types: no pickle is needed for it.
+    """Tell whether JSON alone brings `value` back, equal and of the same types: no pickle is needed
+    for it.
 
-    At the top a dict of any kind passes, since a function gets a plain dict anyway. NaN counts as brought back.
+    At the top a dict of any kind passes, since a function gets a plain dict anyway. NaN counts as
+    brought back.
     """
     top = dict(value) if isinstance(value, dict) else value
     try:
@@ -57,7 +67,9 @@ def is_plain(value: Any) -> bool:
 
 
 def is_array(value: Any) -> bool:
-    """Tell whether `value` is an array or a scalar of numpy, torch or their like, without importing any of them."""
+    """Tell whether `value` is an array or a scalar of numpy, torch or their like, without importing
+    any of them.
+    """
     return type(value).__module__.partition(".")[0] in _ARRAY_MODULES and hasattr(value, "tolist")
 
 
@@ -97,12 +109,20 @@ def _leaf(value: Any) -> Any:
 
 def _object(value: Any) -> Any:
     if isinstance(value, Set):
-        return {"$set": sorted(map(_jsonable, value), key=lambda item: json.dumps(item, sort_keys=True))}
+        return {
+            "$set": sorted(map(_jsonable, value), key=lambda item: json.dumps(item, sort_keys=True))
+        }
     if dataclasses.is_dataclass(value):
-        fields = {field.name: _jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = {
+            field.name: _jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
         return {"$dataclass": _path(type(value)), **fields}
     if isinstance(value, functools.partial):
-        return {"$partial": _jsonable(value.func), "args": _jsonable(value.args), "keywords": _mapping(value.keywords)}
+        return {
+            "$partial": _jsonable(value.func),
+            "args": _jsonable(value.args),
+            "keywords": _mapping(value.keywords),
+        }
     return {"$repr": _ADDRESS.sub("", repr(value))}
 
 
@@ -122,11 +142,19 @@ def _key(key: Any) -> str:
     value = _jsonable(key)
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # 1 and 1.0 are one key of a dict
-    return value if isinstance(value, str) else json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+    return (
+        value
+        if isinstance(value, str)
+        else json.dumps(value)
+        if isinstance(value, (dict, list))
+        else str(value)
+    )
 
 
 def _array(value: Any) -> Any:
-    """Return an array or a scalar of numpy, torch and their like, duck-typed, as numbers or as a hash."""
+    """Return an array or a scalar of numpy, torch and their like, duck-typed, as numbers or as a
+    hash.
+    """
     content = value.tolist()
     shape = [int(length) for length in getattr(value, "shape", ())]
     elements = 1

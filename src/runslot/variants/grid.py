@@ -26,7 +26,9 @@ CHOICES_LIMIT = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """Keys that vary together: `rows` of values as long as `paths`, and what each row adds to the name."""
+    """Keys that vary together: `rows` of values as long as `paths`, and what each row adds to the
+    name.
+    """
 
     paths: tuple[KeyPath, ...]
     rows: tuple[tuple[Any, ...], ...]
@@ -36,7 +38,9 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Grid(Space):
-    """Fixed settings with every combination of the axes' rows, the first axis slowest; one part of a path."""
+    """Fixed settings with every combination of the axes' rows, the first axis slowest; one part of
+    a path.
+    """
 
     fixed: Mapping[str, Any]
     axes: tuple[Axis, ...]
@@ -67,14 +71,16 @@ class Grid(Space):
 def grid(choices: Mapping[str, Any]) -> Space:
     """Return every combination of the choices, the first key slowest.
 
-    `{"lr": [0.1, 0.01], "env.id": ["pong", "qbert"], "gamma": 0.99}`: what stands in a list (or a range, or an array
-    of one dimension) are choices, and in the names; anything else is one fixed value. Keys are nested by dots or by
-    dicts. `seed` stays out of the names, since the run's directory has it.
-    `InvalidInput` for a list without choices, the same choice twice, a key inside another one's values, and what could
-    be meant either way (a tuple, a set, an iterator).
+    `{"lr": [0.1, 0.01], "env.id": ["pong", "qbert"], "gamma": 0.99}`: what stands in a list (or a
+    range, or an array of one dimension) are choices, and in the names; anything else is one fixed
+    value. Keys are nested by dots or by dicts. `seed` stays out of the names, since the run's
+    directory has it. `InvalidInput` for a list without choices, the same choice twice, a key inside
+    another one's values, and what could be meant either way (a tuple, a set, an iterator).
     """
     fixed, lists = read_settings(choices, "grid")
-    return make_grid(fixed, [axis([path], [(value,) for value in values]) for path, values in lists.items()])
+    return make_grid(
+        fixed, [axis([path], [(value,) for value in values]) for path, values in lists.items()]
+    )
 
 
 def zipped(choices: Mapping[str, Any]) -> Space:
@@ -87,11 +93,15 @@ def zipped(choices: Mapping[str, Any]) -> Space:
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{key} has {length}" for key, length in lengths.items())
         raise InvalidInput(f"zipped takes lists of one length, and {shown}")
-    return make_grid(fixed, [axis(list(lists), list(zip(*lists.values(), strict=True)))] if lists else [])
+    return make_grid(
+        fixed, [axis(list(lists), list(zip(*lists.values(), strict=True)))] if lists else []
+    )
 
 
 def make_grid(fixed: Mapping[KeyPath, Any], axes: Sequence[Axis]) -> Grid:
-    """Return a grid of checked parts; `InvalidInput` where a key lies inside another one's values."""
+    """Return a grid of checked parts; `InvalidInput` where a key lies inside another one's
+    values.
+    """
     settings: dict[str, Any] = {}
     for path, value in fixed.items():
         place(settings, path, own(value))
@@ -103,9 +113,15 @@ def make_grid(fixed: Mapping[KeyPath, Any], axes: Sequence[Axis]) -> Grid:
 
 
 def axis(
-    paths: Sequence[KeyPath], rows: Sequence[tuple[Any, ...]], *, label: str | None = None, repeats: bool = False
+    paths: Sequence[KeyPath],
+    rows: Sequence[tuple[Any, ...]],
+    *,
+    label: str | None = None,
+    repeats: bool = False,
 ) -> Axis:
-    """Return an axis with its names; `InvalidInput` where a row stands in it twice, unless it may (`repeats`)."""
+    """Return an axis with its names; `InvalidInput` where a row stands in it twice, unless it may
+    (`repeats`).
+    """
     keys = [dotted(path) for path in paths]
     named = [number for number, path in enumerate(paths) if path != (SEED_KEY,)]
     names = Names()
@@ -118,35 +134,53 @@ def axis(
         row_by_content[content] = row
         settings = [(keys[number], row[number]) for number in named]
         texts.append(names.given(part_name(settings), dict(settings)) if settings else "")
-    return Axis(tuple(paths), own(tuple(rows)), tuple(texts), factor([label] if label else keys, len(rows)))
+    return Axis(
+        tuple(paths), own(tuple(rows)), tuple(texts), factor([label] if label else keys, len(rows))
+    )
 
 
 def _twice(keys: Sequence[str], first: tuple[Any, ...], second: tuple[Any, ...]) -> str:
     shown = ", ".join(f"{key}={value!r}" for key, value in zip(keys, second, strict=True))
-    different = any(left_value is not right_value for left_value, right_value in zip(first, second, strict=True))
+    different = any(
+        left_value is not right_value for left_value, right_value in zip(first, second, strict=True)
+    )
     if different and any(mark in canonical(second) for mark in ('"$function":', '"$repr":')):
-        return f"two choices read the same, {shown}; to tell them apart give functions names by def, and objects a repr"
-    return f"the choice {shown} stands there twice (1 and 1.0 are equal); for repeated runs use seeds"
+        return (
+            f"two choices read the same, {shown}; to tell them apart give functions names by def,"
+            " and objects a repr"
+        )
+    return (
+        f"the choice {shown} stands there twice (1 and 1.0 are equal); for repeated runs use seeds"
+    )
 
 
 def read_settings(
     settings: Mapping[str, Any], who: str, *, drawn: bool = False
 ) -> tuple[dict[KeyPath, Any], dict[KeyPath, Any]]:
-    """Sort settings into fixed values and lists of choices, by path, in order; distributions count where `drawn`."""
+    """Sort settings into fixed values and lists of choices, by path, in order; distributions count
+    where `drawn`.
+    """
     if not isinstance(settings, Mapping):
-        raise InvalidInput(f"{who} takes a dict of settings by key, not a {type(settings).__name__}")
+        raise InvalidInput(
+            f"{who} takes a dict of settings by key, not a {type(settings).__name__}"
+        )
     fixed: dict[KeyPath, Any] = {}
     choices: dict[KeyPath, Any] = {}
     try:
         pairs = [(path, plain_containers(value)) for path, value in _settings(settings)]
     except RecursionError:
-        raise InvalidInput(f"{who} was given settings that hold themselves, or are nested too deeply") from None
+        raise InvalidInput(
+            f"{who} was given settings that hold themselves, or are nested too deeply"
+        ) from None
     for path, value in pairs:
         if path in fixed or path in choices:
             raise InvalidInput(f"{who} has {dotted(path)} twice, once by dots and once by dicts")
         if isinstance(value, Distribution):
             if not drawn:
-                raise InvalidInput(f"{dotted(path)} is a distribution, which {who} cannot list; use sample({{…}}, n)")
+                raise InvalidInput(
+                    f"{dotted(path)} is a distribution, which {who} cannot list; use"
+                    " sample({…}, n)"
+                )
             choices[path] = value
             continue
         values = _choices(value, path)
@@ -174,21 +208,31 @@ def _choices(value: Any, path: KeyPath) -> list[Any] | None:
         if len(values) > CHOICES_LIMIT:
             raise InvalidInput(f"{key} has {len(values):,} choices, more than {CHOICES_LIMIT:,}")
         if not values:
-            raise InvalidInput(f"{key} has no choices; give it one, or write [[]] for the empty list as a value")
+            raise InvalidInput(
+                f"{key} has no choices; give it one, or write [[]] for the empty list as a value"
+            )
         return values
     if isinstance(value, tuple):
         raise InvalidInput(
-            f"{key} is a tuple: write a list for choices, {list(value)!r}, or [{value!r}] for one value that is a tuple"
+            f"{key} is a tuple: write a list for choices, {list(value)!r}, or [{value!r}] for one"
+            " value that is a tuple"
         )
     if isinstance(value, (Set, Iterator, ValuesView)):
-        raise InvalidInput(f"{key} is a {type(value).__name__}, which has no order to rely on; write a list of choices")
+        raise InvalidInput(
+            f"{key} is a {type(value).__name__}, which has no order to rely on; write a list of"
+            " choices"
+        )
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
-        raise InvalidInput(f"{key} is a {type(value).__name__}: write list(…) for choices, or [[…]] for one value")
+        raise InvalidInput(
+            f"{key} is a {type(value).__name__}: write list(…) for choices, or [[…]] for one value"
+        )
     return None
 
 
 def _is_column(value: Any) -> bool:
-    """Tell whether a value is an array of one dimension, or a column of a table: what has several values in order."""
+    """Tell whether a value is an array of one dimension, or a column of a table: what has several
+    values in order.
+    """
     return getattr(value, "ndim", 0) == 1 and (is_array(value) or hasattr(value, "tolist"))
 
 

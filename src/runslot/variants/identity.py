@@ -20,7 +20,8 @@ _DIGITS = 16
 
 
 def canonical(value: Any) -> str:
-    """Return JSON text that is the same for equal settings: `1` and `1.0`, a tuple and a list, keys in any order.
+    """Return JSON text that is the same for equal settings: `1` and `1.0`, a tuple and a list, keys
+    in any order.
 
     `True` is not 1, and text is not a number.
     """
@@ -32,11 +33,15 @@ def short_hash(value: Any, digits: int = 8) -> str:
     return _hash(canonical(value), digits)
 
 
-def run_id(variant: Mapping[str, Any], seed: int | str | None = None, arguments: Sequence[str] = ()) -> str:
-    """Return the id of a run, 16 hex digits; the same in every process, on every machine and Python.
+def run_id(
+    variant: Mapping[str, Any], seed: int | str | None = None, arguments: Sequence[str] = ()
+) -> str:
+    """Return the id of a run, 16 hex digits; the same in every process, on every machine and
+    Python.
 
-    `seed` counts by its text, as in the run's directory. A `seed` in the variant that says the same is counted once:
-    a seed from the grid and one from `--seeds` make the same run. `arguments` are the run's own command-line ones.
+    `seed` counts by its text, as in the run's directory. A `seed` in the variant that says the same
+    is counted once: a seed from the grid and one from `--seeds` make the same run. `arguments` are
+    the run's own command-line ones.
     """
     settings = dict(variant)
     text = None if seed is None else str(seed)
@@ -46,7 +51,9 @@ def run_id(variant: Mapping[str, Any], seed: int | str | None = None, arguments:
 
 
 def run_ids(variant: Mapping[str, Any]) -> Callable[[int], str]:
-    """Return what gives the ids of a variant's runs by seed, where the variant has none: much faster for many."""
+    """Return what gives the ids of a variant's runs by seed, where the variant has none: much
+    faster for many.
+    """
     text = canonical(dict(variant))
     return lambda seed: _run_id(text, str(seed), ())
 
@@ -58,7 +65,8 @@ def without_seed(variant: Mapping[str, Any]) -> str:
 
 def _run_id(settings: str, seed: str | None, arguments: Sequence[str]) -> str:
     parts = [
-        json.dumps(part, separators=(",", ":")) for part in (_VERSION, seed, [str(argument) for argument in arguments])
+        json.dumps(part, separators=(",", ":"))
+        for part in (_VERSION, seed, [str(argument) for argument in arguments])
     ]
     return _hash(f"[{parts[0]},{settings},{parts[1]},{parts[2]}]", _DIGITS)
 

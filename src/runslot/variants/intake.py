@@ -1,4 +1,6 @@
-"""What callers give as variants (a space, a dict, a list, nothing), read as a space, and its plan in one line."""
+"""What callers give as variants (a space, a dict, a list, nothing), read as a space, and its plan
+in one line.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,21 @@ from runslot.variants.variant import Variant, own, plain_containers
 SWEEP_NOTE = "sweep=False takes lists as they are"
 
 
-ANNOUNCE = "sweep=True runs each of them; sweep=False, a tuple or a Variant takes the list as one value"
+ANNOUNCE = (
+    "sweep=True runs each of them; sweep=False, a tuple or a Variant takes the list as one value"
+)
 
 
 def space_of(value: Any, *, sweep: bool | None = True) -> Space:
     """Return the space that `value` stands for; nothing in it is changed or kept.
 
     - A space is itself; None is one empty variant; a `Variant` is one variant as it is.
-    - A plain dict is swept: a list at its top level is a set of choices, first key slowest. Tuples, nested and empty
-      lists, and everything in dicts inside it are single values. Dotted keys are nested. With `sweep=False` the whole
-      dict is one variant as it is. With `sweep=None` it must say by itself that it is swept: see `_refuse_unannounced`.
-    - A list of variants or dicts (as from `make_variants`) is those; dicts are named by the keys in which they differ.
+    - A plain dict is swept: a list at its top level is a set of choices, first key slowest. Tuples,
+      nested and empty lists, and everything in dicts inside it are single values. Dotted keys are
+      nested. With `sweep=False` the whole dict is one variant as it is. With `sweep=None` it must
+      say by itself that it is swept: see `_refuse_unannounced`.
+    - A list of variants or dicts (as from `make_variants`) is those; dicts are named by the keys in
+      which they differ.
     - A `VariantLevel` is that level.
     """
     if isinstance(value, Space):
@@ -43,12 +49,16 @@ def space_of(value: Any, *, sweep: bool | None = True) -> Space:
     if isinstance(value, VariantLevel):
         return levels(value)
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise InvalidInput(f"{value!r} is no space of variants: give a dict, grid(...), or a list of variants")
+        raise InvalidInput(
+            f"{value!r} is no space of variants: give a dict, grid(...), or a list of variants"
+        )
     return listed(value)
 
 
 def listed(variants: Iterable[Mapping[str, Any]]) -> Space:
-    """Return the space of these variants, in this order; plain dicts are named by the keys in which they differ."""
+    """Return the space of these variants, in this order; plain dicts are named by the keys in which
+    they differ.
+    """
     iterable: Any = variants
     if isinstance(iterable, (str, bytes)) or not isinstance(iterable, Iterable):
         raise InvalidInput(f"listed takes a list of dicts, not a {type(iterable).__name__}")
@@ -56,7 +66,9 @@ def listed(variants: Iterable[Mapping[str, Any]]) -> Space:
     for number, item in enumerate(items):
         if not isinstance(item, Mapping):
             raise InvalidInput(_not_a_dict(number, item))
-    flat = {number: flatten(item) for number, item in enumerate(items) if not isinstance(item, Variant)}
+    flat = {
+        number: flatten(item) for number, item in enumerate(items) if not isinstance(item, Variant)
+    }
     differing = _differing(list(flat.values()))
     names = Names()
     made: list[Variant] = []
@@ -71,30 +83,40 @@ def listed(variants: Iterable[Mapping[str, Any]]) -> Space:
 
 
 def describe(space: Space, *, seeds: int = 1, note: str = "") -> str:
-    """Return the plan in one line: `6 runs: lr ×2, hidden ×3`, with `note` after it where something is swept."""
+    """Return the plan in one line: `6 runs: lr ×2, hidden ×3`, with `note` after it where something
+    is swept.
+    """
     runs = len(space) * seeds
     factors = [*space.factors(), *([f"seeds ×{seeds}"] if seeds > 1 else [])]
     plan = f": {', '.join(factors)}" if factors else ""
-    return f"{runs} {'run' if runs == 1 else 'runs'}{plan}{f'; {note}' if note and space.factors() else ''}"
+    return (
+        f"{runs}"
+        f" {'run' if runs == 1 else 'runs'}{plan}{f'; {note}' if note and space.factors() else ''}"
+    )
 
 
 def _refuse_unannounced(settings: Mapping[str, Any]) -> None:
-    """Refuse a dict whose only lists are of numbers, as `hidden_sizes=[400, 300]`: they may be values or choices.
+    """Refuse a dict whose only lists are of numbers, as `hidden_sizes=[400, 300]`: they may be
+    values or choices.
 
-    Scripts of RLKit have such values in their variants, and launchkit's README sweeps such choices. A list of anything
-    else (texts, dicts, lists), and a dotted key, which no variant of theirs has, stand in a sweep alone. A number twice
-    is refused elsewhere: no set of choices has one.
+    Scripts of RLKit have such values in their variants, and launchkit's README sweeps such choices.
+    A list of anything else (texts, dicts, lists), and a dotted key, which no variant of theirs has,
+    stand in a sweep alone. A number twice is refused elsewhere: no set of choices has one.
     """
     lists = {key: value for key, value in settings.items() if isinstance(value, list) and value}
     plain = {key for key in lists if "." not in str(key) and key != SEED_KEY}
     numbers = [key for key, value in lists.items() if key in plain and _is_several_numbers(value)]
     if numbers and len(numbers) == len(lists):
         key, value = numbers[0], settings[numbers[0]]
-        raise InvalidInput(f"{key} is {value!r}, which may be one value or {len(value)} to choose from: {ANNOUNCE}")
+        raise InvalidInput(
+            f"{key} is {value!r}, which may be one value or {len(value)} to choose from: {ANNOUNCE}"
+        )
 
 
 def _is_several_numbers(values: list[Any]) -> bool:
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+    numbers = all(
+        isinstance(value, (int, float)) and not isinstance(value, bool) for value in values
+    )
     return numbers and len(set(values)) == len(values) > 1
 
 
@@ -114,19 +136,28 @@ def _axis(path: KeyPath, values: list[Any]) -> Axis:
     try:
         return axis([path], [(value,) for value in values])
     except InvalidInput as error:
-        raise InvalidInput(f"{error}; where the list is one value: {SWEEP_NOTE}, and so does a Variant") from None
+        raise InvalidInput(
+            f"{error}; where the list is one value: {SWEEP_NOTE}, and so does a Variant"
+        ) from None
 
 
 def _not_a_dict(number: int, item: object) -> str:
-    hint = "; make_variants returns (variants, log_dirs): give the first" if isinstance(item, list) else ""
+    hint = (
+        "; make_variants returns (variants, log_dirs): give the first"
+        if isinstance(item, list)
+        else ""
+    )
     return f"item {number} of the list of variants is a {type(item).__name__}, not a dict{hint}"
 
 
 def _differing(flat: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the keys that not all have, or not with one value, in order of appearance; the seed is never one."""
+    """Return the keys that not all have, or not with one value, in order of appearance; the seed is
+    never one.
+    """
     keys = dict.fromkeys(key for settings in flat for key in settings if key != SEED_KEY)
     return [
         key
         for key in keys
-        if any(key not in settings for settings in flat) or len({canonical(settings[key]) for settings in flat}) > 1
+        if any(key not in settings for settings in flat)
+        or len({canonical(settings[key]) for settings in flat}) > 1
     ]

@@ -1,6 +1,7 @@
 """rlpyt's variants: levels crossed in order, one level of directories for each.
 
-Same names, results and order as rlpyt's `variant.py`; its asserts are errors that name the level, key and value.
+Same names, results and order as rlpyt's `variant.py`; its asserts are errors that name the level,
+key and value.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from runslot.variants.variant import Variant, own
 class VariantLevel(NamedTuple):
     """The values that some keys take together, and the directory of each.
 
-    `keys`: one path of keys for each value of a row, `[("agent", "lr"), ("env", "id")]`. `values`: rows as long as
-    `keys`, `[(0.1, "pong"), (0.01, "qbert")]`. `dir_names`: one for each row.
+    `keys`: one path of keys for each value of a row, `[("agent", "lr"), ("env", "id")]`. `values`:
+    rows as long as `keys`, `[(0.1, "pong"), (0.01, "qbert")]`. `dir_names`: one for each row.
     """
 
     keys: Sequence[Sequence[str]]
@@ -27,11 +28,13 @@ class VariantLevel(NamedTuple):
 
 
 def make_variants(*variant_levels: VariantLevel) -> tuple[list[Variant], list[str]]:
-    """Cross the levels, the first slowest: return every variant, and its directory as `"first/second"`.
+    """Cross the levels, the first slowest: return every variant, and its directory as
+    `"first/second"`.
 
-    The variants share nothing; each is named by its directory. A later level replaces what an earlier one set under
-    the same key. `InvalidInput` where lengths differ, a path leads through what is no dict, or directories are equal.
-    Without levels: one empty variant, with the directory `""`.
+    The variants share nothing; each is named by its directory. A later level replaces what an
+    earlier one set under the same key. `InvalidInput` where lengths differ, a path leads through
+    what is no dict, or directories are equal. Without levels: one empty variant, with the directory
+    `""`.
     """
     variants, log_dirs = [Variant(name="")], [""]
     for number, level in enumerate(variant_levels, 1):
@@ -40,9 +43,13 @@ def make_variants(*variant_levels: VariantLevel) -> tuple[list[Variant], list[st
 
 
 def _cross_variants(
-    prev_variants: Sequence[Mapping[str, Any]], prev_log_dirs: Sequence[str], variant_level: VariantLevel
+    prev_variants: Sequence[Mapping[str, Any]],
+    prev_log_dirs: Sequence[str],
+    variant_level: VariantLevel,
 ) -> tuple[list[Variant], list[str]]:
-    """Cross what earlier levels made with one more; rlpyt's scripts call it to cross only some variants."""
+    """Cross what earlier levels made with one more; rlpyt's scripts call it to cross only some
+    variants.
+    """
     return _crossed(prev_variants, prev_log_dirs, variant_level, "the level")
 
 
@@ -50,7 +57,9 @@ def _crossed(
     before: Sequence[Mapping[str, Any]], directories: Sequence[str], level: VariantLevel, where: str
 ) -> tuple[list[Variant], list[str]]:
     if len(before) != len(directories):
-        raise InvalidInput(f"{len(before)} variants came with {len(directories)} log_dirs; each needs its own")
+        raise InvalidInput(
+            f"{len(before)} variants came with {len(directories)} log_dirs; each needs its own"
+        )
     paths, rows, names = checked_level(level, where)
     variants: list[Variant] = []
     log_dirs: list[str] = []
@@ -65,11 +74,17 @@ def _crossed(
     return variants, log_dirs
 
 
-def checked_level(level: VariantLevel, where: str) -> tuple[list[KeyPath], list[tuple[Any, ...]], list[str]]:
-    """Return the paths, rows and directories of a level, or `InvalidInput` that says where it is wrong."""
+def checked_level(
+    level: VariantLevel, where: str
+) -> tuple[list[KeyPath], list[tuple[Any, ...]], list[str]]:
+    """Return the paths, rows and directories of a level, or `InvalidInput` that says where it is
+    wrong.
+    """
     parts: Any = level
     if not isinstance(parts, tuple) or len(parts) != len(VariantLevel._fields):
-        raise InvalidInput(f"{where} is {level!r:.80}, not a VariantLevel of keys, values and dir_names")
+        raise InvalidInput(
+            f"{where} is {level!r:.80}, not a VariantLevel of keys, values and dir_names"
+        )
     keys, values, dir_names = level
     for name, part in zip(VariantLevel._fields, parts, strict=True):
         if isinstance(part, str) or not isinstance(part, Iterable):
@@ -78,24 +93,35 @@ def checked_level(level: VariantLevel, where: str) -> tuple[list[KeyPath], list[
     rows = [_row(row, paths, f"{where}, values[{number}]") for number, row in enumerate(values)]
     names = list(dir_names)
     if not rows:
-        raise InvalidInput(f"{where} has no values, so that nothing would be left to run; leave it out")
+        raise InvalidInput(
+            f"{where} has no values, so that nothing would be left to run; leave it out"
+        )
     if len(rows) != len(names):
-        raise InvalidInput(f"{where} has {len(rows)} values and {len(names)} dir_names; each value needs one")
+        raise InvalidInput(
+            f"{where} has {len(rows)} values and {len(names)} dir_names; each value needs one"
+        )
     _refuse_equal([safe_directory(name) for name in names], where)
     return paths, rows, names
 
 
 def _key_path(key: Sequence[str], where: str) -> KeyPath:
     if isinstance(key, str) and len(key) != 1:
-        raise InvalidInput(f"{where} is the string {key!r}; a key is a path of keys: write ({key!r},)")
+        raise InvalidInput(
+            f"{where} is the string {key!r}; a key is a path of keys: write ({key!r},)"
+        )
     path = tuple(key) if isinstance(key, (str, tuple, list)) else ()
     if not path:
-        raise InvalidInput(f"{where} is empty; a key is a path of at least one name, such as ('lr',)")
+        raise InvalidInput(
+            f"{where} is empty; a key is a path of at least one name, such as ('lr',)"
+        )
     return path
 
 
 def _row(row: Sequence[Any], paths: Sequence[KeyPath], where: str) -> tuple[Any, ...]:
-    shape = f"{len(paths)} {'value' if len(paths) == 1 else 'values'}, for {', '.join(map(dotted, paths)) or 'no key'}"
+    shape = (
+        f"{len(paths)} {'value' if len(paths) == 1 else 'values'}, for"
+        f" {', '.join(map(dotted, paths)) or 'no key'}"
+    )
     try:
         length = len(row)
     except TypeError:
@@ -119,7 +145,9 @@ def _refuse_equal(names: Sequence[str], where: str) -> None:
     earlier: set[str] = set()
     for name in names:
         if name in earlier:
-            raise InvalidInput(f"{where} gives the directory {name!r} twice; every variant needs its own dir_names")
+            raise InvalidInput(
+                f"{where} gives the directory {name!r} twice; every variant needs its own dir_names"
+            )
         earlier.add(name)
 
 

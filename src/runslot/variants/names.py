@@ -1,6 +1,7 @@
 """Names of variants, which are their relative directories: `lr=0.001,env.id=pong`.
 
-Readable first: what a path cannot hold becomes `_`, and a hash after `~` stands in where a name is too long or taken.
+Readable first: what a path cannot hold becomes `_`, and a hash after `~` stands in where a name is
+too long or taken.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from runslot.variants.encode import to_jsonable
 from runslot.variants.identity import short_hash
 
 PART_LIMIT = 160
-"""Bytes of one part of a name; file systems end at 255, and a file in it needs a suffix now and then."""
+"""Bytes of one part of a name; file systems end at 255, and a file in it needs a suffix now and
+then.
+"""
 VALUE_LIMIT = 48
 """Bytes of one value in a name."""
 
@@ -31,7 +34,8 @@ def setting_text(key: str, value: Any) -> str:
 
 
 def value_text(value: Any) -> str:
-    """Return a value as it stands in a name, at most `VALUE_LIMIT` bytes; equal values have equal texts.
+    """Return a value as it stands in a name, at most `VALUE_LIMIT` bytes; equal values have equal
+    texts.
 
     Classes and functions stand by their bare name, lists as `256+256`, dicts as `k=1+n=2`.
     """
@@ -40,11 +44,15 @@ def value_text(value: Any) -> str:
 
 def part_name(settings: Sequence[tuple[str, Any]]) -> str:
     """Return the name of these settings, one part of a path: `lr=0.001,env.id=pong`."""
-    return shortened(",".join(setting_text(key, value) for key, value in settings), settings, PART_LIMIT)
+    return shortened(
+        ",".join(setting_text(key, value) for key, value in settings), settings, PART_LIMIT
+    )
 
 
 def shortened(text: str, content: Any, limit: int = PART_LIMIT) -> str:
-    """Return `text`, cut to `limit` bytes where it is longer, with the hash of `content` in place of the rest."""
+    """Return `text`, cut to `limit` bytes where it is longer, with the hash of `content` in place
+    of the rest.
+    """
     if len(text) * 4 <= limit or len(text.encode()) <= limit:
         return text
     return with_hash(text, content, limit)
@@ -57,8 +65,12 @@ def with_hash(text: str, content: Any, limit: int = PART_LIMIT) -> str:
 
 
 def folded(name: str) -> Hashable:
-    """Return what decides whether two names are one directory on a file system that ignores case and accents' form."""
-    return name if name.isascii() and name.islower() else unicodedata.normalize("NFC", name).casefold()
+    """Return what decides whether two names are one directory on a file system that ignores case
+    and accents' form.
+    """
+    return (
+        name if name.isascii() and name.islower() else unicodedata.normalize("NFC", name).casefold()
+    )
 
 
 def joined(*names: str) -> str:
@@ -83,13 +95,17 @@ def safe_directory(name: str) -> str:
             _refuse(name, "it leads out of the experiment's directory")
         if len(part) * 4 > _FILE_SYSTEM_LIMIT and len(part.encode()) > _FILE_SYSTEM_LIMIT:
             _refuse(
-                name, f"a part of it is {len(part.encode())} bytes long, and file systems hold {_FILE_SYSTEM_LIMIT}"
+                name,
+                f"a part of it is {len(part.encode())} bytes long, and file systems hold"
+                f" {_FILE_SYSTEM_LIMIT}",
             )
     return "/".join(parts)
 
 
 def _refuse(name: object, reason: str) -> NoReturn:
-    raise InvalidInput(f"{name!r} cannot be the directory of a variant: {reason}; choose another name")
+    raise InvalidInput(
+        f"{name!r} cannot be the directory of a variant: {reason}; choose another name"
+    )
 
 
 def _text(value: Any) -> str:
@@ -107,7 +123,9 @@ def _dict_text(value: dict[str, Any]) -> str:
         if mark in value:
             return _bare(value[mark])
     if "$partial" in value:
-        return "+".join(map(_text, [value["$partial"], *value["args"], *filter(None, [value["keywords"]])]))
+        return "+".join(
+            map(_text, [value["$partial"], *value["args"], *filter(None, [value["keywords"]])])
+        )
     return "+".join(_item_text(key, item) for key, item in value.items()) or "empty"
 
 

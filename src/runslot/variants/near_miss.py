@@ -1,7 +1,8 @@
 """Text that reads almost like something else: what cannot be meant is refused, what may be is said.
 
-Pure. `refuse_near_miss` is asked of every value without quotes, on the command line and in sweep files alike; quotes
-make anything text. What is refused would else run to its end under a setting that nobody meant.
+Pure. `refuse_near_miss` is asked of every value without quotes, on the command line and in sweep
+files alike; quotes make anything text. What is refused would else run to its end under a setting
+that nobody meant.
 """
 
 from __future__ import annotations
@@ -13,14 +14,25 @@ import unicodedata
 from runslot.errors import InvalidInput
 
 _NUMBER = r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_DISTRIBUTIONS = ("loguniform", "log_uniform", "uniform", "integers", "randint", "choice", "normal", "lognormal")
+_DISTRIBUTIONS = (
+    "loguniform",
+    "log_uniform",
+    "uniform",
+    "integers",
+    "randint",
+    "choice",
+    "normal",
+    "lognormal",
+)
 _RANGES = ("range", "linspace", "logspace", "geomspace", "arange", "list", "tuple")
 _CALL = r"(?s)(?:np\.|numpy\.|tune\.|random\.)?([A-Za-z_]+)\((.*)\)"
 _SEVERAL_NUMBERS = rf"{_NUMBER}(?:[\s;|]+{_NUMBER})+"
 _LEADING_ZERO = r"[-+]?0\d[\d_]*(?:\.\d*)?"
 _NOT_FINITE = r"(?i)[-+]?(?:inf|infinity|nan)"
 _FLOAT = _NUMBER
-_TYPOGRAPHY = str.maketrans({"\u2212": "-", "\u2013": "-", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
+_TYPOGRAPHY = str.maketrans(
+    {"\u2212": "-", "\u2013": "-", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'}
+)
 _YES_OR_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _ARITHMETIC = rf"{_NUMBER}(?:\s*(?:\*\*?|/|\^)\s*{_NUMBER})+"
 _SPAN = rf"\d+\s*-\s*\d+|{_NUMBER}\s*(?:\.\.|:)\s*{_NUMBER}"
@@ -36,7 +48,8 @@ _LONGEST = 200
 
 
 def refuse_near_miss(text: str) -> None:
-    """Refuse text without quotes that reads almost like a number, like choices or like a distribution.
+    """Refuse text without quotes that reads almost like a number, like choices or like a
+    distribution.
 
     `InvalidInput` says what to write, for either meaning.
     """
@@ -45,14 +58,22 @@ def refuse_near_miss(text: str) -> None:
 
 
 def doubt(text: str) -> str | None:
-    """Return what should be said of a value without quotes that is read in one way, and may be meant in another."""
+    """Return what should be said of a value without quotes that is read in one way, and may be
+    meant in another.
+    """
     if len(text) > _LONGEST:
         return None
     if re.fullmatch(_LEADING_ZERO, text):
         number = text.replace("_", "").lstrip("+-0") or "0"
-        return f"{text} is the number {'-' * text.startswith('-')}{number}; text with its zeros stands in quotes"
+        return (
+            f"{text} is the number {'-' * text.startswith('-')}{number}; text with its zeros stands"
+            " in quotes"
+        )
     if re.fullmatch(_NOT_FINITE, text):
-        return f"{text!r} is text; the number is written {'-' * text.startswith('-')}.{text.lstrip('+-').lower()[:3]}"
+        return (
+            f"{text!r} is text; the number is written"
+            f" {'-' * text.startswith('-')}.{text.lstrip('+-').lower()[:3]}"
+        )
     return _doubt_of_number(text) or _doubt_of_text(text)
 
 
@@ -79,7 +100,9 @@ def _doubt_of_text(text: str) -> str | None:
 
 
 def _meant(text: str) -> str:
-    """Return what is wrong with a text that cannot be meant as it stands; empty where nothing is."""
+    """Return what is wrong with a text that cannot be meant as it stands; empty where nothing
+    is.
+    """
     if call := re.fullmatch(_CALL, text):
         return _meant_call(call[1], call[2])
     if re.fullmatch(_SEVERAL_NUMBERS, text):
@@ -108,11 +131,19 @@ def _meant_number(text: str) -> str:
 def _meant_call(name: str, inside: str) -> str:
     if name.lower() in _DISTRIBUTIONS:
         is_known = name in {"loguniform", "uniform", "integers", "choice"}
-        arguments = inside.strip()[1:-1] if name == "choice" and re.fullmatch(r"(?s)\s*\[.*\]\s*", inside) else inside
+        arguments = (
+            inside.strip()[1:-1]
+            if name == "choice" and re.fullmatch(r"(?s)\s*\[.*\]\s*", inside)
+            else inside
+        )
         spelling = f"{name}({arguments})" if is_known else "loguniform(…), uniform(…)"
         return f"is a distribution, to be drawn from: --sample KEY={spelling} --samples N"
     if name.lower() in _RANGES:
-        numbers = [int(part) for part in inside.split(",")] if re.fullmatch(_WHOLE_NUMBERS, inside) else []
+        numbers = (
+            [int(part) for part in inside.split(",")]
+            if re.fullmatch(_WHOLE_NUMBERS, inside)
+            else []
+        )
         if name == "range" and 1 <= len(numbers) <= 3 and 0 not in numbers[2:]:
             values = range(*numbers)
             shown = ",".join(map(str, values[:_SHOWN])) + ",…" * (len(values) > _SHOWN)

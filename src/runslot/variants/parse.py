@@ -1,7 +1,8 @@
 """What the command line says of variants: `lr=0.1,0.01`, `lr=loguniform(1e-5,1e-1)`, `--seeds 0-9`.
 
-Values read as in a sweep file, that is as in YAML 1.2 and its core schema: `1e-3` is a number, and so is `1_000`.
-Python's `None` is null, as `True` and `False` are true and false; `near_miss` has what else is refused.
+Values read as in a sweep file, that is as in YAML 1.2 and its core schema: `1e-3` is a number, and
+so is `1_000`. Python's `None` is null, as `True` and `False` are true and false; `near_miss` has
+what else is refused.
 """
 
 from __future__ import annotations
@@ -51,20 +52,25 @@ _DISTRIBUTIONS: dict[str, Callable[..., Distribution]] = {
 def parse_grid(text: str) -> tuple[str, list[Any]]:
     """Read `KEY=VALUE,VALUE` as a key and its values: `("lr", [0.1, 0.01])`.
 
-    Commas inside brackets and quotes do not separate. `InvalidInput` quotes the text and says what to write.
+    Commas inside brackets and quotes do not separate. `InvalidInput` quotes the text and says what
+    to write.
     """
     key, values = _split_setting(text, "lr=0.1,0.01")
     return key, _Reader(values, text).values()
 
 
 def doubts_of(text: str) -> list[str]:
-    """Return what should be said of the values of `KEY=VALUE,VALUE` that may be meant otherwise than they are read."""
+    """Return what should be said of the values of `KEY=VALUE,VALUE` that may be meant otherwise
+    than they are read.
+    """
     key, values = _split_setting(text, "lr=0.1,0.01")
     reader = _Reader(values, text)
     read = reader.values()
     doubts = [doubt_said for bare in reader.bare if (doubt_said := doubt(bare))]
     if len(read) == 1 and isinstance(read[0], list) and len(read[0]) > 1:
-        doubts.append(f"{values.strip()} is one value, a list; for several values leave the brackets out")
+        doubts.append(
+            f"{values.strip()} is one value, a list; for several values leave the brackets out"
+        )
     return [f"{key}: {text}" for text in doubts]
 
 
@@ -75,12 +81,16 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """Read one value: a YAML 1.2 scalar, quoted text, `[1, 2]` or `{a: 1}`; what is none of these is text."""
+    """Read one value: a YAML 1.2 scalar, quoted text, `[1, 2]` or `{a: 1}`; what is none of these
+    is text.
+    """
     return _Reader(text, text).only_value()
 
 
 def parse_sample(text: str) -> tuple[str, Distribution]:
-    """Read `KEY=DISTRIBUTION` as a key and what to draw from: `lr=loguniform(1e-5,1e-1)`, `act=choice(relu,tanh)`."""
+    """Read `KEY=DISTRIBUTION` as a key and what to draw from: `lr=loguniform(1e-5,1e-1)`,
+    `act=choice(relu,tanh)`.
+    """
     example = "lr=loguniform(1e-5,1e-1)"
     key, value = _split_setting(text, example)
     call = re.fullmatch(_CALL, value)
@@ -93,10 +103,13 @@ def parse_sample(text: str) -> tuple[str, Distribution]:
     if name not in _DISTRIBUTIONS:
         names = [*_DISTRIBUTIONS, "choice"]
         raise InvalidInput(
-            f"{text!r}: {name} is not a distribution{nearest(name, names)}; there are {', '.join(names)}"
+            f"{text!r}: {name} is not a distribution{nearest(name, names)}; there are"
+            f" {', '.join(names)}"
         )
     if len(arguments) != 2:
-        raise InvalidInput(f"{text!r}: {name} takes two numbers, its lower and its higher end; write {example}")
+        raise InvalidInput(
+            f"{text!r}: {name} takes two numbers, its lower and its higher end; write {example}"
+        )
     try:
         return key, _DISTRIBUTIONS[name](*arguments)
     except InvalidInput as error:
@@ -104,12 +117,16 @@ def parse_sample(text: str) -> tuple[str, Distribution]:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Read `--seeds`: `3` is 0, 1, 2; `7,8` and `0-9` are those seeds, and `7,` is the one seed 7."""
+    """Read `--seeds`: `3` is 0, 1, 2; `7,8` and `0-9` are those seeds, and `7,` is the one seed
+    7.
+    """
     parts = [part.strip() for part in text.split(",")]
     if len(parts) == 1 and re.fullmatch("[0-9]{1,18}", parts[0]):
         count = int(parts[0])
         if not 1 <= count <= SEED_LIMIT:
-            _refuse_seeds(text, f"it asks for {parts[0]} seeds, which is not between 1 and {SEED_LIMIT:,}")
+            _refuse_seeds(
+                text, f"it asks for {parts[0]} seeds, which is not between 1 and {SEED_LIMIT:,}"
+            )
         return list(range(count))
     if len(parts) > 1 and not parts[-1]:
         parts.pop()
@@ -154,7 +171,9 @@ class _Reader:
     def _filled_value(self, stops: str) -> Any:
         self._skip_spaces()
         if self._next() in stops:  # also the end of the text
-            self._refuse("a value is missing between commas; write '' for empty text, or drop the comma")
+            self._refuse(
+                "a value is missing between commas; write '' for empty text, or drop the comma"
+            )
         return self._value(stops)
 
     def _value(self, stops: str) -> Any:
@@ -176,7 +195,11 @@ class _Reader:
         if self.depth > DEPTH_LIMIT:
             self._refuse(f"it is nested more than {DEPTH_LIMIT} deep")
         whole = opening == "["
-        value = self._bracketed(self._filled_value, "]") if whole else dict(self._bracketed(self._entry, "}"))
+        value = (
+            self._bracketed(self._filled_value, "]")
+            if whole
+            else dict(self._bracketed(self._entry, "}"))
+        )
         self.depth -= 1
         return value
 
@@ -185,7 +208,9 @@ class _Reader:
         self._skip_spaces()
         items = [] if self._next() == closing else self._items(read, closing)
         if self._next() != closing:
-            self._refuse(f"{closing} is missing; close the bracket, or put text that has one in quotes")
+            self._refuse(
+                f"{closing} is missing; close the bracket, or put text that has one in quotes"
+            )
         self.position += 1
         return items
 
@@ -213,13 +238,21 @@ class _Reader:
                 open_brackets.append(_BRACKETS[character])
             self.position += 1
         if open_brackets:
-            self._refuse(f"{open_brackets[-1]} is missing; close the bracket, or put text that has one in quotes")
+            self._refuse(
+                f"{open_brackets[-1]} is missing; close the bracket, or put text that has one in"
+                " quotes"
+            )
         return self.text[start : self.position].strip()
 
     def _quoted(self) -> str:
-        quoted = re.compile(_DOUBLE_QUOTED if self._next() == '"' else _SINGLE_QUOTED).match(self.text, self.position)
+        quoted = re.compile(_DOUBLE_QUOTED if self._next() == '"' else _SINGLE_QUOTED).match(
+            self.text, self.position
+        )
         if not quoted:
-            self._refuse(f"the quote {self._next()} is not closed; close it, or put all of the text in other quotes")
+            self._refuse(
+                f"the quote {self._next()} is not closed; close it, or put all of the text in other"
+                " quotes"
+            )
         self.position = quoted.end()
         if quoted[0][0] == "'":
             return quoted[0][1:-1].replace("''", "'")
@@ -229,11 +262,16 @@ class _Reader:
             self._refuse(f"{quoted[0]} is no quoted text ({error}); single quotes take \\ as it is")
 
     def _end(self, stops: str) -> str:
-        """Check that a value ends here, and return what comes next, empty at the end of the text."""
+        """Check that a value ends here, and return what comes next, empty at the end of the
+        text.
+        """
         self._skip_spaces()
         character = self._next()
         if character and character not in stops:
-            self._refuse(f"{self.text[self.position :]!r} follows a value that was complete; put text in quotes")
+            self._refuse(
+                f"{self.text[self.position :]!r} follows a value that was complete; put text in"
+                " quotes"
+            )
         return character
 
     def _next(self) -> str:
@@ -261,7 +299,9 @@ def _scalar(text: str) -> Any:
             except ValueError:
                 if len(text) < 1000:  # no number of its base: 0b12
                     return text
-                raise InvalidInput(f"{text[:40]}… is too long for a number; put it in quotes if it is text") from None
+                raise InvalidInput(
+                    f"{text[:40]}… is too long for a number; put it in quotes if it is text"
+                ) from None
     return text
 
 
@@ -271,7 +311,10 @@ def _split_setting(text: str, example: str) -> tuple[str, str]:
     if not equals or not key:
         raise InvalidInput(f"{text!r} is not KEY=VALUE; write, for example, {example}")
     if not values.strip():
-        raise InvalidInput(f"{text!r} has no value after the =; write, for example, {example}, or {key}='' for no text")
+        raise InvalidInput(
+            f"{text!r} has no value after the =; write, for example, {example}, or {key}='' for no"
+            " text"
+        )
     split_key(key)
     return key, values
 
@@ -291,4 +334,7 @@ def _seed_range(part: str, text: str) -> range:
 
 
 def _refuse_seeds(text: str, reason: str) -> NoReturn:
-    raise InvalidInput(f"{text!r} does not say which seeds: {reason}; write 3 (for 0, 1, 2), or 7,8 or 0-9 for those")
+    raise InvalidInput(
+        f"{text!r} does not say which seeds: {reason}; write 3 (for 0, 1, 2), or 7,8 or 0-9 for"
+        " those"
+    )

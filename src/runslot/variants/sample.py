@@ -1,6 +1,7 @@
 """Random search as a space: `sample({"lr": loguniform(1e-5, 1e-1)}, 20)`.
 
-The draws are made from the seed when the space is made, so that it yields the same variants every time.
+The draws are made from the seed when the space is made, so that it yields the same variants every
+time.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ _IN_VAIN_LIMIT = 200_000
 def sample(settings: Mapping[str, Any], n: int, seed: int = 0) -> Space:
     """Return `n` different variants, drawn at random.
 
-    A distribution is drawn from, a list is a `choice` of its values, anything else is one fixed value; keys as in
-    `grid`. Each key has numbers of its own: more variants (a larger `n`) begin with the same ones, and another key
-    leaves the draws of the first as they were. `InvalidInput` where there are not `n` different variants.
+    A distribution is drawn from, a list is a `choice` of its values, anything else is one fixed
+    value; keys as in `grid`. Each key has numbers of its own: more variants (a larger `n`) begin
+    with the same ones, and another key leaves the draws of the first as they were. `InvalidInput`
+    where there are not `n` different variants.
     """
     if type(n) is not int or n < 1:
         raise InvalidInput(f"sample takes a number of variants of at least 1, not {n!r}")
@@ -39,10 +41,13 @@ def sample(settings: Mapping[str, Any], n: int, seed: int = 0) -> Space:
         raise InvalidInput(f"sample takes a whole number as its seed, not {seed!r}")
     fixed, choices = read_settings(settings, "sample", drawn=True)
     drawn = {
-        path: value if isinstance(value, Distribution) else Choice(own(tuple(value))) for path, value in choices.items()
+        path: value if isinstance(value, Distribution) else Choice(own(tuple(value)))
+        for path, value in choices.items()
     }
     if not drawn:
-        raise InvalidInput("sample has nothing to draw: give a key a distribution, such as loguniform(1e-5, 1e-1)")
+        raise InvalidInput(
+            "sample has nothing to draw: give a key a distribution, such as loguniform(1e-5, 1e-1)"
+        )
     _check_size(drawn, n)
     paths = list(drawn)
     rows = _different(_draws(drawn, seed), n)
@@ -51,7 +56,10 @@ def sample(settings: Mapping[str, Any], n: int, seed: int = 0) -> Space:
 
 def _draws(drawn: Mapping[KeyPath, Distribution], seed: int) -> Iterator[tuple[Any, ...]]:
     streams = [
-        (distribution, Random(f"{seed}/{dotted(path)}"))  # noqa: S311 - to be repeated, not kept secret
+        (
+            distribution,
+            Random(f"{seed}/{dotted(path)}"),  # noqa: S311
+        )
         for path, distribution in drawn.items()
     ]
     while True:
@@ -69,7 +77,9 @@ def _different(draws: Iterator[tuple[Any, ...]], n: int) -> list[tuple[Any, ...]
         if len(rows) == n:
             break
         if in_vain > _IN_VAIN_LIMIT:  # numbers so close together that few floats lie between them
-            raise InvalidInput(f"only {len(rows)} different variants could be drawn, not {n}; widen a distribution")
+            raise InvalidInput(
+                f"only {len(rows)} different variants could be drawn, not {n}; widen a distribution"
+            )
     return list(rows.values())
 
 
@@ -78,6 +88,7 @@ def _check_size(drawn: Mapping[KeyPath, Distribution], n: int) -> None:
     finite = [size for size in sizes if size is not None]
     if len(finite) == len(sizes) and math.prod(finite) < n:
         raise InvalidInput(
-            f"there are only {math.prod(finite)} different variants of {', '.join(map(dotted, drawn))}, "
-            f"so that {n} cannot be drawn; use grid for all of them"
+            f"there are only {math.prod(finite)} different variants of"
+            f" {', '.join(map(dotted, drawn))}, so that {n} cannot be drawn; use grid for all of"
+            " them"
         )

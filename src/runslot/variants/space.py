@@ -23,7 +23,9 @@ VARIANTS_LIMIT = 1_000_000
 
 
 class Space(ABC):
-    """A finite space of variants. Each iteration yields new ones, equal and in the same order as before."""
+    """A finite space of variants. Each iteration yields new ones, equal and in the same order as
+    before.
+    """
 
     @abstractmethod
     def __iter__(self) -> Iterator[Variant]: ...
@@ -46,7 +48,10 @@ class Space(ABC):
     def where(self, predicate: Callable[[dict[str, Any]], object]) -> Space:
         """Keep the variants for which `predicate(variant)` is true."""
         if not callable(predicate):
-            raise InvalidInput(f"where takes a function of a variant, such as lambda v: v['lr'] < 1, not {predicate!r}")
+            raise InvalidInput(
+                "where takes a function of a variant, such as lambda v: v['lr'] < 1, not"
+                f" {predicate!r}"
+            )
         return Kept(self, predicate)
 
 
@@ -147,7 +152,10 @@ class Levels(Space):
 
     def factors(self) -> tuple[str, ...]:
         """Return one for each level."""
-        return tuple(factor([dotted(tuple(key)) for key in level.keys], len(level.values)) for level in self.levels)
+        return tuple(
+            factor([dotted(tuple(key)) for key in level.keys], len(level.values))
+            for level in self.levels
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,32 +183,43 @@ def union(*spaces: Space) -> Space:
     for number, space in enumerate(spaces, 1):
         if not isinstance(space, Space):
             raise InvalidInput(
-                f"argument {number} of union is a {type(space).__name__}; it joins spaces, such as grid()"
+                f"argument {number} of union is a {type(space).__name__}; it joins spaces, such as"
+                " grid()"
             )
     return Union(spaces)
 
 
 def levels(*variant_levels: VariantLevel) -> Space:
-    """Return the space of rlpyt's levels, crossed in order; `InvalidInput` as from `make_variants`."""
-    checked = (checked_level(level, f"level {number}") for number, level in enumerate(variant_levels, 1))
+    """Return the space of rlpyt's levels, crossed in order; `InvalidInput` as from
+    `make_variants`.
+    """
+    checked = (
+        checked_level(level, f"level {number}") for number, level in enumerate(variant_levels, 1)
+    )
     return Levels(tuple(VariantLevel(paths, own(rows), names) for paths, rows, names in checked))
 
 
 def single(settings: Mapping[str, Any] | None = None) -> Space:
-    """Return the space of one variant, whose name is empty: its runs differ by their seeds alone."""
+    """Return the space of one variant, whose name is empty: its runs differ by their seeds
+    alone.
+    """
     if settings is not None and not isinstance(settings, Mapping):
-        raise InvalidInput(f"single takes a dict of settings by key, not a {type(settings).__name__}")
+        raise InvalidInput(
+            f"single takes a dict of settings by key, not a {type(settings).__name__}"
+        )
     return ListSpace((Variant(own(plain_containers({**(settings or {})})), ""),))
 
 
 def variants_of(space: Iterable[Variant]) -> list[Variant]:
     """List the variants of a space, or refuse it.
 
-    `InvalidInput` where it has none, where two different variants (but for their seeds) have one name, and where one
-    variant with one seed stands in it twice.
+    `InvalidInput` where it has none, where two different variants (but for their seeds) have one
+    name, and where one variant with one seed stands in it twice.
     """
     if isinstance(space, Space) and space.bound() > VARIANTS_LIMIT:
-        raise InvalidInput(f"the space has {space.bound():,} variants, more than {VARIANTS_LIMIT:,}: take some out")
+        raise InvalidInput(
+            f"the space has {space.bound():,} variants, more than {VARIANTS_LIMIT:,}: take some out"
+        )
     by_name: dict[str, list[Variant]] = {}
     variants = list(islice(space, VARIANTS_LIMIT + 1))
     if len(variants) > VARIANTS_LIMIT:
@@ -219,22 +238,30 @@ def _refuse_equal_names(name: str, variants: list[Variant]) -> None:
     shown = repr(name) if name else "the empty name"
     settings = {without_seed(variant) for variant in variants}
     if len(settings) > 1:
-        raise InvalidInput(f"{len(settings)} different variants have {shown}, which is their directory; rename them")
+        raise InvalidInput(
+            f"{len(settings)} different variants have {shown}, which is their directory; rename"
+            " them"
+        )
     seeds = [str(variant.get(SEED_KEY)) for variant in variants]
     if len(set(seeds)) < len(seeds):
         raise InvalidInput(
-            f"the variant {shown} stands in the space {len(seeds)} times; for repeated runs give it different seeds"
+            f"the variant {shown} stands in the space {len(seeds)} times; for repeated runs give it"
+            " different seeds"
         )
 
 
 class Names:
-    """Gives each different variant a name of its own, also where a file system ignores case; the first keeps its."""
+    """Gives each different variant a name of its own, also where a file system ignores case; the
+    first keeps its.
+    """
 
     def __init__(self) -> None:
         self._taken: dict[Any, str] = {}
 
     def given(self, name: str, settings: Mapping[str, Any]) -> str:
-        """Return `name`, or `name` with a hash where settings that differ in more than the seed have it."""
+        """Return `name`, or `name` with a hash where settings that differ in more than the seed
+        have it.
+        """
         content = without_seed(settings)
         if self._taken.setdefault(folded(name), content) == content:
             return name
@@ -249,12 +276,16 @@ def factor(keys: Iterable[str], count: int) -> str:
     return f"{'+'.join(keys)} ×{count}"
 
 
-def _merged(into: dict[str, Any], settings: Mapping[str, Any], above: KeyPath = ()) -> dict[str, Any]:
+def _merged(
+    into: dict[str, Any], settings: Mapping[str, Any], above: KeyPath = ()
+) -> dict[str, Any]:
     for key, value in settings.items():
         if key not in into:
             into[key] = value
         elif isinstance(value, dict) and isinstance(into[key], dict):
             _merged(into[key], value, (*above, key))
         else:
-            raise InvalidInput(f"both spaces of a crossing set {dotted((*above, key))}; take it out of one of them")
+            raise InvalidInput(
+                f"both spaces of a crossing set {dotted((*above, key))}; take it out of one of them"
+            )
     return into

@@ -1,6 +1,8 @@
-"""The sweepers of launchkit and RLKit, under their names: loops over a grid, or over random draws, with defaults.
+"""The sweepers of launchkit and RLKit, under their names: loops over a grid, or over random draws,
+with defaults.
 
-Random draws use the generator of Python's `random` module, as there, so that a script's `random.seed` repeats them.
+Random draws use the generator of Python's `random` module, as there, so that a script's
+`random.seed` repeats them.
 """
 
 from __future__ import annotations
@@ -23,16 +25,21 @@ class Sweeper:
 
 
 class DeterministicHyperparameterSweeper(Sweeper):
-    """A grid laid over defaults. `{"lr": [0.1, 0.01], "algo.gamma": [0.9, 0.99]}`: dotted keys are nested.
+    """A grid laid over defaults. `{"lr": [0.1, 0.01], "algo.gamma": [0.9, 0.99]}`: dotted keys are
+    nested.
 
-    On a clash the searched value wins; where both are dicts they are merged. A choice may stand in a list twice.
-    `InvalidInput` where a key has no list of choices, or lies inside another one's.
+    On a clash the searched value wins; where both are dicts they are merged. A choice may stand in
+    a list twice. `InvalidInput` where a key has no list of choices, or lies inside another one's.
     """
 
     def __init__(
-        self, hyperparameters: Mapping[str, Iterable[Any]], default_parameters: Mapping[str, Any] | None = None
+        self,
+        hyperparameters: Mapping[str, Iterable[Any]],
+        default_parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        self._grid = make_grid({}, [_axis(key, choices) for key, choices in hyperparameters.items()])
+        self._grid = make_grid(
+            {}, [_axis(key, choices) for key, choices in hyperparameters.items()]
+        )
         self.set_default_parameters(default_parameters or {})
 
     def set_default_parameters(self, default_parameters: Mapping[str, Any]) -> None:
@@ -41,11 +48,16 @@ class DeterministicHyperparameterSweeper(Sweeper):
 
     def iterate_hyperparameters(self) -> list[Variant]:
         """Return every combination as a dict of its own, the first key slowest."""
-        return [Variant(overlay(own(self._defaults), searched), searched.name) for searched in self._grid]
+        return [
+            Variant(overlay(own(self._defaults), searched), searched.name)
+            for searched in self._grid
+        ]
 
 
 class DeterministicSweeperCombiner:
-    """Several sweepers as one loop: every combination of what they yield, each a tuple in the order of the sweepers."""
+    """Several sweepers as one loop: every combination of what they yield, each a tuple in the order
+    of the sweepers.
+    """
 
     def __init__(self, sweepers: Sequence[DeterministicHyperparameterSweeper]) -> None:
         self._sweepers = list(sweepers)
@@ -106,13 +118,18 @@ class LinearFloatParam(RandomHyperparameter):
 
 
 class LogFloatParam(RandomHyperparameter):
-    """A float between `min_value` and `max_value`, its logarithm equally likely; `offset` is added to it."""
+    """A float between `min_value` and `max_value`, its logarithm equally likely; `offset` is added
+    to it.
+    """
 
     def __init__(self, name: str, min_value: float, max_value: float, *, offset: float = 0) -> None:
         super().__init__(name)
         self._low, self._high = _ordered(name, min_value, max_value)
         if min_value <= 0:
-            raise InvalidInput(f"{name} starts at {min_value}, which has no logarithm; start above 0 and use offset")
+            raise InvalidInput(
+                f"{name} starts at {min_value}, which has no logarithm; start above 0 and use"
+                " offset"
+            )
         self._offset = offset
 
     def generate_next_value(self) -> float:
@@ -154,7 +171,9 @@ class FixedParam(RandomHyperparameter):
 
 
 class RandomHyperparameterSweeper(Sweeper):
-    """Random draws laid over defaults; dotted names are nested, and on a clash the drawn value wins."""
+    """Random draws laid over defaults; dotted names are nested, and on a clash the drawn value
+    wins.
+    """
 
     def __init__(
         self,
@@ -165,10 +184,14 @@ class RandomHyperparameterSweeper(Sweeper):
         names = [hyperparameter.name for hyperparameter in self._hyperparameters]
         for name in names:
             if names.count(name) > 1:
-                raise InvalidInput(f"the hyperparameter {name} stands in the sweeper {names.count(name)} times")
+                raise InvalidInput(
+                    f"the hyperparameter {name} stands in the sweeper {names.count(name)} times"
+                )
             around = next((other for other in names if name.startswith(f"{other}.")), None)
             if around is not None:
-                raise InvalidInput(f"the hyperparameter {name} lies inside {around}, which is drawn too; keep one")
+                raise InvalidInput(
+                    f"the hyperparameter {name} lies inside {around}, which is drawn too; keep one"
+                )
         self.set_default_parameters(default_kwargs or {})
 
     def set_default_parameters(self, default_kwargs: Mapping[str, Any]) -> None:
@@ -182,15 +205,21 @@ class RandomHyperparameterSweeper(Sweeper):
             set_path(drawn, hyperparameter.name, own(hyperparameter.generate()))
         return Variant(overlay(own(self._defaults), drawn), Variant(drawn).name)
 
-    def sweep_hyperparameters(self, function: Callable[..., Any], num_configs: int) -> list[tuple[Any, Variant]]:
-        """Call `function(**draw)` in this process `num_configs` times, and return what it returned with each draw."""
+    def sweep_hyperparameters(
+        self, function: Callable[..., Any], num_configs: int
+    ) -> list[tuple[Any, Variant]]:
+        """Call `function(**draw)` in this process `num_configs` times, and return what it returned
+        with each draw.
+        """
         draws = (self.generate_random_hyperparameters() for _ in range(num_configs))
         return [(function(**draw), draw) for draw in draws]
 
 
 def _axis(key: str, choices: Iterable[Any]) -> Axis:
     if isinstance(choices, (str, bytes, Mapping)) or not isinstance(choices, Iterable):
-        raise InvalidInput(f"{key} is {choices!r}, where a list of choices is needed; write [{choices!r}]")
+        raise InvalidInput(
+            f"{key} is {choices!r}, where a list of choices is needed; write [{choices!r}]"
+        )
     rows = [(value,) for value in choices]
     if not rows:
         raise InvalidInput(f"{key} has no choices, so that there would be nothing to run")

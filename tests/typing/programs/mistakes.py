@@ -1,11 +1,14 @@
-"""Each marked line is a mistake that a checker must see: where a type were lost on the way, it would not."""
+"""Each marked line is a mistake that a checker must see: where a type were lost on the way, it
+would not.
+"""
 
 from runslot import Experiment, Outcomes, Resources, Slurm, current_run, grid, logger, results
 
 Experiment("digits", "train.py:train", seed=3)  # mistake: the word is seeds
 Experiment("digits", "train.py:train", retries="two")  # mistake: a number
 Experiment("digits", "train.py:train", start="lukewarm")  # mistake: auto, warm or cold
-outcomes: Outcomes = Experiment("digits", "train.py:train").plan()  # mistake: the runs, not how they ended
+# mistake: the runs, not how they ended
+outcomes: Outcomes = Experiment("digits", "train.py:train").plan()
 Slurm(partition=3)  # mistake: a name
 print(Resources().cpu)  # mistake: cpus
 grid(["lr"])  # mistake: a mapping

@@ -1,4 +1,6 @@
-"""What a user writes, from the sweep to the figure's numbers: both checkers are to see its types as they are."""
+"""What a user writes, from the sweep to the figure's numbers: both checkers are to see its types as
+they are.
+"""
 
 from __future__ import annotations
 
@@ -69,15 +71,25 @@ def launch(function: bool) -> Outcomes:
     cluster = Slurm(partition="gpu", time="4:00:00", runs_per_job=2)
     rented = EC2(bucket="s3://mine", spot=True, max_price=0.5)
     try:
-        first = Experiment("digits", train, variants=grid({"lr": [0.1, 0.01]}), seeds=3, resources=Resources(cpus=2))
+        first = Experiment(
+            "digits",
+            train,
+            variants=grid({"lr": [0.1, 0.01]}),
+            seeds=3,
+            resources=Resources(cpus=2),
+        )
         here = first.launch()
         assert_type(here, Outcomes)
         assert_type(here[0], Outcome)
         assert_type(here.failed, tuple[tuple[Run, Outcome], ...])
         for engine in (lab, cluster, rented):
             command = ["python", "train.py", "--lr", "{lr}"]
-            Experiment("digits", command, variants=[{"lr": 0.1}], seeds=[1, 2], on=engine, retries=1).launch(wait=False)
-        return Experiment("digits", "train.py:train", container=Container("torch:2.4"), into=here.directory).launch()
+            Experiment(
+                "digits", command, variants=[{"lr": 0.1}], seeds=[1, 2], on=engine, retries=1
+            ).launch(wait=False)
+        return Experiment(
+            "digits", "train.py:train", container=Container("torch:2.4"), into=here.directory
+        ).launch()
     except (InvalidInput, Busy) as refusal:
         assert_type(refusal, InvalidInput | Busy)
         raise SystemExit(str(refusal)) from refusal
@@ -101,7 +113,9 @@ def figure(directory: Path) -> list[float]:
 
 def of_the_ancestors() -> None:
     """Call what scripts of rlpyt and RLKit call."""
-    variants, log_dirs = make_variants(VariantLevel(keys=[("lr",)], values=[[0.1]], dir_names=["a"]))
+    variants, log_dirs = make_variants(
+        VariantLevel(keys=[("lr",)], values=[[0.1]], dir_names=["a"])
+    )
     print(variants[0], log_dirs[0], encode_affinity(n_cpu_core=4, n_gpu=0))
     run_experiment_here(train, variant={"lr": 0.1}, exp_prefix="digits")
 

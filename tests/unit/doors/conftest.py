@@ -1,4 +1,6 @@
-"""What the tests of the front doors share: scripts of the ancestors' shape, run as users run them."""
+"""What the tests of the front doors share: scripts of the ancestors' shape, run as users run
+them.
+"""
 
 from __future__ import annotations
 

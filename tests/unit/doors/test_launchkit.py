@@ -1,4 +1,6 @@
-"""Scripts of launchkit's and RLKit's shape through launchkit's door: real scripts, real processes, real files."""
+"""Scripts of launchkit's and RLKit's shape through launchkit's door: real scripts, real processes,
+real files.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,18 @@ from runslot.experiment.status import find_experiments, read_status
 from runslot.hardware.probe import probe
 from runslot.launch.launch import launch
 from runslot.launch.printer import Printer
-from runslot.launchkit import DeterministicHyperparameterSweeper, Launched, run_experiment, run_experiment_here
+from runslot.launchkit import (
+    DeterministicHyperparameterSweeper,
+    Launched,
+    run_experiment,
+    run_experiment_here,
+)
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-NAME = re.compile(r"(\d\d-\d\d-)?(?P<prefix>.+)_\d{4}(_\d\d){5}_(?P<exp_id>\d{4})--s-(?P<seed>-?\d+)(?P<count>-\d+)?")
+NAME = re.compile(
+    r"(\d\d-\d\d-)?(?P<prefix>.+)_\d{4}(_\d\d){5}_(?P<exp_id>\d{4})--s-(?P<seed>-?\d+)(?P<count>-\d+)?"
+)
 
 
 def rows(run_dir: Path) -> list[dict[str, str]]:
@@ -46,8 +55,13 @@ def variant_of(run_dir: Path) -> dict[str, Any]:
 
 def remember(variant: dict[str, Any]) -> None:
     """Leave what was received, and a draw of `random`, in the run's directory."""
-    received = {key: value if isinstance(value, (str, int, list)) else repr(value) for key, value in variant.items()}
-    logger.save_extra_data({"received": received, "drawn": random.random()}, "seen.json", mode="json")
+    received = {
+        key: value if isinstance(value, (str, int, list)) else repr(value)
+        for key, value in variant.items()
+    }
+    logger.save_extra_data(
+        {"received": received, "drawn": random.random()}, "seen.json", mode="json"
+    )
 
 
 def seen(run_dir: Path) -> dict[str, Any]:
@@ -66,7 +80,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen within a minute")
 
 
-# ---- scripts ---------------------------------------------------------------------------------------------------------
+# ---- scripts -------------------------------------------------------------------------------------
 
 
 def test_the_readme_is_six_runs(run_script: Run, root: Path) -> None:
@@ -97,7 +111,9 @@ def test_the_readme_is_six_runs(run_script: Run, root: Path) -> None:
     assert len(seeds) > 1  # one is drawn for each run
 
 
-def test_a_loop_over_a_sweeper_and_the_files_of_a_run(run_script: Run, root: Path, project: Path) -> None:
+def test_a_loop_over_a_sweeper_and_the_files_of_a_run(
+    run_script: Run, root: Path, project: Path
+) -> None:
     for command in (
         ["git", "init", "-q"],
         ["git", "add", "."],
@@ -118,10 +134,14 @@ def test_a_loop_over_a_sweeper_and_the_files_of_a_run(run_script: Run, root: Pat
         variant = variant_of(log_dir)
         assert len(rows(log_dir)) == 10
         assert float(rows(log_dir)[-1]["sum"]) == variant["x"] + 9 + variant["y"]
-        assert sorted(path.name for path in log_dir.glob("itr_*.pkl")) == [f"itr_{n}.pkl" for n in (0, 3, 6, 9)]
+        assert sorted(path.name for path in log_dir.glob("itr_*.pkl")) == [
+            f"itr_{n}.pkl" for n in (0, 3, 6, 9)
+        ]
         assert pickle.loads((log_dir / "params.pkl").read_bytes()) == {"t": 9}
         assert pickle.loads((log_dir / "myfile.pkl").read_bytes()) == {}
-        arguments = pickle.loads((log_dir / "experiment.pkl").read_bytes())["run_experiment_here_kwargs"]
+        arguments = pickle.loads((log_dir / "experiment.pkl").read_bytes())[
+            "run_experiment_here_kwargs"
+        ]
         assert arguments["variant"] == variant
         assert (arguments["snapshot_mode"], arguments["snapshot_gap"]) == ("gap_and_last", 3)
         assert (log_dir / "script_name.txt").read_text().endswith("launch_math.py")
@@ -133,7 +153,9 @@ def test_a_loop_over_a_sweeper_and_the_files_of_a_run(run_script: Run, root: Pat
     assert len(list(find_experiments(root))) == 6
 
 
-def test_a_loop_that_does_not_wait_is_waited_for_at_the_scripts_end(run_script: Run, root: Path) -> None:
+def test_a_loop_that_does_not_wait_is_waited_for_at_the_scripts_end(
+    run_script: Run, root: Path
+) -> None:
     said = run_script("launch_math.py", "--skip-wait").stdout
     assert said.count(" started ") == said.count(" succeeded ") == 6
     (collection,) = root.iterdir()
@@ -142,25 +164,36 @@ def test_a_loop_that_does_not_wait_is_waited_for_at_the_scripts_end(run_script: 
     assert [len(rows(path)) for path in log_dirs] == [10] * 6
 
 
-def test_rlkits_script_logger_classes_functions_enums_and_seeds(run_script: Run, root: Path) -> None:
+def test_rlkits_script_logger_classes_functions_enums_and_seeds(
+    run_script: Run, root: Path
+) -> None:
     run_script("launch_td3.py")
     (collection,) = root.iterdir()
     log_dirs = sorted(path for path in collection.iterdir() if path.name != ".runslot")
     found = []
     for log_dir in log_dirs:
-        assert RunDir(log_dir).read_outcome().kind == "succeeded", (log_dir / "console.log").read_text()
+        assert RunDir(log_dir).read_outcome().kind == "succeeded", (
+            log_dir / "console.log"
+        ).read_text()
         variant = variant_of(log_dir)
         match = NAME.fullmatch(log_dir.name)
-        found.append((int(match["exp_id"]), int(match["seed"]), variant["trainer_kwargs"]["discount"]))
+        found.append(
+            (int(match["exp_id"]), int(match["seed"]), variant["trainer_kwargs"]["discount"])
+        )
         assert (variant["exp_id"], variant["seed"]) == (str(found[-1][0]), str(found[-1][1]))
         assert variant["env"] == {"$enum": "__main__.Env.CHEETAH"}
         assert variant["activation"] == {"$function": "__main__.squash"}
         assert variant["policy_class"] == {"$class": "__main__.Policy"}
         assert variant["trainer_class"] == {"$class": "rlkit.torch.td3.TD3Trainer"}
-        assert (variant["layer_sizes"], variant["policy_kwargs"]["hidden_sizes"]) == ([400, 300], [256, 256])
+        assert (variant["layer_sizes"], variant["policy_kwargs"]["hidden_sizes"]) == (
+            [400, 300],
+            [256, 256],
+        )
         # written by RLKit's algorithm through RLKit's own logger
         assert [row["Epoch"] for row in rows(log_dir)] == ["0", "1"]
-        assert {row["discount"] for row in rows(log_dir)} == {str(variant["trainer_kwargs"]["discount"])}
+        assert {row["discount"] for row in rows(log_dir)} == {
+            str(variant["trainer_kwargs"]["discount"])
+        }
         assert pickle.loads((log_dir / "params.pkl").read_bytes()) == {"epoch": 1}
     assert found == [(0, 10, 0.9), (1, 11, 0.9), (2, 10, 0.99), (3, 11, 0.99)]
 
@@ -173,18 +206,22 @@ def test_a_script_that_runs_in_its_own_process(run_script: Run, root: Path) -> N
     assert [row["Epoch"] for row in rows(log_dir)] == ["0", "1"]
     log = (log_dir / "debug.log").read_text()
     assert "received ['algo_kwargs', 'exp_id', 'exp_prefix', 'instance_type', 'seed']" in log
-    arguments = pickle.loads((log_dir / "experiment.pkl").read_bytes())["run_experiment_here_kwargs"]
+    arguments = pickle.loads((log_dir / "experiment.pkl").read_bytes())[
+        "run_experiment_here_kwargs"
+    ]
     assert arguments["variant"]["algo_kwargs"] == {"batch_size": 256}
     assert (log_dir / "script_name.txt").read_text().endswith("launch_here.py")
 
 
-# ---- slots, waiting, Ctrl-C ------------------------------------------------------------------------------------------
+# ---- slots, waiting, Ctrl-C ----------------------------------------------------------------------
 
 
 @pytest.mark.skipif(len(probe(gpus=False).cores) < 2, reason="needs two cores")
 def test_calls_that_do_not_wait_fill_the_machines_slots(tmp_path: Path) -> None:
     def meet(variant: dict[str, Any]) -> None:
-        own, other = (os.path.join(variant["place"], name) for name in (variant["own"], variant["other"]))
+        own, other = (
+            os.path.join(variant["place"], name) for name in (variant["own"], variant["other"])
+        )
         with open(own, "w"):
             pass
         while not os.path.exists(other):  # ends only where both run at the same time
@@ -192,7 +229,10 @@ def test_calls_that_do_not_wait_fill_the_machines_slots(tmp_path: Path) -> None:
 
     calls = [
         run_experiment(
-            meet, variant={"place": str(tmp_path), "own": own, "other": other}, exp_prefix="meet", skip_wait=True
+            meet,
+            variant={"place": str(tmp_path), "own": own, "other": other},
+            exp_prefix="meet",
+            skip_wait=True,
         )
         for own, other in (("a", "b"), ("b", "a"))
     ]
@@ -208,7 +248,9 @@ def test_calls_of_one_function_share_what_imported_it() -> None:
         template = int(Path(f"/proc/{keeper}/stat").read_text().rpartition(")")[2].split()[1])
         logger.save_extra_data(template, "seen.json", mode="json")
 
-    calls = [run_experiment(imported_by, variant=Variant({"x": x}), skip_wait=True) for x in range(3)]
+    calls = [
+        run_experiment(imported_by, variant=Variant({"x": x}), skip_wait=True) for x in range(3)
+    ]
     assert all(call.wait().all_succeeded for call in calls)
     assert len({int((call.log_dirs[0] / "seen.json").read_text()) for call in calls}) == 1
 
@@ -221,7 +263,8 @@ def test_ctrl_c_stops_the_runs(where: str, project: Path, root: Path) -> None:
         "def sleep(variant):\n"
         "    print('up', flush=True)\n"
         "    time.sleep(600)\n"
-        f"run_experiment(sleep, variant=dict(x=list(range(9))), sweep=True, skip_wait={where != 'in the call'})\n"
+        "run_experiment(sleep, variant=dict(x=list(range(9))), sweep=True,"
+        f" skip_wait={where != 'in the call'})\n"
         f"time.sleep({600 if where == 'between the calls' else 0})\n"
     )
     launcher = subprocess.Popen(
@@ -246,12 +289,14 @@ def test_a_stopped_call_is_resumed(project: Path, root: Path) -> None:
         assert (log_dir / "attempt_1" / "outcome.json").exists()
 
 
-# ---- what the function receives --------------------------------------------------------------------------------------
+# ---- what the function receives ------------------------------------------------------------------
 
 
 def test_the_function_receives_a_dict_of_its_own_and_the_callers_is_unchanged() -> None:
     asked: dict[str, Any] = {"nested": {"a": [1]}, "x": 1}
-    launched = run_experiment(remember, variant=asked, exp_prefix="pre", seed=5, exp_id=3, instance_type="c4.large")
+    launched = run_experiment(
+        remember, variant=asked, exp_prefix="pre", seed=5, exp_id=3, instance_type="c4.large"
+    )
     assert asked == {"nested": {"a": [1]}, "x": 1}
     received = seen(launched.log_dirs[0])["received"]
     prefix = launched.log_dirs[0].parent.name
@@ -261,7 +306,9 @@ def test_the_function_receives_a_dict_of_its_own_and_the_callers_is_unchanged() 
 
 
 def test_runs_are_seeded(tmp_path: Path) -> None:
-    one = run_experiment(remember, variant={"seed": [7, 8]}, exp_prefix="seeds", base_log_dir=tmp_path)
+    one = run_experiment(
+        remember, variant={"seed": [7, 8]}, exp_prefix="seeds", base_log_dir=tmp_path
+    )
     random.seed(7)
     drawn = [seen(log_dir)["drawn"] for log_dir in one.log_dirs]
     assert drawn[0] == random.random()
@@ -273,9 +320,13 @@ def test_runs_are_seeded(tmp_path: Path) -> None:
     ("given", "in_variant", "used"),
     [(3, None, "3"), ("3", None, "3"), (3, 4, "3"), (None, "4", "4"), (None, 4, "4"), (0, 4, "0")],
 )
-def test_seeds_are_numbers_or_text_given_or_in_the_variant(given: Any, in_variant: Any, used: str) -> None:
+def test_seeds_are_numbers_or_text_given_or_in_the_variant(
+    given: Any, in_variant: Any, used: str
+) -> None:
     variant = None if in_variant is None else {"seed": in_variant}
-    received = run_experiment(lambda variant: variant, mode="here_no_doodad", variant=variant, seed=given)
+    received = run_experiment(
+        lambda variant: variant, mode="here_no_doodad", variant=variant, seed=given
+    )
     assert received["seed"] == used
 
 
@@ -294,7 +345,9 @@ def test_unpacked_variants_are_keyword_arguments() -> None:
     def without(x: int, y: int = 5) -> None:
         logger.save_extra_data([x, y], "seen.json", mode="json")
 
-    launched = run_experiment(with_seed, variant={"x": 1, "logger_config": {}}, unpack_variant=True, seed=4)
+    launched = run_experiment(
+        with_seed, variant={"x": 1, "logger_config": {}}, unpack_variant=True, seed=4
+    )
     assert launched.outcomes.all_succeeded
     assert seen(launched.log_dirs[0]) == [1, "4", []]
     launched = run_experiment(without, variant={"x": 1}, unpack_variant=True, seed=4)
@@ -320,10 +373,11 @@ def test_values_that_json_does_not_hold_arrive_as_they_are() -> None:
     assert launched.outcomes.all_succeeded, launched.outcomes.failed
 
 
-# ---- what is a space -------------------------------------------------------------------------------------------------
+# ---- what is a space -----------------------------------------------------------------------------
 
 SPACES: list[tuple[Any, bool | None, list[dict[str, Any]]]] = [
-    # A list of texts, a dotted key, a seed: only a sweep has them, and numbers beside them are choices too.
+    # A list of texts, a dotted key, a seed: only a sweep has them, and numbers beside them are
+    # choices too.
     ({"a": ["x", "y"], "b": [1, 2]}, None, [{"a": a, "b": b} for a in "xy" for b in (1, 2)]),
     ({"a.b": [1, 2]}, None, [{"a": {"b": 1}}, {"a": {"b": 2}}]),
     ({"a": [400], "b": [True, False]}, None, [{"a": 400, "b": True}, {"a": 400, "b": False}]),
@@ -331,22 +385,38 @@ SPACES: list[tuple[Any, bool | None, list[dict[str, Any]]]] = [
     ({"a": [400, 300]}, False, [{"a": [400, 300]}]),
     ({"a": (400, 300)}, None, [{"a": (400, 300)}]),
     ({"a.b": [1, 2], "c": 3}, True, [{"a": {"b": 1}, "c": 3}, {"a": {"b": 2}, "c": 3}]),
-    ({"a": (1, 2), "b": {"c": [1, 2]}, "d": []}, True, [{"a": (1, 2), "b": {"c": [1, 2]}, "d": []}]),
+    (
+        {"a": (1, 2), "b": {"c": [1, 2]}, "d": []},
+        True,
+        [{"a": (1, 2), "b": {"c": [1, 2]}, "d": []}],
+    ),
     ({"a": [[256, 256], [64]]}, True, [{"a": [256, 256]}, {"a": [64]}]),
     ({"a": [256, 256]}, False, [{"a": [256, 256]}]),
     (Variant({"a": [256, 256]}), True, [{"a": [256, 256]}]),
     (grid({"a": [1, 2]}), True, [{"a": 1}, {"a": 2}]),
     ([{"a": [1]}, {"a": [2]}], True, [{"a": [1]}, {"a": [2]}]),
-    (DeterministicHyperparameterSweeper({"a": [[1], [1]]}).iterate_hyperparameters()[:1], True, [{"a": [1]}]),
+    (
+        DeterministicHyperparameterSweeper({"a": [[1], [1]]}).iterate_hyperparameters()[:1],
+        True,
+        [{"a": [1]}],
+    ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("variant", "sweep", "expected"), SPACES, ids=[f"{space[0]} {space[1]}"[:48] for space in SPACES]
+    ("variant", "sweep", "expected"),
+    SPACES,
+    ids=[f"{space[0]} {space[1]}"[:48] for space in SPACES],
 )
-def test_what_is_a_space_and_what_is_a_value(variant: Any, sweep: bool | None, expected: list[dict[str, Any]]) -> None:
+def test_what_is_a_space_and_what_is_a_value(
+    variant: Any, sweep: bool | None, expected: list[dict[str, Any]]
+) -> None:
     def received(variant: dict[str, Any]) -> dict[str, Any]:
-        return {key: variant[key] for key in variant if key not in ("seed", "exp_id", "exp_prefix", "instance_type")}
+        return {
+            key: variant[key]
+            for key in variant
+            if key not in ("seed", "exp_id", "exp_prefix", "instance_type")
+        }
 
     found = run_experiment(received, mode="here_no_doodad", variant=variant, sweep=sweep)
     assert (found if len(expected) > 1 else [found]) == expected
@@ -360,30 +430,44 @@ def test_the_plan_is_said_only_where_something_is_swept(capsys: pytest.CaptureFi
 
 
 def test_exp_ids_are_counted_up_from_the_one_given() -> None:
-    ids = run_experiment(lambda v: v["exp_id"], mode="here_no_doodad", variant={"a": [1, 2, 3]}, sweep=True, exp_id=5)
+    ids = run_experiment(
+        lambda v: v["exp_id"], mode="here_no_doodad", variant={"a": [1, 2, 3]}, sweep=True, exp_id=5
+    )
     assert ids == ["5", "6", "7"]
 
 
-# ---- refusals --------------------------------------------------------------------------------------------------------
+# ---- refusals ------------------------------------------------------------------------------------
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"mode": "ec2"}, "launchers.ec2 needs the key bucket"),
     ({"mode": "local_docker"}, "mode 'local_docker' needs an image: write docker_image"),
     ({"mode": "ssh"}, "mode 'ssh' needs a host"),
     ({"mode": "ssh", "ssh_host": "-x"}, "cannot be a host"),
-    ({"mode": "local_singularity"}, "mode 'local_singularity' needs an image: write singularity_image"),
-    ({"mode": "slurm_singularity"}, "mode 'slurm_singularity' needs an image: write singularity_image"),
+    (
+        {"mode": "local_singularity"},
+        "mode 'local_singularity' needs an image: write singularity_image",
+    ),
+    (
+        {"mode": "slurm_singularity"},
+        "mode 'slurm_singularity' needs an image: write singularity_image",
+    ),
     ({"mode": "sss"}, "mode 'sss' needs an image"),
     ({"mode": "gcp"}, "launchers.gcp needs the key bucket"),
     ({"mode": "gcp", "gcp_kwargs": {"zon": "us-central1-a"}}, "gcp_kwargs has no 'zon'.*'zone'"),
     ({"mode": "ec2", "num_exps_per_instance": 0}, "num_exps_per_instance"),
     ({"mode": "lokal"}, r"no mode 'lokal' \(did you mean 'local'\?\)"),
     ({"mode": None}, "no mode None"),
-    ({"variant": Variant({"a.b": 1})}, r"the key a.b of a variant has a dot in it: write \{'a': \{'b': …\}\}"),
+    (
+        {"variant": Variant({"a.b": 1})},
+        r"the key a.b of a variant has a dot in it: write \{'a': \{'b': …\}\}",
+    ),
     ({"variant": {"c": {"a.b": 1}}}, "the key c.a.b of a variant has a dot in it"),
     ({"variant": {"a.b": 1}, "sweep": False}, "a.b of a variant has a dot"),
     ({"variant": {"hidden_sizes": [256, 256]}}, "sweep=False takes lists as they are"),
-    ({"variant": {"hidden_sizes": [400, 300], "lr": 0.1}}, r"hidden_sizes is \[400, 300\].*sweep=True.*sweep=False"),
+    (
+        {"variant": {"hidden_sizes": [400, 300], "lr": 0.1}},
+        r"hidden_sizes is \[400, 300\].*sweep=True.*sweep=False",
+    ),
     ({"variant": {"betas": [0.9, 0.999], "sizes": [400, 300, 200]}}, r"betas is \[0.9, 0.999\]"),
     ({"variant": 3}, "3 is no space of variants"),
     ({"seed": "abc"}, "seed must be a whole number, as a number or as text, not 'abc'"),
@@ -402,7 +486,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("changed", "said"), BAD, ids=[said for _, said in BAD])
-def test_what_is_refused_leaves_nothing_behind(changed: dict[str, Any], said: str, root: Path) -> None:
+def test_what_is_refused_leaves_nothing_behind(
+    changed: dict[str, Any], said: str, root: Path
+) -> None:
     with pytest.raises(InvalidInput, match=said):
         run_experiment(**({"method_call": remember} | changed))
     assert not root.exists() or not any(path.is_file() for path in root.rglob("*"))
@@ -413,13 +499,24 @@ def test_a_call_that_the_engine_refuses_takes_its_directories_back(
     skip_wait: bool, project: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = run_experiment(remember, exp_prefix="pre")
-    own = f"import os\nif os.getpid() != {os.getpid()}: raise OSError('not here')\ndef train(variant): pass\n"
+    own = (
+        f"import os\nif os.getpid() != {os.getpid()}: raise OSError('not here')\ndef"
+        " train(variant): pass\n"
+    )
     (project / "only_here.py").write_text(own)
     monkeypatch.syspath_prepend(str(project))
     import only_here  # type: ignore[import-not-found]
 
-    with pytest.raises(InvalidInput, match=r"(?s)cannot be imported, so no run was started.*not here"):
-        run_experiment(only_here.train, variant={"x": [1, 2]}, sweep=True, exp_prefix="pre", skip_wait=skip_wait)
+    with pytest.raises(
+        InvalidInput, match=r"(?s)cannot be imported, so no run was started.*not here"
+    ):
+        run_experiment(
+            only_here.train,
+            variant={"x": [1, 2]},
+            sweep=True,
+            exp_prefix="pre",
+            skip_wait=skip_wait,
+        )
     del sys.modules["only_here"]
     (collection,) = root.iterdir()
     assert sorted(path.name for path in collection.iterdir()) == [".runslot", kept.log_dirs[0].name]
@@ -434,7 +531,7 @@ def test_use_gpu_needs_a_gpu(skip_wait: bool, root: Path) -> None:
     assert not list(root.iterdir())
 
 
-# ---- directories -----------------------------------------------------------------------------------------------------
+# ---- directories ---------------------------------------------------------------------------------
 
 
 def test_two_calls_in_one_second_never_share_a_directory(root: Path) -> None:
@@ -452,7 +549,9 @@ def test_the_prefix_is_a_collection_in_which_each_call_has_a_record(root: Path) 
     calls = [run_experiment(remember, variant={"x": x}, exp_prefix="pre") for x in (1, 2)]
     (collection,) = root.iterdir()
     assert [call.directory.parent for call in calls] == [collection / ".runslot"] * 2
-    assert [each.path for each in find_experiments(collection)] == [call.directory for call in calls]
+    assert [each.path for each in find_experiments(collection)] == [
+        call.directory for call in calls
+    ]
     for call in calls:
         (status,) = read_status(ExperimentDir(call.directory)).runs
         assert collection / status.run.directory == call.log_dirs[0]
@@ -466,10 +565,12 @@ def test_a_handle_says_what_it_is() -> None:
     assert repr(launched) == f"Launched(1 runs, ended; {launched.directory})"
 
 
-# ---- in this process -------------------------------------------------------------------------------------------------
+# ---- in this process -----------------------------------------------------------------------------
 
 
-def test_run_experiment_here_returns_what_the_function_returns_and_lets_the_logger_go(tmp_path: Path) -> None:
+def test_run_experiment_here_returns_what_the_function_returns_and_lets_the_logger_go(
+    tmp_path: Path,
+) -> None:
     asked = {"sizes": [256, 256]}
 
     def train(variant: dict[str, Any]) -> str:
@@ -478,7 +579,9 @@ def test_run_experiment_here_returns_what_the_function_returns_and_lets_the_logg
         logger.dump_tabular()
         return str(logger.get_snapshot_dir())
 
-    where = run_experiment_here(train, asked, exp_id=2, seed="3", exp_prefix="a_b", base_log_dir=tmp_path)
+    where = run_experiment_here(
+        train, asked, exp_id=2, seed="3", exp_prefix="a_b", base_log_dir=tmp_path
+    )
     log_dir = Path(where)
     assert asked == {"sizes": [256, 256]}
     assert log_dir.parent == tmp_path / "a-b"
@@ -524,7 +627,9 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("when", ["loaded", "later"])
-def test_rlkit_learns_its_device_and_the_seed_reaches_what_is_imported_later(tmp_path: Path, when: str) -> None:
+def test_rlkit_learns_its_device_and_the_seed_reaches_what_is_imported_later(
+    tmp_path: Path, when: str
+) -> None:
     (tmp_path / "rlkit" / "torch").mkdir(parents=True)
     for package in ("rlkit", "rlkit/torch"):
         (tmp_path / package / "__init__.py").touch()
@@ -534,9 +639,15 @@ def test_rlkit_learns_its_device_and_the_seed_reaches_what_is_imported_later(tmp
     )
     (tmp_path / "client.py").write_text(DEVICE)
     command = [sys.executable, "client.py", when]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
     (console,) = (tmp_path / "runs").rglob("console.log")
-    lines = [line.split() for line in (done.stdout + console.read_text()).splitlines() if line.startswith("device")]
+    lines = [
+        line.split()
+        for line in (done.stdout + console.read_text()).splitlines()
+        if line.startswith("device")
+    ]
     assert [line[1] for line in lines] == ["cuda:0", "cpu", "cpu"]
     # RLKit's launcher has numpy loaded when it seeds: the first draw after that.
     assert {float(line[3]) for line in lines} == {np.random.RandomState(7).rand()}
@@ -544,7 +655,9 @@ def test_rlkit_learns_its_device_and_the_seed_reaches_what_is_imported_later(tmp
 
 def test_run_experiment_here_draws_a_seed_where_told(tmp_path: Path) -> None:
     seeds = {
-        run_experiment_here(lambda v: v["seed"], {"seed": 5}, force_randomize_seed=True, log_dir=tmp_path / str(n))
+        run_experiment_here(
+            lambda v: v["seed"], {"seed": 5}, force_randomize_seed=True, log_dir=tmp_path / str(n)
+        )
         for n in range(3)
     }
     assert seeds != {"5"}

@@ -24,7 +24,12 @@ from runslot import rlpyt as door
 from runslot.experiment.journal import read_events
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.status import find_experiments, read_status
-from runslot.hardware.affinity import affinity_from_code, encode_affinity, get_n_run_slots, prepend_run_slot
+from runslot.hardware.affinity import (
+    affinity_from_code,
+    encode_affinity,
+    get_n_run_slots,
+    prepend_run_slot,
+)
 from runslot.launchkit import create_log_dir
 from runslot.results import load
 from runslot.variants import VariantLevel, make_variants
@@ -44,7 +49,9 @@ sys.exit(seen["variant"].get("exit", 0))
 
 @pytest.fixture
 def seeing(project: Path) -> str:
-    """A training script that only writes down how it was called; its exit code is the variant's `exit`."""
+    """A training script that only writes down how it was called; its exit code is the variant's
+    `exit`.
+    """
     (project / "see.py").write_text(WRITE_SEEN)
     return "see.py"
 
@@ -105,14 +112,20 @@ def test_a_launch_script_and_a_training_script_of_rlpyts(
         assert [row["Iteration"] for row in rows] == ["0", "1", "2"]
         assert float(rows[-1]["ReturnAverage"]) == pytest.approx(3 * learning_rate)
         params = json.loads((run_dir / "params.json").read_text())
-        assert (params["name"], params["run_ID"], params["env"]["game"]) == (game, str(run_ID), game)
+        assert (params["name"], params["run_ID"], params["env"]["game"]) == (
+            game,
+            str(run_ID),
+            game,
+        )
         assert pickle.loads((run_dir / "params.pkl").read_bytes()) == {"itr": 2}
         assert f"{game}_{run_ID} Iteration  2" in (run_dir / "console.log").read_text()
     assert len(slots) == get_n_run_slots(affinity_code)
 
 
 def viskit_parameters(root: Path) -> dict[str, dict[str, Any]]:
-    """By directory, what viskit takes for a run's parameters: `variant.json`, and where there is none `params.json`."""
+    """By directory, what viskit takes for a run's parameters: `variant.json`, and where there is
+    none `params.json`.
+    """
     runs = {}
     for path, _, files in os.walk(root):
         name = next((name for name in ("variant.json", "params.json") if name in files), None)
@@ -126,7 +139,10 @@ def test_viskit_and_results_see_the_scripts_configuration_and_what_is_added_to_i
 ) -> None:
     run_script("launch_atari.py", affinity_code)
     experiment = only_experiment(root).path
-    add = "import sys; from theirs.logger import add_exp_param; add_exp_param('batch', 'large', sys.argv[1])"
+    add = (
+        "import sys; from theirs.logger import add_exp_param; add_exp_param('batch', 'large',"
+        " sys.argv[1])"
+    )
     subprocess.run([sys.executable, "-c", add, str(experiment / "0.01lr")], cwd=project, check=True)
 
     seen_by_viskit = viskit_parameters(root)
@@ -142,8 +158,13 @@ def test_viskit_and_results_see_the_scripts_configuration_and_what_is_added_to_i
     assert not {"name", "run_ID", "log_dir"} & set(found.runs.columns[6:])
 
 
-def test_a_script_without_parameters_of_its_own_has_its_variant_for_viskit(root: Path, project: Path) -> None:
-    script = "import sys; open(sys.argv[2] + '/run_' + sys.argv[3] + '/progress.csv', 'w').write('Return\\n1\\n')"
+def test_a_script_without_parameters_of_its_own_has_its_variant_for_viskit(
+    root: Path, project: Path
+) -> None:
+    script = (
+        "import sys; open(sys.argv[2] + '/run_' + sys.argv[3] + '/progress.csv',"
+        " 'w').write('Return\\n1\\n')"
+    )
     (project / "rows.py").write_text(script)
     code = encode_affinity(n_cpu_core=1, cpu_per_run=1)
     outcomes = door.run_experiments("rows.py", code, "rows", 1, [{"lr": 0.1}], ["a"])
@@ -151,18 +172,31 @@ def test_a_script_without_parameters_of_its_own_has_its_variant_for_viskit(root:
     assert list(viskit_parameters(root).values()) == [{"lr": 0.1}]
 
 
-def test_runslots_logger_context_in_a_script_of_rlpyts_hides_no_parameters(root: Path, project: Path) -> None:
-    lines = ["import sys", "from runslot import logger_context, logger", "code, log_dir, run_ID = sys.argv[1:4]"]
+def test_runslots_logger_context_in_a_script_of_rlpyts_hides_no_parameters(
+    root: Path, project: Path
+) -> None:
+    lines = [
+        "import sys",
+        "from runslot import logger_context, logger",
+        "code, log_dir, run_ID = sys.argv[1:4]",
+    ]
     lines += ["with logger_context(log_dir, run_ID, 'name', {'lr': 0.1, 'gamma': 0.9}):"]
     lines += ["    logger.record_tabular('Return', 1)", "    logger.dump_tabular()"]
     (project / "logs.py").write_text("\n".join(lines))
     code = encode_affinity(n_cpu_core=1, cpu_per_run=1)
     assert door.run_experiments("logs.py", code, "logs", 1, [{"lr": 0.1}], ["a"]).all_succeeded
-    assert list(viskit_parameters(root).values()) == [{"lr": 0.1, "gamma": 0.9, "name": "name", "run_ID": "0"}]
+    assert list(viskit_parameters(root).values()) == [
+        {"lr": 0.1, "gamma": 0.9, "name": "name", "run_ID": "0"}
+    ]
 
 
-def test_a_broken_file_of_parameters_is_named_and_the_variant_stays(root: Path, project: Path) -> None:
-    script = "import sys; d = sys.argv[2] + '/run_' + sys.argv[3]; open(d + '/params.json', 'w').write('{')"
+def test_a_broken_file_of_parameters_is_named_and_the_variant_stays(
+    root: Path, project: Path
+) -> None:
+    script = (
+        "import sys; d = sys.argv[2] + '/run_' + sys.argv[3]; open(d + '/params.json',"
+        " 'w').write('{')"
+    )
     (project / "torn.py").write_text(script)
     code = encode_affinity(n_cpu_core=1, cpu_per_run=1)
     door.run_experiments("torn.py", code, "torn", 1, [{"lr": 0.1}], ["a"])
@@ -174,11 +208,17 @@ def test_a_broken_file_of_parameters_is_named_and_the_variant_stays(root: Path, 
 def test_the_launch_says_what_runs_where(run_script: Run, affinity_code: str) -> None:
     said = run_script("launch_atari.py", affinity_code).stdout.splitlines()
     assert "atari_dqn_basic: 8 runs in" in said[0]
-    assert sum(" started " in line for line in said) == sum(" succeeded " in line for line in said) == 8
+    assert (
+        sum(" started " in line for line in said)
+        == sum(" succeeded " in line for line in said)
+        == 8
+    )
     assert "8 succeeded" in said[-1]
 
 
-def test_two_calls_in_one_second_never_share_a_directory(seeing: str, root: Path, affinity_code: str) -> None:
+def test_two_calls_in_one_second_never_share_a_directory(
+    seeing: str, root: Path, affinity_code: str
+) -> None:
     now = datetime.now()
     for second in range(60):  # as if another call had just been made, whichever second it is now
         taken = root / "local" / f"{now + timedelta(seconds=second):%Y%m%d/%H%M%S}" / "title"
@@ -190,7 +230,9 @@ def test_two_calls_in_one_second_never_share_a_directory(seeing: str, root: Path
     assert seen(outcomes.directory / "run_0")["argv"][2] == str(outcomes.directory)
 
 
-def test_arguments_of_all_and_of_one_and_braces_are_passed_as_they_are(seeing: str, affinity_code: str) -> None:
+def test_arguments_of_all_and_of_one_and_braces_are_passed_as_they_are(
+    seeing: str, affinity_code: str
+) -> None:
     variants = [{"a": "{log_dir}"}, {"a": "{log_dir}"}]
     outcomes = door.run_experiments(
         seeing,
@@ -212,7 +254,13 @@ def test_arguments_of_all_and_of_one_and_braces_are_passed_as_they_are(seeing: s
 
 def test_equal_variants_are_runs_of_their_own(seeing: str, affinity_code: str) -> None:
     outcomes = door.run_experiments(
-        seeing, affinity_code, "equal", 2, [{"a": 1}] * 3, ["x", "y", "z"], runs_args=[(1,), (2,), (2,)]
+        seeing,
+        affinity_code,
+        "equal",
+        2,
+        [{"a": 1}] * 3,
+        ["x", "y", "z"],
+        runs_args=[(1,), (2,), (2,)],
     )
     assert len({run.id for run, _ in outcomes.pairs}) == 6
     arguments = [seen(outcomes.directory / run.directory)["argv"][3:] for run, _ in outcomes.pairs]
@@ -220,7 +268,9 @@ def test_equal_variants_are_runs_of_their_own(seeing: str, affinity_code: str) -
 
 
 def test_a_failing_run_does_not_stop_the_others(seeing: str, affinity_code: str) -> None:
-    outcomes = door.run_experiments(seeing, affinity_code, "t", 1, [{"exit": 3}, {}, {}], ["a", "b", "c"])
+    outcomes = door.run_experiments(
+        seeing, affinity_code, "t", 1, [{"exit": 3}, {}, {}], ["a", "b", "c"]
+    )
     assert [outcome.kind for outcome in outcomes] == ["failed", "succeeded", "succeeded"]
     ((run, outcome),) = outcomes.failed
     assert (run.directory, outcome.exit_code) == ("a/run_0", 3)
@@ -230,7 +280,9 @@ def test_the_egl_device_is_the_slots_gpu_where_asked(seeing: str, affinity_code:
     cores = get_n_run_slots(affinity_code)
     code = encode_affinity(n_cpu_core=cores, n_gpu=cores)
     try:
-        outcomes = door.run_experiments(seeing, code, "egl", 1, [{}] * cores, ["a", "b"][:cores], set_egl_device=True)
+        outcomes = door.run_experiments(
+            seeing, code, "egl", 1, [{}] * cores, ["a", "b"][:cores], set_egl_device=True
+        )
     except AffinityError as error:
         pytest.skip(f"this machine has GPUs, but fewer than {cores}: {error}")
     for run, outcome in outcomes.pairs:
@@ -286,14 +338,21 @@ def test_what_is_refused_leaves_nothing_behind(
 
 
 def test_ctrl_c_stops_the_runs(project: Path, root: Path, affinity_code: str) -> None:
-    (project / "sleep.py").write_text("import sys, time; print('up', flush=True); time.sleep(600)\n")
+    (project / "sleep.py").write_text(
+        "import sys, time; print('up', flush=True); time.sleep(600)\n"
+    )
     (project / "launch.py").write_text(
         "from runslot.rlpyt import run_experiments\n"
         f"run_experiments('sleep.py', {affinity_code!r}, 'title', 1, [{{}}] * 5, list('abcde'))\n"
     )
     launcher = subprocess.Popen([sys.executable, "launch.py"], stderr=subprocess.PIPE, text=True)
     wanted = get_n_run_slots(affinity_code)
-    wait_until(lambda: len([c for c in root.glob("local/*/*/title/*/run_0/console.log") if c.read_text()]) == wanted)
+    wait_until(
+        lambda: (
+            len([c for c in root.glob("local/*/*/title/*/run_0/console.log") if c.read_text()])
+            == wanted
+        )
+    )
     launcher.send_signal(signal.SIGINT)
     _, error = launcher.communicate(timeout=60)
     assert launcher.returncode != 0
@@ -302,7 +361,7 @@ def test_ctrl_c_stops_the_runs(project: Path, root: Path, affinity_code: str) ->
     assert states == ["stopped"] * wanted + ["queued"] * (5 - wanted)
 
 
-# ---- launch_experiment -----------------------------------------------------------------------------------------------
+# ---- launch_experiment ---------------------------------------------------------------------------
 
 
 def test_launch_experiment_returns_the_handle_of_one_run(
@@ -336,9 +395,16 @@ def test_launch_experiment_returns_the_handle_of_one_run(
     assert (outcome.kind, outcome.exit_code, outcome.slot) == ("failed", 4, last)
 
 
-def test_launch_experiment_keeps_what_an_earlier_run_left(seeing: str, affinity_code: str, tmp_path: Path) -> None:
+def test_launch_experiment_keeps_what_an_earlier_run_left(
+    seeing: str, affinity_code: str, tmp_path: Path
+) -> None:
     for value in (1, 2):
-        assert door.launch_experiment(seeing, 0, affinity_code, tmp_path, {"a": value}, 0, ()).wait(timeout=60) == 0
+        assert (
+            door.launch_experiment(seeing, 0, affinity_code, tmp_path, {"a": value}, 0, ()).wait(
+                timeout=60
+            )
+            == 0
+        )
     assert seen(tmp_path / "run_0")["variant"] == {"a": 2}
     assert seen(tmp_path / "run_0" / "attempt_1")["variant"] == {"a": 1}
     outcome = RunDir(tmp_path / "run_0").read_outcome()
@@ -356,7 +422,9 @@ def test_launch_experiment_is_terminated_with_all_that_the_run_started(
         "time.sleep(600)\n"
     )
     process = door.launch_experiment("sleep.py", 0, affinity_code, tmp_path, {}, 0, ())
-    wait_until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().endswith("\n"))
+    wait_until(
+        lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().endswith("\n")
+    )
     assert process.poll() is None
     with pytest.raises(Busy, match=f"executed by process {process.pid}"):
         door.launch_experiment("sleep.py", 0, affinity_code, tmp_path, {}, 0, ())
@@ -370,10 +438,15 @@ def test_launch_experiment_is_terminated_with_all_that_the_run_started(
 
 
 def test_launch_experiment_waits_for_a_slot_that_someone_holds(
-    seeing: str, project: Path, affinity_code: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    seeing: str,
+    project: Path,
+    affinity_code: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (project / "wait.py").write_text(
-        "import os, sys, time\nwhile not os.path.exists(os.path.join(sys.argv[2], 'go')):\n    time.sleep(0.01)\n"
+        "import os, sys, time\nwhile not os.path.exists(os.path.join(sys.argv[2], 'go')):\n   "
+        " time.sleep(0.01)\n"
     )
     first = door.launch_experiment("wait.py", 0, affinity_code, tmp_path / "a", {}, 0, ())
     locks = Path(os.environ["RUNSLOT_LOCKS"])
@@ -388,7 +461,10 @@ def test_launch_experiment_waits_for_a_slot_that_someone_holds(
     watcher.join()
     assert first.wait(timeout=60) == second.wait(timeout=60) == 0
     assert "run_1 waits for core" in capsys.readouterr().out
-    one, other = RunDir(tmp_path / "a" / "run_0").read_outcome(), RunDir(tmp_path / "b" / "run_1").read_outcome()
+    one, other = (
+        RunDir(tmp_path / "a" / "run_0").read_outcome(),
+        RunDir(tmp_path / "b" / "run_1").read_outcome(),
+    )
     assert one is not None
     assert other is not None
     assert one.ended <= other.started
@@ -402,19 +478,31 @@ def test_launch_experiment_refuses_a_run_slot_that_the_code_does_not_have(
     assert not (tmp_path / "x").exists()
 
 
-# ---- what the scripts import -----------------------------------------------------------------------------------------
+# ---- what the scripts import ---------------------------------------------------------------------
 
 
 def test_every_name_of_the_ancestors_list_is_there() -> None:
-    names = "VariantLevel make_variants _cross_variants load_variant save_variant update_config run_experiments "
-    names += "launch_experiment encode_affinity quick_affinity_code make_affinity affinity_from_code get_log_dir "
+    names = (
+        "VariantLevel make_variants _cross_variants load_variant save_variant update_config"
+        " run_experiments "
+    )
+    names += (
+        "launch_experiment encode_affinity quick_affinity_code make_affinity affinity_from_code"
+        " get_log_dir "
+    )
     for name in (names + "logger_context").split():
         assert callable(getattr(door, name)), name
 
 
 def test_a_training_script_does_not_load_what_launches() -> None:
-    code = "import sys; from runslot.rlpyt import load_variant, affinity_from_code, logger_context, update_config\n"
-    code += "print([name for name in sys.modules if name.startswith(('runslot.launch', 'runslot.execute'))])"
+    code = (
+        "import sys; from runslot.rlpyt import load_variant, affinity_from_code, logger_context,"
+        " update_config\n"
+    )
+    code += (
+        "print([name for name in sys.modules if name.startswith(('runslot.launch',"
+        " 'runslot.execute'))])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
@@ -435,11 +523,15 @@ def test_get_log_dir(root: Path, tmp_path: Path) -> None:
     assert path.relative_to(root).parts[0] == "local"
     assert path.name == "title"
     assert before <= datetime.strptime("".join(path.parts[-3:-1]), "%Y%m%d%H%M%S") <= datetime.now()
-    assert Path(door.get_log_dir("title", root_log_dir=tmp_path, date=True)).is_relative_to(tmp_path / "local")
+    assert Path(door.get_log_dir("title", root_log_dir=tmp_path, date=True)).is_relative_to(
+        tmp_path / "local"
+    )
     assert not root.exists()
 
 
-def test_make_variants_and_run_experiments_agree_on_directories(seeing: str, affinity_code: str) -> None:
+def test_make_variants_and_run_experiments_agree_on_directories(
+    seeing: str, affinity_code: str
+) -> None:
     one = VariantLevel([("a",)], [(value,) for value in (1, 2)], ["a1", "a2"])
     other = VariantLevel([("b", "c"), ("b", "d")], [(1, "x"), (2, "y")], ["b1", "b2"])
     variants, log_dirs = make_variants(one, other)

@@ -34,7 +34,9 @@ def test_a_directory_is_made_and_named_as_theirs(tmp_path: Path) -> None:
     assert isinstance(made, str)
     assert Path(made).is_dir()
     assert Path(made).parent == tmp_path / "my-exp"
-    flat = launchkit.create_log_dir("my_exp", base_log_dir=str(tmp_path), include_exp_prefix_sub_dir=False)
+    flat = launchkit.create_log_dir(
+        "my_exp", base_log_dir=str(tmp_path), include_exp_prefix_sub_dir=False
+    )
     assert Path(flat).parent == tmp_path
 
 
@@ -43,7 +45,9 @@ def test_a_sweep_over_distributions_of_ones_own() -> None:
         def generate_next_value(self) -> int:
             return 2 * random.randint(1, 5)
 
-    sweeper = launchkit.RandomHyperparameterSweeper([Even("algo.steps")], {"algo": {"steps": 1, "lr": 0.1}})
+    sweeper = launchkit.RandomHyperparameterSweeper(
+        [Even("algo.steps")], {"algo": {"steps": 1, "lr": 0.1}}
+    )
     assert isinstance(sweeper, launchkit.Sweeper)
     launchkit.set_seed("3")
     first = [sweeper.generate_random_hyperparameters() for _ in range(5)]
@@ -55,20 +59,31 @@ def test_a_sweep_over_distributions_of_ones_own() -> None:
 def test_sweepers_are_combined_as_their_usage_says() -> None:
     one = launchkit.DeterministicHyperparameterSweeper({"a": [1, 2]})
     other = launchkit.DeterministicHyperparameterSweeper({"b": ["x", "y"]}, {"c": 0})
-    combined = list(launchkit.DeterministicSweeperCombiner([one, other]).iterate_list_of_hyperparameters())
+    combined = list(
+        launchkit.DeterministicSweeperCombiner([one, other]).iterate_list_of_hyperparameters()
+    )
     assert combined == [({"a": a}, {"b": b, "c": 0}) for a in (1, 2) for b in "xy"]
 
 
 def test_a_nested_update_in_place() -> None:
     below = {"a": {"b": 1, "c": 2}, "d": 3}
-    given = launchkit.recursive_dictionary_update(below, {"a": {"c": 4, "e": {"f": 5}}, "d": {"g": 6}})
+    given = launchkit.recursive_dictionary_update(
+        below, {"a": {"c": 4, "e": {"f": 5}}, "d": {"g": 6}}
+    )
     assert given is below
     assert below == {"a": {"b": 1, "c": 4, "e": {"f": 5}}, "d": {"g": 6}}
 
 
 def test_values_that_json_has_not_are_text() -> None:
-    safe = launchkit.dict_to_safe_json({"a": 1, "b": (1, None), "c": {"d": print, "e": "x"}, "f": [print]})
-    assert json.loads(json.dumps(safe)) == {"a": 1, "b": [1, None], "c": {"d": str(print), "e": "x"}, "f": str([print])}
+    safe = launchkit.dict_to_safe_json(
+        {"a": 1, "b": (1, None), "c": {"d": print, "e": "x"}, "f": [print]}
+    )
+    assert json.loads(json.dumps(safe)) == {
+        "a": 1,
+        "b": [1, None],
+        "c": {"d": str(print), "e": "x"},
+        "f": str([print]),
+    }
 
 
 def test_an_experiment_is_saved_with_functions_of_the_script(tmp_path: Path) -> None:
@@ -76,7 +91,9 @@ def test_an_experiment_is_saved_with_functions_of_the_script(tmp_path: Path) -> 
     assert pickle.loads((tmp_path / "experiment.pkl").read_bytes())["variant"]["f"](1) == 2
 
 
-def test_git_is_told_in_launchkits_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_git_is_told_in_launchkits_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tree, plain = tmp_path / "tree", tmp_path / "plain"
     tree.mkdir()
     plain.mkdir()

@@ -15,7 +15,16 @@ from runslot.rlpyt import encode_affinity
 
 DOCS = Path(__file__).parents[3] / "docs"
 
-CONTROLS = {"Groups by", "Figures by", "Metrics", "Search", "Where", "Smooth, rows", "Over seeds", "Only the best"}
+CONTROLS = {
+    "Groups by",
+    "Figures by",
+    "Metrics",
+    "Search",
+    "Where",
+    "Smooth, rows",
+    "Over seeds",
+    "Only the best",
+}
 
 
 def nothing(variant: dict) -> None:
@@ -24,14 +33,18 @@ def nothing(variant: dict) -> None:
 
 @pytest.mark.parametrize("page", ["rlpyt.md", "launchkit.md"])
 def test_the_pages_controls_that_stand_for_viskits_are_there(page: str) -> None:
-    said = set(re.findall(r"\*([A-Z][^*]+)\*", (DOCS / page).read_text().partition("| Viskit |")[2]))
+    said = set(
+        re.findall(r"\*([A-Z][^*]+)\*", (DOCS / page).read_text().partition("| Viskit |")[2])
+    )
     said &= CONTROLS if page == "launchkit.md" else {"Groups by", "Figures by", "Metrics"}
     labels = (Path(door.__file__).parents[1] / "view" / "web" / "controls.py").read_text()
     assert all(f'"{label}"' in labels for label in said | CONTROLS)
 
 
 @pytest.mark.parametrize("page", ["rlpyt.md", "launchkit.md"])
-def test_every_option_that_a_page_names_is_one(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_option_that_a_page_names_is_one(
+    page: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     from runslot.cli.app import call
 
     known = ""

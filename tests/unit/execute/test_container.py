@@ -1,4 +1,6 @@
-"""The command lines of containers, decided from values alone; and Apptainer's, as a stand-in for it receives them."""
+"""The command lines of containers, decided from values alone; and Apptainer's, as a stand-in for it
+receives them.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ from runslot.launchkit.modes import container_of
 
 GPUS = (Gpu(3, "GPU-aa", visible="3"), Gpu(5, "GPU-bb", visible="5"))
 SLOT = Slot("host", 1, (Core((2, 10)), Core((3, 11))), (2, 3, 10, 11), GPUS)
-WHAT = Contained("runslot-1", "/e/run", "/code", (Mount("/e", "/e"),), User(7, 8, (8, 9), "me"), slot=SLOT)
+WHAT = Contained(
+    "runslot-1", "/e/run", "/code", (Mount("/e", "/e"),), User(7, 8, (8, 9), "me"), slot=SLOT
+)
 
 
 def words(engine: str, what: Contained = WHAT, **settings: Any) -> list[str]:
@@ -68,7 +72,11 @@ def test_docker() -> None:
     assert values(argv, "--group-add") == ["9"]
     assert values(argv, "--mount") == ["type=bind,source=/e,target=/e"]
     assert (found["--cpuset-cpus"], found["--gpus"]) == ("2-3,10-11", '"device=GPU-aa,GPU-bb"')
-    assert (found["--memory"], found["--memory-swap"], found["--shm-size"]) == ("1000", "1000", "64")
+    assert (found["--memory"], found["--memory-swap"], found["--shm-size"]) == (
+        "1000",
+        "1000",
+        "64",
+    )
     assert values(argv, "--env") == ["HOME=/tmp"]
 
 
@@ -87,7 +95,9 @@ def test_a_users_own_podman_keeps_the_user_id_and_may_not_be_asked_for_limits() 
 
 def test_a_run_that_chooses_its_gpus_itself_gets_all() -> None:
     assert values(words("docker", replace(WHAT, all_gpus=True)), "--gpus") == ["all"]
-    assert values(words("podman", replace(WHAT, all_gpus=True)), "--device") == ["nvidia.com/gpu=all"]
+    assert values(words("podman", replace(WHAT, all_gpus=True)), "--device") == [
+        "nvidia.com/gpu=all"
+    ]
 
 
 @pytest.mark.parametrize("engine", ["docker", "podman"])
@@ -99,7 +109,9 @@ def test_amd_gpus_are_devices_and_no_gpu_is_none(engine: str) -> None:
 
 
 def test_options_come_after_ours_so_that_they_win() -> None:
-    argv = words("docker", replace(WHAT, shared_memory=64), options=("--shm-size=1g", "--user", "0:0"))
+    argv = words(
+        "docker", replace(WHAT, shared_memory=64), options=("--shm-size=1g", "--user", "0:0")
+    )
     assert argv.index("--user") < len(argv) - 1 - argv[::-1].index("--user")
     assert "--shm-size" not in argv
 
@@ -114,7 +126,9 @@ def test_values_of_named_variables_are_on_no_command_line() -> None:
 @given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\r"), min_size=1))
 def test_a_mount_of_any_name_is_one_csv_record(name: str) -> None:
     text = mount_text(Mount(f"/{name}", f"/to/{name}", writable=False))
-    assert next(csv.reader([text], strict=True) if "\n" not in name else csv.reader(text.splitlines(True))) == [
+    assert next(
+        csv.reader([text], strict=True) if "\n" not in name else csv.reader(text.splitlines(True))
+    ) == [
         "type=bind",
         f"source=/{name}",
         f"target=/to/{name}",
@@ -171,16 +185,25 @@ def test_ends_without_an_outcome_are_told_apart(code: int, memory: int | None, s
     assert said in say_end(Container("i"), code, "Error: why", memory)
 
 
-@pytest.mark.parametrize(("engine", "indices"), [("docker", [0, 1]), ("podman", [0, 1]), ("apptainer", [3, 5])])
+@pytest.mark.parametrize(
+    ("engine", "indices"), [("docker", [0, 1]), ("podman", [0, 1]), ("apptainer", [3, 5])]
+)
 def test_gpus_are_named_by_uuid_inside(engine: str, indices: list[int]) -> None:
     """CUDA's indices, and EGL's, count what the container shows; a UUID is the same everywhere."""
-    file = RunFile(Run("", "", {}, ""), "e", Command(("true",)), "/", "python", container=Container("i", engine))  # type: ignore[arg-type]
+    file = RunFile(
+        Run("", "", {}, ""),
+        "e",
+        Command(("true",)),
+        "/",
+        "python",
+        container=Container("i", engine),
+    )  # type: ignore[arg-type]
     inside = slot_inside(SLOT, file).gpus
     assert [gpu.visible for gpu in inside] == ["GPU-aa", "GPU-bb"]
     assert [gpu.index for gpu in inside] == indices
 
 
-# ---- Apptainer, of which there is only a stand-in --------------------------------------------------------------------
+# ---- Apptainer, of which there is only a stand-in ------------------------------------------------
 
 
 STAND_IN = """#!{python}
@@ -205,27 +228,43 @@ os.execve({python!r}, command, {{"PATH": os.environ["PATH"], **kept}})
 
 @pytest.fixture
 def apptainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """Put a stand-in on PATH that notes its arguments and executes the command here; return the image and the notes."""
+    """Put a stand-in on PATH that notes its arguments and executes the command here; return the
+    image and the notes.
+    """
     programs, image, record = tmp_path / "bin", tmp_path / "im age.sif", tmp_path / "record.jsonl"
     programs.mkdir()
     image.touch()
-    settings = {"python": sys.executable, "record": str(record), "image": str(image), "place": str(tmp_path / "there")}
+    settings = {
+        "python": sys.executable,
+        "record": str(record),
+        "image": str(image),
+        "place": str(tmp_path / "there"),
+    }
     (programs / "apptainer").write_text(STAND_IN.format(**settings))
     (programs / "apptainer").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     return image, record
 
 
-def test_apptainer_by_a_stand_in(apptainer: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apptainer_by_a_stand_in(
+    apptainer: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image, record = apptainer
     project = tmp_path / "pro,ject"
     project.mkdir()
-    (project / "look.py").write_text("import os; print(os.environ.get('NAMED'), os.environ.get('OTHER'))\n")
+    (project / "look.py").write_text(
+        "import os; print(os.environ.get('NAMED'), os.environ.get('OTHER'))\n"
+    )
     sweep = {
         "name": "one",
         "command": ["python", "look.py"],
         "grid": {"a": [1]},
-        "container": {"image": str(image), "engine": "apptainer", "environment": ["NAMED"], "options": ["--fakeroot"]},
+        "container": {
+            "image": str(image),
+            "engine": "apptainer",
+            "environment": ["NAMED"],
+            "options": ["--fakeroot"],
+        },
     }
     (project / "sweep.json").write_text(json.dumps(sweep))
     monkeypatch.setenv("NAMED", "named")
@@ -240,7 +279,10 @@ def test_apptainer_by_a_stand_in(apptainer: tuple[Path, Path], tmp_path: Path, m
     probe, run = [json.loads(line) for line in record.read_text().splitlines()]
     assert probe["argv"][:2] == ["exec", "--cleanenv"]
     assert run["argv"][0] == "exec"
-    given, command = run["argv"][: run["argv"].index(str(image))], run["argv"][run["argv"].index(str(image)) + 1 :]
+    given, command = (
+        run["argv"][: run["argv"].index(str(image))],
+        run["argv"][run["argv"].index(str(image)) + 1 :],
+    )
     assert {"--cleanenv", "--no-home", "--pid", "--fakeroot"} <= set(given)
     assert values(given, "--pwd") == [str(project)]
     assert f'type=bind,"source={project}","destination={project}"' in values(given, "--mount")
@@ -263,7 +305,9 @@ time.sleep(120)
 
 
 @pytest.fixture
-def polite(apptainer: tuple[Path, Path], tmp_path: Path) -> Iterator[tuple[RunDir, subprocess.Popen[bytes]]]:
+def polite(
+    apptainer: tuple[Path, Path], tmp_path: Path
+) -> Iterator[tuple[RunDir, subprocess.Popen[bytes]]]:
     """Start a run by its keeper, and wait until it is under way."""
     run_dir = RunDir(tmp_path / "run")
     run_dir.path.mkdir()
@@ -271,7 +315,9 @@ def polite(apptainer: tuple[Path, Path], tmp_path: Path) -> Iterator[tuple[RunDi
     container = Container(str(apptainer[0]), "apptainer")
     file = RunFile(Run("", "", {}, ""), "e", work, str(run_dir.path), "", container=container)
     write_json(run_dir.run_file, file.to_json())
-    keeper = subprocess.Popen([sys.executable, "-m", "runslot", "exec", run_dir.path], stderr=subprocess.DEVNULL)
+    keeper = subprocess.Popen(
+        [sys.executable, "-m", "runslot", "exec", run_dir.path], stderr=subprocess.DEVNULL
+    )
     wait_until(lambda: bool(notes(run_dir)))
     yield run_dir, keeper
     keeper.kill()
@@ -299,12 +345,18 @@ def test_signals_go_through_both_keepers(polite: tuple[RunDir, subprocess.Popen[
     assert keeper.wait(60) == 1
     outcome = run_dir.read_outcome()
     assert outcome is not None
-    assert (outcome.kind, outcome.exit_code, outcome.message) == ("stopped", 0, "stopped on request")
+    assert (outcome.kind, outcome.exit_code, outcome.message) == (
+        "stopped",
+        0,
+        "stopped on request",
+    )
     assert notes(run_dir)[1:] == ["USR1", "TERM"]
     assert not run_dir.contained_file.exists()
 
 
-def test_a_killed_keeper_takes_its_run_with_it(polite: tuple[RunDir, subprocess.Popen[bytes]]) -> None:
+def test_a_killed_keeper_takes_its_run_with_it(
+    polite: tuple[RunDir, subprocess.Popen[bytes]],
+) -> None:
     run_dir, keeper = polite
     keeper.kill()
     keeper.wait()
@@ -321,26 +373,37 @@ def test_apptainer_shows_gpus_by_their_kind() -> None:
 def test_an_apptainer_image_that_is_no_file(apptainer: tuple[Path, Path], tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "runslot", "run", "--name", "x", "--root", str(tmp_path / "runs")]
     options = ["--container", "/no/such.sif", "--engine", "apptainer", "--", "true"]
-    done = subprocess.run([*argv, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*argv, *options], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "apptainer has no image '/no/such.sif': there is no such file on" in done.stderr
     assert not list((tmp_path / "runs").glob("*/[0-9]*"))
 
 
-# ---- launchkit's modes -----------------------------------------------------------------------------------------------
+# ---- launchkit's modes ---------------------------------------------------------------------------
 
 
-def test_launchkits_modes_are_names_of_containers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_launchkits_modes_are_names_of_containers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InvalidInput, match=r"write docker_image = .* below \[launchkit\]"):
         container_of("local_docker", False, None)
     (tmp_path / "runslot.toml").write_text(
-        '[launchkit]\ndocker_image = "cpu"\ngpu_docker_image = "gpu"\nsingularity_image = "s.sif"\nmounts = ["/a"]\n'
+        '[launchkit]\ndocker_image = "cpu"\ngpu_docker_image = "gpu"\nsingularity_image ='
+        ' "s.sif"\nmounts = ["/a"]\n'
     )
     assert container_of("local", False, None) is None
-    assert container_of("local_docker", False, {"/b": "/there"}) == Container("cpu", "docker", ("/a", "/b:/there"))
+    assert container_of("local_docker", False, {"/b": "/there"}) == Container(
+        "cpu", "docker", ("/a", "/b:/there")
+    )
     assert container_of("local_docker", True, None) == Container("gpu", "docker", ("/a",))
-    assert container_of("local_singularity", False, None) == Container("s.sif", "apptainer", ("/a",))
+    assert container_of("local_singularity", False, None) == Container(
+        "s.sif", "apptainer", ("/a",)
+    )
     (tmp_path / "runslot.toml").write_text('[launchkit]\ndocker_imag = "cpu"\n')
-    with pytest.raises(InvalidInput, match=r"unknown key 'docker_imag' \(did you mean 'docker_image'\?\)"):
+    with pytest.raises(
+        InvalidInput, match=r"unknown key 'docker_imag' \(did you mean 'docker_image'\?\)"
+    ):
         container_of("local_docker", False, None)

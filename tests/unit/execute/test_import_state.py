@@ -1,4 +1,6 @@
-"""What an import leaves for all runs, found in a real template process; and that runs are as apart as cold ones."""
+"""What an import leaves for all runs, found in a real template process; and that runs are as apart
+as cold ones.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def imported(tmp_path: Path, code: str, **others: str) -> tuple[str, tuple[str, 
     template = TemplateProcess.begin(sys.executable, tmp_path / "log", bare=False)
     try:
         path = [str(tmp_path), *sys.path]
-        return template.import_function(Function("train", module="job"), tmp_path, path, str(tmp_path))
+        return template.import_function(
+            Function("train", module="job"), tmp_path, path, str(tmp_path)
+        )
     finally:
         template.close()
 
@@ -62,14 +66,19 @@ def imported(tmp_path: Path, code: str, **others: str) -> tuple[str, tuple[str, 
         ("import random\nRNG = random.Random()\nSTART = RNG.random()", "drew from job.RNG"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_made_anew_is_a_reason_to_start_cold(tmp_path: Path, code: str, words: str) -> None:
+def test_what_cannot_be_made_anew_is_a_reason_to_start_cold(
+    tmp_path: Path, code: str, words: str
+) -> None:
     reason, _ = imported(tmp_path, code)
     assert words in reason
 
 
 def test_functions_of_other_modules_of_the_users_are_followed(tmp_path: Path) -> None:
     names = "import uuid\ndef fresh():\n    return uuid.uuid4().hex\n"
-    assert "uuid.uuid4() (job.py, line 2)" in imported(tmp_path, "import names\nRUN = names.fresh()", names=names)[0]
+    assert (
+        "uuid.uuid4() (job.py, line 2)"
+        in imported(tmp_path, "import names\nRUN = names.fresh()", names=names)[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +93,9 @@ def test_functions_of_other_modules_of_the_users_are_followed(tmp_path: Path) ->
         ("import numpy as np\nOLD = np.random.RandomState()", ["job.OLD"]),
     ],
 )  # fmt: skip
-def test_generators_without_a_seed_are_made_anew(tmp_path: Path, code: str, names: list[str]) -> None:
+def test_generators_without_a_seed_are_made_anew(
+    tmp_path: Path, code: str, names: list[str]
+) -> None:
     assert imported(tmp_path, code) == ("", tuple(names))
 
 
@@ -96,18 +107,30 @@ def test_generators_without_a_seed_are_made_anew(tmp_path: Path, code: str, name
         "def draw(*, rng=R()): return rng.random()",
         "class Agent:\n    def act(self, rng=R()): return rng.random()",
         "class Agent:\n    @staticmethod\n    def act(rng=R()): return rng.random()",
-        "def make(rng):\n    return property(lambda self: rng.random())\nclass Agent:\n    draw = make(R())",
-        "class Slots:\n    __slots__ = ('rng',)\n    def __init__(self): self.rng = R()\nSLOTS = Slots()",
+        (
+            "def make(rng):\n    return property(lambda self: rng.random())\nclass Agent:\n    draw"
+            " = make(R())"
+        ),
+        (
+            "class Slots:\n    __slots__ = ('rng',)\n    def __init__(self): self.rng = R()\nSLOTS"
+            " = Slots()"
+        ),
         "class Items(list): pass\nITEMS = Items([R()])",
         "PAIR = collections.namedtuple('PAIR', 'rng')(R())",
-        "@dataclasses.dataclass(slots=True)\nclass Config:\n    rng: object = None\nCONFIG = Config(R())",
+        (
+            "@dataclasses.dataclass(slots=True)\nclass Config:\n    rng: object = None\nCONFIG ="
+            " Config(R())"
+        ),
         "draw = functools.partial(random.Random.random, R())",
         "draw = functools.partial(print, rng=R())",
         "@functools.lru_cache\ndef rng(): return R()\nrng()",
         "draw = R().random",
         "DRAWS = map(lambda rng: rng.random(), itertools.repeat(R()))",
         "DRAWS = itertools.cycle([R()])",
-        "def draws():\n    rng = R()\n    yield\n    yield rng.random()\nDRAWS = draws()\nnext(DRAWS)",
+        (
+            "def draws():\n    rng = R()\n    yield\n    yield rng.random()\nDRAWS ="
+            " draws()\nnext(DRAWS)"
+        ),
         "RECENT = collections.deque([R()])",
         "BY_NAME = collections.defaultdict(R)\nBY_NAME['a']",
         "KNOWN = types.MappingProxyType({'rng': R()})",
@@ -120,7 +143,10 @@ def test_generators_without_a_seed_are_made_anew(tmp_path: Path, code: str, name
     ],
 )
 def test_a_generator_is_found_wherever_the_users_module_holds_it(tmp_path: Path, code: str) -> None:
-    modules = "import collections, contextvars, dataclasses, functools, itertools, queue, random, threading, types\n"
+    modules = (
+        "import collections, contextvars, dataclasses, functools, itertools, queue, random,"
+        " threading, types\n"
+    )
     libraries = "import numpy\nfrom scipy import stats\n" if "stats" in code else ""
     reason, renewed = imported(tmp_path, f"{modules}{libraries}R = random.Random\n{code}")
     assert (reason, len(renewed)) == ("", 1), renewed
@@ -132,12 +158,23 @@ def test_a_generator_is_found_wherever_the_users_module_holds_it(tmp_path: Path,
         "import random\nRNG = random.Random(0)\nrandom.seed(1)\nLR = random.random()",
         "import numpy as np\nRNG = np.random.default_rng(7)\nSTART = RNG.normal(3)",
         "import numpy as np\nRNG = np.random.default_rng(0x87351080E25CB0FAD77A44A3BE03B491)",
-        "import numpy as np\nnp.random.seed(3)\nNOISE = np.random.rand(3)\nOLD = np.random.RandomState(4)",
-        "import random, time, uuid\ndef later():\n    return time.time(), uuid.uuid4(), random.random()\n"
-        "RNG = random.SystemRandom()\nLATER = lambda: time.time()",
-        "import time\nclass Agent:\n    def act(\n        self,\n    ):\n        return time.time()\nAGENT = Agent()",
+        (
+            "import numpy as np\nnp.random.seed(3)\nNOISE = np.random.rand(3)\nOLD ="
+            " np.random.RandomState(4)"
+        ),
+        (
+            "import random, time, uuid\ndef later():\n    return time.time(), uuid.uuid4(),"
+            " random.random()\nRNG = random.SystemRandom()\nLATER = lambda: time.time()"
+        ),
+        (
+            "import time\nclass Agent:\n    def act(\n        self,\n    ):\n        return"
+            " time.time()\nAGENT = Agent()"
+        ),
         "import time\nif __name__ == '__main__':\n    START = time.time()",
-        "import sys\nOUT, ERR = sys.stdout, sys.stderr\nwith open(__file__) as file:\n    TEXT = file.read()",
+        (
+            "import sys\nOUT, ERR = sys.stdout, sys.stderr\nwith open(__file__) as file:\n    TEXT"
+            " = file.read()"
+        ),
         "import numpy, pandas, scipy.stats, sklearn.linear_model",
     ],
 )
@@ -154,7 +191,11 @@ def test_what_every_cold_start_would_have_alike_is_shared(tmp_path: Path, code: 
         ("jax", "import jax\nKEY = jax.random.key(0)", "started threads"),
         ("tensorflow", "import tensorflow as tf\nONE = tf.constant(1)", "started threads"),
         ("asyncio", "import asyncio\nLOOP = asyncio.new_event_loop()", "opened socket"),
-        ("sklearn", "from sklearn.datasets import make_blobs\nX = make_blobs()", "numpy.random, which has no seed"),
+        (
+            "sklearn",
+            "from sklearn.datasets import make_blobs\nX = make_blobs()",
+            "numpy.random, which has no seed",
+        ),
     ],
 )
 def test_libraries_whose_state_does_not_survive_a_fork_start_cold(
@@ -172,9 +213,13 @@ def test_what_a_library_draws_when_it_is_imported_is_its_own_affair(tmp_path: Pa
         "import numpy as np\nNAME = np.random.rand()\ndef draw(): return np.random.rand()\n"
     )
     path = f"import sys\nsys.path.insert(0, {str(library)!r})\n"
-    assert imported(tmp_path, f"{path}import numpy as np\nimport drawing\nfrom drawing import NAME") == ("", ())
+    assert imported(
+        tmp_path, f"{path}import numpy as np\nimport drawing\nfrom drawing import NAME"
+    ) == ("", ())
     for code in ("import drawing\nX = drawing.draw()\n", "import drawing, other\n"):
-        reason, _ = imported(tmp_path, path + code, other="import drawing\nX = drawing.draw()\nimport json\n")
+        reason, _ = imported(
+            tmp_path, path + code, other="import drawing\nX = drawing.draw()\nimport json\n"
+        )
         assert "drew from numpy.random" in reason
 
 
@@ -190,8 +235,13 @@ def test_handlers_of_register_at_fork_are_called_before_the_function(tmp_path: P
 @pytest.mark.adopters
 def test_the_generators_of_the_real_torch(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    assert "torch's generator" in imported(tmp_path, "import torch\nLAYER = torch.nn.Linear(2, 2)")[0]
-    code = "import torch\ntorch.manual_seed(3)\nLAYER = torch.nn.Linear(2, 2)\nGENERATOR = torch.Generator()"
+    assert (
+        "torch's generator" in imported(tmp_path, "import torch\nLAYER = torch.nn.Linear(2, 2)")[0]
+    )
+    code = (
+        "import torch\ntorch.manual_seed(3)\nLAYER = torch.nn.Linear(2, 2)\nGENERATOR ="
+        " torch.Generator()"
+    )
     assert imported(tmp_path, code) == ("", ())
     assert imported(tmp_path, "import torch\nG = torch.Generator()\nG.seed()") == ("", ("job.G",))
 
@@ -211,15 +261,22 @@ def train(variant):
 """
 
 
-def test_runs_draw_apart_and_seeded_generators_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_draw_apart_and_seeded_generators_alike(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "job.py").write_text(DRAWING)
     drawn = _columns(tmp_path, "job.py", [{"lr": n} for n in range(4)])
-    assert {name: len(set(values)) for name, values in drawn.items()} == {**dict.fromkeys(drawn, 4), "fixed": 1}
+    assert {name: len(set(values)) for name, values in drawn.items()} == {
+        **dict.fromkeys(drawn, 4),
+        "fixed": 1,
+    }
     assert "job.PLAIN, job.RNG, job.OLD: made anew in each run" in capsys.readouterr().out
 
 
 def _columns(tmp_path: Path, file: str, variants: list[dict[str, int]]) -> dict[str, list[str]]:
-    outcomes = Experiment("d", f"{tmp_path / file}:train", variants=variants, root=tmp_path / "runs").launch()
+    outcomes = Experiment(
+        "d", f"{tmp_path / file}:train", variants=variants, root=tmp_path / "runs"
+    ).launch()
     assert outcomes.all_succeeded, outcomes.failed
     rows = []
     for run, _ in outcomes.pairs:

@@ -1,4 +1,6 @@
-"""Finalizers of what a module makes when it is imported: the template's, or those of each run that starts cold."""
+"""Finalizers of what a module makes when it is imported: the template's, or those of each run that
+starts cold.
+"""
 
 from __future__ import annotations
 
@@ -40,18 +42,25 @@ def train(variant):
 
 def _runs(tmp_path: Path, code: str) -> list[Path]:
     (tmp_path / "module.py").write_text(code)
-    outcomes = Experiment("i", f"{tmp_path / 'module.py'}:train", seeds=3, root=tmp_path / "runs").launch()
+    outcomes = Experiment(
+        "i", f"{tmp_path / 'module.py'}:train", seeds=3, root=tmp_path / "runs"
+    ).launch()
     assert outcomes.all_succeeded, outcomes.failed
     return [outcomes.directory / run.directory for run, _ in outcomes.pairs]
 
 
-def test_finalizers_of_the_import_are_the_templates_and_those_of_a_run_its_own(tmp_path: Path) -> None:
+def test_finalizers_of_the_import_are_the_templates_and_those_of_a_run_its_own(
+    tmp_path: Path,
+) -> None:
     runs = _runs(tmp_path, FINALIZED)
     assert [(run / "finalized").read_text() for run in runs] == ["by the run"] * 3
-    assert (tmp_path / "ended").read_text() == "by the import's\n"  # the template's, when the launch was over
+    # the template's, when the launch was over
+    assert (tmp_path / "ended").read_text() == "by the import's\n"
 
 
-def test_a_temporary_directory_of_the_import_is_each_runs_own_and_ends_with_it(tmp_path: Path) -> None:
+def test_a_temporary_directory_of_the_import_is_each_runs_own_and_ends_with_it(
+    tmp_path: Path,
+) -> None:
     words = [(run / "console.log").read_text().split() for run in _runs(tmp_path, TEMPORARY)]
     assert [line[1:] for line in words] == [["made", "by", "the", "import"]] * 3
     directories = {Path(line[0]) for line in words}

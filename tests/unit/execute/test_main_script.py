@@ -1,4 +1,6 @@
-"""A function of the launching script lives in that script's `__main__`: scripts run as users run them."""
+"""A function of the launching script lives in that script's `__main__`: scripts run as users run
+them.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,17 @@ import pytest
 
 
 def launch(directory: Path, script: str, *arguments: str) -> list[dict[str, Any]]:
-    """Run a script that launches, and return what its runs have written to `seen.json`, by directory."""
+    """Run a script that launches, and return what its runs have written to `seen.json`, by
+    directory.
+    """
     (directory / "job.py").write_text(script)
     return _seen(directory, [sys.executable, "job.py", *arguments])
 
 
 def _seen(directory: Path, command: list[str]) -> list[dict[str, Any]]:
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(
+        command, cwd=directory, capture_output=True, text=True, check=False, timeout=100
+    )
     consoles = "".join(path.read_text() for path in directory.rglob("console.log"))
     assert done.returncode == 0, done.stdout + done.stderr + consoles
     return [json.loads(path.read_text()) for path in sorted(directory.rglob("seen.json"))]
@@ -78,7 +84,9 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("how", ["auto", "cold"])
-def test_pools_pickles_and_values_are_as_when_the_script_is_run_by_hand(tmp_path: Path, how: str) -> None:
+def test_pools_pickles_and_values_are_as_when_the_script_is_run_by_hand(
+    tmp_path: Path, how: str
+) -> None:
     runs = launch(tmp_path, SCRIPT, how)
     assert len(runs) == {"auto": 2, "cold": 1}[how]
     for seen in runs:
@@ -92,10 +100,14 @@ def test_pools_pickles_and_values_are_as_when_the_script_is_run_by_hand(tmp_path
             "argv": ["job.py", how],
         }
     # What a run pickled is read by the script itself.
-    (first, *_) = tmp_path.rglob("config.pkl")
-    reading = SCRIPT.replace("    main()\n", f"    print(pickle.loads(Path({str(first)!r}).read_bytes()))\n")
+    first, *_ = tmp_path.rglob("config.pkl")
+    reading = SCRIPT.replace(
+        "    main()\n", f"    print(pickle.loads(Path({str(first)!r}).read_bytes()))\n"
+    )
     (tmp_path / "job.py").write_text(reading)
-    done = subprocess.run([sys.executable, "job.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "job.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "Config(lr=5)"
 
 
@@ -105,14 +117,12 @@ def test_a_module_that_is_run_by_its_name_imports_its_neighbours(tmp_path: Path)
     (package / "__init__.py").touch()
     (package / "near.py").write_text("def double(i): return 2 * i\n")
     (package / "job.py").write_text(
-        "import json, multiprocessing as mp\nfrom pathlib import Path\nfrom runslot import Experiment, current_run\n"
-        "from .near import double\n"
-        "def four(i): return double(double(i))\n"
-        "def train(variant):\n"
-        "    with mp.get_context('spawn').Pool(1) as pool:\n"
-        "        Path(current_run().directory, 'seen.json').write_text(json.dumps({'four': pool.map(four, [1])}))\n"
-        "if __name__ == '__main__':\n"
-        "    raise SystemExit(not Experiment('m', train).launch().all_succeeded)\n"
+        "import json, multiprocessing as mp\nfrom pathlib import Path\nfrom runslot import"
+        " Experiment, current_run\nfrom .near import double\ndef four(i): return"
+        " double(double(i))\ndef train(variant):\n    with mp.get_context('spawn').Pool(1) as"
+        " pool:\n        Path(current_run().directory, 'seen.json').write_text(json.dumps({'four':"
+        " pool.map(four, [1])}))\nif __name__ == '__main__':\n    raise SystemExit(not"
+        " Experiment('m', train).launch().all_succeeded)\n"
     )
     assert _seen(tmp_path, [sys.executable, "-m", "project.job"]) == [{"four": [4]}]
 
@@ -134,7 +144,10 @@ def train(variant):
     "launching",
     [
         "Experiment('u', train).launch()",
-        "if __name__ == '__main__':\n    print('a main part that does not launch')\nExperiment('u', train).launch()",
+        (
+            "if __name__ == '__main__':\n    print('a main part that does not"
+            " launch')\nExperiment('u', train).launch()"
+        ),
     ],
 )
 def test_names_that_travel_by_value_stand_in_main(tmp_path: Path, launching: str) -> None:
@@ -178,7 +191,9 @@ def test_a_script_is_loaded_only_as_it_was_at_the_launch(
     script.write_text(PICKLING)
     subprocess.run([sys.executable, "job.py"], cwd=tmp_path, check=True)
     change(script)
-    read = subprocess.run([sys.executable, "-c", READING], cwd=tmp_path, capture_output=True, text=True, check=True)
+    read = subprocess.run(
+        [sys.executable, "-c", READING], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert read.stdout.strip() == words
 
 
@@ -200,7 +215,9 @@ def test_a_generator_of_a_script_is_each_runs_own(tmp_path: Path, guard: str, st
     assert len({seen["drawn"] for seen in launch(tmp_path, f"{DRAWING}{guard}\n{launching}")}) == 3
 
 
-def test_what_cannot_travel_is_taken_from_the_script_or_refused_before_a_run(tmp_path: Path) -> None:
+def test_what_cannot_travel_is_taken_from_the_script_or_refused_before_a_run(
+    tmp_path: Path,
+) -> None:
     script = """
 import json, threading
 from pathlib import Path
@@ -214,7 +231,11 @@ if __name__ == "__main__":
     Experiment("t", train).launch()
 """
     assert launch(tmp_path, script) == [{"locked": True}]
-    late = script.replace("LOCK = threading.Lock()\ndef", "def").replace("LOCK = LOCK", "LOCK = threading.Lock()")
+    late = script.replace("LOCK = threading.Lock()\ndef", "def").replace(
+        "LOCK = LOCK", "LOCK = threading.Lock()"
+    )
     (tmp_path / "job.py").write_text(late)
-    done = subprocess.run([sys.executable, "job.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "job.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert "function 'train' cannot travel to another process: it uses 'LOCK'" in done.stderr

@@ -34,12 +34,19 @@ def run(tmp_path: Path, *argv: str, **how: object) -> tuple[Outcome, str]:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looked up in /proc")
-def test_a_command_starts_like_from_a_fresh_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_starts_like_from_a_fresh_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    outcome, printed = run(tmp_path, sys.executable, "-S", "-c", AROUND, resources=Resources(cpus=1))
+    outcome, printed = run(
+        tmp_path, sys.executable, "-S", "-c", AROUND, resources=Resources(cpus=1)
+    )
     assert outcome.kind == "succeeded"
     around = json.loads(printed)
-    python, glibc = 1 << 12 | 1 << 24, 1 << 31 | 1 << 32  # SIGPIPE, SIGXFSZ; what posix_spawn keeps for threads
+    python, glibc = (
+        1 << 12 | 1 << 24,
+        1 << 31 | 1 << 32,
+    )  # SIGPIPE, SIGXFSZ; what posix_spawn keeps for threads
     assert around["blocked"] == 0
     assert around["ignored"] & ~(python | glibc) == 0
     assert around["leads"]
@@ -50,15 +57,23 @@ def test_a_command_starts_like_from_a_fresh_shell(tmp_path: Path, monkeypatch: p
 
 
 def test_a_program_is_looked_for_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, mode in (("first", 0o644), ("second", 0o755)):  # the first has no right to be executed
+    # the first has no right to be executed
+    for name, mode in (
+        ("first", 0o644),
+        ("second", 0o755),
+    ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "hello").write_text(f"#!/bin/sh\necho {name}\n")
         (tmp_path / name / "hello").chmod(mode)
-    monkeypatch.setenv("PATH", f"{tmp_path}/none:{tmp_path}/first:{tmp_path}/second:{os.environ['PATH']}")
+    monkeypatch.setenv(
+        "PATH", f"{tmp_path}/none:{tmp_path}/first:{tmp_path}/second:{os.environ['PATH']}"
+    )
     assert run(tmp_path, "hello")[1] == "second\n"
 
 
-def test_a_file_that_nobody_may_execute_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_nobody_may_execute_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").write_text("not a program")
     with pytest.raises(InvalidInput, match=r"chmod \+x \./data"):
@@ -74,13 +89,23 @@ def test_what_cannot_be_started_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     assert outcome.message == f"cannot start './data' in {tmp_path}: Exec format error"
 
 
-def test_a_working_directory_that_has_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_working_directory_that_has_gone_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
     away = "import os, sys; sys.argv[1] == '0' and os.rename(sys.argv[2], sys.argv[2] + '.away')"
-    one = Resources(cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, threads="cores")
+    one = Resources(
+        cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
+        threads="cores",
+    )
     argv = [sys.executable, "-c", away, "{seed}", str(work)]
-    outcomes = Experiment("gone", argv, seeds=2, root=tmp_path / "runs", resources=one).launch(quietly)
+    outcomes = Experiment("gone", argv, seeds=2, root=tmp_path / "runs", resources=one).launch(
+        quietly
+    )
     assert [outcome.kind for outcome in outcomes] == ["succeeded", "failed"]
-    assert outcomes[1].message == f"cannot start {sys.executable!r} in {work}: No such file or directory"
+    assert (
+        outcomes[1].message
+        == f"cannot start {sys.executable!r} in {work}: No such file or directory"
+    )

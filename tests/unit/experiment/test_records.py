@@ -46,7 +46,9 @@ def through_json(value: dict[str, Any]) -> dict[str, Any]:
 
 def run_file(**changes: Any) -> dict[str, Any]:
     """Return the JSON of a run's file."""
-    return through_json(RunFile(RUN, "digits", Command(("true",)), "/", "python").to_json()) | changes
+    return (
+        through_json(RunFile(RUN, "digits", Command(("true",)), "/", "python").to_json()) | changes
+    )
 
 
 def test_what_is_written_is_read_again_with_all_that_is_inside() -> None:
@@ -56,10 +58,18 @@ def test_what_is_written_is_read_again_with_all_that_is_inside() -> None:
 
 
 def test_what_a_file_of_an_older_version_lacks_has_its_default() -> None:
-    old = {"name": "x", "work": {"command": {"argv": ["true"]}}, "created": 0.0, "cwd": "/", "python": "python"}
+    old = {
+        "name": "x",
+        "work": {"command": {"argv": ["true"]}},
+        "created": 0.0,
+        "cwd": "/",
+        "python": "python",
+    }
     file = ExperimentFile.from_json(old)
     assert (file.policy, file.resources, file.launcher) == (Policy(), Resources(), None)
-    rented = ExperimentFile.from_json({**old, "launcher": {"name": "ec2", "kind": "ec2", "bucket": "s3://b"}}).launcher
+    rented = ExperimentFile.from_json(
+        {**old, "launcher": {"name": "ec2", "kind": "ec2", "bucket": "s3://b"}}
+    ).launcher
     assert rented is not None
     assert not rented.shares_machine
 
@@ -93,6 +103,8 @@ def test_a_value_that_equals_the_one_before_and_is_of_another_type_is_still_refu
 
 
 def test_a_slot_that_describes_none_is_damage_once_it_is_asked_for() -> None:
-    attempt = Attempt.from_json(through_json(Attempt(1, 2, 3, "b", "h", 0.0).to_json()) | {"slot": {"cores": 3}})
+    attempt = Attempt.from_json(
+        through_json(Attempt(1, 2, 3, "b", "h", 0.0).to_json()) | {"slot": {"cores": 3}}
+    )
     with pytest.raises(Damaged, match="'slot' does not describe one"):
         _ = attempt.occupied

@@ -29,7 +29,9 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if name not in roots:
             roots[name] = tmp_path_factory.mktemp("machine")
             with tarfile.open(DATA / f"topologies/{name}.tar.xz") as archive:
-                archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.10.12, 3.11.4 and newer
+                archive.extraction_filter = getattr(
+                    tarfile, "data_filter", None
+                )  # Python 3.10.12, 3.11.4 and newer
                 archive.extractall(roots[name])
         return roots[name]
 
@@ -38,9 +40,13 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def machine() -> Callable[..., Topology]:
-    """Make a machine of equal packages, nodes and cores; GPUs lie beside nodes in the order given."""
+    """Make a machine of equal packages, nodes and cores; GPUs lie beside nodes in the order
+    given.
+    """
 
-    def make(packages=1, nodes=1, cores=4, smt=1, gpus=(), kinds=(), allowed=None, distances=()) -> Topology:
+    def make(
+        packages=1, nodes=1, cores=4, smt=1, gpus=(), kinds=(), allowed=None, distances=()
+    ) -> Topology:
         count = packages * nodes * cores
         every = tuple(
             Core(
@@ -55,13 +61,21 @@ def machine() -> Callable[..., Topology]:
         def pus(chosen) -> tuple[int, ...]:
             return tuple(sorted(pu for core in chosen for pu in core.pus))
 
-        numa = tuple(NumaNode(n, pus(c for c in every if c.numa == (n,)), 64 << 30) for n in range(packages * nodes))
+        numa = tuple(
+            NumaNode(n, pus(c for c in every if c.numa == (n,)), 64 << 30)
+            for n in range(packages * nodes)
+        )
         return Topology(
             host="made-up",
-            packages=tuple(Package(p, pus(c for c in every if c.package == p)) for p in range(packages)),
+            packages=tuple(
+                Package(p, pus(c for c in every if c.package == p)) for p in range(packages)
+            ),
             numa_nodes=numa,
             cores=every,
-            gpus=tuple(Gpu(i, f"GPU-{i:04}", numa=(n,), pus=numa[n].pus, visible=str(i)) for i, n in enumerate(gpus)),
+            gpus=tuple(
+                Gpu(i, f"GPU-{i:04}", numa=(n,), pus=numa[n].pus, visible=str(i))
+                for i, n in enumerate(gpus)
+            ),
             online=pus(every),
             allowed=pus(every) if allowed is None else tuple(allowed),
             distances=distances,

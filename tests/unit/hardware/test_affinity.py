@@ -141,7 +141,9 @@ def test_any_call_is_sound_or_refused(kwargs):
 
 
 def test_a_refusal_names_a_number_that_works():
-    with pytest.raises(AffinityError, match=r"n_cpu_core=20 cannot be divided evenly .*; n_cpu_core=16 would do"):
+    with pytest.raises(
+        AffinityError, match=r"n_cpu_core=20 cannot be divided evenly .*; n_cpu_core=16 would do"
+    ):
         encode_affinity(n_cpu_core=20, n_gpu=8, hyperthread_offset=0, n_socket=1)
     with pytest.raises(AffinityError, match="but the machine has 10 cores; n_socket=1 would do"):
         encode_affinity(n_cpu_core=6, n_gpu=3, hyperthread_offset=10, n_socket=2)
@@ -187,7 +189,8 @@ def test_results_read_as_attributes_too():
 
 
 @pytest.mark.parametrize(
-    "copied", [lambda a: a.copy(), copy.copy, copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))]
+    "copied",
+    [lambda a: a.copy(), copy.copy, copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))],
 )
 def test_copies_read_as_attributes_too_and_are_apart(copied):
     affinity = affinity_from_code("0slt_4cpu_2gpu_1ass_1sgr")
@@ -223,7 +226,9 @@ def test_this_machine_gets_a_code_that_it_can_run():
 @pytest.fixture
 def on_machine(monkeypatch):
     """Make affinity codes look at another machine than this one."""
-    return lambda topology: monkeypatch.setattr("runslot.hardware.probe.probe", lambda *, gpus=True: topology)
+    return lambda topology: monkeypatch.setattr(
+        "runslot.hardware.probe.probe", lambda *, gpus=True: topology
+    )
 
 
 def shared_cores(code, topology):
@@ -239,13 +244,19 @@ def test_codes_on_captured_machines_share_no_core(name, capture, on_machine):
     for n_parallel in (1, 2, 3, 8):
         code = quick_affinity_code(n_parallel=n_parallel, use_gpu=False)
         slots = slots_from_code(code, topology)
-        assert len(slots) == min(n_parallel, len([core for core in topology.cores if core.pus[0] in topology.allowed]))
+        assert len(slots) == min(
+            n_parallel, len([core for core in topology.cores if core.pus[0] in topology.allowed])
+        )
         assert {pu for slot in slots for pu in slot.pus} <= set(topology.allowed)
-        assert len({core for slot in slots for core in slot.cores}) == sum(len(slot.cores) for slot in slots)
+        assert len({core for slot in slots for core in slot.cores}) == sum(
+            len(slot.cores) for slot in slots
+        )
 
 
 def quick_code_of_rlpyt(topology, n_parallel, n_gpu, contexts_per_gpu):
-    """rlpyt's rule, written anew from what psutil, torch and /proc/cpuinfo would tell it of this machine."""
+    """rlpyt's rule, written anew from what psutil, torch and /proc/cpuinfo would tell it of this
+    machine.
+    """
     physical, logical = len(topology.cores), len(topology.online)
     offset = logical // 2 if logical != physical and logical % 2 == 0 else 0
     sockets = max(1, len({package.id for package in topology.packages} - {None}))
@@ -261,7 +272,9 @@ def quick_code_of_rlpyt(topology, n_parallel, n_gpu, contexts_per_gpu):
 
 
 def is_sound_on(code, topology):
-    """Whether the slots of a code share no core of the machine, and have the CPUs of each of theirs as it says."""
+    """Whether the slots of a code share no core of the machine, and have the CPUs of each of theirs
+    as it says.
+    """
     core_of = {pu: core.pus for core in topology.cores for pu in core.pus}
     threads = max(len(core.pus) for core in topology.cores)
     try:
@@ -272,7 +285,9 @@ def is_sound_on(code, topology):
     if not taken or not set(taken) <= core_of.keys():
         return False
     return all(
-        core_of[cpus[i]] == cpus[i :: len(cpus) // threads] for cpus in slots for i in range(len(cpus) // threads)
+        core_of[cpus[i]] == cpus[i :: len(cpus) // threads]
+        for cpus in slots
+        for i in range(len(cpus) // threads)
     )
 
 
@@ -280,28 +295,44 @@ def is_sound_on(code, topology):
 def test_the_quick_code_is_rlpyts_wherever_that_is_sound(name, capture, on_machine):
     topology = read_topology(capture(name))
     equal = 0
-    for n_gpu, n_parallel, contexts in itertools.product((0, 1, 2, 4), (None, 1, 2, 3, 4, 8), (1, 2)):
+    for n_gpu, n_parallel, contexts in itertools.product(
+        (0, 1, 2, 4), (None, 1, 2, 3, 4, 8), (1, 2)
+    ):
         if n_parallel is None and n_gpu == 0:
             continue
         code = quick_code_of_rlpyt(topology, n_parallel, n_gpu, contexts)
         if not is_sound_on(code, topology):
             continue
-        on_machine(replace(topology, gpus=tuple(Gpu(i, f"GPU-{i}", visible=str(i)) for i in range(n_gpu))))
+        on_machine(
+            replace(topology, gpus=tuple(Gpu(i, f"GPU-{i}", visible=str(i)) for i in range(n_gpu)))
+        )
         assert quick_affinity_code(n_parallel, bool(n_gpu), contexts) == code
         equal += 1
-    neighbours = ("fakecpuid1f-64intel64-2p4d2n2c2t", "20em64t-hybrid-1p6c2t+2ca4co1t", "8ia64-2s2c2t")
+    neighbours = (
+        "fakecpuid1f-64intel64-2p4d2n2c2t",
+        "20em64t-hybrid-1p6c2t+2ca4co1t",
+        "8ia64-2s2c2t",
+    )
     uneven = ("16amd64-8n2c-cpusets",)  # 15 cores on 8 sockets, which rlpyt's own asserts refuse
     assert (equal == 0) == (name in (*neighbours, *uneven))
 
 
-def test_inside_an_allocation_core_0_of_a_code_is_the_first_allowed_core(machine, on_machine, monkeypatch):
+def test_inside_an_allocation_core_0_of_a_code_is_the_first_allowed_core(
+    machine, on_machine, monkeypatch
+):
     topology = machine(packages=2, cores=4, smt=2, allowed=(2, 3, 6, 10, 11, 14))
     on_machine(topology)
     code = encode_affinity(n_cpu_core=3, cpu_per_run=1)
-    assert code == "3cpu_0gpu_1cpr_2skt"  # the second threads are three further on, as the allocation counts
+    assert (
+        code == "3cpu_0gpu_1cpr_2skt"
+    )  # the second threads are three further on, as the allocation counts
     slots = slots_from_code(code, topology)
     assert [slot.pus for slot in slots] == [(2, 10), (3, 11), (6, 14)]
-    assert [affinity_of_code(slot, code).workers_cpus for slot in slots] == [((2, 10),), ((3, 11),), ((6, 14),)]
+    assert [affinity_of_code(slot, code).workers_cpus for slot in slots] == [
+        ((2, 10),),
+        ((3, 11),),
+        ((6, 14),),
+    ]
     assert [Slot.from_json(json.loads(json.dumps(slot.to_json()))) for slot in slots] == list(slots)
 
     assert affinity_from_code(f"1slt_{code}").all_cpus == (1, 4)
@@ -313,9 +344,14 @@ def test_inside_an_allocation_core_0_of_a_code_is_the_first_allowed_core(machine
 
 def test_an_offset_of_the_whole_machine_means_the_second_threads_of_an_allocation_too(machine):
     topology = machine(packages=2, cores=4, smt=2, allowed=(2, 3, 10, 11))
-    assert [slot.pus for slot in slots_from_code("2cpu_0gpu_1cpr_8hto", topology)] == [(2, 10), (3, 11)]
+    assert [slot.pus for slot in slots_from_code("2cpu_0gpu_1cpr_8hto", topology)] == [
+        (2, 10),
+        (3, 11),
+    ]
     assert [slot.pus for slot in slots_from_code("2cpu_0gpu_1cpr_0hto", topology)] == [(2,), (3,)]
-    with pytest.raises(AffinityError, match="uses CPU 2, but this process may use 2 cores of made-up"):
+    with pytest.raises(
+        AffinityError, match="uses CPU 2, but this process may use 2 cores of made-up"
+    ):
         slots_from_code("4cpu_0gpu_1cpr_8hto", topology)
 
 
@@ -342,7 +378,10 @@ def test_threads_that_are_neighbours_are_taken_for_cores_where_runs_keep_apart(c
     assert shared_cores(code, topology) == 0
     with pytest.raises(AffinityError, match="hyperthread_offset=0"):
         encode_affinity(n_cpu_core=64, cpu_per_run=1)
-    assert encode_affinity(n_cpu_core=64, cpu_per_run=1, hyperthread_offset=0, n_socket=1) == "64cpu_0gpu_1cpr_0hto"
+    assert (
+        encode_affinity(n_cpu_core=64, cpu_per_run=1, hyperthread_offset=0, n_socket=1)
+        == "64cpu_0gpu_1cpr_0hto"
+    )
 
 
 def layout_of(code):
@@ -383,7 +422,8 @@ def test_slots_of_a_code_have_the_machines_cores_and_gpus(machine):
 
 def test_a_code_for_a_larger_machine_is_refused(machine):
     with pytest.raises(
-        AffinityError, match="uses CPU 4, but this process may use 4 cores of made-up: lower n_cpu_core"
+        AffinityError,
+        match="uses CPU 4, but this process may use 4 cores of made-up: lower n_cpu_core",
     ):
         slots_from_code("8cpu_0gpu_4cpr_0hto", machine(cores=4))
     with pytest.raises(AffinityError, match="uses GPU 1, but made-up has 1"):
@@ -392,10 +432,16 @@ def test_a_code_for_a_larger_machine_is_refused(machine):
 
 def test_a_slot_reads_as_rlpyts_affinity(machine):
     (slot,) = carve(machine(cores=4, smt=2, gpus=(0,)), Resources(cpus=4, cpus_per_worker=2))
-    rlpyts = make_affinity(n_cpu_core=4, n_gpu=1, cpu_per_worker=2, hyperthread_offset=4, n_socket=1)
+    rlpyts = make_affinity(
+        n_cpu_core=4, n_gpu=1, cpu_per_worker=2, hyperthread_offset=4, n_socket=1
+    )
     assert json.loads(json.dumps(slot_affinity(slot))) == json.loads(json.dumps(rlpyts))
-    turns = make_affinity(n_cpu_core=4, n_gpu=1, cpu_per_worker=2, hyperthread_offset=4, n_socket=1, alternating=True)
-    assert json.loads(json.dumps(slot_affinity(slot, alternating=True))) == json.loads(json.dumps(turns))
+    turns = make_affinity(
+        n_cpu_core=4, n_gpu=1, cpu_per_worker=2, hyperthread_offset=4, n_socket=1, alternating=True
+    )
+    assert json.loads(json.dumps(slot_affinity(slot, alternating=True))) == json.loads(
+        json.dumps(turns)
+    )
 
 
 def test_a_slot_with_several_gpus_reads_as_a_list(machine):
@@ -410,7 +456,9 @@ def test_environment_of_a_slot(machine):
     assert environment["OMP_NUM_THREADS"] == "4"
     assert environment["CUDA_VISIBLE_DEVICES"] == environment["EGL_DEVICE_ID"] == "1"
     assert json.loads(environment["RUNSLOT_AFFINITY"])["cuda_idx"] == 0
-    assert "CUDA_VISIBLE_DEVICES" not in slot_environment(slots[1], slot_affinity(slots[1]), gpu_visibility=False)
+    assert "CUDA_VISIBLE_DEVICES" not in slot_environment(
+        slots[1], slot_affinity(slots[1]), gpu_visibility=False
+    )
 
 
 def test_gpus_are_hidden_from_slots_without_and_left_alone_where_none_is_known(machine):

@@ -38,7 +38,10 @@ def test_busy_gpus_are_left_out_unless_a_lease_holds_them(machine, tmp_path):
     "processes",
     [
         (GpuProcess(1, "/usr/lib/xorg/Xorg", compute=False, graphics=True),),
-        (GpuProcess(1, "Xorg", compute=False, graphics=True), GpuProcess(2, "chromium", compute=True, graphics=True)),
+        (
+            GpuProcess(1, "Xorg", compute=False, graphics=True),
+            GpuProcess(2, "chromium", compute=True, graphics=True),
+        ),
         (GpuProcess(1, "nvidia-cuda-mps-server"),),
     ],
     ids=["display server", "desktop program", "MPS"],
@@ -59,7 +62,9 @@ def test_without_a_gpu_left_the_refusal_says_who_has_it(machine, tmp_path):
 def test_busy_cores_are_left_out_on_request_unless_a_lease_holds_them(tmp_path):
     topology, leases = probe(gpus=False), Leases(tmp_path)
     core = next(core for core in topology.cores if set(core.pus) <= set(topology.allowed))
-    pin = f"import os; os.sched_setaffinity(0, {set(core.pus)}); print(flush=True)\nwhile True: pass"
+    pin = (
+        f"import os; os.sched_setaffinity(0, {set(core.pus)}); print(flush=True)\nwhile True: pass"
+    )
     spinner = subprocess.Popen([sys.executable, "-c", pin], stdout=subprocess.PIPE)
     try:
         assert spinner.stdout.readline()

@@ -18,7 +18,9 @@ from runslot.hardware.topology import Gpu
 
 
 def check(topology, resources, slots):
-    """What holds of every carving: nothing shared, nothing that is not allowed, slots of equal size in whole cores."""
+    """What holds of every carving: nothing shared, nothing that is not allowed, slots of equal size
+    in whole cores.
+    """
     used = Counter(pu for slot in slots for pu in slot.pus)
     assert not [pu for pu, times in used.items() if times > 1]
     assert set(used) <= set(topology.allowed)
@@ -30,7 +32,9 @@ def check(topology, resources, slots):
         assert slot.pus == tuple(sorted(slot.pus))
         assert set(slot.pus) <= {pu for core in slot.cores for pu in core.pus}
         if resources.threads == "all":
-            assert set(slot.pus) == {pu for core in slot.cores for pu in core.pus} & set(topology.allowed)
+            assert set(slot.pus) == {pu for core in slot.cores for pu in core.pus} & set(
+                topology.allowed
+            )
         if resources.cpus is not None:
             assert slot.size == resources.cpus or slot.shares_cores or resources.threads == "cores"
         assert Slot.from_json(json.loads(json.dumps(slot.to_json()))) == slot
@@ -62,7 +66,9 @@ def shapes(draw, machine):
     nodes = shape["packages"] * shape["nodes"]
     gpus = draw(st.lists(st.integers(0, nodes - 1), max_size=5))
     count = nodes * shape["cores"]
-    kinds = draw(st.just(()) | st.lists(st.sampled_from(["P", "E"]), min_size=count, max_size=count))
+    kinds = draw(
+        st.just(()) | st.lists(st.sampled_from(["P", "E"]), min_size=count, max_size=count)
+    )
     topology = machine(**shape, gpus=gpus, kinds=tuple(kinds))
     allowed = draw(st.sets(st.sampled_from(topology.online), min_size=1))
     return replace(topology, allowed=tuple(sorted(allowed)))
@@ -74,7 +80,9 @@ def test_slots_are_disjoint_and_as_many_as_fit(machine, data):
     topology = data.draw(shapes(machine))
     resources = data.draw(asked)
     gpus = data.draw(st.none() | st.integers(0, 2))
-    resources = replace(resources, gpus=gpus, runs_per_gpu=1 if gpus == 0 else resources.runs_per_gpu)
+    resources = replace(
+        resources, gpus=gpus, runs_per_gpu=1 if gpus == 0 else resources.runs_per_gpu
+    )
     runs = data.draw(st.none() | st.integers(1, 30))
     try:
         slots = carve(topology, resources, runs)
@@ -83,7 +91,11 @@ def test_slots_are_disjoint_and_as_many_as_fit(machine, data):
     check(topology, resources, slots)
     allowed = set(topology.allowed)
     units = sum(
-        len(allowed.intersection(core.pus)) if resources.threads == "cores" else bool(allowed.intersection(core.pus))
+        (
+            len(allowed.intersection(core.pus))
+            if resources.threads == "cores"
+            else bool(allowed.intersection(core.pus))
+        )
         for core in topology.cores
     )
     if resources.cpus is not None:
@@ -95,7 +107,9 @@ def test_slots_are_disjoint_and_as_many_as_fit(machine, data):
     assert describe_slots(topology, slots).startswith(f"{len(slots)} slot")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30
+)
 @given(data=st.data())
 def test_captured_machines(capture, golden, data):
     name = data.draw(st.sampled_from(sorted(golden)))
@@ -105,7 +119,9 @@ def test_captured_machines(capture, golden, data):
     try:
         slots = carve(topology, resources, data.draw(st.none() | st.integers(1, 300)))
     except DoesNotFit:
-        assert (resources.cpus or 1) > len(topology.allowed) - resources.reserved_cpus or resources.threads != "cores"
+        assert (resources.cpus or 1) > len(
+            topology.allowed
+        ) - resources.reserved_cpus or resources.threads != "cores"
         return
     check(topology, resources, slots)
     node_of = {pu: node.id for node in topology.numa_nodes for pu in node.pus}
@@ -142,12 +158,19 @@ def test_both_threads_one_thread_or_threads_as_cores(machine):
     slots = carve(topology, Resources(cpus=1, threads="cores"))
     assert pus(slots) == [(0,), (2,), (1,), (3,)]
     assert all(slot.shares_cores for slot in slots)
-    assert not any(slot.shares_cores for slot in carve(topology, Resources(cpus=2, threads="cores")))
+    assert not any(
+        slot.shares_cores for slot in carve(topology, Resources(cpus=2, threads="cores"))
+    )
 
 
 def test_a_slot_stays_in_a_node_then_in_a_package_then_goes_near(machine):
     topology = machine(packages=2, nodes=2, cores=4)
-    assert pus(carve(topology, Resources(cpus=3)))[:4] == [(0, 1, 2), (4, 5, 6), (8, 9, 10), (12, 13, 14)]
+    assert pus(carve(topology, Resources(cpus=3)))[:4] == [
+        (0, 1, 2),
+        (4, 5, 6),
+        (8, 9, 10),
+        (12, 13, 14),
+    ]
     assert pus(carve(topology, Resources(cpus=8))) == [tuple(range(8)), tuple(range(8, 16))]
     ring = ((10, 30, 20), (30, 10, 20), (20, 20, 10))
     topology = machine(packages=3, cores=2, distances=ring)
@@ -159,7 +182,10 @@ def test_fast_cores_first_and_kinds_apart_while_that_is_possible(machine):
     slots = carve(topology, Resources(cpus=3))
     assert [{core.kind for core in slot.cores} for slot in slots] == [{"P"}, {"P"}, {"E"}, {"E"}]
     slots = carve(topology, Resources(cpus=7))
-    assert [Counter(core.kind for core in slot.cores) for slot in slots] == [{"E": 7}, {"P": 6, "E": 1}]
+    assert [Counter(core.kind for core in slot.cores) for slot in slots] == [
+        {"E": 7},
+        {"P": 6, "E": 1},
+    ]
 
 
 def test_reserved_cores_are_slow_ones_or_left_over(machine):
@@ -175,7 +201,12 @@ def test_gpus_come_with_their_local_cores(machine):
     # As on NCSA Delta: GPU 0 is beside node 3, GPU 3 beside node 0.
     topology = machine(packages=2, nodes=2, cores=4, gpus=(3, 2, 1, 0))
     slots = carve(topology, Resources())
-    assert [(slot.gpus[0].index, slot.pus[0] // 4) for slot in slots] == [(0, 3), (1, 2), (2, 1), (3, 0)]
+    assert [(slot.gpus[0].index, slot.pus[0] // 4) for slot in slots] == [
+        (0, 3),
+        (1, 2),
+        (2, 1),
+        (3, 0),
+    ]
     assert [slot.size for slot in slots] == [4, 4, 4, 4]
 
 
@@ -184,7 +215,10 @@ def test_unstated_cores_are_an_equal_share_of_those_beside_the_gpu(machine):
     slots = carve(topology, Resources(), 100)
     assert [slot.size for slot in slots] == [2, 2, 2, 2]
     assert all(pu < 8 for slot in slots for pu in slot.pus)
-    assert describe_slots(topology, slots) == "4 slots of 2 cores and 1 GPU each (16 cores, 8 spare; 4 GPUs)"
+    assert (
+        describe_slots(topology, slots)
+        == "4 slots of 2 cores and 1 GPU each (16 cores, 8 spare; 4 GPUs)"
+    )
 
 
 def test_second_runs_go_on_gpus_that_have_one_already(machine):
@@ -199,7 +233,9 @@ def test_several_gpus_are_close_to_each_other(machine):
     topology = machine(packages=2, cores=4, gpus=(0, 1, 0, 1))
     slots = carve(topology, Resources(gpus=2))
     assert [[gpu.index for gpu in slot.gpus] for slot in slots] == [[0, 2], [1, 3]]
-    linked = [replace(gpu, links=(("GPU-0003", 1),)) if gpu.index == 0 else gpu for gpu in topology.gpus]
+    linked = [
+        replace(gpu, links=(("GPU-0003", 1),)) if gpu.index == 0 else gpu for gpu in topology.gpus
+    ]
     slots = carve(replace(topology, gpus=tuple(linked)), Resources(gpus=2))
     assert [[gpu.index for gpu in slot.gpus] for slot in slots] == [[0, 3], [1, 2]]
 
@@ -240,7 +276,10 @@ def test_what_does_not_fit_is_named(machine, resources, message):
 
 def test_memory_limits_the_number_of_slots(machine):
     assert len(carve(machine(cores=8), Resources(cpus=1, memory=20 << 30))) == 3
-    assert [slot.size for slot in carve(machine(cores=8), Resources(memory=30 << 30), 100)] == [4, 4]
+    assert [slot.size for slot in carve(machine(cores=8), Resources(memory=30 << 30), 100)] == [
+        4,
+        4,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -259,14 +298,18 @@ def test_memory_limits_the_number_of_slots(machine):
     ],
 )
 def test_a_quota_of_cpu_time_bounds_the_cores_of_all_slots(machine, quota, resources, runs, sizes):
-    topology = replace(machine(cores=8, smt=2, gpus=(0, 0, 0, 0) if resources.gpus else ()), cpu_quota=quota)
+    topology = replace(
+        machine(cores=8, smt=2, gpus=(0, 0, 0, 0) if resources.gpus else ()), cpu_quota=quota
+    )
     slots = carve(topology, resources, runs)
     assert [slot.size for slot in slots] == sizes
     assert ("a quota of" in describe_slots(topology, slots)) == (quota < 8)
 
 
 def test_a_run_that_is_larger_than_the_quota_is_refused_with_the_quota(machine):
-    with pytest.raises(DoesNotFit, match=r"has 2 cores that this process may use under a quota of 2\.5 CPUs"):
+    with pytest.raises(
+        DoesNotFit, match=r"has 2 cores that this process may use under a quota of 2\.5 CPUs"
+    ):
         carve(replace(machine(cores=8), cpu_quota=2.5), Resources(cpus=4))
 
 

@@ -18,7 +18,9 @@ def show():
     app.command()(hardware)
 
     def run(*arguments: str) -> str:
-        result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False, env={"COLUMNS": "100"})
+        result = CliRunner().invoke(
+            app, [str(a) for a in arguments], catch_exceptions=False, env={"COLUMNS": "100"}
+        )
         assert result.exit_code == 0
         return result.stdout
 

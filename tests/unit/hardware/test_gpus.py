@@ -1,4 +1,6 @@
-"""Finding GPUs: drivers that answer as real machines did, fail, hang, or are not there; and who may use which."""
+"""Finding GPUs: drivers that answer as real machines did, fail, hang, or are not there; and who may
+use which.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def library(tmp_path_factory) -> Path:
         pytest.skip("there is no C compiler to build the fake driver library with")
     directory = tmp_path_factory.mktemp("driver")
     source = Path(__file__).with_name("fake_nvml.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", directory / "libnvidia-ml.so.1", source], check=True)
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-o", directory / "libnvidia-ml.so.1", source], check=True
+    )
     return directory
 
 
@@ -71,14 +75,23 @@ def driver_text(name: str) -> str:
         state = "lost" if "lost" in total else "ok"
         uuid = gpu.findtext("uuid") or f"GPU-{gpu.get('id')}"
         mig = {"Enabled": 1, "Disabled": 0}.get(mode, -1)
-        lines.append(f"gpu {uuid} {mebibytes(total)} {gpu.get('id')} {mig} {state} {gpu.findtext('product_name')}")
+        lines.append(
+            f"gpu {uuid} {mebibytes(total)} {gpu.get('id')} {mig} {state}"
+            f" {gpu.findtext('product_name')}"
+        )
         for device in gpu.iter("mig_device"):
             memory = mebibytes(device.findtext("fb_memory_usage/total"))
-            lines.append(f"mig MIG-{uuid[4:]}-{device.findtext('index')} {memory} {gpu.findtext('product_name')} MIG")
+            lines.append(
+                f"mig MIG-{uuid[4:]}-{device.findtext('index')} {memory}"
+                f" {gpu.findtext('product_name')} MIG"
+            )
         for process in gpu.iter("process_info"):
             used = mebibytes(process.findtext("used_memory"))
             for kind in process.findtext("type").split("+"):
-                lines.append(f"process {kind} {process.findtext('pid')} {used} {process.findtext('process_name')}")
+                lines.append(
+                    f"process {kind} {process.findtext('pid')} {used}"
+                    f" {process.findtext('process_name')}"
+                )
     return "\n".join(lines) + "\n"
 
 
@@ -93,11 +106,16 @@ def links_text(name: str) -> tuple[str, list[tuple[str, str]]]:
     lines, beside = [], []
     for row in (DATA / f"nvidia-smi-topo-m/{name}").read_text().splitlines():
         words = row.split()
-        if re.match(r"GPU\d+\s+(X|NV|SYS|NODE|P)", row.strip()) and "GPU1 " not in row.replace("\t", " ")[8:]:
+        if (
+            re.match(r"GPU\d+\s+(X|NV|SYS|NODE|P)", row.strip())
+            and "GPU1 " not in row.replace("\t", " ")[8:]
+        ):
             i = int(words[0][3:])
             for j, word in enumerate(words[1:]):
                 if word in levels or re.fullmatch(r"NV\d+", word):
-                    lines.append(f"link {i} {j} {int(word.startswith('NV'))} {levels.get(word, 50)}")
+                    lines.append(
+                        f"link {i} {j} {int(word.startswith('NV'))} {levels.get(word, 50)}"
+                    )
             cpus, *node = [word for word in words[1:] if re.fullmatch(r"[\d,-]+", word)]
             beside.append((cpus, node[0] if node else "-1"))
     return "\n".join(line for line in lines if int(line.split()[2]) < len(beside)) + "\n", beside
@@ -132,7 +150,9 @@ def test_mig_devices_are_named_by_uuid(library, tmp_path):
     text = driver_text("a100-mig.xml")
     gpus, _ = ask(tmp_path, **nvidia(tmp_path, library, text))
     assert [gpu.mig for gpu in gpus] == list(range(text.count("mig MIG-")))
-    assert all(gpu.visible == gpu.uuid and gpu.uuid.startswith("MIG-") and gpu.index == 0 for gpu in gpus)
+    assert all(
+        gpu.visible == gpu.uuid and gpu.uuid.startswith("MIG-") and gpu.index == 0 for gpu in gpus
+    )
     assert gpus[0].label == "GPU 0 MIG 0"
     named, _ = ask(tmp_path, **nvidia(tmp_path, library, text), CUDA_VISIBLE_DEVICES=gpus[1].uuid)
     assert named == [gpus[1]]
@@ -169,10 +189,17 @@ def test_a_driver_that_hangs_or_fails_is_noted(library, tmp_path):
     assert notes == ["NVIDIA GPUs are left out: NVML says Driver Not Loaded"]
 
 
-@pytest.mark.parametrize("name", ["4gpu-reversed-numa.txt", "8gpu-nvswitch-10nic.txt", "4gpu-nvlink-partly.txt"])
+@pytest.mark.parametrize(
+    "name", ["4gpu-reversed-numa.txt", "8gpu-nvswitch-10nic.txt", "4gpu-nvlink-partly.txt"]
+)
 def test_gpus_know_what_is_beside_them_and_how_they_are_linked(name, library, tmp_path):
     links, beside = links_text(name)
-    text = "".join(f"gpu GPU-{i} 1000 00000000:{i + 1:02X}:00.0 0 ok A100\n" for i in range(len(beside))) + links
+    text = (
+        "".join(
+            f"gpu GPU-{i} 1000 00000000:{i + 1:02X}:00.0 0 ok A100\n" for i in range(len(beside))
+        )
+        + links
+    )
     for i, (cpus, node) in enumerate(beside):
         where = tmp_path / f"sys/bus/pci/devices/0000:{i + 1:02x}:00.0"
         where.mkdir(parents=True)
@@ -195,9 +222,16 @@ def test_given_some_gpus_runs_get_those(library, tmp_path, machine):
     gpus, _ = ask(tmp_path, **settings, CUDA_VISIBLE_DEVICES="4,5,6,7")
     slots = carve(replace(machine(cores=8), gpus=tuple(gpus)), Resources())
     environments = [slot_environment(slot, slot_affinity(slot)) for slot in slots]
-    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in environments] == ["4", "5", "6", "7"]
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in environments] == [
+        "4",
+        "5",
+        "6",
+        "7",
+    ]
     assert {environment["CUDA_DEVICE_ORDER"] for environment in environments} == {"PCI_BUS_ID"}
-    assert {json.loads(environment["RUNSLOT_AFFINITY"])["cuda_idx"] for environment in environments} == {0}
+    assert {
+        json.loads(environment["RUNSLOT_AFFINITY"])["cuda_idx"] for environment in environments
+    } == {0}
 
 
 def test_no_driver_is_no_gpu_and_no_note(tmp_path):
@@ -263,8 +297,16 @@ def test_amd(tmp_path, machine):
     gpus, notes = ask(tmp_path, **rocm(tmp_path, f"echo WARNING: low power; cat {said}"))
     assert notes == []
     assert len(gpus) == len([key for key in json.loads(said.read_text()) if key.startswith("card")])
-    assert (gpus[0].vendor, gpus[0].uuid, gpus[0].memory) == ("amd", "GPU-79ccd55167a2124a", 34342961152)
-    assert (gpus[0].name, gpus[0].numa, gpus[0].pus) == ("Arcturus GL-XL [Instinct MI100]", (1,), (4, 5, 6, 7))
+    assert (gpus[0].vendor, gpus[0].uuid, gpus[0].memory) == (
+        "amd",
+        "GPU-79ccd55167a2124a",
+        34342961152,
+    )
+    assert (gpus[0].name, gpus[0].numa, gpus[0].pus) == (
+        "Arcturus GL-XL [Instinct MI100]",
+        (1,),
+        (4, 5, 6, 7),
+    )
     slot = carve(replace(machine(cores=8), gpus=tuple(gpus)), Resources())[1]
     environment = slot_environment(slot, slot_affinity(slot))
     assert environment["HIP_VISIBLE_DEVICES"] == "1"
@@ -287,8 +329,15 @@ def test_a_broken_rocm_smi_is_noted(script, note, tmp_path):
 
 
 def test_a_workstation_with_a_browser_and_a_training_run(library, tmp_path, machine):
-    gpus, _ = ask(tmp_path, **nvidia(tmp_path, library, driver_text("rtx4000ada-processes-v13.xml")))
+    gpus, _ = ask(
+        tmp_path, **nvidia(tmp_path, library, driver_text("rtx4000ada-processes-v13.xml"))
+    )
     kinds = {process.pid: (process.compute, process.graphics) for process in gpus[0].processes}
-    assert kinds == {1842: (False, True), 3190: (False, True), 4937: (True, False), 34626: (True, True)}
+    assert kinds == {
+        1842: (False, True),
+        3190: (False, True),
+        4937: (True, False),
+        34626: (True, True),
+    }
     left = without_busy(replace(machine(), gpus=tuple(gpus)), "gpus", Leases(tmp_path))
     assert "process 4937 (python)" in left.notes[0]

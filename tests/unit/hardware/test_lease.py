@@ -56,7 +56,9 @@ def test_a_refusal_says_who_has_what_since_when(slots, tmp_path):
     holder = replace(ALICE, user=Holder.of("", "").user)
     with take(leases, slots[0]):
         said = str(refused(leases, slots[0]))
-        assert said == f"waits for core 0: held by {holder.user}, experiment dqn, run 7, since 12:04"
+        assert (
+            said == f"waits for core 0: held by {holder.user}, experiment dqn, run 7, since 12:04"
+        )
         gpu_alone = replace(slots[0], cores=(), pus=())
         said = str(refused(leases, gpu_alone))
         assert said == f"waits for GPU 0: held by {holder.user}, experiment dqn, run 7, since 12:04"
@@ -66,8 +68,13 @@ def test_the_file_is_not_believed_against_the_kernel(slots, tmp_path):
     leases = Leases(tmp_path)
     with take(leases, slots[0]):
         record = tmp_path / "runslot.core-0"
-        record.write_text('{"pid": 1, "user": "mallory", "experiment": "x", "run": "y", "since": 0}\n')
-        assert refused(leases, slots[0]).holder == f"held by {Holder.of('', '').user}, process {os.getpid()}"
+        record.write_text(
+            '{"pid": 1, "user": "mallory", "experiment": "x", "run": "y", "since": 0}\n'
+        )
+        assert (
+            refused(leases, slots[0]).holder
+            == f"held by {Holder.of('', '').user}, process {os.getpid()}"
+        )
         record.write_text("\x1b[31m not a record")
         assert "process" in refused(leases, slots[0]).holder
 
@@ -111,7 +118,9 @@ def test_hardware_threads_of_a_core_go_to_two_slots_but_not_beside_a_whole_core(
 def test_an_inherited_descriptor_keeps_the_slot(slots, tmp_path):
     leases = Leases(tmp_path)
     lease = take(leases, slots[0])
-    child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=lease.descriptors)
+    child = subprocess.Popen(
+        ["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=lease.descriptors
+    )
     lease.close()
     assert "run 7" in refused(leases, slots[0]).holder
     child.communicate()
@@ -134,8 +143,14 @@ def closed_there(path, _victim):
 
 ODD = [
     pytest.param(lambda path, victim: path.symlink_to(victim), "is a symbolic link", id="link"),
-    pytest.param(lambda path, _: path.symlink_to("nowhere"), "is a symbolic link", id="dangling link"),
-    pytest.param(lambda path, victim: path.hardlink_to(victim), "is not a plain file of one name", id="hard link"),
+    pytest.param(
+        lambda path, _: path.symlink_to("nowhere"), "is a symbolic link", id="dangling link"
+    ),
+    pytest.param(
+        lambda path, victim: path.hardlink_to(victim),
+        "is not a plain file of one name",
+        id="hard link",
+    ),
     pytest.param(lambda path, _: os.mkfifo(path), "is not a plain file of one name", id="fifo"),
     pytest.param(directory_there, "is a directory", id="directory"),
     pytest.param(socket_there, "is a socket", id="socket"),
@@ -149,7 +164,9 @@ ODD = [
 
 
 @pytest.mark.parametrize(("spoil", "what"), ODD)
-def test_what_lies_in_a_locks_place_is_named_and_costs_nobody_the_core(slots, tmp_path, monkeypatch, spoil, what):
+def test_what_lies_in_a_locks_place_is_named_and_costs_nobody_the_core(
+    slots, tmp_path, monkeypatch, spoil, what
+):
     victim = tmp_path / "victim"
     victim.write_text("precious")
     monkeypatch.chdir(tmp_path)  # a socket's name is short
@@ -158,7 +175,9 @@ def test_what_lies_in_a_locks_place_is_named_and_costs_nobody_the_core(slots, tm
     one, two = Leases(tmp_path), Leases(tmp_path)
     with take(one, slots[0]):
         (said,) = one.spoilt.values()
-        assert said.startswith(f"core 0: {tmp_path / path} of {Holder.of('', '').user} {what}: remove it")
+        assert said.startswith(
+            f"core 0: {tmp_path / path} of {Holder.of('', '').user} {what}: remove it"
+        )
         assert "file beside" in refused(two, slots[0]).holder
         (path.rmdir if path.is_dir() and not path.is_symlink() else path.unlink)()
         refused(two, slots[0])  # its lock file is well again, and the run beside it goes on
@@ -178,7 +197,9 @@ def test_shared_cores_are_shared_beside_spoilt_lock_files_too(machine, tmp_path)
         refused(leases, threads[0])
 
 
-def test_a_substitute_that_its_user_did_not_make_counts_for_nothing_and_stale_ones_are_swept(slots, tmp_path):
+def test_a_substitute_that_its_user_did_not_make_counts_for_nothing_and_stale_ones_are_swept(
+    slots, tmp_path
+):
     (tmp_path / "runslot.core-0").mkdir()
     leases = Leases(tmp_path)
     with (tmp_path / "runslot.core-0~4242~x~0").open("w") as forged:
@@ -240,7 +261,9 @@ def test_gpus_are_told_apart_by_uuid(tmp_path, slots):
     assert not leases.is_held(one.gpus[0])
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child only takes locks and exits
+@pytest.mark.filterwarnings(
+    "ignore:.*fork:DeprecationWarning"
+)  # the child only takes locks and exits
 @pytest.mark.root
 def test_users_exclude_each_other(slots, tmp_path_factory):
     shared = tmp_path_factory.mktemp("lock")
@@ -249,7 +272,9 @@ def test_users_exclude_each_other(slots, tmp_path_factory):
         parent.chmod(parent.stat().st_mode | 0o055)
     leases = Leases(shared)
 
-    codecs.lookup("ascii")  # nobody may not enter the directory of this Python, as in another user's home
+    codecs.lookup(
+        "ascii"
+    )  # nobody may not enter the directory of this Python, as in another user's home
 
     def as_nobody(action) -> int:
         pid = os.fork()
@@ -267,7 +292,9 @@ def test_users_exclude_each_other(slots, tmp_path_factory):
 
     with take(leases, slots[0]):
         assert as_nobody(refused) == 0
-        assert as_nobody(lambda: isinstance(Leases(shared).try_acquire(slots[1], ALICE), Lease)) == 0
+        assert (
+            as_nobody(lambda: isinstance(Leases(shared).try_acquire(slots[1], ALICE), Lease)) == 0
+        )
     take(leases, slots[1]).close()  # files that nobody made
 
     (shared / "runslot.core-0").chmod(0)
@@ -275,13 +302,17 @@ def test_users_exclude_each_other(slots, tmp_path_factory):
     def beside_the_closed_file() -> bool:
         theirs = Leases(shared)
         lease = theirs.try_acquire(slots[0], ALICE)
-        return isinstance(lease, Lease) and "of root cannot be opened" in "".join(theirs.spoilt.values())
+        return isinstance(lease, Lease) and "of root cannot be opened" in "".join(
+            theirs.spoilt.values()
+        )
 
     assert as_nobody(beside_the_closed_file) == 0
 
 
 class Clock:
-    """A clock that the test sets; waiting files carry real times, so those are touched as needed."""
+    """A clock that the test sets; waiting files carry real times, so those are touched as
+    needed.
+    """
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -450,7 +481,10 @@ def test_waiting_files_whose_process_is_gone_are_swept(waiting, tmp_path):
     _, one, _ = waiting
     gone = subprocess.Popen(["true"])
     gone.wait()
-    files = [tmp_path / f"runslot.waiting-{gone.pid}-x", tmp_path / f".runslot.waiting-{gone.pid}-x"]
+    files = [
+        tmp_path / f"runslot.waiting-{gone.pid}-x",
+        tmp_path / f".runslot.waiting-{gone.pid}-x",
+    ]
     for file in files:
         file.write_text("[]")
         os.utime(file, (time.time() - 10, time.time() - 100))

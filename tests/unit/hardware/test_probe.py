@@ -27,7 +27,9 @@ def cpus(count: int, threads: int = 1) -> dict[str, str]:
     for pu in range(count * threads):
         first = pu - pu % threads
         where = f"sys/devices/system/cpu/cpu{pu}/topology"
-        files[f"{where}/thread_siblings_list"] = f"{first}-{first + threads - 1}" if threads > 1 else str(pu)
+        files[f"{where}/thread_siblings_list"] = (
+            f"{first}-{first + threads - 1}" if threads > 1 else str(pu)
+        )
         files[f"{where}/core_siblings_list"] = f"0-{count * threads - 1}"
         files[f"{where}/core_id"] = str(first // threads)
         files[f"{where}/physical_package_id"] = "0"
@@ -41,10 +43,15 @@ def test_agrees_with_hwloc(name, capture):
     seen = json.loads(json.dumps(read_topology(root).to_json()))
     assert seen["online"] == said["online"]
     assert seen["packages"] == said["packages"]
-    assert [(n["id"], n["pus"]) for n in seen["numa_nodes"]] == [(n["id"], n["pus"]) for n in said["numa_nodes"]]
-    if (root / "sys/devices/system/node").exists():  # else the memory is in proc/meminfo, which is not captured
+    assert [(n["id"], n["pus"]) for n in seen["numa_nodes"]] == [
+        (n["id"], n["pus"]) for n in said["numa_nodes"]
+    ]
+    # else the memory is in proc/meminfo, which is not captured
+    if (root / "sys/devices/system/node").exists():
         assert seen["numa_nodes"] == said["numa_nodes"]
-    assert [{k: v for k, v in core.items() if k != "kind"} for core in seen["cores"]] == said["cores"]
+    assert [{k: v for k, v in core.items() if k != "kind"} for core in seen["cores"]] == said[
+        "cores"
+    ]
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -56,7 +63,10 @@ def test_kinds_of_cores_are_those_of_hwloc(name, capture):
     if not said:
         assert list(kinds) == [None]
     else:
-        assert {kind: sorted(pus) for kind, pus in kinds.items()} == {"E": said[0]["pus"], "P": said[1]["pus"]}
+        assert {kind: sorted(pus) for kind, pus in kinds.items()} == {
+            "E": said[0]["pus"],
+            "P": said[1]["pus"],
+        }
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -76,17 +86,36 @@ def test_distances_are_in_the_order_of_nodes(capture):
 
 
 def test_arm_kinds_follow_capacity_and_favoured_cores_are_no_kind(tmp_path):
-    capacities = {f"sys/devices/system/cpu/cpu{pu}/cpu_capacity": c for pu, c in enumerate(("400", "400", "1024"))}
-    assert [c.kind for c in read_topology(put(tmp_path / "arm", cpus(3) | capacities)).cores] == ["E", "E", "P"]
-    frequencies = {
-        f"sys/devices/system/cpu/cpu{pu}/cpufreq/cpuinfo_max_freq": f for pu, f in enumerate(("5000000", "5200000"))
+    capacities = {
+        f"sys/devices/system/cpu/cpu{pu}/cpu_capacity": c
+        for pu, c in enumerate(("400", "400", "1024"))
     }
-    assert {c.kind for c in read_topology(put(tmp_path / "turbo", cpus(2) | frequencies)).cores} == {None}
+    assert [c.kind for c in read_topology(put(tmp_path / "arm", cpus(3) | capacities)).cores] == [
+        "E",
+        "E",
+        "P",
+    ]
+    frequencies = {
+        f"sys/devices/system/cpu/cpu{pu}/cpufreq/cpuinfo_max_freq": f
+        for pu, f in enumerate(("5000000", "5200000"))
+    }
+    assert {
+        c.kind for c in read_topology(put(tmp_path / "turbo", cpus(2) | frequencies)).cores
+    } == {None}
 
 
 def test_three_kinds_of_intel(tmp_path):
-    kinds = {"sys/devices/cpu_core/cpus": "0", "sys/devices/cpu_atom/cpus": "1-2", "sys/devices/cpu_lowpower/cpus": "3"}
-    assert [c.kind for c in read_topology(put(tmp_path, cpus(4) | kinds)).cores] == ["P", "E", "E", "E2"]
+    kinds = {
+        "sys/devices/cpu_core/cpus": "0",
+        "sys/devices/cpu_atom/cpus": "1-2",
+        "sys/devices/cpu_lowpower/cpus": "3",
+    }
+    assert [c.kind for c in read_topology(put(tmp_path, cpus(4) | kinds)).cores] == [
+        "P",
+        "E",
+        "E",
+        "E2",
+    ]
 
 
 def test_threads_switched_off_leave_cores_with_one_pu(tmp_path):
@@ -118,7 +147,10 @@ def test_nodes_may_have_no_cpus_and_distances_may_be_missing(tmp_path):
         f"{node}/node4/meminfo": "Node 4 MemTotal:       98304 kB",
     }
     topology = read_topology(put(tmp_path, files))
-    assert [(n.id, n.pus, n.memory) for n in topology.numa_nodes] == [(0, (0, 1), None), (4, (), 98304 * 1024)]
+    assert [(n.id, n.pus, n.memory) for n in topology.numa_nodes] == [
+        (0, (0, 1), None),
+        (4, (), 98304 * 1024),
+    ]
     assert topology.distances == ()
 
 
@@ -133,9 +165,18 @@ def test_nodes_may_have_no_cpus_and_distances_may_be_missing(tmp_path):
             "sys/fs/cgroup/cpuset/job/cpuset.cpus": "1-2",
             "sys/fs/cgroup/cpuset/cpuset.cpus": "0-3",
         },
-        {"proc/self/cgroup": "5:cpuset:/docker/abc", "sys/fs/cgroup/cpuset/cpuset.effective_cpus": "1-2"},
+        {
+            "proc/self/cgroup": "5:cpuset:/docker/abc",
+            "sys/fs/cgroup/cpuset/cpuset.effective_cpus": "1-2",
+        },
     ],
-    ids=["affinity", "version 2", "version 2 in a container", "version 1", "version 1 in a container"],
+    ids=[
+        "affinity",
+        "version 2",
+        "version 2 in a container",
+        "version 1",
+        "version 1 in a container",
+    ],
 )
 def test_allowed_follows_cpusets(files, tmp_path):
     topology = read_topology(put(tmp_path, cpus(4) | files))
@@ -176,7 +217,15 @@ def test_allowed_follows_cpusets(files, tmp_path):
         ),
         ({}, None),
     ],
-    ids=["version 2", "no quota", "of a group above", "in a container", "version 1", "version 1, none", "no groups"],
+    ids=[
+        "version 2",
+        "no quota",
+        "of a group above",
+        "in a container",
+        "version 1",
+        "version 1, none",
+        "no groups",
+    ],
 )
 def test_quotas_of_cpu_time_are_those_of_all_groups_above(files, quota, tmp_path):
     assert read_topology(put(tmp_path, cpus(4) | files)).cpu_quota == quota
@@ -197,10 +246,22 @@ NODES = {
     [
         ({}, 24_000_000),
         ({"sys/fs/cgroup/memory.max": "max"}, 24_000_000),
-        ({"proc/self/cgroup": "0::/a", "sys/fs/cgroup/memory.max": str(4_000_000 << 10)}, 4_000_000),
-        ({"proc/self/cgroup": "2:memory:/", "sys/fs/cgroup/memory/memory.limit_in_bytes": str(1 << 62)}, 24_000_000),
         (
-            {"proc/self/cgroup": "2:memory:/x", "sys/fs/cgroup/memory/memory.limit_in_bytes": str(8_000_000 << 10)},
+            {"proc/self/cgroup": "0::/a", "sys/fs/cgroup/memory.max": str(4_000_000 << 10)},
+            4_000_000,
+        ),
+        (
+            {
+                "proc/self/cgroup": "2:memory:/",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": str(1 << 62),
+            },
+            24_000_000,
+        ),
+        (
+            {
+                "proc/self/cgroup": "2:memory:/x",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": str(8_000_000 << 10),
+            },
             8_000_000,
         ),
         ({"proc/self/status": "Mems_allowed_list:\t1"}, 12_000_000),
@@ -225,7 +286,11 @@ def test_the_memory_of_a_lone_node_is_the_machines_also_where_more_was_given_lat
 
 def test_nodes_that_claim_one_cpu_are_no_nodes(tmp_path):
     node = "sys/devices/system/node"
-    files = {f"{node}/node0/cpulist": "0-2", f"{node}/node1/cpulist": "2-3", f"{node}/node1/distance": "20 10"}
+    files = {
+        f"{node}/node0/cpulist": "0-2",
+        f"{node}/node1/cpulist": "2-3",
+        f"{node}/node1/distance": "20 10",
+    }
     topology = read_topology(put(tmp_path, cpus(4) | NODES | files))
     assert [(one.id, one.pus) for one in topology.numa_nodes] == [(0, (0, 1, 2, 3))]
     assert {core.numa for core in topology.cores} == {(0,)}
@@ -237,7 +302,9 @@ def test_nothing_there_is_refused(tmp_path):
         read_topology(tmp_path)
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinity masks")
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="this system has no affinity masks"
+)
 def test_this_machine():
     topology = probe(gpus=False)
     assert set(topology.allowed) == os.sched_getaffinity(0)

@@ -1,4 +1,6 @@
-"""Launchers by name: what the configuration says is what is used, and what it cannot mean is refused by name."""
+"""Launchers by name: what the configuration says is what is used, and what it cannot mean is
+refused by name.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_project_goes_before_the_user(project):
     user = project / ".config" / "runslot" / "config.toml"
     user.parent.mkdir(parents=True)
-    user.write_text('[launchers.box]\nkind = "ssh"\nhosts = ["mine"]\n[launchers.other]\nkind = "local"\n')
+    user.write_text(
+        '[launchers.box]\nkind = "ssh"\nhosts = ["mine"]\n[launchers.other]\nkind = "local"\n'
+    )
     (project / "runslot.toml").write_text('[launchers.box]\nkind = "local"\n')
 
     assert isinstance(launcher_named("box"), ThisMachine)
@@ -67,11 +71,23 @@ def test_an_unknown_name_has_the_nearest_one(project):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[launchers.a]\nkind = "shh"', r"launchers.a: kind 'shh' is unknown \(did you mean 'ssh'\?\)"),
+        (
+            '[launchers.a]\nkind = "shh"',
+            r"launchers.a: kind 'shh' is unknown \(did you mean 'ssh'\?\)",
+        ),
         ("[launchers.a]\nhosts = []", "launchers.a: has no kind"),
-        ('[launchers.a]\nkind = "ssh"\nhost = ["b"]', r"unknown key 'host' \(did you mean 'hosts'\?\)"),
-        ('[launchers.a]\nkind = "ssh"\nhosts = "b"', r"launchers.a.hosts is 'b', but it is a list in brackets"),
-        ('[launchers.a]\nkind = "ssh"\nhosts = [1]', r"launchers.a.hosts is 1, but it is text in quotes"),
+        (
+            '[launchers.a]\nkind = "ssh"\nhost = ["b"]',
+            r"unknown key 'host' \(did you mean 'hosts'\?\)",
+        ),
+        (
+            '[launchers.a]\nkind = "ssh"\nhosts = "b"',
+            r"launchers.a.hosts is 'b', but it is a list in brackets",
+        ),
+        (
+            '[launchers.a]\nkind = "ssh"\nhosts = [1]',
+            r"launchers.a.hosts is 1, but it is text in quotes",
+        ),
         ("launchers = 3", "launchers is 3, but it is a table"),
         ("[launchers]\na = 3", "launchers.a is 3, but it is a table"),
     ],
@@ -85,7 +101,9 @@ def test_what_an_entry_cannot_mean_is_refused_by_name(project, text, said):
 
 def test_an_experiment_keeps_the_entry_it_was_launched_with(project):
     configured = read_entry("box", {"kind": "ssh", "hosts": ["a", "b"]}, "test")
-    file = ExperimentFile("e", Command(("true",)), 0.0, "/", "python", launcher=entry_of(configured))
+    file = ExperimentFile(
+        "e", Command(("true",)), 0.0, "/", "python", launcher=entry_of(configured)
+    )
 
     again = of_experiment(ExperimentFile.from_json(file.to_json()))
 
@@ -105,7 +123,7 @@ def test_the_built_in_kinds_are_the_entry_points_of_the_package():
     assert project["entry-points"][GROUP] == dict(BUILT_IN)
 
 
-# ---- engines of other packages ---------------------------------------------------------------------------------------
+# ---- engines of other packages -------------------------------------------------------------------
 
 PLUG_IN = """
 from dataclasses import dataclass
@@ -160,13 +178,21 @@ def test_a_class_is_named_by_its_module(project, site):
     hay = read_entry("hay", {"kind": "farm_b:Farm", "barns": 2}, "test")
 
     assert entry_of(hay).to_json() == {"name": "hay", "kind": "farm_b:Farm", "barns": 2}
-    assert of_experiment(ExperimentFile("e", Command(("true",)), 0.0, "/", "python", launcher=entry_of(hay))) == hay
+    assert (
+        of_experiment(
+            ExperimentFile("e", Command(("true",)), 0.0, "/", "python", launcher=entry_of(hay))
+        )
+        == hay
+    )
 
 
 @pytest.mark.parametrize(
     ("module", "said"),
     [
-        ("import no_such_module", "cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'"),
+        (
+            "import no_such_module",
+            "cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'",
+        ),
         ("raise RuntimeError('two\\nlines')", "cannot be loaded: RuntimeError: two lines"),
         ("x = 1", "cannot be loaded: AttributeError"),
         ("Farm = 1", "TypeError: it must be a subclass of runslot.engines.protocol.LauncherConfig"),
@@ -179,7 +205,9 @@ def test_a_plug_in_that_does_not_work_is_named_with_its_distribution(project, si
     with pytest.raises(InvalidInput) as refused:
         read_entry("hay", {"kind": "farm"}, "runslot.toml")
 
-    assert str(refused.value).startswith("runslot.toml: launchers.hay: kind 'farm' of farm-engine 1.2 (farm_c:Farm) ")
+    assert str(refused.value).startswith(
+        "runslot.toml: launchers.hay: kind 'farm' of farm-engine 1.2 (farm_c:Farm) "
+    )
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -195,28 +223,41 @@ sys.exit("importlib.metadata" in sys.modules)
 
 
 def test_an_experiment_whose_engine_is_not_installed_here_is_shown_by_its_files(project):
-    """Copied to another machine, or the plug-in removed: what is known is shown, and why it may not be all."""
+    """Copied to another machine, or the plug-in removed: what is known is shown, and why it may not
+    be all.
+    """
     started = ["run", "--name", "e", "--root", "runs", "--", "true"]
     subprocess.run([sys.executable, "-m", "runslot", *started], check=True, capture_output=True)
     (file,) = Path("runs").glob("e/[0-9]*/experiment.json")
-    file.write_text(json.dumps({**json.loads(file.read_text()), "launcher": {"name": "hay", "kind": "farm"}}))
+    file.write_text(
+        json.dumps({**json.loads(file.read_text()), "launcher": {"name": "hay", "kind": "farm"}})
+    )
 
     done = subprocess.run(
-        [sys.executable, "-m", "runslot", "status", str(file.parent)], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "runslot", "status", str(file.parent)],
+        check=True,
+        capture_output=True,
+        text=True,
     )
 
     assert "1 succeeded" in done.stdout
-    assert "its engine cannot be asked: experiment.json: launchers.hay: kind 'farm' is unknown" in " ".join(
-        done.stdout.split()
+    assert (
+        "its engine cannot be asked: experiment.json: launchers.hay: kind 'farm' is unknown"
+        in " ".join(done.stdout.split())
     )
 
 
-# ---- what the record says of its engine ------------------------------------------------------------------------------
+# ---- what the record says of its engine ----------------------------------------------------------
 
 
 def test_what_only_an_engine_knows_is_said_in_a_line_and_as_json(project):
-    """What rented machines have cost so far: status asks the engine of the experiment, whichever it is."""
-    subprocess.run([sys.executable, "-m", "runslot", "run", "--name", "e", "--root", "r", "--", "true"], check=True)
+    """What rented machines have cost so far: status asks the engine of the experiment, whichever it
+    is.
+    """
+    subprocess.run(
+        [sys.executable, "-m", "runslot", "run", "--name", "e", "--root", "r", "--", "true"],
+        check=True,
+    )
     (file,) = Path("r").glob("e/[0-9]*/experiment.json")
     launcher = {"name": "cheap", "kind": "ec2", "bucket": "s3://bucket/runs"}
     file.write_text(json.dumps({**json.loads(file.read_text()), "launcher": launcher}))
@@ -227,7 +268,9 @@ def test_what_only_an_engine_knows_is_said_in_a_line_and_as_json(project):
 
     status = [sys.executable, "-m", "runslot", "status", str(file.parent)]
     text = subprocess.run(status, capture_output=True, text=True, check=True).stdout
-    values = json.loads(subprocess.run([*status, "--json"], capture_output=True, text=True, check=True).stdout)
+    values = json.loads(
+        subprocess.run([*status, "--json"], capture_output=True, text=True, check=True).stdout
+    )
 
     assert "spent: $1.00 by the catalog's prices, no machine is rented" in " ".join(text.split())
     assert values["experiments"][0]["spent"] == 1.0

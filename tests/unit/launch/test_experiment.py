@@ -11,7 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from runslot import Experiment, InvalidInput, NotFound, Resources, Run, Variant, current_run, grid, logger, zipped
+from runslot import (
+    Experiment,
+    InvalidInput,
+    NotFound,
+    Resources,
+    Run,
+    Variant,
+    current_run,
+    grid,
+    logger,
+    zipped,
+)
 from runslot.engines.events import LaunchEvent, RunEnded, RunStarted
 from runslot.experiment.records import Command
 from runslot.experiment.rundir import ExperimentDir, RunDir
@@ -35,7 +46,9 @@ def test_a_function_gets_a_plain_dict_of_its_own_with_its_seed() -> None:
         print(sorted(variant.items()))
         variant["env"]["id"] = "changed"
 
-    outcomes = Experiment("fn", train, variants=grid({"env.id": ["pong"], "lr": [0.1, 1e-3]}), seeds=2).launch(quietly)
+    outcomes = Experiment(
+        "fn", train, variants=grid({"env.id": ["pong"], "lr": [0.1, 1e-3]}), seeds=2
+    ).launch(quietly)
     assert [outcome.kind for outcome in outcomes] == ["succeeded"] * 4
     directories = [run.directory for run, _ in outcomes.pairs]
     assert directories == [
@@ -44,10 +57,15 @@ def test_a_function_gets_a_plain_dict_of_its_own_with_its_seed() -> None:
         "env.id=pong,lr=0.1/run_1",
         "env.id=pong,lr=0.001/run_1",
     ]
-    assert console(outcomes.directory, directories[3]) == "[('env', {'id': 'pong'}), ('lr', 0.001), ('seed', 1)]\n"
+    assert (
+        console(outcomes.directory, directories[3])
+        == "[('env', {'id': 'pong'}), ('lr', 0.001), ('seed', 1)]\n"
+    )
 
 
-def test_the_experiment_lies_under_root_name_and_date_and_latest_points_to_it(tmp_path: Path) -> None:
+def test_the_experiment_lies_under_root_name_and_date_and_latest_points_to_it(
+    tmp_path: Path,
+) -> None:
     first = Experiment("a/b", [PYTHON, "-c", "pass"], root=tmp_path).launch(quietly)
     second = Experiment("a/b", [PYTHON, "-c", "pass"], root=tmp_path).launch(quietly)
     assert first.directory.parent == second.directory.parent == tmp_path / "a" / "b"
@@ -55,7 +73,9 @@ def test_the_experiment_lies_under_root_name_and_date_and_latest_points_to_it(tm
     assert (tmp_path / "a" / "b" / "latest").resolve() == second.directory
 
 
-def test_latest_is_made_good_when_the_first_launcher_was_killed_before_it_started(tmp_path: Path) -> None:
+def test_latest_is_made_good_when_the_first_launcher_was_killed_before_it_started(
+    tmp_path: Path,
+) -> None:
     directory = Experiment("k", [PYTHON, "-c", "pass"], root=tmp_path).prepare()
     assert launch(directory, quietly).all_succeeded
     assert (tmp_path / "k" / "latest").resolve() == directory.path
@@ -66,14 +86,22 @@ def test_latest_is_made_good_when_the_first_launcher_was_killed_before_it_starte
 
 def test_values_reach_a_command_as_single_arguments(tmp_path: Path) -> None:
     odd = "a b; $(touch /tmp/x) 'q' {seed} \n é"
-    program = "import json,sys; open(sys.argv[-1] + '/argv.json','w').write(json.dumps(sys.argv[1:]))"
-    argv = [PYTHON, "-c", program, "--text={text}", "{{text}}", '{"a": 1}', "{seed}", "{run_dir}"]
-    outcomes = Experiment("odd", argv, variants=[Variant({"text": odd}, "odd")], seeds=[7], root=tmp_path).launch(
-        quietly
+    program = (
+        "import json,sys; open(sys.argv[-1] + '/argv.json','w').write(json.dumps(sys.argv[1:]))"
     )
+    argv = [PYTHON, "-c", program, "--text={text}", "{{text}}", '{"a": 1}', "{seed}", "{run_dir}"]
+    outcomes = Experiment(
+        "odd", argv, variants=[Variant({"text": odd}, "odd")], seeds=[7], root=tmp_path
+    ).launch(quietly)
     assert outcomes.all_succeeded
     run_dir = outcomes.directory / "odd" / "run_7"
-    assert json.loads((run_dir / "argv.json").read_text()) == [f"--text={odd}", "{text}", '{"a": 1}', "7", str(run_dir)]
+    assert json.loads((run_dir / "argv.json").read_text()) == [
+        f"--text={odd}",
+        "{text}",
+        '{"a": 1}',
+        "7",
+        str(run_dir),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -120,12 +148,16 @@ def test_a_function_that_cannot_travel_is_refused_with_the_name_of_what_stops_it
 def test_more_cores_than_the_machine_has_are_refused(tmp_path: Path) -> None:
     many = Resources(cpus=4096)
     with pytest.raises(InvalidInput, match="4096"):
-        Experiment("big", [PYTHON, "-c", "pass"], resources=many, root=tmp_path / "runs").launch(quietly)
+        Experiment("big", [PYTHON, "-c", "pass"], resources=many, root=tmp_path / "runs").launch(
+            quietly
+        )
 
 
 def test_two_variants_of_one_name_are_refused() -> None:
     with pytest.raises(InvalidInput, match="same"):
-        Experiment("x", [PYTHON], variants=[Variant({"a": 1}, "same"), Variant({"a": 2}, "same")]).plan()
+        Experiment(
+            "x", [PYTHON], variants=[Variant({"a": 1}, "same"), Variant({"a": 2}, "same")]
+        ).plan()
 
 
 def test_a_failing_run_does_not_stop_the_others_and_says_why() -> None:
@@ -139,7 +171,12 @@ def test_a_failing_run_does_not_stop_the_others_and_says_why() -> None:
 
     outcomes = Experiment("mixed", train, variants=grid({"lr": [1, 2, 3, 4]})).launch(quietly)
     kinds = [(outcome.kind, outcome.exit_code, outcome.signal) for outcome in outcomes]
-    assert kinds == [("succeeded", 0, None), ("failed", 1, None), ("failed", 4, None), ("failed", None, 9)]
+    assert kinds == [
+        ("succeeded", 0, None),
+        ("failed", 1, None),
+        ("failed", 4, None),
+        ("failed", None, 9),
+    ]
     assert outcomes[1].message == "ValueError: too large"
     printed = console(outcomes.directory, "lr=2/run_0")
     assert printed.startswith("Traceback (most recent call last):\n")
@@ -188,7 +225,9 @@ def test_a_timeout_ends_a_run_that_ignores_being_asked() -> None:
 
 def test_a_memory_limit_ends_a_run() -> None:
     program = "import time; x = bytearray(300_000_000); time.sleep(60)"
-    (outcome,) = Experiment("fat", [PYTHON, "-c", program], resources=Resources(memory=100_000_000)).launch(quietly)
+    (outcome,) = Experiment(
+        "fat", [PYTHON, "-c", program], resources=Resources(memory=100_000_000)
+    ).launch(quietly)
     assert outcome.kind == "failed"
     assert "the limit is 100 MB" in outcome.message
 
@@ -239,7 +278,9 @@ def test_max_failures_starts_nothing_further() -> None:
     def train(variant: dict) -> None:
         raise ValueError("no")
 
-    outcomes = Experiment("stop", train, seeds=6, max_failures=1, resources=Resources(cpus=1)).launch(quietly)
+    outcomes = Experiment(
+        "stop", train, seeds=6, max_failures=1, resources=Resources(cpus=1)
+    ).launch(quietly)
     assert 1 <= len(outcomes) < 6
     assert len(outcomes.not_started) == 6 - len(outcomes)
 
@@ -264,7 +305,10 @@ def test_the_seed_is_the_run_id_and_seeds_the_generators() -> None:
 
 def test_a_seed_in_the_grid_replaces_the_seeds() -> None:
     plan = Experiment("s", [PYTHON], variants=grid({"seed": [3, 4], "lr": [1]}), seeds=5).plan()
-    assert [(run.directory, run.seed) for run in plan.runs] == [("lr=1/run_3", 3), ("lr=1/run_4", 4)]
+    assert [(run.directory, run.seed) for run in plan.runs] == [
+        ("lr=1/run_3", 3),
+        ("lr=1/run_4", 4),
+    ]
 
 
 def test_going_into_an_experiment_runs_only_what_is_new(tmp_path: Path) -> None:
@@ -281,11 +325,18 @@ def test_going_into_an_experiment_runs_only_what_is_new(tmp_path: Path) -> None:
         if isinstance(event, RunStarted):
             started.append(event.run)
 
-    wide = Experiment("wide", train, variants=grid({"lr": [1.0, 2, 3]}), seeds=2, into=first.directory)
+    wide = Experiment(
+        "wide", train, variants=grid({"lr": [1.0, 2, 3]}), seeds=2, into=first.directory
+    )
     outcomes = wide.launch(note)
     assert outcomes.all_succeeded
     assert len(outcomes) == 6
-    assert sorted((run.variant["lr"], run.seed) for run in started) == [(1.0, 1), (2, 1), (3, 0), (3, 1)]
+    assert sorted((run.variant["lr"], run.seed) for run in started) == [
+        (1.0, 1),
+        (2, 1),
+        (3, 0),
+        (3, 1),
+    ]
     assert len(count.read_text().splitlines()) == 6
     assert outcomes.directory == first.directory
 
@@ -304,7 +355,9 @@ def test_changed_code_is_said_and_refused_only_when_strict(tmp_path: Path) -> No
     first = Experiment("code", f"{file}:train").launch(quietly)
     file.write_text("def train(v): print('new')\n")
     with pytest.raises(InvalidInput, match="has changed"):
-        Experiment("code", f"{file}:train", seeds=2, into=first.directory, strict=True).launch(quietly)
+        Experiment("code", f"{file}:train", seeds=2, into=first.directory, strict=True).launch(
+            quietly
+        )
     said: list[LaunchEvent] = []
     Experiment("code", f"{file}:train", seeds=2, into=first.directory).launch(said.append)
     assert any("has changed" in str(event) for event in said)
@@ -317,7 +370,9 @@ def test_every_run_has_its_own_core_and_pools_of_its_size() -> None:
     program = "import os; print(sorted(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'])"
     events: list[LaunchEvent] = []
     argv = [PYTHON, "-c", program]
-    outcomes = Experiment("pin", argv, seeds=4, resources=Resources(cpus=1, threads="cores")).launch(events.append)
+    outcomes = Experiment(
+        "pin", argv, seeds=4, resources=Resources(cpus=1, threads="cores")
+    ).launch(events.append)
     seen = {console(outcomes.directory, run.directory) for run, _ in outcomes.pairs}
     assert all(text.endswith("] 1\n") and "," not in text for text in seen)
     slots = {event.slot for event in events if isinstance(event, RunStarted)}
@@ -325,7 +380,10 @@ def test_every_run_has_its_own_core_and_pools_of_its_size() -> None:
 
 
 def test_what_a_run_leaves_behind_is_ended() -> None:
-    daemon = "import subprocess,sys; p = subprocess.Popen(['sleep','1000'], start_new_session=True); print(p.pid)"
+    daemon = (
+        "import subprocess,sys; p = subprocess.Popen(['sleep','1000'], start_new_session=True);"
+        " print(p.pid)"
+    )
     outcomes = Experiment("leftover", [PYTHON, "-c", daemon]).launch(quietly)
     assert outcomes.all_succeeded
     pid = int(console(outcomes.directory, "run_0"))
@@ -334,9 +392,9 @@ def test_what_a_run_leaves_behind_is_ended() -> None:
 
 
 def test_the_run_directory_holds_all_that_was_asked_and_done() -> None:
-    outcomes = Experiment("files", [PYTHON, "-c", "print('x')"], variants=zipped({"a": [1], "b": ["t"]})).launch(
-        quietly
-    )
+    outcomes = Experiment(
+        "files", [PYTHON, "-c", "print('x')"], variants=zipped({"a": [1], "b": ["t"]})
+    ).launch(quietly)
     run_dir = RunDir(outcomes.directory / "a=1,b=t" / "run_0")
     assert json.loads(run_dir.variant_file.read_text()) == {"a": 1, "b": "t", "seed": 0}
     file = run_dir.read_run()
@@ -358,7 +416,9 @@ def test_a_function_that_logs_nothing_leaves_four_files_and_two_blocks() -> None
         "outcome.json",
         "run.json",
     ]
-    assert len({path.stat().st_ino for path in run_dir.path.iterdir() if path.stat().st_size}) == 2  # one is a link
+    assert (
+        len({path.stat().st_ino for path in run_dir.path.iterdir() if path.stat().st_size}) == 2
+    )  # one is a link
     assert all(path.stat().st_size < 4096 for path in run_dir.path.iterdir())
     attempt = run_dir.read_attempt()
     assert attempt is not None
@@ -377,13 +437,17 @@ def test_rows_have_their_variant_beside_them_whoever_wrote_them() -> None:
         (run.directory / "progress.csv").write_text("loss\n1\n")
 
     for function in (ours, others):
-        outcomes = Experiment(function.__name__, function, variants=zipped({"lr": [1]})).launch(quietly)
+        outcomes = Experiment(function.__name__, function, variants=zipped({"lr": [1]})).launch(
+            quietly
+        )
         run_dir = RunDir(outcomes.directory / "lr=1" / "run_0")
         assert json.loads(run_dir.variant_file.read_text()) == {"lr": 1, "seed": 0}
 
 
 @pytest.mark.parametrize("how", ["script", "stdin"])
-def test_functions_of_a_script_without_a_guard_and_of_a_repl_travel_by_value(how: str, tmp_path: Path) -> None:
+def test_functions_of_a_script_without_a_guard_and_of_a_repl_travel_by_value(
+    how: str, tmp_path: Path
+) -> None:
     script = textwrap.dedent("""
         from runslot import Experiment, logger
         scale = 3
@@ -399,7 +463,9 @@ def test_functions_of_a_script_without_a_guard_and_of_a_repl_travel_by_value(how
     file = tmp_path / "script.py"
     file.write_text(script)
     command = [PYTHON, str(file)] if how == "script" else [PYTHON, "-"]
-    done = subprocess.run(command, input=script, text=True, capture_output=True, timeout=60, check=True)
+    done = subprocess.run(
+        command, input=script, text=True, capture_output=True, timeout=60, check=True
+    )
     assert done.stdout.count("ALL") == 1
     directory = Path(done.stdout.split()[-1])
     assert "lr 6" in console(directory, "lr=2/run_0")
@@ -456,8 +522,8 @@ def test_warm_and_cold_starts_do_the_same(start: str, tmp_path: Path) -> None:
 
 def test_threads_of_the_imported_module_mean_a_cold_start_that_is_said_once(tmp_path: Path) -> None:
     (tmp_path / "threaded.py").write_text(
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(9,), daemon=True).start()\n"
-        "def train(v): pass\n"
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(9,),"
+        " daemon=True).start()\ndef train(v): pass\n"
     )
     said: list[LaunchEvent] = []
     outcomes = Experiment("threads", f"{tmp_path}/threaded.py:train", seeds=3).launch(said.append)

@@ -1,4 +1,6 @@
-"""What is asked wrongly is refused with a sentence before anything starts, or said; never a bare TypeError."""
+"""What is asked wrongly is refused with a sentence before anything starts, or said; never a bare
+TypeError.
+"""
 
 from __future__ import annotations
 
@@ -37,18 +39,52 @@ for _ in range(3000):
     [
         *(
             {"work": value}
-            for value in (None, 3, b"ls", {1}, [], [None], [[]], ["a\0b"], ["\ud800"], "", ":", "no.py:f")
+            for value in (
+                None,
+                3,
+                b"ls",
+                {1},
+                [],
+                [None],
+                [[]],
+                ["a\0b"],
+                ["\ud800"],
+                "",
+                ":",
+                "no.py:f",
+            )
         ),
         *(
             {"variants": value}
-            for value in (3, "lr", [3], [None], [CYCLE], CYCLE, {"a": DEEP}, {"a": {}.keys()}, {3: 1})
+            for value in (
+                3,
+                "lr",
+                [3],
+                [None],
+                [CYCLE],
+                CYCLE,
+                {"a": DEEP},
+                {"a": {}.keys()},
+                {3: 1},
+            )
         ),
         *({"seeds": value} for value in (0, -1, 1.5, "3", None, [0, 0], [True], 10**12, {"a": 1})),
-        *({"name": value} for value in (None, 3, "", "..", "a/../b", "a\0", "a\nb", "x" * 100_000, "x" * 256)),
+        *(
+            {"name": value}
+            for value in (None, 3, "", "..", "a/../b", "a\0", "a\nb", "x" * 100_000, "x" * 256)
+        ),
         *({"root": value} for value in (3, "", "a\0", "~nobody-of-that-name/x")),
         *({"resources": value} for value in (None, {"cpus": 1}, 2)),
-        *({name: value} for name in ("strict", "resumable", "snapshot_code") for value in (None, 1, "yes")),
-        *({name: value} for name in ("retries", "snapshot_gap") for value in (None, -1, 1.5, True, "1", 10**30)),
+        *(
+            {name: value}
+            for name in ("strict", "resumable", "snapshot_code")
+            for value in (None, 1, "yes")
+        ),
+        *(
+            {name: value}
+            for name in ("retries", "snapshot_gap")
+            for value in (None, -1, 1.5, True, "1", 10**30)
+        ),
         *(
             {name: value}
             for name in ("backoff", "grace", "timeout")
@@ -64,14 +100,22 @@ for _ in range(3000):
     ids=lambda given: next(iter(given)),
 )
 def test_a_field_of_the_wrong_kind_is_refused_with_a_sentence(given, tmp_path):
-    arguments = {"name": "a", "work": work, "variants": grid({"lr": [1]}), "root": tmp_path / "root", **given}
+    arguments = {
+        "name": "a",
+        "work": work,
+        "variants": grid({"lr": [1]}),
+        "root": tmp_path / "root",
+        **given,
+    }
     with pytest.raises(RunslotError) as refused:
         Experiment(**arguments).launch(print)
     assert 10 < len(str(refused.value)) < 1000
     assert not (tmp_path / "root").exists()
 
 
-@pytest.mark.parametrize(("kind", "word", "near"), [(Experiment, "retires", "retries"), (Resources, "cpu", "cpus")])
+@pytest.mark.parametrize(
+    ("kind", "word", "near"), [(Experiment, "retires", "retries"), (Resources, "cpu", "cpus")]
+)
 def test_an_unknown_word_is_refused_by_the_nearest_one(kind, word, near):
     with pytest.raises(InvalidInput, match=f"has no '{word}'.*did you mean '{near}'"):
         kind(**{word: 1})
@@ -103,7 +147,9 @@ class Settings(Mapping):
 
 
 def test_mappings_and_sequences_of_other_libraries_are_taken_for_what_they_are():
-    foreign = Settings({"lr": Listing([0.1, 0.01]), "net": Settings({"sizes": Listing([Listing([1, 2]), [3]])})})
+    foreign = Settings(
+        {"lr": Listing([0.1, 0.01]), "net": Settings({"sizes": Listing([Listing([1, 2]), [3]])})}
+    )
     variants = list(grid(foreign))
     assert [dict(each) for each in variants] == [
         {"lr": lr, "net": {"sizes": sizes}} for lr in (0.1, 0.01) for sizes in ([1, 2], [3])
@@ -119,7 +165,9 @@ def test_mappings_and_sequences_of_other_libraries_are_taken_for_what_they_are()
         lambda: sample({"a": uniform(0, 1)}, 10**20),
         lambda: sample({"a": uniform(1, 1 + 4e-16)}, 50),
         lambda: uniform(0, 10**400),
-        lambda: Experiment("a", work, variants={str(key): [*range(10)] for key in range(30)}).plan(),
+        lambda: Experiment(
+            "a", work, variants={str(key): [*range(10)] for key in range(30)}
+        ).plan(),
     ],
 )
 def test_impossible_numbers_are_refused_at_once(space):
@@ -160,7 +208,9 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_how_a_function_takes_its_variant_is_read_from_its_file_without_importing_it(source, tmp_path):
+def test_how_a_function_takes_its_variant_is_read_from_its_file_without_importing_it(
+    source, tmp_path
+):
     file = tmp_path / "m.py"
     file.write_text(source + "\nraise SystemExit('imported')\n" if source != "def f(" else source)
     function, wanted = Function("f", file=str(file)), SOURCES[source]
@@ -225,12 +275,18 @@ def test_what_a_shell_would_do_with_the_first_word_is_refused_with_what_does_it(
 @pytest.mark.parametrize(
     ("argv", "hint"),
     [
-        (["python", "s.py", "--lr", "{lr}", "|", "tee", "log"], "bash -c 'python s.py --lr {lr} | tee log'"),
+        (
+            ["python", "s.py", "--lr", "{lr}", "|", "tee", "log"],
+            "bash -c 'python s.py --lr {lr} | tee log'",
+        ),
         (["python", "s.py", ">", "out.txt"], "bash -c 'python s.py > out.txt'"),
         (["python", "s.py", ">{run_dir}/out.txt"], "bash -c 'python s.py >{run_dir}/out.txt'"),
         (["python", "s.py", "2>err.log"], "`2>err.log`"),
         (["python", "s.py", ">>", "log", "2>&1"], "bash -c"),
-        (["python", "a.py", "&&", "python", "b.py", "two words"], "python a.py && python b.py '\"'\"'two words"),
+        (
+            ["python", "a.py", "&&", "python", "b.py", "two words"],
+            "python a.py && python b.py '\"'\"'two words",
+        ),
         (["python", "s.py", ";", "echo", "done"], "`;`"),
         (["python", "s.py", "&"], "`&`"),
         (["python", "s.py", "--sep", "|", "-d", ";"], None),
@@ -260,8 +316,12 @@ def test_nothing_is_said_of_what_only_resembles_it(word):
 def test_keys_that_no_argument_uses_are_said(tmp_path):
     def notes(*argv: str, **given: Any) -> str:
         said: list[str] = []
-        experiment = Experiment("c", ["true", *argv], variants=grid({"lr": [1, 2], "net.size": [1]}), **given)
-        experiment.prepare(lambda event: said.append(event.text) if isinstance(event, Said) else None)
+        experiment = Experiment(
+            "c", ["true", *argv], variants=grid({"lr": [1, 2], "net.size": [1]}), **given
+        )
+        experiment.prepare(
+            lambda event: said.append(event.text) if isinstance(event, Said) else None
+        )
         return " ".join(said)
 
     assert "no argument of the command uses lr and net.size and seed:" in notes(seeds=2)
@@ -280,7 +340,9 @@ def test_keys_that_no_argument_uses_are_said(tmp_path):
         (["python3", "train.py", "{LR}"], "did you mean 'lr'"),
     ],
 )
-def test_a_command_that_cannot_start_is_refused_with_what_to_write(argv, hint, tmp_path, monkeypatch):
+def test_a_command_that_cannot_start_is_refused_with_what_to_write(
+    argv, hint, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.py").write_text("")
     with pytest.raises(InvalidInput, match=hint):

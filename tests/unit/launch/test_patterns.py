@@ -22,8 +22,31 @@ PATHS = (
     "x y/z.pt",
     "ü.pt",
 )
-PATTERNS = ("*.py", "a.py", "/a.py", "src/", "data", "data/", "/data/", "src/*.py", "data/*", "data/**", "**/x.csv")
-PATTERNS += ("*.p?", "[ab].p[!y]", "src/**/x.csv", "x*/", "/*", "**", "deep", "src/data/x.csv", "[a-c].py", "\\*.py")
+PATTERNS = (
+    "*.py",
+    "a.py",
+    "/a.py",
+    "src/",
+    "data",
+    "data/",
+    "/data/",
+    "src/*.py",
+    "data/*",
+    "data/**",
+    "**/x.csv",
+)
+PATTERNS += (
+    "*.p?",
+    "[ab].p[!y]",
+    "src/**/x.csv",
+    "x*/",
+    "/*",
+    "**",
+    "deep",
+    "src/data/x.csv",
+    "[a-c].py",
+    "\\*.py",
+)
 
 
 @pytest.mark.parametrize("pattern", [pattern for pattern in PATTERNS if "\\" not in pattern])
@@ -43,11 +66,18 @@ def test_a_pattern_means_what_it_means_to_git(pattern: str, tmp_path: Path) -> N
 
 def test_what_is_included_is_less_what_is_excluded() -> None:
     chosen = Patterns(("*.py", "data/"), ("data/deep/",))
-    assert [path for path in PATHS if chosen.takes(path)] == ["a.py", "src/a.py", "src/data/x.csv", "data/x.csv"]
+    assert [path for path in PATHS if chosen.takes(path)] == [
+        "a.py",
+        "src/a.py",
+        "src/data/x.csv",
+        "data/x.csv",
+    ]
     assert all(Patterns().takes(path) for path in PATHS)
 
 
-@pytest.mark.parametrize("pattern", ["!a.py", "", "/", "../up", "a/./b", "[z-a]", 3, ["a", 3], "a\0"])
+@pytest.mark.parametrize(
+    "pattern", ["!a.py", "", "/", "../up", "a/./b", "[z-a]", 3, ["a", 3], "a\0"]
+)
 def test_what_is_no_pattern_is_refused_by_name(pattern: object) -> None:
     with pytest.raises(InvalidInput, match="no_fetch"):
         check_patterns(pattern, "no_fetch")
@@ -64,11 +94,21 @@ def test_what_tells_how_a_run_went_comes_home_whatever_is_chosen() -> None:
         fetch=("*.txt",),
         no_fetch=("*",),
     )
-    always = ("outcome.json", "run.json", "attempt.json", "progress.csv", "console.log", "variant.json", "out/rows.csv")
+    always = (
+        "outcome.json",
+        "run.json",
+        "attempt.json",
+        "progress.csv",
+        "console.log",
+        "variant.json",
+        "out/rows.csv",
+    )
     assert all(comes_home(file, path) for path in always)
     assert all(
-        comes_home(file, f"attempt_2/{name}") for name in ("console.log", "outcome.json", "progress_of_attempt.csv")
+        comes_home(file, f"attempt_2/{name}")
+        for name in ("console.log", "outcome.json", "progress_of_attempt.csv")
     )
     assert not any(
-        comes_home(file, path) for path in ("params.pkl", "sub/console.log", "a.txt", "attempt_2/params.pkl")
+        comes_home(file, path)
+        for path in ("params.pkl", "sub/console.log", "a.txt", "attempt_2/params.pkl")
     )

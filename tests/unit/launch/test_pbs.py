@@ -1,4 +1,6 @@
-"""What is written for PBS, in both spellings, and what is read from it: pure parts of the engine."""
+"""What is written for PBS, in both spellings, and what is read from it: pure parts of the
+engine.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from runslot.remote.batch_job import PBSJob
 
 NAMES = {"12": [("digits-0123abcd", "12[].head")]}
 
-# ---- what PBS says ---------------------------------------------------------------------------------------------------
+# ---- what PBS says -------------------------------------------------------------------------------
 
 TORQUE = """
 Job Id: 12[0].head
@@ -51,20 +53,39 @@ def test_openpbs_has_json_in_which_the_array_is_a_job_as_well() -> None:
         "12[].head": {**own, "job_state": "B", "array_indices_submitted": "0-2"},
         "12[0].head": {**own, "job_state": "X", "Exit_status": 0, "exec_host": "node1/0*4"},
         "12[1].head": {**own, "job_state": "R", "Resource_List": {"walltime": "01:00:00"}},
-        "12[2].head": {**own, "job_state": "Q", "comment": "Not Running: Insufficient amount of resource: ncpus"},
+        "12[2].head": {
+            **own,
+            "job_state": "Q",
+            "comment": "Not Running: Insufficient amount of resource: ncpus",
+        },
     }
     tasks = tasks_of(read_jobs(json.dumps({"timestamp": 1, "Jobs": jobs})), NAMES)
-    assert [(task.index, task.state) for task in tasks] == [(0, "COMPLETED"), (1, "RUNNING"), (2, "PENDING")]
+    assert [(task.index, task.state) for task in tasks] == [
+        (0, "COMPLETED"),
+        (1, "RUNNING"),
+        (2, "PENDING"),
+    ]
     assert "Insufficient" in tasks[2].reason
 
 
 def test_of_an_array_that_has_ended_the_tasks_may_no_longer_be_listed() -> None:
-    array = {"Job_Name": "digits-0123abcd", "job_state": "F", "Exit_status": "0", "array_indices_submitted": "0-1"}
-    assert [(t.index, t.state) for t in tasks_of({"12[].head": array}, NAMES)] == [(0, "COMPLETED"), (1, "COMPLETED")]
+    array = {
+        "Job_Name": "digits-0123abcd",
+        "job_state": "F",
+        "Exit_status": "0",
+        "array_indices_submitted": "0-1",
+    }
+    assert [(t.index, t.state) for t in tasks_of({"12[].head": array}, NAMES)] == [
+        (0, "COMPLETED"),
+        (1, "COMPLETED"),
+    ]
 
 
 def test_a_job_of_another_name_is_somebody_elses_whatever_id_stood_in_a_file() -> None:
-    jobs = {"12[0].head": {"Job_Name": "theirs", "job_state": "R"}, "13.head": {"Job_Name": "digits-0123abcd"}}
+    jobs = {
+        "12[0].head": {"Job_Name": "theirs", "job_state": "R"},
+        "13.head": {"Job_Name": "digits-0123abcd"},
+    }
     assert tasks_of(jobs, NAMES) == []
 
 
@@ -116,10 +137,16 @@ def test_a_job_of_one_task_is_no_array() -> None:
 
 
 def test_times() -> None:
-    assert [seconds_of(time) for time in ("90", "1:30", "100:00:00", "2-12", None)] == [90, 90, 360000, None, None]
+    assert [seconds_of(time) for time in ("90", "1:30", "100:00:00", "2-12", None)] == [
+        90,
+        90,
+        360000,
+        None,
+        None,
+    ]
 
 
-# ---- what PBS is asked -----------------------------------------------------------------------------------------------
+# ---- what PBS is asked ---------------------------------------------------------------------------
 
 
 def script(dialect: str, tasks: int = 4, **keys: object) -> list[str]:
@@ -197,5 +224,7 @@ def test_torque_names_the_gpus_of_a_job_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "gpus").write_text("node1-gpu2\nnode1-gpu3\n")
     environment = {"PBS_GPUFILE": str(tmp_path / "gpus")}
     assert PBSJob(environment).named_gpus() == {"CUDA_VISIBLE_DEVICES": "2,3"}
-    assert PBSJob({**environment, "CUDA_VISIBLE_DEVICES": "GPU-1"}).named_gpus() == {}, "said by the system itself"
+    assert PBSJob({**environment, "CUDA_VISIBLE_DEVICES": "GPU-1"}).named_gpus() == {}, (
+        "said by the system itself"
+    )
     assert PBSJob({"PBS_GPUFILE": "/nowhere"}).named_gpus() == {}

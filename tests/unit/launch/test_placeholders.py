@@ -19,11 +19,23 @@ VALUES: dict[str, Any] = {
 
 FILLED = [
     (["--lr={lr}", "x{n}y{n}"], ["--lr=1e-05", "x7y7"]),
-    (["{lr:.3g}", "{n:03d}", "{algo.gamma:.1e}", "{name:>5}"], ["1e-05", "007", "9.0e-01", "  a b"]),
-    (["{{lr}}", '{"a": 1}', "{a:1}", "{}", "{ lr }"], ["{lr}", '{"a": 1}', "{a:1}", "{}", "{ lr }"]),
+    (
+        ["{lr:.3g}", "{n:03d}", "{algo.gamma:.1e}", "{name:>5}"],
+        ["1e-05", "007", "9.0e-01", "  a b"],
+    ),
+    (
+        ["{{lr}}", '{"a": 1}', "{a:1}", "{}", "{ lr }"],
+        ["{lr}", '{"a": 1}', "{a:1}", "{}", "{ lr }"],
+    ),
     (["{--amp}", "{--off}", "{--wd}", "{-amp}"], ["--amp", "-amp"]),
-    (["{--lr=}", "{--wd=}", "{--name=}", "{--learning-rate=}"], ["--lr=1e-05", "--name=a b", "--learning-rate=3"]),
-    (["--sizes", "{sizes...}", "--none", "{none...}", "end"], ["--sizes", "1", "2", "--none", "end"]),
+    (
+        ["{--lr=}", "{--wd=}", "{--name=}", "{--learning-rate=}"],
+        ["--lr=1e-05", "--name=a b", "--learning-rate=3"],
+    ),
+    (
+        ["--sizes", "{sizes...}", "--none", "{none...}", "end"],
+        ["--sizes", "1", "2", "--none", "end"],
+    ),
 ]
 
 
@@ -33,12 +45,27 @@ def test_an_argument_becomes(argv: list[str], expected: list[str]) -> None:
 
 
 def test_all_keys_at_once() -> None:
-    values = {key: VALUES[key] for key in ("lr", "wd", "sizes", "name", "algo.gamma", "seed", "run_dir")}
-    assert fill(["{args}"], values) == ["--lr", "1e-05", "--sizes", "1", "2", "--name", "a b", "--algo.gamma", "0.9"]
+    values = {
+        key: VALUES[key] for key in ("lr", "wd", "sizes", "name", "algo.gamma", "seed", "run_dir")
+    }
+    assert fill(["{args}"], values) == [
+        "--lr",
+        "1e-05",
+        "--sizes",
+        "1",
+        "2",
+        "--name",
+        "a b",
+        "--algo.gamma",
+        "0.9",
+    ]
     assert fill(["{overrides}"], values) == [
         "lr=1e-05", "wd=null", "sizes=[1,2]", "name='a b'", "algo.gamma=0.9", "hydra.run.dir='/r/lr=0.1'",
     ]  # fmt: skip
-    assert fill(["{overrides}", "hydra.run.dir=out"], values)[-2:] == ["algo.gamma=0.9", "hydra.run.dir=out"]
+    assert fill(["{overrides}", "hydra.run.dir=out"], values)[-2:] == [
+        "algo.gamma=0.9",
+        "hydra.run.dir=out",
+    ]
     (text,) = fill(["{variant_json}"], values)
     nested = {"lr": 1e-5, "wd": None, "sizes": [1, 2], "name": "a b", "algo": {"gamma": 0.9}}
     assert json.loads(text) == nested
@@ -64,7 +91,9 @@ ODD = [
 
 
 @pytest.mark.parametrize(("argument", "message"), ODD)
-def test_a_value_of_the_wrong_kind_is_refused_with_what_to_write(argument: str, message: str) -> None:
+def test_a_value_of_the_wrong_kind_is_refused_with_what_to_write(
+    argument: str, message: str
+) -> None:
     with pytest.raises(InvalidInput) as refusal:
         fill([argument], VALUES)
     assert message in str(refusal.value)
@@ -104,10 +133,15 @@ def test_a_command_is_refused_before_anything_starts(argv: list[str], message: s
 
 def test_directories_that_every_reader_takes_as_they_stand() -> None:
     variants = [{"a": "x=y", "b": 1}, {"a": "x-y", "b": 1}, {"a": "ü", "b": 2}]
-    plan = Experiment("x", ["true", "{a}", "{b}"], variants=variants, seeds=2, plain_names=True).plan()
+    plan = Experiment(
+        "x", ["true", "{a}", "{b}"], variants=variants, seeds=2, plain_names=True
+    ).plan()
     directories = [run.directory for run in plan.runs]
     assert len(set(directories)) == 6
-    assert all(set(directory) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-/") for directory in directories)
+    assert all(
+        set(directory) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-/")
+        for directory in directories
+    )
     assert directories[0].endswith("/run_0")
     (only,) = Experiment("x", ["true"], plain_names=True).plan().runs
     assert only.directory == "run_0"

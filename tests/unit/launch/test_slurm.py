@@ -1,4 +1,6 @@
-"""What is written for Slurm, what is read from it, and what that means for a run: pure parts of the engine."""
+"""What is written for Slurm, what is read from it, and what that means for a run: pure parts of the
+engine.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,15 @@ from runslot.engines.slurm.queue import (
     read_submitted,
     read_time,
 )
-from runslot.engines.slurm.script import Array, Asked, check_options, gres_of, memory_of, quoted, script_of
+from runslot.engines.slurm.script import (
+    Array,
+    Asked,
+    check_options,
+    gres_of,
+    memory_of,
+    quoted,
+    script_of,
+)
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.records import Outcome
 from runslot.hardware.lockfile import user_name
@@ -32,11 +42,13 @@ from runslot.hardware.resources import Resources
 from runslot.hardware.topology import Core, Topology
 from runslot.remote.batch_allocation import divide, with_gpus_named
 
-# ---- what Slurm says -------------------------------------------------------------------------------------------------
+# ---- what Slurm says -----------------------------------------------------------------------------
 
 
 def test_tasks_that_wait_together_stand_in_one_line_of_squeue() -> None:
-    text = "41|2-4,7%2|PENDING|digits-ab|(null)|JobArrayTaskLimit\n41|0|RUNNING|digits-ab|node1|None\n"
+    text = (
+        "41|2-4,7%2|PENDING|digits-ab|(null)|JobArrayTaskLimit\n41|0|RUNNING|digits-ab|node1|None\n"
+    )
     tasks = list(read_squeue(text))
     assert [(task.name, task.state) for task in tasks] == [
         ("41_2", "PENDING"),
@@ -79,13 +91,19 @@ def test_the_job_id_is_the_last_line_that_is_one() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("1:30", 90), ("2:00:00", 7200), ("1-01:00:00", 90000), ("UNLIMITED", None), ("INVALID", None)],
+    [
+        ("1:30", 90),
+        ("2:00:00", 7200),
+        ("1-01:00:00", 90000),
+        ("UNLIMITED", None),
+        ("INVALID", None),
+    ],
 )
 def test_times_that_are_left(text: str, seconds: float | None) -> None:
     assert read_time(text) == seconds
 
 
-# ---- what it means for a run -----------------------------------------------------------------------------------------
+# ---- what it means for a run ---------------------------------------------------------------------
 
 STOPPED = Outcome("stopped", 1)
 FAILED = Outcome("failed", 1, exit_code=1)
@@ -97,9 +115,13 @@ def seen(outcome: Outcome | None, state: str | None, **changed: object) -> RunEv
     return replace(RunEvidence(1, 1, outcome, task), **changed)
 
 
-@pytest.mark.parametrize("state", ["PENDING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED", None])
+@pytest.mark.parametrize(
+    "state", ["PENDING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED", None]
+)
 def test_success_counts_at_once_and_a_stop_not_while_its_task_goes_on(state: str | None) -> None:
-    """A task that is preempted, or requeues itself, leaves outcomes that say stopped, and goes on with the run."""
+    """A task that is preempted, or requeues itself, leaves outcomes that say stopped, and goes on
+    with the run.
+    """
     assert how_it_ended(seen(Outcome("succeeded", 1), state)) == Outcome("succeeded", 1)
     assert how_it_ended(seen(STOPPED, state)) is None
     assert how_it_ended(seen(None, state)) is None
@@ -113,7 +135,9 @@ def test_a_run_that_was_stopped_while_its_task_waits_will_not_start() -> None:
     outcome = how_it_ended(seen(None, "PENDING", stopped=True, barred=True))
     assert outcome is not None
     assert outcome.kind == "stopped"
-    assert how_it_ended(seen(None, "PENDING", stopped=True)) is None, "it may be starting at this moment"
+    assert how_it_ended(seen(None, "PENDING", stopped=True)) is None, (
+        "it may be starting at this moment"
+    )
 
 
 def test_a_failure_counts_when_its_task_makes_no_further_attempt() -> None:
@@ -170,20 +194,38 @@ def test_a_task_that_slurm_has_forgotten_is_lost_once_that_is_certain() -> None:
     assert how_it_ended(seen(STOPPED, None, gone=True)) == STOPPED
 
 
-# ---- what Slurm is asked ---------------------------------------------------------------------------------------------
+# ---- what Slurm is asked -------------------------------------------------------------------------
 
 ARRAY = Array("digits-ab", 4, "slurm/0001", "/data/my runs/$x", 2, 120)
 
 
 def options_of(script: str) -> list[str]:
-    return [line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH ")]
+    return [
+        line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH ")
+    ]
 
 
 def test_the_script_asks_for_one_array() -> None:
     asked = Asked(
-        4, "gpu:a100:2", "8G", "main", "lab", "high", "1:00:00", "avx", ("--mail-type=END", '--comment=a "b"')
+        4,
+        "gpu:a100:2",
+        "8G",
+        "main",
+        "lab",
+        "high",
+        "1:00:00",
+        "avx",
+        ("--mail-type=END", '--comment=a "b"'),
     )
-    text = script_of(ARRAY, asked, "/usr/bin/python3", "/data/runslot.pyz", ("cuda/12", "a b"), ("source x",), True)
+    text = script_of(
+        ARRAY,
+        asked,
+        "/usr/bin/python3",
+        "/data/runslot.pyz",
+        ("cuda/12", "a b"),
+        ("source x",),
+        True,
+    )
 
     options = options_of(text)
     assert "--array=0-3%2" in options
@@ -192,7 +234,13 @@ def test_the_script_asks_for_one_array() -> None:
     assert "--signal=B:USR1@120" in options
     assert '--chdir="/data/my runs/$x"' in options
     assert "--output=slurm/0001/%a.log" in options
-    assert {"--cpus-per-task=4", "--gres=gpu:a100:2", "--mem=8G", "--partition=main", "--account=lab"} <= set(options)
+    assert {
+        "--cpus-per-task=4",
+        "--gres=gpu:a100:2",
+        "--mem=8G",
+        "--partition=main",
+        "--account=lab",
+    } <= set(options)
     assert {"--qos=high", "--time=1:00:00", "--constraint=avx", "--mail-type=END"} <= set(options)
     assert options[-1] == r'--comment="a \"b\""'
     assert text.splitlines()[0] == "#!/bin/bash -l"
@@ -201,13 +249,16 @@ def test_the_script_asks_for_one_array() -> None:
 
 
 def test_a_directory_that_no_option_can_hold_is_left_to_where_sbatch_is_called() -> None:
-    text = script_of(replace(ARRAY, experiment="/a\nb"), Asked(1), "python3", "/a\nb/r.pyz", (), (), False)
+    text = script_of(
+        replace(ARRAY, experiment="/a\nb"), Asked(1), "python3", "/a\nb/r.pyz", (), (), False
+    )
     assert not any(option.startswith("--chdir") for option in options_of(text))
     assert "'/a\nb'" in text
 
 
 @pytest.mark.parametrize(
-    "option", ["--array=0-3", "-a 0-3", "--wrap=x", "-Jx", "exclude=node1", "--x\n--y", "-o/dev/null"]
+    "option",
+    ["--array=0-3", "-a 0-3", "--wrap=x", "-Jx", "exclude=node1", "--x\n--y", "-o/dev/null"],
 )
 def test_options_that_would_take_runslots_own_away_are_refused(option: str) -> None:
     with pytest.raises(InvalidInput, match="options: "):
@@ -215,7 +266,9 @@ def test_options_that_would_take_runslots_own_away_are_refused(option: str) -> N
 
 
 def test_options_that_are_the_users_to_choose() -> None:
-    check_options(["--exclude=node7", "--exclusive", "-x node3", "--mail-type=END", "--array-foo=1"])
+    check_options(
+        ["--exclude=node7", "--exclusive", "-x node3", "--mail-type=END", "--array-foo=1"]
+    )
 
 
 def test_values_are_quoted_as_sbatch_reads_them() -> None:
@@ -236,7 +289,9 @@ def test_values_are_quoted_as_sbatch_reads_them() -> None:
         ("gpu", Resources(gpus=0), 1, None),
     ],
 )
-def test_gpus_of_a_task(given: str | None, resources: Resources, runs: int, gres: str | None) -> None:
+def test_gpus_of_a_task(
+    given: str | None, resources: Resources, runs: int, gres: str | None
+) -> None:
     assert gres_of(given, resources, runs) == gres
 
 
@@ -259,7 +314,14 @@ def test_runs_are_packed_into_tasks_and_tasks_into_arrays() -> None:
 
 @pytest.mark.parametrize(
     ("time", "seconds"),
-    [("90", 5400), ("1:30:00", 5400), ("5:00", 300), ("2-12", 216000), ("1-0:30", 88200), (None, None)],
+    [
+        ("90", 5400),
+        ("1:30:00", 5400),
+        ("5:00", 300),
+        ("2-12", 216000),
+        ("1-0:30", 88200),
+        (None, None),
+    ],
 )
 def test_time_limits_as_sbatch_takes_them(time: str | None, seconds: float | None) -> None:
     assert seconds_of(time) == seconds
@@ -274,15 +336,22 @@ def test_runs_are_told_of_the_limit_early_enough_and_not_at_their_start() -> Non
     assert ahead_of(None, None, 1e6) == 65535, "sbatch takes no more"
 
 
-# ---- what a job was given --------------------------------------------------------------------------------------------
+# ---- what a job was given ------------------------------------------------------------------------
 
 NODE = Topology(
-    "node1", (), (), tuple(Core((i, i + 8)) for i in range(8)), online=tuple(range(16)), allowed=tuple(range(16))
+    "node1",
+    (),
+    (),
+    tuple(Core((i, i + 8)) for i in range(8)),
+    online=tuple(range(16)),
+    allowed=tuple(range(16)),
 )
 
 
 def test_a_confined_job_is_divided_among_its_runs() -> None:
-    """Two cores with two threads each, for two runs that would have asked for two cores elsewhere."""
+    """Two cores with two threads each, for two runs that would have asked for two cores
+    elsewhere.
+    """
     job = replace(NODE, allowed=(0, 1, 8, 9))
     slots = divide(job, Resources(cpus=2), 2, 4)
     assert [slot.pus for slot in slots] == [(0, 8), (1, 9)]
@@ -303,7 +372,10 @@ def test_a_job_that_may_use_the_whole_node_is_pinned_to_none_of_it() -> None:
 
 def test_gpus_that_slurm_names_are_used_where_no_driver_answers() -> None:
     named = with_gpus_named(NODE, {"CUDA_VISIBLE_DEVICES": "1,3"})
-    assert [slot.gpus[0].visible for slot in divide(named, Resources(gpus=1), 2, None)] == ["1", "3"]
+    assert [slot.gpus[0].visible for slot in divide(named, Resources(gpus=1), 2, None)] == [
+        "1",
+        "3",
+    ]
     assert with_gpus_named(NODE, {"CUDA_VISIBLE_DEVICES": "NoDevFiles"}).gpus == ()
 
 
@@ -311,7 +383,9 @@ def test_only_jobs_that_slurm_has_under_a_name_of_ours_are_cancelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ids stand in files: one that was forged, or is long another job's, cancels nothing."""
-    (tmp_path / "squeue").write_text('#!/bin/sh\necho "$@" >asked; echo "12|0-3|RUNNING|sweep-0123abcd|n1|None"\n')
+    (tmp_path / "squeue").write_text(
+        '#!/bin/sh\necho "$@" >asked; echo "12|0-3|RUNNING|sweep-0123abcd|n1|None"\n'
+    )
     (tmp_path / "scancel").write_text('#!/bin/sh\necho "$@" >>cancelled\n')
     for program in ("squeue", "scancel"):
         (tmp_path / program).chmod(0o755)
@@ -326,7 +400,9 @@ def test_only_jobs_that_slurm_has_under_a_name_of_ours_are_cancelled(
     assert (tmp_path / "cancelled").read_text() == "12_[1-2]\n"
 
 
-@pytest.mark.parametrize("name", ["train", "", "sweep-0123abcd,train", "sweep-0123ABCD", "a b-0123abcd", 7])
+@pytest.mark.parametrize(
+    "name", ["train", "", "sweep-0123abcd,train", "sweep-0123ABCD", "a b-0123abcd", 7]
+)
 def test_a_submission_that_names_another_job_is_refused(tmp_path: Path, name: object) -> None:
     (tmp_path / "tasks.json").write_text(json.dumps({"job_name": name, "tasks": []}))
     with pytest.raises(RunslotError, match="none that runslot submits"):

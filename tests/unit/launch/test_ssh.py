@@ -1,4 +1,6 @@
-"""What an ssh pool decides without a host: what stands in the way, what comes home and in which order."""
+"""What an ssh pool decides without a host: what stands in the way, what comes home and in which
+order.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,13 @@ def test_what_stands_in_the_way_is_said_with_what_to_do(found: Probe, said: str)
 def test_a_login_that_is_advised_can_be_pasted(tmp_path: Path) -> None:
     options = ["Port=2222", "ProxyJump=door", f"IdentityFile={tmp_path}/my key"]
     host = Host("me@ws1", str(tmp_path / "config"), options)
-    login = ["ssh", "-F", str(tmp_path / "config"), *(word for option in options for word in ("-o", option)), "me@ws1"]
+    login = [
+        "ssh",
+        "-F",
+        str(tmp_path / "config"),
+        *(word for option in options for word in ("-o", option)),
+        "me@ws1",
+    ]
     assert host.login == login
     error = host._ssh_error(login, b"me@ws1: Permission denied (publickey).")
     assert error.command == shlex.join(login)
@@ -61,8 +69,17 @@ def test_another_minor_python_will_do_where_nothing_travels_by_value() -> None:
 
 
 @pytest.mark.parametrize(("there", "skew"), [(100.5, 0.0), (90.0, -10.0), (131.0, 30.0)])
-def test_a_clock_is_off_only_where_no_moment_of_the_question_fits(there: float, skew: float) -> None:
-    said = {"host": "ws1", "python": [3, 11, 0], "executable": "", "root": "/r", "free": None, "rsync": [3, 2]}
+def test_a_clock_is_off_only_where_no_moment_of_the_question_fits(
+    there: float, skew: float
+) -> None:
+    said = {
+        "host": "ws1",
+        "python": [3, 11, 0],
+        "executable": "",
+        "root": "/r",
+        "free": None,
+        "rsync": [3, 2],
+    }
     assert read({**said, "time": there, "problem": None}, before=100.0, after=101.0).skew == skew
 
 
@@ -102,7 +119,9 @@ def test_what_is_large_waits_and_is_not_forgotten(tmp_path: Path) -> None:
     weights.write_bytes(bytes(SMALL + 1))
     (tmp_path / "progress.csv").write_text("a\n1\n")
 
-    assert [change.path for change in ledger.offer("r", look(tmp_path), until=0)[0]] == ["progress.csv"]
+    assert [change.path for change in ledger.offer("r", look(tmp_path), until=0)[0]] == [
+        "progress.csv"
+    ]
     ledger.came_home()
     assert [change.path for change in ledger.offer("r", look(tmp_path))[0]] == ["params.pkl"]
     ledger.came_home()
@@ -174,14 +193,16 @@ def test_a_table_that_cannot_be_meant_is_refused(entry: dict[str, object], said:
 
 
 def test_a_remote_end_ends_the_one_before(tmp_path: Path) -> None:
-    """The one before holds the lock, and may not have noticed that nobody listens to it any more."""
+    """The one before holds the lock, and may not have noticed that nobody listens to it any
+    more.
+    """
     import subprocess
     import sys
 
     hold = (
-        "import sys, time; from pathlib import Path; from runslot.remote.cleanup import be_the_only_one\n"
-        "with be_the_only_one(Path(sys.argv[1])):\n"
-        "    print('held', flush=True); time.sleep(600)"
+        "import sys, time; from pathlib import Path; from runslot.remote.cleanup import"
+        " be_the_only_one\nwith be_the_only_one(Path(sys.argv[1])):\n    print('held', flush=True);"
+        " time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", hold, tmp_path], stdout=subprocess.PIPE) as before:
         assert before.stdout is not None
@@ -190,7 +211,7 @@ def test_a_remote_end_ends_the_one_before(tmp_path: Path) -> None:
             assert before.wait(30) != 0
 
 
-# ---- the books ---------------------------------------------------------------------------------------------------
+# ---- the books -----------------------------------------------------------------------------------
 
 RUN = Run("r", "v", {}, "v/run_0")
 WELL = Outcome("succeeded", 1)
@@ -268,11 +289,16 @@ def test_a_run_of_an_earlier_launcher_is_adopted_where_the_host_knows_it() -> No
     books.settle(Found(running={("r", 1)}, ended={("s", 1): WELL}))
     others = {name: Run(name, "v", {}, f"v/{name}") for name in "rst"}
 
-    handles = {name: books.adopt(run, RunDir(run.directory), 1, connected=True) for name, run in others.items()}
+    handles = {
+        name: books.adopt(run, RunDir(run.directory), 1, connected=True)
+        for name, run in others.items()
+    }
 
     assert [name for name, handle in handles.items() if handle is None] == ["t"]
     assert [entry.run.id for entry in books.ended()] == ["s"]
-    assert books.adopt(others["t"], RunDir("v/t"), 1, connected=False) is not None  # it may be there
+    assert (
+        books.adopt(others["t"], RunDir("v/t"), 1, connected=False) is not None
+    )  # it may be there
 
 
 def test_a_slot_that_someone_has_is_asked_for_before_anything_is_started_in_it() -> None:

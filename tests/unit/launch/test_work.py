@@ -1,4 +1,6 @@
-"""Workers: the runs of an experiment, a share of them, or a task of a batch, from the run directories alone."""
+"""Workers: the runs of an experiment, a share of them, or a task of a batch, from the run
+directories alone.
+"""
 
 from __future__ import annotations
 
@@ -40,16 +42,25 @@ def train(variant):
 def make(tmp_path: Path, hows: list[str], **further: object) -> ExperimentDir:
     (tmp_path / "program.py").write_text(PROGRAM)
     command = [sys.executable, "program.py", "{run_dir}", "{how}"]
-    experiment = Experiment("work", command, variants={"how": hows}, root=tmp_path / "runs", **further)
+    experiment = Experiment(
+        "work", command, variants={"how": hows}, root=tmp_path / "runs", **further
+    )
     return experiment.prepare()
 
 
 def work(
-    directory: ExperimentDir, *arguments: str, status: int = 0, python: str = sys.executable, code: str | None = None
+    directory: ExperimentDir,
+    *arguments: str,
+    status: int = 0,
+    python: str = sys.executable,
+    code: str | None = None,
 ) -> str:
     what = ["-m", "runslot"] if code is None else [code]
     done = subprocess.run(
-        [python, *what, "work", str(directory.path), *arguments], capture_output=True, text=True, check=False
+        [python, *what, "work", str(directory.path), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == status, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -87,7 +98,9 @@ def test_a_worker_tries_failures_again_and_says_by_its_status_that_some_failed(t
     work(directory, status=1)
     assert states(directory) == {"a": "succeeded", "bad": "failed"}
 
-    again = make(tmp_path / "2", ["a", "bad"], retries=1) if (tmp_path / "2").mkdir() is None else None
+    again = (
+        make(tmp_path / "2", ["a", "bad"], retries=1) if (tmp_path / "2").mkdir() is None else None
+    )
     assert again is not None
     (tmp_path / "2" / "program.py").replace(tmp_path / "program.py")
     work(again)
@@ -112,7 +125,9 @@ def test_a_batch_names_runs_and_attempts(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_worker_whose_time_is_up_says_that_runs_are_left_and_continues(tmp_path, number):
     directory = make(tmp_path, ["long"], grace=5)
-    worker = subprocess.Popen([sys.executable, "-m", "runslot", "work", str(directory.path)], stdout=subprocess.DEVNULL)
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "runslot", "work", str(directory.path)], stdout=subprocess.DEVNULL
+    )
     end = time.monotonic() + 30
     while not list(directory.path.rglob("begun.txt")):
         assert time.monotonic() < end
@@ -130,7 +145,9 @@ def test_a_worker_whose_time_is_up_says_that_runs_are_left_and_continues(tmp_pat
 
 def test_a_killed_workers_runs_are_adopted_by_the_next_on_that_machine(tmp_path):
     directory = make(tmp_path, ["long"])
-    worker = subprocess.Popen([sys.executable, "-m", "runslot", "work", str(directory.path)], stdout=subprocess.DEVNULL)
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "runslot", "work", str(directory.path)], stdout=subprocess.DEVNULL
+    )
     end = time.monotonic() + 30
     while not list(directory.path.rglob("begun.txt")):
         assert time.monotonic() < end
@@ -140,7 +157,9 @@ def test_a_killed_workers_runs_are_adopted_by_the_next_on_that_machine(tmp_path)
     (begun,) = directory.path.rglob("begun.txt")
     os.kill(int(begun.read_text()), 0)  # it outlives its worker
 
-    second = subprocess.Popen([sys.executable, "-m", "runslot", "work", str(directory.path)], stdout=subprocess.PIPE)
+    second = subprocess.Popen(
+        [sys.executable, "-m", "runslot", "work", str(directory.path)], stdout=subprocess.PIPE
+    )
     assert second.stdout is not None
     lines = iter(second.stdout.readline, b"")
     assert any(b"adopted" in line for line in lines)
@@ -154,7 +173,11 @@ def test_a_killed_workers_runs_are_adopted_by_the_next_on_that_machine(tmp_path)
 def test_a_moved_experiment_runs_from_its_copy_with_another_python(tmp_path):
     (tmp_path / "train.py").write_text(FUNCTION)
     experiment = Experiment(
-        "moved", "train.py:train", variants={"lr": [1, 2]}, root=tmp_path / "runs", snapshot_code=True
+        "moved",
+        "train.py:train",
+        variants={"lr": [1, 2]},
+        root=tmp_path / "runs",
+        snapshot_code=True,
     )
     made = experiment.prepare()
     archive = one_file(tmp_path)
@@ -165,8 +188,11 @@ def test_a_moved_experiment_runs_from_its_copy_with_another_python(tmp_path):
 
     work(ExperimentDir(there), "--moved", code=str(archive))
 
-    assert sorted(path.read_text() for path in there.rglob("progress.csv")) == ["loss\n1\n", "loss\n2\n"]
-    (run_file, *_) = there.rglob("run.json")
+    assert sorted(path.read_text() for path in there.rglob("progress.csv")) == [
+        "loss\n1\n",
+        "loss\n2\n",
+    ]
+    run_file, *_ = there.rglob("run.json")
     assert json.loads(run_file.read_text())["cwd"].startswith(str(there))
 
 
@@ -189,7 +215,11 @@ def test_the_archive_is_made_once_and_refuses_an_old_python_by_name(tmp_path):
     assert one_file(tmp_path) == archive
     assert archive.stat().st_mtime_ns == made
     done = subprocess.run(
-        [sys.executable, str(archive), "status"], capture_output=True, text=True, check=False, cwd=tmp_path
+        [sys.executable, str(archive), "status"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
     )
     assert done.returncode == 2
     assert "runslot's single file" in done.stderr
@@ -203,11 +233,15 @@ def test_status_is_right_beside_workers(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_notice_while_the_function_is_imported_starts_nothing_and_says_that_runs_are_left(tmp_path, number):
+def test_a_notice_while_the_function_is_imported_starts_nothing_and_says_that_runs_are_left(
+    tmp_path, number
+):
     slow = "import pathlib, time\npathlib.Path('importing').touch()\ntime.sleep(2)\n"
     (tmp_path / "slow.py").write_text(slow + "def train(variant):\n    pass\n")
     directory = Experiment("slow", "slow.py:train", root=tmp_path / "runs").prepare()
-    worker = subprocess.Popen([sys.executable, "-m", "runslot", "work", str(directory.path)], stdout=subprocess.DEVNULL)
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "runslot", "work", str(directory.path)], stdout=subprocess.DEVNULL
+    )
     end = time.monotonic() + 30
     while not (tmp_path / "importing").exists():
         assert time.monotonic() < end

@@ -77,7 +77,9 @@ def test_lightning(logger, run_dir, rows):
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
-    data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(8, 1)), batch_size=4)
+    data = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(torch.ones(8, 1)), batch_size=4
+    )
     trainer = lightning.Trainer(
         max_epochs=2,
         logger=example.RunslotLogger(),

@@ -1,4 +1,6 @@
-"""The loggers of RLKit and launchkit: adopted when loaded, and compared with ours on what both document."""
+"""The loggers of RLKit and launchkit: adopted when loaded, and compared with ours on what both
+document.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +115,9 @@ def package(request, tmp_path, monkeypatch, logger) -> Iterator[str]:
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     yield name
     logger.release_ancestor_loggers()
-    for module in [module for module in sys.modules if module.partition(".")[0] == name.partition(".")[0]]:
+    for module in [
+        module for module in sys.modules if module.partition(".")[0] == name.partition(".")[0]
+    ]:
         del sys.modules[module]
 
 
@@ -127,7 +131,9 @@ def train(theirs) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "later"])
-def test_their_rows_words_and_snapshots_land_in_the_run_directory(package, logger, tmp_path, rows, when):
+def test_their_rows_words_and_snapshots_land_in_the_run_directory(
+    package, logger, tmp_path, rows, when
+):
     run = tmp_path / "run"
     run.mkdir()
     if when == "before":
@@ -149,7 +155,9 @@ def test_a_resumed_run_keeps_their_rows(package, logger, tmp_path, rows):
     assert [row["epoch"] for row in rows(run / "progress.csv")] == ["7", "8", "0", "1", "2"]
 
 
-def test_a_second_run_in_the_process_takes_them_over_and_release_lets_go(package, logger, tmp_path, rows):
+def test_a_second_run_in_the_process_takes_them_over_and_release_lets_go(
+    package, logger, tmp_path, rows
+):
     for name in ("run_0", "run_1"):
         (tmp_path / name).mkdir()
         logger.adopt_ancestor_loggers(tmp_path / name)
@@ -273,7 +281,9 @@ def rlpyt(tmp_path, monkeypatch, logger) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("when", ["before", "later"])
-def test_setup_logger_points_their_loggers_at_the_directory_that_it_makes(package, logger, tmp_path, rows, when):
+def test_setup_logger_points_their_loggers_at_the_directory_that_it_makes(
+    package, logger, tmp_path, rows, when
+):
     if when == "before":
         importlib.import_module(package)
     files = {"text_log_file": "words.txt", "tabular_log_file": "rows.csv"}
@@ -287,7 +297,9 @@ def test_setup_logger_points_their_loggers_at_the_directory_that_it_makes(packag
 
 
 @pytest.mark.parametrize("when", ["before", "later"])
-def test_logger_context_has_rlpyts_rows_for_the_length_of_a_with(rlpyt, logger, tmp_path, rows, when):
+def test_logger_context_has_rlpyts_rows_for_the_length_of_a_with(
+    rlpyt, logger, tmp_path, rows, when
+):
     run = tmp_path / "run_3"
     run.mkdir()
     (run / "progress.csv").write_text("of an earlier run\n1\n")
@@ -329,15 +341,21 @@ def test_a_logger_with_the_documented_methods_alone_is_adopted(package, logger, 
 
 
 KEYS = st.sampled_from(["loss", "return/avg", "x y", 'a,"b'])
-VALUES = st.one_of(st.integers(-(10**6), 10**6), st.floats(allow_nan=False), st.text("ab,\"'\n", max_size=4))
+VALUES = st.one_of(
+    st.integers(-(10**6), 10**6), st.floats(allow_nan=False), st.text("ab,\"'\n", max_size=4)
+)
 
 
 @given(st.lists(KEYS, min_size=1, unique=True), st.data())
 def test_rows_and_snapshots_are_those_that_their_logger_writes(tmp_path_factory, keys, data):
-    """With the keys of the first row in every row, as their file needs, both files hold the same text."""
+    """With the keys of the first row in every row, as their file needs, both files hold the same
+    text.
+    """
     mode = data.draw(st.sampled_from(["all", "last", "gap", "gap_and_last", "none"]))
     gap = data.draw(st.integers(1, 4))
-    drawn = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(keys, VALUES)), min_size=1, max_size=6))
+    drawn = data.draw(
+        st.lists(st.fixed_dictionaries(dict.fromkeys(keys, VALUES)), min_size=1, max_size=6)
+    )
     namespace: dict = {}
     exec(THEIR_LOGGER, namespace)
     theirs, ours = namespace["Logger"](), Logger()

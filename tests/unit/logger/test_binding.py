@@ -1,4 +1,6 @@
-"""Which run a process logs to: its own, one bound by hand, or none; and what threads and forks may do."""
+"""Which run a process logs to: its own, one bound by hand, or none; and what threads and forks may
+do.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from runslot.experiment.records import Command, LoggerSettings, Policy, Run, Run
 from runslot.experiment.rundir import RunDir
 
 
-def make_run(directory: Path, settings: LoggerSettings | None = None, *, resumable: bool = False) -> Path:
+def make_run(
+    directory: Path, settings: LoggerSettings | None = None, *, resumable: bool = False
+) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     run = Run(id="abc", name="lr=0.1", variant={"lr": 0.1}, directory="lr=0.1/run_0")
     work = RunFile(
@@ -38,7 +42,9 @@ def make_run(directory: Path, settings: LoggerSettings | None = None, *, resumab
 @pytest.fixture
 def in_run(logger, monkeypatch, tmp_path) -> Iterator[Path]:
     """This process belongs to a run."""
-    directory = make_run(tmp_path / "of_process", LoggerSettings(snapshot_mode="gap", snapshot_gap=3, style="rlpyt"))
+    directory = make_run(
+        tmp_path / "of_process", LoggerSettings(snapshot_mode="gap", snapshot_gap=3, style="rlpyt")
+    )
     monkeypatch.setenv("RUNSLOT_RUN", str(directory))
     yield directory
     logger.reset()
@@ -66,7 +72,9 @@ def dump(logger, epoch: int) -> None:
     logger.dump_tabular()
 
 
-def test_outside_a_run_things_are_printed_and_no_file_is_written(logger, tmp_path, capsys, monkeypatch):
+def test_outside_a_run_things_are_printed_and_no_file_is_written(
+    logger, tmp_path, capsys, monkeypatch
+):
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.chdir(empty)
@@ -86,7 +94,11 @@ def test_the_processs_run_is_followed_with_its_settings(logger, in_run):
     logger.save_itr_params(2, "params")
     assert epochs(in_run / "progress.csv") == ["1"]
     assert "early text" in (in_run / "debug.log").read_text()
-    assert (logger.get_snapshot_dir(), logger.get_snapshot_mode(), logger.get_snapshot_gap()) == (str(in_run), "gap", 3)
+    assert (logger.get_snapshot_dir(), logger.get_snapshot_mode(), logger.get_snapshot_gap()) == (
+        str(in_run),
+        "gap",
+        3,
+    )
     assert (in_run / "itr_2.pkl").exists()
 
 
@@ -235,7 +247,9 @@ def test_what_could_not_be_written_is_there_when_the_process_ends(tmp_path):
     (directory / "progress.csv").mkdir()
     script = "from runslot import logger; logger.record_tabular('a', 1); logger.dump_tabular()"
     environment = {**os.environ, "RUNSLOT_RUN": str(directory)}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, check=True
+    )
     assert done.stderr.count(b"this is said once") == 1
     problems = json.loads((directory / "logger_problems.json").read_text())["problems"]
     assert problems[0].startswith("progress.csv: failed")
@@ -244,8 +258,13 @@ def test_what_could_not_be_written_is_there_when_the_process_ends(tmp_path):
 
 def test_importing_the_logger_loads_no_third_party_module():
     script = (
-        "import sys; before = set(sys.modules); import runslot.logger; new = set(sys.modules) - before; "
-        "from sysconfig import get_paths; site = get_paths()['purelib']; "
-        "print([name for name in new if str(getattr(sys.modules[name], '__file__', '')).startswith(site)])"
+        "import sys; before = set(sys.modules); import runslot.logger; new = set(sys.modules) -"
+        " before; from sysconfig import get_paths; site = get_paths()['purelib']; print([name for"
+        " name in new if str(getattr(sys.modules[name], '__file__', '')).startswith(site)])"
     )
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True).stdout == "[]\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, check=True, text=True
+        ).stdout
+        == "[]\n"
+    )

@@ -1,4 +1,6 @@
-"""Full disks and vanished directories: said once, counted, tried again, never raised unless asked."""
+"""Full disks and vanished directories: said once, counted, tried again, never raised unless
+asked.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def _limited(size: int) -> Iterator[None]:
 
 @pytest.fixture
 def disk_of() -> Callable[[int], AbstractContextManager[None]]:
-    """No file can grow beyond so many bytes: a write is cut short and the next one fails, as on a full disk."""
+    """No file can grow beyond so many bytes: a write is cut short and the next one fails, as on a
+    full disk.
+    """
     return _limited
 
 
@@ -35,14 +39,18 @@ def dump(logger, epoch):
     logger.dump_tabular()
 
 
-def test_rows_that_a_full_disk_refused_are_written_when_there_is_room(logger, run_dir, rows, disk_of, capsys):
+def test_rows_that_a_full_disk_refused_are_written_when_there_is_room(
+    logger, run_dir, rows, disk_of, capsys
+):
     logger.configure(console="silent")
     logger.remove_text_output(run_dir / "debug.log")
     dump(logger, 0)
     with disk_of((run_dir / "progress.csv").stat().st_size + 20):
         for epoch in (1, 2, 3):
             dump(logger, epoch)
-        assert [row["epoch"] for row in rows(run_dir / "progress.csv")] == ["0"]  # nothing torn is left
+        assert [row["epoch"] for row in rows(run_dir / "progress.csv")] == [
+            "0"
+        ]  # nothing torn is left
     dump(logger, 4)
     assert [row["epoch"] for row in rows(run_dir / "progress.csv")] == ["0", "1", "2", "3", "4"]
     assert capsys.readouterr().err.count("\n") == 1

@@ -36,7 +36,9 @@ def test_a_row_is_in_the_file_when_dump_tabular_returns(logger, run_dir, rows):
     logger.record_tabular("loss", 0.25)
     logger.record_dict({"Average": 1, "Std": 2}, prefix="Return/")
     logger.dump_tabular()
-    assert rows(run_dir / "progress.csv") == [{"loss": "0.25", "Return/Average": "1", "Return/Std": "2"}]
+    assert rows(run_dir / "progress.csv") == [
+        {"loss": "0.25", "Return/Average": "1", "Return/Std": "2"}
+    ]
 
 
 def test_an_empty_row_writes_nothing(logger, run_dir):
@@ -78,7 +80,10 @@ def test_a_file_begun_by_csv_writer_is_continued_and_widened(logger, run_dir, ro
     ]
 
 
-@given(st.lists(st.dictionaries(KEYS, VALUES, min_size=1, max_size=5), min_size=1, max_size=6), st.booleans())
+@given(
+    st.lists(st.dictionaries(KEYS, VALUES, min_size=1, max_size=5), min_size=1, max_size=6),
+    st.booleans(),
+)
 def test_any_rows_with_changing_keys_read_back_equal(tmp_path_factory, written, reopen):
     directory = tmp_path_factory.mktemp("run")
     log = Logger()
@@ -174,7 +179,9 @@ def test_a_gap_is_nan_to_viskit_and_pandas_and_told_from_a_nan_by_polars(logger,
     path = run_dir / "progress.csv"
     assert all(math.isnan(row["b"]) for row in viskit(path))
     assert pd.read_csv(path)["b"].isna().all()
-    first, second = pl.read_csv(path, null_values="nan", schema_overrides={"b": pl.Float64})["b"].to_list()
+    first, second = pl.read_csv(path, null_values="nan", schema_overrides={"b": pl.Float64})[
+        "b"
+    ].to_list()
     assert math.isnan(first)
     assert second is None
 
@@ -194,7 +201,9 @@ def test_the_table_so_far_is_text_as_in_the_ancestors(logger):
     assert logger.get_table_key_set() == {"a", "b"}
 
 
-@pytest.mark.parametrize("values", [[1, 2, 4.0], (3,), np.array([[1.0, 2.0], [5.0, 7.0]]), [], [1.0, math.nan]])
+@pytest.mark.parametrize(
+    "values", [[1, 2, 4.0], (3,), np.array([[1.0, 2.0], [5.0, 7.0]]), [], [1.0, math.nan]]
+)
 @pytest.mark.parametrize("placement", ["back", "front"])
 def test_statistics_are_numpys_also_without_numpy(logger, monkeypatch, values, placement):
     def recorded() -> dict[str, float]:
@@ -204,7 +213,8 @@ def test_statistics_are_numpys_also_without_numpy(logger, monkeypatch, values, p
         return table
 
     by_numpy = recorded()
-    with monkeypatch.context() as without_numpy:  # and without all else: nothing may be imported meanwhile
+    # and without all else: nothing may be imported meanwhile
+    with monkeypatch.context() as without_numpy:
         without_numpy.setattr("runslot.logger.spread.sys.modules", {})
         by_hand = recorded()
     name = "{}Return" if placement == "front" else "Return{}"

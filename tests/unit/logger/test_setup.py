@@ -17,7 +17,9 @@ class Color(enum.Enum):
 
 
 def test_setup_logger_makes_launchkits_directory(logger, tmp_path, rows):
-    directory = Path(logger.setup_logger(exp_prefix="my_test", exp_id=3, seed=42, base_log_dir=tmp_path / "base"))
+    directory = Path(
+        logger.setup_logger(exp_prefix="my_test", exp_id=3, seed=42, base_log_dir=tmp_path / "base")
+    )
     assert directory.parent == tmp_path / "base" / "my-test"
     assert re.fullmatch(r"my_test_\d{4}(_\d\d){5}_0003--s-42", directory.name)
     logger.record_tabular("x", 1)
@@ -36,7 +38,10 @@ def test_two_calls_in_one_second_never_share_a_directory(logger, tmp_path):
 
 
 def test_without_the_sub_directory(logger, tmp_path):
-    assert Path(logger.setup_logger(base_log_dir=tmp_path, include_exp_prefix_sub_dir=False)).parent == tmp_path
+    assert (
+        Path(logger.setup_logger(base_log_dir=tmp_path, include_exp_prefix_sub_dir=False)).parent
+        == tmp_path
+    )
 
 
 def test_the_variant_is_written_as_rlkit_writes_it(logger):
@@ -52,11 +57,14 @@ def test_the_variant_is_written_as_rlkit_writes_it(logger):
 
 
 def test_the_files_about_the_code(logger):
-    infos = [("/home/me/code/", "diff of it", "", "abc123", "main"), ("/lib", None, "staged", "def456", "dev")]
+    infos = [
+        ("/home/me/code/", "diff of it", "", "abc123", "main"),
+        ("/lib", None, "staged", "def456", "dev"),
+    ]
     directory = Path(logger.setup_logger(git_infos=infos, script_name="train.py"))
-    assert (directory / "git_infos.txt").read_text() == (
-        "directory: /home/me/code\ngit hash: abc123\ngit branch name: main\n\n"
-        "directory: /lib\ngit hash: def456\ngit branch name: dev\n\n"
+    assert (
+        (directory / "git_infos.txt").read_text()
+        == "directory: /home/me/code\ngit hash: abc123\ngit branch name: main\n\ndirectory: /lib\ngit hash: def456\ngit branch name: dev\n\n"
     )
     assert (directory / "home-me-code.patch").read_text() == "diff of it\n"
     assert (directory / "lib_staged.patch").read_text() == "staged\n"
@@ -101,10 +109,19 @@ def test_bad_arguments_are_refused_before_a_directory_is_made(logger, tmp_path, 
     assert not (tmp_path / "runs").exists()
 
 
-def test_within_a_run_setup_logger_writes_to_the_run_and_keeps_the_launchers_files(logger, tmp_path, monkeypatch, rows):
+def test_within_a_run_setup_logger_writes_to_the_run_and_keeps_the_launchers_files(
+    logger, tmp_path, monkeypatch, rows
+):
     directory = tmp_path / "run"
     directory.mkdir()
-    run = {"id": "a", "name": "", "variant": {"lr": 1}, "directory": "run", "seed": None, "run_ID": None}
+    run = {
+        "id": "a",
+        "name": "",
+        "variant": {"lr": 1},
+        "directory": "run",
+        "seed": None,
+        "run_ID": None,
+    }
     content = {
         "run": run,
         "experiment": "e",
@@ -121,7 +138,10 @@ def test_within_a_run_setup_logger_writes_to_the_run_and_keeps_the_launchers_fil
     logger.dump_tabular()
     assert json.loads((directory / "variant.json").read_text()) == {"lr": 1}
     assert rows(directory / "progress.csv") == [{"x": "1"}]
-    assert Path(logger.setup_logger("name", base_log_dir=tmp_path / "else")).parent == tmp_path / "else" / "name"
+    assert (
+        Path(logger.setup_logger("name", base_log_dir=tmp_path / "else")).parent
+        == tmp_path / "else" / "name"
+    )
 
 
 def test_logger_context_makes_rlpyts_directory(logger, tmp_path, rows):
@@ -154,7 +174,11 @@ def test_logger_context_begins_anew_and_follows_rlpyts_gaps(logger, tmp_path, ro
             for itr in range(8):
                 logger.save_itr_params(itr, {})
     assert rows(tmp_path / "run_0" / "progress.csv") == [{"value": "2"}]
-    assert {path.name for path in (tmp_path / "run_0").glob("*.pkl")} == {"itr_0.pkl", "itr_3.pkl", "itr_7.pkl"}
+    assert {path.name for path in (tmp_path / "run_0").glob("*.pkl")} == {
+        "itr_0.pkl",
+        "itr_3.pkl",
+        "itr_7.pkl",
+    }
 
 
 def test_a_relative_log_dir_goes_below_the_root_unless_overridden(logger, tmp_path, monkeypatch):

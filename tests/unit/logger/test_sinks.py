@@ -169,20 +169,33 @@ def test_tensorboard_reads_the_event_files(logger, run_dir):
     events = accumulator.EventAccumulator(str(run_dir / "run_0"))
     events.Reload()
     assert "name" not in events.Tags()["scalars"]
-    assert [(event.step, event.value) for event in events.Scalars("Return/Average")] == [(0, 0.5), (10, 1.5), (20, 2.5)]
+    assert [(event.step, event.value) for event in events.Scalars("Return/Average")] == [
+        (0, 0.5),
+        (10, 1.5),
+        (20, 2.5),
+    ]
 
 
 @pytest.mark.adopters
 def test_weights_and_biases_offline(run_dir):
     pytest.importorskip("wandb")
     script = (
-        "from runslot import logger; import sys; logger.bind_run(sys.argv[1]); logger.add_sink('wandb')\n"
-        "for i in range(3): logger.record_tabular('loss', i); logger.dump_tabular()\n"
-        "logger.close(); print('problems', logger.get_problems())"
+        "from runslot import logger; import sys; logger.bind_run(sys.argv[1]);"
+        " logger.add_sink('wandb')\nfor i in range(3): logger.record_tabular('loss', i);"
+        " logger.dump_tabular()\nlogger.close(); print('problems', logger.get_problems())"
     )
-    environment = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "PATH": "/usr/bin:/bin", "HOME": str(run_dir)}
+    environment = {
+        "WANDB_MODE": "offline",
+        "WANDB_SILENT": "true",
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(run_dir),
+    }
     done = subprocess.run(
-        [sys.executable, "-c", script, run_dir], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, run_dir],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "problems []" in done.stdout
     assert list(run_dir.glob("wandb/offline-run-*/*.wandb"))

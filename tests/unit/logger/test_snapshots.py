@@ -48,7 +48,10 @@ def rlpyt_files(mode: str, gap: int, itr: int) -> set[str]:
 
 @pytest.mark.parametrize(
     ("style", "mode", "expected"),
-    [("launchkit", mode, launchkit_files) for mode in ("all", "last", "gap", "gap_and_last", "none")]
+    [
+        ("launchkit", mode, launchkit_files)
+        for mode in ("all", "last", "gap", "gap_and_last", "none")
+    ]
     + [("rlpyt", mode, rlpyt_files) for mode in ("all", "last", "gap", "last+gap", "none")],
 )
 @pytest.mark.parametrize("gap", [1, 3])
@@ -109,7 +112,12 @@ def test_keep_last_removes_older_numbered_snapshots_and_no_other_file(logger, ru
     (run_dir / "itr_x.pkl").touch()
     for itr in range(12):
         logger.save_itr_params(itr, itr)
-    assert {path.name for path in run_dir.glob("*.pkl")} == {"itr_10.pkl", "itr_11.pkl", "params.pkl", "itr_x.pkl"}
+    assert {path.name for path in run_dir.glob("*.pkl")} == {
+        "itr_10.pkl",
+        "itr_11.pkl",
+        "params.pkl",
+        "itr_x.pkl",
+    }
 
 
 def test_loading_takes_the_last_and_names_what_there_is(logger, run_dir):
@@ -127,11 +135,16 @@ def test_loading_takes_the_last_and_names_what_there_is(logger, run_dir):
 
 
 def test_what_a_killed_process_was_writing_is_removed(logger, run_dir):
-    gone = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True).stdout.strip()
+    gone = subprocess.run(
+        ["sh", "-c", "echo $$"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     (run_dir / f".params.pkl.{gone}~").touch()
     (run_dir / f".params.pkl.{os.getppid()}~").touch()
     logger.save_itr_params(0, 0)
-    assert {path.name for path in run_dir.iterdir()} == {"params.pkl", f".params.pkl.{os.getppid()}~"}
+    assert {path.name for path in run_dir.iterdir()} == {
+        "params.pkl",
+        f".params.pkl.{os.getppid()}~",
+    }
 
 
 def test_a_snapshot_in_the_background_has_the_values_of_the_call(logger, run_dir):
@@ -197,7 +210,16 @@ def test_json_takes_classes_and_functions(logger, run_dir):
     }
 
 
-NAMES = ["../x.pkl", "/etc/x.pkl", "a/../../x.pkl", "", ".", "link/x.pkl", "run.json", "progress.csv"]
+NAMES = [
+    "../x.pkl",
+    "/etc/x.pkl",
+    "a/../../x.pkl",
+    "",
+    ".",
+    "link/x.pkl",
+    "run.json",
+    "progress.csv",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -47,7 +47,9 @@ def test_values_on_a_device_are_fetched_once_for_each_type(logger, run_dir, rows
     floats["f0"] += 100
     transfers = []
     original = torch.Tensor.tolist
-    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: (transfers.append(1), original(tensor))[1])
+    monkeypatch.setattr(
+        torch.Tensor, "tolist", lambda tensor: (transfers.append(1), original(tensor))[1]
+    )
     logger.dump_tabular()
     assert len(transfers) == 2
     assert rows(run_dir / "progress.csv") == [
@@ -68,7 +70,9 @@ def test_a_row_waits_for_the_gpu_once(logger, run_dir, rows, monkeypatch):
         torch.cuda.set_sync_debug_mode("default")
     transfers = []
     original = torch.Tensor.tolist
-    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: (transfers.append(1), original(tensor))[1])
+    monkeypatch.setattr(
+        torch.Tensor, "tolist", lambda tensor: (transfers.append(1), original(tensor))[1]
+    )
     logger.dump_tabular()
     assert len(transfers) == 1
     assert rows(run_dir / "progress.csv") == [{f"k{i}": f"{i}.0" for i in range(5)}]

@@ -65,7 +65,12 @@ def test_the_table_aligns_keys_and_points(logger, capsys):
 
 @pytest.mark.parametrize(
     ("mode", "rows", "words"),
-    [("table", "x  1", True), ("line", "itr 0  x=1", True), ("quiet", "", True), ("silent", "", False)],
+    [
+        ("table", "x  1", True),
+        ("line", "itr 0  x=1", True),
+        ("quiet", "", True),
+        ("silent", "", False),
+    ],
 )
 def test_quiet_modes_print_less_and_write_the_same(logger, run_dir, capsys, mode, rows, words):
     logger.configure(console=mode)
@@ -145,7 +150,9 @@ def test_the_standard_librarys_logging_lands_in_debug_log(logger, run_dir, capsy
 
 
 @pytest.mark.parametrize("broken", ["closed", "none", "ascii"])
-def test_a_console_that_takes_nothing_does_not_end_the_training(logger, run_dir, rows, monkeypatch, tmp_path, broken):
+def test_a_console_that_takes_nothing_does_not_end_the_training(
+    logger, run_dir, rows, monkeypatch, tmp_path, broken
+):
     with (tmp_path / "console").open("w", encoding="ascii") as stream:
         if broken == "closed":
             stream.close()

@@ -26,7 +26,10 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 def csv_of(rows: Rows) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    lines = [",".join(columns), *(",".join(str(row.get(c, "nan")) for c in columns) for row in rows)]
+    lines = [
+        ",".join(columns),
+        *(",".join(str(row.get(c, "nan")) for c in columns) for row in rows),
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -16,25 +16,37 @@ from runslot.results.text.labels import texts_of
 WriteRun = Callable[..., Path]
 
 
-def test_each_run_has_one_standing_and_the_line_says_how_many(tmp_path: Path, write_run: WriteRun) -> None:
+def test_each_run_has_one_standing_and_the_line_says_how_many(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     for lr in (1, 2):
         for seed in range(3):
-            write_run({"lr": lr}, seed, [{"loss": 1}, {"loss": "nan" if lr == 2 and seed == 2 else 2}])
+            write_run(
+                {"lr": lr}, seed, [{"loss": 1}, {"loss": "nan" if lr == 2 and seed == 2 else 2}]
+            )
     write_run({"lr": 1}, 3, [{"loss": 1}], state="failed")
     write_run({"lr": 1}, 4, [{"loss": math.inf}])
     write_run({"lr": 1}, 5, [{"other": 1}])
     found = account(load(tmp_path), "loss")
-    assert found.line("mean") == (
-        "9 runs: 5 counted, 2 diverged, 1 failed, 1 without loss; pooled over: nothing; mean over 2 to 3 seeds"
+    assert (
+        found.line("mean")
+        == "9 runs: 5 counted, 2 diverged, 1 failed, 1 without loss; pooled over: nothing; mean"
+        " over 2 to 3 seeds"
     )
     assert [(group.label, group.n, group.asked, group.has_value) for group in found.groups] == [
         ("lr=1", 3, 6, False),
         ("lr=2", 2, 3, False),
     ]
-    assert sum(found.standings.values()) == found.runs.height == sum(group.asked for group in found.groups)
+    assert (
+        sum(found.standings.values())
+        == found.runs.height
+        == sum(group.asked for group in found.groups)
+    )
 
 
-def test_a_diverged_run_gives_no_value_or_the_worst_or_none(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_diverged_run_gives_no_value_or_the_worst_or_none(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     for seed, last in enumerate((1, 5, "nan")):
         write_run({"lr": 1}, seed, [{"loss": 1}, {"loss": last}, {"loss": last}])
     results = load(tmp_path)
@@ -66,17 +78,29 @@ def test_what_is_pooled_is_named_and_tasks_are_not(tmp_path: Path, write_run: Wr
     results = load(tmp_path)
     assert account(results, "accuracy", ()).pooled == ("lr", "env")
     assert account(results, "accuracy", ("lr",), tasks=("env",)).pooled == ()
-    assert account(results, "accuracy", ("lr",)).line("mean").endswith("pooled over: env; mean over 2 runs")
+    assert (
+        account(results, "accuracy", ("lr",))
+        .line("mean")
+        .endswith("pooled over: env; mean over 2 runs")
+    )
     assert account(results, "accuracy").pooled == ()
 
 
-def test_seeds_twice_and_unequal_lengths_are_said(tmp_path: Path, write_run: WriteRun, write_log: WriteRun) -> None:
+def test_seeds_twice_and_unequal_lengths_are_said(
+    tmp_path: Path, write_run: WriteRun, write_log: WriteRun
+) -> None:
     for run in range(3):
-        write_log(f"exp_0{run}--s-0", **{"progress.csv": "step,loss\n0,1\n", "variant.json": {"lr": 1, "seed": 0}})
+        write_log(
+            f"exp_0{run}--s-0",
+            **{"progress.csv": "step,loss\n0,1\n", "variant.json": {"lr": 1, "seed": 0}},
+        )
     long = "step,loss\n0,1\n1,1\n"
     for seed in range(2):
         text = long if seed else "step,loss\n0,1\n"
-        write_log(f"exp_1{seed}--s-{seed}", **{"progress.csv": text, "variant.json": {"lr": 2, "seed": seed}})
+        write_log(
+            f"exp_1{seed}--s-{seed}",
+            **{"progress.csv": text, "variant.json": {"lr": 2, "seed": seed}},
+        )
     found = account(load(tmp_path), "loss")
     assert [dict(group.repeated) for group in found.groups] == [{0: 3}, {}]
     notes = " | ".join(found.notes())
@@ -84,13 +108,17 @@ def test_seeds_twice_and_unequal_lengths_are_said(tmp_path: Path, write_run: Wri
     assert "lr=2 (1 to 2 rows)" in notes
 
 
-def test_the_same_seed_of_different_variants_is_no_repetition(tmp_path: Path, write_run: WriteRun) -> None:
+def test_the_same_seed_of_different_variants_is_no_repetition(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     for env in ("a", "b"):
         write_run({"env": env}, 0)
     assert not account(load(tmp_path), "accuracy", ()).groups[0].repeated
 
 
-def test_groups_are_formed_by_value_and_labels_grow_until_they_differ(tmp_path: Path, write_run: WriteRun) -> None:
+def test_groups_are_formed_by_value_and_labels_grow_until_they_differ(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     values = (0.1, 0.10000001, 0.2, 1234567.0, 1234568.0)
     for lr in values:
         write_run({"lr": lr}, 0)

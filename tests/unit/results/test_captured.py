@@ -35,13 +35,17 @@ def test_stable_baselines3s_csv_logger_wins_over_what_lies_beside_it() -> None:
         ("rollout/ep_rew_mean",),
     )
     assert results.progress["time/total_timesteps"].to_list() == [128, 256, 384, 512]
-    assert results.progress["train/loss"].null_count() == 1  # no training before the first rollout's row
+    assert (
+        results.progress["train/loss"].null_count() == 1
+    )  # no training before the first rollout's row
 
 
 def test_stable_baselines3s_monitor() -> None:
     results = load(CAPTURED / "stable-baselines3" / "monitored_1")
     assert results.metrics == ("r", "l", "t")
-    assert results.progress["r"].to_list() == results.progress["l"].to_list()  # CartPole: a point a step
+    assert (
+        results.progress["r"].to_list() == results.progress["l"].to_list()
+    )  # CartPole: a point a step
     assert results.progress["t"].is_sorted()
 
 
@@ -67,9 +71,9 @@ def test_hydras_multirun() -> None:
     results = load(CAPTURED / "hydra")
     assert results.problems == ()
     assert variants(results) == [({"optimizer.lr": 0.1}, [0, 1]), ({"optimizer.lr": 0.01}, [0, 1])]
-    assert results.runs.select("optimizer.betas", "model.act", "notes", "empty", "extra").unique().rows() == [
-        ("[0.9, 0.999]", "${act}", "a: b", "{}", 7)
-    ]
+    assert results.runs.select(
+        "optimizer.betas", "model.act", "notes", "empty", "extra"
+    ).unique().rows() == [("[0.9, 0.999]", "${act}", "a: b", "{}", 7)]
 
 
 def test_sacreds_file_storage() -> None:
@@ -79,7 +83,12 @@ def test_sacreds_file_storage() -> None:
     assert by_name == [("exp_a", 2), ("exp_b", 1)]
     assert results.runs["state"].to_list() == ["succeeded"] * 3
     first = results.where(seed=1)
-    assert first.progress.select("step", "acc").drop_nulls().rows() == [(0, 0), (1, 0.25), (2, 0.5), (3, 0.75)]
+    assert first.progress.select("step", "acc").drop_nulls().rows() == [
+        (0, 0),
+        (1, 0.25),
+        (2, 0.5),
+        (3, 0.75),
+    ]
     assert first.runs["final/loss"].to_list() == pytest.approx([0.05])
 
 
@@ -88,7 +97,9 @@ def test_ray_tunes_trials(tmp_path: Path) -> None:
     assert results.problems == ()
     assert variants(results) == [({"lr": 0.1}, [0, 1]), ({"lr": 0.2}, [0, 1])]
     assert results.runs["fn"].unique().to_list() == ["<function helper>"]
-    shutil.copytree(CAPTURED / "ray", tmp_path / "ray", ignore=shutil.ignore_patterns("progress.csv"))
+    shutil.copytree(
+        CAPTURED / "ray", tmp_path / "ray", ignore=shutil.ignore_patterns("progress.csv")
+    )
     lines = load(tmp_path / "ray")
     for metric in ("score", "training_iteration", "nested/a", "done"):
         assert lines.progress[metric].to_list() == results.progress[metric].to_list()

@@ -122,7 +122,9 @@ class TestOnDisk:
     def keep_also_small_ones(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(store, "WORTH_KEEPING_BYTES", 0)
 
-    def test_another_process_continues(self, tmp_path: Path, cache_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_another_process_continues(
+        self, tmp_path: Path, cache_home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         write(tmp_path, "a", "x,t\n1,hello\n3,oops,4\n")
         write(tmp_path, "b", "y\n1\n")
         first = load(tmp_path)
@@ -156,7 +158,9 @@ class TestOnDisk:
         again = load(tmp_path)
         assert_frame_equal(again.progress, first.progress)
 
-    def test_rows_that_are_not_used_any_more_are_removed(self, tmp_path: Path, cache_home: Path) -> None:
+    def test_rows_that_are_not_used_any_more_are_removed(
+        self, tmp_path: Path, cache_home: Path
+    ) -> None:
         write(tmp_path, "a", "x\n1\n")
         load(tmp_path)
         write(tmp_path, "a", "y\n1\n2\n", mode="w")

@@ -1,4 +1,6 @@
-"""Directories of other programs: which are runs, of which variant and seed, with which parameters."""
+"""Directories of other programs: which are runs, of which variant and seed, with which
+parameters.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ WriteLog = Callable[..., Path]
 WriteRun = Callable[..., Path]
 
 MONITOR = '#{"t_start": 1.0, "env_id": "Pendulum-v1"}\nr,l,t\n1,50,1\n2,50,2\n'
-ZOO_CONFIG = "!!python/object/apply:collections.OrderedDict\n- - - gamma\n    - 0.9\n  - - policy\n    - MlpPolicy\n"
+ZOO_CONFIG = (
+    "!!python/object/apply:collections.OrderedDict\n- - - gamma\n    - 0.9\n  - - policy\n    -"
+    " MlpPolicy\n"
+)
 ZOO_ARGS = """!!python/object/apply:collections.OrderedDict
 - - - algo
     - {algo}
@@ -43,7 +48,9 @@ def kinds(results: Results) -> list[str]:
     return results.runs["kind"].unique().sort().to_list()
 
 
-def test_what_is_not_known_to_be_a_seed_is_a_difference(tmp_path: Path, write_log: WriteLog) -> None:
+def test_what_is_not_known_to_be_a_seed_is_a_difference(
+    tmp_path: Path, write_log: WriteLog
+) -> None:
     for algo in ("a2c", "ppo"):
         for number in (1, 2):
             write_log(f"{algo}/Pendulum-v1_{number}", **{"0.monitor.csv": MONITOR})
@@ -66,7 +73,9 @@ def test_what_is_not_known_to_be_a_seed_is_a_difference(tmp_path: Path, write_lo
         ("x_2026_01_01_0001--s-0", "x_2026_01_02_0002--s-1"),
     ],
 )
-def test_names_that_say_seed_are_seeds(tmp_path: Path, write_log: WriteLog, names: tuple[str, str]) -> None:
+def test_names_that_say_seed_are_seeds(
+    tmp_path: Path, write_log: WriteLog, names: tuple[str, str]
+) -> None:
     for name in names:
         write_log(f"logs/{name}", **{"progress.csv": "step,loss\n0,1\n"})
     results = load(tmp_path / "logs")
@@ -86,7 +95,9 @@ def test_names_that_say_seed_are_seeds(tmp_path: Path, write_log: WriteLog, name
         ("reseed_1", "reseed_2"),
     ],
 )
-def test_other_names_are_differences(tmp_path: Path, write_log: WriteLog, names: tuple[str, str]) -> None:
+def test_other_names_are_differences(
+    tmp_path: Path, write_log: WriteLog, names: tuple[str, str]
+) -> None:
     for name in names:
         write_log(f"logs/{name}", **{"progress.csv": "step,loss\n0,1\n"})
     assert groups(load(tmp_path / "logs")) == [1, 1]
@@ -96,16 +107,24 @@ def test_two_roots_with_the_same_names_below_them(tmp_path: Path, write_log: Wri
     for algo in ("a2c", "ppo"):
         write_log(f"{algo}/pong/seed_0", **{"progress.csv": "step,loss\n0,1\n"})
     results = load([tmp_path / "a2c", tmp_path / "ppo"])
-    assert (groups(results), results.runs["variant"].to_list()) == ([1, 1], ["a2c/pong", "ppo/pong"])
+    assert (groups(results), results.runs["variant"].to_list()) == (
+        [1, 1],
+        ["a2c/pong", "ppo/pong"],
+    )
 
 
 def test_two_seeds_that_disagree_stay_apart(tmp_path: Path, write_log: WriteLog) -> None:
     for seed in (1, 2):
-        write_log(f"seed_{seed}", **{"progress.csv": "step,loss\n0,1\n", "config.json": {"lr": 1, "seed": 0}})
+        write_log(
+            f"seed_{seed}",
+            **{"progress.csv": "step,loss\n0,1\n", "config.json": {"lr": 1, "seed": 0}},
+        )
     assert groups(load(tmp_path)) == [1, 1]
 
 
-def test_equal_parameters_in_unlike_projects_stay_apart(tmp_path: Path, write_log: WriteLog) -> None:
+def test_equal_parameters_in_unlike_projects_stay_apart(
+    tmp_path: Path, write_log: WriteLog
+) -> None:
     for project in ("sac", "td3"):
         for number in (1, 2):
             files = {"progress.csv": "Return\n1\n", "params.json": {"lr": 1, "run_ID": number}}
@@ -114,11 +133,18 @@ def test_equal_parameters_in_unlike_projects_stay_apart(tmp_path: Path, write_lo
 
 
 class TestHydra:
-    def job(self, write_log: WriteLog, place: str, config: str, overrides: str = "[]\n", **files: str) -> None:
+    def job(
+        self, write_log: WriteLog, place: str, config: str, overrides: str = "[]\n", **files: str
+    ) -> None:
         write_log(place, **files)
-        write_log(f"{place}/.hydra", **{"config.yaml": config, "overrides.yaml": overrides, "hydra.yaml": "hydra: 1\n"})
+        write_log(
+            f"{place}/.hydra",
+            **{"config.yaml": config, "overrides.yaml": overrides, "hydra.yaml": "hydra: 1\n"},
+        )
 
-    def test_numbered_jobs_are_told_apart_by_their_configuration(self, tmp_path: Path, write_log: WriteLog) -> None:
+    def test_numbered_jobs_are_told_apart_by_their_configuration(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
         jobs = [(lr, seed) for lr in (0.1, 0.01) for seed in (0, 1)]
         for number, (lr, seed) in enumerate(jobs):
             config = f"optimizer:\n  lr: {lr}\n  name: adam\nlayers:\n- 64\n- 64\nseed: {seed}\n"
@@ -137,15 +163,27 @@ class TestHydra:
         results = load(tmp_path)
         assert (groups(results), results.runs["seed"].to_list()) == ([3], [0, 1, 2])
 
-    def test_overrides_stand_in_for_a_configuration_that_is_gone(self, tmp_path: Path, write_log: WriteLog) -> None:
+    def test_overrides_stand_in_for_a_configuration_that_is_gone(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
         for number, lr in enumerate((0.1, 0.2)):
-            self.job(write_log, f"mr/{number}", "", f"- +lr={lr}\n- model=vit\n", **{"progress.csv": "loss\n1\n"})
+            self.job(
+                write_log,
+                f"mr/{number}",
+                "",
+                f"- +lr={lr}\n- model=vit\n",
+                **{"progress.csv": "loss\n1\n"},
+            )
         results = load(tmp_path)
         assert results.runs.select("lr", "model").rows() == [(0.1, "vit"), (0.2, "vit")]
 
-    def test_what_two_loggers_of_one_job_wrote_is_one_run(self, tmp_path: Path, write_log: WriteLog) -> None:
+    def test_what_two_loggers_of_one_job_wrote_is_one_run(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
         self.job(write_log, "job", "lr: 1\n")
-        write_log("job/csv/version_0", **{"metrics.csv": "step,loss\n0,1\n", "hparams.yaml": "width: 8\n"})
+        write_log(
+            "job/csv/version_0", **{"metrics.csv": "step,loss\n0,1\n", "hparams.yaml": "width: 8\n"}
+        )
         write_log("job/tensorboard/version_0", **{"events.out.tfevents.1.host": ""})
         results = load(tmp_path)
         assert results.runs.select("kind", "lr", "width").rows() == [("lightning", 1, 8)]
@@ -157,7 +195,9 @@ class TestHydra:
         assert load(tmp_path / "job" / "logs").runs["lr"].to_list() == [3]
 
 
-def test_rl_zoo_keeps_parameters_in_a_directory_named_like_the_task(tmp_path: Path, write_log: WriteLog) -> None:
+def test_rl_zoo_keeps_parameters_in_a_directory_named_like_the_task(
+    tmp_path: Path, write_log: WriteLog
+) -> None:
     for algo in ("a2c", "ppo"):
         for number in (1, 2):
             run = f"logs/{algo}/Pendulum-v1_{number}"
@@ -173,26 +213,44 @@ def test_rl_zoo_keeps_parameters_in_a_directory_named_like_the_task(tmp_path: Pa
         ("ppo", 0.9, "Pendulum-v1", 2),
     ]
     assert (groups(results), results.identity) == ([2, 2], ("algo",))
-    assert sources_line(results) == "read as: 4 Stable-Baselines3 monitors (parameters of args.yml, config.yml)"
+    assert (
+        sources_line(results)
+        == "read as: 4 Stable-Baselines3 monitors (parameters of args.yml, config.yml)"
+    )
 
 
 class TestRay:
-    def trial(self, write_log: WriteLog, name: str, params: dict[str, Any], result: str, **files: str) -> None:
+    def trial(
+        self, write_log: WriteLog, name: str, params: dict[str, Any], result: str, **files: str
+    ) -> None:
         write_log(f"ray/{name}", **{"params.json": params, "result.json": result, **files})
 
     def test_result_json_has_a_row_a_line(self, tmp_path: Path, write_log: WriteLog) -> None:
         line = {"training_iteration": 1, "env_runners": {"episode_return_mean": 2.5}, "done": False}
         line |= {"config": {"lr": 0.1}, "hist": [1, 2], "date": "2026", "trial_id": "ab"}
-        more = {"training_iteration": 2, "env_runners": {"episode_return_mean": float("nan")}, "extra": 7}
+        more = {
+            "training_iteration": 2,
+            "env_runners": {"episode_return_mean": float("nan")},
+            "extra": 7,
+        }
         text = f"{json.dumps(line)}\n{json.dumps(more)}\n"
-        self.trial(write_log, "PPO_CartPole-v1_3f2a1_00000_0_lr=0.1_2026-01-01_00-00-00", {"lr": 0.1}, text)
+        self.trial(
+            write_log, "PPO_CartPole-v1_3f2a1_00000_0_lr=0.1_2026-01-01_00-00-00", {"lr": 0.1}, text
+        )
         results = load(tmp_path)
         assert kinds(results) == ["ray"]
-        assert results.metrics == ("training_iteration", "env_runners/episode_return_mean", "done", "extra")
+        assert results.metrics == (
+            "training_iteration",
+            "env_runners/episode_return_mean",
+            "done",
+            "extra",
+        )
         assert results.progress["training_iteration"].to_list() == [1, 2]
         assert results.runs["variant"].to_list() == ["ray/PPO_CartPole-v1"]
 
-    def test_trials_of_equal_parameters_are_one_variant(self, tmp_path: Path, write_log: WriteLog) -> None:
+    def test_trials_of_equal_parameters_are_one_variant(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
         for number in range(2):
             params = {"lr": 0.1, "fn": f"<function f at 0x7f00{number}0aa>", "seed": number}
             name = f"PPO_CartPole-v1_{number}f2a1_0000{number}_{number}_2026-01-01_00-00-0{number}"
@@ -200,13 +258,17 @@ class TestRay:
         results = load(tmp_path)
         assert (groups(results), results.runs["fn"].to_list()) == ([2], ["<function f>"] * 2)
 
-    def test_algorithms_of_equal_parameters_stay_apart(self, tmp_path: Path, write_log: WriteLog) -> None:
+    def test_algorithms_of_equal_parameters_stay_apart(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
         for algo in ("PPO", "DQN"):
             name = f"{algo}_CartPole-v1_3f2a1_00000_0_2026-01-01_00-00-00"
             self.trial(write_log, name, {"lr": 0.1}, '{"training_iteration": 1}\n')
         assert groups(load(tmp_path)) == [1, 1]
 
-    def test_progress_csv_beside_it_is_read_and_that_is_said(self, tmp_path: Path, write_log: WriteLog) -> None:
+    def test_progress_csv_beside_it_is_read_and_that_is_said(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
         files = {"progress.csv": "training_iteration,reward\n1,5\n"}
         self.trial(write_log, "PPO_1", {"lr": 0.1}, '{"training_iteration": 1}\n', **files)
         results = load(tmp_path)
@@ -221,12 +283,30 @@ class TestRay:
 
 class TestSacred:
     def run(self, write_log: WriteLog, number: int, name: str = "mnist", **more: Any) -> None:
-        run = {"status": "COMPLETED", "command": "main", "experiment": {"name": name, "sources": []}}
-        run |= {"host": {"hostname": "node"}, "start_time": "2026-01-01T00:00:00.5", "stop_time": "2026-01-01T00:01:00"}
-        metrics = {"loss": {"steps": [0, 10], "timestamps": ["2026-01-01T00:00:01", "2026-01-01T00:00:03"]}}
+        run = {
+            "status": "COMPLETED",
+            "command": "main",
+            "experiment": {"name": name, "sources": []},
+        }
+        run |= {
+            "host": {"hostname": "node"},
+            "start_time": "2026-01-01T00:00:00.5",
+            "stop_time": "2026-01-01T00:01:00",
+        }
+        metrics = {
+            "loss": {"steps": [0, 10], "timestamps": ["2026-01-01T00:00:01", "2026-01-01T00:00:03"]}
+        }
         metrics["loss"]["values"] = [1.0, 0.5]
-        metrics["acc"] = {"steps": [10], "timestamps": [], "values": [{"dtype": "float64", "value": 0.9}]}
-        files = {"run.json": run | more, "config.json": {"lr": 0.1, "seed": 1000 + number}, "metrics.json": metrics}
+        metrics["acc"] = {
+            "steps": [10],
+            "timestamps": [],
+            "values": [{"dtype": "float64", "value": 0.9}],
+        }
+        files = {
+            "run.json": run | more,
+            "config.json": {"lr": 0.1, "seed": 1000 + number},
+            "metrics.json": metrics,
+        }
         write_log(f"sacred/{number}", **files)
 
     def test_runs_are_read(self, tmp_path: Path, write_log: WriteLog) -> None:
@@ -235,17 +315,23 @@ class TestSacred:
         write_log("sacred/_sources", **{"a_1.py": ""})
         results = load(tmp_path)
         assert (results.problems, results.unread) == ((), ())
-        assert results.runs.select("kind", "state", "seed", "host", "seconds", "lr", "final/acc").rows() == [
+        assert results.runs.select(
+            "kind", "state", "seed", "host", "seconds", "lr", "final/acc"
+        ).rows() == [
             ("sacred", "succeeded", 1001, "node", 59.5, 0.1, 0.9),
             ("sacred", "failed", 1002, "node", 59.5, 0.1, 0.9),
         ]
-        assert results.where(seed=1001).progress.select("step", "seconds", "loss", "acc").rows() == [
+        assert results.where(seed=1001).progress.select(
+            "step", "seconds", "loss", "acc"
+        ).rows() == [
             (0, 0, 1.0, None),
             (10, 2, 0.5, 0.9),
         ]
         assert groups(results) == [2]
 
-    def test_experiments_of_one_observer_stay_apart(self, tmp_path: Path, write_log: WriteLog) -> None:
+    def test_experiments_of_one_observer_stay_apart(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
         self.run(write_log, 1)
         self.run(write_log, 2, name="cifar")
         results = load(tmp_path)
@@ -256,7 +342,9 @@ class TestSacred:
         reader = Reader(tmp_path)
         assert reader.read().runs["final/loss"].to_list() == [0.5]
         file = tmp_path / "sacred" / "1" / "metrics.json"
-        grown = {"loss": {"steps": [0, 10, 20], "timestamps": [None] * 3, "values": [1.0, 0.5, 0.25]}}
+        grown = {
+            "loss": {"steps": [0, 10, 20], "timestamps": [None] * 3, "values": [1.0, 0.5, 0.25]}
+        }
         file.write_text(json.dumps(grown))
         assert reader.read().runs["final/loss"].to_list() == [0.25]
 
@@ -265,7 +353,9 @@ class TestSacred:
         with pytest.raises(NotFound, match=r"run\.json: it is another program's, not runslot's"):
             load(tmp_path)
 
-    def test_a_foreign_run_json_beside_another_log(self, tmp_path: Path, write_log: WriteLog) -> None:
+    def test_a_foreign_run_json_beside_another_log(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
         write_log("x", **{"run.json": {"status": "COMPLETED"}, "progress.csv": "step,loss\n0,1\n"})
         assert load(tmp_path).runs.select("kind", "state").rows() == [("stable-baselines3", None)]
 
@@ -274,11 +364,19 @@ def test_spinning_up(tmp_path: Path, write_log: WriteLog) -> None:
     for algo in ("ppo", "sac"):
         for seed in (0, 10):
             out = f"/home/me/data/{algo}/{algo}_s{seed}"
-            logger = {f"<spinup.utils.logx.EpochLogger object at 0x7f1{seed:04}>": {"output_dir": out}}
-            config = {"env_fn": f"<function <lambda> at 0x7f2{seed:04}>", "exp_name": algo, "logger": logger}
+            logger = {
+                f"<spinup.utils.logx.EpochLogger object at 0x7f1{seed:04}>": {"output_dir": out}
+            }
+            config = {
+                "env_fn": f"<function <lambda> at 0x7f2{seed:04}>",
+                "exp_name": algo,
+                "logger": logger,
+            }
             config |= {"logger_kwargs": {"exp_name": algo, "output_dir": out}, "seed": seed}
             rows = f"Epoch\tAverageEpRet\tTime\n0\t1.5\t2\n1\t{seed}\t4\n"
-            write_log(f"data/{algo}/{algo}_s{seed}", **{"progress.txt": rows, "config.json": config})
+            write_log(
+                f"data/{algo}/{algo}_s{seed}", **{"progress.txt": rows, "config.json": config}
+            )
     results = load(tmp_path / "data")
     assert results.problems == ()
     assert groups(results) == [2, 2]
@@ -288,7 +386,9 @@ def test_spinning_up(tmp_path: Path, write_log: WriteLog) -> None:
 
 
 def test_keras_csv_logger(tmp_path: Path, write_log: WriteLog) -> None:
-    write_log("a", **{"training.log": "epoch,accuracy,loss,val_loss\n0,0.5,1.0,2.0\n1,0.75,0.5,1.0\n"})
+    write_log(
+        "a", **{"training.log": "epoch,accuracy,loss,val_loss\n0,0.5,1.0,2.0\n1,0.75,0.5,1.0\n"}
+    )
     write_log("b", **{"training.log": "epoch 1 of 5\nno table\n"})
     write_log("c", **{"seed1.csv": "epoch;loss\n0;1\n", "seed2.csv": "epoch;loss\n0;2\n"})
     results = load(tmp_path)
@@ -301,7 +401,8 @@ def test_keras_csv_logger(tmp_path: Path, write_log: WriteLog) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hparams", "expected"), [("{}\n", [1, 1]), ("lr: 0.1\n", [1, 1]), ("lr: 0.1\nseed: {version}\n", [2])]
+    ("hparams", "expected"),
+    [("{}\n", [1, 1]), ("lr: 0.1\n", [1, 1]), ("lr: 0.1\nseed: {version}\n", [2])],
 )
 def test_versions_of_lightning_are_seeds_only_where_seeds_are_recorded(
     tmp_path: Path, write_log: WriteLog, hparams: str, expected: list[int]
@@ -315,8 +416,14 @@ def test_versions_of_lightning_are_seeds_only_where_seeds_are_recorded(
 
 def test_yolo(tmp_path: Path, write_log: WriteLog) -> None:
     for number in ("", "2"):
-        args = f"model: yolov8n.pt\nlr0: 0.01\nseed: 0\nname: train{number}\nsave_dir: runs/detect/train{number}\n"
-        rows = "                  epoch,         train/box_loss\n                  1,                1.25\n"
+        args = (
+            f"model: yolov8n.pt\nlr0: 0.01\nseed: 0\nname: train{number}\nsave_dir:"
+            f" runs/detect/train{number}\n"
+        )
+        rows = (
+            "                  epoch,         train/box_loss\n                  1,               "
+            " 1.25\n"
+        )
         write_log(f"runs/detect/train{number}", **{"results.csv": rows, "args.yaml": args})
     results = load(tmp_path)
     assert results.problems == ()
@@ -327,8 +434,13 @@ def test_yolo(tmp_path: Path, write_log: WriteLog) -> None:
 
 class TestJsonLines:
     def test_dreamer(self, tmp_path: Path, write_log: WriteLog) -> None:
-        rows = '{"step": 0, "fps": 3}\n{"step": 5, "train/loss": 0.5, "text": "a"}\n{"step": 9, "train/lo'
-        write_log("dreamer/pong", **{"metrics.jsonl": rows, "config.yaml": "seed: 3\ntask: atari_pong\n"})
+        rows = (
+            '{"step": 0, "fps": 3}\n{"step": 5, "train/loss": 0.5, "text": "a"}\n{"step": 9,'
+            ' "train/lo'
+        )
+        write_log(
+            "dreamer/pong", **{"metrics.jsonl": rows, "config.yaml": "seed: 3\ntask: atari_pong\n"}
+        )
         results = load(tmp_path)
         assert results.problems == ()
         assert results.progress.drop("run", "row").rows() == [(0, 3, None), (5, None, 0.5)]
@@ -367,15 +479,21 @@ class TestJsonLines:
 
 class TestMonitors:
     def test_every_name_that_the_library_reads(self, tmp_path: Path, write_log: WriteLog) -> None:
-        for i, name in enumerate(("0.0.monitor.csv", "left.monitor.csv", "monitor.csv", "evalmonitor.csv")):
+        for i, name in enumerate(
+            ("0.0.monitor.csv", "left.monitor.csv", "monitor.csv", "evalmonitor.csv")
+        ):
             write_log(f"run{i}", **{name: MONITOR})
         results = load(tmp_path)
         assert results.runs.height == 4
         assert results.runs["env_id"].to_list() == ["Pendulum-v1"] * 4
 
-    def test_several_environments_as_stable_baselines3_reads_them(self, tmp_path: Path, write_log: WriteLog) -> None:
+    def test_several_environments_as_stable_baselines3_reads_them(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
         files = {
-            "0.monitor.csv": '#{"t_start": 1000.0, "env_id": "X"}\nr,l,t\n1,10,10\n2,10,50\n3,10,150\n',
+            "0.monitor.csv": (
+                '#{"t_start": 1000.0, "env_id": "X"}\nr,l,t\n1,10,10\n2,10,50\n3,10,150\n'
+            ),
             "1.monitor.csv": '#{"t_start": 990.5, "env_id": "X"}\nr,l,t\n10,20,5\n20,20,60\n',
             "2.monitor.csv": '#{"t_start": 900.0, "env_id": "X"}\nr,l,t\n',
         }
@@ -392,7 +510,9 @@ class TestMonitors:
         theirs = pd.concat(frames).sort_values("t").reset_index(drop=True)
         theirs["t"] -= min(head["t_start"] for head in heads)
         reader = Reader(tmp_path)
-        assert reader.read().progress.select("r", "l", "t").rows() == [tuple(row) for row in theirs.to_numpy()]
+        assert reader.read().progress.select("r", "l", "t").rows() == [
+            tuple(row) for row in theirs.to_numpy()
+        ]
         with (run / "2.monitor.csv").open("a") as file:
             file.write("7,1,1\n")
         assert reader.read().progress["r"].to_list() == [7, 10, 1, 2, 20, 3]
@@ -415,7 +535,9 @@ class TestTemplate:
         ]
         assert (groups(results), results.identity) == ([2, 2], ("algo",))
 
-    def test_what_is_deeper_than_the_template_is_a_difference(self, tmp_path: Path, write_log: WriteLog) -> None:
+    def test_what_is_deeper_than_the_template_is_a_difference(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
         write_log("ppo/my_env-v1_1/finetune", **{"0.monitor.csv": MONITOR})
         assert groups(load(tmp_path, path="./{algo}/{env}_{seed}/")) == [1, 2, 2]
 
@@ -424,7 +546,9 @@ class TestTemplate:
         assert groups(load(tmp_path, path="*/{env}_{seed}")) == [4]
 
     def test_it_is_of_the_path_that_the_column_run_shows(self, tmp_path: Path) -> None:
-        results = load([tmp_path / "ppo", tmp_path / "a2c" / "my_env-v1_1"], path="{algo}/{env}_{seed}")
+        results = load(
+            [tmp_path / "ppo", tmp_path / "a2c" / "my_env-v1_1"], path="{algo}/{env}_{seed}"
+        )
         assert results.runs.select("algo", "seed").rows() == [("ppo", 1), ("ppo", 2), ("a2c", 1)]
 
     def test_a_run_that_does_not_fit_is_named(self, tmp_path: Path, write_log: WriteLog) -> None:
@@ -445,7 +569,9 @@ class TestTemplate:
             ("{a}/{b}/{c}/{d}/x", "fits none of 4 runs"),
         ],
     )
-    def test_what_is_no_template_is_refused(self, tmp_path: Path, template: str, complaint: str) -> None:
+    def test_what_is_no_template_is_refused(
+        self, tmp_path: Path, template: str, complaint: str
+    ) -> None:
         with pytest.raises(InvalidInput, match=complaint):
             load(tmp_path, path=template)
 
@@ -454,7 +580,12 @@ class TestTemplate:
     ) -> None:
         monkeypatch.setattr("runslot.results.read.store.WORTH_KEEPING_BYTES", 0)
         load(tmp_path)
-        assert load(tmp_path, path="{algo}/{env}_{seed}").runs["algo"].to_list() == ["a2c", "a2c", "ppo", "ppo"]
+        assert load(tmp_path, path="{algo}/{env}_{seed}").runs["algo"].to_list() == [
+            "a2c",
+            "a2c",
+            "ppo",
+            "ppo",
+        ]
         assert "algo" not in load(tmp_path).parameters
 
 
@@ -465,14 +596,25 @@ class TestNamedLogs:
         with pytest.raises(NotFound, match=r"--log '\*\.csv' reads it"):
             load(tmp_path)
         results = load(tmp_path, log=["*_seed?.csv"])
-        assert results.runs.select("run", "kind", "seed").rows()[0] == ("results/a2c_seed0.csv", "csv", 0)
+        assert results.runs.select("run", "kind", "seed").rows()[0] == (
+            "results/a2c_seed0.csv",
+            "csv",
+            0,
+        )
         assert groups(results) == [1, 2]
         assert results.runs["path"].unique().to_list() == [str(tmp_path / "results")]
 
-    def test_one_file_a_directory_is_the_directorys(self, tmp_path: Path, write_log: WriteLog) -> None:
+    def test_one_file_a_directory_is_the_directorys(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
         for lr in (0.1, 0.2):
-            write_log(f"lr{lr}", **{"log_train.csv": "iteration,return\n0,1\n", "config.json": {"lr": lr}})
-        assert load(tmp_path, log=["log_*.csv"]).runs.select("run", "lr").rows() == [("lr0.1", 0.1), ("lr0.2", 0.2)]
+            write_log(
+                f"lr{lr}", **{"log_train.csv": "iteration,return\n0,1\n", "config.json": {"lr": lr}}
+            )
+        assert load(tmp_path, log=["log_*.csv"]).runs.select("run", "lr").rows() == [
+            ("lr0.1", 0.1),
+            ("lr0.2", 0.2),
+        ]
 
     def test_a_glob_with_directories(self, tmp_path: Path, write_log: WriteLog) -> None:
         for part in ("train", "test"):
@@ -500,9 +642,15 @@ class TestOurOwnTables:
 
 
 def test_settings_that_are_no_mapping_are_named(tmp_path: Path, write_log: WriteLog) -> None:
-    write_log("x", **{"progress.csv": "step,loss\n0,1\n", "config.yaml": "- 1\n- 2\n", "args.yaml": "a: [1\n"})
+    write_log(
+        "x",
+        **{"progress.csv": "step,loss\n0,1\n", "config.yaml": "- 1\n- 2\n", "args.yaml": "a: [1\n"},
+    )
     results = load(tmp_path)
-    assert sorted(Path(problem.path).name for problem in results.problems) == ["args.yaml", "config.yaml"]
+    assert sorted(Path(problem.path).name for problem in results.problems) == [
+        "args.yaml",
+        "config.yaml",
+    ]
 
 
 def test_a_change_of_the_settings_alone_is_seen(tmp_path: Path, write_log: WriteLog) -> None:

@@ -27,7 +27,9 @@ WriteLog = Callable[..., Path]
 
 def attempt_by(pid: int, number: int = 1, start_time: int | None = None) -> Attempt:
     me = identify(pid)
-    return Attempt(number, pid, me.start_time if start_time is None else start_time, me.boot_id, me.host, 5.0)
+    return Attempt(
+        number, pid, me.start_time if start_time is None else start_time, me.boot_id, me.host, 5.0
+    )
 
 
 def test_our_runs(tmp_path: Path, write_run: WriteRun) -> None:
@@ -36,17 +38,30 @@ def test_our_runs(tmp_path: Path, write_run: WriteRun) -> None:
     row = results.runs.row(0, named=True)
     assert row["run"].endswith("/run_3")
     assert (row["lr"], row["net.sizes"], row["net.act"]) == (0.1, "[32, 32]", "torch.nn.ReLU")
-    assert (row["seed"], row["state"], row["seconds"], row["host"], row["slot"]) == (3, "succeeded", 12.5, "node", 1)
+    assert (row["seed"], row["state"], row["seconds"], row["host"], row["slot"]) == (
+        3,
+        "succeeded",
+        12.5,
+        "node",
+        1,
+    )
     assert (row["final/accuracy"], row["best/accuracy"], row["rows"]) == (0.5, 0.5, 1)
     assert row["started"].timestamp() == 1000.0
     assert results.parameters == ("lr", "net.sizes", "net.act")
     assert results.problems == ()
 
 
-def test_a_variant_key_like_one_of_our_columns_keeps_both(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_variant_key_like_one_of_our_columns_keeps_both(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     write_run({"host": "pong", "rows": 7})
     row = load(tmp_path).runs.row(0, named=True)
-    assert (row["host"], row["variant.host"], row["rows"], row["variant.rows"]) == ("node", "pong", 1, 7)
+    assert (row["host"], row["variant.host"], row["rows"], row["variant.rows"]) == (
+        "node",
+        "pong",
+        1,
+        7,
+    )
 
 
 def test_progress_is_wide_in_the_order_of_runs(tmp_path: Path, write_run: WriteRun) -> None:
@@ -111,7 +126,9 @@ def test_a_run_in_which_lightning_logged(tmp_path: Path, write_run: WriteRun) ->
     version.mkdir(parents=True)
     (version / "metrics.csv").write_text("epoch,val_loss,train_loss\r\n0,,0.5\r\n0,0.4,\r\n")
     results = load(tmp_path)
-    assert results.runs.select("kind", "final/val_loss", "final/train_loss").rows() == [("runslot", 0.4, 0.5)]
+    assert results.runs.select("kind", "final/val_loss", "final/train_loss").rows() == [
+        ("runslot", 0.4, 0.5)
+    ]
 
 
 def test_launchkit_and_rlkit(tmp_path: Path, write_log: WriteLog) -> None:
@@ -137,7 +154,10 @@ def test_rlpyt(tmp_path: Path, write_log: WriteLog) -> None:
         files = {"progress.csv": "Return\n1\n", "params.json": {"name": "pong", "run_ID": run}}
         write_log(f"t/lr_1/run_{run}", **files)
     results = load(tmp_path)
-    assert results.runs.select("kind", "algo.lr", "seed").rows() == [("rlpyt", 1, 0), ("rlpyt", 1, 1)]
+    assert results.runs.select("kind", "algo.lr", "seed").rows() == [
+        ("rlpyt", 1, 0),
+        ("rlpyt", 1, 1),
+    ]
     assert results.identity == ()
 
 
@@ -146,7 +166,9 @@ def test_stable_baselines3(tmp_path: Path, write_log: WriteLog) -> None:
     write_log(
         "envs",
         **{
-            "0.monitor.csv": '#{"t_start": 1.5, "env_id": "CartPole-v1"}\nr,l,t\n10.0,10,0.5\n30.0,30,2.5\n',
+            "0.monitor.csv": (
+                '#{"t_start": 1.5, "env_id": "CartPole-v1"}\nr,l,t\n10.0,10,0.5\n30.0,30,2.5\n'
+            ),
             "1.monitor.csv": '#{"t_start": 1.5, "env_id": "CartPole-v1"}\nr,l,t\n20.0,20,1.5\n',
         },
     )
@@ -161,9 +183,16 @@ def test_stable_baselines3(tmp_path: Path, write_log: WriteLog) -> None:
 
 def test_lightning(tmp_path: Path, write_log: WriteLog) -> None:
     hparams = "lr: 1e-3\nsizes:\n- 32\nnet: !!python/tuple [1, 2]\nwith: {bias: true}\n"
-    write_log("logs/version_0", **{"hparams.yaml": hparams, "metrics.csv": "epoch,loss\r\n0,0.5\r\n"})
+    write_log(
+        "logs/version_0", **{"hparams.yaml": hparams, "metrics.csv": "epoch,loss\r\n0,0.5\r\n"}
+    )
     row = load(tmp_path).runs.row(0, named=True)
-    assert (row["kind"], row["lr"], row["sizes"], row["with.bias"]) == ("lightning", 0.001, "[32]", True)
+    assert (row["kind"], row["lr"], row["sizes"], row["with.bias"]) == (
+        "lightning",
+        0.001,
+        "[32]",
+        True,
+    )
 
 
 def test_tensorboard_files_without_tensorboard_are_named(
@@ -188,7 +217,9 @@ def test_tensorboard_scalars(tmp_path: Path) -> None:
         scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
         tensor = Summary.Value(tag="tensor", tensor=make_tensor_proto(step * 2.0))
         text = Summary.Value(tag="text", tensor=make_tensor_proto("words"))
-        event = Event(step=step, wall_time=100.0 + step, summary=Summary(value=[*scalars, tensor, text]))
+        event = Event(
+            step=step, wall_time=100.0 + step, summary=Summary(value=[*scalars, tensor, text])
+        )
         writer.add_event(event)
         writer.flush()
 
@@ -228,7 +259,11 @@ def test_broken_files_are_named_and_the_rest_is_read(tmp_path: Path, write_run: 
         ("a,b\n1,2\n3,4,5\n6,7\n", [1.0, 6.0], "line 3 has 3 cells"),
         ("a,b\n1,2\n\n3,4\n", [1.0, 3.0], ""),
         ("a,b\n1,2\na,b\n3,4\n", [1.0, 3.0], ""),
-        ("a,b\n1,2\noops,4\n5,6\n", [1.0, None, 5.0], "1 cells of 'a' are not numbers, the first is 'oops'"),
+        (
+            "a,b\n1,2\noops,4\n5,6\n",
+            [1.0, None, 5.0],
+            "1 cells of 'a' are not numbers, the first is 'oops'",
+        ),
         ("a,b\r\n1,2\r\n3,4\r\n", [1.0, 3.0], ""),
         ("\ufeffa,b\n1,2\n", [1.0], ""),
         ("a,b\n1e-3,2\ninf,2\n-inf,2\n", [0.001, math.inf, -math.inf], ""),
@@ -240,7 +275,11 @@ def test_broken_files_are_named_and_the_rest_is_read(tmp_path: Path, write_run: 
         ("a,b\n1,2\nx,y\n3,4\na,b\n5,6\n", [1.0, None, 5.0], "line 3 names other columns, x, y"),
         ("a,b\n1,2\nWarning: x, y\n3,4\n", [1.0, 3.0], "line 3"),
         ("a,b\n1,2\nsome words\n3,4\n", [1.0, 3.0], "line 3 has 1 cells for 2 columns"),
-        ("a,b\n1\n2\n3,4\n", [3.0], "line 2 has 1 cells for 2 columns; it and 1 more such lines are left out"),
+        (
+            "a,b\n1\n2\n3,4\n",
+            [3.0],
+            "line 2 has 1 cells for 2 columns; it and 1 more such lines are left out",
+        ),
         ("a\tb\n1\t2\n3\t4\n", [1.0, 3.0], ""),
         ("a;b\r\n1;2\r\n3;4\r\n", [1.0, 3.0], ""),
         ("a;b, c;d\n1;2;3\n", [1.0], ""),
@@ -280,7 +319,9 @@ def test_csv_as_it_may_be_found(
 
 
 @pytest.mark.parametrize("separator", [",", "\t", ";"])
-def test_separators_are_read_as_pandas_reads_them(tmp_path: Path, write_log: WriteLog, separator: str) -> None:
+def test_separators_are_read_as_pandas_reads_them(
+    tmp_path: Path, write_log: WriteLog, separator: str
+) -> None:
     names = ["step", "loss", "some thing", "text"]
     rows = [["0", "1e-3", "", "a"], ["1", "nan", "-inf", "b"], ["2", "3.25", "4", "c"]]
     text = "".join(separator.join(cells) + "\n" for cells in [names, *rows])
@@ -289,7 +330,9 @@ def test_separators_are_read_as_pandas_reads_them(tmp_path: Path, write_log: Wri
     ours = load(tmp_path)
     assert (ours.problems, [*ours.progress.columns[2:]]) == ((), names)
     for name in names[:3]:
-        assert ours.progress[name].fill_null(math.nan).to_list() == pytest.approx(theirs[name].tolist(), nan_ok=True)
+        assert ours.progress[name].fill_null(math.nan).to_list() == pytest.approx(
+            theirs[name].tolist(), nan_ok=True
+        )
 
 
 def test_utf_16_is_named(tmp_path: Path, write_log: WriteLog) -> None:
@@ -300,7 +343,9 @@ def test_utf_16_is_named(tmp_path: Path, write_log: WriteLog) -> None:
 
 
 @pytest.mark.parametrize("cut", range(len("a,b\n1,2\nb,a,c\n4,3,5\n6,5,7\na,b\n7,8\n") + 1))
-def test_further_headers_hold_for_what_is_appended(tmp_path: Path, write_log: WriteLog, cut: int) -> None:
+def test_further_headers_hold_for_what_is_appended(
+    tmp_path: Path, write_log: WriteLog, cut: int
+) -> None:
     text = "a,b\n1,2\nb,a,c\n4,3,5\n6,5,7\na,b\n7,8\n"
     log = write_log("run", **{"progress.csv": text[:cut], "variant.json": {}}) / "progress.csv"
     reader = Reader(tmp_path)
@@ -309,7 +354,13 @@ def test_further_headers_hold_for_what_is_appended(tmp_path: Path, write_log: Wr
     with log.open("a") as file:
         file.write("9,10\n")
     progress = reader.read().progress
-    assert progress.select("a", "b", "c").rows() == [(1, 2, None), (3, 4, 5), (5, 6, 7), (7, 8, None), (9, 10, None)]
+    assert progress.select("a", "b", "c").rows() == [
+        (1, 2, None),
+        (3, 4, 5),
+        (5, 6, 7),
+        (7, 8, None),
+        (9, 10, None),
+    ]
 
 
 def test_bytes_that_are_no_text(tmp_path: Path, write_log: WriteLog) -> None:
@@ -351,7 +402,9 @@ def test_final_is_the_last_number_unless_the_run_ended_in_nan(
 
 
 def test_best_follows_the_name(tmp_path: Path, write_run: WriteRun) -> None:
-    write_run({"lr": 1}, 0, [{"loss": 3, "acc": 0.1}, {"loss": 1, "acc": 0.9}, {"loss": 2, "acc": 0.5}])
+    write_run(
+        {"lr": 1}, 0, [{"loss": 3, "acc": 0.1}, {"loss": 1, "acc": 0.9}, {"loss": 2, "acc": 0.5}]
+    )
     row = load(tmp_path).runs.row(0, named=True)
     assert (row["best/loss"], row["best/acc"], row["final/loss"]) == (1.0, 0.9, 2.0)
 
@@ -392,10 +445,19 @@ def test_a_link_in_a_run_directory_leads_nowhere(
     tmp_path: Path, write_run: WriteRun, write_log: Callable[..., Path]
 ) -> None:
     secret = tmp_path / "secret"
-    secret.write_text(json.dumps({"format": 1, "token": "hunter2", "host": "hunter2", "lr": "hunter2"}))
+    secret.write_text(
+        json.dumps({"format": 1, "token": "hunter2", "host": "hunter2", "lr": "hunter2"})
+    )
     directory = write_run({"lr": 0.1})
     RunDir(directory).outcome_file.unlink()
-    linked = ["attempt.json", "outcome.json", "environment.json", "git_infos.txt", "variant.json", "changes.patch"]
+    linked = [
+        "attempt.json",
+        "outcome.json",
+        "environment.json",
+        "git_infos.txt",
+        "variant.json",
+        "changes.patch",
+    ]
     for name in linked:
         (directory / name).unlink(missing_ok=True)
         (directory / name).symlink_to(secret)

@@ -86,7 +86,8 @@ def test_group_by(results: Results) -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "score"), [("final", 4.0), ("best", 4.0), ("mean", 3.0), ("last-2", 3.5), ("last-99", 3.0)]
+    ("by", "score"),
+    [("final", 4.0), ("best", 4.0), ("mean", 3.0), ("last-2", 3.5), ("last-99", 3.0)],
 )
 def test_best(results: Results, by: str, score: float) -> None:
     best = results.best("Return", by=by)
@@ -106,7 +107,14 @@ def test_no_filter_lets_nan_pass_as_a_number(tmp_path: Path, write_run: WriteRun
         write_run({"lr": 1}, seed, [{"loss": 1}, {"loss": last}])
     results = load(tmp_path)
     loss = pl.col("final/loss")
-    for condition in (loss > 0, loss >= 1, loss < 9, ~(loss < 0), '"final/loss" > 0', 'NOT "final/loss" < 0'):
+    for condition in (
+        loss > 0,
+        loss >= 1,
+        loss < 9,
+        ~(loss < 0),
+        '"final/loss" > 0',
+        'NOT "final/loss" < 0',
+    ):
         assert results.where(condition).runs["seed"].to_list() == [0, 2]
     assert results.where(loss.is_nan()).runs["seed"].to_list() == [1]
 
@@ -122,7 +130,9 @@ def test_values_that_were_no_json_go_by_the_users_key(tmp_path: Path, write_run:
     runs = load(tmp_path).runs
     assert runs["cfg"].to_list() == ["Namespace(lr=1)", "Namespace(lr=2)"]
     assert runs["net"].to_list() == ["nets.Big"] * 2
-    assert runs.select("opt", "opt.lr", "opt.deep").rows() == [("optim.Adam", lr, f"[1, {lr}]") for lr in (1, 2)]
+    assert runs.select("opt", "opt.lr", "opt.deep").rows() == [
+        ("optim.Adam", lr, f"[1, {lr}]") for lr in (1, 2)
+    ]
 
 
 def test_best_never_takes_a_run_that_does_not_count(tmp_path: Path, write_run: WriteRun) -> None:

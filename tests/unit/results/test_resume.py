@@ -1,4 +1,6 @@
-"""Logs that a resume wrote twice: later rows replace what they overtake, in every statistic alike."""
+"""Logs that a resume wrote twice: later rows replace what they overtake, in every statistic
+alike.
+"""
 
 from __future__ import annotations
 
@@ -37,18 +39,24 @@ def test_rows_that_are_overtaken(steps: list[float | None], void: list[tuple[int
     assert void_rows(steps, []) == void
 
 
+# of an epoch
 @pytest.mark.parametrize(
     ("steps", "other"),
     [
         ([0, 1, 2, 0, 1, 2], [0, 0, 0, 1, 1, 1]),  # batches of an epoch
         ([0, 1, 2, 0, 1, 2, 0, 1, 2, 0], None),  # begins anew in equal stretches
-        ([*range(0, 390, 50), *range(10, 390, 50), *range(20, 390, 50), *range(30, 150, 50)], None),  # of an epoch
+        (
+            [*range(0, 390, 50), *range(10, 390, 50), *range(20, 390, 50), *range(30, 150, 50)],
+            None,
+        ),
         ([*range(20), *range(20), *range(19), *range(5)], None),  # a row of an epoch is missing
         ([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5], None),  # counts nothing
         ([1, 3, 2, 4, 6, 5, 7, 9, 8, 10, 12, 11], None),  # of several workers
     ],
 )
-def test_steps_that_go_back_for_another_reason(steps: list[float], other: list[float] | None) -> None:
+def test_steps_that_go_back_for_another_reason(
+    steps: list[float], other: list[float] | None
+) -> None:
     assert void_rows(steps, [other] if other else []) == []
 
 
@@ -70,7 +78,9 @@ def test_a_run_that_was_started_again_and_again_and_went_further_in_the_end() ->
         ([], [], []),
     ],
 )
-def test_a_step_that_a_resume_repeats(steps: list[float | None], others: list[list[Any]], again: list[int]) -> None:
+def test_a_step_that_a_resume_repeats(
+    steps: list[float | None], others: list[list[Any]], again: list[int]
+) -> None:
     assert repeats(steps, others) == again
 
 
@@ -115,12 +125,20 @@ def test_every_statistic_leaves_them_out(tmp_path: Path, write_log: WriteLog) ->
     ]
     assert results.progress.height == 9
     assert results.scores("loss", by="mean")["score"].to_list() == [(9 * 5 + 6) / 8, 5]
-    assert "a/progress.csv (rows 6 to 10 are void, step goes back or is repeated after that" in unread_line(results)
+    assert (
+        "a/progress.csv (rows 6 to 10 are void, step goes back or is repeated after that"
+        in unread_line(results)
+    )
 
 
-def test_a_resume_that_writes_its_first_step_again_replaces_it(tmp_path: Path, write_log: WriteLog) -> None:
+def test_a_resume_that_writes_its_first_step_again_replaces_it(
+    tmp_path: Path, write_log: WriteLog
+) -> None:
     for name, first in (("again", "30,9\n30,1\n"), ("once", "30,1\n")):
-        write_log(name, **{"progress.csv": f"step,loss\n0,5\n10,4\n20,4\n{first}40,1\n", "variant.json": {}})
+        write_log(
+            name,
+            **{"progress.csv": f"step,loss\n0,5\n10,4\n20,4\n{first}40,1\n", "variant.json": {}},
+        )
     results = load(tmp_path)
     columns = ["rows", "final/loss", "best/loss"]
     assert results.runs.select(columns).rows() == [(5, 1, 1)] * 2
@@ -130,7 +148,9 @@ def test_a_resume_that_writes_its_first_step_again_replaces_it(tmp_path: Path, w
 
 
 @pytest.mark.parametrize("gap", ["", "nan"])
-def test_two_rows_of_one_step_that_complete_each_other_are_kept(tmp_path: Path, write_log: WriteLog, gap: str) -> None:
+def test_two_rows_of_one_step_that_complete_each_other_are_kept(
+    tmp_path: Path, write_log: WriteLog, gap: str
+) -> None:
     rows = f"0,5,{gap}\n1,4,{gap}\n2,3,{gap}\n3,2,{gap}\n4,1,{gap}\n4,{gap},7\n"
     write_log("a", **{"progress.csv": f"step,loss,val_loss\n{rows}", "variant.json": {}})
     results = load(tmp_path)
@@ -139,7 +159,10 @@ def test_two_rows_of_one_step_that_complete_each_other_are_kept(tmp_path: Path, 
 
 
 def test_a_resume_while_it_is_read(tmp_path: Path, write_log: WriteLog) -> None:
-    log = write_log("a", **{"progress.csv": f"step,loss\n{ROWS}", "variant.json": {}}) / "progress.csv"
+    log = (
+        write_log("a", **{"progress.csv": f"step,loss\n{ROWS}", "variant.json": {}})
+        / "progress.csv"
+    )
     reader = Reader(tmp_path)
     before = reader.read()
     for line in AGAIN.splitlines(keepends=True):
@@ -151,7 +174,9 @@ def test_a_resume_while_it_is_read(tmp_path: Path, write_log: WriteLog) -> None:
     assert (reader.read().unread, reader.read().runs["rows"].to_list()) == ((), [1])
 
 
-def test_void_rows_are_remembered_on_disk(tmp_path: Path, write_log: WriteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_void_rows_are_remembered_on_disk(
+    tmp_path: Path, write_log: WriteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("runslot.results.read.store.WORTH_KEEPING_BYTES", 0)
     write_log("a", **{"progress.csv": f"step,loss\n{ROWS}{AGAIN}", "variant.json": {}})
     first, again = load(tmp_path), load(tmp_path)
@@ -167,13 +192,21 @@ def test_a_minibatch_index_is_no_resume(tmp_path: Path, write_log: WriteLog) -> 
 
 
 @pytest.mark.parametrize("column", ["seed", "fold", "phase"])
-def test_a_table_of_several_parts_is_no_resume(tmp_path: Path, write_log: WriteLog, column: str) -> None:
+def test_a_table_of_several_parts_is_no_resume(
+    tmp_path: Path, write_log: WriteLog, column: str
+) -> None:
     names = ["train", "test"] if column == "phase" else ["0", "1"]
-    rows = "".join(f"{name},{step},1\n" for name, steps in zip(names, (5, 3), strict=True) for step in range(steps))
+    rows = "".join(
+        f"{name},{step},1\n"
+        for name, steps in zip(names, (5, 3), strict=True)
+        for step in range(steps)
+    )
     write_log("a", **{"progress.csv": f"{column},step,loss\n{rows}", "variant.json": {}})
     assert load(tmp_path).runs["rows"].to_list() == [8]
 
 
 def test_json_lines_that_a_resume_wrote_twice(tmp_path: Path, write_log: WriteLog) -> None:
-    write_log("a", **{"metrics.jsonl": "".join(f'{{"step": {step}}}\n' for step in (0, 1, 2, 3, 2, 3, 4))})
+    write_log(
+        "a", **{"metrics.jsonl": "".join(f'{{"step": {step}}}\n' for step in (0, 1, 2, 3, 2, 3, 4))}
+    )
     assert load(tmp_path).progress["step"].to_list() == [0, 1, 2, 3, 4]

@@ -1,4 +1,5 @@
-"""Metrics of scripts that know nothing of runslot: what they print, W&B's file, a Trainer's state, a file by its name.
+"""Metrics of scripts that know nothing of runslot: what they print, W&B's file, a Trainer's state,
+a file by its name.
 
 W&B's format is written here by its description; `tests/adopters` reads what the real library wrote.
 """
@@ -34,7 +35,7 @@ def say(run: Path, metrics: str) -> None:
     file.write_text(json.dumps({**value, "logger": LoggerSettings(metrics=metrics).to_json()}))
 
 
-# ---- W&B's format ----------------------------------------------------------------------------------------------------
+# ---- W&B's format --------------------------------------------------------------------------------
 
 
 def varint(number: int) -> bytes:
@@ -51,9 +52,14 @@ def field(number: int, content: bytes) -> bytes:
 
 def history(step: int, values: Mapping[str, object]) -> bytes:
     items = b"".join(
-        field(1, field(1, name.encode()) + field(16, json.dumps(value).encode())) for name, value in values.items()
+        field(1, field(1, name.encode()) + field(16, json.dumps(value).encode()))
+        for name, value in values.items()
     )
-    return varint(1 << 3) + varint(step + 1) + field(2, items + field(2, varint(1 << 3) + varint(step)))
+    return (
+        varint(1 << 3)
+        + varint(step + 1)
+        + field(2, items + field(2, varint(1 << 3) + varint(step)))
+    )
 
 
 def wandb_file(records: list[bytes]) -> bytes:
@@ -75,7 +81,9 @@ def wandb_file(records: list[bytes]) -> bytes:
 def test_wandbs_own_file_is_read_across_blocks_and_up_to_what_is_whole(write_run: WriteRun) -> None:
     run = write_run({"lr": 0.1}, rows=None)
     records = [
-        history(step, {"loss": 1 / (step + 1), "deep": {"acc": step}, "_runtime": 3, "text": "x" * 900})
+        history(
+            step, {"loss": 1 / (step + 1), "deep": {"acc": step}, "_runtime": 3, "text": "x" * 900}
+        )
         for step in range(100)
     ]
     data = wandb_file([field(6, b"\x08\x01"), *records])
@@ -100,7 +108,7 @@ def test_a_broken_file_of_wandbs_is_named(write_run: WriteRun) -> None:
     assert "is no file of W&B's" in str(problem)
 
 
-# ---- the others ------------------------------------------------------------------------------------------------------
+# ---- the others ----------------------------------------------------------------------------------
 
 
 def test_a_trainers_state_of_the_last_checkpoint(write_run: WriteRun) -> None:
@@ -108,10 +116,17 @@ def test_a_trainers_state_of_the_last_checkpoint(write_run: WriteRun) -> None:
     for steps in (5, 10):
         checkpoint = run / "out" / f"checkpoint-{steps}"
         checkpoint.mkdir(parents=True)
-        log = [{"step": step, "epoch": step / 5, "loss": 1 / step} for step in range(5, steps + 1, 5)]
+        log = [
+            {"step": step, "epoch": step / 5, "loss": 1 / step} for step in range(5, steps + 1, 5)
+        ]
         log += [{"step": steps, "eval_loss": 0.25, "note": "x"}]
         (checkpoint / "trainer_state.json").write_text(json.dumps({"log_history": log}))
-    assert metrics_of(run) == {"step": [5, 10], "epoch": [1, 2], "loss": [0.2, 0.1], "eval_loss": [None, 0.25]}
+    assert metrics_of(run) == {
+        "step": [5, 10],
+        "epoch": [1, 2],
+        "loss": [0.2, 0.1],
+        "eval_loss": [None, 0.25],
+    }
 
 
 def test_what_a_run_prints_is_read_where_it_logs_in_no_better_way(write_run: WriteRun) -> None:
@@ -135,7 +150,9 @@ def test_a_file_or_a_pattern_that_is_named_goes_first(write_run: WriteRun) -> No
     assert metrics_of(run) == {"score": [7]}
 
 
-def test_a_file_that_lies_outside_of_the_run_is_not_read(write_run: WriteRun, tmp_path: Path) -> None:
+def test_a_file_that_lies_outside_of_the_run_is_not_read(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
     run = write_run({"lr": 0.1}, rows=None)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

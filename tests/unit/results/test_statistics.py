@@ -1,4 +1,6 @@
-"""Statistics against scipy, numpy, rliable's published tests, and numbers that rliable 1.2.0 computed."""
+"""Statistics against scipy, numpy, rliable's published tests, and numbers that rliable 1.2.0
+computed.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,9 @@ from runslot.results.statistics.scores import optimism
 numpy = pytest.importorskip("numpy")
 scipy_stats = pytest.importorskip("scipy.stats")
 
-# Four tasks × five and × seven runs. What rliable 1.2.0 makes of them stands in the tests: metrics.aggregate_iqm,
-# metrics.probability_of_improvement, library.create_performance_profile and get_interval_estimates, 5,000 to 50,000
-# repetitions.
+# Four tasks × five and × seven runs. What rliable 1.2.0 makes of them stands in the tests:
+# metrics.aggregate_iqm, metrics.probability_of_improvement, library.create_performance_profile and
+# get_interval_estimates, 5,000 to 50,000 repetitions.
 LEFT = [
     [0.549, 0.424, 0.964, 0.568, 0.02],
     [0.715, 0.646, 0.383, 0.926, 0.833],
@@ -91,7 +93,9 @@ class TestScores:
 
     @given(st.lists(numbers, min_size=1, max_size=40))
     def test_interquartile_mean_is_scipys_trimmed_mean(self, values: list[float]) -> None:
-        assert interquartile_mean(values) == pytest.approx(scipy_stats.trim_mean(values, 0.25), rel=1e-9, abs=1e-6)
+        assert interquartile_mean(values) == pytest.approx(
+            scipy_stats.trim_mean(values, 0.25), rel=1e-9, abs=1e-6
+        )
         assert bootstrap([values], repetitions=1).estimate == pytest.approx(
             interquartile_mean(values), rel=1e-9, abs=1e-6
         )
@@ -100,7 +104,9 @@ class TestScores:
         st.lists(st.integers(-3, 3), min_size=1, max_size=9),
         st.lists(st.integers(-3, 3), min_size=1, max_size=9),
     )
-    def test_probability_of_improvement_is_mann_whitneys_u(self, left: list[int], right: list[int]) -> None:
+    def test_probability_of_improvement_is_mann_whitneys_u(
+        self, left: list[int], right: list[int]
+    ) -> None:
         u = sum((a > b) + (a == b) / 2 for a in left for b in right)
         if len(set(left + right)) > 1:
             assert scipy_stats.mannwhitneyu(left, right, method="asymptotic").statistic == u
@@ -126,14 +132,20 @@ class TestScores:
         assert bootstrap([[0.0] * 9, [1.0]], "mean").estimate == 0.5
 
     def test_aggregates_over_tasks_are_rliables(self) -> None:
-        """As rliable: the median of the tasks' means; the optimality gap is gamma - mean(min(score, gamma))."""
+        """As rliable: the median of the tasks' means; the optimality gap is gamma - mean(min(score,
+        gamma)).
+        """
         assert bootstrap([[0, 0, 10.0], [1, 1, 1.0], [2, 2, 2.0]], "median").estimate == 2
-        assert bootstrap(LEFT, "median").estimate == pytest.approx(numpy.median(numpy.mean(LEFT, axis=1)))
+        assert bootstrap(LEFT, "median").estimate == pytest.approx(
+            numpy.median(numpy.mean(LEFT, axis=1))
+        )
         gap = bootstrap(RIGHT, "optimality-gap", target=0.5)
         assert gap.estimate == pytest.approx(0.5 - numpy.minimum(RIGHT, 0.5).mean())
         assert gap.low < gap.estimate < gap.high
 
-    def test_many_runs_by_counting_and_by_sorting_are_one(self, without_numpy: Callable[[], None]) -> None:
+    def test_many_runs_by_counting_and_by_sorting_are_one(
+        self, without_numpy: Callable[[], None]
+    ) -> None:
         generator = numpy.random.default_rng(3)
         scores = [generator.normal(size=size).round(1).tolist() for size in (150, 7, 91)]
         counted = bootstrap(scores, repetitions=300)
@@ -143,8 +155,12 @@ class TestScores:
     def test_the_mean_has_students_interval(self) -> None:
         values = LEFT[0]
         theirs = scipy_stats.ttest_1samp(values, 0).confidence_interval(0.9)
-        assert mean_interval([values], level=0.9) == pytest.approx((numpy.mean(values), theirs.low, theirs.high))
-        half = scipy_stats.ttest_ind(LEFT[0], [-v for v in LEFT[1]], equal_var=False).confidence_interval()
+        assert mean_interval([values], level=0.9) == pytest.approx(
+            (numpy.mean(values), theirs.low, theirs.high)
+        )
+        half = scipy_stats.ttest_ind(
+            LEFT[0], [-v for v in LEFT[1]], equal_var=False
+        ).confidence_interval()
         both = mean_interval([LEFT[0], LEFT[1]])
         assert (both.low, both.high) == pytest.approx((half.low / 2, half.high / 2))
         assert math.isnan(mean_interval([[1.0]]).low)
@@ -152,23 +168,37 @@ class TestScores:
     @pytest.mark.parametrize("freedom", [1, 2, 4.7, 29, 1e5])
     @pytest.mark.parametrize("level", [0.5, 0.95, 0.9999])
     def test_quantiles_are_scipys(self, level: float, freedom: float) -> None:
-        assert t_quantile(level, freedom) == pytest.approx(scipy_stats.t.ppf((1 + level) / 2, freedom), rel=1e-9)
+        assert t_quantile(level, freedom) == pytest.approx(
+            scipy_stats.t.ppf((1 + level) / 2, freedom), rel=1e-9
+        )
 
     def test_no_interval_where_nothing_is_known_and_none_of_width_zero(self) -> None:
         assert math.isnan(probability_of_improvement([[1.0]], [[0.0]]).low)
         assert math.isnan(bootstrap([[1.0], [2.0]]).low)
-        assert performance_profile([[1.0], [3.0]], [0, 2]).rows() == [(0, 1, None, None), (2, 0.5, None, None)]
+        assert performance_profile([[1.0], [3.0]], [0, 2]).rows() == [
+            (0, 1, None, None),
+            (2, 0.5, None, None),
+        ]
         won = probability_of_improvement([[3.0, 4.0, 5.0]], [[0.0, 1.0, 2.0]])
         assert won.estimate == won.high == 1
-        assert won.low == pytest.approx(0.5010, abs=1e-4)  # Newcombe (2006), method 5, n = m = 3, U = 9
+        assert won.low == pytest.approx(
+            0.5010, abs=1e-4
+        )  # Newcombe (2006), method 5, n = m = 3, U = 9
 
     def test_improvement_of_many_runs_needs_no_table_of_pairs(self) -> None:
         generator = numpy.random.default_rng(4)
-        left, right = generator.normal(0.02, size=60_000).tolist(), generator.normal(size=60_000).tolist()
+        left, right = (
+            generator.normal(0.02, size=60_000).tolist(),
+            generator.normal(size=60_000).tolist(),
+        )
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         found = probability_of_improvement([left], [right], repetitions=5)
-        assert found.estimate == pytest.approx(scipy_stats.mannwhitneyu(left, right).statistic / 60_000**2)
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB; pairs take 14 GB
+        assert found.estimate == pytest.approx(
+            scipy_stats.mannwhitneyu(left, right).statistic / 60_000**2
+        )
+        assert (
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
+        )  # kB; pairs take 14 GB
 
     def test_deterministic_for_a_seed(self) -> None:
         assert bootstrap(LEFT, seed=1) == bootstrap(LEFT, seed=1) != bootstrap(LEFT, seed=2)
@@ -197,12 +227,18 @@ class TestScores:
 
 
 class TestWithAndWithoutNumpy:
-    """The same draws by two ways of computing, so that numbers do not depend on what is installed."""
+    """The same draws by two ways of computing, so that numbers do not depend on what is
+    installed.
+    """
 
     def test_scores(self, without_numpy: Callable[[], None]) -> None:
         def computed() -> list[float]:
             profile = performance_profile(LEFT, [0, 0.25, 0.5, 0.545, 1], repetitions=100)
-            return [*probability_of_improvement(LEFT, RIGHT, repetitions=100), *profile["low"], *profile["high"]]
+            return [
+                *probability_of_improvement(LEFT, RIGHT, repetitions=100),
+                *profile["low"],
+                *profile["high"],
+            ]
 
         counted = computed()
         without_numpy()
@@ -221,8 +257,14 @@ class TestWithAndWithoutNumpy:
 
 
 def curves(**runs: list[tuple[float, float | None]]) -> pl.DataFrame:
-    rows = [(name, float(x), None if y is None else float(y)) for name, points in runs.items() for x, y in points]
-    return pl.DataFrame(rows, schema={"run": pl.String, "step": pl.Float64, "value": pl.Float64}, orient="row")
+    rows = [
+        (name, float(x), None if y is None else float(y))
+        for name, points in runs.items()
+        for x, y in points
+    ]
+    return pl.DataFrame(
+        rows, schema={"run": pl.String, "step": pl.Float64, "value": pl.Float64}, orient="row"
+    )
 
 
 class TestCurves:
@@ -248,13 +290,21 @@ class TestCurves:
         assert aligned.filter(run="b")["y"].to_list() == [1, 1, 3]
 
     def test_gaps_and_a_run_that_repeats_steps(self) -> None:
-        progress = curves(a=[(0, 0), (1, None), (2, 4), (1, math.nan), (2, 6)], b=[(0, 1), (1, 1), (2, 1)])
-        assert align(progress, "step", "value").sort("run", "x").filter(run="a")["y"].to_list() == [0, 3, 6]
+        progress = curves(
+            a=[(0, 0), (1, None), (2, 4), (1, math.nan), (2, 6)], b=[(0, 1), (1, 1), (2, 1)]
+        )
+        assert align(progress, "step", "value").sort("run", "x").filter(run="a")["y"].to_list() == [
+            0,
+            3,
+            6,
+        ]
 
     @settings(deadline=None, max_examples=50)
     @given(
         st.lists(
-            st.dictionaries(st.integers(0, 12), st.integers(-5, 5), min_size=1, max_size=9), min_size=1, max_size=4
+            st.dictionaries(st.integers(0, 12), st.integers(-5, 5), min_size=1, max_size=9),
+            min_size=1,
+            max_size=4,
         )
     )
     def test_interpolation_is_numpys(self, runs: list[dict[int, int]]) -> None:
@@ -266,7 +316,9 @@ class TestCurves:
             inside = [x for x in grid if xs[0] <= x <= xs[-1]]
             mine = aligned.filter(run=f"r{i}").sort("x")
             assert mine["x"].to_list() == inside
-            assert mine["y"].to_list() == pytest.approx(numpy.interp(inside, xs, [points[x] for x in xs]).tolist())
+            assert mine["y"].to_list() == pytest.approx(
+                numpy.interp(inside, xs, [points[x] for x in xs]).tolist()
+            )
 
     def test_many_points_become_an_even_grid(self) -> None:
         progress = curves(a=[(x / 7, x) for x in range(200)], b=[(x / 9, x) for x in range(200)])
@@ -278,10 +330,16 @@ class TestCurves:
 
     def test_bands_are_scipys(self) -> None:
         values = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6]
-        aligned = align(curves(**{f"r{i}": [(0, v)] for i, v in enumerate(values)}), "step", "value")
+        aligned = align(
+            curves(**{f"r{i}": [(0, v)] for i, v in enumerate(values)}), "step", "value"
+        )
         mean, std, sem = numpy.mean(values), numpy.std(values, ddof=1), scipy_stats.sem(values)
-        assert band(aligned, "mean-std").row(0) == pytest.approx((0, 6, mean, mean - std, mean + std))
-        assert band(aligned, "mean-sem").row(0) == pytest.approx((0, 6, mean, mean - sem, mean + sem))
+        assert band(aligned, "mean-std").row(0) == pytest.approx(
+            (0, 6, mean, mean - std, mean + std)
+        )
+        assert band(aligned, "mean-sem").row(0) == pytest.approx(
+            (0, 6, mean, mean - sem, mean + sem)
+        )
         quartiles = [numpy.quantile(values, q) for q in (0.5, 0.25, 0.75)]
         assert band(aligned, "median-quartiles").row(0) == pytest.approx((0, 6, *quartiles))
         iqm = band(aligned, "iqm", repetitions=5000).row(0)
@@ -291,12 +349,16 @@ class TestCurves:
 
     def test_the_default_band_is_students_interval(self) -> None:
         values = [3.0, 1.0, 4.0, 1.5]
-        aligned = align(curves(**{f"r{i}": [(0, v)] for i, v in enumerate(values)}), "step", "value")
+        aligned = align(
+            curves(**{f"r{i}": [(0, v)] for i, v in enumerate(values)}), "step", "value"
+        )
         for level in (0.95, 0.5):
             theirs = scipy_stats.ttest_1samp(values, 0).confidence_interval(level)
             assert band(aligned, level=level).row(0)[3:] == pytest.approx((theirs.low, theirs.high))
 
-    def test_one_huge_run_does_not_move_the_middle_half(self, without_numpy: Callable[[], None]) -> None:
+    def test_one_huge_run_does_not_move_the_middle_half(
+        self, without_numpy: Callable[[], None]
+    ) -> None:
         values = [0.950, 0.951, 0.947, 0.953, 0.956, 0.944, 0.949, 0.952, 0.948]
         for huge in (1e7, 1e300, math.inf):
             aligned = pl.DataFrame({"run": range(10), "x": [0.0] * 10, "y": [*values, huge]})
@@ -321,7 +383,11 @@ class TestCurves:
         for statistic in ("mean-ci", "mean-std", "median-quartiles", "iqm"):
             table = band(grouped, statistic, by=["lr"])  # type: ignore[arg-type]
             assert table["low"].to_list()[1:] == table["high"].to_list()[1:] == [None, None]
-            assert table.select("lr", "x", "n", "center").rows() == [(1, 0, 2, 2), (1, 1, 1, 1), (2, 0, 1, 9)]
+            assert table.select("lr", "x", "n", "center").rows() == [
+                (1, 0, 2, 2),
+                (1, 1, 1, 1),
+                (2, 0, 1, 9),
+            ]
 
     def test_area_is_the_trapezoid_rule(self) -> None:
         integrate = pytest.importorskip("scipy.integrate")
@@ -333,7 +399,11 @@ class TestCurves:
             ("b", 5, 1, 2),
             ("c", 0, 1, 1),
         ]
-        assert area_under_curve(progress, "step", "value")["area"].to_list() == [expected / 6, 5, None]
+        assert area_under_curve(progress, "step", "value")["area"].to_list() == [
+            expected / 6,
+            5,
+            None,
+        ]
 
     def test_nothing_to_draw(self) -> None:
         empty = align(curves(a=[(0, None)]), "step", "value")
@@ -360,7 +430,9 @@ class TestSmoothing:
         values = [1.0, 5.0, 2.0, 8.0]
         progress = curves(a=list(enumerate(values)))
         expected = pandas.Series(values).ewm(alpha=0.25).mean().tolist()
-        assert Smoothing("exponential", 4).apply(progress, "value")["value"].to_list() == pytest.approx(expected)
+        assert Smoothing("exponential", 4).apply(progress, "value")[
+            "value"
+        ].to_list() == pytest.approx(expected)
 
     def test_along_x_runs_that_log_in_other_steps_are_smoothed_alike(self) -> None:
         points = [(0, 1), (1, 3), (2, None), (3, 8), (3.5, 0)]
@@ -380,8 +452,14 @@ class TestSmoothing:
             Smoothing(kind, width)
 
 
-def test_the_optimism_of_the_best_of_k_equal_means_is_the_expected_maximum_of_k_normal_values() -> None:
-    expected = {2: 1 / math.sqrt(math.pi), 3: 1.5 / math.sqrt(math.pi), 10: 1.538753}  # Harter (1961), table 1
+def test_the_optimism_of_the_best_of_k_equal_means_is_the_expected_maximum_of_k_normal_values() -> (
+    None
+):
+    expected = {
+        2: 1 / math.sqrt(math.pi),
+        3: 1.5 / math.sqrt(math.pi),
+        10: 1.538753,
+    }  # Harter (1961), table 1
     for k, maximum in expected.items():
         for mode in ("max", "min"):
             assert optimism([5.0] * k, [0.1] * k, mode) == pytest.approx(0.1 * maximum, abs=0.01)  # type: ignore[arg-type]
@@ -394,7 +472,9 @@ def test_importance(tmp_path: Path, write_run: Any) -> None:
         for act in ("relu", "tanh"):
             for seed in (0, 1):
                 score = i + (act == "tanh") * 0.1
-                write_run({"net.lr": lr, "act": act, "fixed": 1}, seed, [{"accuracy": score, "flat": 1}])
+                write_run(
+                    {"net.lr": lr, "act": act, "fixed": 1}, seed, [{"accuracy": score, "flat": 1}]
+                )
     found = importance(load(tmp_path), "accuracy")
     assert list(found) == ["net.lr", "act"]
     assert sum(found.values()) == pytest.approx(1)
@@ -427,7 +507,9 @@ def test_pure_noise_shows_as_noise(tmp_path: Path, write_run: Any) -> None:
 
 
 def test_shares_are_those_of_the_analysis_of_variance(tmp_path: Path, write_run: Any) -> None:
-    """On a whole grid: sums of squares of main effects and of the interaction, over that between variants."""
+    """On a whole grid: sums of squares of main effects and of the interaction, over that between
+    variants.
+    """
     generator = numpy.random.default_rng(1)
     noise = generator.normal(size=(3, 3, 6))
     cells = numpy.array([[0, 1, 2], [0, 3, 0], [3, 1, 5]]) * 2.0
@@ -453,11 +535,17 @@ def test_runs_that_do_not_count_are_in_no_importance(tmp_path: Path, write_run: 
     assert importance(load(tmp_path), "score")["a"] == pytest.approx(1)
 
 
-def test_what_a_hyperparameter_does_to_the_probability_to_diverge(tmp_path: Path, write_run: Any) -> None:
+def test_what_a_hyperparameter_does_to_the_probability_to_diverge(
+    tmp_path: Path, write_run: Any
+) -> None:
     for lr in range(12):
         for seed in range(2):
             last = "nan" if lr >= 10 else 1.0
-            write_run({"lr": lr / 100, "act": "relu" if lr % 2 else "tanh"}, seed, [{"score": 1.0}, {"score": last}])
+            write_run(
+                {"lr": lr / 100, "act": "relu" if lr % 2 else "tanh"},
+                seed,
+                [{"score": 1.0}, {"score": last}],
+            )
     table = divergence(load(tmp_path), "score")
     rates = table.filter(parameter="lr").select("value", "runs", "diverged").rows()
     assert rates[0] == ("0 to 0.01", 4, 0)
@@ -469,8 +557,12 @@ def test_what_a_hyperparameter_does_to_the_probability_to_diverge(tmp_path: Path
 
 
 @pytest.mark.parametrize("scale", [2.0**900, 2.0**-900], ids=["huge", "tiny"])
-def test_an_interval_of_values_whose_squares_are_no_floats_is_that_of_scaled_ones(scale: float) -> None:
+def test_an_interval_of_values_whose_squares_are_no_floats_is_that_of_scaled_ones(
+    scale: float,
+) -> None:
     scores = [[1.0, 2.0, 4.0], [3.0, 3.5]]
     usual = mean_interval(scores)
-    assert mean_interval([[value * scale for value in task] for task in scores]) == tuple(v * scale for v in usual)
+    assert mean_interval([[value * scale for value in task] for task in scores]) == tuple(
+        v * scale for v in usual
+    )
     assert mean_interval([[1.2e308, 1.6e308]]).estimate == pytest.approx(1.4e308)

@@ -29,7 +29,9 @@ WriteLog = Callable[..., Path]
 
 
 def printed(path: Path, width: int | None = None, **options: object) -> str:
-    console = Console(file=io.StringIO(), force_terminal=width is not None, width=width or 80, color_system=None)
+    console = Console(
+        file=io.StringIO(), force_terminal=width is not None, width=width or 80, color_system=None
+    )
     print_table(path, console, **options)  # type: ignore[arg-type]
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
@@ -37,7 +39,10 @@ def printed(path: Path, width: int | None = None, **options: object) -> str:
 def sweep(write_run: WriteRun) -> None:
     for lr, base in ((0.1, 0.5), (0.01, 0.9)):
         for seed in range(3):
-            rows = [{"epoch": k, "train_loss": 2 - k, "test_accuracy": base + seed / 100 + k / 10} for k in range(2)]
+            rows = [
+                {"epoch": k, "train_loss": 2 - k, "test_accuracy": base + seed / 100 + k / 10}
+                for k in range(2)
+            ]
             state = "failed" if lr == 0.1 and seed == 2 else "succeeded"
             write_run({"lr": lr, "batch": 32}, seed, rows, state)
 
@@ -52,7 +57,10 @@ def test_variants_best_first_with_what_varies(tmp_path: Path, write_run: WriteRu
         ["0.1", "2/3", "0.605", "±", "0.064", "0.605", "±", "0.064", "1"],
     ]
     notes = "\n".join(lines[4:])
-    line = "6 runs: 5 counted, 1 failed; pooled over: nothing; mean ± 95 % t interval over 2 to 3 seeds"
+    line = (
+        "6 runs: 5 counted, 1 failed; pooled over: nothing; mean ± 95 % t interval over 2 to 3"
+        " seeds"
+    )
     assert line in notes
     assert "Only succeeded runs count: 1 failed left out" in notes
     assert "test_accuracy was chosen by its name" in notes
@@ -75,7 +83,10 @@ def test_include_counts_other_states(tmp_path: Path, write_run: WriteRun) -> Non
 def test_lower_is_better_for_a_loss_and_mode_turns_it(tmp_path: Path, write_run: WriteRun) -> None:
     for lr in (1, 2):
         write_run({"lr": lr}, 0, [{"loss": lr}, {"loss": lr + 1}])
-    assert compare(load(tmp_path)).table.select("lr", "final_mean", "best_mean").rows() == [(1, 2, 1), (2, 3, 2)]
+    assert compare(load(tmp_path)).table.select("lr", "final_mean", "best_mean").rows() == [
+        (1, 2, 1),
+        (2, 3, 2),
+    ]
     turned = compare(load(tmp_path), "loss", "max")
     assert turned.table.select("lr", "final_mean", "best_mean").rows() == [(2, 3, 3), (1, 2, 2)]
     assert turned.chosen == ""
@@ -99,7 +110,9 @@ def test_a_diverged_variant_is_last_and_said_so(tmp_path: Path, write_run: Write
     assert dropped.select("lr", "n", "final_mean").rows() == [(1, 1, 1.0), (2, 1, 9.0)]
 
 
-def test_what_did_not_count_is_said_of_the_states_that_did_not(tmp_path: Path, write_run: WriteRun) -> None:
+def test_what_did_not_count_is_said_of_the_states_that_did_not(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     for seed, state in enumerate(("succeeded", "failed", "stopped")):
         write_run({"lr": 1}, seed, state=state)
     text = printed(tmp_path, include=["failed"])
@@ -107,8 +120,15 @@ def test_what_did_not_count_is_said_of_the_states_that_did_not(tmp_path: Path, w
     assert "3 runs: 2 counted, 1 stopped" in text
 
 
-def test_each_row_has_the_digits_that_its_own_interval_is_worth(tmp_path: Path, write_run: WriteRun) -> None:
-    sizes = {"small": (1e-2, 1e-3), "smaller": (3e-12, 1e-13), "large": (2000, 100), "whole": (1234567, 0)}
+def test_each_row_has_the_digits_that_its_own_interval_is_worth(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    sizes = {
+        "small": (1e-2, 1e-3),
+        "smaller": (3e-12, 1e-13),
+        "large": (2000, 100),
+        "whole": (1234567, 0),
+    }
     for name, (mean, std) in sizes.items():
         for seed in range(3):
             write_run({"v": name}, seed, [{"loss": mean + (seed - 1) * std, "row_of": seed}])
@@ -124,7 +144,11 @@ def test_each_row_has_the_digits_that_its_own_interval_is_worth(tmp_path: Path, 
 def test_single_runs_that_differ_read_differently(tmp_path: Path, write_run: WriteRun) -> None:
     for lr, loss in ((1, 0.12345678), (2, 0.12345679), (3, 20_000_001)):
         write_run({"lr": lr}, 0, [{"loss": loss}])
-    assert [line.split()[2] for line in printed(tmp_path).splitlines()[2:5]] == ["0.12345678", "0.12345679", "20000001"]
+    assert [line.split()[2] for line in printed(tmp_path).splitlines()[2:5]] == [
+        "0.12345678",
+        "0.12345679",
+        "20000001",
+    ]
 
 
 def test_an_experiment_that_has_started_nothing_has_a_table(tmp_path: Path) -> None:
@@ -135,15 +159,17 @@ def test_an_experiment_that_has_started_nothing_has_a_table(tmp_path: Path) -> N
     assert "1 run: 1 not started yet; pooled over: nothing" in text
 
 
-def test_hyperparameters_may_have_the_names_of_our_columns(tmp_path: Path, write_run: WriteRun) -> None:
+def test_hyperparameters_may_have_the_names_of_our_columns(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     names = ("n", "runs", "group", "standing", "len", "diverged", "failed", "final_mean", "score")
     for value in (1, 2):
         for seed in range(2):
             write_run(dict.fromkeys(names, value), seed, [{"loss": value + seed}])
     table = compare(load(tmp_path)).table
-    assert table.select("variant.n", "variant.diverged", "standing", "score", "n", "final_mean").rows() == [
-        (value, value, value, value, 2, value + 0.5) for value in (1, 2)
-    ]
+    assert table.select(
+        "variant.n", "variant.diverged", "standing", "score", "n", "final_mean"
+    ).rows() == [(value, value, value, value, 2, value + 0.5) for value in (1, 2)]
     assert "4 runs: 4 counted; pooled over: nothing" in printed(tmp_path)
 
 
@@ -155,7 +181,9 @@ def test_a_value_that_is_nan_or_missing_is_a_value(tmp_path: Path, write_run: Wr
     assert sorted(rows) == [["0.1", "2"], ["nan", "2"], ["–", "2"]]
 
 
-def test_the_metric_taken_is_one_that_nearly_all_runs_have(tmp_path: Path, write_run: WriteRun) -> None:
+def test_the_metric_taken_is_one_that_nearly_all_runs_have(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     for seed in range(10):
         write_run({"lr": 1}, seed, [{"loss": 1.0}])
     write_run({"lr": 2}, 0, [{"loss": 1.0, "accuracy": 0.5}])
@@ -169,7 +197,9 @@ def test_a_metric_of_text_is_named_as_text(tmp_path: Path, write_run: WriteRun) 
         printed(tmp_path, metric="phase")
 
 
-def test_runs_that_logged_text_where_others_have_numbers_are_named(tmp_path: Path, write_log: WriteLog) -> None:
+def test_runs_that_logged_text_where_others_have_numbers_are_named(
+    tmp_path: Path, write_log: WriteLog
+) -> None:
     for name, last in (("a", "0.5"), ("b", "50%"), ("c", "0x10")):
         write_log(f"runs/{name}", **{"progress.csv": f"step,acc\n0,{last}\n1,{last}\n"})
     write_log("runs/d", **{"progress.csv": "step,acc,device\n0,tensor(1),cpu\n"})
@@ -192,13 +222,17 @@ def test_the_best_of_several_variants_is_said_to_be_chosen_by_its_own_seeds(
         for seed in range(3):
             write_run({"lr": lr}, seed, [{"accuracy": (seed * 7 + lr * 3) % 5 / 10}])
     text = printed(tmp_path)
-    assert re.search(r"First of 5 by its own seeds: on new ones expect its final about 0\.\d+ lower", text)
+    assert re.search(
+        r"First of 5 by its own seeds: on new ones expect its final about 0\.\d+ lower", text
+    )
     for lr in range(2):
         write_run({"one": lr}, 0, [{"accuracy": 0.5}], experiment="other")
     assert "by its own seeds" not in printed(tmp_path / "other")
 
 
-def test_a_mean_whose_seeds_agree_has_the_places_of_the_other_rows(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_mean_whose_seeds_agree_has_the_places_of_the_other_rows(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     for seed in range(3):
         write_run({"lr": 1}, seed, [{"accuracy": 0.97777777}])
         write_run({"lr": 2}, seed, [{"accuracy": 0.9 + seed / 100}])
@@ -236,15 +270,32 @@ def test_a_terminal_is_never_overrun(tmp_path: Path, write_run: WriteRun, width:
 def test_no_value_or_name_of_a_parameter_is_broken_in_a_narrow_terminal(
     tmp_path: Path, write_run: WriteRun, width: int
 ) -> None:
-    texts = {"optimizer_class": ["adamw", "sgd_momentum"], "env_id": ["HalfCheetah-v4", "InvertedDoublePendulum-v4"]}
+    texts = {
+        "optimizer_class": ["adamw", "sgd_momentum"],
+        "env_id": ["HalfCheetah-v4", "InvertedDoublePendulum-v4"],
+    }
     for seed, lr in enumerate((0.001234, 0.1)):
         words = {key: values[seed] for key, values in texts.items()}
         algorithm = {"discount": 0.99 + seed / 200, "policy_lr": lr}
-        write_run({**words, **{f"algo_kwargs.{k}": v for k, v in algorithm.items()}}, 0, [{"accuracy": seed}])
+        write_run(
+            {**words, **{f"algo_kwargs.{k}": v for k, v in algorithm.items()}},
+            0,
+            [{"accuracy": seed}],
+        )
     lines = printed(tmp_path / "digits", width).splitlines()
     assert max(map(len, lines)) <= width
-    for word in ("adamw", "sgd_momentum", "HalfCheetah-v4", "InvertedDoublePendulum-v4", "0.001234", "0.995"):
-        assert any(word in line.replace("=", " ").replace(",", " ").split() for line in lines), (word, lines)
+    for word in (
+        "adamw",
+        "sgd_momentum",
+        "HalfCheetah-v4",
+        "InvertedDoublePendulum-v4",
+        "0.001234",
+        "0.995",
+    ):
+        assert any(word in line.replace("=", " ").replace(",", " ").split() for line in lines), (
+            word,
+            lines,
+        )
     text = " ".join(" ".join(lines).split())
     assert ("Short for algo_kwargs.discount, algo_kwargs.policy_lr." in text) == (width < 140)
 
@@ -272,7 +323,12 @@ def test_markup_in_names_is_only_text(tmp_path: Path, write_run: WriteRun) -> No
         (["epoch", "train/loss", "test/loss"], "test/loss"),
         (["loss", "train_acc", "val_acc"], "val_acc"),
         (
-            ["Epoch", "exploration/Returns Mean", "evaluation/Returns Std", "evaluation/Returns Mean"],
+            [
+                "Epoch",
+                "exploration/Returns Mean",
+                "evaluation/Returns Std",
+                "evaluation/Returns Mean",
+            ],
             "evaluation/Returns Mean",
         ),
         (["Diagnostics/Iteration", "ReturnStd", "ReturnAverage", "loss"], "ReturnAverage"),
@@ -288,7 +344,13 @@ def test_default_metric(metrics: Sequence[str], chosen: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("metric", "mode"),
-    [("testLoss", "min"), ("MSE", "min"), ("AverageReturn", "max"), ("confidence", None), ("ep_rew_mean", "max")],
+    [
+        ("testLoss", "min"),
+        ("MSE", "min"),
+        ("AverageReturn", "max"),
+        ("confidence", None),
+        ("ep_rew_mean", "max"),
+    ],
 )
 def test_mode_by_name(metric: str, mode: str | None) -> None:
     assert mode_of(metric) == mode
@@ -301,7 +363,9 @@ class TestDifference:
         (left / "git_infos.txt").write_text("commit a\n")
         (right / "git_infos.txt").write_text("commit b\n")
         (left / "work.patch").write_text("+x = 1\n")
-        (right / "environment.json").write_text(json.dumps({"python": "3.12", "packages": {"torch": "2.9"}}))
+        (right / "environment.json").write_text(
+            json.dumps({"python": "3.12", "packages": {"torch": "2.9"}})
+        )
         parts = difference(left, right).parts
         assert parts["variant"] == {"lr": (0.1, 0.2)}
         assert parts["run"]["seed"] == ("0", "1")
@@ -325,7 +389,9 @@ class TestCommands:
         app = typer.Typer()
         app.command()(results)
         app.command()(export)
-        return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+        return CliRunner().invoke(
+            app, [str(argument) for argument in arguments], catch_exceptions=False
+        )
 
     def test_table_and_files(self, tmp_path: Path, write_run: WriteRun) -> None:
         sweep(write_run)
@@ -352,11 +418,22 @@ class TestCommands:
         for words, line in (
             ((), f"7 runs: 5 counted, 1 diverged, 1 failed; {interval}"),
             (("--include", "failed"), "7 runs: 6 counted, 1 diverged; pooled over: nothing"),
-            (("--diverged", "drop", "--level", "0.9"), "1 failed; pooled over: nothing; mean ± 90 % t interval"),
-            (("--diverged", "worst", "--band", "mean-std"), f"1 diverged (as the worst), 1 failed; {deviation}"),
+            (
+                ("--diverged", "drop", "--level", "0.9"),
+                "1 failed; pooled over: nothing; mean ± 90 % t interval",
+            ),
+            (
+                ("--diverged", "worst", "--band", "mean-std"),
+                f"1 diverged (as the worst), 1 failed; {deviation}",
+            ),
         ):
             assert line in self.call("results", tmp_path, *words).output
-        for words in (("--band", "iqm"), ("--diverged", "no"), ("--level", "95"), ("--include", "faild")):
+        for words in (
+            ("--band", "iqm"),
+            ("--diverged", "no"),
+            ("--level", "95"),
+            ("--include", "faild"),
+        ):
             with pytest.raises(InvalidInput):
                 self.call("results", tmp_path, *words)
 
@@ -372,27 +449,41 @@ class TestCommands:
         self, tmp_path: Path, write_run: WriteRun, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         runs = [
-            {"id": f"abc{i}", "name": f"lr={i}", "variant": {"lr": i}, "directory": f"lr={i}/run_0", "run_ID": 0}
+            {
+                "id": f"abc{i}",
+                "name": f"lr={i}",
+                "variant": {"lr": i},
+                "directory": f"lr={i}/run_0",
+                "run_ID": 0,
+            }
             for i in (1, 2)
         ]
         for i in (1, 2):
             write_run({"lr": i}, 0)
         experiment = ExperimentFile("digits", Command(("true",)), 0.0, "/", "python").to_json()
         (tmp_path / "digits" / "experiment.json").write_text(json.dumps(experiment))
-        (tmp_path / "digits" / "runs.jsonl").write_text("".join(f"{json.dumps(run)}\n" for run in runs))
+        (tmp_path / "digits" / "runs.jsonl").write_text(
+            "".join(f"{json.dumps(run)}\n" for run in runs)
+        )
         monkeypatch.setenv("RUNSLOT_ROOT", str(tmp_path))
         monkeypatch.chdir(tmp_path)
         for names in (("digits/lr=1", "digits/lr=2/run_0"), ("lr=1/run_0", "abc2")):
             assert "lr       1     2" in self.call("results", "diff", *names).output
 
-    def test_export(self, tmp_path: Path, write_run: WriteRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_export(
+        self, tmp_path: Path, write_run: WriteRun, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         sweep(write_run)
         monkeypatch.chdir(tmp_path)
         called = self.call("export", "digits", "--csv", "--parquet")
-        line = "by test_accuracy: 6 runs: 5 counted, 1 failed; pooled over: nothing (column standing)"
+        line = (
+            "by test_accuracy: 6 runs: 5 counted, 1 failed; pooled over: nothing (column standing)"
+        )
         assert called.stderr.strip() == line
         assert called.stdout.split() == [
-            f"digits-export/{name}.{kind}" for kind in ("csv", "parquet") for name in ("runs", "progress")
+            f"digits-export/{name}.{kind}"
+            for kind in ("csv", "parquet")
+            for name in ("runs", "progress")
         ]
         standings = pl.read_csv("digits-export/runs.csv")["standing"].to_list()
         assert sorted(standings) == ["counted"] * 5 + ["failed"]
@@ -434,7 +525,9 @@ def test_the_first_by_one_seed_is_said(tmp_path: Path, write_run: WriteRun) -> N
     assert "First by one seed: how it would do on others is not known." in printed(tmp_path)
 
 
-def test_the_page_and_the_table_take_the_same_objective(tmp_path: Path, write_run: WriteRun) -> None:
+def test_the_page_and_the_table_take_the_same_objective(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     from runslot.view.data.groups import default_y
 
     write_run({"lr": 0.1}, 0, [{"step": 0, "count": 1}])

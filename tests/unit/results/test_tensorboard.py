@@ -1,4 +1,6 @@
-"""Event files, compared with TensorBoard's own reader: purged, resumed, run again, without steps."""
+"""Event files, compared with TensorBoard's own reader: purged, resumed, run again, without
+steps.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,24 @@ def write_events(tmp_path: Path) -> Callable[..., Path]:
 
     count = 0
 
-    def write(at: float, version: int | None = 2, start: int | None = None, to: str = "run", **series: Rows) -> Path:
+    def write(
+        at: float,
+        version: int | None = 2,
+        start: int | None = None,
+        to: str = "run",
+        **series: Rows,
+    ) -> Path:
         nonlocal count
         count += 1
         path = tmp_path / to / f"events.out.tfevents.{1000 + count}.host"
         path.parent.mkdir(exist_ok=True)
-        events: list[Any] = [Event(wall_time=at, file_version=f"brain.Event:{version}")] if version else []
+        events: list[Any] = (
+            [Event(wall_time=at, file_version=f"brain.Event:{version}")] if version else []
+        )
         if start is not None:
-            events.append(Event(step=start, wall_time=at, session_log=SessionLog(status=SessionLog.START)))
+            events.append(
+                Event(step=start, wall_time=at, session_log=SessionLog(status=SessionLog.START))
+            )
         for tag, rows in series.items():
             for i, (step, value) in enumerate(rows):
                 summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
@@ -48,7 +60,9 @@ def theirs(directory: Path) -> dict[str, list[tuple[int, float]]]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(directory), size_guidance={"scalars": 0}).Reload()
-    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    return {
+        tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]
+    }
 
 
 def ours(results: Results, tag: str) -> list[tuple[float, float]]:
@@ -70,10 +84,14 @@ def test_purge_step(tmp_path: Path, write_events: Callable[..., Path], start: in
     write_events(200, start=start, loss=[(i, 1.0) for i in range(5, 8)])
     results = load(tmp_path)
     expected = {tag: rows for tag, rows in theirs(tmp_path / "run").items() if rows}
-    assert {tag: sorted(ours(results, tag)) for tag in expected} == {k: sorted(v) for k, v in expected.items()}
+    assert {tag: sorted(ours(results, tag)) for tag in expected} == {
+        k: sorted(v) for k, v in expected.items()
+    }
 
 
-def test_files_of_old_formats_are_purged_by_their_steps(tmp_path: Path, write_events: Callable[..., Path]) -> None:
+def test_files_of_old_formats_are_purged_by_their_steps(
+    tmp_path: Path, write_events: Callable[..., Path]
+) -> None:
     write_events(100, version=None, loss=[(i, 0.0) for i in range(10)], other=[(20, 1.0)])
     write_events(200, version=None, loss=[(5, 1.0), (6, 1.0)])
     results = load(tmp_path)
@@ -81,7 +99,9 @@ def test_files_of_old_formats_are_purged_by_their_steps(tmp_path: Path, write_ev
     assert {tag: ours(results, tag) for tag in expected} == expected
 
 
-def test_a_run_that_was_run_again_there_is_what_ran_last(tmp_path: Path, write_events: Callable[..., Path]) -> None:
+def test_a_run_that_was_run_again_there_is_what_ran_last(
+    tmp_path: Path, write_events: Callable[..., Path]
+) -> None:
     write_events(1000, loss=[(i, 500.0) for i in range(0, 101, 10)], end=[(100, 7.0)])
     write_events(9000, loss=[(i, 80.0) for i in range(0, 41, 10)])
     results = load(tmp_path)
@@ -94,7 +114,10 @@ def test_a_resume_without_purge_step(tmp_path: Path, write_events: Callable[...,
     write_events(1000, loss=[(i, 1.0) for i in range(10)], hp=[(0, -1.0)])
     write_events(9000, loss=[(i, 2.0) for i in range(6, 12)], hp=[(0, -1.0)])
     results = load(tmp_path)
-    assert ours(results, "loss") == [*((i, 1.0) for i in range(6)), *((i, 2.0) for i in range(6, 12))]
+    assert ours(results, "loss") == [
+        *((i, 1.0) for i in range(6)),
+        *((i, 2.0) for i in range(6, 12)),
+    ]
     assert "was resumed from step 6 on" in str(results.unread[0])
 
 
@@ -108,7 +131,9 @@ def test_another_process_that_only_evaluates_replaces_nothing(
     assert (ours(results, "test"), results.unread) == ([(0, 2.0)], ())
 
 
-def test_two_processes_at_once_are_shown_and_named(tmp_path: Path, write_events: Callable[..., Path]) -> None:
+def test_two_processes_at_once_are_shown_and_named(
+    tmp_path: Path, write_events: Callable[..., Path]
+) -> None:
     write_events(1000, loss=[(i, 1.0) for i in range(10)])
     write_events(1003, loss=[(i, 2.0) for i in range(10)])
     results = load(tmp_path)
@@ -123,7 +148,9 @@ def test_scalars_without_steps_are_kept(tmp_path: Path, write_events: Callable[.
     assert results.runs["final/loss"].to_list() == [4.0]
 
 
-def test_a_file_that_grows_and_one_that_joins_it(tmp_path: Path, write_events: Callable[..., Path]) -> None:
+def test_a_file_that_grows_and_one_that_joins_it(
+    tmp_path: Path, write_events: Callable[..., Path]
+) -> None:
     write_events(1000, loss=[(i, 1.0) for i in range(4)])
     reader = Reader(tmp_path)
     assert len(ours(reader.read(), "loss")) == 4
@@ -138,7 +165,9 @@ def test_a_file_whose_end_is_torn(tmp_path: Path, write_events: Callable[..., Pa
     assert ours(results, "loss") == theirs(tmp_path / "run")["loss"] == [(0, 1), (1, 1), (2, 1)]
 
 
-def test_a_file_that_is_broken_in_its_middle_is_named(tmp_path: Path, write_events: Callable[..., Path]) -> None:
+def test_a_file_that_is_broken_in_its_middle_is_named(
+    tmp_path: Path, write_events: Callable[..., Path]
+) -> None:
     path = write_events(100, loss=[(i, 1.0) for i in range(20)])
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 255
@@ -154,4 +183,7 @@ def test_scalars_that_all_have_step_0_are_drawn_along_the_row(
 ) -> None:
     write_events(100, loss=[(0, i / 8) for i in range(10)])
     results = load(tmp_path)
-    assert (results.progress["loss"].to_list(), results.counter) == ([i / 8 for i in range(10)], None)
+    assert (results.progress["loss"].to_list(), results.counter) == (
+        [i / 8 for i in range(10)],
+        None,
+    )

@@ -1,5 +1,7 @@
-"""viskit's rules as a reader of our directories, restated from its documentation: a run is a directory with
-`progress.csv` beside `variant.json` (else `params.json`); every cell is a float, and what is not becomes 0.0."""
+"""viskit's rules as a reader of our directories, restated from its documentation: a run is a
+directory with `progress.csv` beside `variant.json` (else `params.json`); every cell is a float, and
+what is not becomes 0.0.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,11 @@ def viskit_reads(root: Path) -> dict[str, tuple[dict[str, Any], dict[str, list[f
 def test_viskit_sees_the_runs_that_we_see(tmp_path: Path, write_run: WriteRun) -> None:
     for lr in (0.1, 0.01):
         for seed in (0, 1):
-            write_run({"lr": lr, "algo": {"gamma": 0.9}}, seed, [{"Return": 1}, {"Return": 2, "loss": seed}])
+            write_run(
+                {"lr": lr, "algo": {"gamma": 0.9}},
+                seed,
+                [{"Return": 1}, {"Return": 2, "loss": seed}],
+            )
     write_run({"lr": 1}, 0, None, state="queued")
     retried = write_run({"lr": 1}, 1, [{"Return": 5}], state="failed")
     RunDir(retried).keep_attempt()
@@ -58,7 +64,9 @@ def test_viskit_sees_the_runs_that_we_see(tmp_path: Path, write_run: WriteRun) -
             assert list(map(str, values)) == list(map(str, run.progress[name]))
 
 
-def test_a_torn_line_of_a_run_in_progress_does_not_stop_either(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_torn_line_of_a_run_in_progress_does_not_stop_either(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     run = write_run({"lr": 1}, 0, [{"Return": 1, "loss": 2}], state="running")
     with (run / "progress.csv").open("a") as file:
         file.write("3,")

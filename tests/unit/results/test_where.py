@@ -1,4 +1,6 @@
-"""The language of `where`: what it means, what it refuses, and that nothing else can be said in it."""
+"""The language of `where`: what it means, what it refuses, and that nothing else can be said in
+it.
+"""
 
 from __future__ import annotations
 
@@ -174,8 +176,37 @@ def test_very_long_chains_and_lists_are_read() -> None:
 
 
 SIGNS = list("()<>=+-*/%,'\"`~!;.")
-NAMES = ["nan", "n", "lr", "env", "flag", "final/loss", "algo.lr", "words", "started", "'a'", "1", "2.5", "1e5"]
-JOINS = ["AND", "OR", "NOT", "IN", "LIKE", "BETWEEN", "IS", "NULL", "CASE", "WHEN", "THEN", "END", "CAST", "AS"]
+NAMES = [
+    "nan",
+    "n",
+    "lr",
+    "env",
+    "flag",
+    "final/loss",
+    "algo.lr",
+    "words",
+    "started",
+    "'a'",
+    "1",
+    "2.5",
+    "1e5",
+]
+JOINS = [
+    "AND",
+    "OR",
+    "NOT",
+    "IN",
+    "LIKE",
+    "BETWEEN",
+    "IS",
+    "NULL",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "END",
+    "CAST",
+    "AS",
+]
 WORDS = [*SIGNS, *NAMES, *JOINS, "FLOAT", "SELECT", "lower", "abs", "substr", "left"]
 
 
@@ -191,9 +222,17 @@ def test_whatever_is_written_is_a_choice_or_a_sentence(text: str) -> None:
         pass  # of which `Results.where` makes a sentence
 
 
-def test_whole_numbers_are_found_among_numbers(tmp_path: Path, write_log: Callable[..., Path]) -> None:
+def test_whole_numbers_are_found_among_numbers(
+    tmp_path: Path, write_log: Callable[..., Path]
+) -> None:
     for place, lr in enumerate((1.0, 0.5, 2.0, 2**53 + 2.0)):
-        write_log(str(place), **{"progress.csv": "step,loss\n0,1\n", "variant.json": {"lr": lr, "big": 2**60 + place}})
+        write_log(
+            str(place),
+            **{
+                "progress.csv": "step,loss\n0,1\n",
+                "variant.json": {"lr": lr, "big": 2**60 + place},
+            },
+        )
     results = load(tmp_path)
     assert results.where("lr IN (1, 2, 3)").runs["run"].to_list() == ["0", "2"]
     assert results.where("lr NOT IN (1, 2)").runs["run"].to_list() == ["1", "3"]

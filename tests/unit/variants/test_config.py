@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runslot.errors import InvalidInput
-from runslot.variants import UnknownKey, WrongStructure, flatten, get_path, set_path, split_key, update_config
+from runslot.variants import (
+    UnknownKey,
+    WrongStructure,
+    flatten,
+    get_path,
+    set_path,
+    split_key,
+    update_config,
+)
 
 DEFAULT = {"agent": {"lr": 0.1, "model": {"hidden": [64]}}, "env": {"id": "pong"}, "steps": 10}
 
@@ -16,7 +24,11 @@ def test_update_config_replaces_what_the_variant_sets_and_changes_neither():
     variant = {"agent": {"model": {"hidden": [32, 32]}}, "steps": 20}
     before = copy.deepcopy(DEFAULT), copy.deepcopy(variant)
     new = update_config(DEFAULT, variant)
-    assert new == {"agent": {"lr": 0.1, "model": {"hidden": [32, 32]}}, "env": {"id": "pong"}, "steps": 20}
+    assert new == {
+        "agent": {"lr": 0.1, "model": {"hidden": [32, 32]}},
+        "env": {"id": "pong"},
+        "steps": 20,
+    }
     new["env"]["id"] = new["agent"]["lr"] = "changed"
     assert (DEFAULT, variant) == before
 
@@ -24,9 +36,21 @@ def test_update_config_replaces_what_the_variant_sets_and_changes_neither():
 @pytest.mark.parametrize(
     ("variant", "error", "message"),
     [
-        ({"agent": {"model": {"hiden": 1}}}, KeyError, r"agent\.model\.hiden is not in .*did you mean 'hidden'"),
-        ({"agent": 3}, TypeError, "the variant has a single value at agent, where the default config has a dict"),
-        ({"env": {"id": {"x": 1}}}, TypeError, r"the variant has a dict at env\.id, where .* has a single value"),
+        (
+            {"agent": {"model": {"hiden": 1}}},
+            KeyError,
+            r"agent\.model\.hiden is not in .*did you mean 'hidden'",
+        ),
+        (
+            {"agent": 3},
+            TypeError,
+            "the variant has a single value at agent, where the default config has a dict",
+        ),
+        (
+            {"env": {"id": {"x": 1}}},
+            TypeError,
+            r"the variant has a dict at env\.id, where .* has a single value",
+        ),
     ],
 )
 def test_update_config_refuses_with_the_key_path(variant, error, message):
@@ -49,7 +73,9 @@ def test_paths_are_read_and_set_by_dots_or_tuples():
 
 
 def test_a_path_through_a_value_is_refused():
-    with pytest.raises(InvalidInput, match=r"steps\.n cannot be set: steps is 10, which is not a dict"):
+    with pytest.raises(
+        InvalidInput, match=r"steps\.n cannot be set: steps is 10, which is not a dict"
+    ):
         set_path(copy.deepcopy(DEFAULT), "steps.n", 1)
     with pytest.raises(UnknownKey, match=r"there is no steps\.n"):
         get_path(DEFAULT, "steps.n")

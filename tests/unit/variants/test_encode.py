@@ -56,7 +56,10 @@ HERE = __name__
     [
         ((1, (2, [3])), [1, [2, [3]]]),
         (Point(1, 2), [1, 2]),
-        ({1.0: 3, None: 2, True + 1: 1, 2.5: 4, (1, 2): 5}, {"1": 3, "None": 2, "2": 1, "2.5": 4, "[1, 2]": 5}),
+        (
+            {1.0: 3, None: 2, True + 1: 1, 2.5: 4, (1, 2): 5},
+            {"1": 3, "None": 2, "2": 1, "2.5": 4, "[1, 2]": 5},
+        ),
         (collections.OrderedDict(a=(1,)), {"a": [1]}),
         (types.MappingProxyType({"a": 1}), {"a": 1}),
         (Variant({"a": dict}), {"a": {"$class": "builtins.dict"}}),
@@ -76,7 +79,12 @@ HERE = __name__
         (1j, {"$repr": "1j"}),
         (
             Config(0.1, (1, 2), dict),
-            {"$dataclass": f"{HERE}.Config", "lr": 0.1, "layers": [1, 2], "act": {"$class": "builtins.dict"}},
+            {
+                "$dataclass": f"{HERE}.Config",
+                "lr": 0.1,
+                "layers": [1, 2],
+                "act": {"$class": "builtins.dict"},
+            },
         ),
         (
             functools.partial(act, 1, b=(2,)),
@@ -99,7 +107,10 @@ def test_values_as_json(value, expected):
 
 
 def test_nan_and_the_infinities_stay_floats():
-    assert json.dumps(to_jsonable([float("nan"), float("inf"), -float("inf")])) == "[NaN, Infinity, -Infinity]"
+    assert (
+        json.dumps(to_jsonable([float("nan"), float("inf"), -float("inf")]))
+        == "[NaN, Infinity, -Infinity]"
+    )
 
 
 def test_objects_read_without_addresses():
@@ -136,7 +147,12 @@ def test_the_top_may_be_any_dict_since_functions_get_a_plain_one():
 
 anything = st.recursive(
     st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=3), st.binary(max_size=2)
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False),
+        st.text(max_size=3),
+        st.binary(max_size=2),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
@@ -154,7 +170,8 @@ def same(one, other):
         return False
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(
-            same(key, next(k for k in other if k == key)) and same(one[key], other[key]) for key in one
+            same(key, next(k for k in other if k == key)) and same(one[key], other[key])
+            for key in one
         )
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))

@@ -34,7 +34,11 @@ def test_ids_are_the_same_in_every_process_and_version(hash_seed):
     source = os.path.dirname(os.path.dirname(runslot.__file__))
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": source}
     out = subprocess.run(
-        [sys.executable, "-c", SETTINGS], capture_output=True, text=True, check=True, env=environment
+        [sys.executable, "-c", SETTINGS],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
     ).stdout
     assert json.loads(out) == IDS
 
@@ -103,7 +107,9 @@ def test_a_seed_counts_once_wherever_it_came_from():
 
 json_values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=4)),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=10,
 )
 variants = st.dictionaries(st.text(max_size=3), json_values, max_size=4)
@@ -135,7 +141,8 @@ def test_equal_ids_mean_equal_settings(one, other):
     if same:
         assert canonical(one) == canonical(other)
     elif one != other and "nan" not in repr((one, other)):
-        # Python takes True for 1; the canonical text does not, so it may differ where Python finds equality
+        # Python takes True for 1; the canonical text does not, so it may differ where Python finds
+        # equality
         assert canonical(one) != canonical(other)
 
 

@@ -12,11 +12,15 @@ from runslot.errors import InvalidInput
 from runslot.variants import Variant, VariantLevel, _cross_variants, levels, make_variants
 
 LR = VariantLevel([("agent", "lr"), ("agent", "batch")], [(0.1, 32), (0.01, 64)], ["fast", "slow"])
-GAME = VariantLevel([("env", "id")], [("pong",), ("qbert",), ("asterix",)], ["pong", "qbert", "asterix"])
+GAME = VariantLevel(
+    [("env", "id")], [("pong",), ("qbert",), ("asterix",)], ["pong", "qbert", "asterix"]
+)
 
 
 def reference(levels):
-    """What rlpyt documents, written as plainly as possible: every earlier variant with every row of the next level."""
+    """What rlpyt documents, written as plainly as possible: every earlier variant with every row of
+    the next level.
+    """
     made = [({}, "")]
     for keys, values, names in levels:
         crossed = []
@@ -36,7 +40,14 @@ def reference(levels):
 
 def test_levels_are_crossed_in_order_the_first_slowest_and_outermost():
     variants, log_dirs = make_variants(LR, GAME)
-    assert log_dirs == ["fast/pong", "fast/qbert", "fast/asterix", "slow/pong", "slow/qbert", "slow/asterix"]
+    assert log_dirs == [
+        "fast/pong",
+        "fast/qbert",
+        "fast/asterix",
+        "slow/pong",
+        "slow/qbert",
+        "slow/asterix",
+    ]
     assert variants[4] == {"agent": {"lr": 0.01, "batch": 64}, "env": {"id": "qbert"}}
     assert type(variants) is list
     assert type(log_dirs) is list
@@ -60,19 +71,26 @@ def test_cross_variants_takes_plain_dicts_and_changes_nothing_it_is_given():
 def test_a_later_level_replaces_and_reaches_into_earlier_values():
     first = VariantLevel([("model",)], [({"hidden": [1], "act": "relu"},)], ["m"])
     second = VariantLevel([("model", "act")], [("tanh",), ("elu",)], ["tanh", "elu"])
-    assert [variant["model"]["act"] for variant in make_variants(first, second)[0]] == ["tanh", "elu"]
+    assert [variant["model"]["act"] for variant in make_variants(first, second)[0]] == [
+        "tanh",
+        "elu",
+    ]
     assert first.values[0][0]["act"] == "relu"
 
 
 def test_variants_share_nothing_with_each_other_or_with_the_levels():
     shared = [1, 2]
-    level = VariantLevel([("a",), ("b", "c")], [(shared, {"d": shared}), (shared, {"d": shared})], ["x", "y"])
+    level = VariantLevel(
+        [("a",), ("b", "c")], [(shared, {"d": shared}), (shared, {"d": shared})], ["x", "y"]
+    )
     variants, _ = make_variants(level, GAME)
     variants[0]["a"].append(3)
     variants[0]["b"]["c"]["d"].append(4)
     variants[0]["env"]["id"] = "changed"
     assert shared == [1, 2]
-    assert all(variant["a"] == [1, 2] and variant["b"]["c"]["d"] == [1, 2] for variant in variants[1:])
+    assert all(
+        variant["a"] == [1, 2] and variant["b"]["c"]["d"] == [1, 2] for variant in variants[1:]
+    )
     assert all(variant["env"]["id"] != "changed" for variant in variants[1:])
 
 
@@ -89,15 +107,27 @@ def test_the_space_of_levels_yields_the_same():
     ("level", "message"),
     [
         (VariantLevel([("lr",)], [(1,), (2,)], ["a"]), "level 2 has 2 values and 1 dir_names"),
-        (VariantLevel([("lr",)], [(1,), (2, 3)], ["a", "b"]), "level 2, values[1] is (2, 3), of length 2"),
+        (
+            VariantLevel([("lr",)], [(1,), (2, 3)], ["a", "b"]),
+            "level 2, values[1] is (2, 3), of length 2",
+        ),
         (VariantLevel([("lr",), ("b",)], [(1,)], ["a"]), "it needs 2 values, for lr, b"),
         (VariantLevel([("env",)], ["pong"], ["a"]), "write ('pong',)"),
-        (VariantLevel([("lr",)], [0.1], ["a"]), "level 2, values[0] is 0.1; write a tuple of 1 value, for lr: (0.1,)"),
+        (
+            VariantLevel([("lr",)], [0.1], ["a"]),
+            "level 2, values[0] is 0.1; write a tuple of 1 value, for lr: (0.1,)",
+        ),
         (VariantLevel(["lr"], [(1,)], ["a"]), "level 2, keys[0] is the string 'lr'"),
         (VariantLevel([()], [(1,)], ["a"]), "level 2, keys[0] is empty"),
         (VariantLevel([("lr",)], [], []), "level 2 has no values"),
-        (VariantLevel([("lr",)], [(1,), (2,)], ["a", "a"]), "level 2 gives the directory 'a' twice"),
-        (VariantLevel([("lr",)], [(1,), (2,)], ["a", "./a"]), "level 2 gives the directory 'a' twice"),
+        (
+            VariantLevel([("lr",)], [(1,), (2,)], ["a", "a"]),
+            "level 2 gives the directory 'a' twice",
+        ),
+        (
+            VariantLevel([("lr",)], [(1,), (2,)], ["a", "./a"]),
+            "level 2 gives the directory 'a' twice",
+        ),
         (VariantLevel([("lr",)], [(1,)], ["../a"]), "leads out of"),
         (VariantLevel([("lr",)], [(1,)], ["/a"]), "absolute"),
         (VariantLevel([("lr",)], [(1,)], [1]), "a int, not a string"),
@@ -124,8 +154,12 @@ def test_every_previous_variant_needs_a_directory():
         _cross_variants([{}], ["a", "b"], LR)
 
 
-names = st.text("abcXYZ019_.=-", min_size=1, max_size=5).filter(lambda name: name not in (".", ".."))
-values = st.one_of(st.integers(), st.text(max_size=3), st.lists(st.integers(), max_size=2), st.none())
+names = st.text("abcXYZ019_.=-", min_size=1, max_size=5).filter(
+    lambda name: name not in (".", "..")
+)
+values = st.one_of(
+    st.integers(), st.text(max_size=3), st.lists(st.integers(), max_size=2), st.none()
+)
 
 
 @st.composite

@@ -64,7 +64,9 @@ def test_settings_are_joined_by_commas():
     assert part_name([]) == ""
 
 
-@pytest.mark.parametrize(("key", "start"), [(".hidden", "_.hidden="), ("--lr", "_--lr="), ("a/b c", "a_b_c=")])
+@pytest.mark.parametrize(
+    ("key", "start"), [(".hidden", "_.hidden="), ("--lr", "_--lr="), ("a/b c", "a_b_c=")]
+)
 def test_a_name_is_not_hidden_nor_an_option(key, start):
     assert part_name([(key, 1)]).startswith(start)
 
@@ -102,6 +104,9 @@ def test_any_text_makes_a_part_of_a_path(value, key):
     assert name[0] not in ".-"
 
 
-@given(st.one_of(st.integers(), st.floats(allow_nan=False)), st.one_of(st.integers(), st.floats(allow_nan=False)))
+@given(
+    st.one_of(st.integers(), st.floats(allow_nan=False)),
+    st.one_of(st.integers(), st.floats(allow_nan=False)),
+)
 def test_equal_numbers_have_equal_names_and_others_do_not(one, other):
     assert (part_name([("k", one)]) == part_name([("k", other)])) == (one == other)

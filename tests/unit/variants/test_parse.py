@@ -37,7 +37,11 @@ from runslot.variants.parse import doubts_of
         ("x='a,b',\"c,\\\"d\\n\",'it''s'", "x", ["a,b", 'c,"d\n', "it's"]),
         ("hidden=[64,64],[32],[]", "hidden", [[64, 64], [32], []]),
         ("opt={lr: 0.1, name: adam},{}", "opt", [{"lr": 0.1, "name": "adam"}, {}]),
-        ('opt={"a": [1, {"b,c": null}], \'d:e\': "f]"}', "opt", [{"a": [1, {"b,c": None}], "d:e": "f]"}]),
+        (
+            'opt={"a": [1, {"b,c": null}], \'d:e\': "f]"}',
+            "opt",
+            [{"a": [1, {"b,c": None}], "d:e": "f]"}],
+        ),
         ("x=[a, 'b,]', [c]]", "x", [["a", "b,]", ["c"]]]),
         ("shape=(3,4),f(x[1,2])", "shape", ["(3,4)", "f(x[1,2])"]),
         ("env=ALE/Pong-v5,a=b,don't", "env", ["ALE/Pong-v5", "a=b", "don't"]),
@@ -166,8 +170,16 @@ def test_what_is_no_seeds_is_refused_with_its_text(text, message):
 
 
 json_values = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(), inner, max_size=3)),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -198,9 +210,52 @@ def test_any_text_is_read_or_refused(text):
 @pytest.mark.parametrize(
     "text",
     [
-        *("1e-3", "1E5", "1.", ".5", "+.5", "-1", "+1", "0", "00", "0x1F", "0XFF", "0o17", "0b1", "1_0", "1e", "e1"),
-        *("true", "True", "TRUE", "tRue", "yes", "no", "on", "off", "y", "null", "Null", "NULL", "nil", "~"),
-        *(".inf", "-.inf", "+.Inf", "inf", ".INF", "1:30", "12:30:45", "2020-01-01x", "[1, a, 1e-3]", "{a: 1e-3}"),
+        *(
+            "1e-3",
+            "1E5",
+            "1.",
+            ".5",
+            "+.5",
+            "-1",
+            "+1",
+            "0",
+            "00",
+            "0x1F",
+            "0XFF",
+            "0o17",
+            "0b1",
+            "1_0",
+            "1e",
+            "e1",
+        ),
+        *(
+            "true",
+            "True",
+            "TRUE",
+            "tRue",
+            "yes",
+            "no",
+            "on",
+            "off",
+            "y",
+            "null",
+            "Null",
+            "NULL",
+            "nil",
+            "~",
+        ),
+        *(
+            ".inf",
+            "-.inf",
+            "+.Inf",
+            "inf",
+            ".INF",
+            "1:30",
+            "12:30:45",
+            "2020-01-01x",
+            "[1, a, 1e-3]",
+            "{a: 1e-3}",
+        ),
     ],
 )
 def test_values_are_those_of_a_sweep_file(text):
@@ -215,7 +270,9 @@ def test_numbers_are_those_of_a_sweep_file(text):
     except (YAMLError, ValueError):
         assume(False)
     assume(isinstance(theirs, (int, float, str)))
-    assume(not isinstance(theirs, float) or math.isfinite(theirs))  # refused: larger than a float holds
+    assume(
+        not isinstance(theirs, float) or math.isfinite(theirs)
+    )  # refused: larger than a float holds
     assume(not re.fullmatch(r"[-+]?\.\d+[eE]\d+", text))  # text to ruamel.yaml, against YAML 1.2
     ours = parse_value(text)
     assert (repr(ours), type(ours)) == (repr(theirs), type(theirs))
@@ -235,7 +292,9 @@ def test_numbers_are_those_of_a_sweep_file(text):
         ("lr=\uff11", "typography: write 1"),
     ],
 )
-def test_what_reads_almost_like_something_else_is_refused_with_what_to_write(text: str, words: str) -> None:
+def test_what_reads_almost_like_something_else_is_refused_with_what_to_write(
+    text: str, words: str
+) -> None:
     with pytest.raises(InvalidInput, match=re.escape(words)):
         parse_grid(text)
 
@@ -260,6 +319,8 @@ def test_what_may_be_meant_otherwise_is_said(value: str, words: str) -> None:
     assert words in doubt
 
 
-@pytest.mark.parametrize("value", ["0.0", "0e5", "a b=1", "v1.0f", "adam", "$", "x$y", "16x", "3d", "resnet-50", "=x"])
+@pytest.mark.parametrize(
+    "value", ["0.0", "0e5", "a b=1", "v1.0f", "adam", "$", "x$y", "16x", "3d", "resnet-50", "=x"]
+)
 def test_nothing_is_said_of_plain_text_and_numbers(value: str) -> None:
     assert doubts_of(f"lr={value}") == []

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from runslot.errors import InvalidInput
 from runslot.variants import canonical, choice, grid, integers, loguniform, sample, uniform
 
-SPACE = {"lr": loguniform(1e-5, 1e-1), "env": {"id": ["pong", "qbert"]}, "n": integers(1, 3), "gamma": 0.99}
+SPACE = {
+    "lr": loguniform(1e-5, 1e-1),
+    "env": {"id": ["pong", "qbert"]},
+    "n": integers(1, 3),
+    "gamma": 0.99,
+}
 
 FIRST = [
     {"lr": 0.00127745, "n": 4, "act": "relu"},
@@ -23,7 +28,9 @@ NAMES = ["lr=0.00127745,n=4,act=relu", "lr=0.000103168,n=1,act=tanh", "lr=0.0865
 
 def test_a_sample_is_the_same_every_time():
     """Fixed: other draws would make every existing random search run again on --into."""
-    space = sample({"lr": loguniform(1e-5, 1e-1), "n": integers(1, 9), "act": choice(["relu", "tanh"])}, 3)
+    space = sample(
+        {"lr": loguniform(1e-5, 1e-1), "n": integers(1, 9), "act": choice(["relu", "tanh"])}, 3
+    )
     assert list(space) == list(space) == FIRST
     assert [variant.name for variant in space] == NAMES
     assert len(space) == 3
@@ -131,4 +138,8 @@ def test_draws_have_the_distribution_they_say():
 @given(st.integers(1, 30), st.integers(0, 3))
 def test_samples_are_different_from_each_other(n, seed):
     drawn = list(sample({"a": integers(1, 6), "b": uniform(0, 1), "c": [1, 2]}, n, seed))
-    assert len({canonical(variant) for variant in drawn}) == len({variant.name for variant in drawn}) == n
+    assert (
+        len({canonical(variant) for variant in drawn})
+        == len({variant.name for variant in drawn})
+        == n
+    )

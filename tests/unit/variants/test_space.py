@@ -31,9 +31,15 @@ def names(space):
 
 
 def test_a_grid_nests_dotted_keys_and_varies_the_first_slowest():
-    space = grid({"lr": [0.1, 0.01], "env.id": ["pong", "qbert"], "env.frames": 4, "model": {"hidden": [32]}})
+    space = grid(
+        {"lr": [0.1, 0.01], "env.id": ["pong", "qbert"], "env.frames": 4, "model": {"hidden": [32]}}
+    )
     assert len(space) == 4
-    assert list(space)[1] == {"lr": 0.1, "env": {"id": "qbert", "frames": 4}, "model": {"hidden": 32}}
+    assert list(space)[1] == {
+        "lr": 0.1,
+        "env": {"id": "qbert", "frames": 4},
+        "model": {"hidden": 32},
+    }
     assert names(space) == [
         "lr=0.1,env.id=pong,model.hidden=32",
         "lr=0.1,env.id=qbert,model.hidden=32",
@@ -58,7 +64,11 @@ def test_ranges_and_arrays_of_one_dimension_are_choices():
 
 
 def test_lists_as_choices_are_single_values():
-    assert [variant["hidden"] for variant in grid({"hidden": [[64, 64], [], (1, 2)]})] == [[64, 64], [], (1, 2)]
+    assert [variant["hidden"] for variant in grid({"hidden": [[64, 64], [], (1, 2)]})] == [
+        [64, 64],
+        [],
+        (1, 2),
+    ]
 
 
 def test_a_grid_of_nothing_is_one_unnamed_variant():
@@ -80,12 +90,18 @@ def test_seeds_are_left_out_of_names_but_count_as_runs():
     space = grid({"seed": [0, 1], "lr": [0.1, 0.01]})
     assert Counter(names(space)) == {"lr=0.1": 2, "lr=0.01": 2}
     assert names(grid({"seed": [5, 6]})) == ["", ""]
-    assert names(zipped({"seed": [1, 2, 3], "lr": [0.1, 0.1, 0.2]})) == ["lr=0.1", "lr=0.1", "lr=0.2"]
+    assert names(zipped({"seed": [1, 2, 3], "lr": [0.1, 0.1, 0.2]})) == [
+        "lr=0.1",
+        "lr=0.1",
+        "lr=0.2",
+    ]
     assert len(variants_of(space * grid({"env.seed": [1, 2]}))) == 8
 
 
 def test_crossing_puts_the_second_inside_the_first():
-    space = grid({"lr": [0.1, 0.01]}) * levels(VariantLevel([("env", "id")], [("a",), ("b",)], ["A", "B"]))
+    space = grid({"lr": [0.1, 0.01]}) * levels(
+        VariantLevel([("env", "id")], [("a",), ("b",)], ["A", "B"])
+    )
     assert names(space) == ["lr=0.1/A", "lr=0.1/B", "lr=0.01/A", "lr=0.01/B"]
     assert list(space)[3] == {"lr": 0.01, "env": {"id": "b"}}
     assert names(grid({"a": [1]}) * grid({"seed": [0]}) * grid({"b": [2]})) == ["a=1/b=2"]
@@ -96,7 +112,9 @@ def test_crossing_merges_dicts_and_refuses_a_key_of_both():
     both = grid({"env.id": ["a"]}) * grid({"env.frames": [4]})
     assert list(both) == [{"env": {"id": "a", "frames": 4}}]
     for other in ({"env.id": ["b"]}, {"env.id.x": [1]}, {"env": ["b"]}):
-        with pytest.raises(InvalidInput, match=r"both spaces of a crossing set env(\.id)?; take it out of one"):
+        with pytest.raises(
+            InvalidInput, match=r"both spaces of a crossing set env(\.id)?; take it out of one"
+        ):
             list(grid({"env.id": ["a"]}) * grid(other))
 
 
@@ -128,7 +146,10 @@ def test_different_variants_of_one_name_get_a_hash_in_a_union():
 
 
 def test_a_variant_with_other_seeds_keeps_its_name_in_a_union():
-    assert names(union(grid({"lr": [0.1], "seed": [0]}), grid({"lr": [0.1], "seed": [1]}))) == ["lr=0.1", "lr=0.1"]
+    assert names(union(grid({"lr": [0.1], "seed": [0]}), grid({"lr": [0.1], "seed": [1]}))) == [
+        "lr=0.1",
+        "lr=0.1",
+    ]
 
 
 def test_choices_that_meet_on_a_file_system_without_case_get_a_hash():
@@ -156,23 +177,41 @@ def test_spaces_do_not_change_with_what_they_were_made_from():
     ("make", "message"),
     [
         (lambda: grid({"lr": []}), "lr has no choices"),
-        (lambda: grid({"lr": (0.1, 0.2)}), "lr is a tuple: write a list for choices, [0.1, 0.2], or [(0.1, 0.2)]"),
+        (
+            lambda: grid({"lr": (0.1, 0.2)}),
+            "lr is a tuple: write a list for choices, [0.1, 0.2], or [(0.1, 0.2)]",
+        ),
         (lambda: grid({"lr": {0.1}}), "lr is a set, which has no order"),
         (lambda: grid({"lr": iter([0.1])}), "lr is a list_iterator"),
         (lambda: grid({"lr": {1: 2}.values()}), "lr is a dict_values"),
         (lambda: grid({"lr": [1, 2, 1.0]}), "the choice lr=1.0 stands there twice"),
         (lambda: grid({"f": [lambda: 1, lambda: 2]}), "to tell them apart give functions names"),
-        (lambda: grid({"env": ["a"], "env.id": ["b"]}), "env.id lies inside env, which has values of its own"),
-        (lambda: grid({"env": 3, "env.id": ["b"]}), "env.id lies inside env, which has values of its own"),
-        (lambda: grid({"env.id": 3, "env": ["b"]}), "env.id lies inside env, which has values of its own"),
+        (
+            lambda: grid({"env": ["a"], "env.id": ["b"]}),
+            "env.id lies inside env, which has values of its own",
+        ),
+        (
+            lambda: grid({"env": 3, "env.id": ["b"]}),
+            "env.id lies inside env, which has values of its own",
+        ),
+        (
+            lambda: grid({"env.id": 3, "env": ["b"]}),
+            "env.id lies inside env, which has values of its own",
+        ),
         (lambda: grid({"env.id": ["b"], "env": {"id": ["c"]}}), "grid has env.id twice"),
         (lambda: grid({"a..b": [1]}), "'a..b' is not a key"),
-        (lambda: grid({"lr": uniform(0, 1)}), "lr is a distribution, which grid cannot list; use sample"),
+        (
+            lambda: grid({"lr": uniform(0, 1)}),
+            "lr is a distribution, which grid cannot list; use sample",
+        ),
         (lambda: grid([1]), "grid takes a dict of settings by key, not a list"),
         (lambda: zipped({"a": [1, 2], "b.c": [1]}), "a has 2, b.c has 1"),
         (lambda: zipped({"a": [1, 1], "b": [2, 2]}), "the choice a=1, b=2 stands there twice"),
         (lambda: union(grid({}), {}), "argument 2 of union is a dict"),
-        (lambda: levels(VariantLevel([("a",)], [(1,)], [])), "level 1 has 1 values and 0 dir_names"),
+        (
+            lambda: levels(VariantLevel([("a",)], [(1,)], [])),
+            "level 1 has 1 values and 0 dir_names",
+        ),
     ],
 )
 def test_refusals_name_the_key(make, message):
@@ -190,8 +229,14 @@ def test_only_spaces_cross():
     [
         ([], "no variants"),
         ([Variant({"a": 1}, "x"), Variant({"a": 2}, "x")], "2 different variants have 'x'"),
-        ([Variant({"a": 1, "seed": 0}, "x"), Variant({"a": 2, "seed": 1}, "x")], "2 different variants have 'x'"),
-        ([Variant({"a": 1}, ""), Variant({"a": 1}, "")], "the variant the empty name stands in the space 2 times"),
+        (
+            [Variant({"a": 1, "seed": 0}, "x"), Variant({"a": 2, "seed": 1}, "x")],
+            "2 different variants have 'x'",
+        ),
+        (
+            [Variant({"a": 1}, ""), Variant({"a": 1}, "")],
+            "the variant the empty name stands in the space 2 times",
+        ),
         (
             [Variant({"a": 1, "seed": 0}, "x"), Variant({"a": 1, "seed": 0}, "x")],
             "the variant 'x' stands in the space 2 times",
@@ -212,7 +257,9 @@ scalars = st.one_of(
     st.lists(st.integers(0, 2), max_size=2),
 )
 choices = st.lists(scalars, min_size=1, max_size=4, unique_by=canonical)
-grids = st.dictionaries(st.sampled_from(["a", "b", "c.d", "c.e", "f g/h", "seed"]), choices, max_size=3)
+grids = st.dictionaries(
+    st.sampled_from(["a", "b", "c.d", "c.e", "f g/h", "seed"]), choices, max_size=3
+)
 
 
 @given(grids)

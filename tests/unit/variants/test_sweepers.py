@@ -57,7 +57,10 @@ def test_defaults_can_be_set_later_and_lie_under_what_is_searched():
     defaults = {"a": 5, "c": [1]}
     sweeper.set_default_parameters(defaults)
     defaults["c"].append(2)
-    assert sweeper.iterate_hyperparameters() == [{"a": {"b": 1}, "c": [1]}, {"a": {"b": 2}, "c": [1]}]
+    assert sweeper.iterate_hyperparameters() == [
+        {"a": {"b": 1}, "c": [1]},
+        {"a": {"b": 2}, "c": [1]},
+    ]
 
 
 def test_choices_may_repeat_as_there():
@@ -140,7 +143,10 @@ def test_sweeping_calls_the_function_with_each_draw():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RandomHyperparameterSweeper([FixedParam("a", 1), FixedParam("a", 2)]), "a stands in the sweeper 2"),
+        (
+            lambda: RandomHyperparameterSweeper([FixedParam("a", 1), FixedParam("a", 2)]),
+            "a stands in the sweeper 2",
+        ),
         (lambda: LogFloatParam("a", 0, 1), "a starts at 0, which has no logarithm"),
         (lambda: LinearFloatParam("a", 2, 1), "a goes from 2 to 1"),
         (lambda: LinearIntParam("a", 2, 1), "a goes from 2 to 1"),

@@ -28,7 +28,10 @@ def test_it_is_a_dict_to_whoever_uses_it():
         copy.copy,
         copy.deepcopy,
         Variant.copy,
-        *(lambda variant, p=p: pickle.loads(pickle.dumps(variant, p)) for p in range(pickle.HIGHEST_PROTOCOL + 1)),
+        *(
+            lambda variant, p=p: pickle.loads(pickle.dumps(variant, p))
+            for p in range(pickle.HIGHEST_PROTOCOL + 1)
+        ),
     ],
 )
 def test_copies_and_pickles_keep_settings_and_name(copied):
@@ -56,7 +59,9 @@ def test_names_that_no_directory_can_have_are_refused(name):
         Variant({}, name)
 
 
-@pytest.mark.parametrize(("name", "directory"), [("a//b/", "a/b"), ("./a/./b", "a/b"), ("é/x y", "é/x y"), ("", "")])
+@pytest.mark.parametrize(
+    ("name", "directory"), [("a//b/", "a/b"), ("./a/./b", "a/b"), ("é/x y", "é/x y"), ("", "")]
+)
 def test_names_are_relative_directories(name, directory):
     assert Variant({}, name).name == directory
 

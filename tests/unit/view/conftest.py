@@ -18,13 +18,18 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 @pytest.fixture
 def write_run(tmp_path: Path) -> Write:
-    """Return a function that writes one run below `tmp_path / "runs"`, and returns its directory."""
+    """Return a function that writes one run below `tmp_path / "runs"`, and returns its
+    directory.
+    """
 
     def write(name: str, variant: Mapping[str, Any], columns: Mapping[str, Sequence[Any]]) -> Path:
         directory = tmp_path / "runs" / name
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "variant.json").write_text(json.dumps(variant))
-        rows = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+        rows = [
+            ",".join(columns),
+            *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True)),
+        ]
         (directory / "progress.csv").write_text("\n".join(rows) + "\n")
         return directory
 
@@ -33,12 +38,22 @@ def write_run(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def runs(tmp_path: Path, write_run: Write) -> Path:
-    """Write 2 learning rates × 2 sizes × 3 seeds, whose curves are known: `score` is lr·hidden + step + seed."""
+    """Write 2 learning rates × 2 sizes × 3 seeds, whose curves are known: `score` is lr·hidden +
+    step + seed.
+    """
     for lr in (0.1, 0.01):
         for hidden in (32, 128):
             for seed in range(3):
                 steps = range(0, 50, 10)
                 scores = [lr * hidden + step + seed for step in steps]
-                columns = {"step": list(steps), "score": scores, "loss": [1 / (1 + s) for s in scores]}
-                write_run(f"lr={lr},hidden={hidden}/run_{seed}", {"lr": lr, "hidden": hidden, "seed": seed}, columns)
+                columns = {
+                    "step": list(steps),
+                    "score": scores,
+                    "loss": [1 / (1 + s) for s in scores],
+                }
+                write_run(
+                    f"lr={lr},hidden={hidden}/run_{seed}",
+                    {"lr": lr, "hidden": hidden, "seed": seed},
+                    columns,
+                )
     return tmp_path / "runs"

@@ -13,7 +13,9 @@ from .conftest import PATIENT
 
 texts = st.text(min_size=1, max_size=12)
 lists = st.lists(texts, unique=True, max_size=4).map(tuple)
-filters = st.dictionaries(texts, st.lists(texts, min_size=1, unique=True, max_size=3).map(tuple), max_size=3)
+filters = st.dictionaries(
+    texts, st.lists(texts, min_size=1, unique=True, max_size=3).map(tuple), max_size=3
+)
 
 
 @PATIENT
@@ -76,6 +78,8 @@ def test_values_that_cannot_be_are_refused_by_name(query: str) -> None:
 
 def test_options_replace_what_a_view_says() -> None:
     view = Choices.from_query("series=lr&band=iqm")
-    assert view.replaced({"band": "auto", "top": 2, "x": ""}) == Choices(series=("lr",), band="iqm", top=2)
+    assert view.replaced({"band": "auto", "top": 2, "x": ""}) == Choices(
+        series=("lr",), band="iqm", top=2
+    )
     with pytest.raises(InvalidInput, match="band"):
         view.replaced({"band": "standard"})

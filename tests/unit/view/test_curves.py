@@ -31,7 +31,9 @@ def test_defaults_are_the_objective_over_steps_a_curve_a_variant(runs: Path) -> 
     (panel,) = drawn(runs).panels
     assert (panel.y, panel.x) == ("score", "step")
     means = [c for c in panel.curves if not c.member]
-    assert [c.label for c in means] == [f"lr={lr}, hidden={hidden}" for lr in (0.01, 0.1) for hidden in (32, 128)]
+    assert [c.label for c in means] == [
+        f"lr={lr}, hidden={hidden}" for lr in (0.01, 0.1) for hidden in (32, 128)
+    ]
     assert [c.runs for c in means] == [3, 3, 3, 3]
     assert sum(c.member for c in panel.curves) == 12  # under five seeds, these themselves are drawn
 
@@ -42,7 +44,9 @@ def test_center_and_band_are_those_of_the_seeds(runs: Path) -> None:
     assert curve.points["x"].to_list() == [0, 10, 20, 30, 40]
     scores = [3.2 + seed for seed in range(3)]
     assert curve.points["center"][0] == pytest.approx(statistics.mean(scores))
-    assert curve.points["high"][0] == pytest.approx(statistics.mean(scores) + statistics.stdev(scores))
+    assert curve.points["high"][0] == pytest.approx(
+        statistics.mean(scores) + statistics.stdev(scores)
+    )
     assert curve.points["n"].to_list() == [3] * 5
 
 
@@ -61,7 +65,9 @@ def test_each_run_by_itself(runs: Path) -> None:
     assert len(panel.curves) == 6
     assert all(c.run is not None and c.points["low"].null_count() == 5 for c in panel.curves)
     by_run = {c.run: c.points["center"].to_list() for c in panel.curves}
-    assert by_run["lr=0.1,hidden=128/run_2"] == pytest.approx([14.8 + step for step in range(0, 50, 10)])
+    assert by_run["lr=0.1,hidden=128/run_2"] == pytest.approx(
+        [14.8 + step for step in range(0, 50, 10)]
+    )
 
 
 def test_a_filter_changes_no_colour(runs: Path) -> None:
@@ -70,7 +76,9 @@ def test_a_filter_changes_no_colour(runs: Path) -> None:
     assert some == {label: every[label] for label in some}
 
 
-def test_n_drops_where_runs_end_and_unequal_steps_are_aligned(write_run: Write, tmp_path: Path) -> None:
+def test_n_drops_where_runs_end_and_unequal_steps_are_aligned(
+    write_run: Write, tmp_path: Path
+) -> None:
     write_run("a/run_0", {"lr": 1, "seed": 0}, {"step": [0, 10, 20], "score": [0, 10, 20]})
     write_run("a/run_1", {"lr": 1, "seed": 1}, {"step": [0, 5, 10], "score": [0, 5, 10]})
     (panel,) = drawn(tmp_path / "runs").panels
@@ -91,16 +99,26 @@ def test_many_unequal_steps_meet_on_a_grid_with_both_ends(write_run: Write, tmp_
 
 
 def test_the_best_series_of_each_figure(runs: Path) -> None:
-    assert [c.label for c in drawn(runs, "top=1&y=score&band=mean-ci").panels[0].curves] == ["lr=0.1, hidden=128"]
-    assert [c.label for c in drawn(runs, "top=1&y=score&mode=min&band=mean-ci").panels[0].curves] == [
-        "lr=0.01, hidden=32"
+    assert [c.label for c in drawn(runs, "top=1&y=score&band=mean-ci").panels[0].curves] == [
+        "lr=0.1, hidden=128"
     ]
+    assert [
+        c.label for c in drawn(runs, "top=1&y=score&mode=min&band=mean-ci").panels[0].curves
+    ] == ["lr=0.01, hidden=32"]
     split = drawn(runs, "top=1&series=lr&split=hidden&band=mean-ci")
     assert [[c.label for c in p.curves] for p in split.panels] == [["lr=0.1"], ["lr=0.1"]]
 
 
 @pytest.mark.parametrize(
-    "query", ["where=lr > 0.05", "not.lr=0.01", "only.lr=0.1", "min.lr=0.05", "text=lr=0.1,", "text=LR=0.1 hidden"]
+    "query",
+    [
+        "where=lr > 0.05",
+        "not.lr=0.01",
+        "only.lr=0.1",
+        "min.lr=0.05",
+        "text=lr=0.1,",
+        "text=LR=0.1 hidden",
+    ],
 )
 def test_filters_choose_the_same_runs(runs: Path, query: str) -> None:
     assert [c.label for c in drawn(runs, query + "&series=lr").panels[0].curves] == ["lr=0.1"]
@@ -127,7 +145,9 @@ def test_what_no_run_has_is_refused(runs: Path, query: str) -> None:
 
 def test_smoothing_is_along_each_run_and_said(runs: Path) -> None:
     drawing = drawn(runs, "smooth=2&only.lr=0.1&only.hidden=32")
-    assert drawing.panels[0].curves[0].points["center"].to_list() == pytest.approx([4.2, 9.2, 19.2, 29.2, 39.2])
+    assert drawing.panels[0].curves[0].points["center"].to_list() == pytest.approx(
+        [4.2, 9.2, 19.2, 29.2, 39.2]
+    )
     assert "smoothed: running mean over the last 20 of step" in drawing.notes
 
 
@@ -145,11 +165,19 @@ def test_names_that_count_steps() -> None:
     assert step_column(["loss", "Epoch"]) == "Epoch"
     names = ["epoch", "exploration/num steps total", "trainer/num train calls"]
     assert step_column(names) == "exploration/num steps total"
-    assert step_column(["training_iteration", "timesteps_total", "episodes_total"]) == "timesteps_total"
-    assert step_column(["num_env_steps_sampled_lifetime", "training_iteration"]) == "num_env_steps_sampled_lifetime"
+    assert (
+        step_column(["training_iteration", "timesteps_total", "episodes_total"])
+        == "timesteps_total"
+    )
+    assert (
+        step_column(["num_env_steps_sampled_lifetime", "training_iteration"])
+        == "num_env_steps_sampled_lifetime"
+    )
     assert step_column(["done", "training_iteration"]) == "training_iteration"
     assert step_column(["actor_steps", "walltime"]) == "actor_steps"
-    assert [step_column([name]) for name in ("loss", "stepsize", "steps_per_second", "learner_time")] == [None] * 4
+    assert [
+        step_column([name]) for name in ("loss", "stepsize", "steps_per_second", "learner_time")
+    ] == [None] * 4
     assert default_y(["epoch", "loss", "test/accuracy"]) == ("test/accuracy",)
     assert default_y([]) == ()
 
@@ -159,7 +187,10 @@ def test_names_that_count_steps() -> None:
     [
         ({"step": [0, 1, 2] * 3}, "row"),
         ({"epoch": [0, 0, 0, 1, 1, 1, 2, 2, 2], "step": [0, 1, 2] * 3}, "row"),
-        ({"epoch": [0, 0, 0, 1, 1, 1, 2, 2, 2], "step": [0, 1, 2] * 3, "global_step": range(9)}, "global_step"),
+        (
+            {"epoch": [0, 0, 0, 1, 1, 1, 2, 2, 2], "step": [0, 1, 2] * 3, "global_step": range(9)},
+            "global_step",
+        ),
         ({"epoch": [0, 0, 0, 1, 1, 1, 2, 2, 2], "step": range(9)}, "step"),
     ],
 )
@@ -180,7 +211,9 @@ def test_what_tells_the_time_stands_first_among_axes() -> None:
     assert found[5:] == ["loss", "time/fps"]
 
 
-def test_of_many_variants_the_best_are_drawn_and_none_are_pooled(write_run: Write, tmp_path: Path) -> None:
+def test_of_many_variants_the_best_are_drawn_and_none_are_pooled(
+    write_run: Write, tmp_path: Path
+) -> None:
     for i in range(40):
         write_run(f"run_{i}", {"lr": i / 7, "env": "ab"[i % 2]}, {"step": [1], "score": [i]})
     results = load(tmp_path / "runs", cache=False)
@@ -203,7 +236,9 @@ def test_groups_are_formed_by_value_not_by_printed_digits(write_run: Write, tmp_
 
 
 @pytest.mark.parametrize(
-    ("query", "last"), [("", 1), ("diverged=worst", 3), ("diverged=drop", 3)], ids=["nan", "worst", "drop"]
+    ("query", "last"),
+    [("", 1), ("diverged=worst", 3), ("diverged=drop", 3)],
+    ids=["nan", "worst", "drop"],
 )
 def test_a_run_that_diverged_is_marked_and_ends_its_groups_curve_unless_it_is_dropped_or_the_worst(
     write_run: Write, tmp_path: Path, query: str, last: int
@@ -231,16 +266,24 @@ def test_a_run_taken_for_the_worst_has_the_worst_final_value_from_where_it_diver
     write_run: Write, tmp_path: Path
 ) -> None:
     nan = float("nan")
-    logs = {"A": [[1, 2, 3], [3, 4, 7]], "B": [[5, nan, nan], [7, 8, 9]], "C": [[nan, nan, nan], [nan, nan, nan]]}
+    logs = {
+        "A": [[1, 2, 3], [3, 4, 7]],
+        "B": [[5, nan, nan], [7, 8, 9]],
+        "C": [[nan, nan, nan], [nan, nan, nan]],
+    }
     for algo, runs in logs.items():
         for seed, score in enumerate(runs):
-            write_run(f"{algo}_{seed}", {"algo": algo, "seed": seed}, {"step": [0, 1, 2], "score": score})
+            write_run(
+                f"{algo}_{seed}", {"algo": algo, "seed": seed}, {"step": [0, 1, 2], "score": score}
+            )
     drawing = drawn(tmp_path / "runs", "diverged=worst&y=score")
     means = means_of(drawing)
     assert means["algo=B"] == [(0, 2, 6), (1, 2, 5.5), (2, 2, 6)]
     assert means["algo=C"] == [(0, 2, 3), (2, 2, 3)]  # which never had a value
     table = compare(load(tmp_path / "runs", cache=False), "score", diverged="worst").table
-    assert dict(table.select("algo", "final_mean").iter_rows()) == {a[-1]: m[-1][2] for a, m in means.items()}
+    assert dict(table.select("algo", "final_mean").iter_rows()) == {
+        a[-1]: m[-1][2] for a, m in means.items()
+    }
     assert any("has the worst final value from there" in note for note in drawing.notes)
 
 
@@ -248,24 +291,40 @@ def test_the_worst_score_is_that_of_the_same_task(write_run: Write, tmp_path: Pa
     for env, scale in (("cart", 100.0), ("pendulum", -1000.0)):
         for seed in range(2):
             last = float("nan") if (env, seed) == ("cart", 1) else scale * (1 + seed)
-            write_run(f"{env}_{seed}", {"env": env, "seed": seed}, {"step": [0, 1], "score": [scale, last]})
+            write_run(
+                f"{env}_{seed}",
+                {"env": env, "seed": seed},
+                {"step": [0, 1], "score": [scale, last]},
+            )
     results = load(tmp_path / "runs", cache=False)
     table = compare(results, "score", "max", diverged="worst")
-    assert dict(table.table.select("env", "final_mean").iter_rows()) == {"cart": 100.0, "pendulum": -1500.0}
+    assert dict(table.table.select("env", "final_mean").iter_rows()) == {
+        "cart": 100.0,
+        "pendulum": -1500.0,
+    }
     assert "of the same env" in " ".join(table.accounting.notes())
     assert table.rivals == 1  # nothing to choose from among one task
     for split in ("", "&series=-&split=env"):
-        means = [own[-1][2] for own in means_of(drawn(tmp_path / "runs", f"diverged=worst&mode=max{split}")).values()]
+        means = [
+            own[-1][2]
+            for own in means_of(
+                drawn(tmp_path / "runs", f"diverged=worst&mode=max{split}")
+            ).values()
+        ]
         assert means[-1] == -1500.0
 
 
-def test_curves_over_tasks_are_scaled_within_each_and_end_where_the_bars_do(write_run: Write, tmp_path: Path) -> None:
+def test_curves_over_tasks_are_scaled_within_each_and_end_where_the_bars_do(
+    write_run: Write, tmp_path: Path
+) -> None:
     for env, scale in (("pong", 1), ("seaquest", 1000)):
         for algo in "AB":
             for seed in range(2):
                 score = [0, scale * (seed + 2 * (algo == "B"))]
                 write_run(
-                    f"{env}{algo}_{seed}", {"env": env, "algo": algo, "seed": seed}, {"step": [0, 1], "score": score}
+                    f"{env}{algo}_{seed}",
+                    {"env": env, "algo": algo, "seed": seed},
+                    {"step": [0, 1], "score": score},
                 )
     drawing = drawn(tmp_path / "runs", "series=algo")
     assert [own[-1][2] for own in means_of(drawing).values()] == pytest.approx([1 / 6, 5 / 6])
@@ -277,11 +336,16 @@ def test_curves_over_tasks_are_scaled_within_each_and_end_where_the_bars_do(writ
         assert not any("scaled" in note for note in raw.notes)
 
 
-def test_a_task_whose_runs_end_alike_is_scaled_by_all_of_its_rows(write_run: Write, tmp_path: Path) -> None:
+def test_a_task_whose_runs_end_alike_is_scaled_by_all_of_its_rows(
+    write_run: Write, tmp_path: Path
+) -> None:
     for env, scores in (("a", [4.0, 2.0]), ("b", [1.0, 1.0])):
         for algo in "AB":
             write_run(f"{env}{algo}", {"env": env, "algo": algo}, {"step": [0, 1], "score": scores})
-    assert list(means_of(drawn(tmp_path / "runs", "series=algo")).values()) == [[(0, 2, 0.75), (1, 2, 0.25)]] * 2
+    assert (
+        list(means_of(drawn(tmp_path / "runs", "series=algo")).values())
+        == [[(0, 2, 0.75), (1, 2, 0.25)]] * 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -301,13 +365,19 @@ def test_what_a_logarithmic_axis_cannot_show_is_said(
     assert not any("logarithmic" in note for note in drawn(tmp_path / "runs", "log=x").notes)
 
 
-def test_failed_runs_do_not_count_unless_they_are_included(write_run: Write, tmp_path: Path) -> None:
+def test_failed_runs_do_not_count_unless_they_are_included(
+    write_run: Write, tmp_path: Path
+) -> None:
     for seed in range(3):
         write_run(f"run_{seed}", {"lr": 1, "seed": seed}, {"step": [0, 1], "score": [0, seed]})
     results = load(tmp_path / "runs", cache=False)
     states = pl.Series(["succeeded", "succeeded", "failed"])
     results = dataclasses.replace(results, runs=results.runs.with_columns(state=states))
-    for choices, n in ((Choices(), 2), (Choices(include=("failed",)), 3), (Choices(state=("failed",)), 1)):
+    for choices, n in (
+        (Choices(), 2),
+        (Choices(include=("failed",)), 3),
+        (Choices(state=("failed",)), 1),
+    ):
         chosen = choose(results, choices)
         drawing = draw(chosen, Rows.of(results), choices, results)
         (mean,) = [c for c in drawing.panels[0].curves if not c.member]
@@ -315,7 +385,9 @@ def test_failed_runs_do_not_count_unless_they_are_included(write_run: Write, tmp
     assert "1 failed" in draw(results, Rows.of(results), Choices(), results).notes[0]
 
 
-def test_a_spike_that_all_seeds_have_is_in_the_mean_whatever_their_x(write_run: Write, tmp_path: Path) -> None:
+def test_a_spike_that_all_seeds_have_is_in_the_mean_whatever_their_x(
+    write_run: Write, tmp_path: Path
+) -> None:
     for seed in range(3):
         steps = [3 * i + seed for i in range(3000)]
         score = [100.0 if step // 3 == 2501 else 0.0 for step in steps]
@@ -331,11 +403,18 @@ def test_a_spike_that_all_seeds_have_is_in_the_mean_whatever_their_x(write_run: 
 def test_a_logarithmic_axis_is_thinned_by_its_decades(write_run: Write, tmp_path: Path) -> None:
     for seed in range(2):
         steps = [*range(1, 20_000)]
-        write_run(f"run_{seed}", {"lr": 1, "seed": seed}, {"step": steps, "score": [1 / step for step in steps]})
+        write_run(
+            f"run_{seed}",
+            {"lr": 1, "seed": seed},
+            {"step": steps, "score": [1 / step for step in steps]},
+        )
     results, choices = load(tmp_path / "runs", cache=False), Choices(log=("x",))
     (panel,) = draw(results, Rows.of(results), choices, results).panels
     (mean,) = [c for c in panel.curves if not c.member]
-    decades = [mean.points.filter(pl.col("x").is_between(10**k, 10 ** (k + 1) - 1)).height for k in range(5)]
+    decades = [
+        mean.points.filter(pl.col("x").is_between(10**k, 10 ** (k + 1) - 1)).height
+        for k in range(5)
+    ]
     assert decades[0] == 9
     assert all(count >= 30 for count in decades[1:4])
 

@@ -22,7 +22,9 @@ def curve(center: list[float], number: int = 0) -> pl.DataFrame:
 
 @PATIENT
 @given(st.lists(values, min_size=1, max_size=3), st.integers(8, 100))
-def test_extremes_and_ends_stay_and_no_point_is_made_up(curves: list[list[float]], points: int) -> None:
+def test_extremes_and_ends_stay_and_no_point_is_made_up(
+    curves: list[list[float]], points: int
+) -> None:
     frame = pl.concat([curve(center, i) for i, center in enumerate(curves)])
     thin = decimate(frame, "curve", points)
     assert thin.join(frame, on=frame.columns, how="semi").height == thin.height
@@ -40,9 +42,13 @@ def test_extremes_and_ends_stay_and_no_point_is_made_up(curves: list[list[float]
 
 @PATIENT
 @given(st.lists(st.floats(-1e6, 1e6), min_size=130, max_size=204), st.integers(1, 50))
-def test_a_grown_curve_keeps_what_was_sent_but_for_its_last_stretch(center: list[float], more: int) -> None:
+def test_a_grown_curve_keeps_what_was_sent_but_for_its_last_stretch(
+    center: list[float], more: int
+) -> None:
     shorter = center[: max(129, len(center) - more)]
-    before, after = (decimate(curve(some), "curve", 64)["x"].to_list() for some in (shorter, center))
+    before, after = (
+        decimate(curve(some), "curve", 64)["x"].to_list() for some in (shorter, center)
+    )
     stretch = 16
     settled = [x for x in before if x < (len(shorter) - 1) // stretch * stretch]
     assert after[: len(settled)] == settled

@@ -42,7 +42,9 @@ def applied(figure: Figure, changes: Sequence[Change]) -> Figure:
 
 
 def figure_of(center: list[float], n: list[int]) -> Figure:
-    frame = pl.DataFrame({"x": [float(i * i) for i in range(len(center))], "n": n, "center": center})
+    frame = pl.DataFrame(
+        {"x": [float(i * i) for i in range(len(center))], "n": n, "center": center}
+    )
     points = frame.with_columns(low=pl.col("center") - 1, high=pl.col("center") + 1)
     return curves_figure(Panel("y", "x", "", (Curve("a", 0, 3, points),)))
 
@@ -52,7 +54,9 @@ numbers = st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=40)
 
 @PATIENT
 @given(numbers, numbers)
-def test_growth_makes_the_new_figure_from_the_old_one(before: list[float], more: list[float]) -> None:
+def test_growth_makes_the_new_figure_from_the_old_one(
+    before: list[float], more: list[float]
+) -> None:
     old = figure_of(before, [3] * len(before))
     new = figure_of(before + more, [3] * len(before) + [2] * len(more))
     changes = growth(old, new)
@@ -71,7 +75,10 @@ def test_an_appended_row_is_a_small_change() -> None:
 @pytest.mark.parametrize("rows", [200, 1500])
 def test_runs_that_end_are_a_small_change(write_run: Write, tmp_path: Path, rows: int) -> None:
     for i in range(8):
-        columns = {"step": list(range(rows)), "score": [(step * 7 + i) % 13 for step in range(rows)]}
+        columns = {
+            "step": list(range(rows)),
+            "score": [(step * 7 + i) % 13 for step in range(rows)],
+        }
         write_run(f"run_{i}", {"lr": i // 2, "seed": i}, columns)
     watched = LiveRuns([tmp_path / "runs"], cache=False)
     before = show(watched.now(), Choices())
@@ -97,18 +104,33 @@ HOSTILE = '<img src=x onerror="window.pwned=1">'
 
 
 @pytest.mark.parametrize(
-    "kind", ["curves", "bars", "profile", "improvement", "importance", "scatter", "parallel", "heat", "slots"]
+    "kind",
+    [
+        "curves",
+        "bars",
+        "profile",
+        "improvement",
+        "importance",
+        "scatter",
+        "parallel",
+        "heat",
+        "slots",
+    ],
 )
 def test_no_figure_holds_a_tag_of_a_file(write_run: Write, tmp_path: Path, kind: str) -> None:
     for i in range(4):
         write_run(
-            f"{HOSTILE}/run_{i}", {HOSTILE: f"<b>{i % 2}</b>", "lr": i}, {"step": [0, 1], f"return {HOSTILE}": [2, i]}
+            f"{HOSTILE}/run_{i}",
+            {HOSTILE: f"<b>{i % 2}</b>", "lr": i},
+            {"step": [0, 1], f"return {HOSTILE}": [2, i]},
         )
     results = load(tmp_path / "runs", cache=False)
     shown = show(Moment(1, results), Choices(kind=kind, split=(HOSTILE,)))  # type: ignore[arg-type]  # one of the words
     assert shown.figures or kind == "slots"
     for figure in shown.figures:
-        texts = json.dumps(figure).replace("<extra>", "").replace("</extra>", "").replace("<br>", "")
+        texts = (
+            json.dumps(figure).replace("<extra>", "").replace("</extra>", "").replace("<br>", "")
+        )
         assert "<" not in texts
 
 
@@ -134,4 +156,9 @@ def test_values_close_together_far_from_zero_keep_what_tells_them_apart() -> Non
     values = [123456.001, 123456.002, 123456.0034]
     drawn = sent(pl.Series(values))
     assert [round(a - b, 6) for a, b in zip(drawn[1:], drawn, strict=False)] == [0.001, 0.0014]
-    assert sent(pl.Series([0.123456789, 1.0, float("nan"), float("inf")])) == [0.12346, 1.0, None, None]
+    assert sent(pl.Series([0.123456789, 1.0, float("nan"), float("inf")])) == [
+        0.12346,
+        1.0,
+        None,
+        None,
+    ]

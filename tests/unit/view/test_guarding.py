@@ -49,13 +49,22 @@ def test_the_token_comes_once_in_the_address_and_stays_in_a_cookie(runs: Path) -
 def test_the_token_leads_nowhere_else(runs: Path, path: str) -> None:
     asked, token = client(runs)
     query = {"PATH_INFO": path, "QUERY_STRING": f"token={token}"}
-    location = asked.get("/", base_url=f"http://{HOST}", environ_overrides=query).headers["Location"]
+    location = asked.get("/", base_url=f"http://{HOST}", environ_overrides=query).headers[
+        "Location"
+    ]
     assert location.startswith("/")
     assert location[1:2] not in {"/", "\\"}
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8050", "127.0.0.1.evil.example", "localhost.evil.example:8050", ""]
+    "host",
+    [
+        "evil.example",
+        "evil.example:8050",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:8050",
+        "",
+    ],
 )
 def test_a_foreign_name_is_refused(runs: Path, host: str) -> None:
     asked, _ = client(runs, token=False)
@@ -64,22 +73,30 @@ def test_a_foreign_name_is_refused(runs: Path, host: str) -> None:
     assert b"react-entry-point" not in refused.data
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:8050", "localhost:9000", "[::1]:8050", "10.0.0.7:80", "proxy.example"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8050", "localhost:9000", "[::1]:8050", "10.0.0.7:80", "proxy.example"]
+)
 def test_own_names_and_addresses_are_answered(runs: Path, host: str) -> None:
     asked, _ = client(runs, token=False, allowed=("proxy.example",))
     assert get(asked, host=host).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "http://localhost:8050"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "http://localhost:8050"]
+)
 def test_another_sites_page_gets_no_answer(runs: Path, origin: str) -> None:
     asked, _ = client(runs, token=False)
-    refused = asked.post("/_dash-update-component", base_url=f"http://{HOST}", json={}, headers={"Origin": origin})
+    refused = asked.post(
+        "/_dash-update-component", base_url=f"http://{HOST}", json={}, headers={"Origin": origin}
+    )
     assert refused.status_code == 403
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 @pytest.mark.parametrize("path", ["/", "/export?as=pdf", "/_dash-layout", "/alive", "/run?run=x"])
-def test_what_another_site_asks_for_is_refused_also_without_a_token(runs: Path, site: str, path: str) -> None:
+def test_what_another_site_asks_for_is_refused_also_without_a_token(
+    runs: Path, site: str, path: str
+) -> None:
     asked, _ = client(runs, token=False)
     refused = get(asked, path, **{"Sec-Fetch-Site": site})
     assert refused.status_code == 403
@@ -87,7 +104,9 @@ def test_what_another_site_asks_for_is_refused_also_without_a_token(runs: Path, 
 
 
 @pytest.mark.parametrize("site", ["same-origin", "none"])
-def test_what_its_own_page_or_somebody_at_the_keyboard_asks_for_is_answered(runs: Path, site: str) -> None:
+def test_what_its_own_page_or_somebody_at_the_keyboard_asks_for_is_answered(
+    runs: Path, site: str
+) -> None:
     asked, _ = client(runs, token=False)
     assert get(asked, "/alive", **{"Sec-Fetch-Site": site}).status_code == 200
 
@@ -99,7 +118,11 @@ def test_the_token_is_kept_for_one_user_and_what_is_shown(
     token = token_for([str(runs)])
     assert token_for([str(runs)]) == token
     assert token_for([str(tmp_path)]) != token
-    (file,) = [file for file in (tmp_path / "state").rglob("*") if file.is_file() and file.read_text() == token]
+    (file,) = [
+        file
+        for file in (tmp_path / "state").rglob("*")
+        if file.is_file() and file.read_text() == token
+    ]
     assert file.stat().st_mode & 0o777 == 0o600
     file.chmod(0o644)  # others have read it by now
     other = token_for([str(runs)])
@@ -181,11 +204,19 @@ def test_pages_of_no_runs_and_of_unknown_ones_are_pages(tmp_path: Path) -> None:
 
 
 def test_without_the_extra_the_commands_say_what_to_install(runs: Path, tmp_path: Path) -> None:
-    for missing, command, extra in (("dash", ["view"], "view"), ("matplotlib", ["plot", "-o", "f.pdf"], "plot")):
+    for missing, command, extra in (
+        ("dash", ["view"], "view"),
+        ("matplotlib", ["plot", "-o", "f.pdf"], "plot"),
+    ):
         call = f"from runslot.__main__ import main; sys.exit(main({[*command, str(runs)]!r}))"
         script = f"import sys; sys.modules[{missing!r}] = None; {call}"
         done = subprocess.run(
-            [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+            [sys.executable, "-c", script],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
         )
         assert done.returncode == 2
         assert extra_said(extra) in done.stderr

@@ -29,22 +29,31 @@ def test_a_pdf_embeds_truetype_fonts_and_has_its_size(runs: Path) -> None:
     assert b"/FontFile2" in pdf
     assert b"/Type3" not in pdf
     assert re.search(rb"/MediaBox \[ 0 0 234 144 \]", pdf)
-    assert files == paper_files(load(runs, cache=False), Choices(), "figure", "pdf", paper=Paper(3.25, 2.0))
+    assert files == paper_files(
+        load(runs, cache=False), Choices(), "figure", "pdf", paper=Paper(3.25, 2.0)
+    )
 
 
 def test_the_data_are_what_is_drawn(runs: Path, tmp_path: Path) -> None:
     files = paper_files(
-        load(runs, cache=False), Choices(series=("lr",), split=("hidden",), hide=("lr=0.1",)), "f", "svg"
+        load(runs, cache=False),
+        Choices(series=("lr",), split=("hidden",), hide=("lr=0.1",)),
+        "f",
+        "svg",
     )
     table = pl.read_csv(files["f.csv"])
     assert table["series"].unique().to_list() == ["lr=0.01"]
     assert table["panel"].unique().sort().to_list() == [0, 1]
-    assert table.filter((pl.col("panel") == 0) & (pl.col("x") == 0))["center"][0] == pytest.approx(0.32 + 1)
+    assert table.filter((pl.col("panel") == 0) & (pl.col("x") == 0))["center"][0] == pytest.approx(
+        0.32 + 1
+    )
     assert set(table.filter(part="mean")["n"]) == {3}
     assert table.filter(part="run")["run"].n_unique() == 6  # of so few seeds each one is drawn
 
 
-def test_the_script_draws_the_figure_from_the_data_without_runslot(runs: Path, tmp_path: Path) -> None:
+def test_the_script_draws_the_figure_from_the_data_without_runslot(
+    runs: Path, tmp_path: Path
+) -> None:
     choices = Choices(y=("score", "loss"), series=("lr",), log=("y",), band="iqm", low=0.01)
     files = paper_files(load(runs, cache=False), choices, "figure", "png", paper=Paper(dpi=72))
     for name in ("figure.csv", "figure.py"):
@@ -60,7 +69,9 @@ KINDS = ("bars", "profile", "improvement", "scatter", "parallel", "heat")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_is_drawn_with_its_data_and_its_script(runs: Path, tmp_path: Path, kind: str) -> None:
+def test_every_kind_is_drawn_with_its_data_and_its_script(
+    runs: Path, tmp_path: Path, kind: str
+) -> None:
     choices = Choices.from_query(f"kind={kind}&y=score&split={'hidden' if kind == 'bars' else '-'}")
     files = paper_files(load(runs, cache=False), choices, "figure", "png", paper=Paper(dpi=72))
     for name in ("figure.csv", "figure.py"):
@@ -70,15 +81,23 @@ def test_every_kind_is_drawn_with_its_data_and_its_script(runs: Path, tmp_path: 
 
 
 def test_a_log_axis_is_written_in_plain_numbers(runs: Path) -> None:
-    svg = paper_files(load(runs, cache=False), Choices(log=("y",), y=("loss",)), "figure", "svg")["figure.svg"]
+    svg = paper_files(load(runs, cache=False), Choices(log=("y",), y=("loss",)), "figure", "svg")[
+        "figure.svg"
+    ]
     assert b"<!-- 0.1 -->" in svg
     assert b"mathdefault" not in svg
 
 
-def test_a_log_axis_up_to_the_end_of_all_floats_warns_of_nothing(write_run: Write, tmp_path: Path) -> None:
+def test_a_log_axis_up_to_the_end_of_all_floats_warns_of_nothing(
+    write_run: Write, tmp_path: Path
+) -> None:
     for lr, scale in ((0.1, 1e300), (0.2, 1.0)):
         for seed in range(2):
-            write_run(f"{lr}_{seed}", {"lr": lr, "seed": seed}, {"step": range(1, 10), "loss": [scale] * 8 + [1e-300]})
+            write_run(
+                f"{lr}_{seed}",
+                {"lr": lr, "seed": seed},
+                {"step": range(1, 10), "loss": [scale] * 8 + [1e-300]},
+            )
     results = load(tmp_path / "runs", cache=False)
     assert paper_files(results, Choices(log=("y",), y=("loss",)), "figure", "png")["figure.png"]
 
@@ -91,11 +110,38 @@ def test_slots_are_not_for_paper(runs: Path) -> None:
 def test_the_command_writes_figure_data_and_script(runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "figure.svg"
     assert (
-        main(["plot", str(runs), "--y", "score", "--series", "lr", "--band", "mean-sem", "-o", str(out), "--data"]) == 0
+        main(
+            [
+                "plot",
+                str(runs),
+                "--y",
+                "score",
+                "--series",
+                "lr",
+                "--band",
+                "mean-sem",
+                "-o",
+                str(out),
+                "--data",
+            ]
+        )
+        == 0
     )
     assert out.read_text().count("<svg") == 1
     assert (tmp_path / "figure.py").is_file()
-    assert main(["plot", str(runs), "--view", "series=lr&split=hidden", "-o", str(tmp_path / "other.png")]) == 0
+    assert (
+        main(
+            [
+                "plot",
+                str(runs),
+                "--view",
+                "series=lr&split=hidden",
+                "-o",
+                str(tmp_path / "other.png"),
+            ]
+        )
+        == 0
+    )
     assert (tmp_path / "other.png").is_file()
     assert not (tmp_path / "other.csv").exists()
 
@@ -126,33 +172,47 @@ def test_sizes_have_limits() -> None:
             Paper(width, height)
 
 
-@pytest.mark.parametrize("kind", ["curves", "bars", "scatter", "heat", "profile", "improvement", "parallel"])
+@pytest.mark.parametrize(
+    "kind", ["curves", "bars", "scatter", "heat", "profile", "improvement", "parallel"]
+)
 def test_values_at_the_end_of_all_floats_and_very_long_labels_are_drawn(
     write_run: Write, tmp_path: Path, kind: str, recwarn: pytest.WarningsRecorder
 ) -> None:
     for algo, last in (("A", 1.0), ("B", 1.7e308)):
         for seed in range(2):
             variant = {"algo": algo + "x" * 200 + algo, "lr": seed, "seed": seed}
-            write_run(f"{algo}_{seed}", variant, {"step": [0, 1], "score": [0.5, last / (1 + seed)]})
+            write_run(
+                f"{algo}_{seed}", variant, {"step": [0, 1], "score": [0.5, last / (1 + seed)]}
+            )
     choices = Choices(kind=kind, series=("algo",), across="lr")  # type: ignore[arg-type]
-    assert paper_files(load(tmp_path / "runs", cache=False), choices, "f", "png")["f.png"].startswith(b"\x89PNG")
+    assert paper_files(load(tmp_path / "runs", cache=False), choices, "f", "png")[
+        "f.png"
+    ].startswith(b"\x89PNG")
     assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_the_line_in_a_figure_of_bars_says_its_statistic(runs: Path) -> None:
-    files = paper_files(load(runs, cache=False), Choices(kind="bars", y=("score",), band="mean-ci"), "f", "svg")
+    files = paper_files(
+        load(runs, cache=False), Choices(kind="bars", y=("score",), band="mean-ci"), "f", "svg"
+    )
     line = re.search(r"'line': \"(.*)\"|'line': '(.*)'", files["f.py"].decode())
     assert line is not None
-    assert "12 runs: 12 counted; pooled over: nothing; mean ± 95 % t interval over 3 seeds" in line[0]
+    assert (
+        "12 runs: 12 counted; pooled over: nothing; mean ± 95 % t interval over 3 seeds" in line[0]
+    )
 
 
 @pytest.mark.parametrize("kind", ["curves", "bars"])
-def test_names_of_others_leave_a_figure_that_is_xml(kind: str, write_run: Write, tmp_path: Path) -> None:
+def test_names_of_others_leave_a_figure_that_is_xml(
+    kind: str, write_run: Write, tmp_path: Path
+) -> None:
     odd = "a\x1b]0;x\x07\u202eb"
     for seed in range(2):
         for value in (odd, "plain"):
             write_run(
-                f"{value[0]}/run_{seed}", {odd: value, "seed": seed}, {"step": [1, 2], f"loss{odd}": [1.0, 2.0 + seed]}
+                f"{value[0]}/run_{seed}",
+                {odd: value, "seed": seed},
+                {"step": [1, 2], f"loss{odd}": [1.0, 2.0 + seed]},
             )
     files = paper_files(load(tmp_path / "runs", cache=False), Choices(kind=kind), "f", "svg")
     text = files["f.svg"].decode()

@@ -35,7 +35,9 @@ def figures(path: Path, query: str) -> tuple[Figure, ...]:
     return tuple(map(figure_of, charted(path, query).charts))
 
 
-def test_scores_are_bars_from_zero_with_an_interval_a_group_and_the_runs_as_dots(runs: Path) -> None:
+def test_scores_are_bars_from_zero_with_an_interval_a_group_and_the_runs_as_dots(
+    runs: Path,
+) -> None:
     (figure,) = figures(runs, "kind=bars&y=score&series=lr&series=hidden&band=mean-std")
     bars = {t["name"]: t for t in figure["data"] if t["type"] == "bar"}
     assert bars["lr=0.1, hidden=128"]["x"] == [pytest.approx(0.1 * 128 + 41)]
@@ -60,13 +62,19 @@ def test_groups_that_are_hidden_are_not_drawn(runs: Path) -> None:
 
 def test_the_probability_of_improvement_is_that_of_the_statistics(runs: Path) -> None:
     (chart,) = charted(runs, "kind=improvement&y=score&series=hidden").charts
-    scores = {h: [[lr * h + 40 + seed for lr in (0.1, 0.01) for seed in range(3)]] for h in (32, 128)}
+    scores = {
+        h: [[lr * h + 40 + seed for lr in (0.1, 0.01) for seed in range(3)]] for h in (32, 128)
+    }
     expected = probability_of_improvement(scores[128], scores[32])
     assert chart.data["label"].to_list() == ["hidden=128 > hidden=32"]
     assert chart.data["value"].to_list() == [pytest.approx(expected.estimate)]
-    tasks = {h: [[lr * h + 40 + seed for seed in range(3)] for lr in (0.1, 0.01)] for h in (32, 128)}
+    tasks = {
+        h: [[lr * h + 40 + seed for seed in range(3)] for lr in (0.1, 0.01)] for h in (32, 128)
+    }
     (within,) = charted(runs, "kind=improvement&y=score&series=hidden&tasks=lr").charts
-    assert within.data["value"].to_list() == [pytest.approx(probability_of_improvement(tasks[128], tasks[32]).estimate)]
+    assert within.data["value"].to_list() == [
+        pytest.approx(probability_of_improvement(tasks[128], tasks[32]).estimate)
+    ]
     assert within.data["value"][0] != pytest.approx(expected.estimate)
     (lower,) = charted(runs, "kind=improvement&y=score&series=hidden&mode=min").charts
     assert lower.data["label"].to_list() == ["hidden=32 > hidden=128"]
@@ -129,8 +137,12 @@ def test_a_scatter_of_very_many_runs_keeps_the_extremes() -> None:
     count = 20_000
     values = [((i * 7919) % count) / count for i in range(count)]
     schema = {"label": ["a"] * count, "colour": ["#000000"] * count, "index": [0] * count}
-    data = pl.DataFrame({**schema, "run": [f"r{i}" for i in range(count)], "x": list(range(count)), "value": values})
-    (trace,) = figure_of(Chart("scatter", "m", "", "x", "y", data, {"log": (), "order": ()}))["data"]
+    data = pl.DataFrame(
+        {**schema, "run": [f"r{i}" for i in range(count)], "x": list(range(count)), "value": values}
+    )
+    (trace,) = figure_of(Chart("scatter", "m", "", "x", "y", data, {"log": (), "order": ()}))[
+        "data"
+    ]
     assert len(trace["x"]) < 2200
     assert (min(trace["y"]), max(trace["y"])) == pytest.approx((min(values), max(values)), abs=1e-4)
 
@@ -142,7 +154,9 @@ def test_parallel_coordinates_have_a_line_a_run(runs: Path) -> None:
 
 
 def test_a_marked_range_greys_the_other_runs_and_names_those_inside(runs: Path) -> None:
-    query = "kind=parallel&y=score&series=lr&series=hidden&brush=lr in 0.1&brush=score from 50 to 99"
+    query = (
+        "kind=parallel&y=score&series=lr&series=hidden&brush=lr in 0.1&brush=score from 50 to 99"
+    )
     drawn = charted(runs, query)
     assert drawn.marked == {f"lr=0.1,hidden=128/run_{seed}" for seed in range(3)}
     headed = query.replace("brush=score from", "brush=score (final) from")
@@ -182,7 +196,9 @@ def test_very_many_parallel_lines_are_merged_or_thinned() -> None:
 
 @pytest.fixture
 def experiment(tmp_path: Path) -> Path:
-    """Write an experiment of two slots: one run that failed and ran again, one that runs, one that waits."""
+    """Write an experiment of two slots: one run that failed and ran again, one that runs, one that
+    waits.
+    """
     home = tmp_path / "digits"
     names = ("a", "b", "c")
     for name in names:
@@ -254,7 +270,9 @@ def diverged(write_run: Write, tmp_path: Path) -> Path:
     for algo in "AB":
         for seed in range(3):
             last = float("nan") if (algo, seed) == ("B", 2) else 5 * (algo == "B") + seed
-            write_run(f"{algo}/{seed}", {"algo": algo, "seed": seed}, {"step": [0, 1], "score": [0, last]})
+            write_run(
+                f"{algo}/{seed}", {"algo": algo, "seed": seed}, {"step": [0, 1], "score": [0, last]}
+            )
     return tmp_path / "runs"
 
 
@@ -267,7 +285,9 @@ def test_a_group_with_a_run_that_diverged_has_no_value_unless_the_rule_says_so(
     assert row["value"] == (None if value is None else pytest.approx(value))
     assert row["diverged"] == 1
     figure = figure_of(chart)
-    assert [note["text"].startswith("× 1 diverged") for note in figure["layout"]["annotations"]] == [True]
+    assert [
+        note["text"].startswith("× 1 diverged") for note in figure["layout"]["annotations"]
+    ] == [True]
 
 
 @pytest.mark.parametrize("kind", ["bars", "profile", "improvement", "scatter", "heat", "parallel"])
@@ -288,13 +308,17 @@ def test_only_the_best_ranks_groups_never_runs(runs: Path) -> None:
     assert chart.data.filter(part="group")["n"].to_list() == [3, 3]
 
 
-def test_tasks_of_unlike_scale_are_scaled_before_they_are_pooled(write_run: Write, tmp_path: Path) -> None:
+def test_tasks_of_unlike_scale_are_scaled_before_they_are_pooled(
+    write_run: Write, tmp_path: Path
+) -> None:
     for env, scale in (("pong", 1), ("seaquest", 1000)):
         for algo in "AB":
             for seed in range(2):
                 score = scale * (seed + 2 * (algo == "B"))
                 write_run(
-                    f"{env}{algo}{seed}", {"env": env, "algo": algo, "seed": seed}, {"step": [0], "score": [score]}
+                    f"{env}{algo}{seed}",
+                    {"env": env, "algo": algo, "seed": seed},
+                    {"step": [0], "score": [score]},
                 )
     drawn = charted(tmp_path / "runs", "kind=bars&series=algo")
     values = drawn.charts[0].data.filter(part="group")["value"].to_list()
@@ -302,27 +326,41 @@ def test_tasks_of_unlike_scale_are_scaled_before_they_are_pooled(write_run: Writ
     assert any("scaled within each env" in note for note in drawn.notes)
 
 
-def test_profiles_of_few_runs_have_no_band_unless_one_is_chosen(runs: Path, write_run: Write) -> None:
+def test_profiles_of_few_runs_have_no_band_unless_one_is_chosen(
+    runs: Path, write_run: Write
+) -> None:
     few = charted(runs, "kind=profile&y=score")
     assert few.charts[0].data["low"].null_count() == few.charts[0].data.height
     assert any("without intervals, since no group has 5 runs" in note for note in few.notes)
     assert charted(runs, "kind=profile&y=score&band=iqm").charts[0].data["low"].null_count() == 0
     for lr in (0.01, 0.1):
-        write_run(f"lr={lr},hidden=32/run_3", {"lr": lr, "hidden": 32, "seed": 3}, {"step": [0], "score": [lr]})
-        write_run(f"lr={lr},hidden=32/run_4", {"lr": lr, "hidden": 32, "seed": 4}, {"step": [0], "score": [lr]})
+        write_run(
+            f"lr={lr},hidden=32/run_3",
+            {"lr": lr, "hidden": 32, "seed": 3},
+            {"step": [0], "score": [lr]},
+        )
+        write_run(
+            f"lr={lr},hidden=32/run_4",
+            {"lr": lr, "hidden": 32, "seed": 4},
+            {"step": [0], "score": [lr]},
+        )
     some = charted(runs, "kind=profile&y=score")
     banded = some.charts[0].data.filter(pl.col("low").is_not_null())["label"].unique()
     assert sorted(banded) == ["lr=0.01, hidden=32", "lr=0.1, hidden=32"]
     assert any("(of groups of 5 runs or more)" in note for note in some.notes)
 
 
-def test_the_best_of_several_bars_is_said_to_be_chosen_by_its_own_seeds(write_run: Write, tmp_path: Path) -> None:
+def test_the_best_of_several_bars_is_said_to_be_chosen_by_its_own_seeds(
+    write_run: Write, tmp_path: Path
+) -> None:
     for lr, scores in enumerate(([0.1, 0.5, 0.3], [0.2, 0.6, 0.4], [0.3, 0.1, 0.35], [0.9])):
         for seed, score in enumerate(scores):
             write_run(f"{lr}_{seed}", {"lr": lr, "seed": seed}, {"step": [0], "score": [score]})
     runs = tmp_path / "runs"
     (note,) = [n for n in charted(runs, "kind=bars&y=score").notes if "best by its own seeds" in n]
     gain = compare(load(runs, cache=False), "score", "max").optimism
-    assert note == f"the best of 3 is best by its own seeds: expect about {gain:.2g} lower on new ones"
+    assert (
+        note == f"the best of 3 is best by its own seeds: expect about {gain:.2g} lower on new ones"
+    )
     one = charted(runs, "kind=bars&y=score&series=-")
     assert not any("best by its own" in note for note in one.notes)

@@ -1,4 +1,6 @@
-"""Files of a run's page: nothing from outside the directories that are shown, and no waiting for pipes."""
+"""Files of a run's page: nothing from outside the directories that are shown, and no waiting for
+pipes.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +56,8 @@ def test_pipes_and_directories_are_no_texts(tmp_path: Path) -> None:
 
 
 def test_a_console_reads_as_it_looked() -> None:
-    written = "\x1b[31mred\x1b[0m\n 10%|#   |\r 90%|### |\r100%|####|\ndone\r\n\x1b]0;title\x07end\x00"
+    written = (
+        "\x1b[31mred\x1b[0m\n 10%|#   |\r 90%|### |\r100%|####|\ndone\r\n\x1b]0;title\x07end\x00"
+    )
     assert console_text(written) == "red\n100%|####|\ndone\nend"
     assert console_text("a\nb\nc", lines=2) == "b\nc"

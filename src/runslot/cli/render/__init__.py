@@ -1,1 +1,3 @@
-"""What the command line shows: tables, the live view of a launch, events as JSON, the end of a launch."""
+"""What the command line shows: tables, the live view of a launch, events as JSON, the end of a
+launch.
+"""

@@ -1,4 +1,6 @@
-"""What a launch looks like at one moment: who is in which slot, what has ended, how long it may still take. Pure."""
+"""What a launch looks like at one moment: who is in which slot, what has ended, how long it may
+still take. Pure.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,9 @@ class Board:
 
     def _forget_waits(self, run: str, slot: int | None) -> None:
         self.waiting = {
-            other: wait for other, wait in self.waiting.items() if other != run and (slot is None or wait.slot != slot)
+            other: wait
+            for other, wait in self.waiting.items()
+            if other != run and (slot is None or wait.slot != slot)
         }
 
     def _count(self, outcome: Outcome, retry: bool) -> None:
@@ -121,11 +125,13 @@ class Board:
         return time_left(self.durations, elapsed, self.queued, len(self.slots))
 
 
-def time_left(durations: Sequence[float], elapsed: Sequence[float], queued: int, slots: int) -> float | None:
+def time_left(
+    durations: Sequence[float], elapsed: Sequence[float], queued: int, slots: int
+) -> float | None:
     """Return about how many seconds it takes until all runs have ended.
 
-    `durations` are those of runs that have ended, `elapsed` the ages of those under way; each is expected to take the
-    mean, or to end now where it has taken longer.
+    `durations` are those of runs that have ended, `elapsed` the ages of those under way; each is
+    expected to take the mean, or to end now where it has taken longer.
     """
     if not durations:
         return None

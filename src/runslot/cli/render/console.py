@@ -1,4 +1,6 @@
-"""The console of rich that commands print with: text of others does not control it, and is not taken for markup."""
+"""The console of rich that commands print with: text of others does not control it, and is not
+taken for markup.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,19 @@ from runslot.terminal_text import visible
 
 
 class TerminalConsole(Console):
-    """Writes below the cleaned stream, since what it draws with are control sequences, and cleans its texts itself."""
+    """Writes below the cleaned stream, since what it draws with are control sequences, and cleans
+    its texts itself.
+    """
 
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
         """Render as rich does, with control characters shown."""
         if isinstance(renderable, Text) and visible(renderable.plain) != renderable.plain:
             renderable = renderable.copy()
-            renderable.plain = visible(renderable.plain)  # as long as before: its styles stay in place
+            renderable.plain = visible(
+                renderable.plain
+            )  # as long as before: its styles stay in place
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible(segment.text))
 
@@ -30,7 +38,9 @@ class TerminalConsole(Console):
 
 
 def console() -> TerminalConsole:
-    """Return a console on the output that takes texts as they are: no markup, no emoji, nothing highlighted."""
+    """Return a console on the output that takes texts as they are: no markup, no emoji, nothing
+    highlighted.
+    """
     below = sys.stdout.rich_proxied_file if isinstance(sys.stdout, CleanedStream) else sys.stdout
     return TerminalConsole(file=below, highlight=False, markup=False, emoji=False)
 

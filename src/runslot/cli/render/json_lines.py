@@ -40,15 +40,27 @@ def as_json(event: LaunchEvent) -> dict[str, Any]:
         case RunStarted() | RunWaits() | RunEnded() | RunDropped():
             return _of_run(event)
         case LaunchStarted():
-            values: dict[str, Any] = {"experiment": event.experiment, "directory": str(event.directory)}
+            values: dict[str, Any] = {
+                "experiment": event.experiment,
+                "directory": str(event.directory),
+            }
             values |= {"runs": len(event.runs), "kept": event.kept, "slots": len(event.slots)}
             return {"event": "launch_started", **values, "slots_said": event.slots_said}
         case StopNoted():
-            return {"event": "stop", "kill": event.kill, "running": event.running, "grace": event.grace}
+            return {
+                "event": "stop",
+                "kill": event.kill,
+                "running": event.running,
+                "grace": event.grace,
+            }
         case Said() | Asks():
             return {"event": "said" if isinstance(event, Said) else "asks", **event.__dict__}
         case LaunchEnded():
-            return {"event": "launch_ended", "directory": str(event.directory), "counts": event.counts}
+            return {
+                "event": "launch_ended",
+                "directory": str(event.directory),
+                "counts": event.counts,
+            }
         case LaunchLeft():
             return {"event": "launch_left", "directory": str(event.directory), "runs": event.runs}
 

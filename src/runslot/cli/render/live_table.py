@@ -12,7 +12,9 @@ from runslot.cli.render.board import Board, RunningRun, WaitingRun
 from runslot.cli.render.row import row_text
 
 Rows = Mapping[str, Mapping[str, str] | str]
-"""By run id, the last row of its `progress.csv`; of a run that has none, the last line that it printed."""
+"""By run id, the last row of its `progress.csv`; of a run that has none, the last line that it
+printed.
+"""
 
 _TIME = 7
 _LEAST_SAID = 16
@@ -22,7 +24,9 @@ _LONGEST_BAR = 48
 
 
 def draw(board: Board, rows: Rows, width: int, height: int, now: float) -> Iterator[Text]:
-    """Yield the lines of the table, at most `height - 1`: a row a slot, an empty line, the bar; `now` is Unix time."""
+    """Yield the lines of the table, at most `height - 1`: a row a slot, an empty line, the bar;
+    `now` is Unix time.
+    """
     if not board.total:
         return
     if height > 8:
@@ -55,7 +59,10 @@ def _slots(board: Board, rows: Rows, width: int, room: int, now: float) -> Itera
             yield columns.line(row, "idle", "", "", "dim")
     if len(shown) < len(lines):
         running = sum(isinstance(row, RunningRun) for row in lines[len(shown) :])
-        yield Text(_fit(f"  … {running} more runs in {len(lines) - len(shown)} more slots", width), style="dim")
+        yield Text(
+            _fit(f"  … {running} more runs in {len(lines) - len(shown)} more slots", width),
+            style="dim",
+        )
 
 
 def _place(row: RunningRun | WaitingRun | int) -> tuple[bool, int]:
@@ -75,7 +82,9 @@ class _Columns:
 
     @classmethod
     def fitting(cls, board: Board, width: int) -> _Columns:
-        """Share the width out: names as wide as they are, but at least half of what is left for the last rows."""
+        """Share the width out: names as wide as they are, but at least half of what is left for the
+        last rows.
+        """
         slot = max([len(str(index)) for index in board.slots], default=1)
         room = max(1, width - 2 - slot - 2 - 2 - _TIME)
         name = min(board.longest, room)
@@ -110,7 +119,11 @@ def _summary(board: Board, width: int, now: float) -> Text:
         parts.append((f"{board.stopped + board.dropped} stopped", "yellow"))
     parts.append((clock(now - board.started), ""))
     if board.stopping is not None:
-        again = "killing them" if board.stopping.kill else f"Ctrl-C again kills; they have {board.stopping.grace:g} s"
+        again = (
+            "killing them"
+            if board.stopping.kill
+            else f"Ctrl-C again kills; they have {board.stopping.grace:g} s"
+        )
         parts.append((f"stopping {len(board.running)}: {again}", "yellow"))
     elif (remaining := board.left(now)) is not None and remaining >= 1 and board.done < board.total:
         parts.append((f"about {clock(remaining)} left", "cyan"))
@@ -126,7 +139,9 @@ def _summary(board: Board, width: int, now: float) -> Text:
 
 
 def _bar(board: Board, width: int) -> Text:
-    """Return a bar of what succeeded, went wrong, runs, and is left; no kind that there is gets no column."""
+    """Return a bar of what succeeded, went wrong, runs, and is left; no kind that there is gets no
+    column.
+    """
     stopped = board.stopped + board.dropped
     parts = [
         (board.succeeded, "green"),
@@ -155,7 +170,9 @@ def clock(seconds: float) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return text in at most `width` columns, its middle left out: both what varies and the seed stay in sight."""
+    """Return text in at most `width` columns, its middle left out: both what varies and the seed
+    stay in sight.
+    """
     if cell_len(text) <= width:
         return text
     if width < 3:
@@ -167,4 +184,6 @@ def shortened(text: str, width: int) -> str:
 
 
 def _fit(text: str, width: int) -> str:
-    return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)).rstrip() + "…"
+    return (
+        text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)).rstrip() + "…"
+    )

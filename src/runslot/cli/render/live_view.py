@@ -1,6 +1,7 @@
 """The live table of a launch on a terminal: a row a slot, a bar, and above them what failed.
 
-The launcher's thread notes events; drawing, and looking into the runs' files, happens in rich's refreshing thread.
+The launcher's thread notes events; drawing, and looking into the runs' files, happens in rich's
+refreshing thread.
 """
 
 from __future__ import annotations
@@ -39,15 +40,23 @@ class LiveView:
         self._lock = threading.Lock()
         self._tails: dict[str, RunTail] = {}
         self._live = Live(
-            get_renderable=self._draw, console=self._console, refresh_per_second=_PER_SECOND, transient=True
+            get_renderable=self._draw,
+            console=self._console,
+            refresh_per_second=_PER_SECOND,
+            transient=True,
         )
 
     def __enter__(self) -> LiveView:
-        """Begin; the table is drawn from the launch's start on: what is asked before stands on a quiet terminal."""
+        """Begin; the table is drawn from the launch's start on: what is asked before stands on a
+        quiet terminal.
+        """
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._live.stop()
 
@@ -59,12 +68,16 @@ class LiveView:
                 self._began(event)
         if isinstance(event, LaunchStarted) or (isinstance(event, Asks) and event.over):
             self._live.start()
-        elif isinstance(event, Asks):  # rich would draw over the question, and take its [y/N] for markup
+        # rich would draw over the question, and take its [y/N] for markup
+        elif isinstance(event, Asks):
             self._live.stop()
         for line in _lasting(event):
-            # A long line of a console is cut, since its end is in the line above; others stay whole, to be pasted.
+            # A long line of a console is cut, since its end is in the line above; others stay
+            # whole, to be pasted.
             cut = line.plain.startswith(_FROM_CONSOLE)
-            self._console.print(line, no_wrap=cut, overflow="ellipsis" if cut else None, soft_wrap=not cut)
+            self._console.print(
+                line, no_wrap=cut, overflow="ellipsis" if cut else None, soft_wrap=not cut
+            )
 
     def _began(self, event: RunStarted) -> None:
         run_dir = RunDir(event.directory)
@@ -72,7 +85,9 @@ class LiveView:
         attempt = run_dir.read_attempt() if event.adopted else None
         if attempt is not None:
             under_way = self._board.running[event.run.id]
-            self._board.running[event.run.id] = dataclasses.replace(under_way, started=attempt.started)
+            self._board.running[event.run.id] = dataclasses.replace(
+                under_way, started=attempt.started
+            )
 
     def _draw(self) -> Group:
         with self._lock:
@@ -96,7 +111,9 @@ def _lasting(event: LaunchEvent) -> Iterator[Text]:
         case RunEnded() if event.outcome.kind not in {"succeeded", "stopped"}:
             again = ("; it is tried again", "yellow") if event.retry else ""
             text = f"  {outcome_said(event.outcome)}"
-            yield Text.assemble((event.outcome.kind, "bold red"), " ", event.run.directory, (text, "dim"), again)
+            yield Text.assemble(
+                (event.outcome.kind, "bold red"), " ", event.run.directory, (text, "dim"), again
+            )
             for line in last_lines(RunDir(event.directory).console, _LINES):
                 yield Text(f"{_FROM_CONSOLE}{line}", style="dim")
         case Said():

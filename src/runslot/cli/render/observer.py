@@ -1,6 +1,8 @@
-"""Who is told of a launch: a live table on a terminal, else a line an event; JSON lines, or nothing, on request.
+"""Who is told of a launch: a live table on a terminal, else a line an event; JSON lines, or
+nothing, on request.
 
-`cli.launch` and the commands that launch call this: `saying` before the first run, `observing` while there are runs.
+`cli.launch` and the commands that launch call this: `saying` before the first run, `observing`
+while there are runs.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ def observing(json: bool, quiet: bool) -> Iterator[Observer]:
 
 
 class _Outlived:
-    """An observer without which the launch goes on: where nobody reads on (`| head`), or the disk is full."""
+    """An observer without which the launch goes on: where nobody reads on (`| head`), or the disk
+    is full.
+    """
 
     def __init__(self, observer: Observer) -> None:
         self._observer: Observer | None = observer
@@ -72,7 +76,9 @@ def saying(json: bool, quiet: bool) -> Observer:
 
 
 def asking(json: bool, quiet: bool) -> Callable[[Sequence[str]], bool] | None:
-    """Return what asks whether to go on in spite of changes; None where nobody is there to answer."""
+    """Return what asks whether to go on in spite of changes; None where nobody is there to
+    answer.
+    """
     if json or quiet or not on_terminal() or not sys.stdin.isatty():
         return None
     return _confirm

@@ -1,4 +1,6 @@
-"""A row of `progress.csv` in brief: `epoch 4  loss 0.231  accuracy 0.94`, as much as there is room for."""
+"""A row of `progress.csv` in brief: `epoch 4  loss 0.231  accuracy 0.94`, as much as there is room
+for.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ _GAPS = {"", "nan"}
 
 
 def row_text(row: Mapping[str, str] | str, width: int | None = None) -> str:
-    """Return the row's cells that have a value, in order: counters, goals, others, times; cut at whole cells.
+    """Return the row's cells that have a value, in order: counters, goals, others, times; cut at
+    whole cells.
 
     A printed line, of a run that logs no rows, is cut where the room ends.
     """

@@ -1,4 +1,6 @@
-"""What is said when a launch has ended: who failed and how to run those again, the results, and where they are."""
+"""What is said when a launch has ended: who failed and how to run those again, the results, and
+where they are.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def tell_end(outcomes: Outcomes, directory: ExperimentDir, *, quiet: bool, conso
         print(f"all {len(outcomes)} runs succeeded" if len(outcomes) > 1 else "the run succeeded")
     if quiet:
         print(directory.path)
-    elif not any(outcome.kind == "succeeded" for outcome in outcomes) or not _print_results(directory):
+    elif not any(outcome.kind == "succeeded" for outcome in outcomes) or not _print_results(
+        directory
+    ):
         print(f"what the runs wrote is in {shown(directory.place)}")
 
 
@@ -50,7 +54,9 @@ def tell_left(outcomes: Outcomes, quiet: bool) -> None:
         where = shown(outcomes.directory)
         launcher = ExperimentDir(outcomes.directory).read().launcher
         written = launcher is not None and launcher.settings.get("script_only")
-        state = "are written, and wait to be submitted" if written else "go on without this terminal"
+        state = (
+            "are written, and wait to be submitted" if written else "go on without this terminal"
+        )
         print(f"{outcomes.left} runs {state}:")
         print(f"  runslot status {where}           how they stand")
         print(f"  runslot resume {where} --wait    wait for them, and run again what was lost")
@@ -58,7 +64,9 @@ def tell_left(outcomes: Outcomes, quiet: bool) -> None:
     print(outcomes.directory)
 
 
-def _tell_what_is_not_well(outcomes: Outcomes, directory: ExperimentDir, consoles: bool, out: TextIO) -> None:
+def _tell_what_is_not_well(
+    outcomes: Outcomes, directory: ExperimentDir, consoles: bool, out: TextIO
+) -> None:
     counts = Counter(outcome.kind for outcome in outcomes)
     parts = [f"{count} {kind}" for kind, count in counts.items()]
     parts += [f"{len(outcomes.not_started)} not started"] if outcomes.not_started else []
@@ -76,7 +84,9 @@ def _tell_what_is_not_well(outcomes: Outcomes, directory: ExperimentDir, console
     print(file=out)
 
 
-def _name(failed: list[tuple[Run, Outcome]], directory: ExperimentDir, consoles: int, out: TextIO) -> None:
+def _name(
+    failed: list[tuple[Run, Outcome]], directory: ExperimentDir, consoles: int, out: TextIO
+) -> None:
     file = directory.read()
     for number, (run, outcome) in enumerate(failed[:_NAMED]):
         message = outcome_said(outcome)
@@ -85,7 +95,9 @@ def _name(failed: list[tuple[Run, Outcome]], directory: ExperimentDir, consoles:
             for line in last_lines(directory.run_dir(run, file).console, _LINES):
                 print(f"    │ {line}", file=out)
     if len(failed) > _NAMED:
-        print(f"  and {len(failed) - _NAMED} more: runslot status {shown(directory.path)}", file=out)
+        print(
+            f"  and {len(failed) - _NAMED} more: runslot status {shown(directory.path)}", file=out
+        )
     if file.container is None and file.launcher is None:
         advice = (missing_module(outcome.message, _python_of(file)) for _, outcome in failed)
         for line in dict.fromkeys(filter(None, advice)):
@@ -97,11 +109,15 @@ def _python_of(file: ExperimentFile) -> str:
     if not isinstance(file.work, Command):
         return file.python
     program = file.work.argv[0]
-    return shutil.which(program, path=activated(os.environ, file.interpreter).get("PATH")) or program
+    return (
+        shutil.which(program, path=activated(os.environ, file.interpreter).get("PATH")) or program
+    )
 
 
 def _print_results(directory: ExperimentDir) -> bool:
-    """Print the table of results where the runs have logged or printed numbers; it says where they are."""
+    """Print the table of results where the runs have logged or printed numbers; it says where they
+    are.
+    """
     file = directory.read()
     if not any(has_written(directory.run_dir(run, file)) for run in directory.read_runs()):
         return False  # before anything is loaded that reads tables

@@ -1,7 +1,8 @@
-"""Tables of the command line: every cell whole on one line, but for the last column, which takes what is left.
+"""Tables of the command line: every cell whole on one line, but for the last column, which takes
+what is left.
 
-A table of rich shares a narrow terminal out and folds names to a letter a line; here a name or a state is never cut,
-so that it can be read and pasted, and it is the message that gives way.
+A table of rich shares a narrow terminal out and folds names to a letter a line; here a name or a
+state is never cut, so that it can be read and pasted, and it is the message that gives way.
 """
 
 from __future__ import annotations
@@ -26,9 +27,14 @@ _PIPED_LAST = 500
 
 
 def print_columns(
-    console: Console, titles: Sequence[str], rows: Sequence[Sequence[Text]], right: Sequence[str] = ()
+    console: Console,
+    titles: Sequence[str],
+    rows: Sequence[Sequence[Text]],
+    right: Sequence[str] = (),
 ) -> None:
-    """Print a heading and rows of cells; those below a title in `right` end where their column does."""
+    """Print a heading and rows of cells; those below a title in `right` end where their column
+    does.
+    """
     width = console.width if console.is_terminal else None
     for line in column_lines(titles, rows, right, width):
         print_line(console, line)
@@ -40,7 +46,10 @@ def column_lines(
     """Yield the lines of a table for a terminal of `width` columns; None where there is none."""
     cells = [[_flat(cell) for cell in row] for row in rows]
     heading = [Text(title, style="dim") for title in titles]
-    widths = [max(cell_len(row[column].plain) for row in [heading, *cells]) for column in range(len(titles) - 1)]
+    widths = [
+        max(cell_len(row[column].plain) for row in [heading, *cells])
+        for column in range(len(titles) - 1)
+    ]
     before = sum(widths) + _GAP * len(widths)
     room = _PIPED_LAST if width is None else width - before
     for row in [heading, *cells]:
@@ -58,7 +67,9 @@ def column_lines(
 
 
 def cut(text: Text, width: int) -> Text:
-    """Return text that is no wider than `width`, with `…` at its end where something is left out."""
+    """Return text that is no wider than `width`, with `…` at its end where something is left
+    out.
+    """
     if cell_len(text.plain) <= width:
         return text
     shorter = text.copy()

@@ -1,4 +1,5 @@
-"""The ends of files that grow: the last lines of a console, the last row of `progress.csv`, without reading it all.
+"""The ends of files that grow: the last lines of a console, the last row of `progress.csv`, without
+reading it all.
 
 The live table asks four times a second and run: a file is read again only when it has changed.
 """
@@ -19,14 +20,18 @@ _BLOCK = 16384
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """Return the last lines of a text file that are not empty, without what would move a terminal's cursor."""
+    """Return the last lines of a text file that are not empty, without what would move a terminal's
+    cursor.
+    """
     try:
         text = _tail(path, _BLOCK).decode(errors="replace")
     except OSError:
         return []
     # A progress bar writes over its line with \r: what stood there last is what counts.
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
-    return [clean for line in lines if (clean := plain(line).replace("\t", "    ").rstrip())][-count:]
+    return [clean for line in lines if (clean := plain(line).replace("\t", "    ").rstrip())][
+        -count:
+    ]
 
 
 @dataclass
@@ -64,7 +69,9 @@ class RunTail:
         return cls(Tail(run_dir.progress), run_dir.console)
 
     def row_or_line(self) -> Mapping[str, str] | str:
-        """Return the last row, or where it has logged none the last line; either is empty while there is none."""
+        """Return the last row, or where it has logged none the last line; either is empty while
+        there is none.
+        """
         row = self.progress.row()
         return row or self._last_line()
 
@@ -92,7 +99,9 @@ def _last_row(path: Path) -> Mapping[str, str]:
         header = file.readline(1 << 20)
         start = file.tell()
     data = _tail(path, _BLOCK, start)
-    lines = data.decode(errors="replace").split("\n")[:-1]  # what follows the last newline is still being written
+    lines = data.decode(errors="replace").split("\n")[
+        :-1
+    ]  # what follows the last newline is still being written
     if not header.endswith(b"\n") or not lines:
         return {}
     columns = next(csv.reader([header.decode(errors="replace")]))

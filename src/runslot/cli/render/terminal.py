@@ -1,7 +1,8 @@
 """The command line's output streams, through which no text of others controls the terminal.
 
-`cleaned_streams` is entered once, around every command. What must stay true: all of `runslot.cli` prints by `print`,
-`typer.echo` or a console of `cli.console`; bytes that go to `sys.stdout.buffer` are cleaned by who writes them.
+`cleaned_streams` is entered once, around every command. What must stay true: all of `runslot.cli`
+prints by `print`, `typer.echo` or a console of `cli.console`; bytes that go to `sys.stdout.buffer`
+are cleaned by who writes them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from runslot.terminal_text import visible
 class CleanedStream(io.TextIOBase):
     """A text stream that shows control characters instead of passing them on.
 
-    Consoles of rich write to what is below it: their control sequences are their own, not those of others.
+    Consoles of rich write to what is below it: their control sequences are their own, not those of
+    others.
     """
 
     def __init__(self, below: TextIO) -> None:
@@ -70,5 +72,9 @@ def cleaned_streams() -> Iterator[None]:
 
 
 def shown(path: Path) -> str:
-    """Return a path as a word of a command line: relative where it lies below the working directory."""
-    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+    """Return a path as a word of a command line: relative where it lies below the working
+    directory.
+    """
+    return shlex.quote(
+        str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    )

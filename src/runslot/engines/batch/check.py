@@ -1,4 +1,6 @@
-"""`runslot launchers check NAME`: whether a cluster is ready, one thing after the other, as far as all have it."""
+"""`runslot launchers check NAME`: whether a cluster is ready, one thing after the other, as far as
+all have it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ def check_batch(
 ) -> Iterator[Finding]:
     """Yield what was tried; the first thing without which nothing else can be tried ends the list.
 
-    `version` is the command that prints the system's; `ask_again` says how to see whether it answers.
+    `version` is the command that prints the system's; `ask_again` says how to see whether it
+    answers.
     """
     try:
         if cluster.host is not None:
@@ -30,7 +33,9 @@ def check_batch(
         missing = [program for program in cluster.programs if not cluster.has(program)]
         if missing:
             fix = str(cluster.missing(missing[0]))
-            yield Finding(f"commands on {cluster.where}", False, f"missing: {', '.join(missing)}", fix)
+            yield Finding(
+                f"commands on {cluster.where}", False, f"missing: {', '.join(missing)}", fix
+            )
             return
         done = cluster.run(version)
         printed = (done.stdout + done.stderr).decode(errors="replace").split("\n")[0].strip()
@@ -38,7 +43,9 @@ def check_batch(
         yield from further()
         yield _python(cluster, python)
     except (RunslotError, OSError) as error:
-        fix = f"try again later; {ask_again}" if isinstance(error, BatchError) and error.retry else ""
+        fix = (
+            f"try again later; {ask_again}" if isinstance(error, BatchError) and error.retry else ""
+        )
         yield Finding(f"{cluster.title} on {cluster.where}", False, str(error), fix)
 
 
@@ -49,8 +56,13 @@ def _python(cluster: BatchCluster, configured: str | None) -> Finding:
         printed = cluster.call(["sh", "-c", shlex.join(command)]).strip()
     except RunslotError as error:
         return Finding(
-            f"Python: {python}", False, str(error), "python = the path of one from 3.10 on, which the nodes have"
+            f"Python: {python}",
+            False,
+            str(error),
+            "python = the path of one from 3.10 on, which the nodes have",
         )
     version = re.match(r"(\d+)\.(\d+)", printed)
     well = version is not None and (int(version[1]), int(version[2])) >= (3, 10)
-    return Finding(f"Python: {python}", well, printed, "" if well else "python = the path of one from 3.10 on")
+    return Finding(
+        f"Python: {python}", well, printed, "" if well else "python = the path of one from 3.10 on"
+    )

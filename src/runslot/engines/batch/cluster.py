@@ -1,7 +1,7 @@
 """The commands of a batch system, called here or on a login host; and what their refusals mean.
 
-Every command that fails is an error that names the engine, the host and the command. A batch system is a subclass: what
-its commands are, and what they print.
+Every command that fails is an error that names the engine, the host and the command. A batch system
+is a subclass: what its commands are, and what they print.
 """
 
 from __future__ import annotations
@@ -56,14 +56,17 @@ class BatchCluster(ABC):
     programs: ClassVar[tuple[str, ...]]
     """The commands that are needed; the first one submits."""
     variables: ClassVar[str]
-    """With what the variables begin that a job has: what this process was given by a job of its own is not meant for
-    the jobs that it submits."""
+    """With what the variables begin that a job has: what this process was given by a job of its own
+    is not meant for the jobs that it submits.
+    """
     kept_variables: ClassVar[tuple[str, ...]]
     """Those of them that say which cluster is meant."""
     set_variables: ClassVar[tuple[str, ...]] = ()
     """As `env` takes them, for every command."""
     kills_all: ClassVar[bool] = True
-    """Whether `cancel` with `kill` ends all processes of a task at once, those of other sessions included."""
+    """Whether `cancel` with `kill` ends all processes of a task at once, those of other sessions
+    included.
+    """
     away: ClassVar[re.Pattern[str]]
     """What is said where the system cannot be reached now."""
     unsure: ClassVar[re.Pattern[str]]
@@ -71,7 +74,9 @@ class BatchCluster(ABC):
     reasons: ClassVar[tuple[tuple[str, str], ...]]
     """What it says where it refuses a job for good, and what that means."""
 
-    def __init__(self, name: str, host: Host | None = None, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, host: Host | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.host = host
         given = os.environ if environment is None else environment
@@ -90,7 +95,7 @@ class BatchCluster(ABC):
     def _said(self) -> str:
         return f"launcher {self.name} ({self.title}), host {self.where}"
 
-    # ---- commands ------------------------------------------------------------------------------------------------
+    # ---- commands --------------------------------------------------------------------------------
 
     def has(self, program: str) -> bool:
         """Tell whether a command is there."""
@@ -99,7 +104,9 @@ class BatchCluster(ABC):
         return self.host.run(["sh", "-c", f"command -v {shlex.quote(program)}"]).returncode == 0
 
     def call(self, argv: Sequence[str], directory: str | None = None, stdin: str = "") -> str:
-        """Call a command, in a directory, and return what it printed; `BatchError` where it fails."""
+        """Call a command, in a directory, and return what it printed; `BatchError` where it
+        fails.
+        """
         done = self.run(argv, directory, stdin)
         if done.returncode == 0:
             return done.stdout.decode(errors="replace")
@@ -139,7 +146,9 @@ class BatchCluster(ABC):
         if done.returncode == 127 or (done.returncode == 126 and "env:" in text):
             return self.missing(argv[0])
         if self.away.search(text):
-            return BatchError(self._said, command, f"{self.title} cannot be reached ({said})", retry=True)
+            return BatchError(
+                self._said, command, f"{self.title} cannot be reached ({said})", retry=True
+            )
         for pattern, meaning in self.reasons:
             if re.search(pattern, text):
                 return RefusedJob(self._said, command, f"{meaning} ({said})")
@@ -157,7 +166,7 @@ class BatchCluster(ABC):
         if self.host is not None:
             self.host.close()
 
-    # ---- what they are for ---------------------------------------------------------------------------------------
+    # ---- what they are for -----------------------------------------------------------------------
 
     def job_name(self, experiment: str) -> str:
         """Return a name for a new job of an experiment."""
@@ -168,7 +177,9 @@ class BatchCluster(ABC):
         """Return how many tasks an array may have."""
 
     def test(self, script: str) -> None:  # noqa: B027  a system may have no such question
-        """Ask whether a script, given as its text, would be taken; `RefusedJob` where it can never be."""
+        """Ask whether a script, given as its text, would be taken; `RefusedJob` where it can never
+        be.
+        """
 
     @abstractmethod
     def submit_command(self, script: str) -> list[str]:
@@ -189,13 +200,17 @@ class BatchCluster(ABC):
 
     @abstractmethod
     def cancel(self, tasks: Mapping[str, Collection[int]], jobs: Jobs, kill: bool = False) -> None:
-        """End tasks, by the ids of their jobs, or whole jobs (no indices); those that have ended are no error.
+        """End tasks, by the ids of their jobs, or whole jobs (no indices); those that have ended
+        are no error.
 
-        Only jobs that the system has under one of the names in `jobs`: ids that stand in files are words.
+        Only jobs that the system has under one of the names in `jobs`: ids that stand in files are
+        words.
         """
 
     def submit(self, script: str, job_name: str, directory: str) -> str:
-        """Submit a script that lies in `directory` and return the job's id, also where the answer was lost."""
+        """Submit a script that lies in `directory` and return the job's id, also where the answer
+        was lost.
+        """
         argv = self.submit_command(script)
         try:
             printed = self.call(argv, directory)
@@ -210,10 +225,14 @@ class BatchCluster(ABC):
             return self.read_submitted(printed)
         except ValueError:
             said = printed.strip()[-300:]
-            raise BatchError(self._said, shlex.join(argv), f"it printed no job id: {said!r}") from None
+            raise BatchError(
+                self._said, shlex.join(argv), f"it printed no job id: {said!r}"
+            ) from None
 
     def find(self, job_name: str, looks: int = 3) -> str | None:
-        """Return the id of a job by its name, which no other has; looked for several times, since it may just come."""
+        """Return the id of a job by its name, which no other has; looked for several times, since
+        it may just come.
+        """
         for look in range(looks):
             if look:
                 time.sleep(_LOOK_AGAIN_S)

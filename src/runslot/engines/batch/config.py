@@ -55,7 +55,9 @@ class BatchConfig(LauncherConfig):
     at_a_time: int | None = None
     """Tasks of an array that run at the same time, at most."""
     ahead: int | None = None
-    """Seconds before the time limit at which runs are asked to end; else 120, a quarter of `time` at most."""
+    """Seconds before the time limit at which runs are asked to end; else 120, a quarter of `time`
+    at most.
+    """
     python: str | None = None
     """The interpreter on the nodes; else the launching one, and `python3` with `login`."""
     login: str | None = None
@@ -112,7 +114,9 @@ class BatchConfig(LauncherConfig):
         """Return what writes the scripts of an experiment whose runs ask for these resources."""
 
     def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
-        """Ask the system whether it would take such jobs, and return the engine; without `runs` nothing is asked."""
+        """Ask the system whether it would take such jobs, and return the engine; without `runs`
+        nothing is asked.
+        """
         cluster = self.cluster(experiment)
         try:
             return self._open(experiment, runs, observer, cluster)
@@ -120,7 +124,9 @@ class BatchConfig(LauncherConfig):
             cluster.close()
             raise
 
-    def _open(self, experiment: OpenExperiment, runs: int, observer: Observer, cluster: BatchCluster) -> Engine:
+    def _open(
+        self, experiment: OpenExperiment, runs: int, observer: Observer, cluster: BatchCluster
+    ) -> Engine:
         site = self.site(experiment.directory, experiment.file, cluster)
         submits = cluster.programs[0]
         if not runs or (self.script_only and not cluster.has(submits)):
@@ -140,7 +146,8 @@ class BatchConfig(LauncherConfig):
         return Engine(launcher, writer.said())
 
     def _check_function(self, experiment: OpenExperiment, observer: Observer) -> None:
-        if self.moves or experiment.file.container is not None:  # what the nodes have is not known here
+        # what the nodes have is not known here
+        if self.moves or experiment.file.container is not None:
             return
         launcher = local_launcher(experiment, (), observer)
         try:
@@ -152,12 +159,19 @@ class BatchConfig(LauncherConfig):
         directory = experiment.directory
         archive = experiment_archive(directory)
         code = [] if experiment.file.code is None else [directory.path / experiment.file.code.copy]
-        wanted = [directory.experiment_file, directory.runs_file, directory.function_pickle, directory.payloads]
+        wanted = [
+            directory.experiment_file,
+            directory.runs_file,
+            directory.function_pickle,
+            directory.payloads,
+        ]
         site.send(path for path in (*wanted, archive, *code) if path.exists())
 
     def cluster(self, experiment: OpenExperiment | None = None) -> BatchCluster:
         """Return the cluster's commands."""
-        environment = None if experiment is None or not experiment.environment else experiment.environment
+        environment = (
+            None if experiment is None or not experiment.environment else experiment.environment
+        )
         return self.commands(self.name, self.host(), environment)
 
     def host(self) -> Host | None:
@@ -188,14 +202,18 @@ class BatchConfig(LauncherConfig):
         )
 
     def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
-        """Return the status with what the system says: what waits in its queue, and what has ended silently."""
+        """Return the status with what the system says: what waits in its queue, and what has ended
+        silently.
+        """
         from runslot.engines.batch.status import refreshed_by
 
         return refreshed_by(self, status)
 
 
 def cpus_of(given: int | None, resources: Resources, runs: int) -> int:
-    """Return how many CPUs a task of `runs` runs asks for; one for each run where nothing is said."""
+    """Return how many CPUs a task of `runs` runs asks for; one for each run where nothing is
+    said.
+    """
     return (given or resources.cpus or resources.cpus_per_worker) * runs
 
 

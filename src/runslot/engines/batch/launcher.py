@@ -1,4 +1,6 @@
-"""A batch system as an engine: runs are handed over in job arrays; how they end, their files and the queue tell."""
+"""A batch system as an engine: runs are handed over in job arrays; how they end, their files and
+the queue tell.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ from runslot.hardware.slots import Slot
 _FILES = 1.0
 """Seconds between looks at the files of runs."""
 _MANY = 500
-"""Runs beyond which they are looked at less often, in proportion: they may lie on a network disk."""
+"""Runs beyond which they are looked at less often, in proportion: they may lie on a network
+disk.
+"""
 
 
 @dataclass
@@ -58,7 +62,12 @@ class BatchLauncher(Launcher):
     """Hands runs to a batch system, and watches them for as long as it is asked to."""
 
     def __init__(
-        self, experiment: OpenExperiment, cluster: BatchCluster, site: Site, writer: ScriptWriter, observer: Observer
+        self,
+        experiment: OpenExperiment,
+        cluster: BatchCluster,
+        site: Site,
+        writer: ScriptWriter,
+        observer: Observer,
     ) -> None:
         self._experiment = experiment
         self._cluster = cluster
@@ -79,22 +88,26 @@ class BatchLauncher(Launcher):
         """Where earlier launchers put runs, by run id."""
         self._runs: dict[str, Run] = {}
 
-    # ---- slots: the queue is the system's ---------------------------------------------------------------------------
+    # ---- slots: the queue is the system's --------------------------------------------------------
 
     def slots(self) -> Sequence[Slot] | None:
         """Return None: the system decides what runs when and where."""
         return None
 
-    # ---- handing over ------------------------------------------------------------------------------------------------
+    # ---- handing over ----------------------------------------------------------------------------
 
     def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken | Outcome]:
-        """Submit the runs, as one array where it is large enough; `BatchError` where not even the first is taken."""
+        """Submit the runs, as one array where it is large enough; `BatchError` where not even the
+        first is taken.
+        """
         if not runs:
             return []
         self._withdraw({placed.run.id for placed in runs})
         asked = [(placed.run.id, placed.attempt) for placed in runs]
         found: dict[str, TaskPlace | str] = {}
-        for tasks in in_batches(asked, self._writer.frame.runs_per_job, self._writer.frame.array_size):
+        for tasks in in_batches(
+            asked, self._writer.frame.runs_per_job, self._writer.frame.array_size
+        ):
             try:
                 submission = self._submit(tasks)
             except RunslotError as error:
@@ -109,7 +122,12 @@ class BatchLauncher(Launcher):
 
     def _answer_start(self, placed: Placed, found: TaskPlace | str) -> Handle | Outcome:
         if isinstance(found, str):
-            return Outcome("lost", placed.attempt, ended=time.time(), message=f"could not be submitted: {found}")
+            return Outcome(
+                "lost",
+                placed.attempt,
+                ended=time.time(),
+                message=f"could not be submitted: {found}",
+            )
         handle = Handle(placed.run_dir, placed.attempt, found.name)
         self._watched[handle] = _Watch(placed.run.id, found)
         return handle
@@ -124,14 +142,18 @@ class BatchLauncher(Launcher):
             if self._writer.frame.script_only:
                 self._say(f"to submit {len(tasks)} tasks: {self._writer.to_type(submission)}")
                 return submission
-            job = self._cluster.submit(f"{submission.directory}/script.sh", submission.job_name, self._site.directory)
+            job = self._cluster.submit(
+                f"{submission.directory}/script.sh", submission.job_name, self._site.directory
+            )
         except BaseException:
             submission.withdrawal.touch()
             raise
         return submission.with_job(job)
 
     def _withdraw(self, runs: set[str]) -> None:
-        """Make sure that no earlier submission, whose end was not noted, does these runs as well."""
+        """Make sure that no earlier submission, whose end was not noted, does these runs as
+        well.
+        """
         open_ones = [
             submission
             for submission in read_submissions(self._experiment.directory, self._cluster.word)
@@ -142,12 +164,13 @@ class BatchLauncher(Launcher):
         if not open_ones:
             return
         self._site.touch([submission.withdrawal for submission in open_ones])
-        # It may have been taken at the last moment: what has started since then ends, and is started anew.
+        # It may have been taken at the last moment: what has started since then ends, and is
+        # started anew.
         jobs: dict[str, str | None] = {submission.job_name: None for submission in open_ones}
         late = {task.job for task in self._cluster.queue(jobs)}
         self._cluster.cancel(dict.fromkeys(sorted(late), ()), jobs)
 
-    # ---- what an earlier launcher handed over ------------------------------------------------------------------------
+    # ---- what an earlier launcher handed over ----------------------------------------------------
 
     def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
         """Watch a run that was handed over; None where no submission has it."""
@@ -164,20 +187,28 @@ class BatchLauncher(Launcher):
         return handle
 
     def _found_by_name(self, place: TaskPlace) -> TaskPlace:
-        """Note the job that the system has under a submission's name, where the launcher was killed before it could."""
+        """Note the job that the system has under a submission's name, where the launcher was killed
+        before it could.
+        """
         if not self._look.at:
-            self._look = look(self._experiment.directory, self._cluster, list(self._known.values()), 0.0)
+            self._look = look(
+                self._experiment.directory, self._cluster, list(self._known.values()), 0.0
+            )
         job = self._look.job(place.submission)
         if job is None:
             return place
         submission = place.submission.with_job(job)
         self._known = {
-            run: replace(each, submission=submission) if each.submission.path == submission.path else each
+            run: (
+                replace(each, submission=submission)
+                if each.submission.path == submission.path
+                else each
+            )
             for run, each in self._known.items()
         }
         return replace(place, submission=submission)
 
-    # ---- how they stand ----------------------------------------------------------------------------------------------
+    # ---- how they stand --------------------------------------------------------------------------
 
     def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
         """Return how each run ended, or None while its task may go on with it."""
@@ -198,10 +229,21 @@ class BatchLauncher(Launcher):
         evidence = evidence_of(watch.place, handle.run_dir, task, handle.attempt, self._retries)
         gone = self._look.gone(watch.place)
         unsubmitted = watch.stopped and watch.place.submission.job is None and task is None
-        barred = watch.stopped and task is not None and task.waits and self._look.at > watch.stopped_at > 0
+        barred = (
+            watch.stopped
+            and task is not None
+            and task.waits
+            and self._look.at > watch.stopped_at > 0
+        )
         title = self._cluster.title
         return how_it_ended(
-            replace(evidence, gone=gone or unsubmitted, stopped=watch.stopped, barred=barred, system=title)
+            replace(
+                evidence,
+                gone=gone or unsubmitted,
+                stopped=watch.stopped,
+                barred=barred,
+                system=title,
+            )
         )
 
     def _conclude(self, handle: Handle, outcome: Outcome) -> None:
@@ -218,7 +260,10 @@ class BatchLauncher(Launcher):
             return
         self._looked = time.monotonic()
         self._looking = threading.Thread(
-            target=self._ask, args=(time.time() - (0.0 if new else POLITE - 1),), name="queue", daemon=True
+            target=self._ask,
+            args=(time.time() - (0.0 if new else POLITE - 1),),
+            name="queue",
+            daemon=True,
         )
         self._looking.start()
 
@@ -227,7 +272,11 @@ class BatchLauncher(Launcher):
         handed = [place for _, place in watched]
         try:
             found = look(self._experiment.directory, self._cluster, handed, oldest)
-            begun = [handle.run_dir for handle, place in watched if (t := found.task(place)) is None or not t.waits]
+            begun = [
+                handle.run_dir
+                for handle, place in watched
+                if (t := found.task(place)) is None or not t.waits
+            ]
             self._site.fetch(begun, {place.submission.path for place in handed})
             self._look = found
             self._problem = ""
@@ -240,10 +289,12 @@ class BatchLauncher(Launcher):
             self._ask(time.time())
         self._bell.set()
 
-    # ---- stopping ----------------------------------------------------------------------------------------------------
+    # ---- stopping --------------------------------------------------------------------------------
 
     def stop(self, handles: Collection[Handle], kill: bool = False) -> None:
-        """Cancel tasks whose runs are all to stop; of other tasks ask the workers, and ask at once what came."""
+        """Cancel tasks whose runs are all to stop; of other tasks ask the workers, and ask at once
+        what came.
+        """
         asked = [self._watched[handle] for handle in handles if handle in self._watched]
         for watch in asked:
             watch.stopped = True
@@ -251,7 +302,9 @@ class BatchLauncher(Launcher):
         self._site.touch([watch.place.submission.stopped(watch.run) for watch in asked])
         places_of = {watch.task: watch.place for watch in asked}
         going_on = {task for task, place in places_of.items() if self._goes_on(place)}
-        self._cancel({task: place for task, place in places_of.items() if task not in going_on}, kill)
+        self._cancel(
+            {task: place for task, place in places_of.items() if task not in going_on}, kill
+        )
         for watch in asked:
             watch.stopped_at = time.time()
         by_worker = kill and not self._cluster.kills_all
@@ -260,7 +313,9 @@ class BatchLauncher(Launcher):
         self._begin_look(0.0, new=True)
 
     def _goes_on(self, place: TaskPlace) -> bool:
-        """Tell whether a task has a run left that was not asked to stop, also one that this launcher does not watch."""
+        """Tell whether a task has a run left that was not asked to stop, also one that this
+        launcher does not watch.
+        """
         if not self._runs:
             self._runs = {run.id: run for run in self._experiment.directory.read_runs()}
         for run, attempt in place.submission.tasks[place.task]:
@@ -288,12 +343,17 @@ class BatchLauncher(Launcher):
     def _ask_workers(self, watches: Sequence[_Watch], kill: bool) -> None:
         by_worker: dict[str, list[str]] = {}
         for watch in watches:
-            by_worker.setdefault(watch.place.submission.worker(watch.place.task), []).append(watch.run)
+            by_worker.setdefault(watch.place.submission.worker(watch.place.task), []).append(
+                watch.run
+            )
         verb = "kill" if kill else "stop"
-        requests = [leave_request(self._experiment.directory, verb, runs, worker) for worker, runs in by_worker.items()]
+        requests = [
+            leave_request(self._experiment.directory, verb, runs, worker)
+            for worker, runs in by_worker.items()
+        ]
         self._site.send(requests)
 
-    # ---- waiting -----------------------------------------------------------------------------------------------------
+    # ---- waiting ---------------------------------------------------------------------------------
 
     def wait(self, timeout: float | None) -> None:
         """Return when the system has said something, on `wake`, or after `timeout` seconds."""
@@ -315,7 +375,9 @@ class BatchLauncher(Launcher):
 
 
 def settle(run_dir: RunDir, outcome: Outcome) -> None:
-    """Leave an outcome in the run's directory, for all who read it, where the task could not or knew less."""
+    """Leave an outcome in the run's directory, for all who read it, where the task could not or
+    knew less.
+    """
     found = run_dir.read_outcome()
     if found is not None and (found.attempt > outcome.attempt or found == outcome):
         return
@@ -326,7 +388,12 @@ def settle(run_dir: RunDir, outcome: Outcome) -> None:
 
 
 def evidence_of(
-    place: TaskPlace, run_dir: RunDir, task: Task | None, attempt: int, retries: int, gone: bool = False
+    place: TaskPlace,
+    run_dir: RunDir,
+    task: Task | None,
+    attempt: int,
+    retries: int,
+    gone: bool = False,
 ) -> RunEvidence:
     """Return what is known of a run in a task: from its directory, and from its system."""
     record = run_dir.read_attempt()  # before the outcome: one that is newer is then seen as well
@@ -334,4 +401,6 @@ def evidence_of(
     over = gone or (task is not None and task.over)
     said = last_line(place.submission.log(place.task)) if over and outcome is None else ""
     latest = 0 if record is None else record.attempt
-    return RunEvidence(attempt, place.attempt + retries, outcome, task, gone, last_line=said, latest=latest)
+    return RunEvidence(
+        attempt, place.attempt + retries, outcome, task, gone, last_line=said, latest=latest
+    )

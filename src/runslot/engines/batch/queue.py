@@ -1,6 +1,8 @@
-"""What a batch system says of an experiment's tasks: one query for all, every ten seconds at most, whoever asks.
+"""What a batch system says of an experiment's tasks: one query for all, every ten seconds at most,
+whoever asks.
 
-The last answer is kept in the experiment's directory, so that a launcher, `runslot status` and the page share it.
+The last answer is kept in the experiment's directory, so that a launcher, `runslot status` and the
+page share it.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ class Look:
         return self.tasks.get((place.submission.job_name, place.task))
 
     def gone(self, place: TaskPlace) -> bool:
-        """Tell whether the system was asked often enough to be sure that it knows nothing of a task."""
+        """Tell whether the system was asked often enough to be sure that it knows nothing of a
+        task.
+        """
         since = self.absent.get((place.submission.job_name, place.task))
         return since is not None and self.at - since >= POLITE
 
@@ -57,8 +61,14 @@ class Look:
         return submission.job or next(found, None)
 
 
-def look(experiment: ExperimentDir, cluster: BatchCluster, open_places: Collection[TaskPlace], oldest: float) -> Look:
-    """Return what the system says of the tasks in `open_places`; an answer from `oldest` on (Unix time) is new enough.
+def look(
+    experiment: ExperimentDir,
+    cluster: BatchCluster,
+    open_places: Collection[TaskPlace],
+    oldest: float,
+) -> Look:
+    """Return what the system says of the tasks in `open_places`; an answer from `oldest` on (Unix
+    time) is new enough.
 
     `BatchError` where it cannot be asked.
     """
@@ -72,7 +82,9 @@ def look(experiment: ExperimentDir, cluster: BatchCluster, open_places: Collecti
 
 @contextmanager
 def _turn(experiment: ExperimentDir, system: str) -> Iterator[bool]:
-    """Wait for whoever is asking at this moment, whose answer will do; false where that takes long."""
+    """Wait for whoever is asking at this moment, whose answer will do; false where that takes
+    long.
+    """
     try:
         file = os.fdopen(open_to_append(queue_file(experiment, system).with_suffix(".lock")), "ab")
     except OSError:  # a disk that may only be read
@@ -103,14 +115,24 @@ def _ask(
     before: Look,
 ) -> Look:
     now = time.time()
-    now_known = cluster.queue({p.submission.job_name: p.submission.job for p in open_places}) if names else []
-    tasks = {key: task for key, task in before.tasks.items() if task.over}  # it forgets, and they do not come back
+    now_known = (
+        cluster.queue({p.submission.job_name: p.submission.job for p in open_places})
+        if names
+        else []
+    )
+    tasks = {
+        key: task for key, task in before.tasks.items() if task.over
+    }  # it forgets, and they do not come back
     tasks |= {(task.job_name, task.index): task for task in now_known}
-    missing = [p for p in open_places if p.submission.job and (p.submission.job_name, p.task) not in tasks]
+    missing = [
+        p for p in open_places if p.submission.job and (p.submission.job_name, p.task) not in tasks
+    ]
     if missing:
         tasks |= _remembered(cluster, missing)
     absent = {key: since for key, since in before.absent.items() if key[0] not in names}
-    absent |= {key: _since(before, key, place, now) for key, place in _by_key(missing) if key not in tasks}
+    absent |= {
+        key: _since(before, key, place, now) for key, place in _by_key(missing) if key not in tasks
+    }
     found = Look(now, tasks, absent, frozenset(names))
     _keep(experiment, cluster.word, found)
     return found
@@ -121,11 +143,15 @@ def _by_key(places: Iterable[TaskPlace]) -> Iterable[tuple[Key, TaskPlace]]:
 
 
 def _remembered(cluster: BatchCluster, missing: Sequence[TaskPlace]) -> dict[Key, Task]:
-    """Return what the accounts say of tasks that the queue has forgotten; they lag behind in what is alive."""
+    """Return what the accounts say of tasks that the queue has forgotten; they lag behind in what
+    is alive.
+    """
     names = {place.submission.job: place.submission.job_name for place in missing}
     history = cluster.history(sorted(job for job in names if job))
     wanted = {key for key, _ in _by_key(missing)}
-    found = {(names[task.job], task.index): task for task in history if task.over and task.job in names}
+    found = {
+        (names[task.job], task.index): task for task in history if task.over and task.job in names
+    }
     return {key: task for key, task in found.items() if key in wanted}
 
 
@@ -147,7 +173,9 @@ def read_look(experiment: ExperimentDir, system: str) -> Look:
     if value is None:
         return Look()
     try:
-        tasks = [Task(str(job), int(index), *map(str, rest)) for job, index, *rest in value["tasks"]]
+        tasks = [
+            Task(str(job), int(index), *map(str, rest)) for job, index, *rest in value["tasks"]
+        ]
         absent = {(str(name), int(index)): float(since) for name, index, since in value["absent"]}
         at, names = float(value["at"]), frozenset(map(str, value["asked"]))
     except (KeyError, TypeError, ValueError, OverflowError):  # the system is asked again
@@ -161,7 +189,9 @@ def _keep(experiment: ExperimentDir, system: str, found: Look) -> None:
         "at": found.at,
         "asked": sorted(found.asked),
         "absent": [[*key, since] for key, since in found.absent.items()],
-        "tasks": [[t.job, t.index, t.state, t.job_name, t.node, t.reason] for t in found.tasks.values()],
+        "tasks": [
+            [t.job, t.index, t.state, t.job_name, t.node, t.reason] for t in found.tasks.values()
+        ],
     }
     try:
         write_json(queue_file(experiment, system), value)

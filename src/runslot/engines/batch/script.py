@@ -48,7 +48,9 @@ class ScriptWriter(ABC):
 
     @abstractmethod
     def text(self, job_name: str, tasks: int, directory: str) -> str:
-        """Return the script of an array of so many tasks, whose submission lies in a directory of the experiment."""
+        """Return the script of an array of so many tasks, whose submission lies in a directory of
+        the experiment.
+        """
 
     @abstractmethod
     def demands(self) -> list[str]:
@@ -64,7 +66,10 @@ class ScriptWriter(ABC):
 
     def to_type(self, submission: Submission) -> str:
         """Return the command that submits it, for people."""
-        return f"cd {shlex.quote(self.frame.directory)} && {self.submits} {submission.directory}/script.sh"
+        return (
+            f"cd {shlex.quote(self.frame.directory)} && {self.submits}"
+            f" {submission.directory}/script.sh"
+        )
 
     def said(self) -> str:
         """Return what a task asks for, in one line."""
@@ -78,8 +83,12 @@ def counted_cpus(cpus: int) -> str:
     return f"{cpus} CPU{'s' * (cpus > 1)}"
 
 
-def task_lines(command: Sequence[str], modules: Sequence[str], setup: Sequence[str], task: str) -> list[str]:
-    """Return the lines that get a task's shell ready and become the command; `task` is the shell's word for which."""
+def task_lines(
+    command: Sequence[str], modules: Sequence[str], setup: Sequence[str], task: str
+) -> list[str]:
+    """Return the lines that get a task's shell ready and become the command; `task` is the shell's
+    word for which.
+    """
     return [
         "trap '' USR1  # until the task listens",
         *(f"module load {shlex.quote(module)} || exit 1" for module in modules),

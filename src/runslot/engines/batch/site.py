@@ -1,4 +1,6 @@
-"""Where the cluster finds the experiment: where it is, on a disk that nodes share, or in a clone at a login host."""
+"""Where the cluster finds the experiment: where it is, on a disk that nodes share, or in a clone at
+a login host.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class Site(Protocol):
         """Leave empty files there, and here."""
 
     def fetch(self, run_dirs: Sequence[RunDir], others: Iterable[Path] = ()) -> None:
-        """Bring what runs wrote home, outcomes last; and other files and directories of the experiment."""
+        """Bring what runs wrote home, outcomes last; and other files and directories of the
+        experiment.
+        """
 
 
 class SharedSite:
@@ -68,11 +72,15 @@ class SharedSite:
 
 
 class LoginSite:
-    """A clone below `root` of the login host, whose files the nodes share; runs lie in it, or beside it, as here."""
+    """A clone below `root` of the login host, whose files the nodes share; runs lie in it, or
+    beside it, as here.
+    """
 
     moved = True
 
-    def __init__(self, experiment: ExperimentDir, file: ExperimentFile, host: Host, root: str) -> None:
+    def __init__(
+        self, experiment: ExperimentDir, file: ExperimentFile, host: Host, root: str
+    ) -> None:
         self._host = host
         self._home = experiment.path
         self._base = Path(experiment.runs_base(file))
@@ -86,9 +94,13 @@ class LoginSite:
 
     @property
     def base(self) -> str:
-        """The absolute path, there, of what runs' directories are relative to; it is made at first."""
+        """The absolute path, there, of what runs' directories are relative to; it is made at
+        first.
+        """
         if self._there is None:
-            made = self._host.check(["sh", "-c", 'mkdir -p "$1" && cd "$1" && pwd', "sh", self._place])
+            made = self._host.check(
+                ["sh", "-c", 'mkdir -p "$1" && cd "$1" && pwd', "sh", self._place]
+            )
             self._there = made.decode(errors="replace").splitlines()[-1]
         return self._there
 
@@ -107,7 +119,13 @@ class LoginSite:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-        self._host.check(["mkdir", "-p", *{f"{self.base}/{name}" for name in self._relative(p.parent for p in paths)}])
+        self._host.check(
+            [
+                "mkdir",
+                "-p",
+                *{f"{self.base}/{name}" for name in self._relative(p.parent for p in paths)},
+            ]
+        )
         self.send(paths)
 
     def fetch(self, run_dirs: Sequence[RunDir], others: Iterable[Path] = ()) -> None:
@@ -126,8 +144,12 @@ class LoginSite:
                     fetched.replace(self._base / name)
 
     def _chosen(self, names: Sequence[str]) -> list[str]:
-        """Return the files of these runs' directories that are to come home, as they lie there now."""
-        listing = 'cd "$1" && shift && for run do find "$run" ! -type d -print0; done 2>/dev/null; true'
+        """Return the files of these runs' directories that are to come home, as they lie there
+        now.
+        """
+        listing = (
+            'cd "$1" && shift && for run do find "$run" ! -type d -print0; done 2>/dev/null; true'
+        )
         printed = self._host.check(["sh", "-c", listing, "sh", self.base, *names])
         files = [os.fsdecode(name) for name in printed.split(b"\0") if name]
         return [

@@ -1,4 +1,6 @@
-"""How an experiment stands, by its files and by its batch system together; nobody has to be watching."""
+"""How an experiment stands, by its files and by its batch system together; nobody has to be
+watching.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +23,25 @@ if TYPE_CHECKING:
 
 
 def refreshed_by(config: BatchConfig, status: ExperimentStatus) -> ExperimentStatus:
-    """Return the status as files and queue tell it; where that cannot be asked, by its last answer."""
+    """Return the status as files and queue tell it; where that cannot be asked, by its last
+    answer.
+    """
     known = places(read_submissions(status.directory, config.system))
     before = read_look(status.directory, config.system)
-    open_runs = {each.run.id for each in status.runs if _is_open(each, known.get(each.run.id), before)}
+    open_runs = {
+        each.run.id for each in status.runs if _is_open(each, known.get(each.run.id), before)
+    }
     killed = {each.run.id for each in status.runs if _was_killed(each) and each.run.id in known}
     if not open_runs and not killed:
         return status
     handed = {run: known[run] for run in open_runs if run in known}
     found = _look(config, status, handed, before) if open_runs else before
     runs = tuple(
-        _stands(config, status, each, known.get(each.run.id), found) if each.run.id in open_runs | killed else each
+        (
+            _stands(config, status, each, known.get(each.run.id), found)
+            if each.run.id in open_runs | killed
+            else each
+        )
         for each in status.runs
     )
     counts: Counter[str] = Counter(each.state for each in runs)
@@ -53,19 +63,35 @@ def _is_open(each: RunStatus, place: TaskPlace | None, before: Look) -> bool:
 
 def _was_killed(each: RunStatus) -> bool:
     """Tell whether the system may know why: for its job's memory."""
-    return each.state == "failed" and each.ended is not None and each.ended.get("signal") == signal.SIGKILL
+    return (
+        each.state == "failed"
+        and each.ended is not None
+        and each.ended.get("signal") == signal.SIGKILL
+    )
 
 
-def _look(config: BatchConfig, status: ExperimentStatus, handed: dict[str, TaskPlace], before: Look) -> Look:
+def _look(
+    config: BatchConfig, status: ExperimentStatus, handed: dict[str, TaskPlace], before: Look
+) -> Look:
     try:
         cluster = config.cluster()
         try:
             found = look(status.directory, cluster, list(handed.values()), time.time() - POLITE)
             if config.moves and found.at != before.at:
                 site = config.site(status.directory, status.file, cluster)
-                run_dirs = {each.run.id: status.directory.run_dir(each.run, status.file) for each in status.runs}
-                begun = [run for run, place in handed.items() if (t := found.task(place)) is None or not t.waits]
-                site.fetch([run_dirs[run] for run in begun], {place.submission.path for place in handed.values()})
+                run_dirs = {
+                    each.run.id: status.directory.run_dir(each.run, status.file)
+                    for each in status.runs
+                }
+                begun = [
+                    run
+                    for run, place in handed.items()
+                    if (t := found.task(place)) is None or not t.waits
+                ]
+                site.fetch(
+                    [run_dirs[run] for run in begun],
+                    {place.submission.path for place in handed.values()},
+                )
             return found
         finally:
             cluster.close()
@@ -74,11 +100,19 @@ def _look(config: BatchConfig, status: ExperimentStatus, handed: dict[str, TaskP
 
 
 def _stands(
-    config: BatchConfig, status: ExperimentStatus, each: RunStatus, place: TaskPlace | None, found: Look
+    config: BatchConfig,
+    status: ExperimentStatus,
+    each: RunStatus,
+    place: TaskPlace | None,
+    found: Look,
 ) -> RunStatus:
     run_dir = status.directory.run_dir(each.run, status.file)
     if place is None:  # noted by a launcher that was killed before it submitted anything
-        if run_dir.read_attempt() is None and run_dir.read_outcome() is None and each.state == "running":
+        if (
+            run_dir.read_attempt() is None
+            and run_dir.read_outcome() is None
+            and each.state == "running"
+        ):
             return RunStatus(each.run, "queued", max(0, each.attempts - 1))
         return each
     task = found.task(place)
@@ -93,9 +127,13 @@ def _stands(
     name = task_name(job or "", place.task)
     if ended is not None:
         settle(run_dir, ended)
-        return RunStatus(each.run, ended.kind, ended.attempt, ended.to_json(), each.started, each.slot)
+        return RunStatus(
+            each.run, ended.kind, ended.attempt, ended.to_json(), each.started, each.slot
+        )
     # An answer may be some seconds old, and the task have started since.
-    begun = each.attempt is not None and (each.attempt.started > found.at or is_alive(keeper_of(each.attempt)))
+    begun = each.attempt is not None and (
+        each.attempt.started > found.at or is_alive(keeper_of(each.attempt))
+    )
     waits = task is not None and task.waits and not begun
     number = max(each.attempts, attempt)
     if waits:
@@ -104,7 +142,9 @@ def _stands(
 
 
 def _unsubmitted(each: RunStatus, place: TaskPlace) -> RunStatus:
-    """Return how a run stands whose script was written, and which the system does not have (yet)."""
+    """Return how a run stands whose script was written, and which the system does not have
+    (yet).
+    """
     if each.name is not None:  # handed over as a script, for the user to submit
         return replace(each, state="queued", attempt=None)
     return RunStatus(each.run, "queued", max(0, place.attempt - 1))

@@ -1,7 +1,8 @@
-"""What an experiment keeps of its submissions: `slurm/0001/`, one for each array, written before it is handed over.
+"""What an experiment keeps of its submissions: `slurm/0001/`, one for each array, written before it
+is handed over.
 
-So that whatever is killed when, it can be found out which run went into which task, and whether the system has it.
-The directory is the batch system's word: `slurm`, `pbs`.
+So that whatever is killed when, it can be found out which run went into which task, and whether the
+system has it. The directory is the batch system's word: `slurm`, `pbs`.
 """
 
 from __future__ import annotations
@@ -121,16 +122,24 @@ class TaskPlace:
         return task_name(self.submission.job or self.submission.number, self.task)
 
 
-def add_submission(experiment: ExperimentDir, system: str, job_name: str, tasks: Tasks) -> Submission:
+def add_submission(
+    experiment: ExperimentDir, system: str, job_name: str, tasks: Tasks
+) -> Submission:
     """Record an array that is about to be submitted; its script comes next."""
     place = experiment.path / system
     place.mkdir(exist_ok=True)
-    number = 1 + max((int(each.name) for each in place.iterdir() if each.name.isdecimal()), default=0)
+    number = 1 + max(
+        (int(each.name) for each in place.iterdir() if each.name.isdecimal()), default=0
+    )
     path = place / f"{number:04}"
     path.mkdir()
     (path / _STOPPED).mkdir()
     submission = Submission(path, job_name, tasks)
-    content = {"format": FORMAT, "job_name": submission.job_name, "tasks": [list(map(list, task)) for task in tasks]}
+    content = {
+        "format": FORMAT,
+        "job_name": submission.job_name,
+        "tasks": [list(map(list, task)) for task in tasks],
+    }
     write_json(path / _TASKS, content)
     return submission
 
@@ -152,9 +161,13 @@ def read_submission(path: Path) -> Submission | None:
     except Damaged as error:
         raise type(error)(f"{path / _TASKS}: {error}") from error
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise Damaged(f"{path / _TASKS} does not say which runs its tasks do ({error!r})") from error
+        raise Damaged(
+            f"{path / _TASKS} does not say which runs its tasks do ({error!r})"
+        ) from error
     if not is_job_name(name):
-        raise Damaged(f"{path / _TASKS} names the job {name!r:.80}, which is none that runslot submits")
+        raise Damaged(
+            f"{path / _TASKS} names the job {name!r:.80}, which is none that runslot submits"
+        )
     job = (read_json(path / _JOB) or {}).get("job")
     if not isinstance(job, str | None):
         raise Damaged(f"{path / _JOB} names the job {job!r:.80}, which is no text")
@@ -187,18 +200,24 @@ def places(submissions: Iterable[Submission]) -> dict[str, TaskPlace]:
 
 
 def queue_file(experiment: ExperimentDir, system: str) -> Path:
-    """Where the system's last answer is kept, so that all who look at an experiment ask but once."""
+    """Where the system's last answer is kept, so that all who look at an experiment ask but
+    once.
+    """
     return experiment.path / system / "queue.json"
 
 
 def in_batches(runs: Sequence[tuple[str, int]], runs_per_job: int, most_tasks: int) -> list[Tasks]:
     """Divide runs, in their order, into tasks, and tasks into arrays of at most `most_tasks`."""
-    tasks = [tuple(runs[first : first + runs_per_job]) for first in range(0, len(runs), runs_per_job)]
+    tasks = [
+        tuple(runs[first : first + runs_per_job]) for first in range(0, len(runs), runs_per_job)
+    ]
     return [tasks[first : first + most_tasks] for first in range(0, len(tasks), most_tasks)]
 
 
 def last_line(log: Path) -> str:
-    """Return the last line that a task printed, at most 300 characters of it; empty where there is none."""
+    """Return the last line that a task printed, at most 300 characters of it; empty where there is
+    none.
+    """
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 4000))

@@ -1,6 +1,7 @@
 """A task of a job array, and what is known of it together means for a run that it was to do. Pure.
 
-Every batch system's states are told in Slurm's words. A task is known by its job's id and its index in the array.
+Every batch system's states are told in Slurm's words. A task is known by its job's id and its index
+in the array.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ ENDED = frozenset(
         "TIMEOUT",
     }
 )
-"""States in which a task is over, and its processes with it. In every other one it waits, runs, or is being ended."""
-WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
+"""States in which a task is over, and its processes with it. In every other one it waits, runs, or
+is being ended.
+"""
+WAITING = frozenset(
+    {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
+)
 
 _KIND: Mapping[str, Kind] = {
     "CANCELLED": "stopped",
@@ -47,7 +52,9 @@ _SIGKILL = 9
 
 
 def task_name(job: str, index: int) -> str:
-    """Return what a system's commands call a task: `12_3` of Slurm's job 12, `12[3].server` of PBS's `12[].server`."""
+    """Return what a system's commands call a task: `12_3` of Slurm's job 12, `12[3].server` of
+    PBS's `12[].server`.
+    """
     return f"{job}_{index}" if job.isdigit() else job.replace("[]", f"[{index}]")
 
 
@@ -58,7 +65,9 @@ class Task:
     job: str
     index: int
     state: str
-    """In Slurm's words, into which other systems' are translated: `PENDING`, `RUNNING`, `NODE_FAIL`, …"""
+    """In Slurm's words, into which other systems' are translated: `PENDING`, `RUNNING`,
+    `NODE_FAIL`, …
+    """
     job_name: str = ""
     node: str = ""
     reason: str = ""
@@ -96,7 +105,9 @@ class RunEvidence:
     """All that is known of one attempt of a run when it is asked how it stands."""
 
     attempt: int
-    """Its number when it was handed over; a task that is requeued, or that retries, goes beyond it."""
+    """Its number when it was handed over; a task that is requeued, or that retries, goes beyond
+    it.
+    """
     last_attempt: int
     """The number of the last one that the task makes by itself, where attempts fail."""
     outcome: Outcome | None
@@ -123,15 +134,22 @@ def how_it_ended(evidence: RunEvidence) -> Outcome | None:
     outcome = evidence.outcome
     if outcome is None or outcome.attempt < max(evidence.attempt, evidence.latest):
         if evidence.barred and not over:
-            return Outcome("stopped", max(evidence.attempt, evidence.latest), message="stopped before it started")
+            return Outcome(
+                "stopped",
+                max(evidence.attempt, evidence.latest),
+                message="stopped before it started",
+            )
         return _without_outcome(evidence) if over else None
     if outcome.kind == "succeeded" or evidence.stopped:
         return outcome
     if over:
         return _with_reason(outcome, evidence)
-    # It is requeued, or the task ends in a moment; it makes a further attempt; its system will know why it was killed.
+    # It is requeued, or the task ends in a moment; it makes a further attempt; its system will know
+    # why it was killed.
     pending = (
-        outcome.kind in {"stopped", "lost"} or outcome.attempt < evidence.last_attempt or outcome.signal == _SIGKILL
+        outcome.kind in {"stopped", "lost"}
+        or outcome.attempt < evidence.last_attempt
+        or outcome.signal == _SIGKILL
     )
     return None if pending else outcome
 
@@ -140,7 +158,10 @@ def _with_reason(outcome: Outcome, evidence: RunEvidence) -> Outcome:
     """Say what only the batch system knows: that the kernel killed the run for its job's memory."""
     task = evidence.task
     if task is not None and task.state == "OUT_OF_MEMORY" and outcome.signal == _SIGKILL:
-        return replace(outcome, message=f"{outcome.message}: out of memory, {evidence.system} says of job {task.name}")
+        return replace(
+            outcome,
+            message=f"{outcome.message}: out of memory, {evidence.system} says of job {task.name}",
+        )
     return outcome
 
 
@@ -148,10 +169,17 @@ def _without_outcome(evidence: RunEvidence) -> Outcome:
     attempt = max(evidence.attempt, evidence.latest)
     if evidence.task is None:
         kind: Kind = "stopped" if evidence.stopped else "lost"
-        return Outcome(kind, attempt, message=f"its job is no longer known to {evidence.system}, and left no outcome")
+        return Outcome(
+            kind,
+            attempt,
+            message=f"its job is no longer known to {evidence.system}, and left no outcome",
+        )
     task = evidence.task
     said = _SAID.get(task.state, f"the job ended as {task.state} before the run did")
-    message = f"{said} ({evidence.system} job {task.name}{f' on {task.node}' if task.node else ''}: {task.state})"
+    message = (
+        f"{said} ({evidence.system} job {task.name}{f' on {task.node}' if task.node else ''}:"
+        f" {task.state})"
+    )
     if task.state in {"FAILED", "COMPLETED"} and evidence.last_line:
         message += f": {evidence.last_line}"
     kind = "stopped" if evidence.stopped else _KIND.get(task.state, "lost")

@@ -1,1 +1,3 @@
-"""This machine as an engine: slots held by leases, keepers forked from templates, ends noticed through pidfds."""
+"""This machine as an engine: slots held by leases, keepers forked from templates, ends noticed
+through pidfds.
+"""

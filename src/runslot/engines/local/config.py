@@ -1,4 +1,6 @@
-"""This machine as a place for runs: which slots an experiment gets here, and the engine that starts runs in them."""
+"""This machine as a place for runs: which slots an experiment gets here, and the engine that starts
+runs in them.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class ThisMachine(LauncherConfig):
     name: str = "local"
 
     def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
-        """Choose the slots, and import a function once, so that one that cannot be is refused before any run."""
+        """Choose the slots, and import a function once, so that one that cannot be is refused
+        before any run.
+        """
         slots, said = choose_slots(experiment.file, runs, lambda line: observer(Said(line)))
         launcher = local_launcher(experiment, slots, observer)
         try:
@@ -45,7 +49,8 @@ class ThisMachine(LauncherConfig):
 
 
 def end_lost(status: ExperimentStatus) -> int:
-    """End what still runs of runs whose keepers were killed while no launcher was at work; returns how many processes.
+    """End what still runs of runs whose keepers were killed while no launcher was at work; returns
+    how many processes.
 
     Before anything starts: they would hold the slots that they were given.
     """
@@ -75,11 +80,17 @@ def choose_slots(
     for line in topology.notes:
         note(line)
     slots = carve(topology, resources, runs)
-    pinned = "" if hasattr(os, "sched_setaffinity") else "; this system can pin no process, and has no leases"
+    pinned = (
+        ""
+        if hasattr(os, "sched_setaffinity")
+        else "; this system can pin no process, and has no leases"
+    )
     return slots, describe_slots(topology, slots) + pinned
 
 
-def local_launcher(experiment: OpenExperiment, slots: Sequence[Slot], observer: Observer) -> LocalLauncher:
+def local_launcher(
+    experiment: OpenExperiment, slots: Sequence[Slot], observer: Observer
+) -> LocalLauncher:
     """Return this machine as an engine, its templates writing to the experiment's launcher.log."""
 
     def say(text: str) -> None:
@@ -106,4 +117,6 @@ def check_function(launcher: LocalLauncher, experiment: OpenExperiment) -> None:
     try:
         launcher.prepare(wanted)
     except InvalidInput as error:
-        raise InvalidInput(f"{wanted.function} cannot be imported, so no run was started:\n{error}") from error
+        raise InvalidInput(
+            f"{wanted.function} cannot be imported, so no run was started:\n{error}"
+        ) from error

@@ -1,4 +1,6 @@
-"""An experiment whose runs execute in a container: what is made and checked for it before the first run."""
+"""An experiment whose runs execute in a container: what is made and checked for it before the first
+run.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from runslot.transport.zipapp import experiment_archive
 
 
 def check_container(experiment: OpenExperiment, launcher: LocalLauncher) -> None:
-    """Refuse an image, an engine or a function that no run could execute with; for a launcher once."""
+    """Refuse an image, an engine or a function that no run could execute with; for a launcher
+    once.
+    """
     file, home = experiment.file, experiment.directory.path
     if file.container is None:
         raise InvalidInput(f"{home} has no container")

@@ -1,4 +1,6 @@
-"""This machine as an engine: slots held by leases, keepers forked from templates, ends noticed through pidfds."""
+"""This machine as an engine: slots held by leases, keepers forked from templates, ends noticed
+through pidfds.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,14 @@ from runslot.experiment.claim import is_claimed
 from runslot.experiment.files import write_json
 from runslot.experiment.holder import find_keeper
 from runslot.experiment.processes import ProcessHandle, host_name, is_alive, keeper_of
-from runslot.experiment.records import ExperimentFile, Function, Outcome, PythonEnvironment, Run, RunFile
+from runslot.experiment.records import (
+    ExperimentFile,
+    Function,
+    Outcome,
+    PythonEnvironment,
+    Run,
+    RunFile,
+)
 from runslot.experiment.rundir import RunDir
 from runslot.experiment.shortage import shortage_of
 from runslot.hardware.lease import Holder, Lease, LeaseRefusal, Leases
@@ -32,7 +41,9 @@ _POLL = 0.02
 _LEFTOVERS_PERIOD_S = 1.0
 """Between looks whether what killed runs had left is still there."""
 _CLAIM_PERIOD_S = 0.25
-"""Between looks at the claim of a run whose keeper is not known here: the disk may be another machine's."""
+"""Between looks at the claim of a run whose keeper is not known here: the disk may be another
+machine's.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,12 +63,18 @@ class Import:
     @classmethod
     def of(cls, function: Function, file: RunFile | ExperimentFile, home: Path) -> Import:
         """Return what the file of a run, or of an experiment, says of its function."""
-        return cls(function, home, file.python, file.path, file.cwd, file.policy.start, file.interpreter)
+        return cls(
+            function, home, file.python, file.path, file.cwd, file.policy.start, file.interpreter
+        )
 
     def content(self) -> str:
-        """Return what is equal where one template serves two experiments: the same function, found in the same way."""
+        """Return what is equal where one template serves two experiments: the same function, found
+        in the same way.
+        """
         pickle = "" if self.function.pickle is None else _digest(self.home / self.function.pickle)
-        return repr((self.function, pickle, self.python, self.path, self.cwd, self.start, self.interpreter))
+        return repr(
+            (self.function, pickle, self.python, self.path, self.cwd, self.start, self.interpreter)
+        )
 
 
 @dataclass
@@ -71,7 +88,9 @@ class _Place:
 class LocalLauncher:
     """Runs in slots of this machine."""
 
-    def __init__(self, slots: Sequence[Slot], log: Path | None = None, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self, slots: Sequence[Slot], log: Path | None = None, say: Callable[[str], None] = print
+    ) -> None:
         self._slots = tuple(slots)
         self._log = log
         self.say = say
@@ -98,7 +117,9 @@ class LocalLauncher:
         return self._slots
 
     def prepare(self, wanted: Import) -> None:
-        """Import the function in a template, so that a function that cannot be imported is refused before any run."""
+        """Import the function in a template, so that a function that cannot be imported is refused
+        before any run.
+        """
         self._template_of(wanted)
 
     def reserve(self, slot: Slot, experiment: str, run: str) -> Taken | None:
@@ -125,8 +146,12 @@ class LocalLauncher:
         return None
 
     def _left_in(self, slot: Slot) -> Leftover | None:
-        """Return what a killed run has left on the slot's cores, as far as it was there when this launch began."""
-        if self._leftovers is None or (self._leftovers and time.monotonic() > self._leftovers_until):
+        """Return what a killed run has left on the slot's cores, as far as it was there when this
+        launch began.
+        """
+        if self._leftovers is None or (
+            self._leftovers and time.monotonic() > self._leftovers_until
+        ):
             self._leftovers = find_leftovers()
             self._leftovers_until = time.monotonic() + _LEFTOVERS_PERIOD_S
         pus = set(slot.pus)
@@ -145,7 +170,8 @@ class LocalLauncher:
         """Start the runs whose slot can be had."""
         answers = [self._start(placed) for placed in runs]
         if answers and not self._refused:
-            self._leases.stop_waiting()  # what this launcher once waited for, others need not leave to it
+            # what this launcher once waited for, others need not leave to it
+            self._leases.stop_waiting()
         return answers
 
     def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
@@ -172,7 +198,9 @@ class LocalLauncher:
     def wait(self, timeout: float | None) -> None:
         """Return when a keeper ended, on `wake`, or after `timeout` seconds."""
         now = time.monotonic()
-        looks = [max(_POLL, w.next_look - now) for w in self._watched.values() if w.descriptor is None]
+        looks = [
+            max(_POLL, w.next_look - now) for w in self._watched.values() if w.descriptor is None
+        ]
         self._poller.wait(min(looks if timeout is None else [timeout, *looks], default=None))
 
     def wake(self) -> None:
@@ -196,10 +224,14 @@ class LocalLauncher:
         self._watched.clear()
         self._poller.close()
 
-    # ---- starting ------------------------------------------------------------------------------------------------
+    # ---- starting --------------------------------------------------------------------------------
 
     def _start(self, placed: Placed) -> Handle | Taken | Outcome:
-        taken = None if placed.slot is None else self.reserve(placed.slot, placed.experiment, placed.run.directory)
+        taken = (
+            None
+            if placed.slot is None
+            else self.reserve(placed.slot, placed.experiment, placed.run.directory)
+        )
         if taken is not None:
             return taken
         lease = None if placed.slot is None else self._reserved.pop(placed.slot.index)
@@ -222,13 +254,17 @@ class LocalLauncher:
         return Outcome("lost", attempt, ended=time.time(), host=host_name(), message=message)
 
     def _hand_over(self, placed: Placed, leases: Sequence[int]) -> KeeperProcess:
-        """Give the run to its slot's keeper; a keeper or template that was killed meanwhile is replaced once."""
+        """Give the run to its slot's keeper; a keeper or template that was killed meanwhile is
+        replaced once.
+        """
         file = placed.run_dir.read_run()
         slot = self._as_json(placed.slot)
         for last_try in (False, True):
             template = self._template_for(placed.run_dir, file)
             try:
-                keeper = self._keeper_for(template, None if placed.slot is None else placed.slot.index)
+                keeper = self._keeper_for(
+                    template, None if placed.slot is None else placed.slot.index
+                )
                 keeper.start(placed.run_dir.path, placed.attempt, slot, placed.environment, leases)
             except ProcessDied:
                 self._forget(template)
@@ -258,8 +294,14 @@ class LocalLauncher:
 
     def _template_for(self, run_dir: RunDir, file: RunFile) -> TemplateProcess:
         function = file.work
-        if isinstance(function, Function) and file.policy.start != "cold" and file.container is None:
-            template = self._template_of(Import.of(function, file, Path(os.path.normpath(run_dir.path / file.home))))
+        if (
+            isinstance(function, Function)
+            and file.policy.start != "cold"
+            and file.container is None
+        ):
+            template = self._template_of(
+                Import.of(function, file, Path(os.path.normpath(run_dir.path / file.home)))
+            )
             if template is not None:
                 return template
         bare = self._templates.get("")
@@ -284,10 +326,16 @@ class LocalLauncher:
                     self.say(f"{', '.join(renewed)}: made anew in each run (without a seed)")
         return self._templates[key]
 
-    def _new_template(self, wanted: Import, again: bool = True) -> tuple[TemplateProcess, str, tuple[str, ...]]:
-        template = TemplateProcess.begin(wanted.python, self._log, bare=False, interpreter=wanted.interpreter)
+    def _new_template(
+        self, wanted: Import, again: bool = True
+    ) -> tuple[TemplateProcess, str, tuple[str, ...]]:
+        template = TemplateProcess.begin(
+            wanted.python, self._log, bare=False, interpreter=wanted.interpreter
+        )
         try:
-            return template, *template.import_function(wanted.function, wanted.home, wanted.path, wanted.cwd)
+            return template, *template.import_function(
+                wanted.function, wanted.home, wanted.path, wanted.cwd
+            )
         except ProcessDied:
             template.close()
             if not again:
@@ -299,14 +347,24 @@ class LocalLauncher:
 
     def _forget(self, template: TemplateProcess) -> None:
         template.close()
-        self._templates = {key: each for key, each in self._templates.items() if each is not template}
-        self._places = {slot: place for slot, place in self._places.items() if place.template is not template}
+        self._templates = {
+            key: each for key, each in self._templates.items() if each is not template
+        }
+        self._places = {
+            slot: place for slot, place in self._places.items() if place.template is not template
+        }
 
-    # ---- watching ------------------------------------------------------------------------------------------------
+    # ---- watching --------------------------------------------------------------------------------
 
-    def _watch_adopted(self, run_dir: RunDir, under_way: UnderWay, process: ProcessHandle | None) -> Handle:
+    def _watch_adopted(
+        self, run_dir: RunDir, under_way: UnderWay, process: ProcessHandle | None
+    ) -> Handle:
         assert under_way.record is not None
-        handle = Handle(run_dir, under_way.attempt, str(under_way.record.pid if process is None else process.pid))
+        handle = Handle(
+            run_dir,
+            under_way.attempt,
+            str(under_way.record.pid if process is None else process.pid),
+        )
         watch = self._watched[handle] = Watch(process=process)
         watch.limit(run_dir, max(0.0, time.time() - under_way.record.started))
         if watch.descriptor is not None:
@@ -338,28 +396,38 @@ class LocalLauncher:
         if answer.get("short"):
             return Short(answer["short"])
         record = handle.run_dir.read_attempt() if "busy" in answer else None
-        if record is not None and record.attempt < handle.attempt:  # its keeper writes the outcome as soon as it can
+        # its keeper writes the outcome as soon as it can
+        if record is not None and record.attempt < handle.attempt:
             return Short(f"the end of attempt {record.attempt} cannot be written yet")
         if "failed" in answer:
             return self._not_started(handle.attempt, answer["failed"])
         return self._conclude(handle, watch)
 
     def _let_go(self, keeper: KeeperProcess) -> None:
-        """Have another keeper for the slot: this one is gone, or has an outcome to write as soon as it can."""
+        """Have another keeper for the slot: this one is gone, or has an outcome to write as soon as
+        it can.
+        """
         keeper.close()
-        self._places = {slot: place for slot, place in self._places.items() if place.keeper is not keeper}
+        self._places = {
+            slot: place for slot, place in self._places.items() if place.keeper is not keeper
+        }
 
     def _conclude(self, handle: Handle, watch: Watch) -> Outcome | None:
         """Return how a run ended whose keeper is gone; None where another keeper has it.
 
-        Another keeper has it where a launcher, or a template, was killed between asking for one and noting it.
+        Another keeper has it where a launcher, or a template, was killed between asking for one and
+        noting it.
         """
-        claimed = is_claimed(handle.run_dir)  # asked before the outcome is read: it writes that and lets go
+        claimed = is_claimed(
+            handle.run_dir
+        )  # asked before the outcome is read: it writes that and lets go
         outcome = handle.run_dir.read_outcome()
         if outcome is not None and outcome.attempt >= handle.attempt:
             return outcome
         if claimed:
-            self._watched[handle] = Watch(deadline=watch.deadline, next_look=time.monotonic() + _CLAIM_PERIOD_S)
+            self._watched[handle] = Watch(
+                deadline=watch.deadline, next_look=time.monotonic() + _CLAIM_PERIOD_S
+            )
             return None
         problem = self._end_container(handle.run_dir)
         escaped = end_escaped(handle.run_dir.path)
@@ -367,7 +435,10 @@ class LocalLauncher:
         started = None if record is None else record.started
         why = "the process that kept it was killed"
         if record is not None and is_alive(keeper_of(record)) is None:
-            why = f"its keeper on {record.host} gave up the claim, or the disk's server took it, without an outcome"
+            why = (
+                f"its keeper on {record.host} gave up the claim, or the disk's server took it,"
+                " without an outcome"
+            )
         outcome = Outcome(
             kind="lost",
             attempt=handle.attempt,
@@ -391,7 +462,9 @@ class LocalLauncher:
             return ""
         if file.container is None:
             return ""
-        from runslot.execute.outside import end_run_of_killed_keeper  # the keeper's modules, for containers alone
+        from runslot.execute.outside import (
+            end_run_of_killed_keeper,
+        )  # the keeper's modules, for containers alone
 
         return end_run_of_killed_keeper(run_dir, file, os.environ)
 

@@ -27,7 +27,9 @@ _PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
 _LOOK_S = 0.05
 """Between looks whether a template has ended without a word."""
 _ANSWER_S = 5.0
-"""After which a template that has not answered may have been stopped (SIGSTOP), and is told to go on."""
+"""After which a template that has not answered may have been stopped (SIGSTOP), and is told to go
+on.
+"""
 
 
 class ProcessDied(RunslotError):
@@ -37,23 +39,38 @@ class ProcessDied(RunslotError):
 
 
 _early: dict[tuple[str, bool], TemplateProcess] = {}
-"""Started before it was known what for (`TemplateProcess.expect`), by the interpreter and whether it is bare."""
+"""Started before it was known what for (`TemplateProcess.expect`), by the interpreter and whether
+it is bare.
+"""
 
 
 class TemplateProcess:
     """One template process, bare or with a function imported."""
 
-    def __init__(self, python: str, log: Path | None, bare: bool, interpreter: PythonEnvironment | None = None) -> None:
-        """`interpreter` is the environment of a Python that is not this one: it has runslot as one file alone."""
+    def __init__(
+        self,
+        python: str,
+        log: Path | None,
+        bare: bool,
+        interpreter: PythonEnvironment | None = None,
+    ) -> None:
+        """`interpreter` is the environment of a Python that is not this one: it has runslot as one
+        file alone.
+        """
         package = _PACKAGE
         if interpreter is not None:
-            # Not the one of `interpreter`, which an earlier launch wrote: another version's may speak otherwise.
+            # Not the one of `interpreter`, which an earlier launch wrote: another version's may
+            # speak otherwise.
             from runslot.transport.zipapp import cached_archive
 
             package = str(cached_archive())
         self._channel, theirs = Channel.pair()
-        start = f"import sys; sys.path.insert(0, {package!r}); from runslot.execute.template import main; main("
-        # Without site packages the interpreter, and so each of its forks, stays small; a user's module needs them.
+        start = (
+            f"import sys; sys.path.insert(0, {package!r}); from runslot.execute.template import"
+            " main; main("
+        )
+        # Without site packages the interpreter, and so each of its forks, stays small; a user's
+        # module needs them.
         flags = ["-S", "-E"] if bare else []
         argv = [python, *flags, "-c", f"{start}{theirs.fileno()}, {package!r}, {original_limit()})"]
         try:
@@ -73,7 +90,9 @@ class TemplateProcess:
 
     @classmethod
     def expect(cls, python: str, bare: bool) -> None:
-        """Start one that `begin` will ask for soon: it gets ready meanwhile, and ends with this process if not."""
+        """Start one that `begin` will ask for soon: it gets ready meanwhile, and ends with this
+        process if not.
+        """
         if (python, bare) in _early:
             return
         with contextlib.suppress(OSError):  # no processes, no files: said where it is needed
@@ -100,12 +119,19 @@ class TemplateProcess:
     def import_function(
         self, function: Function, home: Path, path: Sequence[str], cwd: str
     ) -> tuple[str, tuple[str, ...]]:
-        """Import the function; return why forks of it are not cold starts, or an empty string, and what they renew.
+        """Import the function; return why forks of it are not cold starts, or an empty string, and
+        what they renew.
 
         Raises `InvalidInput` with the end of the traceback where the import fails.
         """
         answer = self._ask(
-            {"verb": "import", "function": function.to_json(), "home": str(home), "path": list(path), "cwd": cwd}
+            {
+                "verb": "import",
+                "function": function.to_json(),
+                "home": str(home),
+                "path": list(path),
+                "cwd": cwd,
+            }
         )
         return str(answer["unsafe"]), tuple(answer["renewed"])
 
@@ -122,31 +148,43 @@ class TemplateProcess:
         return KeeperProcess(channel, process)
 
     def close(self) -> None:
-        """End the template; its keepers go on, and as long as they have runs it stays as their guardian."""
+        """End the template; its keepers go on, and as long as they have runs it stays as their
+        guardian.
+        """
         self._channel.finish()
         stays = self._stays()
         self._channel.close()
         if stays:
-            self._process.returncode = 0  # it is on its own now: nobody waits for it, nor warns that it runs
+            self._process.returncode = (
+                0  # it is on its own now: nobody waits for it, nor warns that it runs
+            )
         else:
             self._process.wait()
 
     def _stays(self) -> bool:
-        # Its end of the channel may be open in what the user's module forked at its import: no end of file comes then.
+        # Its end of the channel may be open in what the user's module forked at its import: no end
+        # of file comes then.
         while self._process.poll() is None:
             if select.select([self._channel], [], [], _LOOK_S)[0]:
                 answer = self._channel.receive()[0]
                 if answer is None or "stays" in answer:
                     return answer is not None and bool(answer["stays"])
             else:
-                self._process.send_signal(signal.SIGCONT)  # one that was stopped would never end, nor this launcher
+                self._process.send_signal(
+                    signal.SIGCONT
+                )  # one that was stopped would never end, nor this launcher
         return False
 
     def _ask(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
         answer = None
         if self._channel.send(message, descriptors):
-            while not select.select([self._channel], [], [], _ANSWER_S)[0] and self._process.poll() is None:
-                self._process.send_signal(signal.SIGCONT)  # one that was stopped keeps its launcher from every request
+            while (
+                not select.select([self._channel], [], [], _ANSWER_S)[0]
+                and self._process.poll() is None
+            ):
+                self._process.send_signal(
+                    signal.SIGCONT
+                )  # one that was stopped keeps its launcher from every request
             answer = self._channel.receive()[0]
         if answer is None:
             ended = self._process.wait()
@@ -165,7 +203,9 @@ class KeeperProcess:
     def __init__(self, channel: Channel, process: ProcessIdentity) -> None:
         self.process = process
         self.signalled = False
-        """Whether it was sent a signal: one that came too late would hit the next run, so there is none."""
+        """Whether it was sent a signal: one that came too late would hit the next run, so there is
+        none.
+        """
         self._channel = channel
         self._environments: list[Mapping[str, str]] = []
 
@@ -182,12 +222,19 @@ class KeeperProcess:
         leases: Sequence[int] = (),
     ) -> None:
         """Have the run executed; `ProcessDied` where the keeper is gone."""
-        message = {"run_dir": str(run_dir), "attempt": attempt, "slot": slot, **self._environment(environment)}
+        message = {
+            "run_dir": str(run_dir),
+            "attempt": attempt,
+            "slot": slot,
+            **self._environment(environment),
+        }
         if not self._channel.send(message, leases):
             raise ProcessDied("the keeper was killed")
 
     def answer(self) -> dict[str, Any] | None:
-        """Return what it says of its run (`outcome`, `busy`, `failed`, `died`), or None while it executes."""
+        """Return what it says of its run (`outcome`, `busy`, `failed`, `died`), or None while it
+        executes.
+        """
         if not select.select([self._channel], [], [], 0)[0]:
             return None
         message, _ = self._channel.receive()

@@ -1,8 +1,10 @@
-"""How a launcher notices that a run of this machine has ended, and that a keeper does not end it in time.
+"""How a launcher notices that a run of this machine has ended, and that a keeper does not end it in
+time.
 
-`LocalLauncher` has a `Watch` for each run under way and one `Poller` for all. A keeper ends its run at the time limit
-and when it is asked to; one that was stopped (SIGSTOP, a debugger) does not. So each watch knows by when the run must
-be over: then the keeper is told to go on, and when that does not help it is killed, and with it what it kept.
+`LocalLauncher` has a `Watch` for each run under way and one `Poller` for all. A keeper ends its run
+at the time limit and when it is asked to; one that was stopped (SIGSTOP, a debugger) does not. So
+each watch knows by when the run must be over: then the keeper is told to go on, and when that does
+not help it is killed, and with it what it kept.
 """
 
 from __future__ import annotations
@@ -61,14 +63,19 @@ class Watch:
         return None if self.process is None else self.process.descriptor
 
     def limit(self, run_dir: RunDir, elapsed: float = 0.0) -> None:
-        """Note by when the time limit of the run, which began `elapsed` seconds ago, must have been enforced."""
-        if run_dir.read_run().policy.timeout is None:  # as of most runs, whose start takes a millisecond
+        """Note by when the time limit of the run, which began `elapsed` seconds ago, must have been
+        enforced.
+        """
+        # as of most runs, whose start takes a millisecond
+        if run_dir.read_run().policy.timeout is None:
             return
         policy, margin = _terms(run_dir)
         assert policy.timeout is not None
         reason = f"ran longer than {policy.timeout:g} s"
         wait = policy.timeout + policy.grace + margin - elapsed
-        self.deadline = Deadline(time.monotonic() + wait, "timed_out", reason, policy.grace + margin)
+        self.deadline = Deadline(
+            time.monotonic() + wait, "timed_out", reason, policy.grace + margin
+        )
 
     def stop(self, run_dir: RunDir, kill: bool) -> None:
         """Ask the keeper to end its run, or to kill it, and note by when it must have done so.
@@ -86,10 +93,14 @@ class Watch:
             self.keeper.signalled = True
         wait = margin if kill else policy.grace + margin
         if self.deadline is None or self.deadline.kind != "stopped" or kill:
-            self.deadline = Deadline(time.monotonic() + wait, "stopped", "stopped on request", margin)
+            self.deadline = Deadline(
+                time.monotonic() + wait, "stopped", "stopped on request", margin
+            )
 
     def enforce(self, run_dir: RunDir) -> None:
-        """Where the run should be over: have its keeper go on, and kill it where it has been told before."""
+        """Where the run should be over: have its keeper go on, and kill it where it has been told
+        before.
+        """
         deadline = self.deadline
         if deadline is None or deadline.passed or time.monotonic() < deadline.moment:
             return
@@ -105,7 +116,9 @@ class Watch:
         self._release(process)
 
     def outcome(self, lost: Outcome) -> Outcome:
-        """Return how a run ended that its keeper wrote no end of: lost, or as it was to end when the keeper failed."""
+        """Return how a run ended that its keeper wrote no end of: lost, or as it was to end when
+        the keeper failed.
+        """
         if self.deadline is None or not self.deadline.passed:
             return lost
         why = f"{self.deadline.reason}; the process that kept it did not answer, and was killed"
@@ -117,7 +130,9 @@ class Watch:
             self.process.close()
 
     def _open(self, run_dir: RunDir) -> ProcessHandle | None:
-        """Return the keeper: this launcher's own, or who has the run's claim; never whom a file names."""
+        """Return the keeper: this launcher's own, or who has the run's claim; never whom a file
+        names.
+        """
         if self.keeper is not None:
             return ProcessHandle.of(self.keeper.process)
         if self.process is not None and self.process.lives:

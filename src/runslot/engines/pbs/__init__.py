@@ -1,1 +1,3 @@
-"""PBS as an engine: OpenPBS and PBS Pro, and Torque, which spell some of the same commands otherwise."""
+"""PBS as an engine: OpenPBS and PBS Pro, and Torque, which spell some of the same commands
+otherwise.
+"""

@@ -12,7 +12,14 @@ from typing import Literal
 from runslot.engines.batch.cluster import BatchCluster, Jobs
 from runslot.engines.batch.submissions import job_name
 from runslot.engines.batch.task import Task, task_name
-from runslot.engines.pbs.queue import Attributes, Names, number_of, read_jobs, read_submitted, tasks_of
+from runslot.engines.pbs.queue import (
+    Attributes,
+    Names,
+    number_of,
+    read_jobs,
+    read_submitted,
+    tasks_of,
+)
 from runslot.hardware.lockfile import user_name
 
 Dialect = Literal["openpbs", "torque"]
@@ -20,8 +27,12 @@ Dialect = Literal["openpbs", "torque"]
 
 USUAL_ARRAY_SIZE = 1000
 _NAME_LENGTH = 6
-"""Of an experiment's name in a job's, which older versions take up to 15 characters of, its token included."""
-_GONE = re.compile(r"Unknown Job|has finished|invalid (for )?(state|request)|not running", re.IGNORECASE)
+"""Of an experiment's name in a job's, which older versions take up to 15 characters of, its token
+included.
+"""
+_GONE = re.compile(
+    r"Unknown Job|has finished|invalid (for )?(state|request)|not running", re.IGNORECASE
+)
 """What is said of a job that has ended, or whose state has just changed."""
 
 
@@ -34,15 +45,20 @@ class PBSCluster(BatchCluster):
     variables = "PBS_"
     kept_variables = ("PBS_CONF_FILE", "PBS_SERVER", "PBS_DEFAULT", "PBS_EXEC", "PBS_HOME")
     away = re.compile(
-        r"cannot connect to server|Connection refused|Connection timed out|Communication failure|pbs_iff|timed out|"
-        r"Premature end of message|End of File|No route to host|server .*(is )?(down|not responding)",
+        r"cannot connect to server|Connection refused|Connection timed out|Communication"
+        r" failure|pbs_iff|timed out|"
+        r"Premature end of message|End of File|No route to host|server .*(is )?(down|not"
+        r" responding)",
         re.IGNORECASE,
     )
     unsure = re.compile(r"timed out|Communication failure|Premature end|End of File", re.IGNORECASE)
     reasons = (
-        (r"Unknown queue|Queue is not enabled|No default queue", "there is no such queue; `qstat -q` lists them"),
-        (r"Unauthorized Request|Access.*denied|not permitted", "you may not submit such jobs there"),
-        (r"Invalid account|account.*(invalid|required)", "the account is not one that you may use here"),
+        (r"Unknown queue|Queue is not enabled|No default queue",
+         "there is no such queue; `qstat -q` lists them"),
+        (r"Unauthorized Request|Access.*denied|not permitted",
+         "you may not submit such jobs there"),
+        (r"Invalid account|account.*(invalid|required)",
+         "the account is not one that you may use here"),
         (r"Unknown resource|Illegal attribute or resource|Bad value for|illegal -l|Cannot .*mix",
          "the server does not know what a task asks for"),
         (r"violates queue and/or server resource limits|exceeds? (queue|server) (resource|generic)",
@@ -58,7 +74,9 @@ class PBSCluster(BatchCluster):
         """Which of the two it is, as its commands say where the table does not."""
         if self.given_dialect is not None:
             return self.given_dialect
-        done = self.run(["qstat", "--version"])  # `pbs_version = 20.0.1`, `Version: 6.1.2`; scripts may go elsewhere
+        done = self.run(
+            ["qstat", "--version"]
+        )  # `pbs_version = 20.0.1`, `Version: 6.1.2`; scripts may go elsewhere
         return "torque" if b"Version:" in done.stdout + done.stderr else "openpbs"
 
     def array_size(self) -> int:
@@ -80,12 +98,16 @@ class PBSCluster(BatchCluster):
         return read_submitted(text)
 
     def queue(self, jobs: Jobs) -> list[Task]:
-        """Return what PBS says of all tasks of these jobs, those that have ended included as far as it keeps them."""
+        """Return what PBS says of all tasks of these jobs, those that have ended included as far as
+        it keeps them.
+        """
         names = self._names(jobs)
         return tasks_of(self._attributes(names), names)
 
     def _names(self, jobs: Jobs) -> dict[str, list[tuple[str, str]]]:
-        """Return by the number of a job which of these names it may have, each with the job's id."""
+        """Return by the number of a job which of these names it may have, each with the job's
+        id.
+        """
         mine: list[str] | None = None
         names: dict[str, list[tuple[str, str]]] = {}
         for name, job in jobs.items():
@@ -94,7 +116,11 @@ class PBSCluster(BatchCluster):
             elif self.dialect == "openpbs":
                 ids = self.call(["qselect", "-x", "-N", name]).split()
             else:  # its tasks have names of their own, by which qselect does not find the array
-                mine = self.call(["sh", "-c", 'qselect -u "$(id -un)"']).split() if mine is None else mine
+                mine = (
+                    self.call(["sh", "-c", 'qselect -u "$(id -un)"']).split()
+                    if mine is None
+                    else mine
+                )
                 ids = mine
             for each in {re.sub(r"\[\d+\]", "[]", each) for each in ids}:
                 names.setdefault(number_of(each), []).append((name, each))
@@ -120,11 +146,17 @@ class PBSCluster(BatchCluster):
         return done.stdout.decode(errors="replace")
 
     def cancel(self, tasks: Mapping[str, Collection[int]], jobs: Jobs, kill: bool = False) -> None:
-        """End tasks, or whole jobs: what runs is told so that it has its grace, what waits is deleted."""
+        """End tasks, or whole jobs: what runs is told so that it has its grace, what waits is
+        deleted.
+        """
         attributes = self._attributes(names := self._names(jobs))
         if self.host is None:  # on a login host PBS sees to it: there the user may be another
             user = user_name(os.geteuid())
-            attributes = {job: a for job, a in attributes.items() if a.get("Job_Owner", user).partition("@")[0] == user}
+            attributes = {
+                job: a
+                for job, a in attributes.items()
+                if a.get("Job_Owner", user).partition("@")[0] == user
+            }
         numbers = {number_of(job): indices for job, indices in tasks.items()}
         running, waiting = list[str](), list[str]()
         for task in tasks_of(attributes, names):

@@ -23,10 +23,11 @@ _TIME = re.compile(r"\d+:[0-5]\d:[0-5]\d")
 
 @dataclass(frozen=True)
 class PBS(BatchConfig):
-    """A cluster that takes jobs through `qsub`, here or on a login host: OpenPBS, PBS Pro, or Torque.
+    """A cluster that takes jobs through `qsub`, here or on a login host: OpenPBS, PBS Pro, or
+    Torque.
 
-    `time` is a task's walltime, hours:minutes:seconds; `mem` as `16gb`; `options` are further ones of qsub, as
-    `-l place=excl`.
+    `time` is a task's walltime, hours:minutes:seconds; `mem` as `16gb`; `options` are further ones
+    of qsub, as `-l place=excl`.
     """
 
     name: str = "pbs"
@@ -42,10 +43,14 @@ class PBS(BatchConfig):
 
     def __post_init__(self) -> None:
         if self.time is not None and not _TIME.fullmatch(self.time):
-            raise InvalidInput(f"time is {self.time!r}: write it as hours:minutes:seconds, '4:00:00'")
+            raise InvalidInput(
+                f"time is {self.time!r}: write it as hours:minutes:seconds, '4:00:00'"
+            )
         super().__post_init__()
         if any(re.search(r"\s", each) for each in self.properties):
-            raise InvalidInput(f"properties is {list(self.properties)}: qsub takes no blanks in one")
+            raise InvalidInput(
+                f"properties is {list(self.properties)}: qsub takes no blanks in one"
+            )
         check_options(self.options)
 
     def cluster(self, experiment: OpenExperiment | None = None) -> BatchCluster:
@@ -77,22 +82,32 @@ class PBS(BatchConfig):
         )
 
     def check(self) -> Iterator[Finding]:
-        """Try the commands, the server, the queue, a job that is held and deleted again, Python on the nodes' disk."""
+        """Try the commands, the server, the queue, a job that is held and deleted again, Python on
+        the nodes' disk.
+        """
         cluster = self.cluster()
         try:
             yield from check_batch(
-                cluster, self.python, ["qstat", "--version"], lambda: self._findings(cluster), "`qstat -B` asks it"
+                cluster,
+                self.python,
+                ["qstat", "--version"],
+                lambda: self._findings(cluster),
+                "`qstat -B` asks it",
             )
         finally:
             cluster.close()
 
     def _findings(self, cluster: BatchCluster) -> Iterator[Finding]:
         assert isinstance(cluster, PBSCluster)
-        yield Finding("server", True, f"{cluster.dialect}, arrays of up to {cluster.array_size()} tasks")
+        yield Finding(
+            "server", True, f"{cluster.dialect}, arrays of up to {cluster.array_size()} tasks"
+        )
         if self.queue:
             text = cluster.call(["qstat", "-Q", "-f", self.queue])
             ready = "enabled = True" in text and "started = True" in text
-            yield Finding(f"queue {self.queue}", ready, "" if ready else "it takes or starts no jobs now")
+            yield Finding(
+                f"queue {self.queue}", ready, "" if ready else "it takes or starts no jobs now"
+            )
         script = self.writer(Frame(), Resources(), cluster).trial()
         try:
             job = cluster.read_submitted(cluster.call(["qsub", "-h"], stdin=script))
@@ -100,4 +115,6 @@ class PBS(BatchConfig):
             yield Finding("a job with these options", False, str(error))
             return
         cluster.call(["qdel", job])
-        yield Finding("a job with these options", True, f"was taken, held, as {job}, and is deleted")
+        yield Finding(
+            "a job with these options", True, f"was taken, held, as {job}, and is deleted"
+        )

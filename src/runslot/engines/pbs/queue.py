@@ -1,7 +1,7 @@
 """What PBS's commands print, read: `qstat -f` as JSON (OpenPBS) and as text (Torque), `qsub`. Pure.
 
-A job of several tasks is an array: `12[].server`, its tasks `12[3].server`. A job of one is `12.server`: some versions
-refuse an array of one.
+A job of several tasks is an array: `12[].server`, its tasks `12[3].server`. A job of one is
+`12.server`: some versions refuse an array of one.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def read_submitted(text: str) -> str:
 
 
 def read_jobs(text: str) -> dict[str, Attributes]:
-    """Return the jobs in what `qstat -f` printed, by id; `ValueError` where it is neither JSON nor its text."""
+    """Return the jobs in what `qstat -f` printed, by id; `ValueError` where it is neither JSON nor
+    its text.
+    """
     if text.lstrip().startswith("{"):
         jobs = json.loads(text, strict=False).get("Jobs", {})
         return {job: dict(_flat(attributes)) for job, attributes in jobs.items()}
@@ -65,7 +67,8 @@ def _flat(attributes: Mapping[str, Any], above: str = "") -> Iterator[tuple[str,
 
 
 def tasks_of(jobs: Mapping[str, Attributes], names: Names) -> list[Task]:
-    """Return the tasks of the jobs that `names` knows by their numbers, and that have one of the names.
+    """Return the tasks of the jobs that `names` knows by their numbers, and that have one of the
+    names.
 
     A job that has another name is somebody else's, whatever id stood in a file.
     """
@@ -74,11 +77,15 @@ def tasks_of(jobs: Mapping[str, Attributes], names: Names) -> list[Task]:
     for job, attributes in jobs.items():
         match = _ID.fullmatch(job)
         for name, known_id in names.get(match[1], ()) if match else ():
-            if not match or not re.fullmatch(rf"{re.escape(name)}(-\d+)?", attributes.get("Job_Name", "")):
+            if not match or not re.fullmatch(
+                rf"{re.escape(name)}(-\d+)?", attributes.get("Job_Name", "")
+            ):
                 continue
             node = attributes.get("exec_host", "").partition("/")[0]
             index = int(match[3] or 0)
-            task = Task(known_id, index, state_of(attributes), name, node, attributes.get("comment", ""))
+            task = Task(
+                known_id, index, state_of(attributes), name, node, attributes.get("comment", "")
+            )
             if match[2] != "[]":
                 tasks[known_id, index] = task
             elif task.over:
@@ -97,12 +104,16 @@ def state_of(attributes: Attributes) -> str:
         return _STATES.get(letter, letter or "UNKNOWN")
     status = attributes.get("Exit_status", attributes.get("exit_status", ""))
     if re.fullmatch(r"-?\d+", status):
-        return _end_of(int(status), _OPENPBS_ENDS if "Exit_status" in attributes else _TORQUE_ENDS, attributes)
+        return _end_of(
+            int(status), _OPENPBS_ENDS if "Exit_status" in attributes else _TORQUE_ENDS, attributes
+        )
     return "COMPLETED" if "stime" in attributes or "start_time" in attributes else "CANCELLED"
 
 
 def _end_of(status: int, ends: Mapping[int, str], attributes: Attributes) -> str:
-    """Return how a job ended, which PBS tells by a number alone: a program's own status, or why it was killed."""
+    """Return how a job ended, which PBS tells by a number alone: a program's own status, or why it
+    was killed.
+    """
     if status in _SIGTERM_ENDS | _SIGKILL_ENDS and _time_was_up(attributes):
         return "TIMEOUT"
     if status in _SIGTERM_ENDS:
@@ -111,12 +122,17 @@ def _end_of(status: int, ends: Mapping[int, str], attributes: Attributes) -> str
 
 
 def _time_was_up(attributes: Attributes) -> bool:
-    used, limit = (seconds_of(attributes.get(f"{group}.walltime")) for group in ("resources_used", "Resource_List"))
+    used, limit = (
+        seconds_of(attributes.get(f"{group}.walltime"))
+        for group in ("resources_used", "Resource_List")
+    )
     return used is not None and limit is not None and used >= limit
 
 
 def seconds_of(time: str | None) -> float | None:
-    """Return the seconds of `[[hours:]minutes:]seconds`, as PBS has times; None where it is none."""
+    """Return the seconds of `[[hours:]minutes:]seconds`, as PBS has times; None where it is
+    none.
+    """
     if time is None or not re.fullmatch(r"(\d+:){0,2}\d+", time):
         return None
     return float(sum(int(part) * 60**place for place, part in enumerate(reversed(time.split(":")))))

@@ -1,6 +1,8 @@
-"""Rented machines, and any other place that SkyPilot knows: `kind = "sky"`, with `ec2` and `gcp` as shorthands.
+"""Rented machines, and any other place that SkyPilot knows: `kind = "sky"`, with `ec2` and `gcp` as
+shorthands.
 
-What is asked of SkyPilot is in `driver`, a process of its own; what a machine does is in `runslot.remote.sky`.
+What is asked of SkyPilot is in `driver`, a process of its own; what a machine does is in
+`runslot.remote.sky`.
 """
 
 from __future__ import annotations

@@ -12,9 +12,11 @@ from runslot.hardware.topology import Gpu, flat_topology
 
 
 def at_once(offer: Offer, resources: Resources, runs: int) -> int:
-    """Return how many of these runs a machine has slots for; `InvalidInput` where it has room for none.
+    """Return how many of these runs a machine has slots for; `InvalidInput` where it has room for
+    none.
 
-    Clouds count hardware threads: two are taken for a core, unless the runs only fit where each is one.
+    Clouds count hardware threads: two are taken for a core, unless the runs only fit where each is
+    one.
     """
     if not offer.vcpus:
         return 1

@@ -1,4 +1,5 @@
-"""The care of one rented machine, in a thread of its own: rent, look, rent anew where it was lost, give back.
+"""The care of one rented machine, in a thread of its own: rent, look, rent anew where it was lost,
+give back.
 
 With managed jobs SkyPilot's controller rents anew, and the care is to look how its job fares.
 """
@@ -71,7 +72,13 @@ class Care:
     """One machine, and all that take its place."""
 
     def __init__(
-        self, rented: Rented, experiment: ExperimentDir, sky: SkyPilot, store: Store, terms: Terms, home: Home
+        self,
+        rented: Rented,
+        experiment: ExperimentDir,
+        sky: SkyPilot,
+        store: Store,
+        terms: Terms,
+        home: Home,
     ) -> None:
         self.rented = rented
         self.over = ""
@@ -91,7 +98,7 @@ class Care:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    # ---- what the launch asks ------------------------------------------------------------------------------------
+    # ---- what the launch asks --------------------------------------------------------------------
 
     def rent(self, task: Mapping[str, object]) -> None:
         """Begin: rent the machine for its task, and care for it."""
@@ -103,7 +110,8 @@ class Care:
         self._begin(self._adopted)
 
     def stop(self, runs: Collection[str] | None) -> None:
-        """Ask for these runs to end, or for all (None); returns when that is asked, or the machine is given up.
+        """Ask for these runs to end, or for all (None); returns when that is asked, or the machine
+        is given up.
 
         A machine that has not begun has nothing to send: it is given back at once.
         """
@@ -132,7 +140,8 @@ class Care:
         """Give the machine back at once, with what it has not sent."""
         self.stopping = True
         self._give_up("stopped", "its machine was given back at once")
-        if self._renting:  # this breaks the renting off; whatever comes of it is given back by who rents
+        # this breaks the renting off; whatever comes of it is given back by who rents
+        if self._renting:
             self._try_to_give_back()
         else:
             self._give_back()
@@ -152,10 +161,12 @@ class Care:
         """Whether the machine has nothing further to do."""
         return bool(self.over)
 
-    # ---- renting -------------------------------------------------------------------------------------------------
+    # ---- renting ---------------------------------------------------------------------------------
 
     def _begin(self, what: Callable[[], None]) -> None:
-        self._thread = threading.Thread(target=self._guarded, args=(what,), name=self.rented.name, daemon=True)
+        self._thread = threading.Thread(
+            target=self._guarded, args=(what,), name=self.rented.name, daemon=True
+        )
         self._thread.start()
 
     def _guarded(self, what: Callable[[], None]) -> None:
@@ -173,7 +184,10 @@ class Care:
             self._give_back()
             lost = len(self.rented.launched)
             if self.stopping or not self._again(lost):
-                why = f"{self.rented.name} was lost {'once' if lost == 1 else f'{lost} times'}{self._said}"
+                why = (
+                    f"{self.rented.name} was lost"
+                    f" {'once' if lost == 1 else f'{lost} times'}{self._said}"
+                )
                 self._give_up("stopped" if self.stopping else "lost", why)
                 return
             self._home.say(f"{self.rented.name} was lost; another takes its place")
@@ -189,7 +203,9 @@ class Care:
             return False
         self._renting = True
         self._set(launched=(*rented.launched, time.time()))
-        self._home.say(f"renting {rented.name}: {rented.what or rented.infra}, ${rented.price:.3f} an hour")
+        self._home.say(
+            f"renting {rented.name}: {rented.what or rented.infra}, ${rented.price:.3f} an hour"
+        )
         try:
             with os.fdopen(open_to_append(self._renting_file()), "a") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
@@ -197,17 +213,23 @@ class Care:
         except RunslotError as error:
             self._renting = False
             self._give_back()
-            self._give_up("lost", f"{error}; more in {self._experiment.path / 'cloud' / 'skypilot.log'}")
+            self._give_up(
+                "lost", f"{error}; more in {self._experiment.path / 'cloud' / 'skypilot.log'}"
+            )
             return False
         self._renting = False
         if self.given_up():  # stopped meanwhile, when there was nothing to give back yet
             self._give_back()
             return False
-        self._home.say(f"{rented.name} {'is in the hands of SkyPilot' if rented.managed else 'works'}")
+        self._home.say(
+            f"{rented.name} {'is in the hands of SkyPilot' if rented.managed else 'works'}"
+        )
         return True
 
     def _adopted(self) -> None:
-        """Care for a machine that was rented before; one that is lost is not rented anew, a resume does that."""
+        """Care for a machine that was rented before; one that is lost is not rented anew, a resume
+        does that.
+        """
         self._await_renting()
         if self._renting:  # the launch is closed
             return
@@ -221,7 +243,9 @@ class Care:
         if not self.given_up() and not self._closed.is_set():
             self._give_back()
             kind = "stopped" if self.stopping else "lost"
-            self._give_up(kind, f"{self.rented.name} was lost while nobody looked after it{self._said}")
+            self._give_up(
+                kind, f"{self.rented.name} was lost while nobody looked after it{self._said}"
+            )
 
     def _was_asked_to_stop(self) -> bool:
         try:
@@ -236,12 +260,16 @@ class Care:
         return place / f"{self.rented.name}.renting"
 
     def _await_renting(self) -> None:
-        """Wait where who rents for a launch that has died is still at it: a machine that comes is not to be missed."""
+        """Wait where who rents for a launch that has died is still at it: a machine that comes is
+        not to be missed.
+        """
         self._renting = True
         said = False
         with os.fdopen(open_to_append(self._renting_file()), "a") as file:
             while True:
-                self._renting = not _is_free(file)  # at least once: a launch may be closed before its thread is here
+                self._renting = not _is_free(
+                    file
+                )  # at least once: a launch may be closed before its thread is here
                 if not self._renting or (self._closed.is_set() and not self.given_up()):
                     return  # what is given up is to be given back when it comes
                 if not said:
@@ -249,10 +277,12 @@ class Care:
                     said = True
                 time.sleep(0.5)
 
-    # ---- watching ------------------------------------------------------------------------------------------------
+    # ---- watching --------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Return when the machine's work has ended (`over` is set), when it is lost, or when the launch is closed."""
+        """Return when the machine's work has ended (`over` is set), when it is lost, or when the
+        launch is closed.
+        """
         looked = time.monotonic()
         recoveries = 0
         while not self._closed.wait(1.0):
@@ -267,7 +297,8 @@ class Care:
             if seen.recoveries > recoveries:
                 recoveries = seen.recoveries
                 self._home.say(f"{self.rented.name} was lost; SkyPilot lets another take its place")
-            if not seen.working and self._home.bring():  # it may have ended well since: not lost before that is known
+            # it may have ended well since: not lost before that is known
+            if not seen.working and self._home.bring():
                 self._ended_or_lost(seen)
                 return
 
@@ -313,10 +344,13 @@ class Care:
         kinds = {"failed": "lost", "deadline": "stopped", "stopped": "stopped", "done": "lost"}
         said = {"deadline": "the machine's deadline was reached", "stopped": "it was asked to stop"}
         self._give_back()
-        self._give_up(kinds[listing.state], listing.said or said.get(listing.state, "the machine left no outcome"))
+        self._give_up(
+            kinds[listing.state],
+            listing.said or said.get(listing.state, "the machine left no outcome"),
+        )
         return True
 
-    # ---- giving back ---------------------------------------------------------------------------------------------
+    # ---- giving back -----------------------------------------------------------------------------
 
     def _give_back(self) -> None:
         for _ in range(3):

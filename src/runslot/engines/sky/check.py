@@ -1,4 +1,6 @@
-"""What is tried before machines are rented: credentials, the machine, quota, the bucket, the code that travels."""
+"""What is tried before machines are rented: credentials, the machine, quota, the bucket, the code
+that travels.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,17 @@ if TYPE_CHECKING:
 
 _LOGIN = {
     "aws": "run `aws configure` (or `aws sso login`), then `sky check aws`",
-    "gcp": "run `gcloud auth application-default login` and `gcloud config set project NAME`, then `sky check gcp`",
+    "gcp": (
+        "run `gcloud auth application-default login` and `gcloud config set project NAME`, then"
+        " `sky check gcp`"
+    ),
 }
 
 
 def findings(entry: Sky) -> Iterator[Finding]:
-    """Try what an entry needs, one thing after the other; what hangs on something that failed is left out."""
+    """Try what an entry needs, one thing after the other; what hangs on something that failed is
+    left out.
+    """
     sky = SkyPilot(entry.skypilot_python)
     cloud = entry.machine().cloud
     try:
@@ -39,14 +46,21 @@ def findings(entry: Sky) -> Iterator[Finding]:
     except RunslotError as error:
         yield Finding("SkyPilot", False, "", str(error))
         return
-    yield Finding(f"credentials for {cloud}", well, said, "" if well else _LOGIN.get(cloud, f"run `sky check {cloud}`"))
+    yield Finding(
+        f"credentials for {cloud}",
+        well,
+        said,
+        "" if well else _LOGIN.get(cloud, f"run `sky check {cloud}`"),
+    )
     if well:
         yield from _machine(entry, sky)
     yield _bucket(entry)
 
 
 def _machine(entry: Sky, sky: SkyPilot) -> Iterator[Finding]:
-    task = task_of(entry.machine(), Job("rs-price", "x", 0, (), "file:///x", MachineShare("b0")), ".", {})
+    task = task_of(
+        entry.machine(), Job("rs-price", "x", 0, (), "file:///x", MachineShare("b0")), ".", {}
+    )
     try:
         offer = sky.offer(task, entry.managed)
     except RunslotError as error:
@@ -55,13 +69,18 @@ def _machine(entry: Sky, sky: SkyPilot) -> Iterator[Finding]:
     yield Finding("machine", True, f"{offer.what or 'any'}, ${offer.price:.3f} an hour")
     room = _room(sky, task, entry.machines, entry.machine().cloud)
     if room is not None:
-        yield Finding("quota", room.machines is None or room.machines >= entry.machines, room.said, room.fix)
+        yield Finding(
+            "quota", room.machines is None or room.machines >= entry.machines, room.said, room.fix
+        )
 
 
-def check_quota(sky: SkyPilot, task: Mapping[str, Any], machines: int, cloud: str, say: Callable[[str], None]) -> None:
+def check_quota(
+    sky: SkyPilot, task: Mapping[str, Any], machines: int, cloud: str, say: Callable[[str], None]
+) -> None:
     """Refuse where the quotas do not give one machine; say where they give fewer than are wanted.
 
-    Fewer are no refusal: those that can be had do their share, more may be granted meanwhile, a resume does the rest.
+    Fewer are no refusal: those that can be had do their share, more may be granted meanwhile, a
+    resume does the rest.
     """
     room = _room(sky, task, machines, cloud)
     if room is None or room.machines is None:  # what cannot be read does not hold a launch up
@@ -69,7 +88,10 @@ def check_quota(sky: SkyPilot, task: Mapping[str, Any], machines: int, cloud: st
     if room.machines == 0:
         raise InvalidInput(f"the account's quota does not allow it: {room.said}; {room.fix}")
     if room.machines < machines:
-        say(f"the account's quota is short: {room.said}; `runslot resume` does what is left then; {room.fix}")
+        say(
+            f"the account's quota is short: {room.said}; `runslot resume` does what is left then;"
+            f" {room.fix}"
+        )
 
 
 def _room(sky: SkyPilot, task: Mapping[str, Any], machines: int, cloud: str) -> Room | None:
@@ -95,7 +117,8 @@ def _bucket(entry: Sky) -> Finding:
 def check_bucket(store: Store, patience: float = 45.0) -> None:
     """Write, read and delete a small object; the bucket's own refusal where that cannot be done.
 
-    A push may wait for minutes until a bucket answers again; who asks whether it works hears it within `patience`.
+    A push may wait for minutes until a bucket answers again; who asks whether it works hears it
+    within `patience`.
     """
     found: list[BaseException | None] = []
     thread = threading.Thread(target=lambda: found.append(_tried(store)), daemon=True)
@@ -103,8 +126,8 @@ def check_bucket(store: Store, patience: float = 45.0) -> None:
     thread.join(patience)
     if not found:
         raise Unreachable(
-            f"{store.url} has not answered within {patience:.0f} s: is this machine online, does a firewall or a proxy "
-            "stand between, and is the region right?"
+            f"{store.url} has not answered within {patience:.0f} s: is this machine online, does a"
+            " firewall or a proxy stand between, and is the region right?"
         )
     if found[0] is not None:
         raise found[0]
@@ -122,25 +145,36 @@ def _tried(store: Store) -> BaseException | None:
 
 
 def refuse_left_behind(experiment: OpenExperiment) -> None:
-    """Refuse a function whose module would not be on the machine: it lies neither in the code nor in a package."""
+    """Refuse a function whose module would not be on the machine: it lies neither in the code nor
+    in a package.
+    """
     work = experiment.file.work
     code = experiment.file.code
     if code is None:
-        raise InvalidInput(f"{experiment.directory.path} has no copy of the code, so it cannot go to another machine")
+        raise InvalidInput(
+            f"{experiment.directory.path} has no copy of the code, so it cannot go to another"
+            " machine"
+        )
     module = work.module if isinstance(work, Function) else None
     if not module:
         return
     top = module.partition(".")[0]
     copy = experiment.directory.path.resolve() / code.copy
-    roots = [copy, *(Path(entry) for entry in experiment.file.path if Path(entry).is_relative_to(copy))]
+    roots = [
+        copy,
+        *(Path(entry) for entry in experiment.file.path if Path(entry).is_relative_to(copy)),
+    ]
     if any((root / top).is_dir() or (root / f"{top}.py").is_file() for root in roots):
         return
     spec = importlib.util.find_spec(top)
     origin = Path(spec.origin).resolve() if spec is not None and spec.origin else None
-    packages = [Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")]
+    packages = [
+        Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")
+    ]
     if origin is not None and any(origin.is_relative_to(place) for place in packages):
         return  # an installed package: the user's setup lines, or image, have it
     raise InvalidInput(
-        f"the function's module {module!r} lies in {origin.parent if origin else 'no file'}, which does not travel: "
-        f"the code that goes to the machine is {code.tree}. Move it there, or install it with a line of setup"
+        f"the function's module {module!r} lies in {origin.parent if origin else 'no file'}, which"
+        f" does not travel: the code that goes to the machine is {code.tree}. Move it there, or"
+        " install it with a line of setup"
     )

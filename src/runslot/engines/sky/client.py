@@ -1,4 +1,6 @@
-"""Ask SkyPilot: each question is a process of `driver`, in this interpreter or in one that has SkyPilot installed."""
+"""Ask SkyPilot: each question is a process of `driver`, in this interpreter or in one that has
+SkyPilot installed.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,18 @@ from runslot.errors import InvalidInput, NotInstalled, RunslotError, extra_said
 from runslot.experiment.files import open_to_append
 from runslot.transport.zipapp import one_file
 
-_PATIENCE = {"credentials": 180, "offer": 180, "quotas": 180, "alive": 300, "look": 300, "log": 120, "give_back": 1200}
-"""Seconds for an answer; its first question starts SkyPilot's server. Renting takes as long as the cloud does."""
+_PATIENCE = {
+    "credentials": 180,
+    "offer": 180,
+    "quotas": 180,
+    "alive": 300,
+    "look": 300,
+    "log": 120,
+    "give_back": 1200,
+}
+"""Seconds for an answer; its first question starts SkyPilot's server. Renting takes as long as the
+cloud does.
+"""
 
 
 class CloudRefused(RunslotError):
@@ -58,25 +70,42 @@ class Seen:
     @property
     def working(self) -> bool:
         """Whether its job may still do something."""
-        return self.state not in {"gone", "ended"} and self.job in {"", "INIT", "PENDING", "SETTING_UP", "RUNNING"}
+        return self.state not in {"gone", "ended"} and self.job in {
+            "",
+            "INIT",
+            "PENDING",
+            "SETTING_UP",
+            "RUNNING",
+        }
 
 
 class SkyPilot:
     """The questions; each may take from seconds to minutes."""
 
     def __init__(self, python: str | None = None, log: Path | None = None) -> None:
-        """`python` is an interpreter that has SkyPilot, this one if it is not given; `log` takes what it prints."""
+        """`python` is an interpreter that has SkyPilot, this one if it is not given; `log` takes
+        what it prints.
+        """
         self._python = os.path.expanduser(python) if python else sys.executable  # noqa: PTH111
         self._log = log
 
     def offer(self, task: Mapping[str, Any], managed: bool = False) -> Offer:
-        """Return what would be rented for a task; `InvalidInput` where the catalog has no such machine."""
+        """Return what would be rented for a task; `InvalidInput` where the catalog has no such
+        machine.
+        """
         return Offer(**self._ask("offer", task=task, managed=managed))
 
     def rent(
-        self, task: Mapping[str, Any], name: str, dryrun: bool = False, managed: bool = False, hold: int | None = None
+        self,
+        task: Mapping[str, Any],
+        name: str,
+        dryrun: bool = False,
+        managed: bool = False,
+        hold: int | None = None,
     ) -> None:
-        """Rent a machine and submit its job; who rents keeps the descriptor `hold` open, even after we have died."""
+        """Rent a machine and submit its job; who rents keeps the descriptor `hold` open, even after
+        we have died.
+        """
         self._ask("rent", hold, task=task, name=name, dryrun=dryrun, managed=managed)
 
     def look(self, name: str, managed: bool = False) -> Seen:
@@ -102,13 +131,16 @@ class SkyPilot:
         return bool(said["well"]), str(said["said"])
 
     def quotas(self, task: Mapping[str, Any]) -> tuple[Quota, ...]:
-        """Return how much of a task's machine the account may rent, in each region where it would be looked for."""
+        """Return how much of a task's machine the account may rent, in each region where it would
+        be looked for.
+        """
         return tuple(Quota(**each) for each in self._ask("quotas", task=task))
 
     def _ask(self, verb: str, hold: int | None = None, **arguments: Any) -> Any:
         question = json.dumps({"verb": verb, **arguments})
         try:
-            # A session of its own: Ctrl-C is for the launch, which decides what becomes of the machines.
+            # A session of its own: Ctrl-C is for the launch, which decides what becomes of the
+            # machines.
             done = subprocess.run(
                 [self._python, "-m", "runslot.engines.sky.driver"],
                 input=question,
@@ -121,7 +153,9 @@ class SkyPilot:
                 timeout=_PATIENCE.get(verb),
             )
         except subprocess.TimeoutExpired:
-            raise CloudRefused(f"SkyPilot has not answered in {_PATIENCE[verb]} s ({verb})") from None
+            raise CloudRefused(
+                f"SkyPilot has not answered in {_PATIENCE[verb]} s ({verb})"
+            ) from None
         except OSError as error:
             raise NotInstalled(
                 f"{self._python} cannot be started ({error.strerror}): name a Python with SkyPilot"
@@ -136,8 +170,9 @@ class SkyPilot:
             return answer["answer"]
         if answer["refused"] == "missing":
             raise NotInstalled(
-                f"rented machines need SkyPilot (800 MB): {answer['said']}; {extra_said('cloud')}, or install "
-                "skypilot[aws,gcp] in an environment of its own and name its interpreter as skypilot_python"
+                f"rented machines need SkyPilot (800 MB): {answer['said']}; {extra_said('cloud')},"
+                " or install skypilot[aws,gcp] in an environment of its own and name its"
+                " interpreter as skypilot_python"
             )
         raise (InvalidInput if answer["refused"] == "invalid" else CloudRefused)(answer["said"])
 

@@ -1,4 +1,6 @@
-"""The entries `sky`, `ec2` and `gcp` of the configuration: what to rent, what it may cost, where results arrive."""
+"""The entries `sky`, `ec2` and `gcp` of the configuration: what to rent, what it may cost, where
+results arrive.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +37,16 @@ _NO_JOB = Job("rs-price", "x", 0, (), "file:///x", MachineShare("b0"))
 
 _WORDS = ("region", "instance_type", "accelerators", "cpus", "memory", "image", "skypilot_python")
 _ABOVE_ZERO = (
-    "machines", "sync_interval", "max_hours", "max_cost", "max_price", "hours_per_run", "look_interval", "disk",
+    "machines", "sync_interval", "max_hours", "max_cost", "max_price", "hours_per_run",
+    "look_interval", "disk",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Sky(LauncherConfig):
-    """Machines of any place that SkyPilot knows: `infra` is `aws`, `gcp/us-central1`, `kubernetes`, `slurm/NAME`, …"""
+    """Machines of any place that SkyPilot knows: `infra` is `aws`, `gcp/us-central1`, `kubernetes`,
+    `slurm/NAME`, …
+    """
 
     name: str = "sky"
     infra: str = ""
@@ -96,9 +101,13 @@ class Sky(LauncherConfig):
 
     def __post_init__(self) -> None:
         if not self.place:
-            raise InvalidInput('infra is missing: write infra = "aws/us-east-1", "kubernetes", "slurm/NAME", …')
+            raise InvalidInput(
+                'infra is missing: write infra = "aws/us-east-1", "kubernetes", "slurm/NAME", …'
+            )
         if self.region and "/" in self.infra and self.region not in self.infra.split("/"):
-            raise InvalidInput(f"region is {self.region!r}, but infra says {self.infra!r}: leave one of them out")
+            raise InvalidInput(
+                f"region is {self.region!r}, but infra says {self.infra!r}: leave one of them out"
+            )
         if self.bucket:
             check_url(self.bucket)
         for key in ("python", *_WORDS):
@@ -142,8 +151,12 @@ class Sky(LauncherConfig):
         )
 
     def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
-        """Check all that can be checked before money is spent, say what it costs, ask, and return the engine."""
-        digest = hashlib.sha256(f"{experiment.directory.path.name}{experiment.file.created}".encode()).hexdigest()
+        """Check all that can be checked before money is spent, say what it costs, ask, and return
+        the engine.
+        """
+        digest = hashlib.sha256(
+            f"{experiment.directory.path.name}{experiment.file.created}".encode()
+        ).hexdigest()
         record = read_record(experiment.directory)
         store = self._store(experiment, digest, record)
         refuse_left_behind(experiment)
@@ -156,7 +169,9 @@ class Sky(LauncherConfig):
         task = task_of(self.machine(), _NO_JOB, ".", labels_of(experiment.file.name))
         budget = self._budget(experiment, runs, record, sky, task)
         money.check(budget)
-        check_quota(sky, task, budget.machines, self.machine().cloud, lambda text: observer(Said(text)))
+        check_quota(
+            sky, task, budget.machines, self.machine().cloud, lambda text: observer(Said(text))
+        )
         for line in money.table(budget):
             observer(Said(line))
         money.agreed()
@@ -198,7 +213,11 @@ class Sky(LauncherConfig):
             ask=terminal(observer),
         )
         launcher.take_up()
-        said = f"machines on {self.place}" if budget is None else f"{terms.machines} × {terms.what} on {self.place}"
+        said = (
+            f"machines on {self.place}"
+            if budget is None
+            else f"{terms.machines} × {terms.what} on {self.place}"
+        )
         return Engine(launcher, said)
 
     def _store(self, experiment: OpenExperiment, digest: str, record: Record | None) -> Store:
@@ -206,18 +225,27 @@ class Sky(LauncherConfig):
             return open_store(record.store)
         if not self.bucket:
             raise InvalidInput(
-                f'launchers.{self.name} needs the key bucket, where results arrive: bucket = "s3://NAME/runs" (or gs://)'
+                f"launchers.{self.name} needs the key bucket, where results arrive: bucket ="
+                ' "s3://NAME/runs" (or gs://)'
             )
         plain = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment.directory.path.parent.name)[:60]
         return open_store(f"{self.bucket.rstrip('/')}/{plain}-{digest[:12]}")
 
     def _budget(
-        self, experiment: OpenExperiment, runs: int, record: Record, sky: SkyPilot, task: Mapping[str, Any]
+        self,
+        experiment: OpenExperiment,
+        runs: int,
+        record: Record,
+        sky: SkyPilot,
+        task: Mapping[str, Any],
     ) -> money.Budget:
         cloud = self.machine().cloud
         well, said = sky.credentials(cloud)
         if not well:
-            raise InvalidInput(f"SkyPilot cannot use {cloud}: {said}; `runslot launchers check {self.name}` says more")
+            raise InvalidInput(
+                f"SkyPilot cannot use {cloud}: {said}; `runslot launchers check {self.name}` says"
+                " more"
+            )
         offer = sky.offer(task, self.managed)
         machines = min(self.machines, runs)
         hours = self.hours_per_run or (experiment.policy.timeout or 0) / 3600 or None
@@ -255,7 +283,9 @@ class Sky(LauncherConfig):
         return None if record is None else spent(record, shown, time.time())
 
     def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
-        """Return the status after what has arrived is brought home, where no launch at work does that."""
+        """Return the status after what has arrived is brought home, where no launch at work does
+        that.
+        """
         record = read_record(status.directory)
         # This process may be the launch that is just to decide what is missing.
         if status.launcher not in {None, identify()} or _settled(status):
@@ -267,12 +297,17 @@ class Sky(LauncherConfig):
         except Busy:  # another process brings it
             return status
         except RunslotError as error:
-            return replace(status, waits=(*status.waits, f"what has arrived in {record.store} is not here: {error}"))
+            return replace(
+                status,
+                waits=(*status.waits, f"what has arrived in {record.store} is not here: {error}"),
+            )
         return without_machines(read_status(status.directory) if brought.files else status, record)
 
 
 def _settled(status: ExperimentStatus) -> bool:
-    """Tell whether nothing can have arrived that changes how runs stand: one that was given up for lost may be done."""
+    """Tell whether nothing can have arrived that changes how runs stand: one that was given up for
+    lost may be done.
+    """
     return all(each.state in {"succeeded", "failed", "timed_out"} for each in status.runs)
 
 
@@ -285,7 +320,11 @@ def spent(record: Record, shown: str, now: float) -> Facts:
     hourly = sum(machine.price for machine in alive)
     machines = f"{len(alive)} machine{'s' * (len(alive) != 1)}"
     given_back = f"runslot cloud down {shown} gives back at once"
-    going = f", ${hourly:.3f} an hour on {machines}, which {given_back}" if alive else ", no machine is rented"
+    going = (
+        f", ${hourly:.3f} an hour on {machines}, which {given_back}"
+        if alive
+        else ", no machine is rented"
+    )
     return Facts(f"spent: ${record.spent(now):.2f} by the catalog's prices{going}", values)
 
 

@@ -1,4 +1,6 @@
-"""What travels to the machines: the experiment without what its runs wrote, the one-file runslot, each one's job."""
+"""What travels to the machines: the experiment without what its runs wrote, the one-file runslot,
+each one's job.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ from runslot.transport.zipapp import experiment_archive
 
 
 def stage(
-    experiment: ExperimentDir, code: str, tasks: Sequence[Sequence[tuple[str, int]]], jobs: Sequence[Job]
+    experiment: ExperimentDir,
+    code: str,
+    tasks: Sequence[Sequence[tuple[str, int]]],
+    jobs: Sequence[Job],
 ) -> Path:
     """Make the directory that travels, and return it: `code` is the name of the copy of the code.
 

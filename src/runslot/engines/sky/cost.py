@@ -1,4 +1,6 @@
-"""What a launch may cost: the table, the worst case, the deadline that follows from the limits, the question."""
+"""What a launch may cost: the table, the worst case, the deadline that follows from the limits, the
+question.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Budget:
     max_cost: float | None = None
     """Dollars, of all machines of the experiment together."""
     spent: float = 0.0
-    """Dollars that machines of the experiment have cost before, and those that still work may cost."""
+    """Dollars that machines of the experiment have cost before, and those that still work may
+    cost.
+    """
     expected: float | None = None
     """Hours that each machine will take, where that is known."""
     controller: str = ""
@@ -68,41 +72,70 @@ def check(budget: Budget) -> None:
     """Refuse what the limit does not pay for, and what has no price."""
     if not 0 <= budget.price < math.inf:
         raise InvalidInput(
-            f"SkyPilot's catalog has no price for {budget.what} on {budget.infra}, so nothing limits what it costs: "
-            "name another instance_type, or another region"
+            f"SkyPilot's catalog has no price for {budget.what} on {budget.infra}, so nothing"
+            " limits what it costs: name another instance_type, or another region"
         )
     if budget.max_cost is None:
         return
     left = budget.max_cost - budget.spent
     said = f"{budget.machines} × {budget.what} at ${budget.price:.3f} an hour"
-    before = f" (${budget.spent:.2f} of it is spent, or kept for machines that work)" if budget.spent >= 0.005 else ""
+    before = (
+        f" (${budget.spent:.2f} of it is spent, or kept for machines that work)"
+        if budget.spent >= 0.005
+        else ""
+    )
     if budget.expected_cost is not None and budget.expected_cost > left:
         raise InvalidInput(
-            f"{said} will cost about ${budget.expected_cost:.2f}, more than max_cost ${budget.max_cost:.2f}{before}: "
-            "take a cheaper or a spot machine, fewer runs, or raise --max-cost"
+            f"{said} will cost about ${budget.expected_cost:.2f}, more than max_cost"
+            f" ${budget.max_cost:.2f}{before}: take a cheaper or a spot machine, fewer runs, or"
+            " raise --max-cost"
         )
     if budget.hourly and budget.seconds < _LEAST_SECONDS:
         raise InvalidInput(
-            f"max_cost ${budget.max_cost:.2f}{before} pays for {budget.seconds / 60:.0f} minutes of {said}, too short "
-            "to start: take a cheaper machine, fewer machines, or raise --max-cost"
+            f"max_cost ${budget.max_cost:.2f}{before} pays for {budget.seconds / 60:.0f} minutes of"
+            f" {said}, too short to start: take a cheaper machine, fewer machines, or raise"
+            " --max-cost"
         )
 
 
 def table(budget: Budget) -> list[str]:
     """Return what is said before anything is rented."""
-    hours = "not known (hours_per_run, or --timeout, tells)" if budget.expected is None else f"{budget.expected:.1f}"
+    hours = (
+        "not known (hours_per_run, or --timeout, tells)"
+        if budget.expected is None
+        else f"{budget.expected:.1f}"
+    )
     cost = "" if budget.expected_cost is None else f"  (${budget.expected_cost:.2f})"
     rows = [
-        ("machines", f"{budget.machines} × {budget.what or 'machine'} on {budget.infra}, for {_counted(budget.runs)}"),
-        ("price", f"${budget.price:.3f} an hour each, ${budget.price * budget.machines:.3f} together"),
+        (
+            "machines",
+            (
+                f"{budget.machines} × {budget.what or 'machine'} on {budget.infra}, for"
+                f" {_counted(budget.runs)}"
+            ),
+        ),
+        (
+            "price",
+            f"${budget.price:.3f} an hour each, ${budget.price * budget.machines:.3f} together",
+        ),
         *_controller(budget),
         ("expected hours", f"{hours}{cost}"),
-        ("worst case", f"${budget.worst:.2f}: each machine ends itself after {budget.seconds / 3600:.1f} hours"),
+        (
+            "worst case",
+            (
+                f"${budget.worst:.2f}: each machine ends itself after {budget.seconds / 3600:.1f}"
+                " hours"
+            ),
+        ),
     ]
     if budget.expected is not None and budget.expected * 3600 > budget.seconds:
-        rows.append(("", "they end themselves before that: runs will be stopped (--max-hours, --max-cost)"))
+        rows.append(
+            ("", "they end themselves before that: runs will be stopped (--max-hours, --max-cost)")
+        )
     if budget.spent >= 0.005:
-        rows.append(("spent before", f"${budget.spent:.2f}, with what machines that still work may spend"))
+        rows.append(
+            ("spent before", f"${budget.spent:.2f}, with what machines that still work may spend")
+        )
     return [f"{name:<16}{value}" for name, value in rows]
 
 
@@ -113,7 +146,10 @@ def _counted(runs: int) -> str:
 def _controller(budget: Budget) -> list[tuple[str, str]]:
     if not budget.controller_price:
         return []
-    said = f"{budget.controller}, ${budget.controller_price:.3f} an hour: SkyPilot's, looks after the machines"
+    said = (
+        f"{budget.controller}, ${budget.controller_price:.3f} an hour: SkyPilot's, looks after the"
+        " machines"
+    )
     return [("controller", said)]
 
 
@@ -123,7 +159,9 @@ def agreed(ask: Callable[[str], str] | None = None) -> None:
         return
     if ask is None:
         if not (sys.stdin and sys.stdin.isatty()):
-            raise InvalidInput(f"this rents machines, and nobody is here to agree: add --yes, or set {YES}=1")
+            raise InvalidInput(
+                f"this rents machines, and nobody is here to agree: add --yes, or set {YES}=1"
+            )
         ask = input
     try:
         answer = ask("rent them? [y/N] ")

@@ -1,4 +1,6 @@
-"""Bring home what has arrived of an experiment: each share's changes, then what became of the shares."""
+"""Bring home what has arrived of an experiment: each share's changes, then what became of the
+shares.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Brought:
 
 
 def bring(experiment: ExperimentDir, record: Record, store: Store | None = None) -> Brought:
-    """Pull what has changed of every share; `Busy` while another process does, `Unreachable` without a bucket."""
+    """Pull what has changed of every share; `Busy` while another process does, `Unreachable`
+    without a bucket.
+    """
     experiment.require_own()
     store = store or open_store(record.store)
     root = Path(experiment.runs_base(experiment.read()))
@@ -55,12 +59,16 @@ def bring(experiment: ExperimentDir, record: Record, store: Store | None = None)
 
 
 def _owners(record: Record) -> dict[str, str]:
-    """Return, by run id, the handle of the machine that had the run last: an older one's files are history."""
+    """Return, by run id, the handle of the machine that had the run last: an older one's files are
+    history.
+    """
     return {run: machine.handle for machine in record.machines for run, _ in machine.runs}
 
 
 class _OfRuns:
-    """Whether a path lies in one of these runs' directories and is to come home, or belongs to no run."""
+    """Whether a path lies in one of these runs' directories and is to come home, or belongs to no
+    run.
+    """
 
     def __init__(self, experiment: ExperimentDir, owned: set[str]) -> None:
         runs = experiment.read_runs()
@@ -102,5 +110,8 @@ def _alone(experiment: ExperimentDir) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Busy(f"another process pulls {experiment.path} at this moment; its results arrive as well") from None
+            raise Busy(
+                f"another process pulls {experiment.path} at this moment; its results arrive as"
+                " well"
+            ) from None
         yield

@@ -1,4 +1,6 @@
-"""How many machines the account's quotas leave room for, and what to ask for where it is too few. Pure."""
+"""How many machines the account's quotas leave room for, and what to ask for where it is too few.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class Room:
 
 
 def room_for(wanted: int, quotas: Sequence[Quota], cloud: str) -> Room:
-    """Judge quotas by their limits: what others have rented at this moment may be gone before the machines come up."""
+    """Judge quotas by their limits: what others have rented at this moment may be gone before the
+    machines come up.
+    """
     everywhere = [each for each in quotas if not each.region and each.limit is not None]
     regions = dict.fromkeys(each.region for each in quotas if each.region)
     tightest: list[Quota] = []
@@ -34,7 +38,9 @@ def room_for(wanted: int, quotas: Sequence[Quota], cloud: str) -> Room:
     best = max(tightest, key=_machines, default=None)
     unknown = next((each for each in quotas if each.limit is None), None)
     if best is None or (_machines(best) < wanted and unknown is not None):
-        return Room(None, f"not known: {unknown.said}" if unknown else "not known: the cloud names none")
+        return Room(
+            None, f"not known: {unknown.said}" if unknown else "not known: the cloud names none"
+        )
     count = min(_machines(best), wanted)
     said = f"{_named(best)}, {_asked(wanted, best)}"
     if len(regions) > 1:
@@ -42,7 +48,9 @@ def room_for(wanted: int, quotas: Sequence[Quota], cloud: str) -> Room:
     if count == wanted:
         return Room(count, said)
     return Room(
-        count, f"{said}: {f'enough for {count} of them' if count else 'too few for one'}", _fix(best, wanted, cloud)
+        count,
+        f"{said}: {f'enough for {count} of them' if count else 'too few for one'}",
+        _fix(best, wanted, cloud),
     )
 
 
@@ -65,12 +73,13 @@ def _fix(quota: Quota, wanted: int, cloud: str) -> str:
     need = f"{quota.one * wanted:g}"
     if cloud == "aws":
         return (
-            f"ask for {need}, which may take a day: aws service-quotas request-service-quota-increase "
-            f"--region {quota.region} --service-code ec2 --quota-code {quota.code} --desired-value {need}; or in the "
-            f"console: Service Quotas, Amazon EC2, {quota.name}"
+            f"ask for {need}, which may take a day: aws service-quotas"
+            f" request-service-quota-increase --region {quota.region} --service-code ec2"
+            f" --quota-code {quota.code} --desired-value {need}; or in the console: Service Quotas,"
+            f" Amazon EC2, {quota.name}"
         )
     where = f", region {quota.region}" if quota.region else ""
     return (
-        f"ask for {need}, which may take a day: in the console, IAM & Admin, Quotas & System Limits, metric "
-        f"{quota.name}{where} (https://console.cloud.google.com/iam-admin/quotas)"
+        f"ask for {need}, which may take a day: in the console, IAM & Admin, Quotas & System"
+        f" Limits, metric {quota.name}{where} (https://console.cloud.google.com/iam-admin/quotas)"
     )

@@ -1,4 +1,6 @@
-"""What a rented machine is to do: one file that travels with the experiment, read by `remote.sky`. Pure."""
+"""What a rented machine is to do: one file that travels with the experiment, read by `remote.sky`.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class Job:
     sync_interval: float = 180.0
     """Seconds between two pushes."""
     seconds: float = 86_400.0
-    """How long the machines of the share may live, one after the other, each from the arming of its deadline."""
+    """How long the machines of the share may live, one after the other, each from the arming of its
+    deadline.
+    """
     reserve: float = 120.0
     """How long before its deadline the machine stops its runs and pushes."""
     python: str = "python3"
@@ -57,5 +61,10 @@ class Job:
         known = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
         earlier = tuple(MachineShare(*each) for each in value["earlier"])
         return cls(
-            **{**known, "runs": tuple(value["runs"]), "share": MachineShare(*value["share"]), "earlier": earlier}
+            **{
+                **known,
+                "runs": tuple(value["runs"]),
+                "share": MachineShare(*value["share"]),
+                "earlier": earlier,
+            }
         )

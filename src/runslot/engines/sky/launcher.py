@@ -1,4 +1,5 @@
-"""Rented machines as an engine: runs are divided among them, each is cared for to its end, results come home.
+"""Rented machines as an engine: runs are divided among them, each is cared for to its end, results
+come home.
 
 Each machine has a `Care`; one thread more brings home what has changed.
 """
@@ -67,7 +68,7 @@ class SkyLauncher(Launcher):
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _bringing: threading.Lock = field(default_factory=threading.Lock)
 
-    # ---- the protocol --------------------------------------------------------------------------------------------
+    # ---- the protocol ----------------------------------------------------------------------------
 
     def slots(self) -> Sequence[Slot] | None:
         """Each machine has slots of its own, which are not known here."""
@@ -77,9 +78,14 @@ class SkyLauncher(Launcher):
         """Rent machines and divide the runs among them."""
         if not runs:
             return []
-        machines = self._plan([(each.run.id, each.attempt) for each in runs], {each.run.id: each.run for each in runs})
+        machines = self._plan(
+            [(each.run.id, each.attempt) for each in runs], {each.run.id: each.run for each in runs}
+        )
         of_run = {run: machine.handle for machine in machines for run, _ in machine.runs}
-        return [self._handle(each.run, Handle(each.run_dir, each.attempt, of_run[each.run.id])) for each in runs]
+        return [
+            self._handle(each.run, Handle(each.run_dir, each.attempt, of_run[each.run.id]))
+            for each in runs
+        ]
 
     def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
         """Take up the care of a machine that an earlier launcher rented."""
@@ -95,7 +101,9 @@ class SkyLauncher(Launcher):
         return handle
 
     def take_up(self) -> None:
-        """Take up the care of every machine that may still be rented, so that none whose runs are home is left."""
+        """Take up the care of every machine that may still be rented, so that none whose runs are
+        home is left.
+        """
         for rented in self.record.machines:
             if rented.alive and rented.handle not in self._cared:
                 self._care_for(rented).take_up()
@@ -108,14 +116,20 @@ class SkyLauncher(Launcher):
         return {handle: self._outcome(handle) for handle in handles}
 
     def stop(self, handles: Collection[Handle], kill: bool = False) -> None:
-        """Ask the user after Ctrl-C; then ask the machines to end these runs, or give them back at once."""
+        """Ask the user after Ctrl-C; then ask the machines to end these runs, or give them back at
+        once.
+        """
         interrupted, self._woken = self._woken, False
         if interrupted and not kill and not self._take_down():
             raise LeftRunning
         self._eager_until = time.monotonic() + _EAGER
         for name in {handle.name for handle in handles}:
             care = self._cared[name]
-            asked = {self._handled[handle].id: self._handled[handle] for handle in handles if handle.name == name}
+            asked = {
+                self._handled[handle].id: self._handled[handle]
+                for handle in handles
+                if handle.name == name
+            }
             everything = asked.keys() >= self._unfinished(care.rented)
             if kill and everything:
                 self._in_background(care.kill)
@@ -130,7 +144,9 @@ class SkyLauncher(Launcher):
         self._changed.clear()
 
     def wake(self) -> None:
-        """Make `wait` return: something was asked of the launch, once there are machines by a signal."""
+        """Make `wait` return: something was asked of the launch, once there are machines by a
+        signal.
+        """
         self._woken = bool(self._cared)
         self._changed.set()
 
@@ -140,8 +156,12 @@ class SkyLauncher(Launcher):
         self._bring_now.set()
         for care in self._cared.values():
             care.close()
-        ended = [care for care in self._cared.values() if care.over or not self._unfinished(care.rented)]
-        threads = [threading.Thread(target=care.finish, args=(_JOIN,), daemon=True) for care in ended]
+        ended = [
+            care for care in self._cared.values() if care.over or not self._unfinished(care.rented)
+        ]
+        threads = [
+            threading.Thread(target=care.finish, args=(_JOIN,), daemon=True) for care in ended
+        ]
         for thread in threads:
             thread.start()
         until = time.monotonic() + _JOIN
@@ -149,23 +169,29 @@ class SkyLauncher(Launcher):
             thread.join(max(0.0, until - time.monotonic()))
         for machine in self.record.machines:
             if machine.alive:
-                ends = time.strftime("%Y-%m-%d %H:%M", time.localtime(machine.launched[-1] + machine.seconds))
+                ends = time.strftime(
+                    "%Y-%m-%d %H:%M", time.localtime(machine.launched[-1] + machine.seconds)
+                )
                 self.say(
-                    f"{machine.name} is still rented, ${machine.price:.3f} an hour, until {ends} at the latest: "
-                    f"`runslot cloud down {self.experiment.path}` gives it back"
+                    f"{machine.name} is still rented, ${machine.price:.3f} an hour, until {ends} at"
+                    f" the latest: `runslot cloud down {self.experiment.path}` gives it back"
                 )
 
-    # ---- renting -------------------------------------------------------------------------------------------------
+    # ---- renting ---------------------------------------------------------------------------------
 
     def _plan(self, runs: Sequence[tuple[str, int]], known: Mapping[str, Run]) -> list[Rented]:
         """Write down what is to be rented, stage what travels, and begin."""
         if not self.terms.machines:
             raise InvalidInput(
-                "this launch only looks after machines that work already: `runslot resume` rents further ones"
+                "this launch only looks after machines that work already: `runslot resume` rents"
+                " further ones"
             )
         shares = divide(runs, min(self.terms.machines, len(runs)))
         batch = f"b{len({machine.share.batch for machine in self.record.machines}) + 1}"
-        machines = [self._rented(share, share_of(batch, number, len(shares))) for number, share in enumerate(shares, 1)]
+        machines = [
+            self._rented(share, share_of(batch, number, len(shares)))
+            for number, share in enumerate(shares, 1)
+        ]
         earlier = shares_of(self.record.machines)
         jobs = [self._job(machine, earlier, known) for machine in machines]
         place = stage(self.experiment, self.code, shares, jobs)
@@ -188,7 +214,9 @@ class SkyLauncher(Launcher):
             managed=self.terms.managed,
         )
 
-    def _job(self, machine: Rented, earlier: tuple[MachineShare, ...], known: Mapping[str, Run]) -> Job:
+    def _job(
+        self, machine: Rented, earlier: tuple[MachineShare, ...], known: Mapping[str, Run]
+    ) -> Job:
         return Job(
             name=machine.name,
             experiment=self.experiment.path.name,
@@ -212,7 +240,7 @@ class SkyLauncher(Launcher):
             self._bringer.start()
         return care
 
-    # ---- bringing home -------------------------------------------------------------------------------------------
+    # ---- bringing home ---------------------------------------------------------------------------
 
     def _bring_home(self) -> None:
         pause = max(2.0, min(self.terms.sync_interval / 2, 60.0))
@@ -246,18 +274,24 @@ class SkyLauncher(Launcher):
         found = handle.run_dir.read_outcome()
         if found is not None and self._is_last(found, handle.attempt):
             return found
-        settled = self._handled[handle].directory in self.listing(care.rented.share).settled  # it was asked to end
+        settled = (
+            self._handled[handle].directory in self.listing(care.rented.share).settled
+        )  # it was asked to end
         if found is not None and found.attempt >= handle.attempt and (care.over or settled):
             return found
         if not care.over:
             return None
         kind: Kind = "stopped" if care.over == "stopped" else "lost"
-        return Outcome(kind, handle.attempt, ended=time.time(), host=care.rented.name, message=care.why)
+        return Outcome(
+            kind, handle.attempt, ended=time.time(), host=care.rented.name, message=care.why
+        )
 
     def _is_last(self, found: Outcome, attempt: int) -> bool:
-        """Tell whether an outcome is the end of a run of which attempt number `attempt` was asked for.
+        """Tell whether an outcome is the end of a run of which attempt number `attempt` was asked
+        for.
 
-        A success is, of an attempt before too: a machine had done the run when it was believed to be lost.
+        A success is, of an attempt before too: a machine had done the run when it was believed to
+        be lost.
         """
         return found.kind == "succeeded" or found.attempt >= attempt + self.retries
 
@@ -273,7 +307,7 @@ class SkyLauncher(Launcher):
                     left.discard(run.id)
         return left
 
-    # ---- small things --------------------------------------------------------------------------------------------
+    # ---- small things ----------------------------------------------------------------------------
 
     def _in_background(self, what: Callable[[], None]) -> None:
         threading.Thread(target=what, daemon=True).start()
@@ -282,7 +316,9 @@ class SkyLauncher(Launcher):
         """Return whether the machines are to be given back, after Ctrl-C."""
         if self.ask is None:
             return False
-        answer = self.ask("the machines go on working: [l]eave them, or [s]top the runs and give them back? ")
+        answer = self.ask(
+            "the machines go on working: [l]eave them, or [s]top the runs and give them back? "
+        )
         while answer[:1] not in {"l", "s"}:
             answer = self.ask("l, to leave them, or s, to stop: ")
         return answer[:1] == "s"
@@ -300,7 +336,9 @@ class SkyLauncher(Launcher):
 
 
 def terminal(observer: Observer) -> Callable[[str], str] | None:
-    """Return how to ask whoever sits at the terminal; None where nobody does. Who leaves the question says `l`."""
+    """Return how to ask whoever sits at the terminal; None where nobody does. Who leaves the
+    question says `l`.
+    """
     if not (sys.stdin and sys.stdin.isatty()) or os.environ.get("RUNSLOT_YES") == "1":
         return None
 

@@ -1,4 +1,6 @@
-"""What is rented for an experiment, as its directory at home knows it: `cloud/rented.json`, replaced by rename."""
+"""What is rented for an experiment, as its directory at home knows it: `cloud/rented.json`,
+replaced by rename.
+"""
 
 from __future__ import annotations
 
@@ -81,10 +83,14 @@ class Record:
     machines: tuple[Rented, ...] = ()
 
     def with_machine(self, machine: Rented) -> Record:
-        """Return the record with a machine added, or in the place of what was known of it: oldest first, always."""
+        """Return the record with a machine added, or in the place of what was known of it: oldest
+        first, always.
+        """
         if self.machine(machine.handle) is None:
             return dataclasses.replace(self, machines=(*self.machines, machine))
-        machines = tuple(machine if each.handle == machine.handle else each for each in self.machines)
+        machines = tuple(
+            machine if each.handle == machine.handle else each for each in self.machines
+        )
         return dataclasses.replace(self, machines=machines)
 
     def machine(self, handle: str) -> Rented | None:
@@ -116,12 +122,16 @@ def read_record(experiment: ExperimentDir) -> Record | None:
     except Damaged as error:
         raise type(error)(f"{record_file(experiment)}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Damaged(f"{record_file(experiment)} does not say what is rented ({error!r})") from error
+        raise Damaged(
+            f"{record_file(experiment)} does not say what is rented ({error!r})"
+        ) from error
 
 
 def write_record(experiment: ExperimentDir, record: Record) -> None:
     """Replace the record."""
-    machines = [{**each.__dict__, "share": dataclasses.astuple(each.share)} for each in record.machines]
+    machines = [
+        {**each.__dict__, "share": dataclasses.astuple(each.share)} for each in record.machines
+    ]
     record_file(experiment).parent.mkdir(exist_ok=True)
     write_json(record_file(experiment), {"format": 1, "store": record.store, "machines": machines})
 
@@ -145,14 +155,23 @@ _TIME = Shape({"time": "float"})
 
 
 def _machine(value: Mapping[str, Any]) -> Rented:
-    fields = {key: item for key, item in _MACHINE.values(value).items() if key in Rented.__dataclass_fields__}
+    fields = {
+        key: item
+        for key, item in _MACHINE.values(value).items()
+        if key in Rented.__dataclass_fields__
+    }
     share = _SHARE.values(dict(zip(("batch", "number", "of"), value["share"], strict=True)))
     runs = tuple(_RUN.values({"run": run, "attempt": attempt}) for run, attempt in value["runs"])
-    times = {key: tuple(_TIME.values({"time": time})["time"] for time in value[key]) for key in ("launched", "ended")}
+    times = {
+        key: tuple(_TIME.values({"time": time})["time"] for time in value[key])
+        for key in ("launched", "ended")
+    }
     if len(times["ended"]) > len(times["launched"]):
         raise Damaged(f"{fields['name']!r:.80} was given back more often than it was rented")
     if "/" in fields["name"] or fields["name"] in {"", ".", ".."} or "/" in share["batch"]:
-        raise Damaged(f"{fields['name']!r:.80} of {share['batch']!r:.80} cannot be the name of a machine")
+        raise Damaged(
+            f"{fields['name']!r:.80} of {share['batch']!r:.80} cannot be the name of a machine"
+        )
     pairs = tuple((run["run"], run["attempt"]) for run in runs)
     return Rented(**{**fields, **times, "share": MachineShare(**share), "runs": pairs})
 
@@ -163,22 +182,31 @@ def shares_of(machines: Sequence[Rented]) -> tuple[MachineShare, ...]:
 
 
 def without_machines(status: ExperimentStatus, record: Record | None) -> ExperimentStatus:
-    """Return the status with runs lost that no machine has: of which no outcome came before theirs was given back.
+    """Return the status with runs lost that no machine has: of which no outcome came before theirs
+    was given back.
 
-    A launch that was killed before it had written a machine down leaves runs that have started in no machine at all.
+    A launch that was killed before it had written a machine down leaves runs that have started in
+    no machine at all.
     """
     machines = record.machines if record is not None else ()
     alive = {machine.handle for machine in machines if machine.alive}
     runs = tuple(
-        dataclasses.replace(each, state="lost", ended=_lost(each), attempt=None)
-        if (each.state == "running" or (each.state == "queued" and each.name)) and each.name not in alive
-        else each
+        (
+            dataclasses.replace(each, state="lost", ended=_lost(each), attempt=None)
+            if (each.state == "running" or (each.state == "queued" and each.name))
+            and each.name not in alive
+            else each
+        )
         for each in status.runs
     )
     return dataclasses.replace(status, runs=runs, counts=Counter(each.state for each in runs))
 
 
 def _lost(run: RunStatus) -> Mapping[str, Any]:
-    said = "its machine was given back" if run.name else "its launch ended before a machine was rented for it"
+    said = (
+        "its machine was given back"
+        if run.name
+        else "its launch ended before a machine was rented for it"
+    )
     host = (run.name or "").partition("@")[0] or None
     return Outcome("lost", run.attempts, host=host, message=said).to_json()

@@ -1,4 +1,6 @@
-"""From an entry of the configuration to SkyPilot's tasks, one a machine, as dicts that its YAML files hold. Pure."""
+"""From an entry of the configuration to SkyPilot's tasks, one a machine, as dicts that its YAML
+files hold. Pure.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ class Machine:
 
     @property
     def is_own(self) -> bool:
-        """Whether the machine is ours alone, as one of EC2 is, and a node of a cluster or a container is not."""
+        """Whether the machine is ours alone, as one of EC2 is, and a node of a cluster or a
+        container is not.
+        """
         return self.cloud in {"aws", "gcp"} and not (self.image or "").startswith("docker:")
 
 
@@ -103,8 +107,11 @@ def _setup(machine: Machine, job: Job) -> list[str]:
         package = _FILESYSTEMS[scheme]
         lines += [
             f"if ! {_SYNC}/bin/python -c 'import {package}' 2>/dev/null; then",
-            f'  if [ -x "$HOME/.local/bin/uv" ]; then "$HOME/.local/bin/uv" venv -q --clear --python '
-            f'"$(command -v python3)" {_SYNC} && VIRTUAL_ENV={_SYNC} "$HOME/.local/bin/uv" pip install -q {package}',
+            (
+                '  if [ -x "$HOME/.local/bin/uv" ]; then "$HOME/.local/bin/uv" venv -q --clear'
+                f' --python "$(command -v python3)" {_SYNC} && VIRTUAL_ENV={_SYNC}'
+                f' "$HOME/.local/bin/uv" pip install -q {package}'
+            ),
             f"  else python3 -m venv {_SYNC} && {_SYNC}/bin/python -m pip install -q {package}; fi",
             "fi",
         ]
@@ -113,7 +120,10 @@ def _setup(machine: Machine, job: Job) -> list[str]:
             f'for RUNSLOT_PYTHON in {_SYNC}/bin/python "$HOME/skypilot-runtime/bin/python"; do',
             "  if \"$RUNSLOT_PYTHON\" -c 'import botocore' 2>/dev/null; then break; fi",
             "done",
-            'PYTHONPATH="$(echo "$PWD"/runslot-*.pyz)" "$RUNSLOT_PYTHON" -m runslot.remote.sky.termination || true',
+            (
+                'PYTHONPATH="$(echo "$PWD"/runslot-*.pyz)" "$RUNSLOT_PYTHON" -m'
+                " runslot.remote.sky.termination || true"
+            ),
         ]
     return [*lines, *machine.setup]
 
@@ -124,29 +134,42 @@ def _run(job: Job) -> list[str]:
         "export RUNSLOT_ARMED=$(cat ~/.runslot/armed)",
         "[ ! -e ~/.runslot/shutdown ] || export RUNSLOT_SHUTDOWN=1",
         f"RUNSLOT_PYTHON={python}; [ -x {python} ] || RUNSLOT_PYTHON={shlex.quote(job.python)}",
-        f'PYTHONPATH="$(echo "$PWD"/runslot-*.pyz)" exec "$RUNSLOT_PYTHON" -m runslot.remote.sky "$PWD" {job.task}',
+        (
+            'PYTHONPATH="$(echo "$PWD"/runslot-*.pyz)" exec "$RUNSLOT_PYTHON" -m'
+            f' runslot.remote.sky "$PWD" {job.task}'
+        ),
     ]
 
 
 def divide(runs: Sequence[tuple[str, int]], machines: int) -> list[list[tuple[str, int]]]:
-    """Divide runs (id, attempt) among machines as evenly as may be, neighbours to different ones."""
-    shares: list[list[tuple[str, int]]] = [list(runs[number::machines]) for number in range(machines)]
+    """Divide runs (id, attempt) among machines as evenly as may be, neighbours to different
+    ones.
+    """
+    shares: list[list[tuple[str, int]]] = [
+        list(runs[number::machines]) for number in range(machines)
+    ]
     return [share for share in shares if share]
 
 
 def labels_of(experiment: str) -> dict[str, str]:
-    """Return the labels of an experiment's machines, as all clouds take them: 63 lower-case letters, digits, `-`."""
+    """Return the labels of an experiment's machines, as all clouds take them: 63 lower-case
+    letters, digits, `-`.
+    """
     return {"runslot": _plain(experiment)[:63].strip("-") or "experiment"}
 
 
 def name_of(experiment: str, digest: str, number: int) -> str:
-    """Return a machine's name, as all clouds take it: lower-case letters, digits and `-`, a letter first, short."""
+    """Return a machine's name, as all clouds take it: lower-case letters, digits and `-`, a letter
+    first, short.
+    """
     plain = _plain(experiment)[:14].strip("-")
     return f"rs-{plain}-{digest[:6]}-{number}" if plain else f"rs-{digest[:6]}-{number}"
 
 
 def _plain(name: str) -> str:
-    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower())
+    plain = "".join(
+        letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower()
+    )
     return "-".join(part for part in plain.split("-") if part)
 
 

@@ -1,6 +1,8 @@
-"""Slurm as an engine: job arrays, submitted and left, whose tasks execute runs as `runslot work` does.
+"""Slurm as an engine: job arrays, submitted and left, whose tasks execute runs as `runslot work`
+does.
 
-Its record is loaded when it is asked for: each task of an array imports this package, and needs the half of it.
+Its record is loaded when it is asked for: each task of an array imports this package, and needs the
+half of it.
 """
 
 from __future__ import annotations

@@ -18,10 +18,16 @@ if TYPE_CHECKING:
 
 
 def check_cluster(config: Slurm, cluster: SlurmCluster) -> Iterator[Finding]:
-    """Yield what was tried; the first thing without which nothing else can be tried ends the list."""
+    """Yield what was tried; the first thing without which nothing else can be tried ends the
+    list.
+    """
     ask_again = "`scontrol ping` says whether the controller answers"
     yield from check_batch(
-        cluster, config.python, ["sbatch", "--version"], lambda: _findings(config, cluster), ask_again
+        cluster,
+        config.python,
+        ["sbatch", "--version"],
+        lambda: _findings(config, cluster),
+        ask_again,
     )
 
 
@@ -38,12 +44,20 @@ def _partition(config: Slurm, cluster: SlurmCluster) -> Finding:
     chosen = [line for line in lines if config.partition or line.partition("|")[0].endswith("*")]
     if not chosen:
         name = config.partition or "(default)"
-        known = ", ".join(sorted({line.partition("|")[0].rstrip("*") for line in lines})) or "see `sinfo -s`"
-        return Finding(f"partition {name}", False, "there is none of that name", f"partition = one of: {known}")
+        known = (
+            ", ".join(sorted({line.partition("|")[0].rstrip("*") for line in lines}))
+            or "see `sinfo -s`"
+        )
+        return Finding(
+            f"partition {name}", False, "there is none of that name", f"partition = one of: {known}"
+        )
     said = []
     for line in chosen:
         name, state, limit, nodes, gres = (*line.split("|"), "", "", "", "")[:5]
-        said.append(f"{name.rstrip('*')}: {state}, limit {limit}, nodes allocated/idle/other/total {nodes}, {gres}")
+        said.append(
+            f"{name.rstrip('*')}: {state}, limit {limit}, nodes allocated/idle/other/total {nodes},"
+            f" {gres}"
+        )
     return Finding("partition", all(line.split("|")[1] == "up" for line in chosen), "; ".join(said))
 
 
@@ -60,5 +74,7 @@ def _accounts(cluster: SlurmCluster) -> Finding:
     try:
         cluster.call(["sacct", "--noheader", "--allocations"])
     except RunslotError:
-        return Finding("accounts (sacct)", True, "not kept: ends are seen for as long as squeue remembers them")
+        return Finding(
+            "accounts (sacct)", True, "not kept: ends are seen for as long as squeue remembers them"
+        )
     return Finding("accounts (sacct)", True)

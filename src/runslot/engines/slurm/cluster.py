@@ -8,23 +8,41 @@ from collections.abc import Collection, Mapping, Sequence
 
 from runslot.engines.batch.cluster import BatchCluster, BatchError, Jobs, RefusedJob
 from runslot.engines.batch.task import Task, write_indices
-from runslot.engines.slurm.queue import SACCT, SQUEUE, read_limit, read_sacct, read_squeue, read_submitted
+from runslot.engines.slurm.queue import (
+    SACCT,
+    SQUEUE,
+    read_limit,
+    read_sacct,
+    read_squeue,
+    read_submitted,
+)
 from runslot.errors import NotInstalled, RunslotError
 from runslot.hardware.lockfile import user_name
 
 DEFAULT_ARRAY_SIZE = 1001
 
 _AWAY = re.compile(
-    r"Unable to contact slurm controller|Connection refused|Connection timed out|timed out on send/recv|"
-    r"communication (connection )?failure|Slurm backup controller in standby|Zero Bytes were transmitted|"
+    r"Unable to contact slurm controller|Connection refused|Connection timed out|timed out on"
+    r" send/recv|"
+    r"communication (connection )?failure|Slurm backup controller in standby|Zero Bytes were"
+    r" transmitted|"
     r"Resource temporarily unavailable|not responding",
     re.IGNORECASE,
 )
 _REASONS: tuple[tuple[str, str], ...] = (
     (r"Invalid partition|invalid partition", "there is no such partition; `sinfo -s` lists them"),
-    (r"Invalid account", "the account is not one that you may use here; `sacctmgr show assoc user=$USER` lists them"),
-    (r"Invalid qos", "there is no such qos, or the account may not use it; `sacctmgr show qos` lists them"),
-    (r"Invalid generic resource", "no node has such generic resources; `sinfo -o '%N %G'` lists them"),
+    (
+        r"Invalid account",
+        "the account is not one that you may use here; `sacctmgr show assoc user=$USER` lists them",
+    ),
+    (
+        r"Invalid qos",
+        "there is no such qos, or the account may not use it; `sacctmgr show qos` lists them",
+    ),
+    (
+        r"Invalid generic resource",
+        "no node has such generic resources; `sinfo -o '%N %G'` lists them",
+    ),
     (r"Invalid feature", "no node has the features of `constraint`; `sinfo -o '%N %f'` lists them"),
     (
         r"time limit is invalid|--time specification",
@@ -35,7 +53,10 @@ _REASONS: tuple[tuple[str, str], ...] = (
         "no node has as many CPUs, GPUs, or as much memory, as a task asks for",
     ),
     (r"Memory specification", "no node has as much memory as a task asks for"),
-    (r"Job violates|QOSMax|AssocMax|AssocGrp|job submit limit", "a limit of your account forbids it"),
+    (
+        r"Job violates|QOSMax|AssocMax|AssocGrp|job submit limit",
+        "a limit of your account forbids it",
+    ),
 )
 
 
@@ -54,10 +75,14 @@ class SlurmCluster(BatchCluster):
 
     def array_size(self) -> int:
         """Return how many tasks an array may have."""
-        return read_limit(self.call(["scontrol", "show", "config"]), "MaxArraySize", DEFAULT_ARRAY_SIZE)
+        return read_limit(
+            self.call(["scontrol", "show", "config"]), "MaxArraySize", DEFAULT_ARRAY_SIZE
+        )
 
     def test(self, script: str) -> None:
-        """Ask whether a script, given as its text, would be taken; `RefusedJob` where it can never be."""
+        """Ask whether a script, given as its text, would be taken; `RefusedJob` where it can never
+        be.
+        """
         try:
             self.call(["sbatch", "--test-only"], stdin=script)
         except (RefusedJob, NotInstalled):
@@ -76,21 +101,30 @@ class SlurmCluster(BatchCluster):
         return read_submitted(text)[0]
 
     def queue(self, jobs: Jobs) -> list[Task]:
-        """Return what Slurm says of all tasks of these jobs, those that have just ended included, in one query."""
+        """Return what Slurm says of all tasks of these jobs, those that have just ended included,
+        in one query.
+        """
         return list(read_squeue(self.call([*SQUEUE, f"--name={','.join(sorted(jobs))}"])))
 
     def history(self, jobs: Collection[str]) -> list[Task]:
-        """Return what the accounts say of jobs that the queue has forgotten; nothing where no accounts are kept."""
+        """Return what the accounts say of jobs that the queue has forgotten; nothing where no
+        accounts are kept.
+        """
         try:
             return list(read_sacct(self.call([*SACCT, f"--jobs={','.join(jobs)}"])))
-        except RunslotError:  # not installed, switched off, away: it only adds to what else is known
+        # not installed, switched off, away: it only adds to what else is known
+        except RunslotError:
             return []
 
     def cancel(self, tasks: Mapping[str, Collection[int]], jobs: Jobs, kill: bool = False) -> None:
-        """Cancel tasks, by the ids of their jobs, or whole jobs; only of this user, and under one of the names."""
+        """Cancel tasks, by the ids of their jobs, or whole jobs; only of this user, and under one
+        of the names.
+        """
         own = self._jobs_of_this_user(jobs)
         names = [
-            f"{job}_[{write_indices(indices)}]" if indices else job for job, indices in tasks.items() if job in own
+            f"{job}_[{write_indices(indices)}]" if indices else job
+            for job, indices in tasks.items()
+            if job in own
         ]
         if not names:
             return
@@ -101,9 +135,13 @@ class SlurmCluster(BatchCluster):
     def _jobs_of_this_user(self, jobs: Jobs) -> set[str]:
         if not jobs:
             return set()
-        # On a login host Slurm sees to it: there the user may be another, and is hardly the superuser.
+        # On a login host Slurm sees to it: there the user may be another, and is hardly the
+        # superuser.
         user = [f"--user={user_name(os.geteuid())}"] if self.host is None else []
-        return {task.job for task in read_squeue(self.call([*SQUEUE, *user, f"--name={','.join(jobs)}"]))}
+        return {
+            task.job
+            for task in read_squeue(self.call([*SQUEUE, *user, f"--name={','.join(jobs)}"]))
+        }
 
     def _try_cancel(self, argv: Sequence[str]) -> None:
         try:

@@ -23,8 +23,8 @@ _TIME = re.compile(r"\d+|\d+:\d\d(:\d\d)?|\d+-\d+(:\d\d){0,2}")
 class Slurm(BatchConfig):
     """A cluster that takes jobs through `sbatch`, here or on a login host.
 
-    `time` is a task's limit as sbatch takes it: `4:00:00`, `2-12:00:00`, minutes; `mem` as `16G`; `options` are
-    further ones of sbatch, as `--exclude=node7`.
+    `time` is a task's limit as sbatch takes it: `4:00:00`, `2-12:00:00`, minutes; `mem` as `16G`;
+    `options` are further ones of sbatch, as `--exclude=node7`.
     """
 
     name: str = "slurm"
@@ -32,7 +32,9 @@ class Slurm(BatchConfig):
     _: KW_ONLY
     qos: str | None = None
     gres: str | None = None
-    """Generic resources: `gpu:a100` gets the number that the runs ask for; with a number it is taken as it stands."""
+    """Generic resources: `gpu:a100` gets the number that the runs ask for; with a number it is
+    taken as it stands.
+    """
     constraint: str | None = None
 
     commands = SlurmCluster
@@ -42,7 +44,8 @@ class Slurm(BatchConfig):
     def __post_init__(self) -> None:
         if self.time is not None and not _TIME.fullmatch(self.time):
             raise InvalidInput(
-                f"time is {self.time!r}: write it as sbatch takes it, '4:00:00', '2-12:00:00' or minutes"
+                f"time is {self.time!r}: write it as sbatch takes it, '4:00:00', '2-12:00:00' or"
+                " minutes"
             )
         super().__post_init__()
         check_options(self.options)
@@ -69,7 +72,9 @@ class Slurm(BatchConfig):
         return SbatchWriter(frame, asked)
 
     def check(self) -> Iterator[Finding]:
-        """Try the commands, the controller, the partition, accounts, Python on the nodes' file system."""
+        """Try the commands, the controller, the partition, accounts, Python on the nodes' file
+        system.
+        """
         from runslot.engines.slurm.check import check_cluster
 
         cluster = SlurmCluster(self.name, self.host())

@@ -8,11 +8,19 @@ from collections.abc import Iterator
 from runslot.engines.batch.task import Task
 
 SQUEUE = ("squeue", "--noheader", "--states=all", "--format=%F|%K|%T|%j|%N|%r")
-SACCT = ("sacct", "--noheader", "--parsable2", "--allocations", "--format=JobID,State,JobName,NodeList")
+SACCT = (
+    "sacct",
+    "--noheader",
+    "--parsable2",
+    "--allocations",
+    "--format=JobID,State,JobName,NodeList",
+)
 
 
 def read_squeue(text: str) -> Iterator[Task]:
-    """Yield the tasks in what the command `SQUEUE` printed; tasks that wait together stand in one line."""
+    """Yield the tasks in what the command `SQUEUE` printed; tasks that wait together stand in one
+    line.
+    """
     for line in text.splitlines():
         fields = line.strip().split("|", 5)
         if len(fields) == 6 and fields[0].isdigit():
@@ -29,7 +37,9 @@ def read_sacct(text: str) -> Iterator[Task]:
         if len(fields) >= 4 and job.isdigit():
             state = fields[1].split(" ")[0]  # "CANCELLED by 1000"
             for index in read_indices(indices.strip("[]")):
-                yield Task(job, index, state, fields[2], "" if fields[3].startswith("None") else fields[3])
+                yield Task(
+                    job, index, state, fields[2], "" if fields[3].startswith("None") else fields[3]
+                )
 
 
 def read_indices(text: str) -> Iterator[int]:
@@ -48,7 +58,9 @@ def read_limit(configuration: str, name: str, default: int) -> int:
 
 
 def read_submitted(text: str) -> tuple[str, str | None]:
-    """Return the job's id, and its cluster where one is named, from what `sbatch --parsable` printed."""
+    """Return the job's id, and its cluster where one is named, from what `sbatch --parsable`
+    printed.
+    """
     for line in reversed(text.splitlines()):  # sites print words of their own before it
         found = re.fullmatch(r"(\d+)(?:;(\S+))?", line.strip())
         if found:
@@ -57,7 +69,9 @@ def read_submitted(text: str) -> tuple[str, str | None]:
 
 
 def read_time(text: str) -> float | None:
-    """Return seconds of `[days-][hours:]minutes:seconds`, as squeue's `%L` prints; None where it is no time."""
+    """Return seconds of `[days-][hours:]minutes:seconds`, as squeue's `%L` prints; None where it is
+    no time.
+    """
     found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text.strip())
     if not found:
         return None

@@ -1,6 +1,8 @@
-"""The sbatch script of one array: what the scheduler is asked for, and the one command that each task executes.
+"""The sbatch script of one array: what the scheduler is asked for, and the one command that each
+task executes.
 
-Pure. Every option stands in the script, so that `sbatch SCRIPT`, typed by hand, submits the same as runslot does.
+Pure. Every option stands in the script, so that `sbatch SCRIPT`, typed by hand, submits the same as
+runslot does.
 """
 
 from __future__ import annotations
@@ -69,7 +71,8 @@ class Array:
 def gres_of(given: str | None, resources: Resources, runs: int) -> str | None:
     """Return the generic resources of a task of `runs` runs.
 
-    A given `gpu` or `gpu:TYPE` gets the number that the runs ask for; anything else is taken as it stands.
+    A given `gpu` or `gpu:TYPE` gets the number that the runs ask for; anything else is taken as it
+    stands.
     """
     if given is not None and not _GPU.fullmatch(given):
         return given
@@ -90,17 +93,34 @@ def check_options(options: Sequence[str]) -> None:
     for option in options:
         name = re.split(r"[=\s]", option, maxsplit=1)[0]
         if not name.startswith("-") or "\n" in option:
-            raise InvalidInput(f"options: {option!r} is no option of sbatch; write each as '--name=value'")
+            raise InvalidInput(
+                f"options: {option!r} is no option of sbatch; write each as '--name=value'"
+            )
         for own, letter in OURS.items():
             if name == f"--{own}" or (letter and name[:2] == f"-{letter}"):
-                raise InvalidInput(f"options: {option!r} cannot be given, since runslot sets {name} itself")
+                raise InvalidInput(
+                    f"options: {option!r} cannot be given, since runslot sets {name} itself"
+                )
 
 
 def script_of(
-    array: Array, asked: Asked, python: str, archive: str, modules: Sequence[str], setup: Sequence[str], moved: bool
+    array: Array,
+    asked: Asked,
+    python: str,
+    archive: str,
+    modules: Sequence[str],
+    setup: Sequence[str],
+    moved: bool,
 ) -> str:
     """Return the script's text."""
-    command = [python, archive, "task", array.experiment, "--submission", array.directory.rpartition("/")[2]]
+    command = [
+        python,
+        archive,
+        "task",
+        array.experiment,
+        "--submission",
+        array.directory.rpartition("/")[2],
+    ]
     command += ["--ahead", str(array.ahead)] + (["--moved"] if moved else [])
     lines = [
         "#!/bin/bash -l" if modules else "#!/bin/bash",
@@ -125,7 +145,8 @@ def _options(array: Array, asked: Asked) -> list[str]:
         "--ntasks=1",
         f"--cpus-per-task={asked.cpus}",
     ]
-    if not re.search(r"[\x00-\x1f]", array.experiment):  # else it has to be the directory in which sbatch is typed
+    # else it has to be the directory in which sbatch is typed
+    if not re.search(r"[\x00-\x1f]", array.experiment):
         options.insert(2, f"--chdir={quoted(array.experiment)}")
     given = (
         ("gres", asked.gres),
@@ -146,7 +167,9 @@ def _as_given(option: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """Return a value as sbatch reads it from a script: in double quotes where it has something to protect."""
+    """Return a value as sbatch reads it from a script: in double quotes where it has something to
+    protect.
+    """
     if re.fullmatch(r"[A-Za-z0-9_@%+=:,./&|*\[\]-]+", value):
         return value
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')

@@ -17,12 +17,15 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 from runslot.hardware.probe import probe
 found = probe()
-print(json.dumps([len(found.cores), [gpu.name or gpu.label for gpu in found.gpus], list(found.notes)]))
+gpus = [gpu.name or gpu.label for gpu in found.gpus]
+print(json.dumps([len(found.cores), gpus, list(found.notes)]))
 """
 
 
 def check_host(host: Host, python: str, root: str) -> Iterator[Finding]:
-    """Yield what is well and what is not; the first thing without which nothing further can be tried ends it."""
+    """Yield what is well and what is not; the first thing without which nothing further can be
+    tried ends it.
+    """
     name = host.name
     try:
         host.connect()
@@ -39,7 +42,10 @@ def check_host(host: Host, python: str, root: str) -> Iterator[Finding]:
     new_enough = found.python[:2] >= LEAST_PYTHON
     wrong = obstacle(found, python, None)
     yield Finding(
-        f"Python {name}", new_enough, f"{version}, {found.executable}", "" if new_enough or wrong is None else wrong
+        f"Python {name}",
+        new_enough,
+        f"{version}, {found.executable}",
+        "" if new_enough or wrong is None else wrong,
     )
     yield from _of_probe(name, found, wrong if new_enough else None)
     if wrong is None:
@@ -56,10 +62,20 @@ def _of_probe(name: str, found: Probe, wrong: str | None) -> Iterator[Finding]:
     well = abs(found.skew) <= MOST_SKEW
     ahead = "ahead of" if found.skew > 0 else "behind"
     said = "agrees with this one's" if well else f"{abs(found.skew):.1f} s {ahead} this one's"
-    yield Finding(f"clock {name}", well, said, "" if well else "switch on its time synchronisation (chrony, timesyncd)")
+    yield Finding(
+        f"clock {name}",
+        well,
+        said,
+        "" if well else "switch on its time synchronisation (chrony, timesyncd)",
+    )
     if found.kills:
-        fix = "runs would end with the connection: `loginctl enable-linger` there, or KillUserProcesses=no"
-        yield Finding(f"logins {name}", False, "systemd ends a user's processes with the last login", fix)
+        fix = (
+            "runs would end with the connection: `loginctl enable-linger` there, or"
+            " KillUserProcesses=no"
+        )
+        yield Finding(
+            f"logins {name}", False, "systemd ends a user's processes with the last login", fix
+        )
 
 
 def _transfer_and_hardware(host: Host, python: str, found: Probe) -> Iterator[Finding]:
@@ -71,13 +87,22 @@ def _transfer_and_hardware(host: Host, python: str, found: Probe) -> Iterator[Fi
         except HostError as error:
             yield Finding(f"transfer {host.name}", False, f"`{error.command}` failed", error.reason)
             return
-        yield Finding(f"transfer {host.name}", True, f"{archive.stat().st_size / 1e6:.1f} MB brought by rsync")
+        yield Finding(
+            f"transfer {host.name}", True, f"{archive.stat().st_size / 1e6:.1f} MB brought by rsync"
+        )
         there = f"{found.root}/{archive.name}"
         done = host.run([python, "-", there], _HARDWARE.encode())
         host.run(["rm", "-f", there])
     if done.returncode != 0:
-        yield Finding(f"hardware {host.name}", False, last_line(done.stderr), "say so in a bug report")
+        yield Finding(
+            f"hardware {host.name}", False, last_line(done.stderr), "say so in a bug report"
+        )
         return
     cores, gpus, notes = json.loads(last_line(done.stdout))
     listed = ", ".join(gpus) if gpus else "no GPUs"
-    yield Finding(f"hardware {host.name}", not notes, "; ".join([f"{cores} cores", listed, *notes]), "; ".join(notes))
+    yield Finding(
+        f"hardware {host.name}",
+        not notes,
+        "; ".join([f"{cores} cores", listed, *notes]),
+        "; ".join(notes),
+    )

@@ -19,13 +19,17 @@ from runslot.transport.zipapp import experiment_archive
 
 @dataclass(frozen=True)
 class SSH(LauncherConfig):
-    """Hosts that `ssh NAME` reaches without a password; the slots of all of them are one schedule's."""
+    """Hosts that `ssh NAME` reaches without a password; the slots of all of them are one
+    schedule's.
+    """
 
     name: str
     hosts: tuple[str, ...]
     """As `ssh` takes them: `Host` entries of the ssh configuration, or `user@host`."""
     python: str = "python3"
-    """The interpreter there, 3.10 or newer, with the packages that the runs need; `~/` is the home there."""
+    """The interpreter there, 3.10 or newer, with the packages that the runs need; `~/` is the home
+    there.
+    """
     root: str = "~/.runslot"
     """Where experiments lie there."""
     config: str | None = None
@@ -37,7 +41,9 @@ class SSH(LauncherConfig):
     sync_every: float = 5.0
     """Seconds between looks at what has changed there."""
     lost_after: float = 180.0
-    """Seconds of silence after which a host's runs are lost, and retried elsewhere where retries allow."""
+    """Seconds of silence after which a host's runs are lost, and retried elsewhere where retries
+    allow.
+    """
 
     def __post_init__(self) -> None:
         if not self.hosts:
@@ -46,7 +52,9 @@ class SSH(LauncherConfig):
             raise InvalidInput(f"hosts has one of them twice: {', '.join(self.hosts)}")
         for key in ("sync_every", "lost_after"):
             if not 0 < getattr(self, key) < float("inf"):
-                raise InvalidInput(f"{key} is {getattr(self, key)!r}, but it is a number of seconds above 0")
+                raise InvalidInput(
+                    f"{key} is {getattr(self, key)!r}, but it is a number of seconds above 0"
+                )
         for host in self.hosts:
             check_host_name(host)
 
@@ -56,7 +64,9 @@ class SSH(LauncherConfig):
         return True
 
     def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
-        """Reach the hosts, bring the experiment there, and return their slots; a host that cannot be used is named."""
+        """Reach the hosts, bring the experiment there, and return their slots; a host that cannot
+        be used is named.
+        """
         bell = Bell()
         terms = PoolTerms(
             pool=f"ssh {self.name}",
@@ -67,7 +77,11 @@ class SSH(LauncherConfig):
             experiment=experiment,
             archive=experiment_archive(experiment.directory).name,
             runs=share(runs, self.hosts),
-            environment={key: experiment.environment[key] for key in self.environment if key in experiment.environment},
+            environment={
+                key: experiment.environment[key]
+                for key in self.environment
+                if key in experiment.environment
+            },
             by_value=_by_value(experiment),
         )
         expected = expected_there(terms)
@@ -78,8 +92,14 @@ class SSH(LauncherConfig):
             launcher.say(text)
 
         for name in self.hosts:
-            own = [key for key, host in expected.items() if host in {None, name} or host not in self.hosts]
-            remotes.append(RemoteHost(Host(name, self.config, self.options), terms, own, say, bell.ring))
+            own = [
+                key
+                for key, host in expected.items()
+                if host in {None, name} or host not in self.hosts
+            ]
+            remotes.append(
+                RemoteHost(Host(name, self.config, self.options), terms, own, say, bell.ring)
+            )
         launcher = SSHLauncher(remotes, bell, terms, observer)
         try:
             return Engine(launcher, launcher.connect())
@@ -88,7 +108,9 @@ class SSH(LauncherConfig):
             raise
 
     def check(self) -> Iterator[Finding]:
-        """Try each host: login, Python, disk, clock, rsync, GPUs; the first thing that is not well ends its list."""
+        """Try each host: login, Python, disk, clock, rsync, GPUs; the first thing that is not well
+        ends its list.
+        """
         for name in self.hosts:
             host = Host(name, self.config, self.options)
             try:
@@ -100,7 +122,9 @@ class SSH(LauncherConfig):
 
 
 def _by_value(experiment: OpenExperiment) -> str | None:
-    """Return the version of Python that the experiment's functions or variants by value were made with."""
+    """Return the version of Python that the experiment's functions or variants by value were made
+    with.
+    """
     directory, file = experiment.directory, experiment.file
     travels = travels_by_value(file.work) or directory.payloads.is_dir()
     return file.python_version or None if travels else None

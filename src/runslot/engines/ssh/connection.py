@@ -1,4 +1,6 @@
-"""A launcher's end of a connection to a remote end: questions with their answers, and what it says by itself."""
+"""A launcher's end of a connection to a remote end: questions with their answers, and what it says
+by itself.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class Answer:
         self._came.set()
 
     def wait(self, timeout: float) -> Mapping[str, Any]:
-        """Return it; `Broken` where it does not come, `RunslotError` with what the other side could not do."""
+        """Return it; `Broken` where it does not come, `RunslotError` with what the other side could
+        not do.
+        """
         if not self._came.wait(timeout):
             raise Broken(f"no answer within {timeout:g} s")
         if self._message is None:
@@ -47,7 +51,9 @@ class Answer:
 class Connection:
     """One remote end, started by the process that is given."""
 
-    def __init__(self, process: subprocess.Popen[bytes], heard: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], heard: Callable[[Mapping[str, Any]], None]
+    ) -> None:
         self._process = process
         self._heard = heard
         self._answers: dict[int, Answer] = {}

@@ -23,7 +23,9 @@ class HostClone:
     """An experiment's directory on a host; runs lie in it, or beside it, as they do here."""
 
     base: str
-    """The absolute path, on the host, of what `runs_root` names here: runs' directories are relative to it."""
+    """The absolute path, on the host, of what `runs_root` names here: runs' directories are
+    relative to it.
+    """
     experiment: str
     """The absolute path of the experiment's directory there."""
     archive: str
@@ -53,7 +55,9 @@ def runs_base(experiment: OpenExperiment) -> Path:
 
 
 def to_bring(experiment: OpenExperiment, archive: str) -> list[str]:
-    """Return what of the experiment's directory goes to a host: what is to be executed, and runslot's `archive`."""
+    """Return what of the experiment's directory goes to a host: what is to be executed, and
+    runslot's `archive`.
+    """
     directory = experiment.directory
     code = [] if experiment.file.code is None else [directory.path / experiment.file.code.copy]
     wanted = [
@@ -72,7 +76,8 @@ STAYS_HERE = ("run.json", "attempt.json", "outcome.json", "attempt_*")
 
 
 def home_options(experiment: OpenExperiment) -> list[str]:
-    """Return rsync's options for what comes home: it is renamed into place from a directory of this launcher's own.
+    """Return rsync's options for what comes home: it is renamed into place from a directory of this
+    launcher's own.
 
     Whoever cleans that directory has stopped what an earlier launcher left behind on its way.
     """
@@ -84,8 +89,12 @@ def incoming(directory: ExperimentDir) -> Path:
     return directory.path / INCOMING / str(os.getpid())
 
 
-def remove_gone(base: Path, directories: Mapping[str, str], gone: Iterable[tuple[str, str]]) -> None:
-    """Remove here what a run has removed there: `gone` are run ids and paths, `directories` run ids' directories."""
+def remove_gone(
+    base: Path, directories: Mapping[str, str], gone: Iterable[tuple[str, str]]
+) -> None:
+    """Remove here what a run has removed there: `gone` are run ids and paths, `directories` run
+    ids' directories.
+    """
     for path in _inside(base, directories, gone):
         try:
             path.unlink()
@@ -93,7 +102,9 @@ def remove_gone(base: Path, directories: Mapping[str, str], gone: Iterable[tuple
             continue
 
 
-def _inside(base: Path, directories: Mapping[str, str], gone: Iterable[tuple[str, str]]) -> Iterator[Path]:
+def _inside(
+    base: Path, directories: Mapping[str, str], gone: Iterable[tuple[str, str]]
+) -> Iterator[Path]:
     for run, name in gone:
         if run in directories and stays_inside(name):
             path = RunDir(base / directories[run]).path / name

@@ -19,7 +19,9 @@ from runslot.transport.ssh import Host, HostError
 _ANSWER = 60.0
 """Seconds that the host has to look at its runs' directories."""
 _REST = 5.0
-"""How many times as long as they took large files rest, while their runs go on: they change with every round."""
+"""How many times as long as they took large files rest, while their runs go on: they change with
+every round.
+"""
 _TRIES = 3
 """How often a round may leave files behind before a run is told to have ended without them."""
 
@@ -59,11 +61,17 @@ class Homecoming:
         answer = connection.ask("changes", runs=runs, home=self._came, large=large).wait(_ANSWER)
         self._came = False
         file = self._experiment.file
-        changes = [Change(run, path, size) for run, path, size in answer["changed"] if comes_home(file, path)]
+        changes = [
+            Change(run, path, size)
+            for run, path, size in answer["changed"]
+            if comes_home(file, path)
+        ]
         note = self._fetch_all(changes, clone)
         self._came = not note  # what a run was writing just now comes with the next round
         with self._files:
-            remove_gone(self._base, self._directories(), [(run, path) for run, path in answer["gone"]])
+            remove_gone(
+                self._base, self._directories(), [(run, path) for run, path in answer["gone"]]
+            )
         if note and ended:
             over = {entry.run.id for entry in ended}
             note = self._fetch([change for change in changes if change.run in over], clone)
@@ -89,10 +97,16 @@ class Homecoming:
                 _write(entry)
 
     def _fetch(self, changes: Sequence[Change], clone: HostClone) -> str:
-        """Bring files home, of runs that have not been given up meanwhile; return why some did not come."""
+        """Bring files home, of runs that have not been given up meanwhile; return why some did not
+        come.
+        """
         with self._files:
             directories = self._directories()
-            known = [change for change in changes if change.run in directories and stays_inside(change.path)]
+            known = [
+                change
+                for change in changes
+                if change.run in directories and stays_inside(change.path)
+            ]
             names = [f"{directories[change.run]}/{change.path}" for change in known]
             try:
                 if names:

@@ -1,7 +1,9 @@
-"""One host of a pool, as its launcher has it: connected or away, its slots, and the runs that are started there.
+"""One host of a pool, as its launcher has it: connected or away, its slots, and the runs that are
+started there.
 
-A thread for each host connects, brings and fetches; what the launcher's own thread asks is short. A host that has been
-silent for too long is given up: from then on nothing of those runs comes home, and when it is back they are ended.
+A thread for each host connects, brings and fetches; what the launcher's own thread asks is short. A
+host that has been silent for too long is given up: from then on nothing of those runs comes home,
+and when it is back they are ended.
 """
 
 from __future__ import annotations
@@ -55,7 +57,9 @@ class PoolTerms:
     lost_after: float
     experiment: OpenExperiment
     archive: str
-    """The name of runslot as one file in the experiment's directory, the same for all connections of a launch."""
+    """The name of runslot as one file in the experiment's directory, the same for all connections
+    of a launch.
+    """
     runs: int
     """How many runs a host's slots are cut for; 0: none are started."""
     environment: Mapping[str, str]
@@ -65,7 +69,9 @@ class PoolTerms:
 
 
 class RemoteHost:
-    """A host of the pool; `_live` runs in a thread of its own, what is public is asked by the launcher's."""
+    """A host of the pool; `_live` runs in a thread of its own, what is public is asked by the
+    launcher's.
+    """
 
     def __init__(
         self,
@@ -100,7 +106,7 @@ class RemoteHost:
         self._closing = False
         self._thread = threading.Thread(target=self._live, name=f"runslot {host.name}", daemon=True)
 
-    # ---- asked by the launcher -----------------------------------------------------------------------------------
+    # ---- asked by the launcher -------------------------------------------------------------------
 
     def connect(self) -> None:
         """Begin to reach the host; `tried` is set when that has been seen."""
@@ -122,7 +128,9 @@ class RemoteHost:
         return key in self._books.found.running or key in self._books.found.ended
 
     def reserve(self, slot: int, experiment: str, run: str) -> Taken | None:
-        """Ask for a slot where that is worth asking; one that was free when last asked for is taken at the start."""
+        """Ask for a slot where that is worth asking; one that was free when last asked for is taken
+        at the start.
+        """
         if not self.ready:
             return Taken(f"host {self.name}, which is away")
         refusal = self._standing.refusal(slot)
@@ -140,12 +148,18 @@ class RemoteHost:
             self._post("release", slot=slot)
 
     def ask_start(self, placed: Sequence[tuple[Placed, int]]) -> tuple[list[Entry], Answer]:
-        """Ask for runs to be started, each in the slot with this index; return what `note_start` wants."""
+        """Ask for runs to be started, each in the slot with this index; return what `note_start`
+        wants.
+        """
         entries = [self._books.ask(one.run, one.run_dir, one.attempt, slot) for one, slot in placed]
         return entries, self._post("start", runs=[[*entry.key, entry.slot] for entry in entries])
 
-    def note_start(self, entry: Entry, answer: Mapping[str, Any] | None) -> Handle | Taken | Outcome:
-        """Take in the answer to a start; None where none came, which the next connection will make out."""
+    def note_start(
+        self, entry: Entry, answer: Mapping[str, Any] | None
+    ) -> Handle | Taken | Outcome:
+        """Take in the answer to a start; None where none came, which the next connection will make
+        out.
+        """
         assert entry.slot is not None
         self._standing.used(entry.slot)
         if answer is None:
@@ -177,7 +191,9 @@ class RemoteHost:
         self._host.push(placed.run_dir.path, f"{clone.base}/{placed.run.directory}", ["."], options)
 
     def adopt(self, run: Run, run_dir: RunDir, attempt: int) -> Handle | None:
-        """Watch a run that an earlier launcher started here; None where the host says that it does not know it."""
+        """Watch a run that an earlier launcher started here; None where the host says that it does
+        not know it.
+        """
         handle = self._books.adopt(run, run_dir, attempt, self.ready)
         self._soon(0)
         return handle
@@ -191,13 +207,17 @@ class RemoteHost:
             self.give_up("it was away when its runs were to be killed")
 
     def poll(self) -> dict[Handle, Outcome]:
-        """Return what has ended and is home; gives the host up where it has been away for too long."""
+        """Return what has ended and is home; gives the host up where it has been away for too
+        long.
+        """
         if self._books.watching() and time.monotonic() - self._heard() > self._terms.lost_after:
             self.give_up(f"it has not answered for {self._terms.lost_after:g} s")
         return self._books.take_done()
 
     def give_up(self, why: str) -> None:
-        """Account its runs as lost: nothing of them comes home any more, and when the host is back, they are ended."""
+        """Account its runs as lost: nothing of them comes home any more, and when the host is back,
+        they are ended.
+        """
         given_up = self._books.give_up(f"{self._terms.pool}: host {self.name} was given up: {why}")
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -220,7 +240,7 @@ class RemoteHost:
             self._thread.join(timeout=15)
         self._host.close()
 
-    # ---- its thread ----------------------------------------------------------------------------------------------
+    # ---- its thread ------------------------------------------------------------------------------
 
     def _live(self) -> None:
         tries = 0
@@ -271,14 +291,21 @@ class RemoteHost:
             connection = Connection(self._host.start(argv, log.fileno()), self._hear)
         self._opening = connection
         expected = sorted(self._books.expected())
-        details = {"host": self.name, "runs": terms.runs, "expected": expected, "environment": dict(terms.environment)}
+        details = {
+            "host": self.name,
+            "runs": terms.runs,
+            "expected": expected,
+            "environment": dict(terms.environment),
+        }
         try:
             self._take_in(connection, clone, connection.ask("open", **details).wait(_OPENING))
         except RunslotError as error:
             connection.kill()
             retry = isinstance(error, Broken)
             why = f"{error}: {self._last_words(before)}".rstrip(": ") if retry else str(error)
-            raise HostError(self.name, f"{terms.python} {clone.archive} serve", why, retry) from error
+            raise HostError(
+                self.name, f"{terms.python} {clone.archive} serve", why, retry
+            ) from error
         finally:
             self._last_heard = max(self._last_heard, connection.last_heard)
             self._opening = None
@@ -292,7 +319,8 @@ class RemoteHost:
     def _take_in(self, connection: Connection, clone: HostClone, answer: Mapping[str, Any]) -> None:
         found = Found.of(answer)
         as_expected, never_started = self._books.settle(found)
-        if not as_expected:  # it was given up while it answered: the next connection ends what runs there
+        # it was given up while it answered: the next connection ends what runs there
+        if not as_expected:
             raise Broken("it was given up meanwhile")
         refused = answer.get("refused")
         if refused and not self.tried.is_set():
@@ -312,18 +340,24 @@ class RemoteHost:
     def _start_again(self, entries: Sequence[Entry], connection: Connection) -> None:
         """Ask again for starts that the connection before lost on their way."""
         for entry in entries:
-            answer = connection.ask("start", runs=[[*entry.key, entry.slot]]).wait(_ANSWER)["answers"][0]
+            answer = connection.ask("start", runs=[[*entry.key, entry.slot]]).wait(_ANSWER)[
+                "answers"
+            ][0]
             if "started" in answer:
                 self._books.started(entry)
                 continue
             said = str(answer.get("taken") or answer.get("unfit") or "")
             lost = Outcome("lost", entry.attempt, ended=time.time(), host=self.name, message=said)
-            self._books.end(entry.key, Outcome.from_json(answer["outcome"]) if "outcome" in answer else lost)
+            self._books.end(
+                entry.key, Outcome.from_json(answer["outcome"]) if "outcome" in answer else lost
+            )
 
     def _serve(self) -> None:
         """Bring home what changes, until the connection ends."""
         connection, clone = self._connection, self._clone
-        while connection is not None and clone is not None and connection.alive and not self._closing:
+        while (
+            connection is not None and clone is not None and connection.alive and not self._closing
+        ):
             self._due.wait(max(0.0, min(self._next_round - time.monotonic(), 1.0)))
             self._due.clear()
             if time.monotonic() - connection.last_heard > _SILENCE:
@@ -355,7 +389,11 @@ class RemoteHost:
         if home:
             # What may continue from its snapshot may do so on this host, where it lies already.
             resumable = self._terms.experiment.policy.resumable
-            over = [one for one in home if not resumable or (one.outcome and one.outcome.kind == "succeeded")]
+            over = [
+                one
+                for one in home
+                if not resumable or (one.outcome and one.outcome.kind == "succeeded")
+            ]
             self._post("forget", runs=[entry.run.id for entry in over])
             self._ring()
 
@@ -370,7 +408,10 @@ class RemoteHost:
             return
         if left:
             runs = f"{left} run{'s' * (left != 1)}"
-            self._say(f"files of {runs} that do not come home stay on host {self.name}, below {self._clone.base}")
+            self._say(
+                f"files of {runs} that do not come home stay on host {self.name}, below"
+                f" {self._clone.base}"
+            )
 
     def _pause(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -382,13 +423,15 @@ class RemoteHost:
         if message["event"] == "said":
             self._say(f"host {self.name}: {message['text']}")
         elif message["event"] == "ended":
-            self._books.end((message["run"], message["attempt"]), Outcome.from_json(message["outcome"]))
+            self._books.end(
+                (message["run"], message["attempt"]), Outcome.from_json(message["outcome"])
+            )
             self._due.set()
         elif message["event"] == "end":
             self._due.set()
             self._ring()
 
-    # ---- saying and asking -----------------------------------------------------------------------------------------
+    # ---- saying and asking -----------------------------------------------------------------------
 
     def _wrong(self, what: str) -> None:
         """Say what is wrong, until it is well again once."""

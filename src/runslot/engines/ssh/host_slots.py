@@ -1,4 +1,6 @@
-"""How a host's slots stand: which someone else had, which are reserved, and whether the host can start runs at all."""
+"""How a host's slots stand: which someone else had, which are reserved, and whether the host can
+start runs at all.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ _UNFIT_FOR = 20.0
 
 
 class SlotStanding:
-    """What is known of one host's slots, by their indexes there; asked and changed by the launcher's thread."""
+    """What is known of one host's slots, by their indexes there; asked and changed by the
+    launcher's thread.
+    """
 
     def __init__(self, host: str) -> None:
         self._host = host
@@ -40,7 +44,9 @@ class SlotStanding:
         return taken if time.monotonic() < until else None
 
     def was_taken(self, slot: int) -> bool:
-        """Whether someone else had it when it was last asked for: a free one is simply taken at the start."""
+        """Whether someone else had it when it was last asked for: a free one is simply taken at the
+        start.
+        """
         return slot in self._taken
 
     def note(self, slot: int, by: str | None) -> Taken | None:

@@ -58,7 +58,9 @@ class Bell:
 class SSHLauncher:
     """Runs in slots of several hosts."""
 
-    def __init__(self, remotes: Sequence[RemoteHost], bell: Bell, terms: PoolTerms, observer: Observer) -> None:
+    def __init__(
+        self, remotes: Sequence[RemoteHost], bell: Bell, terms: PoolTerms, observer: Observer
+    ) -> None:
         self._remotes = {remote.name: remote for remote in remotes}
         self._bell = bell
         self._terms = terms
@@ -75,17 +77,27 @@ class SSHLauncher:
         self._bell.ring()
 
     def connect(self) -> str:
-        """Reach all hosts at once; return the slots in one line. `InvalidInput` where no host can be used."""
+        """Reach all hosts at once; return the slots in one line. `InvalidInput` where no host can
+        be used.
+        """
         directory = self._terms.experiment.directory
-        shutil.rmtree(directory.path / INCOMING, ignore_errors=True)  # ends what an earlier launcher had on its way
+        shutil.rmtree(
+            directory.path / INCOMING, ignore_errors=True
+        )  # ends what an earlier launcher had on its way
         incoming(directory).mkdir(parents=True)
         for remote in self._remotes.values():
             remote.connect()
         for remote in self._remotes.values():
             remote.tried.wait()
-        failures = [remote for remote in self._remotes.values() if remote.failure is not None and not remote.slots]
+        failures = [
+            remote
+            for remote in self._remotes.values()
+            if remote.failure is not None and not remote.slots
+        ]
         # The first slot of every host before the second of any: runs spread over the hosts.
-        for number in range(max((len(remote.slots) for remote in self._remotes.values()), default=0)):
+        for number in range(
+            max((len(remote.slots) for remote in self._remotes.values()), default=0)
+        ):
             for remote in self._remotes.values():
                 for slot in remote.slots[number : number + 1]:
                     self._places[len(self._slots)] = (remote, slot.index)
@@ -96,10 +108,14 @@ class SSHLauncher:
         for remote in failures:
             self.say(f"{remote.failure}; its slots are not used")
         self._tell()
-        counts = ", ".join(f"{remote.name} {len(remote.slots)}" for remote in self._remotes.values() if remote.slots)
+        counts = ", ".join(
+            f"{remote.name} {len(remote.slots)}"
+            for remote in self._remotes.values()
+            if remote.slots
+        )
         return f"{len(self._slots)} slots of {self._terms.pool} ({counts})"
 
-    # ---- the protocol ----------------------------------------------------------------------------------------------
+    # ---- the protocol ----------------------------------------------------------------------------
 
     def slots(self) -> Sequence[Slot]:
         """Return the slots of all hosts."""
@@ -129,7 +145,9 @@ class SSHLauncher:
                 answers[number] = failed
         asked = []
         for name, part in by_host.items():
-            entries, answer = self._remotes[name].ask_start([(placed, index) for _, placed, index in part])
+            entries, answer = self._remotes[name].ask_start(
+                [(placed, index) for _, placed, index in part]
+            )
             asked.append((self._remotes[name], part, entries, answer))
         for remote, part, entries, answer in asked:
             try:
@@ -141,7 +159,9 @@ class SSHLauncher:
         return [answers[number] for number in range(len(runs))]
 
     def _continue(self, remote: RemoteHost, placed: Placed, slot: int) -> Taken | None:
-        """Bring what came home of a run to the host on which it continues; says why that cannot be."""
+        """Bring what came home of a run to the host on which it continues; says why that cannot
+        be.
+        """
         if placed.attempt == 1 or not self._terms.experiment.policy.resumable:
             return None
         try:
@@ -159,7 +179,9 @@ class SSHLauncher:
             self._by_handle[result] = remote
         elif isinstance(result, Taken) and not any(each.fit for each in self._remotes.values()):
             message = f"{self._terms.pool}: could not be started: {result.by}"
-            return Outcome("lost", placed.attempt, ended=time.time(), host=remote.name, message=message)
+            return Outcome(
+                "lost", placed.attempt, ended=time.time(), host=remote.name, message=message
+            )
         return result
 
     def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
@@ -221,7 +243,9 @@ class SSHLauncher:
 
 
 def expected_there(terms: PoolTerms) -> dict[tuple[str, int], str | None]:
-    """Return the attempts that are under way as far as the files here tell, each with its host where that is known."""
+    """Return the attempts that are under way as far as the files here tell, each with its host
+    where that is known.
+    """
     expected: dict[tuple[str, int], str | None] = {}
     for each in read_status(terms.experiment.directory).runs:
         if each.state == "running":

@@ -1,4 +1,5 @@
-"""The books on one host: which attempts are there, as far as its launcher knows, and how each stands.
+"""The books on one host: which attempts are there, as far as its launcher knows, and how each
+stands.
 
 Asked and changed by the launcher's thread and by the host's own; every method is one step.
 """
@@ -29,7 +30,9 @@ class Entry:
     slot: int | None = None
     """Of this host, by index there; None where an earlier launcher started it."""
     state: Literal["asked", "running", "ended", "done"] = "running"
-    """`asked`: whether it was started is not known; `ended`: there, but not yet home; `done`: `outcome` can be told."""
+    """`asked`: whether it was started is not known; `ended`: there, but not yet home; `done`:
+    `outcome` can be told.
+    """
     outcome: Outcome | None = None
 
     @property
@@ -48,7 +51,9 @@ class Found:
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Found:
         """Return what stands in the answer to `open`."""
-        ended = {(run, attempt): Outcome.from_json(outcome) for run, attempt, outcome in answer["ended"]}
+        ended = {
+            (run, attempt): Outcome.from_json(outcome) for run, attempt, outcome in answer["ended"]
+        }
         return cls({(run, attempt) for run, attempt in answer["running"]}, ended)
 
 
@@ -67,7 +72,9 @@ class Books:
     def expected(self) -> set[Key]:
         """Return the attempts that may run there; any other was given up."""
         with self._lock:
-            return self._expected | {key for key, entry in self._entries.items() if entry.state != "done"}
+            return self._expected | {
+                key for key, entry in self._entries.items() if entry.state != "done"
+            }
 
     def watching(self) -> bool:
         """Whether there is any entry that has not ended."""
@@ -92,7 +99,9 @@ class Books:
         return entry
 
     def started(self, entry: Entry, name: str = "") -> Handle:
-        """Note that it was, under the host's own `name` for it, unless its handle is known already."""
+        """Note that it was, under the host's own `name` for it, unless its handle is known
+        already.
+        """
         with self._lock:
             if name:
                 entry.handle = replace(entry.handle, name=f"{name}@{self._host}")
@@ -106,7 +115,9 @@ class Books:
             self._entries.pop(entry.key, None)
 
     def adopt(self, run: Run, run_dir: RunDir, attempt: int, connected: bool) -> Handle | None:
-        """Take over an attempt that an earlier launcher started; None where the host, `connected`, does not know it."""
+        """Take over an attempt that an earlier launcher started; None where the host, `connected`,
+        does not know it.
+        """
         key = (run.id, attempt)
         with self._lock:
             ended = self.found.ended.get(key)
@@ -125,7 +136,8 @@ class Books:
                 entry.state, entry.outcome = "ended", outcome
 
     def settle(self, found: Found) -> tuple[bool, list[Entry]]:
-        """Take in what a new connection found; return whether all is as the books say, and what was never started.
+        """Take in what a new connection found; return whether all is as the books say, and what was
+        never started.
 
         It is not where something runs there that was given up while the connection was being made.
         """
@@ -133,7 +145,9 @@ class Books:
             if not self.expected().issuperset(found.running):
                 return False, []
             self.found = found
-            entries = [entry for entry in self._entries.values() if entry.state in {"asked", "running"}]
+            entries = [
+                entry for entry in self._entries.values() if entry.state in {"asked", "running"}
+            ]
             return True, [entry for entry in entries if not self._settle(entry, found)]
 
     def _settle(self, entry: Entry, found: Found) -> bool:
@@ -145,22 +159,34 @@ class Books:
             return False
         else:
             message = f"host {self._host} knows nothing of it any more"
-            entry.state, entry.outcome = "ended", Outcome("lost", entry.attempt, host=self._host, message=message)
+            entry.state, entry.outcome = (
+                "ended",
+                Outcome("lost", entry.attempt, host=self._host, message=message),
+            )
         return True
 
     def ask_stop(self, handles: Collection[Handle], kill: bool) -> None:
         """Note that these are to stop, or to be killed: it is said again after a new connection."""
         with self._lock:
-            self._stops |= {entry.key: kill for entry in self._entries.values() if entry.handle in handles}
+            self._stops |= {
+                entry.key: kill for entry in self._entries.values() if entry.handle in handles
+            }
 
     def stops(self) -> dict[bool, list[Key]]:
         """Return what is to stop and still runs: asked to, and to be killed."""
         with self._lock:
-            alive = [key for key, entry in self._entries.items() if entry.state in {"asked", "running"}]
-            return {kill: [key for key in alive if self._stops.get(key) is kill] for kill in (False, True)}
+            alive = [
+                key for key, entry in self._entries.items() if entry.state in {"asked", "running"}
+            ]
+            return {
+                kill: [key for key in alive if self._stops.get(key) is kill]
+                for kill in (False, True)
+            }
 
     def conclude(self, entry: Entry, note: str, write: Callable[[Entry], None]) -> bool:
-        """Let an entry that is home be told of, once `write` has noted its outcome; False where it was given up."""
+        """Let an entry that is home be told of, once `write` has noted its outcome; False where it
+        was given up.
+        """
         with self._lock:
             if entry.state != "ended" or entry.outcome is None:
                 return False
@@ -177,14 +203,20 @@ class Books:
             given_up = [entry for entry in self._entries.values() if entry.state != "done"]
             for entry in given_up:
                 entry.state = "done"
-                entry.outcome = Outcome("lost", entry.attempt, ended=time.time(), host=self._host, message=message)
+                entry.outcome = Outcome(
+                    "lost", entry.attempt, ended=time.time(), host=self._host, message=message
+                )
                 self._expected.discard(entry.key)
             return given_up
 
     def take_done(self) -> dict[Handle, Outcome]:
         """Return what can be told, once."""
         with self._lock:
-            done = [entry for entry in self._entries.values() if entry.state == "done" and entry.outcome is not None]
+            done = [
+                entry
+                for entry in self._entries.values()
+                if entry.state == "done" and entry.outcome is not None
+            ]
             for entry in done:
                 del self._entries[entry.key]
                 self._stops.pop(entry.key, None)

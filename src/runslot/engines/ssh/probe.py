@@ -1,4 +1,6 @@
-"""What a host is asked once, before anything is brought there, and what of its answers stands in the way."""
+"""What a host is asked once, before anything is brought there, and what of its answers stands in
+the way.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,16 @@ LEAST_RSYNC = (3, 1)
 LEAST_DISK = 20_000_000
 """Bytes without which a host is not used: one run's logs would fill it."""
 MOST_SKEW = 5.0
-"""Seconds by which a host's clock may differ before `check` speaks of it; nothing but the times shown depends on it."""
+"""Seconds by which a host's clock may differ before `check` speaks of it; nothing but the times
+shown depends on it.
+"""
 _MARK = "runslot-probe:"
 
 _SCRIPT = r"""
 import json, os, re, socket, subprocess, sys, time
 root = os.path.expanduser(sys.argv[1])
-said = {"python": list(sys.version_info[:3]), "executable": sys.executable, "host": socket.gethostname(),
+said = {"python": list(sys.version_info[:3]), "executable": sys.executable,
+        "host": socket.gethostname(),
         "root": root, "time": time.time(), "free": None, "rsync": None, "problem": None}
 try:
     if not os.path.isdir(root):
@@ -37,7 +42,8 @@ try:
 except OSError:
     pass
 try:
-    text = subprocess.Popen(["rsync", "--version"], stdout=subprocess.PIPE).communicate()[0].decode("ascii", "replace")
+    output = subprocess.Popen(["rsync", "--version"], stdout=subprocess.PIPE).communicate()[0]
+    text = output.decode("ascii", "replace")
     found = re.search(r"version v?(\d+)\.(\d+)", text)
     said["rsync"] = [int(found.group(1)), int(found.group(2))] if found else [0, 0]
 except OSError:
@@ -75,19 +81,27 @@ class Probe:
 
 
 def probe(host: Host, python: str, root: str) -> Probe:
-    """Ask a host, with its interpreter `python`, what it has; `HostError` where it cannot be asked."""
+    """Ask a host, with its interpreter `python`, what it has; `HostError` where it cannot be
+    asked.
+    """
     command = [python, "-", root]
     before = time.time()
     done = host.run(command, _SCRIPT.encode())
     after = time.time()
-    answers = [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(_MARK)]
+    answers = [
+        line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(_MARK)
+    ]
     if not answers:
-        raise HostError(host.name, " ".join(command), no_python(python, done.returncode, last_line(done.stderr)))
+        raise HostError(
+            host.name, " ".join(command), no_python(python, done.returncode, last_line(done.stderr))
+        )
     return read(json.loads(answers[-1][len(_MARK) :]), before, after)
 
 
 def read(said: dict[str, Any], before: float, after: float) -> Probe:
-    """Return what was said, the clock compared with this machine's before and after the question."""
+    """Return what was said, the clock compared with this machine's before and after the
+    question.
+    """
     ahead, behind = said["time"] - after, said["time"] - before
     skew = ahead if ahead > 0 else behind if behind < 0 else 0.0
     rsync = None if said["rsync"] is None else tuple(said["rsync"])
@@ -120,17 +134,22 @@ def obstacle(found: Probe, python: str, by_value: str | None) -> str | None:
     if found.python[:2] < LEAST_PYTHON:
         least = ".".join(map(str, LEAST_PYTHON))
         return (
-            f"{python} is Python {version} ({found.executable}), and runs need {least}: name a newer one with `python`"
+            f"{python} is Python {version} ({found.executable}), and runs need {least}: name a"
+            " newer one with `python`"
         )
     if by_value and version != by_value:
         return (
-            f"{python} there is Python {version} and this one {by_value}, and what travels by value wants the same: "
-            "name such a Python with `python`, or write the function in a file and launch it as file.py:function"
+            f"{python} there is Python {version} and this one {by_value}, and what travels by value"
+            " wants the same: name such a Python with `python`, or write the function in a file"
+            " and launch it as file.py:function"
         )
     if found.problem is not None:
         return f"{found.problem}; make room there, or choose another `root`"
     if found.free is not None and found.free < LEAST_DISK:
-        return f"the disk of {found.root} is full ({found.free / 1e6:.1f} MB free): make room, or choose another `root`"
+        return (
+            f"the disk of {found.root} is full ({found.free / 1e6:.1f} MB free): make room, or"
+            " choose another `root`"
+        )
     return no_rsync(found)
 
 

@@ -1,6 +1,8 @@
-"""On a rented machine: restore what is in the bucket, have the runs done by a worker, push, and end in time.
+"""On a rented machine: restore what is in the bucket, have the runs done by a worker, push, and end
+in time.
 
-Started by the task as `python -m runslot.remote.sky DIR TASK`, with the one-file runslot as its import path.
+Started by the task as `python -m runslot.remote.sky DIR TASK`, with the one-file runslot as its
+import path.
 """
 
 from __future__ import annotations
@@ -35,48 +37,76 @@ _POLL_S = 1.0
 _HASTE = 2.0
 """Seconds between two pushes while the runs end."""
 _WORKERS = 4
-"""How many workers are tried, one after the other, where something kills them alone (memory that has run out)."""
+"""How many workers are tried, one after the other, where something kills them alone (memory that
+has run out).
+"""
 _NO_WORKER = 127
 """Status where there is none, as of a shell whose command is not found."""
 _PUSH_TIMEOUT_S = 3600.0
-"""Seconds in which a bucket that does not answer is tried again at the end, where the deadline leaves them."""
+"""Seconds in which a bucket that does not answer is tried again at the end, where the deadline
+leaves them.
+"""
 
 
 def main(directory: Path, task: int) -> int:
     """Do one of the jobs in `directory` and return an exit status.
 
-    75 where another machine should go on with the share; else the worker's, or 0 where the runs were asked to stop.
+    75 where another machine should go on with the share; else the worker's, or 0 where the runs
+    were asked to stop.
     """
     job = Job.from_json(json.loads((directory / job_file(task)).read_text()))
-    home = directory / "work" / "experiments" / job.experiment  # a launchkit call's runs lie two levels above it
+    home = (
+        directory / "work" / "experiments" / job.experiment
+    )  # a launchkit call's runs lie two levels above it
     _unpack(directory, home)
     store = open_store(job.store)
     root = Path(os.path.normpath(home / ExperimentDir(home).read().runs_root))
     worker = f"{job.share.batch}-{job.share.number}"
-    extra = [os.path.relpath(ExperimentDir(home).worker_journal(worker), root)] if root == home else []
+    extra = (
+        [os.path.relpath(ExperimentDir(home).worker_journal(worker), root)] if root == home else []
+    )
     since = lifetime.armed()
-    pusher = Pusher(store, job.share, root, job.runs, f"{job.name}-{uuid.uuid4().hex[:8]}", extra, since, say=say)
+    pusher = Pusher(
+        store,
+        job.share,
+        root,
+        job.runs,
+        f"{job.name}-{uuid.uuid4().hex[:8]}",
+        extra,
+        since,
+        say=say,
+    )
     asked_before = _restore(job, store, root, pusher)
     end = lifetime.end_of(job, since, pusher.lived_before)
     if pusher.lived_before:
         lifetime.arm_again(end)
     tasks = json.loads((directory / TASKS).read_text())
-    runs = {run: (run_id, attempt) for run, (run_id, attempt) in zip(job.runs, tasks[task], strict=True)}
+    runs = {
+        run: (run_id, attempt) for run, (run_id, attempt) in zip(job.runs, tasks[task], strict=True)
+    }
     mailbox = Mailbox(store, job.share, ExperimentDir(home), root, worker, runs, asked_before)
     return _Machine(job, directory, home, worker, pusher, mailbox, end).run()
 
 
 def _unpack(directory: Path, home: Path) -> None:
-    """Lay the experiment out; a machine that starts again has it already, with what its runs have written."""
+    """Lay the experiment out; a machine that starts again has it already, with what its runs have
+    written.
+    """
     if ExperimentDir(home).experiment_file.exists():
         return
     home.mkdir(parents=True, exist_ok=True)
     with tarfile.open(directory / f"{EXPERIMENT}.tar.gz") as archive:
-        archive.extractall(home, filter="tar") if hasattr(tarfile, "tar_filter") else archive.extractall(home)  # noqa: S202
+        (
+            archive.extractall(home, filter="tar")
+            if hasattr(tarfile, "tar_filter")
+            else archive.extractall(home)  # noqa: S202
+        )
 
 
 def _restore(job: Job, store: Store, root: Path, pusher: Pusher) -> asked.StopRequest:
-    """Claim the share, bring what machines before have done of its runs, and return what was asked of them."""
+    """Claim the share, bring what machines before have done of its runs, and return what was asked
+    of them.
+    """
     prefixes = tuple(f"{run}/" for run in job.runs)
     while True:
         try:
@@ -127,7 +157,9 @@ class _Machine:
         return self._push_rest(status)
 
     def _work(self, sender: Sender) -> int:
-        """Have the worker do the runs, and return its status; one that is killed alone is started again, and adopts."""
+        """Have the worker do the runs, and return its status; one that is killed alone is started
+        again, and adopts.
+        """
         for again in range(_WORKERS):
             try:
                 worker = self._start()
@@ -137,7 +169,10 @@ class _Machine:
             self._watch(worker, sender)
             if worker.returncode >= 0 or self.why or again == _WORKERS - 1:
                 break
-            say(f"the worker was ended by {signal.Signals(-worker.returncode).name}; another goes on with its runs")
+            say(
+                f"the worker was ended by {signal.Signals(-worker.returncode).name}; another goes"
+                " on with its runs"
+            )
         if worker.returncode not in {0, 1, UNFINISHED_STATUS}:
             self.failure = f"the worker ended with status {worker.returncode}"
         return worker.returncode
@@ -212,7 +247,9 @@ class _Machine:
         """Push until the bucket has everything, or the machine's end has come."""
         if self.why and status == -signal.SIGTERM:  # it was asked before it could hear
             status = UNFINISHED_STATUS
-        state = "done" if status in {0, 1} else ("stopped" if status == UNFINISHED_STATUS else "failed")
+        state = (
+            "done" if status in {0, 1} else ("stopped" if status == UNFINISHED_STATUS else "failed")
+        )
         if state == "stopped" and self.why[:1] == ["deadline"]:
             state = "deadline"
         message = self.failure if state == "failed" else ""

@@ -1,6 +1,8 @@
-"""What home asks of this machine, passed on to its worker as `runslot stop DIR RUN` would ask it; then how it went.
+"""What home asks of this machine, passed on to its worker as `runslot stop DIR RUN` would ask it;
+then how it went.
 
-A run that was never started gets its outcome here, as its worker writes none for what it has not begun.
+A run that was never started gets its outcome here, as its worker writes none for what it has not
+begun.
 """
 
 from __future__ import annotations
@@ -59,10 +61,14 @@ class Mailbox:
         return self.asked.everything
 
     def pass_on(self) -> None:
-        """Leave the worker a request for what was asked since; it takes those that wait for it when it starts."""
+        """Leave the worker a request for what was asked since; it takes those that wait for it when
+        it starts.
+        """
         new = (self.asked.runs & self.runs.keys()) - self._passed_on
         if new:
-            leave_request(self.home, "stop", sorted(self.runs[run][0] for run in new), worker=self.worker)
+            leave_request(
+                self.home, "stop", sorted(self.runs[run][0] for run in new), worker=self.worker
+            )
             self._passed_on |= new
             self._open |= new
 
@@ -87,18 +93,29 @@ def _last_events(journal: Path) -> dict[str, Mapping[str, Any]]:
 
 
 def _is_over(event: Mapping[str, Any] | None) -> bool:
-    return event is not None and (event["event"] == "dropped" or (event["event"] == "ended" and not event["retry"]))
+    return event is not None and (
+        event["event"] == "dropped" or (event["event"] == "ended" and not event["retry"])
+    )
 
 
 def _leave_outcome(run_dir: RunDir, attempt_number: int) -> None:
-    """Say that a run was stopped before it, or a further attempt of it, began; nobody else writes there by now."""
+    """Say that a run was stopped before it, or a further attempt of it, began; nobody else writes
+    there by now.
+    """
     outcome, attempt = run_dir.read_outcome(), run_dir.read_attempt()
     number = attempt_number if attempt is None else max(attempt_number, attempt.attempt)
-    if outcome is not None and outcome.attempt >= number:  # it waited to be tried again: how it ended stays
+    # it waited to be tried again: how it ended stays
+    if outcome is not None and outcome.attempt >= number:
         return
-    lost = "" if attempt is None or attempt.attempt < number else "its machine was lost, and it was "
+    lost = (
+        "" if attempt is None or attempt.attempt < number else "its machine was lost, and it was "
+    )
     run_dir.path.mkdir(parents=True, exist_ok=True)
     outcome = Outcome(
-        "stopped", number, ended=time.time(), host=host_name(), message=f"{lost}stopped before it started"
+        "stopped",
+        number,
+        ended=time.time(),
+        host=host_name(),
+        message=f"{lost}stopped before it started",
     )
     write_json(run_dir.outcome_file, outcome.to_json())

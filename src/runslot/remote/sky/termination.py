@@ -1,10 +1,12 @@
-"""The end of a rented machine: when it comes, whether the cloud announced it, and that the machine is deleted then.
+"""The end of a rented machine: when it comes, whether the cloud announced it, and that the machine
+is deleted then.
 
-What a metadata service tells the machine about itself is read here: EC2 wants a token first (IMDSv2), Compute Engine a
-header. A machine that switches itself off is deleted with its disk, and not only stopped, where it has the right to
-that. On EC2 its task says so to the cloud first of all (`python -m runslot.remote.sky.termination`): a shutdown
-terminates it from then on. On Compute Engine it deletes itself, once it has sent everything at its deadline. EC2's
-rebalance recommendation is not looked for: it may come hours before, or for nothing.
+What a metadata service tells the machine about itself is read here: EC2 wants a token first
+(IMDSv2), Compute Engine a header. A machine that switches itself off is deleted with its disk, and
+not only stopped, where it has the right to that. On EC2 its task says so to the cloud first of all
+(`python -m runslot.remote.sky.termination`): a shutdown terminates it from then on. On Compute
+Engine it deletes itself, once it has sent everything at its deadline. EC2's rebalance
+recommendation is not looked for: it may come hours before, or for nothing.
 """
 
 from __future__ import annotations
@@ -24,15 +26,24 @@ _STAYS = "it will only be stopped at its deadline, and its disk costs until `run
 
 
 def terminate_at_shutdown() -> bool:
-    """Have EC2 terminate this machine when it shuts down; False where that could not be had, which is said."""
+    """Have EC2 terminate this machine when it shuts down; False where that could not be had, which
+    is said.
+    """
     try:
-        config = importlib.import_module("botocore.config")  # of the push's environment, or SkyPilot's
+        config = importlib.import_module(
+            "botocore.config"
+        )  # of the push's environment, or SkyPilot's
         session = importlib.import_module("botocore.session")
     except ImportError:
-        say(f"no botocore was found to have this machine deleted when it switches itself off: {_STAYS}")
+        say(
+            "no botocore was found to have this machine deleted when it switches itself off:"
+            f" {_STAYS}"
+        )
         return False
     try:
-        patience = config.Config(connect_timeout=10, read_timeout=_CLOUD_TIMEOUT_S, retries={"max_attempts": 3})
+        patience = config.Config(
+            connect_timeout=10, read_timeout=_CLOUD_TIMEOUT_S, retries={"max_attempts": 3}
+        )
         region = ec2("meta-data/placement/region")
         client = session.get_session().create_client("ec2", region_name=region, config=patience)
         instance = ec2("meta-data/instance-id")
@@ -47,15 +58,21 @@ def terminate_at_shutdown() -> bool:
 
 
 def delete_itself() -> bool:
-    """Have Compute Engine delete this machine now; False where that could not be had, which is said."""
-    api = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", "https://compute.googleapis.com/compute/v1/")
+    """Have Compute Engine delete this machine now; False where that could not be had, which is
+    said.
+    """
+    api = os.environ.get(
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", "https://compute.googleapis.com/compute/v1/"
+    )
     try:
         project = gcp("project/project-id")
         zone = gcp("instance/zone").rpartition("/")[2]
         name = gcp("instance/name")
         token = json.loads(gcp("instance/service-accounts/default/token"))["access_token"]
         url = f"{api.rstrip('/')}/projects/{project}/zones/{zone}/instances/{name}"
-        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"}, method="DELETE")  # noqa: S310
+        request = urllib.request.Request(  # noqa: S310
+            url, headers={"Authorization": f"Bearer {token}"}, method="DELETE"
+        )
         urllib.request.urlopen(request, timeout=_CLOUD_TIMEOUT_S).close()  # noqa: S310
     except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
         say(f"Compute Engine refuses to delete this machine ({_said(error)}): {_STAYS}")
@@ -109,7 +126,9 @@ def spot_notice(cloud: str) -> bool:
     """Ask the metadata service of `aws` or `gcp`; where there is none, nothing was announced."""
     try:
         if cloud == "aws":
-            return bool(ec2("meta-data/spot/instance-action"))  # no such page until there is a notice
+            return bool(
+                ec2("meta-data/spot/instance-action")
+            )  # no such page until there is a notice
         if cloud == "gcp":
             return gcp("instance/preempted") == "TRUE"
     except (OSError, ValueError, http.client.HTTPException):

@@ -1,7 +1,9 @@
-"""A rented machine's threads: one that looks at something again and again, one that pushes to the bucket.
+"""A rented machine's threads: one that looks at something again and again, one that pushes to the
+bucket.
 
-What does not answer holds nobody else up. Where something is to go out at once, the push under way is broken off: the
-next begins with rows and what has ended, and goes on with a large file at the part where it was.
+What does not answer holds nobody else up. Where something is to go out at once, the push under way
+is broken off: the next begins with rows and what has ended, and goes on with a large file at the
+part where it was.
 """
 
 from __future__ import annotations
@@ -80,7 +82,8 @@ class Sender:
                 if self._closed:
                     return
                 due = self._wanted or time.monotonic() >= pushed + self.interval
-                if due:  # here, not at the push's beginning: what is wanted from now on breaks it off
+                # here, not at the push's beginning: what is wanted from now on breaks it off
+                if due:
                     self._wanted = False
             self._try(due)
             pushed = time.monotonic() if due else pushed

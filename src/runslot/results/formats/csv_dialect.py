@@ -67,8 +67,12 @@ def find_header(data: bytes, end: int) -> Header | None:
         return Header(position, separator)
     for rows, (position, line) in enumerate(lines, 1):  # a header that comes after all
         if all(cell.strip() and number_of(cell) is None for cell in cells_of(line, separator)):
-            return Header(position, separator, f"has no header above its first {rows} rows; they are left out")
-    raise NotATable("has no header: its first line holds only numbers, and nothing names the columns")
+            return Header(
+                position, separator, f"has no header above its first {rows} rows; they are left out"
+            )
+    raise NotATable(
+        "has no header: its first line holds only numbers, and nothing names the columns"
+    )
 
 
 def _lines(data: bytes, end: int, start: int = 0) -> Iterator[tuple[int, bytes]]:
@@ -92,17 +96,34 @@ def _separator(header: bytes, row: bytes) -> str:
     several = [separator for separator, count in counts.items() if count > 1]
     if not several:
         for sign, words in _OTHER_SEPARATORS.items():
-            cells = [cell for cell in row.decode("utf-8", "replace").split(sign if sign != " " else None) if cell]
-            if sign.encode() in header and len(cells) > 1 and all(number_of(cell) is not None for cell in cells):
-                raise NotATable(f"has columns separated {words}; commas, tabs and semicolons are read")
+            cells = [
+                cell
+                for cell in row.decode("utf-8", "replace").split(sign if sign != " " else None)
+                if cell
+            ]
+            if (
+                sign.encode() in header
+                and len(cells) > 1
+                and all(number_of(cell) is not None for cell in cells)
+            ):
+                raise NotATable(
+                    f"has columns separated {words}; commas, tabs and semicolons are read"
+                )
         return ","
-    agreeing = [separator for separator in several if len(cells_of(row, separator)) == counts[separator]]
-    return (agreeing or several)[0] if row else max(several, key=lambda separator: counts[separator])
+    agreeing = [
+        separator for separator in several if len(cells_of(row, separator)) == counts[separator]
+    ]
+    return (
+        (agreeing or several)[0] if row else max(several, key=lambda separator: counts[separator])
+    )
 
 
 def cells_of(line: bytes, separator: str) -> list[str]:
     """Return the cells of one line."""
-    return next(csv.reader([line.decode("utf-8", "replace").replace("\0", "\ufffd")], delimiter=separator), [])
+    return next(
+        csv.reader([line.decode("utf-8", "replace").replace("\0", "\ufffd")], delimiter=separator),
+        [],
+    )
 
 
 def _is_row(cells: Sequence[str]) -> bool:
@@ -136,7 +157,9 @@ def frame_of(rows: Sequence[Mapping[str, float]]) -> pl.DataFrame:
 def number_of(cell: str) -> float | None:
     """Return the number in a cell, 1 and 0 for True and False; None where it holds none."""
     try:
-        return float(cell) if "_" not in cell else None  # Python reads 1_000 as a number; nobody else does
+        return (
+            float(cell) if "_" not in cell else None
+        )  # Python reads 1_000 as a number; nobody else does
     except ValueError:
         return {"True": 1.0, "False": 0.0}.get(cell.strip())
 
@@ -169,12 +192,23 @@ class _Section:
             return False
         if set(columns_of(cells)) & set(self.columns):
             return True
-        fits = below is not None and len(below) == len(cells) and any(number_of(cell) is not None for cell in below)
-        return len(cells) > 1 and self.has_numbers and fits and not any(": " in cell for cell in cells)
+        fits = (
+            below is not None
+            and len(below) == len(cells)
+            and any(number_of(cell) is not None for cell in below)
+        )
+        return (
+            len(cells) > 1 and self.has_numbers and fits and not any(": " in cell for cell in cells)
+        )
 
 
 def read_lines(
-    path: str, body: memoryview, columns: tuple[str, ...], separator: str, before: int, problems: list[Problem]
+    path: str,
+    body: memoryview,
+    columns: tuple[str, ...],
+    separator: str,
+    before: int,
+    problems: list[Problem],
 ) -> Table:
     """Read lines one by one, and say which cannot be read; `before` counts the lines above them."""
     # Some file systems leave zero bytes after a crash, which csv refuses before Python 3.11.
@@ -182,9 +216,15 @@ def read_lines(
     reader = csv.reader(io.StringIO(lines, newline=""), delimiter=separator)
     numbered: list[tuple[int, list[str]]] = []
     try:
-        numbered += ((before + reader.line_num, row) for row in reader if any(cell.strip() for cell in row) or row[1:])
+        numbered += (
+            (before + reader.line_num, row)
+            for row in reader
+            if any(cell.strip() for cell in row) or row[1:]
+        )
     except csv.Error as error:
-        problems.append(Problem(path, f"line {before + reader.line_num}: {error}; the rest is left out"))
+        problems.append(
+            Problem(path, f"line {before + reader.line_num}: {error}; the rest is left out")
+        )
     sections = [_Section(columns)]
     wrong: list[str] = []
     for i, (line, row) in enumerate(numbered):
@@ -195,7 +235,12 @@ def read_lines(
         if section.names_anew(row, below):
             names = columns_of(row)
             if not any(set(names) & set(other.columns) for other in sections):
-                problems.append(Problem(path, f"line {line} names other columns, {', '.join(names[:3])}: read as such"))
+                problems.append(
+                    Problem(
+                        path,
+                        f"line {line} names other columns, {', '.join(names[:3])}: read as such",
+                    )
+                )
             if names != section.columns:
                 sections.append(_Section(names))
         elif len(row) != len(section.columns):
@@ -207,7 +252,11 @@ def read_lines(
     if wrong:
         those = "it is" if len(wrong) == 1 else f"it and {len(wrong) - 1} more such lines are"
         problems.append(Problem(path, f"{wrong[0]}; {those} left out"))
-    frames = [_frame(section, path, problems) for section in sections if section.rows or len(sections) == 1]
+    frames = [
+        _frame(section, path, problems)
+        for section in sections
+        if section.rows or len(sections) == 1
+    ]
     return Table(_below(frames, sections[-1]), sections[-1].columns if len(sections) > 1 else None)
 
 
@@ -220,13 +269,18 @@ def _below(frames: Sequence[pl.DataFrame], last: _Section) -> pl.DataFrame:
 def _frame(section: _Section, path: str, problems: list[Problem]) -> pl.DataFrame:
     columns = list(zip(*section.rows, strict=True)) if section.rows else [()] * len(section.columns)
     return pl.DataFrame(
-        [_series(name, cells, path, problems) for name, cells in zip(section.columns, columns, strict=True)]
+        [
+            _series(name, cells, path, problems)
+            for name, cells in zip(section.columns, columns, strict=True)
+        ]
     )
 
 
 def _series(name: str, cells: tuple[str, ...], path: str, problems: list[Problem]) -> pl.Series:
     numbers = [number_of(cell) for cell in cells]
-    wrong = [cell for cell, number in zip(cells, numbers, strict=True) if number is None and cell.strip()]
+    wrong = [
+        cell for cell, number in zip(cells, numbers, strict=True) if number is None and cell.strip()
+    ]
     decimal = [cell for cell in wrong if re.fullmatch(DECIMAL_COMMA, cell)]
     if decimal:
         many = f"{len(decimal)} numbers of {name!r} have a decimal comma, or one of thousands"
@@ -245,9 +299,14 @@ def stack(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     numbers in all."""
     if len(frames) == 1:
         return frames[0]
-    numbers = {name for frame in frames for name, kind in frame.schema.items() if kind == pl.Float64}
+    numbers = {
+        name for frame in frames for name, kind in frame.schema.items() if kind == pl.Float64
+    }
     texts = {name for frame in frames for name, kind in frame.schema.items() if kind == pl.String}
     if mixed := numbers & texts:
-        frames = [frame.cast(dict.fromkeys(mixed & set(frame.columns), pl.Float64), strict=False) for frame in frames]
+        frames = [
+            frame.cast(dict.fromkeys(mixed & set(frame.columns), pl.Float64), strict=False)
+            for frame in frames
+        ]
     same = all(frame.columns == frames[0].columns for frame in frames)
     return pl.concat(frames, how="vertical" if same else "diagonal", rechunk=False)

@@ -98,7 +98,15 @@ def read_new(path: str, cursor: Cursor | None) -> Text | None:
         separator=separator,
     )
     columns = after.columns or columns_of(cells_of(_last_line(head), separator))
-    return Text(path, columns, memoryview(data)[start:end], rows, after, restarted, header.problem if header else "")
+    return Text(
+        path,
+        columns,
+        memoryview(data)[start:end],
+        rows,
+        after,
+        restarted,
+        header.problem if header else "",
+    )
 
 
 def _last_line(head: bytes) -> bytes:
@@ -156,18 +164,29 @@ def _parse_batch(texts: Sequence[Text], problems: list[Problem]) -> Iterator[Par
         alone = _fast(bytes(text.body), text, text.rows) if len(texts) > 1 else None
         if alone is None:
             before = text.cursor.lines - text.rows
-            table = read_lines(text.path, text.body, text.columns, text.cursor.separator, before, problems)
+            table = read_lines(
+                text.path, text.body, text.columns, text.cursor.separator, before, problems
+            )
             alone, further = table.frame, table.columns
         else:
             further = None
         frames.append(alone)
         columns.append(further)
-    numbers = {name for frame in frames for name, kind in frame.schema.items() if kind == pl.Float64}
-    if any(kind == pl.String and name in numbers for frame in frames for name, kind in frame.schema.items()):
-        for text, frame, further in zip(texts, frames, columns, strict=True):  # in one frame the text would be lost
+    numbers = {
+        name for frame in frames for name, kind in frame.schema.items() if kind == pl.Float64
+    }
+    if any(
+        kind == pl.String and name in numbers
+        for frame in frames
+        for name, kind in frame.schema.items()
+    ):
+        # in one frame the text would be lost
+        for text, frame, further in zip(texts, frames, columns, strict=True):
             yield Parsed(frame, (text,), (frame.height,), (further,))
         return
-    yield Parsed(stack(frames), tuple(texts), tuple(frame.height for frame in frames), tuple(columns))
+    yield Parsed(
+        stack(frames), tuple(texts), tuple(frame.height for frame in frames), tuple(columns)
+    )
 
 
 def _fast(body: bytes, text: Text, rows: int) -> pl.DataFrame | None:
@@ -183,22 +202,31 @@ def _fast(body: bytes, text: Text, rows: int) -> pl.DataFrame | None:
     first = body[: body.index(b"\n")].decode("utf-8", "replace").split(separator)
     if len(first) != len(columns):
         return None
-    schema = {name: pl.Float64 if _is_number(cell) else pl.String for name, cell in zip(columns, first, strict=True)}
+    schema = {
+        name: pl.Float64 if _is_number(cell) else pl.String
+        for name, cell in zip(columns, first, strict=True)
+    }
     try:
-        frame = pl.read_csv(body, has_header=False, schema=schema, quote_char=None, separator=separator)
+        frame = pl.read_csv(
+            body, has_header=False, schema=schema, quote_char=None, separator=separator
+        )
     except pl.exceptions.PolarsError:
         return None
     # A line that is too short has no last cell, so that only then the cells need to be counted.
     short = frame.height != rows or frame[columns[-1]].null_count() > 0
     if short and (
-        body.count(separator.encode()) != rows * (len(columns) - 1) or frame.height != rows or b"\n\n" in body
+        body.count(separator.encode()) != rows * (len(columns) - 1)
+        or frame.height != rows
+        or b"\n\n" in body
     ):
         return None
     return _settled(frame)
 
 
 def _is_number(cell: str) -> bool:
-    return not cell.strip() or (number_of(cell) is not None and cell.strip() not in {"True", "False"})
+    return not cell.strip() or (
+        number_of(cell) is not None and cell.strip() not in {"True", "False"}
+    )
 
 
 def _settled(frame: pl.DataFrame) -> pl.DataFrame | None:

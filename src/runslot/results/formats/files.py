@@ -39,7 +39,9 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes | None:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise RunslotError(f"{os.fspath(path)} is no regular file; links are not followed") from error
+        raise RunslotError(
+            f"{os.fspath(path)} is no regular file; links are not followed"
+        ) from error
 
 
 def read_object(path: Path) -> dict[str, Any] | None:

@@ -57,7 +57,11 @@ def read_new(path: str, cursor: Cursor | None, problems: list[Problem]) -> Lines
         elif line.strip(b"\0\r\t ") or line.strip():
             wrong.append(number)
     if wrong:
-        place = f"line {wrong[0]} is" if len(wrong) == 1 else f"{len(wrong)} lines, the first line {wrong[0]}, are"
+        place = (
+            f"line {wrong[0]} is"
+            if len(wrong) == 1
+            else f"{len(wrong)} lines, the first line {wrong[0]}, are"
+        )
         problems.append(Problem(path, f"{place} no JSON object; left out"))
     tail = data[max(end - _TAIL_BYTES, 0) : end].hex() if before is None or end else before.tail
     after = Cursor(offset + end, 0, "", tail, first + data.count(b"\n", 0, end))

@@ -28,5 +28,7 @@ def monitor_task(file: str) -> dict[str, str]:
 
 def monitor_start(head: bytes) -> float | None:
     """Return when a monitor was started, from the bytes before its rows: `t` counts from there."""
-    start = monitor_head(head.lstrip().partition(b"\n")[0].decode("utf-8", "replace")).get("t_start")
+    start = monitor_head(head.lstrip().partition(b"\n")[0].decode("utf-8", "replace")).get(
+        "t_start"
+    )
     return float(start) if isinstance(start, int | float) and not isinstance(start, bool) else None

@@ -16,7 +16,9 @@ _ENTRY = re.compile(r"([A-Za-z_][\w./-]*):(?: +(\S.*))?")
 _PLAIN = re.compile(r"[A-Za-z_/+-]?[\w./+=,()-][\w./ +=,()-]*|[A-Za-z]")
 _INTEGER = re.compile(r"[+-]?(0|[1-9]\d*)")
 _FLOAT = re.compile(r"[+-]?(\d+\.\d*|\.?\d+)([eE][+-]?\d+)?")
-_UNUSUAL = re.compile(r"[+-]?(0\d.*|0[xob].*|\d[\d_]*_[\d_.]*|\.[a-zA-Z].*|\d+(:\d+)+|\d{4}-\d\d?-\d\d?.*)|-|\?.*")
+_UNUSUAL = re.compile(
+    r"[+-]?(0\d.*|0[xob].*|\d[\d_]*_[\d_.]*|\.[a-zA-Z].*|\d+(:\d+)+|\d{4}-\d\d?-\d\d?.*)|-|\?.*"
+)
 """Scalars that YAML reads as something else than text or a plain number."""
 
 Scalar = int | float | str | bool | None
@@ -38,7 +40,9 @@ def read_yaml(text: str) -> Any:
     try:
         return YAML(typ="rt", pure=True).load(text)
     except YAMLError as error:
-        raise RunslotError(f"is not YAML ({str(error).splitlines()[0]}); its hyperparameters are left out") from error
+        raise RunslotError(
+            f"is not YAML ({str(error).splitlines()[0]}); its hyperparameters are left out"
+        ) from error
 
 
 def scalar(text: str) -> Scalar:
@@ -53,7 +57,11 @@ def scalar(text: str) -> Scalar:
 def _plain_yaml(text: str) -> Any:
     """Read nested mappings of plain scalars and lists of them; raises `_NotPlain` for anything
     else."""
-    lines = [(len(line) - len(line.lstrip(" ")), line.strip()) for line in text.splitlines() if line.strip()]
+    lines = [
+        (len(line) - len(line.lstrip(" ")), line.strip())
+        for line in text.splitlines()
+        if line.strip()
+    ]
     value, end = _block(lines, 0, lines[0][0]) if lines else ({}, 0)
     if end < len(lines):
         raise _NotPlain

@@ -41,7 +41,9 @@ def rows_of_points(series: Mapping[str, Iterable[Point]]) -> pl.DataFrame | None
     columns = dict.fromkeys(column for row in rows.values() for column in row)
     if not rows:
         return None
-    frame = pl.DataFrame([rows[key] for key in sorted(rows)], schema=dict.fromkeys(columns, pl.Float64))
+    frame = pl.DataFrame(
+        [rows[key] for key in sorted(rows)], schema=dict.fromkeys(columns, pl.Float64)
+    )
     if frame["seconds"].null_count() == frame.height:
         frame = frame.drop("seconds")
     else:

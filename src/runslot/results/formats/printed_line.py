@@ -26,31 +26,44 @@ at anew."""
 
 COUNTERS = frozenset(
     {
-        "epoch", "step", "steps", "global_step", "iter", "iters", "iteration", "iterations", "episode", "episodes",
-        "batch", "round", "update", "updates", "timestep", "timesteps", "total_timesteps", "generation", "itr", "ep",
+        "epoch", "step", "steps", "global_step", "iter", "iters", "iteration", "iterations",
+        "episode", "episodes",
+        "batch", "round", "update", "updates", "timestep", "timesteps", "total_timesteps",
+        "generation", "itr", "ep",
         "fold", "trial", "phase", "stage",
     }
 )  # fmt: skip
 """Names that count: a change of one begins a new row."""
 _NO_METRICS = frozenset(
     {
-        "eta", "pid", "port", "line", "rank", "local_rank", "world_size", "seed", "version", "v_num", "commit", "sha",
-        "hash", "id", "timestamp", "date", "python", "torch", "pytorch", "numpy", "tensorflow", "jax", "cuda", "cudnn",
-        "status", "code", "shape", "size", "params", "parameters", "flops", "mode", "using", "workers",
+        "eta", "pid", "port", "line", "rank", "local_rank", "world_size", "seed", "version",
+        "v_num", "commit", "sha",
+        "hash", "id", "timestamp", "date", "python", "torch", "pytorch", "numpy", "tensorflow",
+        "jax", "cuda", "cudnn",
+        "status", "code", "shape", "size", "params", "parameters", "flops", "mode", "using",
+        "workers",
     }
 )  # fmt: skip
 """Last words of names that no run is judged by."""
 _PROSE = frozenset(
     {
-        "in", "of", "to", "at", "for", "from", "by", "with", "than", "about", "over", "under", "after", "before", "and",
-        "or", "the", "a", "on", "until", "since", "per", "within", "every", "took", "now", "only", "has", "have", "are",
-        "b", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "s", "ms", "sec", "seconds", "min", "minutes", "hours",
+        "in", "of", "to", "at", "for", "from", "by", "with", "than", "about", "over", "under",
+        "after", "before", "and",
+        "or", "the", "a", "on", "until", "since", "per", "within", "every", "took", "now", "only",
+        "has", "have", "are",
+        "b", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "s", "ms", "sec", "seconds", "min",
+        "minutes", "hours",
     }
 )  # fmt: skip
 """Words that a number may follow in a sentence."""
-_BEFORE_A_COUNT = frozenset({"over", "of", "on", "in", "for", "after", "from", "the", "last", "first"})
+_BEFORE_A_COUNT = frozenset(
+    {"over", "of", "on", "in", "for", "after", "from", "the", "last", "first"}
+)
 
-_FRACTION = r"\d+(?:_\d+)*\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|nan\b|NaN\b|inf\b|Inf\b"
+_FRACTION = (
+    r"\d+(?:_\d+)*\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+"
+    r"|nan\b|NaN\b|inf\b|Inf\b"
+)
 _WHOLE = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])|\d+(?:_\d+)*"
 _NUMBER = re.compile(rf"(?<![\w.@])([-+]?(?:{_FRACTION}|{_WHOLE}))(?![._]?\d)")
 _FRACTIONAL = frozenset(".eEnN")
@@ -65,7 +78,8 @@ _NEAR = re.compile(r"[=:\[(# ][\1\2]")
 """What a pair has at least."""
 _AT = re.compile(
     # `Average loss at step 2000: 4.9`
-    rf"(?<![\w/.:'-])(?P<name>{_WORD}(?: {_WORD}){{0,4}}?) (?:at|after|in|on|for) (?:the )?(?P<counter>[A-Za-z_]+)"
+    rf"(?<![\w/.:'-])(?P<name>{_WORD}(?: {_WORD}){{0,4}}?) (?:at|after|in|on|for) (?:the"
+    r" )?(?P<counter>[A-Za-z_]+)"
     r" #?(?P<count>[\1]) ?(?:[:=]|is\b) ?(?P<value>[\1\2])"
 )
 _LEAGUE = re.compile(r"^\[(?P<count>[\1])\][\t ]+(?=[\w'-]+[:\s])")
@@ -82,12 +96,15 @@ _MARKS = frozenset("\1\2")
 _UNITS = {"": 1, "k": 1000, "M": 1_000_000}
 _CALL = re.compile(r"\b[A-Za-z_][\w.]*\([^()]*(?:\([^()]*\)[^()]*)*(?:\)|$)")
 _COMPLAINT = re.compile(r"\b[A-Z]\w+(?:Warning|Error|Exception): ")
-_SCALAR = re.compile(r"\b(?:np\.\w+|numpy\.\w+|tensor|Array|DeviceArray)\( *([-+\w.]+) *(?:,[^()]*)?\)")
+_SCALAR = re.compile(
+    r"\b(?:np\.\w+|numpy\.\w+|tensor|Array|DeviceArray)\( *([-+\w.]+) *(?:,[^()]*)?\)"
+)
 """`np.float64(0.5)`, `tensor(0.5, grad_fn=…)`."""
 _QUOTED = re.compile(r"""(?<!\w)(['"])([A-Za-z_][^'"\n]{0,60})\1(?= ?[:=])""")
 _NOISE = re.compile(
     r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL):[\w.]+:(?=\S)"  # as `logging` writes by default
-    r"|\w+://\S+|\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?)?|\b\d\d?:\d\d(?::\d\d(?:[.,]\d+)?)?\b"
+    r"|\w+://\S+|\d{4}-\d\d-\d\d(?:[T"
+    r" ]\d\d:\d\d:\d\d(?:[.,]\d+)?)?|\b\d\d?:\d\d(?::\d\d(?:[.,]\d+)?)?\b"
 )
 _NOT_JSON = re.compile(r"(?<=: )(-?)(nan|inf|None|True|False)\b")
 _IN_JSON = {"nan": "NaN", "inf": "Infinity", "None": "null", "True": "true", "False": "false"}
@@ -152,7 +169,11 @@ class LineReader:
         row: Row = {}
         for name, index, whole in plan:
             value = _value(numbers[index])
-            row[name] = value if whole is None or not _value(numbers[whole]) else value / _value(numbers[whole])
+            row[name] = (
+                value
+                if whole is None or not _value(numbers[whole])
+                else value / _value(numbers[whole])
+            )
         return row
 
 
@@ -173,7 +194,11 @@ class Columns:
             return {}
         if self._line:
             names = _fields(self._line)
-            if len(names) > 1 and any(map(is_counter, names)) and all(map(_COLUMN.fullmatch, names)):
+            if (
+                len(names) > 1
+                and any(map(is_counter, names))
+                and all(map(_COLUMN.fullmatch, names))
+            ):
                 self._names = names
             self._line = ""
         fields = _fields(line) if self._names else []
@@ -187,7 +212,11 @@ class Columns:
 def _fields(line: str) -> list[str]:
     if "," in line:
         return [field.strip() for field in line.split(",")]
-    return [field for field in re.split(r"\t+| {2,}" if "\t" in line or "  " in line else " ", line) if field]
+    return [
+        field
+        for field in re.split(r"\t+| {2,}" if "\t" in line or "  " in line else " ", line)
+        if field
+    ]
 
 
 def _value(number: str) -> float:
@@ -200,12 +229,16 @@ def _plan(shape: str) -> _Plan:
     plan: dict[str, tuple[str, int, int | None]] = {}
     if league := _LEAGUE.match(shape):
         plan["iteration"] = ("iteration", 0, None)
-        shape = shape[: league.end("count")] + " ;" + shape[league.end("count") + 2 :]  # no part of the first name
+        shape = (
+            shape[: league.end("count")] + " ;" + shape[league.end("count") + 2 :]
+        )  # no part of the first name
     if at := _AT.search(shape):
         counter = at["counter"]
         if is_counter(counter):
             values = {counter: at.start("count"), at["name"]: at.start("value")}
-            return tuple((name, _marks_before(shape, position), None) for name, position in values.items())
+            return tuple(
+                (name, _marks_before(shape, position), None) for name, position in values.items()
+            )
     settings = [call.span() for call in _CALL.finditer(shape)] if "(" in shape else []
     for match in _PAIR.finditer(shape):
         name = _metric_name(match, shape)
@@ -217,7 +250,9 @@ def _plan(shape: str) -> _Plan:
         counts = is_counter(match["name"]) and name == match["name"]
         # A counter is one in every line: `Epoch` of `Train Epoch`. Else 9913/10000 is a share.
         name = name.rsplit(" ", 1)[-1] if counts else name
-        plan.setdefault(name, (name, index, None if counts or match["whole"] is None else index + 1))
+        plan.setdefault(
+            name, (name, index, None if counts or match["whole"] is None else index + 1)
+        )
     return tuple(plan.values())
 
 
@@ -232,11 +267,14 @@ def _metric_name(match: re.Match[str], shape: str) -> str | None:
     before = shape[: match.start("name")].rstrip()
     words = name.split(" ")
     if before[-1:] in ("\1", "\2") and mark.strip() in (":", "="):
-        head = re.split(r"[^\w /.@'-]", before[:-1])[-1].strip()  # `Evaluation over 10 episodes: 200.2`
+        # `Evaluation over 10 episodes: 200.2`
+        head = re.split(r"[^\w /.@'-]", before[:-1])[-1].strip()
         if head.rpartition(" ")[2] in _BEFORE_A_COUNT:
             return _without_count(head) if is_counter(name) else f"{head} {name}"
     if is_counter(name):
-        return None if (mark == "" and _is_of_another(before, words)) or _BEST.search(before) else name
+        return (
+            None if (mark == "" and _is_of_another(before, words)) or _BEST.search(before) else name
+        )
     if words[-1].lower() in _NO_METRICS or (match["bracket"] and match["after"] not in ("]", ")")):
         return None
     if before[-1:] == "(" and _SENTENCE.search(before):

@@ -5,11 +5,14 @@ Read in place, when results are asked for: it costs the run nothing, and nothing
 run. Pure: the caller reads the file, and takes these rows only where the run logged in no better
 way. Understood are
 
-- pairs `name: 1.2`, `name=1.2`, `Epoch [3/10]`, `step 100`, several a line, after any prefix of a logging library;
+- pairs `name: 1.2`, `name=1.2`, `Epoch [3/10]`, `step 100`, several a line, after any prefix of a
+  logging library;
 - a line that is a JSON object, or a Python dict as Hugging Face's Trainer prints it;
-- progress bars of tqdm (`loss=0.5` in the postfix, the bar's counter as `step`, or `batch` in an epoch) and of Keras;
+- progress bars of tqdm (`loss=0.5` in the postfix, the bar's counter as `step`, or `batch` in an
+  epoch) and of Keras;
 - the framed tables of OpenAI Baselines, Stable-Baselines3 and Lightning;
-- columns below a line of their names, one of which counts (skorch, fastai, `epoch,loss` and its rows).
+- columns below a line of their names, one of which counts (skorch, fastai, `epoch,loss` and its
+  rows).
 
 What one line says is in `results.printed_line`. Lines that follow one another make one row as long
 as no name comes twice and no counter (epoch, step, …) changes. What is printed before the numbers
@@ -69,7 +72,11 @@ def printed_rows(
         rows.append(row)
     if pattern is None:
         void = _settings_before(rows, first, last) | _settings_printed(rows, settings or {})
-        rows = [{name: row[name] for name in row if name not in void} for row in rows] if void else rows
+        rows = (
+            [{name: row[name] for name in row if name not in void} for row in rows]
+            if void
+            else rows
+        )
     return _with_counters([row for row in rows if row])
 
 
@@ -89,11 +96,16 @@ def _begins_row(row: Row, pairs: Row) -> bool:
     return (new or not has_metrics) and not all(map(is_counter, row))
 
 
-def _settings_before(rows: Sequence[Row], first: Mapping[str, int], last: Mapping[str, int]) -> set[str]:
+def _settings_before(
+    rows: Sequence[Row], first: Mapping[str, int], last: Mapping[str, int]
+) -> set[str]:
     """Return the names that come rarely, and only in lines before the run's numbers begin."""
     counts = Counter(name for row in rows for name in row)
     most = max((count for name, count in counts.items() if not is_counter(name)), default=0)
-    begin = min((first[name] for name, count in counts.items() if count > 1 and count * 2 >= most), default=0)
+    begin = min(
+        (first[name] for name, count in counts.items() if count > 1 and count * 2 >= most),
+        default=0,
+    )
     limit = min(_MOST_OF_SETTING, max(1, most // _RARE))
     rare = {name for name, count in counts.items() if count <= limit and last[name] < begin}
     return {name for name in rare if not is_counter(name) or name.endswith("s")}
@@ -102,7 +114,11 @@ def _settings_before(rows: Sequence[Row], first: Mapping[str, int], last: Mappin
 def _settings_printed(rows: Sequence[Row], settings: Mapping[str, object]) -> set[str]:
     """Return the names of hyperparameters that have no other value than the run's in any row."""
     same = {name for name, value in settings.items() if isinstance(value, (int, float))}
-    return {name for name in same if all(row.get(name, settings[name]) == settings[name] for row in rows)}
+    return {
+        name
+        for name in same
+        if all(row.get(name, settings[name]) == settings[name] for row in rows)
+    }
 
 
 def _with_counters(rows: Sequence[Row]) -> list[Row]:
@@ -127,7 +143,9 @@ def _pairs(text: str, pattern: re.Pattern[str] | None) -> Iterator[Row]:
         elif line.startswith("| ") and line.endswith(" |"):
             if heading := _TABLE_HEAD.match(line):
                 head = heading["head"]
-            elif (entry := _TABLE_ROW.match(line)) and (number := number_of(entry["value"])) is not None:
+            elif (entry := _TABLE_ROW.match(line)) and (
+                number := number_of(entry["value"])
+            ) is not None:
                 table[head + entry["name"].strip()] = number
             continue
         else:
@@ -165,5 +183,7 @@ def _by_pattern(line: str, pattern: re.Pattern[str]) -> Row:
         groups = match.groupdict()
         if "name" in groups and "value" in groups:
             groups = {groups["name"]: groups["value"]}
-        row |= {name: value for name, text in groups.items() if (value := number_of(text)) is not None}
+        row |= {
+            name: value for name, text in groups.items() if (value := number_of(text)) is not None
+        }
     return row

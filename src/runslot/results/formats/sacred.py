@@ -17,7 +17,12 @@ from runslot.results.problems import Problem
 from runslot.results.read.directories import RunFiles
 from runslot.results.read.layouts import RUN_FILE
 
-_STATES = {"COMPLETED": "succeeded", "RUNNING": "running", "FAILED": "failed", "INTERRUPTED": "stopped"}
+_STATES = {
+    "COMPLETED": "succeeded",
+    "RUNNING": "running",
+    "FAILED": "failed",
+    "INTERRUPTED": "stopped",
+}
 _TIMED_OUT = "TIMEOUT"
 _FRACTION = re.compile(r"\.(\d+)")
 
@@ -31,7 +36,11 @@ def read_metrics(file: str, problems: list[Problem]) -> pl.DataFrame | None:
         problems.append(Problem(file, str(error)))
         return None
     except (KeyError, TypeError, ValueError, AttributeError):
-        problems.append(Problem(file, "is not as Sacred writes it (steps, timestamps and values of each metric)"))
+        problems.append(
+            Problem(
+                file, "is not as Sacred writes it (steps, timestamps and values of each metric)"
+            )
+        )
         return None
     return rows_of_points(series)
 

@@ -27,7 +27,9 @@ _LONGEST_RECORD = 1 << 31
 """A longer one is a broken length: protobuf writes none."""
 
 
-def read(files: Sequence[str], problems: list[Problem], unread: list[Unread]) -> pl.DataFrame | None:
+def read(
+    files: Sequence[str], problems: list[Problem], unread: list[Unread]
+) -> pl.DataFrame | None:
     """Return `step`, `seconds` (since the first event) and the scalars of one directory's event
     files.
 
@@ -39,7 +41,11 @@ def read(files: Sequence[str], problems: list[Problem], unread: list[Unread]) ->
         from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
         from tensorboard.compat.proto.event_pb2 import Event as ParsedEvent
     except ImportError:
-        problems.append(Problem(files[0], f"is read with tensorboard, {extra_said('tensorboard')}; it is left out"))
+        problems.append(
+            Problem(
+                files[0], f"is read with tensorboard, {extra_said('tensorboard')}; it is left out"
+            )
+        )
         return None
     log = _Log()
     for file in files:
@@ -50,7 +56,9 @@ def read(files: Sequence[str], problems: list[Problem], unread: list[Unread]) ->
                 position += len(record) + _AROUND_RECORD
                 log.take(ParsedEvent.FromString(record), part)
             if _is_broken(file, position, size):
-                problems.append(Problem(file, f"has a broken record at byte {position}; the rest is left out"))
+                problems.append(
+                    Problem(file, f"has a broken record at byte {position}; the rest is left out")
+                )
         except Exception as error:  # noqa: BLE001  # its readers raise what protobuf and its file systems raise
             problems.append(Problem(file, f"cannot be read ({error})"))
         log.close(part, unread)
@@ -106,7 +114,9 @@ class _Log:
                 number = _number(value)
                 if number is not None:
                     tag = value.tag or value.node_name
-                    part.series.setdefault(tag, []).append(Point(float(event.step), event.wall_time, number))
+                    part.series.setdefault(tag, []).append(
+                        Point(float(event.step), event.wall_time, number)
+                    )
 
     def _purge(self, part: _EventFile, step: float, tags: set[str] | None) -> None:
         for series in (self.series, part.series):
@@ -115,7 +125,11 @@ class _Log:
 
     def close(self, part: _EventFile, unread: list[Unread]) -> None:
         """Add a file that was read to its end."""
-        shared = {tag for tag in part.series.keys() & self.series.keys() if self.series[tag] and part.series[tag]}
+        shared = {
+            tag
+            for tag in part.series.keys() & self.series.keys()
+            if self.series[tag] and part.series[tag]
+        }
         if shared and not part.has_start:
             self._overtake(part, shared, unread)
         for tag, points in part.series.items():
@@ -128,7 +142,10 @@ class _Log:
         Each scalar from the step on from which it was written anew; all of them where every curve
         was begun anew.
         """
-        first = {tag: (self.series[tag][0].step or 0.0, part.series[tag][0].step or 0.0) for tag in shared}
+        first = {
+            tag: (self.series[tag][0].step or 0.0, part.series[tag][0].step or 0.0)
+            for tag in shared
+        }
         goes_back = {
             tag: new
             for tag, (_, new) in first.items()
@@ -136,12 +153,19 @@ class _Log:
         }
         if not goes_back:  # it goes on, or nothing has steps
             return
-        if _first_time(part.series) <= max(points[-1].when or 0.0 for points in self.series.values() if points):
-            reason = "an older file was written at the same time with the same scalars; both are shown, and overlap"
+        if _first_time(part.series) <= max(
+            points[-1].when or 0.0 for points in self.series.values() if points
+        ):
+            reason = (
+                "an older file was written at the same time with the same scalars; both are shown,"
+                " and overlap"
+            )
             unread.append(Unread(part.file, reason))
             return
         curves = [tag for tag in shared if len(self.series[tag]) > 1]
-        is_again = bool(curves) and all(tag in goes_back and first[tag][1] <= first[tag][0] for tag in curves)
+        is_again = bool(curves) and all(
+            tag in goes_back and first[tag][1] <= first[tag][0] for tag in curves
+        )
         begin = min(goes_back[tag] for tag in curves) if is_again else max(goes_back.values())
         if is_again:
             self._purge(_EventFile(part.file), begin, None)
@@ -149,7 +173,10 @@ class _Log:
             for tag, step in goes_back.items():
                 self._purge(_EventFile(part.file), step, {tag})
         event = "was run again" if is_again else "was resumed"
-        reason = f"the run {event} from step {begin:g} on; what older event files hold from there on is left out"
+        reason = (
+            f"the run {event} from step {begin:g} on; what older event files hold from there on is"
+            " left out"
+        )
         unread.append(Unread(part.file, reason))
 
 

@@ -66,7 +66,9 @@ def _row(history: bytes | int) -> dict[str, float]:
     row: dict[str, float] = {}
     for number, content in _fields(history):
         if number == _STEP and isinstance(content, bytes):
-            row["step"] = float(next((value for _, value in _fields(content) if isinstance(value, int)), 0))
+            row["step"] = float(
+                next((value for _, value in _fields(content) if isinstance(value, int)), 0)
+            )
         elif number == _ITEM and isinstance(content, bytes):
             _add_item(row, content)
     return row

@@ -26,7 +26,9 @@ class Backlog:
         self._known: dict[str, tuple[Stamp, Mapping[str, str]]] = {}
         self._newer: dict[str, Problem] = {}
 
-    def count(self, lists: Mapping[str, Stamp], present: Collection[str]) -> dict[tuple[str, str], int]:
+    def count(
+        self, lists: Mapping[str, Stamp], present: Collection[str]
+    ) -> dict[tuple[str, str], int]:
         """Return, by experiment directory and name of the variant, how many runs are not among the
         ids `present`."""
         self._known = {path: names for path, names in self._known.items() if path in lists}

@@ -21,7 +21,13 @@ from runslot.results.formats.sacred import sacred_run
 from runslot.results.problems import Problem
 from runslot.results.read.directories import RunFiles
 from runslot.results.read.layouts import HYDRA, HYDRA_FILES, ZOO_FILES, is_monitor
-from runslot.results.read.parameters import BOOKKEEPING, Value, flatten, parameters_of, read_settings
+from runslot.results.read.parameters import (
+    BOOKKEEPING,
+    Value,
+    flatten,
+    parameters_of,
+    read_settings,
+)
 from runslot.results.read.run_path import RunPaths
 
 
@@ -52,7 +58,10 @@ class Description:
     def now(self) -> Description:
         """Return the description with `running` replaced by `lost` where the run's keeper is known
         to be gone."""
-        if self.state == "running" and self.watched and is_alive(ProcessIdentity(**self.watched)) is False:  # type: ignore[arg-type]  # what `_watched` took apart
+        if self.state != "running" or not self.watched:
+            return self
+        identity = ProcessIdentity(**self.watched)  # type: ignore[arg-type]  # as `_watched` made it
+        if is_alive(identity) is False:
             return dataclasses.replace(self, state="lost")
         return self
 
@@ -100,7 +109,9 @@ _UNREAD = Run("", "", {}, "")
 """Stands for what a broken `run.json` does not say."""
 
 
-def _configuration(directory: RunDir, places: Sequence[str], problems: list[Problem]) -> Mapping[str, Value]:
+def _configuration(
+    directory: RunDir, places: Sequence[str], problems: list[Problem]
+) -> Mapping[str, Value]:
     """Return what a script of rlpyt's, and its `add_exp_param`, put into `params.json`; the variant
     goes before it."""
     try:
@@ -114,7 +125,10 @@ def _configuration(directory: RunDir, places: Sequence[str], problems: list[Prob
 
 def _progress_of(directory: RunDir) -> dict[str, Any]:
     """Return how far a run of ours is: its outcome, or the attempt under way."""
-    attempt_json, outcome_json = read_object(directory.attempt_file), read_object(directory.outcome_file)
+    attempt_json, outcome_json = (
+        read_object(directory.attempt_file),
+        read_object(directory.outcome_file),
+    )
     attempt = None if attempt_json is None else attempt_of(attempt_json)
     outcome = None if outcome_json is None else Outcome.from_json(outcome_json)
     if outcome is not None and (attempt is None or attempt.attempt <= outcome.attempt):
@@ -171,14 +185,26 @@ def _of_others(
     is_recorded = bool(files.settings) and (is_whole or (seed is not None and bool(parameters)))
     place = places.of(files, is_recorded)
     if places.template is not None and places.fields_of(files) is None:
-        problems.append(Problem(files.path, f"does not fit --path {places.template.text!r}; its whole path counts"))
-    if place.seed is not None and seed is not None and str(place.seed) != str(seed) and not place.parameters:
-        place = place._replace(variant="/".join(names))  # two seeds that disagree: the path stays a difference
+        problems.append(
+            Problem(
+                files.path, f"does not fit --path {places.template.text!r}; its whole path counts"
+            )
+        )
+    if (
+        place.seed is not None
+        and seed is not None
+        and str(place.seed) != str(seed)
+        and not place.parameters
+    ):
+        place = place._replace(
+            variant="/".join(names)
+        )  # two seeds that disagree: the path stays a difference
     seed = place.seed if seed is None or (places.template and place.seed is not None) else seed
     leave_out = {"name"} if files.kind in {"rlpyt", "yolo"} else set()
     return Description(
         variant=place.variant,
-        parameters={key: value for key, value in parameters.items() if key not in leave_out} | place.parameters,
+        parameters={key: value for key, value in parameters.items() if key not in leave_out}
+        | place.parameters,
         seed=seed,
         experiment=_experiment_above(path.parent, experiments) or _prefix_directory(path),
         **extras,

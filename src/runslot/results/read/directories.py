@@ -18,7 +18,15 @@ from runslot.experiment.rundir import COLLECTION, PARAMS, ExperimentDir, RunDir
 from runslot.results.formats.files import first_line, read_bytes
 from runslot.results.problems import Problem, Unread
 from runslot.results.read import layouts
-from runslot.results.read.layouts import HYDRA, HYDRA_FILES, VARIANT_CONFIG, ZOO_FILES, Kind, Match, natural
+from runslot.results.read.layouts import (
+    HYDRA,
+    HYDRA_FILES,
+    VARIANT_CONFIG,
+    ZOO_FILES,
+    Kind,
+    Match,
+    natural,
+)
 from runslot.results.read.script_logs import script_logs
 
 Stamp = tuple[int, int, int]
@@ -36,7 +44,12 @@ _OWN_DIRECTORIES = {
     "code",
     *(
         place.name
-        for place in (_EXPERIMENT.requests, _EXPERIMENT.workers, _EXPERIMENT.payloads, _EXPERIMENT.provenance)
+        for place in (
+            _EXPERIMENT.requests,
+            _EXPERIMENT.workers,
+            _EXPERIMENT.payloads,
+            _EXPERIMENT.provenance,
+        )
     ),
 }
 """Directories beside `experiment.json` that hold no runs."""
@@ -102,7 +115,9 @@ class Survey:
         """Walk through the roots; symbolic links are not followed."""
         for root in roots:
             job = _job_around(Path(root))
-            above = _Above(root, has_variant=Path(root).parent.joinpath(VARIANT_CONFIG).is_file(), hydra=job)
+            above = _Above(
+                root, has_variant=Path(root).parent.joinpath(VARIANT_CONFIG).is_file(), hydra=job
+            )
             self.runs += self._walk(root, above)
         return self
 
@@ -114,7 +129,9 @@ class Survey:
             self.problems.append(Problem(path, f"cannot be listed ({error.strerror})"))
             return ()
         head = self._head(path, files)
-        if _RUN_FILE in files and (_OURS & files.keys() or layouts.is_ours(self._whole(path, files[_RUN_FILE]))):
+        if _RUN_FILE in files and (
+            _OURS & files.keys() or layouts.is_ours(self._whole(path, files[_RUN_FILE]))
+        ):
             return (self._our_run(path, files, directories, above),)
         if HYDRA in directories:
             above = _Above(above.root, above.is_inside_run, above.has_variant, path)
@@ -157,14 +174,20 @@ class Survey:
         return RunFiles(where, match.kind, match.logs, stamps, tuple(settings), match.is_file)
 
     def _our_run(
-        self, path: str, files: Mapping[str, os.DirEntry[str]], directories: Sequence[str], above: _Above
+        self,
+        path: str,
+        files: Mapping[str, os.DirEntry[str]],
+        directories: Sequence[str],
+        above: _Above,
     ) -> RunFiles:
         """Return one of our runs; what another library logged deeper in it stands in for a missing
         `progress.csv`."""
         stamps = {name: _stamp(files[name]) for name in files if name in _DESCRIBING}
         logs = layouts.our_logs(path[len(above.root) :], files.keys(), self.globs)
         if logs:
-            return RunFiles(path, "runslot", logs, stamps | {name: _stamp(files[name]) for name in logs})
+            return RunFiles(
+                path, "runslot", logs, stamps | {name: _stamp(files[name]) for name in logs}
+            )
         inside = Survey(self.globs, self.heads)
         deeper = [
             run
@@ -192,7 +215,10 @@ class Survey:
             return runs
         for run in runs:
             if run.kind == "tensorboard":
-                reason = f"the job is read from {os.path.relpath(originals[0].file(originals[0].logs[0]), run.path)}"
+                reason = (
+                    "the job is read from"
+                    f" {os.path.relpath(originals[0].file(originals[0].logs[0]), run.path)}"
+                )
                 self.unread.append(Unread(run.file(run.logs[0]), reason, len(run.logs)))
         return [run for run in runs if run.kind != "tensorboard"]
 
@@ -212,8 +238,12 @@ class Survey:
         for name in sorted(files.keys() - read):
             reason = layouts.why_unread(name, logs, head)
             if reason is not None:
-                reasons.setdefault(re.sub(r"--log '.*'", f"--log '*{Path(name).suffix}'", reason), []).append(name)
-        self.unread += [Unread(f"{path}/{names[0]}", reason, len(names)) for reason, names in reasons.items()]
+                reasons.setdefault(
+                    re.sub(r"--log '.*'", f"--log '*{Path(name).suffix}'", reason), []
+                ).append(name)
+        self.unread += [
+            Unread(f"{path}/{names[0]}", reason, len(names)) for reason, names in reasons.items()
+        ]
 
     def _head(self, path: str, files: Mapping[str, os.DirEntry[str]]) -> Callable[[str], str]:
         """Return what reads the first line of a file of one directory, of so many of them at
@@ -252,11 +282,16 @@ def roots_of(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     for path in paths:
         if not Path(path).is_dir():
             fault = "is not a directory" if Path(path).exists() else "does not exist"
-            raise NotFound(f"{path} {fault}; name an experiment, a collection, a run, or a directory that holds some")
+            raise NotFound(
+                f"{path} {fault}; name an experiment, a collection, a run, or a directory that"
+                " holds some"
+            )
         root = os.path.realpath(path)
         if root not in roots:
             roots.append(root)
-    return [r for r in roots if not any(r != other and Path(r).is_relative_to(other) for other in roots)]
+    return [
+        r for r in roots if not any(r != other and Path(r).is_relative_to(other) for other in roots)
+    ]
 
 
 def _job_around(root: Path) -> str | None:
@@ -275,7 +310,12 @@ def _settings_elsewhere(path: str, directories: Sequence[str], above: _Above) ->
         home = os.path.relpath(above.hydra, path)
         places += [f"{'' if home == '.' else f'{home}/'}{HYDRA}/{name}" for name in HYDRA_FILES]
     last = path.rpartition("/")[2]
-    places += [f"{name}/{file}" for name in directories if last.startswith(f"{name}_") for file in ZOO_FILES]
+    places += [
+        f"{name}/{file}"
+        for name in directories
+        if last.startswith(f"{name}_")
+        for file in ZOO_FILES
+    ]
     stamps: dict[str, Stamp] = {}
     for place in places:
         with contextlib.suppress(OSError):

@@ -41,7 +41,11 @@ HYDRA = ".hydra"
 HYDRA_FILES = ("config.yaml", "overrides.yaml")
 ZOO_FILES = ("config.yml", "args.yml")
 """RL Zoo's, in ALGO/ENV_N/ENV/."""
-RUN_FILE, PROGRESS, VARIANT = RunDir("").run_file.name, RunDir("").progress.name, RunDir("").variant_file.name
+RUN_FILE, PROGRESS, VARIANT = (
+    RunDir("").run_file.name,
+    RunDir("").progress.name,
+    RunDir("").variant_file.name,
+)
 SETTINGS = (
     PARAMS,
     VARIANT,
@@ -61,7 +65,14 @@ TRAINER = "trainer_state.json"
 """Of Hugging Face's Trainer."""
 WANDB_SUFFIX = ".wandb"
 
-_JSON_LINES = ("metrics.jsonl", "progress.json", "progress.jsonl", "log.jsonl", "logs.jsonl", "scores.jsonl")
+_JSON_LINES = (
+    "metrics.jsonl",
+    "progress.json",
+    "progress.jsonl",
+    "log.jsonl",
+    "logs.jsonl",
+    "scores.jsonl",
+)
 _YOLO = ("args.yaml", "opt.yaml")
 _VERSION = re.compile(r"version_\d+")
 _TABLE = re.compile(r".*\.(csv|tsv|jsonl|ndjson)", re.IGNORECASE)
@@ -123,12 +134,20 @@ def matches_of(
     `directory` is its path below the root, for `globs`, the logs that the user named.
     `below_variant`: the directory above holds rlpyt's variant.
     """
-    if globs and (logs := [log for log in named_logs(directory, names, globs) if not is_export(first_line(log))]):
+    if globs and (
+        logs := [
+            log for log in named_logs(directory, names, globs) if not is_export(first_line(log))
+        ]
+    ):
         kind: Kind = "jsonl" if format_of(logs[0]) == "jsonl" else "csv"
         return [Match(kind, (log,), is_file=len(logs) > 1) for log in logs]
-    if match := _launcher_match(names, below_variant, first_line) or _logger_match(directory, names, first_line):
+    if match := _launcher_match(names, below_variant, first_line) or _logger_match(
+        directory, names, first_line
+    ):
         return [match]
-    keras = [name for name in names if _KERAS.fullmatch(name) and _starts_with_epoch(first_line(name))]
+    keras = [
+        name for name in names if _KERAS.fullmatch(name) and _starts_with_epoch(first_line(name))
+    ]
     if keras:
         return [Match("keras", (name,), is_file=len(keras) > 1) for name in sorted(keras)]
     events = tuple(sorted(name for name in names if is_events(name)))
@@ -141,12 +160,17 @@ def named_logs(directory: str, names: Collection[str], globs: Collection[str]) -
     return sorted(
         name
         for name in names
-        if any(fnmatchcase(f"{directory}/{name}".lstrip("/") if "/" in glob else name, glob) for glob in globs)
+        if any(
+            fnmatchcase(f"{directory}/{name}".lstrip("/") if "/" in glob else name, glob)
+            for glob in globs
+        )
         and not is_events(name)
     )
 
 
-def _launcher_match(names: Collection[str], below_variant: bool, first_line: Callable[[str], str]) -> Match | None:
+def _launcher_match(
+    names: Collection[str], below_variant: bool, first_line: Callable[[str], str]
+) -> Match | None:
     """Return what a launcher's or a framework's own directory is."""
     if PROGRESS in names:
         return _progress_match(names, below_variant, first_line)
@@ -159,7 +183,9 @@ def _launcher_match(names: Collection[str], below_variant: bool, first_line: Cal
     return None
 
 
-def _progress_match(names: Collection[str], below_variant: bool, first_line: Callable[[str], str]) -> Match | None:
+def _progress_match(
+    names: Collection[str], below_variant: bool, first_line: Callable[[str], str]
+) -> Match | None:
     if VARIANT in names:
         return Match("launchkit", (PROGRESS,))
     if PARAMS in names or below_variant:
@@ -167,7 +193,9 @@ def _progress_match(names: Collection[str], below_variant: bool, first_line: Cal
     return None if is_export(first_line(PROGRESS)) else Match("stable-baselines3", (PROGRESS,))
 
 
-def _logger_match(directory: str, names: Collection[str], first_line: Callable[[str], str]) -> Match | None:
+def _logger_match(
+    directory: str, names: Collection[str], first_line: Callable[[str], str]
+) -> Match | None:
     """Return what a directory is in which a logger wrote."""
     if "metrics.csv" in names:
         is_lightning = "hparams.yaml" in names or _VERSION.fullmatch(directory.rpartition("/")[2])
@@ -215,7 +243,11 @@ def why_unread(name: str, logs: Collection[str], first_line: Callable[[str], str
     for ending, reason in _NEVER.items():
         if name == ending or (ending.startswith(".") and name.endswith(ending)):
             return reason
-    log = name in {"result.json", "metrics.json", *_JSON_LINES} or is_events(name) or bool(_TABLE.fullmatch(name))
+    log = (
+        name in {"result.json", "metrics.json", *_JSON_LINES}
+        or is_events(name)
+        or bool(_TABLE.fullmatch(name))
+    )
     if not log:
         return None
     if _TABLE.fullmatch(name) and is_export(first_line(name)):

@@ -19,13 +19,18 @@ from runslot.results.read.directories import RunFiles
 
 Value = int | float | str | bool | None
 
-BOOKKEEPING = frozenset({"seed", "run_ID", "exp_id", "exp_prefix", "exp_name", "instance_type", "log_dir"})
+BOOKKEEPING = frozenset(
+    {"seed", "run_ID", "exp_id", "exp_prefix", "exp_name", "instance_type", "log_dir"}
+)
 """Keys that a launcher adds to a variant: runs that differ in nothing else are one variant."""
-_OTHERS_BOOKKEEPING = frozenset({"hostname", "pid", "run_id", "timestamp", "start_time", "uuid", "trial_id"})
+_OTHERS_BOOKKEEPING = frozenset(
+    {"hostname", "pid", "run_id", "timestamp", "start_time", "uuid", "trial_id"}
+)
 """Keys by which other programs tell when, where and under which id a run ran."""
 _ALL_BOOKKEEPING = BOOKKEEPING | _OTHERS_BOOKKEEPING
 _SEED = re.compile(
-    r"(?=.*seed)(?:.*\.)?(?:(?:random|rng|global|manual|torch|np|numpy|env|train)_?)?seed(?:_everything)?", re.I
+    r"(?=.*seed)(?:.*\.)?(?:(?:random|rng|global|manual|torch|np|numpy|env|train)_?)?seed(?:_everything)?",
+    re.I,
 )
 _ADDRESS = re.compile(r"(?: at)? 0x[0-9a-fA-F]{4,}")
 _OVERRIDE = re.compile(r"[+~]{0,2}([^=\s]+)=(.*)", re.DOTALL)
@@ -52,7 +57,9 @@ def read_settings(run: RunFiles, problems: list[Problem]) -> dict[str, Any]:
     return settings
 
 
-def parameters_of(settings: Mapping[str, Any], places: Sequence[str]) -> tuple[dict[str, Value], int | str | None]:
+def parameters_of(
+    settings: Mapping[str, Any], places: Sequence[str]
+) -> tuple[dict[str, Value], int | str | None]:
     """Return the flat parameters, and the seed, which is none of them.
 
     Left out is what differs between equal runs: where in memory an object lay, where on disk the
@@ -63,8 +70,12 @@ def parameters_of(settings: Mapping[str, Any], places: Sequence[str]) -> tuple[d
         plain = _ADDRESS.sub("", value) if isinstance(value, str) and "0x" in value else value
         if not (_is_place(key, places) or (isinstance(plain, str) and _is_place(plain, places))):
             flat[_ADDRESS.sub("", key) if "0x" in key else key] = plain
-    seeds = {key: value for key, value in flat.items() if value is not None and _SEED.fullmatch(key)}
-    seed = next((settings[key] for key in ("seed", "run_ID") if settings.get(key) is not None), None)
+    seeds = {
+        key: value for key, value in flat.items() if value is not None and _SEED.fullmatch(key)
+    }
+    seed = next(
+        (settings[key] for key in ("seed", "run_ID") if settings.get(key) is not None), None
+    )
     if seed is None and len(set(seeds.values())) == 1:
         seed = next(iter(seeds.values()))
     if seed is not None:
@@ -89,7 +100,11 @@ def _mapping(value: Any, before: Mapping[str, Any]) -> dict[str, Any]:
         return dict(value)
     if value is None:
         return {}
-    pairs = value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list) else value
+    pairs = (
+        value[0]
+        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list)
+        else value
+    )
     if isinstance(pairs, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         return {str(key): item for key, item in pairs}
     if isinstance(pairs, list) and all(isinstance(pair, str) for pair in pairs):
@@ -103,7 +118,9 @@ def _mapping(value: Any, before: Mapping[str, Any]) -> dict[str, Any]:
     raise RunslotError("does not hold a mapping; its hyperparameters are left out")
 
 
-def flatten(variant: Mapping[str, Any], leave_out: frozenset[str] = frozenset(), prefix: str = "") -> dict[str, Value]:
+def flatten(
+    variant: Mapping[str, Any], leave_out: frozenset[str] = frozenset(), prefix: str = ""
+) -> dict[str, Value]:
     """Return the variant with dotted keys; lists and empty dicts as JSON text.
 
     What was no JSON is written as `{"$class": …}`, `{"$repr": …}`, `{"$dataclass": …, fields}`: it
@@ -118,7 +135,11 @@ def flatten(variant: Mapping[str, Any], leave_out: frozenset[str] = frozenset(),
             mark = next((field for field in value if str(field).startswith("$")), None)
             if mark is not None:
                 flat.update(flatten({name: value[mark]}))
-            flat.update(flatten({field: value[field] for field in value if field != mark}, prefix=f"{name}."))
+            flat.update(
+                flatten(
+                    {field: value[field] for field in value if field != mark}, prefix=f"{name}."
+                )
+            )
         elif value is None or isinstance(value, bool | int | float | str):
             flat[name] = _plain(value)
         else:

@@ -41,7 +41,11 @@ AnyPath = str | os.PathLike[str]
 
 
 def load(
-    paths: AnyPath | Sequence[AnyPath], *, cache: bool = True, path: str | None = None, log: Sequence[str] = ()
+    paths: AnyPath | Sequence[AnyPath],
+    *,
+    cache: bool = True,
+    path: str | None = None,
+    log: Sequence[str] = (),
 ) -> Results:
     """Read all runs below `paths`: experiments, collections, single runs, or directories that hold
     any of them.
@@ -56,7 +60,11 @@ def load(
     reader = Reader(paths, cache=cache, path=path, log=log)
     results = reader.read()
     if not results.runs.height and not results.waiting:
-        raise NotFound(_nothing_found(", ".join(str(path_given) for path_given in _several(paths)), results.unread))
+        raise NotFound(
+            _nothing_found(
+                ", ".join(str(path_given) for path_given in _several(paths)), results.unread
+            )
+        )
     reader.check_template(results)
     return results
 
@@ -64,10 +72,13 @@ def load(
 def _nothing_found(names: str, unread: Sequence[Unread]) -> str:
     if unread:
         more = f"; and {len(unread) - _NAMES_SHOWN} more" if len(unread) > _NAMES_SHOWN else ""
-        return f"no run lies below {names}; not read: {'; '.join(str(file) for file in unread[:_NAMES_SHOWN])}{more}"
+        return (
+            f"no run lies below {names}; not read:"
+            f" {'; '.join(str(file) for file in unread[:_NAMES_SHOWN])}{more}"
+        )
     return (
-        f"no run lies below {names}; a run is a directory with run.json, progress.csv or another program's log "
-        "(docs: results, what is read), or name logs with --log 'GLOB'"
+        f"no run lies below {names}; a run is a directory with run.json, progress.csv or another"
+        " program's log (docs: results, what is read), or name logs with --log 'GLOB'"
     )
 
 
@@ -90,7 +101,10 @@ class Reader:
         self.roots = roots_of(_several(paths))
         self._places = RunPaths(self.roots, None if path is None else PathTemplate.parse(path))
         self._globs = tuple(log)
-        options = [*([f"path {path}"] if path is not None else []), *(f"log {glob}" for glob in log)]
+        options = [
+            *([f"path {path}"] if path is not None else []),
+            *(f"log {glob}" for glob in log),
+        ]
         self._directory = store.directory_for(self.roots, options) if cache else None
         self._waiting = Backlog()
         self._heads: dict[str, tuple[Stamp, str]] = {}
@@ -133,11 +147,15 @@ class Reader:
         """Raise `InvalidInput` where the template of paths fits none of the runs of other
         programs."""
         template = self._places.template
-        runs = [entry.files for entry in self._state.entries.values() if entry.files.kind != "runslot"]
+        runs = [
+            entry.files for entry in self._state.entries.values() if entry.files.kind != "runslot"
+        ]
         if template is None or not runs or any(self._places.fields_of(run) for run in runs):
             return
         example = os.path.relpath(runs[0].path, results.base)
-        raise InvalidInput(f"--path {template.text!r} fits none of {len(runs)} runs, the first is {example!r}")
+        raise InvalidInput(
+            f"--path {template.text!r} fits none of {len(runs)} runs, the first is {example!r}"
+        )
 
     def _read_logs(self, logs: Mapping[str, tuple[RunEntry, str]]) -> None:
         owners = {path: owner for path, owner in logs.items() if format_of(path) == "csv"}
@@ -179,7 +197,9 @@ class Reader:
         entry.problems += problems
         entry.cursors[log] = lines.cursor
         if lines.frame.height:
-            entry.pieces.setdefault(log, []).append(Piece(self._state.add(lines.frame), 0, lines.frame.height))
+            entry.pieces.setdefault(log, []).append(
+                Piece(self._state.add(lines.frame), 0, lines.frame.height)
+            )
 
     def _read_whole(self, entry: RunEntry) -> None:
         """Read logs that are no rows, from the beginning: event files, Sacred's metrics."""
@@ -202,7 +222,9 @@ class Reader:
         backs: dict[str, Backs] = {}
         for entry in entries:
             entry.void, entry.counter = [], ""
-            entry.unread = [unread for unread in entry.unread if not unread.reason.endswith(_OVERTAKEN)]
+            entry.unread = [
+                unread for unread in entry.unread if not unread.reason.endswith(_OVERTAKEN)
+            ]
         for portion in _portions(entries):
             frames = {
                 number: frame.with_columns(pl.lit(number, pl.UInt32).alias(key))
@@ -222,7 +244,9 @@ class Reader:
                 entry.summary = summaries.get(number, {})
 
 
-def _goes_back(entry: RunEntry, segments: Mapping[str, pl.DataFrame], backs: dict[str, Backs]) -> bool:
+def _goes_back(
+    entry: RunEntry, segments: Mapping[str, pl.DataFrame], backs: dict[str, Backs]
+) -> bool:
     """Tell whether a run's steps may go back somewhere, or stay; `backs` remembers the rows of each
     segment that do."""
     pieces = [piece for pieces in entry.pieces.values() for piece in pieces if piece.rows]
@@ -233,7 +257,8 @@ def _goes_back(entry: RunEntry, segments: Mapping[str, pl.DataFrame], backs: dic
         backs[segment] = _rows_that_go_back(segments[segment])
     # the first row follows another run's
     back, stay = (
-        bisect.bisect_left(rows, start + height) - bisect.bisect_right(rows, start) for rows in backs[segment]
+        bisect.bisect_left(rows, start + height) - bisect.bisect_right(rows, start)
+        for rows in backs[segment]
     )
     return back > 0 or 0 < stay <= steps.FEW_JUMPS or 0 < stay == height - 1
 
@@ -249,7 +274,9 @@ def _rows_that_go_back(rows: pl.DataFrame) -> Backs:
     cells = rows.get_column(step)
     if cells.null_count() or cells.is_nan().any():
         cells = cells.fill_nan(None).forward_fill()
-    return (cells < cells.shift()).arg_true().to_list(), (cells == cells.shift()).arg_true().to_list()
+    return (cells < cells.shift()).arg_true().to_list(), (
+        cells == cells.shift()
+    ).arg_true().to_list()
 
 
 def _counters(rows: pl.DataFrame) -> dict[str, list[float | None]]:
@@ -290,7 +317,9 @@ def _is_gap(cell: object) -> bool:
 _OVERTAKEN = "goes back or is repeated after that: a resume overtook it"
 
 
-def _portions(entries: Sequence[RunEntry], rows: int = 2_000_000) -> Iterator[list[tuple[int, RunEntry]]]:
+def _portions(
+    entries: Sequence[RunEntry], rows: int = 2_000_000
+) -> Iterator[list[tuple[int, RunEntry]]]:
     portion: list[tuple[int, RunEntry]] = []
     held = 0
     for number, entry in enumerate(entries):
@@ -319,7 +348,9 @@ def _described(
         return entry, list(run.logs)
     unchanged = [log for log in run.logs if previous.files.stamps[log][0] == run.stamps[log][0]]
     entry.cursors = {log: previous.cursors[log] for log in unchanged if log in previous.cursors}
-    entry.pieces = {log: list(pieces) for log, pieces in previous.pieces.items() if log in (*unchanged, EVENTS)}
+    entry.pieces = {
+        log: list(pieces) for log, pieces in previous.pieces.items() if log in (*unchanged, EVENTS)
+    }
     entry.unread = list(previous.unread)
     paths = {run.file(log) for log in unchanged}
     entry.problems += [problem for problem in previous.problems if problem.path in paths]

@@ -56,17 +56,30 @@ class PathTemplate:
         """Raises `InvalidInput` where `text` is no template."""
         plain = text.strip().removeprefix("./").rstrip("/")
         if plain.startswith("/"):
-            raise InvalidInput(f"--path {text!r} begins with /; write it as seen from the directory that is read")
+            raise InvalidInput(
+                f"--path {text!r} begins with /; write it as seen from the directory that is read"
+            )
         parts = re.split(r"\{([^{}]*)\}", plain)
         if any("{" in part or "}" in part for part in parts[::2]):
-            raise InvalidInput(f"--path {text!r} has a brace without its other one; fields are written {{algo}}")
+            raise InvalidInput(
+                f"--path {text!r} has a brace without its other one; fields are written {{algo}}"
+            )
         fields = list(dict.fromkeys(name for name in parts[1::2] if name not in {"", "_"}))
         if not fields:
-            raise InvalidInput(f"--path {text!r} names no field; write it as {{algo}}/{{env}}_{{seed}}")
-        if wrong := next((name for name in fields if not re.fullmatch(r"[A-Za-z_][\w.-]*", name)), None):
-            raise InvalidInput(f"--path {text!r}: {wrong!r} is no name of a field; use letters, digits, _ and .")
+            raise InvalidInput(
+                f"--path {text!r} names no field; write it as {{algo}}/{{env}}_{{seed}}"
+            )
+        if wrong := next(
+            (name for name in fields if not re.fullmatch(r"[A-Za-z_][\w.-]*", name)), None
+        ):
+            raise InvalidInput(
+                f"--path {text!r}: {wrong!r} is no name of a field; use letters, digits, _ and ."
+            )
         if "" in parts[2:-1:2]:
-            raise InvalidInput(f"--path {text!r} has two fields with nothing between them; nobody can tell them apart")
+            raise InvalidInput(
+                f"--path {text!r} has two fields with nothing between them; nobody can tell them"
+                " apart"
+            )
         pattern = ""
         named: set[str] = set()
         for i, part in enumerate(parts):
@@ -124,7 +137,11 @@ class RunPaths:
             values, rest = fields
             seed = values.pop("seed", None)
             variant, _ = _variant(rest.split("/"), kind, is_recorded) if rest else ("", None)
-            whole = seed if seed is None or (isinstance(seed, int | str) and not isinstance(seed, bool)) else str(seed)
+            whole = (
+                seed
+                if seed is None or (isinstance(seed, int | str) and not isinstance(seed, bool))
+                else str(seed)
+            )
             return PathParts(variant, whole, values)
         return PathParts(*_variant(names, kind, is_recorded), {})
 
@@ -142,7 +159,9 @@ def _variant(names: Sequence[str], kind: Kind, is_recorded: bool) -> tuple[str, 
 
 
 def _without_seed(name: str, kind: Kind, is_last: bool, seeds: list[int]) -> str:
-    match = _LAUNCHKIT.fullmatch(name) or (_SPINNING_UP.fullmatch(name) if kind == "spinningup" else None)
+    match = _LAUNCHKIT.fullmatch(name) or (
+        _SPINNING_UP.fullmatch(name) if kind == "spinningup" else None
+    )
     if match is not None:
         seeds.append(int(match[2]))
         return match[1]
@@ -151,7 +170,9 @@ def _without_seed(name: str, kind: Kind, is_last: bool, seeds: list[int]) -> str
     if match is None:
         return name
     seeds.append(int(match[1]))
-    return re.sub(r"([-_,. +@])[-_,. +@]+", r"\1", name[: match.start()] + name[match.end() :]).strip("-_,. +@")
+    return re.sub(
+        r"([-_,. +@])[-_,. +@]+", r"\1", name[: match.start()] + name[match.end() :]
+    ).strip("-_,. +@")
 
 
 def _without_counter(name: str, kind: Kind, is_last: bool, seeds: list[int]) -> str:

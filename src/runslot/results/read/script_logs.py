@@ -57,20 +57,28 @@ def _newest(run: str, places: Sequence[str]) -> tuple[str, ...]:
     home = Path(run).resolve()
     for place in places:
         # A link may lead out of the run's directory, whose files alone are its own.
-        files = [file for file in Path(run).glob(place) if file.is_file() and file.resolve().is_relative_to(home)]
+        files = [
+            file
+            for file in Path(run).glob(place)
+            if file.is_file() and file.resolve().is_relative_to(home)
+        ]
         if files:
             last = max(files, key=lambda file: natural(str(file)))
             return (last.relative_to(run).as_posix(),)
     return ()
 
 
-def read_script_log(run: str, log: str, problems: list[Problem], unread: list[Unread]) -> pl.DataFrame | None:
+def read_script_log(
+    run: str, log: str, problems: list[Problem], unread: list[Unread]
+) -> pl.DataFrame | None:
     """Return the rows of a console, of W&B's file or of a Trainer's state; a problem, and None,
     where it is broken."""
     path = f"{run}/{log}"
     try:
         if log.endswith(WANDB_SUFFIX):
-            from runslot.results.formats.wandb_offline import read_history  # few runs have such a file
+            from runslot.results.formats.wandb_offline import (
+                read_history,
+            )  # few runs have such a file
 
             rows = read_history(path)
         elif log.endswith(TRAINER):
@@ -80,7 +88,14 @@ def read_script_log(run: str, log: str, problems: list[Problem], unread: list[Un
     except OSError as error:
         problems.append(Problem(path, f"cannot be read ({error.strerror})"))
         return None
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         problems.append(Problem(path, f"cannot be read ({error})"))
         return None
     return frame_of(rows) if rows else None
@@ -92,7 +107,12 @@ def _console_rows(run: str, path: str, unread: list[Unread]) -> list[dict[str, f
         file.seek(before)
         text = file.read().decode("utf-8", "replace")
     if before:
-        unread.append(Unread(path, f"its last {_CONSOLE_LIMIT_BYTES >> 20} MB alone are looked through for metrics"))
+        unread.append(
+            Unread(
+                path,
+                f"its last {_CONSOLE_LIMIT_BYTES >> 20} MB alone are looked through for metrics",
+            )
+        )
     if not text:
         return []
     from runslot.results.formats.printed_rows import printed_rows  # its patterns take milliseconds
@@ -124,7 +144,11 @@ def _trainer_rows(text: str) -> list[dict[str, float]]:
     """Return a Trainer's `log_history`; training and evaluation of one step are one row."""
     rows: dict[float, dict[str, float]] = {}
     for entry in json.loads(text)["log_history"]:
-        numbers = {str(name): float(value) for name, value in entry.items() if isinstance(value, (int, float))}
+        numbers = {
+            str(name): float(value)
+            for name, value in entry.items()
+            if isinstance(value, (int, float))
+        }
         if "step" in numbers:
             rows.setdefault(numbers["step"], {}).update(numbers)
     return list(rows.values())

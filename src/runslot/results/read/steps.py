@@ -13,8 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 _STEPS = (
-    r"(global|total|env|environment|cum|cumulative|training|train)?[ _/]?(env|environment)?[ _]?(time)?steps?",
-    r"(.*/)?(num|total|cum)?[ _]?(train)?[ _]?(env|actor)?[ _]?(time)?steps?([ _](total|sampled|lifetime))*",
+    (
+        r"(global|total|env|environment|cum|cumulative|training|train)?[ _/]?(env|environment)?["
+        r" _]?(time)?steps?"
+    ),
+    (
+        r"(.*/)?(num|total|cum)?[ _]?(train)?[ _]?(env|actor)?[ _]?(time)?steps?(["
+        r" _](total|sampled|lifetime))*"
+    ),
     r"(.*/)?epochs?",
     r"(.*/)?(training[ _]?)?(iterations?|iter|itr)",
     r"diagnostics/cumsteps",
@@ -23,10 +29,16 @@ _STEPS = (
 """Names of the metric that counts how far a run is, likeliest first; compared without case."""
 _COUNTERS = (
     *_STEPS,
-    r"(.*[/_ ])?(episodes?|updates?|frames?|samples?|batch(es)?|iterations?|(time)?steps?)(_total|_this)?",
+    (
+        r"(.*[/_"
+        r" ])?(episodes?|updates?|frames?|samples?|batch(es)?|iterations?|(time)?steps?)"
+        r"(_total|_this)?"
+    ),
 )
 """Names of all metrics that count something that a run does again and again."""
-_PARTS = r"(.*[/_ ])?(seed|fold|trial|run|phase|stage|split|task|env|worker|rank|repeat|rep|id)(_?id)?"
+_PARTS = (
+    r"(.*[/_ ])?(seed|fold|trial|run|phase|stage|split|task|env|worker|rank|repeat|rep|id)(_?id)?"
+)
 """Names of columns that say which of several things a row is of."""
 FEW_JUMPS, _JUMPS_A_ROW = 3, 0.2
 """A column that goes back more often counts nothing that rises; one that stays more often has
@@ -50,7 +62,11 @@ def step_columns(metrics: Sequence[str]) -> Iterator[str]:
 
 def counters(metrics: Sequence[str]) -> list[str]:
     """Return the metrics that count something, by their names."""
-    return [metric for metric in metrics if any(re.fullmatch(p, metric, re.IGNORECASE) for p in _COUNTERS)]
+    return [
+        metric
+        for metric in metrics
+        if any(re.fullmatch(p, metric, re.IGNORECASE) for p in _COUNTERS)
+    ]
 
 
 def parts(metrics: Sequence[str]) -> list[str]:
@@ -72,7 +88,9 @@ def rising_column(columns: Mapping[str, Sequence[float | None]]) -> str | None:
     x = values[0]
     if all(after >= before for before, after in pairwise(x)) and (len(x) < 2 or x[-1] > x[0]):
         return named[0]
-    return next((n for n, x in zip(named, values, strict=True) if all(b > a for a, b in pairwise(x))), None)
+    return next(
+        (n for n, x in zip(named, values, strict=True) if all(b > a for a, b in pairwise(x))), None
+    )
 
 
 def void_rows(
@@ -154,7 +172,9 @@ def _begins_anew(x: Sequence[float], jumps: Sequence[int]) -> bool:
     rises = sorted(after - before for before, after in pairwise(x) if after > before)
     spacing = rises[len(rises) // 2] if rises else 0.0
     return (
-        max(starts) - min(starts) <= spacing and max(ends) - min(ends) <= spacing and x[-1] <= max(ends) + spacing / 2
+        max(starts) - min(starts) <= spacing
+        and max(ends) - min(ends) <= spacing
+        and x[-1] <= max(ends) + spacing / 2
     )
 
 

@@ -140,25 +140,36 @@ def logged_rows(entry: RunEntry, segments: Mapping[str, pl.DataFrame]) -> pl.Dat
     frames = [
         frame
         for log, pieces in entry.pieces.items()
-        for frame in _in_time(entry, log, [segments[piece.segment].slice(piece.start, piece.rows) for piece in pieces])
+        for frame in _in_time(
+            entry, log, [segments[piece.segment].slice(piece.start, piece.rows) for piece in pieces]
+        )
     ]
     if not frames:
         return None
     frame = stack(frames)
-    return frame.sort("t", maintain_order=True) if entry.has_several_clocks and "t" in frame.columns else frame
+    return (
+        frame.sort("t", maintain_order=True)
+        if entry.has_several_clocks and "t" in frame.columns
+        else frame
+    )
 
 
 def _in_time(entry: RunEntry, log: str, frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
     """Return the rows of one monitor of several with `t` from the start of the first one."""
     if not entry.has_several_clocks:
         return frames
-    starts = {name: monitor_start(bytes.fromhex(cursor.head)) for name, cursor in entry.cursors.items()}
+    starts = {
+        name: monitor_start(bytes.fromhex(cursor.head)) for name, cursor in entry.cursors.items()
+    }
     times = [start for start in starts.values() if start is not None]
     start = starts.get(log)
     if start is None or start == min(times):
         return frames
     late = start - min(times)
-    return [frame.with_columns(pl.col("t") + late) if "t" in frame.columns else frame for frame in frames]
+    return [
+        frame.with_columns(pl.col("t") + late) if "t" in frame.columns else frame
+        for frame in frames
+    ]
 
 
 def rows_of(entry: RunEntry, segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame | None:
@@ -167,7 +178,12 @@ def rows_of(entry: RunEntry, segments: Mapping[str, pl.DataFrame]) -> pl.DataFra
     if frame is None or not entry.void:
         return frame
     bounds = [0, *(bound for gap in entry.void for bound in gap), frame.height]
-    return stack([frame.slice(begin, end - begin) for begin, end in zip(bounds[::2], bounds[1::2], strict=True)])
+    return stack(
+        [
+            frame.slice(begin, end - begin)
+            for begin, end in zip(bounds[::2], bounds[1::2], strict=True)
+        ]
+    )
 
 
 def rows_of_all(entries: Sequence[RunEntry], segments: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -178,7 +194,9 @@ def rows_of_all(entries: Sequence[RunEntry], segments: Mapping[str, pl.DataFrame
 
     def flush() -> None:
         if run:
-            frames.append(segments[run[0].segment].slice(run[0].start, sum(piece.rows for piece in run)))
+            frames.append(
+                segments[run[0].segment].slice(run[0].start, sum(piece.rows for piece in run))
+            )
             run.clear()
 
     for entry in entries:
@@ -188,7 +206,9 @@ def rows_of_all(entries: Sequence[RunEntry], segments: Mapping[str, pl.DataFrame
             frames += [] if frame is None else [frame]
             continue
         for piece in _all_pieces(entry):
-            if run and (run[-1].segment != piece.segment or run[-1].start + run[-1].rows != piece.start):
+            if run and (
+                run[-1].segment != piece.segment or run[-1].start + run[-1].rows != piece.start
+            ):
                 flush()
             run.append(piece)
     flush()
@@ -209,20 +229,29 @@ def load(directory: Path) -> ReaderState | None:
         index = json.loads((directory / _INDEX).read_bytes())
         if index["format"] != FORMAT:
             return None
-        entries = {value["found"]["path"]: _entry(value) for value in index["entries"] if _readable(value)}
-        segments = {name: pl.scan_ipc(directory / f"{name}.arrow").collect() for name in index["segments"]}
+        entries = {
+            value["found"]["path"]: _entry(value) for value in index["entries"] if _readable(value)
+        }
+        segments = {
+            name: pl.scan_ipc(directory / f"{name}.arrow").collect() for name in index["segments"]
+        }
         os.utime(directory)
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
         return None  # a copy that is gone, half removed, or of another version: read again
     pieces = (piece for entry in entries.values() for piece in _all_pieces(entry))
-    is_whole = all(p.segment in segments and p.start + p.rows <= segments[p.segment].height for p in pieces)
+    is_whole = all(
+        p.segment in segments and p.start + p.rows <= segments[p.segment].height for p in pieces
+    )
     return ReaderState(entries, segments) if is_whole else None
 
 
 def save(directory: Path, state: ReaderState) -> list[Problem]:
     """Write what is new since the last save, the index last and by rename; returns why it could not
     be done."""
-    if sum(frame.height * frame.width * 8 for frame in state.segments.values()) < WORTH_KEEPING_BYTES:
+    if (
+        sum(frame.height * frame.width * 8 for frame in state.segments.values())
+        < WORTH_KEEPING_BYTES
+    ):
         return []
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -242,7 +271,11 @@ def save(directory: Path, state: ReaderState) -> list[Problem]:
         temporary.replace(directory / _INDEX)
         _remove_unused(directory, state)
     except OSError as error:
-        return [Problem(str(directory), f"what was read cannot be kept for the next time ({error.strerror})")]
+        return [
+            Problem(
+                str(directory), f"what was read cannot be kept for the next time ({error.strerror})"
+            )
+        ]
     return []
 
 
@@ -281,7 +314,14 @@ def _entry(value: Mapping[str, Any]) -> RunEntry:
     run = value["found"]
     stamps = {name: (stamp[0], stamp[1], stamp[2]) for name, stamp in run["stamps"].items()}
     return RunEntry(
-        RunFiles(run["path"], run["kind"], tuple(run["logs"]), stamps, tuple(run["settings"]), run["is_file"]),
+        RunFiles(
+            run["path"],
+            run["kind"],
+            tuple(run["logs"]),
+            stamps,
+            tuple(run["settings"]),
+            run["is_file"],
+        ),
         Description(**value["description"]),
         [Problem(**problem) for problem in value["problems"]],
         {log: _cursor(cursor) for log, cursor in value["cursors"].items()},

@@ -5,7 +5,12 @@ with.
 """
 
 from runslot.results.statistics.curves import align, area_under_curve, band, common_range
-from runslot.results.statistics.importance import VarianceShares, divergence, importance, variance_shares
+from runslot.results.statistics.importance import (
+    VarianceShares,
+    divergence,
+    importance,
+    variance_shares,
+)
 from runslot.results.statistics.scores import (
     Interval,
     bootstrap,

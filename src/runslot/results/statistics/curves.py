@@ -57,11 +57,17 @@ def _numbers(progress: pl.DataFrame, x: str, y: str, run: str) -> pl.DataFrame:
         if name not in progress.columns:
             raise InvalidInput(f"there is no column {name!r}{nearest(name, progress.columns)}")
     curves = (
-        progress.select(pl.col(run).alias("run"), pl.col(x).cast(pl.Float64).alias("x"), pl.col(y).alias("y"))
+        progress.select(
+            pl.col(run).alias("run"), pl.col(x).cast(pl.Float64).alias("x"), pl.col(y).alias("y")
+        )
         .drop_nulls()
         .filter(pl.col("x").is_finite() & pl.col("y").is_not_nan())
     )
-    return curves if _in_order(curves) else curves.unique(["run", "x"], keep="last", maintain_order=True)
+    return (
+        curves
+        if _in_order(curves)
+        else curves.unique(["run", "x"], keep="last", maintain_order=True)
+    )
 
 
 def _in_order(curves: pl.DataFrame) -> bool:
@@ -82,11 +88,15 @@ def _grid(x: pl.Series, points: int) -> pl.Series:
 
 
 def _on_grid(curves: pl.DataFrame, grid: pl.Series, method: Method) -> pl.DataFrame:
-    targets = curves.select(pl.col("run").unique(maintain_order=True)).join(pl.DataFrame({"x": grid}), how="cross")
+    targets = curves.select(pl.col("run").unique(maintain_order=True)).join(
+        pl.DataFrame({"x": grid}), how="cross"
+    )
     targets = targets.with_columns(y=pl.lit(None, pl.Float64), wanted=pl.lit(value=True))
     points = curves.with_columns(wanted=pl.lit(value=False))
     # Of equal x the known row stands first, so that the wanted one can take its value.
-    mixed = pl.concat([points, targets], how="vertical").sort("run", "x", "wanted", maintain_order=True)
+    mixed = pl.concat([points, targets], how="vertical").sort(
+        "run", "x", "wanted", maintain_order=True
+    )
     y = pl.col("y")
     if method == "interpolate":
         same = (pl.col("x") == pl.col("x").shift()) & (pl.col("run") == pl.col("run").shift())
@@ -94,7 +104,9 @@ def _on_grid(curves: pl.DataFrame, grid: pl.Series, method: Method) -> pl.DataFr
         filled = mixed.with_columns(y=at_known).with_columns(y=y.interpolate_by("x").over("run"))
     else:
         after_end = pl.col("x") > pl.col("x").filter(~pl.col("wanted")).max().over("run")
-        filled = mixed.with_columns(y=pl.when(after_end).then(None).otherwise(y.forward_fill().over("run")))
+        filled = mixed.with_columns(
+            y=pl.when(after_end).then(None).otherwise(y.forward_fill().over("run"))
+        )
     return filled.filter(pl.col("wanted")).drop("wanted").drop_nulls("y")
 
 
@@ -136,7 +148,9 @@ def band(
         centers = interquartile(aligned, by)
         return with_interval(centers, aligned, by, level=level, repetitions=repetitions, seed=seed)
     else:
-        raise InvalidInput(f"{statistic!r} is not a statistic of curves; choose among {', '.join(get_args(Band))}")
+        raise InvalidInput(
+            f"{statistic!r} is not a statistic of curves; choose among {', '.join(get_args(Band))}"
+        )
     return table.sort(keys)
 
 
@@ -190,7 +204,9 @@ def with_interval(
     points = aligned.join(centers.select(keys), on=keys, how="semi", nulls_equal=True)
     groups = points.partition_by(by, maintain_order=True) if by else [points]
     parts = [
-        interval(group, level, repetitions, seed).with_columns([pl.lit(group[key][0]).alias(key) for key in by])
+        interval(group, level, repetitions, seed).with_columns(
+            [pl.lit(group[key][0]).alias(key) for key in by]
+        )
         for group in groups
         if group.height
     ]
@@ -202,11 +218,21 @@ def with_interval(
     return joined.with_columns(pl.when(pl.col("n") > 1).then(pl.col("low", "high")))
 
 
-def common_range(progress: pl.DataFrame, x: str, y: str, *, run: str = "run") -> tuple[float, float] | None:
+def common_range(
+    progress: pl.DataFrame, x: str, y: str, *, run: str = "run"
+) -> tuple[float, float] | None:
     """Return the range of x that every run with two points or more has; None where there is
     none."""
-    ends = _numbers(progress, x, y, run).group_by("run").agg(low=pl.col("x").min(), high=pl.col("x").max())
-    low, high = ends.filter(pl.col("high") > pl.col("low")).select(pl.col("low").max(), pl.col("high").min()).row(0)
+    ends = (
+        _numbers(progress, x, y, run)
+        .group_by("run")
+        .agg(low=pl.col("x").min(), high=pl.col("x").max())
+    )
+    low, high = (
+        ends.filter(pl.col("high") > pl.col("low"))
+        .select(pl.col("low").max(), pl.col("high").min())
+        .row(0)
+    )
     return (low, high) if low is not None and low < high else None
 
 
@@ -245,4 +271,8 @@ def _cut(curves: pl.DataFrame, low: float, high: float) -> pl.DataFrame:
     ends = _on_grid(curves, pl.Series("x", [low, high], dtype=pl.Float64), "interpolate")
     whole = ends.group_by("run").len().filter(pl.col("len") == 2)
     inner = curves.filter((pl.col("x") > low) & (pl.col("x") < high))
-    return pl.concat([ends, inner]).join(whole, on="run", how="semi").sort("run", "x", maintain_order=True)
+    return (
+        pl.concat([ends, inner])
+        .join(whole, on="run", how="semi")
+        .sort("run", "x", maintain_order=True)
+    )

@@ -100,17 +100,21 @@ def variance_shares(
         raise NotInstalled(message) from error
     metric = results.metric(metric)
     accounting = account(results, metric, rule=rule)
-    scores = accounting.scores(results.scores(metric, mode, by, x=x), mode or mode_of(metric) or "max")
+    scores = accounting.scores(
+        results.scores(metric, mode, by, x=x), mode or mode_of(metric) or "max"
+    )
     marked = results.runs.with_columns(scores.alias(_SCORE), accounting.runs["group"].alias(_GROUP))
     runs = marked.filter(pl.col(_SCORE).is_finite())
     names = [name for name in results.parameters if runs[name].n_unique() > 1]
     if runs.height < _FEWEST or not names:
         raise InvalidInput(
-            f"{runs.height} runs with a number and {len(names)} varying parameters are too few to tell what matters"
+            f"{runs.height} runs with a number and {len(names)} varying parameters are too few to"
+            " tell what matters"
         )
     if runs[_SCORE].n_unique() == 1:
         raise InvalidInput(
-            f"all {runs.height} runs have the same score, so that no hyperparameter explains a difference"
+            f"all {runs.height} runs have the same score, so that no hyperparameter explains a"
+            " difference"
         )
     codes = [_codes(runs[name]) for name in names]
     return _shares(ensemble, names, codes, runs[_SCORE].to_list(), runs[_GROUP], seed)
@@ -138,7 +142,9 @@ def _shares(
     table, y = np.asarray(codes, dtype=np.float64).T, np.asarray(scores, dtype=np.float64)
     seeds = _within(y, groups)
     explained = 1 - seeds if seeds is not None else _predicted(ensemble, table, y, seed)
-    whole = ensemble.RandomForestRegressor(_TREES, bootstrap=False, max_features=0.5, random_state=seed)
+    whole = ensemble.RandomForestRegressor(
+        _TREES, bootstrap=False, max_features=0.5, random_state=seed
+    )
     parts = [_parts(np, whole.fit(table, y), table)]
     generator = np.random.default_rng(seed)
     for number in range(_FORESTS):
@@ -211,7 +217,9 @@ def _levels(np: Any, column: Any) -> tuple[Any, Any]:
     return values, counts / counts.sum()
 
 
-def _dependence(np: Any, forest: Any, rows: Any, at: tuple[int, ...], levels: Sequence[tuple[Any, Any]]) -> Any:
+def _dependence(
+    np: Any, forest: Any, rows: Any, at: tuple[int, ...], levels: Sequence[tuple[Any, Any]]
+) -> Any:
     """Return the mean prediction over `rows` for each combination of the levels of the parameters
     `at`."""
     combinations = np.array(list(itertools.product(*(levels[i][0] for i in at))))
@@ -224,7 +232,9 @@ def _variance(np: Any, means: Any, weights: Any) -> float:
     return float(np.average((means - np.average(means, weights=weights)) ** 2, weights=weights))
 
 
-def divergence(results: Results, metric: str, *, rule: Rule | None = None, level: float = 0.95) -> pl.DataFrame:
+def divergence(
+    results: Results, metric: str, *, rule: Rule | None = None, level: float = 0.95
+) -> pl.DataFrame:
     """Return, for the values of each varying parameter, how many runs diverged, and how probable
     that makes it.
 
@@ -234,18 +244,28 @@ def divergence(results: Results, metric: str, *, rule: Rule | None = None, level
     """
     metric = results.metric(metric)
     standing = account(results, metric, rule=rule).runs["standing"]
-    runs = results.runs.with_columns(_diverged=standing == DIVERGED).filter(standing.is_in(["counted", DIVERGED]))
+    runs = results.runs.with_columns(_diverged=standing == DIVERGED).filter(
+        standing.is_in(["counted", DIVERGED])
+    )
     z = normal_quantile(level)
     rows: list[tuple[Any, ...]] = []
     for name in results.parameters:
         if runs[name].n_unique() < 2:
             continue
         labels = runs.select(value=pl.Series(_ranges(runs[name])), diverged="_diverged")
-        counts = labels.group_by("value", maintain_order=True).agg(pl.len(), pl.col("diverged").sum())
+        counts = labels.group_by("value", maintain_order=True).agg(
+            pl.len(), pl.col("diverged").sum()
+        )
         for value, n, diverged in counts.iter_rows():
             rows.append((name, value, n, diverged, diverged / n, *_wilson(diverged, n, z)))
     numbers = dict.fromkeys(("share", "low", "high"), pl.Float64)
-    schema = {"parameter": pl.String, "value": pl.String, "runs": pl.Int64, "diverged": pl.Int64, **numbers}
+    schema = {
+        "parameter": pl.String,
+        "value": pl.String,
+        "runs": pl.Int64,
+        "diverged": pl.Int64,
+        **numbers,
+    }
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -262,7 +282,8 @@ def _ranges(values: pl.Series) -> list[str]:
         for part in [values.filter(place == number)]
     }
     return [
-        texts[None] if number is None else f"{texts[ends[number][0]]} to {texts[ends[number][1]]}" for number in place
+        texts[None] if number is None else f"{texts[ends[number][0]]} to {texts[ends[number][1]]}"
+        for number in place
     ]
 
 

@@ -26,7 +26,9 @@ price."""
 def draws(runs: int, repetitions: int, seed: int) -> pl.Series:
     """Return places of runs, `runs` of them for each repetition, one after the other; equal for
     equal arguments."""
-    return pl.int_range(runs, dtype=pl.UInt32, eager=True).sample(runs * repetitions, with_replacement=True, seed=seed)
+    return pl.int_range(runs, dtype=pl.UInt32, eager=True).sample(
+        runs * repetitions, with_replacement=True, seed=seed
+    )
 
 
 def portions(size: int, repetitions: int, tasks: int = 1) -> Iterator[tuple[int, int]]:
@@ -63,7 +65,11 @@ def counts(runs: int, repetitions: int, seed: int) -> Any:
     codes += np.arange(runs * repetitions) // runs
     # Runs × repetitions, so that a run's counts lie together; as float32 they are exact up to
     # 2**24.
-    return np.bincount(codes, minlength=runs * repetitions).astype(np.float32).reshape(runs, repetitions)
+    return (
+        np.bincount(codes, minlength=runs * repetitions)
+        .astype(np.float32)
+        .reshape(runs, repetitions)
+    )
 
 
 def interval(group: pl.DataFrame, level: float, repetitions: int, seed: int) -> pl.DataFrame:
@@ -79,15 +85,21 @@ def interval(group: pl.DataFrame, level: float, repetitions: int, seed: int) -> 
     return _counted(group, runs, counts(len(runs), repetitions, seed), level)
 
 
-def _sorted_each(group: pl.DataFrame, runs: pl.Series, drawn: pl.Series, level: float) -> pl.DataFrame:
-    table = pl.DataFrame({"run": runs.gather(drawn), "repetition": pl.int_range(len(drawn), eager=True) // len(runs)})
+def _sorted_each(
+    group: pl.DataFrame, runs: pl.Series, drawn: pl.Series, level: float
+) -> pl.DataFrame:
+    table = pl.DataFrame(
+        {"run": runs.gather(drawn), "repetition": pl.int_range(len(drawn), eager=True) // len(runs)}
+    )
     values = group["x"].unique().sort()
     portion = max(1, 2 * _CELLS_AT_ONCE // table.height)
     parts = []
     for start in range(0, len(values), portion):
         stretch = values.slice(start, portion)
         points = group.filter(pl.col("x").is_between(stretch[0], stretch[-1]))
-        resampled = points.join(table, on="run").group_by("x", "repetition").agg(trimmed("y").alias("y"))
+        resampled = (
+            points.join(table, on="run").group_by("x", "repetition").agg(trimmed("y").alias("y"))
+        )
         y = pl.col("y")
         low, high = y.quantile((1 - level) / 2, "linear"), y.quantile((1 + level) / 2, "linear")
         parts.append(resampled.group_by("x").agg(low=low, high=high))
@@ -122,7 +134,9 @@ def _counted(group: pl.DataFrame, runs: pl.Series, table: Any, level: float) -> 
         most = min(first + max(1, _CELLS_AT_ONCE // (size * repetitions)), len(xs))
         last = next((i for i in range(first + 1, most) if sizes[i] != size), most)
         end = start + size * (last - first)
-        means = _means(np, table, places[start:end].reshape(-1, size), ys[start:end].reshape(-1, size))
+        means = _means(
+            np, table, places[start:end].reshape(-1, size), ys[start:end].reshape(-1, size)
+        )
         bounds.append(_percentiles(np, means, level))
         start, first = end, last
     low, high = (pl.Series(side).fill_nan(None) for side in np.concatenate(bounds, axis=1))
@@ -156,5 +170,7 @@ def _percentiles(np: Any, means: Any, level: float) -> Any:
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # an x that no resample reaches has no interval
+        warnings.simplefilter(
+            "ignore", RuntimeWarning
+        )  # an x that no resample reaches has no interval
         return quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=1)

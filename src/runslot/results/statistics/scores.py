@@ -71,10 +71,16 @@ def mean_interval(scores: Scores, *, level: float = 0.95) -> Interval:
     _check(scores, level, 1)
     # Squares of what a run that explodes ends in are beyond all floats; a power of two scales
     # exactly.
-    most = max((abs(value) for task in scores for value in task if math.isfinite(value)), default=0.0)
-    exponent = math.frexp(most)[1] if all(math.isfinite(value) for task in scores for value in task) else 0
+    most = max(
+        (abs(value) for task in scores for value in task if math.isfinite(value)), default=0.0
+    )
+    exponent = (
+        math.frexp(most)[1] if all(math.isfinite(value) for task in scores for value in task) else 0
+    )
     if abs(exponent) > _USUAL_EXPONENT:
-        scaled = mean_interval([[math.ldexp(value, -exponent) for value in task] for task in scores], level=level)
+        scaled = mean_interval(
+            [[math.ldexp(value, -exponent) for value in task] for task in scores], level=level
+        )
         return Interval(*(_unscaled(value, exponent) for value in scaled))
     means = [math.fsum(task) / len(task) for task in scores]
     estimate = math.fsum(means) / len(means)
@@ -87,7 +93,9 @@ def mean_interval(scores: Scores, *, level: float = 0.95) -> Interval:
     variance = math.fsum(parts)
     if variance == 0:
         return Interval(estimate, estimate, estimate)
-    freedom = variance**2 / math.fsum(part**2 / (len(task) - 1) for part, task in zip(parts, scores, strict=True))
+    freedom = variance**2 / math.fsum(
+        part**2 / (len(task) - 1) for part, task in zip(parts, scores, strict=True)
+    )
     width = t_quantile(level, freedom) * math.sqrt(variance) / len(scores)
     return Interval(estimate, estimate - width, estimate + width)
 
@@ -119,11 +127,16 @@ def bootstrap(
     """
     _check(scores, level, repetitions)
     if statistic not in get_args(Statistic):
-        raise InvalidInput(f"{statistic!r} is not an aggregate; choose among {', '.join(get_args(Statistic))}")
+        raise InvalidInput(
+            f"{statistic!r} is not an aggregate; choose among {', '.join(get_args(Statistic))}"
+        )
     if any(math.isnan(value) for task in scores for value in task):
         return Interval(math.nan, math.nan, math.nan)
     if statistic == "optimality-gap":
-        scores, statistic = [[target - min(value, target) for value in task] for task in scores], "mean"
+        scores, statistic = (
+            [[target - min(value, target) for value in task] for task in scores],
+            "mean",
+        )
     means = [mean_of(task) for task in scores]
     if statistic == "iqm":
         estimate = interquartile_mean([value for task in scores for value in task])
@@ -164,7 +177,9 @@ def _resampled_middles(scores: Scores, repetitions: int, seed: int) -> pl.Series
     """Return the interquartile mean over all tasks and runs, in each resample."""
     values = pl.DataFrame({"y": [v for task in scores for v in task]}, schema={"y": pl.Float64})
     # As narrow as they fit: moving the draws is what takes the longest.
-    ranks = values["y"].arg_sort().arg_sort().cast(pl.UInt16 if values.height <= _NARROW else pl.UInt32)
+    ranks = (
+        values["y"].arg_sort().arg_sort().cast(pl.UInt16 if values.height <= _NARROW else pl.UInt32)
+    )
     ordered = values["y"].sort()
     starts = list(accumulate(map(len, scores), initial=0))
     size, parts = len(ordered), []
@@ -183,7 +198,9 @@ def _resampled_middles(scores: Scores, repetitions: int, seed: int) -> pl.Series
 def _middles_sorted(drawn: Sequence[pl.Series], ordered: pl.Series) -> pl.Series:
     size, cut = len(ordered), len(ordered) // 4
     frame = pl.DataFrame([part.arr.to_list().alias(str(i)) for i, part in enumerate(drawn)])
-    ranks = frame.select(pl.concat_list(pl.all()).list.sort().list.slice(cut, size - 2 * cut)).to_series()
+    ranks = frame.select(
+        pl.concat_list(pl.all()).list.sort().list.slice(cut, size - 2 * cut)
+    ).to_series()
     middle = ranks.explode()
     return ordered.gather(middle).reshape((len(ranks), size - 2 * cut)).arr.mean()
 
@@ -193,7 +210,11 @@ def _middles_counted(drawn: Sequence[pl.Series], ordered: pl.Series) -> pl.Serie
     match."""
     import numpy as np
 
-    ranks = np.concatenate([part.to_numpy() for part in drawn], axis=1) if len(drawn) > 1 else drawn[0].to_numpy()
+    ranks = (
+        np.concatenate([part.to_numpy() for part in drawn], axis=1)
+        if len(drawn) > 1
+        else drawn[0].to_numpy()
+    )
     values = ordered.to_numpy()
     size = len(values)
     cut = size // 4
@@ -251,7 +272,10 @@ def probability_of_improvement(
     order; `InvalidInput` otherwise.
     """
     if len(scores) != len(other):
-        raise InvalidInput(f"the two sides have {len(scores)} and {len(other)} tasks; give both the same, in one order")
+        raise InvalidInput(
+            f"the two sides have {len(scores)} and {len(other)} tasks; give both the same, in one"
+            " order"
+        )
     _check(scores, level, repetitions)
     _check(other, level, repetitions)
     _check_numbers(scores, other)
@@ -261,9 +285,15 @@ def probability_of_improvement(
         return Interval(estimate, math.nan, math.nan)
     resampled = _interval(estimate, _resampled_wins(scores, other, repetitions, seed), level)
     z = normal_quantile(level)
-    bounds = [_wilson_type(t, len(a), len(b), z) for t, a, b in zip(shares, scores, other, strict=True)]
-    below = math.sqrt(math.fsum((share - low) ** 2 for share, (low, _) in zip(shares, bounds, strict=True)))
-    above = math.sqrt(math.fsum((high - share) ** 2 for share, (_, high) in zip(shares, bounds, strict=True)))
+    bounds = [
+        _wilson_type(t, len(a), len(b), z) for t, a, b in zip(shares, scores, other, strict=True)
+    ]
+    below = math.sqrt(
+        math.fsum((share - low) ** 2 for share, (low, _) in zip(shares, bounds, strict=True))
+    )
+    above = math.sqrt(
+        math.fsum((high - share) ** 2 for share, (_, high) in zip(shares, bounds, strict=True))
+    )
     low = min(resampled.low, estimate - below / len(shares))
     high = max(resampled.high, estimate + above / len(shares))
     return Interval(estimate, max(low, 0.0), min(high, 1.0))
@@ -325,15 +355,18 @@ def _wins_counted(
     ordered = np.asarray(second, dtype=np.float64)[order]
     rank = np.empty(m, dtype=np.int64)
     rank[order] = np.arange(m)
-    below, through = (ordered.searchsorted(np.asarray(first, dtype=np.float64), side) for side in ("left", "right"))
+    below, through = (
+        ordered.searchsorted(np.asarray(first, dtype=np.float64), side)
+        for side in ("left", "right")
+    )
     a, b = first_draws.to_numpy().reshape(-1, n), rank[second_draws.to_numpy()].reshape(-1, m)
     rows = np.arange(len(a))[:, None]
     total = np.zeros((len(a), m + 1), dtype=np.int64)
     counts_of = np.bincount((b + rows * m).ravel(), minlength=len(a) * m).reshape(-1, m)
     np.cumsum(counts_of, axis=1, out=total[:, 1:])
-    wins = np.take_along_axis(total, below[a], axis=1).sum(axis=1) + np.take_along_axis(total, through[a], axis=1).sum(
-        axis=1
-    )
+    wins = np.take_along_axis(total, below[a], axis=1).sum(axis=1) + np.take_along_axis(
+        total, through[a], axis=1
+    ).sum(axis=1)
     return pl.Series(wins / (2 * n * m))
 
 
@@ -360,18 +393,26 @@ def performance_profile(
     _check_numbers(scores)
     above = _above_counted if has_numpy() else _above_sorted
     size = sum(map(len, scores))
-    parts = [above(scores, thresholds, count, seed, number) for number, count in portions(size, repetitions)]
+    parts = [
+        above(scores, thresholds, count, seed, number)
+        for number, count in portions(size, repetitions)
+    ]
     estimates = [
         math.fsum(sum(v > threshold for v in task) / len(task) for task in scores) / len(scores)
         for threshold in thresholds
     ]
-    thresholds_means = (pl.concat([part[place] for part in parts]) for place in range(len(thresholds)))
+    thresholds_means = (
+        pl.concat([part[place] for part in parts]) for place in range(len(thresholds))
+    )
     intervals = (_interval(*pair, level) for pair in zip(estimates, thresholds_means, strict=True))
     columns: list[Any] = list(zip(*intervals, strict=True)) or [(), (), ()]
     if max(map(len, scores)) < 2:
         columns = [columns[0], *([None] * len(thresholds) for _ in range(2))]
     names = ("threshold", "fraction", "low", "high")
-    return pl.DataFrame(dict(zip(names, (thresholds, *columns), strict=True)), schema=dict.fromkeys(names, pl.Float64))
+    return pl.DataFrame(
+        dict(zip(names, (thresholds, *columns), strict=True)),
+        schema=dict.fromkeys(names, pl.Float64),
+    )
 
 
 def _above_sorted(
@@ -380,9 +421,13 @@ def _above_sorted(
     """Return for each threshold the fraction of runs above it in each resample of a portion."""
     fractions = [pl.zeros(repetitions, pl.Float64, eager=True) for _ in thresholds]
     for place, task in enumerate(scores):
-        drawn = pl.Series(task, dtype=pl.Float64).gather(draws(len(task), repetitions, seed_of(seed, place, portion)))
+        drawn = pl.Series(task, dtype=pl.Float64).gather(
+            draws(len(task), repetitions, seed_of(seed, place, portion))
+        )
         for i, threshold in enumerate(thresholds):
-            shares = (drawn > threshold).cast(pl.Float64).reshape((repetitions, len(task))).arr.mean()
+            shares = (
+                (drawn > threshold).cast(pl.Float64).reshape((repetitions, len(task))).arr.mean()
+            )
             fractions[i] = fractions[i] + shares / len(scores)
     return fractions
 
@@ -403,7 +448,9 @@ def _above_counted(
 
 def _check(scores: Scores, level: float, repetitions: int) -> None:
     if not scores or not all(scores):
-        raise InvalidInput("there is a task without a score, or no task at all; leave such tasks out on both sides")
+        raise InvalidInput(
+            "there is a task without a score, or no task at all; leave such tasks out on both sides"
+        )
     if not 0 < level < 1:
         raise InvalidInput(f"level={level} is not between 0 and 1; 0.95 is usual")
     if repetitions < 1:
@@ -412,11 +459,18 @@ def _check(scores: Scores, level: float, repetitions: int) -> None:
 
 def _check_numbers(*sides: Scores) -> None:
     if any(math.isnan(value) for scores in sides for task in scores for value in task):
-        raise InvalidInput("a score is NaN: a run that diverged has none; leave it out, or give it the lowest score")
+        raise InvalidInput(
+            "a score is NaN: a run that diverged has none; leave it out, or give it the lowest"
+            " score"
+        )
 
 
 def optimism(
-    means: Sequence[float], errors: Sequence[float], mode: Literal["max", "min"] = "max", *, seed: int = 0
+    means: Sequence[float],
+    errors: Sequence[float],
+    mode: Literal["max", "min"] = "max",
+    *,
+    seed: int = 0,
 ) -> float:
     """Return by how much the best of these means is expected to exceed what it would give on new
     seeds.
@@ -426,10 +480,14 @@ def optimism(
     negative, whichever way is better.
     """
     sign = 1 if mode == "max" else -1
-    pairs = sorted(zip((sign * mean for mean in means), errors, strict=True), reverse=True)[:_MOST_CANDIDATES]
+    pairs = sorted(zip((sign * mean for mean in means), errors, strict=True), reverse=True)[
+        :_MOST_CANDIDATES
+    ]
     generator = random.Random(seed)  # noqa: S311  # statistics, not secrets
     total = 0.0
     for _ in range(_SELECTIONS):
         noises = [error * generator.gauss(0, 1) for _, error in pairs]
-        total += max((mean + noise, noise) for (mean, _), noise in zip(pairs, noises, strict=True))[1]
+        total += max((mean + noise, noise) for (mean, _), noise in zip(pairs, noises, strict=True))[
+            1
+        ]
     return max(total / _SELECTIONS, 0.0)

@@ -31,10 +31,16 @@ class Smoothing:
         if self.x is None and (self.width < 1 or self.width != int(self.width)):
             raise InvalidInput(f"a smoothing over {self.width:g} rows; 1 leaves the curve as it is")
         if self.x is not None and (self.kind == "exponential" or not 0 < self.width < math.inf):
-            raise InvalidInput(f"a smoothing along {self.x} is a mean over a width above 0, not {self}")
+            raise InvalidInput(
+                f"a smoothing along {self.x} is a mean over a width above 0, not {self}"
+            )
 
     def __str__(self) -> str:
-        words = "running mean over" if self.kind == "mean" else "exponential moving average, weight falling over"
+        words = (
+            "running mean over"
+            if self.kind == "mean"
+            else "exponential moving average, weight falling over"
+        )
         if self.x is not None:
             return f"smoothed: {words} the last {self.width:g} of {self.x}"
         return "not smoothed" if self.width == 1 else f"smoothed: {words} {self.width:g} rows"
@@ -56,7 +62,9 @@ class Smoothing:
         # Polars rolls along integers alone: x is put on a grid that is finer than anything that can
         # be drawn.
         at = progress[x].cast(pl.Float64).fill_nan(None)
-        low, high = (v if isinstance(v, float) and math.isfinite(v) else 0.0 for v in (at.min(), at.max()))
+        low, high = (
+            v if isinstance(v, float) and math.isfinite(v) else 0.0 for v in (at.min(), at.max())
+        )
         scale = _GRID / max(high - low, self.width)
         window = max(1, round(self.width * scale))
         cell = pl.col(y).fill_nan(None)

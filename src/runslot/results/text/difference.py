@@ -46,10 +46,14 @@ def difference(left: str | os.PathLike[str], right: str | os.PathLike[str]) -> D
     a, b = first.runs.row(0, named=True), second.runs.row(0, named=True)
     parts = {
         "variant": _unequal(_parameters(first, a), _parameters(second, b)),
-        "run": _unequal(*({k: str(row[k]) if row[k] is not None else None for k in _RUN} for row in (a, b))),
+        "run": _unequal(
+            *({k: str(row[k]) if row[k] is not None else None for k in _RUN} for row in (a, b))
+        ),
         "code": _unequal(_code(Path(a["path"])), _code(Path(b["path"]))),
         "environment": _unequal(_environment(Path(a["path"])), _environment(Path(b["path"]))),
-        "metrics": _unequal(*({m: r.runs[FINAL + m][0] for m in r.metrics} for r in (first, second))),
+        "metrics": _unequal(
+            *({m: r.runs[FINAL + m][0] for m in r.metrics} for r in (first, second))
+        ),
     }
     return Difference(a["path"], b["path"], parts)
 
@@ -60,7 +64,10 @@ _RUN = ("experiment", "variant", "seed", "state", "attempt", "rows", "host", "sl
 def _one_run(path: str | os.PathLike[str]) -> Results:
     results = load(path, cache=False)
     if results.runs.height != 1:
-        raise InvalidInput(f"{path} holds {results.runs.height} runs; name the directory of one, as in lr=0.1/run_0")
+        raise InvalidInput(
+            f"{path} holds {results.runs.height} runs; name the directory of one, as in"
+            " lr=0.1/run_0"
+        )
     return results
 
 
@@ -105,7 +112,9 @@ def _text(file: Path) -> str | None:
     return None if data is None else data.decode("utf-8", "replace")
 
 
-def _unequal(left: Mapping[str, Value], right: Mapping[str, Value]) -> dict[str, tuple[Value, Value]]:
+def _unequal(
+    left: Mapping[str, Value], right: Mapping[str, Value]
+) -> dict[str, tuple[Value, Value]]:
     keys = dict.fromkeys((*left, *right))
     pairs = {key: (left.get(key), right.get(key)) for key in keys}
     return {key: (a, b) for key, (a, b) in pairs.items() if a != b and not (a != a and b != b)}  # noqa: PLR0124  # nan equals nan here
@@ -120,7 +129,12 @@ def print_difference(differences: Difference, console: Console) -> None:
         if not values:
             continue
         table = Table(
-            part, "left", "right", box=SIMPLE_HEAD if terminal else None, pad_edge=False, padding=(0, 2, 0, 0)
+            part,
+            "left",
+            "right",
+            box=SIMPLE_HEAD if terminal else None,
+            pad_edge=False,
+            padding=(0, 2, 0, 0),
         )
         for column in table.columns:
             column.overflow = "fold"
@@ -143,5 +157,7 @@ def _cell(value: Value, other: Value) -> Text:
         return Text(text)
     other_lines = set(str(other).splitlines())
     own_lines = [line for line in lines if line not in other_lines]
-    more = [f"… {len(own_lines) - _PATCH_LINES} more lines"] if len(own_lines) > _PATCH_LINES else []
+    more = (
+        [f"… {len(own_lines) - _PATCH_LINES} more lines"] if len(own_lines) > _PATCH_LINES else []
+    )
     return Text("\n".join([*own_lines[:_PATCH_LINES], *more]) or "(the same lines, and fewer)")

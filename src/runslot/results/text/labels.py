@@ -55,7 +55,9 @@ def _whole(value: Any) -> str:
     return repr(value) if isinstance(value, float) else text_of_value(value)
 
 
-def label_of(keys: Sequence[str], values: Sequence[Any], texts: Mapping[str, Mapping[Hashable, str]]) -> str:
+def label_of(
+    keys: Sequence[str], values: Sequence[Any], texts: Mapping[str, Mapping[Hashable, str]]
+) -> str:
     """Return `lr=0.1, hidden=32` for the values of a group's columns, with the texts of each
     column."""
     words = []

@@ -45,7 +45,11 @@ def sources_of(results: Results) -> list[LogSource]:
     counts: Counter[tuple[str, str]] = Counter()
     settings: dict[tuple[str, str], set[str]] = {}
     for run in results.files():
-        names = _MONITORS if run.kind != "runslot" and run.logs and is_monitor(run.logs[0]) else _NAMES[run.kind]
+        names = (
+            _MONITORS
+            if run.kind != "runslot" and run.logs and is_monitor(run.logs[0])
+            else _NAMES[run.kind]
+        )
         counts[names] += 1
         settings.setdefault(names, set()).update(name.rpartition("/")[2] for name in run.settings)
     return [
@@ -64,7 +68,11 @@ def sources_line(results: Results) -> str:
     for source in sources:
         files = f" (parameters of {', '.join(source.settings)})" if source.settings else ""
         parts.append(f"{source.runs} {source.name}{files}")
-    by_path = "; told apart by their paths, whose parts --path names" if "variant" in results.identity else ""
+    by_path = (
+        "; told apart by their paths, whose parts --path names"
+        if "variant" in results.identity
+        else ""
+    )
     return f"read as: {', '.join(parts)}{by_path}"
 
 
@@ -89,7 +97,10 @@ def reading_lines(results: Results) -> list[str]:
     broken."""
     lines = [sources_line(results), unread_line(results)]
     problems = results.problems[:_REASONS_SHOWN]
-    lines += [f"not read: {os.path.relpath(problem.path, results.base)}: {problem.message}" for problem in problems]
+    lines += [
+        f"not read: {os.path.relpath(problem.path, results.base)}: {problem.message}"
+        for problem in problems
+    ]
     if len(results.problems) > len(problems):
         lines.append(f"and {len(results.problems) - len(problems)} more problems")
     return [line for line in lines if line]

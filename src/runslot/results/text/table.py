@@ -60,7 +60,9 @@ def print_table(
     `limit` is the number of variants shown. Raises what `load` and `compare` do.
     """
     results = paths if isinstance(paths, Results) else load(paths)
-    comparison = compare(results, metric, mode, include, diverged=diverged, spread=spread, level=level)
+    comparison = compare(
+        results, metric, mode, include, diverged=diverged, spread=spread, level=level
+    )
     rows = comparison.table if limit is None else comparison.table.head(limit)
     parts: list[Table | Text] = [_heading(comparison)]
     if rows.height:
@@ -97,7 +99,10 @@ def _table(comparison: Comparison, rows: pl.DataFrame, console: Console) -> list
     if not console.is_terminal:
         return [_with_values(columns, comparison, rows, terminal=False)]
     short = _short_names(comparison.keys)
-    narrow = [_Column(_broken(short[key], cells), cells, is_number=key in numeric) for key, cells in keys.items()]
+    narrow = [
+        _Column(_broken(short[key], cells), cells, is_number=key in numeric)
+        for key, cells in keys.items()
+    ]
     for shown_columns in (columns, narrow):
         table = _with_values(shown_columns, comparison, rows, terminal=True)
         if _width(table, console) <= console.width:
@@ -105,10 +110,18 @@ def _table(comparison: Comparison, rows: pl.DataFrame, console: Console) -> list
     else:
         shown_columns = []
         width = console.width - _width(
-            _with_values([_Column("", [""] * rows.height)], comparison, rows, terminal=True), console
+            _with_values([_Column("", [""] * rows.height)], comparison, rows, terminal=True),
+            console,
         )
-        pairs = zip(*([f"{short[key]}={cell}" for cell in cells] for key, cells in keys.items()), strict=True)
-        label = _Column("variant", [_lines(words, max(width, _LEAST_LABEL_COLUMNS)) for words in pairs], folds=True)
+        pairs = zip(
+            *([f"{short[key]}={cell}" for cell in cells] for key, cells in keys.items()),
+            strict=True,
+        )
+        label = _Column(
+            "variant",
+            [_lines(words, max(width, _LEAST_LABEL_COLUMNS)) for words in pairs],
+            folds=True,
+        )
         table = _with_values([label], comparison, rows, terminal=True)
     names = [key for key in keys if short[key] != key and shown_columns is not columns]
     return [table, *([Text(f"Short for {', '.join(names)}.", style="dim")] if names else [])]
@@ -129,14 +142,18 @@ def _texts(comparison: Comparison, rows: pl.DataFrame, key: str) -> list[str]:
 
 
 def _width(table: Table, console: Console) -> int:
-    return Measurement.get(console, console.options.update(max_width=_UNBOUNDED_TERMINAL_COLUMNS), table).maximum
+    return Measurement.get(
+        console, console.options.update(max_width=_UNBOUNDED_TERMINAL_COLUMNS), table
+    ).maximum
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
     """Return each dotted key's last parts, as many as tell it from all others."""
     tails = {key: [key.split(".", n)[-1] for n in range(key.count("."), -1, -1)] for key in keys}
     counts = Counter(tail for several in tails.values() for tail in several)
-    return {key: next((tail for tail in tails[key] if tail and counts[tail] == 1), key) for key in keys}
+    return {
+        key: next((tail for tail in tails[key] if tail and counts[tail] == 1), key) for key in keys
+    }
 
 
 def _broken(name: str, cells: Sequence[str]) -> str:
@@ -156,7 +173,9 @@ def _lines(words: Sequence[str], width: int, between: str = ", ") -> str:
     return f"{between.rstrip()}\n".join(lines)
 
 
-def _with_values(columns: Sequence[_Column], comparison: Comparison, rows: pl.DataFrame, *, terminal: bool) -> Table:
+def _with_values(
+    columns: Sequence[_Column], comparison: Comparison, rows: pl.DataFrame, *, terminal: bool
+) -> Table:
     table = Table(
         box=SIMPLE_HEAD if terminal else None,
         padding=(0, 1, 0, 0) if terminal else (0, 2, 0, 0),
@@ -166,16 +185,31 @@ def _with_values(columns: Sequence[_Column], comparison: Comparison, rows: pl.Da
     cells: list[Sequence[str]] = []
     for column in columns:
         justify: Literal["left", "right"] = "right" if column.is_number else "left"
-        table.add_column(Text(column.name), justify=justify, overflow="fold", no_wrap=not column.folds)
+        table.add_column(
+            Text(column.name), justify=justify, overflow="fold", no_wrap=not column.folds
+        )
         cells.append(column.cells)
     table.add_column("n", justify="right", no_wrap=True)
-    cells.append([str(n) if n == runs else f"{n}/{runs}" for n, runs in rows.select("n", "runs").iter_rows()])
+    cells.append(
+        [str(n) if n == runs else f"{n}/{runs}" for n, runs in rows.select("n", "runs").iter_rows()]
+    )
     if comparison.metric:
         for part in ("final", "best"):
-            table.add_column(part, justify="left", no_wrap=True, style="green" if terminal and part == "final" else "")
-            cells.append(_spread(rows[f"{part}_mean"].to_list(), comparison.widths(part)[: rows.height]))
-    for state in [standing for standing in comparison.accounting.standings if standing in rows.columns]:
-        table.add_column(state, justify="right", no_wrap=True, style="red" if terminal and state in _BAD else "")
+            table.add_column(
+                part,
+                justify="left",
+                no_wrap=True,
+                style="green" if terminal and part == "final" else "",
+            )
+            cells.append(
+                _spread(rows[f"{part}_mean"].to_list(), comparison.widths(part)[: rows.height])
+            )
+    for state in [
+        standing for standing in comparison.accounting.standings if standing in rows.columns
+    ]:
+        table.add_column(
+            state, justify="right", no_wrap=True, style="red" if terminal and state in _BAD else ""
+        )
         cells.append([str(count or "") for count in rows[state]])
     for row in zip(*cells, strict=True):
         table.add_row(*(Text(cell) for cell in row))
@@ -189,7 +223,9 @@ def _notes(comparison: Comparison, shown: int) -> list[Text]:
     results, accounting = comparison.results, comparison.accounting
     notes = [accounting.line(comparison.statistic if comparison.metric else "")]
     if shown < comparison.table.height:
-        notes.append(f"{_many(comparison.table.height - shown, 'more variant')} not shown (--limit)")
+        notes.append(
+            f"{_many(comparison.table.height - shown, 'more variant')} not shown (--limit)"
+        )
     if comparison.left_out:
         states = sorted(accounting.rule.states - {"succeeded"})
         counted = " and ".join(["succeeded", *states]) if states else "succeeded"
@@ -223,8 +259,8 @@ def _said_of_values(comparison: Comparison) -> list[str]:
         count = comparison.table.filter(pl.col("final_std").is_finite())
         task = " of its task" if comparison.rivals < count.height else ""
         notes.append(
-            f"First of {comparison.rivals}{task} by its own seeds: on new ones expect its final about {gain:.2g} "
-            f"{'lower' if comparison.mode == 'max' else 'higher'}."
+            f"First of {comparison.rivals}{task} by its own seeds: on new ones expect its final"
+            f" about {gain:.2g} {'lower' if comparison.mode == 'max' else 'higher'}."
         )
     if comparison.chosen:
         notes.append(f"{comparison.chosen}.")
@@ -235,7 +271,9 @@ def _spread(means: Sequence[float | None], widths: Sequence[float | None]) -> li
     """Return `mean ± width` of a column, each row with the digits that its own width is worth."""
     alone = texts_of(mean for mean, width in zip(means, widths, strict=True) if not width)
     pairs = [_digits(mean, width, alone) for mean, width in zip(means, widths, strict=True)]
-    exact = {mean for mean, width in zip(means, widths, strict=True) if mean is not None and width == 0}
+    exact = {
+        mean for mean, width in zip(means, widths, strict=True) if mean is not None and width == 0
+    }
     rounded = _rounded(exact, [width for _, width in pairs])
     pairs = [
         (rounded.get(mean, text), width) if width == "0" else (text, width)
@@ -255,14 +293,21 @@ def _rounded(means: Collection[float], widths: Sequence[str]) -> dict[float | No
     if not places:
         return {}
     texts: dict[float | None, str] = {
-        mean: f"{mean:.{max(places)}f}" for mean in means if math.isfinite(mean) and mean != int(mean)
+        mean: f"{mean:.{max(places)}f}"
+        for mean in means
+        if math.isfinite(mean) and mean != int(mean)
     }
     return (
-        texts if len(set(texts.values())) == len(texts) and not any(float(text) == 0 for text in texts.values()) else {}
+        texts
+        if len(set(texts.values())) == len(texts)
+        and not any(float(text) == 0 for text in texts.values())
+        else {}
     )
 
 
-def _digits(mean: float | None, width: float | None, alone: Mapping[Hashable, str]) -> tuple[str, str]:
+def _digits(
+    mean: float | None, width: float | None, alone: Mapping[Hashable, str]
+) -> tuple[str, str]:
     """Return a mean and its width in text: two digits of the width, and the mean to the same place.
 
     A mean without a width is in `alone`, in which different ones differ.
@@ -284,7 +329,9 @@ def show(console: Console, renderable: RenderableType) -> None:
     if console.is_terminal:
         console.print(renderable, highlight=False)
         return
-    wide = Console(file=io.StringIO(), width=_UNBOUNDED_COLUMNS, color_system=None, force_terminal=False)
+    wide = Console(
+        file=io.StringIO(), width=_UNBOUNDED_COLUMNS, color_system=None, force_terminal=False
+    )
     with wide.capture() as captured:
         wide.print(renderable, highlight=False, soft_wrap=isinstance(renderable, Text))
     for line in captured.get().splitlines():

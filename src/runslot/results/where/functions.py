@@ -91,7 +91,11 @@ def _round(values: Sequence[pl.Expr], constants: Sequence[Any]) -> pl.Expr:
 def _part(values: Sequence[pl.Expr], _: Sequence[Any]) -> pl.Expr:
     """Return a text from a character (the first is 1), and so many of them."""
     start = values[1].cast(pl.Int64) - 1
-    return values[0].str.slice(start) if len(values) == 2 else values[0].str.slice(start, values[2].cast(pl.UInt32))
+    return (
+        values[0].str.slice(start)
+        if len(values) == 2
+        else values[0].str.slice(start, values[2].cast(pl.UInt32))
+    )
 
 
 def _over_runs(compute: Callable[[pl.Expr], pl.Expr]) -> Apply:
@@ -118,9 +122,15 @@ FUNCTIONS: Mapping[str, SqlFunction] = {
     "POW": SqlFunction(_NUMBER, "number", _two(lambda x, y: x.cast(pl.Float64).pow(y)), 2),
     "POWER": SqlFunction(_NUMBER, "number", _two(lambda x, y: x.cast(pl.Float64).pow(y)), 2),
     "MOD": SqlFunction(_NUMBER, "number", _two(pl.Expr.mod), 2),
-    "GREATEST": SqlFunction(_NUMBER, "number", lambda values, _: pl.max_horizontal(values), 1, _MOST_ARGUMENTS),
-    "LEAST": SqlFunction(_NUMBER, "number", lambda values, _: pl.min_horizontal(values), 1, _MOST_ARGUMENTS),
-    "ISNAN": SqlFunction(_NUMBER, "truth", _one(lambda x: x.cast(pl.Float64).is_nan().fill_null(value=False)), 1),
+    "GREATEST": SqlFunction(
+        _NUMBER, "number", lambda values, _: pl.max_horizontal(values), 1, _MOST_ARGUMENTS
+    ),
+    "LEAST": SqlFunction(
+        _NUMBER, "number", lambda values, _: pl.min_horizontal(values), 1, _MOST_ARGUMENTS
+    ),
+    "ISNAN": SqlFunction(
+        _NUMBER, "truth", _one(lambda x: x.cast(pl.Float64).is_nan().fill_null(value=False)), 1
+    ),
     "MIN": SqlFunction(_NUMBER, "number", _over_runs(pl.Expr.min), 1),
     "MAX": SqlFunction(_NUMBER, "number", _over_runs(pl.Expr.max), 1),
     "AVG": SqlFunction(_NUMBER, "number", _over_runs(pl.Expr.mean), 1),
@@ -134,12 +144,17 @@ FUNCTIONS: Mapping[str, SqlFunction] = {
     "LTRIM": SqlFunction(_TEXT, "text", _one(lambda x: x.str.strip_chars_start()), 1),
     "RTRIM": SqlFunction(_TEXT, "text", _one(lambda x: x.str.strip_chars_end()), 1),
     "LENGTH": SqlFunction(_TEXT, "number", _one(lambda x: x.str.len_chars().cast(pl.Int64)), 1),
-    "CHAR_LENGTH": SqlFunction(_TEXT, "number", _one(lambda x: x.str.len_chars().cast(pl.Int64)), 1),
+    "CHAR_LENGTH": SqlFunction(
+        _TEXT, "number", _one(lambda x: x.str.len_chars().cast(pl.Int64)), 1
+    ),
     "STARTS_WITH": SqlFunction(_TEXT, "truth", _two(lambda x, y: x.str.starts_with(y)), 2),
     "ENDS_WITH": SqlFunction(_TEXT, "truth", _two(lambda x, y: x.str.ends_with(y)), 2),
     "CONTAINS": SqlFunction(_TEXT, "truth", _two(lambda x, y: x.str.contains(y, literal=True)), 2),
     "STRPOS": SqlFunction(
-        _TEXT, "number", _two(lambda x, y: x.str.find(y, literal=True).cast(pl.Int64).fill_null(-1) + 1), 2
+        _TEXT,
+        "number",
+        _two(lambda x, y: x.str.find(y, literal=True).cast(pl.Int64).fill_null(-1) + 1),
+        2,
     ),
     "LEFT": SqlFunction(("text", "number"), "text", _two(lambda x, n: x.str.head(n)), 2),
     "RIGHT": SqlFunction(("text", "number"), "text", _two(lambda x, n: x.str.tail(n)), 2),

@@ -33,7 +33,9 @@ _RESERVED = frozenset({*_JOINS, "SELECT", "FROM", "WHEN", "THEN", "ELSE", "END"}
 _COMPARED = ("=", "==", "<>", "!=", "<", "<=", ">", ">=", "<=>")
 _CASTS: Mapping[str, tuple[Kind, Any]] = {
     **dict.fromkeys(("INT", "INTEGER", "BIGINT", "INT64"), ("number", pl.Int64)),
-    **dict.fromkeys(("FLOAT", "DOUBLE", "REAL", "FLOAT64", "NUMERIC", "DECIMAL"), ("number", pl.Float64)),
+    **dict.fromkeys(
+        ("FLOAT", "DOUBLE", "REAL", "FLOAT64", "NUMERIC", "DECIMAL"), ("number", pl.Float64)
+    ),
     **dict.fromkeys(("TEXT", "VARCHAR", "CHAR", "STRING"), ("text", pl.String)),
     **dict.fromkeys(("BOOL", "BOOLEAN"), ("truth", pl.Boolean)),
 }
@@ -55,14 +57,16 @@ def condition(text: str, schema: Mapping[str, pl.DataType]) -> pl.Expr:
     """Return the condition over columns of these types. Raises `InvalidInput` with what is wrong
     and where."""
     if len(text) > MOST_CHARACTERS:
-        raise InvalidInput(f"the condition has {len(text)} characters; {MOST_CHARACTERS} are the most")
+        raise InvalidInput(
+            f"the condition has {len(text)} characters; {MOST_CHARACTERS} are the most"
+        )
     if not text.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in text):
         raise InvalidInput(f"the condition {short(text)} has signs that are no characters")
     value = _Parser(text, tokens_of(text, schema), schema).read()
     if value.kind not in {"truth", "null"}:
         raise InvalidInput(
-            f"the runs cannot be chosen so: {short(text)} is a {value.kind}, not a condition; compare it, "
-            "as in lr > 0.01"
+            f"the runs cannot be chosen so: {short(text)} is a {value.kind}, not a condition;"
+            " compare it, as in lr > 0.01"
         )
     return value.expr.cast(pl.Boolean)
 
@@ -70,7 +74,9 @@ def condition(text: str, schema: Mapping[str, pl.DataType]) -> pl.Expr:
 class _Parser:
     """Recursive descent, from OR down to a column: each method reads one level of precedence."""
 
-    def __init__(self, text: str, tokens: Sequence[Token], schema: Mapping[str, pl.DataType]) -> None:
+    def __init__(
+        self, text: str, tokens: Sequence[Token], schema: Mapping[str, pl.DataType]
+    ) -> None:
         self._text, self._tokens, self._schema = text, tokens, schema
         self._place = self._nested = self._operators = 0
 
@@ -110,13 +116,19 @@ class _Parser:
         """Return a value made by an operator; more of them than a stack holds are refused."""
         self._operators += 1
         if self._operators > MOST_OPERATORS:
-            raise InvalidInput(f"the condition has more than {MOST_OPERATORS} operators; use IN, or two filters")
+            raise InvalidInput(
+                f"the condition has more than {MOST_OPERATORS} operators; use IN, or two filters"
+            )
         return Value(expr, kind, self._text[start : self._tokens[self._place - 1].end])
 
     def _or(self) -> Value:
-        return self._chain("OR", lambda: self._chain("AND", self._not, pl.Expr.__and__), pl.Expr.__or__)
+        return self._chain(
+            "OR", lambda: self._chain("AND", self._not, pl.Expr.__and__), pl.Expr.__or__
+        )
 
-    def _chain(self, word: str, part: Callable[[], Value], join: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> Value:
+    def _chain(
+        self, word: str, part: Callable[[], Value], join: Callable[[pl.Expr, pl.Expr], pl.Expr]
+    ) -> Value:
         first = part()
         if not self._is(word):
             return first
@@ -175,7 +187,9 @@ class _Parser:
         elif self._take("NAN"):
             expr = value.expr.cast(pl.Float64, strict=False).is_nan().fill_null(value=False)
         elif self._is("TRUE") or self._is("FALSE"):
-            expr = self._truth(value).eq_missing(pl.lit(self._take("TRUE") or not self._take("FALSE")))
+            expr = self._truth(value).eq_missing(
+                pl.lit(self._take("TRUE") or not self._take("FALSE"))
+            )
         elif self._take("DISTINCT", "FROM"):
             expr = ~self._compared(value, "<=>", self._sum())
         else:
@@ -210,13 +224,20 @@ class _Parser:
         constants = [value.constant for value in values]
         if operand.kind == "text" and all(isinstance(constant, str) for constant in constants):
             return operand.expr.is_in(constants)
-        if operand.kind == "number" and all(isinstance(constant, int | float) for constant in constants):
+        if operand.kind == "number" and all(
+            isinstance(constant, int | float) for constant in constants
+        ):
             numbers = without_nan(operand.expr, "number")
-            if any(isinstance(constant, int) and abs(constant) > _EXACT_INTEGERS for constant in constants):
+            if any(
+                isinstance(constant, int) and abs(constant) > _EXACT_INTEGERS
+                for constant in constants
+            ):
                 return pl.any_horizontal(numbers == constant for constant in constants)
             return numbers.cast(pl.Float64).is_in([*map(float, constants)])
         if len(values) > MOST_NESTED:
-            raise InvalidInput(f"IN takes at most {MOST_NESTED} values that are no plain numbers or texts")
+            raise InvalidInput(
+                f"IN takes at most {MOST_NESTED} values that are no plain numbers or texts"
+            )
         return pl.any_horizontal(self._compared(operand, "=", value) for value in values)
 
     def _like(self, operand: Value, *, ignoring_case: bool) -> pl.Expr:
@@ -251,10 +272,13 @@ class _Parser:
         kinds = {first.kind, second.kind} - {"null"}
         if kinds == {"truth", "number"}:
             first, second = (
-                replace(v, expr=v.expr.cast(pl.Int64)) if v.kind == "truth" else v for v in (first, second)
+                replace(v, expr=v.expr.cast(pl.Int64)) if v.kind == "truth" else v
+                for v in (first, second)
             )
         elif len(kinds) > 1:
-            words = " and ".join(f"{short(value.source)} ({value.kind})" for value in (first, second))
+            words = " and ".join(
+                f"{short(value.source)} ({value.kind})" for value in (first, second)
+            )
             hint = "; text stands in single quotes, numbers in none" if "text" in kinds else ""
             raise InvalidInput(f"the runs cannot be chosen so: {words} cannot be compared{hint}")
         a, b = without_nan(first.expr, first.kind), without_nan(second.expr, second.kind)
@@ -268,12 +292,20 @@ class _Parser:
         try:
             moment = datetime.fromisoformat(value.constant.strip().removesuffix("Z"))
         except ValueError as error:
-            raise InvalidInput(f"{value.source} is no time; write it as '2025-01-31 12:00' (UTC)") from error
-        moment = moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+            raise InvalidInput(
+                f"{value.source} is no time; write it as '2025-01-31 12:00' (UTC)"
+            ) from error
+        moment = (
+            moment.astimezone(timezone.utc)
+            if moment.tzinfo
+            else moment.replace(tzinfo=timezone.utc)
+        )
         return replace(value, expr=pl.lit(moment), kind="time")
 
     def _sum(self) -> Value:
-        return self._arithmetic(("+", "-"), lambda: self._arithmetic(("*", "//", "/", "%"), self._unary))
+        return self._arithmetic(
+            ("+", "-"), lambda: self._arithmetic(("*", "//", "/", "%"), self._unary)
+        )
 
     def _arithmetic(self, signs: Sequence[str], part: Callable[[], Value]) -> Value:
         start = self._next.at
@@ -359,7 +391,9 @@ class _Parser:
         if not cases or len(kinds) > 1:
             self._wrong("CASE needs WHEN … THEN, and values of one kind")
         expr = reduce(
-            lambda rest, case: pl.when(case[0]).then(case[1].expr).otherwise(rest), cases[::-1], otherwise.expr
+            lambda rest, case: pl.when(case[0]).then(case[1].expr).otherwise(rest),
+            cases[::-1],
+            otherwise.expr,
         )
         return self._counted(expr, next(iter(kinds), "null"), start)
 
@@ -374,7 +408,9 @@ class _Parser:
             return value
         function = FUNCTIONS.get(name)
         if function is None:
-            refuse(self._text, token.at, f"there is no function {token.text}{nearest(name, FUNCTIONS)}")
+            refuse(
+                self._text, token.at, f"there is no function {token.text}{nearest(name, FUNCTIONS)}"
+            )
         values: list[Value] = []
         while not self._take(")"):
             if values:
@@ -389,15 +425,21 @@ class _Parser:
 
     def _column(self, name: str) -> Value:
         if name not in self._schema:
-            alike = [prefix + name for prefix in ("final/", "best/") if prefix + name in self._schema]
-            hint = f" (a metric has {' and '.join(alike)})" if alike else nearest(name, self._schema)
+            alike = [
+                prefix + name for prefix in ("final/", "best/") if prefix + name in self._schema
+            ]
+            hint = (
+                f" (a metric has {' and '.join(alike)})" if alike else nearest(name, self._schema)
+            )
             hint = "; write IS NAN" if name.lower() == "nan" else hint
             raise InvalidInput(f"no run has a column {name!r}{hint}")
         return Value(pl.col(name), kind_of(self._schema[name]), name)
 
 
 def _number_of(text: str) -> Value:
-    number: float | int = int(text) if text.isdigit() and len(text) < 20 and int(text) < 2**63 else float(text)
+    number: float | int = (
+        int(text) if text.isdigit() and len(text) < 20 and int(text) < 2**63 else float(text)
+    )
     if not math.isfinite(number):
         raise InvalidInput(f"{text} is larger than a number can be")
     return Value(pl.lit(number), "number", text, number)

@@ -36,7 +36,9 @@ class Token:
 def tokens_of(text: str, columns: Collection[str]) -> list[Token]:
     """Return the parts of a condition; a column's name with other signs (`final/loss`) is one where
     it stands so."""
-    signed = sorted((name for name in columns if not _WORD.fullmatch(name) and name[:1].isalpha()), key=len)[::-1]
+    signed = sorted(
+        (name for name in columns if not _WORD.fullmatch(name) and name[:1].isalpha()), key=len
+    )[::-1]
     tokens: list[Token] = []
     at = 0
     while at < len(text):
@@ -55,7 +57,13 @@ def tokens_of(text: str, columns: Collection[str]) -> list[Token]:
                 break
         else:
             refuse(
-                text, at, "this quote is never closed" if text[at] in _UNCLOSED else f"{text[at]!r} means nothing here"
+                text,
+                at,
+                (
+                    "this quote is never closed"
+                    if text[at] in _UNCLOSED
+                    else f"{text[at]!r} means nothing here"
+                ),
             )
     return [*tokens, Token("end", "", len(text))]
 
@@ -72,7 +80,9 @@ _KINDS: tuple[tuple[Literal["number", "text", "word", "name", "sign"], re.Patter
 def _stands(text: str, at: int, name: str) -> bool:
     """Tell whether a column's name stands at a place, and ends there."""
     end = at + len(name)
-    return text.startswith(name, at) and not (text[end : end + 1].isalnum() or text[end : end + 1] in {"_", "/", "."})
+    return text.startswith(name, at) and not (
+        text[end : end + 1].isalnum() or text[end : end + 1] in {"_", "/", "."}
+    )
 
 
 def refuse(text: str, at: int, fault: str) -> NoReturn:

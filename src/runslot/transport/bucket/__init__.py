@@ -1,6 +1,8 @@
-"""Run directories in a bucket: pushed from the machine where they are written, pulled to where they are looked at.
+"""Run directories in a bucket: pushed from the machine where they are written, pulled to where they
+are looked at.
 
-A share's list (`inventory`) names everything that has arrived; objects never change, so a reader sees whole states.
+A share's list (`inventory`) names everything that has arrived; objects never change, so a reader
+sees whole states.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""What has arrived of one share of an experiment: its files, each with the objects that hold its parts. Pure.
+"""What has arrived of one share of an experiment: its files, each with the objects that hold its
+parts. Pure.
 
-The list is one object that is replaced as a whole. What it names is in the bucket and never changes, so a reader who
-takes the list and then its objects sees a state that was there, whatever happens meanwhile.
+The list is one object that is replaced as a whole. What it names is in the bucket and never
+changes, so a reader who takes the list and then its objects sees a state that was there, whatever
+happens meanwhile.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ class DamagedObject(RunslotError):
 
 @dataclass(frozen=True)
 class MachineShare:
-    """What one machine pushes: the k-th of n shares, from 1, of the runs that were handed out together."""
+    """What one machine pushes: the k-th of n shares, from 1, of the runs that were handed out
+    together.
+    """
 
     batch: str
     number: int = 1
@@ -83,15 +87,21 @@ class Inventory:
     armed: float = 0.0
     """Unix time from which the life of the machine that writes is counted."""
     lived: float = 0.0
-    """Seconds that it and the machines before it had lived on this share when the list was written."""
+    """Seconds that it and the machines before it had lived on this share when the list was
+    written.
+    """
     settled: tuple[str, ...] = ()
-    """Directories of runs that home asked to stop, and of which nothing further comes: their outcomes are the last."""
+    """Directories of runs that home asked to stop, and of which nothing further comes: their
+    outcomes are the last.
+    """
     files: Mapping[str, File] = field(default_factory=dict)
     """By path below the directory of the runs."""
 
     def lived_before(self, armed: float) -> float:
         """Return the seconds that other machines had lived than the one armed at that time."""
-        own_life = self.written - self.armed if self.armed == armed else 0.0  # its process was started again
+        own_life = (
+            self.written - self.armed if self.armed == armed else 0.0
+        )  # its process was started again
         return max(0.0, self.lived - own_life)
 
     @property
@@ -101,8 +111,14 @@ class Inventory:
 
     def to_bytes(self) -> bytes:
         """Return the list as it is kept."""
-        value = {"format": FORMAT, **self.__dict__, "files": {path: _row(file) for path, file in self.files.items()}}
-        return gzip.compress(json.dumps(value, separators=(",", ":")).encode("utf-8", "surrogateescape"), mtime=0)
+        value = {
+            "format": FORMAT,
+            **self.__dict__,
+            "files": {path: _row(file) for path, file in self.files.items()},
+        }
+        return gzip.compress(
+            json.dumps(value, separators=(",", ":")).encode("utf-8", "surrogateescape"), mtime=0
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Inventory:
@@ -120,14 +136,20 @@ class Inventory:
 
 
 _UNREADABLE = (
-    OSError, EOFError, zlib.error, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
+    OSError, EOFError, zlib.error, ValueError, LookupError, TypeError, AttributeError,
+    ArithmeticError, RuntimeError,
 )  # fmt: skip
-"""What odd bytes end in: no archive, no JSON, JSON of other types, numbers that none can be, a depth that none has."""
+"""What odd bytes end in: no archive, no JSON, JSON of other types, numbers that none can be, a
+depth that none has.
+"""
 
 _FIELDS: Mapping[str, Callable[[Any], Any]] = {
-    "machine": str, "sequence": int, "written": float, "state": str, "said": str, "armed": float, "lived": float,
+    "machine": str, "sequence": int, "written": float, "state": str, "said": str, "armed": float,
+    "lived": float,
 }  # fmt: skip
-"""What a list says beside its files, and what makes the value; numbers that none can be end in an error."""
+"""What a list says beside its files, and what makes the value; numbers that none can be end in an
+error.
+"""
 
 
 def _file(size: Any, mtime: Any, parts: Any, mode: Any) -> File:

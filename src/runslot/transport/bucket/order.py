@@ -1,6 +1,8 @@
-"""What of a share's run directories is to go out, in which order: rows first, then what has ended, then the rest.
+"""What of a share's run directories is to go out, in which order: rows first, then what has ended,
+then the rest.
 
-A run that has ended goes as one group, so that its outcome never arrives before the data it speaks of.
+A run that has ended goes as one group, so that its outcome never arrives before the data it speaks
+of.
 """
 
 from __future__ import annotations
@@ -46,10 +48,12 @@ class FileGroup:
 
 
 def scan(root: Path, runs: Sequence[str], extra: Sequence[str] = ()) -> dict[str, list[LocalFile]]:
-    """Return the files of each run directory that exists, and of `extra` files as a run of their own.
+    """Return the files of each run directory that exists, and of `extra` files as a run of their
+    own.
 
-    The outcome is looked for first: one that appears during the scan waits for the next, because the data that it
-    speaks of may have been looked at before. What to execute (`run.json`) stays: its paths are this machine's.
+    The outcome is looked for first: one that appears during the scan waits for the next, because
+    the data that it speaks of may have been looked at before. What to execute (`run.json`) stays:
+    its paths are this machine's.
     """
     by_run: dict[str, list[LocalFile]] = {}
     for run in runs:
@@ -86,10 +90,14 @@ def _found(root: Path, name: str) -> LocalFile | None:
         return None
     if not path.is_file():
         return None
-    return LocalFile(name, path, (stat.st_size, stat.st_mtime_ns, stat.st_ino), stat.st_mode & 0o777)
+    return LocalFile(
+        name, path, (stat.st_size, stat.st_mtime_ns, stat.st_ino), stat.st_mode & 0o777
+    )
 
 
-def changed(by_run: Mapping[str, Sequence[LocalFile]], sent: Mapping[str, Stat]) -> dict[str, list[LocalFile]]:
+def changed(
+    by_run: Mapping[str, Sequence[LocalFile]], sent: Mapping[str, Stat]
+) -> dict[str, list[LocalFile]]:
     """Return, run by run, the files that are not as they were when they were last sent."""
     result = {}
     for run, files in by_run.items():
@@ -115,16 +123,25 @@ def ordered(new: Mapping[str, Sequence[LocalFile]]) -> list[FileGroup]:
         outcome = str(directory.outcome_file)
         progress = str(directory.progress)
         has_ended = any(file.path == outcome for file in files)
-        first = [file for file in files if file.path == progress and not (has_ended and file.stat[0] > PART)]
+        first = [
+            file
+            for file in files
+            if file.path == progress and not (has_ended and file.stat[0] > PART)
+        ]
         rows += [FileGroup(run, (file,)) for file in first]
         remaining = [file for file in files if file not in first]
         if has_ended:
             ended.append(
-                FileGroup(run, tuple(sorted(remaining, key=lambda file: (file.path == outcome, file.stat[0]))))
+                FileGroup(
+                    run,
+                    tuple(sorted(remaining, key=lambda file: (file.path == outcome, file.stat[0]))),
+                )
             )
         else:
             rest += [FileGroup(run, (file,)) for file in remaining]
-    return rows + sorted(ended, key=lambda file: file.size) + sorted(rest, key=lambda file: file.size)
+    return (
+        rows + sorted(ended, key=lambda file: file.size) + sorted(rest, key=lambda file: file.size)
+    )
 
 
 def as_sent(file: LocalFile, parts: Sequence[str]) -> File:

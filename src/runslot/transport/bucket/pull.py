@@ -1,4 +1,6 @@
-"""Pull what has arrived of a share home: what differs alone, each file by rename, an outcome after its run's data."""
+"""Pull what has arrived of a share home: what differs alone, each file by rename, an outcome after
+its run's data.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _ROUNDS = 3
 
 
 class Unwritable(RunslotError):
-    """A file cannot be written at home, as on a disk that is full; nothing is lost, and the same call may succeed."""
+    """A file cannot be written at home, as on a disk that is full; nothing is lost, and the same
+    call may succeed.
+    """
 
     retry = True
 
@@ -47,10 +51,12 @@ def pull(
     before: Inventory | None = None,
     accepts: Callable[[str], bool] = lambda _: True,
 ) -> Pulled:
-    """Bring the files of a share below `root`; `before` is the list of the pull before, whose files may be deleted.
+    """Bring the files of a share below `root`; `before` is the list of the pull before, whose files
+    may be deleted.
 
-    A kill at any instant leaves whole files, old or new; the next pull goes on where this one ended. Files on disk
-    that no list names are left alone. `accepts` chooses paths. Raises `Unreachable` where the bucket does not answer.
+    A kill at any instant leaves whole files, old or new; the next pull goes on where this one
+    ended. Files on disk that no list names are left alone. `accepts` chooses paths. Raises
+    `Unreachable` where the bucket does not answer.
     """
     before = before or Inventory()
     brought = size = 0
@@ -60,9 +66,13 @@ def pull(
         listing = _newest(store, share, before)
         _check_paths(root, listing.files)
         files = {path: file for path, file in listing.files.items() if accepts(path)}
-        _delete(root, [path for path in before.files if path not in listing.files and accepts(path)])
+        _delete(
+            root, [path for path in before.files if path not in listing.files and accepts(path)]
+        )
         missing = {
-            path: file for path, file in files.items() if not _is_there(root, path, file, before.files.get(path))
+            path: file
+            for path, file in files.items()
+            if not _is_there(root, path, file, before.files.get(path))
         }
         done, came, later = _bring(store, share, root, missing)
         brought, size = brought + done, size + came
@@ -72,7 +82,9 @@ def pull(
 
 
 def _newest(store: Store, share: MachineShare, before: Inventory) -> Inventory:
-    """Return the share's list; the one from before where the bucket shows an older one, or none any more."""
+    """Return the share's list; the one from before where the bucket shows an older one, or none any
+    more.
+    """
     try:
         newest = Inventory.from_bytes(store.get(share.listing))
     except Missing:
@@ -84,14 +96,21 @@ def _check_paths(root: Path, paths: Iterable[str]) -> None:
     for path in paths:
         parts = PurePosixPath(path)
         if parts.is_absolute() or ".." in parts.parts or "\0" in path or not parts.parts:
-            raise RunslotError(f"the bucket names a file outside the experiment ({path!r}): it is not read any further")
+            raise RunslotError(
+                f"the bucket names a file outside the experiment ({path!r}): it is not read any"
+                " further"
+            )
     for directory in {str(PurePosixPath(path).parent) for path in paths}:
         if link := other_link(str(root), directory, every=False):
-            raise RunslotError(f"{link} is a link that another user made: nothing is pulled through it; remove it")
+            raise RunslotError(
+                f"{link} is a link that another user made: nothing is pulled through it; remove it"
+            )
 
 
 def _delete(root: Path, paths: Iterable[str]) -> None:
-    """Delete what a pull brought and its machine no longer has; outcomes first: none may stand for a new attempt."""
+    """Delete what a pull brought and its machine no longer has; outcomes first: none may stand for
+    a new attempt.
+    """
     outcome = RunDir("x").outcome_file.name
     for path in sorted(paths, key=lambda name: (not name.endswith(f"/{outcome}"), name)):
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -105,14 +124,25 @@ def _is_there(root: Path, path: str, file: File, before: File | None) -> bool:
         return False
     if stat.st_size != file.size:
         return False
-    # The same parts as in the last whole pull, or the time that an interrupted one has set (some disks round it).
-    return (before is not None and before.parts == file.parts) or abs(stat.st_mtime_ns - file.mtime) < 1000
+    # The same parts as in the last whole pull, or the time that an interrupted one has set (some
+    # disks round it).
+    return (before is not None and before.parts == file.parts) or abs(
+        stat.st_mtime_ns - file.mtime
+    ) < 1000
 
 
-def _bring(store: Store, share: MachineShare, root: Path, missing: dict[str, File]) -> tuple[int, int, set[str]]:
-    """Bring files: rows of all runs first, then run by run; count files and bytes, and say what has to wait."""
+def _bring(
+    store: Store, share: MachineShare, root: Path, missing: dict[str, File]
+) -> tuple[int, int, set[str]]:
+    """Bring files: rows of all runs first, then run by run; count files and bytes, and say what has
+    to wait.
+    """
     progress = RunDir("x").progress.name
-    rows = {path: file for path, file in missing.items() if path.rpartition("/")[2] == progress and file.size <= PART}
+    rows = {
+        path: file
+        for path, file in missing.items()
+        if path.rpartition("/")[2] == progress and file.size <= PART
+    }
     runs: dict[str, dict[str, File]] = {}
     for path, file in missing.items():
         if path not in rows:
@@ -121,7 +151,9 @@ def _bring(store: Store, share: MachineShare, root: Path, missing: dict[str, Fil
     brought = size = 0
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for path, came in zip(
-            rows, pool.map(lambda path: _bring_file(store, share, root, path, rows[path]), rows), strict=True
+            rows,
+            pool.map(lambda path: _bring_file(store, share, root, path, rows[path]), rows),
+            strict=True,
         ):
             if came is None:
                 later.add(path)
@@ -139,7 +171,9 @@ def _bring(store: Store, share: MachineShare, root: Path, missing: dict[str, Fil
 
 
 def _run_of(path: str, missing: dict[str, File]) -> str:
-    """Return the directory whose outcome speaks of this file: the nearest above it that has one to bring."""
+    """Return the directory whose outcome speaks of this file: the nearest above it that has one to
+    bring.
+    """
     outcome = RunDir("x").outcome_file.name
     for parent in PurePosixPath(path).parents:
         if f"{parent}/{outcome}" in missing:
@@ -172,12 +206,15 @@ def _bring_run(
 
 
 def _bring_file(store: Store, share: MachineShare, root: Path, path: str, file: File) -> int | None:
-    """Bring one file and return the bytes that travelled; None where the bucket no longer has it as it is listed."""
+    """Bring one file and return the bytes that travelled; None where the bucket no longer has it as
+    it is listed.
+    """
     try:
         return _write_file(store, share, root / path, file)
     except OSError as error:
         raise Unwritable(
-            f"{root / path} cannot be written here ({error.strerror}); {store.url} has it, and a later pull brings it"
+            f"{root / path} cannot be written here ({error.strerror}); {store.url} has it, and a"
+            " later pull brings it"
         ) from error
 
 
@@ -185,7 +222,9 @@ def _write_file(store: Store, share: MachineShare, target: Path, file: File) -> 
     _make_way(target)
     # Not by the file's own name, which may be as long as a name can be.
     digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
-    temporary = target.with_name(f".{digest}.{hashlib.sha256(''.join(file.parts).encode()).hexdigest()[:12]}.pull")
+    temporary = target.with_name(
+        f".{digest}.{hashlib.sha256(''.join(file.parts).encode()).hexdigest()[:12]}.pull"
+    )
     for stale in target.parent.glob(f".{digest}.*.pull"):
         if stale != temporary:
             stale.unlink(missing_ok=True)
@@ -205,11 +244,14 @@ def _write_file(store: Store, share: MachineShare, target: Path, file: File) -> 
 
 
 def _make_way(target: Path) -> None:
-    """Make the directory of a file, and remove what was pulled as a directory where its machine has a file now."""
+    """Make the directory of a file, and remove what was pulled as a directory where its machine has
+    a file now.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir() and not target.is_symlink():
         for directory, _, _ in os.walk(target, topdown=False):
-            Path(directory).rmdir()  # its files are deleted already; one that is not empty has files of others
+            # its files are deleted already; one that is not empty has files of others
+            Path(directory).rmdir()
 
 
 def _whole_parts(descriptor: int, file: File) -> int:

@@ -1,4 +1,6 @@
-"""Push a share's run directories to the bucket: what has changed since, with one list that makes it visible."""
+"""Push a share's run directories to the bucket: what has changed since, with one list that makes it
+visible.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,22 @@ from pathlib import Path
 
 from runslot.errors import Busy
 from runslot.transport.bucket.inventory import PART, DamagedObject, File, Inventory, MachineShare
-from runslot.transport.bucket.order import FileGroup, LocalFile, Stat, as_sent, changed, gone, ordered, scan
+from runslot.transport.bucket.order import (
+    FileGroup,
+    LocalFile,
+    Stat,
+    as_sent,
+    changed,
+    gone,
+    ordered,
+    scan,
+)
 from runslot.transport.bucket.store import Missing, Store
 
 _GROWING = {".csv", ".log", ".jsonl", ".txt", ".out", ".err"}
-"""Files that are appended to: what of them was there when they were opened is as good as any other state."""
+"""Files that are appended to: what of them was there when they were opened is as good as any other
+state.
+"""
 
 _FRESH = 100_000_000
 """Nanoseconds in which a file may change again without another time of change."""
@@ -25,7 +38,9 @@ _AT_ONCE = 8
 _COMMIT_EVERY = 5.0
 """Seconds after which what has arrived is listed, while a push goes on."""
 BEAT = 120.0
-"""Seconds after which the list is written anew though nothing has changed: it says how long the machine has lived."""
+"""Seconds after which the list is written anew though nothing has changed: it says how long the
+machine has lived.
+"""
 
 
 Arrived = dict[str, "tuple[Stat | None, File]"]
@@ -63,9 +78,11 @@ class Pusher:
         beat: float = BEAT,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`root` is where the `runs`, relative paths, lie; `extra` are further files below it; `machine` is a name.
+        """`root` is where the `runs`, relative paths, lie; `extra` are further files below it;
+        `machine` is a name.
 
-        The machine's life is counted from `armed`, a Unix time; every `beat` seconds at least the list says so.
+        The machine's life is counted from `armed`, a Unix time; every `beat` seconds at least the
+        list says so.
         """
         self._store = store
         self._share = share
@@ -88,7 +105,9 @@ class Pusher:
         self._beat = beat
         self._until = _never
         self.settled: frozenset[str] = frozenset()
-        """Runs of which nothing further comes, as home asked; listed once a whole push has sent what there is."""
+        """Runs of which nothing further comes, as home asked; listed once a whole push has sent
+        what there is.
+        """
         self.lived_before = 0.0
         """Seconds that other machines have lived on this share; known once it is claimed."""
 
@@ -102,7 +121,9 @@ class Pusher:
         return before
 
     def trust_restored(self) -> None:
-        """Take files that are on disk as the list has them for sent: they were restored from the bucket."""
+        """Take files that are on disk as the list has them for sent: they were restored from the
+        bucket.
+        """
         self._sent |= known_files(self._files, self._root)
 
     def beat(self) -> None:
@@ -110,11 +131,15 @@ class Pusher:
         if self._is_stale():
             self._commit()
 
-    def push(self, state: str = "working", message: str = "", until: Callable[[], bool] = _never) -> int:
-        """Send what has changed and return how many bytes were sent; raise `TakenOver` where another machine works.
+    def push(
+        self, state: str = "working", message: str = "", until: Callable[[], bool] = _never
+    ) -> int:
+        """Send what has changed and return how many bytes were sent; raise `TakenOver` where
+        another machine works.
 
-        `Unreachable` where the bucket does not answer: what had arrived before is listed or will be, and the next
-        call sends the rest. The same where `until` becomes true: it is asked between parts, by any thread.
+        `Unreachable` where the bucket does not answer: what had arrived before is listed or will
+        be, and the next call sends the rest. The same where `until` becomes true: it is asked
+        between parts, by any thread.
         """
         self._until = until
         settled = tuple(sorted(self.settled.union(self._listing.settled)))
@@ -132,7 +157,8 @@ class Pusher:
             self._commit()
         if not whole:
             return sent
-        # Not before: a file that was renamed has its parts under another path, which may not have been listed yet.
+        # Not before: a file that was renamed has its parts under another path, which may not have
+        # been listed yet.
         unused = self._dropped - {part for file in self._files.values() for part in file.parts}
         self._store.delete(map(self._share.object, sorted(unused)))
         self._dropped.clear()
@@ -166,7 +192,9 @@ class Pusher:
     def _uploaded(
         self, pool: ThreadPoolExecutor, groups: Sequence[FileGroup]
     ) -> Iterator[tuple[FileGroup, Arrived | None]]:
-        """Yield each group when it has arrived, in order, small ones side by side; None where it was unsteady."""
+        """Yield each group when it has arrived, in order, small ones side by side; None where it
+        was unsteady.
+        """
         small = [group for group in groups if group.size <= PART]
         waiting: list[tuple[FileGroup, Future[Arrived | None]]] = []
         position = 0
@@ -197,15 +225,21 @@ class Pusher:
                 return None
             except FileNotFoundError:
                 if len(group.files) > 1:
-                    return None  # an attempt that is just being kept aside; the next scan sees where its files went
-            except OSError as error:  # of the file alone: what else the run has written goes on its way
+                    # an attempt that is just being kept aside: the next scan sees its files
+                    return None
+            # of the file alone: what else the run has written goes on its way
+            except OSError as error:
                 if file.path not in self._unreadable:
                     self._unreadable.add(file.path)
                     self._say(f"{file.at} cannot be read ({error.strerror}), so it is not sent")
         return arrived
 
-    def _upload_file(self, source: LocalFile, pool: ThreadPoolExecutor | None) -> tuple[Stat | None, File]:
-        """Send what of a file is not in the bucket; return its stat, unless it may still change unnoticed."""
+    def _upload_file(
+        self, source: LocalFile, pool: ThreadPoolExecutor | None
+    ) -> tuple[Stat | None, File]:
+        """Send what of a file is not in the bucket; return its stat, unless it may still change
+        unnoticed.
+        """
         now = time.time_ns()
         with source.at.open("rb") as stream:
             before = _stat(stream.fileno())
@@ -219,7 +253,9 @@ class Pusher:
         file = as_sent(replace(source, stat=before), parts)
         return (before if before[1] < now - _FRESH and after == before else None), file
 
-    def _send(self, chunks: Iterator[bytes], large: bool, pool: ThreadPoolExecutor | None) -> list[str]:
+    def _send(
+        self, chunks: Iterator[bytes], large: bool, pool: ThreadPoolExecutor | None
+    ) -> list[str]:
         parts: list[str] = []
         under_way: list[Future[None]] = []
         for chunk in chunks:
@@ -257,7 +293,8 @@ class Pusher:
         before = self._read()
         if before.machine not in {"", self._machine}:
             raise TakenOver(
-                f"{self._share.name} is worked on by another machine now ({before.machine}); this one stops"
+                f"{self._share.name} is worked on by another machine now ({before.machine}); this"
+                " one stops"
             )
         self._dropped |= before.objects
         self._write()
@@ -303,7 +340,9 @@ def _read(descriptor: int, size: int) -> Iterator[bytes]:
 
 
 def known_files(files: Mapping[str, File], root: Path) -> Mapping[str, Stat]:
-    """Return the stats of files of `root` that are as the list has them: what was restored need not be sent again."""
+    """Return the stats of files of `root` that are as the list has them: what was restored need not
+    be sent again.
+    """
     result = {}
     for path, file in files.items():
         try:

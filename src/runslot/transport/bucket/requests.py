@@ -1,6 +1,8 @@
-"""What home asks of a share's machine, whichever it is by now: one object beside the share's list. It only grows.
+"""What home asks of a share's machine, whichever it is by now: one object beside the share's list.
+It only grows.
 
-A machine looks for it every few seconds, and one that takes another's place finds what was asked before.
+A machine looks for it every few seconds, and one that takes another's place finds what was asked
+before.
 """
 
 from __future__ import annotations
@@ -41,11 +43,15 @@ class StopRequest:
             value: dict[str, Any] = json.loads(data.decode("utf-8", "surrogateescape"))
             return cls(bool(value["everything"]), frozenset(map(str, value["runs"])))
         except (ValueError, KeyError, TypeError) as error:
-            raise DamagedObject(f"what was asked of a machine is damaged in the bucket ({error}); ask again") from error
+            raise DamagedObject(
+                f"what was asked of a machine is damaged in the bucket ({error}); ask again"
+            ) from error
 
 
 def read(store: Store, share: MachineShare) -> StopRequest:
-    """Return what was asked of the share's machine so far: nothing where there is no such object, or a damaged one."""
+    """Return what was asked of the share's machine so far: nothing where there is no such object,
+    or a damaged one.
+    """
     try:
         return StopRequest.from_bytes(store.get(share.asked))
     except (Missing, DamagedObject):
@@ -53,10 +59,14 @@ def read(store: Store, share: MachineShare) -> StopRequest:
 
 
 def ask(store: Store, share: MachineShare, runs: Collection[str] | None) -> StopRequest:
-    """Ask for these runs to be stopped, by their directories, or for all (None); return all that is asked by now.
+    """Ask for these runs to be stopped, by their directories, or for all (None); return all that is
+    asked by now.
 
-    `Unreachable` where the bucket does not answer. Home alone asks, one launcher at a time: nobody writes between.
+    `Unreachable` where the bucket does not answer. Home alone asks, one launcher at a time: nobody
+    writes between.
     """
-    request = read(store, share) | (StopRequest(everything=True) if runs is None else StopRequest(runs=frozenset(runs)))
+    request = read(store, share) | (
+        StopRequest(everything=True) if runs is None else StopRequest(runs=frozenset(runs))
+    )
     store.put(share.asked, request.to_bytes())
     return request

@@ -1,6 +1,8 @@
-"""Objects of a bucket by name: put, get, delete. `s3://` and `gs://` through fsspec, a directory by the library alone.
+"""Objects of a bucket by name: put, get, delete. `s3://` and `gs://` through fsspec, a directory by
+the library alone.
 
-Whatever goes wrong becomes one of four errors: no such object, no such bucket, no right to it, cannot be reached.
+Whatever goes wrong becomes one of four errors: no such object, no such bucket, no right to it,
+cannot be reached.
 """
 
 from __future__ import annotations
@@ -56,16 +58,23 @@ def check_url(url: str) -> str:
     """Return the address of a bucket without its closing `/`; `InvalidInput` where it is none."""
     parts = urlsplit(url)
     if parts.query or parts.fragment:
-        raise InvalidInput(f"the bucket's address {url!r} has a ? or a #, which its directory's name must not have")
+        raise InvalidInput(
+            f"the bucket's address {url!r} has a ? or a #, which its directory's name must not have"
+        )
     if parts.scheme == "file" and parts.path.startswith("/"):
         return url.rstrip("/")
     if parts.scheme not in _PACKAGES:
-        hint = nearest(parts.scheme, _PACKAGES) or "; known are s3://BUCKET/…, gs://BUCKET/… and file:///DIRECTORY"
+        hint = (
+            nearest(parts.scheme, _PACKAGES)
+            or "; known are s3://BUCKET/…, gs://BUCKET/… and file:///DIRECTORY"
+        )
         raise InvalidInput(f"{url!r} is not the address of a bucket{hint}")
     if not parts.netloc:
         raise InvalidInput(f"{url!r} names no bucket; write {parts.scheme}://BUCKET/…")
     if parts.username or parts.password:
-        raise InvalidInput("a bucket's address has no place for credentials: leave them to the cloud's own tools")
+        raise InvalidInput(
+            "a bucket's address has no place for credentials: leave them to the cloud's own tools"
+        )
     return url.rstrip("/")
 
 
@@ -80,7 +89,8 @@ def open_store(url: str) -> Store:
         filesystem = _filesystem(parts.scheme)
     except ImportError as error:
         raise NotInstalled(
-            f"{parts.scheme}:// needs the package {package}: {extra_said('cloud')}, or {package} alone"
+            f"{parts.scheme}:// needs the package {package}: {extra_said('cloud')}, or {package}"
+            " alone"
         ) from error
     return Bucket(url, filesystem)
 
@@ -89,7 +99,9 @@ def _filesystem(scheme: str) -> Any:
     # Without their caches of listings: what others have written since is what is asked for.
     plain = {"use_listings_cache": False, "skip_instance_cache": True}
     if scheme == "gs":
-        from gcsfs.core import GCSFileSystem  # not the one that asks for the kind of the bucket first
+        from gcsfs.core import (
+            GCSFileSystem,
+        )  # not the one that asks for the kind of the bucket first
 
         return GCSFileSystem(**plain)
     from s3fs import S3FileSystem
@@ -144,7 +156,9 @@ class Directory:
             (self._path / name).unlink(missing_ok=True)
 
     def names(self) -> dict[str, int]:
-        """Return all files by name, each with its size; what a killed writer left half-way is one too."""
+        """Return all files by name, each with its size; what a killed writer left half-way is one
+        too.
+        """
         files = [path for path in self._path.rglob("*") if path.is_file()]
         return {path.relative_to(self._path).as_posix(): path.stat().st_size for path in files}
 
@@ -231,10 +245,14 @@ class Bucket:
         code, text = _code(error), str(error) or type(error).__name__
         if isinstance(error, FileNotFoundError) or code in {"NoSuchBucket", "404"}:
             raise Unreachable(
-                f"there is no bucket {name}, or no longer; make it, or name another. What it should hold is still "
-                "where it was written"
+                f"there is no bucket {name}, or no longer; make it, or name another. What it should"
+                " hold is still where it was written"
             ) from error
-        if type(error).__name__ in {"NoCredentialsError", "DefaultCredentialsError", "PartialCredentialsError"}:
+        if type(error).__name__ in {
+            "NoCredentialsError",
+            "DefaultCredentialsError",
+            "PartialCredentialsError",
+        }:
             raise InvalidInput(f"no credentials were found for {name}: {_HOW[name[:2]]}") from error
         if code in _NOT_TAKEN or type(error).__name__ == "RefreshError":
             raise InvalidInput(
@@ -247,11 +265,13 @@ class Bucket:
         if isinstance(error, PermissionError) or code in {"401", "403", "AccessDenied"}:
             right = "write to" if writing else "read from"
             raise InvalidInput(
-                f"these credentials may not {right} {name} ({text}): it may be someone else's. Name a bucket of yours, "
-                "or have the right granted"
+                f"these credentials may not {right} {name} ({text}): it may be someone else's. Name"
+                " a bucket of yours, or have the right granted"
             ) from error
         hint = _ONLINE.get(name[:2], "") if type(error).__name__ in _OFFLINE else ""
-        raise Unreachable(f"{name} does not answer ({type(error).__name__}: {text}); nothing is lost{hint}") from error
+        raise Unreachable(
+            f"{name} does not answer ({type(error).__name__}: {text}); nothing is lost{hint}"
+        ) from error
 
 
 _NOT_TAKEN = {
@@ -263,9 +283,17 @@ _NOT_TAKEN = {
 }
 """S3's codes for credentials that are nobody's, or nobody's any more."""
 
-_OFFLINE = {"EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError", "ClientConnectorDNSError"}
+_OFFLINE = {
+    "EndpointConnectionError",
+    "ConnectTimeoutError",
+    "ClientConnectorError",
+    "ClientConnectorDNSError",
+}
 _ONLINE = {
-    "s3": ". Is this machine online, and the region right (AWS_DEFAULT_REGION, `aws configure get region`)?",
+    "s3": (
+        ". Is this machine online, and the region right (AWS_DEFAULT_REGION, `aws configure get"
+        " region`)?"
+    ),
     "gs": ". Is this machine online?",
 }
 
@@ -292,7 +320,9 @@ _AT_ONCE = 16
 
 
 def clean(store: Store, names: Iterable[str]) -> None:
-    """Delete objects; those that are left afterwards are an error. A clean that was killed is begun again."""
+    """Delete objects; those that are left afterwards are an error. A clean that was killed is begun
+    again.
+    """
     # The lists first: no reader shall see one whose parts are gone.
     lists, parts = _apart(names)
     with ThreadPoolExecutor(_AT_ONCE) as pool:

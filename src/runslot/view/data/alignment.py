@@ -32,14 +32,18 @@ class Aligned:
     else 0."""
 
 
-def plain_rows(rows: Rows, x: str, y: str, numbers: pl.Series, smooth: int) -> tuple[pl.DataFrame, str]:
+def plain_rows(
+    rows: Rows, x: str, y: str, numbers: pl.Series, smooth: int
+) -> tuple[pl.DataFrame, str]:
     """Return `run`, `x`, `y` of some runs without gaps, and how they were smoothed; `InvalidInput`
     for text."""
     if y not in rows.frame.columns or rows.frame[y].dtype == pl.String:
         raise InvalidInput(f"{y!r} holds text, which cannot be drawn")
     if rows.frame[x].dtype == pl.String:
         raise InvalidInput(f"{x!r} holds text, which cannot be an axis")
-    frame = rows.frame.select("run", pl.col(x).cast(pl.Float64).alias("x"), pl.col(y).cast(pl.Float64).alias("y"))
+    frame = rows.frame.select(
+        "run", pl.col(x).cast(pl.Float64).alias("x"), pl.col(y).cast(pl.Float64).alias("y")
+    )
     if len(numbers) < len(rows.numbers):
         shown = rows.column_of(numbers, 1).is_not_null()
         frame = frame.filter(shown.gather(frame["run"]))
@@ -96,7 +100,9 @@ def is_aligned(plain: pl.DataFrame) -> bool:
         return False
     first = plain["x"].head(lengths[0])
     grows = bool((first.diff().drop_nulls() > 0).all())
-    return grows and bool((plain["x"].reshape((-1, lengths[0])) == first.reshape((1, lengths[0]))).all())
+    return grows and bool(
+        (plain["x"].reshape((-1, lengths[0])) == first.reshape((1, lengths[0]))).all()
+    )
 
 
 def even_grid(values: pl.Series, points: int) -> pl.Series:

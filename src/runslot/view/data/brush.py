@@ -31,7 +31,10 @@ class Scale:
         Numbers are on a log scale where all are positive and span two decades.
         """
         if values.dtype.is_numeric() and (values.n_unique() > 8 or column == "score"):
-            low, high = (float(v) if isinstance(v, int | float) else 0.0 for v in (values.min(), values.max()))
+            low, high = (
+                float(v) if isinstance(v, int | float) else 0.0
+                for v in (values.min(), values.max())
+            )
             return cls(low, high, log=column != "score" and low > 0 and high / low >= 100)
         return cls(values=tuple(in_order(text_of(values))))
 
@@ -51,7 +54,11 @@ class Scale:
 
     def to_json(self) -> dict[str, Any]:
         """Return what the browser needs to tell values from places."""
-        return {"values": list(self.values)} if self.values else {"low": self.low, "high": self.high, "log": self.log}
+        return (
+            {"values": list(self.values)}
+            if self.values
+            else {"low": self.low, "high": self.high, "log": self.log}
+        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,9 @@ def read_brushes(items: Iterable[str]) -> tuple[Brush, ...]:
         except ValueError as error:
             raise InvalidInput(f"brush={item!r}: write it as 'lr from 0.01 to 0.1'") from error
         if values is None:
-            raise InvalidInput(f"brush={item!r}: write it as 'lr from 0.01 to 0.1' or 'act in relu | tanh'")
+            raise InvalidInput(
+                f"brush={item!r}: write it as 'lr from 0.01 to 0.1' or 'act in relu | tanh'"
+            )
         brushes.append(Brush(values[1], values=tuple(values[2].split(" | "))))
     return tuple(brushes)
 
@@ -105,11 +114,19 @@ def axis_marks(axis: dict[str, Any]) -> list[tuple[float, str]]:
     """Return where values are written along an axis of parallel coordinates."""
     if "values" not in axis:
         low, high = axis["low"], axis["high"]
-        decades = range(math.floor(math.log10(low)) + 1, math.ceil(math.log10(high))) if axis.get("log") else ()
+        decades = (
+            range(math.floor(math.log10(low)) + 1, math.ceil(math.log10(high)))
+            if axis.get("log")
+            else ()
+        )
         between = [10.0**power for power in decades if 1.3 * low < 10.0**power < high / 1.3]
         return [(_place_on(axis, value), f"{value:.4g}") for value in (low, *between, high)]
     values = axis["values"]
-    shown = list(enumerate(values)) if len(values) <= 24 else [(0, values[0]), (len(values) - 1, values[-1])]
+    shown = (
+        list(enumerate(values))
+        if len(values) <= 24
+        else [(0, values[0]), (len(values) - 1, values[-1])]
+    )
     return [((i + 0.5) / len(values), value) for i, value in shown]
 
 
@@ -121,7 +138,11 @@ def marked_parts(axis: dict[str, Any], brush: Brush) -> list[tuple[float, float]
     """Return from where to where an axis is marked."""
     if brush.values:
         values = axis.get("values", [])
-        return [(i / len(values), (i + 1) / len(values)) for i, value in enumerate(values) if value in brush.values]
+        return [
+            (i / len(values), (i + 1) / len(values))
+            for i, value in enumerate(values)
+            if value in brush.values
+        ]
     if "values" in axis or brush.low is None or brush.high is None:
         return []
     low, high = (_place_on(axis, limit) for limit in (brush.low, brush.high))

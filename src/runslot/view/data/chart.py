@@ -84,7 +84,10 @@ class View:
         """Return the scored runs of each figure, under what its title says."""
         splits = group(self.selection, self.choices.split)
         place = pl.Series([splits.of[run] for run in self.scored["run"]], dtype=pl.Int64)
-        return [(g.label if g.values else "", self.scored.filter(place == i)) for i, g in enumerate(splits.groups)]
+        return [
+            (g.label if g.values else "", self.scored.filter(place == i))
+            for i, g in enumerate(splits.groups)
+        ]
 
     def grouped(self, scored: pl.DataFrame) -> list[tuple[Group, pl.DataFrame]]:
         """Return the runs of each series that is drawn, has any and is not hidden; `index` is its
@@ -94,7 +97,11 @@ class View:
             (dataclasses.replace(self.series.groups[at], index=index), scored.filter(place == at))
             for at, index in self.colours.items()
         ]
-        return [(member, scores) for member, scores in drawn if scores.height and member.label not in self.choices.hide]
+        return [
+            (member, scores)
+            for member, scores in drawn
+            if scores.height and member.label not in self.choices.hide
+        ]
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -104,11 +111,20 @@ class View:
     @property
     def pooled_tasks(self) -> tuple[str, ...]:
         """Tasks that a group or figure does not tell apart."""
-        return tuple(task for task in self.tasks if task not in (*self.series.keys, *self.choices.split))
+        return tuple(
+            task for task in self.tasks if task not in (*self.series.keys, *self.choices.split)
+        )
 
 
 def view_of(
-    selection: Results, everything: Results, choices: Choices, metric: str, series: Groups, *, quick: bool, most: int
+    selection: Results,
+    everything: Results,
+    choices: Choices,
+    metric: str,
+    series: Groups,
+    *,
+    quick: bool,
+    most: int,
 ) -> View:
     """Return what the charts of one metric are made from; of more than `most` series the best ones
     are drawn."""

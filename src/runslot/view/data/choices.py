@@ -17,7 +17,9 @@ from runslot.errors import InvalidInput
 from runslot.experiment.states import STATES
 from runslot.results.accounting import Diverged
 
-Kind = Literal["curves", "bars", "profile", "improvement", "importance", "scatter", "parallel", "heat", "slots"]
+Kind = Literal[
+    "curves", "bars", "profile", "improvement", "importance", "scatter", "parallel", "heat", "slots"
+]
 Spread = Literal["auto", "mean-ci", "mean-std", "mean-sem", "median-quartiles", "iqm", "runs"]
 """A statistic of `runslot.results.statistics.band`, `runs` (each run by itself), or `auto`: the
 mean and its t interval, and in its place the runs themselves where a group has fewer than five."""
@@ -136,13 +138,21 @@ class Choices:
         """Read an address. Raises `InvalidInput` for a value that cannot be; unknown names are
         ignored."""
         try:
-            pairs = parse_qsl(query.removeprefix("?")[:_MOST_CHARACTERS], keep_blank_values=True, max_num_fields=500)
+            pairs = parse_qsl(
+                query.removeprefix("?")[:_MOST_CHARACTERS],
+                keep_blank_values=True,
+                max_num_fields=500,
+            )
         except ValueError as error:
             raise InvalidInput(f"the address cannot be read ({error})") from error
         values: dict[str, list[str]] = {}
         for name, value in pairs:
             values.setdefault(name, []).append(value)
-        fields = {entry.name: _read(entry.name, values[entry.name]) for entry in _FIELDS if entry.name in values}
+        fields = {
+            entry.name: _read(entry.name, values[entry.name])
+            for entry in _FIELDS
+            if entry.name in values
+        }
         limits = {
             prefix: {
                 key.removeprefix(prefix): _number(key, v[-1], float)
@@ -155,15 +165,37 @@ class Choices:
             **fields,
             least=limits[LEAST],
             most=limits[MOST],
-            only={key.removeprefix(ONLY): tuple(v) for key, v in values.items() if key.startswith(ONLY)},
-            without={key.removeprefix(WITHOUT): tuple(v) for key, v in values.items() if key.startswith(WITHOUT)},
+            only={
+                key.removeprefix(ONLY): tuple(v)
+                for key, v in values.items()
+                if key.startswith(ONLY)
+            },
+            without={
+                key.removeprefix(WITHOUT): tuple(v)
+                for key, v in values.items()
+                if key.startswith(WITHOUT)
+            },
         )
 
 
 _FIELDS = tuple(
-    entry for entry in dataclasses.fields(Choices) if entry.name not in {"only", "without", "least", "most"}
+    entry
+    for entry in dataclasses.fields(Choices)
+    if entry.name not in {"only", "without", "least", "most"}
 )
-_LISTS = {"y", "series", "split", "log", "state", "hide", "columns", "tasks", "brush", "include", *OF_TABLE}
+_LISTS = {
+    "y",
+    "series",
+    "split",
+    "log",
+    "state",
+    "hide",
+    "columns",
+    "tasks",
+    "brush",
+    "include",
+    *OF_TABLE,
+}
 _WORDS = {
     "kind": get_args(Kind),
     "band": get_args(Spread),
@@ -212,7 +244,9 @@ def _check(name: str, value: object) -> None:
         raise InvalidInput(f"level={value} is not between 0 and 1; 0.95 is usual")
     for word in value if name in {"log", "include"} and isinstance(value, tuple) else (value,):
         if name in _WORDS and word not in _WORDS[name]:
-            raise InvalidInput(f"{name}={word!r} is none of {', '.join(w for w in _WORDS[name] if w)}")
+            raise InvalidInput(
+                f"{name}={word!r} is none of {', '.join(w for w in _WORDS[name] if w)}"
+            )
 
 
 def _number(name: str, value: str, kind: type[int] | type[float]) -> float:

@@ -143,10 +143,14 @@ class Drawing:
     @property
     def groups(self) -> tuple[Group, ...]:
         """Series that are drawn, in their order, for the legend."""
-        return tuple(group for place, group in enumerate(self.series.groups) if place in self.colours)
+        return tuple(
+            group for place, group in enumerate(self.series.groups) if place in self.colours
+        )
 
 
-def draw(selection: Results, rows: Rows, choices: Choices, everything: Results, *, quick: bool = False) -> Drawing:
+def draw(
+    selection: Results, rows: Rows, choices: Choices, everything: Results, *, quick: bool = False
+) -> Drawing:
     """Compute the panels of `selection` runs, which are some of `everything`, whose rows are
     `rows`.
 
@@ -239,17 +243,25 @@ def _metric(view: _View, y: str) -> _Metric:
     )
     counted, drawn = _drawn_runs(view, y, table, accounting)
     plain, smoothing = plain_rows(rows, view.x, y, counted["run"], choices.smooth)
-    tasks = tuple(task for task in view.tasks if task in accounting.pooled and choices.band != "runs")
+    tasks = tuple(
+        task for task in view.tasks if task in accounting.pooled and choices.band != "runs"
+    )
     worst = choices.diverged == "worst" and bool(counted["diverged"].any())
     finals = _finals(view, y, accounting, tasks) if tasks or worst else counted.clear()
     if tasks:
         plain, finals = scaled(plain, finals)
-    lines = max(1, counted.select("panel", "series").n_unique() if choices.band != "runs" else counted.height)
+    lines = max(
+        1,
+        counted.select("panel", "series").n_unique() if choices.band != "runs" else counted.height,
+    )
     busiest = counted.select("panel", "series").unique()["panel"].value_counts()["count"].max()
     crowded = isinstance(busiest, int) and busiest > MOST_BANDS
     banded = choices.band != "runs" and (not view.quick or not crowded)
     points = max(
-        _FEWEST_POINTS, min(_POINTS_OF_CURVE, (_BANDED_POINTS if banded else _LINE_POINTS) // (lines * view.metrics))
+        _FEWEST_POINTS,
+        min(
+            _POINTS_OF_CURVE, (_BANDED_POINTS if banded else _LINE_POINTS) // (lines * view.metrics)
+        ),
     )
     request = SpreadRequest(choices, view.quick, view.metrics, points, banded)
     left_out = 0
@@ -260,8 +272,14 @@ def _metric(view: _View, y: str) -> _Metric:
         few = few_of(counted) if choices.band == "auto" else counted.clear()
         left_out = max(0, few.height - _MOST_RUNS)
         lines_of_runs = lines_of(request, plain, few if not left_out else few.clear(), member=True)
-        part = Numbers(pl.concat([part.frame, lines_of_runs.select(part.frame.columns)]), part.coarse, part.repetitions)
-    numbers = part.frame.with_columns(curve=pl.struct("panel", "series", "member", "run").rank("dense"))
+        part = Numbers(
+            pl.concat([part.frame, lines_of_runs.select(part.frame.columns)]),
+            part.coarse,
+            part.repetitions,
+        )
+    numbers = part.frame.with_columns(
+        curve=pl.struct("panel", "series", "member", "run").rank("dense")
+    )
     ends = _ends(plain, counted.filter("diverged"), numbers)
     return _Metric(
         y,
@@ -308,7 +326,9 @@ def _drawn_runs(
     places = sorted(set(table["series"]))
     panels = table.select("panel", "series").unique()
     counts = dict(panels["panel"].value_counts().iter_rows())
-    limits = {panel: min(limit_of(view.choices, count), MOST_CURVES) for panel, count in counts.items()}
+    limits = {
+        panel: min(limit_of(view.choices, count), MOST_CURVES) for panel, count in counts.items()
+    }
     if all(limits[panel] == count for panel, count in counts.items()):
         return table, tuple(places)
     scored = scores_of(view.selection, y, view.choices, accounting)
@@ -361,7 +381,15 @@ def _panel(view: _View, part: _Metric, number: int, colours: Mapping[int, int]) 
     split = split_group.label if split_group.values else ""
     y = f"{part.y}, scaled" if part.scaled else part.y
     return Panel(
-        y, view.x, split, tuple(curves), bare, _log_axes(curves, choices.log), choices.low, choices.high, marks
+        y,
+        view.x,
+        split,
+        tuple(curves),
+        bare,
+        _log_axes(curves, choices.log),
+        choices.low,
+        choices.high,
+        marks,
     )
 
 
@@ -379,21 +407,28 @@ def _notes(view: _View, drawn: Sequence[_Metric], panels: Sequence[Panel]) -> tu
         identity = view.selection.identity
         where = " in each figure" if len(view.splits.groups) > 1 else ""
         limit = min(limit_of(choices, len(view.series.groups)), MOST_CURVES)
-        notes.append(best_words(choices, view.series, identity, limit, len(view.series.groups)) + where)
+        notes.append(
+            best_words(choices, view.series, identity, limit, len(view.series.groups)) + where
+        )
     if bare:
         notes.append(f"bands are left out, since a figure has more than {MOST_BANDS} curves")
     if smoothing := next((part.smoothing for part in drawn if part.smoothing), ""):
         notes.append(smoothing)
     coarse = max(part.coarse for part in drawn)
     if coarse:
-        notes.append(f"runs have too many unlike values of x: they are averaged at {coarse} even ones")
+        notes.append(
+            f"runs have too many unlike values of x: they are averaged at {coarse} even ones"
+        )
     left_out = max(part.left_out for part in drawn)
     if left_out:
         notes.append("single runs are not drawn, since they are too many")
     for part in drawn:
         if part.scaled:
             words = ", ".join(part.scaled)
-            notes.append(f"{part.y} scaled within each {words}: 0 the lowest final value of these runs, 1 the highest")
+            notes.append(
+                f"{part.y} scaled within each {words}: 0 the lowest final value of these runs, 1"
+                " the highest"
+            )
     if any(panel.marks for panel in panels):
         ends = {
             "nan": ", and its group's curve ends",
@@ -415,7 +450,9 @@ _COLUMNS = {"x": "x", "y": "center"}
 
 def _log_axes(curves: Sequence[Curve], axes: Sequence[str]) -> tuple[str, ...]:
     """Return the axes that were chosen to be logarithmic and have a value above 0."""
-    return tuple(axis for axis in axes if any((curve.points[_COLUMNS[axis]] > 0).any() for curve in curves))
+    return tuple(
+        axis for axis in axes if any((curve.points[_COLUMNS[axis]] > 0).any() for curve in curves)
+    )
 
 
 def _beyond_logarithms(panels: Sequence[Panel], axes: Sequence[str]) -> list[str]:
@@ -423,9 +460,14 @@ def _beyond_logarithms(panels: Sequence[Panel], axes: Sequence[str]) -> list[str
     notes = []
     for axis in axes:
         full = [panel for panel in panels if panel.curves]
-        plain = dict.fromkeys(panel.x if axis == "x" else panel.y for panel in full if axis not in panel.log)
+        plain = dict.fromkeys(
+            panel.x if axis == "x" else panel.y for panel in full if axis not in panel.log
+        )
         if plain:
-            notes.append(f"the {axis} axis of {', '.join(plain)} is not logarithmic, since no value is above 0")
+            notes.append(
+                f"the {axis} axis of {', '.join(plain)} is not logarithmic, since no value is"
+                " above 0"
+            )
         curves = [curve for panel in full if axis in panel.log for curve in panel.curves]
         if any((curve.points[_COLUMNS[axis]] <= 0).any() for curve in curves):
             notes.append(f"values of 0 and below are not on the logarithmic {axis} axis")

@@ -27,7 +27,11 @@ def decimate(curves: pl.DataFrame, by: str, points: int, *, log: bool = False) -
     longest = curves.group_by(by).len()["len"].max()
     if not isinstance(longest, int) or longest <= max(points, _FEWEST_POINTS):
         return curves
-    most = _POINTS_OF_STRETCH if curves["low"].null_count() == curves.height else _POINTS_OF_STRETCH_WITH_BAND
+    most = (
+        _POINTS_OF_STRETCH
+        if curves["low"].null_count() == curves.height
+        else _POINTS_OF_STRETCH_WITH_BAND
+    )
     x = pl.when(pl.col("x") > 0).then(pl.col("x").log(2)) if log else pl.col("x")
     places = curves.select(x.alias("x"))["x"]
     stretches = max(points, _FEWEST_POINTS) / most
@@ -46,5 +50,7 @@ def decimate(curves: pl.DataFrame, by: str, points: int, *, log: bool = False) -
         below=row.get(pl.col("low").fill_null(center).arg_min()),
         above=row.get(pl.col("high").fill_null(center).arg_max()),
     )
-    rows = pl.concat([extremes[name] for name in ("first", "lowest", "highest", "below", "above")]).unique()
+    rows = pl.concat(
+        [extremes[name] for name in ("first", "lowest", "highest", "below", "above")]
+    ).unique()
     return numbered.filter(row.is_in(rows.implode()) | pl.col("_last")).select(curves.columns)

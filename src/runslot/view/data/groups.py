@@ -21,7 +21,8 @@ from runslot.view.data.choices import ROW, Choices
 from runslot.view.data.palette import DISTINCT
 
 _TIMES = (
-    r"(.*/)?(seconds|t|elapsed.*|(total[ _])?time([ _]elapsed)?|wall[ _]?(clock|time).*|cum_?time.*|time_total.*)"
+    r"(.*/)?(seconds|t|elapsed.*|(total[ _])?time([ _]elapsed)?|wall["
+    r" _]?(clock|time).*|cum_?time.*|time_total.*)"
     r"( ?\(s\))?"
 )
 """Names of metrics that count seconds since the start."""
@@ -79,7 +80,11 @@ def _holds(results: Results, word: str) -> pl.Expr:
     matches = pl.Series([False] * results.runs.height)
     for column in columns:
         cells = text_of(results.runs[column]).fill_null("")
-        named = pl.Series([f"{column}="] * len(cells)) + cells if column in results.parameters else cells
+        named = (
+            pl.Series([f"{column}="] * len(cells)) + cells
+            if column in results.parameters
+            else cells
+        )
         matches = matches | named.str.to_lowercase().str.contains(word.lower(), literal=True)
     return pl.lit(matches)
 
@@ -93,7 +98,9 @@ def text_of(values: pl.Series) -> pl.Series:
     """Return values as the page writes them: `0.001`, `3`, `true`, `–` for none; different ones
     never alike."""
     texts = texts_of(values.unique())
-    return pl.Series(values.name, [texts.get(value) or text_of_value(value) for value in values], dtype=pl.String)
+    return pl.Series(
+        values.name, [texts.get(value) or text_of_value(value) for value in values], dtype=pl.String
+    )
 
 
 def in_order(values: Iterable[str]) -> list[str]:
@@ -136,7 +143,9 @@ def group(results: Results, keys: Sequence[str], everything: Results | None = No
     here = sorted(set(values), key=lambda value: _order(value, keys, texts))
     all_groups = here
     if everything is not None and keys:
-        all_groups = sorted(set(_values(everything, keys)), key=lambda value: _order(value, keys, texts))
+        all_groups = sorted(
+            set(_values(everything, keys)), key=lambda value: _order(value, keys, texts)
+        )
     if len(all_groups) > DISTINCT:
         all_groups = here
     index = {value: i for i, value in enumerate(all_groups)}
@@ -158,7 +167,9 @@ _NAN = math.nan
 """One object, so that a tuple that holds it equals itself."""
 
 
-def _order(values: Sequence[Any], keys: Sequence[str], texts: Mapping[str, Mapping[Any, str]]) -> list[Any]:
+def _order(
+    values: Sequence[Any], keys: Sequence[str], texts: Mapping[str, Mapping[Any, str]]
+) -> list[Any]:
     pairs = zip(keys, values, strict=True)
     return [_magnitude(texts[key].get(value) or text_of_value(value)) for key, value in pairs]
 

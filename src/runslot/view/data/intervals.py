@@ -64,7 +64,9 @@ def bars(view: View) -> list[Chart]:
     dot."""
     statistic = "auto" if view.choices.band == "runs" else view.choices.band
     tasks = view.pooled_tasks
-    words = words_at(statistic, view.choices.level, {view.tallies[place].n for place in view.colours})
+    words = words_at(
+        statistic, view.choices.level, {view.tallies[place].n for place in view.colours}
+    )
     if tasks:
         words += f" within each {', '.join(tasks)}"
         view.notes.append(_scaling(tasks))
@@ -81,7 +83,9 @@ def bars(view: View) -> list[Chart]:
             center, low, high = _center(used, statistic, tasks, view)
             rows.append((_PART, member.label, colour, center, low, high, diverged, used.height))
             counted = scores.filter(pl.col("standing") == COUNTED)
-            rows += [("run", member.label, colour, score, None, None, 0, 1) for score in counted["score"]]
+            rows += [
+                ("run", member.label, colour, score, None, None, 0, 1) for score in counted["score"]
+            ]
         data = pl.DataFrame(rows, schema=_INTERVALS, orient="row")
         log = ("x",) if view.choices.log else ()
         settings = {"log": log, "limits": (view.choices.low, view.choices.high)}
@@ -113,14 +117,17 @@ def _selection(view: View) -> list[str]:
         errors.append(deviation / math.sqrt(len(used)) if isinstance(deviation, float) else 0.0)
     gain = optimism(means, errors, view.mode)
     way = "higher" if view.mode == "min" else "lower"
-    return [f"the best of {len(scores)} is best by its own seeds: expect about {gain:.2g} {way} on new ones"] * (
-        gain > 0
-    )
+    return [
+        f"the best of {len(scores)} is best by its own seeds: expect about {gain:.2g} {way} on new"
+        " ones"
+    ] * (gain > 0)
 
 
 def _repetitions(runs: int, quick: bool) -> int:
     """Return how many resamplings an interval of so many runs takes."""
-    return max(200, min(_QUICK_RESAMPLINGS, _QUICK_DRAWS // max(runs, 1))) if quick else _RESAMPLINGS
+    return (
+        max(200, min(_QUICK_RESAMPLINGS, _QUICK_DRAWS // max(runs, 1))) if quick else _RESAMPLINGS
+    )
 
 
 def _said_repetitions(repetitions: int) -> str:
@@ -138,7 +145,9 @@ def _mark(choices: Choices, panels: Sequence[pl.DataFrame]) -> Mark:
     if choices.draw in {"bars", "points"}:
         return "bars" if choices.draw == "bars" else "points"
     values = [[v for v in data.filter(part=_PART)["value"] if v is not None] for data in panels]
-    apart = [max(numbers) - min(numbers) >= 0.2 * max(map(abs, numbers)) for numbers in values if numbers]
+    apart = [
+        max(numbers) - min(numbers) >= 0.2 * max(map(abs, numbers)) for numbers in values if numbers
+    ]
     return "bars" if any(apart) and not choices.log else "points"
 
 
@@ -153,11 +162,19 @@ def _center(
     if statistic in {"auto", "mean-ci"} or (statistic == "iqm"):
         scores = list(_by_task(used, tasks).values())
         if statistic == "iqm":
-            interval = bootstrap(scores, level=level, repetitions=_repetitions(used.height, view.quick))
+            interval = bootstrap(
+                scores, level=level, repetitions=_repetitions(used.height, view.quick)
+            )
         else:
             interval = mean_interval(scores, level=level)
-        has_interval = math.isfinite(interval.low) and (statistic != "auto" or used.height >= FEW_RUNS)
-        return (interval.estimate, interval.low, interval.high) if has_interval else (interval.estimate, None, None)
+        has_interval = math.isfinite(interval.low) and (
+            statistic != "auto" or used.height >= FEW_RUNS
+        )
+        return (
+            (interval.estimate, interval.low, interval.high)
+            if has_interval
+            else (interval.estimate, None, None)
+        )
     runs = used.select("run", x=pl.lit(0.0), y="score")
     center, low, high = band(runs, statistic, level=level).select("center", "low", "high").row(0)
     return center, low, high
@@ -165,7 +182,11 @@ def _center(
 
 def _by_task(scored: pl.DataFrame, tasks: Sequence[str]) -> dict[tuple[str, ...], list[float]]:
     scores: dict[tuple[str, ...], list[float]] = {}
-    names = zip(*(text_of(scored[task]) for task in tasks), strict=True) if tasks else iter([()] * scored.height)
+    names = (
+        zip(*(text_of(scored[task]) for task in tasks), strict=True)
+        if tasks
+        else iter([()] * scored.height)
+    )
     for task, score in zip(names, scored["score"], strict=True):
         scores.setdefault(task, []).append(score)
     return dict(sorted(scores.items()))
@@ -176,8 +197,12 @@ def _ordinal(scored: pl.DataFrame, mode: Mode) -> pl.DataFrame:
     one."""
     finite = scored["score"].filter(scored["score"].is_finite())
     ends = finite.min() if mode == "max" else finite.max()
-    worst = (float(ends) if isinstance(ends, int | float) else 0.0) + (-1.0 if mode == "max" else 1.0)
-    return scored.filter(pl.col("score").is_not_null()).with_columns(pl.col("score").fill_nan(worst))
+    worst = (float(ends) if isinstance(ends, int | float) else 0.0) + (
+        -1.0 if mode == "max" else 1.0
+    )
+    return scored.filter(pl.col("score").is_not_null()).with_columns(
+        pl.col("score").fill_nan(worst)
+    )
 
 
 def improvement(view: View) -> list[Chart]:
@@ -188,8 +213,8 @@ def improvement(view: View) -> list[Chart]:
     fewest = min((_repetitions(view.scored.height, view.quick), _RESAMPLINGS))
     percent = f"{100 * view.choices.level:.4g} %"
     view.notes.append(
-        f"probability of improvement ({better} is better), {percent} interval{_said_repetitions(fewest)}; "
-        "0.5: no difference"
+        f"probability of improvement ({better} is better), {percent}"
+        f" interval{_said_repetitions(fewest)}; 0.5: no difference"
     )
     if tasks:
         view.notes.append(f"compared within each {', '.join(tasks)}")
@@ -204,13 +229,18 @@ def improvement(view: View) -> list[Chart]:
             pairs = [(groups[0], other) for other in groups[1 : MOST_GROUPS + 1]]
         rows = [row for a, b in pairs if (row := _pair(view, tasks, a, b, fewest)) is not None]
         if pairs and not rows:
-            raise InvalidInput(f"no two groups have a common {', '.join(tasks)}; choose other tasks, or none")
+            raise InvalidInput(
+                f"no two groups have a common {', '.join(tasks)}; choose other tasks, or none"
+            )
         data = pl.DataFrame(rows, schema=_INTERVALS, orient="row")
         settings = {"log": (), "limits": (-0.02, 1.02), "mark": 0.5}
         across = "probability of improvement"
         charts.append(Chart("points", view.metric, split, across, "", data, settings))
     if all(chart.data.height == 0 for chart in charts):
-        raise InvalidInput("there is one group only; choose columns under “Groups by” (--series) that make two or more")
+        raise InvalidInput(
+            "there is one group only; choose columns under “Groups by” (--series) that make two or"
+            " more"
+        )
     return charts
 
 
@@ -231,7 +261,8 @@ def _pair(
     if not common:
         return None
     lacking = [
-        f"{member.label} lacks {', '.join(' '.join(task) for task in further if task not in tasks_of_member)}"
+        f"{member.label} lacks"
+        f" {', '.join(' '.join(task) for task in further if task not in tasks_of_member)}"
         for (member, _), tasks_of_member, further in (
             (first, first_scores, second_scores),
             (second, second_scores, first_scores),
@@ -240,17 +271,25 @@ def _pair(
     ]
     if lacking:
         count = len(set(first_scores) | set(second_scores))
-        note = f"{first[0].label} and {second[0].label} are compared on {len(common)} of {count}: {'; '.join(lacking)}"
+        note = (
+            f"{first[0].label} and {second[0].label} are compared on {len(common)} of {count}:"
+            f" {'; '.join(lacking)}"
+        )
         view.notes.append(note)
     sign = -1 if view.mode == "min" else 1
     better, worse = (
-        [[sign * score for score in side[task]] for task in common] for side in (first_scores, second_scores)
+        [[sign * score for score in side[task]] for task in common]
+        for side in (first_scores, second_scores)
     )
     n = sum(map(len, better)) + sum(map(len, worse))
-    interval = probability_of_improvement(better, worse, level=view.choices.level, repetitions=repetitions)
+    interval = probability_of_improvement(
+        better, worse, level=view.choices.level, repetitions=repetitions
+    )
     estimate, low, high = (None if math.isnan(value) else value for value in interval)
     label = f"{first[0].label} > {second[0].label}"
-    diverged = sum(side.filter(pl.col("standing") == DIVERGED).height for _, side in (first, second))
+    diverged = sum(
+        side.filter(pl.col("standing") == DIVERGED).height for _, side in (first, second)
+    )
     return (_PART, label, stroke(first[0].index).colour, estimate, low, high, diverged, n)
 
 
@@ -272,11 +311,16 @@ def profile(view: View) -> list[Chart]:
     for split, runs in view.splits():
         scored = _scaled(runs, tasks) if tasks else runs
         values = scored["score"].filter(scored["score"].is_finite())
-        lowest, highest = (float(v) if isinstance(v, int | float) else 0.0 for v in (values.min(), values.max()))
+        lowest, highest = (
+            float(v) if isinstance(v, int | float) else 0.0 for v in (values.min(), values.max())
+        )
         step = (highest - lowest) / (_THRESHOLDS - 1)
         thresholds = [lowest + step * i for i in range(_THRESHOLDS)] if step else [lowest]
         groups = view.grouped(_ordinal(scored, view.mode))
-        parts = [_profile_of(view, tasks, member, scores, thresholds, repetitions) for member, scores in groups]
+        parts = [
+            _profile_of(view, tasks, member, scores, thresholds, repetitions)
+            for member, scores in groups
+        ]
         across = f"{view.metric}, scaled" if tasks else view.metric
         down = f"fraction of runs {above}"
         data = pl.concat(parts) if parts else pl.DataFrame()
@@ -295,12 +339,21 @@ def _band_words(view: View, percent: str, repetitions: int) -> str:
     sizes = {view.tallies[place].n + view.tallies[place].diverged for place in view.colours}
     if not any(_has_band(view, size) for size in sizes):
         return f"without intervals, since no group has {FEW_RUNS} runs"
-    restriction = "" if all(_has_band(view, size) for size in sizes) else f" (of groups of {FEW_RUNS} runs or more)"
+    restriction = (
+        ""
+        if all(_has_band(view, size) for size in sizes)
+        else f" (of groups of {FEW_RUNS} runs or more)"
+    )
     return f"pointwise {percent} bootstrap interval{_said_repetitions(repetitions)}{restriction}"
 
 
 def _profile_of(
-    view: View, tasks: Sequence[str], member: Group, runs: pl.DataFrame, thresholds: Sequence[float], repetitions: int
+    view: View,
+    tasks: Sequence[str],
+    member: Group,
+    runs: pl.DataFrame,
+    thresholds: Sequence[float],
+    repetitions: int,
 ) -> pl.DataFrame:
     sign = -1 if view.mode == "min" else 1
     scores = [[sign * score for score in task] for task in _by_task(runs, tasks).values()]
@@ -325,7 +378,11 @@ def _scaled(scored: pl.DataFrame, tasks: Sequence[str]) -> pl.DataFrame:
     score, keys = pl.col("score"), list(tasks)
     finite = pl.when(score.is_finite()).then(score)
     low, high = finite.min().over(keys), finite.max().over(keys)
-    scaled = pl.when(high > low).then((score - low) / (high - low)).otherwise(pl.when(score.is_finite()).then(0.5))
+    scaled = (
+        pl.when(high > low)
+        .then((score - low) / (high - low))
+        .otherwise(pl.when(score.is_finite()).then(0.5))
+    )
     return scored.with_columns(score=pl.when(score.is_finite()).then(scaled).otherwise(score))
 
 
@@ -342,16 +399,21 @@ def importances(view: View) -> list[Chart]:
     rule = view.accounting.rule
     shares = variance_shares(runs, view.metric, view.mode, view.choices.by, x=x, rule=rule)
     view.notes.append(
-        "share of the variance of the scores that each hyperparameter explains by itself, that two explain together, "
-        "and seeds; the interval is over random forests"
+        "share of the variance of the scores that each hyperparameter explains by itself, that two"
+        " explain together, and seeds; the interval is over random forests"
     )
     if shares.seeds is None:
         view.notes.append("too few runs of one variant tell what seeds explain")
     rows = [_share(name, share, shares.runs) for name, share in shares.main.items()]
-    rows += [_share(" × ".join(pair), share, shares.runs) for pair, share in list(shares.pairs.items())[:_MOST_PAIRS]]
+    rows += [
+        _share(" × ".join(pair), share, shares.runs)
+        for pair, share in list(shares.pairs.items())[:_MOST_PAIRS]
+    ]
     if shares.seeds is not None:
         rows.append((_PART, "seeds", _PLAIN_COLOUR, shares.seeds, None, None, 0, shares.runs))
-    rows.append((_PART, "nothing of these", _PLAIN_COLOUR, shares.unexplained, None, None, 0, shares.runs))
+    rows.append(
+        (_PART, "nothing of these", _PLAIN_COLOUR, shares.unexplained, None, None, 0, shares.runs)
+    )
     data = pl.DataFrame(rows, schema=_INTERVALS, orient="row")
     settings = {"log": (), "limits": (0.0, None)}
     charts = [Chart("bars", view.metric, "", "share of the variance", "", data, settings)]
@@ -363,7 +425,9 @@ def importances(view: View) -> list[Chart]:
         ]
         data = pl.DataFrame(rows, schema=_INTERVALS, orient="row")
         title = "probability to diverge"
-        charts.append(Chart("points", view.metric, title, title, "", data, {"log": (), "limits": (0.0, 1.0)}))
+        charts.append(
+            Chart("points", view.metric, title, title, "", data, {"log": (), "limits": (0.0, 1.0)})
+        )
     return charts
 
 

@@ -37,10 +37,14 @@ class Charts:
         marked."""
         if not any(chart.settings.get("brush") for chart in self.charts):
             return None
-        return frozenset(run for chart in self.charts for run in chart.data.filter(pl.col("brushed"))["run"])
+        return frozenset(
+            run for chart in self.charts for run in chart.data.filter(pl.col("brushed"))["run"]
+        )
 
 
-def charts(selection: Results, choices: Choices, everything: Results, *, quick: bool = False) -> Charts:
+def charts(
+    selection: Results, choices: Choices, everything: Results, *, quick: bool = False
+) -> Charts:
     """Compute the figures of every kind but curves and slots; with `quick`, with fewer resamplings,
     as the notes say.
 
@@ -52,17 +56,27 @@ def charts(selection: Results, choices: Choices, everything: Results, *, quick: 
         raise InvalidInput("there is nothing to draw: no run has logged a number")
     keys = default_series(everything) if choices.series is None else choices.series
     series = group(selection, keys, everything)
-    most = {"profile": DISTINCT, "bars": MOST_GROUPS, "improvement": MOST_GROUPS}.get(choices.kind, len(series.groups))
+    most = {"profile": DISTINCT, "bars": MOST_GROUPS, "improvement": MOST_GROUPS}.get(
+        choices.kind, len(series.groups)
+    )
     all_charts: list[Chart] = []
     notes: list[str] = []
-    views = [view_of(selection, everything, choices, y, series, quick=quick, most=most) for y in metrics]
+    views = [
+        view_of(selection, everything, choices, y, series, quick=quick, most=most) for y in metrics
+    ]
     for view in views:
         all_charts += _KINDS[choices.kind](view)
         notes += view.notes
     notes.append(f"each run judged by {judged_by(metrics, choices)}")
     first = views[0]
     named = choices.kind in {"bars", "scatter", "profile"} and len(first.colours) <= MOST_GROUPS
-    return Charts(tuple(all_charts), series, first.colours if named else {}, first.tallies, tuple(dict.fromkeys(notes)))
+    return Charts(
+        tuple(all_charts),
+        series,
+        first.colours if named else {},
+        first.tallies,
+        tuple(dict.fromkeys(notes)),
+    )
 
 
 def judged_by(metrics: Sequence[str], choices: Choices) -> str:
@@ -71,8 +85,12 @@ def judged_by(metrics: Sequence[str], choices: Choices) -> str:
     if by == "auc":
         return "the area under its curve, divided by its length"
     if by != "best":
-        return {"final": "its final value", "mean": "the mean of its values"}.get(by, f"the mean of its {by} values")
-    ways = {"lowest" if (choices.mode or mode_of(metric)) == "min" else "highest" for metric in metrics}
+        return {"final": "its final value", "mean": "the mean of its values"}.get(
+            by, f"the mean of its {by} values"
+        )
+    ways = {
+        "lowest" if (choices.mode or mode_of(metric)) == "min" else "highest" for metric in metrics
+    }
     return f"its {' or '.join(sorted(ways))} value"
 
 

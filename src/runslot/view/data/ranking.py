@@ -66,10 +66,14 @@ def account_of(
     `tasks` are columns within which the statistic works, `scales` all that are tasks.
     """
     keys = list(dict.fromkeys((*series.keys, *choices.split)))
-    return account(selection, metric, keys, rule=rule_of(choices, curves=curves), tasks=tasks, scales=scales)
+    return account(
+        selection, metric, keys, rule=rule_of(choices, curves=curves), tasks=tasks, scales=scales
+    )
 
 
-def scores_of(selection: Results, metric: str, choices: Choices, accounting: Accounting) -> pl.DataFrame:
+def scores_of(
+    selection: Results, metric: str, choices: Choices, accounting: Accounting
+) -> pl.DataFrame:
     """Return the runs with `standing` and `score` as a statistic has to take it
     (`Accounting.scores`)."""
     x = choices.x or default_x(selection)
@@ -119,7 +123,9 @@ def limit_of(choices: Choices, count: int, most: int = DISTINCT) -> int:
     return count if count <= most else min(BEST_SERIES, most)
 
 
-def best_words(choices: Choices, series: Groups, identity: Sequence[str], drawn: int, count: int) -> str:
+def best_words(
+    choices: Choices, series: Groups, identity: Sequence[str], drawn: int, count: int
+) -> str:
     """Return what a caption says of series that are left out:
     `10 of 50 variants, best by final`."""
     kind = "variants" if set(identity) <= set(series.keys) else "groups"

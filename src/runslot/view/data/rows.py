@@ -26,7 +26,9 @@ class Rows:
         number = pl.int_range(results.runs.height, dtype=pl.UInt32)
         counts = results.runs.select(run=number, rows="rows").filter(pl.col("rows") > 0)
         column = counts.select(pl.col("run").repeat_by("rows").explode())["run"]
-        frame = results.progress.with_columns(column) if results.progress.height else results.progress
+        frame = (
+            results.progress.with_columns(column) if results.progress.height else results.progress
+        )
         return cls(frame, {run: i for i, run in enumerate(results.runs["run"])})
 
     def column(self, values: Mapping[str, int]) -> pl.Series:
@@ -39,8 +41,14 @@ class Rows:
     def column_of(self, runs: pl.Series, values: pl.Series | int) -> pl.Series:
         """Return by number the values of some runs, which are given by number; null for the
         others."""
-        column = values if isinstance(values, pl.Series) else pl.Series([values]).new_from_index(0, len(runs))
-        return pl.Series([None] * len(self.numbers), dtype=pl.Int32).scatter(runs, column.cast(pl.Int32))
+        column = (
+            values
+            if isinstance(values, pl.Series)
+            else pl.Series([values]).new_from_index(0, len(runs))
+        )
+        return pl.Series([None] * len(self.numbers), dtype=pl.Int32).scatter(
+            runs, column.cast(pl.Int32)
+        )
 
 
 def shared_start(paths: Sequence[str]) -> int:
@@ -49,5 +57,8 @@ def shared_start(paths: Sequence[str]) -> int:
     if len(paths) < 2:
         return 0
     first, last = min(paths), max(paths)  # what these two share, all share
-    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    same = next(
+        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
+        min(len(first), len(last)),
+    )
     return first[:same].rfind("/") + 1

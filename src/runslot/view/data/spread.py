@@ -55,9 +55,13 @@ class Numbers:
 _NULL = pl.lit(None, pl.Float64)
 
 
-def lines_of(request: SpreadRequest, plain: pl.DataFrame, runs: pl.DataFrame, *, member: bool) -> pl.DataFrame:
+def lines_of(
+    request: SpreadRequest, plain: pl.DataFrame, runs: pl.DataFrame, *, member: bool
+) -> pl.DataFrame:
     """Return runs by themselves."""
-    lines = plain.join(runs.select("run", "panel", "series"), on="run", how="inner", maintain_order="left")
+    lines = plain.join(
+        runs.select("run", "panel", "series"), on="run", how="inner", maintain_order="left"
+    )
     lines = lines.select(
         "panel",
         "series",
@@ -83,11 +87,21 @@ def scaled(plain: pl.DataFrame, finals: pl.DataFrame) -> tuple[pl.DataFrame, pl.
     tasks = finals.select("task", "low", "high").unique("task").join(ranges, on="task", how="left")
     apart, spread = pl.col("high") > pl.col("low"), pl.col("most") > pl.col("least")
     base = pl.when(apart).then("low").when(spread).then("least").otherwise(pl.col("least") - 0.5)
-    span = pl.when(apart).then(pl.col("high") - pl.col("low")).when(spread).then(pl.col("most") - pl.col("least"))
-    scales = finals.select("run", "task", "final").join(
-        tasks.select("task", base=base, span=span.otherwise(1.0)), on="task", how="left", maintain_order="left"
+    span = (
+        pl.when(apart)
+        .then(pl.col("high") - pl.col("low"))
+        .when(spread)
+        .then(pl.col("most") - pl.col("least"))
     )
-    both = plain.join(scales.select("run", "base", "span"), on="run", how="left", maintain_order="left")
+    scales = finals.select("run", "task", "final").join(
+        tasks.select("task", base=base, span=span.otherwise(1.0)),
+        on="task",
+        how="left",
+        maintain_order="left",
+    )
+    both = plain.join(
+        scales.select("run", "base", "span"), on="run", how="left", maintain_order="left"
+    )
     onto = (pl.col("base"), pl.col("span"))
     return (
         both.with_columns(y=(pl.col("y") - onto[0]) / onto[1]).select(plain.columns),
@@ -96,7 +110,11 @@ def scaled(plain: pl.DataFrame, finals: pl.DataFrame) -> tuple[pl.DataFrame, pl.
 
 
 def means_of(
-    request: SpreadRequest, plain: pl.DataFrame, members: pl.DataFrame, rows: Rows, ends: pl.DataFrame | None = None
+    request: SpreadRequest,
+    plain: pl.DataFrame,
+    members: pl.DataFrame,
+    rows: Rows,
+    ends: pl.DataFrame | None = None,
 ) -> Numbers:
     """Return the middle and the spread of each series in each panel.
 
@@ -116,16 +134,26 @@ def means_of(
     return _spread(request, placed, aligned, members)
 
 
-def _with_worst(placed: pl.DataFrame, plain: pl.DataFrame, members: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
+def _with_worst(
+    placed: pl.DataFrame, plain: pl.DataFrame, members: pl.DataFrame, ends: pl.DataFrame
+) -> pl.DataFrame:
     """Return the runs of each group with those that diverged at the worst final value from there
     on."""
     by = ["panel", "series"]
-    spans = members.join(ends, on="run", how="left").group_by(by).agg(pl.col("start").min(), pl.col("stop").max())
+    spans = (
+        members.join(ends, on="run", how="left")
+        .group_by(by)
+        .agg(pl.col("start").min(), pl.col("stop").max())
+    )
     limits = [spans.select(*by, x=name) for name in ("start", "stop")]
     grid = pl.concat([placed.select(*by, "x"), *limits]).drop_nulls("x").unique()
     last = plain.group_by("run").agg(end=pl.col("x").max())
-    diverged = members.filter("diverged").join(last, on="run", how="left").join(ends, on="run", how="left")
-    after = diverged.join(grid, on=by, how="left").filter(pl.col("end").is_null() | (pl.col("x") > pl.col("end")))
+    diverged = (
+        members.filter("diverged").join(last, on="run", how="left").join(ends, on="run", how="left")
+    )
+    after = diverged.join(grid, on=by, how="left").filter(
+        pl.col("end").is_null() | (pl.col("x") > pl.col("end"))
+    )
     further = after.with_columns(y="final").drop_nulls(["x", "y"]).filter(pl.col("y").is_finite())
     return pl.concat([placed, further.select(placed.columns)])
 
@@ -136,13 +164,19 @@ def _before_divergence(placed: pl.DataFrame, plain: pl.DataFrame) -> pl.DataFram
     if not placed["diverged"].any():
         return placed
     ends = plain.group_by("run").agg(end=pl.col("x").max())
-    runs = placed.select("run", "panel", "series", "diverged").unique().join(ends, on="run", how="left")
+    runs = (
+        placed.select("run", "panel", "series", "diverged")
+        .unique()
+        .join(ends, on="run", how="left")
+    )
     first = runs.filter("diverged").group_by("panel", "series").agg(pl.col("end").min())
     both = placed.join(first, on=["panel", "series"], how="left", maintain_order="left")
     return both.filter(pl.col("end").is_null() | (pl.col("x") <= pl.col("end"))).drop("end")
 
 
-def _spread(request: SpreadRequest, placed: pl.DataFrame, aligned: Aligned, members: pl.DataFrame) -> Numbers:
+def _spread(
+    request: SpreadRequest, placed: pl.DataFrame, aligned: Aligned, members: pl.DataFrame
+) -> Numbers:
     choices, by = request.choices, ("panel", "series")
     log = "x" in choices.log
     statistic: Band = "mean-ci" if choices.band in {"auto", "runs"} else choices.band  # type: ignore[assignment]
@@ -158,7 +192,9 @@ def _spread(request: SpreadRequest, placed: pl.DataFrame, aligned: Aligned, memb
             wide = pl.col("size") >= FEW_RUNS
             sizes = members.group_by(by).agg(size=pl.len())
             bands = bands.join(sizes, on=by, how="left", maintain_order="left")
-            bands = bands.with_columns(low=pl.when(wide).then("low"), high=pl.when(wide).then("high"))
+            bands = bands.with_columns(
+                low=pl.when(wide).then("low"), high=pl.when(wide).then("high")
+            )
         bands = bands if request.banded else bands.with_columns(low=_NULL, high=_NULL)
         return Numbers(_columns(thin(bands)), aligned.coarse, ALL_RESAMPLINGS)
     centers = interquartile(placed, by).with_columns(low=_NULL, high=_NULL)
@@ -166,38 +202,71 @@ def _spread(request: SpreadRequest, placed: pl.DataFrame, aligned: Aligned, memb
         return Numbers(_columns(thin(centers)), aligned.coarse, ALL_RESAMPLINGS)
     if not request.quick:
         points = thin(centers)
-        bands = with_interval(points.drop("low", "high"), placed, by, level=choices.level, repetitions=ALL_RESAMPLINGS)
+        bands = with_interval(
+            points.drop("low", "high"), placed, by, level=choices.level, repetitions=ALL_RESAMPLINGS
+        )
         return Numbers(_columns(bands), aligned.coarse, ALL_RESAMPLINGS)
     points = thin(centers)
     runs = max(1, members.height * request.metrics)
-    places = max(_FEWEST_INTERVALS, min(request.points, _RESAMPLED_VALUES // _FEWEST_RESAMPLINGS // runs))
+    places = max(
+        _FEWEST_INTERVALS, min(request.points, _RESAMPLED_VALUES // _FEWEST_RESAMPLINGS // runs)
+    )
     longest = max(points["curve"].rle().struct.field("len"), default=1)
-    repetitions = max(_FEWEST_RESAMPLINGS // 2, min(ALL_RESAMPLINGS, _RESAMPLED_VALUES // places // runs // 10 * 10))
-    bands = _with_some_intervals(points, placed, by, -(-longest // places), repetitions, choices.level)
+    repetitions = max(
+        _FEWEST_RESAMPLINGS // 2,
+        min(ALL_RESAMPLINGS, _RESAMPLED_VALUES // places // runs // 10 * 10),
+    )
+    bands = _with_some_intervals(
+        points, placed, by, -(-longest // places), repetitions, choices.level
+    )
     return Numbers(_columns(bands), aligned.coarse, repetitions)
 
 
 def _columns(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.select("panel", "series", "run", "x", pl.col("n").cast(pl.UInt32), "center", "low", "high", "member")
+    return frame.select(
+        "panel",
+        "series",
+        "run",
+        "x",
+        pl.col("n").cast(pl.UInt32),
+        "center",
+        "low",
+        "high",
+        "member",
+    )
 
 
 def _with_some_intervals(
-    centers: pl.DataFrame, aligned: pl.DataFrame, by: Sequence[str], step: int, repetitions: int, level: float
+    centers: pl.DataFrame,
+    aligned: pl.DataFrame,
+    by: Sequence[str],
+    step: int,
+    repetitions: int,
+    level: float,
 ) -> pl.DataFrame:
     """Return `centers` with intervals that are computed at each `step`-th point of a curve, at its
     last one, and where n changes, and are drawn straight between."""
     at = pl.int_range(pl.len()).over("curve")
     n = pl.col("n")
     changes = (n != n.shift(1).over("curve")) | (n != n.shift(-1).over("curve"))
-    is_computed = (at % step == 0) | (at == pl.len().over("curve") - 1) | changes.fill_null(value=True)
+    is_computed = (
+        (at % step == 0) | (at == pl.len().over("curve") - 1) | changes.fill_null(value=True)
+    )
     points = centers.filter(is_computed) if step > 1 else centers
-    intervals = with_interval(points.drop("low", "high"), aligned, by, repetitions=repetitions, level=level)
+    intervals = with_interval(
+        points.drop("low", "high"), aligned, by, repetitions=repetitions, level=level
+    )
     if step <= 1:
         return intervals
     ends = intervals.select(
-        "curve", "x", below=pl.col("center") - pl.col("low"), above=pl.col("high") - pl.col("center")
+        "curve",
+        "x",
+        below=pl.col("center") - pl.col("low"),
+        above=pl.col("high") - pl.col("center"),
     )
-    both = centers.drop("low", "high").join(ends, on=["curve", "x"], how="left", maintain_order="left")
+    both = centers.drop("low", "high").join(
+        ends, on=["curve", "x"], how="left", maintain_order="left"
+    )
     between = both.with_columns(pl.col("below", "above").interpolate_by("x").over("curve"))
     low, high = pl.col("center") - pl.col("below"), pl.col("center") + pl.col("above")
     return between.with_columns(low=low, high=high).drop("below", "above")

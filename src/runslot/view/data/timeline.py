@@ -1,6 +1,8 @@
-"""The slots over time: which attempt was in which slot, and how much of the machine's time was used.
+"""The slots over time: which attempt was in which slot, and how much of the machine's time was
+used.
 
-`runslot.view.plotly.timeline` draws it. Alone in this room it reads files: the journals of experiments.
+`runslot.view.plotly.timeline` draws it. Alone in this room it reads files: the journals of
+experiments.
 """
 
 from __future__ import annotations
@@ -60,26 +62,37 @@ def launches(selection: Results) -> list[Launch]:
         directory = Path(os.path.realpath(Path(selection.base, experiment)))
         if not any(directory.is_relative_to(root) for root in selection.roots):
             continue  # run.json says where its experiment is; only what was asked for is read
-        for experiment_dir in find_experiments(directory if directory.is_dir() else Path(selection.base)):
+        for experiment_dir in find_experiments(
+            directory if directory.is_dir() else Path(selection.base)
+        ):
             try:
                 if experiment_dir.journal_file.is_symlink():
                     continue
                 stays, slots = _stays(read_events(experiment_dir.journal_file), names, states)
             except (RunslotError, OSError, KeyError):
-                continue  # a broken journal shows no slots; `runslot status` says what is wrong with it
+                # a broken journal shows no slots; `runslot status` says what is wrong with it
+                continue
             waiting = {stay.run for stay in stays}
             mine = selection.runs.filter(selection.runs["experiment"] == experiment)
             queued = sum(
-                1 for run, state in mine.select("run", "state").iter_rows() if state == "queued" and run not in waiting
+                1
+                for run, state in mine.select("run", "state").iter_rows()
+                if state == "queued" and run not in waiting
             )
             queued += selection.waiting.get(experiment, 0)
             if stays:
-                timelines.append(Launch(experiment, max(slots, len({stay.slot for stay in stays})), stays, queued))
+                timelines.append(
+                    Launch(
+                        experiment, max(slots, len({stay.slot for stay in stays})), stays, queued
+                    )
+                )
     return timelines
 
 
 def _stays(
-    events: Iterable[Mapping[str, Any]], names: Mapping[str | None, str], states: Mapping[str, str | None]
+    events: Iterable[Mapping[str, Any]],
+    names: Mapping[str | None, str],
+    states: Mapping[str, str | None],
 ) -> tuple[tuple[Stay, ...], int]:
     open_: dict[str, Stay] = {}
     ended: list[Stay] = []
@@ -99,7 +112,14 @@ def _stays(
             stay, outcome = open_.pop(run), event["outcome"]
             start = outcome.get("started") or stay.start
             ended.append(
-                Stay(run, stay.attempt, stay.slot, start, outcome.get("ended") or event["time"], outcome["kind"])
+                Stay(
+                    run,
+                    stay.attempt,
+                    stay.slot,
+                    start,
+                    outcome.get("ended") or event["time"],
+                    outcome["kind"],
+                )
             )
     # A run that the journal left open has ended since where its files say so.
     under_way = [stay for stay in open_.values() if states.get(stay.run) == "running"]

@@ -83,17 +83,26 @@ def split_by(rows: dict[str, list[Any]], column: str) -> dict[Any, dict[str, lis
 
 def drawable(values: list[Any]) -> list[Any]:
     """Return values between which an axis can be divided: floats end at 1.8e308."""
-    return [max(-1e280, min(value, 1e280)) if isinstance(value, float) else value for value in values]
+    return [
+        max(-1e280, min(value, 1e280)) if isinstance(value, float) else value for value in values
+    ]
 
 
 def shorter(labels: list[str], most: int) -> list[str]:
     """Return labels of so many letters, the middle of longer ones left out; numbered where that
     makes two alike."""
     cut = [
-        label if len(label) <= most else f"{label[: most // 2]}…{label[len(label) - (most - 1) // 2 :]}"
+        (
+            label
+            if len(label) <= most
+            else f"{label[: most // 2]}…{label[len(label) - (most - 1) // 2 :]}"
+        )
         for label in labels
     ]
-    return [f"{label} ({number})" if cut.count(label) > 1 else label for number, label in enumerate(cut, 1)]
+    return [
+        f"{label} ({number})" if cut.count(label) > 1 else label
+        for number, label in enumerate(cut, 1)
+    ]
 
 
 def finish(figure: Any, handles: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -115,7 +124,9 @@ def finish(figure: Any, handles: dict[str, Any], settings: dict[str, Any]) -> No
         blank = type(lines[0])([], [], linestyle="none")
         lines, labels = [*lines[:room], blank], [*labels[:room], f"… and {len(labels) - room} more"]
     below = {"loc": "outside lower center", "frameon": False, "fontsize": size, "handlelength": 2.2}
-    legend = figure.legend(lines, labels, ncols=columns, title=line or None, title_fontsize=size - 2, **below)
+    legend = figure.legend(
+        lines, labels, ncols=columns, title=line or None, title_fontsize=size - 2, **below
+    )
     legend.get_title().set_color("0.35")
 
 
@@ -158,7 +169,9 @@ def draw_line(axis: Any, points: dict[str, list[Any]], *, thin: bool) -> Any:
     """Draw one curve; a dot where it has one point."""
     look = {"linewidth": 0.5, "alpha": 0.55} if thin else {"linewidth": 1.2}
     look |= {"color": points["colour"][0], "linestyle": points["dash"][0]}
-    (line,) = axis.plot(points["x"], points["center"], marker="o" if len(points["x"]) == 1 else None, **look)
+    (line,) = axis.plot(
+        points["x"], points["center"], marker="o" if len(points["x"]) == 1 else None, **look
+    )
     return line
 
 
@@ -166,7 +179,9 @@ def draw_band(axis: Any, points: dict[str, list[Any]]) -> None:
     """Draw the band of a curve, where it has one."""
     if any(value is not None for value in points["low"]):
         low, high = (band_edge(points[edge], points["center"]) for edge in ("low", "high"))
-        axis.fill_between(points["x"], low, high, color=points["colour"][0], alpha=0.18, linewidth=0)
+        axis.fill_between(
+            points["x"], low, high, color=points["colour"][0], alpha=0.18, linewidth=0
+        )
 
 
 def draw_drops(axis: Any, points: dict[str, list[Any]], size: float) -> None:
@@ -176,7 +191,12 @@ def draw_drops(axis: Any, points: dict[str, list[Any]], size: float) -> None:
     look = {"color": colour, "markersize": 3.5, "fillstyle": "none"}
     axis.plot([x[at] for at in rings], [center[at] for at in rings], "o", **look)
     for at in rings if len(rings) <= 8 else []:
-        place = {"xytext": (2, 3), "textcoords": "offset points", "fontsize": size - 3, "color": colour}
+        place = {
+            "xytext": (2, 3),
+            "textcoords": "offset points",
+            "fontsize": size - 3,
+            "color": colour,
+        }
         axis.annotate(f"n={n[at + 1]}", (x[at], center[at]), **place)
 
 
@@ -195,7 +215,9 @@ def draw_intervals(axis: Any, data: dict[str, list[Any]], panel: dict[str, Any])
         if value is None:
             continue
         if panel["mark"] == "bars":
-            axis.barh(at, value, height=0.66, color=colour, alpha=0.45, edgecolor=colour, linewidth=0.8)
+            axis.barh(
+                at, value, height=0.66, color=colour, alpha=0.45, edgecolor=colour, linewidth=0.8
+            )
         else:
             axis.plot([value], [at], "o", color=colour, markersize=5)
         if low is not None and high is not None:
@@ -219,9 +241,13 @@ def draw_profile(axis: Any, data: dict[str, list[Any]], panel: dict[str, Any]) -
     """Draw the fraction of runs above each score, a curve and its band a label."""
     for label, curve in split_by(data, "label").items():
         colour = curve["colour"][0]
-        (line,) = axis.plot(curve["x"], curve["value"], color=colour, linestyle=curve["dash"][0], linewidth=1.2)
+        (line,) = axis.plot(
+            curve["x"], curve["value"], color=colour, linestyle=curve["dash"][0], linewidth=1.2
+        )
         if curve["low"][0] is not None:
-            axis.fill_between(curve["x"], curve["low"], curve["high"], color=colour, alpha=0.18, linewidth=0)
+            axis.fill_between(
+                curve["x"], curve["low"], curve["high"], color=colour, alpha=0.18, linewidth=0
+            )
         panel["handles"].setdefault(label, line)
     axis.set_ylim(*SHARE_LIMITS)
 
@@ -253,7 +279,9 @@ def draw_heat(axis: Any, data: dict[str, list[Any]], panel: dict[str, Any]) -> N
     columns = (data[name] for name in ("across", "down", "value", "n"))
     cells = {(x, y): (mean, n) for x, y, mean, n in zip(*columns, strict=True)}
     nan = float("nan")
-    z = [[nan if (mean := cells.get((x, y), (nan, 0))[0]) is None else mean for x in xs] for y in ys]
+    z = [
+        [nan if (mean := cells.get((x, y), (nan, 0))[0]) is None else mean for x in xs] for y in ys
+    ]
     image = axis.imshow(z, aspect="auto", origin="lower", cmap="viridis")
     for (x, y), (mean, n) in cells.items() if len(cells) <= MOST_CELLS_WRITTEN else ():
         is_dark = mean is not None and abs(mean) < float("inf") and image.norm(mean) < 0.6
@@ -280,7 +308,13 @@ def draw_parallel(axis: Any, data: dict[str, list[Any]], panel: dict[str, Any]) 
         shade = shade_of(data["value"][rows[0]], low, high, len(shades))
         colour = shades[shade] if data["brushed"][rows[0]] else "0.8"
         width = 0.9 if len(lines) <= MANY_LINES else 0.4
-        axis.plot(range(len(rows)), [data["place"][row] for row in rows], color=colour, linewidth=width, alpha=0.8)
+        axis.plot(
+            range(len(rows)),
+            [data["place"][row] for row in rows],
+            color=colour,
+            linewidth=width,
+            alpha=0.8,
+        )
     most = max(12, 2 * letters_across(panel) // len(names))
     box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
     for at, marks in enumerate(panel["axis_marks"]):

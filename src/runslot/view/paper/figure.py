@@ -59,9 +59,12 @@ class Paper:
     """Whether the figure says itself who counts, in one small line."""
 
     def __post_init__(self) -> None:
-        if not 0.5 <= self.width <= 40 or (self.height is not None and not 0.5 <= self.height <= 60):
+        if not 0.5 <= self.width <= 40 or (
+            self.height is not None and not 0.5 <= self.height <= 60
+        ):
             raise InvalidInput(
-                f"a figure of {self.width} × {self.height} inches; widths are 0.5 to 40, heights 0.5 to 60"
+                f"a figure of {self.width} × {self.height} inches; widths are 0.5 to 40, heights"
+                " 0.5 to 60"
             )
 
 
@@ -117,7 +120,10 @@ def paper_figure(
         else _charts(selection, results, choices, paper)
     )
     table, settings = _readable_table(table), _readable(settings)
-    files = {f"{name}.{kind}": draw_paper(table, settings, kind), f"{name}.csv": table.write_csv().encode()}
+    files = {
+        f"{name}.{kind}": draw_paper(table, settings, kind),
+        f"{name}.csv": table.write_csv().encode(),
+    }
     files[f"{name}.py"] = script_for(name, kind, table, settings, _caption_key(kind)).encode()
     return PaperFigure(files, settings["caption"])
 
@@ -150,13 +156,17 @@ def _curves(
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     drawing = draw(selection, rows or Rows.of(results), choices, results)
     if not any(panel.curves for panel in drawing.panels):
-        raise InvalidInput(f"there is nothing to draw: no run that counts has both metrics ({drawing.notes[0]})")
+        raise InvalidInput(
+            f"there is nothing to draw: no run that counts has both metrics ({drawing.notes[0]})"
+        )
     columns = _columns_for(len(drawing.panels), paper, most=_MOST_PANELS_BESIDE)
     labels = [group.label for group in drawing.groups if group.label not in choices.hide]
     panels = [_curves_settings(panel, choices) for panel in drawing.panels]
     height = -(-len(panels) // columns) * min(paper.width / columns * _CURVES_RATIO, _PANEL_INCHES)
     table = data_table(drawing, choices.hide)
-    panels = panels[: 1 + max(table["panel"])]  # behind the last one there is nothing but hidden curves
+    panels = panels[
+        : 1 + max(table["panel"])
+    ]  # behind the last one there is nothing but hidden curves
     return table, _settings(panels, columns, height, labels, drawing.notes, paper)
 
 
@@ -166,7 +176,9 @@ def _charts(
     view = charts(selection, choices, results)
     full = [chart for chart in view.charts if chart.data.height]
     if not full:
-        raise InvalidInput(f"there is nothing to draw: no run that counts has such a score ({view.notes[0]})")
+        raise InvalidInput(
+            f"there is nothing to draw: no run that counts has such a score ({view.notes[0]})"
+        )
     parts = [
         chart.data.select(pl.lit(i).alias("panel"), pl.lit(chart.split).alias("split"), pl.all())
         for i, chart in enumerate(full)
@@ -176,13 +188,24 @@ def _charts(
         table = table.with_columns(pl.col("dash").replace_strict(_DASHES))
     needs_room = full[0].mark in {"bars", "points", "parallel", "heat"}  # for labels
     columns = _columns_for(len(full), paper, most=2 if needs_room else _MOST_PANELS_BESIDE)
-    bars = max((chart.data["label"].n_unique() for chart in full if "label" in chart.data.columns), default=0)
+    bars = max(
+        (chart.data["label"].n_unique() for chart in full if "label" in chart.data.columns),
+        default=0,
+    )
     by_labels = full[0].mark in {"bars", "points"}
-    line = 0.5 + 0.19 * bars if by_labels else min(paper.width / columns * _CHARTS_RATIO, _PANEL_INCHES)
+    line = (
+        0.5 + 0.19 * bars
+        if by_labels
+        else min(paper.width / columns * _CHARTS_RATIO, _PANEL_INCHES)
+    )
     height = -(-len(full) // columns) * line
-    in_legend = [chart.data["label"].unique() for chart in full if chart.mark in {"profile", "scatter"}]
+    in_legend = [
+        chart.data["label"].unique() for chart in full if chart.mark in {"profile", "scatter"}
+    ]
     labels = list(dict.fromkeys(label for column in in_legend for label in column))
-    return table, _settings(list(map(_chart_settings, full)), columns, height, labels, view.notes, paper)
+    return table, _settings(
+        list(map(_chart_settings, full)), columns, height, labels, view.notes, paper
+    )
 
 
 def _columns_for(panels: int, paper: Paper, most: int) -> int:
@@ -234,13 +257,27 @@ def _chart_settings(chart: Chart) -> dict[str, Any]:
     }
     settings = chart.settings
     if chart.mark in {"bars", "points"}:
-        return titles | {"log": settings["log"], "limits": settings["limits"], "line_at": settings.get("mark")}
+        return titles | {
+            "log": settings["log"],
+            "limits": settings["limits"],
+            "line_at": settings.get("mark"),
+        }
     if chart.mark == "scatter":
-        return titles | {"log": settings["log"], "order": list(settings["order"]), "worst": settings["worst"]}
+        return titles | {
+            "log": settings["log"],
+            "order": list(settings["order"]),
+            "worst": settings["worst"],
+        }
     if chart.mark == "heat":
-        return titles | {"order": list(settings["order"]), "order_down": list(settings["order_down"])}
+        return titles | {
+            "order": list(settings["order"]),
+            "order_down": list(settings["order_down"]),
+        }
     if chart.mark == "parallel":
-        return titles | {"axis_marks": [axis_marks(axis) for axis in settings["axes"]], "shades": LINES}
+        return titles | {
+            "axis_marks": [axis_marks(axis) for axis in settings["axes"]],
+            "shades": LINES,
+        }
     return titles
 
 
@@ -253,20 +290,30 @@ def data_table(drawn: Drawing, hidden: Sequence[str] = ()) -> pl.DataFrame:
             if curve.group not in hidden:
                 part = "mean" if curve.run is None else "run"
                 points = curve.points.with_columns(pl.col("n").cast(pl.Int64))
-                parts.append(_points(points, number, panel, curve.group, curve.index, part, curve.run))
+                parts.append(
+                    _points(points, number, panel, curve.group, curve.index, part, curve.run)
+                )
         for mark in panel.marks:
             if mark.label not in hidden:
                 point = {"x": [mark.x], "n": [1], "center": [mark.y], "low": [None], "high": [None]}
                 types = {"low": pl.Float64, "high": pl.Float64}
                 points = pl.DataFrame(point, schema_overrides=types)
-                parts.append(_points(points, number, panel, mark.label, mark.index, "diverged", mark.run))
+                parts.append(
+                    _points(points, number, panel, mark.label, mark.index, "diverged", mark.run)
+                )
     if not parts:
         raise InvalidInput("every curve is hidden, so there is nothing to draw")
     return pl.concat(parts)
 
 
 def _points(
-    points: pl.DataFrame, number: int, panel: Panel, label: str, index: int, part: str, run: str | None
+    points: pl.DataFrame,
+    number: int,
+    panel: Panel,
+    label: str,
+    index: int,
+    part: str,
+    run: str | None,
 ) -> pl.DataFrame:
     line = stroke(index)
     return points.select(
@@ -311,7 +358,9 @@ def draw_paper(table: pl.DataFrame, settings: dict[str, Any], kind: str) -> byte
         matplotlib.rc_context(axes.STYLE),  # type: ignore[arg-type]  # its names are literals there
         warnings.catch_warnings(),
     ):
-        warnings.simplefilter("ignore", RuntimeWarning)  # ticks of a logarithmic axis beyond all floats
+        warnings.simplefilter(
+            "ignore", RuntimeWarning
+        )  # ticks of a logarithmic axis beyond all floats
         figure = axes.draw(Figure, points, settings)
         buffer = io.BytesIO()
         # A fixed date gives equal files for equal data.

@@ -46,7 +46,9 @@ if __name__ == "__main__":
 """
 
 
-def script_for(name: str, kind: str, table: pl.DataFrame, settings: Mapping[str, Any], metadata_key: str) -> str:
+def script_for(
+    name: str, kind: str, table: pl.DataFrame, settings: Mapping[str, Any], metadata_key: str
+) -> str:
     """Return a script that reads `name`.csv and draws it; the file that it writes says its caption
     by that key."""
     marks = dict.fromkeys(panel["mark"] for panel in settings["panels"])
@@ -56,7 +58,10 @@ def script_for(name: str, kind: str, table: pl.DataFrame, settings: Mapping[str,
     for function in (axes.draw, *drawers.values()):
         _collect(function, functions, constants)
     lines = [f"{constant} = {_literal(value)}" for constant, value in constants.items()]
-    sources = sorted(functions.values(), key=lambda function: (function.__module__, function.__code__.co_firstlineno))
+    sources = sorted(
+        functions.values(),
+        key=lambda function: (function.__module__, function.__code__.co_firstlineno),
+    )
     registry = ", ".join(f'"{mark}": {drawer.__name__}' for mark, drawer in drawers.items())
     texts = (inspect.getsource(function).strip("\n") for function in sources)
     body = "\n\n\n".join(["\n".join(lines), *texts, f"MARKS = {{{registry}}}"])
@@ -74,7 +79,9 @@ def script_for(name: str, kind: str, table: pl.DataFrame, settings: Mapping[str,
     )
 
 
-def _collect(function: FunctionType, functions: dict[str, FunctionType], constants: dict[str, Any]) -> None:
+def _collect(
+    function: FunctionType, functions: dict[str, FunctionType], constants: dict[str, Any]
+) -> None:
     """Add a function, and all functions and constants of this project that it names."""
     if function.__name__ in functions:
         return

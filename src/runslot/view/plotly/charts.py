@@ -52,9 +52,23 @@ def _intervals(chart: Chart) -> Figure:
     _limit(layout["xaxis"], *chart.settings["limits"])
     if (mark := chart.settings.get("mark")) is not None:
         line = {"color": GREY, "width": 1, "dash": "dot"}
-        layout["shapes"] = [{"type": "line", "x0": mark, "x1": mark, "yref": "paper", "y0": 0, "y1": 1, "line": line}]
-    traces = [_middle(chart.mark, row) for row in groups.iter_rows(named=True) if row["value"] is not None]
-    layout["annotations"] = [_nothing(row) for row in groups.iter_rows(named=True) if row["diverged"]]
+        layout["shapes"] = [
+            {
+                "type": "line",
+                "x0": mark,
+                "x1": mark,
+                "yref": "paper",
+                "y0": 0,
+                "y1": 1,
+                "line": line,
+            }
+        ]
+    traces = [
+        _middle(chart.mark, row) for row in groups.iter_rows(named=True) if row["value"] is not None
+    ]
+    layout["annotations"] = [
+        _nothing(row) for row in groups.iter_rows(named=True) if row["diverged"]
+    ]
     runs = data.filter(part="run")
     if 0 < runs.height <= _MOST_DOTS:
         traces.append(_dots(runs, few=runs.height <= 12 * len(labels)))
@@ -67,7 +81,10 @@ def _limit(axis: dict[str, Any], low: float | None, high: float | None) -> None:
     """Limit an axis where there is something to limit; plotly takes the end that is left open from
     the data."""
     if low is not None or high is not None:
-        axis |= {"range": [low, high], "autorange": "min" if low is None else "max" if high is None else False}
+        axis |= {
+            "range": [low, high],
+            "autorange": "min" if low is None else "max" if high is None else False,
+        }
 
 
 def _middle(mark: str, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,7 +97,12 @@ def _middle(mark: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "hovertemplate": f"%{{x:.6~g}}{between}  n={n}<extra></extra>",
     }
     if mark == "points":
-        return {**common, "type": "scatter", "mode": "markers", "marker": {"color": colour, "size": 11}}
+        return {
+            **common,
+            "type": "scatter",
+            "mode": "markers",
+            "marker": {"color": colour, "size": 11},
+        }
     bar = {"color": faint(colour, 0.35), "line": {"color": colour, "width": 1.5}}
     return {**common, "type": "bar", "orientation": "h", "width": 0.66, "marker": bar}
 
@@ -102,7 +124,10 @@ def _nothing(row: Mapping[str, Any]) -> dict[str, Any]:
 def _interval(row: Mapping[str, Any]) -> dict[str, Any]:
     value, low, high, colour = (row[name] for name in ("value", "low", "high", "colour"))
     error = {"type": "data", "symmetric": False, "color": colour, "thickness": 2.5, "width": 6}
-    error |= {"array": numbers(pl.Series([high - value])), "arrayminus": numbers(pl.Series([value - low]))}
+    error |= {
+        "array": numbers(pl.Series([high - value])),
+        "arrayminus": numbers(pl.Series([value - low])),
+    }
     return {
         "x": numbers(pl.Series([value])),
         "y": [plain(row["label"])],
@@ -121,7 +146,10 @@ def _dots(runs: pl.DataFrame, *, few: bool) -> dict[str, Any]:
         "y": [plain(label) for label in runs["label"]],
         "type": "scatter",
         "mode": "markers",
-        "marker": {"color": [faint(colour, 0.55 if few else 0.25) for colour in runs["colour"]], "size": 6},
+        "marker": {
+            "color": [faint(colour, 0.55 if few else 0.25) for colour in runs["colour"]],
+            "size": 6,
+        },
         "name": "runs",
         "hovertemplate": "%{x:.5g}<extra>one run</extra>",
     }
@@ -135,7 +163,12 @@ def _profile(chart: Chart) -> Figure:
     traces: list[dict[str, Any]] = []
     for curve in curves:
         label, colour, dash, n = curve.select("label", "colour", "dash", "n").row(0)
-        common: dict[str, Any] = {"x": numbers(curve["x"]), "type": "scatter", "mode": "lines", "name": plain(label)}
+        common: dict[str, Any] = {
+            "x": numbers(curve["x"]),
+            "type": "scatter",
+            "mode": "lines",
+            "name": plain(label),
+        }
         edge = {"line": {"width": 0, "color": colour}, "hoverinfo": "skip"}
         filled = {"fill": "tonexty", "fillcolor": faint(colour, 0.16)}
         if curve["low"].null_count() < curve.height:
@@ -143,7 +176,9 @@ def _profile(chart: Chart) -> Figure:
             traces.append({**common, **edge, **filled, "y": numbers(curve["high"])})
         line = {"color": colour, "dash": dash, "width": 2}
         template = f"%{{y:.3g}} of n={n}"
-        traces.append({**common, "y": numbers(curve["value"]), "line": line, "hovertemplate": template})
+        traces.append(
+            {**common, "y": numbers(curve["value"]), "line": line, "hovertemplate": template}
+        )
     return {"data": traces, "layout": layout}
 
 
@@ -190,11 +225,14 @@ def with_edge(data: pl.DataFrame, *, high: bool) -> pl.DataFrame:
     """Return the points of a scatter with those of runs that diverged beyond the worst one of the
     others."""
     lowest, highest = (
-        float(v) if isinstance(v, int | float) else 0.0 for v in (data["value"].min(), data["value"].max())
+        float(v) if isinstance(v, int | float) else 0.0
+        for v in (data["value"].min(), data["value"].max())
     )
     beyond = 0.06 * ((highest - lowest) or abs(highest) or 1.0)
     edge = highest + beyond if high else lowest - beyond
-    return data.with_columns(diverged=pl.col("value").is_null(), value=pl.col("value").fill_null(edge))
+    return data.with_columns(
+        diverged=pl.col("value").is_null(), value=pl.col("value").fill_null(edge)
+    )
 
 
 def _thinned(data: pl.DataFrame) -> pl.DataFrame:
@@ -204,7 +242,9 @@ def _thinned(data: pl.DataFrame) -> pl.DataFrame:
         return data
     x = _spots(pl.col("x")) if data["x"].dtype.is_numeric() else pl.col("x")
     placed = data.with_columns(_x=x, _y=_spots(pl.col("value")))
-    one_a_spot = placed.unique(["label", "_x", "_y"], keep="first", maintain_order=True).drop("_x", "_y")
+    one_a_spot = placed.unique(["label", "_x", "_y"], keep="first", maintain_order=True).drop(
+        "_x", "_y"
+    )
     if one_a_spot.height <= _MOST_POINTS:
         return one_a_spot
     order = one_a_spot.with_row_index("_row").sort("value")
@@ -221,7 +261,10 @@ def _spots(column: pl.Expr) -> pl.Expr:
 def _heat(chart: Chart) -> Figure:
     """Return a cell for each pair of values, with the mean and n written in it."""
     xs, ys = chart.settings["order"], chart.settings["order_down"]
-    means = {(a, d): (mean, n) for a, d, mean, n in chart.data.select("across", "down", "value", "n").iter_rows()}
+    means = {
+        (a, d): (mean, n)
+        for a, d, mean, n in chart.data.select("across", "down", "value", "n").iter_rows()
+    }
     layout = base_layout(chart.across, chart.down)
     layout["xaxis"] |= {"type": "category", "showgrid": False}
     layout["yaxis"] |= {"type": "category", "showgrid": False}
@@ -270,7 +313,9 @@ def _parallel(chart: Chart) -> Figure:
     for line, (value, inside) in enumerate(wide.select("value", "brushed").iter_rows()):
         shade = shade_of(value, low, high, _SHADES) if inside else -1
         spots = (places[line + axis * lines] for axis in range(count))
-        spot = tuple(None if at is None else round(at * _SPOTS_OF_AXIS) / _SPOTS_OF_AXIS for at in spots)
+        spot = tuple(
+            None if at is None else round(at * _SPOTS_OF_AXIS) / _SPOTS_OF_AXIS for at in spots
+        )
         groups.setdefault(shade, {}).setdefault(spot, line)
     lines_drawn = _some_lines(groups)
     traces = [_lines(lines_drawn[shade], count, shade) for shade in sorted(lines_drawn)]
@@ -308,9 +353,13 @@ def _lines(lines: dict[tuple[float | None, ...], int], count: int, shade: int) -
     }
 
 
-def _ends(wide: pl.DataFrame, places: list[float | None], lines_drawn: Lines, at: int) -> dict[str, Any]:
+def _ends(
+    wide: pl.DataFrame, places: list[float | None], lines_drawn: Lines, at: int
+) -> dict[str, Any]:
     """Return a mark at the end of each line, which names its run."""
-    shades = {line: shade for shade, lines in lines_drawn.items() for line in lines.values() if shade >= 0}
+    shades = {
+        line: shade for shade, lines in lines_drawn.items() for line in lines.values() if shade >= 0
+    }
     runs, values = wide["run"].to_list(), wide["value"].to_list()
     common = shared_start(runs)
     ending = [line for line in sorted(shades) if places[line] is not None]
@@ -383,7 +432,11 @@ def _parallel_layout(axes: Sequence[dict[str, Any]], brushes: Sequence[Brush]) -
 def _escaped(axis: dict[str, Any]) -> dict[str, Any]:
     """Return an axis with its texts as Plotly may have them; `view.js` takes that back."""
     texts = {"column": plain(axis["column"]), "name": plain(axis["name"])}
-    return axis | texts | ({"values": [plain(value) for value in axis["values"]]} if "values" in axis else {})
+    return (
+        axis
+        | texts
+        | ({"values": [plain(value) for value in axis["values"]]} if "values" in axis else {})
+    )
 
 
 _DRAWN: dict[str, Any] = {

@@ -25,7 +25,11 @@ def curves_figure(panel: Panel, hidden: Sequence[str] = ()) -> Figure:
     shown = [curve for curve in panel.curves if curve.group not in hidden]
     for name in panel.log:
         layout[f"{name}axis"] |= LOG
-    layout["hovermode"] = "x unified" if sum(not curve.member for curve in shown) <= _MOST_CURVES_HOVERED else "closest"
+    layout["hovermode"] = (
+        "x unified"
+        if sum(not curve.member for curve in shown) <= _MOST_CURVES_HOVERED
+        else "closest"
+    )
     if panel.low is not None or panel.high is not None:
         layout["yaxis"] |= _range(panel)
     traces: list[dict[str, Any]] = []
@@ -33,7 +37,9 @@ def curves_figure(panel: Panel, hidden: Sequence[str] = ()) -> Figure:
         traces += _band(curve)
     traces += [_member(curve) for curve in shown if curve.member]
     traces += [_line(curve) for curve in shown if not curve.member]
-    traces.append(_ends(shown))  # also where there are none yet: a figure that grows keeps its traces
+    traces.append(
+        _ends(shown)
+    )  # also where there are none yet: a figure that grows keeps its traces
     traces.append(_diverged([mark for mark in panel.marks if mark.label not in hidden]))
     return {"data": traces, "layout": layout}
 
@@ -43,7 +49,11 @@ def _range(panel: Panel) -> dict[str, Any]:
     if "y" in panel.log:
         limits = [math.log10(v) if v is not None and v > 0 else None for v in limits]
     if None in limits:
-        return {"autorangeoptions": dict(zip(("minallowed", "maxallowed"), (panel.low, panel.high), strict=True))}
+        return {
+            "autorangeoptions": dict(
+                zip(("minallowed", "maxallowed"), (panel.low, panel.high), strict=True)
+            )
+        }
     return {"range": limits, "autorange": False}
 
 

@@ -14,10 +14,11 @@ from typing import Any
 import polars as pl
 
 Figure = dict[str, Any]
+# the button that uploads a figure to Plotly has nowhere to send it, and is not shown
 CONFIG: Any = {
     "displaylogo": False,
     "responsive": True,
-    "plotlyServerURL": "",  # the button that uploads a figure to Plotly has nowhere to send it, and is not shown
+    "plotlyServerURL": (""),
     "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
     "toImageButtonOptions": {"filename": "runslot"},
 }
@@ -38,12 +39,22 @@ def plain(text: str) -> str:
 
 def base_layout(x: str, y: str) -> dict[str, Any]:
     """Return the layout that all figures share."""
-    axis = {"gridcolor": GRID, "linecolor": GRID, "zerolinecolor": GRID, "automargin": True, "ticks": "outside"}
+    axis = {
+        "gridcolor": GRID,
+        "linecolor": GRID,
+        "zerolinecolor": GRID,
+        "automargin": True,
+        "ticks": "outside",
+    }
     axis |= {"tickcolor": GRID}
     return {
         "xaxis": {**axis, "title": {"text": plain(x), "standoff": 8}},
         "yaxis": {**axis, "title": {"text": plain(y), "standoff": 8}},
-        "font": {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 12, "color": GREY},
+        "font": {
+            "family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif",
+            "size": 12,
+            "color": GREY,
+        },
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
@@ -60,7 +71,9 @@ def numbers(values: pl.Series) -> list[float | None]:
     These are five significant digits, and further ones where all values lie close together far from
     zero.
     """
-    finite = values.cast(pl.Float64).replace([float("inf"), float("-inf")], [None, None]).fill_nan(None)
+    finite = (
+        values.cast(pl.Float64).replace([float("inf"), float("-inf")], [None, None]).fill_nan(None)
+    )
     low, high = finite.min(), finite.max()
     rounded = finite.round_sig_figs(_DIGITS)
     if isinstance(low, float) and isinstance(high, float) and 0 < high - low < math.inf:

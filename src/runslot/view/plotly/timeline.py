@@ -1,4 +1,6 @@
-"""The slots over time as Plotly figures: a figure an experiment, a line a slot, a bar an attempt."""
+"""The slots over time as Plotly figures: a figure an experiment, a line a slot, a bar an
+attempt.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from runslot.view.plotly.figure import GREY, Figure, base_layout, plain
 _MOST_BARS = 4000
 
 
-def slots_figures(selection: Results) -> tuple[tuple[tuple[str, str], ...], tuple[Figure, ...], tuple[str, ...]]:
+def slots_figures(
+    selection: Results,
+) -> tuple[tuple[tuple[str, str], ...], tuple[Figure, ...], tuple[str, ...]]:
     """Return titles, figures and notes: a figure an experiment, a line a slot, a bar an attempt."""
     now = time.time()
     titles: list[tuple[str, str]] = []
@@ -26,7 +30,11 @@ def slots_figures(selection: Results) -> tuple[tuple[tuple[str, str], ...], tupl
         waiting = f"{launch.queued} queued" if launch.queued else ""
         titles.append((launch.name, ", ".join(part for part in (used, waiting) if part)))
         figures.append(_figure(launch, now))
-    notes = ("no experiment of these runs has a journal; only runslot's own have one",) if not figures else ()
+    notes = (
+        ("no experiment of these runs has a journal; only runslot's own have one",)
+        if not figures
+        else ()
+    )
     return tuple(titles), tuple(figures), notes
 
 
@@ -46,9 +54,19 @@ def _figure(launch: Launch, now: float) -> Figure:
         "showlegend": True,
         "height": 130 + 30 * len(slots),
     }
-    layout["legend"] = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"color": GREY}}
+    layout["legend"] = {
+        "orientation": "h",
+        "y": 1.02,
+        "yanchor": "bottom",
+        "x": 0,
+        "font": {"color": GREY},
+    }
     layout["xaxis"]["type"] = "date"
-    layout["yaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": [plain(s) for s in slots[::-1]]}
+    layout["yaxis"] |= {
+        "type": "category",
+        "categoryorder": "array",
+        "categoryarray": [plain(s) for s in slots[::-1]],
+    }
     return {"data": traces, "layout": layout}
 
 
@@ -61,7 +79,10 @@ def _bars(stays: Sequence[Stay], state: str, colour: str, now: float) -> dict[st
         "x": [round(length * 1000) for length in lengths],  # a date axis counts in milliseconds
         "y": [plain(stay.slot) for stay in stays],
         "text": [
-            plain(f"{stay.run}{f', attempt {stay.attempt}' if stay.attempt > 1 else ''}: {length:.1f} s")
+            plain(
+                f"{stay.run}{f', attempt {stay.attempt}' if stay.attempt > 1 else ''}:"
+                f" {length:.1f} s"
+            )
             for stay, length in zip(stays, lengths, strict=True)
         ],
         "textposition": "none",

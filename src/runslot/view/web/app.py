@@ -20,7 +20,14 @@ from runslot.view.web.memory import Memory
 from runslot.view.web.page import PageParts, alert, parts_of, plots_page, shell
 from runslot.view.web.page_updates import add_updates, change_of
 from runslot.view.web.routes import SUITES, add_export, compress
-from runslot.view.web.run_page import RunContent, console, parameter_of, run_page, run_panels, shown_run
+from runslot.view.web.run_page import (
+    RunContent,
+    console,
+    parameter_of,
+    run_page,
+    run_panels,
+    shown_run,
+)
 from runslot.view.web.texts import Texts
 
 # What Dash would ask for only once there is a plot and a table is asked for at once, while the
@@ -71,9 +78,18 @@ def make_app(runs: LiveRuns, guard: PageGuard) -> Dash:
 
 
 def _add_pages(
-    app: Dash, runs: LiveRuns, texts: Texts, memory: Memory[PageContent], run_memory: Memory[RunContent]
+    app: Dash,
+    runs: LiveRuns,
+    texts: Texts,
+    memory: Memory[PageContent],
+    run_memory: Memory[RunContent],
 ) -> None:
-    @app.callback(Output("page", "children"), Input("at", "pathname"), Input("at", "search"), Input("back", "data"))
+    @app.callback(
+        Output("page", "children"),
+        Input("at", "pathname"),
+        Input("at", "search"),
+        Input("back", "data"),
+    )
     def page(path: str | None, search: str | None, back: dict[str, Any] | None) -> Any:
         # `back` is the address that Back or Forward led to; `at` knows none of the choices.
         query = back["search"] if back is not None else search or ""
@@ -87,12 +103,16 @@ def _add_pages(
                 content = shown_run(run_memory, texts, run, moment)
                 panels = run_panels(content.figures, moment.version)
                 parts = (content.heading, panels, content.cards)
-                return shell(run_page(results, run, texts, parts, moment.version), base=results.base)
+                return shell(
+                    run_page(results, run, texts, parts, moment.version), base=results.base
+                )
             if path == "/compare":
                 return shell(comparison_page(results, query, texts), base=results.base)
             return plots_page(results, choices, _first_parts(memory, without_table(query), moment))
         except RunslotError as error:
-            return shell([alert(str(error)), html.A("To the plots", href="/")], base=moment.results.base)
+            return shell(
+                [alert(str(error)), html.A("To the plots", href="/")], base=moment.results.base
+            )
 
     @app.callback(
         Output("console", "children"),
@@ -147,11 +167,18 @@ def _add_run(app: Dash, runs: LiveRuns, texts: Texts, memory: Memory[RunContent]
         except RunslotError:
             return unchanged | {"seen": moment.version}
         changes = unchanged | {
-            part: getattr(after, part) for part in ("heading", "cards") if not after.same(part, before)
+            part: getattr(after, part)
+            for part in ("heading", "cards")
+            if not after.same(part, before)
         }
         if before is None or list(before.figures) != list(after.figures):
-            return changes | {"panels": run_panels(after.figures, moment.version), "seen": moment.version}
-        figures = [change_of(before.figures[metric], figure) for metric, figure in after.figures.items()]
+            return changes | {
+                "panels": run_panels(after.figures, moment.version),
+                "seen": moment.version,
+            }
+        figures = [
+            change_of(before.figures[metric], figure) for metric, figure in after.figures.items()
+        ]
         return changes | {"grown": {"from": seen_version, "to": moment.version, "figures": figures}}
 
 
@@ -175,7 +202,11 @@ PLOT_OUTPUTS = {
 def _add_plots(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
     @app.callback(
         output=PLOT_OUTPUTS,
-        inputs={"query": Input("query", "data"), "_": Input("redraw", "data"), "stamp": State("seen", "data")},
+        inputs={
+            "query": Input("query", "data"),
+            "_": Input("redraw", "data"),
+            "stamp": State("seen", "data"),
+        },
         prevent_initial_call=True,
         running=[(Output("drawing", "data"), True, False)],
     )
@@ -193,7 +224,11 @@ def _add_plots(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
         except RunslotError as error:
             fault = _fault_of_where(moment, query)
             message = None if fault else alert(str(error))
-            return unchanged | {"message": message, "stamp": {**now, "table": table}, "fault_of_where": fault}
+            return unchanged | {
+                "message": message,
+                "stamp": {**now, "table": table},
+                "fault_of_where": fault,
+            }
         parts = vars(parts_of(content, query, moment.version))
         changes = parts | {"message": None, "paint": None, "fault_of_where": None}
         if table is not None and same_table(memory.get(table["query"], table["version"]), content):
@@ -229,7 +264,9 @@ def _add_browser_callbacks(app: Dash) -> None:
         State("defaults", "data"),
         State("query", "data"),
     )
-    register(ClientsideFunction("runslot", "paint"), Output("painted", "data"), Input("paint", "data"))
+    register(
+        ClientsideFunction("runslot", "paint"), Output("painted", "data"), Input("paint", "data")
+    )
     for kind, store in (("panel", "grown"), ("run-panel", "run-grown")):
         register(
             ClientsideFunction("runslot", "grow"),
@@ -239,7 +276,11 @@ def _add_browser_callbacks(app: Dash) -> None:
             State({"type": kind, "at": ALL}, "id"),
             State("seen" if kind == "panel" else "run-seen", "data"),
         )
-    register(ClientsideFunction("runslot", "reload"), Output("reloaded", "data"), Input("outgrown", "data"))
+    register(
+        ClientsideFunction("runslot", "reload"),
+        Output("reloaded", "data"),
+        Input("outgrown", "data"),
+    )
     register(
         ClientsideFunction("runslot", "navbar"),
         Output("shell", "navbar"),

@@ -8,4 +8,7 @@ from typing import Any
 
 def attributes(**named: str | bool) -> dict[str, Any]:
     """Return the attributes under HTML's names; True and False as the words."""
-    return {name.replace("_", "-"): str(v).lower() if isinstance(v, bool) else v for name, v in named.items()}
+    return {
+        name.replace("_", "-"): str(v).lower() if isinstance(v, bool) else v
+        for name, v in named.items()
+    }

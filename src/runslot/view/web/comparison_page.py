@@ -22,10 +22,15 @@ def comparison_page(results: Results, query: str, texts: Texts) -> list[Any]:
     for row in (first, second):
         foreign = texts.foreign(texts.directory(row["path"]))
         if foreign:
-            raise InvalidInput(f"{row['run']} has links out of the directories that are shown ({', '.join(foreign)})")
+            raise InvalidInput(
+                f"{row['run']} has links out of the directories that are shown"
+                f" ({', '.join(foreign)})"
+            )
     differences = difference(first["path"], second["path"])
     parts: list[Any] = [
-        html.Nav(html.A("← All runs", href="/", className="rs-export"), style={"marginBottom": "0.8rem"}),
+        html.Nav(
+            html.A("← All runs", href="/", className="rs-export"), style={"marginBottom": "0.8rem"}
+        ),
         html.H1("Two runs", style={"fontSize": "1.2rem"}),
     ]
     heads = [
@@ -39,7 +44,10 @@ def comparison_page(results: Results, query: str, texts: Texts) -> list[Any]:
             html.Tr([html.Th(key, scope="row"), html.Td(_cell(a, b)), html.Td(_cell(b, a))])
             for key, (a, b) in values.items()
         ]
-        table = html.Table([html.Thead(html.Tr([html.Td(), *heads])), html.Tbody(rows)], className="rs-pairs rs-two")
+        table = html.Table(
+            [html.Thead(html.Tr([html.Td(), *heads])), html.Tbody(rows)],
+            className="rs-pairs rs-two",
+        )
         parts.append(
             html.Section(
                 [html.H2(part.capitalize()), html.Div(table, style={"overflowX": "auto"})],
@@ -62,5 +70,6 @@ def _cell(value: Any, other: Any) -> str:
         return text[:_MOST_CHARACTERS]
     other_lines = set(str(other).splitlines())
     return (
-        "\n".join(line for line in lines if line not in other_lines)[:_MOST_CHARACTERS] or "(the same lines, and fewer)"
+        "\n".join(line for line in lines if line not in other_lines)[:_MOST_CHARACTERS]
+        or "(the same lines, and fewer)"
     )

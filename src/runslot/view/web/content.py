@@ -65,18 +65,25 @@ def show(moment: Moment, choices: Choices) -> PageContent:
     drawn = _drawn(moment, selection, choices)
     if drawn.marked is not None:
         selection = selection.where(pl.col("run").is_in(list(drawn.marked)))
-    metrics = tuple(m for m in choices.y or default_y(results.common_metrics) if m in results.metrics)
+    metrics = tuple(
+        m for m in choices.y or default_y(results.common_metrics) if m in results.metrics
+    )
     columns = default_columns(results, metrics) if choices.columns is None else choices.columns
     groups = drawn.series.groups if drawn.series is not None else ()
     legend = [
         (dataclasses.replace(groups[place], index=index), str(drawn.tallies[place]))
         for place, index in drawn.colours.items()
     ]
-    of = drawn.series.of if drawn.series is not None and len(groups) > 1 else dict.fromkeys(selection.runs["run"], -1)
+    of = (
+        drawn.series.of
+        if drawn.series is not None and len(groups) > 1
+        else dict.fromkeys(selection.runs["run"], -1)
+    )
+    # there the labels stand on the axis
     return PageContent(
         drawn.titles,
         drawn.figures,
-        tuple(legend) if choices.kind != "bars" and len(groups) > 1 else (),  # there the labels stand on the axis
+        (tuple(legend) if choices.kind != "bars" and len(groups) > 1 else ()),
         (*drawn.notes, *reading_lines(results)),
         tuple(results.runs.columns),
         column_definitions(results, columns),
@@ -122,7 +129,9 @@ def _drawn(moment: Moment, selection: Results, choices: Choices) -> _Drawn:
         view = charts(selection, choices, results, quick=True)
         titles = tuple((chart.metric, chart.split) for chart in view.charts)
         figures = tuple(map(figure_of, view.charts))
-        return _Drawn(view.notes, titles, figures, view.series, view.colours, view.tallies, view.marked)
+        return _Drawn(
+            view.notes, titles, figures, view.series, view.colours, view.tallies, view.marked
+        )
     drawing = draw(selection, moment.rows, choices, results, quick=True)
     figures = tuple(curves_figure(panel, choices.hide) for panel in drawing.panels)
     titles = tuple((panel.y, panel.split) for panel in drawing.panels)
@@ -142,7 +151,9 @@ def shown_page(memory: Memory[PageContent], query: str, moment: Moment) -> PageC
 
 def same_table(before: PageContent | None, after: PageContent) -> bool:
     """Tell whether the table holds the same, colours apart, so that it need not be sent again."""
-    return before is not None and before.definitions == after.definitions and before.rows == after.rows
+    return (
+        before is not None and before.definitions == after.definitions and before.rows == after.rows
+    )
 
 
 def same_frame(before: PageContent, after: PageContent) -> bool:

@@ -67,15 +67,31 @@ def controls(results: Results, choices: Choices) -> Any:
     """Return everything that can be chosen, with the values of `choices`."""
     shown = defaults(results)
     value = {name: getattr(choices, name) for name in shown}
-    value = {n: shown[n] if v is None or (v in ("", ()) and n in _OPEN) else v for n, v in value.items()}
+    value = {
+        n: shown[n] if v is None or (v in ("", ()) and n in _OPEN) else v for n, v in value.items()
+    }
     keys = ["variant", "experiment", "seed", "state", "host", *results.parameters]
-    columns = [*keys, *(FINAL + m for m in results.metrics), *(BEST + m for m in results.metrics), "seconds", "rows"]
+    columns = [
+        *keys,
+        *(FINAL + m for m in results.metrics),
+        *(BEST + m for m in results.metrics),
+        "seconds",
+        "rows",
+    ]
     drawn = [
         _several("y", "Metrics", results.metrics, value["y"]),
-        _one("x", "Along", axes_of(results.metrics, default_x(results)), value["x"], kinds="curves judged"),
+        _one(
+            "x",
+            "Along",
+            axes_of(results.metrics, default_x(results)),
+            value["x"],
+            kinds="curves judged",
+        ),
         _one("across", "Across", columns, value["across"], kinds="scatter heat"),
         _one("down", "Down", columns, value["down"], kinds="heat"),
-        _several("series", "Groups by", _first(keys, results.varying), value["series"], kinds=_GROUPED),
+        _several(
+            "series", "Groups by", _first(keys, results.varying), value["series"], kinds=_GROUPED
+        ),
         _several(
             "split",
             "Figures by",
@@ -83,7 +99,13 @@ def controls(results: Results, choices: Choices) -> Any:
             value["split"],
             kinds="curves bars profile improvement scatter",
         ),
-        _several("tasks", "Tasks", _first(keys, results.varying), value["tasks"], kinds="bars profile improvement"),
+        _several(
+            "tasks",
+            "Tasks",
+            _first(keys, results.varying),
+            value["tasks"],
+            kinds="bars profile improvement",
+        ),
         _pairs(
             "draw",
             "Draw scores as",
@@ -94,7 +116,12 @@ def controls(results: Results, choices: Choices) -> Any:
         _marks(choices),
         html.Div(
             _several(
-                "hide", "Hidden curves", choices.hide, choices.hide, kinds="curves bars profile scatter", free=True
+                "hide",
+                "Hidden curves",
+                choices.hide,
+                choices.hide,
+                kinds="curves bars profile scatter",
+                free=True,
             ),
             className="rs-hidden-curves",
         ),
@@ -106,21 +133,40 @@ def controls(results: Results, choices: Choices) -> Any:
             kinds="curves bars",
         ),
         _for(
-            "curves", dmc.Group([_number("smooth", "Smooth, rows", choices.smooth, 1), _log_axes(choices)], grow=True)
+            "curves",
+            dmc.Group(
+                [_number("smooth", "Smooth, rows", choices.smooth, 1), _log_axes(choices)],
+                grow=True,
+            ),
         ),
-        _for("curves bars profile improvement", _number("level", "Level of intervals", choices.level, step=0.01)),
+        _for(
+            "curves bars profile improvement",
+            _number("level", "Level of intervals", choices.level, step=0.01),
+        ),
         _for(
             "curves",
-            dmc.Group([_number("low", "Clip from", choices.low), _number("high", "to", choices.high)], grow=True),
+            dmc.Group(
+                [_number("low", "Clip from", choices.low), _number("high", "to", choices.high)],
+                grow=True,
+            ),
         ),
         *_judged(choices),
     ]
     of_table = html.Div(
-        [dcc.Checklist(id=choice_id(name), options=[], value=list(getattr(choices, name))) for name in OF_TABLE],
+        [
+            dcc.Checklist(id=choice_id(name), options=[], value=list(getattr(choices, name)))
+            for name in OF_TABLE
+        ],
         hidden=True,
     )
     return dmc.Stack(
-        [*drawn, of_table, dmc.Divider(label="Runs", labelPosition="left"), *_filters(results, choices)], gap="sm"
+        [
+            *drawn,
+            of_table,
+            dmc.Divider(label="Runs", labelPosition="left"),
+            *_filters(results, choices),
+        ],
+        gap="sm",
     )
 
 
@@ -141,19 +187,31 @@ def _judged(choices: Choices) -> list[Any]:
         dmc.Group(
             [
                 _number("top", "Only the best", choices.top or "", 0, placeholder="all"),
-                _pairs("by", "judged by", _JUDGED | {choices.by: _JUDGED.get(choices.by, choices.by)}, choices.by),
+                _pairs(
+                    "by",
+                    "judged by",
+                    _JUDGED | {choices.by: _JUDGED.get(choices.by, choices.by)},
+                    choices.by,
+                ),
             ],
             grow=True,
         ),
         dmc.Group(
             [
-                _several("include", "Also count", (*STATES, "all"), choices.include, hint="succeeded"),
+                _several(
+                    "include", "Also count", (*STATES, "all"), choices.include, hint="succeeded"
+                ),
                 _pairs("diverged", "Diverged runs", _DIVERGED, choices.diverged),
             ],
             grow=True,
             align="start",
         ),
-        _pairs("mode", "Better is", {"": "By the metric's name", "max": "Higher", "min": "Lower"}, choices.mode),
+        _pairs(
+            "mode",
+            "Better is",
+            {"": "By the metric's name", "max": "Higher", "min": "Lower"},
+            choices.mode,
+        ),
     ]
 
 
@@ -176,7 +234,9 @@ def _marks(choices: Choices) -> Any:
 
 def _log_axes(choices: Choices) -> Any:
     chips = [dmc.Chip(name, value=name, size="xs") for name in ("x", "y")]
-    group = dmc.ChipGroup(dmc.Group(chips, gap=6, h=36), id=choice_id("log"), multiple=True, value=list(choices.log))
+    group = dmc.ChipGroup(
+        dmc.Group(chips, gap=6, h=36), id=choice_id("log"), multiple=True, value=list(choices.log)
+    )
     return html.Div([html.Div("Log axes", className="rs-label"), group])
 
 
@@ -199,16 +259,29 @@ def _filters(results: Results, choices: Choices) -> list[Any]:
             description="A condition over any column: AND, OR, NOT, IN, LIKE, BETWEEN",
         ),
     ]
-    keys = [*results.varying, *(k for k in (*choices.only, *choices.without) if k not in results.varying)]
+    keys = [
+        *results.varying,
+        *(k for k in (*choices.only, *choices.without) if k not in results.varying),
+    ]
     keys = list(dict.fromkeys(k for k in keys if k in results.runs.columns))
     if len(set(results.runs["experiment"])) > 1 and "experiment" not in keys:
         keys.insert(0, "experiment")
     ranged = [key for key in keys if _is_ranged(results, key)]
-    limits = [_range(key, choices) for key in dict.fromkeys((*ranged[:_MOST_FILTERS], *choices.least, *choices.most))]
+    limits = [
+        _range(key, choices)
+        for key in dict.fromkeys((*ranged[:_MOST_FILTERS], *choices.least, *choices.most))
+    ]
     filters += _folded("Between", limits, bool(choices.least or choices.most))
-    plain = [key for key in keys if key not in ranged or key in choices.only or key in choices.without][:_MOST_FILTERS]
-    only = [_several(ONLY + key, key, _values(results, key), choices.only.get(key, ())) for key in plain]
-    without = [_several(WITHOUT + key, key, _values(results, key), choices.without.get(key, ())) for key in plain]
+    plain = [
+        key for key in keys if key not in ranged or key in choices.only or key in choices.without
+    ][:_MOST_FILTERS]
+    only = [
+        _several(ONLY + key, key, _values(results, key), choices.only.get(key, ())) for key in plain
+    ]
+    without = [
+        _several(WITHOUT + key, key, _values(results, key), choices.without.get(key, ()))
+        for key in plain
+    ]
     filters += _folded("Only these values", only, bool(choices.only))
     return filters + _folded("Without these values", without, bool(choices.without))
 
@@ -229,7 +302,11 @@ def _folded(title: str, controls: list[Any], opened: bool) -> list[Any]:
         return []
     panel = dmc.AccordionPanel(dmc.Stack(controls, gap="xs"))
     item = dmc.AccordionItem([dmc.AccordionControl(title), panel], value=title)
-    return [dmc.Accordion(item, value=title if opened else None, variant="contained", chevronPosition="left")]
+    return [
+        dmc.Accordion(
+            item, value=title if opened else None, variant="contained", chevronPosition="left"
+        )
+    ]
 
 
 def _values(results: Results, key: str) -> list[str]:
@@ -299,21 +376,41 @@ def _several(
     return _for(kinds, select)
 
 
-def _one(name: str, label: str, data: Sequence[str], value: str, *, kinds: str = "", search: bool = True) -> Any:
+def _one(
+    name: str, label: str, data: Sequence[str], value: str, *, kinds: str = "", search: bool = True
+) -> Any:
     options = list(dict.fromkeys([*data, value]))
     select = dmc.Select(
-        id=choice_id(name), label=label, data=options, value=value, searchable=search, allowDeselect=False, limit=100
+        id=choice_id(name),
+        label=label,
+        data=options,
+        value=value,
+        searchable=search,
+        allowDeselect=False,
+        limit=100,
     )
     return _for(kinds, select)
 
 
 def _pairs(name: str, label: str, data: dict[str, str], value: str, *, kinds: str = "") -> Any:
     options = [{"value": key, "label": words} for key, words in data.items()]
-    return _for(kinds, dmc.Select(id=choice_id(name), label=label, data=options, value=value, allowDeselect=False))
+    return _for(
+        kinds,
+        dmc.Select(id=choice_id(name), label=label, data=options, value=value, allowDeselect=False),
+    )
 
 
-def _number(name: str, label: str, value: Any, low: float | None = None, placeholder: str = "", step: float = 1) -> Any:
+def _number(
+    name: str,
+    label: str,
+    value: Any,
+    low: float | None = None,
+    placeholder: str = "",
+    step: float = 1,
+) -> Any:
     limits: dict[str, Any] = {"step": step} if low is None else {"min": low, "allowDecimal": False}
     shown = "" if value is None else value
     named = {"label": label} if label else attributes(aria_label=name)
-    return dmc.NumberInput(id=choice_id(name), **named, value=shown, debounce=350, placeholder=placeholder, **limits)
+    return dmc.NumberInput(
+        id=choice_id(name), **named, value=shown, debounce=350, placeholder=placeholder, **limits
+    )

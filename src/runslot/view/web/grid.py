@@ -34,7 +34,9 @@ def default_columns(results: Results, metrics: Sequence[str]) -> tuple[str, ...]
     drawn = [prefix + metric for metric in metrics for prefix in (FINAL, BEST)]
     varying = [name for name in results.identity if name != "variant"][:12]
     names = dict.fromkeys((*_ALWAYS, *varying, *drawn, "rows", *_AFTER))
-    return tuple(name for name in names if name in results.runs.columns and _has_values(results.runs[name]))
+    return tuple(
+        name for name in names if name in results.runs.columns and _has_values(results.runs[name])
+    )
 
 
 def _has_values(column: pl.Series) -> bool:
@@ -52,7 +54,14 @@ def column_definitions(results: Results, shown: Sequence[str]) -> list[dict[str,
         "width": _WIDTHS_PX["run"],
         "tooltipField": "run",
     }
-    return [run, *(_definition(results, name, i) for i, name in enumerate(shown) if name in results.runs.columns)]
+    return [
+        run,
+        *(
+            _definition(results, name, i)
+            for i, name in enumerate(shown)
+            if name in results.runs.columns
+        ),
+    ]
 
 
 def _definition(results: Results, name: str, number: int) -> dict[str, Any]:
@@ -65,7 +74,10 @@ def _definition(results: Results, name: str, number: int) -> dict[str, Any]:
     }
     definition["width"] = _WIDTHS_PX.get(name, max(96, min(240, 46 + 8 * len(_heading(name)))))
     if name == "state":
-        definition |= {"cellRenderer": "RunState", "cellRendererParams": {"colours": states.COLOURS}}
+        definition |= {
+            "cellRenderer": "RunState",
+            "cellRendererParams": {"colours": states.COLOURS},
+        }
     elif numeric:
         definition |= {"type": "rightAligned", "comparator": {"function": "compareCells"}}
         if name == "peak_memory":
@@ -86,14 +98,20 @@ def _heading(name: str) -> str:
     return {"seconds": "time", "peak_memory": "peak memory"}.get(name, name)
 
 
-def standing(definitions: Sequence[Mapping[str, Any]], sort: Sequence[str], pin: Sequence[str]) -> list[dict[str, Any]]:
+def standing(
+    definitions: Sequence[Mapping[str, Any]], sort: Sequence[str], pin: Sequence[str]
+) -> list[dict[str, Any]]:
     """Return the columns with those sorted and pinned that an address says."""
-    order = {name.removesuffix(_FALLING): (i, name.endswith(_FALLING)) for i, name in enumerate(sort)}
+    order = {
+        name.removesuffix(_FALLING): (i, name.endswith(_FALLING)) for i, name in enumerate(sort)
+    }
     placed = []
     for definition in definitions:
         name = definition.get("colId", definition["field"])
         place, falling = order.get(name, (None, False))
-        sorting: dict[str, Any] = {} if place is None else {"sort": "desc" if falling else "asc", "sortIndex": place}
+        sorting: dict[str, Any] = (
+            {} if place is None else {"sort": "desc" if falling else "asc", "sortIndex": place}
+        )
         placed.append({**definition, **sorting, **({"pinned": "left"} if name in pin else {})})
     return placed
 
@@ -122,19 +140,29 @@ def paint(results: Results, of: Mapping[str, int], colours: Mapping[int, int]) -
 def by_name(rows: Sequence[Row], paint: Sequence[int | None]) -> list[int | None]:
     """Return the paint in the order of the runs' names as JavaScript sorts them, which need not be
     sent then."""
-    order = sorted(zip(rows, paint, strict=True), key=lambda pair: pair[0]["run"].encode("utf-16-be", "surrogatepass"))
+    order = sorted(
+        zip(rows, paint, strict=True),
+        key=lambda pair: pair[0]["run"].encode("utf-16-be", "surrogatepass"),
+    )
     return [number for _, number in order]
 
 
 def _cells(values: pl.Series) -> list[Any]:
     if values.dtype == pl.Float64:
         whole = values == values.round(0)
-        rounded = values.to_frame("v").select(pl.when(whole).then("v").otherwise(pl.col("v").round_sig_figs(_DIGITS)))
+        rounded = values.to_frame("v").select(
+            pl.when(whole).then("v").otherwise(pl.col("v").round_sig_figs(_DIGITS))
+        )
         return [_number(value) for value in rounded.to_series()]
     if values.dtype.is_integer():
-        return [value if value is None or abs(value) < _INEXACT_FROM else str(value) for value in values]
+        return [
+            value if value is None or abs(value) < _INEXACT_FROM else str(value) for value in values
+        ]
     if values.dtype.is_temporal():
-        return [None if value is None else value.isoformat(sep=" ", timespec="seconds") for value in values]
+        return [
+            None if value is None else value.isoformat(sep=" ", timespec="seconds")
+            for value in values
+        ]
     return values.to_list()
 
 
@@ -151,4 +179,6 @@ def changes(before: Sequence[Row], after: Sequence[Row]) -> dict[str, list[Row]]
         "update": [row for row in after if row["run"] in old and row != old[row["run"]]],
         "remove": [row for row in before if row["run"] not in new],
     }
-    return {verb: changed_rows for verb, changed_rows in transaction.items() if changed_rows} or None
+    return {
+        verb: changed_rows for verb, changed_rows in transaction.items() if changed_rows
+    } or None

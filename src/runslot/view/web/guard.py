@@ -45,10 +45,16 @@ class PageGuard:
         """Return why a request is not answered; None where it is, apart from the token."""
         host = _name(inquiry.host)
         if not (host in self.names or host == "localhost" or _is_address(host)):
-            return f"This server does not answer to the name {host!r}; start it with --allow-host {host}"
+            return (
+                f"This server does not answer to the name {host!r}; start it with --allow-host"
+                f" {host}"
+            )
         site = inquiry.headers.get("Sec-Fetch-Site", "none")
         if site not in _OWN_SITES:
-            return "This request came from another site's page; write the address where addresses are written"
+            return (
+                "This request came from another site's page; write the address where addresses are"
+                " written"
+            )
         origin = inquiry.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != inquiry.host:
             return "This request came from another site's page"
@@ -68,7 +74,9 @@ def guard_for(
     The token is the one that is kept for `roots`; a new one where none are given.
     """
     if not token and not is_loopback(host):
-        raise InvalidInput(f"--no-token lets everybody who reaches {host} read these runs; leave it out")
+        raise InvalidInput(
+            f"--no-token lets everybody who reaches {host} read these runs; leave it out"
+        )
     machine_names = {socket.gethostname(), socket.getfqdn()} if not is_loopback(host) else set()
     names = frozenset(name.lower() for name in {host, *machine_names, *allowed})
     secret = token_for(roots) if roots else secrets.token_urlsafe(24)
@@ -94,7 +102,10 @@ def protect(server: Flask, guard: PageGuard, policy: str) -> None:
         if guard.token is not None and _same(request.args.get(TOKEN, ""), guard.token):
             return _welcome(guard)
         if not guard.knows(request):
-            message = "Open the address that `runslot view` printed; it has the token that is asked for here."
+            message = (
+                "Open the address that `runslot view` printed; it has the token that is asked for"
+                " here."
+            )
             return Response(message, 401, content_type="text/plain; charset=utf-8")
         return None
 
@@ -119,7 +130,11 @@ def _welcome(guard: PageGuard) -> Response:
     """Keep the token in a cookie, and take it out of the address, which is shared and
     remembered."""
     assert guard.token is not None
-    pairs = [pair for pair in parse_qsl(request.query_string.decode(), keep_blank_values=True) if pair[0] != TOKEN]
+    pairs = [
+        pair
+        for pair in parse_qsl(request.query_string.decode(), keep_blank_values=True)
+        if pair[0] != TOKEN
+    ]
     address = f"/{request.path.lstrip('/')}"
     response = redirect(f"{address}?{urlencode(pairs)}" if pairs else address)
     response.set_cookie(guard.cookie, guard.token, max_age=_YEAR_S, httponly=True, samesite="Lax")
@@ -131,8 +146,9 @@ def policy_for(script_hashes: Iterable[str]) -> str:
     shipped."""
     scripts = " ".join(["'self'", *script_hashes])
     return (
-        f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-        "font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src"
+        " 'self' data: blob:; font-src 'self' data:; connect-src 'self'; base-uri 'none';"
+        " form-action 'none'; frame-ancestors 'none'"
     )
 
 

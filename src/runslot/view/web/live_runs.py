@@ -111,6 +111,10 @@ class _Reading:
 
 
 def _equal(before: Results, after: Results) -> bool:
-    if before.problems != after.problems or before.unread != after.unread or before.waiting != after.waiting:
+    if (
+        before.problems != after.problems
+        or before.unread != after.unread
+        or before.waiting != after.waiting
+    ):
         return False
     return before.runs.columns == after.runs.columns and before.runs.equals(after.runs)

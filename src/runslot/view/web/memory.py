@@ -50,7 +50,9 @@ class Memory(Generic[Content]):
         with self._lock:
             if ended - began > _SLOW_S:
                 self._rests_until[page] = ended + _REST_FACTOR * (ended - began)
-            self._rests_until = {name: until for name, until in self._rests_until.items() if until > ended}
+            self._rests_until = {
+                name: until for name, until in self._rests_until.items() if until > ended
+            }
             self._contents[page, version] = content
             while len(self._contents) > _MOST_CONTENTS:
                 self._contents.popitem(last=False)

@@ -39,9 +39,17 @@ def shell(children: Any, *, base: str, navbar: Any = None, status: Any = None) -
     content."""
     header = dmc.Group(
         [
-            dmc.Burger(id="burger", opened=False, hiddenFrom="md", size="sm", **attributes(aria_label="Controls"))
-            if navbar is not None
-            else None,
+            (
+                dmc.Burger(
+                    id="burger",
+                    opened=False,
+                    hiddenFrom="md",
+                    size="sm",
+                    **attributes(aria_label="Controls"),
+                )
+                if navbar is not None
+                else None
+            ),
             html.A("runslot", href="/", className="rs-name"),
             dmc.Text(base, className="rs-base", size="sm", c="dimmed", truncate="end"),
             html.Div(status, id="status", className="rs-status", role="status"),
@@ -61,14 +69,20 @@ def shell(children: Any, *, base: str, navbar: Any = None, status: Any = None) -
     )
     parts = [dmc.AppShellHeader(header)]
     if navbar is not None:
-        parts.append(dmc.AppShellNavbar(dmc.ScrollArea(navbar, h="100%", type="auto", p="md"), id="navbar"))
+        parts.append(
+            dmc.AppShellNavbar(dmc.ScrollArea(navbar, h="100%", type="auto", p="md"), id="navbar")
+        )
     parts.append(dmc.AppShellMain(children))
     return dmc.AppShell(
         parts,
         id="shell",
         header={"height": 52},
         padding="md",
-        **({"navbar": {"width": 300, "breakpoint": "md", "collapsed": {"mobile": True}}} if navbar is not None else {}),
+        **(
+            {"navbar": {"width": 300, "breakpoint": "md", "collapsed": {"mobile": True}}}
+            if navbar is not None
+            else {}
+        ),
     )
 
 
@@ -125,7 +139,12 @@ def plots_page(results: Results, choices: Choices, first: PageParts) -> Any:
         html.Div(id="message", role="alert"),
         html.Div(first.legend, id="legend", className="rs-legend"),
         dcc.Loading(
-            html.Div(first.panels, id="panels", className="rs-panels", **attributes(data_count=first.count)),
+            html.Div(
+                first.panels,
+                id="panels",
+                className="rs-panels",
+                **attributes(data_count=first.count),
+            ),
             delay_show=400,
             overlay_style={"visibility": "visible", "opacity": 0.6},
             type="dot",
@@ -143,13 +162,19 @@ def _kinds_and_export(choices: Choices) -> Any:
     kinds = [{"value": kind, "label": label} for kind, label in KINDS.items()]
     title = "Figures for a paper, with their data and the script that draws them again"
     exports = [
-        html.A(kind.upper(), id=f"export-{kind}", href="/export", className="rs-export", title=title)
+        html.A(
+            kind.upper(), id=f"export-{kind}", href="/export", className="rs-export", title=title
+        )
         for kind in ("pdf", "svg", "png")
     ]
     return dmc.Group(
         [
-            dmc.SegmentedControl(id=choice_id("kind"), value=choices.kind, data=kinds, className="rs-kinds"),
-            dmc.Group([dmc.Text("Export", size="sm", c="dimmed"), *exports], gap=6, className="rs-exports"),
+            dmc.SegmentedControl(
+                id=choice_id("kind"), value=choices.kind, data=kinds, className="rs-kinds"
+            ),
+            dmc.Group(
+                [dmc.Text("Export", size="sm", c="dimmed"), *exports], gap=6, className="rs-exports"
+            ),
         ],
         justify="space-between",
     )
@@ -210,7 +235,10 @@ def status_counts(content: PageContent) -> list[Any]:
     order = [*STATES, *content.states]
     return [
         html.Span(
-            [html.Span(className="rs-dot", style={"background": colour_of(state)}), f"{count} {state}"],
+            [
+                html.Span(className="rs-dot", style={"background": colour_of(state)}),
+                f"{count} {state}",
+            ],
             className=f"rs-count rs-{state}",
         )
         for state, count in sorted(content.states.items(), key=lambda item: order.index(item[0]))
@@ -222,10 +250,14 @@ def _panels(content: PageContent, mark: str) -> list[Any]:
     for i, ((y, split), figure) in enumerate(zip(content.titles, content.figures, strict=True)):
         heading: Any = [y, html.Small(f"  {split}")] if split else y
         height = figure["layout"].get("height")
-        graph = dcc.Graph(id={"type": "panel", "at": i}, figure=with_mark(figure, mark), config=CONFIG)
+        graph = dcc.Graph(
+            id={"type": "panel", "at": i}, figure=with_mark(figure, mark), config=CONFIG
+        )
         plot = html.Div(graph, className="rs-plot", style={"height": height} if height else {})
         panels.append(html.Section([html.H2(heading), plot], className="rs-panel"))
-    return panels or [html.Div(content.notes[0] if content.notes else "", className="rs-empty rs-wide")]
+    return panels or [
+        html.Div(content.notes[0] if content.notes else "", className="rs-empty rs-wide")
+    ]
 
 
 def _legend(content: PageContent, hidden: tuple[str, ...]) -> list[Any]:

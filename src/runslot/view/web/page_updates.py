@@ -44,11 +44,19 @@ def add_updates(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
         running=[(Output("tick", "disabled"), True, False)],
     )
     def grow(
-        _: int | None, stamp: dict[str, Any] | None, query: str | None, redraw: int, is_drawing: bool
+        _: int | None,
+        stamp: dict[str, Any] | None,
+        query: str | None,
+        redraw: int,
+        is_drawing: bool,
     ) -> dict[str, Any]:
         unchanged = dict.fromkeys(OUTPUTS, no_update)
         moment = runs.now(query or "")
-        if is_drawing or stamp is None or (stamp["version"] == moment.version and stamp["query"] == query):
+        if (
+            is_drawing
+            or stamp is None
+            or (stamp["version"] == moment.version and stamp["query"] == query)
+        ):
             return unchanged
         if stamp["query"] == query and memory.rests(query or ""):
             return unchanged

@@ -63,7 +63,11 @@ def _refusal(text: str) -> Response:
 def compress(response: Response) -> Response:
     """Compress an answer, for pages that are looked at through a slow tunnel."""
     is_wanted = "gzip" in request.headers.get("Accept-Encoding", "") and response.status_code == 200
-    if not is_wanted or response.mimetype not in _COMPRESSED_TYPES or "Content-Encoding" in response.headers:
+    if (
+        not is_wanted
+        or response.mimetype not in _COMPRESSED_TYPES
+        or "Content-Encoding" in response.headers
+    ):
         return response
     response.direct_passthrough = False
     data = response.get_data()

@@ -52,14 +52,18 @@ def row_of(results: Results, run: str) -> dict[str, Any]:
     return rows.row(0, named=True)
 
 
-def run_page(results: Results, run: str, texts: Texts, moving: tuple[Any, Any, Any], version: int) -> list[Any]:
+def run_page(
+    results: Results, run: str, texts: Texts, moving: tuple[Any, Any, Any], version: int
+) -> list[Any]:
     """Return the content of a run's page; `moving` are heading, panels and cards, which change
     while it goes on."""
     row = row_of(results, run)
     directory = texts.directory(row["path"])
     heading, panels, cards = moving
     parts = [
-        html.Nav(html.A("← All runs", href="/", className="rs-export"), style={"marginBottom": "0.8rem"}),
+        html.Nav(
+            html.A("← All runs", href="/", className="rs-export"), style={"marginBottom": "0.8rem"}
+        ),
         html.Div(heading, id="run-heading"),
         html.Div(panels, id="run-panels", className="rs-panels"),
         html.Div(cards, id="run-cards", className="rs-cards"),
@@ -77,9 +81,14 @@ def run_page(results: Results, run: str, texts: Texts, moving: tuple[Any, Any, A
 def run_cards(results: Results, row: Mapping[str, Any], directory: Path, texts: Texts) -> list[Any]:
     """Return the framed parts that say what a run is and how it went."""
     cards = [
-        card("Variant", pairs({key: row[key] for key in results.parameters if row[key] is not None})),
+        card(
+            "Variant", pairs({key: row[key] for key in results.parameters if row[key] is not None})
+        ),
         card("Outcome", pairs(_outcome(row, directory, texts))),
-        card("Final values", pairs({m: row[FINAL + m] for m in results.metrics if row[FINAL + m] is not None})),
+        card(
+            "Final values",
+            pairs({m: row[FINAL + m] for m in results.metrics if row[FINAL + m] is not None}),
+        ),
         _affinity(directory, texts),
         _snapshots(directory),
     ]
@@ -89,9 +98,15 @@ def run_cards(results: Results, row: Mapping[str, Any], directory: Path, texts: 
 def run_heading(row: Mapping[str, Any]) -> list[Any]:
     """Return a run's name, state and place."""
     return [
-        html.H1(row["run"], style={"fontSize": "1.2rem", "margin": "0 0 0.3rem", "overflowWrap": "anywhere"}),
+        html.H1(
+            row["run"],
+            style={"fontSize": "1.2rem", "margin": "0 0 0.3rem", "overflowWrap": "anywhere"},
+        ),
         html.Div(
-            [badge(row["state"]), html.Span(row["path"], className="rs-n", style={"fontSize": "0.8rem"})],
+            [
+                badge(row["state"]),
+                html.Span(row["path"], className="rs-n", style={"fontSize": "0.8rem"}),
+            ],
             style={"display": "flex", "gap": "1rem", "flexWrap": "wrap", "marginBottom": "0.8rem"},
         ),
     ]
@@ -114,13 +129,20 @@ def pairs(values: Mapping[str, Any]) -> Any:
     """Return names and values as a table; None without any."""
     if not values:
         return None
-    rows = [html.Tr([html.Th(key, scope="row"), html.Td(text_of_value(value))]) for key, value in values.items()]
+    rows = [
+        html.Tr([html.Th(key, scope="row"), html.Td(text_of_value(value))])
+        for key, value in values.items()
+    ]
     return html.Table(html.Tbody(rows), className="rs-pairs")
 
 
 def _outcome(row: Mapping[str, Any], directory: Path, texts: Texts) -> dict[str, Any]:
     outcome = _json(texts.read(RunDir(directory).outcome_file))
-    times = {key: f"{row[key]:%Y-%m-%d %H:%M:%S} UTC" for key in ("started", "ended") if row[key] is not None}
+    times = {
+        key: f"{row[key]:%Y-%m-%d %H:%M:%S} UTC"
+        for key in ("started", "ended")
+        if row[key] is not None
+    }
     seconds = None if row["seconds"] is None else f"{row['seconds']:.1f} s"
     memory = None if row["peak_memory"] is None else f"{row['peak_memory'] / 2**20:.0f} MiB"
     notes = outcome.get("notes")
@@ -157,17 +179,25 @@ def run_figures(results: Results, row: Mapping[str, Any]) -> dict[str, Figure]:
     x = default_x(results)
     if x != ROW and (x not in rows.columns or rows[x].null_count() == rows.height):
         x = ROW
-    numeric = [m for m in results.metrics if m != x and rows[m].dtype == pl.Float64 and rows[m].is_finite().any()]
+    numeric = [
+        m
+        for m in results.metrics
+        if m != x and rows[m].dtype == pl.Float64 and rows[m].is_finite().any()
+    ]
     first = [m for m in default_y(results.metrics) if m in numeric]
     metrics = list(dict.fromkeys([*first, *numeric]))[:_MOST_CURVES]
-    return {m: curves_figure(Panel(m, x, "", (_one_curve(rows, x, m, row["run"]),))) for m in metrics}
+    return {
+        m: curves_figure(Panel(m, x, "", (_one_curve(rows, x, m, row["run"]),))) for m in metrics
+    }
 
 
 def run_panels(figures: Mapping[str, Figure], version: int) -> list[Any]:
     """Return the figures, of this version, in their frames."""
     panels = []
     for i, (metric, figure) in enumerate(figures.items()):
-        graph = dcc.Graph(id={"type": "run-panel", "at": i}, figure=with_mark(figure, version), config=CONFIG)
+        graph = dcc.Graph(
+            id={"type": "run-panel", "at": i}, figure=with_mark(figure, version), config=CONFIG
+        )
         plot = html.Div(graph, className="rs-plot", style={"height": 230})
         panels.append(html.Section([html.H2(metric), plot], className="rs-panel"))
     return panels
@@ -211,7 +241,9 @@ def _console(row: Mapping[str, Any], directory: Path, texts: Texts) -> Any:
 def _snapshots(directory: Path) -> Any:
     """List snapshots by name and size; they are pickles, and are never opened here."""
     files = [
-        f for f in sorted(directory.iterdir()) if f.suffix in {".pkl", ".pt", ".zip", ".ckpt"} and not f.is_symlink()
+        f
+        for f in sorted(directory.iterdir())
+        if f.suffix in {".pkl", ".pt", ".zip", ".ckpt"} and not f.is_symlink()
     ]
     return card("Snapshots", pairs({f.name: _size(f.stat().st_size) for f in files if f.is_file()}))
 
@@ -246,7 +278,11 @@ def _diff(text: str) -> list[Any]:
     """Return a patch with its added and removed lines in colour."""
     lines: list[Any] = []
     for line in text.splitlines(keepends=True):
-        kind = "rs-where" if line.startswith(("@@", "diff ", "+++", "---", "index ")) else _SIGNS.get(line[:1])
+        kind = (
+            "rs-where"
+            if line.startswith(("@@", "diff ", "+++", "---", "index "))
+            else _SIGNS.get(line[:1])
+        )
         lines.append(html.Span(line, className=kind) if kind else line)
     return lines
 
@@ -279,10 +315,16 @@ def _affinity(directory: Path, texts: Texts) -> Any:
         parts.append(html.Div(squares, className="rs-cores"))
     gpus = [gpu for gpu in slot.get("gpus", []) if isinstance(gpu, dict)]
     parts += [
-        html.Span(f"GPU {gpu.get('index', '')} {gpu.get('name', '')}", className="rs-gpu", **attributes(data_own=True))
+        html.Span(
+            f"GPU {gpu.get('index', '')} {gpu.get('name', '')}",
+            className="rs-gpu",
+            **attributes(data_own=True),
+        )
         for gpu in gpus
     ]
-    words = f"slot {slot.get('index')} on {slot.get('host')}: CPUs {', '.join(map(str, sorted(pus)))}"
+    words = (
+        f"slot {slot.get('index')} on {slot.get('host')}: CPUs {', '.join(map(str, sorted(pus)))}"
+    )
     if not machine:
         words += "; the run's own cores alone are drawn, since it ran on another machine"
     return card("Slot", html.Div([*parts, html.Div(words, style={"fontSize": "0.85rem"})]))

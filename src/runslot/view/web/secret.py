@@ -30,19 +30,29 @@ def token_for(roots: Sequence[str]) -> str:
             return previous
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
         with os.fdopen(descriptor, "w") as opened:
             opened.write(token)
         temporary.replace(file)
-    except (OSError, RuntimeError):  # a home that is unknown or cannot be written: this server's token alone
+    # a home that is unknown or cannot be written: this server's token alone
+    except (
+        OSError,
+        RuntimeError,
+    ):
         return token
     return token
 
 
 def _file_for(roots: Sequence[str]) -> Path:
     state = os.environ.get("XDG_STATE_HOME")
-    home = Path(state) if state and Path(state).is_absolute() else Path("~/.local/state").expanduser()
-    name = hashlib.sha256("\0".join(sorted(roots)).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    home = (
+        Path(state) if state and Path(state).is_absolute() else Path("~/.local/state").expanduser()
+    )
+    name = hashlib.sha256("\0".join(sorted(roots)).encode("utf-8", "surrogateescape")).hexdigest()[
+        :24
+    ]
     return home / "runslot" / "view" / name
 
 
@@ -54,7 +64,11 @@ def _kept(file: Path) -> str | None:
         return None
     with os.fdopen(descriptor, "rb") as opened:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        if (
+            not stat.S_ISREG(status.st_mode)
+            or status.st_uid != os.geteuid()
+            or status.st_mode & 0o077
+        ):
             return None
         token = opened.read(_MOST_BYTES).decode("ascii", "replace")
     return token if _TOKEN.fullmatch(token) else None

@@ -77,21 +77,32 @@ def bind(
     pairs = {TOKEN: guard.token} if guard.token else {}
     pairs |= {"path": path} if path else {}
     query_text = "&".join(part for part in (urlencode(pairs, safe="{}/"), query) if part)
-    return Served(server, f"http://{shown}:{server.port}/" + (f"?{query_text}" if query_text else ""))
+    return Served(
+        server, f"http://{shown}:{server.port}/" + (f"?{query_text}" if query_text else "")
+    )
 
 
 def _bound(host: str, port: int | None) -> BaseWSGIServer:
     ports = [port] if port is not None else list(range(USUAL_PORT, USUAL_PORT + _PORTS_TRIED))
     for number in ports:
         try:
-            with socket.create_server((host, number), family=select_address_family(host, number)) as bound:
+            with socket.create_server(
+                (host, number), family=select_address_family(host, number)
+            ) as bound:
                 # werkzeug ends the process where it cannot bind; so it gets a socket that is bound.
-                return make_server(host, number, _not_yet, True, request_handler=_Handler, fd=bound.fileno())
+                return make_server(
+                    host, number, _not_yet, True, request_handler=_Handler, fd=bound.fileno()
+                )
         except OSError as error:
             if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
                 raise InvalidInput(f"--host {host}: {error.strerror or error}") from error
-    ports_words = f"port {port}" if port is not None else f"every port from {ports[0]} to {ports[-1]}"
-    raise Busy(f"{ports_words} on {host} is taken or not allowed; choose another one with --port, or --port 0 for any")
+    ports_words = (
+        f"port {port}" if port is not None else f"every port from {ports[0]} to {ports[-1]}"
+    )
+    raise Busy(
+        f"{ports_words} on {host} is taken or not allowed; choose another one with --port, or"
+        " --port 0 for any"
+    )
 
 
 def _not_yet(*_: object) -> list[bytes]:

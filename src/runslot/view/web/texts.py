@@ -52,7 +52,9 @@ class Texts:
         """Return the names in a directory that are links out of the roots."""
         out = []
         for entry in directory.iterdir():
-            if entry.is_symlink() and not any(entry.resolve().is_relative_to(root) for root in self._roots):
+            if entry.is_symlink() and not any(
+                entry.resolve().is_relative_to(root) for root in self._roots
+            ):
                 out.append(entry.name)
         return out
 

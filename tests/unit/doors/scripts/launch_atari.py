@@ -1,4 +1,6 @@
-"""A launch script of rlpyt's shape: rlpyt/experiments/scripts/atari/dqn/launch/launch_atari_dqn_cpu_basic.py."""
+"""A launch script of rlpyt's shape:
+rlpyt/experiments/scripts/atari/dqn/launch/launch_atari_dqn_cpu_basic.py.
+"""
 
 import sys
 

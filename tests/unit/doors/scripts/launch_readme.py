@@ -27,6 +27,8 @@ if __name__ == "__main__":
     )
     assert launched.done
     assert launched.outcomes.all_succeeded, launched.outcomes
-    assert asked == dict(hyperparam1=["something", "something else"], hyperparam2=[1, 2, 3], hyperparam_fixed=False)
+    assert asked == dict(
+        hyperparam1=["something", "something else"], hyperparam2=[1, 2, 3], hyperparam_fixed=False
+    )
     for log_dir in launched.log_dirs:
         print(log_dir)

@@ -1,4 +1,6 @@
-"""A script of RLKit's shape: classes and functions as values, dotted keys in the sweep, a seed among the choices."""
+"""A script of RLKit's shape: classes and functions as values, dotted keys in the sweep, a seed
+among the choices.
+"""
 
 # ruff: noqa: C408  (as users write it)
 

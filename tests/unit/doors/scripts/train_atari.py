@@ -1,4 +1,6 @@
-"""A training script of rlpyt's shape: rlpyt/experiments/scripts/atari/dqn/train/atari_dqn_gpu.py."""
+"""A training script of rlpyt's shape:
+rlpyt/experiments/scripts/atari/dqn/train/atari_dqn_gpu.py.
+"""
 
 import json
 import os
@@ -25,7 +27,9 @@ def build_and_train(slot_affinity_code, log_dir, run_ID, config_key):
         "cpus": sorted(os.sched_getaffinity(0)),
         "all_cpus": sorted(affinity.all_cpus),
         "cwd": os.getcwd(),
-        "environment": {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")},
+        "environment": {
+            name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+        },
     }
     runner = MinibatchRl(affinity=affinity, learning_rate=config["optim"]["lr"], **config["runner"])
     name = config["env"]["game"]

@@ -1,4 +1,6 @@
-"""Write the logs beside this file anew: python capture.py DIRECTORY (needs lightning and stable-baselines3)."""
+"""Write the logs beside this file anew: python capture.py DIRECTORY (needs lightning and
+stable-baselines3).
+"""
 
 import sys
 from pathlib import Path
@@ -39,17 +41,25 @@ def main(out: Path) -> None:
     for lr in (0.1, 0.01):
         logger = CSVLogger(str(out / "lightning"), name="linear", flush_logs_every_n_steps=2)
         trainer = lightning.Trainer(
-            max_epochs=3, logger=logger, log_every_n_steps=2, enable_checkpointing=False, accelerator="cpu"
+            max_epochs=3,
+            logger=logger,
+            log_every_n_steps=2,
+            enable_checkpointing=False,
+            accelerator="cpu",
         )
         trainer.fit(Linear(lr), data, data)
     options = {"n_steps": 64, "batch_size": 32, "n_epochs": 1, "seed": 0, "device": "cpu"}
     place = str(out / "stable-baselines3" / "ppo_1")
-    model = PPO("MlpPolicy", make_vec_env("CartPole-v1", n_envs=2, monitor_dir=place, seed=0), **options)
+    model = PPO(
+        "MlpPolicy", make_vec_env("CartPole-v1", n_envs=2, monitor_dir=place, seed=0), **options
+    )
     model.set_logger(configure(place, ["csv", "tensorboard"]))
     model.learn(512)
     place = out / "stable-baselines3" / "monitored_1"
     place.mkdir(parents=True)
-    PPO("MlpPolicy", Monitor(gymnasium.make("CartPole-v1"), str(place / "monitor.csv")), **options).learn(256)
+    PPO(
+        "MlpPolicy", Monitor(gymnasium.make("CartPole-v1"), str(place / "monitor.csv")), **options
+    ).learn(256)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Write the runs of launchers beside this file anew: python capture_launchers.py hydra|sacred|ray (needs each of them).
+"""Write the runs of launchers beside this file anew: python capture_launchers.py hydra|sacred|ray
+(needs each of them).
 
-Started once a launcher, in this directory: Hydra's and Sacred's own command lines are what makes the runs.
+Started once a launcher, in this directory: Hydra's and Sacred's own command lines are what makes
+the runs.
 """
 
 import csv
@@ -20,7 +22,14 @@ def hydra_job() -> None:
     conf.mkdir(exist_ok=True)
     optimizer = {"name": "adam", "lr": 0.1, "betas": [0.9, 0.999]}
     model = {"layers": [64, 64], "act": "${act}"}
-    settings = {"optimizer": optimizer, "model": model, "act": "relu", "seed": 0, "notes": "a: b", "empty": {}}
+    settings = {
+        "optimizer": optimizer,
+        "model": model,
+        "act": "relu",
+        "seed": 0,
+        "notes": "a: b",
+        "empty": {},
+    }
     OmegaConf.save(settings, conf / "config.yaml")
 
     @hydra.main(version_base=None, config_path="conf", config_name="config")
@@ -67,7 +76,9 @@ def ray_trials() -> None:
 
     ray.init(num_cpus=1, include_dashboard=False)
     space = {"lr": tune.grid_search([0.1, 0.2]), "seed": tune.grid_search([0, 1]), "fn": helper}
-    tune.Tuner(train, param_space=space, run_config=tune.RunConfig(storage_path=str(HERE), name="ray")).fit()
+    tune.Tuner(
+        train, param_space=space, run_config=tune.RunConfig(storage_path=str(HERE), name="ray")
+    ).fit()
 
 
 if __name__ == "__main__":
@@ -79,7 +90,11 @@ if __name__ == "__main__":
         del sys.argv[1]
         hydra_job()
     elif what == "sacred" and len(sys.argv) == 2:
-        for words in (["exp_a", "with", "seed=1", "lr=0.2"], ["exp_a", "with", "seed=2", "lr=0.2"], ["exp_b"]):
+        for words in (
+            ["exp_a", "with", "seed=1", "lr=0.2"],
+            ["exp_a", "with", "seed=2", "lr=0.2"],
+            ["exp_b"],
+        ):
             subprocess.run([sys.executable, __file__, "sacred", *words], cwd=HERE, check=True)
     elif what == "sacred":
         sacred_run()

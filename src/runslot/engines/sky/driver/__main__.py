@@ -1,7 +1,8 @@
 """SkyPilot's SDK as far as it is used: rent, look, end, give back, prices. A process of its own.
 
-It reads one JSON object, `{"verb": …}`, and prints one: what the verb's function returns, or how it was refused. So the
-SDK (800 MB, with its own output and signals) may live in another environment, and nothing here loads it.
+It reads one JSON object, `{"verb": …}`, and prints one: what the verb's function returns, or how it
+was refused. So the SDK (800 MB, with its own output and signals) may live in another environment,
+and nothing here loads it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ PREFIX = "rs-"
 
 
 def make(task: Mapping[str, Any]) -> Any:
-    """Return SkyPilot's object for a task; `InvalidInput` in its words, with what is near to an unknown type."""
+    """Return SkyPilot's object for a task; `InvalidInput` in its words, with what is near to an
+    unknown type.
+    """
     sky = sdk()
     try:
         return sky.Task.from_yaml_config(dict(task))
@@ -36,7 +39,8 @@ def make(task: Mapping[str, Any]) -> Any:
 def offer(task: Mapping[str, Any], managed: bool = False) -> dict[str, Any]:
     """Return the cheapest machine for a task by SkyPilot's catalog: what, price an hour, infra.
 
-    With `managed` also `controller`, what looks after managed jobs, and its price; no price where it is no machine.
+    With `managed` also `controller`, what looks after managed jobs, and its price; no price where
+    it is no machine.
     """
     made = make(task)
     try:
@@ -49,13 +53,21 @@ def offer(task: Mapping[str, Any], managed: bool = False) -> dict[str, Any]:
         return found
     asked = jobs.controller(made)
     small = _cheapest(asked) if asked else None
-    return {**found, "controller": small["what"] if small else "", "controller_price": small["price"] if small else 0.0}
+    return {
+        **found,
+        "controller": small["what"] if small else "",
+        "controller_price": small["price"] if small else 0.0,
+    }
 
 
 def _cheapest(wanted: Iterable[Any]) -> dict[str, Any] | None:
     found: list[dict[str, Any]] = []
     for resources in wanted:
-        listed = resources.cloud.get_feasible_launchable_resources(resources, 1) if resources.cloud else None
+        listed = (
+            resources.cloud.get_feasible_launchable_resources(resources, 1)
+            if resources.cloud
+            else None
+        )
         for each in listed.resources_list if listed else ():
             with contextlib.suppress(Exception):
                 found.append(
@@ -63,12 +75,16 @@ def _cheapest(wanted: Iterable[Any]) -> dict[str, Any] | None:
                         "what": _what(each),
                         "price": float(each.get_cost(3600)),
                         "infra": str(each.infra.to_str() or ""),
-                        "vcpus": float(each.cloud.get_vcpus_mem_from_instance_type(each.instance_type)[0] or 0),
+                        "vcpus": float(
+                            each.cloud.get_vcpus_mem_from_instance_type(each.instance_type)[0] or 0
+                        ),
                         "gpus": int(sum((each.accelerators or {}).values())),
                     }
                 )
     # A price that the catalog does not know is no number, and less than none.
-    return min((each for each in found if each["price"] >= 0), key=lambda each: each["price"], default=None)
+    return min(
+        (each for each in found if each["price"] >= 0), key=lambda each: each["price"], default=None
+    )
 
 
 def _what(resources: Any) -> str:
@@ -77,7 +93,9 @@ def _what(resources: Any) -> str:
 
 
 def rent(task: Mapping[str, Any], name: str, dryrun: bool = False, managed: bool = False) -> None:
-    """Rent a machine and give it its job; returns when the job is submitted. `Refused` where the cloud has none."""
+    """Rent a machine and give it its job; returns when the job is submitted. `Refused` where the
+    cloud has none.
+    """
     sky = sdk()
     made = make(task)
     try:
@@ -97,8 +115,12 @@ def look(name: str, managed: bool = False) -> dict[str, Any]:
             return jobs.look(sky, name)
         known = sky.get(sky.status([name], refresh=sky.StatusRefreshMode.FORCE))
     except Exception as error:
-        raise Refused("later", f"SkyPilot does not say how {name} is: {first_line(error)}") from error
-    return _seen(sky, name, next((str(each["status"].value) for each in known if each["name"] == name), None))
+        raise Refused(
+            "later", f"SkyPilot does not say how {name} is: {first_line(error)}"
+        ) from error
+    return _seen(
+        sky, name, next((str(each["status"].value) for each in known if each["name"] == name), None)
+    )
 
 
 def _seen(sky: Any, name: str, status: str | None) -> dict[str, str]:
@@ -114,12 +136,16 @@ def _seen(sky: Any, name: str, status: str | None) -> dict[str, str]:
 
 
 def alive(prefix: str = PREFIX) -> list[dict[str, Any]]:
-    """Return all machines that runslot rented and SkyPilot still knows: name, status, infra, price an hour, since."""
+    """Return all machines that runslot rented and SkyPilot still knows: name, status, infra, price
+    an hour, since.
+    """
     sky = sdk()
     try:
         known = sky.get(sky.status(refresh=sky.StatusRefreshMode.AUTO))
     except Exception as error:
-        raise Refused("later", f"SkyPilot does not say which machines there are: {first_line(error)}") from error
+        raise Refused(
+            "later", f"SkyPilot does not say which machines there are: {first_line(error)}"
+        ) from error
     rows = [_row(each) for each in known if each["name"].startswith(prefix)]
     return rows + [row for row in jobs.alive(sky) if row["name"].startswith(prefix)]
 
@@ -153,7 +179,9 @@ def log(name: str, managed: bool = False) -> str:
 
 
 def give_back(name: str, managed: bool = False) -> None:
-    """Give a machine back; one that is gone already is no error. `Refused` where it may still be there."""
+    """Give a machine back; one that is gone already is no error. `Refused` where it may still be
+    there.
+    """
     sky = sdk()
     try:
         if managed:
@@ -161,10 +189,14 @@ def give_back(name: str, managed: bool = False) -> None:
         else:
             sky.get(sky.down(name))
     except Exception as error:
-        if type(error).__name__ in {"ClusterDoesNotExist", "ClusterNotUpError"} or "does not exist" in str(error):
+        if type(error).__name__ in {
+            "ClusterDoesNotExist",
+            "ClusterNotUpError",
+        } or "does not exist" in str(error):
             return
         raise Refused(
-            "later", f"{name} could not be given back: {first_line(error)}; `runslot cloud down {name}`"
+            "later",
+            f"{name} could not be given back: {first_line(error)}; `runslot cloud down {name}`",
         ) from error
 
 

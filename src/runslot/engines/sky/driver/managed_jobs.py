@@ -1,6 +1,8 @@
-"""SkyPilot's managed jobs: a controller of its own rents lost machines anew, also while nobody looks from here.
+"""SkyPilot's managed jobs: a controller of its own rents lost machines anew, also while nobody
+looks from here.
 
-In the driver's process. A job has the name of our machine; the machines that it rents have SkyPilot's names.
+In the driver's process. A job has the name of our machine; the machines that it rents have
+SkyPilot's names.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ def look(sky: Any, name: str) -> dict[str, Any]:
 
 
 def alive(sky: Any) -> list[dict[str, Any]]:
-    """Return the jobs that have not ended, as rows of `driver.alive`; the price is not known here."""
+    """Return the jobs that have not ended, as rows of `driver.alive`; the price is not known
+    here.
+    """
     rows = []
     for job in _jobs(sky, None):
         if _status(job) in _STARTING | _WORKING:
@@ -69,7 +73,9 @@ def give_back(sky: Any, name: str) -> None:
     until = time.monotonic() + _PATIENCE
     asked = False
     while True:
-        left = [of(job, "job_id") for job in _jobs(sky, name) if _status(job) in _STARTING | _WORKING]
+        left = [
+            of(job, "job_id") for job in _jobs(sky, name) if _status(job) in _STARTING | _WORKING
+        ]
         if not left:
             return
         if not asked:
@@ -81,7 +87,9 @@ def give_back(sky: Any, name: str) -> None:
 
 
 def controller(task: Any) -> Iterable[Any]:
-    """Return the resources of the machine that SkyPilot would rent for the controller; none where it is no machine."""
+    """Return the resources of the machine that SkyPilot would rent for the controller; none where
+    it is no machine.
+    """
     from sky.server import common
     from sky.utils import controller_utils
 
@@ -94,7 +102,9 @@ def controller(task: Any) -> Iterable[Any]:
 
 
 def _jobs(sky: Any, name: str | None) -> list[Any]:
-    """Return the jobs of a name, or all; none where there is no controller, as it stops only when it has none."""
+    """Return the jobs of a name, or all; none where there is no controller, as it stops only when
+    it has none.
+    """
     try:
         found = sky.get(sky.jobs.queue_v2(refresh=False, name_match=name, fields=None))
     except Exception as error:

@@ -1,6 +1,8 @@
-"""How much of a machine's kind an account may rent, as AWS and Google count it. Read in the driver's process.
+"""How much of a machine's kind an account may rent, as AWS and Google count it. Read in the
+driver's process.
 
-Nothing here refuses: a quota that cannot be read says why, and what is short is for the reader to judge.
+Nothing here refuses: a quota that cannot be read says why, and what is short is for the reader to
+judge.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ class Quota:
 
 
 def quotas(task: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the quotas that count for a task's machine, in each region where SkyPilot would look for it."""
+    """Return the quotas that count for a task's machine, in each region where SkyPilot would look
+    for it.
+    """
     try:
         machine = _cheapest(task)
         found = _CLOUDS[str(machine.cloud).lower()](machine)
@@ -62,7 +66,7 @@ def _vcpus(machine: Any) -> float:
     return float(machine.cloud.get_vcpus_mem_from_instance_type(machine.instance_type)[0])
 
 
-# ---- AWS: Service Quotas, in vCPUs --------------------------------------------------------------------------------
+# ---- AWS: Service Quotas, in vCPUs ---------------------------------------------------------------
 
 _STANDARD = ("L-1216C47A", "L-34B43A08")
 _FAMILIES = {
@@ -89,10 +93,14 @@ def _of_aws(machine: Any) -> list[Quota]:
 def _aws_code(instance_type: str, spot: bool) -> str | None:
     from sky.catalog import aws_catalog
 
-    listed = aws_catalog.get_quota_code(instance_type, spot)  # SkyPilot lists those with GPUs, and judges by its list
+    listed = aws_catalog.get_quota_code(
+        instance_type, spot
+    )  # SkyPilot lists those with GPUs, and judges by its list
     if isinstance(listed, str) and listed:
         return listed
-    letters = instance_type[: next((at for at, each in enumerate(instance_type) if each.isdigit()), 0)]
+    letters = instance_type[
+        : next((at for at, each in enumerate(instance_type) if each.isdigit()), 0)
+    ]
     codes = _FAMILIES.get(letters)
     return codes[spot] if codes else None
 
@@ -103,7 +111,11 @@ def _ask_aws(code: str, region: str, one: float) -> Quota:
     quota = Quota(code=code, region=region, unit="vCPUs", one=one)
     try:
         client = aws.client(
-            "service-quotas", region_name=region, connect_timeout=5, read_timeout=10, total_max_attempts=2
+            "service-quotas",
+            region_name=region,
+            connect_timeout=5,
+            read_timeout=10,
+            total_max_attempts=2,
         )
         found = client.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]
     except Exception as error:  # noqa: BLE001
@@ -111,7 +123,7 @@ def _ask_aws(code: str, region: str, one: float) -> Quota:
     return dataclasses.replace(quota, name=str(found["QuotaName"]), limit=float(found["Value"]))
 
 
-# ---- Google: the project's and its regions' quotas, of Compute Engine ---------------------------------------------
+# ---- Google: the project's and its regions' quotas, of Compute Engine ----------------------------
 
 _COMPUTE = "https://compute.googleapis.com/compute/v1/"
 _SHARED_CPUS = frozenset({"e2", "f1", "g1", "n1"})
@@ -122,7 +134,9 @@ def _of_gcp(machine: Any) -> list[Quota]:
     import google.auth
     from google.auth.transport.requests import AuthorizedSession
 
-    credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/compute.readonly"])
+    credentials, _ = google.auth.default(
+        scopes=["https://www.googleapis.com/auth/compute.readonly"]
+    )
     # As gcloud does, for a private endpoint.
     base = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", _COMPUTE).rstrip("/")
     project = f"{base}/projects/{machine.cloud.get_project_id()}"
@@ -133,7 +147,9 @@ def _of_gcp(machine: Any) -> list[Quota]:
     found = _counted(machine, "", everywhere)
     for region in _regions(machine):
         here = _counted(machine, region, regions.get(region, ()))
-        found += here or [Quota(region=region, said=f"Google lists none for {machine.instance_type} in {region}")]
+        found += here or [
+            Quota(region=region, said=f"Google lists none for {machine.instance_type} in {region}")
+        ]
     return found
 
 
@@ -166,7 +182,9 @@ def _metrics(machine: Any, listed: Mapping[str, Mapping[str, Any]]) -> list[tupl
     for name, count in (machine.accelerators or {}).items():
         code = gcp_catalog.get_quota_code(name, machine.use_spot)
         if not isinstance(code, str):
-            code = f"{'PREEMPTIBLE_' * machine.use_spot}NVIDIA_{name.replace('-', '_').upper()}_GPUS"
+            code = (
+                f"{'PREEMPTIBLE_' * machine.use_spot}NVIDIA_{name.replace('-', '_').upper()}_GPUS"
+            )
         wanted.append((code, float(count), "GPUs"))
         if not machine.use_spot:
             wanted.append(("GPUS_ALL_REGIONS", float(count), "GPUs"))

@@ -9,7 +9,9 @@ from typing import Any
 
 
 class Refused(Exception):
-    """What was asked is not had; `kind` is `invalid`, `missing` (no SDK) or `later` (trying again can help)."""
+    """What was asked is not had; `kind` is `invalid`, `missing` (no SDK) or `later` (trying again
+    can help).
+    """
 
     def __init__(self, kind: str, said: str) -> None:
         super().__init__(said)
@@ -32,7 +34,9 @@ def of(record: Any, key: str) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error of SkyPilot's says, in a line, with the reasons of the places that it tried."""
+    """Return what an error of SkyPilot's says, in a line, with the reasons of the places that it
+    tried.
+    """
     plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
     said = lines[0] if lines else type(error).__name__

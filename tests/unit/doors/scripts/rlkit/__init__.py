@@ -1,1 +1,3 @@
-"""Stands in for the parts of RLKit that stay theirs: the logger object that its algorithms write through."""
+"""Stands in for the parts of RLKit that stay theirs: the logger object that its algorithms write
+through.
+"""

@@ -1,4 +1,6 @@
-"""rlpyt's logger, in its manner: module state, directories made by itself, the file of rows begun anew."""
+"""rlpyt's logger, in its manner: module state, directories made by itself, the file of rows begun
+anew.
+"""
 
 import csv
 import errno
@@ -56,7 +58,10 @@ def logger_context(log_dir, run_ID, name, log_params=None, snapshot_mode="none")
     global _snapshot_dir, _snapshot_mode
     exp_dir = osp.abspath(osp.join(log_dir, f"run_{run_ID}"))
     _snapshot_dir, _snapshot_mode = exp_dir, snapshot_mode
-    for file_name, fds, mode in (("progress.csv", _tabular_fds, "w"), ("debug.log", _text_fds, "a")):
+    for file_name, fds, mode in (
+        ("progress.csv", _tabular_fds, "w"),
+        ("debug.log", _text_fds, "a"),
+    ):
         mkdir_p(exp_dir)
         fds[osp.join(exp_dir, file_name)] = open(osp.join(exp_dir, file_name), mode)  # noqa: SIM115  as rlpyt does
     _prefixes.append(f"{name}_{run_ID} ")

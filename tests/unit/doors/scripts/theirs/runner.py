@@ -1,4 +1,6 @@
-"""A runner in rlpyt's manner: sets its own affinity from what it is given, logs a row and a snapshot an iteration."""
+"""A runner in rlpyt's manner: sets its own affinity from what it is given, logs a row and a
+snapshot an iteration.
+"""
 
 import os
 

@@ -7,8 +7,19 @@ import pickle
 
 class Logger:
     def __init__(self):
-        self._prefixes, self._row, self._snapshot_dir, self._mode, self._gap = [], {}, None, "all", 1
-        self._tabular_outputs, self._tabular_fds, self._text_outputs, self._text_fds = [], {}, [], {}
+        self._prefixes, self._row, self._snapshot_dir, self._mode, self._gap = (
+            [],
+            {},
+            None,
+            "all",
+            1,
+        )
+        self._tabular_outputs, self._tabular_fds, self._text_outputs, self._text_fds = (
+            [],
+            {},
+            [],
+            {},
+        )
         self._tabular_header_written, self._tabular_keys = set(), {}
 
     def reset(self):
