@@ -1,4 +1,4 @@
-"""`Trainer(logger=RunslotLogger())`: what Lightning's modules `self.log(...)` is rows of the run."""
+"""`Trainer(logger=RunslotLogger())`: what Lightning modules `self.log(...)` is rows of the run."""
 
 from __future__ import annotations
 
