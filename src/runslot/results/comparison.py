@@ -19,7 +19,7 @@ from runslot.experiment.states import STATES, UNKNOWN
 from runslot.results.accounting import DIVERGED, Accounting, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.curves import deviation
-from runslot.results.statistics.distributions import t_quantile
+from runslot.quantiles import t_quantile
 from runslot.results.statistics.scores import optimism
 from runslot.results.summary import Mode, default_metric, mode_of
 

@@ -32,7 +32,7 @@ from runslot.results.statistics import (
     probability_of_improvement,
     variance_shares,
 )
-from runslot.results.statistics.distributions import t_quantile
+from runslot.quantiles import t_quantile
 from runslot.results.statistics.scores import optimism
 
 numpy = pytest.importorskip("numpy")

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import polars as pl
 
 from runslot.errors import InvalidInput, nearest
-from runslot.results.statistics.distributions import t_quantile
+from runslot.quantiles import t_quantile
 from runslot.results.statistics.resampling import interval, trimmed
 
 Method = Literal["interpolate", "last"]

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import polars as pl
 
 from runslot.errors import InvalidInput
-from runslot.results.statistics.distributions import normal_quantile, t_quantile
+from runslot.quantiles import normal_quantile, t_quantile
 from runslot.results.statistics.resampling import counts, draws, has_numpy, portions, seed_of
 
 Scores = Sequence[Sequence[float]]

@@ -1,7 +1,6 @@
-"""Quantiles of Student's t and the normal distribution, without SciPy: intervals need no further
-package. Pure.
+"""Student's t and the normal distribution, without SciPy: intervals and races need no further package. Pure.
 
-Called by `curves`, `scores` and the table; SciPy is what the tests compare with.
+Called by the statistics of `results` and by `search.race`; SciPy is what the tests compare with.
 """
 
 from __future__ import annotations
@@ -42,6 +41,12 @@ def t_quantile(level: float, freedom: float) -> float:
             high = middle
     x = (low + high) / 2
     return math.sqrt(freedom * (1 - x) / x) if x > 0 else math.inf
+
+
+def t_tail(t: float, freedom: float) -> float:
+    """Return the probability that a value of Student's t with `freedom` degrees is above `t`."""
+    both = _incomplete_beta(freedom / (freedom + t * t), freedom / 2, 0.5)
+    return both / 2 if t > 0 else 1 - both / 2
 
 
 def _incomplete_beta(x: float, a: float, b: float) -> float:
