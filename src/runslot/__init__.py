@@ -32,8 +32,8 @@ _HOMES = {
     "runslot.hardware.topology": ("Topology",),
     "runslot.hardware.probe": ("read_topology",),
     "runslot.variants": (
-        "Space", "Variant", "choice", "grid", "integers", "levels", "listed", "loguniform",
-        "run_id", "sample", "single", "uniform", "union", "variants_of", "zipped",
+        "Space", "Variant", "choice", "grid", "integers", "levels", "listed", "logintegers",
+        "loguniform", "run_id", "sample", "single", "uniform", "union", "variants_of", "zipped",
     ),
 }  # fmt: skip
 """Where each public name lives."""
@@ -123,6 +123,7 @@ if TYPE_CHECKING:
     from runslot.variants import integers as integers
     from runslot.variants import levels as levels
     from runslot.variants import listed as listed
+    from runslot.variants import logintegers as logintegers
     from runslot.variants import loguniform as loguniform
     from runslot.variants import run_id as run_id
     from runslot.variants import sample as sample

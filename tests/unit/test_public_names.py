@@ -33,7 +33,7 @@ NAMES = {
         "variants_of",
         "run_id",
     ),
-    *("choice", "integers", "loguniform", "uniform"),
+    *("choice", "integers", "logintegers", "loguniform", "uniform"),
     *(
         "RunslotError",
         "InvalidInput",

@@ -11,7 +11,14 @@ from runslot.variants.config import (
     split_key,
     update_config,
 )
-from runslot.variants.distributions import Distribution, choice, integers, loguniform, uniform
+from runslot.variants.distributions import (
+    Distribution,
+    choice,
+    integers,
+    logintegers,
+    loguniform,
+    uniform,
+)
 from runslot.variants.encode import is_plain, to_jsonable
 from runslot.variants.grid import grid, zipped
 from runslot.variants.identity import canonical, run_id
@@ -68,6 +75,7 @@ __all__ = [
     "is_plain",
     "levels",
     "listed",
+    "logintegers",
     "loguniform",
     "make_variants",
     "parse_grid",

@@ -108,7 +108,7 @@ def make_grid(fixed: Mapping[KeyPath, Any], axes: Sequence[Axis]) -> Grid:
     searched = [path for axis in axes for path in axis.paths]
     single_values = [path for path, value in fixed.items() if not isinstance(value, Mapping)]
     for path in [*searched, *fixed]:
-        _refuse_inside(path, [*searched, *single_values])
+        refuse_inside(path, [*searched, *single_values])
     return Grid(settings, tuple(axes))
 
 
@@ -236,7 +236,8 @@ def _is_column(value: Any) -> bool:
     return getattr(value, "ndim", 0) == 1 and (is_array(value) or hasattr(value, "tolist"))
 
 
-def _refuse_inside(path: KeyPath, paths: Sequence[KeyPath]) -> None:
+def refuse_inside(path: KeyPath, paths: Sequence[KeyPath]) -> None:
+    """Refuse a key that lies inside another of `paths`, which has values of its own."""
     for other in paths:
         if other != path and path[: len(other)] == other:
             raise InvalidInput(

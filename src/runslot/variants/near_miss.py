@@ -14,16 +14,8 @@ import unicodedata
 from runslot.errors import InvalidInput
 
 _NUMBER = r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_DISTRIBUTIONS = (
-    "loguniform",
-    "log_uniform",
-    "uniform",
-    "integers",
-    "randint",
-    "choice",
-    "normal",
-    "lognormal",
-)
+_KNOWN = ("loguniform", "uniform", "integers", "logintegers", "choice")
+_DISTRIBUTIONS = (*_KNOWN, "log_uniform", "randint", "normal", "lognormal")
 _RANGES = ("range", "linspace", "logspace", "geomspace", "arange", "list", "tuple")
 _CALL = r"(?s)(?:np\.|numpy\.|tune\.|random\.)?([A-Za-z_]+)\((.*)\)"
 _SEVERAL_NUMBERS = rf"{_NUMBER}(?:[\s;|]+{_NUMBER})+"
@@ -130,7 +122,7 @@ def _meant_number(text: str) -> str:
 
 def _meant_call(name: str, inside: str) -> str:
     if name.lower() in _DISTRIBUTIONS:
-        is_known = name in {"loguniform", "uniform", "integers", "choice"}
+        is_known = name in _KNOWN
         arguments = (
             inside.strip()[1:-1]
             if name == "choice" and re.fullmatch(r"(?s)\s*\[.*\]\s*", inside)

@@ -14,7 +14,14 @@ from typing import Any, NoReturn
 
 from runslot.errors import InvalidInput, nearest
 from runslot.variants.config import split_key
-from runslot.variants.distributions import Distribution, choice, integers, loguniform, uniform
+from runslot.variants.distributions import (
+    Distribution,
+    choice,
+    integers,
+    logintegers,
+    loguniform,
+    uniform,
+)
 from runslot.variants.near_miss import doubt, refuse_near_miss
 
 LARGEST_SEED = 2**32 - 1
@@ -46,7 +53,18 @@ _DISTRIBUTIONS: dict[str, Callable[..., Distribution]] = {
     "uniform": uniform,
     "loguniform": loguniform,
     "integers": integers,
+    "logintegers": logintegers,
 }
+_STEPPED = frozenset({"uniform", "integers"})
+"""Distributions that take a step as their third number."""
+_ELSEWHERE = {
+    **dict.fromkeys(("log_uniform", "log_uniform_values", "logfloat"), "loguniform"),
+    **dict.fromkeys(("int", "randint", "int_uniform", "qrandint"), "integers"),
+    **dict.fromkeys(("logint", "lograndint"), "logintegers"),
+    **dict.fromkeys(("float", "interval", "quniform", "q_uniform"), "uniform"),
+    **dict.fromkeys(("categorical",), "choice"),
+}
+"""What other libraries call them, in lower case."""
 
 
 def parse_grid(text: str) -> tuple[str, list[Any]]:
@@ -102,13 +120,16 @@ def parse_sample(text: str) -> tuple[str, Distribution]:
         return key, choice(arguments)
     if name not in _DISTRIBUTIONS:
         names = [*_DISTRIBUTIONS, "choice"]
+        here = _ELSEWHERE.get(name.lower())
+        hint = f"; it is {here} here" if here else nearest(name, names)
         raise InvalidInput(
-            f"{text!r}: {name} is not a distribution{nearest(name, names)}; there are"
-            f" {', '.join(names)}"
+            f"{text!r}: {name} is not a distribution{hint}; there are {', '.join(names)}"
         )
-    if len(arguments) != 2:
+    if len(arguments) not in ((2, 3) if name in _STEPPED else (2,)):
+        step = ", and a step if you like" if name in _STEPPED else ""
         raise InvalidInput(
-            f"{text!r}: {name} takes two numbers, its lower and its higher end; write {example}"
+            f"{text!r}: {name} takes two numbers, its lower and its higher end{step};"
+            f" write {example}"
         )
     try:
         return key, _DISTRIBUTIONS[name](*arguments)
