@@ -1,4 +1,5 @@
-"""Student's t and the normal distribution, without SciPy: intervals and races need no further package. Pure.
+"""Student's t and the normal distribution, without SciPy: intervals and races need no further
+package. Pure.
 
 Called by the statistics of `results` and by `search.race`; SciPy is what the tests compare with.
 """

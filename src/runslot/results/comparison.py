@@ -16,10 +16,10 @@ import polars as pl
 
 from runslot.errors import InvalidInput
 from runslot.experiment.states import STATES, UNKNOWN
+from runslot.quantiles import t_quantile
 from runslot.results.accounting import DIVERGED, Accounting, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.curves import deviation
-from runslot.quantiles import t_quantile
 from runslot.results.statistics.scores import optimism
 from runslot.results.summary import Mode, default_metric, mode_of
 

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runslot.errors import InvalidInput
+from runslot.quantiles import t_quantile
 from runslot.results import load
 from runslot.results.statistics import (
     Smoothing,
@@ -32,7 +33,6 @@ from runslot.results.statistics import (
     probability_of_improvement,
     variance_shares,
 )
-from runslot.quantiles import t_quantile
 from runslot.results.statistics.scores import optimism
 
 numpy = pytest.importorskip("numpy")

@@ -22,9 +22,9 @@ from typing import Any
 import polars as pl
 
 from runslot.errors import InvalidInput, NotInstalled
+from runslot.quantiles import normal_quantile
 from runslot.results.accounting import DIVERGED, Rule, account
 from runslot.results.results import Results
-from runslot.quantiles import normal_quantile
 from runslot.results.statistics.scores import Interval
 from runslot.results.summary import Mode, mode_of
 from runslot.results.text.labels import texts_of

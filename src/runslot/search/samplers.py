@@ -1,0 +1,196 @@
+"""Which parameters a trial gets: what a sampler is, the two that need no further package, and who
+asks them. Pure.
+
+A sampler is a function of the space, the trials so far, the trial's number and the seed alone, so
+that a resumed search asks what an unbroken one would. Those of Optuna are in `samplers_optuna`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal, Protocol
+
+from runslot.errors import InvalidInput, nearest
+from runslot.search.objective import Mode
+from runslot.search.space import Proposed, SearchSpace
+from runslot.variants.distributions import Distribution
+from runslot.variants.identity import canonical
+
+SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random")
+ATTEMPTS = 6
+"""Proposals of a sampler that may equal an earlier trial before one is drawn at random."""
+RANDOM_ATTEMPTS = 1000
+"""Random draws in a row that equal earlier trials, after which there is nothing new."""
+LISTED_LIMIT = 100_000
+"""Variants of a space that are looked through for one that has not been tried."""
+
+
+@dataclass(frozen=True)
+class TrialState:
+    """One trial as a sampler sees it."""
+
+    number: int
+    params: Mapping[str, Any]
+    status: Literal["running", "complete", "pruned", "failed"]
+    """`running` without any score yet; `pruned` also where it waits at a rung, or runs on from one.
+    """
+    value: float | None = None
+    """At its end or at the highest rung that it was judged at; NaN where it diverged."""
+    step: float | None = None
+    """Of that rung; None for a whole run."""
+
+
+class Sampler(Protocol):
+    """What chooses the parameters of a trial."""
+
+    def propose(
+        self, space: SearchSpace, trials: Sequence[TrialState], number: int, seed: int, attempt: int
+    ) -> Proposed:
+        """Return a trial's parameters; the next `attempt` gives others, where the first are no
+        news.
+        """
+        ...
+
+
+class RandomSampler:
+    """Every value equally likely; each parameter has random numbers of its own."""
+
+    def propose(
+        self, space: SearchSpace, trials: Sequence[TrialState], number: int, seed: int, attempt: int
+    ) -> Proposed:
+        """Return parameters drawn at random."""
+        return space.propose(
+            number,
+            lambda name, distribution: distribution.draw(
+                Random(f"{seed}/{number}/{attempt}/{name}")  # noqa: S311 - to be repeated
+            ),
+        )
+
+
+class QuasiRandomSampler:
+    """Halton's sequence with shuffled digits: spread more evenly than random draws, whatever the
+    number of trials.
+    """
+
+    def propose(
+        self, space: SearchSpace, trials: Sequence[TrialState], number: int, seed: int, attempt: int
+    ) -> Proposed:
+        """Return the trial's point of the sequence."""
+        order: list[str] = []
+
+        def choose(name: str, distribution: Distribution) -> Any:
+            order.append(name)
+            return distribution.at(halton(number + attempt * _STRIDE, len(order) - 1, seed))
+
+        return space.propose(number, choose)
+
+
+_STRIDE = 7919
+"""Places of the sequence between the attempts of a trial."""
+
+
+def halton(index: int, dimension: int, seed: int) -> float:
+    """Return a coordinate of a point of Halton's sequence, its digits shuffled by the seed (but for
+    trailing zeros).
+    """
+    base = _prime(dimension)
+    rng = Random(f"{seed}/{dimension}")  # noqa: S311 - to be repeated, not kept secret
+    value, scale, rest = 0.0, 1.0, index + 1
+    while rest:
+        digits = list(range(base))
+        rng.shuffle(digits)
+        scale /= base
+        value += digits[rest % base] * scale
+        rest //= base
+    value += rng.random() * scale  # within the cell: no end of a range is favoured
+    return min(value, math.nextafter(1.0, 0.0))
+
+
+def _prime(place: int) -> int:
+    primes: list[int] = []
+    number = 2
+    while len(primes) <= place:
+        if all(number % prime for prime in primes):
+            primes.append(number)
+        number += 1
+    return primes[place]
+
+
+def make_sampler(name: str, mode: Mode) -> Sampler:
+    """Return the sampler of a name; `NotInstalled` where a package is missing, with what installs
+    it.
+    """
+    if name == "random":
+        return RandomSampler()
+    if name == "qmc":
+        return QuasiRandomSampler()
+    if name not in SAMPLERS:
+        raise InvalidInput(
+            f"{name!r} is not a sampler{nearest(name, SAMPLERS)}; there are {', '.join(SAMPLERS)}"
+        )
+    from runslot.search.samplers_optuna import make_optuna_sampler
+
+    return make_optuna_sampler(name, mode)
+
+
+class Asker:
+    """Asks a sampler for what no trial had yet; keeps what it knows of the trials so far to be
+    fast.
+
+    What it answers depends on its arguments alone: a fresh one answers the same.
+    """
+
+    def __init__(self, space: SearchSpace, sampler: Sampler, seed: int) -> None:
+        self.space = space
+        self.sampler = sampler
+        self.seed = seed
+        self._contents: dict[int, str] = {}
+
+    def ask(self, trials: Sequence[TrialState], number: int) -> Proposed | None:
+        """Return the parameters of trial `number`; None where every variant of the space has been
+        tried.
+        """
+        tried = set()
+        for trial in trials:
+            if trial.number not in self._contents:
+                self._contents[trial.number] = canonical(trial.params)
+            tried.add(self._contents[trial.number])
+        if self.space.size is not None and len(tried) >= self.space.size:
+            return None
+        attempts: tuple[tuple[Sampler, int], ...] = (
+            (self.sampler, ATTEMPTS),
+            (RandomSampler(), RANDOM_ATTEMPTS),
+        )
+        for sampler, count in attempts:
+            for attempt in range(count):
+                proposed = sampler.propose(self.space, trials, number, self.seed, attempt)
+                if canonical(proposed.params) not in tried:
+                    return proposed
+        return self._untried(tried, number)
+
+    def _untried(self, tried: set[str], number: int) -> Proposed | None:
+        """Return a variant that draws at random have not met: few are left."""
+        size = self.space.size
+        if size is None or size > LISTED_LIMIT:
+            return None
+        for place in range(size):
+            proposed = self.space.propose(number, _cell(place))
+            if canonical(proposed.params) not in tried:
+                return proposed
+        return None
+
+
+def _cell(place: int) -> Callable[[str, Distribution], Any]:
+    """Return what chooses the values of the variant at `place` among all of a finite space."""
+    rest = place
+
+    def choose(_name: str, distribution: Distribution) -> Any:
+        nonlocal rest
+        size = distribution.size or 1
+        rest, index = divmod(rest, size)
+        return distribution.at((index + 0.5) / size)
+
+    return choose

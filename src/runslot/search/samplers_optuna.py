@@ -1,0 +1,318 @@
+"""Optuna's samplers (TPE, Gaussian process, CMA-ES) over runslot's own record of the trials.
+
+Imported only where one of them is asked for: `samplers` says what installs it. Each ask makes a
+sampler anew, seeded by the search and the trial's number, over a view of the trials: nothing of
+Optuna's is kept, on disk or in memory, that could differ after a resume. The view is a storage that
+copies nothing, since Optuna's own storage in memory copies every trial at every ask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from collections.abc import Container, Mapping, Sequence
+from datetime import datetime
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import Any, NoReturn
+
+from runslot.errors import NotInstalled, extra_said
+from runslot.search.objective import Mode, merit
+from runslot.search.samplers import Sampler, TrialState
+from runslot.search.space import Proposed, SearchSpace
+from runslot.variants.distributions import (
+    Choice,
+    Distribution,
+    Integers,
+    LogIntegers,
+    LogUniform,
+    Uniform,
+    is_number,
+)
+
+try:
+    import optuna
+    from optuna.distributions import (
+        BaseDistribution,
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+    from optuna.storages import BaseStorage
+    from optuna.study import StudyDirection
+    from optuna.trial import FrozenTrial
+    from optuna.trial import TrialState as Status
+except ImportError as error:
+    raise NotInstalled(
+        f"the samplers tpe, gp and cmaes are Optuna's, which is not installed:"
+        f" {extra_said('search')}, "
+        "or --sampler random"
+    ) from error
+
+STARTUP_TRIALS = 10
+"""Trials drawn at random before the model has something to learn from."""
+SEEN_LIMIT = 300
+"""Finished trials that a model sees: the best, and the latest. Twenty-five make TPE's good side at
+any number.
+"""
+BEST_SEEN = 50
+_NEEDS = {"gp": ("torch", "scipy"), "cmaes": ("cmaes",)}
+_EPOCH = datetime(2000, 1, 1)
+_STATES = {
+    "running": Status.RUNNING,
+    "complete": Status.COMPLETE,
+    "pruned": Status.PRUNED,
+    "failed": Status.FAIL,
+}
+
+
+def make_optuna_sampler(name: str, mode: Mode) -> Sampler:
+    """Return the sampler of a name."""
+    missing = [package for package in _NEEDS.get(name, ()) if find_spec(package) is None]
+    if missing:
+        raise NotInstalled(
+            f"the sampler {name} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
+        )
+    return OptunaSampler(name, mode)
+
+
+class OptunaSampler:
+    """One of Optuna's samplers as a function of the trials."""
+
+    def __init__(self, name: str, mode: Mode) -> None:
+        self.name = name
+        self.mode: Mode = mode
+        self._frozen: dict[tuple[Any, ...], FrozenTrial | None] = {}
+
+    def propose(
+        self, space: SearchSpace, trials: Sequence[TrialState], number: int, seed: int, attempt: int
+    ) -> Proposed:
+        """Return what the sampler suggests after these trials."""
+        direction = StudyDirection.MAXIMIZE if self.mode == "max" else StudyDirection.MINIMIZE
+        seen = self._seen(space, trials)
+        digest = hashlib.sha256(f"{seed}/{number}/{attempt}".encode()).digest()
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of what is experimental or deprecated in this or that version
+            sampler = _sampler(self.name, int.from_bytes(digest[:4], "big"), space)
+            study = optuna.Study(
+                study_name=_View.NAME, storage=_View(seen, direction), sampler=sampler
+            )
+            trial = _frozen(number, Status.RUNNING, {}, {}, None, None)
+            relative_space = _together(space) or sampler.infer_relative_search_space(study, trial)
+            relative = sampler.sample_relative(study, trial, relative_space)
+
+            def choose(name: str, distribution: Distribution) -> Any:
+                code = code_of(distribution)
+                if name in relative and relative_space[name] == code:
+                    internal = relative[name]
+                else:
+                    internal = sampler.sample_independent(study, trial, name, code)
+                return decode(distribution, internal)
+
+            return space.propose(number, choose)
+
+    def _seen(self, space: SearchSpace, trials: Sequence[TrialState]) -> list[FrozenTrial]:
+        """Return the trials that the model sees, by number: all that run, and of the finished ones
+        a limited number.
+        """
+        finished = [trial for trial in trials if trial.status in {"complete", "pruned"}]
+        if len(finished) > SEEN_LIMIT:
+            ranking = sorted(
+                finished,
+                key=lambda trial: (_depth(trial), merit(trial.value, self.mode)),
+                reverse=True,
+            )
+            best = {trial.number for trial in ranking[:BEST_SEEN]}
+            others = [trial for trial in finished if trial.number not in best]
+            finished = ranking[:BEST_SEEN] + others[-(SEEN_LIMIT - BEST_SEEN) :]
+        running = [trial for trial in trials if trial.status == "running"]
+        numbers = [
+            trial.value
+            for trial in finished
+            if trial.value is not None and not math.isnan(trial.value)
+        ]
+        worst = min(numbers, key=lambda value: merit(value, self.mode), default=None)
+        frozen = (
+            self._freeze(space, trial, worst)
+            for trial in sorted(finished + running, key=lambda trial: trial.number)
+        )
+        return [trial for trial in frozen if trial is not None]
+
+    def _freeze(
+        self, space: SearchSpace, trial: TrialState, worst: float | None
+    ) -> FrozenTrial | None:
+        """Return a trial as Optuna has it; None for one of another space, or where none has a
+        number yet.
+        """
+        value = worst if trial.value is None or math.isnan(trial.value) else trial.value
+        key = (trial.number, trial.status, value, trial.step)
+        if key not in self._frozen:
+            proposed = space.replay(trial.number, trial.params)
+            if proposed is None or (value is None and trial.status != "running"):
+                return None
+            params = {
+                name: encode(proposed.distributions[name], value)
+                for name, value in proposed.params.items()
+            }
+            codes = {
+                name: code_of(distribution) for name, distribution in proposed.distributions.items()
+            }
+            self._frozen[key] = _frozen(
+                trial.number, _STATES[trial.status], params, codes, value, trial.step
+            )
+        return self._frozen[key]
+
+
+def code_of(distribution: Distribution) -> BaseDistribution:
+    """Return Optuna's distribution of the coded values.
+
+    Steps and ordered numbers are coded by their place, as a whole number, so that a model learns
+    that neighbours are alike; other choices too, but without an order, so that lists and dicts may
+    be choices.
+    """
+    if isinstance(distribution, (LogUniform, Uniform)) and distribution.size is None:
+        return FloatDistribution(
+            distribution.low, distribution.high, log=isinstance(distribution, LogUniform)
+        )
+    if isinstance(distribution, LogIntegers):
+        return IntDistribution(distribution.low, distribution.high, log=True)
+    size = distribution.size or 1
+    if isinstance(distribution, Choice):
+        size = len(distribution.options)
+        if not is_ordered(distribution.options):
+            return CategoricalDistribution(tuple(range(size)))
+    return IntDistribution(0, size - 1)
+
+
+def is_ordered(options: Sequence[Any]) -> bool:
+    """Tell whether options are numbers that rise or fall."""
+    if len(options) < 3 or not all(is_number(option) for option in options):
+        return False
+    pairs = list(pairwise(options))
+    return all(first < second for first, second in pairs) or all(
+        first > second for first, second in pairs
+    )
+
+
+def encode(distribution: Distribution, value: Any) -> float:
+    """Return the code of a value."""
+    if isinstance(distribution, Choice):
+        return distribution.index(value) or 0
+    if isinstance(distribution, (Integers, Uniform)) and distribution.step is not None:
+        return int((value - distribution.low) / distribution.step + 0.5)
+    return float(value) if isinstance(distribution, (Uniform, LogUniform)) else int(value)
+
+
+def decode(distribution: Distribution, code: Any) -> Any:
+    """Return the value of a code, floats to as many digits as random draws have."""
+    if isinstance(distribution, Choice):
+        return distribution.at((code + 0.5) / len(distribution.options))
+    if isinstance(distribution, Integers):
+        return distribution.low + int(code) * distribution.step
+    if isinstance(distribution, LogIntegers):
+        return int(code)
+    if isinstance(distribution, Uniform) and distribution.step is not None:
+        return distribution.value(int(code))
+    if isinstance(distribution, LogUniform):
+        low, high = math.log(distribution.low), math.log(distribution.high)
+        return distribution.at((math.log(code) - low) / (high - low))
+    assert isinstance(distribution, Uniform)
+    return distribution.at((code - distribution.low) / (distribution.high - distribution.low))
+
+
+def _sampler(name: str, seed: int, space: SearchSpace) -> optuna.samplers.BaseSampler:
+    if name == "gp":
+        return optuna.samplers.GPSampler(
+            seed=seed, n_startup_trials=STARTUP_TRIALS, deterministic_objective=False
+        )
+    if name == "cmaes":
+        return optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+    return optuna.samplers.TPESampler(  # both are defaults only from Optuna 5 on
+        seed=seed,
+        n_startup_trials=STARTUP_TRIALS,
+        multivariate=True,
+        constant_liar=True,
+        group=space.function is not None,
+    )
+
+
+def _together(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """Return what all trials have in common, which Optuna would look for in every trial; nothing of
+    a function.
+    """
+    codes = {name: code_of(distribution) for name, distribution in sorted(space.parameters.items())}
+    return {name: code for name, code in codes.items() if not code.single()}
+
+
+def _depth(trial: TrialState) -> float:
+    return math.inf if trial.status == "complete" or trial.step is None else trial.step
+
+
+def _frozen(
+    number: int,
+    status: Status,
+    params: Mapping[str, Any],
+    codes: Mapping[str, BaseDistribution],
+    value: float | None,
+    step: float | None,
+) -> FrozenTrial:
+    is_pruned = status == Status.PRUNED
+    return FrozenTrial(
+        number=number,
+        trial_id=number,
+        state=status,
+        value=value if status == Status.COMPLETE else None,
+        datetime_start=_EPOCH,
+        datetime_complete=_EPOCH if status.is_finished() else None,
+        params=dict(params),
+        distributions=dict(codes),
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={round(step or 0): value} if is_pruned and value is not None else {},
+    )
+
+
+class _View(BaseStorage):
+    """The trials of one ask, as Optuna reads a storage; nothing is written to it."""
+
+    NAME = "runslot"
+
+    def __init__(self, trials: Sequence[FrozenTrial], direction: StudyDirection) -> None:
+        self._trials = list(trials)
+        self._direction = direction
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return 0
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        return self.NAME
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        return [self._direction]
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        return {}
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        return {}
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[Status] | None = None
+    ) -> list[FrozenTrial]:
+        return [trial for trial in self._trials if states is None or trial.state in states]
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        return next(trial for trial in self._trials if trial._trial_id == trial_id)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """TPE leaves its proposal for other processes, of which there are none."""
+
+    def _refuse(self, *_arguments: Any, **_keywords: Any) -> NoReturn:
+        raise NotImplementedError("a view of trials is read, not written")
+
+    create_new_study = delete_study = set_study_user_attr = set_study_system_attr = _refuse
+    get_all_studies = create_new_trial = set_trial_param = set_trial_state_values = _refuse
+    set_trial_intermediate_value = set_trial_user_attr = _refuse

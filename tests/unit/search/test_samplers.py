@@ -1,0 +1,154 @@
+"""What samplers promise: the same trials ask the same, nothing twice, and better than chance."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runslot import InvalidInput
+from runslot.errors import NotInstalled
+from runslot.search.samplers import Asker, TrialState, halton, make_sampler
+from runslot.search.space import SearchSpace, Suggestions, make_space, parse_space
+
+SPACE = parse_space(
+    [
+        "lr=loguniform(1e-5,1)",
+        "n=logintegers(1,500)",
+        "d=uniform(0,1,0.1)",
+        "act=choice(relu,gelu)",
+        "bs=choice(8,16,32)",
+    ]
+)
+
+
+def conditional(trial: Suggestions) -> None:
+    if trial.suggest_categorical("kind", [["a"], {"b": 1}]) == ["a"]:
+        trial.suggest_float("x", 0, 1)
+    else:
+        trial.suggest_int("y", 0, 99)
+
+
+def score(params: Any) -> float:
+    if "kind" in params:
+        return params["x"] if "x" in params else params["y"] / 200
+    return -abs(math.log10(params["lr"]) + 2) - abs(params["d"] - 0.3) + (params["act"] == "gelu")
+
+
+def search(space: SearchSpace, name: str, count: int, seed: int = 0) -> list[TrialState]:
+    """Run a search of which the fifth trial fails, every seventh is pruned, and the last three still run."""
+    asker = Asker(space, make_sampler(name, "max"), seed)
+    trials: list[TrialState] = []
+    for number in range(count):
+        proposed = asker.ask(trials, number)
+        assert proposed is not None
+        trials.append(TrialState(number, proposed.params, "running"))
+        if number >= 3:
+            trials[number - 3] = ended(trials[number - 3])
+    return trials
+
+
+def ended(trial: TrialState) -> TrialState:
+    value = score(trial.params)
+    if trial.number == 4:
+        return TrialState(4, trial.params, "failed")
+    if trial.number == 6:
+        return TrialState(6, trial.params, "complete", math.nan)
+    if trial.number % 7 == 0:
+        return TrialState(trial.number, trial.params, "pruned", value, 9.0)
+    return TrialState(trial.number, trial.params, "complete", value)
+
+
+@pytest.mark.parametrize("name", ["random", "qmc", "tpe"])
+@pytest.mark.parametrize("space", [SPACE, make_space(conditional)], ids=["words", "function"])
+def test_a_resumed_search_asks_what_an_unbroken_one_would(name: str, space: SearchSpace) -> None:
+    trials = search(space, name, 40)
+    history = search(space, name, 25)
+    assert history == [
+        *trials[:22],
+        *(TrialState(n, trials[n].params, "running") for n in range(22, 25)),
+    ]
+    fresh = Asker(space, make_sampler(name, "max"), 0).ask(history, 25)
+    assert fresh is not None
+    assert fresh.params == trials[25].params
+    other = Asker(space, make_sampler(name, "max"), 1).ask(history, 25)
+    assert other is not None
+    assert other.params != trials[25].params
+
+
+@pytest.mark.parametrize("name", ["random", "qmc", "tpe"])
+def test_every_variant_of_a_small_space_is_asked_once_and_then_none(name: str) -> None:
+    space = parse_space(["a=integers(0,6)", "b=choice(x,y,[1],{c: 2})", "c=choice(1,1.0)"])
+    asker = Asker(space, make_sampler(name, "max"), 3)
+    trials: list[TrialState] = []
+    while (proposed := asker.ask(trials, len(trials))) is not None:
+        trials.append(
+            TrialState(len(trials), proposed.params, "complete", float(proposed.params["a"]))
+        )
+    assert len(trials) == 28
+    assert len({str(trial.params | {"c": 1}) for trial in trials}) == 28
+
+
+def test_the_model_learns_what_chance_does_not() -> None:
+    best = {
+        name: sorted(
+            max(score(trial.params) for trial in search(SPACE, name, 43, seed) if trial.number < 40)
+            for seed in range(5)
+        )[2]
+        for name in ("random", "tpe")
+    }
+    assert best["tpe"] > best["random"]
+
+
+def test_a_model_of_many_trials_sees_the_best_of_them() -> None:
+    from runslot.search.samplers_optuna import BEST_SEEN, SEEN_LIMIT, OptunaSampler
+
+    trials = [
+        TrialState(n, {"x": n / 1000, "bad": 0}, "complete", -abs(n - 7.0))
+        for n in range(SEEN_LIMIT + 200)
+    ]
+    space = parse_space(["x=uniform(0,1)", "bad=integers(0,1)"])
+    seen = OptunaSampler("tpe", "max")._seen(space, trials)
+    assert len(seen) == SEEN_LIMIT
+    assert [trial.number for trial in seen[:BEST_SEEN]] == list(range(BEST_SEEN))
+    assert seen[-1].number == len(trials) - 1
+
+
+@given(st.integers(0, 5000), st.integers(0, 30), st.integers(0, 99))
+def test_a_coordinate_of_haltons_sequence_lies_in_its_range(
+    index: int, dimension: int, seed: int
+) -> None:
+    assert 0 <= halton(index, dimension, seed) < 1
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 3), st.integers(0, 99), st.integers(0, 50))
+def test_haltons_sequence_has_a_point_in_every_part_of_a_range(
+    dimension: int, seed: int, block: int
+) -> None:
+    base = (2, 3, 5, 7)[dimension]
+    cells = base**3
+    points = (
+        [halton(cells * block + index - 1, dimension, seed) for index in range(cells)]
+        if block
+        else []
+    )
+    assert sorted(int(point * cells) for point in points) == list(range(cells if block else 0))
+
+
+def test_an_unknown_sampler_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InvalidInput, match="did you mean 'tpe'"):
+        make_sampler("tpee", "max")
+
+
+def test_what_needs_a_package_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "runslot.search.samplers_optuna", raising=False)
+    with pytest.raises(NotInstalled, match=r"pip install .*search.*or --sampler random"):
+        make_sampler("tpe", "max")
+    make_sampler("random", "max")
+    make_sampler("qmc", "max")
