@@ -14,10 +14,10 @@ from runslot.errors import InvalidInput
 from runslot.results import load
 from runslot.results.comparison import compare
 from runslot.results.read.steps import step_column
+from runslot.view.data.alignment import Rows
 from runslot.view.data.choices import Choices
 from runslot.view.data.curves import Drawing, draw
 from runslot.view.data.groups import axes_of, choose, default_series, default_x, default_y
-from runslot.view.data.rows import Rows
 
 from .conftest import Write
 

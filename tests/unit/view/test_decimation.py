@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runslot.view.data.decimation import decimate
+from runslot.view.data.alignment import decimate
 
 from .conftest import PATIENT
 

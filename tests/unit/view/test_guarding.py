@@ -14,9 +14,8 @@ pytest.importorskip("dash", reason="the page needs runslot[view]")
 
 from runslot.errors import Busy, InvalidInput, NotFound, extra_said
 from runslot.view.web.app import make_app
-from runslot.view.web.guard import guard_for
+from runslot.view.web.guard import guard_for, token_for
 from runslot.view.web.live_runs import LiveRuns
-from runslot.view.web.secret import token_for
 from runslot.view.web.server import bind
 
 HOST = "127.0.0.1:8050"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runslot.results import load
+from runslot.view.data.alignment import shared_start
 from runslot.view.data.groups import group
-from runslot.view.data.rows import shared_start
 from runslot.view.web.grid import by_name, changes, column_definitions, default_columns, paint, rows
 
 from .conftest import PATIENT, Write

@@ -1,6 +1,7 @@
 """Rows of runs as curves: along one x, over the runs of a series, as exactly as they can be had.
 Pure.
 
+Here too: runs by number (`Rows`), and how many points a screen shows (`decimate`).
 `runslot.view.data.curves` calls it. What must stay true: the values of x are all those that some
 run of the series has, unless that is more than a machine should compute, and then it is said.
 """
@@ -8,15 +9,15 @@ run of the series has, unless that is more than a machine should compute, and th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from runslot.errors import InvalidInput
+from runslot.results.results import Results
 from runslot.results.statistics import Smoothing, align
 from runslot.view.data.choices import ROW
-from runslot.view.data.rows import Rows
 
 _FEWEST_POINTS = 100
 
@@ -127,3 +128,101 @@ def last_values(plain: pl.DataFrame, numbers: pl.Series) -> Mapping[int, tuple[f
         .agg(x=pl.col("x").get(pl.col("x").arg_max()), y=pl.col("y").get(pl.col("x").arg_max()))
     )
     return {run: (x, y) for run, x, y in ends.iter_rows()}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """`Results.progress`, with `run` a number."""
+
+    frame: pl.DataFrame
+    """`run` (UInt32), `row`, and a column a metric."""
+    numbers: Mapping[str, int]
+    """By the path of a run."""
+
+    @classmethod
+    def of(cls, results: Results) -> Rows:
+        """Number the runs in the order of `results.runs`, in which their rows stand."""
+        number = pl.int_range(results.runs.height, dtype=pl.UInt32)
+        counts = results.runs.select(run=number, rows="rows").filter(pl.col("rows") > 0)
+        column = counts.select(pl.col("run").repeat_by("rows").explode())["run"]
+        frame = (
+            results.progress.with_columns(column) if results.progress.height else results.progress
+        )
+        return cls(frame, {run: i for i, run in enumerate(results.runs["run"])})
+
+    def column(self, values: Mapping[str, int]) -> pl.Series:
+        """Return by number a value for each run, null for runs without one."""
+        column: list[int | None] = [None] * len(self.numbers)
+        for run, value in values.items():
+            column[self.numbers[run]] = value
+        return pl.Series(column, dtype=pl.Int32)
+
+    def column_of(self, runs: pl.Series, values: pl.Series | int) -> pl.Series:
+        """Return by number the values of some runs, which are given by number; null for the
+        others."""
+        column = (
+            values
+            if isinstance(values, pl.Series)
+            else pl.Series([values]).new_from_index(0, len(runs))
+        )
+        return pl.Series([None] * len(self.numbers), dtype=pl.Int32).scatter(
+            runs, column.cast(pl.Int32)
+        )
+
+
+def shared_start(paths: Sequence[str]) -> int:
+    """Return how many characters of whole directories all paths start with; they say nothing in a
+    table."""
+    if len(paths) < 2:
+        return 0
+    first, last = min(paths), max(paths)  # what these two share, all share
+    same = next(
+        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
+        min(len(first), len(last)),
+    )
+    return first[:same].rfind("/") + 1
+
+
+_POINTS_OF_STRETCH, _POINTS_OF_STRETCH_WITH_BAND = 3, 5
+"""Points kept of a stretch at most: its first, its lowest and highest, and the far edges of its
+band."""
+_FEWEST_PIXELS = 8
+
+
+def decimate(curves: pl.DataFrame, by: str, points: int, *, log: bool = False) -> pl.DataFrame:
+    """Return about `points` rows (or fewer, at least eight) of each value of `by`, in their order.
+
+    `curves` has the columns `by`, `x`, `center`, `low`, `high`, ordered by `by` and `x`. Of each
+    stretch the first row stays, the lowest and highest of `center`, the lowest `low` and the
+    highest `high`; and the last row of all.
+    """
+    longest = curves.group_by(by).len()["len"].max()
+    if not isinstance(longest, int) or longest <= max(points, _FEWEST_PIXELS):
+        return curves
+    most = (
+        _POINTS_OF_STRETCH
+        if curves["low"].null_count() == curves.height
+        else _POINTS_OF_STRETCH_WITH_BAND
+    )
+    x = pl.when(pl.col("x") > 0).then(pl.col("x").log(2)) if log else pl.col("x")
+    places = curves.select(x.alias("x"))["x"]
+    stretches = max(points, _FEWEST_PIXELS) / most
+    low, high = places.min(), places.max()
+    width = 1.0
+    if isinstance(low, int | float) and isinstance(high, int | float) and high > low:
+        width = 2.0 ** math.ceil(math.log2((high - low) / stretches))
+    index = pl.int_range(pl.len(), dtype=pl.UInt32)
+    numbered = curves.with_columns(_row=index, _last=index.over(by) == pl.len().over(by) - 1)
+    numbered = numbered.with_columns(_stretch=(places / width).floor())
+    row, center = pl.col("_row"), pl.col("center")
+    extremes = numbered.group_by(by, "_stretch").agg(
+        first=row.first(),
+        lowest=row.get(center.arg_min()),
+        highest=row.get(center.arg_max()),
+        below=row.get(pl.col("low").fill_null(center).arg_min()),
+        above=row.get(pl.col("high").fill_null(center).arg_max()),
+    )
+    rows = pl.concat(
+        [extremes[name] for name in ("first", "lowest", "highest", "below", "above")]
+    ).unique()
+    return numbered.filter(row.is_in(rows.implode()) | pl.col("_last")).select(curves.columns)

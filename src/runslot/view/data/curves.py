@@ -8,7 +8,7 @@ mark where it did, and ends its group's curve there, unless the rule drops it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -16,7 +16,7 @@ import polars as pl
 from runslot.errors import InvalidInput
 from runslot.results.accounting import COUNTED, DIVERGED, Accounting, tasks_of
 from runslot.results.results import Results
-from runslot.view.data.alignment import last_values, plain_rows
+from runslot.view.data.alignment import Rows, last_values, plain_rows
 from runslot.view.data.choices import ROW, Choices
 from runslot.view.data.groups import Group, Groups, default_series, default_x, default_y, group
 from runslot.view.data.marks import drops
@@ -31,16 +31,15 @@ from runslot.view.data.ranking import (
     scores_of,
     tallies,
 )
-from runslot.view.data.rows import Rows
 from runslot.view.data.spread import (
     ALL_RESAMPLINGS,
-    FEW_RUNS,
     Numbers,
     SpreadRequest,
     few_of,
     lines_of,
     means_of,
     scaled,
+    words_at,
 )
 
 MOST_CURVES = 60
@@ -55,29 +54,6 @@ _BANDED_POINTS, _LINE_POINTS = 4_200, 10_000
 """Points of all curves of a view together, with a band or without: what keeps an answer below 200
 KB."""
 _FEWEST_POINTS = 40
-
-
-def words_of(statistic: str, level: float = 0.95) -> str:
-    """Return what a band shows, in words for captions."""
-    percent = f"{100 * level:.4g} %"
-    return {
-        "auto": f"mean ± {percent} t (n < {FEW_RUNS}: runs)",
-        "mean-ci": f"mean ± {percent} t interval",
-        "mean-std": "mean ± standard deviation",
-        "mean-sem": "mean ± standard error",
-        "median-quartiles": "median, quartiles",
-        "iqm": f"interquartile mean, {percent} bootstrap interval",
-        "runs": "each run",
-    }[statistic]
-
-
-def words_at(statistic: str, level: float, sizes: Collection[int]) -> str:
-    """Return what a band shows of groups of so many runs."""
-    if statistic != "auto" or not sizes or min(sizes) >= FEW_RUNS:
-        return words_of("mean-ci" if statistic == "auto" else statistic, level)
-    if max(sizes) >= FEW_RUNS:
-        return words_of(statistic, level)
-    return "mean and each run" if max(sizes) > 1 else "each run"
 
 
 @dataclass(frozen=True)

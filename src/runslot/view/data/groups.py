@@ -18,7 +18,7 @@ from runslot.results.results import Results
 from runslot.results.summary import default_metric
 from runslot.results.text.labels import label_of, text_of_value, texts_of
 from runslot.view.data.choices import ROW, Choices
-from runslot.view.data.palette import DISTINCT
+from runslot.view.data.marks import DISTINCT
 
 _TIMES = (
     r"(.*/)?(seconds|t|elapsed.*|(total[ _])?time([ _]elapsed)?|wall["

@@ -26,10 +26,9 @@ from runslot.results.statistics.scores import mean_of, optimism
 from runslot.results.summary import Mode
 from runslot.view.data.chart import Chart, Mark, View
 from runslot.view.data.choices import Choices
-from runslot.view.data.curves import words_at
 from runslot.view.data.groups import Group, default_x, text_of
-from runslot.view.data.palette import stroke
-from runslot.view.data.spread import FEW_RUNS
+from runslot.view.data.marks import stroke
+from runslot.view.data.spread import FEW_RUNS, words_at
 
 MOST_GROUPS = 60
 """Bars of one figure; more of them are named as left out."""

@@ -1,4 +1,5 @@
-"""All charts of a view, of every kind but curves and slots. Pure."""
+"""All charts of a view, of every kind but curves and slots; here scatter, heat map and parallel
+coordinates, whose points are runs. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +12,13 @@ import polars as pl
 from runslot.errors import InvalidInput
 from runslot.results.results import Results
 from runslot.results.summary import mode_of
-from runslot.view.data import fields, intervals
-from runslot.view.data.chart import Chart, view_of
+from runslot.view.data import intervals
+from runslot.view.data.brush import Scale, read_brushes, within
+from runslot.view.data.chart import Chart, View, axes, heading, view_of
 from runslot.view.data.choices import Choices
-from runslot.view.data.groups import Groups, default_series, default_y, group
+from runslot.view.data.groups import Groups, default_series, default_y, group, in_order, text_of
 from runslot.view.data.intervals import MOST_GROUPS
-from runslot.view.data.palette import DISTINCT
+from runslot.view.data.marks import DISTINCT, stroke
 from runslot.view.data.ranking import Tally
 
 
@@ -94,12 +96,152 @@ def judged_by(metrics: Sequence[str], choices: Choices) -> str:
     return f"its {' or '.join(sorted(ways))} value"
 
 
+MOST_CELLS = 2500
+_PLACE_OF_DIVERGED = -0.04
+"""Where on the axis of scores runs end that have none."""
+
+
+def scatter(view: View) -> list[Chart]:
+    """Return a point a run: its score over any column."""
+    across = axes(view.selection, view.choices)[0]
+    charts = []
+    for split, scored in view.splits():
+        parts = []
+        numeric = scored[across].dtype.is_numeric()
+        for member, scores in view.grouped(scored):
+            x = scores[across].cast(pl.Float64) if numeric else text_of(scores[across])
+            parts.append(
+                pl.DataFrame(
+                    {"run": scores["run"], "x": x, "value": scores["score"].fill_nan(None)}
+                ).select(
+                    pl.lit(member.label).alias("label"),
+                    pl.lit(stroke(member.index).colour).alias("colour"),
+                    pl.lit(member.index).alias("index"),
+                    "run",
+                    "x",
+                    "value",
+                )
+            )
+        data = pl.concat(parts) if parts else pl.DataFrame(schema={"label": pl.String})
+        order = () if numeric else tuple(in_order(text_of(scored[across])))
+        log = ("x",) if numeric and _spans_decades(scored[across]) else ()
+        settings = {"log": log, "order": order, "worst": view.mode == "min"}
+        charts.append(
+            Chart("scatter", view.metric, split, heading(across), view.metric, data, settings)
+        )
+    return charts
+
+
+def _spans_decades(values: pl.Series) -> bool:
+    positive = values.drop_nulls()
+    low, high = positive.min(), positive.max()
+    return (
+        isinstance(low, int | float)
+        and isinstance(high, int | float)
+        and low > 0
+        and high / low >= 50
+    )
+
+
+def heat(view: View) -> list[Chart]:
+    """Return a cell for each pair of values: the mean score over its runs, and how many they
+    are."""
+    across, down = axes(view.selection, view.choices)
+    scored = view.scored
+    cells = pl.DataFrame(
+        {"across": text_of(scored[across]), "down": text_of(scored[down]), "value": scored["score"]}
+    )
+    xs, ys = in_order(cells["across"]), in_order(cells["down"])
+    if len(xs) * len(ys) > MOST_CELLS:
+        raise InvalidInput(
+            f"{len(xs)} × {len(ys)} cells are too many for a heat map; choose columns with fewer"
+            " values"
+        )
+    means = cells.group_by("across", "down", maintain_order=True).agg(
+        pl.col("value").mean(), n=pl.col("value").count()
+    )
+    settings = {"order": tuple(xs), "order_down": tuple(ys)}
+    return [Chart("heat", view.metric, "", heading(across), heading(down), means, settings)]
+
+
+def parallel(view: View) -> list[Chart]:
+    """Return a line a run across an axis a parameter, to its score."""
+    choices = view.choices
+    keys = (
+        default_series(view.everything) if choices.series is None else choices.series
+    ) or view.selection.varying
+    scored = view.scored
+    finite = scored["score"].is_finite().fill_null(value=False)
+    columns = [*dict.fromkeys(key for key in keys if key in scored.columns), "score"]
+    scales = [
+        Scale.of(column, scored[column].filter(finite) if column == "score" else scored[column])
+        for column in columns
+    ]
+    names = [
+        heading(column) if column != "score" else f"{view.metric} ({choices.by})"
+        for column in columns
+    ]
+    passing = within(
+        scored.with_columns(pl.col("score").alias(names[-1])), choices.brush
+    )  # as the axis is headed, too
+    if not finite.all():
+        view.notes.append("runs that diverged are grey, and end below the last axis")
+    worst = (
+        scored["score"].filter(finite).max()
+        if view.mode == "min"
+        else scored["score"].filter(finite).min()
+    )
+    values = scored.select(pl.when(finite).then("score").otherwise(pl.lit(worst, pl.Float64)))[
+        "score"
+    ]
+    parts = []
+    for column, scale, name in zip(columns, scales, names, strict=True):
+        texts = text_of(scored[column])
+        parts.append(
+            pl.DataFrame(
+                {
+                    "line": pl.int_range(scored.height, eager=True),
+                    "run": scored["run"],
+                    "axis": [name] * scored.height,
+                    "place": pl.Series(
+                        _places(scale, scored[column], finite, column), dtype=pl.Float64
+                    ),
+                    "text": texts,
+                    "value": values,
+                    "brushed": passing & finite,
+                }
+            )
+        )
+    described = [
+        {"column": column, "name": name, **scale.to_json()}
+        for column, scale, name in zip(columns, scales, names, strict=True)
+    ]
+    settings = {"axes": described, "brush": read_brushes(choices.brush)}
+    if choices.brush:
+        view.notes.append(
+            f"{int(passing.sum())} of {scored.height} runs pass the marked ranges; the others are"
+            " grey"
+        )
+    return [Chart("parallel", view.metric, "", "", "", pl.concat(parts), settings)]
+
+
+def _places(scale: Scale, values: pl.Series, finite: pl.Series, column: str) -> list[float | None]:
+    """Return where a run's line crosses an axis; below that of scores where it diverged."""
+    if column != "score":
+        return scale.places(values)
+    places = scale.places(values.fill_nan(None))
+    return [
+        place if is_finite else _PLACE_OF_DIVERGED
+        for place, is_finite in zip(places, finite, strict=True)
+    ]
+
+
 _KINDS: Mapping[str, Any] = {
     "bars": intervals.bars,
     "improvement": intervals.improvement,
     "profile": intervals.profile,
     "importance": intervals.importances,
-    "scatter": fields.scatter,
-    "heat": fields.heat,
-    "parallel": fields.parallel,
+    "scatter": scatter,
+    "heat": heat,
+    "parallel": parallel,
 }

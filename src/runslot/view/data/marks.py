@@ -1,4 +1,5 @@
-"""What figures mark and write besides their lines: decided once, for the page and for papers. Pure.
+"""What figures mark and write besides their lines, and in which colours: decided once, for the
+page and for papers. Pure.
 
 `runslot.view.plotly` and `runslot.view.paper` call it. What must stay true: it takes plain values
 and needs nothing but Python, since its source goes into the scripts that draw a paper's figure
@@ -7,6 +8,7 @@ again (`runslot.view.paper.script`).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 SHARE_LIMITS = (-0.02, 1.02)
@@ -42,3 +44,40 @@ def drops(counts: list[int]) -> list[int]:
 def band_edge(edge: list[Any], centers: list[Any]) -> list[Any]:
     """Return one edge of a band: on the curve itself where it has no width."""
     return [center if value is None else value for value, center in zip(edge, centers, strict=True)]
+
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("solid", "dash", "dot", "dashdot")
+DISTINCT = len(COLOURS) * len(DASHES)
+"""Curves that can be told apart; further ones repeat."""
+
+SEQUENCE = ("#440154", "#414487", "#2A788E", "#22A884", "#7AD151", "#FDE725")
+"""Six steps of matplotlib's viridis, dark (low) to light (high), for areas."""
+
+LINES = ("#3B76C4", "#4FA3C7", "#6BB39A", "#B5A93C", "#E0883A", "#D4472A")
+"""Six steps from blue (low) to red (high), for lines: each can be seen on white and on black."""
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """How one curve is drawn."""
+
+    colour: str
+    """`#RRGGBB`."""
+    dash: str
+    """Plotly's word: `solid`, `dash`, `dot`, `dashdot`."""
+
+    def faint(self, opacity: float) -> str:
+        """Return the colour with that opacity, as CSS writes it."""
+        return faint(self.colour, opacity)
+
+
+def faint(colour: str, opacity: float) -> str:
+    """Return a colour `#RRGGBB` with an opacity, as CSS writes it."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+def stroke(index: int) -> Stroke:
+    """Return how the curve of that number is drawn."""
+    return Stroke(COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)])

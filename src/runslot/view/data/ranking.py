@@ -20,7 +20,7 @@ from runslot.results.statistics.scores import mean_of
 from runslot.results.summary import Mode, mode_of
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import Group, Groups, default_x
-from runslot.view.data.palette import DISTINCT
+from runslot.view.data.marks import DISTINCT
 
 BEST_SERIES = 10
 """Series that are drawn where there are more than can be told apart."""

@@ -8,17 +8,15 @@ several tasks are never averaged unscaled; extremes are kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from runslot.results.statistics import band
 from runslot.results.statistics.curves import Band, interquartile, with_interval
-from runslot.view.data.alignment import Aligned, align_series
+from runslot.view.data.alignment import Aligned, Rows, align_series, decimate
 from runslot.view.data.choices import Choices
-from runslot.view.data.decimation import decimate
-from runslot.view.data.rows import Rows
 
 FEW_RUNS = 5
 """Runs of a group below which they are drawn themselves in place of an interval."""
@@ -28,6 +26,29 @@ _QUICK_CELLS, _CELLS = 1_000_000, 8_000_000
 """Values at which runs are aligned: what a screen waits for, and what a paper does."""
 _RESAMPLED_VALUES = 12_000_000
 _FEWEST_RESAMPLINGS, _FEWEST_INTERVALS = 200, 24
+
+
+def words_of(statistic: str, level: float = 0.95) -> str:
+    """Return what a band shows, in words for captions."""
+    percent = f"{100 * level:.4g} %"
+    return {
+        "auto": f"mean ± {percent} t (n < {FEW_RUNS}: runs)",
+        "mean-ci": f"mean ± {percent} t interval",
+        "mean-std": "mean ± standard deviation",
+        "mean-sem": "mean ± standard error",
+        "median-quartiles": "median, quartiles",
+        "iqm": f"interquartile mean, {percent} bootstrap interval",
+        "runs": "each run",
+    }[statistic]
+
+
+def words_at(statistic: str, level: float, sizes: Collection[int]) -> str:
+    """Return what a band shows of groups of so many runs."""
+    if statistic != "auto" or not sizes or min(sizes) >= FEW_RUNS:
+        return words_of("mean-ci" if statistic == "auto" else statistic, level)
+    if max(sizes) >= FEW_RUNS:
+        return words_of(statistic, level)
+    return "mean and each run" if max(sizes) > 1 else "each run"
 
 
 @dataclass(frozen=True)

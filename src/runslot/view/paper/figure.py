@@ -19,14 +19,14 @@ import polars as pl
 from runslot.errors import InvalidInput, NotInstalled, extra_said
 from runslot.results.results import Results
 from runslot.terminal_text import visible
+from runslot.view.data.alignment import Rows
 from runslot.view.data.brush import axis_marks
 from runslot.view.data.chart import Chart
 from runslot.view.data.choices import Choices
 from runslot.view.data.curves import Drawing, Panel, draw
 from runslot.view.data.groups import choose
 from runslot.view.data.kinds import charts
-from runslot.view.data.palette import LINES, stroke
-from runslot.view.data.rows import Rows
+from runslot.view.data.marks import LINES, stroke
 from runslot.view.paper import axes
 from runslot.view.paper.script import script_for
 

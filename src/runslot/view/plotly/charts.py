@@ -9,18 +9,20 @@ from typing import Any
 
 import polars as pl
 
+from runslot.view.data.alignment import shared_start
 from runslot.view.data.brush import Brush, axis_marks, marked_parts
 from runslot.view.data.chart import Chart
 from runslot.view.data.marks import (
+    LINES,
     MANY_LINES,
     MOST_CELLS_WRITTEN,
+    SEQUENCE,
     SHARE_LIMITS,
     cell_words,
     diverged_words,
+    faint,
     shade_of,
 )
-from runslot.view.data.palette import LINES, SEQUENCE, faint
-from runslot.view.data.rows import shared_start
 from runslot.view.plotly.figure import GREY, GRID, LOG, Figure, base_layout, numbers, plain
 
 _SHADES = len(SEQUENCE)

@@ -1,4 +1,9 @@
-"""The Dash application: which page an address is, and what is drawn when choices or runs change."""
+"""The Dash application: which page an address is, and what is drawn when choices or runs change.
+
+What must stay true: an answer to a tick says which moment it starts from, and the browser
+(`live.js`) puts it into figures of that moment alone; else it asks for all of it again. Answers
+overtake each other.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +16,25 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html,
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import RunDir
 from runslot.view.data.choices import Choices, without_table
-from runslot.view.web.comparison_page import comparison_page
-from runslot.view.web.content import PageContent, same_table, shown_page, stamp_of
-from runslot.view.web.grid import by_name
+from runslot.view.plotly.figure import Figure, growth
+from runslot.view.web.content import PageContent, same_frame, same_table, shown_page, stamp_of
+from runslot.view.web.grid import by_name, changes
 from runslot.view.web.guard import PageGuard, policy_for, protect
-from runslot.view.web.live_runs import LiveRuns, Moment
-from runslot.view.web.memory import Memory
-from runslot.view.web.page import PageParts, alert, parts_of, plots_page, shell
-from runslot.view.web.page_updates import add_updates, change_of
+from runslot.view.web.live_runs import LiveRuns, Memory, Moment
+from runslot.view.web.page import (
+    PageParts,
+    alert,
+    counted_words,
+    notes_text,
+    parts_of,
+    plots_page,
+    shell,
+    status_counts,
+)
 from runslot.view.web.routes import SUITES, add_export, compress
 from runslot.view.web.run_page import (
     RunContent,
+    comparison_page,
     console,
     parameter_of,
     run_page,
@@ -301,3 +314,78 @@ def _add_browser_callbacks(app: Dash) -> None:
         Output("compare", "className"),
         Input("runs", "selectedRows"),
     )
+
+
+OUTPUTS = {
+    "grown": Output("grown", "data"),
+    "redraw": Output("redraw", "data"),
+    "outgrown": Output("outgrown", "data"),
+}
+"""What a tick changes: figures and table of the page, or that it asks for all of them, or for other
+controls."""
+
+
+def add_updates(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
+    """Answer each tick of a page of plots with what has changed since the moment that it shows."""
+
+    @app.callback(
+        output=OUTPUTS,
+        inputs={
+            "_": Input("tick", "n_intervals"),
+            "stamp": State("seen", "data"),
+            "query": State("query", "data"),
+            "redraw": State("redraw", "data"),
+            "is_drawing": State("drawing", "data"),
+        },
+        prevent_initial_call=True,
+        running=[(Output("tick", "disabled"), True, False)],
+    )
+    def grow(
+        _: int | None,
+        stamp: dict[str, Any] | None,
+        query: str | None,
+        redraw: int,
+        is_drawing: bool,
+    ) -> dict[str, Any]:
+        unchanged = dict.fromkeys(OUTPUTS, no_update)
+        moment = runs.now(query or "")
+        if (
+            is_drawing
+            or stamp is None
+            or (stamp["version"] == moment.version and stamp["query"] == query)
+        ):
+            return unchanged
+        if stamp["query"] == query and memory.rests(query or ""):
+            return unchanged
+        before = memory.get(stamp["query"], stamp["version"])
+        try:
+            after = shown_page(memory, stamp["query"], moment)
+        except RunslotError:
+            before = None
+        # The query differs where an answer to an earlier one came last; so all is drawn again.
+        if before is None or stamp["query"] != query:
+            return unchanged | {"redraw": redraw + 1}
+        if before.columns != after.columns:
+            return unchanged | {"outgrown": True}
+        if not same_frame(before, after):
+            return unchanged | {"redraw": redraw + 1}
+        now = stamp_of(stamp["query"], moment.version)
+        figures = zip(before.figures, after.figures, strict=True)
+        grown = {
+            "from": stamp["mark"],
+            "to": now["mark"],
+            "figures": [change_of(*pair) for pair in figures],
+            "seen": {**now, "table": now},
+            "table": changes(before.painted, after.painted),
+            "notes": notes_text(after),
+            "counted": counted_words(after),
+            "status": status_counts(after),
+        }
+        return unchanged | {"grown": grown}
+
+
+def change_of(before: Figure, after: Figure) -> Any:
+    """Return what the browser has to do with a figure: changes of it, or another one in its
+    place."""
+    changes_of_figure = growth(before, after)
+    return {"figure": after} if changes_of_figure is None else {"changes": changes_of_figure}

@@ -26,8 +26,7 @@ from runslot.view.plotly.curves import curves_figure
 from runslot.view.plotly.figure import Figure
 from runslot.view.plotly.timeline import slots_figures
 from runslot.view.web.grid import Row, column_definitions, default_columns, paint, rows
-from runslot.view.web.live_runs import Moment
-from runslot.view.web.memory import Memory
+from runslot.view.web.live_runs import Memory, Moment
 
 _NO_RUNS = "There are no runs yet; this page waits for them."
 

@@ -20,9 +20,8 @@ from runslot.results.results import Results
 from runslot.results.summary import BEST, FINAL
 from runslot.view.data.chart import axes
 from runslot.view.data.choices import LEAST, MOST, OF_TABLE, ONLY, WITHOUT, Choices, Spread
-from runslot.view.data.curves import words_of
 from runslot.view.data.groups import axes_of, default_series, default_x, default_y, text_of
-from runslot.view.web.attributes import attributes
+from runslot.view.data.spread import words_of
 from runslot.view.web.grid import default_columns
 
 _MOST_VALUES = 200
@@ -414,3 +413,11 @@ def _number(
     return dmc.NumberInput(
         id=choice_id(name), **named, value=shown, debounce=350, placeholder=placeholder, **limits
     )
+
+
+def attributes(**named: str | bool) -> dict[str, Any]:
+    """Return the attributes under HTML's names; True and False as the words."""
+    return {
+        name.replace("_", "-"): str(v).lower() if isinstance(v, bool) else v
+        for name, v in named.items()
+    }

@@ -15,8 +15,8 @@ import polars as pl
 from runslot.experiment import states
 from runslot.results.results import Results
 from runslot.results.summary import BEST, FINAL, mode_of
-from runslot.view.data.palette import COLOURS, DASHES
-from runslot.view.data.rows import shared_start
+from runslot.view.data.alignment import shared_start
+from runslot.view.data.marks import COLOURS, DASHES
 
 Row = dict[str, Any]
 _DIGITS = 7

@@ -1,5 +1,6 @@
 """Who may read the page: a token, the names the server answers to, and what browsers are told to
-refuse.
+refuse; and the token, kept for one user and what is shown, so that a bookmark works after the
+server was started again.
 
 The token comes in the address once and is kept in a cookie. `Host` is checked, so that no foreign
 domain can be pointed at this server (DNS rebinding), and `Origin` and `Sec-Fetch-Site`, so that no
@@ -8,18 +9,22 @@ foreign page can ask it anything, nor lead anybody here, also where there is no 
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
+import os
+import re
 import secrets
 import socket
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from flask import Flask, Request, Response, redirect, request
 
 from runslot.errors import InvalidInput
-from runslot.view.web.secret import token_for
 
 TOKEN = "token"  # noqa: S105  # the name of the parameter, not a secret
 _YEAR_S = 365 * 86400
@@ -168,3 +173,62 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+_TOKEN = re.compile(r"[\w-]{32,64}")
+_MOST_BYTES = 100
+
+
+def token_for(roots: Sequence[str]) -> str:
+    """Return the token for these directories: the one kept, or a new one, which is kept where that
+    can be."""
+    token = secrets.token_urlsafe(24)
+    try:
+        file = _file_for(roots)
+        previous = _kept(file)
+        if previous is not None:
+            return previous
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
+        with os.fdopen(descriptor, "w") as opened:
+            opened.write(token)
+        temporary.replace(file)
+    # a home that is unknown or cannot be written: this server's token alone
+    except (
+        OSError,
+        RuntimeError,
+    ):
+        return token
+    return token
+
+
+def _file_for(roots: Sequence[str]) -> Path:
+    state = os.environ.get("XDG_STATE_HOME")
+    home = (
+        Path(state) if state and Path(state).is_absolute() else Path("~/.local/state").expanduser()
+    )
+    name = hashlib.sha256("\0".join(sorted(roots)).encode("utf-8", "surrogateescape")).hexdigest()[
+        :24
+    ]
+    return home / "runslot" / "view" / name
+
+
+def _kept(file: Path) -> str | None:
+    """Return the token in a file that is this user's alone."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as opened:
+        status = os.fstat(descriptor)
+        if (
+            not stat.S_ISREG(status.st_mode)
+            or status.st_uid != os.geteuid()
+            or status.st_mode & 0o077
+        ):
+            return None
+        token = opened.read(_MOST_BYTES).decode("ascii", "replace")
+    return token if _TOKEN.fullmatch(token) else None

@@ -1,18 +1,25 @@
-"""The runs as they are now, read at most about once a second however many pages ask."""
+"""The runs as they are now, read at most about once a second however many pages ask; and what pages
+were sent lately (`Memory`), so that the next answer says only what has changed.
+
+What must stay true: both are safe to use from several threads, and what is forgotten is drawn and
+sent as a whole.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Generic, TypeVar
 from urllib.parse import parse_qsl
 
 from runslot.engines.refresh import Refresher
 from runslot.results import Reader, Results
-from runslot.view.data.rows import Rows
+from runslot.view.data.alignment import Rows
 
 _FRESH_S = 0.7
 """Seconds for which what was read counts as now, at least."""
@@ -118,3 +125,50 @@ def _equal(before: Results, after: Results) -> bool:
     ):
         return False
     return before.runs.columns == after.runs.columns and before.runs.equals(after.runs)
+
+
+Content = TypeVar("Content")
+
+_MOST_CONTENTS = 24
+"""Pages, or earlier moments of one, that are remembered."""
+_SLOW_S, _DRAWING_REST_FACTOR = 0.7, 4
+"""Seconds after which drawing is slow, and how many times as long as it took what was drawn stays:
+a page of slow figures does not keep a core busy."""
+
+
+class Memory(Generic[Content]):
+    """Contents by the page (its choices, or its run) and the version of the runs."""
+
+    def __init__(self) -> None:
+        self._contents: OrderedDict[tuple[str, int], Content] = OrderedDict()
+        self._lock = threading.Lock()
+        self._rests_until: dict[str, float] = {}
+
+    def rests(self, page: str) -> bool:
+        """Tell whether the page took so long to draw that it is not drawn again yet, though rows
+        were added."""
+        return time.monotonic() < self._rests_until.get(page, 0.0)
+
+    def get(self, page: str, version: int) -> Content | None:
+        """Return what was shown then, where it is still remembered."""
+        with self._lock:
+            return self._contents.get((page, version))
+
+    def show(self, page: str, version: int, draw: Callable[[], Content]) -> Content:
+        """Return what the page shows at that version, drawn and remembered where it is new."""
+        content = self.get(page, version)
+        if content is not None:
+            return content
+        began = time.monotonic()
+        content = draw()
+        ended = time.monotonic()
+        with self._lock:
+            if ended - began > _SLOW_S:
+                self._rests_until[page] = ended + _DRAWING_REST_FACTOR * (ended - began)
+            self._rests_until = {
+                name: until for name, until in self._rests_until.items() if until > ended
+            }
+            self._contents[page, version] = content
+            while len(self._contents) > _MOST_CONTENTS:
+                self._contents.popitem(last=False)
+        return content

@@ -13,11 +13,10 @@ from dash import dcc, html
 from runslot.experiment.states import STATES, colour_of
 from runslot.results.results import Results
 from runslot.view.data.choices import Choices
-from runslot.view.data.palette import stroke
+from runslot.view.data.marks import stroke
 from runslot.view.plotly.figure import CONFIG, with_mark
-from runslot.view.web.attributes import attributes
 from runslot.view.web.content import PageContent, stamp_of
-from runslot.view.web.controls import choice_id, columns_of, controls, defaults
+from runslot.view.web.controls import attributes, choice_id, columns_of, controls, defaults
 from runslot.view.web.grid import standing
 
 _PANELS: Any = {"panels": "children"}
