@@ -106,7 +106,7 @@ def test_requests_are_read_in_the_order_of_their_asking(
     tmp_path: Path, with_a_clock: dict[str, str]
 ) -> None:
     names = (
-        "from runslot.experiment.requests import leave_request; from runslot.experiment.rundir"
+        "from runslot.experiment.lock import leave_request; from runslot.experiment.rundir"
         " import ExperimentDir"
     )
     ask = f"import sys; {names}; leave_request(ExperimentDir(sys.argv[1]), sys.argv[2])"

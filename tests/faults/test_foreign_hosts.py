@@ -20,7 +20,7 @@ import pytest
 from runslot.engines.events import LaunchEvent, Said
 from runslot.errors import Busy
 from runslot.experiment.claim import reaches_others
-from runslot.experiment.requests import leave_request
+from runslot.experiment.lock import leave_request
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
 from runslot.launch.launch import launch

@@ -21,13 +21,13 @@ from runslot.engines.open_experiment import OddRequest, OpenExperiment
 from runslot.errors import RunslotError
 from runslot.execute.cgroup import end_group
 from runslot.execute.leftovers import end_escaped
+from runslot.experiment.claim import find_holder, find_keeper
 from runslot.experiment.files import open_to_append, write_json
-from runslot.experiment.holder import find_holder, find_keeper
 from runslot.experiment.journal import Journal
+from runslot.experiment.lock import leave_request
 from runslot.experiment.owner import LeadsOut, OthersFiles
 from runslot.experiment.processes import ProcessIdentity, identify, start_time
 from runslot.experiment.records import Attempt
-from runslot.experiment.requests import leave_request
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.status import read_status
 from runslot.launch.launch import launch

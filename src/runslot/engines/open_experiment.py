@@ -17,12 +17,11 @@ from runslot.experiment.files import read_json, write_atomically, write_json
 from runslot.experiment.front_door import front_door
 from runslot.experiment.journal import Journal, read_events
 from runslot.experiment.launchers import enlist
-from runslot.experiment.lock import LauncherLock
+from runslot.experiment.lock import REQUEST_NAME, LauncherLock
 from runslot.experiment.owner import other_owner
 from runslot.experiment.placeholders import fill
 from runslot.experiment.provenance import link_provenance
 from runslot.experiment.records import Command, ExperimentFile, Outcome, Policy, Run, RunFile, Work
-from runslot.experiment.requests import REQUEST_NAME
 from runslot.experiment.rundir import VARIANT_CONFIG, ExperimentDir, RunDir
 from runslot.experiment.shape import Shape
 from runslot.hardware.lockfile import user_name

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from runslot.errors import Busy
+from runslot.errors import Busy, shortage_of
 from runslot.execute.cgroup import group_of
 from runslot.execute.evidence import KillCount, kill_count, last_line, logger_notes, where_now
 from runslot.execute.leftovers import memory_of_tree
@@ -39,7 +39,6 @@ from runslot.experiment.files import open_to_append, write_json
 from runslot.experiment.processes import ProcessIdentity, children_of, host_name, identify
 from runslot.experiment.records import Attempt, Outcome, RunFile
 from runslot.experiment.rundir import RunDir
-from runslot.experiment.shortage import shortage_of
 from runslot.experiment.states import Kind
 from runslot.hardware.slots import Slot
 

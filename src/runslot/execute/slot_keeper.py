@@ -12,12 +12,11 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runslot.errors import Busy, RunslotError
+from runslot.errors import Busy, RunslotError, shortage_of
 from runslot.execute.channel import Channel
 from runslot.execute.keeper import claim
 from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import RunDir
-from runslot.experiment.shortage import shortage_of
 from runslot.hardware.slots import Slot
 
 

@@ -14,8 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import Damaged
-from runslot.experiment.disk import is_asked, sync_data
-from runslot.experiment.files import open_regular, open_to_append, parsed_line, read_lines
+from runslot.experiment.files import (
+    is_asked,
+    open_regular,
+    open_to_append,
+    parsed_line,
+    read_lines,
+    sync_data,
+)
 from runslot.experiment.records import Outcome
 from runslot.experiment.shape import Shape, shape_of
 

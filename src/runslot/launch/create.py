@@ -11,13 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runslot.errors import Busy, InvalidInput, NotFound
-from runslot.experiment.disk import sync_soon
-from runslot.experiment.files import open_to_append, write_atomically, write_json
+from runslot.errors import Busy, InvalidInput, NotFound, shortage_of
+from runslot.experiment.files import open_to_append, sync_soon, write_atomically, write_json
 from runslot.experiment.provenance import write_provenance
 from runslot.experiment.records import Run
 from runslot.experiment.rundir import LATEST, ExperimentDir
-from runslot.experiment.shortage import shortage_of
 from runslot.launch.code_change import changes_between, what
 from runslot.launch.interpreter import python_of_runs
 from runslot.launch.plan import Plan

@@ -15,11 +15,10 @@ from runslot.engines.local.config import ThisMachine, end_lost
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, LeftRunning, UnderWay
 from runslot.engines.registry import of_experiment, refreshed
-from runslot.errors import Busy, InvalidInput
+from runslot.errors import Busy, InvalidInput, shortage_of
 from runslot.experiment.front_door import front_door
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
-from runslot.experiment.shortage import shortage_of
 from runslot.experiment.states import FAILED, UNFINISHED
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.launch.create import discard, is_newest, point_latest

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 
 from runslot.errors import Busy, InvalidInput
-from runslot.experiment.lock import living_launcher
-from runslot.experiment.requests import leave_request
+from runslot.experiment.lock import leave_request, living_launcher
 from runslot.experiment.rundir import ExperimentDir
 
 _POLL_S = 0.05

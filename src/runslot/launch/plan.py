@@ -44,8 +44,7 @@ from runslot.variants import (
     variants_of,
 )
 from runslot.variants.config import flatten
-from runslot.variants.encode import is_array
-from runslot.variants.identity import SEED_KEY, run_ids
+from runslot.variants.encode import SEED_KEY, is_array, run_ids
 from runslot.variants.parse import SEED_LIMIT
 from runslot.variants.space import VARIANTS_LIMIT
 

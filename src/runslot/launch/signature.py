@@ -16,7 +16,7 @@ from typing import Any
 
 from runslot.errors import InvalidInput, nearest
 from runslot.experiment.records import Function
-from runslot.variants.identity import SEED_KEY
+from runslot.variants.encode import SEED_KEY
 
 _DYNAMIC = {"exec", "eval", "globals", "setattr", "vars", "locals", "__getattr__"}
 """Names in a module by which it may define what no statement shows."""

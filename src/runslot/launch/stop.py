@@ -17,14 +17,12 @@ from runslot.engines.local.launcher import LocalLauncher
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Launcher, UnderWay
 from runslot.engines.registry import of_experiment, refreshed
-from runslot.errors import Busy, NotFound
-from runslot.experiment.holder import find_keeper
-from runslot.experiment.lock import living_launcher
+from runslot.errors import Busy, NotFound, shortage_of
+from runslot.experiment.claim import find_keeper
+from runslot.experiment.lock import leave_bare_request, leave_request, living_launcher
 from runslot.experiment.processes import ProcessHandle, children_of, is_alive
 from runslot.experiment.records import ExperimentFile, Outcome, Run
-from runslot.experiment.requests import leave_bare_request, leave_request
 from runslot.experiment.rundir import ExperimentDir
-from runslot.experiment.shortage import shortage_of
 from runslot.experiment.status import RunStatus, read_status
 from runslot.launch.foreign_host import lost_outcome, refuse_held, refuse_unknown
 from runslot.launch.launch import Outcomes, outcomes_of

@@ -27,10 +27,9 @@ from runslot.engines.events import (
 )
 from runslot.engines.open_experiment import OddRequest, OpenExperiment
 from runslot.engines.protocol import Handle, Launcher, Placed, Short, Taken, UnderWay
-from runslot.errors import RunslotError
+from runslot.errors import RunslotError, shortage_of
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Run
-from runslot.experiment.shortage import shortage_of
 from runslot.hardware.slots import Slot
 from runslot.launch.hold import Holds
 from runslot.launch.interrupts import Interrupts

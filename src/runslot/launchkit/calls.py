@@ -21,7 +21,7 @@ from runslot.launchkit.modes import (
     launcher_of,
     rented_machines,
 )
-from runslot.logger.options import check_settings
+from runslot.logger.problems import check_settings
 from runslot.transport.patterns import Patterns, check_patterns, idle_patterns
 from runslot.variants import SWEEP_NOTE, Variant, describe, space_of
 

@@ -32,7 +32,7 @@ from runslot.launch.plan import Plan, payload_of
 from runslot.launch.printer import Printer
 from runslot.launch.session import Submitted, submit
 from runslot.launchkit.here import CallRun, code_directory, save_arguments, script_path
-from runslot.logger.directories import make_log_dir
+from runslot.logger.ancestors import make_log_dir
 from runslot.transport.code_snapshot import ALL, find_source
 from runslot.transport.patterns import Patterns
 from runslot.variants import run_id, to_jsonable

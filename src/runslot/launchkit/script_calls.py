@@ -21,7 +21,7 @@ from runslot.experiment.files import write_atomically
 from runslot.experiment.provenance import read_git
 from runslot.experiment.rundir import RunDir
 from runslot.experiment.settings import default_root, path_of
-from runslot.logger.directories import log_dir_name, make_log_dir
+from runslot.logger.ancestors import log_dir_name, make_log_dir
 
 ANSWERS = {"yes": True, "y": True, "ye": True, "no": False, "n": False}
 """What `query_yes_no` takes, in any case of letters."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput
-from runslot.logger.options import Options, at_least, checked
+from runslot.logger.problems import Options, at_least, checked
 from runslot.logger.run_target import Binding, PathText
 from runslot.logger.sinks import Sink
 from runslot.logger.snapshots import MODES

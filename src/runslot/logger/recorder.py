@@ -14,8 +14,8 @@ from runslot.experiment.files import write_atomically
 from runslot.logger import console, extra, snapshots
 from runslot.logger.cells import PLAIN_TYPES, Plain, fetched, held
 from runslot.logger.controls import Controls, PathText
-from runslot.logger.replacement import replacing
-from runslot.logger.spread import NAMES, spread
+from runslot.logger.extra import NAMES, spread
+from runslot.logger.snapshots import replacing
 from runslot.variants.encode import to_jsonable
 
 

@@ -21,10 +21,14 @@ from runslot.experiment.files import write_atomically
 from runslot.experiment.records import LoggerSettings
 from runslot.experiment.rundir import RunDir
 from runslot.experiment.settings import default_root
-from runslot.logger.ancestors import adopt_ancestor_loggers, release_ancestor_loggers
+from runslot.logger.ancestors import (
+    adopt_ancestor_loggers,
+    make_log_dir,
+    release_ancestor_loggers,
+    write_code_state,
+)
 from runslot.logger.controls import PathText
-from runslot.logger.directories import make_log_dir, write_code_state
-from runslot.logger.options import Options, check_settings
+from runslot.logger.problems import Options, check_settings
 from runslot.logger.recorder import Recorder
 from runslot.variants.encode import to_jsonable
 

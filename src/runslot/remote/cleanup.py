@@ -26,9 +26,8 @@ from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Handle, UnderWay
 from runslot.errors import Busy
 from runslot.execute.leftovers import end_escaped
-from runslot.experiment.claim import is_claimed
+from runslot.experiment.claim import find_holder, is_claimed
 from runslot.experiment.current import RUN_VARIABLE
-from runslot.experiment.holder import find_holder
 from runslot.experiment.processes import identify, kill_marked, values_of_processes
 from runslot.experiment.records import ExperimentFile, Run
 from runslot.experiment.rundir import RunDir

@@ -17,7 +17,7 @@ from runslot.errors import InvalidInput, nearest
 from runslot.search.objective import Mode
 from runslot.search.space import Proposed, SearchSpace
 from runslot.variants.distributions import Distribution
-from runslot.variants.identity import canonical
+from runslot.variants.encode import canonical
 
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random")
 ATTEMPTS = 6

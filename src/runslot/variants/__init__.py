@@ -19,13 +19,11 @@ from runslot.variants.distributions import (
     loguniform,
     uniform,
 )
-from runslot.variants.encode import is_plain, to_jsonable
+from runslot.variants.encode import canonical, is_plain, run_id, to_jsonable
 from runslot.variants.grid import grid, zipped
-from runslot.variants.identity import canonical, run_id
 from runslot.variants.intake import SWEEP_NOTE, describe, listed, space_of
 from runslot.variants.levels import VariantLevel, make_variants
 from runslot.variants.levels import _cross_variants as _cross_variants  # scripts of rlpyt import it
-from runslot.variants.names import part_name, safe_directory
 from runslot.variants.parse import parse_grid, parse_sample, parse_seeds, parse_setting, parse_value
 from runslot.variants.sample import sample
 from runslot.variants.space import Space, levels, single, union, variants_of
@@ -43,7 +41,7 @@ from runslot.variants.sweepers import (
     RandomHyperparameterSweeper,
     Sweeper,
 )
-from runslot.variants.variant import Variant, plain
+from runslot.variants.variant import Variant, part_name, plain, safe_directory
 
 __all__ = [
     "SWEEP_NOTE",

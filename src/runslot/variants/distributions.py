@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from runslot.errors import InvalidInput
-from runslot.variants.identity import canonical
+from runslot.variants.encode import canonical
 from runslot.variants.variant import own, plain_containers
 
 DIGITS = 6

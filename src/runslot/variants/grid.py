@@ -14,11 +14,9 @@ from typing import Any
 from runslot.errors import InvalidInput
 from runslot.variants.config import KeyPath, dotted, place, split_key
 from runslot.variants.distributions import Distribution
-from runslot.variants.encode import is_array
-from runslot.variants.identity import SEED_KEY, canonical
-from runslot.variants.names import part_name, shortened
+from runslot.variants.encode import SEED_KEY, canonical, is_array
 from runslot.variants.space import Names, Space, factor
-from runslot.variants.variant import Variant, own, plain_containers
+from runslot.variants.variant import Variant, own, part_name, plain_containers, shortened
 
 CHOICES_LIMIT = 1_000_000
 """Choices of one key; more is a slip of the hand."""

@@ -9,12 +9,11 @@ from typing import Any
 
 from runslot.errors import InvalidInput
 from runslot.variants.config import KeyPath, flatten, split_key
+from runslot.variants.encode import SEED_KEY, canonical
 from runslot.variants.grid import Axis, axis, make_grid
-from runslot.variants.identity import SEED_KEY, canonical
 from runslot.variants.levels import VariantLevel
-from runslot.variants.names import part_name
 from runslot.variants.space import ListSpace, Names, Space, levels, single
-from runslot.variants.variant import Variant, own, plain_containers
+from runslot.variants.variant import Variant, own, part_name, plain_containers
 
 SWEEP_NOTE = "sweep=False takes lists as they are"
 

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 from runslot.errors import InvalidInput
 from runslot.variants.config import KeyPath, dotted, place
-from runslot.variants.names import safe_directory
-from runslot.variants.variant import Variant, own
+from runslot.variants.variant import Variant, own, safe_directory
 
 
 class VariantLevel(NamedTuple):

@@ -14,8 +14,8 @@ from typing import Any
 from runslot.errors import InvalidInput
 from runslot.variants.config import KeyPath, dotted
 from runslot.variants.distributions import Choice, Distribution
+from runslot.variants.encode import canonical
 from runslot.variants.grid import axis, make_grid, read_settings
-from runslot.variants.identity import canonical
 from runslot.variants.space import Space
 from runslot.variants.variant import own
 

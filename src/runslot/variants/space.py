@@ -13,10 +13,9 @@ from typing import Any
 
 from runslot.errors import InvalidInput
 from runslot.variants.config import KeyPath, dotted
-from runslot.variants.identity import SEED_KEY, canonical, without_seed
+from runslot.variants.encode import SEED_KEY, canonical, without_seed
 from runslot.variants.levels import VariantLevel, checked_level, make_variants
-from runslot.variants.names import folded, joined, with_hash
-from runslot.variants.variant import Variant, own, plain_containers
+from runslot.variants.variant import Variant, folded, joined, own, plain_containers, with_hash
 
 VARIANTS_LIMIT = 1_000_000
 """Variants of an experiment; more is a slip of the hand, and would fill the memory."""

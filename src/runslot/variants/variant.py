@@ -2,20 +2,26 @@
 relative directory.
 
 Every variant owns what it holds, so that changing one never changes another.
+
+Names of variants, which are their relative directories: `lr=0.001,env.id=pong`.
+
+Readable first: what a path cannot hold becomes `_`, and a hash after `~` stands in where a name is
+too long or taken.
 """
 
 from __future__ import annotations
 
 import copy
+import re
 import sys
 import types
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import unicodedata
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 from runslot.errors import InvalidInput
 from runslot.variants.config import flatten
-from runslot.variants.identity import SEED_KEY
-from runslot.variants.names import part_name, safe_directory
+from runslot.variants.encode import SEED_KEY, short_hash, to_jsonable
 
 _LIBRARY = sys.stdlib_module_names - {"__main__"}
 _ATOMS = frozenset(
@@ -128,3 +134,153 @@ def _own(value: Any) -> Any:
         return copy.deepcopy(value)
     except (TypeError, copy.Error):
         return value
+
+
+# ---- names ---------------------------------------------------------------------------------------
+
+
+PART_LIMIT = 160
+"""Bytes of one part of a name; file systems end at 255, and a file in it needs a suffix now and
+then.
+"""
+VALUE_LIMIT = 48
+"""Bytes of one value in a name."""
+
+_FILE_SYSTEM_LIMIT = 255
+_ASCII_KEPT = re.compile(r"[A-Za-z0-9_.+=@%^-]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_NAMED = ("$class", "$function", "$enum")
+
+
+def setting_text(key: str, value: Any) -> str:
+    """Return one setting as it stands in a name, `lr=0.001`."""
+    return f"{_start(_safe(key))}={value_text(value)}"
+
+
+def value_text(value: Any) -> str:
+    """Return a value as it stands in a name, at most `VALUE_LIMIT` bytes; equal values have equal
+    texts.
+
+    Classes and functions stand by their bare name, lists as `256+256`, dicts as `k=1+n=2`.
+    """
+    return shortened(_safe(_text(to_jsonable(value))), value, VALUE_LIMIT)
+
+
+def part_name(settings: Sequence[tuple[str, Any]]) -> str:
+    """Return the name of these settings, one part of a path: `lr=0.001,env.id=pong`."""
+    return shortened(
+        ",".join(setting_text(key, value) for key, value in settings), settings, PART_LIMIT
+    )
+
+
+def shortened(text: str, content: Any, limit: int = PART_LIMIT) -> str:
+    """Return `text`, cut to `limit` bytes where it is longer, with the hash of `content` in place
+    of the rest.
+    """
+    if len(text) * 4 <= limit or len(text.encode()) <= limit:
+        return text
+    return with_hash(text, content, limit)
+
+
+def with_hash(text: str, content: Any, limit: int = PART_LIMIT) -> str:
+    """Return `text` and the hash of `content`, at most `limit` bytes, cut between characters."""
+    ending = f"~{short_hash(content)}"
+    return text.encode()[: limit - len(ending)].decode(errors="ignore") + ending
+
+
+def folded(name: str) -> Hashable:
+    """Return what decides whether two names are one directory on a file system that ignores case
+    and accents' form.
+    """
+    return (
+        name if name.isascii() and name.islower() else unicodedata.normalize("NFC", name).casefold()
+    )
+
+
+def joined(*names: str) -> str:
+    """Return one name from the names of levels, outermost first; empty ones leave no trace."""
+    return "/".join(name for name in names if name)
+
+
+def safe_directory(name: str) -> str:
+    """Return a name that somebody else chose as a relative directory, without empty parts and `.`.
+
+    `InvalidInput` where it leaves the experiment's directory or no file system can hold it.
+    """
+    if not isinstance(name, str):
+        _refuse(name, f"it is a {type(name).__name__}, not a string")
+    if _CONTROL.search(name):
+        _refuse(name, "it has control characters, or characters that are no text")
+    if name.startswith("/"):
+        _refuse(name, "it is absolute, and a variant lies in its experiment's directory")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    for part in parts:
+        if part == "..":
+            _refuse(name, "it leads out of the experiment's directory")
+        if len(part) * 4 > _FILE_SYSTEM_LIMIT and len(part.encode()) > _FILE_SYSTEM_LIMIT:
+            _refuse(
+                name,
+                f"a part of it is {len(part.encode())} bytes long, and file systems hold"
+                f" {_FILE_SYSTEM_LIMIT}",
+            )
+    return "/".join(parts)
+
+
+def _refuse(name: object, reason: str) -> NoReturn:
+    raise InvalidInput(
+        f"{name!r} cannot be the directory of a variant: {reason}; choose another name"
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _number(value)
+    if isinstance(value, list):
+        return "+".join(map(_text, value)) or "empty"
+    if isinstance(value, dict):
+        return _dict_text(value)
+    return str(value)
+
+
+def _dict_text(value: dict[str, Any]) -> str:
+    for mark in _NAMED:
+        if mark in value:
+            return _bare(value[mark])
+    if "$partial" in value:
+        return "+".join(
+            map(_text, [value["$partial"], *value["args"], *filter(None, [value["keywords"]])])
+        )
+    return "+".join(_item_text(key, item) for key, item in value.items()) or "empty"
+
+
+def _item_text(key: str, item: Any) -> str:
+    if key.startswith("$"):
+        return _bare(item) if key == "$dataclass" else _text(item)
+    return f"{key}={_text(item)}"
+
+
+def _bare(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _number(value: float) -> str:
+    """Return the shortest exact text; one text for 1 and 1.0."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e16:
+        return str(int(value))
+    if isinstance(value, int) and 1e16 <= abs(value) < 1e308 and int(float(value)) == value:
+        return repr(float(value))
+    return repr(value)
+
+
+def _safe(text: str) -> str:
+    return "".join(map(_safe_character, unicodedata.normalize("NFC", text)))
+
+
+def _safe_character(character: str) -> str:
+    is_safe = _ASCII_KEPT.match(character) if character.isascii() else character.isprintable()
+    return character if is_safe else "_"
+
+
+def _start(text: str) -> str:
+    """Keep a name from being hidden, or from being read as an option."""
+    return f"_{text}" if text.startswith((".", "-")) else text

@@ -215,7 +215,7 @@ def test_statistics_are_numpys_also_without_numpy(logger, monkeypatch, values, p
     by_numpy = recorded()
     # and without all else: nothing may be imported meanwhile
     with monkeypatch.context() as without_numpy:
-        without_numpy.setattr("runslot.logger.spread.sys.modules", {})
+        without_numpy.setattr("runslot.logger.extra.sys.modules", {})
         by_hand = recorded()
     name = "{}Return" if placement == "front" else "Return{}"
     with np.errstate(all="ignore"):

@@ -147,7 +147,7 @@ def test_equal_ids_mean_equal_settings(one, other):
 
 
 def test_many_seeds_of_a_variant_have_the_ids_that_each_has_alone():
-    from runslot.variants.identity import run_ids
+    from runslot.variants.encode import run_ids
 
     for variant in ({}, {"lr": 1.0, "nested": {"b": (1, 2), "a": "é"}}, {"x": None}):
         ids = run_ids(variant)

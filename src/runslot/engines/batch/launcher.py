@@ -30,8 +30,8 @@ from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Handle, Launcher, Placed, Taken, UnderWay
 from runslot.errors import RunslotError
 from runslot.experiment.files import write_json
+from runslot.experiment.lock import leave_request
 from runslot.experiment.records import Outcome, Run
-from runslot.experiment.requests import leave_request
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
 

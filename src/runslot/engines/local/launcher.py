@@ -16,12 +16,11 @@ from typing import Any
 from runslot.engines.local.template import KeeperProcess, ProcessDied, TemplateProcess
 from runslot.engines.local.watch import Poller, Watch
 from runslot.engines.protocol import Handle, Placed, Short, Taken, UnderWay
-from runslot.errors import RunslotError
+from runslot.errors import RunslotError, shortage_of
 from runslot.execute.leftovers import Leftover, end_escaped, find_leftovers
 from runslot.execute.open_files import allow_many, why_no_further
-from runslot.experiment.claim import is_claimed
+from runslot.experiment.claim import find_keeper, is_claimed
 from runslot.experiment.files import write_json
-from runslot.experiment.holder import find_keeper
 from runslot.experiment.processes import ProcessHandle, host_name, is_alive, keeper_of
 from runslot.experiment.records import (
     ExperimentFile,
@@ -32,7 +31,6 @@ from runslot.experiment.records import (
     RunFile,
 )
 from runslot.experiment.rundir import RunDir
-from runslot.experiment.shortage import shortage_of
 from runslot.hardware.lease import Holder, Lease, LeaseRefusal, Leases
 from runslot.hardware.slots import Slot
 

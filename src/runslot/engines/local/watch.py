@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, replace
 
 from runslot.engines.local.template import KeeperProcess
-from runslot.experiment.holder import find_keeper
+from runslot.experiment.claim import find_keeper
 from runslot.experiment.processes import ProcessHandle
 from runslot.experiment.records import Outcome, Policy
 from runslot.experiment.rundir import RunDir

@@ -16,9 +16,9 @@ from typing import Any
 from runslot.errors import RunslotError
 from runslot.experiment.files import write_json
 from runslot.experiment.journal import read_events
+from runslot.experiment.lock import leave_request
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome
-from runslot.experiment.requests import leave_request
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.remote.sky.threads import Looking
 from runslot.transport.bucket.inventory import MachineShare
