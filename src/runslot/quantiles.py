@@ -46,7 +46,12 @@ def t_quantile(level: float, freedom: float) -> float:
 
 def t_tail(t: float, freedom: float) -> float:
     """Return the probability that a value of Student's t with `freedom` degrees is above `t`."""
-    both = _incomplete_beta(freedom / (freedom + t * t), freedom / 2, 0.5)
+    square = t * t
+    if square < freedom:  # what is left of the whole would lose its digits near 0
+        return 0.5 - math.copysign(
+            _incomplete_beta(square / (freedom + square), 0.5, freedom / 2) / 2, t
+        )
+    both = _incomplete_beta(freedom / (freedom + square), freedom / 2, 0.5)
     return both / 2 if t > 0 else 1 - both / 2
 
 

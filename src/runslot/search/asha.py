@@ -31,6 +31,7 @@ ENOUGH = 2
 """Trials that a rung must have for its best to be the winner: one alone was compared with nobody
 there.
 """
+_GOLDEN_RATIO = 0.6180339887498949
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,10 @@ class RungTable:
 
     rungs: Rungs
     mode: Mode
+    brackets: int = 1
+    """Trials of bracket b are first judged at rung b, and compared with trials of it alone
+    (Hyperband).
+    """
     scores: tuple[Mapping[int, Score], ...] = ()
     """By rung, by trial, in the order in which they came."""
     promoted: tuple[frozenset[int], ...] = ()
@@ -112,10 +117,30 @@ class RungTable:
     """Trials that cannot go on: failed, stopped, pruned."""
 
     def judged(self, trial: int) -> int:
-        """Return how many rungs the trial has been judged at, which is the rung it is on its way
-        to.
+        """Return the rung that a trial is on its way to: above the last that it was judged at."""
+        for rung in reversed(range(len(self.scores))):
+            if trial in self.scores[rung]:
+                return rung + 1
+        return self.bracket_of(trial)
+
+    def bracket_of(self, trial: int) -> int:
+        """Return the bracket of a trial; bracket b has eta^-b as many as the first, times its share
+        of the steps.
+
+        Spread evenly over the numbers: the golden ratio's multiples never crowd.
         """
-        return sum(trial in rung for rung in self.scores)
+        if self.brackets == 1:
+            return 0
+        weights = [
+            self.rungs.eta ** -float(bracket) * self.brackets / (self.brackets - bracket)
+            for bracket in range(self.brackets)
+        ]
+        place = (trial + 1) * _GOLDEN_RATIO % 1 * sum(weights)
+        for bracket, weight in enumerate(weights):
+            if place < weight:
+                return bracket
+            place -= weight
+        return self.brackets - 1
 
     def with_score(self, trial: int, rung: int, score: Score) -> RungTable:
         """Return the table after the trial came to a rung."""
@@ -138,19 +163,21 @@ class RungTable:
         """
         return replace(self, ended=self.ended | {trial})
 
-    def ranking(self, rung: int) -> list[int]:
-        """Return the trials of a rung, the best first; of equals the one that came first."""
+    def ranking(self, rung: int, bracket: int | None = None) -> list[int]:
+        """Return the trials of a rung (or a bracket of it), the best first, of equals the older."""
         scores = self.scores[rung] if rung < len(self.scores) else {}
-        return sorted(scores, key=lambda trial: -merit(scores[trial].value, self.mode))
+        trials = [trial for trial in scores if bracket in (None, self.bracket_of(trial))]
+        return sorted(trials, key=lambda trial: -merit(scores[trial].value, self.mode))
 
     def best_of(self, rung: int) -> list[int]:
-        """Return the best 1/eta of a rung, rounded down; a diverged trial is never among them."""
-        ranking = self.ranking(rung)
-        return [
-            trial
-            for trial in ranking[: len(ranking) // self.rungs.eta]
-            if self.is_number(rung, trial)
-        ]
+        """Return the best 1/eta of a rung, of each bracket by itself, rounded down; never a
+        diverged trial.
+        """
+        best = []
+        for bracket in range(min(self.brackets, rung + 1)):
+            ranking = self.ranking(rung, bracket)
+            best += ranking[: len(ranking) // self.rungs.eta]
+        return [trial for trial in best if self.is_number(rung, trial)]
 
     def is_waiting(self, rung: int, trial: int) -> bool:
         """Tell whether the trial has come to a rung and may still go on from it."""
@@ -171,13 +198,16 @@ def arrivals(
     """Return the rungs that a trial has come to since it was last judged, with its score at each,
     the lowest first.
 
-    A row that comes late or leaps over rungs is judged at each of them, one after the other.
+    Rows that come late are judged each at its own rung, one after the other. One row that leaps
+    over rungs is judged at the highest of them alone: the same news would prune at each of them.
     """
-    scores = []
+    scores: list[tuple[int, Score]] = []
     for rung in range(table.judged(trial), table.rungs.highest + 1):
         at = value_at(runs, table.rungs.level(rung), objective)
         if at is None:
             break
+        if scores and scores[-1][1].step == at[0]:
+            scores.pop()
         scores.append((rung, Score(*at)))
     return scores
 
@@ -191,10 +221,8 @@ def judge(
     snapshot, no new start.
     """
     table = table.with_score(trial, rung, score)
-    reached = len(table.scores[rung])
-    place = (
-        f"{table.ranking(rung).index(trial) + 1} of {reached} at step {table.rungs.level(rung):g}"
-    )
+    ranking = table.ranking(rung, table.bracket_of(trial))
+    place = f"{ranking.index(trial) + 1} of {len(ranking)} at step {table.rungs.level(rung):g}"
     promotion = Promotion(trial, rung)
     kind: Literal["continue", "pause", "prune"] = "continue"
     if rung >= table.rungs.highest:
@@ -203,7 +231,7 @@ def judge(
         kind = "continue" if promote(table) == promotion else "pause"
     elif math.isnan(score.value):
         kind, place = "prune", f"diverged by step {score.step:g}"
-    elif reached <= table.rungs.eta:
+    elif len(ranking) <= table.rungs.eta:
         place = f"one of the first {table.rungs.eta}: {place}"
     elif trial not in table.best_of(rung):
         kind = "prune"
@@ -215,16 +243,19 @@ def judge(
     )
 
 
-def promote(table: RungTable, *, is_last: bool = False) -> Promotion | None:
+def promote(
+    table: RungTable, *, is_last: bool = False, busy: frozenset[int] = frozenset()
+) -> Promotion | None:
     """Return which paused trial a free slot goes on with, from the highest rung down; None: start a
     new trial.
 
     `is_last`: no new trial can come and no run is under way. Then the best of the highest rung goes
-    on even though it is one of fewer than eta, so that the search ends with a whole run.
+    on even though it is one of fewer than eta, so that the search ends with a whole run. `busy` has
+    trials that cannot go on now.
     """
     for rung in reversed(range(min(len(table.scores), table.rungs.highest))):
         for trial in table.best_of(rung):
-            if table.is_waiting(rung, trial):
+            if table.is_waiting(rung, trial) and trial not in busy:
                 return Promotion(trial, rung)
     return _last_promotion(table) if is_last else None
 

@@ -7,6 +7,7 @@ generator.
 
 from __future__ import annotations
 
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from random import Random
 from typing import Any
 
 from runslot.errors import InvalidInput
-from runslot.variants.encode import canonical
+from runslot.variants.encode import canonical, is_plain
 from runslot.variants.variant import own, plain_containers
 
 DIGITS = 6
@@ -42,6 +43,10 @@ class Distribution(ABC):
     @abstractmethod
     def holds(self, value: Any) -> bool:
         """Tell whether the value is one that could be drawn, or lies between two that could."""
+
+    @abstractmethod
+    def words(self) -> str:
+        """Return it as the command line has it, such as `uniform(0, 1)`."""
 
     def draw(self, rng: Random) -> Any:
         """Return the next value, using one number of `rng`."""
@@ -78,6 +83,11 @@ class Uniform(Distribution):
         if self.step is not None:
             return self.value(int(place * self.values))
         return _rounded(self.low + place * (self.high - self.low), self.high - self.low, self)
+
+    def words(self) -> str:
+        """Return it as the command line has it."""
+        step = "" if self.step is None else f", {self.step!r}"
+        return f"uniform({self.low!r}, {self.high!r}{step})"
 
     def holds(self, value: Any) -> bool:
         """Tell whether the value is a number between the ends."""
@@ -126,6 +136,10 @@ class LogUniform(Distribution):
         value = math.exp(low + place * (high - low))
         return _rounded(value, min(value, self.high - self.low), self)
 
+    def words(self) -> str:
+        """Return it as the command line has it."""
+        return f"loguniform({self.low!r}, {self.high!r})"
+
     def holds(self, value: Any) -> bool:
         """Tell whether the value is a number between the ends."""
         return is_number(value) and self.low <= value <= self.high
@@ -153,6 +167,11 @@ class Integers(Distribution):
     def at(self, place: float) -> int:
         """Return the whole number at a place from 0 to below 1."""
         return self.low + int(place * self.size) * self.step
+
+    def words(self) -> str:
+        """Return it as the command line has it."""
+        step = "" if self.step == 1 else f", {self.step}"
+        return f"integers({self.low}, {self.high}{step})"
 
     def holds(self, value: Any) -> bool:
         """Tell whether the value is a whole number between the ends."""
@@ -185,6 +204,10 @@ class LogIntegers(Distribution):
         low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
         return min(max(round(math.exp(low + place * (high - low))), self.low), self.high)
 
+    def words(self) -> str:
+        """Return it as the command line has it."""
+        return f"logintegers({self.low}, {self.high})"
+
     def holds(self, value: Any) -> bool:
         """Tell whether the value is a whole number between the ends."""
         return type(value) is int and self.low <= value <= self.high
@@ -208,6 +231,16 @@ class Choice(Distribution):
     def at(self, place: float) -> Any:
         """Return the option at a place from 0 to below 1, a copy of its own."""
         return own(self.options[int(place * len(self.options))])
+
+    def words(self) -> str:
+        """Return it as the command line has it."""
+        if not all(is_plain(option) for option in self.options):
+            raise InvalidInput(
+                "the choices of a search must be numbers, texts, lists or dicts of these: they are"
+                " written"
+                " into its files"
+            )
+        return f"choice({', '.join(json.dumps(option) for option in self.options)})"
 
     def holds(self, value: Any) -> bool:
         """Tell whether the value is one of the options."""

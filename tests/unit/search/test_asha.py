@@ -46,15 +46,14 @@ def test_rungs_that_cannot_be_are_refused(rungs: tuple[float, ...], message: str
         Rungs(*rungs)
 
 
-def test_a_row_that_leaps_over_rungs_is_judged_at_each() -> None:
-    table = table_of({7: 0.5})
-    rows = {0: [(1, 0.1), (2, 0.2), (10, 0.9)]}
-    assert arrivals(table, 7, rows, Objective("score")) == [
-        (1, Score(10, 0.9)),
-        (2, Score(10, 0.9)),
-    ]
-    assert arrivals(table, 8, rows, Objective("score"))[0] == (0, Score(1, 0.1))
-    assert arrivals(table, 8, {0: []}, Objective("score")) == []
+def test_late_rows_are_judged_each_at_its_rung_and_a_leap_at_the_highest() -> None:
+    table, objective = table_of({7: 0.5}), Objective("score")
+    rows = {0: [(1, 0.1), (2, 0.2), (3.5, 0.3), (10, 0.9)]}
+    assert arrivals(table, 7, rows, objective) == [(1, Score(3.5, 0.3)), (2, Score(10, 0.9))]
+    assert arrivals(table, 8, rows, objective)[0] == (0, Score(1, 0.1))
+    leap = {0: [(1, 0.1), (2, 0.2), (10, 0.9)]}
+    assert arrivals(table, 7, leap, objective) == [(2, Score(10, 0.9))]
+    assert arrivals(table, 8, {0: []}, objective) == []
 
 
 def test_a_free_slot_goes_to_the_best_third_of_the_highest_rung_first() -> None:
