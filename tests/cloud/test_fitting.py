@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runslot.engines.sky.capacity import at_once
+from runslot.engines.sky.check import at_once
 from runslot.engines.sky.client import Offer
 from runslot.errors import InvalidInput
 from runslot.hardware.resources import Resources

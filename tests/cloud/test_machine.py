@@ -22,8 +22,7 @@ import pytest
 from tests.cloud.conftest import Server, free_port
 
 from runslot.engines.sky.contents import stage
-from runslot.engines.sky.job import Job
-from runslot.engines.sky.tasks import Machine, task_of
+from runslot.engines.sky.tasks import Job, Machine, task_of
 from runslot.launch.experiment import Experiment
 from runslot.transport.bucket import (
     Inventory,
@@ -34,8 +33,7 @@ from runslot.transport.bucket import (
     open_store,
     pull,
 )
-from runslot.transport.bucket import requests as asked
-from runslot.transport.bucket.inventory import PART
+from runslot.transport.bucket.inventory import PART, StopRequest, read_stop_request, request_stop
 
 pytestmark = pytest.mark.engine  # slow faults: grouped with those of the other launchers
 HERE = Path(__file__).parent
@@ -250,16 +248,16 @@ def of_cloud(cloud: str, service: Server) -> dict[str, str]:
 
 def test_what_is_asked_only_grows_and_a_damaged_object_is_nothing_asked(rented: Rented) -> None:
     share, store = MachineShare("b1"), rented.store
-    assert asked.read(store, share) == asked.StopRequest()
-    assert asked.ask(store, share, ["a", "b"]) == asked.StopRequest(runs=frozenset({"a", "b"}))
-    assert asked.ask(store, share, ["c"]).runs == {"a", "b", "c"}
-    assert asked.ask(store, share, None) == asked.StopRequest(True, frozenset({"a", "b", "c"}))
-    assert asked.ask(store, share, []).everything
-    assert asked.read(store, share) == asked.StopRequest(True, frozenset({"a", "b", "c"}))
+    assert read_stop_request(store, share) == StopRequest()
+    assert request_stop(store, share, ["a", "b"]) == StopRequest(runs=frozenset({"a", "b"}))
+    assert request_stop(store, share, ["c"]).runs == {"a", "b", "c"}
+    assert request_stop(store, share, None) == StopRequest(True, frozenset({"a", "b", "c"}))
+    assert request_stop(store, share, []).everything
+    assert read_stop_request(store, share) == StopRequest(True, frozenset({"a", "b", "c"}))
     store.put(share.asked, b'{"format": 1, "every')
-    assert asked.read(store, share) == asked.StopRequest()
+    assert read_stop_request(store, share) == StopRequest()
     store.put(share.asked, b"\xff\xfe[]")
-    assert asked.ask(store, share, ["a"]).runs == {"a"}
+    assert request_stop(store, share, ["a"]).runs == {"a"}
 
 
 def test_asked_to_stop_all_runs_are_stopped_and_what_they_wrote_arrives(rented: Rented) -> None:
@@ -267,7 +265,7 @@ def test_asked_to_stop_all_runs_are_stopped_and_what_they_wrote_arrives(rented: 
     machine = rented.start("one")
     wait_for(rented.began)
     began = time.monotonic()
-    asked.ask(rented.store, rented.share, None)
+    request_stop(rented.store, rented.share, None)
     assert machine.wait(30) == 0
     print(f"asked: everything arrived after {time.monotonic() - began:.1f} s")
     assert rented.listing().state == "stopped"
@@ -278,7 +276,7 @@ def test_asked_to_stop_all_runs_are_stopped_and_what_they_wrote_arrives(rented: 
 
 def test_a_machine_whose_share_was_asked_to_stop_before_begins_nothing(rented: Rented) -> None:
     rented.stage({"lr": [0.1, 0.2], "steps": [3]})
-    asked.ask(rented.store, rented.share, None)
+    request_stop(rented.store, rented.share, None)
     assert rented.start("one").wait(30) == 0
     assert rented.listing().state == "stopped"
     assert rented.began() == []
@@ -292,7 +290,7 @@ def test_single_runs_are_stopped_and_no_others_and_one_that_waits_never_starts(
     wait_for(rented.began)
     under_way, waiting = rented.runs[0], rented.runs[3]
     began = time.monotonic()
-    asked.ask(rented.store, rented.share, [under_way, waiting])
+    request_stop(rented.store, rented.share, [under_way, waiting])
     wait_for(lambda: rented.outcomes().keys() == {under_way, waiting})
     print(f"asked: outcomes of single runs arrived after {time.monotonic() - began:.1f} s")
     outcomes = rented.outcomes()
@@ -314,7 +312,7 @@ def test_a_replacement_sees_what_was_asked_of_the_share_before(rented: Rented) -
     wait_for(rented.began)
     wait_for(lambda: any(path.endswith("params.txt") for path in rented.listing().files))
     rented.lose(machine)
-    asked.ask(rented.store, rented.share, rented.runs[:2])
+    request_stop(rented.store, rented.share, rented.runs[:2])
     assert rented.start("two").wait(60) == 1
     outcomes = rented.outcomes()
     assert [outcomes[run]["kind"] for run in rented.runs] == ["stopped", "stopped", "succeeded"]

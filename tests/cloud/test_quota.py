@@ -21,12 +21,10 @@ from typing import Any
 
 import pytest
 
-from runslot.engines.sky.check import check_bucket
+from runslot.engines.sky.check import check_bucket, room_for
 from runslot.engines.sky.client import SkyPilot
 from runslot.engines.sky.driver.quota import Quota
-from runslot.engines.sky.headroom import room_for
-from runslot.engines.sky.job import Job
-from runslot.engines.sky.tasks import Machine, task_of
+from runslot.engines.sky.tasks import Job, Machine, task_of
 from runslot.errors import InvalidInput, RunslotError
 from runslot.transport.bucket import MachineShare, Unreachable, open_store
 

@@ -19,8 +19,7 @@ from typing import Any
 import pytest
 
 from runslot.engines.sky.client import SkyPilot
-from runslot.engines.sky.job import Job
-from runslot.engines.sky.tasks import Machine, task_of
+from runslot.engines.sky.tasks import Job, Machine, task_of
 from runslot.errors import InvalidInput
 from runslot.transport.bucket import MachineShare
 

@@ -131,7 +131,7 @@ def clean(
 
 
 def _clean(experiment: ExperimentDir, record: Record, yes: bool) -> None:
-    from runslot.engines.sky.fetch import bring
+    from runslot.engines.sky.rental import bring
     from runslot.errors import RunslotError
     from runslot.transport.bucket import open_store
     from runslot.transport.bucket.store import clean

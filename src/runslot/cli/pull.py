@@ -28,8 +28,7 @@ def pull(
 
     from runslot.cli.kinds import parse_seconds
     from runslot.cli.places import experiments_to_act_on
-    from runslot.engines.sky.fetch import bring
-    from runslot.engines.sky.rental import END_STATES, read_record
+    from runslot.engines.sky.rental import END_STATES, bring, read_record
     from runslot.errors import Busy, InvalidInput
     from runslot.transport.bucket import Unreachable
 

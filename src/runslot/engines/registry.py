@@ -5,28 +5,39 @@ A kind is a word that a package registers as an entry point of the group `runslo
 `module:Class`. Those of runslot itself stand in a table as well, so that they are found where there
 is no metadata, as in the one-file archive, and none is read for them at a start. A kind's class is
 imported when an entry of it is used.
+
+Has engines say, from time to time, how the experiments below some directories stand, where no
+launcher does.
+
+For readers that stay, as the page: what an engine knows and files do not tell is then in the files.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
+import threading
+import time
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runslot.engines.protocol import Facts, LauncherConfig
 from runslot.errors import InvalidInput, NotFound, RunslotError, nearest
+from runslot.experiment.lock import living_launcher
 from runslot.experiment.owner import other_owner
 from runslot.experiment.records import ExperimentFile, LauncherEntry
+from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.settings import configuration_files, read_configuration
-from runslot.experiment.status import ExperimentStatus
+from runslot.experiment.status import ExperimentStatus, find_experiments, read_status
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
 
 GROUP = "runslot.launchers"
 """The group of entry points; a name of it is a kind, its value the class."""
@@ -270,3 +281,51 @@ def _value(wanted: Any, value: Any, said: str) -> Any:
     ):
         raise InvalidInput(f"{said} is {value!r}, but it is {_WORDS[wanted]}")
     return value
+
+
+# ---- looking again -------------------------------------------------------------------------------
+
+
+_PERIOD = 10.0
+"""Seconds between looks."""
+
+
+class Refresher:
+    """Looks in a thread of its own, since an engine may take its time to answer."""
+
+    def __init__(self, roots: Sequence[str | os.PathLike[str]]) -> None:
+        self._roots = [Path(root) for root in roots]
+        self._looked = -_PERIOD
+        self._thread: threading.Thread | None = None
+        self._done: dict[Path, float] = {}
+        """Experiments of which nothing further is to be heard, until their journal changes."""
+
+    def look(self) -> None:
+        """Begin a look where the last one is long enough ago; never waits."""
+        if time.monotonic() - self._looked < _PERIOD or (
+            self._thread is not None and self._thread.is_alive()
+        ):
+            return
+        self._looked = time.monotonic()
+        self._thread = threading.Thread(target=self._ask, name="runslot-refresh", daemon=True)
+        self._thread.start()
+
+    def _ask(self) -> None:
+        for root in self._roots:
+            for experiment in find_experiments(root):
+                try:
+                    self._ask_about(experiment)
+                except (RunslotError, OSError):  # a broken file: who reads it says so
+                    continue
+
+    def _ask_about(self, experiment: ExperimentDir) -> None:
+        changed = (
+            experiment.journal_file.stat().st_mtime if experiment.journal_file.exists() else 0.0
+        )
+        if self._done.get(experiment.path) == changed:
+            return
+        of_this_machine = experiment.read().launcher is None
+        if of_this_machine or (
+            living_launcher(experiment) is None and refreshed(read_status(experiment)).finished
+        ):
+            self._done[experiment.path] = changed

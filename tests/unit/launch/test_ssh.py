@@ -13,8 +13,8 @@ import pytest
 
 from runslot.engines.registry import read_entry
 from runslot.engines.ssh.contents import remove_gone
-from runslot.engines.ssh.host_slots import SlotStanding
 from runslot.engines.ssh.ledger import Books, Entry, Found
+from runslot.engines.ssh.pool import SlotStanding
 from runslot.engines.ssh.probe import Probe, obstacle, read
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Outcome, Run

@@ -1,5 +1,8 @@
 """This machine as a place for runs: which slots an experiment gets here, and the engine that starts
 runs in them.
+
+An experiment whose runs execute in a container: what is made and checked for it before the first
+run.
 """
 
 from __future__ import annotations
@@ -7,19 +10,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from runslot.engines.events import LaunchEvent, Observer, Said
-from runslot.engines.local.launcher import Import, LocalLauncher
+from runslot.engines.local.launcher import LocalLauncher
+from runslot.engines.local.template import Import
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, Finding, LauncherConfig
 from runslot.errors import InvalidInput
+from runslot.execute.image import check_image
 from runslot.execute.leftovers import end_escaped
-from runslot.experiment.records import Command, ExperimentFile
+from runslot.experiment.records import Command, ExperimentFile, Run, RunFile, travels_by_value
 from runslot.experiment.status import ExperimentStatus
 from runslot.hardware.busy import without_busy
 from runslot.hardware.lease import Leases
 from runslot.hardware.probe import probe
 from runslot.hardware.slots import Slot, carve, describe_quota, describe_slots
+from runslot.transport.zipapp import experiment_archive
 
 
 @dataclass(frozen=True)
@@ -107,8 +114,6 @@ def check_function(launcher: LocalLauncher, experiment: OpenExperiment) -> None:
     """
     file = experiment.file
     if file.container is not None:
-        from runslot.engines.local.container import check_container
-
         check_container(experiment, launcher)
         return
     if isinstance(file.work, Command) or experiment.policy.start == "cold":
@@ -120,3 +125,36 @@ def check_function(launcher: LocalLauncher, experiment: OpenExperiment) -> None:
         raise InvalidInput(
             f"{wanted.function} cannot be imported, so no run was started:\n{error}"
         ) from error
+
+
+# ---- runs in containers --------------------------------------------------------------------------
+
+
+def check_container(experiment: OpenExperiment, launcher: LocalLauncher) -> None:
+    """Refuse an image, an engine or a function that no run could execute with; for a launcher
+    once.
+    """
+    file, home = experiment.file, experiment.directory.path
+    if file.container is None:
+        raise InvalidInput(f"{home} has no container")
+    if travels_by_value(file.work) or experiment.directory.payloads.exists():
+        experiment_archive(experiment.directory)  # for cloudpickle, which images need not have
+    asked = repr((file.container, file.work, file.cwd, file.path))
+    if asked in launcher.checked:
+        return
+    run = RunFile(
+        run=Run("", "", {}, ""),
+        experiment=file.name,
+        work=file.work,
+        cwd=file.cwd,
+        python=file.python,
+        path=file.path,
+        python_path=file.python_path,
+        home=os.curdir,
+        policy=file.policy,
+        gpu_visibility=file.gpu_visibility,
+        container=file.container,
+    )
+    slot = next(iter(launcher.slots()), None)
+    check_image(Path(home), run, file.python_version, slot, experiment.environment, launcher.say)
+    launcher.checked.add(asked)

@@ -4,16 +4,20 @@ through pidfds.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runslot.engines.local.template import KeeperProcess, ProcessDied, TemplateProcess
+from runslot.engines.local.template import (
+    Import,
+    KeeperProcess,
+    ProcessDied,
+    TemplateProcess,
+    Templates,
+)
 from runslot.engines.local.watch import Poller, Watch
 from runslot.engines.protocol import Handle, Placed, Short, Taken, UnderWay
 from runslot.errors import RunslotError, shortage_of
@@ -23,12 +27,8 @@ from runslot.experiment.claim import find_keeper, is_claimed
 from runslot.experiment.files import write_json
 from runslot.experiment.processes import ProcessHandle, host_name, is_alive, keeper_of
 from runslot.experiment.records import (
-    ExperimentFile,
-    Function,
     Outcome,
-    PythonEnvironment,
     Run,
-    RunFile,
 )
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.lease import Holder, Lease, LeaseRefusal, Leases
@@ -42,37 +42,6 @@ _CLAIM_PERIOD_S = 0.25
 """Between looks at the claim of a run whose keeper is not known here: the disk may be another
 machine's.
 """
-
-
-@dataclass(frozen=True)
-class Import:
-    """A function that a template is to import, and how."""
-
-    function: Function
-    home: Path
-    """The experiment directory."""
-    python: str
-    path: tuple[str, ...]
-    cwd: str
-    start: str
-    interpreter: PythonEnvironment | None = None
-    """The environment of `python`, where that is not the launching one."""
-
-    @classmethod
-    def of(cls, function: Function, file: RunFile | ExperimentFile, home: Path) -> Import:
-        """Return what the file of a run, or of an experiment, says of its function."""
-        return cls(
-            function, home, file.python, file.path, file.cwd, file.policy.start, file.interpreter
-        )
-
-    def content(self) -> str:
-        """Return what is equal where one template serves two experiments: the same function, found
-        in the same way.
-        """
-        pickle = "" if self.function.pickle is None else _digest(self.home / self.function.pickle)
-        return repr(
-            (self.function, pickle, self.python, self.path, self.cwd, self.start, self.interpreter)
-        )
 
 
 @dataclass
@@ -90,7 +59,6 @@ class LocalLauncher:
         self, slots: Sequence[Slot], log: Path | None = None, say: Callable[[str], None] = print
     ) -> None:
         self._slots = tuple(slots)
-        self._log = log
         self.say = say
         self.checked: set[str] = set()
         """Containers and functions that were found to work."""
@@ -102,8 +70,7 @@ class LocalLauncher:
         """Locks of which it was said that something else lies in their place."""
         self._refused: set[int] = set()
         """Slots that someone else had when they were last asked for."""
-        self._templates: dict[str, TemplateProcess | None] = {}
-        self._contents: dict[tuple[Path, str], str] = {}
+        self._templates = Templates(log, say)
         self._places: dict[int | None, _Place] = {}
         self._watched: dict[Handle, Watch] = {}
         self._as_told: dict[int, tuple[Slot, dict[str, Any]]] = {}
@@ -118,7 +85,7 @@ class LocalLauncher:
         """Import the function in a template, so that a function that cannot be imported is refused
         before any run.
         """
-        self._template_of(wanted)
+        self._templates.of(wanted)
 
     def reserve(self, slot: Slot, experiment: str, run: str) -> Taken | None:
         """Take a slot's lease, which the run that is started next in it inherits."""
@@ -213,10 +180,7 @@ class LocalLauncher:
         self._reserved.clear()
         for place in self._places.values():
             place.keeper.close()
-        for template in self._templates.values():
-            if template is not None:
-                template.close()
-        self._templates.clear()
+        self._templates.close()
         for watch in self._watched.values():
             watch.close()
         self._watched.clear()
@@ -258,7 +222,7 @@ class LocalLauncher:
         file = placed.run_dir.read_run()
         slot = self._as_json(placed.slot)
         for last_try in (False, True):
-            template = self._template_for(placed.run_dir, file)
+            template = self._templates.for_run(placed.run_dir, file)
             try:
                 keeper = self._keeper_for(
                     template, None if placed.slot is None else placed.slot.index
@@ -290,64 +254,8 @@ class LocalLauncher:
         place = self._places[slot] = _Place(template, template.fork_keeper())
         return place.keeper
 
-    def _template_for(self, run_dir: RunDir, file: RunFile) -> TemplateProcess:
-        function = file.work
-        if (
-            isinstance(function, Function)
-            and file.policy.start != "cold"
-            and file.container is None
-        ):
-            template = self._template_of(
-                Import.of(function, file, Path(os.path.normpath(run_dir.path / file.home)))
-            )
-            if template is not None:
-                return template
-        bare = self._templates.get("")
-        if bare is None:
-            bare = self._templates[""] = TemplateProcess.begin(sys.executable, self._log, bare=True)
-        return bare
-
-    def _template_of(self, wanted: Import) -> TemplateProcess | None:
-        known = (wanted.home, str(wanted.function))
-        if known not in self._contents:
-            self._contents[known] = wanted.content()
-        key = self._contents[known]
-        if key not in self._templates:
-            template, unsafe, renewed = self._new_template(wanted)
-            if unsafe and wanted.start != "warm":
-                self.say(f"{wanted.function} starts in a new interpreter for each run: {unsafe}")
-                template.close()
-                self._templates[key] = None
-            else:
-                self._templates[key] = template
-                if renewed:
-                    self.say(f"{', '.join(renewed)}: made anew in each run (without a seed)")
-        return self._templates[key]
-
-    def _new_template(
-        self, wanted: Import, again: bool = True
-    ) -> tuple[TemplateProcess, str, tuple[str, ...]]:
-        template = TemplateProcess.begin(
-            wanted.python, self._log, bare=False, interpreter=wanted.interpreter
-        )
-        try:
-            return template, *template.import_function(
-                wanted.function, wanted.home, wanted.path, wanted.cwd
-            )
-        except ProcessDied:
-            template.close()
-            if not again:
-                raise
-        except BaseException:
-            template.close()
-            raise
-        return self._new_template(wanted, again=False)
-
     def _forget(self, template: TemplateProcess) -> None:
-        template.close()
-        self._templates = {
-            key: each for key, each in self._templates.items() if each is not template
-        }
+        self._templates.forget(template)
         self._places = {
             slot: place for slot, place in self._places.items() if place.template is not template
         }
@@ -471,7 +379,3 @@ class LocalLauncher:
         if watch.descriptor is not None:
             self._poller.remove(watch.descriptor)
         watch.close()
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

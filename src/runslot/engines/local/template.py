@@ -1,13 +1,18 @@
-"""The launcher's ends of a template process and of the keepers forked from it."""
+"""The launcher's ends of template processes and of the keepers forked from them, and which template
+a run is forked from.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import select
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +24,8 @@ from runslot.execute.open_files import original_limit
 from runslot.execute.run_mark import room
 from runslot.experiment.files import open_to_append
 from runslot.experiment.processes import ProcessIdentity, boot_id, host_name
-from runslot.experiment.records import Function, PythonEnvironment
+from runslot.experiment.records import ExperimentFile, Function, PythonEnvironment, RunFile
+from runslot.experiment.rundir import RunDir
 
 _PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
 
@@ -250,3 +256,120 @@ class KeeperProcess:
                 return {"environment": index, "values": None}
         self._environments.append(environment)
         return {"environment": len(self._environments) - 1, "values": dict(environment)}
+
+
+@dataclass(frozen=True)
+class Import:
+    """A function that a template is to import, and how."""
+
+    function: Function
+    home: Path
+    """The experiment directory."""
+    python: str
+    path: tuple[str, ...]
+    cwd: str
+    start: str
+    interpreter: PythonEnvironment | None = None
+    """The environment of `python`, where that is not the launching one."""
+
+    @classmethod
+    def of(cls, function: Function, file: RunFile | ExperimentFile, home: Path) -> Import:
+        """Return what the file of a run, or of an experiment, says of its function."""
+        return cls(
+            function, home, file.python, file.path, file.cwd, file.policy.start, file.interpreter
+        )
+
+    def content(self) -> str:
+        """Return what is equal where one template serves two experiments: the same function, found
+        in the same way.
+        """
+        pickle = "" if self.function.pickle is None else _digest(self.home / self.function.pickle)
+        return repr(
+            (self.function, pickle, self.python, self.path, self.cwd, self.start, self.interpreter)
+        )
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Templates:
+    """The templates of a launcher, by what they import; one that imports nothing is for commands
+    and cold starts.
+    """
+
+    def __init__(self, log: Path | None, say: Callable[[str], None]) -> None:
+        self._log = log
+        self._say = say
+        self._templates: dict[str, TemplateProcess | None] = {}
+        """None where the function cannot start warm."""
+        self._contents: dict[tuple[Path, str], str] = {}
+
+    def for_run(self, run_dir: RunDir, file: RunFile) -> TemplateProcess:
+        """Return the one that forks the run's keeper: with its function imported, or bare."""
+        function = file.work
+        if (
+            isinstance(function, Function)
+            and file.policy.start != "cold"
+            and file.container is None
+        ):
+            template = self.of(
+                Import.of(function, file, Path(os.path.normpath(run_dir.path / file.home)))
+            )
+            if template is not None:
+                return template
+        bare = self._templates.get("")
+        if bare is None:
+            bare = self._templates[""] = TemplateProcess.begin(sys.executable, self._log, bare=True)
+        return bare
+
+    def of(self, wanted: Import) -> TemplateProcess | None:
+        """Return the one that has imported the function; None where it starts cold."""
+        known = (wanted.home, str(wanted.function))
+        if known not in self._contents:
+            self._contents[known] = wanted.content()
+        key = self._contents[known]
+        if key not in self._templates:
+            template, unsafe, renewed = self._begin(wanted)
+            if unsafe and wanted.start != "warm":
+                self._say(f"{wanted.function} starts in a new interpreter for each run: {unsafe}")
+                template.close()
+                self._templates[key] = None
+            else:
+                self._templates[key] = template
+                if renewed:
+                    self._say(f"{', '.join(renewed)}: made anew in each run (without a seed)")
+        return self._templates[key]
+
+    def _begin(
+        self, wanted: Import, again: bool = True
+    ) -> tuple[TemplateProcess, str, tuple[str, ...]]:
+        template = TemplateProcess.begin(
+            wanted.python, self._log, bare=False, interpreter=wanted.interpreter
+        )
+        try:
+            return template, *template.import_function(
+                wanted.function, wanted.home, wanted.path, wanted.cwd
+            )
+        except ProcessDied:
+            template.close()
+            if not again:
+                raise
+        except BaseException:
+            template.close()
+            raise
+        return self._begin(wanted, again=False)
+
+    def forget(self, template: TemplateProcess) -> None:
+        """Close one that has died, or may have."""
+        template.close()
+        self._templates = {
+            key: other for key, other in self._templates.items() if other is not template
+        }
+
+    def close(self) -> None:
+        """End them all."""
+        for template in self._templates.values():
+            if template is not None:
+                template.close()
+        self._templates.clear()

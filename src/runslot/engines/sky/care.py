@@ -22,8 +22,7 @@ from runslot.errors import RunslotError
 from runslot.experiment.files import open_to_append, write_atomically
 from runslot.experiment.rundir import ExperimentDir
 from runslot.transport.bucket import Inventory, MachineShare
-from runslot.transport.bucket import requests as asked
-from runslot.transport.bucket.inventory import DamagedObject
+from runslot.transport.bucket.inventory import DamagedObject, read_stop_request, request_stop
 from runslot.transport.bucket.store import Missing, Store
 
 _LEAST_SECONDS = 300.0
@@ -121,7 +120,7 @@ class Care:
                 if runs is None and self._newest().machine in {"", self._lost}:
                     self.kill()
                 else:
-                    asked.ask(self._store, self.rented.share, runs)
+                    request_stop(self._store, self.rented.share, runs)
             except RunslotError as error:
                 self._home.say(f"{error}; asking {self.rented.name} again to stop")
                 if self._closed.wait(5.0):
@@ -249,7 +248,7 @@ class Care:
 
     def _was_asked_to_stop(self) -> bool:
         try:
-            return asked.read(self._store, self.rented.share).everything
+            return read_stop_request(self._store, self.rented.share).everything
         except RunslotError:  # who cannot reach the bucket will hear of it in plenty
             return False
 

@@ -1,5 +1,10 @@
 """What is tried before machines are rented: credentials, the machine, quota, the bucket, the code
 that travels.
+
+How many machines the account's quotas leave room for, and what to ask for where it is too few.
+Pure.
+
+How many runs a machine does at a time, as far as a cloud's catalog tells. Pure.
 """
 
 from __future__ import annotations
@@ -8,23 +13,27 @@ import importlib.util
 import sysconfig
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Finding
-from runslot.engines.sky.client import SkyPilot
-from runslot.engines.sky.headroom import CLOUDS, Room, room_for
-from runslot.engines.sky.job import Job
-from runslot.engines.sky.tasks import task_of
+from runslot.engines.sky.client import Offer, SkyPilot
+from runslot.engines.sky.driver.quota import Quota
+from runslot.engines.sky.tasks import Job, task_of
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.records import Function
+from runslot.hardware.resources import Resources
+from runslot.hardware.slots import carve
+from runslot.hardware.topology import Gpu, flat_topology
 from runslot.transport.bucket.inventory import MachineShare
 from runslot.transport.bucket.store import Store, Unreachable, open_store
 
 if TYPE_CHECKING:
     from runslot.engines.sky.config import Sky
+
 
 _LOGIN = {
     "aws": "run `aws configure` (or `aws sso login`), then `sky check aws`",
@@ -178,3 +187,110 @@ def refuse_left_behind(experiment: OpenExperiment) -> None:
         f" does not travel: the code that goes to the machine is {code.tree}. Move it there, or"
         " install it with a line of setup"
     )
+
+
+# ---- quotas --------------------------------------------------------------------------------------
+
+
+CLOUDS = frozenset({"aws", "gcp"})
+"""Clouds whose quotas can be read."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What quotas leave room for."""
+
+    machines: int | None
+    """How many of those that are wanted, in the region with most room; None: not known."""
+    said: str
+    fix: str = ""
+    """What to ask for, where it is too few."""
+
+
+def room_for(wanted: int, quotas: Sequence[Quota], cloud: str) -> Room:
+    """Judge quotas by their limits: what others have rented at this moment may be gone before the
+    machines come up.
+    """
+    everywhere = [each for each in quotas if not each.region and each.limit is not None]
+    regions = dict.fromkeys(each.region for each in quotas if each.region)
+    tightest: list[Quota] = []
+    for region in regions:
+        here = [each for each in quotas if each.region == region and each.limit is not None]
+        if here:
+            tightest.append(min([*here, *everywhere], key=_machines))
+    best = max(tightest, key=_machines, default=None)
+    unknown = next((each for each in quotas if each.limit is None), None)
+    if best is None or (_machines(best) < wanted and unknown is not None):
+        return Room(
+            None, f"not known: {unknown.said}" if unknown else "not known: the cloud names none"
+        )
+    count = min(_machines(best), wanted)
+    said = f"{_named(best)}, {_asked(wanted, best)}"
+    if len(regions) > 1:
+        said = f"the most of {len(regions)} regions is {said}"
+    if count == wanted:
+        return Room(count, said)
+    return Room(
+        count,
+        f"{said}: {f'enough for {count} of them' if count else 'too few for one'}",
+        _fix(best, wanted, cloud),
+    )
+
+
+def _machines(quota: Quota) -> int:
+    return int((quota.limit or 0) // quota.one) if quota.one else 0
+
+
+def _named(quota: Quota) -> str:
+    used = f" ({quota.used:g} of them in use)" if quota.used else ""
+    where = f" in {quota.region}" if quota.region else ""
+    return f"{quota.limit:g} {quota.unit}{used} of {quota.name!r}{where}"
+
+
+def _asked(wanted: int, quota: Quota) -> str:
+    takes = f"takes {quota.one:g}" if wanted == 1 else f"take {quota.one:g} each"
+    return f"{wanted} machine{'s' * (wanted > 1)} {takes}"
+
+
+def _fix(quota: Quota, wanted: int, cloud: str) -> str:
+    need = f"{quota.one * wanted:g}"
+    if cloud == "aws":
+        return (
+            f"ask for {need}, which may take a day: aws service-quotas"
+            f" request-service-quota-increase --region {quota.region} --service-code ec2"
+            f" --quota-code {quota.code} --desired-value {need}; or in the console: Service Quotas,"
+            f" Amazon EC2, {quota.name}"
+        )
+    where = f", region {quota.region}" if quota.region else ""
+    return (
+        f"ask for {need}, which may take a day: in the console, IAM & Admin, Quotas & System"
+        f" Limits, metric {quota.name}{where} (https://console.cloud.google.com/iam-admin/quotas)"
+    )
+
+
+# ---- capacity ------------------------------------------------------------------------------------
+
+
+def at_once(offer: Offer, resources: Resources, runs: int) -> int:
+    """Return how many of these runs a machine has slots for; `InvalidInput` where it has room for
+    none.
+
+    Clouds count hardware threads: two are taken for a core, unless the runs only fit where each is
+    one.
+    """
+    if not offer.vcpus:
+        return 1
+    try:
+        return _slots(offer, max(1, int(offer.vcpus) // 2), resources, runs)
+    except InvalidInput:
+        pass
+    try:
+        return _slots(offer, int(offer.vcpus), resources, runs)
+    except InvalidInput as error:
+        raise InvalidInput(f"{offer.what} has no room for a run: {error}") from error
+
+
+def _slots(offer: Offer, cores: int, resources: Resources, runs: int) -> int:
+    gpus = tuple(Gpu(number, str(number)) for number in range(offer.gpus))
+    machine = replace(flat_topology("", tuple(range(max(1, cores)))), gpus=gpus)
+    return max(1, len(carve(machine, resources, runs)))

@@ -16,15 +16,18 @@ from runslot.engines.events import Observer, Said
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, Facts, Finding, LauncherConfig
 from runslot.engines.sky import cost as money
-from runslot.engines.sky.capacity import at_once
 from runslot.engines.sky.care import Terms
-from runslot.engines.sky.check import check_bucket, check_quota, findings, refuse_left_behind
+from runslot.engines.sky.check import (
+    at_once,
+    check_bucket,
+    check_quota,
+    findings,
+    refuse_left_behind,
+)
 from runslot.engines.sky.client import SkyPilot
-from runslot.engines.sky.fetch import bring
-from runslot.engines.sky.job import Job
 from runslot.engines.sky.launcher import SkyLauncher, terminal
-from runslot.engines.sky.rental import Record, read_record, without_machines
-from runslot.engines.sky.tasks import Machine, labels_of, task_of
+from runslot.engines.sky.rental import Record, bring, read_record, without_machines
+from runslot.engines.sky.tasks import Job, Machine, labels_of, task_of
 from runslot.errors import Busy, InvalidInput, RunslotError
 from runslot.experiment.processes import identify
 from runslot.experiment.rundir import ExperimentDir

@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from runslot.engines.sky.job import EXPERIMENT, TASKS, Job, job_file
+from runslot.engines.sky.tasks import EXPERIMENT, TASKS, Job, job_file
 from runslot.experiment.rundir import ExperimentDir
 from runslot.transport.zipapp import experiment_archive
 

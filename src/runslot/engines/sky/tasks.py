@@ -1,5 +1,8 @@
 """From an entry of the configuration to SkyPilot's tasks, one a machine, as dicts that its YAML
 files hold. Pure.
+
+What a rented machine is to do: one file that travels with the experiment, read by `remote.sky`.
+Pure.
 """
 
 from __future__ import annotations
@@ -9,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runslot.engines.sky.job import Job
 from runslot.transport.bucket.inventory import MachineShare
 
 _SYNC = "$HOME/.runslot/sync"
@@ -122,7 +124,7 @@ def _setup(machine: Machine, job: Job) -> list[str]:
             "done",
             (
                 'PYTHONPATH="$(echo "$PWD"/runslot-*.pyz)" "$RUNSLOT_PYTHON" -m'
-                " runslot.remote.sky.termination || true"
+                " runslot.remote.sky.lifetime || true"
             ),
         ]
     return [*lines, *machine.setup]
@@ -176,3 +178,66 @@ def _plain(name: str) -> str:
 def share_of(batch: str, number: int, of: int) -> MachineShare:
     """Return the share of machine `number`, from 1."""
     return MachineShare(batch, number, of)
+
+
+# ---- a job's names -------------------------------------------------------------------------------
+
+
+TASKS = "tasks.json"
+EXPERIMENT = "experiment"
+"""Names of files in what travels: the list for `work --batch`, the experiment's archive."""
+
+
+def job_file(task: int) -> str:
+    """Return the name of a machine's job in what travels."""
+    return f"job-{task}.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """The work of one machine."""
+
+    name: str
+    """The machine's."""
+    experiment: str
+    """The experiment's name, which its directory on the machine gets too."""
+    task: int
+    """Which of the tasks, from 0."""
+    runs: tuple[str, ...]
+    """Directories of its runs, relative to where the experiment's runs lie."""
+    store: str
+    """Address of the experiment's place in the bucket."""
+    share: MachineShare
+    earlier: tuple[MachineShare, ...] = ()
+    """Shares of machines before, which may hold what its runs have done already."""
+    sync_interval: float = 180.0
+    """Seconds between two pushes."""
+    seconds: float = 86_400.0
+    """How long the machines of the share may live, one after the other, each from the arming of its
+    deadline.
+    """
+    reserve: float = 120.0
+    """How long before its deadline the machine stops its runs and pushes."""
+    python: str = "python3"
+    """The interpreter of the runs."""
+    cloud: str = ""
+    """`aws` or `gcp`, whose notices of a spot machine's end are looked for."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the job as JSON values."""
+        shares = [[each.batch, each.number, each.of] for each in (self.share, *self.earlier)]
+        return {"format": 1, **self.__dict__, "share": shares[0], "earlier": shares[1:]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Job:
+        """Make the job from what `to_json` gave."""
+        known = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
+        earlier = tuple(MachineShare(*each) for each in value["earlier"])
+        return cls(
+            **{
+                **known,
+                "runs": tuple(value["runs"]),
+                "share": MachineShare(*value["share"]),
+                "earlier": earlier,
+            }
+        )

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from runslot.engines.events import Observer
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, Finding, LauncherConfig
-from runslot.engines.ssh.check import check_host
-from runslot.engines.ssh.host import PoolTerms, RemoteHost
+from runslot.engines.ssh.host import RemoteHost
 from runslot.engines.ssh.launcher import Bell, SSHLauncher, expected_there, share
+from runslot.engines.ssh.pool import PoolTerms
+from runslot.engines.ssh.probe import check_host
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.records import travels_by_value
 from runslot.transport.ssh import Host, check_host_name

@@ -12,16 +12,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Handle, Placed, Taken
 from runslot.engines.ssh.connection import Answer, Broken, Connection
 from runslot.engines.ssh.contents import STAYS_HERE, HostClone, to_bring
 from runslot.engines.ssh.fetch import Homecoming
-from runslot.engines.ssh.host_slots import SlotStanding
 from runslot.engines.ssh.ledger import Books, Entry, Found, Key
+from runslot.engines.ssh.pool import PoolTerms, SlotStanding
 from runslot.engines.ssh.probe import obstacle, probe
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.files import open_to_append
@@ -43,29 +41,6 @@ _LEFT_TIMEOUT_S = 5.0
 """How long a host has to say what stays on it."""
 _FAILED = 5.0
 """Seconds from a round that brought nothing home to the next."""
-
-
-@dataclass(frozen=True)
-class PoolTerms:
-    """What all hosts of a pool have in common."""
-
-    pool: str
-    """The launcher's name."""
-    python: str
-    root: str
-    sync_every: float
-    lost_after: float
-    experiment: OpenExperiment
-    archive: str
-    """The name of runslot as one file in the experiment's directory, the same for all connections
-    of a launch.
-    """
-    runs: int
-    """How many runs a host's slots are cut for; 0: none are started."""
-    environment: Mapping[str, str]
-    """The caller's variables that the runs get."""
-    by_value: str | None
-    """The version of Python that what travels by value wants."""
 
 
 class RemoteHost:

@@ -14,8 +14,9 @@ from dataclasses import replace
 from runslot.engines.events import Observer, Said
 from runslot.engines.protocol import Handle, Placed, Taken, UnderWay
 from runslot.engines.ssh.contents import INCOMING, incoming
-from runslot.engines.ssh.host import PoolTerms, RemoteHost
+from runslot.engines.ssh.host import RemoteHost
 from runslot.engines.ssh.ledger import Entry
+from runslot.engines.ssh.pool import PoolTerms
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir

@@ -19,17 +19,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from runslot.engines.sky.job import EXPERIMENT, TASKS, Job, job_file
+from runslot.engines.sky.tasks import EXPERIMENT, TASKS, Job, job_file
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import ExperimentDir
 from runslot.remote.sky import lifetime
+from runslot.remote.sky.lifetime import LOOK as LOOK_FOR_NOTICE
+from runslot.remote.sky.lifetime import Looking, Sender, say, spot_notice
 from runslot.remote.sky.mailbox import Mailbox
-from runslot.remote.sky.termination import LOOK as LOOK_FOR_NOTICE
-from runslot.remote.sky.termination import spot_notice
-from runslot.remote.sky.threads import Looking, Sender, say
 from runslot.remote.worker import UNFINISHED_STATUS
 from runslot.transport.bucket import Pusher, TakenOver, Unreachable, open_store, pull
-from runslot.transport.bucket import requests as asked
+from runslot.transport.bucket.inventory import StopRequest, read_stop_request
 from runslot.transport.bucket.store import Store
 
 _POLL_S = 1.0
@@ -103,7 +102,7 @@ def _unpack(directory: Path, home: Path) -> None:
         )
 
 
-def _restore(job: Job, store: Store, root: Path, pusher: Pusher) -> asked.StopRequest:
+def _restore(job: Job, store: Store, root: Path, pusher: Pusher) -> StopRequest:
     """Claim the share, bring what machines before have done of its runs, and return what was asked
     of them.
     """
@@ -116,7 +115,7 @@ def _restore(job: Job, store: Store, root: Path, pusher: Pusher) -> asked.StopRe
                 if brought.files:
                     say(f"restored {brought.files} files, {brought.size} bytes, of {share.name}")
             pusher.trust_restored()
-            asked_before = asked.read(store, job.share)
+            asked_before = read_stop_request(store, job.share)
         except Unreachable as error:
             say(f"{error}; trying again")
             time.sleep(10)

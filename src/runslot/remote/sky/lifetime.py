@@ -3,17 +3,41 @@ deadline.
 
 The task counts on the whole time of a share; of a machine that takes another's place the switch-off
 is set anew.
+
+The end of a rented machine: when it comes, whether the cloud announced it, and that the machine
+is deleted then.
+
+What a metadata service tells the machine about itself is read here: EC2 wants a token first
+(IMDSv2), Compute Engine a header. A machine that switches itself off is deleted with its disk, and
+not only stopped, where it has the right to that. On EC2 its task says so to the cloud first of all
+(`python -m runslot.remote.sky.lifetime`): a shutdown terminates it from then on. On Compute
+Engine it deletes itself, once it has sent everything at its deadline. EC2's rebalance
+recommendation is not looked for: it may come hours before, or for nothing.
+
+A rented machine's threads: one that looks at something again and again, one that pushes to the
+bucket.
+
+What does not answer holds nobody else up. Where something is to go out at once, the push under way
+is broken off: the next begins with rows and what has ended, and goes on with a large file at the
+part where it was.
 """
 
 from __future__ import annotations
 
+import http.client
+import importlib
+import json
 import os
 import subprocess
+import threading
 import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
 
-from runslot.engines.sky.job import Job
-from runslot.remote.sky.termination import delete_itself
-from runslot.remote.sky.threads import say
+from runslot.engines.sky.tasks import Job
+from runslot.errors import RunslotError
+from runslot.transport.bucket.push import BEAT, Pusher, TakenOver
 
 
 def armed() -> float:
@@ -63,3 +87,211 @@ def end_early(cloud: str) -> None:
 def _is_armed() -> bool:
     """Tell whether the task has armed the switch-off: the machine is ours alone."""
     return bool(os.environ.get("RUNSLOT_SHUTDOWN"))
+
+
+# ---- notices -------------------------------------------------------------------------------------
+
+
+_CLOUD_TIMEOUT_S = 30.0
+_STAYS = "it will only be stopped at its deadline, and its disk costs until `runslot cloud down`"
+
+
+def terminate_at_shutdown() -> bool:
+    """Have EC2 terminate this machine when it shuts down; False where that could not be had, which
+    is said.
+    """
+    try:
+        config = importlib.import_module(
+            "botocore.config"
+        )  # of the push's environment, or SkyPilot's
+        session = importlib.import_module("botocore.session")
+    except ImportError:
+        say(
+            "no botocore was found to have this machine deleted when it switches itself off:"
+            f" {_STAYS}"
+        )
+        return False
+    try:
+        patience = config.Config(
+            connect_timeout=10, read_timeout=_CLOUD_TIMEOUT_S, retries={"max_attempts": 3}
+        )
+        region = ec2("meta-data/placement/region")
+        client = session.get_session().create_client("ec2", region_name=region, config=patience)
+        instance = ec2("meta-data/instance-id")
+        client.modify_instance_attribute(
+            InstanceId=instance, Attribute="instanceInitiatedShutdownBehavior", Value="terminate"
+        )
+    except Exception as error:  # noqa: BLE001  no right, no credentials, no answer: the task goes on
+        say(f"EC2 refuses to delete this machine when it switches itself off ({error}): {_STAYS}")
+        return False
+    say("this machine is deleted when it switches itself off")
+    return True
+
+
+def delete_itself() -> bool:
+    """Have Compute Engine delete this machine now; False where that could not be had, which is
+    said.
+    """
+    api = os.environ.get(
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", "https://compute.googleapis.com/compute/v1/"
+    )
+    try:
+        project = gcp("project/project-id")
+        zone = gcp("instance/zone").rpartition("/")[2]
+        name = gcp("instance/name")
+        token = json.loads(gcp("instance/service-accounts/default/token"))["access_token"]
+        url = f"{api.rstrip('/')}/projects/{project}/zones/{zone}/instances/{name}"
+        request = urllib.request.Request(  # noqa: S310
+            url, headers={"Authorization": f"Bearer {token}"}, method="DELETE"
+        )
+        urllib.request.urlopen(request, timeout=_CLOUD_TIMEOUT_S).close()  # noqa: S310
+    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+        say(f"Compute Engine refuses to delete this machine ({_said(error)}): {_STAYS}")
+        return False
+    say("this machine is deleted")
+    return True
+
+
+def _said(error: Exception) -> str:
+    """Return an error with what the API says of it."""
+    if not isinstance(error, urllib.error.HTTPError):
+        return str(error)
+    try:
+        return f"{error}: {json.loads(error.read())['error']['message']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return str(error)
+
+
+if __name__ == "__main__":
+    terminate_at_shutdown()
+
+
+_METADATA_TIMEOUT_S = 2.0
+"""Seconds for an answer that comes from the machine's own host."""
+
+
+def ec2(page: str) -> str:
+    """Return a page below `/latest/` of EC2's service."""
+    base = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
+    token = _ask(f"{base}/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"}, "PUT")
+    return _ask(f"{base}/latest/{page}", {"X-aws-ec2-metadata-token": token})
+
+
+def gcp(page: str) -> str:
+    """Return a page below `/computeMetadata/v1/` of Compute Engine's service."""
+    host = os.environ.get("GCE_METADATA_HOST", "google.internal")
+    return _ask(f"http://{host}/computeMetadata/v1/{page}", {"Metadata-Flavor": "Google"})
+
+
+def _ask(url: str, headers: Mapping[str, str], method: str = "GET") -> str:
+    request = urllib.request.Request(url, headers=dict(headers), method=method)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=_METADATA_TIMEOUT_S) as answer:  # noqa: S310
+        return str(answer.read().decode()).strip()
+
+
+LOOK = 5.0
+"""Seconds between looks, as EC2's documentation advises."""
+
+
+def spot_notice(cloud: str) -> bool:
+    """Ask the metadata service of `aws` or `gcp`; where there is none, nothing was announced."""
+    try:
+        if cloud == "aws":
+            return bool(
+                ec2("meta-data/spot/instance-action")
+            )  # no such page until there is a notice
+        if cloud == "gcp":
+            return gcp("instance/preempted") == "TRUE"
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+    return False
+
+
+# ---- threads -------------------------------------------------------------------------------------
+
+
+class Looking:
+    """A look every so many seconds, until one finds what it looks for, or the process ends."""
+
+    def __init__(self, name: str, pause: float, look: Callable[[], bool]) -> None:
+        """Begin; `look` returns whether it has found all that there is to find."""
+        self.found = False
+        self._pause = pause
+        self._look = look
+        threading.Thread(target=self._loop, name=name, daemon=True).start()
+
+    def _loop(self) -> None:
+        while not self._found():
+            time.sleep(self._pause)
+        self.found = True
+
+    def _found(self) -> bool:
+        try:
+            return self._look()
+        except Exception as error:  # noqa: BLE001  a thread has no caller: it says so, and looks again
+            say(f"{threading.current_thread().name}: {type(error).__name__}: {error}")
+            return False
+
+
+def say(text: str) -> None:
+    """Print a line with the time, into the log of the machine's job."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
+class Sender:
+    """The only user of a pusher, until it is closed."""
+
+    def __init__(self, pusher: Pusher, interval: float) -> None:
+        """Begin, with a push at once; `interval` is in seconds."""
+        self.interval = interval
+        self.taken_over = False
+        """Whether another machine has the share now: nothing more is sent."""
+        self._pusher = pusher
+        self._changed = threading.Condition()
+        self._wanted = True
+        self._closed = False
+        self._thread = threading.Thread(target=self._loop, name="push", daemon=True)
+        self._thread.start()
+
+    def now(self) -> None:
+        """Send what there is by now, rows and what has ended first; returns at once."""
+        with self._changed:
+            self._wanted = True
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Break off what is under way, and return when the pusher is free."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        pushed = -self.interval
+        while not self.taken_over:
+            with self._changed:
+                remaining_s = pushed + self.interval - time.monotonic()
+                if not (self._wanted or self._closed) and remaining_s > 0:
+                    self._changed.wait(min(remaining_s, BEAT / 2))
+                if self._closed:
+                    return
+                due = self._wanted or time.monotonic() >= pushed + self.interval
+                # here, not at the push's beginning: what is wanted from now on breaks it off
+                if due:
+                    self._wanted = False
+            self._try(due)
+            pushed = time.monotonic() if due else pushed
+
+    def _try(self, due: bool) -> None:
+        try:
+            if not due:
+                self._pusher.beat()
+            elif sent := self._pusher.push(until=lambda: self._wanted or self._closed):
+                say(f"pushed {sent} bytes")
+        except TakenOver as error:
+            say(str(error))
+            self.taken_over = True
+        except RunslotError as error:
+            say(f"{error}; the next push sends it")
+        except Exception as error:  # noqa: BLE001  the runs go on; the last push says it again
+            say(f"a push failed: {type(error).__name__}: {error}")

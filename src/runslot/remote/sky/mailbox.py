@@ -20,9 +20,8 @@ from runslot.experiment.lock import leave_request
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import ExperimentDir, RunDir
-from runslot.remote.sky.threads import Looking
-from runslot.transport.bucket.inventory import MachineShare
-from runslot.transport.bucket.requests import StopRequest, read
+from runslot.remote.sky.lifetime import Looking
+from runslot.transport.bucket.inventory import MachineShare, StopRequest, read_stop_request
 from runslot.transport.bucket.store import Store
 
 LOOK = 5.0
@@ -55,7 +54,7 @@ class Mailbox:
 
     def _look(self) -> bool:
         try:
-            self.asked = read(self.store, self.share)
+            self.asked = read_stop_request(self.store, self.share)
         except RunslotError:  # the bucket does not answer now: the pushes say so
             return False
         return self.asked.everything

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Generic, TypeVar
 from urllib.parse import parse_qsl
 
-from runslot.engines.refresh import Refresher
+from runslot.engines.registry import Refresher
 from runslot.results import Reader, Results
 from runslot.view.data.alignment import Rows
 

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from runslot.engines.sky.driver import managed_jobs as jobs
+from runslot.engines.sky.driver.managed_jobs import Refused, first_line, of, sdk
 from runslot.engines.sky.driver.quota import quotas
-from runslot.engines.sky.driver.sdk import Refused, first_line, of, sdk
 
 PREFIX = "rs-"
 """Names of the machines that runslot rents begin with it."""

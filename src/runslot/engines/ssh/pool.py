@@ -1,17 +1,45 @@
-"""How a host's slots stand: which someone else had, which are reserved, and whether the host can
-start runs at all.
+"""What a pool's hosts have in common, and how the slots of one stand: which someone else had, which
+are reserved, and whether the host can start runs at all.
+
+Made by `engines.ssh.config`; `engines.ssh.host` asks and changes it.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Taken
 
 _ASK_AGAIN = 1.0
 """Seconds until a slot that someone else has is asked for again: each time is a round trip."""
 _UNFIT_FOR = 20.0
 """Seconds for which a host that could not start a run is left alone."""
+
+
+@dataclass(frozen=True)
+class PoolTerms:
+    """What all hosts of a pool have in common."""
+
+    pool: str
+    """The launcher's name."""
+    python: str
+    root: str
+    sync_every: float
+    lost_after: float
+    experiment: OpenExperiment
+    archive: str
+    """The name of runslot as one file in the experiment's directory, the same for all connections
+    of a launch.
+    """
+    runs: int
+    """How many runs a host's slots are cut for; 0: none are started."""
+    environment: Mapping[str, str]
+    """The caller's variables that the runs get."""
+    by_value: str | None
+    """The version of Python that what travels by value wants."""
 
 
 class SlotStanding:
