@@ -27,8 +27,7 @@ from runslot.experiment.files import write_json
 from runslot.experiment.processes import host_name
 from runslot.experiment.rundir import ExperimentDir
 from runslot.hardware.lockfile import DIRECTORY_VARIABLE
-from runslot.remote.batch_allocation import JobAllocation
-from runslot.remote.batch_job import SYSTEMS, BatchJob
+from runslot.remote.batch_job import SYSTEMS, BatchJob, JobAllocation
 from runslot.remote.worker import UNFINISHED_STATUS, WorkItem, work
 
 _EARLY = 90

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from runslot.engines.batch.config import ahead_of
 from runslot.engines.batch.submissions import in_batches, job_name, read_submission
 from runslot.engines.batch.task import RunEvidence, Task, how_it_ended, write_indices
-from runslot.engines.slurm.cluster import SlurmCluster
-from runslot.engines.slurm.job_array import seconds_of
-from runslot.engines.slurm.queue import (
+from runslot.engines.slurm.cluster import (
+    SlurmCluster,
     read_indices,
     read_limit,
     read_sacct,
@@ -34,13 +33,14 @@ from runslot.engines.slurm.script import (
     memory_of,
     quoted,
     script_of,
+    seconds_of,
 )
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.records import Outcome
 from runslot.hardware.lockfile import user_name
 from runslot.hardware.resources import Resources
 from runslot.hardware.topology import Core, Topology
-from runslot.remote.batch_allocation import divide, with_gpus_named
+from runslot.remote.batch_job import divide, with_gpus_named
 
 # ---- what Slurm says -----------------------------------------------------------------------------
 

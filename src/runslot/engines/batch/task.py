@@ -6,6 +6,7 @@ in the array.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -98,6 +99,17 @@ def write_indices(indices: Iterable[int]) -> str:
         else:
             parts.append([index, index])
     return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in parts)
+
+
+def read_time(text: str) -> float | None:
+    """Return seconds of `[days-][hours:]minutes:seconds`, as squeue's `%L` prints; None where it is
+    no time.
+    """
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text.strip())
+    if not found:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
 @dataclass(frozen=True)

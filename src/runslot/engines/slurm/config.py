@@ -11,8 +11,14 @@ from runslot.engines.batch.config import BatchConfig, cpus_of
 from runslot.engines.batch.script import Frame, ScriptWriter
 from runslot.engines.protocol import Finding
 from runslot.engines.slurm.cluster import DEFAULT_ARRAY_SIZE, SlurmCluster
-from runslot.engines.slurm.job_array import SbatchWriter, seconds_of
-from runslot.engines.slurm.script import Asked, check_options, gres_of, memory_of
+from runslot.engines.slurm.script import (
+    Asked,
+    SbatchWriter,
+    check_options,
+    gres_of,
+    memory_of,
+    seconds_of,
+)
 from runslot.errors import InvalidInput
 from runslot.hardware.resources import Resources
 
