@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from runslot.hardware.affinity import slot_affinity, slot_environment
 from runslot.hardware.busy import without_busy
 from runslot.hardware.lease import Holder, Lease, LeaseRefusal, Leases
 from runslot.hardware.probe import probe
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import carve
+from runslot.hardware.visibility import slot_affinity, slot_environment
 
 pytestmark = [
     pytest.mark.gpu,

@@ -12,14 +12,8 @@ from runslot.execute.ports import PORT_VARIABLE, free_port
 from runslot.experiment.current import AFFINITY_VARIABLE, ATTEMPT_VARIABLE, RUN_VARIABLE
 from runslot.experiment.records import Command, RunFile
 from runslot.experiment.rundir import RunDir
-from runslot.hardware.affinity import (
-    affinity_of_code,
-    code_environment,
-    prepend_run_slot,
-    slot_affinity,
-    slot_environment,
-)
 from runslot.hardware.slots import Slot
+from runslot.hardware.visibility import slot_affinity, slot_environment
 
 _PORTS_OF_LAUNCHERS = ("MASTER_PORT", "PET_MASTER_PORT")
 """Where torch.distributed and torchrun read the port at which the processes of one run meet."""
@@ -54,6 +48,8 @@ def place(file: RunFile, slot: Slot | None) -> Placement:
         return Placement(None, None, None)
     if file.affinity_code is None:
         return Placement(slot, slot_affinity(slot), None)
+    from runslot.hardware.affinity import affinity_of_code, prepend_run_slot  # rlpyt's codes alone
+
     code = prepend_run_slot(slot.index, file.affinity_code)
     return Placement(slot, affinity_of_code(slot, file.affinity_code), code)
 
@@ -75,6 +71,8 @@ def run_environment(
             placement.slot, placement.affinity, gpu_visibility=file.gpu_visibility
         )
     if placement.slot is not None and file.affinity_code is not None:
+        from runslot.hardware.affinity import code_environment
+
         environment |= code_environment(placement.slot, file.affinity_code)
     environment |= file.env  # after the slot's: how many threads a run starts is the user's to say
     if placement.affinity is not None:

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from runslot.errors import AffinityError
-from runslot.hardware.layouts import Affinity, AttrDict
 from runslot.hardware.topology import Core, NumaNode, Package, Topology
+from runslot.hardware.visibility import Affinity, AttrDict
 
 
 class AllowedCores:

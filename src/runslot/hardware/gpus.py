@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runslot.hardware import visibility
 from runslot.hardware.probe import pci_locality
 from runslot.hardware.topology import Gpu, GpuProcess
+from runslot.hardware.visibility import visible_amd, visible_nvidia
 
 SILENCE = 10.0
 """Seconds for which a driver may say nothing; waking 8 GPUs without persistence mode takes a
@@ -40,9 +40,9 @@ def find_gpus(
     nothing for `silence` seconds is given up.
     """
     nvidia, notes = _nvidia(root, silence)
-    nvidia, hidden = visibility.visible_nvidia(nvidia, os.environ)
+    nvidia, hidden = visible_nvidia(nvidia, os.environ)
     amd, amd_notes = _amd(root, silence)
-    amd, amd_hidden = visibility.visible_amd(amd, os.environ)
+    amd, amd_hidden = visible_amd(amd, os.environ)
     return nvidia + amd, (*notes, *hidden, *amd_notes, *amd_hidden)
 
 

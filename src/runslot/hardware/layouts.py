@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runslot.errors import AffinityError
+from runslot.hardware.visibility import Affinity, AttrDict
 
 ARGUMENTS = {
     "gpu": "n_gpu",
@@ -35,40 +36,6 @@ ARGUMENTS = {
 FLAGS = ("ass", "oss", "alt", "saf")
 MOST = 8192
 """More cores than any machine has; a larger number in a code is a slip."""
-
-
-class AttrDict(dict[str, Any]):
-    """A dict whose string keys are attributes too, as rlpyt's scripts read affinities."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(
-                f"the affinity has no {name!r}; it has {', '.join(self)}"
-            ) from None
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self[name] = value
-
-    def __delattr__(self, name: str) -> None:
-        try:
-            del self[name]
-        except KeyError:
-            raise AttributeError(f"the affinity has no {name!r}") from None
-
-    def copy(self) -> AttrDict:
-        """Return a copy whose own dicts of this kind are copies too, and all else the same objects,
-        as rlpyt does.
-        """
-        return type(self)(
-            (key, value.copy() if isinstance(value, AttrDict) else value)
-            for key, value in self.items()
-        )
-
-
-Affinity = AttrDict | list[AttrDict]
-"""What a run reads: one dict, or for synchronous training on several GPUs one dict a GPU."""
 
 
 @dataclass(frozen=True)

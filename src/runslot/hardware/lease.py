@@ -20,9 +20,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runslot.hardware.lockfile import NotALockFile, lock, lock_directory, locked_by, user_name
+from runslot.hardware.lockfile import (
+    NotALockFile,
+    Substitutes,
+    lock,
+    lock_directory,
+    locked_by,
+    user_name,
+)
 from runslot.hardware.slots import Slot
-from runslot.hardware.substitute import Substitutes
 from runslot.hardware.topology import Core, Gpu
 from runslot.hardware.wait_list import Names, WaitList
 

@@ -1,24 +1,24 @@
 """Read this machine's topology: CPUs and NUMA nodes from sysfs, GPUs from their drivers.
 
 Plain files under any root, so that captures of other machines read the same way. Facts on old and
-odd kernels follow hwloc's reading of the same files.
+odd kernels follow hwloc's reading of the same files. What the control groups of this process
+(versions 1 and 2) allow it stands at the end: a limit may stand at the group itself or at any above
+it; inside a container the group is often mounted at the top. That a file is missing means no limit.
 """
 
 # Plain strings for paths: pathlib would cost more than the system calls.
-# ruff: noqa: PTH112, PTH208
+# ruff: noqa: PTH112, PTH123, PTH208
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from runslot.errors import InvalidInput
-from runslot.hardware import control_groups
-from runslot.hardware.control_groups import read
 from runslot.hardware.topology import Core, NumaNode, Package, Topology, flat_topology, kind_name
 
 APART = 1.2
@@ -77,7 +77,7 @@ def read_topology(root: Path = Path("/")) -> Topology:
         online=tuple(sorted(online)),
         allowed=tuple(sorted(_allowed(str(root), online))),
         distances=_distances(f"{base}/node", [node.id for node in nodes]),
-        cpu_quota=control_groups.cpu_quota(str(root)),
+        cpu_quota=cpu_quota(str(root)),
         memory=_usable_memory(str(root), memory, nodes),
     )
 
@@ -168,7 +168,7 @@ def _usable_memory(root: str, total: int | None, nodes: Iterable[NumaNode]) -> i
     """Return the bytes that this process may use: what the machine has, and a cpuset and the
     control groups allow.
     """
-    limits = [total, control_groups.memory_limit(root)]
+    limits = [total, memory_limit(root)]
     for line in read(f"{root}/proc/self/status").splitlines():
         if line.startswith("Mems_allowed_list:"):
             near = set(parse_list(line.split(":")[1]))
@@ -222,7 +222,7 @@ def _allowed(root: str, online: set[int]) -> set[int]:
     for line in read(f"{root}/proc/self/status").splitlines():
         if line.startswith("Cpus_allowed_list:"):
             allowed &= set(parse_list(line.split(":")[1]))
-    text = control_groups.cpuset(root)
+    text = cpuset(root)
     if text:
         allowed &= set(parse_list(text))
     return allowed or online
@@ -277,3 +277,82 @@ def _numbered(directory: str, prefix: str) -> list[int]:
 def _number(path: str) -> int | None:
     text = read(path)
     return int(text) if text.lstrip("-").isdigit() else None
+
+
+_V1_MOUNTS = {
+    "cpuset": ("sys/fs/cgroup/cpuset", "dev/cpuset"),
+    "cpu": ("sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct"),
+    "memory": ("sys/fs/cgroup/memory",),
+}
+_V2_MOUNTS = ("sys/fs/cgroup", "sys/fs/cgroup/unified")
+
+
+def cpuset(root: str) -> str:
+    """Return the CPUs that the nearest cpuset allows, as the kernel's list; an empty string where
+    there is none.
+    """
+    v1, v2 = (
+        ("cpuset.effective_cpus", "cpuset.cpus", "cpus"),
+        (
+            "cpuset.cpus.effective",
+            "cpuset.cpus",
+        ),
+    )
+    for directory, version in _directories(root, "cpuset"):
+        for name in v2 if version == 2 else v1:
+            text = read(f"{directory}/{name}")
+            if text:
+                return text
+    return ""
+
+
+def cpu_quota(root: str) -> float | None:
+    """Return how many CPUs' time the groups allow, the least of all; None where they allow all."""
+    quotas = []
+    for directory, version in _directories(root, "cpu"):
+        if version == 2:
+            quota, _, period = read(f"{directory}/cpu.max").partition(" ")
+        else:
+            quota, period = (
+                read(f"{directory}/cpu.cfs_quota_us"),
+                read(f"{directory}/cpu.cfs_period_us"),
+            )
+        if quota.isdecimal() and period.isdecimal() and int(quota) and int(period):  # not `max`, -1
+            quotas.append(int(quota) / int(period))
+    return min(quotas, default=None)
+
+
+def memory_limit(root: str) -> int | None:
+    """Return how many bytes the groups allow, the least of all; None where they have no limit."""
+    texts = [
+        read(f"{directory}/{'memory.max' if version == 2 else 'memory.limit_in_bytes'}")
+        for directory, version in _directories(root, "memory")
+    ]
+    return min((int(text) for text in texts if text.isdecimal()), default=None)
+
+
+def _directories(root: str, controller: str) -> Iterator[tuple[str, int]]:
+    """Yield where the files of a controller may lie, with its version: its own group first, then
+    those above.
+    """
+    for line in read(f"{root}/proc/self/cgroup").splitlines() or ["0::/"]:
+        number, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if number == "0" and not controllers:
+            mounts: tuple[str, ...] = _V2_MOUNTS
+            version = 2
+        elif controller in controllers.split(","):
+            mounts, version = _V1_MOUNTS[controller], 1
+        else:
+            continue
+        parts = [part for part in path.split("/") if part]
+        above = ["/".join(parts[:n]) for n in range(len(parts), -1, -1)]
+        yield from ((f"{root}/{mount}/{group}", version) for mount in mounts for group in above)
+
+
+def read(path: str) -> str:
+    """Return the text of a kernel's file, or an empty string where it cannot be read."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

@@ -28,15 +28,14 @@ from runslot.hardware.affinity import (
     prepend_run_slot,
     quick_affinity_code,
     remove_run_slot,
-    slot_affinity,
-    slot_environment,
     slots_from_code,
 )
-from runslot.hardware.layouts import AttrDict, cpus_of
+from runslot.hardware.layouts import cpus_of
 from runslot.hardware.probe import read_topology
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import Slot, carve
 from runslot.hardware.topology import Gpu
+from runslot.hardware.visibility import AttrDict, slot_affinity, slot_environment
 
 DATA = Path(__file__).parents[2] / "data/affinity"
 LAYOUTS = json.loads(gzip.decompress((DATA / "rlpyt_layouts.json.gz").read_bytes()))

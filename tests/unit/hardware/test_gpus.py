@@ -17,13 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from runslot.hardware.affinity import slot_affinity, slot_environment
 from runslot.hardware.busy import without_busy
 from runslot.hardware.lease import Leases
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import carve
 from runslot.hardware.topology import Gpu
-from runslot.hardware.visibility import visible_amd, visible_nvidia
+from runslot.hardware.visibility import slot_affinity, slot_environment, visible_amd, visible_nvidia
 
 DATA = Path(__file__).parents[2] / "data/gpus"
 ASK = """
