@@ -166,7 +166,7 @@ def execute(argv: Sequence[str]) -> int:
     Returns 0 only where the run succeeded, else its exit code, or 1 where it has none. An attempt
     that has ended before is not executed again.
     """
-    from runslot.execute.keeper import keep
+    from runslot.execute.slot_keeper import keep
     from runslot.experiment.owner import require_own
     from runslot.experiment.rundir import RunDir
 

@@ -14,8 +14,7 @@ import pytest
 from runslot import Experiment
 from runslot.engines.events import LaunchEvent
 from runslot.engines.local.launcher import LocalLauncher
-from runslot.execute.cgroup import group_of
-from runslot.execute.leftovers import find_leftovers
+from runslot.execute.leftovers import find_leftovers, group_of
 from runslot.experiment.processes import children_of, identify, processes_with, start_time, tree_of
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status

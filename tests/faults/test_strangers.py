@@ -19,8 +19,7 @@ from runslot import Experiment, logger
 from runslot.engines.events import LaunchEvent
 from runslot.engines.open_experiment import OddRequest, OpenExperiment
 from runslot.errors import RunslotError
-from runslot.execute.cgroup import end_group
-from runslot.execute.leftovers import end_escaped
+from runslot.execute.leftovers import end_escaped, end_group
 from runslot.experiment.claim import find_holder, find_keeper
 from runslot.experiment.files import open_to_append, write_json
 from runslot.experiment.journal import Journal

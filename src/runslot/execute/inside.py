@@ -119,7 +119,7 @@ def _cold_start(paths: Told) -> str:
 
 def main(paths: Told) -> None:
     """Run the function of the run directory in `sys.argv[1]`."""
-    from runslot.execute.cold import call_cold
+    from runslot.execute.process import call_cold
 
     run_dir = RunDir(sys.argv[1])
     file = run_dir.read_run()
@@ -138,7 +138,7 @@ def probe(paths: Told, home: str) -> None:
     """Import the function of the run file on the standard input; its end is what this process says
     and exits with.
     """
-    from runslot.execute.cold import enter_import_path
+    from runslot.execute.process import enter_import_path
 
     file = _with_archive(as_inside(RunFile.from_json(json.load(sys.stdin)), paths), Path(home))
     function = file.work

@@ -19,25 +19,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from runslot.errors import Busy, shortage_of
-from runslot.execute.cgroup import group_of
+from runslot.errors import shortage_of
 from runslot.execute.evidence import KillCount, kill_count, last_line, logger_notes, where_now
-from runslot.execute.leftovers import memory_of_tree
-from runslot.execute.linux import become_subreaper
-from runslot.execute.placement import place, run_environment
+from runslot.execute.leftovers import group_of, memory_of_tree
 from runslot.execute.process import (
     CANNOT_START,
     ProcessPlan,
     become_run,
     cannot_start,
-    make_job,
     read_available,
 )
-from runslot.execute.spawn import Guard, guard_of_process, spawn
-from runslot.experiment.claim import take_claim
+from runslot.execute.spawn import Guard, become_subreaper, guard_of_process, niceness_problem, spawn
 from runslot.experiment.files import open_to_append, write_json
 from runslot.experiment.processes import ProcessIdentity, children_of, host_name, identify
-from runslot.experiment.records import Attempt, Outcome, RunFile
+from runslot.experiment.records import Attempt, Outcome
 from runslot.experiment.rundir import RunDir
 from runslot.experiment.states import Kind
 from runslot.hardware.slots import Slot
@@ -57,88 +52,6 @@ _WRITE_PATIENCE_S = 60.0
 """For an outcome that cannot be written for another reason than a shortage, which may last."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 """Between tries to write an outcome."""
-
-
-def keep(
-    run_dir: RunDir,
-    slot: Slot | None,
-    attempt: int,
-    caller: Mapping[str, str],
-    function: Callable[..., Any] | None = None,
-) -> Outcome:
-    """Execute the run in `run_dir` as its attempt number `attempt` and return how it ended, which
-    is also written.
-
-    `Busy` where another keeper executes the run; the outcome that is there where this attempt has
-    ended already. `function` is given where this process, forked from a template, has imported it.
-    """
-    claimed = claim(run_dir, slot, attempt, caller, function)
-    if isinstance(claimed, Outcome):
-        return claimed
-    try:
-        return claimed.run()
-    finally:
-        claimed.release()
-
-
-def claim(
-    run_dir: RunDir,
-    slot: Slot | None,
-    attempt: int,
-    caller: Mapping[str, str],
-    function: Callable[..., Any] | None,
-    keepers_own: tuple[int, ...] = (),
-) -> Keeper | Outcome:
-    """Claim the run and work out all that its process needs, before the fork; else as `keep`.
-
-    `keepers_own` are descriptors of this process that the run must not have.
-    """
-    lock = _claim(run_dir)
-    try:
-        ended = run_dir.read_outcome()
-        if ended is not None and ended.attempt >= attempt:
-            os.close(lock)
-            return ended
-        file = run_dir.read_run()
-        if file.container is not None:
-            return _contained(run_dir, file, slot, attempt, caller, (lock, *keepers_own))
-        placement = place(file, slot)
-        environment = run_environment(run_dir, file, attempt, placement, caller)
-        job = make_job(run_dir, file, placement, environment, function, (lock, *keepers_own))
-        return Keeper(job, slot, attempt, lock)
-    except BaseException:
-        os.close(lock)
-        raise
-
-
-def _contained(
-    run_dir: RunDir,
-    file: RunFile,
-    slot: Slot | None,
-    attempt: int,
-    caller: Mapping[str, str],
-    descriptors: tuple[int, ...],
-) -> Keeper:
-    from runslot.execute.outside import (
-        ContainedKeeper,
-        contained_job,
-    )  # what few keepers need is no other's memory
-
-    return ContainedKeeper(
-        contained_job(run_dir, file, slot, attempt, caller, descriptors),
-        slot,
-        attempt,
-        descriptors[0],
-    )
-
-
-def _claim(run_dir: RunDir) -> int:
-    for _ in range(10):
-        try:
-            return take_claim(run_dir)
-        except BlockingIOError:  # another keeper, or a launcher that looks whether there is one
-            time.sleep(0.005)
-    raise Busy(f"{run_dir.path} is being executed by another process")
 
 
 def _steady() -> float:
@@ -305,9 +218,7 @@ class Keeper:
             self.deadline = time.monotonic() + self.policy.timeout
 
     def _note_niceness(self, niceness: int) -> None:
-        from runslot.execute.niceness import problem_of
-
-        if problem := problem_of(niceness):
+        if problem := niceness_problem(niceness):
             self.notes.append(f"{problem}: it ran with {os.getpriority(os.PRIO_PROCESS, 0)}")
 
     def _spawn(self, console: int, guard: Guard) -> None:

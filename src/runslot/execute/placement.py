@@ -1,16 +1,24 @@
-"""What a run gets of the machine, and the environment that tells it so."""
+"""What a run gets of the machine, and the environment that tells it so: its slot, a port for each
+slot and those after it, the Python environment that is active in it.
+
+Slots of one machine share no core, so that a port made of a slot's first CPU is nobody else's;
+where some other program listens there, the next block is taken. A port is only looked at, not held:
+the run opens it. `engines.local.template` activates an environment for the process that imports the
+function, too; the record of one is the `interpreter` of `experiment.json` and `run.json`.
+"""
 
 from __future__ import annotations
 
+import _socket  # what the module socket adds costs every keeper a millisecond
+import errno
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runslot.execute.activation import activated
-from runslot.execute.ports import PORT_VARIABLE, free_port
 from runslot.experiment.current import AFFINITY_VARIABLE, ATTEMPT_VARIABLE, RUN_VARIABLE
-from runslot.experiment.records import Command, RunFile
+from runslot.experiment.records import Command, PythonEnvironment, RunFile
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
 from runslot.hardware.visibility import slot_affinity, slot_environment
@@ -114,3 +122,62 @@ def arguments(command: Command, placement: Placement) -> list[str]:
     if command.slot_code_at is not None:
         argv[command.slot_code_at] = placement.code or ""
     return argv
+
+
+def activated(
+    environment: Mapping[str, str], interpreter: PythonEnvironment | None
+) -> dict[str, str]:
+    """Return the variables with this environment active in place of the one that was; None: as they
+    are.
+    """
+    result = dict(environment)
+    if interpreter is None:
+        return result
+    variables = interpreter.variables
+    names = ["VIRTUAL_ENV", *(["CONDA_PREFIX"] if "CONDA_PREFIX" in variables else [])]
+    stale = {os.path.join(result[name], "bin") for name in names if name in result}  # noqa: PTH118
+    for name in (*names, "VIRTUAL_ENV_PROMPT", "PYTHONHOME"):
+        result.pop(name, None)
+    first = [interpreter.programs] if interpreter.programs else []
+    directories = result.get("PATH", os.defpath).split(os.pathsep)
+    rest = [
+        directory for directory in directories if directory not in stale and directory not in first
+    ]
+    result["PATH"] = os.pathsep.join([*first, *rest])
+    return {**result, **variables}
+
+
+PORT_VARIABLE = "RUNSLOT_PORT"
+PORTS_PER_SLOT = 8
+"""The port and seven neighbours."""
+FIRST_PORT, BLOCKS = 20_000, 1_500
+"""Below the range from which the kernel gives ports to connections (32768 on Linux)."""
+_TRIES = 20
+_STRIDE = 97
+"""From one block to the next one that is tried; prime to `BLOCKS`."""
+
+
+def free_port(pus: Sequence[int]) -> int:
+    """Return the first port of a slot that has these logical CPUs; nobody listened there when it
+    was looked at.
+    """
+    block = (min(pus) if pus else 0) % BLOCKS
+    for number in range(_TRIES):
+        first = FIRST_PORT + (block + number * _STRIDE) % BLOCKS * PORTS_PER_SLOT
+        if _is_free(first):
+            return first
+    return FIRST_PORT + block * PORTS_PER_SLOT
+
+
+def _is_free(port: int) -> bool:
+    probe = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    try:
+        # As servers do: a connection of the run before, which lingers in TIME_WAIT, is in nobody's
+        # way.
+        probe.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        probe.bind(("", port))
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE
+    finally:
+        probe.close()
+    return True

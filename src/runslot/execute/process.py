@@ -1,7 +1,8 @@
 """The process of a run: from the fork of its keeper to the user's command or function.
 
 Everything here happens in the child; whatever goes wrong before the user's code starts goes to the
-keeper as one message, so that an outcome can say it.
+keeper as one message, so that an outcome can say it. Where forking is unsafe or unwanted, a
+function has an interpreter of its own (`start_cold`).
 """
 
 from __future__ import annotations
@@ -21,10 +22,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from runslot.execute.linux import die_with_parent
 from runslot.execute.placement import Placement, arguments
 from runslot.execute.pools import resize_pools
-from runslot.execute.run_mark import mark
+from runslot.execute.spawn import die_with_parent, mark, take_niceness
 from runslot.experiment.current import RUN_VARIABLE
 from runslot.experiment.records import Command, RunFile
 from runslot.experiment.rundir import RunDir
@@ -112,8 +112,8 @@ def cold_start(file: RunFile, run_dir: RunDir) -> list[str]:
     if not os.path.exists(package):  # noqa: PTH110
         package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
     start = (
-        f"import sys; sys.path.insert(0, {package!r}); from runslot.execute.cold import main;"
-        f" main({package!r})"
+        f"import sys; sys.path.insert(0, {package!r});"
+        f" from runslot.execute.process import start_cold; start_cold({package!r})"
     )
     return [file.python, "-c", start, str(run_dir.path)]
 
@@ -240,9 +240,7 @@ def _enter(job: ProcessPlan) -> None:
     if job.placement.pus and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, job.placement.pus)
     if job.file.policy.nice is not None:
-        from runslot.execute.niceness import take
-
-        take(job.file.policy.nice)
+        take_niceness(job.file.policy.nice)
     os.chdir(job.file.cwd)
     if job.function is not None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -289,3 +287,36 @@ def read_available(descriptor: int) -> str:
         text += chunk
     os.close(descriptor)
     return text.decode(errors="replace")
+
+
+def start_cold(package: str) -> None:
+    """Run the function of the run directory in `sys.argv[1]`; `package` is where runslot itself was
+    found.
+    """
+    run_dir = RunDir(sys.argv[1])
+    call_cold(run_dir, run_dir.read_run(), package)
+
+
+def call_cold(run_dir: RunDir, file: RunFile, package: str) -> None:
+    """Call the function as `file` says, and end this process."""
+    from runslot.execute.functions import find_function
+    from runslot.execute.import_state import renew_travelled
+
+    enter_import_path(file.path, package)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream, at the start
+    reference = file.require_function()
+    function = find_function(reference, run_dir.path / file.home)
+    if reference.pickle is not None:
+        renew_travelled(function)
+    job = ProcessPlan(run_dir, file, Placement(None, None, None), os.environ, function, ())
+    code = call_and_finish(job, function, None)
+    os._exit(code)
+
+
+def enter_import_path(path: tuple[str, ...], package: str) -> None:
+    """Give this process the import path of whoever asked for the function, with runslot itself
+    still found.
+    """
+    if path:
+        sys.path[:] = [*path] if package in path else [*path, package]
+    sys.argv[:] = [path[0] if path else "", *sys.argv[1:]]

@@ -1,5 +1,5 @@
-"""A keeper process: executes the runs of one slot, one after another, each in a process forked from
-it.
+"""Who is to keep a run: the claim on it, and the keeper process, which executes the runs of one
+slot, one after another, each in a process forked from it.
 
 It outlives its launcher for as long as its run does. Being the parent of each run, it can have the
 kernel kill the run when it is killed itself, and collect what the run leaves behind.
@@ -9,15 +9,103 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runslot.errors import Busy, RunslotError, shortage_of
-from runslot.execute.channel import Channel
-from runslot.execute.keeper import claim
-from runslot.experiment.records import Outcome
+from runslot.execute.keeper import Keeper
+from runslot.execute.placement import place, run_environment
+from runslot.execute.process import make_job
+from runslot.experiment.claim import take_claim
+from runslot.experiment.records import Outcome, RunFile
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
+
+if TYPE_CHECKING:
+    from runslot.execute.channel import Channel  # a keeper of one run has none
+
+
+def keep(
+    run_dir: RunDir,
+    slot: Slot | None,
+    attempt: int,
+    caller: Mapping[str, str],
+    function: Callable[..., Any] | None = None,
+) -> Outcome:
+    """Execute the run in `run_dir` as its attempt number `attempt` and return how it ended, which
+    is also written.
+
+    `Busy` where another keeper executes the run; the outcome that is there where this attempt has
+    ended already. `function` is given where this process, forked from a template, has imported it.
+    """
+    claimed = claim(run_dir, slot, attempt, caller, function)
+    if isinstance(claimed, Outcome):
+        return claimed
+    try:
+        return claimed.run()
+    finally:
+        claimed.release()
+
+
+def claim(
+    run_dir: RunDir,
+    slot: Slot | None,
+    attempt: int,
+    caller: Mapping[str, str],
+    function: Callable[..., Any] | None,
+    keepers_own: tuple[int, ...] = (),
+) -> Keeper | Outcome:
+    """Claim the run and work out all that its process needs, before the fork; else as `keep`.
+
+    `keepers_own` are descriptors of this process that the run must not have.
+    """
+    lock = _take_claim(run_dir)
+    try:
+        ended = run_dir.read_outcome()
+        if ended is not None and ended.attempt >= attempt:
+            os.close(lock)
+            return ended
+        file = run_dir.read_run()
+        if file.container is not None:
+            return _contained(run_dir, file, slot, attempt, caller, (lock, *keepers_own))
+        placement = place(file, slot)
+        environment = run_environment(run_dir, file, attempt, placement, caller)
+        job = make_job(run_dir, file, placement, environment, function, (lock, *keepers_own))
+        return Keeper(job, slot, attempt, lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _contained(
+    run_dir: RunDir,
+    file: RunFile,
+    slot: Slot | None,
+    attempt: int,
+    caller: Mapping[str, str],
+    descriptors: tuple[int, ...],
+) -> Keeper:
+    from runslot.execute.outside import (
+        ContainedKeeper,
+        contained_job,
+    )  # what few keepers need is no other's memory
+
+    return ContainedKeeper(
+        contained_job(run_dir, file, slot, attempt, caller, descriptors),
+        slot,
+        attempt,
+        descriptors[0],
+    )
+
+
+def _take_claim(run_dir: RunDir) -> int:
+    for _ in range(10):
+        try:
+            return take_claim(run_dir)
+        except BlockingIOError:  # another keeper, or a launcher that looks whether there is one
+            time.sleep(0.005)
+    raise Busy(f"{run_dir.path} is being executed by another process")
 
 
 class SlotKeeper:

@@ -1,19 +1,28 @@
-"""Start a command without a fork of this interpreter, which costs more than all else that is done
-around a short run.
+"""What the kernel is asked for around a run: a start without a fork of this interpreter, which
+costs more than all else that is done around a short run; death with the parent; niceness; the run's
+name in `/proc/PID/environ`.
 
 `posix_spawn` shares the parent's memory until the command takes over, but lets the child ask for
 nothing in between: the parent-death signal (`linux.die_with_parent`) is made up for by a pipe whose
-end the kernel announces to the run.
+end the kernel announces to the run. A run that is a fork was given no environment: the kernel shows
+the memory in which its template got one, so a template is started with room there, each run writes
+its directory into it, and all that it forks has it, too. Where the kernel does not know a request
+(macOS), nothing is done.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import fcntl
 import functools
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
+
+from runslot.experiment.current import RUN_VARIABLE
 
 _TO_DEFAULT = (
     signal.SIGPIPE,
@@ -99,3 +108,109 @@ def _candidates(program: str, environment: Mapping[str, str]) -> list[str]:
     if os.sep in program:
         return [program]
     return [os.path.join(directory, program) for directory in os.get_exec_path(environment)]  # noqa: PTH118
+
+
+_SET_PARENT_DEATH_SIGNAL = 1
+_SET_CHILD_SUBREAPER = 36
+
+# Looked up at import, in the template: after a fork it is only called.
+_prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
+
+
+def become_subreaper() -> None:
+    """Make orphans among this process's descendants its own children, so that none escapes."""
+    if _prctl is not None:
+        _prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when `parent`, its parent, ends."""
+    if _prctl is None:
+        return
+    _prctl(_SET_PARENT_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the request
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+LEAST_NICENESS, MOST_NICENESS = -20, 19
+
+_AUTOGROUPS = "/proc/sys/kernel/sched_autogroup_enabled"
+_AUTOGROUP = "/proc/self/autogroup"
+_AUTOGROUP_PAUSE_S = 0.1
+"""The kernel takes one such word of users in this time."""
+_AUTOGROUP_TRIES = 5
+
+
+def niceness_problem(niceness: int) -> str:
+    """Return what keeps this process from having such a niceness; empty where nothing does."""
+    present = os.getpriority(os.PRIO_PROCESS, 0)
+    if niceness >= present:
+        return ""
+    try:
+        os.setpriority(
+            os.PRIO_PROCESS, 0, niceness
+        )  # to ask is the only way to know: limits, namespaces, policies
+    except OSError:
+        return (
+            f"a niceness of {niceness} takes a right that this user has not here (CAP_SYS_NICE, or"
+            " `ulimit -e`)"
+        )
+    os.setpriority(os.PRIO_PROCESS, 0, present)
+    return ""
+
+
+def take_niceness(niceness: int) -> None:
+    """Give this process, and all that it will start, a niceness, as far as it may have it."""
+    with contextlib.suppress(OSError):  # the keeper has noted it
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)
+        _take_in_autogroup(niceness)
+
+
+def _take_in_autogroup(niceness: int) -> None:
+    """Say it of this session as well: where the kernel shares cores out by sessions, niceness
+    counts within one.
+    """
+    with open(_AUTOGROUPS, encoding="ascii") as file:  # noqa: PTH123  this is a run's start
+        if file.read().strip() != "1":
+            return
+    for _ in range(_AUTOGROUP_TRIES):
+        try:
+            with open(_AUTOGROUP, "w", encoding="ascii") as file:  # noqa: PTH123
+                file.write(str(niceness))
+        except BlockingIOError:
+            time.sleep(_AUTOGROUP_PAUSE_S)
+        else:
+            return
+
+
+_ROOM = 4096
+_address: int | None = None
+
+
+def room() -> dict[str, str]:
+    """Return what a template's environment has beside its launcher's."""
+    return {RUN_VARIABLE: "-" * _ROOM} if sys.platform == "linux" else {}
+
+
+def find_room() -> None:
+    """Note where the room is, as a template, before anything else; for all that asks, this is no
+    run.
+    """
+    global _address  # noqa: PLW0603  of this process, as its environment is
+    if sys.platform == "linux" and os.environ.get(RUN_VARIABLE) == "-" * _ROOM:
+        import ctypes  # no launcher needs it, which asks for `room` alone
+
+        getenv = ctypes.CDLL(None).getenv
+        getenv.restype = ctypes.c_void_p
+        _address = getenv(RUN_VARIABLE.encode())
+        del os.environ[RUN_VARIABLE]
+
+
+def mark(run_dir: str) -> None:
+    """Write the run's directory there, as the run."""
+    name = os.fsencode(run_dir)
+    if _address is not None and len(name) < _ROOM:
+        import ctypes
+
+        ctypes.memset(_address, 0, _ROOM)
+        ctypes.memmove(_address, name, len(name))

@@ -3,7 +3,10 @@
 Bare, it is a small interpreter, so that a command has next to nothing around it. With a function,
 it has imported the function's module once, and every run starts as a fork of that (as
 multiprocessing's forkserver does). When its channel closes it ends; its keepers go on with the runs
-they have, and until then it is their guardian.
+they have, and until then it is their guardian: the process above them, as a subreaper, to which the
+kernel gives what a killed keeper leaves behind, whatever session, environment and descriptors that
+has chosen. It is killed at once, so that no cores are given away while something computes on them.
+When the launcher is gone, the template stays until the last of its keepers has ended.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import os
 import resource
 import signal
 import sys
+import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterable
@@ -22,15 +26,20 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import RunslotError
-from runslot.execute.cgroup import enclose, group_of, sweep
 from runslot.execute.channel import Channel
 from runslot.execute.evidence import kill_count
-from runslot.execute.guardian import Guardian
 from runslot.execute.keeper import WATCHED
+from runslot.execute.leftovers import enclose, group_of, sweep
 from runslot.execute.pools import find_pools
-from runslot.execute.run_mark import find_room
 from runslot.execute.slot_keeper import SlotKeeper
-from runslot.experiment.processes import ProcessIdentity, identify, start_time
+from runslot.execute.spawn import become_subreaper, find_room
+from runslot.experiment.processes import (
+    ProcessIdentity,
+    children_of,
+    identify,
+    name_of_process,
+    start_time,
+)
 from runslot.experiment.records import Function
 
 _SURVIVING = frozenset({"jemalloc_bg_thd"})
@@ -109,10 +118,10 @@ class Template:
     ) -> dict[str, Any]:
         # A bare template, which every keeper of scripts is a fork of, stays small; and nothing of
         # the user's path is taken for what these load.
-        from runslot.execute.cold import enter_import_path
         from runslot.execute.functions import find_function
         from runslot.execute.import_failure import describe_failure, missing_module
         from runslot.execute.import_state import ImportState
+        from runslot.execute.process import enter_import_path
 
         values = {name: os.environ.get(name) for name in _ONE_THREAD}
         os.environ.update(
@@ -250,3 +259,124 @@ def _set_or_unset(name: str, value: str | None) -> None:
         os.environ.pop(name, None)
     else:
         os.environ[name] = value
+
+
+_FAREWELL_S = 0.1
+"""Seconds in which a keeper that has nothing to do has ended."""
+_END_S = 2.0
+"""Seconds in which killed processes are gone, short of those in uninterruptible sleep."""
+_PERIOD_S = 1.0
+"""Between looks at what does not end."""
+
+
+_MONITORS = frozenset({"conmon", "podman"})
+"""What podman leaves above a container: it ends with the container, whose own first process ends
+when its keeper is gone, and it alone takes the container out of podman's books.
+"""
+
+
+class Guardian:
+    """Knows which children of this process are keepers, and ends those that keepers left."""
+
+    def __init__(self) -> None:
+        self._keepers: set[int] = set()
+        self._others: set[int] = set()
+        """Children that no keeper left: helpers of this process, and what the user's module started
+        at its import.
+        """
+        self._inherits = False
+        """Whether a keeper was killed: only then is there anything to inherit."""
+        self._hearing = self._heard = False
+
+    def begin(self) -> None:
+        """Become the one to which orphans come, and hear of every child that ends."""
+        become_subreaper()
+        signal.signal(signal.SIGCHLD, self._hear)
+
+    def leave(self) -> None:
+        """In a fork: hear of no child any more, and be nobody's guardian."""
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+    def keep(self, keeper: int) -> None:
+        """Take note of a keeper; call it with SIGCHLD blocked since the fork."""
+        self._keepers.add(keeper)
+
+    def spare(self, *pids: int) -> None:
+        """Take note of children that are none of a keeper's."""
+        self._others.update(pids)
+
+    def spare_children(self) -> None:
+        """Take note that what this process has started so far is none of a keeper's."""
+        self.spare(*(set(children_of(os.getpid())) - self._keepers))
+
+    def see_off(self) -> bool:
+        """Wait a moment for keepers without a run, which end when their launcher does; tell whether
+        others are left.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        deadline = time.monotonic() + _FAREWELL_S
+        while self._reap() and time.monotonic() < deadline:
+            time.sleep(0.0005)
+        return bool(self._keepers)
+
+    def stay(self) -> None:
+        """Guard the keepers that are left until the last has ended; after `see_off`."""
+        while self._reap():
+            signal.sigtimedwait({signal.SIGCHLD}, _PERIOD_S)
+
+    def _hear(self, _number: int, _frame: object) -> None:
+        # Python may call this again in its middle: what another child's end brings is seen to in
+        # the next round.
+        self._heard = True
+        if self._hearing:
+            return
+        self._hearing = True
+        try:
+            while self._heard:
+                self._heard = False
+                self._reap()
+        finally:
+            self._hearing = False
+
+    def _reap(self) -> bool:
+        """Take the exit status of every child that ended, end what a killed keeper left; tell
+        whether any is left.
+        """
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._keepers.clear()
+                return False
+            if pid == 0:
+                break
+            self._others.discard(pid)
+            if pid in self._keepers:
+                self._keepers.discard(pid)
+                self._inherits |= status != 0  # one that ends by itself has left nothing
+        stuck = self._inherits and self._end_orphans()
+        return bool(self._keepers) or stuck
+
+    def _end_orphans(self) -> bool:
+        """Kill what came from keepers, and what that leaves in turn; tell whether some of it has
+        not ended yet.
+        """
+        deadline = time.monotonic() + _END_S
+        while left := set(children_of(os.getpid())) - self._keepers - self._others:
+            orphans = {pid for pid in left if name_of_process(pid) not in _MONITORS}
+            if not orphans:
+                return True
+            for pid in orphans:
+                os.kill(
+                    pid, signal.SIGKILL
+                )  # this process's child, and not reaped yet: nobody else has its pid
+            for pid in orphans:
+                _wait(pid, deadline)
+            if time.monotonic() > deadline:
+                return True
+        return False
+
+
+def _wait(pid: int, deadline: float) -> None:
+    while os.waitpid(pid, os.WNOHANG)[0] == 0 and time.monotonic() < deadline:
+        time.sleep(0.001)

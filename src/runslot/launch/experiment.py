@@ -248,10 +248,11 @@ class Experiment:
     def _niceness(self, launcher: LauncherConfig | None) -> int | None:
         if self.nice is None:
             return None
-        from runslot.execute.niceness import LEAST, MOST, problem_of
+        from runslot.execute.spawn import LEAST_NICENESS, MOST_NICENESS, niceness_problem
 
-        niceness = whole(self.nice, "nice", LEAST, MOST)
-        if launcher is None and self.container is None and (problem := problem_of(niceness)):
+        niceness = whole(self.nice, "nice", LEAST_NICENESS, MOST_NICENESS)
+        here = launcher is None and self.container is None
+        if here and (problem := niceness_problem(niceness)):
             raise InvalidInput(f"nice: {problem}")
         return niceness
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput, nearest
-from runslot.execute.activation import activated
+from runslot.execute.placement import activated
 from runslot.experiment.provenance import Python
 from runslot.experiment.records import Command, ExperimentFile, PythonEnvironment
 from runslot.experiment.settings import path_of

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TextIO
 from runslot.cli.render.first_run import has_written
 from runslot.cli.render.tails import last_lines
 from runslot.cli.render.terminal import shown
-from runslot.execute.activation import activated
 from runslot.execute.import_failure import missing_module
+from runslot.execute.placement import activated
 from runslot.experiment.records import Command, ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.states import FAILED

@@ -18,10 +18,10 @@ from typing import Any
 
 import runslot
 from runslot.errors import InvalidInput, RunslotError
-from runslot.execute.activation import activated
 from runslot.execute.channel import Channel
 from runslot.execute.open_files import original_limit
-from runslot.execute.run_mark import room
+from runslot.execute.placement import activated
+from runslot.execute.spawn import room
 from runslot.experiment.files import open_to_append
 from runslot.experiment.processes import ProcessIdentity, boot_id, host_name
 from runslot.experiment.records import ExperimentFile, Function, PythonEnvironment, RunFile
