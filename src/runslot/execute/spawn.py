@@ -3,7 +3,7 @@ costs more than all else that is done around a short run; death with the parent;
 name in `/proc/PID/environ`.
 
 `posix_spawn` shares the parent's memory until the command takes over, but lets the child ask for
-nothing in between: the parent-death signal (`linux.die_with_parent`) is made up for by a pipe whose
+nothing in between: the parent-death signal (`die_with_parent`) is made up for by a pipe whose
 end the kernel announces to the run. A run that is a fork was given no environment: the kernel shows
 the memory in which its template got one, so a template is started with room there, each run writes
 its directory into it, and all that it forks has it, too. Where the kernel does not know a request
