@@ -24,7 +24,7 @@ from rich.cells import cell_len
 
 from runslot.cli.render.board import Board, time_left
 from runslot.cli.render.live_table import clock, draw, shortened
-from runslot.cli.render.row import row_text
+from runslot.cli.render.table import row_text
 from runslot.cli.render.tails import RunTail, Tail, last_lines
 from runslot.engines.events import (
     LaunchStarted,

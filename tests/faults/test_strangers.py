@@ -30,8 +30,7 @@ from runslot.experiment.records import Attempt
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.status import read_status
 from runslot.launch.launch import launch
-from runslot.launch.pause import pause
-from runslot.launch.stop import stop
+from runslot.launch.stop import pause, stop
 from runslot.transport.bucket import MachineShare, Pusher, open_store, pull
 
 pytestmark = [

@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runslot.cli.render.first_run import FirstRun
 from runslot.cli.render.observer import asking, observing, on_terminal, saying
-from runslot.cli.render.summary import tell_end, tell_left
+from runslot.cli.render.summary import FirstRun, tell_end, tell_left
 from runslot.cli.render.terminal import shown
 from runslot.engines.events import Observer
 from runslot.errors import Busy, InvalidInput
@@ -109,7 +108,7 @@ def resume_detached(
 
 
 def _detach(directory: ExperimentDir, json: bool, quiet: bool, **arguments: Any) -> None:
-    from runslot.launch.detach import launch_detached
+    from runslot.launch.attach import launch_detached
 
     pid = launch_detached(directory, _discard if json or quiet else print, **arguments)
     if json:

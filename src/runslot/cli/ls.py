@@ -16,8 +16,7 @@ from rich.text import Text
 
 from runslot.cli.parameters import flag
 from runslot.cli.render.console import console
-from runslot.cli.render.states import state_counts
-from runslot.cli.render.table import print_columns
+from runslot.cli.render.table import print_columns, state_counts
 from runslot.errors import NotFound, RunslotError
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.settings import default_root, path_of

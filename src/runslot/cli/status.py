@@ -15,16 +15,14 @@ from rich.text import Text
 from runslot.cli.parameters import Directory, flag
 from runslot.cli.places import Isolation, current_status, experiments_at
 from runslot.cli.render.console import console, print_line
-from runslot.cli.render.row import row_text
-from runslot.cli.render.states import state_counts
-from runslot.cli.render.table import print_columns
+from runslot.cli.render.table import print_columns, row_text, state_counts
 from runslot.cli.render.tails import RunTail
 from runslot.cli.render.terminal import shown
 from runslot.experiment.processes import is_alive
 from runslot.experiment.states import TERMINAL_STYLES
 from runslot.experiment.status import ExperimentStatus, RunStatus
-from runslot.launch.foreign_host import foreign_said, silence_said
 from runslot.launch.printer import duration_said, outcome_said
+from runslot.launch.repair import foreign_said, silence_said
 
 if TYPE_CHECKING:
     from runslot.engines.protocol import Facts

@@ -41,7 +41,7 @@ from runslot.transport.patterns import Patterns, check_patterns, idle_patterns
 from runslot.variants import Variant
 
 if TYPE_CHECKING:
-    from runslot.launch.git_code import Clone
+    from runslot.launch.code_change import Clone
 
 
 def silent(event: LaunchEvent) -> None:
@@ -171,7 +171,7 @@ class Experiment:
         for name in ("code_include", "code_exclude", "fetch", "no_fetch"):
             check_patterns(getattr(self, name), name)
         if self.code is not None:
-            from runslot.launch.git_code import Repository
+            from runslot.launch.code_change import Repository
 
             Repository.read(self.code)
         if self.first and self.into is not None:
@@ -269,7 +269,7 @@ class Experiment:
 
     @functools.cached_property
     def _clone(self) -> Clone:
-        from runslot.launch.git_code import Clone  # few launches need it
+        from runslot.launch.code_change import Clone  # few launches need it
 
         return Clone.of(self.code)
 

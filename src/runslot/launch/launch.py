@@ -22,9 +22,8 @@ from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.states import FAILED, UNFINISHED
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.launch.create import discard, is_newest, point_latest
-from runslot.launch.foreign_host import refuse_unknown, take_over_said
-from runslot.launch.notify import notifying
-from runslot.launch.repair import read_repaired, restore_ends
+from runslot.launch.printer import notifying
+from runslot.launch.repair import read_repaired, refuse_unknown, restore_ends, take_over_said
 from runslot.launch.supervisor import Share, Supervisor
 
 

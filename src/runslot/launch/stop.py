@@ -1,5 +1,7 @@
 """Stop runs from any terminal: through the launcher at work, or, where none is, by acting in its
 place.
+
+Pause an experiment, and end the pause, through the launcher at work on it.
 """
 
 from __future__ import annotations
@@ -17,15 +19,15 @@ from runslot.engines.local.launcher import LocalLauncher
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Launcher, UnderWay
 from runslot.engines.registry import of_experiment, refreshed
-from runslot.errors import Busy, NotFound, shortage_of
+from runslot.errors import Busy, InvalidInput, NotFound, shortage_of
 from runslot.experiment.claim import find_keeper
 from runslot.experiment.lock import leave_bare_request, leave_request, living_launcher
 from runslot.experiment.processes import ProcessHandle, children_of, is_alive
 from runslot.experiment.records import ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import RunStatus, read_status
-from runslot.launch.foreign_host import lost_outcome, refuse_held, refuse_unknown
 from runslot.launch.launch import Outcomes, outcomes_of
+from runslot.launch.repair import lost_outcome, refuse_held, refuse_unknown
 
 _LOOK = 0.1
 _PATIENCE = 15.0
@@ -214,3 +216,39 @@ def _act(
 
 def _note(experiment: OpenExperiment, run: Run, outcome: Outcome) -> None:
     experiment.ended(run, outcome, time.time())
+
+
+# ---- pause ---------------------------------------------------------------------------------------
+
+
+_POLL_S = 0.05
+_ANSWER_TIMEOUT_S = 15.0
+"""What a launcher has to take note; it looks twice a second."""
+
+
+def pause(directory: ExperimentDir, paused: bool) -> None:
+    """Have the launcher start nothing further of the experiment, or, with `paused` false, go on.
+
+    Runs under way go on. A pause lasts as long as its launcher: a resume is the wish to go on.
+    Returns when the launcher has taken note; `InvalidInput` where none is at work, `Busy` where it
+    does not answer.
+    """
+    directory.require_own()
+    if living_launcher(directory) is None:
+        raise InvalidInput(
+            f"no launcher is at work on {directory.path}, so nothing starts there; "
+            f"`runslot resume {directory.path}` runs what is missing"
+        )
+    request = leave_request(directory, "pause" if paused else "continue")
+    deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+    while request.exists():
+        if living_launcher(directory) is None:
+            request.unlink(missing_ok=True)
+            raise InvalidInput(f"the launcher of {directory.path} ended at this moment")
+        if time.monotonic() > deadline:
+            request.unlink(missing_ok=True)
+            raise Busy(
+                f"the launcher of {directory.path} has not answered; look at"
+                f" {directory.launcher_log}"
+            )
+        time.sleep(_POLL_S)

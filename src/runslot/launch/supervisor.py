@@ -33,7 +33,7 @@ from runslot.experiment.records import Outcome, Run
 from runslot.hardware.slots import Slot
 from runslot.launch.hold import Holds
 from runslot.launch.interrupts import Interrupts
-from runslot.launch.pause import pause_said
+from runslot.launch.printer import pause_said
 from runslot.scheduler import (
     Action,
     Added,

@@ -14,8 +14,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from runslot.cli.export import export
-from runslot.cli.results import results
+from runslot.cli.results import export, results
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Command, ExperimentFile
 from runslot.results import load

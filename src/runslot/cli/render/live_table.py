@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from runslot.cli.render.board import Board, RunningRun, WaitingRun
-from runslot.cli.render.row import row_text
+from runslot.cli.render.table import row_text
 
 Rows = Mapping[str, Mapping[str, str] | str]
 """By run id, the last row of its `progress.csv`; of a run that has none, the last line that it
