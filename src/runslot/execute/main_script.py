@@ -1,7 +1,7 @@
 """The script that launched, as the `__main__` of the process of a run.
 
 A function of a script's own `__main__`, and what else of it a run needs, is pickled by
-`launch.function_pickle` as a call of `main_or_value`. That loads the script as multiprocessing's
+`launch.script_pickle` as a call of `main_or_value`. That loads the script as multiprocessing's
 `spawn` does, without its main part, so that pools, pickles and names work as when the script is run
 by hand. What the main part set travels as it was at the launch.
 
