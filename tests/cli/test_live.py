@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from runslot.cli.render.board import Board, time_left
+from runslot.cli.render.board import Board
 from runslot.cli.render.live_table import clock, draw, shortened
 from runslot.cli.render.table import row_text
 from runslot.cli.render.tails import RunTail, Tail, last_lines
@@ -36,6 +36,7 @@ from runslot.engines.events import (
 )
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
+from runslot.experiment.status import time_left
 from runslot.hardware.slots import Slot
 
 NOW = 1_000_000.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -360,3 +360,19 @@ def _directories(place: str, problems: list[str] | None) -> list[str]:
         if problems is not None:
             problems.append(f"{place} cannot be listed: {error.strerror}")
         return []
+
+
+def time_left(
+    durations: Sequence[float], elapsed: Sequence[float], queued: int, slots: int
+) -> float | None:
+    """Return about how many seconds it takes until all runs have ended.
+
+    `durations` are those of runs that have ended, `elapsed` the ages of those under way; each is
+    expected to take the mean, or to end now where it has taken longer.
+    """
+    if not durations:
+        return None
+    mean = sum(durations) / len(durations)
+    rests = [max(0.0, mean - age) for age in elapsed]
+    together = (sum(rests) + queued * mean) / max(1, min(slots or len(rests), queued + len(rests)))
+    return max([together, *rests])

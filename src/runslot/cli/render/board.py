@@ -4,7 +4,6 @@ still take. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from runslot.engines.events import (
     StopNoted,
 )
 from runslot.experiment.records import Outcome, Run
+from runslot.experiment.status import time_left
 
 
 @dataclass(frozen=True)
@@ -123,19 +123,3 @@ class Board:
         """Return about how many seconds the rest will take; None while no run has succeeded."""
         elapsed = [now - running.started for running in self.running.values()]
         return time_left(self.durations, elapsed, self.queued, len(self.slots))
-
-
-def time_left(
-    durations: Sequence[float], elapsed: Sequence[float], queued: int, slots: int
-) -> float | None:
-    """Return about how many seconds it takes until all runs have ended.
-
-    `durations` are those of runs that have ended, `elapsed` the ages of those under way; each is
-    expected to take the mean, or to end now where it has taken longer.
-    """
-    if not durations:
-        return None
-    mean = sum(durations) / len(durations)
-    rests = [max(0.0, mean - age) for age in elapsed]
-    together = (sum(rests) + queued * mean) / max(1, min(slots or len(rests), queued + len(rests)))
-    return max([together, *rests])

@@ -62,7 +62,7 @@ def _band(curve: Curve) -> list[dict[str, Any]]:
         return []
     drawn = stroke(curve.index)
     common = {
-        **_xs(points["x"]),
+        **xs_of(points["x"]),
         "type": "scatter",
         "mode": "lines",
         "line": {"width": 0, "color": drawn.colour},
@@ -81,7 +81,7 @@ def _band(curve: Curve) -> list[dict[str, Any]]:
 def _member(curve: Curve) -> dict[str, Any]:
     """Return the thin line of one run beside the mean of its group."""
     return {
-        **_xs(curve.points["x"]),
+        **xs_of(curve.points["x"]),
         "y": numbers(curve.points["center"]),
         "type": "scatter",
         "mode": "lines" if curve.points.height > 1 else "markers",
@@ -113,7 +113,7 @@ def _line(curve: Curve) -> dict[str, Any]:
     drawn = stroke(curve.index)
     single = curve.run is not None
     trace = {
-        **_xs(curve.points["x"]),
+        **xs_of(curve.points["x"]),
         "y": numbers(curve.points["center"]),
         "type": "scatter",
         "mode": "lines" if curve.points.height > 1 else "markers",
@@ -159,7 +159,7 @@ def _ends(curves: Sequence[Curve]) -> dict[str, Any]:
     }
 
 
-def _xs(x: pl.Series) -> dict[str, Any]:
+def xs_of(x: pl.Series) -> dict[str, Any]:
     """Return x as start and step where it is even, else as a list; whole numbers are written
     without a point."""
     if len(x) > 2:

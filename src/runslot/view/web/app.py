@@ -12,11 +12,13 @@ from typing import Any
 
 import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from flask import Flask
 
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import RunDir
 from runslot.view.data.choices import Choices, without_table
 from runslot.view.plotly.figure import Figure, growth
+from runslot.view.web.answer_routes import add_answer
 from runslot.view.web.content import PageContent, same_frame, same_table, shown_page, stamp_of
 from runslot.view.web.grid import by_name, changes
 from runslot.view.web.guard import PageGuard, policy_for, protect
@@ -60,8 +62,12 @@ THEME = {
 def make_app(runs: LiveRuns, guard: PageGuard) -> Dash:
     """Return the application that shows these runs under these rules; `.server` is its WSGI
     application."""
+    texts = Texts([*runs.roots, *(str(RunDir(root).about_code().path) for root in runs.roots)])
+    server = Flask("runslot.view")
+    add_answer(server, runs, texts)
     app = Dash(
         "runslot.view",
+        server=server,  # type: ignore[arg-type]  # a server of flask, as its documentation says
         assets_folder=str(Path(__file__).parent / "assets"),
         use_pages=False,
         title="runslot",
@@ -76,7 +82,6 @@ def make_app(runs: LiveRuns, guard: PageGuard) -> Dash:
         theme=THEME,
         defaultColorScheme="auto",
     )
-    texts = Texts([*runs.roots, *(str(RunDir(root).about_code().path) for root in runs.roots)])
     memory: Memory[PageContent] = Memory()
     run_memory: Memory[RunContent] = Memory()
     _add_pages(app, runs, texts, memory, run_memory)

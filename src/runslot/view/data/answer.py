@@ -1,0 +1,392 @@
+"""The answer of a sweep: its variants best first, how sure that is, and the sentence that says it.
+
+`runslot.view.web.answer` sends it to the page that opens first, and writes it into the file that
+travels. Pure. What must stay true: who counts is `runslot.results.accounting`'s rule, and variants
+of one task are compared with each other alone, since tasks have scales of their own.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from runslot.results.accounting import DIVERGED, Accounting, tasks_of
+from runslot.results.results import Results
+from runslot.results.statistics.resampling import has_numpy
+from runslot.results.statistics.scores import mean_interval
+from runslot.results.summary import Mode
+from runslot.results.text.labels import text_of_value, texts_of
+from runslot.view.data.choices import Choices
+from runslot.view.data.groups import Groups, default_series, default_y, group
+from runslot.view.data.ranking import account_of, mode_for, scores_of
+
+_DRAWS = 4000
+"""Draws of all means at once, for the probability that each is the best."""
+_TASKS_SAID = 3
+"""Tasks whose leader the sentence names; of more it says how many."""
+
+
+@dataclass(frozen=True)
+class Delta:
+    """By how much a variant differs from the one that it is measured against."""
+
+    value: float
+    low: float | None
+    """Ends of its interval; None where one side has a single run."""
+    high: float | None
+    paired: bool
+    """Whether the runs were compared seed by seed."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the answer."""
+
+    place: int
+    """In `Groups.groups`."""
+    label: str
+    values: tuple[str, ...]
+    """Of `Answer.keys`, as text."""
+    task: str
+    mean: float | None
+    """None where nothing counts, or a run diverged and the rule gives its group no value."""
+    low: float | None
+    high: float | None
+    n: int
+    asked: int
+    standings: Mapping[str, int]
+    best_chance: float | None
+    """The probability that its true mean is the best of its task."""
+    delta: Delta | None
+    """To the baseline; None for the baseline itself."""
+    separable: bool | None
+    """Whether the interval of its difference to the leader of its task leaves 0 out, all variants
+    of the task taken together; None for the leader, and where that cannot be told."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a sweep says at one moment."""
+
+    metric: str
+    mode: Mode
+    keys: tuple[str, ...]
+    tasks: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    """Task by task, each best first; those without a value last."""
+    sentence: str
+    baseline: str
+    """Label of the variant that differences are measured against; empty for the leader of each
+    task."""
+    accounting: Accounting
+    groups: Groups
+    scored: pl.DataFrame
+    """The selected runs with `standing` and `score`."""
+
+
+def answer_of(selection: Results, everything: Results, choices: Choices, baseline: str) -> Answer:
+    """Compare the variants of `selection` by the first metric of `choices`.
+
+    Raises `InvalidInput` for a metric that no run has, or that holds text.
+    """
+    names = choices.y or default_y(selection.common_metrics)
+    metric = selection.metric(names[0])
+    keys = default_series(everything) if choices.series is None else choices.series
+    groups = group(selection, keys, everything)
+    tasks = tuple(task for task in tasks_of(everything) if task in groups.keys)
+    accounting = account_of(selection, metric, choices, groups, scales=tasks)
+    scored = scores_of(selection, metric, choices, accounting)
+    samples = _samples(scored, groups)
+    mode = mode_for(choices, metric)
+    by_place = {groups.of[run]: accounting.groups[at] for run, at in _group_rows(accounting)}
+    place_of_label = {member.label: place for place, member in enumerate(groups.groups)}
+    variants: list[Variant] = []
+    texts = [texts_of(values) for values in zip(*(g.values for g in groups.groups), strict=True)]
+    words = [
+        tuple(
+            text.get(value) or text_of_value(value)
+            for text, value in zip(texts, member.values, strict=True)
+        )
+        for member in groups.groups
+    ]
+    by_task: dict[str, list[int]] = {}
+    for place in by_place:
+        by_task.setdefault(_task(groups, words[place], tasks), []).append(place)
+    for task in sorted(by_task):
+        rivals = _ranked({place: samples[place] for place in by_task[task]}, mode)
+        chances = best_chances([samples[place].scores for place in rivals], mode)
+        leader = rivals[0]
+        pinned = place_of_label.get(baseline, leader)
+        reference = pinned if pinned in rivals else leader
+        level = choices.level
+        strict = 1 - (1 - level) / max(1, len(rivals) - 1)
+        for place, chance in zip(rivals, chances, strict=True):
+            sample = samples[place]
+            interval = _interval(sample.scores, level)
+            account = by_place[place]
+            difference = _difference(sample, samples[reference], level)
+            to_leader = _difference(sample, samples[leader], strict)
+            variants.append(
+                Variant(
+                    place=place,
+                    label=groups.groups[place].label,
+                    values=words[place],
+                    task=task,
+                    mean=interval[0],
+                    low=interval[1],
+                    high=interval[2],
+                    n=account.n,
+                    asked=account.asked,
+                    standings=account.standings,
+                    best_chance=chance,
+                    delta=None if place == reference else difference,
+                    separable=None if place == leader else _is_apart(to_leader),
+                )
+            )
+    given = baseline if baseline in place_of_label else ""
+    sentence = sentence_of(variants, groups.keys, metric, mode)
+    return Answer(
+        metric, mode, keys, tasks, tuple(variants), sentence, given, accounting, groups, scored
+    )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The scores of one variant's runs."""
+
+    scores: tuple[float, ...]
+    """Of the runs that count; NaN among them where a run diverged and the rule gives no value."""
+    seeds: tuple[int | None, ...]
+
+    @property
+    def has_value(self) -> bool:
+        """Tell whether there is a mean."""
+        return bool(self.scores) and all(map(math.isfinite, self.scores))
+
+
+def _samples(scored: pl.DataFrame, groups: Groups) -> dict[int, Sample]:
+    scores: dict[int, list[tuple[float, int | None]]] = {p: [] for p in range(len(groups.groups))}
+    for run, seed, score in scored.select("run", "seed", "score").iter_rows():
+        if score is not None:
+            scores[groups.of[run]].append((score, seed))
+    return {
+        place: Sample(tuple(score for score, _ in pairs), tuple(seed for _, seed in pairs))
+        for place, pairs in scores.items()
+    }
+
+
+def _group_rows(accounting: Accounting) -> list[tuple[str, int]]:
+    """Return a run of each group, and the group's place in the accounting."""
+    firsts = accounting.runs.unique("group", keep="first", maintain_order=True)
+    return list(firsts.select("run", "group").iter_rows())
+
+
+def _task(groups: Groups, words: Sequence[str], tasks: Sequence[str]) -> str:
+    pairs = zip(groups.keys, words, strict=True)
+    return ", ".join(f"{key}={word}" for key, word in pairs if key in tasks)
+
+
+def _ranked(samples: Mapping[int, Sample], mode: Mode) -> list[int]:
+    sign = -1 if mode == "max" else 1
+
+    def rank(place: int) -> tuple[bool, float, int]:
+        sample = samples[place]
+        if not sample.has_value:
+            return (True, 0.0, place)
+        return (False, sign * math.fsum(sample.scores) / len(sample.scores), place)
+
+    return sorted(samples, key=rank)
+
+
+def _interval(
+    scores: Sequence[float], level: float
+) -> tuple[float | None, float | None, float | None]:
+    """Return mean and Student's interval; None where there is none."""
+    if not scores or not all(map(math.isfinite, scores)):
+        return None, None, None
+    interval = mean_interval([scores], level=level)
+    if not math.isfinite(interval.low):
+        return interval.estimate, None, None
+    return interval.estimate, interval.low, interval.high
+
+
+def _difference(sample: Sample, reference: Sample, level: float) -> Delta | None:
+    """Return by how much one sample's mean is above another's: seed by seed where both have the
+    same ones, each once, else by Welch's interval."""
+    if not (sample.has_value and reference.has_value):
+        return None
+    value = mean_interval([sample.scores]).estimate - mean_interval([reference.scores]).estimate
+    seeds = [set(sample.seeds), set(reference.seeds)]
+    is_paired = (
+        seeds[0] == seeds[1]
+        and None not in seeds[0]
+        and len(seeds[0]) == len(sample.scores) == len(reference.scores)
+    )
+    if is_paired:
+        other = dict(zip(reference.seeds, reference.scores, strict=True))
+        pairs = zip(sample.seeds, sample.scores, strict=True)
+        interval = mean_interval([[score - other[seed] for seed, score in pairs]], level=level)
+        low, high = interval.low, interval.high
+    else:
+        # The mean over two "tasks", one of them turned around, is half of the difference.
+        both = [list(sample.scores), [-score for score in reference.scores]]
+        interval = mean_interval(both, level=level)
+        low, high = 2 * interval.low, 2 * interval.high
+    if not math.isfinite(low):
+        return Delta(value, None, None, is_paired)
+    return Delta(value, low, high, is_paired)
+
+
+def _is_apart(delta: Delta | None) -> bool | None:
+    if delta is None or delta.low is None or delta.high is None:
+        return None
+    return delta.low > 0 or delta.high < 0
+
+
+def best_chances(
+    samples: Sequence[Sequence[float]], mode: Mode, *, seed: int = 0
+) -> list[float | None]:
+    """Return for each sample how probable it is that its true mean is the best of all.
+
+    Each mean is drawn from its posterior under a flat prior, m + s/√n · t(n - 1). A single run
+    borrows the pooled deviation of the others. None where a sample has no value, and for all where
+    nothing is known of any spread. Deterministic for a `seed`.
+    """
+    usable = [bool(s) and all(map(math.isfinite, s)) for s in samples]
+    variances = [
+        _variance(s) if u and len(s) > 1 else None for s, u in zip(samples, usable, strict=True)
+    ]
+    freedom = sum(len(s) - 1 for s, v in zip(samples, variances, strict=True) if v is not None)
+    if not freedom:
+        return [None] * len(samples)
+    pooled = sum(v * (len(s) - 1) for s, v in zip(samples, variances, strict=True) if v is not None)
+    posteriors = [
+        (
+            math.fsum(s) / len(s),
+            math.sqrt((pooled / freedom if v is None else v) / len(s)),
+            freedom if v is None else len(s) - 1,
+        )
+        for s, v, u in zip(samples, variances, usable, strict=True)
+        if u
+    ]
+    shares = iter(_shares(posteriors, -1 if mode == "min" else 1, seed))
+    return [next(shares) if u else None for u in usable]
+
+
+def _variance(values: Sequence[float]) -> float:
+    mean = math.fsum(values) / len(values)
+    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+
+
+def _shares(posteriors: Sequence[tuple[float, float, int]], sign: int, seed: int) -> list[float]:
+    if has_numpy():
+        import numpy as np
+
+        generator = np.random.default_rng(seed)
+        means, errors, freedom = (np.array(column) for column in zip(*posteriors, strict=True))
+        noise = generator.standard_t(freedom, size=(_DRAWS, len(posteriors)))
+        winners = (sign * (means + errors * noise)).argmax(axis=1)
+        shares = np.bincount(winners, minlength=len(posteriors)) / _DRAWS
+        return [float(share) for share in shares]
+    plain = random.Random(seed)  # noqa: S311  # statistics, not secrets
+    wins = [0] * len(posteriors)
+    for _ in range(_DRAWS):
+        values = [
+            sign * (m + e * plain.gauss(0, 1) / math.sqrt(plain.gammavariate(f / 2, 2 / f)))
+            for m, e, f in posteriors
+        ]
+        wins[values.index(max(values))] += 1
+    return [count / _DRAWS for count in wins]
+
+
+def sentence_of(variants: Sequence[Variant], keys: Sequence[str], metric: str, mode: Mode) -> str:
+    """Return the answer in words: who leads, with what, and from whom that can be told apart."""
+    tasks = list(dict.fromkeys(variant.task for variant in variants))
+    side = "highest" if mode == "max" else "lowest"
+    if len(tasks) == 1:
+        return f"{_leader_words(variants, variants[0].label, metric, side)}."
+    parts = []
+    for task in tasks[:_TASKS_SAID]:
+        rivals = [variant for variant in variants if variant.task == task]
+        names = _names(rivals, keys)
+        parts.append(f"{task}: {_leader_words(rivals, names, metric, '')}")
+    more = len(tasks) - _TASKS_SAID
+    rest = f"; {more} more {'task' if more == 1 else 'tasks'} below" if more > 0 else ""
+    return f"By {side} {metric}, {'; '.join(parts)}{rest}."
+
+
+def _names(rivals: Sequence[Variant], keys: Sequence[str]) -> str:
+    """Return the leader's settings in which the variants of its task differ."""
+    differing = [i for i in range(len(keys)) if len({rival.values[i] for rival in rivals}) > 1]
+    words = [f"{keys[i]}={rivals[0].values[i]}" for i in differing]
+    return ", ".join(words) or rivals[0].label
+
+
+def _leader_words(rivals: Sequence[Variant], name: str, metric: str, side: str) -> str:
+    leader = rivals[0]
+    if leader.mean is None:
+        return f"No variant has a {metric} yet"
+    value = number_words(leader.mean, leader.low, leader.high)
+    others = [rival for rival in rivals[1:] if rival.mean is not None]
+    if not others:
+        return f"{name} has {metric} {value}, and there is nothing to compare it with"
+    lead = f"{name} leads with {value}" + (f" ({side} {metric})" if side else "")
+    unclear = [rival for rival in others if rival.separable is not True]
+    sizes = sorted({rival.n for rival in (leader, *unclear)})
+    n = f"n = {sizes[0]}" if len(sizes) == 1 else f"n = {sizes[0]} to {sizes[-1]}"
+    if not unclear:
+        return f"{lead}, better than {_all_words(len(others))} at n = {leader.n}"
+    if all(rival.separable is None for rival in unclear):
+        return f"{lead}; one run each says nothing of how sure that is: run more seeds"
+    if len(unclear) == 1:
+        return f"{lead}, not separable from {unclear[0].label} at {n}"
+    count = f"all {len(others)} others" if len(unclear) == len(others) else f"{len(unclear)} others"
+    return f"{lead}, not separable from {count} at {n}"
+
+
+def _all_words(count: int) -> str:
+    return "the other one" if count == 1 else f"all {count} others"
+
+
+def number_words(mean: float, low: float | None, high: float | None) -> str:
+    """Return a mean with the digits that its interval is worth: `0.973 ± 0.015`, or its whole
+    value where nothing is known of its spread."""
+    if low is None or high is None or high <= low:
+        return f"{mean:.6g}"
+    width = (high - low) / 2
+    decimals = 1 - math.floor(math.log10(width))
+    if -6 <= decimals <= 9:
+        places = max(decimals, 0)
+        return f"{mean:.{places}f} ± {width:.{places}f}"
+    digits = max(0, math.floor(math.log10(abs(mean) or width)) + decimals)
+    return f"{mean:.{digits}e} ± {width:.1e}"
+
+
+def bad_counts(standings: Mapping[str, int]) -> dict[str, int]:
+    """Return the standings that a row marks: whatever did not count and is not under way."""
+    return {
+        word: count
+        for word, count in standings.items()
+        if word in {DIVERGED, "failed", "timed_out", "lost", "stopped", "without", "pruned"}
+    }
+
+
+def clause_of(keys: Sequence[str], values: Sequence[Any]) -> str:
+    """Return the condition that chooses the runs of these values, in the language of `where`."""
+    parts = []
+    for key, value in zip(keys, values, strict=True):
+        name = '"' + key.replace('"', '""') + '"'
+        if value is None:
+            parts.append(f"{name} IS NULL")
+        elif isinstance(value, bool):
+            parts.append(f"{name} = {str(value).lower()}")
+        elif isinstance(value, int | float):
+            parts.append(f"{name} = {value!r}")
+        else:
+            parts.append(f"{name} = '" + str(value).replace("'", "''") + "'")
+    return " AND ".join(parts)
