@@ -31,6 +31,7 @@ class Page:
         )  # else the page of the test before goes on asking its server, which is gone
         driver.get_log("browser")
         self.open(base)
+        self.open("/plots")  # the page that opens first is that of test_answer.py
 
     def open(
         self, address: str, width: int = 1280, height: int = 900, scheme: str = "light"
@@ -137,7 +138,7 @@ def test_choices_change_the_plots_and_the_address_brings_them_back(page: Page) -
     query = page.query()
     assert query == "?series=lr&split=hidden&band=iqm"
     page.keep("split")
-    page.open("/" + query)
+    page.open("/plots" + query)
     assert page.names(2) == ["lr=0.01", "lr=0.1"] * 2
     page.choose("series", ["lr", "hidden"])
     page.choose("split", [])
@@ -479,7 +480,7 @@ def test_two_runs_are_compared(page: Page) -> None:
 
 
 def test_dark_and_narrow(page: Page) -> None:
-    page.open("/", scheme="dark")
+    page.open("/plots", scheme="dark")
     page.plots()
     assert page.run("return document.documentElement.dataset.agThemeMode") == "dark"
     page.until("return document.querySelector('#runs .ag-row') !== null")
@@ -491,7 +492,7 @@ def test_dark_and_narrow(page: Page) -> None:
     page.run("document.getElementById('burger').click()")
     page.until("return document.getElementById('navbar').getBoundingClientRect().x >= 0")
     page.keep("narrow-controls")
-    page.open("/", width=1280, scheme="light")
+    page.open("/plots", width=1280, scheme="light")
     page.plots()
 
 
@@ -550,7 +551,7 @@ def test_sort_ticks_and_pins_stand_in_the_address_and_back_undoes_a_choice(page:
         "dash_ag_grid.getApi('runs').forEachNode((node, i) => i < 2 && node.setSelected(true))"
     )
     page.until("return new URLSearchParams(window.location.search).getAll('tick').length === 2")
-    page.open("/" + page.query())
+    page.open("/plots" + page.query())
     page.until(
         f"return ({TABLE.strip().removeprefix('return ')}) === '0.1 0.1 0.1 0.1 0.01 0.01 0.01"
         " 0.01'"

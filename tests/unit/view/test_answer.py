@@ -1,0 +1,226 @@
+"""The answer of a sweep: who leads, how sure that is, and that its numbers are an own computation's."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from runslot.results import load
+from runslot.view.data.answer import Answer, answer_of, best_chances, clause_of, number_words
+from runslot.view.data.choices import Choices
+from runslot.view.data.groups import choose
+from runslot.view.web.answer import document
+from runslot.view.web.answer_routes import belongs_to_plots, safe
+from runslot.view.web.live_runs import LiveRuns
+from runslot.view.web.texts import Texts
+
+Write = Callable[..., Path]
+
+
+def answered(root: Path, baseline: str = "", **choices: object) -> Answer:
+    results = load(root)
+    chosen = Choices().replaced(choices)
+    return answer_of(choose(results, chosen), results, chosen, baseline)
+
+
+def written(write_run: Write, finals: dict[str, list[float]], metric: str = "accuracy") -> Path:
+    root = Path()
+    for name, values in finals.items():
+        for seed, value in enumerate(values):
+            columns = {"step": [0, 1], metric: [value / 2, value]}
+            root = write_run(f"size={name}/run_{seed}", {"size": name, "seed": seed}, columns)
+    return root.parents[1]
+
+
+FINALS = {
+    "a": [0.91, 0.95, 0.93, 0.90],
+    "b": [0.92, 0.93, 0.95, 0.91],
+    "c": [0.52, 0.55, 0.50, 0.56],
+}
+
+
+def test_means_and_intervals_are_those_of_an_own_computation(write_run: Write) -> None:
+    answer = answered(written(write_run, FINALS))
+    assert [v.label for v in answer.variants] == ["size=b", "size=a", "size=c"]
+    for variant in answer.variants:
+        values = FINALS[variant.values[0]]
+        mean, error = np.mean(values), stats.sem(values)
+        low, high = stats.t.interval(0.95, len(values) - 1, mean, error)
+        assert (variant.mean, variant.low, variant.high) == pytest.approx((mean, low, high))
+
+
+def test_differences_are_paired_by_seed_where_both_have_the_same_ones(write_run: Write) -> None:
+    answer = answered(written(write_run, FINALS), baseline="size=c")
+    for variant in answer.variants:
+        if variant.label == "size=c":
+            assert variant.delta is None
+            continue
+        differences = np.subtract(FINALS[variant.values[0]], FINALS["c"])
+        interval = stats.t.interval(0.95, 3, differences.mean(), stats.sem(differences))
+        delta = variant.delta
+        assert delta is not None
+        assert delta.paired
+        assert (delta.value, delta.low, delta.high) == pytest.approx(
+            (differences.mean(), *interval)
+        )
+
+
+def test_differences_of_unequal_seeds_are_welchs(write_run: Write) -> None:
+    finals = {"a": FINALS["a"], "b": FINALS["b"][:3]}
+    answer = answered(written(write_run, finals))
+    delta = answer.variants[1].delta
+    assert delta is not None
+    assert not delta.paired
+    best, other = (finals[v.values[0]] for v in answer.variants)
+    low, high = stats.ttest_ind(other, best, equal_var=False).confidence_interval(0.95)
+    assert (delta.value, delta.low, delta.high) == pytest.approx(
+        (np.mean(other) - np.mean(best), low, high)
+    )
+
+
+def test_the_sentence_says_who_leads_and_who_cannot_be_told_apart(write_run: Write) -> None:
+    sentence = answered(written(write_run, FINALS)).sentence
+    assert sentence == (
+        "size=b leads with 0.927 ± 0.027 (highest accuracy), not separable from size=a at n = 4."
+    )
+
+
+def test_the_sentence_of_a_clear_winner_of_one_run_and_of_one_variant(
+    tmp_path: Path, write_run: Write
+) -> None:
+    clear = {"a": [0.9, 0.91, 0.92], "b": [0.1, 0.11, 0.12]}
+    root = written(write_run, clear)
+    assert answered(root).sentence.endswith("better than the other one at n = 3.")
+    only = answered(root, where="size = 'a'")
+    assert only.sentence.endswith("there is nothing to compare it with.")
+    single = answered(root, where="seed = 0")
+    assert "one run each says nothing of how sure that is" in single.sentence
+
+
+def test_lower_is_better_for_a_loss(write_run: Write) -> None:
+    answer = answered(written(write_run, FINALS, metric="loss"))
+    assert [v.label for v in answer.variants] == ["size=c", "size=a", "size=b"]
+    assert "(lowest loss)" in answer.sentence
+
+
+def test_a_variant_with_a_run_that_diverged_has_no_value_and_ranks_last(write_run: Write) -> None:
+    root = written(write_run, FINALS)
+    columns = {"step": [0, 1, 2, 3], "accuracy": [0.9, "nan", "nan", "nan"]}
+    write_run("size=b/run_4", {"size": "b", "seed": 4}, columns)
+    answer = answered(root)
+    last = answer.variants[-1]
+    assert (last.label, last.mean, last.best_chance) == ("size=b", None, None)
+    assert last.standings["diverged"] == 1
+    assert (last.n, last.asked) == (4, 5)
+    assert answered(root, diverged="drop").variants[0].label == "size=b"
+
+
+def test_variants_are_compared_within_their_task_alone(write_run: Write) -> None:
+    for env, scale in (("pong", 1.0), ("breakout", 100.0)):
+        for size, values in FINALS.items():
+            for seed, value in enumerate(values):
+                columns = {"step": [0], "return": [value * scale]}
+                write_run(
+                    f"{env},{size}/run_{seed}", {"env": env, "size": size, "seed": seed}, columns
+                )
+    root = write_run("pong,a/run_0", {"env": "pong", "size": "a", "seed": 0}, columns).parents[1]
+    answer = answered(root)
+    assert list(dict.fromkeys(v.task for v in answer.variants)) == ["env=breakout", "env=pong"]
+    breakout = [v for v in answer.variants if v.task == "env=breakout"]
+    assert sum(v.best_chance or 0.0 for v in breakout) == pytest.approx(1.0)
+    assert answer.sentence.startswith("By highest return, env=breakout: size=b leads with 92.8")
+
+
+def test_the_chance_to_be_best_is_that_of_the_posterior_of_two_means() -> None:
+    generator = np.random.default_rng(1)
+    a, b = generator.normal(1.0, 0.3, 30), generator.normal(0.9, 0.3, 30)
+    chances = best_chances([list(a), list(b)], "max")
+    error = math.hypot(stats.sem(a), stats.sem(b))
+    expected = stats.norm.cdf((a.mean() - b.mean()) / error)
+    assert chances[0] == pytest.approx(expected, abs=0.03)
+    assert sum(c or 0.0 for c in chances) == pytest.approx(1.0)
+    assert best_chances([list(a), list(b)], "min")[0] == pytest.approx(1 - expected, abs=0.03)
+    assert best_chances([[1.0], [2.0]], "max") == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "words"),
+    [
+        (0.97333, 0.9587, 0.98793, "0.973 ± 0.015"),
+        (1234.5, 1200.0, 1269.0, "1234 ± 34"),
+        (0.5, None, None, "0.5"),
+        (2.0, 2.0, 2.0, "2"),
+        (1.5e-9, 1.4e-9, 1.6e-9, "1.50e-09 ± 1.0e-10"),
+    ],
+)
+def test_a_mean_has_the_digits_that_its_interval_is_worth(
+    mean: float, low: float | None, high: float | None, words: str
+) -> None:
+    assert number_words(mean, low, high) == words
+
+
+def test_the_condition_of_a_variant_chooses_its_runs_whatever_its_values(write_run: Write) -> None:
+    variants = [
+        {"lr": 0.1, "name": "it's", "flag": True},
+        {"lr": 1e-05, "name": 'a "b"', "flag": False},
+        {"lr": 3, "name": None, "flag": None},
+    ]
+    for i, variant in enumerate(variants):
+        root = write_run(f"v{i}/run_0", {**variant, "seed": 0}, {"step": [0], "score": [i]})
+    results = load(root.parents[1])
+    answer = answered(root.parents[1])
+    for place, member in enumerate(answer.groups.groups):
+        chosen = results.where(clause_of(answer.keys, member.values)).runs["run"].to_list()
+        assert chosen == [run for run, at in answer.groups.of.items() if at == place]
+
+
+def test_the_document_is_json_that_cannot_leave_its_element(write_run: Write) -> None:
+    write_run("</script><b>/run_0", {"name": "</script><b>", "seed": 0}, {"step": [0], "a": [1]})
+    root = write_run("x/run_0", {"name": "x", "seed": 0}, {"step": [0], "a": [2]}).parents[1]
+    runs = LiveRuns([root])
+    page = document(runs.now(), Choices(), "", Texts(runs.roots), whole=True)
+    text = safe(page)
+    assert "<" not in text
+    assert json.loads(text) == json.loads(json.dumps(page))
+    assert {run["score"] for rows in page["runs"].values() for run in rows} == {1.0, 2.0}
+
+
+def test_the_curves_of_the_document_are_the_means_over_seeds(runs: Path) -> None:
+    live = LiveRuns([runs])
+    page = document(live.now(), Choices(), "", Texts(live.roots))
+    curve = page["curves"]["lr=0.1, hidden=128"]
+    assert (curve["x0"], curve["dx"]) == (0, 10)
+    assert curve["y"] == pytest.approx([12.8 + step + 1 for step in range(0, 50, 10)])
+    assert len(curve["members"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("query", "is_of_plots"),
+    [
+        ("", False),
+        ("where=lr+%3E+1&base=a&show=b&level=0.9", False),
+        ("only.lr=0.1&include=failed", False),
+        ("kind=bars", True),
+        ("series=lr", True),
+        ("tick=a", True),
+        ("nonsense=1", False),
+    ],
+)
+def test_an_address_with_choices_of_the_plots_leads_there(query: str, is_of_plots: bool) -> None:
+    assert belongs_to_plots(query) is is_of_plots
+
+
+@pytest.mark.parametrize("choices", [{"y": ("nothing",)}, {"where": "nosuch = 1"}])
+def test_choices_that_the_runs_do_not_have_are_said_and_nothing_breaks(
+    runs: Path, choices: dict[str, object]
+) -> None:
+    live = LiveRuns([runs])
+    page = document(live.now(), Choices().replaced(choices), "", Texts(live.roots))
+    assert "no run has a" in page["message"]
+    assert page["metrics"]
