@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 
 from runslot.engines.batch.config import ahead_of
 from runslot.engines.batch.submissions import in_batches, job_name, read_submission
-from runslot.engines.batch.task import RunEvidence, Task, how_it_ended, write_indices
+from runslot.engines.batch.task import (
+    RunEvidence,
+    Task,
+    how_it_ended,
+    read_time,
+    write_indices,
+)
 from runslot.engines.slurm.cluster import (
     SlurmCluster,
     read_indices,
@@ -23,7 +29,6 @@ from runslot.engines.slurm.cluster import (
     read_sacct,
     read_squeue,
     read_submitted,
-    read_time,
 )
 from runslot.engines.slurm.script import (
     Array,
