@@ -3,8 +3,8 @@ worse. Pure.
 
 All contenders run one seed more at a time. After each round a variant is dropped where its
 difference to the leader, paired by seed, exceeds what chance explains: Student's t at alpha/(K-1),
-one-sided, K being the variants that the race began with. Pairing takes out what a seed does to all
-variants alike.
+two-sided since nobody knew who would lead, K being the variants that the race began with. Pairing
+takes out what a seed does to all variants alike.
 
 `study` calls `advance` when a run of the race has ended, starts `next_runs`, and writes `drops`
 into the journal.
@@ -210,10 +210,10 @@ def _compare(
 
 
 def _tail(mean: float, error: float, n: int) -> float:
-    """Return the chance of a mean difference this large between equals."""
+    """Return the chance of a mean difference this large, either way, between equals."""
     if error == 0:
         return 0.0 if mean > 0 else 1.0
-    return t_tail(mean / error, n - 1)
+    return min(2 * t_tail(mean / error, n - 1), 1.0)
 
 
 def _rounds_of(seeds: Mapping[int, float | None]) -> int:
