@@ -2,7 +2,8 @@
 asks them. Pure.
 
 A sampler is a function of the space, the trials so far, the trial's number and the seed alone, so
-that a resumed search asks what an unbroken one would. Those of Optuna are in `samplers_optuna`.
+that a resumed search asks what an unbroken one would. Those of Optuna are in `samplers_optuna`,
+CMA-ES is in `samplers_cmaes`.
 """
 
 from __future__ import annotations
@@ -131,6 +132,10 @@ def make_sampler(name: str, mode: Mode) -> Sampler:
         raise InvalidInput(
             f"{name!r} is not a sampler{nearest(name, SAMPLERS)}; there are {', '.join(SAMPLERS)}"
         )
+    if name == "cmaes":
+        from runslot.search.samplers_cmaes import CmaEsSampler
+
+        return CmaEsSampler(mode)
     from runslot.search.samplers_optuna import make_optuna_sampler
 
     return make_optuna_sampler(name, mode)

@@ -1,4 +1,4 @@
-"""Optuna's samplers (TPE, Gaussian process, CMA-ES) over runslot's own record of the trials.
+"""Optuna's samplers (TPE, Gaussian process) over runslot's own record of the trials.
 
 Imported only where one of them is asked for: `samplers` says what installs it. Each ask makes a
 sampler anew, seeded by the search and the trial's number, over a view of the trials: nothing of
@@ -14,13 +14,12 @@ import warnings
 from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from importlib.util import find_spec
-from itertools import pairwise
 from typing import Any, NoReturn
 
 from runslot.errors import NotInstalled, extra_said
 from runslot.search.objective import Mode, merit
-from runslot.search.samplers import Sampler, TrialState
-from runslot.search.space import Proposed, SearchSpace
+from runslot.search.samplers import QuasiRandomSampler, Sampler, TrialState
+from runslot.search.space import Proposed, SearchSpace, is_ordered
 from runslot.variants.distributions import (
     Choice,
     Distribution,
@@ -28,7 +27,6 @@ from runslot.variants.distributions import (
     LogIntegers,
     LogUniform,
     Uniform,
-    is_number,
 )
 
 try:
@@ -45,19 +43,20 @@ try:
     from optuna.trial import TrialState as Status
 except ImportError as error:
     raise NotInstalled(
-        f"the samplers tpe, gp and cmaes are Optuna's, which is not installed:"
+        f"the samplers tpe and gp are Optuna's, which is not installed:"
         f" {extra_said('search')}, "
         "or --sampler random"
     ) from error
 
-STARTUP_TRIALS = 10
-"""Trials drawn at random before the model has something to learn from."""
+STARTUP_TRIALS = (4, 10)
+"""At least and at most so many finished trials, else one more than there are parameters, before the
+model has something to learn from; until then they are spread evenly."""
 SEEN_LIMIT = 300
 """Finished trials that a model sees: the best, and the latest. Twenty-five make TPE's good side at
 any number.
 """
 BEST_SEEN = 50
-_NEEDS = {"gp": ("torch", "scipy"), "cmaes": ("cmaes",)}
+_NEEDS = {"gp": ("torch", "scipy")}
 _EPOCH = datetime(2000, 1, 1)
 _STATES = {
     "running": Status.RUNNING,
@@ -91,6 +90,8 @@ class OptunaSampler:
         """Return what the sampler suggests after these trials."""
         direction = StudyDirection.MAXIMIZE if self.mode == "max" else StudyDirection.MINIMIZE
         seen = self._seen(space, trials)
+        if sum(trial.state.is_finished() for trial in seen) < startup_of(space):
+            return QuasiRandomSampler().propose(space, trials, number, seed, attempt)
         digest = hashlib.sha256(f"{seed}/{number}/{attempt}".encode()).digest()
         with warnings.catch_warnings():
             warnings.simplefilter(
@@ -166,6 +167,12 @@ class OptunaSampler:
         return self._frozen[key]
 
 
+def startup_of(space: SearchSpace) -> int:
+    """Return how many trials must have finished before the model is asked."""
+    least, most = STARTUP_TRIALS
+    return most if space.function is not None else min(max(len(space.parameters) + 1, least), most)
+
+
 def code_of(distribution: Distribution) -> BaseDistribution:
     """Return Optuna's distribution of the coded values.
 
@@ -185,16 +192,6 @@ def code_of(distribution: Distribution) -> BaseDistribution:
         if not is_ordered(distribution.options):
             return CategoricalDistribution(tuple(range(size)))
     return IntDistribution(0, size - 1)
-
-
-def is_ordered(options: Sequence[Any]) -> bool:
-    """Tell whether options are numbers that rise or fall."""
-    if len(options) < 3 or not all(is_number(option) for option in options):
-        return False
-    pairs = list(pairwise(options))
-    return all(first < second for first, second in pairs) or all(
-        first > second for first, second in pairs
-    )
 
 
 def encode(distribution: Distribution, value: Any) -> float:
@@ -226,13 +223,11 @@ def decode(distribution: Distribution, code: Any) -> Any:
 def _sampler(name: str, seed: int, space: SearchSpace) -> optuna.samplers.BaseSampler:
     if name == "gp":
         return optuna.samplers.GPSampler(
-            seed=seed, n_startup_trials=STARTUP_TRIALS, deterministic_objective=False
+            seed=seed, n_startup_trials=1, deterministic_objective=False
         )
-    if name == "cmaes":
-        return optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
     return optuna.samplers.TPESampler(  # both are defaults only from Optuna 5 on
         seed=seed,
-        n_startup_trials=STARTUP_TRIALS,
+        n_startup_trials=1,
         multivariate=True,
         constant_liar=True,
         group=space.function is not None,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from runslot.errors import InvalidInput, RunslotError, nearest
@@ -241,6 +242,16 @@ def make_space(settings: Mapping[str, Any] | Callable[[Suggestions], Any]) -> Se
             f" it"
         )
     return SearchSpace(parameters, {dotted(path): value for path, value in fixed.items()})
+
+
+def is_ordered(options: Sequence[Any]) -> bool:
+    """Tell whether options are numbers that rise or fall."""
+    if len(options) < 3 or not all(is_number(option) for option in options):
+        return False
+    pairs = list(pairwise(options))
+    return all(first < second for first, second in pairs) or all(
+        first > second for first, second in pairs
+    )
 
 
 def _call(function: Callable[[Suggestions], Any], suggestions: Suggestions) -> Any:

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runslot import InvalidInput
+from runslot import InvalidInput, choice, integers, logintegers, loguniform, uniform
 from runslot.errors import NotInstalled
 from runslot.search.samplers import Asker, TrialState, halton, make_sampler
+from runslot.search.samplers_cmaes import place_of
 from runslot.search.space import SearchSpace, Suggestions, make_space, parse_space
+from runslot.variants.distributions import Distribution
 
 SPACE = parse_space(
     [
@@ -63,8 +65,11 @@ def ended(trial: TrialState) -> TrialState:
     return TrialState(trial.number, trial.params, "complete", value)
 
 
-@pytest.mark.parametrize("name", ["random", "qmc", "tpe"])
-@pytest.mark.parametrize("space", [SPACE, make_space(conditional)], ids=["words", "function"])
+@pytest.mark.parametrize(
+    ("name", "space"),
+    [(name, SPACE) for name in ("random", "qmc", "tpe", "cmaes")]
+    + [(name, make_space(conditional)) for name in ("random", "qmc", "tpe")],
+)
 def test_a_resumed_search_asks_what_an_unbroken_one_would(name: str, space: SearchSpace) -> None:
     trials = search(space, name, 40)
     history = search(space, name, 25)
@@ -80,7 +85,7 @@ def test_a_resumed_search_asks_what_an_unbroken_one_would(name: str, space: Sear
     assert other.params != trials[25].params
 
 
-@pytest.mark.parametrize("name", ["random", "qmc", "tpe"])
+@pytest.mark.parametrize("name", ["random", "qmc", "tpe", "cmaes"])
 def test_every_variant_of_a_small_space_is_asked_once_and_then_none(name: str) -> None:
     space = parse_space(["a=integers(0,6)", "b=choice(x,y,[1],{c: 2})", "c=choice(1,1.0)"])
     asker = Asker(space, make_sampler(name, "max"), 3)
@@ -93,7 +98,7 @@ def test_every_variant_of_a_small_space_is_asked_once_and_then_none(name: str) -
     assert len({str(trial.params | {"c": 1}) for trial in trials}) == 28
 
 
-def test_the_model_learns_what_chance_does_not() -> None:
+def test_a_model_learns_what_chance_does_not() -> None:
     best = {
         name: sorted(
             max(score(trial.params) for trial in search(SPACE, name, 43, seed) if trial.number < 40)
@@ -102,6 +107,47 @@ def test_the_model_learns_what_chance_does_not() -> None:
         for name in ("random", "tpe")
     }
     assert best["tpe"] > best["random"]
+
+
+def test_cma_es_comes_to_the_end_of_a_narrow_valley() -> None:
+    space = parse_space(["x=uniform(-3,5)", "y=uniform(-4,4)", "act=choice(relu,gelu)"])
+    asker = Asker(space, make_sampler("cmaes", "min"), 1)
+    trials: list[TrialState] = []
+    for number in range(400):
+        proposed = asker.ask(trials, number)
+        assert proposed is not None
+        x, y = proposed.params["x"], proposed.params["y"]
+        value = (1 - x) ** 2 + 20 * (y - x * x) ** 2
+        trials.append(TrialState(number, proposed.params, "complete", value))
+    first, last = (min(trial.value or 0 for trial in part) for part in (trials[:50], trials[-50:]))
+    assert last < 1e-4 < first
+    assert {trial.params["act"] for trial in trials[-50:]} == {"relu", "gelu"}
+
+
+def test_cma_es_refuses_what_has_no_order() -> None:
+    for space in (make_space(conditional), parse_space(["act=choice(relu,gelu)"])):
+        with pytest.raises(InvalidInput, match="cmaes needs numbers"):
+            Asker(space, make_sampler("cmaes", "min"), 1).ask([], 0)
+
+
+PLACED = [
+    uniform(-1, 3),
+    uniform(0, 1, 0.1),
+    loguniform(1e-5, 10),
+    integers(3, 9),
+    integers(0, 90, 7),
+    logintegers(1, 1000),
+    choice([1, 3, 10]),
+]
+
+
+@given(st.sampled_from(PLACED), st.floats(0, 1, exclude_max=True))
+def test_the_place_of_a_value_is_where_it_is_drawn(
+    distribution: Distribution, place: float
+) -> None:
+    value = distribution.at(place)
+    back = place_of(distribution, value)
+    assert distribution.at(min(back, 0.9999999)) == pytest.approx(value, rel=1e-5, abs=1e-5)
 
 
 def test_a_model_of_many_trials_sees_the_best_of_them() -> None:
