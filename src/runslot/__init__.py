@@ -31,6 +31,7 @@ _HOMES = {
     "runslot.hardware.slots": ("Slot", "carve"),
     "runslot.hardware.topology": ("Topology",),
     "runslot.hardware.probe": ("read_topology",),
+    "runslot.search.spec": ("Search",),
     "runslot.variants": (
         "Space", "Variant", "choice", "grid", "integers", "levels", "listed", "logintegers",
         "loguniform", "run_id", "sample", "single", "uniform", "union", "variants_of", "zipped",
@@ -116,6 +117,7 @@ if TYPE_CHECKING:
     from runslot.hardware.topology import Topology as Topology
     from runslot.launch.experiment import Experiment as Experiment
     from runslot.launch.launch import Outcomes as Outcomes
+    from runslot.search.spec import Search as Search
     from runslot.variants import Space as Space
     from runslot.variants import Variant as Variant
     from runslot.variants import choice as choice

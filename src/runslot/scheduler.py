@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from runslot.experiment.records import Outcome, Policy
+from runslot.experiment.states import WELL
 
 Key = int
 SlotIndex = int
@@ -94,7 +95,16 @@ class Paused:
     paused: bool
 
 
-Event = Added | Adopted | Ended | Vanished | SlotTaken | GivenUp | StopAsked | Paused
+@dataclass(frozen=True)
+class Halted:
+    """What these runs have shown is enough: each is to end, as one that a search prunes or
+    pauses.
+    """
+
+    keys: tuple[Key, ...]
+
+
+Event = Added | Adopted | Ended | Vanished | SlotTaken | GivenUp | StopAsked | Paused | Halted
 
 # ---- what to do ----------------------------------------------------------------------------------
 
@@ -114,6 +124,8 @@ class Stop:
 
     key: Key
     kill: bool
+    asked: bool = True
+    """By the user, who is told; not by what the run has shown."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +228,16 @@ def next_moment(state: State) -> float | None:
     return min(moments, default=None)
 
 
+def room(state: State) -> int:
+    """Return how many further runs could start now, or wait for the next slot where nothing
+    waits.
+    """
+    if state.stopped or state.slots is None:
+        return 0
+    free = len(state.slots) - len(_occupied(state))
+    return max(0 if state.running or state.waiting else 1, free - state.waiting)
+
+
 def _occupied(state: State) -> set[SlotIndex]:
     return {
         slot for run in state.running.values() for slot in run.occupies
@@ -245,8 +267,8 @@ def _take_in(state: State, event: Event, now: float) -> tuple[State, list[Action
             )
         case Ended():
             return _end(state, event, now)
-        case StopAsked() | GivenUp():
-            return _stop(state, event)
+        case StopAsked() | GivenUp() | Halted():
+            return _halt(state, event.keys) if isinstance(event, Halted) else _stop(state, event)
         case Paused():
             return (_pause if event.paused else _continue)(state, event.keys), []
 
@@ -289,7 +311,7 @@ def _end(state: State, event: Ended, now: float) -> tuple[State, list[Action]]:
         return state, []
     policy = state.policies[event.key]
     state = replace(state, running=running)
-    if event.outcome.kind in {"succeeded", "stopped"}:
+    if event.outcome.kind in WELL or event.outcome.kind == "stopped":
         return state, []
     # An engine that tries again by itself, in place, has made several attempts of the one that was
     # started.
@@ -342,6 +364,16 @@ def _stop(state: State, event: StopAsked | GivenUp) -> tuple[State, list[Action]
     dropped = state.dropped | {drop.key for drop in drops if isinstance(drop, Drop)}
     held = tuple(key for key in state.held if key not in dropped)
     return replace(state, again=again, held=held, dropped=dropped), actions + drops
+
+
+def _halt(state: State, keys: tuple[Key, ...]) -> tuple[State, list[Action]]:
+    ending = [
+        key for key in keys if (run := state.running.get(key)) is not None and not run.stopping
+    ]
+    running = {
+        k: replace(run, stopping=k in ending or run.stopping) for k, run in state.running.items()
+    }
+    return replace(state, running=running), [Stop(key, kill=False, asked=False) for key in ending]
 
 
 def _pause(state: State, keys: tuple[Key, ...]) -> State:

@@ -21,7 +21,7 @@ from runslot.hardware.resources import Resources
 from runslot.launch.experiment import Experiment
 
 FIELDS = {field.name: field for field in dataclasses.fields(Experiment)}
-BUILT = {"name", "work", "variants", "resources", "container", "into", "python"}
+BUILT = {"name", "work", "variants", "search", "resources", "container", "into", "python"}
 """Fields of `Experiment` that are made of several words, or of one in another form."""
 
 

@@ -18,7 +18,7 @@ import runslot
 
 NAMES = {
     *("Experiment", "Outcomes", "Outcome", "Run", "Container", "CurrentRun", "current_run"),
-    *("SSH", "Slurm", "PBS", "Sky", "EC2", "GCP"),
+    *("SSH", "Search", "Slurm", "PBS", "Sky", "EC2", "GCP"),
     *("Resources", "Slot", "Topology", "carve", "read_topology"),
     *(
         "Space",

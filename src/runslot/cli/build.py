@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.cli.options import ALL_WORDS, options_of
+from runslot.cli.search_words import search_of
 from runslot.cli.words import PYTHONS, Words
 from runslot.errors import InvalidInput, nearest
 from runslot.experiment.records import Container
@@ -57,6 +58,7 @@ def experiment_of(
         name=_name(values, into),
         work=values["function" if command is None else "command"],
         variants=_space(values, words),
+        search=search_of(values, words),
         resources=resources,
         into=into,
         container=container,

@@ -73,6 +73,12 @@ def parse_memory(value: Any) -> int:
     return int(amount)
 
 
+def _read_amount(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e300:
+        raise InvalidInput(f"must be a number of 0 or more, not {value!r:.40}")
+    return float(value)
+
+
 def whole(least: int, most: int | None = None) -> Kind:
     """Return the kind of whole numbers from `least` on, or to `most`."""
     bounds = f", {least} or more" if most is None else f" from {least} to {most}"
@@ -171,9 +177,14 @@ def _read_sample(value: Any) -> dict[str, Any]:
     return drawn
 
 
-def _read_seeds(value: Any) -> int | list[int]:
+def _read_seeds(value: Any) -> int | list[int] | str:
     from runslot.variants.parse import SEED_LIMIT, parse_seeds
 
+    if isinstance(value, str) and value.startswith("race:"):
+        from runslot.search.race import parse_race
+
+        parse_race(value)
+        return value
     if isinstance(value, str):
         return parse_seeds(value)
     if type(value) is int and 1 <= value <= SEED_LIMIT:
@@ -183,6 +194,18 @@ def _read_seeds(value: Any) -> int | list[int]:
     raise InvalidInput(
         f"must be a number of seeds, or a list of them, or text such as 0-9, not {value!r}"
     )
+
+
+def _read_search(value: Any) -> Any:
+    if isinstance(value, str) and ":" in value:
+        return value
+    for key, choices in _read_settings(value).items():
+        if not isinstance(choices, (str, list)):
+            raise InvalidInput(
+                f"must search {key} in a list or a distribution, as loguniform(1e-5, 1e-1),"
+                f" not {choices!r}"
+            )
+    return value
 
 
 def _read_texts(value: Any) -> tuple[str, ...]:
@@ -220,6 +243,7 @@ TEXT = Kind(_TEXT_SCHEMA, _read_text)
 TEXTS = Kind({"type": "array", "items": {"type": "string"}}, _read_texts)
 YES_NO = Kind({"type": "boolean"}, _read_yes_or_no)
 SETTINGS = Kind(_SETTINGS_SCHEMA, _read_settings)
+AMOUNT = Kind({"type": "number", "minimum": 0}, _read_amount)
 TIME = Kind(
     {
         "anyOf": [
@@ -253,7 +277,7 @@ SEEDS = Kind(
         "anyOf": [
             {"type": "integer", "minimum": 1},
             {"type": "array", "items": {"type": "integer"}, "minItems": 1, "uniqueItems": True},
-            {"type": "string", "pattern": r"^\s*\d+(\s*-?\s*\d+|\s*,\s*\d+)*,?\s*$"},
+            {"type": "string", "pattern": r"^race:|^\s*\d+(\s*-?\s*\d+|\s*,\s*\d+)*,?\s*$"},
         ]
     },
     _read_seeds,
@@ -270,6 +294,18 @@ SAMPLE = Kind(
         },
     },
     _read_sample,
+)
+SEARCH = Kind(
+    {
+        "anyOf": [
+            _TEXT_SCHEMA,
+            {
+                "type": "object",
+                "additionalProperties": {"anyOf": [{"type": "array", "minItems": 1}, _TEXT_SCHEMA]},
+            },
+        ]
+    },
+    _read_search,
 )
 _VARIANTS_SCHEMA = {"type": "array", "items": _SETTINGS_SCHEMA, "minItems": 1}
 VARIANTS = Kind(_VARIANTS_SCHEMA, _read_variants)

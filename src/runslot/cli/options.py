@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from runslot.cli.kinds import (
+    AMOUNT,
     CODE,
     COMMAND,
     ENV,
@@ -27,6 +28,7 @@ from runslot.cli.kinds import (
     PATTERNS,
     PROJECT,
     SAMPLE,
+    SEARCH,
     SEEDS,
     SETTINGS,
     TEXT,
@@ -88,8 +90,9 @@ class Option:
         return self.flags or ("--" + self.name.rstrip("_").replace("_", "-"),)
 
 
-VARIANTS_PANEL, RUN_PANEL, LAUNCH_PANEL, OUTPUT_PANEL = (
+VARIANTS_PANEL, SEARCH_PANEL, RUN_PANEL, LAUNCH_PANEL, OUTPUT_PANEL = (
     "Variants",
+    "Search",
     "Each run",
     "The launch",
     "Output",
@@ -139,10 +142,56 @@ TABLE: tuple[Option | Word, ...] = (
            "Leave out variants with these values.", VARIANTS_PANEL, several=True,
            word=Word("exclude", EXCLUDE,
                      "Variants to leave out: some of their values, or a list of such.")),
-    Option("seeds", str, "N|LIST", "3 is 0, 1, 2; else 7,8 or 0-9.", VARIANTS_PANEL,
+    Option("seeds", str, "N|LIST", "3 is 0, 1, 2; else 7,8 or 0-9; race:3..10 (see --metric).",
+           VARIANTS_PANEL,
            word=Word("seeds", SEEDS,
-                     "How many seeds (0, 1, …), or which: a list, or text such as `0-9`.",
+                     "How many seeds (0, 1, …), or which: a list, or text such as `0-9`;"
+                     " `race:3..10` "
+                     "gives the worse variants no more than they need.",
                      field="seeds")),
+    Option("search", str, "KEY=DIST|FILE.py:F",
+           "Search for the best: loguniform(1e-5,1e-1), choice(a,b), integers(1,9); or def"
+           " F(trial).",
+           SEARCH_PANEL, several=True,
+           word=Word("search", SEARCH,
+                     "Searched, by what the runs so far have shown: distributions by key, or a"
+                     " function of "
+                     "a trial, `space.py:space`.")),
+    Option("metric", str, "METRIC", "What is to become best.", SEARCH_PANEL,
+           word=Word("metric", TEXT, "The metric that a search is to make best.")),
+    Option("mode", str, "MODE", "Which way is better: max or min.", SEARCH_PANEL,
+           word=Word("mode", one_of("max", "min"), "Which way the metric is better.")),
+    Option("trials", int, "N", "How many settings are tried.", SEARCH_PANEL,
+           word=Word("trials", whole(1), "How many settings a search tries.")),
+    Option("sampler", str, "NAME", "tpe (default), gp, cmaes, qmc, random.", SEARCH_PANEL,
+           word=Word("sampler", one_of("tpe", "gp", "cmaes", "qmc", "random"),
+                     "What draws the next trial; `tpe`, `gp` and `cmaes` are Optuna's.")),
+    Option("prune", str, "RULE", "End trials early that lag behind: asha, hyperband, median, none.",
+           SEARCH_PANEL,
+           word=Word("prune", TEXT,
+                     "Which trials end early: `asha`, `hyperband`, `median`, `none`;"
+                     " `asha:first=1,eta=3,last=81` "
+                     "says at which steps.")),
+    Option("test_seeds", int, "N", "Run the winner again with so many new seeds.", SEARCH_PANEL,
+           word=Word("test_seeds", whole(0),
+                     "How many new seeds the winner is run with in the end.")),
+    Option("budget", str, "TIME", "Begin no further trial after so long: 8h.", SEARCH_PANEL,
+           word=Word("budget", TIME, "Time after which a search begins no further trial.")),
+    Option("from_", str, "DIR", "Earlier experiments of the same keys, which are told, too.",
+           SEARCH_PANEL, several=True,
+           word=Word("from", NOTIFY,
+                     "Earlier experiments of the same keys, whose runs the search is told, too.")),
+    Option("by", str, "HOW", "A run is judged by its final row, best, or last-K.", SEARCH_PANEL,
+           word=Word("by", TEXT, "By which rows a run is judged: `final`, `best`, `last-K`.")),
+    Option("over", str, "HOW", "Over its seeds a trial is worth: mean, iqm, worst.", SEARCH_PANEL,
+           word=Word("over", one_of("mean", "iqm", "worst"),
+                     "What a trial is worth over its seeds.")),
+    Option("step", str, "COLUMN", "What counts how far a run is; else as in results.", SEARCH_PANEL,
+           word=Word("step", TEXT, "The column that counts how far a run is.")),
+    Option("within", float, "AMOUNT", "A difference of the metric that a race of seeds lets pass.",
+           SEARCH_PANEL,
+           word=Word("within", AMOUNT,
+                     "A difference of the metric that does not matter to a race of seeds.")),
     Option("cpus_per_run", int, "N", "Cores of each run.", RUN_PANEL,
            word=Word("resources.cpus", whole(1), "Cores a run.")),
     Option("gpus_per_run", int, "N", "GPUs of each run; 0 hides them.", RUN_PANEL,
@@ -415,9 +464,10 @@ TABLE: tuple[Option | Word, ...] = (
 
 _FILE_ORDER = (
     "name", "function", "command", "grid", "zip", "sample", "samples", "variants", "where",
-    "exclude", "seeds", "resources", "on", "container", "python", "uv", "conda", "root",
-    "retries", "backoff", "timeout", "grace", "max_failures", "resumable", "start",
-    "snapshot_code", "code", "fetch", "no_fetch", "notify", "snapshot_mode", "env",
+    "exclude", "seeds", "search", "metric", "mode", "trials", "sampler", "prune", "test_seeds",
+    "budget", "from", "by", "over", "step", "within", "resources", "on", "container", "python",
+    "uv", "conda", "root", "retries", "backoff", "timeout", "grace", "max_failures", "resumable",
+    "start", "snapshot_code", "code", "fetch", "no_fetch", "notify", "snapshot_mode", "env",
     "plain_names", "metrics", "snapshot_gap",
 )  # fmt: skip
 """The order in which the schema and refusals list the keys of a sweep file; others follow."""

@@ -195,7 +195,7 @@ class _YamlWalk:
         return node
 
     def _look(self, node: ScalarNode, where: KeyPath) -> None:
-        if where[0] == "sample" and len(where) > 1 and "(" in node.value:
+        if where[0] in {"sample", "search"} and len(where) > 1 and "(" in node.value:
             return  # a distribution; `words` reads it
         try:
             refuse_near_miss(node.value)
@@ -208,7 +208,7 @@ class _YamlWalk:
         return f"{self.path}, line {node.start_mark.line + 1}"
 
 
-_OF_VARIANTS = ("grid", "zip", "sample", "variants")
+_OF_VARIANTS = ("grid", "zip", "sample", "search", "variants")
 """Words whose values are those of runs."""
 
 

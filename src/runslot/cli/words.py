@@ -22,7 +22,7 @@ _ALONE = {"container": "image", "code": "git"}
 PYTHONS = ("python", "uv", "conda")
 """Words that say which Python the runs have: one of them at most."""
 
-SPACES = ("grid", "zip", "sample")
+SPACES = ("grid", "zip", "sample", "search")
 """Words whose keys are the variant's."""
 
 

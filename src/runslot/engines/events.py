@@ -28,6 +28,13 @@ class LaunchStarted:
 
 
 @dataclass(frozen=True)
+class RunsAdded:
+    """Further runs were decided on, by what the others have shown."""
+
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
 class RunStarted:
     """An attempt of a run was started, or adopted from an earlier launcher."""
 
@@ -111,6 +118,7 @@ class LaunchLeft:
 
 LaunchEvent = (
     LaunchStarted
+    | RunsAdded
     | RunStarted
     | RunWaits
     | RunEnded

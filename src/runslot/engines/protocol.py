@@ -193,6 +193,8 @@ class LauncherConfig(ABC):
 
     leaves: ClassVar[bool] = False
     """Runs are handed over to a queue, and go on without the launch: it need not wait for them."""
+    grows: ClassVar[bool] = False
+    """It takes further runs of an experiment while it is launched, as a search has them."""
     shares_machine: ClassVar[bool] = True
     """Its runs may be on this machine, and then are processes that can be looked at; false where
     that cannot be.

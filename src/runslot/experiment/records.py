@@ -105,6 +105,19 @@ class Outcome(RecordBase):
     message: str = ""
     notes: tuple[str, ...] = ()
     """What the logger or the keeper could not do, one sentence each."""
+    rung: int | None = None
+    """Of a run that a search pruned or paused: which rung it had come to, from 0 on, …"""
+    step: float | None = None
+    """… by the row of which step, …"""
+    value: float | None = None
+    """… and with which value of the metric; None also where that is no number."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as a dict of JSON values, without a rung where it ended at none."""
+        value = super().to_json()
+        if self.rung is None:
+            del value["rung"], value["step"], value["value"]
+        return value
 
 
 @dataclass(frozen=True)
@@ -372,6 +385,8 @@ class ExperimentFile(RecordBase):
     """How many runs the list of runs has at least; None in files of older versions."""
     interpreter: PythonEnvironment | None = None
     """Where `python` is not the launching one."""
+    search: Mapping[str, Any] | None = None
+    """Where the list of runs grows by what the runs show: `search.spec.SearchRecord`, as JSON."""
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-Kind = Literal["succeeded", "failed", "timed_out", "stopped", "lost"]
-"""How an attempt ended. `lost`: nobody can account for it."""
+Kind = Literal["succeeded", "failed", "timed_out", "pruned", "paused", "stopped", "lost"]
+"""How an attempt ended. `pruned`: a search ended it for good, as one of the worse; `paused`: it
+kept a snapshot, and goes on when the search comes back to it; `lost`: nobody can account for it.
+"""
 
-State = Literal["queued", "running", "succeeded", "failed", "timed_out", "stopped", "lost"]
+State = Literal[
+    "queued", "running", "succeeded", "failed", "timed_out", "pruned", "paused", "stopped", "lost"
+]
 """What a reader sees of a run: its last outcome, or that it runs, or that it has not started."""
 
 UNKNOWN = "unknown"
@@ -37,6 +41,14 @@ UNFINISHED: frozenset[State] = frozenset({"queued", "stopped", "lost"})
 FAILED: frozenset[Kind] = frozenset({"failed", "timed_out"})
 """States that a resume runs again with `--failed`."""
 
+HALTED: frozenset[Kind] = frozenset({"pruned", "paused"})
+"""States in which a search left a run: ends as well as success, and no resume runs them again by
+itself.
+"""
+
+WELL: frozenset[str] = HALTED | {"succeeded"}
+"""Ends that nobody has to look into."""
+
 BAD: frozenset[str] = FAILED | {"lost"}
 """States that nobody asked for: they are marked where they are counted."""
 
@@ -46,6 +58,8 @@ COLOURS: Mapping[str, str] = {
     "succeeded": "#009E73",
     "failed": "#D55E00",
     "timed_out": "#E69F00",
+    "pruned": "#56B4E9",
+    "paused": "#8C7CC3",
     "stopped": "#CC79A7",
     "lost": "#B04A5A",
     UNKNOWN: "#868E96",
@@ -58,6 +72,8 @@ TERMINAL_STYLES: Mapping[str, str] = {
     "succeeded": "green",
     "failed": "red",
     "timed_out": "red",
+    "pruned": "blue",
+    "paused": "blue",
     "stopped": "yellow",
     "lost": "magenta",
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from runslot.errors import Busy, InvalidInput, NotFound, shortage_of
 from runslot.experiment.files import open_to_append, sync_soon, write_atomically, write_json
+from runslot.experiment.journal import append_lines, read_events
 from runslot.experiment.provenance import write_provenance
 from runslot.experiment.records import Run
 from runslot.experiment.rundir import LATEST, ExperimentDir
@@ -105,6 +106,9 @@ def write_plan(experiment: ExperimentDir, plan: Plan) -> None:
     _write_provenance(experiment, plan)
     experiment.append_runs(plan.runs)
     os.close(open_to_append(experiment.journal_file))
+    append_lines(
+        experiment.journal_file, [{"time": plan.file.created, **event} for event in plan.events]
+    )
     write_json(experiment.experiment_file, replace(plan.file, run_count=len(plan.runs)).to_json())
     _keep_from_power_cuts(experiment, plan)
 
@@ -133,6 +137,10 @@ def compare(experiment: ExperimentDir, plan: Plan) -> Widened:
             " (without --into)"
         )
     new = tuple(run for run in plan.runs if run.id not in earlier)
+    if before.search is not None or plan.file.search is not None:
+        from runslot.search.opening import refuse_other_search  # few launches search
+
+        refuse_other_search(before, plan.file, count_trials(experiment.journal_file))
     directories = {run.directory.casefold(): run for run in earlier.values()}
     for run in new:
         if run.directory.casefold() in directories:
@@ -140,6 +148,11 @@ def compare(experiment: ExperimentDir, plan: Plan) -> Widened:
                 f"{run.directory!r} in {experiment.path} is another variant's directory; rename it"
             )
     return Widened(new, tuple(changes_between(before, plan.file)))
+
+
+def count_trials(journal: Path) -> int:
+    """Return how many trials a search has had."""
+    return sum(event["event"] == "trial" for event in read_events(journal))
 
 
 def widen(experiment: ExperimentDir, plan: Plan, widened: Widened) -> None:

@@ -33,6 +33,7 @@ from runslot.experiment.settings import default_root, path_of
 from runslot.hardware.resources import Resources
 from runslot.launch.code_change import OnChange, keep_copy
 from runslot.launch.create import compare, create, widen, with_copy
+from runslot.launch.growth import check_search, opening_of, with_search
 from runslot.launch.interpreter import look_at
 from runslot.launch.launch import Outcomes, launch
 from runslot.launch.plan import Plan, Target, check_env, check_name, make_plan, with_plain_names
@@ -42,6 +43,7 @@ from runslot.variants import Variant
 
 if TYPE_CHECKING:
     from runslot.launch.code_change import Clone
+    from runslot.search.spec import Search
 
 
 def silent(event: LaunchEvent) -> None:
@@ -64,8 +66,14 @@ class Experiment:
     """
     variants: Iterable[Variant | Mapping[str, Any]] | Mapping[str, Any] | None = None
     """A space (`grid`, `zipped`, `sample`, …), a list of dicts, or a dict, which is a grid."""
-    seeds: int | Sequence[int] = 1
-    """How many seeds (0, 1, …), or which; a `seed` key in the variants replaces them."""
+    seeds: int | Sequence[int] | str = 1
+    """How many seeds (0, 1, …), or which; a `seed` key in the variants replaces them. With a
+    search, `"race:3..10"`: the worse variants get no more than they need.
+    """
+    search: Search | None = None
+    """Which variants are tried is decided by what the runs have shown; `variants` are crossed with
+    them.
+    """
     resources: Resources = field(default_factory=Resources)
     """What each run gets of the machine."""
     root: str | Path | None = None
@@ -183,6 +191,7 @@ class Experiment:
         whole(self.snapshot_gap, "snapshot_gap", 1)
         check_env(self.env)
         _of_kind(self.resources, "resources", Resources, "Resources(cpus=2)")
+        check_search(self.search, self.seeds, self.first)
         if (
             self.on is not None
             and not isinstance(self.on, str)
@@ -221,13 +230,22 @@ class Experiment:
             start=self.start,
             nice=self._niceness(launcher),
         )
-        parts = (self.name, self.work, self.variants, self.seeds, self.resources, policy, logger)
         elsewhere = container is not None or (launcher is not None and launcher.moves)
         interpreter = None if self.python is None or elsewhere else look_at(self.python)
         with contextlib.nullcontext() if self.code is None else self._clone.inside():
+            opening = None
+            variants: Any = self.variants
+            seeds: Any = self.seeds
+            if self.search is not None:
+                names = (self.name, variants, seeds, self.plain_names)
+                opening = opening_of(self.search, *names, launcher)
+                variants, seeds = opening.variants, opening.seeds
+            parts = (self.name, self.work, variants, seeds, self.resources, policy, logger)
             plan = make_plan(*parts, elsewhere=elsewhere, interpreter=interpreter)
         if self.plain_names:
             plan = with_plain_names(plan)
+        if opening is not None:
+            plan = with_search(plan, opening)
         file = replace(
             plan.file,
             container=container,

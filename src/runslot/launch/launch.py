@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
@@ -19,9 +19,10 @@ from runslot.errors import Busy, InvalidInput, shortage_of
 from runslot.experiment.front_door import front_door
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
-from runslot.experiment.states import FAILED, UNFINISHED
+from runslot.experiment.states import FAILED, UNFINISHED, WELL
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.launch.create import discard, is_newest, point_latest
+from runslot.launch.growth import open_growth
 from runslot.launch.printer import notifying
 from runslot.launch.repair import read_repaired, refuse_unknown, restore_ends, take_over_said
 from runslot.launch.supervisor import Share, Supervisor
@@ -65,13 +66,13 @@ class Outcomes(Sequence[Outcome]):
 
     @property
     def all_succeeded(self) -> bool:
-        """Whether every run of the experiment succeeded."""
-        return not self.not_started and all(outcome.kind == "succeeded" for outcome in self)
+        """Whether every run of the experiment succeeded, or was ended early by a search."""
+        return not self.not_started and all(outcome.kind in WELL for outcome in self)
 
     @property
     def failed(self) -> tuple[tuple[Run, Outcome], ...]:
         """Runs that ended otherwise than well."""
-        return tuple((run, outcome) for run, outcome in self.pairs if outcome.kind != "succeeded")
+        return tuple((run, outcome) for run, outcome in self.pairs if outcome.kind not in WELL)
 
     def __repr__(self) -> str:
         counts: dict[str, int] = {}
@@ -91,6 +92,12 @@ class Todo:
     attempts: Mapping[str, int]
     adopt: tuple[tuple[Run, UnderWay], ...]
     kept: int
+
+    def with_runs(self, runs: Sequence[tuple[Run, int]]) -> Todo:
+        """Return it with further runs, each with the number of its next attempt."""
+        attempts = {run.id: attempt for run, attempt in runs if attempt > 1}
+        start = (*self.start, *(run for run, _ in runs))
+        return replace(self, start=start, attempts={**self.attempts, **attempts})
 
 
 def work_out(
@@ -150,6 +157,7 @@ def launch(
     try:
         observer = notifying(observer, notify)
         config = of_experiment(experiment.file) or ThisMachine()
+        growth = open_growth(experiment, observer)
         status = read_repaired(directory, experiment.file)
         status = config.refresh(status)
         end_lost(status)
@@ -161,9 +169,11 @@ def launch(
         if ends:
             observer(Said(ends))
         todo = work_out(status, failed, only, take_over)
+        if growth is not None:
+            todo = todo.with_runs(growth.begin(status))
         for line in take_over_said(status):
             observer(Said(line))
-        if not todo.start and not todo.adopt:
+        if not todo.start and not todo.adopt and (growth is None or growth.is_over):
             observer(Said(f"nothing to do: {todo.kept} runs of {directory.path} have ended"))
             config.give_back(experiment, observer)
             experiment.close()
@@ -171,7 +181,8 @@ def launch(
         experiment.starting = len(todo.start)
         # Of all its runs, not of the missing ones: a run that is made good gets the share that its
         # siblings had.
-        engine = config.open(experiment, len(status.runs), observer)
+        most = len(status.runs) if growth is None else max(len(status.runs), growth.most)
+        engine = config.open(experiment, most, observer)
     except BaseException as error:
         refuse_fresh(experiment, fresh)
         if reason := shortage_of(error):
@@ -179,7 +190,10 @@ def launch(
         raise
     supervisor = Supervisor(engine.launcher, observer)
     try:
-        leaves = _supervise(supervisor, experiment, engine, todo, config.leaves and not wait, fresh)
+        share = Share(
+            experiment, todo.start, todo.attempts, todo.adopt, todo.kept, engine.slots_said, growth
+        )
+        leaves = _supervise(supervisor, share, engine, config.leaves and not wait, fresh)
     except InvalidInput:  # the engine takes not even the first run
         _refuse_unstarted(directory, fresh)
         raise
@@ -188,26 +202,22 @@ def launch(
     if reason := supervisor.problem(experiment):
         _refuse_unstarted(directory, fresh)
         raise Busy(reason)
+    if growth is not None and growth.problem:
+        raise InvalidInput(growth.problem)
     return outcomes_of(directory, left=leaves)
 
 
 def _supervise(
-    supervisor: Supervisor,
-    experiment: OpenExperiment,
-    engine: Engine,
-    todo: Todo,
-    leaves: bool,
-    fresh: bool,
+    supervisor: Supervisor, share: Share, engine: Engine, leaves: bool, fresh: bool
 ) -> bool:
     """See the runs through, or hand them over where that is all; returns whether they were left to
     the engine.
     """
+    experiment = share.experiment
     try:
         if front_door(experiment.file).points_latest and (fresh or is_newest(experiment.directory)):
             point_latest(experiment.directory)
-        supervisor.add(
-            Share(experiment, todo.start, todo.attempts, todo.adopt, todo.kept, engine.slots_said)
-        )
+        supervisor.add(share)
         (supervisor.hand_over if leaves else supervisor.run)()
     except LeftRunning:
         return True

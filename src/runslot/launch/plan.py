@@ -71,6 +71,10 @@ class Plan:
     script: str = ""
     notes: tuple[str, ...] = ()
     """What should be said before anything starts."""
+    events: tuple[Mapping[str, Any], ...] = ()
+    """What the journal begins with: of a search, the trials that these runs are of."""
+    most_runs: int = 0
+    """How many runs there may be in the end, where they are more than these."""
 
 
 def make_plan(

@@ -22,6 +22,7 @@ from runslot.engines.events import (
     Observer,
     RunDropped,
     RunEnded,
+    RunsAdded,
     RunStarted,
     RunWaits,
     Said,
@@ -52,6 +53,8 @@ class Printer:
             case LaunchStarted():
                 self._total += len(event.runs)
                 yield f"{event.experiment}: {todo_said(event)}; {event.directory}"
+            case RunsAdded():
+                self._total += len(event.runs)
             case RunStarted() if event.slot is None and not event.adopted:
                 pass  # it waits in an engine's own queue: nobody knows when it starts
             case RunStarted():

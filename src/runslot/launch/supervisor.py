@@ -31,6 +31,7 @@ from runslot.errors import RunslotError, shortage_of
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Run
 from runslot.hardware.slots import Slot
+from runslot.launch.growth import Growth
 from runslot.launch.hold import Holds
 from runslot.launch.interrupts import Interrupts
 from runslot.launch.printer import pause_said
@@ -42,6 +43,7 @@ from runslot.scheduler import (
     Ended,
     Event,
     GivenUp,
+    Halted,
     Key,
     Paused,
     SlotTaken,
@@ -51,6 +53,7 @@ from runslot.scheduler import (
     StopAsked,
     Vanished,
     next_moment,
+    room,
     step,
 )
 
@@ -73,6 +76,8 @@ class Share:
     """Runs that an earlier launcher started and that still run."""
     kept: int = 0
     slots_said: str = ""
+    growth: Growth | None = None
+    """What adds to its runs, and ends some early."""
 
 
 @dataclass(eq=False)
@@ -83,6 +88,11 @@ class _Progress:
     left: set[Key]
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     """By run id: the last one so far."""
+    growth: Growth | None = None
+    keys: dict[str, Key] = field(default_factory=dict)
+    """By run id."""
+    held: bool = False
+    """Nothing further starts: it is paused, or its growth has a problem."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +187,7 @@ class Supervisor:
         while True:
             self._state, actions = step(self._state, events, time.monotonic())
             self._note_ends(events, actions)
-            events = self._carry_out(actions)
+            events = [*self._carry_out(actions), *self._grow()]
             if not events:
                 return
 
@@ -196,6 +206,7 @@ class Supervisor:
                 yield self._end(keys[handle], outcome)
         self._holds.say_starts(self._handles, time.monotonic())
         yield from self._nothing_to_hope_for()
+        yield from self._halts()
 
     def _end(self, key: Key, outcome: Outcome | Short) -> Event:
         """Return what the end of a run means: it may be done again, or never have begun."""
@@ -210,6 +221,8 @@ class Supervisor:
             )
             return self._hold(key, by)
         self._holds.say_starts({key})
+        if (growth := self._entries[key].progress.growth) is not None:
+            outcome = growth.settle(run, outcome)
         if outcome.kind == "lost" and key in self._elsewhere:
             return Vanished(key, outcome)
         return Ended(key, outcome)
@@ -233,6 +246,32 @@ class Supervisor:
             if self._holds.in_vain(progress.experiment, under_way, time.monotonic()):
                 yield GivenUp(tuple(sorted(progress.left)), "could not be started")
 
+    def _halts(self) -> Iterator[Event]:
+        """Yield which runs have shown enough; all are stopped where their search cannot go on."""
+        for progress in self._open:
+            growth = progress.growth
+            if growth is None or progress.held:
+                continue
+            if halted := growth.look(time.monotonic()):
+                yield Halted(tuple(progress.keys[run] for run in halted))
+            if growth.problem:
+                progress.held = True
+                yield StopAsked(tuple(sorted(progress.left)))
+
+    def _grow(self) -> Iterator[Event]:
+        """Yield the runs that come next where a slot would wait for them."""
+        for progress in self._open:
+            growth, free = progress.growth, room(self._state)
+            if growth is None or progress.held or not free or self._state.stopped:
+                continue
+            for run, attempt in growth.grow(free):
+                key = progress.keys.get(run.id)
+                if key is None:
+                    key = progress.keys[run.id] = len(self._entries)
+                    self._entries.append(_Entry(progress, run))
+                progress.left.add(key)
+                yield Added((key,), progress.experiment.policy, {key: attempt})
+
     def _patience(self) -> float:
         moment = next_moment(self._state)
         until_requests = self._looked + _LOOK_AT_REQUESTS - time.monotonic()
@@ -248,7 +287,8 @@ class Supervisor:
         first = len(self._entries)
         runs = (*share.runs, *(run for run, _ in share.adopt))
         keys = range(first, first + len(runs))
-        progress = _Progress(experiment, set(keys))
+        ids = {run.id: key for run, key in zip(runs, keys, strict=True)}
+        progress = _Progress(experiment, set(keys), growth=share.growth, keys=ids)
         self._entries += [_Entry(progress, run) for run in runs]
         self._open.append(progress)
         experiment.enlist()
@@ -317,6 +357,8 @@ class Supervisor:
             experiment = progress.experiment
             self._holds.away(experiment, time.monotonic())
             self._open.remove(progress)
+            if progress.growth is not None and not progress.held:
+                progress.growth.finish()
             counts = dict(Counter[str](outcome.kind for outcome in progress.outcomes.values()))
             experiment.journal.write("launcher_ended", time.time(), counts=counts)
             experiment.close()
@@ -352,7 +394,8 @@ class Supervisor:
                         None if everything else tuple(keys), kill=request.verb == "kill"
                     )
                 elif request.verb in {"pause", "continue"}:
-                    yield Paused(tuple(sorted(progress.left)), request.verb == "pause")
+                    progress.held = request.verb == "pause"
+                    yield Paused(tuple(sorted(progress.left)), progress.held)
                     self._observer(Said(pause_said(request.verb == "pause", experiment.file.name)))
                 request.file.unlink(missing_ok=True)
 
@@ -386,6 +429,8 @@ class Supervisor:
             progress.outcomes[run.id] = event.outcome
             if not retry:
                 progress.left.discard(event.key)
+                if progress.growth is not None:
+                    progress.growth.ended(run, event.outcome)
             self._observer(RunEnded(run, experiment.run_dir(run).path, event.outcome, retry))
 
     def _start(self, starts: list[Start]) -> list[Event]:
@@ -487,6 +532,8 @@ class Supervisor:
             )
         self._waits_said.discard(key)
         experiment.count_launched()
+        if (growth := self._entries[key].progress.growth) is not None:
+            growth.started(placed.run, placed.attempt)
         event = RunStarted(placed.run, placed.run_dir.path, placed.attempt, index)
         self._holds.started(experiment, key, event, time.monotonic())
         return []
@@ -500,6 +547,7 @@ class Supervisor:
             ]
             if handles:
                 self._launcher.stop(handles, kill)
+        stops = [stop for stop in stops if stop.asked]
         if stops:
             grace = max(self._entries[stop.key].experiment.policy.grace for stop in stops)
             self._observer(StopNoted(stops[-1].kill, len(stops), grace))

@@ -12,6 +12,7 @@ from runslot.engines.events import (
     LaunchStarted,
     RunDropped,
     RunEnded,
+    RunsAdded,
     RunStarted,
     RunWaits,
     StopNoted,
@@ -81,6 +82,9 @@ class Board:
                 self.longest = max([self.longest, *(len(run.directory) for run in event.runs)])
                 self.slots = tuple(sorted({*self.slots, *(slot.index for slot in event.slots)}))
                 self.started = self.started or now
+            case RunsAdded():
+                self.total += len(event.runs)
+                self.longest = max([self.longest, *(len(run.directory) for run in event.runs)])
             case RunStarted():
                 self._forget_waits(event.run.id, event.slot)
                 started = RunningRun(event.run, event.directory, event.attempt, event.slot, now)

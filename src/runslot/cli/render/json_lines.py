@@ -14,6 +14,7 @@ from runslot.engines.events import (
     LaunchStarted,
     RunDropped,
     RunEnded,
+    RunsAdded,
     RunStarted,
     RunWaits,
     Said,
@@ -39,30 +40,31 @@ def as_json(event: LaunchEvent) -> dict[str, Any]:
     match event:
         case RunStarted() | RunWaits() | RunEnded() | RunDropped():
             return _of_run(event)
+        case RunsAdded():
+            values: dict[str, Any] = {"event": "runs_added", "runs": [run.id for run in event.runs]}
         case LaunchStarted():
-            values: dict[str, Any] = {
-                "experiment": event.experiment,
-                "directory": str(event.directory),
-            }
+            values = {"event": "launch_started", "experiment": event.experiment}
+            values |= {"directory": str(event.directory)}
             values |= {"runs": len(event.runs), "kept": event.kept, "slots": len(event.slots)}
-            return {"event": "launch_started", **values, "slots_said": event.slots_said}
+            values["slots_said"] = event.slots_said
         case StopNoted():
-            return {
+            values = {
                 "event": "stop",
                 "kill": event.kill,
                 "running": event.running,
                 "grace": event.grace,
             }
         case Said() | Asks():
-            return {"event": "said" if isinstance(event, Said) else "asks", **event.__dict__}
+            values = {"event": "said" if isinstance(event, Said) else "asks", **event.__dict__}
         case LaunchEnded():
-            return {
+            values = {
                 "event": "launch_ended",
                 "directory": str(event.directory),
                 "counts": event.counts,
             }
         case LaunchLeft():
-            return {"event": "launch_left", "directory": str(event.directory), "runs": event.runs}
+            values = {"event": "launch_left", "directory": str(event.directory), "runs": event.runs}
+    return values
 
 
 def _of_run(event: RunStarted | RunWaits | RunEnded | RunDropped) -> dict[str, Any]:

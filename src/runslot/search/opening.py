@@ -1,0 +1,212 @@
+"""How a search begins: the record of it, and the runs that are decided before anything has run.
+
+`launch.experiment` plans with it, so that what a command cannot be given, or a sampler that is not
+installed, is refused before an experiment is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runslot.errors import InvalidInput
+from runslot.execute.functions import find_function
+from runslot.experiment.records import ExperimentFile, Function, Run
+from runslot.search.pruner import make_pruner
+from runslot.search.race import parse_race
+from runslot.search.roster import make_record, refuse_shared_keys
+from runslot.search.samplers import Asker, make_sampler
+from runslot.search.space import SearchSpace, parse_space
+from runslot.search.spec import Search, SearchRecord
+from runslot.search.study import Event, Study
+from runslot.variants import Variant
+
+Refer = Callable[[Any], tuple[Function, bytes | None]]
+"""Says how another process finds a function (`launch.function_pickle.refer`)."""
+
+SPACE_PICKLE = "space.pkl"
+"""Where the function of a trial lies in the experiment's directory, if it travels by value."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The record of a search, and what it begins with."""
+
+    record: SearchRecord
+    runs: tuple[Run, ...]
+    events: tuple[Event, ...]
+    """Of the trials that these runs are of, for the journal."""
+    pickle: bytes | None = None
+    """The function of a trial, where it travels by value."""
+
+    @property
+    def variants(self) -> list[Variant]:
+        """The variants of the first runs, in order."""
+        return list({run.name: Variant(run.variant, run.name) for run in self.runs}.values())
+
+    @property
+    def most(self) -> int:
+        """How many runs there may be in the end."""
+        return most_runs(self.record)
+
+    @property
+    def seeds(self) -> list[int]:
+        """Their seeds, in order."""
+        return list(dict.fromkeys(int(run.seed or 0) for run in self.runs))
+
+    def words(self) -> str:
+        """Return the search in words: `lr, hidden by tpe: 50 trials, seeds ×3, pruned by asha`."""
+        record = self.record
+        names = ", ".join(word.partition("=")[0] for word in record.space)
+        space = names or (
+            str(record.function) if record.function else f"{len(record.variants)} variants"
+        )
+        parts = [f"{space} by {record.sampler}" if record.has_space else space]
+        if record.trials is not None:
+            parts.append(f"{record.trials} trials")
+        if record.has_space and record.bases > 1:
+            parts.append(f"each in {record.bases} settings")
+        parts.append(f"seeds {record.race}" if record.race else f"seeds ×{len(record.seeds)}")
+        if record.prune != "none":
+            parts.append(f"pruned by {record.prune}")
+        if record.test_seeds:
+            parts.append(f"test seeds ×{len(record.test_seeds)}")
+        return f"{record.mode} {record.metric} over {', '.join(parts)}"
+
+
+def open_search(
+    search: Search,
+    name: str,
+    variants: Sequence[Variant],
+    seeds: Sequence[int],
+    race: str,
+    plain_names: bool,
+    refer: Refer,
+) -> Opening:
+    """Return how a search begins; `InvalidInput` or `NotInstalled` says what to change."""
+    function, pickle, space = None, None, None
+    asked = search.function()
+    if asked is not None:
+        function, pickle = refer(asked)
+        if pickle is not None:
+            function = replace(function, pickle=SPACE_PICKLE)
+        space = SearchSpace(
+            function=asked if callable(asked) else find_function(function, Path.cwd())
+        )
+    record = make_record(search, variants, seeds, race, function, plain_names)
+    if record.space:
+        space = parse_space(record.space)
+    study = make_study(record, name, space)
+    room = 1 if record.has_space else len(record.variants) * record.columns
+    moves = study.moves(room, can_pause=False)
+    if space is not None:
+        refuse_shared_keys(record, study.roster.variant(0))
+    runs = tuple(move.run.run for move in moves if move.run is not None)
+    by_seed = sorted(
+        range(len(runs)), key=lambda place: list(record.seeds).index(str(runs[place].seed))
+    )
+    return Opening(
+        record,
+        tuple(runs[place] for place in by_seed),
+        tuple(move.event for move in moves if move.event),
+        pickle,
+    )
+
+
+def record_of(file: ExperimentFile) -> SearchRecord:
+    """Return what an experiment's file says of its search."""
+    return SearchRecord.from_json(file.search or {})
+
+
+def space_of(record: SearchRecord, home: Path) -> SearchSpace | None:
+    """Return what trials are drawn from; None where the experiment's variants are the trials."""
+    if record.function is not None:
+        return SearchSpace(function=find_function(record.function, home))
+    return parse_space(record.space) if record.space else None
+
+
+def make_study(record: SearchRecord, name: str, space: SearchSpace | None) -> Study:
+    """Return a study without trials; `NotInstalled` where its sampler needs a package that is
+    missing.
+    """
+    asker = None
+    if space is not None:
+        digest = hashlib.sha256(f"{name}/{record.seed}".encode()).digest()
+        sampler = make_sampler(record.sampler, record.objective.mode)
+        asker = Asker(space, sampler, int.from_bytes(digest[:4], "big"))
+    race = parse_race(record.race, within=record.within) if record.race else None
+    return Study(record, space, asker, make_pruner(record.prune), race)
+
+
+def trials_limit(record: SearchRecord) -> int | None:
+    """Return how many trials there may be; None where a budget alone ends them."""
+    return record.trials if record.has_space else len(record.variants)
+
+
+def most_runs(record: SearchRecord) -> int:
+    """Return how many runs there may be in the end."""
+    trials = trials_limit(record)
+    return MOST_RUNS if trials is None else trials * record.columns
+
+
+MOST_RUNS = 1_000_000
+"""Of a search that a budget alone ends."""
+
+
+def refuse_other_search(before: ExperimentFile, file: ExperimentFile, trials: int) -> None:
+    """Refuse to continue an experiment by another search than its own, which has had so many
+    trials.
+    """
+    if (before.search is None) != (file.search is None):
+        kind = "lists its runs, and has no search" if before.search is None else "is a search"
+        remedy = "; a new search may be told of it with --from" if before.search is None else ""
+        raise InvalidInput(f"the experiment {kind}: --into continues it as it began{remedy}")
+    if before.search is None:
+        return
+    old, new = record_of(before), record_of(file)
+    if _space_text(old) != _space_text(new):
+        raise InvalidInput(
+            f"the experiment searches {_space_text(old)}, not {_space_text(new)}: "
+            "start a new search, and give it what this one has shown with --from"
+        )
+    for name in _KEPT:
+        if getattr(old, name) != getattr(new, name):
+            raise InvalidInput(
+                f"the experiment's search has {name} {_shown(getattr(old, name))}, not "
+                f"{_shown(getattr(new, name))}: --into may change trials, budget and test seeds"
+                " alone"
+            )
+    if new.trials is not None and new.trials < trials:
+        raise InvalidInput(
+            f"trials is {new.trials}, and the experiment has had {trials}: give it at least as many"
+        )
+
+
+_KEPT = (
+    "metric",
+    "mode",
+    "sampler",
+    "prune",
+    "seeds",
+    "race",
+    "judged",
+    "over_seeds",
+    "step",
+    "seed",
+    "within",
+    "variants",
+)
+"""What makes a search the same one."""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(value) or "no settings"
+    return ",".join(value) if isinstance(value, tuple) else repr(value)
+
+
+def _space_text(record: SearchRecord) -> str:
+    return str(record.function) if record.function else " ".join(record.space) or "its variants"

@@ -1,0 +1,191 @@
+"""What runs have shown: step and metric of every row, from files that grow.
+
+A run's own `progress.csv` is read from where it was left; a run that logs otherwise is read as
+`results` reads it. The searcher looks twice a second, so that a file is opened only when it has
+changed.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runslot.errors import InvalidInput
+from runslot.experiment.files import open_regular
+from runslot.experiment.rundir import RunDir
+
+if TYPE_CHECKING:
+    from runslot.results import Reader
+
+Row = tuple[float, float]
+"""Step and value."""
+
+
+@dataclass
+class Curve:
+    """The metric of one run against its steps."""
+
+    rows: list[Row] = field(default_factory=list)
+    columns: tuple[str, ...] = ()
+    """All that the run logs, for whoever names a metric that it does not."""
+    step: str = ""
+    """The column that counts the steps; empty where rows are counted."""
+
+    def add(self, step: float, value: float, resumed: bool) -> None:
+        """Add a row; of a run that continued from its snapshot, what it had logged beyond that is
+        void.
+        """
+        if resumed:
+            while self.rows and self.rows[-1][0] >= step:
+                self.rows.pop()
+        self.rows.append((step, value))
+
+
+class RunRows:
+    """Reads the rows of one run again and again."""
+
+    def __init__(self, run_dir: RunDir, metric: str, step: str) -> None:
+        self._run_dir = run_dir
+        self._metric = metric
+        self._step = step
+        self._file = _RowFile(run_dir.progress, metric, step)
+        self._reader: Reader | None = None
+
+    def read(self, resumed: bool) -> Curve:
+        """Return what the run has shown so far; `resumed` where it continued from a snapshot."""
+        if self._reader is None and self._file.read(resumed):
+            return self._file.curve
+        return self._read_otherwise(resumed)
+
+    def _read_otherwise(self, resumed: bool) -> Curve:
+        """Read a run that has no `progress.csv`: its program may log in a way of its own, or
+        print.
+        """
+        from runslot.results import Reader
+
+        if not self._run_dir.path.is_dir():
+            return Curve()
+        if self._reader is None:
+            self._reader = Reader([self._run_dir.path], cache=False)
+        results = self._reader.read()
+        curve = Curve(columns=results.metrics, step=self._step or step_name(results.metrics))
+        if not results.runs.height:
+            return curve
+        frame = results.progress
+        if metric := column_named(self._metric, results.metrics):
+            values = frame[metric].to_list()
+            steps = (
+                frame[curve.step].to_list()
+                if curve.step in frame.columns
+                else range(1, len(values) + 1)
+            )
+            for step, value in zip(steps, values, strict=True):
+                if isinstance(step, (int, float)) and isinstance(value, (int, float)):
+                    curve.add(float(step), float(value), resumed)
+        return curve
+
+
+class _RowFile:
+    """A `progress.csv` that grows; a file that was replaced, as by one with further columns, is
+    read anew.
+    """
+
+    def __init__(self, path: Path, metric: str, step: str) -> None:
+        self._path = path
+        self._metric = metric
+        self._step = step
+        self._seen: tuple[int, int, int] = (0, 0, 0)
+        self._offset = 0
+        self._places: tuple[int | None, int | None] = (None, None)
+        self.curve = Curve()
+
+    def read(self, resumed: bool) -> bool:
+        """Take in what was appended; False where there is no such file."""
+        try:
+            with os.fdopen(open_regular(self._path), "rb") as file:
+                status = os.fstat(file.fileno())
+                version = (status.st_ino, status.st_size, status.st_mtime_ns)
+                if version == self._seen:
+                    return True
+                if status.st_ino != self._seen[0] or status.st_size < self._offset:
+                    self._offset = 0
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return False
+        self._seen = version
+        self._take(data, resumed)
+        return True
+
+    def _take(self, data: bytes, resumed: bool) -> None:
+        end = data.rfind(b"\n") + 1
+        while end and data[:end].count(b'"') % 2:  # a line break inside quotes ends no line
+            end = data.rfind(b"\n", 0, end - 1) + 1
+        rows = csv.reader(data[:end].decode(errors="replace").splitlines(keepends=True))
+        if not self._offset:
+            header = next(rows, None)
+            if header is None:
+                return
+            metric = column_named(self._metric, header)
+            step = self._step or step_name(header)
+            places = [
+                None if name is None or name not in header else header.index(name)
+                for name in (metric, step)
+            ]
+            self._places = (places[0], places[1])
+            self.curve = Curve(columns=tuple(header), step=step if places[1] is not None else "")
+        self._offset += end
+        metric_at, step_at = self._places
+        if metric_at is None:
+            return
+        for number, cells in enumerate(rows, len(self.curve.rows) + 1):
+            value = _number(cells, metric_at)
+            step_value = float(number) if step_at is None else _number(cells, step_at)
+            if value is not None and step_value is not None:
+                self.curve.add(step_value, value, resumed)
+
+
+def _number(cells: Sequence[str], place: int) -> float | None:
+    try:
+        return float(cells[place])
+    except (ValueError, IndexError):  # a gap, or text
+        return None
+
+
+def column_named(name: str, columns: Sequence[str]) -> str | None:
+    """Return the column of that name, also where only its case differs."""
+    if name in columns:
+        return name
+    alike = [column for column in columns if column.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def step_name(columns: Sequence[str]) -> str:
+    """Return the column that counts the steps by its name, as results have it; empty where rows are
+    to be counted.
+    """
+    from runslot.results.read.steps import step_column
+
+    return step_column(columns) or ""
+
+
+def refuse_missing(metric: str, curve: Curve, run: str) -> None:
+    """Refuse a metric that a run which ended well did not log."""
+    from runslot.errors import nearest
+
+    if column_named(metric, curve.columns) is not None:
+        return
+    if not curve.columns:
+        raise InvalidInput(
+            f"{run} has ended, and logged nothing: a search needs {metric} of every run; log it,"
+            " or print it (docs: logger)"
+        )
+    columns = ", ".join(curve.columns[:12])
+    raise InvalidInput(
+        f"{run} has ended, and logged no {metric!r}{nearest(metric, curve.columns)}; it logged"
+        f" {columns}"
+    )

@@ -1,0 +1,344 @@
+"""A search at work: carries out what the study decides, and tells it what the runs have shown.
+
+The supervisor asks it, through `launch.growth`, in its own thread. What must stay true: a decision
+is in the journal, and a run in the list of runs, before anything comes of it; so a search that was
+killed at any instant goes on from its files.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from threading import Thread
+
+from runslot.engines.events import Observer, RunsAdded, Said
+from runslot.engines.open_experiment import OpenExperiment
+from runslot.errors import Damaged, InvalidInput, RunslotError, shortage_of
+from runslot.experiment.journal import read_events
+from runslot.experiment.records import Outcome, Run
+from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.experiment.states import Kind
+from runslot.experiment.status import ExperimentStatus, read_status
+from runslot.search.objective import refuse_fallen_step
+from runslot.search.opening import make_study, most_runs, record_of, space_of, trials_limit
+from runslot.search.rows import Curve, RunRows, refuse_missing, step_name
+from runslot.search.sources import earlier_trials
+from runslot.search.study import Event, Rows, TrialRun
+
+LOOK_PERIOD_S = 0.5
+"""Between looks at what the runs under way have logged."""
+
+
+class Searcher:
+    """The growing list of runs of one experiment."""
+
+    def __init__(self, experiment: OpenExperiment, observer: Observer) -> None:
+        """Rebuild the study from the experiment's files, and make good what a kill left half
+        done.
+        """
+        self.problem = ""
+        self._experiment = experiment
+        self._directory: ExperimentDir = experiment.directory
+        self._observer = observer
+        self._record = record_of(experiment.file)
+        space = space_of(self._record, self._directory.path)
+        self._study = make_study(self._record, experiment.file.name, space)
+        self._rows: dict[str, RunRows] = {}
+        self._attempts: dict[str, int] = {}
+        self._unlisted: list[Run] = []
+        """Runs that were decided on, and wait for room on the disk."""
+        self._unstarted: list[tuple[Run, int]] = []
+        self._looked = 0.0
+        self._began = time.monotonic()
+        self._used = 0.0
+        """Seconds that earlier launches took."""
+        # What reads logs takes a third of a second to load, in which no slot should wait.
+        Thread(target=step_name, args=[()], daemon=True).start()
+        self._replay()
+        self._list_missing()
+        self._reopen()
+        self._settle_halted()
+        if self._record.sources and not self._study.earlier:
+            self._write({"event": "earlier", "trials": earlier_trials(self._record, space)})
+
+    @property
+    def most(self) -> int:
+        """How many runs there may be at one time."""
+        return most_runs(self._record)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing further is to be decided: the winner is, and has been tested."""
+        return self._study.is_over
+
+    @property
+    def _can_pause(self) -> bool:
+        return self._experiment.policy.resumable and self._study.snapshots
+
+    # ---- from the files --------------------------------------------------------------------------
+
+    def _replay(self) -> None:
+        began = last = None
+        for event in read_events(self._directory.journal_file):
+            if event["event"] == "launcher_started":
+                self._used += last - began if began is not None and last is not None else 0.0
+                began = event["time"]
+            last = event["time"]
+            self._study.apply(event)
+        self._used += last - began if began is not None and last is not None else 0.0
+
+    def _reopen(self) -> None:
+        """Let a search go on that had come to its end, and was given more trials, or more time."""
+        study, limit = self._study, trials_limit(self._record)
+        if limit is not None and len(study.trials) >= limit:
+            return
+        budget = self._record.budget
+        if (study.best is not None or study.closed) and (budget is None or self._used < budget):
+            self._write({"event": "reopened"})
+
+    def _list_missing(self) -> None:
+        """Have the list of runs and the study agree: a kill may have come between a decision and
+        its runs.
+        """
+        listed = {run.id for run in self._directory.read_runs()}
+        missing = [entry.run for entry in self._study.runs.values() if entry.id not in listed]
+        if missing:
+            self._directory.append_runs(missing)
+        for run in self._directory.read_runs():
+            if run.id not in self._study.runs:
+                raise Damaged(
+                    f"{self._directory.runs_file} has {run.directory}, which no trial of "
+                    f"{self._directory.journal_file} explains; put the journal back from a copy"
+                )
+
+    def _settle_halted(self) -> None:
+        """Say of runs that were to end at a rung, and did while no launcher was there to say why,
+        that this was it.
+        """
+        halted = {run.id for run in self._study.runs.values() if run.halted}
+        if not halted:
+            return
+        for entry in read_status(self._directory).runs:
+            if entry.run.id in halted and entry.state in {"stopped", "lost"}:
+                attempt = max(entry.attempts, 1)
+                outcome = entry.outcome or Outcome(
+                    "stopped", attempt, started=entry.started, ended=time.time()
+                )
+                settled = self.settle(entry.run, replace(outcome, kind="stopped"))
+                self._experiment.ended(entry.run, settled, time.time())
+                self._study.apply(
+                    {"event": "ended", "run": entry.run.id, "outcome": {"kind": settled.kind}}
+                )
+
+    def begin(self, status: ExperimentStatus) -> Sequence[tuple[Run, int]]:
+        """Take in how the runs stand; return those that were to go on, and had not begun to."""
+        again: list[tuple[Run, int]] = []
+        for entry in status.runs:
+            run = self._study.runs[entry.run.id]
+            self._attempts[run.id] = entry.attempts
+            if entry.state == "running":
+                self._study.note_start(run.id)
+            elif entry.state in {"queued", "stopped", "lost"}:
+                run.state = "waiting"
+            elif entry.state == "paused" and run.state == "waiting":
+                self._study.note_rows(run.id, self._curve(entry.run).rows)
+                again.append((entry.run, entry.attempts + 1))
+            else:
+                self._take_end(entry.run, entry.state)
+        return again
+
+    def _take_end(self, run: Run, kind: str) -> Curve:
+        curve = self._curve(run)
+        self._study.note_rows(run.id, curve.rows)
+        value = self._study.objective.of_run([value for _, value in curve.rows])
+        self._study.note_end(run.id, kind, value)
+        return curve
+
+    def _curve(self, run: Run) -> Curve:
+        rows = self._rows.get(run.id)
+        if rows is None:
+            rows = RunRows(self._experiment.run_dir(run), self._record.metric, self._record.step)
+            self._rows[run.id] = rows
+        return rows.read(
+            resumed=self._experiment.policy.resumable and self._attempts.get(run.id, 1) > 1
+        )
+
+    # ---- what happens ----------------------------------------------------------------------------
+
+    def started(self, run: Run, attempt: int) -> None:
+        """Note that an attempt of a run is under way."""
+        self._attempts[run.id] = attempt
+        self._study.note_start(run.id)
+
+    def settle(self, run: Run, outcome: Outcome) -> Outcome:
+        """Return how a run ended: one that stopped because of a rung was pruned, or paused, and its
+        files say so.
+        """
+        entry = self._study.runs[run.id]
+        if not entry.halted or outcome.kind != "stopped":
+            return outcome
+        run_dir = self._experiment.run_dir(run)
+        if entry.halted == "pause" and not has_snapshot(run_dir):
+            self._write({"event": "no_snapshot", "trial": entry.trial, "run": run.id})
+            self._observer(
+                Said(
+                    f"note: {run.directory} was asked to pause and left no snapshot: from here on"
+                    " trials that lag "
+                    "behind are ended for good, as without --resumable"
+                )
+            )
+        kind: Kind = "paused" if entry.halted == "pause" else "pruned"
+        step, value = self._study.score_of(entry)
+        message = f"{kind} at rung {entry.rung} (step {step:g}), {self._record.metric} {value:g}"
+        settled = replace(
+            outcome,
+            kind=kind,
+            rung=entry.rung,
+            step=step,
+            value=None if math.isnan(value) else value,
+            message=message,
+        )
+        try:
+            run_dir.write_end(settled, None)
+        except OSError as error:  # the journal says it, and the next launch writes it again
+            if not shortage_of(error):
+                raise
+        return settled
+
+    def ended(self, run: Run, outcome: Outcome) -> None:
+        """Note how a run ended that is not tried again."""
+        self._attempts[run.id] = outcome.attempt
+        curve = self._take_end(run, outcome.kind)
+        if outcome.kind != "succeeded" or self.problem:
+            return
+        try:
+            refuse_missing(self._record.metric, curve, run.directory)
+        except InvalidInput as error:
+            self.problem = str(error)
+            return
+        study = self._study
+        self._write_all(study.settle_rungs(run.id))
+        self._write_all([*study.release(run.id), *study.judge(run.id, self._can_pause)])
+
+    def look(self, now: float) -> Sequence[str]:
+        """Look at what the runs under way have shown; return the ids of those that are to end
+        here.
+        """
+        if self._study.table is None or now - self._looked < LOOK_PERIOD_S or self.problem:
+            return ()
+        self._looked = now
+        halted: list[str] = []
+        for entry in self._study.judged_runs():
+            if not entry.halted:
+                curve = self._curve(entry.run)
+                if len(curve.rows) == len(entry.rows):
+                    continue
+                try:
+                    self._study.note_rows(
+                        entry.id, _rising(curve, entry, self._attempts.get(entry.id, 1))
+                    )
+                except InvalidInput as error:
+                    self.problem = str(error)
+                    return ()
+                self._write_all(self._study.judge(entry.id, self._can_pause))
+            if entry.halted:
+                halted.append(entry.id)
+        return halted
+
+    def grow(self, room: int) -> Sequence[tuple[Run, int]]:
+        """Return the runs that come next, up to about so many, with the number of their next
+        attempt.
+        """
+        if self.problem:
+            return ()
+        budget = self._record.budget
+        used = self._used + time.monotonic() - self._began
+        if budget is not None and used > budget and not self._study.closed:
+            self._write({"event": "search_closed", "why": f"its budget of {budget:g} s is used up"})
+            self._observer(Said("the search's budget is used up: no further trial begins"))
+        known = set(self._study.runs)
+        try:
+            moves = self._study.moves(room, self._can_pause)
+        except RunslotError as error:  # the user's space, or a sampler
+            self.problem = str(error)
+            return ()
+        self._write_all([move.event for move in moves if move.event])
+        starts = [move.run for move in moves if move.run is not None]
+        self._unlisted += [entry.run for entry in starts if entry.id not in known]
+        self._unstarted += [(entry.run, self._attempts.get(entry.id, 0) + 1) for entry in starts]
+        if not self._listed():
+            return ()
+        starting, self._unstarted = self._unstarted, []
+        return starting
+
+    def _listed(self) -> bool:
+        """Put the new runs into the list of runs; False while the disk has no room for it."""
+        if not self._unlisted:
+            return True
+        try:
+            self._directory.append_runs(self._unlisted)
+        except OSError as error:
+            if not shortage_of(error):
+                raise
+            return False
+        self._observer(RunsAdded(tuple(self._unlisted)))
+        self._unlisted = []
+        return True
+
+    def finish(self) -> None:
+        """Say what came out, where the search is over."""
+        if self._study.is_over:
+            for line in self._study.summary():
+                self._observer(Said(line))
+
+    def _write(self, event: Event) -> None:
+        self._study.apply(event)
+        self._write_all([event])
+
+    def _write_all(self, events: Sequence[Event]) -> None:
+        for event in events:
+            details = {key: value for key, value in event.items() if key != "event"}
+            self._experiment.journal.write(event["event"], time.time(), **details)
+
+
+def _rising(curve: Curve, entry: TrialRun, attempt: int) -> Rows:
+    """Return the rows of a run that is judged at rungs; `InvalidInput` where its step falls, or
+    stands still.
+    """
+    if attempt == 1:
+        refuse_fallen_step(curve.rows, curve.step or "the row", entry.run.directory)
+    return list(curve.rows)
+
+
+def has_snapshot(run_dir: RunDir) -> bool:
+    """Tell whether a run has kept anything that it could continue from, beside its logs."""
+    own = {path.name for path in (run_dir.run_file, run_dir.attempt_file, run_dir.outcome_file)}
+    for _, names, files in os.walk(run_dir.path):
+        names[:] = [name for name in names if not name.startswith((".", "attempt_", "wandb"))]
+        for name in files:
+            if (
+                name not in own
+                and not name.startswith((".", "events.out."))
+                and not name.endswith(_LOGS)
+            ):
+                return True
+    return False
+
+
+_LOGS = (
+    ".csv",
+    ".log",
+    ".json",
+    ".jsonl",
+    ".txt",
+    ".patch",
+    ".yaml",
+    ".yml",
+    ".py",
+    ".out",
+    ".err",
+)
+"""Endings of what is no snapshot."""

@@ -1,0 +1,680 @@
+"""The state of a search: which trials there are, what their runs have shown, and what comes next.
+Pure.
+
+A decision is an event, a JSON object: a method makes it, `apply` takes it in, and `searcher` writes
+it into the experiment's journal before anything comes of it. So the events of a journal, applied to
+a new study, make the state that the launcher had when it was killed; nothing is decided twice. What
+runs have shown is no event: `note_rows` and `note_end` are told it by whoever read it in the runs'
+own files.
+
+A trial is one setting of the parameters. Its runs are its columns: one for each seed and each of
+the settings that it is crossed with. Where trials are pruned, its first run is judged at the rungs,
+and the others follow when that is whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from runslot.errors import Damaged, InvalidInput
+from runslot.experiment.records import Run
+from runslot.search.asha import ENOUGH, Promotion, RungTable, Score, arrivals, winner
+from runslot.search.objective import Objective
+from runslot.search.pruner import Pruner
+from runslot.search.race import Dropped, Race, advance
+from runslot.search.roster import Roster
+from runslot.search.samplers import Asker, TrialState
+from runslot.search.space import SearchSpace
+from runslot.search.spec import SearchRecord
+from runslot.variants.encode import to_jsonable
+
+RunState = Literal["waiting", "running", "paused", "pruned", "succeeded", "failed", "stopped"]
+Rows = Sequence[tuple[float, float]]
+"""Step and value, in the order of the steps."""
+Event = dict[str, Any]
+
+Status = Literal["running", "complete", "pruned", "failed"]
+
+
+_STATES: Mapping[str, RunState] = {
+    "succeeded": "succeeded",
+    "pruned": "pruned",
+    "paused": "paused",
+    "stopped": "stopped",
+    "lost": "stopped",
+}
+"""By kind of outcome; others have failed."""
+
+
+@dataclass(eq=False)
+class TrialRun:
+    """One run of a trial, as far as the study is concerned."""
+
+    run: Run
+    trial: int
+    column: int
+    state: RunState = "waiting"
+    rows: Rows = ()
+    value: float | None = None
+    """What the run is worth; given when it has ended."""
+    halted: Literal["", "pause", "prune"] = ""
+    """What was decided at a rung, while the run has not ended for it."""
+    rung: int = -1
+    """The last rung at which it was judged."""
+    is_test: bool = False
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.run.id
+
+
+@dataclass(eq=False)
+class Trial:
+    """One setting that was asked for."""
+
+    number: int
+    params: Mapping[str, Any]
+    runs: dict[int, TrialRun] = field(default_factory=dict)
+    """By column."""
+    tests: dict[int, TrialRun] = field(default_factory=dict)
+    """By column of the test seeds."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """A decision, and the run that starts by it, if one does."""
+
+    event: Event
+    run: TrialRun | None = None
+
+
+@dataclass(eq=False)
+class Study:
+    """All trials of a search; `moves` says what comes next."""
+
+    record: SearchRecord
+    space: SearchSpace | None = None
+    """None where the experiment's variants are the trials."""
+    asker: Asker | None = None
+    pruner: Pruner | None = None
+    race: Race | None = None
+    earlier: Sequence[TrialState] = ()
+    """Trials of other experiments, under negative numbers."""
+    trials: list[Trial] = field(default_factory=list)
+    runs: dict[str, TrialRun] = field(default_factory=dict)
+    drops: list[Dropped[int]] = field(default_factory=list)
+    best: Trial | None = None
+    """The winner, once it is decided."""
+    best_value: float | None = None
+    snapshots: bool = True
+    """Runs that were asked to pause have left something to continue from."""
+    closed: bool = False
+    """No further trial begins: the budget is used up, or all settings were tried."""
+    _states: dict[int, TrialState] = field(default_factory=dict)
+    """Of trials that have ended for good, as a sampler sees them."""
+
+    def __post_init__(self) -> None:
+        self.roster = Roster(self.record)
+        self.objective: Objective = self.record.objective
+        self.table: RungTable | None = (
+            None if self.pruner is None else self.pruner.table(self.objective.mode)
+        )
+
+    # ---- what happened ---------------------------------------------------------------------------
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        """Take in a decision, now or from the journal, or a start or end that the journal has;
+        others are passed over.
+        """
+        take = _EVENTS.get(event["event"])
+        if take is not None:
+            take(self, event)
+
+    def _take_further(self, event: Mapping[str, Any]) -> None:
+        self._add_run(self.trials[event["trial"]], event["column"], event.get("test", False))
+
+    def _take_race(self, event: Mapping[str, Any]) -> None:
+        self.drops += [_dropped(drop) for drop in event["dropped"]]
+
+    def _take_winner(self, event: Mapping[str, Any]) -> None:
+        self.best, self.best_value = self.trials[event["trial"]], number_of(event["value"])
+
+    def _close(self, event: Mapping[str, Any]) -> None:
+        self.closed = event["event"] == "search_closed"
+        if not self.closed:
+            self.best, self.best_value = None, None
+
+    def _take_earlier(self, event: Mapping[str, Any]) -> None:
+        self.earlier = [
+            TrialState(each["trial"], each["params"], each["status"], number_of(each["value"]))
+            for each in event["trials"]
+        ]
+
+    def _note_missing_snapshot(self, event: Mapping[str, Any]) -> None:
+        self.snapshots = False
+        self.runs[event["run"]].halted = "prune"
+        if self.table is not None:
+            self.table = self.table.with_end(event["trial"])
+
+    def _take_journal(self, event: Mapping[str, Any]) -> None:
+        run = self.runs.get(event["run"])
+        if run is None or event.get("retry"):
+            return
+        if event["event"] == "start":
+            self.note_start(run.id)
+        else:
+            self._take_end(run, event["outcome"]["kind"])
+
+    def note_start(self, run_id: str) -> None:
+        """Note that a run is under way."""
+        self.runs[run_id].state = "running"
+
+    def note_rows(self, run_id: str, rows: Rows) -> None:
+        """Note what a run has shown so far."""
+        self.runs[run_id].rows = rows
+
+    def note_end(self, run_id: str, kind: str, value: float | None) -> None:
+        """Note how a run ended, and what it is worth."""
+        run = self.runs[run_id]
+        run.value = value
+        self._take_end(run, kind)
+        if run.state == "succeeded" and value is None:  # it never logged what it is judged by
+            run.state = "failed"
+        if run.state == "failed" and self.table is not None and not run.is_test:
+            self.table = self.table.with_end(run.trial)
+
+    def _take_end(self, run: TrialRun, kind: str) -> None:
+        run.state = _STATES.get(kind, "failed")
+        if run.state in {"paused", "pruned"}:
+            run.halted = ""
+        self._states.pop(run.trial, None)
+
+    def _add_trial(self, event: Mapping[str, Any]) -> None:
+        number, params = event["trial"], event.get("params", {})
+        if number != len(self.trials):
+            raise Damaged(
+                f"the journal has trial {number} where trial {len(self.trials)} should follow"
+            )
+        if self.space is not None:
+            proposed = self.space.replay(number, params)
+            if proposed is None:
+                raise InvalidInput(
+                    f"trial {number} has {dict(params)}, which the space no longer has: a search"
+                    " keeps its space; "
+                    "start a new one, with --from for what this one has shown"
+                )
+            self.roster.enter(number, proposed.params, proposed.variant)
+            params = proposed.params
+        trial = Trial(number, params)
+        self.trials.append(trial)
+        for column in range(self._first_columns()):
+            self._add_run(trial, column, False)
+
+    def _first_columns(self) -> int:
+        """Return how many runs a trial begins with: of a pruned one the first, else all, and of a
+        race the least.
+        """
+        if self.pruner is not None:
+            return 1
+        seeds = len(self.record.seeds) if self.race is None else self.race.at_least
+        return seeds * self.record.bases
+
+    def _add_run(self, trial: Trial, column: int, is_test: bool) -> TrialRun:
+        columns = trial.tests if is_test else trial.runs
+        if column not in columns:
+            run = self.roster.run(trial.number, column, is_test)
+            columns[column] = self.runs[run.id] = TrialRun(
+                run, trial.number, column, is_test=is_test
+            )
+            self._states.pop(trial.number, None)
+        return columns[column]
+
+    def settle_rungs(self, run_id: str) -> list[Event]:
+        """Return the rungs, where a run that ended as a whole is the first to say how long one
+        is.
+        """
+        run = self.runs[run_id]
+        if (
+            self.pruner is None
+            or self.pruner.is_settled
+            or run.state != "succeeded"
+            or not run.rows
+        ):
+            return []
+        event: Event = {"event": "rungs", "steps": [run.rows[-1][0]]}
+        self.apply(event)
+        return [event] if self.table is not None else []
+
+    def _settle(self, event: Mapping[str, Any]) -> None:
+        steps = event["steps"]
+        if self.pruner is not None and not self.pruner.is_settled:
+            self.pruner = self.pruner.settled(steps)
+            self.table = self.pruner.table(self.objective.mode)
+            for run in self.runs.values():
+                if run.state == "failed" and self.table is not None and not run.is_test:
+                    self.table = self.table.with_end(run.trial)
+
+    # ---- rungs -----------------------------------------------------------------------------------
+
+    def judge(self, run_id: str, can_pause: bool) -> list[Event]:
+        """Return what is decided of a run by the rows that it has shown, each decision taken in
+        already.
+
+        A run that has ended as a whole is judged at every rung that it passed, and goes on from all
+        of them.
+        """
+        run = self.runs.get(run_id)
+        events: list[Event] = []
+        if run is None or self.table is None or run.column or run.is_test or run.halted:
+            return events
+        whole = run.state == "succeeded"
+        assert self.pruner is not None
+        for rung, score in arrivals(self.table, run.trial, {0: run.rows}, self.objective):
+            judged = self.pruner.judge(
+                self.table, run.trial, rung, score, can_pause=can_pause and not whole
+            )
+            verdict = judged[1]
+            kind = "continue" if whole else verdict.kind
+            why = "its run had ended by then" if whole else verdict.why
+            event: Event = {
+                "event": "rung",
+                "trial": run.trial,
+                "run": run.id,
+                "rung": rung,
+                "step": score.step,
+            }
+            event |= {"value": text_of(score.value), "verdict": kind, "why": why}
+            self.apply(event)
+            events.append(event)
+            if kind != "continue":
+                break
+        return events
+
+    def _take_verdict(self, event: Mapping[str, Any]) -> None:
+        assert self.table is not None
+        trial, rung = event["trial"], event["rung"]
+        run = self.runs[event["run"]]
+        value = number_of(event["value"])
+        score = Score(event["step"], math.nan if value is None else value)
+        self.table = self.table.with_score(trial, rung, score)
+        run.rung = rung
+        if event["verdict"] == "continue":
+            if rung < self.table.rungs.highest:
+                self.table = self.table.with_promotion(Promotion(trial, rung))
+        else:
+            run.halted = event["verdict"]
+            if event["verdict"] == "prune":
+                self.table = self.table.with_end(trial)
+            elif run.state == "waiting":  # it was about to go on, and has rows of this rung already
+                run.state, run.halted = "paused", ""
+
+    def _promote(self, event: Mapping[str, Any]) -> None:
+        assert self.table is not None
+        self.table = self.table.with_promotion(Promotion(event["trial"], event["rung"]))
+        run = self.runs[event["run"]]
+        run.halted = ""
+        self._states.pop(run.trial, None)
+        if not event.get("ended"):
+            run.state = "waiting"
+
+    def release(self, run_id: str) -> list[Event]:
+        """Return what follows for a run that was to pause, and ended as a whole before it did."""
+        run = self.runs[run_id]
+        if run.state != "succeeded" or self.table is None or not run.halted:
+            return []
+        if run.halted == "prune":
+            run.halted = ""
+            return []
+        event: Event = {
+            "event": "promoted",
+            "trial": run.trial,
+            "run": run.id,
+            "rung": run.rung,
+            "ended": True,
+        }
+        self.apply(event)
+        return [event, *self.judge(run_id, can_pause=False)]
+
+    # ---- what comes next -------------------------------------------------------------------------
+
+    def moves(self, room: int, can_pause: bool) -> list[Move]:
+        """Return the next decisions, each taken in already; up to `room` of them start a run."""
+        moves: list[Move] = []
+        while room > 0:
+            batch = self._next(can_pause)
+            if not batch:
+                break
+            moves += batch
+            room -= sum(move.run is not None for move in batch)
+        return moves
+
+    def _next(self, can_pause: bool) -> list[Move]:
+        """Return the next decision, with what follows of it; none where a run must end first."""
+        if self.best is not None:
+            return self._end()
+        moves = self._next_column() or self._promotion(can_pause, last=False)
+        if moves or self._may_ask():
+            return moves or self._ask()
+        if self._under_way():
+            return []
+        return self._promotion(can_pause, last=True) or self._race() or self._end()
+
+    def _next_column(self) -> list[Move]:
+        if self.pruner is None:
+            return []
+        for trial in self.trials:
+            column = self._following_column(trial)
+            if column is not None:
+                return [self._further(trial, column, False)]
+        return []
+
+    def _following_column(self, trial: Trial) -> int | None:
+        """Return the next run of a trial that came through its rungs; None where it has all, or
+        waits for one.
+        """
+        if self.pruner is None:
+            return None
+        seeds = len(self.record.seeds) if self.race is None else self.race.at_least
+        done = len(trial.runs)
+        if done >= seeds * self.record.bases or any(
+            run.state != "succeeded" for run in trial.runs.values()
+        ):
+            return None
+        return done
+
+    def _further(self, trial: Trial, column: int, is_test: bool) -> Move:
+        event: Event = {"event": "further", "trial": trial.number, "column": column}
+        if is_test:
+            event["test"] = True
+        self.apply(event)
+        run = (trial.tests if is_test else trial.runs)[column]
+        return Move({**event, "run": run.id}, run)
+
+    def _promotion(self, can_pause: bool, last: bool) -> list[Move]:
+        if self.table is None or self.pruner is None or not can_pause:
+            return []
+        states = {"waiting", "running", "stopped"}
+        busy = {
+            run.trial for run in self.runs.values() if run.state in states or run.halted == "prune"
+        }
+        promotion = self.pruner.promote(self.table, is_last=last, busy=frozenset(busy))
+        if promotion is None:
+            return []
+        run = self.trials[promotion.trial].runs[0]
+        event: Event = {
+            "event": "promoted",
+            "trial": run.trial,
+            "run": run.id,
+            "rung": promotion.rung,
+        }
+        if run.state != "paused":  # it has ended as a whole
+            event["ended"] = True
+        self.apply(event)
+        if run.state != "waiting":
+            return [Move(event)]
+        # Rows that came while it was to pause may reach further rungs: then it need not run to be
+        # judged there.
+        verdicts = [Move(verdict) for verdict in self.judge(run.id, can_pause=True)]
+        return [Move(event, run if run.state == "waiting" else None), *verdicts]
+
+    def _may_ask(self) -> bool:
+        if self.closed or self.best is not None:
+            return False
+        limit = self.record.trials if self.record.has_space else len(self.record.variants)
+        return limit is None or len(self.trials) < limit
+
+    def _ask(self) -> list[Move]:
+        number = len(self.trials)
+        event: Event = {"event": "trial", "trial": number}
+        if self.asker is not None:
+            proposed = self.asker.ask(self.states(), number)
+            if proposed is None:  # every variant of the space has been tried
+                closed: Event = {
+                    "event": "search_closed",
+                    "why": "every variant of the space has been tried",
+                }
+                self.apply(closed)
+                return [Move(closed)]
+            event["params"] = to_jsonable(dict(proposed.params))
+        self.apply(event)
+        first, *others = self.trials[number].runs.values()
+        event["runs"] = [first.id, *(run.id for run in others)]
+        return [Move(event, first), *(Move({}, run) for run in others)]
+
+    def _under_way(self) -> bool:
+        return any(run.state in {"waiting", "running"} or run.halted for run in self.runs.values())
+
+    def _race(self) -> list[Move]:
+        if self.race is None or self.best is not None:
+            return []
+        scores = self._race_scores()
+        step = advance(self.race, scores, self.drops, self.objective.mode)
+        moves: list[Move] = []
+        if step.drops:
+            drops = [
+                {**drop.__dict__, "difference": text_of(drop.difference), "why": drop.why}
+                for drop in step.drops
+            ]
+            event: Event = {"event": "raced", "leader": step.leader, "dropped": drops}
+            self.apply(event)
+            moves.append(Move(event))
+        for number, place in step.next_runs:
+            for column in range(place * self.record.bases, (place + 1) * self.record.bases):
+                if column not in self.trials[number].runs:
+                    moves.append(self._further(self.trials[number], column, False))
+        return moves
+
+    def _race_scores(self) -> dict[int, dict[int, float | None]]:
+        """Return of every trial that came through its least seeds what it was worth with each
+        seed.
+        """
+        assert self.race is not None
+        least, bases = self.race.at_least, self.record.bases
+        scores: dict[int, dict[int, float | None]] = {}
+        for trial in self.trials:
+            if any(run.state in {"paused", "pruned"} for run in trial.runs.values()):
+                continue
+            if len(trial.runs) < least * bases:
+                continue
+            places: dict[int, list[TrialRun]] = {}
+            for column, run in trial.runs.items():
+                places.setdefault(column // bases, []).append(run)
+            scores[trial.number] = {
+                place: self.objective.of_seeds([run.value for run in runs])
+                if all(run.state == "succeeded" for run in runs)
+                else None
+                for place, runs in places.items()
+                if all(run.state not in {"waiting", "running"} for run in runs)
+            }
+        return scores
+
+    def _end(self) -> list[Move]:
+        """Decide the winner, and have it run with the test seeds."""
+        if self.best is None:
+            trial = self._winner()
+            if trial is None:
+                return []
+            value = self.value_of(trial)
+            event: Event = {"event": "winner", "trial": trial.number, "value": text_of(value)}
+            self.apply(event)
+            return [Move(event)]
+        bases = self.record.bases
+        for column in range(len(self.record.test_seeds) * bases):
+            if column not in self.best.tests:
+                return [self._further(self.best, column, True)]
+        return []
+
+    def _winner(self) -> Trial | None:
+        """Return the best trial: of those that are whole, and where fewer than two are, of the
+        highest rung reached.
+        """
+        dropped = {drop.variant for drop in self.drops}
+        whole = [trial for trial in self.trials if self.status_of(trial) == "complete"]
+        whole = [trial for trial in whole if trial.number not in dropped] or whole
+        best = max(
+            whole, key=lambda trial: self.objective.merit(self.value_of(trial)), default=None
+        )
+        if self.table is not None and len(whole) < ENOUGH:
+            by_rung = winner(self.table)
+            if by_rung is not None:
+                return self.trials[by_rung.trial]
+        if best is not None and self.objective.merit(self.value_of(best)) == -math.inf:
+            return None
+        return best
+
+    # ---- for whoever looks -----------------------------------------------------------------------
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing further is to be decided: the winner is, and has its tests."""
+        tests = len(self.record.test_seeds) * self.record.bases
+        return self.best is not None and len(self.best.tests) >= tests and not self._under_way()
+
+    def status_of(self, trial: Trial) -> Status:
+        """Return how a trial stands."""
+        states = {run.state for run in trial.runs.values()}
+        if states & {"failed", "stopped"}:
+            return "failed"
+        if states & {"paused", "pruned"}:
+            return "pruned"
+        if states & {"waiting", "running"} or self._following_column(trial) is not None:
+            return "running"
+        return "complete"
+
+    def value_of(self, trial: Trial) -> float | None:
+        """Return what a trial is worth: over its runs, or where it was halted by the rung that it
+        came to.
+        """
+        if self.status_of(trial) == "pruned":
+            return self._rung_score(trial)[1]
+        return self.objective.of_seeds(
+            [run.value for run in trial.runs.values() if run.state == "succeeded"]
+        )
+
+    def judged_runs(self) -> list[TrialRun]:
+        """Return the runs under way that are judged at rungs."""
+        return [
+            run
+            for run in self.runs.values()
+            if run.state == "running" and not run.column and not run.is_test
+        ]
+
+    def score_of(self, run: TrialRun) -> tuple[float, float]:
+        """Return step and value by which a run was judged last."""
+        step, value = self._rung_score(self.trials[run.trial])
+        return step or 0.0, math.nan if value is None else value
+
+    def test_value(self) -> float | None:
+        """Return what the winner is worth with the test seeds."""
+        if self.best is None:
+            return None
+        return self.objective.of_seeds(
+            [run.value for run in self.best.tests.values() if run.state == "succeeded"]
+        )
+
+    def rung_of(self, trial: Trial) -> int | None:
+        """Return the highest rung at which a trial was judged."""
+        if self.table is None:
+            return None
+        judged = self.table.judged(trial.number)
+        return judged - 1 if judged else None
+
+    def _rung_score(self, trial: Trial) -> tuple[float | None, float | None]:
+        rung = self.rung_of(trial)
+        if rung is None or self.table is None:
+            return None, None
+        score = self.table.scores[rung][trial.number]
+        return score.step, score.value
+
+    def states(self) -> list[TrialState]:
+        """Return all trials as a sampler sees them."""
+        return [
+            *self.earlier,
+            *(self._states.get(trial.number) or self._state(trial) for trial in self.trials),
+        ]
+
+    def _state(self, trial: Trial) -> TrialState:
+        status, value, step = self.status_of(trial), self.value_of(trial), None
+        if (
+            status in {"pruned", "running"}
+            and self.table is not None
+            and self.table.judged(trial.number)
+        ):
+            status, (step, value) = (
+                "pruned",
+                self._rung_score(trial),
+            )  # what a rung has shown counts, too
+        state = TrialState(trial.number, trial.params, status, value, step)
+        if status in {"complete", "failed"}:
+            self._states[trial.number] = state
+        return state
+
+    def summary(self) -> list[str]:
+        """Return what came out, a line each, once the search is over."""
+        if self.best is None:
+            return [f"no trial of {len(self.trials)} has a value of {self.objective.metric}"]
+        runs = list(self.best.runs.values())
+        settings = (
+            ", ".join(f"{key}={value}" for key, value in self.best.params.items())
+            or runs[0].run.name
+        )
+        value = self.value_of(self.best)
+        rung = self.rung_of(self.best) if self.status_of(self.best) == "pruned" else None
+        judged = (
+            f"at rung {rung}"
+            if rung is not None
+            else _seeds_said(len({run.run.seed for run in runs}))
+        )
+        number = f"best of {len(self.trials)} trials: trial {self.best.number}"
+        lines = [f"{number}, {settings}: {self.objective.metric} {_shown(value)} ({judged}, tuned)"]
+        seeds = {run.run.seed for run in self.best.tests.values() if run.state == "succeeded"}
+        if seeds:
+            number = f"{self.objective.metric} {_shown(self.test_value())}"
+            lines.append(f"tested: {number} ({_seeds_said(len(seeds))} that chose nothing)")
+            lines.append("report the tested value: the tuned one is the best of many, and flatters")
+        return lines
+
+
+def _shown(value: float | None) -> str:
+    return "no value" if value is None else f"{value:.6g}"
+
+
+def _seeds_said(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"
+
+
+_EVENTS: Mapping[str, Callable[[Study, Mapping[str, Any]], None]] = {
+    "trial": Study._add_trial,
+    "further": Study._take_further,
+    "rungs": Study._settle,
+    "rung": Study._take_verdict,
+    "promoted": Study._promote,
+    "no_snapshot": Study._note_missing_snapshot,
+    "raced": Study._take_race,
+    "winner": Study._take_winner,
+    "search_closed": Study._close,
+    "reopened": Study._close,
+    "earlier": Study._take_earlier,
+    "start": Study._take_journal,
+    "ended": Study._take_journal,
+}
+"""By name, how an event of the journal is taken in."""
+
+
+def text_of(value: float | None) -> float | str | None:
+    """Return a value as JSON has it, which knows no nan and no infinity."""
+    return value if value is None or math.isfinite(value) else repr(value)
+
+
+def number_of(value: float | str | None) -> float | None:
+    """Return a value that `text_of` wrote."""
+    return None if value is None else float(value)
+
+
+def _dropped(drop: Mapping[str, Any]) -> Dropped[int]:
+    numbers = (float(drop["difference"]), float(drop["chance"]))
+    return Dropped(drop["variant"], drop["leader"], drop["seeds"], *numbers, drop["is_tied"])
