@@ -31,6 +31,7 @@ from runslot.engines.events import (
 from runslot.errors import InvalidInput, NotInstalled, extra_said
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Run
+from runslot.experiment.states import BAD
 from runslot.terminal_text import visible
 
 
@@ -174,14 +175,7 @@ class Notifier:
         match event:
             case LaunchStarted():
                 self._experiment = event.experiment
-            case RunEnded() if (
-                event.outcome.kind
-                not in {
-                    "succeeded",
-                    "stopped",
-                }
-                and not event.retry
-            ):
+            case RunEnded() if event.outcome.kind in BAD and not event.retry:
                 if not self._failed:
                     self._failed = True
                     text = (

@@ -18,6 +18,7 @@ from runslot.engines.events import (
     StopNoted,
 )
 from runslot.experiment.records import Outcome, Run
+from runslot.experiment.states import HALTED
 from runslot.experiment.status import time_left
 
 
@@ -59,6 +60,8 @@ class Board:
     failed: int = 0
     """All that ended otherwise than well and is not tried again, but for what was stopped."""
     stopped: int = 0
+    halted: set[str] = field(default_factory=set)
+    """Runs that a search has pruned, or paused: the latter may go on."""
     dropped: int = 0
     stopping: StopNoted | None = None
     durations: list[float] = field(default_factory=list)
@@ -67,7 +70,7 @@ class Board:
     @property
     def done(self) -> int:
         """How many runs will not run again."""
-        return self.succeeded + self.failed + self.stopped + self.dropped
+        return self.succeeded + self.failed + self.stopped + self.dropped + len(self.halted)
 
     @property
     def queued(self) -> int:
@@ -89,13 +92,14 @@ class Board:
                 self._forget_waits(event.run.id, event.slot)
                 started = RunningRun(event.run, event.directory, event.attempt, event.slot, now)
                 self.running[event.run.id] = started
+                self.halted.discard(event.run.id)
             case RunWaits():
                 self.running.pop(event.run.id, None)  # it had not begun, after all
                 self._forget_waits(event.run.id, event.slot)
                 self.waiting[event.run.id] = WaitingRun(event.run, event.slot, event.by)
             case RunEnded():
                 self.running.pop(event.run.id, None)
-                self._count(event.outcome, event.retry)
+                self._count(event.run.id, event.outcome, event.retry)
             case RunDropped():
                 self.waiting.pop(event.run.id, None)
                 self.dropped += 1
@@ -111,13 +115,15 @@ class Board:
             if other != run and (slot is None or wait.slot != slot)
         }
 
-    def _count(self, outcome: Outcome, retry: bool) -> None:
+    def _count(self, run: str, outcome: Outcome, retry: bool) -> None:
         if retry:
             return
         if outcome.kind == "succeeded":
             self.succeeded += 1
             if outcome.started is not None and outcome.ended is not None:
                 self.durations.append(outcome.ended - outcome.started)
+        elif outcome.kind in HALTED:
+            self.halted.add(run)
         elif outcome.kind == "stopped":
             self.stopped += 1
         else:

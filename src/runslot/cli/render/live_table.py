@@ -115,6 +115,8 @@ def _summary(board: Board, width: int, now: float) -> Text:
     parts = [(f"{board.done}/{board.total}", "bold")]
     if board.failed:
         parts.append((f"{board.failed} failed", "red"))
+    if board.halted:
+        parts.append((f"{len(board.halted)} pruned", "blue"))
     if board.stopped or board.dropped:
         parts.append((f"{board.stopped + board.dropped} stopped", "yellow"))
     parts.append((clock(now - board.started), ""))
@@ -146,6 +148,7 @@ def _bar(board: Board, width: int) -> Text:
     parts = [
         (board.succeeded, "green"),
         (board.failed, "red"),
+        (len(board.halted), "blue"),
         (stopped, "yellow"),
         (len(board.running), "cyan"),
     ]

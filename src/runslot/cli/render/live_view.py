@@ -23,6 +23,7 @@ from runslot.cli.render.tails import RunTail, last_lines
 from runslot.cli.render.terminal import shown
 from runslot.engines.events import Asks, LaunchEvent, LaunchStarted, RunEnded, RunStarted, Said
 from runslot.experiment.rundir import RunDir
+from runslot.experiment.states import BAD
 from runslot.launch.printer import outcome_said, todo_said
 
 _PER_SECOND = 4
@@ -108,7 +109,7 @@ def _lasting(event: LaunchEvent) -> Iterator[Text]:
             text = f": {todo_said(event)}"
             yield Text.assemble((event.experiment, "bold"), text)
             yield Text(shown(event.directory), style="dim")
-        case RunEnded() if event.outcome.kind not in {"succeeded", "stopped"}:
+        case RunEnded() if event.outcome.kind in BAD:
             again = ("; it is tried again", "yellow") if event.retry else ""
             text = f"  {outcome_said(event.outcome)}"
             yield Text.assemble(
