@@ -37,8 +37,7 @@ def selftest(
 
     from runslot.errors import InvalidInput
     from runslot.testing.chaos import chaos as run_chaos
-    from runslot.testing.chaos import environment_at, kills_said
-    from runslot.testing.edges import EDGES, Impossible
+    from runslot.testing.chaos import kills_said
 
     try:
         place = Path(tempfile.mkdtemp(prefix="runslot-selftest-", dir=directory)).resolve()
@@ -52,18 +51,7 @@ def selftest(
         f"{report.runs} runs in {report.experiments} experiments; killed"
         f" {kills_said(report.kills)}; resumed {report.resumes} time{'s' * (report.resumes != 1)}"
     )
-    for edge in EDGES:
-        part = place / edge.name.split()[-1]
-        part.mkdir()
-        try:
-            problems = [
-                f"{edge.name}: {problem}" for problem in edge.attempt(part, environment_at(part))
-            ]
-        except Impossible as reason:
-            typer.echo(f"{edge.name}: skipped, {reason}")
-            continue
-        report.problems += problems
-        typer.echo(f"{edge.name}: {'wrong' if problems else 'right'}")
+    report.problems += _problems_at_edges(place)
     if report.problems:
         for problem in report.problems:
             typer.echo(problem)
@@ -71,3 +59,24 @@ def selftest(
         raise typer.Exit(1)
     shutil.rmtree(place)
     typer.echo("nothing was lost, nothing was executed twice")
+
+
+def _problems_at_edges(place: Path) -> list[str]:
+    """Try what a disk, a keeper, a node and a root can do to runs; say how each went."""
+    from runslot.testing.chaos import environment_at
+    from runslot.testing.edges import EDGES, Impossible
+
+    problems: list[str] = []
+    for edge in EDGES:
+        part = place / edge.name.split()[-1]
+        part.mkdir()
+        try:
+            wrong = [
+                f"{edge.name}: {problem}" for problem in edge.attempt(part, environment_at(part))
+            ]
+        except Impossible as reason:
+            typer.echo(f"{edge.name}: skipped, {reason}")
+            continue
+        problems += wrong
+        typer.echo(f"{edge.name}: {'wrong' if wrong else 'right'}")
+    return problems

@@ -48,20 +48,12 @@ def view(
     log: Logs = None,
 ) -> None:
     """Look at runs in a browser: curves over seeds, tables, slots; live while they run."""
-    try:
-        from runslot.view.data.choices import Choices
-        from runslot.view.web.server import bind
-    except ImportError as error:
-        if error.name is not None and error.name.startswith("runslot"):
-            raise
-        raise NotInstalled(
-            f"the page needs more packages ({error.name}): {extra_said('view')}"
-        ) from error
+    _require_page()
     from runslot.cli.places import places_of
+    from runslot.view.data.choices import Choices
+    from runslot.view.web.server import bind
 
-    choices = Choices().replaced(
-        {"include": tuple(include or ()), "diverged": diverged, "level": level}
-    )
+    shown = {"include": tuple(include or ()), "diverged": diverged, "level": level}
     served = bind(
         places_of(paths),
         host,
@@ -70,10 +62,22 @@ def view(
         allowed=allow_host or (),
         path=path,
         log=log or (),
-        query=choices.query(),
+        query=Choices().replaced(shown).query(),
     )
     typer.echo(served.address)
     typer.echo("Ctrl-C ends it.", err=True)
     if open_browser:
         typer.launch(served.address)
     served.run()
+
+
+def _require_page() -> None:
+    """Refuse where the packages that the page needs are not installed."""
+    try:
+        import runslot.view.web.server  # noqa: F401
+    except ImportError as error:
+        if error.name is not None and error.name.startswith("runslot"):
+            raise
+        raise NotInstalled(
+            f"the page needs more packages ({error.name}): {extra_said('view')}"
+        ) from error

@@ -13,6 +13,7 @@ from typing import Any
 
 from runslot.errors import Busy, Damaged
 from runslot.execute.open_files import allow_many, why_no_further
+from runslot.experiment.attempts import keep_attempt, keep_damaged, last_attempt
 from runslot.experiment.files import read_json, write_atomically, write_json
 from runslot.experiment.front_door import front_door
 from runslot.experiment.journal import Journal, read_events
@@ -164,15 +165,15 @@ class OpenExperiment:
         return run_dir
 
     def _keep_earlier(self, run_dir: RunDir, attempt: int) -> None:
-        earlier = run_dir.last_attempt(damaged=attempt - 1)
+        earlier = last_attempt(run_dir, damaged=attempt - 1)
         # Not where it is this attempt: a keeper of a launcher that was killed may have begun it
         # just now.
         if earlier is None or earlier >= attempt:
             return
         if self.policy.resumable:
-            run_dir.keep_damaged(earlier)
+            keep_damaged(run_dir, earlier)
         else:
-            run_dir.keep_attempt()
+            keep_attempt(run_dir)
 
     def requests(self) -> list[Request | OddRequest]:
         """Return what was asked since, oldest first; what is no request is set aside, or left, and

@@ -26,6 +26,7 @@ from typing import Any
 
 from runslot.errors import Damaged
 from runslot.experiment.owner import is_others_link, other_owner
+from runslot.experiment.shape import Record
 from runslot.hardware.lockfile import user_name
 
 LARGEST_OBJECT_BYTES = 64 << 20
@@ -145,6 +146,19 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise Damaged(f"{path} does not hold a JSON object")
     return value
+
+
+def read_record(path: Path, kind: type[Record]) -> Record | None:
+    """Return the record in `path`, or None where there is no such file; `Damaged` names the
+    file.
+    """
+    value = read_json(path)
+    if value is None:
+        return None
+    try:
+        return kind.from_json(value)
+    except Damaged as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

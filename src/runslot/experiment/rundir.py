@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import Damaged, NotFound
-from runslot.experiment.files import read_json, read_lines, write_json
+from runslot.experiment.files import read_json, read_lines, read_record, write_json
 from runslot.experiment.journal import append_lines
 from runslot.experiment.owner import (
     LeadsOut,
@@ -24,20 +24,6 @@ from runslot.experiment.owner import (
     require_own,
 )
 from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Run, RunFile
-from runslot.experiment.shape import Record
-
-
-def read_record(path: Path, kind: type[Record]) -> Record | None:
-    """Return the record in `path`, or None where there is no such file; `Damaged` names the
-    file.
-    """
-    value = read_json(path)
-    if value is None:
-        return None
-    try:
-        return kind.from_json(value)
-    except Damaged as error:
-        raise type(error)(f"{path}: {error}") from error
 
 
 class RunDir:
@@ -215,62 +201,6 @@ class RunDir:
         """Write `variant.json`."""
         write_json(self.variant_file, variant)
 
-    def keep_attempt(self) -> None:
-        """Move the ended attempt's files aside, so that the next one starts in a clean directory.
-
-        What says what to run stays; the outcome is moved last, so that a kill in between is made
-        good by calling this again. `progress.csv` is kept under another name, because viskit takes
-        every directory that has one, and parameters beside it, for a run.
-        """
-        directory = self._make_kept(self.last_attempt() or 1)
-        stay = {
-            self.run_file,
-            self.variant_file,
-            self.variant_pickle,
-            self.outcome_file,
-            self.attempt_file,
-        }
-        stay |= {self.git_infos, self.script_name, self.environment, self.experiment_pickle}
-        for entry in sorted(self.path.iterdir()):
-            if entry in stay or entry.suffix == ".patch" or _is_kept_attempt(entry):
-                continue
-            entry.rename(directory / (KEPT_PROGRESS if entry == self.progress else entry.name))
-        for last in (self.outcome_file, self.attempt_file):
-            if os.path.lexists(last):
-                last.rename(directory / last.name)
-
-    def last_attempt(self, damaged: int = 1) -> int | None:
-        """Return the number of the attempt that the directory is of; None before the first.
-
-        `damaged` where files say that there was one, and cannot be read.
-        """
-        numbers: list[int] = []
-        for read in (self.read_outcome, self.read_attempt):
-            try:
-                record = read()
-            except Damaged:
-                numbers.append(0)
-            else:
-                numbers += [] if record is None else [record.attempt]
-        return (max(numbers) or damaged) if numbers else None
-
-    def keep_damaged(self, attempt: int) -> None:
-        """Move files that cannot be read to those of an earlier attempt, which `attempt` was."""
-        for file, read in (
-            (self.outcome_file, self.read_outcome),
-            (self.attempt_file, self.read_attempt),
-        ):
-            try:
-                read()
-            except Damaged:
-                file.rename(self._make_kept(attempt) / file.name)
-
-    def _make_kept(self, attempt: int) -> Path:
-        directory = self.kept_attempt(attempt)
-        directory.mkdir(exist_ok=True)
-        refuse_links_of_others(str(self.path), directory.name)
-        return directory
-
     def is_complete(self) -> bool:
         """Tell whether `run.json` is there and can be read."""
         try:
@@ -319,10 +249,6 @@ def attempt_of(value: Mapping[str, Any]) -> Attempt:
     file.
     """
     return Attempt.from_json({**value, "slot": value[LEASE]} if LEASE in value else value)
-
-
-def _is_kept_attempt(path: Path) -> bool:
-    return path.is_dir() and path.name.startswith("attempt_") and path.name[8:].isdigit()
 
 
 class ExperimentDir:

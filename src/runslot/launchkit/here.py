@@ -60,15 +60,7 @@ def run_experiment_here(
     (run,) = runs_of_call(single(settings), seed, exp_id)
     if not callable(experiment_function):
         raise InvalidInput(f"{experiment_function!r} is not a function")
-    of_caller: dict[str, Any] = {
-        key: settings[key] for key in ("exp_prefix", "instance_type") if key in settings
-    }
-    received = {
-        **plain(run.settings),
-        **of_caller,
-        "exp_id": str(run.exp_id),
-        "seed": str(run.seed),
-    }
+    received = _received(settings, run)
     logger_arguments: dict[str, Any] = {
         "exp_id": run.exp_id,
         "seed": run.seed,
@@ -95,6 +87,17 @@ def run_experiment_here(
         for hook in filter(None, hooks):
             hook.remove()
         logger.reset()
+
+
+def _received(settings: Mapping[str, Any], run: CallRun) -> dict[str, Any]:
+    """Return the variant that the function gets: a dict of its own, with what launchkit adds."""
+    of_caller = {key: settings[key] for key in ("exp_prefix", "instance_type") if key in settings}
+    return {
+        **plain(run.settings),
+        **of_caller,
+        "exp_id": str(run.exp_id),
+        "seed": str(run.seed),
+    }
 
 
 def _single(variant: Any) -> dict[str, Any]:

@@ -81,25 +81,20 @@ class Logger(Recorder):
 
         The directory is `log_dir`, where rows are continued; else, within a run and without
         `base_log_dir`, the run's own; else a new one,
-        `<base_log_dir>/<exp_prefix>/<exp_prefix>_<time>_<exp_id>--s-<seed>`, below `RUNSLOT_ROOT`
-        or `runs` unless told. `options`: those of `configure`. A launcher's files about the run are
-        not replaced. The loggers of RLKit, launchkit and rlpyt write there too, also where they are
-        imported later.
+        `<base_log_dir>/<exp_prefix>/<exp_prefix>_<time>_<exp_id>--s-<seed>`. `options`: those of
+        `configure`. A launcher's files about the run are not replaced. The loggers of RLKit,
+        launchkit and rlpyt write there too.
         """
         run = _run_of(log_dir, base_log_dir)
         self._refuse_unknown(options)
         chosen_options = Options(**options)
-        settings = check_settings(
-            LoggerSettings(
-                snapshot_mode, snapshot_gap, "launchkit", log_tabular_only=log_tabular_only
-            )
-        )
+        settings = _launchkit_settings(snapshot_mode, snapshot_gap, log_tabular_only)
         if log_dir is not None:
             directory = Path(log_dir).absolute()
         elif run is not None:
             directory = run.directory
         else:
-            root = default_root() if base_log_dir is None else Path(base_log_dir).absolute()
+            root = _root_of(base_log_dir)
             directory = make_log_dir(
                 root, exp_prefix, exp_id, seed, datetime.now(), include_exp_prefix_sub_dir
             )
@@ -116,13 +111,18 @@ class Logger(Recorder):
         )
         self._complete_variant()
         if variant is not None:
-            self.log("Variant:")
-            self.log(json.dumps(to_jsonable(variant), indent=2))
-            if run is None or not (directory / variant_log_file).exists():
-                self.log_variant(directory / variant_log_file, variant)
+            file = directory / variant_log_file
+            self._record_variant(variant, None if run and file.exists() else file)
         with self._harmless("files about the code"):
             write_code_state(directory, git_infos, script_name)
         return str(directory)
+
+    def _record_variant(self, variant: Mapping[str, Any], file: Path | None) -> None:
+        """Log the variant, and write it into a file where there is one to write."""
+        self.log("Variant:")
+        self.log(json.dumps(to_jsonable(variant), indent=2))
+        if file is not None:
+            self.log_variant(file, variant)
 
     @contextmanager
     def logger_context(
@@ -171,6 +171,14 @@ class Logger(Recorder):
         finally:
             release_ancestor_loggers()
             self._end()
+
+
+def _launchkit_settings(mode: str, gap: int, log_tabular_only: bool) -> LoggerSettings:
+    return check_settings(LoggerSettings(mode, gap, "launchkit", log_tabular_only=log_tabular_only))
+
+
+def _root_of(base_log_dir: PathText | None) -> Path:
+    return default_root() if base_log_dir is None else Path(base_log_dir).absolute()
 
 
 def _run_of(log_dir: PathText | None, base_log_dir: PathText | None) -> CurrentRun | None:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import runslot
 from runslot.engines.open_experiment import write_run
 from runslot.errors import AffinityError, Busy, InvalidInput, refusals
+from runslot.experiment.attempts import keep_attempt
 from runslot.experiment.claim import keeper_lives
 from runslot.experiment.placeholders import literal
 from runslot.experiment.records import Command, ExperimentFile, LoggerSettings, Run
@@ -270,7 +271,7 @@ def _next_attempt(run_dir: RunDir) -> int:
         return 1
     if keeper_lives(run_dir, last) is not False:
         raise Busy(f"{run_dir.path} is being executed by process {last.pid} on {last.host}")
-    run_dir.keep_attempt()
+    keep_attempt(run_dir)
     return last.attempt + 1
 
 

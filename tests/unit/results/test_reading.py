@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from runslot.errors import NotFound, extra_said
+from runslot.experiment.attempts import keep_attempt
 from runslot.experiment.processes import identify
 from runslot.experiment.records import Attempt
 from runslot.experiment.rundir import RunDir
@@ -108,7 +109,7 @@ def test_a_resumed_attempt_is_running_although_the_outcome_of_the_one_before_is_
 
 def test_kept_attempts_links_and_records_are_no_runs(tmp_path: Path, write_run: WriteRun) -> None:
     run = write_run({"lr": 1}, 0)
-    RunDir(run).keep_attempt()
+    keep_attempt(RunDir(run))
     (run / "progress.csv").write_text("a\n1\n")
     (tmp_path / "digits" / "latest").symlink_to(run.parent)
     for place in ("code/old/run_0", ".runslot/x"):

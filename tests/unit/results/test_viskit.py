@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from runslot.experiment.attempts import keep_attempt
 from runslot.experiment.rundir import RunDir
 from runslot.results import load
 
@@ -51,7 +52,7 @@ def test_viskit_sees_the_runs_that_we_see(tmp_path: Path, write_run: WriteRun) -
             )
     write_run({"lr": 1}, 0, None, state="queued")
     retried = write_run({"lr": 1}, 1, [{"Return": 5}], state="failed")
-    RunDir(retried).keep_attempt()
+    keep_attempt(RunDir(retried))
     RunDir(retried).progress.write_text("Return\n7\n")
     theirs, ours = viskit_reads(tmp_path), load(tmp_path)
     assert set(theirs) == set(ours.where("rows > 0").runs["path"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import signal
 import socket
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +37,21 @@ class Served:
     address: str
 
     def run(self) -> None:
-        """Answer until interrupted (Ctrl-C)."""
+        """Answer until interrupted (Ctrl-C) or asked to end (SIGTERM)."""
         try:
+            _hear_interrupts()
             self.server.serve_forever()
         except KeyboardInterrupt:
             pass
         finally:
             self.server.server_close()
+
+
+def _hear_interrupts() -> None:
+    """Let both signals end the page: a shell starts what it puts behind `&` with SIGINT ignored."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
 
 
 def bind(
