@@ -24,14 +24,14 @@ class Page:
     them.
     """
 
-    def __init__(self, driver: Any, base: str) -> None:
+    def __init__(self, driver: Any, base: str, first: str = "/plots") -> None:
         self.driver, self.base = driver, base
         driver.get(
             "about:blank"
         )  # else the page of the test before goes on asking its server, which is gone
         driver.get_log("browser")
         self.open(base)
-        self.open("/plots")  # the page that opens first is that of test_answer.py
+        self.open(first)
 
     def open(
         self, address: str, width: int = 1280, height: int = 900, scheme: str = "light"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,14 +47,29 @@ def view(
     ] = False,
     path: PathTemplate = None,
     log: Logs = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            "--export",
+            metavar="FILE.html",
+            help="Write the page as one file, which needs no server, and end.",
+        ),
+    ] = None,
 ) -> None:
     """Look at runs in a browser: curves over seeds, tables, slots; live while they run."""
     _require_page()
     from runslot.cli.places import places_of
     from runslot.view.data.choices import Choices
+    from runslot.view.web.export import export_page
     from runslot.view.web.server import bind
 
-    shown = {"include": tuple(include or ()), "diverged": diverged, "level": level}
+    choices = Choices().replaced(
+        {"include": tuple(include or ()), "diverged": diverged, "level": level}
+    )
+    if export is not None:
+        size = export_page(export, places_of(paths), choices, path=path, log=log or ())
+        typer.echo(f"{export} ({size / 1e6:.1f} MB)")
+        return
     served = bind(
         places_of(paths),
         host,
@@ -62,7 +78,7 @@ def view(
         allowed=allow_host or (),
         path=path,
         log=log or (),
-        query=Choices().replaced(shown).query(),
+        query=choices.query(),
     )
     typer.echo(served.address)
     typer.echo("Ctrl-C ends it.", err=True)

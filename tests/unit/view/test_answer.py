@@ -224,3 +224,15 @@ def test_choices_that_the_runs_do_not_have_are_said_and_nothing_breaks(
     page = document(live.now(), Choices().replaced(choices), "", Texts(live.roots))
     assert "no run has a" in page["message"]
     assert page["metrics"]
+
+
+def test_a_single_run_among_several_is_not_said_of_all(write_run: Write) -> None:
+    root = written(write_run, {"a": [0.9, 0.91, 0.92], "b": [0.1, 0.11, 0.12], "c": [0.2]})
+    assert answered(root).sentence.endswith("not separable from size=c at n = 1 to 3.")
+
+
+def test_differences_that_are_all_the_same_have_no_digits_of_rounding(write_run: Write) -> None:
+    root = written(write_run, {"a": [0.1, 0.2, 0.3], "b": [0.4, 0.5, 0.6]})
+    runs = LiveRuns([root])
+    page = document(runs.now(), Choices(), "", Texts(runs.roots))
+    assert page["variants"][1]["delta"]["text"] == "−0.3"

@@ -27,6 +27,8 @@ from runslot.view.data.ranking import account_of, mode_for, scores_of
 
 _DRAWS = 4000
 """Draws of all means at once, for the probability that each is the best."""
+_ROUNDING = 1e-12
+"""A width that is this small a part of its mean is what floats make of none."""
 _TASKS_SAID = 3
 """Tasks whose leader the sentence names; of more it says how many."""
 
@@ -70,6 +72,20 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """The scores of one variant's runs."""
+
+    scores: tuple[float, ...]
+    """Of the runs that count; NaN among them where a run diverged and the rule gives no value."""
+    seeds: tuple[int | None, ...]
+
+    @property
+    def has_value(self) -> bool:
+        """Tell whether there is a mean."""
+        return bool(self.scores) and all(map(math.isfinite, self.scores))
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a sweep says at one moment."""
 
@@ -87,6 +103,16 @@ class Answer:
     groups: Groups
     scored: pl.DataFrame
     """The selected runs with `standing` and `score`."""
+    samples: Mapping[int, Sample]
+    """By place of a variant."""
+
+    def deltas_to(self, place: int, level: float) -> dict[int, Delta | None]:
+        """Return by place of each variant of the same task its difference to another baseline."""
+        task = next(variant.task for variant in self.variants if variant.place == place)
+        rivals = [v.place for v in self.variants if v.task == task and v.place != place]
+        return {
+            rival: _difference(self.samples[rival], self.samples[place], level) for rival in rivals
+        }
 
 
 def answer_of(selection: Results, everything: Results, choices: Choices, baseline: str) -> Answer:
@@ -151,22 +177,18 @@ def answer_of(selection: Results, everything: Results, choices: Choices, baselin
     given = baseline if baseline in place_of_label else ""
     sentence = sentence_of(variants, groups.keys, metric, mode)
     return Answer(
-        metric, mode, keys, tasks, tuple(variants), sentence, given, accounting, groups, scored
+        metric,
+        mode,
+        keys,
+        tasks,
+        tuple(variants),
+        sentence,
+        given,
+        accounting,
+        groups,
+        scored,
+        samples,
     )
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The scores of one variant's runs."""
-
-    scores: tuple[float, ...]
-    """Of the runs that count; NaN among them where a run diverged and the rule gives no value."""
-    seeds: tuple[int | None, ...]
-
-    @property
-    def has_value(self) -> bool:
-        """Tell whether there is a mean."""
-        return bool(self.scores) and all(map(math.isfinite, self.scores))
 
 
 def _samples(scored: pl.DataFrame, groups: Groups) -> dict[int, Sample]:
@@ -341,7 +363,7 @@ def _leader_words(rivals: Sequence[Variant], name: str, metric: str, side: str) 
     n = f"n = {sizes[0]}" if len(sizes) == 1 else f"n = {sizes[0]} to {sizes[-1]}"
     if not unclear:
         return f"{lead}, better than {_all_words(len(others))} at n = {leader.n}"
-    if all(rival.separable is None for rival in unclear):
+    if leader.n == 1 or all(rival.n == 1 for rival in others):
         return f"{lead}; one run each says nothing of how sure that is: run more seeds"
     if len(unclear) == 1:
         return f"{lead}, not separable from {unclear[0].label} at {n}"
@@ -356,9 +378,9 @@ def _all_words(count: int) -> str:
 def number_words(mean: float, low: float | None, high: float | None) -> str:
     """Return a mean with the digits that its interval is worth: `0.973 ± 0.015`, or its whole
     value where nothing is known of its spread."""
-    if low is None or high is None or high <= low:
+    width = 0.0 if low is None or high is None else (high - low) / 2
+    if width <= _ROUNDING * abs(mean):
         return f"{mean:.6g}"
-    width = (high - low) / 2
     decimals = 1 - math.floor(math.log10(width))
     if -6 <= decimals <= 9:
         places = max(decimals, 0)

@@ -34,6 +34,7 @@ from runslot.results.text.sources import reading_lines
 from runslot.view.data.alignment import shared_start
 from runslot.view.data.answer import (
     Answer,
+    Delta,
     Variant,
     answer_of,
     bad_counts,
@@ -56,6 +57,8 @@ _BANDED, _LINED = 6, 60
 """Curves of each task that come with a band, and those that come as a line."""
 _MOST_SLOTS, _MOST_FAILURES = 64, 20
 """Runs under way, and failed ones, that are listed."""
+_MOST_PAIRS = 10_000
+"""Pairs of variants whose differences a file holds."""
 _LAST_BYTES = 4096
 """Of a console, from which its last line is taken."""
 
@@ -113,6 +116,7 @@ def document(
         "tasks": list(dict.fromkeys(v.task for v in answer.variants)),
         "variants": [_variant(v, answer) for v in answer.variants],
         "runs": runs_by_label(selection, answer) if whole else {},
+        "deltas": _deltas(answer, choices.level) if whole else None,
         "curves": curves,
         "curve_notes": list(notes),
         "x": selection.counter or "row",
@@ -131,7 +135,6 @@ def _states(results: Results) -> dict[str, int]:
 
 
 def _variant(variant: Variant, answer: Answer) -> dict[str, Any]:
-    delta = variant.delta
     return {
         "label": variant.label,
         "index": answer.groups.groups[variant.place].index,
@@ -147,16 +150,32 @@ def _variant(variant: Variant, answer: Answer) -> dict[str, Any]:
         "running": variant.standings.get("running", 0),
         "chance": variant.best_chance,
         "separable": variant.separable,
-        "delta": None
-        if delta is None
-        else {
-            "value": delta.value,
-            "low": _finite(delta.low),
-            "high": _finite(delta.high),
-            "text": _signed(number_words(delta.value, delta.low, delta.high)),
-            "paired": delta.paired,
-        },
+        "delta": _delta(variant.delta),
         "clause": clause_of(answer.keys, answer.groups.groups[variant.place].values),
+    }
+
+
+def _delta(delta: Delta | None) -> dict[str, Any] | None:
+    if delta is None:
+        return None
+    return {
+        "value": delta.value,
+        "low": _finite(delta.low),
+        "high": _finite(delta.high),
+        "text": _signed(number_words(delta.value, delta.low, delta.high)),
+        "paired": delta.paired,
+    }
+
+
+def _deltas(answer: Answer, level: float) -> dict[str, dict[str, Any]] | None:
+    """Return by label of each variant the differences to it; None where these are too many."""
+    sizes = Counter(variant.task for variant in answer.variants)
+    if sum(count**2 for count in sizes.values()) > _MOST_PAIRS:
+        return None
+    labels = {variant.place: variant.label for variant in answer.variants}
+    return {
+        label: {labels[rival]: _delta(d) for rival, d in answer.deltas_to(place, level).items()}
+        for place, label in labels.items()
     }
 
 

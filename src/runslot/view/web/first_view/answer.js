@@ -44,7 +44,7 @@
     state = { ...state, ...change };
     const text = written(state), place = embedded ? "#" : "?";
     window.history[replaces ? "replaceState" : "pushState"](null, "", window.location.pathname + (text ? place + text : embedded ? "#" : ""));
-    if (asked(state) === before) draw();
+    if (embedded || asked(state) === before) draw();
     else load();
   }
 
@@ -249,7 +249,7 @@
     const delta = variant.delta ? el("span", { title: `${variant.delta.paired ? "seed by seed" : "Welch"}, ${100 * page.level} % interval` }, variant.delta.text) : "";
     const small = window.innerWidth < 700, mark = variant.mean === null ? null : interval(variant, scale, off ? "gray" : faint, small ? 110 : 104);
     const hands = [el("input", { type: "checkbox", "data-focus": `tick ${label}`, "aria-label": `Select ${label}`, checked: ticked, onchange: () => choose({ show: toggled(state.show, label) }) }),
-      el("button", { class: "icon pin", "data-focus": `pin ${label}`, "aria-pressed": String(pinned), title: "Measure the others against it", "aria-label": `Pin ${label}`, onclick: () => choose({ base: pinned ? "" : label }) }, "⚲"),
+      embedded && !page.deltas ? null : el("button", { class: "icon pin", "data-focus": `pin ${label}`, "aria-pressed": String(pinned), title: "Measure the others against it", "aria-label": `Pin ${label}`, onclick: () => choose({ base: pinned ? "" : label }) }, "⚲"),
       el("button", { class: "icon eye", "data-focus": `off ${label}`, "aria-pressed": String(off), title: off ? "Show it" : "Hide it", "aria-label": `Hide ${label}`, onclick: () => choose({ off: toggled(state.off, label) }) }, off ? "◌" : "◉")];
     const part = el("tr", { "data-variant": label, class: [ticked ? "on" : "", off ? "off" : "", pinned ? "pinned" : ""].join(" ").trim() || null, onpointerenter: () => light(label), onpointerleave: () => light(null) },
       el("td", { class: "hands" }, hands), small ? el("td", { class: "narrow" }, chip, labelOf(variant)) : null, cells.length ? cells : el("td", { class: "wide" }, fold, chip, label),
@@ -356,7 +356,16 @@
     return el("div", { class: "message", id: "message", role: "alert" }, el("p", {}, page.message), narrowed && !embedded ? el("p", {}, el("a", { href: "/" }, "Show all runs")) : null);
   }
 
+  // In a file no server measures against another baseline: it holds the differences to each.
+  function measure() {
+    page.variants.forEach((v) => { if (!("toLeader" in v)) v.toLeader = v.delta; });
+    const base = page.deltas && state.base in page.deltas ? state.base : "";
+    page.baseline = base;
+    page.variants.forEach((v) => { v.delta = base && page.deltas[base][v.label] !== undefined ? page.deltas[base][v.label] : base === v.label ? null : v.toLeader; });
+  }
+
   function draw() {
+    if (embedded && page.variants) measure();
     const focus = document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.focus : null;
     const caret = focus === "find" ? document.activeElement.selectionStart : null;
     const details = document.getElementById("account"), isOpen = details && details.open, aside = root.querySelector(".scroll"), scrolled = aside ? aside.scrollLeft : 0;
