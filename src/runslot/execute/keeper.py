@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import math
 import os
 import resource  # noqa: F401  os.wait4 imports it at its first call, which would be in the middle of a run
 import signal
@@ -17,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runslot.errors import shortage_of
 from runslot.execute.evidence import KillCount, kill_count, last_line, logger_notes, where_now
@@ -32,10 +33,13 @@ from runslot.execute.process import (
 from runslot.execute.spawn import Guard, become_subreaper, guard_of_process, niceness_problem, spawn
 from runslot.experiment.files import open_to_append, write_json
 from runslot.experiment.processes import ProcessIdentity, children_of, host_name, identify
-from runslot.experiment.records import Attempt, Outcome
-from runslot.experiment.rundir import RunDir
+from runslot.experiment.records import Attempt, Outcome, Usage
+from runslot.experiment.rundir import SYSTEM_FROM_S, RunDir
 from runslot.experiment.states import Kind
 from runslot.hardware.slots import Slot
+
+if TYPE_CHECKING:
+    from runslot.execute.usage import UsageMeter
 
 WATCHED = (
     signal.SIGCHLD,
@@ -93,6 +97,13 @@ class Keeper:
     """Descriptor at which the run process says why it failed."""
     deadline: float | None = None
     """On the monotonic clock: when what was asked last is enforced."""
+    next_look: float = math.inf
+    """On the monotonic clock: when what the run uses is looked at next."""
+    meter: UsageMeter | None = None
+    cpu_seconds: float = 0.0
+    """Of all processes of the run that have ended."""
+    used: Usage | None = None
+    """Once the run has ended."""
 
     def __post_init__(self) -> None:
         self.policy = self.job.file.policy
@@ -125,6 +136,8 @@ class Keeper:
         has ended so.
         """
         self.run_dir = where_now(self.job.run_dir, self.lock)
+        if self.meter is not None:
+            self.used = self.meter.end(self.cpu_seconds, _steady() - self.began)
         self._settle()
         self._complete_params()
         outcome = self._outcome("" if self.heard is None else read_available(self.heard))
@@ -214,8 +227,11 @@ class Keeper:
                 self._fork(console, guard)
         finally:
             os.close(console)
+        begun = time.monotonic()
         if self.policy.timeout is not None:
-            self.deadline = time.monotonic() + self.policy.timeout
+            self.deadline = begun + self.policy.timeout
+        if sys.platform == "linux":
+            self.next_look = begun + SYSTEM_FROM_S
 
     def _note_niceness(self, niceness: int) -> None:
         if problem := niceness_problem(niceness):
@@ -271,7 +287,10 @@ class Keeper:
                 self._enforce()
 
     def _arm(self) -> None:
-        waits = [] if self.deadline is None else [self.deadline - time.monotonic()]
+        now = time.monotonic()
+        waits = [] if self.deadline is None else [self.deadline - now]
+        if self.next_look < math.inf:
+            waits.append(self.next_look - now)
         if self.policy.memory is not None:
             waits.append(_MEMORY_PERIOD)
         signal.setitimer(signal.ITIMER_REAL, max(0.001, min(waits)) if waits else 0)
@@ -285,12 +304,26 @@ class Keeper:
                     "failed",
                     f"used {used / 1e6:.0f} MB of memory, the limit is {limit / 1e6:.0f} MB",
                 )
+        if time.monotonic() >= self.next_look:
+            self._look()
         if self.deadline is None or time.monotonic() < self.deadline:
             return
         if self.asked is None:
             self._ask("timed_out", f"ran longer than {self.policy.timeout:g} s")
         else:
             self._kill()
+
+    def _look(self) -> None:
+        """Look at what the run uses; it goes on without where that cannot be."""
+        from runslot.execute.usage import UsageMeter  # runs of a second are never looked at
+
+        self.next_look = math.inf
+        try:
+            if self.meter is None:
+                self.meter = UsageMeter(self.child, self.slot, _steady() - self.began)
+            self.next_look = self.meter.look(self.job.run_dir)
+        except (OSError, ValueError) as error:
+            self.notes.append(f"what it used was not looked at any more: {error}")
 
     def _stop(self) -> None:
         if self.asked is None:
@@ -325,6 +358,10 @@ class Keeper:
                 return False
             if pid == 0:
                 return True
+            if self.meter is not None and pid == self.meter.helper:
+                self.meter.forget_helper()
+                continue
+            self.cpu_seconds += usage.ru_utime + usage.ru_stime
             if pid == self.child:
                 self.status = status
                 self.peak_memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -338,8 +375,12 @@ class Keeper:
         killing_from = time.monotonic() + patience
         signalled: set[int] = set()
         while self._reap():
+            helper = 0 if self.meter is None else self.meter.helper
+            children = [pid for pid in children_of(os.getpid()) if pid != helper]
+            if helper and not children:  # stuck in a driver: the kernel ends it when it can
+                break
             kill = time.monotonic() >= killing_from
-            for pid in children_of(os.getpid()):
+            for pid in children:
                 if kill or pid not in signalled:
                     os.kill(pid, signal.SIGKILL if kill else signal.SIGTERM)
                     signalled.add(pid)
@@ -366,6 +407,7 @@ class Keeper:
             peak_memory=self.peak_memory,
             message=self.reason or report or ("" if code == 0 else self._say_exit(code)),
             notes=(*self.notes, *problems, *(self._memory_note() if kind == "failed" else ())),
+            used=self.used,
         )
 
     def _killed_for_memory(self) -> int:

@@ -8,6 +8,7 @@ in it when this keeper, or the client, is killed.
 from __future__ import annotations
 
 import json
+import math
 import os
 import pwd
 import shutil
@@ -203,6 +204,7 @@ class ContainedKeeper(Keeper):
         read, self.line = os.pipe()
         self.job = replace(self.job, stdin=read)
         super()._start()
+        self.next_look = math.inf  # the keeper inside looks: the client here uses nothing
         os.close(read)
 
     def release(self) -> None:

@@ -88,6 +88,25 @@ def _write_work(work: Work) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Usage(RecordBase):
+    """What a run used, as its keeper saw it now and then (`system.csv` has each look)."""
+
+    looks: int
+    cpus: float | None = None
+    """Cores that computed for it, in the mean."""
+    memory: int | None = None
+    """The most that its processes held together, bytes; what they share counts in each."""
+    gpu_memory: int | None = None
+    """The most that it held on its GPUs, bytes."""
+    gpu_total: int | None = None
+    """What those GPUs have, bytes."""
+    gpu_percent: float | None = None
+    """Share of the time in which something computed on its GPUs: also other runs, where some share
+    them.
+    """
+
+
+@dataclass(frozen=True)
 class Outcome(RecordBase):
     """How one attempt of a run ended (`outcome.json`)."""
 
@@ -111,12 +130,16 @@ class Outcome(RecordBase):
     """… by the row of which step, …"""
     value: float | None = None
     """… and with which value of the metric; None also where that is no number."""
+    used: Usage | None = None
+    """None where the run ended before anybody looked, and where nobody can."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as a dict of JSON values, without a rung where it ended at none."""
+        """Return the record as a dict of JSON values, without what it has none of."""
         value = super().to_json()
         if self.rung is None:
             del value["rung"], value["step"], value["value"]
+        if self.used is None:
+            del value["used"]
         return value
 
 
@@ -449,5 +472,6 @@ PARTS |= {
     "PythonEnvironment": (PythonEnvironment.from_json, PythonEnvironment.to_json),
     "Resources": (_read_resources, _write_resources),
     "Run": (Run.from_json, Run.to_json),
+    "Usage": (Usage.from_json, Usage.to_json),
     "Work": (_read_work, _write_work),
 }

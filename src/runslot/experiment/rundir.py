@@ -77,6 +77,11 @@ class RunDir:
         return self.path / "progress.csv"
 
     @property
+    def system(self) -> Path:
+        """What the run used while it went on: a row a look, from the age `SYSTEM_FROM_S` on."""
+        return self.path / SYSTEM
+
+    @property
     def params_file(self) -> Path:
         """What rlpyt's `logger_context` writes: the script's configuration with `name` and
         `run_ID`.
@@ -239,6 +244,10 @@ LEASE = "lease"
 """Where both files are one: the key of the attempt's slot, since `slot` is the outcome's, its
 number.
 """
+
+SYSTEM = "system.csv"
+SYSTEM_FROM_S = 2.0
+"""Age of a run from which it is written; one that ends before has none."""
 
 KEPT_PROGRESS = "progress_of_attempt.csv"
 """Name of an earlier attempt's `progress.csv`."""

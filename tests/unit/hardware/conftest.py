@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,21 @@ import pytest
 from runslot.hardware.topology import Core, Gpu, NumaNode, Package, Topology
 
 DATA = Path(__file__).parents[2] / "data"
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the library that the real nvidia-ml-py loads as the driver's."""
+    pytest.importorskip("pynvml", reason="nvidia-ml-py is not installed")
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("there is no C compiler to build the fake driver library with")
+    directory = tmp_path_factory.mktemp("driver")
+    source = Path(__file__).with_name("fake_nvml.c")
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-o", directory / "libnvidia-ml.so.1", source], check=True
+    )
+    return directory
 
 
 @pytest.fixture(scope="session")

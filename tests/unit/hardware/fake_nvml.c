@@ -3,6 +3,7 @@
  * A line each:  gpu UUID MEMORY PCI MIG(1, 0, -1 for unknown) STATE(ok, lost, hang) NAME
  *               mig UUID MEMORY NAME               a MIG device of the gpu above
  *               process C|G PID MEMORY NAME        of the gpu above
+ *               use PERCENT MEMORY                 of the gpu above: how busy it is, and what all programs hold
  *               link I J NVLINK(0 or 1) LEVEL
  *               init STATUS|hang
  * Numbers and structures: nvml.h.
@@ -17,7 +18,8 @@ enum { SUCCESS = 0, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, SMALL = 7, UN
 typedef struct { char kind; unsigned pid; unsigned long long memory; char name[256]; } Process;
 typedef struct Device {
     char uuid[96], pci[32], state[16], name[128];
-    unsigned long long memory;
+    unsigned long long memory, used;
+    unsigned busy;
     int mig, index, migs, processes;
     struct Device *devices[16];
     Process process[64];
@@ -53,6 +55,8 @@ int nvmlInitWithFlags(unsigned flags) {
         } else if (!strncmp(line, "process ", 8)) {
             Process *process = &gpu->process[gpu->processes++];
             sscanf(line, "process %c %u %llu %255[^\n]", &process->kind, &process->pid, &process->memory, process->name);
+        } else if (!strncmp(line, "use ", 4)) {
+            sscanf(line, "use %u %llu", &gpu->busy, &gpu->used);
         } else if (sscanf(line, "link %d %d %d %d", &i, &j, &nvlink, &level) == 4) {
             links[i][j][0] = links[j][i][0] = nvlink;
             links[i][j][1] = links[j][i][1] = level;
@@ -75,6 +79,18 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, Device **device) {
     return SUCCESS;
 }
 
+int nvmlDeviceGetHandleByUUID(const char *uuid, Device **device) {
+    for (int i = 0; i < count; i++)
+        if (!strcmp(gpus[i].uuid, uuid)) return nvmlDeviceGetHandleByIndex_v2(i, device);
+    return NOT_FOUND;
+}
+
+int nvmlDeviceGetUtilizationRates(Device *device, unsigned *percents) {
+    percents[0] = device->busy;
+    percents[1] = 0;
+    return SUCCESS;
+}
+
 static int lost(Device *device) { return !strcmp(device->state, "lost"); }
 
 int nvmlDeviceGetUUID(Device *device, char *text, unsigned length) {
@@ -91,8 +107,9 @@ int nvmlDeviceGetName(Device *device, char *text, unsigned length) {
 
 int nvmlDeviceGetMemoryInfo(Device *device, unsigned long long *memory) {
     if (!device->memory) return NOT_SUPPORTED;
-    memory[0] = memory[1] = device->memory;
-    memory[2] = 0;
+    memory[0] = device->memory;
+    memory[1] = device->memory - device->used;
+    memory[2] = device->used;
     return SUCCESS;
 }
 

@@ -34,21 +34,6 @@ print(json.dumps([[dataclasses.asdict(gpu) for gpu in gpus], notes]))
 """
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory) -> Path:
-    """Build the library that the real nvidia-ml-py loads as the driver's."""
-    pytest.importorskip("pynvml", reason="nvidia-ml-py is not installed")
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("there is no C compiler to build the fake driver library with")
-    directory = tmp_path_factory.mktemp("driver")
-    source = Path(__file__).with_name("fake_nvml.c")
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", "-o", directory / "libnvidia-ml.so.1", source], check=True
-    )
-    return directory
-
-
 def ask(root: Path, silence: float = 20.0, **environment: str) -> tuple[list[Gpu], list[str]]:
     """Return what `find_gpus` finds in a process with the given environment."""
     clean = {k: v for k, v in os.environ.items() if not k.endswith("_VISIBLE_DEVICES")}

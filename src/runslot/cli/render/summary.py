@@ -28,7 +28,7 @@ from runslot.errors import RunslotError
 from runslot.execute.import_failure import missing_module
 from runslot.execute.placement import activated
 from runslot.experiment.records import Command, ExperimentFile, Outcome, Run
-from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.experiment.rundir import SYSTEM, ExperimentDir, RunDir
 from runslot.experiment.states import FAILED
 from runslot.launch.printer import outcome_said
 
@@ -208,7 +208,8 @@ def has_written(run: RunDir) -> bool:
             return True
         with os.scandir(run.path) as entries:
             return any(
-                entry.name.endswith(_TABLES) or entry.is_dir(follow_symlinks=False)
+                (entry.name.endswith(_TABLES) and entry.name != SYSTEM)
+                or entry.is_dir(follow_symlinks=False)
                 for entry in entries
             )
     except OSError:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from runslot.experiment.rundir import PARAMS, RunDir
+from runslot.experiment.rundir import PARAMS, SYSTEM, RunDir
 
 Kind = Literal[
     "runslot",
@@ -160,7 +160,8 @@ def named_logs(directory: str, names: Collection[str], globs: Collection[str]) -
     return sorted(
         name
         for name in names
-        if any(
+        if name != SYSTEM
+        and any(
             fnmatchcase(f"{directory}/{name}".lstrip("/") if "/" in glob else name, glob)
             for glob in globs
         )
@@ -248,7 +249,7 @@ def why_unread(name: str, logs: Collection[str], first_line: Callable[[str], str
         or is_events(name)
         or bool(_TABLE.fullmatch(name))
     )
-    if not log:
+    if not log or name == SYSTEM:
         return None
     if _TABLE.fullmatch(name) and is_export(first_line(name)):
         return "it is a table that runslot wrote of results"
