@@ -36,7 +36,7 @@ def t_quantile(level: float, freedom: float) -> float:
         middle = (low + high) / 2
         if middle in {low, high}:
             break
-        if _incomplete_beta(middle, freedom / 2, 0.5) < outside:
+        if incomplete_beta(middle, freedom / 2, 0.5) < outside:
             low = middle
         else:
             high = middle
@@ -49,19 +49,19 @@ def t_tail(t: float, freedom: float) -> float:
     square = t * t
     if square < freedom:  # what is left of the whole would lose its digits near 0
         return 0.5 - math.copysign(
-            _incomplete_beta(square / (freedom + square), 0.5, freedom / 2) / 2, t
+            incomplete_beta(square / (freedom + square), 0.5, freedom / 2) / 2, t
         )
-    both = _incomplete_beta(freedom / (freedom + square), freedom / 2, 0.5)
+    both = incomplete_beta(freedom / (freedom + square), freedom / 2, 0.5)
     return both / 2 if t > 0 else 1 - both / 2
 
 
-def _incomplete_beta(x: float, a: float, b: float) -> float:
+def incomplete_beta(x: float, a: float, b: float) -> float:
     """Return I_x(a, b), by the continued fraction on the side where it converges fast (DLMF
     8.17.22)."""
     if x <= 0 or x >= 1:
         return float(x >= 1)
     if x > (a + 1) / (a + b + 2):
-        return 1 - _incomplete_beta(1 - x, b, a)
+        return 1 - incomplete_beta(1 - x, b, a)
     front = (
         math.exp(
             math.lgamma(a + b)

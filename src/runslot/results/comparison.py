@@ -20,7 +20,7 @@ from runslot.quantiles import t_quantile
 from runslot.results.accounting import DIVERGED, Accounting, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.curves import deviation
-from runslot.results.statistics.scores import optimism
+from runslot.results.statistics.selection import optimism
 from runslot.results.summary import Mode, default_metric, mode_of
 
 Spread = Literal["mean-ci", "mean-std", "mean-sem"]

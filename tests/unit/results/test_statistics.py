@@ -33,7 +33,7 @@ from runslot.results.statistics import (
     probability_of_improvement,
     variance_shares,
 )
-from runslot.results.statistics.scores import optimism
+from runslot.results.statistics.selection import optimism
 
 numpy = pytest.importorskip("numpy")
 scipy_stats = pytest.importorskip("scipy.stats")

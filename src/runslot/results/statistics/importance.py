@@ -25,6 +25,7 @@ from runslot.errors import InvalidInput, NotInstalled
 from runslot.quantiles import normal_quantile
 from runslot.results.accounting import DIVERGED, Rule, account
 from runslot.results.results import Results
+from runslot.results.statistics.distributions import f_tail
 from runslot.results.statistics.scores import Interval
 from runslot.results.summary import Mode, mode_of
 from runslot.results.text.labels import texts_of
@@ -56,6 +57,51 @@ class VarianceShares:
     chance."""
     runs: int
     """Counted runs that have a score."""
+
+
+@dataclass(frozen=True)
+class VarianceComponents:
+    """Where the variance of single runs is: between variants, or within them, between seeds."""
+
+    between: float
+    """The variance of the variants' true means; 0 where the means are no further apart than seeds
+    set them."""
+    within: float
+    """The variance between the seeds of one variant."""
+    p: float
+    """Of the F test that variants do not differ."""
+    variants: int
+    runs: int
+
+    @property
+    def seed_share(self) -> float:
+        """The part of a single run's variance that its seed makes; NaN where nothing varies."""
+        whole = self.between + self.within
+        return self.within / whole if whole > 0 else math.nan
+
+
+def variance_components(groups: Sequence[Sequence[float]]) -> VarianceComponents | None:
+    """Return the components of variance of the runs of several variants, whose numbers of seeds may
+    differ; None where no variant has two runs, or there is one variant.
+
+    By the analysis of variance of one random factor (Searle, Casella and McCulloch 1992, chapter
+    3): mean squares within, and (between - within) / n₀ with n₀ = (N - Σn²/N) / (k - 1).
+    """
+    used = [group for group in groups if group]
+    k, total = len(used), sum(map(len, used))
+    if k < 2 or total <= k:
+        return None
+    means = [math.fsum(group) / len(group) for group in used]
+    middle = math.fsum(value for group in used for value in group) / total
+    within = math.fsum(
+        (value - mean) ** 2 for group, mean in zip(used, means, strict=True) for value in group
+    ) / (total - k)
+    between = math.fsum(
+        len(group) * (mean - middle) ** 2 for group, mean in zip(used, means, strict=True)
+    ) / (k - 1)
+    size = (total - sum(len(group) ** 2 for group in used) / total) / (k - 1)
+    p = f_tail(between / within, k - 1, total - k) if within > 0 else float(between == 0)
+    return VarianceComponents(max(0.0, (between - within) / size), within, p, k, total)
 
 
 def importance(

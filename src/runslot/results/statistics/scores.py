@@ -5,7 +5,6 @@ Statistical Precipice", NeurIPS), with their intervals. Scores are given task by
 from __future__ import annotations
 
 import math
-import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -16,14 +15,11 @@ import polars as pl
 
 from runslot.errors import InvalidInput
 from runslot.quantiles import normal_quantile, t_quantile
-from runslot.results.statistics.resampling import counts, draws, has_numpy, portions, seed_of
+from runslot.results.statistics.resampling import draws, has_numpy, portions, seed_of
 
 Scores = Sequence[Sequence[float]]
 """Outer: tasks (strata); inner: the scores of the runs on it, any number of them."""
 
-_SELECTIONS = 500
-_MOST_CANDIDATES = 30
-"""Of more variants only the best so many can be chosen at all."""
 _NARROW = 1 << 16
 """Ranks that fit into two bytes."""
 _USUAL_EXPONENT = 200
@@ -68,7 +64,7 @@ def mean_interval(scores: Scores, *, level: float = 0.95) -> Interval:
     Over several tasks the degrees of freedom are Welch and Satterthwaite's. Bounds are NaN where a
     task has one run.
     """
-    _check(scores, level, 1)
+    check_scores(scores, level, 1)
     # Squares of what a run that explodes ends in are beyond all floats; a power of two scales
     # exactly.
     most = max(
@@ -125,7 +121,7 @@ def bootstrap(
     (docs/results.md has the table). Deterministic for a `seed`. Bounds are NaN where no task has
     two runs. NaN where a score is.
     """
-    _check(scores, level, repetitions)
+    check_scores(scores, level, repetitions)
     if statistic not in get_args(Statistic):
         raise InvalidInput(
             f"{statistic!r} is not an aggregate; choose among {', '.join(get_args(Statistic))}"
@@ -145,8 +141,10 @@ def bootstrap(
     if max(map(len, scores)) < 2:
         return Interval(estimate, math.nan, math.nan)
     if statistic == "iqm":
-        return _interval(estimate, _resampled_middles(scores, repetitions, seed), level)
-    return _interval(estimate, _resampled_means(scores, statistic, repetitions, seed), level)
+        return percentile_interval(estimate, _resampled_middles(scores, repetitions, seed), level)
+    return percentile_interval(
+        estimate, _resampled_means(scores, statistic, repetitions, seed), level
+    )
 
 
 def _over_tasks(means: Sequence[float], statistic: str) -> float:
@@ -248,7 +246,8 @@ def _rank_at(count: Any, coarse: Any, rank: int, side: Any) -> tuple[int, int]:
     return start + place, int(fine[place] - count[start + place])
 
 
-def _interval(estimate: float, resamples: pl.Series, level: float) -> Interval:
+def percentile_interval(estimate: float, resamples: pl.Series, level: float) -> Interval:
+    """Return the interval of the percentiles of resamples."""
     low = resamples.quantile((1 - level) / 2, interpolation="linear")
     high = resamples.quantile((1 + level) / 2, interpolation="linear")
     return Interval(estimate, math.nan if low is None else low, math.nan if high is None else high)
@@ -276,14 +275,16 @@ def probability_of_improvement(
             f"the two sides have {len(scores)} and {len(other)} tasks; give both the same, in one"
             " order"
         )
-    _check(scores, level, repetitions)
-    _check(other, level, repetitions)
-    _check_numbers(scores, other)
+    check_scores(scores, level, repetitions)
+    check_scores(other, level, repetitions)
+    check_numbers(scores, other)
     shares = [_wins(a, b) for a, b in zip(scores, other, strict=True)]
     estimate = math.fsum(shares) / len(shares)
     if min(sum(map(len, scores)), sum(map(len, other))) < 2:
         return Interval(estimate, math.nan, math.nan)
-    resampled = _interval(estimate, _resampled_wins(scores, other, repetitions, seed), level)
+    resampled = percentile_interval(
+        estimate, _resampled_wins(scores, other, repetitions, seed), level
+    )
     z = normal_quantile(level)
     bounds = [
         _wilson_type(t, len(a), len(b), z) for t, a, b in zip(shares, scores, other, strict=True)
@@ -377,76 +378,8 @@ def _wins(first: Sequence[float], second: Sequence[float]) -> float:
     return won / (len(first) * len(second))
 
 
-def performance_profile(
-    scores: Scores,
-    thresholds: Sequence[float],
-    *,
-    level: float = 0.95,
-    repetitions: int = 2000,
-    seed: int = 0,
-) -> pl.DataFrame:
-    """Return the run-score distribution: for each threshold the fraction of runs with a higher
-    score, tasks weighing the same, as `threshold`, `fraction`, `low`, `high`: a bootstrap interval
-    of each threshold by itself (pointwise), so that a whole profile leaves its band more often than
-    `level` says. Null where no task has two runs."""
-    _check(scores, level, repetitions)
-    _check_numbers(scores)
-    above = _above_counted if has_numpy() else _above_sorted
-    size = sum(map(len, scores))
-    parts = [
-        above(scores, thresholds, count, seed, number)
-        for number, count in portions(size, repetitions)
-    ]
-    estimates = [
-        math.fsum(sum(v > threshold for v in task) / len(task) for task in scores) / len(scores)
-        for threshold in thresholds
-    ]
-    thresholds_means = (
-        pl.concat([part[place] for part in parts]) for place in range(len(thresholds))
-    )
-    intervals = (_interval(*pair, level) for pair in zip(estimates, thresholds_means, strict=True))
-    columns: list[Any] = list(zip(*intervals, strict=True)) or [(), (), ()]
-    if max(map(len, scores)) < 2:
-        columns = [columns[0], *([None] * len(thresholds) for _ in range(2))]
-    names = ("threshold", "fraction", "low", "high")
-    return pl.DataFrame(
-        dict(zip(names, (thresholds, *columns), strict=True)),
-        schema=dict.fromkeys(names, pl.Float64),
-    )
-
-
-def _above_sorted(
-    scores: Scores, thresholds: Sequence[float], repetitions: int, seed: int, portion: int
-) -> list[pl.Series]:
-    """Return for each threshold the fraction of runs above it in each resample of a portion."""
-    fractions = [pl.zeros(repetitions, pl.Float64, eager=True) for _ in thresholds]
-    for place, task in enumerate(scores):
-        drawn = pl.Series(task, dtype=pl.Float64).gather(
-            draws(len(task), repetitions, seed_of(seed, place, portion))
-        )
-        for i, threshold in enumerate(thresholds):
-            shares = (
-                (drawn > threshold).cast(pl.Float64).reshape((repetitions, len(task))).arr.mean()
-            )
-            fractions[i] = fractions[i] + shares / len(scores)
-    return fractions
-
-
-def _above_counted(
-    scores: Scores, thresholds: Sequence[float], repetitions: int, seed: int, portion: int
-) -> list[pl.Series]:
-    """Return the same by the same draws: the share of them that fell on runs above a threshold."""
-    import numpy as np
-
-    sums = np.zeros((len(thresholds), repetitions))
-    for place, task in enumerate(scores):
-        above = np.asarray(task)[None, :] > np.asarray(thresholds)[:, None]
-        table = counts(len(task), repetitions, seed_of(seed, place, portion))
-        sums += (above.astype(np.float32) @ table) / len(task)
-    return [pl.Series(row) for row in sums / len(scores)]
-
-
-def _check(scores: Scores, level: float, repetitions: int) -> None:
+def check_scores(scores: Scores, level: float, repetitions: int) -> None:
+    """Refuse tasks without a score, and impossible levels and numbers of resamples."""
     if not scores or not all(scores):
         raise InvalidInput(
             "there is a task without a score, or no task at all; leave such tasks out on both sides"
@@ -457,37 +390,10 @@ def _check(scores: Scores, level: float, repetitions: int) -> None:
         raise InvalidInput(f"repetitions={repetitions} is less than 1; 2000 is usual")
 
 
-def _check_numbers(*sides: Scores) -> None:
+def check_numbers(*sides: Scores) -> None:
+    """Refuse a score that is NaN."""
     if any(math.isnan(value) for scores in sides for task in scores for value in task):
         raise InvalidInput(
             "a score is NaN: a run that diverged has none; leave it out, or give it the lowest"
             " score"
         )
-
-
-def optimism(
-    means: Sequence[float],
-    errors: Sequence[float],
-    mode: Literal["max", "min"] = "max",
-    *,
-    seed: int = 0,
-) -> float:
-    """Return by how much the best of these means is expected to exceed what it would give on new
-    seeds.
-
-    A parametric bootstrap: each mean is drawn anew with its standard error, the best is chosen, and
-    the excess of what was drawn over what it was drawn from is averaged (the winner's curse). Not
-    negative, whichever way is better.
-    """
-    sign = 1 if mode == "max" else -1
-    pairs = sorted(zip((sign * mean for mean in means), errors, strict=True), reverse=True)[
-        :_MOST_CANDIDATES
-    ]
-    generator = random.Random(seed)  # noqa: S311  # statistics, not secrets
-    total = 0.0
-    for _ in range(_SELECTIONS):
-        noises = [error * generator.gauss(0, 1) for _, error in pairs]
-        total += max((mean + noise, noise) for (mean, _), noise in zip(pairs, noises, strict=True))[
-            1
-        ]
-    return max(total / _SELECTIONS, 0.0)

@@ -22,7 +22,8 @@ from runslot.results.statistics import (
     probability_of_improvement,
     variance_shares,
 )
-from runslot.results.statistics.scores import mean_of, optimism
+from runslot.results.statistics.scores import mean_of
+from runslot.results.statistics.selection import optimism
 from runslot.results.summary import Mode
 from runslot.view.data.chart import Chart, Mark, View
 from runslot.view.data.choices import Choices

@@ -27,7 +27,7 @@ from runslot.experiment.states import BAD, COLOURS, STATES, UNKNOWN
 from runslot.experiment.status import time_left
 from runslot.quantiles import t_quantile
 from runslot.results.results import Results
-from runslot.results.statistics.scores import optimism
+from runslot.results.statistics.selection import optimism
 from runslot.results.summary import FINAL
 from runslot.results.text.labels import text_of_value
 from runslot.results.text.sources import reading_lines

@@ -1,0 +1,118 @@
+"""Performance profiles: the fraction of runs above each score, with a band. Pure.
+
+Agarwal et al. 2021 ("Deep RL at the Edge of the Statistical Precipice", NeurIPS). Scores are given
+task by task, as in `scores`, whose resamples these are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from runslot.results.statistics.resampling import counts, draws, has_numpy, portions, seed_of
+from runslot.results.statistics.scores import (
+    Interval,
+    Scores,
+    check_numbers,
+    check_scores,
+    percentile_interval,
+)
+
+
+def performance_profile(
+    scores: Scores,
+    thresholds: Sequence[float],
+    *,
+    level: float = 0.95,
+    repetitions: int = 2000,
+    seed: int = 0,
+    simultaneous: bool = False,
+) -> pl.DataFrame:
+    """Return the run-score distribution: for each threshold the fraction of runs with a higher
+    score, tasks weighing the same, as `threshold`, `fraction`, `low`, `high`.
+
+    The band is a bootstrap interval of each threshold by itself (pointwise), which a whole profile
+    leaves more often than `level` says; with `simultaneous` it holds the profile at all these
+    thresholds together: as many standard errors on either side as `level` of the resamples stay
+    within everywhere (the sup-t band; Montiel Olea and Plagborg-Møller 2019). Null where no task
+    has two runs.
+    """
+    check_scores(scores, level, repetitions)
+    check_numbers(scores)
+    above = _above_counted if has_numpy() else _above_sorted
+    size = sum(map(len, scores))
+    parts = [
+        above(scores, thresholds, count, seed, number)
+        for number, count in portions(size, repetitions)
+    ]
+    estimates = [
+        math.fsum(sum(v > threshold for v in task) / len(task) for task in scores) / len(scores)
+        for threshold in thresholds
+    ]
+    resampled = [pl.concat([part[place] for part in parts]) for place in range(len(thresholds))]
+    if simultaneous:
+        intervals = _sup_t(estimates, resampled, level)
+    else:
+        pairs = zip(estimates, resampled, strict=True)
+        intervals = [percentile_interval(*pair, level) for pair in pairs]
+    columns: list[Any] = list(zip(*intervals, strict=True)) or [(), (), ()]
+    if max(map(len, scores)) < 2:
+        columns = [columns[0], *([None] * len(thresholds) for _ in range(2))]
+    names = ("threshold", "fraction", "low", "high")
+    return pl.DataFrame(
+        dict(zip(names, (thresholds, *columns), strict=True)),
+        schema=dict.fromkeys(names, pl.Float64),
+    )
+
+
+def _sup_t(
+    estimates: Sequence[float], resampled: Sequence[pl.Series], level: float
+) -> list[Interval]:
+    errors = [float(series.std(ddof=0) or 0.0) for series in resampled]  # type: ignore[arg-type]  # of floats
+    distances = [
+        ((series - estimate) / error).abs()
+        for series, estimate, error in zip(resampled, estimates, errors, strict=True)
+        if error > 0
+    ]
+    if not distances:
+        return [Interval(estimate, estimate, estimate) for estimate in estimates]
+    largest = pl.select(pl.max_horizontal(distances)).to_series()
+    reach = largest.quantile(level, interpolation="linear") or 0.0
+    return [
+        Interval(estimate, max(0.0, estimate - reach * error), min(1.0, estimate + reach * error))
+        for estimate, error in zip(estimates, errors, strict=True)
+    ]
+
+
+def _above_sorted(
+    scores: Scores, thresholds: Sequence[float], repetitions: int, seed: int, portion: int
+) -> list[pl.Series]:
+    """Return for each threshold the fraction of runs above it in each resample of a portion."""
+    fractions = [pl.zeros(repetitions, pl.Float64, eager=True) for _ in thresholds]
+    for place, task in enumerate(scores):
+        drawn = pl.Series(task, dtype=pl.Float64).gather(
+            draws(len(task), repetitions, seed_of(seed, place, portion))
+        )
+        for i, threshold in enumerate(thresholds):
+            shares = (
+                (drawn > threshold).cast(pl.Float64).reshape((repetitions, len(task))).arr.mean()
+            )
+            fractions[i] = fractions[i] + shares / len(scores)
+    return fractions
+
+
+def _above_counted(
+    scores: Scores, thresholds: Sequence[float], repetitions: int, seed: int, portion: int
+) -> list[pl.Series]:
+    """Return the same by the same draws: the share of them that fell on runs above a threshold."""
+    import numpy as np
+
+    sums = np.zeros((len(thresholds), repetitions))
+    for place, task in enumerate(scores):
+        above = np.asarray(task)[None, :] > np.asarray(thresholds)[:, None]
+        table = counts(len(task), repetitions, seed_of(seed, place, portion))
+        sums += (above.astype(np.float32) @ table) / len(task)
+    return [pl.Series(row) for row in sums / len(scores)]
