@@ -98,6 +98,9 @@ def gpu(variant):
     while len(list(here().parent.glob("run_*/notes.txt"))) < variant["beside"]:
         time.sleep(0.1)
 
+def note_it(variant):
+    note(os.environ["RUNSLOT_ATTEMPT"])
+
 def wait(variant):
     """Go on until `go` lies beside the program."""
     note("began")
@@ -267,6 +270,23 @@ def test_a_requeue_by_hand_and_a_drained_node_lose_nothing(sweep: Sweep) -> None
     finally:
         slurm_says("scontrol", "update", f"nodename={node}", "state=resume")
     assert (Path(run["directory"]) / "attempt_1" / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("lacks", ["directory", "python"])
+def test_a_node_that_lacks_something_eats_no_runs_and_is_named(sweep: Sweep, lacks: str) -> None:
+    """Its tasks end at once, so that it is always the one that is free: others do the sweep."""
+    python = sweep.place.directory / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    sweep.configure(python=str(python), cpus=8)
+    down("--hide", str(python if lacks == "python" else sweep.place.directory), "node1")
+    sweep.run("program.py:note_it", "--grid", "x=1,2,3,4,5,6,7,8")
+    sweep.wait_for(succeeded=8)
+    words = sweep.place("status", str(sweep.place.experiment)).stdout
+    assert "node node1 is kept off: " in words
+    assert ("Python does not start" if lacks == "python" else "it does not see") in words
+    assert all(notes == ["1"] for notes in sweep.notes().values())
+    down("node1")
 
 
 def test_out_of_memory_is_told_apart(sweep: Sweep) -> None:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import NoReturn
 
 from runslot.engines.batch.submissions import Submission, places, read_submissions, submission_of
 from runslot.errors import NotFound
@@ -47,6 +48,9 @@ def main(argv: Sequence[str]) -> int:
     directory = ExperimentDir(os.path.abspath(asked.experiment))  # noqa: PTH100  links stay as the user sees them
     job = SYSTEMS[asked.system](os.environ, asked.limit)
     os.environ.update(job.named_gpus())
+    script = os.environ.pop("RUNSLOT_SCRIPT", None)
+    for name in ("RUNSLOT_UNFIT_NODE", "RUNSLOT_UNFIT_CAUSE"):
+        os.environ.pop(name, None)
     submission = submission_of(directory, asked.system, asked.submission)
     if submission is None:
         raise NotFound(f"{directory.path} has no submission {asked.submission}")
@@ -55,15 +59,16 @@ def main(argv: Sequence[str]) -> int:
         print("nothing to do: all runs of this task were stopped, or put into another one")
         return 0
     _wait_for_claims(directory, runs)
-    with _own_locks(), _signals() as received:
-        job.tell_in_time(asked.ahead)
-        status = work(
-            directory,
-            runs,
-            submission.worker(asked.task),
-            asked.moved,
-            place=JobAllocation(job=job),
-        )
+    try:
+        with _own_locks(), _signals() as received:
+            job.tell_in_time(asked.ahead)
+            allocation = JobAllocation(job=job)
+            worker = submission.worker(asked.task)
+            status = work(directory, runs, worker, asked.moved, place=allocation)
+    except OSError as error:  # a full disk, no more processes: this node's
+        if script is None or _begun(directory, runs):
+            raise
+        _report_unfit(script, str(error))
     if status != UNFINISHED_STATUS or not _time_is_up(job, received, asked.ahead):
         return status
     if directory.read().policy.resumable:
@@ -133,6 +138,21 @@ def _wait_for_claims(directory: ExperimentDir, runs: Sequence[WorkItem]) -> None
             and time.monotonic() < end
         ):
             time.sleep(1.0)
+
+
+def _begun(directory: ExperimentDir, runs: Sequence[WorkItem]) -> bool:
+    """Tell whether an attempt that was asked for has begun."""
+    file = directory.read()
+    records = [(directory.run_dir(item.run, file).read_attempt(), item) for item in runs]
+    return any(record and record.attempt >= item.attempt for record, item in records)
+
+
+def _report_unfit(script: str, cause: str) -> NoReturn:
+    """Become the script again, which notes what this node lacks, and may have another do the
+    task.
+    """
+    sys.stdout.flush()
+    os.execve("/bin/bash", ["bash", script], {**os.environ, "RUNSLOT_UNFIT": cause})  # noqa: S606
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runslot.engines.batch.config import ahead_of
+from runslot.engines.batch.script import Frame
 from runslot.engines.batch.submissions import in_batches, job_name, read_submission
 from runslot.engines.batch.task import (
     RunEvidence,
@@ -222,23 +225,22 @@ def test_the_script_asks_for_one_array() -> None:
         "avx",
         ("--mail-type=END", '--comment=a "b"'),
     )
-    text = script_of(
-        ARRAY,
-        asked,
+    frame = Frame(
+        ARRAY.experiment,
         "/usr/bin/python3",
         "/data/runslot.pyz",
-        ("cuda/12", "a b"),
-        ("source x",),
-        True,
+        modules=("cuda/12", "a b"),
+        setup=("source x",),
+        moved=True,
     )
+    text = script_of(ARRAY, asked, frame)
 
     options = options_of(text)
     assert "--array=0-3%2" in options
     assert "--requeue" in options
-    assert "--open-mode=append" in options
     assert "--signal=B:USR1@120" in options
     assert '--chdir="/data/my runs/$x"' in options
-    assert "--output=slurm/0001/%a.log" in options
+    assert "--output=/dev/null" in options
     assert {
         "--cpus-per-task=4",
         "--gres=gpu:a100:2",
@@ -249,16 +251,131 @@ def test_the_script_asks_for_one_array() -> None:
     assert {"--qos=high", "--time=1:00:00", "--constraint=avx", "--mail-type=END"} <= set(options)
     assert options[-1] == r'--comment="a \"b\""'
     assert text.splitlines()[0] == "#!/bin/bash -l"
-    assert "module load 'a b' || exit 1\nsource x\nexec /usr/bin/python3" in text
+    assert "module load 'a b' || unfit 'module load ''a b'' failed'\nsource x\n" in text
+    assert "exec /usr/bin/python3 /data/runslot.pyz task" in text
     assert "'/data/my runs/$x' --submission 0001 --ahead 120 --moved --task" in text
 
 
 def test_a_directory_that_no_option_can_hold_is_left_to_where_sbatch_is_called() -> None:
-    text = script_of(
-        replace(ARRAY, experiment="/a\nb"), Asked(1), "python3", "/a\nb/r.pyz", (), (), False
-    )
+    frame = Frame("/a\nb", "python3", "/a\nb/r.pyz")
+    text = script_of(replace(ARRAY, experiment="/a\nb"), Asked(1), frame)
     assert not any(option.startswith("--chdir") for option in options_of(text))
     assert "'/a\nb'" in text
+
+
+class Node:
+    """A node on which the script of a task is executed, with Slurm's commands as they answer
+    there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.experiment = directory / "my experiment"
+        self.submission = self.experiment / "slurm" / "0001"
+        self.home = directory / "home"
+        (self.submission / "unfit").mkdir(parents=True)
+        (self.submission / "tasks.json").touch()
+        self.calls = directory / "calls"
+        self.programs = directory / "bin"
+        self.programs.mkdir()
+        self.answer("squeue", "echo $AVOIDED")
+        self.answer("scontrol", 'case $1 in show) echo "$3" | tr , "\\n" ;; esac')
+        self.answer("sbatch", 'echo "$RUNSLOT_UNFIT_NODE: $RUNSLOT_UNFIT_CAUSE" >>"$CALLS"')
+        self.answer("sleep", ":")
+        self.answer("python", 'echo began "$@"')
+
+    def answer(self, program: str, line: str) -> None:
+        file = self.programs / program
+        words = f'echo {program} "$@" >>"$CALLS"' if program not in {"sleep", "python"} else ""
+        file.write_text(f"#!/bin/sh\n{words}\n{line}\n")
+        file.chmod(0o755)
+
+    def execute(self, asked: Asked = Asked(1), **environment: str) -> str:  # noqa: B008
+        frame = Frame(str(self.experiment), str(self.programs / "python"), "runslot.pyz")
+        array = Array("digits-0123abcd", 4, "slurm/0001", frame.directory)
+        script = self.programs.parent / "slurm_script"
+        script.write_text(script_of(array, asked, frame))
+        variables = {
+            "PATH": f"{self.programs}:/usr/bin:/bin",
+            "HOME": str(self.home),
+            "CALLS": str(self.calls),
+            "SLURMD_NODENAME": "node1",
+            "SLURM_JOB_ID": "42",
+            "SLURM_ARRAY_JOB_ID": "41",
+            "SLURM_ARRAY_TASK_ID": "3",
+            **environment,
+        }
+        subprocess.run(["bash", str(script)], env=variables, check=False, capture_output=True)
+        return self.calls.read_text() if self.calls.exists() else ""
+
+    @property
+    def log(self) -> str:
+        return (self.submission / "3.log").read_text()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+def test_a_task_begins_where_its_node_has_what_it_needs(node: Node) -> None:
+    assert node.execute() == ""
+    assert "began runslot.pyz task" in node.log
+
+
+def test_a_task_is_submitted_anew_without_a_node_that_lacks_python(node: Node) -> None:
+    (node.programs / "python").unlink()
+    calls = node.execute(AVOIDED="node9").splitlines()
+    assert "python" in (node.submission / "unfit" / "node1").read_text()
+    anew = next(call for call in calls if call.startswith("sbatch"))
+    assert anew.startswith("sbatch --array=3 --exclude=node9,node1 --comment=node1: Python")
+    assert anew.endswith("slurm_script")
+    assert calls[-1] == "scontrol update jobid=41 excnodelist=node9,node1"
+
+
+def test_a_node_that_does_not_see_the_directory_tells_it_at_home_and_to_its_successor(
+    node: Node,
+) -> None:
+    shutil.rmtree(node.experiment)
+    cause = f"it does not see {node.experiment}"
+    assert f"node1: {cause}" in node.execute()
+    aside = node.home / ".runslot" / "unfit" / "digits-0123abcd"
+    assert (aside / "node1").read_text().strip() == cause
+    assert not node.experiment.exists()
+    (node.submission / "unfit").mkdir(parents=True)
+    (node.submission / "tasks.json").touch()
+    node.execute(SLURMD_NODENAME="node2", RUNSLOT_UNFIT_NODE="node1", RUNSLOT_UNFIT_CAUSE=cause)
+    assert (node.submission / "unfit" / "node1").read_text().strip() == cause
+    assert "began" in node.log
+
+
+def test_an_interpreter_that_is_too_old_is_named(node: Node) -> None:
+    node.answer("python", "echo 'it is 3.8, and 3.10 is needed' >&2; exit 1")
+    node.execute()
+    cause = (node.submission / "unfit" / "node1").read_text()
+    assert cause == f"Python does not start ({node.programs}/python): " + (
+        "it is 3.8, and 3.10 is needed\n"
+    )
+
+
+@pytest.mark.parametrize("refused", ["sbatch", "three nodes"])
+def test_where_no_other_node_can_be_had_nothing_is_kept_off_and_the_cause_is_said(
+    node: Node, refused: str
+) -> None:
+    """What fails everywhere must not leave an array that waits for ever."""
+    (node.programs / "python").unlink()
+    if refused == "sbatch":
+        node.answer("sbatch", "echo Requested node configuration is not available >&2; exit 1")
+    calls = node.execute(AVOIDED="" if refused == "sbatch" else "node7,node8,node9")
+    assert "scontrol update" not in calls
+    assert node.log.splitlines()[-1].startswith("this node (node1) cannot do the task: Python")
+
+
+def test_nodes_that_the_user_excludes_are_not_counted_among_the_unfit(node: Node) -> None:
+    (node.programs / "python").unlink()
+    calls = node.execute(
+        Asked(1, options=("--exclude=node7,node8,node9",)), AVOIDED="node7,node8,node9"
+    )
+    assert "scontrol update jobid=41" in calls
 
 
 @pytest.mark.parametrize(

@@ -331,7 +331,8 @@ class BatchLauncher(Launcher):
     def _cancel(self, tasks: Mapping[tuple[str, int], TaskPlace], kill: bool) -> None:
         by_job: dict[str, list[int]] = {}
         for place in tasks.values():
-            job = self._look.job(place.submission)
+            task = self._look.task(place)  # which may have been submitted anew, from its node
+            job = task.job if task is not None else self._look.job(place.submission)
             if job is not None:
                 by_job.setdefault(job, []).append(place.task)
         jobs = {place.submission.job_name: place.submission.job for place in tasks.values()}
@@ -399,8 +400,14 @@ def evidence_of(
     record = run_dir.read_attempt()  # before the outcome: one that is newer is then seen as well
     outcome = run_dir.read_outcome()
     over = gone or (task is not None and task.over)
-    said = last_line(place.submission.log(place.task)) if over and outcome is None else ""
+    said = _last_word(place, task) if over and outcome is None else ""
     latest = 0 if record is None else record.attempt
     return RunEvidence(
         attempt, place.attempt + retries, outcome, task, gone, last_line=said, latest=latest
     )
+
+
+def _last_word(place: TaskPlace, task: Task | None) -> str:
+    """Return what a task printed last, or what its node lacked, where it could print nothing."""
+    words = last_line(place.submission.log(place.task))
+    return words or ("" if task is None else place.submission.unfit_nodes().get(task.node, ""))

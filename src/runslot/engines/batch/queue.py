@@ -123,6 +123,8 @@ def _ask(
     tasks = {
         key: task for key, task in before.tasks.items() if task.over
     }  # it forgets, and they do not come back
+    # A task that its node could not do is there twice, the second time in a later job.
+    now_known = sorted(now_known, key=lambda task: (len(task.job), task.job))
     tasks |= {(task.job_name, task.index): task for task in now_known}
     missing = [
         p for p in open_places if p.submission.job and (p.submission.job_name, p.task) not in tasks

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from runslot.engines.batch.submissions import Submission
+from runslot.engines.batch.submissions import UNFIT, Submission
+
+_UNFIT_PAUSE_S = 10
+"""For which a node that cannot do a task keeps it, so that nodes that can get the others."""
+_PYTHON_TRIAL = (
+    "import sys; v = sys.version_info; "
+    "sys.exit(0 if v >= (3, 10) else 'it is %d.%d, and 3.10 is needed' % (v[0], v[1]))"
+)
 
 
 @dataclass(frozen=True)
@@ -84,15 +91,65 @@ def counted_cpus(cpus: int) -> str:
 
 
 def task_lines(
-    command: Sequence[str], modules: Sequence[str], setup: Sequence[str], task: str
+    frame: Frame,
+    directory: str,
+    job_name: str,
+    command: Sequence[str],
+    task: str,
+    elsewhere: Sequence[str] = (),
 ) -> list[str]:
-    """Return the lines that get a task's shell ready and become the command; `task` is the shell's
-    word for which.
+    """Return the lines that get a task's shell ready and become the command.
+
+    `task` is the shell's word for which. What a node lacks is seen before any run begins: the node
+    and the cause are noted in the submission, or below the user's home where the node does not see
+    it, and `elsewhere`, lines of shell that know `$node` and `$cause`, may have another node do the
+    task, and end this one. A node that fails at once must not be the one that is always free: it
+    waits before it ends.
     """
+    aside = f'"$HOME/.runslot/unfit/{job_name}"'
+    python = shlex.quote(frame.python)
+    modules = [shlex.quote(module) for module in frame.modules]
     return [
         "trap '' USR1  # until the task listens",
-        *(f"module load {shlex.quote(module)} || exit 1" for module in modules),
-        *setup,
-        f"exec {shlex.join(command)} --task {task}",
+        f"directory={shlex.quote(frame.directory)}",
+        f"submission={directory}",
+        f"task={task}",
+        'export RUNSLOT_SCRIPT="$0"',
+        "",
+        "unfit() {  # CAUSE: what this node lacks",
+        '  cause="$1" node="${SLURMD_NODENAME:-$(hostname)}"',
+        "  unset RUNSLOT_UNFIT",
+        f'  place="$directory/$submission/{UNFIT}" aside={aside}',
+        '  if [ ! -w "$place" ]; then',
+        '    place="$aside"',
+        '    mkdir -p "$aside" 2>/dev/null && exec >>"$aside/$task.log" 2>&1',
+        "  fi",
+        """  { printf '%s\\n' "$cause" >"$place/$node"; } 2>/dev/null""",
+        *(f"  {line}" for line in elsewhere),
+        '  echo "this node ($node) cannot do the task: $cause"',
+        f"  sleep {_UNFIT_PAUSE_S}",
+        "  exit 1",
+        "}",
+        "",
+        "# A new directory may take a network disk some seconds to show.",
+        "for pause in 1 1 1 1 0; do",
+        '  cd "$directory" 2>/dev/null && [ -r "$submission/tasks.json" ] && break',
+        '  [ "$pause" = 1 ] || unfit "it does not see $directory"',
+        '  ls "${directory%/*}" >/dev/null 2>&1; sleep "$pause"',
+        "done",
+        '{ : >>"$submission/$task.log"; } 2>/dev/null || unfit "it cannot write to $directory"',
+        'exec >>"$submission/$task.log" 2>&1',
+        'if [ -n "${RUNSLOT_UNFIT_NODE-}" ]; then  # what another node could not note',
+        f"  {{ printf '%s\\n' \"$RUNSLOT_UNFIT_CAUSE\" "
+        f'>"$submission/{UNFIT}/$RUNSLOT_UNFIT_NODE"; }} 2>/dev/null',
+        "fi",
+        '[ -z "${RUNSLOT_UNFIT-}" ] || unfit "$RUNSLOT_UNFIT"  # what the task itself met',
+        "",
+        *(f"module load {name} || unfit 'module load '{name}' failed'" for name in modules),
+        *frame.setup,
+        f"if ! words=$({python} -S -E -c {shlex.quote(_PYTHON_TRIAL)} 2>&1); then",
+        f"  unfit 'Python does not start ('{python}'): '\"${{words#*line [0-9]*: }}\"",
+        "fi",
+        f'exec {shlex.join(command)} --task "$task"',
         "",
     ]

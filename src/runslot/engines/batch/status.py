@@ -7,12 +7,13 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runslot.engines.batch.launcher import evidence_of, settle
 from runslot.engines.batch.queue import POLITE, Look, look, read_look
-from runslot.engines.batch.submissions import TaskPlace, places, read_submissions
+from runslot.engines.batch.submissions import Submission, TaskPlace, places, read_submissions
 from runslot.engines.batch.task import how_it_ended, task_name
 from runslot.errors import RunslotError
 from runslot.experiment.processes import is_alive, keeper_of
@@ -26,7 +27,9 @@ def refreshed_by(config: BatchConfig, status: ExperimentStatus) -> ExperimentSta
     """Return the status as files and queue tell it; where that cannot be asked, by its last
     answer.
     """
-    known = places(read_submissions(status.directory, config.system))
+    submissions = read_submissions(status.directory, config.system)
+    status = replace(status, waits=(*status.waits, *unfit_lines(submissions)))
+    known = places(submissions)
     before = read_look(status.directory, config.system)
     open_runs = {
         each.run.id for each in status.runs if _is_open(each, known.get(each.run.id), before)
@@ -46,6 +49,17 @@ def refreshed_by(config: BatchConfig, status: ExperimentStatus) -> ExperimentSta
     )
     counts: Counter[str] = Counter(each.state for each in runs)
     return replace(status, runs=runs, counts=counts)
+
+
+def unfit_lines(submissions: Iterable[Submission]) -> list[str]:
+    """Return a line for each node that could not do its tasks: which, and what it lacked."""
+    causes: dict[str, str] = {}
+    for submission in submissions:
+        causes |= submission.unfit_nodes()
+    return [
+        f"node {node} is kept off{f': {cause}' if cause else ''}"
+        for node, cause in sorted(causes.items())
+    ]
 
 
 def _is_open(each: RunStatus, place: TaskPlace | None, before: Look) -> bool:

@@ -17,6 +17,7 @@ from runslot.errors import Damaged
 from runslot.experiment.files import read_json, write_atomically, write_json
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shape import FORMAT, check_format
+from runslot.terminal_text import one_line
 
 Tasks = Sequence[Sequence[tuple[str, int]]]
 """By task: the runs that it does, by their ids, and the attempt that was asked for of each."""
@@ -26,6 +27,10 @@ _JOB = "job.json"
 _WITHDRAWN = "withdrawn"
 _SCRIPT = "script.sh"
 _STOPPED = "stopped"
+UNFIT = "unfit"
+"""The directory of what nodes lacked: a file for each, which says what."""
+_LINE_LIMIT = 300
+"""Characters of what a task or a node says."""
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -89,6 +94,15 @@ class Submission:
         """The file that says that none of it is to be done."""
         return self.path / _WITHDRAWN
 
+    def unfit_nodes(self) -> dict[str, str]:
+        """Return which nodes could not do its tasks, by name, and what they lacked."""
+        causes: dict[str, str] = {}
+        for place in (Path.home() / ".runslot" / UNFIT / self.job_name, self.path / UNFIT):
+            if place.is_dir():
+                notes = (note for note in sorted(place.iterdir()) if note.suffix != ".log")
+                causes |= {note.name: _first_line(note) for note in notes}
+        return causes
+
     @property
     def tasks_file(self) -> Path:
         """Which runs its tasks do."""
@@ -134,6 +148,7 @@ def add_submission(
     path = place / f"{number:04}"
     path.mkdir()
     (path / _STOPPED).mkdir()
+    (path / UNFIT).mkdir()
     submission = Submission(path, job_name, tasks)
     content = {
         "format": FORMAT,
@@ -225,4 +240,12 @@ def last_line(log: Path) -> str:
     except OSError:
         return ""
     said = [line.strip() for line in lines if line.strip()]
-    return said[-1][:300] if said else ""
+    return said[-1][:_LINE_LIMIT] if said else ""
+
+
+def _first_line(note: Path) -> str:
+    try:
+        with note.open(errors="replace") as file:
+            return one_line(file.readline(_LINE_LIMIT).strip())
+    except OSError:  # on a disk that comes and goes
+        return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -174,10 +173,9 @@ class QsubWriter(ScriptWriter):
             "#!/bin/bash",
             *(f"#PBS {option}" for option in self._options(job_name, tasks)),
             "",
-            f"cd {shlex.quote(frame.directory)} || exit 1",
-            'task="${PBS_ARRAY_INDEX:-${PBS_ARRAYID:-0}}"',
-            f'exec >>{directory}/"$task".log 2>&1',
-            *task_lines(command, frame.modules, frame.setup, '"$task"'),
+            *task_lines(
+                frame, directory, job_name, command, '"${PBS_ARRAY_INDEX:-${PBS_ARRAYID:-0}}"'
+            ),
         ]
         return "\n".join(lines)
 

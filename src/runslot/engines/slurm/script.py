@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runslot.engines.batch.config import megabytes_of
-from runslot.engines.batch.script import ScriptWriter, counted_cpus, task_lines
+from runslot.engines.batch.script import Frame, ScriptWriter, counted_cpus, task_lines
 from runslot.engines.batch.task import read_time
 from runslot.errors import InvalidInput
 from runslot.hardware.resources import Resources
@@ -35,6 +36,7 @@ OURS = {
 }
 """Options of sbatch that the script sets itself, with their letters."""
 
+_EXCLUDED = re.compile(r"(?:--exclude=|-x\s*)(.+)")
 _GPU = re.compile(r"gpu(:[^:]+)?")
 
 
@@ -104,32 +106,53 @@ def check_options(options: Sequence[str]) -> None:
                 )
 
 
-def script_of(
-    array: Array,
-    asked: Asked,
-    python: str,
-    archive: str,
-    modules: Sequence[str],
-    setup: Sequence[str],
-    moved: bool,
-) -> str:
+_UNFIT_NODES_LIMIT = 3
+"""Nodes that an array keeps off by itself: where more lack the same, it is not the nodes."""
+
+
+def script_of(array: Array, asked: Asked, frame: Frame) -> str:
     """Return the script's text."""
-    command = [
-        python,
-        archive,
-        "task",
-        array.experiment,
-        "--submission",
-        array.directory.rpartition("/")[2],
-    ]
-    command += ["--ahead", str(array.ahead)] + (["--moved"] if moved else [])
+    command = [frame.python, frame.archive, "task", frame.directory]
+    command += ["--submission", array.directory.rpartition("/")[2]]
+    command += ["--ahead", str(array.ahead)] + (["--moved"] if frame.moved else [])
     lines = [
-        "#!/bin/bash -l" if modules else "#!/bin/bash",
+        "#!/bin/bash -l" if frame.modules else "#!/bin/bash",
         *(f"#SBATCH {option}" for option in _options(array, asked)),
         "",
-        *task_lines(command, modules, setup, '"$SLURM_ARRAY_TASK_ID"'),
+        *task_lines(
+            frame,
+            array.directory,
+            array.job_name,
+            command,
+            '"$SLURM_ARRAY_TASK_ID"',
+            _elsewhere(asked.options),
+        ),
     ]
     return "\n".join(lines)
+
+
+def _elsewhere(options: Sequence[str]) -> list[str]:
+    """Return the shell that submits a task anew, under the same name and index, and has the rest of
+    its array keep off this node.
+
+    The new one first: Slurm refuses it where no node is left, and then nothing is changed.
+    """
+    given = [found[1] for option in options if (found := _EXCLUDED.fullmatch(option))]
+    given_count = f"$(scontrol show hostnames {shlex.quote(','.join(given))} | wc -l)"
+    return [
+        'avoided="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%x)"',
+        'avoided="${avoided:+$avoided,}$node"',
+        f"most=$(({_UNFIT_NODES_LIMIT} + {given_count if given else 0}))",
+        'if [ "$(scontrol show hostnames "$avoided" | wc -l)" -le "$most" ]; then',
+        '  export RUNSLOT_UNFIT_NODE="$node" RUNSLOT_UNFIT_CAUSE="$cause"',
+        '  if sbatch --array="$task" --exclude="$avoided" --comment="$node: $cause" \\',
+        '    "$RUNSLOT_SCRIPT"; then',
+        '    scontrol update jobid="$SLURM_ARRAY_JOB_ID" excnodelist="$avoided" >/dev/null 2>&1',
+        '    echo "this node ($node) is kept off, another one does the task: $cause"',
+        "    exit 0",
+        "  fi",
+        "fi",
+    ]
 
 
 def _options(array: Array, asked: Asked) -> list[str]:
@@ -138,8 +161,7 @@ def _options(array: Array, asked: Asked) -> list[str]:
     options = [
         f"--job-name={array.job_name}",
         f"--array=0-{last}{throttle}",
-        f"--output={array.directory}/%a.log",
-        "--open-mode=append",
+        "--output=/dev/null",  # its log the script opens: without one Slurm would not start it
         "--requeue",
         f"--signal=B:USR1@{array.ahead}",
         "--nodes=1",
@@ -200,9 +222,7 @@ class SbatchWriter(ScriptWriter):
         """Return the script of an array."""
         frame = self.frame
         array = Array(job_name, tasks, directory, frame.directory, frame.at_a_time, frame.ahead)
-        return script_of(
-            array, self.asked, frame.python, frame.archive, frame.modules, frame.setup, frame.moved
-        )
+        return script_of(array, self.asked, frame)
 
 
 def seconds_of(time: str | None) -> float | None:
