@@ -150,3 +150,130 @@ def test_more_trials_continue_a_search_and_another_space_is_refused(job):
 
     assert states(job, directory) == {"succeeded": 5}
     assert len(events(directory, "winner")) == 2
+
+
+RESUMABLE = """
+import pickle, time
+from runslot import current_run, logger
+
+def train(variant):
+    best = 1 - (variant["lr"] - 0.3) ** 2
+    snapshot = current_run().directory / "params.pkl"
+    start = pickle.loads(snapshot.read_bytes()) + 1 if snapshot.exists() else 1
+    for epoch in range(start, 28):
+        time.sleep(0.02 if epoch > 3 else 0.3)
+        logger.record_dict({"epoch": epoch, "accuracy": best * (1 - 0.9**epoch)})
+        if variant.get("keep", True):
+            logger.save_itr_params(epoch, epoch)
+        logger.dump_tabular()
+"""
+ASHA = ("--prune", "asha:first=1,eta=3,last=27")
+
+
+def test_trials_that_lag_behind_are_pruned_and_count_as_an_end(job):
+    (job.directory / "job.py").write_text(RESUMABLE)
+
+    directory = search(job, "--trials", "7", *ASHA)
+
+    counts = states(job, directory)
+    assert counts["pruned"] >= 2
+    assert counts["pruned"] + counts["succeeded"] == 7
+    pruned = [file for file in directory.glob("*/*/outcome.json") if '"pruned"' in file.read_text()]
+    outcome = json.loads(pruned[0].read_text())
+    assert outcome["rung"] in {0, 1, 2}
+    assert outcome["step"] >= 1
+    assert isinstance(outcome["value"], float)
+    again = job("resume", str(directory))
+    assert "nothing to do" in again.stdout
+    report = job("status", str(directory)).stdout
+    assert "finished" in report
+    assert "rungs: step 1: 7" in report
+
+
+def test_a_resumable_trial_pauses_at_its_rung_and_goes_on_when_it_is_promoted(job):
+    (job.directory / "job.py").write_text(RESUMABLE)
+
+    directory = search(job, "--trials", "6", *ASHA, "--resumable")
+
+    counts = states(job, directory)
+    assert set(counts) == {"succeeded", "paused"}
+    promoted = {event["run"] for event in events(directory, "promoted") if "ended" not in event}
+    again = [event for event in events(directory, "start") if event["attempt"] > 1]
+    assert {event["run"] for event in again} <= promoted
+    assert again
+    for event in again:  # it went on, rather than beginning anew
+        rows = (directory / event["directory"] / "progress.csv").read_text().splitlines()[1:]
+        steps = [float(row.split(",")[0]) for row in rows]
+        assert steps == sorted(set(steps))
+
+
+def test_a_run_that_left_no_snapshot_is_pruned_and_that_is_said_once(job):
+    (job.directory / "job.py").write_text(RESUMABLE)
+
+    done = job(
+        "run", "job.py:train", *SEARCH, *BEST, "--trials", "6", *ASHA, "--resumable",
+        "--grid", "keep=false",
+    )  # fmt: skip
+
+    assert done.stdout.count("left no snapshot") == 1
+    (directory,) = job.root.glob("job/2*")
+    assert "pruned" in states(job, directory)
+
+
+def test_a_rung_that_a_killed_launcher_decided_on_is_carried_out_by_the_next(job, until):
+    (job.directory / "job.py").write_text(RESUMABLE)
+    launch = ("run", "job.py:train", *SEARCH, *BEST, "--trials", "6", *ASHA, "--resumable", "-q")
+    started = job.start(*launch)
+    (directory,) = until(lambda: list(job.root.glob("job/2*")))
+    until(lambda: events(directory, "rung"))
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+
+    job("resume", str(directory), "-q")
+
+    verdicts = [(event["trial"], event["rung"]) for event in events(directory, "rung")]
+    assert len(verdicts) == len(set(verdicts))
+    assert len(events(directory, "trial")) == 6
+    assert set(states(job, directory)) == {"succeeded", "paused"}
+
+
+def test_a_race_of_a_plain_grid_gives_the_worse_variants_fewer_seeds(job):
+    grid = ("--grid", "lr=0.1,0.25,0.3,0.9", "--seeds", "race:3..6")
+    done = job("run", "job.py:train", *grid, *BEST, "--test-seeds", "1", "-q")
+    directory = Path(done.stdout.strip())
+
+    dropped = {drop["variant"] for race in events(directory, "raced") for drop in race["dropped"]}
+    assert 3 in dropped
+    assert events(directory, "winner")[0]["trial"] == 2
+    assert len(list(directory.glob("lr=0.9/run_*"))) == 3
+    assert "chose nothing" in job("status", str(directory)).stdout
+
+
+def test_earlier_experiments_are_told_and_none_of_their_settings_runs_again(job):
+    done = job("run", "job.py:train", "--grid", "lr=0.1,0.2", *BEST, "-q")
+    words = ("--search", "lr=choice(0.1,0.2,0.3)", "--sampler", "random", *BEST)
+    then = job("run", "job.py:train", *words, "--trials", "9", "--from", done.stdout.strip(), "-q")
+
+    directory = Path(then.stdout.strip())
+    assert [event["params"]["lr"] for event in events(directory, "trial")] == [0.3]
+    assert "no run of this space" in job.refused(
+        "run", "job.py:train", "--search", "width=choice(1,2)", "--sampler", "random", *BEST,
+        "--trials", "3", "--from", done.stdout.strip(),
+    )  # fmt: skip
+
+
+def test_a_function_of_a_trial_asks_for_what_depends_on_what_it_got(job):
+    (job.directory / "space.py").write_text(
+        "def space(trial):\n"
+        "    kind = trial.suggest_categorical('kind', ['a', 'b'])\n"
+        "    if kind == 'a':\n"
+        "        trial.suggest_float('lr', 0.1, 0.2)\n"
+        "    else:\n"
+        "        trial.suggest_float('lr', 0.3, 0.4)\n"
+    )
+    words = ("--search", "space.py:space", "--sampler", "random", *BEST, "--trials", "6")
+    directory = Path(job("run", "job.py:train", *words, "-q").stdout.strip())
+
+    for event in events(directory, "trial"):
+        assert (event["params"]["kind"] == "a") == (event["params"]["lr"] <= 0.2)
+    assert states(job, directory) == {"succeeded": 6}

@@ -58,6 +58,7 @@ def results(
     """Compare variants: mean ± 95 % interval of final and best values over seeds, best first."""
     from runslot.cli.places import places_of
     from runslot.cli.render.console import console
+    from runslot.cli.search_words import objective_of
     from runslot.results.comparison import Spread, compare
     from runslot.results.export import write_frame
     from runslot.results.read.reader import load
@@ -72,7 +73,10 @@ def results(
     if band not in get_args(Spread):
         raise InvalidInput(f"--band {band} is none of {', '.join(get_args(Spread))}")
     spread: Spread = band  # type: ignore[assignment]  # one of its words, as just checked
-    read = load(places_of(paths), path=path, log=log or ()).where(*(where or ()))
+    places = places_of(paths)
+    if metric is None and way is None:
+        metric, way = objective_of(places)
+    read = load(places, path=path, log=log or ()).where(*(where or ()))
     states = include or ()
     if csv == "-":
         comparison = compare(

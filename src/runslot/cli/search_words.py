@@ -1,14 +1,18 @@
-"""From words to a `Search`: `build` asks for it where any word of a search was said."""
+"""From words to a `Search`, which `build` asks for; what a search was after, for who compares."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runslot.cli.words import Words
-from runslot.errors import InvalidInput
+from runslot.errors import InvalidInput, RunslotError
+from runslot.experiment.rundir import ExperimentDir
 
 if TYPE_CHECKING:
+    from runslot.results.summary import Mode
     from runslot.search.spec import Search
 
 _FIELDS: Mapping[str, str] = {
@@ -49,3 +53,17 @@ def search_of(values: Mapping[str, Any], words: Words) -> Search | None:
         with words.at("search"):
             parse_space(search.words())
     return search
+
+
+def objective_of(places: Sequence[str | os.PathLike[str]]) -> tuple[str | None, Mode | None]:
+    """Return the metric that these experiments searched by, and which way is better; None where
+    they did not, or not by the same.
+    """
+    objectives = set()
+    for place in places:
+        try:
+            search = ExperimentDir(Path(place)).read().search or {}
+        except RunslotError:
+            search = {}
+        objectives.add((search.get("metric"), search.get("mode")))
+    return objectives.pop() if len(objectives) == 1 else (None, None)

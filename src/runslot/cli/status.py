@@ -19,15 +19,16 @@ from runslot.cli.render.table import print_columns, row_text, state_counts
 from runslot.cli.render.tails import RunTail
 from runslot.cli.render.terminal import shown
 from runslot.experiment.processes import is_alive
-from runslot.experiment.states import TERMINAL_STYLES
+from runslot.experiment.states import FAILED, TERMINAL_STYLES, WELL
 from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.launch.printer import duration_said, outcome_said
 from runslot.launch.repair import foreign_said, silence_said
 
 if TYPE_CHECKING:
     from runslot.engines.protocol import Facts
+    from runslot.search.report import SearchReport
 
-_CALM = {"queued", "succeeded"}
+_CALM = {"queued"} | WELL
 """States that are counted, and listed only when every run is asked for."""
 
 
@@ -75,8 +76,18 @@ def _experiment(status: ExperimentStatus) -> dict[str, Any]:
         "counts": dict(status.counts),
         **({"problems": list(status.problems)} if status.problems else {}),
         **(engine_facts.values if (engine_facts := _facts(status)) else {}),
+        **({} if (report := _report(status)) is None else {"search": report.to_json()}),
         "runs": [_run(status, run) for run in status.runs],
     }
+
+
+def _report(status: ExperimentStatus) -> SearchReport | None:
+    """Return how a search stands; None where the experiment is none."""
+    if status.file.search is None:
+        return None
+    from runslot.search.report import read_report  # few experiments search
+
+    return read_report(status)
 
 
 def _facts(status: ExperimentStatus) -> Facts | None:
@@ -110,17 +121,20 @@ def print_status(status: ExperimentStatus, every: bool) -> None:
     one.
     """
     terminal = console()
+    report = _report(status)
     lines = [
         Text(f"{status.file.name}  {shown(status.directory.path)}", style="bold"),
         _counts(status),
     ]
-    lines.append(Text(_launcher(status), style="dim"))
+    lines.append(Text(_launcher(status, report), style="dim"))
     lines += [Text(text, style="yellow") for text in status.waits]
     lines += [Text(text, style="red") for text in status.problems]
     if (engine_facts := _facts(status)) and engine_facts.line:
         lines.append(Text(engine_facts.line, style="dim"))
     for line in lines:
         print_line(terminal, line)
+    for text in [] if report is None else report.lines():
+        print_line(terminal, Text(text))
     runs = [run for run in status.runs if every or run.state not in _CALM]
     if runs:
         terminal.print()
@@ -139,7 +153,7 @@ def _counts(status: ExperimentStatus) -> Text:
     return runs + Text(": ") + Text(", ").join(counts) if counts else runs
 
 
-def _launcher(status: ExperimentStatus) -> str:
+def _launcher(status: ExperimentStatus, report: SearchReport | None) -> str:
     where = shown(status.directory.path)
     if status.launcher is not None:
         slots = f", {status.slots} slots" if status.slots else ""
@@ -154,11 +168,12 @@ def _launcher(status: ExperimentStatus) -> str:
             f"on {name}; runslot resume {where} --wait looks after them, runslot stop {where} ends"
             " them"
         )
-    if status.counts.get("succeeded", 0) == len(status.runs):
+    ended = sum(status.counts.get(state, 0) for state in WELL)
+    is_over = report is None or report.study.is_over
+    if ended == len(status.runs) and is_over:
         return f"finished: runslot results {where}"
-    missing = len(status.runs) - sum(
-        status.counts.get(s, 0) for s in ("succeeded", "failed", "timed_out")
-    )
+    missing = len(status.runs) - ended - sum(status.counts.get(state, 0) for state in FAILED)
+    missing += not is_over
     if missing:
         return f"no launcher is at work: runslot resume {where}"
     return f"finished; what failed runs again with: runslot resume {where} --failed"

@@ -89,6 +89,8 @@ class _Last:
     host: str | None = None
     name: str | None = None
     outcome: Mapping[str, Any] | None = None
+    halted: Mapping[str, Any] | None = None
+    """The rung at which a search ended the attempt, as the journal has it."""
     before: _Last | None = None
     """The attempt before, which counts where this one found its slot taken."""
 
@@ -158,6 +160,8 @@ def _read_journal(path: Path) -> _Journal:
                 journal.waits.pop(event.get("slot"), None)
             case "handed":
                 runs.setdefault(event["run"], _Last()).name = event["name"]
+            case "rung" if event.get("verdict") != "continue" and event["run"] in runs:
+                runs[event["run"]].halted = event
             case "ended":
                 runs.setdefault(event["run"], _Last()).outcome = event["outcome"]
             case "slot_taken":
@@ -316,6 +320,9 @@ def _signs_of_life(
 
 
 def _ended(run: Run, outcome: Mapping[str, Any], last: _Last) -> RunStatus:
+    if outcome["kind"] == "stopped" and last.halted is not None:  # its launcher died before it said
+        kind = "paused" if last.halted["verdict"] == "pause" else "pruned"
+        outcome = {**outcome, "kind": kind, "message": f"{kind} at rung {last.halted['rung']}"}
     return RunStatus(
         run, outcome["kind"], outcome.get("attempt", 1), outcome, last.started, last.slot
     )

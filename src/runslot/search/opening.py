@@ -21,7 +21,8 @@ from runslot.search.roster import make_record, refuse_shared_keys
 from runslot.search.samplers import Asker, make_sampler
 from runslot.search.space import SearchSpace, parse_space
 from runslot.search.spec import Search, SearchRecord
-from runslot.search.study import Event, Study
+from runslot.search.study import Study
+from runslot.search.trial import Event
 from runslot.variants import Variant
 
 Refer = Callable[[Any], tuple[Function, bytes | None]]
@@ -128,12 +129,14 @@ def space_of(record: SearchRecord, home: Path) -> SearchSpace | None:
     return parse_space(record.space) if record.space else None
 
 
-def make_study(record: SearchRecord, name: str, space: SearchSpace | None) -> Study:
+def make_study(
+    record: SearchRecord, name: str, space: SearchSpace | None, asks: bool = True
+) -> Study:
     """Return a study without trials; `NotInstalled` where its sampler needs a package that is
     missing.
     """
     asker = None
-    if space is not None:
+    if space is not None and asks:
         digest = hashlib.sha256(f"{name}/{record.seed}".encode()).digest()
         sampler = make_sampler(record.sampler, record.objective.mode)
         asker = Asker(space, sampler, int.from_bytes(digest[:4], "big"))

@@ -24,9 +24,10 @@ from runslot.experiment.states import Kind
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.search.objective import refuse_fallen_step
 from runslot.search.opening import make_study, most_runs, record_of, space_of, trials_limit
+from runslot.search.report import SearchReport
 from runslot.search.rows import Curve, RunRows, refuse_missing, step_name
 from runslot.search.sources import earlier_trials
-from runslot.search.study import Event, Rows, TrialRun
+from runslot.search.trial import Event, Rows, TrialRun
 
 LOOK_PERIOD_S = 0.5
 """Between looks at what the runs under way have logged."""
@@ -291,7 +292,7 @@ class Searcher:
     def finish(self) -> None:
         """Say what came out, where the search is over."""
         if self._study.is_over:
-            for line in self._study.summary():
+            for line in SearchReport(self._study, trials_limit(self._record)).lines():
                 self._observer(Said(line))
 
     def _write(self, event: Event) -> None:

@@ -10,7 +10,7 @@ from runslot.experiment.status import find_experiments, read_status
 from runslot.search.rows import RunRows
 from runslot.search.space import SearchSpace
 from runslot.search.spec import SearchRecord
-from runslot.search.study import text_of
+from runslot.search.trial import text_of
 from runslot.variants.encode import canonical
 
 

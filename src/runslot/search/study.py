@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from runslot.errors import Damaged, InvalidInput
-from runslot.experiment.records import Run
 from runslot.search.asha import ENOUGH, Promotion, RungTable, Score, arrivals, winner
 from runslot.search.objective import Objective
 from runslot.search.pruner import Pruner
@@ -29,67 +28,18 @@ from runslot.search.roster import Roster
 from runslot.search.samplers import Asker, TrialState
 from runslot.search.space import SearchSpace
 from runslot.search.spec import SearchRecord
+from runslot.search.trial import (
+    STATES,
+    Event,
+    Move,
+    Rows,
+    Status,
+    Trial,
+    TrialRun,
+    number_of,
+    text_of,
+)
 from runslot.variants.encode import to_jsonable
-
-RunState = Literal["waiting", "running", "paused", "pruned", "succeeded", "failed", "stopped"]
-Rows = Sequence[tuple[float, float]]
-"""Step and value, in the order of the steps."""
-Event = dict[str, Any]
-
-Status = Literal["running", "complete", "pruned", "failed"]
-
-
-_STATES: Mapping[str, RunState] = {
-    "succeeded": "succeeded",
-    "pruned": "pruned",
-    "paused": "paused",
-    "stopped": "stopped",
-    "lost": "stopped",
-}
-"""By kind of outcome; others have failed."""
-
-
-@dataclass(eq=False)
-class TrialRun:
-    """One run of a trial, as far as the study is concerned."""
-
-    run: Run
-    trial: int
-    column: int
-    state: RunState = "waiting"
-    rows: Rows = ()
-    value: float | None = None
-    """What the run is worth; given when it has ended."""
-    halted: Literal["", "pause", "prune"] = ""
-    """What was decided at a rung, while the run has not ended for it."""
-    rung: int = -1
-    """The last rung at which it was judged."""
-    is_test: bool = False
-
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return self.run.id
-
-
-@dataclass(eq=False)
-class Trial:
-    """One setting that was asked for."""
-
-    number: int
-    params: Mapping[str, Any]
-    runs: dict[int, TrialRun] = field(default_factory=dict)
-    """By column."""
-    tests: dict[int, TrialRun] = field(default_factory=dict)
-    """By column of the test seeds."""
-
-
-@dataclass(frozen=True)
-class Move:
-    """A decision, and the run that starts by it, if one does."""
-
-    event: Event
-    run: TrialRun | None = None
 
 
 @dataclass(eq=False)
@@ -188,7 +138,7 @@ class Study:
             self.table = self.table.with_end(run.trial)
 
     def _take_end(self, run: TrialRun, kind: str) -> None:
-        run.state = _STATES.get(kind, "failed")
+        run.state = STATES.get(kind, "failed")
         if run.state in {"paused", "pruned"}:
             run.halted = ""
         self._states.pop(run.trial, None)
@@ -495,7 +445,7 @@ class Study:
     def _end(self) -> list[Move]:
         """Decide the winner, and have it run with the test seeds."""
         if self.best is None:
-            trial = self._winner()
+            trial = self.best_now()
             if trial is None:
                 return []
             value = self.value_of(trial)
@@ -508,23 +458,27 @@ class Study:
                 return [self._further(self.best, column, True)]
         return []
 
-    def _winner(self) -> Trial | None:
-        """Return the best trial: of those that are whole, and where fewer than two are, of the
-        highest rung reached.
+    def best_now(self) -> Trial | None:
+        """Return the best trial so far: of those that are whole, and where fewer than two are, of
+        the highest rung that enough reached.
         """
         dropped = {drop.variant for drop in self.drops}
         whole = [trial for trial in self.trials if self.status_of(trial) == "complete"]
         whole = [trial for trial in whole if trial.number not in dropped] or whole
-        best = max(
-            whole, key=lambda trial: self.objective.merit(self.value_of(trial)), default=None
-        )
+        whole = [trial for trial in whole if self._merit(trial) > -math.inf]
         if self.table is not None and len(whole) < ENOUGH:
-            by_rung = winner(self.table)
+            alive = {t.number for t in self.trials if self.status_of(t) != "failed"}
+            scores = tuple(
+                {number: score for number, score in rung.items() if number in alive}
+                for rung in self.table.scores
+            )
+            by_rung = winner(replace(self.table, scores=scores))
             if by_rung is not None:
                 return self.trials[by_rung.trial]
-        if best is not None and self.objective.merit(self.value_of(best)) == -math.inf:
-            return None
-        return best
+        return max(whole, key=self._merit, default=None)
+
+    def _merit(self, trial: Trial) -> float:
+        return self.objective.merit(self.value_of(trial))
 
     # ---- for whoever looks -----------------------------------------------------------------------
 
@@ -613,39 +567,6 @@ class Study:
             self._states[trial.number] = state
         return state
 
-    def summary(self) -> list[str]:
-        """Return what came out, a line each, once the search is over."""
-        if self.best is None:
-            return [f"no trial of {len(self.trials)} has a value of {self.objective.metric}"]
-        runs = list(self.best.runs.values())
-        settings = (
-            ", ".join(f"{key}={value}" for key, value in self.best.params.items())
-            or runs[0].run.name
-        )
-        value = self.value_of(self.best)
-        rung = self.rung_of(self.best) if self.status_of(self.best) == "pruned" else None
-        judged = (
-            f"at rung {rung}"
-            if rung is not None
-            else _seeds_said(len({run.run.seed for run in runs}))
-        )
-        number = f"best of {len(self.trials)} trials: trial {self.best.number}"
-        lines = [f"{number}, {settings}: {self.objective.metric} {_shown(value)} ({judged}, tuned)"]
-        seeds = {run.run.seed for run in self.best.tests.values() if run.state == "succeeded"}
-        if seeds:
-            number = f"{self.objective.metric} {_shown(self.test_value())}"
-            lines.append(f"tested: {number} ({_seeds_said(len(seeds))} that chose nothing)")
-            lines.append("report the tested value: the tuned one is the best of many, and flatters")
-        return lines
-
-
-def _shown(value: float | None) -> str:
-    return "no value" if value is None else f"{value:.6g}"
-
-
-def _seeds_said(count: int) -> str:
-    return "1 seed" if count == 1 else f"{count} seeds"
-
 
 _EVENTS: Mapping[str, Callable[[Study, Mapping[str, Any]], None]] = {
     "trial": Study._add_trial,
@@ -663,16 +584,6 @@ _EVENTS: Mapping[str, Callable[[Study, Mapping[str, Any]], None]] = {
     "ended": Study._take_journal,
 }
 """By name, how an event of the journal is taken in."""
-
-
-def text_of(value: float | None) -> float | str | None:
-    """Return a value as JSON has it, which knows no nan and no infinity."""
-    return value if value is None or math.isfinite(value) else repr(value)
-
-
-def number_of(value: float | str | None) -> float | None:
-    """Return a value that `text_of` wrote."""
-    return None if value is None else float(value)
 
 
 def _dropped(drop: Mapping[str, Any]) -> Dropped[int]:

@@ -52,13 +52,23 @@ def tell_end(outcomes: Outcomes, directory: ExperimentDir, *, quiet: bool, conso
     if outcomes.failed or outcomes.not_started:
         _tell_what_is_not_well(outcomes, directory, consoles, out)
     elif not quiet:
-        print(f"all {len(outcomes)} runs succeeded" if len(outcomes) > 1 else "the run succeeded")
+        print(_all_well(outcomes))
     if quiet:
         print(directory.path)
     elif not any(outcome.kind == "succeeded" for outcome in outcomes) or not _print_results(
         directory
     ):
         print(f"what the runs wrote is in {shown(directory.place)}")
+
+
+def _all_well(outcomes: Outcomes) -> str:
+    if len(outcomes) == 1:
+        return "the run succeeded"
+    counts = Counter(outcome.kind for outcome in outcomes)
+    if counts["succeeded"] == len(outcomes):
+        return f"all {len(outcomes)} runs succeeded"
+    words = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    return f"{len(outcomes)} runs: {words} by the search"
 
 
 def tell_left(outcomes: Outcomes, quiet: bool) -> None:
@@ -141,7 +151,15 @@ def _print_results(directory: ExperimentDir) -> bool:
     results = load(directory.path)
     if not results.metrics:
         return False
-    print_table(results, console())
+    search = file.search or {}
+    metric = search.get("metric")
+    known = metric in results.metrics
+    print_table(
+        results,
+        console(),
+        metric if known else None,
+        mode=search.get("mode") if known else None,
+    )
     return True
 
 
