@@ -78,10 +78,12 @@ def open_growth(experiment: OpenExperiment, observer: Observer) -> Growth | None
     """
     if experiment.file.search is None:
         return None
-    growth: Growth = importlib.import_module("runslot.search.searcher").Searcher(
-        experiment, observer
-    )
+    growth: Growth = _from_search("searcher").Searcher(experiment, observer)
     return growth
+
+
+def _from_search(module: str) -> Any:
+    return importlib.import_module(f"runslot.search.{module}")
 
 
 # ---- before there is an experiment ---------------------------------------------------------------
@@ -124,10 +126,11 @@ def opening_of(
             f" ({entry_of(launcher).kind}) takes "
             "all at once: leave --on out, and it runs on this machine"
         )
+    earlier = _from_search("sources").earlier_trials
     race = seeds if isinstance(seeds, str) else ""
     seed_list = [0] if race else seeds_of(seeds)
     return open_search(
-        search, name, variants_of(as_space(variants)), seed_list, race, plain_names, refer
+        search, name, variants_of(as_space(variants)), seed_list, race, plain_names, refer, earlier
     )
 
 

@@ -28,6 +28,9 @@ from runslot.variants import Variant
 Refer = Callable[[Any], tuple[Function, bytes | None]]
 """Says how another process finds a function (`launch.function_pickle.refer`)."""
 
+Earlier = Callable[[SearchRecord, SearchSpace | None], list[dict[str, Any]]]
+"""Reads what earlier experiments have shown (`search.sources.earlier_trials`)."""
+
 SPACE_PICKLE = "space.pkl"
 """Where the function of a trial lies in the experiment's directory, if it travels by value."""
 
@@ -86,6 +89,7 @@ def open_search(
     race: str,
     plain_names: bool,
     refer: Refer,
+    earlier: Earlier,
 ) -> Opening:
     """Return how a search begins; `InvalidInput` or `NotInstalled` says what to change."""
     function, pickle, space = None, None, None
@@ -101,6 +105,10 @@ def open_search(
     if record.space:
         space = parse_space(record.space)
     study = make_study(record, name, space)
+    told: tuple[Event, ...] = ()
+    if record.sources:
+        told = ({"event": "earlier", "trials": earlier(record, space)},)
+        study.apply(told[0])
     room = 1 if record.has_space else len(record.variants) * record.columns
     moves = study.moves(room, can_pause=False)
     if space is not None:
@@ -112,7 +120,7 @@ def open_search(
     return Opening(
         record,
         tuple(runs[place] for place in by_seed),
-        tuple(move.event for move in moves if move.event),
+        (*told, *(move.event for move in moves if move.event)),
         pickle,
     )
 
@@ -201,6 +209,7 @@ _KEPT = (
     "seed",
     "within",
     "variants",
+    "sources",
 )
 """What makes a search the same one."""
 

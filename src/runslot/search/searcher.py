@@ -26,7 +26,6 @@ from runslot.search.objective import refuse_fallen_step
 from runslot.search.opening import make_study, most_runs, record_of, space_of, trials_limit
 from runslot.search.report import SearchReport
 from runslot.search.rows import Curve, RunRows, refuse_missing, step_name
-from runslot.search.sources import earlier_trials
 from runslot.search.trial import Event, Rows, TrialRun
 
 LOOK_PERIOD_S = 0.5
@@ -62,8 +61,6 @@ class Searcher:
         self._list_missing()
         self._reopen()
         self._settle_halted()
-        if self._record.sources and not self._study.earlier:
-            self._write({"event": "earlier", "trials": earlier_trials(self._record, space)})
 
     @property
     def most(self) -> int:
@@ -149,6 +146,7 @@ class Searcher:
                 again.append((entry.run, entry.attempts + 1))
             else:
                 self._take_end(entry.run, entry.state)
+                self._write_all(self._study.release(run.id))
         return again
 
     def _take_end(self, run: Run, kind: str) -> Curve:
@@ -179,18 +177,19 @@ class Searcher:
         files say so.
         """
         entry = self._study.runs[run.id]
-        if not entry.halted or outcome.kind != "stopped":
+        if not entry.halted or outcome.kind not in {"stopped", "lost"}:
             return outcome
         run_dir = self._experiment.run_dir(run)
         if entry.halted == "pause" and not has_snapshot(run_dir):
+            is_news = self._study.snapshots
             self._write({"event": "no_snapshot", "trial": entry.trial, "run": run.id})
-            self._observer(
-                Said(
-                    f"note: {run.directory} was asked to pause and left no snapshot: from here on"
-                    " trials that lag "
-                    "behind are ended for good, as without --resumable"
+            if is_news:
+                self._observer(
+                    Said(
+                        f"note: {run.directory} was asked to pause and left no snapshot: from here"
+                        " on trials that lag behind end for good, as without --resumable"
+                    )
                 )
-            )
         kind: Kind = "paused" if entry.halted == "pause" else "pruned"
         step, value = self._study.score_of(entry)
         message = f"{kind} at rung {entry.rung} (step {step:g}), {self._record.metric} {value:g}"

@@ -139,7 +139,8 @@ class Study:
 
     def _take_end(self, run: TrialRun, kind: str) -> None:
         run.state = STATES.get(kind, "failed")
-        if run.state in {"paused", "pruned"}:
+        was_to_pause = run.state == "succeeded" and run.halted == "pause"
+        if run.state != "stopped" and not was_to_pause:  # for which `release` is the word
             run.halted = ""
         self._states.pop(run.trial, None)
 
@@ -275,9 +276,6 @@ class Study:
         """Return what follows for a run that was to pause, and ended as a whole before it did."""
         run = self.runs[run_id]
         if run.state != "succeeded" or self.table is None or not run.halted:
-            return []
-        if run.halted == "prune":
-            run.halted = ""
             return []
         event: Event = {
             "event": "promoted",
