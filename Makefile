@@ -36,9 +36,9 @@ adopters: .venv-adopters/.made
 faults: $(VENV)/.test
 	$(BIN)/python -m pytest tests/faults $(PYTEST)
 
-## test-gpu: discovery, visibility and two runs per GPU on a real NVIDIA GPU
-test-gpu: $(VENV)/.test
-	$(BIN)/python -m pytest tests/gpu -m gpu -rs $(PYTEST)
+## test-gpu: discovery and runs on a real NVIDIA GPU, in four minutes. GPU_PYTHON=python3 takes that one as it is, with its torch, and installs nothing
+test-gpu: $(if $(GPU_PYTHON),,$(VENV)/.test)
+	PYTHONPATH="src:$$PYTHONPATH" $(or $(GPU_PYTHON),$(BIN)/python) -m pytest tests/gpu -m gpu -rs --durations=0 $(PYTEST)
 
 ## test-cloud: rented machines with real SkyPilot over Slurm, S3 (moto) and GCS (an emulator). 800 MB in .venv-cloud
 test-cloud: .venv-cloud/.made
