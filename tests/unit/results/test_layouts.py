@@ -14,7 +14,7 @@ import pytest
 
 from runslot.errors import InvalidInput, NotFound
 from runslot.results import Reader, Results, load
-from runslot.results.formats.plain_yaml import read_yaml
+from runslot.results.read.parameters import read_yaml
 from runslot.results.text.sources import sources_line, unread_line
 
 WriteLog = Callable[..., Path]

@@ -8,8 +8,10 @@ newline is left for the next read, a broken line is named and left out.
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -22,7 +24,7 @@ from runslot.results.formats.csv_dialect import (
     read_lines,
     stack,
 )
-from runslot.results.formats.files import open_regular
+from runslot.results.formats.files import first_line, open_regular
 from runslot.results.problems import Problem
 
 BATCH_BYTES = 8 << 20
@@ -242,3 +244,29 @@ def _settled(frame: pl.DataFrame) -> pl.DataFrame | None:
     if any(frame[name].str.contains(f"^{DECIMAL_COMMA}$").any() for name in texts):
         return None
     return frame.with_columns((pl.col(logical) == "True").cast(pl.Float64)) if logical else frame
+
+
+_HEAD_BYTES = 1 << 14
+
+
+def monitor_head(line: str) -> dict[str, Any]:
+    """Return what the first line of a monitor says; nothing where it does not."""
+    try:
+        head = json.loads(line.removeprefix("\ufeff").lstrip("# "))
+    except ValueError:
+        return {}
+    return head if isinstance(head, dict) else {}
+
+
+def monitor_task(file: str) -> dict[str, str]:
+    """Return the environment of a monitor as a parameter."""
+    task = monitor_head(first_line(file, _HEAD_BYTES)).get("env_id")
+    return {"env_id": task} if isinstance(task, str) and task not in {"", "None"} else {}
+
+
+def monitor_start(head: bytes) -> float | None:
+    """Return when a monitor was started, from the bytes before its rows: `t` counts from there."""
+    start = monitor_head(head.lstrip().partition(b"\n")[0].decode("utf-8", "replace")).get(
+        "t_start"
+    )
+    return float(start) if isinstance(start, int | float) and not isinstance(start, bool) else None

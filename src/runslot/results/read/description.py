@@ -15,8 +15,8 @@ from runslot.errors import RunslotError
 from runslot.experiment.processes import ProcessIdentity, is_alive
 from runslot.experiment.records import Attempt, Outcome, Run, RunFile
 from runslot.experiment.rundir import PARAMS, ExperimentDir, RunDir, attempt_of
+from runslot.results.formats.csv_text import monitor_task
 from runslot.results.formats.files import read_object
-from runslot.results.formats.monitor import monitor_task
 from runslot.results.formats.sacred import sacred_run
 from runslot.results.problems import Problem
 from runslot.results.read.directories import RunFiles

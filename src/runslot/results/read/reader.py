@@ -23,13 +23,12 @@ from runslot.results.formats.csv_dialect import NotATable, stack
 from runslot.results.formats.csv_text import Parsed, Text
 from runslot.results.problems import Problem, Unread
 from runslot.results.read import steps, store
-from runslot.results.read.backlog import Backlog
 from runslot.results.read.description import describe
 from runslot.results.read.directories import RunFiles, Stamp, Survey, roots_of
 from runslot.results.read.layouts import format_of
 from runslot.results.read.run_path import PathTemplate, RunPaths
 from runslot.results.read.script_logs import read_script_log
-from runslot.results.read.store import Piece, ReaderState, RunEntry
+from runslot.results.read.store import Backlog, Piece, ReaderState, RunEntry
 from runslot.results.results import Results
 from runslot.results.summary import summarise
 

@@ -16,9 +16,9 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from runslot.errors import InvalidInput
-from runslot.results.formats.plain_yaml import Scalar, scalar
 from runslot.results.read.directories import RunFiles
 from runslot.results.read.layouts import Kind
+from runslot.results.read.parameters import Scalar, scalar
 
 _SEED = re.compile(r"(?:^|(?<=[-_,. +@]))seed[-_=]?(\d+)(?=$|[-_,. +@])", re.IGNORECASE)
 _SEED_ALONE = re.compile(r"s[-_=]?(\d+)")

@@ -4,16 +4,17 @@ Only polars and the standard library compute here; scipy and rliable are what th
 with.
 """
 
-from runslot.results.statistics.anytime import anytime_width, t_evidence
-from runslot.results.statistics.curves import align, area_under_curve, band, common_range
+from runslot.results.statistics.curves import Smoothing, align, area_under_curve, band, common_range
 from runslot.results.statistics.differences import (
     Difference,
     Sample,
+    anytime_width,
     difference,
     holm,
     rank_sum_p,
     sign_flip_p,
     signed_rank_p,
+    t_evidence,
 )
 from runslot.results.statistics.importance import (
     VarianceComponents,
@@ -40,7 +41,6 @@ from runslot.results.statistics.scores import (
     probability_of_improvement,
 )
 from runslot.results.statistics.selection import expected_best, optimism, shrunken_means
-from runslot.results.statistics.smoothing import Smoothing
 
 __all__ = [
     "BestInterval",

@@ -16,7 +16,6 @@ from typing import Literal
 
 from runslot.errors import InvalidInput
 from runslot.quantiles import t_quantile, t_tail
-from runslot.results.statistics.anytime import anytime_width, t_evidence
 
 Verdict = Literal["better", "worse", "not decided"]
 Seed = int | str | None
@@ -304,3 +303,36 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
         highest = max(highest, min(1.0, (len(order) - step) * p))
         adjusted[i] = highest
     return adjusted
+
+
+PRIOR_VARIANCE = 1.0
+"""g: effects of about one standard deviation are what it is quickest to see."""
+
+
+def t_evidence(
+    t: float, weight: float, freedom: float, *, prior_variance: float = PRIOR_VARIANCE
+) -> float:
+    """Return E for a t statistic: decide where it reaches 1 / α, however often it is looked at.
+
+    `weight` is n for n pairs, n·m / (n + m) for two sides of n and m runs; `freedom` is n - 1, or
+    n + m - 2.
+    """
+    if weight <= 0 or freedom <= 0 or prior_variance <= 0:
+        raise InvalidInput("evidence needs two runs or more, and a prior variance above 0")
+    growth = 1 + weight * prior_variance
+    square = t * t / freedom
+    ratio = math.log1p(square) - math.log1p(square / growth)
+    exponent = (freedom + 1) / 2 * ratio - math.log(growth) / 2
+    return math.exp(min(exponent, 700.0))
+
+
+def anytime_width(
+    alpha: float, weight: float, freedom: float, *, prior_variance: float = PRIOR_VARIANCE
+) -> float:
+    """Return the t beyond which E is 1 / alpha: so many standard errors on either side make an
+    interval that holds at all times together; infinite while no t is enough."""
+    growth = 1 + weight * prior_variance
+    root = math.exp((math.log(growth) / 2 - math.log(alpha)) * 2 / (freedom + 1))
+    if root >= growth:
+        return math.inf
+    return math.sqrt(freedom * (root - 1) / (1 - root / growth))
