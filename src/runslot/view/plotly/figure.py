@@ -30,6 +30,8 @@ LOG = {"type": "log", "exponentformat": "power"}
 _DIGITS = 5
 _MOST_DECIMALS = 15
 _MOST_CUT = 8
+_FEW_VALUES = 300
+"""Numbers that are rounded one by one."""
 
 
 def plain(text: str) -> str:
@@ -71,17 +73,39 @@ def numbers(values: pl.Series) -> list[float | None]:
     These are five significant digits, and further ones where all values lie close together far from
     zero.
     """
+    if len(values) <= _FEW_VALUES:  # what polars needs for a call is more than these take
+        return _few_numbers(values.to_list())
     finite = (
         values.cast(pl.Float64).replace([float("inf"), float("-inf")], [None, None]).fill_nan(None)
     )
     low, high = finite.min(), finite.max()
-    rounded = finite.round_sig_figs(_DIGITS)
-    if isinstance(low, float) and isinstance(high, float) and 0 < high - low < math.inf:
-        decimals = _DIGITS - 1 - math.floor(math.log10(high - low))
-        if max(abs(low), abs(high)) > 10 * (high - low):
-            rounded = finite.round(min(max(decimals, 0), _MOST_DECIMALS))
+    decimals = _decimals(low, high) if isinstance(low, float) and isinstance(high, float) else None
+    rounded = finite.round_sig_figs(_DIGITS) if decimals is None else finite.round(decimals)
     digits: list[float | None] = rounded.to_list()
     return digits
+
+
+def _few_numbers(values: list[float | None]) -> list[float | None]:
+    finite = [v for v in values if v is not None and math.isfinite(v)]
+    decimals = _decimals(min(finite), max(finite)) if finite else None
+    rounded: list[float | None] = []
+    for value in values:
+        if value is None or not math.isfinite(value):
+            rounded.append(None)
+        elif decimals is None:
+            rounded.append(float(f"{value:.{_DIGITS}g}"))
+        else:
+            rounded.append(round(float(value), decimals))
+    return rounded
+
+
+def _decimals(low: float, high: float) -> int | None:
+    """Return to how many places numbers are rounded that lie close together far from zero; None
+    where significant digits do."""
+    if not 0 < high - low < math.inf or max(abs(low), abs(high)) <= 10 * (high - low):
+        return None
+    decimals = _DIGITS - 1 - math.floor(math.log10(high - low))
+    return min(max(decimals, 0), _MOST_DECIMALS)
 
 
 def with_mark(figure: Figure, mark: str | int) -> Figure:
