@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -65,8 +66,8 @@ def test_differences_are_paired_by_seed_where_both_have_the_same_ones(write_run:
         interval = stats.t.interval(0.95, 3, differences.mean(), stats.sem(differences))
         delta = variant.delta
         assert delta is not None
-        assert delta.paired
-        assert (delta.value, delta.low, delta.high) == pytest.approx(
+        assert delta.is_paired
+        assert (delta.estimate, delta.low, delta.high) == pytest.approx(
             (differences.mean(), *interval)
         )
 
@@ -76,10 +77,10 @@ def test_differences_of_unequal_seeds_are_welchs(write_run: Write) -> None:
     answer = answered(written(write_run, finals))
     delta = answer.variants[1].delta
     assert delta is not None
-    assert not delta.paired
+    assert not delta.is_paired
     best, other = (finals[v.values[0]] for v in answer.variants)
     low, high = stats.ttest_ind(other, best, equal_var=False).confidence_interval(0.95)
-    assert (delta.value, delta.low, delta.high) == pytest.approx(
+    assert (delta.estimate, delta.low, delta.high) == pytest.approx(
         (np.mean(other) - np.mean(best), low, high)
     )
 
@@ -87,14 +88,15 @@ def test_differences_of_unequal_seeds_are_welchs(write_run: Write) -> None:
 def test_the_sentence_says_who_leads_and_who_cannot_be_told_apart(write_run: Write) -> None:
     sentence = answered(written(write_run, FINALS)).sentence
     assert sentence == (
-        "size=b leads with 0.927 ± 0.027 (highest accuracy), not separable from size=a at n = 4."
+        "size=b leads with 0.927 ± 0.027 (highest accuracy), not separable from size=a at n = 4; "
+        "they differ so little that 100 seeds would hardly decide."
     )
 
 
 def test_the_sentence_of_a_clear_winner_of_one_run_and_of_one_variant(
     tmp_path: Path, write_run: Write
 ) -> None:
-    clear = {"a": [0.9, 0.91, 0.92], "b": [0.1, 0.11, 0.12]}
+    clear = {"a": [0.9, 0.91, 0.93], "b": [0.1, 0.11, 0.12]}
     root = written(write_run, clear)
     assert answered(root).sentence.endswith("better than the other one at n = 3.")
     only = answered(root, where="size = 'a'")
@@ -227,7 +229,7 @@ def test_choices_that_the_runs_do_not_have_are_said_and_nothing_breaks(
 
 
 def test_a_single_run_among_several_is_not_said_of_all(write_run: Write) -> None:
-    root = written(write_run, {"a": [0.9, 0.91, 0.92], "b": [0.1, 0.11, 0.12], "c": [0.2]})
+    root = written(write_run, {"a": [0.9, 0.91, 0.93], "b": [0.1, 0.11, 0.12], "c": [0.2]})
     assert answered(root).sentence.endswith("not separable from size=c at n = 1 to 3.")
 
 
@@ -236,3 +238,32 @@ def test_differences_that_are_all_the_same_have_no_digits_of_rounding(write_run:
     runs = LiveRuns([root])
     page = document(runs.now(), Choices(), "", Texts(runs.roots))
     assert page["variants"][1]["delta"]["text"] == "−0.3"
+
+
+def test_the_advice_is_of_the_noncentral_t(write_run: Write) -> None:
+    generator = np.random.default_rng(3)
+    finals = {"a": list(generator.normal(1.0, 1.0, 5)), "b": list(generator.normal(0.4, 1.0, 4))}
+    answer = answered(written(write_run, finals))
+    best, other = (finals[v.values[0]] for v in answer.variants)
+    n, m = len(best), len(other)
+    pooled = math.sqrt(
+        ((n - 1) * np.var(best, ddof=1) + (m - 1) * np.var(other, ddof=1)) / (n + m - 2)
+    )
+    effect = (np.mean(best) - np.mean(other)) / pooled
+    needed = answer.variants[1].needed
+    assert needed is not None
+    freedom, shift = 2 * needed - 2, effect * math.sqrt(needed / 2)
+    critical = stats.t.ppf(0.975, freedom)
+    power = stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift)
+    assert power == pytest.approx(0.8, abs=0.001)
+
+
+def test_while_runs_are_under_way_a_look_may_be_taken_after_each(write_run: Write) -> None:
+    finals = {"a": [0.9, 0.91, 0.93], "b": [0.5, 0.55, 0.53]}
+    root = written(write_run, finals)
+    results = load(root)
+    at_the_end = answer_of(results, results, Choices(), "")
+    assert at_the_end.variants[1].separable is True
+    waiting = dataclasses.replace(results, waiting={"runs": 1})
+    looked = answer_of(waiting, waiting, Choices(), "")
+    assert looked.variants[1].separable is False  # its e-value is below 20

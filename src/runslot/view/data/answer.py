@@ -15,8 +15,11 @@ from typing import Any
 
 import polars as pl
 
-from runslot.results.accounting import DIVERGED, Accounting, tasks_of
+from runslot.experiment.states import UNDER_WAY
+from runslot.results.accounting import DIVERGED, Accounting, GroupAccount, tasks_of
 from runslot.results.results import Results
+from runslot.results.statistics.differences import Difference, Sample, difference, holm
+from runslot.results.statistics.power import runs_needed
 from runslot.results.statistics.resampling import has_numpy
 from runslot.results.statistics.scores import mean_interval
 from runslot.results.summary import Mode
@@ -29,20 +32,10 @@ _DRAWS = 4000
 """Draws of all means at once, for the probability that each is the best."""
 _ROUNDING = 1e-12
 """A width that is this small a part of its mean is what floats make of none."""
+_SEEDS_ADVISED = 100
+"""More seeds than these a variant are not advised."""
 _TASKS_SAID = 3
 """Tasks whose leader the sentence names; of more it says how many."""
-
-
-@dataclass(frozen=True)
-class Delta:
-    """By how much a variant differs from the one that it is measured against."""
-
-    value: float
-    low: float | None
-    """Ends of its interval; None where one side has a single run."""
-    high: float | None
-    paired: bool
-    """Whether the runs were compared seed by seed."""
 
 
 @dataclass(frozen=True)
@@ -64,25 +57,13 @@ class Variant:
     standings: Mapping[str, int]
     best_chance: float | None
     """The probability that its true mean is the best of its task."""
-    delta: Delta | None
+    delta: Difference | None
     """To the baseline; None for the baseline itself."""
     separable: bool | None
-    """Whether the interval of its difference to the leader of its task leaves 0 out, all variants
-    of the task taken together; None for the leader, and where that cannot be told."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The scores of one variant's runs."""
-
-    scores: tuple[float, ...]
-    """Of the runs that count; NaN among them where a run diverged and the rule gives no value."""
-    seeds: tuple[int | None, ...]
-
-    @property
-    def has_value(self) -> bool:
-        """Tell whether there is a mean."""
-        return bool(self.scores) and all(map(math.isfinite, self.scores))
+    """Whether it is decided that the leader of its task is better, all variants of the task taken
+    together; None for the leader, and where that cannot be told."""
+    needed: float | None
+    """How many runs a side would decide it; infinite where hardly any number would."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +87,13 @@ class Answer:
     samples: Mapping[int, Sample]
     """By place of a variant."""
 
-    def deltas_to(self, place: int, level: float) -> dict[int, Delta | None]:
+    def deltas_to(self, place: int, level: float) -> dict[int, Difference | None]:
         """Return by place of each variant of the same task its difference to another baseline."""
         task = next(variant.task for variant in self.variants if variant.place == place)
         rivals = [v.place for v in self.variants if v.task == task and v.place != place]
         return {
-            rival: _difference(self.samples[rival], self.samples[place], level) for rival in rivals
+            rival: difference(self.samples[rival], self.samples[place], level=level)
+            for rival in rivals
         }
 
 
@@ -127,68 +109,108 @@ def answer_of(selection: Results, everything: Results, choices: Choices, baselin
     tasks = tuple(task for task in tasks_of(everything) if task in groups.keys)
     accounting = account_of(selection, metric, choices, groups, scales=tasks)
     scored = scores_of(selection, metric, choices, accounting)
-    samples = _samples(scored, groups)
-    mode = mode_for(choices, metric)
-    by_place = {groups.of[run]: accounting.groups[at] for run, at in _group_rows(accounting)}
+    states = selection.runs["state"]
+    race = _Race(
+        groups,
+        _words(groups),
+        {groups.of[run]: accounting.groups[at] for run, at in _group_rows(accounting)},
+        _samples(scored, groups),
+        mode_for(choices, metric),
+        choices.level,
+        is_under_way=bool(selection.waiting) or bool(states.is_in(list(UNDER_WAY)).any()),
+    )
     place_of_label = {member.label: place for place, member in enumerate(groups.groups)}
-    variants: list[Variant] = []
+    by_task: dict[str, list[int]] = {}
+    for place in race.accounts:
+        by_task.setdefault(_task(groups, race.words[place], tasks), []).append(place)
+    pinned = place_of_label.get(baseline)
+    variants = [v for task in sorted(by_task) for v in race.rows(task, by_task[task], pinned)]
+    return Answer(
+        metric,
+        race.mode,
+        keys,
+        tasks,
+        tuple(variants),
+        sentence_of(variants, groups.keys, metric, race.mode),
+        "" if pinned is None else baseline,
+        accounting,
+        groups,
+        scored,
+        race.samples,
+    )
+
+
+@dataclass(frozen=True)
+class _Race:
+    """What the variants of all tasks are compared with, by place of a variant."""
+
+    groups: Groups
+    words: Sequence[tuple[str, ...]]
+    accounts: Mapping[int, GroupAccount]
+    samples: Mapping[int, Sample]
+    mode: Mode
+    level: float
+    is_under_way: bool
+    """Whether further runs are to come, so that this look is one of several."""
+
+    def rows(self, task: str, places: Sequence[int], pinned: int | None) -> list[Variant]:
+        """Return the variants of one task, best first, each measured against the leader, or the
+        pinned one where it is of this task."""
+        samples, level = self.samples, self.level
+        rivals = _ranked({place: samples[place] for place in places}, self.mode)
+        leader = rivals[0]
+        reference = pinned if pinned is not None and pinned in rivals else leader
+        to_leader = [
+            None if place == leader else difference(samples[place], samples[leader], level=level)
+            for place in rivals
+        ]
+        to_reference = to_leader
+        if reference != leader:
+            to_reference = [
+                None
+                if place == reference
+                else difference(samples[place], samples[reference], level=level)
+                for place in rivals
+            ]
+        alpha = 1 - level
+        decided = _decided(to_leader, alpha, is_under_way=self.is_under_way)
+        chances = best_chances([samples[place].scores for place in rivals], self.mode)
+        share = alpha / max(1, len(rivals) - 1)
+        rows = []
+        for i, place in enumerate(rivals):
+            mean, low, high = _interval(samples[place].scores, level)
+            account = self.accounts[place]
+            rows.append(
+                Variant(
+                    place=place,
+                    label=self.groups.groups[place].label,
+                    values=self.words[place],
+                    task=task,
+                    mean=mean,
+                    low=low,
+                    high=high,
+                    n=account.n,
+                    asked=account.asked,
+                    standings=account.standings,
+                    best_chance=chances[i],
+                    delta=to_reference[i],
+                    separable=decided[i],
+                    needed=None if decided[i] else _seeds_needed(to_leader[i], share),
+                )
+            )
+        return rows
+
+
+def _words(groups: Groups) -> list[tuple[str, ...]]:
+    """Return of each group its values as text."""
     texts = [texts_of(values) for values in zip(*(g.values for g in groups.groups), strict=True)]
-    words = [
+    return [
         tuple(
             text.get(value) or text_of_value(value)
             for text, value in zip(texts, member.values, strict=True)
         )
         for member in groups.groups
     ]
-    by_task: dict[str, list[int]] = {}
-    for place in by_place:
-        by_task.setdefault(_task(groups, words[place], tasks), []).append(place)
-    for task in sorted(by_task):
-        rivals = _ranked({place: samples[place] for place in by_task[task]}, mode)
-        chances = best_chances([samples[place].scores for place in rivals], mode)
-        leader = rivals[0]
-        pinned = place_of_label.get(baseline, leader)
-        reference = pinned if pinned in rivals else leader
-        level = choices.level
-        strict = 1 - (1 - level) / max(1, len(rivals) - 1)
-        for place, chance in zip(rivals, chances, strict=True):
-            sample = samples[place]
-            interval = _interval(sample.scores, level)
-            account = by_place[place]
-            difference = _difference(sample, samples[reference], level)
-            to_leader = _difference(sample, samples[leader], strict)
-            variants.append(
-                Variant(
-                    place=place,
-                    label=groups.groups[place].label,
-                    values=words[place],
-                    task=task,
-                    mean=interval[0],
-                    low=interval[1],
-                    high=interval[2],
-                    n=account.n,
-                    asked=account.asked,
-                    standings=account.standings,
-                    best_chance=chance,
-                    delta=None if place == reference else difference,
-                    separable=None if place == leader else _is_apart(to_leader),
-                )
-            )
-    given = baseline if baseline in place_of_label else ""
-    sentence = sentence_of(variants, groups.keys, metric, mode)
-    return Answer(
-        metric,
-        mode,
-        keys,
-        tasks,
-        tuple(variants),
-        sentence,
-        given,
-        accounting,
-        groups,
-        scored,
-        samples,
-    )
 
 
 def _samples(scored: pl.DataFrame, groups: Groups) -> dict[int, Sample]:
@@ -237,37 +259,30 @@ def _interval(
     return interval.estimate, interval.low, interval.high
 
 
-def _difference(sample: Sample, reference: Sample, level: float) -> Delta | None:
-    """Return by how much one sample's mean is above another's: seed by seed where both have the
-    same ones, each once, else by Welch's interval."""
-    if not (sample.has_value and reference.has_value):
-        return None
-    value = mean_interval([sample.scores]).estimate - mean_interval([reference.scores]).estimate
-    seeds = [set(sample.seeds), set(reference.seeds)]
-    is_paired = (
-        seeds[0] == seeds[1]
-        and None not in seeds[0]
-        and len(seeds[0]) == len(sample.scores) == len(reference.scores)
-    )
-    if is_paired:
-        other = dict(zip(reference.seeds, reference.scores, strict=True))
-        pairs = zip(sample.seeds, sample.scores, strict=True)
-        interval = mean_interval([[score - other[seed] for seed, score in pairs]], level=level)
-        low, high = interval.low, interval.high
-    else:
-        # The mean over two "tasks", one of them turned around, is half of the difference.
-        both = [list(sample.scores), [-score for score in reference.scores]]
-        interval = mean_interval(both, level=level)
-        low, high = 2 * interval.low, 2 * interval.high
-    if not math.isfinite(low):
-        return Delta(value, None, None, is_paired)
-    return Delta(value, low, high, is_paired)
+def _decided(
+    to_leader: Sequence[Difference | None], alpha: float, *, is_under_way: bool
+) -> list[bool | None]:
+    """Return of each difference to the leader whether it is decided, all of them taken together.
+
+    At the end by t tests as Holm adjusts them; while runs are under way by their e-values, which
+    may be looked at after every run, and with Bonferroni's share of alpha each. None where it
+    cannot be told: the leader itself, a single run, no value.
+    """
+    told = [d for d in to_leader if d is not None]
+    if is_under_way:
+        limit = max(1, len(told)) / alpha
+        evidence = [None if d is None or d.p is None else d.evidence or 0.0 for d in to_leader]
+        return [None if value is None else value >= limit for value in evidence]
+    adjusted = holm([None if d is None else d.p for d in to_leader])
+    return [None if p is None else p < alpha for p in adjusted]
 
 
-def _is_apart(delta: Delta | None) -> bool | None:
-    if delta is None or delta.low is None or delta.high is None:
+def _seeds_needed(to_leader: Difference | None, alpha: float) -> float | None:
+    """Return how many runs a side would decide a difference of this size; None where nothing is
+    known of its size."""
+    if to_leader is None or to_leader.effect is None:
         return None
-    return delta.low > 0 or delta.high < 0
+    return runs_needed(to_leader.effect, paired=to_leader.is_paired, alpha=alpha)
 
 
 def best_chances(
@@ -365,14 +380,32 @@ def _leader_words(rivals: Sequence[Variant], name: str, metric: str, side: str) 
         return f"{lead}, better than {_all_words(len(others))} at n = {leader.n}"
     if leader.n == 1 or all(rival.n == 1 for rival in others):
         return f"{lead}; one run each says nothing of how sure that is: run more seeds"
+    advice = _advice(unclear, leader.n) if side else ""
     if len(unclear) == 1:
-        return f"{lead}, not separable from {unclear[0].label} at {n}"
-    count = f"all {len(others)} others" if len(unclear) == len(others) else f"{len(unclear)} others"
-    return f"{lead}, not separable from {count} at {n}"
+        return f"{lead}, not separable from {unclear[0].label} at {n}{advice}"
+    is_all = len(unclear) == len(others)
+    count = _all_words(len(others)) if is_all else f"{len(unclear)} others"
+    return f"{lead}, not separable from {count} at {n}{advice}"
+
+
+def _advice(unclear: Sequence[Variant], n: int) -> str:
+    """Return how many further seeds would decide between the leader and those that cannot be told
+    apart from it, if they differ as much as they seem to."""
+    needs = [rival.needed for rival in unclear if rival.needed is not None]
+    within = [need for need in needs if need <= _SEEDS_ADVISED]
+    if not needs:
+        return ""
+    if not within:
+        return f"; they differ so little that {_SEEDS_ADVISED} seeds would hardly decide"
+    more = max(1, math.ceil(max(within)) - n)
+    words = f"about {more} more {'seed' if more == 1 else 'seeds'} each would decide"
+    if len(within) == len(unclear):
+        return f"; {words}"
+    return f"; {words} against {len(within)} of them"
 
 
 def _all_words(count: int) -> str:
-    return "the other one" if count == 1 else f"all {count} others"
+    return {1: "the other one", 2: "both others"}.get(count, f"all {count} others")
 
 
 def number_words(mean: float, low: float | None, high: float | None) -> str:

@@ -27,6 +27,7 @@ from runslot.experiment.states import BAD, COLOURS, STATES, UNKNOWN
 from runslot.experiment.status import time_left
 from runslot.quantiles import t_quantile
 from runslot.results.results import Results
+from runslot.results.statistics.differences import Difference
 from runslot.results.statistics.selection import optimism
 from runslot.results.summary import FINAL
 from runslot.results.text.labels import text_of_value
@@ -34,7 +35,6 @@ from runslot.results.text.sources import reading_lines
 from runslot.view.data.alignment import shared_start
 from runslot.view.data.answer import (
     Answer,
-    Delta,
     Variant,
     answer_of,
     bad_counts,
@@ -155,15 +155,15 @@ def _variant(variant: Variant, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _delta(delta: Delta | None) -> dict[str, Any] | None:
+def _delta(delta: Difference | None) -> dict[str, Any] | None:
     if delta is None:
         return None
     return {
-        "value": delta.value,
+        "value": delta.estimate,
         "low": _finite(delta.low),
         "high": _finite(delta.high),
-        "text": _signed(number_words(delta.value, delta.low, delta.high)),
-        "paired": delta.paired,
+        "text": _signed(number_words(delta.estimate, delta.low, delta.high)),
+        "paired": delta.is_paired,
     }
 
 
