@@ -98,6 +98,8 @@ class Isolation:
             with refusals():
                 yield
         except RunslotError as error:
+            if isinstance(error.__cause__, BrokenPipeError):  # who read the output has gone
+                raise error.__cause__ from None
             if self.alone:
                 raise
             self.problems += 1

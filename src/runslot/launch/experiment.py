@@ -396,12 +396,16 @@ class Experiment:
         notify = [notify] if isinstance(notify, str) else notify
         if observer is not None and not callable(observer):
             raise InvalidInput(f"observer must be a function of an event, not {observer!r:.80}")
-        if observer is None:
-            from runslot.launch.printer import Printer
+        if observer is not None:
+            directory = self.prepare(observer)
+            return launch(directory, observer, fresh=self.into is None, notify=notify, wait=wait)
+        from runslot.launch.printer import Printer, next_step
 
-            observer = Printer()
+        observer = Printer()
         directory = self.prepare(observer)
-        return launch(directory, observer, fresh=self.into is None, notify=notify, wait=wait)
+        outcomes = launch(directory, observer, fresh=self.into is None, notify=notify, wait=wait)
+        observer(Said(next_step(directory.path, outcomes.left)))
+        return outcomes
 
 
 def _one_of(value: object, name: str, choices: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from runslot.experiment.states import FAILED, UNFINISHED, WELL
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.launch.create import discard, is_newest, point_latest
 from runslot.launch.growth import open_growth
-from runslot.launch.printer import notifying
+from runslot.launch.printer import nothing_said, notifying
 from runslot.launch.repair import read_repaired, refuse_unknown, restore_ends, take_over_said
 from runslot.launch.supervisor import Share, Supervisor
 
@@ -174,7 +174,7 @@ def launch(
         for line in take_over_said(status):
             observer(Said(line))
         if not todo.start and not todo.adopt and (growth is None or growth.is_over):
-            observer(Said(f"nothing to do: {todo.kept} runs of {directory.path} have ended"))
+            observer(Said(nothing_said(todo.kept, directory.path)))
             config.give_back(experiment, observer)
             experiment.close()
             return outcomes_of(directory)

@@ -8,10 +8,12 @@ A notification that cannot be sent is said, and changes nothing else.
 
 from __future__ import annotations
 
+import shlex
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from runslot.engines.events import (
@@ -103,6 +105,20 @@ def _where(event: RunStarted) -> str:
 def counted(count: int, thing: str) -> str:
     """Return `1 run`, `2 runs`."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def nothing_said(kept: int, directory: Path) -> str:
+    """Return what is said where an experiment has nothing to do."""
+    has = "has" if kept == 1 else "have"
+    return f"nothing to do: {counted(kept, 'run')} of {directory} {has} ended"
+
+
+def next_step(directory: Path, left: int) -> str:
+    """Return which command shows what a launch by a script came to; `left` runs are under way."""
+    place = shlex.quote(str(directory))
+    if left:
+        return f"`runslot status {place}` shows how the runs stand"
+    return f"`runslot results {place}` compares the variants"
 
 
 def todo_said(event: LaunchStarted) -> str:

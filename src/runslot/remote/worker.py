@@ -31,7 +31,7 @@ from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Policy, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.states import UNFINISHED
-from runslot.launch.printer import Printer
+from runslot.launch.printer import Printer, nothing_said
 from runslot.launch.supervisor import Share, Supervisor
 from runslot.scheduler import StopAsked
 from runslot.terminal_text import one_line
@@ -145,7 +145,7 @@ def _work(
     try:
         share = _share(experiment, items, listener)
         if not share.runs and not share.adopt:
-            listener(Said(f"nothing to do: {share.kept} runs of {directory.path} have ended"))
+            listener(Said(nothing_said(share.kept, directory.path)))
             return _status(experiment, items)
         engine = (place or ThisMachine()).open(
             experiment, len(share.runs) + len(share.adopt), listener

@@ -355,7 +355,7 @@ def _seed_range(part: str, text: str) -> range:
 
 
 def _refuse_seeds(text: str, reason: str) -> NoReturn:
+    whole = "" if repr(text) in reason else f"{text!r}: "
     raise InvalidInput(
-        f"{text!r} does not say which seeds: {reason}; write 3 (for 0, 1, 2), or 7,8 or 0-9 for"
-        " those"
+        f"{whole}{reason}; write how many, as 3 (which are 0, 1, 2), or which, as 7,8 or 0-9"
     )

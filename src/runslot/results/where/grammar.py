@@ -432,6 +432,7 @@ class _Parser:
                 f" (a metric has {' and '.join(alike)})" if alike else nearest(name, self._schema)
             )
             hint = "; write IS NAN" if name.lower() == "nan" else hint
+            hint = hint or f"; a text stands in quotes: '{name}'"
             raise InvalidInput(f"no run has a column {name!r}{hint}")
         return Value(pl.col(name), kind_of(self._schema[name]), name)
 
