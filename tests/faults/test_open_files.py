@@ -27,7 +27,8 @@ from runslot.engines.events import RunWaits
 from runslot.launch.launch import outcomes_of
 from runslot.engines.local.launcher import LocalLauncher
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.launch.supervisor import Share, Supervisor
+from runslot.launch.share import Share
+from runslot.launch.supervisor import Supervisor
 
 root, runs, script = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 directory = Experiment("many", ["sh", script, "{run_dir}"], seeds=runs, root=root).prepare()

@@ -13,9 +13,22 @@ import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from runslot.engines.open_experiment import command_values
 from runslot.errors import InvalidInput, nearest
-from runslot.experiment.placeholders import ALL_KEYS, NOT_PASSED, RESERVED, names_used
+from runslot.experiment.placeholders import (
+    ALL_KEYS,
+    NOT_PASSED,
+    RESERVED,
+    fill,
+    formats_used,
+    formatted,
+    names_used,
+)
+from runslot.experiment.records import Run
+from runslot.experiment.rundir import RunDir
+from runslot.variants.config import flatten
 
 _PYTHON = r"python[\d.]*"
 _OTHER_NAMES = {"python": "python3", "python3": "python", "pip": "pip3"}
@@ -269,3 +282,64 @@ def _operator_at(text: str, position: int) -> str:
 
 def _word_at(text: str, position: int) -> str:
     return re.split(r"[\s'\"]", text[position:], maxsplit=1)[0]
+
+
+# ---- a command and all its runs ------------------------------------------------------------------
+
+
+def check_runs_of_command(
+    argv: Sequence[str],
+    runs: Sequence[Run],
+    cwd: Path | None,
+    search_path: str | None = None,
+) -> None:
+    """Refuse a command that some run could not be given; `cwd` is where it will run, if on this
+    machine.
+    """
+    keys: dict[str, None] = {}
+    for run in runs:
+        keys |= dict.fromkeys(flatten(run.variant))
+    check_command(argv, keys, cwd, search_path)
+    # one of the seeds of each variant speaks for all
+    for run in {id(run.variant): run for run in runs}.values():
+        values = command_values(run, RunDir(run.directory))
+        try:
+            fill(argv, values)
+        except KeyError as missing:
+            raise InvalidInput(
+                f"the command uses {{{missing.args[0]}}}, which the variant {run.name!r} has not"
+            ) from None
+    _refuse_equal_texts(argv, keys, runs)
+
+
+def _refuse_equal_texts(argv: Sequence[str], keys: Iterable[str], runs: Sequence[Run]) -> None:
+    """Refuse a format that gives two values of a key one text: their runs would be the same
+    command.
+    """
+    for key, form in formats_used(argv, keys):
+        texts: dict[str, Any] = {}
+        for run in runs:
+            value = flatten(run.variant).get(key)
+            other = texts.setdefault(formatted(key, value, form), value)
+            if other != value:
+                raise InvalidInput(
+                    f"the command uses {{{key}:{form}}}, which writes {other!r} and {value!r} alike"
+                )
+
+
+def notes_on_command(argv: Sequence[str], runs: Sequence[Run]) -> tuple[str, ...]:
+    """Return what should be said of a command: keys that it does not use, operators of a shell in
+    it.
+    """
+    notes = []
+    different = {id(run.variant): run.variant for run in runs}.values()
+    keys = dict.fromkeys(key for variant in different for key in flatten(variant))
+    if missing := unused(argv, keys, len({run.seed for run in runs})):
+        shown = " and ".join(missing)
+        notes.append(
+            f"no argument of the command uses {shown}: runs that differ in nothing else do the"
+            f" same; write {{{missing[0]}}} in it, or {{variant_file}} for all values"
+        )
+    if note := note_operators(argv):
+        notes.append(note)
+    return tuple(notes)

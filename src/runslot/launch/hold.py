@@ -9,11 +9,13 @@ up: where no run has ever begun, or the directory does not come back.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from runslot.engines.events import LaunchEvent, RunStarted, RunWaits, Said
 from runslot.engines.open_experiment import OpenExperiment
+from runslot.experiment.records import Run
 from runslot.scheduler import Key
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
@@ -151,6 +153,36 @@ class Holds:
         vain = episode.moved or _key(experiment) not in self._productive
         episode.given_up = episode.hopeless or (vain and now - episode.since > _PATIENCE_S)
         return episode.given_up
+
+
+class SlotWaits:
+    """Runs whose slot someone else has: said once a run, and noted once a holder."""
+
+    def __init__(self, observer: Callable[[LaunchEvent], None]) -> None:
+        self._observer = observer
+        self._runs: set[Key] = set()
+        self._holders: dict[int, str] = {}
+        """By slot, who has it, as the journal says."""
+
+    def say(self, key: Key, run: Run, slot: int | None, by: str) -> None:
+        """Say that a run waits, until it has started once."""
+        if key not in self._runs:
+            self._runs.add(key)
+            self._observer(RunWaits(run, slot, by))
+
+    def note(self, experiment: OpenExperiment, run: Run, slot: int, by: str) -> None:
+        """Write into the journal who has a slot, where it says otherwise."""
+        if self._holders.get(slot) != by:
+            self._holders[slot] = by
+            experiment.journal.write("waits", time.time(), run=run.id, slot=slot, by=by)
+
+    def taken(self, slot: int) -> None:
+        """Note that the slot was had."""
+        self._holders.pop(slot, None)
+
+    def started(self, key: Key) -> None:
+        """Note that a run has started: what it waits for later is said again."""
+        self._runs.discard(key)
 
 
 def _key(experiment: OpenExperiment) -> str:

@@ -13,7 +13,7 @@ from typing import overload
 from runslot.engines.events import Observer, Said
 from runslot.engines.local.config import ThisMachine, end_lost
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.protocol import Engine, LeftRunning, UnderWay
+from runslot.engines.protocol import Engine, LauncherConfig, LeftRunning, UnderWay
 from runslot.engines.registry import of_experiment, refreshed
 from runslot.errors import Busy, InvalidInput, shortage_of
 from runslot.experiment.front_door import front_door
@@ -22,10 +22,11 @@ from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.states import FAILED, UNFINISHED, WELL
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.launch.create import discard, is_newest, point_latest
-from runslot.launch.growth import open_growth
+from runslot.launch.growth import Growth, open_growth
 from runslot.launch.printer import nothing_said, notifying
 from runslot.launch.repair import read_repaired, refuse_unknown, restore_ends, take_over_said
-from runslot.launch.supervisor import Share, Supervisor
+from runslot.launch.share import Share
+from runslot.launch.supervisor import Supervisor
 
 
 class Outcomes(Sequence[Outcome]):
@@ -93,6 +94,12 @@ class Todo:
     adopt: tuple[tuple[Run, UnderWay], ...]
     kept: int
 
+    def share(self, experiment: OpenExperiment, slots_said: str, growth: Growth | None) -> Share:
+        """Return it as what the supervisor is to do."""
+        return Share(
+            experiment, self.start, self.attempts, self.adopt, self.kept, slots_said, growth
+        )
+
     def with_runs(self, runs: Sequence[tuple[Run, int]]) -> Todo:
         """Return it with further runs, each with the number of its next attempt."""
         attempts = {run.id: attempt for run, attempt in runs if attempt > 1}
@@ -151,23 +158,12 @@ def launch(
     them. Raises KeyboardInterrupt after the runs were stopped on Ctrl-C, and `Busy` where another
     launcher is at work. A `fresh` experiment that is refused before its first run is removed again.
     """
-    experiment = _open(
-        directory, dict(os.environ if environment is None else environment), take_over, fresh
-    )
+    experiment = _open(directory, environment, take_over, fresh)
     try:
         observer = notifying(observer, notify)
         config = of_experiment(experiment.file) or ThisMachine()
         growth = open_growth(experiment, observer)
-        status = read_repaired(directory, experiment.file)
-        status = config.refresh(status)
-        end_lost(status)
-        ends = (
-            restore_ends(experiment, status)
-            if experiment.file.launcher is None and not fresh
-            else ""
-        )
-        if ends:
-            observer(Said(ends))
+        status = _standing(experiment, config, fresh, observer)
         todo = work_out(status, failed, only, take_over)
         if growth is not None:
             todo = todo.with_runs(growth.begin(status))
@@ -190,9 +186,7 @@ def launch(
         raise
     supervisor = Supervisor(engine.launcher, observer)
     try:
-        share = Share(
-            experiment, todo.start, todo.attempts, todo.adopt, todo.kept, engine.slots_said, growth
-        )
+        share = todo.share(experiment, engine.slots_said, growth)
         leaves = _supervise(supervisor, share, engine, config.leaves and not wait, fresh)
     except InvalidInput:  # the engine takes not even the first run
         _refuse_unstarted(directory, fresh)
@@ -205,6 +199,21 @@ def launch(
     if growth is not None and growth.problem:
         raise InvalidInput(growth.problem)
     return outcomes_of(directory, left=leaves)
+
+
+def _standing(
+    experiment: OpenExperiment, config: LauncherConfig, fresh: bool, observer: Observer
+) -> ExperimentStatus:
+    """Return how the runs stand, with files that a power cut took written again, and ends that
+    nobody wrote.
+    """
+    status = config.refresh(read_repaired(experiment.directory, experiment.file))
+    end_lost(status)
+    if experiment.file.launcher is None and not fresh:
+        ends = restore_ends(experiment, status)
+        if ends:
+            observer(Said(ends))
+    return status
 
 
 def _supervise(
@@ -228,8 +237,9 @@ def _supervise(
 
 
 def _open(
-    directory: ExperimentDir, environment: Mapping[str, str], take_over: bool, fresh: bool
+    directory: ExperimentDir, environment: Mapping[str, str] | None, take_over: bool, fresh: bool
 ) -> OpenExperiment:
+    environment = dict(os.environ if environment is None else environment)
     try:
         return OpenExperiment.open(directory, environment, take_over)
     except OSError as error:

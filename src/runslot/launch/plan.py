@@ -14,9 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from runslot.engines.open_experiment import command_values
 from runslot.errors import InvalidInput
-from runslot.experiment.placeholders import fill, formats_used, formatted, with_seeds
+from runslot.experiment.placeholders import with_seeds
 from runslot.experiment.records import (
     Command,
     ExperimentFile,
@@ -26,9 +25,8 @@ from runslot.experiment.records import (
     Run,
     Work,
 )
-from runslot.experiment.rundir import RunDir
 from runslot.hardware.resources import Resources
-from runslot.launch.command import check_command, note_operators, unused
+from runslot.launch.command import check_runs_of_command, notes_on_command
 from runslot.launch.function_pickle import by_value, digest_of_file, import_path, refer
 from runslot.launch.interpreter import Interpreter
 from runslot.launch.signature import mistakable, takes_items
@@ -53,6 +51,8 @@ Target = str | Sequence[str] | Callable[..., Any]
 
 _NAME = r"[^/\0]+(/[^/\0]+)*"
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+_MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
+"""This Python, as `3.12`."""
 _VISIBILITY = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 _NAME_LIMIT, _PATH_LIMIT = 255, 2000
 """Bytes of a part of a name, and characters of all of it; its runs' directories come behind."""
@@ -103,13 +103,8 @@ def make_plan(
     refuse_shared_directories(runs)
     notes: tuple[str, ...] = ()
     if isinstance(work, Command):
-        keys = {key: None for run in runs for key in flatten(run.variant)}
-        argv = with_seeds(work.argv, len(seed_list) > 1 or seeds != 1, keys)
-        if interpreter is not None:
-            argv = interpreter.argv(argv)
-        work = replace(work, argv=tuple(argv))
-        check_runs_of_command(argv, runs, None if elsewhere else Path.cwd(), interpreter)
-        notes = notes_on_command(argv, runs)
+        several_seeds = len(seed_list) > 1 or seeds != 1
+        work, notes = _as_command(work, runs, several_seeds, elsewhere, interpreter)
     else:
         if interpreter is not None:
             interpreter.refuse_function(by_value=bool(pickles))
@@ -120,11 +115,7 @@ def make_plan(
         created=time.time(),
         cwd=str(Path.cwd()),
         python=sys.executable if interpreter is None else interpreter.executable,
-        python_version=(
-            f"{sys.version_info[0]}.{sys.version_info[1]}"
-            if interpreter is None
-            else interpreter.minor
-        ),
+        python_version=_MINOR if interpreter is None else interpreter.minor,
         path=path_for(target, None if interpreter is None else interpreter.path),
         python_path=os.environ.get("PYTHONPATH"),
         resources=resources,
@@ -299,44 +290,21 @@ def refuse_shared_directories(runs: Iterable[Run]) -> None:
             )
 
 
-def check_runs_of_command(
-    argv: Sequence[str],
+def _as_command(
+    command: Command,
     runs: Sequence[Run],
-    cwd: Path | None,
-    interpreter: Interpreter | None = None,
-) -> None:
-    """Refuse a command that some run could not be given; `cwd` is where it will run, if on this
-    machine.
-    """
-    keys: dict[str, None] = {}
-    for run in runs:
-        keys |= dict.fromkeys(flatten(run.variant))
-    check_command(argv, keys, cwd, None if interpreter is None else interpreter.search_path)
-    # one of the seeds of each variant speaks for all
-    for run in {id(run.variant): run for run in runs}.values():
-        values = command_values(run, RunDir(run.directory))
-        try:
-            fill(argv, values)
-        except KeyError as missing:
-            raise InvalidInput(
-                f"the command uses {{{missing.args[0]}}}, which the variant {run.name!r} has not"
-            ) from None
-    _refuse_equal_texts(argv, keys, runs)
-
-
-def _refuse_equal_texts(argv: Sequence[str], keys: Iterable[str], runs: Sequence[Run]) -> None:
-    """Refuse a format that gives two values of a key one text: their runs would be the same
-    command.
-    """
-    for key, form in formats_used(argv, keys):
-        texts: dict[str, Any] = {}
-        for run in runs:
-            value = flatten(run.variant).get(key)
-            other = texts.setdefault(formatted(key, value, form), value)
-            if other != value:
-                raise InvalidInput(
-                    f"the command uses {{{key}:{form}}}, which writes {other!r} and {value!r} alike"
-                )
+    several_seeds: bool,
+    elsewhere: bool,
+    interpreter: Interpreter | None,
+) -> tuple[Command, tuple[str, ...]]:
+    """Return the command as it is to be started, checked, and what should be said of it."""
+    keys = {key: None for run in runs for key in flatten(run.variant)}
+    argv = with_seeds(command.argv, several_seeds, keys)
+    if interpreter is not None:
+        argv = interpreter.argv(argv)
+    search_path = None if interpreter is None else interpreter.search_path
+    check_runs_of_command(argv, runs, None if elsewhere else Path.cwd(), search_path)
+    return replace(command, argv=tuple(argv)), notes_on_command(argv, runs)
 
 
 def _as_called(
@@ -349,24 +317,6 @@ def _as_called(
         return replace(function, unpack=True), ()
     note = mistakable(function, called, set.intersection(*map(set, keys)))
     return function, (note,) if note else ()
-
-
-def notes_on_command(argv: Sequence[str], runs: Sequence[Run]) -> tuple[str, ...]:
-    """Return what should be said of a command: keys that it does not use, operators of a shell in
-    it.
-    """
-    notes = []
-    different = {id(run.variant): run.variant for run in runs}.values()
-    keys = dict.fromkeys(key for variant in different for key in flatten(variant))
-    if missing := unused(argv, keys, len({run.seed for run in runs})):
-        shown = " and ".join(missing)
-        notes.append(
-            f"no argument of the command uses {shown}: runs that differ in nothing else do the"
-            f" same; write {{{missing[0]}}} in it, or {{variant_file}} for all values"
-        )
-    if note := note_operators(argv):
-        notes.append(note)
-    return tuple(notes)
 
 
 def _work(target: Target, pickles: dict[str, bytes]) -> tuple[Work, Path | None]:

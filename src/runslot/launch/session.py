@@ -29,7 +29,8 @@ from runslot.launch.launch import (
     refuse_fresh,
     work_out,
 )
-from runslot.launch.supervisor import Share, Supervisor
+from runslot.launch.share import Share
+from runslot.launch.supervisor import Supervisor
 from runslot.scheduler import StopAsked
 
 

@@ -6,17 +6,12 @@ It serves one experiment, or all that share the slots of this process, and an en
 
 from __future__ import annotations
 
-import os
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from runslot.engines.events import (
-    LaunchEnded,
     LaunchLeft,
-    LaunchStarted,
     Observer,
     RunDropped,
     RunEnded,
@@ -25,16 +20,15 @@ from runslot.engines.events import (
     Said,
     StopNoted,
 )
-from runslot.engines.open_experiment import OddRequest, OpenExperiment
+from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Handle, Launcher, Placed, Short, Taken, UnderWay
 from runslot.errors import RunslotError, shortage_of
-from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Run
 from runslot.hardware.slots import Slot
-from runslot.launch.growth import Growth
-from runslot.launch.hold import Holds
+from runslot.launch.hold import Holds, SlotWaits
 from runslot.launch.interrupts import Interrupts
 from runslot.launch.printer import pause_said
+from runslot.launch.share import Entry, Progress, Share, could_not_start, end_meanwhile
 from runslot.scheduler import (
     Action,
     Added,
@@ -43,7 +37,6 @@ from runslot.scheduler import (
     Ended,
     Event,
     GivenUp,
-    Halted,
     Key,
     Paused,
     SlotTaken,
@@ -61,48 +54,6 @@ _LOOK_AT_REQUESTS = 0.5
 """Seconds between looks into `requests/`, which may lie on a network disk."""
 _RETRY_TAKEN = 0.1
 """Seconds until a slot that someone else holds is tried again."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """What a launch is about: an open experiment and those of its runs that are to be done."""
-
-    experiment: OpenExperiment
-    runs: tuple[Run, ...]
-    """In the order of their start."""
-    attempts: Mapping[str, int]
-    """By run id: the next attempt's number, where it is not 1."""
-    adopt: tuple[tuple[Run, UnderWay], ...] = ()
-    """Runs that an earlier launcher started and that still run."""
-    kept: int = 0
-    slots_said: str = ""
-    growth: Growth | None = None
-    """What adds to its runs, and ends some early."""
-
-
-@dataclass(eq=False)
-class _Progress:
-    """An experiment under way: which of its runs are left, and how the others ended."""
-
-    experiment: OpenExperiment
-    left: set[Key]
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    """By run id: the last one so far."""
-    growth: Growth | None = None
-    keys: dict[str, Key] = field(default_factory=dict)
-    """By run id."""
-    held: bool = False
-    """Nothing further starts: it is paused, or its growth has a problem."""
-
-
-@dataclass(frozen=True)
-class _Entry:
-    progress: _Progress
-    run: Run
-
-    @property
-    def experiment(self) -> OpenExperiment:
-        return self.progress.experiment
 
 
 class Supervisor:
@@ -123,16 +74,14 @@ class Supervisor:
             {} if slots is None else {slot.index: slot for slot in slots}
         )
         self._state = State(None if slots is None else tuple(self._slots))
-        self._entries: list[_Entry] = []
+        self._entries: list[Entry] = []
         self._handles: dict[Key, Handle] = {}
-        self._open: list[_Progress] = []
+        self._open: list[Progress] = []
         self._asked: deque[Share | Event] = deque()
         self._looked = 0.0
         self._elsewhere: set[Key] = set()
         """Adopted runs that a machine has which cannot be asked from here."""
-        self._waits_said: set[Key] = set()
-        self._waits: dict[int, str] = {}
-        """By slot, who has it, as the journal says."""
+        self._waits = SlotWaits(observer)
 
     # ---- from other threads ----------------------------------------------------------------------
 
@@ -249,14 +198,7 @@ class Supervisor:
     def _halts(self) -> Iterator[Event]:
         """Yield which runs have shown enough; all are stopped where their search cannot go on."""
         for progress in self._open:
-            growth = progress.growth
-            if growth is None or progress.held:
-                continue
-            if halted := growth.look(time.monotonic()):
-                yield Halted(tuple(progress.keys[run] for run in halted))
-            if growth.problem:
-                progress.held = True
-                yield StopAsked(tuple(sorted(progress.left)))
+            yield from progress.halts(time.monotonic())
 
     def _grow(self) -> Iterator[Event]:
         """Yield the runs that come next where a slot would wait for them."""
@@ -268,7 +210,7 @@ class Supervisor:
                 key = progress.keys.get(run.id)
                 if key is None:
                     key = progress.keys[run.id] = len(self._entries)
-                    self._entries.append(_Entry(progress, run))
+                    self._entries.append(Entry(progress, run))
                 progress.left.add(key)
                 yield Added((key,), progress.experiment.policy, {key: attempt})
 
@@ -288,28 +230,11 @@ class Supervisor:
         runs = (*share.runs, *(run for run, _ in share.adopt))
         keys = range(first, first + len(runs))
         ids = {run.id: key for run, key in zip(runs, keys, strict=True)}
-        progress = _Progress(experiment, set(keys), growth=share.growth, keys=ids)
-        self._entries += [_Entry(progress, run) for run in runs]
+        progress = Progress(experiment, set(keys), growth=share.growth, keys=ids)
+        self._entries += [Entry(progress, run) for run in runs]
         self._open.append(progress)
         experiment.enlist()
-        slots = tuple(self._slots.values())
-        now = time.time()
-        said: Mapping[str, Any] = {
-            "slots": len(slots),
-            "slots_said": share.slots_said,
-            "runs": len(keys),
-        }
-        experiment.journal.write("launcher_started", now, host=host_name(), pid=os.getpid(), **said)
-        self._observer(
-            LaunchStarted(
-                experiment.file.name,
-                experiment.directory.path,
-                runs,
-                share.kept,
-                slots,
-                share.slots_said,
-            )
-        )
+        share.announce(self._observer, tuple(self._slots.values()))
         attempts = {
             first + i: share.attempts[run.id]
             for i, run in enumerate(share.runs)
@@ -335,16 +260,7 @@ class Supervisor:
         )
         yield Adopted(key, under_way.attempt, occupied, entry.experiment.policy)
         if handle is None:  # it ended since its status was read
-            found = run_dir.read_outcome()
-            if found is None or found.attempt < under_way.attempt:
-                found = Outcome(
-                    "lost", under_way.attempt, message="the process that kept it was killed"
-                )
-            yield (
-                Vanished(key, found)
-                if found.kind == "lost" and under_way.elsewhere
-                else Ended(key, found)
-            )
+            yield end_meanwhile(key, run_dir, under_way)
             return
         if under_way.elsewhere:
             self._elsewhere.add(key)
@@ -357,12 +273,7 @@ class Supervisor:
             experiment = progress.experiment
             self._holds.away(experiment, time.monotonic())
             self._open.remove(progress)
-            if progress.growth is not None and not progress.held:
-                progress.growth.finish()
-            counts = dict(Counter[str](outcome.kind for outcome in progress.outcomes.values()))
-            experiment.journal.write("launcher_ended", time.time(), counts=counts)
-            experiment.close()
-            self._observer(LaunchEnded(experiment.directory.path, counts))
+            progress.end(self._observer)
 
     # ---- what happened ---------------------------------------------------------------------------
 
@@ -374,29 +285,11 @@ class Supervisor:
             experiment = progress.experiment
             self._holds.away(experiment, self._looked)
             experiment.journal.sync_when_due(self._looked)
-            for request in experiment.requests():
-                if isinstance(request, OddRequest):
-                    experiment.journal.write(
-                        "odd_request", time.time(), file=request.file.name, why=request.why
-                    )
-                    self._observer(Said(f"{request.file} {request.why}"))
-                    continue
-                experiment.journal.write(
-                    "request", time.time(), verb=request.verb, arguments=request.arguments
-                )
-                named = set(request.arguments)
-                keys = sorted(
-                    key for key in progress.left if not named or self._entries[key].run.id in named
-                )
-                if request.verb in {"stop", "kill"}:
-                    everything = not named and len(self._open) == 1
-                    yield StopAsked(
-                        None if everything else tuple(keys), kill=request.verb == "kill"
-                    )
-                elif request.verb in {"pause", "continue"}:
-                    progress.held = request.verb == "pause"
-                    yield Paused(tuple(sorted(progress.left)), progress.held)
-                    self._observer(Said(pause_said(request.verb == "pause", experiment.file.name)))
+            for request in progress.requests(self._observer):
+                event = progress.wish(request, alone=len(self._open) == 1)
+                yield event
+                if isinstance(event, Paused):
+                    self._observer(Said(pause_said(event.paused, experiment.file.name)))
                 request.file.unlink(missing_ok=True)
 
     # ---- what to do ------------------------------------------------------------------------------
@@ -461,7 +354,7 @@ class Supervisor:
                 events.append(
                     self._hold(start.key, why)
                     if why
-                    else self._end(start.key, _could_not_start(start, error))
+                    else self._end(start.key, could_not_start(start, error))
                 )
                 if slot is not None:
                     self._launcher.release(slot)
@@ -476,20 +369,11 @@ class Supervisor:
         experiment, run = self._entries[key].experiment, self._entries[key].run
         taken = self._launcher.reserve(slot, experiment.file.name, run.directory)
         if taken is None:
-            self._waits.pop(slot.index, None)
-            return None
-        if isinstance(taken, Short):
-            return taken
-        if self._waits.get(slot.index) != taken.by:
-            self._waits[slot.index] = taken.by
-            experiment.journal.write("waits", time.time(), run=run.id, slot=slot.index, by=taken.by)
-        self._say_wait(key, slot.index, taken)
+            self._waits.taken(slot.index)
+        elif not isinstance(taken, Short):
+            self._waits.note(experiment, run, slot.index, taken.by)
+            self._waits.say(key, run, slot.index, taken.by)
         return taken
-
-    def _say_wait(self, key: Key, slot: int | None, taken: Taken) -> None:
-        if key not in self._waits_said:
-            self._waits_said.add(key)
-            self._observer(RunWaits(self._entries[key].run, slot, taken.by))
 
     def _place(self, start: Start) -> Placed:
         entry = self._entries[start.key]
@@ -523,14 +407,14 @@ class Supervisor:
             experiment.journal.write(
                 "slot_taken", time.time(), run=placed.run.id, slot=index, by=result.by
             )
-            self._say_wait(key, index, result)
+            self._waits.say(key, placed.run, index, result.by)
             return [SlotTaken(key, _RETRY_TAKEN)]
         self._handles[key] = result
         if experiment.file.launcher is not None:
             experiment.journal.write(
                 "handed", time.time(), run=placed.run.id, attempt=placed.attempt, name=result.name
             )
-        self._waits_said.discard(key)
+        self._waits.started(key)
         experiment.count_launched()
         if (growth := self._entries[key].progress.growth) is not None:
             growth.started(placed.run, placed.attempt)
@@ -557,14 +441,3 @@ class Supervisor:
         progress.left.discard(drop.key)
         progress.experiment.journal.write("dropped", time.time(), run=run.id, why=drop.why)
         self._observer(RunDropped(run, drop.why))
-
-
-def _could_not_start(start: Start, error: Exception) -> Outcome:
-    # Lost, not failed: the run has done nothing yet, and a resume is right to start it.
-    return Outcome(
-        "lost",
-        start.attempt,
-        ended=time.time(),
-        host=host_name(),
-        message=f"could not be started: {error}",
-    )

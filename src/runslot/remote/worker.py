@@ -32,7 +32,8 @@ from runslot.experiment.records import Outcome, Policy, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.states import UNFINISHED
 from runslot.launch.printer import Printer, nothing_said
-from runslot.launch.supervisor import Share, Supervisor
+from runslot.launch.share import Share
+from runslot.launch.supervisor import Supervisor
 from runslot.scheduler import StopAsked
 from runslot.terminal_text import one_line
 

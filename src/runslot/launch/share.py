@@ -1,0 +1,158 @@
+"""What a launch is about (`Share`), and how far the supervisor is with it (`Progress`).
+
+Made by `launch.launch`, `launch.session` and `remote.worker`; the supervisor alone changes a
+`Progress`, in its own thread.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from runslot.engines.events import LaunchEnded, LaunchStarted, Observer, Said
+from runslot.engines.open_experiment import OddRequest, OpenExperiment, Request
+from runslot.engines.protocol import UnderWay
+from runslot.experiment.processes import host_name
+from runslot.experiment.records import Outcome, Run
+from runslot.experiment.rundir import RunDir
+from runslot.hardware.slots import Slot
+from runslot.launch.growth import Growth
+from runslot.scheduler import (
+    Ended,
+    Event,
+    Halted,
+    Key,
+    Paused,
+    Start,
+    StopAsked,
+    Vanished,
+)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a launch is about: an open experiment and those of its runs that are to be done."""
+
+    experiment: OpenExperiment
+    runs: tuple[Run, ...]
+    """In the order of their start."""
+    attempts: Mapping[str, int]
+    """By run id: the next attempt's number, where it is not 1."""
+    adopt: tuple[tuple[Run, UnderWay], ...] = ()
+    """Runs that an earlier launcher started and that still run."""
+    kept: int = 0
+    slots_said: str = ""
+    growth: Growth | None = None
+    """What adds to its runs, and ends some early."""
+
+    def announce(self, observer: Observer, slots: tuple[Slot, ...]) -> None:
+        """Write into the journal that it begins, in these slots, and say it."""
+        directory, name = self.experiment.directory.path, self.experiment.file.name
+        runs = (*self.runs, *(run for run, _ in self.adopt))
+        self.experiment.journal.write(
+            "launcher_started",
+            time.time(),
+            host=host_name(),
+            pid=os.getpid(),
+            slots=len(slots),
+            slots_said=self.slots_said,
+            runs=len(runs),
+        )
+        observer(LaunchStarted(name, directory, runs, self.kept, slots, self.slots_said))
+
+
+@dataclass(eq=False)
+class Progress:
+    """An experiment under way: which of its runs are left, and how the others ended."""
+
+    experiment: OpenExperiment
+    left: set[Key]
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    """By run id: the last one so far."""
+    growth: Growth | None = None
+    keys: dict[str, Key] = field(default_factory=dict)
+    """By run id."""
+    held: bool = False
+    """Nothing further starts: it is paused, or its growth has a problem."""
+
+    def halts(self, now: float) -> Iterator[Event]:
+        """Yield which runs have shown enough; all are stopped where their search cannot go on."""
+        if self.growth is None or self.held:
+            return
+        if halted := self.growth.look(now):
+            yield Halted(tuple(self.keys[run] for run in halted))
+        if self.growth.problem:
+            self.held = True
+            yield StopAsked(tuple(sorted(self.left)))
+
+    def requests(self, observer: Observer) -> Iterator[Request]:
+        """Yield what other terminals ask, noted in the journal; what is no request is said."""
+        journal = self.experiment.journal
+        for request in self.experiment.requests():
+            if isinstance(request, OddRequest):
+                journal.write("odd_request", time.time(), file=request.file.name, why=request.why)
+                observer(Said(f"{request.file} {request.why}"))
+                continue
+            journal.write("request", time.time(), verb=request.verb, arguments=request.arguments)
+            yield request
+
+    def end(self, observer: Observer) -> None:
+        """Close the experiment, whose runs are done."""
+        if self.growth is not None and not self.held:
+            self.growth.finish()
+        counts = dict(Counter[str](outcome.kind for outcome in self.outcomes.values()))
+        self.experiment.journal.write("launcher_ended", time.time(), counts=counts)
+        self.experiment.close()
+        observer(LaunchEnded(self.experiment.directory.path, counts))
+
+    def wish(self, request: Request, alone: bool) -> Event:
+        """Return what a request means; where the experiment is `alone`, a stop of all its runs is
+        one of everything.
+        """
+        if request.verb in {"pause", "continue"}:
+            self.held = request.verb == "pause"
+            return Paused(tuple(sorted(self.left)), self.held)
+        runs = set(request.arguments)
+        keys = sorted(
+            key for run, key in self.keys.items() if key in self.left and (not runs or run in runs)
+        )
+        everything = alone and not runs
+        return StopAsked(None if everything else tuple(keys), kill=request.verb == "kill")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run under way, and the progress of its experiment."""
+
+    progress: Progress
+    run: Run
+
+    @property
+    def experiment(self) -> OpenExperiment:
+        """The experiment that it belongs to."""
+        return self.progress.experiment
+
+
+def end_meanwhile(key: Key, run_dir: RunDir, under_way: UnderWay) -> Event:
+    """Return how a run ended of which nobody keeps it any more, though it was under way."""
+    outcome = run_dir.read_outcome()
+    if outcome is None or outcome.attempt < under_way.attempt:
+        outcome = Outcome("lost", under_way.attempt, message="the process that kept it was killed")
+    if outcome.kind == "lost" and under_way.elsewhere:
+        return Vanished(key, outcome)
+    return Ended(key, outcome)
+
+
+def could_not_start(start: Start, error: Exception) -> Outcome:
+    """Return the outcome of a run whose start failed before anything of it began."""
+    # Lost, not failed: the run has done nothing yet, and a resume is right to start it.
+    return Outcome(
+        "lost",
+        start.attempt,
+        ended=time.time(),
+        host=host_name(),
+        message=f"could not be started: {error}",
+    )
