@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 
 from runslot.engines.batch.cluster import BatchCluster
 from runslot.engines.batch.config import BatchConfig, cpus_of
@@ -35,13 +35,13 @@ class Slurm(BatchConfig):
 
     name: str = "slurm"
     partition: str | None = None
-    _: KW_ONLY
-    qos: str | None = None
-    gres: str | None = None
+    # Not `_: KW_ONLY`: Python 3.10 cannot read the types of a class that has it.
+    qos: str | None = field(default=None, kw_only=True)
+    gres: str | None = field(default=None, kw_only=True)
     """Generic resources: `gpu:a100` gets the number that the runs ask for; with a number it is
     taken as it stands.
     """
-    constraint: str | None = None
+    constraint: str | None = field(default=None, kw_only=True)
 
     commands = SlurmCluster
     usual_array_size = DEFAULT_ARRAY_SIZE
