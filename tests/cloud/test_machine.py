@@ -21,8 +21,7 @@ from typing import Any
 import pytest
 from tests.cloud.conftest import Server, free_port
 
-from runslot.engines.sky.contents import stage
-from runslot.engines.sky.tasks import Job, Machine, task_of
+from runslot.engines.sky.tasks import Job, Machine, stage, task_of
 from runslot.launch.experiment import Experiment
 from runslot.transport.bucket import (
     Inventory,

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from runslot.engines.registry import read_entry
-from runslot.engines.ssh.contents import remove_gone
 from runslot.engines.ssh.ledger import Books, Entry, Found
 from runslot.engines.ssh.pool import SlotStanding
 from runslot.engines.ssh.probe import Probe, obstacle, read
@@ -20,6 +19,7 @@ from runslot.errors import InvalidInput
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
 from runslot.remote.cleanup import be_the_only_one
+from runslot.transport.contents import remove_gone
 from runslot.transport.messages import decode, encode
 from runslot.transport.scan import SMALL, Change, Ledger, in_order, look
 from runslot.transport.ssh import Host

@@ -22,6 +22,7 @@ from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import ExperimentStatus
 from runslot.hardware.resources import Resources
+from runslot.transport.contents import what_runs_need
 from runslot.transport.ssh import Host, check_host_name
 from runslot.transport.zipapp import experiment_archive
 
@@ -157,15 +158,7 @@ class BatchConfig(LauncherConfig):
 
     def _bring(self, experiment: OpenExperiment, site: Site) -> None:
         directory = experiment.directory
-        archive = experiment_archive(directory)
-        code = [] if experiment.file.code is None else [directory.path / experiment.file.code.copy]
-        wanted = [
-            directory.experiment_file,
-            directory.runs_file,
-            directory.function_pickle,
-            directory.payloads,
-        ]
-        site.send(path for path in (*wanted, archive, *code) if path.exists())
+        site.send(what_runs_need(directory, experiment.file, experiment_archive(directory)))
 
     def cluster(self, experiment: OpenExperiment | None = None) -> BatchCluster:
         """Return the cluster's commands."""

@@ -4,7 +4,6 @@ a login host.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import tempfile
@@ -12,15 +11,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from runslot.experiment.processes import host_name
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.transport.contents import MADE_ON_BOTH_SIDES, OUTCOME, clone_digest
 from runslot.transport.patterns import comes_home
 from runslot.transport.ssh import Host
-
-_OUTCOME = "outcome.json"
-_AT_HOME = ("run.json", "variant.json", "variant_config.json")
-"""Files of a run that are written on both sides, each with its own paths."""
 
 
 class Site(Protocol):
@@ -85,11 +80,9 @@ class LoginSite:
         self._home = experiment.path
         self._base = Path(experiment.runs_base(file))
         self._inner = os.path.relpath(experiment.path, self._base)
-        made = f"{host_name()}\0{experiment.path.resolve()}\0{file.created}"
-        digest = hashlib.sha256(os.fsencode(made)).hexdigest()[:10]
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", file.name)[:60]
         self._file = file
-        self._place = f"{root}/{name}-{digest}"
+        self._place = f"{root}/{name}-{clone_digest(experiment, file)}"
         self._there: str | None = None
 
     @property
@@ -131,8 +124,8 @@ class LoginSite:
     def fetch(self, run_dirs: Sequence[RunDir], others: Iterable[Path] = ()) -> None:
         """Bring home what differs; an outcome is put in place after all that it speaks of."""
         names = self._relative(run_dir.path for run_dir in run_dirs)
-        outcomes = [f"{name}/{_OUTCOME}" for name in names]
-        apart = [f"--exclude={name}" for name in (*_AT_HOME, _OUTCOME)]
+        outcomes = [f"{name}/{OUTCOME}" for name in names]
+        apart = [f"--exclude={name}" for name in (*MADE_ON_BOTH_SIDES, OUTCOME)]
         with tempfile.TemporaryDirectory(dir=self._home, prefix=".incoming-") as aside:
             # Outcomes first: what is fetched after them is at least as new.
             self._host.pull(self.base, Path(aside), outcomes)

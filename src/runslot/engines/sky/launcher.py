@@ -19,9 +19,8 @@ from runslot.engines.events import Asks, Observer
 from runslot.engines.protocol import Handle, Launcher, LeftRunning, Placed, Taken, UnderWay
 from runslot.engines.sky.care import Care, Terms
 from runslot.engines.sky.client import SkyPilot
-from runslot.engines.sky.contents import stage
 from runslot.engines.sky.rental import Record, Rented, bring, shares_of, write_record
-from runslot.engines.sky.tasks import Job, divide, labels_of, name_of, share_of, task_of
+from runslot.engines.sky.tasks import Job, divide, labels_of, name_of, share_of, stage, task_of
 from runslot.errors import Busy, InvalidInput, RunslotError
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir

@@ -3,16 +3,26 @@ files hold. Pure.
 
 What a rented machine is to do: one file that travels with the experiment, read by `remote.sky`.
 Pure.
+
+What travels to the machines: the experiment without what its runs wrote, the one-file runslot,
+each one's job.
 """
 
 from __future__ import annotations
 
+import json
 import shlex
+import shutil
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from runslot.experiment.rundir import ExperimentDir
 from runslot.transport.bucket.inventory import MachineShare
+from runslot.transport.contents import what_runs_need
+from runslot.transport.zipapp import experiment_archive
 
 _SYNC = "$HOME/.runslot/sync"
 """The environment of the push on the machine, apart from the user's."""
@@ -241,3 +251,32 @@ class Job:
                 "earlier": earlier,
             }
         )
+
+
+# ---- what travels to the machines ----------------------------------------------------------------
+
+
+def stage(
+    experiment: ExperimentDir,
+    code: str,
+    tasks: Sequence[Sequence[tuple[str, int]]],
+    jobs: Sequence[Job],
+) -> Path:
+    """Make the directory that travels, and return it: `code` is the name of the copy of the code.
+
+    Machines of one launch share it; each reads its own job in it.
+    """
+    batch, copy = jobs[0].share.batch, experiment.path / code
+    place = experiment.path / "cloud" / batch
+    if place.exists():
+        shutil.rmtree(place)
+    place.mkdir(parents=True)
+    archive = experiment_archive(experiment)
+    shutil.copy2(archive, place / archive.name)
+    (place / TASKS).write_text(json.dumps(tasks))
+    for job in jobs:
+        (place / job_file(job.task)).write_text(json.dumps(job.to_json(), indent=1))
+    with tarfile.open(place / f"{EXPERIMENT}.tar.gz", "w:gz", compresslevel=6) as packed:
+        for path in what_runs_need(experiment, experiment.read(), experiment.provenance, copy):
+            packed.add(path, path.relative_to(experiment.path).as_posix())
+    return place

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.ssh.connection import Connection
-from runslot.engines.ssh.contents import HostClone, home_options, remove_gone, runs_base
 from runslot.engines.ssh.ledger import Books, Entry
 from runslot.errors import RunslotError
 from runslot.experiment.files import write_json
+from runslot.transport.contents import HostClone, home_options, remove_gone
 from runslot.transport.patterns import comes_home
 from runslot.transport.scan import Change, in_order, stays_inside
 from runslot.transport.ssh import Host, HostError
@@ -32,7 +33,7 @@ class Homecoming:
     def __init__(self, host: Host, experiment: OpenExperiment, books: Books) -> None:
         self._host = host
         self._experiment = experiment
-        self._base = runs_base(experiment)
+        self._base = Path(experiment.directory.runs_base(experiment.file))
         self._books = books
         self._files = threading.Lock()
         """Held while files are written here: who gives the host up waits for it."""
@@ -110,7 +111,9 @@ class Homecoming:
             names = [f"{directories[change.run]}/{change.path}" for change in known]
             try:
                 if names:
-                    self._host.pull(clone.base, self._base, names, home_options(self._experiment))
+                    self._host.pull(
+                        clone.base, self._base, names, home_options(self._experiment.directory)
+                    )
             except HostError as error:
                 if not error.partial:
                     raise

@@ -16,7 +16,6 @@ from typing import Any
 
 from runslot.engines.protocol import Handle, Placed, Taken
 from runslot.engines.ssh.connection import Answer, Broken, Connection
-from runslot.engines.ssh.contents import STAYS_HERE, HostClone, to_bring
 from runslot.engines.ssh.fetch import Homecoming
 from runslot.engines.ssh.ledger import Books, Entry, Found, Key
 from runslot.engines.ssh.pool import PoolTerms, SlotStanding
@@ -26,6 +25,7 @@ from runslot.experiment.files import open_to_append
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
+from runslot.transport.contents import STAYS_HERE, HostClone, what_runs_need
 from runslot.transport.ssh import Host, HostError, last_line
 
 _OPENING = 600.0
@@ -255,10 +255,11 @@ class RemoteHost:
         wrong = obstacle(found, terms.python, terms.by_value)
         if wrong is not None:
             raise HostError(self.name, f"{terms.python} -", wrong)
-        clone = HostClone.of(terms.experiment, terms.archive, found.root, self.name)
+        directory, file = terms.experiment.directory, terms.experiment.file
+        clone = HostClone.of(directory, file, terms.archive, found.root, self.name)
         self._host.check(["mkdir", "-p", clone.experiment])
-        names = to_bring(terms.experiment, terms.archive)
-        self._host.push(terms.experiment.directory.path, clone.experiment, names)
+        paths = what_runs_need(directory, file, directory.path / terms.archive)
+        self._host.push(directory.path, clone.experiment, [path.name for path in paths])
         self._last_heard = time.monotonic()
         with os.fdopen(open_to_append(terms.experiment.directory.launcher_log), "ab") as log:
             before = log.tell()

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from runslot.engines.events import Observer, Said
 from runslot.engines.protocol import Handle, Placed, Taken, UnderWay
-from runslot.engines.ssh.contents import INCOMING, incoming
 from runslot.engines.ssh.host import RemoteHost
 from runslot.engines.ssh.ledger import Entry
 from runslot.engines.ssh.pool import PoolTerms
@@ -22,6 +21,7 @@ from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
 from runslot.experiment.status import read_status
 from runslot.hardware.slots import Slot
+from runslot.transport.contents import INCOMING, incoming
 
 _START = 60.0
 """Seconds that a host has to answer whether runs started."""

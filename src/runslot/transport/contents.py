@@ -1,4 +1,10 @@
-"""What is brought to a host before its runs start, where it lies there, and what comes home."""
+"""What of an experiment travels to another machine, where it lies there, and what comes home.
+
+Used by every engine whose runs execute on another disk: hosts, clusters behind a login host, rented
+machines. What must stay true: a run's `outcome.json` comes home after all that it speaks of, since
+who sees it takes the others for whole. `scan` says what has changed on a host, `bucket` keeps the
+same order in a bucket.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +15,40 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runslot.engines.open_experiment import OpenExperiment
 from runslot.experiment.processes import host_name
+from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.transport.scan import stays_inside
 
 INCOMING = ".incoming"
 """Below the experiment's directory: files on their way home."""
+
+
+MADE_ON_BOTH_SIDES = ("run.json", "variant.json", "variant_config.json")
+"""Files of a run that are written here and there, each with its own paths."""
+OUTCOME = RunDir("").outcome_file.name
+"""The file of a run that comes home last."""
+
+
+def what_runs_need(
+    directory: ExperimentDir, file: ExperimentFile, *further: Path | None
+) -> list[Path]:
+    """Return what of an experiment goes where its runs execute: what is to be executed, and
+    `further` files, as far as they are there.
+    """
+    code = None if file.code is None else directory.path / file.code.copy
+    asked = (directory.experiment_file, directory.runs_file)
+    by_value = (directory.function_pickle, directory.payloads)
+    wanted = dict.fromkeys([*asked, *by_value, *further, code])
+    return [path for path in wanted if path is not None and path.exists()]
+
+
+def clone_digest(directory: ExperimentDir, file: ExperimentFile) -> str:
+    """Return what tells this experiment's clone from any other's on the same disk: of which machine
+    it is, where it lies there, and when it was made.
+    """
+    origin = f"{host_name()}\0{directory.path.resolve()}\0{file.created}"
+    return hashlib.sha256(os.fsencode(origin)).hexdigest()[:10]
 
 
 @dataclass(frozen=True)
@@ -32,16 +65,17 @@ class HostClone:
     """runslot as one file, there."""
 
     @classmethod
-    def of(cls, experiment: OpenExperiment, archive: str, root: str, host: str) -> HostClone:
+    def of(
+        cls, directory: ExperimentDir, file: ExperimentFile, archive: str, root: str, host: str
+    ) -> HostClone:
         """Return where the experiment lies below `root` on a host.
 
         The host's name is in the path, because several hosts may share a home directory.
         """
-        home = runs_base(experiment)
-        made = f"{host_name()}\0{experiment.directory.path.resolve()}\0{experiment.file.created}"
-        digest = hashlib.sha256(os.fsencode(made)).hexdigest()[:10]
-        base = f"{root}/{_plain(host)}/{_plain(experiment.file.name)[:60]}-{digest}"
-        there = os.path.normpath(f"{base}/{os.path.relpath(experiment.directory.path, home)}")
+        name = f"{_plain(file.name)[:60]}-{clone_digest(directory, file)}"
+        base = f"{root}/{_plain(host)}/{name}"
+        inner = os.path.relpath(directory.path, directory.runs_base(file))
+        there = os.path.normpath(f"{base}/{inner}")
         return cls(base, there, f"{there}/{archive}")
 
 
@@ -49,39 +83,17 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._@-]+", "-", name).strip("-.") or "x"
 
 
-def runs_base(experiment: OpenExperiment) -> Path:
-    """Return the directory, here, that runs' directories are relative to."""
-    return Path(experiment.directory.runs_base(experiment.file))
-
-
-def to_bring(experiment: OpenExperiment, archive: str) -> list[str]:
-    """Return what of the experiment's directory goes to a host: what is to be executed, and
-    runslot's `archive`.
-    """
-    directory = experiment.directory
-    code = [] if experiment.file.code is None else [directory.path / experiment.file.code.copy]
-    wanted = [
-        directory.experiment_file,
-        directory.runs_file,
-        directory.function_pickle,
-        directory.payloads,
-        directory.path / archive,
-        *code,
-    ]
-    return [path.name for path in wanted if path.exists()]
-
-
 STAYS_HERE = ("run.json", "attempt.json", "outcome.json", "attempt_*")
 """What of a run's directory is not brought to the host on which the run continues."""
 
 
-def home_options(experiment: OpenExperiment) -> list[str]:
+def home_options(directory: ExperimentDir) -> list[str]:
     """Return rsync's options for what comes home: it is renamed into place from a directory of this
     launcher's own.
 
     Whoever cleans that directory has stopped what an earlier launcher left behind on its way.
     """
-    return [f"--temp-dir={incoming(experiment.directory)}"]
+    return [f"--temp-dir={incoming(directory)}"]
 
 
 def incoming(directory: ExperimentDir) -> Path:
