@@ -30,6 +30,7 @@ from runslot.experiment.files import write_json
 from runslot.experiment.records import Command, Function, Outcome, RunFile
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
+from runslot.start_code import start_code
 
 Told = Mapping[str, Sequence[str]]
 """What the keeper outside says of its machine (`outside.told`)."""
@@ -111,10 +112,7 @@ def slot_inside(slot: Slot, file: RunFile) -> Slot:
 
 
 def _cold_start(paths: Told) -> str:
-    start = (
-        f"import sys; sys.path.insert(0, {_PACKAGE!r}); from runslot.execute.inside import main; "
-    )
-    return f"{start}main({dict(paths)!r})"
+    return start_code("execute.inside", "main", dict(paths), package=_PACKAGE)
 
 
 def main(paths: Told) -> None:

@@ -28,6 +28,7 @@ from runslot.execute.spawn import die_with_parent, mark, take_niceness
 from runslot.experiment.current import RUN_VARIABLE
 from runslot.experiment.records import Command, RunFile
 from runslot.experiment.rundir import RunDir
+from runslot.start_code import PACKAGE, start_code
 
 _OWN_FILES = frozenset({__file__, f"{os.path.dirname(__file__)}/functions.py"})  # noqa: PTH120  as code names them
 
@@ -110,11 +111,8 @@ def cold_start(file: RunFile, run_dir: RunDir) -> list[str]:
     """Return the command line that runs a function in an interpreter of its own."""
     package = "" if file.interpreter is None else file.interpreter.package
     if not os.path.exists(package):  # noqa: PTH110
-        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
-    start = (
-        f"import sys; sys.path.insert(0, {package!r});"
-        f" from runslot.execute.process import start_cold; start_cold({package!r})"
-    )
+        package = PACKAGE
+    start = start_code("execute.process", "start_cold", package, package=package)
     return [file.python, "-c", start, str(run_dir.path)]
 
 

@@ -13,10 +13,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import runslot
 from runslot.engines.events import (
     LaunchEnded,
     LaunchEvent,
@@ -40,6 +38,7 @@ from runslot.experiment.status import read_status
 from runslot.hardware.slots import Slot
 from runslot.launch.launch import launch
 from runslot.launch.printer import Printer, pause_said
+from runslot.start_code import start_code
 
 _LOOK = 0.2
 """Seconds between looks at the journal, which may lie on a network disk."""
@@ -177,10 +176,7 @@ class _Translator:
 # ---- without a terminal --------------------------------------------------------------------------
 
 
-_PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
-# Not from the current directory, which `-c` puts first: a file there may have the name of a
-# standard module.
-_START = "import sys; sys.path[0] = {!r}; from runslot.launch.attach import main; main()"
+_START = start_code("launch.attach", "main", only_ours=True)
 
 
 def launch_detached(
@@ -196,7 +192,7 @@ def launch_detached(
     reader_fd, writer_fd = os.pipe()
     with os.fdopen(open_to_append(directory.launcher_log), "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", _START.format(_PACKAGE), str(directory.path), str(writer_fd)],
+            [sys.executable, "-c", _START, str(directory.path), str(writer_fd)],
             stdin=subprocess.PIPE,  # for `how`: it may hold a secret, and others see a command line
             stdout=log,
             stderr=log,

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import runslot
 from runslot.engines.open_experiment import write_run
 from runslot.errors import AffinityError, Busy, InvalidInput, refusals
 from runslot.experiment.attempts import keep_attempt
@@ -38,6 +37,7 @@ from runslot.launch.launch import Outcomes, launch
 from runslot.launch.plan import Plan, check_name, refuse_shared_directories
 from runslot.launch.printer import Printer
 from runslot.rlpyt.files import StrPath, get_log_dir, readable
+from runslot.start_code import start_code
 from runslot.variants import run_id, safe_directory
 
 Item = TypeVar("Item")
@@ -289,10 +289,14 @@ def _lease(slot: Slot, holder: Holder) -> Lease:
 
 
 def _keeper(run_dir: RunDir, slot: Slot, attempt: int) -> list[str]:
-    package = str(Path(runslot.__file__).resolve().parent.parent)
-    start = (
-        f"import sys; sys.path.insert(0, {package!r}); from runslot.__main__ import main;"
-        " sys.exit(main())"
-    )
     options = ["--attempt", str(attempt), "--slot", json.dumps(slot.to_json())]
-    return [sys.executable, "-S", "-E", "-c", start, "exec", str(run_dir.path), *options]
+    return [
+        sys.executable,
+        "-S",
+        "-E",
+        "-c",
+        start_code("__main__", "main", exits=True),
+        "exec",
+        str(run_dir.path),
+        *options,
+    ]

@@ -19,19 +19,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-import runslot
 from runslot.experiment.claim import keeper_lives
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.hardware.resources import Resources
 from runslot.launch.experiment import Experiment, silent
 from runslot.launch.launch import launch
+from runslot.start_code import start_code
 
-PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
-_START = (
-    f"import sys; sys.path[0] = {PACKAGE!r}; from runslot.testing.chaos import launch_quietly;"
-    " launch_quietly()"
-)
+_START = start_code("testing.chaos", "launch_quietly", only_ours=True)
 _RUNS = 120
 """Runs of one experiment."""
 _MOST_SLOTS = 8

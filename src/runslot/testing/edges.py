@@ -23,16 +23,14 @@ from pathlib import Path
 from runslot.experiment.status import read_status
 from runslot.hardware.resources import Resources
 from runslot.launch.experiment import Experiment
-from runslot.testing.chaos import PACKAGE, launcher_process
+from runslot.start_code import start_code
+from runslot.testing.chaos import launcher_process
 
 _RUNS = 6
 _PATIENCE_S = 90.0
 _MOMENT_S = 1.5
 """For which the disk is full, or the root elsewhere."""
 _RUN = 'echo "begin $0" >> "$1"; sleep "$2"; echo "end $0" >> "$1"'
-_INSIDE = (
-    f"import sys; sys.path[0] = {PACKAGE!r}; from runslot.testing.edges import full_disk_inside; "
-)
 
 
 class Impossible(Exception):
@@ -127,7 +125,7 @@ def full_disk(place: Path, environment: Mapping[str, str]) -> Iterator[str]:
     as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     disk = place / "disk"
     disk.mkdir()
-    inside = f"{_INSIDE}sys.exit(full_disk_inside({str(place)!r}))"
+    inside = start_code("testing.edges", "full_disk_inside", str(place), only_ours=True, exits=True)
     argv = [
         unshare,
         *as_root,

@@ -27,6 +27,7 @@ _PARTS = (
     "terminal_text",
     "errors",
     "first_import",
+    "start_code",
     "variants",
     "hardware",
     "experiment",

@@ -129,7 +129,7 @@ def test_a_worker_whose_time_is_up_says_that_runs_are_left_and_continues(tmp_pat
         [sys.executable, "-m", "runslot", "work", str(directory.path)], stdout=subprocess.DEVNULL
     )
     end = time.monotonic() + 30
-    while not list(directory.path.rglob("begun.txt")):
+    while not any(file.read_text() for file in directory.path.rglob("begun.txt")):
         assert time.monotonic() < end
         time.sleep(0.05)
 
@@ -149,7 +149,7 @@ def test_a_killed_workers_runs_are_adopted_by_the_next_on_that_machine(tmp_path)
         [sys.executable, "-m", "runslot", "work", str(directory.path)], stdout=subprocess.DEVNULL
     )
     end = time.monotonic() + 30
-    while not list(directory.path.rglob("begun.txt")):
+    while not any(file.read_text() for file in directory.path.rglob("begun.txt")):
         assert time.monotonic() < end
         time.sleep(0.05)
     worker.kill()

@@ -151,7 +151,7 @@ def test_seeds(text, seeds):
         ("1000001", "it asks for 1000001 seeds"),
         ("-1", "'-1' is not a seed"),
         ("1.5", "'1.5' is not a seed"),
-        ("a", "write 3 (for 0, 1, 2), or 7,8 or 0-9 for those"),
+        ("a", "write how many, as 3 (which are 0, 1, 2), or which, as 7,8 or 0-9"),
         ("", "'' is not a seed"),
         (",", "'' is not a seed"),
         ("1,,2", "'' is not a seed"),

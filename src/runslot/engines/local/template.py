@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import runslot
 from runslot.errors import InvalidInput, RunslotError
 from runslot.execute.channel import Channel
 from runslot.execute.open_files import original_limit
@@ -26,9 +25,7 @@ from runslot.experiment.files import open_to_append
 from runslot.experiment.processes import ProcessIdentity, boot_id, host_name
 from runslot.experiment.records import ExperimentFile, Function, PythonEnvironment, RunFile
 from runslot.experiment.rundir import RunDir
-
-_PACKAGE = str(Path(runslot.__file__).resolve().parent.parent)
-
+from runslot.start_code import PACKAGE, start_code
 
 _LOOK_S = 0.05
 """Between looks whether a template has ended without a word."""
@@ -63,7 +60,7 @@ class TemplateProcess:
         """`interpreter` is the environment of a Python that is not this one: it has runslot as one
         file alone.
         """
-        package = _PACKAGE
+        package = PACKAGE
         if interpreter is not None:
             # Not the one of `interpreter`, which an earlier launch wrote: another version's may
             # speak otherwise.
@@ -71,14 +68,12 @@ class TemplateProcess:
 
             package = str(cached_archive())
         self._channel, theirs = Channel.pair()
-        start = (
-            f"import sys; sys.path.insert(0, {package!r}); from runslot.execute.template import"
-            " main; main("
-        )
+        words = (theirs.fileno(), package, original_limit())
+        code = start_code("execute.template", "main", *words, package=package)
         # Without site packages the interpreter, and so each of its forks, stays small; a user's
         # module needs them.
         flags = ["-S", "-E"] if bare else []
-        argv = [python, *flags, "-c", f"{start}{theirs.fileno()}, {package!r}, {original_limit()})"]
+        argv = [python, *flags, "-c", code]
         try:
             with theirs, os.fdopen(open_to_append(log or os.devnull), "ab") as console:
                 self._process = subprocess.Popen(
