@@ -177,8 +177,8 @@ def refusals() -> Iterator[None]:
     """Turn what the system or Python refuses inside into the errors of runslot, one line each."""
     try:
         yield
-    except RunslotError:
-        raise
+    except (RunslotError, BrokenPipeError):
+        raise  # a reader of the output who has gone (`| head`) refuses nothing
     except OSError as error:
         raise RefusedBySystem(said_of_system(error)) from error
     except RecursionError:

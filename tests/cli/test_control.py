@@ -367,3 +367,22 @@ def test_exec_returns_the_exit_code_of_the_run(runslot):
 )
 def test_exec_refuses_what_it_cannot_execute(runslot, arguments, said):
     assert said in runslot("exec", *arguments, status=2).stderr
+
+
+@pytest.mark.parametrize("command", ["status", "results", "ls", "queue"])
+def test_a_reader_that_has_gone_is_no_failure(runslot, command):
+    runslot("run", "train.py:train", "--name", "t", "--grid", "lr=0.1,0.01")
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "runslot", command],
+            cwd=runslot.directory,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
