@@ -218,10 +218,6 @@ def why_unsafe_to_fork() -> str:
     """Return why forks of this process may not work, or an empty string."""
     if sys.platform == "darwin":
         return "on macOS the system's frameworks do not survive a fork"
-    for thread in Path("/proc/self/task").glob("*"):
-        name = (thread / "comm").read_text().strip()
-        if thread.name != str(os.getpid()) and name not in _SURVIVING:
-            return f"importing it started threads ({name}), which a fork does not have"
     for entry in Path("/proc/self/fd").glob("*"):
         try:
             target = str(entry.readlink())
@@ -229,6 +225,11 @@ def why_unsafe_to_fork() -> str:
             continue
         if target.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri")):
             return f"importing it opened the GPU ({target})"
+    # After the GPU, whose driver has threads of its own.
+    for thread in Path("/proc/self/task").glob("*"):
+        name = (thread / "comm").read_text().strip()
+        if thread.name != str(os.getpid()) and name not in _SURVIVING:
+            return f"importing it started threads ({name}), which a fork does not have"
     return ""
 
 

@@ -130,6 +130,24 @@ def test_every_machine_is_read(name, library, tmp_path):
     assert len(notes) == lost
 
 
+def test_the_fake_driver_answers_as_the_real_one_did_on_the_machine_of_its_capture(
+    library, tmp_path
+):
+    """What NVML said there stands beside what `nvidia-smi` said there."""
+    lines = (DATA / "nvml/h100-one-in-a-vm.jsonl").read_text().splitlines()
+    (said,) = [json.loads(line)["gpu"] for line in lines if '"gpu"' in line]
+    where = tmp_path / "sys/bus/pci/devices/0000:00:06.0"
+    where.mkdir(parents=True)
+    (where / "numa_node").write_text("-1")
+    (where / "local_cpulist").write_text("0-15")
+    settings = nvidia(tmp_path, library, driver_text("h100-one-in-a-vm.xml"))
+    (gpu,), notes = ask(tmp_path, **settings)
+    assert notes == []
+    assert (gpu.index, gpu.uuid, gpu.name) == (said["index"], said["uuid"], said["name"])
+    assert (gpu.memory, gpu.mig, gpu.processes) == (said["memory"], None, ())
+    assert (gpu.pci, gpu.numa, gpu.pus) == ("0000:00:06.0", (), tuple(range(16)))
+
+
 def test_mig_devices_are_named_by_uuid(library, tmp_path):
     text = driver_text("a100-mig.xml")
     gpus, _ = ask(tmp_path, **nvidia(tmp_path, library, text))

@@ -12,6 +12,7 @@ meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -59,6 +60,27 @@ def tell_end(outcomes: Outcomes, directory: ExperimentDir, *, quiet: bool, conso
         directory
     ):
         print(f"what the runs wrote is in {shown(directory.place)}")
+    if not quiet:
+        for line in _advice(outcomes, directory):
+            print(f"advice: {line}")
+
+
+def _advice(outcomes: Outcomes, directory: ExperimentDir) -> list[str]:
+    """Return what would use the hardware better, of a launch whose runs were looked at."""
+    used = [(run, outcome.used) for run, outcome in outcomes.pairs if outcome.used is not None]
+    if not used:
+        return []
+    from runslot.experiment.advice import gpu_advice, idle_advice
+
+    lines = [idle_advice(outcomes)]
+    run = next((run for run, use in used if use.gpu_percent is not None), None)
+    if run is not None:
+        attempt = None
+        with contextlib.suppress(RunslotError):  # a damaged file: `status` names it
+            attempt = directory.run_dir(run, directory.read()).read_attempt()
+        if attempt is not None and attempt.occupied is not None:
+            lines.append(gpu_advice([use for _, use in used], attempt.occupied))
+    return [line for line in lines if line]
 
 
 def _all_well(outcomes: Outcomes) -> str:

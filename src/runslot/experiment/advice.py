@@ -1,0 +1,86 @@
+"""What would use the hardware better, from what ended runs used: with its reason, or nothing.
+
+Pure. Called at the end of a launch. What must stay true: nothing is advised that would not fit by
+what was seen, and nothing at all where too little was seen to tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runslot.experiment.records import Outcome, Usage
+from runslot.hardware.slots import Slot
+
+_LOOKS_NEEDED = 5
+"""Looks at the runs together before anything is said of them: about ten seconds."""
+_MEMORY_SHARE = 0.95
+"""Of a GPU that runs may fill together."""
+_RUNS_PER_GPU_LIMIT = 16
+_IDLE_SHARE, _IDLE_S = 0.2, 900.0
+"""From which share of the slots' time on, and how much of it, idle slots are worth a sentence."""
+_GIB = 1 << 30
+
+
+def gpu_advice(usages: Sequence[Usage], slot: Slot) -> str:
+    """Return how many runs would fit on a GPU, where that is more than shared one; `slot` is one of
+    these runs'.
+    """
+    looked = [use for use in usages if use.gpu_percent is not None and use.gpu_total]
+    looks = sum(use.looks for use in looked)
+    if looks < _LOOKS_NEEDED or len(slot.gpus) != 1:
+        return ""
+    percent = sum((use.gpu_percent or 0.0) * use.looks for use in looked) / looks
+    cpus = sum((use.cpus or 0.0) * use.looks for use in looked) / looks
+    fullest = max(looked, key=lambda use: (use.gpu_memory or 0) / (use.gpu_total or 1))
+    held, total = fullest.gpu_memory or 0, fullest.gpu_total or 1
+    if not held and percent < 1:
+        return "no run used its GPU: --gpus-per-run 0 runs as many at a time as there are cores for"
+    now = slot.runs_per_gpu
+    by_cores = _times(slot.size * now, cpus)
+    fitting = min(
+        _times(100.0 * now, percent),
+        _times(_MEMORY_SHARE * total, held),
+        by_cores,
+        slot.size * now,
+        _RUNS_PER_GPU_LIMIT,
+    )
+    if fitting <= now:
+        return ""
+    runs = "a run" if now == 1 else f"{now} runs at a time"
+    memory = f"{held / _GIB:.3g} of {total / _GIB:.3g} GiB" + (" each" if now > 1 else "")
+    cores = f" and {cpus:.2g} of {slot.size} cores" if fitting == by_cores else ""
+    return (
+        f"{runs} used {percent:.0f} % of the GPU, {memory}{cores}: --runs-per-gpu {fitting}"
+        " would fit"
+    )
+
+
+def _times(whole: float, part: float) -> int:
+    """Return how often a part goes into the whole."""
+    return _RUNS_PER_GPU_LIMIT if part <= 0 else int(whole / part + 1e-9)
+
+
+def idle_advice(outcomes: Sequence[Outcome]) -> str:
+    """Return how long slots had nothing to do, and why, where that is a good part of their time."""
+    spans: dict[tuple[str | None, int], list[tuple[float, float]]] = {}
+    for outcome in outcomes:
+        if outcome.slot is not None and outcome.started is not None and outcome.ended is not None:
+            place = (outcome.host, outcome.slot)
+            spans.setdefault(place, []).append((outcome.started, outcome.ended))
+    if len(spans) < 2:
+        return ""
+    everything = [span for slot in spans.values() for span in slot]
+    begin, end = min(span[0] for span in everything), max(span[1] for span in everything)
+    whole = len(spans) * (end - begin)
+    idle = whole - sum(ended - started for started, ended in everything)
+    if idle < max(_IDLE_S, _IDLE_SHARE * whole):
+        return ""
+    at_end = sum(end - max(ended for _, ended in slot) for slot in spans.values())
+    first_free = min(max(ended for _, ended in slot) for slot in spans.values())
+    said = f"slots were idle for {idle / 3600:.1f} of {whole / 3600:.1f} slot-hours"
+    if at_end < idle / 2:
+        return said
+    return (
+        f"{said}: the last run ended {(end - first_free) / 60:.0f} min after the first slot had"
+        " nothing left to do"
+    )
