@@ -88,6 +88,15 @@ COMMANDS: Mapping[str, Subcommand] = {
         "ls.ls",
         "List experiments: when they were launched, what they are, and how their runs stand.",
     ),
+    "tag": Subcommand(
+        "tag.tag",
+        "Put tags on a run, a variant or an experiment, to find it by on the page and with"
+        " --where.",
+    ),
+    "note": Subcommand(
+        "tag.note",
+        "Write a note on a run, a variant or an experiment, in the place of the one before.",
+    ),
     "results": Subcommand(
         "results.results",
         "Compare variants: mean ± 95 % interval of final and best values over seeds, best first.",

@@ -29,7 +29,7 @@ def experiments_at(path: Path | None) -> list[ExperimentDir]:
     """
     if path is None:
         return [newest(default_root())]
-    place = _existing(path)
+    place = existing_place(path)
     experiments = (
         sorted(find_experiments(place), key=lambda experiment: experiment.launched)
         if place.is_dir()
@@ -53,7 +53,7 @@ def experiments_to_act_on(path: Path | None) -> list[ExperimentDir]:
     experiments that nobody has in mind: they are refused.
     """
     if path is not None:
-        _refuse_too_wide(path, _existing(path))
+        _refuse_too_wide(path, existing_place(path))
     return experiments_at(path)
 
 
@@ -141,7 +141,7 @@ def _place_of(path: Path) -> Path:
     A file of an experiment's own stands for the experiment, and the record of a call for its
     collection, where the runs are.
     """
-    place = _existing(path)
+    place = existing_place(path)
     experiment = ExperimentDir(
         place.parent if place == ExperimentDir(place.parent).experiment_file else place
     )
@@ -155,7 +155,8 @@ def one_experiment(path: Path) -> ExperimentDir:
     return experiments_at(path)[-1]
 
 
-def _existing(path: Path) -> Path:
+def existing_place(path: Path) -> Path:
+    """Return a path that is there, here or below the root."""
     for candidate in (path_of(path, "DIR"), default_root() / path):
         if candidate.exists():
             return candidate.resolve()

@@ -7,7 +7,7 @@ values. Pure.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ COLUMNS_BEHIND: dict[str, _ColumnType] = {
 }
 """Columns behind the parameters: how the run went, and where it is."""
 _COLUMNS = COLUMNS_BEFORE | COLUMNS_BEHIND
+ANNOTATION_COLUMNS = ("tags", "note")
+"""What people said of runs (`runslot tag`, `note`)."""
 
 
 def relative_to(path: str, base: str) -> str:
@@ -92,6 +94,21 @@ def description_columns(named: Mapping[str, RunEntry], base: str) -> dict[str, p
         else:
             columns[name] = pl.Series(name, cells, dtype=kind)
     return columns
+
+
+def annotation_columns(
+    entries: Sequence[RunEntry], annotations: Mapping[str, tuple[str, str]], taken: Collection[str]
+) -> list[pl.Series]:
+    """Return `tags` and `note`, where any run has some; under `annotation.tags` where a parameter
+    has the name."""
+    if not annotations:
+        return []
+    columns = []
+    for at, name in enumerate(ANNOTATION_COLUMNS):
+        cells = [annotations.get(entry.files.path, ("", ""))[at] or None for entry in entries]
+        free = f"annotation.{name}" if name in taken else name
+        columns.append(pl.Series(free, cells, dtype=pl.String))
+    return [column for column in columns if column.null_count() < len(column)]
 
 
 def parameter_columns(entries: Sequence[RunEntry]) -> list[pl.Series]:

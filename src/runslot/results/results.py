@@ -20,6 +20,7 @@ from runslot.results.accounting import Rule, account
 from runslot.results.columns import (
     COLUMNS_BEFORE,
     COLUMNS_BEHIND,
+    annotation_columns,
     description_columns,
     metric_columns,
     parameter_columns,
@@ -79,6 +80,7 @@ class Results:
         problems: Sequence[Problem],
         waiting: Mapping[tuple[str, str], int] | None = None,
         unread: Sequence[Unread] = (),
+        annotations: Mapping[str, tuple[str, str]] | None = None,
     ) -> Results:
         """Make the frames from what a reader knows."""
         base = os.path.commonpath(roots)
@@ -88,7 +90,10 @@ class Results:
         columns = description_columns(named, base)
         before = [columns[name] for name in COLUMNS_BEFORE]
         behind = [columns[name] for name in COLUMNS_BEHIND]
-        runs = pl.DataFrame([*before, *parameters, *behind, *metric_columns(metrics, entries)])
+        annotated = annotation_columns(entries, annotations or {}, {s.name for s in parameters})
+        runs = pl.DataFrame(
+            [*before, *parameters, *behind, *annotated, *metric_columns(metrics, entries)]
+        )
         names = tuple(series.name for series in parameters)
         counts: Counter[str] = Counter()
         variants: Counter[tuple[str, str]] = Counter()

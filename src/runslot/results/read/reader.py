@@ -12,12 +12,13 @@ import dataclasses
 import itertools
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
 
-from runslot.errors import InvalidInput, NotFound
+from runslot.errors import InvalidInput, NotFound, RunslotError
+from runslot.experiment.annotations import read_annotations
 from runslot.results.formats import csv_text, json_lines, sacred, tensorboard
 from runslot.results.formats.csv_dialect import NotATable, stack
 from runslot.results.formats.csv_text import Parsed, Text
@@ -140,7 +141,38 @@ class Reader:
         waiting = self._waiting.count(survey.lists, ids)
         problems += self._waiting.problems()
         segments = dict(self._state.segments)
-        return Results.of(self.roots, list(entries.values()), segments, problems, waiting, unread)
+        annotations = self._annotations_of(entries.values(), problems)
+        return Results.of(
+            self.roots,
+            list(entries.values()),
+            segments,
+            problems,
+            waiting,
+            unread,
+            annotations,
+        )
+
+    def _annotations_of(
+        self, entries: Collection[RunEntry], problems: list[Problem]
+    ) -> dict[str, tuple[str, str]]:
+        """Return by run's path the tags and notes that people put on it, of those that have any."""
+        annotations: dict[str, tuple[str, str]] = {}
+        homes = {e.description.experiment for e in entries if e.description.experiment}
+        by_home = {}
+        for home in homes:
+            try:
+                by_home[home] = read_annotations(Path(home))
+            except (RunslotError, OSError) as error:
+                problems.append(Problem(home, str(error)))
+        if not any(one.tags or one.notes for one in by_home.values()):
+            return annotations
+        for entry in entries:
+            home = entry.description.experiment or ""
+            if home in by_home:
+                words = by_home[home].of(os.path.relpath(entry.files.path, home))
+                if any(words):
+                    annotations[entry.files.path] = words
+        return annotations
 
     def check_template(self, results: Results) -> None:
         """Raise `InvalidInput` where the template of paths fits none of the runs of other

@@ -13,6 +13,7 @@ import polars as pl
 
 from runslot.errors import InvalidInput
 from runslot.experiment.states import UNKNOWN
+from runslot.results.columns import ANNOTATION_COLUMNS
 from runslot.results.read.layouts import natural
 from runslot.results.results import Results
 from runslot.results.summary import default_metric
@@ -76,7 +77,8 @@ def choose(results: Results, choices: Choices) -> Results:
 
 
 def _holds(results: Results, word: str) -> pl.Expr:
-    columns = ["run", "state", "host", *results.parameters]
+    annotated = [name for name in ANNOTATION_COLUMNS if name in results.runs.columns]
+    columns = ["run", "state", "host", *annotated, *results.parameters]
     matches = pl.Series([False] * results.runs.height)
     for column in columns:
         cells = text_of(results.runs[column]).fill_null("")

@@ -26,6 +26,7 @@ from runslot.experiment.rundir import RunDir
 from runslot.experiment.states import BAD, COLOURS, STATES, UNKNOWN
 from runslot.experiment.status import time_left
 from runslot.quantiles import t_quantile
+from runslot.results.columns import ANNOTATION_COLUMNS
 from runslot.results.results import Results
 from runslot.results.statistics.differences import Difference
 from runslot.results.statistics.selection import optimism
@@ -114,7 +115,7 @@ def document(
         ],
         "baseline": answer.baseline,
         "tasks": list(dict.fromkeys(v.task for v in answer.variants)),
-        "variants": [_variant(v, answer) for v in answer.variants],
+        "variants": _with_annotations([_variant(v, answer) for v in answer.variants], answer),
         "runs": runs_by_label(selection, answer) if whole else {},
         "deltas": _deltas(answer, choices.level) if whole else None,
         "curves": curves,
@@ -153,6 +154,21 @@ def _variant(variant: Variant, answer: Answer) -> dict[str, Any]:
         "delta": _delta(variant.delta),
         "clause": clause_of(answer.keys, answer.groups.groups[variant.place].values),
     }
+
+
+def _with_annotations(variants: list[dict[str, Any]], answer: Answer) -> list[dict[str, Any]]:
+    """Return the variants with the tags and notes of their runs, where there are any."""
+    names = [name for name in ANNOTATION_COLUMNS if name in answer.scored.columns]
+    for name in names:
+        words: dict[str, dict[str, None]] = {}
+        for run, cell in answer.scored.select("run", name).drop_nulls().iter_rows():
+            label = answer.groups.groups[answer.groups.of[run]].label
+            parts = cell.split(", ") if name == "tags" else [cell]
+            words.setdefault(label, {}).update(dict.fromkeys(parts))
+        for variant in variants:
+            if variant["label"] in words:
+                variant[name] = list(words[variant["label"]])
+    return variants
 
 
 def _delta(delta: Difference | None) -> dict[str, Any] | None:

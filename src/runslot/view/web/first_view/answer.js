@@ -165,7 +165,8 @@
   const labelOf = (variant) => (page.tasks.length > 1 ? keysShown().map((i) => `${page.keys[i]}=${variant.values[i]}`).join(", ") : variant.label);
   const currentTask = () => (page.tasks.includes(state.task) ? state.task : page.tasks[0]);
 
-  function words(variant) { return `${variant.label} ${variant.values.map((value, i) => `${page.keys[i]}=${value}`).join(" ")}`.toLowerCase(); }
+  function words(variant) { return `${variant.label} ${variant.values.map((value, i) => `${page.keys[i]}=${value}`).join(" ")} ${(variant.tags || []).join(" ")} ${(variant.note || []).join(" ")}`.toLowerCase(); }
+  const tags = (variant) => (variant.tags || []).map((tag) => el("button", { class: "tag", title: "Find it", onclick: () => choose({ find: tag }) }, tag)).concat((variant.note || []).map((text) => el("span", { class: "faint note", title: text }, "✎")));
   function rowsShown() {
     const find = state.find.toLowerCase().split(/\s+/).filter(Boolean);
     const kept = inTask().filter((v) => find.every((word) => words(v).includes(word)));
@@ -244,7 +245,7 @@
     const open = unfolded.has(label);
     const fold = el("button", { class: "icon", "data-focus": `fold ${label}`, "aria-expanded": String(open), "aria-label": `Runs of ${label}`, onclick: () => unfold(label) }, open ? "▾" : "▸");
     const faint = colour === "currentColor" ? "var(--dim)" : colour;
-    const cells = keysShown().map((at, i) => el("td", { class: "wide" }, i === 0 ? [fold, chip] : null, variant.values[at]));
+    const cells = keysShown().map((at, i) => el("td", { class: "wide" }, i === 0 ? [fold, chip] : null, variant.values[at], i === keysShown().length - 1 ? tags(variant) : null));
     const value = variant.mean === null ? el("span", { class: "faint" }, variant.n ? "no value" : "–") : variant.text;
     const delta = variant.delta ? el("span", { title: `${variant.delta.paired ? "seed by seed" : "Welch"}, ${100 * page.level} % interval` }, variant.delta.text) : "";
     const small = window.innerWidth < 700, mark = variant.mean === null ? null : interval(variant, scale, off ? "gray" : faint, small ? 110 : 104);
@@ -252,7 +253,7 @@
       embedded && !page.deltas ? null : el("button", { class: "icon pin", "data-focus": `pin ${label}`, "aria-pressed": String(pinned), title: "Measure the others against it", "aria-label": `Pin ${label}`, onclick: () => choose({ base: pinned ? "" : label }) }, "⚲"),
       el("button", { class: "icon eye", "data-focus": `off ${label}`, "aria-pressed": String(off), title: off ? "Show it" : "Hide it", "aria-label": `Hide ${label}`, onclick: () => choose({ off: toggled(state.off, label) }) }, off ? "◌" : "◉")];
     const part = el("tr", { "data-variant": label, class: [ticked ? "on" : "", off ? "off" : "", pinned ? "pinned" : ""].join(" ").trim() || null, onpointerenter: () => light(label), onpointerleave: () => light(null) },
-      el("td", { class: "hands" }, hands), small ? el("td", { class: "narrow" }, chip, labelOf(variant)) : null, cells.length ? cells : el("td", { class: "wide" }, fold, chip, label),
+      el("td", { class: "hands" }, hands), small ? el("td", { class: "narrow" }, chip, labelOf(variant), tags(variant)) : null, cells.length ? cells : el("td", { class: "wide" }, fold, chip, label, tags(variant)),
       el("td", { class: "num mean" }, value, small && mark ? el("div", {}, mark) : null), small ? null : el("td", { class: "scale" }, mark), el("td", { class: "num" }, variant.n === variant.asked ? String(variant.n) : `${variant.n}/${variant.asked}`, badges(variant)),
       el("td", { class: "num wide chance" }, percent(variant.chance)), el("td", { class: "num wide delta" }, delta), el("td", { class: "wide" }, curve ? sparkline(curve, faint, 60) : null));
     return open ? [part, runsRow(label)] : [part];
