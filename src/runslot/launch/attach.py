@@ -23,6 +23,7 @@ from runslot.engines.events import (
     Observer,
     RunDropped,
     RunEnded,
+    RunsAdded,
     RunStarted,
     RunWaits,
     Said,
@@ -122,6 +123,8 @@ class _Translator:
         """Yield the event of one line, if it has one."""
         match line["event"]:
             case "start" | "ended" | "dropped" | "slot_taken" | "waits":
+                if line["run"] not in self._runs and self._file.search is not None:
+                    yield self._added()
                 if line["run"] in self._runs:  # else of a list of runs that was damaged since
                     yield self._of_run(self._runs[line["run"]], line)
             case "request":
@@ -136,6 +139,12 @@ class _Translator:
                 yield LaunchLeft(self._directory.path, line["runs"])
             case _:
                 pass
+
+    def _added(self) -> RunsAdded:
+        """Take in the runs that a search has added to the list since it was read."""
+        added = tuple(run for run in self._directory.read_runs() if run.id not in self._runs)
+        self._runs |= {run.id: run for run in added}
+        return RunsAdded(added)
 
     def _of_run(self, run: Run, line: Mapping[str, Any]) -> LaunchEvent:
         path = self._directory.run_dir(run, self._file).path
@@ -162,7 +171,8 @@ class _Translator:
     ) -> LaunchStarted:
         ended = {event["run"] for event in before if event["event"] == "ended"}
         # Which runs the launch is about, its line does not say; what never ended comes first.
-        runs = sorted(self._runs.values(), key=lambda run: run.id in ended)[: line.get("runs")]
+        count = line.get("runs") if self._file.search is None else None
+        runs = sorted(self._runs.values(), key=lambda run: run.id in ended)[:count]
         slots = tuple(
             Slot(line.get("host", ""), index, (), ()) for index in range(line.get("slots") or 0)
         )

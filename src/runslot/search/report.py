@@ -59,15 +59,8 @@ class SearchReport:
         return "under way" if rung is None else f"at rung {rung}"
 
     def _rungs(self) -> str:
-        table = self.study.table
-        if table is None:
-            return ""
-        rungs = [
-            f"step {table.rungs.level(number):g}: {len(scores)}"
-            for number, scores in enumerate(table.scores)
-            if scores
-        ]
-        return ", ".join(rungs)
+        counts = [] if self.study.ladder is None else self.study.ladder.counts()
+        return ", ".join(f"step {step:g}: {count}" for step, count in counts if count)
 
     def _tested(self, best: Trial) -> list[str]:
         seeds = {run.run.seed for run in best.tests.values() if run.state == "succeeded"}

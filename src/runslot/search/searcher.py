@@ -146,7 +146,8 @@ class Searcher:
                 again.append((entry.run, entry.attempts + 1))
             else:
                 self._take_end(entry.run, entry.state)
-                self._write_all(self._study.release(run.id))
+                if run.halted:
+                    self._write_all(self._study.judge(run.id, self._can_pause))
         return again
 
     def _take_end(self, run: Run, kind: str) -> Curve:
@@ -170,6 +171,8 @@ class Searcher:
     def started(self, run: Run, attempt: int) -> None:
         """Note that an attempt of a run is under way."""
         self._attempts[run.id] = attempt
+        if self._study.best is not None and not self._study.runs[run.id].is_test:
+            self._write({"event": "reopened"})  # a trial runs again: it may win
         self._study.note_start(run.id)
 
     def settle(self, run: Run, outcome: Outcome) -> Outcome:
@@ -191,7 +194,8 @@ class Searcher:
                     )
                 )
         kind: Kind = "paused" if entry.halted == "pause" else "pruned"
-        step, value = self._study.score_of(entry)
+        score = None if self._study.ladder is None else self._study.ladder.score_of(entry.trial)
+        step, value = (0.0, math.nan) if score is None else (score.step, score.value)
         message = f"{kind} at rung {entry.rung} (step {step:g}), {self._record.metric} {value:g}"
         settled = replace(
             outcome,
@@ -219,15 +223,15 @@ class Searcher:
         except InvalidInput as error:
             self.problem = str(error)
             return
-        study = self._study
-        self._write_all(study.settle_rungs(run.id))
-        self._write_all([*study.release(run.id), *study.judge(run.id, self._can_pause)])
+        self._write_all(self._study.judge(run.id, self._can_pause))
 
     def look(self, now: float) -> Sequence[str]:
         """Look at what the runs under way have shown; return the ids of those that are to end
         here.
         """
-        if self._study.table is None or now - self._looked < LOOK_PERIOD_S or self.problem:
+        if self._study.ladder is None or self._study.ladder.table is None:
+            return ()
+        if now - self._looked < LOOK_PERIOD_S or self.problem:
             return ()
         self._looked = now
         halted: list[str] = []

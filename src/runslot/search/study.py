@@ -15,12 +15,14 @@ and the others follow when that is whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from runslot.errors import Damaged, InvalidInput
-from runslot.search.asha import ENOUGH, Promotion, RungTable, Score, arrivals, winner
+from runslot.search.asha import ENOUGH
+from runslot.search.heats import as_json, drop_of, seed_values
+from runslot.search.ladder import Ladder
 from runslot.search.objective import Objective
 from runslot.search.pruner import Pruner
 from runslot.search.race import Dropped, Race, advance
@@ -59,7 +61,6 @@ class Study:
     drops: list[Dropped[int]] = field(default_factory=list)
     best: Trial | None = None
     """The winner, once it is decided."""
-    best_value: float | None = None
     snapshots: bool = True
     """Runs that were asked to pause have left something to continue from."""
     closed: bool = False
@@ -70,9 +71,7 @@ class Study:
     def __post_init__(self) -> None:
         self.roster = Roster(self.record)
         self.objective: Objective = self.record.objective
-        self.table: RungTable | None = (
-            None if self.pruner is None else self.pruner.table(self.objective.mode)
-        )
+        self.ladder = None if self.pruner is None else Ladder(self.pruner, self.objective)
 
     # ---- what happened ---------------------------------------------------------------------------
 
@@ -80,23 +79,22 @@ class Study:
         """Take in a decision, now or from the journal, or a start or end that the journal has;
         others are passed over.
         """
-        take = _EVENTS.get(event["event"])
-        if take is not None:
+        if (take := _EVENTS.get(event["event"])) is not None:
             take(self, event)
 
     def _take_further(self, event: Mapping[str, Any]) -> None:
         self._add_run(self.trials[event["trial"]], event["column"], event.get("test", False))
 
     def _take_race(self, event: Mapping[str, Any]) -> None:
-        self.drops += [_dropped(drop) for drop in event["dropped"]]
+        self.drops += [drop_of(drop) for drop in event["dropped"]]
 
     def _take_winner(self, event: Mapping[str, Any]) -> None:
-        self.best, self.best_value = self.trials[event["trial"]], number_of(event["value"])
+        self.best = self.trials[event["trial"]]
 
     def _close(self, event: Mapping[str, Any]) -> None:
         self.closed = event["event"] == "search_closed"
         if not self.closed:
-            self.best, self.best_value = None, None
+            self.best = None
 
     def _take_earlier(self, event: Mapping[str, Any]) -> None:
         self.earlier = [
@@ -107,8 +105,8 @@ class Study:
     def _note_missing_snapshot(self, event: Mapping[str, Any]) -> None:
         self.snapshots = False
         self.runs[event["run"]].halted = "prune"
-        if self.table is not None:
-            self.table = self.table.with_end(event["trial"])
+        if self.ladder is not None:
+            self.ladder.end(event["trial"])
 
     def _take_journal(self, event: Mapping[str, Any]) -> None:
         run = self.runs.get(event["run"])
@@ -134,8 +132,8 @@ class Study:
         self._take_end(run, kind)
         if run.state == "succeeded" and value is None:  # it never logged what it is judged by
             run.state = "failed"
-        if run.state == "failed" and self.table is not None and not run.is_test:
-            self.table = self.table.with_end(run.trial)
+        if run.state == "failed" and self.ladder is not None and not run.is_test:
+            self.ladder.end(run.trial)
 
     def _take_end(self, run: TrialRun, kind: str) -> None:
         run.state = STATES.get(kind, "failed")
@@ -162,15 +160,13 @@ class Study:
             params = proposed.params
         trial = Trial(number, params)
         self.trials.append(trial)
-        for column in range(self._first_columns()):
+        # Where trials are pruned, the first run is judged, and the others follow.
+        for column in range(self._columns if self.pruner is None else 1):
             self._add_run(trial, column, False)
 
-    def _first_columns(self) -> int:
-        """Return how many runs a trial begins with: of a pruned one the first, else all, and of a
-        race the least.
-        """
-        if self.pruner is not None:
-            return 1
+    @property
+    def _columns(self) -> int:
+        """How many runs a trial has, in a race before it goes on."""
         seeds = len(self.record.seeds) if self.race is None else self.race.at_least
         return seeds * self.record.bases
 
@@ -184,108 +180,42 @@ class Study:
             self._states.pop(trial.number, None)
         return columns[column]
 
-    def settle_rungs(self, run_id: str) -> list[Event]:
-        """Return the rungs, where a run that ended as a whole is the first to say how long one
-        is.
-        """
-        run = self.runs[run_id]
-        if (
-            self.pruner is None
-            or self.pruner.is_settled
-            or run.state != "succeeded"
-            or not run.rows
-        ):
-            return []
-        event: Event = {"event": "rungs", "steps": [run.rows[-1][0]]}
-        self.apply(event)
-        return [event] if self.table is not None else []
-
-    def _settle(self, event: Mapping[str, Any]) -> None:
-        steps = event["steps"]
-        if self.pruner is not None and not self.pruner.is_settled:
-            self.pruner = self.pruner.settled(steps)
-            self.table = self.pruner.table(self.objective.mode)
-            for run in self.runs.values():
-                if run.state == "failed" and self.table is not None and not run.is_test:
-                    self.table = self.table.with_end(run.trial)
-
     # ---- rungs -----------------------------------------------------------------------------------
 
     def judge(self, run_id: str, can_pause: bool) -> list[Event]:
-        """Return what is decided of a run by the rows that it has shown, each decision taken in
-        already.
-
-        A run that has ended as a whole is judged at every rung that it passed, and goes on from all
-        of them.
-        """
+        """Return what is decided of a run by the rows that it has shown, taken in already."""
         run = self.runs.get(run_id)
-        events: list[Event] = []
-        if run is None or self.table is None or run.column or run.is_test or run.halted:
-            return events
-        whole = run.state == "succeeded"
-        assert self.pruner is not None
-        for rung, score in arrivals(self.table, run.trial, {0: run.rows}, self.objective):
-            judged = self.pruner.judge(
-                self.table, run.trial, rung, score, can_pause=can_pause and not whole
-            )
-            verdict = judged[1]
-            kind = "continue" if whole else verdict.kind
-            why = "its run had ended by then" if whole else verdict.why
-            event: Event = {
-                "event": "rung",
-                "trial": run.trial,
-                "run": run.id,
-                "rung": rung,
-                "step": score.step,
-            }
-            event |= {"value": text_of(score.value), "verdict": kind, "why": why}
+        if run is None or self.ladder is None:
+            return []
+        self._states.pop(run.trial, None)
+        rungs = self.ladder.rungs_of(run)
+        for event in rungs:
             self.apply(event)
-            events.append(event)
-            if kind != "continue":
-                break
-        return events
+        return [*rungs, *self._release(run), *self.ladder.judge(run, can_pause)]
+
+    def _release(self, run: TrialRun) -> list[Event]:
+        """Return what follows for a run that was to pause, and ended as a whole before it did."""
+        if run.state != "succeeded" or not run.halted:
+            return []
+        event: Event = {"event": "promoted", "trial": run.trial, "run": run.id, "rung": run.rung}
+        event["ended"] = True
+        self.apply(event)
+        return [event]
+
+    def _take_rungs(self, event: Mapping[str, Any]) -> None:
+        if self.ladder is not None:
+            failed = {run.trial for run in self.runs.values() if run.state == "failed"}
+            self.ladder.take_rungs(event, failed)
 
     def _take_verdict(self, event: Mapping[str, Any]) -> None:
-        assert self.table is not None
-        trial, rung = event["trial"], event["rung"]
-        run = self.runs[event["run"]]
-        value = number_of(event["value"])
-        score = Score(event["step"], math.nan if value is None else value)
-        self.table = self.table.with_score(trial, rung, score)
-        run.rung = rung
-        if event["verdict"] == "continue":
-            if rung < self.table.rungs.highest:
-                self.table = self.table.with_promotion(Promotion(trial, rung))
-        else:
-            run.halted = event["verdict"]
-            if event["verdict"] == "prune":
-                self.table = self.table.with_end(trial)
-            elif run.state == "waiting":  # it was about to go on, and has rows of this rung already
-                run.state, run.halted = "paused", ""
+        if self.ladder is not None:
+            self.ladder.take_verdict(event, self.runs[event["run"]])
+            self._states.pop(event["trial"], None)
 
-    def _promote(self, event: Mapping[str, Any]) -> None:
-        assert self.table is not None
-        self.table = self.table.with_promotion(Promotion(event["trial"], event["rung"]))
-        run = self.runs[event["run"]]
-        run.halted = ""
-        self._states.pop(run.trial, None)
-        if not event.get("ended"):
-            run.state = "waiting"
-
-    def release(self, run_id: str) -> list[Event]:
-        """Return what follows for a run that was to pause, and ended as a whole before it did."""
-        run = self.runs[run_id]
-        if run.state != "succeeded" or self.table is None or not run.halted:
-            return []
-        event: Event = {
-            "event": "promoted",
-            "trial": run.trial,
-            "run": run.id,
-            "rung": run.rung,
-            "ended": True,
-        }
-        self.apply(event)
-        return [event, *self.judge(run_id, can_pause=False)]
+    def _take_promotion(self, event: Mapping[str, Any]) -> None:
+        if self.ladder is not None:
+            self.ladder.take_promotion(event, self.runs[event["run"]])
+            self._states.pop(event["trial"], None)
 
     # ---- what comes next -------------------------------------------------------------------------
 
@@ -312,9 +242,7 @@ class Study:
         return self._promotion(can_pause, last=True) or self._race() or self._end()
 
     def _next_column(self) -> list[Move]:
-        if self.pruner is None:
-            return []
-        for trial in self.trials:
+        for trial in self.trials if self.pruner is not None else ():
             column = self._following_column(trial)
             if column is not None:
                 return [self._further(trial, column, False)]
@@ -324,15 +252,10 @@ class Study:
         """Return the next run of a trial that came through its rungs; None where it has all, or
         waits for one.
         """
-        if self.pruner is None:
+        if self.pruner is None or len(trial.runs) >= self._columns:
             return None
-        seeds = len(self.record.seeds) if self.race is None else self.race.at_least
-        done = len(trial.runs)
-        if done >= seeds * self.record.bases or any(
-            run.state != "succeeded" for run in trial.runs.values()
-        ):
-            return None
-        return done
+        whole = all(run.state == "succeeded" for run in trial.runs.values())
+        return len(trial.runs) if whole else None
 
     def _further(self, trial: Trial, column: int, is_test: bool) -> Move:
         event: Event = {"event": "further", "trial": trial.number, "column": column}
@@ -343,22 +266,18 @@ class Study:
         return Move({**event, "run": run.id}, run)
 
     def _promotion(self, can_pause: bool, last: bool) -> list[Move]:
-        if self.table is None or self.pruner is None or not can_pause:
+        if self.ladder is None or not can_pause:
             return []
         states = {"waiting", "running", "stopped"}
         busy = {
             run.trial for run in self.runs.values() if run.state in states or run.halted == "prune"
         }
-        promotion = self.pruner.promote(self.table, is_last=last, busy=frozenset(busy))
+        promotion = self.ladder.promotion(frozenset(busy), last)
         if promotion is None:
             return []
         run = self.trials[promotion.trial].runs[0]
-        event: Event = {
-            "event": "promoted",
-            "trial": run.trial,
-            "run": run.id,
-            "rung": promotion.rung,
-        }
+        event: Event = {"event": "promoted", "trial": run.trial, "run": run.id}
+        event["rung"] = promotion.rung
         if run.state != "paused":  # it has ended as a whole
             event["ended"] = True
         self.apply(event)
@@ -399,14 +318,11 @@ class Study:
     def _race(self) -> list[Move]:
         if self.race is None or self.best is not None:
             return []
-        scores = self._race_scores()
+        scores = seed_values(self.trials, self.race.at_least, self.record.bases, self.objective)
         step = advance(self.race, scores, self.drops, self.objective.mode)
         moves: list[Move] = []
         if step.drops:
-            drops = [
-                {**drop.__dict__, "difference": text_of(drop.difference), "why": drop.why}
-                for drop in step.drops
-            ]
+            drops = [as_json(drop) for drop in step.drops]
             event: Event = {"event": "raced", "leader": step.leader, "dropped": drops}
             self.apply(event)
             moves.append(Move(event))
@@ -416,38 +332,17 @@ class Study:
                     moves.append(self._further(self.trials[number], column, False))
         return moves
 
-    def _race_scores(self) -> dict[int, dict[int, float | None]]:
-        """Return of every trial that came through its least seeds what it was worth with each
-        seed.
-        """
-        assert self.race is not None
-        least, bases = self.race.at_least, self.record.bases
-        scores: dict[int, dict[int, float | None]] = {}
-        for trial in self.trials:
-            if any(run.state in {"paused", "pruned"} for run in trial.runs.values()):
-                continue
-            if len(trial.runs) < least * bases:
-                continue
-            places: dict[int, list[TrialRun]] = {}
-            for column, run in trial.runs.items():
-                places.setdefault(column // bases, []).append(run)
-            scores[trial.number] = {
-                place: self.objective.of_seeds([run.value for run in runs])
-                if all(run.state == "succeeded" for run in runs)
-                else None
-                for place, runs in places.items()
-                if all(run.state not in {"waiting", "running"} for run in runs)
-            }
-        return scores
-
     def _end(self) -> list[Move]:
         """Decide the winner, and have it run with the test seeds."""
         if self.best is None:
+            # What was lost or stopped is run again by a resume: until then nobody has won.
+            if any(run.state == "stopped" and not run.is_test for run in self.runs.values()):
+                return []
             trial = self.best_now()
             if trial is None:
                 return []
-            value = self.value_of(trial)
-            event: Event = {"event": "winner", "trial": trial.number, "value": text_of(value)}
+            event: Event = {"event": "winner", "trial": trial.number}
+            event["value"] = text_of(self.value_of(trial))
             self.apply(event)
             return [Move(event)]
         bases = self.record.bases
@@ -464,15 +359,11 @@ class Study:
         whole = [trial for trial in self.trials if self.status_of(trial) == "complete"]
         whole = [trial for trial in whole if trial.number not in dropped] or whole
         whole = [trial for trial in whole if self._merit(trial) > -math.inf]
-        if self.table is not None and len(whole) < ENOUGH:
-            alive = {t.number for t in self.trials if self.status_of(t) != "failed"}
-            scores = tuple(
-                {number: score for number, score in rung.items() if number in alive}
-                for rung in self.table.scores
-            )
-            by_rung = winner(replace(self.table, scores=scores))
+        if self.ladder is not None and len(whole) < ENOUGH:
+            alive = {trial.number for trial in self.trials if self.status_of(trial) != "failed"}
+            by_rung = self.ladder.best(alive)
             if by_rung is not None:
-                return self.trials[by_rung.trial]
+                return self.trials[by_rung]
         return max(whole, key=self._merit, default=None)
 
     def _merit(self, trial: Trial) -> float:
@@ -502,10 +393,12 @@ class Study:
         came to.
         """
         if self.status_of(trial) == "pruned":
-            return self._rung_score(trial)[1]
-        return self.objective.of_seeds(
-            [run.value for run in trial.runs.values() if run.state == "succeeded"]
-        )
+            score = None if self.ladder is None else self.ladder.score_of(trial.number)
+            return None if score is None else score.value
+        return self._over(trial.runs.values())
+
+    def _over(self, runs: Iterable[TrialRun]) -> float | None:
+        return self.objective.of_seeds([run.value for run in runs if run.state == "succeeded"])
 
     def judged_runs(self) -> list[TrialRun]:
         """Return the runs under way that are judged at rungs."""
@@ -515,32 +408,13 @@ class Study:
             if run.state == "running" and not run.column and not run.is_test
         ]
 
-    def score_of(self, run: TrialRun) -> tuple[float, float]:
-        """Return step and value by which a run was judged last."""
-        step, value = self._rung_score(self.trials[run.trial])
-        return step or 0.0, math.nan if value is None else value
-
     def test_value(self) -> float | None:
         """Return what the winner is worth with the test seeds."""
-        if self.best is None:
-            return None
-        return self.objective.of_seeds(
-            [run.value for run in self.best.tests.values() if run.state == "succeeded"]
-        )
+        return None if self.best is None else self._over(self.best.tests.values())
 
     def rung_of(self, trial: Trial) -> int | None:
         """Return the highest rung at which a trial was judged."""
-        if self.table is None:
-            return None
-        judged = self.table.judged(trial.number)
-        return judged - 1 if judged else None
-
-    def _rung_score(self, trial: Trial) -> tuple[float | None, float | None]:
-        rung = self.rung_of(trial)
-        if rung is None or self.table is None:
-            return None, None
-        score = self.table.scores[rung][trial.number]
-        return score.step, score.value
+        return None if self.ladder is None else self.ladder.rung_of(trial.number)
 
     def states(self) -> list[TrialState]:
         """Return all trials as a sampler sees them."""
@@ -550,18 +424,13 @@ class Study:
         ]
 
     def _state(self, trial: Trial) -> TrialState:
-        status, value, step = self.status_of(trial), self.value_of(trial), None
-        if (
-            status in {"pruned", "running"}
-            and self.table is not None
-            and self.table.judged(trial.number)
-        ):
-            status, (step, value) = (
-                "pruned",
-                self._rung_score(trial),
-            )  # what a rung has shown counts, too
-        state = TrialState(trial.number, trial.params, status, value, step)
-        if status in {"complete", "failed"}:
+        status = self.status_of(trial)
+        score = None if self.ladder is None else self.ladder.score_of(trial.number)
+        if status in {"pruned", "running"} and score is not None:  # what a rung has shown counts
+            state = TrialState(trial.number, trial.params, "pruned", score.value, score.step)
+        else:
+            state = TrialState(trial.number, trial.params, status, self.value_of(trial))
+        if status != "running":
             self._states[trial.number] = state
         return state
 
@@ -569,9 +438,9 @@ class Study:
 _EVENTS: Mapping[str, Callable[[Study, Mapping[str, Any]], None]] = {
     "trial": Study._add_trial,
     "further": Study._take_further,
-    "rungs": Study._settle,
+    "rungs": Study._take_rungs,
     "rung": Study._take_verdict,
-    "promoted": Study._promote,
+    "promoted": Study._take_promotion,
     "no_snapshot": Study._note_missing_snapshot,
     "raced": Study._take_race,
     "winner": Study._take_winner,
@@ -582,8 +451,3 @@ _EVENTS: Mapping[str, Callable[[Study, Mapping[str, Any]], None]] = {
     "ended": Study._take_journal,
 }
 """By name, how an event of the journal is taken in."""
-
-
-def _dropped(drop: Mapping[str, Any]) -> Dropped[int]:
-    numbers = (float(drop["difference"]), float(drop["chance"]))
-    return Dropped(drop["variant"], drop["leader"], drop["seeds"], *numbers, drop["is_tied"])

@@ -1,0 +1,168 @@
+"""A search under random kills of its launcher and its runs, beside one that nothing broke.
+
+    python benchmarks/search_kills.py [--kills 200] [--trials 60] [--seed 0]
+
+Every trial must be told once, every rung decided once, and the study equal to the unbroken one:
+the same trials in the same order, with the same values. Of a search that prunes, whose verdicts
+depend on which run came first, the trials and the replay are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+JOB = """
+import pickle, time
+from runslot import current_run, logger
+
+def train(variant):
+    best = 1 - (variant["lr"] - 0.3) ** 2
+    snapshot = current_run().directory / "params.pkl"
+    start = pickle.loads(snapshot.read_bytes()) + 1 if snapshot.exists() else 1
+    for epoch in range(start, 10):
+        time.sleep(variant["pace"])
+        logger.record_dict({"epoch": epoch, "accuracy": best * (1 - 0.7**epoch)})
+        logger.save_itr_params(epoch, epoch)
+        logger.dump_tabular()
+"""
+SEARCH = ("--search", "lr=uniform(0,1)", "--grid", "pace=0.03", "--sampler", "random")
+BEST = ("--metric", "accuracy", "--mode", "max", "-q", "--resumable")
+PRUNED = ("--prune", "asha:first=1,eta=3,last=9")
+
+
+def main() -> None:
+    """Kill, compare, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        directory = Path(place)
+        (directory / "job.py").write_text(JOB)
+        for name, rule in (("whole runs", ()), ("pruned", PRUNED)):
+            whole = Search(directory, f"whole-{len(rule)}", options.trials, rule)
+            whole.run(random.Random(0), 0)
+            broken = Search(directory, f"broken-{len(rule)}", options.trials, rule)
+            kills = broken.run(random.Random(options.seed), options.kills // 2)
+            broken.check()
+            same = broken.trials() == whole.trials()
+            same &= bool(rule) or broken.values() == whole.values()
+            counts = dict(broken.status()["counts"])
+            print(f"{name}: {kills} kills, {counts}, the study is {'equal' if same else 'ANOTHER'}")
+            if not same:
+                sys.exit(1)
+
+
+class Search:
+    """One search from the command line, which is killed and resumed until it is over."""
+
+    def __init__(self, directory: Path, root: str, trials: int, rule: tuple[str, ...]) -> None:
+        self.directory = directory
+        self.root = directory / root
+        self.words = ("--trials", str(trials), "--root", root, *SEARCH, *BEST, *rule)
+
+    def run(self, rng: random.Random, kills: int) -> int:
+        """Run it to its end; return how many kills that took."""
+        process, done = self._start("run", "job.py:train", *self.words), 0
+        while not (process.poll() is not None and done >= kills and self._is_over()):
+            time.sleep(rng.uniform(0.05, 0.8) if kills else 0.1)
+            if process.poll() is not None:
+                process = self._start("resume", "--failed", "-q", str(self.place))
+            elif done < kills and (self.place / "experiment.json").exists():
+                done += self._kill(rng, process)
+        return done
+
+    def _start(self, *words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "runslot", *words],
+            cwd=self.directory,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _kill(self, rng: random.Random, launcher: subprocess.Popen[bytes]) -> int:
+        if rng.random() < 0.5:
+            launcher.kill()
+            launcher.wait()
+            return 1
+        keepers = [*self._keepers()]
+        if not keepers:
+            return 0
+        keeper = rng.choice(keepers)
+        victim = rng.choice([keeper, *_children(keeper)])
+        try:
+            os.kill(victim, signal.SIGKILL)
+        except ProcessLookupError:
+            return 0
+        return 1
+
+    def _keepers(self) -> Iterator[int]:
+        for file in self.place.glob("*/*/*/attempt.json"):
+            try:
+                record = json.loads(file.read_text())
+            except (OSError, ValueError):
+                continue
+            if Path(f"/proc/{record['pid']}").exists() and "kind" not in record:
+                yield record["pid"]
+
+    @property
+    def place(self) -> Path:
+        """The experiment's directory."""
+        return next(iter(sorted(self.root.glob("job/2*"))), self.root / "none")
+
+    def _is_over(self) -> bool:
+        return bool(self.status().get("search", {}).get("is_over"))
+
+    def status(self) -> dict[str, Any]:
+        """Return what `runslot status --json` says."""
+        words = [sys.executable, "-m", "runslot", "status", "--json", str(self.place)]
+        done = subprocess.run(words, cwd=self.directory, capture_output=True, check=False)
+        return dict(json.loads(done.stdout)["experiments"][0]) if done.returncode == 0 else {}
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the events of a name of the journal."""
+        lines = (self.place / "journal.jsonl").read_text().splitlines()
+        return [event for line in lines if (event := json.loads(line))["event"] == name]
+
+    def trials(self) -> list[Any]:
+        """Return the trials' parameters, in order."""
+        return [event["params"] for event in self.events("trial")]
+
+    def values(self) -> list[Any]:
+        """Return the trials' values, in order."""
+        return [trial["value"] for trial in self.status()["search"]["trials"]]
+
+    def check(self) -> None:
+        """Stop where anything was decided twice, or a run is listed twice."""
+        runs = [json.loads(line)["id"] for line in (self.place / "runs.jsonl").open()]
+        verdicts = [(event["trial"], event["rung"]) for event in self.events("rung")]
+        numbers = [event["trial"] for event in self.events("trial")]
+        for kind, items in (("run", runs), ("verdict", verdicts), ("trial", numbers)):
+            twice = [item for item, count in Counter(map(str, items)).items() if count > 1]
+            if twice:
+                sys.exit(f"{kind} twice: {twice}")
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+if __name__ == "__main__":
+    main()
