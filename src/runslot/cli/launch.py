@@ -115,11 +115,9 @@ def _detach(directory: ExperimentDir, json: bool, quiet: bool, **arguments: Any)
         print(jsonlib.dumps({"event": "detached", "directory": str(directory.path), "pid": pid}))
     elif not quiet and pid is not None:
         where = shown(directory.path)
-        print(
-            f"process {pid} goes on without this terminal: `runslot attach {where}` looks on",
-            end="",
-        )
-        print(f", `runslot stop {where}` ends it")
+        print(f"process {pid} goes on without this terminal:")
+        print(f"`runslot attach {where}` looks on")
+        print(f"`runslot stop {where}` ends it")
     if not json:
         print(directory.path)
 
