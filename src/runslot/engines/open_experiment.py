@@ -189,38 +189,38 @@ class OpenExperiment:
             return []
         except OSError as error:
             return self._name_once(requests_at, f"cannot be listed: {error.strerror}")
-        found: list[Request | OddRequest] = []
+        requests: list[Request | OddRequest] = []
         for name in names:
             if name.startswith("."):
                 continue
             file = requests_at / name
             owner = other_owner(file)
             if owner is not None:
-                found += self._name_once(
+                requests += self._name_once(
                     file, f"was left by {user_name(owner)}, and is not carried out"
                 )
                 continue
             if REQUEST_NAME.fullmatch(name) is None:
-                found += self._name_once(file, "is no request, and stays where it is")
+                requests += self._name_once(file, "is no request, and stays where it is")
                 continue
             try:
-                found.append(_read_request(file))
+                requests.append(_read_request(file))
             except Damaged as error:
-                found += self._set_aside(file, str(error))
-        return found
+                requests += self._set_aside(file, str(error))
+        return requests
 
-    def _set_aside(self, file: Path, why: str) -> list[Request | OddRequest]:
+    def _set_aside(self, file: Path, reason: str) -> list[Request | OddRequest]:
         try:
             file.rename(file.with_name(f".{file.name}"))
         except OSError:
-            return self._name_once(file, f"is no request ({why}), and cannot be moved away")
-        return self._name_once(file, f"is no request ({why}); it is now .{file.name}")
+            return self._name_once(file, f"is no request ({reason}), and cannot be moved away")
+        return self._name_once(file, f"is no request ({reason}); it is now .{file.name}")
 
-    def _name_once(self, file: Path, why: str) -> list[Request | OddRequest]:
+    def _name_once(self, file: Path, reason: str) -> list[Request | OddRequest]:
         if file in self.odd_requests:
             return []
         self.odd_requests.add(file)
-        return [OddRequest(file, why)]
+        return [OddRequest(file, reason)]
 
     def ended(self, run: Run, outcome: Outcome, now: float, retry: bool = False) -> None:
         """Note how an attempt ended, and whether another follows."""

@@ -217,7 +217,7 @@ class LauncherConfig(ABC):
         """Return the record with other values of some of its keys; `InvalidInput` where its kind
         has no such key.
         """
-        unknown = sorted(values.keys() - {each.name for each in fields(self)})
+        unknown = sorted(values.keys() - {field.name for field in fields(self)})
         if unknown:
             raise InvalidInput(f"the launcher {self.name!r} has no key {' or '.join(unknown)}")
         return replace(self, **values)

@@ -63,7 +63,7 @@ def kinds() -> list[str]:
 
 def kinds_shown() -> list[str]:
     """Return the kinds for people, those of other packages with the package."""
-    return [*BUILT_IN, *(f"{each.name} ({_distribution(each)})" for each in _plug_ins())]
+    return [*BUILT_IN, *(f"{plug_in.name} ({_distribution(plug_in)})" for plug_in in _plug_ins())]
 
 
 def _plug_ins() -> Iterable[EntryPoint]:
@@ -71,7 +71,7 @@ def _plug_ins() -> Iterable[EntryPoint]:
         entry_points,
     )  # slow to load, and wanted where a kind is not runslot's own
 
-    return [each for each in entry_points(group=GROUP) if each.name not in BUILT_IN]
+    return [plug_in for plug_in in entry_points(group=GROUP) if plug_in.name not in BUILT_IN]
 
 
 def class_of(kind: str) -> type[LauncherConfig]:
@@ -102,14 +102,14 @@ def _distribution(plug_in: EntryPoint) -> str:
     )
 
 
-def _load(reference: str, said: str, advice: str = "") -> type[LauncherConfig]:
+def _load(reference: str, subject: str, advice: str = "") -> type[LauncherConfig]:
     module, _, name = reference.partition(":")
     try:
         return _imported(module, name)
     except Exception as error:  # a plug-in's import may raise anything
-        why = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise InvalidInput(
-            f"{said} cannot be loaded: {type(error).__name__}: {why}{advice}"
+            f"{subject} cannot be loaded: {type(error).__name__}: {reason}{advice}"
         ) from error
 
 
@@ -127,15 +127,15 @@ def launcher_named(name: str) -> LauncherConfig:
     """Return the configured launcher of this name; a kind that needs no keys is its own name, as
     `slurm`.
     """
-    known: list[str] = []
+    names: list[str] = []
     for file in configuration_files():
         entries = read_configuration(file).get("launchers", {})
         if name in entries:
             return read_entry(name, entries[name], str(file))
-        known += entries
+        names += entries
     if name in BUILT_IN:
         return read_entry(name, {"kind": name}, f"--on {name}")
-    choices = [*known, *kinds()]
+    choices = [*names, *kinds()]
     if name in choices:
         return read_entry(name, {"kind": name}, f"--on {name}")
     raise NotFound(
@@ -149,25 +149,25 @@ def configured_launchers() -> dict[str, tuple[Path, LauncherConfig]]:
     """Return all entries by name, each with its file; an entry of the project's file goes before
     the user's.
     """
-    found: dict[str, tuple[Path, LauncherConfig]] = {}
+    launchers: dict[str, tuple[Path, LauncherConfig]] = {}
     for file in configuration_files():
         for name, entry in read_configuration(file).get("launchers", {}).items():
-            found.setdefault(name, (file, read_entry(name, entry, str(file))))
-    return found
+            launchers.setdefault(name, (file, read_entry(name, entry, str(file))))
+    return launchers
 
 
 def read_entry(name: str, entry: Mapping[str, Any], where: str) -> LauncherConfig:
     """Return the entry's record; `InvalidInput` names an unknown key with the nearest known one, or
     a wrong value.
     """
-    said = f"{where}: launchers.{name}"
+    place = f"{where}: launchers.{name}"
     kind = str(entry.get("kind", ""))
     if not kind:
-        raise InvalidInput(f"{said}: has no kind; known kinds: {', '.join(kinds())}")
+        raise InvalidInput(f"{place}: has no kind; known kinds: {', '.join(kinds())}")
     try:
         record = class_of(kind)
     except InvalidInput as error:
-        raise InvalidInput(f"{said}: {error}") from error
+        raise InvalidInput(f"{place}: {error}") from error
     types_of = typing.get_type_hints(record)
     keys = {field.name: field for field in dataclasses.fields(record) if field.name != "name"}
     values: dict[str, Any] = {}
@@ -176,19 +176,19 @@ def read_entry(name: str, entry: Mapping[str, Any], where: str) -> LauncherConfi
             continue
         if key not in keys:
             raise InvalidInput(
-                f"{said}: unknown key {key!r}{nearest(key, keys)}; known: kind, {', '.join(keys)}"
+                f"{place}: unknown key {key!r}{nearest(key, keys)}; known: kind, {', '.join(keys)}"
             )
-        values[key] = _value(types_of[key], value, f"{said}.{key}")
+        values[key] = _value(types_of[key], value, f"{place}.{key}")
     for key, field in keys.items():
         needed = (
             field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         )
         if needed and key not in values:
-            raise InvalidInput(f"{said}: the kind {kind} needs the key {key!r}")
+            raise InvalidInput(f"{place}: the kind {kind} needs the key {key!r}")
     try:
         return record(name=name, **values)
     except InvalidInput as error:
-        raise InvalidInput(f"{said}: {error}") from error
+        raise InvalidInput(f"{place}: {error}") from error
 
 
 def entry_of(config: LauncherConfig) -> LauncherEntry:
@@ -205,14 +205,14 @@ def entry_of(config: LauncherConfig) -> LauncherEntry:
 
 def _kind_of(record: type[LauncherConfig]) -> str:
     reference = f"{record.__module__}:{record.__qualname__}"
-    for kind, known in BUILT_IN.items():
-        if reference == known:
+    for kind, built_in in BUILT_IN.items():
+        if reference == built_in:
             return kind
     if record.__module__ == "__main__" or "<locals>" in reference:
         raise InvalidInput(
             f"the launcher {record.__qualname__} stands in a script: put its class into a module"
         )
-    return next((each.name for each in _plug_ins() if each.value == reference), reference)
+    return next((plug_in.name for plug_in in _plug_ins() if plug_in.value == reference), reference)
 
 
 def of_experiment(file: ExperimentFile) -> LauncherConfig | None:
@@ -253,33 +253,33 @@ def facts(status: ExperimentStatus, shown: str) -> Facts | None:
 _WORDS = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def _value(wanted: Any, value: Any, said: str) -> Any:
+def _value(annotation: Any, value: Any, place: str) -> Any:
     """Return a TOML or JSON value as the field's type has it, or refuse it."""
-    origin = typing.get_origin(wanted)
+    origin = typing.get_origin(annotation)
     if origin in {typing.Union, types.UnionType}:
-        choices = [each for each in typing.get_args(wanted) if each is not type(None)]
-        return None if value is None else _value(choices[0], value, said)
+        choices = [part for part in typing.get_args(annotation) if part is not type(None)]
+        return None if value is None else _value(choices[0], value, place)
     if origin is tuple:
         if isinstance(value, str) or not isinstance(value, (list, tuple)):
-            raise InvalidInput(f"{said} is {value!r}, but it is a list in brackets")
-        return tuple(_value(typing.get_args(wanted)[0], each, said) for each in value)
+            raise InvalidInput(f"{place} is {value!r}, but it is a list in brackets")
+        return tuple(_value(typing.get_args(annotation)[0], part, place) for part in value)
     if origin is typing.Literal:
-        allowed = typing.get_args(wanted)
+        allowed = typing.get_args(annotation)
         if value not in allowed:
             raise InvalidInput(
-                f"{said} is {value!r}{nearest(str(value), allowed)}; known: {', '.join(allowed)}"
+                f"{place} is {value!r}{nearest(str(value), allowed)}; known: {', '.join(allowed)}"
             )
         return value
     if origin is not None:  # a mapping
         if not isinstance(value, Mapping):
-            raise InvalidInput(f"{said} is {value!r}, but it is a table")
+            raise InvalidInput(f"{place} is {value!r}, but it is a table")
         return dict(value)
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+    if annotation is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if wanted in _WORDS and (
-        not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool)
+    if annotation in _WORDS and (
+        not isinstance(value, annotation) or (isinstance(value, bool) and annotation is not bool)
     ):
-        raise InvalidInput(f"{said} is {value!r}, but it is {_WORDS[wanted]}")
+        raise InvalidInput(f"{place} is {value!r}, but it is {_WORDS[annotation]}")
     return value
 
 

@@ -213,8 +213,8 @@ def _holds(pid: int, name: str, status: os.stat_result) -> bool:
             # is gone.
             if name not in os.readlink(f"/proc/{pid}/fd/{descriptor}"):  # noqa: PTH115
                 continue
-            there = os.stat(f"/proc/{pid}/fd/{descriptor}")  # noqa: PTH116
-            same = (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino)
+            state = os.stat(f"/proc/{pid}/fd/{descriptor}")  # noqa: PTH116
+            same = (state.st_dev, state.st_ino) == (status.st_dev, status.st_ino)
             if same and _has_lock(pid, Path(f"/proc/{pid}/fdinfo/{descriptor}").read_text()):
                 return True
         except OSError:  # closed meanwhile

@@ -53,16 +53,16 @@ def names_used(argv: Iterable[str], keys: Iterable[str]) -> set[str]:
     """Return the names that a command uses; a format counts only behind a key, as in `{lr:.3g}`,
     not in `{a:1}`.
     """
-    known = set(keys)
+    all_keys = set(keys)
     names: set[str] = set()
     for argument in argv:
         if whole := re.fullmatch(_OPTION, argument):
-            names.add(_key_of(whole["name"], known))
+            names.add(_key_of(whole["name"], all_keys))
         elif whole := re.fullmatch(_ITEMS, argument):
             names.add(whole["name"])
         else:
             inside = [match for match in re.finditer(_INSIDE, argument) if match["name"]]
-            names.update(match["name"] for match in inside if _is_name(match, known))
+            names.update(match["name"] for match in inside if _is_name(match, all_keys))
     return names
 
 

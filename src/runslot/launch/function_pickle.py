@@ -47,13 +47,13 @@ def refer(work: str | Callable[..., Any], unpack: bool = False) -> tuple[Functio
     )
 
 
-def by_value(value: Any, what: str) -> bytes:
+def by_value(value: Any, subject: str) -> bytes:
     """Return `value` as cloudpickle bytes; `InvalidInput` says why it cannot travel."""
     try:
         import cloudpickle
     except ImportError:
         raise NotInstalled(
-            f"{what} travels by value, which needs cloudpickle: pip install cloudpickle"
+            f"{subject} travels by value, which needs cloudpickle: pip install cloudpickle"
         ) from None
     module = _unimportable(value)
     if module is not None:
@@ -64,7 +64,7 @@ def by_value(value: Any, what: str) -> bytes:
         return dumps(value)
     except Exception as error:
         culprit = _culprit(value, cloudpickle.dumps)
-        message = f"{what} cannot travel to another process: {culprit or error}"
+        message = f"{subject} cannot travel to another process: {culprit or error}"
         raise InvalidInput(message) from error
     finally:
         if module is not None:

@@ -107,10 +107,10 @@ def counted(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
-def nothing_said(kept: int, directory: Path) -> str:
+def nothing_said(count: int, directory: Path) -> str:
     """Return what is said where an experiment has nothing to do."""
-    has = "has" if kept == 1 else "have"
-    return f"nothing to do: {counted(kept, 'run')} of {directory} {has} ended"
+    has = "has" if count == 1 else "have"
+    return f"nothing to do: {counted(count, 'run')} of {directory} {has} ended"
 
 
 def next_step(directory: Path, left: int) -> str:

@@ -217,9 +217,9 @@ def _submit_elsewhere(directory: ExperimentDir, fresh: bool, observer: Observer)
 def _new_session(
     directory: ExperimentDir, file: ExperimentFile, observer: Observer
 ) -> MachineSession:
-    slots, said = choose_slots(file, None, lambda line: observer(Said(line)))
+    slots, slots_text = choose_slots(file, None, lambda line: observer(Said(line)))
     launcher = LocalLauncher(slots, directory.launcher_log, lambda text: observer(Said(text)))
-    return MachineSession(launcher, said, observer)
+    return MachineSession(launcher, slots_text, observer)
 
 
 def _wait_at_exit() -> None:

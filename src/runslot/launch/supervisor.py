@@ -126,10 +126,10 @@ class Supervisor:
         self._decide([*self._collect()])
         self._close_finished()
         for progress in self._open:
-            experiment, left = progress.experiment, len(progress.left)
-            experiment.journal.write("launcher_left", time.time(), runs=left)
+            experiment, count = progress.experiment, len(progress.left)
+            experiment.journal.write("launcher_left", time.time(), runs=count)
             experiment.close()
-            self._observer(LaunchLeft(experiment.directory.path, left))
+            self._observer(LaunchLeft(experiment.directory.path, count))
         self._open.clear()
 
     def _decide(self, events: list[Event]) -> None:
@@ -142,11 +142,11 @@ class Supervisor:
 
     def _collect(self) -> Iterator[Event]:
         while self._asked:
-            asked = self._asked.popleft()
-            if isinstance(asked, Share):
-                yield from self._take_on(asked)
+            item = self._asked.popleft()
+            if isinstance(item, Share):
+                yield from self._take_on(item)
             else:
-                yield asked
+                yield item
         yield from (StopAsked(None, kill) for kill in self._interrupts.take())
         yield from self._requests()
         keys = {handle: key for key, handle in self._handles.items()}
@@ -179,12 +179,12 @@ class Supervisor:
     def _slot_of(self, key: Key) -> int | None:
         return next(iter(self._state.running[key].occupies), None)
 
-    def _hold(self, key: Key, why: str) -> Event:
+    def _hold(self, key: Key, reason: str) -> Event:
         """Put a run back whose start is held; it is tried again."""
         experiment, now = self._entries[key].experiment, time.monotonic()
         if not self._holds.away(experiment, now):
-            self._holds.short(experiment, why, now)
-        self._holds.retract(key, RunWaits(self._entries[key].run, self._slot_of(key), why))
+            self._holds.short(experiment, reason, now)
+        self._holds.retract(key, RunWaits(self._entries[key].run, self._slot_of(key), reason))
         return SlotTaken(key, self._holds.pause(experiment, now))
 
     def _nothing_to_hope_for(self) -> Iterator[Event]:
@@ -256,7 +256,9 @@ class Supervisor:
             return
         slot = None if record is None else record.occupied
         occupied = (
-            () if slot is None else tuple(i for i, one in self._slots.items() if one.overlaps(slot))
+            ()
+            if slot is None
+            else tuple(i for i, other in self._slots.items() if other.overlaps(slot))
         )
         yield Adopted(key, under_way.attempt, occupied, entry.experiment.policy)
         if handle is None:  # it ended since its status was read
@@ -269,7 +271,9 @@ class Supervisor:
         self._observer(RunStarted(run, run_dir.path, under_way.attempt, index, adopted=True))
 
     def _close_finished(self) -> None:
-        for progress in [each for each in self._open if not each.left]:
+        for progress in [*self._open]:
+            if progress.left:
+                continue
             experiment = progress.experiment
             self._holds.away(experiment, time.monotonic())
             self._open.remove(progress)
@@ -332,14 +336,16 @@ class Supervisor:
         events: list[Event] = []
         for start in starts:
             slot = None if start.slot is None else self._slots[start.slot]
-            if why := self._holds.away(self._entries[start.key].experiment, time.monotonic()):
-                events.append(self._hold(start.key, why))
+            if reason := self._holds.away(self._entries[start.key].experiment, time.monotonic()):
+                events.append(self._hold(start.key, reason))
                 continue
-            taken = None if slot is None else self._reserve(start.key, slot)
-            if taken is not None:
-                short = isinstance(taken, Short)
+            refusal = None if slot is None else self._reserve(start.key, slot)
+            if refusal is not None:
+                short = isinstance(refusal, Short)
                 events.append(
-                    self._hold(start.key, taken.by) if short else SlotTaken(start.key, _RETRY_TAKEN)
+                    self._hold(start.key, refusal.by)
+                    if short
+                    else SlotTaken(start.key, _RETRY_TAKEN)
                 )
                 continue
             try:
@@ -350,16 +356,16 @@ class Supervisor:
                 OSError,
                 RunslotError,
             ) as error:
-                why = shortage_of(error)
+                reason = shortage_of(error)
                 events.append(
-                    self._hold(start.key, why)
-                    if why
+                    self._hold(start.key, reason)
+                    if reason
                     else self._end(start.key, could_not_start(start, error))
                 )
                 if slot is not None:
                     self._launcher.release(slot)
-        for key, one, result in zip(keys, placed, self._launcher.start(placed), strict=True):
-            events += self._note_start(key, one, result)
+        for key, run, result in zip(keys, placed, self._launcher.start(placed), strict=True):
+            events += self._note_start(key, run, result)
         return events
 
     def _reserve(self, key: Key, slot: Slot) -> Taken | None:
@@ -367,13 +373,13 @@ class Supervisor:
         days, and quietly.
         """
         experiment, run = self._entries[key].experiment, self._entries[key].run
-        taken = self._launcher.reserve(slot, experiment.file.name, run.directory)
-        if taken is None:
+        refusal = self._launcher.reserve(slot, experiment.file.name, run.directory)
+        if refusal is None:
             self._waits.taken(slot.index)
-        elif not isinstance(taken, Short):
-            self._waits.note(experiment, run, slot.index, taken.by)
-            self._waits.say(key, run, slot.index, taken.by)
-        return taken
+        elif not isinstance(refusal, Short):
+            self._waits.note(experiment, run, slot.index, refusal.by)
+            self._waits.say(key, run, slot.index, refusal.by)
+        return refusal
 
     def _place(self, start: Start) -> Placed:
         entry = self._entries[start.key]

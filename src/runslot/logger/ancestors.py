@@ -67,22 +67,24 @@ class _Adoption:
 
     def _adopt(self, name: str, module: ModuleType) -> None:
         attribute = _ATTRIBUTES[name]
-        theirs = getattr(module, attribute, None) if attribute else module
-        if theirs is None:
+        logger = getattr(module, attribute, None) if attribute else module
+        if logger is None:
             return
         try:
-            _point(theirs, self._target)
+            _point(logger, self._target)
         except Exception as error:  # noqa: BLE001  a fork of the library with another logger; its rows go where it wants
-            what = f"{name}.{attribute}".rstrip(".")
-            Problems.say(f"{what} could not be pointed at {self._target.directory}: {error!r}")
+            name_shown = f"{name}.{attribute}".rstrip(".")
+            Problems.say(
+                f"{name_shown} could not be pointed at {self._target.directory}: {error!r}"
+            )
         else:
-            self._adopted.append(theirs)
+            self._adopted.append(logger)
 
     def end(self) -> None:
         """Leave later imports alone, and take the directory from those that have it."""
         self._hook.remove()
-        for theirs in self._adopted:
-            _let_go(theirs, self._target)
+        for logger in self._adopted:
+            _let_go(logger, self._target)
 
 
 _adoptions: list[_Adoption] = []

@@ -43,33 +43,33 @@ _END = 60.0
 
 def main(argv: Sequence[str]) -> int:
     """Do the runs of one task; returns as `runslot work` does."""
-    asked = _parser().parse_args(argv)
+    options = _parser().parse_args(argv)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream: the task's log
-    directory = ExperimentDir(os.path.abspath(asked.experiment))  # noqa: PTH100  links stay as the user sees them
-    job = SYSTEMS[asked.system](os.environ, asked.limit)
+    directory = ExperimentDir(os.path.abspath(options.experiment))  # noqa: PTH100  links stay as the user sees them
+    job = SYSTEMS[options.system](os.environ, options.limit)
     os.environ.update(job.named_gpus())
     script = os.environ.pop("RUNSLOT_SCRIPT", None)
     for name in ("RUNSLOT_UNFIT_NODE", "RUNSLOT_UNFIT_CAUSE"):
         os.environ.pop(name, None)
-    submission = submission_of(directory, asked.system, asked.submission)
+    submission = submission_of(directory, options.system, options.submission)
     if submission is None:
-        raise NotFound(f"{directory.path} has no submission {asked.submission}")
-    runs = _runs(directory, submission, asked.task)
+        raise NotFound(f"{directory.path} has no submission {options.submission}")
+    runs = _runs(directory, submission, options.task)
     if not runs:
         print("nothing to do: all runs of this task were stopped, or put into another one")
         return 0
     _wait_for_claims(directory, runs)
     try:
         with _own_locks(), _signals() as received:
-            job.tell_in_time(asked.ahead)
+            job.tell_in_time(options.ahead)
             allocation = JobAllocation(job=job)
-            worker = submission.worker(asked.task)
-            status = work(directory, runs, worker, asked.moved, place=allocation)
+            worker = submission.worker(options.task)
+            status = work(directory, runs, worker, options.moved, place=allocation)
     except OSError as error:  # a full disk, no more processes: this node's
         if script is None or _begun(directory, runs):
             raise
         _report_unfit(script, str(error))
-    if status != UNFINISHED_STATUS or not _time_is_up(job, received, asked.ahead):
+    if status != UNFINISHED_STATUS or not _time_is_up(job, received, options.ahead):
         return status
     if directory.read().policy.resumable:
         return _requeue(job, status)
@@ -116,10 +116,10 @@ def _runs(directory: ExperimentDir, submission: Submission, task: int) -> list[W
     if submission.withdrawn:
         return []
     last = places(read_submissions(directory, submission.system))
-    known = {run.id: run for run in directory.read_runs()}
-    runs = [WorkItem(known[run], attempt) for run, attempt in submission.tasks[task]]
-    own = [each for each in runs if last[each.run.id].submission.number == submission.number]
-    return [each for each in own if not submission.stopped(each.run.id).exists()]
+    by_id = {run.id: run for run in directory.read_runs()}
+    runs = [WorkItem(by_id[run], attempt) for run, attempt in submission.tasks[task]]
+    items = [item for item in runs if last[item.run.id].submission.number == submission.number]
+    return [item for item in items if not submission.stopped(item.run.id).exists()]
 
 
 def _wait_for_claims(directory: ExperimentDir, runs: Sequence[WorkItem]) -> None:
@@ -128,8 +128,8 @@ def _wait_for_claims(directory: ExperimentDir, runs: Sequence[WorkItem]) -> None
     """
     file = directory.read()
     end = time.monotonic() + _CLAIM
-    for each in runs:
-        run_dir = directory.run_dir(each.run, file)
+    for item in runs:
+        run_dir = directory.run_dir(item.run, file)
         record = run_dir.read_attempt()
         while (
             record is not None
@@ -200,10 +200,10 @@ def _time_is_up(job: BatchJob, received: bytearray, ahead: int) -> bool:
     """
     if signal.SIGUSR1 not in received:
         return False
-    left = job.time_left()
-    if left is None:
+    seconds = job.time_left()
+    if seconds is None:
         return signal.SIGTERM not in received
-    return left <= ahead + _EARLY and (signal.SIGTERM not in received or left <= 0)
+    return seconds <= ahead + _EARLY and (signal.SIGTERM not in received or seconds <= 0)
 
 
 def _requeue(job: BatchJob, status: int) -> int:
@@ -225,15 +225,15 @@ def _say_timed_out(
 ) -> None:
     """Say why the runs ended, which started anew would run out of time again."""
     file = directory.read()
-    for each in runs:
-        run_dir = directory.run_dir(each.run, file)
+    for item in runs:
+        run_dir = directory.run_dir(item.run, file)
         outcome = run_dir.read_outcome()
         if (
             outcome is not None
             and outcome.kind == "stopped"
-            and not submission.stopped(each.run.id).exists()
+            and not submission.stopped(item.run.id).exists()
         ):
-            said = "the job's time limit ran out, and the run is not resumable"
+            message = "the job's time limit ran out, and the run is not resumable"
             write_json(
-                run_dir.outcome_file, replace(outcome, kind="timed_out", message=said).to_json()
+                run_dir.outcome_file, replace(outcome, kind="timed_out", message=message).to_json()
             )

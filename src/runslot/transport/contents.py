@@ -37,10 +37,10 @@ def what_runs_need(
     `further` files, as far as they are there.
     """
     code = None if file.code is None else directory.path / file.code.copy
-    asked = (directory.experiment_file, directory.runs_file)
+    records = (directory.experiment_file, directory.runs_file)
     by_value = (directory.function_pickle, directory.payloads)
-    wanted = dict.fromkeys([*asked, *by_value, *further, code])
-    return [path for path in wanted if path is not None and path.exists()]
+    paths = dict.fromkeys([*records, *by_value, *further, code])
+    return [path for path in paths if path is not None and path.exists()]
 
 
 def clone_digest(directory: ExperimentDir, file: ExperimentFile) -> str:
@@ -75,8 +75,8 @@ class HostClone:
         name = f"{_plain(file.name)[:60]}-{clone_digest(directory, file)}"
         base = f"{root}/{_plain(host)}/{name}"
         inner = os.path.relpath(directory.path, directory.runs_base(file))
-        there = os.path.normpath(f"{base}/{inner}")
-        return cls(base, there, f"{there}/{archive}")
+        inner_path = os.path.normpath(f"{base}/{inner}")
+        return cls(base, inner_path, f"{inner_path}/{archive}")
 
 
 def _plain(name: str) -> str:
@@ -102,12 +102,12 @@ def incoming(directory: ExperimentDir) -> Path:
 
 
 def remove_gone(
-    base: Path, directories: Mapping[str, str], gone: Iterable[tuple[str, str]]
+    base: Path, directories: Mapping[str, str], removed: Iterable[tuple[str, str]]
 ) -> None:
-    """Remove here what a run has removed there: `gone` are run ids and paths, `directories` run
+    """Remove here what a run has removed there: `removed` are run ids and paths, `directories` run
     ids' directories.
     """
-    for path in _inside(base, directories, gone):
+    for path in _inside(base, directories, removed):
         try:
             path.unlink()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -115,9 +115,9 @@ def remove_gone(
 
 
 def _inside(
-    base: Path, directories: Mapping[str, str], gone: Iterable[tuple[str, str]]
+    base: Path, directories: Mapping[str, str], removed: Iterable[tuple[str, str]]
 ) -> Iterator[Path]:
-    for run, name in gone:
+    for run, name in removed:
         if run in directories and stays_inside(name):
             path = RunDir(base / directories[run]).path / name
             if path.parent.resolve().is_relative_to((base / directories[run]).resolve()):

@@ -79,10 +79,10 @@ class BatchCluster(ABC):
     ) -> None:
         self.name = name
         self.host = host
-        given = os.environ if environment is None else environment
+        variables = os.environ if environment is None else environment
         self._environment = {
             key: value
-            for key, value in given.items()
+            for key, value in variables.items()
             if not key.startswith(self.variables) or key in self.kept_variables
         }
 
@@ -117,17 +117,17 @@ class BatchCluster(ABC):
     ) -> subprocess.CompletedProcess[bytes]:
         """Call a command, and return how it ended."""
         command = ["env", *self.set_variables, *argv]
-        given = stdin.encode("utf-8", "surrogateescape")
+        data = stdin.encode("utf-8", "surrogateescape")
         if self.host is not None:
             if directory is not None:
                 command = ["sh", "-c", 'cd "$1" && shift && exec "$@"', "sh", directory, *command]
-            return self.host.run(command, given, timeout=COMMAND_TIMEOUT_S)
+            return self.host.run(command, data, timeout=COMMAND_TIMEOUT_S)
         try:
             return subprocess.run(
                 command,
                 cwd=directory,
                 env=self._environment,
-                input=given,
+                input=data,
                 capture_output=True,
                 timeout=COMMAND_TIMEOUT_S,
                 check=False,
@@ -141,18 +141,18 @@ class BatchCluster(ABC):
         """Return the error of a command that failed."""
         text = (done.stderr + done.stdout).decode(errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        said = "; ".join(dict.fromkeys(lines[-3:])) or f"exit code {done.returncode}"
+        reason = "; ".join(dict.fromkeys(lines[-3:])) or f"exit code {done.returncode}"
         command = shlex.join(argv)
         if done.returncode == 127 or (done.returncode == 126 and "env:" in text):
             return self.missing(argv[0])
         if self.away.search(text):
             return BatchError(
-                self._said, command, f"{self.title} cannot be reached ({said})", retry=True
+                self._said, command, f"{self.title} cannot be reached ({reason})", retry=True
             )
         for pattern, meaning in self.reasons:
             if re.search(pattern, text):
-                return RefusedJob(self._said, command, f"{meaning} ({said})")
-        return BatchError(self._said, command, said)
+                return RefusedJob(self._said, command, f"{meaning} ({reason})")
+        return BatchError(self._said, command, reason)
 
     def missing(self, program: str) -> NotInstalled:
         """Return the error of a machine without the system's commands."""
@@ -217,16 +217,16 @@ class BatchCluster(ABC):
         except BatchError as error:
             if not (error.retry and self.unsure.search(error.reason)):
                 raise
-            found = self.find(job_name)
-            if found is None:
+            job = self.find(job_name)
+            if job is None:
                 raise
-            return found
+            return job
         try:
             return self.read_submitted(printed)
         except ValueError:
-            said = printed.strip()[-300:]
+            tail = printed.strip()[-300:]
             raise BatchError(
-                self._said, shlex.join(argv), f"it printed no job id: {said!r}"
+                self._said, shlex.join(argv), f"it printed no job id: {tail!r}"
             ) from None
 
     def find(self, job_name: str, looks: int = 3) -> str | None:

@@ -203,11 +203,11 @@ class BatchConfig(LauncherConfig):
         return refreshed_by(self, status)
 
 
-def cpus_of(given: int | None, resources: Resources, runs: int) -> int:
+def cpus_of(cpus: int | None, resources: Resources, runs: int) -> int:
     """Return how many CPUs a task of `runs` runs asks for; one for each run where nothing is
     said.
     """
-    return (given or resources.cpus or resources.cpus_per_worker) * runs
+    return (cpus or resources.cpus or resources.cpus_per_worker) * runs
 
 
 def gpus_of(resources: Resources, runs: int) -> int:
@@ -220,9 +220,9 @@ def megabytes_of(resources: Resources, runs: int) -> int | None:
     return None if resources.memory is None else math.ceil(resources.memory * runs / 2**20)
 
 
-def ahead_of(given: int | None, limit: float | None, grace: float) -> int:
+def ahead_of(ahead: int | None, limit: float | None, grace: float) -> int:
     """Return how many seconds before the time limit (seconds; 0 is none) the tasks are told."""
-    if given is not None:
-        return given
-    wanted = min(max(_AHEAD_S, math.ceil(grace) + _BEYOND_GRACE_S), MOST_AHEAD_S)
-    return min(wanted, int(limit // 4)) if limit else wanted
+    if ahead is not None:
+        return ahead
+    seconds = min(max(_AHEAD_S, math.ceil(grace) + _BEYOND_GRACE_S), MOST_AHEAD_S)
+    return min(seconds, int(limit // 4)) if limit else seconds

@@ -103,10 +103,10 @@ class BatchLauncher(Launcher):
         if not runs:
             return []
         self._withdraw({placed.run.id for placed in runs})
-        asked = [(placed.run.id, placed.attempt) for placed in runs]
-        found: dict[str, TaskPlace | str] = {}
+        attempts = [(placed.run.id, placed.attempt) for placed in runs]
+        answers: dict[str, TaskPlace | str] = {}
         for tasks in in_batches(
-            asked, self._writer.frame.runs_per_job, self._writer.frame.array_size
+            attempts, self._writer.frame.runs_per_job, self._writer.frame.array_size
         ):
             try:
                 submission = self._submit(tasks)
@@ -114,22 +114,22 @@ class BatchLauncher(Launcher):
                 if not self._submitted:
                     raise
                 self._say(str(error))
-                found |= {run: str(error) for task in tasks for run, _ in task}
+                answers |= {run: str(error) for task in tasks for run, _ in task}
             else:
                 self._submitted = True
-                found |= places([submission])
-        return [self._answer_start(placed, found[placed.run.id]) for placed in runs]
+                answers |= places([submission])
+        return [self._answer_start(placed, answers[placed.run.id]) for placed in runs]
 
-    def _answer_start(self, placed: Placed, found: TaskPlace | str) -> Handle | Outcome:
-        if isinstance(found, str):
+    def _answer_start(self, placed: Placed, answer: TaskPlace | str) -> Handle | Outcome:
+        if isinstance(answer, str):
             return Outcome(
                 "lost",
                 placed.attempt,
                 ended=time.time(),
-                message=f"could not be submitted: {found}",
+                message=f"could not be submitted: {answer}",
             )
-        handle = Handle(placed.run_dir, placed.attempt, found.name)
-        self._watched[handle] = _Watch(placed.run.id, found)
+        handle = Handle(placed.run_dir, placed.attempt, answer.name)
+        self._watched[handle] = _Watch(placed.run.id, answer)
         return handle
 
     def _submit(self, tasks: Tasks) -> Submission:
@@ -200,11 +200,11 @@ class BatchLauncher(Launcher):
         submission = place.submission.with_job(job)
         self._known = {
             run: (
-                replace(each, submission=submission)
-                if each.submission.path == submission.path
-                else each
+                replace(other, submission=submission)
+                if other.submission.path == submission.path
+                else other
             )
-            for run, each in self._known.items()
+            for run, other in self._known.items()
         }
         return replace(place, submission=submission)
 
@@ -227,7 +227,7 @@ class BatchLauncher(Launcher):
         watch = self._watched[handle]
         task = self._look.task(watch.place)
         evidence = evidence_of(watch.place, handle.run_dir, task, handle.attempt, self._retries)
-        gone = self._look.gone(watch.place)
+        is_gone = self._look.gone(watch.place)
         unsubmitted = watch.stopped and watch.place.submission.job is None and task is None
         barred = (
             watch.stopped
@@ -239,7 +239,7 @@ class BatchLauncher(Launcher):
         return how_it_ended(
             replace(
                 evidence,
-                gone=gone or unsubmitted,
+                gone=is_gone or unsubmitted,
                 stopped=watch.stopped,
                 barred=barred,
                 system=title,
@@ -271,14 +271,14 @@ class BatchLauncher(Launcher):
         watched = [(handle, watch.place) for handle, watch in list(self._watched.items())]
         handed = [place for _, place in watched]
         try:
-            found = look(self._experiment.directory, self._cluster, handed, oldest)
+            sight = look(self._experiment.directory, self._cluster, handed, oldest)
             begun = [
                 handle.run_dir
                 for handle, place in watched
-                if (t := found.task(place)) is None or not t.waits
+                if (t := sight.task(place)) is None or not t.waits
             ]
             self._site.fetch(begun, {place.submission.path for place in handed})
-            self._look = found
+            self._look = sight
             self._problem = ""
         except RunslotError as error:
             if not self._problem:
@@ -295,20 +295,20 @@ class BatchLauncher(Launcher):
         """Cancel tasks whose runs are all to stop; of other tasks ask the workers, and ask at once
         what came.
         """
-        asked = [self._watched[handle] for handle in handles if handle in self._watched]
-        for watch in asked:
+        watches = [self._watched[handle] for handle in handles if handle in self._watched]
+        for watch in watches:
             watch.stopped = True
         # First what keeps a task from starting, or from starting again, a run that is to stop.
-        self._site.touch([watch.place.submission.stopped(watch.run) for watch in asked])
-        places_of = {watch.task: watch.place for watch in asked}
+        self._site.touch([watch.place.submission.stopped(watch.run) for watch in watches])
+        places_of = {watch.task: watch.place for watch in watches}
         going_on = {task for task, place in places_of.items() if self._goes_on(place)}
         self._cancel(
             {task: place for task, place in places_of.items() if task not in going_on}, kill
         )
-        for watch in asked:
+        for watch in watches:
             watch.stopped_at = time.time()
         by_worker = kill and not self._cluster.kills_all
-        self._ask_workers([watch for watch in asked if by_worker or watch.task in going_on], kill)
+        self._ask_workers([watch for watch in watches if by_worker or watch.task in going_on], kill)
         self._looked = 0.0
         self._begin_look(0.0, new=True)
 
@@ -379,8 +379,8 @@ def settle(run_dir: RunDir, outcome: Outcome) -> None:
     """Leave an outcome in the run's directory, for all who read it, where the task could not or
     knew less.
     """
-    found = run_dir.read_outcome()
-    if found is not None and (found.attempt > outcome.attempt or found == outcome):
+    present = run_dir.read_outcome()
+    if present is not None and (present.attempt > outcome.attempt or present == outcome):
         return
     try:
         write_json(run_dir.outcome_file, outcome.to_json())
@@ -400,10 +400,10 @@ def evidence_of(
     record = run_dir.read_attempt()  # before the outcome: one that is newer is then seen as well
     outcome = run_dir.read_outcome()
     over = gone or (task is not None and task.over)
-    said = _last_word(place, task) if over and outcome is None else ""
+    last_line = _last_word(place, task) if over and outcome is None else ""
     latest = 0 if record is None else record.attempt
     return RunEvidence(
-        attempt, place.attempt + retries, outcome, task, gone, last_line=said, latest=latest
+        attempt, place.attempt + retries, outcome, task, gone, last_line=last_line, latest=latest
     )
 
 

@@ -57,8 +57,8 @@ class Look:
 
     def job(self, submission: Submission) -> str | None:
         """Return the id of a submission's job, where the system knows it by its name."""
-        found = (task.job for (name, _), task in self.tasks.items() if name == submission.job_name)
-        return submission.job or next(found, None)
+        jobs = (task.job for (name, _), task in self.tasks.items() if name == submission.job_name)
+        return submission.job or next(jobs, None)
 
 
 def look(
@@ -135,9 +135,9 @@ def _ask(
     absent |= {
         key: _since(before, key, place, now) for key, place in _by_key(missing) if key not in tasks
     }
-    found = Look(now, tasks, absent, frozenset(names))
-    _keep(experiment, cluster.word, found)
-    return found
+    sight = Look(now, tasks, absent, frozenset(names))
+    _keep(experiment, cluster.word, sight)
+    return sight
 
 
 def _by_key(places: Iterable[TaskPlace]) -> Iterable[tuple[Key, TaskPlace]]:
@@ -150,17 +150,17 @@ def _remembered(cluster: BatchCluster, missing: Sequence[TaskPlace]) -> dict[Key
     """
     names = {place.submission.job: place.submission.job_name for place in missing}
     history = cluster.history(sorted(job for job in names if job))
-    wanted = {key for key, _ in _by_key(missing)}
-    found = {
+    keys = {key for key, _ in _by_key(missing)}
+    ended = {
         (names[task.job], task.index): task for task in history if task.over and task.job in names
     }
-    return {key: task for key, task in found.items() if key in wanted}
+    return {key: task for key, task in ended.items() if key in keys}
 
 
 def _since(before: Look, key: Key, place: TaskPlace, now: float) -> float:
-    known = before.absent.get(key)
-    if known is not None:
-        return known
+    since = before.absent.get(key)
+    if since is not None:
+        return since
     noted = place.submission.noted()
     long_ago = noted is not None and now - noted > _LONG_AGO and now - before.at > _LONG_AGO
     return now - _LONG_AGO if long_ago else now
@@ -185,14 +185,14 @@ def read_look(experiment: ExperimentDir, system: str) -> Look:
     return Look(at, {(task.job_name, task.index): task for task in tasks}, absent, names)
 
 
-def _keep(experiment: ExperimentDir, system: str, found: Look) -> None:
+def _keep(experiment: ExperimentDir, system: str, sight: Look) -> None:
     value = {
         "format": FORMAT,
-        "at": found.at,
-        "asked": sorted(found.asked),
-        "absent": [[*key, since] for key, since in found.absent.items()],
+        "at": sight.at,
+        "asked": sorted(sight.asked),
+        "absent": [[*key, since] for key, since in sight.absent.items()],
         "tasks": [
-            [t.job, t.index, t.state, t.job_name, t.node, t.reason] for t in found.tasks.values()
+            [t.job, t.index, t.state, t.job_name, t.node, t.reason] for t in sight.tasks.values()
         ],
     }
     try:

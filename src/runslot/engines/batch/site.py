@@ -34,7 +34,7 @@ class Site(Protocol):
     def touch(self, paths: Sequence[Path]) -> None:
         """Leave empty files there, and here."""
 
-    def fetch(self, run_dirs: Sequence[RunDir], others: Iterable[Path] = ()) -> None:
+    def fetch(self, run_dirs: Sequence[RunDir], further: Iterable[Path] = ()) -> None:
         """Bring what runs wrote home, outcomes last; and other files and directories of the
         experiment.
         """
@@ -62,7 +62,7 @@ class SharedSite:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
 
-    def fetch(self, run_dirs: Sequence[RunDir], others: Iterable[Path] = ()) -> None:
+    def fetch(self, run_dirs: Sequence[RunDir], further: Iterable[Path] = ()) -> None:
         """Do nothing: it is here."""
 
 
@@ -121,7 +121,7 @@ class LoginSite:
         )
         self.send(paths)
 
-    def fetch(self, run_dirs: Sequence[RunDir], others: Iterable[Path] = ()) -> None:
+    def fetch(self, run_dirs: Sequence[RunDir], further: Iterable[Path] = ()) -> None:
         """Bring home what differs; an outcome is put in place after all that it speaks of."""
         names = self._relative(run_dir.path for run_dir in run_dirs)
         outcomes = [f"{name}/{OUTCOME}" for name in names]
@@ -129,8 +129,8 @@ class LoginSite:
         with tempfile.TemporaryDirectory(dir=self._home, prefix=".incoming-") as aside:
             # Outcomes first: what is fetched after them is at least as new.
             self._host.pull(self.base, Path(aside), outcomes)
-            wanted = self._chosen(names) if self._file.fetch or self._file.no_fetch else names
-            self._host.pull(self.base, self._base, [*wanted, *self._relative(others)], apart)
+            files = self._chosen(names) if self._file.fetch or self._file.no_fetch else names
+            self._host.pull(self.base, self._base, [*files, *self._relative(further)], apart)
             for name in outcomes:
                 fetched = Path(aside, name)
                 if fetched.exists() and self._base.joinpath(name).parent.is_dir():

@@ -143,7 +143,7 @@ def add_submission(
     place = experiment.path / system
     place.mkdir(exist_ok=True)
     number = 1 + max(
-        (int(each.name) for each in place.iterdir() if each.name.isdecimal()), default=0
+        (int(entry.name) for entry in place.iterdir() if entry.name.isdecimal()), default=0
     )
     path = place / f"{number:04}"
     path.mkdir()
@@ -199,8 +199,10 @@ def read_submissions(experiment: ExperimentDir, system: str) -> list[Submission]
     place = experiment.path / system
     if not place.is_dir():
         return []
-    found = (read_submission(path) for path in sorted(place.iterdir()) if path.name.isdecimal())
-    return [submission for submission in found if submission is not None]
+    submissions = (
+        read_submission(path) for path in sorted(place.iterdir()) if path.name.isdecimal()
+    )
+    return [submission for submission in submissions if submission is not None]
 
 
 def places(submissions: Iterable[Submission]) -> dict[str, TaskPlace]:
@@ -239,8 +241,8 @@ def last_line(log: Path) -> str:
             lines = file.read().decode(errors="replace").split("\n")
     except OSError:
         return ""
-    said = [line.strip() for line in lines if line.strip()]
-    return said[-1][:_LINE_LIMIT] if said else ""
+    printed = [line.strip() for line in lines if line.strip()]
+    return printed[-1][:_LINE_LIMIT] if printed else ""
 
 
 def _first_line(note: Path) -> str:

@@ -105,10 +105,10 @@ def read_time(text: str) -> float | None:
     """Return seconds of `[days-][hours:]minutes:seconds`, as squeue's `%L` prints; None where it is
     no time.
     """
-    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text.strip())
-    if not found:
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text.strip())
+    if not match:
         return None
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
@@ -187,9 +187,9 @@ def _without_outcome(evidence: RunEvidence) -> Outcome:
             message=f"its job is no longer known to {evidence.system}, and left no outcome",
         )
     task = evidence.task
-    said = _SAID.get(task.state, f"the job ended as {task.state} before the run did")
+    meaning = _SAID.get(task.state, f"the job ended as {task.state} before the run did")
     message = (
-        f"{said} ({evidence.system} job {task.name}{f' on {task.node}' if task.node else ''}:"
+        f"{meaning} ({evidence.system} job {task.name}{f' on {task.node}' if task.node else ''}:"
         f" {task.state})"
     )
     if task.state in {"FAILED", "COMPLETED"} and evidence.last_line:

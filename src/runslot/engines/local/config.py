@@ -39,20 +39,20 @@ class ThisMachine(LauncherConfig):
         """Choose the slots, and import a function once, so that one that cannot be is refused
         before any run.
         """
-        slots, said = choose_slots(experiment.file, runs, lambda line: observer(Said(line)))
+        slots, slots_text = choose_slots(experiment.file, runs, lambda line: observer(Said(line)))
         launcher = local_launcher(experiment, slots, observer)
         try:
             check_function(launcher, experiment)
         except BaseException:
             launcher.close()
             raise
-        return Engine(launcher, said)
+        return Engine(launcher, slots_text)
 
     def check(self) -> Iterator[Finding]:
         """Say what the machine has."""
         topology = probe()
-        said = f"{len(topology.cores)} cores, {len(topology.gpus)} GPUs"
-        yield Finding(f"hardware of {topology.host}", True, "; ".join([said, *topology.notes]))
+        text = f"{len(topology.cores)} cores, {len(topology.gpus)} GPUs"
+        yield Finding(f"hardware of {topology.host}", True, "; ".join([text, *topology.notes]))
 
 
 def end_lost(status: ExperimentStatus) -> int:
@@ -63,7 +63,11 @@ def end_lost(status: ExperimentStatus) -> int:
     """
     if status.file.launcher is not None:
         return 0
-    lost = [each.run for each in status.runs if each.state == "lost" and each.ended is None]
+    lost = [
+        status_of_run.run
+        for status_of_run in status.runs
+        if status_of_run.state == "lost" and status_of_run.ended is None
+    ]
     return end_escaped(*(status.directory.run_dir(run, status.file).path for run in lost))
 
 
@@ -118,12 +122,12 @@ def check_function(launcher: LocalLauncher, experiment: OpenExperiment) -> None:
         return
     if isinstance(file.work, Command) or experiment.policy.start == "cold":
         return
-    wanted = Import.of(file.work, file, experiment.directory.path)
+    imported = Import.of(file.work, file, experiment.directory.path)
     try:
-        launcher.prepare(wanted)
+        launcher.prepare(imported)
     except InvalidInput as error:
         raise InvalidInput(
-            f"{wanted.function} cannot be imported, so no run was started:\n{error}"
+            f"{imported.function} cannot be imported, so no run was started:\n{error}"
         ) from error
 
 
@@ -139,8 +143,8 @@ def check_container(experiment: OpenExperiment, launcher: LocalLauncher) -> None
         raise InvalidInput(f"{home} has no container")
     if travels_by_value(file.work) or experiment.directory.payloads.exists():
         experiment_archive(experiment.directory)  # for cloudpickle, which images need not have
-    asked = repr((file.container, file.work, file.cwd, file.path))
-    if asked in launcher.checked:
+    key = repr((file.container, file.work, file.cwd, file.path))
+    if key in launcher.checked:
         return
     run = RunFile(
         run=Run("", "", {}, ""),
@@ -157,4 +161,4 @@ def check_container(experiment: OpenExperiment, launcher: LocalLauncher) -> None
     )
     slot = next(iter(launcher.slots()), None)
     check_image(Path(home), run, file.python_version, slot, experiment.environment, launcher.say)
-    launcher.checked.add(asked)
+    launcher.checked.add(key)

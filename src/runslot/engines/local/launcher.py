@@ -81,11 +81,11 @@ class LocalLauncher:
         """Return the slots that were carved."""
         return self._slots
 
-    def prepare(self, wanted: Import) -> None:
+    def prepare(self, imported: Import) -> None:
         """Import the function in a template, so that a function that cannot be imported is refused
         before any run.
         """
-        self._templates.of(wanted)
+        self._templates.of(imported)
 
     def reserve(self, slot: Slot, experiment: str, run: str) -> Taken | None:
         """Take a slot's lease, which the run that is started next in it inherits."""
@@ -94,13 +94,13 @@ class LocalLauncher:
         crowded = "" if slot.index in self._places else why_no_further(len(self._reserved))
         if crowded:
             return Taken(crowded)
-        if left := self._left_in(slot):
-            return Taken(f"waits for the cores of slot {slot.index}: {left} computes there")
+        if leftover := self._left_in(slot):
+            return Taken(f"waits for the cores of slot {slot.index}: {leftover} computes there")
         try:
             lease = self._leases.try_acquire(slot, Holder.of(experiment, run))
         except OSError as error:
-            if why := shortage_of(error):
-                return Short(why)
+            if reason := shortage_of(error):
+                return Short(reason)
             raise
         if isinstance(lease, LeaseRefusal):
             self._refused.add(slot.index)
@@ -120,7 +120,9 @@ class LocalLauncher:
             self._leftovers = find_leftovers()
             self._leftovers_until = time.monotonic() + _LEFTOVERS_PERIOD_S
         pus = set(slot.pus)
-        return next((left for left in self._leftovers if not left.pus.isdisjoint(pus)), None)
+        return next(
+            (leftover for leftover in self._leftovers if not leftover.pus.isdisjoint(pus)), None
+        )
 
     def _say_spoilt(self) -> None:
         for file in self._leases.spoilt.keys() - self._spoilt:
@@ -189,19 +191,19 @@ class LocalLauncher:
     # ---- starting --------------------------------------------------------------------------------
 
     def _start(self, placed: Placed) -> Handle | Taken | Outcome:
-        taken = (
+        refusal = (
             None
             if placed.slot is None
             else self.reserve(placed.slot, placed.experiment, placed.run.directory)
         )
-        if taken is not None:
-            return taken
+        if refusal is not None:
+            return refusal
         lease = None if placed.slot is None else self._reserved.pop(placed.slot.index)
         try:
             keeper = self._hand_over(placed, () if lease is None else lease.descriptors)
         except (RunslotError, OSError) as error:  # this run's misfortune, not the others'
-            if why := shortage_of(error):
-                return Short(why)
+            if reason := shortage_of(error):
+                return Short(reason)
             return self._not_started(placed.attempt, f"could not be started: {error}")
         finally:
             if lease is not None:
@@ -240,10 +242,10 @@ class LocalLauncher:
         """Return a slot as JSON; a launcher has the same few for all its runs."""
         if slot is None:
             return None
-        known = self._as_told.get(slot.index)
-        if known is None or known[0] is not slot:
-            known = self._as_told[slot.index] = (slot, slot.to_json())
-        return known[1]
+        entry = self._as_told.get(slot.index)
+        if entry is None or entry[0] is not slot:
+            entry = self._as_told[slot.index] = (slot, slot.to_json())
+        return entry[1]
 
     def _keeper_for(self, template: TemplateProcess, slot: int | None) -> KeeperProcess:
         place = self._places.get(slot)
@@ -339,9 +341,9 @@ class LocalLauncher:
         escaped = end_escaped(handle.run_dir.path)
         record = handle.run_dir.read_attempt()
         started = None if record is None else record.started
-        why = "the process that kept it was killed"
+        reason = "the process that kept it was killed"
         if record is not None and is_alive(keeper_of(record)) is None:
-            why = (
+            reason = (
                 f"its keeper on {record.host} gave up the claim, or the disk's server took it,"
                 " without an outcome"
             )
@@ -351,7 +353,7 @@ class LocalLauncher:
             started=started,
             ended=max(started or 0.0, time.time()),  # a clock may have been set back
             host=host_name(),
-            message=why + (f"; ended {escaped} of its processes" if escaped else ""),
+            message=reason + (f"; ended {escaped} of its processes" if escaped else ""),
             notes=(problem,) if problem else (),
         )
         outcome = watch.outcome(outcome)

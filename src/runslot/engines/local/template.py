@@ -67,21 +67,21 @@ class TemplateProcess:
             from runslot.transport.zipapp import cached_archive
 
             package = str(cached_archive())
-        self._channel, theirs = Channel.pair()
-        words = (theirs.fileno(), package, original_limit())
+        self._channel, far_end = Channel.pair()
+        words = (far_end.fileno(), package, original_limit())
         code = start_code("execute.template", "main", *words, package=package)
         # Without site packages the interpreter, and so each of its forks, stays small; a user's
         # module needs them.
         flags = ["-S", "-E"] if bare else []
         argv = [python, *flags, "-c", code]
         try:
-            with theirs, os.fdopen(open_to_append(log or os.devnull), "ab") as console:
+            with far_end, os.fdopen(open_to_append(log or os.devnull), "ab") as console:
                 self._process = subprocess.Popen(
                     argv,
                     stdin=subprocess.DEVNULL,
                     stdout=console,
                     stderr=console,
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[far_end.fileno()],
                     env={**activated(os.environ, interpreter), **room()},
                     start_new_session=True,
                 )
@@ -138,10 +138,10 @@ class TemplateProcess:
 
     def fork_keeper(self) -> KeeperProcess:
         """Fork a keeper."""
-        channel, theirs = Channel.pair()
+        channel, far_end = Channel.pair()
         try:
-            with theirs:
-                answer = self._ask({"verb": "keeper"}, [theirs.fileno()])
+            with far_end:
+                answer = self._ask({"verb": "keeper"}, [far_end.fileno()])
         except BaseException:
             channel.close()
             raise
@@ -189,8 +189,8 @@ class TemplateProcess:
             answer = self._channel.receive()[0]
         if answer is None:
             ended = self._process.wait()
-            how = signal.Signals(-ended).name if ended < 0 else f"exit code {ended}"
-            raise ProcessDied(f"the process that was to {message['verb']} ended with {how}")
+            end = signal.Signals(-ended).name if ended < 0 else f"exit code {ended}"
+            raise ProcessDied(f"the process that was to {message['verb']} ended with {end}")
         if "errno" in answer:
             raise OSError(answer["errno"], os.strerror(answer["errno"]))
         if "failed" in answer:
@@ -246,8 +246,8 @@ class KeeperProcess:
         self._channel.close()
 
     def _environment(self, environment: Mapping[str, str]) -> dict[str, Any]:
-        for index, known in enumerate(self._environments):
-            if known is environment:
+        for index, earlier in enumerate(self._environments):
+            if earlier is environment:
                 return {"environment": index, "values": None}
         self._environments.append(environment)
         return {"environment": len(self._environments) - 1, "values": dict(environment)}
@@ -318,16 +318,16 @@ class Templates:
             bare = self._templates[""] = TemplateProcess.begin(sys.executable, self._log, bare=True)
         return bare
 
-    def of(self, wanted: Import) -> TemplateProcess | None:
+    def of(self, imported: Import) -> TemplateProcess | None:
         """Return the one that has imported the function; None where it starts cold."""
-        known = (wanted.home, str(wanted.function))
-        if known not in self._contents:
-            self._contents[known] = wanted.content()
-        key = self._contents[known]
+        place = (imported.home, str(imported.function))
+        if place not in self._contents:
+            self._contents[place] = imported.content()
+        key = self._contents[place]
         if key not in self._templates:
-            template, unsafe, renewed = self._begin(wanted)
-            if unsafe and wanted.start != "warm":
-                self._say(f"{wanted.function} starts in a new interpreter for each run: {unsafe}")
+            template, unsafe, renewed = self._begin(imported)
+            if unsafe and imported.start != "warm":
+                self._say(f"{imported.function} starts in a new interpreter for each run: {unsafe}")
                 template.close()
                 self._templates[key] = None
             else:
@@ -337,14 +337,14 @@ class Templates:
         return self._templates[key]
 
     def _begin(
-        self, wanted: Import, again: bool = True
+        self, imported: Import, again: bool = True
     ) -> tuple[TemplateProcess, str, tuple[str, ...]]:
         template = TemplateProcess.begin(
-            wanted.python, self._log, bare=False, interpreter=wanted.interpreter
+            imported.python, self._log, bare=False, interpreter=imported.interpreter
         )
         try:
             return template, *template.import_function(
-                wanted.function, wanted.home, wanted.path, wanted.cwd
+                imported.function, imported.home, imported.path, imported.cwd
             )
         except ProcessDied:
             template.close()
@@ -353,7 +353,7 @@ class Templates:
         except BaseException:
             template.close()
             raise
-        return self._begin(wanted, again=False)
+        return self._begin(imported, again=False)
 
     def forget(self, template: TemplateProcess) -> None:
         """Close one that has died, or may have."""

@@ -121,8 +121,8 @@ class Watch:
         """
         if self.deadline is None or not self.deadline.passed:
             return lost
-        why = f"{self.deadline.reason}; the process that kept it did not answer, and was killed"
-        return replace(lost, kind=self.deadline.kind, message=why)
+        message = f"{self.deadline.reason}; the process that kept it did not answer, and was killed"
+        return replace(lost, kind=self.deadline.kind, message=message)
 
     def close(self) -> None:
         """Let go of an adopted keeper."""

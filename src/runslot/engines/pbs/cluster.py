@@ -81,8 +81,8 @@ class PBSCluster(BatchCluster):
 
     def array_size(self) -> int:
         """Return how many tasks an array may have."""
-        found = re.search(r"max_(?:job_)?array_size = (\d+)", self.call(["qstat", "-B", "-f"]))
-        return int(found[1]) if found else USUAL_ARRAY_SIZE
+        match = re.search(r"max_(?:job_)?array_size = (\d+)", self.call(["qstat", "-B", "-f"]))
+        return int(match[1]) if match else USUAL_ARRAY_SIZE
 
     def job_name(self, experiment: str) -> str:
         """Return a name for a new job, which begins with a letter."""
@@ -122,8 +122,8 @@ class PBSCluster(BatchCluster):
                     else mine
                 )
                 ids = mine
-            for each in {re.sub(r"\[\d+\]", "[]", each) for each in ids}:
-                names.setdefault(number_of(each), []).append((name, each))
+            for id_ in {re.sub(r"\[\d+\]", "[]", id_) for id_ in ids}:
+                names.setdefault(number_of(id_), []).append((name, id_))
         return names
 
     def _attributes(self, names: Names) -> dict[str, Attributes]:

@@ -46,7 +46,7 @@ class PBS(BatchConfig):
                 f"time is {self.time!r}: write it as hours:minutes:seconds, '4:00:00'"
             )
         super().__post_init__()
-        if any(re.search(r"\s", each) for each in self.properties):
+        if any(re.search(r"\s", name) for name in self.properties):
             raise InvalidInput(
                 f"properties is {list(self.properties)}: qsub takes no blanks in one"
             )

@@ -32,8 +32,8 @@ Names = Mapping[str, Sequence[tuple[str, str]]]
 
 def number_of(job: str) -> str:
     """Return the number in a job's id, which is its own on its server, however that is spelt."""
-    found = _ID.match(job)
-    return found[1] if found else job
+    match = _ID.match(job)
+    return match[1] if match else job
 
 
 def read_submitted(text: str) -> str:
@@ -91,7 +91,7 @@ def tasks_of(jobs: Mapping[str, Attributes], names: Names) -> list[Task]:
             elif task.over:
                 ends = re.match(r"(\d+)-(\d+)", attributes.get("array_indices_submitted", "0-0"))
                 indices = range(int(ends[1]), int(ends[2]) + 1) if ends else ()
-                ended_arrays += [Task(known_id, each, task.state, name) for each in indices]
+                ended_arrays += [Task(known_id, number, task.state, name) for number in indices]
     for task in ended_arrays:  # where its tasks are no longer listed
         tasks.setdefault((task.job, task.index), task)
     return list(tasks.values())

@@ -162,15 +162,15 @@ class Care:
 
     # ---- renting ---------------------------------------------------------------------------------
 
-    def _begin(self, what: Callable[[], None]) -> None:
+    def _begin(self, work: Callable[[], None]) -> None:
         self._thread = threading.Thread(
-            target=self._guarded, args=(what,), name=self.rented.name, daemon=True
+            target=self._guarded, args=(work,), name=self.rented.name, daemon=True
         )
         self._thread.start()
 
-    def _guarded(self, what: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[[], None]) -> None:
         try:
-            what()
+            work()
         except Exception as error:  # noqa: BLE001  a thread has no caller: the runs' outcomes say it
             self._renting = False
             self._give_up("lost", f"{type(error).__name__}: {error}")
@@ -183,17 +183,19 @@ class Care:
             self._give_back()
             lost = len(self.rented.launched)
             if self.stopping or not self._again(lost):
-                why = (
+                reason = (
                     f"{self.rented.name} was lost"
                     f" {'once' if lost == 1 else f'{lost} times'}{self._said}"
                 )
-                self._give_up("stopped" if self.stopping else "lost", why)
+                self._give_up("stopped" if self.stopping else "lost", reason)
                 return
             self._home.say(f"{self.rented.name} was lost; another takes its place")
 
     def _again(self, lost: int) -> bool:
-        left = self.rented.seconds - self.rented.lived(time.time())
-        return not self._terms.managed and lost <= self._terms.recoveries and left >= _LEAST_SECONDS
+        seconds = self.rented.seconds - self.rented.lived(time.time())
+        return (
+            not self._terms.managed and lost <= self._terms.recoveries and seconds >= _LEAST_SECONDS
+        )
 
     def _rent(self, task: Mapping[str, object]) -> bool:
         """Rent the machine; False where it cannot be had, or is not wanted any more."""
@@ -263,7 +265,7 @@ class Care:
         not to be missed.
         """
         self._renting = True
-        said = False
+        is_announced = False
         with os.fdopen(open_to_append(self._renting_file()), "a") as file:
             while True:
                 self._renting = not _is_free(
@@ -271,9 +273,9 @@ class Care:
                 )  # at least once: a launch may be closed before its thread is here
                 if not self._renting or (self._closed.is_set() and not self.given_up()):
                     return  # what is given up is to be given back when it comes
-                if not said:
+                if not is_announced:
                     self._home.say(f"{self.rented.name} is still being rented")
-                    said = True
+                    is_announced = True
                 time.sleep(0.5)
 
     # ---- watching --------------------------------------------------------------------------------
@@ -290,15 +292,15 @@ class Care:
             if time.monotonic() - looked < self._terms.look:
                 continue
             looked = time.monotonic()
-            seen = self._look()
-            if seen is None:
+            sight = self._look()
+            if sight is None:
                 continue
-            if seen.recoveries > recoveries:
-                recoveries = seen.recoveries
+            if sight.recoveries > recoveries:
+                recoveries = sight.recoveries
                 self._home.say(f"{self.rented.name} was lost; SkyPilot lets another take its place")
             # it may have ended well since: not lost before that is known
-            if not seen.working and self._home.bring():
-                self._ended_or_lost(seen)
+            if not sight.working and self._home.bring():
+                self._ended_or_lost(sight)
                 return
 
     def _look(self) -> Seen | None:
@@ -309,18 +311,18 @@ class Care:
             self._home.say(f"{error}; looking again")
             return None
 
-    def _ended_or_lost(self, seen: Seen) -> None:
+    def _ended_or_lost(self, sight: Seen) -> None:
         if self.given_up() or self._has_ended():
             return
         name = self.rented.name
         self._lost = self._home.listing(self.rented.share).machine
-        self._said = f": {seen.said}" if seen.said else ""
-        state = f"{seen.state} {seen.job}".rstrip()
+        self._said = f": {sight.said}" if sight.said else ""
+        state = f"{sight.state} {sight.job}".rstrip()
         self._home.say(f"{name} has ended without its work: SkyPilot says {state}{self._said}")
-        if seen.state != "gone":
-            self._keep_log(seen)
+        if sight.state != "gone":
+            self._keep_log(sight)
 
-    def _keep_log(self, seen: Seen) -> None:
+    def _keep_log(self, sight: Seen) -> None:
         """Keep what the job printed; a setup that failed would fail again, and is given up."""
         name = self.rented.name
         file = self._experiment.path / "cloud" / f"{name}.log"
@@ -328,7 +330,7 @@ class Care:
             write_atomically(file, self._sky.log(name, managed=self.rented.managed))
         except (OSError, RunslotError) as error:
             self._home.say(f"what {name} printed could not be had: {error}")
-        if seen.job == "FAILED_SETUP":
+        if sight.job == "FAILED_SETUP":
             self._give_back()
             self._give_up("lost", f"the setup of {name} failed: {file} has what it printed")
 
@@ -341,11 +343,14 @@ class Care:
             self._lost = listing.machine
             return False
         kinds = {"failed": "lost", "deadline": "stopped", "stopped": "stopped", "done": "lost"}
-        said = {"deadline": "the machine's deadline was reached", "stopped": "it was asked to stop"}
+        reasons = {
+            "deadline": "the machine's deadline was reached",
+            "stopped": "it was asked to stop",
+        }
         self._give_back()
         self._give_up(
             kinds[listing.state],
-            listing.said or said.get(listing.state, "the machine left no outcome"),
+            listing.said or reasons.get(listing.state, "the machine left no outcome"),
         )
         return True
 
@@ -366,9 +371,9 @@ class Care:
             return False
         return True
 
-    def _give_up(self, kind: str, why: str) -> None:
+    def _give_up(self, kind: str, reason: str) -> None:
         if not self.given_up():
-            self.over, self.why = kind, why
+            self.over, self.why = kind, reason
             self._home.tell()
 
     def _set(self, **changes: object) -> None:

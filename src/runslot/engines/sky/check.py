@@ -51,14 +51,14 @@ def findings(entry: Sky) -> Iterator[Finding]:
     sky = SkyPilot(entry.skypilot_python)
     cloud = entry.machine().cloud
     try:
-        well, said = sky.credentials(cloud)
+        well, text = sky.credentials(cloud)
     except RunslotError as error:
         yield Finding("SkyPilot", False, "", str(error))
         return
     yield Finding(
         f"credentials for {cloud}",
         well,
-        said,
+        text,
         "" if well else _LOGIN.get(cloud, f"run `sky check {cloud}`"),
     )
     if well:
@@ -129,17 +129,17 @@ def check_bucket(store: Store, patience: float = 45.0) -> None:
     A push may wait for minutes until a bucket answers again; who asks whether it works hears it
     within `patience`.
     """
-    found: list[BaseException | None] = []
-    thread = threading.Thread(target=lambda: found.append(_tried(store)), daemon=True)
+    problems: list[BaseException | None] = []
+    thread = threading.Thread(target=lambda: problems.append(_tried(store)), daemon=True)
     thread.start()
     thread.join(patience)
-    if not found:
+    if not problems:
         raise Unreachable(
             f"{store.url} has not answered within {patience:.0f} s: is this machine online, does a"
             " firewall or a proxy stand between, and is the region right?"
         )
-    if found[0] is not None:
-        raise found[0]
+    if problems[0] is not None:
+        raise problems[0]
 
 
 def _tried(store: Store) -> BaseException | None:
@@ -207,33 +207,33 @@ class Room:
     """What to ask for, where it is too few."""
 
 
-def room_for(wanted: int, quotas: Sequence[Quota], cloud: str) -> Room:
+def room_for(machines: int, quotas: Sequence[Quota], cloud: str) -> Room:
     """Judge quotas by their limits: what others have rented at this moment may be gone before the
     machines come up.
     """
-    everywhere = [each for each in quotas if not each.region and each.limit is not None]
-    regions = dict.fromkeys(each.region for each in quotas if each.region)
+    everywhere = [quota for quota in quotas if not quota.region and quota.limit is not None]
+    regions = dict.fromkeys(quota.region for quota in quotas if quota.region)
     tightest: list[Quota] = []
     for region in regions:
-        here = [each for each in quotas if each.region == region and each.limit is not None]
+        here = [quota for quota in quotas if quota.region == region and quota.limit is not None]
         if here:
             tightest.append(min([*here, *everywhere], key=_machines))
     best = max(tightest, key=_machines, default=None)
-    unknown = next((each for each in quotas if each.limit is None), None)
-    if best is None or (_machines(best) < wanted and unknown is not None):
+    unknown = next((quota for quota in quotas if quota.limit is None), None)
+    if best is None or (_machines(best) < machines and unknown is not None):
         return Room(
             None, f"not known: {unknown.said}" if unknown else "not known: the cloud names none"
         )
-    count = min(_machines(best), wanted)
-    said = f"{_named(best)}, {_asked(wanted, best)}"
+    count = min(_machines(best), machines)
+    text = f"{_named(best)}, {_asked(machines, best)}"
     if len(regions) > 1:
-        said = f"the most of {len(regions)} regions is {said}"
-    if count == wanted:
-        return Room(count, said)
+        text = f"the most of {len(regions)} regions is {text}"
+    if count == machines:
+        return Room(count, text)
     return Room(
         count,
-        f"{said}: {f'enough for {count} of them' if count else 'too few for one'}",
-        _fix(best, wanted, cloud),
+        f"{text}: {f'enough for {count} of them' if count else 'too few for one'}",
+        _fix(best, machines, cloud),
     )
 
 
@@ -247,13 +247,13 @@ def _named(quota: Quota) -> str:
     return f"{quota.limit:g} {quota.unit}{used} of {quota.name!r}{where}"
 
 
-def _asked(wanted: int, quota: Quota) -> str:
-    takes = f"takes {quota.one:g}" if wanted == 1 else f"take {quota.one:g} each"
-    return f"{wanted} machine{'s' * (wanted > 1)} {takes}"
+def _asked(machines: int, quota: Quota) -> str:
+    takes = f"takes {quota.one:g}" if machines == 1 else f"take {quota.one:g} each"
+    return f"{machines} machine{'s' * (machines > 1)} {takes}"
 
 
-def _fix(quota: Quota, wanted: int, cloud: str) -> str:
-    need = f"{quota.one * wanted:g}"
+def _fix(quota: Quota, machines: int, cloud: str) -> str:
+    need = f"{quota.one * machines:g}"
     if cloud == "aws":
         return (
             f"ask for {need}, which may take a day: aws service-quotas"

@@ -114,8 +114,8 @@ class SkyPilot:
 
     def alive(self) -> list[dict[str, Any]]:
         """Return all machines that runslot rented and that SkyPilot knows of."""
-        found: list[dict[str, Any]] = self._ask("alive")
-        return found
+        machines: list[dict[str, Any]] = self._ask("alive")
+        return machines
 
     def log(self, name: str, managed: bool = False) -> str:
         """Return the last lines that a machine's job printed."""
@@ -127,14 +127,14 @@ class SkyPilot:
 
     def credentials(self, cloud: str) -> tuple[bool, str]:
         """Tell whether a cloud can be used, and why not."""
-        said = self._ask("credentials", cloud=cloud)
-        return bool(said["well"]), str(said["said"])
+        answer = self._ask("credentials", cloud=cloud)
+        return bool(answer["well"]), str(answer["said"])
 
     def quotas(self, task: Mapping[str, Any]) -> tuple[Quota, ...]:
         """Return how much of a task's machine the account may rent, in each region where it would
         be looked for.
         """
-        return tuple(Quota(**each) for each in self._ask("quotas", task=task))
+        return tuple(Quota(**quota) for quota in self._ask("quotas", task=task))
 
     def _ask(self, verb: str, hold: int | None = None, **arguments: Any) -> Any:
         question = json.dumps({"verb": verb, **arguments})
@@ -183,8 +183,8 @@ class SkyPilot:
             environment["PYTHONPATH"] = str(one_file(cache))
         return environment
 
-    def _note(self, verb: str, said: str) -> None:
-        if self._log is not None and said.strip():
+    def _note(self, verb: str, text: str) -> None:
+        if self._log is not None and text.strip():
             self._log.parent.mkdir(parents=True, exist_ok=True)
             with os.fdopen(open_to_append(self._log), "a") as log:
-                log.write(f"--- {verb}\n{said.rstrip()}\n")
+                log.write(f"--- {verb}\n{text.rstrip()}\n")

@@ -216,12 +216,12 @@ class Sky(LauncherConfig):
             ask=terminal(observer),
         )
         launcher.take_up()
-        said = (
+        slots_text = (
             f"machines on {self.place}"
             if budget is None
             else f"{terms.machines} × {terms.what} on {self.place}"
         )
-        return Engine(launcher, said)
+        return Engine(launcher, slots_text)
 
     def _store(self, experiment: OpenExperiment, digest: str, record: Record | None) -> Store:
         if record is not None:
@@ -243,10 +243,10 @@ class Sky(LauncherConfig):
         task: Mapping[str, Any],
     ) -> money.Budget:
         cloud = self.machine().cloud
-        well, said = sky.credentials(cloud)
+        well, reason = sky.credentials(cloud)
         if not well:
             raise InvalidInput(
-                f"SkyPilot cannot use {cloud}: {said}; `runslot launchers check {self.name}` says"
+                f"SkyPilot cannot use {cloud}: {reason}; `runslot launchers check {self.name}` says"
                 " more"
             )
         offer = sky.offer(task, self.managed)
@@ -311,7 +311,7 @@ def _settled(status: ExperimentStatus) -> bool:
     """Tell whether nothing can have arrived that changes how runs stand: one that was given up for
     lost may be done.
     """
-    return all(each.state in {"succeeded", "failed", "timed_out"} for each in status.runs)
+    return all(run.state in {"succeeded", "failed", "timed_out"} for run in status.runs)
 
 
 def spent(record: Record, shown: str, now: float) -> Facts:

@@ -77,23 +77,23 @@ def check(budget: Budget) -> None:
         )
     if budget.max_cost is None:
         return
-    left = budget.max_cost - budget.spent
-    said = f"{budget.machines} × {budget.what} at ${budget.price:.3f} an hour"
+    dollars = budget.max_cost - budget.spent
+    text = f"{budget.machines} × {budget.what} at ${budget.price:.3f} an hour"
     before = (
         f" (${budget.spent:.2f} of it is spent, or kept for machines that work)"
         if budget.spent >= 0.005
         else ""
     )
-    if budget.expected_cost is not None and budget.expected_cost > left:
+    if budget.expected_cost is not None and budget.expected_cost > dollars:
         raise InvalidInput(
-            f"{said} will cost about ${budget.expected_cost:.2f}, more than max_cost"
+            f"{text} will cost about ${budget.expected_cost:.2f}, more than max_cost"
             f" ${budget.max_cost:.2f}{before}: take a cheaper or a spot machine, fewer runs, or"
             " raise --max-cost"
         )
     if budget.hourly and budget.seconds < _LEAST_SECONDS:
         raise InvalidInput(
             f"max_cost ${budget.max_cost:.2f}{before} pays for {budget.seconds / 60:.0f} minutes of"
-            f" {said}, too short to start: take a cheaper machine, fewer machines, or raise"
+            f" {text}, too short to start: take a cheaper machine, fewer machines, or raise"
             " --max-cost"
         )
 
@@ -146,11 +146,11 @@ def _counted(runs: int) -> str:
 def _controller(budget: Budget) -> list[tuple[str, str]]:
     if not budget.controller_price:
         return []
-    said = (
+    text = (
         f"{budget.controller}, ${budget.controller_price:.3f} an hour: SkyPilot's, looks after the"
         " machines"
     )
-    return [("controller", said)]
+    return [("controller", text)]
 
 
 def agreed(ask: Callable[[str], str] | None = None) -> None:

@@ -76,12 +76,13 @@ class SkyLauncher(Launcher):
         if not runs:
             return []
         machines = self._plan(
-            [(each.run.id, each.attempt) for each in runs], {each.run.id: each.run for each in runs}
+            [(placed.run.id, placed.attempt) for placed in runs],
+            {placed.run.id: placed.run for placed in runs},
         )
         of_run = {run: machine.handle for machine in machines for run, _ in machine.runs}
         return [
-            self._handle(each.run, Handle(each.run_dir, each.attempt, of_run[each.run.id]))
-            for each in runs
+            self._handle(placed.run, Handle(placed.run_dir, placed.attempt, of_run[placed.run.id]))
+            for placed in runs
         ]
 
     def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
@@ -122,16 +123,16 @@ class SkyLauncher(Launcher):
         self._eager_until = time.monotonic() + _EAGER
         for name in {handle.name for handle in handles}:
             care = self._cared[name]
-            asked = {
+            stopped = {
                 self._handled[handle].id: self._handled[handle]
                 for handle in handles
                 if handle.name == name
             }
-            everything = asked.keys() >= self._unfinished(care.rented)
+            everything = stopped.keys() >= self._unfinished(care.rented)
             if kill and everything:
                 self._in_background(care.kill)
             else:
-                runs = None if everything else [run.directory for run in asked.values()]
+                runs = None if everything else [run.directory for run in stopped.values()]
                 self._in_background(functools.partial(care.stop, runs))
         self._bring_now.set()
 
@@ -176,7 +177,7 @@ class SkyLauncher(Launcher):
 
     # ---- renting ---------------------------------------------------------------------------------
 
-    def _plan(self, runs: Sequence[tuple[str, int]], known: Mapping[str, Run]) -> list[Rented]:
+    def _plan(self, runs: Sequence[tuple[str, int]], run_of: Mapping[str, Run]) -> list[Rented]:
         """Write down what is to be rented, stage what travels, and begin."""
         if not self.terms.machines:
             raise InvalidInput(
@@ -190,7 +191,7 @@ class SkyLauncher(Launcher):
             for number, share in enumerate(shares, 1)
         ]
         earlier = shares_of(self.record.machines)
-        jobs = [self._job(machine, earlier, known) for machine in machines]
+        jobs = [self._job(machine, earlier, run_of) for machine in machines]
         place = stage(self.experiment, self.code, shares, jobs)
         for machine, job in zip(machines, jobs, strict=True):
             task = task_of(self.terms.machine, job, str(place), labels_of(self.name))
@@ -212,13 +213,13 @@ class SkyLauncher(Launcher):
         )
 
     def _job(
-        self, machine: Rented, earlier: tuple[MachineShare, ...], known: Mapping[str, Run]
+        self, machine: Rented, earlier: tuple[MachineShare, ...], run_of: Mapping[str, Run]
     ) -> Job:
         return Job(
             name=machine.name,
             experiment=self.experiment.path.name,
             task=machine.task,
-            runs=tuple(known[run].directory for run, _ in machine.runs),
+            runs=tuple(run_of[run].directory for run, _ in machine.runs),
             store=self.store.url,
             share=machine.share,
             earlier=earlier,
@@ -268,14 +269,14 @@ class SkyLauncher(Launcher):
 
     def _outcome(self, handle: Handle) -> Outcome | None:
         care = self._cared[handle.name]
-        found = handle.run_dir.read_outcome()
-        if found is not None and self._is_last(found, handle.attempt):
-            return found
+        outcome = handle.run_dir.read_outcome()
+        if outcome is not None and self._is_last(outcome, handle.attempt):
+            return outcome
         settled = (
             self._handled[handle].directory in self.listing(care.rented.share).settled
         )  # it was asked to end
-        if found is not None and found.attempt >= handle.attempt and (care.over or settled):
-            return found
+        if outcome is not None and outcome.attempt >= handle.attempt and (care.over or settled):
+            return outcome
         if not care.over:
             return None
         kind: Kind = "stopped" if care.over == "stopped" else "lost"
@@ -283,31 +284,31 @@ class SkyLauncher(Launcher):
             kind, handle.attempt, ended=time.time(), host=care.rented.name, message=care.why
         )
 
-    def _is_last(self, found: Outcome, attempt: int) -> bool:
+    def _is_last(self, outcome: Outcome, attempt: int) -> bool:
         """Tell whether an outcome is the end of a run of which attempt number `attempt` was asked
         for.
 
         A success is, of an attempt before too: a machine had done the run when it was believed to
         be lost.
         """
-        return found.kind == "succeeded" or found.attempt >= attempt + self.retries
+        return outcome.kind == "succeeded" or outcome.attempt >= attempt + self.retries
 
     def _unfinished(self, rented: Rented) -> set[str]:
         """Return the ids of a machine's runs whose end has not come home."""
         file = self.experiment.read()
         attempts = dict(rented.runs)
-        left = set(attempts)
+        unfinished = set(attempts)
         for run in self.experiment.read_runs():
-            if run.id in left:
-                found = self.experiment.run_dir(run, file).read_outcome()
-                if found is not None and self._is_last(found, attempts[run.id]):
-                    left.discard(run.id)
-        return left
+            if run.id in unfinished:
+                outcome = self.experiment.run_dir(run, file).read_outcome()
+                if outcome is not None and self._is_last(outcome, attempts[run.id]):
+                    unfinished.discard(run.id)
+        return unfinished
 
     # ---- small things ----------------------------------------------------------------------------
 
-    def _in_background(self, what: Callable[[], None]) -> None:
-        threading.Thread(target=what, daemon=True).start()
+    def _in_background(self, work: Callable[[], None]) -> None:
+        threading.Thread(target=work, daemon=True).start()
 
     def _take_down(self) -> bool:
         """Return whether the machines are to be given back, after Ctrl-C."""

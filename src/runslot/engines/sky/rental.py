@@ -68,8 +68,8 @@ class Rented:
 
     def committed(self, now: float) -> float:
         """Return the dollars that it has cost, and may still cost until its deadline."""
-        left = max(0.0, self.seconds - self.lived(now)) if self.alive else 0.0
-        return self.spent(now) + self.price * left / 3600
+        seconds = max(0.0, self.seconds - self.lived(now)) if self.alive else 0.0
+        return self.spent(now) + self.price * seconds / 3600
 
     @property
     def alive(self) -> bool:
@@ -97,21 +97,21 @@ class Record:
         if self.machine(machine.handle) is None:
             return dataclasses.replace(self, machines=(*self.machines, machine))
         machines = tuple(
-            machine if each.handle == machine.handle else each for each in self.machines
+            machine if other.handle == machine.handle else other for other in self.machines
         )
         return dataclasses.replace(self, machines=machines)
 
     def machine(self, handle: str) -> Rented | None:
         """Return the machine that a handle names."""
-        return next((each for each in self.machines if each.handle == handle), None)
+        return next((machine for machine in self.machines if machine.handle == handle), None)
 
     def spent(self, now: float) -> float:
         """Return the dollars spent so far, by the catalog's prices."""
-        return sum(each.spent(now) for each in self.machines)
+        return sum(machine.spent(now) for machine in self.machines)
 
     def committed(self, now: float) -> float:
         """Return the dollars spent so far, and those that machines which work may still spend."""
-        return sum(each.committed(now) for each in self.machines)
+        return sum(machine.committed(now) for machine in self.machines)
 
 
 def record_file(experiment: ExperimentDir) -> Path:
@@ -126,7 +126,7 @@ def read_record(experiment: ExperimentDir) -> Record | None:
         return None
     try:
         store = _RECORD.values(value)["store"]
-        return Record(store, tuple(_machine(each) for each in value["machines"]))
+        return Record(store, tuple(_machine(machine) for machine in value["machines"]))
     except Damaged as error:
         raise type(error)(f"{record_file(experiment)}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -138,7 +138,8 @@ def read_record(experiment: ExperimentDir) -> Record | None:
 def write_record(experiment: ExperimentDir, record: Record) -> None:
     """Replace the record."""
     machines = [
-        {**each.__dict__, "share": dataclasses.astuple(each.share)} for each in record.machines
+        {**machine.__dict__, "share": dataclasses.astuple(machine.share)}
+        for machine in record.machines
     ]
     record_file(experiment).parent.mkdir(exist_ok=True)
     write_json(record_file(experiment), {"format": 1, "store": record.store, "machines": machines})
@@ -186,7 +187,7 @@ def _machine(value: Mapping[str, Any]) -> Rented:
 
 def shares_of(machines: Sequence[Rented]) -> tuple[MachineShare, ...]:
     """Return the shares of machines, oldest first."""
-    return tuple(each.share for each in machines)
+    return tuple(machine.share for machine in machines)
 
 
 def without_machines(status: ExperimentStatus, record: Record | None) -> ExperimentStatus:
@@ -200,24 +201,24 @@ def without_machines(status: ExperimentStatus, record: Record | None) -> Experim
     alive = {machine.handle for machine in machines if machine.alive}
     runs = tuple(
         (
-            dataclasses.replace(each, state="lost", ended=_lost(each), attempt=None)
-            if (each.state == "running" or (each.state == "queued" and each.name))
-            and each.name not in alive
-            else each
+            dataclasses.replace(run, state="lost", ended=_lost(run), attempt=None)
+            if (run.state == "running" or (run.state == "queued" and run.name))
+            and run.name not in alive
+            else run
         )
-        for each in status.runs
+        for run in status.runs
     )
-    return dataclasses.replace(status, runs=runs, counts=Counter(each.state for each in runs))
+    return dataclasses.replace(status, runs=runs, counts=Counter(run.state for run in runs))
 
 
 def _lost(run: RunStatus) -> Mapping[str, Any]:
-    said = (
+    message = (
         "its machine was given back"
         if run.name
         else "its launch ended before a machine was rented for it"
     )
     host = (run.name or "").partition("@")[0] or None
-    return Outcome("lost", run.attempts, host=host, message=said).to_json()
+    return Outcome("lost", run.attempts, host=host, message=message).to_json()
 
 
 # ---- what comes home -----------------------------------------------------------------------------
@@ -250,9 +251,9 @@ def bring(experiment: ExperimentDir, record: Record, store: Store | None = None)
         for machine in record.machines:
             share = machine.share
             owned = {run for run, handle in newest.items() if handle == machine.handle}
-            wanted = _OfRuns(experiment, owned)
+            of_runs = _OfRuns(experiment, owned)
             before = _known(experiment, share)
-            brought = pull(store, share, root, before, wanted)
+            brought = pull(store, share, root, before, of_runs)
             if brought.listing.sequence and not brought.later:
                 _remember(experiment, share, brought.listing)
             files, size = files + brought.files, size + brought.size
@@ -284,8 +285,8 @@ class _OfRuns:
             return not path.startswith(self._others)
         if not (self._file.fetch or self._file.no_fetch):
             return True
-        own = next(run for run in self._owned if path.startswith(run))
-        return comes_home(self._file, path[len(own) :])
+        directory = next(run for run in self._owned if path.startswith(run))
+        return comes_home(self._file, path[len(directory) :])
 
 
 def _list_file(experiment: ExperimentDir, share: MachineShare) -> Path:

@@ -73,7 +73,7 @@ class Machine:
 
 def resources_of(machine: Machine, labels: Mapping[str, str]) -> dict[str, Any]:
     """Return SkyPilot's `resources`."""
-    asked = {
+    resources = {
         "infra": machine.infra,
         "instance_type": machine.instance_type,
         "accelerators": machine.accelerators,
@@ -90,7 +90,7 @@ def resources_of(machine: Machine, labels: Mapping[str, str]) -> dict[str, Any]:
         "autostop": {"idle_minutes": machine.idle_minutes, "down": True, "wait_for": "jobs"},
         **(machine.more or {}),
     }
-    return {key: value for key, value in asked.items() if value is not None}
+    return {key: value for key, value in resources.items() if value is not None}
 
 
 def task_of(machine: Machine, job: Job, workdir: str, labels: Mapping[str, str]) -> dict[str, Any]:
@@ -235,17 +235,17 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as JSON values."""
-        shares = [[each.batch, each.number, each.of] for each in (self.share, *self.earlier)]
+        shares = [[share.batch, share.number, share.of] for share in (self.share, *self.earlier)]
         return {"format": 1, **self.__dict__, "share": shares[0], "earlier": shares[1:]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Job:
         """Make the job from what `to_json` gave."""
-        known = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
-        earlier = tuple(MachineShare(*each) for each in value["earlier"])
+        fields = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
+        earlier = tuple(MachineShare(*share) for share in value["earlier"])
         return cls(
             **{
-                **known,
+                **fields,
                 "runs": tuple(value["runs"]),
                 "share": MachineShare(*value["share"]),
                 "earlier": earlier,

@@ -39,26 +39,26 @@ def _findings(config: Slurm, cluster: SlurmCluster) -> Iterator[Finding]:
 
 
 def _partition(config: Slurm, cluster: SlurmCluster) -> Finding:
-    wanted = [f"--partition={config.partition}"] if config.partition else []
-    lines = cluster.call(["sinfo", "--noheader", "--format=%P|%a|%l|%F|%G", *wanted]).splitlines()
-    chosen = [line for line in lines if config.partition or line.partition("|")[0].endswith("*")]
-    if not chosen:
+    options = [f"--partition={config.partition}"] if config.partition else []
+    lines = cluster.call(["sinfo", "--noheader", "--format=%P|%a|%l|%F|%G", *options]).splitlines()
+    rows = [line for line in lines if config.partition or line.partition("|")[0].endswith("*")]
+    if not rows:
         name = config.partition or "(default)"
-        known = (
+        names = (
             ", ".join(sorted({line.partition("|")[0].rstrip("*") for line in lines}))
             or "see `sinfo -s`"
         )
         return Finding(
-            f"partition {name}", False, "there is none of that name", f"partition = one of: {known}"
+            f"partition {name}", False, "there is none of that name", f"partition = one of: {names}"
         )
-    said = []
-    for line in chosen:
+    texts = []
+    for line in rows:
         name, state, limit, nodes, gres = (*line.split("|"), "", "", "", "")[:5]
-        said.append(
+        texts.append(
             f"{name.rstrip('*')}: {state}, limit {limit}, nodes allocated/idle/other/total {nodes},"
             f" {gres}"
         )
-    return Finding("partition", all(line.split("|")[1] == "up" for line in chosen), "; ".join(said))
+    return Finding("partition", all(line.split("|")[1] == "up" for line in rows), "; ".join(texts))
 
 
 def _job(config: Slurm, cluster: SlurmCluster) -> Finding:

@@ -112,11 +112,11 @@ class SlurmCluster(BatchCluster):
         """Cancel tasks, by the ids of their jobs, or whole jobs; only of this user, and under one
         of the names.
         """
-        own = self._jobs_of_this_user(jobs)
+        mine = self._jobs_of_this_user(jobs)
         names = [
             f"{job}_[{write_indices(indices)}]" if indices else job
             for job, indices in tasks.items()
-            if job in own
+            if job in mine
         ]
         if not names:
             return
@@ -181,16 +181,16 @@ def read_sacct(text: str) -> Iterator[Task]:
 def read_indices(text: str) -> Iterator[int]:
     """Yield the indices of `3`, of `0-3,7,9`, of `0-8:4`; a throttle (`%2`) is no part of them."""
     for part in text.partition("%")[0].split(","):
-        found = re.fullmatch(r"(\d+)(?:-(\d+))?(?::(\d+))?", part.strip())
-        if found:
-            first, last, stride = found.groups()
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?(?::(\d+))?", part.strip())
+        if match:
+            first, last, stride = match.groups()
             yield from range(int(first), int(last or first) + 1, int(stride or 1))
 
 
 def read_limit(configuration: str, name: str, default: int) -> int:
     """Return a number of `scontrol show config`, as `MaxArraySize`."""
-    found = re.search(rf"^{name}\s*=\s*(\d+)", configuration, re.MULTILINE)
-    return int(found.group(1)) if found else default
+    match = re.search(rf"^{name}\s*=\s*(\d+)", configuration, re.MULTILINE)
+    return int(match.group(1)) if match else default
 
 
 def read_submitted(text: str) -> tuple[str, str | None]:
@@ -198,7 +198,7 @@ def read_submitted(text: str) -> tuple[str, str | None]:
     printed.
     """
     for line in reversed(text.splitlines()):  # sites print words of their own before it
-        found = re.fullmatch(r"(\d+)(?:;(\S+))?", line.strip())
-        if found:
-            return found.group(1), found.group(2)
+        match = re.fullmatch(r"(\d+)(?:;(\S+))?", line.strip())
+        if match:
+            return match.group(1), match.group(2)
     raise ValueError(text)

@@ -64,7 +64,7 @@ class Slurm(BatchConfig):
     def writer(self, frame: Frame, resources: Resources, cluster: BatchCluster) -> ScriptWriter:
         """Return what writes the scripts of an experiment whose runs ask for these resources."""
         del cluster
-        asked = Asked(
+        demand = Asked(
             cpus=cpus_of(self.cpus, resources, self.runs_per_job),
             gres=gres_of(self.gres, resources, self.runs_per_job),
             memory=memory_of(self.mem, resources, self.runs_per_job),
@@ -75,7 +75,7 @@ class Slurm(BatchConfig):
             constraint=self.constraint,
             options=self.options,
         )
-        return SbatchWriter(frame, asked)
+        return SbatchWriter(frame, demand)
 
     def check(self) -> Iterator[Finding]:
         """Try the commands, the controller, the partition, accounts, Python on the nodes' file

@@ -71,24 +71,24 @@ class Array:
     """Seconds before the time limit at which the tasks are told."""
 
 
-def gres_of(given: str | None, resources: Resources, runs: int) -> str | None:
+def gres_of(gres: str | None, resources: Resources, runs: int) -> str | None:
     """Return the generic resources of a task of `runs` runs.
 
     A given `gpu` or `gpu:TYPE` gets the number that the runs ask for; anything else is taken as it
     stands.
     """
-    if given is not None and not _GPU.fullmatch(given):
-        return given
+    if gres is not None and not _GPU.fullmatch(gres):
+        return gres
     if resources.gpus is None:
-        return None if given is None else f"{given}:{runs}"
+        return None if gres is None else f"{gres}:{runs}"
     gpus = math.ceil(resources.gpus * runs / resources.runs_per_gpu)
-    return f"{given or 'gpu'}:{gpus}" if gpus else None
+    return f"{gres or 'gpu'}:{gpus}" if gpus else None
 
 
-def memory_of(given: str | None, resources: Resources, runs: int) -> str | None:
+def memory_of(memory: str | None, resources: Resources, runs: int) -> str | None:
     """Return the memory of a task of `runs` runs; None: what the partition gives."""
     megabytes = megabytes_of(resources, runs)
-    return given if given is not None or megabytes is None else f"{megabytes}M"
+    return memory if memory is not None or megabytes is None else f"{megabytes}M"
 
 
 def check_options(options: Sequence[str]) -> None:
@@ -99,8 +99,8 @@ def check_options(options: Sequence[str]) -> None:
             raise InvalidInput(
                 f"options: {option!r} is no option of sbatch; write each as '--name=value'"
             )
-        for own, letter in OURS.items():
-            if name == f"--{own}" or (letter and name[:2] == f"-{letter}"):
+        for ours, letter in OURS.items():
+            if name == f"--{ours}" or (letter and name[:2] == f"-{letter}"):
                 raise InvalidInput(
                     f"options: {option!r} cannot be given, since runslot sets {name} itself"
                 )
@@ -110,14 +110,14 @@ _UNFIT_NODES_LIMIT = 3
 """Nodes that an array keeps off by itself: where more lack the same, it is not the nodes."""
 
 
-def script_of(array: Array, asked: Asked, frame: Frame) -> str:
+def script_of(array: Array, demand: Asked, frame: Frame) -> str:
     """Return the script's text."""
     command = [frame.python, frame.archive, "task", frame.directory]
     command += ["--submission", array.directory.rpartition("/")[2]]
     command += ["--ahead", str(array.ahead)] + (["--moved"] if frame.moved else [])
     lines = [
         "#!/bin/bash -l" if frame.modules else "#!/bin/bash",
-        *(f"#SBATCH {option}" for option in _options(array, asked)),
+        *(f"#SBATCH {option}" for option in _options(array, demand)),
         "",
         *task_lines(
             frame,
@@ -125,7 +125,7 @@ def script_of(array: Array, asked: Asked, frame: Frame) -> str:
             array.job_name,
             command,
             '"$SLURM_ARRAY_TASK_ID"',
-            _elsewhere(asked.options),
+            _elsewhere(demand.options),
         ),
     ]
     return "\n".join(lines)
@@ -137,12 +137,12 @@ def _elsewhere(options: Sequence[str]) -> list[str]:
 
     The new one first: Slurm refuses it where no node is left, and then nothing is changed.
     """
-    given = [found[1] for option in options if (found := _EXCLUDED.fullmatch(option))]
-    given_count = f"$(scontrol show hostnames {shlex.quote(','.join(given))} | wc -l)"
+    nodes = [match[1] for option in options if (match := _EXCLUDED.fullmatch(option))]
+    given_count = f"$(scontrol show hostnames {shlex.quote(','.join(nodes))} | wc -l)"
     return [
         'avoided="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%x)"',
         'avoided="${avoided:+$avoided,}$node"',
-        f"most=$(({_UNFIT_NODES_LIMIT} + {given_count if given else 0}))",
+        f"most=$(({_UNFIT_NODES_LIMIT} + {given_count if nodes else 0}))",
         'if [ "$(scontrol show hostnames "$avoided" | wc -l)" -le "$most" ]; then',
         '  export RUNSLOT_UNFIT_NODE="$node" RUNSLOT_UNFIT_CAUSE="$cause"',
         '  if sbatch --array="$task" --exclude="$avoided" --comment="$node: $cause" \\',
@@ -155,7 +155,7 @@ def _elsewhere(options: Sequence[str]) -> list[str]:
     ]
 
 
-def _options(array: Array, asked: Asked) -> list[str]:
+def _options(array: Array, demand: Asked) -> list[str]:
     last = array.tasks - 1
     throttle = f"%{array.at_a_time}" if array.at_a_time else ""
     options = [
@@ -166,22 +166,22 @@ def _options(array: Array, asked: Asked) -> list[str]:
         f"--signal=B:USR1@{array.ahead}",
         "--nodes=1",
         "--ntasks=1",
-        f"--cpus-per-task={asked.cpus}",
+        f"--cpus-per-task={demand.cpus}",
     ]
     # else it has to be the directory in which sbatch is typed
     if not re.search(r"[\x00-\x1f]", array.experiment):
         options.insert(2, f"--chdir={quoted(array.experiment)}")
-    given = (
-        ("gres", asked.gres),
-        ("mem", asked.memory),
-        ("partition", asked.partition),
-        ("account", asked.account),
-        ("qos", asked.qos),
-        ("time", asked.time),
-        ("constraint", asked.constraint),
+    pairs = (
+        ("gres", demand.gres),
+        ("mem", demand.memory),
+        ("partition", demand.partition),
+        ("account", demand.account),
+        ("qos", demand.qos),
+        ("time", demand.time),
+        ("constraint", demand.constraint),
     )
-    options += [f"--{name}={quoted(value)}" for name, value in given if value is not None]
-    return options + [_as_given(option) for option in asked.options]
+    options += [f"--{name}={quoted(value)}" for name, value in pairs if value is not None]
+    return options + [_as_given(option) for option in demand.options]
 
 
 def _as_given(option: str) -> str:
@@ -210,12 +210,12 @@ class SbatchWriter(ScriptWriter):
 
     def demands(self) -> list[str]:
         """Return what a task asks for, in a few words each, the partition first."""
-        asked = self.asked
-        place = f"partition {asked.partition}" if asked.partition else "the default partition"
+        demand = self.asked
+        place = f"partition {demand.partition}" if demand.partition else "the default partition"
         return [
             place,
-            counted_cpus(asked.cpus),
-            *(part for part in (asked.gres, asked.memory, asked.time) if part),
+            counted_cpus(demand.cpus),
+            *(part for part in (demand.gres, demand.memory, demand.time) if part),
         ]
 
     def text(self, job_name: str, tasks: int, directory: str) -> str:

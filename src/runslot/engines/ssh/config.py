@@ -93,13 +93,13 @@ class SSH(LauncherConfig):
             launcher.say(text)
 
         for name in self.hosts:
-            own = [
+            keys = [
                 key
                 for key, host in expected.items()
                 if host in {None, name} or host not in self.hosts
             ]
             remotes.append(
-                RemoteHost(Host(name, self.config, self.options), terms, own, say, bell.ring)
+                RemoteHost(Host(name, self.config, self.options), terms, keys, say, bell.ring)
             )
         launcher = SSHLauncher(remotes, bell, terms, observer)
         try:

@@ -52,10 +52,10 @@ class Connection:
     """One remote end, started by the process that is given."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], heard: Callable[[Mapping[str, Any]], None]
+        self, process: subprocess.Popen[bytes], listener: Callable[[Mapping[str, Any]], None]
     ) -> None:
         self._process = process
-        self._heard = heard
+        self._heard = listener
         self._answers: dict[int, Answer] = {}
         self._number = 0
         self._lock = threading.Lock()

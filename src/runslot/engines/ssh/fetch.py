@@ -103,12 +103,12 @@ class Homecoming:
         """
         with self._files:
             directories = self._directories()
-            known = [
+            acceptable = [
                 change
                 for change in changes
                 if change.run in directories and stays_inside(change.path)
             ]
-            names = [f"{directories[change.run]}/{change.path}" for change in known]
+            names = [f"{directories[change.run]}/{change.path}" for change in acceptable]
             try:
                 if names:
                     self._host.pull(

@@ -126,7 +126,7 @@ class RemoteHost:
         """Ask for runs to be started, each in the slot with this index; return what `note_start`
         wants.
         """
-        entries = [self._books.ask(one.run, one.run_dir, one.attempt, slot) for one, slot in placed]
+        entries = [self._books.ask(run.run, run.run_dir, run.attempt, slot) for run, slot in placed]
         return entries, self._post("start", runs=[[*entry.key, entry.slot] for entry in entries])
 
     def note_start(
@@ -149,9 +149,9 @@ class RemoteHost:
             return self.unfit(answer["unfit"])
         return self._standing.taken(entry.slot, answer["taken"])
 
-    def unfit(self, why: str) -> Taken:
+    def unfit(self, reason: str) -> Taken:
         """Have no further run started there for a while."""
-        return self._standing.unfit(why)
+        return self._standing.unfit(reason)
 
     def continue_there(self, placed: Placed) -> None:
         """Bring a run's directory, as it came home, to the host on which the run continues."""
@@ -189,11 +189,13 @@ class RemoteHost:
             self.give_up(f"it has not answered for {self._terms.lost_after:g} s")
         return self._books.take_done()
 
-    def give_up(self, why: str) -> None:
+    def give_up(self, reason: str) -> None:
         """Account its runs as lost: nothing of them comes home any more, and when the host is back,
         they are ended.
         """
-        given_up = self._books.give_up(f"{self._terms.pool}: host {self.name} was given up: {why}")
+        given_up = self._books.give_up(
+            f"{self._terms.pool}: host {self.name} was given up: {reason}"
+        )
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.kill()
@@ -250,13 +252,13 @@ class RemoteHost:
     def _open(self) -> None:
         """Reach the host, bring what is needed, start the remote end, and take in what it says."""
         terms = self._terms
-        found = probe(self._host, terms.python, terms.root)
+        probed = probe(self._host, terms.python, terms.root)
         self._last_heard = time.monotonic()
-        wrong = obstacle(found, terms.python, terms.by_value)
+        wrong = obstacle(probed, terms.python, terms.by_value)
         if wrong is not None:
             raise HostError(self.name, f"{terms.python} -", wrong)
         directory, file = terms.experiment.directory, terms.experiment.file
-        clone = HostClone.of(directory, file, terms.archive, found.root, self.name)
+        clone = HostClone.of(directory, file, terms.archive, probed.root, self.name)
         self._host.check(["mkdir", "-p", clone.experiment])
         paths = what_runs_need(directory, file, directory.path / terms.archive)
         self._host.push(directory.path, clone.experiment, [path.name for path in paths])
@@ -278,9 +280,9 @@ class RemoteHost:
         except RunslotError as error:
             connection.kill()
             retry = isinstance(error, Broken)
-            why = f"{error}: {self._last_words(before)}".rstrip(": ") if retry else str(error)
+            reason = f"{error}: {self._last_words(before)}".rstrip(": ") if retry else str(error)
             raise HostError(
-                self.name, f"{terms.python} {clone.archive} serve", why, retry
+                self.name, f"{terms.python} {clone.archive} serve", reason, retry
             ) from error
         finally:
             self._last_heard = max(self._last_heard, connection.last_heard)
@@ -293,8 +295,8 @@ class RemoteHost:
             return last_line(log.read())
 
     def _take_in(self, connection: Connection, clone: HostClone, answer: Mapping[str, Any]) -> None:
-        found = Found.of(answer)
-        as_expected, never_started = self._books.settle(found)
+        stock = Found.of(answer)
+        as_expected, never_started = self._books.settle(stock)
         # it was given up while it answered: the next connection ends what runs there
         if not as_expected:
             raise Broken("it was given up meanwhile")
@@ -306,7 +308,7 @@ class RemoteHost:
         self._homecoming.begin()
         self._standing.clear()
         self._connection = connection
-        if not self._books.expected().issuperset(found.running):  # given up between the two
+        if not self._books.expected().issuperset(stock.running):  # given up between the two
             self._connection = None
             raise Broken("it was given up meanwhile")
         self._start_again(never_started, connection)
@@ -322,8 +324,10 @@ class RemoteHost:
             if "started" in answer:
                 self._books.started(entry)
                 continue
-            said = str(answer.get("taken") or answer.get("unfit") or "")
-            lost = Outcome("lost", entry.attempt, ended=time.time(), host=self.name, message=said)
+            message = str(answer.get("taken") or answer.get("unfit") or "")
+            lost = Outcome(
+                "lost", entry.attempt, ended=time.time(), host=self.name, message=message
+            )
             self._books.end(
                 entry.key, Outcome.from_json(answer["outcome"]) if "outcome" in answer else lost
             )
@@ -379,11 +383,11 @@ class RemoteHost:
         if not (file.fetch or file.no_fetch) or self._clone is None:
             return
         try:
-            left = removed.wait(_LEFT_TIMEOUT_S)["left"]
+            count = removed.wait(_LEFT_TIMEOUT_S)["left"]
         except RunslotError:  # it is gone: what is there stays
             return
-        if left:
-            runs = f"{left} run{'s' * (left != 1)}"
+        if count:
+            runs = f"{count} run{'s' * (count != 1)}"
             self._say(
                 f"files of {runs} that do not come home stay on host {self.name}, below"
                 f" {self._clone.base}"
@@ -409,11 +413,11 @@ class RemoteHost:
 
     # ---- saying and asking -----------------------------------------------------------------------
 
-    def _wrong(self, what: str) -> None:
+    def _wrong(self, problem: str) -> None:
         """Say what is wrong, until it is well again once."""
         if not self._told and not self._closing:
-            self._told = what
-            self._say(f"{what}; trying again")
+            self._told = problem
+            self._say(f"{problem}; trying again")
 
     def _well(self) -> None:
         if self._told:
@@ -421,8 +425,8 @@ class RemoteHost:
             self._say(f"host {self.name} is back")
 
     def _heard(self) -> float:
-        connections = [each for each in (self._connection, self._opening) if each is not None]
-        return max([self._last_heard, *(each.last_heard for each in connections)])
+        connections = (self._connection, self._opening)
+        return max([self._last_heard, *(link.last_heard for link in connections if link)])
 
     def _soon(self, seconds: float) -> None:
         self._next_round = min(self._next_round, time.monotonic() + seconds)

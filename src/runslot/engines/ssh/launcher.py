@@ -104,8 +104,8 @@ class SSHLauncher:
                     self._places[len(self._slots)] = (remote, slot.index)
                     self._slots.append(replace(slot, index=len(self._slots)))
         if self._terms.runs and not self._slots:
-            why = "\n".join(f"  {remote.failure}" for remote in failures)
-            raise InvalidInput(f"{self._terms.pool}: none of its hosts can be used:\n{why}")
+            reasons = "\n".join(f"  {remote.failure}" for remote in failures)
+            raise InvalidInput(f"{self._terms.pool}: none of its hosts can be used:\n{reasons}")
         for remote in failures:
             self.say(f"{remote.failure}; its slots are not used")
         self._tell()
@@ -144,19 +144,19 @@ class SSHLauncher:
                 by_host.setdefault(remote.name, []).append((number, placed, index))
             else:
                 answers[number] = failed
-        asked = []
+        requests = []
         for name, part in by_host.items():
             entries, answer = self._remotes[name].ask_start(
                 [(placed, index) for _, placed, index in part]
             )
-            asked.append((self._remotes[name], part, entries, answer))
-        for remote, part, entries, answer in asked:
+            requests.append((self._remotes[name], part, entries, answer))
+        for remote, part, entries, answer in requests:
             try:
-                said: Sequence[Mapping[str, object] | None] = answer.wait(_START)["answers"]
+                results: Sequence[Mapping[str, object] | None] = answer.wait(_START)["answers"]
             except RunslotError:  # the connection broke: the next one will tell
-                said = [None] * len(part)
-            for (number, placed, _), each, one in zip(part, entries, said, strict=True):
-                answers[number] = self._note(remote, placed, each, one)
+                results = [None] * len(part)
+            for (number, placed, _), entry, result in zip(part, entries, results, strict=True):
+                answers[number] = self._note(remote, placed, entry, result)
         return [answers[number] for number in range(len(runs))]
 
     def _continue(self, remote: RemoteHost, placed: Placed, slot: int) -> Taken | None:
@@ -173,12 +173,12 @@ class SSHLauncher:
         return None
 
     def _note(
-        self, remote: RemoteHost, placed: Placed, entry: Entry, said: Mapping[str, object] | None
+        self, remote: RemoteHost, placed: Placed, entry: Entry, answer: Mapping[str, object] | None
     ) -> Handle | Taken | Outcome:
-        result = remote.note_start(entry, said)
+        result = remote.note_start(entry, answer)
         if isinstance(result, Handle):
             self._by_handle[result] = remote
-        elif isinstance(result, Taken) and not any(each.fit for each in self._remotes.values()):
+        elif isinstance(result, Taken) and not any(host.fit for host in self._remotes.values()):
             message = f"{self._terms.pool}: could not be started: {result.by}"
             return Outcome(
                 "lost", placed.attempt, ended=time.time(), host=remote.name, message=message
@@ -196,9 +196,9 @@ class SSHLauncher:
         return handle
 
     def _host_of(self, run: Run, under_way: UnderWay) -> RemoteHost | None:
-        said = under_way.host or (under_way.name or "").partition("@")[2]
-        if said in self._remotes:
-            return self._remotes[said]
+        name = under_way.host or (under_way.name or "").partition("@")[2]
+        if name in self._remotes:
+            return self._remotes[name]
         remotes = self._remotes.values()
         has = [remote for remote in remotes if remote.knows((run.id, under_way.attempt))]
         return next(iter([*has, *(remote for remote in remotes if not remote.ready)]), None)
@@ -248,10 +248,10 @@ def expected_there(terms: PoolTerms) -> dict[tuple[str, int], str | None]:
     where that is known.
     """
     expected: dict[tuple[str, int], str | None] = {}
-    for each in read_status(terms.experiment.directory).runs:
-        if each.state == "running":
-            host = each.host or (each.name or "").partition("@")[2] or None
-            expected[each.run.id, each.attempts] = host
+    for status in read_status(terms.experiment.directory).runs:
+        if status.state == "running":
+            host = status.host or (status.name or "").partition("@")[2] or None
+            expected[status.run.id, status.attempts] = host
     return expected
 
 

@@ -135,26 +135,26 @@ class Books:
             if entry is not None and entry.state in {"asked", "running"}:
                 entry.state, entry.outcome = "ended", outcome
 
-    def settle(self, found: Found) -> tuple[bool, list[Entry]]:
+    def settle(self, stock: Found) -> tuple[bool, list[Entry]]:
         """Take in what a new connection found; return whether all is as the books say, and what was
         never started.
 
         It is not where something runs there that was given up while the connection was being made.
         """
         with self._lock:
-            if not self.expected().issuperset(found.running):
+            if not self.expected().issuperset(stock.running):
                 return False, []
-            self.found = found
+            self.found = stock
             entries = [
                 entry for entry in self._entries.values() if entry.state in {"asked", "running"}
             ]
-            return True, [entry for entry in entries if not self._settle(entry, found)]
+            return True, [entry for entry in entries if not self._settle(entry, stock)]
 
-    def _settle(self, entry: Entry, found: Found) -> bool:
-        if entry.key in found.running:
+    def _settle(self, entry: Entry, stock: Found) -> bool:
+        if entry.key in stock.running:
             entry.state = "running"
-        elif entry.key in found.ended:
-            entry.state, entry.outcome = "ended", found.ended[entry.key]
+        elif entry.key in stock.ended:
+            entry.state, entry.outcome = "ended", stock.ended[entry.key]
         elif entry.slot is not None and entry.state == "asked":
             return False
         else:

@@ -68,8 +68,8 @@ class SlotStanding:
         """Return why the slot is not worth asking for now."""
         if not self.fit:
             return self._unfit
-        until, taken = self._taken.get(slot, (0.0, None))
-        return taken if time.monotonic() < until else None
+        until, refusal = self._taken.get(slot, (0.0, None))
+        return refusal if time.monotonic() < until else None
 
     def was_taken(self, slot: int) -> bool:
         """Whether someone else had it when it was last asked for: a free one is simply taken at the
@@ -87,9 +87,9 @@ class SlotStanding:
 
     def taken(self, slot: int, by: str) -> Taken:
         """Note who has a slot."""
-        taken = Taken(f"{by} (host {self._host})")
-        self._taken[slot] = (time.monotonic() + _ASK_AGAIN, taken)
-        return taken
+        refusal = Taken(f"{by} (host {self._host})")
+        self._taken[slot] = (time.monotonic() + _ASK_AGAIN, refusal)
+        return refusal
 
     def used(self, slot: int) -> bool:
         """Note that a slot is no longer reserved; whether it was."""
@@ -97,8 +97,8 @@ class SlotStanding:
         self._reserved.discard(slot)
         return was
 
-    def unfit(self, why: str) -> Taken:
+    def unfit(self, reason: str) -> Taken:
         """Have no further run started there for a while."""
         self._unfit_until = time.monotonic() + _UNFIT_FOR
-        self._unfit = Taken(f"host {self._host}, which cannot start runs: {why}")
+        self._unfit = Taken(f"host {self._host}, which cannot start runs: {reason}")
         return self._unfit

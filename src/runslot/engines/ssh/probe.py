@@ -105,43 +105,43 @@ def probe(host: Host, python: str, root: str) -> Probe:
     return read(json.loads(answers[-1][len(_MARK) :]), before, after)
 
 
-def read(said: dict[str, Any], before: float, after: float) -> Probe:
+def read(answer: dict[str, Any], before: float, after: float) -> Probe:
     """Return what was said, the clock compared with this machine's before and after the
     question.
     """
-    ahead, behind = said["time"] - after, said["time"] - before
+    ahead, behind = answer["time"] - after, answer["time"] - before
     skew = ahead if ahead > 0 else behind if behind < 0 else 0.0
-    rsync = None if said["rsync"] is None else tuple(said["rsync"])
+    rsync = None if answer["rsync"] is None else tuple(answer["rsync"])
     return Probe(
-        host=said["host"],
-        python=tuple(said["python"]),
-        executable=said["executable"],
-        root=said["root"],
-        free=said["free"],
+        host=answer["host"],
+        python=tuple(answer["python"]),
+        executable=answer["executable"],
+        root=answer["root"],
+        free=answer["free"],
         rsync=rsync,
         skew=skew,
-        problem=said["problem"],
-        kills=bool(said.get("kills")),
+        problem=answer["problem"],
+        kills=bool(answer.get("kills")),
     )
 
 
-def no_python(python: str, code: int, said: str) -> str:
+def no_python(python: str, code: int, output: str) -> str:
     """Say that an interpreter did not start."""
     least = ".".join(map(str, LEAST_PYTHON))
-    what = f"{python} did not start (exit code {code}{': ' + said if said else ''})"
-    return f"{what}; install Python {least} or newer there, or name one with `python`"
+    problem = f"{python} did not start (exit code {code}{': ' + output if output else ''})"
+    return f"{problem}; install Python {least} or newer there, or name one with `python`"
 
 
-def obstacle(found: Probe, python: str, by_value: str | None) -> str | None:
+def obstacle(probed: Probe, python: str, by_value: str | None) -> str | None:
     """Return why runs cannot execute there, and what to change; None where they can.
 
     `by_value` is the version, as `3.11`, that what travels by value was made with.
     """
-    version = ".".join(map(str, found.python[:2]))
-    if found.python[:2] < LEAST_PYTHON:
+    version = ".".join(map(str, probed.python[:2]))
+    if probed.python[:2] < LEAST_PYTHON:
         least = ".".join(map(str, LEAST_PYTHON))
         return (
-            f"{python} is Python {version} ({found.executable}), and runs need {least}: name a"
+            f"{python} is Python {version} ({probed.executable}), and runs need {least}: name a"
             " newer one with `python`"
         )
     if by_value and version != by_value:
@@ -150,22 +150,22 @@ def obstacle(found: Probe, python: str, by_value: str | None) -> str | None:
             " wants the same: name such a Python with `python`, or write the function in a file"
             " and launch it as file.py:function"
         )
-    if found.problem is not None:
-        return f"{found.problem}; make room there, or choose another `root`"
-    if found.free is not None and found.free < LEAST_DISK:
+    if probed.problem is not None:
+        return f"{probed.problem}; make room there, or choose another `root`"
+    if probed.free is not None and probed.free < LEAST_DISK:
         return (
-            f"the disk of {found.root} is full ({found.free / 1e6:.1f} MB free): make room, or"
+            f"the disk of {probed.root} is full ({probed.free / 1e6:.1f} MB free): make room, or"
             " choose another `root`"
         )
-    return no_rsync(found)
+    return no_rsync(probed)
 
 
-def no_rsync(found: Probe) -> str | None:
+def no_rsync(probed: Probe) -> str | None:
     """Return what is wrong with rsync there; None where it will do."""
-    if found.rsync is None:
+    if probed.rsync is None:
         return "it has no rsync: install it there (apt install rsync)"
-    if found.rsync < LEAST_RSYNC:
-        return f"its rsync is {'.'.join(map(str, found.rsync))}, and 3.1 or newer is needed there"
+    if probed.rsync < LEAST_RSYNC:
+        return f"its rsync is {'.'.join(map(str, probed.rsync))}, and 3.1 or newer is needed there"
     return None
 
 
@@ -194,41 +194,41 @@ def check_host(host: Host, python: str, root: str) -> Iterator[Finding]:
         return
     yield Finding(f"login {name}", True)
     try:
-        found = probe(host, python, root)
+        probed = probe(host, python, root)
     except HostError as error:
         yield Finding(f"Python {name}", False, f"`{error.command}` failed", error.reason)
         return
-    version = ".".join(map(str, found.python))
-    new_enough = found.python[:2] >= LEAST_PYTHON
-    wrong = obstacle(found, python, None)
+    version = ".".join(map(str, probed.python))
+    new_enough = probed.python[:2] >= LEAST_PYTHON
+    wrong = obstacle(probed, python, None)
     yield Finding(
         f"Python {name}",
         new_enough,
-        f"{version}, {found.executable}",
+        f"{version}, {probed.executable}",
         "" if new_enough or wrong is None else wrong,
     )
-    yield from _of_probe(name, found, wrong if new_enough else None)
+    yield from _of_probe(name, probed, wrong if new_enough else None)
     if wrong is None:
-        yield from _transfer_and_hardware(host, python, found)
+        yield from _transfer_and_hardware(host, python, probed)
 
 
-def _of_probe(name: str, found: Probe, wrong: str | None) -> Iterator[Finding]:
-    rsync = no_rsync(found)
-    version = "none" if found.rsync is None else ".".join(map(str, found.rsync))
+def _of_probe(name: str, probed: Probe, wrong: str | None) -> Iterator[Finding]:
+    rsync = no_rsync(probed)
+    version = "none" if probed.rsync is None else ".".join(map(str, probed.rsync))
     yield Finding(f"rsync {name}", rsync is None, version, rsync or "")
     disk = wrong if wrong is not None and wrong != rsync else None
-    free = "unknown" if found.free is None else f"{found.free / 1e9:.1f} GB free"
-    yield Finding(f"disk {name}", disk is None, f"{free} at {found.root}", disk or "")
-    well = abs(found.skew) <= MOST_SKEW
-    ahead = "ahead of" if found.skew > 0 else "behind"
-    said = "agrees with this one's" if well else f"{abs(found.skew):.1f} s {ahead} this one's"
+    free = "unknown" if probed.free is None else f"{probed.free / 1e9:.1f} GB free"
+    yield Finding(f"disk {name}", disk is None, f"{free} at {probed.root}", disk or "")
+    well = abs(probed.skew) <= MOST_SKEW
+    ahead = "ahead of" if probed.skew > 0 else "behind"
+    text = "agrees with this one's" if well else f"{abs(probed.skew):.1f} s {ahead} this one's"
     yield Finding(
         f"clock {name}",
         well,
-        said,
+        text,
         "" if well else "switch on its time synchronisation (chrony, timesyncd)",
     )
-    if found.kills:
+    if probed.kills:
         fix = (
             "runs would end with the connection: `loginctl enable-linger` there, or"
             " KillUserProcesses=no"
@@ -238,21 +238,21 @@ def _of_probe(name: str, found: Probe, wrong: str | None) -> Iterator[Finding]:
         )
 
 
-def _transfer_and_hardware(host: Host, python: str, found: Probe) -> Iterator[Finding]:
+def _transfer_and_hardware(host: Host, python: str, probed: Probe) -> Iterator[Finding]:
     """Bring runslot there, as a launch does, and have it look at the machine."""
     with tempfile.TemporaryDirectory() as directory:
         archive = one_file(Path(directory))
         try:
-            host.push(archive.parent, found.root, [archive.name])
+            host.push(archive.parent, probed.root, [archive.name])
         except HostError as error:
             yield Finding(f"transfer {host.name}", False, f"`{error.command}` failed", error.reason)
             return
         yield Finding(
             f"transfer {host.name}", True, f"{archive.stat().st_size / 1e6:.1f} MB brought by rsync"
         )
-        there = f"{found.root}/{archive.name}"
-        done = host.run([python, "-", there], _HARDWARE.encode())
-        host.run(["rm", "-f", there])
+        place = f"{probed.root}/{archive.name}"
+        done = host.run([python, "-", place], _HARDWARE.encode())
+        host.run(["rm", "-f", place])
     if done.returncode != 0:
         yield Finding(
             f"hardware {host.name}", False, last_line(done.stderr), "say so in a bug report"

@@ -44,46 +44,51 @@ def offer(task: Mapping[str, Any], managed: bool = False) -> dict[str, Any]:
     """
     made = make(task)
     try:
-        found = _cheapest(made.resources)
+        machine = _cheapest(made.resources)
     except Exception as error:
         raise Refused("invalid", _explained(str(error), task["resources"])) from error
-    if found is None:
+    if machine is None:
         raise Refused("invalid", _explained("no machine of the catalog fits", task["resources"]))
     if not managed:
-        return found
-    asked = jobs.controller(made)
-    small = _cheapest(asked) if asked else None
+        return machine
+    controller = jobs.controller(made)
+    small = _cheapest(controller) if controller else None
     return {
-        **found,
+        **machine,
         "controller": small["what"] if small else "",
         "controller_price": small["price"] if small else 0.0,
     }
 
 
-def _cheapest(wanted: Iterable[Any]) -> dict[str, Any] | None:
-    found: list[dict[str, Any]] = []
-    for resources in wanted:
+def _cheapest(choices: Iterable[Any]) -> dict[str, Any] | None:
+    machines: list[dict[str, Any]] = []
+    for resources in choices:
         listed = (
             resources.cloud.get_feasible_launchable_resources(resources, 1)
             if resources.cloud
             else None
         )
-        for each in listed.resources_list if listed else ():
+        for resource in listed.resources_list if listed else ():
             with contextlib.suppress(Exception):
-                found.append(
+                machines.append(
                     {
-                        "what": _what(each),
-                        "price": float(each.get_cost(3600)),
-                        "infra": str(each.infra.to_str() or ""),
+                        "what": _what(resource),
+                        "price": float(resource.get_cost(3600)),
+                        "infra": str(resource.infra.to_str() or ""),
                         "vcpus": float(
-                            each.cloud.get_vcpus_mem_from_instance_type(each.instance_type)[0] or 0
+                            resource.cloud.get_vcpus_mem_from_instance_type(resource.instance_type)[
+                                0
+                            ]
+                            or 0
                         ),
-                        "gpus": int(sum((each.accelerators or {}).values())),
+                        "gpus": int(sum((resource.accelerators or {}).values())),
                     }
                 )
     # A price that the catalog does not know is no number, and less than none.
     return min(
-        (each for each in found if each["price"] >= 0), key=lambda each: each["price"], default=None
+        (resource for resource in machines if resource["price"] >= 0),
+        key=lambda resource: resource["price"],
+        default=None,
     )
 
 
@@ -113,13 +118,13 @@ def look(name: str, managed: bool = False) -> dict[str, Any]:
     try:
         if managed:
             return jobs.look(sky, name)
-        known = sky.get(sky.status([name], refresh=sky.StatusRefreshMode.FORCE))
+        rows = sky.get(sky.status([name], refresh=sky.StatusRefreshMode.FORCE))
     except Exception as error:
         raise Refused(
             "later", f"SkyPilot does not say how {name} is: {first_line(error)}"
         ) from error
     return _seen(
-        sky, name, next((str(each["status"].value) for each in known if each["name"] == name), None)
+        sky, name, next((str(row["status"].value) for row in rows if row["name"] == name), None)
     )
 
 
@@ -141,27 +146,27 @@ def alive(prefix: str = PREFIX) -> list[dict[str, Any]]:
     """
     sky = sdk()
     try:
-        known = sky.get(sky.status(refresh=sky.StatusRefreshMode.AUTO))
+        machines = sky.get(sky.status(refresh=sky.StatusRefreshMode.AUTO))
     except Exception as error:
         raise Refused(
             "later", f"SkyPilot does not say which machines there are: {first_line(error)}"
         ) from error
-    rows = [_row(each) for each in known if each["name"].startswith(prefix)]
+    rows = [_row(machine) for machine in machines if machine["name"].startswith(prefix)]
     return rows + [row for row in jobs.alive(sky) if row["name"].startswith(prefix)]
 
 
-def _row(each: Any) -> dict[str, Any]:
+def _row(machine: Any) -> dict[str, Any]:
     price = 0.0
     with contextlib.suppress(Exception):
-        price = float(each["handle"].launched_resources.get_cost(3600))
-    infra = "/".join(str(each[key]) for key in ("cloud", "region") if each[key])
-    status = str(each["status"].value)
+        price = float(machine["handle"].launched_resources.get_cost(3600))
+    infra = "/".join(str(machine[key]) for key in ("cloud", "region") if machine[key])
+    status = str(machine["status"].value)
     return {
-        "name": each["name"],
+        "name": machine["name"],
         "status": status,
         "infra": infra.lower(),
         "price": price,
-        "since": each["launched_at"],
+        "since": machine["launched_at"],
         "managed": False,
     }
 
@@ -169,13 +174,13 @@ def _row(each: Any) -> dict[str, Any]:
 def log(name: str, managed: bool = False) -> str:
     """Return the last lines that the last job of a machine printed."""
     sky = sdk()
-    said = io.StringIO()
+    output = io.StringIO()
     with contextlib.suppress(Exception):
         if managed:
-            jobs.log(sky, name, said)
+            jobs.log(sky, name, output)
         else:
-            sky.tail_logs(name, None, follow=False, tail=200, output_stream=said)
-    return said.getvalue()
+            sky.tail_logs(name, None, follow=False, tail=200, output_stream=output)
+    return output.getvalue()
 
 
 def give_back(name: str, managed: bool = False) -> None:
@@ -216,25 +221,25 @@ def credentials(cloud: str) -> dict[str, Any]:
     }
 
 
-def _explained(said: str, resources: Mapping[str, Any]) -> str:
-    said = " ".join(said.split())
-    wanted = resources.get("instance_type")
-    if wanted:
-        near = _near(str(wanted), str(resources.get("infra", "")).partition("/")[0])
+def _explained(text: str, resources: Mapping[str, Any]) -> str:
+    text = " ".join(text.split())
+    instance = resources.get("instance_type")
+    if instance:
+        near = _near(str(instance), str(resources.get("infra", "")).partition("/")[0])
         if near:
-            said = f"{said.rstrip('.')}. Near to {wanted}: {', '.join(near)}"
-    return said
+            text = f"{text.rstrip('.')}. Near to {instance}: {', '.join(near)}"
+    return text
 
 
-def _near(wanted: str, cloud: str) -> list[str]:
+def _near(instance: str, cloud: str) -> list[str]:
     """Return the known instance types that are written most alike; none for one that is known."""
     try:
         catalog = importlib.import_module(f"sky.catalog.{cloud}_catalog")
         table = catalog._get_df() if hasattr(catalog, "_get_df") else catalog._df
-        known = sorted({str(each) for each in table["InstanceType"].dropna()})
+        names = sorted({str(name) for name in table["InstanceType"].dropna()})
     except Exception:  # noqa: BLE001  no such catalog here: nothing is near
         return []
-    return [] if wanted in known else difflib.get_close_matches(wanted, known, n=3, cutoff=0.3)
+    return [] if instance in names else difflib.get_close_matches(instance, names, n=3, cutoff=0.3)
 
 
 VERBS: Mapping[str, Callable[..., Any]] = {
@@ -251,11 +256,11 @@ VERBS: Mapping[str, Callable[..., Any]] = {
 
 def main() -> int:
     """Carry out what stands on standard input; all that the SDK prints goes to the error output."""
-    asked = json.load(sys.stdin)
+    request = json.load(sys.stdin)
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     try:
-        answer = {"answer": VERBS[asked.pop("verb")](**asked)}
+        answer = {"answer": VERBS[request.pop("verb")](**request)}
     except Refused as error:
         print(error.__cause__ or error, file=sys.stderr)  # the whole of it, for the log
         answer = {"refused": error.kind, "said": str(error)}

@@ -74,16 +74,16 @@ def log(sky: Any, name: str, stream: TextIO) -> None:
 def give_back(sky: Any, name: str) -> None:
     """Cancel a job and return when its machine is given back."""
     until = time.monotonic() + _PATIENCE
-    asked = False
+    is_cancelled = False
     while True:
-        left = [
+        jobs = [
             of(job, "job_id") for job in _jobs(sky, name) if _status(job) in _STARTING | _WORKING
         ]
-        if not left:
+        if not jobs:
             return
-        if not asked:
-            sky.get(sky.jobs.cancel(job_ids=left))
-            asked = True
+        if not is_cancelled:
+            sky.get(sky.jobs.cancel(job_ids=jobs))
+            is_cancelled = True
         elif time.monotonic() > until:
             raise TimeoutError(f"the controller has not ended the job {name} in {_PATIENCE:.0f} s")
         time.sleep(_LOOK)
@@ -109,12 +109,12 @@ def _jobs(sky: Any, name: str | None) -> list[Any]:
     it has none.
     """
     try:
-        found = sky.get(sky.jobs.queue_v2(refresh=False, name_match=name, fields=None))
+        answer = sky.get(sky.jobs.queue_v2(refresh=False, name_match=name, fields=None))
     except Exception as error:
         if type(error).__name__ == "ClusterNotUpError":
             return []
         raise
-    records = found[0] if isinstance(found, tuple) else found
+    records = answer[0] if isinstance(answer, tuple) else answer
     return [job for job in records if name is None or of(job, "job_name") == name]
 
 
@@ -135,8 +135,8 @@ class Refused(Exception):
     can help).
     """
 
-    def __init__(self, kind: str, said: str) -> None:
-        super().__init__(said)
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
         self.kind = kind
 
 
@@ -161,10 +161,10 @@ def first_line(error: BaseException) -> str:
     """
     plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
-    said = lines[0] if lines else type(error).__name__
+    text = lines[0] if lines else type(error).__name__
     reasons = {
-        str(each).strip().splitlines()[0]
-        for each in getattr(error, "failover_history", None) or ()
-        if str(each).strip()
+        str(failure).strip().splitlines()[0]
+        for failure in getattr(error, "failover_history", None) or ()
+        if str(failure).strip()
     }
-    return f"{said} ({'; '.join(sorted(reasons))})" if reasons else said
+    return f"{text} ({'; '.join(sorted(reasons))})" if reasons else text

@@ -43,19 +43,19 @@ def quotas(task: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     try:
         machine = _cheapest(task)
-        found = _CLOUDS[str(machine.cloud).lower()](machine)
+        counted = _CLOUDS[str(machine.cloud).lower()](machine)
     except Exception as error:  # noqa: BLE001  whatever it is, the quota is not known, and that is no failure
-        found = [Quota(said=_plain(error))]
-    return [dataclasses.asdict(each) for each in found]
+        counted = [Quota(said=_plain(error))]
+    return [dataclasses.asdict(quota) for quota in counted]
 
 
 def _cheapest(task: Mapping[str, Any]) -> Any:
     import sky
 
-    found = []
+    machines = []
     for resources in sky.Task.from_yaml_config(dict(task)).resources:
-        found += resources.cloud.get_feasible_launchable_resources(resources, 1).resources_list
-    return min(found, key=lambda each: float(each.get_cost(3600)))
+        machines += resources.cloud.get_feasible_launchable_resources(resources, 1).resources_list
+    return min(machines, key=lambda machine: float(machine.get_cost(3600)))
 
 
 def _regions(machine: Any) -> list[str]:
@@ -85,9 +85,9 @@ def _of_aws(machine: Any) -> list[Quota]:
     code = _aws_code(machine.instance_type, machine.use_spot)
     if code is None:
         return [Quota(said=f"which quota counts {machine.instance_type} is not known")]
-    one = _vcpus(machine)
+    vcpus = _vcpus(machine)
     with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(lambda region: _ask_aws(code, region, one), _regions(machine)))
+        return list(pool.map(lambda region: _ask_aws(code, region, vcpus), _regions(machine)))
 
 
 def _aws_code(instance_type: str, spot: bool) -> str | None:
@@ -99,16 +99,16 @@ def _aws_code(instance_type: str, spot: bool) -> str | None:
     if isinstance(listed, str) and listed:
         return listed
     letters = instance_type[
-        : next((at for at, each in enumerate(instance_type) if each.isdigit()), 0)
+        : next((at for at, letter in enumerate(instance_type) if letter.isdigit()), 0)
     ]
     codes = _FAMILIES.get(letters)
     return codes[spot] if codes else None
 
 
-def _ask_aws(code: str, region: str, one: float) -> Quota:
+def _ask_aws(code: str, region: str, vcpus: float) -> Quota:
     from sky.adaptors import aws
 
-    quota = Quota(code=code, region=region, unit="vCPUs", one=one)
+    quota = Quota(code=code, region=region, unit="vCPUs", one=vcpus)
     try:
         client = aws.client(
             "service-quotas",
@@ -117,10 +117,10 @@ def _ask_aws(code: str, region: str, one: float) -> Quota:
             read_timeout=10,
             total_max_attempts=2,
         )
-        found = client.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]
+        answer = client.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]
     except Exception as error:  # noqa: BLE001
         return dataclasses.replace(quota, name=code, said=_plain(error))
-    return dataclasses.replace(quota, name=str(found["QuotaName"]), limit=float(found["Value"]))
+    return dataclasses.replace(quota, name=str(answer["QuotaName"]), limit=float(answer["Value"]))
 
 
 # ---- Google: the project's and its regions' quotas, of Compute Engine ----------------------------
@@ -143,14 +143,14 @@ def _of_gcp(machine: Any) -> list[Quota]:
     with AuthorizedSession(credentials) as session:
         everywhere = _get(session, f"{project}?fields=quotas")["quotas"]
         listed = _get(session, f"{project}/regions?fields=items(name,quotas)")["items"]
-    regions = {each["name"]: each.get("quotas", []) for each in listed}
-    found = _counted(machine, "", everywhere)
+    regions = {entry["name"]: entry.get("quotas", []) for entry in listed}
+    counted = _counted(machine, "", everywhere)
     for region in _regions(machine):
         here = _counted(machine, region, regions.get(region, ()))
-        found += here or [
+        counted += here or [
             Quota(region=region, said=f"Google lists none for {machine.instance_type} in {region}")
         ]
-    return found
+    return counted
 
 
 def _get(session: Any, url: str) -> Any:
@@ -161,13 +161,13 @@ def _get(session: Any, url: str) -> Any:
 
 
 def _counted(machine: Any, region: str, listed: Sequence[Mapping[str, Any]]) -> list[Quota]:
-    by_metric = {each["metric"]: each for each in listed}
-    found = []
-    for metric, one, unit in _metrics(machine, by_metric):
+    by_metric = {entry["metric"]: entry for entry in listed}
+    counted = []
+    for metric, amount, unit in _metrics(machine, by_metric):
         if metric in by_metric:
             limit, used = (float(by_metric[metric].get(key, 0)) for key in ("limit", "usage"))
-            found.append(Quota(metric, metric, region, unit, limit, one, used))
-    return found
+            counted.append(Quota(metric, metric, region, unit, limit, amount, used))
+    return counted
 
 
 def _metrics(machine: Any, listed: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, float, str]]:
@@ -178,17 +178,17 @@ def _metrics(machine: Any, listed: Mapping[str, Mapping[str, Any]]) -> list[tupl
     cpus = "CPUS" if family in _SHARED_CPUS else f"{family.upper()}_CPUS"
     if machine.use_spot and float(listed.get("PREEMPTIBLE_CPUS", {}).get("limit", 0)):
         cpus = "PREEMPTIBLE_CPUS"  # it counts only where it was asked for
-    wanted = [(cpus, _vcpus(machine), "vCPUs")]
+    metrics = [(cpus, _vcpus(machine), "vCPUs")]
     for name, count in (machine.accelerators or {}).items():
         code = gcp_catalog.get_quota_code(name, machine.use_spot)
         if not isinstance(code, str):
             code = (
                 f"{'PREEMPTIBLE_' * machine.use_spot}NVIDIA_{name.replace('-', '_').upper()}_GPUS"
             )
-        wanted.append((code, float(count), "GPUs"))
+        metrics.append((code, float(count), "GPUs"))
         if not machine.use_spot:
-            wanted.append(("GPUS_ALL_REGIONS", float(count), "GPUs"))
-    return wanted
+            metrics.append(("GPUS_ALL_REGIONS", float(count), "GPUs"))
+    return metrics
 
 
 def _plain(error: BaseException) -> str:
