@@ -16,6 +16,7 @@ from runslot.errors import InvalidInput
 
 if TYPE_CHECKING:
     from runslot.results.export import FileFormat
+    from runslot.results.results import Results
     from runslot.results.summary import Mode
 
 
@@ -52,6 +53,10 @@ def results(
     parquet: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the table as Parquet.")
     ] = None,
+    system: Annotated[
+        bool,
+        typer.Option("--system", help="Show what each run used of cores, memory and GPUs instead."),
+    ] = False,
     path: PathTemplate = None,
     log: Logs = None,
 ) -> None:
@@ -66,6 +71,10 @@ def results(
 
     if paths and str(paths[0]) == "diff" and not paths[0].exists():
         _print_difference(paths[1:])
+        return
+    if system:
+        runs = load(places_of(paths), path=path, log=log or ()).where(*(where or ()))
+        _print_system(runs, csv, parquet)
         return
     if mode not in {None, "max", "min"}:
         raise InvalidInput(f"--mode {mode} is neither max nor min")
@@ -102,6 +111,23 @@ def results(
         if parquet is not None:
             write_frame(comparison.table, parquet, "parquet")
             typer.echo(f"wrote {parquet}", err=True)
+
+
+def _print_system(runs: Results, csv: str | None, parquet: Path | None) -> None:
+    from runslot.cli.render.console import console
+    from runslot.results.export import write_frame
+    from runslot.results.text.system import print_system, system_frame
+
+    if csv == "-":
+        sys.stdout.write(system_frame(runs).write_csv())
+        return
+    print_system(runs, console())
+    if csv is not None:
+        write_frame(system_frame(runs), Path(csv), "csv")
+        typer.echo(f"wrote {csv}", err=True)
+    if parquet is not None:
+        write_frame(system_frame(runs), parquet, "parquet")
+        typer.echo(f"wrote {parquet}", err=True)
 
 
 def _print_difference(names: list[Path]) -> None:

@@ -17,6 +17,7 @@ from runslot.execute.usage import pause_after, use_of_tree
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.gpu_use import GpuReader
 from runslot.hardware.topology import Gpu
+from runslot.results.text.system import usage_of_rows
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="what processes use is read from /proc"
@@ -97,6 +98,31 @@ def test_a_run_says_what_it_used_of_cores_memory_and_gpus(library, tmp_path):
     assert used["memory"] == max(int(row["memory"]) for row in rows) > 1_000_000
     assert used["cpus"] * (outcome["ended"] - outcome["started"]) > 0.15
     assert "left behind" in outcome["notes"][0], "the run's worker, and nothing of the keeper's"
+    done = subprocess.run(
+        [sys.executable, "-m", "runslot", "results", "runs", "--system", "--csv", "-"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (row,) = csv.DictReader(done.stdout.splitlines())
+    assert (row["state"], row["gpu_memory"], row["gpu_percent"]) == (
+        "succeeded",
+        str(6 * GIB),
+        "31.0",
+    )
+    assert (row["memory"], row["cpus"]) == (str(used["memory"]), str(used["cpus"]))
+
+
+def test_of_a_run_that_goes_on_its_rows_tell_what_it_used():
+    head = "seconds,cpus,memory,processes,gpu_memory,gpu_percent\n"
+    rows = list(csv.DictReader(f"{head}2.0,1.0,500,1,,\n6.0,2.0,400,3,70,50\n".splitlines()))
+    use = usage_of_rows(rows)
+    assert (use.looks, use.memory, use.gpu_memory, use.gpu_percent) == (2, 500, 70, 50)
+    assert use.cpus == pytest.approx((1 * 2 + 2 * 4) / 6)
+    assert usage_of_rows([]) is None
+    with pytest.raises(ValueError, match="memory"):
+        usage_of_rows([{"seconds": "2.0", "cpus": "1.0"}])
 
 
 def test_a_driver_that_hangs_is_in_nobodys_way(library, tmp_path):
