@@ -15,12 +15,19 @@ from random import Random
 from typing import Any, Literal, Protocol
 
 from runslot.errors import InvalidInput, nearest
-from runslot.search.objective import Mode
+from runslot.search.objective import Mode, merit
 from runslot.search.space import Proposed, SearchSpace
 from runslot.variants.distributions import Distribution
 from runslot.variants.encode import canonical
 
-SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random")
+SAMPLERS = ("auto", "tpe", "gp", "cmaes", "qmc", "random")
+FEW_TRIALS = 40
+"""Finished trials below which `auto` asks a Gaussian process: it learns more from few, TPE costs
+less with many.
+"""
+STARTUP_TRIALS = (4, 10)
+"""At least and at most so many finished trials, else one more than there are parameters, before the
+model has something to learn from; until then they are spread evenly."""
 ATTEMPTS = 6
 """Proposals of a sampler that may equal an earlier trial before one is drawn at random."""
 RANDOM_ATTEMPTS = 1000
@@ -42,6 +49,11 @@ class TrialState:
     """At its end or at the highest rung that it was judged at; NaN where it diverged."""
     step: float | None = None
     """Of that rung; None for a whole run."""
+
+    @property
+    def depth(self) -> float:
+        """How far it came; a whole run is beyond every rung."""
+        return math.inf if self.status == "complete" or self.step is None else self.step
 
 
 class Sampler(Protocol):
@@ -89,6 +101,22 @@ class QuasiRandomSampler:
         return space.propose(number, choose)
 
 
+class AutoSampler:
+    """A Gaussian process for the first trials, TPE for many, and for a space that is a function."""
+
+    def __init__(self, for_few: Sampler, for_many: Sampler) -> None:
+        self._for_few, self._for_many = for_few, for_many
+
+    def propose(
+        self, space: SearchSpace, trials: Sequence[TrialState], number: int, seed: int, attempt: int
+    ) -> Proposed:
+        """Return what the one suggests or the other."""
+        finished = sum(trial.status in {"complete", "pruned"} for trial in trials)
+        is_small = finished < FEW_TRIALS and space.function is None
+        sampler = self._for_few if is_small else self._for_many
+        return sampler.propose(space, trials, number, seed, attempt)
+
+
 _STRIDE = 7919
 """Places of the sequence between the attempts of a trial."""
 
@@ -120,6 +148,32 @@ def _prime(place: int) -> int:
     return primes[place]
 
 
+def startup_of(space: SearchSpace) -> int:
+    """Return how many trials must have finished before the model is asked."""
+    least, most = STARTUP_TRIALS
+    return most if space.function is not None else min(max(len(space.parameters) + 1, least), most)
+
+
+def seen_of(
+    trials: Sequence[TrialState], mode: Mode, best: int, latest: int
+) -> tuple[list[TrialState], list[TrialState]]:
+    """Return the finished trials that a model sees, and those that run, each by number.
+
+    Of many finished trials these are the best ones, and the latest of the others.
+    """
+    finished = [trial for trial in trials if trial.status in {"complete", "pruned"}]
+    running = [trial for trial in trials if trial.status == "running"]
+    if len(finished) > best + latest:
+        ranking = sorted(
+            finished, key=lambda trial: (trial.depth, merit(trial.value, mode)), reverse=True
+        )
+        top = {trial.number for trial in ranking[:best]}
+        others = [trial for trial in finished if trial.number not in top]
+        finished = ranking[:best] + others[-latest:]
+    by_number = [sorted(part, key=lambda trial: trial.number) for part in (finished, running)]
+    return by_number[0], by_number[1]
+
+
 def make_sampler(name: str, mode: Mode) -> Sampler:
     """Return the sampler of a name; `NotInstalled` where a package is missing, with what installs
     it.
@@ -136,9 +190,17 @@ def make_sampler(name: str, mode: Mode) -> Sampler:
         from runslot.search.samplers_cmaes import CmaEsSampler
 
         return CmaEsSampler(mode)
-    from runslot.search.samplers_optuna import make_optuna_sampler
+    if name == "gp":
+        from runslot.search.samplers_gp import GaussianProcessSampler
 
-    return make_optuna_sampler(name, mode)
+        return GaussianProcessSampler(mode)
+    from runslot.search.samplers_optuna import TpeSampler
+
+    return (
+        TpeSampler(mode)
+        if name == "tpe"
+        else AutoSampler(make_sampler("gp", mode), TpeSampler(mode))
+    )
 
 
 class Asker:

@@ -1,9 +1,9 @@
-"""Optuna's samplers (TPE, Gaussian process) over runslot's own record of the trials.
+"""Optuna's TPE over runslot's own record of the trials.
 
-Imported only where one of them is asked for: `samplers` says what installs it. Each ask makes a
-sampler anew, seeded by the search and the trial's number, over a view of the trials: nothing of
-Optuna's is kept, on disk or in memory, that could differ after a resume. The view is a storage that
-copies nothing, since Optuna's own storage in memory copies every trial at every ask.
+Imported only where it is asked for: `samplers` says what installs it. Each ask makes a sampler
+anew, seeded by the search and the trial's number, over a view of the trials: nothing of Optuna's is
+kept, on disk or in memory, that could differ after a resume. The view is a storage that copies
+nothing, since Optuna's own storage in memory copies every trial at every ask.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import math
 import warnings
 from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
-from importlib.util import find_spec
 from typing import Any, NoReturn
 
 from runslot.errors import NotInstalled, extra_said
 from runslot.search.objective import Mode, merit
-from runslot.search.samplers import QuasiRandomSampler, Sampler, TrialState
+from runslot.search.samplers import QuasiRandomSampler, TrialState, seen_of, startup_of
 from runslot.search.space import Proposed, SearchSpace, is_ordered
 from runslot.variants.distributions import (
     Choice,
@@ -43,20 +42,14 @@ try:
     from optuna.trial import TrialState as Status
 except ImportError as error:
     raise NotInstalled(
-        f"the samplers tpe and gp are Optuna's, which is not installed:"
-        f" {extra_said('search')}, "
-        "or --sampler random"
+        f"the sampler tpe is Optuna's, which is not installed: {extra_said('search')}, or"
+        f" --sampler random"
     ) from error
 
-STARTUP_TRIALS = (4, 10)
-"""At least and at most so many finished trials, else one more than there are parameters, before the
-model has something to learn from; until then they are spread evenly."""
-SEEN_LIMIT = 300
-"""Finished trials that a model sees: the best, and the latest. Twenty-five make TPE's good side at
-any number.
+SEEN = (50, 250)
+"""Of more finished trials so many of the best, and of the latest. Twenty-five make TPE's good side
+at any number.
 """
-BEST_SEEN = 50
-_NEEDS = {"gp": ("torch", "scipy")}
 _EPOCH = datetime(2000, 1, 1)
 _STATES = {
     "running": Status.RUNNING,
@@ -66,21 +59,10 @@ _STATES = {
 }
 
 
-def make_optuna_sampler(name: str, mode: Mode) -> Sampler:
-    """Return the sampler of a name."""
-    missing = [package for package in _NEEDS.get(name, ()) if find_spec(package) is None]
-    if missing:
-        raise NotInstalled(
-            f"the sampler {name} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
-        )
-    return OptunaSampler(name, mode)
+class TpeSampler:
+    """Optuna's TPE as a function of the trials."""
 
-
-class OptunaSampler:
-    """One of Optuna's samplers as a function of the trials."""
-
-    def __init__(self, name: str, mode: Mode) -> None:
-        self.name = name
+    def __init__(self, mode: Mode) -> None:
         self.mode: Mode = mode
         self._frozen: dict[tuple[Any, ...], FrozenTrial | None] = {}
 
@@ -89,15 +71,19 @@ class OptunaSampler:
     ) -> Proposed:
         """Return what the sampler suggests after these trials."""
         direction = StudyDirection.MAXIMIZE if self.mode == "max" else StudyDirection.MINIMIZE
-        seen = self._seen(space, trials)
+        seen = self.seen(space, trials)
         if sum(trial.state.is_finished() for trial in seen) < startup_of(space):
             return QuasiRandomSampler().propose(space, trials, number, seed, attempt)
         digest = hashlib.sha256(f"{seed}/{number}/{attempt}".encode()).digest()
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of what is experimental or deprecated in this or that version
-            sampler = _sampler(self.name, int.from_bytes(digest[:4], "big"), space)
+            warnings.simplefilter("ignore")  # of what this or that version has as experimental
+            sampler = optuna.samplers.TPESampler(  # the last two are defaults only from Optuna 5 on
+                seed=int.from_bytes(digest[:4], "big"),
+                n_startup_trials=1,
+                group=space.function is not None,
+                multivariate=True,
+                constant_liar=True,
+            )
             study = optuna.Study(
                 study_name=_View.NAME, storage=_View(seen, direction), sampler=sampler
             )
@@ -115,21 +101,11 @@ class OptunaSampler:
 
             return space.propose(number, choose)
 
-    def _seen(self, space: SearchSpace, trials: Sequence[TrialState]) -> list[FrozenTrial]:
+    def seen(self, space: SearchSpace, trials: Sequence[TrialState]) -> list[FrozenTrial]:
         """Return the trials that the model sees, by number: all that run, and of the finished ones
         a limited number.
         """
-        finished = [trial for trial in trials if trial.status in {"complete", "pruned"}]
-        if len(finished) > SEEN_LIMIT:
-            ranking = sorted(
-                finished,
-                key=lambda trial: (_depth(trial), merit(trial.value, self.mode)),
-                reverse=True,
-            )
-            best = {trial.number for trial in ranking[:BEST_SEEN]}
-            others = [trial for trial in finished if trial.number not in best]
-            finished = ranking[:BEST_SEEN] + others[-(SEEN_LIMIT - BEST_SEEN) :]
-        running = [trial for trial in trials if trial.status == "running"]
+        finished, running = seen_of(trials, self.mode, *SEEN)
         numbers = [
             trial.value
             for trial in finished
@@ -165,12 +141,6 @@ class OptunaSampler:
                 trial.number, _STATES[trial.status], params, codes, value, trial.step
             )
         return self._frozen[key]
-
-
-def startup_of(space: SearchSpace) -> int:
-    """Return how many trials must have finished before the model is asked."""
-    least, most = STARTUP_TRIALS
-    return most if space.function is not None else min(max(len(space.parameters) + 1, least), most)
 
 
 def code_of(distribution: Distribution) -> BaseDistribution:
@@ -220,30 +190,12 @@ def decode(distribution: Distribution, code: Any) -> Any:
     return distribution.at((code - distribution.low) / (distribution.high - distribution.low))
 
 
-def _sampler(name: str, seed: int, space: SearchSpace) -> optuna.samplers.BaseSampler:
-    if name == "gp":
-        return optuna.samplers.GPSampler(
-            seed=seed, n_startup_trials=1, deterministic_objective=False
-        )
-    return optuna.samplers.TPESampler(  # both are defaults only from Optuna 5 on
-        seed=seed,
-        n_startup_trials=1,
-        multivariate=True,
-        constant_liar=True,
-        group=space.function is not None,
-    )
-
-
 def _together(space: SearchSpace) -> dict[str, BaseDistribution]:
     """Return what all trials have in common, which Optuna would look for in every trial; nothing of
     a function.
     """
     codes = {name: code_of(distribution) for name, distribution in sorted(space.parameters.items())}
     return {name: code for name, code in codes.items() if not code.single()}
-
-
-def _depth(trial: TrialState) -> float:
-    return math.inf if trial.status == "complete" or trial.step is None else trial.step
 
 
 def _frozen(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runslot import InvalidInput, choice, integers, logintegers, loguniform, uniform
 from runslot.errors import NotInstalled
-from runslot.search.samplers import Asker, TrialState, halton, make_sampler
+from runslot.search.samplers import SAMPLERS, Asker, TrialState, halton, make_sampler
 from runslot.search.samplers_cmaes import place_of
 from runslot.search.space import SearchSpace, Suggestions, make_space, parse_space
 from runslot.variants.distributions import Distribution
@@ -67,8 +67,8 @@ def ended(trial: TrialState) -> TrialState:
 
 @pytest.mark.parametrize(
     ("name", "space"),
-    [(name, SPACE) for name in ("random", "qmc", "tpe", "cmaes")]
-    + [(name, make_space(conditional)) for name in ("random", "qmc", "tpe")],
+    [(name, SPACE) for name in SAMPLERS]
+    + [(name, make_space(conditional)) for name in ("random", "qmc", "tpe", "auto")],
 )
 def test_a_resumed_search_asks_what_an_unbroken_one_would(name: str, space: SearchSpace) -> None:
     trials = search(space, name, 40)
@@ -85,7 +85,7 @@ def test_a_resumed_search_asks_what_an_unbroken_one_would(name: str, space: Sear
     assert other.params != trials[25].params
 
 
-@pytest.mark.parametrize("name", ["random", "qmc", "tpe", "cmaes"])
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "auto"])
 def test_every_variant_of_a_small_space_is_asked_once_and_then_none(name: str) -> None:
     space = parse_space(["a=integers(0,6)", "b=choice(x,y,[1],{c: 2})", "c=choice(1,1.0)"])
     asker = Asker(space, make_sampler(name, "max"), 3)
@@ -124,6 +124,29 @@ def test_cma_es_comes_to_the_end_of_a_narrow_valley() -> None:
     assert {trial.params["act"] for trial in trials[-50:]} == {"relu", "gelu"}
 
 
+def test_a_gaussian_process_refuses_a_function() -> None:
+    with pytest.raises(InvalidInput, match="the same parameters in every trial"):
+        Asker(make_space(conditional), make_sampler("gp", "min"), 1).ask([], 0)
+
+
+def test_a_gaussian_process_comes_near_the_best_in_few_trials_where_others_still_run() -> None:
+    space = parse_space(["x=uniform(-2,2)", "lr=loguniform(1e-4,1)", "act=choice(relu,gelu,silu)"])
+    asker = Asker(space, make_sampler("gp", "min"), 1)
+    trials: list[TrialState] = []
+    for number in range(30):
+        proposed = asker.ask(trials, number)
+        assert proposed is not None
+        params = proposed.params
+        value = (
+            (params["x"] - 1) ** 2 + (math.log10(params["lr"]) + 2) ** 2 + (params["act"] != "gelu")
+        )
+        trials.append(TrialState(number, params, "running", value))
+        if number >= 3:
+            ended = trials[number - 3]
+            trials[number - 3] = TrialState(ended.number, ended.params, "complete", ended.value)
+    assert min(trial.value or 0 for trial in trials) < 0.05
+
+
 def test_cma_es_refuses_what_has_no_order() -> None:
     for space in (make_space(conditional), parse_space(["act=choice(relu,gelu)"])):
         with pytest.raises(InvalidInput, match="cmaes needs numbers"):
@@ -151,17 +174,12 @@ def test_the_place_of_a_value_is_where_it_is_drawn(
 
 
 def test_a_model_of_many_trials_sees_the_best_of_them() -> None:
-    from runslot.search.samplers_optuna import BEST_SEEN, SEEN_LIMIT, OptunaSampler
+    from runslot.search.samplers_optuna import SEEN, TpeSampler
 
-    trials = [
-        TrialState(n, {"x": n / 1000, "bad": 0}, "complete", -abs(n - 7.0))
-        for n in range(SEEN_LIMIT + 200)
-    ]
-    space = parse_space(["x=uniform(0,1)", "bad=integers(0,1)"])
-    seen = OptunaSampler("tpe", "max")._seen(space, trials)
-    assert len(seen) == SEEN_LIMIT
-    assert [trial.number for trial in seen[:BEST_SEEN]] == list(range(BEST_SEEN))
-    assert seen[-1].number == len(trials) - 1
+    trials = [TrialState(n, {"x": n / 1000}, "complete", -abs(n - 7.0)) for n in range(500)]
+    seen = TpeSampler("max").seen(parse_space(["x=uniform(0,1)"]), trials)
+    best, latest = SEEN
+    assert [trial.number for trial in seen] == [*range(best), *range(500 - latest, 500)]
 
 
 @given(st.integers(0, 5000), st.integers(0, 30), st.integers(0, 99))

