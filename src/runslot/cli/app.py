@@ -118,7 +118,10 @@ COMMANDS: Mapping[str, Subcommand] = {
         "Show this machine's packages, NUMA nodes, cores and GPUs, and the slots that runs would"
         " get.",
     ),
-    "schema": Subcommand("schema.schema", "Print the JSON Schema of sweep files, for editors."),
+    "schema": Subcommand(
+        "schema.schema",
+        "Print the JSON Schema of sweep files, for editors; or of what `results --json` prints.",
+    ),
     "selftest": Subcommand(
         "selftest.selftest",
         "Run a few hundred tiny runs while their launchers, keepers and they themselves are killed"

@@ -15,6 +15,7 @@ from runslot.cli.parameters import Conditions, Include, Logs, PathTemplate, opti
 from runslot.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from runslot.results.comparison import Spread
     from runslot.results.export import FileFormat
     from runslot.results.results import Results
     from runslot.results.summary import Mode
@@ -27,7 +28,10 @@ PLACES = (
 Paths = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="DIR", help=f"{PLACES}. `diff RUN RUN` compares two runs.", show_default=False
+        metavar="DIR",
+        help=f"{PLACES}. `diff RUN RUN` shows what differs between two runs, `compare A B` decides"
+        " between two variants or experiments.",
+        show_default=False,
     ),
 ]
 
@@ -36,6 +40,8 @@ def results(
     paths: Paths = None,
     metric: Annotated[str | None, option("metric", "results")] = None,
     mode: Annotated[str | None, option("mode", "results")] = None,
+    vs: Annotated[str | None, option("vs", "results")] = None,
+    at: Annotated[str | None, option("at", "results")] = None,
     where: Conditions = None,
     include: Include = None,
     diverged: Annotated[str, option("diverged", "results")] = "nan",
@@ -47,6 +53,9 @@ def results(
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Show so many variants.")
     ] = None,
+    json: Annotated[bool, option("json", "results")] = False,
+    latex: Annotated[bool, option("latex", "results")] = False,
+    checklist: Annotated[bool, option("checklist", "results")] = False,
     csv: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write the table as CSV; - is the output.")
     ] = None,
@@ -61,56 +70,34 @@ def results(
     log: Logs = None,
 ) -> None:
     """Compare variants: mean ± 95 % interval of final and best values over seeds, best first."""
-    from runslot.cli.places import places_of
-    from runslot.cli.render.console import console
-    from runslot.cli.search_words import objective_of
-    from runslot.results.comparison import Spread, compare
-    from runslot.results.export import write_frame
-    from runslot.results.read.reader import load
-    from runslot.results.text.table import print_table
+    from runslot.cli.verdicts import Output, Question, answer
 
-    if paths and str(paths[0]) == "diff" and not paths[0].exists():
-        _print_difference(paths[1:])
+    words = [str(word) for word in paths or ()]
+    if words[:1] == ["diff"] and not Path("diff").exists():
+        _print_difference([Path(word) for word in words[1:]])
         return
+    runs = (tuple(where or ()), path, tuple(log or ()))
+    states = tuple(include or ())
+    way, spread = _way_of(mode), _spread_of(band)
+    question = Question(metric, way, states, diverged, spread, level, at, *runs)
     if system:
-        runs = load(places_of(paths), path=path, log=log or ()).where(*(where or ()))
-        _print_system(runs, csv, parquet)
+        _print_system(question.read(paths), csv, parquet)
         return
+    answer(words, vs, question, Output(json, latex, checklist, limit, csv, parquet))
+
+
+def _way_of(mode: str | None) -> Mode | None:
     if mode not in {None, "max", "min"}:
         raise InvalidInput(f"--mode {mode} is neither max nor min")
-    way: Mode | None = "max" if mode == "max" else "min" if mode == "min" else None
+    return "max" if mode == "max" else "min" if mode == "min" else None
+
+
+def _spread_of(band: str) -> Spread:
+    from runslot.results.comparison import Spread
+
     if band not in get_args(Spread):
         raise InvalidInput(f"--band {band} is none of {', '.join(get_args(Spread))}")
-    spread: Spread = band  # type: ignore[assignment]  # one of its words, as just checked
-    places = places_of(paths)
-    if metric is None and way is None:
-        metric, way = objective_of(places)
-    read = load(places, path=path, log=log or ()).where(*(where or ()))
-    states = include or ()
-    if csv == "-":
-        comparison = compare(
-            read, metric, way, states, diverged=diverged, spread=spread, level=level
-        )
-        sys.stdout.write(comparison.table.write_csv())
-        typer.echo(comparison.accounting.line(comparison.statistic), err=True)
-    else:
-        comparison = print_table(
-            read,
-            console(),
-            metric,
-            mode=way,
-            include=states,
-            diverged=diverged,
-            spread=spread,
-            level=level,
-            limit=limit,
-        )
-        if csv is not None:
-            write_frame(comparison.table, Path(csv), "csv")
-            typer.echo(f"wrote {csv}", err=True)
-        if parquet is not None:
-            write_frame(comparison.table, parquet, "parquet")
-            typer.echo(f"wrote {parquet}", err=True)
+    return band  # type: ignore[return-value]  # one of its words, as just checked
 
 
 def _print_system(runs: Results, csv: str | None, parquet: Path | None) -> None:

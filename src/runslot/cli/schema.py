@@ -1,20 +1,38 @@
-"""`runslot schema`: the JSON Schema of sweep files, made from the table of options."""
+"""`runslot schema`: the JSON Schema of sweep files, made from the table of options; or of what a
+command prints with `--json`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
+
+from runslot.errors import InvalidInput
 
 SCHEMA_FILE = Path(__file__).with_name("sweep.schema.json")
 """The schema as it is shipped; `python -m runslot.cli.schema` writes it anew."""
 
 
-def schema() -> None:
-    """Print the JSON Schema of sweep files, for editors."""
-    typer.echo(SCHEMA_FILE.read_text(encoding="utf-8"), nl=False)
+_OF = typer.Argument(
+    metavar="OF", help="sweep (files that `runslot run` reads), or results (its --json)."
+)
+
+
+def schema(of: Annotated[str, _OF] = "sweep") -> None:
+    """Print the JSON Schema of sweep files, for editors; or of what `results --json` prints."""
+    if of == "sweep":
+        typer.echo(SCHEMA_FILE.read_text(encoding="utf-8"), nl=False)
+        return
+    if of != "results":
+        raise InvalidInput(f"there is no schema of {of!r}; there are sweep and results")
+    import json
+
+    from runslot.results.document import SCHEMA
+
+    typer.echo(json.dumps(SCHEMA, indent=2, ensure_ascii=False))
 
 
 def schema_text() -> str:

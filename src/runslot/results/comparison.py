@@ -59,6 +59,19 @@ class Comparison:
     """Variants with a value, from several seeds, that the best one was chosen from: those of its
     own task."""
 
+    def of(self, results: Results) -> Comparison:
+        """Return the same comparison of other runs."""
+        rule = self.accounting.rule
+        return compare(
+            results,
+            self.metric,
+            self.mode,
+            rule.include,
+            diverged=rule.diverged,
+            spread=self.spread,
+            level=self.level,
+        )
+
     @property
     def states(self) -> dict[str, int]:
         """How many runs are in each state (`unknown`: the directory does not tell), those without a

@@ -70,6 +70,8 @@ class Results:
     _entries: Mapping[str, RunEntry]
     """By the value of `run`."""
     _segments: Mapping[str, pl.DataFrame]
+    at: str = ""
+    """Where the final values are those at a step (`results_at`): which one, in words."""
 
     @classmethod
     def of(

@@ -336,3 +336,8 @@ def anytime_width(
     if root >= growth:
         return math.inf
     return math.sqrt(freedom * (root - 1) / (1 - root / growth))
+
+
+def sign_flip_least(pairs: int) -> float:
+    """Return the lowest p that the signs of so many pairs can give: 0.25 for three."""
+    return 2.0 ** (1 - pairs)

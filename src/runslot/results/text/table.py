@@ -63,26 +63,33 @@ def print_table(
     comparison = compare(
         results, metric, mode, include, diverged=diverged, spread=spread, level=level
     )
+    show_table(comparison, console, limit=limit)
+    return comparison
+
+
+def show_table(comparison: Comparison, console: Console, *, limit: int | None = None) -> None:
+    """Print a comparison: its variants best first, and who counts."""
     rows = comparison.table if limit is None else comparison.table.head(limit)
     parts: list[Table | Text] = [_heading(comparison)]
     if rows.height:
         parts += _table(comparison, rows, console)
-    for part in [*parts, *_notes(comparison, rows.height)]:
+    for part in [*parts, *notes_of(comparison, rows.height)]:
         show(console, part)
-    return comparison
 
 
 def _heading(comparison: Comparison) -> Text:
-    variants = _many(comparison.table.height, "variant")
-    metric = f" · {comparison.metric}, {_way(comparison.mode)}" if comparison.metric else ""
-    return Text(f"{variants}, {_many(comparison.accounting.total, 'run')}{metric}", style="bold")
+    variants = many(comparison.table.height, "variant")
+    metric = f" · {comparison.metric}, {way_words(comparison.mode)}" if comparison.metric else ""
+    return Text(f"{variants}, {many(comparison.accounting.total, 'run')}{metric}", style="bold")
 
 
-def _way(mode: Mode) -> str:
+def way_words(mode: Mode) -> str:
+    """Return which way is better."""
     return "higher is better" if mode == "max" else "lower is better"
 
 
-def _many(count: int, word: str) -> str:
+def many(count: int, word: str) -> str:
+    """Return `1 run`, `3 runs`."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
@@ -194,15 +201,16 @@ def _with_values(
         [str(n) if n == runs else f"{n}/{runs}" for n, runs in rows.select("n", "runs").iter_rows()]
     )
     if comparison.metric:
-        for part in ("final", "best"):
+        # At a step, what was best over the whole log would be of other rows.
+        for part in ("final",) if comparison.results.at else ("final", "best"):
             table.add_column(
-                part,
+                comparison.results.at or part,
                 justify="left",
                 no_wrap=True,
                 style="green" if terminal and part == "final" else "",
             )
             cells.append(
-                _spread(rows[f"{part}_mean"].to_list(), comparison.widths(part)[: rows.height])
+                spread_cells(rows[f"{part}_mean"].to_list(), comparison.widths(part)[: rows.height])
             )
     for state in [
         standing for standing in comparison.accounting.standings if standing in rows.columns
@@ -219,13 +227,12 @@ def _with_values(
 _BAD = BAD | {DIVERGED}
 
 
-def _notes(comparison: Comparison, shown: int) -> list[Text]:
+def notes_of(comparison: Comparison, shown: int) -> list[Text]:
+    """Return what stands under a table: who counts first of all."""
     results, accounting = comparison.results, comparison.accounting
     notes = [accounting.line(comparison.statistic if comparison.metric else "")]
     if shown < comparison.table.height:
-        notes.append(
-            f"{_many(comparison.table.height - shown, 'more variant')} not shown (--limit)"
-        )
+        notes.append(f"{many(comparison.table.height - shown, 'more variant')} not shown (--limit)")
     if comparison.left_out:
         states = sorted(accounting.rule.states - {"succeeded"})
         counted = " and ".join(["succeeded", *states]) if states else "succeeded"
@@ -242,7 +249,7 @@ def _notes(comparison: Comparison, shown: int) -> list[Text]:
     for problem in results.problems[:_PROBLEMS_SHOWN]:
         notes.append(f"not read: {problem}")
     if len(results.problems) > _PROBLEMS_SHOWN:
-        notes.append(f"and {_many(len(results.problems) - _PROBLEMS_SHOWN, 'more problem')}")
+        notes.append(f"and {many(len(results.problems) - _PROBLEMS_SHOWN, 'more problem')}")
     notes += [line for line in (sources_line(results), unread_line(results)) if line]
     notes.append(f"in {results.base}")
     return [Text(note, style="dim") for note in notes]
@@ -250,7 +257,11 @@ def _notes(comparison: Comparison, shown: int) -> list[Text]:
 
 def _said_of_values(comparison: Comparison) -> list[str]:
     way = "highest" if comparison.mode == "max" else "lowest"
-    notes = [f"final: last row; best: {way} row, an extreme over time, which flatters noise."]
+    at = comparison.results.at
+    if at:
+        notes = [f"Values at {at}, between two rows interpolated; who does not reach it has none."]
+    else:
+        notes = [f"final: last row; best: {way} row, an extreme over time, which flatters noise."]
     gain = comparison.optimism
     first = comparison.table.head(1)
     if comparison.table.height > 1 and first["n"].to_list() == [1]:
@@ -267,7 +278,7 @@ def _said_of_values(comparison: Comparison) -> list[str]:
     return notes
 
 
-def _spread(means: Sequence[float | None], widths: Sequence[float | None]) -> list[str]:
+def spread_cells(means: Sequence[float | None], widths: Sequence[float | None]) -> list[str]:
     """Return `mean ± width` of a column, each row with the digits that its own width is worth."""
     alone = texts_of(mean for mean, width in zip(means, widths, strict=True) if not width)
     pairs = [_digits(mean, width, alone) for mean, width in zip(means, widths, strict=True)]

@@ -1,0 +1,168 @@
+"""What `runslot results` does where it is asked to decide: `--vs`, `compare A B`, and the same as
+JSON or LaTeX.
+
+Called by `results`; the decisions are `runslot.results.verdicts`'.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import typer
+
+from runslot.cli.further_seeds import further_seeds_command
+from runslot.cli.places import places_of
+from runslot.cli.render.console import console
+from runslot.cli.search_words import objective_of
+from runslot.errors import InvalidInput
+from runslot.results.comparison import Comparison, Spread, compare
+from runslot.results.export import write_frame
+from runslot.results.read.reader import load
+from runslot.results.results import Results
+from runslot.results.step import results_at
+from runslot.results.summary import Mode
+from runslot.results.text.table import show_table
+from runslot.results.verdicts import Verdicts, decide, decide_experiments, decide_pair
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which runs are compared, and by what."""
+
+    metric: str | None
+    mode: Mode | None
+    include: tuple[str, ...]
+    diverged: str
+    spread: Spread
+    level: float
+    at: str | None
+    where: tuple[str, ...]
+    path: str | None
+    log: tuple[str, ...]
+
+    def read(self, paths: Sequence[Path] | None) -> Results:
+        """Return the runs that are meant."""
+        return load(places_of(paths), path=self.path, log=self.log).where(*self.where)
+
+    def compare(self, paths: Sequence[Path] | None) -> Comparison:
+        """Read the runs and compare them; `InvalidInput` says what to change."""
+        metric, mode = self.metric, self.mode
+        if metric is None and mode is None:
+            metric, mode = objective_of(places_of(paths))
+        runs = self.read(paths)
+        comparison = compare(
+            runs,
+            metric,
+            mode,
+            self.include,
+            diverged=self.diverged,
+            spread=self.spread,
+            level=self.level,
+        )
+        if self.at is None or comparison.metric is None:
+            return comparison
+        there = comparison.of(results_at(runs, self.at, comparison.metric))
+        return replace(there, chosen=comparison.chosen)
+
+
+@dataclass(frozen=True)
+class Output:
+    """How the answer is written."""
+
+    json: bool = False
+    latex: bool = False
+    checklist: bool = False
+    limit: int | None = None
+    csv: str | None = None
+    """A file for the table; `-` is the output."""
+    parquet: Path | None = None
+
+    def __post_init__(self) -> None:
+        if sum((self.json, self.latex, self.checklist, self.csv == "-")) > 1:
+            raise InvalidInput(
+                "--json, --latex, --checklist and --csv - are one output each; keep one"
+            )
+
+
+def answer(words: Sequence[str], vs: str | None, question: Question, output: Output) -> None:
+    """Carry out `runslot results WORDS`: print the comparison in the form that is asked for."""
+    if words[:1] == ["compare"] and not Path("compare").exists():
+        if vs is not None:
+            raise InvalidInput("compare names both sides, and --vs one of them; keep one")
+        if output.checklist or output.csv is not None or output.parquet is not None:
+            raise InvalidInput("compare prints a table, --json or --latex")
+        print_comparison(words[1:], question, output)
+        return
+    comparison = question.compare([Path(word) for word in words])
+    if output.csv == "-":
+        sys.stdout.write(comparison.table.write_csv())
+        typer.echo(comparison.accounting.line(comparison.statistic), err=True)
+    elif output.checklist:
+        from runslot.results.text.checklist import checklist_of
+
+        typer.echo(checklist_of(comparison))
+    elif vs is not None or output.json or output.latex:
+        print_decision(comparison, vs, output)
+    else:
+        show_table(comparison, console(), limit=output.limit)
+    if output.csv is not None and output.csv != "-":
+        write_frame(comparison.table, Path(output.csv), "csv")
+        typer.echo(f"wrote {output.csv}", err=True)
+    if output.parquet is not None:
+        write_frame(comparison.table, output.parquet, "parquet")
+        typer.echo(f"wrote {output.parquet}", err=True)
+
+
+def print_decision(comparison: Comparison, vs: str | None, output: Output) -> None:
+    """Print every variant beside the best, or the one named."""
+    if comparison.metric is None and output.json:
+        _print(None, comparison, output)
+        return
+    _print(decide(comparison, vs or "best"), comparison, output)
+
+
+def print_comparison(words: Sequence[str], question: Question, output: Output) -> None:
+    """Print `compare A B [DIR…]`: two variants of DIR, or two experiments' variants beside each
+    other."""
+    if len(words) < 2:
+        raise InvalidInput(
+            "compare takes two: runslot results compare 'lr=0.1' 'lr=0.01' [DIR], or two"
+            " directories"
+        )
+    first, second, *rest = words
+    if not rest and Path(first).is_dir() and Path(second).is_dir():
+        left, right = (question.compare([Path(name)]) for name in (first, second))
+        metrics = {left.metric, right.metric}
+        if len(metrics) > 1:
+            names = " and ".join(str(metric) for metric in sorted(metrics, key=str))
+            raise InvalidInput(f"the two would be compared by {names}: name one with --metric")
+        both = replace(question, metric=left.metric, mode=left.mode)
+        together = both.compare([Path(first), Path(second)])
+        _print(decide_experiments(left, right, together), together, output)
+        return
+    comparison = question.compare([Path(name) for name in rest])
+    verdicts = decide_pair(comparison, first, second)
+    _print(verdicts, verdicts.comparison, output)
+
+
+def _print(verdicts: Verdicts | None, comparison: Comparison, output: Output) -> None:
+    command = None
+    if verdicts is not None and verdicts.seeds_advised is not None:
+        command = further_seeds_command(comparison.results, verdicts.seeds_advised[0])
+    if output.json:
+        from runslot.results.document import document_of
+
+        document = document_of(comparison, verdicts, command=command)
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
+    elif output.latex and verdicts is not None:
+        from runslot.results.text.latex import latex_of
+
+        typer.echo(latex_of(verdicts))
+    elif verdicts is not None:
+        from runslot.results.text.verdicts import print_verdicts
+
+        print_verdicts(verdicts, console(), command=command, limit=output.limit)

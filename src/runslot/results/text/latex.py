@@ -1,0 +1,120 @@
+"""The table for a paper: LaTeX with booktabs, and a caption that says what was done.
+
+Called by `runslot results --latex`. Bold is what is not shown to be worse than the best of its
+task, so that a lead that is chance is not printed as one.
+"""
+
+from __future__ import annotations
+
+import math
+
+from runslot.results.statistics.scores import mean_interval
+from runslot.results.text.labels import texts_of
+from runslot.results.text.table import spread_cells, way_words
+from runslot.results.verdicts import VariantVerdict, Verdicts
+
+_ESCAPED = str.maketrans(
+    {
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "–": "--",
+    }
+)
+
+
+def latex_of(verdicts: Verdicts) -> str:
+    """Return a `table` environment; it needs `\\usepackage{booktabs}`."""
+    comparison = verdicts.comparison
+    keys = comparison.accounting.keys
+    texts = {
+        key: texts_of(row.account.values[place] for row in verdicts.rows)
+        for place, key in enumerate(keys)
+    }
+    means = spread_cells(
+        [row.sample.mean if row.sample.has_value else math.nan for row in verdicts.rows],
+        [_width(row, verdicts.level) for row in verdicts.rows],
+    )
+    metric = _escaped(comparison.metric or "")
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        "\\begin{table}",
+        "  \\centering",
+        f"  \\caption{{{_caption(verdicts)}}}",
+        f"  \\begin{{tabular}}{{{'l' * len(keys)}rr}}",
+        "    \\toprule",
+        f"    {' & '.join([*map(_escaped, keys), '$n$', metric])} \\\\",
+        "    \\midrule",
+    ]
+    task = verdicts.rows[0].task if verdicts.rows else ""
+    for row, mean in zip(verdicts.rows, means, strict=True):
+        if row.task != task:
+            lines.append("    \\addlinespace")
+            task = row.task
+        names = [
+            _escaped(str(texts[key].get(value, value)))
+            for key, value in zip(keys, row.account.values, strict=True)
+        ]
+        lines.append(f"    {' & '.join([*names, str(row.account.n), _value(mean, row)])} \\\\")
+    return "\n".join([*lines, "    \\bottomrule", "  \\end{tabular}", "\\end{table}"])
+
+
+def _width(row: VariantVerdict, level: float) -> float | None:
+    if not row.sample.has_value or len(row.sample.scores) < 2:
+        return None
+    interval = mean_interval([row.sample.scores], level=level)
+    return interval.high - interval.estimate
+
+
+def _value(mean: str, row: VariantVerdict) -> str:
+    """Return a mean as mathematics; bold where it is not worse than the reference."""
+    if not row.sample.has_value:
+        return "--"
+    value = mean.strip().replace(" ± ", " \\pm ")
+    return f"$\\mathbf{{{value}}}$" if row.verdict not in {"worse"} else f"${value}$"
+
+
+def _caption(verdicts: Verdicts) -> str:
+    comparison = verdicts.comparison
+    sizes = sorted({row.account.n for row in verdicts.rows if row.account.n})
+    n = (
+        ""
+        if not sizes
+        else f"$n = {sizes[0]}$"
+        if len(sizes) == 1
+        else (f"$n = {sizes[0]}$ to ${sizes[-1]}$")
+    )
+    percent = f"{100 * verdicts.level:.6g}\\,\\%"
+    at = f" at {_escaped(comparison.results.at)}" if comparison.results.at else ""
+    beside = "the best" if verdicts.is_best else _escaped(", ".join(verdicts.references.values()))
+    if any(verdicts.references):
+        beside += " of its task"
+    parts = [
+        f"{_escaped(comparison.metric or '')}{at} ({way_words(comparison.mode)}): mean $\\pm$"
+        f" {percent} Student interval over seeds, {n}.",
+        f"Bold: not significantly worse than {beside} ({_tests(verdicts)}).",
+        f"{_escaped(comparison.accounting.line())}.",
+    ]
+    return " ".join(parts)
+
+
+def _tests(verdicts: Verdicts) -> str:
+    deltas = [row.difference for row in verdicts.rows if row.difference is not None]
+    tests = sorted({_escaped(delta.test) for delta in deltas}) or ["no test"]
+    names = [f"$t$ test {test}" if "paired" in test else f"{test} test" for test in tests]
+    alpha = f"$\\alpha = {1 - verdicts.level:.3g}$"
+    holm = ", Holm's correction" if len(deltas) > 1 else ""
+    return f"{' or '.join(names)}, two-sided{holm}, {alpha}"
+
+
+def _escaped(text: str) -> str:
+    return text.translate(_ESCAPED)

@@ -1,0 +1,228 @@
+"""Verdicts in a terminal: every variant beside one, in 80 columns, and under it what was tested and
+what to run next.
+
+Called by `runslot results --vs` and `runslot results compare`.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from runslot.results.statistics.differences import Difference, sign_flip_least
+from runslot.results.statistics.scores import mean_interval
+from runslot.results.text.labels import NOTHING, texts_of
+from runslot.results.text.table import many, notes_of, show, spread_cells, way_words
+from runslot.results.verdicts import MORE_AT_MOST, VariantVerdict, Verdicts
+
+_STYLES = {"better": "green", "worse": "red", "not decided": "yellow"}
+_FEW_PAIRS = 5
+"""Pairs up to which no exact test decides at 5 %."""
+
+
+def print_verdicts(
+    verdicts: Verdicts, console: Console, *, command: str | None = None, limit: int | None = None
+) -> None:
+    """Print a table a task, what was tested, who counts, and the `command` that runs further
+    seeds."""
+    comparison = verdicts.comparison
+    terminal = console.is_terminal
+    heading = f"{many(len(verdicts.rows), 'variant')} · {comparison.metric}, "
+    show(console, Text(f"{heading}{way_words(comparison.mode)}", style="bold"))
+    _paragraph(console, verdicts.sentence(), "bold" if terminal else "")
+    shown = 0
+    for task, reference in verdicts.references.items():
+        rows = [row for row in verdicts.rows if row.task == task][:limit]
+        shown += len(rows)
+        if task:
+            show(console, Text(task))
+        show(console, _table(rows, reference, verdicts, terminal))
+    for note in _notes(verdicts):
+        _paragraph(console, note, "dim" if terminal else "")
+    if command is not None and verdicts.seeds_advised is not None:
+        console.print(Text(f"  {command}"), soft_wrap=True, highlight=False)
+    for line in notes_of(comparison, comparison.table.height)[:1]:
+        _paragraph(console, str(line), "dim" if terminal else "")
+    for line in notes_of(comparison, comparison.table.height)[1:]:
+        if not str(line).startswith(("final:", "First")):
+            _paragraph(console, str(line), "dim" if terminal else "")
+
+
+def _paragraph(console: Console, text: str, style: str) -> None:
+    if console.is_terminal:
+        lines = textwrap.wrap(text, max(console.width - 1, 20), break_long_words=False) or [""]
+        for line in lines:
+            show(console, Text(line, style=style))
+    else:
+        show(console, Text(text))
+
+
+def _table(
+    rows: Sequence[VariantVerdict], reference: str, verdicts: Verdicts, terminal: bool
+) -> Table:
+    table = Table(box=SIMPLE_HEAD if terminal else None, pad_edge=False, padding=(0, 2, 0, 0))
+    names, cells = _name_cells(rows, verdicts)
+    for name, column in zip(names, zip(*cells, strict=True), strict=True):
+        is_number = all(_is_number(cell) for cell in column)
+        table.add_column(name, overflow="fold", justify="right" if is_number else "left")
+    for name in ("n", "mean", "Δ", "p"):
+        table.add_column(name, justify="right" if name in {"n", "p"} else "left", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("more", justify="right", no_wrap=True)
+    means = [row.sample.mean if row.sample.has_value else math.nan for row in rows]
+    level = verdicts.level
+    mean_cells = spread_cells(means, [_half_width(row, level) for row in rows])
+    deltas = spread_cells(
+        [math.nan if row.difference is None else row.difference.estimate for row in rows],
+        [_width(row.difference) for row in rows],
+    )
+    for row, texts, mean, delta in zip(rows, cells, mean_cells, deltas, strict=True):
+        words = _verdict_words(row, reference)
+        table.add_row(
+            *map(Text, texts),
+            Text(str(row.account.n)),
+            Text(mean),
+            Text("" if row.difference is None else delta),
+            Text(_p_words(row.p)),
+            Text(words, style=_STYLES.get(words, "") if terminal else ""),
+            Text(_more_words(row.more)),
+        )
+    return table
+
+
+_KEY_COLUMNS = 3
+"""Settings that have a column each; more stand in one."""
+
+
+def _name_cells(
+    rows: Sequence[VariantVerdict], verdicts: Verdicts
+) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Return the columns that name the variants: a setting each, or all in one."""
+    accounting = verdicts.comparison.accounting
+    keys = [key for key in accounting.keys if key not in accounting.scales]
+    if not 0 < len(keys) <= _KEY_COLUMNS or any(
+        len(row.account.values) != len(accounting.keys) for row in rows
+    ):
+        return ["variant"], [(row.label,) for row in rows]
+    places = [accounting.keys.index(key) for key in keys]
+    columns = [texts_of(row.account.values[place] for row in rows) for place in places]
+    cells = [
+        tuple(
+            str(texts.get(row.account.values[place], NOTHING))
+            for place, texts in zip(places, columns, strict=True)
+        )
+        for row in rows
+    ]
+    return keys, cells
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _half_width(row: VariantVerdict, level: float) -> float | None:
+    if not row.sample.has_value or len(row.sample.scores) < 2:
+        return None
+    interval = mean_interval([row.sample.scores], level=level)
+    return interval.high - interval.estimate
+
+
+def _width(difference: Difference | None) -> float | None:
+    if difference is None or difference.high is None:
+        return None
+    return difference.high - difference.estimate
+
+
+def _verdict_words(row: VariantVerdict, reference: str) -> str:
+    if row.label == reference:
+        return "reference"
+    if row.verdict is None:
+        return "no value"
+    if row.difference is not None and row.difference.p is None:
+        return "one run"
+    return row.verdict
+
+
+def _p_words(p: float | None) -> str:
+    if p is None:
+        return ""
+    return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
+
+
+def _more_words(more: float | None) -> str:
+    if more is None:
+        return ""
+    return f"+{math.ceil(more)}" if more <= 999 else ">999"
+
+
+def _notes(verdicts: Verdicts) -> list[str]:
+    differences = [row.difference for row in verdicts.rows if row.difference is not None]
+    notes = []
+    if differences:
+        notes.append(_test_note(verdicts, differences))
+    best = _best_note(verdicts)
+    if best:
+        notes.append(best)
+    if verdicts.ranks is not None:
+        names, ranks = verdicts.ranks
+        means = ", ".join(
+            f"{name} {rank:.2f}" for name, rank in zip(names, ranks.ranks, strict=True)
+        )
+        notes.append(
+            f"Mean ranks over {ranks.tasks} tasks: {means}. Friedman χ² = {ranks.chi_square:.2f}, "
+            f"p = {_p_words(ranks.p)} (Iman and Davenport); ranks {ranks.critical_difference:.2f} "
+            "apart differ (Nemenyi)."
+        )
+    advice = verdicts.seeds_advised
+    if advice is not None:
+        count, decided = advice
+        notes.append(
+            f"more: further seeds of both that decide with a chance of 80 %, if Δ is as it looks."
+            f" {count} more each for {decided} of {len(verdicts.undecided)}:"
+        )
+    elif any(row.more is not None for row in verdicts.undecided):
+        notes.append(
+            f"more: no {MORE_AT_MOST} further seeds would decide what is open: the differences are"
+            " small beside what seeds do."
+        )
+    return notes
+
+
+def _test_note(verdicts: Verdicts, differences: Sequence[Difference]) -> str:
+    percent = f"{100 * verdicts.level:.6g} %"
+    tests = sorted({difference.test for difference in differences})
+    compared = sum(difference.p is not None for difference in differences)
+    words = f"Δ ± {percent} interval of each by itself, {' or '.join(tests)}"
+    if compared > 1:
+        words += f"; p: of {compared} comparisons together (Holm)"
+    pairs = [difference.sizes[0] for difference in differences if difference.is_paired]
+    if pairs and 1 < min(pairs) <= _FEW_PAIRS:
+        least = sign_flip_least(min(pairs))
+        words += (
+            f". Of {min(pairs)} pairs no test without normal differences gives p below {least:.2g}"
+        )
+    return f"{words}."
+
+
+def _best_note(verdicts: Verdicts) -> str:
+    parts = []
+    for task in verdicts.references:
+        rows = [row for row in verdicts.rows if row.task == task and row.best is not None]
+        names = [row.label for row in rows if row.best is not None and row.best.may_be_best]
+        if len(rows) < 3 or len(names) == len(rows):
+            continue
+        some = "; ".join(names[:3]) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
+        parts.append(f"{task}: {some}" if task else some)
+    if not parts:
+        return ""
+    return f"May be the best, all taken together (Hsu's comparison): {'. '.join(parts)}."

@@ -1,0 +1,232 @@
+"""Verdicts over runs: who is compared with whom, what is said, and the same as JSON, LaTeX and a
+checklist.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from rich.console import Console
+
+from runslot.errors import InvalidInput
+from runslot.results import compare, load
+from runslot.results.document import SCHEMA, document_of
+from runslot.results.step import results_at
+from runslot.results.text.checklist import checklist_of
+from runslot.results.text.latex import latex_of
+from runslot.results.text.verdicts import print_verdicts
+from runslot.results.verdicts import decide, decide_experiments, decide_pair
+
+NOISE = (0.01, -0.02, 0.015, -0.01, 0.02, -0.015)
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, write_run: Any) -> Callable[..., Path]:
+    """Write a sweep of three learning rates: 0.1 leads, 0.01 is close behind, 0.001 is far off."""
+
+    def write(seeds: int = 6, experiment: str = "digits", shift: float = 0.0) -> Path:
+        for number, (lr, mean) in enumerate(((0.1, 0.9), (0.01, 0.896), (0.001, 0.5))):
+            for seed in range(seeds):
+                accuracy = mean + shift * (1 + NOISE[seed]) + NOISE[seed] + NOISE[seed - number] / 2
+                rows = [
+                    {"step": 10, "accuracy": accuracy / 2},
+                    {"step": 20, "accuracy": accuracy},
+                ]
+                write_run({"lr": lr}, seed=seed, rows=rows, experiment=experiment)
+        return tmp_path / experiment
+
+    return write
+
+
+def words_of(verdicts: Any, width: int = 80, command: str | None = None) -> str:
+    file = io.StringIO()
+    console = Console(file=file, width=width, force_terminal=True, color_system=None)
+    print_verdicts(verdicts, console, command=command)
+    return file.getvalue()
+
+
+def test_every_variant_is_compared_with_the_best(sweep: Any) -> None:
+    verdicts = decide(compare(load(sweep())))
+    assert [(row.label, row.verdict) for row in verdicts.rows] == [
+        ("lr=0.1", None),
+        ("lr=0.01", "not decided"),
+        ("lr=0.001", "worse"),
+    ]
+    assert all(row.difference.is_paired for row in verdicts.rows[1:] if row.difference)
+    assert "lr=0.1 leads with accuracy" in verdicts.sentence()
+    assert "not separable from 1 other at n = 6" in verdicts.sentence()
+
+
+def test_a_variant_is_named_by_its_label_its_name_or_some_of_its_settings(sweep: Any) -> None:
+    comparison = compare(load(sweep()))
+    for name in ("lr=0.001", "lr=1e-3", " lr = 0.001"):
+        verdicts = decide(comparison, name)
+        assert verdicts.references == {"": "lr=0.001"}
+        assert {row.verdict for row in verdicts.rows} == {"better", None}
+    with pytest.raises(InvalidInput, match=r"no variant is called 'lr=0\.2'"):
+        decide(comparison, "lr=0.2")
+
+
+def test_a_name_that_several_variants_have_is_refused(write_run: Any, tmp_path: Path) -> None:
+    for lr in (0.1, 0.2):
+        for hidden in (32, 64):
+            write_run({"lr": lr, "hidden": hidden})
+    with pytest.raises(InvalidInput, match="names 2 variants"):
+        decide(compare(load(tmp_path)), "lr=0.1")
+
+
+def test_a_variant_of_which_a_run_diverged_has_no_verdict(
+    sweep: Any, write_run: Any, tmp_path: Path
+) -> None:
+    home = sweep(seeds=3)
+    for seed in range(3):
+        accuracy = "nan" if seed == 1 else 0.99
+        write_run({"lr": 1.0}, seed=seed, rows=[{"step": 20, "accuracy": accuracy}])
+    verdicts = decide(compare(load(home)))
+    last = verdicts.rows[-1]
+    assert (last.label, last.verdict, last.difference) == ("lr=1", None, None)
+    assert verdicts.references == {"": "lr=0.1"}
+    assert "no value" in words_of(verdicts)
+    assert "1 diverged" in words_of(verdicts)
+
+
+def test_tasks_are_compared_within_and_ranked_over(write_run: Any, tmp_path: Path) -> None:
+    for env, scale in (("pong", 1.0), ("qbert", 1000.0), ("tennis", 50.0)):
+        for number, algo in enumerate(("a", "b", "c")):
+            for seed in range(4):
+                value = scale * (3 - number + NOISE[seed])
+                write_run({"env": env, "algo": algo}, seed=seed, rows=[{"score": value}])
+    verdicts = decide(compare(load(tmp_path), "score"))
+    assert verdicts.references == {
+        "env=pong": "env=pong, algo=a",
+        "env=qbert": "env=qbert, algo=a",
+        "env=tennis": "env=tennis, algo=a",
+    }
+    assert verdicts.ranks is not None
+    names, ranks = verdicts.ranks
+    assert dict(zip(names, ranks.ranks, strict=True)) == {"algo=a": 1, "algo=b": 2, "algo=c": 3}
+    named = decide(compare(load(tmp_path), "score"), "algo=b")
+    assert set(named.references.values()) == {
+        f"env={env}, algo=b" for env in ("pong", "qbert", "tennis")
+    }
+
+
+def test_two_variants_alone_are_accounted_for_alone(sweep: Any) -> None:
+    verdicts = decide_pair(compare(load(sweep())), "lr=0.01", "lr=0.001")
+    assert [(row.label, row.verdict) for row in verdicts.rows] == [
+        ("lr=0.01", "better"),
+        ("lr=0.001", None),
+    ]
+    assert verdicts.comparison.accounting.line().startswith("12 runs: 12 counted")
+    with pytest.raises(InvalidInput, match="the same variant"):
+        decide_pair(compare(load(sweep(experiment="again"))), "lr=0.01", "lr=1e-2")
+
+
+def test_two_experiments_are_compared_variant_by_variant(sweep: Any) -> None:
+    before, after = sweep(experiment="before"), sweep(experiment="after", shift=0.1)
+    verdicts = decide_experiments(
+        compare(load(after)), compare(load(before)), compare(load([before, after]))
+    )
+    assert [row.verdict for row in verdicts.rows] == ["better"] * 3
+    assert all(row.difference.is_paired for row in verdicts.rows if row.difference)
+    assert verdicts.comparison.accounting.total == 36
+
+
+def test_the_words_fit_80_columns_and_say_who_counts(sweep: Any) -> None:
+    verdicts = decide(compare(load(sweep(seeds=3))))
+    text = words_of(verdicts, command="runslot run train.py:train --into runs/digits --seeds 3-8")
+    assert max(map(len, text.splitlines())) <= 80
+    assert "9 runs: 9 counted" in text
+    assert "paired by seed" in text
+    # Of three pairs the signs alone have p = 0.25, which the t test's own p is below.
+    assert "0.25" in text
+
+
+def test_single_runs_have_no_verdict_and_say_so(sweep: Any) -> None:
+    verdicts = decide(compare(load(sweep(seeds=1))))
+    assert "one run each does not say how sure that is" in verdicts.sentence()
+    assert verdicts.seeds_advised is None
+    assert "one run" in words_of(verdicts)
+
+
+def test_the_document_is_as_its_schema_says(sweep: Any, write_run: Any, tmp_path: Path) -> None:
+    home = sweep(seeds=3)
+    write_run({"lr": 1.0}, seed=0, rows=[{"step": 20, "accuracy": "inf"}])
+    write_run({"lr": 2.0}, seed=0, state="failed")
+    comparison = compare(load(home))
+    document = document_of(comparison, decide(comparison), command=None)
+    text = json.dumps(document, allow_nan=False)
+    jsonschema.Draft202012Validator.check_schema(dict(SCHEMA))
+    jsonschema.validate(json.loads(text), SCHEMA)
+    assert document["accounting"]["standings"] == {"counted": 9, "diverged": 1, "failed": 1}
+    first = document["variants"][0]
+    assert (first["label"], first["settings"], first["beside"]) == ("lr=0.1", {"lr": 0.1}, None)
+    assert document["variants"][2]["beside"]["verdict"] == "worse"
+    without = document_of(comparison, None)
+    jsonschema.validate(json.loads(json.dumps(without, allow_nan=False)), SCHEMA)
+
+
+def test_latex_prints_bold_what_is_not_worse_than_the_best(sweep: Any) -> None:
+    text = latex_of(decide(compare(load(sweep()))))
+    rows = [line for line in text.splitlines() if line.startswith("    0.")]
+    assert [("mathbf" in row) for row in rows] == [True, True, False]
+    assert "18 runs: 18 counted" in text
+    assert "Holm's correction" in text
+    assert "$n = 6$" in text
+
+
+def test_latex_escapes_what_it_would_read(write_run: Any, tmp_path: Path) -> None:
+    for value in ("a_b", "50%", "x&y", r"\input"):
+        write_run({"my_key": value}, rows=[{"test_acc": 0.5}])
+    text = latex_of(decide(compare(load(tmp_path))))
+    for escaped in (r"my\_key", r"a\_b", r"50\%", r"x\&y", r"\textbackslash{}input", r"test\_acc"):
+        assert escaped in text
+
+
+def test_the_checklist_is_of_the_records(sweep: Any) -> None:
+    text = checklist_of(compare(load(sweep(seeds=3))))
+    for words in ("9 asked for, 9 succeeded", "0 to 2; 3 seeds", "lr in {0.001, 0.01, 0.1}"):
+        assert words in text
+    assert "0.0312 hours of all runs together" in text
+
+
+class TestAtAStep:
+    def test_runs_are_judged_by_what_they_had_there(self, sweep: Any) -> None:
+        results = load(sweep())
+        there = results_at(results, "step=15", "accuracy")
+        whole = compare(results).table["final_mean"][0]
+        assert compare(there).table["final_mean"][0] == pytest.approx(0.75 * whole)
+
+    def test_a_run_that_diverged_before_it_is_still_diverged(
+        self, write_run: Any, tmp_path: Path
+    ) -> None:
+        write_run({"lr": 1.0}, rows=[{"step": 1, "acc": 0.5}, {"step": 2, "acc": "nan"}])
+        write_run({"lr": 2.0}, rows=[{"step": 1, "acc": 0.5}, {"step": 9, "acc": 0.9}])
+        write_run({"lr": 3.0}, rows=[{"step": 1, "acc": 0.5}, {"step": 2, "acc": 0.6}])
+        there = compare(results_at(load(tmp_path), "step=5", "acc"))
+        assert dict(there.accounting.standings) == {"counted": 1, "diverged": 1, "without": 1}
+
+    @pytest.mark.parametrize("at", ["step", "step=far", "step=nan", "step=1e9", "epochs=3"])
+    def test_a_step_that_is_none_is_refused(self, sweep: Any, at: str) -> None:
+        with pytest.raises(InvalidInput):
+            results_at(load(sweep(seeds=1)), at, "accuracy")
+
+
+def test_a_shrunken_mean_lies_between_the_mean_and_the_middle(
+    write_run: Any, tmp_path: Path
+) -> None:
+    for number in range(6):
+        for seed in range(3):
+            write_run({"lr": number}, seed=seed, rows=[{"acc": 0.1 * number + 5 * NOISE[seed]}])
+    verdicts = decide(compare(load(tmp_path)))
+    first = verdicts.rows[0]
+    assert first.shrunken is not None
+    assert math.fsum(row.sample.mean for row in verdicts.rows) / 6 < first.shrunken
+    assert first.shrunken < first.sample.mean
