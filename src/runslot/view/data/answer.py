@@ -371,6 +371,7 @@ def _leader_words(rivals: Sequence[Variant], name: str, metric: str, side: str) 
     value = number_words(leader.mean, leader.low, leader.high)
     others = [rival for rival in rivals[1:] if rival.mean is not None]
     if not others:
+        name = "The only variant" if len(rivals) == 1 and not rivals[0].values else name
         return f"{name} has {metric} {value}, and there is nothing to compare it with"
     lead = f"{name} leads with {value}" + (f" ({side} {metric})" if side else "")
     unclear = [rival for rival in others if rival.separable is not True]

@@ -92,7 +92,7 @@ def document(
     if not selection.runs.height:
         return page | {"message": "No run passes the filters."}
     if not default_y(selection.common_metrics) and not choices.y:
-        return page | {"message": "No run has logged a number yet; this page waits for one."}
+        return page | {"message": _no_numbers(results)}
     choices = dataclasses.replace(choices, split=(), y=choices.y[:1])
     try:
         answer = answer_of(selection, results, choices, baseline)
@@ -125,6 +125,13 @@ def document(
 
 
 _NO_RUNS = "There are no runs yet; this page waits for them."
+
+
+def _no_numbers(results: Results) -> str:
+    texts = ", ".join(results.text_metrics)
+    if texts:
+        return f"No run has logged a number, but text alone: {texts}."
+    return "No run has logged a number yet; this page waits for one."
 
 
 def _states(results: Results) -> dict[str, int]:
@@ -297,7 +304,9 @@ def _curves(
             crosses.append([mark.x, mark.y, mark.run])
     sizes = {curve.runs for panel in drawing.panels for curve in panel.curves if not curve.member}
     words = words_at(choices.band, choices.level, sizes)
-    return curves, (words, *drawing.notes[1:])
+    told = {*answer.accounting.notes()}
+    notes = (n for n in drawing.notes[1:] if n not in told and " best by " not in n)
+    return curves, (words, *notes)
 
 
 def _line(curve: Curve) -> dict[str, Any]:

@@ -18,7 +18,7 @@
       if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
       else node.setAttribute(name, value === true ? "" : value);
     }
-    node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+    node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
     return node;
   }
 
@@ -162,11 +162,18 @@
     const all = inTask(), places = page.keys.map((_, i) => i).filter((i) => new Set(all.map((v) => v.values[i])).size > 1);
     return places.length ? places : page.keys.map((_, i) => i);
   }
+  const brief = (key) => { const last = key.split(".").pop(); return page.keys.filter((other) => other.split(".").pop() === last).length === 1 ? last : key; };
+  // Many or long settings share one column, so that the numbers beside them stay in sight.
+  function isCompact() {
+    const longest = (i) => Math.max(page.keys[i].length, ...inTask().map((v) => v.values[i].length));
+    return keysShown().reduce((sum, i) => sum + longest(i) + 3, 0) > 36;
+  }
+  const settingsOf = (variant) => keysShown().map((i) => variant.values[i]).join(" · ");
   const labelOf = (variant) => (page.tasks.length > 1 ? keysShown().map((i) => `${page.keys[i]}=${variant.values[i]}`).join(", ") : variant.label);
   const currentTask = () => (page.tasks.includes(state.task) ? state.task : page.tasks[0]);
 
   function words(variant) { return `${variant.label} ${variant.values.map((value, i) => `${page.keys[i]}=${value}`).join(" ")} ${(variant.tags || []).join(" ")} ${(variant.note || []).join(" ")}`.toLowerCase(); }
-  const tags = (variant) => (variant.tags || []).map((tag) => el("button", { class: "tag", title: "Find it", onclick: () => choose({ find: tag }) }, tag)).concat((variant.note || []).map((text) => el("span", { class: "faint note", title: text }, "✎")));
+  const tags = (variant) => (variant.tags || []).map((tag) => el("button", { class: "tag", title: "Find it", onclick: () => choose({ find: tag }) }, tag)).concat((variant.note || []).map((text) => el("span", { class: "faint note", title: text, "aria-label": `note: ${text}` }, "✎")));
   function rowsShown() {
     const find = state.find.toLowerCase().split(/\s+/).filter(Boolean);
     const kept = inTask().filter((v) => find.every((word) => words(v).includes(word)));
@@ -215,6 +222,11 @@
       el("button", { "data-focus": `order ${column}`, onclick: () => choose({ order: next }) }, name + (now ? (falling ? " ↓" : " ↑") : "")));
   }
 
+  function keyButton(key) {
+    const now = state.order.replace(/^-/, "") === key, falling = state.order.startsWith("-");
+    return el("button", { "data-focus": `order ${key}`, title: key, onclick: () => choose({ order: !now ? key : falling ? "" : `-${key}` }) }, brief(key) + (now ? (falling ? " ↓" : " ↑") : ""));
+  }
+
   function badges(variant) {
     const parts = Object.entries(variant.bad).map(([word, count]) => el("span", { class: "badge" }, `${count} ${word.replace("_", " ")}`));
     if (variant.running) parts.push(el("span", { class: "badge", style: `color:${page.colours.running}` }, `${variant.running} running`));
@@ -226,13 +238,13 @@
     const visible = inTask().filter((v) => !state.off.includes(v.label) && v.mean !== null);
     const scale = extent(visible.flatMap((v) => [v.low, v.high, v.mean]), false);
     const baseName = page.baseline ? `Δ to ${page.baseline}` : "Δ to the leader";
-    const columns = el("tr", {}, el("th", { scope: "col", "aria-label": "Select, pin, hide" }), window.innerWidth < 700 ? el("th", { class: "narrow", scope: "col" }, "variant") : null, page.keys.length ? keysShown().map((i) => head(page.keys[i], page.keys[i], "wide")) : el("th", { class: "wide", scope: "col" }, "variant"),
+    const columns = el("tr", {}, el("th", { scope: "col", "aria-label": "Select, pin, hide" }), window.innerWidth < 700 ? el("th", { class: "narrow", scope: "col" }, "variant") : null, !page.keys.length ? el("th", { class: "wide", scope: "col" }, "variant") : isCompact() ? el("th", { class: "wide settings", scope: "col" }, keysShown().map((i) => [keyButton(page.keys[i]), " "])) : keysShown().map((i) => head(page.keys[i], page.keys[i], "wide")),
       head(page.metric, "mean", "num", `mean ± half of its ${100 * page.level} % interval`), window.innerWidth < 700 ? null : el("th", { scope: "col", class: "scale", title: `from ${scale[0].toPrecision(4)} to ${scale[1].toPrecision(4)}, the same for all rows` }, `${window.runslotChart.short(scale[0])} … ${window.runslotChart.short(scale[1])}`),
-      head("n", "n", "num", "runs that count, of those asked for"), head("P(best)", "chance", "num wide", "the probability that its true mean is the best"), head("Δ", "delta", "num wide", baseName), el("th", { class: "wide", scope: "col" }, "curve"));
+      head("n", "n", "num", "runs that count, of those asked for"), head("P(best)", "chance", "num wide", "the probability that its true mean is the best"), head("Δ", "delta", "num wide", baseName), el("th", { class: "wide spark-cell", scope: "col" }, "curve"));
     const body = rows.slice(0, limit).flatMap((variant) => row(variant, shown, scale));
     const more = limit < rows.length ? el("button", { class: "plain more", id: "more", onclick: () => { everything = true; draw(); } }, `Show all ${rows.length} variants`) : null;
     const same = Object.entries(page.same || {}).map(([key, value]) => `${key}=${value}`).join(", ");
-    return el("section", { class: "variants", "aria-label": "Variants" }, el("div", { class: "scroll" }, el("table", { id: "variants" }, el("thead", {}, columns), el("tbody", {}, body))), more,
+    return el("section", { class: "variants", "aria-label": "Variants" }, el("div", { class: "scroll" }, el("table", { id: "variants", class: isCompact() ? "compact" : null }, el("thead", {}, columns), el("tbody", {}, body))), more,
       rows.length ? null : el("p", { class: "faint" }, "No variant has these words. ", el("button", { class: "plain", onclick: () => choose({ find: "" }) }, "Show all")),
       el("p", { class: "account" }, `${baseName}${same ? ` · the same in all: ${same}` : ""}`));
   }
@@ -245,17 +257,17 @@
     const open = unfolded.has(label);
     const fold = el("button", { class: "icon", "data-focus": `fold ${label}`, "aria-expanded": String(open), "aria-label": `Runs of ${label}`, onclick: () => unfold(label) }, open ? "▾" : "▸");
     const faint = colour === "currentColor" ? "var(--dim)" : colour;
-    const cells = keysShown().map((at, i) => el("td", { class: "wide" }, i === 0 ? [fold, chip] : null, variant.values[at], i === keysShown().length - 1 ? tags(variant) : null));
+    const cells = isCompact() ? [el("td", { class: "wide settings" }, fold, chip, settingsOf(variant), tags(variant))] : !page.keys.length ? [] : keysShown().map((at, i) => el("td", { class: variant.tags || variant.note ? "wide tagged" : "wide" }, i === 0 ? [fold, chip] : null, variant.values[at], i === keysShown().length - 1 ? tags(variant) : null));
     const value = variant.mean === null ? el("span", { class: "faint" }, variant.n ? "no value" : "–") : variant.text;
     const delta = variant.delta ? el("span", { title: `${variant.delta.paired ? "seed by seed" : "Welch"}, ${100 * page.level} % interval` }, variant.delta.text) : "";
-    const small = window.innerWidth < 700, mark = variant.mean === null ? null : interval(variant, scale, off ? "gray" : faint, small ? 110 : 104);
+    const small = window.innerWidth < 700, mark = variant.mean === null ? null : interval(variant, scale, off ? "gray" : faint, small ? 110 : 92);
     const hands = [el("input", { type: "checkbox", "data-focus": `tick ${label}`, "aria-label": `Select ${label}`, checked: ticked, onchange: () => choose({ show: toggled(state.show, label) }) }),
       embedded && !page.deltas ? null : el("button", { class: "icon pin", "data-focus": `pin ${label}`, "aria-pressed": String(pinned), title: "Measure the others against it", "aria-label": `Pin ${label}`, onclick: () => choose({ base: pinned ? "" : label }) }, "⚲"),
       el("button", { class: "icon eye", "data-focus": `off ${label}`, "aria-pressed": String(off), title: off ? "Show it" : "Hide it", "aria-label": `Hide ${label}`, onclick: () => choose({ off: toggled(state.off, label) }) }, off ? "◌" : "◉")];
     const part = el("tr", { "data-variant": label, class: [ticked ? "on" : "", off ? "off" : "", pinned ? "pinned" : ""].join(" ").trim() || null, onpointerenter: () => light(label), onpointerleave: () => light(null) },
       el("td", { class: "hands" }, hands), small ? el("td", { class: "narrow" }, chip, labelOf(variant), tags(variant)) : null, cells.length ? cells : el("td", { class: "wide" }, fold, chip, label, tags(variant)),
       el("td", { class: "num mean" }, value, small && mark ? el("div", {}, mark) : null), small ? null : el("td", { class: "scale" }, mark), el("td", { class: "num" }, variant.n === variant.asked ? String(variant.n) : `${variant.n}/${variant.asked}`, badges(variant)),
-      el("td", { class: "num wide chance" }, percent(variant.chance)), el("td", { class: "num wide delta" }, delta), el("td", { class: "wide" }, curve ? sparkline(curve, faint, 60) : null));
+      el("td", { class: "num wide chance" }, percent(variant.chance)), el("td", { class: "num wide delta" }, delta), el("td", { class: "wide spark-cell" }, curve ? sparkline(curve, faint, 60) : null));
     return open ? [part, runsRow(label)] : [part];
   }
 
@@ -263,7 +275,7 @@
     const runs = unfolded.get(label);
     const items = (runs || []).map((run) => el("li", {}, dot(run.state || "unknown"), runLink(run.run, run.seed === null ? run.name : `seed ${run.seed}`), ` ${run.state || "unknown"}`,
       run.score === null ? el("span", { class: "faint" }, run.standing === "diverged" ? " diverged" : "") : ` ${Number(run.score.toPrecision(6))}`, el("span", { class: "faint" }, ` ${run.rows} rows ${span(run.seconds)}`)));
-    return el("tr", { class: "runs", "data-runs": label }, el("td", { colspan: keysShown().length + 8 }, runs ? el("ul", {}, items) : "…"));
+    return el("tr", { class: "runs", "data-runs": label }, el("td", { colspan: (isCompact() ? 1 : keysShown().length) + 8 }, runs ? el("ul", {}, items) : "…"));
   }
 
   async function unfold(label) {
@@ -295,7 +307,8 @@
   function shortName(variant, among) {
     const differing = page.keys.filter((_, i) => new Set(among.map((v) => v.values[i])).size > 1);
     const keys = differing.length ? differing : page.keys;
-    return keys.map((key) => `${key}=${variant.values[page.keys.indexOf(key)]}`).join(", ") || variant.label;
+    const words = keys.map((key) => `${brief(key)}=${variant.values[page.keys.indexOf(key)]}`).join(", ") || variant.label;
+    return words.length > 26 && keys.length ? keys.map((key) => variant.values[page.keys.indexOf(key)]).join(", ") : words;
   }
 
   function curves(shown) {
@@ -316,15 +329,15 @@
 
   // What differs between the selected variants, side by side.
   function comparison() {
-    const chosen = page.variants.filter((v) => state.show.includes(v.label));
+    const chosen = page.variants.filter((v) => state.show.includes(v.label) || (state.show.length && v.label === page.baseline));
     if (chosen.length < 2) return null;
     const reference = chosen.find((v) => v.label === page.baseline) || chosen[0];
-    const line = (name, value) => el("tr", {}, el("th", { scope: "row" }, name), chosen.map((v) => el("td", { class: value(v) !== value(reference) ? "differs" : null }, value(v))));
+    const line = (name, value, tinted) => el("tr", {}, el("th", { scope: "row" }, name), chosen.map((v) => el("td", { class: tinted && value(v) !== value(reference) ? "differs" : null }, value(v))));
     const settings = page.keys.map((key, i) => [key, (v) => v.values[i]]).filter(([, value]) => new Set(chosen.map(value)).size > 1);
     const numbers = [[page.metric, (v) => v.text || "no value"], ["n", (v) => `${v.n}/${v.asked}`], ["P(best)", (v) => percent(v.chance)], ["Δ", (v) => (v.delta ? v.delta.text : "")]];
     const links = embedded ? null : el("p", { class: "bar" }, "These in ", [["curves", "curves"], ["bars", "scores"], ["profile", "profiles"], ["heat", "the heat map"], ["scatter", "a scatter"]].map(([kind, name]) => el("a", { href: plotsAddress(kind) }, name)));
     return el("section", { class: "compare", id: "comparison", "aria-label": "Comparison" }, el("h2", {}, `${chosen.length} variants side by side`),
-      el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, el("th", {}), chosen.map((v) => el("th", { scope: "col" }, v.label)))), el("tbody", {}, settings.map((pair) => line(...pair)), numbers.map((pair) => line(...pair))))), links);
+      el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, el("th", {}), chosen.map((v) => el("th", { scope: "col" }, v.label)))), el("tbody", {}, settings.map((pair) => line(...pair, true)), numbers.map((pair) => line(...pair))))), links);
   }
 
   // ---- all runs, one click deeper
@@ -384,7 +397,10 @@
     const now = document.getElementById("account");
     if (now && isOpen) now.open = true;
     const scroll = root.querySelector(".scroll");
-    if (scroll) scroll.scrollLeft = scrolled;
+    if (scroll) {
+      if (scroll.scrollWidth > scroll.clientWidth + 1) scroll.firstChild.classList.add("tight");
+      scroll.scrollLeft = scrolled;
+    }
     const again = focus && [...root.querySelectorAll("[data-focus]")].find((node) => node.dataset.focus === focus);
     if (again) { again.focus({ preventScroll: true }); if (caret !== null) again.setSelectionRange(caret, caret); }
     if (hovered) light(hovered);

@@ -99,7 +99,7 @@
     const ys = (line) => [line.curve.y, line.curve.low || [], line.curve.high || [], ...(line.curve.members || []).map((m) => m.y)].flat();
     const [x0, x1] = extent(all.flatMap((line) => xs.get(line)), logX);
     const [y0, y1] = extent(all.flatMap(ys), logY);
-    const right = Math.min(width * 0.34, 14 + 6.7 * Math.max(4, ...all.map((line) => line.name.length)));
+    const right = Math.min(width * 0.34, 14 + 7 * Math.max(4, ...all.map((line) => line.name.length)));
     const box = { left: 52, right: width - right, top: 10, bottom: height - 40 };
     const x = scale(x0, x1, box.left, box.right, logX), y = scale(y0, y1, box.bottom, box.top, logY);
     const names = all.map((line) => line.name).join("; ");
@@ -141,7 +141,7 @@
       ends.push(line.curve.y[last] === undefined ? null : y(line.curve.y[last]));
     }
     const places = spread(ends.map((at) => (at === null ? box.bottom : at)), box.top, box.bottom);
-    const fits = Math.max(4, Math.floor((right - 14) / 6.3));
+    const fits = Math.max(4, Math.floor((right - 12) / 7));
     all.forEach((line, i) => {
       const text = svg("text", { x: box.right + 8, y: places[i] + 4, fill: line.colour, class: "name", "data-line": line.label });
       text.textContent = line.name.length > fits ? line.name.slice(0, fits - 1) + "…" : line.name;
