@@ -67,7 +67,7 @@ def make_record(
         space=words,
         function=function,
         trials=search.trials,
-        sampler=search.sampler or "tpe",
+        sampler=search.sampler or "auto",
         prune=search.prune,
         seeds=tuple(map(str, seeds)),
         race=race,

@@ -17,6 +17,7 @@ from runslot.errors import InvalidInput, nearest, refuse_unknown_words
 from runslot.experiment.records import Function
 from runslot.experiment.shape import PARTS, RecordBase
 from runslot.search.objective import MODES, SUMMARIES, Mode, Objective, Summary
+from runslot.search.samplers import SAMPLERS
 from runslot.variants.distributions import Distribution
 
 SpaceWords = str | Sequence[str] | Mapping[str, Any] | Callable[..., Any]
@@ -24,7 +25,6 @@ SpaceWords = str | Sequence[str] | Mapping[str, Any] | Callable[..., Any]
 function of a trial.
 """
 
-SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random")
 PRUNERS = ("asha", "median", "hyperband", "none")
 TRIALS_LIMIT = 1_000_000
 """Trials that a search may have; more is a slip of the hand."""
@@ -51,7 +51,7 @@ class Search:
     trials: int | None = None
     """How many settings are tried; those that were tried before are told without a run."""
     sampler: str = ""
-    """`tpe`, `gp`, `cmaes`, `qmc`, `random`; by default `tpe`."""
+    """`auto`, `tpe`, `gp`, `cmaes`, `qmc`, `random`; by default `auto`."""
     prune: str = "none"
     """`asha`, `median` or `none`: whether trials that lag behind end early."""
     test_seeds: int = 0
@@ -91,7 +91,7 @@ class Search:
             raise InvalidInput(
                 f"over_seeds must be one of {', '.join(SUMMARIES)}, not {self.over_seeds!r:.80}"
             )
-        _one_of(self.sampler or "tpe", "sampler", SAMPLERS)
+        _one_of(self.sampler or "auto", "sampler", SAMPLERS)
         if not isinstance(self.prune, str):
             raise InvalidInput(f"prune must be one of {', '.join(PRUNERS)}, not {self.prune!r:.80}")
         _one_of(self.prune.partition(":")[0], "prune", PRUNERS)
