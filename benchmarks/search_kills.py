@@ -1,6 +1,6 @@
 """A search under random kills of its launcher and its runs, beside one that nothing broke.
 
-    python benchmarks/search_kills.py [--kills 200] [--trials 60] [--seed 0]
+    python benchmarks/search_kills.py [--kills 200] [--trials 80] [--seed 0]
 
 Every trial must be told once, every rung decided once, and the study equal to the unbroken one:
 the same trials in the same order, with the same values. Of a search that prunes, whose verdicts
@@ -37,7 +37,7 @@ def train(variant):
         logger.save_itr_params(epoch, epoch)
         logger.dump_tabular()
 """
-SEARCH = ("--search", "lr=uniform(0,1)", "--grid", "pace=0.03", "--sampler", "random")
+SEARCH = ("--search", "lr=uniform(0,1)", "--grid", "pace=0.1", "--sampler", "random")
 BEST = ("--metric", "accuracy", "--mode", "max", "-q", "--resumable")
 PRUNED = ("--prune", "asha:first=1,eta=3,last=9")
 
@@ -46,7 +46,7 @@ def main() -> None:
     """Kill, compare, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--trials", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
@@ -77,13 +77,15 @@ class Search:
     def run(self, rng: random.Random, kills: int) -> int:
         """Run it to its end; return how many kills that took."""
         process, done = self._start("run", "job.py:train", *self.words), 0
-        while not (process.poll() is not None and done >= kills and self._is_over()):
-            time.sleep(rng.uniform(0.05, 0.8) if kills else 0.1)
-            if process.poll() is not None:
+        while True:
+            time.sleep(rng.uniform(0.05, 0.5) if kills else 0.1)
+            if process.poll() is None:
+                if done < kills and (self.place / "experiment.json").exists():
+                    done += self._kill(rng, process)
+            elif self._is_over():
+                return done
+            else:
                 process = self._start("resume", "--failed", "-q", str(self.place))
-            elif done < kills and (self.place / "experiment.json").exists():
-                done += self._kill(rng, process)
-        return done
 
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

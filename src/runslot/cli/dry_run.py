@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from runslot.experiment.settings import default_root, path_of
 from runslot.launch.create import compare
 from runslot.launch.experiment import Experiment
 from runslot.launch.plan import Plan
+from runslot.launch.printer import counted
 
 _DATE = "<date-time>"
 
@@ -48,12 +50,18 @@ def print_plan(experiment: Experiment, as_json: bool) -> None:
         return
     addition = f", {present} are in it already" if present else ""
     print(
-        f"{plan.file.name}: {len(runs)} runs ({plan.file.space}){addition}, in {slots}; nothing is"
-        " started"
+        f"{plan.file.name}: {_counted(runs, plan)} ({plan.file.space}){addition}, in {slots};"
+        " nothing is started"
     )
     print(directory)
     for run in runs:
         print(f"  {run.directory}  {_command(run, plan, directory)}")
+
+
+def _counted(runs: Sequence[Run], plan: Plan) -> str:
+    if plan.file.search is None:
+        return f"{len(runs)} runs"
+    return f"begins with {counted(len(runs), 'run')}, others are decided by what these show"
 
 
 def _where(plan: Plan) -> str:
@@ -65,7 +73,7 @@ def _where(plan: Plan) -> str:
     )
     if plan.file.launcher is not None:
         return f"what {plan.file.launcher.name} has{inside}"
-    return choose_slots(plan.file, len(plan.runs))[1] + inside
+    return choose_slots(plan.file, max(len(plan.runs), plan.most_runs))[1] + inside
 
 
 def _described(run: Run, plan: Plan, directory: Path) -> dict[str, Any]:
