@@ -183,6 +183,8 @@ def _override(words: Words, setting: str) -> None:
     if word in ("grid", "zip") and inside:
         values = parse_grid(f"{inside}={text}")[1]
         value = values if len(values) > 1 else values[0]
+    elif word in {"sample", "search"} and inside and "(" in text:
+        value = _sample_value(f"{inside}={text}")[1]
     else:
         value = parse_value(text)
     words.say((word, inside) if dot else (word,), value, f"--set {setting}")

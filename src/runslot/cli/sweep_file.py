@@ -234,11 +234,16 @@ def _refuse_dates(value: Any, where: KeyPath, origin: Callable[[KeyPath], str]) 
 
 def _anchored(values: dict[str, Any], directory: Path, in_clone: bool) -> dict[str, Any]:
     anchored = dict(values)
-    function, root = values.get("function"), values.get("root")
-    if isinstance(function, str):
-        file, colon, name = function.rpartition(":")
+    root = values.get("root")
+    for key in ("function", "search"):
+        function = values.get(key)
+        file, colon, name = function.rpartition(":") if isinstance(function, str) else ("", "", "")
         if colon and not in_clone and (file.endswith(".py") or os.sep in file):
-            anchored["function"] = f"{(directory / path_of(file, 'function')).absolute()}:{name}"
+            anchored[key] = f"{(directory / path_of(file, key)).absolute()}:{name}"
+    sources = values.get("from")
+    sources = [sources] if isinstance(sources, str) else sources
+    if isinstance(sources, list) and all(isinstance(source, str) for source in sources):
+        anchored["from"] = [str((directory / path_of(each, "from")).absolute()) for each in sources]
     if isinstance(root, str) and root:
         anchored["root"] = str((directory / path_of(root, "root")).absolute())
     for key in ("python", "uv", "conda"):

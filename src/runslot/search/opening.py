@@ -7,6 +7,7 @@ installed, is refused before an experiment is made.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,6 +103,7 @@ def open_search(
             function=asked if callable(asked) else find_function(function, Path.cwd())
         )
     record = make_record(search, variants, seeds, race, function, plain_names)
+    record = replace(record, sources=tuple(map(os.path.abspath, record.sources)))
     if record.space:
         space = parse_space(record.space)
     study = make_study(record, name, space)
