@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import subprocess
 import sys
@@ -84,7 +86,7 @@ def test_a_log_axis_is_written_in_plain_numbers(runs: Path) -> None:
     svg = paper_files(load(runs, cache=False), Choices(log=("y",), y=("loss",)), "figure", "svg")[
         "figure.svg"
     ]
-    assert b"<!-- 0.1 -->" in svg
+    assert b">0.1</text>" in svg
     assert b"mathdefault" not in svg
 
 
@@ -219,3 +221,60 @@ def test_names_of_others_leave_a_figure_that_is_xml(
     assert ElementTree.fromstring(text) is not None
     assert not set("\x1b\x07\u202e") & set(text + files["f.py"].decode() + files["f.csv"].decode())
     assert "a?]0;x??b" in text
+
+
+def test_an_svg_has_its_text_as_text(runs: Path) -> None:
+    files = paper_files(load(runs), Choices(y=("score",)), "figure", "svg")
+    text = files["figure.svg"].decode()
+    assert text.count("<text") > 10
+    assert "lr=0.01, hidden=32" in text
+
+
+def test_characters_that_no_font_has_are_refused_by_name_or_drawn(
+    tmp_path: Path, write_run: Write
+) -> None:
+    from matplotlib.font_manager import fontManager
+
+    for name in ("学习", "深度"):
+        root = write_run(
+            f"{name}/run_0", {"名": name, "seed": 0}, {"step": [0, 1], "score": [0, 1]}
+        )
+    installed = any("CJK" in font.name for font in fontManager.ttflist)
+    choices = Choices(y=("score",))
+    if installed:
+        assert paper_files(load(root.parents[1]), choices, "figure", "png")["figure.png"]
+    else:
+        with pytest.raises(InvalidInput, match="fonts-noto-cjk") as refusal:
+            paper_files(load(root.parents[1]), choices, "figure", "png")
+        assert "学" in str(refusal.value)
+
+
+@pytest.mark.parametrize("groups", [2, 24, 60])
+def test_a_legend_takes_less_than_half_of_the_height_and_stays_inside(
+    write_run: Write, groups: int
+) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    for number in range(groups):
+        name = f"a-setting-with-a-long-name-{number:03d}"
+        root = write_run(
+            f"{name}/run_0", {"name": name, "seed": 0}, {"step": [0, 1], "score": [0, number]}
+        )
+    files = paper_files(load(root.parents[1]), Choices(y=("score",), top=groups), "figure", "png")
+    names: dict[str, object] = {}
+    exec(compile(files["figure.py"], "figure.py", "exec"), names)  # our own script
+    rows = list(csv.DictReader(io.StringIO(files["figure.csv"].decode())))
+    points = {key: [row[key] for row in rows] for key in rows[0]}
+    for key, read in names["READERS"].items():  # type: ignore[attr-defined]
+        points[key] = [read(value) if value else None for value in points[key]]
+    with matplotlib.rc_context(names["STYLE"]):
+        figure = names["draw"](Figure, points, names["SETTINGS"])  # type: ignore[operator]
+        figure.canvas.draw()
+        whole, legend = figure.bbox, figure.legends[0].get_window_extent()
+    assert legend.height < whole.height / 2
+    assert legend.x0 >= whole.x0 - 1
+    assert legend.x1 <= whole.x1 + 1
+    for axis in figure.axes:
+        tight = axis.get_tightbbox()
+        assert tight is None or (tight.x0 >= -1 and tight.x1 <= whole.x1 + 1)

@@ -24,7 +24,7 @@ from runslot.view.data.marks import (
 STYLE = {
     "pdf.fonttype": 42,  # TrueType: can be searched and edited, and publishers take it
     "ps.fonttype": 42,
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",  # text stays text: it can be searched and edited
     "svg.hashsalt": "runslot",
     "font.family": "serif",
     "font.serif": ["STIX Two Text", "STIXGeneral", "DejaVu Serif"],

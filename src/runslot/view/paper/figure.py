@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,20 @@ _PICTURES = re.compile("[\u2400-\u2421\ufffd]")
 _MOST_PANELS_BESIDE = 3
 _NARROW_INCHES = 4
 """A figure of one of two columns, which has one panel beside another nowhere."""
+_FIRST_OF_ASIA = 0x2E80
+"""The first character of those for which fonts of Europe have nothing."""
+_ASIAN_FAMILIES = (
+    "Noto Serif CJK SC",
+    "Noto Serif CJK JP",
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Serif SC",
+    "Source Han Sans SC",
+    "IPAexMincho",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+)
+"""Tried in this order."""
 _PANEL_INCHES = 3.2
 """The most that a panel is high."""
 _CURVES_RATIO, _CHARTS_RATIO = 0.72, 0.62
@@ -120,6 +134,9 @@ def paper_figure(
         else _charts(selection, results, choices, paper)
     )
     table, settings = _readable_table(table), _readable(settings)
+    columns = [series for series in table if series.dtype == pl.String]
+    texts = [str(settings), *(text for column in columns for text in column.unique() if text)]
+    settings["families"] = _families(texts)
     files = {
         f"{name}.{kind}": draw_paper(table, settings, kind),
         f"{name}.csv": table.write_csv().encode(),
@@ -354,10 +371,9 @@ def draw_paper(table: pl.DataFrame, settings: dict[str, Any], kind: str) -> byte
     except ImportError as error:
         raise NotInstalled(f"figures are drawn by matplotlib: {extra_said('plot')}") from error
     points: dict[str, list[Any]] = {name: table[name].to_list() for name in table.columns}
-    with (
-        matplotlib.rc_context(axes.STYLE),  # type: ignore[arg-type]  # its names are literals there
-        warnings.catch_warnings(),
-    ):
+    style: dict[Any, Any] = {**axes.STYLE, "font.family": settings["families"]}
+    with matplotlib.rc_context(style), warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", UserWarning)
         warnings.simplefilter(
             "ignore", RuntimeWarning
         )  # ticks of a logarithmic axis beyond all floats
@@ -367,7 +383,30 @@ def draw_paper(table: pl.DataFrame, settings: dict[str, Any], kind: str) -> byte
         metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
         metadata |= {_caption_key(kind): settings["caption"]}
         figure.savefig(buffer, format=kind, dpi=settings["dpi"], metadata=metadata)
+    _refuse_boxes([str(warning.message) for warning in warned])
     return buffer.getvalue()
+
+
+def _refuse_boxes(warned: Sequence[str]) -> None:
+    """Raise `InvalidInput` where a character would be drawn as a box."""
+    codes = [match for words in warned for match in re.findall(r"^Glyph (\d+) .*missing", words)]
+    if codes:
+        characters = "".join(dict.fromkeys(chr(int(code)) for code in codes))
+        raise InvalidInput(
+            f"no font here has {characters!r}, which would be boxes in the figure: install one, "
+            "such as Debian's fonts-noto-cjk, or choose other columns"
+        )
+
+
+def _families(texts: Iterable[str]) -> list[str]:
+    """Return the families of fonts that draw these texts: a serif one, and those that are installed
+    for the scripts of Asia where some text needs them."""
+    if not any(ord(sign) >= _FIRST_OF_ASIA for text in texts for sign in text):
+        return ["serif"]
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    return ["serif", *(name for name in _ASIAN_FAMILIES if name in installed)]
 
 
 def _caption_key(kind: str) -> str:

@@ -40,7 +40,7 @@ if __name__ == "__main__":
     points = {{key: [row[key] for row in rows] for key in rows[0]}}
     for key, read in READERS.items():
         points[key] = [read(value) if value else None for value in points[key]]
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context({{**STYLE, "font.family": SETTINGS["families"]}}):
         figure = draw(Figure, points, SETTINGS)
         figure.savefig("{name}.{kind}", dpi=SETTINGS["dpi"], metadata={metadata})
 """
