@@ -72,6 +72,7 @@ class Search:
     def __init__(self, directory: Path, root: str, trials: int, rule: tuple[str, ...]) -> None:
         self.directory = directory
         self.root = directory / root
+        self.begun = 0
         self.words = ("--trials", str(trials), "--root", root, *SEARCH, *BEST, *rule)
 
     def run(self, rng: random.Random, kills: int) -> int:
@@ -80,14 +81,21 @@ class Search:
         while True:
             time.sleep(rng.uniform(0.05, 0.5) if kills else 0.1)
             if process.poll() is None:
-                if done < kills and (self.place / "experiment.json").exists():
+                if done < kills and self._size() > self.begun:  # it has got to work
                     done += self._kill(rng, process)
             elif self._is_over():
                 return done
             else:
                 process = self._start("resume", "--failed", "-q", str(self.place))
 
+    def _size(self) -> int:
+        try:
+            return (self.place / "journal.jsonl").stat().st_size
+        except OSError:
+            return 0
+
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
+        self.begun = max(self._size(), 200)  # a plan's own events come first
         return subprocess.Popen(
             [sys.executable, "-m", "runslot", *words],
             cwd=self.directory,

@@ -287,6 +287,11 @@ class ExperimentDir:
         return self.path / "journal.jsonl"
 
     @property
+    def study_log(self) -> Path:
+        """A search's trials for optuna-dashboard: a copy, which nothing here reads."""
+        return self.path / "study.log"
+
+    @property
     def lock_file(self) -> Path:
         """Which launcher is at work."""
         return self.path / "launcher.lock"

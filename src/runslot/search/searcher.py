@@ -7,6 +7,7 @@ killed at any instant goes on from its files.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -17,6 +18,7 @@ from threading import Thread
 from runslot.engines.events import Observer, RunsAdded, Said
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.errors import Damaged, InvalidInput, RunslotError, shortage_of
+from runslot.experiment.files import write_atomically
 from runslot.experiment.journal import read_events
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
@@ -24,10 +26,13 @@ from runslot.experiment.states import Kind
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.search.objective import refuse_fallen_step
 from runslot.search.opening import make_study, most_runs, record_of, space_of, trials_limit
+from runslot.search.optuna_log import optuna_log
 from runslot.search.report import SearchReport
 from runslot.search.rows import Curve, RunRows, refuse_missing, step_name
 from runslot.search.trial import Event, Rows, TrialRun
 
+COPY_PERIOD_S = 10.0
+"""Between copies of the study for optuna-dashboard."""
 LOOK_PERIOD_S = 0.5
 """Between looks at what the runs under way have logged."""
 
@@ -52,6 +57,7 @@ class Searcher:
         """Runs that were decided on, and wait for room on the disk."""
         self._unstarted: list[tuple[Run, int]] = []
         self._looked = 0.0
+        self._copied = time.monotonic()
         self._began = time.monotonic()
         self._used = 0.0
         """Seconds that earlier launches took."""
@@ -216,6 +222,8 @@ class Searcher:
         """Note how a run ended that is not tried again."""
         self._attempts[run.id] = outcome.attempt
         curve = self._take_end(run, outcome.kind)
+        if time.monotonic() - self._copied > COPY_PERIOD_S:
+            self._copy()
         if outcome.kind != "succeeded" or self.problem:
             return
         try:
@@ -294,9 +302,17 @@ class Searcher:
 
     def finish(self) -> None:
         """Say what came out, where the search is over."""
+        self._copy()
         if self._study.is_over:
             for line in SearchReport(self._study, trials_limit(self._record)).lines():
                 self._observer(Said(line))
+
+    def _copy(self) -> None:
+        """Write the copy for optuna-dashboard anew; a full disk keeps the one before."""
+        self._copied = time.monotonic()
+        text = optuna_log(self._study, self._experiment.file.name)
+        with contextlib.suppress(OSError):
+            write_atomically(self._directory.study_log, text)
 
     def _write(self, event: Event) -> None:
         self._study.apply(event)

@@ -11,6 +11,7 @@ import pytest
 
 from runslot.errors import InvalidInput
 from runslot.search.opening import make_study, space_of
+from runslot.search.optuna_log import optuna_log
 from runslot.search.roster import make_record
 from runslot.search.spec import Search
 from runslot.search.study import Study
@@ -175,3 +176,24 @@ def test_what_a_search_cannot_mean_is_refused_by_name(words, said):
     given = {"metric": "acc", "mode": "max", **words}
     with pytest.raises(InvalidInput, match=said):
         Search(**given).words()
+
+
+def test_optuna_reads_the_copy_of_a_study(tmp_path):
+    optuna = pytest.importorskip("optuna")
+    space = {**SPACE, "sizes": [[1], [2, 3]], "n": "integers(1,9)", "b": "loguniform(1e-5,1)"}
+    world = World(record(space=space, prune=PRUNED), 3, False)
+    while world.step():
+        pass
+    log = tmp_path / "study.log"
+    log.write_text(optuna_log(world.study, "test"))
+
+    backend = optuna.storages.journal.JournalFileBackend(str(log))
+    loaded = optuna.load_study(study_name="test", storage=optuna.storages.JournalStorage(backend))
+    assert len(loaded.trials) == len(world.study.trials)
+    for trial, own in zip(loaded.trials, world.study.trials, strict=True):
+        assert trial.params["lr"] == own.params["lr"]
+        status = world.study.status_of(own)
+        assert trial.state.name.lower().replace("fail", "failed") == status
+        if status == "complete":
+            assert trial.value == world.study.value_of(own)
+    assert loaded.best_trial.number == world.study.best.number
