@@ -321,3 +321,71 @@ NOTIFY = Kind(
     lambda value: _read_texts([value] if isinstance(value, str) else value),
 )
 ENV = Kind(_SETTINGS_SCHEMA, _read_env)
+
+
+# ---- records of the table ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Word:
+    """A key of a sweep file: what it takes, and what the schema says of it."""
+
+    key: str
+    """`retries`, or inside another one `resources.cpus`."""
+    kind: Kind
+    meaning: str
+    field: str = ""
+    """The field of `Experiment` that takes its value as it is."""
+    sets: Any = True
+    """What it is set to by its option, where that is a flag."""
+
+
+@dataclass(frozen=True, eq=False)
+class Option:
+    """An option of the command line."""
+
+    name: str
+    """The parameter of the command's function; the option is the same with dashes, unless `flags`
+    says otherwise.
+    """
+    type: type
+    """Of its value; `bool` for a flag, which has none."""
+    metavar: str
+    help: str
+    panel: str = ""
+    """The part of the help that it stands in."""
+    word: Word | None = None
+    """The key of a sweep file that it sets."""
+    field: str = ""
+    """The field of `Experiment` that takes its value, where no key of a sweep file does."""
+    several: bool = False
+    """It may be given several times."""
+    flags: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ("run",)
+    default: Any = None
+    least: float | None = None
+    """The least number that it takes."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """How it is written."""
+        return self.flags or ("--" + self.name.rstrip("_").replace("_", "-"),)
+
+
+VARIANTS_PANEL, SEARCH_PANEL, RUN_PANEL, LAUNCH_PANEL, OUTPUT_PANEL = (
+    "Variants",
+    "Search",
+    "Each run",
+    "The launch",
+    "Output",
+)
+
+FILE_ORDER = (
+    "name", "function", "command", "grid", "zip", "sample", "samples", "variants", "where",
+    "exclude", "seeds", "search", "metric", "mode", "trials", "sampler", "prune", "test_seeds",
+    "budget", "from", "by", "over", "step", "within", "resources", "on", "container", "python",
+    "uv", "conda", "root", "retries", "backoff", "timeout", "grace", "max_failures", "resumable",
+    "start", "snapshot_code", "code", "fetch", "no_fetch", "notify", "snapshot_mode", "env",
+    "plain_names", "metrics", "snapshot_gap",
+)  # fmt: skip
+"""The order in which the schema and refusals list the keys of a sweep file; others follow."""

@@ -12,9 +12,8 @@ What must stay true: this loads neither typer nor what launches.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from runslot.cli.kinds import (
     AMOUNT,
@@ -22,81 +21,33 @@ from runslot.cli.kinds import (
     COMMAND,
     ENV,
     EXCLUDE,
+    FILE_ORDER,
     IMAGE,
+    LAUNCH_PANEL,
     MEMORY,
     NOTIFY,
+    OUTPUT_PANEL,
     PATTERNS,
     PROJECT,
+    RUN_PANEL,
     SAMPLE,
     SEARCH,
+    SEARCH_PANEL,
     SEEDS,
     SETTINGS,
     TEXT,
     TEXTS,
     TIME,
     VARIANTS,
+    VARIANTS_PANEL,
     YES_NO,
-    Kind,
+    Option,
+    Word,
     one_of,
     whole,
 )  # fmt: skip
 from runslot.experiment.records import SNAPSHOT_MODES, Start
 from runslot.hardware.resources import Avoid, Threads
-
-
-@dataclass(frozen=True, eq=False)
-class Word:
-    """A key of a sweep file: what it takes, and what the schema says of it."""
-
-    key: str
-    """`retries`, or inside another one `resources.cpus`."""
-    kind: Kind
-    meaning: str
-    field: str = ""
-    """The field of `Experiment` that takes its value as it is."""
-    sets: Any = True
-    """What it is set to by its option, where that is a flag."""
-
-
-@dataclass(frozen=True, eq=False)
-class Option:
-    """An option of the command line."""
-
-    name: str
-    """The parameter of the command's function; the option is the same with dashes, unless `flags`
-    says otherwise.
-    """
-    type: type
-    """Of its value; `bool` for a flag, which has none."""
-    metavar: str
-    help: str
-    panel: str = ""
-    """The part of the help that it stands in."""
-    word: Word | None = None
-    """The key of a sweep file that it sets."""
-    field: str = ""
-    """The field of `Experiment` that takes its value, where no key of a sweep file does."""
-    several: bool = False
-    """It may be given several times."""
-    flags: tuple[str, ...] = ()
-    commands: tuple[str, ...] = ("run",)
-    default: Any = None
-    least: float | None = None
-    """The least number that it takes."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """How it is written."""
-        return self.flags or ("--" + self.name.rstrip("_").replace("_", "-"),)
-
-
-VARIANTS_PANEL, SEARCH_PANEL, RUN_PANEL, LAUNCH_PANEL, OUTPUT_PANEL = (
-    "Variants",
-    "Search",
-    "Each run",
-    "The launch",
-    "Output",
-)
 
 _CONDITION = "Only runs with: \"lr > 0.01 AND env = 'a'\"."
 
@@ -473,16 +424,6 @@ TABLE: tuple[Option | Word, ...] = (
 )
 # fmt: on
 
-_FILE_ORDER = (
-    "name", "function", "command", "grid", "zip", "sample", "samples", "variants", "where",
-    "exclude", "seeds", "search", "metric", "mode", "trials", "sampler", "prune", "test_seeds",
-    "budget", "from", "by", "over", "step", "within", "resources", "on", "container", "python",
-    "uv", "conda", "root", "retries", "backoff", "timeout", "grace", "max_failures", "resumable",
-    "start", "snapshot_code", "code", "fetch", "no_fetch", "notify", "snapshot_mode", "env",
-    "plain_names", "metrics", "snapshot_gap",
-)  # fmt: skip
-"""The order in which the schema and refusals list the keys of a sweep file; others follow."""
-
 OPTIONS: tuple[Option, ...] = tuple(record for record in TABLE if isinstance(record, Option))
 ALL_WORDS: Mapping[str, Word] = {
     word.key: word
@@ -491,7 +432,7 @@ ALL_WORDS: Mapping[str, Word] = {
 }
 """The keys of a sweep file, those inside others with a dot."""
 WORDS: Mapping[str, Word] = {
-    key: ALL_WORDS[key] for key in dict.fromkeys((*_FILE_ORDER, *ALL_WORDS)) if "." not in key
+    key: ALL_WORDS[key] for key in dict.fromkeys((*FILE_ORDER, *ALL_WORDS)) if "." not in key
 }
 """The keys of a sweep file."""
 GROUPS: Mapping[str, Mapping[str, Word]] = {

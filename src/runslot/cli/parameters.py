@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from runslot.cli.options import Option, option_of, options_of
+from runslot.cli.kinds import Option
+from runslot.cli.options import option_of, options_of
 
 
 def flag(*names: str, help: str, panel: str | None = None) -> Any:

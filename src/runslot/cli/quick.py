@@ -11,7 +11,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from runslot.cli.options import Option, options_of
+from runslot.cli.kinds import Option
+from runslot.cli.options import options_of
 
 VALUES: Mapping[str, Option] = {
     name: option for option in options_of("run") if option.type is not bool for name in option.names

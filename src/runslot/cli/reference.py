@@ -11,7 +11,8 @@ import re
 import sys
 from pathlib import Path
 
-from runslot.cli.options import Option, options_of
+from runslot.cli.kinds import Option
+from runslot.cli.options import options_of
 
 _MARKED = re.compile(
     r"(<!-- options of (?P<command>\w+): [^\n]*-->\n).*?(<!-- end of options -->\n)", re.DOTALL

@@ -44,7 +44,8 @@ def schema_text() -> str:
 
 def sweep_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of sweep files."""
-    from runslot.cli.options import GROUPS, WORDS, Word
+    from runslot.cli.kinds import Word
+    from runslot.cli.options import GROUPS, WORDS
 
     def properties(words: Mapping[str, Word]) -> dict[str, Any]:
         return {

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from runslot.cli.options import GROUPS, WORDS, Word
+from runslot.cli.kinds import Word
+from runslot.cli.options import GROUPS, WORDS
 from runslot.errors import InvalidInput, nearest
 from runslot.variants.config import KeyPath, dotted, split_key
 

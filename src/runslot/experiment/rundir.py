@@ -219,16 +219,8 @@ COLLECTION = ".runslot"
 LATEST = "latest"
 """Link in an experiment's name directory to its newest launch."""
 
-_OWN_DIRECTORIES = (
-    "requests",
-    "workers",
-    "payloads",
-    "provenance",
-    "slurm",
-    "pbs",
-    "cloud",
-    ".incoming",
-)
+_OWN_DIRECTORIES = ("requests", "workers", "payloads", "provenance", ".incoming")
+_ENGINE_DIRECTORIES = ("slurm", "pbs", "cloud")
 """What runslot makes in an experiment's directory beside its runs, itself and by its engines."""
 
 _BENEATH = frozenset({"", ".", ".."})
@@ -414,7 +406,7 @@ class ExperimentDir:
         `LeadsOut` where another user laid a link in the place of one of its own directories.
         """
         require_own(self.path, self.experiment_file, self.runs_file)
-        for name in _OWN_DIRECTORIES:
+        for name in (*_OWN_DIRECTORIES, *_ENGINE_DIRECTORIES):
             refuse_links_of_others(str(self.path), name)
 
     def make_worker(self, name: str) -> Path:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runslot.hardware.probe import pci_locality
+from runslot.hardware.sysfs import pci_locality
 from runslot.hardware.topology import Gpu, GpuProcess
 from runslot.hardware.visibility import visible_amd, visible_nvidia
 

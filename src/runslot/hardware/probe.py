@@ -7,7 +7,7 @@ it; inside a container the group is often mounted at the top. That a file is mis
 """
 
 # Plain strings for paths: pathlib would cost more than the system calls.
-# ruff: noqa: PTH112, PTH123, PTH208
+# ruff: noqa: PTH112
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from runslot.errors import InvalidInput
+from runslot.hardware.sysfs import mask_or_list, number, numbered, parse_list, read
 from runslot.hardware.topology import Core, NumaNode, Package, Topology, flat_topology, kind_name
 
 APART = 1.2
@@ -82,28 +83,18 @@ def read_topology(root: Path = Path("/")) -> Topology:
     )
 
 
-def pci_locality(address: str, root: Path = Path("/")) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the NUMA nodes and the PUs beside a PCI device (`0000:3b:00.0`); empty where the
-    kernel does not know.
-    """
-    where = f"{root}/sys/bus/pci/devices/{address.lower()}"
-    node = _number(f"{where}/numa_node")
-    pus = _mask_or_list(f"{where}/local_cpulist", f"{where}/local_cpus")
-    return (() if node is None or node < 0 else (node,)), tuple(sorted(pus))
-
-
 def _online(cpu: str) -> set[int]:
     listed = read(f"{cpu}/online")
     if listed:
         return set(parse_list(listed))
-    present = {n for n in _numbered(cpu, "cpu") if read(f"{cpu}/cpu{n}/online") != "0"}
+    present = {n for n in numbered(cpu, "cpu") if read(f"{cpu}/cpu{n}/online") != "0"}
     # Without `online` files, CPUs that are off have no `topology`; kernels for one CPU have it
     # nowhere.
     return {n for n in present if os.path.isdir(f"{cpu}/cpu{n}/topology")} or present
 
 
 def _packages(cpu: str, online: set[int]) -> tuple[Package, ...]:
-    ids = {pu: _number(f"{cpu}/cpu{pu}/topology/physical_package_id") for pu in online}
+    ids = {pu: number(f"{cpu}/cpu{pu}/topology/physical_package_id") for pu in online}
     packages, assigned = [], set[int]()
     for pu in sorted(online):
         if pu not in assigned:
@@ -136,8 +127,8 @@ def _cores(
         if len(members) > 1:
             # The two cores of an AMD Bulldozer module are listed as siblings, but have their own
             # core_id.
-            mine = _number(f"{where}/core_id")
-            members = {m for m in members if _number(f"{cpu}/cpu{m}/topology/core_id") == mine}
+            mine = number(f"{where}/core_id")
+            members = {m for m in members if number(f"{cpu}/cpu{m}/topology/core_id") == mine}
         assigned |= members
         numa = tuple(sorted({n for m in members for n in nodes_of.get(m, ())}))
         cores.append(Core(tuple(sorted(members)), package_of[pu], numa, kinds.get(pu)))
@@ -149,10 +140,10 @@ def _numa_nodes(node: str, online: set[int], memory: int | None) -> tuple[NumaNo
     firmware.
     """
     listed = read(f"{node}/online")
-    numbers = parse_list(listed) if listed else _numbered(node, "node")
+    numbers = parse_list(listed) if listed else numbered(node, "node")
     nodes = []
     for n in sorted(numbers):
-        pus = _mask_or_list(f"{node}/node{n}/cpulist", f"{node}/node{n}/cpumap") & online
+        pus = mask_or_list(f"{node}/node{n}/cpulist", f"{node}/node{n}/cpumap") & online
         nodes.append(NumaNode(n, tuple(sorted(pus)), _memory(f"{node}/node{n}/meminfo")))
     if sum(len(numa_node.pus) for numa_node in nodes) > len(
         {pu for numa_node in nodes for pu in numa_node.pus}
@@ -204,7 +195,7 @@ def _kinds(devices: str, online: set[int]) -> dict[int, str]:
 
 
 def _speed_groups(file: str, online: set[int]) -> list[set[int]]:
-    speeds = {pu: _number(file.format(pu)) for pu in online}
+    speeds = {pu: number(file.format(pu)) for pu in online}
     groups: list[set[int]] = []
     last = None
     for pu, speed in sorted(speeds.items(), key=lambda item: -(item[1] or 0)):
@@ -237,46 +228,10 @@ def _memory(path: str) -> int | None:
 
 def _siblings(where: str, names: tuple[str, ...]) -> set[int]:
     for name in names:
-        members = _mask_or_list(f"{where}/{name}_list", f"{where}/{name}")
+        members = mask_or_list(f"{where}/{name}_list", f"{where}/{name}")
         if members:
             return members
     return set()
-
-
-def _mask_or_list(list_file: str, mask_file: str) -> set[int]:
-    text = read(list_file)
-    return set(parse_list(text)) if text else set(parse_mask(read(mask_file)))
-
-
-def parse_list(text: str) -> list[int]:
-    """Return the numbers of a kernel list such as `0-3,8,10-11`."""
-    numbers: list[int] = []
-    for part in text.strip().split(","):
-        if part:
-            low, _, high = part.partition("-")
-            numbers.extend(range(int(low), int(high or low) + 1))
-    return numbers
-
-
-def parse_mask(text: str) -> list[int]:
-    """Return the set bits of a kernel mask such as `00000000,0000ffff`."""
-    bits = int(text.replace(",", "") or "0", 16)
-    return [i for i in range(bits.bit_length()) if bits >> i & 1]
-
-
-def _numbered(directory: str, prefix: str) -> list[int]:
-    try:
-        names = os.listdir(directory)
-    except OSError:
-        return []
-    return sorted(
-        int(n[len(prefix) :]) for n in names if n.startswith(prefix) and n[len(prefix) :].isdigit()
-    )
-
-
-def _number(path: str) -> int | None:
-    text = read(path)
-    return int(text) if text.lstrip("-").isdigit() else None
 
 
 _V1_MOUNTS = {
@@ -347,12 +302,3 @@ def _directories(root: str, controller: str) -> Iterator[tuple[str, int]]:
         parts = [part for part in path.split("/") if part]
         above = ["/".join(parts[:n]) for n in range(len(parts), -1, -1)]
         yield from ((f"{root}/{mount}/{group}", version) for mount in mounts for group in above)
-
-
-def read(path: str) -> str:
-    """Return the text of a kernel's file, or an empty string where it cannot be read."""
-    try:
-        with open(path, encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""

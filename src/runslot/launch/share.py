@@ -124,7 +124,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LaunchRun:
     """A run under way, and the progress of its experiment."""
 
     progress: Progress

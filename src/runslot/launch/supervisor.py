@@ -28,7 +28,7 @@ from runslot.hardware.slots import Slot
 from runslot.launch.hold import Holds, SlotWaits
 from runslot.launch.interrupts import Interrupts
 from runslot.launch.printer import pause_said
-from runslot.launch.share import Entry, Progress, Share, could_not_start, end_meanwhile
+from runslot.launch.share import LaunchRun, Progress, Share, could_not_start, end_meanwhile
 from runslot.scheduler import (
     Action,
     Added,
@@ -74,7 +74,7 @@ class Supervisor:
             {} if slots is None else {slot.index: slot for slot in slots}
         )
         self._state = State(None if slots is None else tuple(self._slots))
-        self._entries: list[Entry] = []
+        self._entries: list[LaunchRun] = []
         self._handles: dict[Key, Handle] = {}
         self._open: list[Progress] = []
         self._asked: deque[Share | Event] = deque()
@@ -210,7 +210,7 @@ class Supervisor:
                 key = progress.keys.get(run.id)
                 if key is None:
                     key = progress.keys[run.id] = len(self._entries)
-                    self._entries.append(Entry(progress, run))
+                    self._entries.append(LaunchRun(progress, run))
                 progress.left.add(key)
                 yield Added((key,), progress.experiment.policy, {key: attempt})
 
@@ -231,7 +231,7 @@ class Supervisor:
         keys = range(first, first + len(runs))
         ids = {run.id: key for run, key in zip(runs, keys, strict=True)}
         progress = Progress(experiment, set(keys), growth=share.growth, keys=ids)
-        self._entries += [Entry(progress, run) for run in runs]
+        self._entries += [LaunchRun(progress, run) for run in runs]
         self._open.append(progress)
         experiment.enlist()
         share.announce(self._observer, tuple(self._slots.values()))

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from runslot.errors import InvalidInput
-from runslot.hardware.probe import pci_locality, probe, read_topology
+from runslot.hardware.probe import probe, read_topology
+from runslot.hardware.sysfs import pci_locality
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "data/topologies/golden.json").read_text())
 

@@ -23,7 +23,7 @@ class Broken(RunslotError):
     retry = True
 
 
-class Answer:
+class Reply:
     """An answer that may have yet to come."""
 
     def __init__(self) -> None:
@@ -56,16 +56,16 @@ class Connection:
     ) -> None:
         self._process = process
         self._heard = listener
-        self._answers: dict[int, Answer] = {}
+        self._answers: dict[int, Reply] = {}
         self._number = 0
         self._lock = threading.Lock()
         self.alive = True
         self.last_heard = time.monotonic()
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def ask(self, verb: str, **details: Any) -> Answer:
+    def ask(self, verb: str, **details: Any) -> Reply:
         """Ask something; the answer can be waited for."""
-        answer = Answer()
+        answer = Reply()
         with self._lock:
             self._number += 1
             if not self.alive:

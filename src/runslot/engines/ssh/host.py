@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from runslot.engines.protocol import Handle, Placed, Taken
-from runslot.engines.ssh.connection import Answer, Broken, Connection
+from runslot.engines.ssh.connection import Broken, Connection, Reply
 from runslot.engines.ssh.fetch import Homecoming
 from runslot.engines.ssh.ledger import Books, Entry, Found, Key
 from runslot.engines.ssh.pool import PoolTerms, SlotStanding
@@ -122,7 +122,7 @@ class RemoteHost:
         if self._standing.used(slot):
             self._post("release", slot=slot)
 
-    def ask_start(self, placed: Sequence[tuple[Placed, int]]) -> tuple[list[Entry], Answer]:
+    def ask_start(self, placed: Sequence[tuple[Placed, int]]) -> tuple[list[Entry], Reply]:
         """Ask for runs to be started, each in the slot with this index; return what `note_start`
         wants.
         """
@@ -377,7 +377,7 @@ class RemoteHost:
             self._post("forget", runs=[entry.run.id for entry in over])
             self._ring()
 
-    def _say_left(self, removed: Answer) -> None:
+    def _say_left(self, removed: Reply) -> None:
         """Say where the files are that were not to come home."""
         file = self._terms.experiment.file
         if not (file.fetch or file.no_fetch) or self._clone is None:
@@ -435,10 +435,10 @@ class RemoteHost:
     def _ask(self, verb: str, **details: Any) -> Mapping[str, Any]:
         return self._post(verb, **details).wait(_ANSWER)
 
-    def _post(self, verb: str, **details: Any) -> Answer:
+    def _post(self, verb: str, **details: Any) -> Reply:
         connection = self._connection
         if connection is None:
-            lost = Answer()
+            lost = Reply()
             lost.give(None)
             return lost
         return connection.ask(verb, **details)
