@@ -73,10 +73,8 @@ def ended(trial: TrialState) -> TrialState:
 def test_a_resumed_search_asks_what_an_unbroken_one_would(name: str, space: SearchSpace) -> None:
     trials = search(space, name, 40)
     history = search(space, name, 25)
-    assert history == [
-        *trials[:22],
-        *(TrialState(n, trials[n].params, "running") for n in range(22, 25)),
-    ]
+    expected = [*trials[:22], *(TrialState(n, trials[n].params, "running") for n in range(22, 25))]
+    assert repr(history) == repr(expected)  # a nan equals none, itself included
     fresh = Asker(space, make_sampler(name, "max"), 0).ask(history, 25)
     assert fresh is not None
     assert fresh.params == trials[25].params
