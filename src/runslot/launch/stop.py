@@ -25,7 +25,7 @@ from runslot.experiment.lock import leave_bare_request, leave_request, living_la
 from runslot.experiment.processes import ProcessHandle, children_of, is_alive
 from runslot.experiment.records import ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
-from runslot.experiment.status import RunStatus, read_status
+from runslot.experiment.status import ExperimentStatus, RunStatus, read_status
 from runslot.launch.launch import Outcomes, outcomes_of
 from runslot.launch.repair import lost_outcome, refuse_held, refuse_unknown
 
@@ -157,9 +157,9 @@ def _running(directory: ExperimentDir, run_ids: Sequence[str]) -> list[RunStatus
     ]
 
 
-def _under_way(directory: ExperimentDir, run_ids: Sequence[str]) -> list[RunStatus]:
+def _under_way(status: ExperimentStatus, run_ids: Sequence[str]) -> list[RunStatus]:
     """Return those that run, and those that wait in a queue of their engine's own."""
-    statuses = refreshed(read_status(directory)).runs
+    statuses = refreshed(status).runs
     active = [
         run for run in statuses if run.state == "running" or (run.state == "queued" and run.name)
     ]
@@ -189,9 +189,10 @@ def _act(
         raise
     try:
         status = read_status(directory)
-        end_lost(status)
+        if end_lost(status):
+            status = read_status(directory)
         handles = {}
-        under_way = _under_way(directory, run_ids)
+        under_way = _under_way(status, run_ids)
         refuse_held(status, under_way)
         if not take_over:
             refuse_unknown(status)

@@ -82,6 +82,9 @@ class BatchLauncher(Launcher):
         self._again = False
         self._problem = ""
         self._files_seen = 0.0
+        self._look_used = 0.0
+        """When the answer was given by which runs were judged last."""
+        self._stopping = False
         self._bell = threading.Event()
         self._submitted = False
         self._known: dict[str, TaskPlace] = {}
@@ -214,9 +217,10 @@ class BatchLauncher(Launcher):
         """Return how each run ended, or None while its task may go on with it."""
         self._begin_look(POLITE)
         period = _FILES * max(1.0, len(handles) / _MANY)
-        if time.monotonic() - self._files_seen < period:
+        answered = self._stopping and self._look.at > self._look_used  # somebody waits for it
+        if time.monotonic() - self._files_seen < period and not answered:
             return dict.fromkeys(handles)
-        self._files_seen = time.monotonic()
+        self._files_seen, self._look_used = time.monotonic(), self._look.at
         answers = {handle: self._ended(handle) for handle in handles}
         for handle, outcome in answers.items():
             if outcome is not None:
@@ -248,7 +252,9 @@ class BatchLauncher(Launcher):
 
     def _conclude(self, handle: Handle, outcome: Outcome) -> None:
         """Leave the outcome in the run's directory, and watch it no longer."""
-        del self._watched[handle]
+        watch = self._watched.pop(handle)
+        if watch.stopped and outcome.started is None and handle.run_dir.read_attempt() is None:
+            return  # it never began: the journal has it, and thousands of files say no more
         settle(handle.run_dir, outcome)
 
     def _begin_look(self, period: float, new: bool = False) -> None:
@@ -297,7 +303,7 @@ class BatchLauncher(Launcher):
         """
         watches = [self._watched[handle] for handle in handles if handle in self._watched]
         for watch in watches:
-            watch.stopped = True
+            watch.stopped = self._stopping = True
         # First what keeps a task from starting, or from starting again, a run that is to stop.
         self._site.touch([watch.place.submission.stopped(watch.run) for watch in watches])
         places_of = {watch.task: watch.place for watch in watches}
@@ -310,6 +316,7 @@ class BatchLauncher(Launcher):
         by_worker = kill and not self._cluster.kills_all
         self._ask_workers([watch for watch in watches if by_worker or watch.task in going_on], kill)
         self._looked = 0.0
+        self._files_seen, self._look_used = time.monotonic(), time.time()
         self._begin_look(0.0, new=True)
 
     def _goes_on(self, place: TaskPlace) -> bool:

@@ -18,6 +18,14 @@ from runslot.transport.patterns import comes_home
 from runslot.transport.ssh import Host
 
 
+def leave_files(paths: Sequence[Path]) -> None:
+    """Leave empty files here."""
+    for directory in {path.parent for path in paths}:
+        directory.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        path.touch()
+
+
 class Site(Protocol):
     """An experiment's directory as the cluster has it."""
 
@@ -58,9 +66,7 @@ class SharedSite:
 
     def touch(self, paths: Sequence[Path]) -> None:
         """Leave empty files."""
-        for path in paths:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+        leave_files(paths)
 
     def fetch(self, run_dirs: Sequence[RunDir], further: Iterable[Path] = ()) -> None:
         """Do nothing: it is here."""
@@ -109,9 +115,7 @@ class LoginSite:
 
     def touch(self, paths: Sequence[Path]) -> None:
         """Leave empty files on both sides."""
-        for path in paths:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+        leave_files(paths)
         self._host.check(
             [
                 "mkdir",

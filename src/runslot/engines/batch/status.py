@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from runslot.engines.batch.launcher import evidence_of, settle
 from runslot.engines.batch.queue import POLITE, Look, look, read_look
 from runslot.engines.batch.submissions import Submission, TaskPlace, places, read_submissions
-from runslot.engines.batch.task import how_it_ended, task_name
+from runslot.engines.batch.task import Task, how_it_ended, task_name
 from runslot.errors import RunslotError
 from runslot.experiment.processes import is_alive, keeper_of
+from runslot.experiment.rundir import RunDir
 from runslot.experiment.status import ExperimentStatus, RunStatus
 
 if TYPE_CHECKING:
@@ -39,10 +40,11 @@ def refreshed_by(config: BatchConfig, status: ExperimentStatus) -> ExperimentSta
         return status
     handed = {run: known[run] for run in open_runs if run in known}
     found = _look(config, status, handed, before) if open_runs else before
+    uncertain = open_runs | killed
     runs = tuple(
         (
             _stands(config, status, each, known.get(each.run.id), found)
-            if each.run.id in open_runs | killed
+            if each.run.id in uncertain
             else each
         )
         for each in status.runs
@@ -120,16 +122,13 @@ def _stands(
     place: TaskPlace | None,
     found: Look,
 ) -> RunStatus:
+    task = None if place is None else found.task(place)
+    calm = each.attempt is None and each.ended is None
+    if place is not None and task is not None and task.waits and calm:
+        return _waiting(each, place, task)  # thousands of runs stand so: no file says more
     run_dir = status.directory.run_dir(each.run, status.file)
-    if place is None:  # noted by a launcher that was killed before it submitted anything
-        if (
-            run_dir.read_attempt() is None
-            and run_dir.read_outcome() is None
-            and each.state == "running"
-        ):
-            return RunStatus(each.run, "queued", max(0, each.attempts - 1))
-        return each
-    task = found.task(place)
+    if place is None:
+        return _unhanded(each, run_dir)
     job = found.job(place.submission)
     if job is None and task is None and place.submission.job is None:
         return _unsubmitted(each, place)
@@ -148,11 +147,24 @@ def _stands(
     begun = each.attempt is not None and (
         each.attempt.started > found.at or is_alive(keeper_of(each.attempt))
     )
-    waits = task is not None and task.waits and not begun
+    if task is not None and task.waits and not begun:
+        return _waiting(each, place, task)
     number = max(each.attempts, attempt)
-    if waits:
-        return replace(each, state="queued", ended=None, attempts=number, name=name, attempt=None)
     return replace(each, state="running", ended=None, attempts=number, name=name)
+
+
+def _unhanded(each: RunStatus, run_dir: RunDir) -> RunStatus:
+    """Return how a run stands that a launcher noted which was killed before it submitted it."""
+    begun = run_dir.read_attempt() is not None or run_dir.read_outcome() is not None
+    if begun or each.state != "running":
+        return each
+    return RunStatus(each.run, "queued", max(0, each.attempts - 1))
+
+
+def _waiting(each: RunStatus, place: TaskPlace, task: Task) -> RunStatus:
+    """Return how a run stands whose task waits in the queue."""
+    number = max(each.attempts, place.attempt, 1)
+    return RunStatus(each.run, "queued", number, started=each.started, name=task.name)
 
 
 def _unsubmitted(each: RunStatus, place: TaskPlace) -> RunStatus:
