@@ -264,6 +264,31 @@ def test_runs_beyond_what_an_account_may_submit_wait_for_a_resume(cluster: Clust
     assert cluster.notes() == 6
 
 
+@pytest.mark.parametrize("waits", [True, False])
+def test_what_a_limit_of_the_user_lets_in_is_submitted_and_the_rest_follows_as_jobs_end(
+    cluster: Cluster, waits: bool
+) -> None:
+    """Arrays are of four tasks at most, and three may be there at a time."""
+    (cluster.state / "room").write_text("3")
+    options = ["--wait"] if waits else []
+    launched = cluster.place.start(*cluster.options("program.py:wait", "--seeds", "6", *options))
+    until(lambda: cluster.notes() == 3, what="what fits has begun")
+    assert cluster.place.status()["counts"] == {"running": 3, "queued": 3}
+    assert launched.poll() is None
+    cluster.go()
+    launched.wait(timeout=100)
+    until(lambda: cluster.place.status()["counts"] == {"succeeded": 6}, what="all have ended")
+    assert "3 of 6 tasks are submitted, the others follow as jobs end" in cluster.said()
+    assert cluster.notes() == 6
+
+
+def test_scripts_are_written_while_the_controller_is_away(cluster: Cluster) -> None:
+    (cluster.state / "away").touch()
+    written = cluster.place(*cluster.options("program.py:wait", "--seeds", "2", "--script-only"))
+    assert "to submit 2 tasks: cd " in written.stdout
+    assert (cluster.place.experiment / "slurm" / "0001" / "script.sh").exists()
+
+
 def test_a_task_whose_setup_fails_says_what_it_printed(cluster: Cluster) -> None:
     """The job ends before the run began: the last line of its log is the reason."""
     table = '[launchers.cluster]\nkind = "slurm"\nsetup = ["echo no such environment; exit 3"]\n'

@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Attempt, Outcome, Run
@@ -141,6 +141,17 @@ class Launcher(Protocol):
 
     def close(self) -> None:
         """Give back what the launcher holds on this machine; runs under way go on."""
+
+
+@runtime_checkable
+class HasBacklog(Protocol):
+    """A launcher whose system may have no room for all runs at once."""
+
+    @property
+    def backlog(self) -> int:
+        """How many runs it was given that its system does not have yet: whoever leaves the others
+        to it has to stay until they are in.
+        """
 
 
 # ---- the record, from which a launcher is opened -------------------------------------------------

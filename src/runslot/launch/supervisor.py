@@ -6,6 +6,7 @@ It serves one experiment, or all that share the slots of this process, and an en
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ from runslot.engines.events import (
     StopNoted,
 )
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.protocol import Handle, Launcher, Placed, Short, Taken, UnderWay
+from runslot.engines.protocol import Handle, HasBacklog, Launcher, Placed, Short, Taken, UnderWay
 from runslot.errors import RunslotError, shortage_of
 from runslot.experiment.records import Outcome, Run
 from runslot.hardware.slots import Slot
@@ -122,8 +123,14 @@ class Supervisor:
                 self._launcher.wait(self._patience())
 
     def hand_over(self) -> None:
-        """Start what is to be done in an engine that goes on by itself, and leave it there."""
+        """Start what is to be done in an engine that goes on by itself, and leave it there, as soon
+        as it has all of it; on Ctrl-C what it has.
+        """
         self._decide([*self._collect()])
+        with contextlib.suppress(KeyboardInterrupt):
+            while isinstance(self._launcher, HasBacklog) and self._launcher.backlog:
+                self._launcher.wait(self._patience())
+                self._decide([*self._collect()])
         self._close_finished()
         for progress in self._open:
             experiment, count = progress.experiment, len(progress.left)

@@ -46,6 +46,10 @@ class RefusedJob(BatchError, InvalidInput):
     """The system will not have the job as it is asked for."""
 
 
+class SubmitLimit(RefusedJob):
+    """The user has as many jobs there as a limit lets, or the array has more tasks than fit."""
+
+
 class BatchCluster(ABC):
     """The commands of one cluster; over ssh where there is a login host."""
 
@@ -71,6 +75,8 @@ class BatchCluster(ABC):
     """What is said where the system cannot be reached now."""
     unsure: ClassVar[re.Pattern[str]]
     """The system may have taken the job, and only its answer was lost."""
+    submit_limit: ClassVar[re.Pattern[str]]
+    """What is said where a user has too many jobs, also where only a smaller array would fit."""
     reasons: ClassVar[tuple[tuple[str, str], ...]]
     """What it says where it refuses a job for good, and what that means."""
 
@@ -133,8 +139,10 @@ class BatchCluster(ABC):
                 check=False,
                 start_new_session=True,  # Ctrl-C in the terminal is the launcher's to hear
             )
-        except subprocess.TimeoutExpired:
-            reason = f"no answer within {COMMAND_TIMEOUT_S:g} s; timed out"
+        except subprocess.TimeoutExpired as error:
+            lines = (error.stderr or b"").decode(errors="replace").strip().splitlines()
+            words = f" ({lines[-1].strip()})" if lines else ""
+            reason = f"no answer within {COMMAND_TIMEOUT_S:g} s{words}; timed out"
             raise BatchError(self._said, shlex.join(argv), reason, retry=True) from None
 
     def error(self, argv: Sequence[str], done: subprocess.CompletedProcess[bytes]) -> RunslotError:
@@ -149,6 +157,9 @@ class BatchCluster(ABC):
             return BatchError(
                 self._said, command, f"{self.title} cannot be reached ({reason})", retry=True
             )
+        if self.submit_limit.search(text):
+            meaning = "a limit of your account lets no more jobs in"
+            return SubmitLimit(self._said, command, f"{meaning} ({reason})")
         for pattern, meaning in self.reasons:
             if re.search(pattern, text):
                 return RefusedJob(self._said, command, f"{meaning} ({reason})")

@@ -9,11 +9,11 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from runslot.engines.batch.cluster import BatchCluster
+from runslot.engines.batch.cluster import BatchCluster, BatchError
 from runslot.engines.batch.launcher import BatchLauncher
 from runslot.engines.batch.script import Frame, ScriptWriter
 from runslot.engines.batch.site import LoginSite, SharedSite, Site
-from runslot.engines.events import Observer
+from runslot.engines.events import Observer, Said
 from runslot.engines.local.config import check_function, local_launcher
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, LauncherConfig
@@ -135,7 +135,7 @@ class BatchConfig(LauncherConfig):
         elif not cluster.has(submits):
             raise cluster.missing(submits)
         else:
-            size = cluster.array_size()
+            size = self._array_size(cluster, observer)
         frame = self._frame(experiment, site, size)
         writer = self.writer(frame, experiment.file.resources, cluster)
         if runs:
@@ -145,6 +145,16 @@ class BatchConfig(LauncherConfig):
             self._bring(experiment, site)
         launcher = BatchLauncher(experiment, cluster, site, writer, observer)
         return Engine(launcher, writer.said())
+
+    def _array_size(self, cluster: BatchCluster, observer: Observer) -> int:
+        try:
+            return cluster.array_size()
+        except BatchError as error:
+            if not self.script_only:
+                raise
+            size = self.usual_array_size
+            observer(Said(f"arrays of up to {size} tasks, which is usual: {error}"))
+            return size
 
     def _check_function(self, experiment: OpenExperiment, observer: Observer) -> None:
         # what the nodes have is not known here

@@ -14,16 +14,14 @@ from runslot.engines.batch.queue import POLITE, Look, look
 from runslot.engines.batch.script import ScriptWriter
 from runslot.engines.batch.site import Site
 from runslot.engines.batch.submissions import (
-    Submission,
     TaskPlace,
     Tasks,
-    add_submission,
     in_batches,
     last_line,
     places,
     read_submissions,
-    write_script,
 )
+from runslot.engines.batch.submitter import Submitter
 from runslot.engines.batch.task import RunEvidence, Task, how_it_ended
 from runslot.engines.events import Observer, Said
 from runslot.engines.open_experiment import OpenExperiment
@@ -87,6 +85,12 @@ class BatchLauncher(Launcher):
         self._stopping = False
         self._bell = threading.Event()
         self._submitted = False
+        self._submitter = Submitter(experiment, cluster, site, writer, self._say)
+        self._rest: Tasks = []
+        """What a limit of the user's kept from being submitted."""
+        self._later: dict[Handle, str] = {}
+        """The runs of it that are still wanted, with their ids."""
+        self._watched_before = 0
         self._known: dict[str, TaskPlace] = {}
         """Where earlier launchers put runs, by run id."""
         self._runs: dict[str, Run] = {}
@@ -105,73 +109,84 @@ class BatchLauncher(Launcher):
         """
         if not runs:
             return []
-        self._withdraw({placed.run.id for placed in runs})
+        self._submitter.withdraw({placed.run.id for placed in runs})
         attempts = [(placed.run.id, placed.attempt) for placed in runs]
         answers: dict[str, TaskPlace | str] = {}
-        for tasks in in_batches(
-            attempts, self._writer.frame.runs_per_job, self._writer.frame.array_size
-        ):
+        frame = self._writer.frame
+        rest: list[Sequence[tuple[str, int]]] = []
+        arrays = in_batches(attempts, frame.runs_per_job, frame.array_size)
+        for tasks in arrays:
+            if rest:
+                rest += tasks
+                continue
             try:
-                submission = self._submit(tasks)
+                submissions, left_over = self._submitter.submit(tasks)
             except RunslotError as error:
                 if not self._submitted:
                     raise
                 self._say(str(error))
                 answers |= {run: str(error) for task in tasks for run, _ in task}
-            else:
-                self._submitted = True
-                answers |= places([submission])
-        return [self._answer_start(placed, answers[placed.run.id]) for placed in runs]
+                continue
+            rest += left_over
+            answers |= places(submissions)
+            self._submitted = self._submitted or bool(submissions)
+            if not self._submitted and self._submitter.limit is not None:
+                raise self._submitter.limit
+        handles = [self._answer_start(placed, answers.get(placed.run.id)) for placed in runs]
+        self._postpone(rest, sum(map(len, arrays)))
+        return handles
 
-    def _answer_start(self, placed: Placed, answer: TaskPlace | str) -> Handle | Outcome:
+    def _answer_start(self, placed: Placed, answer: TaskPlace | str | None) -> Handle | Outcome:
         if isinstance(answer, str):
-            return Outcome(
-                "lost",
-                placed.attempt,
-                ended=time.time(),
-                message=f"could not be submitted: {answer}",
-            )
-        handle = Handle(placed.run_dir, placed.attempt, answer.name)
-        self._watched[handle] = _Watch(placed.run.id, answer)
+            return _unsubmitted(placed.attempt, answer)
+        handle = Handle(placed.run_dir, placed.attempt, "" if answer is None else answer.name)
+        if answer is None:
+            self._later[handle] = placed.run.id
+        else:
+            self._watched[handle] = _Watch(placed.run.id, answer)
         return handle
 
-    def _submit(self, tasks: Tasks) -> Submission:
-        """Submit one array; what it consists of is on disk before the system hears of it."""
-        job_name = self._cluster.job_name(self._experiment.file.name)
-        submission = add_submission(self._experiment.directory, self._cluster.word, job_name, tasks)
-        write_script(submission, self._writer.script(submission))
-        try:
-            self._site.send([submission.path])
-            if self._writer.frame.script_only:
-                self._say(f"to submit {len(tasks)} tasks: {self._writer.to_type(submission)}")
-                return submission
-            job = self._cluster.submit(
-                f"{submission.directory}/script.sh", submission.job_name, self._site.directory
-            )
-        except BaseException:
-            submission.withdrawal.touch()
-            raise
-        return submission.with_job(job)
+    @property
+    def backlog(self) -> int:
+        """How many runs wait until a limit of the user's lets them be submitted."""
+        return len(self._later)
 
-    def _withdraw(self, runs: set[str]) -> None:
-        """Make sure that no earlier submission, whose end was not noted, does these runs as
-        well.
-        """
-        open_ones = [
-            submission
-            for submission in read_submissions(self._experiment.directory, self._cluster.word)
-            if submission.job is None
-            and not submission.withdrawn
-            and runs & {r for t in submission.tasks for r, _ in t}
-        ]
-        if not open_ones:
+    def _postpone(self, rest: Tasks, total: int) -> None:
+        if not rest:
             return
-        self._site.touch([submission.withdrawal for submission in open_ones])
-        # It may have been taken at the last moment: what has started since then ends, and is
-        # started anew.
-        jobs: dict[str, str | None] = {submission.job_name: None for submission in open_ones}
-        late = {task.job for task in self._cluster.queue(jobs)}
-        self._cluster.cancel(dict.fromkeys(sorted(late), ()), jobs)
+        self._rest = rest
+        self._watched_before = len(self._watched)
+        self._say(
+            f"{total - len(rest)} of {total} tasks are submitted, the others follow as jobs end: "
+            f"{self._submitter.limit}"
+        )
+
+    def _submit_rest(self) -> None:
+        """Submit what a limit kept back, once jobs have ended."""
+        if not self._later or len(self._watched) >= self._watched_before:
+            return
+        handles = {run: handle for handle, run in self._later.items()}
+        rest = [[item for item in task if item[0] in handles] for task in self._rest]
+        try:
+            submissions, self._rest = self._submitter.submit([task for task in rest if task])
+        except RunslotError as error:  # the system is away
+            self._say(str(error))
+            return
+        for run, place in places(submissions).items():
+            self._watched[handles[run]] = _Watch(run, place)
+            del self._later[handles[run]]
+        self._watched_before = len(self._watched)
+
+    def _kept_back(self, handle: Handle) -> Outcome | None:
+        """Return how a run ended that was not submitted: stopped, or given up where no job of this
+        launch is left whose end could make room.
+        """
+        if handle not in self._later:
+            return Outcome("stopped", handle.attempt, message="stopped before it was submitted")
+        if self._watched:
+            return None
+        del self._later[handle]
+        return _unsubmitted(handle.attempt, str(self._submitter.limit))
 
     # ---- what an earlier launcher handed over ----------------------------------------------------
 
@@ -221,10 +236,12 @@ class BatchLauncher(Launcher):
         if time.monotonic() - self._files_seen < period and not answered:
             return dict.fromkeys(handles)
         self._files_seen, self._look_used = time.monotonic(), self._look.at
-        answers = {handle: self._ended(handle) for handle in handles}
+        answers = {handle: self._ended(handle) for handle in handles if handle in self._watched}
         for handle, outcome in answers.items():
             if outcome is not None:
                 self._conclude(handle, outcome)
+        self._submit_rest()
+        answers |= {h: self._kept_back(h) for h in handles if h not in answers}
         return answers
 
     def _ended(self, handle: Handle) -> Outcome | None:
@@ -302,6 +319,8 @@ class BatchLauncher(Launcher):
         what came.
         """
         watches = [self._watched[handle] for handle in handles if handle in self._watched]
+        for handle in handles:
+            self._later.pop(handle, None)
         for watch in watches:
             watch.stopped = self._stopping = True
         # First what keeps a task from starting, or from starting again, a run that is to stop.
@@ -380,6 +399,11 @@ class BatchLauncher(Launcher):
 
     def _say(self, text: str) -> None:
         self._observer(Said(text))
+
+
+def _unsubmitted(attempt: int, reason: str) -> Outcome:
+    message = f"could not be submitted: {reason}"
+    return Outcome("lost", attempt, ended=time.time(), message=message)
 
 
 def settle(run_dir: RunDir, outcome: Outcome) -> None:

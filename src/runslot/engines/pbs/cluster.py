@@ -52,6 +52,7 @@ class PBSCluster(BatchCluster):
         re.IGNORECASE,
     )
     unsure = re.compile(r"timed out|Communication failure|Premature end|End of File", re.IGNORECASE)
+    submit_limit = re.compile(r"would exceed|Maximum number of jobs|job limit")
     reasons = (
         (r"Unknown queue|Queue is not enabled|No default queue",
          "there is no such queue; `qstat -q` lists them"),
@@ -63,7 +64,6 @@ class PBSCluster(BatchCluster):
          "the server does not know what a task asks for"),
         (r"violates queue and/or server resource limits|exceeds? (queue|server) (resource|generic)",
          "a limit of the queue forbids it; `qstat -Qf` lists them"),
-        (r"would exceed|Maximum number of jobs|job limit", "a limit of your account forbids it"),
     )  # fmt: skip
     kills_all = False
     given_dialect: Dialect | None = None

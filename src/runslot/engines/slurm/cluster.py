@@ -63,6 +63,7 @@ class SlurmCluster(BatchCluster):
     set_variables = ("SLURM_BITSTR_LEN=0",)  # else long lists of indices are cut off
     away = _AWAY
     unsure = re.compile(r"timed out|Zero Bytes|communication", re.IGNORECASE)
+    submit_limit = re.compile(r"(QOS|Assoc)\w*Submit|job submit limit")
     reasons = _REASONS
 
     def array_size(self) -> int:

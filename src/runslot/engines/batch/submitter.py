@@ -1,0 +1,105 @@
+"""Hands tasks to the batch system: in arrays as large as it takes, each once; used by the launcher.
+
+What an array consists of is on disk before the system hears of it. Where a limit of the user's lets
+no further job in, the rest is given back, to be handed over as jobs end.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+
+from runslot.engines.batch.cluster import BatchCluster, SubmitLimit
+from runslot.engines.batch.script import ScriptWriter
+from runslot.engines.batch.site import Site
+from runslot.engines.batch.submissions import (
+    Submission,
+    Tasks,
+    add_submission,
+    read_submissions,
+    write_script,
+)
+from runslot.engines.open_experiment import OpenExperiment
+
+
+class Submitter:
+    """Submits the tasks of one experiment."""
+
+    def __init__(
+        self,
+        experiment: OpenExperiment,
+        cluster: BatchCluster,
+        site: Site,
+        writer: ScriptWriter,
+        say: Callable[[str], None],
+    ) -> None:
+        self._experiment = experiment
+        self._cluster = cluster
+        self._site = site
+        self._writer = writer
+        self._say = say
+        self.limit: SubmitLimit | None = None
+        """What the system said when it took no more."""
+
+    def submit(self, tasks: Tasks) -> tuple[list[Submission], Tasks]:
+        """Submit as many tasks as a limit of the user's lets, in their order; return the arrays,
+        and the rest.
+
+        An array is taken as a whole or not at all, and what is left of a limit cannot be asked for
+        everywhere: smaller ones are tried.
+        """
+        submissions: list[Submission] = []
+        rest, size = list(tasks), len(tasks)
+        while rest and size:
+            try:
+                submissions.append(self._submit_array(rest[:size]))
+            except SubmitLimit as error:
+                self.limit, size = error, size // 2
+            else:
+                rest = rest[size:]
+                size = min(size, len(rest))
+        return submissions, rest
+
+    def _submit_array(self, tasks: Tasks) -> Submission:
+        job_name = self._cluster.job_name(self._experiment.file.name)
+        submission = add_submission(self._experiment.directory, self._cluster.word, job_name, tasks)
+        write_script(submission, self._writer.script(submission))
+        try:
+            self._site.send([submission.path])
+            if self._writer.frame.script_only:
+                self._say(f"to submit {len(tasks)} tasks: {self._writer.to_type(submission)}")
+                return submission
+            job = self._cluster.submit(
+                f"{submission.directory}/script.sh", submission.job_name, self._site.directory
+            )
+        except SubmitLimit:  # it is certain that the system does not have it
+            shutil.rmtree(submission.path, ignore_errors=True)
+            raise
+        except BaseException:
+            submission.withdrawal.touch()
+            raise
+        return submission.with_job(job)
+
+    def withdraw(self, runs: set[str]) -> None:
+        """Make sure that no earlier submission, whose end was not noted, does these runs as
+        well.
+        """
+        unnoted = [
+            submission
+            for submission in read_submissions(self._experiment.directory, self._cluster.word)
+            if submission.job is None
+            and not submission.withdrawn
+            and not runs.isdisjoint(_runs_of(submission.tasks))
+        ]
+        if not unnoted:
+            return
+        self._site.touch([submission.withdrawal for submission in unnoted])
+        # It may have been taken at the last moment: what has started since then ends, and is
+        # started anew.
+        jobs: dict[str, str | None] = {submission.job_name: None for submission in unnoted}
+        late = {task.job for task in self._cluster.queue(jobs)}
+        self._cluster.cancel(dict.fromkeys(sorted(late), ()), jobs)
+
+
+def _runs_of(tasks: Tasks) -> Sequence[str]:
+    return [run for task in tasks for run, _ in task]
