@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from runslot.cli.parameters import Diverged, Include, Level, Logs, PathTemplate, Places
-from runslot.errors import NotInstalled, extra_said
+from runslot.errors import InvalidInput, NotInstalled, extra_said
 
 
 def view(
@@ -47,6 +47,16 @@ def view(
     ] = False,
     path: PathTemplate = None,
     log: Logs = None,
+    reader: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Print an address with a token of this reader's own."),
+    ] = None,
+    withdraw: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Take a reader's token back, from running servers too, and end."
+        ),
+    ] = None,
     export: Annotated[
         Path | None,
         typer.Option(
@@ -66,6 +76,17 @@ def view(
     choices = Choices().replaced(
         {"include": tuple(include or ()), "diverged": diverged, "level": level}
     )
+    if withdraw:
+        from runslot.results.read.directories import roots_of
+        from runslot.view.web.guard import Readers
+
+        readers = Readers(roots_of(places_of(paths)))
+        for name in withdraw:
+            readers.withdraw(name)
+            typer.echo(f"{name} may no longer read")
+        return
+    if reader and no_token:
+        raise InvalidInput("--reader and --no-token: without tokens everybody here reads")
     if export is not None:
         size = export_page(export, places_of(paths), choices, path=path, log=log or ())
         typer.echo(f"{export} ({size / 1e6:.1f} MB)")
@@ -79,8 +100,11 @@ def view(
         path=path,
         log=log or (),
         query=choices.query(),
+        readers=reader or (),
     )
     typer.echo(served.address)
+    for name, address in served.readers.items():
+        typer.echo(f"{name}: {address}")
     typer.echo("Ctrl-C ends it.", err=True)
     if open_browser:
         typer.launch(served.address)

@@ -14,7 +14,7 @@ pytest.importorskip("dash", reason="the page needs runslot[view]")
 
 from runslot.errors import Busy, InvalidInput, NotFound, extra_said
 from runslot.view.web.app import make_app
-from runslot.view.web.guard import guard_for, token_for
+from runslot.view.web.guard import Readers, guard_for, token_for
 from runslot.view.web.live_runs import LiveRuns
 from runslot.view.web.server import bind
 
@@ -134,6 +134,29 @@ def test_the_token_is_kept_for_one_user_and_what_is_shown(
     (tmp_path / "state2").write_text("a file")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state2"))
     assert token_for([str(runs)]) != token_for([str(runs)])
+
+
+def test_a_readers_token_is_taken_until_it_is_withdrawn(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    guard = guard_for("127.0.0.1", 8050, (), roots=[str(runs)])
+    server = make_app(LiveRuns([runs], cache=False), guard).server
+    anna, ben = server.test_client(), server.test_client()
+    tokens = {name: Readers([str(runs)]).admit(name) for name in ("anna", "ben")}
+    assert len({*tokens.values(), guard.token}) == 3
+    assert Readers([str(runs)]).admit("anna") == tokens["anna"]
+    assert get(anna, f"/?token={tokens['anna']}").status_code == 302
+    assert get(ben, f"/?token={tokens['ben']}").status_code == 302
+    Readers([str(runs)]).withdraw("anna")
+    assert get(anna).status_code == 401
+    assert get(anna, f"/?token={tokens['anna']}").status_code == 401
+    assert get(ben).status_code == 200
+    with pytest.raises(InvalidInput, match="ben has one"):
+        Readers([str(runs)]).withdraw("anna")
+    for name in ("../x", "", "a b", ".hidden"):
+        with pytest.raises(InvalidInput):
+            Readers([str(runs)]).admit(name)
 
 
 def test_the_browser_is_told_to_load_nothing_from_elsewhere(runs: Path) -> None:

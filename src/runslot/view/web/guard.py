@@ -45,6 +45,8 @@ class PageGuard:
     may: no foreign page can have one of them as its own origin."""
     cookie: str
     """Cookies are shared by all ports of a host; so its name has the port."""
+    readers: Readers | None = None
+    """Further tokens, each of somebody's own, which can be withdrawn while the server is up."""
 
     def refusal(self, inquiry: Request) -> str | None:
         """Return why a request is not answered; None where it is, apart from the token."""
@@ -67,7 +69,12 @@ class PageGuard:
 
     def knows(self, inquiry: Request) -> bool:
         """Tell whether the request has the token, in its cookie."""
-        return self.token is None or _same(inquiry.cookies.get(self.cookie, ""), self.token)
+        return self.token is None or self.is_token(inquiry.cookies.get(self.cookie, ""))
+
+    def is_token(self, text: str) -> bool:
+        """Tell whether a text is the token, or one of a reader who still has it."""
+        tokens = [self.token or "", *(self.readers.tokens().values() if self.readers else ())]
+        return bool(text) and any(_same(text, token) for token in tokens)
 
 
 def guard_for(
@@ -85,7 +92,8 @@ def guard_for(
     machine_names = {socket.gethostname(), socket.getfqdn()} if not is_loopback(host) else set()
     names = frozenset(name.lower() for name in {host, *machine_names, *allowed})
     secret = token_for(roots) if roots else secrets.token_urlsafe(24)
-    return PageGuard(secret if token else None, names, f"runslot-{port}")
+    readers = Readers(roots) if roots else None
+    return PageGuard(secret if token else None, names, f"runslot-{port}", readers)
 
 
 def is_loopback(host: str) -> bool:
@@ -104,7 +112,7 @@ def protect(server: Flask, guard: PageGuard, policy: str) -> None:
         refused = guard.refusal(request)
         if refused is not None:
             return Response(refused, 403, content_type="text/plain; charset=utf-8")
-        if guard.token is not None and _same(request.args.get(TOKEN, ""), guard.token):
+        if guard.token is not None and guard.is_token(request.args.get(TOKEN, "")):
             return _welcome(guard)
         if not guard.knows(request):
             message = (
@@ -134,7 +142,6 @@ def protect(server: Flask, guard: PageGuard, policy: str) -> None:
 def _welcome(guard: PageGuard) -> Response:
     """Keep the token in a cookie, and take it out of the address, which is shared and
     remembered."""
-    assert guard.token is not None
     pairs = [
         pair
         for pair in parse_qsl(request.query_string.decode(), keep_blank_values=True)
@@ -142,7 +149,9 @@ def _welcome(guard: PageGuard) -> Response:
     ]
     address = f"/{request.path.lstrip('/')}"
     response = redirect(f"{address}?{urlencode(pairs)}" if pairs else address)
-    response.set_cookie(guard.cookie, guard.token, max_age=_YEAR_S, httponly=True, samesite="Lax")
+    response.set_cookie(
+        guard.cookie, request.args[TOKEN], max_age=_YEAR_S, httponly=True, samesite="Lax"
+    )
     return response  # type: ignore[return-value]  # flask's own class, as werkzeug's redirect is typed
 
 
@@ -175,6 +184,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
+_READER = re.compile(r"[\w-][\w.-]{0,63}")
 _TOKEN = re.compile(r"[\w-]{32,64}")
 _MOST_BYTES = 100
 
@@ -188,14 +198,7 @@ def token_for(roots: Sequence[str]) -> str:
         previous = _kept(file)
         if previous is not None:
             return previous
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        descriptor = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
-        with os.fdopen(descriptor, "w") as opened:
-            opened.write(token)
-        temporary.replace(file)
+        _keep(file, token)
     # a home that is unknown or cannot be written: this server's token alone
     except (
         OSError,
@@ -203,6 +206,61 @@ def token_for(roots: Sequence[str]) -> str:
     ):
         return token
     return token
+
+
+class Readers:
+    """The people who may read these directories with a token of their own, until it is withdrawn:
+    a file each, named like the reader, beside the owner's token."""
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        file = _file_for(roots)
+        self._place = file.with_name(f"{file.name}.readers")
+
+    def tokens(self) -> dict[str, str]:
+        """Return the tokens by reader, as they are now."""
+        try:
+            names = sorted(entry.name for entry in os.scandir(self._place))
+        except OSError:
+            return {}
+        tokens = {name: _kept(self._place / name) for name in names if _READER.fullmatch(name)}
+        return {name: token for name, token in tokens.items() if token is not None}
+
+    def admit(self, name: str) -> str:
+        """Return a reader's token, a new one where there is none. Raises `InvalidInput` for a name
+        that is none, and where it cannot be kept."""
+        if not _READER.fullmatch(name):
+            raise InvalidInput(
+                f"{name!r} is no reader's name: letters, digits, _, . and - make one, up to 64"
+            )
+        token = self.tokens().get(name) or secrets.token_urlsafe(24)
+        try:
+            _keep(self._place / name, token)
+        except OSError as error:
+            raise InvalidInput(f"the token of {name} cannot be kept: {error}") from error
+        return token
+
+    def withdraw(self, name: str) -> None:
+        """Forget a reader's token: from now on no server takes it. Raises `InvalidInput` where
+        there is none."""
+        names = ", ".join(self.tokens()) or "nobody"
+        if not _READER.fullmatch(name):
+            raise InvalidInput(f"{name!r} has no token; {names} has one")
+        try:
+            (self._place / name).unlink()
+        except OSError as error:
+            raise InvalidInput(f"{name!r} has no token; {names} has one") from error
+
+
+def _keep(file: Path, token: str) -> None:
+    """Write a token into a file that only this user can read, by rename."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(
+        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+    )
+    with os.fdopen(descriptor, "w") as opened:
+        opened.write(token)
+    temporary.replace(file)
 
 
 def _file_for(roots: Sequence[str]) -> Path:

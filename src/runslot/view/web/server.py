@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
@@ -16,7 +16,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server, se
 
 from runslot.errors import Busy, InvalidInput
 from runslot.view.web.app import make_app
-from runslot.view.web.guard import TOKEN, guard_for
+from runslot.view.web.guard import TOKEN, Readers, guard_for
 from runslot.view.web.live_runs import LiveRuns
 
 _PORTS_TRIED = 20
@@ -35,6 +35,8 @@ class Served:
 
     server: BaseWSGIServer
     address: str
+    readers: Mapping[str, str]
+    """By reader who was let in: the address with a token of their own."""
 
     def run(self) -> None:
         """Answer until interrupted (Ctrl-C) or asked to end (SIGTERM)."""
@@ -64,11 +66,12 @@ def bind(
     path: str | None = None,
     log: Sequence[str] = (),
     query: str = "",
+    readers: Sequence[str] = (),
 ) -> Served:
     """Bind the page of these directories, read as `load` does with `path` and `log`.
 
     Port 0 takes any free one, None the usual or the next free one. `query` are choices that the
-    page is opened with (`Choices.query`).
+    page is opened with (`Choices.query`). `readers` are given tokens of their own.
 
     Raises `NotFound` for a directory that is not there, `InvalidInput` for an address that is not
     this machine's or a public one without a token, `Busy` for a port that is taken.
@@ -78,18 +81,22 @@ def bind(
     server = _bound(host, port)
     try:
         guard = guard_for(host, server.port, allowed, token=token, roots=runs.roots)
+        tokens = {reader: Readers(runs.roots).admit(reader) for reader in readers}
         server.app = make_app(runs, guard).server
     except Exception:
         server.server_close()
         raise
     name = socket.gethostname() if host in _ALL_ADDRESSES else host
     shown = f"[{name}]" if ":" in name else name
-    pairs = {TOKEN: guard.token} if guard.token else {}
-    pairs |= {"path": path} if path else {}
-    query_text = "&".join(part for part in (urlencode(pairs, safe="{}/"), query) if part)
-    return Served(
-        server, f"http://{shown}:{server.port}/" + (f"?{query_text}" if query_text else "")
-    )
+
+    def address(token: str | None) -> str:
+        pairs = {TOKEN: token} if token else {}
+        pairs |= {"path": path} if path else {}
+        query_text = "&".join(part for part in (urlencode(pairs, safe="{}/"), query) if part)
+        return f"http://{shown}:{server.port}/" + (f"?{query_text}" if query_text else "")
+
+    addresses = {reader: address(token) for reader, token in tokens.items()}
+    return Served(server, address(guard.token), addresses)
 
 
 def _bound(host: str, port: int | None) -> BaseWSGIServer:
