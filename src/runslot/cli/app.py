@@ -101,6 +101,10 @@ COMMANDS: Mapping[str, Subcommand] = {
         "results.results",
         "Compare variants: mean ± 95 % interval of final and best values over seeds, best first.",
     ),
+    "confirm": Subcommand(
+        "confirm.confirm",
+        "Run the best variants again on fresh seeds: the best of many is partly the luckiest.",
+    ),
     "view": Subcommand(
         "view.view",
         "Look at runs in a browser: curves over seeds, tables, slots; live while they run.",

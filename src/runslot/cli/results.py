@@ -42,6 +42,8 @@ def results(
     mode: Annotated[str | None, option("mode", "results")] = None,
     vs: Annotated[str | None, option("vs", "results")] = None,
     at: Annotated[str | None, option("at", "results")] = None,
+    effects: Annotated[bool, option("effects", "results")] = False,
+    all_seeds: Annotated[bool, option("all_seeds", "results")] = False,
     where: Conditions = None,
     include: Include = None,
     diverged: Annotated[str, option("diverged", "results")] = "nan",
@@ -79,11 +81,11 @@ def results(
     runs = (tuple(where or ()), path, tuple(log or ()))
     states = tuple(include or ())
     way, spread = _way_of(mode), _spread_of(band)
-    question = Question(metric, way, states, diverged, spread, level, at, *runs)
+    question = Question(metric, way, states, diverged, spread, level, at, *runs, all_seeds)
     if system:
         _print_system(question.read(paths), csv, parquet)
         return
-    answer(words, vs, question, Output(json, latex, checklist, limit, csv, parquet))
+    answer(words, vs, question, Output(json, latex, checklist, effects, limit, csv, parquet))
 
 
 def _way_of(mode: str | None) -> Mode | None:

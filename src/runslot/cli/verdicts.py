@@ -20,6 +20,7 @@ from runslot.cli.render.console import console
 from runslot.cli.search_words import objective_of
 from runslot.errors import InvalidInput
 from runslot.results.comparison import Comparison, Spread, compare
+from runslot.results.confirmation import confirmed
 from runslot.results.export import write_frame
 from runslot.results.read.reader import load
 from runslot.results.results import Results
@@ -43,10 +44,13 @@ class Question:
     where: tuple[str, ...]
     path: str | None
     log: tuple[str, ...]
+    all_seeds: bool = False
+    """Whether the runs count, too, by which confirmed variants were chosen."""
 
     def read(self, paths: Sequence[Path] | None) -> Results:
         """Return the runs that are meant."""
-        return load(places_of(paths), path=self.path, log=self.log).where(*self.where)
+        runs = load(places_of(paths), path=self.path, log=self.log).where(*self.where)
+        return runs if self.all_seeds else confirmed(runs)
 
     def compare(self, paths: Sequence[Path] | None) -> Comparison:
         """Read the runs and compare them; `InvalidInput` says what to change."""
@@ -76,15 +80,17 @@ class Output:
     json: bool = False
     latex: bool = False
     checklist: bool = False
+    effects: bool = False
     limit: int | None = None
     csv: str | None = None
     """A file for the table; `-` is the output."""
     parquet: Path | None = None
 
     def __post_init__(self) -> None:
-        if sum((self.json, self.latex, self.checklist, self.csv == "-")) > 1:
+        outputs = (self.json, self.latex, self.checklist, self.effects, self.csv == "-")
+        if sum(outputs) > 1:
             raise InvalidInput(
-                "--json, --latex, --checklist and --csv - are one output each; keep one"
+                "--json, --latex, --checklist, --effects and --csv - are one output each; keep one"
             )
 
 
@@ -93,7 +99,12 @@ def answer(words: Sequence[str], vs: str | None, question: Question, output: Out
     if words[:1] == ["compare"] and not Path("compare").exists():
         if vs is not None:
             raise InvalidInput("compare names both sides, and --vs one of them; keep one")
-        if output.checklist or output.csv is not None or output.parquet is not None:
+        if (
+            output.checklist
+            or output.effects
+            or output.csv is not None
+            or output.parquet is not None
+        ):
             raise InvalidInput("compare prints a table, --json or --latex")
         print_comparison(words[1:], question, output)
         return
@@ -105,6 +116,10 @@ def answer(words: Sequence[str], vs: str | None, question: Question, output: Out
         from runslot.results.text.checklist import checklist_of
 
         typer.echo(checklist_of(comparison))
+    elif output.effects:
+        from runslot.results.text.effects import print_effects
+
+        print_effects(comparison, console())
     elif vs is not None or output.json or output.latex:
         print_decision(comparison, vs, output)
     else:

@@ -331,6 +331,12 @@ class ExperimentDir:
         return self.path / "provenance"
 
     @property
+    def confirmation_file(self) -> Path:
+        """Which variants were run again on fresh seeds (`runslot confirm`), after which only these
+        count."""
+        return self.path / "confirmation.json"
+
+    @property
     def experiments_tree(self) -> Path:
         """rlpyt's list of what will run."""
         return self.path / "experiments_tree.txt"

@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from runslot.errors import Busy, InvalidInput, NotFound, shortage_of
 from runslot.experiment.files import open_to_append, sync_soon, write_atomically, write_json
@@ -21,6 +21,7 @@ from runslot.launch.code_change import changes_between, what
 from runslot.launch.interpreter import python_of_runs
 from runslot.launch.plan import Plan
 from runslot.transport.code_snapshot import CodeSource, copy_source
+from runslot.variants.encode import SEED_KEY, run_ids
 
 
 def create(plan: Plan, root: Path, code: CodeSource | None = None) -> ExperimentDir:
@@ -174,6 +175,49 @@ def widen(experiment: ExperimentDir, plan: Plan, widened: Widened) -> None:
         file = replace(file, fetch=before.fetch, no_fetch=before.no_fetch)
     write_json(experiment.experiment_file, file.to_json())
     _keep_from_power_cuts(experiment, plan)
+
+
+def add_seeds(
+    experiment: ExperimentDir, names: Sequence[str], seeds: Sequence[int]
+) -> tuple[Run, ...]:
+    """Record further runs of an experiment, of the variants of these names with these seeds; the
+    caller holds its lock.
+
+    The first seed of every variant comes before the second of any. Raises `InvalidInput` where a
+    variant has its seed among its settings.
+    """
+    earlier = experiment.read_runs()
+    firsts: dict[str, Run] = {}
+    for run in earlier:
+        firsts.setdefault(run.name, run)
+    runs = []
+    for seed in seeds:
+        for name in names:
+            first = firsts[name]
+            if SEED_KEY in first.variant:
+                raise InvalidInput(
+                    f"variant {name!r} has its seed among its settings, so that there is no other"
+                )
+            place = PurePosixPath(first.directory).parent / f"run_{seed}"
+            runs.append(
+                replace(
+                    first,
+                    id=run_ids(first.variant)(seed),
+                    directory=str(place),
+                    seed=seed,
+                    run_ID=seed,
+                    extras={**first.extras, SEED_KEY: seed},
+                )
+            )
+    earlier_ids = {run.id for run in earlier}
+    new = tuple(run for run in runs if run.id not in earlier_ids)
+    experiment.append_runs(new)
+    file = experiment.read()
+    write_json(
+        experiment.experiment_file, replace(file, run_count=len(earlier) + len(new)).to_json()
+    )
+    sync_soon([experiment.runs_file, experiment.experiment_file, experiment.path])
+    return new
 
 
 def _keep_from_power_cuts(experiment: ExperimentDir, plan: Plan) -> None:

@@ -9,6 +9,7 @@ from runslot.results.comparison import Comparison, compare
 from runslot.results.problems import Problem
 from runslot.results.read.reader import Reader, load
 from runslot.results.results import Results
+from runslot.results.verdicts import Verdicts, decide
 
 __all__ = [
     "Accounting",
@@ -17,7 +18,9 @@ __all__ = [
     "Reader",
     "Results",
     "Rule",
+    "Verdicts",
     "account",
     "compare",
+    "decide",
     "load",
 ]

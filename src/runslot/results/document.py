@@ -136,7 +136,7 @@ def document_of(
             "standings": dict(accounting.standings),
             "not_started": accounting.waiting,
             "pooled": list(accounting.pooled),
-            "notes": list(accounting.notes()),
+            "notes": [*filter(None, [comparison.results.confirmation]), *accounting.notes()],
         },
         "sentence": "" if verdicts is None else verdicts.sentence(),
         "reference": {} if verdicts is None else dict(verdicts.references),

@@ -72,6 +72,8 @@ class Results:
     _segments: Mapping[str, pl.DataFrame]
     at: str = ""
     """Where the final values are those at a step (`results_at`): which one, in words."""
+    confirmation: str = ""
+    """Where runs that chose variants are left out (`confirmed`): a sentence that says so."""
 
     @classmethod
     def of(

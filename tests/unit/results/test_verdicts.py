@@ -20,6 +20,7 @@ from runslot.results import compare, load
 from runslot.results.document import SCHEMA, document_of
 from runslot.results.step import results_at
 from runslot.results.text.checklist import checklist_of
+from runslot.results.text.effects import print_effects
 from runslot.results.text.latex import latex_of
 from runslot.results.text.verdicts import print_verdicts
 from runslot.results.verdicts import decide, decide_experiments, decide_pair
@@ -230,3 +231,22 @@ def test_a_shrunken_mean_lies_between_the_mean_and_the_middle(
     assert first.shrunken is not None
     assert math.fsum(row.sample.mean for row in verdicts.rows) / 6 < first.shrunken
     assert first.shrunken < first.sample.mean
+
+
+def test_effects_tell_seeds_from_settings_and_what_diverges(write_run: Any, tmp_path: Path) -> None:
+    for lr in (0.1, 0.2, 0.4):
+        for hidden in (1, 2):
+            for seed in range(4):
+                score = "nan" if lr == 0.4 and seed < 3 else lr + NOISE[seed]
+                write_run({"lr": lr, "hidden": hidden}, seed=seed, rows=[{"score": score}])
+    file = io.StringIO()
+    print_effects(compare(load(tmp_path), "score"), Console(file=file, width=80))
+    text = file.getvalue()
+    assert "between the seeds of one variant" in text
+    assert "6 of 8" in text  # of lr = 0.4
+    assert "The best of so many of these variants, expected: 1: 0.1487, 2: " in text
+    assert "24 runs: 18 counted, 6 diverged" in text
+    write_run({"lr": 1.0}, rows=None, experiment="empty")
+    nothing = compare(load(tmp_path / "empty"))
+    with pytest.raises(InvalidInput, match="no run has logged a metric"):
+        print_effects(nothing, Console(file=file))

@@ -167,10 +167,11 @@ def _print_results(directory: ExperimentDir) -> bool:
     if not any(has_written(directory.run_dir(run, file)) for run in directory.read_runs()):
         return False  # before anything is loaded that reads tables
     from runslot.cli.render.console import console
+    from runslot.results.confirmation import confirmed
     from runslot.results.read.reader import load
     from runslot.results.text.table import print_table
 
-    results = load(directory.path)
+    results = confirmed(load(directory.path))
     if not results.metrics:
         return False
     search = file.search or {}

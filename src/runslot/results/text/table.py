@@ -231,6 +231,8 @@ def notes_of(comparison: Comparison, shown: int) -> list[Text]:
     """Return what stands under a table: who counts first of all."""
     results, accounting = comparison.results, comparison.accounting
     notes = [accounting.line(comparison.statistic if comparison.metric else "")]
+    if results.confirmation:
+        notes.append(results.confirmation)
     if shown < comparison.table.height:
         notes.append(f"{many(comparison.table.height - shown, 'more variant')} not shown (--limit)")
     if comparison.left_out:

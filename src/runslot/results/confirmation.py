@@ -1,0 +1,132 @@
+"""Variants that were run again on fresh seeds, because the best of many is partly the luckiest:
+which ones, and which of an experiment's runs count from then on.
+
+`runslot confirm` writes the record (`confirmation.json` in the experiment); `runslot results` reads
+it. What must stay true: the seeds by which a variant was chosen are never among those that confirm
+it, and what is left out because of it is said.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from runslot.errors import RunslotError
+from runslot.experiment.files import read_json
+from runslot.experiment.rundir import ExperimentDir
+from runslot.results.comparison import Comparison
+from runslot.results.results import Results
+from runslot.results.verdicts import decide
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What was confirmed, and by which seeds."""
+
+    variants: tuple[str, ...]
+    """Names."""
+    seeds: tuple[int, ...]
+    metric: str
+    created: float
+
+    def to_json(self) -> dict[str, object]:
+        """Return the object in `confirmation.json`."""
+        return {"format": FORMAT, **dataclasses.asdict(self)}
+
+
+def read_confirmation(experiment: ExperimentDir) -> Confirmation | None:
+    """Return the record; None where there is none. Raises `RunslotError` where it is damaged."""
+    value = read_json(experiment.confirmation_file)
+    if value is None:
+        return None
+    try:
+        return Confirmation(
+            tuple(map(str, value["variants"])),
+            tuple(map(int, value["seeds"])),
+            str(value["metric"]),
+            float(value["created"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunslotError(
+            f"{experiment.confirmation_file} is damaged ({error!r}); remove it to count all runs"
+        ) from error
+
+
+def confirmed(results: Results) -> Results:
+    """Return the runs that count where an experiment of theirs was confirmed: of that, the fresh
+    ones alone. The words of what is left out are in `Results.confirmation`."""
+    homes = _homes(results)
+    records = {
+        home: record
+        for home in set(homes.values())
+        if (record := read_confirmation(ExperimentDir(home))) is not None
+    }
+    if not records:
+        return results
+    rows = results.runs.select("run", "path", "variant", "seed").iter_rows()
+    fresh = [
+        run
+        for run, path, variant, seed in rows
+        if (record := records.get(homes.get(path, Path()))) is None
+        or (variant in record.variants and seed in record.seeds)
+    ]
+    chosen = results.where(pl.col("run").is_in(fresh))
+    waiting = {
+        key: count
+        for key, count in results.waiting_variants.items()
+        if any(key[1] in record.variants for record in records.values())
+    }
+    left = results.runs.height - chosen.runs.height
+    variants = sum(len(record.variants) for record in records.values())
+    seeds = sorted({seed for record in records.values() for seed in record.seeds})
+    span = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+    words = (
+        f"Confirmed: only the runs of {variants} variants on the fresh seeds {span} count; the"
+        f" {left} runs that they were chosen by are left out (--all-seeds shows them)."
+    )
+    counts: dict[str, int] = {}
+    for (experiment, _), count in waiting.items():
+        counts[experiment] = counts.get(experiment, 0) + count
+    return dataclasses.replace(chosen, waiting=counts, waiting_variants=waiting, confirmation=words)
+
+
+def _homes(results: Results) -> Mapping[str, Path]:
+    """Return by run's path the experiment that it is of."""
+    homes: dict[str, Path] = {}
+    by_parent: dict[Path, Path | None] = {}
+    for path in results.runs["path"]:
+        parent = Path(path).parent
+        if parent not in by_parent:
+            by_parent[parent] = next(
+                (
+                    p
+                    for p in (parent, *parent.parents)
+                    if ExperimentDir(p).experiment_file.is_file()
+                ),
+                None,
+            )
+        home = by_parent[parent]
+        if home is not None:
+            homes[path] = home
+    return homes
+
+
+def best_variants(comparison: Comparison, top: int) -> list[str]:
+    """Return the names of the `top` variants that have a value, best first; of each task, where
+    there are tasks."""
+    accounting, runs = comparison.accounting, comparison.results.runs
+    names = dict(zip(accounting.runs["group"], runs["variant"], strict=True))
+    places = {id(account): place for place, account in enumerate(accounting.groups)}
+    counts: dict[str, int] = {}
+    best = []
+    for row in decide(comparison).rows:
+        if row.sample.has_value and counts.get(row.task, 0) < top:
+            counts[row.task] = counts.get(row.task, 0) + 1
+            best.append(str(names[places[id(row.account)]]))
+    return best
