@@ -135,7 +135,9 @@ class Search:
         return next(iter(sorted(self.root.glob("job/2*"))), self.root / "none")
 
     def _is_over(self) -> bool:
-        return bool(self.status().get("search", {}).get("is_over"))
+        status = self.status()
+        unfinished = {"failed", "lost", "stopped"} & status.get("counts", {}).keys()
+        return bool(status.get("search", {}).get("is_over")) and not unfinished
 
     def status(self) -> dict[str, Any]:
         """Return what `runslot status --json` says."""

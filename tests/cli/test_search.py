@@ -100,6 +100,8 @@ def test_a_search_that_is_killed_again_and_again_asks_what_an_unbroken_one_asks(
         e["params"] for e in events(whole, "trial")
     ]
     assert states(job, broken) == {"succeeded": 8}
+    assert job.status(str(broken))["search"]["is_over"]
+    assert job.status(str(broken))["search"]["trials"] == job.status(str(whole))["search"]["trials"]
     assert events(broken, "winner")[-1]["trial"] == events(whole, "winner")[0]["trial"]
 
 

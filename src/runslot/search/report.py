@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runslot.experiment.journal import read_events
+from runslot.experiment.states import UNDER_WAY
 from runslot.experiment.status import ExperimentStatus
 from runslot.search.opening import make_study, record_of, space_of, trials_limit
 from runslot.search.rows import RunRows
@@ -107,7 +108,10 @@ def read_report(status: ExperimentStatus) -> SearchReport:
         study.apply(event)
     for entry in status.runs:
         run = study.runs.get(entry.run.id)
-        if run is None or entry.outcome is None or run.state in {"waiting", "running"}:
+        # The status knows better than the journal, whose launcher may have been killed: only that a
+        # paused run is about to go on stands nowhere else.
+        goes_on = run is not None and run.state == "waiting" and entry.state == "paused"
+        if run is None or goes_on or entry.state in UNDER_WAY:
             continue
         rows = RunRows(status.directory.run_dir(entry.run, status.file), record.metric, record.step)
         curve = rows.read(resumed=status.file.policy.resumable and entry.attempts > 1)
