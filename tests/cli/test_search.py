@@ -280,3 +280,36 @@ def test_a_function_of_a_trial_asks_for_what_depends_on_what_it_got(job):
     for event in events(directory, "trial"):
         assert (event["params"]["kind"] == "a") == (event["params"]["lr"] <= 0.2)
     assert states(job, directory) == {"succeeded": 6}
+
+
+@pytest.mark.parametrize(
+    "words", [(*SEARCH, "--trials", "4", "--test-seeds", "1"), ("--grid", "lr=0.1,0.3,0.7")]
+)
+def test_a_search_whose_journal_was_lost_is_made_again_from_its_runs(job, words):
+    done = job("run", "job.py:train", *words, *BEST, "--seeds", "2", "-q")
+    directory = Path(done.stdout.strip())
+    before = job.status(str(directory))["search"]
+    journal = directory / "journal.jsonl"
+    journal.write_text("")
+
+    job("resume", str(directory), "-q")
+
+    after = job.status(str(directory))["search"]
+    assert after == before
+    assert not events(directory, "start")
+
+
+def test_a_step_that_falls_ends_a_search_that_prunes_by_it(job):
+    (job.directory / "job.py").write_text(
+        "import time\n"
+        "from runslot import logger\n"
+        "def train(variant):\n"
+        "    for epoch in (1, 2, 1, 2, 3):\n"
+        "        logger.record_dict({'epoch': epoch, 'accuracy': variant['lr']})\n"
+        "        logger.dump_tabular()\n"
+        "        time.sleep(0.4)\n"
+    )
+    done = job("run", "job.py:train", *SEARCH, *BEST, "--trials", "9", *ASHA, "-q", status=2)
+    assert "must rise" in done.stderr
+    assert "--step" in done.stderr
+    assert len(list(job.root.glob("job/2*/lr=*"))) < 5

@@ -27,6 +27,7 @@ from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.search.objective import refuse_fallen_step
 from runslot.search.opening import make_study, most_runs, record_of, space_of, trials_limit
 from runslot.search.optuna_log import optuna_log
+from runslot.search.recovery import explain
 from runslot.search.report import SearchReport
 from runslot.search.rows import Curve, RunRows, refuse_missing, step_name
 from runslot.search.trial import Event, Rows, TrialRun
@@ -112,6 +113,8 @@ class Searcher:
         if missing:
             self._directory.append_runs(missing)
         for run in self._directory.read_runs():
+            if run.id not in self._study.runs:
+                self._write_all(explain(self._study, run))
             if run.id not in self._study.runs:
                 raise Damaged(
                     f"{self._directory.runs_file} has {run.directory}, which no trial of "
