@@ -140,9 +140,9 @@ def _call(argv: list[str]) -> int:
 def _command(argv: list[str]) -> int:
     _refuse_empty(argv)
     if argv[:1] == ["run"]:
-        from runslot.cli import quick
+        from runslot.cli import run
 
-        status = quick.call(argv[1:])
+        status = run.call(argv[1:])
         if status is not None:
             return status
     from runslot.cli.app import call

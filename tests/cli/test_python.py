@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runslot import Container, Experiment, InvalidInput, grid
-from runslot.cli.quick import with_project
+from runslot.cli.run import with_project
 from runslot.launch.interpreter import active_environment
 from runslot.transport.zipapp import experiment_archive
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runslot.cli import quick
+from runslot.cli import run as quick
 from runslot.cli.app import load
 
 PLAIN = [

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.cli.options import ALL_WORDS, options_of
-from runslot.cli.search_words import search_of
-from runslot.cli.words import PYTHONS, Words
+from runslot.cli.words import PYTHONS, Words, search_of
 from runslot.errors import InvalidInput, nearest
 from runslot.experiment.records import Container
 from runslot.hardware.resources import Resources

@@ -1,7 +1,7 @@
 """The table of options: every option of `run`, `resume` and the commands that compare, and every
 word of a sweep file.
 
-From it come typer's signatures (`parameters`), the quick parser (`quick`), what a sweep file may
+From it come typer's signatures (`parameters`), the quick parser (`run`), what a sweep file may
 say (`words`), its JSON Schema (`schema`), the fields of `Experiment` that are given as they are
 (`build`), and the tables of docs/cli.md (`reference`). To add an option, write a record here; a
 field of `Experiment` with the same name takes its value.

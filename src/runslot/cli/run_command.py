@@ -11,8 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from runslot.cli.parameters import signed
-from runslot.cli.quick import with_project
-from runslot.cli.run import run_from
+from runslot.cli.run import run_from, with_project
 
 _COMMAND = "runslot.command"
 

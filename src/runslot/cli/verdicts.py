@@ -17,7 +17,7 @@ import typer
 from runslot.cli.further_seeds import further_seeds_command
 from runslot.cli.places import places_of
 from runslot.cli.render.console import console
-from runslot.cli.search_words import objective_of
+from runslot.cli.words import objective_of
 from runslot.errors import InvalidInput
 from runslot.results.comparison import Comparison, Spread, compare
 from runslot.results.confirmation import confirmed

@@ -12,11 +12,10 @@ from typing import overload
 
 from runslot.engines.events import Observer, Said
 from runslot.engines.local.config import ThisMachine, end_lost
-from runslot.engines.open_experiment import OpenExperiment
+from runslot.engines.open_experiment import OpenExperiment, front_door
 from runslot.engines.protocol import Engine, LauncherConfig, LeftRunning, UnderWay
 from runslot.engines.registry import of_experiment, refreshed
 from runslot.errors import Busy, InvalidInput, shortage_of
-from runslot.experiment.front_door import front_door
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.states import FAILED, UNFINISHED, WELL
