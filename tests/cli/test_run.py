@@ -22,6 +22,7 @@ from runslot.engines.events import (
     LaunchStarted,
     RunDropped,
     RunEnded,
+    RunsAdded,
     RunStarted,
     RunWaits,
     Said,
@@ -248,7 +249,10 @@ def test_into_refuses_another_command(runslot):
             ("train.py:train", "--sample", "lr=normal(0,1)", "--samples", "2"),
             "normal is not a distribution",
         ),
-        (("train.py:train", "--seeds", "none"), "--seeds: seeds: 'none' does not say which seeds"),
+        (
+            ("train.py:train", "--seeds", "none"),
+            "--seeds: seeds: 'none' is not a seed; write how many",
+        ),
         (("train.py:train", "--timeout", "soon"), "--timeout: timeout: must be a length of time"),
         (
             ("train.py:train", "--memory-per-run", "8G"),
@@ -333,6 +337,7 @@ def test_every_event_is_documented_with_its_keys():
         RunWaits(run, 0, "someone"),
         RunEnded(run, where, Outcome("succeeded"), retry=False),
         RunDropped(run, "why"),
+        RunsAdded((run,)),
         StopNoted(kill=False, running=1, grace=1.0),
         Said("text"),
         Asks("text"),

@@ -208,7 +208,7 @@ def test_a_mistake_is_refused_with_its_line(sweep, old, new, said):
         ("resources.cpu=1", "unknown key 'cpu' (did you mean 'cpus'?)"),
         ("seeds.x=1", "seeds has no keys"),
         ("seeds", "write KEY=VALUE"),
-        ("seeds=many", "--set seeds=many: seeds: 'many' does not say which seeds"),
+        ("seeds=many", "--set seeds=many: seeds: 'many' is not a seed; write how many"),
         ("timeout=soon", "--set timeout=soon: timeout: must be a length of time"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -166,6 +167,30 @@ def test_the_page_writes_nothing(experiment: Path, tmp_path: Path) -> None:
         server.communicate()
     assert (tmp_path / "audit").read_text() == ""
     assert tree(experiment) == before
+
+
+def test_a_page_that_a_shell_started_behind_an_ampersand_is_ended_by_an_interrupt(
+    experiment: Path, tmp_path: Path
+) -> None:
+    argv = [sys.executable, "-m", "runslot", "view", "--port", "0", "--no-token", str(experiment)]
+    # So a shell without job control starts what it puts behind `&`.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        server = subprocess.Popen(
+            argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        assert server.stdout is not None
+        address = server.stdout.readline().decode().strip()
+        with urllib.request.urlopen(address, timeout=60) as answer:  # it answers, so it listens
+            assert answer.status == 200
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=60) == 0
+    finally:
+        server.kill()
+        server.communicate()
 
 
 def test_the_hook_tells_of_who_writes(experiment: Path, tmp_path: Path) -> None:

@@ -553,3 +553,11 @@ def test_the_callers_directory_path_and_environment_are_the_runs(
     program = "import os; print(os.getcwd(), os.environ['PYTHONPATH'], os.environ['MINE'])"
     outcomes = Experiment("env", [PYTHON, "-c", program]).launch(quietly)
     assert console(outcomes.directory, "run_0") == f"{tmp_path} {tmp_path / 'lib'} é\n"
+
+
+def test_a_launch_by_a_script_ends_by_naming_the_command_that_shows_its_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcomes = Experiment("one", ["true"], root=tmp_path / "some runs").launch()
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"`runslot results '{outcomes.directory}'` compares the variants"
