@@ -289,6 +289,27 @@ def test_a_node_that_lacks_something_eats_no_runs_and_is_named(sweep: Sweep, lac
     down("node1")
 
 
+def test_status_says_why_runs_wait_and_asks_for_this_users_jobs_alone(sweep: Sweep) -> None:
+    """One that is held is a row; the others are a line. Other users' jobs are not asked for."""
+    sweep.configure(cpus=16)
+    before = _requests("REQUEST_JOB_INFO")
+    sweep.run("program.py:wait", "--seeds", "4")
+    (job,) = sweep.jobs()
+    slurm_says("scontrol", "hold", f"{job}_3")
+    words = sweep.place("status", str(sweep.place.experiment)).stdout
+    assert f"it is held (JobHeldUser): scontrol release {job}_3" in words
+    assert "1 waits: it is held (JobHeldUser)" in words
+    assert _requests("REQUEST_JOB_INFO") == before
+    assert _requests("REQUEST_JOB_USER_INFO") > 0
+
+
+def _requests(name: str) -> int:
+    """Return how many requests of a kind the controller has had, as any user may ask."""
+    argv = ["runuser", "-u", "nobody", "--", "sdiag"]
+    lines = [line.split() for line in slurm_says(*argv).splitlines()]
+    return next((int(line[3].partition(":")[2]) for line in lines if line[:1] == [name]), 0)
+
+
 def test_out_of_memory_is_told_apart(sweep: Sweep) -> None:
     """The kernel kills the run for its job's memory, and the outcome says so."""
     sweep.configure(mem="200M")

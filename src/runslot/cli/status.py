@@ -112,6 +112,7 @@ def _run(status: ExperimentStatus, run: RunStatus) -> dict[str, Any]:
         "slot": run.slot,
         "outcome": None if run.outcome is None else run.outcome.to_json(),
         **({"problem": run.problem} if run.problem else {}),
+        **({"waits_for": run.waits_for} if run.waits_for else {}),
         **({} if run.claim is None else {"claim": run.claim, "last_sign": run.sign}),
     }
 
@@ -135,7 +136,7 @@ def print_status(status: ExperimentStatus, every: bool) -> None:
         print_line(terminal, line)
     for text in [] if report is None else report.lines():
         print_line(terminal, Text(text))
-    runs = [run for run in status.runs if every or run.state not in _CALM]
+    runs = [run for run in status.runs if every or run.state not in _CALM or run.held]
     if runs:
         terminal.print()
         rows = [_row(status, run) for run in runs]
@@ -216,5 +217,5 @@ def _said(status: ExperimentStatus, run: RunStatus) -> str:
     if run.claim is not None:
         return foreign_said(run)
     if run.state != "running":
-        return ""
+        return run.waits_for
     return row_text(RunTail.of(status.directory.run_dir(run.run, status.file)).row_or_line())

@@ -46,6 +46,11 @@ class RunStatus:
     sign: float | None = None
     """When it last wrote into its directory, Unix time; given together with `claim`."""
 
+    waits_for: str = ""
+    """Why it is queued, where its engine says so."""
+    held: bool = False
+    """It waits until somebody releases it."""
+
     problem: str = ""
     """What of its files could not be read."""
 

@@ -25,6 +25,7 @@ from runslot.engines.batch.task import (
     read_time,
     write_indices,
 )
+from runslot.engines.batch.wait_reason import is_held, wait_lines, wait_reason
 from runslot.engines.slurm.cluster import (
     SlurmCluster,
     read_indices,
@@ -529,3 +530,51 @@ def test_a_submission_that_names_another_job_is_refused(tmp_path: Path, name: ob
     (tmp_path / "tasks.json").write_text(json.dumps({"job_name": name, "tasks": []}))
     with pytest.raises(RunslotError, match="none that runslot submits"):
         read_submission(tmp_path)
+
+
+# ---- why tasks wait ------------------------------------------------------------------------------
+
+
+def test_the_reason_and_the_expected_begin_stand_in_squeues_line() -> None:
+    line = "41|2-3|PENDING|digits-ab||ReqNodeNotAvail, UnavailableNodes:node1|2026-11-27T14:05:00\n"
+    tasks = list(read_squeue(line))
+    assert [(task.index, task.begin) for task in tasks] == [
+        (2, "2026-11-27T14:05:00"),
+        (3, "2026-11-27T14:05:00"),
+    ]
+    assert wait_reason(tasks[0]).startswith("nodes that it needs are down or reserved (ReqNode")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "words"),
+    [
+        ("PENDING", "Priority", "other jobs are before it (Priority)"),
+        ("PENDING", "(Resources)", "what it asks for is in use (Resources)"),
+        (
+            "PENDING",
+            "QOSMaxCpuPerUserLimit",
+            "a limit of your account is reached (QOSMaxCpuPerUserLimit)",
+        ),
+        ("PENDING", "AssocGrpGRES", "a limit of your account is reached (AssocGrpGRES)"),
+        ("PENDING", "JobHeldUser", "it is held (JobHeldUser): scontrol release 41_2"),
+        ("REQUEUE_HOLD", "None", "it was requeued, and is held: scontrol release 41_2"),
+        ("PENDING", "SomethingNew", "SomethingNew"),
+        ("PENDING", "None", ""),
+    ],
+)
+def test_why_a_task_waits_is_said_with_slurms_own_word(state: str, reason: str, words: str) -> None:
+    assert wait_reason(Task("41", 2, state, reason=reason)) == words
+
+
+def test_tasks_that_wait_for_the_same_are_one_line_with_the_first_expected_begin() -> None:
+    tasks = [
+        Task("41", 1, "PENDING", reason="Resources", begin="2026-11-27T14:05:00"),
+        Task("41", 2, "PENDING", reason="Resources", begin="2026-11-27T12:00:00"),
+        Task("41", 3, "PENDING", reason="JobHeldUser", begin="N/A"),
+        Task("41", 4, "RUNNING", reason="None"),
+    ]
+    assert wait_lines(tasks) == [
+        "2 wait: what it asks for is in use (Resources); expected to begin 2026-11-27 12:00",
+        "1 waits: it is held (JobHeldUser)",
+    ]
+    assert [is_held(task) for task in tasks] == [False, False, True, False]

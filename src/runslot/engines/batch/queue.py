@@ -192,7 +192,8 @@ def _keep(experiment: ExperimentDir, system: str, sight: Look) -> None:
         "asked": sorted(sight.asked),
         "absent": [[*key, since] for key, since in sight.absent.items()],
         "tasks": [
-            [t.job, t.index, t.state, t.job_name, t.node, t.reason] for t in sight.tasks.values()
+            [t.job, t.index, t.state, t.job_name, t.node, t.reason, t.begin]
+            for t in sight.tasks.values()
         ],
     }
     try:

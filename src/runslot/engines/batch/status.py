@@ -15,6 +15,7 @@ from runslot.engines.batch.launcher import evidence_of, settle
 from runslot.engines.batch.queue import POLITE, Look, look, read_look
 from runslot.engines.batch.submissions import Submission, TaskPlace, places, read_submissions
 from runslot.engines.batch.task import Task, how_it_ended, task_name
+from runslot.engines.batch.wait_reason import is_held, wait_lines, wait_reason
 from runslot.errors import RunslotError
 from runslot.experiment.processes import is_alive, keeper_of
 from runslot.experiment.rundir import RunDir
@@ -50,7 +51,9 @@ def refreshed_by(config: BatchConfig, status: ExperimentStatus) -> ExperimentSta
         for each in status.runs
     )
     counts: Counter[str] = Counter(each.state for each in runs)
-    return replace(status, runs=runs, counts=counts)
+    waiting = {each.name for each in runs if each.state == "queued"}
+    tasks = (task for task in found.tasks.values() if task.waits and task.name in waiting)
+    return replace(status, runs=runs, counts=counts, waits=(*status.waits, *wait_lines(tasks)))
 
 
 def unfit_lines(submissions: Iterable[Submission]) -> list[str]:
@@ -164,7 +167,15 @@ def _unhanded(each: RunStatus, run_dir: RunDir) -> RunStatus:
 def _waiting(each: RunStatus, place: TaskPlace, task: Task) -> RunStatus:
     """Return how a run stands whose task waits in the queue."""
     number = max(each.attempts, place.attempt, 1)
-    return RunStatus(each.run, "queued", number, started=each.started, name=task.name)
+    return RunStatus(
+        each.run,
+        "queued",
+        number,
+        started=each.started,
+        name=task.name,
+        waits_for=wait_reason(task),
+        held=is_held(task),
+    )
 
 
 def _unsubmitted(each: RunStatus, place: TaskPlace) -> RunStatus:

@@ -73,6 +73,8 @@ class Task:
     node: str = ""
     reason: str = ""
     """Why it waits."""
+    begin: str = ""
+    """When it began, or is expected to, as the system writes it: `2026-11-27T14:05:00`."""
 
     @property
     def name(self) -> str:

@@ -97,7 +97,12 @@ class SlurmCluster(BatchCluster):
         """Return what Slurm says of all tasks of these jobs, those that have just ended included,
         in one query.
         """
-        return list(read_squeue(self.call([*SQUEUE, f"--name={','.join(sorted(jobs))}"])))
+        names = ",".join(sorted(jobs))
+        # Without a user the controller sends the jobs of all, and squeue chooses among them here.
+        user = f"--user={user_name(os.geteuid())}" if self.host is None else "--me"
+        some = [f"--name={names}"] if len(names) <= _NAMES_LIMIT else []
+        printed = self.call([*SQUEUE, user, *some])
+        return [task for task in read_squeue(printed) if task.job_name in jobs]
 
     def history(self, jobs: Collection[str]) -> list[Task]:
         """Return what the accounts say of jobs that the queue has forgotten; nothing where no
@@ -126,15 +131,7 @@ class SlurmCluster(BatchCluster):
         self._try_cancel(["scancel", *names])
 
     def _jobs_of_this_user(self, jobs: Jobs) -> set[str]:
-        if not jobs:
-            return set()
-        # On a login host Slurm sees to it: there the user may be another, and is hardly the
-        # superuser.
-        user = [f"--user={user_name(os.geteuid())}"] if self.host is None else []
-        return {
-            task.job
-            for task in read_squeue(self.call([*SQUEUE, *user, f"--name={','.join(jobs)}"]))
-        }
+        return {task.job for task in self.queue(jobs)} if jobs else set()
 
     def _try_cancel(self, argv: Sequence[str]) -> None:
         try:
@@ -144,7 +141,9 @@ class SlurmCluster(BatchCluster):
                 raise
 
 
-SQUEUE = ("squeue", "--noheader", "--states=all", "--format=%F|%K|%T|%j|%N|%r")
+SQUEUE = ("squeue", "--noheader", "--states=all", "--format=%F|%K|%T|%j|%N|%r|%S")
+_NAMES_LIMIT = 100_000
+"""Characters of names that one argument of a command holds; Linux takes 131,071."""
 SACCT = (
     "sacct",
     "--noheader",
@@ -159,11 +158,11 @@ def read_squeue(text: str) -> Iterator[Task]:
     line.
     """
     for line in text.splitlines():
-        fields = line.strip().split("|", 5)
-        if len(fields) == 6 and fields[0].isdigit():
-            job, indices, state, job_name, node, reason = fields
+        fields = line.strip().split("|", 6)
+        if len(fields) >= 6 and fields[0].isdigit():
+            job, indices, *others = fields
             for index in read_indices(indices):
-                yield Task(job, index, state, job_name, node, reason)
+                yield Task(job, index, *others)
 
 
 def read_sacct(text: str) -> Iterator[Task]:
