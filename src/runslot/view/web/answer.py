@@ -334,6 +334,8 @@ def _live(results: Results, texts: Texts) -> dict[str, Any] | None:
     durations = results.runs.filter(pl.col("state") == "succeeded")["seconds"].drop_nulls()
     ages = [now - started.timestamp() for started in running["started"].drop_nulls()]
     left = time_left(durations.to_list(), ages, states.get("queued", 0), running.height)
+    common = shared_start(results.runs["run"].to_list())
+    is_one_host = running["host"].drop_nulls().n_unique() <= 1
     slots = []
     for row in running.head(_MOST_SLOTS).iter_rows(named=True):
         values = [
@@ -345,7 +347,8 @@ def _live(results: Results, texts: Texts) -> dict[str, Any] | None:
         slots.append(
             {
                 "run": row["run"],
-                "slot": _slot_words(row),
+                "name": row["run"][common:],
+                "slot": _slot_words(row, is_one_host=is_one_host),
                 "last": ", ".join(values),
                 "seconds": None if started is None else now - started.timestamp(),
             }
@@ -359,14 +362,22 @@ def _live(results: Results, texts: Texts) -> dict[str, Any] | None:
         "slots": slots,
         "failed": failed.height,
         "failures": [
-            {"run": row["run"], "state": row["state"], "last": _last_words(row, texts)}
+            {
+                "run": row["run"],
+                "name": row["run"][common:],
+                "state": row["state"],
+                "last": _last_words(row, texts),
+            }
             for row in failed.head(_MOST_FAILURES).iter_rows(named=True)
         ],
     }
 
 
-def _slot_words(row: Mapping[str, Any]) -> str:
-    return "" if row["slot"] is None else f"{row['host'] or ''} slot {row['slot']}".strip()
+def _slot_words(row: Mapping[str, Any], *, is_one_host: bool) -> str:
+    if row["slot"] is None:
+        return ""
+    host = "" if is_one_host else row["host"] or ""
+    return f"{host} slot {row['slot']}".strip()
 
 
 def _last_words(row: Mapping[str, Any], texts: Texts) -> str:

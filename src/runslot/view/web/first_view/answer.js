@@ -148,8 +148,8 @@
     const bar = el("div", { class: "progress", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": now.total, "aria-valuenow": now.done, "aria-label": "Runs done" },
       el("div", { style: `${share(now.done - now.failed)};background:${page.colours.succeeded}` }), el("div", { style: `${share(now.failed)};background:${page.colours.failed}` }),
       el("div", { style: `${share(now.running)};background:${page.colours.running}` }));
-    const slots = now.slots.map((run) => el("li", {}, dot("running"), run.slot ? `${run.slot}: ` : "", runLink(run.run, run.run), ` ${[run.last, span(run.seconds)].filter(Boolean).join(" · ")}`));
-    const failures = now.failures.map((run) => el("li", {}, dot(run.state), runLink(run.run, run.run), `: ${run.last || run.state}`));
+    const slots = now.slots.map((run) => el("li", {}, dot("running"), run.slot ? `${run.slot}: ` : "", runLink(run.run, run.name), ` ${[run.last, span(run.seconds)].filter(Boolean).join(" · ")}`));
+    const failures = now.failures.map((run) => el("li", {}, dot(run.state), runLink(run.run, run.name), `: ${run.last || run.state}`));
     const more = now.failed - now.failures.length;
     return el("section", { class: "live", id: "live", "aria-label": "Progress" }, el("b", {}, words), bar, slots.length ? el("ul", { class: "slots" }, slots) : null,
       failures.length ? el("ul", { class: "failures" }, failures, more > 0 ? el("li", {}, `and ${more} more`) : null) : null);
@@ -210,7 +210,7 @@
     const log = ["x", "y"].map((name) => el("button", { class: "plain", "data-focus": `log ${name}`, "aria-pressed": String(state.log.includes(name)), onclick: () => choose({ log: toggled(state.log, name) }) }, `log ${name}`));
     const parts = [embedded ? el("span", {}, "Metric ", el("b", {}, page.metric)) : el("label", {}, "Metric", metrics), el("span", { class: "faint" }, page.mode === "min" ? "lower is better" : "higher is better"),
       page.tasks.length > 1 ? el("label", {}, "Task", el("select", { id: "task", "data-focus": "task", onchange: (event) => choose({ task: event.target.value }) }, page.tasks.map((task) => option(task, task, currentTask())))) : null,
-      find, el("label", {}, "Curves", few), ...log];
+      find, ...(state.view === "runs" ? [] : [el("label", {}, "Curves", few), ...log])];
     if (state.show.length || state.off.length || state.base) parts.push(el("button", { class: "plain", id: "clear", onclick: () => choose({ show: [], off: [], base: "" }) }, "Clear selection"));
     return el("div", { class: "bar", id: "bar" }, parts);
   }

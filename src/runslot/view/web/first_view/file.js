@@ -22,12 +22,11 @@
     function put() {
       [...tabs.children].forEach((button, i) => button.setAttribute("aria-pressed", String(i === kind)));
       const shown = kinds[kind];
-      body.replaceChildren(...shown.figures.map((figure) => {
-        const plot = el("div", { class: "plot", style: `height:${figure.layout.height || 420}px` });
-        window.Plotly.newPlot(plot, figure.data, { ...figure.layout, autosize: true }, { displaylogo: false, responsive: true });
-        return el("section", {}, el("h2", {}, figure.title), plot);
-      }), el("div", { class: "key" }, shown.legend.map((item) => el("span", {}, el("span", { class: "chip", "data-dash": item.dash, style: `border-top-color:${item.colour}` }), item.label, el("small", { class: "faint" }, ` ${item.tally}`)))),
+      const plots = shown.figures.map((figure) => el("div", { class: "plot", style: `height:${figure.layout.height || 420}px` }));
+      body.replaceChildren(...shown.figures.map((figure, i) => el("section", {}, el("h2", {}, figure.title), plots[i])), el("div", { class: "key" }, shown.legend.map((item) => el("span", {}, el("span", { class: "chip", "data-dash": item.dash, style: `border-top-color:${item.colour}` }), item.label, el("small", { class: "faint" }, ` ${item.tally}`)))),
         el("p", { class: "account" }, shown.notes.join(" · ")));
+      // Once they stand on the page, which says how wide they are.
+      shown.figures.forEach((figure, i) => window.Plotly.newPlot(plots[i], figure.data, { ...figure.layout, autosize: true }, { displaylogo: false, responsive: true, displayModeBar: false }));
     }
     library = library || unpacked();
     library.then(put, () => body.replaceChildren(el("p", { class: "message" }, "This browser cannot unpack the plots; a newer one can.")));
