@@ -34,7 +34,20 @@ from work import is_cold, write
 
 def train(variant):
     x = torch.ones(256, 256, device="cuda")
-    write("seen.json", cold=is_cold(), total=float((x @ x).sum()), gpus=torch.cuda.device_count())
+    free, _ = torch.cuda.mem_get_info()
+    values = {"cold": is_cold(), "total": float((x @ x).sum()), "gpus": torch.cuda.device_count()}
+    if "HANDLE" in globals():
+        values["free"] = pynvml.nvmlDeviceGetMemoryInfo(HANDLE).free - free
+    write("seen.json", **values)
+"""
+
+HIDDEN = """
+import torch
+from work import is_cold, write
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+def train(variant):
+    write("seen.json", cold=is_cold(), device=str(torch.ones(2, device=DEVICE).device))
 """
 
 DISTRIBUTED = """
@@ -212,13 +225,17 @@ def test_a_gpu_that_somebody_computes_on_is_left_out(desk):
     ("line", "is_cold"),
     [
         ("", False),
-        ("DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'", True),
+        ("GPUS = torch.cuda.is_available() * torch.cuda.device_count()\nassert GPUS == 1", False),
+        (
+            "import pynvml\npynvml.nvmlInit()\nHANDLE = pynvml.nvmlDeviceGetHandleByIndex(0)",
+            False,
+        ),
         ("HELD = torch.zeros(8, device='cuda')", True),
     ],
-    ids=["imports torch", "asks whether CUDA is there", "opens CUDA"],
+    ids=["imports torch", "asks for GPUs", "opens NVML", "opens CUDA"],
 )
 def test_modules_with_torch_start_warm_unless_they_open_cuda_at_import(line, is_cold, desk):
-    (desk.path / "train.py").write_text(TORCH.format(line=line))
+    (desk.path / "train.py").write_text(TORCH.replace("{line}", line))
     out = desk.run("--seeds", 2, "train.py:train")
     seen = desk.read("seen.json")
     assert [(each["total"], each["gpus"]) for each in seen] == [(256.0**3, 1)] * 2
@@ -226,6 +243,13 @@ def test_modules_with_torch_start_warm_unless_they_open_cuda_at_import(line, is_
     assert len(colds) == 1
     assert colds == {is_cold}, out
     assert ("importing it opened the GPU (/dev/nvidia" in " ".join(out.split())) is is_cold, out
+
+
+@pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
+def test_a_module_that_asks_for_gpus_finds_none_where_its_runs_have_none(desk):
+    (desk.path / "train.py").write_text(HIDDEN)
+    desk.run("--gpus-per-run", 0, "train.py:train")
+    assert desk.read("seen.json") == [{"cold": False, "device": "cpu"}]
 
 
 @pytest.mark.parametrize("end", ["stop", "keeper", "launcher"])

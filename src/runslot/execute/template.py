@@ -11,6 +11,8 @@ When the launcher is gone, the template stays until the last of its keepers has 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import importlib
 import linecache
@@ -21,7 +23,7 @@ import sys
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,14 @@ _SURVIVING = frozenset({"jemalloc_bg_thd"})
 """Threads whose library starts them again in a fork (jemalloc's `pthread_atfork` handlers; pyarrow
 brings it).
 """
+
+_GPU_DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri")
+_GPU_LIBRARIES = ("/libEGL_nvidia", "/libGLX_nvidia", "/libnvidia-glcore", "/libnvidia-opencl")
+"""What else than CUDA opens NVIDIA's GPUs."""
+_SURVIVING_GPU = ("cuda0",)
+"""How the names of threads begin that the management library starts and forks can do without."""
+_CUDA_NOT_INITIALIZED = 3
+"""CUDA_ERROR_NOT_INITIALIZED, of the CUDA Driver API."""
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -114,7 +124,12 @@ class Template:
             finalizer.atexit = False
 
     def _import(
-        self, function: dict[str, Any], home: str, path: list[str], cwd: str
+        self,
+        function: dict[str, Any],
+        home: str,
+        path: list[str],
+        cwd: str,
+        environment: dict[str, str],
     ) -> dict[str, Any]:
         # A bare template, which every keeper of scripts is a fork of, stays small; and nothing of
         # the user's path is taken for what these load.
@@ -123,10 +138,10 @@ class Template:
         from runslot.execute.import_state import ImportState
         from runslot.execute.process import enter_import_path
 
-        values = {name: os.environ.get(name) for name in _ONE_THREAD}
-        os.environ.update(
-            dict.fromkeys(_ONE_THREAD, "1")
-        )  # pools without threads: a fork loses threads
+        # Pools without threads, for a fork loses threads; and as many GPUs as a run will see.
+        settings = {**dict.fromkeys(_ONE_THREAD, "1"), **environment}
+        values = {name: os.environ.get(name) for name in settings}
+        os.environ.update(settings)
         os.chdir(cwd)
         enter_import_path(tuple(path), self._package)
         try:
@@ -218,19 +233,37 @@ def why_unsafe_to_fork() -> str:
     """Return why forks of this process may not work, or an empty string."""
     if sys.platform == "darwin":
         return "on macOS the system's frameworks do not survive a fork"
-    for entry in Path("/proc/self/fd").glob("*"):
-        try:
-            target = str(entry.readlink())
-        except OSError:  # the listing's own descriptor
-            continue
-        if target.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri")):
-            return f"importing it opened the GPU ({target})"
-    # After the GPU, whose driver has threads of its own.
+    gpus = [target for target in _open_targets() if target.startswith(_GPU_DEVICES)]
+    surviving = _SURVIVING_GPU if gpus and _is_nvml_alone() else ()
+    if gpus and not surviving:
+        return f"importing it opened the GPU ({gpus[0]})"
     for thread in Path("/proc/self/task").glob("*"):
         name = (thread / "comm").read_text().strip()
-        if thread.name != str(os.getpid()) and name not in _SURVIVING:
+        survives = name in _SURVIVING or name.startswith(tuple(surviving))
+        if thread.name != str(os.getpid()) and not survives:
             return f"importing it started threads ({name}), which a fork does not have"
     return ""
+
+
+def _open_targets() -> Iterator[str]:
+    for entry in Path("/proc/self/fd").glob("*"):
+        with contextlib.suppress(OSError):  # the listing's own descriptor
+            yield str(entry.readlink())
+
+
+def _is_nvml_alone() -> bool:
+    """Tell whether it is NVIDIA's management library alone that has opened the GPU, as where torch
+    was asked whether there is one: CUDA begins in each fork then, and the library goes on.
+    """
+    maps = Path("/proc/self/maps").read_text(errors="surrogateescape")
+    if "/libnvidia-ml.so" not in maps or any(name in maps for name in _GPU_LIBRARIES):
+        return False
+    if "/libcuda.so" not in maps:
+        return True
+    count = ctypes.c_int()
+    return bool(
+        ctypes.CDLL("libcuda.so.1").cuDeviceGetCount(ctypes.byref(count)) == _CUDA_NOT_INITIALIZED
+    )
 
 
 def _rehearse_seeding() -> None:

@@ -12,7 +12,7 @@ variables; ROCm documentation, GPU isolation techniques.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
@@ -205,11 +205,23 @@ def slot_environment(
             ("EGL_DEVICE_ID", "MUJOCO_EGL_DEVICE_ID"), str(slot.gpus[0].index)
         )
     if gpu_visibility:
-        environment |= _visible_gpus(slot)
+        environment |= visible_gpus(slot)
     return environment
 
 
-def _visible_gpus(slot: Slot) -> dict[str, str]:
+def import_environment(slots: Sequence[Slot]) -> dict[str, str]:
+    """Return what a process that imports for runs in these slots is told of GPUs: as many as a run
+    has.
+
+    torch then looks for GPUs through the management library, which leaves CUDA to the forks.
+    """
+    visible = visible_gpus(slots[0]) if slots else {}
+    asks = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"} if "CUDA_VISIBLE_DEVICES" in visible else {}
+    return {**visible, **asks}
+
+
+def visible_gpus(slot: Slot) -> dict[str, str]:
+    """Return the variables that select the slot's GPUs; none where the machine has none."""
     if slot.hides_gpus:
         return {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "-1"}
     names = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "HIP_VISIBLE_DEVICES"}

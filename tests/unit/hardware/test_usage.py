@@ -26,9 +26,11 @@ pytestmark = pytest.mark.skipif(
 GIB = 1 << 30
 GPU = f"gpu GPU-aaaa {24 * GIB} 00000000:01:00.0 0 ok NVIDIA L4\n"
 TRAIN = """
-import os, subprocess, sys, time
+import json, os, subprocess, sys, time
 from pathlib import Path
 GIB = 1 << 30
+NAMES = ("CUDA_VISIBLE_DEVICES", "PYTORCH_NVML_BASED_CUDA_CHECK")
+AT_IMPORT = [os.environ.get(name) for name in NAMES]
 
 def write(text):
     driver = Path(os.environ["FAKE_NVML"])
@@ -44,6 +46,8 @@ def train(variant):
             write(text + f"use 31 {9 * GIB}\\nprocess C {worker.pid} {6 * GIB} x\\nprocess C 1 {GIB} y\\n")
         case "hangs":
             write("init hang\\n")
+    at_run = [os.environ.get(name) for name in NAMES]
+    (Path(os.environ["RUNSLOT_RUN"]) / "seen.json").write_text(json.dumps([AT_IMPORT, at_run]))
     if variant["kind"] != "ends":
         began = time.process_time()
         while time.process_time() < began + 0.2:
@@ -132,6 +136,8 @@ def test_a_driver_that_hangs_is_in_nobodys_way(library, tmp_path):
     assert (outcome["kind"], outcome["notes"]) == ("succeeded", [])
     assert outcome["used"]["gpu_memory"] is None
     assert (directory / "system.csv").read_text().splitlines()[1].endswith(",,")
+    seen = json.loads((directory / "seen.json").read_text())
+    assert seen == [["0", "1"], ["0", None]], "its module saw as many GPUs as the run, without CUDA"
 
 
 def test_a_run_of_a_moment_has_no_such_file(tmp_path):
@@ -140,6 +146,7 @@ def test_a_run_of_a_moment_has_no_such_file(tmp_path):
     assert outcome["kind"] == "succeeded"
     assert "used" not in outcome
     assert not (directory / "system.csv").exists()
+    assert json.loads((directory / "seen.json").read_text()) == [[None, None], [None, None]]
 
 
 def test_who_asks_the_gpus_ends_with_a_killed_keeper(library, tmp_path):

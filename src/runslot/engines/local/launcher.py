@@ -33,6 +33,7 @@ from runslot.experiment.records import (
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.lease import Holder, Lease, LeaseRefusal, Leases
 from runslot.hardware.slots import Slot
+from runslot.hardware.visibility import import_environment
 
 _POLL = 0.02
 """Seconds between looks at processes where the kernel does not announce their end (macOS)."""
@@ -70,7 +71,7 @@ class LocalLauncher:
         """Locks of which it was said that something else lies in their place."""
         self._refused: set[int] = set()
         """Slots that someone else had when they were last asked for."""
-        self._templates = Templates(log, say)
+        self._templates = Templates(log, say, import_environment(self._slots))
         self._places: dict[int | None, _Place] = {}
         self._watched: dict[Handle, Watch] = {}
         self._as_told: dict[int, tuple[Slot, dict[str, Any]]] = {}

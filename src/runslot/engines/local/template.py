@@ -118,7 +118,7 @@ class TemplateProcess:
         return early
 
     def import_function(
-        self, function: Function, home: Path, path: Sequence[str], cwd: str
+        self, imported: Import, environment: Mapping[str, str]
     ) -> tuple[str, tuple[str, ...]]:
         """Import the function; return why forks of it are not cold starts, or an empty string, and
         what they renew.
@@ -128,10 +128,11 @@ class TemplateProcess:
         answer = self._ask(
             {
                 "verb": "import",
-                "function": function.to_json(),
-                "home": str(home),
-                "path": list(path),
-                "cwd": cwd,
+                "function": imported.function.to_json(),
+                "home": str(imported.home),
+                "path": list(imported.path),
+                "cwd": imported.cwd,
+                "environment": dict(environment),
             }
         )
         return str(answer["unsafe"]), tuple(answer["renewed"])
@@ -266,12 +267,21 @@ class Import:
     start: str
     interpreter: PythonEnvironment | None = None
     """The environment of `python`, where that is not the launching one."""
+    selects_gpus: bool = True
+    """Whether its runs see the GPUs of their slot alone."""
 
     @classmethod
     def of(cls, function: Function, file: RunFile | ExperimentFile, home: Path) -> Import:
         """Return what the file of a run, or of an experiment, says of its function."""
         return cls(
-            function, home, file.python, file.path, file.cwd, file.policy.start, file.interpreter
+            function,
+            home,
+            file.python,
+            file.path,
+            file.cwd,
+            file.policy.start,
+            file.interpreter,
+            file.gpu_visibility and file.affinity_code is None,
         )
 
     def content(self) -> str:
@@ -280,7 +290,16 @@ class Import:
         """
         pickle = "" if self.function.pickle is None else _digest(self.home / self.function.pickle)
         return repr(
-            (self.function, pickle, self.python, self.path, self.cwd, self.start, self.interpreter)
+            (
+                self.function,
+                pickle,
+                self.python,
+                self.path,
+                self.cwd,
+                self.start,
+                self.interpreter,
+                self.selects_gpus,
+            )
         )
 
 
@@ -293,9 +312,13 @@ class Templates:
     and cold starts.
     """
 
-    def __init__(self, log: Path | None, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, log: Path | None, say: Callable[[str], None], gpus: Mapping[str, str]
+    ) -> None:
+        """`gpus` are the variables that select GPUs while a function is imported."""
         self._log = log
         self._say = say
+        self._gpus = gpus
         self._templates: dict[str, TemplateProcess | None] = {}
         """None where the function cannot start warm."""
         self._contents: dict[tuple[Path, str], str] = {}
@@ -344,7 +367,7 @@ class Templates:
         )
         try:
             return template, *template.import_function(
-                imported.function, imported.home, imported.path, imported.cwd
+                imported, self._gpus if imported.selects_gpus else {}
             )
         except ProcessDied:
             template.close()
