@@ -20,7 +20,7 @@ from runslot.errors import InvalidInput, nearest
 from runslot.results.accounting import GroupAccount
 from runslot.results.comparison import Comparison
 from runslot.results.statistics.differences import Difference, Sample, Verdict, difference, holm
-from runslot.results.statistics.power import runs_needed
+from runslot.results.statistics.power import whole_runs_needed
 from runslot.results.statistics.rankings import BestInterval, RankTest, best_intervals, friedman
 from runslot.results.statistics.selection import shrunken_means
 from runslot.results.text.labels import label_of, texts_of
@@ -351,7 +351,9 @@ def _verdict_of(
     verdict = None if delta is None else delta.verdict(comparison.mode, alpha, p)
     more = None
     if delta is not None and verdict == "not decided" and delta.effect is not None:
-        needed = runs_needed(delta.effect, paired=delta.is_paired, alpha=alpha / max(1, compared))
+        needed = whole_runs_needed(
+            delta.effect, paired=delta.is_paired, alpha=alpha / max(1, compared)
+        )
         more = max(1.0, needed - min(delta.sizes))
     account, label = member.account, member.account.label
     return VariantVerdict(
@@ -368,12 +370,15 @@ def _shrunken(samples: Sequence[Sample]) -> list[float | None]:
     if freedom < 1:
         return expected
     scale = max((abs(score) for i in places for score in samples[i].scores), default=0.0) or 1.0
+    centers = {i: samples[i].mean for i in places}
     squares = math.fsum(
-        ((score - samples[i].mean) / scale) ** 2 for i in places for score in samples[i].scores
+        ((score - center) / scale) ** 2
+        for i, center in centers.items()
+        for score in samples[i].scores
     )
     deviation = math.sqrt(squares / freedom * freedom / (freedom + 2)) * scale
     means = shrunken_means(
-        [samples[i].mean for i in places],
+        list(centers.values()),
         [deviation / math.sqrt(len(samples[i].scores)) for i in places],
     )
     for place, mean in zip(places, means or (), strict=means is not None):

@@ -34,6 +34,7 @@ from runslot.results.statistics.distributions import (
     noncentral_t_tail,
     range_quantile,
 )
+from runslot.results.statistics.power import whole_runs_needed
 
 scipy_stats = pytest.importorskip("scipy.stats")
 
@@ -209,7 +210,13 @@ class TestSeveral:
         for value, freedom in ((9.28, 3), (1.0, 5), (60.0, 4)):
             reference = scipy_stats.chi2.sf(value, freedom)
             assert chi_square_tail(value, freedom) == pytest.approx(reference, rel=1e-9)
-        for t, freedom, shift in ((2.3, 4, 1.1), (12.7, 1, 0.5), (1.7, 30, 3.0), (2.0, 2, -1.0)):
+        for t, freedom, shift in (
+            (2.3, 4, 1.1),
+            (12.7, 1, 0.5),
+            (1.7, 30, 3.0),
+            (2.0, 2, -1.0),
+            (2.5, 8, 1),
+        ):
             reference = scipy_stats.nct.sf(t, freedom, shift)
             assert noncentral_t_tail(t, freedom, shift) == pytest.approx(reference, abs=1e-6)
         # Demšar's table: 2.569 for four
@@ -318,3 +325,10 @@ def test_a_simultaneous_band_of_a_profile_holds_the_pointwise_one() -> None:
             table.filter(table["threshold"] == threshold).row(0) for table in (whole, points)
         )
         assert high - low > inner_high - inner_low
+
+
+def test_whole_numbers_of_runs_are_the_next_above_the_fractions() -> None:
+    for effect in (0.3, 0.5, 0.8, 1.0, 2.0, 4.0):
+        for paired in (False, True):
+            exact = runs_needed(effect, paired=paired)
+            assert whole_runs_needed(effect, paired=paired) == max(2, math.ceil(exact - 1e-3))

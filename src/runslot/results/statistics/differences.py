@@ -234,12 +234,11 @@ def sign_flip_p(differences: Sequence[float]) -> float:
         raise InvalidInput(f"all signs of {len(differences)} differences are too many to try")
     total = abs(math.fsum(differences))
     least = total - 1e-9 * math.fsum(map(abs, differences))
-    first, *rest = differences or [0.0]
-    sums = (
-        abs(first + math.fsum(map(math.prod, zip(rest, signs, strict=True))))
-        for signs in itertools.product((1, -1), repeat=len(rest))
-    )
-    return sum(value >= least for value in sums) / float(2 ** len(rest))
+    sums = [0.0]
+    for value in differences[1:]:
+        sums = [s + value for s in sums] + [s - value for s in sums]
+    first = differences[0] if differences else 0.0
+    return sum(abs(first + value) >= least for value in sums) / float(len(sums))
 
 
 def signed_rank_p(differences: Sequence[float]) -> float:

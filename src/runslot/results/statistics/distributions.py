@@ -15,6 +15,8 @@ from runslot.quantiles import incomplete_beta
 
 _NODES = 400
 """Of a quadrature over the deviation alone; an even number, for Simpson's rule."""
+_SMOOTH_FREEDOM, _NODES_WHERE_SMOOTH = 8, 60
+"""Degrees of freedom from which the deviation's density is smooth at 0, and fewer nodes do."""
 _NODES_OF_TWO = 60
 """Of a quadrature inside another one."""
 _DEVIATIONS = 8.0
@@ -68,7 +70,8 @@ def chi_square_tail(value: float, freedom: float) -> float:
 def noncentral_t_tail(t: float, freedom: float, noncentrality: float) -> float:
     """Return P(T > t) for T = (Z + noncentrality) / √(χ²/ν): the mean of Φ(noncentrality - t·s)
     over the distribution of s = √(χ²/ν)."""
-    return _over_deviations(lambda s: normal_below(noncentrality - t * s), freedom, _NODES)
+    nodes = _NODES if freedom < _SMOOTH_FREEDOM else _NODES_WHERE_SMOOTH
+    return _over_deviations(lambda s: normal_below(noncentrality - t * s), freedom, nodes)
 
 
 def _over_deviations(value: Callable[[float], float], freedom: float, nodes: int) -> float:

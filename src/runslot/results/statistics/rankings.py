@@ -68,6 +68,13 @@ def best_intervals(
         return quantiles[place] * error * math.sqrt(1 / sizes[i] + 1 / sizes[j])
 
     pairs = range(len(chosen))
+    if len(counts) == 1:  # one width for all: the best of the others is all that matters
+        first, second = sorted(means, reverse=True)[:2]
+        reach = width(0, 0, 0)
+        for i in pairs:
+            ahead = means[i] - (second if means[i] == first else first)
+            intervals[used[i]] = BestInterval(min(0.0, ahead - reach), max(0.0, ahead + reach))
+        return intervals
     highs = [
         max(0.0, min(means[i] - means[j] + width(i, j, i) for j in pairs if j != i)) for i in pairs
     ]
@@ -103,7 +110,12 @@ def _common_error(samples: Sequence[Sample]) -> tuple[float, int]:
     freedom = sum(len(sample.scores) - 1 for sample in samples)
     if not freedom:
         return math.nan, 0
-    squares = math.fsum((score - sample.mean) ** 2 for sample in samples for score in sample.scores)
+    squares = math.fsum(
+        (score - mean) ** 2
+        for sample in samples
+        for mean in (sample.mean,)
+        for score in sample.scores
+    )
     return math.sqrt(squares / freedom), freedom
 
 

@@ -162,7 +162,7 @@ def _p_words(p: float | None) -> str:
 def _more_words(more: float | None) -> str:
     if more is None:
         return ""
-    return f"+{math.ceil(more)}" if more <= 999 else ">999"
+    return ">200" if math.isinf(more) else f"+{math.ceil(more)}"
 
 
 def _notes(verdicts: Verdicts) -> list[str]:
