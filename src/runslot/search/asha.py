@@ -227,10 +227,10 @@ def judge(
     kind: Literal["continue", "pause", "prune"] = "continue"
     if rung >= table.rungs.highest:
         place = f"whole: {place}"
+    elif math.isnan(score.value):  # it would wait for ever
+        kind, place = "prune", f"diverged by step {score.step:g}"
     elif can_pause:
         kind = "continue" if promote(table) == promotion else "pause"
-    elif math.isnan(score.value):
-        kind, place = "prune", f"diverged by step {score.step:g}"
     elif len(ranking) <= table.rungs.eta:
         place = f"one of the first {table.rungs.eta}: {place}"
     elif trial not in table.best_of(rung):

@@ -101,6 +101,8 @@ def test_a_diverged_run_is_never_promoted() -> None:
     assert promote(table) is None
     assert promote(table, is_last=True) is None
     assert winner(table) is None
+    _, verdict = judge(table, 3, 0, Score(1, math.nan), can_pause=True)
+    assert (verdict.kind, verdict.why) == ("prune", "diverged by step 1")
 
 
 def test_a_whole_run_is_asked_for_nothing_more() -> None:
