@@ -241,13 +241,11 @@ def measure(seeds: int) -> Table:
     rows.append(_ratios("promotion / Ray", medians["runslot, asha by promotion"], medians[ray]))
     return Table(
         "Pruning",
-        f"How far the whole run of the winner so far is from the best there is (0 to 1): medians"
-        f" of {seeds}"
-        f" seeds,\n{SLOTS} slots, whole runs of {STEPS} steps, eta = {ETA}, curves that cross,"
-        f" noise"
-        f" {NOISE:g}. A budget is the time of a whole run.\nA promoted run goes on from its"
-        f" snapshot,"
-        " which costs nothing here.",
+        f"""\
+How far the whole run of the winner so far is from the best there is (0 to 1): medians of {seeds}
+seeds, {SLOTS} slots, whole runs of {STEPS} steps, eta = {ETA}, curves that cross, noise {NOISE:g}.
+A budget is the time of a whole run. A promoted run goes on from its snapshot, which costs nothing
+here.""",
         ["", *(f"after {budget}" for budget in BUDGETS)],
         rows,
         missing,

@@ -120,9 +120,9 @@ def measure(races: int) -> Table:
             )
     return Table(
         "Races of seeds",
-        f"`race:{LEAST}..{MOST}` in {races} simulated races each, in percent; σ is the standard"
-        f" deviation of"
-        f" a variant's seeds,\nhalf of whose variance a seed does to all variants alike.",
+        f"""\
+`race:{LEAST}..{MOST}` in {races} simulated races each, in percent; σ is the standard deviation of a
+variant's seeds, half of whose variance a seed does to all variants alike.""",
         [
             "variants: rule",
             "the best dropped",

@@ -62,8 +62,10 @@ class GaussianProcessSampler:
         if space.function is not None:
             raise InvalidInput("the sampler gp needs the same parameters in every trial; use tpe")
         cube = Cube(space)
-        usable = [trial for trial in trials if space.replay(trial.number, trial.params) is not None]
-        finished, running = seen_of(usable, self.mode, *SEEN)
+        finished, running = (
+            [trial for trial in part if space.replay(trial.number, trial.params) is not None]
+            for part in seen_of(trials, self.mode, *SEEN)
+        )
         if len(finished) < startup_of(space):
             return QuasiRandomSampler().propose(space, trials, number, seed, attempt)
         rng = Random(f"{seed}/{number}/{attempt}")  # noqa: S311 - to be repeated
