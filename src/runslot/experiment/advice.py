@@ -7,6 +7,7 @@ what was seen, and nothing at all where too little was seen to tell.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from runslot.experiment.records import Outcome, Usage
 from runslot.hardware.slots import Slot
@@ -18,7 +19,18 @@ _MEMORY_SHARE = 0.95
 _RUNS_PER_GPU_LIMIT = 16
 _IDLE_SHARE, _IDLE_S = 0.2, 900.0
 """From which share of the slots' time on, and how much of it, idle slots are worth a sentence."""
+_BETWEEN_LAUNCHES_S = 60.0
+"""In which nothing runs at all."""
 _GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class _Span:
+    """When a run had a slot."""
+
+    started: float
+    ended: float
+    place: tuple[str | None, int]
 
 
 def gpu_advice(usages: Sequence[Usage], slot: Slot) -> str:
@@ -61,26 +73,44 @@ def _times(whole: float, part: float) -> int:
 
 
 def idle_advice(outcomes: Sequence[Outcome]) -> str:
-    """Return how long slots had nothing to do, and why, where that is a good part of their time."""
-    spans: dict[tuple[str | None, int], list[tuple[float, float]]] = {}
-    for outcome in outcomes:
-        if outcome.slot is not None and outcome.started is not None and outcome.ended is not None:
-            place = (outcome.host, outcome.slot)
-            spans.setdefault(place, []).append((outcome.started, outcome.ended))
-    if len(spans) < 2:
+    """Return how long slots had nothing to do, and why, where that is a good part of their time.
+
+    Of the last launch: a time in which nothing ran at all lies between two.
+    """
+    spans = _of_last_launch(
+        [
+            _Span(outcome.started, outcome.ended, (outcome.host, outcome.slot))
+            for outcome in outcomes
+            if outcome.slot is not None
+            and outcome.started is not None
+            and outcome.ended is not None
+        ]
+    )
+    last_ends: dict[tuple[str | None, int], float] = {}
+    for span in spans:
+        last_ends[span.place] = max(span.ended, last_ends.get(span.place, 0.0))
+    if len(last_ends) < 2:
         return ""
-    everything = [span for slot in spans.values() for span in slot]
-    begin, end = min(span[0] for span in everything), max(span[1] for span in everything)
-    whole = len(spans) * (end - begin)
-    idle = whole - sum(ended - started for started, ended in everything)
+    end = max(last_ends.values())
+    whole = len(last_ends) * (end - min(span.started for span in spans))
+    idle = whole - sum(span.ended - span.started for span in spans)
     if idle < max(_IDLE_S, _IDLE_SHARE * whole):
         return ""
-    at_end = sum(end - max(ended for _, ended in slot) for slot in spans.values())
-    first_free = min(max(ended for _, ended in slot) for slot in spans.values())
-    said = f"slots were idle for {idle / 3600:.1f} of {whole / 3600:.1f} slot-hours"
-    if at_end < idle / 2:
-        return said
+    sentence = f"slots were idle for {idle / 3600:.1f} of {whole / 3600:.1f} slot-hours"
+    if sum(end - last for last in last_ends.values()) < idle / 2:
+        return sentence
     return (
-        f"{said}: the last run ended {(end - first_free) / 60:.0f} min after the first slot had"
-        " nothing left to do"
+        f"{sentence}: the last run ended {(end - min(last_ends.values())) / 60:.0f} min after the"
+        " first slot had nothing left to do"
     )
+
+
+def _of_last_launch(spans: Sequence[_Span]) -> list[_Span]:
+    launch: list[_Span] = []
+    end = 0.0
+    for span in sorted(spans, key=lambda span: span.started):
+        if span.started > end + _BETWEEN_LAUNCHES_S:
+            launch = []
+        launch.append(span)
+        end = max(end, span.ended)
+    return launch

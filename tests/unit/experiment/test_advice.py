@@ -64,6 +64,7 @@ def run(place: int, started: float, ended: float) -> Outcome:
             "slots were idle for 0.7 of 2.0 slot-hours",
         ),
         ([run(0, 0, 60), run(1, 0, 55)], ""),
+        ([run(0, 0, 60), run(1, 0, 60), run(0, 9000, 9060), run(1, 9000, 9060)], ""),
         ([run(0, 0, 10), run(1, 0, 2)], ""),
         ([run(0, 0, 60)], ""),
         ([], ""),
