@@ -113,7 +113,7 @@ def _largest_room(modules: list[Module]) -> Measure:
 
 
 def _average(modules: list[Module]) -> Measure:
-    """Of all files: docs/decisions/0021-rooms-and-files.md says why not their number is measured."""
+    """Of all files: docs/decisions/0021 says why not their number is measured."""
     lines = [len(module.lines) for module in modules]
     return Measure("lines a file, on average", sum(lines) / len(lines), [f"{len(lines)} files"])
 

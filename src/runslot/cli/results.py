@@ -36,6 +36,25 @@ Paths = Annotated[
 ]
 
 
+Band = Annotated[
+    str,
+    typer.Option(metavar="BAND", help="What stands after ±: mean-ci, mean-std or mean-sem."),
+]
+
+Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Show so many variants.")]
+
+Csv = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Write the table as CSV; - is the output.")
+]
+
+Parquet = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Parquet.")]
+
+System = Annotated[
+    bool,
+    typer.Option("--system", help="Show what each run used of cores, memory and GPUs instead."),
+]
+
+
 def results(
     paths: Paths = None,
     metric: Annotated[str | None, option("metric", "results")] = None,
@@ -47,27 +66,15 @@ def results(
     where: Conditions = None,
     include: Include = None,
     diverged: Annotated[str, option("diverged", "results")] = "nan",
-    band: Annotated[
-        str,
-        typer.Option(metavar="BAND", help="What stands after ±: mean-ci, mean-std or mean-sem."),
-    ] = "mean-ci",
+    band: Band = "mean-ci",
     level: Annotated[float, option("level", "results")] = 0.95,
-    limit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Show so many variants.")
-    ] = None,
+    limit: Limit = None,
     json: Annotated[bool, option("json", "results")] = False,
     latex: Annotated[bool, option("latex", "results")] = False,
     checklist: Annotated[bool, option("checklist", "results")] = False,
-    csv: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the table as CSV; - is the output.")
-    ] = None,
-    parquet: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the table as Parquet.")
-    ] = None,
-    system: Annotated[
-        bool,
-        typer.Option("--system", help="Show what each run used of cores, memory and GPUs instead."),
-    ] = False,
+    csv: Csv = None,
+    parquet: Parquet = None,
+    system: System = False,
     path: PathTemplate = None,
     log: Logs = None,
 ) -> None:

@@ -10,61 +10,75 @@ import typer
 from runslot.cli.parameters import Diverged, Include, Level, Logs, PathTemplate, Places
 from runslot.errors import InvalidInput, NotInstalled, extra_said
 
+Host = Annotated[
+    str,
+    typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for other machines, too."),
+]
+
+Port = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="Port; 0 for any free one.",
+        show_default="8050, or the next free",
+    ),
+]
+
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Also answer to this host name (a proxy's)."),
+]
+
+NoToken = Annotated[
+    bool,
+    typer.Option(
+        "--no-token", help="Let every user of this machine read; only for a loopback address."
+    ),
+]
+
+OpenBrowser = Annotated[
+    bool, typer.Option("--open", help="Open the page in the browser of this machine.")
+]
+
+Reader = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Print an address with a token of this reader's own."),
+]
+
+Withdraw = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME", help="Take a reader's token back, from running servers too, and end."
+    ),
+]
+
+Export = Annotated[
+    Path | None,
+    typer.Option(
+        "--export",
+        metavar="FILE.html",
+        help="Write the page as one file, which needs no server, and end.",
+    ),
+]
+
 
 def view(
     paths: Places = None,
-    host: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for other machines, too."
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PORT",
-            min=0,
-            max=65535,
-            help="Port; 0 for any free one.",
-            show_default="8050, or the next free",
-        ),
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Also answer to this host name (a proxy's)."),
-    ] = None,
-    no_token: Annotated[
-        bool,
-        typer.Option(
-            "--no-token", help="Let every user of this machine read; only for a loopback address."
-        ),
-    ] = False,
+    host: Host = "127.0.0.1",
+    port: Port = None,
+    allow_host: AllowHost = None,
+    no_token: NoToken = False,
     include: Include = None,
     diverged: Diverged = "nan",
     level: Level = 0.95,
-    open_browser: Annotated[
-        bool, typer.Option("--open", help="Open the page in the browser of this machine.")
-    ] = False,
+    open_browser: OpenBrowser = False,
     path: PathTemplate = None,
     log: Logs = None,
-    reader: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Print an address with a token of this reader's own."),
-    ] = None,
-    withdraw: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Take a reader's token back, from running servers too, and end."
-        ),
-    ] = None,
-    export: Annotated[
-        Path | None,
-        typer.Option(
-            "--export",
-            metavar="FILE.html",
-            help="Write the page as one file, which needs no server, and end.",
-        ),
-    ] = None,
+    reader: Reader = None,
+    withdraw: Withdraw = None,
+    export: Export = None,
 ) -> None:
     """Look at runs in a browser: curves over seeds, tables, slots; live while they run."""
     _require_page()
