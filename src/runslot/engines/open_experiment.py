@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from runslot.errors import Busy, Damaged
+from runslot.errors import Busy, Damaged, NotFound
 from runslot.execute.open_files import allow_many, why_no_further
 from runslot.experiment.attempts import keep_attempt, keep_damaged, last_attempt
 from runslot.experiment.files import read_json, write_atomically, write_json
@@ -163,7 +163,7 @@ class OpenExperiment:
         if not first:
             self._keep_earlier(run_dir, attempt)
         # else than at first: brought from another machine, or damaged
-        if first or not run_dir.is_complete():
+        if first or not _is_complete(run_dir):
             if not _reads_above(self.file):
                 link_provenance(self.directory, run_dir)
             write_run(run_dir, run, self.file, self.directory.path)
@@ -377,6 +377,15 @@ def command_values(run: Run, run_dir: RunDir) -> dict[str, Any]:
         "run_id": run.id,
         "variant_file": str(run_dir.variant_file),
     }
+
+
+def _is_complete(run_dir: RunDir) -> bool:
+    """Tell whether `run.json` is there and can be read."""
+    try:
+        run_dir.read_run()
+    except (Damaged, NotFound):
+        return False
+    return True
 
 
 # ---- the door through which it came --------------------------------------------------------------

@@ -206,13 +206,6 @@ class RunDir:
         """Write `variant.json`."""
         write_json(self.variant_file, variant)
 
-    def is_complete(self) -> bool:
-        """Tell whether `run.json` is there and can be read."""
-        try:
-            return self.read_run() is not None
-        except (Damaged, NotFound):
-            return False
-
 
 COLLECTION = ".runslot"
 """Where a collection keeps the records of the calls that share it."""

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from runslot.engines.events import LaunchEnded, LaunchStarted, Observer, Said
+from runslot.engines.events import LaunchEnded, LaunchLeft, LaunchStarted, Observer, Said
 from runslot.engines.open_experiment import OddRequest, OpenExperiment, Request
 from runslot.engines.protocol import UnderWay
 from runslot.experiment.processes import host_name
@@ -98,6 +98,13 @@ class Progress:
                 continue
             journal.write("request", time.time(), verb=request.verb, arguments=request.arguments)
             yield request
+
+    def leave(self, observer: Observer) -> None:
+        """Close the experiment, whose runs an engine goes on with."""
+        count = len(self.left)
+        self.experiment.journal.write("launcher_left", time.time(), runs=count)
+        self.experiment.close()
+        observer(LaunchLeft(self.experiment.directory.path, count))
 
     def end(self, observer: Observer) -> None:
         """Close the experiment, whose runs are done."""

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from runslot.engines.events import (
-    LaunchLeft,
     Observer,
     RunDropped,
     RunEnded,
@@ -133,10 +132,7 @@ class Supervisor:
                 self._decide([*self._collect()])
         self._close_finished()
         for progress in self._open:
-            experiment, count = progress.experiment, len(progress.left)
-            experiment.journal.write("launcher_left", time.time(), runs=count)
-            experiment.close()
-            self._observer(LaunchLeft(experiment.directory.path, count))
+            progress.leave(self._observer)
         self._open.clear()
 
     def _decide(self, events: list[Event]) -> None:
@@ -222,12 +218,9 @@ class Supervisor:
                 yield Added((key,), progress.experiment.policy, {key: attempt})
 
     def _patience(self) -> float:
-        moment = next_moment(self._state)
-        until_requests = self._looked + _LOOK_AT_REQUESTS - time.monotonic()
-        return max(
-            0.0,
-            until_requests if moment is None else min(until_requests, moment - time.monotonic()),
-        )
+        now, moment = time.monotonic(), next_moment(self._state)
+        look = self._looked + _LOOK_AT_REQUESTS
+        return max(0.0, (look if moment is None else min(look, moment)) - now)
 
     # ---- experiments come and go -----------------------------------------------------------------
 
