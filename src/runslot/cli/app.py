@@ -124,7 +124,7 @@ COMMANDS: Mapping[str, Subcommand] = {
     ),
     "schema": Subcommand(
         "schema.schema",
-        "Print the JSON Schema of sweep files, for editors; or of what `results --json` prints.",
+        "Print the JSON Schema of sweep files, for editors; or of what commands print with --json.",
     ),
     "selftest": Subcommand(
         "selftest.selftest",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 from typing import Annotated
 
 import typer
+
+from runslot.cli.parameters import flag
 
 app = typer.Typer(
     help="List the configured launchers, or check them.",
@@ -14,7 +17,10 @@ app = typer.Typer(
 
 
 @app.callback()
-def launchers(ctx: typer.Context) -> None:
+def launchers(
+    ctx: typer.Context,
+    json: Annotated[bool, flag("--json", help="Print one JSON list.")] = False,
+) -> None:
     """List the launchers that runslot.toml and the user's configuration name.
 
     runslot launchers check NAME tries one for real, and says what to fix.
@@ -29,6 +35,18 @@ def launchers(ctx: typer.Context) -> None:
     from runslot.engines.registry import configured_launchers, entry_of, kinds_shown
 
     entries = configured_launchers()
+    if json:
+        described = [
+            {
+                "name": name,
+                "kind": entry_of(launcher).kind,
+                "file": str(file),
+                "settings": dict(entry_of(launcher).settings),
+            }
+            for name, (file, launcher) in entries.items()
+        ]
+        typer.echo(jsonlib.dumps(described, ensure_ascii=False, indent=1, default=str))
+        return
     if not entries:
         typer.echo(
             "no launcher is configured: a [launchers.NAME] table in runslot.toml with kind = …"

@@ -83,7 +83,7 @@ def results(
 
     words = [str(word) for word in paths or ()]
     if words[:1] == ["diff"] and not Path("diff").exists():
-        _print_difference([Path(word) for word in words[1:]])
+        _print_difference([Path(word) for word in words[1:]], json)
         return
     runs = (tuple(where or ()), path, tuple(log or ()))
     states = tuple(include or ())
@@ -126,7 +126,7 @@ def _print_system(runs: Results, csv: str | None, parquet: Path | None) -> None:
         typer.echo(f"wrote {parquet}", err=True)
 
 
-def _print_difference(names: list[Path]) -> None:
+def _print_difference(names: list[Path], as_json: bool) -> None:
     from runslot.cli.render.console import console
     from runslot.results.text.difference import difference, print_difference
 
@@ -135,7 +135,20 @@ def _print_difference(names: list[Path]) -> None:
             f"diff compares two runs, {len(names)} were named: runslot results diff RUN RUN"
         )
     first, second = (_directory_of(name) for name in names)
-    print_difference(difference(first, second), console())
+    differences = difference(first, second)
+    if not as_json:
+        print_difference(differences, console())
+        return
+    from json import dumps
+
+    from runslot.results.document import finite_json
+
+    parts = {
+        part: {key: list(pair) for key, pair in values.items()}
+        for part, values in differences.parts.items()
+    }
+    both = {"left": differences.left, "right": differences.right, "parts": parts}
+    typer.echo(dumps(finite_json(both), ensure_ascii=False, indent=2, allow_nan=False))
 
 
 def _directory_of(name: Path) -> Path:

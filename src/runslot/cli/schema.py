@@ -17,22 +17,32 @@ SCHEMA_FILE = Path(__file__).with_name("sweep.schema.json")
 
 
 _OF = typer.Argument(
-    metavar="OF", help="sweep (files that `runslot run` reads), or results (its --json)."
+    metavar="OF",
+    help="sweep (files that `runslot run` reads), or what --json of these prints: results, diff,"
+    " ls, status, queue, hardware, launchers.",
 )
 
 
 def schema(of: Annotated[str, _OF] = "sweep") -> None:
-    """Print the JSON Schema of sweep files, for editors; or of what `results --json` prints."""
+    """Print the JSON Schema of sweep files, for editors; or of what commands print with --json."""
     if of == "sweep":
         typer.echo(SCHEMA_FILE.read_text(encoding="utf-8"), nl=False)
         return
-    if of != "results":
-        raise InvalidInput(f"there is no schema of {of!r}; there are sweep and results")
     import json
 
-    from runslot.results.document import SCHEMA
+    from runslot.cli.output_schemas import OUTPUTS, output_schema
 
-    typer.echo(json.dumps(SCHEMA, indent=2, ensure_ascii=False))
+    if of == "results":
+        from runslot.results.document import SCHEMA
+
+        printed: Mapping[str, Any] = SCHEMA
+    elif of in OUTPUTS:
+        printed = output_schema(of)
+    else:
+        raise InvalidInput(
+            f"there is no schema of {of!r}; there are sweep, results, {', '.join(OUTPUTS)}"
+        )
+    typer.echo(json.dumps(printed, indent=2, ensure_ascii=False))
 
 
 def schema_text() -> str:

@@ -151,7 +151,7 @@ def document_of(
         ]
     else:
         rows = [_with_verdict(row, verdicts, comparison) for row in verdicts.rows]
-    finished: dict[str, Any] = _finite({**document, "variants": rows})
+    finished: dict[str, Any] = finite_json({**document, "variants": rows})
     return finished
 
 
@@ -219,12 +219,12 @@ def _ranks(verdicts: Verdicts) -> dict[str, Any] | None:
     }
 
 
-def _finite(value: Any) -> Any:
-    """Return a JSON value without the numbers that JSON has none for."""
+def finite_json(value: Any) -> Any:
+    """Return a value as JSON has it: null for nan and ±inf, text for what it has no kind for."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
+        return {str(key): finite_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite_json(inner) for inner in value]
     return value if isinstance(value, str | int | bool | None) else str(value)
