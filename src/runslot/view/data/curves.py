@@ -206,17 +206,7 @@ def _limited(view: _View) -> bool:
 def _metric(view: _View, y: str) -> _Metric:
     choices, rows = view.choices, view.rows
     accounting = account_of(view.selection, y, choices, view.series, scales=view.tasks, curves=True)
-    standing = dict(accounting.runs.select("run", "standing").iter_rows())
-    runs = [run for run, verdict in standing.items() if verdict in {COUNTED, DIVERGED}]
-    table = pl.DataFrame(
-        {
-            "run": [rows.numbers[run] for run in runs],
-            "panel": [view.splits.of[run] for run in runs],
-            "series": [view.series.of[run] for run in runs],
-            "diverged": [standing[run] == DIVERGED for run in runs],
-        },
-        schema={"run": pl.UInt32, "panel": pl.Int32, "series": pl.Int32, "diverged": pl.Boolean},
-    )
+    table = _candidates(view, accounting)
     counted, drawn = _drawn_runs(view, y, table, accounting)
     plain, smoothing = plain_rows(rows, view.x, y, counted["run"], choices.smooth)
     tasks = tuple(
@@ -226,19 +216,13 @@ def _metric(view: _View, y: str) -> _Metric:
     finals = _finals(view, y, accounting, tasks) if tasks or worst else counted.clear()
     if tasks:
         plain, finals = scaled(plain, finals)
-    lines = max(
-        1,
-        counted.select("panel", "series").n_unique() if choices.band != "runs" else counted.height,
-    )
-    busiest = counted.select("panel", "series").unique()["panel"].value_counts()["count"].max()
+    groups = counted.select("panel", "series").unique()
+    lines = max(1, groups.height if choices.band != "runs" else counted.height)
+    busiest = groups["panel"].value_counts()["count"].max()
     crowded = isinstance(busiest, int) and busiest > MOST_BANDS
     banded = choices.band != "runs" and (not view.quick or not crowded)
-    points = max(
-        _FEWEST_POINTS,
-        min(
-            _POINTS_OF_CURVE, (_BANDED_POINTS if banded else _LINE_POINTS) // (lines * view.metrics)
-        ),
-    )
+    room = (_BANDED_POINTS if banded else _LINE_POINTS) // (lines * view.metrics)
+    points = max(_FEWEST_POINTS, min(_POINTS_OF_CURVE, room))
     request = SpreadRequest(choices, view.quick, view.metrics, points, banded)
     left_out = 0
     if choices.band == "runs":
@@ -271,6 +255,22 @@ def _metric(view: _View, y: str) -> _Metric:
         counted.height < table.height,
         tasks,
         left_out,
+    )
+
+
+def _candidates(view: _View, accounting: Accounting) -> pl.DataFrame:
+    """Return `run`, `panel`, `series`, `diverged` of the runs that count or diverged."""
+    rows = view.rows
+    standing = dict(accounting.runs.select("run", "standing").iter_rows())
+    runs = [run for run, verdict in standing.items() if verdict in {COUNTED, DIVERGED}]
+    return pl.DataFrame(
+        {
+            "run": [rows.numbers[run] for run in runs],
+            "panel": [view.splits.of[run] for run in runs],
+            "series": [view.series.of[run] for run in runs],
+            "diverged": [standing[run] == DIVERGED for run in runs],
+        },
+        schema={"run": pl.UInt32, "panel": pl.Int32, "series": pl.Int32, "diverged": pl.Boolean},
     )
 
 

@@ -226,10 +226,8 @@ def _scatter(chart: Chart) -> Figure:
 def with_edge(data: pl.DataFrame, *, high: bool) -> pl.DataFrame:
     """Return the points of a scatter with those of runs that diverged beyond the worst one of the
     others."""
-    lowest, highest = (
-        float(v) if isinstance(v, int | float) else 0.0
-        for v in (data["value"].min(), data["value"].max())
-    )
+    ends = (data["value"].min(), data["value"].max())
+    lowest, highest = (float(v) if isinstance(v, int | float) else 0.0 for v in ends)
     beyond = 0.06 * ((highest - lowest) or abs(highest) or 1.0)
     edge = highest + beyond if high else lowest - beyond
     return data.with_columns(

@@ -100,6 +100,7 @@ def belongs_to_plots(query: str) -> bool:
 def add_answer(server: Flask, runs: LiveRuns, texts: Texts) -> None:
     """Answer `/`, `/answer.json` and `/answer-runs.json`."""
     memory: Memory[str] = Memory()
+    _add_parts(server)
 
     def encoded(query: str, since: str | None) -> str | None:
         """Return the document; None where the page has it, or where drawing it rests."""
@@ -126,15 +127,6 @@ def add_answer(server: Flask, runs: LiveRuns, texts: Texts) -> None:
         response.headers["Cache-Control"] = "no-cache"
         return response
 
-    @server.get("/first/<name>")
-    def first_part(name: str) -> Response:
-        kinds = {**dict.fromkeys(SCRIPTS, "text/javascript"), "answer.css": "text/css"}
-        if name not in kinds:
-            return Response("There is no such part", 404, content_type="text/plain")
-        response = Response(part(name), content_type=f"{kinds[name]}; charset=utf-8")
-        response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
-        return response
-
     @server.get("/answer.json")
     def answer() -> Response:
         query = _without(request.query_string.decode("utf-8", "replace"), "since")
@@ -159,6 +151,19 @@ def add_answer(server: Flask, runs: LiveRuns, texts: Texts) -> None:
         if label is None:
             return _json(safe({"all": runs_by_label(selection, answer)}))
         return _json(safe({"runs": runs_by_label(selection, answer, [label]).get(label, [])}))
+
+
+def _add_parts(server: Flask) -> None:
+    """Answer with the script and the look of the page."""
+
+    @server.get("/first/<name>")
+    def first_part(name: str) -> Response:
+        kinds = {**dict.fromkeys(SCRIPTS, "text/javascript"), "answer.css": "text/css"}
+        if name not in kinds:
+            return Response("There is no such part", 404, content_type="text/plain")
+        response = Response(part(name), content_type=f"{kinds[name]}; charset=utf-8")
+        response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+        return response
 
 
 def _without(query: str, name: str) -> str:

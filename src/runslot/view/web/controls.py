@@ -8,7 +8,7 @@ changes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import dash_mantine_components as dmc
@@ -69,88 +69,6 @@ def controls(results: Results, choices: Choices) -> Any:
     value = {
         n: shown[n] if v is None or (v in ("", ()) and n in _OPEN) else v for n, v in value.items()
     }
-    keys = ["variant", "experiment", "seed", "state", "host", *results.parameters]
-    columns = [
-        *keys,
-        *(FINAL + m for m in results.metrics),
-        *(BEST + m for m in results.metrics),
-        "seconds",
-        "rows",
-    ]
-    drawn = [
-        _several("y", "Metrics", results.metrics, value["y"]),
-        _one(
-            "x",
-            "Along",
-            axes_of(results.metrics, default_x(results)),
-            value["x"],
-            kinds="curves judged",
-        ),
-        _one("across", "Across", columns, value["across"], kinds="scatter heat"),
-        _one("down", "Down", columns, value["down"], kinds="heat"),
-        _several(
-            "series", "Groups by", _first(keys, results.varying), value["series"], kinds=_GROUPED
-        ),
-        _several(
-            "split",
-            "Figures by",
-            _first(keys, results.varying),
-            value["split"],
-            kinds="curves bars profile improvement scatter",
-        ),
-        _several(
-            "tasks",
-            "Tasks",
-            _first(keys, results.varying),
-            value["tasks"],
-            kinds="bars profile improvement",
-        ),
-        _pairs(
-            "draw",
-            "Draw scores as",
-            {"": "What shows the difference", "bars": "Bars from zero", "points": "Points"},
-            choices.draw,
-            kinds="bars",
-        ),
-        _marks(choices),
-        html.Div(
-            _several(
-                "hide",
-                "Hidden curves",
-                choices.hide,
-                choices.hide,
-                kinds="curves bars profile scatter",
-                free=True,
-            ),
-            className="rs-hidden-curves",
-        ),
-        _pairs(
-            "band",
-            "Over seeds",
-            {band: words_of(band, choices.level).capitalize() for band in get_args(Spread)},
-            value["band"],
-            kinds="curves bars",
-        ),
-        _for(
-            "curves",
-            dmc.Group(
-                [_number("smooth", "Smooth, rows", choices.smooth, 1), _log_axes(choices)],
-                grow=True,
-            ),
-        ),
-        _for(
-            "curves bars profile improvement",
-            _number("level", "Level of intervals", choices.level, step=0.01),
-        ),
-        _for(
-            "curves",
-            dmc.Group(
-                [_number("low", "Clip from", choices.low), _number("high", "to", choices.high)],
-                grow=True,
-            ),
-        ),
-        *_judged(choices),
-    ]
     of_table = html.Div(
         [
             dcc.Checklist(id=choice_id(name), options=[], value=list(getattr(choices, name)))
@@ -160,13 +78,70 @@ def controls(results: Results, choices: Choices) -> Any:
     )
     return dmc.Stack(
         [
-            *drawn,
+            *_axes(results, value),
+            *_groups(results, choices, value),
+            *_spreads(choices, value),
+            *_judged(choices),
             of_table,
             dmc.Divider(label="Runs", labelPosition="left"),
             *_filters(results, choices),
         ],
         gap="sm",
     )
+
+
+def _keys(results: Results) -> list[str]:
+    return ["variant", "experiment", "seed", "state", "host", *results.parameters]
+
+
+def _axes(results: Results, value: Mapping[str, Any]) -> list[Any]:
+    """Return the choices of what is drawn along what."""
+    finals = [prefix + metric for prefix in (FINAL, BEST) for metric in results.metrics]
+    columns = [*_keys(results), *finals, "seconds", "rows"]
+    along = axes_of(results.metrics, default_x(results))
+    return [
+        _several("y", "Metrics", results.metrics, value["y"]),
+        _one("x", "Along", along, value["x"], kinds="curves judged"),
+        _one("across", "Across", columns, value["across"], kinds="scatter heat"),
+        _one("down", "Down", columns, value["down"], kinds="heat"),
+    ]
+
+
+def _groups(results: Results, choices: Choices, value: Mapping[str, Any]) -> list[Any]:
+    """Return the choices of which runs make a curve, a figure, a task, and which are hidden."""
+    keys = _first(_keys(results), results.varying)
+    split = "curves bars profile improvement scatter"
+    hidden = _several(
+        "hide",
+        "Hidden curves",
+        choices.hide,
+        choices.hide,
+        kinds="curves bars profile scatter",
+        free=True,
+    )
+    ways = {"": "What shows the difference", "bars": "Bars from zero", "points": "Points"}
+    return [
+        _several("series", "Groups by", keys, value["series"], kinds=_GROUPED),
+        _several("split", "Figures by", keys, value["split"], kinds=split),
+        _several("tasks", "Tasks", keys, value["tasks"], kinds="bars profile improvement"),
+        _pairs("draw", "Draw scores as", ways, choices.draw, kinds="bars"),
+        _marks(choices),
+        html.Div(hidden, className="rs-hidden-curves"),
+    ]
+
+
+def _spreads(choices: Choices, value: Mapping[str, Any]) -> list[Any]:
+    """Return the choices of what a band shows, and how curves are smoothed and cut."""
+    bands = {band: words_of(band, choices.level).capitalize() for band in get_args(Spread)}
+    smooth = [_number("smooth", "Smooth, rows", choices.smooth, 1), _log_axes(choices)]
+    limits = [_number("low", "Clip from", choices.low), _number("high", "to", choices.high)]
+    level = _number("level", "Level of intervals", choices.level, step=0.01)
+    return [
+        _pairs("band", "Over seeds", bands, value["band"], kinds="curves bars"),
+        _for("curves", dmc.Group(smooth, grow=True)),
+        _for("curves bars profile improvement", level),
+        _for("curves", dmc.Group(limits, grow=True)),
+    ]
 
 
 _OPEN = {"y", "x", "across", "down"}

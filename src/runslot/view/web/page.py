@@ -50,6 +50,7 @@ def shell(children: Any, *, base: str, navbar: Any = None, status: Any = None) -
                 else None
             ),
             html.A("runslot", href="/", className="rs-name"),
+            html.A("Answer", href="/", className="rs-export"),
             dmc.Text(base, className="rs-base", size="sm", c="dimmed", truncate="end"),
             html.Div(status, id="status", className="rs-status", role="status"),
             dmc.ColorSchemeToggle(
