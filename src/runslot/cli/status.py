@@ -21,8 +21,8 @@ from runslot.cli.render.terminal import shown
 from runslot.experiment.processes import is_alive
 from runslot.experiment.states import FAILED, TERMINAL_STYLES, WELL
 from runslot.experiment.status import ExperimentStatus, RunStatus
+from runslot.launch.foreign_host import foreign_said, silence_said
 from runslot.launch.printer import duration_said, outcome_said
-from runslot.launch.repair import foreign_said, silence_said
 
 if TYPE_CHECKING:
     from runslot.engines.protocol import Facts

@@ -21,9 +21,10 @@ from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.states import FAILED, UNFINISHED, WELL
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.launch.create import discard, is_newest, point_latest
+from runslot.launch.foreign_host import refuse_unknown, take_over_said
 from runslot.launch.growth import Growth, open_growth
 from runslot.launch.printer import nothing_said, notifying
-from runslot.launch.repair import read_repaired, refuse_unknown, restore_ends, take_over_said
+from runslot.launch.repair import read_repaired, restore_ends
 from runslot.launch.share import Share
 from runslot.launch.supervisor import Supervisor
 

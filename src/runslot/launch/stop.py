@@ -26,8 +26,8 @@ from runslot.experiment.processes import ProcessHandle, children_of, is_alive
 from runslot.experiment.records import ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import ExperimentStatus, RunStatus, read_status
+from runslot.launch.foreign_host import lost_outcome, refuse_held, refuse_unknown
 from runslot.launch.launch import Outcomes, outcomes_of
-from runslot.launch.repair import lost_outcome, refuse_held, refuse_unknown
 
 _LOOK = 0.1
 _PATIENCE = 15.0
