@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from runslot.errors import InvalidInput, RunslotError
@@ -118,7 +119,12 @@ class TemplateProcess:
         return early
 
     def import_function(
-        self, imported: Import, environment: Mapping[str, str]
+        self,
+        function: Function,
+        home: Path,
+        path: Sequence[str],
+        cwd: str,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[str, tuple[str, ...]]:
         """Import the function; return why forks of it are not cold starts, or an empty string, and
         what they renew.
@@ -128,10 +134,10 @@ class TemplateProcess:
         answer = self._ask(
             {
                 "verb": "import",
-                "function": imported.function.to_json(),
-                "home": str(imported.home),
-                "path": list(imported.path),
-                "cwd": imported.cwd,
+                "function": function.to_json(),
+                "home": str(home),
+                "path": list(path),
+                "cwd": cwd,
                 "environment": dict(environment),
             }
         )
@@ -367,7 +373,11 @@ class Templates:
         )
         try:
             return template, *template.import_function(
-                imported, self._gpus if imported.selects_gpus else {}
+                imported.function,
+                imported.home,
+                imported.path,
+                imported.cwd,
+                self._gpus if imported.selects_gpus else {},
             )
         except ProcessDied:
             template.close()
