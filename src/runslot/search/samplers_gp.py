@@ -36,6 +36,8 @@ SEEN = (50, 50)
 """Of more finished trials so many of the best, and of the latest."""
 CANDIDATES, NEIGHBOURS, BEST = 500, 30, 5
 """Points at random, and so many near each of the best."""
+CLIMBS, STEP_LENGTHS, CHOICES_TRIED = 2, (0.03, 0.1), 20
+"""Times that the best are looked around, how far where there are no steps, and how many choices."""
 ROUNDS, DRAWS, MODELS = 3, 20, 4
 """Rounds of draws of length scales and noise; the likeliest models are averaged."""
 SCALE, NOISE = (math.log(0.6), 0.8), (math.log(0.02), 1.0)
@@ -92,15 +94,13 @@ class GaussianProcessSampler:
         for near in known[::-1][:BEST]:
             points += [cube.neighbour(near, rng, 0.15) for _ in range(NEIGHBOURS)]
         candidates = cube.snapped(np.array(points))
-        gains = _gains(cube, models, candidates)
-        around = [
-            cube.neighbour(candidates[place], rng, 0.05)
-            for place in np.argsort(-gains)[:BEST]
-            for _ in range(10)
-        ]
-        further = cube.snapped(np.array(around))
-        candidates = np.concatenate([candidates, further])
-        gains = np.concatenate([gains, _gains(cube, models, further)])
+        finished = cube.features(known)
+        gains = _gains(models, cube.features(candidates), finished)
+        for _ in range(CLIMBS):
+            top = candidates[np.argsort(-gains, kind="stable")[:BEST]]
+            further = cube.snapped(np.array([near for point in top for near in cube.steps(point)]))
+            candidates = np.concatenate([candidates, further])
+            gains = np.concatenate([gains, _gains(models, cube.features(further), finished)])
         order = [int(place) for place in np.argsort(-gains, kind="stable")]
         fresh = next(
             (place for place in order if candidates[place].tobytes() not in tried), order[0]
@@ -136,6 +136,22 @@ class Cube:
         for axis, is_ordered in enumerate(self._with_order):
             if rng.random() < max(1.5 / len(near), 0.3):
                 near[axis] = near[axis] + rng.gauss(0, spread) if is_ordered else rng.random()
+        return near
+
+    def steps(self, point: NDArray[Any]) -> list[list[float]]:
+        """Return the points that differ by a step along one axis, or by another choice."""
+        near = []
+        for axis, is_ordered in enumerate(self._with_order):
+            size = int(self.sizes[axis])
+            if not is_ordered:
+                places = [(index + 0.5) / size for index in range(min(size, CHOICES_TRIED))]
+            else:
+                lengths = (1 / size,) if size else STEP_LENGTHS
+                places = [point[axis] + sign * length for length in lengths for sign in (-1, 1)]
+            for place in places:
+                moved = [float(value) for value in point]
+                moved[axis] = float(place)
+                near.append(moved)
         return near
 
     def features(self, points: NDArray[Any]) -> NDArray[Any]:
@@ -226,17 +242,16 @@ def _matern(first: NDArray[Any], second: NDArray[Any], scales: NDArray[Any]) -> 
     return covariance
 
 
-def _gains(cube: Cube, models: list[Model], points: NDArray[Any]) -> NDArray[Any]:
-    """Return the expected improvement over the best that the models expect of a known point."""
-    features = cube.features(points)
+def _gains(models: list[Model], features: NDArray[Any], finished: NDArray[Any]) -> NDArray[Any]:
+    """Return the expected improvement over the best that the models expect of the finished."""
     top = models[0].likelihood
-    total = np.zeros(len(points))
+    total = np.zeros(len(features))
     for model in models:
         share = math.exp(model.likelihood - top)
         if share < 0.01:
             continue
         mean, deviation = model.predict(features)
-        ahead = (mean - model.predict(model.points)[0].max()) / deviation
+        ahead = (mean - model.predict(finished)[0].max()) / deviation
         density = np.exp(-ahead * ahead / 2) / math.sqrt(2 * math.pi)
         below = np.array([(1 + math.erf(value / math.sqrt(2))) / 2 for value in ahead])
         total += share * deviation * (ahead * below + density)
