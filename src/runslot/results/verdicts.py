@@ -86,7 +86,8 @@ class Verdicts:
         parts = []
         for task, label in self.references.items():
             rows = [row for row in self.rows if row.task == task]
-            parts.append(_sentence(rows, label, f"{name} " if name else "", self.is_best))
+            words = _sentence(rows, label, f"{name} " if name else "", self.is_best)
+            parts.append(words.replace(label, label_in_task(label, task), 1))
         if len(parts) > 1:
             pairs = zip(self.references, parts, strict=True)
             return "; ".join(f"{task}: {part}" for task, part in pairs) + "."
@@ -97,6 +98,12 @@ class Verdicts:
         whom = "" if decided == len(self.undecided) else f" {decided} of them"
         seeds = "seed" if count == 1 else "seeds"
         return f"{parts[0]}; about {count} more {seeds} each would decide{whom}."
+
+
+def label_in_task(label: str, task: str) -> str:
+    """Return a variant's label without the settings that name its task."""
+    parts = [part for part in label.split(", ") if part not in task.split(", ")]
+    return ", ".join(parts) or label
 
 
 def decide_pair(comparison: Comparison, first: str, second: str) -> Verdicts:
@@ -296,8 +303,8 @@ def _with_settings(text: str, members: Sequence[_Member]) -> list[_Member]:
     settings = {}
     for part in text.split(","):
         key, equals, value = part.strip().partition("=")
-        if not equals:
-            return []
+        if not equals:  # the value of a setting alone, as `ppo`
+            return [member for member in members if text.strip() in member.settings.values()]
         settings[key.strip()] = value.strip()
 
     def fits(member: _Member) -> bool:

@@ -113,6 +113,12 @@ def test_tasks_are_compared_within_and_ranked_over(write_run: Any, tmp_path: Pat
     assert verdicts.ranks is not None
     names, ranks = verdicts.ranks
     assert dict(zip(names, ranks.ranks, strict=True)) == {"algo=a": 1, "algo=b": 2, "algo=c": 3}
+    assert "env=pong: algo=a leads" in verdicts.sentence()
+    pair = decide_pair(compare(load(tmp_path), "score"), "a", "c")
+    assert [row.label for row in pair.rows if row.difference] == [
+        f"env={env}, algo=a" for env in ("pong", "qbert", "tennis")
+    ]
+    assert "the comparisons of each task together" in " ".join(words_of(verdicts).split())
     named = decide(compare(load(tmp_path), "score"), "algo=b")
     assert set(named.references.values()) == {
         f"env={env}, algo=b" for env in ("pong", "qbert", "tennis")

@@ -112,7 +112,8 @@ def _tests(verdicts: Verdicts) -> str:
     tests = sorted({_escaped(delta.test) for delta in deltas}) or ["no test"]
     names = [f"$t$ test {test}" if "paired" in test else f"{test} test" for test in tests]
     alpha = f"$\\alpha = {1 - verdicts.level:.3g}$"
-    holm = ", Holm's correction" if len(deltas) > 1 else ""
+    within = " within each task" if any(verdicts.references) else ""
+    holm = f", Holm's correction{within}" if len(deltas) > 1 else ""
     return f"{' or '.join(names)}, two-sided{holm}, {alpha}"
 
 

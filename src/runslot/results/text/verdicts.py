@@ -19,7 +19,12 @@ from runslot.results.statistics.differences import Difference, sign_flip_least
 from runslot.results.statistics.scores import mean_interval
 from runslot.results.text.labels import NOTHING, texts_of
 from runslot.results.text.table import many, notes_of, show, spread_cells, way_words
-from runslot.results.verdicts import MORE_AT_MOST, VariantVerdict, Verdicts
+from runslot.results.verdicts import (
+    MORE_AT_MOST,
+    VariantVerdict,
+    Verdicts,
+    label_in_task,
+)
 
 _STYLES = {"better": "green", "worse": "red", "not decided": "yellow"}
 _FEW_PAIRS = 5
@@ -43,7 +48,7 @@ def print_verdicts(
         if task:
             show(console, Text(task))
         show(console, _table(rows, reference, verdicts, terminal))
-    for note in _notes(verdicts):
+    for note in _notes(verdicts, command):
         _paragraph(console, note, "dim" if terminal else "")
     if command is not None and verdicts.seeds_advised is not None:
         console.print(Text(f"  {command}"), soft_wrap=True, highlight=False)
@@ -165,7 +170,7 @@ def _more_words(more: float | None) -> str:
     return ">200" if math.isinf(more) else f"+{math.ceil(more)}"
 
 
-def _notes(verdicts: Verdicts) -> list[str]:
+def _notes(verdicts: Verdicts, command: str | None) -> list[str]:
     differences = [row.difference for row in verdicts.rows if row.difference is not None]
     notes = []
     if differences:
@@ -188,7 +193,8 @@ def _notes(verdicts: Verdicts) -> list[str]:
         count, decided = advice
         notes.append(
             f"more: further seeds of both that decide with a chance of 80 %, if Δ is as it looks."
-            f" {count} more each for {decided} of {len(verdicts.undecided)}:"
+            f" {count} more each for {decided} of {len(verdicts.undecided)}"
+            f"{'.' if command is None else ':'}"
         )
     elif any(row.more is not None for row in verdicts.undecided):
         notes.append(
@@ -204,7 +210,9 @@ def _test_note(verdicts: Verdicts, differences: Sequence[Difference]) -> str:
     compared = sum(difference.p is not None for difference in differences)
     words = f"Δ ± {percent} interval of each by itself, {' or '.join(tests)}"
     if compared > 1:
-        words += f"; p: of {compared} comparisons together (Holm)"
+        which = "the" if any(verdicts.references) else f"{compared}"
+        of_each = " of each task" if any(verdicts.references) else ""
+        words += f"; p: of {which} comparisons{of_each} together (Holm)"
     pairs = [difference.sizes[0] for difference in differences if difference.is_paired]
     if pairs and 1 < min(pairs) <= _FEW_PAIRS:
         least = sign_flip_least(min(pairs))
@@ -218,7 +226,11 @@ def _best_note(verdicts: Verdicts) -> str:
     parts = []
     for task in verdicts.references:
         rows = [row for row in verdicts.rows if row.task == task and row.best is not None]
-        names = [row.label for row in rows if row.best is not None and row.best.may_be_best]
+        names = [
+            label_in_task(row.label, task)
+            for row in rows
+            if row.best is not None and row.best.may_be_best
+        ]
         if len(rows) < 3 or len(names) == len(rows):
             continue
         some = "; ".join(names[:3]) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
