@@ -21,6 +21,7 @@ from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
 from runslot.launch.growth import Growth
 from runslot.scheduler import (
+    Added,
     Ended,
     Event,
     Halted,
@@ -78,6 +79,12 @@ class Progress:
     held: bool = False
     """Nothing further starts: it is paused, or its growth has a problem."""
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether it is open though none of its runs is left, until it is told to go on."""
+        growth = self.growth
+        return growth is not None and self.held and not growth.problem and not growth.is_over
+
     def halts(self, now: float) -> Iterator[Event]:
         """Yield which runs have shown enough; all are stopped where their search cannot go on."""
         if self.growth is None or self.held:
@@ -87,6 +94,18 @@ class Progress:
         if self.growth.problem:
             self.held = True
             yield StopAsked(tuple(sorted(self.left)))
+
+    def grow(self, free: int, entries: list[LaunchRun]) -> Iterator[Event]:
+        """Yield the runs that come next, for whom so many slots would wait."""
+        if self.growth is None or self.held or not free:
+            return
+        for run, attempt in self.growth.grow(free):
+            key = self.keys.get(run.id)
+            if key is None:
+                key = self.keys[run.id] = len(entries)
+                entries.append(LaunchRun(self, run))
+            self.left.add(key)
+            yield Added((key,), self.experiment.policy, {key: attempt})
 
     def requests(self, observer: Observer) -> Iterator[Request]:
         """Yield what other terminals ask, noted in the journal; what is no request is said."""

@@ -102,7 +102,8 @@ class Supervisor:
     @property
     def idle(self) -> bool:
         """Whether nothing runs, waits, or was added since."""
-        return self._state.done and not self._asked
+        paused = not self._state.stopped and any(progress.is_paused for progress in self._open)
+        return self._state.done and not self._asked and not paused
 
     @property
     def interrupted(self) -> bool:
@@ -206,16 +207,7 @@ class Supervisor:
     def _grow(self) -> Iterator[Event]:
         """Yield the runs that come next where a slot would wait for them."""
         for progress in self._open:
-            growth, free = progress.growth, room(self._state)
-            if growth is None or progress.held or not free or self._state.stopped:
-                continue
-            for run, attempt in growth.grow(free):
-                key = progress.keys.get(run.id)
-                if key is None:
-                    key = progress.keys[run.id] = len(self._entries)
-                    self._entries.append(LaunchRun(progress, run))
-                progress.left.add(key)
-                yield Added((key,), progress.experiment.policy, {key: attempt})
+            yield from progress.grow(room(self._state), self._entries)
 
     def _patience(self) -> float:
         now, moment = time.monotonic(), next_moment(self._state)
@@ -272,7 +264,7 @@ class Supervisor:
 
     def _close_finished(self) -> None:
         for progress in [*self._open]:
-            if progress.left:
+            if progress.left or (progress.is_paused and not self._state.stopped):
                 continue
             experiment = progress.experiment
             self._holds.away(experiment, time.monotonic())
