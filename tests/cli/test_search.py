@@ -316,18 +316,18 @@ def test_a_step_that_falls_ends_a_search_that_prunes_by_it(job):
 
 
 def test_a_search_that_is_paused_waits_though_none_of_its_runs_is_left(job, until):
-    launch = ("run", "job.py:train", *SEARCH, *BEST, "--trials", "6", "--grid", "sleep=0.8", "-q")
-    started = job.start(*launch)
+    words = (*SEARCH, *BEST, "--trials", "500", "--grid", "sleep=0.3", "-q")
+    started = job.start("run", "job.py:train", *words)
     until(lambda: list(job.root.glob("job/2*/experiment.json")))
     (directory,) = job.root.glob("job/2*")
     until(lambda: events(directory, "start"))
     job("pause", str(directory))
     until(lambda: "running" not in job.status(str(directory))["counts"])
     count = len(events(directory, "trial"))
-    assert count < 6
     assert started.poll() is None
 
     job("continue", str(directory))
+    until(lambda: len(events(directory, "trial")) > count)
+    job("stop", str(directory))
 
-    assert started.wait(60) == 0
-    assert states(job, directory) == {"succeeded": 6}
+    assert "no launcher is at work" in job("status", str(directory)).stdout
