@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 
 from engine_parts.machine import Table
-from runslot.search.samplers import Asker, TrialState, make_sampler
+from runslot.search.opening import make_sampler
+from runslot.search.samplers import Asker, TrialState
 from runslot.search.space import parse_space
 
 SPACE = parse_space(

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from engine_parts.machine import Table
-from runslot.search.samplers import Asker, TrialState, make_sampler
+from runslot.search.opening import make_sampler
+from runslot.search.samplers import Asker, TrialState
 from runslot.search.space import make_space
 
 SLOTS = 4

@@ -13,13 +13,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runslot.errors import InvalidInput
+from runslot.errors import InvalidInput, nearest
 from runslot.execute.functions import find_function
 from runslot.experiment.records import ExperimentFile, Function, Run
+from runslot.search.objective import Mode
 from runslot.search.pruner import make_pruner
 from runslot.search.race import parse_race
 from runslot.search.roster import make_record, refuse_shared_keys
-from runslot.search.samplers import Asker, make_sampler
+from runslot.search.samplers import (
+    SAMPLERS,
+    Asker,
+    AutoSampler,
+    QuasiRandomSampler,
+    RandomSampler,
+    Sampler,
+)
 from runslot.search.space import SearchSpace, parse_space
 from runslot.search.spec import Search, SearchRecord
 from runslot.search.study import Study
@@ -224,3 +232,32 @@ def _shown(value: Any) -> str:
 
 def _space_text(record: SearchRecord) -> str:
     return str(record.function) if record.function else " ".join(record.space) or "its variants"
+
+
+def make_sampler(name: str, mode: Mode) -> Sampler:
+    """Return the sampler of a name; `NotInstalled` where a package is missing, with what installs
+    it.
+    """
+    if name == "random":
+        return RandomSampler()
+    if name == "qmc":
+        return QuasiRandomSampler()
+    if name not in SAMPLERS:
+        raise InvalidInput(
+            f"{name!r} is not a sampler{nearest(name, SAMPLERS)}; there are {', '.join(SAMPLERS)}"
+        )
+    if name == "cmaes":
+        from runslot.search.samplers_cmaes import CmaEsSampler
+
+        return CmaEsSampler(mode)
+    if name == "gp":
+        from runslot.search.samplers_gp import GaussianProcessSampler
+
+        return GaussianProcessSampler(mode)
+    from runslot.search.samplers_optuna import TpeSampler
+
+    return (
+        TpeSampler(mode)
+        if name == "tpe"
+        else AutoSampler(make_sampler("gp", mode), TpeSampler(mode))
+    )

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal, Protocol
 
-from runslot.errors import InvalidInput, nearest
 from runslot.search.objective import Mode, merit
 from runslot.search.space import Proposed, SearchSpace
 from runslot.variants.distributions import Distribution
@@ -172,35 +171,6 @@ def seen_of(
         finished = ranking[:best] + others[-latest:]
     by_number = [sorted(part, key=lambda trial: trial.number) for part in (finished, running)]
     return by_number[0], by_number[1]
-
-
-def make_sampler(name: str, mode: Mode) -> Sampler:
-    """Return the sampler of a name; `NotInstalled` where a package is missing, with what installs
-    it.
-    """
-    if name == "random":
-        return RandomSampler()
-    if name == "qmc":
-        return QuasiRandomSampler()
-    if name not in SAMPLERS:
-        raise InvalidInput(
-            f"{name!r} is not a sampler{nearest(name, SAMPLERS)}; there are {', '.join(SAMPLERS)}"
-        )
-    if name == "cmaes":
-        from runslot.search.samplers_cmaes import CmaEsSampler
-
-        return CmaEsSampler(mode)
-    if name == "gp":
-        from runslot.search.samplers_gp import GaussianProcessSampler
-
-        return GaussianProcessSampler(mode)
-    from runslot.search.samplers_optuna import TpeSampler
-
-    return (
-        TpeSampler(mode)
-        if name == "tpe"
-        else AutoSampler(make_sampler("gp", mode), TpeSampler(mode))
-    )
 
 
 class Asker:
