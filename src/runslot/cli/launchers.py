@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json as jsonlib
-from typing import Annotated
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runslot.cli.parameters import flag
+
+if TYPE_CHECKING:
+    from runslot.engines.protocol import Finding
 
 app = typer.Typer(
     help="List the configured launchers, or check them.",
@@ -70,23 +74,38 @@ def check(
         list[str] | None,
         typer.Argument(metavar="NAME", help="Which; else all.", show_default=False),
     ] = None,
+    no_submit: Annotated[
+        bool, typer.Option("--no-submit", help="Submit no task to a queue to try its nodes.")
+    ] = False,
 ) -> None:
-    """Try launchers for real, step by step: login, Python, disk, GPUs, clock; say what to fix."""
+    """Try launchers for real, step by step: login, Python, disk, GPUs, clock; say what to fix.
+
+    On a cluster one task of a minute shows what its nodes have.
+    """
     from runslot.engines.registry import configured_launchers, launcher_named
 
     well = True
     for name in names or list(configured_launchers()):
-        for finding in launcher_named(name).check():
-            mark = (
-                typer.style("ok  ", fg="green")
-                if finding.well
-                else typer.style("FAIL", fg="red", bold=True)
-            )
-            typer.echo(
-                f"{mark} {name}: {finding.what}" + (f": {finding.said}" if finding.said else "")
-            )
-            if not finding.well:
-                well = False
-                if finding.fix:
-                    typer.echo(f"     {finding.fix}")
+        config = launcher_named(name)
+        ready = _print_findings(name, config.check())
+        if ready and not no_submit:
+            ready = _print_findings(name, config.probe())
+        well = well and ready
     raise typer.Exit(0 if well else 1)
+
+
+def _print_findings(name: str, findings: Iterable[Finding]) -> bool:
+    """Print what was tried, as it is; return whether all is well."""
+    well = True
+    for finding in findings:
+        mark = (
+            typer.style("ok  ", fg="green")
+            if finding.well
+            else typer.style("FAIL", fg="red", bold=True)
+        )
+        typer.echo(f"{mark} {name}: {finding.what}" + (f": {finding.said}" if finding.said else ""))
+        if not finding.well:
+            well = False
+            if finding.fix:
+                typer.echo(f"     {finding.fix}")
+    return well

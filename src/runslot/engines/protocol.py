@@ -253,6 +253,12 @@ class LauncherConfig(ABC):
         """
         return iter(())
 
+    def probe(self) -> Iterator[Finding]:
+        """Submit something small, which shows what runs will meet where they are executed; nothing
+        where `check` has tried it there.
+        """
+        return iter(())
+
     def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
         """Return the status with what the engine knows better than the files, as which runs still
         wait in its queue.

@@ -557,6 +557,7 @@ def test_the_reason_and_the_expected_begin_stand_in_squeues_line() -> None:
         ),
         ("PENDING", "AssocGrpGRES", "a limit of your account is reached (AssocGrpGRES)"),
         ("PENDING", "JobHeldUser", "it is held (JobHeldUser): scontrol release 41_2"),
+        ("PENDING", "JobHeldAdmin", "an administrator holds it (JobHeldAdmin)"),
         ("REQUEUE_HOLD", "None", "it was requeued, and is held: scontrol release 41_2"),
         ("PENDING", "SomethingNew", "SomethingNew"),
         ("PENDING", "None", ""),

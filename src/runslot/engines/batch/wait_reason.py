@@ -11,6 +11,7 @@ from runslot.engines.batch.task import Task
 _HELD = re.compile(r"JobHeld|JobHoldMaxRequeue|requeued held|launch failed")
 _MEANINGS = (
     (r"launch failed|JobHoldMaxRequeue|requeued held", "Slurm could not start it, and holds it"),
+    (r"JobHeldAdmin", "an administrator holds it"),
     (r"JobHeld", "it is held"),
     (r"^Priority", "other jobs are before it"),
     (r"^Resources", "what it asks for is in use"),
@@ -33,7 +34,8 @@ def is_held(task: Task) -> bool:
 def wait_reason(task: Task) -> str:
     """Return why a task waits, and the system's own word for it; empty where it says nothing."""
     reason, held = _meaning(task.state, task.reason)
-    return f"{reason}: scontrol release {task.name}" if held else reason
+    releasable = held and "JobHeldAdmin" not in task.reason
+    return f"{reason}: scontrol release {task.name}" if releasable else reason
 
 
 @functools.cache  # thousands of tasks wait for the same reason

@@ -98,7 +98,7 @@ class SlurmCluster(BatchCluster):
         in one query.
         """
         names = ",".join(sorted(jobs))
-        # Without a user the controller sends the jobs of all, and squeue chooses among them here.
+        # A new squeue has the controller choose the user's jobs; one of 22.05 chooses itself.
         user = f"--user={user_name(os.geteuid())}" if self.host is None else "--me"
         some = [f"--name={names}"] if len(names) <= _NAMES_LIMIT else []
         printed = self.call([*SQUEUE, user, *some])

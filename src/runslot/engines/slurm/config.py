@@ -77,6 +77,16 @@ class Slurm(BatchConfig):
         )
         return SbatchWriter(frame, demand)
 
+    def probe(self) -> Iterator[Finding]:
+        """Submit one task of a minute, and tell what it met on its node."""
+        from runslot.engines.slurm.probe import probe_cluster
+
+        cluster = SlurmCluster(self.name, self.host())
+        try:
+            yield from probe_cluster(self, cluster)
+        finally:
+            cluster.close()
+
     def check(self) -> Iterator[Finding]:
         """Try the commands, the controller, the partition, accounts, Python on the nodes' file
         system.
