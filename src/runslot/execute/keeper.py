@@ -218,9 +218,8 @@ class Keeper:
             guard = guard_of_process()
             if self.policy.nice is not None:
                 self._note_niceness(self.policy.nice)
-                self._fork(
-                    console, guard
-                )  # the fork takes its niceness before the command takes over
+                # The fork takes its niceness before the command takes over.
+                self._fork(console, guard)
             elif self.job.function is None and guard is not None:
                 self._spawn(console, guard)
             else:
@@ -241,9 +240,8 @@ class Keeper:
         job = self.job
         try:
             if job.placement.pus:
-                os.sched_setaffinity(
-                    0, job.placement.pus
-                )  # this process keeps to its slot, and the command has it so
+                # This process keeps to its slot, and the command has it so.
+                os.sched_setaffinity(0, job.placement.pus)
             os.chdir(job.file.cwd)
             standard = (_null() if job.stdin is None else job.stdin, console)
             self.child = spawn(job.argv, job.environment, standard)
@@ -424,12 +422,8 @@ class Keeper:
         if not killed or self.kills is None:
             return ()
         where = "of its control group" if self.kills.of_group else "on this machine"
-        return (
-            (
-                f"out of memory: while it ran, the kernel killed {killed}"
-                f" process{'es' * (killed > 1)} {where}"
-            ),
-        )
+        processes = f"process{'es' * (killed > 1)}"
+        return (f"out of memory: while it ran, the kernel killed {killed} {processes} {where}",)
 
     def _say_exit(self, code: int) -> str:
         if code == -signal.SIGKILL and self._killed_for_memory():
