@@ -7,8 +7,7 @@ from runslot import Experiment, Outcomes, Resources, Slurm, current_run, grid, l
 Experiment("digits", "train.py:train", seed=3)  # mistake: the word is seeds
 Experiment("digits", "train.py:train", retries="two")  # mistake: a number
 Experiment("digits", "train.py:train", start="lukewarm")  # mistake: auto, warm or cold
-# mistake: the runs, not how they ended
-outcomes: Outcomes = Experiment("digits", "train.py:train").plan()
+outcomes: Outcomes = Experiment("digits", "train.py:train").plan()  # mistake: no outcomes yet
 Slurm(partition=3)  # mistake: a name
 print(Resources().cpu)  # mistake: cpus
 grid(["lr"])  # mistake: a mapping
