@@ -385,8 +385,9 @@ def _leader_words(rivals: Sequence[Variant], name: str, metric: str, side: str) 
     if len(unclear) == 1:
         return f"{lead}, not separable from {unclear[0].label} at {n}{advice}"
     is_all = len(unclear) == len(others)
-    count = _all_words(len(others)) if is_all else f"{len(unclear)} others"
-    return f"{lead}, not separable from {count} at {n}{advice}"
+    whole = "either of the others" if len(others) == 2 else f"any of the {len(others)} others"
+    whom = whole if is_all else f"{len(unclear)} others"
+    return f"{lead}, not separable from {whom} at {n}{advice}"
 
 
 def _advice(unclear: Sequence[Variant], n: int) -> str:
@@ -409,18 +410,18 @@ def _all_words(count: int) -> str:
     return {1: "the other one", 2: "both others"}.get(count, f"all {count} others")
 
 
-def number_words(mean: float, low: float | None, high: float | None) -> str:
-    """Return a mean with the digits that its interval is worth: `0.973 ± 0.015`, or its whole
-    value where nothing is known of its spread."""
+def number_words(mean: float, low: float | None, high: float | None, digits: int = 6) -> str:
+    """Return a mean with the digits that its interval is worth: `0.973 ± 0.015`, or `digits` of it
+    where nothing is known of its spread."""
     width = 0.0 if low is None or high is None else (high - low) / 2
     if width <= _ROUNDING * abs(mean):
-        return f"{mean:.6g}"
+        return f"{mean:.{digits}g}"
     decimals = 1 - math.floor(math.log10(width))
     if -6 <= decimals <= 9:
         places = max(decimals, 0)
         return f"{mean:.{places}f} ± {width:.{places}f}"
-    digits = max(0, math.floor(math.log10(abs(mean) or width)) + decimals)
-    return f"{mean:.{digits}e} ± {width:.1e}"
+    further = max(0, math.floor(math.log10(abs(mean) or width)) + decimals)
+    return f"{mean:.{further}e} ± {width:.1e}"
 
 
 def bad_counts(standings: Mapping[str, int]) -> dict[str, int]:

@@ -185,7 +185,7 @@ def _delta(delta: Difference | None) -> dict[str, Any] | None:
         "value": delta.estimate,
         "low": _finite(delta.low),
         "high": _finite(delta.high),
-        "text": _signed(number_words(delta.estimate, delta.low, delta.high)),
+        "text": _signed(number_words(delta.estimate, delta.low, delta.high, digits=3)),
         "paired": delta.is_paired,
     }
 
