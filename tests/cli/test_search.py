@@ -66,6 +66,12 @@ def test_a_search_runs_its_trials_and_tests_the_winner_with_new_seeds(job):
     )
     assert tested == ["run_0", "run_1", "run_2", "run_3"]
 
+    # the winner is no better known than the others by what chose it
+    table = job("results", str(directory)).stdout
+    assert "12 runs: 12 counted" in table
+    assert "The 2 runs of lr=" in table
+    assert "14 runs: 14 counted" in job("results", "--all-seeds", str(directory)).stdout
+
 
 def test_a_grid_beside_the_search_is_crossed_with_it(job):
     directory = search(job, "--trials", "3", "--grid", "epochs=1,2")

@@ -1,9 +1,9 @@
 """Variants that were run again on fresh seeds, because the best of many is partly the luckiest:
 which ones, and which of an experiment's runs count from then on.
 
-`runslot confirm` writes the record (`confirmation.json` in the experiment); `runslot results` reads
-it. What must stay true: the seeds by which a variant was chosen are never among those that confirm
-it, and what is left out because of it is said.
+`runslot confirm` writes the record (`confirmation.json` in the experiment), a search its test seeds
+(in `experiment.json`); `runslot results` reads both. What must stay true: seeds by which a variant
+was chosen and seeds that test it are never pooled unsaid, and what is left out is said.
 """
 
 from __future__ import annotations
@@ -60,8 +60,10 @@ def read_confirmation(experiment: ExperimentDir) -> Confirmation | None:
 
 def confirmed(results: Results) -> Results:
     """Return the runs that count where an experiment of theirs was confirmed: of that, the fresh
-    ones alone. The words of what is left out are in `Results.confirmation`."""
+    ones alone; of a search whose winner was tested, those by which it was chosen, as of the other
+    trials. The words of what is left out are in `Results.confirmation`."""
     homes = _homes(results)
+    results = _without_tests(results, homes)
     records = {
         home: record
         for home in set(homes.values())
@@ -93,7 +95,38 @@ def confirmed(results: Results) -> Results:
     counts: dict[str, int] = {}
     for (experiment, _), count in waiting.items():
         counts[experiment] = counts.get(experiment, 0) + count
+    words = " ".join(filter(None, [results.confirmation, words]))
     return dataclasses.replace(chosen, waiting=counts, waiting_variants=waiting, confirmation=words)
+
+
+def _without_tests(results: Results, homes: Mapping[str, Path]) -> Results:
+    """Return the runs without those on a search's test seeds: one trial alone has them."""
+    test_seeds = {home: _test_seeds(ExperimentDir(home)) for home in set(homes.values())}
+    if not any(test_seeds.values()):
+        return results
+    rows = results.runs.select("run", "path", "variant", "seed").iter_rows()
+    tests = {
+        run: variant
+        for run, path, variant, seed in rows
+        if seed in test_seeds.get(homes.get(path, Path()), ())
+    }
+    if not tests:
+        return results
+    runs = f"{len(tests)} runs" if len(tests) > 1 else "1 run"
+    words = (
+        f"The {runs} of {', '.join(sorted(set(tests.values())))} on seeds that chose nothing are"
+        " left out here: runslot status says what they came to (--all-seeds pools all)."
+    )
+    chosen = results.where(~pl.col("run").is_in(list(tests)))
+    return dataclasses.replace(chosen, confirmation=words)
+
+
+def _test_seeds(experiment: ExperimentDir) -> frozenset[int]:
+    value = read_json(experiment.experiment_file)
+    search = value.get("search") if isinstance(value, dict) else None
+    seeds = search.get("test_seeds") if isinstance(search, dict) else None
+    words = map(str, seeds) if isinstance(seeds, list) else ()
+    return frozenset(int(word) for word in words if word.isdecimal())
 
 
 def _homes(results: Results) -> Mapping[str, Path]:
