@@ -32,9 +32,7 @@ class Added:
 
 @dataclass(frozen=True)
 class Adopted:
-    """A run that an earlier launcher started still runs; it occupies the slots that overlap with
-    its own.
-    """
+    """A run of an earlier launcher still runs; it occupies the slots that overlap with its own."""
 
     key: Key
     attempt: int
@@ -52,9 +50,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Vanished:
-    """An adopted run was lost with the machine that had it; it is done again here, as a resume
-    would.
-    """
+    """An adopted run was lost with its machine; it is done again here, as a resume would."""
 
     key: Key
     outcome: Outcome

@@ -26,7 +26,7 @@ Row = tuple[float, float]
 
 
 @dataclass
-class Curve:
+class LoggedCurve:
     """The metric of one run against its steps."""
 
     rows: list[Row] = field(default_factory=list)
@@ -55,24 +55,24 @@ class RunRows:
         self._file = _RowFile(run_dir.progress, metric, step)
         self._reader: Reader | None = None
 
-    def read(self, resumed: bool) -> Curve:
+    def read(self, resumed: bool) -> LoggedCurve:
         """Return what the run has shown so far; `resumed` where it continued from a snapshot."""
         if self._reader is None and self._file.read(resumed):
             return self._file.curve
         return self._read_otherwise(resumed)
 
-    def _read_otherwise(self, resumed: bool) -> Curve:
+    def _read_otherwise(self, resumed: bool) -> LoggedCurve:
         """Read a run that has no `progress.csv`: its program may log in a way of its own, or
         print.
         """
         from runslot.results import Reader
 
         if not self._run_dir.path.is_dir():
-            return Curve()
+            return LoggedCurve()
         if self._reader is None:
             self._reader = Reader([self._run_dir.path], cache=False)
         results = self._reader.read()
-        curve = Curve(columns=results.metrics, step=self._step or step_name(results.metrics))
+        curve = LoggedCurve(columns=results.metrics, step=self._step or step_name(results.metrics))
         if not results.runs.height:
             return curve
         frame = results.progress
@@ -101,7 +101,7 @@ class _RowFile:
         self._seen: tuple[int, int, int] = (0, 0, 0)
         self._offset = 0
         self._places: tuple[int | None, int | None] = (None, None)
-        self.curve = Curve()
+        self.curve = LoggedCurve()
 
     def read(self, resumed: bool) -> bool:
         """Take in what was appended; False where there is no such file."""
@@ -137,7 +137,9 @@ class _RowFile:
                 for name in (metric, step)
             ]
             self._places = (places[0], places[1])
-            self.curve = Curve(columns=tuple(header), step=step if places[1] is not None else "")
+            self.curve = LoggedCurve(
+                columns=tuple(header), step=step if places[1] is not None else ""
+            )
         self._offset += end
         metric_at, step_at = self._places
         if metric_at is None:
@@ -173,7 +175,7 @@ def step_name(columns: Sequence[str]) -> str:
     return step_column(columns) or ""
 
 
-def refuse_missing(metric: str, curve: Curve, run: str) -> None:
+def refuse_missing(metric: str, curve: LoggedCurve, run: str) -> None:
     """Refuse a metric that a run which ended well did not log."""
     from runslot.errors import nearest
 

@@ -85,7 +85,9 @@ class TpeSampler:
                 constant_liar=True,
             )
             study = optuna.Study(
-                study_name=_View.NAME, storage=_View(seen, direction), sampler=sampler
+                study_name=_TrialStorage.NAME,
+                storage=_TrialStorage(seen, direction),
+                sampler=sampler,
             )
             trial = _frozen(number, Status.RUNNING, {}, {}, None, None)
             relative_space = _together(space) or sampler.infer_relative_search_space(study, trial)
@@ -222,7 +224,7 @@ def _frozen(
     )
 
 
-class _View(BaseStorage):
+class _TrialStorage(BaseStorage):
     """The trials of one ask, as Optuna reads a storage; nothing is written to it."""
 
     NAME = "runslot"

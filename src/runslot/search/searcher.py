@@ -29,7 +29,7 @@ from runslot.search.opening import make_study, most_runs, record_of, space_of, t
 from runslot.search.optuna_log import optuna_log
 from runslot.search.recovery import explain
 from runslot.search.report import SearchReport
-from runslot.search.rows import Curve, RunRows, refuse_missing, step_name
+from runslot.search.rows import LoggedCurve, RunRows, refuse_missing, step_name
 from runslot.search.trial import Event, Rows, TrialRun
 
 COPY_PERIOD_S = 10.0
@@ -159,14 +159,14 @@ class Searcher:
                     self._write_all(self._study.judge(run.id, self._can_pause))
         return again
 
-    def _take_end(self, run: Run, kind: str) -> Curve:
+    def _take_end(self, run: Run, kind: str) -> LoggedCurve:
         curve = self._curve(run)
         self._study.note_rows(run.id, curve.rows)
         value = self._study.objective.of_run([value for _, value in curve.rows])
         self._study.note_end(run.id, kind, value)
         return curve
 
-    def _curve(self, run: Run) -> Curve:
+    def _curve(self, run: Run) -> LoggedCurve:
         rows = self._rows.get(run.id)
         if rows is None:
             rows = RunRows(self._experiment.run_dir(run), self._record.metric, self._record.step)
@@ -327,7 +327,7 @@ class Searcher:
             self._experiment.journal.write(event["event"], time.time(), **details)
 
 
-def _rising(curve: Curve, entry: TrialRun, attempt: int) -> Rows:
+def _rising(curve: LoggedCurve, entry: TrialRun, attempt: int) -> Rows:
     """Return the rows of a run that is judged at rungs; `InvalidInput` where its step falls, or
     stands still.
     """

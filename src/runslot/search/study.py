@@ -249,9 +249,7 @@ class Study:
         return []
 
     def _following_column(self, trial: Trial) -> int | None:
-        """Return the next run of a trial that came through its rungs; None where it has all, or
-        waits for one.
-        """
+        """Return the next run of a trial that came through its rungs; None: all have begun."""
         if self.pruner is None or len(trial.runs) >= self._columns:
             return None
         whole = all(run.state == "succeeded" for run in trial.runs.values())
@@ -389,9 +387,7 @@ class Study:
         return "complete"
 
     def value_of(self, trial: Trial) -> float | None:
-        """Return what a trial is worth: over its runs, or where it was halted by the rung that it
-        came to.
-        """
+        """Return what a trial is worth: over its runs, or, where halted, by the rung it came to."""
         if self.status_of(trial) == "pruned":
             score = None if self.ladder is None else self.ladder.score_of(trial.number)
             return None if score is None else score.value

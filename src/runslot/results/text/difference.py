@@ -28,7 +28,7 @@ _PATCH_LINES = 40
 
 
 @dataclass(frozen=True)
-class Difference:
+class RunDifference:
     """Two runs, and by part (variant, run, code, environment, metrics) the values that are not
     equal."""
 
@@ -39,7 +39,7 @@ class Difference:
     is empty."""
 
 
-def difference(left: str | os.PathLike[str], right: str | os.PathLike[str]) -> Difference:
+def difference(left: str | os.PathLike[str], right: str | os.PathLike[str]) -> RunDifference:
     """Compare two run directories; raises `NotFound` or `InvalidInput` where a path is not exactly
     one run."""
     first, second = _one_run(left), _one_run(right)
@@ -55,7 +55,7 @@ def difference(left: str | os.PathLike[str], right: str | os.PathLike[str]) -> D
             *({m: r.runs[FINAL + m][0] for m in r.metrics} for r in (first, second))
         ),
     }
-    return Difference(a["path"], b["path"], parts)
+    return RunDifference(a["path"], b["path"], parts)
 
 
 _RUN = ("experiment", "variant", "seed", "state", "attempt", "rows", "host", "slot", "kind")
@@ -120,7 +120,7 @@ def _unequal(
     return {key: (a, b) for key, (a, b) in pairs.items() if a != b and not (a != a and b != b)}  # noqa: PLR0124  # nan equals nan here
 
 
-def print_difference(differences: Difference, console: Console) -> None:
+def print_difference(differences: RunDifference, console: Console) -> None:
     """Print a difference, a table a part; long texts as what one has and the other has not."""
     terminal = console.is_terminal
     for side, path in (("left", differences.left), ("right", differences.right)):

@@ -39,7 +39,7 @@ _TASKS_SAID = 3
 
 
 @dataclass(frozen=True)
-class Variant:
+class RankedVariant:
     """One row of the answer."""
 
     place: int
@@ -74,7 +74,7 @@ class Answer:
     mode: Mode
     keys: tuple[str, ...]
     tasks: tuple[str, ...]
-    variants: tuple[Variant, ...]
+    variants: tuple[RankedVariant, ...]
     """Task by task, each best first; those without a value last."""
     sentence: str
     baseline: str
@@ -153,7 +153,7 @@ class _Race:
     is_under_way: bool
     """Whether further runs are to come, so that this look is one of several."""
 
-    def rows(self, task: str, places: Sequence[int], pinned: int | None) -> list[Variant]:
+    def rows(self, task: str, places: Sequence[int], pinned: int | None) -> list[RankedVariant]:
         """Return the variants of one task, best first, each measured against the leader, or the
         pinned one where it is of this task."""
         samples, level = self.samples, self.level
@@ -181,7 +181,7 @@ class _Race:
             mean, low, high = _interval(samples[place].scores, level)
             account = self.accounts[place]
             rows.append(
-                Variant(
+                RankedVariant(
                     place=place,
                     label=self.groups.groups[place].label,
                     values=self.words[place],
@@ -341,7 +341,9 @@ def _shares(posteriors: Sequence[tuple[float, float, int]], sign: int, seed: int
     return [count / _DRAWS for count in wins]
 
 
-def sentence_of(variants: Sequence[Variant], keys: Sequence[str], metric: str, mode: Mode) -> str:
+def sentence_of(
+    variants: Sequence[RankedVariant], keys: Sequence[str], metric: str, mode: Mode
+) -> str:
     """Return the answer in words: who leads, with what, and from whom that can be told apart."""
     tasks = list(dict.fromkeys(variant.task for variant in variants))
     side = "highest" if mode == "max" else "lowest"
@@ -357,14 +359,14 @@ def sentence_of(variants: Sequence[Variant], keys: Sequence[str], metric: str, m
     return f"By {side} {metric}, {'; '.join(parts)}{rest}."
 
 
-def _names(rivals: Sequence[Variant], keys: Sequence[str]) -> str:
+def _names(rivals: Sequence[RankedVariant], keys: Sequence[str]) -> str:
     """Return the leader's settings in which the variants of its task differ."""
     differing = [i for i in range(len(keys)) if len({rival.values[i] for rival in rivals}) > 1]
     words = [f"{keys[i]}={rivals[0].values[i]}" for i in differing]
     return ", ".join(words) or rivals[0].label
 
 
-def _leader_words(rivals: Sequence[Variant], name: str, metric: str, side: str) -> str:
+def _leader_words(rivals: Sequence[RankedVariant], name: str, metric: str, side: str) -> str:
     leader = rivals[0]
     if leader.mean is None:
         return f"No variant has a {metric} yet"
@@ -390,7 +392,7 @@ def _leader_words(rivals: Sequence[Variant], name: str, metric: str, side: str) 
     return f"{lead}, not separable from {whom} at {n}{advice}"
 
 
-def _advice(unclear: Sequence[Variant], n: int) -> str:
+def _advice(unclear: Sequence[RankedVariant], n: int) -> str:
     """Return how many further seeds would decide between the leader and those that cannot be told
     apart from it, if they differ as much as they seem to."""
     needs = [rival.needed for rival in unclear if rival.needed is not None]
@@ -411,8 +413,7 @@ def _all_words(count: int) -> str:
 
 
 def number_words(mean: float, low: float | None, high: float | None, digits: int = 6) -> str:
-    """Return a mean with the digits that its interval is worth: `0.973 ± 0.015`, or `digits` of it
-    where nothing is known of its spread."""
+    """Return a mean as precise as its interval: `0.973 ± 0.015`; without one, with `digits`."""
     width = 0.0 if low is None or high is None else (high - low) / 2
     if width <= _ROUNDING * abs(mean):
         return f"{mean:.{digits}g}"

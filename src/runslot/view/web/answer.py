@@ -36,7 +36,7 @@ from runslot.results.text.sources import reading_lines
 from runslot.view.data.alignment import shared_start
 from runslot.view.data.answer import (
     Answer,
-    Variant,
+    RankedVariant,
     answer_of,
     bad_counts,
     clause_of,
@@ -142,7 +142,7 @@ def _states(results: Results) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: order.index(item[0])))
 
 
-def _variant(variant: Variant, answer: Answer) -> dict[str, Any]:
+def _variant(variant: RankedVariant, answer: Answer) -> dict[str, Any]:
     return {
         "label": variant.label,
         "index": answer.groups.groups[variant.place].index,
@@ -202,7 +202,7 @@ def _deltas(answer: Answer, level: float) -> dict[str, dict[str, Any]] | None:
     }
 
 
-def _ends(variant: Variant) -> tuple[float, float | None, float | None]:
+def _ends(variant: RankedVariant) -> tuple[float, float | None, float | None]:
     assert variant.mean is not None
     return variant.mean, variant.low, variant.high
 
@@ -245,7 +245,7 @@ def _selection_words(answer: Answer, level: float) -> list[str]:
     return words
 
 
-def _standard_error(variant: Variant, level: float) -> float:
+def _standard_error(variant: RankedVariant, level: float) -> float:
     if variant.low is None or variant.high is None:
         return 0.0
     return (variant.high - variant.low) / 2 / t_quantile(level, variant.n - 1)
