@@ -10,6 +10,11 @@ from typing import Any
 import jsonschema
 import pytest
 
+from runslot.view.data.choices import Choices
+from runslot.view.web.answer import document
+from runslot.view.web.live_runs import LiveRuns
+from runslot.view.web.texts import Texts
+
 SCORES = """
 import random, sys
 from runslot import logger
@@ -45,6 +50,29 @@ def test_the_best_run_again_on_fresh_seeds_and_only_these_count(runslot: Any, sw
     assert "6 runs: 6 counted" in shown
     assert "the 8 runs that they were chosen by are left out" in shown
     assert "14 runs: 14 counted" in runslot("results", str(swept), "--all-seeds").stdout
+
+    page = answer_of_page(swept)
+    assert {variant["label"] for variant in page["variants"]} == chosen
+    assert page["accounting"].startswith("6 runs: 6 counted")
+    assert page["sentence"].startswith(after["variants"][0]["label"])
+    assert "the 8 runs that they were chosen by are left out" in page["notes"][0]
+    assert "are left out" in runslot("results", str(swept), "--checklist").stdout
+
+
+def test_one_variant_is_confirmed_by_the_name_that_it_has(runslot: Any) -> None:
+    (runslot.directory / "scores.py").write_text(
+        SCORES.replace("variant['lr']", "0").replace('variant["lr"]', "0")
+    )
+    runslot("run", "scores.py:train", "--seeds", "2", "-q")
+    directory = (runslot.root / "scores" / "latest").resolve()
+    runslot("confirm", str(directory), "--top", "1", "--seeds", "2")
+    assert "2 runs: 2 counted" in runslot("results", str(directory)).stdout
+
+
+def answer_of_page(directory: Path) -> dict[str, Any]:
+    """Return what the page's first view shows."""
+    runs = LiveRuns([directory])
+    return document(runs.now(), Choices(), "", Texts(runs.roots))
 
 
 def test_a_confirmation_that_has_not_ended_is_resumed_not_begun_anew(

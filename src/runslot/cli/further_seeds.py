@@ -29,9 +29,10 @@ def further_seeds_command(results: Results, count: int) -> str | None:
     experiment = _experiment_of(results)
     if experiment is None:
         return None
-    first = max(seeds, default=-1) + 1
-    span = f"{first}," if count == 1 else f"{first}-{first + count - 1}"
     try:
+        asked = [run.seed for run in experiment.read_runs() if isinstance(run.seed, int)]
+        first = max([*seeds, *asked], default=-1) + 1
+        span = f"{first}," if count == 1 else f"{first}-{first + count - 1}"
         words = _launching_words(experiment)
     except (RunslotError, OSError):
         return None

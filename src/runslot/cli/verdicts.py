@@ -17,7 +17,6 @@ import typer
 from runslot.cli.further_seeds import further_seeds_command
 from runslot.cli.places import places_of
 from runslot.cli.render.console import console
-from runslot.cli.words import objective_of
 from runslot.errors import InvalidInput
 from runslot.results.comparison import Comparison, Spread, compare
 from runslot.results.confirmation import confirmed
@@ -25,7 +24,7 @@ from runslot.results.export import write_frame
 from runslot.results.read.reader import load
 from runslot.results.results import Results
 from runslot.results.step import results_at
-from runslot.results.summary import Mode
+from runslot.results.summary import Mode, objective_of
 from runslot.results.text.table import show_table
 from runslot.results.verdicts import Verdicts, decide, decide_experiments, decide_pair
 
@@ -55,8 +54,10 @@ class Question:
     def compare(self, paths: Sequence[Path] | None) -> Comparison:
         """Read the runs and compare them; `InvalidInput` says what to change."""
         metric, mode = self.metric, self.mode
-        if metric is None and mode is None:
-            metric, mode = objective_of(places_of(paths))
+        if mode is None:
+            goal, way = objective_of(places_of(paths))
+            if metric in {None, goal}:
+                metric, mode = goal, way
         runs = self.read(paths)
         comparison = compare(
             runs,

@@ -9,21 +9,17 @@ From words to a `Search`, which `build` asks for; what a search was after, for w
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runslot.cli.kinds import Word
 from runslot.cli.options import GROUPS, WORDS
-from runslot.errors import InvalidInput, RunslotError, nearest
-from runslot.experiment.rundir import ExperimentDir
+from runslot.errors import InvalidInput, nearest
 from runslot.variants.config import KeyPath, dotted, split_key
 
 if TYPE_CHECKING:
-    from runslot.results.summary import Mode
     from runslot.search.spec import Search
 
 
@@ -171,17 +167,3 @@ def search_of(values: Mapping[str, Any], words: Words) -> Search | None:
         with words.at("search"):
             parse_space(search.words())
     return search
-
-
-def objective_of(places: Sequence[str | os.PathLike[str]]) -> tuple[str | None, Mode | None]:
-    """Return the metric that these experiments searched by, and which way is better; None where
-    they did not, or not by the same.
-    """
-    objectives = set()
-    for place in places:
-        try:
-            search = ExperimentDir(Path(place)).read().search or {}
-        except RunslotError:
-            search = {}
-        objectives.add((search.get("metric"), search.get("mode")))
-    return objectives.pop() if len(objectives) == 1 else (None, None)

@@ -37,7 +37,11 @@ def gpu_advice(usages: Sequence[Usage], slot: Slot) -> str:
     """Return how many runs would fit on a GPU, where that is more than shared one; `slot` is one of
     these runs'.
     """
-    looked = [use for use in usages if use.gpu_percent is not None and use.gpu_total]
+    looked = [
+        use
+        for use in usages
+        if None not in (use.gpu_percent, use.gpu_memory) and use.gpu_total  # both were seen
+    ]
     looks = sum(use.looks for use in looked)
     if looks < _LOOKS_NEEDED or len(slot.gpus) != 1:
         return ""

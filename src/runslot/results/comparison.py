@@ -15,7 +15,7 @@ from typing import Literal
 import polars as pl
 
 from runslot.errors import InvalidInput
-from runslot.experiment.states import STATES, UNKNOWN
+from runslot.experiment.states import STATES, UNDER_WAY, UNKNOWN
 from runslot.quantiles import t_quantile
 from runslot.results.accounting import DIVERGED, Accounting, Rule, account
 from runslot.results.results import Results
@@ -71,6 +71,12 @@ class Comparison:
             spread=self.spread,
             level=self.level,
         )
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether further runs are to come, so that this look is one of several."""
+        states = self.results.runs["state"]
+        return bool(self.results.waiting) or bool(states.is_in(list(UNDER_WAY)).any())
 
     @property
     def states(self) -> dict[str, int]:

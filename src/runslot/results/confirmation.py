@@ -76,7 +76,7 @@ def confirmed(results: Results) -> Results:
         run
         for run, path, variant, seed in rows
         if (record := records.get(homes.get(path, Path()))) is None
-        or (variant in record.variants and seed in record.seeds)
+        or ((variant or "") in record.variants and seed in record.seeds)
     ]
     chosen = results.where(pl.col("run").is_in(fresh))
     waiting = {
@@ -161,5 +161,5 @@ def best_variants(comparison: Comparison, top: int) -> list[str]:
     for row in decide(comparison).rows:
         if row.sample.has_value and counts.get(row.task, 0) < top:
             counts[row.task] = counts.get(row.task, 0) + 1
-            best.append(str(names[places[id(row.account)]]))
+            best.append(str(names[places[id(row.account)]] or ""))
     return best

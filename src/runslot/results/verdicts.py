@@ -140,6 +140,11 @@ def decide_experiments(first: Comparison, second: Comparison, both: Comparison) 
             f"the two share no variant: one has {next(iter(mine), 'none')}, the other"
             f" {next(iter(theirs), 'none')}; narrow both with --where"
         )
+    own, keys = first.accounting.keys, both.accounting.keys  # `both` may have `experiment`, too
+    for place, (a, b) in enumerate(pairs):
+        values = dict(zip(own, a.account.values, strict=True))
+        account = dataclasses.replace(a.account, values=tuple(map(values.get, keys)))
+        pairs[place] = (dataclasses.replace(a, account=account), b)
     level = both.level
     deltas = [difference(a.sample, b.sample, level=level) for a, b in pairs]
     ps = holm([None if delta is None else delta.p for delta in deltas])
@@ -148,30 +153,46 @@ def decide_experiments(first: Comparison, second: Comparison, both: Comparison) 
         _verdict_of(a, delta, p, (None, None), both, compared)
         for (a, _), delta, p in zip(pairs, deltas, ps, strict=True)
     ]
-    return Verdicts(both, {"": second.results.base}, False, tuple(rows), None, level)
+    rows.sort(key=lambda row: row.task)
+    references = dict.fromkeys((row.task for row in rows), second.results.base)
+    return Verdicts(both, references, False, tuple(rows), None, level)
 
 
 def _sentence(rows: Sequence[VariantVerdict], label: str, metric: str, is_best: bool) -> str:
     reference = next((row for row in rows if row.label == label), None)
     others = [row for row in rows if row.label != label and row.sample.has_value]
-    if reference is None or not reference.sample.has_value:
-        return f"{label} has no value"
-    mean = f"{reference.sample.mean:.4g}"
-    if not others:
-        return f"{label} has {metric}{mean}, and there is nothing to compare it with"
     words = {
         verdict: sum(row.verdict == verdict for row in others)
         for verdict in ("better", "worse", "not decided")
     }
-    if not is_best:
-        counts = ", ".join(f"{count} {word}" for word, count in words.items() if count)
-        return f"beside {label} ({metric}{mean}): {counts}"
+    counts = ", ".join(f"{count} {word}" for word, count in words.items() if count)
+    if reference is None and counts:  # another experiment
+        return f"beside {label}: {counts}"
+    if reference is None or not reference.sample.has_value:
+        return f"{label} has no value"
+    if is_best:
+        return _leader_sentence(rows, reference, others, metric)
+    mean = f"{reference.sample.mean:.4g}"
+    if not others:
+        return f"{label} has {metric}{mean}, and there is nothing to compare it with"
+    return f"beside {label} ({metric}{mean}): {counts}"
+
+
+def _leader_sentence(
+    rows: Sequence[VariantVerdict],
+    leader: VariantVerdict,
+    others: Sequence[VariantVerdict],
+    metric: str,
+) -> str:
+    label, mean = leader.label, f"{leader.sample.mean:.4g}"
+    if not others:
+        return f"{label} has {metric}{mean}, and there is nothing to compare it with"
     if all(row.difference is None or row.difference.p is None for row in others):
         return f"{label} leads with {metric}{mean}; one run each does not say how sure that is"
-    if not words["not decided"]:
+    count = sum(row.verdict == "not decided" for row in others)
+    if not count:
         rest = "the other one" if len(others) == 1 else f"all {len(others)} others"
         return f"{label} leads with {metric}{mean}, better than {rest}"
-    count = words["not decided"]
     whom = f"{count} other" if count == 1 else f"{count} others"
     sizes = {len(row.sample.scores) for row in rows if row.sample.has_value}
     n = f"n = {min(sizes)}" if len(sizes) == 1 else f"n = {min(sizes)} to {max(sizes)}"
@@ -357,7 +378,10 @@ def _verdict_of(
     alpha = 1 - comparison.level
     verdict = None if delta is None else delta.verdict(comparison.mode, alpha, p)
     more = None
-    if delta is not None and verdict == "not decided" and delta.effect is not None:
+    if comparison.is_under_way:  # one look of several, as on the page
+        if delta is not None and (delta.evidence or 0.0) < max(1, compared) / alpha:
+            verdict = "not decided"
+    elif delta is not None and verdict == "not decided" and delta.effect is not None:
         needed = whole_runs_needed(
             delta.effect, paired=delta.is_paired, alpha=alpha / max(1, compared)
         )

@@ -144,6 +144,10 @@ def test_two_experiments_are_compared_variant_by_variant(sweep: Any) -> None:
     assert [row.verdict for row in verdicts.rows] == ["better"] * 3
     assert all(row.difference.is_paired for row in verdicts.rows if row.difference)
     assert verdicts.comparison.accounting.total == 36
+    assert verdicts.sentence().endswith("/before: 3 better.")
+    document = json.loads(json.dumps(document_of(verdicts.comparison, verdicts)))
+    assert [variant["settings"]["lr"] for variant in document["variants"]]
+    assert latex_of(verdicts)
 
 
 def test_the_words_fit_80_columns_and_say_who_counts(sweep: Any) -> None:

@@ -149,6 +149,7 @@ def test_the_chance_to_be_best_is_that_of_the_posterior_of_two_means() -> None:
     assert sum(c or 0.0 for c in chances) == pytest.approx(1.0)
     assert best_chances([list(a), list(b)], "min")[0] == pytest.approx(1 - expected, abs=0.03)
     assert best_chances([[1.0], [2.0]], "max") == [None, None]
+    assert best_chances([[1.0, 1.0], [1.0, 1.0]], "max") == [None, None]  # no spread, no winner
 
 
 @pytest.mark.parametrize(

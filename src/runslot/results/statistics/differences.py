@@ -292,14 +292,14 @@ def midranks(values: Sequence[float]) -> list[float]:
     return [ranks[value] for value in values]
 
 
-def holm(ps: Sequence[float | None]) -> list[float | None]:
+def holm(ps: Sequence[float | None], of: int = 0) -> list[float | None]:
     """Return p values adjusted for being several (Holm 1979): a rejection of any of them that is
     wrong has the chance α. None stays None and is not counted."""
     order = sorted((p, i) for i, p in enumerate(ps) if p is not None)
     adjusted: list[float | None] = [None] * len(ps)
     highest = 0.0
     for step, (p, i) in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - step) * p))
+        highest = max(highest, min(1.0, (max(of, len(order)) - step) * p))
         adjusted[i] = highest
     return adjusted
 

@@ -44,7 +44,8 @@ def checklist_of(comparison: Comparison) -> str:
         ("Software", _software(experiments)),
     ]
     lines = [f"- **{name}:** {text}" for name, text in items]
-    notes = [f"- **Note:** {note}" for note in accounting.notes()]
+    sentences = [*filter(None, [results.confirmation]), *accounting.notes()]
+    notes = [f"- **Note:** {note}" for note in sentences]
     return "\n".join([*lines, *notes])
 
 

@@ -28,6 +28,8 @@ _ESCAPED = str.maketrans(
         "<": r"\textless{}",
         ">": r"\textgreater{}",
         "–": "--",
+        "[": "{[}",
+        "*": "{*}",
     }
 )
 

@@ -172,10 +172,11 @@ class _Race:
                 else difference(samples[place], samples[reference], level=level)
                 for place in rivals
             ]
-        alpha = 1 - level
-        decided = _decided(to_leader, alpha, is_under_way=self.is_under_way)
+        alpha, under_way = 1 - level, self.is_under_way
+        decided = _decided(to_leader, alpha, is_under_way=under_way)
         chances = best_chances([samples[place].scores for place in rivals], self.mode)
-        share = alpha / max(1, len(rivals) - 1)
+        share = alpha / max(1, sum(d is not None and d.p is not None for d in to_leader))
+        is_open = [not (decision or under_way) for decision in decided]
         rows = []
         for i, place in enumerate(rivals):
             mean, low, high = _interval(samples[place].scores, level)
@@ -195,7 +196,7 @@ class _Race:
                     best_chance=chances[i],
                     delta=to_reference[i],
                     separable=decided[i],
-                    needed=None if decided[i] else _seeds_needed(to_leader[i], share),
+                    needed=_seeds_needed(to_leader[i], share) if is_open[i] else None,
                 )
             )
         return rows
@@ -290,13 +291,13 @@ def best_chances(
 ) -> list[float | None]:
     """Return for each sample how probable it is that its true mean is the best of all.
 
-    Each mean is drawn from its posterior under a flat prior, m + s/√n · t(n - 1). A single run
-    borrows the pooled deviation of the others. None where a sample has no value, and for all where
-    nothing is known of any spread. Deterministic for a `seed`.
+    Each mean is drawn from its posterior under a flat prior, m + s/√n · t(n - 1). One without a
+    spread borrows the pooled one. None: no value, or no spread at all. Deterministic for a `seed`.
     """
     usable = [bool(s) and all(map(math.isfinite, s)) for s in samples]
     variances = [
-        _variance(s) if u and len(s) > 1 else None for s, u in zip(samples, usable, strict=True)
+        (_variance(s) or None) if u and len(s) > 1 else None
+        for s, u in zip(samples, usable, strict=True)
     ]
     freedom = sum(len(s) - 1 for s, v in zip(samples, variances, strict=True) if v is not None)
     if not freedom:

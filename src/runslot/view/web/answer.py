@@ -27,10 +27,11 @@ from runslot.experiment.states import BAD, COLOURS, STATES, UNKNOWN
 from runslot.experiment.status import time_left
 from runslot.quantiles import t_quantile
 from runslot.results.columns import ANNOTATION_COLUMNS
+from runslot.results.confirmation import confirmed
 from runslot.results.results import Results
 from runslot.results.statistics.differences import Difference
 from runslot.results.statistics.selection import optimism
-from runslot.results.summary import FINAL
+from runslot.results.summary import FINAL, objective_of
 from runslot.results.text.labels import text_of_value
 from runslot.results.text.sources import reading_lines
 from runslot.view.data.alignment import shared_start
@@ -84,16 +85,20 @@ def document(
         "message": None,
     }
     try:
+        results = confirmed(results)
         selection = choose(results, choices)
     except RunslotError as error:
         return page | {"message": str(error)}
     if not results.runs.height:
-        return page | {"message": _NO_RUNS}
+        return page | {"message": results.confirmation or _NO_RUNS}
     if not selection.runs.height:
         return page | {"message": "No run passes the filters."}
     if not default_y(selection.common_metrics) and not choices.y:
         return page | {"message": _no_numbers(results)}
     choices = dataclasses.replace(choices, split=(), y=choices.y[:1])
+    goal, way = objective_of(results.roots)
+    if goal in results.metrics and choices.y in {(), (goal,)} and not choices.mode:
+        choices = dataclasses.replace(choices, y=(str(goal),), mode=way or "")
     try:
         answer = answer_of(selection, results, choices, baseline)
     except RunslotError as error:
@@ -109,6 +114,7 @@ def document(
         "sentence": answer.sentence,
         "accounting": answer.accounting.line(f"mean ± {100 * choices.level:.4g} % t interval"),
         "notes": [
+            *filter(None, [results.confirmation]),
             *answer.accounting.notes(),
             *_selection_words(answer, choices.level),
             *reading_lines(results),

@@ -48,6 +48,7 @@ def export_page(
     runs = LiveRuns(paths, path=path, log=log)
     moment = runs.now()
     page = document(moment, choices, "", Texts(runs.roots), whole=True)
+    page["base"] = Path(page["base"]).name  # where it lay is nobody's business
     if page["message"] is not None and moment.results.runs.height:
         raise InvalidInput(f"--export: {page['message']}")
     data = _html(page, _figures(moment, choices)).encode()

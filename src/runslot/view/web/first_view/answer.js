@@ -80,7 +80,7 @@
     return stroke(given.get(variant.label));
   }
 
-  const percent = (share) => (share === null ? "" : share < 0.005 ? "<1 %" : `${Math.round(100 * share)} %`);
+  const percent = (share) => (share === null ? "" : share < 0.005 ? "<1 %" : share >= 0.995 && share < 1 ? ">99 %" : `${Math.round(100 * share)} %`);
   function span(seconds) {
     if (seconds === null || seconds === undefined) return "";
     if (seconds < 60) return `${seconds.toFixed(0)} s`;
@@ -237,7 +237,7 @@
     const rows = rowsShown(), limit = everything || rows.length <= FIRST_ROWS + 5 ? rows.length : FIRST_ROWS;
     const visible = inTask().filter((v) => !state.off.includes(v.label) && v.mean !== null);
     const scale = extent(visible.flatMap((v) => [v.low, v.high, v.mean]), false);
-    const baseName = page.baseline ? `Δ to ${page.baseline}` : "Δ to the leader";
+    const baseName = inTask().some((v) => v.label === page.baseline) ? `Δ to ${page.baseline}` : "Δ to the leader";
     const columns = el("tr", {}, el("th", { scope: "col", "aria-label": "Select, pin, hide" }), window.innerWidth < 700 ? el("th", { class: "narrow", scope: "col" }, "variant") : null, !page.keys.length ? el("th", { class: "wide", scope: "col" }, "variant") : isCompact() ? el("th", { class: "wide settings", scope: "col" }, keysShown().map((i) => [keyButton(page.keys[i]), " "])) : keysShown().map((i) => head(page.keys[i], page.keys[i], "wide")),
       head(page.metric, "mean", "num", `mean ± half of its ${100 * page.level} % interval`), window.innerWidth < 700 ? null : el("th", { scope: "col", class: "scale", title: `from ${scale[0].toPrecision(4)} to ${scale[1].toPrecision(4)}, the same for all rows` }, `${window.runslotChart.short(scale[0])} … ${window.runslotChart.short(scale[1])}`),
       head("n", "n", "num", "runs that count, of those asked for"), head("P(best)", "chance", "num wide", "the probability that its true mean is the best"), head("Δ", "delta", "num wide", baseName), el("th", { class: "wide spark-cell", scope: "col" }, "curve"));
