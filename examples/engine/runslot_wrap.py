@@ -1,5 +1,4 @@
-"""`kind = "wrap"`: every run is started through a program that takes a command somewhere, and waits
-for its end.
+"""`kind = "wrap"`: runs are started through a program that takes a command somewhere, and waits.
 
     [launchers.flux]
     kind = "wrap"
@@ -20,6 +19,7 @@ import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from runslot.engines.events import Observer
 from runslot.engines.open_experiment import OpenExperiment
@@ -62,27 +62,19 @@ class Wrap(LauncherConfig):
         """Return the engine; without `runs` it only looks after those that are under way."""
         if runs and shutil.which(self.command[0]) is None:
             raise InvalidInput(f"there is no program {self.command[0]!r} on PATH")
-        return Engine(
-            WrapLauncher(self, experiment), f"{self.at_a_time} slots of {' '.join(self.command)}"
-        )
+        words = f"{self.at_a_time} slots of {' '.join(self.command)}"
+        return Engine(WrapLauncher(self, experiment), words)
 
     def check(self) -> Iterator[Finding]:
         """Have the command start this Python."""
-        done = subprocess.run(
-            [*self.command, sys.executable, "--version"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        yield Finding(
-            " ".join(self.command), done.returncode == 0, (done.stdout + done.stderr).strip()
-        )
+        command = [*self.command, sys.executable, "--version"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        words = (done.stdout + done.stderr).strip()
+        yield Finding(" ".join(self.command), done.returncode == 0, words)
 
 
 class WrapLauncher(Launcher):
-    """What the loop works with; a run executes by `runslot exec`, which writes all that is to be
-    known of it.
-    """
+    """What the loop works with; a run executes by `runslot exec`, which writes all of it."""
 
     def __init__(self, config: Wrap, experiment: OpenExperiment) -> None:
         self._config = config
@@ -102,17 +94,10 @@ class WrapLauncher(Launcher):
     def _start(self, placed: Placed) -> Handle | Outcome:
         run = ["-m", "runslot", "exec", str(placed.run_dir.path), "--attempt", str(placed.attempt)]
         command = [*self._config.command, sys.executable, *run]
-        environment = dict(placed.environment)
+        start = partial(subprocess.Popen, command, start_new_session=True, stdin=subprocess.DEVNULL)
         try:
             with self._log.open("ab") as log:
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env=environment,
-                    start_new_session=True,
-                )
+                process = start(stdout=log, stderr=log, env=dict(placed.environment))
         except OSError as error:
             return Outcome("lost", placed.attempt, message=f"could not be started: {error}")
         handle = Handle(placed.run_dir, placed.attempt, str(process.pid))
@@ -120,14 +105,9 @@ class WrapLauncher(Launcher):
         return handle
 
     def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
-        """Look after a run that an earlier launch started: whoever executes a run holds its
-        claim.
-        """
-        return (
-            Handle(run_dir, under_way.attempt, under_way.name or "")
-            if is_claimed(run_dir)
-            else None
-        )
+        """Look after a run of an earlier launch: whoever executes a run holds its claim."""
+        handle = Handle(run_dir, under_way.attempt, under_way.name or "")
+        return handle if is_claimed(run_dir) else None
 
     def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
         """Return how each run ended, or None."""
@@ -137,28 +117,20 @@ class WrapLauncher(Launcher):
         command = self._commands.get(handle)
         if (command is not None and command.poll() is None) or is_claimed(handle.run_dir):
             return None
-        outcome = (
-            handle.run_dir.read_outcome()
-        )  # after the claim, which is let go when it is written
+        outcome = handle.run_dir.read_outcome()  # after the claim, which is let go with it written
         if outcome is not None and outcome.attempt >= handle.attempt:
             return outcome
         message = "its command has ended, and left no outcome"
-        return Outcome(
-            "stopped" if handle in self._stopped else "lost", handle.attempt, message=message
-        )
+        is_stopped = handle in self._stopped
+        return Outcome("stopped" if is_stopped else "lost", handle.attempt, message=message)
 
     def stop(self, handles: Collection[Handle], kill: bool = False) -> None:
-        """Ask what keeps each run, or where that is not here its command, to end it; who is asked
-        twice kills.
-        """
+        """Ask each run's keeper, or its command where that is not here, to end it; twice kills."""
         for handle in handles:
             self._stopped.add(handle)
             keeper, command = handle.run_dir.read_attempt(), self._commands.get(handle)
-            if (
-                keeper is not None
-                and keeper.attempt == handle.attempt
-                and is_alive(keeper_of(keeper))
-            ):
+            is_current = keeper is not None and keeper.attempt == handle.attempt
+            if keeper is not None and is_current and is_alive(keeper_of(keeper)):
                 for number in (signal.SIGTERM, *([signal.SIGINT] if kill else [])):
                     os.kill(keeper.pid, number)
             elif command is not None:

@@ -93,9 +93,7 @@ class Paused:
 
 @dataclass(frozen=True)
 class Halted:
-    """What these runs have shown is enough: each is to end, as one that a search prunes or
-    pauses.
-    """
+    """What these runs have shown is enough: each is to end; a search prunes or pauses it."""
 
     keys: tuple[Key, ...]
 
@@ -277,6 +275,7 @@ def _add(state: State, event: Added) -> State:
         policies={**state.policies, **dict.fromkeys(event.keys, event.policy)},
         attempts={**state.attempts, **event.attempts},
         stopped=False,
+        paused=state.paused.difference(event.keys),
     )
 
 

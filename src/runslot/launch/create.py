@@ -142,6 +142,7 @@ def compare(experiment: ExperimentDir, plan: Plan) -> Widened:
         from runslot.search.opening import refuse_other_search  # few launches search
 
         refuse_other_search(before, plan.file, count_trials(experiment.journal_file))
+        new = ()  # a search asks for what comes next when it is launched
     directories = {run.directory.casefold(): run for run in earlier.values()}
     for run in new:
         if run.directory.casefold() in directories:

@@ -162,6 +162,8 @@ def launch(
     try:
         observer = notifying(observer, notify)
         config = of_experiment(experiment.file) or ThisMachine()
+        if experiment.file.search is not None:
+            read_repaired(experiment.directory, experiment.file)  # its list is read first there
         growth = open_growth(experiment, observer)
         status = _standing(experiment, config, fresh, observer)
         todo = work_out(status, failed, only, take_over)

@@ -121,6 +121,8 @@ def open_search(
         study.apply(told[0])
     room = 1 if record.has_space else len(record.variants) * record.columns
     moves = study.moves(room, can_pause=False)
+    if space is not None and not study.trials:
+        raise InvalidInput("--from has every variant of this space: there is nothing left to try")
     if space is not None:
         refuse_shared_keys(record, study.roster.variant(0))
     runs = tuple(move.run.run for move in moves if move.run is not None)
@@ -200,6 +202,11 @@ def refuse_other_search(before: ExperimentFile, file: ExperimentFile, trials: in
                 f"{_shown(getattr(new, name))}: --into may change trials, budget and test seeds"
                 " alone"
             )
+    if len(new.test_seeds) < len(old.test_seeds):
+        raise InvalidInput(
+            f"test seeds are {len(new.test_seeds)}, and the experiment has {len(old.test_seeds)}: "
+            "give it at least as many"
+        )
     if new.trials is not None and new.trials < trials:
         raise InvalidInput(
             f"trials is {new.trials}, and the experiment has had {trials}: give it at least as many"

@@ -59,7 +59,9 @@ def _trial(study: Study, trial: Trial) -> dict[str, Any]:
         "user_attrs": {"runs": [run.run.directory for run in trial.runs.values()]},
         "system_attrs": {},
         "intermediate_values": {
-            str(int(step)): number for step, number in shown if math.isfinite(number)
+            str(int(step)): number
+            for step, number in shown
+            if math.isfinite(number) and math.isfinite(step)
         },
         **({} if value is None or status == "failed" else {"values": [value]}),
     }

@@ -81,7 +81,7 @@ class Pruner:
 
     def settled(self, steps: Sequence[float]) -> Pruner:
         """Return the pruner with its rungs settled by the steps of the rows of a whole run."""
-        if self.is_settled or not steps or not steps[-1] > 0:
+        if self.is_settled or not steps or not 0 < steps[-1] < math.inf:
             return self
         return replace(self, last=steps[-1])
 

@@ -198,8 +198,11 @@ def _compare(
     n = len(differences)
     if n < max(LEAST_SEEDS, race.at_least):
         return None
-    mean = math.fsum(differences) / n
-    error = math.sqrt(math.fsum((value - mean) ** 2 for value in differences) / (n - 1) / n)
+    try:
+        mean = math.fsum(differences) / n
+        error = math.sqrt(math.fsum((value - mean) ** 2 for value in differences) / (n - 1) / n)
+    except (OverflowError, ValueError):  # infinite both ways, or beyond what squares can hold
+        return None
     worse = _tail(mean, error, n)
     if worse < level:
         return Dropped(variant, leader, rounds, mean, worse)

@@ -193,7 +193,9 @@ class Asker:
         tried = set()
         for trial in trials:
             if trial.number not in self._contents:
-                self._contents[trial.number] = canonical(trial.params)
+                again = self.space.replay(trial.number, trial.params)
+                content = trial.params if again is None else again.variant
+                self._contents[trial.number] = canonical(content)
             tried.add(self._contents[trial.number])
         if self.space.size is not None and len(tried) >= self.space.size:
             return None
@@ -204,7 +206,7 @@ class Asker:
         for sampler, count in attempts:
             for attempt in range(count):
                 proposed = sampler.propose(self.space, trials, number, self.seed, attempt)
-                if canonical(proposed.params) not in tried:
+                if canonical(proposed.variant) not in tried:
                     return proposed
         return self._untried(tried, number)
 
@@ -215,7 +217,7 @@ class Asker:
             return None
         for place in range(size):
             proposed = self.space.propose(number, _cell(place))
-            if canonical(proposed.params) not in tried:
+            if canonical(proposed.variant) not in tried:
                 return proposed
         return None
 

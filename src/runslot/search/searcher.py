@@ -155,7 +155,7 @@ class Searcher:
                 again.append((entry.run, entry.attempts + 1))
             else:
                 self._take_end(entry.run, entry.state)
-                if run.halted:
+                if run.halted or run.state == "succeeded":  # also where it ended unseen
                     self._write_all(self._study.judge(run.id, self._can_pause))
         return again
 
@@ -276,7 +276,8 @@ class Searcher:
             self._observer(Said("the search's budget is used up: no further trial begins"))
         known = set(self._study.runs)
         try:
-            moves = self._study.moves(room, self._can_pause)
+            # what is paused goes on, also where further runs can no longer pause
+            moves = self._study.moves(room, self._experiment.policy.resumable)
         except RunslotError as error:  # the user's space, or a sampler
             self.problem = str(error)
             return ()

@@ -24,7 +24,7 @@ def earlier_trials(record: SearchRecord, space: SearchSpace | None) -> list[dict
     values: dict[str, list[float | None]] = {}
     params_by_key: dict[str, dict[str, Any]] = {}
     for source in record.sources:
-        before = len(values)
+        taken = logged = 0
         experiments = list(find_experiments(Path(source)))
         if not experiments:
             raise NotFound(
@@ -37,19 +37,25 @@ def earlier_trials(record: SearchRecord, space: SearchSpace | None) -> list[dict
                 params = None if space is None else space.params_of(entry.run.variant)
                 if params is None or entry.state not in {"succeeded", "failed", "timed_out"}:
                     continue
+                taken += 1
                 key = canonical(params)
                 params_by_key[key] = params
                 curve = RunRows(
                     directory.run_dir(entry.run, status.file), record.metric, record.step
                 ).read(False)
                 numbers = [value for _, value in curve.rows]
+                logged += bool(numbers)
                 values.setdefault(key, []).append(
                     record.objective.of_run(numbers) if entry.state == "succeeded" else None
                 )
-        if len(values) == before:
+        if not taken:
             keys = ", ".join(word.partition("=")[0] for word in record.space)
             raise InvalidInput(
                 f"{source} has no run of this space ({keys}): --from is for the same parameters"
+            )
+        if not logged:
+            raise InvalidInput(
+                f"no run of {source} logged {record.metric!r}: --from is for the same metric"
             )
     trials = []
     for number, (key, runs) in enumerate(values.items(), 1):

@@ -76,9 +76,7 @@ class Study:
     # ---- what happened ---------------------------------------------------------------------------
 
     def apply(self, event: Mapping[str, Any]) -> None:
-        """Take in a decision, now or from the journal, or a start or end that the journal has;
-        others are passed over.
-        """
+        """Take in a decision, or a start or end that the journal has; others are passed over."""
         if (take := _EVENTS.get(event["event"])) is not None:
             take(self, event)
 
@@ -123,7 +121,7 @@ class Study:
 
     def note_rows(self, run_id: str, rows: Rows) -> None:
         """Note what a run has shown so far."""
-        self.runs[run_id].rows = rows
+        self.runs[run_id].rows = list(rows)  # a reader goes on with its own
 
     def note_end(self, run_id: str, kind: str, value: float | None) -> None:
         """Note how a run ended, and what it is worth."""
@@ -316,6 +314,8 @@ class Study:
     def _race(self) -> list[Move]:
         if self.race is None or self.best is not None:
             return []
+        if any(run.state == "stopped" and not run.is_test for run in self.runs.values()):
+            return []  # a resume makes them again: they say nothing of their variant
         scores = seed_values(self.trials, self.race.at_least, self.record.bases, self.objective)
         step = advance(self.race, scores, self.drops, self.objective.mode)
         moves: list[Move] = []
