@@ -20,6 +20,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from runslot.engines.events import Observer
 from runslot.engines.open_experiment import OpenExperiment
@@ -40,8 +41,7 @@ from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
 
-LOOK_PERIOD_S = 0.2
-"""Between looks at what the runs have written."""
+LOOK_PERIOD_S = 0.2  # between looks at what the runs have written
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class WrapLauncher(Launcher):
     def __init__(self, config: Wrap, experiment: OpenExperiment) -> None:
         self._config = config
         self._log = experiment.directory.launcher_log
-        self._commands: dict[Handle, subprocess.Popen[bytes]] = {}
+        self._commands: dict[Handle, subprocess.Popen[Any]] = {}
         self._stopped: set[Handle] = set()
         self._bell = threading.Event()
 
