@@ -162,9 +162,7 @@ def launch(
     try:
         observer = notifying(observer, notify)
         config = of_experiment(experiment.file) or ThisMachine()
-        if experiment.file.search is not None:
-            read_repaired(experiment.directory, experiment.file)  # its list is read first there
-        growth = open_growth(experiment, observer)
+        growth = _growth(experiment, observer)
         status = _standing(experiment, config, fresh, observer)
         todo = work_out(status, failed, only, take_over)
         if growth is not None:
@@ -201,6 +199,13 @@ def launch(
     if growth is not None and growth.problem:
         raise InvalidInput(growth.problem)
     return outcomes_of(directory, left=leaves)
+
+
+def _growth(experiment: OpenExperiment, observer: Observer) -> Growth | None:
+    """Return what makes a search's list of runs grow; a list that is damaged is rebuilt before."""
+    if experiment.file.search is not None:
+        read_repaired(experiment.directory, experiment.file)
+    return open_growth(experiment, observer)
 
 
 def _standing(

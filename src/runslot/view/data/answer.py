@@ -404,9 +404,7 @@ def _advice(unclear: Sequence[RankedVariant], n: int) -> str:
         return f"; they differ so little that {_SEEDS_ADVISED} seeds would hardly decide"
     more = max(1, math.ceil(max(within)) - n)
     words = f"about {more} more {'seed' if more == 1 else 'seeds'} each would decide"
-    if len(within) == len(unclear):
-        return f"; {words}"
-    return f"; {words} against {len(within)} of them"
+    return f"; {words}" + f" against {len(within)} of them" * (len(within) < len(unclear))
 
 
 def _all_words(count: int) -> str:

@@ -95,10 +95,7 @@ def document(
         return page | {"message": "No run passes the filters."}
     if not default_y(selection.common_metrics) and not choices.y:
         return page | {"message": _no_numbers(results)}
-    choices = dataclasses.replace(choices, split=(), y=choices.y[:1])
-    goal, way = objective_of(results.roots)
-    if goal in results.metrics and choices.y in {(), (goal,)} and not choices.mode:
-        choices = dataclasses.replace(choices, y=(str(goal),), mode=way or "")
+    choices = _by_goal(dataclasses.replace(choices, split=(), y=choices.y[:1]), results)
     try:
         answer = answer_of(selection, results, choices, baseline)
     except RunslotError as error:
@@ -182,6 +179,14 @@ def _with_annotations(variants: list[dict[str, Any]], answer: Answer) -> list[di
             if variant["label"] in words:
                 variant[name] = list(words[variant["label"]])
     return variants
+
+
+def _by_goal(choices: Choices, results: Results) -> Choices:
+    """Return the choices with the metric and the way of the search, where no other was chosen."""
+    goal, way = objective_of(results.roots)
+    if goal not in results.metrics or choices.mode or choices.y not in {(), (goal,)}:
+        return choices
+    return dataclasses.replace(choices, y=(str(goal),), mode=way or "")
 
 
 def _delta(delta: Difference | None) -> dict[str, Any] | None:
