@@ -159,6 +159,32 @@ def test_more_trials_continue_a_search_and_another_space_is_refused(job):
     assert states(job, directory) == {"succeeded": 5}
     assert len(events(directory, "winner")) == 2
 
+    job(*run, *SEARCH, "--trials", "5", "--test-seeds", "1")
+    assert states(job, directory) == {"succeeded": 6}
+    assert "at least as many" in job.refused(*run, *SEARCH, "--trials", "6")
+    assert states(job, directory) == {"succeeded": 6}
+
+
+def test_a_setting_that_a_space_returns_twice_runs_once(job):
+    (job.directory / "space.py").write_text(
+        "def space(trial):\n    return {'lr': round(trial.suggest_float('lr', 0, 2)) + 0.5}\n"
+    )
+    words = ("--search", "space.py:space", "--sampler", "random", *BEST, "--trials", "9", "-q")
+    directory = Path(job("run", "job.py:train", *words).stdout.strip())
+
+    assert states(job, directory) == {"succeeded": 3}
+    variants = [json.loads(path.read_text())["lr"] for path in directory.glob("*/*/variant.json")]
+    assert sorted(variants) == [0.5, 1.5, 2.5]
+
+
+def test_an_earlier_experiment_must_have_the_metric_and_leave_something_to_try(job):
+    earlier = Path(job("run", "job.py:train", "--grid", "lr=0.2,0.3", "-q").stdout.strip())
+    space = ("--search", "lr=choice(0.2,0.3)", "--sampler", "random", "--trials", "3")
+    words = ("run", "job.py:train", *space, "--from", str(earlier))
+
+    assert "nothing left to try" in job.refused(*words, *BEST)
+    assert "for the same metric" in job.refused(*words, "--metric", "loss", "--mode", "min")
+
 
 RESUMABLE = """
 import pickle, time

@@ -160,6 +160,16 @@ def test_a_retry_waits_for_the_end_of_a_pause() -> None:
     assert actions == (Start(0, 2, 0),)
 
 
+def test_a_run_that_is_added_again_is_no_longer_paused() -> None:
+    state, _ = step(State((0,)), [Added((0,))], 0.0)
+    state, _ = step(state, [Paused((0,), True), Ended(0, Outcome("paused"))], 1.0)
+    state, actions = step(state, [Added((0,))], 2.0)  # as a search promotes it
+    assert actions == (Start(0, 1, 0),)
+    state, _ = step(state, [SlotTaken(0, 0.5)], 3.0)
+    _, actions = step(state, [], 4.0)
+    assert actions == (Start(0, 1, 0),)
+
+
 def test_a_stop_drops_what_a_pause_holds() -> None:
     state, _ = step(State((0,)), [Added((0, 1, 2))], 0.0)
     state, _ = step(state, [Paused((0, 1, 2), True)], 1.0)
