@@ -30,6 +30,8 @@ from runslot.results.problems import Problem, Unread
 from runslot.results.read import store
 from runslot.results.read.description import collection_of
 from runslot.results.read.directories import RunFiles
+from runslot.results.read.layouts import HYDRA
+from runslot.results.read.parameters import group_path
 from runslot.results.read.steps import step_column
 from runslot.results.read.store import RunEntry
 from runslot.results.summary import FINAL, Mode, is_goal, mode_of
@@ -294,8 +296,22 @@ class Results:
 
     @cached_property
     def varying(self) -> tuple[str, ...]:
-        """The parameters in which these runs differ."""
-        return tuple(name for name in self.parameters if self.runs[name].n_unique() > 1)
+        """The parameters in which these runs differ; of the settings in a group of Hydra's those
+        that the chosen option leaves open.
+        """
+        names = [name for name in self.parameters if self.runs[name].n_unique() > 1]
+        jobs = (entry.files.settings for entry in self._entries.values())
+        if not any(HYDRA in file for settings in jobs for file in settings):
+            return tuple(names)
+        groups = {f"{group_path(name)}.": name for name in names}
+        return tuple(name for name in names if not self._is_chosen(name, groups))
+
+    def _is_chosen(self, name: str, groups: Mapping[str, str]) -> bool:
+        """Tell whether the option of a group, one of `groups` by where they stand, says a value."""
+        for path, group in groups.items():
+            if name.startswith(path) and self._groups([group, name]) == self._groups([group]):
+                return True
+        return False
 
     @cached_property
     def identity(self) -> tuple[str, ...]:

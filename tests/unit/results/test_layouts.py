@@ -14,8 +14,10 @@ import pytest
 
 from runslot.errors import InvalidInput, NotFound
 from runslot.results import Reader, Results, load
+from runslot.results.comparison import compare
 from runslot.results.read.parameters import read_yaml
 from runslot.results.text.sources import sources_line, unread_line
+from runslot.results.text.table import notes_of
 
 WriteLog = Callable[..., Path]
 WriteRun = Callable[..., Path]
@@ -188,6 +190,92 @@ class TestHydra:
         results = load(tmp_path)
         assert results.runs.select("kind", "lr", "width").rows() == [("lightning", 1, 8)]
         assert "the job is read from" in str(results.unread[0])
+
+    def sweep_of_groups(self, write_log: WriteLog, *jobs: tuple[str, str, int]) -> None:
+        """Write jobs of a group `model`, whose options say name and width, with seeds."""
+        for number, (option, width, seed) in enumerate(jobs):
+            model = f"model:\n  name: {option}\n  width: {width}\n  depth: 2\n"
+            overrides = f"- model={option}\n- model.width={width}\n- seed={seed}\n"
+            place = f"mr/{number}"
+            rows = {"progress.csv": "loss\n1\n"}
+            self.job(write_log, place, f"{model}seed: {seed}\n", overrides, **rows)
+
+    def test_jobs_are_told_apart_by_the_option_of_a_group(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
+        jobs = [(option, width) for option, width in (("vit", "8"), ("cnn", "9"))]
+        self.sweep_of_groups(write_log, *((*job, seed) for job in jobs for seed in (0, 1)))
+        results = load(tmp_path)
+        assert results.identity == ("model",)
+        assert groups(results) == [2, 2]
+        assert results.where("model.width < 9").runs["model"].to_list() == ["vit", "vit"]
+
+    def test_a_setting_that_the_option_leaves_open_tells_jobs_apart(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
+        self.sweep_of_groups(write_log, ("vit", "8", 0), ("vit", "9", 0), ("cnn", "8", 0))
+        results = load(tmp_path)
+        assert (results.identity, groups(results)) == (("model", "model.width"), [1, 1, 1])
+
+    def test_an_option_by_default_is_the_option_that_is_given(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
+        hydra = (
+            "hydra:\n  sweeper:\n    search_space:\n      lr:\n        choices:\n        - 1\n"
+            "  job:\n    name: app\n  runtime:\n    version: 1.3.8\n    choices:\n"
+            "      model: vit\n      db/engine@main.db: mysql\n      hydra/launcher: basic\n"
+            "    output_dir: /tmp\n"
+        )
+        for number, overrides in enumerate(("- model=vit\n", "[]\n")):
+            config = "model:\n  width: 8\nmain:\n  db:\n    port: 1\n"
+            self.job(write_log, f"mr/{number}", config, overrides, **{"progress.csv": "loss\n1\n"})
+            (tmp_path / f"mr/{number}/.hydra/hydra.yaml").write_text(hydra)
+        results = load(tmp_path)
+        assert groups(results) == [2]
+        row = results.runs.row(1, named=True)
+        assert (row["model"], row["db/engine@main.db"], row["model.width"]) == ("vit", "mysql", 8)
+        assert "hydra/launcher" not in results.parameters
+
+    def test_a_key_that_was_deleted_is_no_setting(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
+        self.job(
+            write_log, "mr/0", "lr: 1\n", "- ~model=vit\n- ~x\n", **{"progress.csv": "loss\n1\n"}
+        )
+        assert load(tmp_path).parameters == ("lr",)
+
+    def test_what_a_job_logs_in_words_is_read(self, tmp_path: Path, write_log: WriteLog) -> None:
+        line = "[2026-01-01 12:00:00,123][__main__][INFO] - epoch {} loss {}\n"
+        for number, lr in enumerate((0.1, 0.2)):
+            log = "".join(line.format(epoch, lr / (epoch + 1)) for epoch in range(3))
+            self.job(write_log, f"mr/{number}", f"lr: {lr}\n", **{"train.log": log})
+        results = load(tmp_path)
+        assert results.runs.select("kind", "lr", "rows", "final/loss").rows() == [
+            ("hydra", 0.1, 3, pytest.approx(0.1 / 3)),
+            ("hydra", 0.2, 3, pytest.approx(0.2 / 3)),
+        ]
+        assert sources_line(results).startswith("read as: 2 Hydra jobs")
+
+    def test_of_several_logs_in_words_that_of_the_job_is_read(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
+        logs = {"app.log": "epoch 0 loss 0.5\n", "aaa.log": "epoch 0 loss 9.5\n"}
+        self.job(write_log, "job", "lr: 1\n", **logs)
+        (tmp_path / "job/.hydra/hydra.yaml").write_text(
+            "hydra:\n  job:\n    chdir: null\n    name: app\n"
+        )
+        assert load(tmp_path).runs["final/loss"].to_list() == [0.5]
+
+    def test_jobs_without_any_row_are_listed_with_what_is_missing(
+        self, tmp_path: Path, write_log: WriteLog
+    ) -> None:
+        for number in range(2):
+            self.job(write_log, f"mr/{number}", f"lr: {number}\n")
+        results = load(tmp_path)
+        assert (results.runs["rows"].to_list(), results.identity) == ([0, 0], ("lr",))
+        (note,) = [str(line) for line in notes_of(compare(results), 2) if "metric" in str(line)]
+        assert "progress.csv" in note
+        assert "--log" in note
 
     def test_a_job_that_is_named_from_inside(self, tmp_path: Path, write_log: WriteLog) -> None:
         self.job(write_log, "job", "lr: 3\n")

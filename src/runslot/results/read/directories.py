@@ -21,6 +21,7 @@ from runslot.results.read import layouts
 from runslot.results.read.layouts import (
     HYDRA,
     HYDRA_FILES,
+    HYDRA_ITSELF,
     VARIANT_CONFIG,
     ZOO_FILES,
     Kind,
@@ -154,7 +155,21 @@ class Survey:
             if (runs or above.is_inside_run) and _KEPT_ATTEMPT.fullmatch(name):
                 continue
             runs += self._walk(f"{path}/{name}", within)
-        return self._without_copies(runs) if HYDRA in directories else runs
+        if HYDRA not in directories:
+            return runs
+        return self._without_copies(runs) or [self._job(path, files, directories, above)]
+
+    def _job(
+        self,
+        path: str,
+        files: Mapping[str, os.DirEntry[str]],
+        directories: Sequence[str],
+        above: _Above,
+    ) -> RunFiles:
+        """Return a Hydra job whose program wrote no log that is known: what it logged in words, if
+        anything."""
+        logs = layouts.hydra_logs(files.keys(), lambda: _job_name(path))
+        return self._foreign(path, Match("hydra", logs), files, directories, above)
 
     def _foreign(
         self,
@@ -194,7 +209,7 @@ class Survey:
             for name in sorted(directories, key=natural)
             if not name.startswith(".") and not _KEPT_ATTEMPT.fullmatch(name)
             for run in inside._walk(f"{path}/{name}", _Above(above.root, is_inside_run=True))
-            if run.logs
+            if run.logs and run.kind != "hydra"
         ]
         if deeper:
             last = deeper[-1]
@@ -298,6 +313,15 @@ def _job_around(root: Path) -> str | None:
     """Return the Hydra job that a directory lies in; the nearest few directories upward are looked
     at."""
     return next((str(path) for path in (*root.parents[:4],) if (path / HYDRA).is_dir()), None)
+
+
+def _job_name(job: str) -> str:
+    """Return the name of a Hydra job, by which its log is named; empty where nothing says it."""
+    with contextlib.suppress(OSError, RunslotError):
+        text = (read_bytes(Path(job, HYDRA, HYDRA_ITSELF)) or b"").decode("utf-8", "replace")
+        if match := re.search(r"^  job:\n(?:    .*\n)*?    name: (\S+)$", text, re.MULTILINE):
+            return match[1]
+    return ""
 
 
 def _settings_elsewhere(path: str, directories: Sequence[str], above: _Above) -> dict[str, Stamp]:

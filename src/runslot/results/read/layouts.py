@@ -28,6 +28,7 @@ Kind = Literal[
     "lightning",
     "yolo",
     "keras",
+    "hydra",
     "jsonl",
     "csv",
     "tensorboard",
@@ -37,8 +38,10 @@ Format = Literal["csv", "jsonl", "sacred", "events", "script"]
 VARIANT_CONFIG = "variant_config.json"
 """rlpyt's file with the variant, in the directory above the runs."""
 HYDRA = ".hydra"
-"""Hydra's directory in each job's, with `config.yaml` and `overrides.yaml`."""
-HYDRA_FILES = ("config.yaml", "overrides.yaml")
+"""Hydra's directory in each job's, with these files."""
+HYDRA_ITSELF = "hydra.yaml"
+"""Of which the job's name is read, and which options of groups its configuration is made of."""
+HYDRA_FILES = ("config.yaml", "overrides.yaml", HYDRA_ITSELF)
 ZOO_FILES = ("config.yml", "args.yml")
 """RL Zoo's, in ALGO/ENV_N/ENV/."""
 RUN_FILE, PROGRESS, VARIANT = (
@@ -98,8 +101,11 @@ class Match:
     """The run is the file itself, one of several in its directory."""
 
 
-def format_of(log: str) -> Format:
-    """Return how a log is read, by its name."""
+def format_of(log: str, kind: Kind = "csv") -> Format:
+    """Return how a log is read, by its name; what a Hydra job logs in words is read as a script's
+    is."""
+    if kind == "hydra":
+        return "script"
     name = log.rpartition("/")[2]
     if is_events(name):
         return "events"
@@ -209,6 +215,15 @@ def _logger_match(
     if "results.csv" in names and any(name in names for name in _YOLO):
         return Match("yolo", ("results.csv",))
     return None
+
+
+def hydra_logs(names: Collection[str], job: Callable[[], str]) -> tuple[str, ...]:
+    """Return the file into which a Hydra job logs in words: `train.log`; `job` reads its name, for
+    where there are several."""
+    logs = sorted(name for name in names if name.endswith(".log"))
+    if len(logs) > 1 and (by_name := f"{job()}.log") in logs:
+        return (by_name,)
+    return tuple(logs[:1])
 
 
 def our_logs(directory: str, names: Collection[str], globs: Collection[str]) -> tuple[str, ...]:

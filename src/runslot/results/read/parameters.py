@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from runslot.errors import RunslotError
 from runslot.results.formats.files import read_bytes, read_object
 from runslot.results.problems import Problem
 from runslot.results.read.directories import RunFiles
+from runslot.results.read.layouts import HYDRA, HYDRA_ITSELF
 
 Value = int | float | str | bool | None
 
@@ -32,7 +34,10 @@ _SEED = re.compile(
     re.I,
 )
 _ADDRESS = re.compile(r"(?: at)? 0x[0-9a-fA-F]{4,}")
-_OVERRIDE = re.compile(r"[+~]{0,2}([^=\s]+)=(.*)", re.DOTALL)
+_OVERRIDE = re.compile(r"\+{0,2}([^=\s~+]+)=(.*)", re.DOTALL)
+_CHOICES = re.compile(r"^    choices:\n((?: {5,}\S.*\n)+)", re.MULTILINE)
+_CHOICE = "$choice"
+"""Under this, beside a group's settings, the option of it that a Hydra job was given."""
 
 
 def read_settings(run: RunFiles, problems: list[Problem]) -> dict[str, Any]:
@@ -46,7 +51,10 @@ def read_settings(run: RunFiles, problems: list[Problem]) -> dict[str, Any]:
                 content = read_object(file) or {}
             else:
                 text = (read_bytes(file) or b"").decode("utf-8", "replace")
-                content = _mapping(read_yaml(text), settings)
+                is_hydra = name.endswith(f"{HYDRA}/{HYDRA_ITSELF}")
+                content = (
+                    _choices(text, settings) if is_hydra else _mapping(read_yaml(text), settings)
+                )
         except (RunslotError, OSError) as error:
             problems.append(Problem(str(file), str(error)))
             continue
@@ -91,9 +99,7 @@ def _is_place(text: str, places: Sequence[str]) -> bool:
 
 def _mapping(value: Any, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return a YAML file's mapping; RL Zoo's are lists of pairs, Hydra's overrides a list of
-    `key=value`.
-
-    Of the overrides those count that the configuration `before` them does not show.
+    `key=value`, for which `before` is the configuration.
     """
     if isinstance(value, Mapping):
         return dict(value)
@@ -107,14 +113,52 @@ def _mapping(value: Any, before: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(pairs, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         return {str(key): item for key, item in pairs}
     if isinstance(pairs, list) and all(isinstance(pair, str) for pair in pairs):
-        overrides = [match for pair in pairs if (match := _OVERRIDE.fullmatch(pair))]
-        shown = flatten(before)
-        return {
-            match[1]: scalar(match[2])
-            for match in overrides
-            if not any(key == match[1] or key.startswith(f"{match[1]}.") for key in shown)
-        }
+        return _overrides(pairs, before)
     raise RunslotError("does not hold a mapping; its hyperparameters are left out")
+
+
+def _overrides(texts: Sequence[str], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a Hydra job's overrides say beyond its configuration: which option of a group was
+    chosen (`model=vit`), and all where the configuration is gone."""
+    shown = flatten(before)
+    settings: dict[str, Any] = {}
+    for match in filter(None, map(_OVERRIDE.fullmatch, texts)):
+        key, text = match[1], match[2]
+        if key in shown:
+            continue
+        is_group = any(name.startswith(f"{group_path(key)}.") for name in shown)
+        if is_group and text.startswith("{"):  # a dict, whose items are shown
+            continue
+        if len(text) > 1 and text[0] in "'\"" and text[0] == text[-1]:
+            text = text[1:-1]
+        settings[key] = _chosen(scalar(text), before.get(key))
+    return settings
+
+
+def _choices(text: str, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return which options of groups a Hydra job was made of, by its `hydra.yaml`, as far as the
+    overrides have not said it."""
+    block = _CHOICES.search(text)
+    choices = None if block is None else read_yaml(textwrap.dedent(block[1]))
+    if not isinstance(choices, Mapping):
+        return {}
+    shown = flatten(before)
+    return {
+        str(group): _chosen(option, before.get(group))
+        for group, option in choices.items()
+        if option is not None and group not in shown and not str(group).startswith("hydra/")
+    }
+
+
+def _chosen(option: Any, inside: Any) -> Any:
+    return {_CHOICE: option, **inside} if isinstance(inside, Mapping) else option
+
+
+def group_path(name: str) -> str:
+    """Return where in the configuration a group of Hydra's stands: `db.engine` for `db/engine`,
+    `net` for `model@net`."""
+    group, _, package = name.partition("@")
+    return package or group.replace("/", ".")
 
 
 def flatten(

@@ -189,7 +189,8 @@ class Reader:
         )
 
     def _read_logs(self, logs: Mapping[str, tuple[RunEntry, str]]) -> None:
-        owners = {path: owner for path, owner in logs.items() if format_of(path) == "csv"}
+        formats = {path: format_of(path, entry.files.kind) for path, (entry, _) in logs.items()}
+        owners = {path: owner for path, owner in logs.items() if formats[path] == "csv"}
         broken: list[Problem] = []
         for parsed in csv_text.parse(_new_texts(owners), broken):
             self._keep(parsed, owners)
@@ -197,7 +198,7 @@ class Reader:
             owners[problem.path][0].problems.append(problem)
         whole: dict[int, RunEntry] = {}
         for path, (entry, log) in logs.items():
-            if format_of(path) == "jsonl":
+            if formats[path] == "jsonl":
                 self._read_json_lines(entry, log)
             elif path not in owners:
                 whole[id(entry)] = entry
@@ -237,9 +238,9 @@ class Reader:
         run = entry.files
         entry.pieces.clear()
         entry.unread.clear()
-        if format_of(run.logs[0]) == "sacred":
+        if format_of(run.logs[0], run.kind) == "sacred":
             frame = sacred.read_metrics(run.file(run.logs[0]), entry.problems)
-        elif format_of(run.logs[0]) == "script":
+        elif format_of(run.logs[0], run.kind) == "script":
             frame = read_script_log(run.path, run.logs[0], entry.problems, entry.unread)
         else:
             files = [run.file(log) for log in run.logs if format_of(log) == "events"]

@@ -22,6 +22,7 @@ _NAMES: Mapping[Kind, tuple[str, str]] = {
     "lightning": ("Lightning log", "Lightning logs"),
     "yolo": ("YOLO run", "YOLO runs"),
     "keras": ("Keras CSV log", "Keras CSV logs"),
+    "hydra": ("Hydra job", "Hydra jobs"),
     "jsonl": ("log of JSON lines", "logs of JSON lines"),
     "csv": ("CSV log", "CSV logs"),
     "tensorboard": ("TensorBoard directory", "TensorBoard directories"),

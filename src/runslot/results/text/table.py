@@ -243,7 +243,13 @@ def notes_of(comparison: Comparison, shown: int) -> list[Text]:
     notes += [f"{note[0].upper()}{note[1:]}." for note in accounting.notes()]
     if comparison.metric is None:
         texts = ", ".join(results.text_metrics[:_GROUPS_NAMED])
-        notes.append(f"No run has logged a metric{f', only text: {texts}' if texts else ''}.")
+        words = f", only text: {texts}" if texts else ""
+        if not words and (results.runs["kind"] == "hydra").any():
+            words = (
+                ": a job logs to progress.csv, prints `epoch 3 loss 0.5`, or --log 'GLOB' names"
+                " what it writes"
+            )
+        notes.append(f"No run has logged a metric{words}.")
     else:
         notes += _said_of_values(comparison)
     if not comparison.keys and results.runs.height > 1:
