@@ -42,8 +42,8 @@ def consoles(experiment: Path) -> list[str]:
 ODD_VALUES: list[Any] = [
     None, True, 1, -3, 0.1, 1e-5, 1e22, float("inf"), "a", "a b", "true", "1", "1e3", "null", "", "it's", "a\\",
     "a\\'b", "a=b", "x,y", "[1]", "{a:1}", "$HOME", "${x}", "a\\${x}", '"q"', "über→", "a:b", "lr=0.1/run_0", "nan",
-    "-", "--x", "(x)", "#", "~", ".5", "0x1F", "1_000", "a\nb", "*", "'", "\\",
-    [1, "a,b", [None, 0.5]], {"k": "v w", "n": {"m": [1]}},
+    "-", "--x", "(x)", "#", "~", ".5", "0x1F", "1_000", "a\nb", "*", "'", "\\", "-nan",
+    [1, "a,b", [None, 0.5]], {"k": "v w", "n": {"m": [1]}}, {"a b": 1, "x=y": {"p:q,(r)": [2]}, "s\\t": "u"},
 ]  # fmt: skip
 
 

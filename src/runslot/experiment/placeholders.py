@@ -43,8 +43,12 @@ _FORMAT = r"(?:.?[<>=^])?[-+ ]?0?\d*(?:\.\d+)?[bcdeEgGnosxX]?"
 _NUMBER_FORMAT = r"[0-9]*\.?[0-9]+[a-zA-Z%]"
 _HYDRA_PLAIN = r"[A-Za-z0-9_\-/.*@?|:%+]*[A-Za-z_/@?|%*][A-Za-z0-9_\-/.*@?|:%+]*"
 """Text that Hydra's grammar takes for text without quotes."""
+_HYDRA_PART = r"[+~]{0,2}[A-Za-z0-9_$/@:\-]+"
+"""Between the dots of an override's key."""
+_HYDRA_KEY = r"[A-Za-z0-9_\-/\\+.$%*@?|()\[\]{}:=, \t]+"
+"""What the key of a dict may have, in part behind a backslash."""
 _HYDRA_OTHER = (
-    r"(?i)true|false|null|nan|[-+]?inf(?:inity)?"
+    r"(?i)true|false|null|[-+]?nan|[-+]?inf(?:inity)?"
     r"|[-+]?[\d_]+(?:\.[\d_]*)?(?:e[-+]?\d+)?|0x.*|0b.*|0o.*"
 )
 
@@ -221,10 +225,26 @@ def _args(
 def _overrides(
     settings: Mapping[str, Any], argv: Sequence[str], values: Mapping[str, Any]
 ) -> Iterator[str]:
-    for key, value in settings.items():
+    for key, value in _hydra_settings(settings).items():
         yield f"{key}={hydra_value(value)}"
     if not any(argument.lstrip("+").startswith(f"{HYDRA_DIRECTORY}=") for argument in argv):
         yield f"{HYDRA_DIRECTORY}={hydra_value(values['run_dir'])}"
+
+
+def _hydra_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings by keys of Hydra's grammar: what has a key of other text stands in a dict
+    at the last one that has not, `a={b c:1}` for `a.b c`.
+    """
+    by_key: dict[str, Any] = {}
+    for key, value in settings.items():
+        parts = key.split(".")
+        plain = next((i for i, part in enumerate(parts) if not re.fullmatch(_HYDRA_PART, part)), 0)
+        if plain == 0:
+            by_key[key] = value
+            continue
+        inside = by_key.setdefault(".".join(parts[:plain]), {})
+        set_path(inside, tuple(parts[plain:]), value)
+    return by_key
 
 
 def hydra_value(value: Any) -> str:
@@ -238,13 +258,26 @@ def hydra_value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{','.join(map(hydra_value, value))}]"
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{hydra_value(item)}" for key, item in value.items()) + "}"
+        items = (f"{_hydra_key(key)}:{hydra_value(item)}" for key, item in value.items())
+        return "{" + ",".join(items) + "}"
     text = argument_text("a value", value)
     if re.fullmatch(_HYDRA_PLAIN, text) and not re.fullmatch(_HYDRA_OTHER, text):
         return text
     # Backslashes count only before a quote, or where an interpolation would begin.
     escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), text)
     return "'" + re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + "\\${", escaped) + "'"
+
+
+def _hydra_key(key: Any) -> str:
+    """Return the key of a dict in Hydra's grammar, which has no quotes there."""
+    if not isinstance(key, str):
+        return hydra_value(key)
+    if re.fullmatch(_HYDRA_OTHER, key) or not re.fullmatch(_HYDRA_KEY, key):
+        raise InvalidInput(
+            f"a dict has the key {key!r:.60}, which Hydra's grammar has no way to write: name it"
+            " otherwise, or pass {variant_file}"
+        )
+    return re.sub(r"([\\()\[\]{}:=, \t])", r"\\\1", key)
 
 
 def _variant_json(
