@@ -2,8 +2,8 @@
 
 Used by every engine whose runs execute on another disk: hosts, clusters behind a login host, rented
 machines. What must stay true: a run's `outcome.json` comes home after all that it speaks of, since
-who sees it takes the others for whole. `scan` says what has changed on a host, `bucket` keeps the
-same order in a bucket.
+who sees it takes the others for whole (`outcome_last`). `scan` says what has changed on a host;
+`bucket.order` and `bucket.pull` send and bring by way of a bucket.
 """
 
 from __future__ import annotations
@@ -28,6 +28,19 @@ MADE_ON_BOTH_SIDES = ("run.json", "variant.json", "variant_config.json")
 """Files of a run that are written here and there, each with its own paths."""
 OUTCOME = RunDir("").outcome_file.name
 """The file of a run that comes home last."""
+
+
+def outcome_last(paths: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return which paths come home first, and which are outcomes, which come last: those of earlier
+    attempts, then the run's own.
+
+    What is deleted goes the other way round, so that no outcome ever speaks of what is not there.
+    """
+    first: list[str] = []
+    outcomes: list[str] = []
+    for path in paths:
+        (outcomes if path.rpartition("/")[2] == OUTCOME else first).append(path)
+    return first, sorted(outcomes, key=len, reverse=True)
 
 
 def what_runs_need(

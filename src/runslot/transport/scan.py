@@ -18,8 +18,8 @@ _STAYS = frozenset({"run.json", "variant.json", "variant.pkl", "outcome.json"})
 """What a run's directory here has already, and what says that all the others are there: that comes
 last, by itself.
 """
-_TEMPORARY = re.compile(r"\..*\.\d+")
-"""What is about to be renamed (`rundir.write_atomically`)."""
+TEMPORARY = re.compile(r"\..*\.\d+")
+"""What is about to be renamed (`files.write_atomically`)."""
 
 SMALL = 1_000_000
 """Bytes up to which a file comes home before larger ones."""
@@ -54,7 +54,7 @@ def _walk(directory: str, below: str) -> Iterator[tuple[str, tuple[int, int, int
     except OSError:  # removed meanwhile, or not ours to read
         return
     for entry in entries:
-        if (not below and entry.name in _STAYS) or _TEMPORARY.fullmatch(entry.name):
+        if (not below and entry.name in _STAYS) or TEMPORARY.fullmatch(entry.name):
             continue
         try:
             status = entry.stat(follow_symlinks=False)

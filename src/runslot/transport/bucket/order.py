@@ -8,16 +8,14 @@ of.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.experiment.rundir import RunDir
 from runslot.transport.bucket.inventory import PART, File
-
-_TEMPORARY = re.compile(r"^\..*\.\d+$")
-"""Files that are about to be renamed, as `rundir.write_atomically` names them."""
+from runslot.transport.contents import outcome_last
+from runslot.transport.scan import TEMPORARY
 
 Stat = tuple[int, int, int]
 """Size, time of change in nanoseconds, inode."""
@@ -76,7 +74,7 @@ def _walk(root: Path, below: str) -> Iterator[LocalFile]:
         name = f"{below}/{entry.name}"
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(root, name)
-        elif not _TEMPORARY.match(entry.name):
+        elif not TEMPORARY.fullmatch(entry.name):
             file = _found(root, name)
             if file is not None:
                 yield file
@@ -131,12 +129,9 @@ def ordered(new: Mapping[str, Sequence[LocalFile]]) -> list[FileGroup]:
         rows += [FileGroup(run, (file,)) for file in first]
         remaining = [file for file in files if file not in first]
         if has_ended:
-            ended.append(
-                FileGroup(
-                    run,
-                    tuple(sorted(remaining, key=lambda file: (file.path == outcome, file.stat[0]))),
-                )
-            )
+            by_path = {file.path: file for file in sorted(remaining, key=lambda file: file.stat[0])}
+            data, outcomes = outcome_last(by_path)
+            ended.append(FileGroup(run, tuple(by_path[path] for path in (*data, *outcomes))))
         else:
             rest += [FileGroup(run, (file,)) for file in remaining]
     return (

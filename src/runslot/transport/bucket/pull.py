@@ -18,6 +18,7 @@ from runslot.experiment.owner import other_link
 from runslot.experiment.rundir import RunDir
 from runslot.transport.bucket.inventory import PART, DamagedObject, File, Inventory, MachineShare
 from runslot.transport.bucket.store import Missing, Store
+from runslot.transport.contents import OUTCOME, outcome_last
 
 _AT_ONCE = 8
 _ROUNDS = 3
@@ -111,8 +112,8 @@ def _delete(root: Path, paths: Iterable[str]) -> None:
     """Delete what a pull brought and its machine no longer has; outcomes first: none may stand for
     a new attempt.
     """
-    outcome = RunDir("x").outcome_file.name
-    for path in sorted(paths, key=lambda name: (not name.endswith(f"/{outcome}"), name)):
+    data, outcomes = outcome_last(sorted(paths))
+    for path in (*outcomes, *data):
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             (root / path).unlink()
 
@@ -174,9 +175,8 @@ def _run_of(path: str, missing: dict[str, File]) -> str:
     """Return the directory whose outcome speaks of this file: the nearest above it that has one to
     bring.
     """
-    outcome = RunDir("x").outcome_file.name
     for parent in PurePosixPath(path).parents:
-        if f"{parent}/{outcome}" in missing:
+        if f"{parent}/{OUTCOME}" in missing:
             return str(parent)
     return str(PurePosixPath(path).parent)
 
@@ -184,17 +184,13 @@ def _run_of(path: str, missing: dict[str, File]) -> str:
 def _bring_run(
     store: Store, share: MachineShare, root: Path, files: dict[str, File], rows_wait: bool
 ) -> tuple[int, int, set[str]]:
-    outcome = RunDir("x").outcome_file.name
-    last = [path for path in files if path.rpartition("/")[2] == outcome]
+    data, outcomes = outcome_last(files)
     later: set[str] = set()
     brought = size = 0
-    for path in last:  # an old outcome must not stand beside new data
+    for path in outcomes:  # an old outcome must not stand beside new data
         (root / path).unlink(missing_ok=True)
-    for path in [
-        *sorted(set(files) - set(last), key=lambda name: files[name].size),
-        *sorted(last, key=len, reverse=True),
-    ]:
-        if path in last and (later or rows_wait):
+    for path in (*sorted(data, key=lambda name: files[name].size), *outcomes):
+        if path in outcomes and (later or rows_wait):
             later.add(path)
             continue
         came = _bring_file(store, share, root, path, files[path])
